@@ -1,0 +1,1 @@
+"""HTTP in, JSON out. Knows jobs; no torch, no Redis command, no training words."""

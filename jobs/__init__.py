@@ -1,0 +1,1 @@
+"""What API and workers share: spec, states, keys, ledger, history, files, settings. No torch, no flask."""

@@ -1,0 +1,1 @@
+"""Networks, norms and their configs. Knows no job and no tick."""

@@ -1,0 +1,1 @@
+"""Tests: flat; names are sentences."""

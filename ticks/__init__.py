@@ -1,0 +1,1 @@
+"""How a tick is made. Torch; no Redis, no Celery, no HTTP, no clock."""
