@@ -1,0 +1,173 @@
+"""Artifact files of jobs: durable writes, guarded reads, removal. Knows no Redis and no format.
+
+Every path is made here or below a folder made here, from names that were checked: no client
+string is ever part of one. A job is root/<tenant>/<job_id>/{log.txt, checkpoints/, history/}.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+NAME = re.compile(r"[a-z0-9_]{1,64}")
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+PIECE = 1 << 20  # bytes read at a time while hashing
+
+
+class UnsafePath(ValueError):
+    """A name or path that may not be part of an artifact's path; nothing was touched."""
+
+
+class Files:
+    """The artifacts under one local folder. Holds no open file and no state but the root."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def job(self, tenant: str, job_id: str) -> Path:
+        """Return the job's folder (which may not exist yet); raises UnsafePath on any odd name."""
+        return self.root / checked(tenant) / checked(job_id)
+
+    def write(self, path: Path, data: bytes | memoryview) -> str:
+        """Put `data` at `path`, on disk before this returns; give its sha256 (hex).
+
+        Replaces what was there, whole or not at all: an error (a full disk) leaves neither a half
+        file nor a temporary one.
+        """
+        self._parts(path)
+        make_folder(path.parent)
+        with self._temporary(path) as temporary:
+            with open(temporary, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(temporary, path)
+        sync_folder(path.parent)
+        return hashlib.sha256(data).hexdigest()
+
+    def open(self, path: Path) -> BinaryIO:
+        """Open a regular file for reading, through no symbolic link at any level below the root.
+
+        Raises FileNotFoundError when it is not there, UnsafePath when it is not a plain file.
+        """
+        *folders, name = self._parts(path)
+        folder = os.open(self.root, FOLDER)
+        try:
+            for inner in folders:
+                outer, folder = folder, _open_at(folder, inner, FOLDER)
+                os.close(outer)
+            opened = _open_at(folder, name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        finally:
+            os.close(folder)
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            os.close(opened)
+            raise UnsafePath(f"{path} is not a plain file")
+        return os.fdopen(opened, "rb")
+
+    def sha256(self, path: Path) -> str:
+        """Return the hex digest of a file's bytes as they lie there now."""
+        with self.open(path) as file:
+            return digest(file)
+
+    def remove_job(self, tenant: str, job_id: str) -> None:
+        """Remove all files of a job. Safe to repeat, and after a removal that was cut short."""
+        folder = self.job(tenant, job_id)
+        remove_tree(folder)
+        for left in folder.parent.glob(f".{job_id}.*.gone"):
+            _erase(left)
+
+    def _parts(self, path: Path) -> tuple[str, ...]:
+        if not path.is_relative_to(self.root) or ".." in path.parts or path == self.root:
+            raise UnsafePath(f"{path} is not inside {self.root}")
+        return path.relative_to(self.root).parts
+
+    @contextlib.contextmanager
+    def _temporary(self, path: Path) -> Iterator[Path]:
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def checked(name: str) -> str:
+    """Return `name` if it may be part of a path (a-z, 0-9, underscores), else raise UnsafePath."""
+    if not NAME.fullmatch(name):
+        raise UnsafePath(f"not a name of an artifact's folder: {name!r}")
+    return name
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents, each durable: its parent, which names it, is synced too."""
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Bring a folder's entries (files made, renamed or removed in it) to disk."""
+    folder = os.open(path, FOLDER)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder and all in it, or nothing if it is not there.
+
+    It is renamed first, so that a reader sees it whole or not at all, also when the removal is
+    cut short.
+    """
+    gone = path.parent / f".{path.name}.{secrets.token_hex(8)}.gone"
+    try:
+        os.rename(path, gone)
+    except FileNotFoundError:
+        return
+    _erase(gone)
+    sync_folder(gone.parent)
+
+
+def digest(file: BinaryIO) -> str:
+    """Return the sha256 (hex) of a file from where it stands to its end, in bounded memory."""
+    sha = hashlib.sha256()
+    while piece := file.read(PIECE):
+        sha.update(piece)
+    return sha.hexdigest()
+
+
+def _erase(path: Path) -> None:
+    if path.is_symlink() or path.is_file():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, onerror=_unless_missing)
+
+
+def _unless_missing(
+    _function: object, _path: object, info: tuple[object, BaseException, object]
+) -> None:
+    if not isinstance(info[1], FileNotFoundError):  # another remover may be at the same tree
+        raise info[1]
+
+
+def _open_at(folder: int, name: str, flags: int) -> int:
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (
+            errno.ELOOP,
+            errno.ENOTDIR,
+        ):  # a link, or a link in the place of a folder
+            raise UnsafePath(f"{name} is a link or no folder") from error
+        raise

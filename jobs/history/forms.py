@@ -1,0 +1,62 @@
+"""Forms of a history: JSON lists, CSV lines. Knows arrays and their spelling; no store, no HTTP.
+
+A float32 is written as the decimal of the float64 it equals, so that it comes back bit for bit
+through either width. NaN and infinities are `nan`, `inf`, `-inf` in CSV; in JSON they are null and
+named beside the numbers.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.history.rows import Edges, Floats, Tallies
+
+Ticks = npt.NDArray[np.integer[Any]]
+Nonfinite = dict[str, int | str]  # {"tick", "column", "value": "nan" | "inf" | "-inf"}
+
+
+def numbers(values: Floats) -> list[float | None]:
+    """Spell values for JSON: floats, and null for what JSON cannot say."""
+    plain: list[float | None] = values.tolist()
+    for at in np.flatnonzero(~np.isfinite(values)).tolist():
+        plain[at] = None
+    return plain
+
+
+def nonfinite(column: str, ticks: Ticks, values: Floats) -> list[Nonfinite]:
+    """Name each value that `numbers` made null."""
+    odd = ~np.isfinite(values)
+    found = zip(ticks[odd].tolist(), values[odd].tolist(), strict=True)
+    return [{"tick": tick, "column": column, "value": repr(value)} for tick, value in found]
+
+
+def buckets(tallies: Tallies, edges: Edges) -> dict[str, list[Any]]:
+    """Spell a view of one column: six lists of one length; null where a bucket is all NaN."""
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        mean = tallies["sum"] / tallies["finite"]
+    return {
+        "tick_first": edges[:-1].tolist(),
+        "tick_last": (edges[1:] - 1).tolist(),
+        "min": numbers(tallies["min"]),
+        "max": numbers(tallies["max"]),
+        "mean": numbers(mean),
+        "nonfinite": tallies["nonfinite"].tolist(),
+    }
+
+
+def csv_header(columns: Sequence[str]) -> bytes:
+    """First line of a CSV history."""
+    return ",".join(["tick", *columns]).encode() + b"\n"
+
+
+def csv_lines(ticks: Ticks, cells: Iterable[Iterable[str]]) -> bytes:
+    """Lines of some ticks: `cells` has an iterable of as many strings for each column."""
+    lines = map(",".join, zip(map(str, ticks.tolist()), *cells, strict=True))
+    return ("\n".join(lines) + "\n").encode() if ticks.size else b""
+
+
+def csv_cells(values: Floats) -> Iterable[str]:
+    """Spell values for CSV, one string each."""
+    return map(repr, values.tolist())

@@ -1,0 +1,59 @@
+"""Summary rows: what 1,024 ticks of a column come to. Arithmetic on arrays; knows no store.
+
+A row of a bucket without a finite value has min = +inf, max = -inf, sum = 0: the neutral elements,
+so that rows combine without a special case. Rows are stored as ROW (24 bytes) and reckoned with as
+TALLY.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+BUCKET = 1024  # ticks a summary row
+SEGMENT = 1 << 20  # ticks a segment: 4 MiB of float32, 1,024 rows
+
+ROW = np.dtype(
+    [("min", "<f4"), ("max", "<f4"), ("sum", "<f8"), ("finite", "<u4"), ("nonfinite", "<u4")]
+)
+TALLY = np.dtype(
+    [("min", "<f8"), ("max", "<f8"), ("sum", "<f8"), ("finite", "<i8"), ("nonfinite", "<i8")]
+)
+
+Floats = npt.NDArray[np.floating[Any]]
+Tallies = npt.NDArray[np.void]  # structured: ROW or TALLY
+Edges = npt.NDArray[np.int64]
+
+
+def summarize(values: npt.NDArray[np.float32]) -> Tallies:
+    """Return the rows of whole buckets: `values` float32 [n * 1024] -> ROW [n]."""
+    assert values.size % BUCKET == 0, "a row is made of a whole bucket only"
+    return tally(values, np.arange(0, values.size, BUCKET)).astype(ROW)
+
+
+def tally(values: Floats, starts: Edges) -> Tallies:
+    """Summarize values [n] in runs that begin at `starts` [m] (ascending, first 0) -> TALLY [m].
+
+    Minima and maxima are exact and over finite values only; sums are float64.
+    """
+    out = np.zeros(starts.size, TALLY)
+    if starts.size == 0:
+        return out
+    finite = np.isfinite(values)
+    wide = values.astype(np.float64)
+    out["min"] = np.minimum.reduceat(np.where(finite, wide, np.inf), starts)
+    out["max"] = np.maximum.reduceat(np.where(finite, wide, -np.inf), starts)
+    out["sum"] = np.add.reduceat(np.where(finite, wide, 0.0), starts)
+    out["finite"] = np.add.reduceat(finite.astype(np.int64), starts)
+    out["nonfinite"] = np.diff(np.append(starts, values.size)) - out["finite"]
+    return out
+
+
+def combine(tallies: Tallies, starts: Edges) -> Tallies:
+    """Merge neighbouring tallies [n] in runs that begin at `starts` [m] -> TALLY [m]."""
+    out = np.zeros(starts.size, TALLY)
+    out["min"] = np.minimum.reduceat(tallies["min"], starts)
+    out["max"] = np.maximum.reduceat(tallies["max"], starts)
+    for name in ("sum", "finite", "nonfinite"):
+        out[name] = np.add.reduceat(tallies[name], starts)
+    return out

@@ -1,0 +1,148 @@
+"""Artifact files: whole or not at all, durable, and only ever inside the job's folder."""
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from jobs.files import Files, UnsafePath
+
+JOB = ("default", "job_abc")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path / "artifacts")
+
+
+def test_what_was_written_is_read_back_and_its_digest_is_sha256(files: Files) -> None:
+    path = files.job(*JOB) / "history" / "loss" / "000000.f32"
+    assert files.write(path, b"abc") == hashlib.sha256(b"abc").hexdigest() == files.sha256(path)
+    with files.open(path) as file:
+        assert file.read() == b"abc"
+
+
+def test_a_write_replaces_the_whole_file_and_leaves_nothing_beside_it(files: Files) -> None:
+    path = files.job(*JOB) / "spec.json"
+    files.write(path, b"long before")
+    files.write(path, memoryview(b"now"))
+    assert path.read_bytes() == b"now"
+    assert os.listdir(path.parent) == ["spec.json"]
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_half_one(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = files.job(*JOB) / "spec.json"
+    files.write(path, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(path.parent) == ["spec.json"]
+
+
+def test_a_write_brings_the_file_and_then_its_folder_to_disk(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = files.job(*JOB) / "spec.json"
+    path.parent.mkdir(parents=True)
+    steps: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def noted_fsync(fd: int) -> None:
+        steps.append("sync " + Path(os.readlink(f"/proc/self/fd/{fd}")).name.split(".")[0])
+        fsync(fd)
+
+    def noted_rename(source: Path, target: Path) -> None:
+        steps.append("rename")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "rename", noted_rename)
+    files.write(path, b"data")
+    assert steps == ["sync ", "rename", "sync job_abc"]
+
+
+@pytest.mark.parametrize(
+    "tenant, job_id",
+    [
+        ("default", "../other"),
+        ("..", "job_a"),
+        ("default", ""),
+        ("default", "job_a\n"),
+        ("default", "job_a/b"),
+        ("default", "JOB"),
+        ("default", "job\0a"),
+        ("default", "j" * 65),
+        ("te-nant.", "job_a"),
+    ],
+)
+def test_odd_names_never_become_a_path(files: Files, tenant: str, job_id: str) -> None:
+    with pytest.raises(UnsafePath):
+        files.job(tenant, job_id)
+
+
+def test_paths_outside_the_root_are_refused_for_reading_and_writing(files: Files) -> None:
+    for path in (files.root / ".." / "x", files.root.parent / "x", files.root, Path("/etc/passwd")):
+        with pytest.raises(UnsafePath):
+            files.write(path, b"")
+        with pytest.raises(UnsafePath):
+            files.open(path)
+
+
+def test_no_symbolic_link_is_followed_at_any_level(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "key").write_text("secret")
+    files.write(files.job(*JOB) / "good", b"")
+    (files.job(*JOB) / "link").symlink_to(tmp_path / "secret" / "key")
+    (files.job(*JOB) / "folder").symlink_to(tmp_path / "secret")
+    for path in ("link", "folder/key"):
+        with pytest.raises(UnsafePath):
+            files.open(files.job(*JOB) / path)
+
+
+def test_only_plain_files_are_opened_and_a_pipe_does_not_block(files: Files) -> None:
+    files.write(files.job(*JOB) / "good", b"")
+    os.mkfifo(files.job(*JOB) / "pipe")
+    for path in (files.job(*JOB) / "pipe", files.job(*JOB)):
+        with pytest.raises(UnsafePath):
+            files.open(path)
+    with pytest.raises(FileNotFoundError):
+        files.open(files.job(*JOB) / "nothing")
+
+
+def test_a_removed_job_is_gone_and_removing_it_again_is_fine(files: Files) -> None:
+    files.write(files.job(*JOB) / "history" / "loss" / "000000.f32", b"x")
+    files.write(files.job("default", "job_other") / "spec.json", b"x")
+    files.remove_job(*JOB)
+    files.remove_job(*JOB)
+    assert os.listdir(files.root / "default") == ["job_other"]
+
+
+def test_a_removal_that_was_cut_short_is_finished_by_the_next(
+    files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.write(files.job(*JOB) / "spec.json", b"x")
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            files.remove_job(*JOB)
+    assert not files.job(*JOB).exists()
+    files.remove_job(*JOB)
+    assert os.listdir(files.root / "default") == []
+
+
+def test_removal_does_not_follow_a_link_out_of_the_job(files: Files, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "file").write_text("kept")
+    files.write(files.job(*JOB) / "spec.json", b"x")
+    (files.job(*JOB) / "history").symlink_to(tmp_path / "precious")
+    files.remove_job(*JOB)
+    assert (tmp_path / "precious" / "file").read_text() == "kept"
