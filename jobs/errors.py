@@ -1,0 +1,93 @@
+"""What the ledger and its neighbours refuse, one class a reason. Knows no HTTP status."""
+
+from collections.abc import Sequence
+
+
+class NoSuchJob(LookupError):
+    """No job of this id in this tenant (also: it was deleted)."""
+
+
+class NotEnded(Exception):
+    """Only an ended job can be deleted; `status` is what it is now."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the job is {status}; only an ended job can be deleted")
+        self.status = status
+
+
+class IllegalMove(Exception):
+    """A verb that the job's status does not allow; `allowed` names those it does."""
+
+    def __init__(self, verb: str, status: str, allowed: Sequence[str]) -> None:
+        super().__init__(f"cannot {verb} a job that is {status}")
+        self.verb, self.status, self.allowed = verb, status, list(allowed)
+
+
+class IdempotencyMismatch(Exception):
+    """This idempotency key was used with another body."""
+
+
+class Gone(Exception):
+    """What this idempotency key made has been deleted."""
+
+
+class BadCursor(ValueError):
+    """A list's cursor that no list gave out."""
+
+
+class Fenced(Exception):
+    """The lease shown is not (or no longer) the job's: whoever shows it must drop all it has."""
+
+
+class Gap(Exception):
+    """Ticks were offered beyond the accepted tick + 1; `tick` is the accepted one."""
+
+    def __init__(self, tick: int) -> None:
+        super().__init__(f"the accepted tick is {tick}")
+        self.tick = tick
+
+
+class Diverged(Exception):
+    """A tick that is recorded already was offered with other bits; both are given as hex."""
+
+    def __init__(self, tick: int, column: str, recorded: str, offered: str) -> None:
+        super().__init__(
+            f"{column} of tick {tick} is recorded as {recorded}, computed again it is {offered}"
+        )
+        self.tick, self.column, self.recorded, self.offered = tick, column, recorded, offered
+
+
+class Short(Exception):
+    """A job cannot succeed here; `tick` is the accepted one, which is not where it should end."""
+
+    def __init__(self, tick: int) -> None:
+        super().__init__(f"the accepted tick is {tick}")
+        self.tick = tick
+
+
+class Early(Exception):
+    """A segment may not move yet, or a checkpoint is of a tick that is not accepted."""
+
+
+class Unfit(Exception):
+    """This job's bits belong to another fingerprint, and its spec requires equal ones."""
+
+
+class NeedsCanary(Exception):
+    """Whether this worker is fit for a queued job hangs on a canary it has not measured yet."""
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(f"no canary for {threads} threads")
+        self.threads = threads
+
+
+class StoreFull(Exception):
+    """The store has no memory (or no disk) left for new jobs; nothing was stored."""
+
+
+class WeakStore(Exception):
+    """The store's settings would lose jobs; the text says which and what is needed."""
+
+
+class BadSetting(ValueError):
+    """A setting that cannot be used; the text names the variable, the value and the rule."""

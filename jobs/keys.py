@@ -1,0 +1,112 @@
+"""The legend: every key of the store is made here, and nowhere else but in lua/prelude.lua.
+
+A job is named `<tenant>/<job_id>` (its member) in every set; its own keys carry that in braces, so
+that they would share a slot. Knows no command.
+"""
+
+SEQUENCE = "jobs:sequence"  # int: submissions so far, over all tenants
+QUEUES = "queues"  # set: names of the queues that ever had a job
+UNSEALED = "jobs:unsealed"  # set of members: ended, with a part of the history still in the store
+WORKERS = "workers"  # hash: name -> what it last announced (JSON with `until_ms`)
+UUID = "store:uuid"  # str: which store this is, written once
+
+
+def member(tenant: str, job_id: str) -> str:
+    """How a job is named in sets."""
+    return f"{tenant}/{job_id}"
+
+
+def split(name: str) -> tuple[str, str]:
+    """Tenant and job id of a member."""
+    tenant, job_id = name.split("/", 1)
+    return tenant, job_id
+
+
+def job(tenant: str, job_id: str) -> str:
+    """Hash: the job's record (jobs/record.py reads it)."""
+    return f"job:{{{tenant}/{job_id}}}"
+
+
+def column(tenant: str, job_id: str, name: str, segment: int) -> str:
+    """String: little-endian float32 of an open segment, one a tick."""
+    return f"{job(tenant, job_id)}:f32:{name}:{segment}"
+
+
+def rows(tenant: str, job_id: str, name: str, segment: int) -> str:
+    """String: 24-byte summary rows of the segment's complete buckets of 1,024 ticks."""
+    return f"{job(tenant, job_id)}:rows:{name}:{segment}"
+
+
+def sparse(tenant: str, job_id: str, name: str, segment: int) -> str:
+    """String: 16-byte points (u64 tick, 8 bytes of value), in the order of their ticks."""
+    return f"{job(tenant, job_id)}:sparse:{name}:{segment}"
+
+
+def digests(tenant: str, job_id: str) -> str:
+    """Hash: name of a history file -> its sha256, for the parts that have moved."""
+    return f"{job(tenant, job_id)}:digests"
+
+
+def checkpoints(tenant: str, job_id: str) -> str:
+    """Hash: tick -> the committed checkpoint (JSON)."""
+    return f"{job(tenant, job_id)}:checkpoints"
+
+
+def attempt(tenant: str, job_id: str, number: int) -> str:
+    """Hash: one claim and what came of it."""
+    return f"{job(tenant, job_id)}:attempt:{number}"
+
+
+def audit(tenant: str, job_id: str) -> str:
+    """List: `term nonce first last` of the ticks accepted under each claim."""
+    return f"{job(tenant, job_id)}:audit"
+
+
+def events(tenant: str, job_id: str) -> str:
+    """List: events (JSON); the n-th has the number n."""
+    return f"{job(tenant, job_id)}:events"
+
+
+def notices(tenant: str, job_id: str) -> str:
+    """Stream, capped: hints that something is new."""
+    return f"{job(tenant, job_id)}:notices"
+
+
+def queued(queue: str) -> str:
+    """Sorted set: queued jobs by -priority, then submission."""
+    return f"queued:{queue}"
+
+
+def leases(queue: str) -> str:
+    """Sorted set: running jobs by the end of their lease, server time in ms."""
+    return f"leases:{queue}"
+
+
+def rung(queue: str) -> str:
+    """String that lives for the grace between two rounds of bells."""
+    return f"rung:{queue}"
+
+
+def bells(queue: str) -> str:
+    """Celery's queue of this name (a list, in the broker)."""
+    return f"tickforge.{queue}"
+
+
+def claim(nonce: str) -> str:
+    """String: the member claimed under this nonce, so that a repeated claim repeats its answer."""
+    return f"claim:{nonce}"
+
+
+def idempotency(tenant: str) -> str:
+    """Hash: idempotency key -> `<job_id or "deleted"> <digest of the body>`."""
+    return f"idempotency:{tenant}"
+
+
+def tombstones(tenant: str) -> str:
+    """Sorted set: ids of deleted jobs by when they were."""
+    return f"tombstones:{tenant}"
+
+
+def index(tenant: str, field: str = "", value: str = "") -> str:
+    """Sorted set: a tenant's jobs, or those with this value of a field, by submission number."""
+    return f"index:{tenant}:{field}:{value}" if field else f"index:{tenant}"

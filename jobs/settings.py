@@ -1,0 +1,102 @@
+"""The only reader of TICKFORGE_ variables for API and workers. Opens nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from jobs.errors import BadSetting
+
+SHORTEST_KEY = 32
+MOST_PARAMETERS = 2_000_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting with its value in force; README lists them with their defaults."""
+
+    redis_url: str
+    broker_url: str
+    artifacts: Path
+    admin_key: str | None = field(repr=False)
+    lease_seconds: float
+    stall_seconds: float
+    max_parameters: int
+    log_format: str
+    store_unchecked: bool
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+        """Read and check all variables; raises BadSetting for the first that cannot be used."""
+        redis_url = _url(environ, "TICKFORGE_REDIS_URL", None)
+        return cls(
+            redis_url=redis_url,
+            broker_url=_url(environ, "TICKFORGE_BROKER_URL", redis_url),
+            artifacts=_artifacts(environ),
+            admin_key=_admin_key(environ),
+            lease_seconds=_number(environ, "TICKFORGE_LEASE_SECONDS", 15, 1, 3600),
+            stall_seconds=_number(environ, "TICKFORGE_STALL_SECONDS", 600, 1, 86_400),
+            max_parameters=int(
+                _number(environ, "TICKFORGE_MAX_PARAMETERS", MOST_PARAMETERS, 1, 1e12)
+            ),
+            log_format=_choice(environ, "TICKFORGE_LOG_FORMAT", "text", ("json", "text")),
+            store_unchecked=_choice(environ, "TICKFORGE_STORE_UNCHECKED", "0", ("0", "1")) == "1",
+        )
+
+
+def _bad(name: str, value: str, rule: str) -> BadSetting:
+    return BadSetting(f"{name}={value!r}: {rule}")
+
+
+def _url(environ: Mapping[str, str], name: str, default: str | None) -> str:
+    value = environ.get(name) or default
+    rule = "redis://, rediss:// or unix:// followed by where the server is"
+    if value is None:
+        raise BadSetting(f"{name} is not set: {rule}")
+    parts = urlsplit(value)
+    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
+        raise _bad(name, value, rule)
+    return value
+
+
+def _artifacts(environ: Mapping[str, str]) -> Path:
+    """TICKFORGE_ARTIFACTS_URL (file://…), else the folder `artifacts` of TICKFORGE_DATA_DIR."""
+    url = environ.get("TICKFORGE_ARTIFACTS_URL")
+    if not url:
+        return (Path(environ.get("TICKFORGE_DATA_DIR") or "data") / "artifacts").absolute()
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
+        raise _bad("TICKFORGE_ARTIFACTS_URL", url, "file:// and an absolute path")
+    return Path(unquote(parts.path))
+
+
+def _admin_key(environ: Mapping[str, str]) -> str | None:
+    key = environ.get("TICKFORGE_ADMIN_KEY")
+    if not key:
+        return None
+    if len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
+        raise BadSetting(
+            f"TICKFORGE_ADMIN_KEY (a value of {len(key)} characters): "
+            f"{SHORTEST_KEY} or more printable ASCII characters without spaces"
+        )
+    return key
+
+
+def _number(
+    environ: Mapping[str, str], name: str, default: float, least: float, most: float
+) -> float:
+    text = environ.get(name) or str(default)
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not least <= value <= most:
+        raise _bad(name, text, f"a number from {least:g} to {most:g}")
+    return value
+
+
+def _choice(environ: Mapping[str, str], name: str, default: str, among: tuple[str, ...]) -> str:
+    value = environ.get(name) or default
+    if value not in among:
+        raise _bad(name, value, "one of " + ", ".join(among))
+    return value
