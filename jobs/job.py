@@ -1,0 +1,161 @@
+"""What a job is to those who look at it: the Job, its statuses and moves, checkpoints, attempts.
+
+Values only; knows no store. `jobs/record.py` reads a Job from its record.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.spec.job_spec import JobSpec
+
+Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+Verb = Literal["cancel", "stop", "pause", "resume"]
+STATUSES: tuple[Status, ...] = (
+    "queued", "running", "paused", "succeeded", "failed", "cancelled",
+)  # fmt: skip
+ENDED: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who may write to a job: the term only grows, the nonce tells two holders of one term apart.
+
+    (A store that came back with a second of its log missing hands a term out again.)
+    """
+
+    tenant: str
+    job_id: str
+    term: int
+    nonce: str
+
+
+class SparsePoint(NamedTuple):
+    """A value at one tick of a sparse column: 8 bytes, float64 or a state digest, little-endian."""
+
+    column: str
+    tick: int
+    bits: bytes
+
+
+class _Value(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Best(_Value):
+    """The lowest validation loss so far (the first of equals)."""
+
+    metric: str
+    tick: int
+    value: float
+
+
+class JobError(_Value):
+    """Why a job failed; `tick` where it was, if it was at one."""
+
+    type: str
+    detail: str
+    tick: int | None = None
+
+
+class Place(_Value):
+    """Where a queued job stands and what it waits for."""
+
+    position: int
+    reason: Literal["no_worker", "busy", "fingerprint"]
+
+
+class Job(_Value):
+    """A job as clients see it (contract: Job)."""
+
+    tenant: str = Field(exclude=True)
+    id: str
+    kind: str
+    name: str
+    labels: dict[str, str]
+    notes: str
+    priority: int
+    status: Status
+    requested: Literal["cancel", "stop", "pause"] | None
+    phase: str | None
+    tick: int
+    ticks_total: int | None
+    first_tick: int
+    progress: float
+    epoch: float
+    loss: float | None
+    best: Best | None
+    metrics: dict[str, float | None]
+    ticks_per_second: float | None
+    elapsed_seconds: float
+    eta_seconds: float | None
+    queue: Place | None
+    bytes: int
+    attempt: int
+    stopped_by: Literal["budget", "patience", "converged", "target", "user"] | None
+    error: JobError | None
+    result: dict[str, Any] | None
+    created_at: str
+    started_at: str | None
+    finished_at: str | None
+    engine: str | None
+    device: str | None
+    fingerprint: dict[str, Any]
+    exact: bool
+    inexact_from: int | None = Field(
+        description="the first tick whose bits belong to another fingerprint than those before it"
+    )
+    worker: str | None
+    parent: str | None
+    latest_checkpoint: int | None
+    spec: JobSpec
+    links: dict[str, str] = {}
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status in ENDED
+
+
+class CheckpointFile(_Value):
+    """One file of a checkpoint."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class Checkpoint(_Value):
+    """A committed checkpoint, named by its tick; `sha256` is of the weights file."""
+
+    tick: int
+    name: str | None = None
+    pinned: bool = False
+    created_at: str
+    bytes: int
+    metrics: dict[str, float | None]
+    sha256: str
+    files: list[CheckpointFile]
+    is_best: bool
+    is_final: bool
+    folder: str = Field(exclude=True)  # its name among the job's checkpoints
+    state: str = Field(exclude=True)  # digest of the state, 16 hex digits
+    term: int = Field(exclude=True)
+
+
+class Attempt(_Value):
+    """One claim of a job and what came of it."""
+
+    number: int
+    worker: str
+    device: str | None
+    engine: str | None
+    fingerprint: dict[str, Any]
+    first_tick: int = Field(description="the first new tick this claim could add")
+    last_tick: int = Field(description="the last tick accepted from it; first_tick - 1 if none")
+    replayed: int = Field(description="ticks run again and compared with the recorded ones")
+    equal: bool | None = Field(description="whether every replayed bit was equal; null: no replay")
+    started_at: str
+    ended_at: str | None
+    outcome: str | None = Field(description="how it ended; null while it runs")
