@@ -1,1 +1,1 @@
-"""What API and workers share: spec, states, keys, ledger, history, files, settings. No torch, no flask."""
+"""What API and workers share: spec, keys, ledger, history, files, settings. No torch, no flask."""

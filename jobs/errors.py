@@ -7,6 +7,10 @@ class NoSuchJob(LookupError):
     """No job of this id in this tenant (also: it was deleted)."""
 
 
+class NoSuchCheckpoint(LookupError):
+    """The job has no committed checkpoint of this tick or name."""
+
+
 class NotEnded(Exception):
     """Only an ended job can be deleted; `status` is what it is now."""
 

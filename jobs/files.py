@@ -80,8 +80,7 @@ class Files:
         """Remove all files of a job. Safe to repeat, and after a removal that was cut short."""
         folder = self.job(tenant, job_id)
         remove_tree(folder)
-        for left in folder.parent.glob(f".{job_id}.*.gone"):
-            _erase(left)
+        finish_removals(folder.parent, job_id)
 
     def _parts(self, path: Path) -> tuple[str, ...]:
         if not path.is_relative_to(self.root) or ".." in path.parts or path == self.root:
@@ -139,6 +138,12 @@ def remove_tree(path: Path) -> None:
     sync_folder(gone.parent)
 
 
+def finish_removals(folder: Path, name: str = "*") -> None:
+    """Remove what removals in `folder` (of `name`) left when they were cut short."""
+    for left in folder.glob(f".{name}.*.gone"):
+        _erase(left)
+
+
 def digest(file: BinaryIO) -> str:
     """Return the sha256 (hex) of a file from where it stands to its end, in bounded memory."""
     sha = hashlib.sha256()
@@ -165,9 +170,6 @@ def _open_at(folder: int, name: str, flags: int) -> int:
     try:
         return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
-        if error.errno in (
-            errno.ELOOP,
-            errno.ENOTDIR,
-        ):  # a link, or a link in the place of a folder
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):  # a link, or one in a folder's place
             raise UnsafePath(f"{name} is a link or no folder") from error
         raise

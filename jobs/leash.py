@@ -37,7 +37,7 @@ def send(
 
 
 def receive(leash: socket.socket) -> Frame:
-    """Wait for the next frame; raises LeashCut at the end, whether it comes between frames or in one."""
+    """Wait for the next frame; raises LeashCut at the end, be it between frames or inside one."""
     text_length, body_length = LENGTHS.unpack(_exactly(leash, LENGTHS.size))
     if max(text_length, body_length) > LONGEST:
         raise LeashCut(f"a frame of {max(text_length, body_length)} bytes is none of ours")

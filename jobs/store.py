@@ -64,7 +64,7 @@ def check_store(store: "redis.Redis", *, unchecked: bool = False) -> None:
 
 
 def _check_version(store: "redis.Redis") -> None:
-    about: dict[str, Any] = store.info("server")  # type: ignore[assignment]
+    about: dict[str, Any] = store.info("server")
     version = str(about.get("valkey_version") or about["redis_version"])
     if tuple(map(int, version.split(".")[:2])) < LEAST_VERSION:
         raise WeakStore(f"the store is version {version}, needed is 7.0 or newer")

@@ -32,18 +32,23 @@ def nonfinite(column: str, ticks: Ticks, values: Floats) -> list[Nonfinite]:
     return [{"tick": tick, "column": column, "value": repr(value)} for tick, value in found]
 
 
-def buckets(tallies: Tallies, edges: Edges) -> dict[str, list[Any]]:
+def buckets(first: Edges, last: Edges, tallies: Tallies) -> dict[str, list[Any]]:
     """Spell a view of one column: six lists of one length; null where a bucket is all NaN."""
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         mean = tallies["sum"] / tallies["finite"]
     return {
-        "tick_first": edges[:-1].tolist(),
-        "tick_last": (edges[1:] - 1).tolist(),
+        "tick_first": first.tolist(),
+        "tick_last": last.tolist(),
         "min": numbers(tallies["min"]),
         "max": numbers(tallies["max"]),
         "mean": numbers(mean),
         "nonfinite": tallies["nonfinite"].tolist(),
     }
+
+
+def digests(bits: Ticks) -> list[str]:
+    """Spell state digests: 16 hex digits each."""
+    return [f"{digest:016x}" for digest in bits.tolist()]
 
 
 def csv_header(columns: Sequence[str]) -> bytes:

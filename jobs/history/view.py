@@ -53,6 +53,16 @@ def view(column: Column, edges: Edges) -> Tallies:
     return tally(column.values(first, last), edges[:-1] - first)
 
 
+def view_points(ticks: Edges, values: Floats, points: int) -> tuple[Edges, Edges, Tallies]:
+    """Summarize a sparse column in at most `points` buckets of as many recorded ticks each.
+
+    Gives the first and the last recorded tick of each bucket, and its TALLY.
+    """
+    cuts = _even(ticks.size, min(points, ticks.size))
+    starts = cuts[:-1]
+    return ticks[starts], ticks[cuts[1:] - 1], tally(values, starts)
+
+
 def _row_by_row(column: Column, first: int, last: int) -> Tallies:
     """One tally for each row that first…last touches; a row cut by an end is made from values."""
     start, stop = row_of(first), row_of(last) + 1

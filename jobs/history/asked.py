@@ -1,0 +1,109 @@
+"""One question about one history: which columns of which job, as far as it reached when asked.
+
+Tells dense columns (a value a tick), the computed `lr`, and sparse ones (points at some ticks)
+apart, so that what is built on it need not. Knows where to read; knows no form of an answer.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.history.columns import Columns, Extent, Points
+from jobs.history.errors import UnknownColumn
+from jobs.history.rates import rate_view, rates
+from jobs.history.rows import Edges, Floats, Tallies
+from jobs.history.view import view
+from jobs.job import Job
+from jobs.spec.job_spec import JobSpec
+
+RATE = "lr"
+DIGEST = "state"
+ENDED = ("succeeded", "failed", "cancelled")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Columns of a job, checked, with the extent that every part of the answer keeps to."""
+
+    source: Columns
+    extent: Extent
+    spec: JobSpec
+    dense: tuple[str, ...]  # in the order asked for, `lr` among them
+    sparse: tuple[str, ...]
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.extent.job_id
+
+    @property
+    def complete(self) -> bool:
+        """Whether the job has ended, so that nothing more will come."""
+        return self.extent.status in ENDED
+
+    def span(self, after: int, before: int | None) -> tuple[int, int]:
+        """First and last recorded tick between exclusive bounds; last = first - 1 if none is."""
+        first = max(after, 0) + 1
+        last = self.extent.tick if before is None else min(self.extent.tick, before - 1)
+        return first, max(last, first - 1)
+
+    def values(self, column: str, first: int, last: int) -> Floats:
+        """Values of a dense column -> float32 (`lr`: float64) [last - first + 1], maybe empty."""
+        if last < first:
+            return np.empty(0, np.float32)
+        if column == RATE:
+            return rates(self.spec.rate, first, last)
+        return self.source.values(self.extent, column, first, last)
+
+    def points(self, column: str, first: int, last: int) -> Points:
+        """Points of a sparse column; with first 1 also tick 0, the state before any update."""
+        return self.source.points(self.extent, column, 0 if first <= 1 else first, last)
+
+    def view(self, column: str, edges: Edges) -> Tallies:
+        """Summarize a dense column in the buckets of `edges`."""
+        if column == RATE:
+            return rate_view(self.spec.rate, edges, self.spec.schedule.warmup_ticks)
+        return view(_Bound(self.source, self.extent, column), edges)
+
+
+def ask(source: Columns, job: Job, columns: Iterable[str]) -> Asked:
+    """Take a job's extent and sort the columns asked for; raises NoSuchJob and UnknownColumn."""
+    extent = source.extent(job.tenant, job.id)
+    dense = [*dict.fromkeys([*job.spec.record, *extent.columns]), RATE]
+    sparse = _sparse_names(job.spec)
+    wanted = list(dict.fromkeys(columns))
+    if unknown := [name for name in wanted if name not in dense and name not in sparse]:
+        raise UnknownColumn(unknown, [*dense, *sparse])
+    return Asked(
+        source,
+        extent,
+        job.spec,
+        tuple(name for name in wanted if name in dense),
+        tuple(name for name in wanted if name in sparse),
+    )
+
+
+def _sparse_names(spec: JobSpec) -> list[str]:
+    measured = []
+    if spec.validation is not None:
+        measured = ["val_loss"]
+        if spec.profile.kind == "class":
+            measured.append("val_accuracy")
+    return [*measured, "time", DIGEST]
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """A stored dense column as jobs.history.view.Column wants it."""
+
+    source: Columns
+    extent: Extent
+    column: str
+
+    def values(self, first: int, last: int) -> npt.NDArray[np.float32]:
+        return self.source.values(self.extent, self.column, first, last)
+
+    def rows(self, start: int, stop: int) -> Tallies:
+        return self.source.rows(self.extent, self.column, start, stop)

@@ -1,0 +1,53 @@
+"""The names of a history's bytes: which key while a segment is open, which file afterwards."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs import keys
+from jobs.files import Files, checked
+from jobs.history.rows import BUCKET, ROW, SEGMENT
+
+VALUE_BYTES = 4  # little-endian float32
+POINT_BYTES = 16  # little-endian u64 tick, then 8 bytes: float64 or u64 digest
+
+
+@dataclass(frozen=True)
+class Part:
+    """One kind of bytes of one column in one segment."""
+
+    column: str
+    segment: int
+    suffix: str  # f32: values | rows: summary rows | sparse: points
+
+    @property
+    def name(self) -> str:
+        """How a digest of it is listed, and where it lies in the job's history folder."""
+        return f"{checked(self.column)}/{self.segment:06d}.{self.suffix}"
+
+    def key(self, tenant: str, job_id: str) -> str:
+        """Where it lies in the store while its segment is open."""
+        made = {"f32": keys.column, "rows": keys.rows, "sparse": keys.sparse}[self.suffix]
+        return made(tenant, job_id, self.column, self.segment)
+
+    def path(self, files: Files, tenant: str, job_id: str) -> Path:
+        """Where it lies among the files when its segment has moved."""
+        return files.job(tenant, job_id) / "history" / self.name
+
+    def size(self, tick: int) -> int:
+        """Bytes of it in a history of `tick` ticks; known of values and rows only."""
+        ticks = min(max(tick - self.segment * SEGMENT, 0), SEGMENT)
+        return ticks * VALUE_BYTES if self.suffix == "f32" else ticks // BUCKET * ROW.itemsize
+
+
+def segment_of(tick: int) -> int:
+    """Return the segment of a tick; tick 0, the state before any update, belongs to the first."""
+    return max(tick - 1, 0) // SEGMENT
+
+
+def stretches(start: int, stop: int, size: int) -> Iterator[tuple[int, int, int]]:
+    """Cut the items start…stop-1 at multiples of `size`: (which, offset in it, length) of each."""
+    while start < stop:
+        length = min(size - start % size, stop - start)
+        yield start // size, start % size, length
+        start += length

@@ -1,0 +1,229 @@
+"""Finding jobs and what belongs to them: one by id, pages of many by filter. Changes nothing.
+
+A list costs O(page): it walks the smallest index that a filter names, newest first, and looks at no
+more than 1,000 candidates a page.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import redis
+
+from jobs import keys, presence
+from jobs.errors import BadCursor, NoSuchCheckpoint, NoSuchJob
+from jobs.job import Attempt, Checkpoint, Job, Place
+from jobs.record import Record, read_attempt, read_checkpoint, read_job
+
+T = TypeVar("T")
+Filter = tuple[str, str]  # (field, value)
+
+MOST_CANDIDATES = 1000  # looked at for one page
+BATCH = 100  # records read in one round trip
+INDEXED = ("status", "label", "name", "kind")  # parent has no job of its own kind yet
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """Some of a list, and where it goes on."""
+
+    data: list[T]
+    next_after: str | None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there may be more behind `next_after`."""
+        return self.next_after is not None
+
+
+class Index:
+    """Reads jobs, attempts and checkpoints of a tenant."""
+
+    def __init__(self, store: "redis.Redis") -> None:
+        self._store = store
+
+    def job(self, tenant: str, job_id: str) -> Job:
+        """Read one job. Raises NoSuchJob."""
+        record: dict[bytes, bytes] = self._store.hgetall(keys.job(tenant, job_id))  # type: ignore[assignment]
+        if not record:
+            raise NoSuchJob(job_id)
+        return self._jobs([record])[0]
+
+    def jobs(
+        self,
+        tenant: str,
+        *,
+        filters: Sequence[Filter] = (),
+        limit: int = 100,
+        after: str | None = None,
+        descending: bool = True,
+    ) -> Page[Job]:
+        """Read a page of the jobs that fit: any of the statuses, all of the other filters.
+
+        Raises BadCursor for an `after` that no page gave out.
+        """
+        walk = _Walk(self._store, self._smallest(tenant, filters), _sequence(after), descending)
+        found: list[Record] = []
+        looked, cursor = 0, after
+        while len(found) < limit and looked < MOST_CANDIDATES:
+            batch = walk.next(min(BATCH, MOST_CANDIDATES - looked))
+            for sequence, record in self._records(tenant, batch):
+                looked, cursor = looked + 1, str(sequence)
+                if record and _fits(record, filters):
+                    found.append(record)
+                if len(found) == limit:
+                    break
+            if len(batch) == 0:
+                return Page(self._jobs(found), None)
+        more = walk.any_behind(_sequence(cursor))
+        return Page(self._jobs(found), cursor if more else None)
+
+    def attempts(self, tenant: str, job_id: str) -> list[Attempt]:
+        """Read all claims of a job, oldest first. Raises NoSuchJob."""
+        count = self._store.hget(keys.job(tenant, job_id), "attempt")
+        if count is None:
+            raise NoSuchJob(job_id)
+        with self._store.pipeline(transaction=False) as pipe:
+            for number in range(1, int(count) + 1):
+                pipe.hgetall(keys.attempt(tenant, job_id, number))
+            return [read_attempt(record) for record in pipe.execute() if record]
+
+    def checkpoints(self, tenant: str, job_id: str) -> list[Checkpoint]:
+        """Read a job's committed checkpoints by tick; one of them at most is the best."""
+        with self._store.pipeline(transaction=False) as pipe:
+            pipe.exists(keys.job(tenant, job_id))
+            pipe.hvals(keys.checkpoints(tenant, job_id))
+            exists, texts = pipe.execute()
+        if not exists:
+            raise NoSuchJob(job_id)
+        kept = sorted((read_checkpoint(text) for text in texts), key=lambda each: each.tick)
+        best = max((each.tick for each in kept if each.is_best), default=None)
+        return [each.model_copy(update={"is_best": each.tick == best}) for each in kept]
+
+    def checkpoint(self, tenant: str, job_id: str, which: str) -> Checkpoint:
+        """Find one by tick, or as initial, latest, best or final. Raises NoSuchCheckpoint."""
+        kept = self.checkpoints(tenant, job_id)
+        found = [each for each in kept if _is(each, which)]
+        if not found:
+            raise NoSuchCheckpoint(which)
+        return found[-1]
+
+    def _smallest(self, tenant: str, filters: Sequence[Filter]) -> str:
+        """The smallest set that holds every job that fits."""
+        statuses = [value for field, value in filters if field == "status"]
+        usable = [
+            (field, value)
+            for field, value in filters
+            if field in INDEXED and (field != "status" or len(statuses) == 1)
+        ]
+        if not usable:
+            return keys.index(tenant)
+        names = [keys.index(tenant, field, value) for field, value in usable]
+        with self._store.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.zcard(name)
+            sizes = pipe.execute()
+        return min(zip(sizes, names, strict=True))[1]
+
+    def _records(
+        self, tenant: str, batch: Sequence[tuple[bytes, float]]
+    ) -> list[tuple[int, Record]]:
+        with self._store.pipeline(transaction=False) as pipe:
+            for job_id, _ in batch:
+                pipe.hgetall(keys.job(tenant, job_id.decode()))
+            records = pipe.execute()
+        return [
+            (int(sequence), record) for (_, sequence), record in zip(batch, records, strict=True)
+        ]
+
+    def _jobs(self, records: Sequence[Record]) -> list[Job]:
+        waiting = [record for record in records if record.get(b"status") == b"queued"]
+        places = dict(zip(map(id, waiting), self._places(waiting), strict=True))
+        return [read_job(record, places.get(id(record))) for record in records]
+
+    def _places(self, waiting: Sequence[Record]) -> list[Place]:
+        if not waiting:
+            return []
+        workers = presence.live(self._store)
+        with self._store.pipeline(transaction=False) as pipe:
+            for record in waiting:
+                name = keys.member(record[b"tenant"].decode(), record[b"id"].decode())
+                pipe.zrank(keys.queued(record[b"queue"].decode()), name)
+            ranks = pipe.execute()
+        return [_place(record, rank, workers) for record, rank in zip(waiting, ranks, strict=True)]
+
+
+class _Walk:
+    """Members of one index beyond a sequence number, some at a time."""
+
+    def __init__(
+        self, store: "redis.Redis", name: str, beyond: int | None, descending: bool
+    ) -> None:
+        self._store, self._name, self._descending = store, name, descending
+        self._beyond = beyond
+
+    def next(self, count: int) -> list[tuple[bytes, float]]:
+        found = self._range(self._beyond, count)
+        if found:
+            self._beyond = int(found[-1][1])
+        return found
+
+    def any_behind(self, sequence: int | None) -> bool:
+        return bool(self._range(sequence, 1))
+
+    def _range(self, beyond: int | None, count: int) -> list[tuple[bytes, float]]:
+        low, high = "-inf", "+inf"
+        if beyond is not None:
+            low, high = (low, f"({beyond}") if self._descending else (f"({beyond}", high)
+        ends = (high, low) if self._descending else (low, high)
+        found: Any = self._store.zrange(
+            self._name, *ends, desc=self._descending, byscore=True, offset=0, num=count,
+            withscores=True,
+        )  # fmt: skip
+        return [(bytes(job_id), float(score)) for job_id, score in found]
+
+
+def _is(checkpoint: Checkpoint, which: str) -> bool:
+    named = {
+        "initial": checkpoint.tick == 0,
+        "latest": True,
+        "best": checkpoint.is_best,
+        "final": checkpoint.is_final,
+    }
+    return named.get(which, str(checkpoint.tick) == which)
+
+
+def _sequence(after: str | None) -> int | None:
+    if after is None:
+        return None
+    if not (after.isascii() and after.isdigit() and len(after) <= 16):
+        raise BadCursor(after)
+    return int(after)
+
+
+def _fits(record: Record, filters: Sequence[Filter]) -> bool:
+    statuses = [value.encode() for field, value in filters if field == "status"]
+    if statuses and record[b"status"] not in statuses:
+        return False
+    return all(_has(record, field, value) for field, value in filters if field != "status")
+
+
+def _has(record: Record, field: str, value: str) -> bool:
+    if field != "label":
+        return record.get(field.encode(), b"").decode() == value
+    label, _, wanted = value.partition(":")
+    return bool(json.loads(record[b"labels"]).get(label) == wanted)
+
+
+def _place(record: Record, rank: int | None, workers: Sequence[presence.About]) -> Place:
+    mine = [worker for worker in workers if worker.get("queue") == record[b"queue"].decode()]
+    reason: Any = "busy"
+    if not mine:
+        reason = "no_worker"
+    elif record.get(b"required") == b"1" and record.get(b"canary") and record[b"tick"] != b"0":
+        threads, canary = record[b"threads"].decode(), record[b"canary"].decode()
+        known = [worker.get("canaries", {}).get(threads) for worker in mine]
+        if all(each is not None and each != canary for each in known):
+            reason = "fingerprint"
+    return Place(position=0 if rank is None else rank + 1, reason=reason)

@@ -1,0 +1,33 @@
+"""The service's own log: structured lines on standard error, as JSON or as text."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+
+def setup(log_format: str) -> None:
+    """Configure logging for this process; `log_format` is "json" or "text"."""
+    render: Any = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def get(name: str, **bound: Any) -> Any:
+    """Return a logger that names its part of the service on every line."""
+    return structlog.get_logger().bind(part=name, **bound)

@@ -1,0 +1,127 @@
+#!lua flags=allow-oom
+-- Accept consecutive ticks of one segment: compare those already there bit by bit, add the rest.
+-- ARGV after the header: a blob for each of h.columns, then of h.rows, then of h.sparse.
+-- -> {'ok', tick, requested, moved} | {'gap', tick} | {'diverged', tick, column, recorded, offered} | fenced
+local member = h.member
+local job = key(member)
+local refused = fenced(job)
+if refused then return refused end
+local j = redis.call('HMGET', job, 'tick', 'segments', 'columns', 'inexact_upto', 'attempt', 'rate_to', 'sparse')
+local tick, moved = tonumber(j[1]), tonumber(j[2])
+local trusted = tonumber(j[4] or '-1') -- ticks up to it have another fingerprint's bits: not compared
+local first, last = h.first, h.first + h.count - 1
+if first > tick + 1 then return { 'gap', int(tick) } end
+local segment = math.floor(math.max(first - 1, 0) / SEGMENT)
+local base = segment * SEGMENT
+
+local function hex(bytes)
+  return (string.gsub(bytes, '.', function(c) return string.format('%02x', string.byte(c)) end))
+end
+
+-- the first tick from `from` to `upto` at which two runs of values differ
+local function difference(from, upto, had, offered)
+  for t = from, upto do
+    local at = (t - from) * 4
+    local a, b = string.sub(had, at + 1, at + 4), string.sub(offered, at + 1, at + 4)
+    if a ~= b then return t, hex(a), hex(b) end
+  end
+end
+
+local overlap = math.min(last, tick)
+local from = math.max(first, trusted + 1)
+if h.count > 0 and from <= overlap and segment >= moved then
+  for i, name in ipairs(h.columns) do
+    local had = redis.call('GETRANGE', key(member, 'f32:' .. name .. ':' .. int(segment)), int((from - 1 - base) * 4), int((overlap - base) * 4 - 1))
+    local offered = string.sub(ARGV[1 + i], (from - first) * 4 + 1, (overlap - first + 1) * 4)
+    if had ~= offered then
+      local t, a, b = difference(from, overlap, had, offered)
+      return { 'diverged', int(t), name, a, b }
+    end
+  end
+end
+
+-- sparse points: those of recorded ticks are compared (but `time`, whose first value stays)
+local function tick_at(blob, n) return (struct.unpack('<I8', blob, (n - 1) * 16 + 1)) end
+local function find(blob, wanted)
+  local low, high = 1, #blob / 16
+  while low <= high do
+    local middle = math.floor((low + high) / 2)
+    local t = tick_at(blob, middle)
+    if t == wanted then return string.sub(blob, middle * 16 - 7, middle * 16) end
+    if t < wanted then low = middle + 1 else high = middle - 1 end
+  end
+end
+local added = {}
+for i, name in ipairs(h.sparse) do
+  local blob = ARGV[1 + #h.columns + #h.rows + i]
+  for n = 1, #blob / 16 do
+    local t = tick_at(blob, n)
+    local home = math.floor(math.max(t - 1, 0) / SEGMENT)
+    if t > math.max(last, tick) then return { 'gap', int(tick) } end
+    if home >= moved then
+      local where = key(member, 'sparse:' .. name .. ':' .. int(home))
+      local size = redis.call('STRLEN', where)
+      local newest = size > 0 and tick_at(redis.call('GETRANGE', where, int(size - 16), int(size - 1)), 1) or -1
+      if t > newest then
+        added[#added + 1] = { where, string.sub(blob, n * 16 - 15, n * 16), name, t }
+      elseif name ~= 'time' and t > trusted then
+        local had = find(redis.call('GET', where), t)
+        local offered = string.sub(blob, n * 16 - 7, n * 16)
+        if had and had ~= offered then return { 'diverged', int(t), name, hex(had), hex(offered) } end
+      end
+    end
+  end
+end
+
+-- nothing is refused from here on
+local fresh = last - tick
+if fresh > 0 then
+  for i, name in ipairs(h.columns) do
+    local offered = string.sub(ARGV[1 + i], (tick + 1 - first) * 4 + 1)
+    redis.call('SETRANGE', key(member, 'f32:' .. name .. ':' .. int(segment)), int((tick - base) * 4), offered)
+    if name == 'loss' then redis.call('HSET', job, 'loss', string.sub(offered, -4)) end
+  end
+  if not j[3] then redis.call('HSET', job, 'columns', cjson.encode(h.columns)) end
+  redis.call('HSET', job, 'tick', int(last), 'deaths', '0')
+end
+if segment >= moved then
+  for i, name in ipairs(h.rows) do
+    redis.call('SETRANGE', key(member, 'rows:' .. name .. ':' .. int(segment)), int(h.row_at * 24), ARGV[1 + #h.columns + i])
+  end
+end
+local names = j[7] or ''
+local validated
+for _, point in ipairs(added) do
+  redis.call('APPEND', point[1], point[2])
+  if not string.find(names, ' ' .. point[3] .. ' ', 1, true) then names = names .. ' ' .. point[3] .. ' ' end
+  if string.sub(point[3], 1, 4) == 'val_' then validated = point[4] end
+end
+if #added > 0 then redis.call('HSET', job, 'sparse', names) end
+
+for _, name in ipairs({ 'phase', 'metrics', 'best', 'epoch' }) do
+  if h[name] then redis.call('HSET', job, name, h[name]) end
+end
+if h.elapsed then
+  redis.call('HSET', job, 'elapsed', h.elapsed)
+  -- two marks at least a second of training apart: the rate is what lies between the older and now
+  local mark = j[6] and tonumber(string.match(j[6], ' (.*)$'))
+  if not mark or tonumber(h.elapsed) - mark >= 1 then
+    if j[6] then redis.call('HSET', job, 'rate_from', j[6]) end
+    redis.call('HSET', job, 'rate_to', int(math.max(last, tick)) .. ' ' .. h.elapsed)
+  end
+end
+local attempt = key(member, 'attempt:' .. j[5])
+if fresh > 0 then redis.call('HSET', attempt, 'last_tick', int(last)) end
+if h.count > 0 and overlap >= first then redis.call('HINCRBY', attempt, 'replayed', int(overlap - first + 1)) end
+if h.count > 0 then
+  local audit = key(member, 'audit')
+  local mine = int(h.term) .. ' ' .. h.nonce .. ' '
+  local entry = redis.call('LINDEX', audit, '-1')
+  local began = entry and string.sub(entry, 1, #mine) == mine and string.match(entry, ' (%d+) %d+$')
+  if began then redis.call('LSET', audit, '-1', mine .. began .. ' ' .. int(last))
+  else redis.call('RPUSH', audit, mine .. int(first) .. ' ' .. int(last)) end
+end
+if validated and h.metrics then event(member, 'validation', '{"tick":' .. int(validated) .. ',"metrics":' .. h.metrics .. '}') end
+if fresh > 0 then redis.call('XADD', key(member, 'notices'), 'MAXLEN', '32', '*', 't', int(last)) end
+renew_lease(member, job)
+return { 'ok', int(math.max(last, tick)), redis.call('HGET', job, 'requested') or '', segment < moved and '1' or '0' }

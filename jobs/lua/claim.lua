@@ -1,0 +1,89 @@
+-- The one way to become a job's owner: an expired lease first, then the head of the queue.
+-- -> {'ok', member, term, tick, elapsed, attempt, requested, exact, spec, checkpoint...} | {'none'} | {'canary', threads}
+local LOOK = 256 -- candidates looked at in one call
+
+local function answer(member)
+  local job = key(member)
+  local j = redis.call('HMGET', job, 'term', 'tick', 'elapsed', 'attempt', 'requested', 'exact', 'spec')
+  local reply = { 'ok', member, j[1], j[2], j[3] or '0', j[4], j[5] or '', j[6], j[7] }
+  for _, text in ipairs(redis.call('HVALS', key(member, 'checkpoints'))) do reply[#reply + 1] = text end
+  return reply
+end
+
+-- 'fit', 'inexact' (goes on, marked), 'unfit' (another worker's), or the answer that asks for a canary
+local function fitness(job)
+  local j = redis.call('HMGET', job, 'canary', 'threads', 'required', 'tick')
+  if not j[1] or j[4] == '0' then return 'fit' end
+  local mine = h.canaries[j[2]]
+  if not mine then return { 'canary', j[2] } end
+  if mine == j[1] then return 'fit' end
+  return j[3] == '1' and 'unfit' or 'inexact'
+end
+
+local function fail_poisoned(member, deaths)
+  redis.call('HSET', key(member), 'error', cjson.encode({ type = 'poison',
+    detail = 'given up: ' .. deaths .. ' attempts ended without a new tick; the last one: '
+      .. (redis.call('HGET', key(member), 'reason') or 'its lease ran out') }))
+  move(member, 'failed')
+end
+
+-- What a client asked for while nobody could act on it. True when that settles the job.
+local function settled(member)
+  local j = redis.call('HMGET', key(member), 'requested', 'deaths')
+  if j[1] == 'cancel' then move(member, 'cancelled'); return true end
+  if j[1] == 'pause' then move(member, 'paused'); return true end
+  if tonumber(j[2]) >= h.most_deaths then fail_poisoned(member, j[2]); return true end
+  return false
+end
+
+local function take(member, fit)
+  local job = key(member)
+  local term = redis.call('HINCRBY', job, 'term', 1)
+  local number = redis.call('HINCRBY', job, 'attempt', 1)
+  local tick = tonumber(redis.call('HGET', job, 'tick'))
+  redis.call('HINCRBY', job, 'deaths', 1)
+  redis.call('HSETNX', job, 'started_ms', now)
+  redis.call('HSET', job, 'owner', h.nonce, 'worker', h.worker, 'lease_ms', int(now + h.lease_ms))
+  if fit == 'inexact' then
+    redis.call('HSET', job, 'exact', '0', 'inexact_upto', int(tick))
+    redis.call('HSETNX', job, 'inexact_from', int(tick + 1))
+  end
+  move(member, 'running')
+  redis.call('HSET', job, 'phase', 'starting')
+  redis.call('HDEL', job, 'rate_from', 'rate_to')
+  redis.call('HSET', key(member, 'attempt:' .. number), 'number', number, 'worker', h.worker,
+    'device', h.device, 'first_tick', int(tick + 1), 'last_tick', int(tick), 'replayed', '0', 'started_ms', now)
+  redis.call('SET', 'claim:' .. h.nonce, member, 'EX', '3600')
+  return answer(member), term
+end
+
+local again = redis.call('GET', 'claim:' .. h.nonce)
+if again then
+  local j = redis.call('HMGET', key(again), 'status', 'owner')
+  if j[1] == 'running' and j[2] == h.nonce then return answer(again) end
+  return { 'none' }
+end
+
+local function offered(member)
+  local fit = fitness(key(member))
+  if type(fit) == 'table' then return fit end
+  if fit == 'unfit' then return nil end
+  return (take(member, fit))
+end
+
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'leases:' .. h.queue, '-inf', int(now), 'LIMIT', '0', int(LOOK))) do
+  close_attempt(member, 'lost')
+  if not settled(member) then
+    local reply = offered(member)
+    if reply and reply[1] == 'ok' then return reply end
+    move(member, 'queued') -- whoever is fit for it finds it there
+    if reply then return reply end
+  end
+end
+for _, member in ipairs(redis.call('ZRANGE', 'queued:' .. h.queue, '0', int(LOOK - 1))) do
+  if not settled(member) then
+    local reply = offered(member)
+    if reply then return reply end
+  end
+end
+return { 'none' }

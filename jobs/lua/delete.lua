@@ -1,0 +1,21 @@
+-- Remove an ended job's record and leave a tombstone. -> {'ok'} | {'gone'} | {'live', status}
+local member = h.member
+local job = key(member)
+local j = redis.call('HMGET', job, 'status', 'idempotency_key', 'columns', 'sparse', 'segments', 'attempt')
+if not j[1] then return { 'gone' } end
+if not ENDED[j[1]] then return { 'live', j[1] } end
+local tenant, id = tenant_of(member), id_of(member)
+if j[2] then redis.call('HSET', 'idempotency:' .. tenant, j[2], 'deleted -') end
+redis.call('ZADD', 'tombstones:' .. tenant, now, id)
+each_index(member, function(where) redis.call('ZREM', where, id) end)
+redis.call('ZREM', index(member, 'status', j[1]), id)
+redis.call('ZREM', index(member), id)
+redis.call('SREM', 'jobs:unsealed', member)
+for _, name in ipairs(cjson.decode(j[3] or '[]')) do
+  for _, kind in ipairs({ 'f32', 'rows' }) do redis.call('UNLINK', key(member, kind .. ':' .. name .. ':' .. j[5])) end
+end
+for name in string.gmatch(j[4] or '', '%S+') do redis.call('UNLINK', key(member, 'sparse:' .. name .. ':' .. j[5])) end
+for n = 1, tonumber(j[6]) do redis.call('UNLINK', key(member, 'attempt:' .. int(n))) end
+for _, part in ipairs({ 'digests', 'checkpoints', 'audit', 'events', 'notices' }) do redis.call('UNLINK', key(member, part)) end
+redis.call('UNLINK', job)
+return { 'ok' }

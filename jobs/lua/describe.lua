@@ -1,0 +1,16 @@
+-- Say what trains: engine, device, fingerprint. -> {'ok'} | {'unfit'} | fenced
+local member = h.member
+local job = key(member)
+local refused = fenced(job)
+if refused then return refused end
+local j = redis.call('HMGET', job, 'identity', 'tick', 'required', 'attempt')
+if j[1] and j[1] ~= h.identity and tonumber(j[2]) > 0 then
+  if j[3] == '1' then return { 'unfit' } end
+  redis.call('HSET', job, 'exact', '0', 'inexact_upto', j[2])
+  redis.call('HSETNX', job, 'inexact_from', int(j[2] + 1))
+end
+redis.call('HSET', job, 'engine', h.engine, 'device', h.device, 'fingerprint', h.fingerprint,
+  'identity', h.identity, 'canary', h.canary)
+redis.call('HSET', key(member, 'attempt:' .. j[4]), 'engine', h.engine, 'device', h.device, 'fingerprint', h.fingerprint)
+renew_lease(member, job)
+return { 'ok' }

@@ -1,0 +1,30 @@
+#!lua flags=allow-oom
+-- The owner lets go of a job. -> {'ok', status} | {'short', tick} | fenced
+local member = h.member
+local job = key(member)
+local refused = fenced(job)
+if refused then
+  -- sent twice: it is as wished already
+  local j = redis.call('HMGET', job, 'status', 'term', 'owner')
+  if j[1] == h.status and j[2] == int(h.term) and j[3] == h.nonce then return { 'ok', j[1] } end
+  return refused
+end
+local j = redis.call('HMGET', job, 'tick', 'ticks_total', 'open_ended', 'requested')
+if h.status == 'succeeded' then
+  local due = h.stopped_by == 'budget' and j[3] == '0' and j[2] or j[1]
+  if int(h.tick) ~= j[1] or due ~= j[1] then return { 'short', j[1] } end
+end
+if h.stopped_by then redis.call('HSET', job, 'stopped_by', h.stopped_by) end
+if h.error then redis.call('HSET', job, 'error', h.error) end
+if h.reason then redis.call('HSET', job, 'reason', h.reason) end
+local status = h.status
+if status == 'queued' then
+  if h.reason == 'drain' then redis.call('HSET', job, 'deaths', '0') end
+  -- nobody holds it now, so what was asked of it happens at once
+  if j[4] == 'cancel' then status = 'cancelled' elseif j[4] == 'pause' then status = 'paused' end
+end
+if status == 'paused' then redis.call('HSET', job, 'deaths', '0') end
+if h.diverged then redis.call('HSET', key(member, 'attempt:' .. redis.call('HGET', job, 'attempt')), 'diverged', '1') end
+close_attempt(member, h.status == 'queued' and (h.reason or 'released') or status)
+move(member, status)
+return { 'ok', status }

@@ -1,0 +1,93 @@
+-- Before every script: time, keys (the legend is jobs/keys.py), status changes, events.
+-- Every script is sent as prelude + itself, its header (a JSON object) is ARGV[1]. All times are the server's.
+local h = cjson.decode(ARGV[1])
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local SEGMENT = 1048576
+local ENDED = { succeeded = true, failed = true, cancelled = true }
+
+local function int(n) return string.format('%d', n) end
+local function key(member, part) return 'job:{' .. member .. '}' .. (part and ':' .. part or '') end
+local function tenant_of(member) return string.match(member, '^(.-)/') end
+local function id_of(member) return string.match(member, '/(.*)$') end
+local function index(member, field, value)
+  local tenant = tenant_of(member)
+  return 'index:' .. tenant .. (field and ':' .. field .. ':' .. value or '')
+end
+
+-- What lists find a job by, beside its status: its name, its kind, each of its labels.
+local function each_index(member, act)
+  local j = redis.call('HMGET', key(member), 'name', 'kind', 'labels')
+  act(index(member, 'name', j[1]))
+  act(index(member, 'kind', j[2]))
+  for label, value in pairs(cjson.decode(j[3])) do act(index(member, 'label', label .. ':' .. value)) end
+end
+
+-- An event's data is JSON text; its number is its place in the list.
+local function event(member, kind, data)
+  local list = key(member, 'events')
+  local seq = redis.call('LLEN', list) + 1
+  redis.call('RPUSH', list, '{"seq":' .. int(seq) .. ',"at":' .. int(now) .. ',"type":"' .. kind .. '","data":' .. data .. '}')
+  redis.call('XADD', key(member, 'notices'), 'MAXLEN', '32', '*', 'e', int(seq))
+end
+
+local function json_or_null(text)
+  if not text or text == '' then return 'null' end
+  return text
+end
+
+local function quoted_or_null(text)
+  if not text or text == '' then return 'null' end
+  return '"' .. text .. '"'
+end
+
+local function status_event(member)
+  local j = redis.call('HMGET', key(member), 'status', 'requested', 'stopped_by', 'error')
+  event(member, 'status', '{"status":"' .. j[1] .. '","requested":' .. quoted_or_null(j[2])
+    .. ',"stopped_by":' .. quoted_or_null(j[3]) .. ',"error":' .. json_or_null(j[4]) .. '}')
+end
+
+-- Take a job out of the queued or leased set and put it where its new status belongs.
+local function move(member, status)
+  local job = key(member)
+  local j = redis.call('HMGET', job, 'status', 'queue', 'rank', 'seq', 'lease_ms', 'attempt')
+  redis.call('ZREM', 'queued:' .. j[2], member)
+  redis.call('ZREM', 'leases:' .. j[2], member)
+  if status == 'queued' then redis.call('ZADD', 'queued:' .. j[2], j[3], member) end
+  if status == 'running' then redis.call('ZADD', 'leases:' .. j[2], j[5], member) end
+  if j[1] then redis.call('ZREM', index(member, 'status', j[1]), id_of(member)) end
+  redis.call('ZADD', index(member, 'status', status), j[4], id_of(member))
+  redis.call('HSET', job, 'status', status)
+  if status ~= 'running' then redis.call('HDEL', job, 'phase', 'worker') end
+  if status == 'queued' then redis.call('HSET', job, 'queued_ms', now) end
+  if status == 'paused' then redis.call('HDEL', job, 'requested') end
+  if ENDED[status] then
+    redis.call('HDEL', job, 'requested')
+    redis.call('HSET', job, 'finished_ms', now)
+    redis.call('SADD', 'jobs:unsealed', member)
+  end
+  status_event(member)
+end
+
+local function close_attempt(member, outcome)
+  local number = redis.call('HGET', key(member), 'attempt')
+  if number and number ~= '0' then
+    local attempt = key(member, 'attempt:' .. number)
+    if redis.call('HEXISTS', attempt, 'ended_ms') == 0 then
+      redis.call('HSET', attempt, 'ended_ms', now, 'outcome', outcome)
+    end
+  end
+end
+
+-- The fence: nil when the lease shown holds, else the answer to give.
+local function fenced(job)
+  local j = redis.call('HMGET', job, 'status', 'term', 'owner')
+  if j[1] == 'running' and j[2] == int(h.term) and j[3] == h.nonce then return nil end
+  return { 'fenced', j[1] or 'gone' }
+end
+
+local function renew_lease(member, job)
+  local until_ms = now + h.lease_ms
+  redis.call('HSET', job, 'lease_ms', int(until_ms))
+  redis.call('ZADD', 'leases:' .. redis.call('HGET', job, 'queue'), int(until_ms), member)
+end

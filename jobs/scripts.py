@@ -1,0 +1,52 @@
+"""The ledger's Lua scripts: read from lua/, sent once, called by name. Knows no job.
+
+Every script is the prelude and itself; a first line `#!lua flags=…` stays the first. ARGV[1] is a
+header (JSON); None is left out of it, for cjson's null is true in Lua.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.exceptions import OutOfMemoryError, ResponseError
+
+from jobs.errors import StoreFull
+
+FOLDER = Path(__file__).parent / "lua"
+
+
+class Scripts:
+    """The scripts on one store; EVALSHA, and the text again for a server that has lost it."""
+
+    def __init__(self, store: "redis.Redis") -> None:
+        self._store = store
+        self._known: dict[str, Any] = {}
+
+    def call(self, name: str, header: dict[str, Any], *blobs: bytes | str) -> list[bytes]:
+        """Run one script; raises StoreFull where the server refuses to take more."""
+        script = self._known.get(name)
+        if script is None:
+            script = self._known[name] = self._store.register_script(source(name))
+        told = {key: value for key, value in header.items() if value is not None}
+        try:
+            reply: list[bytes] = script(args=[json.dumps(told), *blobs])
+        except OutOfMemoryError as error:
+            raise StoreFull("the store has no memory left") from error
+        except ResponseError as error:
+            if str(error).startswith("MISCONF"):
+                raise StoreFull("the store cannot write to its disk") from error
+            raise
+        return reply
+
+
+@cache
+def source(name: str) -> str:
+    """Return a script's whole text: its flags, the prelude, its body."""
+    text = (FOLDER / f"{name}.lua").read_text()
+    flags = ""
+    if text.startswith("#!"):
+        flags, text = text.split("\n", 1)
+        flags += "\n"
+    return flags + (FOLDER / "prelude.lua").read_text() + text

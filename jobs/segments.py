@@ -1,0 +1,70 @@
+"""Moves parts of a history from the store to files: a full segment, and the rest at the end.
+
+The file first, durable; then one script puts its digest in the place of the strings. A reader looks
+in both places (jobs/history/columns.py), so nobody sees the move. Knows no trainer.
+"""
+
+import redis
+
+from jobs import keys
+from jobs.errors import Early, Fenced, NoSuchJob
+from jobs.files import Files
+from jobs.history.columns import Columns
+from jobs.history.parts import Part
+from jobs.history.rows import SEGMENT
+from jobs.job import Lease
+from jobs.ledger import Ledger
+
+
+class Segments:
+    """Moves segments. Safe to repeat, and for several processes at once."""
+
+    def __init__(self, ledger: Ledger, store: "redis.Redis", files: Files) -> None:
+        self._ledger, self._store, self._files = ledger, store, files
+        self._columns = Columns(store, files)
+
+    def move(self, tenant: str, job_id: str, segment: int, lease: Lease | None = None) -> None:
+        """Move one segment; of a running job only its owner may, and only a full one.
+
+        Raises NoSuchJob, Fenced or Early.
+        """
+        extent = self._columns.extent(tenant, job_id)
+        if segment < extent.moved:
+            return
+        digests, size = {}, 0
+        for part in self._parts(tenant, job_id, extent.columns, segment):
+            data: bytes = self._store.get(part.key(tenant, job_id)) or b""  # type: ignore[assignment]
+            if part.suffix != "sparse" or data:
+                digests[part.name] = self._files.write(part.path(self._files, tenant, job_id), data)
+                size += len(data)
+        self._ledger.move_segment(tenant, job_id, segment, digests, size, lease)
+
+    def seal(self, tenant: str, job_id: str) -> None:
+        """Move what an ended job still has in the store. Raises NoSuchJob, Early for a live one."""
+        extent = self._columns.extent(tenant, job_id)
+        for segment in range(extent.moved, -(-extent.tick // SEGMENT)):
+            self.move(tenant, job_id, segment)
+        self._ledger.seal(tenant, job_id)
+
+    def seal_some(self, most: int = 16) -> int:
+        """Seal jobs that ended and were not sealed by their last owner; gives how many."""
+        members: list[bytes] = self._store.srandmember(keys.UNSEALED, most)  # type: ignore[assignment]
+        sealed = 0
+        for name in members:
+            tenant, job_id = keys.split(name.decode())
+            try:
+                self.seal(tenant, job_id)
+                sealed += 1
+            except NoSuchJob:
+                self._store.srem(keys.UNSEALED, name)
+            except (Early, Fenced):
+                continue
+        return sealed
+
+    def _parts(
+        self, tenant: str, job_id: str, columns: tuple[str, ...], segment: int
+    ) -> list[Part]:
+        names: bytes | None = self._store.hget(keys.job(tenant, job_id), "sparse")  # type: ignore[assignment]
+        dense = [Part(name, segment, suffix) for name in columns for suffix in ("f32", "rows")]
+        points = (names or b"").decode().split()
+        return dense + [Part(name, segment, "sparse") for name in points]

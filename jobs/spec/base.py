@@ -1,0 +1,26 @@
+"""What every part of a spec has in common: strict, frozen, no unknown field."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.numbers import FINITE, INTEGRAL
+
+MOST_TICKS = 1_000_000_000
+MOST_ROWS = 65_536  # of one tick
+
+
+class Part(BaseModel):
+    """A part of a spec. Validated once at the door, never changed afterwards."""
+
+    model_config = ConfigDict(
+        strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True
+    )
+
+
+Ticks = Annotated[int, Field(ge=1, le=MOST_TICKS), INTEGRAL]
+Seed = Annotated[int, Field(ge=0, le=2**63 - 1), INTEGRAL]
+Share = Annotated[float, Field(ge=0, lt=1), FINITE]
+Finite = Annotated[float, FINITE]
+NotNegative = Annotated[float, Field(ge=0), FINITE]
+Positive = Annotated[float, Field(gt=0), FINITE]

@@ -1,0 +1,112 @@
+"""What must fit together between the parts of a spec. Reads the profile, never the data.
+
+Each rule gives the faults it finds; all rules are asked, so that a client learns all at once.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from models.families import FAMILIES
+
+if TYPE_CHECKING:
+    from jobs.spec.job_spec import JobSpec
+
+
+class Fault(NamedTuple):
+    """One thing wrong with a body: where (JSON pointer), the rule it breaks, the value."""
+
+    pointer: str
+    detail: str
+    value: Any
+
+
+def faults(spec: "JobSpec", max_parameters: int) -> list[Fault]:
+    """List everything in a complete spec that does not fit together."""
+    return [
+        *(fault for rule in RULES for fault in rule(spec)),
+        *_size(spec, max_parameters),
+    ]
+
+
+def _objective(spec: "JobSpec") -> Iterator[Fault]:
+    served = FAMILIES[spec.model.family].objectives
+    if spec.objective not in served:
+        rule = f"an objective that the family {spec.model.family} serves: {', '.join(served)}"
+        yield Fault("/objective", rule, spec.objective)
+    if spec.objective == "cross_entropy" and spec.profile.kind != "class":
+        rule = "cross_entropy needs classes as targets (whole numbers from 0 to 999)"
+        yield Fault("/objective", rule, spec.objective)
+    if spec.objective == "mse" and spec.profile.kind == "class":
+        rule = "mse needs numbers as targets, not classes"
+        yield Fault("/objective", rule, spec.objective)
+
+
+def _validation(spec: "JobSpec") -> Iterator[Fault]:
+    if spec.validation is not None and spec.held_out_rows < 1:
+        rule = f"a fraction that holds out at least one of {spec.profile.rows} rows"
+        yield Fault("/validation/fraction", rule, spec.validation.fraction)
+
+
+def _batch(spec: "JobSpec") -> Iterator[Fault]:
+    if spec.batch_size > spec.training_rows:
+        rule = f"at most the {spec.training_rows} training rows"
+        yield Fault("/batch_size", rule, spec.batch_size)
+    if spec.micro_batches > spec.batch_size:
+        yield Fault("/micro_batches", f"at most batch_size ({spec.batch_size})", spec.micro_batches)
+
+
+def _batch_norm(spec: "JobSpec") -> Iterator[Fault]:
+    if not spec.model.couples_rows or spec.micro_batches > spec.batch_size:
+        return
+    rule = f"norm {spec.model.norm!r} needs two rows or more in every part of a tick"
+    if spec.batch_size // spec.micro_batches < 2:
+        yield Fault(
+            "/batch_size", f"{rule}; micro_batches is {spec.micro_batches}", spec.batch_size
+        )
+        return
+    last = spec.training_rows % spec.batch_size
+    if last and last // min(last, spec.micro_batches) < 2:
+        rule += f"; an epoch's last batch would have {last} of {spec.training_rows} rows"
+        yield Fault("/batch_size", rule, spec.batch_size)
+
+
+def _schedule(spec: "JobSpec") -> Iterator[Fault]:
+    total = spec.ticks_total
+    if total is None and spec.schedule.name != "constant":
+        rule = "a schedule that needs the total of ticks needs a budget of ticks or epochs"
+        yield Fault("/schedule/name", rule, spec.schedule.name)
+    if total is not None and spec.schedule.warmup_ticks >= total:
+        yield Fault(
+            "/schedule/warmup_ticks",
+            f"below the {total} ticks of the job",
+            spec.schedule.warmup_ticks,
+        )
+
+
+def _stop(spec: "JobSpec") -> Iterator[Fault]:
+    for name in ("patience", "converged", "target"):
+        rule = getattr(spec.stop, name)
+        metric = "loss" if rule is None else rule.metric
+        where = f"/stop/{name}/metric"
+        if metric != "loss" and spec.validation is None:
+            yield Fault(
+                where, "a metric that is measured: without validation there is only loss", metric
+            )
+        elif metric == "val_accuracy" and spec.profile.kind != "class":
+            yield Fault(where, "val_accuracy needs classes as targets; these are numbers", metric)
+
+
+def _record(spec: "JobSpec") -> Iterator[Fault]:
+    if len(set(spec.record)) < len(spec.record):
+        yield Fault("/record", "each column once", list(spec.record))
+
+
+def _size(spec: "JobSpec", most: int) -> Iterator[Fault]:
+    if spec.parameters > most:
+        rule = f"at most {most} parameters in the model; this one has {spec.parameters}"
+        yield Fault("/model/hidden", rule, list(spec.model.hidden))
+
+
+RULES: tuple[Callable[["JobSpec"], Iterator[Fault]], ...] = (
+    _objective, _validation, _batch, _batch_norm, _schedule, _stop, _record,
+)  # fmt: skip

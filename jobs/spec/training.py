@@ -1,0 +1,184 @@
+"""How a job trains: optimizer, schedule, budget, stop rules, validation, checkpoints, compute.
+
+Each part alone; what must fit together between them is checked in `jobs/spec/rules.py`.
+"""
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from jobs.spec.base import (
+    MOST_TICKS,
+    Finite,
+    NotNegative,
+    Part,
+    Share,
+    Ticks,
+)
+from models.numbers import FINITE, INTEGRAL
+
+Rate = Annotated[float, Field(gt=0, le=10), FINITE]
+Decay = Annotated[float, Field(ge=0, le=1), FINITE]
+Beta = Annotated[float, Field(ge=0, lt=1), FINITE]
+Metric = Literal["loss", "val_loss", "val_accuracy"]
+
+
+class Sgd(Part):
+    """Stochastic gradient descent, as torch.optim.SGD computes it."""
+
+    name: Literal["sgd"]
+    lr: Rate = 0.001
+    weight_decay: Decay = 0.0
+    momentum: Share = 0.0
+    nesterov: bool = False
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> "Sgd":
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
+
+
+class _Adaptive(Part):
+    lr: Rate = 0.001
+    # a list in JSON; strict pydantic takes no list for a tuple unless it is told to
+    betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0, le=1), FINITE] = 1e-8
+
+
+class Adam(_Adaptive):
+    """Adam with L2 regularisation in the gradient, as torch.optim.Adam computes it."""
+
+    name: Literal["adam"]
+    weight_decay: Decay = 0.0
+
+
+class AdamW(_Adaptive):
+    """Adam with decoupled weight decay, as torch.optim.AdamW computes it."""
+
+    name: Literal["adamw"] = "adamw"
+    weight_decay: Decay = 0.01
+
+
+def _optimizer_name(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value.get("name", "adamw")
+    return getattr(value, "name", None)
+
+
+OptimizerSpec = Annotated[
+    Annotated[Sgd, Tag("sgd")] | Annotated[Adam, Tag("adam")] | Annotated[AdamW, Tag("adamw")],
+    Discriminator(
+        _optimizer_name,
+        custom_error_type="unknown_optimizer",
+        custom_error_message="an object whose name is one of sgd, adam, adamw",
+    ),
+]
+
+
+class Schedule(Part):
+    """The learning rate by tick: a linear warmup, then constant, linear or cosine."""
+
+    name: Literal["constant", "linear", "cosine"] = "constant"
+    warmup_ticks: Annotated[int, Field(ge=0, le=MOST_TICKS), INTEGRAL] = 0
+    end_factor: Annotated[float, Field(ge=0, le=1), FINITE] = 0.0
+    """The last rate as a share of lr; for linear and cosine."""
+
+    def factor(self, tick: int, total: int | None) -> float:
+        """Share of lr used in `tick` (from 1) of `total`, float64 (contract: schedule)."""
+        warmup = self.warmup_ticks
+        if tick <= warmup:
+            return tick / warmup
+        if self.name == "constant":
+            return 1.0
+        assert total is not None, "only constant can do without the total"
+        past = (tick - 1 - warmup) / (total - warmup)
+        if self.name == "linear":
+            return 1.0 - (1.0 - self.end_factor) * past
+        return self.end_factor + (1.0 - self.end_factor) * (1.0 + math.cos(math.pi * past)) / 2.0
+
+
+class Budget(Part):
+    """What ends the job at the latest: the first of these that is reached."""
+
+    ticks: Ticks | None = None
+    epochs: Annotated[int, Field(ge=1, le=1_000_000), INTEGRAL] | None = None
+    seconds: Annotated[float, Field(ge=1, le=2_592_000), FINITE] | None = None
+    """Training time, without queue and pause."""
+
+    @model_validator(mode="after")
+    def _at_least_one(self) -> "Budget":
+        if self.ticks is None and self.epochs is None and self.seconds is None:
+            raise ValueError("at least one of ticks, epochs and seconds is needed")
+        return self
+
+
+class Patience(Part):
+    """Ends the job when a metric has not improved for so many ticks."""
+
+    metric: Metric = "val_loss"
+    ticks: Ticks
+    min_delta: NotNegative = 0.0
+
+
+class Target(Part):
+    """Ends the job when a metric is below or above a value."""
+
+    metric: Metric = "val_loss"
+    below: Finite | None = None
+    above: Finite | None = None
+
+    @model_validator(mode="after")
+    def _one_side(self) -> "Target":
+        if (self.below is None) == (self.above is None):
+            raise ValueError("exactly one of below and above is needed")
+        return self
+
+
+class Converged(Part):
+    """Ends the job when the means of a metric's last two windows of ticks differ by no more."""
+
+    metric: Metric = "loss"
+    window: Ticks
+    rel_change: NotNegative
+
+
+class Stop(Part):
+    """Rules that end a job early; they compose."""
+
+    patience: Patience | None = None
+    converged: Converged | None = None
+    target: Target | None = None
+    on_nonfinite: Literal["fail", "skip"] = "fail"
+    check_every: Ticks = 100
+    """Training loss is looked at at ticks divisible by this."""
+
+
+class Validation(Part):
+    """Rows that are never trained on, and when they are looked at."""
+
+    fraction: Annotated[float, Field(gt=0, le=0.5), FINITE]
+    every_ticks: Ticks | None = None
+    """null: max(100, ⌈ticks_total ÷ 100⌉), or 100 without a total."""
+
+
+class CheckpointRules(Part):
+    """When states are saved, beside the end, a pause and a drain; and how many are kept."""
+
+    every_seconds: Annotated[float, Field(ge=1, le=86_400), FINITE] | None = 30
+    every_ticks: Ticks | None = None
+    keep: Annotated[int, Field(ge=1, le=100), INTEGRAL] = 2
+    keep_best: bool = True
+    at_start: bool = False
+
+
+class Compute(Part):
+    """What a job runs on, and how exact a resume must be."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(ge=1, le=256), INTEGRAL] = 1
+    precision: Literal["float32"] = "float32"
+    engine: Literal["auto", "eager"] = "auto"
+    processes: Annotated[int, Field(ge=1, le=1), INTEGRAL] = 1
+    exact: Literal["required", "best_effort"] = "required"

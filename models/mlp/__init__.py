@@ -1,0 +1,1 @@
+"""The multi-layer perceptron: linear layers with a norm and an activation between them."""

@@ -1,0 +1,49 @@
+"""What an mlp is asked to be, and the arithmetic of its size. Knows no torch.
+
+`num_parameters` equals the built net's count for every config, which the tests hold it to.
+"""
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.numbers import FINITE, INTEGRAL
+
+Norm = Literal["layer", "rms", "batch", "group", "layer+batch", "none"]
+Activation = Literal["relu", "gelu", "silu", "tanh", "sigmoid"]
+Width = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
+
+#: learnable numbers a norm has for each feature: gamma, and beta where there is one
+NORM_PARAMETERS: dict[Norm, int] = {
+    "layer": 2,
+    "rms": 1,
+    "batch": 2,
+    "group": 2,
+    "layer+batch": 4,
+    "none": 0,
+}
+
+
+class MlpConfig(BaseModel):
+    """Hidden layers of the given widths, each: linear, norm, activation, dropout."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    family: Literal["mlp"]
+    hidden: Annotated[list[Width], Field(min_length=1, max_length=64)] = [64, 64]
+    norm: Norm = "layer"
+    norm_position: Literal["pre"] = Field("pre", description="before the activation")
+    activation: Activation = "relu"
+    dropout: Annotated[float, Field(ge=0, lt=1), FINITE] = 0.0
+
+    @property
+    def couples_rows(self) -> bool:
+        """Whether training needs at least two rows in every part: BatchNorm's mean is over rows."""
+        return "batch" in self.norm
+
+    def num_parameters(self, inputs: int, outputs: int) -> int:
+        """Count the learnable numbers of the net [rows, inputs] to [rows, outputs]."""
+        layers = [inputs, *self.hidden, outputs]
+        linear = sum((before + 1) * width for before, width in pairwise(layers))
+        return linear + NORM_PARAMETERS[self.norm] * sum(self.hidden)

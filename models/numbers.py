@@ -1,0 +1,22 @@
+"""Numbers as JSON has them, read strictly: true is no number, "8" is none, and 8.0 is an integer.
+
+JSON Schema's `integer` admits 8.0, strict pydantic does not. Limits stand *before* the validator in
+Annotated, or they would be missing from the published schema. Knows nothing of what is counted.
+"""
+
+from typing import Any
+
+from pydantic import BeforeValidator, Field
+
+
+def _integral(value: Any) -> Any:
+    """Turn 8.0 into 8; leave everything else for the strict check to judge."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
+        return int(value)
+    return value
+
+
+#: use as Annotated[int, Field(ge=1), INTEGRAL]
+INTEGRAL = BeforeValidator(_integral)
+#: a finite number; use as Annotated[float, Field(gt=0), FINITE] (integers are numbers too)
+FINITE = Field(allow_inf_nan=False)
