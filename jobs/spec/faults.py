@@ -34,7 +34,8 @@ def faults_of(error: ValidationError, body: object) -> list[Fault]:
 
 
 def _fault(item: Any, body: object) -> Fault:
-    where, kind, value = pointer(item["loc"], body), item["type"], item["input"]
+    kind, value = item["type"], item["input"]
+    where = pointer(item["loc"], body, missing=kind == "missing")
     rule = RULES.get(kind, item["msg"].removeprefix("Value error, "))
     if kind in NAMED_BY and isinstance(value, dict):
         name = NAMED_BY[kind]
@@ -42,15 +43,19 @@ def _fault(item: Any, body: object) -> Fault:
     return Fault(where, rule, None if kind == "missing" else value)
 
 
-def pointer(path: tuple[str | int, ...], body: object) -> str:
-    """Make the JSON pointer (RFC 6901) of a pydantic path into `body`."""
+def pointer(path: tuple[str | int, ...], body: object, *, missing: bool = False) -> str:
+    """Make the JSON pointer (RFC 6901) of a pydantic path into `body`.
+
+    A step that `body` has not got is a tag (the name of a union's branch, or of a type) and is left
+    out; the last step of a `missing` field is its name.
+    """
     parts: list[str] = []
     node = body
     for at, step in enumerate(path):
         if _holds(node, step):
             node = node[step]  # type: ignore[index]
-        elif at < len(path) - 1 or not isinstance(node, dict):
-            continue  # a tag: the name of a union's branch, or of a type
+        elif not (missing and at == len(path) - 1):
+            continue
         parts.append(str(step).replace("~", "~0").replace("/", "~1"))
     return "".join("/" + part for part in parts)
 

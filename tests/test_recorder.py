@@ -1,0 +1,180 @@
+"""Recording a history: calls, rows, segments moved to files, replays compared in both places."""
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import redis
+
+from jobs import keys
+from jobs.errors import Diverged, Gap
+from jobs.files import Files
+from jobs.history.history import History
+from jobs.history.rows import BUCKET, SEGMENT
+from jobs.index import Index
+from jobs.job import Job, Lease, SparsePoint
+from jobs.ledger import Ledger
+from jobs.recorder import MOST_TICKS, Recorder
+from jobs.segments import Segments
+from jobs.spec.job_spec import read_spec
+from tests.support import small_spec
+
+Losses = npt.NDArray[np.float32]
+
+
+class Desk:
+    """A submitted and claimed job with the two ends of its history."""
+
+    def __init__(self, store: "redis.Redis", folder: Path, ticks: int) -> None:
+        folder.mkdir()
+        self.store, self.files = store, Files(folder)
+        self.ledger = Ledger(store, lease_seconds=60)
+        spec = read_spec(small_spec(budget={"ticks": ticks}), max_parameters=10**9)
+        self.job_id = self.ledger.submit("default", spec).job_id
+        self.lease = self.claim()
+        self.history = History(store, self.files)
+
+    def claim(self) -> Lease:
+        self.store.zadd(keys.leases("cpu"), {f"default/{self.job_id}": 1}, xx=True)
+        claim = self.ledger.claim("cpu", worker="w", device="cpu", canaries={})
+        assert claim is not None
+        return claim.lease
+
+    def recorder(self, lease: Lease | None = None) -> Recorder:
+        return Recorder(self.ledger, self.store, self.files, lease or self.lease)
+
+    @property
+    def job(self) -> Job:
+        return Index(self.store).job("default", self.job_id)
+
+    def stored(self, part: str) -> int:
+        """Bytes of this part of the history that lie in the store."""
+        found: list[bytes] = list(self.store.scan_iter(f"*{self.job_id}*:{part}:*"))
+        return sum(self.store.strlen(name) for name in found)
+
+
+@pytest.fixture
+def desk(store: "redis.Redis", tmp_path: Path) -> Desk:
+    return Desk(store, tmp_path / "files", 3_000_000)
+
+
+def losses(count: int, seed: int = 0) -> Losses:
+    return np.random.default_rng(seed).standard_normal(count).astype(np.float32)
+
+
+def hand_over(recorder: Recorder, values: Losses, lengths: Any, first: int = 1) -> None:
+    at = 0
+    while at < len(values):
+        piece = values[at : at + next(lengths)]
+        recorder.record(first + at, {"loss": piece})
+        at += len(piece)
+
+
+def chunks(seed: int, most: int) -> Any:
+    random = np.random.default_rng(seed)
+    while True:
+        yield int(random.integers(1, most))
+
+
+def test_three_million_ticks_leave_little_in_the_store_and_an_exact_view(desk: Desk) -> None:
+    values = losses(3_000_000)
+    values[1_234_567] = 99.0
+    hand_over(desk.recorder(), values, chunks(1, 200_000))
+
+    assert desk.stored("f32") + desk.stored("rows") < 5 * 2**20
+    view = desk.history.view(desk.job, points=1000)["loss"]
+    starts, ends = view["tick_first"], view["tick_last"]
+    assert starts[0] == 1 and ends[-1] == 3_000_000
+    assert [start for start in starts[1:]] == [end + 1 for end in ends[:-1]]
+    for at in range(0, 1000, 37):
+        piece = values[starts[at] - 1 : ends[at]]
+        assert (view["min"][at], view["max"][at]) == (piece.min(), piece.max())
+    assert max(view["max"]) == 99.0
+    assert desk.history.raw(desk.job, "loss", 1, 3_000_000).tobytes() == values.tobytes()
+
+
+def test_an_ended_jobs_history_lies_in_files_alone(desk: Desk) -> None:
+    values = losses(SEGMENT + 5000)
+    hand_over(desk.recorder(), values, chunks(2, 100_000))
+    desk.ledger.finish(desk.lease, "cancelled", len(values))
+    sealed = Segments(desk.ledger, desk.store, desk.files).seal_some()
+
+    assert sealed == 1 and desk.stored("f32") == desk.stored("rows") == 0
+    assert desk.store.scard(keys.UNSEALED) == 0
+    assert desk.history.raw(desk.job, "loss", 1, len(values)).tobytes() == values.tobytes()
+    assert desk.job.bytes >= 4 * len(values)
+
+
+def test_summary_rows_are_those_of_the_values_however_the_ticks_came(desk: Desk) -> None:
+    values = losses(5 * BUCKET + 100)
+    hand_over(desk.recorder(), values, chunks(3, 700))
+    rows = desk.history._columns.rows(
+        desk.history._columns.extent("default", desk.job_id), "loss", 0, 5
+    )
+
+    whole = values[: 5 * BUCKET].reshape(5, BUCKET)
+    assert rows["min"].tolist() == whole.min(axis=1).tolist()
+    assert rows["max"].tolist() == whole.max(axis=1).tolist()
+    assert rows["finite"].tolist() == [BUCKET] * 5
+
+
+def test_the_next_owner_goes_on_inside_a_bucket(desk: Desk) -> None:
+    values = losses(3 * BUCKET)
+    desk.recorder().record(1, {"loss": values[:1500]})
+    desk.recorder(desk.claim()).record(1301, {"loss": values[1300:]})
+
+    view = desk.history.view(desk.job, points=3)["loss"]
+    assert view["max"] == values.reshape(3, BUCKET).max(axis=1).tolist()
+
+
+def test_a_replay_into_a_moved_segment_is_compared_with_the_file(desk: Desk) -> None:
+    values = losses(SEGMENT + 10)
+    desk.recorder().record(1, {"loss": values})
+    recorder = desk.recorder(desk.claim())
+    recorder.record(SEGMENT - 49, {"loss": values[SEGMENT - 50 :]}, replayed=True)
+
+    values.view(np.uint32)[SEGMENT - 30] ^= 1
+    with pytest.raises(Diverged) as caught:
+        recorder.record(SEGMENT - 49, {"loss": values[SEGMENT - 50 :]}, replayed=True)
+    assert (caught.value.tick, caught.value.column) == (SEGMENT - 29, "loss")
+
+
+def test_a_long_chunk_goes_in_calls_of_bounded_length(desk: Desk) -> None:
+    before = desk.store.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0)
+    desk.recorder().record(1, {"loss": losses(10 * MOST_TICKS)})
+
+    after = desk.store.info("commandstats")["cmdstat_evalsha"]["calls"]
+    assert after - before == 10
+
+
+def test_a_gap_is_refused_and_the_history_stays(desk: Desk) -> None:
+    recorder = desk.recorder()
+    recorder.record(1, {"loss": losses(2000)})
+
+    with pytest.raises(Gap):
+        recorder.record(2500, {"loss": losses(10)})
+    assert desk.job.tick == 2000
+
+
+def test_nonfinite_losses_keep_their_bits(desk: Desk) -> None:
+    odd = np.array([0x7FC00001, 0x7F800000, 0xFF800000, 0x3F800000], np.uint32).view(np.float32)
+    desk.recorder().record(1, {"loss": odd})
+
+    page = desk.history.read(desk.job)
+    assert page["loss"] == [None, None, None, 1.0]
+    assert [entry["value"] for entry in page["nonfinite"]] == ["nan", "inf", "-inf"]
+    assert desk.history.raw(desk.job, "loss", 1, 4).tobytes() == odd.tobytes()
+
+
+def test_sparse_points_come_with_the_ticks_they_belong_to(desk: Desk) -> None:
+    point = SparsePoint("val_loss", 20, struct.pack("<d", 0.5))
+    state = SparsePoint("state", 20, struct.pack("<Q", 0xAB))
+    desk.recorder().record(1, {"loss": losses(20)}, [point, state], metrics={"val_loss": 0.5})
+
+    assert desk.history.sparse(desk.job, "state") == {"tick": [20], "value": [f"{0xAB:016x}"]}
+    assert desk.recorder().digested_ticks(0, 30) == {20}
+    assert desk.recorder().digested_ticks(20, 30) == set()
+    assert desk.job.metrics == {"val_loss": 0.5}
