@@ -24,6 +24,11 @@ class Settings:
     max_parameters: int
     log_format: str
     store_unchecked: bool
+    host: str = "127.0.0.1"
+    port: int = 8000
+    api_fd: int | None = None  # a listening socket that `python -m api` inherits
+    api_processes: int = 2
+    api_threads: int = 256  # of each process
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -41,6 +46,11 @@ class Settings:
             ),
             log_format=_choice(environ, "TICKFORGE_LOG_FORMAT", "text", ("json", "text")),
             store_unchecked=_choice(environ, "TICKFORGE_STORE_UNCHECKED", "0", ("0", "1")) == "1",
+            host=environ.get("TICKFORGE_HOST") or "127.0.0.1",
+            port=_whole(environ, "TICKFORGE_PORT", 8000, 0, 65_535),
+            api_fd=_api_fd(environ),
+            api_processes=_whole(environ, "TICKFORGE_API_PROCESSES", 2, 1, 64),
+            api_threads=_whole(environ, "TICKFORGE_API_THREADS", 256, 8, 4096),
         )
 
 
@@ -93,6 +103,18 @@ def _number(
     if not least <= value <= most:
         raise _bad(name, text, f"a number from {least:g} to {most:g}")
     return value
+
+
+def _whole(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = environ.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and least <= int(text[:10]) <= most):
+        raise _bad(name, text, f"a whole number from {least} to {most}")
+    return int(text)
+
+
+def _api_fd(environ: Mapping[str, str]) -> int | None:
+    name = "TICKFORGE_API_FD"
+    return _whole(environ, name, 0, 3, 1 << 20) if environ.get(name) else None
 
 
 def _choice(environ: Mapping[str, str], name: str, default: str, among: tuple[str, ...]) -> str:

@@ -10,6 +10,9 @@ from redis.retry import Retry
 
 from jobs.errors import WeakStore
 
+#: a client of the store, for who may name it but not import its library
+Store = redis.Redis
+
 #: what redis-py raises while a server is gone, restarting or still loading its file
 AWAY = (ConnectionError, TimeoutError, BusyLoadingError)
 COMMAND_SECONDS = 4.0  # an answer about a dead store must come within 5 s
