@@ -33,7 +33,7 @@ def read_job(record: Record, place: Place | None) -> Job:
     spec = read_spec(record[b"spec"])
     status = cast(Status, told.text("status"))
     tick, elapsed = told.whole("tick"), float(told.text("elapsed") or 0)
-    rate = _rate(told, tick, elapsed)
+    rate = _rate(told if status == "running" else None, tick, elapsed)
     return Job(
         tenant=told.text("tenant") or "",
         id=told.text("id") or "",
@@ -159,9 +159,9 @@ def _progress(spec: JobSpec, tick: int, elapsed: float) -> float:
     return min(1.0, max(by_ticks, by_time))
 
 
-def _rate(told: _Told, tick: int, elapsed: float) -> float | None:
-    """Ticks per second since a mark some seconds of training ago, or since the beginning."""
-    mark = (told.text("rate_from") or "0 0").split(" ")
+def _rate(told: _Told | None, tick: int, elapsed: float) -> float | None:
+    """Ticks per second since a mark some seconds of training ago; without one, over the whole."""
+    mark = ((told and told.text("rate_from")) or "0 0").split(" ")
     since = elapsed - float(mark[1])
     return (tick - int(mark[0])) / since if since > 0 and tick > int(mark[0]) else None
 

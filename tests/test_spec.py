@@ -121,9 +121,11 @@ def test_a_model_beyond_the_servers_limit_is_refused() -> None:
 
 
 def test_all_faults_of_the_schema_are_told_at_once() -> None:
-    found = faults(seed=-1, batch_size=0, budget={"ticks": 0}, extra=1)
+    data = {"source": "example", "name": "cats"}
+    found = faults(seed=-1, batch_size=0, budget={"ticks": 0}, extra=1, data=data)
 
-    assert {f.pointer for f in found} == {"/seed", "/batch_size", "/budget/ticks", "/extra"}
+    told = {"/seed", "/batch_size", "/budget/ticks", "/extra", "/data/name"}
+    assert {f.pointer for f in found} == told
 
 
 def test_all_rules_between_fields_are_told_at_once() -> None:

@@ -8,6 +8,7 @@ from models.numbers import FINITE, INTEGRAL
 
 MOST_TICKS = 1_000_000_000
 MOST_ROWS = 65_536  # of one tick
+FLOAT32_MAX = 3.4028234663852886e38
 
 
 class Part(BaseModel):
@@ -22,5 +23,7 @@ Ticks = Annotated[int, Field(ge=1, le=MOST_TICKS), INTEGRAL]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1), INTEGRAL]
 Share = Annotated[float, Field(ge=0, lt=1), FINITE]
 Finite = Annotated[float, FINITE]
+#: fits float32, which nets are trained in
+Float32 = Annotated[float, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX), FINITE]
 NotNegative = Annotated[float, Field(ge=0), FINITE]
 Positive = Annotated[float, Field(gt=0), FINITE]

@@ -11,14 +11,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from jobs.spec.base import Finite, Part, Seed
+from jobs.spec.base import Float32, Part, Seed
 from models.numbers import INTEGRAL
 
 #: small real data sets that come with the service: NAME.csv and its profile NAME.json
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
 
 Kind = Literal["class", "number"]
-Row = Annotated[list[Finite], Field(min_length=1)]
+Row = Annotated[list[Float32], Field(min_length=1)]
 
 
 class Profile(Part):
@@ -37,7 +37,7 @@ class InlineData(Part):
 
     source: Literal["inline"]
     inputs: Annotated[list[Row], Field(min_length=1)]
-    targets: Annotated[list[Finite | Row], Field(min_length=1)]
+    targets: Annotated[list[Float32 | Row], Field(min_length=1)]
     shuffle: bool = True
 
     def faults(self) -> list[tuple[str, str, Any]]:

@@ -6,9 +6,9 @@ shown and trained. Knows no store and no tensor.
 
 import math
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from jobs.spec.base import MOST_ROWS, Part, Positive, Seed
 from jobs.spec.data import Data, Profile
@@ -30,6 +30,7 @@ from models.numbers import INTEGRAL
 Objective = Literal["mse", "cross_entropy"]
 Column = Literal["loss", "grad_norm"]
 DEFAULT_BATCH = 32
+DATA: TypeAdapter[Any] = TypeAdapter(Data)
 
 
 Name = Annotated[str, Field(max_length=200)]
@@ -90,12 +91,12 @@ class JobSpec(AskedSpec):
         """Rows that an epoch trains on."""
         return self.profile.rows - self.held_out_rows
 
-    @property
+    @cached_property
     def ticks_per_epoch(self) -> int:
         """Ticks of one pass over the training rows; the last batch may be short."""
         return -(-self.training_rows // self.batch_size)
 
-    @property
+    @cached_property
     def ticks_total(self) -> int | None:
         """The ticks after which the budget is used up; None where only time ends it."""
         epochs = self.budget.epochs
@@ -115,7 +116,7 @@ class JobSpec(AskedSpec):
 
     def rate(self, tick: int) -> float:
         """Learning rate used in `tick` (from 1), in float64."""
-        return self.optimizer.lr * self.schedule.factor(tick, self.ticks_total)
+        return self.schedule.rate(self.optimizer.lr, tick, self.ticks_total)
 
 
 def read_spec(body: object, *, max_parameters: int) -> JobSpec:
@@ -123,13 +124,22 @@ def read_spec(body: object, *, max_parameters: int) -> JobSpec:
     try:
         asked = AskedSpec.model_validate(body)
     except ValidationError as error:
-        raise InvalidSpec(faults_of(error, body)) from None
-    if wrong := asked.data.faults():
-        raise InvalidSpec([Fault("/data" + where, rule, value) for where, rule, value in wrong])
+        raise InvalidSpec([*faults_of(error, body), *_data_faults(body)]) from None
+    if wrong := _data_faults(body):
+        raise InvalidSpec(wrong)
     spec = _complete(asked)
     if found := faults(spec, max_parameters):
         raise InvalidSpec(found)
     return spec
+
+
+def _data_faults(body: object) -> list[Fault]:
+    """What is wrong inside the data alone; nothing where its form is wrong already."""
+    try:
+        data = DATA.validate_python(body["data"])  # type: ignore[index]
+    except (ValidationError, TypeError, LookupError):
+        return []
+    return [Fault("/data" + where, rule, value) for where, rule, value in data.faults()]
 
 
 def _complete(asked: AskedSpec) -> JobSpec:

@@ -85,15 +85,18 @@ class Schedule(Part):
     end_factor: Annotated[float, Field(ge=0, le=1), FINITE] = 0.0
     """The last rate as a share of lr; for linear and cosine."""
 
-    def factor(self, tick: int, total: int | None) -> float:
-        """Share of lr used in `tick` (from 1) of `total`, float64 (contract: schedule)."""
+    def rate(self, lr: float, tick: int, total: int | None) -> float:
+        """Learning rate used in `tick` (from 1) of `total`, in float64 (contract: schedule)."""
         warmup = self.warmup_ticks
         if tick <= warmup:
-            return tick / warmup
+            return lr * tick / warmup
+        return lr * self._share(tick, total)
+
+    def _share(self, tick: int, total: int | None) -> float:
         if self.name == "constant":
             return 1.0
         assert total is not None, "only constant can do without the total"
-        past = (tick - 1 - warmup) / (total - warmup)
+        past = (tick - 1 - self.warmup_ticks) / (total - self.warmup_ticks)
         if self.name == "linear":
             return 1.0 - (1.0 - self.end_factor) * past
         return self.end_factor + (1.0 - self.end_factor) * (1.0 + math.cos(math.pi * past)) / 2.0

@@ -1,0 +1,29 @@
+"""The families as clients see them: what each is, what it serves, the schema of its config."""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from models.families import FAMILIES
+
+
+class FamilyAbout(BaseModel):
+    """A family of networks that a spec may name."""
+
+    family: str
+    description: str
+    objectives: list[str]
+    config: dict[str, Any] = Field(description="JSON Schema of its config")
+
+
+def families() -> list[FamilyAbout]:
+    """Describe every family, by name."""
+    return [
+        FamilyAbout(
+            family=family.name,
+            description=family.description,
+            objectives=list(family.objectives),
+            config=family.config.model_json_schema(),
+        )
+        for _, family in sorted(FAMILIES.items())
+    ]

@@ -1,0 +1,102 @@
+"""What a spec would mean, by arithmetic alone: exact counts, and estimates. Knows no torch."""
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from jobs.presence import About
+from jobs.spec.job_spec import JobSpec
+
+FLOAT = 4  # bytes
+#: what a trainer process takes before it has a model: mostly torch itself, shared by all trainers
+PROCESS_BYTES = 300 << 20
+#: headers, names and JSON of one checkpoint
+CHECKPOINT_OVERHEAD = 8 << 10
+ROW_BYTES = 24 / 1024  # one summary row for 1,024 ticks of a column
+DIGEST_BYTES = 16
+#: activations kept for one row of a batch, by hidden unit: linear, norm, activation, and gradients
+COPIES = 4
+
+
+class LikelyEngine(BaseModel):
+    """How the ticks would be executed; the worker decides, before tick 1."""
+
+    likely: str
+    why: str
+    workers: int = Field(description="live workers of the job's queue")
+
+
+class Plan(BaseModel):
+    """What a spec would mean. Nothing is stored."""
+
+    spec: JobSpec
+    ticks_total: int | None
+    ticks_per_epoch: int
+    parameters: int = Field(description="learnable numbers, exactly")
+    memory_bytes: int = Field(description="estimate of the trainer's need while it runs")
+    checkpoint_bytes: int = Field(description="estimate of one checkpoint's files")
+    history_bytes: int | None = Field(description="estimate; null without a total of ticks")
+    engine: LikelyEngine
+    seconds: float | None = Field(description="estimate from measured rates; null where unknown")
+    warnings: list[str]
+
+
+def plan(spec: JobSpec, workers: Sequence[About]) -> Plan:
+    """Plan a complete spec with the workers that live now."""
+    mine = [worker for worker in workers if worker.get("queue") == spec.queue]
+    return Plan(
+        spec=spec,
+        ticks_total=spec.ticks_total,
+        ticks_per_epoch=spec.ticks_per_epoch,
+        parameters=spec.parameters,
+        memory_bytes=_memory(spec),
+        checkpoint_bytes=_state(spec) + CHECKPOINT_OVERHEAD,
+        history_bytes=_history(spec),
+        engine=_engine(spec, mine),
+        seconds=None,
+        warnings=_warnings(spec, mine),
+    )
+
+
+def _state(spec: JobSpec) -> int:
+    """Bytes of weights and of what the optimizer keeps for each of them."""
+    kept = 2
+    if spec.optimizer.name == "sgd":
+        kept = 1 if spec.optimizer.momentum > 0 else 0
+    return spec.parameters * FLOAT * (1 + kept)
+
+
+def _memory(spec: JobSpec) -> int:
+    gradients = spec.parameters * FLOAT * (2 if spec.micro_batches > 1 else 1)
+    rows = -(-spec.batch_size // spec.micro_batches)
+    units = sum(spec.model.hidden) + spec.profile.features + spec.profile.outputs
+    data = spec.profile.rows * (spec.profile.features + spec.profile.outputs) * FLOAT
+    # a checkpoint is written from a copy of the state
+    return PROCESS_BYTES + 2 * _state(spec) + gradients + rows * units * COPIES * FLOAT + data
+
+
+def _history(spec: JobSpec) -> int | None:
+    if spec.ticks_total is None:
+        return None
+    columns = len(set(spec.record) | {"loss"})
+    points = 0
+    if spec.validation is not None and spec.validation.every_ticks is not None:
+        points = 3 * (spec.ticks_total // spec.validation.every_ticks + 1)
+    return int(spec.ticks_total * columns * (FLOAT + ROW_BYTES)) + points * DIGEST_BYTES
+
+
+def _engine(spec: JobSpec, mine: Sequence[About]) -> LikelyEngine:
+    asked = spec.compute.engine
+    if asked != "auto":
+        return LikelyEngine(likely=asked, why="the spec names it", workers=len(mine))
+    why = "the only engine so far"
+    return LikelyEngine(likely="eager", why=why, workers=len(mine))
+
+
+def _warnings(spec: JobSpec, mine: Sequence[About]) -> list[str]:
+    found = []
+    if not mine:
+        found.append(f"no live worker serves the queue {spec.queue}: the job would wait for one")
+    if spec.held_out_rows and spec.held_out_rows < 10:
+        found.append(f"validation looks at {spec.held_out_rows} rows only")
+    return found

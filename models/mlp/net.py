@@ -1,0 +1,32 @@
+"""The mlp as a torch module: linear layers, each hidden one normed, activated and dropped out."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+from models.mlp.config import MlpConfig
+from models.norms import norm
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
+
+
+def net(config: MlpConfig, inputs: int, outputs: int) -> nn.Sequential:
+    """Build the net [rows, inputs] to [rows, outputs]; what is "none" or 0 leaves no module."""
+    layers: list[nn.Module] = []
+    for width in config.hidden:
+        layers += hidden(config, inputs, width)
+        inputs = width
+    return nn.Sequential(*layers, nn.Linear(inputs, outputs))
+
+
+def hidden(config: MlpConfig, inputs: int, width: int) -> list[nn.Module]:
+    """Make one hidden layer's modules in order: linear, norm, activation, dropout."""
+    dropout = [nn.Dropout(config.dropout)] if config.dropout > 0 else []
+    linear = nn.Linear(inputs, width)
+    return [linear, *norm(config.norm, width), ACTIVATIONS[config.activation](), *dropout]

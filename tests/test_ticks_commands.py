@@ -1,0 +1,284 @@
+"""A real template and the trainers it forks, commanded as a runner does it."""
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobs.leash import LeashCut, send
+from tests.trainings import begin, read, tell
+from workers.template import Template, hire
+from workers.trainer import Process, Trainer, TrainerFault
+
+RICH: dict[str, Any] = {
+    "model": {"family": "mlp", "hidden": [6, 5], "dropout": 0.25},
+    "validation": {"fraction": 0.25, "every_ticks": 8},
+    "record": ["loss", "grad_norm"],
+    "budget": {"ticks": 40},
+}
+#: large enough that its products are split between threads
+WIDE: dict[str, Any] = {
+    "model": {"family": "mlp", "hidden": [256, 256], "dropout": 0.1},
+    "data": {"source": "synthetic", "kind": "regression", "samples": 256, "features": 64},
+    "batch_size": 128,
+    "budget": {"ticks": 12},
+    "compute": {"threads": 2},
+}
+Hire = Callable[[], tuple[Process, Trainer]]
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[Template]:
+    with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
+        started = Template(Path(folder) / "t.sock")
+        started.start()
+        yield started
+        started.end()
+
+
+@pytest.fixture
+def hired(template: Template) -> Iterator[Hire]:
+    """Hires trainers, and buries them in the end."""
+    processes: list[Process] = []
+
+    def hire_one() -> tuple[Process, Trainer]:
+        processes.append(hire(template.path))
+        return processes[-1], Trainer(processes[-1].leash)
+
+    yield hire_one
+    for process in processes:
+        process.bury()
+
+
+def build(trainer: Trainer, log: Path | None = None, **changes: Any) -> dict[str, Any]:
+    return trainer.build(read(**changes).model_dump(mode="json"), "cpu", log)
+
+
+def threads(pid: int | None) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
+
+
+def is_gone(process: Process, seconds: float = 5) -> bool:
+    return bool(select.select([process.pidfd], [], [], seconds)[0])
+
+
+def finish(trainer: Trainer, k: int = 7) -> tuple[dict[str, bytes], list[Any], Any]:
+    """Run to the end; the columns, the sparse points, the last answer."""
+    columns: dict[str, bytes] = {}
+    sparse: list[Any] = []
+    while True:
+        ran = trainer.run(k)
+        for name, values in ran.columns.items():
+            columns[name] = columns.get(name, b"") + values.tobytes()
+        sparse += ran.sparse
+        if ran.ended or ran.failed:
+            return columns, sparse, ran
+
+
+def test_a_trainer_gives_the_bits_of_a_training_in_this_process(hired: Hire) -> None:
+    _, trainer = hired()
+    built = build(trainer, **RICH)
+    columns, sparse, last = finish(trainer)
+    told = tell(begin(read(**RICH)))
+    assert columns == told.columns
+    assert [(p.column, p.tick) for p in sparse] == [(name, tick) for name, tick, _ in told.sparse]
+    assert (last.ended, last.last, last.epoch) == ("budget", 40, 40 / 3)
+    assert repr(last.metrics) == told.metrics and repr(last.best) == told.best
+    assert built["engine"] == "eager" and built["parameters"] == 3 * 6 + 6 + 12 + 35 + 10 + 6
+    assert {"engine", "torch", "device", "threads", "cpu"} <= built["fingerprint"].keys()
+
+
+def test_what_is_saved_by_one_trainer_goes_on_in_another(hired: Hire, tmp_path: Path) -> None:
+    _, straight = hired()
+    build(straight, **RICH)
+    columns, sparse, last = finish(straight)
+    _, first = hired()
+    build(first, **RICH)
+    head = first.run(8)
+    head_more = first.run(5)
+    saved = first.save(tmp_path)
+    _, second = hired()
+    build(second, **RICH)
+    loaded = second.load(tmp_path)
+    assert (loaded["tick"], loaded["state"]) == (13, saved.state) == (saved.tick, saved.state)
+    assert loaded["metrics"] == saved.metrics == head_more.metrics and loaded["ended"] is None
+    rest, rest_sparse, rest_last = finish(second)
+    for name, bits in columns.items():
+        assert head.columns[name].tobytes() + head_more.columns[name].tobytes() + rest[name] == bits
+    assert head.sparse + head_more.sparse + rest_sparse == sparse
+    assert rest_last == last or (rest_last.metrics, rest_last.best) == (last.metrics, last.best)
+
+
+def test_two_threads_are_equal_bits_twice_and_when_resumed(hired: Hire, tmp_path: Path) -> None:
+    columns = []
+    for _ in range(2):
+        _, trainer = hired()
+        build(trainer, **WIDE)
+        columns.append(finish(trainer)[0]["loss"])
+    assert columns[0] == columns[1]
+    process, trainer = hired()
+    build(trainer, **WIDE)
+    head = trainer.run(5).columns["loss"].tobytes()
+    trainer.save(tmp_path)
+    assert threads(process.pid) >= 3  # main, the one that watches the leash, torch's second
+    _, trainer = hired()
+    build(trainer, **WIDE)
+    trainer.load(tmp_path)
+    assert head + finish(trainer)[0]["loss"] == columns[0]
+
+
+def test_the_template_has_one_thread_whatever_its_trainers_do(
+    template: Template, hired: Hire
+) -> None:
+    for _ in range(2):
+        _, trainer = hired()
+        build(trainer, **WIDE)
+        trainer.run(2)
+        assert threads(template.pid) == 1
+
+
+FORK_BEFORE_AND_AFTER_AN_OPERATOR = """
+import os, time, torch
+
+def multiply():
+    torch.set_num_threads(2)
+    ones = torch.ones(512, 512)
+    ones @ ones
+
+def child_within(seconds):
+    pid = os.fork()
+    if pid == 0:
+        multiply()
+        os._exit(0)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return "passed"
+        time.sleep(0.02)
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    return "hung"
+
+before = child_within(20)
+multiply()
+print(before, child_within(2))
+"""
+
+
+def test_why_a_template_computes_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORK_BEFORE_AND_AFTER_AN_OPERATOR],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "passed hung"
+
+
+def test_a_digest_is_given_when_asked_for_and_once(hired: Hire, tmp_path: Path) -> None:
+    _, trainer = hired()
+    build(trainer, **RICH)
+    assert [p.column for p in trainer.run(3).sparse] == []
+    assert [(p.column, p.tick) for p in trainer.run(2, digest=True).sparse] == [("state", 5)]
+    at_8 = trainer.run(3, digest=True).sparse
+    assert [p.column for p in at_8] == ["val_loss", "state"]
+    assert at_8[1].bits[::-1].hex() == trainer.save(tmp_path).state
+
+
+def test_a_validation_is_announced_and_made_once_a_tick(hired: Hire) -> None:
+    _, trainer = hired()
+    phases: list[str] = []
+    trainer.on_phase = phases.append
+    build(trainer, **RICH)
+    trainer.run(5)
+    first = trainer.validate(5)
+    assert [(p.column, p.tick) for p in first.sparse] == [("val_loss", 5), ("state", 5)]
+    assert trainer.validate(5).sparse == [] and phases == ["validating"]
+
+
+def test_a_failure_tells_its_tick(hired: Hire) -> None:
+    _, trainer = hired()
+    build(trainer, optimizer={"name": "sgd", "lr": 10}, budget={"ticks": 2000})
+    _, _, last = finish(trainer, k=1000)
+    assert last.failed is not None and last.failed["tick"] == last.last
+    assert not np.isfinite(last.columns["loss"][-1])
+
+
+def test_an_exception_is_told_logged_and_ends_the_trainer(hired: Hire, tmp_path: Path) -> None:
+    process, trainer = hired()
+    log = tmp_path / "log"
+    log.write_text("what the runner wrote\n")
+    build(trainer, log=log, **RICH)
+    with pytest.raises(TrainerFault) as fault:
+        trainer.load(tmp_path)
+    assert fault.value.kind == "FileNotFoundError" and "state.json" in fault.value.detail
+    assert "in load" in fault.value.traceback
+    assert is_gone(process)
+    assert log.read_text().startswith("what the runner wrote\nTraceback")
+
+
+def test_a_cut_leash_ends_a_trainer_in_the_middle_of_its_ticks(hired: Hire) -> None:
+    process, trainer = hired()
+    build(trainer, budget={"ticks": 10**9})
+    send(trainer.leash, "run", {"k": 10**9, "digest": False})
+    assert not is_gone(process, 0.3)
+    trainer.leash.shutdown(socket.SHUT_RDWR)
+    assert is_gone(process)
+
+
+def test_a_killed_trainer_is_a_cut_leash(hired: Hire) -> None:
+    process, trainer = hired()
+    build(trainer, **RICH)
+    process.kill()
+    with pytest.raises(LeashCut):
+        finish(trainer)
+
+
+def test_a_trainer_holds_no_socket_but_its_leash(template: Template, hired: Hire) -> None:
+    hired()
+    process, trainer = hired()
+    build(trainer, **RICH)
+    descriptors = Path(f"/proc/{process.pid}/fd").iterdir()
+    assert sum(os.readlink(each).startswith("socket:") for each in descriptors) == 1
+
+
+def test_a_client_that_leaves_without_a_word_harms_nobody(template: Template, hired: Hire) -> None:
+    for word in (b"", b"1"):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.connect(str(template.path))
+            client.sendall(word)
+    _, trainer = hired()
+    assert build(trainer, **RICH)["device"] == "cpu"
+
+
+def test_a_canary_is_measured_for_a_thread_count(hired: Hire) -> None:
+    measured = [hired()[1].canary(number, "cpu") for number in (1, 1, 2)]
+    assert measured[0] == measured[1]
+    assert [len(each["canary"]) for each in measured] == [32, 32, 32]
+    assert [each["threads"] for each in measured] == [1, 1, 2]
+
+
+def test_the_selftest_says_what_this_machine_is(hired: Hire) -> None:
+    told = hired()[1].selftest()
+    assert told["device"] == "cpu" and told["engines"] == ["eager"]
+    assert told["canary"] == hired()[1].canary(1, "cpu")["canary"]
+    assert told["ticks_per_second"] > 0
+
+
+def test_a_template_ends_with_its_leash_and_its_trainers_live_on(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
+        template = Template(Path(folder) / "t.sock")
+        template.start()
+        process = hire(template.path)
+        trainer = Trainer(process.leash)
+        build(trainer, **RICH)
+        template.end()
+        assert not template.alive
+        assert trainer.run(4).last == 4
+        process.bury()

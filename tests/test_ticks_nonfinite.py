@@ -1,0 +1,66 @@
+"""A loss that is not finite: recorded, its update not applied; then the job fails or goes on."""
+
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobs.spec.job_spec import JobSpec
+from tests.test_ticks_chunks import OVERFLOWING
+from tests.trainings import begin, read, tell
+from ticks.state import digest
+
+
+def spec(**changes: Any) -> JobSpec:
+    return read(**OVERFLOWING | changes)
+
+
+def losses(column: bytes) -> np.ndarray:
+    return np.frombuffer(column, "<f4")
+
+
+def test_the_job_fails_at_that_tick_with_the_state_before_it() -> None:
+    before = tell(begin(spec()), until=28)
+    told = tell(begin(spec()))
+    column = losses(told.columns["loss"])
+    assert len(column) == 29 and np.isinf(column[28]) and np.isfinite(column[:28]).all()
+    assert told.tick == 28 and told.state == before.state
+    assert told.failed == repr(
+        {"type": "nonfinite", "detail": "the loss of tick 29 is inf", "tick": 29}
+    )
+
+
+def test_skip_goes_on_with_the_next_tick_and_the_same_state() -> None:
+    skipping = spec(stop={"on_nonfinite": "skip"})
+    training = begin(skipping)
+    tell(training, until=28)
+    before = digest(training.trainer)
+    ran = training.run(1)
+    assert (ran.failed, training.at, digest(training.trainer)) == (None, 29, before)
+    column = losses(tell(training).columns["loss"])
+    bad = 29 + 1 + np.flatnonzero(~np.isfinite(column))
+    assert len(column) == 100 - 29 and list(bad) == [29 + 40]
+
+
+def test_batch_norms_averages_do_not_move_at_that_tick() -> None:
+    batch_norm = {"family": "mlp", "hidden": [4], "norm": "batch"}
+    training = begin(spec(model=batch_norm, batch_size=4, budget={"ticks": 30}))
+    tell(training, until=7)
+    before = digest(training.trainer)
+    ran = training.run(1)
+    assert ran.failed is not None and ran.failed["tick"] == 8
+    assert digest(training.trainer) == before
+
+
+@pytest.mark.parametrize("micro_batches", [1, 2])
+def test_clipping_by_a_norm_that_is_not_finite_harms_nothing(micro_batches: int) -> None:
+    clipped = spec(batch_size=2, micro_batches=micro_batches, clip_norm=1.0)
+    told = tell(begin(clipped))
+    before = tell(begin(clipped), until=14)
+    assert (told.tick, told.state) == (14, before.state)
+
+
+def test_the_recorded_bits_are_those_of_the_float32_loss() -> None:
+    told = tell(begin(spec()))
+    assert told.columns["loss"][-4:] == struct.pack("<f", float("inf"))

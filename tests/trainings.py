@@ -1,0 +1,85 @@
+"""Trainings in this process, told to the last bit: what the tests of ticks compare."""
+
+from collections.abc import Iterable, Iterator
+from itertools import repeat
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from jobs.spec.job_spec import JobSpec, read_spec
+from tests.support import small_spec
+from ticks import checkpoint, machine
+from ticks.state import digest
+from ticks.training import Training
+
+CPU = torch.device("cpu")
+
+
+class Told(NamedTuple):
+    """All that a training said, and its state's digest; floats as their bytes or their repr."""
+
+    columns: dict[str, bytes]
+    sparse: list[tuple[str, int, str]]
+    tick: int
+    ended: str | None
+    failed: str
+    best: str
+    metrics: str
+    state: str
+
+
+def read(**changes: Any) -> JobSpec:
+    """Read a small spec with some fields replaced."""
+    return read_spec(small_spec(**changes), max_parameters=10**7)
+
+
+def begin(spec: JobSpec) -> Training:
+    """Build a training with one thread."""
+    machine.prepare(1)
+    return Training(spec, CPU)
+
+
+def tell(training: Training, lengths: Iterable[int] = repeat(1000), until: int = 1 << 60) -> Told:
+    """Run in chunks of the given lengths to the end, a failure, or tick `until`."""
+    columns: dict[str, bytes] = {}
+    sparse: list[tuple[str, int, str]] = []
+    failed, chunks = None, iter(lengths)
+    while not (training.ended or failed or training.at >= until):
+        ran = training.run(min(next(chunks), until - training.at))
+        for name, values in ran.chunk.columns.items():
+            columns[name] = columns.get(name, b"") + values.tobytes()
+        sparse += [(name, tick, repr(value)) for name, tick, value in ran.decided.sparse]
+        failed = ran.failed
+    return Told(
+        columns, sparse, training.at, training.ended, repr(failed), repr(training.best),
+        repr(training.metrics), digest(training.trainer),
+    )  # fmt: skip
+
+
+def resumed(spec: JobSpec, folder: Path) -> Training:
+    """Build a training and load a saved state into it."""
+    training = begin(spec)
+    checkpoint.load(training, folder)
+    return training
+
+
+def saved_at(spec: JobSpec, ticks: Iterable[int], folder: Path) -> Iterator[tuple[int, Path, Told]]:
+    """Train straight, saving at these ticks: (tick, folder, what was said up to there)."""
+    training = begin(spec)
+    columns: dict[str, bytes] = {}
+    sparse: list[tuple[str, int, str]] = []
+    for tick in ticks:
+        told = tell(training, until=tick)
+        columns = {name: columns.get(name, b"") + told.columns[name] for name in told.columns}
+        sparse = sparse + told.sparse
+        home = folder / str(tick)
+        home.mkdir()
+        checkpoint.save(training, home)
+        yield tick, home, told._replace(columns=columns, sparse=sparse)
+
+
+def joined(before: Told, after: Told) -> Told:
+    """What was said in both, as if it were one training."""
+    columns = {name: before.columns.get(name, b"") + after.columns[name] for name in after.columns}
+    return after._replace(columns=columns, sparse=before.sparse + after.sparse)

@@ -1,0 +1,72 @@
+"""The rows of each tick: a pure function of seed, epoch and tick. Knows no net and no spec.
+
+Where a batch lies in memory is part of a tick's bits (MKL sums an unaligned row in another order).
+Hence two layouts, both functions of the tick: consecutive rows are a slice of the one tensor that
+holds all rows, as in a hand-written loop over inputs[i]; shuffled rows are gathered into the head
+of one aligned buffer. torch's own tensors begin at multiples of 64 bytes.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ticks.seeds import derive
+
+
+class Rows(NamedTuple):
+    """Inputs [rows, features] and their targets ([rows, outputs], or [rows] of class numbers)."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def slice(self, first: int, last: int) -> "Rows":
+        """Rows first to last - 1, as views of the same memory."""
+        return Rows(self.inputs[first:last], self.targets[first:last])
+
+    def take(self, rows: Tensor) -> "Rows":
+        """Copy the rows of these indices into fresh tensors, in this order."""
+        return Rows(self.inputs[rows], self.targets[rows])
+
+
+class Batches:
+    """The batch of every tick. An epoch is every row once; its last batch may be short."""
+
+    def __init__(self, rows: Rows, size: int, *, seed: int, shuffle: bool) -> None:
+        self.rows, self.size, self.seed = rows, size, seed
+        self.count = len(rows.inputs)
+        self.per_epoch = -(-self.count // size)
+        self._order: tuple[int, Tensor] | None = None  # the epoch whose order is at hand
+        self._buffer = Rows(rows.inputs[:size].clone(), rows.targets[:size].clone())
+        self.shuffle = shuffle
+
+    def of(self, tick: int) -> Rows:
+        """Return the batch of a tick (from 1); a shuffled one is valid until the next call."""
+        epoch, position = divmod(tick - 1, self.per_epoch)
+        first = position * self.size
+        last = min(first + self.size, self.count)
+        if not self.shuffle:
+            return self.rows.slice(first, last)
+        return self._gather(self.order(epoch)[first:last])
+
+    def order(self, epoch: int) -> Tensor:
+        """Return the row numbers of an epoch (from 0) in the order they are trained on."""
+        if self._order is None or self._order[0] != epoch:
+            generator = torch.Generator().manual_seed(derive("order", self.seed, epoch))
+            order = torch.randperm(self.count, generator=generator)
+            self._order = (epoch, order.to(self.rows.inputs.device))
+        return self._order[1]
+
+    def _gather(self, rows: Tensor) -> Rows:
+        batch = self._buffer.slice(0, len(rows))
+        torch.index_select(self.rows.inputs, 0, rows, out=batch.inputs)
+        torch.index_select(self.rows.targets, 0, rows, out=batch.targets)
+        return batch
+
+
+def hold_out(rows: Rows, count: int, seed: int) -> tuple[Rows, Rows]:
+    """Split off `count` rows chosen by the seed: (training, held out), each in the rows' order."""
+    generator = torch.Generator().manual_seed(derive("validation", seed))
+    chosen = torch.zeros(len(rows.inputs), dtype=torch.bool)
+    chosen[torch.randperm(len(rows.inputs), generator=generator)[:count]] = True
+    return rows.take(torch.nonzero(~chosen).flatten()), rows.take(torch.nonzero(chosen).flatten())

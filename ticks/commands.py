@@ -1,0 +1,153 @@
+"""The trainer process: answers the runner's commands over the leash until it is cut.
+
+Knows the frames and one training; decides nothing. What every command takes and gives stands in
+`workers/trainer.py`, the other end.
+"""
+
+import contextlib
+import os
+import select
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jobs.leash import Frame, LeashCut, receive, send
+from jobs.spec.job_spec import JobSpec
+from ticks import canary, checkpoint, machine
+from ticks.selftest import selftest
+from ticks.state import digest
+from ticks.training import Decided, Ran, Training
+
+CUT, FAILED = 3, 1  # exit codes: the leash was cut; an exception was sent
+
+
+def serve(leash: socket.socket) -> None:
+    """Answer command after command; never returns. An exception is sent and ends the process."""
+    threading.Thread(target=end_when_cut, args=(leash,), daemon=True).start()
+    commands = Commands(leash)
+    try:
+        while True:
+            commands.answer(receive(leash))
+    except LeashCut:
+        os._exit(CUT)
+    except BaseException as error:
+        traceback.print_exc()
+        _report(leash, error)
+        os._exit(FAILED)
+
+
+def end_when_cut(leash: socket.socket) -> None:
+    """End the process when the other side is gone, also while the main thread is in an operator."""
+    poll = select.poll()
+    poll.register(leash, select.POLLRDHUP)
+    while not any(event for _, event in poll.poll()):
+        pass
+    os._exit(CUT)
+
+
+class Commands:
+    """One trainer's commands, a method each, named as their frames are."""
+
+    def __init__(self, leash: socket.socket) -> None:
+        self.leash = leash
+        self.training: Training | None = None
+
+    def answer(self, frame: Frame) -> None:
+        """Carry out one command and send its answer."""
+        commands: dict[str, Callable[..., None]] = {
+            "build": self.build, "load": self.load, "run": self.run, "validate": self.validate,
+            "save": self.save, "canary": self.canary, "selftest": self.selftest,
+        }  # fmt: skip
+        commands[frame.kind](**frame.header)
+
+    def build(self, spec: dict[str, Any], device: str, log: str | None = None) -> None:
+        """Build net, optimizer and data of a spec; from here on print into the job's log."""
+        if log is not None:
+            write_into(log)
+        job = JobSpec.model_validate(spec)
+        machine.prepare(job.compute.threads)
+        self.training = Training(job, torch.device(device), self.announce)
+        engine, trainer = self.training.engine.name, self.training.trainer
+        fingerprint = machine.fingerprint(engine, torch.device(device), job.compute.threads)
+        parameters = sum(parameter.numel() for parameter in trainer.parameters)
+        built = {"engine": engine, "device": device, "parameters": parameters}
+        send(self.leash, "built", {**built, "fingerprint": fingerprint})
+
+    def load(self, folder: str) -> None:
+        """Load a checkpoint's state."""
+        send(self.leash, "loaded", {**checkpoint.load(self._built(), Path(folder))})
+
+    def run(self, k: int, digest: bool = False) -> None:
+        """Run at most k ticks; `digest` asks for the state's digest at the last of them."""
+        ran = self._built().run(k)
+        if digest:
+            self._add_digest(ran)
+        columns = ran.chunk.columns
+        head = {
+            "first": ran.chunk.first, "count": ran.chunk.count, "columns": list(columns),
+            "ended": self._built().ended, "failed": ran.failed, "epoch": self._built().epoch,
+            **self._decided(ran.decided),
+        }  # fmt: skip
+        send(self.leash, "ran", head, b"".join(column.tobytes() for column in columns.values()))
+
+    def validate(self) -> None:
+        """Validate where the training stands."""
+        send(self.leash, "validated", self._decided(self._built().validate()))
+
+    def save(self, folder: str) -> None:
+        """Write the state into an empty folder."""
+        send(self.leash, "saved", {**checkpoint.save(self._built(), Path(folder))})
+
+    def canary(self, threads: int, device: str) -> None:
+        """Measure what the kernels answer."""
+        machine.prepare(threads)
+        measured = canary.measure(torch.device(device))
+        send(self.leash, "canary", {"canary": measured, "threads": threads, "device": device})
+
+    def selftest(self) -> None:
+        """Say what this worker is and how fast."""
+        machine.prepare(1)
+        send(self.leash, "selftest", selftest())
+
+    def announce(self, phase: str) -> None:
+        """Tell the runner what takes time now."""
+        send(self.leash, "phase", {"phase": phase})
+
+    def _built(self) -> Training:
+        assert self.training is not None, "the first command is build"
+        return self.training
+
+    def _decided(self, decided: Decided) -> dict[str, Any]:
+        training = self._built()
+        return {
+            "sparse": decided.sparse, "is_best": decided.is_best,
+            "metrics": training.metrics, "best": training.best,
+        }  # fmt: skip
+
+    def _add_digest(self, ran: Ran) -> None:
+        """Add the digest, unless it is there or the last tick has no state of its own."""
+        training, sparse = self._built(), ran.decided.sparse
+        if not ran.failed and all(column != "state" for column, _, _ in sparse):
+            sparse.append(("state", training.at, digest(training.trainer)))
+
+
+def write_into(log: str) -> None:
+    """Append standard output and error of this process, C's too, to a file."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+        stream.flush()
+        os.dup2(descriptor, number)
+    os.close(descriptor)
+
+
+def _report(leash: socket.socket, error: BaseException) -> None:
+    text = traceback.format_exc()
+    with contextlib.suppress(OSError):
+        told = {"type": type(error).__name__, "detail": str(error), "traceback": text}
+        send(leash, "error", told)

@@ -1,0 +1,1 @@
+"""Ways to execute k ticks: one engine a module, all with the one interface of chunk.py."""

@@ -1,0 +1,55 @@
+"""This process's torch: set up so that a tick is the same bits every time, and described.
+
+Knows no spec and no net. Never used in the template, which must compute nothing.
+"""
+
+import platform
+
+import numpy as np
+import torch
+
+
+def prepare(threads: int) -> None:
+    """Set thread counts and torch's deterministic forms; once a process, before any operator."""
+    torch.set_num_threads(threads)
+    if torch.get_num_interop_threads() != 1:  # may be set only once
+        torch.set_num_interop_threads(1)
+    torch.use_deterministic_algorithms(True)
+    # It also fills every fresh tensor with NaN to show reads of what nobody wrote: a debugging aid.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes, for people."""
+    found = {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+    return found | ({"cuda": torch.version.cuda} if torch.version.cuda else {})
+
+
+def fingerprint(engine: str, device: torch.device, threads: int) -> dict[str, object]:
+    """What a job's bits belong to, without the canary, and names for people beside it."""
+    return {
+        "engine": engine,
+        "torch": torch.__version__,
+        "device": device.type,
+        "threads": threads,
+        "cpu": cpu_name(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        **({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}),
+        "versions": versions(),
+    }
+
+
+def cpu_name() -> str:
+    """The processor's name as Linux tells it, else as Python does."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,50 @@
+"""What a worker says of itself before it takes a job: devices, engines, canary, speed.
+
+Here alone ticks looks at a clock: it measures and decides nothing.
+"""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jobs.spec.data import EXAMPLES
+from jobs.spec.job_spec import read_spec
+from ticks import canary
+from ticks.machine import cpu_name, versions
+from ticks.training import Training
+
+ENGINES = ["eager"]
+SEED_SPEC = EXAMPLES.parent / "seed_layernorm.json"
+WARM_TICKS, TIMED_TICKS = 200, 2000
+
+
+def selftest() -> dict[str, Any]:
+    """Return devices, engines, canary and ticks per second of the seed's net, with one thread."""
+    device = torch.device("cpu")
+    return {
+        "device": device.type,
+        "devices": devices(),
+        "cpu": cpu_name(),
+        "engines": ENGINES,
+        "canary": canary.measure(device),
+        "ticks_per_second": round(speed(SEED_SPEC, device), 1),
+        "versions": versions(),
+    }
+
+
+def devices() -> list[str]:
+    """Kinds of device there are."""
+    return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+
+
+def speed(spec_file: Path, device: torch.device) -> float:
+    """Measure ticks per second of a spec, its first ticks left out."""
+    spec = read_spec(json.loads(spec_file.read_text()), max_parameters=10**6)
+    training = Training(spec, device)
+    training.run(WARM_TICKS)
+    begun = time.perf_counter()
+    training.run(TIMED_TICKS)
+    return TIMED_TICKS / (time.perf_counter() - begun)

@@ -1,0 +1,67 @@
+"""A trainer's state as named tensors, in and out, and its 64-bit digest. Knows no file.
+
+The state is the net's weights and buffers, the optimizer's tensors, and the tick: nothing random is
+in it, since every random number is a function of the spec's seed and the tick.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from ticks.trainer import Trainer
+
+Tensors = dict[str, Tensor]
+
+
+def weights(trainer: Trainer) -> Tensors:
+    """Return the net's weights and buffers by torch's names, sharing their memory."""
+    return {name: tensor.detach() for name, tensor in trainer.net.state_dict().items()}
+
+
+def optimizer_tensors(trainer: Trainer) -> Tensors:
+    """Return the optimizer's tensors as "exp_avg/0.weight" and so on, sharing their memory.
+
+    Empty before the first update, and always for plain sgd.
+    """
+    state = trainer.optimizer.state
+    return {
+        f"{key}/{name}": tensor
+        for name, parameter in trainer.net.named_parameters()
+        for key, tensor in sorted(state.get(parameter, {}).items())
+    }
+
+
+def restore(trainer: Trainer, net: Tensors, optimizer: Tensors, tick: int) -> None:
+    """Put a state back, of `weights` and `optimizer_tensors`, as of `tick`.
+
+    Raises RuntimeError when the net's names or shapes differ. Copies into torch's own (aligned)
+    memory: a view of a file would lie anywhere, and where a tensor lies can be part of the bits.
+    """
+    trainer.net.load_state_dict(net)
+    parameters = dict(trainer.net.named_parameters())
+    trainer.optimizer.state.clear()
+    for path, tensor in optimizer.items():
+        key, name = path.split("/", 1)
+        parameter = parameters[name]
+        # Adam keeps its step counter on the CPU whatever the device.
+        device = torch.device("cpu") if key == "step" else parameter.device
+        trainer.optimizer.state[parameter][key] = tensor.clone().to(device)
+    trainer.at = tick
+
+
+def digest(trainer: Trainer) -> str:
+    """Return 16 hex digits of a sha256 over every state tensor's name, shape, type and bytes."""
+    tensors = {f"net/{name}": tensor for name, tensor in weights(trainer).items()}
+    tensors |= {f"optimizer/{name}": each for name, each in optimizer_tensors(trainer).items()}
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        hashed.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        hashed.update(bits(tensor))
+    return hashed.hexdigest()[:16]
+
+
+def bits(tensor: Tensor) -> memoryview:
+    """Return a tensor's bytes in row-major order (a copy only if it must be)."""
+    flat = tensor.detach().cpu().contiguous().reshape(-1)
+    return memoryview(flat.view(torch.uint8).numpy().data)
