@@ -1,14 +1,15 @@
 """Fixtures over a real store. Each test that takes `store` begins with an empty one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from jobs.settings import Settings
 from jobs.store import connect
-from tests.support import running_store, settings_for
+from tests.support import ADMIN_KEY, running_store, settings_for, small_spec
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,28 @@ def store(store_server: str) -> Iterator["redis.Redis"]:
 def settings(store: "redis.Redis", store_server: str, tmp_path: Path) -> Settings:
     """Settings of a service on the empty store, with artifacts of its own and an admin key."""
     return settings_for(store_server, tmp_path / "data")
+
+
+@pytest.fixture
+def client(settings: Settings) -> Any:
+    """Flask's test client of the API, signed in with the admin key."""
+    from api.app import create_app  # here: most tests need no web server's imports
+    from tests.support_api import ReadingClient
+
+    app = create_app(settings)
+    app.test_client_class = ReadingClient
+    signed_in = app.test_client()
+    signed_in.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ADMIN_KEY}"
+    return signed_in
+
+
+@pytest.fixture
+def submit(client: Any) -> Callable[..., str]:
+    """Submit a small job (`changes` replace fields of its spec); gives its id."""
+
+    def post(**changes: Any) -> str:
+        answer = client.post("/v1/jobs", json=small_spec(**changes))
+        assert answer.status_code == 202, answer.json
+        return str(answer.json["id"])
+
+    return post

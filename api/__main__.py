@@ -1,0 +1,55 @@
+"""`python -m api`: the API alone, against TICKFORGE_REDIS_URL. Says why when it will not start."""
+
+import os
+import sys
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from api.app import create_app
+from api.server import Server
+from jobs import logs
+from jobs.errors import BadSetting, WeakStore
+from jobs.settings import Settings
+from jobs.store import Store, check_store, connect, wait_ready
+
+REFUSED = 2
+PATIENCE = 60.0  # seconds for a store that starts, or loads its file
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Serve until SIGTERM; an exit code of 2 comes with one line that says what is wrong."""
+    try:
+        settings = Settings.from_env(environ)
+        logs.setup(settings.log_format)
+        _check(settings)
+    except (BadSetting, WeakStore) as error:
+        print(f"tickforge api: {error}", file=sys.stderr)
+        return REFUSED
+    Server(settings, lambda: create_app(settings)).run()
+    return 0
+
+
+def _check(settings: Settings) -> None:
+    """Raise BadSetting or WeakStore if this service could not keep its promises."""
+    if settings.admin_key is None:
+        raise BadSetting("TICKFORGE_ADMIN_KEY is not set: without it nobody could sign in")
+    store = connect(settings.redis_url)
+    try:
+        _wait_for(store, settings.redis_url)
+        check_store(store, unchecked=settings.store_unchecked)
+    finally:
+        store.close()
+
+
+def _wait_for(store: Store, url: str) -> None:
+    parts = urlsplit(url)
+    where = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
+    if wait_ready(store, 1):
+        return
+    logs.get("api").warning("waiting for the store", at=where)
+    if not wait_ready(store, PATIENCE):
+        raise WeakStore(f"the store at {where} does not answer (TICKFORGE_REDIS_URL)")
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

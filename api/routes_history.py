@@ -1,0 +1,118 @@
+"""Loss histories over HTTP: pages, the newest ticks and views as JSON; whole ranges as streams."""
+
+import json
+from collections.abc import Iterator
+
+from flask import Response, request
+
+from api.errors import Problem, bad_parameter, fault
+from api.etag import known, mark, not_modified, tag_of, tagged
+from api.ndjson import ndjson
+from api.registrar import Answer, Call, Endpoints
+from api.schemas import History, HistoryQuery
+from jobs.job import Job
+
+endpoint = Endpoints("history")
+JSON, CSV = "application/json", "text/csv"
+NDJSON, BINARY = "application/x-ndjson", "application/octet-stream"
+FORMS = (JSON, CSV, NDJSON, BINARY)
+VARY = "Accept"
+#: where the first is given, the others cannot be
+EXCLUDES = (
+    ("last", ("after", "before", "limit", "points")),
+    ("points", ("limit",)),
+)
+
+
+@endpoint(
+    "GET /v1/jobs/<job_id>/history",
+    query=HistoryQuery,
+    offers=FORMS,
+    headers=("If-None-Match",),
+    answers={
+        200: Answer(
+            "ticks and columns",
+            History,
+            media=FORMS[1:],
+            headers=("ETag", "X-First-Tick", "X-Last-Tick"),
+        ),
+        304: Answer("not modified"),
+    },
+    refusals=(404,),
+)
+def get_history(call: Call, job_id: str, query: HistoryQuery) -> Response:
+    """Read the history: JSON in pages or as a view; CSV, NDJSON or float32 as a whole range."""
+    _check_together(query, call.form)
+    job = call.service.index.job(call.tenant, job_id)
+    if call.form == JSON:
+        return tagged(request, json.dumps(_read(call, job, query), allow_nan=False), vary=VARY)
+    return _stream(call, job, query)
+
+
+def _check_together(query: HistoryQuery, form: str) -> None:
+    given = query.model_fields_set
+    faults = [
+        fault("parameter", other, f"not together with {name}")
+        for name, others in EXCLUDES
+        for other in others
+        if name in given and other in given
+    ]
+    if faults:
+        names = ", ".join(each["parameter"] for each in faults)
+        raise Problem("invalid-parameter", f"{names}: not together with others", faults=faults)
+    if query.points is not None and form != JSON:
+        raise bad_parameter("points", "a view has the form application/json only")
+
+
+def _read(call: Call, job: Job, query: HistoryQuery) -> dict[str, object]:
+    history, columns = call.service.history, query.columns.split(",")
+    if query.last is not None:
+        return history.last(job, query.last, columns)
+    if query.points is not None:
+        return history.view(
+            job, columns, points=query.points, after=query.after, before=query.before
+        )
+    return history.read(job, columns, query.after, query.before, query.limit)
+
+
+def _stream(call: Call, job: Job, query: HistoryQuery) -> Response:
+    """Send a whole range in bounded memory, as far as the job had come when it was asked.
+
+    The tag is weak and made of the job as it was then: the bytes are not known before they are
+    sent.
+    """
+    seen = job.model_dump_json(include={"id", "status", "tick", "metrics", "elapsed_seconds"})
+    tag = tag_of(seen, str(job.latest_checkpoint), query.model_dump_json(), call.form)
+    if known(request, tag):
+        return not_modified(tag, weak=True, vary=VARY)
+    columns = query.columns.split(",")
+    after, before = _range(job, query)
+    if call.form == BINARY:
+        response = _binary(call, job, columns, after, before)
+    else:
+        history = call.service.history
+        lines: Iterator[bytes] = (
+            history.csv(job, columns, after, before)
+            if call.form == CSV
+            else ndjson(history, job, columns, after, before)
+        )
+        response = Response(lines, content_type=call.form)
+    return mark(response, tag, weak=True, vary=VARY)
+
+
+def _range(job: Job, query: HistoryQuery) -> tuple[int, int]:
+    """Exclusive bounds; `before` is fixed, so that a running job's stream has an end."""
+    after = query.after if query.last is None else max(0, job.tick - query.last)
+    end = job.tick + 1
+    return after, end if query.before is None else min(end, query.before)
+
+
+def _binary(call: Call, job: Job, columns: list[str], after: int, before: int) -> Response:
+    if len(columns) != 1:
+        raise bad_parameter("columns", "one column in this form", ",".join(columns))
+    binary = call.service.history.binary(job, columns[0], after, before)
+    response = Response(binary.pieces, content_type=BINARY)
+    response.content_length = 4 * (binary.last - binary.first + 1)
+    response.headers["X-First-Tick"] = str(binary.first)
+    response.headers["X-Last-Tick"] = str(binary.last)
+    return response

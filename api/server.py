@@ -1,0 +1,83 @@
+"""Gunicorn around the app: threads, limits, and refusals of what is no HTTP. Knows no endpoint."""
+
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from gunicorn import util  # type: ignore[import-untyped]
+from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+from gunicorn.http import errors  # type: ignore[import-untyped]
+from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+from api.errors import MEDIA_TYPE, URN
+from jobs import logs
+from jobs.settings import Settings
+
+GRACEFUL_SECONDS = 5
+KEEPALIVE_SECONDS = 30
+
+#: what gunicorn could not parse -> status, title; the first that fits
+UNREADABLE: tuple[tuple[type[Exception], tuple[int, str]], ...] = (
+    (errors.InvalidResponseHeader, (500, "Something went wrong here")),
+    (errors.LimitRequestLine, (414, "The request line is too long")),
+    (errors.LimitRequestHeaders, (431, "The headers are too large")),
+    (errors.UnsupportedTransferCoding, (501, "Unknown transfer coding")),
+    (errors.ExpectationFailed, (417, "Unknown expectation")),
+    (errors.ParseException, (400, "The request is not HTTP")),
+)
+
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    """Gunicorn's threaded worker; it answers what it cannot read with a problem, not with HTML."""
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        """Answer on the bare socket: there is no request that an app could be asked about."""
+        fallback = (500, "Something went wrong here")
+        status, title = next((told for kind, told in UNREADABLE if isinstance(exc, kind)), fallback)
+        known = exc if status == 500 else None
+        logs.get("api").warning("request not read", status=status, error=repr(exc), exc_info=known)
+        body = json.dumps({"type": URN + "unreadable", "title": title, "status": status})
+        head = (
+            f"HTTP/1.1 {status} {title}\r\nConnection: close\r\nContent-Type: {MEDIA_TYPE}\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            util.write_nonblock(client, (head + body).encode())
+        except OSError:
+            return  # the client has gone
+
+
+class Server(BaseApplication):  # type: ignore[misc]
+    """An arbiter with workers that make the app after the fork, each its own connections."""
+
+    def __init__(self, settings: Settings, make: Callable[[], Flask]) -> None:
+        self._settings, self._make = settings, make
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's own."""
+        settings = self._settings
+        inherited = settings.api_fd is not None
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        chosen = {
+            "bind": f"fd://{settings.api_fd}" if inherited else f"{host}:{settings.port}",
+            "worker_class": Worker,
+            "workers": settings.api_processes,
+            "threads": settings.api_threads,
+            # connections that wait for their next request take no thread
+            "worker_connections": 4 * settings.api_threads + 1000,
+            "graceful_timeout": GRACEFUL_SECONDS,
+            "keepalive": KEEPALIVE_SECONDS,
+            "limit_request_line": 8190,
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "proc_name": "tickforge-api",
+        }
+        for name, value in chosen.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Make the app; each worker calls this once."""
+        return self._make()

@@ -1,0 +1,57 @@
+"""A worker's part played by hand, through the ledger alone: claim, record, save, end."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs import checkpoints
+from jobs.files import Files
+from jobs.job import Checkpoint, SparsePoint
+from jobs.ledger import Ledger
+from jobs.recorder import Recorder
+from jobs.settings import Settings
+from jobs.store import Store
+
+FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c", "device": "cpu", "threads": 1}
+
+
+class Hand:
+    """Owns the best queued job from the moment it is made."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.ledger = Ledger(store, lease_seconds=60)
+        self.files = Files(settings.artifacts)
+        claim = self.ledger.claim("cpu", worker="by-hand", device="cpu", canaries={"1": "c"})
+        assert claim is not None, "there is no job to claim"
+        self.lease = claim.lease
+        self.ledger.describe(self.lease, "eager", "cpu", FINGERPRINT)
+        self._recorder = Recorder(self.ledger, store, self.files, self.lease)
+        self.tick = claim.tick
+
+    def record(self, losses: npt.ArrayLike, sparse: Sequence[SparsePoint] = ()) -> None:
+        """Hand over the losses of the next ticks."""
+        values = np.asarray(losses, np.float32)
+        self._recorder.record(
+            self.tick + 1, {"loss": values}, sparse, phase="training", elapsed=0.5, metrics={}
+        )
+        self.tick += len(values)
+
+    def save(
+        self, weights: bytes = b"weights", drop: Sequence[int] = (), **about: Any
+    ) -> Checkpoint:
+        """Make and commit a checkpoint of the tick where it stands; those of `drop` go."""
+        folder = checkpoints.begin(self.files, self.lease)
+        (folder / "model.safetensors").write_bytes(weights)
+        (folder / "state.json").write_bytes(b"{}")
+        told: dict[str, Any] = {"is_best": False, "is_final": False, **about}
+        made = checkpoints.complete(
+            self.files, self.lease, folder, tick=self.tick, state="0" * 16, metrics={}, **told
+        )
+        self.ledger.commit_checkpoint(self.lease, made, drop)
+        return made
+
+    def end(self, status: str = "succeeded", **why: Any) -> None:
+        """Let go of the job for good (or, with `paused`, for now)."""
+        self.ledger.finish(self.lease, status, self.tick, **why)

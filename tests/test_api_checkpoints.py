@@ -1,0 +1,198 @@
+"""Checkpoints over HTTP: the list, names, downloads whole and in ranges."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.job import Checkpoint
+from jobs.settings import Settings
+from jobs.store import Store
+from tests.hand import Hand
+
+WEIGHTS = bytes(range(256)) * 4000
+SIZE = len(WEIGHTS)
+TAG = f'"{hashlib.sha256(WEIGHTS).hexdigest()}"'
+
+
+@pytest.fixture
+def hand(submit: Callable[..., str], store: Store, settings: Settings) -> Hand:
+    submit(budget={"ticks": 100})
+    return Hand(store, settings)
+
+
+@pytest.fixture
+def path(hand: Hand) -> str:
+    return f"/v1/jobs/{hand.lease.job_id}/checkpoints"
+
+
+@pytest.fixture
+def saved(hand: Hand) -> Checkpoint:
+    hand.record([1.0, 2.0])
+    return hand.save(WEIGHTS)
+
+
+@pytest.fixture
+def file(path: str, saved: Checkpoint) -> str:
+    return f"{path}/2/files/model.safetensors"
+
+
+def test_checkpoints_are_listed_oldest_first_and_found_by_name(
+    client: Any, hand: Hand, path: str
+) -> None:
+    hand.save()
+    for best, final in ((True, False), (False, False), (False, True)):
+        hand.record([1.0])
+        hand.save(is_best=best, is_final=final)
+
+    page = client.get(path).json
+    assert [each["tick"] for each in page["data"]] == [0, 1, 2, 3]
+    assert (page["next_after"], page["has_more"]) == (None, False)
+    for which, tick in (("initial", 0), ("best", 1), ("2", 2), ("final", 3), ("latest", 3)):
+        assert client.get(f"{path}/{which}").json == page["data"][tick], which
+
+    first = client.get(f"{path}?limit=3").json
+    assert first["has_more"]
+    rest = client.get(f"{path}?limit=3&after={first['next_after']}").json
+    assert [each["tick"] for each in rest["data"]] == [3]
+
+
+def test_a_checkpoint_tells_its_files_and_nothing_of_our_own(
+    client: Any, path: str, saved: Checkpoint
+) -> None:
+    told = client.get(f"{path}/2").json
+    assert set(told) == {
+        "tick", "name", "pinned", "created_at", "bytes", "metrics", "sha256", "files",
+        "is_best", "is_final",
+    }  # fmt: skip
+    assert told["sha256"] == TAG.strip('"')
+    weights = {"name": "model.safetensors", "bytes": SIZE, "sha256": told["sha256"]}
+    assert weights in told["files"]
+
+
+def test_the_list_is_304_until_one_is_saved(client: Any, hand: Hand, path: str) -> None:
+    tag = client.get(path).headers["ETag"]
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
+    hand.save()
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_a_download_is_the_file_with_its_sha256_as_etag(client: Any, file: str) -> None:
+    answer = client.get(file)
+    assert (answer.status_code, answer.data) == (200, WEIGHTS)
+    assert answer.content_length == SIZE
+    assert answer.headers["ETag"] == TAG
+    assert answer.headers["Accept-Ranges"] == "bytes"
+    assert client.get(file, headers={"If-None-Match": TAG}).status_code == 304
+
+
+def test_head_tells_the_size_and_sends_nothing(client: Any, file: str) -> None:
+    answer = client.head(file)
+    assert (answer.status_code, answer.data, answer.content_length) == (200, b"", SIZE)
+    assert answer.headers["ETag"] == TAG
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "stop"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=100-199", 100, 200),
+        ("bytes=1000000-", 1_000_000, SIZE),
+        ("bytes=-10", SIZE - 10, SIZE),
+        (f"bytes=-{SIZE * 2}", 0, SIZE),
+        (f"bytes={SIZE - 1}-{SIZE * 2}", SIZE - 1, SIZE),
+    ],
+)
+def test_a_range_is_206_with_these_bytes(
+    client: Any, file: str, asked: str, start: int, stop: int
+) -> None:
+    answer = client.get(file, headers={"Range": asked})
+    assert (answer.status_code, answer.data) == (206, WEIGHTS[start:stop])
+    assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{SIZE}"
+    assert (answer.content_length, answer.headers["ETag"]) == (stop - start, TAG)
+
+
+@pytest.mark.parametrize("asked", [f"bytes={SIZE}-", "bytes=-0", f"bytes={SIZE}-{SIZE + 5}"])
+def test_a_range_outside_the_file_is_416_with_its_size(client: Any, file: str, asked: str) -> None:
+    answer = client.get(file, headers={"Range": asked})
+    assert answer.status_code == 416
+    assert answer.headers["Content-Range"] == f"bytes */{SIZE}"
+    assert answer.mimetype == "application/problem+json"
+
+
+@pytest.mark.parametrize("asked", ["bytes=a-b", "bytes=-", "bytes=5-2", "bytes=--5", "bytes="])
+def test_what_is_no_range_is_400_and_names_the_header(client: Any, file: str, asked: str) -> None:
+    answer = client.get(file, headers={"Range": asked})
+    assert (answer.status_code, answer.json["errors"][0]["header"]) == (400, "Range")
+
+
+@pytest.mark.parametrize("asked", ["lines=1-2", "bytes=0-1,5-6"])
+def test_other_units_and_several_ranges_get_the_whole(client: Any, file: str, asked: str) -> None:
+    assert client.get(file, headers={"Range": asked}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"),
+    [(TAG, 206), ('"other"', 200), (f"W/{TAG}", 200), ("Wed, 21 Oct 2026 07:28:00 GMT", 200)],
+)
+def test_if_range_gets_the_range_of_these_bytes_only(
+    client: Any, file: str, condition: str, status: int
+) -> None:
+    headers = {"Range": "bytes=5-9", "If-Range": condition}
+    assert client.get(file, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "manifest.json",
+        "model.py",
+        "..%2f..%2f..%2fadmin.key",
+        "%2e%2e",
+        "..",
+        "%2fetc%2fpasswd",
+        "model.safetensors%00",
+        "model.safetensors%0a",
+        "MODEL.SAFETENSORS",
+        "..\\\\state.json",
+    ],
+)
+def test_no_other_file_can_be_named(client: Any, path: str, saved: Checkpoint, name: str) -> None:
+    answer = client.get(f"{path}/2/files/{name}")
+    assert answer.status_code == 404
+    assert answer.mimetype == "application/problem+json"
+
+
+@pytest.mark.parametrize("which", ["7", "best", "newest", "-1", "02", "2.0", "1e0", "%2e%2e"])
+def test_no_other_checkpoint_can_be_named(
+    client: Any, path: str, saved: Checkpoint, which: str
+) -> None:
+    assert client.get(f"{path}/{which}").status_code == 404
+    assert client.get(f"{path}/{which}/files/model.safetensors").status_code == 404
+
+
+def test_a_link_in_a_files_place_is_not_followed(
+    client: Any, hand: Hand, file: str, tmp_path: Path
+) -> None:
+    weights = next(hand.files.root.rglob("model.safetensors"))
+    secret = tmp_path / "secret"
+    secret.write_bytes(WEIGHTS)
+    weights.unlink()
+    weights.symlink_to(secret)
+    answer = client.get(file)
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
+def test_a_lost_file_is_a_500_that_says_so(client: Any, hand: Hand, file: str) -> None:
+    next(hand.files.root.rglob("model.safetensors")).unlink()
+    answer = client.get(file)
+    assert (answer.status_code, answer.json["type"]) == (500, "urn:tickforge:problem:damaged")
+
+
+def test_a_dropped_checkpoint_is_404(client: Any, hand: Hand, path: str, file: str) -> None:
+    hand.record([3.0])
+    hand.save(drop=[2])
+    assert client.get(file).status_code == 404
+    assert [each["tick"] for each in client.get(path).json["data"]] == [3]

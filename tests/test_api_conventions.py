@@ -1,0 +1,219 @@
+"""What holds for every answer: keys, methods, headers, and a store that is away."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from werkzeug.routing import Map
+
+from api.app import ENDPOINTS, create_app
+from api.auth import OPEN, Key, Keyring, admin_key, check_scope
+from api.errors import Problem
+from api.version import SERVICE
+from jobs import presence
+from jobs.ledger import Ledger
+from jobs.settings import Settings
+from jobs.spec.job_spec import read_spec
+from jobs.store import connect
+from tests.hand import Hand
+from tests.support import ADMIN_KEY, ROOT, StoreServer, running_store, settings_for, small_spec
+from tests.support_api import ReadingClient
+
+UNKNOWN = "job_" + "a" * 26
+
+
+def paths(routes: Map) -> Iterator[tuple[str, str]]:
+    for rule in routes.iter_rules():
+        for method in rule.methods or ():
+            yield method, re.sub(r"<job_id>", UNKNOWN, rule.rule).replace("<which>", "latest")
+
+
+def test_every_route_but_the_open_ones_needs_a_key(client: Any) -> None:
+    client.environ_base.pop("HTTP_AUTHORIZATION")
+    seen = set()
+    for method, path in paths(client.application.url_map):
+        status = client.open(path, method=method).status_code
+        assert (status != 401) == (path in OPEN), (method, path)
+        seen.add(path)
+    assert len(seen) > 15 and OPEN - seen == {"/docs"}
+
+
+def test_what_is_not_there_is_404_with_a_key_and_401_without(client: Any) -> None:
+    assert client.get("/v1/nothing").status_code == 404
+    assert client.get("/docs").status_code == 404
+    client.environ_base.pop("HTTP_AUTHORIZATION")
+    for path in ("/v1/nothing", "/metrics", "/x", "/healthz/", "/static/x"):
+        assert client.get(path).status_code == 401, path
+
+
+def test_a_key_needs_the_endpoints_scope() -> None:
+    reader = Key("key_1", "default", frozenset({"read"}), b"")
+    check_scope(reader, "read")
+    check_scope(admin_key("x" * 32), "submit")
+    for scope in ("submit", "admin"):
+        with pytest.raises(Problem) as refused:
+            check_scope(reader, scope)  # type: ignore[arg-type]
+        assert refused.value.status == 403
+
+
+def test_reading_needs_read_and_changing_needs_submit() -> None:
+    for endpoint in ENDPOINTS:
+        if endpoint.path in OPEN:
+            assert endpoint.scope is None
+        else:
+            reads = endpoint.method == "GET" or endpoint.path == "/v1/jobs/plan"
+            assert endpoint.scope == ("read" if reads else "submit"), endpoint.name
+
+
+def test_a_keyring_finds_a_key_by_its_secret_alone() -> None:
+    keys = Keyring([admin_key("a" * 32), admin_key("b" * 32)])
+    assert keys.find("a" * 32) is not None
+    assert keys.find("A" * 32) is None
+    assert keys.find("") is None
+    assert Keyring([]).find("") is None
+
+
+def test_every_answer_has_a_request_id_and_may_not_be_kept(client: Any) -> None:
+    for path in ("/healthz", "/v1/jobs", f"/v1/jobs/{UNKNOWN}", "/nothing"):
+        answer = client.get(path)
+        assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize(("sent", "kept"), [("abc-1.2_3", True), ("a b", False), ("x" * 65, False)])
+def test_a_clients_request_id_is_kept_if_it_is_plain(client: Any, sent: str, kept: bool) -> None:
+    answer = client.get("/healthz", headers={"X-Request-Id": sent})
+    assert (answer.headers["X-Request-Id"] == sent) == kept
+
+
+def test_what_has_an_etag_must_be_asked_for_again(client: Any) -> None:
+    path = client.post("/v1/jobs", json=small_spec()).headers["Location"]
+    assert client.get(path).headers["Cache-Control"] == "private, no-cache"
+
+
+def test_head_and_options_are_answered(client: Any) -> None:
+    head = client.head("/v1/jobs")
+    assert (head.status_code, head.data) == (200, b"")
+    options = client.options("/v1/jobs")
+    assert options.status_code == 200
+    assert set(options.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
+
+
+def test_an_unforeseen_error_tells_nothing_and_is_logged(
+    client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a secret of ours")
+
+    monkeypatch.setattr("api.routes_about.presence.live", broken)
+    answer = client.get("/v1/workers", headers={"X-Request-Id": "id-7"})
+
+    assert answer.status_code == 500
+    assert answer.mimetype == "application/problem+json"
+    assert "secret" not in answer.text and "id-7" in answer.json["detail"]
+    logged = capsys.readouterr()
+    assert "a secret of ours" in logged.out + logged.err
+
+
+def test_the_key_is_in_no_log(client: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    secret = "wrong-" + "s" * 40
+    client.get("/v1/jobs", headers={"Authorization": f"Bearer {secret}"})
+    client.get(f"/v1/jobs?key={secret}")
+    logged = capsys.readouterr()
+    assert "/v1/jobs" in logged.out + logged.err
+    assert secret not in logged.out + logged.err
+
+
+@pytest.fixture
+def away(tmp_path: Path) -> Iterator[tuple[Any, StoreServer]]:
+    with running_store() as server:
+        app = create_app(settings_for(server.url, tmp_path))
+        app.test_client_class = ReadingClient
+        client = app.test_client()
+        client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ADMIN_KEY}"
+        yield client, server
+
+
+def test_while_the_store_is_away_all_is_503_but_health(away: tuple[Any, StoreServer]) -> None:
+    client, server = away
+    assert client.get("/readyz").json == {"status": "ready"}
+    job_id = client.post("/v1/jobs", json=small_spec()).json["id"]
+    server.kill()
+
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/v1/models").status_code == 200
+    for method, path in (
+        ("GET", "/readyz"),
+        ("GET", "/v1/jobs"),
+        ("GET", f"/v1/jobs/{job_id}"),
+        ("GET", f"/v1/jobs/{job_id}/history"),
+        ("POST", "/v1/jobs"),
+        ("POST", f"/v1/jobs/{job_id}/cancel"),
+    ):
+        answer = client.open(path, method=method, json=small_spec() if path == "/v1/jobs" else {})
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2"), path
+        assert answer.mimetype == "application/problem+json"
+    assert client.get("/readyz").json["reason"] == "away"
+
+    server.start()
+    assert client.get("/readyz").status_code == 200
+    assert client.get(f"/v1/jobs/{job_id}").json["id"] == job_id
+
+
+def test_a_full_store_is_507_and_stores_nothing(away: tuple[Any, StoreServer]) -> None:
+    client, server = away
+    client.get("/readyz")
+    store = connect(server.url)
+    store.config_set("maxmemory", 1)
+    answer = client.post("/v1/jobs", json=small_spec())
+    assert (answer.status_code, answer.json["type"]) == (507, "urn:tickforge:problem:storage-full")
+    store.config_set("maxmemory", 0)
+    store.close()
+    assert client.get("/v1/jobs").json["data"] == []
+
+
+def test_another_tenants_job_is_404(
+    client: Any, submit: Any, store: Any, settings: Settings
+) -> None:
+    spec = read_spec(small_spec(), max_parameters=10**9)
+    job_id = Ledger(store, 15).submit("others", spec).job_id
+    for method, path in (
+        ("GET", ""), ("GET", "/history"), ("GET", "/checkpoints"), ("GET", "/attempts"),
+        ("PATCH", ""), ("DELETE", ""), ("POST", "/cancel"),
+    ):  # fmt: skip
+        answer = client.open(f"/v1/jobs/{job_id}{path}", method=method, json={})
+        assert answer.status_code == 404, path
+    assert client.get("/v1/jobs").json["data"] == []
+
+
+def test_models_tell_their_schema_and_version_its_limits(client: Any) -> None:
+    (mlp,) = client.get("/v1/models").json["data"]
+    assert mlp["family"] == "mlp"
+    assert mlp["objectives"] == ["mse", "cross_entropy"]
+    assert mlp["config"]["properties"]["hidden"]["maxItems"] == 64
+
+    told = client.get("/v1/version").json
+    assert told["limits"]["body_bytes"] == 1 << 20
+    assert told["service"] == SERVICE
+    assert f'version = "{SERVICE}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_workers_are_shown_as_they_announce_themselves(client: Any, store: Any) -> None:
+    about = {"queue": "cpu", "device": "cpu", "engines": ["eager"], "versions": {"torch": "2.13"}}
+    presence.announce(store, "w1", about, 30)
+    (worker,) = client.get("/v1/workers").json["data"]
+    assert (worker["name"], worker["queue"]) == ("w1", "cpu")
+    assert client.get("/v1/version").json["torch"] == ["2.13"]
+    plan = client.post("/v1/jobs/plan", json=small_spec()).json
+    assert (plan["engine"]["workers"], plan["warnings"]) == (1, [])
+
+
+def test_losses_are_exact_in_a_job(
+    client: Any, submit: Any, store: Any, settings: Settings
+) -> None:
+    path = f"/v1/jobs/{submit()}"
+    Hand(store, settings).record([0.1])
+    assert json.loads(client.get(path).text)["loss"] == 0.10000000149011612

@@ -1,0 +1,242 @@
+"""Jobs over HTTP: submitted once, listed, changed, asked, deleted."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.settings import Settings
+from jobs.store import Store
+from tests.hand import Hand
+from tests.support import small_spec
+
+Submit = Callable[..., str]
+
+
+def test_a_submission_is_answered_202_with_the_job_and_where_it_is(client: Any) -> None:
+    answer = client.post("/v1/jobs", json=small_spec(name="first"))
+
+    assert answer.status_code == 202
+    job = answer.json
+    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}" == job["links"]["self"]
+    assert (job["status"], job["tick"], job["name"]) == ("queued", 0, "first")
+    assert job["queue"] == {"position": 1, "reason": "no_worker"}
+    assert job["spec"]["optimizer"]["name"] == "adamw"
+    assert client.get(answer.headers["Location"]).json == job
+
+
+def test_a_submission_rings_its_queue_once(client: Any, submit: Submit, store: Store) -> None:
+    submit()
+    assert store.llen("tickforge.cpu") == 1
+
+
+def test_the_same_key_and_body_make_one_job(client: Any, store: Store) -> None:
+    key = {"Idempotency-Key": "k1"}
+    first = client.post("/v1/jobs", json=small_spec(), headers=key)
+    again = client.post("/v1/jobs", json=small_spec(), headers=key)
+
+    assert "Idempotent-Replayed" not in first.headers
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert (again.status_code, again.json) == (202, first.json)
+    assert len(client.get("/v1/jobs").json["data"]) == 1
+
+
+def test_bodies_are_compared_as_json_not_as_text(client: Any) -> None:
+    key = {"Idempotency-Key": "k1", "Content-Type": "application/json"}
+    one = (
+        '{"model":{"family":"mlp"},"budget":{"ticks":5},'
+        '"data":{"source":"example","name":"digits"}}'
+    )
+    other = (
+        '{ "data": {"name": "digits", "source": "\\u0065xample"},'
+        ' "budget": {"ticks": 5.0}, "model": {"family": "mlp"}}'
+    )
+    first = client.post("/v1/jobs", data=one, headers=key)
+    assert first.status_code == 202, first.json
+    again = client.post("/v1/jobs", data=other, headers=key)
+    assert again.json["id"] == first.json["id"]
+
+
+def test_the_same_key_with_another_body_is_422_and_after_deletion_410(client: Any) -> None:
+    key = {"Idempotency-Key": "k1"}
+    job_id = client.post("/v1/jobs", json=small_spec(), headers=key).json["id"]
+
+    other = client.post("/v1/jobs", json=small_spec(seed=2), headers=key)
+    assert other.status_code == 422
+    assert other.json["errors"][0]["header"] == "Idempotency-Key"
+
+    client.post(f"/v1/jobs/{job_id}/cancel")
+    client.delete(f"/v1/jobs/{job_id}")
+    assert client.post("/v1/jobs", json=small_spec(), headers=key).status_code == 410
+
+
+def test_a_job_is_304_until_it_changes(client: Any, submit: Submit) -> None:
+    path = f"/v1/jobs/{submit()}"
+    tag = client.get(path).headers["ETag"]
+
+    same = client.get(path, headers={"If-None-Match": f'"other", {tag}'})
+    assert (same.status_code, same.data, same.headers["ETag"]) == (304, b"", tag)
+
+    client.patch(path, json={"notes": "looked at"})
+    changed = client.get(path, headers={"If-None-Match": tag})
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] != tag
+
+
+def test_pages_cover_all_jobs_newest_first_while_more_come(client: Any, submit: Submit) -> None:
+    made = [submit(name=f"job {n}") for n in range(5)]
+    page = client.get("/v1/jobs?limit=2").json
+    submit()  # newer than the first page: it may not shift the second
+    seen = [job["id"] for job in page["data"]]
+    while page["has_more"]:
+        page = client.get(f"/v1/jobs?limit=2&after={page['next_after']}").json
+        seen += [job["id"] for job in page["data"]]
+
+    assert page["next_after"] is None
+    assert seen == made[::-1]
+    oldest = client.get("/v1/jobs?order=asc&limit=5").json["data"]
+    assert [job["id"] for job in oldest] == made
+
+
+def test_filters_are_any_of_the_statuses_and_all_of_the_rest(client: Any, submit: Submit) -> None:
+    a = submit(name="x", labels={"team": "a:b", "kind": "1"})
+    b = submit(name="x", labels={"team": "a:b"})
+    c = submit(name="y")
+    client.post(f"/v1/jobs/{c}/cancel")
+
+    def ids(query: str) -> list[str]:
+        return [job["id"] for job in client.get(f"/v1/jobs?{query}").json["data"]]
+
+    assert ids("label=team:a:b") == [b, a]
+    assert ids("label=team:a:b&label=kind:1") == [a]
+    assert ids("status=cancelled&status=queued") == [c, b, a]
+    assert ids("status=cancelled") == [c]
+    assert ids("name=x&status=queued&kind=train") == [b, a]
+    assert ids("name=z") == []
+
+
+def test_patch_changes_what_is_said_and_nothing_else(client: Any, submit: Submit) -> None:
+    path = f"/v1/jobs/{submit(name='old', labels={'a': '1'})}"
+    before = client.get(path).json
+    answer = client.patch(path, json={"labels": {"b": "2"}, "priority": 7, "name": "new"})
+
+    assert answer.status_code == 200
+    changed = {"labels": {"b": "2"}, "priority": 7, "name": "new"}
+    assert answer.json == {**before, **changed}
+    assert client.get("/v1/jobs?label=b:2").json["data"] == [answer.json]
+    assert client.get("/v1/jobs?label=a:1").json["data"] == []
+    assert client.patch(path, json={}).json == answer.json
+
+
+def test_verbs_of_a_queued_job(client: Any, submit: Submit) -> None:
+    path = f"/v1/jobs/{submit()}"
+
+    stopped = client.post(f"{path}/stop")
+    assert (stopped.status_code, stopped.json["job_status"]) == (409, "queued")
+    assert stopped.json["allowed"] == ["cancel", "pause", "resume"]
+
+    for verb, status, code in (
+        ("resume", "queued", 200),
+        ("pause", "paused", 200),
+        ("pause", "paused", 200),
+        ("resume", "queued", 202),
+        ("cancel", "cancelled", 200),
+        ("cancel", "cancelled", 200),
+    ):
+        answer = client.post(f"{path}/{verb}")
+        assert (answer.status_code, answer.json["status"]) == (code, status), verb
+    for verb in ("resume", "pause", "stop"):
+        answer = client.post(f"{path}/{verb}", json={})
+        assert (answer.status_code, answer.json["allowed"]) == (409, ["cancel"]), verb
+
+
+def test_verbs_of_a_running_job_are_under_way(
+    client: Any, submit: Submit, store: Store, settings: Settings
+) -> None:
+    path = f"/v1/jobs/{submit()}"
+    Hand(store, settings).record([1.0, 0.5])
+
+    paused = client.post(f"{path}/pause")
+    assert (paused.status_code, paused.json["requested"]) == (202, "pause")
+    assert (paused.json["status"], paused.json["tick"], paused.json["loss"]) == ("running", 2, 0.5)
+    withdrawn = client.post(f"{path}/resume")
+    assert (withdrawn.status_code, withdrawn.json["requested"]) == (200, None)
+    assert client.post(f"{path}/stop").json["requested"] == "stop"
+    assert client.delete(path).status_code == 409
+
+
+def test_a_resume_rings_again(
+    client: Any, submit: Submit, store: Store, settings: Settings
+) -> None:
+    path = f"/v1/jobs/{submit()}"
+    client.post(f"{path}/pause")
+    store.delete("tickforge.cpu")
+    client.post(f"{path}/resume")
+    assert store.llen("tickforge.cpu") == 1
+
+
+def test_a_deleted_job_is_gone_with_its_files(
+    client: Any, submit: Submit, store: Store, settings: Settings
+) -> None:
+    job_id = submit()
+    hand = Hand(store, settings)
+    hand.record([1.0])
+    hand.save()
+    hand.end("cancelled")
+    folder = Path(hand.files.job("default", job_id))
+    assert folder.exists()
+
+    answer = client.delete(f"/v1/jobs/{job_id}")
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert not folder.exists()
+    for path in ("", "/history", "/checkpoints", "/attempts", "/checkpoints/latest"):
+        assert client.get(f"/v1/jobs/{job_id}{path}").status_code == 404, path
+    assert client.delete(f"/v1/jobs/{job_id}").status_code == 404
+    assert client.get("/v1/jobs").json["data"] == []
+
+
+def test_attempts_tell_who_trained_what(
+    client: Any, submit: Submit, store: Store, settings: Settings
+) -> None:
+    path = f"/v1/jobs/{submit()}/attempts"
+    for losses in ([1.0, 2.0], [3.0]):
+        hand = Hand(store, settings)
+        hand.record(losses)
+        hand.end("queued", reason="drain")
+
+    found = client.get(path).json["data"]
+    assert [each["number"] for each in found] == [1, 2]
+    assert [(each["first_tick"], each["last_tick"]) for each in found] == [(1, 2), (3, 3)]
+    assert found[0]["worker"] == "by-hand"
+    newest = client.get(f"{path}?order=desc&limit=1").json
+    assert [each["number"] for each in newest["data"]] == [2]
+    rest = client.get(f"{path}?order=desc&after={newest['next_after']}").json
+    assert ([each["number"] for each in rest["data"]], rest["has_more"]) == ([1], False)
+
+
+def test_a_plan_counts_exactly_and_stores_nothing(client: Any) -> None:
+    answer = client.post("/v1/jobs/plan", json=small_spec(budget={"epochs": 3}))
+
+    assert answer.status_code == 200
+    told = answer.json
+    assert (told["ticks_per_epoch"], told["ticks_total"]) == (4, 12)
+    assert told["parameters"] == 3 * 4 + 4 + 2 * 4 + 4 * 1 + 1  # linear, LayerNorm, linear
+    assert told["checkpoint_bytes"] > 3 * 4 * told["parameters"]
+    assert told["memory_bytes"] > told["checkpoint_bytes"]
+    assert told["history_bytes"] == int(12 * (4 + 24 / 1024))
+    assert told["engine"]["likely"] == "eager"
+    assert told["engine"]["workers"] == 0
+    assert "no live worker" in told["warnings"][0]
+    assert told["spec"]["batch_size"] == 8
+    assert client.get("/v1/jobs").json["data"] == []
+
+
+def test_what_only_time_ends_has_no_total(client: Any) -> None:
+    told = client.post("/v1/jobs/plan", json=small_spec(budget={"seconds": 5})).json
+    assert (told["ticks_total"], told["history_bytes"], told["seconds"]) == (None, None, None)
+
+
+@pytest.mark.parametrize("priority", [-100, 100])
+def test_bounds_themselves_are_allowed(client: Any, submit: Submit, priority: int) -> None:
+    assert client.get(f"/v1/jobs/{submit(priority=priority)}").json["priority"] == priority
