@@ -1,0 +1,90 @@
+"""A job's checkpoints: what was saved, and its files brought here. Knows no command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tickforge_client.downloads import Remote, fetch
+from tickforge_client.errors import UnexpectedAnswer
+from tickforge_client.http import Session, path_of
+
+#: what a file may be called here: nothing that leads out of the folder or hides in it
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """One file of a checkpoint."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A saved state, named by its tick; `sha256` is of the weights file."""
+
+    job_id: str
+    tick: int
+    name: str | None
+    created_at: str
+    bytes: int
+    metrics: Mapping[str, float | None]
+    sha256: str
+    files: tuple[CheckpointFile, ...]
+    is_best: bool
+    is_final: bool
+    fields: Mapping[str, Any] = field(repr=False, compare=False)
+    _session: Session = field(repr=False, compare=False)
+
+    @classmethod
+    def read(cls, session: Session, job_id: str, fields: Mapping[str, Any]) -> Checkpoint:
+        """Read a checkpoint as the server tells it."""
+        files = (CheckpointFile(f["name"], f["bytes"], f["sha256"]) for f in fields["files"])
+        return cls(
+            job_id=job_id,
+            tick=fields["tick"],
+            name=fields.get("name"),
+            created_at=fields["created_at"],
+            bytes=fields["bytes"],
+            metrics=fields["metrics"],
+            sha256=fields["sha256"],
+            files=tuple(files),
+            is_best=fields["is_best"],
+            is_final=fields["is_final"],
+            fields=fields,
+            _session=session,
+        )
+
+    def download(
+        self, path: str | Path, on_bytes: Callable[[str, int, int], None] | None = None
+    ) -> Path:
+        """Bring all files into the folder `path` (made if missing) and return it.
+
+        A download that was cut short goes on where it stopped; every file is checked against its
+        sha256 before it gets its name. ON_BYTES hears file name, bytes here, bytes in all.
+        """
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in self.files:
+            if not _PLAIN.fullmatch(file.name):
+                raise UnexpectedAnswer(f"the server names a file {file.name!r}: not downloaded")
+            fetch(self._session, self._remote(file), folder / file.name, _told(on_bytes, file))
+        return folder
+
+    def _remote(self, file: CheckpointFile) -> Remote:
+        path = path_of("jobs", self.job_id, "checkpoints", self.tick, "files", file.name)
+        return Remote(path, file.bytes, file.sha256)
+
+
+def _told(
+    on_bytes: Callable[[str, int, int], None] | None, file: CheckpointFile
+) -> Callable[[int], None] | None:
+    if on_bytes is None:
+        return None
+    return lambda here: on_bytes(file.name, here, file.bytes)

@@ -1,0 +1,75 @@
+"""The command `tickforge`: its commands, and every error turned into lines and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from tickforge_client import __version__
+from tickforge_client.commands.checkpoints import checkpoints, download
+from tickforge_client.commands.common import common_options
+from tickforge_client.commands.history import show_history
+from tickforge_client.commands.move import cancel, delete, pause, resume, stop
+from tickforge_client.commands.service import models, version, workers
+from tickforge_client.commands.submit import plan, submit
+from tickforge_client.commands.watch import list_jobs, status, watch
+from tickforge_client.errors import NotConfigured, Problem, ServerTrouble, TickforgeError
+
+#: exit codes: what was asked for is wrong; the server or the way to it is in trouble
+USAGE, TROUBLE = 2, 3
+INTERRUPTED, BROKEN_PIPE = 130, 141  # as a shell tells SIGINT and SIGPIPE
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done (a watched job: succeeded), 1 the job failed or was cancelled, "
+    "2 wrong usage or refused by the server, 3 server or network in trouble (a later try may do).",
+)
+@click.version_option(__version__, prog_name="tickforge")
+@common_options
+def tickforge() -> None:
+    """Train models over HTTP, tick by tick.
+
+    Server and key: --url and --key, else TICKFORGE_URL and TICKFORGE_KEY, else the config file
+    that serve.py writes for the local user.
+    """
+
+
+for command in (
+    submit, plan, status, list_jobs, watch, show_history, checkpoints, download,
+    cancel, stop, pause, resume, delete, models, workers, version,
+):  # fmt: skip
+    tickforge.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    try:
+        code = tickforge.main(arguments, prog_name="tickforge", standalone_mode=False)
+        sys.stdout.flush()
+        return code or 0
+    except click.ClickException as error:
+        error.show()
+        return USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read our output has left: nothing more to say, also not when Python ends
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except TickforgeError as error:
+        click.echo(f"tickforge: {error}", err=True)
+        return _code(error)
+
+
+def _code(error: TickforgeError) -> int:
+    refused = isinstance(error, Problem) and not isinstance(error, ServerTrouble)
+    return USAGE if refused or isinstance(error, NotConfigured) else TROUBLE
+
+
+def run() -> None:
+    """Entry point of the command."""
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""tickforge history: a job's curve, its numbers, or all of them as CSV or JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from tickforge_client import chart, history, text
+from tickforge_client.client import Client
+from tickforge_client.commands.common import (
+    Common,
+    common_options,
+    job_argument,
+    pass_common,
+    show,
+    show_json,
+)
+
+
+@click.command(name="history")
+@job_argument
+@click.option("--columns", default="loss", show_default=True, help="names with commas between")
+@click.option("--csv", is_flag=True, help="every tick as CSV")
+@click.option("--last", type=click.IntRange(1), metavar="N", help="only the newest N ticks")
+@click.option("--points", type=click.IntRange(1), metavar="N", help="a view of N buckets")
+@common_options
+@pass_common
+def show_history(
+    common: Common,
+    job_id: str,
+    *,
+    columns: str,
+    csv: bool,
+    last: int | None,
+    points: int | None,
+) -> None:
+    """Draw a job's history; with --csv or --json print every tick of it."""
+    if csv and (points or common.json):
+        raise click.UsageError("--csv goes neither with --points nor with --json")
+    if last and points:
+        raise click.UsageError("--last does not go with --points")
+    names = [name.strip() for name in columns.split(",")]
+    with common.client() as client:
+        if csv:
+            _print_csv(client, job_id, names, last)
+        elif points:
+            _show_view(client.job(job_id).view(names, points=points), names, common)
+        elif common.json:
+            show_json(history.read(client.session, job_id, names, last=last))
+        elif last:
+            _show_newest(history.read(client.session, job_id, names, last=last), names)
+        else:
+            _draw(client, job_id, names)
+
+
+def _print_csv(client: Client, job_id: str, names: list[str], last: int | None) -> None:
+    asked: dict[str, Any] = {"columns": ",".join(names)}
+    if last is not None:
+        asked["last"] = last
+    for piece in history.csv(client.session, job_id, asked):
+        sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
+
+
+def _show_view(view: Mapping[str, Any], names: list[str], common: Common) -> None:
+    if common.json:
+        show_json(view)
+        return
+    parts = ("tick_first", "tick_last", "min", "max", "mean")
+    for name in names:
+        rows = list(zip(*(view[name][part] for part in parts), strict=True))
+        show(
+            text.table((*(part.upper() for part in parts[:2]), f"{name} MIN", "MAX", "MEAN"), rows)
+        )
+
+
+def _show_newest(answer: Mapping[str, Any], names: list[str]) -> None:
+    dense = [name for name in names if isinstance(answer[name], list)]
+    if dense:
+        columns = [answer["tick"], *(answer[name] for name in dense)]
+        show(text.table(("TICK", *dense), list(zip(*columns, strict=True))))
+    for name in names:
+        if name not in dense:
+            sparse = answer[name]
+            rows = list(zip(sparse["tick"], sparse["value"], strict=True))
+            show(text.table(("TICK", name), rows))
+
+
+def _draw(client: Client, job_id: str, names: list[str]) -> None:
+    braille = chart.can_show(sys.stdout.encoding)
+    view = client.job(job_id).view(names, points=64 * chart.ACROSS)
+    for name in names:
+        click.echo(name)
+        show(chart.draw(chart.points_of(view, name), braille=braille))

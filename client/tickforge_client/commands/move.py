@@ -1,0 +1,81 @@
+"""tickforge cancel, stop, pause, resume, delete: what is asked of a job."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from tickforge_client import text
+from tickforge_client.commands.common import (
+    Common,
+    common_options,
+    job_argument,
+    pass_common,
+    show_json,
+)
+from tickforge_client.job import Job
+
+
+def _moved(common: Common, job: Job) -> None:
+    if common.json:
+        show_json(job.fields)
+    else:
+        click.echo(f"{job.id} {text.progress_line(job.fields)}")
+
+
+@click.command()
+@job_argument
+@common_options
+@pass_common
+def cancel(common: Common, job_id: str) -> None:
+    """End a job as cancelled; its checkpoints stay."""
+    with common.client() as client:
+        _moved(common, client.job(job_id).cancel())
+
+
+@click.command()
+@job_argument
+@common_options
+@pass_common
+def stop(common: Common, job_id: str) -> None:
+    """End a job early, as succeeded, with a last validation and checkpoint."""
+    with common.client() as client:
+        _moved(common, client.job(job_id).stop())
+
+
+@click.command()
+@job_argument
+@common_options
+@pass_common
+def pause(common: Common, job_id: str) -> None:
+    """Save a job where it stands and free its worker."""
+    with common.client() as client:
+        _moved(common, client.job(job_id).pause())
+
+
+@click.command()
+@job_argument
+@common_options
+@pass_common
+def resume(common: Common, job_id: str) -> None:
+    """Let a paused job go on."""
+    with common.client() as client:
+        _moved(common, client.job(job_id).resume())
+
+
+@click.command()
+@job_argument
+@click.option("--yes", is_flag=True, help="do not ask")
+@common_options
+@pass_common
+def delete(common: Common, job_id: str, *, yes: bool) -> None:
+    """Remove an ended job with its history and checkpoints, for good."""
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Remove {job_id} with its history and checkpoints?", abort=True, err=True)
+    with common.client() as client:
+        client.job(job_id).delete()
+    if common.json:
+        show_json({"id": job_id, "deleted": True})
+    else:
+        click.echo(f"{job_id} deleted")

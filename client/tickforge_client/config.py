@@ -1,0 +1,77 @@
+"""Which server, with which key: flags, then environment, then the config file. Opens no connection.
+
+`serve.py` writes the file for the local user: {"url": …, "key": …}.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tickforge_client.errors import NotConfigured
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server and the key to it, checked for form."""
+
+    url: str
+    key: str = field(repr=False)
+
+
+def find_server(url: str | None, key: str | None, environ: Mapping[str, str]) -> Server:
+    """The server to use; raises NotConfigured.
+
+    The file's key goes to the file's server alone: naming another one does not hand it over.
+    """
+    path = config_path(environ)
+    kept = _read(path)
+    url = url or environ.get("TICKFORGE_URL") or (kept.url if kept else DEFAULT_URL)
+    key = key or environ.get("TICKFORGE_KEY")
+    if not key and kept and kept.url.rstrip("/") == url.rstrip("/"):
+        key = kept.key
+    if not key:
+        raise NotConfigured(
+            f"no key for {url}: give --key, set TICKFORGE_KEY, or start serve.py on this machine "
+            f"(it writes {path})"
+        )
+    return checked(url, key)
+
+
+def checked(url: str, key: str) -> Server:
+    """The pair if a request can be made with it; raises NotConfigured."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        _ = parts.port
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username:
+        raise NotConfigured(f"not a server's address: {url!r} (http://HOST:PORT is accepted)")
+    key = key.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise NotConfigured("the key holds characters that no key has")
+    return Server(url.rstrip("/"), key)
+
+
+def config_path(environ: Mapping[str, str]) -> Path:
+    """Where the config file lies: $XDG_CONFIG_HOME/tickforge/config.json."""
+    home = environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / "tickforge" / "config.json"
+
+
+def _read(path: Path) -> Server | None:
+    try:
+        found = json.loads(path.read_text())
+        return Server(str(found["url"]), str(found["key"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NotConfigured(
+            f'{path} cannot be read ({error}): it should hold {{"url": …, "key": …}}'
+        ) from error

@@ -1,0 +1,95 @@
+"""One file downloaded: resumed where it stopped, verified, then given its name. Knows no job."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tickforge_client.errors import CorruptDownload, Unreachable
+from tickforge_client.http import Session
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A file on the server: where, how long, and what its bytes hash to."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+def fetch(
+    session: Session, remote: Remote, target: Path, on_bytes: Callable[[int], None] | None = None
+) -> None:
+    """Bring a file to `target`; raises CorruptDownload, Problem, Unreachable.
+
+    What has arrived lies beside it as NAME.part, and the next call goes on from there. ON_BYTES
+    hears how many bytes are here.
+    """
+    if target.is_file() and _sha256(target) == remote.sha256:
+        return
+    part = target.with_name(target.name + ".part")
+    resumed = part.exists()
+    _complete(session, remote, part, on_bytes)
+    if resumed and _sha256(part) != remote.sha256:  # begun from other bytes: once more, from 0
+        part.unlink()
+        _complete(session, remote, part, on_bytes)
+    if (found := _sha256(part)) != remote.sha256:
+        part.unlink()
+        raise CorruptDownload(f"{target.name}: sha256 {found}, {remote.sha256} expected")
+    part.replace(target)
+
+
+def _complete(
+    session: Session, remote: Remote, part: Path, on_bytes: Callable[[int], None] | None
+) -> None:
+    """Append until all bytes are here; patience begins anew whenever some arrive."""
+    part.touch()
+    patience = session.patience()
+    while (have := part.stat().st_size) != remote.bytes:
+        try:
+            _append(session, remote, part, have, on_bytes)
+        except Unreachable as error:
+            if part.stat().st_size > have:
+                patience = session.patience()
+            patience.pause(error)
+        else:
+            if part.stat().st_size != remote.bytes:
+                part.unlink()
+                raise CorruptDownload(f"{remote.path}: not the {remote.bytes} bytes announced")
+
+
+def _append(
+    session: Session,
+    remote: Remote,
+    part: Path,
+    have: int,
+    on_bytes: Callable[[int], None] | None,
+) -> None:
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+    if 0 < have < remote.bytes:
+        headers |= {"Range": f"bytes={have}-", "If-Range": f'"{remote.sha256}"'}
+    with session.stream(remote.path, headers=headers) as answer, part.open("r+b") as file:
+        if answer.status_code == 206 and _starts_at(answer.headers.get("content-range"), have):
+            file.seek(have)
+        else:
+            file.truncate(0)
+        # as they arrive: pieces of a fixed size would keep the last ones back when it breaks off
+        for piece in answer.iter_raw():
+            file.write(piece)
+            if on_bytes is not None:
+                on_bytes(file.tell())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _starts_at(content_range: str | None, position: int) -> bool:
+    return (content_range or "").startswith(f"bytes {position}-")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,170 @@
+"""`make demo`: the whole service in a temporary folder, one real job over HTTP, its curve and end.
+
+Uses the service as anybody would, through its client. Exit code 0 only if the job succeeded.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from serving.process import tie_to as tie_to
+from tickforge_client import Client, Job, TickforgeError, progress, text
+
+ROOT = Path(__file__).resolve().parent.parent
+SPEC = ROOT / "examples" / "digits.json"
+READY = "tickforge ready "
+#: seconds: torch is read from a cold disk at most once
+START = 180.0
+#: seconds: what serve.py promises for an ordered stop, and a little
+STOP = 16.0
+
+
+class NotReady(Exception):
+    """serve.py ended or said nothing in time; the text is the end of its log."""
+
+
+def main() -> int:
+    """Run the demo; return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # who reads a pipe sees it as it happens
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    folder = Path(tempfile.mkdtemp(prefix="tickforge-demo-"))
+    try:
+        return demonstrate(folder)
+    except NotReady as error:
+        print(f"the service did not start:\n{error}\nits log: {folder / 'serve.log'}")
+    except TickforgeError as error:
+        print(f"the demo failed: {error}\nthe service's log: {folder / 'serve.log'}")
+    except KeyboardInterrupt:
+        print(f"\nstopped; what was made lies in {folder}")
+        return 130
+    return 1
+
+
+def demonstrate(folder: Path) -> int:
+    """Start a service in `folder` and train the example with it, telling what happens."""
+    data = folder / "data"
+    print("Tickforge: a model trained over HTTP\n")
+    print(f"1. serve.py starts store, API and one worker; all they write is in {folder}")
+    with running_service(data, folder / "serve.log", environment(folder)) as url:
+        print(f"   ready on {url}\n")
+        code = train(url, SPEC, data)
+        print("The service stops.")
+    return code
+
+
+def train(url: str, spec: Path, data: Path) -> int:
+    """Submit a spec, show it train, say what came of it; 0 only if it succeeded."""
+    with Client(url, (data / "admin.key").read_text().strip()) as client:
+        job = client.submit(json.loads(spec.read_text()))
+        print(f"2. POST /v1/jobs with {spec.name}: job {job.id}\n")
+        print("3. The worker trains it, tick by tick")
+        drawn = progress.follow(job, sys.stdout)
+        print()
+        if not drawn:
+            print("\n".join(progress.curve(job, out=sys.stdout)))
+        tell(job, data)
+    return 0 if job.status == "succeeded" else 1
+
+
+def tell(job: Job, data: Path) -> None:
+    """Print what came of the job, and how to go on."""
+    print("\n4. What came of it")
+    print("\n".join(f"   {line}" for line in text.ending(job.fields)))
+    if job.status != "succeeded":
+        return
+    accuracy = text.number(job.metrics.get("val_accuracy"))
+    print(f"   held-out accuracy  {accuracy}, on images it was never trained on")
+    print(f"   checkpoint         {checkpoint_folder(job, data)}")
+    print(GO_ON)
+
+
+GO_ON = """
+How to go on
+   make serve                                             the service, data in ./data
+   .venv/bin/tickforge submit examples/digits.json --watch
+   curl -s http://127.0.0.1:8000/v1/jobs -H "Authorization: Bearer $(cat data/admin.key)" \\
+        -H 'Content-Type: application/json' -d @examples/digits.json
+"""
+
+
+def checkpoint_folder(job: Job, data: Path) -> Path:
+    """Where the job's final checkpoint lies on this disk."""
+    tick = job.checkpoint("final").tick
+    (folder,) = data.rglob(f"{job.id}/checkpoints/{tick}-t*")
+    return folder
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Ours, without any setting that leads to another store or key, or to the user's config."""
+    own = {name: text for name, text in os.environ.items() if not name.startswith("TICKFORGE_")}
+    return {**own, "XDG_CONFIG_HOME": str(folder / "config")}
+
+
+@contextmanager
+def running_service(data: Path, log: Path, env: Mapping[str, str]) -> Iterator[str]:
+    """serve.py on a free port, as long as the block lasts; gives its URL. Raises NotReady."""
+    command = [sys.executable, "serve.py", "--port", "0", "--data", str(data), "--workers", "1"]
+    parent = os.getpid()
+    with log.open("wb") as written:
+        service = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=written,
+            bufsize=0,
+            process_group=0,  # Ctrl-C is ours: we stop it in order
+            preexec_fn=lambda: tie_to(parent, signal.SIGTERM),
+        )
+    try:
+        yield _url(service, log)
+    finally:
+        _stop(service)
+
+
+def _url(service: subprocess.Popen[bytes], log: Path) -> str:
+    assert service.stdout is not None
+    deadline = time.monotonic() + START
+    while select.select([service.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        line = service.stdout.readline().decode()
+        if line.startswith(READY):
+            return line.removeprefix(READY).strip()
+        if not line:
+            break
+    raise NotReady("\n".join(log.read_text(errors="replace").splitlines()[-20:]))
+
+
+def _stop(service: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and SIGKILL for what is still there after its time (its children go with it)."""
+    service.terminate()
+    try:
+        service.wait(STOP)
+    finally:
+        service.kill()
+        service.wait()
+        assert service.stdout is not None
+        service.stdout.close()
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,303 @@
+"""The command `tickforge`: exit codes, what it prints and where, for whom."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client_server import KEY, Answer, Rule, Server, answering, job, problem
+from tickforge_client import cli, http
+
+JOB = job()["id"]
+Serve = Callable[[Rule | list[Answer]], Server]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Start a server that the environment names, as a user would."""
+    running: list[Any] = []
+
+    def start(rule: Rule | list[Answer]) -> Server:
+        running.append(answering(rule))
+        server: Server = running[-1].__enter__()
+        monkeypatch.setenv("TICKFORGE_URL", server.url)
+        monkeypatch.setenv("TICKFORGE_KEY", KEY)
+        return server
+
+    yield start
+    for each in running:
+        each.__exit__(None, None, None)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> str:
+    path = tmp_path / "spec.json"
+    path.write_text('{"model": {"family": "mlp"}, "name": "old", "labels": {"a": "1"}}')
+    return str(path)
+
+
+ENDINGS = [("succeeded", 0), ("failed", 1), ("cancelled", 1)]
+
+
+@pytest.mark.parametrize(("status", "code"), ENDINGS)
+@pytest.mark.parametrize("command", ["watch", "status"])
+def test_the_exit_code_tells_the_jobs_outcome(
+    serve: Serve, command: str, status: str, code: int
+) -> None:
+    serve([Answer(body=job(status=status))])
+    assert cli.main([command, JOB]) == code
+
+
+@pytest.mark.parametrize(("status", "code"), ENDINGS)
+def test_a_watched_submit_ends_with_the_jobs_outcome(
+    serve: Serve, spec: str, status: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = (
+        {"type": "nonfinite", "detail": "loss is nan", "tick": 7} if status == "failed" else None
+    )
+    serve(
+        [
+            Answer(202, job(status="queued", tick=0, loss=None, queue=None)),
+            Answer(body=job(status=status, tick=10_000, error=error)),
+        ]
+    )
+    assert cli.main(["submit", spec, "--watch"]) == code
+    shown = capsys.readouterr()
+    assert f"{status} at tick 10,000/10,000" in shown.out
+    assert ("nonfinite: loss is nan" in shown.out) == (status == "failed")
+    assert "\x1b" not in shown.out
+    assert shown.err == ""
+
+
+def test_submit_prints_the_id_alone(
+    serve: Serve, spec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve([Answer(202, job())])
+    assert cli.main(["submit", spec, "--name", "new", "--label", "b:2:3"]) == 0
+    assert capsys.readouterr().out == f"{JOB}\n"
+    (asked,) = server.asked
+    assert asked.body["name"] == "new"
+    assert asked.body["labels"] == {"a": "1", "b": "2:3"}
+
+
+def test_a_refused_spec_is_a_line_a_fault_on_standard_error(
+    serve: Serve, spec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = [
+        {"pointer": "/optimizer/lr", "detail": "at most 10", "value": 99},
+        {"pointer": "/budget/ticks", "detail": "a whole number", "value": "8"},
+    ]
+    serve([problem(422, title="The spec breaks its rules", errors=errors)])
+    assert cli.main(["submit", spec]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [
+        "tickforge: The spec breaks its rules (422)",
+        "  /optimizer/lr = 99: at most 10",
+        '  /budget/ticks = "8": a whole number',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("{", "not JSON"), ("[]", "JSON object"), ('{"a": NaN}', "NaN"), ("\xff", "not JSON")],
+)
+def test_a_file_that_is_no_spec_is_wrong_usage(
+    tmp_path: Path, text: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "spec.json"
+    path.write_bytes(text.encode("latin-1"))
+    assert cli.main(["submit", str(path)]) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["status"],
+        ["status", "../keys"],
+        ["submit", "/no/such/file.json"],
+        ["list", "--status", "odd"],
+        ["list", "--limit", "0"],
+        ["history", JOB, "--csv", "--json"],
+        ["list", "--url", "nowhere", "--key", "k"],
+        ["list", "--url", "http://☃.example", "--key", "k"],
+    ],
+)
+def test_wrong_usage_is_2_and_asks_no_server(arguments: list[str]) -> None:
+    assert cli.main(arguments) == 2
+
+
+@pytest.mark.parametrize(("status", "code"), [(401, 2), (404, 2), (409, 2), (500, 3), (507, 3)])
+def test_a_refusal_is_2_and_a_server_in_trouble_3(serve: Serve, status: int, code: int) -> None:
+    serve([problem(status)])
+    assert cli.main(["status", JOB]) == code
+
+
+def test_nobody_there_is_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(http, "UNKNOWN_SERVER", 0.1)
+    assert cli.main(["list", "--url", "http://127.0.0.1:1", "--key", KEY]) == 3
+    assert "no answer from http://127.0.0.1:1" in capsys.readouterr().err
+
+
+def any_answer(asked: Any) -> Answer:
+    """Something of the right form for every path."""
+    page = {"data": [], "next_after": None, "has_more": False}
+    if asked.path.endswith(("jobs", "checkpoints", "models", "workers")):
+        return Answer(202, job()) if asked.method == "POST" else Answer(body=page)
+    if asked.path.endswith("history"):
+        columns = {"tick": [1, 2], "loss": [2.0, 1.0], "job_id": JOB}
+        return Answer(body={**columns, "next_after": None, "last_tick": 2, "complete": True})
+    if asked.path.endswith(("version", "plan")):
+        return Answer(body={"service": "0.1.0", "spec": {}})
+    return Answer(body=job(status="succeeded"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(
+            [command, JOB]
+            for command in (
+                "status", "watch", "history", "checkpoints", "cancel", "stop", "pause", "resume",
+                "delete",
+            )
+        ),
+        ["list"],
+        ["models"],
+        ["workers"],
+        ["version"],
+        ["submit", "SPEC"],
+        ["submit", "SPEC", "--watch"],
+        ["plan", "SPEC"],
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+def test_json_is_one_document_and_may_stand_before_or_after(
+    serve: Serve,
+    spec: str,
+    arguments: list[str],
+    first: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    serve(any_answer)
+    arguments = [spec if each == "SPEC" else each for each in arguments]
+    assert cli.main(["--json", *arguments] if first else [*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) is not None
+
+
+def test_a_name_cannot_steer_the_terminal(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    named = job(name="a\x1b[2Jb\nc", notes="\x1b]0;title\x07", labels={"k": "\x9b1m"})
+    page = {"data": [named], "next_after": None, "has_more": False}
+    serve(lambda asked: Answer(body=page if asked.path == "/v1/jobs" else named))
+    cli.main(["list"])
+    cli.main(["status", JOB])
+    out = capsys.readouterr().out
+    assert not {char for char in out if not char.isprintable()} - {"\n"}
+    assert len([line for line in out.splitlines() if JOB in line]) == 2
+
+
+def test_csv_is_passed_on_byte_for_byte(
+    serve: Serve, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    text = b"tick,loss\n1,nan\n2,0.10000000149011612\n"
+
+    def rule(asked: Any) -> Answer:
+        wanted = asked.headers["Accept"] == "text/csv"
+        return Answer(200, text, {"Content-Type": "text/csv"}) if wanted else Answer(body=job())
+
+    server = serve(rule)
+    assert cli.main(["history", JOB, "--csv", "--columns", "loss", "--last", "2"]) == 0
+    assert capfdbinary.readouterr().out == text
+    assert server.asked[-1].query == {"columns": ["loss"], "last": ["2"]}
+
+
+def on_a_terminal(*arguments: str, **environ: str) -> tuple[int, str]:
+    """Run the command on a terminal of its own, 80 columns wide."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    command = [sys.executable, "-m", "tickforge_client", *arguments]
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", **environ}
+    running = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ)
+    os.close(theirs)
+    told = b""
+    with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as screen:  # EIO is the end
+        while piece := screen.read(65536):
+            told += piece
+    return running.wait(20), told.decode()
+
+
+@pytest.mark.parametrize("no_colour", ["", "1"])
+def test_a_terminal_sees_bar_rate_and_curve(serve: Serve, no_colour: str) -> None:
+    buckets = {"tick_first": [1, 6], "tick_last": [5, 10], "mean": [8.0, 0.1]}
+    answers = [job(tick=5), job(status="succeeded", tick=10)]
+
+    def rule(asked: Any) -> Answer:
+        if asked.path.endswith("history"):
+            return Answer(body={"loss": buckets})
+        return Answer(body=answers.pop(0) if len(answers) > 1 else answers[0])
+
+    serve(rule)
+    code, told = on_a_terminal("watch", JOB, NO_COLOR=no_colour)
+    assert code == 0, told
+    assert "5,321 ticks/s" in told
+    assert "ETA 1.6 s" in told
+    assert "━" in told
+    assert any("\u2801" <= char <= "\u28ff" for char in told)
+    assert ("\x1b[32m" in told) == (not no_colour)
+    assert told.rstrip().endswith("loss 0.123  val_loss 0.21")
+
+
+def tickforge(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "tickforge_client", *arguments],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+
+def test_help_imports_neither_httpx_nor_rich_nor_numpy() -> None:
+    script = (
+        "import sys; from tickforge_client import cli; assert cli.main(['--help']) == 0; "
+        "print(sorted({'httpx', 'rich', 'numpy', 'torch'} & set(sys.modules)))"
+    )
+    shown = subprocess.check_output([sys.executable, "-c", script], text=True, timeout=20)
+    assert shown.splitlines()[-1] == "[]"
+
+
+def test_version_needs_no_server() -> None:
+    shown = tickforge("--version", XDG_CONFIG_HOME="/nowhere")
+    assert (shown.returncode, shown.stdout) == (0, "tickforge, version 0.1.0\n")
+
+
+def test_a_reader_who_leaves_early_is_no_error() -> None:
+    command = f"{sys.executable} -m tickforge_client history {JOB} --csv | head -1"
+    with answering(
+        lambda asked: (
+            Answer(body=job())
+            if asked.headers["Accept"] == "application/json"
+            else Answer(200, b"1,2\n" * 500_000)
+        )
+    ) as server:
+        shown = subprocess.run(
+            ["bash", "-c", command],
+            env={**os.environ, "TICKFORGE_URL": server.url, "TICKFORGE_KEY": KEY},
+            capture_output=True,
+            timeout=20,
+        )
+    assert (shown.stdout, shown.stderr) == (b"1,2\n", b"")

@@ -1,0 +1,121 @@
+"""Checkpoint files brought here: resumed where they stopped, and never kept unverified."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.client_server import KEY, Answer, Asked, Rule, answering, problem
+from tickforge_client import Checkpoint, Client, CorruptDownload, UnexpectedAnswer
+
+WEIGHTS = bytes(range(256)) * 40
+SHA = hashlib.sha256(WEIGHTS).hexdigest()
+NAME = "model.safetensors"
+
+
+def described(name: str = NAME, sha256: str = SHA, size: int = len(WEIGHTS)) -> dict[str, Any]:
+    files = [{"name": name, "bytes": size, "sha256": sha256}]
+    return {
+        "tick": 10, "name": None, "pinned": False, "created_at": "2026-11-24T10:00:00.000Z",
+        "bytes": size, "metrics": {}, "sha256": sha256, "files": files, "is_best": True,
+        "is_final": True,
+    }  # fmt: skip
+
+
+def ranged(asked: Asked) -> Answer:
+    """What a server that knows ranges answers."""
+    etag = {"ETag": f'"{SHA}"'}
+    span = asked.headers["Range"]
+    if span is None or asked.headers["If-Range"] not in (None, f'"{SHA}"'):
+        return Answer(200, WEIGHTS, etag)
+    start = int(span.removeprefix("bytes=").removesuffix("-"))
+    told = f"bytes {start}-{len(WEIGHTS) - 1}/{len(WEIGHTS)}"
+    return Answer(206, WEIGHTS[start:], {**etag, "Content-Range": told})
+
+
+def download(rule: Rule, folder: Path, about: dict[str, Any] | None = None) -> list[Asked]:
+    with (
+        answering(rule) as server,
+        Client(server.url, KEY, sleep=lambda _: None) as client,
+    ):
+        Checkpoint.read(client.session, "job_a", about or described()).download(folder)
+    return server.asked
+
+
+def broken_off(after: int, times: int) -> Callable[[Asked], Answer]:
+    """Ranges known, but so many answers break off after so many bytes."""
+    left = [times]
+
+    def rule(asked: Asked) -> Answer:
+        whole = ranged(asked)
+        left[0] -= 1
+        return Answer(whole.status, whole.body, whole.headers, cut=after) if left[0] >= 0 else whole
+
+    return rule
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    asked = download(broken_off(after=4000, times=2), tmp_path)
+    assert (tmp_path / NAME).read_bytes() == WEIGHTS
+    assert [each.headers["Range"] for each in asked] == [None, "bytes=4000-", "bytes=8000-"]
+    assert asked[0].path == f"/v1/jobs/job_a/checkpoints/10/files/{NAME}"
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_what_an_earlier_process_left_is_gone_on_from(tmp_path: Path) -> None:
+    (tmp_path / f"{NAME}.part").write_bytes(WEIGHTS[:5000])
+    (asked,) = download(ranged, tmp_path)
+    assert asked.headers["Range"] == "bytes=5000-"
+    assert asked.headers["If-Range"] == f'"{SHA}"'
+    assert (tmp_path / NAME).read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("left", [b"other bytes", b"x" * len(WEIGHTS), b"x" * 20_000])
+def test_a_part_of_other_bytes_is_begun_again(tmp_path: Path, left: bytes) -> None:
+    (tmp_path / f"{NAME}.part").write_bytes(left)
+    download(ranged, tmp_path)
+    assert (tmp_path / NAME).read_bytes() == WEIGHTS
+
+
+def test_a_server_that_ignores_ranges_sends_the_whole_again(tmp_path: Path) -> None:
+    (tmp_path / f"{NAME}.part").write_bytes(WEIGHTS[:5000])
+    download(lambda _: Answer(200, WEIGHTS), tmp_path)
+    assert (tmp_path / NAME).read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("sent", [b"y" * len(WEIGHTS), WEIGHTS[:-1], WEIGHTS + b"1"])
+def test_wrong_bytes_are_refused_and_not_kept(tmp_path: Path, sent: bytes) -> None:
+    with pytest.raises(CorruptDownload, match=NAME):
+        download(lambda _: Answer(200, sent), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_here_already_is_not_fetched_again(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(WEIGHTS)
+    assert download(ranged, tmp_path) == []
+
+
+def test_an_older_file_of_that_name_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"of another job")
+    download(ranged, tmp_path)
+    assert (tmp_path / NAME).read_bytes() == WEIGHTS
+
+
+def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
+    empty = described(sha256=hashlib.sha256(b"").hexdigest(), size=0)
+    download(lambda _: Answer(200), tmp_path, empty)
+    assert (tmp_path / NAME).read_bytes() == b""
+
+
+@pytest.mark.parametrize("name", ["../model", "/etc/x", ".bashrc", "a/b", "", "..", "a\nb"])
+def test_a_file_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnexpectedAnswer):
+        download(ranged, tmp_path / "here", described(name=name))
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_a_file_that_is_gone_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match="no such file"):
+        download(lambda _: problem(404, title="no such file"), tmp_path)

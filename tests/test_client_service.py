@@ -1,0 +1,186 @@
+"""The client against the real service: from a spec to arrays, files and exit codes."""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from serving.demo import environment, running_service, train
+from tickforge_client import Client, Conflict, InvalidRequest, Job, NotFound, cli
+
+Spec = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("service")
+
+
+@pytest.fixture(scope="module")
+def url(folder: Path) -> Iterator[str]:
+    with running_service(folder / "data", folder / "serve.log", environment(folder)) as url:
+        yield url
+
+
+@pytest.fixture
+def client(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """A client (and the command) that knows no more than what serve.py left for the user."""
+    for name in ("TICKFORGE_URL", "TICKFORGE_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", environment(folder)["XDG_CONFIG_HOME"])
+    with Client() as client:
+        assert client.url == url
+        yield client
+
+
+def small(**changes: Any) -> Spec:
+    return {
+        "name": "small",
+        "model": {"family": "mlp", "hidden": [8]},
+        "data": {"source": "synthetic", "kind": "regression", "samples": 64, "features": 4},
+        "budget": {"ticks": 300},
+        "validation": {"fraction": 0.25, "every_ticks": 100},
+        **changes,
+    }
+
+
+def endless() -> Spec:
+    return small(budget={"ticks": 1_000_000_000})
+
+
+@pytest.fixture
+def trained(client: Client) -> Job:
+    return client.submit(small(), idempotency_key="trained once").wait(60)
+
+
+def test_a_jobs_history_is_every_tick_in_every_form(
+    trained: Job, client: Client, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert trained.status == "succeeded", trained.fields
+    history = trained.history(["loss", "lr", "val_loss"])
+    assert history.tick.tolist() == list(range(1, 301))
+    assert history["val_loss"].tick.tolist() == [100, 200, 300]
+    assert history["loss"][-1] == trained.loss
+    assert history.complete
+    losses = history["loss"].astype(np.float32)
+    assert losses.astype(np.float64).tolist() == history["loss"].tolist()
+    assert cli.main(["history", trained.id, "--csv"]) == 0
+    lines = capfdbinary.readouterr().out.decode().splitlines()
+    assert lines[0] == "tick,loss"
+    assert [float(line.split(",")[1]) for line in lines[1:]] == history["loss"].tolist()
+
+
+def test_the_newest_ticks_and_bounds_are_parts_of_the_whole(trained: Job) -> None:
+    whole = trained.history()["loss"].tolist()
+    assert trained.history(last=7)["loss"].tolist() == whole[-7:]
+    assert trained.history(after=10, before=20)["loss"].tolist() == whole[10:19]
+
+
+def test_a_view_has_the_exact_extremes(trained: Job) -> None:
+    whole = trained.history()["loss"]
+    loss = trained.view(points=10)["loss"]
+    assert min(loss["min"]) == whole.min()
+    assert max(loss["max"]) == whole.max()
+
+
+def test_a_downloaded_checkpoint_is_what_was_saved(
+    trained: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    final = trained.checkpoint("final")
+    assert final.tick == 300
+    assert final in trained.checkpoints
+    part = tmp_path / "model.safetensors.part"
+    part.write_bytes(b"not the beginning of it")
+    assert cli.main(["download", trained.id, "final", "-o", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}\n"
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() == final.sha256
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f.name for f in final.files)
+
+
+def test_a_download_resumes_at_the_real_service(trained: Job, tmp_path: Path) -> None:
+    final = trained.checkpoint("final").download(tmp_path / "whole")
+    weights = (final / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors.part").write_bytes(weights[:100])
+    heard: list[int] = []
+    trained.checkpoint("final").download(
+        tmp_path, lambda name, here, _: heard.append(here) if name == "model.safetensors" else None
+    )
+    assert (tmp_path / "model.safetensors").read_bytes() == weights
+    assert heard[0] > 100 or len(weights) == 100
+
+
+def test_a_job_is_paused_resumed_stopped_and_deleted(client: Client) -> None:
+    job = client.submit(endless())
+    for _ in job.changes(30):
+        if job.tick > 0:
+            break
+    job.pause()
+    for _ in job.changes(30):
+        if job.status == "paused":
+            break
+    job.resume()
+    with pytest.raises(Conflict) as caught:
+        job.delete()
+    assert caught.value.job_status in ("queued", "running")
+    job.stop().wait(30)
+    assert (job.status, job.fields["stopped_by"]) == ("succeeded", "user")
+    job.delete()
+    with pytest.raises(NotFound):
+        client.job(job.id)
+
+
+def test_a_cancelled_job_ends_a_watch_with_1(client: Client) -> None:
+    job = client.submit(endless())
+    assert cli.main(["cancel", job.id]) == 0
+    assert cli.main(["watch", job.id]) == 1
+
+
+def test_a_refused_spec_names_every_fault(
+    client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = small(budget={"ticks": 0}, batch_size="8", surprise=1)
+    with pytest.raises(InvalidRequest) as caught:
+        client.submit(spec)
+    where = {fault.where for fault in caught.value.errors}
+    assert where == {"/budget/ticks", "/batch_size", "/surprise"}
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    assert cli.main(["submit", str(tmp_path / "spec.json")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 4
+
+
+def test_one_idempotency_key_makes_one_job(client: Client, trained: Job) -> None:
+    assert client.submit(small(), idempotency_key="trained once").id == trained.id
+    with pytest.raises(InvalidRequest):
+        client.submit(small(seed=1), idempotency_key="trained once")
+
+
+def test_jobs_are_found_by_label_and_the_service_tells_of_itself(client: Client) -> None:
+    labels = {"team": "a:b"}
+    job = client.submit(small(labels=labels))
+    assert [found.id for found in client.jobs(label=["team:a:b"])] == [job.id]
+    assert client.plan(small())["ticks_total"] == 300
+    assert [each["family"] for each in client.models()["data"]] == ["mlp"]
+    assert len(client.workers()["data"]) == 1
+    for command in (["list"], ["workers"], ["models"], ["version"], ["checkpoints", job.id]):
+        assert cli.main(command) == 0
+    job.wait(60)
+
+
+def test_the_demo_fails_when_its_job_does(
+    client: Client, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = small(optimizer={"name": "sgd", "lr": 10}, model={"family": "mlp", "norm": "none"})
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    assert train(client.url, tmp_path / "spec.json", folder / "data") == 1
+    told = capsys.readouterr().out
+    assert "failed at tick" in told
+    job = next(client.jobs(status=["failed"]))
+    assert job.error is not None
+    assert job.error["tick"] == job.tick
+    assert not math.isfinite(job.history()["loss"][-1])
