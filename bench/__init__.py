@@ -1,0 +1,1 @@
+"""Measurements: ratios against bare PyTorch loops, latencies, recovery. Imports any room."""

@@ -1,0 +1,34 @@
+"""`python -m bench [NAME …] [--rounds N]`: measure, print tables, write bench/results/*.json."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from bench import article, first_tick, recovery
+from bench.report import Figure, machine, show
+
+#: name -> title, what measures it, rounds when nothing is said
+BENCHES: dict[str, tuple[str, Callable[[int], list[Figure]], int]] = {
+    "first_tick": ("First tick: one small job on a warm worker", first_tick.measure, 20),
+    "article": ("Article: 10,000 ticks of the seed net, LayerNorm", article.measure, 5),
+    "recovery": ("Recovery: SIGKILL while a job trains", recovery.measure, 5),
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the named benches, or all."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHES))
+    parser.add_argument("--rounds", type=int, help="rounds of each")
+    asked = parser.parse_args(argv)
+    if unknown := [name for name in asked.names if name not in BENCHES]:
+        parser.error(f"no bench {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+    for name in asked.names or BENCHES:
+        title, measure, rounds = BENCHES[name]
+        about = machine()
+        show(title, about, measure(asked.rounds or rounds))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,62 @@
+"""Figures of one run: median, minimum and maximum, a table for people, JSON beside it."""
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured thing: its values in one unit, over the rounds of one run."""
+
+    name: str
+    unit: str
+    values: list[float]
+
+    @property
+    def spelled(self) -> str:
+        """Median (minimum to maximum), number of rounds."""
+        low, high = min(self.values), max(self.values)
+        middle = statistics.median(self.values)
+        return f"{middle:,.3g} ({low:,.3g} to {high:,.3g}) {self.unit}, n = {len(self.values)}"
+
+
+def ratio(name: str, ours: Sequence[float], theirs: Sequence[float]) -> Figure:
+    """Ratios round by round: what was measured side by side is compared side by side."""
+    return Figure(name, "×", [a / b for a, b in zip(ours, theirs, strict=True)])
+
+
+def machine() -> dict[str, str]:
+    """What it was measured on, with the load before."""
+    model = "unknown"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.split(":", 1)[1].strip()
+            break
+    return {
+        "cpu": f"{model}, {len(os.sched_getaffinity(0))} cores",
+        "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+    }
+
+
+def show(title: str, about: dict[str, str], figures: Sequence[Figure]) -> None:
+    """Print a table and write it as JSON."""
+    print(f"\n{title}\n  " + " | ".join(f"{name} {value}" for name, value in about.items()))
+    width = max(len(figure.name) for figure in figures)
+    for figure in figures:
+        print(f"  {figure.name:<{width}}  {figure.spelled}")
+    RESULTS.mkdir(exist_ok=True)
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    told = {"title": title, "machine": about, "figures": [asdict(figure) for figure in figures]}
+    name = title.split(":")[0].lower().replace(" ", "_")
+    (RESULTS / f"{stamp}-{name}.json").write_text(json.dumps(told, indent=1) + "\n")

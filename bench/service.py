@@ -1,0 +1,75 @@
+"""A whole service for a measurement: serve.py on a temporary folder, reached over HTTP alone."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+
+ROOT = Path(__file__).parent.parent
+STOP_SECONDS = 20
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running service: its HTTP client, its process, its data folder."""
+
+    http: httpx.Client
+    process: "subprocess.Popen[str]"
+    folder: Path
+
+    def submit(self, spec: Mapping[str, Any]) -> str:
+        """Submit a spec; return the job's id."""
+        answer = self.http.post("/v1/jobs", json=spec)
+        answer.raise_for_status()
+        return str(answer.json()["id"])
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        """Return the Job as it is now."""
+        found: dict[str, Any] = self.http.get(f"/v1/jobs/{job_id}").json()
+        return found
+
+    def wait(self, job_id: str, pause: float = 0.005) -> dict[str, Any]:
+        """Poll until the job has ended; return it."""
+        while (job := self.job(job_id))["finished_at"] is None:
+            time.sleep(pause)
+        return job
+
+    def process_of(self, *words: str) -> psutil.Process:
+        """The process of this service whose command line holds all words."""
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            line = " ".join(child.cmdline())
+            if all(word in line for word in words):
+                return child
+        raise LookupError(f"no process with {words}")
+
+
+@contextmanager
+def running(workers: int = 1, **environment: str) -> Iterator[Service]:
+    """Run a service; stop it in order at the end."""
+    with tempfile.TemporaryDirectory(prefix="tickforge-bench-") as folder:
+        env = {**os.environ, "XDG_CONFIG_HOME": folder, **environment}
+        process = subprocess.Popen(
+            [sys.executable, "serve.py", "--port", "0", "--data", f"{folder}/data",
+             "--workers", str(workers)],
+            cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline().split()[-1]
+            key = (Path(folder) / "data" / "admin.key").read_text().strip()
+            headers = {"Authorization": f"Bearer {key}"}
+            with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
+                yield Service(http, process, Path(folder) / "data")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(STOP_SECONDS)
