@@ -65,7 +65,7 @@ class Child:
             stdout=2,  # our standard output holds the ready line and nothing else
             pass_fds=self.command.pass_fds,
             process_group=0,
-            preexec_fn=lambda: _tie_to(parent, self.command.on_parent_death),
+            preexec_fn=lambda: tie_to(parent, self.command.on_parent_death),
         )
         self._started = time.monotonic()
 
@@ -119,7 +119,7 @@ class Child:
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
 
 
-def _tie_to(parent: int, death_signal: signal.Signals) -> None:
+def tie_to(parent: int, death_signal: signal.Signals) -> None:
     """In the child, before it becomes the command: end when the parent ends."""
     if _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
         os._exit(127)

@@ -27,7 +27,7 @@ class StartFailed(Exception):
 class Readiness(Protocol):
     """What the supervisor asks the outside: answers soon, never raises for "not yet"."""
 
-    def store_answers(self) -> bool: ...
+    def store_answers(self) -> bool: ...  # may refuse one that would lose jobs, by raising
     def service_answers(self) -> bool: ...
 
 
@@ -61,12 +61,11 @@ class Supervisor:
         self._readiness = readiness
         self._stops = stops
 
-    def run(self, check_store: Callable[[], None], announce: Callable[[], None]) -> None:
-        """Serve until a signal. CHECK_STORE may refuse by raising; ANNOUNCE is called when up."""
+    def run(self, announce: Callable[[], None]) -> None:
+        """Serve until a signal; `announce` is called once, when everything answers."""
         try:
             if not self._until(self._readiness.store_answers, self._store):
                 return
-            check_store()
             everything = [*self._store, self._api, *self._workers]
             if not self._until(self._readiness.service_answers, everything):
                 return

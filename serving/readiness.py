@@ -1,0 +1,55 @@
+"""Whether store, API and workers answer. Asks over their own doors; starts and ends nothing."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Mapping
+
+from jobs import presence
+from jobs.settings import Settings
+from jobs.store import AWAY, check_store, connect
+
+#: seconds an answer may take before it counts as "not yet"
+ASK = 1.0
+
+
+class Service:
+    """The questions that the supervisor has; `workers` maps names to processes, asked anew."""
+
+    def __init__(self, settings: Settings, address: tuple[str, int]) -> None:
+        self._settings, self._address = settings, address
+        self._store = connect(settings.redis_url)
+        self.workers: Mapping[str, int | None] = {}
+
+    def store_answers(self) -> bool:
+        """Whether the store is up; one that still loads its file is not.
+
+        Raises WeakStore if it would lose jobs.
+        """
+        try:
+            self._store.ping()
+            check_store(self._store, unchecked=self._settings.store_unchecked)
+        except AWAY:
+            return False
+        return True
+
+    def service_answers(self) -> bool:
+        """Whether all workers have announced themselves and the API says that it is ready."""
+        return self._workers_are_there() and self._api_is_ready()
+
+    def _workers_are_there(self) -> bool:
+        try:
+            live = {about["name"]: about["pid"] for about in presence.live(self._store)}
+        except AWAY:
+            return False
+        return all(live.get(name) == pid for name, pid in self.workers.items())
+
+    def _api_is_ready(self) -> bool:
+        connection = http.client.HTTPConnection(*self._address, timeout=ASK)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()

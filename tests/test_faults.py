@@ -1,0 +1,174 @@
+"""A job goes on by itself after every fault, and no bit of it differs from an undisturbed run."""
+
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.processes import Jobs, Serving, send, serving
+from tests.support import small_spec, wait_until
+
+Bits = dict[str, Any]
+TICKS = {1: 2000, 2: 500}  # by threads: with two, and others on the machine, a tick takes longer
+
+
+def spec(threads: int = 1) -> dict[str, Any]:
+    """Dropout, AdamW, shuffled rows, validation, checkpoints in between: some seconds of ticks."""
+    return small_spec(
+        model={"family": "mlp", "hidden": [32, 32], "dropout": 0.1},
+        data={"source": "synthetic", "kind": "classification", "samples": 400, "features": 8,
+              "classes": 3, "seed": 2},
+        budget={"ticks": TICKS[threads]},
+        validation={"fraction": 0.25, "every_ticks": 250},
+        checkpoint={"every_ticks": 400, "every_seconds": 1},
+        compute={"threads": threads},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("faults"), workers=2) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_over(service: Serving) -> Iterator[None]:
+    """After each test the tree is whole again, and nobody trains."""
+    yield
+    whole = {"serve": 1, "store": 1, "worker": 2, "child": 2, "template": 2, "trainer": 0}
+    wait_until(lambda: {role: len(service.marked.role(role)) for role in whole} == whole, 20)
+
+
+@pytest.fixture(scope="module")
+def jobs(service: Serving) -> Jobs:
+    return Jobs(service)
+
+
+@pytest.fixture(scope="module")
+def straight(jobs: Jobs) -> dict[int, Bits]:
+    """What undisturbed runs give, by thread count."""
+    return {threads: bits_of(jobs, jobs.submit(spec(threads))) for threads in TICKS}
+
+
+def bits_of(jobs: Jobs, job_id: str) -> Bits:
+    job = jobs.ended(job_id, seconds=60)
+    assert (job["status"], job["tick"], job["error"]) == ("succeeded", job["ticks_total"], None)
+    assert job["exact"]
+    return jobs.bits(job_id)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_killed_trainer_changes_no_bit(
+    service: Serving, jobs: Jobs, straight: dict[int, Bits], threads: int
+) -> None:
+    job_id = jobs.submit(spec(threads))
+    for tick in (1, 300):
+        jobs.reached(job_id, tick)
+        service.marked.kill("trainer")
+
+    assert bits_of(jobs, job_id) == straight[threads]
+    assert jobs.get(job_id)["attempt"] >= 2
+
+
+@pytest.mark.parametrize(
+    ("role", "attempts"), [("child", 2), ("template", 1), ("worker", 2), ("store", 1), ("api", 1)]
+)
+def test_a_killed_process_changes_no_bit(
+    service: Serving, jobs: Jobs, straight: dict[int, Bits], role: str, attempts: int
+) -> None:
+    job_id = jobs.submit(spec())
+    jobs.reached(job_id, 300)
+
+    service.marked.kill(role)
+
+    assert bits_of(jobs, job_id) == straight[1]
+    assert jobs.get(job_id)["attempt"] == attempts
+
+
+def test_killing_all_but_the_store_changes_no_bit(
+    service: Serving, jobs: Jobs, straight: dict[int, Bits]
+) -> None:
+    job_id = jobs.submit(spec(2))
+    jobs.reached(job_id, 200)
+
+    service.marked.kill("worker", "child", "template", "trainer", "api")
+
+    assert bits_of(jobs, job_id) == straight[2]
+
+
+def test_a_worker_frozen_past_its_lease_is_fenced_and_changes_no_bit(
+    service: Serving, jobs: Jobs, straight: dict[int, Bits]
+) -> None:
+    job_id = jobs.submit(spec())
+    jobs.reached(job_id, 500)
+    owner = owner_of(service)
+    send(owner, signal.SIGSTOP)
+    jobs.until(job_id, lambda job: job["attempt"] == 2 and job["tick"] > 600)
+    send(owner, signal.SIGCONT)
+
+    assert bits_of(jobs, job_id) == straight[1]
+
+
+def owner_of(service: Serving) -> psutil.Process:
+    """The pool child whose worker's template has a trainer."""
+    (trainer,) = service.marked.role("trainer")
+    worker = trainer.parent().parent().pid
+    return next(child for child in service.marked.role("child") if child.ppid() == worker)
+
+
+def test_a_pause_and_a_resume_change_no_bit(jobs: Jobs, straight: dict[int, Bits]) -> None:
+    job_id = jobs.submit(spec())
+    jobs.reached(job_id, 333)
+    jobs.ask(job_id, "pause")
+    paused = jobs.until(job_id, lambda job: job["status"] == "paused")
+    assert paused["latest_checkpoint"] == paused["tick"]
+    jobs.ask(job_id, "resume")
+
+    assert bits_of(jobs, job_id) == straight[1]
+
+
+def test_after_a_child_and_the_store_were_replaced_no_process_spins(
+    service: Serving, jobs: Jobs
+) -> None:
+    """A pool child that kept its parent's sockets would make the parent's epoll return at once."""
+    service.marked.kill("child")
+    wait_until(lambda: len(service.marked.role("child")) == 2, 15, "new pool children")
+    service.marked.kill("store")
+    jobs.ended(jobs.submit(small_spec()))
+    time.sleep(1)
+
+    workers = service.marked.role("worker")
+    before = [sum(worker.cpu_times()[:2]) for worker in workers]
+    time.sleep(1)
+    used = [sum(w.cpu_times()[:2]) - had for w, had in zip(workers, before, strict=True)]
+    assert len(used) == 2 and max(used) < 0.5
+
+
+def test_a_stop_and_a_new_start_change_no_bit(
+    service: Serving, jobs: Jobs, straight: dict[int, Bits]
+) -> None:
+    job_id = jobs.submit(spec())
+    jobs.reached(job_id, 800)
+    code, seconds, rest = service.stop()
+    assert (code, rest, service.marked.alive()) == (0, "", [])
+    assert seconds < 15
+
+    service.start()
+
+    assert bits_of(jobs, job_id) == straight[1]
+    assert jobs.get(job_id)["attempt"] == 2
+
+
+def test_after_a_sigkill_of_serve_nothing_is_left_and_a_new_start_changes_no_bit(
+    service: Serving, jobs: Jobs, straight: dict[int, Bits]
+) -> None:
+    job_id = jobs.submit(spec(2))
+    jobs.reached(job_id, 260)
+    service.kill()
+
+    service.start()
+
+    assert bits_of(jobs, job_id) == straight[2]

@@ -1,0 +1,105 @@
+"""A worker: `python -m workers [--queue cpu|cuda] [--name NAME] [--selftest]`.
+
+Starts the template first, then waits for the store, then listens for bells until SIGTERM, which
+drains what runs to a checkpoint. Exit codes: 0, or 2 for a setting or a store that will not do.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+
+from jobs import bell, logs
+from jobs.errors import BadSetting, WeakStore
+from jobs.settings import Settings
+from jobs.store import AWAY, check_store, connect, wait_ready
+from workers.desk import Desk
+from workers.post import Post
+from workers.reconciler import Reconciler
+from workers.tasks import listen
+from workers.template import Template, hire
+from workers.trainer import Trainer
+
+PATIENCE = 5.0  # seconds between two lines that say that the store is waited for
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run a worker, or its self-test; return the exit code."""
+    asked = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _leave)  # until Celery takes it over
+    desk = Desk()
+    template = Template(desk.socket)
+    try:
+        if asked.selftest:
+            return selftest(template)
+        post = Post(asked.name, asked.queue, Settings.from_env(environ), desk)
+        return work(post, template)
+    except (BadSetting, WeakStore) as refusal:
+        print(f"error: {refusal}", file=sys.stderr)
+        return 2
+    finally:
+        template.end()
+        desk.clear()
+
+
+def work(post: Post, template: Template) -> int:
+    """Serve one queue until SIGTERM."""
+    logs.setup(post.settings.log_format)
+    template.start()
+    _await_store(post.settings)
+    with Reconciler(post, template):
+        return listen(bell.configure(post.settings), post, template)
+
+
+def selftest(template: Template) -> int:
+    """Print what this worker is and how fast; needs no store."""
+    template.start()
+    process = hire(template.path, may_wait=lambda: template.alive)
+    try:
+        print(json.dumps(Trainer(process.leash).selftest(), indent=1))
+    finally:
+        process.bury()
+    return 0
+
+
+def _await_store(settings: Settings) -> None:
+    """Wait until the store answers, however long; raises WeakStore if it would lose jobs."""
+    store, say = connect(settings.redis_url), logs.get("worker")
+    while True:
+        while not wait_ready(store, PATIENCE):
+            say.warning("waiting for the store")
+        try:
+            check_store(store, unchecked=settings.store_unchecked)
+        except AWAY:
+            continue  # it went again
+        store.close()
+        return
+
+
+def _leave(*_signal: object) -> None:
+    raise SystemExit(0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m workers",
+        description="Trains queued jobs, one at a time, until SIGTERM; settings come from the "
+        "environment (TICKFORGE_...).",
+        allow_abbrev=False,
+    )
+    option = parser.add_argument
+    option("--queue", choices=("cpu", "cuda"), default="cpu", help="what it trains on (cpu)")
+    option("--name", default=_default_name(), help="its name in /v1/workers (host and process)")
+    option("--selftest", action="store_true", help="print device, engines, canary, speed; exit")
+    return parser
+
+
+def _default_name() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

@@ -1,0 +1,219 @@
+"""One attempt at a job, told from a fresh trainer to an outcome.
+
+Knows the trainer's commands, the books and the checkpoints; knows no process, no Celery, no lease.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jobs import checkpoints
+from jobs.files import Files
+from jobs.job import Checkpoint
+from jobs.ledger import Claim
+from jobs.spec.job_spec import JobSpec
+from workers.books import Books
+from workers.chunks import Marks, Pace, length
+from workers.drain import Drain
+from workers.heartbeat import Heartbeat
+from workers.log import JobLog
+from workers.outcomes import Outcome, Unequal
+from workers.saving import Saver, Unsaved
+from workers.trainer import Header, Ran, Trainer
+
+#: tries of the final checkpoint, and seconds between them, before the job pauses without it
+FINAL_TRIES, FINAL_PAUSE = 4, 1.0
+
+
+@dataclass
+class Attempt:
+    """What an attempt works with; then where it stands, which is all that changes."""
+
+    claim: Claim
+    spec: JobSpec
+    device: str
+    trainer: Trainer
+    canary: Callable[[int], str]  # what this machine answers with so many threads
+    books: Books
+    saver: Saver
+    files: Files
+    beat: Heartbeat
+    drain: Drain
+    log: JobLog
+
+    tick: int = 0
+    elapsed: float = 0.0  # training seconds over all attempts
+    best: Header | None = None
+    ended: str | None = None  # why the trainer itself came to an end
+    failed: Header | None = None
+    damaged: set[int] = field(default_factory=set)  # ticks of checkpoints to be made again
+    pace: Pace = field(default_factory=Pace)
+
+    def run(self) -> Outcome:
+        """Take the job to its end, or to a pause or a drain."""
+        self.build()
+        self.load_newest()
+        if self.tick == 0 and self.spec.checkpoint.at_start and not self.saver.has(0):
+            self.save()
+        if self.tick < self.claim.tick and (why := self.replay()):
+            return self.leave_replay(why)
+        while not (why := self.reason_to_end()):
+            self.train_chunk()
+        return self.end(why)
+
+    def build(self) -> None:
+        """Have model, optimizer and data built, and say on what."""
+        built = self.trainer.build(self.spec.model_dump(mode="json"), self.device, self.log.path)
+        fingerprint = {**built["fingerprint"], "canary": self.canary(self.spec.compute.threads)}
+        self.books.describe(built["engine"], built["device"], fingerprint)
+        self.elapsed = self.claim.elapsed
+        self.log.say(f"built {built['parameters']} parameters, {built['engine']}, {self.device}")
+
+    def load_newest(self) -> None:
+        """Load the newest checkpoint whose files are what was committed; else stay at tick 0."""
+        if self.claim.attempt > 1:
+            self.saver.sweep()
+        lease = self.claim.lease
+        for checkpoint in self.claim.checkpoints:
+            self.beat.phase = "loading"
+            if checkpoints.verify(self.files, lease.tenant, lease.job_id, checkpoint):
+                return self._load(checkpoint)
+            self.log.say(f"checkpoint {checkpoint.tick} is damaged, looking for an older one")
+            self.saver.forget(checkpoint)
+            self.damaged.add(checkpoint.tick)
+
+    def replay(self) -> str | None:
+        """Run again what is recorded beyond the state loaded; the ledger compares every bit.
+
+        Returns what made it stop early, if anything did.
+        """
+        self.log.say(f"replaying ticks {self.tick + 1} to {self.claim.tick}")
+        compared = self.books.digested_ticks(self.tick, self.claim.tick)
+        marks = Marks([*compared, *self.damaged, self.claim.tick])
+        while self.tick < self.claim.tick:
+            if (why := self.requested()) in ("cancel", "pause", "drain"):
+                return why
+            self.replay_chunk(marks, compared)
+        self.log.say("replayed, every bit equal")
+        return None
+
+    def replay_chunk(self, marks: Marks, compared: set[int]) -> None:
+        """Run the next recorded ticks, up to the next mark; save what should have been saved."""
+        self.beat.phase = "replaying"
+        ends = (marks.after(self.tick), self.saver.next_due(self.tick))
+        ticks = length(self.tick, self.pace, *ends)
+        ran = self._timed(ticks, digest=self.tick + ticks in compared)
+        if ran.last < self.claim.tick and (ran.ended or ran.failed):
+            detail = f"ended at tick {ran.last}, recorded are {self.claim.tick} ticks"
+            raise Unequal(ran.last, detail)
+        self.books.repeat(ran, compared)
+        self._advance(ran)
+        if not (ran.ended or ran.failed) and (
+            self.saver.due_by_tick(ran) or self.tick in self.damaged
+        ):
+            self.save()
+
+    def train_chunk(self) -> None:
+        """Run new ticks, hand them over, and save where that is due."""
+        self.beat.phase = "training"
+        begun = time.monotonic()
+        ran = self._timed(length(self.tick, self.pace, self.saver.next_due(self.tick)))
+        self.elapsed += time.monotonic() - begun
+        self.books.add(ran, self.elapsed)
+        self._advance(ran)
+        if self.saver.due(ran):
+            self.save()
+
+    def reason_to_end(self) -> str | None:
+        """Return why this is the last chunk's end, the weightiest reason first, or None."""
+        requested = self.requested()
+        if self.failed or requested == "cancel":
+            return "failed" if self.failed else "cancel"
+        seconds = self.spec.budget.seconds
+        if self.ended or (seconds is not None and self.elapsed >= seconds and self.tick > 0):
+            return "ended" if self.ended else "seconds"
+        return None if requested == "stop" and self.tick == 0 else requested
+
+    def requested(self) -> str | None:
+        """Return what a client or, last of all, the machine asks of this job."""
+        return self.books.requested or ("drain" if self.drain.requested else None)
+
+    def end(self, why: str) -> Outcome:
+        """Keep what the reason says must be kept, and tell the outcome."""
+        if why == "cancel":
+            return Outcome("cancelled", self.tick)
+        if why in ("failed", "pause", "drain"):
+            return self.keep_and_leave(why)
+        if why in ("stop", "seconds"):
+            self.validate()
+        if not self.save_final():
+            return Outcome("paused", self.tick, reason="the final checkpoint could not be saved")
+        stopped_by = {"stop": "user", "seconds": "budget"}.get(why, self.ended)
+        return Outcome("succeeded", self.tick, stopped_by=stopped_by)
+
+    def keep_and_leave(self, why: str) -> Outcome:
+        """Save where the trainer stands (for a failure: before it), unless that is there."""
+        standing = self.tick - 1 if why == "failed" else self.tick
+        if standing > 0 and not self.saver.has(standing):
+            self.save()
+        if why == "failed":
+            return Outcome("failed", self.tick, error=self.failed)
+        return self._left(why, self.tick)
+
+    def leave_replay(self, why: str) -> Outcome:
+        """Leave while replaying: nothing new to keep, and the job shows its last accepted tick."""
+        return self._left(why, self.claim.tick)
+
+    def validate(self) -> None:
+        """Validate where the job ends, unless that tick was validated."""
+        self.beat.phase = "validating"
+        ran = self.trainer.validate(self.tick)
+        self.books.add(ran, self.elapsed)
+        self.best = ran.best
+
+    def save(self, *, is_final: bool = False) -> bool:
+        """Make a checkpoint of where the trainer stands; False when the disk would not have it."""
+        self.beat.phase = "saving"
+        is_best = self.best is not None and self.best["tick"] == self.tick
+        try:
+            saved = self.saver.save(self.trainer, is_best=is_best, is_final=is_final)
+        except Unsaved as error:
+            self.log.say(f"checkpoint_error at tick {self.tick}: {error}")
+            return False
+        self.log.say(f"saved checkpoint {saved.tick}, state {saved.state}")
+        return True
+
+    def save_final(self) -> bool:
+        """Save the state the job is about: tried some times, for without it there is no success."""
+        for _ in range(FINAL_TRIES - 1):
+            if self.save(is_final=True):
+                return True
+            time.sleep(FINAL_PAUSE)
+            self.beat.moved()
+        return self.save(is_final=True)
+
+    def _left(self, why: str, tick: int) -> Outcome:
+        if why == "drain":
+            return Outcome("queued", tick, reason="drain")
+        return Outcome("cancelled" if why == "cancel" else "paused", tick)
+
+    def _load(self, checkpoint: Checkpoint) -> None:
+        lease = self.claim.lease
+        folder = checkpoints.path(self.files, lease.tenant, lease.job_id, checkpoint)
+        loaded = self.trainer.load(folder)
+        if loaded["state"] != checkpoint.state:
+            detail = f"checkpoint {checkpoint.tick} loads as another state than was saved"
+            raise Unequal(checkpoint.tick, detail)
+        self.tick, self.ended, self.best = loaded["tick"], loaded["ended"], loaded["best"]
+        self.log.say(f"loaded checkpoint {self.tick}")
+
+    def _timed(self, ticks: int, *, digest: bool = False) -> Ran:
+        begun = time.monotonic()
+        ran = self.trainer.run(ticks, digest=digest)
+        self.beat.moved()
+        self.pace.learn(ran.count, time.monotonic() - begun)
+        return ran
+
+    def _advance(self, ran: Ran) -> None:
+        self.tick, self.best = ran.last, ran.best
+        self.ended, self.failed = ran.ended, ran.failed

@@ -1,0 +1,55 @@
+"""A job's log file: what its workers say about it, a line an event. Knows paths, no store.
+
+The trainer appends to the same file. A log that cannot be written never harms its job.
+"""
+
+import contextlib
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jobs.files import Files, make_folder
+
+#: bytes after which nothing more is kept, and the last line says so
+LONGEST = 16 << 20
+#: characters of one entry; a traceback of a deep model is cut in its middle
+LONGEST_ENTRY = 8_000
+
+
+class JobLog:
+    """The open log of one job. `path` is None where it could not be opened."""
+
+    def __init__(self, files: Files, tenant: str, job_id: str) -> None:
+        self.path: Path | None = None
+        self._file: int | None = None
+        with contextlib.suppress(OSError):
+            path = files.job(tenant, job_id) / "log.txt"
+            make_folder(path.parent)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            self._file = os.open(path, flags, 0o640)
+            self.path = path
+
+    def say(self, text: str) -> None:
+        """Append an entry with the time in front of it."""
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError):  # a full disk: the job matters more
+            if os.fstat(self._file).st_size < LONGEST:
+                os.write(self._file, _entry(text))
+            else:
+                os.write(self._file, _entry(f"the log is full ({LONGEST} bytes)"))
+                self.close()
+
+    def close(self) -> None:
+        """Let go of the file; saying more does nothing."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
+def _entry(text: str) -> bytes:
+    if len(text) > LONGEST_ENTRY:
+        half = LONGEST_ENTRY // 2
+        text = f"{text[:half]}\n…\n{text[-half:]}"
+    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{at} {text}\n".encode("utf-8", "backslashreplace")

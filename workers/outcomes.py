@@ -1,0 +1,93 @@
+"""How an attempt leaves its job: the outcomes, and what each way of breaking off means.
+
+Knows the errors of ledger, trainer and template; knows no process and no store.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.errors import Diverged, Early, Fenced, Gap, Unfit
+from jobs.job import Status
+from jobs.leash import LeashCut
+from workers.heartbeat import Verdict
+from workers.patience import StoreAway
+from workers.template import NoTemplate
+from workers.trainer import TrainerFault
+
+#: what a trainer may run into on one machine and not on another, or not a moment later
+PASSING = ("memoryerror", "out of memory", "outofmemory", "can't allocate", "no space left")
+LONGEST_DETAIL = 2_000  # characters of an error that are kept in the job's record
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt leaves its job: what `ledger.finish` is told."""
+
+    status: Status
+    tick: int
+    stopped_by: str | None = None
+    error: dict[str, Any] | None = None
+    reason: str | None = None
+
+
+class Unequal(Exception):
+    """What was computed again is not what was recorded; the job fails loudly with it."""
+
+    def __init__(self, tick: int, detail: str) -> None:
+        super().__init__(detail)
+        self.tick = tick
+
+
+def given_back(tick: int, reason: str) -> Outcome:
+    """Return the job to its queue, where any worker may go on with it."""
+    return Outcome("queued", tick, reason=reason[:LONGEST_DETAIL])
+
+
+def failed(tick: int, kind: str, detail: str, at: int | None = None) -> Outcome:
+    """End the job; `at` is the tick that the error belongs to."""
+    error = {"type": kind, "detail": detail[:LONGEST_DETAIL], "tick": at}
+    return Outcome("failed", tick, error=error)
+
+
+def of(error: Exception, verdict: Verdict | None, tick: int) -> Outcome | None:
+    """Return what an attempt that broke off at `tick` means; None: the job is not ours to touch.
+
+    `verdict` is the heartbeat's: why it killed the trainer, if it did.
+    """
+    match error:
+        case Fenced() | StoreAway():
+            return None  # another's by now, or its lease runs out: whoever claims it goes on
+        case LeashCut():
+            return _cut(verdict, tick)
+        case TrainerFault():
+            return _fault(error, tick)
+        case Diverged() | Unequal():
+            return failed(tick, "diverged", str(error), error.tick)
+        case Gap() | Early():
+            return given_back(tick, f"the store lost ticks, they are run again: {error}")
+        case Unfit():
+            return given_back(tick, "this worker's fingerprint is not the history's")
+        case NoTemplate():
+            return given_back(tick, str(error))
+    # a fault of ours or of this machine: five of them without a new tick end the job
+    return given_back(tick, f"the worker failed: {error!r}")
+
+
+def _cut(verdict: Verdict | None, tick: int) -> Outcome | None:
+    match verdict:
+        case "fenced":
+            return None
+        case "cancelled":
+            return Outcome("cancelled", tick)
+        case "drained":
+            return given_back(tick, "drain")
+        case "stalled":
+            return given_back(tick, "the trainer stood still and was killed")
+    return given_back(tick, "the trainer ended without a word: killed, or out of memory")
+
+
+def _fault(fault: TrainerFault, tick: int) -> Outcome:
+    said = f"{fault.kind}: {fault.detail}"
+    if any(sign in said.lower() for sign in PASSING):
+        return given_back(tick, said)
+    return failed(tick, "trainer", said)

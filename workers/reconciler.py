@@ -1,0 +1,159 @@
+"""The thread in a worker's main process that puts right what crashes left: a duty, a period.
+
+It keeps the template alive, says that the worker lives, rings for jobs that nobody has heard, and
+moves histories that were not sealed. A store that is away or slow only makes it late. Knows no
+job's content.
+"""
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any, Self, get_args
+
+from jobs import bell, logs, presence
+from jobs.files import Files
+from jobs.index import Index
+from jobs.ledger import Ledger
+from jobs.segments import Segments
+from jobs.spec.training import Compute
+from jobs.store import connect
+from workers.canaries import Canaries, torch_version
+from workers.post import Post
+from workers.template import NoTemplate, Template
+
+LOOK_SECONDS = 0.1  # between two looks at the clock
+TEMPLATE_SECONDS = 0.2  # between two looks at the template
+RING_SECONDS = 1.0  # and no job is rung for more often
+ANNOUNCE_SECONDS = 2.0
+PRESENT_SECONDS = 7.0  # how long an announcement counts: three may be late
+SEAL_SECONDS = 10.0
+#: a template that dies at once is started again after this, doubled each time up to the longest
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+
+
+@dataclass
+class Duty:
+    """Something to be done every so often; `due` is when, by the monotonic clock."""
+
+    name: str
+    every: float
+    do: Callable[[], None]
+    due: float = 0.0
+
+
+class Reconciler:
+    """A context: the thread runs inside it."""
+
+    def __init__(self, post: Post, template: Template) -> None:
+        self._post, self._template = post, template
+        self._store = connect(post.settings.redis_url)
+        self._ledger = Ledger(self._store, post.settings.lease_seconds)
+        self._segments = Segments(self._ledger, self._store, Files(post.settings.artifacts))
+        self._index = Index(self._store)
+        self._canaries = Canaries(post.desk, post.device)
+        self._say = logs.get("reconciler", worker=post.name)
+        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._restart_at, self._pause = 0.0, FIRST_PAUSE
+        self._duties = [
+            Duty("template", TEMPLATE_SECONDS, self.tend_template),
+            Duty("announce", ANNOUNCE_SECONDS, self.announce),
+            Duty("ring", RING_SECONDS, self.ring),
+            Duty("seal", SEAL_SECONDS, self.seal),
+        ]
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._go_round, name="reconciler", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _at: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join(1.0)  # a store that does not answer must not hold up the end
+        try:
+            presence.withdraw(self._store, self._post.name)
+        except Exception as error:
+            self._say.warning("not withdrawn", error=repr(error))
+
+    def tend_template(self) -> None:
+        """Start the template again when it has died; a running trainer does not notice."""
+        now = time.monotonic()
+        if self._template.alive:
+            if now - self._restart_at > LONGEST_PAUSE:
+                self._pause = FIRST_PAUSE
+        elif now >= self._restart_at:
+            self._say.warning("the template died, it is started again")
+            self._template.start()
+            self._restart_at, self._pause = now + self._pause, min(2 * self._pause, LONGEST_PAUSE)
+
+    def announce(self) -> None:
+        """Say that this worker lives, what it is and what it does."""
+        note = self._post.desk.read("job") or {}
+        presence.announce(
+            self._store, self._post.name, {**self._identity(), **self._job(note)}, PRESENT_SECONDS
+        )
+
+    def ring(self) -> None:
+        """Ring for jobs that wait or whose lease is over, wherever their bells went."""
+        for queue, times in self._ledger.due(RING_SECONDS).items():
+            bell.ring(queue, times)
+
+    def seal(self) -> None:
+        """Move what ended jobs still have in the store."""
+        self._segments.seal_some()
+
+    def _go_round(self) -> None:
+        while not self._over.wait(LOOK_SECONDS):
+            for duty in self._duties:
+                if time.monotonic() >= duty.due:
+                    self._do(duty)
+
+    def _do(self, duty: Duty) -> None:
+        try:
+            duty.do()
+        except NoTemplate:  # it is being started: asked again at once
+            return
+        except Exception as error:  # the store above all: the next round tries again
+            self._say.warning("left undone", duty=duty.name, error=repr(error))
+        duty.due = time.monotonic() + duty.every
+
+    def _identity(self) -> dict[str, Any]:
+        torch, device = torch_version(), self._post.device
+        return {
+            "device": device,
+            "queue": self._post.queue,
+            "engines": [name for name in get_args(_ENGINES) if name != "auto"],
+            "versions": {
+                "torch": torch,
+                "numpy": version("numpy"),
+                "python": platform.python_version(),
+            },
+            "fingerprint": {
+                "torch": torch,
+                "device": device,
+                "threads": 1,
+                "canary": self._canaries.of(1, may_wait=lambda: False),
+            },
+            "pid": os.getpid(),
+            "started_at": self._started_at,
+        }
+
+    def _job(self, note: dict[str, Any]) -> dict[str, Any]:
+        if not note:
+            return {"job": None, "ticks_per_second": None}
+        job = self._index.job(note["tenant"], note["id"])
+        return {"job": job.id, "ticks_per_second": job.ticks_per_second}
+
+
+_ENGINES = Compute.model_fields["engine"].annotation

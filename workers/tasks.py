@@ -1,0 +1,69 @@
+"""Celery's part, and all of it: a bell wakes the pool child, which takes jobs until there are none.
+
+Knows Celery's signals and one task; what a job is, the runner knows.
+"""
+
+import os
+import warnings
+from typing import Any
+
+from celery import Celery, signals
+from celery.exceptions import SecurityWarning
+
+from jobs import keys, logs
+from jobs.bell import TASK
+from workers import pool
+from workers.drain import Drain
+from workers.post import Post
+from workers.runner import Runner
+from workers.template import Template
+
+
+class Bench:
+    """What the pool child has: made empty in the main process, filled in the child."""
+
+    def __init__(self, post: Post) -> None:
+        self._post, self._parent = post, os.getpid()
+        self._runner: Runner | None = None
+
+    def begin(self, **_signal: Any) -> None:
+        """Set up a child that Celery has just forked."""
+        drain = Drain()
+        pool.begin(drain, self._parent)
+        logs.setup(self._post.settings.log_format)
+        self._runner = Runner(self._post, drain)
+
+    def work(self) -> None:
+        """Answer a bell."""
+        assert self._runner is not None, "only pool children hear bells"
+        self._runner.work()
+
+
+def listen(app: Celery, post: Post, template: Template) -> int:
+    """Hear bells until a SIGTERM, then drain; return the process's exit code."""
+    bench = Bench(post)
+    app.task(name=TASK)(bench.work)
+
+    def leave(**_signal: Any) -> None:
+        pool.drain_children(but=template.pid)
+
+    def set_up_logging(**_signal: Any) -> None:
+        """Keep Celery from setting up logging its own way: that was done."""
+
+    signals.worker_process_init.connect(bench.begin, weak=False)
+    signals.worker_shutting_down.connect(leave, weak=False)
+    signals.setup_logging.connect(set_up_logging, weak=False)
+    # Celery warns a superuser because of pickle, which is refused here; containers may be root's.
+    warnings.simplefilter("ignore", SecurityWarning)
+    worker = app.Worker(
+        hostname=f"tickforge@{post.name}",
+        pool_cls="prefork",
+        concurrency=1,
+        queues=[keys.bells(post.queue)],
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+        quiet=True,
+    )
+    worker.start()
+    return int(worker.exitcode or 0)

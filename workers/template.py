@@ -1,0 +1,134 @@
+"""The template process, from its worker's side: started, started again, asked for trainers.
+
+The template has torch imported and is forked for each trainer. It is a program of its own, named
+here by one command line; nothing of it is imported.
+
+Its leash is its standard input: one end of a socket pair whose other end only this process keeps.
+So it may be started from any thread, also again by the one that looks after it: what fires when
+the *thread* that started a process ends is PR_SET_PDEATHSIG, and that is not used here. It is a
+socket and not a pipe because a pool child, forked at any moment, lets go of every inherited socket
+(pool.py) and so can never keep a dead worker's template alive.
+"""
+
+import os
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from workers.trainer import Process
+
+#: what must be set before torch is imported; a trainer sets its own thread count after the fork.
+#: A thread that waits for others must sleep: where it spins, two threads on two cores that somebody
+#: else uses too make 7 ticks/s instead of 190 (measured, a net of 512).
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "MKL_NUM_THREADS": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    "PYTHONHASHSEED": "0",
+}
+#: seconds in which a template answers at the latest: torch's import on a loaded machine, with room
+READY_SECONDS = 120.0
+ANSWER_SECONDS = 10.0
+PAUSE_SECONDS = 0.05
+
+
+class NoTemplate(Exception):
+    """No trainer could be had: the template did not come up."""
+
+
+class Template:
+    """The template process of this worker. `start` may be called again when it has died."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._process: subprocess.Popen[bytes] | None = None
+        self._leash: socket.socket | None = None
+
+    def start(self) -> None:
+        """Start the process; it answers some seconds later (`hire` waits for that)."""
+        self.end()
+        self.path.unlink(missing_ok=True)
+        leash, its_end = socket.socketpair()
+        with its_end:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "ticks.template", str(self.path)],
+                stdin=its_end.fileno(),
+                stdout=subprocess.DEVNULL,
+                env=_environment(),
+                start_new_session=True,  # a Ctrl-C for the worker must not end running trainers
+            )
+        self._leash = leash
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, None before the first start."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs; reaps it where it has ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def end(self) -> None:
+        """End the process; trainers it has forked go on. It has no state that could be lost."""
+        if self._leash is not None:
+            self._leash.close()
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Ours without our settings: a trainer needs no key and no way to the store."""
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("TICKFORGE_")}
+    return {**kept, **ENVIRONMENT}
+
+
+def hire(path: Path, may_wait: Callable[[], bool] = lambda: True) -> Process:
+    """Return a fresh trainer from the template that listens at `path`.
+
+    Waits while the template is being started, as long as `may_wait` agrees. Raises NoTemplate
+    then, and after READY_SECONDS.
+    """
+    deadline = time.monotonic() + READY_SECONDS
+    while True:
+        try:
+            return _hire(path)
+        except (OSError, ValueError, IndexError) as error:  # not up yet, or it died in mid-answer
+            if time.monotonic() > deadline or not may_wait():
+                raise NoTemplate(f"the template gave no trainer: {error!r}") from error
+        time.sleep(PAUSE_SECONDS)
+
+
+def _hire(path: Path) -> Process:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(ANSWER_SECONDS)
+        client.connect(str(path))
+        client.sendall(b"1")
+        text, descriptors, _, _ = socket.recv_fds(client, 64, 1)
+    leash = socket.socket(fileno=descriptors[0])
+    try:
+        return Process(int(text), _pidfd(int(text), leash), leash)
+    except BaseException:
+        leash.close()
+        raise
+
+
+def _pidfd(pid: int, leash: socket.socket) -> int:
+    """Return a descriptor of the trainer at the other end of `leash`.
+
+    The template's kernel reaps it, so its pid may be another process's by now; not so if its end
+    of the leash is still open once the descriptor is.
+    """
+    pidfd = os.pidfd_open(pid)
+    poll = select.poll()
+    poll.register(leash, select.POLLRDHUP)
+    if poll.poll(0):
+        os.close(pidfd)
+        raise ProcessLookupError(pid)
+    return pidfd

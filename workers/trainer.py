@@ -1,0 +1,166 @@
+"""The runner's end of a trainer process: its commands as methods, its death as an exception.
+
+Knows the leash's frames; knows no store, no torch and not what a job is.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.job import SparsePoint
+from jobs.leash import Frame, receive, send
+
+Header = dict[str, Any]
+
+#: the frame that answers each command
+ANSWERS = {
+    "build": "built",
+    "load": "loaded",
+    "run": "ran",
+    "validate": "validated",
+    "save": "saved",
+    "canary": "canary",
+    "selftest": "selftest",
+}
+#: seconds a killed trainer has to be gone; after SIGKILL the kernel needs milliseconds
+BURIAL_SECONDS = 2.0
+
+
+class TrainerFault(Exception):
+    """The trainer met an exception of its own and has ended; nothing about the job was lost."""
+
+    def __init__(self, kind: str, detail: str, traceback: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind, self.detail, self.traceback = kind, detail, traceback
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a chunk gave. `columns` are float32 arrays of `count` values, tick `first` first."""
+
+    first: int
+    count: int
+    columns: dict[str, npt.NDArray[np.float32]]
+    sparse: list[SparsePoint]
+    metrics: Header
+    best: Header | None
+    is_best: bool
+    ended: str | None = None
+    failed: Header | None = None
+    epoch: float | None = None
+
+    @property
+    def last(self) -> int:
+        """The last tick that was run (first - 1 where none was)."""
+        return self.first + self.count - 1
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A state on disk: its tick, its digest (16 hex digits) and the metrics at that tick."""
+
+    tick: int
+    state: str
+    metrics: Header
+
+
+@dataclass(frozen=True)
+class Process:
+    """A hired process: its leash, and a descriptor that names it even when its pid is reused."""
+
+    pid: int
+    pidfd: int
+    leash: socket.socket
+
+    def kill(self) -> None:
+        """End it now, from any thread; who waits on the leash sees it cut."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def bury(self) -> None:
+        """End it, wait until it is gone, and let go of both descriptors."""
+        self.kill()
+        self.leash.close()
+        select.select([self.pidfd], [], [], BURIAL_SECONDS)
+        os.close(self.pidfd)
+
+
+@dataclass
+class Trainer:
+    """One trainer at the end of its leash. Every method may raise LeashCut or TrainerFault."""
+
+    leash: socket.socket
+    on_phase: Callable[[str], None] = field(default=lambda _phase: None)
+
+    def build(self, spec: Header, device: str, log: Path | None) -> Header:
+        """Have model, optimizer and data built; return engine, device, parameters, fingerprint."""
+        log_path = None if log is None else str(log)
+        return self._ask("build", {"spec": spec, "device": device, "log": log_path}).header
+
+    def load(self, folder: Path) -> Header:
+        """Have a checkpoint's state loaded; return its tick, state, ended, best and metrics."""
+        return self._ask("load", {"folder": str(folder)}).header
+
+    def run(self, ticks: int, *, digest: bool = False) -> Ran:
+        """Run at most `ticks` ticks; `digest` adds the state's digest at the last of them."""
+        frame = self._ask("run", {"k": ticks, "digest": digest})
+        head = frame.header
+        columns = _columns(head["columns"], head["count"], frame.body)
+        return Ran(
+            head["first"], head["count"], columns, _sparse(head["sparse"]), head["metrics"],
+            head["best"], head["is_best"], head["ended"], head["failed"], head["epoch"],
+        )  # fmt: skip
+
+    def validate(self, tick: int) -> Ran:
+        """Validate at `tick`, where it stands, unless that was done; a chunk of 0 ticks."""
+        head = self._ask("validate", {}).header
+        sparse, best = _sparse(head["sparse"]), head["best"]
+        return Ran(tick + 1, 0, {}, sparse, head["metrics"], best, head["is_best"])
+
+    def save(self, folder: Path) -> Saved:
+        """Have the state written into an empty folder, each file on disk."""
+        head = self._ask("save", {"folder": str(folder)}).header
+        return Saved(head["tick"], head["state"], head["metrics"])
+
+    def canary(self, threads: int, device: str) -> Header:
+        """Measure what this machine's kernels answer with so many threads."""
+        return self._ask("canary", {"threads": threads, "device": device}).header
+
+    def selftest(self) -> Header:
+        """Return device, engines, canary and ticks per second of the seed's net."""
+        return self._ask("selftest", {}).header
+
+    def _ask(self, command: str, header: Header) -> Frame:
+        send(self.leash, command, header)
+        while (frame := receive(self.leash)).kind == "phase":
+            self.on_phase(frame.header["phase"])
+        if frame.kind == "error":
+            raise TrainerFault(*(frame.header[key] for key in ("type", "detail", "traceback")))
+        assert frame.kind == ANSWERS[command], f"{frame.kind} answers {command}"
+        return frame
+
+
+def _columns(names: list[str], count: int, body: bytes) -> dict[str, npt.NDArray[np.float32]]:
+    values = np.frombuffer(body, "<f4").reshape(len(names), count)
+    return dict(zip(names, values, strict=True))
+
+
+def _sparse(points: list[tuple[str, int, float | str]]) -> list[SparsePoint]:
+    return [SparsePoint(column, tick, bits(value)) for column, tick, value in points]
+
+
+def bits(value: float | str) -> bytes:
+    """Return a sparse value's 8 bytes: a digest (16 hex digits) or a float64, little-endian."""
+    if isinstance(value, str):
+        return struct.pack("<Q", int(value, 16))
+    return struct.pack("<d", value)
