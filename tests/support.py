@@ -22,7 +22,8 @@ ADMIN_KEY = "an-admin-key-of-the-tests-0123456789"
 class StoreServer:
     """A server of our own on a unix socket, with the settings that serve.py gives it."""
 
-    def __init__(self) -> None:
+    def __init__(self, binary: Path | None = None) -> None:
+        self.binary = binary or find_server()
         self.folder = Path(tempfile.mkdtemp(prefix="tickforge-", dir="/tmp"))
         self.socket = self.folder / "store.sock"
         self.url = f"unix://{self.socket}"
@@ -35,7 +36,7 @@ class StoreServer:
 
     def start(self) -> None:
         """Run it (again, on what its log holds) and wait until it answers."""
-        command = server_command(find_server(), self.folder, self.socket)
+        command = server_command(self.binary, self.folder, self.socket)
         self._process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0
         )
@@ -59,9 +60,9 @@ class StoreServer:
 
 
 @contextmanager
-def running_store() -> Iterator[StoreServer]:
+def running_store(binary: Path | None = None) -> Iterator[StoreServer]:
     """A server for one test or module alone: it may be killed and started at will."""
-    server = StoreServer()
+    server = StoreServer(binary)
     try:
         server.start()
         yield server

@@ -1,7 +1,10 @@
 """The protocol of jobs on a real store: who may write, what is refused, what sending twice does."""
 
+import shutil
 import struct
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,13 +30,23 @@ from jobs.index import Index
 from jobs.job import Checkpoint, Lease
 from jobs.ledger import MOST_DEATHS, Claim, Ledger
 from jobs.spec.job_spec import JobSpec, read_spec
-from tests.support import small_spec
+from tests.support import running_store, small_spec
 
 FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c1", "device": "cpu", "threads": 1}
 
 
 def spec(**changes: Any) -> JobSpec:
     return read_spec(small_spec(**changes), max_parameters=10**9)
+
+
+@pytest.fixture(scope="module", params=["embedded", "redis-server"])
+def store_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The protocol holds on the embedded server and on Debian's."""
+    binary = None if request.param == "embedded" else shutil.which(request.param)
+    if request.param != "embedded" and binary is None:
+        pytest.skip("no redis-server on PATH")
+    with running_store(None if binary is None else Path(binary)) as server:
+        yield server.url
 
 
 @pytest.fixture
