@@ -63,6 +63,7 @@ def server_command(server: Path, folder: Path, socket: Path) -> tuple[str, ...]:
         "dir": str(folder),
         "daemonize": "no",
         "loglevel": "warning",
+        "set-proc-title": "no",  # it would write over its environment, which says whose it is
         **DURABLE,
     }
     return (str(server), *(part for key, value in settings.items() for part in (f"--{key}", value)))

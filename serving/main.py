@@ -58,17 +58,15 @@ def serve(options: Options, held: ExitStack) -> None:
         **options.environment,
         "TICKFORGE_DATA_DIR": str(data),
         "TICKFORGE_REDIS_URL": url,
-        "TICKFORGE_ADMIN_KEY": key,
     }
+    environment.pop("TICKFORGE_ADMIN_KEY", None)  # a worker has no use for it
     place = Place(options, listener)
     service = Service(Settings.from_env(environment), place.address)
-    api = _child(
-        "api", ("api",), {**environment, "TICKFORGE_API_FD": str(listener.fileno())},
-        pass_fds=(listener.fileno(), lock),
-    )  # fmt: skip
-    workers = [
-        _child(name, ("workers", "--name", name), environment) for name in place.worker_names
-    ]
+    door = listener.fileno()
+    its_own = {"TICKFORGE_ADMIN_KEY": key, "TICKFORGE_API_FD": str(door)}
+    # The API inherits the lock too: what a killed serve.py left has the port until it is gone.
+    api = _child("api", ("api",), {**environment, **its_own}, pass_fds=(door, lock))
+    workers = [_child(name, ("workers", "--name", name), environment) for name in place.workers]
     service.workers = _Pids(workers)
     supervisor = Supervisor(store, api, workers, readiness=service, stops=stops)
     supervisor.run(lambda: _announce(place.url, key, options))
@@ -94,7 +92,7 @@ class Place:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
-    def worker_names(self) -> list[str]:
+    def workers(self) -> list[str]:
         """Names that no other serve.py on the same store uses."""
         where = f"{socket.gethostname()}-{self.address[1]}"
         return [f"{where}-{number}" for number in range(1, self.options.workers + 1)]
@@ -151,17 +149,24 @@ def _bound(options: Options) -> Iterator[socket.socket]:
 
 
 def _child(
-    name: str, module: tuple[str, ...], env: Mapping[str, str], pass_fds: tuple[int, ...] = ()
+    name: str, program: tuple[str, ...], env: Mapping[str, str], pass_fds: tuple[int, ...] = ()
 ) -> Child:
-    argv = (sys.executable, "-m", *module)
+    argv = (sys.executable, "-m", *program)
     return Child(Command(name, argv, str(ROOT), env, pass_fds=pass_fds), _say)
 
 
 def _announce(url: str, key: str, options: Options) -> None:
-    tell_client(client_config(options.environment), url, key)
+    _tell_client(url, key, options)
     if terminal := next((out for out in (sys.stderr, sys.stdout) if out.isatty()), None):
         print(f"sign in: {url}/#key={key}", file=terminal, flush=True)
     print(f"tickforge ready {url}", flush=True)
+
+
+def _tell_client(url: str, key: str, options: Options) -> None:
+    try:
+        tell_client(client_config(options.environment), url, key)
+    except (OSError, RuntimeError) as error:  # no home, or one that cannot be written
+        _say(f"the client's config file was not written: {error}")
 
 
 def _refuse(refusal: Exception, code: int) -> int:

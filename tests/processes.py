@@ -2,12 +2,13 @@
 
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,16 @@ class Marked:
         for process in [each for role in roles for each in self.role(role)]:
             send(process, signal.SIGKILL)
 
+    def end(self) -> None:
+        """Kill them all, and remove the private folders that killed workers leave."""
+        alive = self.alive()
+        desks = [Path(each.cmdline()[-1]).parent for each in alive if role_of(each) == "template"]
+        for process in alive:
+            send(process, signal.SIGKILL)
+        psutil.wait_procs(alive, 5)
+        for desk in desks:
+            shutil.rmtree(desk, ignore_errors=True)
+
     def _is_ours(self, process: psutil.Process) -> bool:
         try:
             return (
@@ -73,10 +84,8 @@ def role_of(process: psutil.Process) -> str:
 
 def send(process: psutil.Process, number: signal.Signals) -> None:
     """Send a signal to a process that may have gone."""
-    try:
+    with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
-    except psutil.NoSuchProcess:
-        pass
 
 
 class Serving:
@@ -135,12 +144,13 @@ class Serving:
 
     def end(self) -> None:
         """Leave nothing, however the test ended."""
-        for process in self.marked.alive():
-            send(process, signal.SIGKILL)
+        self.marked.end()
         if self._process is not None:
             self._process.wait()
             assert self._process.stdout is not None
             self._process.stdout.close()
+        if (note := self.folder / "data" / "store.socket").exists():
+            shutil.rmtree(note.read_text().strip(), ignore_errors=True)
 
 
 @contextmanager
@@ -216,3 +226,28 @@ class Jobs:
             sparse = http.get(f"/v1/jobs/{job_id}/history?columns=val_loss").raise_for_status()
             final = http.get(f"/v1/jobs/{job_id}/checkpoints/final").raise_for_status().json()
         return {"loss": loss, "val_loss": sparse.json()["val_loss"], "weights": final["sha256"]}
+
+
+class WorkerProcess:
+    """A `python -m workers` of a test."""
+
+    def __init__(self, url: str, data: Path, name: str, **env: str) -> None:
+        self.name, self.marked = name, Marked()
+        ours = {"TICKFORGE_REDIS_URL": url, "TICKFORGE_DATA_DIR": str(data)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "workers", "--name", name],
+            cwd=ROOT,
+            env=self.marked.environment(data, **ours, **env),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.process.terminate()
+        return self.process.wait(15)
+
+    def end(self) -> None:
+        """Leave nothing of it, however the test ended."""
+        self.marked.end()
+        self.process.wait()

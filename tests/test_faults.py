@@ -73,8 +73,20 @@ def test_a_killed_trainer_changes_no_bit(
     assert jobs.get(job_id)["attempt"] >= 2
 
 
+def test_a_killed_worker_changes_no_bit(
+    service: Serving, jobs: Jobs, straight: dict[int, Bits]
+) -> None:
+    job_id = jobs.submit(spec())
+    jobs.reached(job_id, 300)
+
+    send(owner_of(service).parent(), signal.SIGKILL)
+
+    assert bits_of(jobs, job_id) == straight[1]
+    assert jobs.get(job_id)["attempt"] == 2
+
+
 @pytest.mark.parametrize(
-    ("role", "attempts"), [("child", 2), ("template", 1), ("worker", 2), ("store", 1), ("api", 1)]
+    ("role", "attempts"), [("child", 2), ("template", 1), ("store", 1), ("api", 1)]
 )
 def test_a_killed_process_changes_no_bit(
     service: Serving, jobs: Jobs, straight: dict[int, Bits], role: str, attempts: int
@@ -136,14 +148,17 @@ def test_after_a_child_and_the_store_were_replaced_no_process_spins(
     """A pool child that kept its parent's sockets would make the parent's epoll return at once."""
     service.marked.kill("child")
     wait_until(lambda: len(service.marked.role("child")) == 2, 15, "new pool children")
+    job_id = jobs.submit(small_spec(budget={"ticks": 10**8}))
+    jobs.reached(job_id, 1)
     service.marked.kill("store")
-    jobs.ended(jobs.submit(small_spec()))
+    jobs.reached(job_id, jobs.reached(job_id, 1)["tick"] + 1)
     time.sleep(1)
 
     workers = service.marked.role("worker")
     before = [sum(worker.cpu_times()[:2]) for worker in workers]
     time.sleep(1)
     used = [sum(w.cpu_times()[:2]) - had for w, had in zip(workers, before, strict=True)]
+    jobs.ask(job_id, "cancel")
     assert len(used) == 2 and max(used) < 0.5
 
 

@@ -119,7 +119,7 @@ class Attempt:
         begun = time.monotonic()
         ran = self._timed(length(self.tick, self.pace, self.saver.next_due(self.tick)))
         self.elapsed += time.monotonic() - begun
-        self.books.add(ran, self.elapsed)
+        self.books.add(ran, self.elapsed, phase="training")
         self._advance(ran)
         if self.saver.due(ran):
             self.save()
@@ -168,7 +168,7 @@ class Attempt:
         """Validate where the job ends, unless that tick was validated."""
         self.beat.phase = "validating"
         ran = self.trainer.validate(self.tick)
-        self.books.add(ran, self.elapsed)
+        self.books.add(ran, self.elapsed, phase="validating")
         self.best = ran.best
 
     def save(self, *, is_final: bool = False) -> bool:

@@ -49,10 +49,10 @@ class Books:
         record, first, columns = self._recorder.record, ran.first, ran.columns
         self._take(lambda: record(first, columns, sparse, phase="replaying", replayed=True))
 
-    def add(self, ran: Ran, elapsed: float) -> None:
+    def add(self, ran: Ran, elapsed: float, *, phase: str) -> None:
         """Hand over new ticks, and the training seconds (over all attempts) at the last of them."""
         sparse = [*ran.sparse, SparsePoint("time", ran.last, bits(elapsed))]
-        record, phase = self._recorder.record, self._beat.phase
+        record = self._recorder.record
         self._take(
             lambda: record(
                 ran.first, ran.columns, sparse, phase=phase, elapsed=elapsed,

@@ -11,6 +11,8 @@ from workers.desk import Desk
 from workers.template import hire
 from workers.trainer import Trainer
 
+NOTE = "canaries"
+
 
 class Canaries:
     """What torch answers here, on one device. Two workers of equal canaries compute equal bits."""
@@ -20,8 +22,8 @@ class Canaries:
         self._known: dict[str, str] = {}
 
     def known(self) -> dict[str, str]:
-        """Return what has been measured so far, by thread count as text."""
-        return dict(self._known)
+        """Return what has been measured here so far, by thread count as text."""
+        return {**(self._desk.read(NOTE) or {}), **self._known}
 
     def of(self, threads: int, may_wait: Callable[[], bool] = lambda: True) -> str:
         """Return the canary for so many threads, measured now if need be (some 50 ms).
@@ -29,15 +31,13 @@ class Canaries:
         `may_wait` is asked while there is no template. Raises NoTemplate, LeashCut or TrainerFault
         when it cannot be had.
         """
-        known = self._known.get(str(threads))
-        if known is None:
-            known = self._kept(threads) or self._measure(threads, may_wait)
-            self._known[str(threads)] = known
-        return known
-
-    def _kept(self, threads: int) -> str | None:
-        note = self._desk.read(_name(threads))
-        return None if note is None else str(note["canary"])
+        text = str(threads)
+        if text not in self._known:
+            self._known |= self.known()
+        if text not in self._known:
+            self._known[text] = self._measure(threads, may_wait)
+            self._desk.write(NOTE, self.known())
+        return self._known[text]
 
     def _measure(self, threads: int, may_wait: Callable[[], bool]) -> str:
         process = hire(self._desk.socket, may_wait)
@@ -45,13 +45,7 @@ class Canaries:
             answer = Trainer(process.leash).canary(threads, self._device)
         finally:
             process.bury()
-        canary = _with_version(answer["canary"])
-        self._desk.write(_name(threads), {"canary": canary})
-        return canary
-
-
-def _name(threads: int) -> str:
-    return f"canary-{threads}"
+        return _with_version(answer["canary"])
 
 
 def _with_version(measured: str) -> str:

@@ -14,7 +14,7 @@ from typing import Literal, Self
 
 from redis.exceptions import RedisError
 
-from jobs.errors import Fenced
+from jobs.errors import Fenced, StoreFull
 from jobs.job import Lease
 from jobs.ledger import Ledger
 from workers.drain import Drain
@@ -105,8 +105,8 @@ class Heartbeat:
             requested = self._ledger.renew(self._lease, phase=phase)
         except Fenced:
             return "fenced"
-        except RedisError:
-            return None  # away, or out of order: tried again at the next look
+        except (RedisError, StoreFull):
+            return None  # away, full or out of order: tried again at the next look
         self._renewed, self._told = now, phase
         if requested != "cancel":
             self._cancel_since = None

@@ -30,11 +30,15 @@ from workers.template import NoTemplate, Template
 LOOK_SECONDS = 0.1  # between two looks at the clock
 TEMPLATE_SECONDS = 0.2  # between two looks at the template
 RING_SECONDS = 1.0  # and no job is rung for more often
-ANNOUNCE_SECONDS = 2.0
+ANNOUNCE_SECONDS = 2.0  # at the latest; at once when a job was begun or left
+NOTE_SECONDS = 0.2  # between two looks at whether one was
 PRESENT_SECONDS = 7.0  # how long an announcement counts: three may be late
 SEAL_SECONDS = 10.0
 #: a template that dies at once is started again after this, doubled each time up to the longest
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+
+#: what a spec may ask for, less the word that leaves it to us
+ENGINES = [name for name in get_args(Compute.model_fields["engine"].annotation) if name != "auto"]
 
 
 @dataclass
@@ -58,11 +62,18 @@ class Reconciler:
         self._index = Index(self._store)
         self._canaries = Canaries(post.desk, post.device)
         self._say = logs.get("reconciler", worker=post.name)
+        self._versions = {
+            "torch": torch_version(),
+            "numpy": version("numpy"),
+            "python": platform.python_version(),
+        }
         self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self._restart_at, self._pause = 0.0, FIRST_PAUSE
+        self._announced: dict[str, Any] = {}
+        self._announce_at = 0.0
         self._duties = [
             Duty("template", TEMPLATE_SECONDS, self.tend_template),
-            Duty("announce", ANNOUNCE_SECONDS, self.announce),
+            Duty("announce", NOTE_SECONDS, self.announce),
             Duty("ring", RING_SECONDS, self.ring),
             Duty("seal", SEAL_SECONDS, self.seal),
         ]
@@ -80,7 +91,9 @@ class Reconciler:
         _at: TracebackType | None,
     ) -> None:
         self._over.set()
-        self._thread.join(1.0)  # a store that does not answer must not hold up the end
+        self._thread.join(1.0)
+        if self._thread.is_alive():  # in a call to a store that does not answer: no second one
+            return
         try:
             presence.withdraw(self._store, self._post.name)
         except Exception as error:
@@ -99,10 +112,12 @@ class Reconciler:
 
     def announce(self) -> None:
         """Say that this worker lives, what it is and what it does."""
-        note = self._post.desk.read("job") or {}
-        presence.announce(
-            self._store, self._post.name, {**self._identity(), **self._job(note)}, PRESENT_SECONDS
-        )
+        note, now = self._post.desk.read("job") or {}, time.monotonic()
+        if note == self._announced and now < self._announce_at:
+            return
+        about = {**self._identity(), **self._job(note)}
+        presence.announce(self._store, self._post.name, about, PRESENT_SECONDS)
+        self._announced, self._announce_at = note, now + ANNOUNCE_SECONDS
 
     def ring(self) -> None:
         """Ring for jobs that wait or whose lease is over, wherever their bells went."""
@@ -129,22 +144,15 @@ class Reconciler:
         duty.due = time.monotonic() + duty.every
 
     def _identity(self) -> dict[str, Any]:
-        torch, device = torch_version(), self._post.device
+        canary = self._canaries.of(1, may_wait=lambda: False)
+        fingerprint = {"torch": self._versions["torch"], "device": self._post.device}
         return {
-            "device": device,
+            "device": self._post.device,
             "queue": self._post.queue,
-            "engines": [name for name in get_args(_ENGINES) if name != "auto"],
-            "versions": {
-                "torch": torch,
-                "numpy": version("numpy"),
-                "python": platform.python_version(),
-            },
-            "fingerprint": {
-                "torch": torch,
-                "device": device,
-                "threads": 1,
-                "canary": self._canaries.of(1, may_wait=lambda: False),
-            },
+            "engines": ENGINES,
+            "versions": self._versions,
+            "fingerprint": {**fingerprint, "threads": 1, "canary": canary},
+            "canaries": self._canaries.known(),
             "pid": os.getpid(),
             "started_at": self._started_at,
         }
@@ -154,6 +162,3 @@ class Reconciler:
             return {"job": None, "ticks_per_second": None}
         job = self._index.job(note["tenant"], note["id"])
         return {"job": job.id, "ticks_per_second": job.ticks_per_second}
-
-
-_ENGINES = Compute.model_fields["engine"].annotation

@@ -1,0 +1,260 @@
+"""The parts of a worker one by one: chunks, log, desk, heartbeat, outcomes, pool child."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.exceptions import ConnectionError
+
+from jobs.errors import Diverged, Early, Fenced, Gap, StoreFull, Unfit
+from jobs.files import Files
+from jobs.leash import LeashCut
+from jobs.ledger import Claim, Ledger
+from jobs.spec.job_spec import read_spec
+from jobs.store import connect
+from tests.support import ROOT, small_spec, wait_until
+from workers import outcomes
+from workers.chunks import CHUNK_TICKS, Marks, Pace, length, until_multiple
+from workers.desk import Desk
+from workers.drain import Drain
+from workers.heartbeat import Heartbeat
+from workers.log import LONGEST, LONGEST_ENTRY, JobLog
+from workers.outcomes import Unequal
+from workers.patience import StoreAway, insist
+from workers.template import NoTemplate
+from workers.trainer import TrainerFault
+
+
+@given(
+    st.integers(0, 10**9), st.integers(1, CHUNK_TICKS), st.lists(st.integers(0, 10**9)),
+    st.none() | st.integers(1, 10**6),
+)  # fmt: skip
+def test_a_chunk_ends_at_or_before_the_next_mark(
+    tick: int, pace: int, ticks: list[int], every: int | None
+) -> None:
+    learnt, marks = Pace(), Marks(ticks)
+    learnt.ticks = pace
+    ran = length(tick, learnt, marks.after(tick), until_multiple(tick, every))
+    assert 1 <= ran <= pace
+    between = range(tick + 1, tick + ran)
+    assert not any(mark in between for mark in ticks)
+    assert every is None or (tick + ran - 1) // every == tick // every
+
+
+def test_a_pace_grows_eightfold_at_most_and_shrinks_at_once() -> None:
+    pace = Pace()
+    seen = []
+    for count, seconds in [(1, 0.0), (8, 0.0001), (64, 0.0001), (512, 1.0), (25, 100.0)]:
+        pace.learn(count, seconds)
+        seen.append(pace.ticks)
+    assert seen == [8, 64, 512, 25, 1]
+
+
+def test_a_log_has_the_time_before_each_entry_and_ends_when_it_is_full(tmp_path: Path) -> None:
+    log = JobLog(Files(tmp_path), "default", "job_1")
+    log.say("begun")
+    log.say("x" * (LONGEST_ENTRY + 1))
+    for _ in range(LONGEST // LONGEST_ENTRY + 2):
+        log.say("y" * LONGEST_ENTRY)
+    text = (tmp_path / "default" / "job_1" / "log.txt").read_text()
+    first, *_, last = text.splitlines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z begun", first)
+    assert "\n…\n" in text
+    assert last.endswith(f"the log is full ({LONGEST} bytes)")
+    assert len(text) < LONGEST + 2 * LONGEST_ENTRY
+
+
+def test_a_log_that_cannot_be_opened_harms_nobody(tmp_path: Path) -> None:
+    (tmp_path / "default").touch()
+    log = JobLog(Files(tmp_path), "default", "job_1")
+    log.say("nothing")
+    log.close()
+    assert log.path is None
+
+
+def test_the_desk_of_a_killed_worker_is_removed_by_the_next_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    script = (
+        "import os; from workers.desk import Desk; print(Desk().folder, flush=True); os._exit(9)"
+    )
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    said = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True
+    )
+    left = Path(said.stdout.strip())
+    assert left.is_dir()
+
+    one, two = Desk(), Desk()
+
+    assert not left.exists() and one.folder.is_dir() and two.folder.is_dir()
+    assert one.folder.stat().st_mode & 0o777 == 0o700
+    one.write("job", {"id": "job_1"})
+    assert (one.read("job"), two.read("job")) == ({"id": "job_1"}, None)
+    one.clear()
+    two.clear()
+    assert not one.folder.exists()
+
+
+def test_a_call_is_repeated_while_the_store_is_away_or_full() -> None:
+    answers = [ConnectionError("gone"), StoreFull("full"), ConnectionError("gone"), "there"]
+
+    def call() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert insist(call, lambda: True) == "there"
+
+
+def test_who_may_not_wait_hears_that_the_store_is_away() -> None:
+    def call() -> None:
+        raise ConnectionError("gone")
+
+    with pytest.raises(StoreAway, match="gone"):
+        insist(call, lambda: False)
+
+
+@pytest.fixture
+def ledger(store: "redis.Redis") -> Ledger:
+    return Ledger(store, 1)
+
+
+@pytest.fixture
+def claim(ledger: Ledger) -> Claim:
+    ledger.submit("default", read_spec(small_spec(), max_parameters=10**6))
+    return claimed(ledger)
+
+
+def claimed(ledger: Ledger) -> Claim:
+    found = ledger.claim("cpu", worker="w", device="cpu", canaries={})
+    assert found is not None
+    return found
+
+
+def test_a_heartbeat_keeps_a_lease_past_its_end(ledger: Ledger, claim: Claim) -> None:
+    killed: list[None] = []
+    with (
+        Heartbeat(ledger, claim.lease, every=0.3, stall=60, drain=Drain()) as beat,
+        beat.watching(lambda: killed.append(None)),
+    ):
+        time.sleep(1.6)
+        assert ledger.claim("cpu", worker="x", device="cpu", canaries={}) is None
+    assert beat.verdict is None and not killed
+
+
+def test_a_heartbeat_kills_once_when_the_lease_is_another_s(ledger: Ledger, claim: Claim) -> None:
+    killed: list[None] = []
+    time.sleep(1.1)
+    claimed(ledger)
+    with (
+        Heartbeat(ledger, claim.lease, every=0.1, stall=60, drain=Drain()) as beat,
+        beat.watching(lambda: killed.append(None)),
+    ):
+        wait_until(lambda: killed, 5)
+        time.sleep(0.5)
+    assert (beat.verdict, len(killed)) == ("fenced", 1)
+
+
+def test_a_heartbeat_kills_who_stands_still_even_who_comes_late(
+    ledger: Ledger, claim: Claim
+) -> None:
+    killed: list[None] = []
+    with Heartbeat(ledger, claim.lease, every=0.3, stall=0.2, drain=Drain()) as beat:
+        wait_until(lambda: beat.verdict == "stalled", 5)
+        with beat.watching(lambda: killed.append(None)):
+            assert len(killed) == 1
+
+
+def test_a_heartbeat_outlives_a_store_that_is_away(claim: Claim) -> None:
+    nowhere = Ledger(connect("unix:///nowhere"), 1)
+    with Heartbeat(nowhere, claim.lease, every=0.1, stall=60, drain=Drain()) as beat:
+        time.sleep(0.6)
+        assert beat.verdict is None
+        assert "heartbeat" in [thread.name for thread in threading.enumerate()]
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict", "status", "says"),
+    [
+        (LeashCut("cut"), None, "queued", "ended without a word"),
+        (LeashCut("cut"), "stalled", "queued", "stood still"),
+        (LeashCut("cut"), "drained", "queued", "drain"),
+        (LeashCut("cut"), "cancelled", "cancelled", None),
+        (TrainerFault("OutOfMemoryError", "CUDA out of memory", ""), None, "queued", "out of"),
+        (TrainerFault("SafetensorError", "No space left on device", ""), None, "queued", "space"),
+        (TrainerFault("ValueError", "shapes", ""), None, "failed", "ValueError: shapes"),
+        (Diverged(7, "loss", "00", "01"), None, "failed", "loss of tick 7"),
+        (Unequal(7, "ended early"), None, "failed", "ended early"),
+        (Gap(5), None, "queued", "lost ticks"),
+        (Early("tick 5"), None, "queued", "lost ticks"),
+        (Unfit("other"), None, "queued", "fingerprint"),
+        (NoTemplate("none"), None, "queued", "none"),
+        (RuntimeError("ours"), None, "queued", "the worker failed"),
+    ],
+)
+def test_what_breaks_an_attempt_off_decides_how_the_job_is_left(
+    error: Exception, verdict: str | None, status: str, says: str | None
+) -> None:
+    outcome = outcomes.of(error, verdict, 7)  # type: ignore[arg-type]
+    assert outcome is not None
+    assert (outcome.status, outcome.tick) == (status, 7)
+    said = outcome.reason or (outcome.error or {}).get("detail")
+    assert said is None if says is None else says in said
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [(Fenced("gone"), None), (LeashCut("cut"), "fenced"), (StoreAway("away"), None)],
+)
+def test_a_job_that_is_not_ours_any_more_is_left_alone(
+    error: Exception, verdict: str | None
+) -> None:
+    assert outcomes.of(error, verdict, 7) is None  # type: ignore[arg-type]
+
+
+def test_a_pool_child_lets_go_of_what_it_inherited() -> None:
+    """A socket that a fork has copied shows its end to the other side only when the copy goes."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        script = (
+            "import os, sys; from workers import pool; from workers.drain import Drain;"
+            "pool.begin(Drain(), os.getppid()); print('begun', flush=True); sys.stdin.read()"
+        )
+        with subprocess.Popen(
+            [sys.executable, "-c", script], cwd=ROOT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[theirs.fileno()],
+        ) as child:  # fmt: skip
+            assert child.stdout is not None and child.stdin is not None
+            assert child.stdout.readline() == "begun\n"
+            theirs.close()
+            ours.settimeout(5)
+            assert ours.recv(1) == b""  # and the child still runs
+            assert child.poll() is None
+            child.stdin.close()
+
+
+def test_a_pool_child_whose_parent_has_gone_ends() -> None:
+    script = "from workers import drain, pool; pool.begin(drain.Drain(), 1); print('on')"
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True)
+    assert (ran.returncode, ran.stdout) == (1, b"")
+
+
+def test_the_self_test_tells_what_this_machine_is() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "workers", "--selftest"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+    for told in ('"device": "cpu"', '"engines"', '"canary"', '"ticks_per_second"'):
+        assert told in ran.stdout

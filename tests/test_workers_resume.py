@@ -1,0 +1,228 @@
+"""Resuming on a worker alone, without API: damaged checkpoints, full disks, other machines."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import bell, presence
+from jobs.files import Files
+from jobs.history.history import History
+from jobs.index import Index
+from jobs.job import Job
+from jobs.ledger import Ledger
+from jobs.spec.job_spec import read_spec
+from jobs.store import connect
+from tests.processes import LEASE, WorkerProcess
+from tests.support import running_store, settings_for, small_spec, wait_until
+
+TENANT = "default"
+SPEC = small_spec(
+    model={"family": "mlp", "hidden": [16], "dropout": 0.1},
+    budget={"ticks": 600},
+    checkpoint={"every_ticks": 200, "keep": 3},
+)
+
+
+class House:
+    """A store, a data folder, and workers in front of them."""
+
+    def __init__(self, url: str, data: Path, held: ExitStack) -> None:
+        self._url, self._data, self._held = url, data, held
+        self.workers: list[WorkerProcess] = []
+        settings = settings_for(url, data)
+        bell.configure(settings)
+        self.store = connect(url)
+        self.ledger, self.index = Ledger(self.store, float(LEASE)), Index(self.store)
+        self.files = Files(settings.artifacts)
+        self.history = History(self.store, self.files)
+
+    def worker(self, name: str, **env: str) -> WorkerProcess:
+        """Start a worker and wait until it has announced itself."""
+        worker = WorkerProcess(self._url, self._data, name, **env)
+        self.workers.append(worker)
+        self._held.callback(worker.end)
+        wait_until(lambda: name in [each["name"] for each in presence.live(self.store)], 30)
+        return worker
+
+    def submit(self, body: dict[str, Any] = SPEC) -> str:
+        job_id = self.ledger.submit(TENANT, read_spec(body, max_parameters=10**6)).job_id
+        bell.ring("cpu")
+        return job_id
+
+    def job(self, job_id: str) -> Job:
+        return self.index.job(TENANT, job_id)
+
+    def until(self, job_id: str, true: Callable[[Job], bool]) -> Job:
+        wait_until(lambda: true(self.job(job_id)), 30)
+        return self.job(job_id)
+
+    def folder(self, job_id: str) -> Path:
+        return self.files.job(TENANT, job_id)
+
+    def log(self, job_id: str) -> str:
+        return (self.folder(job_id) / "log.txt").read_text()
+
+    def bits(self, job_id: str) -> tuple[bytes, str]:
+        """Losses and final weights of a job that succeeded."""
+        job = self.until(job_id, lambda job: job.ended)
+        assert job.status == "succeeded", job.error
+        losses = self.history.raw(job, "loss", 1, job.tick).tobytes()
+        return losses, self.index.checkpoint(TENANT, job_id, "final").sha256
+
+    def paused_at(self, tick: int) -> str:
+        """A job that was paused at this tick or some later."""
+        job_id = self.submit()
+        self.until(job_id, lambda job: job.tick >= tick)
+        self.ledger.request(TENANT, job_id, "pause")
+        assert self.until(job_id, lambda job: job.status == "paused").tick < 600
+        return job_id
+
+    def resume(self, job_id: str) -> None:
+        self.ledger.request(TENANT, job_id, "resume")
+        bell.ring("cpu")
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with ExitStack() as held:
+        server = held.enter_context(running_store())
+        yield House(server.url, tmp_path_factory.mktemp("workers"), held)
+
+
+@pytest.fixture(scope="module")
+def worker(house: House) -> WorkerProcess:
+    return house.worker("usual")
+
+
+@pytest.fixture(scope="module")
+def straight(house: House, worker: WorkerProcess) -> tuple[bytes, str]:
+    return house.bits(house.submit())
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_made_again(
+    house: House, straight: tuple[bytes, str]
+) -> None:
+    job_id = house.paused_at(220)
+    newest = house.index.checkpoint(TENANT, job_id, "latest")
+    weights = house.folder(job_id) / "checkpoints" / newest.folder / "model.safetensors"
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(damaged)
+
+    house.resume(job_id)
+
+    assert house.bits(job_id) == straight
+    assert f"checkpoint {newest.tick} is damaged" in house.log(job_id)
+    assert f"saved checkpoint {newest.tick}, state {newest.state}" in house.log(job_id)
+    _, second = house.index.attempts(TENANT, job_id)
+    assert (second.replayed, second.equal) == (newest.tick - 200, True)
+
+
+def test_without_any_good_checkpoint_all_is_replayed_from_the_beginning(
+    house: House, straight: tuple[bytes, str]
+) -> None:
+    job_id = house.paused_at(220)
+    for manifest in (house.folder(job_id) / "checkpoints").glob("*/manifest.json"):
+        manifest.unlink()
+    tick = house.job(job_id).tick
+
+    house.resume(job_id)
+
+    assert house.bits(job_id) == straight
+    assert house.index.attempts(TENANT, job_id)[1].replayed == tick
+
+
+def test_a_recorded_bit_that_does_not_come_again_fails_the_job_loudly(
+    house: House, straight: tuple[bytes, str]
+) -> None:
+    job_id = house.paused_at(220)
+    for manifest in (house.folder(job_id) / "checkpoints").glob("*/manifest.json"):
+        manifest.unlink()
+    (column,) = house.store.keys(f"*{job_id}*:f32:loss:0")
+    house.store.setrange(column, 4 * 99, b"\x00\x00\x80\x3f")  # tick 100: 1.0
+
+    house.resume(job_id)
+
+    job = house.until(job_id, lambda job: job.ended)
+    assert job.status == "failed" and job.error is not None
+    assert (job.error.type, job.error.tick) == ("diverged", 100)
+    assert "recorded as 0000803f" in job.error.detail
+    assert house.index.attempts(TENANT, job_id)[1].equal is False
+
+
+def test_checkpoints_that_cannot_be_saved_stop_no_training_but_pause_its_end(
+    house: House, straight: tuple[bytes, str]
+) -> None:
+    low = house.submit(small_spec(budget={"ticks": 3000}))  # keeps the worker while we get ready
+    job_id = house.submit()
+    blocker = house.folder(job_id) / "checkpoints"
+    blocker.parent.mkdir(parents=True)
+    blocker.touch()
+
+    paused = house.until(job_id, lambda job: job.status == "paused")
+
+    assert (paused.tick, paused.latest_checkpoint) == (600, None)
+    assert "checkpoint_error at tick 200" in house.log(job_id)
+    blocker.unlink()
+    house.resume(job_id)
+    assert house.bits(job_id) == straight
+    assert house.job(low).status == "succeeded"
+
+
+def test_a_sigterm_drains_and_another_worker_goes_on(
+    house: House, worker: WorkerProcess, straight: tuple[bytes, str]
+) -> None:
+    job_id = house.submit()
+    house.until(job_id, lambda job: job.tick >= 100)
+
+    assert worker.stop() == 0
+
+    job = house.job(job_id)
+    assert (job.status, job.latest_checkpoint) == ("queued", job.tick)
+    assert presence.live(house.store) == [] and worker.marked.alive() == []
+    house.worker("next")
+    assert house.bits(job_id) == straight
+    first, second = house.index.attempts(TENANT, job_id)
+    assert (first.outcome, second.replayed, second.equal) == ("drain", 0, None)
+
+
+def test_a_worker_with_other_kernels_leaves_a_begun_job_alone_unless_it_is_best_effort(
+    house: House, straight: tuple[bytes, str]
+) -> None:
+    """What torch answers without AVX is another machine's bits, and the canary tells."""
+    begun = [house.paused_at(220)]
+    spec = {**SPEC, "compute": {"exact": "best_effort"}}
+    begun.append(house.submit(spec))
+    house.until(begun[1], lambda job: job.tick >= 220)
+    house.ledger.request(TENANT, begun[1], "pause")
+    house.until(begun[1], lambda job: job.status == "paused")
+    for worker in house.workers:
+        worker.stop()
+    house.worker("other", ATEN_CPU_CAPABILITY="default")
+
+    for job_id in begun:
+        house.resume(job_id)
+
+    done = house.until(begun[1], lambda job: job.ended)
+    assert (done.status, done.exact) == ("succeeded", False)
+    assert done.inexact_from is not None and done.inexact_from > 220
+    house.until(begun[0], lambda job: bool(job.queue and job.queue.reason == "fingerprint"))
+    house.worker("equal")
+    assert house.bits(begun[0]) == straight
+    assert house.job(begun[0]).exact
+
+
+def test_the_end_of_a_worker_s_main_process_is_the_end_of_all_its_processes(house: House) -> None:
+    """No supervisor helps here: the kernel and the leashes do it."""
+    job_id = house.submit(small_spec(budget={"ticks": 10**8}))
+    owner = house.until(job_id, lambda job: job.tick > 0).worker
+    worker = next(each for each in house.workers if each.name == owner)
+    assert len(worker.marked.alive()) == 4
+
+    worker.process.kill()
+
+    wait_until(lambda: not worker.marked.alive(), 5)
+    house.ledger.request(TENANT, job_id, "cancel")
