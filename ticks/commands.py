@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from jobs.leash import Frame, LeashCut, receive, send
 from jobs.spec.job_spec import JobSpec
@@ -101,8 +102,13 @@ class Commands:
         send(self.leash, "validated", self._decided(self._built().validate()))
 
     def save(self, folder: str) -> None:
-        """Write the state into an empty folder."""
-        send(self.leash, "saved", {**checkpoint.save(self._built(), Path(folder))})
+        """Write the state into an empty folder, or say that the disk would not have it."""
+        try:
+            saved = checkpoint.save(self._built(), Path(folder))
+        except (OSError, SafetensorError) as error:
+            send(self.leash, "unsaved", {"detail": str(error)})
+        else:
+            send(self.leash, "saved", {**saved})
 
     def canary(self, threads: int, device: str) -> None:
         """Measure what the kernels answer."""

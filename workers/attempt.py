@@ -147,7 +147,9 @@ class Attempt:
         if why in ("stop", "seconds"):
             self.validate()
         if not self.save_final():
-            return Outcome("paused", self.tick, reason="the final checkpoint could not be saved")
+            detail = "the final checkpoint could not be saved; resume when there is room for it"
+            error = {"type": "checkpoint", "detail": detail, "tick": self.tick}
+            return Outcome("paused", self.tick, error=error)
         stopped_by = {"stop": "user", "seconds": "budget"}.get(why, self.ended)
         return Outcome("succeeded", self.tick, stopped_by=stopped_by)
 

@@ -16,7 +16,7 @@ from jobs.job import Checkpoint, SparsePoint
 from jobs.ledger import Claim
 from workers.books import Books
 from workers.chunks import until_multiple
-from workers.trainer import Ran, Saved, Trainer, bits
+from workers.trainer import NotWritten, Ran, Saved, Trainer, bits
 
 #: what making a checkpoint's files may meet, a full disk above all
 TROUBLE = (OSError, UnsafePath, DamagedCheckpoint)
@@ -112,6 +112,9 @@ class Saver:
     def _saved(self, trainer: Trainer, folder: Path) -> Saved:
         try:
             return trainer.save(folder)
+        except NotWritten as error:
+            self._discard(folder)
+            raise Unsaved(str(error)) from error
         except BaseException:
             self._discard(folder)
             raise

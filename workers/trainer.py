@@ -44,6 +44,10 @@ class TrainerFault(Exception):
         self.kind, self.detail, self.traceback = kind, detail, traceback
 
 
+class NotWritten(Exception):
+    """The trainer could not write its state to the disk; it goes on as if nobody had asked."""
+
+
 @dataclass(frozen=True)
 class Ran:
     """What a chunk gave. `columns` are float32 arrays of `count` values, tick `first` first."""
@@ -128,7 +132,7 @@ class Trainer:
         return Ran(tick + 1, 0, {}, sparse, head["metrics"], best, head["is_best"])
 
     def save(self, folder: Path) -> Saved:
-        """Have the state written into an empty folder, each file on disk."""
+        """Have the state written into an empty folder, each file on disk. Raises NotWritten."""
         head = self._ask("save", {"folder": str(folder)}).header
         return Saved(head["tick"], head["state"], head["metrics"])
 
@@ -144,6 +148,8 @@ class Trainer:
         send(self.leash, command, header)
         while (frame := receive(self.leash)).kind == "phase":
             self.on_phase(frame.header["phase"])
+        if frame.kind == "unsaved":
+            raise NotWritten(frame.header["detail"])
         if frame.kind == "error":
             raise TrainerFault(*(frame.header[key] for key in ("type", "detail", "traceback")))
         assert frame.kind == ANSWERS[command], f"{frame.kind} answers {command}"

@@ -50,7 +50,7 @@ local function take(member, fit)
   end
   move(member, 'running')
   redis.call('HSET', job, 'phase', 'starting')
-  redis.call('HDEL', job, 'rate_from', 'rate_to')
+  redis.call('HDEL', job, 'rate_from', 'rate_to', 'error')
   redis.call('HSET', key(member, 'attempt:' .. number), 'number', number, 'worker', h.worker,
     'device', h.device, 'first_tick', int(tick + 1), 'last_tick', int(tick), 'replayed', '0', 'started_ms', now)
   redis.call('SET', 'claim:' .. h.nonce, member, 'EX', '3600')
