@@ -9,6 +9,7 @@ from flask import Flask, Response, g, request
 from api import routes_about, routes_checkpoints, routes_history, routes_jobs
 from api.auth import OPEN, Keyring, admin_key, who
 from api.body import MOST_BYTES
+from api.drain import drain
 from api.errors import Problem, problem_of
 from api.etag import NEVER_KEPT
 from api.registrar import Endpoint, mount
@@ -70,6 +71,9 @@ def _refuse(error: Exception) -> Response:
 
 
 def _complete(response: Response) -> Response:
+    drain(request.environ)
+    if request.method == "OPTIONS" or response.status_code in (204, 304):
+        response.headers.pop("Content-Type", None)  # there is nothing that could have a type
     response.headers["X-Request-Id"] = g.request_id
     response.headers.setdefault("Cache-Control", NEVER_KEPT)
     response.headers["X-Content-Type-Options"] = "nosniff"

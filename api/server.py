@@ -11,6 +11,7 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from api.drain import MOST_DRAINED
 from api.errors import MEDIA_TYPE, URN
 from jobs import logs
 from jobs.settings import Settings
@@ -31,6 +32,14 @@ UNREADABLE: tuple[tuple[type[Exception], tuple[int, str]], ...] = (
 
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Gunicorn's threaded worker; it answers what it cannot read with a problem, not with HTML."""
+
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Say `Connection: close` where the body may be too long to be read to its end."""
+        length = next((text for name, text in req.headers if name == "CONTENT-LENGTH"), "0")
+        chunked = any(name == "TRANSFER-ENCODING" for name, _ in req.headers)
+        if chunked or int(length) > MOST_DRAINED:
+            req.force_close()
+        return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer on the bare socket: there is no request that an app could be asked about."""

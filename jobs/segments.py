@@ -37,7 +37,11 @@ class Segments:
             if part.suffix != "sparse" or data:
                 digests[part.name] = self._files.write(part.path(self._files, tenant, job_id), data)
                 size += len(data)
-        self._ledger.move_segment(tenant, job_id, segment, digests, size, lease)
+        try:
+            self._ledger.move_segment(tenant, job_id, segment, digests, size, lease)
+        except NoSuchJob:  # deleted in the meantime: its files were removed before ours were there
+            self._files.remove_job(tenant, job_id)
+            raise
 
     def seal(self, tenant: str, job_id: str) -> None:
         """Move what an ended job still has in the store. Raises NoSuchJob, Early for a live one."""

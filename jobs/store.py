@@ -33,8 +33,8 @@ def connect(url: str, *, blocking: bool = False) -> "redis.Redis":
         url,
         socket_timeout=seconds,
         socket_connect_timeout=COMMAND_SECONDS,
-        retry=Retry(NoBackoff(), 1),  # one fresh connection for one the server has closed
-        retry_on_error=[ConnectionError],
+        # one fresh connection for one that the server has closed; who is silent is not asked twice
+        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
         health_check_interval=0,
     )
 

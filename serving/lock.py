@@ -13,6 +13,10 @@ from pathlib import Path
 PATIENCE = 10.0
 
 
+class BadFolder(Exception):
+    """The data folder cannot be made or is none."""
+
+
 class FolderInUse(Exception):
     """Another serve.py works on this data folder."""
 
@@ -24,7 +28,10 @@ def locked(folder: Path) -> Iterator[int]:
     The embedded store inherits the descriptor: when serve.py is killed, the folder stays locked
     until that store has gone too. Raises FolderInUse.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadFolder(f"{folder} cannot be the data folder: {error.strerror}") from None
     descriptor = os.open(folder / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _take(descriptor, folder)

@@ -17,7 +17,7 @@ from jobs.errors import BadSetting, WeakStore
 from jobs.settings import Settings
 from serving.admin_key import BadKeyFile, client_config, kept_key, tell_client
 from serving.embedded_store import NoServer, find_server, server_command, socket_folder
-from serving.lock import FolderInUse, locked
+from serving.lock import BadFolder, FolderInUse, locked
 from serving.options import BadOption, Options, read_options
 from serving.process import Child, Command
 from serving.readiness import Service
@@ -29,7 +29,7 @@ BACKLOG = 256
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 WILL_NOT_DO = (BadOption, BadSetting, WeakStore)
-IN_THE_WAY = (FolderInUse, BadKeyFile, NoServer, StartFailed, OSError)
+IN_THE_WAY = (BadFolder, FolderInUse, BadKeyFile, NoServer, StartFailed, OSError)
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -61,7 +61,7 @@ def serve(options: Options, held: ExitStack) -> None:
     }
     environment.pop("TICKFORGE_ADMIN_KEY", None)  # a worker has no use for it
     place = Place(options, listener)
-    service = Service(Settings.from_env(environment), place.address)
+    service = Service(Settings.from_env(environment), place.address, _say)
     door = listener.fileno()
     its_own = {"TICKFORGE_ADMIN_KEY": key, "TICKFORGE_API_FD": str(door)}
     # The API inherits the lock too: what a killed serve.py left has the port until it is gone.

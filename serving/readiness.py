@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from jobs import presence
 from jobs.settings import Settings
@@ -11,13 +12,18 @@ from jobs.store import AWAY, check_store, connect
 
 #: seconds an answer may take before it counts as "not yet"
 ASK = 1.0
+#: seconds between two lines that say that the store is waited for
+TELL = 5.0
 
 
 class Service:
     """The questions that the supervisor has; `workers` maps names to processes, asked anew."""
 
-    def __init__(self, settings: Settings, address: tuple[str, int]) -> None:
-        self._settings, self._address = settings, address
+    def __init__(
+        self, settings: Settings, address: tuple[str, int], say: Callable[[str], None]
+    ) -> None:
+        self._settings, self._address, self._say = settings, address, say
+        self._silent_since = time.monotonic()
         self._store = connect(settings.redis_url)
         self.workers: Mapping[str, int | None] = {}
 
@@ -29,13 +35,21 @@ class Service:
         try:
             self._store.ping()
             check_store(self._store, unchecked=self._settings.store_unchecked)
-        except AWAY:
+        except AWAY as error:
+            self._tell_of_silence(error)
             return False
         return True
 
     def service_answers(self) -> bool:
         """Whether all workers have announced themselves and the API says that it is ready."""
         return self._workers_are_there() and self._api_is_ready()
+
+    def _tell_of_silence(self, error: Exception) -> None:
+        """Say every few seconds what is waited for; an embedded store needs milliseconds."""
+        if time.monotonic() - self._silent_since > TELL:
+            where = self._settings.redis_url.split("@")[-1]  # without a password
+            self._say(f"waiting for the store at {where}: {error}")
+            self._silent_since = time.monotonic()
 
     def _workers_are_there(self) -> bool:
         try:

@@ -219,3 +219,20 @@ def test_it_does_not_start_on_a_store_that_would_lose_jobs(tmp_path: Path) -> No
         store.close()
         line = refusal(**process_environment(server.url, tmp_path))
     assert "maxmemory-policy=allkeys-lru" in line and "noeviction" in line
+
+
+def test_a_refused_body_leaves_the_connection_fit_for_the_next_request(api: httpx.Client) -> None:
+    large = b" " * (3 << 20)
+    headers = {"Content-Type": "application/json"}
+    for _ in range(5):
+        assert api.post("/v1/jobs", content=large, headers=headers).status_code == 413
+        assert api.get("/v1/version").status_code == 200
+        unknown = {**headers, "Authorization": "Bearer unknown"}
+        assert api.post("/v1/jobs", content=large, headers=unknown).status_code == 401
+        assert api.get("/v1/version").status_code == 200
+
+
+def test_an_answer_without_a_body_has_no_media_type(api: httpx.Client) -> None:
+    answer = api.options("/v1/jobs")
+
+    assert answer.status_code == 200 and "Content-Type" not in answer.headers

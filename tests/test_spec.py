@@ -94,6 +94,7 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "a column twice": ("/record", {"record": ["loss", "loss"]}),
     "an unknown column": ("/record/0", {"record": ["speed"]}),
     "too long a name": ("/name", {"name": "n" * 201}),
+    "a colon in a label's key": ("/labels/a:b", {"labels": {"a:b": "c"}}),
     "a label of no text": ("/labels/a", {"labels": {"a": 1}}),
     "too many labels": ("/labels", {"labels": {str(n): "" for n in range(33)}}),
     "priority too high": ("/priority", {"priority": 101}),
@@ -126,6 +127,13 @@ def test_all_faults_of_the_schema_are_told_at_once() -> None:
 
     told = {"/seed", "/batch_size", "/budget/ticks", "/extra", "/data/name"}
     assert {f.pointer for f in found} == told
+
+
+def test_rules_between_sound_fields_are_told_beside_a_faulty_one() -> None:
+    found = faults(batch_size=33, optimizer={"name": "sgd", "lr": 50}, schedule={"name": "x"})
+
+    assert {f.pointer for f in found} == {"/optimizer/lr", "/schedule/name", "/batch_size"}
+    assert [f.pointer for f in faults(micro_batches=64, batch_size=-1)] == ["/batch_size"]
 
 
 def test_all_rules_between_fields_are_told_at_once() -> None:

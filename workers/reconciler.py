@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self, get_args
@@ -20,6 +19,7 @@ from jobs import bell, logs, presence
 from jobs.files import Files
 from jobs.index import Index
 from jobs.ledger import Ledger
+from jobs.record import rfc3339
 from jobs.segments import Segments
 from jobs.spec.training import Compute
 from jobs.store import connect
@@ -67,7 +67,7 @@ class Reconciler:
             "numpy": version("numpy"),
             "python": platform.python_version(),
         }
-        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self._started_at = rfc3339(int(time.time() * 1000))
         self._restart_at, self._pause = 0.0, FIRST_PAUSE
         self._announced: dict[str, Any] = {}
         self._announce_at = 0.0

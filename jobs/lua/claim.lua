@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- The one way to become a job's owner: an expired lease first, then the head of the queue.
 -- -> {'ok', member, term, tick, elapsed, attempt, requested, exact, spec, checkpoint...} | {'none'} | {'canary', threads}
 local LOOK = 256 -- candidates looked at in one call

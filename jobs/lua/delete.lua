@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Remove an ended job's record and leave a tombstone. -> {'ok'} | {'gone'} | {'live', status}
 local member = h.member
 local job = key(member)

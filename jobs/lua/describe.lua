@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Say what trains: engine, device, fingerprint. -> {'ok'} | {'unfit'} | fenced
 local member = h.member
 local job = key(member)

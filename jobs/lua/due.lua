@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- How many bells each queue needs: jobs to be claimed, less bells not yet heard, once a grace.
 -- -> {queue, count, queue, count, ...}
 local reply = {}

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Change what is said about a job. -> {'ok'} | {'gone'}
 local member = h.member
 local job = key(member)

@@ -34,8 +34,10 @@ DATA: TypeAdapter[Any] = TypeAdapter(Data)
 
 
 Name = Annotated[str, Field(max_length=200)]
+# no colon in a key: the filter `label=key:value` is split at the first one
+LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^:]+$")]
 Labels = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=63)], Annotated[str, Field(max_length=255)]],
+    dict[LabelKey, Annotated[str, Field(max_length=255)]],
     Field(max_length=32),
 ]
 Notes = Annotated[str, Field(max_length=10_000)]
@@ -124,13 +126,26 @@ def read_spec(body: object, *, max_parameters: int) -> JobSpec:
     try:
         asked = AskedSpec.model_validate(body)
     except ValidationError as error:
-        raise InvalidSpec([*faults_of(error, body), *_data_faults(body)]) from None
+        found = [*faults_of(error, body), *_data_faults(body)]
+        raise InvalidSpec([*found, *_sound_part(body, found, max_parameters)]) from None
     if wrong := _data_faults(body):
         raise InvalidSpec(wrong)
     spec = _complete(asked)
     if found := faults(spec, max_parameters):
         raise InvalidSpec(found)
     return spec
+
+
+def _sound_part(body: object, found: list[Fault], max_parameters: int) -> list[Fault]:
+    """Faults between those fields of a faulty body that are sound themselves."""
+    wrong = {fault.pointer.split("/")[1] for fault in found if fault.pointer}
+    if not isinstance(body, dict):
+        return []
+    try:
+        rest = AskedSpec.model_validate({name: body[name] for name in body if name not in wrong})
+    except ValidationError:
+        return []  # without its model, data or budget nothing can be said
+    return faults(_complete(rest), max_parameters, wrong)
 
 
 def _data_faults(body: object) -> list[Fault]:

@@ -3,7 +3,7 @@
 Each rule gives the faults it finds; all rules are asked, so that a client learns all at once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.families import FAMILIES
@@ -20,12 +20,14 @@ class Fault(NamedTuple):
     value: Any
 
 
-def faults(spec: "JobSpec", max_parameters: int) -> list[Fault]:
-    """List everything in a complete spec that does not fit together."""
-    return [
-        *(fault for rule in RULES for fault in rule(spec)),
-        *_size(spec, max_parameters),
-    ]
+def faults(spec: "JobSpec", max_parameters: int, wrong: Set[str] = frozenset()) -> list[Fault]:
+    """List everything in a complete spec that does not fit together.
+
+    `wrong` are fields that are known to be wrong alone: rules that read one of them are not asked.
+    """
+    sound = [rule for rule, fields in RULES.items() if not wrong & fields]
+    found = [fault for rule in sound for fault in rule(spec)]
+    return found if wrong & SIZED else [*found, *_size(spec, max_parameters)]
 
 
 def _objective(spec: "JobSpec") -> Iterator[Fault]:
@@ -107,6 +109,17 @@ def _size(spec: "JobSpec", most: int) -> Iterator[Fault]:
         yield Fault("/model/hidden", rule, list(spec.model.hidden))
 
 
-RULES: tuple[Callable[["JobSpec"], Iterator[Fault]], ...] = (
-    _objective, _validation, _batch, _batch_norm, _schedule, _stop, _record,
-)  # fmt: skip
+ROWS = {"data", "objective", "validation"}  # what decides how many rows there are
+BATCHES = {*ROWS, "batch_size"}
+SIZED = {"model", "data", "objective"}
+
+#: each rule with the fields it reads
+RULES: dict[Callable[["JobSpec"], Iterator[Fault]], Set[str]] = {
+    _objective: {"model", "data", "objective"},
+    _validation: ROWS,
+    _batch: {*BATCHES, "micro_batches"},
+    _batch_norm: {*BATCHES, "micro_batches", "model"},
+    _schedule: {*BATCHES, "budget", "schedule"},
+    _stop: {*ROWS, "stop"},
+    _record: {"record"},
+}
