@@ -8,7 +8,7 @@ import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, WithJsonSchema
 
 from jobs.spec.base import MOST_ROWS, Part, Positive, Seed
 from jobs.spec.data import Data, Profile
@@ -36,9 +36,16 @@ DATA: TypeAdapter[Any] = TypeAdapter(Data)
 Name = Annotated[str, Field(max_length=200)]
 # no colon in a key: the filter `label=key:value` is split at the first one
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^:]+$")]
+LABELS_SCHEMA = {  # pydantic would spell the pattern as patternProperties, which admits all others
+    "type": "object",
+    "maxProperties": 32,
+    "propertyNames": {"minLength": 1, "maxLength": 63, "pattern": "^[^:]+$"},
+    "additionalProperties": {"type": "string", "maxLength": 255},
+}
 Labels = Annotated[
     dict[LabelKey, Annotated[str, Field(max_length=255)]],
     Field(max_length=32),
+    WithJsonSchema(LABELS_SCHEMA),
 ]
 Notes = Annotated[str, Field(max_length=10_000)]
 Priority = Annotated[int, Field(ge=-100, le=100), INTEGRAL]
