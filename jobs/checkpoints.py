@@ -60,6 +60,7 @@ def complete(
     metrics: Mapping[str, float | None],
     is_best: bool,
     is_final: bool,
+    periodic: bool = True,
 ) -> Checkpoint:
     """Make the saved folder a durable checkpoint under its own name, and read it back.
 
@@ -80,6 +81,7 @@ def complete(
             files=saved,
             is_best=is_best,
             is_final=is_final,
+            periodic=periodic,
             folder=folder,
             state=state,
             term=lease.term,
@@ -154,16 +156,19 @@ def retention(checkpoints: Iterable[Checkpoint], new: Checkpoint, keep: int) -> 
     """Return the ticks to drop once `new` is committed, oldest first; never `new` itself.
 
     `keep` counts the periodic ones, the newest stay; beside them stay tick 0, the best (the newest
-    that was best when it was saved), the final one and pinned ones.
+    that was best when it was saved), the final one and pinned ones. One that was saved as best
+    alone goes when there is a better one.
     """
     all_of_them = {each.tick: each for each in [*checkpoints, new]}
     best = max((tick for tick, each in all_of_them.items() if each.is_best), default=0)
-    periodic = sorted(
-        tick
-        for tick, each in all_of_them.items()
+    others = {
+        tick: each
+        for tick, each in sorted(all_of_them.items())
         if tick not in (0, best) and not each.is_final and not each.pinned
-    )
-    return [tick for tick in periodic[:-keep] if tick != new.tick]
+    }
+    periodic = [tick for tick, each in others.items() if each.periodic]
+    outdone = [tick for tick, each in others.items() if not each.periodic]
+    return [tick for tick in sorted([*periodic[:-keep], *outdone]) if tick != new.tick]
 
 
 def _home(files: Files, tenant: str, job_id: str) -> Path:

@@ -11,6 +11,38 @@ class NoSuchCheckpoint(LookupError):
     """The job has no committed checkpoint of this tick or name."""
 
 
+class NoSuchDataset(LookupError):
+    """No dataset of this id in this tenant (also: it was deleted)."""
+
+
+class DatasetInUse(Exception):
+    """Only a dataset that no live job uses can be deleted; `jobs` names some that do."""
+
+    def __init__(self, jobs: Sequence[str]) -> None:
+        super().__init__("live jobs use it: " + ", ".join(jobs))
+        self.jobs = list(jobs)
+
+
+class NoSuchKey(LookupError):
+    """No access key of this id (also: it was deleted)."""
+
+
+class RateLimited(Exception):
+    """A key has sent all it may for now; the next request passes in `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the next request passes in {seconds:.3f} s")
+        self.seconds = seconds
+
+
+class QueueFull(Exception):
+    """The tenant has as many queued jobs as it may have; nothing was stored."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"{most} jobs are queued, which is all that one tenant may have")
+        self.most = most
+
+
 class NotEnded(Exception):
     """Only an ended job can be deleted; `status` is what it is now."""
 

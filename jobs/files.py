@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-NAME = re.compile(r"[a-z0-9_]{1,64}")
+NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 PIECE = 1 << 20  # bytes read at a time while hashing
 
@@ -51,6 +51,13 @@ class Files:
             os.rename(temporary, path)
         sync_folder(path.parent)
         return hashlib.sha256(data).hexdigest()
+
+    def free_bytes(self) -> int:
+        """Bytes of disk that are free where the artifacts lie (or will, once there is a first)."""
+        place = self.root
+        while not place.exists():
+            place = place.parent
+        return shutil.disk_usage(place).free
 
     def open(self, path: Path) -> BinaryIO:
         """Open a regular file for reading, through no symbolic link at any level below the root.
@@ -97,7 +104,7 @@ class Files:
 
 
 def checked(name: str) -> str:
-    """Return `name` if it may be part of a path (a-z, 0-9, underscores), else raise UnsafePath."""
+    """Return `name` if it may be part of a path (a-z, 0-9, _, -), else raise UnsafePath."""
     if not NAME.fullmatch(name):
         raise UnsafePath(f"not a name of an artifact's folder: {name!r}")
     return name

@@ -1,18 +1,52 @@
 """Ids: a prefix and 26 random lower-case letters and digits (134 bits). Knows no store."""
 
+import hmac
+import json
 import re
 import secrets
 import string
 
 ALPHABET = string.ascii_lowercase + string.digits
 JOB_ID = re.compile(r"job_[a-z0-9]{26}")
+DATASET_ID = re.compile(r"ds_[a-z0-9]{26}")
+KEY_ID = re.compile(r"key_[a-z0-9]{26}")
 
 
 def new_job_id() -> str:
     """Make an id that nobody can guess."""
-    return "job_" + "".join(secrets.choice(ALPHABET) for _ in range(26))
+    return "job_" + _random()
+
+
+def new_key_id() -> str:
+    """Make an id for an access key; it is no secret."""
+    return "key_" + _random()
 
 
 def is_job_id(text: str) -> bool:
     """Whether a client's text has the form of a job's id."""
     return JOB_ID.fullmatch(text) is not None
+
+
+def dataset_id(secret: bytes, *parts: str) -> str:
+    """Make the id of what `parts` say; only who has the secret could tell which parts it was."""
+    text = json.dumps(parts).encode()
+    number = int.from_bytes(hmac.digest(secret, text, "sha256"), "little")
+    digits = []
+    for _ in range(26):
+        number, digit = divmod(number, len(ALPHABET))
+        digits.append(ALPHABET[digit])
+    return "ds_" + "".join(digits)
+
+
+def is_dataset_id(text: str) -> bool:
+    """Whether a client's text has the form of a dataset's id."""
+    return DATASET_ID.fullmatch(text) is not None
+
+
+def is_key_id(text: str) -> bool:
+    """Whether a client's text has the form of a key's id."""
+    return KEY_ID.fullmatch(text) is not None
+
+
+def _random() -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(26))

@@ -6,35 +6,23 @@ more than 1,000 candidates a page.
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import redis
 
 from jobs import keys, presence
-from jobs.errors import BadCursor, NoSuchCheckpoint, NoSuchJob
+from jobs.errors import NoSuchCheckpoint, NoSuchJob
+from jobs.ids import is_job_id
 from jobs.job import Attempt, Checkpoint, Job, Place
 from jobs.record import Record, read_attempt, read_checkpoint, read_job
+from jobs.walk import Page, Walk, sequence_of
 
-T = TypeVar("T")
 Filter = tuple[str, str]  # (field, value)
 
 MOST_CANDIDATES = 1000  # looked at for one page
+MOST_BYTES = 4 << 20  # of specs (inline data!) in one page; the job that reaches it is the last
 BATCH = 100  # records read in one round trip
 INDEXED = ("status", "label", "name", "kind")  # parent has no job of its own kind yet
-
-
-@dataclass(frozen=True)
-class Page(Generic[T]):
-    """Some of a list, and where it goes on."""
-
-    data: list[T]
-    next_after: str | None
-
-    @property
-    def has_more(self) -> bool:
-        """Whether there may be more behind `next_after`."""
-        return self.next_after is not None
 
 
 class Index:
@@ -61,23 +49,38 @@ class Index:
     ) -> Page[Job]:
         """Read a page of the jobs that fit: any of the statuses, all of the other filters.
 
+        It may have fewer than `limit`: with large specs, or where few of many candidates fit.
+
         Raises BadCursor for an `after` that no page gave out.
         """
-        walk = _Walk(self._store, self._smallest(tenant, filters), _sequence(after), descending)
+        walk = Walk(self._store, self._smallest(tenant, filters), sequence_of(after), descending)
         found: list[Record] = []
-        looked, cursor = 0, after
-        while len(found) < limit and looked < MOST_CANDIDATES:
+        looked, cursor, size, full = 0, after, 0, False
+        while not full and looked < MOST_CANDIDATES:
             batch = walk.next(min(BATCH, MOST_CANDIDATES - looked))
             for sequence, record in self._records(tenant, batch):
                 looked, cursor = looked + 1, str(sequence)
                 if record and _fits(record, filters):
                     found.append(record)
-                if len(found) == limit:
+                    size += len(record[b"spec"])
+                full = len(found) == limit or size > MOST_BYTES
+                if full:
                     break
             if len(batch) == 0:
                 return Page(self._jobs(found), None)
-        more = walk.any_behind(_sequence(cursor))
+        more = walk.any_behind(sequence_of(cursor))
         return Page(self._jobs(found), cursor if more else None)
+
+    def made_by(self, tenant: str, idempotency_key: str, body_digest: str) -> str | None:
+        """Return the job that this key and body have made, if they have."""
+        found = self._store.hget(keys.idempotency(tenant), idempotency_key)
+        job_id, _, digest = bytes(found or b"").decode().partition(" ")  # type: ignore[arg-type]
+        return job_id if is_job_id(job_id) and digest == body_digest else None
+
+    def first_answer(self, tenant: str, job_id: str) -> str | None:
+        """What the submission of this job was answered, if it had an idempotency key."""
+        text: Any = self._store.hget(keys.job(tenant, job_id), "answer")
+        return None if text is None else bytes(text).decode()
 
     def attempts(self, tenant: str, job_id: str) -> list[Attempt]:
         """Read all claims of a job, oldest first. Raises NoSuchJob."""
@@ -154,36 +157,6 @@ class Index:
         return [_place(record, rank, workers) for record, rank in zip(waiting, ranks, strict=True)]
 
 
-class _Walk:
-    """Members of one index beyond a sequence number, some at a time."""
-
-    def __init__(
-        self, store: "redis.Redis", name: str, beyond: int | None, descending: bool
-    ) -> None:
-        self._store, self._name, self._descending = store, name, descending
-        self._beyond = beyond
-
-    def next(self, count: int) -> list[tuple[bytes, float]]:
-        found = self._range(self._beyond, count)
-        if found:
-            self._beyond = int(found[-1][1])
-        return found
-
-    def any_behind(self, sequence: int | None) -> bool:
-        return bool(self._range(sequence, 1))
-
-    def _range(self, beyond: int | None, count: int) -> list[tuple[bytes, float]]:
-        low, high = "-inf", "+inf"
-        if beyond is not None:
-            low, high = (low, f"({beyond}") if self._descending else (f"({beyond}", high)
-        ends = (high, low) if self._descending else (low, high)
-        found: Any = self._store.zrange(
-            self._name, *ends, desc=self._descending, byscore=True, offset=0, num=count,
-            withscores=True,
-        )  # fmt: skip
-        return [(bytes(job_id), float(score)) for job_id, score in found]
-
-
 def _is(checkpoint: Checkpoint, which: str) -> bool:
     named = {
         "initial": checkpoint.tick == 0,
@@ -192,14 +165,6 @@ def _is(checkpoint: Checkpoint, which: str) -> bool:
         "final": checkpoint.is_final,
     }
     return named.get(which, str(checkpoint.tick) == which)
-
-
-def _sequence(after: str | None) -> int | None:
-    if after is None:
-        return None
-    if not (after.isascii() and after.isdigit() and len(after) <= 16):
-        raise BadCursor(after)
-    return int(after)
 
 
 def _fits(record: Record, filters: Sequence[Filter]) -> bool:

@@ -140,6 +140,7 @@ class Checkpoint(_Value):
     is_best: bool
     is_final: bool
     folder: str = Field(exclude=True)  # its name among the job's checkpoints
+    periodic: bool = Field(True, exclude=True)  # counts in `keep`; not one saved as best alone
     state: str = Field(exclude=True)  # digest of the state, 16 hex digits
     term: int = Field(exclude=True)
 

@@ -9,6 +9,12 @@ QUEUES = "queues"  # set: names of the queues that ever had a job
 UNSEALED = "jobs:unsealed"  # set of members: ended, with a part of the history still in the store
 WORKERS = "workers"  # hash: name -> what it last announced (JSON with `until_ms`)
 UUID = "store:uuid"  # str: which store this is, written once
+TENANTS = "jobs:tenants"  # set: tenants that ever had a job
+TICKS = "jobs:ticks"  # int: ticks accepted so far, over all tenants
+DATASET_SEQUENCE = "datasets:sequence"  # int: datasets made so far, over all tenants
+SECRETS = "datasets:secrets"  # hash: tenant -> what its datasets' ids are made with
+DOOMED = "datasets:doomed"  # sorted set: blob files that nothing refers to, by when they may go
+ACCESS_SEQUENCE = "access:sequence"  # int: access keys made so far
 
 
 def member(tenant: str, job_id: str) -> str:
@@ -63,12 +69,12 @@ def audit(tenant: str, job_id: str) -> str:
 
 
 def events(tenant: str, job_id: str) -> str:
-    """List: events (JSON); the n-th has the number n."""
+    """List: the newest events (JSON), each with its number."""
     return f"{job(tenant, job_id)}:events"
 
 
 def notices(tenant: str, job_id: str) -> str:
-    """Stream, capped: hints that something is new."""
+    """Stream, capped: hints that something is new (lua/prelude.lua says which)."""
     return f"{job(tenant, job_id)}:notices"
 
 
@@ -110,3 +116,53 @@ def tombstones(tenant: str) -> str:
 def index(tenant: str, field: str = "", value: str = "") -> str:
     """Sorted set: a tenant's jobs, or those with this value of a field, by submission number."""
     return f"index:{tenant}:{field}:{value}" if field else f"index:{tenant}"
+
+
+def dataset(tenant: str, dataset_id: str) -> str:
+    """Hash: a dataset's record (jobs/datasets/record.py reads it)."""
+    return f"dataset:{{{tenant}/{dataset_id}}}"
+
+
+def dataset_jobs(tenant: str, dataset_id: str) -> str:
+    """Set: ids of the live jobs that use it."""
+    return f"{dataset(tenant, dataset_id)}:jobs"
+
+
+def dataset_keys(tenant: str, dataset_id: str) -> str:
+    """Set: idempotency keys that led to it."""
+    return f"{dataset(tenant, dataset_id)}:keys"
+
+
+def datasets(tenant: str) -> str:
+    """Sorted set: ids of a tenant's datasets by the order in which they were made."""
+    return f"datasets:of:{tenant}"
+
+
+def blob(sha256: str) -> str:
+    """Hash: where the file with these bytes lies."""
+    return f"dataset:blob:{sha256}"
+
+
+def blob_references(sha256: str) -> str:
+    """Set: datasets (`<tenant>/<id>`) that are these bytes."""
+    return f"{blob(sha256)}:references"
+
+
+def access(key_id: str) -> str:
+    """Hash: an access key: sha256 of its secret, tenant, scopes, name."""
+    return f"access:key:{key_id}"
+
+
+def access_index(tenant: str | None = None) -> str:
+    """Sorted set: ids of a tenant's access keys, or of all, by when they were made."""
+    return "access:index" if tenant is None else f"access:index:{tenant}"
+
+
+def access_idempotency(tenant: str) -> str:
+    """Hash: idempotency key -> `<key id or "deleted"> <digest of the body>`; by who made it."""
+    return f"access:idempotency:{tenant}"
+
+
+def limit(key_id: str) -> str:
+    """Hash: how many requests a key has left, and since when; in memory alone."""
+    return f"limit:{key_id}"

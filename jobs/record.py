@@ -50,7 +50,7 @@ def read_job(record: Record, place: Place | None) -> Job:
         first_tick=1,
         progress=_progress(spec, tick, elapsed),
         epoch=tick / spec.ticks_per_epoch,
-        loss=_loss(record.get(b"loss")),
+        loss=loss_of(record.get(b"loss")),
         best=_model(Best, told.json("best")),
         metrics=told.json("metrics") or {},
         ticks_per_second=rate,
@@ -105,7 +105,7 @@ def read_checkpoint(text: bytes) -> Checkpoint:
 def write_checkpoint(checkpoint: Checkpoint) -> str:
     """Spell a checkpoint for the store, with what clients do not see."""
     seen = checkpoint.model_dump(mode="json")
-    hidden = {name: getattr(checkpoint, name) for name in ("folder", "state", "term")}
+    hidden = {name: getattr(checkpoint, name) for name in ("folder", "periodic", "state", "term")}
     return json.dumps({**seen, **hidden})
 
 
@@ -113,6 +113,14 @@ def rfc3339(ms: int) -> str:
     """Spell a server time in ms: UTC with milliseconds."""
     spelled = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
     return spelled.replace("+00:00", "Z")
+
+
+def loss_of(bits: bytes | None) -> float | None:
+    """Read a loss's four bytes; None for none, and where it is not finite."""
+    if not bits:
+        return None
+    (value,) = struct.unpack("<f", bits)
+    return value if math.isfinite(value) else None
 
 
 class _Told:
@@ -143,13 +151,6 @@ def _maybe(text: bytes | None) -> int | None:
 
 def _model(kind: Any, value: Any) -> Any:
     return None if value is None else kind.model_validate(value)
-
-
-def _loss(bits: bytes | None) -> float | None:
-    if bits is None:
-        return None
-    (value,) = struct.unpack("<f", bits)
-    return value if math.isfinite(value) else None
 
 
 def _progress(spec: JobSpec, tick: int, elapsed: float) -> float:

@@ -1,5 +1,6 @@
 """The only reader of TICKFORGE_ variables for API and workers. Opens nothing."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ class Settings:
     lease_seconds: float
     stall_seconds: float
     max_parameters: int
+    min_free_bytes: int
     log_format: str
     store_unchecked: bool
     host: str = "127.0.0.1"
@@ -29,6 +31,9 @@ class Settings:
     api_fd: int | None = None  # a listening socket that `python -m api` inherits
     api_processes: int = 2
     api_threads: int = 256  # of each process
+    rate_limit: float = 1000  # requests/s of each access key; 0 counts none
+    max_queued: int = 10_000  # jobs of one tenant that wait
+    max_dataset_bytes: int = 10 << 30  # of one upload
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
@@ -44,6 +49,7 @@ class Settings:
             max_parameters=int(
                 _number(environ, "TICKFORGE_MAX_PARAMETERS", MOST_PARAMETERS, 1, 1e12)
             ),
+            min_free_bytes=int(_number(environ, "TICKFORGE_MIN_FREE_BYTES", 64 << 20, 0, 1e15)),
             log_format=_choice(environ, "TICKFORGE_LOG_FORMAT", "text", ("json", "text")),
             store_unchecked=_choice(environ, "TICKFORGE_STORE_UNCHECKED", "0", ("0", "1")) == "1",
             host=environ.get("TICKFORGE_HOST") or "127.0.0.1",
@@ -51,6 +57,11 @@ class Settings:
             api_fd=_api_fd(environ),
             api_processes=_whole(environ, "TICKFORGE_API_PROCESSES", 2, 1, 64),
             api_threads=_whole(environ, "TICKFORGE_API_THREADS", 256, 8, 4096),
+            rate_limit=_number(environ, "TICKFORGE_RATE_LIMIT", 1000, 0, 1e6),
+            max_queued=_whole(environ, "TICKFORGE_MAX_QUEUED", 10_000, 1, 10**9),
+            max_dataset_bytes=_whole(
+                environ, "TICKFORGE_MAX_DATASET_BYTES", 10 << 30, 1, 999_999_999_999_999
+            ),
         )
 
 
@@ -65,7 +76,7 @@ def _url(environ: Mapping[str, str], name: str, default: str | None) -> str:
         raise BadSetting(f"{name} is not set: {rule}")
     parts = urlsplit(value)
     if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
-        raise _bad(name, value, rule)
+        raise _bad(name, re.sub(r":[^:@]*@", ":…@", value), rule)  # a password is not to be logged
     return value
 
 
@@ -107,7 +118,7 @@ def _number(
 
 def _whole(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     text = environ.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and least <= int(text[:10]) <= most):
+    if not (text.isascii() and text.isdigit() and least <= int(text[:18]) <= most):
         raise _bad(name, text, f"a whole number from {least} to {most}")
     return int(text)
 

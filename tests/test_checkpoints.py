@@ -259,8 +259,11 @@ def test_a_sweep_removes_leftovers_of_its_own_and_earlier_terms_only(files: File
     checkpoints.sweep(files, "default", "job_without_any", set())
 
 
-def at(tick: int, *, best: bool = False, final: bool = False, pinned: bool = False) -> Checkpoint:
+def at(
+    tick: int, *, best: bool = False, final: bool = False, pinned: bool = False, alone: bool = False
+) -> Checkpoint:
     return Checkpoint(
+        periodic=not alone,
         tick=tick, pinned=pinned, created_at="", bytes=1, metrics={}, sha256="", files=[],
         is_best=best, is_final=final, folder=f"{tick}-t1", state="", term=1,
     )  # fmt: skip
@@ -278,8 +281,10 @@ def at(tick: int, *, best: bool = False, final: bool = False, pinned: bool = Fal
         ([at(20), at(30)], at(10, best=True), []),
         ([at(20), at(30), at(40, best=True)], at(10, best=True), []),
         ([at(10), at(20)], at(20, final=True), []),
+        ([at(5, best=True, alone=True), at(10), at(20)], at(30, best=True, alone=True), [5]),
+        ([at(5, best=True, alone=True), at(10), at(20)], at(30), [10]),
     ],
-    ids=range(9),
+    ids=range(11),
 )
 def test_two_periodic_ones_are_kept_beside_initial_best_final_and_pinned(
     had: list[Checkpoint], new: Checkpoint, dropped: list[int]

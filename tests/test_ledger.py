@@ -5,9 +5,7 @@ import struct
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import redis
 
@@ -19,7 +17,6 @@ from jobs.errors import (
     Gap,
     Gone,
     IdempotencyMismatch,
-    IllegalMove,
     NoSuchJob,
     NotEnded,
     Short,
@@ -27,16 +24,12 @@ from jobs.errors import (
     Unfit,
 )
 from jobs.index import Index
-from jobs.job import Checkpoint, Lease
-from jobs.ledger import MOST_DEATHS, Claim, Ledger
-from jobs.spec.job_spec import JobSpec, read_spec
-from tests.support import running_store, small_spec
+from jobs.job import Lease
+from jobs.ledger import MOST_DEATHS, Ledger
+from tests.owner import append, checkpoint, claimed, expire, spec, submitted
+from tests.support import running_store
 
 FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c1", "device": "cpu", "threads": 1}
-
-
-def spec(**changes: Any) -> JobSpec:
-    return read_spec(small_spec(**changes), max_parameters=10**9)
 
 
 @pytest.fixture(scope="module", params=["embedded", "redis-server"])
@@ -57,36 +50,6 @@ def ledger(store: "redis.Redis") -> Ledger:
 @pytest.fixture
 def index(store: "redis.Redis") -> Index:
     return Index(store)
-
-
-def submitted(ledger: Ledger, tenant: str = "default", **changes: Any) -> str:
-    return ledger.submit(tenant, spec(**changes)).job_id
-
-
-def claimed(ledger: Ledger, canary: str = "c1", nonce: str | None = None) -> Claim:
-    claim = ledger.claim("cpu", worker="w", device="cpu", canaries={"1": canary}, nonce=nonce)
-    assert claim is not None
-    return claim
-
-
-def append(ledger: Ledger, lease: Lease, first: int, losses: list[float], **more: Any) -> Any:
-    values = np.array(losses, "<f4").tobytes()
-    return ledger.append(lease, first, len(losses), {"loss": values}, {}, 0, {}, **more)
-
-
-def expire(store: "redis.Redis", lease: Lease) -> None:
-    """Let the lease be over now, as if its time had passed."""
-    name = keys.member(lease.tenant, lease.job_id)
-    store.zadd(keys.leases("cpu"), {name: 1})
-
-
-def checkpoint(tick: int, **changes: Any) -> Checkpoint:
-    told = {
-        "tick": tick, "created_at": "2026-01-01T00:00:00.000Z", "bytes": 10, "metrics": {},
-        "sha256": "ab", "files": [], "is_best": False, "is_final": False,
-        "folder": f"{tick}-t1", "state": "00", "term": 1,
-    }  # fmt: skip
-    return Checkpoint.model_validate({**told, **changes})
 
 
 def test_a_submitted_job_is_queued_and_found_by_its_id(ledger: Ledger, index: Index) -> None:
@@ -321,78 +284,6 @@ def test_a_job_given_back_is_what_was_asked_of_it(ledger: Ledger, index: Index) 
         assert index.job("default", job_id).requested is None
 
 
-# (status before, verb) -> what it is afterwards, or None where the verb is illegal
-MOVES = {
-    ("queued", "cancel"): "cancelled", ("queued", "stop"): None,
-    ("queued", "pause"): "paused", ("queued", "resume"): "queued",
-    ("again", "cancel"): "cancelled", ("again", "stop"): "queued",
-    ("again", "pause"): "paused", ("again", "resume"): "queued",
-    ("running", "cancel"): "running", ("running", "stop"): "running",
-    ("running", "pause"): "running", ("running", "resume"): "running",
-    ("paused", "cancel"): "cancelled", ("paused", "stop"): "queued",
-    ("paused", "pause"): "paused", ("paused", "resume"): "queued",
-    ("cancelled", "cancel"): "cancelled", ("cancelled", "stop"): None,
-    ("cancelled", "pause"): None, ("cancelled", "resume"): None,
-    ("succeeded", "cancel"): None, ("succeeded", "stop"): None,
-    ("succeeded", "pause"): None, ("succeeded", "resume"): None,
-    ("stopped", "stop"): "succeeded", ("failed", "cancel"): None,
-}  # fmt: skip
-UNDER_WAY = {
-    ("running", "cancel"), ("running", "stop"), ("running", "pause"),
-    ("again", "stop"), ("paused", "stop"), ("paused", "resume"),
-}  # fmt: skip
-
-
-def brought_to(ledger: Ledger, status: str) -> str:
-    job_id = submitted(ledger, budget={"ticks": 2})
-    if status == "queued":
-        return job_id
-    lease = claimed(ledger).lease
-    append(ledger, lease, 1, [1.0])
-    if status in ("again", "paused", "cancelled"):
-        ledger.finish(lease, {"again": "queued"}.get(status, status), 1, reason="drain")
-    elif status in ("succeeded", "failed", "stopped"):
-        append(ledger, lease, 2, [1.0])
-        became = "failed" if status == "failed" else "succeeded"
-        ledger.finish(lease, became, 2, stopped_by="user" if status == "stopped" else "budget")
-    return job_id
-
-
-@pytest.mark.parametrize(("status", "verb"), list(MOVES))
-def test_a_verb_does_what_the_contracts_table_says(
-    status: str, verb: Any, ledger: Ledger, index: Index
-) -> None:
-    job_id = brought_to(ledger, status)
-    if (after := MOVES[status, verb]) is None:
-        with pytest.raises(IllegalMove) as caught:
-            ledger.request("default", job_id, verb)
-        assert verb not in caught.value.allowed
-        return
-
-    answer = ledger.request("default", job_id, verb)
-
-    assert answer == ("under_way" if (status, verb) in UNDER_WAY else "done")
-    assert index.job("default", job_id).status == after
-
-
-def test_a_requested_cancel_is_never_displaced(ledger: Ledger) -> None:
-    job_id = submitted(ledger)
-    lease = claimed(ledger).lease
-    for verb in ("pause", "cancel", "pause", "stop", "resume"):
-        ledger.request("default", job_id, verb)  # type: ignore[arg-type]
-
-    assert ledger.renew(lease) == "cancel"
-
-
-def test_resume_withdraws_a_requested_pause(ledger: Ledger) -> None:
-    job_id = submitted(ledger)
-    lease = claimed(ledger).lease
-    ledger.request("default", job_id, "pause")
-    ledger.request("default", job_id, "resume")
-
-    assert ledger.renew(lease) is None
-
-
 def test_only_an_ended_job_is_deleted_and_its_key_then_is_gone(
     ledger: Ledger, index: Index, store: "redis.Redis"
 ) -> None:
@@ -478,44 +369,6 @@ def test_a_full_store_refuses_a_job_and_lets_running_ones_go_on(
     finally:
         store.config_set("maxmemory", 0)
     assert len(index.jobs("default").data) == 1
-
-
-def test_a_patch_changes_what_lists_find(ledger: Ledger, index: Index) -> None:
-    job_id = submitted(ledger, name="old", labels={"a": "1"})
-    ledger.patch("default", job_id, name="new", labels={"b": "2:3"}, priority=7)
-
-    def found(*filters: tuple[str, str]) -> list[str]:
-        return [job.id for job in index.jobs("default", filters=filters).data]
-
-    assert found(("name", "new")) == found(("label", "b:2:3")) == [job_id]
-    assert found(("name", "old")) == found(("label", "a:1")) == []
-    assert index.job("default", job_id).priority == 7
-
-
-def test_a_list_goes_on_where_it_ended_while_jobs_are_added(ledger: Ledger, index: Index) -> None:
-    ids = [submitted(ledger) for _ in range(5)]
-    first = index.jobs("default", limit=2)
-    submitted(ledger)
-    second = index.jobs("default", limit=2, after=first.next_after)
-    third = index.jobs("default", limit=2, after=second.next_after)
-
-    seen = [job.id for page in (first, second, third) for job in page.data]
-    assert seen == ids[::-1]
-    assert (first.has_more, third.has_more) == (True, False)
-
-
-def test_a_list_of_several_statuses_has_the_jobs_of_any(ledger: Ledger, index: Index) -> None:
-    cancelled, queued = submitted(ledger, labels={"k": "v"}), submitted(ledger, labels={"k": "v"})
-    ledger.request("default", cancelled, "cancel")
-    claimed(ledger)
-    paused = submitted(ledger)
-    ledger.request("default", paused, "pause")
-
-    def found(*filters: tuple[str, str]) -> set[str]:
-        return {job.id for job in index.jobs("default", filters=filters).data}
-
-    assert found(("status", "cancelled"), ("status", "paused")) == {cancelled, paused}
-    assert found(("status", "running"), ("label", "k:v")) == {queued}
 
 
 def test_an_attempt_says_what_was_replayed_and_how_it_ended(

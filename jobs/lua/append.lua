@@ -83,6 +83,7 @@ if fresh > 0 then
   end
   if not j[3] then redis.call('HSET', job, 'columns', cjson.encode(h.columns)) end
   redis.call('HSET', job, 'tick', int(last), 'deaths', '0')
+  redis.call('INCRBY', 'jobs:ticks', int(fresh))
 end
 if segment >= moved then
   for i, name in ipairs(h.rows) do
@@ -98,6 +99,7 @@ for _, point in ipairs(added) do
 end
 if #added > 0 then redis.call('HSET', job, 'sparse', names) end
 
+if h.best and redis.call('HGET', job, 'best') ~= h.best then notice(member, 'n', 'best') end
 for _, name in ipairs({ 'phase', 'metrics', 'best', 'epoch' }) do
   if h[name] then redis.call('HSET', job, name, h[name]) end
 end
@@ -122,6 +124,6 @@ if h.count > 0 then
   else redis.call('RPUSH', audit, mine .. int(first) .. ' ' .. int(last)) end
 end
 if validated and h.metrics then event(member, 'validation', '{"tick":' .. int(validated) .. ',"metrics":' .. h.metrics .. '}') end
-if fresh > 0 then redis.call('XADD', key(member, 'notices'), 'MAXLEN', '32', '*', 't', int(last)) end
+if fresh > 0 then notice(member, 't', int(last), 'l', redis.call('HGET', job, 'loss') or '') end
 renew_lease(member, job)
 return { 'ok', int(math.max(last, tick)), redis.call('HGET', job, 'requested') or '', segment < moved and '1' or '0' }

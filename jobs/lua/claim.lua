@@ -74,6 +74,7 @@ end
 
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'leases:' .. h.queue, '-inf', int(now), 'LIMIT', '0', int(LOOK))) do
   close_attempt(member, 'lost')
+  tell(member, 'warning', 'the lease of worker ' .. (redis.call('HGET', key(member), 'worker') or '?') .. ' ran out')
   if not settled(member) then
     local reply = offered(member)
     if reply and reply[1] == 'ok' then return reply end

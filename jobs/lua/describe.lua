@@ -9,9 +9,11 @@ if j[1] and j[1] ~= h.identity and tonumber(j[2]) > 0 then
   if j[3] == '1' then return { 'unfit' } end
   redis.call('HSET', job, 'exact', '0', 'inexact_upto', j[2])
   redis.call('HSETNX', job, 'inexact_from', int(j[2] + 1))
+  tell(member, 'warning', 'another fingerprint from tick ' .. int(j[2] + 1) .. ' on: ' .. h.identity .. ', it was ' .. j[1])
 end
 redis.call('HSET', job, 'engine', h.engine, 'device', h.device, 'fingerprint', h.fingerprint,
   'identity', h.identity, 'canary', h.canary)
 redis.call('HSET', key(member, 'attempt:' .. j[4]), 'engine', h.engine, 'device', h.device, 'fingerprint', h.fingerprint)
+notice(member, 'n', 'engine')
 renew_lease(member, job)
 return { 'ok' }

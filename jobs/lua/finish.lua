@@ -25,6 +25,7 @@ if status == 'queued' then
 end
 if status == 'paused' then redis.call('HSET', job, 'deaths', '0') end
 if h.diverged then redis.call('HSET', key(member, 'attempt:' .. redis.call('HGET', job, 'attempt')), 'diverged', '1') end
+if h.status == 'queued' and h.reason and h.reason ~= 'drain' then tell(member, 'warning', h.reason) end
 close_attempt(member, h.status == 'queued' and (h.reason or 'released') or status)
 move(member, status)
 return { 'ok', status }

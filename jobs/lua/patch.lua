@@ -12,4 +12,5 @@ if h.priority then
   redis.call('HSET', job, 'priority', int(h.priority), 'rank', rank)
   redis.call('ZADD', 'queued:' .. j[3], 'XX', rank, member)
 end
+notice(member, 'n', 'patch')
 return { 'ok' }

@@ -10,6 +10,7 @@ local function int(n) return string.format('%d', n) end
 local function key(member, part) return 'job:{' .. member .. '}' .. (part and ':' .. part or '') end
 local function tenant_of(member) return string.match(member, '^(.-)/') end
 local function id_of(member) return string.match(member, '/(.*)$') end
+local function dataset(tenant, id, part) return 'dataset:{' .. tenant .. '/' .. id .. '}' .. (part and ':' .. part or '') end
 local function index(member, field, value)
   local tenant = tenant_of(member)
   return 'index:' .. tenant .. (field and ':' .. field .. ':' .. value or '')
@@ -23,12 +24,33 @@ local function each_index(member, act)
   for label, value in pairs(cjson.decode(j[3])) do act(index(member, 'label', label .. ':' .. value)) end
 end
 
--- An event's data is JSON text; its number is its place in the list.
+local MOST_EVENTS = 10000 -- kept of one job; the oldest go, numbers stay
+local MOST_LINES = 200 -- `log` events of one job
+
+-- Wake who waits for this job: `t` a tick (with `l` its loss), `e` an event, `n` something else.
+local function notice(member, kind, value, ...)
+  redis.call('XADD', key(member, 'notices'), 'MAXLEN', '32', '*', kind, value, ...)
+end
+
+-- An event's data is JSON text; its number is its place among all the job ever had.
 local function event(member, kind, data)
-  local list = key(member, 'events')
-  local seq = redis.call('LLEN', list) + 1
+  local list, job = key(member, 'events'), key(member)
+  local kept, dropped = redis.call('LLEN', list), tonumber(redis.call('HGET', job, 'events_dropped') or '0')
+  local seq = dropped + kept + 1
+  if kept >= MOST_EVENTS then
+    redis.call('LPOP', list)
+    redis.call('HINCRBY', job, 'events_dropped', 1)
+  end
   redis.call('RPUSH', list, '{"seq":' .. int(seq) .. ',"at":' .. int(now) .. ',"type":"' .. kind .. '","data":' .. data .. '}')
-  redis.call('XADD', key(member, 'notices'), 'MAXLEN', '32', '*', 'e', int(seq))
+  notice(member, 'e', int(seq))
+end
+
+-- A line of a job's log that its followers should see.
+local function tell(member, level, message)
+  local lines = redis.call('HINCRBY', key(member), 'log_events', 1)
+  if lines > MOST_LINES then return end
+  if lines == MOST_LINES then level, message = 'warning', 'more is told in the log alone' end
+  event(member, 'log', cjson.encode({ level = level, message = message }))
 end
 
 local function json_or_null(text)
@@ -65,6 +87,9 @@ local function move(member, status)
     redis.call('HDEL', job, 'requested')
     redis.call('HSET', job, 'finished_ms', now)
     redis.call('SADD', 'jobs:unsealed', member)
+    for id in string.gmatch(redis.call('HGET', job, 'datasets') or '', '%S+') do
+      redis.call('SREM', dataset(tenant_of(member), id, 'jobs'), id_of(member))
+    end
   end
   status_event(member)
 end

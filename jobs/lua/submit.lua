@@ -1,4 +1,4 @@
--- A new job, or the old one of this idempotency key. -> {'new'|'same', id} | {'mismatch'} | {'gone'} | {'exists'}
+-- A new job, or the old one of this idempotency key. -> {'new'|'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'no dataset', id}
 local member = h.tenant .. '/' .. h.id
 local known = 'idempotency:' .. h.tenant
 if h.idempotency_key then
@@ -9,6 +9,13 @@ if h.idempotency_key then
     if digest ~= h.body_digest then return { 'mismatch' } end
     return { 'same', id }
   end
+end
+if h.max_queued and redis.call('ZCARD', 'index:' .. h.tenant .. ':status:queued') >= h.max_queued then return { 'full' } end
+-- the file a spec was checked against must be the dataset's still
+for id, path in pairs(h.datasets) do
+  if redis.call('HGET', dataset(h.tenant, id), 'path') ~= path then return { 'no dataset', id } end
+end
+if h.idempotency_key then
   redis.call('HSET', known, h.idempotency_key, h.id .. ' ' .. h.body_digest)
 end
 local job = key(member)
@@ -21,7 +28,14 @@ redis.call('HSET', job, 'schema', '1', 'tenant', h.tenant, 'id', h.id, 'kind', '
   'threads', int(h.threads), 'open_ended', h.open_ended and '1' or '0')
 if h.ticks_total then redis.call('HSET', job, 'ticks_total', int(h.ticks_total)) end
 if h.idempotency_key then redis.call('HSET', job, 'idempotency_key', h.idempotency_key) end
+local used = {}
+for id in pairs(h.datasets) do
+  used[#used + 1] = id
+  redis.call('SADD', dataset(h.tenant, id, 'jobs'), h.id)
+end
+if #used > 0 then redis.call('HSET', job, 'datasets', table.concat(used, ' ')) end
 redis.call('SADD', 'queues', h.queue)
+redis.call('SADD', 'jobs:tenants', h.tenant)
 each_index(member, function(where) redis.call('ZADD', where, seq, h.id) end)
 redis.call('ZADD', index(member), seq, h.id)
 move(member, 'queued')

@@ -1,0 +1,17 @@
+#!lua flags=allow-oom
+-- A request shows a key: whose it is, and one token out of its bucket.
+-- -> {'ok', sha256, tenant, scopes} | {'unknown'} | {'limited', seconds}
+-- Only who has the secret takes tokens. The bucket lives in memory alone: no disk waits for it.
+local k = redis.call('HMGET', 'access:key:' .. h.id, 'sha256', 'tenant', 'scopes')
+if not k[1] or k[1] ~= h.sha256 then return { 'unknown' } end
+if h.rate > 0 then
+  redis.set_repl(redis.REPL_NONE)
+  local bucket = 'limit:' .. h.id
+  local b = redis.call('HMGET', bucket, 'left', 'at')
+  local seconds = clock[1] + clock[2] / 1000000
+  local left = h.burst
+  if b[1] then left = math.min(h.burst, b[1] + math.max(0, seconds - b[2]) * h.rate) end
+  if left < 1 then return { 'limited', tostring((1 - left) / h.rate) } end
+  redis.call('HSET', bucket, 'left', tostring(left - 1), 'at', string.format('%.6f', seconds))
+end
+return { 'ok', k[1], k[2], k[3] }

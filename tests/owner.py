@@ -1,0 +1,46 @@
+"""What tests of the protocol do as clients and as owners of jobs, through the ledger alone."""
+
+from typing import Any
+
+import numpy as np
+import redis
+
+from jobs import keys
+from jobs.job import Checkpoint, Lease
+from jobs.ledger import Claim, Ledger
+from jobs.spec.job_spec import JobSpec, read_spec
+from tests.support import small_spec
+
+
+def spec(**changes: Any) -> JobSpec:
+    return read_spec(small_spec(**changes), max_parameters=10**9)
+
+
+def submitted(ledger: Ledger, tenant: str = "default", **changes: Any) -> str:
+    return ledger.submit(tenant, spec(**changes)).job_id
+
+
+def claimed(ledger: Ledger, canary: str = "c1", nonce: str | None = None) -> Claim:
+    claim = ledger.claim("cpu", worker="w", device="cpu", canaries={"1": canary}, nonce=nonce)
+    assert claim is not None
+    return claim
+
+
+def append(ledger: Ledger, lease: Lease, first: int, losses: list[float], **more: Any) -> Any:
+    values = np.array(losses, "<f4").tobytes()
+    return ledger.append(lease, first, len(losses), {"loss": values}, {}, 0, {}, **more)
+
+
+def expire(store: "redis.Redis", lease: Lease) -> None:
+    """Let the lease be over now, as if its time had passed."""
+    name = keys.member(lease.tenant, lease.job_id)
+    store.zadd(keys.leases("cpu"), {name: 1})
+
+
+def checkpoint(tick: int, **changes: Any) -> Checkpoint:
+    told = {
+        "tick": tick, "created_at": "2026-01-01T00:00:00.000Z", "bytes": 10, "metrics": {},
+        "sha256": "ab", "files": [], "is_best": False, "is_final": False,
+        "folder": f"{tick}-t1", "state": "00", "term": 1,
+    }  # fmt: skip
+    return Checkpoint.model_validate({**told, **changes})

@@ -1,0 +1,93 @@
+"""What a verb does to a job in each status: the contract's table, row by row."""
+
+from typing import Any
+
+import pytest
+import redis
+
+from jobs.errors import IllegalMove
+from jobs.index import Index
+from jobs.ledger import Ledger
+from tests.owner import append, claimed, submitted
+
+
+@pytest.fixture
+def ledger(store: "redis.Redis") -> Ledger:
+    return Ledger(store, lease_seconds=30)
+
+
+@pytest.fixture
+def index(store: "redis.Redis") -> Index:
+    return Index(store)
+
+
+# (status before, verb) -> what it is afterwards, or None where the verb is illegal
+MOVES = {
+    ("queued", "cancel"): "cancelled", ("queued", "stop"): None,
+    ("queued", "pause"): "paused", ("queued", "resume"): "queued",
+    ("again", "cancel"): "cancelled", ("again", "stop"): "queued",
+    ("again", "pause"): "paused", ("again", "resume"): "queued",
+    ("running", "cancel"): "running", ("running", "stop"): "running",
+    ("running", "pause"): "running", ("running", "resume"): "running",
+    ("paused", "cancel"): "cancelled", ("paused", "stop"): "queued",
+    ("paused", "pause"): "paused", ("paused", "resume"): "queued",
+    ("cancelled", "cancel"): "cancelled", ("cancelled", "stop"): None,
+    ("cancelled", "pause"): None, ("cancelled", "resume"): None,
+    ("succeeded", "cancel"): None, ("succeeded", "stop"): None,
+    ("succeeded", "pause"): None, ("succeeded", "resume"): None,
+    ("stopped", "stop"): "succeeded", ("failed", "cancel"): None,
+}  # fmt: skip
+UNDER_WAY = {
+    ("running", "cancel"), ("running", "stop"), ("running", "pause"),
+    ("again", "stop"), ("paused", "stop"), ("paused", "resume"),
+}  # fmt: skip
+
+
+def brought_to(ledger: Ledger, status: str) -> str:
+    job_id = submitted(ledger, budget={"ticks": 2})
+    if status == "queued":
+        return job_id
+    lease = claimed(ledger).lease
+    append(ledger, lease, 1, [1.0])
+    if status in ("again", "paused", "cancelled"):
+        ledger.finish(lease, {"again": "queued"}.get(status, status), 1, reason="drain")
+    elif status in ("succeeded", "failed", "stopped"):
+        append(ledger, lease, 2, [1.0])
+        became = "failed" if status == "failed" else "succeeded"
+        ledger.finish(lease, became, 2, stopped_by="user" if status == "stopped" else "budget")
+    return job_id
+
+
+@pytest.mark.parametrize(("status", "verb"), list(MOVES))
+def test_a_verb_does_what_the_contracts_table_says(
+    status: str, verb: Any, ledger: Ledger, index: Index
+) -> None:
+    job_id = brought_to(ledger, status)
+    if (after := MOVES[status, verb]) is None:
+        with pytest.raises(IllegalMove) as caught:
+            ledger.request("default", job_id, verb)
+        assert verb not in caught.value.allowed
+        return
+
+    answer = ledger.request("default", job_id, verb)
+
+    assert answer == ("under_way" if (status, verb) in UNDER_WAY else "done")
+    assert index.job("default", job_id).status == after
+
+
+def test_a_requested_cancel_is_never_displaced(ledger: Ledger) -> None:
+    job_id = submitted(ledger)
+    lease = claimed(ledger).lease
+    for verb in ("pause", "cancel", "pause", "stop", "resume"):
+        ledger.request("default", job_id, verb)  # type: ignore[arg-type]
+
+    assert ledger.renew(lease) == "cancel"
+
+
+def test_resume_withdraws_a_requested_pause(ledger: Ledger) -> None:
+    job_id = submitted(ledger)
+    lease = claimed(ledger).lease
+    ledger.request("default", job_id, "pause")
+    ledger.request("default", job_id, "resume")
+
+    assert ledger.renew(lease) is None
