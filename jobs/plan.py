@@ -5,17 +5,16 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field
 
 from jobs.presence import About
+from jobs.spec.data import DatasetData
 from jobs.spec.job_spec import JobSpec
 
-FLOAT = 4  # bytes
+FLOAT, DOUBLE = 4, 8  # bytes
 #: what a trainer process takes before it has a model: mostly torch itself, shared by all trainers
 PROCESS_BYTES = 300 << 20
-#: headers, names and JSON of one checkpoint
-CHECKPOINT_OVERHEAD = 8 << 10
+#: headers, names, JSON and model.py of one checkpoint
+CHECKPOINT_OVERHEAD = 24 << 10
 ROW_BYTES = 24 / 1024  # one summary row for 1,024 ticks of a column
 DIGEST_BYTES = 16
-#: activations kept for one row of a batch, by hidden unit: linear, norm, activation, and gradients
-COPIES = 4
 
 
 class LikelyEngine(BaseModel):
@@ -69,10 +68,22 @@ def _state(spec: JobSpec) -> int:
 def _memory(spec: JobSpec) -> int:
     gradients = spec.parameters * FLOAT * (2 if spec.micro_batches > 1 else 1)
     rows = -(-spec.batch_size // spec.micro_batches)
-    units = sum(spec.model.hidden) + spec.profile.features + spec.profile.outputs
-    data = spec.profile.rows * (spec.profile.features + spec.profile.outputs) * FLOAT
+    kept = spec.model.activations(spec.profile.features, spec.profile.outputs)
     # a checkpoint is written from a copy of the state
-    return PROCESS_BYTES + 2 * _state(spec) + gradients + rows * units * COPIES * FLOAT + data
+    return PROCESS_BYTES + 2 * _state(spec) + gradients + rows * kept * FLOAT + _data(spec)
+
+
+def _data(spec: JobSpec) -> int:
+    """Bytes of the rows at their most: while they are split and standardised."""
+    profile, facts = spec.profile, spec.facts
+    if profile.text is not None:
+        return 0  # it stays in its file
+    other = 0 if facts is None or facts.validation is None else facts.validation.rows
+    rows = profile.rows * (2 if spec.held_out_rows else 1) + other
+    exact = 0
+    if facts is not None and isinstance(spec.data, DatasetData) and spec.data.standardize:
+        exact = max(profile.rows, other) * facts.numbers * DOUBLE
+    return rows * (profile.features + profile.outputs) * FLOAT + exact
 
 
 def _history(spec: JobSpec) -> int | None:

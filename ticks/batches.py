@@ -6,16 +6,22 @@ holds all rows, as in a hand-written loop over inputs[i]; shuffled rows are gath
 of one aligned buffer. torch's own tensors begin at multiples of 64 bytes.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from ticks.seeds import derive
 
+SIZE = 1024  # rows validated at a time, always: the bits of a result must not hang on anything else
+
 
 class Rows(NamedTuple):
-    """Inputs [rows, features] and their targets ([rows, outputs], or [rows] of class numbers)."""
+    """Inputs [rows, features] and their targets ([rows, outputs], or [rows] of class numbers).
+
+    Of a text both are tokens [rows, window], int64.
+    """
 
     inputs: Tensor
     targets: Tensor
@@ -27,6 +33,39 @@ class Rows(NamedTuple):
     def take(self, rows: Tensor) -> "Rows":
         """Copy the rows of these indices into fresh tensors, in this order."""
         return Rows(self.inputs[rows], self.targets[rows])
+
+    def to(self, device: torch.device) -> "Rows":
+        """The rows on a device; these ones where they lie there."""
+        return Rows(self.inputs.to(device), self.targets.to(device))
+
+    def batches(self, size: int, *, seed: int, shuffle: bool) -> "Batches":
+        """Return the batches of a training on these rows."""
+        return Batches(self, size, seed=seed, shuffle=shuffle)
+
+    def blocks(self) -> Iterator["Rows"]:
+        """All rows in order, 1,024 at a time."""
+        for first in range(0, len(self.inputs), SIZE):
+            yield self.slice(first, first + SIZE)
+
+
+class ByTick(Protocol):
+    """The batch of every tick."""
+
+    def of(self, tick: int) -> Rows:
+        """Return the batch of a tick (from 1), valid until the next call."""
+        ...
+
+
+class Source(Protocol):
+    """Rows to train on or to look at, wherever they lie."""
+
+    def batches(self, size: int, *, seed: int, shuffle: bool) -> ByTick:
+        """Return the batches of a training on these rows."""
+        ...
+
+    def blocks(self) -> Iterator[Rows]:
+        """All rows in order, some at a time; each block is valid until the next."""
+        ...
 
 
 class Batches:
@@ -66,7 +105,13 @@ class Batches:
 
 def hold_out(rows: Rows, count: int, seed: int) -> tuple[Rows, Rows]:
     """Split off `count` rows chosen by the seed: (training, held out), each in the rows' order."""
-    generator = torch.Generator().manual_seed(derive("validation", seed))
-    chosen = torch.zeros(len(rows.inputs), dtype=torch.bool)
-    chosen[torch.randperm(len(rows.inputs), generator=generator)[:count]] = True
+    chosen = held_out_rows(len(rows.inputs), count, seed)
     return rows.take(torch.nonzero(~chosen).flatten()), rows.take(torch.nonzero(chosen).flatten())
+
+
+def held_out_rows(rows: int, count: int, seed: int) -> Tensor:
+    """Choose `count` of so many rows by the seed: true where a row is held out."""
+    generator = torch.Generator().manual_seed(derive("validation", seed))
+    chosen = torch.zeros(rows, dtype=torch.bool)
+    chosen[torch.randperm(rows, generator=generator)[:count]] = True
+    return chosen

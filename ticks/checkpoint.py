@@ -1,8 +1,9 @@
 """A job's whole state as files in a folder, and back. Knows tensors and JSON; no name of a folder.
 
 `model.safetensors` has weights and buffers, `state.safetensors` every other tensor, `state.json`
-every other number, `config.json` what is needed to build the net. Nothing is pickled. Floats are
-written so that they are read back to the bit; one that is not finite becomes a string.
+every other number, `config.json` what is needed to build the net, and `model.py` builds it. Nothing
+is pickled. Floats are written so that they are read back to the bit; one that is not finite becomes
+a string.
 """
 
 import json
@@ -16,13 +17,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from jobs.spec.text import vocabulary_of
+from models.export import source
 from ticks.machine import versions
 from ticks.optimizers import scalars
 from ticks.state import digest, optimizer_tensors, restore, weights
 from ticks.training import Best, Training
 
 WEIGHTS, TENSORS = "model.safetensors", "state.safetensors"
-NUMBERS, CONFIG = "state.json", "config.json"
+NUMBERS, CONFIG, MODEL = "state.json", "config.json", "model.py"
 
 
 class Saved(TypedDict):
@@ -57,17 +60,12 @@ def save(training: Training, folder: Path) -> Saved:
         "optimizer": {"name": spec.optimizer.name, **scalars(trainer.optimizer)},
         "versions": versions(),
     }
-    config = {
-        "inputs": spec.profile.features,
-        "outputs": spec.profile.outputs,
-        "objective": spec.objective,
-        "parameters": sum(parameter.numel() for parameter in trainer.parameters),
-        "model": spec.model.model_dump(mode="json"),
-    }
+    config = _config(training)
     _write_tensors(folder / WEIGHTS, weights(trainer))
     _write_tensors(folder / TENSORS, _tensors(training))
     _write_json(folder / NUMBERS, numbers)
     _write_json(folder / CONFIG, config)
+    _write(folder / MODEL, source(config))
     return saved
 
 
@@ -93,6 +91,24 @@ def load(training: Training, folder: Path) -> Loaded:
         tick=training.at, state=digest(training.trainer), metrics=training.metrics,
         ended=training.ended, best=training.best,
     )  # fmt: skip
+
+
+def _config(training: Training) -> dict[str, Any]:
+    """What is needed to build the net and to use it."""
+    spec, scale = training.spec, training.scale
+    config: dict[str, Any] = {
+        "inputs": spec.profile.features,
+        "outputs": spec.profile.outputs,
+        "objective": spec.objective,
+        "parameters": sum(parameter.numel() for parameter in training.trainer.parameters),
+        "model": spec.model.model_dump(mode="json"),
+        **training.about,
+    }
+    if scale is not None:
+        config["scale"] = {name: values.tolist() for name, values in scale._asdict().items()}
+    if spec.profile.text is not None and vocabulary_of(spec.model) == "characters":
+        config["vocabulary"] = list(spec.profile.text.vocabulary)
+    return config
 
 
 def _tensors(training: Training) -> dict[str, Tensor]:
@@ -133,8 +149,12 @@ def _write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def _write_json(file: Path, value: Mapping[str, Any]) -> None:
+    _write(file, json.dumps(_plain(value), indent=1, allow_nan=False))
+
+
+def _write(file: Path, text: str) -> None:
     with file.open("x", encoding="utf-8") as opened:
-        json.dump(_plain(value), opened, indent=1, allow_nan=False)
+        opened.write(text)
         opened.flush()
         os.fsync(opened.fileno())
 

@@ -67,13 +67,20 @@ class Commands:
         }  # fmt: skip
         commands[frame.kind](**frame.header)
 
-    def build(self, spec: dict[str, Any], device: str, log: str | None = None) -> None:
+    def build(
+        self,
+        spec: dict[str, Any],
+        device: str,
+        log: str | None = None,
+        artifacts: str | None = None,
+    ) -> None:
         """Build net, optimizer and data of a spec; from here on print into the job's log."""
         if log is not None:
             write_into(log)
         job = JobSpec.model_validate(spec)
         machine.prepare(job.compute.threads)
-        self.training = Training(job, torch.device(device), self.announce)
+        home = None if artifacts is None else Path(artifacts)
+        self.training = Training(job, torch.device(device), self.announce, home)
         engine, trainer = self.training.engine.name, self.training.trainer
         fingerprint = machine.fingerprint(engine, torch.device(device), job.compute.threads)
         parameters = sum(parameter.numel() for parameter in trainer.parameters)

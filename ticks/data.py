@@ -4,37 +4,49 @@ Inputs are float32. Targets are class numbers (int64, [rows]) for cross_entropy,
 [rows, outputs]. All lie in torch's own memory: where a row lies is part of a tick's bits.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from jobs.spec.data import EXAMPLES, ExampleData, InlineData, SyntheticData
+from jobs.spec.data import EXAMPLES, DatasetData, ExampleData, InlineData, SyntheticData
 from jobs.spec.job_spec import JobSpec
-from ticks.batches import Rows, hold_out
+from ticks import tables, text
+from ticks.batches import Rows, Source, hold_out
+from ticks.scale import Scale, measure, standardise
 
 NOISE = 0.1  # standard deviation of what a synthetic regression adds to its targets
-
-
-class Scale(NamedTuple):
-    """What inputs are standardised by: (input - mean) / deviation, a feature at a time, float64."""
-
-    mean: NDArray[np.float64]
-    deviation: NDArray[np.float64]
 
 
 class Data(NamedTuple):
     """A job's rows. `scale` is None where they are trained on as they came."""
 
-    training: Rows
-    held_out: Rows | None
+    training: Source
+    held_out: Source | None
     scale: Scale | None
+    about: dict[str, Any] = {}
+    """What config.json says of the columns and classes."""
 
 
-def load(spec: JobSpec, device: torch.device) -> Data:
-    """Read or draw the spec's rows, hold out what is validated on, and move both to the device."""
+def load(
+    spec: JobSpec,
+    device: torch.device,
+    artifacts: Path | None = None,
+    announce: Callable[[str], None] = lambda _phase: None,
+) -> Data:
+    """Read or draw the spec's rows, hold out what is validated on, and move both to the device.
+
+    Files of uploaded datasets lie below the folder `artifacts`.
+    """
+    if spec.profile.text is not None:
+        return Data(*text.load(spec, device, artifacts, announce), None)
+    if isinstance(spec.data, DatasetData):
+        assert artifacts is not None, "a dataset's file lies below the artifacts"
+        loaded = tables.load(spec, artifacts, announce)
+        held_out = loaded.held_out and _move(loaded.held_out, device)
+        return Data(_move(loaded.training, device), held_out, loaded.scale, loaded.about)
     match spec.data:
         case InlineData():
             rows = _rows(spec, spec.data.inputs, spec.data.targets)
@@ -46,7 +58,7 @@ def load(spec: JobSpec, device: torch.device) -> Data:
     training, held_out = rows, None
     if spec.held_out_rows:
         training, held_out = hold_out(rows, spec.held_out_rows, spec.seed)
-    scale = _measure(training.inputs) if isinstance(spec.data, ExampleData) else None
+    scale = measure(training.inputs.numpy()) if isinstance(spec.data, ExampleData) else None
     if scale is not None:
         training = _standardise(training, scale)
         held_out = held_out and _standardise(held_out, scale)
@@ -80,20 +92,10 @@ def _classes(data: SyntheticData) -> Rows:
     return Rows(points + centres[targets], targets)
 
 
-def _measure(inputs: Tensor) -> Scale:
-    """Measure mean and deviation of each feature; a feature that never varies keeps its scale.
-
-    cumsum adds strictly row after row, so that the result is the same on every machine.
-    """
-    x: NDArray[np.float64] = inputs.numpy().astype(np.float64)
-    mean = np.cumsum(x, axis=0)[-1] / len(x)
-    deviation = np.sqrt(np.cumsum((x - mean) ** 2, axis=0)[-1] / len(x))
-    return Scale(mean, np.where(deviation == 0, 1.0, deviation))
-
-
 def _standardise(rows: Rows, scale: Scale) -> Rows:
-    x = (rows.inputs.numpy().astype(np.float64) - scale.mean) / scale.deviation
-    return Rows(torch.tensor(x.astype(np.float32)), rows.targets)
+    inputs = rows.inputs.clone()
+    standardise(rows.inputs.numpy(), scale, inputs.numpy(), range(inputs.shape[1]))
+    return Rows(inputs, rows.targets)
 
 
 def _move(rows: Rows, device: torch.device) -> Rows:

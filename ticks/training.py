@@ -8,6 +8,7 @@ clock.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypedDict
 
 import torch
@@ -70,11 +71,15 @@ class Training:
     """
 
     def __init__(
-        self, spec: JobSpec, device: torch.device, announce: Callable[[str], None] = quiet
+        self,
+        spec: JobSpec,
+        device: torch.device,
+        announce: Callable[[str], None] = quiet,
+        artifacts: Path | None = None,
     ) -> None:
-        data = load(spec, device)
+        data = load(spec, device, artifacts, announce)
         self.spec, self.announce = spec, announce
-        self.held_out, self.scale = data.held_out, data.scale
+        self.held_out, self.scale, self.about = data.held_out, data.scale, data.about
         self.trainer = Trainer(spec, data.training, device)
         self.engine: Engine = Eager(self.trainer, spec.record)
         self.rules = Rules(spec.stop)
@@ -142,7 +147,7 @@ class Training:
         assert self.held_out is not None
         self.announce("validating")
         classes = self.spec.profile.classes
-        self.metrics = evaluate(self.trainer.net, self.trainer.criterion, self.held_out, classes)
+        self.metrics = evaluate(self.trainer, self.held_out, classes)
         self.validated_at = self.at
         decided.sparse += [(name, self.at, value) for name, value in self.metrics.items()]
         decided.sparse.append(("state", self.at, digest(self.trainer)))

@@ -7,28 +7,49 @@ import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
 from jobs.spec.base import Float32, Part, Seed
+from jobs.spec.text import TextFacts, Vocabulary
 from models.numbers import INTEGRAL
 
-#: small real data sets that come with the service: NAME.csv and its profile NAME.json
+#: small real data sets that come with the service: NAME.csv or NAME.txt, its profile NAME.json
 EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
 
-Kind = Literal["class", "number"]
+Kind = Literal["class", "number", "token"]
+#: tokens of one row of a text
+Window = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
 Row = Annotated[list[Float32], Field(min_length=1)]
+DatasetId = Annotated[str, Field(pattern=r"^ds_[a-z0-9]{26}$")]
 
 
 class Profile(Part):
-    """What is known of a job's data: rows, features a row, outputs a net must have for it."""
+    """What is known of a job's data: rows, features a row, outputs a net must have for it.
+
+    Of a text (kind `token`) rows are windows, features the tokens of one, outputs the vocabulary.
+    """
 
     rows: int
     features: int
     outputs: int
     kind: Kind
     classes: int | None = None
+    text: TextFacts | None = None
+
+    def read_as(self, vocabulary: Vocabulary) -> "Profile":
+        """Give the profile of the same text in other tokens; of a table, this one."""
+        if self.text is None:
+            return self
+        return text_profile(self.text, self.features, vocabulary)
+
+
+def text_profile(text: TextFacts, window: int, vocabulary: Vocabulary = "bytes") -> Profile:
+    """Derive what is known of a text cut into windows; 0 rows where it is too short for one."""
+    rows, outputs = text.rows(window, vocabulary), text.distinct(vocabulary)
+    return Profile(rows=rows, features=window, outputs=outputs, kind="token", text=text)
 
 
 class InlineData(Part):
@@ -70,29 +91,69 @@ class InlineData(Part):
 
 
 class ExampleData(Part):
-    """One of the small real data sets that come with the service."""
+    """One of the small real data sets that come with the service: a table, or a text."""
 
     source: Literal["example"]
     name: str
+    window: Window | None = None
+    """Tokens of one row; for a text, and only for one."""
     shuffle: bool = True
 
     def faults(self) -> list[tuple[str, str, Any]]:
-        """An unknown name: (pointer below /data, rule, value)."""
-        if self.name in example_names():
-            return []
-        return [("/name", "one of " + ", ".join(example_names()), self.name)]
+        """An unknown name, a window too few or too many: (pointer below /data, rule, value)."""
+        if self.name not in example_names():
+            return [("/name", "one of " + ", ".join(example_names()), self.name)]
+        return window_faults(self.window, is_text=_example_profile(self.name).text is not None)
 
     def profile(self, objective: str | None) -> Profile:
         """Read what is known from the file beside the data."""
-        return _example_profile(self.name)
+        known = _example_profile(self.name)
+        return known if known.text is None else text_profile(known.text, self.window or 1)
+
+
+def window_faults(window: int | None, *, is_text: bool) -> list[tuple[str, str, Any]]:
+    """A text without a window, or a table with one: (pointer below /data, rule, value)."""
+    if is_text and window is None:
+        return [("/window", "needed for a text: the tokens of one row, 1 to 65536", None)]
+    if window is not None and not is_text:
+        return [("/window", "null: these data are a table, which has no windows", window)]
+    return []
+
+
+class DatasetData(Part):
+    """An uploaded dataset: a table by columns, an NPZ file by its arrays, or a text by windows."""
+
+    source: Literal["dataset"]
+    id: DatasetId
+    target: str | None = None
+    """The column to be predicted; needed for a table, and only for one."""
+    features: Annotated[list[str], Field(min_length=1)] | None = None
+    """The columns it is predicted from; null: every other one."""
+    types: dict[str, Literal["number", "category"]] = {}
+    """Columns that are to be read as another type: whole numbers as a category."""
+    standardize: bool = True
+    """Number features by mean and deviation of the training rows."""
+    window: Window | None = None
+    """Tokens of one row; for a text, and only for one."""
+    shuffle: bool = True
+
+    def faults(self) -> list[tuple[str, str, Any]]:
+        """What does not fit between the fields: (pointer below /data, rule, value)."""
+        names = self.features or []
+        return [
+            (f"/features/{at}", "each column once, and not the target", name)
+            for at, name in enumerate(names)
+            if name == self.target or name in names[:at]
+        ]
 
 
 class SyntheticData(Part):
-    """Rows drawn from a seed: `regression` (normal inputs, a linear target with noise) or
-    `classification` (normal clouds around one centre a class)."""
+    """Rows drawn from a seed: `regression` (normal inputs, a linear target with noise),
+    `classification` (normal clouds around one centre a class) or `sequence` (a text of letters, a
+    repeating pattern with noise; `samples` windows of `features` tokens)."""
 
     source: Literal["synthetic"]
-    kind: Literal["regression", "classification"]
+    kind: Literal["regression", "classification", "sequence"]
     samples: Annotated[int, Field(ge=1, le=10_000_000), INTEGRAL] = 1000
     features: Annotated[int, Field(ge=1, le=65_536), INTEGRAL] = 10
     classes: Annotated[int, Field(ge=2, le=1000), INTEGRAL] | None = None
@@ -102,8 +163,8 @@ class SyntheticData(Part):
     def faults(self) -> list[tuple[str, str, Any]]:
         """What does not fit between the fields: (pointer below /data, rule, value)."""
         found: list[tuple[str, str, Any]] = []
-        if self.kind == "regression" and self.classes is not None:
-            found.append(("/classes", "null for a regression", self.classes))
+        if self.kind != "classification" and self.classes is not None:
+            found.append(("/classes", "null but for a classification", self.classes))
         if self.samples * self.features > 1_000_000_000:
             rule = "samples × features of at most 1,000,000,000"
             found.append(("/samples", rule, self.samples))
@@ -113,6 +174,10 @@ class SyntheticData(Part):
         """Derive what is known."""
         if self.kind == "regression":
             return Profile(rows=self.samples, features=self.features, outputs=1, kind="number")
+        if self.kind == "sequence":
+            tokens = self.samples * self.features + 1
+            facts = TextFacts(bytes=tokens, characters=tokens, vocabulary=list(ascii_lowercase))
+            return text_profile(facts, self.features)
         classes = self.classes or 2
         return Profile(
             rows=self.samples,
@@ -130,11 +195,12 @@ def _source(value: Any) -> Any:
 Data = Annotated[
     Annotated[InlineData, Tag("inline")]
     | Annotated[ExampleData, Tag("example")]
-    | Annotated[SyntheticData, Tag("synthetic")],
+    | Annotated[SyntheticData, Tag("synthetic")]
+    | Annotated[DatasetData, Tag("dataset")],
     Discriminator(
         _source,
         custom_error_type="unknown_source",
-        custom_error_message="an object whose source is one of inline, example, synthetic",
+        custom_error_message="an object whose source is one of inline, example, synthetic, dataset",
     ),
 ]
 
@@ -142,13 +208,16 @@ Data = Annotated[
 @cache
 def example_names() -> tuple[str, ...]:
     """Names of the data sets that come with the service."""
-    return tuple(sorted(path.stem for path in EXAMPLES.glob("*.csv")))
+    return tuple(sorted(path.stem for path in EXAMPLES.glob("*.json")))
 
 
 @cache
 def _example_profile(name: str) -> Profile:
     told = json.loads((EXAMPLES / f"{name}.json").read_text())
-    return Profile.model_validate({field: told[field] for field in Profile.model_fields})
+    if "text" in told:
+        return text_profile(TextFacts.model_validate(told["text"]), 1)
+    known = {field: told[field] for field in Profile.model_fields if field in told}
+    return Profile.model_validate(known)
 
 
 def _width(target: float | Sequence[float]) -> int:

@@ -24,7 +24,11 @@ RULES = {
     "dict_type": "an object",
 }
 #: for a union that no branch fits: the field that names the branch
-NAMED_BY = {"unknown_optimizer": "/name", "unknown_source": "/source"}
+NAMED_BY = {
+    "unknown_family": "/family",
+    "unknown_optimizer": "/name",
+    "unknown_source": "/source",
+}
 
 
 def faults_of(error: ValidationError, body: object) -> list[Fault]:

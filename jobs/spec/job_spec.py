@@ -8,12 +8,17 @@ import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic.config import JsonDict
+from pydantic.json_schema import SkipJsonSchema
 
-from jobs.spec.base import MOST_ROWS, Part, Positive, Seed
-from jobs.spec.data import Data, Profile
+from jobs.spec.base import MOST_ROWS, MOST_TICKS, Part, Positive, Seed
+from jobs.spec.data import Data, DatasetData, Kind, Profile
+from jobs.spec.datasets import LookUp, Unfit, facts_of, nobody
+from jobs.spec.facts import Facts
 from jobs.spec.faults import InvalidSpec, faults_of
 from jobs.spec.rules import Fault, faults
+from jobs.spec.text import vocabulary_of
 from jobs.spec.training import (
     AdamW,
     Budget,
@@ -27,9 +32,15 @@ from jobs.spec.training import (
 from models.families import ModelConfig
 from models.numbers import INTEGRAL
 
-Objective = Literal["mse", "cross_entropy"]
+Objective = Literal["mse", "cross_entropy", "language_model"]
 Column = Literal["loss", "grad_norm"]
 DEFAULT_BATCH = 32
+#: kind of target -> what is trained unless the spec says otherwise
+FITTING: dict[Kind, Objective] = {
+    "class": "cross_entropy",
+    "number": "mse",
+    "token": "language_model",
+}
 DATA: TypeAdapter[Any] = TypeAdapter(Data)
 
 
@@ -51,8 +62,20 @@ Notes = Annotated[str, Field(max_length=10_000)]
 Priority = Annotated[int, Field(ge=-100, le=100), INTEGRAL]
 
 
+#: shown with the schema
+EXAMPLE: JsonDict = {
+    "name": "digits",
+    "model": {"family": "mlp", "hidden": [64]},
+    "data": {"source": "example", "name": "digits"},
+    "budget": {"epochs": 20},
+    "validation": {"fraction": 0.1},
+}
+
+
 class AskedSpec(Part):
     """What to train, on what, for how long. Only model, data and budget are required."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     name: Name | None = None
     labels: Labels = {}
@@ -60,8 +83,11 @@ class AskedSpec(Part):
     model: ModelConfig
     data: Data
     objective: Objective | None = None
-    """null: cross_entropy for class targets, mse for numbers."""
-    optimizer: OptimizerSpec = AdamW()
+    """null: cross_entropy for class targets, mse for numbers, language_model for a text."""
+    # by a factory: a union whose default is an object is more than generators of clients can read
+    optimizer: Annotated[OptimizerSpec, Field(description="adamw, unless named")] = Field(
+        default_factory=AdamW
+    )
     schedule: Schedule = Schedule()
     budget: Budget
     stop: Stop = Stop()
@@ -84,15 +110,32 @@ class JobSpec(AskedSpec):
     name: Name
     objective: Objective
     batch_size: Annotated[int, Field(ge=1, le=MOST_ROWS), INTEGRAL]
+    facts: SkipJsonSchema[Facts | None] = Field(None, exclude=True)
+    """Of its datasets, which the spec only names; null without any. Not shown, see `whole`."""
+
+    def whole(self) -> dict[str, Any]:
+        """All of it as JSON has it, as it is stored and sent to a trainer."""
+        facts = {} if self.facts is None else {"facts": self.facts.model_dump(mode="json")}
+        return {**self.model_dump(mode="json"), **facts}
 
     @cached_property
     def profile(self) -> Profile:
         """What is known of the data."""
-        return self.data.profile(self.objective)
+        return _profile(self, self.objective, self.facts)
+
+    @property
+    def datasets(self) -> dict[str, str]:
+        """The uploaded datasets that it uses: where each one's file lies, by id."""
+        if not isinstance(self.data, DatasetData) or self.facts is None:
+            return {}
+        found = {self.data.id: self.facts.data.path}
+        if self.validation is not None and self.validation.id and self.facts.validation is not None:
+            found[self.validation.id] = self.facts.validation.path
+        return found
 
     @property
     def held_out_rows(self) -> int:
-        """Rows that are never trained on."""
+        """Rows of the data that are never trained on."""
         return _held_out(self.validation, self.profile.rows)
 
     @property
@@ -128,31 +171,47 @@ class JobSpec(AskedSpec):
         return self.schedule.rate(self.optimizer.lr, tick, self.ticks_total)
 
 
-def read_spec(body: object, *, max_parameters: int) -> JobSpec:
-    """Check a parsed JSON body and fill in its gaps; raises InvalidSpec with all faults."""
+def read_spec(body: object, *, max_parameters: int, datasets: LookUp = nobody) -> JobSpec:
+    """Check a parsed JSON body and fill in its gaps; raises InvalidSpec with all faults.
+
+    `datasets` finds an uploaded one by its id.
+    """
     try:
         asked = AskedSpec.model_validate(body)
     except ValidationError as error:
         found = [*faults_of(error, body), *_data_faults(body)]
-        raise InvalidSpec([*found, *_sound_part(body, found, max_parameters)]) from None
+        sound = _sound_part(body, found, max_parameters, datasets)
+        raise InvalidSpec([*found, *sound]) from None
     if wrong := _data_faults(body):
         raise InvalidSpec(wrong)
-    spec = _complete(asked)
+    try:
+        facts = facts_of(asked.data, asked.validation, asked.objective, datasets)
+    except Unfit as error:
+        raise InvalidSpec(error.faults) from None
+    spec = _complete(asked, facts)
     if found := faults(spec, max_parameters):
         raise InvalidSpec(found)
     return spec
 
 
-def _sound_part(body: object, found: list[Fault], max_parameters: int) -> list[Fault]:
+def _sound_part(
+    body: object, found: list[Fault], max_parameters: int, datasets: LookUp
+) -> list[Fault]:
     """Faults between those fields of a faulty body that are sound themselves."""
     wrong = {fault.pointer.split("/")[1] for fault in found if fault.pointer}
     if not isinstance(body, dict):
         return []
     try:
-        rest = AskedSpec.model_validate({name: body[name] for name in body if name not in wrong})
+        sound = {name: body[name] for name in body if name not in wrong}
+        if "budget" in wrong:
+            sound["budget"] = {"ticks": MOST_TICKS}  # any: rules that read it are not asked
+        rest = AskedSpec.model_validate(sound)
+        facts = facts_of(rest.data, rest.validation, rest.objective, datasets)
     except ValidationError:
         return []  # without its model, data or budget nothing can be said
-    return faults(_complete(rest), max_parameters, wrong)
+    except Unfit as error:
+        return [] if "objective" in wrong else error.faults
+    return faults(_complete(rest, facts), max_parameters, wrong)
 
 
 def _data_faults(body: object) -> list[Fault]:
@@ -164,10 +223,10 @@ def _data_faults(body: object) -> list[Fault]:
     return [Fault("/data" + where, rule, value) for where, rule, value in data.faults()]
 
 
-def _complete(asked: AskedSpec) -> JobSpec:
+def _complete(asked: AskedSpec, facts: Facts | None) -> JobSpec:
     """Fill in every default that depends on other fields."""
-    objective = asked.objective or _fitting(asked.data.profile(None))
-    rows = asked.data.profile(objective).rows
+    objective = asked.objective or _fitting(_profile(asked, None, facts))
+    rows = _profile(asked, objective, facts).rows
     batch_size = asked.batch_size or max(
         1, min(DEFAULT_BATCH, rows - _held_out(asked.validation, rows))
     )
@@ -175,6 +234,7 @@ def _complete(asked: AskedSpec) -> JobSpec:
     spec = JobSpec(
         **{
             **told,
+            "facts": facts,
             "name": asked.name or asked.model.family,
             "objective": objective,
             "batch_size": batch_size,
@@ -190,9 +250,19 @@ def _complete(asked: AskedSpec) -> JobSpec:
     )
 
 
+def _profile(asked: AskedSpec, objective: str | None, facts: Facts | None) -> Profile:
+    if isinstance(asked.data, DatasetData):
+        assert facts is not None, "read_spec has looked the dataset up"
+        profile = facts.profile(asked.data.window)
+    else:
+        profile = asked.data.profile(objective)
+    return profile.read_as(vocabulary_of(asked.model))
+
+
 def _fitting(profile: Profile) -> Objective:
-    return "cross_entropy" if profile.kind == "class" else "mse"
+    return FITTING[profile.kind]
 
 
 def _held_out(validation: Validation | None, rows: int) -> int:
-    return 0 if validation is None else math.floor(validation.fraction * rows)
+    fraction = None if validation is None else validation.fraction
+    return 0 if fraction is None else math.floor(fraction * rows)

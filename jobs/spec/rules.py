@@ -6,7 +6,9 @@ Each rule gives the faults it finds; all rules are asked, so that a client learn
 from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jobs.spec.text import vocabulary_of
 from models.families import FAMILIES
+from models.transformer_lm.config import TransformerLmConfig
 
 if TYPE_CHECKING:
     from jobs.spec.job_spec import JobSpec
@@ -25,9 +27,52 @@ def faults(spec: "JobSpec", max_parameters: int, wrong: Set[str] = frozenset()) 
 
     `wrong` are fields that are known to be wrong alone: rules that read one of them are not asked.
     """
+    if unfit := [*_family(spec), *_window(spec)]:
+        return unfit  # the other rules count rows, of which there are none that could be
     sound = [rule for rule, fields in RULES.items() if not wrong & fields]
     found = [fault for rule in sound for fault in rule(spec)]
     return found if wrong & SIZED else [*found, *_size(spec, max_parameters)]
+
+
+def _family(spec: "JobSpec") -> Iterator[Fault]:
+    have = "a text" if spec.profile.kind == "token" else "a table"
+    fit = [family.name for family in FAMILIES.values() if family.reads == have]
+    if spec.model.family not in fit:
+        rule = f"a family that can train on these data, {have}: {', '.join(fit)}"
+        yield Fault("/model/family", rule, spec.model.family)
+
+
+def _window(spec: "JobSpec") -> Iterator[Fault]:
+    profile, model = spec.profile, spec.model
+    if profile.text is None or not isinstance(model, TransformerLmConfig):
+        return
+    tokens = profile.text.tokens(model.vocabulary)
+    if profile.rows < 1:
+        rule = f"below the {tokens} {model.vocabulary} of the text"
+        yield Fault("/data/window", rule, profile.features)
+
+
+def _second_text(spec: "JobSpec") -> Iterator[Fault]:
+    """A text to validate on must have a window's tokens, and only such as the first one has."""
+    if spec.facts is None or spec.facts.validation is None or spec.validation is None:
+        return
+    other = spec.facts.validation
+    if other.text is None or spec.profile.text is None:
+        return
+    window, vocabulary = spec.profile.features, vocabulary_of(spec.model)
+    if other.text.rows(window, vocabulary) < 1:
+        yield Fault("/validation/id", f"a text longer than a window ({window})", spec.validation.id)
+    new = sorted(set(other.text.vocabulary) - set(spec.profile.text.vocabulary))
+    if vocabulary == "characters" and new:
+        listed = ", ".join(map(repr, new[:5])) + (", …" if len(new) > 5 else "")
+        rule = f"a text of no other characters than the one to train on has; it has {listed}"
+        yield Fault("/validation/id", rule, spec.validation.id)
+
+
+def _heads(spec: "JobSpec") -> Iterator[Fault]:
+    model = spec.model
+    if isinstance(model, TransformerLmConfig) and model.width % model.heads:
+        yield Fault("/model/heads", f"a divisor of width ({model.width})", model.heads)
 
 
 def _objective(spec: "JobSpec") -> Iterator[Fault]:
@@ -35,6 +80,7 @@ def _objective(spec: "JobSpec") -> Iterator[Fault]:
     if spec.objective not in served:
         rule = f"an objective that the family {spec.model.family} serves: {', '.join(served)}"
         yield Fault("/objective", rule, spec.objective)
+        return
     if spec.objective == "cross_entropy" and spec.profile.kind != "class":
         rule = "cross_entropy needs classes as targets (whole numbers from 0 to 999)"
         yield Fault("/objective", rule, spec.objective)
@@ -44,7 +90,9 @@ def _objective(spec: "JobSpec") -> Iterator[Fault]:
 
 
 def _validation(spec: "JobSpec") -> Iterator[Fault]:
-    if spec.validation is not None and spec.held_out_rows < 1:
+    if spec.validation is None or spec.validation.fraction is None:
+        return
+    if spec.held_out_rows < 1:
         rule = f"a fraction that holds out at least one of {spec.profile.rows} rows"
         yield Fault("/validation/fraction", rule, spec.validation.fraction)
 
@@ -106,7 +154,8 @@ def _record(spec: "JobSpec") -> Iterator[Fault]:
 def _size(spec: "JobSpec", most: int) -> Iterator[Fault]:
     if spec.parameters > most:
         rule = f"at most {most} parameters in the model; this one has {spec.parameters}"
-        yield Fault("/model/hidden", rule, list(spec.model.hidden))
+        field = "width" if isinstance(spec.model, TransformerLmConfig) else "hidden"
+        yield Fault(f"/model/{field}", rule, spec.model.model_dump()[field])
 
 
 ROWS = {"data", "objective", "validation"}  # what decides how many rows there are
@@ -115,6 +164,8 @@ SIZED = {"model", "data", "objective"}
 
 #: each rule with the fields it reads
 RULES: dict[Callable[["JobSpec"], Iterator[Fault]], Set[str]] = {
+    _heads: {"model"},
+    _second_text: {"model", "data", "validation"},
     _objective: {"model", "data", "objective"},
     _validation: ROWS,
     _batch: {*BATCHES, "micro_batches"},

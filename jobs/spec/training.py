@@ -159,11 +159,20 @@ class Stop(Part):
 
 
 class Validation(Part):
-    """Rows that are never trained on, and when they are looked at."""
+    """Rows that are never trained on, and when they are looked at: a fraction, or a dataset."""
 
-    fraction: Annotated[float, Field(gt=0, le=0.5), FINITE]
+    fraction: Annotated[float, Field(gt=0, le=0.5), FINITE] | None = None
+    """Of the rows, chosen by the seed."""
+    id: Annotated[str, Field(pattern=r"^ds_[a-z0-9]{26}$")] | None = None
+    """A dataset with the same columns, all of whose rows are looked at."""
     every_ticks: Ticks | None = None
     """null: max(100, ⌈ticks_total ÷ 100⌉), or 100 without a total."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> "Validation":
+        if (self.fraction is None) == (self.id is None):
+            raise ValueError("exactly one of fraction and id is needed")
+        return self
 
 
 class CheckpointRules(Part):
@@ -181,7 +190,8 @@ class Compute(Part):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256), INTEGRAL] = 1
-    precision: Literal["float32"] = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What products are computed in; weights, optimizer and losses are float32 with either."""
     engine: Literal["auto", "eager"] = "auto"
     processes: Annotated[int, Field(ge=1, le=1), INTEGRAL] = 1
     exact: Literal["required", "best_effort"] = "required"

@@ -1,0 +1,103 @@
+"""An upload on its way: written, hashed and profiled as it comes, whole on disk or not there.
+
+Knows no HTTP: who receives the bytes feeds them in.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from jobs.datasets.blobs import Blobs
+from jobs.datasets.profiling import Marks, profiler
+from jobs.errors import StoreFull
+from jobs.spec.profiles import DatasetProfile, Delimiter, MediaType
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class TooLong(Exception):
+    """More bytes than one dataset may have."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A whole upload: its file, durable but not yet placed, and what is known of it."""
+
+    path: Path
+    type: MediaType
+    delimiter: Delimiter
+    sha256: str
+    bytes: int
+    profile: DatasetProfile
+    marks: Marks
+
+
+class Upload:
+    """Takes bytes until `finish`. Leaving the block removes the file unless it was placed."""
+
+    def __init__(
+        self, blobs: Blobs, kind: MediaType, delimiter: Delimiter, *, most_bytes: int
+    ) -> None:
+        self._kind, self._delimiter, self._most = kind, delimiter, most_bytes
+        self._profiler = profiler(kind, delimiter)
+        self._sha, self._bytes = hashlib.sha256(), 0
+        with room():
+            self._path, self._file = blobs.incoming()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        # unlinked while it is locked: no sweep can be at the same file
+        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what could not be written any more
+            self._file.close()
+
+    def write(self, data: bytes) -> None:
+        """Take some more bytes; raises BadData, TooLong or StoreFull."""
+        self._bytes += len(data)
+        if self._bytes > self._most:
+            raise TooLong(f"at most {self._most:,} bytes")
+        with room():
+            self._file.write(data)
+        self._sha.update(data)
+        self._profiler.feed(data)
+
+    def finish(self) -> Received:
+        """Say what has come, once it is on disk; raises BadData or StoreFull."""
+        with room():
+            self._file.flush()
+        profile = self._profiler.finish(self._path)
+        with room():
+            os.fsync(self._file.fileno())
+        return Received(
+            path=self._path,
+            type=self._kind,
+            delimiter=self._delimiter,
+            sha256=self._sha.hexdigest(),
+            bytes=self._bytes,
+            profile=profile,
+            marks=self._profiler.marks,
+        )
+
+
+@contextlib.contextmanager
+def room() -> Iterator[None]:
+    """Tell a full disk by name: raises StoreFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StoreFull("the disk is full") from error
+        raise

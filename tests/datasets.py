@@ -1,0 +1,93 @@
+"""What tests of datasets share: small tables in several forms, uploads, what is left on disk."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jobs.datasets.formats.faults import BadData, DataFault
+from jobs.datasets.profiling import profiler
+from jobs.spec.profiles import DatasetProfile, MediaType
+
+CSV, JSONL, TEXT, NPZ = "text/csv", "application/x-ndjson", "text/plain", "application/x-npz"
+#: numbers and a category; the class is told by both
+PETS = b"""weight,colour,age,pet
+4.5,black,3,cat
+31.5,brown,7,dog
+3.25,white,1,cat
+22,black,4,dog
+5,brown,12,cat
+40.125,white,2,dog
+"""
+Row = dict[str, str | float]
+
+
+def upload(client: Any, data: bytes, kind: str = CSV, **query: str) -> Any:
+    """POST it; gives the answer."""
+    headers = {"Idempotency-Key": query.pop("key")} if "key" in query else {}
+    return client.post(
+        "/v1/datasets", data=data, content_type=kind, query_string=query, headers=headers
+    )
+
+
+def uploaded(client: Any, data: bytes, kind: str = CSV, **query: str) -> dict[str, Any]:
+    """POST it; gives the Dataset, which must be new."""
+    answer = upload(client, data, kind, **query)
+    assert answer.status_code == 201, answer.json
+    made: dict[str, Any] = answer.json
+    return made
+
+
+def spec_on(dataset_id: str, target: str | None = "pet", **changes: Any) -> dict[str, Any]:
+    """Return the spec of a small job; `data` is merged into its data."""
+    data = {"source": "dataset", "id": dataset_id, "target": target, **changes.pop("data", {})}
+    body = {"model": {"family": "mlp", "hidden": [4]}, "budget": {"ticks": 6}, **changes}
+    return {**body, "data": {name: value for name, value in data.items() if value is not None}}
+
+
+def profiled(data: bytes, kind: MediaType = "text/csv", piece: int = 1 << 18) -> DatasetProfile:
+    """Profile bytes that come in pieces of this length."""
+    found = profiler(kind, "comma")
+    for at in range(0, len(data), piece):
+        found.feed(data[at : at + piece])
+    return found.finish(Path("/dev/null"))
+
+
+def refused(data: bytes, kind: MediaType = "text/csv", piece: int = 1 << 18) -> list[DataFault]:
+    """The faults of bytes that must be refused."""
+    try:
+        found = profiled(data, kind, piece)
+    except BadData as error:
+        return error.faults
+    raise AssertionError(f"not refused: {found}")
+
+
+def csv_of(rows: Sequence[Row]) -> bytes:
+    """Spell rows as CSV, as Python does."""
+    import csv
+
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def jsonl_of(rows: Sequence[Row]) -> bytes:
+    """Spell rows as JSON lines."""
+    return b"".join(json.dumps(row).encode() + b"\n" for row in rows)
+
+
+def npz_of(compressed: bool = False, **arrays: Any) -> bytes:
+    """Spell arrays as NPZ."""
+    file = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(file, **arrays)
+    return file.getvalue()
+
+
+def files_of(folder: Path) -> list[str]:
+    """Every file below a folder."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
