@@ -1,20 +1,29 @@
 """Makes the net a config describes, with the initial weights of a seed. Knows no job, no tick."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import nn
 
 from models.families import ModelConfig
 from models.mlp import net as mlp
+from models.transformer_lm import net as transformer_lm
 
-NETS = {"mlp": mlp.net}
+#: family -> its net of a config, inputs and outputs
+NETS: dict[str, Callable[[Any, int, int], nn.Module]] = {
+    "mlp": mlp.net,
+    "transformer_lm": transformer_lm.net,
+}
 
 
 def build(config: ModelConfig, inputs: int, outputs: int, seed: int) -> nn.Module:
-    """Build the net of `config` on the CPU: [rows, inputs] to [rows, outputs], float32.
+    """Build the net of `config` on the CPU, float32.
 
-    Its weights are what torch's own initialisation draws after torch.manual_seed(seed), module by
-    module in order: the weights of a hand-written nn.Sequential after that line. Seeds torch's
-    generator for the CPU alone, which is all that initialisation draws from.
+    An mlp takes [rows, inputs] and gives [rows, outputs]; a language model takes tokens (int64) and
+    gives [rows, inputs, outputs]. Its weights are what its modules draw in order after
+    torch.manual_seed(seed): an mlp's are those of a hand-written nn.Sequential after that line.
+    Seeds torch's generator for the CPU alone, which is all that initialisation draws from.
     """
     torch.default_generator.manual_seed(seed)
     return NETS[config.family](config, inputs, outputs)

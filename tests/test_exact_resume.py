@@ -76,6 +76,7 @@ SPECS: dict[str, JobSpec] = {
             "classes": 3,
         }
     ),
+    "bfloat16": everything(compute={"precision": "bfloat16"}),
     "example": everything(data={"source": "example", "name": "digits"}, batch_size=32),
 }
 

@@ -9,7 +9,8 @@ from torch import nn
 
 from models.build import NETS, build
 from models.families import FAMILIES
-from models.mlp.config import NORM_PARAMETERS, MlpConfig
+from models.mlp.config import MlpConfig
+from models.names import NORM_PARAMETERS
 from models.norms import NORMS
 
 configs = st.builds(

@@ -33,9 +33,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_checkpoint_has_four_files_and_nothing_pickled(folder: Path) -> None:
+def test_a_checkpoint_has_five_files_and_nothing_pickled(folder: Path) -> None:
     assert sorted(file.name for file in folder.iterdir()) == [
-        "config.json", "model.safetensors", "state.json", "state.safetensors",
+        "config.json", "model.py", "model.safetensors", "state.json", "state.safetensors",
     ]  # fmt: skip
 
 

@@ -34,10 +34,10 @@ def read(**changes: Any) -> JobSpec:
     return read_spec(small_spec(**changes), max_parameters=10**7)
 
 
-def begin(spec: JobSpec) -> Training:
+def begin(spec: JobSpec, artifacts: Path | None = None) -> Training:
     """Build a training with one thread."""
     machine.prepare(1)
-    return Training(spec, CPU)
+    return Training(spec, CPU, artifacts=artifacts)
 
 
 def tell(training: Training, lengths: Iterable[int] = repeat(1000), until: int = 1 << 60) -> Told:
@@ -57,16 +57,18 @@ def tell(training: Training, lengths: Iterable[int] = repeat(1000), until: int =
     )  # fmt: skip
 
 
-def resumed(spec: JobSpec, folder: Path) -> Training:
+def resumed(spec: JobSpec, folder: Path, artifacts: Path | None = None) -> Training:
     """Build a training and load a saved state into it."""
-    training = begin(spec)
+    training = begin(spec, artifacts)
     checkpoint.load(training, folder)
     return training
 
 
-def saved_at(spec: JobSpec, ticks: Iterable[int], folder: Path) -> Iterator[tuple[int, Path, Told]]:
+def saved_at(
+    spec: JobSpec, ticks: Iterable[int], folder: Path, artifacts: Path | None = None
+) -> Iterator[tuple[int, Path, Told]]:
     """Train straight, saving at these ticks: (tick, folder, what was said up to there)."""
-    training = begin(spec)
+    training = begin(spec, artifacts)
     columns: dict[str, bytes] = {}
     sparse: list[tuple[str, int, str]] = []
     for tick in ticks:

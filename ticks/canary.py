@@ -38,6 +38,10 @@ def answers(device: torch.device) -> list[Tensor]:
         found += layer(draw(generator, 33, width).to(device))
     found += elementary(3 * draw(generator, 5003).to(device))
     found += updates(draw(generator, 65, 33).to(device))
+    weight = draw(generator, 72, 24).to(device)
+    found += attention(draw(generator, 2, 17, 24).to(device), weight)
+    with torch.autocast(device.type, torch.bfloat16):
+        found += attention(draw(generator, 2, 17, 24).to(device), weight)
     torch.manual_seed(7)
     found.append(F.dropout(torch.ones(5003, device=device), 0.3))
     return found
@@ -60,6 +64,17 @@ def layer(x: Tensor) -> list[Tensor]:
     loss = F.cross_entropy(F.gelu(normed), targets) + F.mse_loss(normed, torch.zeros_like(normed))
     gradients = torch.autograd.grad(loss, [x, gamma, beta])
     return [normed.detach(), loss.detach(), *gradients]
+
+
+def attention(x: Tensor, weight: Tensor) -> list[Tensor]:
+    """Causal attention of three heads over x [rows, window, 24], forward and backward."""
+    x, weight = x.requires_grad_(), weight.clone().requires_grad_()
+    parts = F.linear(x, weight).chunk(3, dim=2)
+    q, k, v = (part.reshape(len(x), -1, 3, 8).transpose(1, 2) for part in parts)
+    seen = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+    given = F.gelu(F.linear(seen, weight)).float()
+    gradients = torch.autograd.grad(given.square().mean(), [x, weight])
+    return [given.detach(), *gradients]
 
 
 def elementary(x: Tensor) -> list[Tensor]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from jobs.spec.job_spec import JobSpec
 from models.build import build
-from ticks.batches import Batches, Rows
+from ticks.batches import Rows, Source
 from ticks.objectives import OBJECTIVES
 from ticks.optimizers import make
 from ticks.parts import backward
@@ -33,17 +33,18 @@ class Update(NamedTuple):
 class Trainer:
     """A net under training, `at` ticks old. Its state is the net's, the optimizer's and `at`."""
 
-    def __init__(self, spec: JobSpec, rows: Rows, device: torch.device) -> None:
+    def __init__(self, spec: JobSpec, rows: Source, device: torch.device) -> None:
         profile = spec.profile
         self.spec, self.at = spec, 0
         self.net = build(spec.model, profile.features, profile.outputs, spec.seed).to(device)
         self.parameters = list(self.net.parameters())
         self.optimizer = make(spec.optimizer, self.parameters)
         self.criterion = OBJECTIVES[spec.objective]()
-        self.batches = Batches(rows, spec.batch_size, seed=spec.seed, shuffle=spec.data.shuffle)
+        self.batches = rows.batches(spec.batch_size, seed=spec.seed, shuffle=spec.data.shuffle)
         self._dice = dice(device)
         self._buffers = [(buffer, buffer.clone()) for buffer in self.net.buffers()]
         self._random = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.net.modules())
+        self._half = spec.compute.precision == "bfloat16"
         self._wants_norm = "grad_norm" in spec.record or spec.clip_norm is not None
 
     def tick(self, batch: Rows) -> Update:
@@ -66,8 +67,17 @@ class Trainer:
         """Compute the mean loss (0-dim) of one part of the batch of tick `at` + 1."""
         if self._random:
             self._dice.manual_seed(derive("dropout", self.spec.seed, self.at + 1, number))
-        loss: Tensor = self.criterion(self.net(part.inputs), part.targets)
+        loss: Tensor = self.criterion(self.outputs(part.inputs), part.targets)
         return loss
+
+    def outputs(self, inputs: Tensor) -> Tensor:
+        """Run the net in the spec's precision; what it gives is float32 in any."""
+        if not self._half:
+            outputs: Tensor = self.net(inputs)
+            return outputs
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            outputs = self.net(inputs)
+        return outputs.float()
 
     def skip(self) -> None:
         """Go on to the next tick without an update: the way past a loss that is not finite."""

@@ -8,21 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.names import NORM_PARAMETERS, Activation, Norm
 from models.numbers import FINITE, INTEGRAL
 
-Norm = Literal["layer", "rms", "batch", "group", "layer+batch", "none"]
-Activation = Literal["relu", "gelu", "silu", "tanh", "sigmoid"]
 Width = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
-
-#: learnable numbers a norm has for each feature: gamma, and beta where there is one
-NORM_PARAMETERS: dict[Norm, int] = {
-    "layer": 2,
-    "rms": 1,
-    "batch": 2,
-    "group": 2,
-    "layer+batch": 4,
-    "none": 0,
-}
+#: numbers kept for a hidden unit of a row: linear, norm, activation, and gradients
+KEPT = 4
 
 
 class MlpConfig(BaseModel):
@@ -47,3 +38,7 @@ class MlpConfig(BaseModel):
         layers = [inputs, *self.hidden, outputs]
         linear = sum((before + 1) * width for before, width in pairwise(layers))
         return linear + NORM_PARAMETERS[self.norm] * sum(self.hidden)
+
+    def activations(self, inputs: int, outputs: int) -> int:
+        """Estimate the numbers kept for one row between forward and backward pass."""
+        return KEPT * (sum(self.hidden) + inputs + outputs)

@@ -1,19 +1,10 @@
 """The mlp as a torch module: linear layers, each hidden one normed, activated and dropped out."""
 
-from collections.abc import Callable
-
 from torch import nn
 
+from models.activations import ACTIVATIONS
 from models.mlp.config import MlpConfig
 from models.norms import norm
-
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-}
 
 
 def net(config: MlpConfig, inputs: int, outputs: int) -> nn.Sequential:

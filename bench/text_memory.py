@@ -1,0 +1,126 @@
+"""Memory of a training on a text of 2 GB against one of 2 MB.
+
+The long text is the example's, again and again, in a temporary file. Each training is a process,
+which says the peak of its resident memory.
+"""
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.report import Figure, ratio
+
+LONG, SHORT = 2_000_000_000, 2_000_000  # bytes
+SPARE = 1 << 30  # bytes of disk that must be left
+WINDOW, TICKS = 64, 2000
+HELD_OUT = 600  # rows, about, of either text
+#: of two bytes each, so that characters are found by the index
+LETTERS = ("é", "ü")
+
+
+def measure(rounds: int) -> list[Figure]:
+    """Train the same small net on both texts, in bytes and in characters."""
+    found: dict[tuple[str, str, str], list[float]] = {}
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        if shutil.disk_usage(folder).free < LONG + SPARE:
+            raise SystemExit(f"the bench needs {LONG + SPARE:,} free bytes in {folder}")
+        texts = {
+            "2 GB": _write(folder / "long.txt", LONG),
+            "2 MB": _write(folder / "short.txt", SHORT),
+        }
+        for _ in range(rounds):
+            for vocabulary in ("bytes", "characters"):
+                for size, text in texts.items():
+                    for unit, value in _train(text, vocabulary).items():
+                        found.setdefault((vocabulary, size, unit), []).append(value)
+    figures = [
+        Figure(f"{vocabulary}, {size} of text, {what}", unit, values)
+        for (vocabulary, size, name), values in found.items()
+        for what, unit in [name.split(", ")]
+    ]
+    for vocabulary in ("bytes", "characters"):
+        of = {size: found[vocabulary, size, "peak memory, MB"] for size in ("2 GB", "2 MB")}
+        name = f"{vocabulary}, peak memory of 2 GB against 2 MB"
+        figures.append(ratio(name, of["2 GB"], of["2 MB"]))
+    return figures
+
+
+def _write(file: Path, size: int) -> Path:
+    """Write a text of about `size` bytes whose characters are of one and two bytes."""
+    genesis = Path("examples/data/genesis.txt").read_text()
+    for letter, other in zip("eu", LETTERS, strict=True):
+        genesis = genesis.replace(letter, other)
+    part = genesis.encode() * 10
+    with file.open("wb") as opened:
+        for _ in range(max(1, size // len(part))):
+            opened.write(part)
+    return file
+
+
+def _train(text: Path, vocabulary: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "bench.text_memory", str(text), vocabulary]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    measured: dict[str, float] = json.loads(told)
+    return measured
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train on one text and say how much memory that took and how long."""
+    import resource
+    import time
+
+    import torch
+
+    from jobs.spec.datasets import Known
+    from jobs.spec.facts import Source
+    from jobs.spec.job_spec import read_spec
+    from jobs.spec.profiles import DatasetProfile
+    from jobs.spec.text import TextFacts
+    from ticks import machine
+    from ticks.training import Training
+
+    text, vocabulary = Path(arguments[0]), arguments[1]
+    part = Path("examples/data/genesis.txt").read_text()
+    size = text.stat().st_size
+    accents = part.count("e") + part.count("u")
+    times = size // (len(part) + accents)
+    letters = sorted(set(part) - set("eu") | set(LETTERS))
+    facts = TextFacts(bytes=size, characters=times * len(part), vocabulary=letters)
+    with text.open("rb") as opened:
+        sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    source = Source(path=text.name, sha256=sha256, bytes=size, type="text/plain", text=facts)
+    body: dict[str, Any] = {
+        "model": {"family": "transformer_lm", "layers": 1, "heads": 2, "width": 32,
+                  "vocabulary": vocabulary},
+        "data": {"source": "dataset", "id": "ds_" + "a" * 26, "window": WINDOW},
+        "budget": {"ticks": TICKS},
+        "validation": {"fraction": HELD_OUT * WINDOW / size, "every_ticks": TICKS},
+    }  # fmt: skip
+    spec = read_spec(
+        body, max_parameters=10**6, datasets=lambda _: Known(source, DatasetProfile(text=facts))
+    )
+    machine.prepare(1)
+    began = time.perf_counter()
+    training = Training(spec, torch.device("cpu"), artifacts=text.parent)
+    ready = time.perf_counter()
+    while training.ended is None:
+        training.run(500)
+    trained = time.perf_counter()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    told = {
+        "peak memory, MB": peak / 1e6,
+        "opened in, s": ready - began,
+        "ticks, 1/s": TICKS / (trained - ready),
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

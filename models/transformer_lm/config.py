@@ -1,0 +1,78 @@
+"""What a transformer_lm is asked to be, and the arithmetic of its size. Knows no torch.
+
+`num_parameters` equals the built net's count for every config, which the tests hold it to.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from models.names import NORM_PARAMETERS, Activation
+from models.numbers import FINITE, INTEGRAL
+
+#: numbers a layer keeps for the backward pass, for each feature of a token: normed inputs, query,
+#: key, value, what attention gives, two sums and their norms
+KEPT = 12
+DROPPED = 3  # more of them with dropout: masks, and what they leave
+
+
+def _no_coupling(norm: Any) -> Any:
+    """Refuse the norms that would let a token see later ones, with the reason."""
+    if norm in ("batch", "layer+batch", "group"):
+        raise ValueError(
+            "one of layer, rms, none: a transformer_lm normalizes each token by itself"
+            + ("" if norm == "group" else ", BatchNorm would mix in later tokens and other rows")
+        )
+    return norm
+
+
+class TransformerLmConfig(BaseModel):
+    """A GPT-style decoder: token and learned position embeddings, layers of causal self-attention
+    and a feed-forward net, logits for the next token at every position.
+
+    The length of its context is the data's `window`.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )
+
+    family: Literal["transformer_lm"]
+    layers: Annotated[int, Field(ge=1, le=96), INTEGRAL] = 4
+    heads: Annotated[int, Field(ge=1, le=256), INTEGRAL] = 4
+    """Of the attention in a layer; a divisor of `width`."""
+    width: Annotated[int, Field(ge=1, le=65_536), INTEGRAL] = 128
+    """Features of a token (d_model)."""
+    feed_forward: Annotated[int, Field(ge=1, le=16), INTEGRAL] = 4
+    """Units of the feed-forward net, in widths."""
+    norm: Annotated[Literal["layer", "rms", "none"], BeforeValidator(_no_coupling)] = "layer"
+    norm_position: Literal["pre", "post"] = "pre"
+    """`pre`: x + f(norm(x)), and a norm before the logits (GPT-2); `post`: norm(x + f(x))."""
+    activation: Activation = "gelu"
+    dropout: Annotated[float, Field(ge=0, lt=1), FINITE] = 0.0
+    """Of the embeddings and of what every attention and feed-forward net adds."""
+    vocabulary: Literal["bytes", "characters"] = "bytes"
+    """Tokens are bytes of UTF-8 (256), or the characters that the text has."""
+    tied_embeddings: bool = True
+    """The logits' matrix is that of the token embeddings."""
+
+    @property
+    def couples_rows(self) -> bool:
+        """Whether training needs at least two rows in every part: never."""
+        return False
+
+    def num_parameters(self, inputs: int, outputs: int) -> int:
+        """Count the learnable numbers of the net of windows of `inputs` tokens, `outputs` kinds."""
+        width, wide = self.width, self.feed_forward * self.width
+        norm = NORM_PARAMETERS[self.norm] * width
+        attention = 4 * (width + 1) * width
+        layer = attention + (width + 1) * wide + (wide + 1) * width + 2 * norm
+        last = norm if self.norm_position == "pre" else 0
+        embeddings = (inputs + outputs * (1 if self.tied_embeddings else 2)) * width
+        return embeddings + self.layers * layer + last
+
+    def activations(self, inputs: int, outputs: int) -> int:
+        """Estimate the numbers kept for one row between forward and backward pass."""
+        kept = KEPT + (DROPPED if self.dropout > 0 else 0)
+        layer = (kept + 2 * self.feed_forward) * self.width
+        return inputs * (self.layers * layer + 3 * outputs)

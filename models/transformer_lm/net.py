@@ -1,0 +1,128 @@
+"""The transformer_lm as a torch module: tokens [rows, window] to logits [rows, window, vocabulary].
+
+Every operator but attention acts on each token by itself, and attention sees no later token: what
+stands at a position is a function of the tokens up to it.
+"""
+
+import math
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from models.activations import ACTIVATIONS
+from models.norms import norm
+from models.transformer_lm.config import TransformerLmConfig
+
+#: standard deviation of the initial weights times the root of the width: GPT-2's 0.02 at its 768
+INITIAL = 0.02 * math.sqrt(768)
+
+
+class Attention(nn.Module):
+    """Causal self-attention of several heads; every position sees itself and those before it."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.queries_keys_values = nn.Linear(width, 3 * width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend over x [rows, window, width]; gives the same shape."""
+        rows, window, width = x.shape
+        split = (rows, window, self.heads, width // self.heads)
+        q, k, v = (
+            part.view(split).transpose(1, 2) for part in self.queries_keys_values(x).chunk(3, dim=2)
+        )
+        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        output: Tensor = self.output(seen.transpose(1, 2).reshape(rows, window, width))
+        return output
+
+
+class FeedForward(nn.Module):
+    """Two linear layers with an activation between them, at every position by itself."""
+
+    def __init__(self, config: TransformerLmConfig) -> None:
+        super().__init__()
+        wide = config.feed_forward * config.width
+        self.hidden = nn.Linear(config.width, wide)
+        self.activation = ACTIVATIONS[config.activation]()
+        self.output = nn.Linear(wide, config.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map x [..., width] to the same shape."""
+        output: Tensor = self.output(self.activation(self.hidden(x)))
+        return output
+
+
+class Residual(nn.Module):
+    """A sublayer f with its norm: x + f(norm(x)), or norm(x + f(x)) when the norm comes after."""
+
+    def __init__(self, config: TransformerLmConfig, sublayer: nn.Module) -> None:
+        super().__init__()
+        self.post = config.norm_position == "post"
+        self.norm = nn.Sequential(*norm(config.norm, config.width))
+        self.sublayer = sublayer
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Add what the sublayer makes of x [rows, window, width]; gives the same shape."""
+        if self.post:
+            normed: Tensor = self.norm(x + self.dropout(self.sublayer(x)))
+            return normed
+        added: Tensor = self.dropout(self.sublayer(self.norm(x)))
+        return x + added
+
+
+class TransformerLm(nn.Module):
+    """Token and position embeddings, layers of attention and feed-forward net, logits.
+
+    Radford et al. 2018 (norm after) and 2019 (norm before, and one more before the logits).
+    """
+
+    def __init__(self, config: TransformerLmConfig, window: int, vocabulary: int) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(vocabulary, config.width)
+        self.positions = nn.Embedding(window, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.Sequential(*(layer(config) for _ in range(config.layers)))
+        last = norm(config.norm, config.width) if config.norm_position == "pre" else []
+        self.norm = nn.Sequential(*last)
+        self.logits: nn.Linear | None = None
+        if not config.tied_embeddings:
+            self.logits = nn.Linear(config.width, vocabulary, bias=False)
+        initialise(self, INITIAL / math.sqrt(config.width), config.layers)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Give the logits of the token after each of `tokens` [rows, at most window]."""
+        x = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
+        x = self.norm(self.layers(self.dropout(x)))
+        # Tied weights are no second parameter: a file of tensors may not name one twice.
+        weight: Tensor = self.tokens.weight if self.logits is None else self.logits.weight
+        return F.linear(x, weight)
+
+
+def layer(config: TransformerLmConfig) -> nn.Module:
+    """Make one layer: attention, then a feed-forward net, each added to the stream."""
+    attention = Attention(config.width, config.heads)
+    return nn.Sequential(Residual(config, attention), Residual(config, FeedForward(config)))
+
+
+def initialise(net: nn.Module, deviation: float, layers: int) -> None:
+    """Draw all weights: normal around 0; biases 0; norms stay as they are.
+
+    What is added to the stream is made smaller, as in GPT-2, so that the sum of all that is added
+    keeps its size however deep the net.
+    """
+    for module in net.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=deviation)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+    for module in net.modules():
+        if isinstance(module, Attention | FeedForward):
+            module.output.weight.data.mul_(1 / math.sqrt(2 * layers))
+
+
+def net(config: TransformerLmConfig, inputs: int, outputs: int) -> nn.Module:
+    """Build the net of windows of `inputs` tokens that tells `outputs` kinds of token apart."""
+    return TransformerLm(config, inputs, outputs)
