@@ -1,4 +1,4 @@
-"""A worker: `python -m workers [--queue cpu|cuda] [--name NAME] [--selftest]`.
+"""A worker: `python -m workers [--queue cpu|cuda] [--name NAME] [--alive|--selftest]`.
 
 Starts the template first, then waits for the store, then listens for bells until SIGTERM, which
 drains what runs to a checkpoint. Exit codes: 0, or 2 for a setting or a store that will not do.
@@ -12,10 +12,11 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-from jobs import bell, logs
+from jobs import bell, logs, presence
 from jobs.errors import BadSetting, WeakStore
 from jobs.settings import Settings
 from jobs.store import AWAY, check_store, connect, wait_ready
+from workers.canaries import with_version
 from workers.desk import Desk
 from workers.post import Post
 from workers.reconciler import Reconciler
@@ -35,6 +36,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     try:
         if asked.selftest:
             return selftest(template)
+        if asked.alive:
+            return alive(Settings.from_env(environ), asked.name)
         post = Post(asked.name, asked.queue, Settings.from_env(environ), desk)
         return work(post, template)
     except (BadSetting, WeakStore) as refusal:
@@ -59,10 +62,22 @@ def selftest(template: Template) -> int:
     template.start()
     process = hire(template.path, may_wait=lambda: template.alive)
     try:
-        print(json.dumps(Trainer(process.leash).selftest(), indent=1))
+        found = Trainer(process.leash).selftest()
+        print(json.dumps({**found, "canary": with_version(found["canary"])}, indent=1))
     finally:
         process.bury()
     return 0
+
+
+def alive(settings: Settings, name: str) -> int:
+    """Exit code 0 if a worker of this machine (or of this name) has just said that it lives."""
+    try:
+        told = presence.live(connect(settings.redis_url))
+    except AWAY as error:
+        print(f"error: the store does not answer: {error}", file=sys.stderr)
+        return 1
+    here = f"{socket.gethostname()}-"
+    return 0 if any(each["name"] == name or each["name"].startswith(here) for each in told) else 1
 
 
 def _await_store(settings: Settings) -> None:
@@ -93,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     option = parser.add_argument
     option("--queue", choices=("cpu", "cuda"), default="cpu", help="what it trains on (cpu)")
     option("--name", default=_default_name(), help="its name in /v1/workers (host and process)")
+    option("--alive", action="store_true", help="exit 0 if a worker of this machine lives, else 1")
     option("--selftest", action="store_true", help="print device, engines, canary, speed; exit")
     return parser
 

@@ -6,6 +6,7 @@ Knows the trainer's commands, the books and the checkpoints; knows no process, n
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from jobs import checkpoints
 from jobs.files import Files
@@ -63,7 +64,9 @@ class Attempt:
 
     def build(self) -> None:
         """Have model, optimizer and data built, and say on what."""
-        built = self.trainer.build(self.spec.model_dump(mode="json"), self.device, self.log.path)
+        built = self.trainer.build(
+            self.spec.whole(), self.device, self.log.path, artifacts=self.files.root
+        )
         fingerprint = {**built["fingerprint"], "canary": self.canary(self.spec.compute.threads)}
         self.books.describe(built["engine"], built["device"], fingerprint)
         self.elapsed = self.claim.elapsed
@@ -78,7 +81,8 @@ class Attempt:
             self.beat.phase = "loading"
             if checkpoints.verify(self.files, lease.tenant, lease.job_id, checkpoint):
                 return self._load(checkpoint)
-            self.log.say(f"checkpoint {checkpoint.tick} is damaged, looking for an older one")
+            damaged = f"checkpoint {checkpoint.tick} is damaged, looking for an older one"
+            self.tell("warning", damaged)
             self.saver.forget(checkpoint)
             self.damaged.add(checkpoint.tick)
 
@@ -87,14 +91,14 @@ class Attempt:
 
         Returns what made it stop early, if anything did.
         """
-        self.log.say(f"replaying ticks {self.tick + 1} to {self.claim.tick}")
+        self.tell("info", f"replaying ticks {self.tick + 1} to {self.claim.tick}")
         compared = self.books.digested_ticks(self.tick, self.claim.tick)
         marks = Marks([*compared, *self.damaged, self.claim.tick])
         while self.tick < self.claim.tick:
             if (why := self.requested()) in ("cancel", "pause", "drain"):
                 return why
             self.replay_chunk(marks, compared)
-        self.log.say("replayed, every bit equal")
+        self.tell("info", f"replayed to tick {self.claim.tick}, every bit equal")
         return None
 
     def replay_chunk(self, marks: Marks, compared: set[int]) -> None:
@@ -180,7 +184,7 @@ class Attempt:
         try:
             saved = self.saver.save(self.trainer, is_best=is_best, is_final=is_final)
         except Unsaved as error:
-            self.log.say(f"checkpoint_error at tick {self.tick}: {error}")
+            self.tell("error", f"checkpoint_error at tick {self.tick}: {error}")
             return False
         self.log.say(f"saved checkpoint {saved.tick}, state {saved.state}")
         return True
@@ -193,6 +197,11 @@ class Attempt:
             time.sleep(FINAL_PAUSE)
             self.beat.moved()
         return self.save(is_final=True)
+
+    def tell(self, level: Literal["info", "warning", "error"], text: str) -> None:
+        """Say what followers of the job should see, in its log and among its events."""
+        self.log.say(text)
+        self.books.tell(level, text)
 
     def _left(self, why: str, tick: int) -> Outcome:
         if why == "drain":

@@ -3,12 +3,15 @@
 Knows the ledger and the recorder; knows no trainer process, no checkpoint file and no Celery.
 """
 
+import contextlib
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Literal, TypeVar
 
+from jobs.errors import StoreFull
 from jobs.job import Checkpoint, SparsePoint
 from jobs.ledger import Appended, Claim, Ledger
 from jobs.recorder import Recorder
+from jobs.store import AWAY
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
 from workers.patience import insist
@@ -64,6 +67,11 @@ class Books:
         """Hand over sparse points of a tick that is recorded already."""
         record = self._recorder.record
         self._take(lambda: record(tick + 1, {}, sparse, phase=phase))
+
+    def tell(self, level: Literal["info", "warning", "error"], message: str) -> None:
+        """Tell the job's followers a line of its log. Not worth waiting for; may raise Fenced."""
+        with contextlib.suppress(*AWAY, StoreFull):
+            self._ledger.note(self._claim.lease, level, message)
 
     def commit(self, new: Checkpoint, drop: list[int]) -> None:
         """Make a checkpoint count, and those of the ticks in `drop` no longer."""

@@ -45,10 +45,11 @@ class Canaries:
             answer = Trainer(process.leash).canary(threads, self._device)
         finally:
             process.bury()
-        return _with_version(answer["canary"])
+        return with_version(answer["canary"])
 
 
-def _with_version(measured: str) -> str:
+def with_version(measured: str) -> str:
+    """Return what workers announce and claims compare, of what the kernels answered."""
     # Claims compare canaries alone, so the version of torch, which histories also belong to, is
     # made part of it: else a worker would claim a job again and again that it is unfit for.
     return hashlib.sha256(f"{torch_version()} {measured}".encode()).hexdigest()[:32]

@@ -159,6 +159,6 @@ class Reconciler:
 
     def _job(self, note: dict[str, Any]) -> dict[str, Any]:
         if not note:
-            return {"job": None, "ticks_per_second": None}
+            return {"job": None, "tenant": None, "ticks_per_second": None}
         job = self._index.job(note["tenant"], note["id"])
-        return {"job": job.id, "ticks_per_second": job.ticks_per_second}
+        return {"job": job.id, "tenant": job.tenant, "ticks_per_second": job.ticks_per_second}

@@ -105,8 +105,15 @@ class Runner:
                 log.say("the lease is over, what was not accepted is dropped")
                 self._say.warning("lease lost", job=claim.lease.job_id)
                 return None
+            why = outcome.stopped_by or outcome.reason or ""
+            # before it is so: an ended job's log is whole for who reads it at once
+            log.say(" ".join(filter(None, (f"{outcome.status} at tick {outcome.tick}", why))))
             status = self._finish(claim.lease, outcome)
-        self._tell(claim, outcome, status, log)
+        if status != outcome.status:
+            log.say(f"but the job is {status or 'not ours any more'}")
+        self._say.info(
+            "job left", job=claim.lease.job_id, status=status, tick=outcome.tick, why=why
+        )
         return status
 
     def _outcome(self, claim: Claim, beat: Heartbeat, log: JobLog) -> Outcome | None:
@@ -182,13 +189,6 @@ class Runner:
         trace = f"\n{error.traceback}" if isinstance(error, TrainerFault) else ""
         log.say(f"{type(error).__name__}: {error}{trace}")
         self._say.warning("attempt broke off", job=lease.job_id, error=repr(error))
-
-    def _tell(self, claim: Claim, outcome: Outcome, status: str | None, log: JobLog) -> None:
-        why = outcome.stopped_by or outcome.reason or ""
-        log.say(" ".join(word for word in (f"{status} at tick {outcome.tick}", why) if word))
-        self._say.info(
-            "job left", job=claim.lease.job_id, status=status, tick=outcome.tick, why=why
-        )
 
     def _seal(self, lease: Lease) -> None:
         """Move the rest of the history to files; the reconciler does it where this fails."""

@@ -46,10 +46,12 @@ class Saver:
 
     def due_by_tick(self, ran: Ran) -> bool:
         """The same without the clock: by ticks, or as the best so far; and it is not there."""
-        every = self._rules.every_ticks
-        by_tick = every is not None and ran.last % every == 0
         as_best = ran.is_best and self._rules.keep_best
-        return (by_tick or as_best) and not self.has(ran.last)
+        return (self._by_tick(ran.last) or as_best) and not self.has(ran.last)
+
+    def _by_tick(self, tick: int) -> bool:
+        every = self._rules.every_ticks
+        return every is not None and tick % every == 0
 
     def next_due(self, tick: int) -> int | None:
         """Return the first tick beyond this one that the spec wants kept, whatever happens."""
@@ -74,15 +76,17 @@ class Saver:
 
         Raises Unsaved when the disk would not have it; the clock then waits anew.
         """
-        self._last = time.monotonic()
+        by_clock, self._last = self._clock_is_due(), time.monotonic()
         folder = self._begin()
         saved = self._saved(trainer, folder)
+        as_best = is_best and self._rules.keep_best
+        periodic = not as_best or by_clock or self._by_tick(saved.tick)
         digest = SparsePoint("state", saved.tick, bits(saved.state))
         self._books.note(saved.tick, [digest], phase="saving")
         try:
             new = checkpoints.complete(
                 self._files, self._claim.lease, folder, tick=saved.tick, state=saved.state,
-                metrics=saved.metrics, is_best=is_best and self._rules.keep_best, is_final=is_final,
+                metrics=saved.metrics, is_best=as_best, is_final=is_final, periodic=periodic,
             )  # fmt: skip
         except TROUBLE as error:
             raise Unsaved(repr(error)) from error

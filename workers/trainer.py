@@ -106,10 +106,16 @@ class Trainer:
     leash: socket.socket
     on_phase: Callable[[str], None] = field(default=lambda _phase: None)
 
-    def build(self, spec: Header, device: str, log: Path | None) -> Header:
-        """Have model, optimizer and data built; return engine, device, parameters, fingerprint."""
-        log_path = None if log is None else str(log)
-        return self._ask("build", {"spec": spec, "device": device, "log": log_path}).header
+    def build(
+        self, spec: Header, device: str, log: Path | None, artifacts: Path | None = None
+    ) -> Header:
+        """Have model, optimizer and data built; return engine, device, parameters, fingerprint.
+
+        Files of uploaded datasets lie below the folder `artifacts`.
+        """
+        places = {"log": log, "artifacts": artifacts}
+        told = {name: None if path is None else str(path) for name, path in places.items()}
+        return self._ask("build", {"spec": spec, "device": device, **told}).header
 
     def load(self, folder: Path) -> Header:
         """Have a checkpoint's state loaded; return its tick, state, ended, best and metrics."""

@@ -32,6 +32,8 @@ class Asked:
     spec: JobSpec
     dense: tuple[str, ...]  # in the order asked for, `lr` among them
     sparse: tuple[str, ...]
+    exact: bool  # else: from this tick on the bits belong to another fingerprint
+    inexact_from: int | None
 
     @property
     def job_id(self) -> str:
@@ -82,6 +84,8 @@ def ask(source: Columns, job: Job, columns: Iterable[str]) -> Asked:
         job.spec,
         tuple(name for name in wanted if name in dense),
         tuple(name for name in wanted if name in sparse),
+        job.exact,
+        job.inexact_from,
     )
 
 

@@ -83,7 +83,8 @@ def _odd_points(columns: Mapping[str, Points]) -> list[forms.Nonfinite]:
 
 
 def _reach(asked: Asked) -> Answer:
-    return {"last_tick": asked.extent.tick, "complete": asked.complete}
+    mark = {"exact": asked.exact, "inexact_from": asked.inexact_from}
+    return {"last_tick": asked.extent.tick, "complete": asked.complete, **mark}
 
 
 def _ticks(points: Points) -> npt.NDArray[np.int64]:

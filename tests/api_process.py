@@ -1,0 +1,49 @@
+"""`python -m api` as a process of a test, on a store that the test may drive by hand."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from tests.support import ADMIN_KEY, ROOT, process_environment, wait_until
+
+
+@contextmanager
+def serving(url: str, data: Path, **more: str) -> Iterator[httpx.Client]:
+    """The API as a process on an inherited socket; ended by SIGTERM, and then gone."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        number = str(listener.fileno())
+        environment = process_environment(url, data, TICKFORGE_API_FD=number, **more)
+        process = subprocess.Popen(
+            [sys.executable, "-m", "api"], cwd=ROOT, env=environment, pass_fds=(int(number),),
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0,
+        )  # fmt: skip
+        port = listener.getsockname()[1]
+    try:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}",
+            headers={"Authorization": f"Bearer {ADMIN_KEY}"},
+            timeout=10,
+        ) as client:
+            wait_until(lambda: answers(client), 20, "the API's first answer")
+            yield client
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=10)
+        assert (process.returncode, said) == (0, b"")
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+def answers(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False

@@ -1,0 +1,277 @@
+"""Answers held until there is news: what ends a wait, what does not, and what comes then."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import job_answers, waiting
+from api.app import create_app
+from jobs.settings import Settings
+from jobs.store import Store, connect
+from tests.hand import Hand
+from tests.support import running_store, settings_for, small_spec
+from tests.waits import Held
+
+Wait = Callable[..., Held]
+
+
+@pytest.fixture
+def hand(submit: Callable[..., str], store: Store, settings: Settings) -> Hand:
+    """A running job at tick 2."""
+    submit(budget={"ticks": 100})
+    hand = Hand(store, settings)
+    hand.record([1.0, 2.0])
+    return hand
+
+
+@pytest.fixture
+def path(hand: Hand) -> str:
+    return f"/v1/jobs/{hand.lease.job_id}"
+
+
+@pytest.fixture
+def wait(client: Any) -> Iterator[Wait]:
+    """Begin a GET that is held."""
+    yield lambda path, **headers: Held(client.application, path, **headers)
+    assert client.application.extensions[waiting.WAITING].places.taken == 0
+
+
+def test_a_verb_ends_a_wait_at_once(
+    client: Any, wait: Wait, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_answers, "PROGRESS_AFTER", 15.0)
+    held = wait(f"{path}?wait=20").waits()
+    client.post(f"{path}/pause")
+    answer = held.answer(10)
+    assert (answer.status_code, answer.json["requested"]) == (200, "pause")
+
+
+@pytest.mark.parametrize("change", ["save", "patch", "end", "best"])
+def test_what_matters_ends_it_at_once(
+    client: Any, wait: Wait, hand: Hand, path: str, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_answers, "PROGRESS_AFTER", 15.0)
+    held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).waits()
+    if change == "save":
+        hand.save()
+    elif change == "patch":
+        client.patch(path, json={"name": "another"})
+    elif change == "end":
+        hand.end("cancelled")
+    else:
+        hand.record([0.5], best={"metric": "val_loss", "tick": 3, "value": 0.5})
+    answer = held.answer(10)
+    assert answer.status_code == 200
+    told = answer.json
+    assert told["latest_checkpoint"] == 2 or told["name"] == "another" or told["finished_at"] or (
+        told["best"]["tick"] == 3
+    )  # fmt: skip
+
+
+def test_progress_alone_ends_it_after_a_second_and_no_sooner(
+    client: Any, wait: Wait, hand: Hand, path: str
+) -> None:
+    held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).waits()
+    hand.record([3.0])
+    answer = held.answer(10)
+    assert (answer.status_code, answer.json["tick"]) == (200, 3)
+    assert held.seconds >= 1.0
+
+
+def test_so_does_progress_that_was_there_before_the_request(
+    client: Any, wait: Wait, hand: Hand, path: str
+) -> None:
+    old = client.get(path).headers["ETag"]
+    hand.record([3.0])
+    held = wait(f"{path}?wait=20", If_None_Match=old)
+    assert held.answer(10).json["tick"] == 3
+    assert held.seconds >= 1.0
+
+
+def test_what_mattered_before_the_request_is_answered_without_a_wait(
+    client: Any, hand: Hand, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting.Places, "take", lambda self: pytest.fail("it waits"))
+    old = client.get(path).headers["ETag"]
+    hand.save()
+    for tag in (old, '"no tag of ours"', f"W/{old}"):
+        answer = client.get(f"{path}?wait=20", headers={"If-None-Match": tag})
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_when_the_time_is_over_it_is_304_for_who_has_it(client: Any, path: str, sent: bool) -> None:
+    tag = client.get(path).headers["ETag"]
+    answer = client.get(f"{path}?wait=0.2", headers={"If-None-Match": tag} if sent else {})
+    assert answer.status_code == (304 if sent else 200)
+    assert answer.headers["ETag"] == tag
+
+
+def test_without_a_tag_it_ends_with_the_next_change(wait: Wait, hand: Hand, path: str) -> None:
+    held = wait(f"{path}?wait=20").waits()
+    hand.record([3.0])
+    assert held.answer(10).json["tick"] == 3
+    assert held.seconds >= 1.0
+
+
+def test_until_the_end_nothing_else_ends_it(client: Any, wait: Wait, hand: Hand, path: str) -> None:
+    tag = client.get(path).headers["ETag"]
+    held = wait(f"{path}?wait=20&until=end", If_None_Match=tag).waits()
+    hand.record([3.0])
+    hand.save()
+    client.patch(path, json={"notes": "still there"})
+    hand.end("cancelled")
+    assert held.answer(10).json["status"] == "cancelled"
+    assert client.get(f"{path}?wait=20&until=end").json["status"] == "cancelled"
+
+
+def test_until_a_tick_it_is_that_tick(client: Any, wait: Wait, hand: Hand, path: str) -> None:
+    held = wait(f"{path}?wait=20&until=tick:5").waits()
+    hand.record([3.0])
+    hand.record([4.0, 5.0, 6.0])
+    assert held.answer(10).json["tick"] >= 5
+    assert client.get(f"{path}?wait=20&until=tick:6").json["tick"] == 6
+
+
+def test_an_ended_job_reaches_no_tick_and_is_told_at_once(
+    client: Any, hand: Hand, path: str
+) -> None:
+    hand.end("cancelled")
+    assert client.get(f"{path}?wait=20&until=tick:50").json["tick"] == 2
+
+
+def test_with_until_the_time_over_is_200_with_what_there_is(client: Any, path: str) -> None:
+    sent = {"If-None-Match": client.get(path).headers["ETag"]}
+    answer = client.get(f"{path}?wait=0.2&until=end", headers=sent)
+    assert (answer.status_code, answer.json["tick"]) == (200, 2)
+
+
+def test_a_queued_jobs_place_is_progress_too(
+    client: Any, wait: Wait, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "RELOOK", 0.1)
+    first, second = submit(), submit()
+    path = f"/v1/jobs/{second}"
+    held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).waits()
+    client.post(f"/v1/jobs/{first}/cancel")
+    assert held.answer(10).json["queue"]["position"] == 1
+
+
+def test_a_job_that_is_deleted_meanwhile_is_404(
+    client: Any, wait: Wait, hand: Hand, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "RELOOK", 0.1)
+    hand.end("cancelled")
+    held = wait(f"{path}?wait=20").waits()
+    client.delete(path)
+    assert held.answer(10).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        ("wait=31", ["wait"]),
+        ("wait=-1", ["wait"]),
+        ("wait=nan", ["wait"]),
+        ("wait=", ["wait"]),
+        ("wait=1_0", ["wait"]),
+        ("wait=1&until=tick:-1", ["until"]),
+        ("wait=x&until=never", ["wait", "until"]),
+    ],
+)
+def test_what_cannot_be_waited_for_is_400_and_named(
+    client: Any, path: str, query: str, parameters: list[str]
+) -> None:
+    answer = client.get(f"{path}?{query}")
+    assert answer.status_code == 400
+    assert [each["parameter"] for each in answer.json["errors"]] == parameters
+
+
+def test_a_history_is_held_until_a_tick_lies_beyond(wait: Wait, hand: Hand, path: str) -> None:
+    held = wait(f"{path}/history?after=3&wait=20").waits()
+    hand.record([3.0])
+    hand.record([4.0])
+    assert held.answer(10).json["tick"] == [4]
+
+
+def test_a_history_that_lies_beyond_is_answered_at_once(client: Any, path: str) -> None:
+    assert client.get(f"{path}/history?wait=20").json["tick"] == [1, 2]
+    assert client.get(f"{path}/history?wait=20&points=1").json["loss"]["mean"] == [1.5]
+    csv = client.get(f"{path}/history?wait=20&after=1", headers={"Accept": "text/csv"})
+    assert csv.text.split() == ["tick,loss", "2,2.0"]
+
+
+@pytest.mark.parametrize("form", ["application/json", "text/csv"])
+def test_a_known_history_is_held_until_it_is_another(
+    client: Any, wait: Wait, hand: Hand, path: str, form: str
+) -> None:
+    whole = f"{path}/history"
+    tag = client.get(whole, headers={"Accept": form}).headers["ETag"]
+    sent = {"Accept": form, "If_None_Match": tag}
+    assert wait(f"{whole}?wait=0.2", **sent).answer().status_code == 304
+    held = wait(f"{whole}?wait=20", **sent).waits()
+    hand.record([3.0])
+    assert held.answer(10).status_code == 200
+
+
+def test_the_end_of_a_job_ends_a_wait_for_its_history(wait: Wait, hand: Hand, path: str) -> None:
+    held = wait(f"{path}/history?after=2&wait=20").waits()
+    hand.end("cancelled")
+    assert held.answer(10).json["complete"] is True
+
+
+def test_beyond_the_bound_a_wait_is_answered_at_once_and_a_stream_refused(
+    client: Any, hand: Hand, path: str
+) -> None:
+    places = client.application.extensions[waiting.WAITING].places
+    assert places.limit == 192
+    while places.take():
+        pass
+    try:
+        answer = client.get(f"{path}?wait=20")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (200, "2")
+        sent = {"If-None-Match": answer.headers["ETag"]}
+        answer = client.get(f"{path}?wait=20", headers=sent)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (304, "2")
+        for part in ("history?after=2", "events?after=9", "logs?after=0"):
+            answer = client.get(f"{path}/{part}&wait=20")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (200, "2"), part
+        assert "Retry-After" not in client.get(f"{path}/history?wait=20").headers
+        stream = client.get(f"{path}/events", headers={"Accept": "text/event-stream"})
+        assert (stream.status_code, stream.headers["Retry-After"]) == (503, "2")
+        assert stream.json["type"] == "urn:tickforge:problem:crowded"
+    finally:
+        for _ in range(places.limit):
+            places.give_back()
+
+
+def test_a_process_that_leaves_lets_its_waits_go(client: Any, wait: Wait, path: str) -> None:
+    held = wait(f"{path}?wait=30").waits()
+    client.application.extensions[waiting.WAITING].leave()
+    assert held.answer(10).status_code == 200
+    assert client.get(f"{path}?wait=30").status_code == 200
+
+
+@pytest.mark.slow
+def test_a_wait_outlives_the_stores_restart(tmp_path: Path) -> None:
+    with running_store() as server:
+        settings = settings_for(server.url, tmp_path)
+        app = create_app(settings)
+        store = connect(server.url)
+        hand = submitted(app, store, settings)
+        held = Held(app, f"/v1/jobs/{hand.lease.job_id}?wait=30&until=end").waits()
+        server.kill()
+        server.start()
+        hand.end("cancelled")
+        assert held.answer(10).json["status"] == "cancelled"
+        store.close()
+
+
+def submitted(app: Any, store: Store, settings: Settings) -> Hand:
+    from tests.support import ADMIN_KEY
+
+    key = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    assert app.test_client().post("/v1/jobs", json=small_spec(), headers=key).status_code == 202
+    return Hand(store, settings)
