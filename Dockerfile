@@ -9,7 +9,7 @@ COPY requirements.txt .
 
 FROM base AS api
 RUN pip install -c requirements.txt \
-    flask celery redis packaging pydantic gunicorn structlog numpy
+    flask celery redis packaging pydantic gunicorn structlog prometheus-client numpy
 COPY api api
 COPY jobs jobs
 COPY models models

@@ -1,69 +1,70 @@
 """Who is asking, and what they may: bearer keys, tenants, scopes. Refuses by default, in one place.
 
-A key is kept as its SHA-256 and compared in constant time; it is never in a URL or a log.
+A secret is kept as its SHA-256 and compared in constant time; it is never in a URL or a log.
 """
 
-import hashlib
 import hmac
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+import re
 
 from flask import Request
 
-from api.errors import Problem
+from api.assets import PATHS
+from api.bucket import Bucket
+from api.errors import Problem, bad_parameter
+from jobs.access import SCOPES, TENANT, Access, Key, Scope, sha256
 
-Scope = Literal["read", "submit", "admin"]
 #: what needs no key; everything else does, whether it exists or not
-OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs"})
+OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", *PATHS})
+ADMIN_ID = "key_" + "admin".ljust(26, "0")
 ADMIN_TENANT = "default"
 
-
-@dataclass(frozen=True)
-class Key:
-    """What a key stands for."""
-
-    id: str
-    tenant: str
-    scopes: frozenset[Scope]
-    sha256: bytes
-
-    def allows(self, scope: Scope) -> bool:
-        """Whether it may do what needs `scope`; admin includes the others."""
-        return scope in self.scopes or "admin" in self.scopes
-
-
-def admin_key(secret: str) -> Key:
-    """Make the service's own key, which comes from its settings."""
-    return Key("key_admin", ADMIN_TENANT, frozenset({"read", "submit", "admin"}), _sha256(secret))
+__all__ = ["ADMIN_ID", "ADMIN_TENANT", "OPEN", "Key", "Keyring", "Scope", "check_scope", "who"]
 
 
 class Keyring:
-    """The keys that are valid now."""
+    """Knows a key by its secret: the admin key of the settings here, every other in the store."""
 
-    def __init__(self, keys: Iterable[Key]) -> None:
-        self._keys = tuple(keys)
+    def __init__(self, access: Access, admin_secret: str | None, rate: float) -> None:
+        self._access = access
+        self._admin = Key(ADMIN_ID, ADMIN_TENANT, frozenset(SCOPES))
+        self._admin_sha256 = sha256(admin_secret) if admin_secret else None
+        self._bucket = Bucket(rate)  # each process has its own: this key asks no store
 
     def find(self, secret: str) -> Key | None:
-        """Return the key of a secret, or None. Looks at every key, so that its time tells none."""
-        digest = _sha256(secret)
-        found = [key for key in self._keys if hmac.compare_digest(key.sha256, digest)]
-        return found[0] if found else None
+        """Return the key of a secret and count the request; None for no key. Raises RateLimited."""
+        if self._admin_sha256 and hmac.compare_digest(self._admin_sha256, sha256(secret)):
+            self._bucket.take()
+            return self._admin
+        return self._access.enter(secret)
+
+    def holds(self, key: Key) -> bool:
+        """Whether a key found earlier is still one: for streams, which outlast a request."""
+        return key.id == ADMIN_ID or self._access.holds(key.id)
 
 
 def who(keys: Keyring, request: Request) -> Key | None:
-    """Return the caller's key, None where none is needed; raises Problem (401)."""
+    """Return the caller's key, None where none is needed; raises Problem (401), RateLimited."""
     if request.path in OPEN:
         return None
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     key = keys.find(secret.strip()) if scheme.lower() == "bearer" else None
     if key is None:
-        raise Problem(
-            "unauthorized",
-            "send the header Authorization: Bearer KEY",
-            headers={"WWW-Authenticate": 'Bearer realm="tickforge"'},
-        )
+        raise _unauthorized()
     return key
+
+
+def _unauthorized() -> Problem:
+    return Problem(
+        "unauthorized",
+        "send the header Authorization: Bearer KEY",
+        headers={"WWW-Authenticate": 'Bearer realm="tickforge"'},
+    )
+
+
+def check_still_known(keys: Keyring, key: Key | None) -> None:
+    """Raise Problem (401) for a key that was deleted while its request was held."""
+    if key is not None and not keys.holds(key):
+        raise _unauthorized()
 
 
 def check_scope(key: Key | None, scope: Scope | None) -> None:
@@ -74,5 +75,14 @@ def check_scope(key: Key | None, scope: Scope | None) -> None:
         raise Problem("missing-scope", f"this needs a key of scope {scope}", scope=scope)
 
 
-def _sha256(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
+def asked_tenant(key: Key | None, request: Request) -> str | None:
+    """Whose things are asked for by `?tenant=`; raises Problem (400, 403)."""
+    given = request.args.getlist("tenant")
+    if not given:
+        return None
+    check_scope(key, "admin")
+    if len(given) > 1:
+        raise bad_parameter("tenant", "given more than once", given)
+    if not re.fullmatch(TENANT, given[0]):
+        raise bad_parameter("tenant", "1 to 64 of a-z, 0-9 and _", given[0])
+    return given[0]

@@ -7,7 +7,7 @@ import redis
 
 from jobs import keys
 
-About = dict[str, Any]  # name, device, queue, job, ticks_per_second, engines, versions, …
+About = dict[str, Any]  # name, device, queue, job, tenant, ticks_per_second, engines, versions, …
 
 
 def announce(store: "redis.Redis", name: str, about: About, seconds: float) -> None:
@@ -30,6 +30,15 @@ def live(store: "redis.Redis") -> list[About]:
         store.hdel(keys.WORKERS, old)
     alive = [about for about in found if about["until_ms"] >= now]
     return [{key: about[key] for key in about if key != "until_ms"} for about in alive]
+
+
+def seen_by(tenant: str | None, about: About) -> About:
+    """What a tenant sees of a worker: another's job is no more than `busy`. None sees all."""
+    seen = {**about, "busy": about.get("job") is not None}
+    if tenant is None or about.get("tenant") == tenant:
+        return seen
+    hidden = {"job": None, "ticks_per_second": None} if seen["busy"] else {}
+    return {name: value for name, value in {**seen, **hidden}.items() if name != "tenant"}
 
 
 def _now_ms(store: "redis.Redis") -> int:

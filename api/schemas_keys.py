@@ -1,0 +1,51 @@
+"""Bodies, queries and answers about access keys."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from api.query import Limit, Query
+from jobs.access import KeyAbout, Scope, Tenant
+
+
+def _each_once(scopes: list[Scope]) -> list[Scope]:
+    if len(set(scopes)) < len(scopes):
+        raise ValueError("each scope once")
+    return scopes
+
+
+class NewKey(BaseModel):
+    """A key to be made."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    tenant: Tenant = Field(description="whose jobs and datasets it opens")
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=3), AfterValidator(_each_once)]
+    name: Annotated[str, StringConstraints(max_length=200)] = ""
+
+
+class MadeKey(KeyAbout):
+    """The key, with its secret the one time it is shown."""
+
+    secret: str | None = Field(
+        None, description="shown once; absent when this idempotency key had made the key before"
+    )
+
+
+class KeyQuery(Query):
+    """Which keys, and which page of them."""
+
+    tenant: Tenant | None = None
+    """This tenant's keys alone."""
+    limit: Limit = 100
+    after: Annotated[str, Field(max_length=200)] | None = None
+    """`next_after` of the page before."""
+    order: Literal["asc", "desc"] = "desc"
+
+
+class KeyPage(BaseModel):
+    """Keys, newest first unless asked otherwise."""
+
+    data: list[KeyAbout]
+    next_after: str | None
+    has_more: bool

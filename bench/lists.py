@@ -1,0 +1,105 @@
+"""Lists among many jobs: what a page costs with 1,000 jobs and with 100,000 of one tenant.
+
+Records are made through the ledger, as submissions are, with the store's fsync off meanwhile.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from functools import partial
+
+from api.app import create_app
+from bench.report import Figure, ratio
+from bench.stores import Running, quiet, running_store
+from jobs.index import Filter, Index
+from jobs.ledger import Ledger
+from jobs.settings import Settings
+from jobs.spec.job_spec import read_spec
+from jobs.store import Store
+
+FEW, MANY = 1_000, 100_000
+TENANT = "default"
+KEY = "a-key-for-the-measurement-0123456789"
+SPEC = {
+    "model": {"family": "mlp", "hidden": [8]},
+    "data": {"source": "synthetic", "kind": "regression"},
+    "budget": {"ticks": 100},
+}
+#: name -> what is asked for; one job of ten has the label, another is cancelled: pages are full
+ASKED: dict[str, list[Filter]] = {
+    "newest 100": [],
+    "100 by label": [("label", "team:few")],
+    "100 by status": [("status", "cancelled")],
+    "100 by label and status": [("label", "team:few"), ("status", "queued")],
+    "one by name": [("name", "job-77")],
+}
+
+
+def measure(rounds: int) -> list[Figure]:
+    """Time every kind of page in a small and in a large store, side by side."""
+    quiet()
+    with running_store() as small, running_store() as large:
+        fill(small.client, FEW)
+        fill(large.client, MANY)
+        few, many = pages(small, FEW), pages(large, MANY)
+        return [figure for name in few for figure in compare(name, few[name], many[name], rounds)]
+
+
+def compare(
+    name: str, few: Callable[[], object], many: Callable[[], object], rounds: int
+) -> list[Figure]:
+    """The same page at both sizes, in turns."""
+    few(), many()
+    pairs = [(_ms(few), _ms(many)) for _ in range(rounds)]
+    small, large = [one for one, _ in pairs], [other for _, other in pairs]
+    return [
+        Figure(f"{name}, {FEW:,} jobs", "ms", small),
+        Figure(f"{name}, {MANY:,} jobs", "ms", large),
+        ratio(f"{name}: ratio", large, small),
+    ]
+
+
+def pages(store: Running, size: int) -> dict[str, Callable[[], object]]:
+    """The pages that are asked for: the first of each kind, one from the middle, one as JSON."""
+    index = Index(store.client)
+    client = create_app(settings(store)).test_client()
+    told = {"Authorization": f"Bearer {KEY}"}
+    return {
+        **{
+            name: partial(index.jobs, TENANT, filters=filters, limit=100)
+            for name, filters in ASKED.items()
+        },
+        "100 from the middle": partial(index.jobs, TENANT, limit=100, after=str(size // 2)),
+        "GET /v1/jobs, newest 100": lambda: client.get("/v1/jobs", headers=told).data,
+    }
+
+
+def settings(store: Running) -> Settings:
+    """Settings of an API on this store."""
+    environment = {
+        "TICKFORGE_REDIS_URL": store.url,
+        "TICKFORGE_DATA_DIR": str(store.folder / "data"),
+        "TICKFORGE_ADMIN_KEY": KEY,
+        "TICKFORGE_RATE_LIMIT": "0",
+    }
+    return Settings.from_env(environment)
+
+
+def fill(store: Store, size: int) -> None:
+    """Submit jobs, and cancel one of ten."""
+    ledger = Ledger(store, lease_seconds=15)
+    store.config_set("appendfsync", "no")
+    store.config_set("auto-aof-rewrite-percentage", "0")  # no rewrite in a measurement's way
+    for number in range(size):
+        labels = {"team": "few" if number % 10 == 1 else "most", "run": str(number % 7)}
+        body = json.loads(json.dumps({**SPEC, "name": f"job-{number}", "labels": labels}))
+        job = ledger.submit(TENANT, read_spec(body, max_parameters=10**9)).job_id
+        if number % 10 == 0:
+            ledger.request(TENANT, job, "cancel")
+    store.config_set("appendfsync", "always")
+
+
+def _ms(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - began)

@@ -1,0 +1,93 @@
+"""tickforge keys list, create, delete: access keys, for an admin."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import click
+
+from tickforge_client import text
+from tickforge_client.commands.common import (
+    Common,
+    common_options,
+    complain,
+    pass_common,
+    show,
+    show_json,
+)
+
+SCOPES = ("read", "submit", "admin")
+
+
+@click.group()
+def keys() -> None:
+    """Access keys of all tenants; needs a key of scope admin."""
+
+
+@keys.command("list")
+@click.option("--tenant", metavar="NAME", help="this tenant's keys alone")
+@common_options
+@pass_common
+def list_keys(common: Common, *, tenant: str | None) -> None:
+    """List keys, the newest first. The admin key of the server's settings is not among them."""
+    with common.client() as client:
+        found = list(client.keys(tenant=tenant))
+    if common.json:
+        show_json(found)
+        return
+    rows = [
+        (each["id"], each["tenant"], ",".join(each["scopes"]), each["created_at"], each["name"])
+        for each in found
+    ]
+    show(text.table(("KEY", "TENANT", "SCOPES", "CREATED", "NAME"), rows))
+
+
+@keys.command()
+@click.argument("tenant")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(SCOPES),
+    multiple=True,
+    default=("read", "submit"),
+    show_default=True,
+    help="what it may do; repeatable",
+)
+@click.option("--name", default="", metavar="TEXT", help="what it is for")
+@common_options
+@pass_common
+def create(common: Common, tenant: str, *, scopes: tuple[str, ...], name: str) -> None:
+    """Make a key for TENANT and print its secret, once: nobody can show it again."""
+    with common.client() as client:
+        made = client.create_key(tenant, list(dict.fromkeys(scopes)), name=name)
+    if common.json:
+        show_json(made)
+        return
+    complain(f"{made['id']} of {text.plain(made['tenant'])}: {', '.join(made['scopes'])}")
+    complain("its secret, which is shown this once:")
+    click.echo(made["secret"])
+
+
+def _key_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not re.fullmatch(r"key_[a-z0-9]{26}", value):
+        # it may be a secret: not shown again
+        raise click.BadParameter("a key's id is key_ and 26 letters and digits (see keys list)")
+    return value
+
+
+@keys.command()
+@click.argument("key_id", metavar="KEY", callback=_key_id)
+@click.option("--yes", is_flag=True, help="do not ask")
+@common_options
+@pass_common
+def delete(common: Common, key_id: str, *, yes: bool) -> None:
+    """Delete a key; it stops at once."""
+    if not yes and sys.stdin.isatty():
+        click.confirm(f"Delete {key_id}?", abort=True, err=True)
+    with common.client() as client:
+        client.delete_key(key_id)
+    if common.json:
+        show_json({"id": key_id, "deleted": True})
+    else:
+        complain(f"{key_id} is no key any more")

@@ -1,0 +1,81 @@
+"""The client's keys: made, listed and deleted at the real API, and a lost answer to a made key."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.api_process import serving
+from tests.client_server import KEY, Answer, answering
+from tests.support import ADMIN_KEY
+from tickforge_client import Client, NotAuthorized, cli
+
+
+@pytest.fixture(scope="module")
+def url(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with serving(store_server, tmp_path_factory.mktemp("keys")) as api:
+        yield str(api.base_url)
+
+
+@pytest.fixture
+def at(url: str, store: Any, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The API with an empty store; the command knows it by the environment."""
+    monkeypatch.setenv("TICKFORGE_URL", url)
+    monkeypatch.setenv("TICKFORGE_KEY", ADMIN_KEY)
+    return url
+
+
+def test_a_key_is_made_listed_and_deleted(at: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["keys", "create", "team_a", "--scope", "read", "--name", "ci"]) == 0
+    told = capsys.readouterr()
+    (secret,) = told.out.splitlines()
+    assert secret.startswith("tf_") and secret not in told.err
+    with Client(at, secret) as user:
+        assert user.page()["data"] == []
+        with pytest.raises(NotAuthorized):
+            list(user.keys())
+
+    assert cli.main(["keys", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "team_a" in listed and "ci" in listed and secret not in listed
+    key_id = listed.splitlines()[1].split()[0]
+
+    assert cli.main(["keys", "delete", key_id]) == 0
+    with Client(at, secret) as user, pytest.raises(NotAuthorized):
+        user.page()
+    assert cli.main(["keys", "delete", key_id]) == 2
+
+
+def test_json_holds_the_secret_once(at: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--json", "keys", "create", "team_a"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["scopes"] == ["read", "submit"] and made["secret"].startswith("tf_")
+    assert cli.main(["keys", "list", "--tenant", "team_a", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert listed == [{name: value for name, value in made.items() if name != "secret"}]
+    assert cli.main(["keys", "list", "--tenant", "team_b", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_a_secret_given_in_place_of_an_id_is_not_repeated(
+    at: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["keys", "delete", "tf_secret"]) == 2
+    assert "tf_secret" not in capsys.readouterr().err
+    assert cli.main(["keys", "create", "Team A"]) == 2
+
+
+def test_a_key_whose_secret_was_lost_on_its_way_is_deleted_and_made_anew(tmp_path: Path) -> None:
+    about = {"id": "key_" + "a" * 26, "tenant": "t", "scopes": ["read"], "name": ""}
+    answers = [
+        Answer(201, about, {"Idempotent-Replayed": "true"}),
+        Answer(204),
+        Answer(201, {**about, "secret": "tf_s"}),
+    ]
+    with answering(answers) as server, Client(server.url, KEY) as client:
+        assert client.create_key("t", ["read"])["secret"] == "tf_s"
+    assert server.paths() == ["POST /v1/keys", f"DELETE /v1/keys/{about['id']}", "POST /v1/keys"]
+    first, _, second = (asked.headers["Idempotency-Key"] for asked in server.asked)
+    assert first != second
