@@ -6,14 +6,26 @@ from uuid import uuid4
 
 from flask import Flask, Response, g, request
 
-from api import routes_about, routes_checkpoints, routes_history, routes_jobs
-from api.auth import OPEN, Keyring, admin_key, who
+from api import (
+    routes_about,
+    routes_checkpoints,
+    routes_datasets,
+    routes_events,
+    routes_history,
+    routes_jobs,
+    routes_keys,
+    routes_logs,
+    routes_metrics,
+    routes_pages,
+)
+from api.auth import OPEN, Keyring, who
 from api.body import MOST_BYTES
 from api.drain import drain
 from api.errors import Problem, problem_of
 from api.etag import NEVER_KEPT
 from api.registrar import Endpoint, mount
 from api.service import Service
+from api.waiting import WAITING
 from jobs import bell, logs
 from jobs.settings import Settings
 from jobs.store import Store
@@ -23,7 +35,14 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *routes_jobs.endpoint.all,
     *routes_history.endpoint.all,
     *routes_checkpoints.endpoint.all,
+    *routes_datasets.endpoint.all,
+    *routes_events.endpoint.all,
+    *routes_logs.endpoint.all,
+    *routes_keys.endpoint.all,
+    *routes_metrics.endpoint.all,
+    *routes_pages.endpoint.all,
 )
+LONGEST_PATH = 200  # characters of a path that are logged
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -36,20 +55,27 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
-    keys = Keyring([admin_key(settings.admin_key)] if settings.admin_key else [])
+    service = Service.open(settings, store)
+    keys = Keyring(service.access, settings.admin_key, settings.rate_limit)
     bell.configure(settings)
+    app.extensions[WAITING] = service.waiting
 
     @app.before_request
     def begin() -> None:
         g.started = time.perf_counter()
         sent = request.headers.get("X-Request-Id", "")
         g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid4().hex
-        g.key = None
+        g.keys, g.key = keys, None
         g.key = who(keys, request)
 
-    app.after_request(_complete)
+    @app.after_request
+    def complete(response: Response) -> Response:
+        seconds = time.perf_counter() - g.started
+        service.metrics.answered(request.endpoint, request.method, response.status_code, seconds)
+        return _complete(response, seconds)
+
     app.register_error_handler(Exception, _refuse)
-    mount(app, Service.open(settings, store), ENDPOINTS)
+    mount(app, service, ENDPOINTS)
     return app
 
 
@@ -70,7 +96,7 @@ def _refuse(error: Exception) -> Response:
     return problem.response()
 
 
-def _complete(response: Response) -> Response:
+def _complete(response: Response, seconds: float) -> Response:
     drain(request.environ)
     if request.method == "OPTIONS" or response.status_code in (204, 304):
         response.headers.pop("Content-Type", None)  # there is nothing that could have a type
@@ -79,13 +105,16 @@ def _complete(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     if request.path in OPEN and response.status_code < 400:
         return response  # probes come every few seconds, for ever
+    rule = request.url_rule
     logs.get("api").info(
         "request",
-        method=request.method,
-        path=request.path,
-        status=response.status_code,
-        ms=round(1000 * (time.perf_counter() - g.started), 1),
-        key=g.key.id if g.key else None,
         request_id=g.request_id,
+        method=request.method,
+        route=rule.rule if rule else None,
+        path=request.path[:LONGEST_PATH],
+        status=response.status_code,
+        ms=round(1000 * seconds, 1),
+        key=g.key.id if g.key else None,
+        tenant=g.key.tenant if g.key else None,
     )
     return response

@@ -17,6 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.errors import Problem, bad_header, invalid
 from jobs.spec.faults import faults_of
+from jobs.spec.rules import Fault
 
 MOST_BYTES = 1 << 20
 DEEPEST = 32
@@ -50,8 +51,12 @@ def read_nothing(request: Request) -> None:
     """Let a verb's body be empty or {}; raises Problem for any other."""
     if not request.content_length and not request.headers.get("Transfer-Encoding"):
         return
-    if _read(request) and read_json(request) != {}:
-        raise Problem("invalid-body", "the body must be empty or {}")
+    if not _read(request) or (body := read_json(request)) == {}:
+        return
+    names = list(body) if isinstance(body, dict) else []
+    rule = "unknown field: the body must be empty or {}"
+    unknown = [Fault(f"/{name}", rule, body[name]) for name in names]
+    raise invalid("invalid-body", unknown or [Fault("", "must be empty or {}", body)])
 
 
 def read_as(model: type[Model], body: Any) -> Model:

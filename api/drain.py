@@ -12,8 +12,10 @@ PIECE = 1 << 16
 
 def drain(environ: dict[str, Any]) -> None:
     """Read what the client still sends of its body; a client that stops ends it."""
-    if not environ.get("CONTENT_LENGTH") and "HTTP_TRANSFER_ENCODING" not in environ:
-        return
+    length = environ.get("CONTENT_LENGTH") or ""
+    chunked = "HTTP_TRANSFER_ENCODING" in environ
+    if not chunked and not (length.isdigit() and int(length) <= MOST_DRAINED):
+        return  # nothing comes, or more than is waited for
     left = MOST_DRAINED
     try:
         while left > 0 and (piece := environ["wsgi.input"].read(min(PIECE, left))):

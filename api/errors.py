@@ -4,6 +4,7 @@ Knows no route. What is not in the table is a 500 that tells nothing and is logg
 """
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from werkzeug.exceptions import HTTPException
 
 from jobs import errors
 from jobs.checkpoints import DamagedCheckpoint, NoSuchFile
+from jobs.datasets.formats.faults import BadData, DataFault
+from jobs.datasets.upload import TooLong
 from jobs.files import UnsafePath
 from jobs.history.errors import DamagedHistory, UnfitColumn, UnknownColumn
 from jobs.spec.faults import InvalidSpec
@@ -24,6 +27,7 @@ URN = "urn:tickforge:problem:"
 LONGEST_VALUE = 200  # characters of a wrong value that are shown again
 MOST_FAULTS = 100  # that one answer lists
 AWAY_SECONDS = "2"
+FULL_SECONDS = "10"  # a queue does not empty in a moment
 
 #: slug -> status, title
 KINDS: dict[str, tuple[int, str]] = {
@@ -33,21 +37,29 @@ KINDS: dict[str, tuple[int, str]] = {
     "unauthorized": (401, "A valid key is needed"),
     "missing-scope": (403, "The key does not allow this"),
     "not-found": (404, "There is no such thing"),
+    "no-such-dataset": (404, "There is no such dataset"),
     "no-such-job": (404, "There is no such job"),
+    "no-such-key": (404, "There is no such key"),
     "no-such-checkpoint": (404, "There is no such checkpoint"),
     "no-such-file": (404, "The checkpoint has no such file"),
     "method-not-allowed": (405, "This path does not take that method"),
     "not-acceptable": (406, "There is no such form of this"),
+    "dataset-in-use": (409, "Live jobs use this dataset"),
     "illegal-move": (409, "The job's status does not allow this"),
+    "settings-key": (409, "This key comes from the service's settings"),
     "gone": (410, "What this idempotency key made has been deleted"),
     "too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The body is not in a form that is read"),
     "range-not-satisfiable": (416, "The file has no such range"),
     "invalid-spec": (422, "The spec breaks its rules"),
+    "invalid-data": (422, "The data cannot be used as they are"),
     "invalid-body": (422, "The body breaks its rules"),
     "idempotency-mismatch": (422, "The idempotency key was used with another body"),
+    "rate-limited": (429, "Too many requests with this key"),
+    "queue-full": (429, "Too many jobs of this tenant are queued"),
     "internal": (500, "Something went wrong here"),
     "damaged": (500, "A stored file is damaged"),
+    "crowded": (503, "There is no place for another stream"),
     "store-away": (503, "The store does not answer"),
     "storage-full": (507, "The store is full"),
 }
@@ -118,6 +130,14 @@ def invalid(slug: str, faults: Sequence[Fault]) -> Problem:
     return Problem(slug, detail, faults=listed, **more)
 
 
+def invalid_data(faults: Sequence[DataFault]) -> Problem:
+    """Refuse a dataset, with what is wrong by row and column."""
+    listed = [_of_data(each) for each in faults[:MOST_FAULTS]]
+    first = ", ".join(f"{at} {listed[0][at]}" for at in ("row", "column") if at in listed[0])
+    detail = f"{first or 'the data'}: {faults[0].detail}"
+    return Problem("invalid-data", detail, faults=listed)
+
+
 def shown(value: Any) -> Any:
     """Return a wrong value as JSON can say it, cut if it is long."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
@@ -143,6 +163,12 @@ def problem_of(error: BaseException) -> Problem | None:
     return next((make(error) for kind, make in TABLE if isinstance(error, kind)), None)
 
 
+def _of_data(each: DataFault) -> dict[str, Any]:
+    told = {name: getattr(each, name) for name in ("row", "column", "value")}
+    found = {name: shown(value) for name, value in told.items() if value is not None}
+    return {**found, "detail": _cut(each.detail, 2 * LONGEST_VALUE)}
+
+
 def _of_body(each: Fault) -> dict[str, Any]:
     value = () if each.detail == "required" else (each.value,)
     return fault("pointer", each.pointer, each.detail, *value)
@@ -163,6 +189,15 @@ def _not_ended(error: Any) -> Problem:
     return Problem("illegal-move", str(error), **told)
 
 
+def _rate_limited(error: Any) -> Problem:
+    wait = str(max(1, math.ceil(error.seconds)))
+    return Problem("rate-limited", f"try again in {wait} s", headers={"Retry-After": wait})
+
+
+def _queue_full(error: Any) -> Problem:
+    return Problem("queue-full", str(error), headers={"Retry-After": FULL_SECONDS})
+
+
 def _column(error: Any) -> Problem:
     return Problem(
         "invalid-parameter",
@@ -179,6 +214,13 @@ def _says(slug: str, detail: str = "") -> Callable[[Any], Problem]:
 TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (InvalidSpec, lambda error: invalid("invalid-spec", error.faults)),
     (errors.NoSuchJob, _says("no-such-job", "no job of this id is yours")),
+    (errors.NoSuchDataset, _says("no-such-dataset", "no dataset of this id is yours")),
+    (errors.DatasetInUse, lambda error: Problem("dataset-in-use", str(error), jobs=error.jobs)),
+    (BadData, lambda error: invalid_data(error.faults)),
+    (TooLong, _says("too-large")),
+    (errors.NoSuchKey, _says("no-such-key", "no key has this id")),
+    (errors.RateLimited, _rate_limited),
+    (errors.QueueFull, _queue_full),
     (errors.NoSuchCheckpoint, _says("no-such-checkpoint", "the job has no such checkpoint now")),
     (NoSuchFile, _says("no-such-file", "see `files` of the checkpoint")),
     (UnsafePath, _says("no-such-file", "see `files` of the checkpoint")),
@@ -186,11 +228,16 @@ TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (errors.NotEnded, _not_ended),
     (
         errors.IdempotencyMismatch,
-        lambda _: bad_header("idempotency-mismatch", "Idempotency-Key", "used with another body"),
+        lambda error: bad_header(
+            "idempotency-mismatch", "Idempotency-Key", "used with another body", str(error)
+        ),
     ),
     (errors.Gone, _says("gone", "use a fresh key to make it again")),
-    (errors.BadCursor, lambda _: bad_parameter("after", "a next_after that such a list gave")),
-    (errors.StoreFull, _says("storage-full", "nothing was stored")),
+    (
+        errors.BadCursor,
+        lambda error: bad_parameter("after", "a next_after that such a list gave", str(error)),
+    ),
+    (errors.StoreFull, lambda error: Problem("storage-full", f"nothing was stored: {error}")),
     (UnknownColumn, _column),
     (UnfitColumn, lambda error: bad_parameter("columns", str(error), error.column)),
     (DamagedCheckpoint, _says("damaged", "the checkpoint's files are not what was committed")),

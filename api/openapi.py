@@ -14,10 +14,12 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api import schemas, version
 from api.errors import KINDS, MEDIA_TYPE
-from api.registrar import Answer, Endpoint
+from api.registrar import LONGEST_KEY, Answer, Endpoint
+from jobs.access import TENANT
 
 REF = "#/components/schemas/{model}"
 PARAMETER = re.compile(r"<(\w+)>")
+NAMED = re.compile(re.escape(REF).replace(r"\{model\}", r"(\w+)"))
 JSON = "application/json"
 Schemas = Mapping[Any, dict[str, Any]]  # (model, mode) -> reference
 
@@ -30,20 +32,56 @@ PATHS: dict[str, dict[str, Any]] = {
         "description": "a tick, or initial, latest, best, final",
         "schema": {"type": "string", "pattern": "^(0|[1-9][0-9]{0,14}|initial|latest|best|final)$"},
     },
-    "name": {"description": "one of the checkpoint's `files`", "schema": {"type": "string"}},
+    "name": {"description": "a file's name, as its owner lists it", "schema": {"type": "string"}},
+    "dataset_id": {
+        "description": "a dataset's id",
+        "schema": {"type": "string", "pattern": "^ds_[a-z0-9]{26}$"},
+    },
+    "key_id": {
+        "description": "a key's id",
+        "schema": {"type": "string", "pattern": "^key_[a-z0-9]{26}$"},
+    },
 }
-REQUEST_HEADERS = {
-    "Idempotency-Key": "1 to 255 printable ASCII characters; the same key and body make one job",
-    "If-None-Match": "an ETag from before; if it still holds, the answer is 304",
-    "Range": "one range of bytes",
-    "If-Range": "the ETag that the range belongs to; if it no longer holds, the whole is sent",
+#: bodies that are one text; the others are bytes, or server-sent events
+TEXTS = (
+    "text/csv",
+    "text/plain",
+    "text/html",
+    "text/css",
+    "text/javascript",
+    "application/x-ndjson",
+)
+TENANT_PARAMETER = {
+    "name": "tenant",
+    "in": "query",
+    "required": False,
+    "description": "another tenant, for a key of scope `admin`",
+    "schema": {"type": "string", "pattern": TENANT},
+}
+#: what each is for, and its form where any other is refused
+REQUEST_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "Idempotency-Key": (
+        "1 to 255 printable ASCII characters; the same key and body make it once",
+        {"minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+    ),
+    "If-None-Match": ("an ETag from before; if it still holds, the answer is 304", {}),
+    "Last-Event-ID": (
+        "number of the last event that was received; the stream goes on after it",
+        {"pattern": "^[0-9]{1,15}$"},
+    ),
+    "Range": ("one range of bytes", {}),
+    "If-Range": ("the ETag that the range belongs to; if it no longer holds, all is sent", {}),
 }
 RESPONSE_HEADERS = {
     "Accept-Ranges": "bytes",
     "Content-Range": "which bytes of how many",
     "ETag": "for If-None-Match",
     "Idempotent-Replayed": "true when this idempotency key had made it before",
-    "Location": "the job's path",
+    "Location": "the path of what was made",
+    "Retry-After": "seconds; there was no place to wait, so this is the state now",
+    "X-Complete": "true when nothing more will come",
+    "X-First-Byte": "offset of the first byte sent",
+    "X-Next-After": "`after` to go on with",
     "X-First-Tick": "tick of the first value (binary form)",
     "X-Last-Tick": "tick of the last value (binary form)",
 }
@@ -60,6 +98,8 @@ def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     for endpoint in endpoints:
         path = PARAMETER.sub(r"{\1}", endpoint.path)
         paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, made)
+    used = _used(paths, definitions["$defs"])
+    _tell_apart(used, used)
     return {
         "openapi": "3.1.1",
         "info": {
@@ -71,10 +111,46 @@ def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
         "security": [{"key": []}],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": dict(sorted(definitions["$defs"].items())),
+            "schemas": dict(sorted(used.items())),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _used(paths: object, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Those that the paths lead to: a field that is never shown leaves schemas of its parts."""
+    found: dict[str, Any] = {}
+    new = _named(paths)
+    while new:
+        found |= {name: schemas[name] for name in new}
+        new = {inner for name in new for inner in _named(schemas[name])} - found.keys()
+    return found
+
+
+def _tell_apart(part: object, schemas: dict[str, Any]) -> None:
+    """Name the field by which the branches of each union are told apart."""
+    inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    for each in inner:
+        _tell_apart(each, schemas)
+    if isinstance(part, dict) and (branches := [*_named(part.get("oneOf", []))]):
+        constants = [_constants(schemas[name]) for name in branches]
+        for field in sorted(set.intersection(*(set(each) for each in constants))):
+            mapping = {
+                each[field]: REF.format(model=name)
+                for each, name in zip(constants, branches, strict=True)
+            }
+            told = {"propertyName": field, "mapping": dict(sorted(mapping.items()))}
+            part["discriminator"] = told
+
+
+def _constants(schema: dict[str, Any]) -> dict[str, str]:
+    """The fields that a model must have, with the only value of each."""
+    fields = {name: schema["properties"][name] for name in schema.get("required", [])}
+    return {name: each["const"] for name, each in fields.items() if "const" in each}
+
+
+def _named(part: object) -> set[str]:
+    return set(NAMED.findall(json.dumps(part)))
 
 
 @cache
@@ -109,6 +185,12 @@ def _operation(endpoint: Endpoint, made: Schemas) -> dict[str, Any]:
     if endpoint.body is not None:
         schema = made[(endpoint.body, "validation")]
         told["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+    if endpoint.upload:
+        forms = {
+            media: {"schema": {"type": "string"} if media in TEXTS else {}}
+            for media in endpoint.upload
+        }
+        told["requestBody"] = {"required": True, "content": forms}
     return told
 
 
@@ -117,12 +199,17 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         {"name": name, "in": "path", "required": True, **PATHS[name]}
         for name in PARAMETER.findall(endpoint.path)
     ]
-    for name, schema in endpoint.query.model_json_schema().get("properties", {}).items():
+    query = endpoint.query.model_json_schema()
+    for name, schema in query.get("properties", {}).items():
         about = {"description": schema.pop("description")} if "description" in schema else {}
         schema.pop("title", None)
-        found.append({"name": name, "in": "query", "required": False, **about, "schema": schema})
+        needed = name in query.get("required", [])
+        found.append({"name": name, "in": "query", "required": needed, **about, "schema": schema})
+    if endpoint.of_a_tenant:
+        found.append(TENANT_PARAMETER)
     for name in endpoint.headers:
-        about = {"description": REQUEST_HEADERS[name], "schema": {"type": "string"}}
+        text, form = REQUEST_HEADERS[name]
+        about = {"description": text, "schema": {"type": "string", **form}}
         found.append({"name": name, "in": "header", "required": False, **about})
     return found
 
@@ -146,7 +233,7 @@ def _success(answer: Answer, made: Schemas, endpoint: Endpoint) -> dict[str, Any
     if answer.model is not None:
         content[JSON] = {"schema": made[(answer.model, "serialization")]}
     for media in answer.media:
-        content[media] = {"schema": {"type": "string"} if media.startswith("text/") else {}}
+        content[media] = {"schema": {"type": "string"} if media in TEXTS else {}}
     told: dict[str, Any] = {"description": answer.about}
     if content:
         told["content"] = content
@@ -162,7 +249,7 @@ def _refusals(endpoint: Endpoint) -> set[int]:
     """What the registrar and the app refuse before a view is asked, and what may happen to any."""
     found = {400, 500}
     if endpoint.scope is not None:
-        found |= {401, 403, 503}
+        found |= {401, 403, 429, 503}
     if endpoint.offers:
         found.add(406)
     if endpoint.method != "GET":

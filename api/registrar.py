@@ -4,6 +4,7 @@ The published document is written from the same values (api/openapi.py). Knows n
 """
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,17 +12,20 @@ from typing import Any
 
 from flask import Flask, Response, g, request
 from pydantic import BaseModel
+from werkzeug.routing import BaseConverter
 
-from api.auth import Key, Scope, check_scope
+from api.auth import Key, Scope, asked_tenant, check_scope, check_still_known
 from api.body import read_json, read_nothing
 from api.errors import bad_header
 from api.query import NoQuery, Query, read_query
+from api.receiving import media_type_of
 from api.service import Service
 from jobs.errors import NoSuchJob
 from jobs.ids import is_job_id
 
 View = Callable[..., Response]
 JSON = "application/json"
+LONGEST_KEY = 255  # characters of an Idempotency-Key
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,18 @@ class Endpoint:
     scope: Scope | None
     offers: tuple[str, ...]
     headers: tuple[str, ...]
+    upload: tuple[str, ...] = ()  # media types of a raw body, which its view reads itself
 
     @property
     def name(self) -> str:
         """The operation's id."""
         return self.view.__name__
+
+    @property
+    def of_a_tenant(self) -> bool:
+        """Whether it is a list or a thing of one tenant: an admin may name another's."""
+        lists_or_names = self.method == "GET" or "<" in self.path
+        return self.scope in ("read", "submit") and self.tag != "about" and lists_or_names
 
     @property
     def summary(self) -> str:
@@ -69,12 +80,18 @@ class Call:
     key: Key | None
     endpoint: Endpoint
     endpoints: tuple[Endpoint, ...]
+    asked_tenant: str | None = None  # an admin's `?tenant=`
 
     @property
     def tenant(self) -> str:
         """Whose things the caller sees."""
         assert self.key is not None, "an endpoint with a scope has a key"
-        return self.key.tenant
+        return self.asked_tenant or self.key.tenant
+
+    @property
+    def watched(self) -> str | None:
+        """The tenant whose part of the service the caller sees; None for an admin, who sees all."""
+        return None if self.key is not None and self.key.allows("admin") else self.tenant
 
     @property
     def form(self) -> str:
@@ -100,6 +117,7 @@ class Endpoints:
         scope: Scope | None = "read",
         offers: tuple[str, ...] = (JSON,),
         headers: tuple[str, ...] = (),
+        upload: tuple[str, ...] = (),
     ) -> Callable[[View], View]:
         """Enter a view under "METHOD /path"."""
         method, path = verb.split(" ")
@@ -108,7 +126,7 @@ class Endpoints:
             self.all.append(
                 Endpoint(
                     method, path, view, self.tag, answers, refusals,
-                    query, body, scope, offers, headers,
+                    query, body, scope, offers, headers, upload,
                 )
             )  # fmt: skip
             return view
@@ -118,9 +136,25 @@ class Endpoints:
 
 def mount(app: Flask, service: Service, endpoints: tuple[Endpoint, ...]) -> None:
     """Route them all to `_answer`."""
+    app.url_map.converters["default"] = _variable(endpoints)
     for endpoint in endpoints:
         view = partial(_answer, service, endpoint, endpoints)
         app.add_url_rule(endpoint.path, endpoint.name, view, methods=[endpoint.method])
+
+
+def _variable(endpoints: tuple[Endpoint, ...]) -> type[BaseConverter]:
+    """What a variable part of a path takes: anything but a fixed name that stands in its place.
+
+    Without this, GET /v1/jobs/plan would be a job that does not exist instead of a 405.
+    """
+    parents = {each.path.rpartition("/")[0] for each in endpoints if each.path.endswith(">")}
+    fixed = [each.path.rpartition("/") for each in endpoints if "<" not in each.path]
+    names = sorted({name for parent, _, name in fixed if parent in parents})
+
+    class Variable(BaseConverter):
+        regex = f"(?!(?:{'|'.join(map(re.escape, names))})\\Z)[^/]+" if names else "[^/]+"
+
+    return Variable
 
 
 def _answer(
@@ -128,20 +162,26 @@ def _answer(
 ) -> Response:
     """Check all that can be checked without knowing the endpoint, then call its view."""
     check_scope(g.key, endpoint.scope)
+    tenant = asked_tenant(g.key, request) if endpoint.of_a_tenant else None
     if "job_id" in path and not is_job_id(path["job_id"]):
         raise NoSuchJob(path["job_id"])
     if endpoint.offers and "Accept" in request.headers and _best(endpoint.offers) is None:
         offered = ", ".join(endpoint.offers)
         raise bad_header("not-acceptable", "Accept", offered, request.headers["Accept"])
     told: dict[str, Any] = dict(path)
-    query = read_query(endpoint.query, request)
+    query = read_query(endpoint.query, request, besides=("tenant",) if endpoint.of_a_tenant else ())
     if endpoint.query is not NoQuery:
         told["query"] = query
     if endpoint.body is not None:
         told["body"] = read_json(request)
+    elif endpoint.upload:
+        told["media_type"] = media_type_of(request, endpoint.upload)
     elif endpoint.method != "GET":
         read_nothing(request)
-    return endpoint.view(Call(service, g.key, endpoint, endpoints), **told)
+    answer = endpoint.view(Call(service, g.key, endpoint, endpoints, tenant), **told)
+    if getattr(query, "wait", 0):
+        check_still_known(g.keys, g.key)  # it may be deleted by now
+    return answer
 
 
 def _best(offers: tuple[str, ...]) -> str | None:

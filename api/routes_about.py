@@ -11,34 +11,12 @@ from api.etag import JSON, tagged
 from api.openapi import text_of
 from api.query import MOST_LISTED
 from api.registrar import Answer, Call, Endpoints, json_answer, model_answer
-from api.schemas import (
-    MOST_TICKS,
-    FamilyPage,
-    Health,
-    Home,
-    Version,
-    WorkerPage,
-)
+from api.schemas import MOST_TICKS, FamilyPage, Health, Version, WorkerPage
 from jobs import presence
 from jobs.families import families
 from jobs.store import AWAY
 
 endpoint = Endpoints("about")
-PLACES = {
-    "jobs": "/v1/jobs",
-    "models": "/v1/models",
-    "workers": "/v1/workers",
-    "version": "/v1/version",
-    "openapi": "/openapi.json",
-    "health": "/healthz",
-    "readiness": "/readyz",
-}
-
-
-@endpoint("GET /", scope=None, offers=(), answers={200: Answer("links to what there is", Home)})
-def home(call: Call) -> Response:
-    """Say where things are."""
-    return model_answer(Home(service="tickforge", version=version.SERVICE, links=PLACES))
 
 
 @endpoint("GET /healthz", scope=None, offers=(), answers={200: Answer("up", Health)})
@@ -72,8 +50,9 @@ def list_models(call: Call) -> Response:
 
 @endpoint("GET /v1/workers", answers={200: Answer("live workers", WorkerPage)})
 def list_workers(call: Call) -> Response:
-    """List the workers that live now, as they announced themselves."""
-    return model_answer(WorkerPage(data=presence.live(call.service.store)))
+    """List the workers that live now, as they announced themselves; others' jobs have no name."""
+    live = presence.live(call.service.store)
+    return model_answer(WorkerPage(data=[presence.seen_by(call.watched, each) for each in live]))
 
 
 @endpoint("GET /v1/version", answers={200: Answer("versions and limits", Version)})
@@ -89,6 +68,7 @@ def get_version(call: Call) -> Response:
             torch=sorted({each["versions"]["torch"] for each in workers if _torch(each)}),
             limits={
                 "body_bytes": MOST_BYTES,
+                "dataset_bytes": call.service.settings.max_dataset_bytes,
                 "page_items": MOST_LISTED,
                 "page_ticks": MOST_TICKS,
                 "parameters": call.service.settings.max_parameters,

@@ -1,15 +1,14 @@
 """Checkpoints over HTTP: the list, one of them, and its files."""
 
 import re
-from collections.abc import Iterator
 from typing import BinaryIO
 
 from flask import Response, request
 
-from api.etag import known, mark, not_modified, tagged
+from api.downloads import send
+from api.etag import tagged
 from api.pages import page_from
 from api.query import Oldest
-from api.ranges import asked_range
 from api.registrar import Answer, Call, Endpoints
 from api.schemas import CheckpointPage
 from jobs import checkpoints
@@ -20,7 +19,6 @@ endpoint = Endpoints("checkpoints")
 ALL = "/v1/jobs/<job_id>/checkpoints"
 BINARY = "application/octet-stream"
 WHICH = re.compile(r"0|[1-9][0-9]{0,14}|initial|latest|best|final")
-PIECE = 1 << 18  # bytes read at a time
 
 
 @endpoint(
@@ -74,11 +72,7 @@ def get_checkpoint_file(call: Call, job_id: str, which: str, name: str) -> Respo
     """Download one of a checkpoint's files, whole or a range of it. Its ETag is its sha256."""
     checkpoint = _checkpoint(call, job_id, which)
     file, entry = _open(call, job_id, checkpoint, name)
-    try:
-        return _send(file, entry)
-    except BaseException:
-        file.close()
-        raise
+    return send(request, file, size=entry.bytes, sha256=entry.sha256, media_type=BINARY)
 
 
 def _checkpoint(call: Call, job_id: str, which: str) -> Checkpoint:
@@ -97,26 +91,3 @@ def _open(
         # it may have been dropped for a newer one since its record was read: then this is a 404
         service.index.checkpoint(call.tenant, job_id, str(checkpoint.tick))
         raise
-
-
-def _send(file: BinaryIO, entry: CheckpointFile) -> Response:
-    if known(request, entry.sha256):
-        file.close()
-        return not_modified(entry.sha256)
-    part = asked_range(request, entry.bytes, entry.sha256)
-    start, stop = part or (0, entry.bytes)
-    response = Response(_pieces(file, start, stop), content_type=BINARY)
-    response.call_on_close(file.close)  # also where no piece was ever asked for (HEAD)
-    response.content_length = stop - start
-    response.headers["Accept-Ranges"] = "bytes"
-    if part is not None:
-        response.status_code = 206
-        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{entry.bytes}"
-    return mark(response, entry.sha256)
-
-
-def _pieces(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
-    file.seek(start)
-    while start < stop and (piece := file.read(min(PIECE, stop - start))):
-        start += len(piece)
-        yield piece

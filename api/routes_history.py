@@ -34,7 +34,7 @@ EXCLUDES = (
             "ticks and columns",
             History,
             media=FORMS[1:],
-            headers=("ETag", "X-First-Tick", "X-Last-Tick"),
+            headers=("ETag", "Retry-After", "X-First-Tick", "X-Last-Tick"),
         ),
         304: Answer("not modified"),
     },
@@ -43,10 +43,32 @@ EXCLUDES = (
 def get_history(call: Call, job_id: str, query: HistoryQuery) -> Response:
     """Read the history: JSON in pages or as a view; CSV, NDJSON or float32 as a whole range."""
     _check_together(query, call.form)
-    job = call.service.index.job(call.tenant, job_id)
+
+    def look() -> Job:
+        return call.service.index.job(call.tenant, job_id)
+
+    def ends(job: Job, _waited: float) -> bool:
+        if job.ended or not _has_more(call, job, query):
+            return job.ended
+        return not request.if_none_match or _answer(call, job, query).status_code != 304
+
+    held = call.service.waiting.hold(
+        (call.tenant, job_id), query.wait, look, ends, least=query.after + 1
+    )
+    return held.mark(_answer(call, held.value, query))
+
+
+def _answer(call: Call, job: Job, query: HistoryQuery) -> Response:
     if call.form == JSON:
         return tagged(request, json.dumps(_read(call, job, query), allow_nan=False), vary=VARY)
     return _stream(call, job, query)
+
+
+def _has_more(call: Call, job: Job, query: HistoryQuery) -> bool:
+    """Whether anything lies beyond `after`."""
+    page = call.service.history.read(job, query.columns.split(","), query.after, query.before, 1)
+    found = (page[name] for name in (*query.columns.split(","), "tick") if name in page)
+    return any(each["tick"] if isinstance(each, dict) else each for each in found)
 
 
 def _check_together(query: HistoryQuery, form: str) -> None:
@@ -82,7 +104,8 @@ def _stream(call: Call, job: Job, query: HistoryQuery) -> Response:
     sent.
     """
     seen = job.model_dump_json(include={"id", "status", "tick", "metrics", "elapsed_seconds"})
-    tag = tag_of(seen, str(job.latest_checkpoint), query.model_dump_json(), call.form)
+    asked = query.model_dump_json(exclude={"wait"})
+    tag = tag_of(seen, str(job.latest_checkpoint), asked, call.form)
     if known(request, tag):
         return not_modified(tag, weak=True, vary=VARY)
     columns = query.columns.split(",")

@@ -1,25 +1,38 @@
 """Jobs over HTTP: submit, plan, list, look, say, ask, delete, attempts."""
 
-from flask import Response, request
+from functools import partial
+
+from flask import Response
 
 from api.body import digest, read_as
-from api.etag import tagged
+from api.job_answers import awaited, text_of, told
 from api.pages import page_from, page_of
 from api.query import Oldest
-from api.registrar import Answer, Call, Endpoints, header_of, json_answer, model_answer
+from api.registrar import (
+    LONGEST_KEY,
+    Answer,
+    Call,
+    Endpoints,
+    header_of,
+    json_answer,
+    model_answer,
+)
 from api.schemas import AttemptPage, JobPage, JobPatch, JobQuery
+from api.schemas_waits import JobLook
 from jobs import bell, logs, presence
+from jobs.errors import NoSuchDataset
 from jobs.job import Job, Verb
+from jobs.ledger import Submitted
 from jobs.plan import Plan, plan
-from jobs.spec.job_spec import AskedSpec, read_spec
+from jobs.spec.faults import InvalidSpec
+from jobs.spec.job_spec import AskedSpec, JobSpec, read_spec
 
 endpoint = Endpoints("jobs")
 ONE = "/v1/jobs/<job_id>"
 ASKED = {
-    200: Answer("so at once, or already", Job),
-    202: Answer("under way", Job),
+    200: Answer("so at once, or already", Job, headers=("ETag",)),
+    202: Answer("under way", Job, headers=("ETag",)),
 }
-LONGEST_KEY = 255
 
 
 @endpoint(
@@ -27,33 +40,38 @@ LONGEST_KEY = 255
     body=AskedSpec,
     scope="submit",
     headers=("Idempotency-Key",),
-    answers={202: Answer("queued", Job, headers=("Location", "Idempotent-Replayed"))},
+    answers={202: Answer("queued", Job, headers=("Location", "ETag", "Idempotent-Replayed"))},
     refusals=(410, 507),
 )
 def submit_job(call: Call, body: object) -> Response:
     """Submit a training job."""
     key = header_of("Idempotency-Key", LONGEST_KEY)
-    spec = read_spec(body, max_parameters=call.service.settings.max_parameters)
-    made = call.service.ledger.submit(
-        call.tenant, spec, idempotency_key=key, body_digest=digest(body) if key else ""
-    )
-    if made.new:
-        bell.ring(spec.queue)
+    try:
+        made = _submit(call, body, key)
+    except InvalidSpec:
+        # it may have been good when it was sent before: a dataset that it names is gone since
+        before = call.service.index.made_by(call.tenant, key, digest(body)) if key else None
+        if before is None:
+            raise
+        made = Submitted(before, new=False)
     headers = {"Location": f"/v1/jobs/{made.job_id}"}
     if not made.new:
-        headers["Idempotent-Replayed"] = "true"
-    return json_answer(_text(_job(call, made.job_id)), 202, headers)
+        return _replayed(call, made.job_id, headers)
+    answer = told(_job(call, made.job_id), 202, headers)
+    if key:
+        call.service.ledger.answered(call.tenant, made.job_id, answer.get_data(as_text=True))
+    return answer
 
 
 @endpoint(
     "POST /v1/jobs/plan",
     body=AskedSpec,
-    scope="read",
+    scope="submit",
     answers={200: Answer("what the spec would mean", Plan)},
 )
 def plan_job(call: Call, body: object) -> Response:
     """Say what a spec would mean. Nothing is stored."""
-    spec = read_spec(body, max_parameters=call.service.settings.max_parameters)
+    spec = _spec(call, body)
     return model_answer(plan(spec, presence.live(call.service.store)))
 
 
@@ -72,32 +90,36 @@ def list_jobs(call: Call, query: JobQuery) -> Response:
         after=query.after,
         descending=query.order == "desc",
     )
-    return json_answer(page_of([_text(job) for job in page.data], page.next_after))
+    return json_answer(page_of([text_of(job) for job in page.data], page.next_after))
 
 
 @endpoint(
     f"GET {ONE}",
+    query=JobLook,
     headers=("If-None-Match",),
-    answers={200: Answer("the job", Job, headers=("ETag",)), 304: Answer("not modified")},
+    answers={
+        200: Answer("the job", Job, headers=("ETag", "Retry-After")),
+        304: Answer("not modified"),
+    },
     refusals=(404,),
 )
-def get_job(call: Call, job_id: str) -> Response:
-    """Look at a job."""
-    return tagged(request, _text(_job(call, job_id)))
+def get_job(call: Call, job_id: str, query: JobLook) -> Response:
+    """Look at a job, at once or when there is news."""
+    return awaited(call, job_id, query)
 
 
 @endpoint(
     f"PATCH {ONE}",
     body=JobPatch,
     scope="submit",
-    answers={200: Answer("the job", Job)},
+    answers={200: Answer("the job", Job, headers=("ETag",))},
     refusals=(404,),
 )
 def patch_job(call: Call, job_id: str, body: object) -> Response:
     """Change what is said about a job, never its spec."""
     said = read_as(JobPatch, body).model_dump(exclude_unset=True)
     call.service.ledger.patch(call.tenant, job_id, **said)
-    return json_answer(_text(_job(call, job_id)))
+    return told(_job(call, job_id))
 
 
 @endpoint(f"POST {ONE}/cancel", scope="submit", answers=ASKED, refusals=(404, 409))
@@ -160,15 +182,41 @@ def _ask(call: Call, job_id: str, verb: Verb) -> Response:
     job = _job(call, job_id)
     if verb in ("stop", "resume") and job.status == "queued":
         bell.ring(job.spec.queue)
-    return json_answer(_text(job), 200 if answer == "done" else 202)
+    return told(job, 200 if answer == "done" else 202)
+
+
+def _replayed(call: Call, job_id: str, headers: dict[str, str]) -> Response:
+    """Give the same answer again; as the job is now, where the first try broke off before it."""
+    headers = {**headers, "Idempotent-Replayed": "true"}
+    first = call.service.index.first_answer(call.tenant, job_id)
+    return json_answer(first, 202, headers) if first else told(_job(call, job_id), 202, headers)
+
+
+def _submit(call: Call, body: object, key: str | None) -> Submitted:
+    spec = _spec(call, body)
+    call.service.check_room()
+    try:
+        made = call.service.ledger.submit(
+            call.tenant,
+            spec,
+            idempotency_key=key,
+            body_digest=digest(body) if key else "",
+            max_queued=call.service.settings.max_queued,
+        )
+    except NoSuchDataset:  # it was deleted since the spec was checked
+        return _submit(call, body, key)
+    if made.new:
+        bell.ring(spec.queue)
+    return made
+
+
+def _spec(call: Call, body: object) -> JobSpec:
+    return read_spec(
+        body,
+        max_parameters=call.service.settings.max_parameters,
+        datasets=partial(call.service.datasets.known, call.tenant),
+    )
 
 
 def _job(call: Call, job_id: str) -> Job:
     return call.service.index.job(call.tenant, job_id)
-
-
-def _text(job: Job) -> str:
-    here = f"/v1/jobs/{job.id}"
-    parts = ("history", "checkpoints", "attempts")
-    links = {"self": here, **{part: f"{here}/{part}" for part in parts}}
-    return job.model_copy(update={"links": links}).model_dump_json()

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from api.query import DECIMAL, Limit, Query
+from api.query import DECIMAL, Limit, Query, Wait
 from jobs.families import FamilyAbout
 from jobs.job import Attempt, Checkpoint, Job, Status
 from jobs.spec.job_spec import Labels, Name, Notes, Priority
@@ -79,6 +79,8 @@ class HistoryQuery(Query):
     """The newest so many ticks."""
     points: Annotated[int, Field(ge=1, le=MOST_TICKS), DECIMAL] | None = None
     """A view of the range in at most so many buckets; JSON only."""
+    wait: Wait = 0
+    """Seconds to hold the answer until something lies beyond `after`."""
 
 
 class JobPage(BaseModel):
@@ -115,6 +117,8 @@ class History(BaseModel):
     last_tick: int
     next_after: int | None = Field(None, description="null when nothing more is there now")
     complete: bool = Field(description="whether the job has ended")
+    exact: bool = Field(description="whether all bits belong to one fingerprint")
+    inexact_from: int | None = Field(description="the first tick of another fingerprint, if any")
     nonfinite: list[dict[str, Any]] = Field(
         [], description='what null stands for: {"tick", "column", "value": "nan"}'
     )

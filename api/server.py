@@ -1,7 +1,10 @@
 """Gunicorn around the app: threads, limits, and refusals of what is no HTTP. Knows no endpoint."""
 
 import json
+import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable
 from typing import Any
 
@@ -11,8 +14,10 @@ from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
 from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
+from api import metrics
 from api.drain import MOST_DRAINED
 from api.errors import MEDIA_TYPE, URN
+from api.waiting import WAITING
 from jobs import logs
 from jobs.settings import Settings
 
@@ -32,6 +37,21 @@ UNREADABLE: tuple[tuple[type[Exception], tuple[int, str]], ...] = (
 
 class Worker(ThreadWorker):  # type: ignore[misc]
     """Gunicorn's threaded worker; it answers what it cannot read with a problem, not with HTML."""
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """Leave in order: without waits and streams, when all answers are given."""
+        self._let_go()
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Leave at once; Python ends with the last thread only."""
+        self._let_go()
+        super().handle_quit(sig, frame)
+
+    def _let_go(self) -> None:
+        app = getattr(self, "wsgi", None)  # none yet, or none that could be made
+        if (waiting := getattr(app, "extensions", {}).get(WAITING)) is not None:
+            waiting.leave()
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Say `Connection: close` where the body may be too long to be read to its end."""
@@ -63,6 +83,9 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def __init__(self, settings: Settings, make: Callable[[], Flask]) -> None:
         self._settings, self._make = settings, make
+        # each process writes what it counts into files here, and any of them tells the sum
+        self._counts = tempfile.mkdtemp(prefix="tickforge-metrics-")
+        os.environ[metrics.FOLDER] = self._counts
         super().__init__()
 
     def load_config(self) -> None:
@@ -83,6 +106,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             "loglevel": "warning",
             "control_socket_disable": True,
             "proc_name": "tickforge-api",
+            "child_exit": lambda _arbiter, worker: metrics.mark_dead(worker.pid),
+            "on_exit": lambda _arbiter: shutil.rmtree(self._counts, ignore_errors=True),
         }
         for name, value in chosen.items():
             self.cfg.set(name, value)

@@ -2,12 +2,19 @@
 
 from dataclasses import dataclass
 
+from api.metrics import Metrics
+from api.waiting import Places, Waiting
+from jobs.access import Access
+from jobs.datasets.datasets import Datasets
+from jobs.errors import StoreFull
+from jobs.events import Events
 from jobs.files import Files
 from jobs.history.history import History
 from jobs.index import Index
 from jobs.ledger import Ledger
 from jobs.settings import Settings
 from jobs.store import Store, connect
+from jobs.tailing import Tailer
 
 
 @dataclass(frozen=True)
@@ -20,12 +27,24 @@ class Service:
     index: Index
     history: History
     files: Files
+    access: Access
+    metrics: Metrics
+    events: Events
+    waiting: Waiting
+    datasets: Datasets
+
+    def check_room(self) -> None:
+        """Raise StoreFull while the disk is nearly full: what runs needs the rest to end well."""
+        free, least = self.files.free_bytes(), self.settings.min_free_bytes
+        if free < least:
+            raise StoreFull(f"{free} bytes of disk are free, and {least} are kept for what runs")
 
     @classmethod
     def open(cls, settings: Settings, store: Store | None = None) -> "Service":
         """Make the doors; the store's connections open with the first command."""
         store = connect(settings.redis_url) if store is None else store
-        files = Files(settings.artifacts)
+        files, metrics = Files(settings.artifacts), Metrics()
+        places = Places(settings.api_threads, metrics.held)
         return cls(
             settings=settings,
             store=store,
@@ -33,4 +52,9 @@ class Service:
             index=Index(store),
             history=History(store, files),
             files=files,
+            access=Access(store, settings.rate_limit),
+            metrics=metrics,
+            events=Events(store),
+            datasets=Datasets(store, files, most_bytes=settings.max_dataset_bytes),
+            waiting=Waiting(Tailer(settings.redis_url), places),
         )

@@ -2,6 +2,7 @@
 
 from tickforge_client.checkpoints import Checkpoint
 from tickforge_client.client import Client
+from tickforge_client.datasets import Dataset
 from tickforge_client.errors import (
     Conflict,
     CorruptDownload,
@@ -16,8 +17,10 @@ from tickforge_client.errors import (
     UnexpectedAnswer,
     Unreachable,
 )
+from tickforge_client.events import Event
 from tickforge_client.history import History, Sparse
 from tickforge_client.job import Job
+from tickforge_client.logs import Log
 
 __version__ = "0.1.0"
 
@@ -26,10 +29,13 @@ __all__ = [
     "Client",
     "Conflict",
     "CorruptDownload",
+    "Dataset",
+    "Event",
     "History",
     "InvalidRequest",
     "Job",
     "JobTimeout",
+    "Log",
     "NotAuthorized",
     "NotConfigured",
     "NotFound",

@@ -11,7 +11,10 @@ import click
 from tickforge_client import __version__
 from tickforge_client.commands.checkpoints import checkpoints, download
 from tickforge_client.commands.common import common_options
+from tickforge_client.commands.datasets import datasets
+from tickforge_client.commands.events import show_events, show_logs
 from tickforge_client.commands.history import show_history
+from tickforge_client.commands.keys import keys
 from tickforge_client.commands.move import cancel, delete, pause, resume, stop
 from tickforge_client.commands.service import models, version, workers
 from tickforge_client.commands.submit import plan, submit
@@ -39,8 +42,8 @@ def tickforge() -> None:
 
 
 for command in (
-    submit, plan, status, list_jobs, watch, show_history, checkpoints, download,
-    cancel, stop, pause, resume, delete, models, workers, version,
+    submit, plan, status, list_jobs, watch, show_events, show_logs, show_history, checkpoints,
+    download, cancel, stop, pause, resume, delete, datasets, models, workers, keys, version,
 ):  # fmt: skip
     tickforge.add_command(command)
 

@@ -67,6 +67,9 @@ class Fault:
             "header": "header {}",
         }
         where = next((form.format(entry[at]) for at, form in named.items() if at in entry), "")
+        if "row" in entry or "column" in entry:  # of a dataset
+            found = [f"{at} {entry[at]}" for at in ("row", "column") if at in entry]
+            where = ", ".join(found)
         return cls(where, str(entry.get("detail", "")), entry.get("value"), "value" in entry)
 
     def __str__(self) -> str:

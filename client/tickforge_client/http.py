@@ -12,7 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from tickforge_client.errors import (
@@ -24,12 +24,15 @@ from tickforge_client.errors import (
     problem,
 )
 from tickforge_client.patience import Patience, retry_after
+from tickforge_client.uploads import FileBody
 
 if TYPE_CHECKING:
     import httpx
 
 #: seconds to connect, and between two pieces of an answer
 CONNECT, READ = 5.0, 30.0
+#: seconds for the answer to an upload: the server looks at all of it and brings it to its disk
+UPLOADED = 600.0
 #: seconds of trying when the server never answered yet (a wrong URL shows soon) …
 UNKNOWN_SERVER = 3.0
 #: … and when it did: it may be starting again
@@ -39,6 +42,14 @@ TRY_AGAIN = {429, 502, 503, 504}
 _JSON = {"Content-Type": "application/json"}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 Params = Mapping[str, Any]
+
+
+class Fresh(NamedTuple):
+    """What is new (None: nothing), its ETag, and how long the server wants to be left alone."""
+
+    body: Any
+    etag: str | None
+    asked: float | None
 
 
 class Session:
@@ -76,17 +87,27 @@ class Session:
         """The JSON at `path`."""
         return _json(self._send("GET", path, params))
 
-    def get_if_new(self, path: str, etag: str | None) -> tuple[Any, str | None]:
-        """The JSON at `path` and its ETag; (None, etag) while it is still what `etag` names."""
-        answer = self._send("GET", path, headers={"If-None-Match": etag} if etag else {})
+    def get_if_new(self, path: str, etag: str | None, params: Params | None = None) -> Fresh:
+        """The JSON at `path` and its ETag; no JSON while it is still what `etag` names."""
+        answer = self._send("GET", path, params, headers={"If-None-Match": etag} if etag else {})
+        asked = retry_after(answer.headers.get("retry-after"))
         if answer.status_code == 304:
-            return None, etag
-        return _json(answer), answer.headers.get("etag")
+            return Fresh(None, etag, asked)
+        return Fresh(_json(answer), answer.headers.get("etag"), asked)
 
     def make(self, path: str, body: Any, idempotency_key: str | None = None) -> Any:
         """POST what makes something, once, however often the request has to be sent."""
         key = idempotency_key or secrets.token_hex(16)
         return _json(self._send("POST", path, body=body, headers={"Idempotency-Key": key}))
+
+    def upload(self, path: str, params: Params, body: FileBody, media_type: str) -> Any:
+        """POST a file that becomes something, once, however often it has to be sent."""
+        headers = {
+            "Content-Type": media_type,
+            "Content-Length": str(body.size),
+            "Idempotency-Key": secrets.token_hex(16),
+        }
+        return _json(self._send("POST", path, params, body=body, headers=headers))
 
     def post(self, path: str, body: Any = None) -> Any:
         """POST what is as true when asked for twice."""
@@ -151,13 +172,20 @@ class Session:
     ) -> httpx.Request:
         import httpx
 
+        content: Any = body  # a file is read as it is sent
+        timeout = httpx.Timeout(READ, connect=CONNECT)
+        if isinstance(body, FileBody):
+            timeout = httpx.Timeout(READ, connect=CONNECT, read=UPLOADED)
+        elif body is not None:
+            content, headers = json.dumps(body, allow_nan=False), {**headers, **_JSON}
         try:
             return self._client().build_request(
                 method,
                 self.url + path,
                 params=params,
-                headers={**headers, **({} if body is None else _JSON)},
-                content=None if body is None else json.dumps(body, allow_nan=False),
+                headers=headers,
+                content=content,
+                timeout=timeout,
             )
         except httpx.InvalidURL as error:
             raise NotConfigured(f"not a server's address: {self.url!r} ({error})") from error

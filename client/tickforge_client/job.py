@@ -6,14 +6,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tickforge_client import history
+from tickforge_client import events, history, logs
 from tickforge_client.checkpoints import Checkpoint
 from tickforge_client.errors import JobTimeout
+from tickforge_client.events import Event
 from tickforge_client.history import History
 from tickforge_client.http import Session, path_of
+from tickforge_client.logs import Log
 
-ENDED = ("succeeded", "failed", "cancelled")
-#: seconds between two looks at a job: after news, and at most (when nothing happens)
+ENDED = events.ENDED
+#: seconds that one request waits for news, well below the time-out of an answer
+WAIT = 20.0
+#: seconds between two looks that the server does not hold: at first, and at most
 SOON, LATER = 0.3, 1.0
 
 
@@ -74,37 +78,59 @@ class Job:
 
     def refresh(self) -> bool:
         """Look again; True if there was news."""
-        fields, self._etag = self._session.get_if_new(self._path, self._etag)
-        if fields is not None:
-            self.fields = fields
-        return fields is not None
+        return self._look({})[0]
 
     def changes(self, timeout: float | None = None) -> Iterator[Job]:
         """Yield this job now and after every change, the last time when it has ended.
 
         Raises JobTimeout when `timeout` seconds have passed before that.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
         yield self
-        pause = SOON
-        while not self.ended:
-            if deadline is not None:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise JobTimeout(f"{self.id} is {self.status} after {timeout:g} s")
-                pause = min(pause, left)
-            self._session.sleep(pause)
-            if self.refresh():
-                pause = SOON
+        for news in self._looks(timeout, {}):
+            if news:
                 yield self
-            else:
-                pause = min(1.5 * pause, LATER)
 
     def wait(self, timeout: float | None = None) -> Job:
         """Return this job when it has ended, however it did; raises JobTimeout."""
-        for _ in self.changes(timeout):
+        for _ in self._looks(timeout, {"until": "end"}):
             pass
         return self
+
+    def follow(self, after: int = 0) -> Iterator[Event]:
+        """Yield what happens to it, from its first event (or the one beyond `after`) to its end.
+
+        `ticks`, which have no number, tell how far it is, at most four times a second.
+        """
+        return events.follow(self._session, self.id, after)
+
+    def logs(self, after: int = 0) -> Log:
+        """Read its log from a byte on; of a running job the last 1 MiB at most."""
+        return logs.read(self._session, self.id, after)
+
+    def _looks(self, timeout: float | None, asked: Mapping[str, str]) -> Iterator[bool]:
+        """Look, each time when there is news, until it has ended; whether there was any."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        pause = SOON
+        while not self.ended:
+            left = WAIT if deadline is None else min(WAIT, deadline - time.monotonic())
+            if left <= 0:
+                raise JobTimeout(f"{self.id} is {self.status} after {timeout:g} s")
+            began = time.monotonic()
+            # without a tag, news since `fields` would be waited for in vain
+            held = {"wait": f"{left:.3f}", **asked} if asked or self._etag else {}
+            news, wanted = self._look(held)
+            yield news
+            if held and not self.ended and time.monotonic() < began + left / 2:
+                if not news or wanted or asked:  # it was not held, or in vain
+                    self._session.sleep(max(min(pause, left), wanted or 0))
+                pause = SOON if news else min(1.5 * pause, LATER)
+
+    def _look(self, asked: Mapping[str, str]) -> tuple[bool, float | None]:
+        etag = None if "until" in asked else self._etag
+        fields, self._etag, wanted = self._session.get_if_new(self._path, etag, asked)
+        if fields is not None:
+            self.fields = fields
+        return fields is not None, wanted
 
     def cancel(self) -> Job:
         """Ask for it to end as cancelled; what was checkpointed stays."""

@@ -53,7 +53,7 @@ def workers(common: Common) -> None:
             each.get("name", ""),
             each.get("queue", ""),
             each.get("device") or "",
-            each.get("job") or "idle",
+            each.get("job") or ("busy" if each.get("busy") else "idle"),
             text.number(each.get("ticks_per_second")),
             ", ".join(each.get("engines") or []),
         )
