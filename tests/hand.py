@@ -30,12 +30,15 @@ class Hand:
         self._recorder = Recorder(self.ledger, store, self.files, self.lease)
         self.tick = claim.tick
 
-    def record(self, losses: npt.ArrayLike, sparse: Sequence[SparsePoint] = ()) -> None:
-        """Hand over the losses of the next ticks."""
+    def record(
+        self, losses: npt.ArrayLike, sparse: Sequence[SparsePoint] = (), **told: Any
+    ) -> None:
+        """Hand over the losses of the next ticks, and (as `told`) metrics or best."""
         values = np.asarray(losses, np.float32)
         self._recorder.record(
-            self.tick + 1, {"loss": values}, sparse, phase="training", elapsed=0.5, metrics={}
-        )
+            self.tick + 1, {"loss": values}, sparse,
+            **{"phase": "training", "elapsed": 0.5, "metrics": {}, **told},
+        )  # fmt: skip
         self.tick += len(values)
 
     def save(

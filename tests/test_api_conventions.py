@@ -10,10 +10,12 @@ import pytest
 from werkzeug.routing import Map
 
 from api.app import ENDPOINTS, create_app
-from api.auth import OPEN, Key, Keyring, admin_key, check_scope
+from api.assets import PATHS
+from api.auth import OPEN, Key, Keyring, check_scope
 from api.errors import Problem
 from api.version import SERVICE
 from jobs import presence
+from jobs.access import Access
 from jobs.ledger import Ledger
 from jobs.settings import Settings
 from jobs.spec.job_spec import read_spec
@@ -38,21 +40,21 @@ def test_every_route_but_the_open_ones_needs_a_key(client: Any) -> None:
         status = client.open(path, method=method).status_code
         assert (status != 401) == (path in OPEN), (method, path)
         seen.add(path)
-    assert len(seen) > 15 and OPEN - seen == {"/docs"}
+    assert len(seen) > 15 and OPEN - seen == PATHS
 
 
 def test_what_is_not_there_is_404_with_a_key_and_401_without(client: Any) -> None:
     assert client.get("/v1/nothing").status_code == 404
-    assert client.get("/docs").status_code == 404
+    assert client.get("/static/nothing.js").status_code == 404
     client.environ_base.pop("HTTP_AUTHORIZATION")
-    for path in ("/v1/nothing", "/metrics", "/x", "/healthz/", "/static/x"):
+    for path in ("/v1/nothing", "/metrics", "/x", "/healthz/", "/docs/", "/static/x"):
         assert client.get(path).status_code == 401, path
 
 
 def test_a_key_needs_the_endpoints_scope() -> None:
-    reader = Key("key_1", "default", frozenset({"read"}), b"")
+    reader = Key("key_1", "default", frozenset({"read"}))
     check_scope(reader, "read")
-    check_scope(admin_key("x" * 32), "submit")
+    check_scope(Key("key_2", "default", frozenset({"admin"})), "submit")
     for scope in ("submit", "admin"):
         with pytest.raises(Problem) as refused:
             check_scope(reader, scope)  # type: ignore[arg-type]
@@ -61,19 +63,20 @@ def test_a_key_needs_the_endpoints_scope() -> None:
 
 def test_reading_needs_read_and_changing_needs_submit() -> None:
     for endpoint in ENDPOINTS:
-        if endpoint.path in OPEN:
+        if endpoint.path in OPEN or endpoint.path == "/static/<name>":
             assert endpoint.scope is None
         else:
-            reads = endpoint.method == "GET" or endpoint.path == "/v1/jobs/plan"
-            assert endpoint.scope == ("read" if reads else "submit"), endpoint.name
+            reads = endpoint.method == "GET"
+            scope = "admin" if endpoint.tag == "keys" else "read" if reads else "submit"
+            assert endpoint.scope == scope, endpoint.name
 
 
-def test_a_keyring_finds_a_key_by_its_secret_alone() -> None:
-    keys = Keyring([admin_key("a" * 32), admin_key("b" * 32)])
+def test_the_admin_key_is_found_by_its_secret_alone(store: Any) -> None:
+    keys = Keyring(Access(store), "a" * 32, rate=0)
     assert keys.find("a" * 32) is not None
-    assert keys.find("A" * 32) is None
-    assert keys.find("") is None
-    assert Keyring([]).find("") is None
+    for wrong in ("A" * 32, "a" * 31, "", "\udc80"):
+        assert keys.find(wrong) is None
+    assert Keyring(Access(store), None, rate=0).find("") is None
 
 
 def test_every_answer_has_a_request_id_and_may_not_be_kept(client: Any) -> None:
@@ -190,10 +193,11 @@ def test_another_tenants_job_is_404(
 
 
 def test_models_tell_their_schema_and_version_its_limits(client: Any) -> None:
-    (mlp,) = client.get("/v1/models").json["data"]
+    mlp, transformer = client.get("/v1/models").json["data"]
     assert mlp["family"] == "mlp"
     assert mlp["objectives"] == ["mse", "cross_entropy"]
     assert mlp["config"]["properties"]["hidden"]["maxItems"] == 64
+    assert transformer["objectives"] == ["language_model"]
 
     told = client.get("/v1/version").json
     assert told["limits"]["body_bytes"] == 1 << 20

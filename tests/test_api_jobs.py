@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from api.app import create_app
 from jobs.settings import Settings
 from jobs.store import Store
 from tests.hand import Hand
-from tests.support import small_spec
+from tests.support import ADMIN_KEY, settings_for, small_spec
 
 Submit = Callable[..., str]
 
@@ -240,3 +241,46 @@ def test_what_only_time_ends_has_no_total(client: Any) -> None:
 @pytest.mark.parametrize("priority", [-100, 100])
 def test_bounds_themselves_are_allowed(client: Any, submit: Submit, priority: int) -> None:
     assert client.get(f"/v1/jobs/{submit(priority=priority)}").json["priority"] == priority
+
+
+def test_a_submission_sent_again_is_answered_the_same(client: Any) -> None:
+    headers = {"Idempotency-Key": "once"}
+    first = client.post("/v1/jobs", json=small_spec(), headers=headers)
+    client.post(first.headers["Location"] + "/pause")
+    again = client.post("/v1/jobs", json=small_spec(), headers=headers)
+
+    assert (again.status_code, again.data) == (202, first.data)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert client.get(first.headers["Location"]).json["status"] == "paused"
+
+
+def test_the_tag_of_a_submission_serves_the_first_look(client: Any) -> None:
+    made = client.post("/v1/jobs", json=small_spec())
+    looked = client.get(made.headers["Location"], headers={"If-None-Match": made.headers["ETag"]})
+
+    assert looked.status_code == 304
+
+
+def test_a_nearly_full_disk_refuses_jobs_and_answers_reads(
+    store_server: str, store: Any, tmp_path: Path
+) -> None:
+    told = settings_for(store_server, tmp_path, TICKFORGE_MIN_FREE_BYTES="1e15")
+    client = create_app(told).test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ADMIN_KEY}"
+    refused = client.post("/v1/jobs", json=small_spec())
+
+    assert refused.status_code == 507 and "bytes of disk are free" in refused.json["detail"]
+    assert client.get("/v1/jobs").json["data"] == []
+
+
+def test_a_page_of_jobs_with_large_specs_is_bounded_by_bytes(client: Any) -> None:
+    rows = [[float(n)] * 100 for n in range(1000)]
+    data = {"source": "inline", "inputs": rows, "targets": [0.0] * 1000}
+    for _ in range(12):
+        made = client.post("/v1/jobs", json=small_spec(data=data))
+        assert made.status_code == 202, made.json
+
+    first = client.get("/v1/jobs?limit=100").json
+    assert first["has_more"] and 1 <= len(first["data"]) < 12
+    rest = client.get(f"/v1/jobs?limit=100&after={first['next_after']}").json
+    assert len(first["data"]) + len(rest["data"]) == 12

@@ -1,27 +1,24 @@
 """`python -m api` as it is run: over real HTTP, without torch, and not at all where it must not."""
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.api_process import serving
 from tests.support import (
     ADMIN_KEY,
     ROOT,
     process_environment,
     running_store,
     small_spec,
-    wait_until,
 )
 
 WITHOUT_TORCH = """
@@ -41,41 +38,6 @@ answers = [
 assert [answer.status_code for answer in answers] == [202, 200, 200, 200], answers
 print("torch" in sys.modules, "ticks" in sys.modules, "workers" in sys.modules)
 """
-
-
-@contextmanager
-def serving(url: str, data: Path, **more: str) -> Iterator[httpx.Client]:
-    """The API as a process on an inherited socket; ended by SIGTERM, and then gone."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        number = str(listener.fileno())
-        environment = process_environment(url, data, TICKFORGE_API_FD=number, **more)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "api"], cwd=ROOT, env=environment, pass_fds=(int(number),),
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0,
-        )  # fmt: skip
-        port = listener.getsockname()[1]
-    try:
-        with httpx.Client(
-            base_url=f"http://127.0.0.1:{port}",
-            headers={"Authorization": f"Bearer {ADMIN_KEY}"},
-            timeout=10,
-        ) as client:
-            wait_until(lambda: answers(client), 20, "the API's first answer")
-            yield client
-        process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=10)
-        assert (process.returncode, said) == (0, b"")
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
-
-
-def answers(client: httpx.Client) -> bool:
-    try:
-        return client.get("/readyz").status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def refusal(**environment: str) -> str:

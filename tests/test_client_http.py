@@ -180,7 +180,7 @@ def test_waiting_polls_with_the_etag_and_slows_down_while_nothing_happens(wire) 
             Answer(200, ended, {"ETag": '"two"'}),
         ]
     )
-    made = there.client.submit(SPEC).wait()
+    *_, made = there.client.submit(SPEC).changes()
     assert made.status == "succeeded"
     assert made.tick == 10
     assert [asked.headers["If-None-Match"] for asked in there.server.asked[1:]] == [

@@ -165,7 +165,7 @@ def test_jobs_are_found_by_label_and_the_service_tells_of_itself(client: Client)
     job = client.submit(small(labels=labels))
     assert [found.id for found in client.jobs(label=["team:a:b"])] == [job.id]
     assert client.plan(small())["ticks_total"] == 300
-    assert [each["family"] for each in client.models()["data"]] == ["mlp"]
+    assert [each["family"] for each in client.models()["data"]] == ["mlp", "transformer_lm"]
     assert len(client.workers()["data"]) == 1
     for command in (["list"], ["workers"], ["models"], ["version"], ["checkpoints", job.id]):
         assert cli.main(command) == 0

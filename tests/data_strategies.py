@@ -1,0 +1,167 @@
+"""Hypothesis strategies of data that a spec may name: every source, and texts, tables and arrays.
+
+A dataset is named here by one of STANDING_IN, since ids are made by the service that a test runs:
+`naming` puts the real ids in.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from jobs.spec.data import EXAMPLES
+from tests.datasets import CSV, NPZ, PETS, TEXT, npz_of, uploaded
+
+TEXT_BYTES = "Äpfel and pears, and a word on each of them.\n".encode() * 12
+NUMBERS_NPZ = npz_of(
+    inputs=np.arange(24, dtype=np.float32).reshape(8, 3),
+    targets=np.arange(16, dtype=np.float32).reshape(8, 2) / 4,
+)
+CLASSES_NPZ = npz_of(inputs=np.ones((9, 2), np.float32), targets=np.arange(9) % 3)
+#: what is uploaded -> its bytes and type
+FILES = {
+    "pets": (PETS, CSV), "text": (TEXT_BYTES, TEXT),
+    "numbers": (NUMBERS_NPZ, NPZ), "classes": (CLASSES_NPZ, NPZ),
+}  # fmt: skip
+STANDING_IN = {name: "ds_" + f"{at}{name}".ljust(26, "0") for at, name in enumerate(FILES)}
+
+Spec = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The data of a spec, and what its other fields must fit: kind is class, number or token."""
+
+    data: Spec
+    kind: str
+    rows: int
+    says: Spec  # fields of the spec that must be said for this kind
+    validates: str | None = None  # a dataset that the job can be validated on
+    most: int = 65_536  # rows of a tick
+
+
+def upload_all(client: Any) -> dict[str, str]:
+    """Upload all files; gives what stands in for each id -> the id."""
+    return {
+        STANDING_IN[name]: uploaded(client, data, kind)["id"]
+        for name, (data, kind) in FILES.items()
+    }
+
+
+def naming(spec: Spec, ids: Mapping[str, str]) -> Spec:
+    """Return the spec with the real ids of its datasets."""
+    text = json.dumps(spec)
+    for standing_in, real in ids.items():
+        text = text.replace(standing_in, real)
+    named: Spec = json.loads(text)
+    return named
+
+
+def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Spec]:
+    """An object with any of these fields."""
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def whole(least: int, most: int) -> st.SearchStrategy[Any]:
+    """An integer as JSON has it: 8 or 8.0."""
+    numbers = st.integers(least, most)
+    return numbers | numbers.filter(lambda value: abs(value) <= 2**53).map(float)
+
+
+def number(least: float, most: float, **bounds: Any) -> st.SearchStrategy[Any]:
+    return st.floats(least, most, allow_nan=False, **bounds)
+
+
+FLAG = st.booleans()
+FLOAT32 = number(-1e6, 1e6, width=32)
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=200)
+
+
+@st.composite
+def inline(draw: st.DrawFn) -> Rows:
+    rows, features = draw(st.integers(2, 9)), draw(st.integers(1, 4))
+    inputs = draw(st.lists(st.lists(FLOAT32, min_size=features, max_size=features),
+                           min_size=rows, max_size=rows))  # fmt: skip
+    form = draw(st.sampled_from(["class", "number", "row"]))
+    one: st.SearchStrategy[Any] = FLOAT32
+    if form == "class":
+        one = whole(0, 20)
+    elif form == "row":
+        wide = draw(st.integers(1, 3))
+        one = st.lists(FLOAT32, min_size=wide, max_size=wide)
+    targets = draw(st.lists(one, min_size=rows, max_size=rows))
+    data = {"source": "inline", "inputs": inputs, "targets": targets, **draw(some(shuffle=FLAG))}
+    says = {"objective": "cross_entropy"} if form == "class" else {}
+    return Rows(data, "class" if form == "class" else "number", rows, says)
+
+
+@st.composite
+def synthetic(draw: st.DrawFn) -> Rows:
+    kind = draw(st.sampled_from(["regression", "classification"]))
+    samples = draw(st.integers(2, 10_000))
+    more = draw(some(features=whole(1, 300), seed=whole(0, 2**63 - 1), shuffle=FLAG))
+    if kind == "classification":
+        more |= draw(some(classes=whole(2, 1000)))
+    data = {"source": "synthetic", "kind": kind, "samples": samples, **more}
+    return Rows(data, "number" if kind == "regression" else "class", samples, {})
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> Rows:
+    """The table of pets, by each of its columns."""
+    target = draw(st.sampled_from(["weight", "colour", "age", "pet"]))
+    others = [name for name in ("weight", "colour", "age", "pet") if name != target]
+    data: Spec = {"source": "dataset", "id": STANDING_IN["pets"], "target": target}
+    data |= draw(some(
+        features=st.lists(st.sampled_from(others), min_size=1, unique=True) | st.none(),
+        standardize=FLAG, shuffle=FLAG,
+    ))  # fmt: skip
+    if draw(FLAG):
+        data["types"] = {"age": "category"}
+    is_class = target in ("colour", "pet") or (target == "age" and "types" in data)
+    return Rows(data, "class" if is_class else "number", 6, {}, validates=STANDING_IN["pets"])
+
+
+@st.composite
+def arrays(draw: st.DrawFn) -> Rows:
+    name = draw(st.sampled_from(["numbers", "classes"]))
+    data = {"source": "dataset", "id": STANDING_IN[name], **draw(some(shuffle=FLAG))}
+    if name == "numbers":
+        return Rows(data, "number", 8, {}, validates=STANDING_IN[name])
+    says = {"objective": "cross_entropy"}
+    return Rows(data, "class", 9, says, validates=STANDING_IN[name])
+
+
+DIGITS = Rows({"source": "example", "name": "digits"}, "class", 1797, {})
+
+
+@st.composite
+def texts(draw: st.DrawFn) -> Rows:
+    """A text by bytes or characters; the model says which."""
+    vocabulary = draw(st.sampled_from(["bytes", "characters"]))
+    if draw(FLAG):
+        facts = json.loads((EXAMPLES / "genesis.json").read_text())["text"]
+        data, tokens = {"source": "example", "name": "genesis"}, facts[vocabulary]
+    else:
+        data = {"source": "dataset", "id": STANDING_IN["text"]}
+        text = TEXT_BYTES if vocabulary == "bytes" else TEXT_BYTES.decode()
+        tokens = len(text)
+    window = draw(st.integers(1, 48))
+    rows = (tokens - 1) // window
+    data |= {"window": window, **draw(some(shuffle=FLAG))}
+    validates = data.get("id")
+    return Rows(data, "token", rows, {"vocabulary": vocabulary}, validates, most=64)
+
+
+#: name -> specs' data of one kind
+KINDS: dict[str, st.SearchStrategy[Rows]] = {
+    "inline": inline(),
+    "synthetic": synthetic(),
+    "an example": st.just(DIGITS),
+    "a table": tables(),
+    "arrays": arrays(),
+    "a text": texts(),
+}
