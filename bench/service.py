@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,11 +37,13 @@ class Service:
         found: dict[str, Any] = self.http.get(f"/v1/jobs/{job_id}").json()
         return found
 
-    def wait(self, job_id: str, pause: float = 0.005) -> dict[str, Any]:
-        """Poll until the job has ended; return it."""
-        while (job := self.job(job_id))["finished_at"] is None:
-            time.sleep(pause)
-        return job
+    def wait(self, job_id: str) -> dict[str, Any]:
+        """Wait until the job has ended; return it."""
+        while True:
+            told = {"wait": 30, "until": "end"}
+            job: dict[str, Any] = self.http.get(f"/v1/jobs/{job_id}", params=told).json()
+            if job["finished_at"] is not None:
+                return job
 
     def process_of(self, *words: str) -> psutil.Process:
         """The process of this service whose command line holds all words."""
