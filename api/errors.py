@@ -45,6 +45,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "method-not-allowed": (405, "This path does not take that method"),
     "not-acceptable": (406, "There is no such form of this"),
     "dataset-in-use": (409, "Live jobs use this dataset"),
+    "in-work": (409, "The first request with this idempotency key is still in work"),
     "illegal-move": (409, "The job's status does not allow this"),
     "settings-key": (409, "This key comes from the service's settings"),
     "gone": (410, "What this idempotency key made has been deleted"),
@@ -232,6 +233,7 @@ TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
             "idempotency-mismatch", "Idempotency-Key", "used with another body", str(error)
         ),
     ),
+    (errors.InWork, _says("in-work", "wait for its answer, or send it again later")),
     (errors.Gone, _says("gone", "use a fresh key to make it again")),
     (
         errors.BadCursor,

@@ -1,6 +1,7 @@
 """Datasets over HTTP: upload, list, look, content, rows, delete."""
 
 import json
+from collections.abc import Callable
 from typing import Any, cast
 
 from flask import Response, request
@@ -35,7 +36,7 @@ LONGEST_KEY = 255
         200: Answer("the same bytes and type as before", Dataset, headers=("Location",)),
         201: Answer("stored", Dataset, headers=("Location", "Idempotent-Replayed")),
     },
-    refusals=(410, 507),
+    refusals=(409, 410, 507),
 )
 def upload_dataset(call: Call, query: UploadQuery, media_type: str) -> Response:
     """Upload a dataset: CSV with a header, JSON lines, plain text in UTF-8, or NPZ.
@@ -49,8 +50,11 @@ def upload_dataset(call: Call, query: UploadQuery, media_type: str) -> Response:
     datasets = call.service.datasets
     body = Body(request, most=call.service.settings.max_dataset_bytes)
     call.service.check_room()
-    with datasets.upload(cast(MediaType, media_type), query.delimiter) as upload:
-        received = _receive(upload, body)
+    with (
+        datasets.in_work(call.tenant, key) as still,
+        datasets.upload(cast(MediaType, media_type), query.delimiter) as upload,
+    ):
+        received = _receive(upload, body, still)
         added = datasets.add(call.tenant, received, name=query.name, idempotency_key=key)
     headers = {"Location": f"{ALL}/{added.dataset.id}"}
     if added.replayed:
@@ -58,10 +62,11 @@ def upload_dataset(call: Call, query: UploadQuery, media_type: str) -> Response:
     return json_answer(added.dataset.model_dump_json(), added.status, headers)
 
 
-def _receive(upload: Any, body: Body) -> Received:
+def _receive(upload: Any, body: Body, still: Callable[[], None]) -> Received:
     try:
         for piece in body:
             upload.write(piece)
+            still()
         return cast(Received, upload.finish())
     except Exception:
         body.drain()

@@ -63,6 +63,10 @@ class IdempotencyMismatch(Exception):
     """This idempotency key was used with another body."""
 
 
+class InWork(Exception):
+    """The first request with this idempotency key is not answered yet."""
+
+
 class Gone(Exception):
     """What this idempotency key made has been deleted."""
 

@@ -103,6 +103,11 @@ def claim(nonce: str) -> str:
     return f"claim:{nonce}"
 
 
+def in_work(tenant: str, key: str) -> str:
+    """String that lives while an upload with this idempotency key comes in."""
+    return f"idempotency:{tenant}:in-work:{key}"
+
+
 def idempotency(tenant: str) -> str:
     """Hash: idempotency key -> `<job_id or "deleted"> <digest of the body>`."""
     return f"idempotency:{tenant}"

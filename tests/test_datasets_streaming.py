@@ -109,6 +109,22 @@ def test_a_client_that_goes_away_leaves_nothing(api: Api) -> None:
         wait_until(lambda: api.files() == before, 10, "its removal")
 
 
+def test_a_key_whose_first_upload_is_still_in_work_is_409(api: Api, store: Any) -> None:
+    headers = {"Content-Type": CSV, "Idempotency-Key": "in-work"}
+    first = api.connect("Idempotency-Key: in-work\r\nContent-Length: 8")
+    first.sendall(b"a,b\n")
+    wait_until(lambda: store.keys("idempotency:*:in-work:*"), 10, "the first upload")
+    second = api.http.post("/v1/datasets", content=b"a,b\n1,2\n", headers=headers)
+    first.sendall(b"1,2\n")
+    answered = first.recv(65_536)
+    first.close()
+    again = api.http.post("/v1/datasets", content=b"a,b\n1,2\n", headers=headers)
+
+    assert (second.status_code, second.json()["type"].split(":")[-1]) == (409, "in-work")
+    assert answered.startswith(b"HTTP/1.1 201")
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (201, "true")
+
+
 def test_a_refusal_reaches_a_client_that_is_still_sending(api: Api) -> None:
     before = api.files()
     bad = b"a,b\n" + b",1\n" * 1000 + b"1,2\n" * (4 * MIB)

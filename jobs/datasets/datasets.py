@@ -6,6 +6,9 @@ gives the same dataset, and no id tells one tenant what another has.
 
 import hashlib
 import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
@@ -13,7 +16,7 @@ from jobs import keys, tenants
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.dataset import Dataset, Stored, read
 from jobs.datasets.upload import Received, Upload, room
-from jobs.errors import DatasetInUse, Gone, IdempotencyMismatch, NoSuchDataset
+from jobs.errors import DatasetInUse, Gone, IdempotencyMismatch, InWork, NoSuchDataset
 from jobs.files import Files
 from jobs.ids import dataset_id, is_dataset_id
 from jobs.scripts import Scripts
@@ -21,6 +24,9 @@ from jobs.spec.datasets import Known
 from jobs.spec.profiles import Delimiter, MediaType
 from jobs.store import Store
 from jobs.walk import Page, Walk, sequence_of
+
+#: how long an idempotency key is held for an upload of which nothing more is heard
+HELD_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,31 @@ class Datasets:
         """Begin an upload; see Upload. Raises StoreFull."""
         self.blobs.sweep()
         return Upload(self.blobs, kind, delimiter, most_bytes=self._most)
+
+    @contextmanager
+    def in_work(self, tenant: str, key: str | None) -> Iterator[Callable[[], None]]:
+        """Hold an idempotency key while its upload comes in; call what this gives now and then.
+
+        Raises InWork where another request holds it. A holder that died lets go after a while.
+        """
+        if key is None:
+            yield lambda: None
+            return
+        name = keys.in_work(tenant, key)
+        if not self._store.set(name, "1", nx=True, ex=HELD_SECONDS):
+            raise InWork(key)
+        renewed = time.monotonic()
+
+        def still() -> None:
+            nonlocal renewed
+            if time.monotonic() - renewed > HELD_SECONDS / 10:
+                self._store.expire(name, HELD_SECONDS)
+                renewed = time.monotonic()
+
+        try:
+            yield still
+        finally:
+            self._store.delete(name)
 
     def add(
         self, tenant: str, received: Received, *, name: str, idempotency_key: str | None = None
