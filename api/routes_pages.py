@@ -14,6 +14,8 @@ PLACES = {
     "docs": "/docs",
     "openapi": "/openapi.json",
     "jobs": "/v1/jobs",
+    "datasets": "/v1/datasets",
+    "events": "/v1/events",
     "models": "/v1/models",
     "workers": "/v1/workers",
     "keys": "/v1/keys",
