@@ -189,6 +189,21 @@ def test_a_sigterm_drains_and_another_worker_goes_on(
     assert (first.outcome, second.replayed, second.equal) == ("drain", 0, None)
 
 
+def test_a_dead_runners_job_goes_on_before_its_lease_is_over(
+    straight: tuple[bytes, str], tmp_path: Path
+) -> None:
+    with running_store() as server, ExitStack() as held:
+        house = House(server.url, tmp_path, held)
+        worker = house.worker("patient", TICKFORGE_LEASE_SECONDS="3600")
+        job_id = house.submit()
+        house.until(job_id, lambda job: job.tick >= 100)
+        worker.marked.kill("child")
+
+        assert house.bits(job_id) == straight
+        first, second = house.index.attempts(TENANT, job_id)
+        assert "runner ended" in (first.outcome or "") and second.outcome == "succeeded"
+
+
 def test_a_worker_with_other_kernels_leaves_a_begun_job_alone_unless_it_is_best_effort(
     house: House, straight: tuple[bytes, str]
 ) -> None:

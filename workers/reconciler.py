@@ -5,6 +5,7 @@ moves histories that were not sealed. A store that is away or slow only makes it
 job's content.
 """
 
+import contextlib
 import os
 import platform
 import threading
@@ -12,12 +13,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, get_args
 
 from jobs import bell, logs, presence
+from jobs.errors import Fenced
 from jobs.files import Files
 from jobs.index import Index
+from jobs.job import Lease
 from jobs.ledger import Ledger
 from jobs.record import rfc3339
 from jobs.segments import Segments
@@ -29,6 +33,7 @@ from workers.template import NoTemplate, Template
 
 LOOK_SECONDS = 0.1  # between two looks at the clock
 TEMPLATE_SECONDS = 0.2  # between two looks at the template
+RELEASE_SECONDS = 0.5  # between two looks at the runner
 RING_SECONDS = 1.0  # and no job is rung for more often
 ANNOUNCE_SECONDS = 2.0  # at the latest; at once when a job was begun or left
 NOTE_SECONDS = 0.2  # between two looks at whether one was
@@ -73,6 +78,7 @@ class Reconciler:
         self._announce_at = 0.0
         self._duties = [
             Duty("template", TEMPLATE_SECONDS, self.tend_template),
+            Duty("release", RELEASE_SECONDS, self.release),
             Duty("announce", NOTE_SECONDS, self.announce),
             Duty("ring", RING_SECONDS, self.ring),
             Duty("seal", SEAL_SECONDS, self.seal),
@@ -109,6 +115,19 @@ class Reconciler:
             self._say.warning("the template died, it is started again")
             self._template.start()
             self._restart_at, self._pause = now + self._pause, min(2 * self._pause, LONGEST_PAUSE)
+
+    def release(self) -> None:
+        """Give back the job of a runner that has died, rather than let its lease run out."""
+        note = self._post.desk.read("job")
+        if not note or _lives(note["pid"]):
+            return
+        lease = Lease(note["tenant"], note["id"], note["term"], note["nonce"])
+        with contextlib.suppress(Fenced):  # another's by now, or ended
+            reason = "the runner ended without a word: killed, or out of memory"
+            self._ledger.finish(lease, "queued", 0, reason=reason)
+            self._say.warning("the runner died, its job is given back", job=lease.job_id)
+        if self._post.desk.read("job") == note:
+            self._post.desk.write("job", {})
 
     def announce(self) -> None:
         """Say that this worker lives, what it is and what it does."""
@@ -162,3 +181,12 @@ class Reconciler:
             return {"job": None, "tenant": None, "ticks_per_second": None}
         job = self._index.job(note["tenant"], note["id"])
         return {"job": job.id, "tenant": job.tenant, "ticks_per_second": job.ticks_per_second}
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; one that has ended and is not yet reaped does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state not in ("Z", "X")

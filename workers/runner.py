@@ -4,6 +4,7 @@ Lives in the pool child. The one file that knows store, trainer process and log 
 attempt does stands in attempt.py, what its breaking off means in outcomes.py.
 """
 
+import os
 import secrets
 import time
 from functools import partial
@@ -78,7 +79,8 @@ class Runner:
     def _take(self, claim: Claim) -> bool:
         """See one claim through; False when the job went back to its queue."""
         lease = claim.lease
-        self._post.desk.write("job", {"tenant": lease.tenant, "id": lease.job_id})
+        held = {"term": lease.term, "nonce": lease.nonce, "pid": os.getpid()}
+        self._post.desk.write("job", {"tenant": lease.tenant, "id": lease.job_id, **held})
         log = JobLog(self._files, lease.tenant, lease.job_id)
         log.say(f"attempt {claim.attempt} by {self._post.name}, tick {claim.tick}")
         try:
