@@ -11,7 +11,7 @@ from api.errors import Problem, bad_parameter
 from api.etag import tagged
 from api.pages import page_of
 from api.receiving import Body
-from api.registrar import Answer, Call, Endpoints, header_of, json_answer
+from api.registrar import LONGEST_KEY, Answer, Call, Endpoints, header_of, json_answer
 from api.schemas_datasets import DatasetPage, DatasetQuery, RowPage, RowsQuery, UploadQuery
 from jobs.datasets.dataset import Dataset
 from jobs.datasets.rows import rows
@@ -23,7 +23,6 @@ ALL = "/v1/datasets"
 ONE = f"{ALL}/<dataset_id>"
 FORMS = ("text/csv", "application/x-ndjson", "text/plain", "application/x-npz")
 BINARY = "application/octet-stream"
-LONGEST_KEY = 255
 
 
 @endpoint(

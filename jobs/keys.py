@@ -8,7 +8,6 @@ SEQUENCE = "jobs:sequence"  # int: submissions so far, over all tenants
 QUEUES = "queues"  # set: names of the queues that ever had a job
 UNSEALED = "jobs:unsealed"  # set of members: ended, with a part of the history still in the store
 WORKERS = "workers"  # hash: name -> what it last announced (JSON with `until_ms`)
-UUID = "store:uuid"  # str: which store this is, written once
 TENANTS = "jobs:tenants"  # set: tenants that ever had a job
 TICKS = "jobs:ticks"  # int: ticks accepted so far, over all tenants
 DATASET_SEQUENCE = "datasets:sequence"  # int: datasets made so far, over all tenants

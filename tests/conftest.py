@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 import redis
 
+from jobs.index import Index
+from jobs.ledger import Ledger
 from jobs.settings import Settings
 from jobs.store import connect
 from tests.support import ADMIN_KEY, running_store, settings_for, small_spec
@@ -26,6 +28,18 @@ def store(store_server: str) -> Iterator["redis.Redis"]:
     client.flushall()
     yield client
     client.close()
+
+
+@pytest.fixture
+def ledger(store: "redis.Redis") -> Ledger:
+    """The protocol on the empty store, with leases that last longer than a test."""
+    return Ledger(store, lease_seconds=30)
+
+
+@pytest.fixture
+def index(store: "redis.Redis") -> Index:
+    """What finds jobs on the empty store."""
+    return Index(store)
 
 
 @pytest.fixture

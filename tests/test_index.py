@@ -1,21 +1,8 @@
 """Lists of jobs: filters, pages that stay true, what a patch changes."""
 
-import pytest
-import redis
-
 from jobs.index import Index
 from jobs.ledger import Ledger
 from tests.owner import claimed, submitted
-
-
-@pytest.fixture
-def ledger(store: "redis.Redis") -> Ledger:
-    return Ledger(store, lease_seconds=30)
-
-
-@pytest.fixture
-def index(store: "redis.Redis") -> Index:
-    return Index(store)
 
 
 def test_a_patch_changes_what_lists_find(ledger: Ledger, index: Index) -> None:

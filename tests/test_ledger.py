@@ -42,16 +42,6 @@ def store_server(request: pytest.FixtureRequest) -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture
-def ledger(store: "redis.Redis") -> Ledger:
-    return Ledger(store, lease_seconds=30)
-
-
-@pytest.fixture
-def index(store: "redis.Redis") -> Index:
-    return Index(store)
-
-
 def test_a_submitted_job_is_queued_and_found_by_its_id(ledger: Ledger, index: Index) -> None:
     job = index.job("default", submitted(ledger, name="first", labels={"team": "a"}))
 

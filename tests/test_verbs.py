@@ -3,23 +3,11 @@
 from typing import Any
 
 import pytest
-import redis
 
 from jobs.errors import IllegalMove
 from jobs.index import Index
 from jobs.ledger import Ledger
 from tests.owner import append, claimed, submitted
-
-
-@pytest.fixture
-def ledger(store: "redis.Redis") -> Ledger:
-    return Ledger(store, lease_seconds=30)
-
-
-@pytest.fixture
-def index(store: "redis.Redis") -> Index:
-    return Index(store)
-
 
 # (status before, verb) -> what it is afterwards, or None where the verb is illegal
 MOVES = {

@@ -15,12 +15,11 @@ from jobs.history.errors import UnknownColumn
 from jobs.history.rates import rate_view, rates
 from jobs.history.rows import Edges, Floats, Tallies
 from jobs.history.view import view
-from jobs.job import Job
+from jobs.job import ENDED, Job
 from jobs.spec.job_spec import JobSpec
 
 RATE = "lr"
 DIGEST = "state"
-ENDED = ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True)

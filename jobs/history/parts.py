@@ -9,7 +9,6 @@ from jobs.files import Files, checked
 from jobs.history.rows import BUCKET, ROW, SEGMENT
 
 VALUE_BYTES = 4  # little-endian float32
-POINT_BYTES = 16  # little-endian u64 tick, then 8 bytes: float64 or u64 digest
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ end
 if #added > 0 then redis.call('HSET', job, 'sparse', names) end
 
 if h.best and redis.call('HGET', job, 'best') ~= h.best then notice(member, 'n', 'best') end
-for _, name in ipairs({ 'phase', 'metrics', 'best', 'epoch' }) do
+for _, name in ipairs({ 'phase', 'metrics', 'best' }) do
   if h[name] then redis.call('HSET', job, name, h[name]) end
 end
 if h.elapsed then
