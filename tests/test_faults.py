@@ -166,7 +166,7 @@ def test_a_stop_and_a_new_start_change_no_bit(
     service: Serving, jobs: Jobs, straight: dict[int, Bits]
 ) -> None:
     job_id = jobs.submit(spec())
-    jobs.reached(job_id, 800)
+    jobs.reached(job_id, 100)
     code, seconds, rest = service.stop()
     assert (code, rest, service.marked.alive()) == (0, "", [])
     assert seconds < 15
