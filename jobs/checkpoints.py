@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from jobs import fault_points
 from jobs.files import (
     Files,
     UnsafePath,
@@ -87,6 +88,7 @@ def complete(
             term=lease.term,
         )
         files.write(tmp / MANIFEST, json.dumps(_manifest(checkpoint), indent=1).encode())
+        fault_points.point("checkpoint:rename")
         os.rename(tmp, home / folder)
         sync_folder(home)
         _check(files, home / folder, checkpoint)

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from jobs import fault_points
+
 NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 PIECE = 1 << 20  # bytes read at a time while hashing
@@ -45,9 +47,12 @@ class Files:
         make_folder(path.parent)
         with self._temporary(path) as temporary:
             with open(temporary, "xb") as file:
+                fault_points.point("file:write")
                 file.write(data)
                 file.flush()
+                fault_points.point("file:fsync")
                 os.fsync(file.fileno())
+            fault_points.point("file:rename")
             os.rename(temporary, path)
         sync_folder(path.parent)
         return hashlib.sha256(data).hexdigest()

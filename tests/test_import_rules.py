@@ -10,7 +10,7 @@ import pytest
 from tests.support import ROOT
 
 LINT = Path(sys.executable).parent / "lint-imports"
-ROOMS = ("api", "jobs", "workers", "ticks", "models", "serving", "client")
+ROOMS = ("api", "jobs", "workers", "ticks", "models", "serving", "faults", "client")
 
 
 def lint(folder: Path) -> "subprocess.CompletedProcess[str]":

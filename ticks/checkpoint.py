@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from jobs import fault_points
 from jobs.spec.text import vocabulary_of
 from models.export import source
 from ticks.machine import versions
@@ -140,7 +141,9 @@ def _check_scale(training: Training, saved: Mapping[str, Tensor]) -> None:
 
 
 def _write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
+    fault_points.point("checkpoint:write")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
+    fault_points.point("checkpoint:fsync")
     descriptor = os.open(file, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -154,8 +157,10 @@ def _write_json(file: Path, value: Mapping[str, Any]) -> None:
 
 def _write(file: Path, text: str) -> None:
     with file.open("x", encoding="utf-8") as opened:
+        fault_points.point("checkpoint:write")
         opened.write(text)
         opened.flush()
+        fault_points.point("checkpoint:fsync")
         os.fsync(opened.fileno())
 
 

@@ -13,6 +13,7 @@ from typing import TypedDict
 
 import torch
 
+from jobs import fault_points
 from jobs.spec.job_spec import JobSpec
 from ticks.data import load
 from ticks.engines.chunk import Chunk, Engine
@@ -146,6 +147,7 @@ class Training:
         """Validate now; note metrics, state digest and whether this is the best."""
         assert self.held_out is not None
         self.announce("validating")
+        fault_points.point("validate", at=self.at)
         classes = self.spec.profile.classes
         self.metrics = evaluate(self.trainer, self.held_out, classes)
         self.validated_at = self.at

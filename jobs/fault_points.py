@@ -1,0 +1,116 @@
+"""Fault points: named places of our own code where a process can be made to fail, for the tests.
+
+Off unless `TICKFORGE_FAULTS` names a folder. Each file in it is one armed fault (JSON: `Fault`);
+who reaches its point often enough takes the file away, by a rename that only one process can make,
+and acts. So a fault happens once, in whichever process gets there first, and what has happened can
+be read from the folder. Knows nothing of what it breaks.
+"""
+
+import errno
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Literal, TypedDict
+
+Action = Literal["kill", "stop", "term", "quit", "segv", "delay", "raise", "enospc"]
+SIGNALS = {
+    "kill": signal.SIGKILL,
+    "stop": signal.SIGSTOP,
+    "term": signal.SIGTERM,
+    "quit": signal.SIGQUIT,
+    "segv": signal.SIGSEGV,
+}
+ARMED, FIRED = ".fault", ".fired"
+WARNING = "fault points are armed: this process can be made to fail (TICKFORGE_FAULTS)"
+
+
+class Fault(TypedDict, total=False):
+    """One armed fault. `nth`: at the n-th time (1) that one process reaches the point; `at`: at the
+    number (a tick) that the point tells instead; `job`: only for this job; `seconds`: of a delay.
+    """
+
+    point: str
+    action: Action
+    nth: int
+    at: int
+    job: str
+    seconds: float
+
+
+class Injected(RuntimeError):
+    """What the action `raise` raises; nothing in our code expects it."""
+
+
+def _folder() -> Path | None:
+    named = os.environ.get("TICKFORGE_FAULTS")
+    return Path(named) if named else None
+
+
+_home = _folder()
+_seen: dict[str, int] = {}  # how often this process has reached the point of each armed fault
+_job: str | None = None  # the job this process works for, where it told
+
+
+def armed() -> bool:
+    """Whether this process has fault points at all; who starts with them says WARNING."""
+    return _home is not None
+
+
+def works_for(job_id: str | None) -> None:
+    """Note which job the process works for, so that a fault can wait for one job."""
+    global _job
+    _job = job_id
+
+
+def point(name: str, at: int | None = None) -> None:
+    """Pass a named place; `at` is its number, where it has one. May never return."""
+    if _home is None:
+        return
+    for file in _armed_files(_home):
+        fault = _due(file, name, at)
+        if fault is not None and _take(file):
+            _act(fault)
+
+
+def _armed_files(home: Path) -> list[Path]:
+    try:
+        names = os.listdir(home)
+    except FileNotFoundError:  # the folder may come and go under a running service
+        return []
+    return [home / name for name in sorted(names) if name.endswith(ARMED)]
+
+
+def _due(file: Path, name: str, at: int | None) -> Fault | None:
+    """Return the fault that lies in a file if it is meant for this passage."""
+    try:
+        fault: Fault = json.loads(file.read_text())
+    except (FileNotFoundError, ValueError):  # another process took it; it is being written
+        return None
+    if fault["point"] != name or fault.get("job", _job) != _job:
+        return None
+    if "at" in fault:
+        return fault if at == fault["at"] else None
+    _seen[file.name] = _seen.get(file.name, 0) + 1
+    return fault if _seen[file.name] >= fault.get("nth", 1) else None
+
+
+def _take(file: Path) -> bool:
+    try:
+        os.rename(file, file.with_suffix(FIRED))
+    except FileNotFoundError:  # another process was quicker
+        return False
+    return True
+
+
+def _act(fault: Fault) -> None:
+    action = fault["action"]
+    if action in SIGNALS:
+        os.kill(os.getpid(), SIGNALS[action])
+    elif action == "delay":
+        time.sleep(fault.get("seconds", 1.0))
+    elif action == "enospc":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), fault["point"])
+    else:
+        raise Injected(f"{fault['point']}: injected")
