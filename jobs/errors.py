@@ -2,13 +2,35 @@
 
 from collections.abc import Sequence
 
+from jobs import bits
+
 
 class NoSuchJob(LookupError):
     """No job of this id in this tenant (also: it was deleted)."""
 
 
+class NewerRecord(Exception):
+    """A newer version of this service wrote the record; nothing of it was read or changed."""
+
+
 class NoSuchCheckpoint(LookupError):
     """The job has no committed checkpoint of this tick or name."""
+
+
+class LastCheckpoint(Exception):
+    """The last checkpoint that a live job could go on from stays; `status` is what the job is."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the job is {status} and could go on from no other checkpoint")
+        self.status = status
+
+
+class Changed(Exception):
+    """What a change was made from is no longer so; look again."""
+
+
+class DataGone(Exception):
+    """A job cannot be run again: a dataset of its spec has been deleted."""
 
 
 class NoSuchDataset(LookupError):
@@ -91,8 +113,11 @@ class Diverged(Exception):
     """A tick that is recorded already was offered with other bits; both are given as hex."""
 
     def __init__(self, tick: int, column: str, recorded: str, offered: str) -> None:
+        had, got = (
+            f"{text} ({bits.read(column, bytes.fromhex(text))})" for text in (recorded, offered)
+        )
         super().__init__(
-            f"{column} of tick {tick} is recorded as {recorded}, computed again it is {offered}"
+            f"{column} of tick {tick} is recorded as {had}, computed again it is {got}"
         )
         self.tick, self.column, self.recorded, self.offered = tick, column, recorded, offered
 
@@ -127,6 +152,10 @@ class StoreFull(Exception):
 
 class WeakStore(Exception):
     """The store's settings would lose jobs; the text says which and what is needed."""
+
+
+class ForeignStore(WeakStore):
+    """The artifacts are of another store, or know more than this one; the text says what to do."""
 
 
 class BadSetting(ValueError):

@@ -14,6 +14,8 @@ DATASET_SEQUENCE = "datasets:sequence"  # int: datasets made so far, over all te
 SECRETS = "datasets:secrets"  # hash: tenant -> what its datasets' ids are made with
 DOOMED = "datasets:doomed"  # sorted set: blob files that nothing refers to, by when they may go
 ACCESS_SEQUENCE = "access:sequence"  # int: access keys made so far
+STORE_UUID = "store:uuid"  # string: which store this is; the artifacts' root says the same
+ARCHIVED = "store:archived"  # string: set when all there is has a record in the artifacts
 
 
 def member(tenant: str, job_id: str) -> str:
@@ -55,6 +57,21 @@ def digests(tenant: str, job_id: str) -> str:
 def checkpoints(tenant: str, job_id: str) -> str:
     """Hash: tick -> the committed checkpoint (JSON)."""
     return f"{job(tenant, job_id)}:checkpoints"
+
+
+def removed(tenant: str, job_id: str) -> str:
+    """Set: ticks of checkpoints that clients deleted while the job lived."""
+    return f"{job(tenant, job_id)}:removed"
+
+
+def known(tenant: str, job_id: str) -> str:
+    """Hash: idempotency key that was used for this job -> digest of the body."""
+    return f"{job(tenant, job_id)}:known"
+
+
+def answers(tenant: str, job_id: str) -> str:
+    """Hash: idempotency key of a checkpoint that was asked for -> the answer, without the spec."""
+    return f"{job(tenant, job_id)}:answers"
 
 
 def attempt(tenant: str, job_id: str, number: int) -> str:

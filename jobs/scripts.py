@@ -12,7 +12,8 @@ from typing import Any
 import redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
-from jobs.errors import StoreFull
+from jobs import fault_points
+from jobs.errors import NewerRecord, StoreFull
 
 FOLDER = Path(__file__).parent / "lua"
 
@@ -25,11 +26,16 @@ class Scripts:
         self._known: dict[str, Any] = {}
 
     def call(self, name: str, header: dict[str, Any], *blobs: bytes | str) -> list[bytes]:
-        """Run one script; raises StoreFull where the server refuses to take more."""
+        """Run one script.
+
+        Raises StoreFull where the server refuses to take more, NewerRecord where a newer version
+        of this service wrote the job's record.
+        """
         script = self._known.get(name)
         if script is None:
             script = self._known[name] = self._store.register_script(source(name))
         told = {key: value for key, value in header.items() if value is not None}
+        fault_points.point(f"store:{name}:before")
         try:
             reply: list[bytes] = script(args=[json.dumps(told), *blobs])
         except OutOfMemoryError as error:
@@ -38,6 +44,9 @@ class Scripts:
             if str(error).startswith("MISCONF"):
                 raise StoreFull("the store cannot write to its disk") from error
             raise
+        fault_points.point(f"store:{name}:after")
+        if reply and reply[0] == b"newer":
+            raise NewerRecord(reply[1].decode())
         return reply
 
 

@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 -- Accept consecutive ticks of one segment: compare those already there bit by bit, add the rest.
 -- ARGV after the header: a blob for each of h.columns, then of h.rows, then of h.sparse.
--- -> {'ok', tick, requested, moved} | {'gap', tick} | {'diverged', tick, column, recorded, offered} | fenced
+-- -> {'ok', tick, requested, moved, wanted, trusted} | {'gap', tick} | {'diverged', tick, column, recorded, offered} | fenced
 local member = h.member
 local job = key(member)
 local refused = fenced(job)
 if refused then return refused end
-local j = redis.call('HMGET', job, 'tick', 'segments', 'columns', 'inexact_upto', 'attempt', 'rate_to', 'sparse')
+local j = redis.call('HMGET', job, 'tick', 'segments', 'columns', 'inexact_upto', 'attempt', 'rate_to', 'sparse', 'wanted')
 local tick, moved = tonumber(j[1]), tonumber(j[2])
 local trusted = tonumber(j[4] or '-1') -- ticks up to it have another fingerprint's bits: not compared
 local first, last = h.first, h.first + h.count - 1
@@ -51,7 +51,11 @@ local function find(blob, wanted)
     if t < wanted then low = middle + 1 else high = middle - 1 end
   end
 end
-local added = {}
+local attempt = key(member, 'attempt:' .. j[5])
+local a = redis.call('HMGET', attempt, 'first_tick', 'replayed_upto')
+local begun = tonumber(a[1] or '0') -- the first tick that was not recorded when this attempt began
+local counted = tonumber(a[2] or '-1') -- counted as replayed already: a call may come twice
+local added, digests = {}, 0
 for i, name in ipairs(h.sparse) do
   local blob = ARGV[1 + #h.columns + #h.rows + i]
   for n = 1, #blob / 16 do
@@ -68,6 +72,7 @@ for i, name in ipairs(h.sparse) do
         local had = find(redis.call('GET', where), t)
         local offered = string.sub(blob, n * 16 - 7, n * 16)
         if had and had ~= offered then return { 'diverged', int(t), name, hex(had), hex(offered) } end
+        if had and name == 'state' and t < begun and t > counted then digests = digests + 1 end
       end
     end
   end
@@ -112,18 +117,25 @@ if h.elapsed then
     redis.call('HSET', job, 'rate_to', int(math.max(last, tick)) .. ' ' .. h.elapsed)
   end
 end
-local attempt = key(member, 'attempt:' .. j[5])
 if fresh > 0 then redis.call('HSET', attempt, 'last_tick', int(last)) end
-if h.count > 0 and overlap >= first then redis.call('HINCRBY', attempt, 'replayed', int(overlap - first + 1)) end
+local again, upto = math.max(first, counted + 1), math.min(last, begun - 1)
+if h.count > 0 and again <= upto then
+  redis.call('HINCRBY', attempt, 'replayed', int(upto - again + 1))
+  redis.call('HINCRBY', attempt, 'compared', int(math.max(0, upto - math.max(again, trusted + 1) + 1)))
+  redis.call('HSET', attempt, 'replayed_upto', int(upto))
+  if digests > 0 then redis.call('HINCRBY', attempt, 'digests', int(digests)) end
+end
 if h.count > 0 then
   local audit = key(member, 'audit')
   local mine = int(h.term) .. ' ' .. h.nonce .. ' '
   local entry = redis.call('LINDEX', audit, '-1')
-  local began = entry and string.sub(entry, 1, #mine) == mine and string.match(entry, ' (%d+) %d+$')
-  if began then redis.call('LSET', audit, '-1', mine .. began .. ' ' .. int(last))
+  local began, reached = string.match(entry or '', ' (%d+) (%d+)$')
+  if began and string.sub(entry, 1, #mine) == mine then
+    redis.call('LSET', audit, '-1', mine .. began .. ' ' .. int(math.max(last, tonumber(reached))))
   else redis.call('RPUSH', audit, mine .. int(first) .. ' ' .. int(last)) end
 end
 if validated and h.metrics then event(member, 'validation', '{"tick":' .. int(validated) .. ',"metrics":' .. h.metrics .. '}') end
 if fresh > 0 then notice(member, 't', int(last), 'l', redis.call('HGET', job, 'loss') or '') end
 renew_lease(member, job)
-return { 'ok', int(math.max(last, tick)), redis.call('HGET', job, 'requested') or '', segment < moved and '1' or '0' }
+return { 'ok', int(math.max(last, tick)), redis.call('HGET', job, 'requested') or '', segment < moved and '1' or '0',
+  j[8] and '1' or '0', int(trusted) }

@@ -9,21 +9,32 @@ if refused then
   if j[1] == h.status and j[2] == int(h.term) and j[3] == h.nonce then return { 'ok', j[1] } end
   return refused
 end
-local j = redis.call('HMGET', job, 'tick', 'ticks_total', 'open_ended', 'requested')
+local j = redis.call('HMGET', job, 'tick', 'ticks_total', 'open_ended', 'requested', 'withdrawn', 'term')
+if h.result then -- a verify is at the tick that its certificate says
+  redis.call('HSET', job, 'tick', int(h.tick))
+  j[1] = int(h.tick)
+end
 if h.status == 'succeeded' then
-  local due = h.stopped_by == 'budget' and j[3] == '0' and j[2] or j[1]
+  local whole = h.whole or h.stopped_by == 'budget' and j[3] == '0'
+  local due = whole and j[2] or j[1]
   if int(h.tick) ~= j[1] or due ~= j[1] then return { 'short', j[1] } end
 end
 if h.stopped_by then redis.call('HSET', job, 'stopped_by', h.stopped_by) end
 if h.error then redis.call('HSET', job, 'error', h.error) end
+if h.result then redis.call('HSET', job, 'result', h.result) end
 if h.reason then redis.call('HSET', job, 'reason', h.reason) end
+if h.tail then redis.call('HSET', job, 'tail', h.tail) end
 local status = h.status
 if status == 'queued' then
   if h.reason == 'drain' then redis.call('HSET', job, 'deaths', '0') end
-  -- nobody holds it now, so what was asked of it happens at once
-  if j[4] == 'cancel' then status = 'cancelled' elseif j[4] == 'pause' then status = 'paused' end
 end
-if status == 'paused' then redis.call('HSET', job, 'deaths', '0') end
+if status == 'queued' or status == 'paused' then
+  -- nobody holds it now, so what was asked of it last happens at once; but who pauses for a fault stays paused
+  if j[4] == 'cancel' then status = 'cancelled'
+  elseif j[4] == 'pause' then status = 'paused'
+  elseif not h.error and (j[4] == 'stop' or j[5] == j[6]) then status = 'queued' end
+end
+if h.status == 'paused' or status == 'paused' then redis.call('HSET', job, 'deaths', '0') end
 if h.diverged then redis.call('HSET', key(member, 'attempt:' .. redis.call('HGET', job, 'attempt')), 'diverged', '1') end
 if h.status == 'queued' and h.reason and h.reason ~= 'drain' then tell(member, 'warning', h.reason) end
 close_attempt(member, h.status == 'queued' and (h.reason or 'released') or status)

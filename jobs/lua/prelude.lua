@@ -3,11 +3,19 @@
 local h = cjson.decode(ARGV[1])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local SCHEMA = '1' -- of a job's record; jobs/record.py reads the same
 local SEGMENT = 1048576
 local ENDED = { succeeded = true, failed = true, cancelled = true }
 
 local function int(n) return string.format('%d', n) end
 local function key(member, part) return 'job:{' .. member .. '}' .. (part and ':' .. part or '') end
+-- Whether a newer version has written a record: then nothing of it is read, and nothing written.
+local function newer(member)
+  local schema = redis.call('HGET', key(member), 'schema')
+  return schema and schema ~= SCHEMA
+end
+if h.member and newer(h.member) then return { 'newer', h.member } end
+
 local function tenant_of(member) return string.match(member, '^(.-)/') end
 local function id_of(member) return string.match(member, '/(.*)$') end
 local function dataset(tenant, id, part) return 'dataset:{' .. tenant .. '/' .. id .. '}' .. (part and ':' .. part or '') end
@@ -16,11 +24,12 @@ local function index(member, field, value)
   return 'index:' .. tenant .. (field and ':' .. field .. ':' .. value or '')
 end
 
--- What lists find a job by, beside its status: its name, its kind, each of its labels.
+-- What lists find a job by, beside its status: its name, its kind, its parent, each of its labels.
 local function each_index(member, act)
-  local j = redis.call('HMGET', key(member), 'name', 'kind', 'labels')
+  local j = redis.call('HMGET', key(member), 'name', 'kind', 'labels', 'parent')
   act(index(member, 'name', j[1]))
   act(index(member, 'kind', j[2]))
+  if j[4] then act(index(member, 'parent', j[4])) end
   for label, value in pairs(cjson.decode(j[3])) do act(index(member, 'label', label .. ':' .. value)) end
 end
 
@@ -69,6 +78,21 @@ local function status_event(member)
     .. ',"stopped_by":' .. quoted_or_null(j[3]) .. ',"error":' .. json_or_null(j[4]) .. '}')
 end
 
+-- A checkpoint was asked for, and none will come.
+local function drop_wanted(member, why)
+  if redis.call('HDEL', key(member), 'wanted') == 1 then
+    tell(member, 'warning', 'the checkpoint that was asked for is not made: ' .. why)
+  end
+end
+
+-- Something about a job's checkpoints has changed: which is the newest, and how often that was so.
+local function checkpoints_changed(member)
+  local job, latest = key(member), -1
+  for _, t in ipairs(redis.call('HKEYS', key(member, 'checkpoints'))) do latest = math.max(latest, tonumber(t)) end
+  if latest >= 0 then redis.call('HSET', job, 'latest_checkpoint', int(latest)) else redis.call('HDEL', job, 'latest_checkpoint') end
+  redis.call('HINCRBY', job, 'checkpoint_changes', 1)
+end
+
 -- Take a job out of the queued or leased set and put it where its new status belongs.
 local function move(member, status)
   local job = key(member)
@@ -83,6 +107,7 @@ local function move(member, status)
   if status ~= 'running' then redis.call('HDEL', job, 'phase', 'worker') end
   if status == 'queued' then redis.call('HSET', job, 'queued_ms', now) end
   if status == 'paused' then redis.call('HDEL', job, 'requested') end
+  if status == 'paused' or ENDED[status] then drop_wanted(member, 'the job is ' .. status) end
   if ENDED[status] then
     redis.call('HDEL', job, 'requested')
     redis.call('HSET', job, 'finished_ms', now)
@@ -104,10 +129,10 @@ local function close_attempt(member, outcome)
   end
 end
 
--- The fence: nil when the lease shown holds, else the answer to give.
+-- The fence: nil when the lease shown holds, else the answer to give. Who shows none is fenced too.
 local function fenced(job)
   local j = redis.call('HMGET', job, 'status', 'term', 'owner')
-  if j[1] == 'running' and j[2] == int(h.term) and j[3] == h.nonce then return nil end
+  if j[1] == 'running' and h.term and j[2] == int(h.term) and j[3] == h.nonce then return nil end
   return { 'fenced', j[1] or 'gone' }
 end
 
@@ -115,4 +140,22 @@ local function renew_lease(member, job)
   local until_ms = now + h.lease_ms
   redis.call('HSET', job, 'lease_ms', int(until_ms))
   redis.call('ZADD', 'leases:' .. redis.call('HGET', job, 'queue'), int(until_ms), member)
+end
+
+-- All that is kept of a job beside its history: its record, the hashes of jobs/snapshot.py, deleted checkpoints, audit,
+-- attempts, and the events beyond `after`. Hashes are flat.
+local function snapshot(member, after)
+  local attempts, told = {}, { redis.call('HGETALL', key(member)) }
+  for n = 1, tonumber(redis.call('HGET', key(member), 'attempt')) do
+    attempts[n] = redis.call('HGETALL', key(member, 'attempt:' .. int(n)))
+  end
+  for _, part in ipairs({ 'checkpoints', 'digests', 'answers', 'known' }) do
+    told[#told + 1] = redis.call('HGETALL', key(member, part))
+  end
+  local dropped = tonumber(redis.call('HGET', key(member), 'events_dropped') or '0')
+  told[#told + 1] = redis.call('SMEMBERS', key(member, 'removed'))
+  told[#told + 1] = redis.call('LRANGE', key(member, 'audit'), '0', '-1')
+  told[#told + 1] = attempts
+  told[#told + 1] = redis.call('LRANGE', key(member, 'events'), int(math.max(0, after - dropped)), '-1')
+  return told
 end

@@ -1,0 +1,28 @@
+"""The ledger's scripts with some of their text replaced: a constant, or a line that must matter."""
+
+from collections.abc import Sequence
+
+import redis
+
+from jobs.scripts import FOLDER, Scripts, source
+
+Edits = Sequence[tuple[str, str]]  # old text, new text
+
+
+class EditedScripts(Scripts):
+    """The scripts with some of their text replaced; what is to be replaced is there once at most,
+    and is there in one of them.
+    """
+
+    def __init__(self, store: "redis.Redis", edits: Edits) -> None:
+        super().__init__(store)
+        applied = set()
+        for name in (file.stem for file in FOLDER.glob("*.lua") if file.stem != "prelude"):
+            text = source(name)
+            for old, new in edits:
+                if old in text:
+                    assert text.count(old) == 1, f"{old!r} is more than once in {name}"
+                    text = text.replace(old, new)
+                    applied.add(old)
+            self._known[name] = store.register_script(text)
+        assert applied == {old for old, _ in edits}

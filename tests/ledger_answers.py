@@ -1,0 +1,34 @@
+"""What ledger and model answer, in a form in which both can be compared: values and refusals."""
+
+from collections.abc import Callable
+from typing import Any
+
+from jobs import errors
+
+REFUSALS = (
+    errors.Diverged, errors.Early, errors.Fenced, errors.Gap, errors.Gone, errors.NoSuchJob,
+    errors.IdempotencyMismatch, errors.IllegalMove, errors.NotEnded, errors.Short,
+)  # fmt: skip
+Call = tuple[Callable[[], Any], Callable[[], Any]]
+
+
+def answer(call: Callable[[], Any]) -> tuple[str, Any]:
+    """What a call gives, or how it refuses."""
+    try:
+        return "ok", call()
+    except REFUSALS as refusal:
+        return type(refusal).__name__, _told(refusal)
+
+
+def _told(refusal: Exception) -> Any:
+    """What a refusal says beside its reason."""
+    match refusal:
+        case errors.Gap() | errors.Short():
+            return refusal.tick
+        case errors.Diverged():
+            return refusal.tick, refusal.column, refusal.recorded, refusal.offered
+        case errors.IllegalMove():
+            return refusal.status, refusal.allowed
+        case errors.NotEnded():
+            return refusal.status
+    return None

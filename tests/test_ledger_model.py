@@ -1,0 +1,70 @@
+"""The ledger keeps its promises in every order of calls, crashes and losses that a machine finds.
+
+`make model` looks for longer, and elsewhere each time.
+"""
+
+import os
+from collections import Counter
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.edited_scripts import Edits
+from tests.ledger_machine import LedgerMachine
+
+EXAMPLES = int(os.environ.get("TICKFORGE_MODEL_EXAMPLES", "0"))  # 0: a few, the same each time
+FEW = 40
+HOW = settings(
+    max_examples=EXAMPLES or FEW,
+    derandomize=not EXAMPLES,
+    stateful_step_count=60,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],  # what fails is told as it was found: sixty steps at most
+    suppress_health_check=list(HealthCheck),
+)
+
+#: answers that a run must have met, or it has looked at too little
+MET = {
+    "append ok", "append Fenced", "append Gap", "append Diverged", "append into files",
+    "claim a job", "claim nothing", "commit ok", "commit Early", "commit Fenced", "renew ok",
+    "renew Fenced", "finish succeeded ok", "finish succeeded Short", "finish queued ok",
+    "finish paused ok", "finish failed Fenced", "move ok", "move Early", "move Fenced", "seal ok",
+    "seal Early", "delete ok", "delete NotEnded", "delete NoSuchJob", "cancel ok", "stop ok",
+    "stop IllegalMove", "pause ok", "resume ok", "due ok", "submit ok",
+    "submit IdempotencyMismatch", "a lease that the store has forgotten",
+}  # fmt: skip
+
+#: scripts that each break one promise, which the machine must see; more of them: `make mutants`
+BROKEN = {
+    "no fence": (
+        "if j[1] == 'running' and h.term and j[2] == int(h.term) and j[3] == h.nonce then",
+        "if j[1] == 'running' then",
+    ),
+    "recorded losses are not compared": ("if had ~= offered then\n", "if false then\n"),
+    "a gap is let in": ("if first > tick + 1 then", "if false then"),
+    "a claim is not repeated": ("if again then", "if false then"),
+    "a checkpoint before its tick": ("if h.tick > tonumber(tick) then", "if false then"),
+    "deaths are not counted": ("redis.call('HINCRBY', job, 'deaths', 1)", ""),
+    "leases hold for ever": ("'-inf', int(now), 'LIMIT',", "'-inf', '-1', 'LIMIT',"),
+}
+
+
+def machine(store: "redis.Redis", edits: Edits = ()) -> Any:
+    return type("Machine", (LedgerMachine,), {"store": store, "edits": edits, "met": Counter()})
+
+
+def test_the_ledger_does_what_the_model_does(store: "redis.Redis") -> None:
+    kind = machine(store)
+    run_state_machine_as_test(kind, settings=HOW)
+    if HOW.max_examples >= FEW:
+        assert {what for what in MET if not kind.met[what]} == set()
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_the_machine_sees_a_broken_promise(store: "redis.Redis", broken: str) -> None:
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(machine(store, [BROKEN[broken]]), settings=HOW)
