@@ -7,8 +7,12 @@ from urllib.parse import urlsplit
 
 from api.app import create_app
 from api.server import Server
-from jobs import logs
+from jobs import fault_points, logs
+from jobs.archive.adoption import adopt
+from jobs.archive.identity import check_age, check_same
+from jobs.archive.jobs import Archive
 from jobs.errors import BadSetting, WeakStore
+from jobs.files import Files
 from jobs.settings import Settings
 from jobs.store import Store, check_store, connect, wait_ready
 
@@ -21,6 +25,8 @@ def main(environ: Mapping[str, str]) -> int:
     try:
         settings = Settings.from_env(environ)
         logs.setup(settings.log_format)
+        if fault_points.armed():
+            logs.get("api").warning(fault_points.WARNING)
         _check(settings)
     except (BadSetting, WeakStore) as error:
         print(f"tickforge api: {error}", file=sys.stderr)
@@ -37,6 +43,11 @@ def _check(settings: Settings) -> None:
     try:
         _wait_for(store, settings.redis_url)
         check_store(store, unchecked=settings.store_unchecked)
+        files = Files(settings.artifacts)
+        check_same(store, files)
+        check_age(store, files)
+        adopt(store, files)
+        Archive(store, files).sweep()
     finally:
         store.close()
 

@@ -26,14 +26,16 @@ def create_key(call: Call, body: object) -> Response:
     """Make a key. Its secret is in this answer and never again."""
     key = header_of("Idempotency-Key", LONGEST_KEY)
     asked = read_as(NewKey, body)
-    made = call.service.access.make(
-        asked.tenant,
-        frozenset(asked.scopes),
-        asked.name,
-        maker=call.tenant,
-        idempotency_key=key,
-        body_digest=digest(body) if key else "",
-    )
+    with call.service.holdings.room() as room:
+        made = call.service.access.make(
+            asked.tenant,
+            frozenset(asked.scopes),
+            asked.name,
+            maker=call.tenant,
+            idempotency_key=key,
+            body_digest=digest(body) if key else "",
+        )
+        call.service.holdings.key(made.about.id, room)
     told = MadeKey(**made.about.model_dump(), secret=made.secret)
     replayed = made.secret is None
     return json_answer(
@@ -67,5 +69,10 @@ def delete_key(call: Call, key_id: str) -> Response:
         raise Problem("settings-key", "change TICKFORGE_ADMIN_KEY and start the service again")
     if not is_key_id(key_id):
         raise NoSuchKey(key_id)
-    call.service.access.delete(key_id)
+    try:
+        call.service.access.delete(key_id)
+    except NoSuchKey:  # a try that was cut short may have deleted it
+        call.service.holdings.key_deleted(key_id)
+        raise
+    call.service.holdings.key_deleted(key_id)
     return Response(status=204)

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from api.metrics import Metrics
 from api.waiting import Places, Waiting
 from jobs.access import Access
+from jobs.archive.holdings import Holdings
+from jobs.archive.jobs import Archive
+from jobs.care import Care
 from jobs.datasets.datasets import Datasets
 from jobs.errors import StoreFull
 from jobs.events import Events
@@ -32,6 +35,9 @@ class Service:
     events: Events
     waiting: Waiting
     datasets: Datasets
+    care: Care
+    archive: Archive
+    holdings: Holdings
 
     def check_room(self) -> None:
         """Raise StoreFull while the disk is nearly full: what runs needs the rest to end well."""
@@ -44,6 +50,7 @@ class Service:
         """Make the doors; the store's connections open with the first command."""
         store = connect(settings.redis_url) if store is None else store
         files, metrics = Files(settings.artifacts), Metrics()
+        archive = Archive(store, files)
         places = Places(settings.api_threads, metrics.held)
         return cls(
             settings=settings,
@@ -55,6 +62,9 @@ class Service:
             access=Access(store, settings.rate_limit),
             metrics=metrics,
             events=Events(store),
+            care=Care(store, files, archive),
+            archive=archive,
+            holdings=Holdings(store, files),
             datasets=Datasets(store, files, most_bytes=settings.max_dataset_bytes),
             waiting=Waiting(Tailer(settings.redis_url), places),
         )

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 
 from jobs import presence
+from jobs.archive.identity import check_age, check_same
+from jobs.files import Files
 from jobs.settings import Settings
 from jobs.store import AWAY, check_store, connect
 
@@ -30,11 +32,14 @@ class Service:
     def store_answers(self) -> bool:
         """Whether the store is up; one that still loads its file is not.
 
-        Raises WeakStore if it would lose jobs.
+        Raises WeakStore if it would lose jobs, or is not the one of the artifacts.
         """
         try:
             self._store.ping()
             check_store(self._store, unchecked=self._settings.store_unchecked)
+            files = Files(self._settings.artifacts)
+            check_same(self._store, files)
+            check_age(self._store, files)
         except AWAY as error:
             self._tell_of_silence(error)
             return False

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jobs.archive.shelf import FOLDER
 from jobs.datasets.formats.faults import BadData, DataFault
 from jobs.datasets.profiling import profiler
 from jobs.spec.profiles import DatasetProfile, MediaType
@@ -89,5 +90,6 @@ def npz_of(compressed: bool = False, **arrays: Any) -> bytes:
 
 
 def files_of(folder: Path) -> list[str]:
-    """Every file below a folder."""
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """Every file below a folder, but the archive's."""
+    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return sorted(str(path) for path in found if path.parts[0] != FOLDER)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from jobs import keys, tenants
+from jobs.archive.holdings import Holdings
+from jobs.archive.shelf import Room
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.dataset import Dataset, Stored, read
 from jobs.datasets.upload import Received, Upload, room
@@ -45,6 +47,7 @@ class Datasets:
         self._store, self._most = store, most_bytes
         self._scripts = Scripts(store)
         self.blobs = Blobs(store, files)
+        self._holdings = Holdings(store, files)
 
     def upload(self, kind: MediaType, delimiter: Delimiter) -> Upload:
         """Begin an upload; see Upload. Raises StoreFull."""
@@ -84,11 +87,20 @@ class Datasets:
         Raises IdempotencyMismatch, Gone or StoreFull; then nothing was stored.
         """
         form = (received.type, received.delimiter, received.sha256)
+        with self._holdings.room() as kept:
+            return self._add(tenant, received, form, kept, name, idempotency_key)
+
+    def _add(
+        self, tenant: str, received: Received, form: tuple[str, str, str], kept: Room,
+        name: str, idempotency_key: str | None,
+    ) -> Added:  # fmt: skip
+        secret = tenants.secret(self._store, tenant)
+        self._holdings.secret(tenant)
         with room():
             path = self.blobs.place(received.path, received.sha256)
         header = {
             "tenant": tenant,
-            "id": dataset_id(tenants.secret(self._store, tenant), *form),
+            "id": dataset_id(secret, *form),
             "name": name,
             "type": received.type,
             "delimiter": received.delimiter,
@@ -110,6 +122,7 @@ class Datasets:
             raise Gone(idempotency_key)
         assert answer != b"late", "an hour has passed between two commands"
         status: Literal[200, 201] = 201 if rest[1] == b"201" else 200
+        self._holdings.dataset(tenant, rest[0].decode(), kept)
         stored = self.find(tenant, rest[0].decode())
         return Added(stored.dataset, status, replayed=answer == b"replayed")
 
@@ -157,9 +170,14 @@ class Datasets:
         header = {"tenant": tenant, "id": dataset_id}
         answer, *rest = self._scripts.call("delete_dataset", header)
         if answer == b"gone":
+            self._holdings.assure_dataset_deleted(tenant, dataset_id)
             raise NoSuchDataset(dataset_id)
         if answer == b"used":
             raise DatasetInUse([job.decode() for job in rest])
+        sequence, *known = rest
+        self._holdings.dataset_deleted(
+            tenant, dataset_id, int(sequence), [key.decode() for key in known]
+        )
         self.blobs.sweep()
 
     def _discard_if_doomed(self, path: str) -> None:

@@ -1,11 +1,12 @@
 -- Remove a dataset that no live job uses; with its last reference the bytes are doomed.
--- -> {'ok'} | {'gone'} | {'used', job id...}
+-- -> {'ok', sequence, idempotency key...} | {'gone'} | {'used', job id...}
 local record = dataset(h.tenant, h.id)
-local d = redis.call('HMGET', record, 'sha256', 'path')
+local d = redis.call('HMGET', record, 'sha256', 'path', 'seq')
 if not d[1] then return { 'gone' } end
 local users = redis.call('SRANDMEMBER', record .. ':jobs', 5)
 if #users > 0 then return { 'used', unpack(users) } end
-for _, idempotency_key in ipairs(redis.call('SMEMBERS', record .. ':keys')) do
+local known = redis.call('SMEMBERS', record .. ':keys')
+for _, idempotency_key in ipairs(known) do
   redis.call('HSET', 'idempotency:' .. h.tenant, idempotency_key, 'deleted -')
 end
 local blob = 'dataset:blob:' .. d[1]
@@ -17,4 +18,4 @@ end
 redis.call('ZREM', 'datasets:of:' .. h.tenant, h.id)
 redis.call('ZADD', 'tombstones:' .. h.tenant, now, h.id)
 redis.call('UNLINK', record, record .. ':keys', record .. ':jobs')
-return { 'ok' }
+return { 'ok', d[3], unpack(known) }

@@ -1,0 +1,117 @@
+"""Folders of small records beside the jobs' own: what was submitted, keys, datasets, tombstones.
+
+One file a thing, whole or not there. Room for one can be taken before the store is told of it, so
+that a full disk refuses before anything is stored. Knows no store.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from jobs import fault_points
+from jobs.errors import StoreFull
+from jobs.files import Files, make_folder, sync_folder
+
+#: below the artifacts' root; no tenant can have this name, for it has a dot
+FOLDER = "tickforge.archive"
+ROOM = 1 << 20  # bytes that are taken for a record before it is known how long it is
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LEFT_SECONDS = 3600.0  # after which what lies in `incoming` belongs to nobody
+
+
+class Room:
+    """Disk space for one record that is not written yet."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+    def take(self) -> None:
+        """Have the disk keep the space; raises OSError."""
+        fault_points.point("archive:write")
+        os.posix_fallocate(self._file, 0, ROOM)
+
+    def fill(self, path: Path, data: bytes) -> None:
+        """Let `data` be what lies at `path`, on disk when this returns."""
+        os.ftruncate(self._file, max(len(data), 1))
+        os.pwrite(self._file, data, 0)
+        fault_points.point("archive:fsync")
+        os.fsync(self._file)
+        fault_points.point("archive:rename")
+        os.rename(self._path, path)
+        sync_folder(path.parent)
+
+    def leave(self) -> None:
+        """Give back what was not used."""
+        os.close(self._file)
+        self._path.unlink(missing_ok=True)
+
+
+class Shelf:
+    """The folders. Every write raises StoreFull where the disk has no room."""
+
+    def __init__(self, files: Files) -> None:
+        self._files, self.root = files, files.root / FOLDER
+
+    def path(self, folder: str, name: str) -> Path:
+        """Where a record lies; both names are made by us, from ids."""
+        return self.root / folder / f"{name}.json"
+
+    @contextlib.contextmanager
+    def room(self) -> Iterator[Room]:
+        """Take room for one record, and give back what is not filled."""
+        with full_disk_told():
+            incoming = self.root / "incoming"
+            make_folder(incoming)
+            room = Room(incoming / secrets.token_hex(16))
+        try:
+            with full_disk_told():
+                room.take()
+            yield room
+        finally:
+            room.leave()
+
+    def put(self, path: Path, data: bytes, room: Room | None = None) -> None:
+        """Write a record into room that was taken, or into what the disk has."""
+        with full_disk_told():
+            if room is None:
+                self._files.write(path, data)
+            else:
+                make_folder(path.parent)
+                room.fill(path, data)
+
+    def drop(self, path: Path) -> None:
+        """Remove a record; one that is gone is fine."""
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            sync_folder(path.parent)
+
+    def names(self, folder: str) -> list[str]:
+        """Names of all records of a folder, without their ending, in order."""
+        with contextlib.suppress(FileNotFoundError):
+            found = os.listdir(self.root / folder)
+            return sorted(name[:-5] for name in found if name.endswith(".json"))
+        return []
+
+    def sweep(self) -> None:
+        """Remove room that was taken by processes that died."""
+        with contextlib.suppress(FileNotFoundError):
+            for entry in list(os.scandir(self.root / "incoming")):
+                with contextlib.suppress(FileNotFoundError):
+                    if time.time() - entry.stat().st_mtime > LEFT_SECONDS:
+                        os.unlink(entry.path)
+
+
+@contextlib.contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Tell a full disk by name: raises StoreFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StoreFull("the disk is full") from error
+        raise

@@ -1,0 +1,81 @@
+"""`python -m serving.rebuild --data DIR`: jobs.rebuild for the store that serve.py runs itself.
+
+Moves away what is left of the old store, starts an empty one as serve.py would, has it filled, and
+stops it. serve.py must not run meanwhile: the folder's lock sees to that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobs import rebuild
+from jobs.store import connect, wait_ready
+from serving.embedded_store import NoServer, find_server, server_command, socket_folder
+from serving.lock import BadFolder, FolderInUse, locked
+from serving.options import DEFAULT_DATA
+
+START_SECONDS = 10.0
+STOP_SECONDS = 30.0
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Rebuild the embedded store of a data folder; exit codes are those of jobs.rebuild."""
+    given = environ.get("TICKFORGE_DATA_DIR") or DEFAULT_DATA
+    data = Path(_parser(given).parse_args(argv).data).absolute()
+    try:
+        with (
+            locked(data),
+            socket_folder(environ, data / "store.socket") as folder,
+            _running(data, folder / "store.sock", environ) as url,
+        ):
+            where = {"TICKFORGE_DATA_DIR": str(data), "TICKFORGE_REDIS_URL": url}
+            return rebuild.main((), {**environ, **where})
+    except (BadFolder, FolderInUse, NoServer, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+@contextmanager
+def _running(data: Path, socket: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """An empty store in the data folder, as long as the block lasts; gives its URL."""
+    folder = data / "store"
+    if folder.exists() and any(folder.iterdir()):
+        old = data / f"store.{int(time.time())}"
+        folder.rename(old)
+        print(f"what was left of the store is in {old} now")
+    folder.mkdir(exist_ok=True, mode=0o700)
+    command = server_command(find_server(environ.get("PATH")), folder, socket)
+    server = subprocess.Popen(command, cwd=folder, env=dict(environ), stdin=subprocess.DEVNULL)
+    try:
+        client = connect(f"unix://{socket}")
+        try:
+            if not wait_ready(client, START_SECONDS):
+                raise OSError("the store does not answer")
+        finally:
+            client.close()
+        yield f"unix://{socket}"
+    finally:
+        server.terminate()  # its log is fsynced with every write
+        server.wait(STOP_SECONDS)
+
+
+def _parser(data: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m serving.rebuild",
+        description="Build the store of serve.py again from the artifacts in its data folder, when "
+        "its files are lost or damaged. What is left of them is moved aside, not removed.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--data", metavar="DIR", default=data, help=f"data folder ({data})")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))
