@@ -17,6 +17,7 @@ from api import (
     routes_logs,
     routes_metrics,
     routes_pages,
+    routes_verify,
 )
 from api.auth import OPEN, Keyring, who
 from api.body import MOST_BYTES
@@ -35,6 +36,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *routes_jobs.endpoint.all,
     *routes_history.endpoint.all,
     *routes_checkpoints.endpoint.all,
+    *routes_verify.endpoint.all,
     *routes_datasets.endpoint.all,
     *routes_events.endpoint.all,
     *routes_logs.endpoint.all,

@@ -49,7 +49,7 @@ def read_json(request: Request) -> Any:
 
 def read_nothing(request: Request) -> None:
     """Let a verb's body be empty or {}; raises Problem for any other."""
-    if not request.content_length and not request.headers.get("Transfer-Encoding"):
+    if is_empty(request):
         return
     if not _read(request) or (body := read_json(request)) == {}:
         return
@@ -57,6 +57,11 @@ def read_nothing(request: Request) -> None:
     rule = "unknown field: the body must be empty or {}"
     unknown = [Fault(f"/{name}", rule, body[name]) for name in names]
     raise invalid("invalid-body", unknown or [Fault("", "must be empty or {}", body)])
+
+
+def is_empty(request: Request) -> bool:
+    """Whether no body was sent at all."""
+    return not request.content_length and not request.headers.get("Transfer-Encoding")
 
 
 def read_as(model: type[Model], body: Any) -> Model:

@@ -20,7 +20,7 @@ from jobs.files import UnsafePath
 from jobs.history.errors import DamagedHistory, UnfitColumn, UnknownColumn
 from jobs.spec.faults import InvalidSpec
 from jobs.spec.rules import Fault
-from jobs.store import AWAY
+from jobs.store import AWAY, Full
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:tickforge:problem:"
@@ -45,6 +45,8 @@ KINDS: dict[str, tuple[int, str]] = {
     "method-not-allowed": (405, "This path does not take that method"),
     "not-acceptable": (406, "There is no such form of this"),
     "dataset-in-use": (409, "Live jobs use this dataset"),
+    "data-gone": (409, "The job's data have been deleted"),
+    "last-checkpoint": (409, "The job could go on from no other checkpoint"),
     "in-work": (409, "The first request with this idempotency key is still in work"),
     "illegal-move": (409, "The job's status does not allow this"),
     "settings-key": (409, "This key comes from the service's settings"),
@@ -61,6 +63,7 @@ KINDS: dict[str, tuple[int, str]] = {
     "internal": (500, "Something went wrong here"),
     "damaged": (500, "A stored file is damaged"),
     "crowded": (503, "There is no place for another stream"),
+    "newer-record": (503, "A newer version of the service wrote this"),
     "store-away": (503, "The store does not answer"),
     "storage-full": (507, "The store is full"),
 }
@@ -190,6 +193,15 @@ def _not_ended(error: Any) -> Problem:
     return Problem("illegal-move", str(error), **told)
 
 
+def _last_checkpoint(error: Any) -> Problem:
+    return Problem("last-checkpoint", str(error), job_status=error.status)
+
+
+def _newer(_error: Any) -> Problem:
+    detail = "this process is older than a job's record: ask again when all of them are new"
+    return Problem("newer-record", detail, headers={"Retry-After": FULL_SECONDS})
+
+
 def _rate_limited(error: Any) -> Problem:
     wait = str(max(1, math.ceil(error.seconds)))
     return Problem("rate-limited", f"try again in {wait} s", headers={"Retry-After": wait})
@@ -215,6 +227,7 @@ def _says(slug: str, detail: str = "") -> Callable[[Any], Problem]:
 TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (InvalidSpec, lambda error: invalid("invalid-spec", error.faults)),
     (errors.NoSuchJob, _says("no-such-job", "no job of this id is yours")),
+    (errors.NewerRecord, _newer),
     (errors.NoSuchDataset, _says("no-such-dataset", "no dataset of this id is yours")),
     (errors.DatasetInUse, lambda error: Problem("dataset-in-use", str(error), jobs=error.jobs)),
     (BadData, lambda error: invalid_data(error.faults)),
@@ -227,6 +240,8 @@ TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (UnsafePath, _says("no-such-file", "see `files` of the checkpoint")),
     (errors.IllegalMove, _move),
     (errors.NotEnded, _not_ended),
+    (errors.LastCheckpoint, _last_checkpoint),
+    (errors.DataGone, _says("data-gone")),
     (
         errors.IdempotencyMismatch,
         lambda error: bad_header(
@@ -239,6 +254,7 @@ TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
         errors.BadCursor,
         lambda error: bad_parameter("after", "a next_after that such a list gave", str(error)),
     ),
+    (Full, _says("storage-full", "nothing was stored: the store has no memory left")),
     (errors.StoreFull, lambda error: Problem("storage-full", f"nothing was stored: {error}")),
     (UnknownColumn, _column),
     (UnfitColumn, lambda error: bad_parameter("columns", str(error), error.column)),

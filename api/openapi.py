@@ -184,7 +184,8 @@ def _operation(endpoint: Endpoint, made: Schemas) -> dict[str, Any]:
         told["description"] = f"Needs a key of scope `{endpoint.scope}`."
     if endpoint.body is not None:
         schema = made[(endpoint.body, "validation")]
-        told["requestBody"] = {"required": True, "content": {JSON: {"schema": schema}}}
+        needed = not endpoint.may_be_empty
+        told["requestBody"] = {"required": needed, "content": {JSON: {"schema": schema}}}
     if endpoint.upload:
         forms = {
             media: {"schema": {"type": "string"} if media in TEXTS else {}}

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from werkzeug.routing import BaseConverter
 
 from api.auth import Key, Scope, asked_tenant, check_scope, check_still_known
-from api.body import read_json, read_nothing
+from api.body import is_empty, read_json, read_nothing
 from api.errors import bad_header
 from api.query import NoQuery, Query, read_query
 from api.receiving import media_type_of
@@ -54,6 +54,7 @@ class Endpoint:
     offers: tuple[str, ...]
     headers: tuple[str, ...]
     upload: tuple[str, ...] = ()  # media types of a raw body, which its view reads itself
+    may_be_empty: bool = False  # no body at all is {}
 
     @property
     def name(self) -> str:
@@ -118,6 +119,7 @@ class Endpoints:
         offers: tuple[str, ...] = (JSON,),
         headers: tuple[str, ...] = (),
         upload: tuple[str, ...] = (),
+        may_be_empty: bool = False,
     ) -> Callable[[View], View]:
         """Enter a view under "METHOD /path"."""
         method, path = verb.split(" ")
@@ -126,7 +128,7 @@ class Endpoints:
             self.all.append(
                 Endpoint(
                     method, path, view, self.tag, answers, refusals,
-                    query, body, scope, offers, headers, upload,
+                    query, body, scope, offers, headers, upload, may_be_empty,
                 )
             )  # fmt: skip
             return view
@@ -173,7 +175,7 @@ def _answer(
     if endpoint.query is not NoQuery:
         told["query"] = query
     if endpoint.body is not None:
-        told["body"] = read_json(request)
+        told["body"] = {} if endpoint.may_be_empty and is_empty(request) else read_json(request)
     elif endpoint.upload:
         told["media_type"] = media_type_of(request, endpoint.upload)
     elif endpoint.method != "GET":

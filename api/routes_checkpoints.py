@@ -1,19 +1,24 @@
-"""Checkpoints over HTTP: the list, one of them, and its files."""
+"""Checkpoints over HTTP: the list, one of them, its files; saved now, named, pinned, deleted."""
 
+import json
 import re
 from typing import BinaryIO
 
 from flask import Response, request
 
+from api.body import digest, read_as
 from api.downloads import send
 from api.etag import tagged
+from api.job_answers import told
 from api.pages import page_from
 from api.query import Oldest
-from api.registrar import Answer, Call, Endpoints
+from api.registrar import LONGEST_KEY, Answer, Call, Endpoints, header_of, json_answer
 from api.schemas import CheckpointPage
+from api.schemas_care import CheckpointAsk, CheckpointPatch
 from jobs import checkpoints
 from jobs.errors import NoSuchCheckpoint
-from jobs.job import Checkpoint, CheckpointFile
+from jobs.job import Checkpoint, CheckpointFile, Job
+from jobs.kept import Wanted
 
 endpoint = Endpoints("checkpoints")
 ALL = "/v1/jobs/<job_id>/checkpoints"
@@ -41,6 +46,63 @@ def list_checkpoints(call: Call, job_id: str, query: Oldest) -> Response:
         descending=query.order == "desc",
     )
     return tagged(request, text)
+
+
+@endpoint(
+    f"POST {ALL}",
+    body=CheckpointAsk,
+    may_be_empty=True,
+    scope="submit",
+    headers=("Idempotency-Key",),
+    answers={202: Answer("under way", Job, headers=("ETag", "Idempotent-Replayed"))},
+    refusals=(404, 409, 410),
+)
+def save_checkpoint(call: Call, job_id: str, body: object) -> Response:
+    """Have a running job saved at the end of its chunk; displaces no request of another kind."""
+    asked = read_as(CheckpointAsk, body)
+    key, care = header_of("Idempotency-Key", LONGEST_KEY), call.service.care
+    answer = care.want(
+        call.tenant,
+        job_id,
+        Wanted(asked.name, asked.pinned),
+        idempotency_key=key,
+        body_digest=digest({"checkpoint of": job_id, "body": body}),
+    )
+    if answer == "asked before":
+        response = _asked_before(call, job_id, key or "")
+    else:
+        response = told(call.service.index.job(call.tenant, job_id), 202)
+        if key:
+            care.answered(call.tenant, job_id, key, _without_spec(response.get_data(as_text=True)))
+    call.service.archive.job(call.tenant, job_id)
+    return response
+
+
+@endpoint(
+    f"PATCH {ALL}/<which>",
+    body=CheckpointPatch,
+    scope="submit",
+    answers={200: Answer("the checkpoint", Checkpoint, headers=("ETag",))},
+    refusals=(404,),
+)
+def patch_checkpoint(call: Call, job_id: str, which: str, body: object) -> Response:
+    """Name a checkpoint, or pin it: a pinned one stays and does not count in `keep`."""
+    said = read_as(CheckpointPatch, body).model_dump(exclude_unset=True)
+    changed = call.service.care.say(call.tenant, job_id, _known(which), said)
+    return tagged(request, changed.model_dump_json())
+
+
+@endpoint(
+    f"DELETE {ALL}/<which>",
+    scope="submit",
+    offers=(),
+    answers={204: Answer("deleted")},
+    refusals=(404, 409),
+)
+def delete_checkpoint(call: Call, job_id: str, which: str) -> Response:
+    """Remove a checkpoint and its files; not the last one that a live job could go on from."""
+    call.service.care.delete(call.tenant, job_id, _known(which))
+    return Response(status=204)
 
 
 @endpoint(
@@ -76,9 +138,28 @@ def get_checkpoint_file(call: Call, job_id: str, which: str, name: str) -> Respo
 
 
 def _checkpoint(call: Call, job_id: str, which: str) -> Checkpoint:
+    return call.service.index.checkpoint(call.tenant, job_id, _known(which))
+
+
+def _known(which: str) -> str:
     if not WHICH.fullmatch(which):
         raise NoSuchCheckpoint(which)
-    return call.service.index.checkpoint(call.tenant, job_id, which)
+    return which
+
+
+def _asked_before(call: Call, job_id: str, key: str) -> Response:
+    """Give the same answer again; as the job is now, where the first try broke off before it."""
+    headers, job = {"Idempotent-Replayed": "true"}, call.service.index.job(call.tenant, job_id)
+    first = call.service.care.first_answer(call.tenant, job_id, key)
+    if first is None:
+        return told(job, 202, headers)
+    spec = job.spec.model_dump(mode="json")
+    return json_answer(json.dumps({**json.loads(first), "spec": spec}), 202, headers)
+
+
+def _without_spec(answer: str) -> str:
+    """A spec never changes, and may be large: it is not kept with each answer."""
+    return json.dumps({name: value for name, value in json.loads(answer).items() if name != "spec"})
 
 
 def _open(

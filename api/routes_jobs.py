@@ -4,6 +4,7 @@ from functools import partial
 
 from flask import Response
 
+from api import submitted
 from api.body import digest, read_as
 from api.job_answers import awaited, text_of, told
 from api.pages import page_from, page_of
@@ -19,11 +20,10 @@ from api.registrar import (
 )
 from api.schemas import AttemptPage, JobPage, JobPatch, JobQuery
 from api.schemas_waits import JobLook
-from jobs import bell, logs, presence
-from jobs.errors import NoSuchDataset
+from jobs import bell, fault_points, logs, presence
+from jobs.errors import NoSuchDataset, NoSuchJob
 from jobs.job import Job, Verb
-from jobs.ledger import Submitted
-from jobs.plan import Plan, plan
+from jobs.plan import Plan, check_memory, plan
 from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import AskedSpec, JobSpec, read_spec
 
@@ -47,19 +47,14 @@ def submit_job(call: Call, body: object) -> Response:
     """Submit a training job."""
     key = header_of("Idempotency-Key", LONGEST_KEY)
     try:
-        made = _submit(call, body, key)
+        answer = _submit(call, body, key)
     except InvalidSpec:
         # it may have been good when it was sent before: a dataset that it names is gone since
         before = call.service.index.made_by(call.tenant, key, digest(body)) if key else None
         if before is None:
             raise
-        made = Submitted(before, new=False)
-    headers = {"Location": f"/v1/jobs/{made.job_id}"}
-    if not made.new:
-        return _replayed(call, made.job_id, headers)
-    answer = told(_job(call, made.job_id), 202, headers)
-    if key:
-        call.service.ledger.answered(call.tenant, made.job_id, answer.get_data(as_text=True))
+        answer = submitted.replayed(call, before)
+    fault_points.point("api:answered")
     return answer
 
 
@@ -119,6 +114,7 @@ def patch_job(call: Call, job_id: str, body: object) -> Response:
     """Change what is said about a job, never its spec."""
     said = read_as(JobPatch, body).model_dump(exclude_unset=True)
     call.service.ledger.patch(call.tenant, job_id, **said)
+    call.service.archive.job(call.tenant, job_id)
     return told(_job(call, job_id))
 
 
@@ -150,7 +146,13 @@ def resume_job(call: Call, job_id: str) -> Response:
           refusals=(404, 409))  # fmt: skip
 def delete_job(call: Call, job_id: str) -> Response:
     """Remove an ended job with its history and files."""
-    call.service.ledger.delete(call.tenant, job_id)
+    archive = call.service.archive
+    try:
+        gone = call.service.ledger.delete(call.tenant, job_id)
+    except NoSuchJob:
+        archive.assure_deleted(call.tenant, job_id)
+        raise
+    archive.deleted(call.tenant, job_id, gone.sequence, gone.known)
     try:
         call.service.files.remove_job(call.tenant, job_id)
     except OSError as error:  # the job is gone all the same; only its disk space is not yet free
@@ -179,43 +181,42 @@ def list_attempts(call: Call, job_id: str, query: Oldest) -> Response:
 
 def _ask(call: Call, job_id: str, verb: Verb) -> Response:
     answer = call.service.ledger.request(call.tenant, job_id, verb)
+    call.service.archive.job(call.tenant, job_id)
     job = _job(call, job_id)
     if verb in ("stop", "resume") and job.status == "queued":
         bell.ring(job.spec.queue)
     return told(job, 200 if answer == "done" else 202)
 
 
-def _replayed(call: Call, job_id: str, headers: dict[str, str]) -> Response:
-    """Give the same answer again; as the job is now, where the first try broke off before it."""
-    headers = {**headers, "Idempotent-Replayed": "true"}
-    first = call.service.index.first_answer(call.tenant, job_id)
-    return json_answer(first, 202, headers) if first else told(_job(call, job_id), 202, headers)
-
-
-def _submit(call: Call, body: object, key: str | None) -> Submitted:
+def _submit(call: Call, body: object, key: str | None) -> Response:
     spec = _spec(call, body)
     call.service.check_room()
-    try:
-        made = call.service.ledger.submit(
-            call.tenant,
-            spec,
-            idempotency_key=key,
-            body_digest=digest(body) if key else "",
-            max_queued=call.service.settings.max_queued,
-        )
-    except NoSuchDataset:  # it was deleted since the spec was checked
-        return _submit(call, body, key)
-    if made.new:
-        bell.ring(spec.queue)
-    return made
+    with call.service.archive.room() as room:
+        try:
+            made = call.service.ledger.submit(
+                call.tenant,
+                spec,
+                idempotency_key=key,
+                body_digest=digest(body) if key else "",
+                max_queued=call.service.settings.max_queued,
+            )
+        except NoSuchDataset:  # it was deleted since the spec was checked
+            return _submit(call, body, key)
+        if made.snapshot is None:
+            return submitted.replayed(call, made.job_id)
+        fault_points.point("api:recorded")
+        bell.ring(spec.queue)  # the worker starts while the record is brought to disk
+        return submitted.made(call, made.job_id, made.snapshot, room, keep_answer=key is not None)
 
 
 def _spec(call: Call, body: object) -> JobSpec:
-    return read_spec(
+    spec = read_spec(
         body,
         max_parameters=call.service.settings.max_parameters,
         datasets=partial(call.service.datasets.known, call.tenant),
     )
+    check_memory(spec, presence.live(call.service.store))
+    return spec
 
 
 def _job(call: Call, job_id: str) -> Job:

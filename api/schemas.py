@@ -49,7 +49,7 @@ class JobQuery(Query):
     label: list[str] = []
     """key:value, split at the first colon. Repeatable: all of these."""
     name: Annotated[str, Field(max_length=200)] | None = None
-    kind: Literal["train"] | None = None
+    kind: Literal["train", "verify"] | None = None
     parent: JobId | None = None
     limit: Limit = 100
     after: Annotated[str, Field(max_length=200)] | None = None

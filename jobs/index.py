@@ -22,7 +22,7 @@ Filter = tuple[str, str]  # (field, value)
 MOST_CANDIDATES = 1000  # looked at for one page
 MOST_BYTES = 4 << 20  # of specs (inline data!) in one page; the job that reaches it is the last
 BATCH = 100  # records read in one round trip
-INDEXED = ("status", "label", "name", "kind")  # parent has no job of its own kind yet
+INDEXED = ("status", "label", "name", "kind", "parent")
 
 
 class Index:
@@ -95,13 +95,15 @@ class Index:
     def checkpoints(self, tenant: str, job_id: str) -> list[Checkpoint]:
         """Read a job's committed checkpoints by tick; one of them at most is the best."""
         with self._store.pipeline(transaction=False) as pipe:
-            pipe.exists(keys.job(tenant, job_id))
+            pipe.hmget(keys.job(tenant, job_id), "status", "best_gone")
             pipe.hvals(keys.checkpoints(tenant, job_id))
-            exists, texts = pipe.execute()
-        if not exists:
+            (status, best_gone), texts = pipe.execute()
+        if status is None:
             raise NoSuchJob(job_id)
         kept = sorted((read_checkpoint(text) for text in texts), key=lambda each: each.tick)
         best = max((each.tick for each in kept if each.is_best), default=None)
+        if best is not None and best <= int(best_gone or -1):  # outdone by one that was deleted
+            best = None
         return [each.model_copy(update={"is_best": each.tick == best}) for each in kept]
 
     def checkpoint(self, tenant: str, job_id: str, which: str) -> Checkpoint:
@@ -182,13 +184,25 @@ def _has(record: Record, field: str, value: str) -> bool:
 
 
 def _place(record: Record, rank: int | None, workers: Sequence[presence.About]) -> Place:
-    mine = [worker for worker in workers if worker.get("queue") == record[b"queue"].decode()]
+    serving = [worker for worker in workers if worker.get("queue") == record[b"queue"].decode()]
+    mine = [worker for worker in serving if _has_memory(record, worker)]
     reason: Any = "busy"
     if not mine:
         reason = "no_worker"
-    elif record.get(b"required") == b"1" and record.get(b"canary") and record[b"tick"] != b"0":
+    elif record.get(b"required") == b"1" and record.get(b"canary") and _begun(record):
         threads, canary = record[b"threads"].decode(), record[b"canary"].decode()
         known = [worker.get("canaries", {}).get(threads) for worker in mine]
         if all(each is not None and each != canary for each in known):
             reason = "fingerprint"
     return Place(position=0 if rank is None else rank + 1, reason=reason)
+
+
+def _has_memory(record: Record, worker: presence.About) -> bool:
+    """Whether a worker has the memory that a job is thought to need, as far as it tells."""
+    had: int | None = worker.get("memory_bytes")
+    return had is None or int(record.get(b"memory") or 0) <= had
+
+
+def _begun(record: Record) -> bool:
+    """Whether there are bits that a worker's must be equal to: a verify's are its parent's."""
+    return record[b"tick"] != b"0" or record.get(b"kind") == b"verify"

@@ -8,9 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from jobs.certificate import Certificate
 from jobs.spec.job_spec import JobSpec
 
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+Kind = Literal["train", "verify"]
 Verb = Literal["cancel", "stop", "pause", "resume"]
 STATUSES: tuple[Status, ...] = (
     "queued", "running", "paused", "succeeded", "failed", "cancelled",
@@ -95,7 +97,7 @@ class Job(_Value):
     attempt: int
     stopped_by: Literal["budget", "patience", "converged", "target", "user"] | None
     error: JobError | None
-    result: dict[str, Any] | None
+    result: Certificate | None = Field(description="of a verify: its certificate")
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -106,8 +108,9 @@ class Job(_Value):
     inexact_from: int | None = Field(
         description="the first tick whose bits belong to another fingerprint than those before it"
     )
+    inexact_upto: int = Field(0, exclude=True)  # ticks up to it are of another fingerprint
     worker: str | None
-    parent: str | None
+    parent: str | None = Field(description="of a verify: the job whose ticks it runs again")
     latest_checkpoint: int | None
     spec: JobSpec
     links: dict[str, str] = {}
@@ -155,8 +158,15 @@ class Attempt(_Value):
     fingerprint: dict[str, Any]
     first_tick: int = Field(description="the first new tick this claim could add")
     last_tick: int = Field(description="the last tick accepted from it; first_tick - 1 if none")
-    replayed: int = Field(description="ticks run again and compared with the recorded ones")
-    equal: bool | None = Field(description="whether every replayed bit was equal; null: no replay")
+    replayed: int = Field(description="recorded ticks that were run again")
+    compared: int = Field(
+        description="those of them whose bits were compared: all, but for ticks that were recorded "
+        "on another fingerprint"
+    )
+    digests_compared: int = Field(description="digests of the whole state that were compared")
+    equal: bool | None = Field(
+        description="whether every bit that was compared was equal; null: nothing was compared"
+    )
     started_at: str
     ended_at: str | None
     outcome: str | None = Field(description="how it ended; null while it runs")

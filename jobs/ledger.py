@@ -7,7 +7,7 @@ writes. Knows no file and no HTTP.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, NoReturn
 
 from jobs.errors import (
     Early,
@@ -23,10 +23,16 @@ from jobs.errors import (
 from jobs.ids import new_job_id
 from jobs.job import Lease, SparsePoint, Verb
 from jobs.keys import member
-from jobs.ownership import MOST_DEATHS, Appended, Claim, Ownership
+from jobs.ownership import MOST_DEATHS, Appended, Claim, Ownership, Verifies
+from jobs.plan import memory_bytes
+from jobs.snapshot import Snapshot, read_snapshot
 from jobs.spec.job_spec import JobSpec
 
-__all__ = ["MOST_DEATHS", "Appended", "Claim", "Lease", "Ledger", "SparsePoint", "Submitted"]
+__all__ = [
+    "MOST_DEATHS", "Appended", "Claim", "Deleted", "Lease", "Ledger", "SparsePoint", "Submitted",
+    "Verifies",
+]  # fmt: skip
+LONGEST_NAME = 200  # characters of a job's name
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,15 @@ class Submitted:
 
     job_id: str
     new: bool
+    snapshot: Snapshot | None = None  # of a new one, as it was made
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """What is left of a deleted job: its place among all, and the idempotency keys it has used."""
+
+    sequence: int
+    known: list[str]
 
 
 class Ledger(Ownership):
@@ -48,24 +63,21 @@ class Ledger(Ownership):
         idempotency_key: str | None = None,
         body_digest: str = "",
         max_queued: int | None = None,
+        verifies: Verifies | None = None,
     ) -> Submitted:
         """Store a new job as queued, durable when this returns, or find the one of this key.
 
+        With `verifies` it is a verify, and the spec its parent's; NoSuchJob where that is gone.
         Raises IdempotencyMismatch, Gone, StoreFull, or QueueFull where the tenant has `max_queued`
         jobs waiting, or NoSuchDataset where one was deleted meanwhile; then nothing was stored.
         """
         header = {
             "tenant": tenant,
             "id": new_job_id(),
-            "name": spec.name,
-            "labels": json.dumps(spec.labels),
-            "notes": spec.notes,
-            "priority": spec.priority,
             "queue": spec.queue,
-            "required": spec.compute.exact == "required",
             "threads": spec.compute.threads,
-            "ticks_total": spec.ticks_total,
-            "open_ended": spec.budget.seconds is not None,
+            "memory": memory_bytes(spec),
+            **(_training(spec) if verifies is None else _verifying(spec, verifies)),
             "idempotency_key": idempotency_key,
             "body_digest": body_digest or "-",
             "max_queued": max_queued,
@@ -80,7 +92,11 @@ class Ledger(Ownership):
             raise QueueFull(max_queued or 0)
         if answer == b"no dataset":
             raise NoSuchDataset(rest[0].decode())
-        return Submitted(rest[0].decode(), answer == b"new")
+        if answer == b"no parent":
+            raise NoSuchJob("the job to be verified")
+        if answer == b"same":
+            return Submitted(rest[0].decode(), new=False)
+        return Submitted(rest[0].decode(), new=True, snapshot=read_snapshot(rest[1:]))
 
     def answered(self, tenant: str, job_id: str, answer: str) -> None:
         """Keep the answer to a submission with an idempotency key, for whoever sends it again."""
@@ -116,13 +132,23 @@ class Ledger(Ownership):
             raise IllegalMove(verb, status, allowed)
         return "done" if answer == b"done" else "under_way"
 
-    def delete(self, tenant: str, job_id: str) -> None:
+    def refuse(self, tenant: str, job_id: str, what: str) -> NoReturn:
+        """Raise IllegalMove for something that no status allows, with what this one does allow."""
+        header = {"member": member(tenant, job_id), "verb": "-"}
+        answer, *rest = self._scripts.call("request", header)
+        if answer == b"gone":
+            raise NoSuchJob(job_id)
+        status, *allowed = (text.decode() for text in rest)
+        raise IllegalMove(what, status, allowed)
+
+    def delete(self, tenant: str, job_id: str) -> Deleted:
         """Remove an ended job's record and leave a tombstone. Raises NoSuchJob or NotEnded."""
         answer, *rest = self._scripts.call("delete", {"member": member(tenant, job_id)})
         if answer == b"gone":
             raise NoSuchJob(job_id)
         if answer == b"live":
             raise NotEnded(rest[0].decode())
+        return Deleted(int(rest[0]), [known.decode() for known in rest[1:]])
 
     def move_segment(
         self, tenant: str, job_id: str, segment: int, digests: Mapping[str, str], size: int,
@@ -154,3 +180,34 @@ class Ledger(Ownership):
             raise Fenced(f"{job_id}: the lease is over")
         if answer[0] == b"early":
             raise Early(f"{job_id}: not at tick {int(answer[1])}")
+
+
+def _training(spec: JobSpec) -> dict[str, Any]:
+    """What a new training job's record says beside its spec."""
+    return {
+        "kind": "train",
+        "name": spec.name,
+        "labels": json.dumps(spec.labels),
+        "notes": spec.notes,
+        "priority": spec.priority,
+        "required": spec.compute.exact == "required",
+        "ticks_total": spec.ticks_total,
+        "open_ended": spec.budget.seconds is not None,
+        "origin": 0,
+    }
+
+
+def _verifying(spec: JobSpec, verifies: Verifies) -> dict[str, Any]:
+    """The same of a verify: only a worker with an equal fingerprint can say anything."""
+    return {
+        "kind": "verify",
+        "name": f"verify of {spec.name}"[:LONGEST_NAME],
+        "labels": "{}",
+        "notes": "",
+        "priority": 0,
+        "required": True,
+        "ticks_total": verifies.end,
+        "open_ended": False,
+        "parent": verifies.parent,
+        "origin": verifies.start,
+    }

@@ -6,13 +6,15 @@ The lease is checked inside each script. Sent twice, each does no more than once
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import redis
 
-from jobs.errors import Diverged, Early, Fenced, Gap, NeedsCanary, Short, Unfit
+from jobs.certificate import Certificate
+from jobs.errors import Changed, Diverged, Early, Fenced, Gap, NeedsCanary, Short, Unfit
 from jobs.job import Checkpoint, Lease
+from jobs.kept import Kept, read_kept
 from jobs.keys import member, split
 from jobs.record import read_checkpoint, read_spec, write_checkpoint
 from jobs.scripts import Scripts
@@ -23,6 +25,15 @@ MOST_DEATHS = 5
 LONGEST_NOTE = 1_000  # characters of a `log` event
 #: a job's identity: what must be equal for bits to be comparable
 IDENTITY = ("engine", "torch", "canary", "device", "threads")
+
+
+@dataclass(frozen=True)
+class Verifies:
+    """What a verify runs again: the ticks of job `parent` after `start` up to `end`."""
+
+    parent: str
+    start: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -37,15 +48,23 @@ class Claim:
     exact: bool
     spec: JobSpec
     checkpoints: list[Checkpoint]
+    fingerprint: dict[str, Any] = field(default_factory=dict)  # of the bits there are
+    verifies: Verifies | None = None  # a verify: it runs these ticks again
 
 
 @dataclass(frozen=True)
 class Appended:
-    """What an append was told: the accepted tick, what is requested, whether its part has moved."""
+    """What an append was told: the accepted tick, what is requested, whether its part has moved.
+
+    `wanted`: a checkpoint is asked for, beside what is requested. `trusted`: ticks up to it are of
+    another fingerprint and are not compared.
+    """
 
     tick: int
     requested: str | None
     moved: bool = False
+    wanted: bool = False
+    trusted: int = -1
 
 
 class Ownership:
@@ -63,11 +82,12 @@ class Ownership:
         device: str,
         canaries: Mapping[str, str],
         nonce: str | None = None,
+        memory: int | None = None,
     ) -> Claim | None:
         """Become the owner of the best job this worker is fit for; None when there is none.
 
-        `canaries` are this machine's by thread count (as text). Sent again with the same nonce, a
-        claim repeats its answer. Raises NeedsCanary.
+        `canaries` are this machine's by thread count (as text), `memory` the bytes that a trainer
+        may use. Sent again with the same nonce, a claim repeats its answer. Raises NeedsCanary.
         """
         nonce = nonce or secrets.token_hex(16)
         header = {
@@ -78,6 +98,7 @@ class Ownership:
             "nonce": nonce,
             "lease_ms": self._lease_ms,
             "most_deaths": MOST_DEATHS,
+            "memory": memory,
         }
         answer, *rest = self._scripts.call("claim", header)
         if answer == b"canary":
@@ -131,25 +152,57 @@ class Ownership:
         if answer == b"diverged":
             tick, column, recorded, offered = (text.decode() for text in rest)
             raise Diverged(int(tick), column, recorded, offered)
-        return Appended(int(rest[0]), rest[1].decode() or None, rest[2] == b"1")
+        return Appended(
+            int(rest[0]), rest[1].decode() or None, rest[2] == b"1", rest[3] == b"1", int(rest[4])
+        )
 
     def renew(self, lease: Lease, *, phase: str | None = None) -> str | None:
         """Prolong the lease and learn what is requested. Raises Fenced."""
         answer = self._held("renew", {**self._shown(lease), "phase": phase})
         return answer[1].decode() or None
 
-    def note(self, lease: Lease, level: Literal["info", "warning", "error"], message: str) -> None:
-        """Tell a job's followers a line of its log; bounded, the rest stays in the log. Fenced."""
-        self._held(
-            "note", {**self._shown(lease), "level": level, "message": message[:LONGEST_NOTE]}
-        )
+    def progress(
+        self, lease: Lease, tick: int, loss: bytes, elapsed: float, compared: int, digests: int
+    ) -> str | None:
+        """Say how far a verify is, and how many ticks and digests its attempt has compared.
+
+        Gives what is requested. Raises Fenced.
+        """
+        told = {"tick": tick, "elapsed": repr(elapsed), "compared": compared, "digests": digests}
+        return self._held("progress", {**self._shown(lease), **told}, loss)[1].decode() or None
+
+    def note(
+        self,
+        lease: Lease,
+        level: Literal["info", "warning", "error"],
+        message: str,
+        *,
+        unwanted: str | None = None,
+    ) -> None:
+        """Tell a job's followers a line of its log; bounded, the rest stays in the log. Fenced.
+
+        `unwanted`: why a checkpoint that is asked for will not be made.
+        """
+        said = {"level": level, "message": message[:LONGEST_NOTE], "unwanted": unwanted}
+        self._held("note", {**self._shown(lease), **said})
+
+    def kept(self, lease: Lease) -> Kept:
+        """Read what counts of a job's checkpoints now, and what is asked for. Raises Fenced."""
+        return read_kept(self._held("kept", self._shown(lease))[1:])
 
     def commit_checkpoint(
-        self, lease: Lease, checkpoint: Checkpoint, drop: Sequence[int] = ()
+        self,
+        lease: Lease,
+        checkpoint: Checkpoint,
+        drop: Sequence[int] = (),
+        *,
+        changes: int | None = None,
+        serves: bool = False,
     ) -> None:
         """Let a durable checkpoint count, and those of the ticks in `drop` no longer.
 
-        Raises Fenced, or Early for a tick that is not accepted.
+        `changes` is what Kept told: Changed is raised where that is no longer so. `serves`: it is
+        the one that a client asked for. Raises Fenced, or Early for a tick that is not accepted.
         """
         header = {
             **self._shown(lease),
@@ -158,8 +211,12 @@ class Ownership:
             "is_best": checkpoint.is_best,
             "is_final": checkpoint.is_final,
             "drop": list(drop),
+            "changes": changes,
+            "serves": serves,
         }
         answer = self._held("commit_checkpoint", header, write_checkpoint(checkpoint))
+        if answer[0] == b"changed":
+            raise Changed(f"{lease.job_id}: the checkpoints")
         if answer[0] == b"early":
             raise Early(f"tick {checkpoint.tick}; the accepted tick is {int(answer[1])}")
 
@@ -172,9 +229,15 @@ class Ownership:
         stopped_by: str | None = None,
         error: Mapping[str, Any] | None = None,
         reason: str | None = None,
+        result: Certificate | None = None,
+        whole: bool = False,
+        tail: str | None = None,
     ) -> str:
         """Let go of a job; gives the status it then has. `queued` gives it back, and says why.
 
+        `tail`, the end of its log, is quoted where giving it back was once too often.
+
+        A verify ends with its `result`; `whole`: of all the ticks that it was asked to compare.
         Raises Fenced, or Short when it cannot have succeeded at this tick.
         """
         header = {
@@ -183,8 +246,11 @@ class Ownership:
             "tick": tick,
             "stopped_by": stopped_by,
             "error": None if error is None else json.dumps(error),
-            "diverged": (error or {}).get("type") == "diverged" or None,
+            "diverged": _diverged(error, result) or None,
             "reason": reason,
+            "result": None if result is None else result.model_dump_json(by_alias=True),
+            "whole": whole or None,
+            "tail": tail,
         }
         answer, told = self._held("finish", header)[:2]
         if answer == b"short":
@@ -207,8 +273,10 @@ class Ownership:
 
 
 def _claim(reply: list[bytes], nonce: str) -> Claim:
-    name, term, tick, elapsed, attempt, requested, exact, spec, *kept = reply
+    name, term, tick, elapsed, attempt, requested, exact, spec, *rest = reply
+    kind, parent, origin, end, fingerprint, *kept = rest
     tenant, job_id = split(name.decode())
+    verifies = Verifies(parent.decode(), int(origin), int(end)) if kind == b"verify" else None
     found = [read_checkpoint(text) for text in kept]
     return Claim(
         lease=Lease(tenant, job_id, int(term), nonce),
@@ -219,4 +287,11 @@ def _claim(reply: list[bytes], nonce: str) -> Claim:
         exact=exact == b"1",
         spec=read_spec(spec),
         checkpoints=sorted(found, key=lambda checkpoint: -checkpoint.tick),
+        fingerprint=json.loads(fingerprint or b"{}"),
+        verifies=verifies,
     )
+
+
+def _diverged(error: Mapping[str, Any] | None, result: Certificate | None) -> bool:
+    differs = result is not None and result.verdict == "different"
+    return differs or (error or {}).get("type") == "diverged"

@@ -79,7 +79,7 @@ def test_each_submit_has_an_idempotency_key_of_its_own(wire) -> None:
 
 
 def test_a_submit_whose_first_try_is_still_in_work_waits_for_it(wire) -> None:
-    there = wire([problem(409), Answer(202, job())])
+    there = wire([problem(409, type="urn:tickforge:problem:in-work"), Answer(202, job())])
     assert there.client.submit(SPEC).status == "running"
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from serving.demo import environment, running_service, train
+from tests.support import wait_until
 from tickforge_client import Client, Conflict, InvalidRequest, Job, NotFound, cli
 
 Spec = dict[str, Any]
@@ -184,3 +185,36 @@ def test_the_demo_fails_when_its_job_does(
     assert job.error is not None
     assert job.error["tick"] == job.tick
     assert not math.isfinite(job.history()["loss"][-1])
+
+
+def test_a_running_job_is_saved_named_pinned_and_one_is_deleted(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = client.submit({**endless(), "validation": None})
+    wait_until(lambda: job.refresh() and job.tick > 0, 30)
+    assert cli.main(["checkpoint", job.id, "--name", "now", "--pinned"]) == 0
+    wait_until(lambda: job.checkpoints, 30)
+    (saved,) = job.checkpoints
+    assert (saved.name, saved.pinned) == ("now", True)
+    assert cli.main(["checkpoints", job.id]) == 0
+    assert "pinned  now" in capsys.readouterr().out
+    assert saved.update(name=None, pinned=False).name is None
+
+    with pytest.raises(Conflict):
+        saved.delete()
+    job.cancel().wait(60)
+    saved.delete()
+    assert job.checkpoints == []
+    with pytest.raises(Conflict):
+        job.save()
+
+
+def test_a_verify_is_watched_to_its_verdict(
+    client: Client, trained: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["verify", trained.id, "--watch"]) == 0
+    assert "equal: 300 ticks and 3 states compared" in capsys.readouterr().out
+
+    part = trained.verify(to=120).wait(60)
+    assert part.fields["result"]["to"] == 120
+    assert cli.main(["verify", trained.id, "--from", "7"]) == cli.USAGE

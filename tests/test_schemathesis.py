@@ -56,6 +56,9 @@ BETWEEN = {
     "GET /v1/jobs/{job_id}/history": "not together with .*|not recorded: .*|.* form.*",
     "GET /v1/keys": "a next_after that such a list gave",
     "POST /v1/datasets": "left out: only a CSV has one|used with another body",
+    "POST /v1/jobs/{job_id}/checkpoints": "used with another body",
+    "POST /v1/jobs/{job_id}/verify": "used with another body|0 or the tick of a checkpoint: .*"
+    "|less than `to`: .*|at most the last accepted tick: .*",
     "POST /v1/keys": "each scope once|used with another body",
 }
 OWN_STRATEGIES = {"POST /v1/jobs", "POST /v1/jobs/plan"}

@@ -39,6 +39,7 @@ class Checkpoint:
     files: tuple[CheckpointFile, ...]
     is_best: bool
     is_final: bool
+    pinned: bool
     fields: Mapping[str, Any] = field(repr=False, compare=False)
     _session: Session = field(repr=False, compare=False)
 
@@ -57,6 +58,7 @@ class Checkpoint:
             files=tuple(files),
             is_best=fields["is_best"],
             is_final=fields["is_final"],
+            pinned=fields.get("pinned", False),
             fields=fields,
             _session=session,
         )
@@ -76,6 +78,18 @@ class Checkpoint:
                 raise UnexpectedAnswer(f"the server names a file {file.name!r}: not downloaded")
             fetch(self._session, self._remote(file), folder / file.name, _told(on_bytes, file))
         return folder
+
+    def update(self, **said: Any) -> Checkpoint:
+        """Change what is said of it: `name` (None: none), `pinned`; returns it as it is then."""
+        return Checkpoint.read(self._session, self.job_id, self._session.patch(self._path, said))
+
+    def delete(self) -> None:
+        """Remove it with its files, for good."""
+        self._session.delete(self._path)
+
+    @property
+    def _path(self) -> str:
+        return path_of("jobs", self.job_id, "checkpoints", self.tick)
 
     def _remote(self, file: CheckpointFile) -> Remote:
         path = path_of("jobs", self.job_id, "checkpoints", self.tick, "files", file.name)

@@ -18,6 +18,7 @@ from tickforge_client.commands.keys import keys
 from tickforge_client.commands.move import cancel, delete, pause, resume, stop
 from tickforge_client.commands.service import models, version, workers
 from tickforge_client.commands.submit import plan, submit
+from tickforge_client.commands.verify import checkpoint, verify
 from tickforge_client.commands.watch import list_jobs, status, watch
 from tickforge_client.errors import NotConfigured, Problem, ServerTrouble, TickforgeError
 
@@ -43,7 +44,8 @@ def tickforge() -> None:
 
 for command in (
     submit, plan, status, list_jobs, watch, show_events, show_logs, show_history, checkpoints,
-    download, cancel, stop, pause, resume, delete, datasets, models, workers, keys, version,
+    checkpoint, download, verify, cancel, stop, pause, resume, delete, datasets, models, workers,
+    keys, version,
 ):  # fmt: skip
     tickforge.add_command(command)
 

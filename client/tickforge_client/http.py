@@ -39,6 +39,7 @@ UNKNOWN_SERVER = 3.0
 KNOWN_SERVER = 60.0
 #: statuses after which the same request may pass: the server (or what stands before it) is busy
 TRY_AGAIN = {429, 502, 503, 504}
+IN_WORK = "urn:tickforge:problem:in-work"
 _JSON = {"Content-Type": "application/json"}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 Params = Mapping[str, Any]
@@ -162,7 +163,7 @@ class Session:
                 done = lost and method == "DELETE" and answer.status_code == 404
                 if found is None or done:
                     return answer
-                if not _may_pass(answer, request):
+                if not _may_pass(found):
                     raise found
                 failure, wanted = found, retry_after(answer.headers.get("retry-after"))
             patience.pause(failure, wanted)
@@ -226,10 +227,9 @@ def path_of(*parts: str | int) -> str:
     return "/v1/" + "/".join(quote(str(part), safe="") for part in parts)
 
 
-def _may_pass(answer: httpx.Response, request: httpx.Request) -> bool:
-    # 409 for what makes something: an earlier try with this key is still in work.
-    still_in_work = answer.status_code == 409 and "Idempotency-Key" in request.headers
-    return answer.status_code in TRY_AGAIN or still_in_work
+def _may_pass(refusal: Problem) -> bool:
+    # in work: an earlier try with this idempotency key is not answered yet
+    return refusal.status in TRY_AGAIN or refusal.type == IN_WORK
 
 
 def _refusal(answer: httpx.Response) -> Problem | None:

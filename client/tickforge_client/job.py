@@ -148,6 +148,23 @@ class Job:
         """Ask for it to go on from where it was paused."""
         return self._move("resume")
 
+    def save(
+        self, *, name: str | None = None, pinned: bool = False, idempotency_key: str | None = None
+    ) -> Job:
+        """Ask a running job for a checkpoint at the end of its chunk; a pinned one stays."""
+        path, asked = path_of("jobs", self.id, "checkpoints"), {"name": name, "pinned": pinned}
+        return self._seen(self._session.make(path, asked, idempotency_key))
+
+    def verify(
+        self, *, start: int = 0, to: int | None = None, idempotency_key: str | None = None
+    ) -> Job:
+        """Have its ticks after `start` (0, or a checkpoint's) run again and compared to the bit.
+
+        Returns the verify, a job of its own: `fields["result"]` is its certificate.
+        """
+        path, asked = path_of("jobs", self.id, "verify"), {"from": start, "to": to}
+        return Job(self._session, self._session.make(path, asked, idempotency_key))
+
     def update(self, **said: Any) -> Job:
         """Change what is said about it: name, labels, notes, priority."""
         return self._seen(self._session.patch(self._path, said))

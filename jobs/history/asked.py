@@ -73,7 +73,7 @@ def ask(source: Columns, job: Job, columns: Iterable[str]) -> Asked:
     """Take a job's extent and sort the columns asked for; raises NoSuchJob and UnknownColumn."""
     extent = source.extent(job.tenant, job.id)
     dense = [*dict.fromkeys([*job.spec.record, *extent.columns]), RATE]
-    sparse = _sparse_names(job.spec)
+    sparse = sparse_names(job.spec)
     wanted = list(dict.fromkeys(columns))
     if unknown := [name for name in wanted if name not in dense and name not in sparse]:
         raise UnknownColumn(unknown, [*dense, *sparse])
@@ -88,7 +88,8 @@ def ask(source: Columns, job: Job, columns: Iterable[str]) -> Asked:
     )
 
 
-def _sparse_names(spec: JobSpec) -> list[str]:
+def sparse_names(spec: JobSpec) -> list[str]:
+    """Name the columns of a spec that have values at some ticks only."""
     measured = []
     if spec.validation is not None:
         measured = ["val_loss"]

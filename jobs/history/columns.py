@@ -48,11 +48,13 @@ class Columns:
 
     def extent(self, tenant: str, job_id: str) -> Extent:
         """Take how far a job's history reaches now; raises NoSuchJob."""
-        names = ("status", "tick", "segments", "columns")
+        names = ("status", "tick", "segments", "columns", "kind")
         found: list[Any] = self._store.hmget(keys.job(tenant, job_id), names)
-        status, tick, moved, columns = found
+        status, tick, moved, columns, kind = found
         if status is None:
             raise NoSuchJob(job_id)
+        if kind == b"verify":
+            tick = 0  # it compares another's ticks and records none
         recorded = tuple(json.loads(columns or b"[]"))
         return Extent(tenant, job_id, status.decode(), int(tick or 0), int(moved or 0), recorded)
 

@@ -1,20 +1,25 @@
 #!lua flags=allow-oom
 -- The one way to become a job's owner: an expired lease first, then the head of the queue.
--- -> {'ok', member, term, tick, elapsed, attempt, requested, exact, spec, checkpoint...} | {'none'} | {'canary', threads}
+-- -> {'ok', member, term, tick, elapsed, attempt, requested, exact, spec, kind, parent, origin, end, fingerprint,
+--     checkpoint...} | {'none'} | {'canary', threads}
 local LOOK = 256 -- candidates looked at in one call
 
 local function answer(member)
   local job = key(member)
-  local j = redis.call('HMGET', job, 'term', 'tick', 'elapsed', 'attempt', 'requested', 'exact', 'spec')
-  local reply = { 'ok', member, j[1], j[2], j[3] or '0', j[4], j[5] or '', j[6], j[7] }
+  local j = redis.call('HMGET', job, 'term', 'tick', 'elapsed', 'attempt', 'requested', 'exact', 'spec', 'kind', 'parent', 'origin',
+    'ticks_total', 'fingerprint', 'recorded')
+  local reply = { 'ok', member, j[1], j[2], j[3] or '0', j[4], j[5] or '', j[6], j[7], j[8], j[9] or '', j[10] or '0',
+    j[11] or '', j[13] or j[12] or '' }
   for _, text in ipairs(redis.call('HVALS', key(member, 'checkpoints'))) do reply[#reply + 1] = text end
   return reply
 end
 
 -- 'fit', 'inexact' (goes on, marked), 'unfit' (another worker's), or the answer that asks for a canary
 local function fitness(job)
-  local j = redis.call('HMGET', job, 'canary', 'threads', 'required', 'tick')
-  if not j[1] or j[4] == '0' then return 'fit' end
+  if h.memory and tonumber(redis.call('HGET', job, 'memory') or '0') > h.memory then return 'unfit' end
+  local j = redis.call('HMGET', job, 'canary', 'threads', 'required', 'tick', 'kind', 'begun')
+  -- a job that had begun before the store was lost (lua/restore.lua) has shown ticks, though none is known now
+  if not j[1] or j[4] == '0' and j[5] ~= 'verify' and not j[6] then return 'fit' end
   local mine = h.canaries[j[2]]
   if not mine then return { 'canary', j[2] } end
   if mine == j[1] then return 'fit' end
@@ -22,9 +27,10 @@ local function fitness(job)
 end
 
 local function fail_poisoned(member, deaths)
+  local j = redis.call('HMGET', key(member), 'reason', 'tail')
   redis.call('HSET', key(member), 'error', cjson.encode({ type = 'poison',
-    detail = 'given up: ' .. deaths .. ' attempts ended without a new tick; the last one: '
-      .. (redis.call('HGET', key(member), 'reason') or 'its lease ran out') }))
+    detail = 'given up: ' .. deaths .. ' attempts ended without a new tick; the last one: ' .. (j[1] or 'its lease ran out')
+      .. (j[2] and '\nThe end of its log:\n' .. j[2] or '') }))
   move(member, 'failed')
 end
 
@@ -51,9 +57,9 @@ local function take(member, fit)
   end
   move(member, 'running')
   redis.call('HSET', job, 'phase', 'starting')
-  redis.call('HDEL', job, 'rate_from', 'rate_to', 'error')
+  redis.call('HDEL', job, 'rate_from', 'rate_to', 'error', 'reason', 'tail')
   redis.call('HSET', key(member, 'attempt:' .. number), 'number', number, 'worker', h.worker,
-    'device', h.device, 'first_tick', int(tick + 1), 'last_tick', int(tick), 'replayed', '0', 'started_ms', now)
+    'device', h.device, 'first_tick', int(tick + 1), 'last_tick', int(tick), 'replayed', '0', 'compared', '0', 'digests', '0', 'started_ms', now)
   redis.call('SET', 'claim:' .. h.nonce, member, 'EX', '3600')
   return answer(member), term
 end
@@ -73,9 +79,12 @@ local function offered(member)
 end
 
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'leases:' .. h.queue, '-inf', int(now), 'LIMIT', '0', int(LOOK))) do
-  close_attempt(member, 'lost')
-  tell(member, 'warning', 'the lease of worker ' .. (redis.call('HGET', key(member), 'worker') or '?') .. ' ran out')
-  if not settled(member) then
+  local ours = not newer(member)
+  if ours then
+    close_attempt(member, 'lost')
+    tell(member, 'warning', 'the lease of worker ' .. (redis.call('HGET', key(member), 'worker') or '?') .. ' ran out')
+  end
+  if ours and not settled(member) then
     local reply = offered(member)
     if reply and reply[1] == 'ok' then return reply end
     move(member, 'queued') -- whoever is fit for it finds it there
@@ -83,7 +92,7 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'leases:' .. h.queue, '-inf'
   end
 end
 for _, member in ipairs(redis.call('ZRANGE', 'queued:' .. h.queue, '0', int(LOOK - 1))) do
-  if not settled(member) then
+  if not newer(member) and not settled(member) then
     local reply = offered(member)
     if reply then return reply end
   end

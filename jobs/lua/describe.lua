@@ -4,8 +4,8 @@ local member = h.member
 local job = key(member)
 local refused = fenced(job)
 if refused then return refused end
-local j = redis.call('HMGET', job, 'identity', 'tick', 'required', 'attempt')
-if j[1] and j[1] ~= h.identity and tonumber(j[2]) > 0 then
+local j = redis.call('HMGET', job, 'identity', 'tick', 'required', 'attempt', 'kind', 'begun')
+if j[1] and j[1] ~= h.identity and (tonumber(j[2]) > 0 or j[5] == 'verify' or j[6]) then
   if j[3] == '1' then return { 'unfit' } end
   redis.call('HSET', job, 'exact', '0', 'inexact_upto', j[2])
   redis.call('HSETNX', job, 'inexact_from', int(j[2] + 1))

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from tickforge_client import text
+from tickforge_client.checkpoints import Checkpoint
 from tickforge_client.commands.common import (
     Common,
     common_options,
@@ -32,14 +33,20 @@ def checkpoints(common: Common, job_id: str) -> None:
     rows = [
         (
             each.tick,
-            " ".join(word for word, so in (("best", each.is_best), ("final", each.is_final)) if so),
+            _marks(each),
+            text.plain(each.name or ""),
             text.size(each.bytes),
             "  ".join(f"{name}={text.number(value)}" for name, value in each.metrics.items()),
             each.created_at,
         )
         for each in found
     ]
-    show(text.table(("TICK", "", "SIZE", "METRICS", "CREATED"), rows))
+    show(text.table(("TICK", "", "NAME", "SIZE", "METRICS", "CREATED"), rows))
+
+
+def _marks(each: Checkpoint) -> str:
+    marks = {"best": each.is_best, "final": each.is_final, "pinned": each.pinned}
+    return " ".join(word for word, so in marks.items() if so)
 
 
 @click.command()

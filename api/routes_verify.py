@@ -1,0 +1,81 @@
+"""A verify over HTTP: a job that runs recorded ticks again and compares every bit."""
+
+from collections.abc import Iterator
+
+from flask import Response
+
+from api import submitted
+from api.body import digest, read_as
+from api.errors import invalid
+from api.registrar import LONGEST_KEY, Answer, Call, Endpoints, header_of
+from api.schemas_care import VerifyAsk
+from jobs import bell, fault_points
+from jobs.errors import DataGone, NoSuchDataset
+from jobs.job import Job
+from jobs.ledger import Verifies
+from jobs.spec.rules import Fault
+
+endpoint = Endpoints("jobs")
+
+
+@endpoint(
+    "POST /v1/jobs/<job_id>/verify",
+    body=VerifyAsk,
+    may_be_empty=True,
+    scope="submit",
+    headers=("Idempotency-Key",),
+    answers={202: Answer("queued", Job, headers=("Location", "ETag", "Idempotent-Replayed"))},
+    refusals=(404, 409, 410, 507),
+)
+def verify_job(call: Call, job_id: str, body: object) -> Response:
+    """Run recorded ticks again on a worker with an equal fingerprint, and compare every bit."""
+    key = header_of("Idempotency-Key", LONGEST_KEY)
+    mark = digest({"verify of": job_id, "body": body})
+    asked = read_as(VerifyAsk, body)
+    before = call.service.index.made_by(call.tenant, key, mark) if key else None
+    if before is not None:
+        return submitted.replayed(call, before)
+    parent = call.service.index.job(call.tenant, job_id)
+    if parent.kind == "verify" or parent.tick == 0:
+        call.service.ledger.refuse(call.tenant, job_id, "verify, for want of ticks of its own,")
+    end = parent.tick if asked.to is None else asked.to
+    starts = [each.tick for each in call.service.index.checkpoints(call.tenant, job_id)]
+    if found := list(_faults(parent, asked, end, starts)):
+        raise invalid("invalid-body", found)
+    return _submit(call, parent, Verifies(job_id, asked.start, end), key, mark)
+
+
+def _submit(call: Call, parent: Job, asked: Verifies, key: str | None, mark: str) -> Response:
+    call.service.check_room()
+    with call.service.archive.room() as room:
+        try:
+            made = call.service.ledger.submit(
+                call.tenant,
+                parent.spec,
+                idempotency_key=key,
+                body_digest=mark,
+                max_queued=call.service.settings.max_queued,
+                verifies=asked,
+            )
+        except NoSuchDataset as error:
+            detail = f"dataset {error} has been deleted: nothing can be run again"
+            raise DataGone(detail) from None
+        if made.snapshot is None:
+            return submitted.replayed(call, made.job_id)
+        fault_points.point("api:recorded")
+        bell.ring(parent.spec.queue)
+        return submitted.made(call, made.job_id, made.snapshot, room, keep_answer=key is not None)
+
+
+def _faults(parent: Job, asked: VerifyAsk, end: int, starts: list[int]) -> Iterator[Fault]:
+    """What does not fit between the body and the job."""
+    if end > parent.tick:
+        yield Fault("/to", f"at most the last accepted tick: {parent.tick}", end)
+    if asked.start >= end:
+        yield Fault("/from", f"less than `to`: {end}", asked.start)
+    if asked.start and asked.start not in starts:
+        known = ", ".join(map(str, [0, *(tick for tick in starts if tick)]))
+        yield Fault("/from", f"0 or the tick of a checkpoint: {known}", asked.start)
+    if asked.start < parent.inexact_upto:
+        rule = f"at least {parent.inexact_upto}: ticks up to it are of another fingerprint"
+        yield Fault("/from", rule, asked.start)

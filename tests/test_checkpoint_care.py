@@ -1,0 +1,265 @@
+"""Checkpoints that clients ask for, name, pin and delete, with the owner played by hand."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs import checkpoints
+from jobs.errors import Changed
+from jobs.job import Checkpoint
+from jobs.ledger import Ledger
+from jobs.record import read_checkpoint, write_checkpoint
+from jobs.settings import Settings
+from jobs.store import Store
+from tests.hand import Hand
+from tests.owner import checkpoint
+
+
+@pytest.fixture
+def hand(submit: Callable[..., str], store: Store, settings: Settings) -> Hand:
+    submit(budget={"ticks": 100})
+    return Hand(store, settings)
+
+
+@pytest.fixture
+def job(hand: Hand) -> str:
+    return f"/v1/jobs/{hand.lease.job_id}"
+
+
+@pytest.fixture
+def path(job: str) -> str:
+    return f"{job}/checkpoints"
+
+
+def saved_at(hand: Hand, *ticks: int, **about: Any) -> None:
+    for tick in ticks:
+        hand.record([1.0] * (tick - hand.tick))
+        hand.save(b"x" * tick, **about)
+
+
+def lines(client: Any, job: str) -> list[str]:
+    page = client.get(f"{job}/events?limit=1000").json["data"]
+    return [each["data"]["message"] for each in page if each["type"] == "log"]
+
+
+def test_a_request_is_told_beside_what_is_requested_and_displaces_nothing(
+    client: Any, hand: Hand, job: str, path: str
+) -> None:
+    hand.record([1.0])
+    assert not hand.ledger.kept(hand.lease).wanted
+    client.post(f"{job}/cancel")
+
+    answer = client.post(path, json={"name": "here"})
+
+    assert (answer.status_code, answer.json["requested"]) == (202, "cancel")
+    told = hand.ledger.append(hand.lease, 2, 0, {}, {}, 0, {})
+    assert (told.requested, told.wanted) == ("cancel", True)
+
+
+def test_several_requests_are_served_by_one_checkpoint(client: Any, hand: Hand, path: str) -> None:
+    hand.record([1.0, 1.0])
+    for body in ({"name": "first", "pinned": True}, {"name": "second"}, {}):
+        assert client.post(path, json=body).status_code == 202
+
+    kept = hand.ledger.kept(hand.lease)
+    replayed, now = checkpoint(1), checkpoint(2, periodic=False)
+    assert not kept.serves(replayed) and kept.serves(now)
+    named = kept.named(now)
+    assert (named.name, named.pinned, named.periodic) == ("second", True, True)
+    hand.ledger.commit_checkpoint(hand.lease, named, changes=kept.changes, serves=True)
+
+    assert hand.ledger.kept(hand.lease).wanted is None
+    assert client.get(f"{path}/2").json["name"] == "second"
+
+
+def test_a_request_that_a_job_leaves_behind_is_dropped_and_said_so(
+    client: Any, hand: Hand, job: str, path: str
+) -> None:
+    hand.record([1.0])
+    client.post(path)
+    hand.end("paused")
+
+    assert lines(client, job) == [
+        "the checkpoint that was asked for is not made: the job is paused"
+    ]
+    client.post(f"{job}/resume")
+    assert client.post(path).status_code == 409
+
+
+def test_only_a_running_job_can_be_saved_and_the_rest_is_told_what_it_may(
+    client: Any, hand: Hand, job: str, path: str
+) -> None:
+    hand.record([1.0])
+    hand.end("paused")
+    paused = client.post(path)
+    client.post(f"{job}/cancel")
+    ended = client.post(path, json={"name": "late"})
+
+    assert (paused.status_code, paused.json["job_status"]) == (409, "paused")
+    assert paused.json["allowed"] == ["cancel", "stop", "pause", "resume"]
+    assert (ended.status_code, ended.json["job_status"]) == (409, "cancelled")
+    assert ended.json["allowed"] == ["cancel"]
+
+
+def test_a_request_sent_again_asks_once_and_is_answered_the_same(
+    client: Any, hand: Hand, job: str, path: str
+) -> None:
+    hand.record([1.0])
+    key = {"Idempotency-Key": "save-1"}
+    first = client.post(path, json={"name": "a"}, headers=key)
+    hand.record([1.0])
+    kept = hand.ledger.kept(hand.lease)
+    hand.ledger.commit_checkpoint(hand.lease, checkpoint(2), changes=kept.changes, serves=True)
+
+    again = client.post(path, json={"name": "a"}, headers=key)
+
+    assert (again.status_code, again.json) == (202, first.json)
+    assert again.headers["Idempotent-Replayed"] == "true"
+    assert hand.ledger.kept(hand.lease).wanted is None
+    assert client.post(path, json={"name": "b"}, headers=key).status_code == 422
+    hand.end("cancelled")
+    client.delete(job)
+    assert client.post("/v1/jobs", json={}, headers=key).status_code in (410, 422)
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"name": "x" * 201}, "/name"),
+        ({"name": 1}, "/name"),
+        ({"pinned": "yes"}, "/pinned"),
+        ({"pinned": None}, "/pinned"),
+        ({"tick": 3}, "/tick"),
+    ],
+)
+def test_a_wrong_body_is_422_and_names_the_field(
+    client: Any, hand: Hand, path: str, body: dict[str, Any], pointer: str
+) -> None:
+    saved_at(hand, 1)
+    for answer in (client.post(path, json=body), client.patch(f"{path}/1", json=body)):
+        assert answer.status_code == 422
+        assert [each["pointer"] for each in answer.json["errors"]] == [pointer]
+
+
+def test_a_name_and_a_pin_can_be_given_and_taken_and_files_stay_as_they_are(
+    client: Any, hand: Hand, path: str
+) -> None:
+    saved_at(hand, 1)
+    before, tag = client.get(f"{path}/1").json, client.get(path).headers["ETag"]
+
+    named = client.patch(f"{path}/1", json={"name": "x" * 200, "pinned": True})
+    assert (named.status_code, named.json) == (200, {**before, "name": "x" * 200, "pinned": True})
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 200
+    assert client.patch(f"{path}/latest", json={"name": None}).json == {**before, "pinned": True}
+    assert client.patch(f"{path}/1", json={}).json["pinned"]
+    assert client.patch(f"{path}/1", json={"pinned": False}).json == before
+    assert client.patch(f"{path}/7", json={}).status_code == 404
+    committed = hand.ledger.kept(hand.lease).checkpoints[0]
+    assert checkpoints.verify(hand.files, hand.lease.tenant, hand.lease.job_id, committed)
+
+
+def test_what_a_client_changes_while_one_is_saved_is_never_lost(
+    client: Any, hand: Hand, path: str
+) -> None:
+    """A pin that lands between the owner's decision and its commit."""
+    saved_at(hand, 1, 2)
+    hand.record([1.0])
+    kept = hand.ledger.kept(hand.lease)
+    drop = checkpoints.retention(kept.checkpoints, checkpoint(3), 2)
+    assert drop == [1]
+    client.patch(f"{path}/1", json={"pinned": True})
+
+    with pytest.raises(Changed):
+        hand.ledger.commit_checkpoint(hand.lease, checkpoint(3), drop, changes=kept.changes)
+
+    kept = hand.ledger.kept(hand.lease)
+    drop = checkpoints.retention(kept.checkpoints, checkpoint(3), 2)
+    hand.ledger.commit_checkpoint(hand.lease, checkpoint(3), drop, changes=kept.changes)
+    assert [each["tick"] for each in client.get(path).json["data"]] == [1, 2, 3]
+
+
+def test_a_name_and_a_pin_outlive_another_save_of_the_same_tick(hand: Hand) -> None:
+    saved_at(hand, 1)
+    kept = hand.ledger.kept(hand.lease)
+    named = kept.named(checkpoint(1, name=None))
+    assert (named.name, named.pinned) == (None, False)
+    old = kept.checkpoints[0].model_copy(update={"name": "mine", "pinned": True})
+    again = type(kept)(0, 1, None, frozenset(), (old,)).named(checkpoint(1, is_final=True))
+    assert (again.name, again.pinned, again.is_final) == ("mine", True, True)
+
+
+def folders(hand: Hand) -> list[Path]:
+    home = hand.files.job(hand.lease.tenant, hand.lease.job_id) / "checkpoints"
+    return sorted(each for each in home.iterdir() if "-t" in each.name)
+
+
+def test_a_deleted_one_is_404_its_files_are_gone_and_the_job_knows(
+    client: Any, hand: Hand, job: str, path: str
+) -> None:
+    saved_at(hand, 1, 2, 3)
+    before, tag = client.get(job).json, client.get(path).headers["ETag"]
+    size = client.get(f"{path}/3").json["bytes"]
+
+    assert client.delete(f"{path}/3").status_code == 204
+
+    for method in (client.get, client.delete):
+        assert method(f"{path}/3").status_code == 404
+    after = client.get(job).json
+    assert after["latest_checkpoint"] == 2 and after["bytes"] == before["bytes"] - size
+    assert client.get(path, headers={"If-None-Match": tag}).status_code == 200
+    assert [each.name for each in folders(hand)] == ["1-t1", "2-t1"]
+    assert 3 in hand.ledger.kept(hand.lease).removed
+
+
+def test_the_last_one_that_a_live_job_could_go_on_from_stays(
+    client: Any, hand: Hand, job: str, path: str
+) -> None:
+    saved_at(hand, 1, 2)
+    assert client.delete(f"{path}/2").status_code == 204
+
+    refused = client.delete(f"{path}/1")
+
+    assert (refused.status_code, refused.json["job_status"]) == (409, "running")
+    assert refused.json["type"] == "urn:tickforge:problem:last-checkpoint"
+    hand.end("cancelled")
+    assert client.delete(f"{path}/1").status_code == 204
+    ended = client.get(job).json
+    assert (ended["latest_checkpoint"], ended["bytes"], folders(hand)) == (None, 0, [])
+
+
+def test_those_that_a_deleted_best_one_outdid_are_not_the_best_again(
+    client: Any, hand: Hand, path: str
+) -> None:
+    saved_at(hand, 1, 2, is_best=True)
+    saved_at(hand, 3)
+    assert client.get(f"{path}/best").json["tick"] == 2
+
+    client.delete(f"{path}/2")
+
+    assert client.get(f"{path}/best").status_code == 404
+    assert not any(each["is_best"] for each in client.get(path).json["data"])
+    saved_at(hand, 4, is_best=True)
+    assert client.get(f"{path}/best").json["tick"] == 4
+
+
+def test_a_call_that_comes_twice_counts_its_replayed_ticks_once(
+    client: Any, hand: Hand, job: str, ledger: Ledger
+) -> None:
+    hand.record([1.0, 2.0, 3.0])
+    hand.end("queued", reason="drain")
+    claim = ledger.claim("cpu", worker="w", device="cpu", canaries={"1": "c"})
+    assert claim is not None
+    values = b"".join([b"\x00\x00\x80\x3f", b"\x00\x00\x00\x40"])
+    for _ in range(2):
+        ledger.append(claim.lease, 1, 2, {"loss": values}, {}, 0, {})
+
+    attempts = client.get(f"{job}/attempts").json["data"]
+    assert [(each["replayed"], each["compared"]) for each in attempts] == [(0, 0), (2, 2)]
+    assert [each["equal"] for each in attempts] == [None, True]
+
+
+def test_a_record_keeps_its_name_and_pin_through_the_store() -> None:
+    one: Checkpoint = checkpoint(1, name='a "name" — ✓', pinned=True, periodic=False)
+    assert read_checkpoint(write_checkpoint(one).encode()) == one

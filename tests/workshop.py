@@ -1,0 +1,99 @@
+"""The API and a real worker on one store, for tests that look under both: submit, ask, tamper."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from api.app import create_app
+from jobs import presence
+from jobs.files import Files
+from jobs.store import connect
+from tests.processes import WorkerProcess
+from tests.support import ADMIN_KEY, running_store, settings_for, wait_until
+from tests.support_api import ReadingClient
+
+
+class Workshop:
+    """Asks the API as a client does; `store` and `files` are what lies behind it."""
+
+    def __init__(self, url: str, data: Path, held: ExitStack) -> None:
+        self._url, self._data, self._held = url, data, held
+        settings = settings_for(url, data)
+        self.store, self.files = connect(url), Files(settings.artifacts)
+        app = create_app(settings)
+        app.test_client_class = ReadingClient
+        self.http: Any = app.test_client()
+        self.workers: list[WorkerProcess] = []
+        self.http.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ADMIN_KEY}"
+
+    def worker(self, name: str, **env: str) -> WorkerProcess:
+        """Start a worker and wait until it has announced itself."""
+        worker = WorkerProcess(self._url, self._data, name, **env)
+        self._held.callback(worker.end)
+        self.workers.append(worker)
+        wait_until(lambda: name in [each["name"] for each in presence.live(self.store)], 30)
+        return worker
+
+    def submit(self, spec: dict[str, Any]) -> str:
+        return str(self.made(self.http.post("/v1/jobs", json=spec))["id"])
+
+    def verify(self, job_id: str, **asked: Any) -> dict[str, Any]:
+        """Verify a job and wait for the verify's end."""
+        made = self.made(self.http.post(f"/v1/jobs/{job_id}/verify", json=asked))
+        return self.ended(made["id"])
+
+    def made(self, answer: Any) -> dict[str, Any]:
+        assert answer.status_code == 202, answer.json
+        return dict(answer.json)
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return dict(self.http.get(f"/v1/jobs/{job_id}").json)
+
+    def until(self, job_id: str, true: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        wait_until(lambda: true(self.job(job_id)), 30, "what the test waits for")
+        return self.job(job_id)
+
+    def ended(self, job_id: str) -> dict[str, Any]:
+        return self.until(job_id, lambda job: job["finished_at"] is not None)
+
+    def ask(self, job_id: str, verb: str) -> Any:
+        return self.http.post(f"/v1/jobs/{job_id}/{verb}")
+
+    def checkpoints(self, job_id: str) -> list[dict[str, Any]]:
+        return list(self.http.get(f"/v1/jobs/{job_id}/checkpoints").json["data"])
+
+    def attempts(self, job_id: str) -> list[dict[str, Any]]:
+        return list(self.http.get(f"/v1/jobs/{job_id}/attempts").json["data"])
+
+    def events(self, job_id: str, kind: str) -> list[dict[str, Any]]:
+        page = self.http.get(f"/v1/jobs/{job_id}/events?limit=1000").json["data"]
+        return [each["data"] for each in page if each["type"] == kind]
+
+    def key(self, job_id: str, part: str) -> str:
+        """The store's key of a part of a job."""
+        return f"job:{{default/{job_id}}}:{part}"
+
+    def folder(self, job_id: str) -> Path:
+        return self.files.job("default", job_id)
+
+    def bytes_on_disk(self, job_id: str) -> int:
+        """Of what Job.bytes counts: files that checkpoints list, and the history's."""
+        home = self.folder(job_id)
+        kept = [file for file in home.rglob("*") if file.is_file()]
+        return sum(
+            file.stat().st_size
+            for file in kept
+            if file.name not in ("manifest.json", "log.txt")
+            and ("checkpoints" in file.parts or "history" in file.parts)
+        )
+
+
+@contextmanager
+def workshop(data: Path) -> Iterator[Workshop]:
+    """A store of its own; workers are started by `worker`."""
+    with ExitStack() as held:
+        server = held.enter_context(running_store())
+        made = Workshop(server.url, data, held)
+        held.callback(made.store.close)
+        yield made
