@@ -6,7 +6,9 @@ from pydantic import BaseModel, Field
 
 from jobs.presence import About
 from jobs.spec.data import DatasetData
+from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.rules import Fault
 
 FLOAT, DOUBLE = 4, 8  # bytes
 #: what a trainer process takes before it has a model: mostly torch itself, shared by all trainers
@@ -42,19 +44,49 @@ class Plan(BaseModel):
 
 def plan(spec: JobSpec, workers: Sequence[About]) -> Plan:
     """Plan a complete spec with the workers that live now."""
-    mine = [worker for worker in workers if worker.get("queue") == spec.queue]
+    mine = _serving(spec, workers)
     return Plan(
         spec=spec,
         ticks_total=spec.ticks_total,
         ticks_per_epoch=spec.ticks_per_epoch,
         parameters=spec.parameters,
-        memory_bytes=_memory(spec),
+        memory_bytes=memory_bytes(spec),
         checkpoint_bytes=_state(spec) + CHECKPOINT_OVERHEAD,
         history_bytes=_history(spec),
         engine=_engine(spec, mine),
         seconds=None,
         warnings=_warnings(spec, mine),
     )
+
+
+def memory_bytes(spec: JobSpec) -> int:
+    """Estimate what a trainer needs at its most; tests hold it near what trainers take."""
+    return PROCESS_BYTES + sum(_parts(spec).values())
+
+
+def check_memory(spec: JobSpec, workers: Sequence[About]) -> None:
+    """Raise InvalidSpec for a spec too large for every live worker of its queue.
+
+    Where none lives, or one does not tell what it has, nobody knows, and nothing is refused.
+    """
+    most = _most_memory(_serving(spec, workers))
+    needed = memory_bytes(spec)
+    if most is not None and needed > most:
+        parts = _parts(spec)
+        largest = max(parts, key=lambda part: parts[part])
+        rule = f"takes most of the {needed} bytes of memory that a trainer would need (an estimate)"
+        bound = f"the largest live worker of the queue {spec.queue} has {most}"
+        raise InvalidSpec([Fault(largest, f"{rule}; {bound}", parts[largest])])
+
+
+def _serving(spec: JobSpec, workers: Sequence[About]) -> list[About]:
+    return [worker for worker in workers if worker.get("queue") == spec.queue]
+
+
+def _most_memory(mine: Sequence[About]) -> int | None:
+    told: list[int | None] = [worker.get("memory_bytes") for worker in mine]
+    known = [each for each in told if each is not None]
+    return max(known) if known and len(known) == len(told) else None
 
 
 def _state(spec: JobSpec) -> int:
@@ -65,12 +97,16 @@ def _state(spec: JobSpec) -> int:
     return spec.parameters * FLOAT * (1 + kept)
 
 
-def _memory(spec: JobSpec) -> int:
+def _parts(spec: JobSpec) -> dict[str, int]:
+    """Bytes by the field that they come from."""
     gradients = spec.parameters * FLOAT * (2 if spec.micro_batches > 1 else 1)
     rows = -(-spec.batch_size // spec.micro_batches)
     kept = spec.model.activations(spec.profile.features, spec.profile.outputs)
-    # a checkpoint is written from a copy of the state
-    return PROCESS_BYTES + 2 * _state(spec) + gradients + rows * kept * FLOAT + _data(spec)
+    return {
+        "/model": 2 * _state(spec) + gradients,  # a checkpoint is written from a copy of the state
+        "/batch_size": rows * kept * FLOAT,
+        "/data": _data(spec),
+    }
 
 
 def _data(spec: JobSpec) -> int:
@@ -108,6 +144,8 @@ def _warnings(spec: JobSpec, mine: Sequence[About]) -> list[str]:
     found = []
     if not mine:
         found.append(f"no live worker serves the queue {spec.queue}: the job would wait for one")
+    if _most_memory(mine) is None:
+        found.append("whether its memory suffices is not known: that is for live workers to tell")
     if spec.held_out_rows and spec.held_out_rows < 10:
         found.append(f"validation looks at {spec.held_out_rows} rows only")
     return found

@@ -7,7 +7,7 @@ import redis
 
 from jobs import keys
 
-About = dict[str, Any]  # name, device, queue, job, tenant, ticks_per_second, engines, versions, …
+About = dict[str, Any]  # name, device, queue, job, tenant, engines, versions, memory_bytes, …
 
 
 def announce(store: "redis.Redis", name: str, about: About, seconds: float) -> None:

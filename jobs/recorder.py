@@ -7,6 +7,7 @@ Knows no trainer.
 
 import json
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
-from jobs.errors import Diverged
-from jobs.files import Files
-from jobs.history.columns import Columns
+from jobs.errors import Diverged, Gap
+from jobs.files import Files, UnsafePath
+from jobs.history.columns import POINT, Columns, Extent, Points
+from jobs.history.parts import segment_of
 from jobs.history.rows import BUCKET, SEGMENT, summarize
 from jobs.job import Lease, SparsePoint
 from jobs.ledger import Appended, Ledger
@@ -24,21 +26,31 @@ from jobs.segments import Segments
 
 #: ticks a call: status reads keep a p99 of 6 ms then (34 ms at 128 k)
 MOST_TICKS = 16_384
+#: full segments that may wait in the store for their files: 16 MiB a column
+MOST_UNMOVED = 4
+#: seconds before a disk that did not take a segment is tried again
+RETRY_SECONDS = 5.0
 
 Values = npt.NDArray[np.float32]
 Dense = Mapping[str, Values]
 
 
 class Recorder:
-    """The writing end of one job's history under one lease."""
+    """The writing end of one job's history under one lease.
+
+    A disk that does not take a full segment stops nobody: `unmoved` says what it said, `crowded`
+    when so many segments wait for it that no more ticks should come.
+    """
 
     def __init__(self, ledger: Ledger, store: "redis.Redis", files: Files, lease: Lease) -> None:
+        self.unmoved: str | None = None
         self._ledger, self._lease = ledger, lease
         self._columns = Columns(store, files)
         self._segments = Segments(ledger, store, files)
         self._ragged: dict[str, Values] = {}  # values since the last bucket's border
         self._next: int | None = None  # the tick that would continue them
-        self._moved = self._columns.extent(lease.tenant, lease.job_id).moved
+        self._tick, self._moved = self._look()
+        self._retry_at = 0.0
 
     def record(
         self,
@@ -73,7 +85,8 @@ class Recorder:
         appended = self._append(
             start, _part(columns, start - first, length), _blobs(sparse), **told
         )
-        self._move_full(appended.tick)
+        self._tick = appended.tick
+        self.move_full()
         return appended
 
     def digested_ticks(self, after: int, upto: int) -> set[int]:
@@ -82,17 +95,46 @@ class Recorder:
         points = self._columns.points(extent, "state", after + 1, upto)
         return set(points["tick"].tolist())
 
+    @property
+    def crowded(self) -> bool:
+        """Whether as many full segments as may wait in the store do."""
+        return self._tick - self._moved * SEGMENT > MOST_UNMOVED * SEGMENT
+
+    def move_full(self) -> None:
+        """Move full segments to files; what the disk does not take is tried again later."""
+        if time.monotonic() < self._retry_at:
+            return
+        tenant, job_id = self._lease.tenant, self._lease.job_id
+        try:
+            while (self._moved + 1) * SEGMENT < self._tick:
+                self._segments.move(tenant, job_id, self._moved, self._lease)
+                self._moved += 1
+        except (OSError, UnsafePath) as error:
+            self.unmoved = repr(error)
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+        else:
+            self.unmoved, self._retry_at = None, 0.0
+
+    def _look(self) -> tuple[int, int]:
+        """The accepted tick, and how many segments lie in files."""
+        extent = self._columns.extent(self._lease.tenant, self._lease.job_id)
+        return extent.tick, extent.moved
+
     def _append(
         self, first: int, columns: Dense, sparse: Mapping[str, bytes], **told: str | None
     ) -> Appended:
         count = len(next(iter(columns.values()))) if columns else 0
         row_at, rows, ragged = self._summaries(first, count, columns)
         values = {name: column.astype("<f4").tobytes() for name, column in columns.items()}
-        appended = self._ledger.append(
-            self._lease, first, count, values, rows, row_at, sparse, **told
-        )
-        if appended.moved and count:
-            self._compare_with_files(first, columns)
+        try:
+            appended = self._ledger.append(
+                self._lease, first, count, values, rows, row_at, sparse, **told
+            )
+        except Gap:  # a store that has lost ticks may have lost the moves of segments too
+            self._tick, self._moved = self._look()
+            raise
+        if appended.moved:
+            self._compare_with_files(first, columns, sparse, appended.trusted)
         if count:
             self._ragged, self._next = ragged, first + count
         return appended
@@ -123,21 +165,36 @@ class Recorder:
         last = min(first - 1, extent.tick)  # a gap is the ledger's to refuse
         return {name: self._columns.values(extent, name, border + 1, last) for name in columns}
 
-    def _compare_with_files(self, first: int, columns: Dense) -> None:
-        """Compare replayed ticks of a segment that lies in files, bit by bit."""
+    def _compare_with_files(
+        self, first: int, columns: Dense, sparse: Mapping[str, bytes], trusted: int
+    ) -> None:
+        """Compare replayed ticks beyond `trusted` of a segment that lies in files, bit by bit."""
         extent = self._columns.extent(self._lease.tenant, self._lease.job_id)
-        for name, offered in columns.items():
-            had = self._columns.values(extent, name, first, first + len(offered) - 1)
+        start = max(first, trusted + 1)
+        for name, column in columns.items():
+            offered = column[start - first :]
+            if not len(offered):
+                continue
+            had = self._columns.values(extent, name, start, start + len(offered) - 1)
             differ = np.flatnonzero(had.view(np.uint32) != offered.view(np.uint32))
             if differ.size:
                 at = int(differ[0])
                 bits = (array[at : at + 1].tobytes().hex() for array in (had, offered))
-                raise Diverged(first + at, name, *bits)
+                raise Diverged(start + at, name, *bits)
+        for name, blob in sparse.items():
+            if name != "time":
+                self._compare_points(extent, name, np.frombuffer(blob, POINT), trusted)
 
-    def _move_full(self, tick: int) -> None:
-        while (self._moved + 1) * SEGMENT < tick:
-            self._segments.move(self._lease.tenant, self._lease.job_id, self._moved, self._lease)
-            self._moved += 1
+    def _compare_points(self, extent: Extent, name: str, offered: Points, trusted: int) -> None:
+        """Compare points with those recorded in files; others are not compared."""
+        for point in offered:
+            tick = int(point["tick"])
+            if tick <= trusted or segment_of(tick) >= extent.moved:
+                continue
+            for had in self._columns.points(extent, name, tick, tick):
+                if had["bits"] != point["bits"]:
+                    bits = (each["bits"].tobytes().hex() for each in (had, point))
+                    raise Diverged(tick, name, *bits)
 
 
 def _cut(first: int, count: int) -> Iterator[tuple[int, int]]:

@@ -22,6 +22,8 @@ class Settings:
     admin_key: str | None = field(repr=False)
     lease_seconds: float
     stall_seconds: float
+    disk_patience_seconds: float
+    trainer_memory_bytes: int  # 0: what the machine or the container has
     max_parameters: int
     min_free_bytes: int
     log_format: str
@@ -46,6 +48,12 @@ class Settings:
             admin_key=_admin_key(environ),
             lease_seconds=_number(environ, "TICKFORGE_LEASE_SECONDS", 15, 1, 3600),
             stall_seconds=_number(environ, "TICKFORGE_STALL_SECONDS", 600, 1, 86_400),
+            disk_patience_seconds=_number(
+                environ, "TICKFORGE_DISK_PATIENCE_SECONDS", 120, 0, 86_400
+            ),
+            trainer_memory_bytes=_whole(
+                environ, "TICKFORGE_TRAINER_MEMORY_BYTES", 0, 0, 999_999_999_999_999
+            ),
             max_parameters=int(
                 _number(environ, "TICKFORGE_MAX_PARAMETERS", MOST_PARAMETERS, 1, 1e12)
             ),

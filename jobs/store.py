@@ -5,7 +5,13 @@ from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, ConnectionError, ResponseError, TimeoutError
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    OutOfMemoryError,
+    ResponseError,
+    TimeoutError,
+)
 from redis.retry import Retry
 
 from jobs.errors import WeakStore
@@ -15,6 +21,8 @@ Store = redis.Redis
 
 #: what redis-py raises while a server is gone, restarting or still loading its file
 AWAY = (ConnectionError, TimeoutError, BusyLoadingError)
+#: and while it has no memory left (of a script, jobs/scripts.py makes a StoreFull of it)
+Full = OutOfMemoryError
 COMMAND_SECONDS = 4.0  # an answer about a dead store must come within 5 s
 LEAST_VERSION = (7, 0)
 

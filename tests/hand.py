@@ -25,7 +25,7 @@ class Hand:
         self.files = Files(settings.artifacts)
         claim = self.ledger.claim("cpu", worker="by-hand", device="cpu", canaries={"1": "c"})
         assert claim is not None, "there is no job to claim"
-        self.lease = claim.lease
+        self.claim, self.lease = claim, claim.lease
         self.ledger.describe(self.lease, "eager", "cpu", FINGERPRINT)
         self._recorder = Recorder(self.ledger, store, self.files, self.lease)
         self.tick = claim.tick

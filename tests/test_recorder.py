@@ -142,6 +142,20 @@ def test_a_replay_into_a_moved_segment_is_compared_with_the_file(desk: Desk) -> 
     assert (caught.value.tick, caught.value.column) == (SEGMENT - 29, "loss")
 
 
+def test_a_digest_in_a_moved_segment_is_compared_with_the_file(desk: Desk) -> None:
+    values, at = losses(SEGMENT + 10), SEGMENT - 30
+    recorder = desk.recorder()
+    recorder.record(1, {"loss": values[:at]}, [SparsePoint("state", at, b"12345678")])
+    recorder.record(at + 1, {"loss": values[at:]})
+    recorder = desk.recorder(desk.claim())
+    again = {"loss": values[at - 20 : at]}
+    recorder.record(at - 19, again, [SparsePoint("state", at, b"12345678")], replayed=True)
+
+    with pytest.raises(Diverged) as caught:
+        recorder.record(at - 19, again, [SparsePoint("state", at, b"12345679")], replayed=True)
+    assert (caught.value.tick, caught.value.column) == (at, "state")
+
+
 def test_a_long_chunk_goes_in_calls_of_bounded_length(desk: Desk) -> None:
     before = desk.store.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0)
     desk.recorder().record(1, {"loss": losses(10 * MOST_TICKS)})

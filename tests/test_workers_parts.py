@@ -28,7 +28,7 @@ from workers.desk import Desk
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
 from workers.log import LONGEST, LONGEST_ENTRY, JobLog
-from workers.outcomes import Unequal
+from workers.outcomes import Unequal, Withdrawn
 from workers.patience import StoreAway, insist
 from workers.template import NoTemplate
 from workers.trainer import TrainerFault
@@ -195,7 +195,8 @@ def test_a_heartbeat_outlives_a_store_that_is_away(claim: Claim) -> None:
         (TrainerFault("OutOfMemoryError", "CUDA out of memory", ""), None, "queued", "out of"),
         (TrainerFault("SafetensorError", "No space left on device", ""), None, "queued", "space"),
         (TrainerFault("ValueError", "shapes", ""), None, "failed", "ValueError: shapes"),
-        (Diverged(7, "loss", "00", "01"), None, "failed", "loss of tick 7"),
+        (Withdrawn("checkpoint 5 was deleted"), None, "queued", "checkpoint 5 was deleted"),
+        (Diverged(7, "loss", "00000000", "0000803f"), None, "failed", "loss of tick 7"),
         (Unequal(7, "ended early"), None, "failed", "ended early"),
         (Gap(5), None, "queued", "lost ticks"),
         (Early("tick 5"), None, "queued", "lost ticks"),

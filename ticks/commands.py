@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from jobs import fault_points
 from jobs.leash import Frame, LeashCut, receive, send
 from jobs.spec.job_spec import JobSpec
 from ticks import canary, checkpoint, machine
@@ -73,22 +74,35 @@ class Commands:
         device: str,
         log: str | None = None,
         artifacts: str | None = None,
+        job: str | None = None,
+        memory: int | None = None,
     ) -> None:
-        """Build net, optimizer and data of a spec; from here on print into the job's log."""
+        """Build net, optimizer and data of a spec; from here on print into the job's log.
+
+        `job` is whose trainer this is, which only fault points ask; more than `memory` bytes are
+        refused to this process by the kernel.
+        """
         if log is not None:
             write_into(log)
-        job = JobSpec.model_validate(spec)
-        machine.prepare(job.compute.threads)
+        if memory is not None:
+            machine.bound(memory)
+        fault_points.works_for(job)
+        if fault_points.armed():
+            print(fault_points.WARNING, flush=True)
+        fault_points.point("build")
+        whole = JobSpec.model_validate(spec)
+        machine.prepare(whole.compute.threads)
         home = None if artifacts is None else Path(artifacts)
-        self.training = Training(job, torch.device(device), self.announce, home)
+        self.training = Training(whole, torch.device(device), self.announce, home)
         engine, trainer = self.training.engine.name, self.training.trainer
-        fingerprint = machine.fingerprint(engine, torch.device(device), job.compute.threads)
+        fingerprint = machine.fingerprint(engine, torch.device(device), whole.compute.threads)
         parameters = sum(parameter.numel() for parameter in trainer.parameters)
         built = {"engine": engine, "device": device, "parameters": parameters}
         send(self.leash, "built", {**built, "fingerprint": fingerprint})
 
     def load(self, folder: str) -> None:
         """Load a checkpoint's state."""
+        fault_points.point("load")
         send(self.leash, "loaded", {**checkpoint.load(self._built(), Path(folder))})
 
     def run(self, k: int, digest: bool = False) -> None:

@@ -2,15 +2,20 @@
 
     python -m ticks.template PATH
 
-Listens on a unix socket at PATH. A request is one byte; the answer is the trainer's pid as text,
-with one end of a socket pair, the trainer's leash. Its own leash is its standard input, a socket:
-when the other end is gone it ends (and no trainer with it).
+Listens on a unix socket at PATH. A request is one of two:
+
+    1       fork a trainer; the answer is its pid as text, with one end of a socket pair, its leash
+    ?PID    how did that trainer end? The answer is its wait status as text, or - for not known
+
+Its own leash is its standard input, a socket: when the other end is gone it ends (and no trainer
+with it).
 
 It runs no operator and has one thread. After one operator with two threads, every later child that
 uses two threads waits for ever for a pool of threads that fork did not copy.
 """
 
 import contextlib
+import faulthandler
 import gc
 import os
 import select
@@ -18,41 +23,104 @@ import signal
 import socket
 import sys
 import traceback
+from pathlib import Path
 
 # torch's first optimizer would import torch._dynamo, for more than a second, in every trainer.
 import torch._dynamo  # noqa: F401
 
+from jobs import fault_points
 from ticks import commands
 
-ASK_SECONDS = 1.0  # for a client to say its one byte; no other is served meanwhile
+ASK_SECONDS = 1.0  # for a client to say what it wants; no other is served meanwhile
+ENDINGS = 64  # trainers whose end is remembered
+#: added to a trainer's badness: where memory runs out the kernel ends it, not the store or a worker
+OOM_SCORE = "500"
 
 
 def main(path: str) -> None:
     """Serve until the leash is cut."""
     threads = len(os.listdir("/proc/self/task"))
     assert threads == 1, f"the template must have one thread, not {threads}"
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps; who must know has a pidfd
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if fault_points.armed():
+        print(fault_points.WARNING, file=sys.stderr)
+    fault_points.point("template:start")
     gc.collect()
     gc.freeze()  # what was imported is never collected, so that its pages stay shared
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(path)
         server.listen(8)
-        while 0 not in select.select([server.fileno(), 0], [], [])[0]:
+        serve(server, Trainers())
+
+
+def serve(server: socket.socket, trainers: "Trainers") -> None:
+    """Answer client after client, and reap trainers as they end, until the leash is cut."""
+    while True:
+        ready = select.select([server.fileno(), trainers.ended.fileno(), 0], [], [])[0]
+        if 0 in ready:
+            return trainers.close()
+        trainers.reap()
+        if server.fileno() in ready:
             client, _ = server.accept()
-            with client, contextlib.suppress(OSError):  # a client that is gone harms nobody
-                answer(server, client)
+            with client, contextlib.suppress(OSError, ValueError):  # gone, or none of ours
+                answer(server, client, trainers)
 
 
-def answer(server: socket.socket, client: socket.socket) -> None:
-    """Fork a trainer for one client and hand it the pid and the leash."""
+class Trainers:
+    """The trainers that were forked: reaped as they end, how each ended kept for a while.
+
+    `ended` can be read from when one has ended.
+    """
+
+    def __init__(self) -> None:
+        self.ended, self._waker = socket.socketpair()
+        self.ended.setblocking(False)
+        self._waker.setblocking(False)
+        self._statuses: dict[int, int] = {}
+        signal.signal(signal.SIGCHLD, lambda *_signal: None)  # one that is ignored tells no status
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+
+    def reap(self) -> None:
+        """Take note of all that have ended."""
+        with contextlib.suppress(BlockingIOError):
+            self.ended.recv(4096)
+        with contextlib.suppress(ChildProcessError):
+            while (found := os.waitpid(-1, os.WNOHANG))[0]:
+                self._statuses.pop(found[0], None)
+                self._statuses[found[0]] = found[1]
+        while len(self._statuses) > ENDINGS:
+            del self._statuses[next(iter(self._statuses))]
+
+    def status(self, pid: int) -> int | None:
+        """The wait status of one that has ended."""
+        return self._statuses.get(pid)
+
+    def close(self) -> None:
+        """Take note of no more; in a fresh trainer the others are none of its own."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.ended.close()
+        self._waker.close()
+
+
+def answer(server: socket.socket, client: socket.socket, trainers: Trainers) -> None:
+    """Fork a trainer for one client and hand it the pid and the leash; or say how one ended."""
     client.settimeout(ASK_SECONDS)
-    if not client.recv(1):
-        return
+    asked = client.recv(32)
+    if asked[:1] == b"?":
+        status = trainers.status(int(asked[1:]))
+        client.sendall(b"-" if status is None else str(status).encode())
+    elif asked:
+        fork(server, client, trainers)
+
+
+def fork(server: socket.socket, client: socket.socket, trainers: Trainers) -> None:
+    """Make a trainer for one client."""
     leash, its_end = socket.socketpair()
     with leash, its_end:
         pid = os.fork()
         if pid == 0:
+            trainers.close()
             become_trainer(its_end, others=(server, client, leash))
         socket.send_fds(client, [str(pid).encode()], [leash.fileno()])
 
@@ -66,7 +134,9 @@ def become_trainer(leash: socket.socket, others: tuple[socket.socket, ...]) -> N
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
+        faulthandler.enable(all_threads=False)  # a crash in C says where, in the job's log
         commands.serve(leash)
     except BaseException:
         traceback.print_exc()

@@ -12,8 +12,10 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-from jobs import bell, logs, presence
+from jobs import bell, fault_points, logs, presence
+from jobs.archive.identity import check_same
 from jobs.errors import BadSetting, WeakStore
+from jobs.files import Files
 from jobs.settings import Settings
 from jobs.store import AWAY, check_store, connect, wait_ready
 from workers.canaries import with_version
@@ -51,6 +53,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 def work(post: Post, template: Template) -> int:
     """Serve one queue until SIGTERM."""
     logs.setup(post.settings.log_format)
+    if fault_points.armed():
+        logs.get("worker").warning(fault_points.WARNING)
     template.start()
     _await_store(post.settings)
     with Reconciler(post, template):
@@ -88,6 +92,7 @@ def _await_store(settings: Settings) -> None:
             say.warning("waiting for the store")
         try:
             check_store(store, unchecked=settings.store_unchecked)
+            check_same(store, Files(settings.artifacts))
         except AWAY:
             continue  # it went again
         store.close()

@@ -8,19 +8,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from jobs import checkpoints
+from jobs import checkpoints, fault_points
+from jobs.errors import Diverged
 from jobs.files import Files
 from jobs.job import Checkpoint
 from jobs.ledger import Claim
 from jobs.spec.job_spec import JobSpec
+from workers import outcomes
 from workers.books import Books
 from workers.chunks import Marks, Pace, length
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
 from workers.log import JobLog
-from workers.outcomes import Outcome, Unequal
+from workers.outcomes import Outcome, Unequal, Withdrawn
 from workers.saving import Saver, Unsaved
-from workers.trainer import Header, Ran, Trainer
+from workers.trainer import Header, Ran, Trainer, TrainerFault
 
 #: tries of the final checkpoint, and seconds between them, before the job pauses without it
 FINAL_TRIES, FINAL_PAUSE = 4, 1.0
@@ -47,11 +49,22 @@ class Attempt:
     best: Header | None = None
     ended: str | None = None  # why the trainer itself came to an end
     failed: Header | None = None
+    fingerprint: Header = field(default_factory=dict)  # of this attempt's bits
     damaged: set[int] = field(default_factory=set)  # ticks of checkpoints to be made again
     pace: Pace = field(default_factory=Pace)
 
     def run(self) -> Outcome:
-        """Take the job to its end, or to a pause or a drain."""
+        """Take the job to its end, or to a pause or a drain; what diverges ends it."""
+        try:
+            return self.train()
+        except (Diverged, Unequal) as error:
+            tick, recorded = max(self.tick, self.claim.tick), self.claim.fingerprint
+            outcome = outcomes.diverged(error, tick, recorded, self.fingerprint)
+            self.tell("error", (outcome.error or {})["detail"])
+            return outcome
+
+    def train(self) -> Outcome:
+        """Build, load, replay, train, end."""
         self.build()
         self.load_newest()
         if self.tick == 0 and self.spec.checkpoint.at_start and not self.saver.has(0):
@@ -65,10 +78,12 @@ class Attempt:
     def build(self) -> None:
         """Have model, optimizer and data built, and say on what."""
         built = self.trainer.build(
-            self.spec.whole(), self.device, self.log.path, artifacts=self.files.root
-        )
-        fingerprint = {**built["fingerprint"], "canary": self.canary(self.spec.compute.threads)}
-        self.books.describe(built["engine"], built["device"], fingerprint)
+            self.spec.whole(), self.device, self.log.path, artifacts=self.files.root,
+            job=self.claim.lease.job_id,
+        )  # fmt: skip
+        canary = self.canary(self.spec.compute.threads)
+        self.fingerprint = {**built["fingerprint"], "canary": canary}
+        self.books.describe(built["engine"], built["device"], self.fingerprint)
         self.elapsed = self.claim.elapsed
         self.log.say(f"built {built['parameters']} parameters, {built['engine']}, {self.device}")
 
@@ -81,6 +96,8 @@ class Attempt:
             self.beat.phase = "loading"
             if checkpoints.verify(self.files, lease.tenant, lease.job_id, checkpoint):
                 return self._load(checkpoint)
+            if not self.saver.counts(checkpoint):
+                continue  # a client has deleted it
             damaged = f"checkpoint {checkpoint.tick} is damaged, looking for an older one"
             self.tell("warning", damaged)
             self.saver.forget(checkpoint)
@@ -98,12 +115,14 @@ class Attempt:
             if (why := self.requested()) in ("cancel", "pause", "drain"):
                 return why
             self.replay_chunk(marks, compared)
-        self.tell("info", f"replayed to tick {self.claim.tick}, every bit equal")
+        equal = "every bit equal" if self.claim.exact else "equal from the last fingerprint on"
+        self.tell("info", f"replayed to tick {self.claim.tick}, {equal}")
         return None
 
     def replay_chunk(self, marks: Marks, compared: set[int]) -> None:
         """Run the next recorded ticks, up to the next mark; save what should have been saved."""
         self.beat.phase = "replaying"
+        fault_points.point("replay")
         ends = (marks.after(self.tick), self.saver.next_due(self.tick))
         ticks = length(self.tick, self.pace, *ends)
         ran = self._timed(ticks, digest=self.tick + ticks in compared)
@@ -113,19 +132,26 @@ class Attempt:
         self.books.repeat(ran, compared)
         self._advance(ran)
         if not (ran.ended or ran.failed) and (
-            self.saver.due_by_tick(ran) or self.tick in self.damaged
+            self.saver.due_by_tick(ran) or self.is_to_be_made_again()
         ):
             self.save()
 
+    def is_to_be_made_again(self) -> bool:
+        """Whether the checkpoint of this tick was found damaged, and nobody deleted it since."""
+        return self.tick in self.damaged and not self.saver.was_removed(self.tick)
+
     def train_chunk(self) -> None:
         """Run new ticks, hand them over, and save where that is due."""
+        if not self.books.has_room():
+            return
         self.beat.phase = "training"
         begun = time.monotonic()
         ran = self._timed(length(self.tick, self.pace, self.saver.next_due(self.tick)))
         self.elapsed += time.monotonic() - begun
         self.books.add(ran, self.elapsed, phase="training")
         self._advance(ran)
-        if self.saver.due(ran):
+        self.saver.keep_begun(ran)
+        if self.saver.due(ran) or (self.books.wanted and not (ran.ended or ran.failed)):
             self.save()
 
     def reason_to_end(self) -> str | None:
@@ -136,6 +162,8 @@ class Attempt:
         seconds = self.spec.budget.seconds
         if self.ended or (seconds is not None and self.elapsed >= seconds and self.tick > 0):
             return "ended" if self.ended else "seconds"
+        if self.saver.gave_up:
+            return "unsaved"
         return None if requested == "stop" and self.tick == 0 else requested
 
     def requested(self) -> str | None:
@@ -144,16 +172,17 @@ class Attempt:
 
     def end(self, why: str) -> Outcome:
         """Keep what the reason says must be kept, and tell the outcome."""
+        self.books.settle()
         if why == "cancel":
             return Outcome("cancelled", self.tick)
         if why in ("failed", "pause", "drain"):
             return self.keep_and_leave(why)
         if why in ("stop", "seconds"):
             self.validate()
+        if why == "unsaved":
+            return outcomes.unsaved(self.tick, "no checkpoint could be saved for too long")
         if not self.save_final():
-            detail = "the final checkpoint could not be saved; resume when there is room for it"
-            error = {"type": "checkpoint", "detail": detail, "tick": self.tick}
-            return Outcome("paused", self.tick, error=error)
+            return outcomes.unsaved(self.tick, "the final checkpoint could not be saved")
         stopped_by = {"stop": "user", "seconds": "budget"}.get(why, self.ended)
         return Outcome("succeeded", self.tick, stopped_by=stopped_by)
 
@@ -184,7 +213,8 @@ class Attempt:
         try:
             saved = self.saver.save(self.trainer, is_best=is_best, is_final=is_final)
         except Unsaved as error:
-            self.tell("error", f"checkpoint_error at tick {self.tick}: {error}")
+            lost = str(error) if self.books.wanted and self.tick >= self.claim.tick else None
+            self.tell("error", f"checkpoint_error at tick {self.tick}: {error}", unwanted=lost)
             return False
         self.log.say(f"saved checkpoint {saved.tick}, state {saved.state}")
         return True
@@ -198,10 +228,15 @@ class Attempt:
             self.beat.moved()
         return self.save(is_final=True)
 
-    def tell(self, level: Literal["info", "warning", "error"], text: str) -> None:
-        """Say what followers of the job should see, in its log and among its events."""
+    def tell(
+        self, level: Literal["info", "warning", "error"], text: str, unwanted: str | None = None
+    ) -> None:
+        """Say what followers of the job should see, in its log and among its events.
+
+        `unwanted`: why the checkpoint that a client asked for is not made.
+        """
         self.log.say(text)
-        self.books.tell(level, text)
+        self.books.tell(level, text, unwanted)
 
     def _left(self, why: str, tick: int) -> Outcome:
         if why == "drain":
@@ -211,9 +246,16 @@ class Attempt:
     def _load(self, checkpoint: Checkpoint) -> None:
         lease = self.claim.lease
         folder = checkpoints.path(self.files, lease.tenant, lease.job_id, checkpoint)
-        loaded = self.trainer.load(folder)
+        try:
+            loaded = self.trainer.load(folder)
+        except TrainerFault as fault:
+            if self.saver.counts(checkpoint):
+                raise
+            detail = f"checkpoint {checkpoint.tick} was deleted while it was loaded"
+            raise Withdrawn(detail) from fault
         if loaded["state"] != checkpoint.state:
-            detail = f"checkpoint {checkpoint.tick} loads as another state than was saved"
+            detail = f"state of tick {checkpoint.tick} is recorded as {checkpoint.state}, its "
+            detail += f"checkpoint loads as {loaded['state']}"
             raise Unequal(checkpoint.tick, detail)
         self.tick, self.ended, self.best = loaded["tick"], loaded["ended"], loaded["best"]
         self.log.say(f"loaded checkpoint {self.tick}")

@@ -1,43 +1,63 @@
 """One attempt's writing into ledger and history: patient with an absent store, strict otherwise.
 
-Knows the ledger and the recorder; knows no trainer process, no checkpoint file and no Celery.
+New ticks wait in a backlog while the store is away, and the training goes on; whatever decides
+something (a checkpoint, the end) waits until the store has taken all. Knows the ledger and the
+recorder; knows no trainer process, no checkpoint file and no Celery.
 """
 
 import contextlib
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, TypeVar
 
-from jobs.errors import StoreFull
+from jobs.checkpoints import retention
+from jobs.errors import Changed, Early, Gap, StoreFull
 from jobs.job import Checkpoint, SparsePoint
-from jobs.ledger import Appended, Claim, Ledger
+from jobs.kept import Kept
+from jobs.ledger import Claim, Ledger
 from jobs.recorder import Recorder
 from jobs.store import AWAY
+from workers.backlog import Backlog, Said
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
-from workers.patience import insist
+from workers.patience import StoreAway, insist
 from workers.trainer import Header, Ran, bits
 
 T = TypeVar("T")
+
+#: seconds between two looks at a disk that training waits for
+DISK_PAUSE = 0.5
 
 
 class Books:
     """What one attempt says, and the last thing it was told: `requested`.
 
-    Every method waits while the store is away (StoreAway when a drain leaves no time for that) and
-    raises Fenced, Gap or Diverged as the ledger does.
+    Raises StoreAway when the store is away and a drain leaves no time to wait for it, Fenced and
+    Diverged as the ledger does, Gap or Early when the store has lost more than is kept here.
     """
 
     def __init__(
-        self, ledger: Ledger, recorder: Recorder, claim: Claim, beat: Heartbeat, drain: Drain
+        self,
+        ledger: Ledger,
+        recorder: Recorder,
+        claim: Claim,
+        beat: Heartbeat,
+        drain: Drain,
+        say: Callable[[str], None],
+        backlog: Backlog | None = None,
     ) -> None:
         self._ledger, self._recorder, self._claim = ledger, recorder, claim
-        self._beat, self._drain = beat, drain
+        self._beat, self._drain, self._say = beat, drain, say
+        self._backlog = backlog or Backlog()
+        self._late = self._disk_told = False
         self.requested: str | None = claim.requested
+        self.wanted = False  # whether a client asks for a checkpoint, beside `requested`
 
     def describe(self, engine: str, device: str, fingerprint: Header) -> None:
         """Say what trains, and the fingerprint that its bits belong to; may raise Unfit."""
-        lease = self._claim.lease
-        self._insist(lambda: self._ledger.describe(lease, engine, device, fingerprint))
+        call = partial(self._ledger.describe, self._claim.lease, engine, device, fingerprint)
+        self._tell(Said(self._claim.tick, 0, call), wait=True)
 
     def digested_ticks(self, after: int, upto: int) -> set[int]:
         """Return the ticks from `after` + 1 to `upto` whose state digest is recorded."""
@@ -49,38 +69,144 @@ class Books:
         A state digest at a tick not in `compared` has nothing to be compared with and is dropped.
         """
         sparse = [p for p in ran.sparse if p.column != "state" or p.tick in compared]
-        record, first, columns = self._recorder.record, ran.first, ran.columns
-        self._take(lambda: record(first, columns, sparse, phase="replaying", replayed=True))
+        call = partial(
+            self._recorder.record, ran.first, ran.columns, sparse, phase="replaying", replayed=True
+        )
+        self._tell(Said(ran.last, ran.count, call), wait=True)
 
     def add(self, ran: Ran, elapsed: float, *, phase: str) -> None:
-        """Hand over new ticks, and the training seconds (over all attempts) at the last of them."""
+        """Hand over new ticks, and the training seconds (over all attempts) at the last of them.
+
+        Returns at once while the store is away, until the backlog is full.
+        """
         sparse = [*ran.sparse, SparsePoint("time", ran.last, bits(elapsed))]
-        record = self._recorder.record
-        self._take(
-            lambda: record(
-                ran.first, ran.columns, sparse, phase=phase, elapsed=elapsed,
-                metrics=ran.metrics, best=ran.best,
-            )
+        call = partial(
+            self._recorder.record, ran.first, ran.columns, sparse,
+            phase=phase, elapsed=elapsed, metrics=ran.metrics, best=ran.best,
         )  # fmt: skip
+        self._tell(Said(ran.last, ran.count, call))
 
     def note(self, tick: int, sparse: list[SparsePoint], *, phase: str) -> None:
-        """Hand over sparse points of a tick that is recorded already."""
-        record = self._recorder.record
-        self._take(lambda: record(tick + 1, {}, sparse, phase=phase))
+        """Hand over sparse points of a tick that was handed over already."""
+        self._tell(Said(tick, 0, partial(self._recorder.record, tick + 1, {}, sparse, phase=phase)))
 
-    def tell(self, level: Literal["info", "warning", "error"], message: str) -> None:
-        """Tell the job's followers a line of its log. Not worth waiting for; may raise Fenced."""
-        with contextlib.suppress(*AWAY, StoreFull):
-            self._ledger.note(self._claim.lease, level, message)
-
-    def commit(self, new: Checkpoint, drop: list[int]) -> None:
-        """Make a checkpoint count, and those of the ticks in `drop` no longer."""
-        lease = self._claim.lease
-        self._insist(lambda: self._ledger.commit_checkpoint(lease, new, drop))
-
-    def _take(self, record: Callable[[], Appended]) -> None:
-        self.requested = self._insist(record).requested
+    def progress(self, tick: int, loss: bytes, elapsed: float, compared: int, digests: int) -> None:
+        """Say how far a verify has compared."""
+        lease, call = self._claim.lease, self._ledger.progress
+        self.requested = self._insist(lambda: call(lease, tick, loss, elapsed, compared, digests))
         self._beat.moved()
+
+    def read(self, look: Callable[[], T]) -> T:
+        """Read something in the store, however long that takes."""
+        return self._insist(look)
+
+    def kept(self) -> Kept:
+        """Return what counts of the job's checkpoints now: clients may name and delete them."""
+        return self._insist(lambda: self._ledger.kept(self._claim.lease))
+
+    def commit(self, new: Checkpoint, keep: int) -> list[Checkpoint]:
+        """Make a checkpoint count, and return those that do not any more, by the rule of `keep`."""
+        gone: list[Checkpoint] = []
+        call = partial(self._commit, new, keep, gone)
+        self._tell(Said(new.tick, 0, call, commits=True), wait=True)
+        return gone
+
+    def _commit(self, new: Checkpoint, keep: int, gone: list[Checkpoint]) -> None:
+        """Commit to what counts now; looked at again where a client has changed it meanwhile."""
+        lease = self._claim.lease
+        while not (kept := self._ledger.kept(lease)).has(new.folder):
+            named, serves = kept.named(new), kept.serves(new)
+            drop = retention(kept.checkpoints, named, keep)
+            gone[:] = [old for old in kept.checkpoints if old.tick in (*drop, new.tick)]
+            with contextlib.suppress(Changed):
+                self._ledger.commit_checkpoint(
+                    lease, named, drop, changes=kept.changes, serves=serves
+                )
+                self.wanted = self.wanted and not serves
+                return
+
+    def settle(self) -> None:
+        """Wait until the store has taken all that was handed over."""
+        self._send(wait=True)
+
+    def tell(
+        self,
+        level: Literal["info", "warning", "error"],
+        message: str,
+        unwanted: str | None = None,
+    ) -> None:
+        """Tell the job's followers a line of its log. Not worth waiting for; may raise Fenced.
+
+        `unwanted`: why the checkpoint that a client asked for will not be made.
+        """
+        if not self._beat.store_away:
+            with contextlib.suppress(*AWAY, StoreFull):
+                self._ledger.note(self._claim.lease, level, message, unwanted=unwanted)
+
+    def has_room(self) -> bool:
+        """Whether new ticks may come; else look at the disk once more, and at what is requested.
+
+        They may not while too many full segments of the history wait in the store for their files.
+        """
+        self._mention_the_disk(self._recorder.unmoved)
+        if not self._recorder.crowded:
+            return True
+        time.sleep(DISK_PAUSE)
+        lease = self._claim.lease
+        self.requested = self._insist(lambda: self._ledger.renew(lease, phase="saving"))
+        self._insist(self._recorder.move_full)
+        self._beat.moved()
+        return False
+
+    def _mention_the_disk(self, unmoved: str | None) -> None:
+        """Tell once that segments stay in the store, and once that they do not any more."""
+        if self._disk_told == (unmoved is not None):
+            return
+        self._disk_told = unmoved is not None
+        if unmoved is None:
+            self.tell("info", "history: full segments lie in files again")
+        else:
+            self.tell("error", f"history_error: a full segment stays in the store: {unmoved}")
+
+    def _tell(self, said: Said, *, wait: bool = False) -> None:
+        self._backlog.add(said)
+        self._send(wait=wait or self._backlog.full)
+        self._beat.moved()
+
+    def _send(self, *, wait: bool) -> None:
+        """Hand over all that is due; without `wait`, as far as the store takes it now."""
+        if self._beat.store_away and not wait:
+            return
+        try:
+            while (said := self._backlog.due) is not None:
+                self._offer(said, wait)
+        except (*AWAY, StoreFull) as error:
+            self._beat.doubt_store()  # and asks in our stead until it is back
+            if not self._late:
+                self._say(f"the store takes nothing ({error}), the training goes on")
+            self._late = True
+        else:
+            if self._late:
+                self._say("the store has taken all that waited for it")
+            self._late = False
+
+    def _offer(self, said: Said, wait: bool) -> None:
+        try:
+            appended = self._insist(said.call) if wait else said.call()
+        except (Gap, Early) as lost:
+            accepted = lost.tick if isinstance(lost, Gap) else 0
+            if not self._backlog.again(accepted):
+                raise
+            self._say(f"the store lost ticks ({lost}), they are handed over again")
+            return
+        except (*AWAY, StoreFull, StoreAway):
+            raise  # it stays due
+        except Exception:
+            self._backlog.refused()
+            raise
+        self._backlog.taken()
+        if appended is not None:
+            self.requested, self.wanted = appended.requested, appended.wanted
 
     def _insist(self, call: Callable[[], T]) -> T:
         return insist(call, self._may_wait)

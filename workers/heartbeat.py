@@ -43,6 +43,7 @@ class Heartbeat:
         self._moved = self._renewed = time.monotonic()
         self._told = self.phase
         self._cancel_since: float | None = None
+        self._away = False
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look_on, name="heartbeat", daemon=True)
 
@@ -76,6 +77,15 @@ class Heartbeat:
         """Note that the trainer or the store has answered, or that the store is waited for."""
         self._moved = time.monotonic()
 
+    def doubt_store(self) -> None:
+        """Note that the store did not answer: it is asked at every look until it does."""
+        self._away = True
+
+    @property
+    def store_away(self) -> bool:
+        """Whether the store, once it was in doubt, has not answered this thread since."""
+        return self._away
+
     def _look_on(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
             if (verdict := self._judge()) is not None:
@@ -95,7 +105,8 @@ class Heartbeat:
             return "drained"
         if self._cancel_since is not None and now - self._cancel_since > CANCEL_GRACE_SECONDS:
             return "cancelled"
-        if now - self._renewed < self._every and self.phase == self._told:
+        in_time = now - self._renewed < self._every and not self._away
+        if in_time and self.phase == self._told:
             return None
         return self._renew(now)
 
@@ -107,7 +118,7 @@ class Heartbeat:
             return "fenced"
         except (RedisError, StoreFull):
             return None  # away, full or out of order: tried again at the next look
-        self._renewed, self._told = now, phase
+        self._renewed, self._told, self._away = now, phase, False
         if requested != "cancel":
             self._cancel_since = None
         elif self._cancel_since is None:

@@ -14,6 +14,8 @@ from jobs.files import Files, make_folder
 LONGEST = 16 << 20
 #: characters of one entry; a traceback of a deep model is cut in its middle
 LONGEST_ENTRY = 8_000
+#: how much of its end is quoted elsewhere: lines, characters of each, bytes that are looked at
+TAIL_LINES, TAIL_WIDTH, TAIL_BYTES = 32, 160, 16_384
 
 
 class JobLog:
@@ -40,11 +42,29 @@ class JobLog:
                 os.write(self._file, _entry(f"the log is full ({LONGEST} bytes)"))
                 self.close()
 
+    def tail(self) -> str:
+        """The last lines, as plain characters: what a record quotes of a log."""
+        if self.path is None:
+            return ""
+        try:
+            with self.path.open("rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL_BYTES))
+                text = file.read(TAIL_BYTES).decode("utf-8", "replace")
+        except OSError:
+            return ""
+        lines = text.splitlines()[-TAIL_LINES:]
+        return "\n".join(_plain(line) for line in lines)
+
     def close(self) -> None:
         """Let go of the file; saying more does nothing."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _plain(line: str) -> str:
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return plain if len(plain) <= TAIL_WIDTH else f"{plain[: TAIL_WIDTH - 1]}…"
 
 
 def _entry(text: str) -> bytes:

@@ -3,19 +3,25 @@
 Knows the errors of ledger, trainer and template; knows no process and no store.
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jobs.certificate import Certificate
 from jobs.errors import Diverged, Early, Fenced, Gap, Unfit
 from jobs.job import Status
 from jobs.leash import LeashCut
+from workers.endings import in_words
 from workers.heartbeat import Verdict
 from workers.patience import StoreAway
 from workers.template import NoTemplate
 from workers.trainer import TrainerFault
 
 #: what a trainer may run into on one machine and not on another, or not a moment later
-PASSING = ("memoryerror", "out of memory", "outofmemory", "can't allocate", "no space left")
+PASSING = (
+    "memoryerror", "out of memory", "outofmemory", "can't allocate", "bad_alloc", "no space left",
+)  # fmt: skip
 LONGEST_DETAIL = 2_000  # characters of an error that are kept in the job's record
 
 
@@ -28,6 +34,9 @@ class Outcome:
     stopped_by: str | None = None
     error: dict[str, Any] | None = None
     reason: str | None = None
+    result: Certificate | None = None  # of a verify
+    whole: bool = False  # a verify that compared all it was asked to
+    tail: str | None = None  # the end of the job's log, for who reads why it was given up
 
 
 class Unequal(Exception):
@@ -36,6 +45,10 @@ class Unequal(Exception):
     def __init__(self, tick: int, detail: str) -> None:
         super().__init__(detail)
         self.tick = tick
+
+
+class Withdrawn(Exception):
+    """A checkpoint was deleted by a client while it was loaded."""
 
 
 def given_back(tick: int, reason: str) -> Outcome:
@@ -49,22 +62,41 @@ def failed(tick: int, kind: str, detail: str, at: int | None = None) -> Outcome:
     return Outcome("failed", tick, error=error)
 
 
-def of(error: Exception, verdict: Verdict | None, tick: int) -> Outcome | None:
+def unsaved(tick: int, detail: str) -> Outcome:
+    """Pause a job that the disk has no room for: its last good checkpoint still counts."""
+    detail += "; resume when there is room for it"
+    return Outcome("paused", tick, error={"type": "checkpoint", "detail": detail, "tick": tick})
+
+
+def diverged(
+    error: Diverged | Unequal, tick: int, recorded: Mapping[str, Any], run: Mapping[str, Any]
+) -> Outcome:
+    """Fail a job whose recorded bits did not come again, with the fingerprints of both."""
+    both = f"recorded on {json.dumps(recorded)}, run again on {json.dumps(run)}"
+    return failed(tick, "diverged", f"{error}; {both}", error.tick)
+
+
+def of(
+    error: Exception, verdict: Verdict | None, tick: int, ended: str = in_words(None)
+) -> Outcome | None:
     """Return what an attempt that broke off at `tick` means; None: the job is not ours to touch.
 
-    `verdict` is the heartbeat's: why it killed the trainer, if it did.
+    `verdict` is the heartbeat's: why it killed the trainer, if it did; `ended` says how the trainer
+    ended otherwise.
     """
     match error:
         case Fenced() | StoreAway():
             return None  # another's by now, or its lease runs out: whoever claims it goes on
         case LeashCut():
-            return _cut(verdict, tick)
+            return _cut(verdict, tick, ended)
         case TrainerFault():
             return _fault(error, tick)
         case Diverged() | Unequal():
             return failed(tick, "diverged", str(error), error.tick)
         case Gap() | Early():
             return given_back(tick, f"the store lost ticks, they are run again: {error}")
+        case Withdrawn():
+            return given_back(tick, str(error))
         case Unfit():
             return given_back(tick, "this worker's fingerprint is not the history's")
         case NoTemplate():
@@ -73,7 +105,7 @@ def of(error: Exception, verdict: Verdict | None, tick: int) -> Outcome | None:
     return given_back(tick, f"the worker failed: {error!r}")
 
 
-def _cut(verdict: Verdict | None, tick: int) -> Outcome | None:
+def _cut(verdict: Verdict | None, tick: int, ended: str) -> Outcome | None:
     match verdict:
         case "fenced":
             return None
@@ -83,7 +115,7 @@ def _cut(verdict: Verdict | None, tick: int) -> Outcome | None:
             return given_back(tick, "drain")
         case "stalled":
             return given_back(tick, "the trainer stood still and was killed")
-    return given_back(tick, "the trainer ended without a word: killed, or out of memory")
+    return given_back(tick, ended)
 
 
 def _fault(fault: TrainerFault, tick: int) -> Outcome:

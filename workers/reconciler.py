@@ -27,6 +27,7 @@ from jobs.record import rfc3339
 from jobs.segments import Segments
 from jobs.spec.training import Compute
 from jobs.store import connect
+from workers import memory
 from workers.canaries import Canaries, torch_version
 from workers.post import Post
 from workers.template import NoTemplate, Template
@@ -72,6 +73,7 @@ class Reconciler:
             "numpy": version("numpy"),
             "python": platform.python_version(),
         }
+        self._memory = memory.for_trainers(post.settings, post.queue)
         self._started_at = rfc3339(int(time.time() * 1000))
         self._restart_at, self._pause = 0.0, FIRST_PAUSE
         self._announced: dict[str, Any] = {}
@@ -169,6 +171,7 @@ class Reconciler:
             "device": self._post.device,
             "queue": self._post.queue,
             "engines": ENGINES,
+            "memory_bytes": self._memory,
             "versions": self._versions,
             "fingerprint": {**fingerprint, "threads": 1, "canary": canary},
             "canaries": self._canaries.known(),

@@ -7,31 +7,37 @@ attempt does stands in attempt.py, what its breaking off means in outcomes.py.
 import os
 import secrets
 import time
+from dataclasses import replace
 from functools import partial
 
 import redis
 
-from jobs import logs
+from jobs import fault_points, logs
+from jobs.archive.jobs import Archive
 from jobs.errors import Fenced, NeedsCanary, Short
 from jobs.files import Files
+from jobs.history.columns import Columns
+from jobs.index import Index
 from jobs.job import ENDED, Lease
 from jobs.ledger import Claim, Ledger
 from jobs.recorder import Recorder
 from jobs.segments import Segments
 from jobs.store import connect
-from workers import outcomes
+from workers import endings, memory, outcomes
 from workers.attempt import Attempt
 from workers.books import Books
 from workers.canaries import Canaries
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
+from workers.keeping import Keeper
 from workers.log import JobLog
 from workers.outcomes import Outcome
 from workers.patience import StoreAway, insist
 from workers.post import Post
 from workers.saving import Saver
-from workers.template import hire
+from workers.template import ending, hire
 from workers.trainer import Process, Trainer, TrainerFault
+from workers.verifying import Verification
 
 #: renewals a lease: two may fail before it is over
 RENEWALS = 3
@@ -49,6 +55,7 @@ class Runner:
         self._ledger = Ledger(self._store, post.settings.lease_seconds)
         self._files = Files(post.settings.artifacts)
         self._canaries = Canaries(post.desk, post.device)
+        self._memory = memory.for_trainers(post.settings, post.queue)
         self._say = logs.get("runner", worker=post.name)
 
     def work(self) -> None:
@@ -56,7 +63,9 @@ class Runner:
         self._canaries.of(1)  # what cannot even compute that must not take a job
         setbacks = 0
         while not self._drain.requested and (claim := self._claim()) is not None:
+            fault_points.works_for(claim.lease.job_id)
             setbacks = 0 if self._take(claim) else setbacks + 1
+            fault_points.works_for(None)
             if setbacks > 1 and not self._drain.requested:
                 time.sleep(BREATH_SECONDS)
 
@@ -73,6 +82,7 @@ class Runner:
         call = partial(
             self._ledger.claim, self._post.queue, worker=self._post.name,
             device=self._post.device, canaries=self._canaries.known(), nonce=nonce,
+            memory=self._memory,
         )  # fmt: skip
         return insist(call, lambda: not self._drain.requested)
 
@@ -88,8 +98,7 @@ class Runner:
         finally:
             log.close()
             self._post.desk.write("job", {})
-        if status in ENDED:
-            self._seal(lease)
+        self._keep(lease, status)
         return status != "queued"
 
     def _see_through(self, claim: Claim, log: JobLog) -> str | None:
@@ -120,7 +129,9 @@ class Runner:
 
     def _outcome(self, claim: Claim, beat: Heartbeat, log: JobLog) -> Outcome | None:
         """Hire a trainer and run the attempt; whatever breaks it off is an outcome too."""
-        attempt: Attempt | None = None
+        attempt: Attempt | Verification | None = None
+        process: Process | None = None
+        oom_kills = endings.oom_kills()
         try:
             process = self._hire(beat)
             try:
@@ -131,8 +142,15 @@ class Runner:
                 process.bury()
         except Exception as error:
             tick = claim.tick if attempt is None else max(attempt.tick, claim.tick)
+            ended = self._how_it_ended(process, oom_kills)
             self._note(error, claim.lease, log)
-            return outcomes.of(error, beat.verdict, tick)
+            outcome = outcomes.of(error, beat.verdict, tick, ended)
+            return outcome and replace(outcome, tail=log.tail())
+
+    def _how_it_ended(self, process: Process | None, oom_kills: int) -> str:
+        """Say how a trainer that is gone came to its end; `oom_kills` were there when it began."""
+        status = None if process is None else ending(self._post.desk.socket, process.pid)
+        return endings.in_words(status, out_of_memory=endings.oom_kills() > oom_kills)
 
     def _hire(self, beat: Heartbeat) -> Process:
         def may_wait() -> bool:
@@ -141,7 +159,9 @@ class Runner:
 
         return hire(self._post.desk.socket, may_wait)
 
-    def _attempt(self, claim: Claim, process: Process, beat: Heartbeat, log: JobLog) -> Attempt:
+    def _attempt(
+        self, claim: Claim, process: Process, beat: Heartbeat, log: JobLog
+    ) -> Attempt | Verification:
         def on_phase(phase: str) -> None:
             beat.phase = phase
             beat.moved()
@@ -151,15 +171,34 @@ class Runner:
             return not self._drain.overdue
 
         make = partial(Recorder, self._ledger, self._store, self._files, claim.lease)
-        books = Books(self._ledger, insist(make, may_wait), claim, beat, self._drain)
+        books = Books(self._ledger, insist(make, may_wait), claim, beat, self._drain, log.say)
+        if claim.verifies is not None:
+            return Verification(
+                claim=claim,
+                verifies=claim.verifies,
+                device=self._post.device,
+                trainer=Trainer(process.leash, on_phase, self._memory),
+                canary=self._canaries.of,
+                books=books,
+                columns=Columns(self._store, self._files),
+                index=Index(self._store),
+                files=self._files,
+                beat=beat,
+                drain=self._drain,
+                log=log,
+            )
+        archive = Archive(self._store, self._files)
+        keeper = Keeper(archive, claim.lease, may_wait, log.say)
         return Attempt(
             claim=claim,
             spec=claim.spec,
             device=self._post.device,
-            trainer=Trainer(process.leash, on_phase),
+            trainer=Trainer(process.leash, on_phase, self._memory),
             canary=self._canaries.of,
             books=books,
-            saver=Saver(self._files, claim, books),
+            saver=Saver(
+                self._files, claim, books, keeper, self._post.settings.disk_patience_seconds
+            ),
             files=self._files,
             beat=beat,
             drain=self._drain,
@@ -182,7 +221,8 @@ class Runner:
         call = partial(
             self._ledger.finish, lease, outcome.status, outcome.tick,
             stopped_by=outcome.stopped_by, error=outcome.error,
-            reason="drain" if drained else outcome.reason,
+            reason="drain" if drained else outcome.reason, tail=outcome.tail,
+            result=outcome.result, whole=outcome.whole,
         )  # fmt: skip
         return insist(call, lambda: not self._drain.overdue)
 
@@ -192,9 +232,15 @@ class Runner:
         log.say(f"{type(error).__name__}: {error}{trace}")
         self._say.warning("attempt broke off", job=lease.job_id, error=repr(error))
 
-    def _seal(self, lease: Lease) -> None:
-        """Move the rest of the history to files; the reconciler does it where this fails."""
+    def _keep(self, lease: Lease, status: str | None) -> None:
+        """Have files hold what was left behind: all of an ended job, the record of a live one.
+
+        The reconciler does it for an ended one where this fails.
+        """
         try:
-            Segments(self._ledger, self._store, self._files).seal(lease.tenant, lease.job_id)
+            if status in ENDED:
+                Segments(self._ledger, self._store, self._files).seal(lease.tenant, lease.job_id)
+            elif status is not None:
+                Archive(self._store, self._files).job(lease.tenant, lease.job_id)
         except Exception as error:
-            self._say.warning("history not sealed yet", job=lease.job_id, error=repr(error))
+            self._say.warning("job not kept in files yet", job=lease.job_id, error=repr(error))

@@ -9,13 +9,15 @@ import shutil
 import time
 from pathlib import Path
 
-from jobs import checkpoints
+from jobs import checkpoints, fault_points
 from jobs.checkpoints import DamagedCheckpoint
 from jobs.files import Files, UnsafePath, remove_tree
 from jobs.job import Checkpoint, SparsePoint
 from jobs.ledger import Claim
 from workers.books import Books
 from workers.chunks import until_multiple
+from workers.keeping import Keeper
+from workers.misses import Misses
 from workers.trainer import NotWritten, Ran, Saved, Trainer, bits
 
 #: what making a checkpoint's files may meet, a full disk above all
@@ -27,27 +29,40 @@ class Unsaved(Exception):
 
 
 class Saver:
-    """The checkpoints of one claimed job, oldest first, and when the next one is due."""
+    """Adds to the checkpoints of one claimed job, and knows when the next one is due.
 
-    def __init__(self, files: Files, claim: Claim, books: Books) -> None:
+    Which there are, the store says each time: clients may delete and pin them meanwhile.
+    """
+
+    def __init__(
+        self, files: Files, claim: Claim, books: Books, keeper: Keeper, patience: float
+    ) -> None:
+        """Give up (`gave_up`) once no save has come off for `patience` seconds."""
+        self._misses, self._keeper = Misses(patience), keeper
         self._files, self._claim, self._books = files, claim, books
         self._rules = claim.spec.checkpoint
-        self._kept = sorted(claim.checkpoints, key=lambda checkpoint: checkpoint.tick)
+        self._damaged: set[str] = set()  # folders of those to be made again
+        self._newest_bytes = claim.checkpoints[0].bytes if claim.checkpoints else None
         self._last = time.monotonic()
 
     def due(self, ran: Ran) -> bool:
         """Whether the state after this chunk is to be kept, by any of the spec's rules.
 
-        At a job's end the rules say nothing: what is kept then, the end decides.
+        At a job's end the rules say nothing: what is kept then, the end decides. After a miss
+        the next try is due when its pause is over, whatever the rules say.
         """
         if ran.ended or ran.failed:
             return False
+        if self._misses.count:
+            return ran.count > 0 and self._misses.retry_is_due
         return self.due_by_tick(ran) or (ran.count > 0 and self._clock_is_due())
 
     def due_by_tick(self, ran: Ran) -> bool:
         """The same without the clock: by ticks, or as the best so far; and it is not there."""
         as_best = ran.is_best and self._rules.keep_best
-        return (self._by_tick(ran.last) or as_best) and not self.has(ran.last)
+        if not (self._by_tick(ran.last) or as_best):
+            return False
+        return not self.has(ran.last) and not self.was_removed(ran.last)
 
     def _by_tick(self, tick: int) -> bool:
         every = self._rules.every_ticks
@@ -59,23 +74,46 @@ class Saver:
 
     def has(self, tick: int) -> bool:
         """Whether a checkpoint of this tick is committed."""
-        return any(checkpoint.tick == tick for checkpoint in self._kept)
+        found = self._books.kept().at(tick)
+        return found is not None and found.folder not in self._damaged
+
+    def counts(self, checkpoint: Checkpoint) -> bool:
+        """Whether a checkpoint that was committed still is: a client may have deleted it."""
+        return self._books.kept().has(checkpoint.folder)
+
+    def was_removed(self, tick: int) -> bool:
+        """Whether a client deleted the checkpoint of this tick: a replay makes it no more."""
+        return tick in self._books.kept().removed
 
     def forget(self, damaged: Checkpoint) -> None:
         """Take a committed checkpoint for missing, so that it may be made again."""
-        self._kept.remove(damaged)
+        self._damaged.add(damaged.folder)
 
     def sweep(self) -> None:
         """Remove what earlier attempts left when they were cut short."""
-        lease, kept = self._claim.lease, {checkpoint.folder for checkpoint in self._kept}
+        lease, kept = self._claim.lease, {each.folder for each in self._claim.checkpoints}
         with contextlib.suppress(OSError):  # then the next attempt does
             checkpoints.sweep(self._files, lease.tenant, lease.job_id, kept, term=lease.term - 1)
 
     def save(self, trainer: Trainer, *, is_best: bool = False, is_final: bool = False) -> Saved:
         """Save the state where the trainer stands and commit it; drop what need not be kept.
 
-        Raises Unsaved when the disk would not have it; the clock then waits anew.
+        Raises Unsaved when the disk would not have it.
         """
+        try:
+            saved = self._save(trainer, is_best, is_final)
+        except Unsaved:
+            self._misses.miss()
+            raise
+        self._misses.clear()
+        return saved
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether so many saves in a row have missed that training should not go on."""
+        return self._misses.are_enough
+
+    def _save(self, trainer: Trainer, is_best: bool, is_final: bool) -> Saved:
         by_clock, self._last = self._clock_is_due(), time.monotonic()
         folder = self._begin()
         saved = self._saved(trainer, folder)
@@ -93,6 +131,11 @@ class Saver:
         self._commit(new)
         return saved
 
+    def keep_begun(self, ran: Ran) -> None:
+        """Have the archive know what trains this job, once there is a tick of it."""
+        if not (self._keeper.has_tried or ran.ended or ran.failed):
+            self._keeper.keep()
+
     def _begin(self) -> Path:
         try:
             folder = checkpoints.begin(self._files, self._claim.lease)
@@ -107,7 +150,7 @@ class Saver:
     def _needed(self) -> int:
         """Bytes that must be free for another: twice the newest, or what the weights suggest."""
         weights = 4 * self._claim.spec.parameters
-        return 2 * (self._kept[-1].bytes if self._kept else 3 * weights)
+        return 2 * (self._newest_bytes or 3 * weights)
 
     def _discard(self, folder: Path) -> None:
         with contextlib.suppress(OSError):  # a later sweep takes it
@@ -124,10 +167,11 @@ class Saver:
             raise
 
     def _commit(self, new: Checkpoint) -> None:
-        dropped = checkpoints.retention(self._kept, new, self._rules.keep)
-        self._books.commit(new, dropped)
-        gone = [old for old in self._kept if old.tick in (*dropped, new.tick)]
-        self._kept = [old for old in self._kept if old not in gone] + [new]
+        fault_points.point("checkpoint:commit")
+        gone = self._books.commit(new, self._rules.keep)
+        self._newest_bytes = new.bytes
+        if not self._keeper.keep():
+            return  # the archive's record names the old ones still: a later sweep takes them
         for old in gone:
             with contextlib.suppress(OSError):  # a later sweep takes it
                 checkpoints.remove(

@@ -85,7 +85,11 @@ class Template:
 
 def _environment() -> dict[str, str]:
     """Ours without our settings: a trainer needs no key and no way to the store."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("TICKFORGE_")}
+    kept = {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith("TICKFORGE_") or name == "TICKFORGE_FAULTS"
+    }
     return {**kept, **ENVIRONMENT}
 
 
@@ -103,6 +107,18 @@ def hire(path: Path, may_wait: Callable[[], bool] = lambda: True) -> Process:
             if time.monotonic() > deadline or not may_wait():
                 raise NoTemplate(f"the template gave no trainer: {error!r}") from error
         time.sleep(PAUSE_SECONDS)
+
+
+def ending(path: Path, pid: int) -> int | None:
+    """Return the wait status of a trainer that has ended; None where its template cannot tell."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.settimeout(ANSWER_SECONDS)
+            client.connect(str(path))
+            client.sendall(b"?%d" % pid)
+            return int(client.recv(32))
+    except (OSError, ValueError):  # it has died since, and another does not know
+        return None
 
 
 def _hire(path: Path) -> Process:

@@ -105,17 +105,25 @@ class Trainer:
 
     leash: socket.socket
     on_phase: Callable[[str], None] = field(default=lambda _phase: None)
+    memory: int | None = None  # bytes that it may use
 
     def build(
-        self, spec: Header, device: str, log: Path | None, artifacts: Path | None = None
+        self,
+        spec: Header,
+        device: str,
+        log: Path | None,
+        artifacts: Path | None = None,
+        job: str | None = None,
     ) -> Header:
         """Have model, optimizer and data built; return engine, device, parameters, fingerprint.
 
-        Files of uploaded datasets lie below the folder `artifacts`.
+        Files of uploaded datasets lie below the folder `artifacts`; `job` is whose trainer it is.
         """
         places = {"log": log, "artifacts": artifacts}
         told = {name: None if path is None else str(path) for name, path in places.items()}
-        return self._ask("build", {"spec": spec, "device": device, **told}).header
+        return self._ask(
+            "build", {"spec": spec, "device": device, "job": job, "memory": self.memory, **told}
+        ).header
 
     def load(self, folder: Path) -> Header:
         """Have a checkpoint's state loaded; return its tick, state, ended, best and metrics."""

@@ -1,0 +1,110 @@
+"""A store, a data folder and real workers in front of them, without an API."""
+
+import json
+import secrets
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from jobs import bell, keys, presence
+from jobs.fault_points import ARMED, FIRED
+from jobs.files import Files
+from jobs.history.history import History
+from jobs.index import Index
+from jobs.job import Job
+from jobs.ledger import Ledger
+from jobs.spec.job_spec import read_spec
+from jobs.store import Store, connect
+from tests.processes import LEASE, WorkerProcess
+from tests.support import settings_for, small_spec, wait_until
+
+TENANT = "default"
+SPEC = small_spec(
+    model={"family": "mlp", "hidden": [16], "dropout": 0.1},
+    budget={"ticks": 600},
+    checkpoint={"every_ticks": 200, "keep": 3},
+)
+
+
+class House:
+    """A store, a data folder, and workers in front of them."""
+
+    def __init__(self, url: str, data: Path, held: ExitStack) -> None:
+        self._url, self._data, self._held = url, data, held
+        self.workers: list[WorkerProcess] = []
+        settings = settings_for(url, data)
+        bell.configure(settings)
+        self.store = connect(url)
+        self.ledger, self.index = Ledger(self.store, float(LEASE)), Index(self.store)
+        self.files = Files(settings.artifacts)
+        self.history = History(self.store, self.files)
+        self.faults = data / "faults"
+        self.faults.mkdir(parents=True, exist_ok=True)
+
+    def worker(self, name: str, **env: str) -> WorkerProcess:
+        """Start a worker and wait until it has announced itself."""
+        worker = WorkerProcess(self._url, self._data, name, **env)
+        self.workers.append(worker)
+        self._held.callback(worker.end)
+        wait_until(lambda: name in [each["name"] for each in presence.live(self.store)], 30)
+        return worker
+
+    def submit(self, body: dict[str, Any] = SPEC) -> str:
+        job_id = self.ledger.submit(TENANT, read_spec(body, max_parameters=10**7)).job_id
+        bell.ring("cpu")
+        return job_id
+
+    def job(self, job_id: str) -> Job:
+        return self.index.job(TENANT, job_id)
+
+    def until(self, job_id: str, true: Callable[[Job], bool]) -> Job:
+        wait_until(lambda: true(self.job(job_id)), 30)
+        return self.job(job_id)
+
+    def arm(self, point: str, action: str, **more: Any) -> Path:
+        """Let a fault wait at a point of our workers' code; the file that is there once it fired.
+
+        For workers started with `TICKFORGE_FAULTS=str(house.faults)`.
+        """
+        file = self.faults / f"{secrets.token_hex(6)}{ARMED}"
+        draft = file.with_suffix(".draft")
+        draft.write_text(json.dumps({"point": point, "action": action, **more}))
+        draft.rename(file)
+        return file.with_suffix(FIRED)
+
+    def told(self, job_id: str) -> list[tuple[str, str]]:
+        """Level and message of the `log` events of a job."""
+        return log_events(self.store, job_id)
+
+    def folder(self, job_id: str) -> Path:
+        return self.files.job(TENANT, job_id)
+
+    def log(self, job_id: str) -> str:
+        return (self.folder(job_id) / "log.txt").read_text()
+
+    def bits(self, job_id: str) -> tuple[bytes, str]:
+        """Losses and final weights of a job that succeeded."""
+        job = self.until(job_id, lambda job: job.ended)
+        assert job.status == "succeeded", job.error
+        losses = self.history.raw(job, "loss", 1, job.tick).tobytes()
+        return losses, self.index.checkpoint(TENANT, job_id, "final").sha256
+
+    def paused_at(self, tick: int) -> str:
+        """A job that was paused at this tick or some later."""
+        job_id = self.submit()
+        self.until(job_id, lambda job: job.tick >= tick)
+        self.ledger.request(TENANT, job_id, "pause")
+        assert self.until(job_id, lambda job: job.status == "paused").tick < 600
+        return job_id
+
+    def resume(self, job_id: str) -> None:
+        self.ledger.request(TENANT, job_id, "resume")
+        bell.ring("cpu")
+
+
+def log_events(store: Store, job_id: str) -> list[tuple[str, str]]:
+    """Level and message of each `log` event of a job."""
+    texts: Any = store.lrange(keys.events(TENANT, job_id), 0, -1)
+    lines = [each["data"] for each in map(json.loads, texts) if each["type"] == "log"]
+    return [(line["level"], line["message"]) for line in lines]

@@ -1,0 +1,265 @@
+"""A full disk: under checkpoints, under segments. Training goes on, is bounded, and tells it."""
+
+import os
+import resource
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import redis
+
+from jobs import checkpoints, keys
+from jobs.history.history import History
+from jobs.history.rows import SEGMENT
+from jobs.index import Index
+from jobs.ledger import Ledger
+from jobs.recorder import MOST_UNMOVED
+from jobs.segments import Segments
+from jobs.settings import Settings
+from tests.hand import Hand
+from tests.house import SPEC, TENANT, House, log_events
+from tests.owner import submitted
+from tests.processes import WorkerProcess
+from tests.support import running_store, small_spec, wait_until
+from workers.books import Books
+from workers.drain import Drain
+from workers.heartbeat import Heartbeat
+from workers.misses import LEAST, Misses
+
+ENDLESS = small_spec(
+    model={"family": "mlp", "hidden": [64]},
+    budget={"ticks": 10**8},
+    checkpoint={"every_ticks": 100},
+)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with ExitStack() as held:
+        server = held.enter_context(running_store())
+        yield House(server.url, tmp_path_factory.mktemp("disk"), held)
+
+
+@pytest.fixture(scope="module")
+def worker(house: House) -> WorkerProcess:
+    faults = str(house.faults)
+    return house.worker("usual", TICKFORGE_FAULTS=faults, TICKFORGE_DISK_PATIENCE_SECONDS="1")
+
+
+@pytest.fixture(scope="module")
+def straight(house: House, worker: WorkerProcess) -> tuple[bytes, str]:
+    return house.bits(house.submit())
+
+
+@pytest.mark.parametrize("point", ["checkpoint:write", "checkpoint:fsync", "checkpoint:rename"])
+def test_a_checkpoint_that_finds_no_room_is_told_and_costs_no_bit(
+    house: House, straight: tuple[bytes, str], point: str
+) -> None:
+    house.arm(point, "enospc")
+    job_id = house.submit(SPEC)
+
+    assert house.bits(job_id) == straight
+    told = [text for level, text in house.told(job_id) if level == "error"]
+    assert told and "checkpoint_error at tick" in told[0] and "No space left" in told[0]
+    assert list((house.folder(job_id) / "checkpoints").glob("tmp-*")) == []
+
+
+def test_a_disk_that_stays_full_pauses_the_job_and_the_last_good_checkpoint_stays(
+    house: House, worker: WorkerProcess
+) -> None:
+    job_id = house.submit(ENDLESS)
+    house.until(job_id, lambda job: job.latest_checkpoint is not None)
+    processes = worker.marked.role("trainer") + worker.marked.role("template")
+    for process in processes:
+        allow(process, 1000)  # no file of theirs may be longer: as a full disk, the write fails
+
+    paused = house.until(job_id, lambda job: job.status == "paused")
+
+    assert paused.error is not None and paused.error.type == "checkpoint"
+    assert "no checkpoint could be saved" in paused.error.detail
+    errors = [text for level, text in house.told(job_id) if level == "error"]
+    assert len([text for text in errors if text.startswith("checkpoint_error")]) >= LEAST
+    newest = house.index.checkpoint(TENANT, job_id, "latest")
+    assert newest.tick < paused.tick
+    assert checkpoints.verify(house.files, TENANT, job_id, newest)
+
+    allow(worker.marked.role("template")[0], resource.RLIM_INFINITY)
+    house.resume(job_id)
+    house.until(job_id, lambda job: (job.latest_checkpoint or 0) > paused.tick)
+    house.ledger.request(TENANT, job_id, "cancel")
+    house.until(job_id, lambda job: job.ended)
+    _, second = house.index.attempts(TENANT, job_id)
+    assert (second.replayed, second.equal) == (paused.tick - newest.tick, True)
+
+
+def allow(process: psutil.Process, file_bytes: int) -> None:
+    """Set the longest file that a running process may write."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
+
+
+def test_a_disk_that_is_full_for_a_while_is_told_and_then_used_again(tmp_path: Path) -> None:
+    """A real one: a file system of its own, filled to its last byte."""
+    with small_disk(tmp_path / "disk", megabytes=4) as disk, ExitStack() as held:
+        server = held.enter_context(running_store())
+        small = House(server.url, disk, held)
+        small.worker("small")
+        job_id = small.submit(ENDLESS)
+        small.until(job_id, lambda job: job.latest_checkpoint is not None)
+        fill(disk / "filler")
+        wait_until(lambda: any(level == "error" for level, _ in small.told(job_id)), 20)
+        full = small.job(job_id)
+        small.until(job_id, lambda job: job.tick > full.tick + 500)
+        (disk / "filler").unlink()
+        small.until(job_id, lambda job: (job.latest_checkpoint or 0) > full.tick)
+        small.ledger.request(TENANT, job_id, "cancel")
+        assert small.until(job_id, lambda job: job.ended).status == "cancelled"
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """A file system in memory; skips the test where this user may not mount one."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("only root may mount a file system of its own")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(file: Path) -> None:
+    with file.open("wb", buffering=0) as opened:
+        free = shutil.disk_usage(file.parent).free
+        try:
+            while True:
+                opened.write(b"\0" * max(1, min(free, 1 << 16)))
+        except OSError:
+            return
+
+
+def test_misses_are_tried_again_after_growing_pauses_and_enough_after_a_while() -> None:
+    impatient, patient = Misses(0), Misses(3600)
+    for number in range(1, LEAST + 3):
+        impatient.miss()
+        patient.miss()
+        assert not patient.retry_is_due
+        assert impatient.are_enough == (number >= LEAST)
+    assert not patient.are_enough
+    impatient.clear()
+    assert not impatient.are_enough and impatient.count == 0
+
+
+# segments: in this process, for a full one is a million ticks
+
+
+class Desk(Hand):
+    """An owner by hand, with books, whose process may be forbidden to write long files."""
+
+    def __init__(self, store: "redis.Redis", settings: Settings) -> None:
+        submitted(Ledger(store, 60), budget={"ticks": 10**8})
+        super().__init__(store, settings)
+        self.store, self.recorder = store, self._recorder
+        self.losses = np.random.default_rng(1).standard_normal(8 * SEGMENT).astype(np.float32)
+
+    def train(self, ticks: int) -> None:
+        self.record(self.losses[self.tick : self.tick + ticks])
+
+    def raw(self) -> bytes:
+        """The losses as they are read back."""
+        job = Index(self.store).job(TENANT, self.lease.job_id)
+        return History(self.store, self.files).raw(job, "loss", 1, self.tick).tobytes()
+
+    def in_store(self) -> int:
+        """Segments of losses that lie in the store."""
+        return len(list(self.store.scan_iter("*:f32:loss:*")))
+
+    @contextmanager
+    def full_disk(self) -> Iterator[None]:
+        """No file of this process may grow beyond 64 KiB: the write of a segment fails."""
+        had = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, had[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, had)
+
+
+@pytest.fixture
+def desk(store: "redis.Redis", settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.setattr("jobs.recorder.RETRY_SECONDS", 0.0)
+    return Desk(store, settings)
+
+
+def books_of(desk: Desk) -> Books:
+    beat = Heartbeat(desk.ledger, desk.lease, every=20, stall=600, drain=Drain())
+    return Books(desk.ledger, desk.recorder, desk.claim, beat, Drain(), lambda _line: None)
+
+
+def test_a_full_segment_without_a_file_stays_in_the_store_and_is_moved_later(desk: Desk) -> None:
+    with desk.full_disk():
+        desk.train(SEGMENT + 10)
+        desk.train(10)
+    assert desk.recorder.unmoved is not None and not desk.recorder.crowded
+    assert desk.in_store() == 2
+
+    desk.train(10)
+
+    assert desk.recorder.unmoved is None and desk.in_store() == 1
+    desk.end("cancelled")
+    Segments(desk.ledger, desk.store, desk.files).seal_some()
+    assert desk.raw() == desk.losses[: desk.tick].tobytes()
+
+
+def test_so_many_full_segments_may_wait_and_then_the_training_does(desk: Desk) -> None:
+    with desk.full_disk():
+        desk.train(MOST_UNMOVED * SEGMENT)
+        assert not desk.recorder.crowded
+        desk.train(10)
+        assert desk.recorder.crowded
+
+
+def test_who_waits_for_the_disk_hears_what_is_asked_and_goes_on_when_there_is_room(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.recorder.MOST_UNMOVED", 1)
+    books = books_of(desk)
+    with desk.full_disk():
+        desk.train(SEGMENT + 10)
+        assert not books.has_room()
+        desk.ledger.request(TENANT, desk.lease.job_id, "pause")
+        assert not books.has_room()
+    assert books.requested == "pause"
+    assert not books.has_room() and books.has_room()
+    levels = [level for level, _ in log_events(desk.store, desk.lease.job_id)]
+    assert levels == ["error", "info"], "told once that it is so, and once that it is over"
+
+
+def test_a_history_that_could_not_be_sealed_at_its_end_is_sealed_later(desk: Desk) -> None:
+    segments = Segments(desk.ledger, desk.store, desk.files)
+    desk.train(100_000)
+    desk.end("cancelled")
+    with desk.full_disk(), pytest.raises(OSError, match="File too large"):
+        segments.seal_some()
+    assert desk.raw() == desk.losses[:100_000].tobytes()
+
+    assert segments.seal_some() == 1
+    assert desk.in_store() == 0 and desk.store.scard(keys.UNSEALED) == 0
+    assert desk.raw() == desk.losses[:100_000].tobytes()
+
+
+def test_a_worker_whose_disk_is_full_at_a_jobs_end_seals_it_afterwards(
+    house: House, straight: tuple[bytes, str]
+) -> None:
+    fired = house.arm("segment:write", "enospc")
+    job_id = house.submit(SPEC)
+
+    assert house.bits(job_id) == straight
+    wait_until(fired.exists, 10)
+    wait_until(lambda: not house.store.exists(f"job:{{{TENANT}/{job_id}}}:f32:loss:0"), 30)
+    assert house.bits(job_id) == straight

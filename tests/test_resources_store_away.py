@@ -1,0 +1,300 @@
+"""A store that is away, or comes back without its last second: nothing is lost, all is bounded."""
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jobs.errors import Early, Gap
+from jobs.files import Files
+from jobs.history.history import History
+from jobs.index import Index
+from jobs.job import Job, SparsePoint
+from jobs.ledger import Ledger
+from jobs.recorder import Recorder
+from jobs.store import connect
+from tests.hand import FINGERPRINT
+from tests.house import TENANT, House
+from tests.owner import checkpoint, claimed, submitted
+from tests.support import StoreServer, running_store, small_spec, wait_until
+from workers.backlog import Backlog, Said
+from workers.books import Books
+from workers.drain import Drain
+from workers.heartbeat import Heartbeat
+from workers.patience import StoreAway
+from workers.trainer import Ran, bits
+
+LOSSES = np.random.default_rng(5).standard_normal(100_000).astype(np.float32)
+
+
+def ran(first: int, count: int) -> Ran:
+    """A chunk as a trainer gives it, with a point at its last tick."""
+    last = first + count - 1
+    points = [SparsePoint("state", last, bits(float(last)))]
+    return Ran(first, count, {"loss": LOSSES[first - 1 : last]}, points, {}, None, False)
+
+
+class Desk:
+    """The books of a claimed job on a store that may be killed."""
+
+    def __init__(self, server: StoreServer, folder: Path, backlog: Backlog) -> None:
+        self.server, self.store = server, connect(server.url)
+        self.ledger = Ledger(self.store, lease_seconds=60)
+        submitted(self.ledger, budget={"ticks": 100_000})
+        self.claim = claimed(self.ledger)
+        self.said: list[str] = []
+        self.drain = Drain()
+        self.beat = Heartbeat(self.ledger, self.claim.lease, every=5, stall=600, drain=self.drain)
+        self.files = Files(folder)
+        recorder = Recorder(self.ledger, self.store, self.files, self.claim.lease)
+        self.books = Books(
+            self.ledger, recorder, self.claim, self.beat, self.drain, self.said.append, backlog
+        )
+        self.books.describe("eager", "cpu", FINGERPRINT)
+
+    def train(self, first: int, last: int, chunk: int = 100) -> None:
+        for at in range(first, last + 1, chunk):
+            self.books.add(ran(at, min(chunk, last + 1 - at)), at / 1000, phase="training")
+
+    def save(self, tick: int) -> None:
+        self.books.commit(checkpoint(tick, folder=f"{tick}-t1"), keep=2)
+
+    @property
+    def job(self) -> Job:
+        return Index(self.store).job(TENANT, self.claim.lease.job_id)
+
+    def recorded(self) -> tuple[int, bytes, int]:
+        """The accepted tick, the losses' bits, how many points there are."""
+        history, job = History(self.store, self.files), self.job
+        points = history.sparse(job, "state")["tick"]
+        return job.tick, history.raw(job, "loss", 1, job.tick).tobytes(), len(points)
+
+    def snapshot(self) -> Path:
+        """What the server has on disk now; it is started again."""
+        self.server.kill()
+        kept = self.server.folder / "kept"
+        shutil.copytree(self.server.folder / "appendonlydir", kept)
+        self.server.start()
+        return kept
+
+    def roll_back(self, kept: Path) -> None:
+        """Let the server come back as it was."""
+        self.server.kill()
+        shutil.rmtree(self.server.folder / "appendonlydir")
+        shutil.copytree(kept, self.server.folder / "appendonlydir")
+        self.server.start()
+
+
+@contextmanager
+def a_desk(folder: Path, **bounds: int) -> Iterator[Desk]:
+    with running_store() as server:
+        desk = Desk(server, folder, Backlog(**bounds))
+        with desk.beat:
+            yield desk
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with a_desk(tmp_path) as made:
+        yield made
+
+
+def test_training_goes_on_while_the_store_is_dead_and_all_is_handed_over_after(desk: Desk) -> None:
+    desk.train(1, 1000)
+    desk.server.kill()
+    desk.train(1001, 50_000)
+    desk.server.start()
+    desk.books.settle()
+
+    assert desk.recorded() == (50_000, LOSSES[:50_000].tobytes(), 500)
+    assert [line.split(" (")[0] for line in desk.said] == [
+        "the store takes nothing",
+        "the store has taken all that waited for it",
+    ]
+
+
+def test_one_call_alone_waits_for_a_frozen_store(desk: Desk) -> None:
+    desk.train(1, 1000)
+    os.kill(desk.server.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        desk.train(1001, 1100)
+        waited = time.monotonic() - began
+        desk.train(1101, 50_000)
+        assert time.monotonic() - began < 2 * waited, "every call waited"
+    finally:
+        os.kill(desk.server.pid, signal.SIGCONT)
+    wait_until(lambda: not desk.beat.store_away, 10)
+    desk.train(50_001, 50_100)
+
+    assert desk.recorded() == (50_100, LOSSES[:50_100].tobytes(), 501)
+
+
+def test_who_owes_as_many_ticks_as_may_wait_waits_for_the_store(tmp_path: Path) -> None:
+    with a_desk(tmp_path, most_ticks=500) as desk:
+        desk.server.kill()
+        desk.train(1, 400)
+        desk.drain.request()
+        desk.drain._since = -1e9  # long ago: nobody is waited for any more
+        with pytest.raises(StoreAway):
+            desk.train(401, 600)
+
+
+def test_a_slow_trainings_calls_are_bounded_too(tmp_path: Path) -> None:
+    with a_desk(tmp_path, most_calls=5) as desk:
+        desk.server.kill()
+        desk.train(1, 4, chunk=1)
+        desk.drain.request()
+        desk.drain._since = -1e9
+        with pytest.raises(StoreAway):
+            desk.train(5, 6, chunk=1)
+
+
+def test_a_checkpoint_waits_for_the_ticks_before_it(desk: Desk) -> None:
+    desk.train(1, 1000)
+    desk.server.kill()
+    desk.train(1001, 2000)
+    desk.server.start()
+    desk.save(2000)
+
+    assert (desk.job.tick, desk.job.latest_checkpoint) == (2000, 2000)
+
+
+def test_a_store_that_lost_its_last_second_is_told_again(desk: Desk) -> None:
+    desk.train(1, 1050)
+    kept = desk.snapshot()
+    desk.train(1051, 3050)
+    desk.save(3050)
+    desk.train(3051, 4000)
+    desk.roll_back(kept)
+    assert (desk.job.tick, desk.job.latest_checkpoint) == (1050, None)
+    desk.train(4001, 4100)
+    desk.books.settle()
+
+    assert desk.recorded() == (4100, LOSSES[:4100].tobytes(), 42)
+    assert desk.job.latest_checkpoint == 3050
+    assert (
+        "the store lost ticks (the accepted tick is 1050), they are handed over again" in desk.said
+    )
+
+
+def test_a_store_that_lost_even_the_fingerprint_is_told_it_again(desk: Desk) -> None:
+    store = connect(desk.server.url)
+    store.hdel(f"job:{{{TENANT}/{desk.job.id}}}", "fingerprint", "canary", "engine", "identity")
+    kept = desk.snapshot()
+    desk.books.describe("eager", "cpu", FINGERPRINT)
+    desk.train(1, 300)
+    desk.roll_back(kept)
+    desk.train(301, 400)
+    desk.books.settle()
+
+    assert (desk.job.tick, desk.job.engine) == (400, "eager")
+
+
+def test_what_was_said_before_the_last_two_checkpoints_is_kept_no_more(desk: Desk) -> None:
+    desk.train(1, 100)
+    kept = desk.snapshot()
+    for last in (1000, 2000, 3000):
+        desk.train(last - 999 if last > 1000 else 101, last)
+        desk.save(last)
+    desk.roll_back(kept)
+
+    with pytest.raises((Gap, Early)):
+        desk.train(3001, 3100)
+
+
+def test_a_backlog_knows_what_a_store_may_have_lost() -> None:
+    backlog = Backlog(most_ticks=100)
+
+    def said(last: int, count: int, commits: bool = False) -> None:
+        backlog.add(Said(last, count, lambda: None, commits))
+        backlog.taken()
+
+    for last in (10, 20, 30):
+        said(last, 10)
+    assert backlog.again(20) and backlog.due is not None
+    assert (backlog.due.last, backlog.due_ticks) == (20, 20)
+    assert not backlog.again(20) and not backlog.again(15)
+    backlog.taken()
+    backlog.taken()
+    said(130, 100)
+    assert backlog.again(0) and backlog.due_ticks == 100
+
+
+SPEC = small_spec(
+    model={"family": "mlp", "hidden": [16], "dropout": 0.1},
+    budget={"ticks": 5000},
+    checkpoint={"every_ticks": 2500, "every_seconds": None},
+)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[StoreServer]:
+    with running_store() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def house(server: StoreServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with ExitStack() as held:
+        house = House(server.url, tmp_path_factory.mktemp("away"), held)
+        house.worker("usual")
+        yield house
+
+
+@pytest.fixture(scope="module")
+def straight(house: House) -> tuple[bytes, str]:
+    return house.bits(house.submit(SPEC))
+
+
+@pytest.mark.parametrize("how", ["killed", "frozen"])
+def test_a_worker_trains_on_while_its_store_is_away_and_no_bit_is_lost(
+    server: StoreServer, house: House, straight: tuple[bytes, str], how: str
+) -> None:
+    job_id = house.submit(SPEC)
+    house.until(job_id, lambda job: job.tick >= 300)
+    away(server, how)
+    wait_until(lambda: "the training goes on" in house.log(job_id), 10)
+    back(server, how)
+
+    assert house.bits(job_id) == straight
+    assert house.job(job_id).attempt == 1
+    assert "the store has taken all that waited for it" in house.log(job_id)
+
+
+def away(server: StoreServer, how: str) -> None:
+    if how == "killed":
+        server.kill()
+    else:
+        os.kill(server.pid, signal.SIGSTOP)
+
+
+def back(server: StoreServer, how: str) -> None:
+    server.start() if how == "killed" else os.kill(server.pid, signal.SIGCONT)
+
+
+def test_a_worker_tells_again_what_its_store_has_lost(
+    server: StoreServer, house: House, straight: tuple[bytes, str]
+) -> None:
+    job_id = house.submit(SPEC)
+    house.until(job_id, lambda job: job.tick >= 300)
+    log = server.folder / "appendonlydir"
+    server.kill()
+    shutil.copytree(log, server.folder / "kept")
+    server.start()
+    first = house.job(job_id).tick
+    house.until(job_id, lambda job: job.tick >= first + 500)
+    server.kill()
+    shutil.rmtree(log)
+    shutil.copytree(server.folder / "kept", log)
+    server.start()
+
+    assert house.bits(job_id) == straight
+    assert house.job(job_id).attempt == 1
+    assert "handed over again" in house.log(job_id)

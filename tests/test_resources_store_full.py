@@ -1,0 +1,114 @@
+"""A store whose memory is full: nothing new is taken, what runs ends well, everything is read."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import redis
+
+from jobs.errors import StoreFull
+from jobs.history.rows import SEGMENT
+from jobs.index import Index
+from jobs.ledger import Ledger
+from jobs.settings import Settings
+from jobs.store import connect
+from tests.hand import Hand
+from tests.owner import submitted
+from tests.processes import Jobs, Serving, serving
+from tests.support import small_spec, wait_until
+
+SPEC = small_spec(
+    model={"family": "mlp", "hidden": [16], "dropout": 0.1},
+    budget={"ticks": 1200},
+    validation={"fraction": 0.25, "every_ticks": 200},
+    checkpoint={"every_ticks": 400},
+)
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    with serving(tmp_path_factory.mktemp("full")) as running:
+        yield running
+
+
+@pytest.fixture
+def embedded(service: Serving) -> Iterator["redis.Redis"]:
+    """A client of the service's own store."""
+    folder = (service.folder / "data" / "store.socket").read_text().strip()
+    (socket,) = Path(folder).glob("*.sock*") if Path(folder).is_dir() else (Path(folder),)
+    store = connect(f"unix://{socket}")
+    yield store
+    store.config_set("maxmemory", 0)
+    store.close()
+
+
+def test_a_full_store_refuses_what_is_new_and_what_runs_ends_bit_for_bit(
+    service: Serving, embedded: "redis.Redis"
+) -> None:
+    jobs = Jobs(service)
+    straight = jobs.submit(SPEC)
+    jobs.ended(straight, seconds=60)
+    running, waiting = jobs.submit(SPEC), jobs.submit(SPEC)
+    jobs.reached(running, 100)
+    embedded.config_set("maxmemory", 1)
+
+    with service.http as http:
+        assert refusals(http) == [507, 507, 507]
+        for path in ("", "/history", "/events", "/attempts", "/checkpoints"):
+            assert http.get(f"/v1/jobs/{running}{path}").status_code == 200
+        assert http.get("/v1/jobs").status_code == http.get("/v1/workers").status_code == 200
+    for job_id in (running, waiting):
+        job = jobs.ended(job_id, seconds=60)
+        assert (job["status"], job["attempt"], job["error"]) == ("succeeded", 1, None)
+        assert jobs.bits(job_id) == jobs.bits(straight)
+    wait_until(lambda: not list(embedded.scan_iter("*:f32:*")), 20, "the move to files")
+
+    embedded.config_set("maxmemory", 0)
+    assert jobs.bits(jobs.ended(jobs.submit(SPEC), seconds=60)["id"]) == jobs.bits(straight)
+
+
+def refusals(http: Any) -> list[int]:
+    """The statuses of what would add something: a job, a dataset, a key."""
+    csv = {"Content-Type": "text/csv"}
+    return [
+        http.post("/v1/jobs", json=SPEC).status_code,
+        http.post("/v1/datasets?name=rows", content=b"a,b\n1,2\n3,4\n", headers=csv).status_code,
+        http.post("/v1/keys", json={"tenant": "new", "scopes": ["read"]}).status_code,
+    ]
+
+
+def test_requests_are_heard_by_a_full_store(service: Serving, embedded: "redis.Redis") -> None:
+    jobs = Jobs(service)
+    job_id = jobs.submit(small_spec(budget={"ticks": 10**8}))
+    jobs.reached(job_id, 100)
+    embedded.config_set("maxmemory", 1)
+
+    jobs.ask(job_id, "pause")
+    paused = jobs.until(job_id, lambda job: job["status"] == "paused")
+    assert paused["latest_checkpoint"] == paused["tick"]
+    jobs.ask(job_id, "cancel")
+    assert jobs.ended(job_id)["status"] == "cancelled"
+
+
+def test_all_that_an_owner_says_is_taken_by_a_full_store(
+    store: "redis.Redis", settings: Settings
+) -> None:
+    submitted(Ledger(store, 60), budget={"ticks": SEGMENT + 100})
+    hand = Hand(store, settings)
+    store.config_set("maxmemory", 1)
+    try:
+        hand.record(np.ones(SEGMENT + 50, np.float32))  # moves a segment too
+        hand.save()
+        assert hand.ledger.renew(hand.lease, phase="training") is None
+        hand.record(np.ones(50, np.float32))
+        hand.end(stopped_by="budget")
+        with pytest.raises(StoreFull):
+            submitted(Ledger(store, 60))
+    finally:
+        store.config_set("maxmemory", 0)
+    job = Index(store).job("default", hand.lease.job_id)
+    assert (job.status, job.tick, job.latest_checkpoint) == (
+        "succeeded", SEGMENT + 100, SEGMENT + 50,
+    )  # fmt: skip

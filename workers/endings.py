@@ -1,0 +1,38 @@
+"""How a trainer's process ended, in words for the job's record. Knows wait statuses; no job."""
+
+import os
+import signal
+from pathlib import Path
+
+VMSTAT = Path("/proc/vmstat")
+
+
+def in_words(status: int | None, *, out_of_memory: bool = False) -> str:
+    """Say what a wait status means; None: nobody can tell."""
+    if status is None:
+        return "the trainer ended without a word: killed, or out of memory"
+    if not os.WIFSIGNALED(status):
+        return f"the trainer ended by itself with exit code {os.waitstatus_to_exitcode(status)}"
+    number = os.WTERMSIG(status)
+    said = f"the trainer was killed by {_name(number)}"
+    if number != signal.SIGKILL:
+        return said
+    if out_of_memory:
+        return f"{said}: the kernel was killing for want of memory"
+    return f"{said}: by hand, or by the kernel for want of memory"
+
+
+def oom_kills() -> int:
+    """How often this machine's kernel has killed a process for want of memory; 0 where unknown."""
+    try:
+        lines = VMSTAT.read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+    except (OSError, StopIteration, ValueError):
+        return 0
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
