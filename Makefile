@@ -7,10 +7,10 @@ READY := .venv/.ready
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test serve check bench clean
+.PHONY: help setup demo test serve check bench clean faults demo-crash mutants every-tick model
 
 help: ## list these targets
-	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
 
 setup: $(READY) ## .venv with all that demo, test and serve need
 
@@ -40,6 +40,22 @@ check: setup ## lint, format, types, import rules
 
 bench: setup ## ratios against bare PyTorch loops, as a table and as JSON
 	@$(BIN)/python -m bench
+
+faults: setup ## attack a whole service, F1 to F31, and check its records (SEED=… ROUNDS=… ONLY=F7)
+	@$(BIN)/python -m faults $(if $(SEED),--seed $(SEED)) --rounds $(or $(ROUNDS),25) $(if $(ONLY),--only $(ONLY))
+
+demo-crash: setup ## a job straight, and again while trainer, worker and store are killed: equal?
+	@$(BIN)/python -m faults.demo_crash
+
+mutants: setup ## break each promise in a copy of the code: a test must see it (ONLY=name for one)
+	@$(BIN)/python -m faults.mutants $(if $(ONLY),--only $(ONLY))
+
+every-tick: setup ## kill a job's trainer at each of its 200 ticks in turn: no bit may differ
+	@$(BIN)/python -m faults.every_tick
+
+model: setup ## the ledger beside its model, from another seed each time (SEED=…, EXAMPLES=2000)
+	@seed=$(or $(SEED),$$(date +%s)); echo "SEED=$$seed"; TICKFORGE_MODEL_EXAMPLES=$(or $(EXAMPLES),2000) \
+		$(BIN)/python -m pytest -q --timeout 0 --hypothesis-seed=$$seed tests/test_ledger_model.py -k model_does
 
 clean: ## remove .venv and caches; data stays
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -15,7 +15,7 @@ BENCHES: dict[str, tuple[str, Callable[[int], list[Figure]], int]] = {
     "lists": ("Lists: pages among 1,000 and 100,000 jobs", lists.measure, 30),
     "access": ("Access: what a key costs each request", access.measure, 2000),
     "streams": ("Streams: requests while 300 are open", streams.measure, 3),
-    "recovery": ("Recovery: SIGKILL while a job trains", recovery.measure, 5),
+    "recovery": ("Recovery: kills and a drain while a job trains", recovery.measure, 10),
 }
 
 

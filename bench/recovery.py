@@ -1,4 +1,4 @@
-"""Seconds from a kill to the next new tick, by what was killed, with the default lease."""
+"""Seconds from a kill or a drain to the next new tick, by its cause, with the default lease."""
 
 import os
 import signal
@@ -14,26 +14,28 @@ SPEC: dict[str, Any] = {
     "budget": {"ticks": 1_000_000},
     "checkpoint": {"every_seconds": 1},
 }
-CAUSES = ("trainer", "pool child", "template", "worker", "store")
+KILLED = ("trainer", "pool child", "template", "worker", "store")
+DRAIN = "worker told to leave"  # by SIGTERM: it saves, gives the job back and is started again
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Kill each part of a running service in turn while a job trains."""
-    found: dict[str, list[float]] = {cause: [] for cause in CAUSES}
+    """Kill each part of a running service in turn while a job trains, and drain its worker."""
+    found: dict[str, list[float]] = {cause: [] for cause in (*KILLED, DRAIN)}
     with running() as service:
         job_id = service.submit(SPEC)
         for _ in range(rounds):
-            for cause in CAUSES:
+            for cause in found:
                 _await_tick(service, job_id, 300)
                 found[cause].append(_recovery(service, job_id, cause))
         service.http.post(f"/v1/jobs/{job_id}/cancel")
-    return [Figure(f"{cause} killed to next new tick", "s", found[cause]) for cause in CAUSES]
+    killed = [Figure(f"{cause} killed to next new tick", "s", found[cause]) for cause in KILLED]
+    return [*killed, Figure(f"{DRAIN} to next new tick", "s", found[DRAIN])]
 
 
 def _recovery(service: Service, job_id: str, cause: str) -> float:
     pid = _victim(service, cause)
     tick = service.job(job_id)["tick"]
-    os.kill(pid, signal.SIGKILL)
+    os.kill(pid, signal.SIGTERM if cause == DRAIN else signal.SIGKILL)
     began = time.perf_counter()
     _await_tick(service, job_id, 1, tick)
     return time.perf_counter() - began
@@ -59,4 +61,4 @@ def _victim(service: Service, cause: str) -> int:
         return int(template.children()[0].pid)
     if cause == "pool child":
         return next(int(c.pid) for c in worker.children() if c.pid != template.pid)
-    return int(worker.pid) if cause == "worker" else int(service.process_of("store.sock").pid)
+    return int(service.process_of("store.sock").pid) if cause == "store" else int(worker.pid)

@@ -31,7 +31,7 @@ def serving(url: str, data: Path, **more: str) -> Iterator[httpx.Client]:
             headers={"Authorization": f"Bearer {ADMIN_KEY}"},
             timeout=10,
         ) as client:
-            wait_until(lambda: answers(client), 20, "the API's first answer")
+            wait_until(lambda: answers(client, process), 20, "the API's first answer")
             yield client
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=10)
@@ -39,10 +39,13 @@ def serving(url: str, data: Path, **more: str) -> Iterator[httpx.Client]:
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
 
 
-def answers(client: httpx.Client) -> bool:
+def answers(client: httpx.Client, process: "subprocess.Popen[bytes]") -> bool:
+    assert process.poll() is None, "the API has refused to start"
     try:
         return client.get("/readyz").status_code == 200
     except httpx.TransportError:

@@ -207,7 +207,7 @@ def test_models_tell_their_schema_and_version_its_limits(client: Any) -> None:
 
 def test_workers_are_shown_as_they_announce_themselves(client: Any, store: Any) -> None:
     about = {"queue": "cpu", "device": "cpu", "engines": ["eager"], "versions": {"torch": "2.13"}}
-    presence.announce(store, "w1", about, 30)
+    presence.announce(store, "w1", {**about, "memory_bytes": 1 << 34}, 30)
     (worker,) = client.get("/v1/workers").json["data"]
     assert (worker["name"], worker["queue"]) == ("w1", "cpu")
     assert client.get("/v1/version").json["torch"] == ["2.13"]

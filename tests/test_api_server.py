@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from jobs.store import connect
 from tests.api_process import serving
 from tests.support import (
     ADMIN_KEY,
@@ -121,6 +122,8 @@ def exchange(client: httpx.Client, sent: bytes) -> bytes:
 
 @pytest.fixture(scope="module")
 def api(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with connect(store_server) as store:
+        store.flushall()  # it may be known as another folder's
     with serving(store_server, tmp_path_factory.mktemp("data")) as client:
         yield client
 

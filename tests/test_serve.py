@@ -200,7 +200,7 @@ def test_redis_server_of_path_serves_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = Path(shutil.which("redis-server") or "")
-    monkeypatch.setattr("tests.support.find_server", lambda: found)
+    monkeypatch.setattr("faults.store_server.find_server", lambda: found)
     with (
         running_store() as server,
         serving(tmp_path, TICKFORGE_REDIS_URL=server.url) as service,

@@ -83,7 +83,7 @@ def test_a_real_jobs_story_is_told_to_its_end_though_its_worker_was_killed(
 
     told = [(each["type"], each["data"]) for each in events]
     lines = [data["message"] for kind, data in told if kind == "log"]
-    assert lines[0].startswith("the trainer ended without a word")
+    assert lines[0].startswith("the trainer was killed by SIGKILL")
     assert lines[1].startswith("replaying ticks 1 to")
     assert lines[2].endswith("every bit equal")
     assert {"validation", "checkpoint"} < {kind for kind, _ in told}

@@ -1,0 +1,172 @@
+"""`make demo-crash`: one job straight, and again while its trainer, worker and store are killed.
+
+For a person to watch. It ends with the digests of both histories and of both final weights; exit
+code 0 only if they are equal. Reached over HTTP alone, as anybody would.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple, NoReturn
+
+import httpx
+
+from faults.processes import ROOT, Serving
+
+EXAMPLE = ROOT / "examples" / "digits.json"
+BINARY = {"Accept": "application/octet-stream"}
+LOOK_SECONDS = 0.02
+#: seconds in which a job has new ticks after any kill: a worker's start on a busy machine, and room
+PATIENCE = 120.0
+LEASE_SECONDS = "3"
+
+
+class Digests(NamedTuple):
+    """What must be equal in both runs."""
+
+    history: str
+    weights: str
+
+
+class Kill(NamedTuple):
+    """Who is killed from which tick on, and what is to be seen then."""
+
+    tick: int
+    who: str
+    roles: tuple[str, ...]
+    what: str
+
+
+KILLS = (
+    Kill(700, "the trainer", ("trainer",), "the process that computes the ticks"),
+    Kill(1500, "the worker", ("worker", "child"), "who held the job; the job's lease runs out"),
+    Kill(2200, "the store", ("store",), "the server that holds every record"),
+)
+
+
+class Stage:
+    """A running service, its client, and the clock of the story."""
+
+    def __init__(self, service: Serving, http: httpx.Client) -> None:
+        self.service, self._http = service, http
+        self._began = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Tell the viewer, with the time."""
+        print(f"{time.monotonic() - self._began:6.1f} s  {text}", flush=True)
+
+    def submit(self, spec: dict[str, Any]) -> str:
+        """Submit the job; gives its id."""
+        return str(self._http.post("/v1/jobs", json=spec).raise_for_status().json()["id"])
+
+    def look(self, job_id: str) -> dict[str, Any] | None:
+        """The job as the API tells it now; None while the store is away."""
+        try:
+            answer = self._http.get(f"/v1/jobs/{job_id}")
+        except httpx.TransportError:
+            return None
+        return answer.json() if answer.status_code == 200 else None
+
+    def until(self, job_id: str, true: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """Look until something is true of the job."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            job = self.look(job_id)
+            if job is not None and true(job):
+                return job
+            time.sleep(LOOK_SECONDS)
+        raise TimeoutError(f"nothing new within {PATIENCE:g} s")
+
+    def digests(self, job_id: str) -> Digests:
+        """What the job left, digested."""
+        history = self._http.get(f"/v1/jobs/{job_id}/history", headers=BINARY).raise_for_status()
+        final = self._http.get(f"/v1/jobs/{job_id}/checkpoints/final").raise_for_status()
+        return Digests(hashlib.sha256(history.content).hexdigest(), final.json()["sha256"])
+
+    def attempts(self, job_id: str) -> list[dict[str, Any]]:
+        """Who has trained the job."""
+        page = self._http.get(f"/v1/jobs/{job_id}/attempts").raise_for_status()
+        return list(page.json()["data"])
+
+
+def main() -> int:
+    """Run the demo on a temporary folder; return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    signal.signal(signal.SIGTERM, _leave)
+    folder = Path(tempfile.mkdtemp(prefix="tickforge-crash-"))
+    service = Serving(folder, workers=1, TICKFORGE_LEASE_SECONDS=LEASE_SECONDS)
+    try:
+        print("One job, twice: undisturbed, and while everything it depends on is killed.\n")
+        service.start()
+        with service.http as http:
+            return play(Stage(service, http))
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        service.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def play(stage: Stage) -> int:
+    """Both runs and their comparison; 0 only if every bit is equal."""
+    spec = {**json.loads(EXAMPLE.read_text()), "checkpoint": {"every_ticks": 500}}
+    stage.say(f"the service runs; {EXAMPLE.name} is submitted, {spec['budget']['ticks']} ticks")
+    straight = stage.submit(spec)
+    ended(stage, straight)
+    stage.say("the same spec again, and now things break")
+    crashed = stage.submit(spec)
+    for kill in KILLS:
+        strike(stage, crashed, kill)
+    ended(stage, crashed)
+    for each in stage.attempts(crashed):
+        stage.say(
+            f"attempt {each['number']}: ticks {each['first_tick']} to {each['last_tick']}, "
+            f"{each['replayed']} run again and compared; {each['outcome']}"
+        )
+    return compare(stage.digests(straight), stage.digests(crashed))
+
+
+def strike(stage: Stage, job_id: str, kill: Kill) -> None:
+    """Kill somebody at a tick, and wait for the next new one."""
+    job = stage.until(job_id, lambda job: job["tick"] >= kill.tick)
+    stage.service.marked.kill(*kill.roles)
+    began = time.monotonic()
+    stage.say(f"tick {job['tick']:>5}: SIGKILL for {kill.who}, {kill.what}")
+    told = stage.until(job_id, lambda new: new["tick"] > job["tick"])
+    seconds = time.monotonic() - began
+    stage.say(f"tick {told['tick']:>5}: it goes on, {seconds:.1f} s later")
+
+
+def ended(stage: Stage, job_id: str) -> None:
+    """Wait for the end of a job, which must be a success."""
+    job = stage.until(job_id, lambda job: job["finished_at"] is not None)
+    stage.say(f"tick {job['tick']:>5}: {job['status']}, loss {job['loss']:.6g}")
+    if job["status"] != "succeeded":
+        raise SystemExit(f"the job {job['status']}: {job['error']}")
+
+
+def compare(straight: Digests, crashed: Digests) -> int:
+    """Print both runs' digests and what they are to one another."""
+    for name in Digests._fields:
+        print(f"\n{name} (sha256)")
+        print(f"  undisturbed    {getattr(straight, name)}")
+        print(f"  after crashes  {getattr(crashed, name)}")
+        print(f"  {'equal' if getattr(straight, name) == getattr(crashed, name) else 'different'}")
+    return 0 if straight == crashed else 1
+
+
+def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""A whole service to be attacked: its store behind a proxy, serve.py with two workers, its folders.
+
+serve.py is the product's own; the store is started here, so that it can be killed, frozen, filled
+and robbed of what it did not sync. Knows no attack and no invariant.
+"""
+
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import psutil
+
+from faults import preload
+from faults.processes import ROOT, Serving, role_of
+from faults.proxy import Proxy, Who
+from faults.store_server import StoreServer
+from faults.waits import wait_until
+from jobs import bell, keys
+from jobs.fault_points import ARMED, FIRED, Fault
+from jobs.files import Files
+from jobs.settings import Settings
+from jobs.store import connect
+
+WORKERS = 2
+LEASE_SECONDS, STALL_SECONDS = 2.0, 4.0
+ADMIN_KEY = "an-admin-key-of-the-fault-suite-0123456789"
+#: the processes of a whole service; `api` is an arbiter and one process that answers
+WHOLE = {"serve": 1, "store": 1, "api": 2, "worker": WORKERS, "child": WORKERS, "template": WORKERS}
+
+
+@dataclass(frozen=True)
+class Armed:
+    """A fault that waits at a point."""
+
+    fault: Fault
+    file: Path
+
+    @property
+    def fired(self) -> bool:
+        """Whether some process has met it."""
+        return self.file.with_suffix(FIRED).exists()
+
+    def disarm(self) -> None:
+        """Take it away where nobody has met it."""
+        self.file.unlink(missing_ok=True)
+
+
+class House:
+    """A context: the service runs inside it, and nothing of it afterwards."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="tickforge-faults-"))
+        self.points = self.folder / "points"
+        self.points.mkdir()
+        self.preload = preload.build(self.folder)
+        self.server = StoreServer()
+        self.proxy = Proxy(self.server.socket)
+        self.serving = Serving(
+            self.folder,
+            workers=WORKERS,
+            TICKFORGE_REDIS_URL=self.proxy.url,
+            TICKFORGE_ADMIN_KEY=ADMIN_KEY,
+            TICKFORGE_FAULTS=str(self.points),
+            TICKFORGE_LEASE_SECONDS=str(LEASE_SECONDS),
+            TICKFORGE_STALL_SECONDS=str(STALL_SECONDS),
+            TICKFORGE_API_PROCESSES="1",
+            TICKFORGE_API_THREADS="32",
+        )
+        self.marked = self.serving.marked
+        self.server.environ = self.marked.environment(self.folder, **self.preload.environment)
+        self.store = connect(self.server.url)
+        self.settings = Settings.from_env(
+            {"TICKFORGE_REDIS_URL": self.server.url, "TICKFORGE_DATA_DIR": str(self.data)}
+        )
+        self.files = Files(self.settings.artifacts)
+
+    @property
+    def data(self) -> Path:
+        """The service's data folder."""
+        return self.folder / "data"
+
+    def __enter__(self) -> Self:
+        try:
+            self.server.start()
+            self.proxy.__enter__()
+            self.serving.start()
+            bell.configure(self.settings)
+            self.http = self.client()
+            wait_until(self.is_whole, 60, "a whole service")
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _at: TracebackType | None,
+    ) -> None:
+        self.http.close()
+        self._end()
+
+    def client(self, timeout: float = 20.0) -> httpx.Client:
+        """A client that is signed in; the timeout is beyond what the service may take."""
+        headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
+        return httpx.Client(base_url=self.serving.url, headers=headers, timeout=timeout)
+
+    def arm(self, fault: Fault) -> Armed:
+        """Let a fault wait at its point."""
+        file = self.points / f"{secrets.token_hex(6)}{ARMED}"
+        draft = file.with_suffix(".draft")
+        draft.write_text(json.dumps(fault))
+        draft.rename(file)
+        return Armed(fault, file)
+
+    def disarm_unmet(self) -> None:
+        """Take away what has not fired; what has still tells."""
+        for file in self.points.glob(f"*{ARMED}"):
+            file.unlink(missing_ok=True)
+
+    def disarm(self) -> None:
+        """Take away all of it."""
+        for file in list(self.points.iterdir()):
+            file.unlink(missing_ok=True)
+
+    def said(self, since: int = 0) -> tuple[list[str], int]:
+        """What the service's own log says behind an offset, requests left out; and where it ends.
+
+        For whoever looks for a violation's cause: no check reads it.
+        """
+        with (self.folder / "stderr").open("rb") as log:
+            log.seek(since)
+            text = log.read()
+        lines = text.decode(errors="replace").splitlines()
+        return [line for line in lines if "] request key=" not in line], since + len(text)
+
+    def role(self, name: str) -> list[psutil.Process]:
+        """The living processes of a role."""
+        return self.marked.role(name)
+
+    def roles(self) -> dict[str, int]:
+        """How many processes live in each role."""
+        return dict(Counter(role_of(each) for each in self.marked.alive()))
+
+    def frozen(self) -> list[psutil.Process]:
+        """The processes that a SIGSTOP holds."""
+        return [each for each in self.marked.alive() if _is_stopped(each)]
+
+    def is_whole(self) -> bool:
+        """Whether every process that should live does, and none trains."""
+        return self.roles() == WHOLE
+
+    def runner_of(self, job_id: str) -> psutil.Process | None:
+        """The pool child that holds a running job, None where nobody does."""
+        name = self._worker_of(job_id)
+        for child in self.role("child"):
+            parent = child.parent()
+            if name and parent is not None and parent.cmdline()[-1] == name:
+                return child
+        return None
+
+    def ports_of(self, *roles: str) -> Who:
+        """Whether a port is of a process that has one of these roles now, or is asked for later."""
+        known: dict[int, bool] = {}
+
+        def is_theirs(port: int) -> bool:
+            if port not in known:
+                theirs = [each for role in roles for each in self.role(role)]
+                known[port] = any(port in _ports(each) for each in theirs)
+            return known[port]
+
+        return is_theirs
+
+    def start_worker(self, name: str, **more: str) -> subprocess.Popen[bytes]:
+        """A worker beside those of serve.py, on the same store and artifacts."""
+        ours = {
+            "TICKFORGE_REDIS_URL": self.proxy.url,
+            "TICKFORGE_DATA_DIR": str(self.data),
+            "TICKFORGE_LEASE_SECONDS": str(LEASE_SECONDS),
+        }
+        return subprocess.Popen(
+            [sys.executable, "-m", "workers", "--name", name], cwd=ROOT,
+            env=self.marked.environment(self.folder, **{**ours, **more}),
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def restart_store(self) -> None:
+        """Start the store on what its log holds, after a kill."""
+        self.server.start()
+
+    def bells(self) -> int:
+        """How many bells hang in the broker's list, unheard."""
+        length: Any = self.store.llen(keys.bells("cpu"))
+        return int(length)
+
+    def waiting(self) -> int:
+        """How many jobs are queued."""
+        count: Any = self.store.zcard(keys.queued("cpu"))
+        return int(count)
+
+    def _worker_of(self, job_id: str) -> str | None:
+        name: Any = self.store.hget(keys.job("default", job_id), "worker")
+        return None if name is None else bytes(name).decode()
+
+    def _end(self) -> None:
+        self.serving.end()
+        self.proxy.__exit__(None, None, None)
+        self.store.close()
+        self.server.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _is_stopped(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() == psutil.STATUS_STOPPED)
+    except psutil.Error:
+        return False
+
+
+def _ports(process: psutil.Process) -> set[int]:
+    try:
+        return {each.laddr.port for each in process.net_connections("tcp") if each.laddr}
+    except psutil.Error:
+        return set()

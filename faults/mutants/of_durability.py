@@ -1,0 +1,65 @@
+"""Mutants of what is on the disk when something is acknowledged, and of what is read back."""
+
+from faults.mutants.mutant import Edit, Mutant
+
+MUTANTS = (
+    Mutant(
+        "acknowledged-before-fsync",
+        "the store answers before its log is synced: a power cut takes acknowledged jobs",
+        (
+            Edit(
+                "serving/embedded_store.py", '"appendfsync": "always"', '"appendfsync": "everysec"'
+            ),
+        ),
+        ("tests/test_power_cut.py::test_an_acknowledged_job_outlives_a_power_cut",),
+        quick=True,
+    ),
+    Mutant(
+        "weak-store-accepted",
+        "a store that syncs once a second is taken without a word",
+        (
+            Edit(
+                "jobs/store.py",
+                '"appendfsync": ("always", "a power cut',
+                '"maxmemory-policy": ("noeviction", "a power cut',
+            ),
+        ),
+        ("tests/test_serve.py::test_a_store_that_would_lose_jobs_is_refused",),
+    ),
+    Mutant(
+        "file-named-before-fsync",
+        "an artifact gets its name before its bytes are on the disk",
+        (Edit("jobs/files.py", "                os.fsync(file.fileno())\n", ""),),
+        ("tests/test_files.py::test_a_write_brings_the_file_and_then_its_folder_to_disk",),
+    ),
+    Mutant(
+        "checkpoint-committed-before-fsync",
+        "a checkpoint counts before its files are on the disk",
+        (Edit("jobs/checkpoints.py", "        os.fsync(opened.fileno())\n", ""),),
+        ("tests/test_checkpoints.py::test_everything_is_on_disk_before_the_folder_gets_its_name",),
+    ),
+    Mutant(
+        "folder-not-synced",
+        "a file that was renamed into its place may be gone after a power cut",
+        (Edit("jobs/files.py", "        os.fsync(folder)\n", "        pass\n"),),
+        ("tests/test_files.py::test_a_write_brings_the_file_and_then_its_folder_to_disk",),
+    ),
+    Mutant(
+        "checkpoint-not-verified",
+        "a resume trusts a checkpoint whose bytes have changed",
+        (
+            Edit(
+                "jobs/checkpoints.py",
+                "            if digest(file) != entry.sha256:\n",
+                "            if False:\n",
+            ),
+        ),
+        ("tests/test_checkpoints.py::test_a_damaged_checkpoint_is_refused",),
+    ),
+    Mutant(
+        "loaded-state-not-compared",
+        "a checkpoint that loads as another state than was saved is trained on",
+        (Edit("workers/attempt.py", 'if loaded["state"] != checkpoint.state:', "if False:"),),
+        ("tests/test_resume_controls.py::test_a_state_that_loads_otherwise_ends_the_attempt",),
+    ),
+)

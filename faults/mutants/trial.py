@@ -1,0 +1,125 @@
+"""Trying mutants: a copy of the tree, the tests on it as it is, then with one fault after another.
+
+A mutant is killed when one of its tests fails by what it asserts or by what our code raises. A test
+that cannot be collected, or that trips over the edit itself, shows nothing.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults.mutants.mutant import Mutant
+
+ROOT = Path(__file__).parents[2]
+NURSERY = Path("faults", "mutants", "nursery.py")
+#: errors of a badly made edit, not of the behaviour that it changes
+OF_THE_EDIT = ("ImportError", "ModuleNotFoundError", "SyntaxError", "NameError", "IndentationError",
+               "AttributeError", "TypeError", "ResponseError")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one trial: `killer` is the test that saw the mutant, None where none did."""
+
+    name: str
+    killer: str | None
+    seconds: float
+    said: str
+
+
+class NotHealthy(Exception):
+    """The tests do not pass on the tree as it is, so they say nothing of a mutant."""
+
+
+class Copy:
+    """A copy of the tree, and what runs tests in it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        self._nursery = subprocess.Popen(
+            [sys.executable, str(NURSERY)], cwd=root, env=kept, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+
+    def end(self) -> None:
+        """Let the nursery go."""
+        self._nursery.communicate()
+
+    def check_healthy(self, mutants: Iterable[Mutant]) -> None:
+        """Run the tests of all mutants on the tree as it is; raises NotHealthy unless all pass."""
+        tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
+        failed, said = self._run(tests)
+        if failed is not None:
+            raise NotHealthy(f"without any mutant {failed} fails: {said}")
+
+    def attempt(self, mutant: Mutant) -> Verdict:
+        """Try one mutant on a healthy tree, and make it healthy again."""
+        before = {edit.file: (self.root / edit.file).read_bytes() for edit in mutant.edits}
+        begun = time.monotonic()
+        try:
+            mutant.apply(self.root)
+            killer, said = self._run(mutant.tests)
+        except NotHealthy as error:
+            killer, said = None, str(error)
+        finally:
+            for file, text in before.items():
+                (self.root / file).write_bytes(text)
+        return Verdict(mutant.name, killer, time.monotonic() - begun, said)
+
+    def _run(self, tests: Sequence[str]) -> tuple[str | None, str]:
+        """Run tests: the first that failed as a test should, and what was said."""
+        report, log = self.root / "report.xml", self.root / "report.txt"
+        report.unlink(missing_ok=True)
+        code = self._pytest(str(log), "-q", "-x", f"--junitxml={report}", *tests)
+        if code == 0:
+            return None, "all tests passed"
+        found = _failure(report) if code == 1 and report.exists() else None
+        if found is None:
+            raise NotHealthy(f"the tests did not run: {log.read_text()[-2000:]}")
+        return found
+
+    def _pytest(self, *told: str) -> int:
+        assert self._nursery.stdin is not None and self._nursery.stdout is not None
+        self._nursery.stdin.write(json.dumps(told) + "\n")
+        self._nursery.stdin.flush()
+        answer = self._nursery.stdout.readline()
+        assert answer, "the nursery has ended"
+        return int(answer)
+
+
+@contextmanager
+def copied_tree() -> Iterator[Copy]:
+    """A copy of the tree as it lies there, without what is hidden and what is only data."""
+    with tempfile.TemporaryDirectory(prefix="tickforge-mutant-") as folder:
+        shutil.copytree(ROOT, folder, ignore=_not_copied, dirs_exist_ok=True)
+        copy = Copy(Path(folder))
+        try:
+            yield copy
+        finally:
+            copy.end()
+
+
+def _not_copied(folder: str, names: list[str]) -> set[str]:
+    data = {"data"} if Path(folder) == ROOT else set()
+    return data | {name for name in names if name.startswith(".") or name == "__pycache__"}
+
+
+def _failure(report: Path) -> tuple[str, str] | None:
+    """The test that failed and its message; None where it failed for what the edit looks like."""
+    for case in ElementTree.parse(report).iter("testcase"):
+        failure = case.find("failure")
+        if failure is not None:
+            message = failure.get("message", "").split("\n")[0]
+            kind = message.split(":")[0].rsplit(".", 1)[-1]
+            return None if kind in OF_THE_EDIT else (case.get("name", "?"), message)
+    return None

@@ -1,0 +1,61 @@
+"""A library that is loaded before the C library's own functions, built by gcc where there is one.
+
+It notes, for every file that is synced, how far the sync reached (a power cut leaves no more), and
+shifts the clock by what a file says. Without gcc the faults that need it are not run, and say so.
+"""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+SOURCE = Path(__file__).parent / "preload.c"
+
+
+@dataclass(frozen=True)
+class Preload:
+    """The built library and its two files, or nothing at all."""
+
+    library: Path | None
+    synced: Path
+    clock: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs that is to be watched."""
+        if self.library is None:
+            return {}
+        return {
+            "LD_PRELOAD": str(self.library),
+            "FAULTS_SYNCED": str(self.synced),
+            "FAULTS_CLOCK": str(self.clock),
+        }
+
+    def step_clock(self, seconds: int) -> None:
+        """Shift the clock of the watched processes, from now on."""
+        draft = self.clock.with_suffix(".draft")
+        draft.write_text(f"{seconds}\n")
+        draft.rename(self.clock)
+
+    def cut_to_synced(self, folder: Path) -> int:
+        """Cut the files below a folder to what was synced of them; gives the bytes that went."""
+        gone = 0
+        for note in self.synced.iterdir():
+            text, _, path = note.read_text().strip().partition(" ")
+            file, size = Path(path), int(text)
+            if file.is_relative_to(folder) and file.is_file() and file.stat().st_size > size:
+                gone += file.stat().st_size - size
+                os.truncate(file, size)
+        return gone
+
+
+def build(folder: Path) -> Preload:
+    """Build the library in a folder."""
+    library, synced = folder / "preload.so", folder / "synced"
+    synced.mkdir()
+    gcc = shutil.which("gcc")
+    if gcc is not None:
+        command = [gcc, "-shared", "-fPIC", "-O1", "-o", str(library), str(SOURCE), "-ldl"]
+        subprocess.run(command, check=True, capture_output=True)
+    return Preload(library if gcc else None, synced, folder / "clock")

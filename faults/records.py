@@ -1,0 +1,146 @@
+"""What the records say of one job: read from the store's keys and the files, never from a log.
+
+`Evidence` is all that the invariants look at, as plain values, so that a test can tamper with it.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from jobs import checkpoints, keys
+from jobs.files import Files
+from jobs.history.columns import Columns
+from jobs.history.errors import DamagedHistory
+from jobs.index import Index
+from jobs.job import Checkpoint
+from jobs.store import Store
+
+TENANT = "default"
+
+
+class Entry(NamedTuple):
+    """One line of a job's audit list: which claim had which ticks accepted."""
+
+    term: int
+    nonce: str
+    first: int
+    last: int
+
+
+@dataclass
+class Evidence:
+    """One job as the records have it. Points are by column: tick -> its 8 bytes as a number."""
+
+    job_id: str
+    status: str
+    tick: int
+    stopped_by: str | None
+    error: str | None
+    attempts: int
+    recorded_bytes: int
+    keep: int
+    sealed: bool
+    in_queue: bool
+    leased: bool
+    columns: dict[str, bytes]
+    points: dict[str, dict[int, int]]
+    unreadable: str | None  # why the history cannot be read; its columns and points are empty then
+    audit: list[Entry]
+    kept: list[Checkpoint]
+    damaged: list[int]  # ticks of committed checkpoints whose files are not what was committed
+    folders: list[str]  # what lies in the checkpoints' folder
+    disk: dict[str, int]  # bytes of each file below the job's folder, its log left out
+    shown: bytes = b""  # losses that a client has been shown while it ran
+    statuses: list[str] = field(default_factory=list)  # statuses that a client has been shown
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What an undisturbed run of the same spec gives."""
+
+    status: str
+    tick: int
+    stopped_by: str | None
+    columns: dict[str, bytes]
+    points: dict[str, dict[int, int]]
+    weights: dict[int, str]  # sha256 of the weights by a checkpoint's tick
+
+
+def read(store: Store, files: Files, job_id: str) -> Evidence:
+    """Gather what is recorded of a job now. Raises NoSuchJob."""
+    job = Index(store).job(TENANT, job_id)
+    kept = Index(store).checkpoints(TENANT, job_id)
+    folder = files.job(TENANT, job_id)
+    member, queue = keys.member(TENANT, job_id), job.spec.queue
+    columns, points, unreadable = _history(store, files, job_id)
+    return Evidence(
+        job_id=job_id,
+        status=job.status,
+        tick=job.tick,
+        stopped_by=job.stopped_by,
+        error=None if job.error is None else job.error.type,
+        attempts=job.attempt,
+        recorded_bytes=job.bytes,
+        keep=job.spec.checkpoint.keep,
+        sealed=store.hget(keys.job(TENANT, job_id), "sealed") == b"1",
+        in_queue=store.zscore(keys.queued(queue), member) is not None,
+        leased=store.zscore(keys.leases(queue), member) is not None,
+        columns=columns,
+        points=points,
+        unreadable=unreadable,
+        audit=_audit(store, job_id),
+        kept=kept,
+        damaged=[c.tick for c in kept if not checkpoints.verify(files, TENANT, job_id, c)],
+        folders=_names(folder / "checkpoints"),
+        disk={name: size for name, size in _sizes(folder) if name != "log.txt"},
+    )
+
+
+def reference(found: Evidence) -> Reference:
+    """Take an undisturbed job's evidence for what its spec gives."""
+    return Reference(
+        found.status, found.tick, found.stopped_by, found.columns, found.points,
+        {checkpoint.tick: checkpoint.sha256 for checkpoint in found.kept},
+    )  # fmt: skip
+
+
+def _history(
+    store: Store, files: Files, job_id: str
+) -> tuple[dict[str, bytes], dict[str, dict[int, int]], str | None]:
+    reader = Columns(store, files)
+    extent = reader.extent(TENANT, job_id)
+    try:
+        columns = {
+            name: reader.values(extent, name, 1, extent.tick).tobytes() for name in extent.columns
+        }
+    except DamagedHistory as damage:
+        return {}, {}, str(damage)
+    text: bytes = store.hget(keys.job(TENANT, job_id), "sparse") or b""  # type: ignore[assignment]
+    points = {}
+    for name in set(text.decode().split()) - {"time"}:  # which is of a clock
+        array = reader.points(extent, name, 0, extent.tick)
+        ticks, bits = np.asarray(array["tick"]).tolist(), np.asarray(array["bits"]).tolist()
+        points[name] = dict(zip(ticks, bits, strict=True))
+    return columns, points, None
+
+
+def _audit(store: Store, job_id: str) -> list[Entry]:
+    lines: list[bytes] = store.lrange(keys.audit(TENANT, job_id), 0, -1)  # type: ignore[assignment]
+    found = []
+    for line in lines:
+        term, nonce, first, last = line.decode().split()
+        found.append(Entry(int(term), nonce, int(first), int(last)))
+    return found
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+
+
+def _sizes(folder: Path) -> list[tuple[str, int]]:
+    if not folder.is_dir():
+        return []
+    files = [each for each in folder.rglob("*") if each.is_file()]
+    return [(str(each.relative_to(folder)), each.stat().st_size) for each in files]

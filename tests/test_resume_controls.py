@@ -1,0 +1,109 @@
+"""What a resume must not do, and why losses alone are a weak witness of it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from jobs import keys
+from jobs.spec.job_spec import JobSpec
+from tests.house import TENANT, House
+from tests.support import running_store
+from tests.trainings import Told, begin, read, resumed, saved_at, tell
+from ticks import checkpoint
+from ticks.state import digest
+from ticks.training import Training
+
+VALIDATED: dict[str, Any] = {
+    "model": {"family": "mlp", "hidden": [6, 5], "dropout": 0.25},
+    "optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9},
+    "budget": {"ticks": 40},
+    "validation": {"fraction": 0.25, "every_ticks": 8},
+}
+
+
+def at_16(spec: JobSpec, folder: Path) -> tuple[Training, Told]:
+    """A training resumed at its second validation, and what was said before."""
+    ((_, home, before),) = saved_at(spec, [16], folder)
+    return resumed(spec, home), before
+
+
+def test_a_resume_at_a_validated_tick_does_not_validate_again(tmp_path: Path) -> None:
+    training, _ = at_16(read(**VALIDATED), tmp_path)
+    announced: list[str] = []
+    training.announce = announced.append
+
+    assert training.validate().sparse == [] and announced == []
+    training.run(1)
+    assert training.validate().sparse != [] and announced == ["validating"]
+
+
+def test_validation_looks_at_the_net_that_is_saved_with_nothing_dropped(tmp_path: Path) -> None:
+    spec = read(**VALIDATED)
+    training = begin(spec)
+    tell(training, until=16)
+    net, rows = training.trainer.net.eval(), training.held_out
+    assert rows is not None
+    blocks = list(rows.blocks())
+    with torch.no_grad():
+        losses = [training.trainer.criterion(net(block.inputs), block.targets) for block in blocks]
+    assert len(blocks) == 1 and training.metrics["val_loss"] == losses[0].item()
+    with torch.no_grad():
+        dropped = training.trainer.criterion(net.train()(blocks[0].inputs), blocks[0].targets)
+    assert dropped.item() != losses[0].item()
+
+
+def ulp_off(training: Training, number: int) -> None:
+    """Move one weight of the first layer by one unit in its last place."""
+    weight = training.trainer.parameters[0].data.view(-1)
+    weight[number] = torch.nextafter(weight[number], torch.tensor(torch.inf))
+
+
+def test_a_weight_off_by_one_ulp_shows_in_the_digest_of_the_load_and_often_in_no_loss(
+    tmp_path: Path,
+) -> None:
+    """Some ticks later it may even have been rounded away, and shows in no state either."""
+    spec = read(**VALIDATED)
+    _, before = at_16(spec, tmp_path)
+    home = tmp_path / "16"
+    straight = tell(resumed(spec, home), until=20)
+    unseen = 0
+    for number in range(resumed(spec, home).trainer.parameters[0].numel()):
+        training = resumed(spec, home)
+        ulp_off(training, number)
+        assert digest(training.trainer) != before.state
+        unseen += tell(training, until=20).columns == straight.columns
+    assert unseen > 0
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with running_store() as server, ExitStack() as held:
+        yield House(server.url, tmp_path_factory.mktemp("controls"), held)
+
+
+def test_a_state_that_loads_otherwise_ends_the_attempt(house: House) -> None:
+    house.worker("one")
+    job_id = house.paused_at(220)
+    newest = house.index.checkpoint(TENANT, job_id, "latest")
+    kept = keys.checkpoints(TENANT, job_id)
+    record = json.loads(bytes(house.store.hget(kept, str(newest.tick)) or b""))  # type: ignore[arg-type]
+    record["state"] = f"{int(record['state'], 16) ^ 1:016x}"
+    house.store.hset(kept, str(newest.tick), json.dumps(record))
+
+    house.resume(job_id)
+
+    job = house.until(job_id, lambda job: job.ended)
+    assert job.status == "failed" and job.error is not None
+    assert (job.error.type, job.error.tick) == ("diverged", newest.tick)
+
+
+def test_what_was_saved_loads_as_what_was_saved(tmp_path: Path) -> None:
+    spec = read(**VALIDATED)
+    training, before = at_16(spec, tmp_path)
+    assert digest(training.trainer) == before.state
+    assert checkpoint.load(begin(spec), tmp_path / "16")["state"] == before.state
