@@ -1,0 +1,66 @@
+"""Which specs the native engine can run, and which it is worth choosing for. Knows no torch.
+
+It emits a small net's whole tick as C (ticks/engines/native). Its loops keep to a fixed order of
+sums and use one core's plain float32 arithmetic, so a large product belongs to a library's kernels.
+"""
+
+from typing import TYPE_CHECKING
+
+from jobs.spec.training import Sgd
+from models.mlp.config import MlpConfig
+
+if TYPE_CHECKING:
+    from jobs.spec.job_spec import JobSpec
+
+MOST_LAYERS = 16  # hidden ones: a compiler takes about 0.4 s for each
+MOST_NUMBERS = 1 << 26  # parameters, times three for state and gradient: what the work area holds
+SMALLEST = 1.1754943508222875e-38  # of float32's normal numbers
+#: parameters times rows of a tick, beyond which a library's kernels win. Measured with AdamW on one
+#: core, microseconds a tick, native against eager: 64-64 batch 32 (3e5) 33 : 680; 256-256 batch 16
+#: (1.4e6) 220 : 740, batch 64 (5.5e6) 710 : 1,300; 512-512-512 batch 64 (3.6e7) 6,500 : 4,600
+WORTH = 4_000_000
+
+
+def unfit(spec: "JobSpec") -> str | None:
+    """Say why the native engine cannot run a spec; None if it can."""
+    reasons = (_family(spec), _compute(spec), _sizes(spec), _numbers(spec))
+    return next((reason for reason in reasons if reason is not None), None)
+
+
+def is_worth(spec: "JobSpec") -> bool:
+    """Whether `auto` should choose it for a spec of the class whose object is at hand."""
+    return spec.parameters * spec.batch_size <= WORTH
+
+
+def _family(spec: "JobSpec") -> str | None:
+    if not isinstance(spec.model, MlpConfig):
+        return f"native runs the family mlp, not {spec.model.family}"
+    if spec.model.couples_rows:
+        return f"native runs norms that couple no rows, not {spec.model.norm}"
+    return None
+
+
+def _compute(spec: "JobSpec") -> str | None:
+    compute = spec.compute
+    if compute.device == "cuda":
+        return "native runs on the device cpu"
+    if compute.precision != "float32":
+        return f"native computes in float32, not {compute.precision}"
+    if compute.threads != 1:
+        return f"native runs on 1 thread, not {compute.threads}"
+    return None
+
+
+def _sizes(spec: "JobSpec") -> str | None:
+    if isinstance(spec.model, MlpConfig) and len(spec.model.hidden) > MOST_LAYERS:
+        return f"native has at most {MOST_LAYERS} hidden layers, not {len(spec.model.hidden)}"
+    if spec.parameters > MOST_NUMBERS:
+        return f"native has at most {MOST_NUMBERS} parameters, not {spec.parameters}"
+    return None
+
+
+def _numbers(spec: "JobSpec") -> str | None:
+    optimizer = spec.optimizer
+    if not isinstance(optimizer, Sgd) and optimizer.eps < SMALLEST:
+        return f"native needs an eps of at least {SMALLEST:g}, a normal float32 number"
+    return None

@@ -1,0 +1,47 @@
+"""Run in a process of its own, under the sanitizers: generated specs, solo, evaluated, in lanes.
+
+Every array that the C code may touch is its own allocation of the exact size, so that a step beyond
+it is seen. Ends with exit code 0 if nothing was found.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.native_specs import drawn, trainer_of
+from ticks.engines.native.compiler import FLAGS
+from ticks.engines.native.engine import Native
+from ticks.engines.native.lanes import Lanes
+from ticks.trainer import Trainer
+
+SANITIZED = (
+    *("-O0" if flag == "-O3" else flag for flag in FLAGS),  # sooner compiled than any other
+    "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all",
+)  # fmt: skip
+
+
+def main(folder: Path, numbers: list[int]) -> None:
+    """Run the specs of these numbers."""
+    for number in numbers:
+        model = {"dropout": 0.25 * (number % 2)}
+        engine = Native(_trainer(number, model), ["loss"], folder, SANITIZED)
+        engine.run(9)
+        engine.run(3)
+        rows = engine.trainer.batches.rows  # type: ignore[attr-defined]
+        engine.evaluate(rows, engine.trainer.spec.profile.classes)
+        trainers = [_trainer(number, model) for _ in range(3)]
+        Lanes(trainers, ["loss"], 8, folder, SANITIZED).run([9, 4, 0])
+
+
+def _trainer(number: int, model: dict[str, Any]) -> Trainer:
+    spec = drawn(number)
+    return trainer_of(spec.model_copy(update={"model": spec.model.model_copy(update=model)}))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]), [int(number) for number in sys.argv[2:]])
+    os._exit(0)  # leaks at an interpreter's end are not ours

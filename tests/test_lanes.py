@@ -1,0 +1,120 @@
+"""Jobs in lanes: every lane's bits are those of its run alone, whoever runs beside it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobs.spec.job_spec import JobSpec
+from tests.native_specs import trainer_of
+from tests.natives import BUILDS, QUICK, folder, native, needs_compiler, told
+from tests.test_native import OVERFLOWING, RICH
+from tests.trainings import read
+from ticks.engines.native.lanes import Lanes, kind_of
+from ticks.state import digest
+
+pytestmark = needs_compiler
+
+KINDS: dict[str, dict[str, Any]] = {
+    "seed": {"batch_size": 1, "optimizer": {"name": "sgd", "lr": 0.01}},
+    "rich": RICH,
+    "dropout at once": {"batch_size": 1, "model": {"family": "mlp", "hidden": [10], "norm": "rms",
+                                                   "activation": "silu", "dropout": 0.3}},
+    "classes": {"data": {"source": "synthetic", "kind": "classification", "samples": 30,
+                         "features": 4},
+                "model": {"family": "mlp", "hidden": [9], "norm": "group", "activation": "tanh"},
+                "optimizer": {"name": "adam", "weight_decay": 0.01}},
+}  # fmt: skip
+
+
+def variants(name: str, count: int) -> list[JobSpec]:
+    """Specs of one kind that differ in seed, data, rows, rate, schedule and batch."""
+    made = []
+    for number in range(count):
+        body = {**KINDS[name], "seed": number}
+        data = body.get("data", {"source": "synthetic", "kind": "regression", "features": 3})
+        body["data"] = data | {"samples": 20 + number % 3 * 7, "seed": number + 50,
+                               "shuffle": number % 2 == 0}  # fmt: skip
+        optimizer = body.get("optimizer", {"name": "adamw"})
+        body["optimizer"] = optimizer | {"lr": 0.005 * (1 + number)}
+        body["schedule"] = {"name": ("constant", "cosine")[number % 2], "warmup_ticks": number % 4}
+        if "batch_size" not in body or body["batch_size"] > 1:
+            body["batch_size"] = 6 + number % 2
+        made.append(read(**body, budget={"ticks": 90}) if "budget" not in body else read(**body))
+    return made
+
+
+@pytest.mark.parametrize("lanes", [8, 16])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_lane_gives_the_bits_of_its_run_alone(name: str, lanes: int) -> None:
+    specs = variants(name, lanes - 1)
+    ticks = [30 + 3 * number for number in range(len(specs))]
+    trainers = [trainer_of(spec) for spec in specs]
+
+    chunks = Lanes(trainers, specs[0].record, lanes, folder(), QUICK).run(ticks)
+
+    for trainer, chunk, spec, k in zip(trainers, chunks, specs, ticks, strict=True):
+        alone = native(spec)
+        assert told(trainer, [chunk]) == told(alone.trainer, [alone.run(k)])
+
+
+def test_eight_lanes_of_an_unoptimised_build_give_the_same_bits() -> None:
+    bits = set()
+    for flags in BUILDS.values():
+        trainers = [trainer_of(spec) for spec in variants("rich", 8)]
+        chunks = Lanes(trainers, ["loss"], 8, folder(), flags).run([30] * 8)
+        bits.add(tuple(told(t, [c]) for t, c in zip(trainers, chunks, strict=True)))
+
+    assert len(bits) == 1
+
+
+def test_chunks_of_other_lengths_in_every_lane_give_the_same_bits() -> None:
+    specs = variants("seed", 5)
+    one, other = ([trainer_of(spec) for spec in specs] for _ in range(2))
+    whole = Lanes(one, ["loss"], 8, folder(), QUICK).run([60] * 5)
+    cut = Lanes(other, ["loss"], 8, folder(), QUICK)
+
+    ticks = ([7, 8, 9, 10, 11], [0, 0, 0, 0, 0], [53, 52, 51, 50, 49])
+    parts = [cut.run(each) for each in ticks]
+
+    for lane in range(5):
+        made = [part[lane] for part in parts]
+        assert told(other[lane], made) == told(one[lane], [whole[lane]])
+
+
+@pytest.mark.parametrize("clip", [None, 1.0], ids=["applied at once", "kept"])
+def test_a_lane_whose_loss_is_not_finite_stops_alone(clip: float | None) -> None:
+    specs = [read(**OVERFLOWING, seed=number, clip_norm=clip) for number in range(8)]
+    targets = [0.5 if target == 1e30 else target for target in OVERFLOWING["data"]["targets"]]
+    sound = OVERFLOWING | {"data": OVERFLOWING["data"] | {"targets": targets}}
+    specs[3:6] = [read(**sound, seed=number, clip_norm=clip) for number in range(3)]
+    trainers = [trainer_of(spec) for spec in specs]
+
+    chunks = Lanes(trainers, ["loss"], 8, folder(), QUICK).run([50] * 8)
+
+    for lane, (spec, trainer, chunk) in enumerate(zip(specs, trainers, chunks, strict=True)):
+        stopped = lane not in (3, 4, 5)
+        assert (chunk.nonfinite, chunk.count) == (stopped, 29 if stopped else 50)
+        assert np.isfinite(chunk.columns["loss"]).all() != stopped
+        alone = native(spec)
+        assert told(trainer, [chunk]) == told(alone.trainer, [alone.run(50)])
+
+
+def test_neighbours_change_no_bit_of_a_lane() -> None:
+    specs = variants("seed", 8)
+    states = set()
+    for others in ([], specs[1:4], list(reversed(specs[1:]))):
+        trainers = [trainer_of(spec) for spec in [specs[0], *others]]
+        Lanes(trainers, ["loss"], 8, folder(), QUICK).run([40, *[25] * len(others)])
+        states.add(digest(trainers[0]))
+
+    assert len(states) == 1
+
+
+def test_only_jobs_of_one_kind_share_lanes() -> None:
+    one, same, other = (
+        trainer_of(read(batch_size=size, optimizer={"name": "sgd", "lr": lr}, micro_batches=parts))
+        for size, lr, parts in ((8, 0.1, 2), (5, 0.2, 2), (8, 0.1, 4))
+    )
+
+    assert kind_of(one) == kind_of(same) != kind_of(other)

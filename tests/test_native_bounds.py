@@ -1,0 +1,107 @@
+"""The native engine against torch's eager ticks and against float64, over generated specs.
+
+The bound, over 64 ticks, relative to losses above 1: native lies within 1e-5 + 8 times eager's own
+distance of float64, and within 1e-4 + 8 times that of eager. (Chaos drives all three apart.)
+"""
+
+from typing import NamedTuple
+
+import pytest
+
+from jobs.spec.job_spec import JobSpec
+from tests.native_specs import Doubles, apart, drawn, trainer_of
+from tests.natives import QUICK, folder, native, needs_compiler
+from tests.trainings import read
+from ticks.engines.eager import Eager
+from ticks.engines.native import emit
+from ticks.engines.native.engine import Native
+
+pytestmark = needs_compiler
+
+TICKS = 64
+NUMBERS = (0, 1, 2, 3, 4, 9, 11, 13, 16, 17)
+
+
+class Distances(NamedTuple):
+    """Largest relative differences of losses."""
+
+    from_eager: float
+    from_float64: float
+    eager_from_float64: float
+
+    @property
+    def within(self) -> bool:
+        """Whether the bound holds."""
+        slack = 8 * self.eager_from_float64
+        return self.from_float64 <= 1e-5 + slack and self.from_eager <= 1e-4 + slack
+
+
+def distances(spec: JobSpec) -> Distances:
+    ours = native(spec).run(TICKS).columns["loss"]
+    eager = Eager(trainer_of(spec), spec.record).run(TICKS).columns["loss"]
+    exact = Doubles(trainer_of(spec)).losses(TICKS)
+    return Distances(apart(ours, eager), apart(ours, exact), apart(eager, exact))
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_native_is_as_near_to_float64_as_eager_is(number: int) -> None:
+    found = distances(drawn(number))
+
+    assert found.within, found
+
+
+def test_the_drawn_specs_have_every_term() -> None:
+    specs = [drawn(number) for number in NUMBERS]
+
+    assert {spec.model.norm for spec in specs} == {"layer", "rms", "group", "none"}
+    assert len({spec.model.activation for spec in specs}) == 5
+    assert {spec.optimizer.name for spec in specs} == {"sgd", "adam", "adamw"}
+    assert {spec.objective for spec in specs} == {"mse", "cross_entropy"}
+    assert {spec.clip_norm is None for spec in specs} == {True, False}
+    assert {spec.micro_batches > 1 for spec in specs} == {True, False}
+    assert {spec.batch_size > 1 for spec in specs} == {True, False}
+
+
+WRONG = {
+    "eps outside the root": ("layers", "1.0f / root(dot(h, h, size) * share + EPS)",
+                             "1.0f / (root(dot(h, h, size) * share) + EPS)"),
+    "the unbiased variance": ("layers", "root(dot(h, h, size) * share + EPS)",
+                              "root(dot(h, h, size) / (size - 1) + EPS)"),
+    "no way back through the mean": ("layers", "    if (centred) rest -= mean;\n", ""),
+    "gelu by its approximation": ("layers", "error_function(y * 0.707106781f)",
+                                  "hyperbolic_tangent(0.797884561f * (y + 0.044715f * y * y * y))"),
+    "adam without its correction": ("optimizers", "rate / (1.0 - power(job->beta1, (long)step))",
+                                    "rate"),
+}  # fmt: skip
+#: of many small inputs, so that a row's variance is small and the place of eps matters
+CONTROL = {
+    "model": {"family": "mlp", "hidden": [12], "activation": "gelu"},
+    "data": {"source": "inline", "targets": [n % 3 - 0.5 for n in range(12)],
+             "inputs": [[n * k % 7 / 1000 for k in range(400)] for n in range(12)]},
+    "optimizer": {"name": "adamw", "lr": 0.002, "eps": 1e-3}, "batch_size": 4,
+    "budget": {"ticks": TICKS},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_formula_breaks_the_bound(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = read(**CONTROL)
+    where, right, wrong = WRONG[what]
+    template = emit.template
+    sound = distances(spec)
+    assert sound.within, sound
+    assert right in template(where)
+    mutated = template(where).replace(right, wrong)
+    monkeypatch.setattr(emit, "template", lambda n: mutated if n == where else template(n))
+
+    broken = distances(spec)
+
+    assert not broken.within, broken
+
+
+def test_gradient_norms_are_eager_s() -> None:
+    spec = read(record=["loss", "grad_norm"], micro_batches=3, clip_norm=0.25)
+    ours = Native(trainer_of(spec), spec.record, folder(), QUICK).run(20).columns["grad_norm"]
+    eager = Eager(trainer_of(spec), spec.record).run(20).columns["grad_norm"]
+
+    assert apart(ours, eager) < 1e-5

@@ -1,0 +1,128 @@
+"""Compiled objects are kept by their key, found again, checked, shared and bounded."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.native_specs import trainer_of
+from tests.natives import QUICK, needs_compiler
+from tests.support import ROOT
+from tests.trainings import read
+from ticks.engines.native import compiler, objects
+from ticks.engines.native.compiler import FLAGS, Unavailable
+from ticks.engines.native.emit import emit
+from ticks.engines.native.engine import Native
+from ticks.engines.native.form import Form, form_of
+
+SMALL = {"model": {"family": "mlp", "hidden": [2], "norm": "none"}, "batch_size": 1,
+         "optimizer": {"name": "sgd"}}  # fmt: skip
+
+
+def form() -> Form:
+    return form_of(read(**SMALL))
+
+
+@needs_compiler
+def test_an_object_is_compiled_once(tmp_path: Path) -> None:
+    objects.load(form(), 1, tmp_path)
+    (made,) = tmp_path.iterdir()
+    first = made.stat().st_ino
+    objects.load(form(), 1, tmp_path)
+
+    assert [file.stat().st_ino for file in tmp_path.iterdir()] == [first]
+
+
+@needs_compiler
+def test_a_damaged_object_is_made_anew(tmp_path: Path) -> None:
+    objects.load(form(), 1, tmp_path, QUICK)
+    (made,) = tmp_path.iterdir()
+    head = made.read_bytes()[:1000]
+    made.unlink()  # this process has the whole one in its memory
+    made.write_bytes(head)
+
+    engine = Native(trainer_of(read(**SMALL)), ["loss"], tmp_path, QUICK)
+
+    assert engine.run(3).count == 3
+    (again,) = tmp_path.iterdir()
+    assert again.stat().st_size > 1000
+
+
+@needs_compiler
+def test_processes_may_make_one_object_at_a_time(tmp_path: Path) -> None:
+    code = (
+        "from tests.test_native_objects import *; from pathlib import Path;"
+        f"objects.load(form(), 1, Path({str(tmp_path)!r}), QUICK)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environment) for _ in range(3)
+    ]
+
+    assert [process.wait(timeout=250) for process in started] == [0, 0, 0]
+    assert all(file.suffix == ".so" for file in tmp_path.iterdir())
+    assert objects.load(form(), 1, tmp_path, QUICK).run is not None
+
+
+@needs_compiler
+def test_the_longest_unused_objects_go_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "MOST_OBJECTS", 2)
+    for age, name in enumerate(("new", "newer", "old")):
+        (tmp_path / f"{name}.so").write_bytes(b"")
+        os.utime(tmp_path / f"{name}.so", (1000 + age, 1000 + age - 10 * (name == "old")))
+
+    objects.load(form(), 1, tmp_path, QUICK)
+
+    names = {file.name for file in tmp_path.iterdir()}
+    assert len(names) == 2 and "newer.so" in names
+
+
+def test_a_key_has_all_that_decides_the_code() -> None:
+    source = emit(form())
+    asked = [
+        (source, 1, "gcc", FLAGS), (source + " ", 1, "gcc", FLAGS), (source, 8, "gcc", FLAGS),
+        (source, 1, "clang", FLAGS), (source, 1, "gcc", FLAGS[1:]),
+    ]  # fmt: skip
+
+    assert len({objects.key_of(*each) for each in asked}) == len(asked)
+
+
+@needs_compiler
+def test_the_processor_is_part_of_the_compiler_s_name() -> None:
+    """An object made with -march=native must not be loaded by another kind of processor."""
+    found = compiler.find()
+
+    assert found is not None and compiler.processor() in found.identity
+
+
+def test_without_a_compiler_there_is_no_native_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CC", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert compiler.find() is None
+    with pytest.raises(Unavailable, match="no C compiler"):
+        objects.load(form(), 1, tmp_path)
+
+
+def test_a_compiler_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = tmp_path / "cc-that-fails"
+    lines = [
+        "#!/bin/sh",
+        '[ "$1" = --version ] && echo fake && exit 0',
+        "echo broken >&2",
+        "exit 1",
+    ]
+    fake.write_text("\n".join(lines))
+    fake.chmod(0o700)
+    monkeypatch.setenv("CC", str(fake))
+
+    with pytest.raises(Unavailable, match="broken"):
+        objects.load(form(), 1, tmp_path / "objects")
+
+    assert list((tmp_path / "objects").iterdir()) == []

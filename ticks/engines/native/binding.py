@@ -1,0 +1,157 @@
+"""One job as the C code sees it: pointers into torch's memory, numbers, and what came of it.
+
+Every run binds anew, so a state that was put back in between is seen, wherever it lies.
+"""
+
+import ctypes
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from jobs.spec.training import Sgd
+from ticks.batches import Batches, Rows
+from ticks.engines.chunk import Chunk
+from ticks.engines.native.form import Form
+from ticks.engines.native.rates import rates
+from ticks.trainer import Trainer
+
+LINE = 64  # bytes of a line of memory: what the work area is aligned to
+POINTER, INT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
+
+
+class Job(ctypes.Structure):
+    """struct job of c/job.h, field by field."""
+
+    _fields_ = (
+        ("inputs", POINTER), ("targets", POINTER), ("order", POINTER), ("rates", POINTER),
+        ("weights", POINTER), ("first", POINTER), ("second", POINTER),
+        ("losses", POINTER), ("norms", POINTER),
+        ("rows", INT), ("batch", INT), ("parts", INT),
+        ("tick", INT), ("ticks", INT), ("rate_step", INT),
+        ("seed", ctypes.c_uint64),
+        ("weight_decay", DOUBLE), ("momentum", DOUBLE), ("beta1", DOUBLE), ("beta2", DOUBLE),
+        ("eps", DOUBLE), ("clip", DOUBLE), ("dropout", DOUBLE),
+        ("step", ctypes.c_float), ("nonfinite", ctypes.c_int32), ("done", INT),
+    )  # fmt: skip
+
+
+def work_area(size: int) -> NDArray[np.uint8]:
+    """Make an aligned area of so many bytes, all 0: what lies beyond an array's end stays so."""
+    room = np.zeros(size + LINE, dtype=np.uint8)
+    ahead = -room.ctypes.data % LINE
+    return room[ahead : ahead + size]
+
+
+class Bound:
+    """A trainer's state and its next `ticks` ticks, bound to a Job; `keep` takes what came of it.
+
+    The optimizer's tensors that are not there before the first update are made here, and become
+    torch's own only once there was one.
+    """
+
+    def __init__(self, trainer: Trainer, form: Form, job: Job, ticks: int) -> None:
+        self.trainer, self.form, self.job = trainer, form, job
+        self.columns = np.empty((2, ticks), dtype=np.float32)
+        self._moments = [self._moment(name) for name in form.moments]
+        self._alive: list[Any] = []  # what the job points at
+        self._bind_state()
+        self._bind_rows(ticks)
+        numbers(job, trainer)
+
+    def keep(self, record: "list[str]") -> Chunk:
+        """Take the state's position and the columns over; the rest was changed in place."""
+        trainer, job = self.trainer, self.job
+        made, nonfinite = int(job.done), bool(job.nonfinite)
+        first = trainer.at + 1
+        trainer.at += made - nonfinite
+        if made - nonfinite > 0:
+            self._keep_moments()
+        columns = {"loss": self.columns[0, :made].copy()}
+        if "grad_norm" in record:
+            columns["grad_norm"] = self.columns[1, :made].copy()
+        return Chunk(first, columns, nonfinite)
+
+    def _bind_state(self) -> None:
+        job = self.job
+        job.weights = self._pointers([p.detach() for p in self.trainer.parameters])
+        job.first = self._pointers(self._moments[0]) if self._moments else None
+        job.second = self._pointers(self._moments[1]) if len(self._moments) > 1 else None
+        state = self.trainer.optimizer.state.get(self.trainer.parameters[0], {})
+        job.step = float(state["step"]) if "step" in state else 0.0
+
+    def _bind_rows(self, ticks: int) -> None:
+        job, trainer = self.job, self.trainer
+        batches = trainer.batches
+        assert isinstance(batches, Batches), "the rows of a table lie in memory"
+        job.inputs, job.targets = batches.rows.inputs.data_ptr(), batches.rows.targets.data_ptr()
+        job.rows, job.batch = batches.count, batches.size
+        job.tick, job.ticks = trainer.at, ticks
+        job.order = self._address(order(batches, trainer.at, ticks)) if batches.shuffle else None
+        by_tick = rates(trainer.spec, trainer.at + 1, ticks)
+        job.rates, job.rate_step = self._address(by_tick), int(len(by_tick) > 1)
+        job.losses = self.columns[0].ctypes.data
+        job.norms = self.columns[1].ctypes.data if self.form.grad_norm else None
+
+    def _moment(self, name: str) -> list[Tensor]:
+        state = self.trainer.optimizer.state
+        found = [state.get(p, {}).get(name) for p in self.trainer.parameters]
+        pairs = zip(found, self.trainer.parameters, strict=True)
+        return [torch.zeros_like(p) if kept is None else kept for kept, p in pairs]
+
+    def _keep_moments(self) -> None:
+        """Make the moments torch's, as it would have made them itself."""
+        for at, parameter in enumerate(self.trainer.parameters):
+            state = self.trainer.optimizer.state
+            made = {n: m[at] for n, m in zip(self.form.moments, self._moments, strict=True)}
+            if "exp_avg" in made:
+                steps = state[parameter].setdefault("step", torch.tensor(0.0))
+                steps.fill_(self.job.step)
+            if made:
+                state[parameter].update(made)
+
+    def _pointers(self, tensors: list[Tensor]) -> int:
+        assert all(t.is_contiguous() and t.dtype == torch.float32 for t in tensors)
+        return self._address(np.array([t.data_ptr() for t in tensors], dtype=np.uint64))
+
+    def _address(self, array: "NDArray[Any]") -> int:
+        self._alive.append(array)
+        address: int = array.ctypes.data
+        return address
+
+
+def numbers(job: Job, trainer: Trainer) -> None:
+    """Set what is an argument and not in the code.
+
+    Dropout's p is the net's own, so that whoever sets it to 0 there may compare engines.
+    """
+    spec, optimizer = trainer.spec, trainer.spec.optimizer
+    dropouts = (each.p for each in trainer.net.modules() if isinstance(each, nn.Dropout))
+    job.parts, job.seed, job.dropout = spec.micro_batches, spec.seed, next(dropouts, 0.0)
+    job.clip, job.weight_decay = spec.clip_norm or 0.0, optimizer.weight_decay
+    if isinstance(optimizer, Sgd):
+        job.momentum = optimizer.momentum
+    else:
+        job.beta1, job.beta2 = optimizer.betas
+        job.eps = optimizer.eps
+
+
+def order(batches: Batches, at: int, ticks: int) -> NDArray[np.int64]:
+    """Return the row numbers of the ticks after `at`, one batch after another."""
+    found, tick = [np.empty(0, dtype=np.int64)], at
+    while tick < at + ticks:
+        epoch, position = divmod(tick, batches.per_epoch)
+        until = min(batches.per_epoch, position + at + ticks - tick)
+        found.append(batches.order(epoch).numpy()[position * batches.size : until * batches.size])
+        tick += until - position
+    return np.concatenate(found)
+
+
+def bind_evaluation(job: Job, trainer: Trainer, rows: Rows) -> Any:
+    """Bind the weights and rows to look at; returns what must live as long as the job."""
+    pointers = np.array([p.data_ptr() for p in trainer.parameters], dtype=np.uint64)
+    job.inputs, job.targets = rows.inputs.data_ptr(), rows.targets.data_ptr()
+    job.rows, job.batch, job.weights = len(rows.inputs), 1, pointers.ctypes.data
+    return pointers

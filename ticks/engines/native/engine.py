@@ -1,0 +1,60 @@
+"""The native engine: one job's ticks as a compiled C function. Decides nothing.
+
+Its bits are a function of the spec alone (see emit.py), so its fingerprint is its name and VERSION.
+"""
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+
+from ticks.batches import Rows, Source
+from ticks.engines.chunk import Chunk
+from ticks.engines.native import objects
+from ticks.engines.native.binding import Bound, Job, bind_evaluation, work_area
+from ticks.engines.native.compiler import FLAGS
+from ticks.engines.native.emit import VERSION
+from ticks.engines.native.form import form_of
+from ticks.trainer import Trainer
+
+
+class Native:
+    """Runs ticks on the tensors of torch in place, without the lock of the interpreter.
+
+    Raises Unavailable where there is no compiler; the spec is of the class.
+    """
+
+    name = "native"
+    version = VERSION
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        record: Sequence[str],
+        folder: Path | None = None,
+        flags: tuple[str, ...] = FLAGS,
+    ) -> None:
+        self.trainer, self.record = trainer, list(record)
+        self.form = form_of(trainer.spec)
+        self._code = objects.load(self.form, 1, folder, flags)
+        self._code.work_bytes.restype = ctypes.c_int64
+        size = self._code.work_bytes(ctypes.c_int64(trainer.spec.micro_batches))
+        self._work = work_area(size)
+
+    def run(self, k: int) -> Chunk:
+        """Run up to k ticks; ends early, with `nonfinite`, at a loss that is not finite."""
+        job = Job()
+        bound = Bound(self.trainer, self.form, job, k)
+        self._code.run(ctypes.byref(job), ctypes.c_void_p(self._work.ctypes.data))
+        return bound.keep(self.record)
+
+    def evaluate(self, rows: Source, classes: int | None) -> dict[str, float]:
+        """Compute what ticks/validation.py's `evaluate` does, in this engine's own bits."""
+        assert isinstance(rows, Rows), "the rows of a table lie in memory"
+        job, loss, right = Job(), ctypes.c_double(), ctypes.c_int64()
+        pointers = bind_evaluation(job, self.trainer, rows)
+        work = ctypes.c_void_p(self._work.ctypes.data)
+        self._code.evaluate(ctypes.byref(job), work, ctypes.byref(loss), ctypes.byref(right))
+        del pointers  # until here the job points at them
+        count = len(rows.inputs)
+        accuracy = {} if classes is None else {"val_accuracy": right.value / count}
+        return {"val_loss": loss.value / count} | accuracy
