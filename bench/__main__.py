@@ -4,13 +4,25 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import access, article, first_tick, lists, recovery, streams, text_memory
+from bench import (
+    access,
+    article,
+    engines,
+    first_tick,
+    lists,
+    native,
+    recovery,
+    streams,
+    text_memory,
+)
 from bench.report import Figure, machine, show
 
 #: name -> title, what measures it, rounds when nothing is said
 BENCHES: dict[str, tuple[str, Callable[[int], list[Figure]], int]] = {
     "first_tick": ("First tick: one small job on a warm worker", first_tick.measure, 20),
     "article": ("Article: 10,000 ticks of the seed net, LayerNorm", article.measure, 5),
+    "engines": ("Engines: against the hand-written loop, in one process", engines.measure, 7),
+    "native": ("Native: the seed's net, in one process", native.measure, 7),
     "text_memory": ("Text: memory of 2 GB against 2 MB", text_memory.measure, 1),
     "lists": ("Lists: pages among 1,000 and 100,000 jobs", lists.measure, 30),
     "access": ("Access: what a key costs each request", access.measure, 2000),

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from jobs.presence import About
 from jobs.spec.data import DatasetData
+from jobs.spec.engines import ENGINES, choose
 from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.rules import Fault
@@ -133,11 +134,13 @@ def _history(spec: JobSpec) -> int | None:
 
 
 def _engine(spec: JobSpec, mine: Sequence[About]) -> LikelyEngine:
-    asked = spec.compute.engine
-    if asked != "auto":
-        return LikelyEngine(likely=asked, why="the spec names it", workers=len(mine))
-    why = "the only engine so far"
-    return LikelyEngine(likely="eager", why=why, workers=len(mine))
+    """By what live workers announce; without any, by what a worker with a compiler would have."""
+    if spec.queue == "cuda":
+        likely, why = "eager", "the only engine on a GPU"
+    else:
+        have = {name for worker in mine for name in worker.get("engines", [])} or set(ENGINES)
+        likely, why = choose(spec, have, ready=have)
+    return LikelyEngine(likely=likely, why=why, workers=len(mine))
 
 
 def _warnings(spec: JobSpec, mine: Sequence[About]) -> list[str]:

@@ -49,9 +49,10 @@ CHECKPOINTS = some(
 )  # fmt: skip
 COMPUTES = some(
     device=st.sampled_from(["auto", "cpu", "cuda"]), threads=whole(1, 256),
-    precision=st.sampled_from(["float32", "bfloat16"]), engine=st.sampled_from(["auto", "eager"]),
+    precision=st.sampled_from(["float32", "bfloat16"]),
+    engine=st.sampled_from(["auto", "eager", "graph"]),
     processes=st.just(1), exact=st.sampled_from(["required", "best_effort"]),
-)  # fmt: skip
+).filter(lambda says: (says.get("engine"), says.get("device")) != ("graph", "cuda"))  # fmt: skip
 #: of labels
 KEYS = NAMES.map(lambda name: ("k" + name.replace(":", ""))[:63])
 ABOUT = some(

@@ -15,6 +15,7 @@ import pytest
 
 from jobs.leash import LeashCut, send
 from tests.trainings import begin, read, tell
+from ticks.engines.choose import available
 from workers.template import Template, hire
 from workers.trainer import Process, Trainer, TrainerFault
 
@@ -94,6 +95,18 @@ def test_a_trainer_gives_the_bits_of_a_training_in_this_process(hired: Hire) -> 
     assert repr(last.metrics) == told.metrics and repr(last.best) == told.best
     assert built["engine"] == "eager" and built["parameters"] == 3 * 6 + 6 + 12 + 35 + 10 + 6
     assert {"engine", "torch", "device", "threads", "cpu"} <= built["fingerprint"].keys()
+
+
+@pytest.mark.skipif("graph" not in available(), reason="no C++ compiler here")
+def test_a_trainer_by_the_graph_engine_gives_the_same_bits_and_names_it(hired: Hire) -> None:
+    _, trainer = hired()
+    built = build(trainer, **RICH, compute={"engine": "graph"})
+    columns, sparse, _ = finish(trainer)
+    told = tell(begin(read(**RICH)))
+    assert columns == told.columns
+    assert [(p.column, p.tick) for p in sparse] == [(name, tick) for name, tick, _ in told.sparse]
+    assert built["engine"] == "graph" and built["engine_note"] == "the spec names it"
+    assert built["fingerprint"]["engine"].startswith("graph-")
 
 
 def test_what_is_saved_by_one_trainer_goes_on_in_another(hired: Hire, tmp_path: Path) -> None:
@@ -266,7 +279,7 @@ def test_a_canary_is_measured_for_a_thread_count(hired: Hire) -> None:
 
 def test_the_selftest_says_what_this_machine_is(hired: Hire) -> None:
     told = hired()[1].selftest()
-    assert told["device"] == "cpu" and told["engines"] == ["eager"]
+    assert told["device"] == "cpu" and told["engines"][0] == "eager"
     assert told["canary"] == hired()[1].canary(1, "cpu")["canary"]
     assert told["ticks_per_second"] > 0
 

@@ -20,7 +20,12 @@ from tests.spec_strategies import specs
 from tests.support import ADMIN_KEY, settings_for
 from tests.trainings import CPU
 from ticks import machine
+from ticks.engines.choose import available
+from ticks.state import digest
 from ticks.training import Training
+
+#: that give the same bits
+ENGINES = [name for name in available() if name != "native"]
 
 
 class Door:
@@ -82,10 +87,14 @@ def test_every_valid_spec_is_planned_and_submitted(
 def test_every_valid_spec_can_be_trained(door: Door, kind: str, data: st.DataObject) -> None:
     spec = door.read(data.draw(specs(KINDS[kind])))
     machine.prepare(1)
-    training = Training(spec, CPU, artifacts=door.artifacts)
-    ran = training.run(2)
-    assert ran.failed is None or ran.failed["type"] == "nonfinite", ran.failed
-    assert sum(each.numel() for each in training.trainer.net.parameters()) == spec.parameters
+    said = []
+    for engine in ENGINES if spec.compute.device != "cuda" else ["eager"]:
+        training = Training(spec, CPU, artifacts=door.artifacts, engine=engine)
+        ran = training.run(3)
+        assert ran.failed is None or ran.failed["type"] == "nonfinite", ran.failed
+        assert sum(each.numel() for each in training.trainer.net.parameters()) == spec.parameters
+        said.append((ran.chunk.columns["loss"].tobytes(), digest(training.trainer)))
+    assert len(set(said)) == 1
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)

@@ -9,7 +9,9 @@ of one aligned buffer. torch's own tensors begin at multiples of 64 bytes.
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ticks.seeds import derive
@@ -48,11 +50,29 @@ class Rows(NamedTuple):
             yield self.slice(first, first + SIZE)
 
 
+class Stretch(NamedTuple):
+    """The batches of consecutive ticks: tick i has `counts[i]` rows from `firsts[i]` on.
+
+    Of `rows`, copies made for this stretch; None: of the one tensor that holds all rows.
+    """
+
+    rows: Rows | None
+    firsts: NDArray[np.int64]
+    counts: NDArray[np.int64]
+
+
 class ByTick(Protocol):
     """The batch of every tick."""
 
+    size: int
+    """Rows of a batch; an epoch's last may have fewer."""
+
     def of(self, tick: int) -> Rows:
         """Return the batch of a tick (from 1), valid until the next call."""
+        ...
+
+    def stretch(self, first: int, last: int) -> Stretch:
+        """Return the batches of ticks first to last, to be copied to where `of` has them."""
         ...
 
 
@@ -88,6 +108,17 @@ class Batches:
             return self.rows.slice(first, last)
         return self._gather(self.order(epoch)[first:last])
 
+    def stretch(self, first: int, last: int) -> Stretch:
+        """Return the batches of ticks first to last."""
+        epochs, firsts, counts = spans(first, last, self.count, self.size)
+        if not self.shuffle:
+            return Stretch(None, firsts, counts)
+        numbers = [
+            self.order(epoch)[start : start + count]
+            for epoch, start, count in zip(epochs, firsts.tolist(), counts.tolist(), strict=True)
+        ]
+        return Stretch(self.rows.take(torch.cat(numbers)), np.cumsum(counts) - counts, counts)
+
     def order(self, epoch: int) -> Tensor:
         """Return the row numbers of an epoch (from 0) in the order they are trained on."""
         if self._order is None or self._order[0] != epoch:
@@ -101,6 +132,15 @@ class Batches:
         torch.index_select(self.rows.inputs, 0, rows, out=batch.inputs)
         torch.index_select(self.rows.targets, 0, rows, out=batch.targets)
         return batch
+
+
+def spans(
+    first: int, last: int, rows: int, size: int
+) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
+    """Return epoch, first row and number of rows of each tick from first to last."""
+    epochs, positions = np.divmod(np.arange(first - 1, last), -(-rows // size))
+    firsts = positions * size
+    return epochs.tolist(), firsts, np.minimum(size, rows - firsts)
 
 
 def hold_out(rows: Rows, count: int, seed: int) -> tuple[Rows, Rows]:

@@ -22,6 +22,7 @@ from jobs import fault_points
 from jobs.leash import Frame, LeashCut, receive, send
 from jobs.spec.job_spec import JobSpec
 from ticks import canary, checkpoint, machine
+from ticks.engines.chunk import identity
 from ticks.selftest import selftest
 from ticks.state import digest
 from ticks.training import Decided, Ran, Training
@@ -74,13 +75,15 @@ class Commands:
         device: str,
         log: str | None = None,
         artifacts: str | None = None,
+        engine: str | None = None,
         job: str | None = None,
         memory: int | None = None,
     ) -> None:
         """Build net, optimizer and data of a spec; from here on print into the job's log.
 
-        `job` is whose trainer this is, which only fault points ask; more than `memory` bytes are
-        refused to this process by the kernel.
+        `engine` is the one that the job's history is of, if it has one. `job` is whose trainer this
+        is, which only fault points ask; more than `memory` bytes are refused to this process by the
+        kernel.
         """
         if log is not None:
             write_into(log)
@@ -93,11 +96,13 @@ class Commands:
         whole = JobSpec.model_validate(spec)
         machine.prepare(whole.compute.threads)
         home = None if artifacts is None else Path(artifacts)
-        self.training = Training(whole, torch.device(device), self.announce, home)
-        engine, trainer = self.training.engine.name, self.training.trainer
-        fingerprint = machine.fingerprint(engine, torch.device(device), whole.compute.threads)
+        self.training = Training(whole, torch.device(device), self.announce, home, engine)
+        made, trainer = self.training.engine, self.training.trainer
+        threads = whole.compute.threads
+        fingerprint = machine.fingerprint(identity(made), torch.device(device), threads)
         parameters = sum(parameter.numel() for parameter in trainer.parameters)
-        built = {"engine": engine, "device": device, "parameters": parameters}
+        built = {"engine": made.name, "device": device, "parameters": parameters}
+        built["engine_note"] = self.training.engine_note
         send(self.leash, "built", {**built, "fingerprint": fingerprint})
 
     def load(self, folder: str) -> None:

@@ -16,15 +16,22 @@ Sums = list[Tensor]  # the loss, then each parameter's gradient
 
 
 def backward(loss: Loss, batch: Rows, parts: int, parameters: Sequence[Tensor]) -> Tensor:
-    """Leave the gradient of the batch's mean loss in `.grad`; return that loss (0-dim).
+    """Leave the gradient of the batch's mean loss in `.grad`; return that loss (0-dim)."""
+    whole, *gradients = gradient(loss, batch, parts, parameters)
+    for parameter, each in zip(parameters, gradients, strict=True):
+        parameter.grad = each
+    return whole
 
-    One part is loss.backward() and nothing else. More are computed one after another, so that only
-    one part's activations are alive, each weighted by its share of the rows.
+
+def gradient(loss: Loss, batch: Rows, parts: int, parameters: Sequence[Tensor]) -> Sums:
+    """Compute the batch's mean loss (0-dim) and its gradient.
+
+    One part is what loss.backward() computes and nothing else. More are computed one after another,
+    so that only one part's activations are alive, each weighted by its share of the rows.
     """
     if parts == 1:
         whole = loss(batch, 0)
-        torch.autograd.backward(whole)
-        return whole.detach()
+        return [whole.detach(), *torch.autograd.grad(whole, parameters)]
     shares = split(len(batch.inputs), parts)
 
     def part(number: int) -> Sums:
@@ -34,10 +41,7 @@ def backward(loss: Loss, batch: Rows, parts: int, parameters: Sequence[Tensor]) 
         weight = (last - first) / len(batch.inputs)
         return [each * weight for each in sums]  # fresh memory: autograd's may be shared
 
-    total, *gradients = tree(part, 0, len(shares))
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
-    return total
+    return tree(part, 0, len(shares))
 
 
 def tree(part: Callable[[int], Sums], first: int, last: int) -> Sums:

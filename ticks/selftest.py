@@ -13,10 +13,10 @@ import torch
 from jobs.spec.data import EXAMPLES
 from jobs.spec.job_spec import read_spec
 from ticks import canary
+from ticks.engines.choose import available
 from ticks.machine import cpu_name, versions
 from ticks.training import Training
 
-ENGINES = ["eager"]
 SEED_SPEC = EXAMPLES.parent / "seed_layernorm.json"
 WARM_TICKS, TIMED_TICKS = 200, 2000
 
@@ -28,7 +28,7 @@ def selftest() -> dict[str, Any]:
         "device": device.type,
         "devices": devices(),
         "cpu": cpu_name(),
-        "engines": ENGINES,
+        "engines": available(),
         "canary": canary.measure(device),
         "ticks_per_second": round(speed(SEED_SPEC, device), 1),
         "versions": versions(),

@@ -50,6 +50,28 @@ def restore(trainer: Trainer, net: Tensors, optimizer: Tensors, tick: int) -> No
     trainer.at = tick
 
 
+class Snapshot:
+    """A copy of a trainer's state, to put back into the same trainer, in place."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer, self._at = trainer, trainer.at
+        self._begun = bool(trainer.optimizer.state)
+        self._pairs = [(tensor, tensor.clone()) for tensor in self._tensors()]
+
+    @torch.no_grad()
+    def put_back(self) -> None:
+        """Put the state back; tensors that the optimizer has made since then go."""
+        for tensor, copy in self._pairs:
+            tensor.copy_(copy)
+        if not self._begun:
+            self._trainer.optimizer.state.clear()
+        self._trainer.at = self._at
+
+    def _tensors(self) -> list[Tensor]:
+        trainer = self._trainer
+        return [*weights(trainer).values(), *optimizer_tensors(trainer).values()]
+
+
 def digest(trainer: Trainer) -> str:
     """Return 16 hex digits of a sha256 over every state tensor's name, shape, type and bytes."""
     tensors = {f"net/{name}": tensor for name, tensor in weights(trainer).items()}

@@ -16,7 +16,7 @@ from jobs.spec.data import EXAMPLES, ExampleData, SyntheticData
 from jobs.spec.facts import Source
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.text import vocabulary_of
-from ticks.batches import Rows
+from ticks.batches import Rows, Stretch, spans
 from ticks.order import Numbers, Shuffle, Split
 from ticks.seeds import derive
 from ticks.sequences import Sequence
@@ -55,11 +55,14 @@ class Windows:
         if len(self._buffer.inputs) < len(numbers):
             self._buffer = self._room(len(numbers))
         batch = self._buffer.slice(0, len(numbers))
-        inputs, targets = batch.inputs.numpy(), batch.targets.numpy()
-        for at, row in enumerate(self._number(numbers).tolist()):
-            tokens = self.tokens.read(row * self.window, self.window + 1)
-            inputs[at], targets[at] = tokens[:-1], tokens[1:]
+        self._copy(numbers, batch)
         return batch.to(self.device)
+
+    def fresh(self, numbers: Numbers) -> Rows:
+        """Copy the rows of these numbers into memory of their own, in this order."""
+        rows = self._room(len(numbers))
+        self._copy(numbers, rows)
+        return rows.to(self.device)
 
     def batches(self, size: int, *, seed: int, shuffle: bool) -> "TextBatches":
         """Return the batches of a training on these rows."""
@@ -70,6 +73,12 @@ class Windows:
         size = max(1, BLOCK // self.window)
         for first in range(0, self.count, size):
             yield self.take(np.arange(first, min(first + size, self.count)))
+
+    def _copy(self, numbers: Numbers, into: Rows) -> None:
+        inputs, targets = into.inputs.numpy(), into.targets.numpy()
+        for at, row in enumerate(self._number(numbers).tolist()):
+            tokens = self.tokens.read(row * self.window, self.window + 1)
+            inputs[at], targets[at] = tokens[:-1], tokens[1:]
 
     def _room(self, rows: int) -> Rows:
         shape = (rows, self.window)
@@ -85,12 +94,24 @@ class TextBatches:
 
     def of(self, tick: int) -> Rows:
         """Return the batch of a tick (from 1)."""
-        epoch, position = divmod(tick - 1, self.per_epoch)
-        first = position * self.size
-        numbers = np.arange(first, min(first + self.size, self.rows.count))
-        if self.shuffle:
-            numbers = Shuffle(self.rows.count, derive("order", self.seed, epoch))(numbers)
-        return self.rows.take(numbers)
+        return self.rows.take(self._numbers(tick, tick))
+
+    def stretch(self, first: int, last: int) -> Stretch:
+        """Return the batches of ticks first to last."""
+        _, _, counts = spans(first, last, self.rows.count, self.size)
+        rows = self.rows.fresh(self._numbers(first, last))
+        return Stretch(rows, np.cumsum(counts) - counts, counts)
+
+    def _numbers(self, first: int, last: int) -> Numbers:
+        """The rows' numbers of all batches of ticks first to last, one after another."""
+        epochs, firsts, counts = spans(first, last, self.rows.count, self.size)
+        found = []
+        for epoch, start, count in zip(epochs, firsts.tolist(), counts.tolist(), strict=True):
+            numbers = np.arange(start, start + count)
+            if self.shuffle:
+                numbers = Shuffle(self.rows.count, derive("order", self.seed, epoch))(numbers)
+            found.append(numbers)
+        return np.concatenate(found)
 
 
 def load(

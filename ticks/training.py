@@ -16,12 +16,11 @@ import torch
 from jobs import fault_points
 from jobs.spec.job_spec import JobSpec
 from ticks.data import load
-from ticks.engines.chunk import Chunk, Engine
-from ticks.engines.eager import Eager
+from ticks.engines.choose import engine_of
+from ticks.engines.chunk import Chunk
 from ticks.state import digest
 from ticks.stopping import Rules
 from ticks.trainer import Trainer
-from ticks.validation import evaluate
 
 NO_TICK = 1 << 62  # later than any tick
 Sparse = list[tuple[str, int, float | str]]  # (column, tick, value); "state" has 16 hex digits
@@ -68,7 +67,8 @@ class Training:
     """A trainer with its engine, its held-out rows and its rules.
 
     `ended` names the reason once the job has ended ("budget", "target", "patience", "converged");
-    `metrics` are those of the newest validation, made at `validated_at`.
+    `metrics` are those of the newest validation, made at `validated_at`; `engine_note` says why the
+    engine is which it is. The argument `engine` names the one that the job's history is of, if any.
     """
 
     def __init__(
@@ -77,12 +77,13 @@ class Training:
         device: torch.device,
         announce: Callable[[str], None] = quiet,
         artifacts: Path | None = None,
+        engine: str | None = None,
     ) -> None:
         data = load(spec, device, artifacts, announce)
         self.spec, self.announce = spec, announce
         self.held_out, self.scale, self.about = data.held_out, data.scale, data.about
         self.trainer = Trainer(spec, data.training, device)
-        self.engine: Engine = Eager(self.trainer, spec.record)
+        self.engine, self.engine_note = engine_of(self.trainer, device, engine, announce)
         self.rules = Rules(spec.stop)
         self.ended: str | None = None
         self.best: Best | None = None
@@ -149,7 +150,7 @@ class Training:
         self.announce("validating")
         fault_points.point("validate", at=self.at)
         classes = self.spec.profile.classes
-        self.metrics = evaluate(self.trainer, self.held_out, classes)
+        self.metrics = self.engine.evaluate(self.held_out, classes)
         self.validated_at = self.at
         decided.sparse += [(name, self.at, value) for name, value in self.metrics.items()]
         decided.sparse.append(("state", self.at, digest(self.trainer)))

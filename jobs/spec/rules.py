@@ -6,6 +6,7 @@ Each rule gives the faults it finds; all rules are asked, so that a client learn
 from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from jobs.spec.engines import refusal
 from jobs.spec.text import vocabulary_of
 from models.families import FAMILIES
 from models.transformer_lm.config import TransformerLmConfig
@@ -151,6 +152,11 @@ def _record(spec: "JobSpec") -> Iterator[Fault]:
         yield Fault("/record", "each column once", list(spec.record))
 
 
+def _engine(spec: "JobSpec") -> Iterator[Fault]:
+    if why := refusal(spec, spec.compute.engine):
+        yield Fault("/compute/engine", f"an engine that can train this: {why}", spec.compute.engine)
+
+
 def _size(spec: "JobSpec", most: int) -> Iterator[Fault]:
     if spec.parameters > most:
         rule = f"at most {most} parameters in the model; this one has {spec.parameters}"
@@ -173,4 +179,5 @@ RULES: dict[Callable[["JobSpec"], Iterator[Fault]], Set[str]] = {
     _schedule: {*BATCHES, "budget", "schedule"},
     _stop: {*ROWS, "stop"},
     _record: {"record"},
+    _engine: {"model", "compute"},
 }

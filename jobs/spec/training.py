@@ -192,6 +192,8 @@ class Compute(Part):
     threads: Annotated[int, Field(ge=1, le=256), INTEGRAL] = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     """What products are computed in; weights, optimizer and losses are float32 with either."""
-    engine: Literal["auto", "eager"] = "auto"
+    engine: Literal["auto", "eager", "graph", "native"] = "auto"
+    """How ticks are executed. eager and graph give the same bits, native its own; auto: by a rule
+    (see plan) that takes native for a million ticks or more of a small net."""
     processes: Annotated[int, Field(ge=1, le=1), INTEGRAL] = 1
     exact: Literal["required", "best_effort"] = "required"

@@ -1,10 +1,13 @@
-"""What every engine does and gives: k ticks in one go, and their columns. Holds no torch."""
+"""What every engine does and gives: k ticks in one go, and their columns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ticks.batches import Source
 
 Column = NDArray[np.float32]
 
@@ -26,11 +29,35 @@ class Chunk:
         return len(self.columns["loss"])
 
 
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """Join chunks that follow one another; all but the last have finite losses."""
+    if len(chunks) == 1:
+        return chunks[0]
+    names = chunks[0].columns
+    columns = {name: np.concatenate([each.columns[name] for each in chunks]) for name in names}
+    return Chunk(chunks[0].first, columns, chunks[-1].nonfinite)
+
+
 class Engine(Protocol):
-    """How ticks are executed. Every engine gives the bits that its name and fingerprint promise."""
+    """How ticks are executed. Every engine gives the bits that its name and version promise.
+
+    Works on the trainer's own state, which is exact after every run, so that whoever saves,
+    validates or digests it need not know the engine. Between two runs the state may be another one
+    (a checkpoint was loaded), and lie elsewhere.
+    """
 
     name: str
+    version: int
 
     def run(self, k: int) -> Chunk:
         """Run k ticks, fewer only when one has a non-finite loss; nothing is decided here."""
         ...
+
+    def evaluate(self, rows: Source, classes: int | None) -> dict[str, float]:
+        """Compute val_loss over all rows and, where targets are classes, val_accuracy."""
+        ...
+
+
+def identity(engine: Engine) -> str:
+    """What a fingerprint calls an engine. The bits of eager are torch's: no version of ours."""
+    return engine.name if engine.name == "eager" else f"{engine.name}-{engine.version}"

@@ -5,14 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from jobs import fault_points
+from ticks.batches import Source
 from ticks.engines.chunk import Chunk
 from ticks.trainer import Trainer
+from ticks.validation import evaluate
 
 
 class Eager:
     """Runs ticks as a hand-written PyTorch loop would, operator by operator."""
 
     name = "eager"
+    version = 1
 
     def __init__(self, trainer: Trainer, record: Sequence[str]) -> None:
         self.trainer, self.record = trainer, record
@@ -33,3 +36,7 @@ class Eager:
         if "grad_norm" in self.record:
             columns["grad_norm"] = values[:made, 1].copy()
         return Chunk(first, columns, nonfinite=not applied)
+
+    def evaluate(self, rows: Source, classes: int | None) -> dict[str, float]:
+        """Compute val_loss and val_accuracy by torch."""
+        return evaluate(self.trainer, rows, classes)

@@ -1,0 +1,175 @@
+"""Which engine trains a job: the written rule, the gate, what is said of it, what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.plan import plan
+from jobs.spec.engines import ENGINES, NATIVE_FROM, choose
+from jobs.spec.faults import InvalidSpec
+from jobs.spec.job_spec import JobSpec, read_spec
+from tests.trainings import CPU, read
+from ticks import machine
+from ticks.engines import choose as choosing
+from ticks.engines.chunk import identity
+from ticks.engines.graph.engine import Graph
+from ticks.state import digest
+from ticks.training import Training
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+TEXT: dict[str, Any] = {
+    "model": {"family": "transformer_lm", "layers": 4, "width": 128},
+    "data": {"source": "example", "name": "genesis", "window": 64},
+    "batch_size": 16,
+}
+LONG: dict[str, Any] = {"budget": {"ticks": NATIVE_FROM}}
+BATCH_NORM = {"model": {"family": "mlp", "hidden": [4], "norm": "batch"}}
+needs_graph = pytest.mark.skipif("graph" not in choosing.available(), reason="no C++ compiler here")
+
+
+def article(program: str) -> JobSpec:
+    return read_spec(json.loads((EXAMPLES / f"{program}.json").read_text()), max_parameters=10**6)
+
+
+def train(spec: JobSpec, engine: str | None = None) -> Training:
+    machine.prepare(1)
+    return Training(spec, CPU, engine=engine)
+
+
+RULE: dict[str, tuple[dict[str, Any], str]] = {
+    "a short job": ({"budget": {"ticks": 100}}, "eager"),
+    "a job of thousands of ticks": ({"budget": {"ticks": 5000}}, "graph"),
+    "a long job of a small net": (LONG, "native"),
+    "a long job outside native's class": (LONG | BATCH_NORM, "graph"),
+    "a long job of a large net": (
+        LONG | {"model": {"family": "mlp", "hidden": [2048, 2048]}}, "graph",
+    ),
+    "a short job of a language model": (TEXT | {"budget": {"ticks": 100}}, "eager"),
+    "a long job of a language model": (TEXT | {"budget": {"ticks": 10**6}}, "graph"),
+    "a long time": ({"budget": {"seconds": 3600}}, "graph"),
+    "a named engine": (LONG | {"compute": {"engine": "eager"}}, "eager"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RULE)
+def test_the_rule_chooses_and_says_why(case: str) -> None:
+    changes, expected = RULE[case]
+    name, why = choose(read(**changes), ENGINES, ready=ENGINES)
+    assert name == expected and len(why) > 10
+
+
+@pytest.mark.parametrize("program", ["seed_layernorm", "seed_plain"])
+def test_the_articles_programs_have_torchs_bits_wherever_they_are_trained(program: str) -> None:
+    for have in (["eager"], ["eager", "graph"], ["eager", "native"], ENGINES):
+        for ready in ([], have):
+            assert choose(article(program), have, ready).name in ("eager", "graph")
+
+
+@pytest.mark.parametrize("case", RULE)
+def test_what_is_compiled_already_never_chooses_between_different_bits(case: str) -> None:
+    spec = read(**RULE[case][0])
+    cold, warm = choose(spec, ENGINES, ready=[]).name, choose(spec, ENGINES, ready=ENGINES).name
+    assert (cold == "native") == (warm == "native")
+
+
+def test_a_loop_that_must_be_compiled_first_must_be_worth_it() -> None:
+    spec = read(budget={"ticks": 5000})
+    assert choose(spec, ENGINES, ready=["eager"]).name == "eager"
+    assert choose(read(budget={"ticks": 900_000}), ENGINES, ready=["eager"]).name == "graph"
+
+
+def test_without_a_compiler_everything_is_eager() -> None:
+    assert choose(read(**LONG), ["eager"], ready=["eager"]).name == "eager"
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "native for a language model": (
+        TEXT | {"budget": {"ticks": 5}, "compute": {"engine": "native"}}, "transformer_lm",
+    ),
+    "native for BatchNorm": (BATCH_NORM | {"compute": {"engine": "native"}}, "batch"),
+    "native in bfloat16": (
+        {"compute": {"engine": "native", "precision": "bfloat16"}}, "bfloat16",
+    ),
+    "graph on a GPU": ({"compute": {"engine": "graph", "device": "cuda"}}, "cuda"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_an_engine_that_cannot_train_the_spec_is_refused_with_the_reason(case: str) -> None:
+    changes, reason = REFUSED[case]
+    with pytest.raises(InvalidSpec) as refused:
+        read(**changes)
+    (fault,) = refused.value.faults
+    assert fault.pointer == "/compute/engine" and reason in fault.detail
+
+
+def test_auto_trains_anything() -> None:
+    told = plan(read(**LONG, compute={"device": "cuda"}), [])
+    assert told.engine.likely == "eager" and "GPU" in told.engine.why
+
+
+def test_the_plan_says_which_engine_is_likely_and_why() -> None:
+    told = plan(read(budget={"ticks": 5000}), [])
+    assert (told.engine.likely, told.engine.workers) == ("graph", 0)
+    assert "saves" in told.engine.why
+    worker = {"queue": "cpu", "engines": ["eager"]}
+    assert plan(read(budget={"ticks": 5000}), [worker]).engine.likely == "eager"
+
+
+@needs_graph
+def test_a_history_keeps_its_engine() -> None:
+    short, long = read(), read(budget={"ticks": 900_000})
+    assert train(short).engine.name == "eager"
+    assert train(short, engine="graph").engine.name == "graph"
+    assert train(long, engine="eager").engine.name == "eager"
+
+
+def test_a_machine_that_lacks_a_jobs_engine_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    assert choosing.available() == ["eager"]
+    with pytest.raises(choosing.MissingEngine, match="engine graph .* no compiler"):
+        train(read(), engine="graph")
+    with pytest.raises(choosing.MissingEngine, match="engine native .* no compiler"):
+        train(read(compute={"engine": "native"}))
+    assert train(read(**LONG)).engine.name == "eager"
+
+
+@needs_graph
+def test_the_gate_leaves_the_state_as_it_was() -> None:
+    fields: dict[str, Any] = {
+        "optimizer": {"name": "adamw"},
+        "model": {"family": "mlp", "hidden": [4], "norm": "batch"},
+    }
+    gated = train(read(**fields, compute={"engine": "graph"}))
+    plain = train(read(**fields, compute={"engine": "eager"}))
+    assert gated.engine.name == "graph" and gated.engine_note == "the spec names it"
+    assert gated.at == 0 and not gated.trainer.optimizer.state
+    assert digest(gated.trainer) == digest(plain.trainer)
+
+
+class Off(Graph):
+    """A graph whose rates are off by some ulps of float32."""
+
+    def _numbers(self, first: int, k: int) -> Any:
+        return super()._numbers(first, k) * (1 + 2**-20)
+
+
+@needs_graph
+def test_an_engine_that_differs_at_the_gate_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(choosing.MAKERS, "graph", Off)
+    training = train(read(compute={"engine": "graph"}))
+    assert training.engine.name == "eager" and training.at == 0
+    assert training.engine_note.startswith("graph was tried and not taken: ")
+
+
+@needs_graph
+def test_a_fingerprint_names_the_engine_with_its_version() -> None:
+    assert identity(train(read()).engine) == "eager"
+    graph = train(read(), engine="graph").engine
+    assert identity(graph) == f"graph-{graph.version}"
