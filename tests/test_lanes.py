@@ -17,6 +17,8 @@ pytestmark = needs_compiler
 
 KINDS: dict[str, dict[str, Any]] = {
     "seed": {"batch_size": 1, "optimizer": {"name": "sgd", "lr": 0.01}},
+    "plain": {"batch_size": 1, "optimizer": {"name": "sgd"},
+              "model": {"family": "mlp", "hidden": [2, 13, 10], "norm": "rms"}},
     "rich": RICH,
     "dropout at once": {"batch_size": 1, "model": {"family": "mlp", "hidden": [10], "norm": "rms",
                                                    "activation": "silu", "dropout": 0.3}},

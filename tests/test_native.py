@@ -69,6 +69,31 @@ def test_every_build_gives_the_same_losses_and_weights(name: str) -> None:
     assert len(set(bits.values())) == 1, {build: both[1] for build, both in bits.items()}
 
 
+#: nets of every shape and norm whose weights take the plain step: batch 1, nothing but SGD
+PLAIN = {
+    "one layer": {"hidden": [20], "norm": "layer"},
+    "wider and narrower": {"hidden": [5, 19, 11], "norm": "rms", "activation": "silu"},
+    "narrower at first": {"hidden": [2, 12], "norm": "layer", "activation": "tanh"},
+    "no norm": {"hidden": [9, 4], "norm": "none"},
+    "groups": {"hidden": [12], "norm": "group", "dropout": 0.2},
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_recording_norms_changes_no_bit_of_a_plain_step(name: str) -> None:
+    """One build makes the step on the way back, the next row's products with it; one keeps all."""
+    spec = {"model": {"family": "mlp", **PLAIN[name]}, "batch_size": 1,
+            "optimizer": {"name": "sgd", "lr": 0.01}}  # fmt: skip
+    bits = set()
+    for record in (["loss"], ["loss", "grad_norm"]):
+        engine = native(read(**spec, record=record))
+        chunks = [engine.run(k) for k in (1, 30, 9)]
+        losses = b"".join(chunk.columns["loss"].tobytes() for chunk in chunks)
+        bits.add((losses, digest(engine.trainer)))
+
+    assert len(bits) == 1
+
+
 @pytest.mark.parametrize("name", ["rich", "sigmoid"])
 def test_clang_gives_the_same_bits_as_gcc(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = read(**SPECS[name])

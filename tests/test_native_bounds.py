@@ -63,11 +63,11 @@ def test_the_drawn_specs_have_every_term() -> None:
 
 
 WRONG = {
-    "eps outside the root": ("layers", "1.0f / root(dot(h, h, size) * share + EPS)",
-                             "1.0f / (root(dot(h, h, size) * share) + EPS)"),
-    "the unbiased variance": ("layers", "root(dot(h, h, size) * share + EPS)",
-                              "root(dot(h, h, size) / (size - 1) + EPS)"),
-    "no way back through the mean": ("layers", "    if (centred) rest -= mean;\n", ""),
+    "eps outside the root": ("layers", "1.0f / root(SUM(s) * share + EPS)",
+                             "1.0f / (root(SUM(s) * share) + EPS)"),
+    "the unbiased variance": ("layers", "root(SUM(s) * share + EPS)",
+                              "root(SUM(s) / (size - 1) + EPS)"),
+    "no way back through the mean": ("lines", "  if (of->centred) rest -= of->mean;\n", ""),
     "gelu by its approximation": ("layers", "error_function(y * 0.707106781f)",
                                   "hyperbolic_tangent(0.797884561f * (y + 0.044715f * y * y * y))"),
     "adam without its correction": ("optimizers", "rate / (1.0 - power(job->beta1, (long)step))",

@@ -13,8 +13,9 @@ from the machine, the compiler, the lanes or the chunks:
   output to +0. A gradient adds row after row.
 * A norm multiplies by 1 / n rounded to float32; eps is in the root; a scale is 1 / sqrt.
 * The parts of a tick are added in the tree of ticks/parts.py, each first multiplied by its share.
-* The optimizer's formulas are torch's, in the order of c/optimizers.h. A buffer of momentum starts
-  at +0. The norm of a gradient: squares of a line, then lines, then tensors, in order.
+* The optimizer's formulas are torch's, in the order of c/optimizers.h, but for the weights where
+  batch_size is 1 and SGD has neither momentum, decay nor clipping: p + (-rate * d) * x. A buffer
+  of momentum starts at +0. A gradient's norm: squares of a line, lines, tensors, in order.
 * Dropout's bits are those of c/layers.h, functions of (seed, tick, part, layer, row, unit).
 
 VERSION counts changes of this definition: it belongs to the fingerprint of a history.
@@ -29,7 +30,7 @@ from ticks.engines.native.tensors import Layer, groups, layers, places
 
 VERSION = 1
 TEMPLATES = Path(__file__).parent / "c"
-TILE = 16  # rows on their way at a time
+TILE = 16  # rows on their way at a time; lanes of one-row batches need the nearest cache
 NAMES = "enum { MSE, CROSS_ENTROPY, SGD, ADAM, ADAMW, RELU, GELU, SILU, TANH, SIGMOID };"
 
 
@@ -51,12 +52,14 @@ def emit(form: Form) -> str:
 
 def _constants(form: Form) -> Iterator[str]:
     named = {
-        "INPUTS": form.inputs, "OUTPUTS": form.outputs, "TILE": TILE,
+        "INPUTS": form.inputs, "OUTPUTS": form.outputs,
+        "TILE": f"(LANES > 1 && {int(form.one_row)} ? 1 : {TILE})",
         "OBJECTIVE": form.objective.upper(), "ACTIVATION": form.activation.upper(),
         "OPTIMIZER": form.optimizer.upper(), "DECOUPLED": int(form.optimizer == "adamw"),
         "WEIGHT_DECAY": int(form.weight_decay), "MOMENTUM": int(form.momentum),
         "NESTEROV": int(form.nesterov), "DROPOUT": int(form.dropout), "CLIP": int(form.clip),
         "GRAD_NORM": int(form.grad_norm), "FUSED": int(form.fused),
+        "PLAIN": int(form.plain), "AHEAD": int(form.plain and layers(form)[0].columns),
         "FIRST": int(len(form.moments) > 0), "SECOND": int(len(form.moments) > 1),
     }  # fmt: skip
     yield NAMES
@@ -78,12 +81,15 @@ def _work(form: Form) -> Iterator[str]:
     yield "struct work {"
     yield "  vec p[PLACES], first[FIRST ? PLACES : 1], second[SECOND ? PLACES : 1];"
     yield "  ivec active;"
+    yield "  real summed, down; /* the sum of the first layer's outputs, if made; minus the rate */"
     yield "  real rate, weight_decay, kept, momentum, root, other1, other2, beta2, eps, growth;"
     yield "  ureal threshold;"
     yield "  uint64_t key[LANES], tick[LANES];"
     yield "  long begin[LANES], ahead[LANES], row[LANES];"
     yield "  int group[LANES];"
     yield "  vec x[TILE * V(INPUTS)], out[TILE * V(OUTPUTS)], target[TILE * V(OUTPUTS)];"
+    yield "  vec coming[V(INPUTS)];"
+    yield "  int made; /* whether the next rows and the first layer's outputs are there */"
     yield "  int32_t class[TILE * LANES];"
     for at, width in enumerate(form.hidden):
         size = f"[TILE * V({width})]"
@@ -105,7 +111,9 @@ def _forward(form: Form) -> Iterator[str]:
     before = "x"
     for layer in layers(form):
         last = layer.number == len(form.hidden)
-        yield _linear(layer, f"w->{before}", "w->out" if last else _named("z", form, layer))
+        to = "w->out" if last else _named("z", form, layer)
+        unless = "  if (!w->made) " if layer.number == 0 and form.plain and layer.columns else "  "
+        yield unless + _linear(layer, f"w->{before}", to)
         if not last:
             yield from _hidden(form, layer)
             before = f"a{layer.number}"
@@ -120,17 +128,18 @@ def _named(name: str, form: Form, layer: Layer) -> str:
 def _linear(layer: Layer, x: str, y: str) -> str:
     weight, bias = f"w->p + WEIGHT{layer.number}", f"w->p + BIAS{layer.number}"
     if layer.columns:
-        return f"  combine(n, {layer.inputs}, {layer.outputs}, {x}, {weight}, {bias}, {y});"
-    return f"  dots(n, {layer.outputs}, {layer.inputs}, {x}, {weight}, {bias}, {y});"
+        return f"combine(n, {layer.inputs}, {layer.outputs}, {x}, {weight}, {bias}, {y});"
+    return f"dots(n, {layer.outputs}, {layer.inputs}, {x}, {weight}, {bias}, {y});"
 
 
 def _hidden(form: Form, layer: Layer) -> Iterator[str]:
     at, width = layer.number, layer.outputs
     if form.norm != "none":
         beta = "0" if form.norm == "rms" else f"w->p + BETA{at}"
+        summed = "w->made ? &w->summed : 0" if at == 0 and form.plain else "0"
         yield (
             f"  norm_forward(n, {width}, {groups(form, width)}, {int(form.norm != 'rms')}, "
-            f"w->p + GAMMA{at}, {beta}, w->z{at}, w->scale{at}, w->a{at}, w->slope{at});"
+            f"w->p + GAMMA{at}, {beta}, {summed}, w->z{at}, w->scale{at}, w->a{at}, w->slope{at});"
         )
     else:
         yield f"  activate(n, {width}, w->a{at}, w->slope{at});"
@@ -143,12 +152,18 @@ def _backward(form: Form) -> Iterator[str]:
     yield "INLINE void backward(struct work *w, int n, int fresh, int masked) {"
     after = "w->out"
     for layer in reversed(layers(form)):
-        if layer.number < len(form.hidden):
+        if layer.number < len(form.hidden) and not _swift(form, layer.number):
             yield from _hidden_back(form, layer, after)
         here = f"w->d[{layer.number % 2}]"
-        yield from _linear_back(layer, after, here)
+        yield from _linear_back(form, layer, after, here)
         after = here
     yield "}"
+
+
+def _swift(form: Form, number: int) -> bool:
+    """Whether there is such a hidden layer, and its row goes back through its norm in one pass."""
+    normed = form.norm in ("layer", "rms") and not form.dropout
+    return form.plain and not form.grad_norm and normed and 0 <= number < len(form.hidden)
 
 
 def _hidden_back(form: Form, layer: Layer, d: str) -> Iterator[str]:
@@ -166,16 +181,48 @@ def _hidden_back(form: Form, layer: Layer, d: str) -> Iterator[str]:
         )
 
 
-def _linear_back(layer: Layer, d: str, to: str) -> Iterator[str]:
+def _linear_back(form: Form, layer: Layer, d: str, to: str) -> Iterator[str]:
     """The gradient of the layer's inputs first: it needs the weights from before the update."""
     at, x = layer.number, "w->x" if layer.number == 0 else f"w->a{layer.number - 1}"
     weight = f"w->p + WEIGHT{at}"
     lines, width = (layer.inputs, layer.outputs) if layer.columns else (layer.outputs, layer.inputs)
-    if at > 0:
+    swift = _swift(form, at - 1)
+    if at > 0 and (layer.columns or not swift):
         way = f"dots(n, {lines}, {width}, {d}, {weight}, 0, {to})"
         if not layer.columns:
             way = f"combine(n, {lines}, {width}, {d}, {weight}, 0, {to})"
         yield f"  {way};"
     left, right = (x, d) if layer.columns else (d, x)
-    yield f"  outer(w, n, {lines}, {width}, {left}, {right}, WEIGHT{at}, fresh, masked);"
-    yield f"  rows_sum(w, n, {layer.outputs}, {d}, BIAS{at}, fresh, masked);"
+    if form.grad_norm or not form.plain:
+        yield f"  outer(w, n, {lines}, {width}, {left}, {right}, WEIGHT{at}, fresh, masked);"
+        yield f"  rows_sum(w, n, {layer.outputs}, {d}, BIAS{at}, fresh, masked);"
+    if form.plain:
+        yield _plain_step(form, layer, f"w, {lines}, {width}, {x}", d)
+    if swift:
+        yield from _plain_back(form, layer, d, to)
+
+
+def _plain_step(form: Form, layer: Layer, shape: str, d: str) -> str:
+    """The plain step of a layer; the first one's makes the next row's products on its way."""
+    at, places_of = layer.number, f"WEIGHT{layer.number}, BIAS{layer.number}"
+    if layer.columns:
+        back = f"back{at}" if _swift(form, at) else f"(struct back){{.d = {d}}}"
+        coming = f"w->made ? w->coming : 0, {_named('z', form, layer)}" if at == 0 else "0, 0"
+        return f"  step_columns({shape}, {back}, {places_of}, {coming}, masked);"
+    if _swift(form, at - 1):
+        return f"  step_bias(w, {layer.outputs}, {d}, BIAS{at}, masked);"
+    return f"  step_rows({shape}, {d}, {places_of}, masked);"
+
+
+def _plain_back(form: Form, layer: Layer, d: str, to: str) -> Iterator[str]:
+    """Through the norm before a layer, with the layer's own lines where they are of its inputs."""
+    at, width = layer.number - 1, layer.inputs
+    beta = "-1" if form.norm == "rms" else f"BETA{at}"
+    lines = 0 if layer.columns else layer.outputs
+    yield (
+        f"  struct back back{at} = plain_back(w, {width}, {int(form.norm != 'rms')}, GAMMA{at}, "
+        f"{beta}, w->z{at}, w->scale{at}[0], w->a{at}, w->slope{at}, {to}, {d}, {lines}, "
+        f"WEIGHT{layer.number}, masked);"
+    )
+    if at > 0 or not layers(form)[0].columns:
+        yield f"  back_all(&back{at}, {width}, {to});"

@@ -31,9 +31,15 @@ class Form:
     one_row: bool  # every batch is one row
 
     @property
+    def plain(self) -> bool:
+        """Whether a line steps by the row times a number: one row, and SGD with nothing to it."""
+        bare = self.optimizer == "sgd" and not (self.momentum or self.weight_decay or self.clip)
+        return self.one_row and bare
+
+    @property
     def fused(self) -> bool:
-        """Whether a gradient is applied where it is made: nobody else reads it."""
-        return self.one_row and not self.grad_norm
+        """Whether a gradient is applied where it is made."""
+        return self.plain or (self.one_row and not self.grad_norm)
 
     @property
     def moments(self) -> tuple[str, ...]:

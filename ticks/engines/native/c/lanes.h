@@ -101,7 +101,6 @@ INLINE real joined(const real *s) {
 
 #if LANES == 1
 typedef float half __attribute__((vector_size(16), may_alias));
-typedef vec strands;
 
 INLINE real folded(vec s) {
   half low, high;
@@ -111,37 +110,41 @@ INLINE real folded(vec s) {
   return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
-INLINE real sum(const vec *a, int n) {
-  vec s = ZERO;
-  for (int v = 0; v < V(n); v++) s += a[v];
-  return folded(s);
-}
-
-INLINE real dot(const vec *a, const vec *b, int n) {
-  vec s = ZERO;
-  for (int v = 0; v < V(n); v++) s += a[v] * b[v];
-  return folded(s);
-}
+#define SUM(s) folded((s)[0])
+#define STRAND(s, v) (s)[0]
+#define STRANDED(s) vec s[1] = {0}
 #else
+#define SUM(s) joined(s)
+#define STRAND(s, v) (s)[v]
+#define STRANDED(s) vec s[STRANDS] = {0}
+#endif
+
+/* Do something for every block v of an array of n elements: eight at a time, so that STRAND(s, v)
+   stays in a register. */
+#define EACH(v, n, ...)                                         \
+  {                                                             \
+    int from = 0;                                               \
+    for (; from + STRANDS <= V(n); from += STRANDS) UNROLL      \
+      for (int v_ = 0; v_ < STRANDS; v_++) {                    \
+        const int v = from + v_;                                \
+        __VA_ARGS__                                             \
+      }                                                         \
+    UNROLL                                                      \
+    for (int v_ = 0; v_ < STRANDS - 1; v_++)                    \
+      if (v_ < V(n) - from) {                                   \
+        const int v = from + v_;                                \
+        __VA_ARGS__                                             \
+      }                                                         \
+  }
+
 INLINE real sum(const vec *a, int n) {
-  vec s[STRANDS] = {0};
-  int i = 0;
-  for (; i + STRANDS <= n; i += STRANDS) UNROLL
-    for (int j = 0; j < STRANDS; j++) s[j] += a[i + j];
-  UNROLL
-  for (int j = 0; j < STRANDS - 1; j++)
-    if (j < n - i) s[j] += a[i + j];
-  return joined(s);
+  STRANDED(s);
+  EACH(v, n, STRAND(s, v_) += a[v];)
+  return SUM(s);
 }
 
 INLINE real dot(const vec *a, const vec *b, int n) {
-  vec s[STRANDS] = {0};
-  int i = 0;
-  for (; i + STRANDS <= n; i += STRANDS) UNROLL
-    for (int j = 0; j < STRANDS; j++) s[j] += a[i + j] * b[i + j];
-  UNROLL
-  for (int j = 0; j < STRANDS - 1; j++)
-    if (j < n - i) s[j] += a[i + j] * b[i + j];
-  return joined(s);
+  STRANDED(s);
+  EACH(v, n, STRAND(s, v_) += a[v] * b[v];)
+  return SUM(s);
 }
-#endif

@@ -45,27 +45,33 @@ INLINE void activate_back(int n, int width, const vec *a, const vec *slope, vec 
 
 #define EPS 1e-5f
 
-/* Give a slice of `size` elements the mean 0 (if centred), in place; what makes its variance 1. */
-INLINE real centre(int size, int centred, vec *h) {
+/* A slice's mean (if centred) and what makes its variance 1; its elements less their mean. */
+struct spread {
+  int centred;
+  real mean, scale;
+};
+
+INLINE vec centred(const struct spread *of, vec z, int v, int size) {
+  return of->centred ? tail(z - of->mean, v, size) : z;
+}
+
+INLINE struct spread spread(int size, int is_centred, const vec *z, const real *summed) {
   const float share = 1.0f / size;
-  if (centred) {
-    real mean = sum(h, size) * share;
-    for (int v = 0; v < V(size); v++) h[v] = tail(h[v] - mean, v, size);
-  }
-  return 1.0f / root(dot(h, h, size) * share + EPS);
+  struct spread of = {is_centred};
+  if (is_centred) of.mean = (summed ? *summed : sum(z, size)) * share;
+  STRANDED(s);
+  EACH(v, size, vec h = centred(&of, z[v], v, size); STRAND(s, v_) += h * h;)
+  of.scale = 1.0f / root(SUM(s) * share + EPS);
+  return of;
 }
 
 /* The way back through a slice's norm: d is dloss/dh and becomes dloss/dz. */
 INLINE void slice_back(int size, int centred, const vec *h, real scale, vec *d) {
   const float share = 1.0f / size;
-  real mean = whole(0.0f);
-  if (centred) mean = sum(d, size) * share;
-  real along = dot(d, h, size) * share;
-  for (int v = 0; v < V(size); v++) {
-    vec rest = d[v];
-    if (centred) rest -= mean;
-    d[v] = tail((rest - h[v] * along) * scale, v, size);
-  }
+  struct back back = {centred, d, h, .scale = scale};
+  if (centred) back.mean = sum(d, size) * share;
+  back.along = dot(d, h, size) * share;
+  for (int v = 0; v < V(size); v++) d[v] = back_through(&back, v, size);
 }
 
 /* Whether each of the groups of a row begins with a block of its own. */
@@ -80,32 +86,63 @@ INLINE void put_slice(int at, int size, const vec *slice, vec *row) {
   memcpy((char *)row + 4 * LANES * (long)at, slice, 4 * LANES * (long)size);
 }
 
-/* Norm each group of a row; what of the scale is left to be multiplied with. */
-INLINE real norm_row(int width, int groups, int centred, vec *row, real *scale) {
+/* Norm each of the groups of a row. */
+INLINE void norm_groups(int width, int groups, int centre, vec *row, real *scale) {
   const int size = width / groups;
-  for (int g = 0; groups > 1 && g < groups; g++) {
+  for (int g = 0; g < groups; g++) {
     vec apart[V(size)], *slice = ALIGNED(size) ? row + g * V(size) : apart;
     if (!ALIGNED(size)) take_slice(g * size, size, row, slice);
-    scale[g] = centre(size, centred, slice);
-    for (int v = 0; v < V(size); v++) slice[v] = tail(slice[v] * scale[g], v, size);
+    struct spread of = spread(size, centre, slice, 0);
+    scale[g] = of.scale;
+    for (int v = 0; v < V(size); v++)
+      slice[v] = tail(centred(&of, slice[v], v, size) * of.scale, v, size);
     if (!ALIGNED(size)) put_slice(g * size, size, slice, row);
   }
-  if (groups > 1) return whole(1.0f);
-  return scale[0] = centre(width, centred, row);
 }
 
 /* z becomes h, normed in groups; a = f(gamma * h + beta), with f's slope. scale[n][groups]. */
-INLINE void norm_forward(int n, int width, int groups, int centred, const vec *gamma,
-                         const vec *beta, vec *z, real *scale, vec *a, vec *slope) {
-  for (int r = 0; r < n; r++, z += V(width), a += V(width), slope += V(width)) {
-    real by = norm_row(width, groups, centred, z, scale + r * groups);
-    for (int v = 0; v < V(width); v++) {
-      z[v] = tail(z[v] * by, v, width);
+INLINE void norm_forward(int n, int width, int groups, int centre, const vec *gamma,
+                         const vec *beta, const real *summed, vec *z, real *scale, vec *a,
+                         vec *slope) {
+  for (int r = 0; r < n; r++, z += V(width), a += V(width), slope += V(width), scale += groups) {
+    struct spread of;
+    if (groups > 1) norm_groups(width, groups, centre, z, scale);
+    else of = spread(width, centre, z, summed), *scale = of.scale;
+    EACH(v, width, {
+      if (groups == 1) z[v] = tail(centred(&of, z[v], v, width) * of.scale, v, width);
       vec y = z[v] * gamma[v];
       if (beta) y += beta[v];
       a[v] = tail(activated(y, &slope[v]), v, width);
-    }
+    })
   }
+}
+
+/* One row's way back to h, each parameter stepping at once. With `lines`, d[v] is made as `combine`
+   does from c and those of the next layer, which step too. Leaves the rest of the way to `back_through`. */
+INLINE struct back plain_back(struct work *w, int width, int centred, int gamma, int beta,
+                              const vec *h, real scale, const vec *a, const vec *slope, vec *d,
+                              const vec *c, int lines, int place, int masked) {
+  const float share = 1.0f / width;
+  const real down = w->down;
+  STRANDED(s);
+  STRANDED(t);
+  EACH(v, width, {
+    vec from = lines ? ZERO : d[v];
+    for (int k = 0; k < lines; k++) {
+      int at = place + k * V(width) + v;
+      real by = AT(c, k);
+      from += by * w->p[at];
+      plain_step(w, at, tail(a[v] * (down * by), v, width), masked);
+    }
+    vec back = through(a[v], slope[v], from), one = back * w->p[gamma + v];
+    plain_step(w, gamma + v, down * (back * h[v]), masked);
+    if (beta >= 0) plain_step(w, beta + v, down * back, masked);
+    d[v] = one;
+    STRAND(s, v_) += one;
+    STRAND(t, v_) += one * h[v];
+  })
+  struct back back = {centred, d, h, SUM(s) * share, SUM(t) * share, scale};
+  return back;
 }
 
 INLINE void row_back(int width, int groups, int centred, const vec *h, const real *scale, vec *d) {

@@ -71,7 +71,7 @@ INLINE void outer_tile(struct work *w, const int K, const int T, int k, int v, i
   UNROLL
   for (int i = 0; i < K; i++) UNROLL
     for (int t = 0; t < T; t++)
-      give(w, place + (k + i) * V(width) + v + t, tail(g[i][t], v + t, width), masked);
+      keep(w, place + (k + i) * V(width) + v + t, tail(g[i][t], v + t, width), masked);
 }
 
 INLINE void outer(struct work *w, int n, int lines, int width, const vec *c, const vec *d,
@@ -95,6 +95,88 @@ INLINE void rows_sum(struct work *w, int n, int width, const vec *d, int place, 
     vec g = d[v];
     if (!fresh) g = w->g[place + v] + g;
     for (int r = 1; r < n; r++) g += d[r * V(width) + v];
-    give(w, place + v, g, masked);
+    keep(w, place + v, g, masked);
   }
+}
+
+/* dloss/dz of a layer's outputs; behind a norm d is dloss/dh, and h, mean, along, scale the norm's. */
+struct back {
+  int centred;
+  const vec *d, *h;
+  real mean, along, scale;
+};
+
+INLINE vec back_through(const struct back *of, int v, int size) {
+  vec rest = of->d[v];
+  if (!of->h) return rest;
+  if (of->centred) rest -= of->mean;
+  return tail((rest - of->h[v] * of->along) * of->scale, v, size);
+}
+
+/* `by` is minus the rate times the gradient. */
+INLINE void plain_step(struct work *w, int i, vec by, int masked) {
+  w->p[i] = counted(w, w->p[i] + by, w->p[i], masked);
+}
+
+/* The plain step of a layer, of one row: bias += by, and line += x * by, where by = -rate * d.
+
+   With `coming`, the next row of inputs, its products go to `out`, as `combine` makes them, and
+   their sum to w->summed: each weight is loaded once a tick. */
+INLINE void step_tile(struct work *w, const int T, int v, int lines, int width, const vec *x,
+                      const struct back *back, int place, int bias, const vec *coming, vec *out,
+                      vec *sums, int masked) {
+  vec a[8], by[8];
+  UNROLL
+  for (int t = 0; t < T; t++) {
+    by[t] = w->down * back_through(back, v + t, width);
+    a[t] = counted(w, w->p[bias + v + t] + by[t], w->p[bias + v + t], masked);
+    w->p[bias + v + t] = a[t];
+  }
+  for (int k = 0; k < lines; k++) {
+    vec *line = w->p + place + k * V(width) + v;
+    real now = AT(x, k), then = coming ? AT(coming, k) : now;
+    UNROLL
+    for (int t = 0; t < T; t++) {
+      vec to = line[t] + tail(now * by[t], v + t, width);
+      line[t] = counted(w, to, line[t], masked);
+      if (coming) a[t] += then * to;
+    }
+  }
+  UNROLL
+  for (int t = 0; t < T && coming; t++) {
+    out[v + t] = tail(a[t], v + t, width);
+    STRAND(sums, t) += out[v + t];
+  }
+}
+
+INLINE void step_columns(struct work *w, int lines, int width, const vec *x, struct back back,
+                         int place, int bias, const vec *coming, vec *out, int masked) {
+  const int rest = V(width) % 8;
+  STRANDED(s);
+  int v = 0;
+  for (; v + 8 <= V(width); v += 8)
+    step_tile(w, 8, v, lines, width, x, &back, place, bias, coming, out, s, masked);
+  if (rest) step_tile(w, rest, v, lines, width, x, &back, place, bias, coming, out, s, masked);
+  if (coming) w->summed = SUM(s);
+}
+
+INLINE void step_bias(struct work *w, int width, const vec *d, int bias, int masked) {
+  for (int v = 0; v < V(width); v++) plain_step(w, bias + v, w->down * d[v], masked);
+}
+
+INLINE void step_rows(struct work *w, int lines, int width, const vec *x, const vec *d, int place,
+                      int bias, int masked) {
+  for (int k = 0; k < lines; k++) {
+    real by = w->down * AT(d, k);
+    vec *line = w->p + place + k * V(width);
+    for (int v = 0; v < V(width); v++)
+      line[v] = counted(w, line[v] + tail(x[v] * by, v, width), line[v], masked);
+  }
+  step_bias(w, lines, d, bias, masked);
+}
+
+/* All of the way back, for whoever needs d more than once. */
+INLINE void back_all(struct back *back, int width, vec *d) {
+  for (int v = 0; v < V(width); v++) d[v] = back_through(back, v, width);
+  back->h = 0;
 }

@@ -43,7 +43,13 @@ INLINE void update(struct work *w, int i, vec g, int masked) {
 
 INLINE void give(struct work *w, int place, vec g, int masked) {
   if (FUSED) update(w, place, g, masked);
-  else w->g[place] = g;
+  if (!FUSED || GRAD_NORM) w->g[place] = g;
+}
+
+/* The same of a linear layer, whose plain step is made apart. */
+INLINE void keep(struct work *w, int place, vec g, int masked) {
+  if (PLAIN) w->g[place] = g;
+  else give(w, place, g, masked);
 }
 
 /* x^n for n >= 0 in float64, by squaring; 0 once it is too small to change 1 - x^n. */
@@ -59,6 +65,7 @@ INLINE void set_numbers(struct work *w, int l, const struct job *job, double rat
   LANE(w->weight_decay, l) = (float)job->weight_decay;
   if (OPTIMIZER == SGD) {
     LANE(w->rate, l) = (float)rate;
+    LANE(w->down, l) = -(float)rate;
     LANE(w->momentum, l) = (float)job->momentum;
     return;
   }

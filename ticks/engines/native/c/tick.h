@@ -28,9 +28,9 @@ static void copy_state(struct work *w, int l, struct job *job, int out) {
 }
 
 /* Copy lane l's row number `from` of its data into row r. */
-INLINE void fetch_row(struct work *w, int l, int r, const struct job *job, long from) {
+INLINE void fetch_row(struct work *w, int l, int r, const struct job *job, long from, vec *x) {
   const float *input = job->inputs + from * INPUTS;
-  for (int k = 0; k < INPUTS; k++) ELEMENT(w->x + r * V(INPUTS), k, l) = input[k];
+  for (int k = 0; k < INPUTS; k++) ELEMENT(x, k, l) = input[k];
   if (OBJECTIVE != MSE) {
     w->class[r * LANES + l] = (int32_t)((const int64_t *)job->targets)[from];
     return;
@@ -46,7 +46,7 @@ INLINE void fetch(struct work *w, const struct job *jobs, long row, int n) {
       long at = w->begin[l] + row + r;
       if (!w->group[l]) at = 0;
       else if (jobs[l].order) at = jobs[l].order[at];
-      fetch_row(w, l, r, &jobs[l], at);
+      fetch_row(w, l, r, &jobs[l], at, w->x + r * V(INPUTS));
     }
 }
 
@@ -59,8 +59,10 @@ static __attribute__((noinline)) real part(struct work *w, const struct job *job
     w->key[l] = mixed(mixed(mixed(jobs[l].seed) + w->tick[l]) + number);
   for (long row = first; row < last; row += TILE) {
     int n = last - row < TILE ? (int)(last - row) : TILE;
-    fetch(w, jobs, row, n);
+    if (w->made) memcpy(w->x, w->coming, sizeof w->coming);
+    else fetch(w, jobs, row, n);
     forward(w, n, row - first, 1);
+    w->made = 0;
     losses(w, n, row - first, last - first, w->out, strand);
     if (!FUSED) backward(w, n, row == first, 0);
   }
@@ -89,15 +91,14 @@ static real tree(struct work *w, const struct job *jobs, long rows, long parts, 
   return left + right;
 }
 
-/* Record the group's losses and norms; a lane whose loss is not finite stops. Lanes to update. */
-INLINE int noted(struct work *w, struct job *jobs, real loss, real norm) {
+/* Record the group's losses; a lane whose loss is not finite stops. Gives how many lanes go on. */
+INLINE int noted(struct work *w, struct job *jobs, real loss) {
   int applied = 0;
   for (int l = 0; l < LANES; l++) {
     ((int32_t *)&w->active)[l] = 0;
     if (!w->group[l]) continue;
     float one = LANE(loss, l);
     jobs[l].losses[jobs[l].done] = plain(one);
-    if (GRAD_NORM && jobs[l].norms) jobs[l].norms[jobs[l].done] = plain(LANE(norm, l));
     jobs[l].done++;
     jobs[l].nonfinite = !(__builtin_fabsf(one) <= 3.4028234663852886e38f);
     if (jobs[l].nonfinite) continue;
@@ -108,21 +109,42 @@ INLINE int noted(struct work *w, struct job *jobs, real loss, real norm) {
   return applied;
 }
 
+/* Record the group's norms, of the ticks whose losses were noted. */
+INLINE void note_norms(struct work *w, struct job *jobs, real norm) {
+  for (int l = 0; l < LANES; l++)
+    if (w->group[l] && jobs[l].norms) jobs[l].norms[jobs[l].done - 1] = plain(LANE(norm, l));
+}
+
+/* Fetch every lane's next row, this one's inputs being needed still; 0 if a lane has no next tick. */
+INLINE int look_ahead(struct work *w, const struct job *jobs) {
+  for (int l = 0; l < LANES; l++)
+    if (jobs[l].done >= jobs[l].ticks) return 0;
+  for (int l = 0; l < LANES; l++) {
+    long at = jobs[l].order ? jobs[l].order[w->ahead[l]] : w->row[l];
+    fetch_row(w, l, 0, &jobs[l], at, w->coming);
+  }
+  return 1;
+}
+
 /* One tick, of `rows` rows, of the lanes of the group. */
-INLINE void tick(struct work *w, struct job *jobs, long rows) {
+static __attribute__((noinline)) void tick(struct work *w, struct job *jobs, long rows) {
   long parts = jobs[0].parts < rows ? jobs[0].parts : rows;
   if (FUSED) {
+    w->g = w->gradients;
     real loss = part(w, jobs, 0, 0, 1);
-    int applied = noted(w, jobs, loss, loss);
+    int applied = noted(w, jobs, loss);
+    if (AHEAD && applied == LANES) w->made = look_ahead(w, jobs);
     if (applied == LANES) backward(w, 1, 1, 0);
-    else if (applied) backward(w, 1, 1, 1);
+    else if (applied || GRAD_NORM) backward(w, 1, 1, 1);
+    if (GRAD_NORM) note_norms(w, jobs, norm_of(w->g));
     return;
   }
   real loss = tree(w, jobs, rows, parts, 0, parts, 0);
   vec *g = w->gradients;
   real norm = loss;
   if (GRAD_NORM) norm = norm_of(g);
-  int applied = noted(w, jobs, loss, norm);
+  int applied = noted(w, jobs, loss);
+  if (GRAD_NORM) note_norms(w, jobs, norm);
   if (!applied) return;
   if (CLIP) clip(g, norm, jobs);
   if (applied == LANES)
@@ -144,8 +166,21 @@ INLINE long prepared(struct work *w, int l, const struct job *job) {
   return rows;
 }
 
+/* The same of one whose next tick is one row, as the last was. */
+INLINE void advance(struct work *w, int l, const struct job *job) {
+  w->ahead[l]++;
+  w->row[l] = w->row[l] + 1 < job->rows ? w->row[l] + 1 : 0;
+  w->tick[l]++;
+  if (job->rate_step) set_numbers(w, l, job, job->rates[job->done], 0.0);
+}
+
 /* Make the next tick of every lane that has one; lanes with equally many rows go together. */
 static int next(struct work *w, struct job *jobs) {
+  if (w->made) {
+    for (int l = 0; l < LANES; l++) advance(w, l, &jobs[l]);
+    tick(w, jobs, 1);
+    return 1;
+  }
   long rows[LANES];
   int left = 0;
   for (int l = 0; l < LANES; l++) {
@@ -185,7 +220,7 @@ static void begin(struct work *w, struct job *jobs, fenv_t *before) {
 int64_t work_bytes(int64_t parts) {
   int64_t depth = 1;
   for (int64_t n = 1; n < parts; n *= 2) depth++;
-  return (int64_t)sizeof(struct work) + (FUSED ? 0 : depth * PLACES * (int64_t)sizeof(vec));
+  return (int64_t)sizeof(struct work) + (FUSED && !GRAD_NORM ? 0 : depth * PLACES * (int64_t)sizeof(vec));
 }
 
 /* Run every lane's ticks, in place; `work` is aligned to 64 bytes and was all 0 at first. */
