@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 from faults import report, schedule
 from faults.campaign import Campaign, Finding
@@ -22,7 +21,6 @@ RESULTS = Path(__file__).parent / "results"
 def main(argv: Sequence[str]) -> int:
     """Run the rounds that were asked for and print what they found."""
     asked = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _leave)  # with all that was started
     entries = schedule.chosen(asked.only)
     if not entries:
         print(f"no fault is called {asked.only}: --list names them", file=sys.stderr)
@@ -35,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
     rounds: Iterable[Round] = schedule.draw(seed, entries)
     if asked.schedule is not None:
         seed, rounds = schedule.read(asked.schedule)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
     print(f"seed {seed}", flush=True)
     began = time.monotonic()
     findings, left = attack(islice(rounds, asked.rounds or None), asked.faults)
@@ -51,13 +51,20 @@ def attack(rounds: Iterable[Round], most: int | None) -> tuple[list[Finding], li
         for number, each in enumerate(rounds, 1):
             findings.append(campaign.run(each))
             print(report.line(number, findings[-1]), flush=True)
-            if most is not None and sum(finding.faults for finding in findings) >= most:
+            happened = sum(finding.faults for finding in findings)
+            if _told or (most is not None and happened >= most):
                 break
         return findings, campaign.whole_again()
 
 
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + number)
+_told: list[int] = []  # signals so far: the first ends the run after its round, with its result
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    if _told:
+        sys.exit(128 + number)
+    _told.append(number)
+    print("ending after this round; once more: at once", file=sys.stderr, flush=True)
 
 
 def conclude(findings: list[Finding], left: list[Violation], seconds: float, file: Path) -> int:

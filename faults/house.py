@@ -18,6 +18,9 @@ from typing import Any, Self
 
 import httpx
 import psutil
+from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError
+from redis.retry import Retry
 
 from faults import preload
 from faults.processes import ROOT, Serving, role_of
@@ -78,6 +81,9 @@ class House:
         self.marked = self.serving.marked
         self.server.environ = self.marked.environment(self.folder, **self.preload.environment)
         self.store = connect(self.server.url)
+        # a store that was killed a moment ago is still reading its log
+        patient = Retry(ConstantBackoff(0.1), 30, supported_errors=(ConnectionError,))
+        self.store.set_retry(patient)
         self.settings = Settings.from_env(
             {"TICKFORGE_REDIS_URL": self.server.url, "TICKFORGE_DATA_DIR": str(self.data)}
         )

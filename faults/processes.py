@@ -30,7 +30,8 @@ class Marked:
 
     def environment(self, folder: Path, **more: str) -> dict[str, str]:
         """What a first process of this mark gets."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+        names = ("PATH", "HOME", "XDG_CACHE_HOME")  # compiled engines are found again
+        kept = {name: os.environ[name] for name in names if name in os.environ}
         ours = {"TICKFORGE_LEASE_SECONDS": LEASE, "XDG_CONFIG_HOME": str(folder / "config")}
         return {**kept, **ours, MARK: self.mark, **more}
 
@@ -39,7 +40,7 @@ class Marked:
         return [each for each in psutil.process_iter() if self._is_ours(each)]
 
     def role(self, name: str) -> list[psutil.Process]:
-        """Those of a role: serve, store, api, worker, child (of a pool), template, trainer."""
+        """Those of a role: serve, store, api, worker, child template, trainer, compiler."""
         return [each for each in self.alive() if role_of(each) == name]
 
     def kill(self, *roles: str) -> None:
@@ -72,6 +73,8 @@ def role_of(process: psutil.Process) -> str:
         above = " ".join(parent.cmdline()) if parent else ""
     except psutil.Error:
         return "gone"
+    if "ticks.engines" in line or "making-" in f"{line} {above}":
+        return "compiler"
     if "ticks.template" in line:
         return "trainer" if "ticks.template" in above else "template"
     if "-m workers" in line:

@@ -58,6 +58,16 @@ SPECS: dict[str, Spec] = {
         "batch_size": 8,
         "checkpoint": {"every_ticks": 100000, "every_seconds": None},
     },
+    # whole ticks in C, compiled before the first of them, with dropout by a counter
+    "native": {
+        "model": {"family": "mlp", "hidden": [8], "dropout": 0.2},
+        "data": CLASSES,
+        "budget": {"ticks": 900},
+        "batch_size": 16,
+        "validation": {"fraction": 0.25, "every_ticks": 150},
+        "checkpoint": {"every_ticks": 200, "every_seconds": None},
+        "compute": {"engine": "native"},
+    },
     # runs away, and fails at its own tick
     "nonfinite": {
         "model": {"family": "mlp", "hidden": [8], "norm": "none"},
@@ -71,7 +81,9 @@ SPECS: dict[str, Spec] = {
 }  # fmt: skip
 
 #: for what takes many ticks to happen; ended by a request, never by itself in a round
-LONG: Spec = {**SPECS["replayed"], "budget": {"ticks": 100_000_000}}
+LONG: Spec = {
+    **SPECS["replayed"], "budget": {"ticks": 100_000_000}, "compute": {"engine": "eager"},
+}  # fmt: skip
 
 
 def body(name: str) -> Spec:

@@ -20,6 +20,7 @@ BELLS = keys.bells("cpu")
 #: a pickle that would make a file if anybody opened it: os.system('touch …')
 PICKLE = b"\x80\x03cposix\nsystem\nX%b%b\x85R."
 CROWD, POLLERS = 1_000, 20
+SEALED_WITHIN = 120  # seconds in which so many ended jobs have their records in files
 
 
 @fault("F10", "the broker's list and its unacknowledged messages deleted", weight=5)
@@ -136,6 +137,8 @@ def crowd(attack: Attack) -> None:
     attack.until(lambda: job.over, 30)
     heard = attack.until(lambda: house.bells() <= 2, 60)
     attack.promise(lambda: None if heard else f"{house.bells()} bells were not heard")
+    kept = attack.until(lambda: house.store.scard(keys.UNSEALED) <= 2, SEALED_WITHIN)
+    attack.promise(lambda: None if kept else f"not sealed in {SEALED_WITHIN} s")
 
 
 def _poll(attack: Attack) -> None:

@@ -13,6 +13,7 @@ SCRIPTS = ("claim", "describe", "append", "commit_checkpoint", "finish")
 #: a phase -> the point in it, and a spec whose jobs pass it
 PHASES = {
     "a build": ("build", "dropout"),
+    "a compilation": ("compile", "native"),
     "a validation": ("validate", "dropout"),
     "a save": ("checkpoint:write", "momentum"),
     "a commit": ("checkpoint:commit", "momentum"),

@@ -12,7 +12,7 @@ MOST_SEGFAULTS = 20
 @fault("F1", "the trainer killed at ticks drawn by lot", spec="momentum", weight=8)
 def killed_at_ticks(attack: Attack) -> None:
     """Five deaths, each later than the last: every attempt makes new ticks."""
-    job = attack.job(attack.dice.choice(["dropout", "momentum", "patience", "replayed"]))
+    job = attack.job(attack.dice.choice(["dropout", "momentum", "patience", "replayed", "native"]))
     last = {"patience": 480}.get(job.spec, SPECS[job.spec]["budget"]["ticks"])
     for tick in sorted(attack.dice.sample(range(1, last + 1), 5)):
         attack.arm("tick", "kill", job, at=tick)

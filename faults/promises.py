@@ -1,0 +1,72 @@
+"""What is promised, the faults that attack it, and the mutants that show the check can fail.
+
+docs/reliability.md is written from this (page.py). Names are those of the catalogues.
+"""
+
+from typing import NamedTuple
+
+
+class Promise(NamedTuple):
+    """One promise. `faults`: names of the catalogue or their beginnings; `invariants`: I1 to I8."""
+
+    text: str
+    invariants: str
+    faults: tuple[str, ...]
+    mutants: tuple[str, ...]
+
+
+PROMISES = (
+    Promise(
+        "An acknowledged job is never lost",
+        "I1",
+        ("F2", "F5", "F6", "F9", "F10", "F12", "F14", "F15", "F16", "F19", "F24", "F25", "F27"),
+        ("acknowledged-before-fsync", "weak-store-accepted", "lease-for-ever", "folder-not-synced"),
+    ),
+    Promise(
+        "At most one owner's ticks are ever accepted, in order",
+        "I4",
+        ("F3", "F8", "F11", "F20", "F23"),
+        ("fence-off", "fence-by-term-alone", "clients-clock", "audit-forgets"),
+    ),
+    Promise(
+        "What a client has been shown of a history never changes",
+        "I2",
+        ("F1", "F5", "F6", "F9", "F13.segment"),
+        ("replayed-losses-not-compared", "replayed-states-not-compared", "gap-let-in",
+         "segment-moves-half-full"),
+    ),
+    Promise(
+        "A resumed run equals the uninterrupted one, bit for bit",
+        "I3",
+        ("F1", "F2", "F4", "F17", "F18", "F29", "F30", "F31"),
+        ("rng-off-by-one", "data-off-by-one", "tick-applied-twice", "validated-again",
+         "one-ulp-after-a-load", "optimizer-forgotten", "patience-forgotten",
+         "stop-rule-at-chunk-ends"),
+    ),
+    Promise(
+        "A committed checkpoint is whole, and an old one goes only after the new one counts",
+        "I5",
+        ("F13", "F17", "F18", "F30.commit", "F30.save"),
+        ("committed-too-early", "checkpoint-not-verified", "checkpoint-committed-before-fsync",
+         "file-named-before-fsync", "loaded-state-not-compared"),
+    ),
+    Promise(
+        "Nothing is done twice, and nothing deleted comes back",
+        "I1, I4",
+        ("F9", "F11", "F12", "F28"),
+        ("claim-not-repeated", "another-body-under-an-old-key", "deleted-job-comes-back",
+         "no-tombstone"),
+    ),
+    Promise(
+        "What a client asks happens, or is told that it cannot",
+        "I1, I8",
+        ("F4", "F23", "F31.request", "F31.replay"),
+        ("cancel-lost-in-a-pause", "cancel-displaced", "succeeded-too-early"),
+    ),
+    Promise(
+        "Bad luck is visible, bounded and never silent",
+        "I6, I7, I8",
+        ("F7", "F13", "F14", "F15", "F16", "F21", "F22", "F26", "F28"),
+        ("poison-not-counted", "half-deleted-history"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,31 @@
+"""Many jobs that ended at once are sealed soon: a round goes on while that comes off."""
+
+import redis
+
+from jobs import keys
+from jobs.ledger import Ledger
+from jobs.settings import Settings
+from jobs.spec.job_spec import read_spec
+from tests.support import small_spec
+from workers.desk import Desk
+from workers.post import Post
+from workers.reconciler import Reconciler
+from workers.template import Template
+
+CROWD = 60  # more than one look at the unsealed takes
+
+
+def test_a_crowd_that_was_cancelled_is_sealed_in_one_round(
+    store: "redis.Redis", ledger: Ledger, settings: Settings
+) -> None:
+    spec = read_spec(small_spec(), max_parameters=10**6)
+    for _ in range(CROWD):
+        ledger.request("default", ledger.submit("default", spec).job_id, "cancel")
+    assert store.scard(keys.UNSEALED) == CROWD
+
+    desk = Desk()
+    reconciler = Reconciler(Post("by-hand", "cpu", settings, desk), Template(desk.socket))
+    reconciler.seal()
+    desk.clear()
+
+    assert store.scard(keys.UNSEALED) < CROWD - 32
