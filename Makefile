@@ -4,10 +4,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 TORCH_INDEX ?=
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test serve check bench clean faults demo-crash mutants every-tick model
+.PHONY: help setup demo test serve check bench bench-peers clean faults demo-crash mutants every-tick model
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -38,8 +39,17 @@ check: setup ## lint, format, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: setup ## ratios against bare PyTorch loops, as a table and as JSON
-	@$(BIN)/python -m bench
+bench: setup ## what docs/performance.md shows, measured here, and written there (QUICK=1: not written)
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+	@$(if $(QUICK),,$(BIN)/python -m bench.page)
+
+bench-peers: $(PEERS)/.ready ## the same beside Lightning, the HF Trainer and ignite (their own .venv-peers)
+	@$(PEERS)/bin/python -m bench.peers
+
+$(PEERS)/.ready: bench/peers-requirements.txt requirements.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r bench/peers-requirements.txt
+	@touch $@
 
 faults: setup ## attack a whole service, F1 to F31, and check its records (SEED=… ROUNDS=… ONLY=F7)
 	@$(BIN)/python -m faults $(if $(SEED),--seed $(SEED)) --rounds $(or $(ROUNDS),25) $(if $(ONLY),--only $(ONLY))
@@ -58,5 +68,5 @@ model: setup ## the ledger beside its model, from another seed each time (SEED=�
 		$(BIN)/python -m pytest -q --timeout 0 --hypothesis-seed=$$seed tests/test_ledger_model.py -k model_does
 
 clean: ## remove .venv and caches; data stays
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,10 +1,12 @@
 """Engines against the hand-written loop: the same net, data and ticks, in turn, in one process.
 
 The hand-written loop is the article's: slices of one tensor, torch's own optimizer, `.item()` every
-tick. What is compiled once is not in the rates; what it takes is said beside them.
+tick. torch.compile is used as usual, on the model alone. The kernel by hand is the limit of the
+seed's net. What is compiled once is not in the rates; what it takes is said beside them.
 """
 
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from typing import Any
 
 import torch
 
+from bench.native import by_hand
 from bench.report import Figure, ratio
 from bench.service import ROOT
 from jobs.spec.engines import refusal
@@ -28,6 +31,7 @@ from ticks.optimizers import make
 from ticks.training import Training
 
 CPU = torch.device("cpu")
+COMPILED, LIMIT = "torch.compile", "kernel by hand"
 Run = Callable[[int], object]
 
 ON_TABLE = {"source": "synthetic", "kind": "regression", "samples": 2048, "features": 64, "seed": 1}
@@ -41,7 +45,7 @@ GPT = {
 }  # fmt: skip
 #: the net, and the ticks a round of the loop and of eager; the others run so many times as many
 NETS: dict[str, tuple[dict[str, Any], int, dict[str, int]]] = {
-    "seed's net": ({}, 1000, {"graph": 10, "native": 500}),
+    "seed's net": ({}, 1000, {"graph": 10, "native": 500, LIMIT: 500}),
     "mlp 512-512-512, batch 64": (WIDE, 40, {}),
     "GPT 4 x 128, batch 16 x 64": (GPT, 5, {}),
 }
@@ -50,7 +54,7 @@ NETS: dict[str, tuple[dict[str, Any], int, dict[str, int]]] = {
 def measure(rounds: int) -> list[Figure]:
     """Measure all nets; ratios are of what was run in the same round."""
     machine.prepare(1)
-    figures = [Figure("graph, its loop compiled: once a machine", "s", [compiled()])]
+    figures = [Figure("graph, its loop compiled: once a machine", "s", [loop_compiled()])]
     for net, (changes, ticks, times) in NETS.items():
         figures += compare(net, spec_of(changes), ticks, times, rounds)
     return figures
@@ -63,6 +67,14 @@ def compare(
     names = [name for name in available() if refusal(spec, name) is None]
     runs: dict[str, Run] = {"loop": hand_written(spec)}
     figures = []
+    if shutil.which("g++") is None:
+        print(f"  {net}: {COMPILED} is left out, there is no g++")
+    else:
+        runs[COMPILED] = hand_written(spec, compiled=True)
+        figures.append(Figure(f"{net}: {COMPILED}, first ticks", "s", [timed(runs[COMPILED], 2)]))
+    if LIMIT in times:
+        with tempfile.TemporaryDirectory() as folder:
+            runs[LIMIT] = by_hand(Path(folder))
     for name in names:
         made, seconds = begun(spec, name)
         runs[name] = made.run
@@ -77,7 +89,9 @@ def compare(
     for name, each in taken.items():
         figures.append(Figure(f"{net}: {name}", "ticks/s", [1 / seconds for seconds in each]))
     return figures + [
-        ratio(f"{net}: {name} against the loop", taken["loop"], taken[name]) for name in names
+        ratio(f"{net}: {name} against the loop", taken["loop"], taken[name])
+        for name in taken
+        if name != "loop"
     ]
 
 
@@ -96,7 +110,7 @@ def begun(spec: JobSpec, engine: str) -> tuple[Training, float]:
     return training, time.perf_counter() - began
 
 
-def hand_written(spec: JobSpec) -> Run:
+def hand_written(spec: JobSpec, *, compiled: bool = False) -> Run:
     """The loop as one would write it for this net and these rows."""
     rows = load(spec, CPU).training
     batches = rows.batches(spec.batch_size, seed=0, shuffle=False)
@@ -105,6 +119,7 @@ def hand_written(spec: JobSpec) -> Run:
     else:  # a text: as a tensor of windows, which such a loop would have made before
         whole = Rows(*map(torch.cat, zip(*_copies(batches), strict=True)))
     model = build(spec.model, spec.profile.features, spec.profile.outputs, spec.seed)
+    called = torch.compile(model) if compiled else model
     criterion, size = OBJECTIVES[spec.objective](), spec.batch_size
     optimizer = make(spec.optimizer, model.parameters())
     losses: list[float] = []
@@ -112,7 +127,7 @@ def hand_written(spec: JobSpec) -> Run:
     def run(ticks: int) -> None:
         for tick in range(ticks):
             first = tick * size % (len(whole.inputs) - size + 1)
-            outputs = model(whole.inputs[first : first + size])
+            outputs = called(whole.inputs[first : first + size])
             loss = criterion(outputs, whole.targets[first : first + size])
             optimizer.zero_grad()
             loss.backward()
@@ -126,7 +141,7 @@ def _copies(batches: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     return [tuple(each.clone() for each in batches.of(tick)) for tick in range(1, 9)]
 
 
-def compiled() -> float:
+def loop_compiled() -> float:
     """Seconds to compile graph's loop."""
     with tempfile.TemporaryDirectory() as folder:
         return timed(lambda _: compiling.make(Path(folder)), 1)

@@ -13,6 +13,7 @@ SPEC: dict[str, Any] = {
     "data": {"source": "example", "name": "digits"},
     "budget": {"ticks": 1_000_000},
     "checkpoint": {"every_seconds": 1},
+    "compute": {"engine": "eager"},
 }
 KILLED = ("trainer", "pool child", "template", "worker", "store")
 DRAIN = "worker told to leave"  # by SIGTERM: it saves, gives the job back and is started again

@@ -43,20 +43,29 @@ def machine() -> dict[str, str]:
             break
     return {
         "cpu": f"{model}, {len(os.sched_getaffinity(0))} cores",
-        "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "load before": _load(),
         "python": platform.python_version(),
         "torch": version("torch"),
     }
 
 
-def show(title: str, about: dict[str, str], figures: Sequence[Figure]) -> None:
-    """Print a table and write it as JSON."""
-    print(f"\n{title}\n  " + " | ".join(f"{name} {value}" for name, value in about.items()))
+def _load() -> str:
+    return " ".join(f"{load:.2f}" for load in os.getloadavg())
+
+
+def show(name: str, title: str, about: dict[str, str], figures: Sequence[Figure]) -> None:
+    """Print a table and write it as JSON, with the load behind it beside the one before it."""
+    about = about | {"load after": _load()}
+    print(f"\n{title}\n  " + " | ".join(f"{each} {value}" for each, value in about.items()))
     width = max(len(figure.name) for figure in figures)
     for figure in figures:
         print(f"  {figure.name:<{width}}  {figure.spelled}")
     RESULTS.mkdir(exist_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    told = {"title": title, "machine": about, "figures": [asdict(figure) for figure in figures]}
-    name = title.split(":")[0].lower().replace(" ", "_")
+    told = {
+        "title": title,
+        "at": stamp,
+        "machine": about,
+        "figures": [asdict(figure) for figure in figures],
+    }
     (RESULTS / f"{stamp}-{name}.json").write_text(json.dumps(told, indent=1) + "\n")

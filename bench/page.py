@@ -1,0 +1,141 @@
+"""`python -m bench.page`: write the figures of docs/performance.md from bench/results/*.json.
+
+Between two markers of the page, `<!-- table NAME -->` and `<!-- end -->`, stands what the newest
+run of that bench gave; `<!-- targets -->` holds what was aimed at, hit or missed by how much.
+Prose is written by hand, figures never.
+"""
+
+import json
+import re
+import statistics
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.report import RESULTS
+
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+MARKED = re.compile(r"(<!-- (?P<kind>table|targets) ?(?P<name>\w*) -->\n).*?(<!-- end -->)", re.S)
+Run = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What was aimed at: a figure of a bench, at least or at most so much."""
+
+    said: str
+    bench: str
+    figure: str
+    least: float | None = None
+    most: float | None = None
+
+
+TARGETS = (
+    Target("native, of the kernel by hand, in process", "native",
+           "native against the kernel by hand", least=0.6),
+    Target("native through the whole service, 10^7 ticks, against the article's loop", "service",
+           "seed's net, 10,000,000 ticks: service against the loop", least=300),
+    Target("graph in process, against the loop", "engines",
+           "seed's net: graph against the loop", least=6),
+    Target("10,000 ticks, POST to succeeded, warm, against the loop alone", "service",
+           "seed's net, 10,000 ticks: service against the loop", least=1),
+    Target("mlp 512 through the service, against the loop", "service",
+           "mlp 512-512-512, batch 64: service against the loop", least=1),
+    Target("GPT through the service, against the loop", "service",
+           "GPT 4 x 128, batch 16 x 64: service against the loop", least=1),
+    Target("lanes, job-ticks/s on one core", "native", "native, 16 lanes", least=25e6),
+    Target("recorded, of in process: eager", "recording",
+           "seed's net, eager: recorded against in process", least=0.9),
+    Target("recorded, of in process: graph", "recording",
+           "seed's net, graph: recorded against in process", least=0.9),
+    Target("recorded, of in process: native", "recording",
+           "seed's net, native: recorded against in process", least=0.9),
+    Target("recorded, of in process: mlp 512", "recording",
+           "mlp 512-512-512, eager: recorded against in process", least=0.9),
+    Target("recorded, of in process: GPT", "recording",
+           "GPT 4 x 128, eager: recorded against in process", least=0.9),
+    Target("POST to first tick, ms", "first_tick",
+           "POST to first tick seen by a poller", most=100),
+    Target("stall of a 300 MB checkpoint, ms", "checkpoint",
+           "made aside: training stands still", most=40),
+    *(Target(f"{net} through the service, against {peer}", "peers",
+             f"{net}: service against {peer}", least=1)
+      for net in ("mlp 512-512-512, batch 64", "GPT 4 x 128, batch 16 x 64")
+      for peer in ("Lightning", "HF Trainer", "ignite")),
+)  # fmt: skip
+
+
+def main() -> int:
+    """Fill the page in."""
+    makers: dict[str, Callable[[str], str]] = {"table": table, "targets": lambda _name: targets()}
+
+    def filled(found: re.Match[str]) -> str:
+        return found[1] + makers[found["kind"]](found["name"]) + found[4]
+
+    PAGE.write_text(MARKED.sub(filled, PAGE.read_text()))
+    return 0
+
+
+def newest(bench: str) -> Run | None:
+    """The newest run of a bench in its full form: a quick one is never shown."""
+    found = sorted(RESULTS.glob(f"*Z-{bench}.json"))
+    runs: list[Run] = [json.loads(path.read_text()) for path in found]
+    return ([run for run in runs if run.get("at") and "form" not in run["machine"]] or [None])[-1]
+
+
+def table(bench: str) -> str:
+    """A bench's figures, and what they were measured on."""
+    run = newest(bench)
+    if run is None:
+        return "Not measured yet.\n"
+    lines = ["| | median | min to max | n |", "| --- | ---: | ---: | ---: |"]
+    for figure in run["figures"]:
+        values, unit = figure["values"], figure["unit"]
+        low, high = number(min(values)), number(max(values))
+        middle = number(statistics.median(values))
+        lines.append(f"| {figure['name']} | {middle} {unit} | {low} to {high} | {len(values)} |")
+    about = ", ".join(f"{name} {value}" for name, value in run["machine"].items())
+    return "\n".join([*lines, "", f"{run['at']}: {about}.", ""])
+
+
+def targets() -> str:
+    """Every target beside what was measured."""
+    lines = ["| target | aimed at | measured | |", "| --- | ---: | ---: | --- |"]
+    for target in TARGETS:
+        aimed = f"≥ {number(target.least)}" if target.least else f"≤ {number(target.most or 0)}"
+        value = measured(target)
+        told = (
+            ("–", "not measured yet") if value is None else (number(value), verdict(target, value))
+        )
+        lines.append(f"| {target.said} | {aimed} | {told[0]} | {told[1]} |")
+    return "\n".join([*lines, ""])
+
+
+def measured(target: Target) -> float | None:
+    """The median of a target's figure, if there is one."""
+    run = newest(target.bench)
+    for figure in run["figures"] if run else []:
+        if figure["name"] == target.figure:
+            return statistics.median(figure["values"])
+    return None
+
+
+def verdict(target: Target, value: float) -> str:
+    """Hit, or missed by how much of what was aimed at."""
+    aimed = target.least or target.most or 1.0
+    short = 1 - value / aimed if target.least else value / aimed - 1
+    return "hit" if short <= 0 else f"**missed by {short:.0%}**"
+
+
+def number(value: float) -> str:
+    """Three figures, without an exponent."""
+    if abs(value) >= 100:
+        digits = len(str(int(abs(value)))) - 3
+        return f"{int(round(value, -digits)):,}"
+    return f"{value:.3g}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,227 @@
+"""`make bench-peers`: Lightning, the HF Trainer and ignite beside the loop and the service.
+
+The same nets, rows and optimizers, in turn, each on one thread and with every step logged. Peers
+are timed from the start of their training to its end, the service from POST to `succeeded`. They
+are installed apart (bench/peers-requirements.txt); nothing else needs them.
+"""
+
+import logging
+import os
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import ignite.engine
+import pytorch_lightning
+import torch
+import transformers
+from pytorch_lightning.loggers import CSVLogger
+from torch import Tensor, nn
+
+from bench.article import SEED
+from bench.engines import CPU, GPT, WIDE, spec_of
+from bench.report import Figure, machine, ratio, show
+from bench.service import Service, running
+from jobs.spec.job_spec import JobSpec
+from models.build import build
+from ticks import machine as torch_of_this_machine
+from ticks.data import load
+from ticks.objectives import OBJECTIVES
+from ticks.optimizers import make
+
+#: net -> its changes to the seed, ticks of a round
+NETS: dict[str, tuple[dict[str, Any], int]] = {
+    "seed's net": ({}, 2000),
+    "mlp 512-512-512, batch 64": (WIDE, 400),
+    "GPT 4 x 128, batch 16 x 64": (GPT, 30),
+}
+ROUNDS, BATCHES = 3, 8
+Batch = tuple[Tensor, Tensor]
+
+
+class Made(nn.Module):
+    """A net that gives its own loss, with the batches that it is trained on."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        super().__init__()
+        self.net = build(spec.model, spec.profile.features, spec.profile.outputs, spec.seed)
+        self.criterion, self.spec = OBJECTIVES[spec.objective](), spec
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        """Return the loss, as the HF Trainer wants it."""
+        return {"loss": self.criterion(self.net(inputs), targets)}
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """Make torch's own optimizer of the spec."""
+        return make(self.spec.optimizer, self.net.parameters())
+
+
+class Ready(torch.utils.data.Dataset[Batch]):
+    """Batches that are there already."""
+
+    def __init__(self, batches: list[Batch], ticks: int, *, named: bool = False) -> None:
+        self.batches, self.ticks, self.named = batches, ticks, named
+
+    def __len__(self) -> int:
+        return self.ticks
+
+    def __getitem__(self, at: int) -> Any:
+        inputs, targets = self.batches[at % len(self.batches)]
+        return {"inputs": inputs, "targets": targets} if self.named else (inputs, targets)
+
+
+def loop(spec: JobSpec, batches: list[Batch], ticks: int, _folder: str) -> float:
+    """The hand-written loop."""
+    made = Made(spec)
+    optimizer, losses = made.optimizer(), []
+    began = time.perf_counter()
+    for at in range(ticks):
+        loss = made(*batches[at % len(batches)])["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return time.perf_counter() - began
+
+
+class Lit(pytorch_lightning.LightningModule):
+    """The net as Lightning wants it."""
+
+    def __init__(self, spec: JobSpec) -> None:
+        super().__init__()
+        self.made = Made(spec)
+        self.began = self.ended = 0.0
+
+    def training_step(self, batch: Batch, _at: int) -> Tensor:
+        """Compute a loss and log it."""
+        loss = self.made(*batch)["loss"]
+        self.log("loss", loss)
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Make the optimizer."""
+        return self.made.optimizer()
+
+    def on_train_start(self) -> None:
+        """Start the clock."""
+        self.began = time.perf_counter()
+
+    def on_train_end(self) -> None:
+        """Stop the clock."""
+        self.ended = time.perf_counter()
+
+
+def lightning(spec: JobSpec, batches: list[Batch], ticks: int, folder: str) -> float:
+    """Lightning with a CSV logger, every step."""
+    net = Lit(spec)
+    trainer = pytorch_lightning.Trainer(
+        max_steps=ticks, accelerator="cpu", logger=CSVLogger(folder, flush_logs_every_n_steps=100),
+        log_every_n_steps=1, enable_progress_bar=False, enable_checkpointing=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(net, torch.utils.data.DataLoader(Ready(batches, ticks), batch_size=None))
+    return net.ended - net.began
+
+
+class Clock(transformers.TrainerCallback):
+    """Times the HF Trainer's loop."""
+
+    began = ended = 0.0
+
+    def on_train_begin(self, *_told: Any, **_more: Any) -> None:
+        """Start."""
+        self.began = time.perf_counter()
+
+    def on_train_end(self, *_told: Any, **_more: Any) -> None:
+        """Stop."""
+        self.ended = time.perf_counter()
+
+
+def hf_trainer(spec: JobSpec, batches: list[Batch], ticks: int, folder: str) -> float:
+    """The HF Trainer, every step logged."""
+    made, clock = Made(spec), Clock()
+    optimizer = made.optimizer()
+    rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _step: 1.0)
+    told = transformers.TrainingArguments(
+        output_dir=folder, max_steps=ticks, per_device_train_batch_size=1, logging_steps=1,
+        report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True, max_grad_norm=0,
+        remove_unused_columns=False, dataloader_pin_memory=False,
+        train_sampling_strategy="sequential",
+    )  # fmt: skip
+    trainer = transformers.Trainer(
+        model=made, args=told, train_dataset=Ready(batches, ticks, named=True),
+        optimizers=(optimizer, rates), callbacks=[clock], data_collator=lambda rows: rows[0],
+    )  # fmt: skip
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.train()
+    return clock.ended - clock.began
+
+
+def with_ignite(spec: JobSpec, batches: list[Batch], ticks: int, _folder: str) -> float:
+    """Ignite with a handler that keeps every loss."""
+    made, losses = Made(spec), []
+    step = ignite.engine.create_supervised_trainer(made.net, made.optimizer(), made.criterion)
+    step.add_event_handler(
+        ignite.engine.Events.ITERATION_COMPLETED, lambda engine: losses.append(engine.state.output)
+    )
+    ready = torch.utils.data.DataLoader(Ready(batches, ticks), batch_size=None)
+    began = time.perf_counter()
+    step.run(ready, max_epochs=1)
+    return time.perf_counter() - began
+
+
+PEERS: dict[str, Callable[[JobSpec, list[Batch], int, str], float]] = {
+    "loop": loop,
+    "Lightning": lightning,
+    "HF Trainer": hf_trainer,
+    "ignite": with_ignite,
+}
+
+
+def measure(rounds: int) -> list[Figure]:
+    """Run all of them in turn, and the service among them."""
+    torch_of_this_machine.prepare(1)
+    figures = []
+    with tempfile.TemporaryDirectory() as folder, running() as service:
+        for net, (changes, ticks) in NETS.items():
+            spec, taken = spec_of(changes), {name: [] for name in (*PEERS, "service")}
+            source = load(spec, CPU).training
+            ours = source.batches(spec.batch_size, seed=0, shuffle=False)
+            batches = [tuple(each.clone() for each in ours.of(at)) for at in range(1, BATCHES + 1)]
+            for at in range(rounds + 1):
+                seconds = {name: run(spec, batches, ticks, folder) for name, run in PEERS.items()}
+                seconds["service"] = _served(service, changes, ticks)
+                for name in taken if at else ():  # the first round warms up
+                    taken[name].append(ticks / seconds[name])
+            for name, rates in taken.items():
+                figures.append(Figure(f"{net}: {name}", "ticks/s", rates))
+            for name in taken:
+                if name != "service":
+                    title = f"{net}: service against {name}"
+                    figures.append(ratio(title, taken["service"], taken[name]))
+    return figures
+
+
+def _served(service: Service, changes: dict[str, Any], ticks: int) -> float:
+    body = {**changes, "optimizer": {"name": "adamw"}} if changes else SEED
+    began = time.perf_counter()
+    job = service.wait(service.submit({**body, "budget": {"ticks": ticks}}))
+    assert job["status"] == "succeeded" and job["tick"] == ticks, job["error"]
+    return time.perf_counter() - began
+
+
+def main() -> int:
+    """Measure and show."""
+    os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    about = machine()
+    show("peers", "Peers: beside the loop and the service", about, measure(ROUNDS))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""What recording every tick costs: a service's steady rate against the same engine in process.
+
+The service's rate is what a client sees: ticks between two looks at the running job, a quarter of
+a second apart at the least, so trainer, runner, ledger, store and segment files are all in it.
+"""
+
+import time
+from typing import Any
+
+import torch
+
+from bench.article import SEED
+from bench.engines import GPT, WIDE
+from bench.report import Figure, ratio
+from bench.service import Service, running
+from jobs.spec.job_spec import read_spec
+from ticks import machine
+from ticks.training import Training
+
+PAUSE = 0.25  # seconds between two looks
+ADAMW = {"optimizer": {"name": "adamw"}}
+#: row -> spec, engine, ticks of a round, ticks of a chunk in process: 50 ms of work, or a few
+ROWS: dict[str, tuple[dict[str, Any], str, int, int]] = {
+    "seed's net, eager": (SEED, "eager", 12_000, 200),
+    "seed's net, graph": (SEED, "graph", 60_000, 1_000),
+    "seed's net, native": (SEED, "native", 20_000_000, 300_000),
+    "mlp 512-512-512, eager": ({**WIDE, **ADAMW}, "eager", 400, 8),
+    "GPT 4 x 128, eager": ({**GPT, **ADAMW}, "eager", 40, 1),
+}
+
+
+def measure(rounds: int, *, share: int = 1) -> list[Figure]:
+    """Measure every row in process and through a service, in turn."""
+    machine.prepare(1)
+    inside: dict[str, list[float]] = {row: [] for row in ROWS}
+    recorded: dict[str, list[float]] = {row: [] for row in ROWS}
+    with running() as service:
+        for at in range(rounds + 1):
+            for row, (body, engine, ticks, chunk) in ROWS.items():
+                spec = {**body, "budget": {"ticks": ticks // share}, "compute": {"engine": engine}}
+                rates = _inside(spec, chunk), _recorded(service, spec)
+                if at:  # the first round compiles and warms up
+                    inside[row].append(rates[0])
+                    recorded[row].append(rates[1])
+    figures = []
+    for row in ROWS:
+        figures += [
+            Figure(f"{row}: in process", "ticks/s", inside[row]),
+            Figure(f"{row}: recorded", "ticks/s", recorded[row]),
+            ratio(f"{row}: recorded against in process", recorded[row], inside[row]),
+        ]
+    return figures
+
+
+def measure_quick(rounds: int) -> list[Figure]:
+    """The same with half the ticks."""
+    return measure(rounds, share=2)
+
+
+def _inside(body: dict[str, Any], chunk: int) -> float:
+    spec = read_spec(body, max_parameters=10**7)
+    training = Training(spec, torch.device("cpu"), engine=body["compute"]["engine"])
+    training.run(1)
+    began = time.perf_counter()
+    while training.ended is None:
+        training.run(chunk)
+    return (training.at - 1) / (time.perf_counter() - began)
+
+
+def _recorded(service: Service, body: dict[str, Any]) -> float:
+    """Ticks a second between the first and the last look at which the job was under way."""
+    total, job_id = body["budget"]["ticks"], service.submit(body)
+    looks: list[tuple[float, int]] = []
+    while True:
+        job = service.job(job_id)
+        if 0 < job["tick"] < total:
+            looks.append((time.perf_counter(), job["tick"]))
+        if job["finished_at"] is not None:
+            break
+        time.sleep(PAUSE if looks else 0.01)
+    assert job["status"] == "succeeded" and len(looks) > 1, (job["status"], looks)
+    (began, first), (ended, last) = looks[0], looks[-1]
+    return (last - first) / (ended - began)
