@@ -43,8 +43,14 @@ CMD ["python", "-m", "workers", "--queue", "cuda"]
 
 FROM worker-files AS worker
 ARG TORCH_INDEX=""
+# The engine native compiles each spec's ticks, graph its loop: that one here, once.
+RUN apt-get update && apt-get install -y --no-install-recommends gcc g++ \
+    && rm -rf /var/lib/apt/lists/*
 RUN pip install -c requirements.txt ${TORCH_INDEX:+--index-url ${TORCH_INDEX}} torch
+RUN install -d -o tickforge /cache
+ENV XDG_CACHE_HOME=/cache
 USER tickforge
+RUN python -m ticks.engines.graph
 VOLUME /data
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-m", "workers", "--alive"]

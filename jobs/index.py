@@ -11,6 +11,7 @@ from typing import Any
 import redis
 
 from jobs import keys, presence
+from jobs.claims import ANY_CANARY
 from jobs.errors import NoSuchCheckpoint, NoSuchJob
 from jobs.ids import is_job_id
 from jobs.job import Attempt, Checkpoint, Job, Place
@@ -189,11 +190,8 @@ def _place(record: Record, rank: int | None, workers: Sequence[presence.About]) 
     reason: Any = "busy"
     if not mine:
         reason = "no_worker"
-    elif record.get(b"required") == b"1" and record.get(b"canary") and _begun(record):
-        threads, canary = record[b"threads"].decode(), record[b"canary"].decode()
-        known = [worker.get("canaries", {}).get(threads) for worker in mine]
-        if all(each is not None and each != canary for each in known):
-            reason = "fingerprint"
+    elif not any(_has_engine(record, worker) and _has_canary(record, worker) for worker in mine):
+        reason = "fingerprint"
     return Place(position=0 if rank is None else rank + 1, reason=reason)
 
 
@@ -201,6 +199,24 @@ def _has_memory(record: Record, worker: presence.About) -> bool:
     """Whether a worker has the memory that a job is thought to need, as far as it tells."""
     had: int | None = worker.get("memory_bytes")
     return had is None or int(record.get(b"memory") or 0) <= had
+
+
+def _has_engine(record: Record, worker: presence.About) -> bool:
+    """Whether a worker has the engine that a job must be trained by, as far as it tells."""
+    identity = record.get(b"identity", b"").decode()
+    begun = identity and _begun(record)
+    name = identity.split()[0].split("-")[0] if begun else record.get(b"engine_asked", b"").decode()
+    return not name or name in worker.get("engines", [name])
+
+
+def _has_canary(record: Record, worker: presence.About) -> bool:
+    """Whether a worker may give the bits that a job has, as far as is known."""
+    canary = record.get(b"canary", b"").decode()
+    portable = f" {ANY_CANARY} " in record.get(b"identity", b"").decode()
+    if record.get(b"required") != b"1" or not canary or not _begun(record) or portable:
+        return True
+    mine = worker.get("canaries", {}).get(record[b"threads"].decode())
+    return mine is None or mine == canary
 
 
 def _begun(record: Record) -> bool:

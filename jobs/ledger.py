@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
+from jobs.claims import Claim, Verifies
 from jobs.errors import (
     Early,
     Fenced,
@@ -23,7 +24,7 @@ from jobs.errors import (
 from jobs.ids import new_job_id
 from jobs.job import Lease, SparsePoint, Verb
 from jobs.keys import member
-from jobs.ownership import MOST_DEATHS, Appended, Claim, Ownership, Verifies
+from jobs.ownership import MOST_DEATHS, Appended, Ownership
 from jobs.plan import memory_bytes
 from jobs.snapshot import Snapshot, read_snapshot
 from jobs.spec.job_spec import JobSpec
@@ -77,6 +78,7 @@ class Ledger(Ownership):
             "queue": spec.queue,
             "threads": spec.compute.threads,
             "memory": memory_bytes(spec),
+            "engine_asked": None if spec.compute.engine == "auto" else spec.compute.engine,
             **(_training(spec) if verifies is None else _verifying(spec, verifies)),
             "idempotency_key": idempotency_key,
             "body_digest": body_digest or "-",

@@ -6,50 +6,23 @@ The lease is checked inside each script. Sent twice, each does no more than once
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import redis
 
 from jobs.certificate import Certificate
+from jobs.claims import ANY_CANARY, IDENTITY, Claim, read_claim
 from jobs.errors import Changed, Diverged, Early, Fenced, Gap, NeedsCanary, Short, Unfit
 from jobs.job import Checkpoint, Lease
 from jobs.kept import Kept, read_kept
-from jobs.keys import member, split
-from jobs.record import read_checkpoint, read_spec, write_checkpoint
+from jobs.keys import member
+from jobs.record import write_checkpoint
 from jobs.scripts import Scripts
-from jobs.spec.job_spec import JobSpec
 
 #: attempts without a new tick after which a job is given up
 MOST_DEATHS = 5
 LONGEST_NOTE = 1_000  # characters of a `log` event
-#: a job's identity: what must be equal for bits to be comparable
-IDENTITY = ("engine", "torch", "canary", "device", "threads")
-
-
-@dataclass(frozen=True)
-class Verifies:
-    """What a verify runs again: the ticks of job `parent` after `start` up to `end`."""
-
-    parent: str
-    start: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A job that is ours until its lease ends, and where it stands. Newest checkpoint first."""
-
-    lease: Lease
-    tick: int
-    elapsed: float
-    attempt: int
-    requested: str | None
-    exact: bool
-    spec: JobSpec
-    checkpoints: list[Checkpoint]
-    fingerprint: dict[str, Any] = field(default_factory=dict)  # of the bits there are
-    verifies: Verifies | None = None  # a verify: it runs these ticks again
 
 
 @dataclass(frozen=True)
@@ -83,11 +56,13 @@ class Ownership:
         canaries: Mapping[str, str],
         nonce: str | None = None,
         memory: int | None = None,
+        engines: Mapping[str, str] | None = None,
     ) -> Claim | None:
         """Become the owner of the best job this worker is fit for; None when there is none.
 
         `canaries` are this machine's by thread count (as text), `memory` the bytes that a trainer
-        may use. Sent again with the same nonce, a claim repeats its answer. Raises NeedsCanary.
+        may use, `engines` how the identities of its engines begin, by name (None: not told). Sent
+        again with the same nonce, a claim repeats its answer. Raises NeedsCanary.
         """
         nonce = nonce or secrets.token_hex(16)
         header = {
@@ -99,22 +74,33 @@ class Ownership:
             "lease_ms": self._lease_ms,
             "most_deaths": MOST_DEATHS,
             "memory": memory,
+            "engines": None if engines is None else dict(engines),
         }
         answer, *rest = self._scripts.call("claim", header)
         if answer == b"canary":
             raise NeedsCanary(int(rest[0]))
-        return None if answer == b"none" else _claim(rest, nonce)
+        return None if answer == b"none" else read_claim(rest, nonce)
 
     def describe(
-        self, lease: Lease, engine: str, device: str, fingerprint: Mapping[str, Any]
+        self,
+        lease: Lease,
+        engine: str,
+        device: str,
+        fingerprint: Mapping[str, Any],
+        *,
+        portable: bool = False,
     ) -> None:
-        """Say what trains, before the first tick. Raises Fenced, or Unfit for recorded bits."""
+        """Say what trains, before the first tick. Raises Fenced, or Unfit for recorded bits.
+
+        `portable`: from a checkpoint on, a machine of any canary gives the bits of this engine.
+        """
+        parts = {**fingerprint, "canary": ANY_CANARY} if portable else fingerprint
         header = {
             **self._shown(lease),
             "engine": engine,
             "device": device,
             "fingerprint": json.dumps(fingerprint),
-            "identity": " ".join(str(fingerprint[part]) for part in IDENTITY),
+            "identity": " ".join(str(parts[part]) for part in IDENTITY),
             "canary": fingerprint["canary"],
         }
         if self._held("describe", header)[0] == b"unfit":
@@ -270,26 +256,6 @@ class Ownership:
         if answer[0] == b"fenced":
             raise Fenced(f"{header['member']}: the lease is over ({answer[1].decode()})")
         return answer
-
-
-def _claim(reply: list[bytes], nonce: str) -> Claim:
-    name, term, tick, elapsed, attempt, requested, exact, spec, *rest = reply
-    kind, parent, origin, end, fingerprint, *kept = rest
-    tenant, job_id = split(name.decode())
-    verifies = Verifies(parent.decode(), int(origin), int(end)) if kind == b"verify" else None
-    found = [read_checkpoint(text) for text in kept]
-    return Claim(
-        lease=Lease(tenant, job_id, int(term), nonce),
-        tick=int(tick),
-        elapsed=float(elapsed),
-        attempt=int(attempt),
-        requested=requested.decode() or None,
-        exact=exact == b"1",
-        spec=read_spec(spec),
-        checkpoints=sorted(found, key=lambda checkpoint: -checkpoint.tick),
-        fingerprint=json.loads(fingerprint or b"{}"),
-        verifies=verifies,
-    )
 
 
 def _diverged(error: Mapping[str, Any] | None, result: Certificate | None) -> bool:

@@ -147,6 +147,9 @@ def _warnings(spec: JobSpec, mine: Sequence[About]) -> list[str]:
     found = []
     if not mine:
         found.append(f"no live worker serves the queue {spec.queue}: the job would wait for one")
+    asked = spec.compute.engine
+    if mine and asked != "auto" and all(asked not in each.get("engines", [asked]) for each in mine):
+        found.append(f"no live worker has the engine {asked}: the job would wait for one")
     if _most_memory(mine) is None:
         found.append("whether its memory suffices is not known: that is for live workers to tell")
     if spec.held_out_rows and spec.held_out_rows < 10:

@@ -56,12 +56,15 @@ def source(config: Mapping[str, Any]) -> str:
     usage = USAGE[family].format_map(config)
     head = HEAD.format_map({**config, "family": family, "usage": usage})
     literal = "CONFIG: dict[str, Any] = " + pformat(dict(config), width=100, sort_dicts=False)
-    return head + "\n" + _body(family).replace(PLACE, literal)
+    return head + "\n" + body(family).replace(PLACE, literal)
 
 
 @cache
-def _body(family: str) -> str:
-    """Join the family's modules: what they import from elsewhere once, then each without that."""
+def body(family: str) -> str:
+    """Join the family's modules: what they import from elsewhere once, then each without that.
+
+    Kept, so that a process that has called it spares those it forks some 5 ms each.
+    """
     imports: dict[str, set[str]] = {}
     bodies = []
     for module in MODULES[family]:

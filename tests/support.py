@@ -12,6 +12,8 @@ from jobs.settings import Settings
 __all__ = ["StoreServer", "running_store", "wait_until"]  # beside what is made here
 
 ROOT = Path(__file__).parent.parent
+#: of our own environment: where programs, caches and temporary files are
+KEPT = ("PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR")
 ADMIN_KEY = "an-admin-key-of-the-tests-0123456789"
 
 
@@ -32,7 +34,7 @@ def settings_for(url: str, data: Path, **more: str) -> Settings:
 
 def process_environment(url: str, data: Path, **more: str) -> dict[str, str]:
     """What a child process of a test sees: PATH, the repository, and `environment`."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return {**kept, "PYTHONPATH": str(ROOT), **environment(url, data, **more)}
 
 

@@ -17,6 +17,7 @@ SPEC = small_spec(
     validation={"fraction": 0.2, "every_ticks": 50},
     budget={"ticks": 100_000},
     checkpoint={"every_ticks": 100, "keep": 2},
+    compute={"engine": "eager"},
 )
 
 

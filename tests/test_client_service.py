@@ -51,7 +51,7 @@ def small(**changes: Any) -> Spec:
 
 
 def endless() -> Spec:
-    return small(budget={"ticks": 1_000_000_000})
+    return small(budget={"ticks": 1_000_000_000}, compute={"engine": "eager"})
 
 
 @pytest.fixture

@@ -82,6 +82,13 @@ def test_every_image_runs_as_nobody_special_and_tells_its_health() -> None:
         assert "USER tickforge" in STAGES[stage] and "HEALTHCHECK" in STAGES[stage]
 
 
+def test_the_cpu_worker_has_compilers_and_its_loop_compiled_by_who_runs_it() -> None:
+    lines = STAGES["worker"].splitlines()
+    installed = next(line for line in lines if "apt-get install" in line)
+    assert {"gcc", "g++"} <= set(installed.split())
+    assert lines.index("USER tickforge") < lines.index("RUN python -m ticks.engines.graph")
+
+
 def test_the_composed_store_keeps_what_it_acknowledges() -> None:
     words = COMPOSE["services"]["store"]["command"]
     said = {words[at].removeprefix("--"): words[at + 1] for at in range(1, len(words), 2)}

@@ -1,20 +1,27 @@
 """Which engine trains a job: the written rule, the gate, what is said of it, what is refused."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from torch import nn
 
+from jobs import fault_points
 from jobs.plan import plan
 from jobs.spec.engines import ENGINES, NATIVE_FROM, choose
 from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec, read_spec
+from tests.natives import QUICK, folder, needs_compiler
 from tests.trainings import CPU, read
 from ticks import machine
 from ticks.engines import choose as choosing
 from ticks.engines.chunk import identity
 from ticks.engines.graph.engine import Graph
+from ticks.engines.native import emit
+from ticks.engines.native.engine import Native
 from ticks.state import digest
 from ticks.training import Training
 
@@ -166,6 +173,67 @@ def test_an_engine_that_differs_at_the_gate_is_not_taken(monkeypatch: pytest.Mon
     training = train(read(compute={"engine": "graph"}))
     assert training.engine.name == "eager" and training.at == 0
     assert training.engine_note.startswith("graph was tried and not taken: ")
+    assert training.instead
+
+
+DROPPING: dict[str, Any] = {
+    "model": {"family": "mlp", "hidden": [6], "dropout": 0.4},
+    "optimizer": {"name": "adam"},
+    "compute": {"engine": "native"},
+}
+
+
+@pytest.fixture
+def objects(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compile as the tests of native do: the same bits, sooner."""
+    made = partial(Native, folder=folder(), flags=QUICK)
+    monkeypatch.setitem(choosing.MAKERS, "native", made)
+
+
+@needs_compiler
+def test_native_passes_the_gate_with_dropout_though_its_masks_are_its_own(objects: None) -> None:
+    training = train(read(**DROPPING))
+    dropouts = [each.p for each in training.trainer.net.modules() if isinstance(each, nn.Dropout)]
+
+    assert (training.engine.name, training.instead) == ("native", False)
+    assert dropouts == [0.4]
+    eager = train(read(**DROPPING | {"compute": {"engine": "eager"}}))
+    ours, theirs = (each.run(20).chunk.columns["loss"] for each in (training, eager))
+    assert not np.allclose(ours, theirs, rtol=1e-2)  # the gate would not have let that pass
+
+
+@needs_compiler
+def test_native_that_computes_something_else_is_not_taken(
+    objects: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template, right = emit.template, "rate / (1.0 - power(job->beta1, (long)step))"
+    assert right in template("optimizers")
+    monkeypatch.setattr(emit, "template", lambda name: template(name).replace(right, "rate"))
+    training = train(read(**DROPPING))
+
+    assert (training.engine.name, training.instead) == ("eager", True)
+    assert training.engine_note.startswith("native was tried and not taken: loss of tick ")
+    assert training.at == 0
+
+
+@pytest.mark.parametrize("engine", choosing.available())
+def test_with_fault_points_every_engine_passes_one_after_each_tick_and_gives_equal_bits(
+    objects: None, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = read(compute={"engine": engine}, budget={"ticks": 9})
+    plain = train(spec)
+    losses = plain.run(9).chunk.columns["loss"]
+    monkeypatch.setattr(fault_points, "_home", tmp_path)
+    training = train(spec)
+    fault = {"point": "tick", "action": "raise", "at": 4}
+    (tmp_path / "one.fault").write_text(json.dumps(fault))
+
+    with pytest.raises(fault_points.Injected):
+        training.run(9)
+
+    assert training.at == 4
+    assert np.array_equal(training.run(5).chunk.columns["loss"], losses[4:])
+    assert digest(training.trainer) == digest(plain.trainer)
 
 
 @needs_graph

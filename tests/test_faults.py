@@ -10,9 +10,10 @@ import pytest
 
 from tests.processes import Jobs, Serving, send, serving
 from tests.support import small_spec, wait_until
+from ticks.engines import choose
 
 Bits = dict[str, Any]
-TICKS = {1: 2000, 2: 500}  # by threads: with two, and others on the machine, a tick takes longer
+TICKS = {1: 4000, 2: 500}  # by threads: with two, and others on the machine, a tick takes longer
 
 
 def spec(threads: int = 1) -> dict[str, Any]:
@@ -85,6 +86,25 @@ def test_a_killed_worker_changes_no_bit(
     assert jobs.get(job_id)["attempt"] == 2
 
 
+@pytest.mark.parametrize("engine", choose.available()[1:])
+def test_a_killed_trainer_and_a_killed_worker_change_no_bit_of_a_fast_engine(
+    service: Serving, jobs: Jobs, engine: str
+) -> None:
+    fast = {**spec(), "budget": {"ticks": 30_000}, "compute": {"engine": engine}}
+    checked = {**fast, "validation": {"fraction": 0.25, "every_ticks": 500}}
+    straight = bits_of(jobs, jobs.submit(checked))
+    job_id = jobs.submit(checked)
+    jobs.reached(job_id, 1)
+    service.marked.kill("trainer")
+    jobs.until(job_id, lambda job: job["attempt"] == 2 and job["tick"] > 0)
+    jobs.reached(job_id, 1000)
+    send(owner_of(service).parent(), signal.SIGKILL)
+
+    assert bits_of(jobs, job_id) == straight
+    job = jobs.get(job_id)
+    assert (job["attempt"], job["engine"]) == (3, engine)
+
+
 @pytest.mark.parametrize(
     ("role", "attempts"), [("child", 2), ("template", 1), ("store", 1), ("api", 1)]
 )
@@ -148,7 +168,7 @@ def test_after_a_child_and_the_store_were_replaced_no_process_spins(
     """A pool child that kept its parent's sockets would make the parent's epoll return at once."""
     service.marked.kill("child")
     wait_until(lambda: len(service.marked.role("child")) == 2, 15, "new pool children")
-    job_id = jobs.submit(small_spec(budget={"ticks": 10**8}))
+    job_id = jobs.submit(small_spec(budget={"ticks": 10**8}, compute={"engine": "eager"}))
     jobs.reached(job_id, 1)
     service.marked.kill("store")
     jobs.reached(job_id, jobs.reached(job_id, 1)["tick"] + 1)

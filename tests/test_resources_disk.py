@@ -35,6 +35,7 @@ ENDLESS = small_spec(
     model={"family": "mlp", "hidden": [64]},
     budget={"ticks": 10**8},
     checkpoint={"every_ticks": 100},
+    compute={"engine": "eager"},
 )
 
 

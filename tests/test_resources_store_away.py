@@ -231,6 +231,7 @@ SPEC = small_spec(
     model={"family": "mlp", "hidden": [16], "dropout": 0.1},
     budget={"ticks": 5000},
     checkpoint={"every_ticks": 2500, "every_seconds": None},
+    compute={"engine": "eager"},
 )
 
 

@@ -81,7 +81,7 @@ def refusals(http: Any) -> list[int]:
 
 def test_requests_are_heard_by_a_full_store(service: Serving, embedded: "redis.Redis") -> None:
     jobs = Jobs(service)
-    job_id = jobs.submit(small_spec(budget={"ticks": 10**8}))
+    job_id = jobs.submit(small_spec(budget={"ticks": 10**8}, compute={"engine": "eager"}))
     jobs.reached(job_id, 100)
     embedded.config_set("maxmemory", 1)
 

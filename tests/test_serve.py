@@ -18,7 +18,7 @@ from jobs.store import connect
 from tests.processes import Jobs, Marked, Serving, send, serving
 from tests.support import ADMIN_KEY, ROOT, running_store, small_spec
 
-LONG = small_spec(budget={"ticks": 100_000_000})
+LONG = small_spec(budget={"ticks": 100_000_000}, compute={"engine": "eager"})
 
 
 def refused(command: list[str], folder: Path, **env: str) -> tuple[int, str]:
@@ -207,7 +207,7 @@ def test_redis_server_of_path_serves_as_well(
     ):
         assert psutil.Process(server.pid).name() == "redis-server"
         jobs = Jobs(service)
-        job_id = jobs.submit(small_spec(budget={"ticks": 3000}))
+        job_id = jobs.submit(small_spec(budget={"ticks": 3000}, compute={"engine": "eager"}))
         jobs.reached(job_id, 100)
         server.kill()
         server.start()

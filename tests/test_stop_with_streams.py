@@ -68,7 +68,9 @@ def test_a_real_jobs_story_is_told_to_its_end_though_its_worker_was_killed(
 ) -> None:
     jobs = Jobs(service)
     spec: dict[str, Any] = small_spec(
-        budget={"ticks": 8_000}, validation={"fraction": 0.25, "every_ticks": 1000}
+        budget={"ticks": 8_000},
+        validation={"fraction": 0.25, "every_ticks": 1000},
+        compute={"engine": "eager"},  # which takes its time
     )
     job_id = jobs.submit(spec)
     jobs.reached(job_id, 100)
@@ -93,7 +95,7 @@ def test_a_real_jobs_story_is_told_to_its_end_though_its_worker_was_killed(
 @pytest.mark.slow
 def test_it_stops_in_time_with_streams_and_waits_open(service: Serving) -> None:
     jobs = Jobs(service)
-    job_id = jobs.submit(small_spec(budget={"ticks": 10**9}))
+    job_id = jobs.submit(small_spec(budget={"ticks": 10**9}, compute={"engine": "eager"}))
     jobs.reached(job_id, 1)
     followers = Followers(service, job_id)
     wait_until(lambda: followers.begun == STREAMS + WAITS, 20, "so many clients")

@@ -24,6 +24,7 @@ SPEC = small_spec(
     budget={"ticks": 450},
     checkpoint={"every_ticks": 200, "keep": 3},
 )
+EAGER = {"compute": {"engine": "eager"}}  # which takes its time
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def flipped(shop: Workshop, key: str, at: int) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def paused(shop: Workshop) -> Iterator[str]:
     """A job with its history still in the store."""
-    job_id = shop.submit({**SPEC, "micro_batches": 8, "budget": {"ticks": 100_000}})
+    job_id = shop.submit({**SPEC, "micro_batches": 8, "budget": {"ticks": 100_000}, **EAGER})
     shop.until(job_id, lambda job: job["tick"] >= 450)
     shop.ask(job_id, "pause")
     shop.until(job_id, lambda job: job["status"] == "paused")
@@ -194,7 +195,7 @@ def test_it_keeps_its_parents_dataset_from_being_deleted(shop: Workshop) -> None
     ).json
     data = {"source": "dataset", "id": dataset["id"], "target": "y"}
     job = shop.ended(shop.submit(small_spec(data=data)))
-    busy = shop.submit({**SPEC, "budget": {"ticks": 100_000}})
+    busy = shop.submit({**SPEC, "budget": {"ticks": 100_000}, **EAGER})
     verify = shop.ask(job["id"], "verify").json
 
     assert shop.http.delete(f"/v1/datasets/{dataset['id']}").status_code == 409
@@ -207,7 +208,7 @@ def test_a_parent_deleted_meanwhile_fails_it_and_leaves_its_record(
     shop: Workshop,
 ) -> None:
     job = shop.ended(shop.submit(SPEC))
-    busy = shop.submit({**SPEC, "budget": {"ticks": 100_000}})
+    busy = shop.submit({**SPEC, "budget": {"ticks": 100_000}, **EAGER})
     verify = shop.ask(job["id"], "verify").json
     assert shop.http.delete(f"/v1/jobs/{job['id']}").status_code == 204
     shop.ask(busy, "cancel")
@@ -271,7 +272,7 @@ def test_ticks_of_another_fingerprint_are_not_run_again(
 
 
 def test_a_job_that_was_stopped_or_failed_comes_again_up_to_its_last_tick(shop: Workshop) -> None:
-    stopped = shop.submit({**SPEC, "budget": {"ticks": 100_000}})
+    stopped = shop.submit({**SPEC, "budget": {"ticks": 100_000}, **EAGER})
     shop.until(stopped, lambda job: job["tick"] >= 20)
     shop.ask(stopped, "stop")
     failed = shop.submit(small_spec(optimizer={"name": "sgd", "lr": 10.0}, budget={"ticks": 2000}))
@@ -326,7 +327,7 @@ def test_what_has_no_ticks_cannot_be_verified(shop: Workshop, trained: dict[str,
     answer = shop.ask(verify["id"], "verify")
     assert (answer.status_code, answer.json["job_status"]) == (409, "succeeded")
 
-    busy = shop.submit({**SPEC, "budget": {"ticks": 100_000}})
+    busy = shop.submit({**SPEC, "budget": {"ticks": 100_000}, **EAGER})
     queued = shop.submit(SPEC)
     answer = shop.ask(queued, "verify")
     assert (answer.status_code, answer.json["job_status"]) == (409, "queued")

@@ -83,7 +83,8 @@ def test_a_recorded_bit_that_does_not_come_again_fails_the_job_loudly(
 def test_checkpoints_that_cannot_be_saved_stop_no_training_but_pause_its_end(
     house: House, straight: tuple[bytes, str]
 ) -> None:
-    low = house.submit(small_spec(budget={"ticks": 3000}))  # keeps the worker while we get ready
+    slow = small_spec(budget={"ticks": 3000}, compute={"engine": "eager"})
+    low = house.submit(slow)  # keeps the worker while we get ready
     job_id = house.submit()
     blocker = house.folder(job_id) / "checkpoints"
     blocker.parent.mkdir(parents=True)
@@ -159,10 +160,11 @@ def test_a_worker_with_other_kernels_leaves_a_begun_job_alone_unless_it_is_best_
 
 def test_the_end_of_a_worker_s_main_process_is_the_end_of_all_its_processes(house: House) -> None:
     """No supervisor helps here: the kernel and the leashes do it."""
-    job_id = house.submit(small_spec(budget={"ticks": 10**8}))
+    job_id = house.submit(small_spec(budget={"ticks": 10**8}, compute={"engine": "eager"}))
     owner = house.until(job_id, lambda job: job.tick > 0).worker
     worker = next(each for each in house.workers if each.name == owner)
-    assert len(worker.marked.alive()) == 4
+    roles = ("worker", "child", "template", "trainer")
+    assert [len(worker.marked.role(role)) for role in roles] == [1, 1, 1, 1]
 
     worker.process.kill()
 

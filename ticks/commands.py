@@ -10,6 +10,7 @@ import select
 import socket
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ from jobs import fault_points
 from jobs.leash import Frame, LeashCut, receive, send
 from jobs.spec.job_spec import JobSpec
 from ticks import canary, checkpoint, machine
+from ticks.engines.choose import identities, ready
 from ticks.engines.chunk import identity
 from ticks.selftest import selftest
 from ticks.state import digest
@@ -102,8 +104,8 @@ class Commands:
         fingerprint = machine.fingerprint(identity(made), torch.device(device), threads)
         parameters = sum(parameter.numel() for parameter in trainer.parameters)
         built = {"engine": made.name, "device": device, "parameters": parameters}
-        built["engine_note"] = self.training.engine_note
-        send(self.leash, "built", {**built, "fingerprint": fingerprint})
+        note = {"engine_note": self.training.engine_note, "instead": self.training.instead}
+        send(self.leash, "built", {**built, **note, "fingerprint": fingerprint})
 
     def load(self, folder: str) -> None:
         """Load a checkpoint's state."""
@@ -111,14 +113,17 @@ class Commands:
         send(self.leash, "loaded", {**checkpoint.load(self._built(), Path(folder))})
 
     def run(self, k: int, digest: bool = False) -> None:
-        """Run at most k ticks; `digest` asks for the state's digest at the last of them."""
+        """Run at most k ticks, and time them; `digest` asks for the last one's state digest."""
+        begun = time.monotonic()
         ran = self._built().run(k)
         if digest:
             self._add_digest(ran)
+        seconds = time.monotonic() - begun
         columns = ran.chunk.columns
         head = {
             "first": ran.chunk.first, "count": ran.chunk.count, "columns": list(columns),
             "ended": self._built().ended, "failed": ran.failed, "epoch": self._built().epoch,
+            "seconds": seconds,
             **self._decided(ran.decided),
         }  # fmt: skip
         send(self.leash, "ran", head, b"".join(column.tobytes() for column in columns.values()))
@@ -137,10 +142,12 @@ class Commands:
             send(self.leash, "saved", {**saved})
 
     def canary(self, threads: int, device: str) -> None:
-        """Measure what the kernels answer."""
+        """Measure what the kernels answer, and say which engines there are."""
         machine.prepare(threads)
         measured = canary.measure(torch.device(device))
-        send(self.leash, "canary", {"canary": measured, "threads": threads, "device": device})
+        engines = identities() if device == "cpu" else {"eager": "eager"}
+        told = {"engines": engines, "ready": ready(), "torch": torch.__version__}
+        send(self.leash, "canary", {"canary": measured, **told})
 
     def selftest(self) -> None:
         """Say what this worker is and how fast."""

@@ -1,6 +1,6 @@
 """What a worker says of itself before it takes a job: devices, engines, canary, speed.
 
-Here alone ticks looks at a clock: it measures and decides nothing.
+Here, as in commands.py, ticks looks at a clock: it measures and decides nothing.
 """
 
 import json

@@ -25,11 +25,15 @@ import sys
 import traceback
 from pathlib import Path
 
-# torch's first optimizer would import torch._dynamo, for more than a second, in every trainer.
+# torch's first optimizer would import torch._dynamo, for more than a second, in every trainer, and
+# the first state that is saved numpy.ctypeslib, for some milliseconds.
+import numpy.ctypeslib  # noqa: F401
 import torch._dynamo  # noqa: F401
 
 from jobs import fault_points
+from models import export
 from ticks import commands
+from ticks.engines.graph import compiling
 
 ASK_SECONDS = 1.0  # for a client to say what it wants; no other is served meanwhile
 ENDINGS = 64  # trainers whose end is remembered
@@ -45,12 +49,20 @@ def main(path: str) -> None:
     if fault_points.armed():
         print(fault_points.WARNING, file=sys.stderr)
     fault_points.point("template:start")
+    warm_up()
     gc.collect()
     gc.freeze()  # what was imported is never collected, so that its pages stay shared
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(path)
         server.listen(8)
         serve(server, Trainers())
+
+
+def warm_up() -> None:
+    """Read once what every trainer would read for itself; no operator is among it."""
+    compiling.key()
+    for family in export.MODULES:
+        export.body(family)
 
 
 def serve(server: socket.socket, trainers: "Trainers") -> None:

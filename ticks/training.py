@@ -17,7 +17,8 @@ from jobs import fault_points
 from jobs.spec.job_spec import JobSpec
 from ticks.data import load
 from ticks.engines.choose import engine_of
-from ticks.engines.chunk import Chunk
+from ticks.engines.chunk import Chunk, Engine
+from ticks.engines.stepping import Stepping
 from ticks.state import digest
 from ticks.stopping import Rules
 from ticks.trainer import Trainer
@@ -68,7 +69,8 @@ class Training:
 
     `ended` names the reason once the job has ended ("budget", "target", "patience", "converged");
     `metrics` are those of the newest validation, made at `validated_at`; `engine_note` says why the
-    engine is which it is. The argument `engine` names the one that the job's history is of, if any.
+    engine is which it is, and `instead` whether it stands in for another that was chosen. The
+    argument `engine` names the one that the job's history is of, if any.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class Training:
         self.spec, self.announce = spec, announce
         self.held_out, self.scale, self.about = data.held_out, data.scale, data.about
         self.trainer = Trainer(spec, data.training, device)
-        self.engine, self.engine_note = engine_of(self.trainer, device, engine, announce)
+        made = engine_of(self.trainer, device, engine, announce)
+        self.engine_note, self.instead = made.why, made.instead
+        self.engine: Engine = Stepping(made.engine) if fault_points.armed() else made.engine
         self.rules = Rules(spec.stop)
         self.ended: str | None = None
         self.best: Best | None = None

@@ -58,7 +58,7 @@ def work(post: Post, template: Template) -> int:
     template.start()
     _await_store(post.settings)
     with Reconciler(post, template):
-        return listen(bell.configure(post.settings), post, template)
+        return listen(bell.configure(post.settings), post)
 
 
 def selftest(template: Template) -> int:

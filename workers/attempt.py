@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from jobs import checkpoints, fault_points
-from jobs.errors import Diverged
+from jobs.errors import Diverged, Unfit
 from jobs.files import Files
 from jobs.job import Checkpoint
 from jobs.ledger import Claim
@@ -52,6 +52,7 @@ class Attempt:
     fingerprint: Header = field(default_factory=dict)  # of this attempt's bits
     damaged: set[int] = field(default_factory=set)  # ticks of checkpoints to be made again
     pace: Pace = field(default_factory=Pace)
+    ahead: bool = False  # whether the trainer runs the next chunk already
 
     def run(self) -> Outcome:
         """Take the job to its end, or to a pause or a drain; what diverges ends it."""
@@ -67,6 +68,7 @@ class Attempt:
         """Build, load, replay, train, end."""
         self.build()
         self.load_newest()
+        self.check_beginning()
         if self.tick == 0 and self.spec.checkpoint.at_start and not self.saver.has(0):
             self.save()
         if self.tick < self.claim.tick and (why := self.replay()):
@@ -79,13 +81,22 @@ class Attempt:
         """Have model, optimizer and data built, and say on what."""
         built = self.trainer.build(
             self.spec.whole(), self.device, self.log.path, artifacts=self.files.root,
-            job=self.claim.lease.job_id,
+            job=self.claim.lease.job_id, engine=self.claim.engine,
         )  # fmt: skip
         canary = self.canary(self.spec.compute.threads)
         self.fingerprint = {**built["fingerprint"], "canary": canary}
         self.books.describe(built["engine"], built["device"], self.fingerprint)
         self.elapsed = self.claim.elapsed
         self.log.say(f"built {built['parameters']} parameters, {built['engine']}, {self.device}")
+        self.tell_engine(built)
+
+    def tell_engine(self, built: Header) -> None:
+        """Say why the engine is which it is, aloud where it is not the one that was chosen."""
+        said = f"engine {built['engine']}: {built['engine_note']}"
+        if built["instead"]:
+            self.tell("warning", said)
+        else:
+            self.log.say(said)
 
     def load_newest(self) -> None:
         """Load the newest checkpoint whose files are what was committed; else stay at tick 0."""
@@ -102,6 +113,13 @@ class Attempt:
             self.tell("warning", damaged)
             self.saver.forget(checkpoint)
             self.damaged.add(checkpoint.tick)
+
+    def check_beginning(self) -> None:
+        """Raise Unfit where first weights drawn here would be others than the recorded job's."""
+        # torch draws them, and scales them with or without a fused step, as the processor has it
+        begins = self.tick == 0 and self.claim.tick > 0 and not self.saver.has(0)
+        if begins and self.claim.exact and self.claim.canary != self.fingerprint["canary"]:
+            raise Unfit("no checkpoint is left, and the first weights were another machine's")
 
     def replay(self) -> str | None:
         """Run again what is recorded beyond the state loaded; the ledger compares every bit.
@@ -125,7 +143,7 @@ class Attempt:
         fault_points.point("replay")
         ends = (marks.after(self.tick), self.saver.next_due(self.tick))
         ticks = length(self.tick, self.pace, *ends)
-        ran = self._timed(ticks, digest=self.tick + ticks in compared)
+        ran = self._learnt(self.trainer.run(ticks, digest=self.tick + ticks in compared))
         if ran.last < self.claim.tick and (ran.ended or ran.failed):
             detail = f"ended at tick {ran.last}, recorded are {self.claim.tick} ticks"
             raise Unequal(ran.last, detail)
@@ -141,26 +159,53 @@ class Attempt:
         return self.tick in self.damaged and not self.saver.was_removed(self.tick)
 
     def train_chunk(self) -> None:
-        """Run new ticks, hand them over, and save where that is due."""
-        if not self.books.has_room():
+        """Run new ticks, hand them over, and save where that is due.
+
+        Where nothing is decided at their end, the trainer goes on while they are handed over.
+        """
+        if not (self.ahead or self.books.has_room()):
             return
         self.beat.phase = "training"
-        begun = time.monotonic()
-        ran = self._timed(length(self.tick, self.pace, self.saver.next_due(self.tick)))
-        self.elapsed += time.monotonic() - begun
+        if not self.ahead:
+            self.trainer.start(self.fitting(self.tick))
+        ran = self._learnt(self.trainer.ran())
+        self.elapsed += ran.seconds
+        due = self.saver.due(ran)
+        self.ahead = not due and self.may_go_on(ran)
+        if self.ahead:
+            self.trainer.start(self.fitting(ran.last))
         self.books.add(ran, self.elapsed, phase="training")
         self._advance(ran)
         self.saver.keep_begun(ran)
-        if self.saver.due(ran) or (self.books.wanted and not (ran.ended or ran.failed)):
+        if due or (self.books.wanted and not (self.ahead or ran.ended or ran.failed)):
             self.save()
+
+    def fitting(self, tick: int) -> int:
+        """Return how many new ticks to run after this one."""
+        return length(tick, self.pace, self.saver.next_due(tick))
+
+    def may_go_on(self, ran: Ran) -> bool:
+        """Whether the trainer may run on before these ticks are in the books.
+
+        Not at single slow ticks, where it would gain nothing and a request would wait for two.
+        """
+        ends = ran.ended or ran.failed or self.requested() or self.is_out_of_time
+        return self.pace.ticks > 1 and self.books.at_ease and not (ends or self.books.wanted)
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether the training has taken the seconds that the spec gives it."""
+        seconds = self.spec.budget.seconds
+        return seconds is not None and self.elapsed >= seconds
 
     def reason_to_end(self) -> str | None:
         """Return why this is the last chunk's end, the weightiest reason first, or None."""
+        if self.ahead:
+            return None
         requested = self.requested()
         if self.failed or requested == "cancel":
             return "failed" if self.failed else "cancel"
-        seconds = self.spec.budget.seconds
-        if self.ended or (seconds is not None and self.elapsed >= seconds and self.tick > 0):
+        if self.ended or (self.is_out_of_time and self.tick > 0):
             return "ended" if self.ended else "seconds"
         if self.saver.gave_up:
             return "unsaved"
@@ -260,11 +305,9 @@ class Attempt:
         self.tick, self.ended, self.best = loaded["tick"], loaded["ended"], loaded["best"]
         self.log.say(f"loaded checkpoint {self.tick}")
 
-    def _timed(self, ticks: int, *, digest: bool = False) -> Ran:
-        begun = time.monotonic()
-        ran = self.trainer.run(ticks, digest=digest)
+    def _learnt(self, ran: Ran) -> Ran:
         self.beat.moved()
-        self.pace.learn(ran.count, time.monotonic() - begun)
+        self.pace.learn(ran.count, ran.seconds)
         return ran
 
     def _advance(self, ran: Ran) -> None:

@@ -17,6 +17,7 @@ from jobs.job import Checkpoint, SparsePoint
 from jobs.kept import Kept
 from jobs.ledger import Claim, Ledger
 from jobs.recorder import Recorder
+from jobs.spec.engines import is_portable
 from jobs.store import AWAY
 from workers.backlog import Backlog, Said
 from workers.drain import Drain
@@ -56,7 +57,10 @@ class Books:
 
     def describe(self, engine: str, device: str, fingerprint: Header) -> None:
         """Say what trains, and the fingerprint that its bits belong to; may raise Unfit."""
-        call = partial(self._ledger.describe, self._claim.lease, engine, device, fingerprint)
+        call = partial(
+            self._ledger.describe, self._claim.lease, engine, device, fingerprint,
+            portable=is_portable(self._claim.spec, engine),
+        )  # fmt: skip
         self._tell(Said(self._claim.tick, 0, call), wait=True)
 
     def digested_ticks(self, after: int, upto: int) -> set[int]:
@@ -142,6 +146,12 @@ class Books:
         if not self._beat.store_away:
             with contextlib.suppress(*AWAY, StoreFull):
                 self._ledger.note(self._claim.lease, level, message, unwanted=unwanted)
+
+    @property
+    def at_ease(self) -> bool:
+        """Whether store and disk take what they are told, so that nobody has to wait for them."""
+        disk = self._recorder.unmoved is None and not self._recorder.crowded
+        return disk and not (self._disk_told or self._late or self._backlog.due)
 
     def has_room(self) -> bool:
         """Whether new ticks may come; else look at the disk once more, and at what is requested.

@@ -1,17 +1,19 @@
-"""This machine's canaries by thread count: measured by a trainer of their own, once a worker.
+"""This machine's canaries by thread count, and its engines: told by a trainer of their own.
 
-Knows the template and the desk, where the worker's two processes share what was measured.
+Measured once a worker. Knows the template and the desk, where the worker's two processes share
+what was measured.
 """
 
 import hashlib
 from collections.abc import Callable
 from importlib.metadata import version
+from typing import Any
 
 from workers.desk import Desk
 from workers.template import hire
 from workers.trainer import Trainer
 
-NOTE = "canaries"
+NOTE, ENGINES = "canaries", "engines"
 
 
 class Canaries:
@@ -25,6 +27,14 @@ class Canaries:
         """Return what has been measured here so far, by thread count as text."""
         return {**(self._desk.read(NOTE) or {}), **self._known}
 
+    def engines(self) -> dict[str, str]:
+        """Return how identities begin of each engine there is here; known with a first canary."""
+        return dict((self._desk.read(ENGINES) or {}).get("begin", {}))
+
+    def ready(self) -> list[str]:
+        """Return the engines that needed nothing compiled when the first canary was measured."""
+        return list((self._desk.read(ENGINES) or {}).get("ready", []))
+
     def of(self, threads: int, may_wait: Callable[[], bool] = lambda: True) -> str:
         """Return the canary for so many threads, measured now if need be (some 50 ms).
 
@@ -35,17 +45,22 @@ class Canaries:
         if text not in self._known:
             self._known |= self.known()
         if text not in self._known:
-            self._known[text] = self._measure(threads, may_wait)
+            answer = self._measure(threads, may_wait)
+            self._known[text] = with_version(answer["canary"])
+            self._desk.write(ENGINES, {"begin": _begin(answer), "ready": answer["ready"]})
             self._desk.write(NOTE, self.known())
         return self._known[text]
 
-    def _measure(self, threads: int, may_wait: Callable[[], bool]) -> str:
+    def _measure(self, threads: int, may_wait: Callable[[], bool]) -> dict[str, Any]:
         process = hire(self._desk.socket, may_wait)
         try:
-            answer = Trainer(process.leash).canary(threads, self._device)
+            return Trainer(process.leash).canary(threads, self._device)
         finally:
             process.bury()
-        return with_version(answer["canary"])
+
+
+def _begin(answer: dict[str, Any]) -> dict[str, str]:
+    return {name: f"{engine} {answer['torch']}" for name, engine in answer["engines"].items()}
 
 
 def with_version(measured: str) -> str:

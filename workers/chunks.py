@@ -7,7 +7,7 @@ from collections.abc import Iterable
 #: handing over (some 2 ms) is a small part of it
 CHUNK_SECONDS = 0.05
 #: most ticks in one chunk, so that what waits in memory stays small however fast a trainer is
-CHUNK_TICKS = 65_536
+CHUNK_TICKS = 1 << 19
 #: a first chunk is slow (allocations, first calls), so a pace may grow but not leap
 GROWTH = 8
 

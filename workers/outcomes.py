@@ -22,6 +22,8 @@ from workers.trainer import TrainerFault
 PASSING = (
     "memoryerror", "out of memory", "outofmemory", "can't allocate", "bad_alloc", "no space left",
 )  # fmt: skip
+#: the trainer's word for an engine that this machine turns out not to have: another may
+MISSING = "MissingEngine"
 LONGEST_DETAIL = 2_000  # characters of an error that are kept in the job's record
 
 
@@ -120,6 +122,8 @@ def _cut(verdict: Verdict | None, tick: int, ended: str) -> Outcome | None:
 
 def _fault(fault: TrainerFault, tick: int) -> Outcome:
     said = f"{fault.kind}: {fault.detail}"
+    if fault.kind == MISSING:
+        return given_back(tick, fault.detail)
     if any(sign in said.lower() for sign in PASSING):
         return given_back(tick, said)
     return failed(tick, "trainer", said)

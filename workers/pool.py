@@ -46,14 +46,14 @@ def let_go_of_connections() -> None:
     os.close(null)
 
 
-def drain_children(but: int | None) -> None:
-    """Send SIGUSR2 to every child of this process except `but` (the template).
+def drain_children() -> None:
+    """Send SIGUSR2 to every child of this process that has no session of its own: to the pool's.
 
     Celery's main process tells its pool nothing in a warm shutdown.
     """
     for pid in children():
-        if pid != but:
-            with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError):
+            if os.getsid(pid) == os.getsid(0):
                 os.kill(pid, signal.SIGUSR2)
 
 

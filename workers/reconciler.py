@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, get_args
+from typing import Any, Self
 
 from jobs import bell, logs, presence
 from jobs.errors import Fenced
@@ -25,11 +25,11 @@ from jobs.job import Lease
 from jobs.ledger import Ledger
 from jobs.record import rfc3339
 from jobs.segments import Segments
-from jobs.spec.training import Compute
 from jobs.store import connect
 from workers import memory
 from workers.canaries import Canaries, torch_version
 from workers.post import Post
+from workers.prewarm import Prewarm
 from workers.template import NoTemplate, Template
 
 LOOK_SECONDS = 0.1  # between two looks at the clock
@@ -39,12 +39,11 @@ RING_SECONDS = 1.0  # and no job is rung for more often
 ANNOUNCE_SECONDS = 2.0  # at the latest; at once when a job was begun or left
 NOTE_SECONDS = 0.2  # between two looks at whether one was
 PRESENT_SECONDS = 7.0  # how long an announcement counts: three may be late
+PREWARM_SECONDS = 5.0
 SEAL_SECONDS = 10.0
+SEALING_SECONDS = 1.0  # of one round, at most: the other duties wait meanwhile
 #: a template that dies at once is started again after this, doubled each time up to the longest
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
-
-#: what a spec may ask for, less the word that leaves it to us
-ENGINES = [name for name in get_args(Compute.model_fields["engine"].annotation) if name != "auto"]
 
 
 @dataclass
@@ -73,6 +72,7 @@ class Reconciler:
             "numpy": version("numpy"),
             "python": platform.python_version(),
         }
+        self._prewarm = Prewarm()
         self._memory = memory.for_trainers(post.settings, post.queue)
         self._started_at = rfc3339(int(time.time() * 1000))
         self._restart_at, self._pause = 0.0, FIRST_PAUSE
@@ -82,6 +82,7 @@ class Reconciler:
             Duty("template", TEMPLATE_SECONDS, self.tend_template),
             Duty("release", RELEASE_SECONDS, self.release),
             Duty("announce", NOTE_SECONDS, self.announce),
+            Duty("prewarm", PREWARM_SECONDS, self.prewarm),
             Duty("ring", RING_SECONDS, self.ring),
             Duty("seal", SEAL_SECONDS, self.seal),
         ]
@@ -100,6 +101,7 @@ class Reconciler:
     ) -> None:
         self._over.set()
         self._thread.join(1.0)
+        self._prewarm.end()
         if self._thread.is_alive():  # in a call to a store that does not answer: no second one
             return
         try:
@@ -140,14 +142,24 @@ class Reconciler:
         presence.announce(self._store, self._post.name, about, PRESENT_SECONDS)
         self._announced, self._announce_at = note, now + ANNOUNCE_SECONDS
 
+    def prewarm(self) -> None:
+        """Have the graph engine's loop compiled where it could be and is not, before jobs ask."""
+        self._canaries.of(1, may_wait=lambda: False)
+        possible = "graph" in self._canaries.engines() and "graph" not in self._canaries.ready()
+        if possible and not self._prewarm.started:
+            self._say.info("compiling the graph engine's loop ahead of jobs")
+            self._prewarm.start()
+
     def ring(self) -> None:
         """Ring for jobs that wait or whose lease is over, wherever their bells went."""
         for queue, times in self._ledger.due(RING_SECONDS).items():
             bell.ring(queue, times)
 
     def seal(self) -> None:
-        """Move what ended jobs still have in the store."""
-        self._segments.seal_some()
+        """Move what ended jobs still have in the store, some after some while that comes off."""
+        until = time.monotonic() + SEALING_SECONDS
+        while self._segments.seal_some() and time.monotonic() < until:
+            pass
 
     def _go_round(self) -> None:
         while not self._over.wait(LOOK_SECONDS):
@@ -170,7 +182,7 @@ class Reconciler:
         return {
             "device": self._post.device,
             "queue": self._post.queue,
-            "engines": ENGINES,
+            "engines": list(self._canaries.engines()),
             "memory_bytes": self._memory,
             "versions": self._versions,
             "fingerprint": {**fingerprint, "threads": 1, "canary": canary},

@@ -82,7 +82,7 @@ class Runner:
         call = partial(
             self._ledger.claim, self._post.queue, worker=self._post.name,
             device=self._post.device, canaries=self._canaries.known(), nonce=nonce,
-            memory=self._memory,
+            memory=self._memory, engines=self._canaries.engines(),
         )  # fmt: skip
         return insist(call, lambda: not self._drain.requested)
 

@@ -16,7 +16,6 @@ from workers import pool
 from workers.drain import Drain
 from workers.post import Post
 from workers.runner import Runner
-from workers.template import Template
 
 
 class Bench:
@@ -39,13 +38,13 @@ class Bench:
         self._runner.work()
 
 
-def listen(app: Celery, post: Post, template: Template) -> int:
+def listen(app: Celery, post: Post) -> int:
     """Hear bells until a SIGTERM, then drain; return the process's exit code."""
     bench = Bench(post)
     app.task(name=TASK)(bench.work)
 
     def leave(**_signal: Any) -> None:
-        pool.drain_children(but=template.pid)
+        pool.drain_children()
 
     def set_up_logging(**_signal: Any) -> None:
         """Keep Celery from setting up logging its own way: that was done."""

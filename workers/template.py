@@ -59,7 +59,7 @@ class Template:
                 [sys.executable, "-m", "ticks.template", str(self.path)],
                 stdin=its_end.fileno(),
                 stdout=subprocess.DEVNULL,
-                env=_environment(),
+                env=environment(),
                 start_new_session=True,  # a Ctrl-C for the worker must not end running trainers
             )
         self._leash = leash
@@ -83,8 +83,8 @@ class Template:
             self._process.wait()
 
 
-def _environment() -> dict[str, str]:
-    """Ours without our settings: a trainer needs no key and no way to the store."""
+def environment() -> dict[str, str]:
+    """Give ours without our settings: a trainer needs no key and no way to the store."""
     kept = {
         name: text
         for name, text in os.environ.items()

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.job import SparsePoint
-from jobs.leash import Frame, receive, send
+from jobs.leash import Frame, LeashCut, receive, send
 
 Header = dict[str, Any]
 
@@ -62,6 +62,7 @@ class Ran:
     ended: str | None = None
     failed: Header | None = None
     epoch: float | None = None
+    seconds: float = 0.0  # that the trainer took
 
     @property
     def last(self) -> int:
@@ -114,16 +115,23 @@ class Trainer:
         log: Path | None,
         artifacts: Path | None = None,
         job: str | None = None,
+        engine: str | None = None,
     ) -> Header:
         """Have model, optimizer and data built; return engine, device, parameters, fingerprint.
 
-        Files of uploaded datasets lie below the folder `artifacts`; `job` is whose trainer it is.
+        Files of uploaded datasets lie below the folder `artifacts`; `job` is whose trainer it is;
+        `engine` is that of the history, if there is one. The answer's `engine_note` says why the
+        engine is which it is, `instead` whether it stands in for another.
         """
         places = {"log": log, "artifacts": artifacts}
         told = {name: None if path is None else str(path) for name, path in places.items()}
         return self._ask(
-            "build", {"spec": spec, "device": device, "job": job, "memory": self.memory, **told}
-        ).header
+            "build",
+            {
+                "spec": spec, "device": device, "job": job, "engine": engine,
+                "memory": self.memory, **told,
+            },
+        ).header  # fmt: skip
 
     def load(self, folder: Path) -> Header:
         """Have a checkpoint's state loaded; return its tick, state, ended, best and metrics."""
@@ -131,12 +139,24 @@ class Trainer:
 
     def run(self, ticks: int, *, digest: bool = False) -> Ran:
         """Run at most `ticks` ticks; `digest` adds the state's digest at the last of them."""
-        frame = self._ask("run", {"k": ticks, "digest": digest})
+        self.start(ticks, digest=digest)
+        return self.ran()
+
+    def start(self, ticks: int, *, digest: bool = False) -> None:
+        """Have the same run, and do not wait for it; the next that is asked for must be `ran`."""
+        # who is gone is noticed where the answer is waited for: ticks may be in hand until then
+        with contextlib.suppress(LeashCut):
+            send(self.leash, "run", {"k": ticks, "digest": digest})
+
+    def ran(self) -> Ran:
+        """Wait for the ticks that were started."""
+        frame = self._answer("run")
         head = frame.header
         columns = _columns(head["columns"], head["count"], frame.body)
         return Ran(
             head["first"], head["count"], columns, _sparse(head["sparse"]), head["metrics"],
             head["best"], head["is_best"], head["ended"], head["failed"], head["epoch"],
+            head["seconds"],
         )  # fmt: skip
 
     def validate(self, tick: int) -> Ran:
@@ -151,7 +171,7 @@ class Trainer:
         return Saved(head["tick"], head["state"], head["metrics"])
 
     def canary(self, threads: int, device: str) -> Header:
-        """Measure what this machine's kernels answer with so many threads."""
+        """Measure what this machine's kernels answer, and have engines and torch named."""
         return self._ask("canary", {"threads": threads, "device": device}).header
 
     def selftest(self) -> Header:
@@ -160,6 +180,9 @@ class Trainer:
 
     def _ask(self, command: str, header: Header) -> Frame:
         send(self.leash, command, header)
+        return self._answer(command)
+
+    def _answer(self, command: str) -> Frame:
         while (frame := receive(self.leash)).kind == "phase":
             self.on_phase(frame.header["phase"])
         if frame.kind == "unsaved":

@@ -12,6 +12,7 @@ from typing import Any
 
 from jobs import bits, checkpoints
 from jobs.certificate import Certificate, Difference, Fingerprints, Pair
+from jobs.claims import Claim, Verifies
 from jobs.errors import NoSuchCheckpoint, NoSuchJob
 from jobs.files import Files
 from jobs.history import recorded
@@ -21,7 +22,6 @@ from jobs.history.errors import DamagedHistory
 from jobs.history.recorded import Stretch
 from jobs.index import Index
 from jobs.job import Checkpoint
-from jobs.ownership import Claim, Verifies
 from jobs.spec.job_spec import JobSpec
 from workers import certifying, outcomes
 from workers.books import Books
@@ -109,7 +109,7 @@ class Verification:
         threads = self.claim.spec.compute.threads
         built = self.trainer.build(
             self.claim.spec.whole(), self.device, self.log.path, artifacts=self.files.root,
-            job=self.claim.lease.job_id,
+            job=self.claim.lease.job_id, engine=self.claim.engine,
         )  # fmt: skip
         self.fingerprint = {**built["fingerprint"], "canary": self.canary(threads)}
         self.books.describe(built["engine"], built["device"], self.fingerprint)

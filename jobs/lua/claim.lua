@@ -1,29 +1,49 @@
 #!lua flags=allow-oom
 -- The one way to become a job's owner: an expired lease first, then the head of the queue.
 -- -> {'ok', member, term, tick, elapsed, attempt, requested, exact, spec, kind, parent, origin, end, fingerprint,
---     checkpoint...} | {'none'} | {'canary', threads}
+--     engine, canary, checkpoint...} | {'none'} | {'canary', threads}
 local LOOK = 256 -- candidates looked at in one call
+
+-- whether there are bits that those of this worker must be equal to: a verify's are its parent's. A job that had
+-- begun before the store was lost (lua/restore.lua) has shown ticks, though none is known now
+local function has_bits(tick, kind, begun) return tick ~= '0' or kind == 'verify' or begun end
+
+-- of an identity: 'graph-1 2.13.0 <canary> cpu 1' is of graph
+local function engine_of(identity) return identity and string.match(identity, '^%a+') end
 
 local function answer(member)
   local job = key(member)
   local j = redis.call('HMGET', job, 'term', 'tick', 'elapsed', 'attempt', 'requested', 'exact', 'spec', 'kind', 'parent', 'origin',
-    'ticks_total', 'fingerprint', 'recorded')
+    'ticks_total', 'fingerprint', 'recorded', 'identity', 'canary', 'begun')
   local reply = { 'ok', member, j[1], j[2], j[3] or '0', j[4], j[5] or '', j[6], j[7], j[8], j[9] or '', j[10] or '0',
-    j[11] or '', j[13] or j[12] or '' }
+    j[11] or '', j[13] or j[12] or '', has_bits(j[2], j[8], j[16]) and engine_of(j[14]) or '', j[15] or '' }
   for _, text in ipairs(redis.call('HVALS', key(member, 'checkpoints'))) do reply[#reply + 1] = text end
   return reply
 end
 
+-- Whether bits of this identity come again whatever the canary: from a state on, the first weights being torch's.
+local function is_portable(member, identity)
+  if not string.find(identity or '', ' - ', 1, true) then return false end
+  local j = redis.call('HMGET', key(member), 'kind', 'origin')
+  if j[1] == 'verify' then return j[2] ~= '0' end
+  return redis.call('HLEN', key(member, 'checkpoints')) > 0
+end
+
 -- 'fit', 'inexact' (goes on, marked), 'unfit' (another worker's), or the answer that asks for a canary
-local function fitness(job)
+local function fitness(member)
+  local job = key(member)
   if h.memory and tonumber(redis.call('HGET', job, 'memory') or '0') > h.memory then return 'unfit' end
-  local j = redis.call('HMGET', job, 'canary', 'threads', 'required', 'tick', 'kind', 'begun')
-  -- a job that had begun before the store was lost (lua/restore.lua) has shown ticks, though none is known now
-  if not j[1] or j[4] == '0' and j[5] ~= 'verify' and not j[6] then return 'fit' end
+  local j = redis.call('HMGET', job, 'canary', 'threads', 'required', 'tick', 'kind', 'begun', 'identity', 'engine_asked')
+  local bits = j[1] and has_bits(j[4], j[5], j[6])
+  local engine = bits and engine_of(j[7]) or not bits and j[8]
+  if engine and h.engines and not h.engines[engine] then return 'unfit' end
+  if not bits then return 'fit' end
+  local other = j[3] == '1' and 'unfit' or 'inexact'
+  if h.engines and engine and h.engines[engine] ~= string.match(j[7], '^%S+ %S+') then return other end
+  if is_portable(member, j[7]) then return 'fit' end
   local mine = h.canaries[j[2]]
   if not mine then return { 'canary', j[2] } end
-  if mine == j[1] then return 'fit' end
-  return j[3] == '1' and 'unfit' or 'inexact'
+  return mine == j[1] and 'fit' or other
 end
 
 local function fail_poisoned(member, deaths)
@@ -72,7 +92,7 @@ if again then
 end
 
 local function offered(member)
-  local fit = fitness(key(member))
+  local fit = fitness(member)
   if type(fit) == 'table' then return fit end
   if fit == 'unfit' then return nil end
   return (take(member, fit))

@@ -5,14 +5,17 @@ local job = key(member)
 local refused = fenced(job)
 if refused then return refused end
 local j = redis.call('HMGET', job, 'identity', 'tick', 'required', 'attempt', 'kind', 'begun')
-if j[1] and j[1] ~= h.identity and (tonumber(j[2]) > 0 or j[5] == 'verify' or j[6]) then
+local has_bits = j[1] and (tonumber(j[2]) > 0 or j[5] == 'verify' or j[6])
+if has_bits and j[1] ~= h.identity then
   if j[3] == '1' then return { 'unfit' } end
   redis.call('HSET', job, 'exact', '0', 'inexact_upto', j[2])
   redis.call('HSETNX', job, 'inexact_from', int(j[2] + 1))
   tell(member, 'warning', 'another fingerprint from tick ' .. int(j[2] + 1) .. ' on: ' .. h.identity .. ', it was ' .. j[1])
 end
 redis.call('HSET', job, 'engine', h.engine, 'device', h.device, 'fingerprint', h.fingerprint,
-  'identity', h.identity, 'canary', h.canary)
+  'identity', h.identity)
+-- an equal identity without a canary keeps that of who drew the first weights
+if not (has_bits and j[1] == h.identity) then redis.call('HSET', job, 'canary', h.canary) end
 redis.call('HSET', key(member, 'attempt:' .. j[4]), 'engine', h.engine, 'device', h.device, 'fingerprint', h.fingerprint)
 notice(member, 'n', 'engine')
 renew_lease(member, job)

@@ -49,6 +49,15 @@ def refusal(spec: "JobSpec", engine: str) -> str | None:
     return unfit(spec) if engine == "native" else None
 
 
+def is_portable(spec: "JobSpec", engine: str) -> bool:
+    """Whether, from a state on, the spec alone decides every bit, whatever the processor.
+
+    Only native's own arithmetic does that; rows from a seed are drawn by torch's. First weights are
+    too: from tick 0 on, nothing is portable.
+    """
+    return engine == "native" and spec.data.source != "synthetic"
+
+
 def choose(spec: "JobSpec", have: Collection[str], ready: Collection[str]) -> Choice:
     """Choose among the engines that a CPU worker has; `ready` need nothing compiled.
 

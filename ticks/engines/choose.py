@@ -1,13 +1,15 @@
 """Chooses a job's engine, before its first tick, and makes it. Knows no stop rule and no file."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 
+from jobs import fault_points
 from jobs.spec.engines import ENGINES, GATED, choose, refusal
 from jobs.spec.job_spec import JobSpec
 from ticks.engines import gate
-from ticks.engines.chunk import Engine
+from ticks.engines.chunk import Engine, identity_of
 from ticks.engines.eager import Eager
 from ticks.engines.graph import compiling
 from ticks.engines.graph.engine import Graph
@@ -17,6 +19,7 @@ from ticks.engines.native import compiler
 from ticks.engines.native.engine import Native
 from ticks.trainer import Trainer
 
+VERSIONS = {"eager": Eager.version, "graph": Graph.version, "native": Native.version}
 MAKERS: dict[str, Callable[[Trainer, Sequence[str]], Engine]] = {
     "eager": Eager,
     "graph": Graph,
@@ -26,6 +29,19 @@ MAKERS: dict[str, Callable[[Trainer, Sequence[str]], Engine]] = {
 
 class MissingEngine(RuntimeError):
     """A job must be trained by an engine that this machine does not have."""
+
+
+class Made(NamedTuple):
+    """An engine, and why it is that one; `instead`: of another that was chosen and not taken."""
+
+    engine: Engine
+    why: str
+    instead: bool = False
+
+
+def identities() -> dict[str, str]:
+    """What fingerprints call the engines that this machine has, by name."""
+    return {name: identity_of(name, VERSIONS[name]) for name in available()}
 
 
 def available() -> list[str]:
@@ -41,7 +57,7 @@ def ready() -> list[str]:
 
 def engine_of(
     trainer: Trainer, device: torch.device, recorded: str | None, announce: Callable[[str], None]
-) -> tuple[Engine, str]:
+) -> Made:
     """Make the engine of a job, with the reason in words.
 
     `recorded` is the engine that its history has, if there is one: never changed under way. Raises
@@ -50,17 +66,18 @@ def engine_of(
     name, why = _choice(trainer.spec, device, recorded)
     eager: Engine = Eager(trainer, trainer.spec.record)
     if name == "eager":
-        return eager, why
+        return Made(eager, why)
     announce("compiling")
+    fault_points.point("compile")
     try:
         engine = _make(trainer, name)
     except MissingEngine as error:
         if recorded is None and trainer.spec.compute.engine == "auto":
-            return eager, str(error)
+            return Made(eager, str(error), instead=True)
         raise
     if recorded is None and (differs := _differs(engine, eager, trainer)):
-        return eager, f"{name} was tried and not taken: {differs}"
-    return engine, why
+        return Made(eager, f"{name} was tried and not taken: {differs}", instead=True)
+    return Made(engine, why)
 
 
 def _choice(spec: JobSpec, device: torch.device, recorded: str | None) -> tuple[str, str]:
@@ -88,8 +105,10 @@ def _differs(engine: Engine, eager: Engine, trainer: Trainer) -> str | None:
     """Say why an engine may not own this history."""
     ticks = min(GATED, trainer.spec.ticks_total or GATED)
     exact = engine.name == "graph"
-    differ = gate.other_bits if exact else gate.beyond_bound
     try:
-        return gate.compare(engine, eager, trainer, ticks, differ, exact=exact)
+        if exact:
+            return gate.compare(engine, eager, trainer, ticks, gate.other_bits, exact=True)
+        with gate.nothing_dropped(trainer.net):
+            return gate.compare(engine, eager, trainer, ticks, gate.beyond_bound, exact=False)
     except (Untraceable, BrokenProgram) as error:
         return f"its ticks cannot be repeated: {error}"

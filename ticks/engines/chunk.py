@@ -60,4 +60,9 @@ class Engine(Protocol):
 
 def identity(engine: Engine) -> str:
     """What a fingerprint calls an engine. The bits of eager are torch's: no version of ours."""
-    return engine.name if engine.name == "eager" else f"{engine.name}-{engine.version}"
+    return identity_of(engine.name, engine.version)
+
+
+def identity_of(name: str, version: int) -> str:
+    """The same of an engine that need not be made."""
+    return name if name == "eager" else f"{name}-{version}"

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jobs import fault_points
 from ticks.batches import Source
 from ticks.engines.chunk import Chunk
 from ticks.trainer import Trainer
@@ -24,14 +23,12 @@ class Eager:
         """Run up to k ticks; ends early, with `nonfinite`, at a loss that is not finite."""
         trainer, first, made = self.trainer, self.trainer.at + 1, 0
         values = np.empty((k, 2), dtype=np.float32)
-        applied, watched = True, fault_points.armed()
+        applied = True
         while applied and made < k:
             update = trainer.tick(trainer.batches.of(trainer.at + 1))
             values[made] = update.loss, update.grad_norm
             applied = update.applied
             made += 1
-            if watched:
-                fault_points.point("tick", at=first + made - 1)
         columns = {"loss": values[:made, 0].copy()}
         if "grad_norm" in self.record:
             columns["grad_norm"] = values[:made, 1].copy()

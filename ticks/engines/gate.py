@@ -4,10 +4,12 @@ torch's own compiler has two silent faults on this version (tests/test_miscompil
 whether an engine computes what eager does is measured for every job, on its own net, data, machine.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from ticks.engines.chunk import Chunk, Column, Engine
 from ticks.state import Snapshot, digest
@@ -40,6 +42,22 @@ def compare(
         return differ(ours, theirs)
     finally:
         before.put_back()
+
+
+@contextmanager
+def nothing_dropped(net: nn.Module) -> Iterator[None]:
+    """Inside, dropout drops nothing: native's masks are others than eager's, by design.
+
+    What native does with a mask is held by tests/test_native_dropout.py.
+    """
+    before = {each: each.p for each in net.modules() if isinstance(each, nn.Dropout)}
+    try:
+        for each in before:
+            each.p = 0.0
+        yield
+    finally:
+        for each, p in before.items():
+            each.p = p
 
 
 def other_bits(ours: Chunk, theirs: Chunk) -> str | None:

@@ -2,15 +2,17 @@
 
 A file is `KEY-DIGEST.so`: the key of source, flags, compiler and torch, and the digest of its own
 bytes, checked before it is loaded. Written whole and renamed, so that processes may share the
-folder.
+folder; a lock lets one compile, and the others find what it made.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -61,7 +63,10 @@ def find() -> Path:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if home.stat().st_uid != os.getuid():
             raise Unavailable(f"the folder of compiled objects, {home}, is another user's")
-        return _kept(home) or make(home)
+        if kept := _kept(home):
+            return kept
+        with _alone(home):
+            return _kept(home) or make(home)
     except OSError as error:
         raise Unavailable(f"the folder of compiled objects cannot be used: {error}") from None
 
@@ -82,6 +87,16 @@ def _kept(home: Path) -> Path | None:
                 return file
             file.unlink()
     return None
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Inside, no other process compiles into the folder; what killed ones left is gone."""
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when closed, or when the process ends
+        for left in home.glob("making-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
 
 
 def make(home: Path) -> Path:
