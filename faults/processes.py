@@ -40,7 +40,7 @@ class Marked:
         return [each for each in psutil.process_iter() if self._is_ours(each)]
 
     def role(self, name: str) -> list[psutil.Process]:
-        """Those of a role: serve, store, api, worker, child template, trainer, compiler."""
+        """Those of a role: serve, store, api, worker, child, template, trainer, compiler."""
         return [each for each in self.alive() if role_of(each) == name]
 
     def kill(self, *roles: str) -> None:

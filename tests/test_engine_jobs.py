@@ -3,6 +3,7 @@
 A machine is made by its PATH and CC: without a compiler, with one that errs, with one that hangs.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -110,13 +111,17 @@ def test_a_native_job_waits_for_a_worker_with_a_compiler(shop: Workshop, tmp_pat
 
 
 def test_a_native_job_goes_on_from_a_checkpoint_on_another_processor_and_no_bit_differs(
-    shop: Workshop,
+    shop: Workshop, tmp_path: Path
 ) -> None:
-    first = shop.worker("first")
+    faults = tmp_path / "faults"
+    faults.mkdir()
+    first = shop.worker("first", TICKFORGE_FAULTS=str(faults))
     straight = shop.ended(shop.submit(job_of("native", **MOVED)))
     weights = [first_weights(shop)]
+    held_up = {"point": "tick", "action": "delay", "at": 1000, "seconds": 5}
+    (faults / "one.fault").write_text(json.dumps(held_up))
     job_id = shop.submit(job_of("native", **MOVED))
-    shop.until(job_id, lambda job: job["tick"] > 300)
+    wait_until(lambda: (faults / "one.fired").exists(), 30)
     shop.ask(job_id, "pause")
     assert shop.until(job_id, lambda job: job["status"] == "paused")["tick"] < 4000
     first.stop()

@@ -25,7 +25,7 @@ def spec(threads: int = 1) -> dict[str, Any]:
         budget={"ticks": TICKS[threads]},
         validation={"fraction": 0.25, "every_ticks": 250},
         checkpoint={"every_ticks": 400, "every_seconds": 1},
-        compute={"threads": threads},
+        compute={"threads": threads, "engine": "eager"},
     )  # fmt: skip
 
 
