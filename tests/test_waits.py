@@ -1,5 +1,6 @@
 """Answers held until there is news: what ends a wait, what does not, and what comes then."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -262,6 +263,7 @@ def test_a_wait_outlives_the_stores_restart(tmp_path: Path) -> None:
         store = connect(server.url)
         hand = submitted(app, store, settings)
         held = Held(app, f"/v1/jobs/{hand.lease.job_id}?wait=30&until=end").waits()
+        time.sleep(0.5)  # its first look at the job, which a dead store would answer with 503
         server.kill()
         server.start()
         hand.end("cancelled")
