@@ -1,6 +1,7 @@
 """Specs of the native class, drawn by a seed; and the same ticks in float64, by torch."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,19 @@ from jobs.spec.job_spec import JobSpec
 from tests.trainings import begin, read
 from ticks.batches import Rows
 from ticks.optimizers import make
-from ticks.parts import backward
+from ticks.parts import Loss, gradient
 from ticks.trainer import Trainer
 
 NORMS = ("layer", "rms", "group", "none")
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "sigmoid")
+
+
+def backward(loss: Loss, batch: Rows, parts: int, parameters: Sequence[Tensor]) -> Tensor:
+    """Leave the gradient of the batch's mean loss in `.grad`; return that loss (0-dim)."""
+    whole, *gradients = gradient(loss, batch, parts, parameters)
+    for parameter, each in zip(parameters, gradients, strict=True):
+        parameter.grad = each
+    return whole
 
 
 def drawn(number: int, **changes: Any) -> JobSpec:

@@ -11,8 +11,9 @@ from tests.native_specs import trainer_of
 from tests.natives import QUICK, needs_compiler
 from tests.support import ROOT
 from tests.trainings import read
+from ticks.engines.compiled import Unavailable
 from ticks.engines.native import compiler, objects
-from ticks.engines.native.compiler import FLAGS, Unavailable
+from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.emit import emit
 from ticks.engines.native.engine import Native
 from ticks.engines.native.form import Form, form_of

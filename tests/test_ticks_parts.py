@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from tests.native_specs import backward
 from tests.trainings import begin, read, tell
 from ticks.batches import Rows
-from ticks.parts import backward, split, tree
+from ticks.parts import split, tree
 
 #: five numbers whose float32 sum depends on the order of the additions
 VALUES = [torch.tensor(value) for value in (0.1, 3e7, -3e7, 0.7, 1e-3)]

@@ -110,14 +110,21 @@ class Batches:
 
     def stretch(self, first: int, last: int) -> Stretch:
         """Return the batches of ticks first to last."""
-        epochs, firsts, counts = spans(first, last, self.count, self.size)
+        _, firsts, counts = spans(first, last, self.count, self.size)
         if not self.shuffle:
             return Stretch(None, firsts, counts)
-        numbers = [
-            self.order(epoch)[start : start + count]
-            for epoch, start, count in zip(epochs, firsts.tolist(), counts.tolist(), strict=True)
-        ]
-        return Stretch(self.rows.take(torch.cat(numbers)), np.cumsum(counts) - counts, counts)
+        rows = self.rows.take(self.numbers(first, last))
+        return Stretch(rows, np.cumsum(counts) - counts, counts)
+
+    def numbers(self, first: int, last: int) -> Tensor:
+        """Return the row numbers of ticks first to last, one batch after another."""
+        found, at = [torch.empty(0, dtype=torch.int64)], first - 1
+        while at < last:
+            epoch, position = divmod(at, self.per_epoch)
+            until = min(self.per_epoch, position + last - at)
+            found.append(self.order(epoch)[position * self.size : until * self.size])
+            at += until - position
+        return torch.cat(found)
 
     def order(self, epoch: int) -> Tensor:
         """Return the row numbers of an epoch (from 0) in the order they are trained on."""

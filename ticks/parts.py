@@ -15,14 +15,6 @@ Loss = Callable[[Rows, int], Tensor]  # the mean loss of a part's rows, given th
 Sums = list[Tensor]  # the loss, then each parameter's gradient
 
 
-def backward(loss: Loss, batch: Rows, parts: int, parameters: Sequence[Tensor]) -> Tensor:
-    """Leave the gradient of the batch's mean loss in `.grad`; return that loss (0-dim)."""
-    whole, *gradients = gradient(loss, batch, parts, parameters)
-    for parameter, each in zip(parameters, gradients, strict=True):
-        parameter.grad = each
-    return whole
-
-
 def gradient(loss: Loss, batch: Rows, parts: int, parameters: Sequence[Tensor]) -> Sums:
     """Compute the batch's mean loss (0-dim) and its gradient.
 

@@ -10,6 +10,7 @@ from jobs.spec.engines import ENGINES, GATED, choose, refusal
 from jobs.spec.job_spec import JobSpec
 from ticks.engines import gate
 from ticks.engines.chunk import Engine, identity_of
+from ticks.engines.compiled import Unavailable
 from ticks.engines.eager import Eager
 from ticks.engines.graph import compiling
 from ticks.engines.graph.engine import Graph
@@ -24,6 +25,13 @@ MAKERS: dict[str, Callable[[Trainer, Sequence[str]], Engine]] = {
     "eager": Eager,
     "graph": Graph,
     "native": Native,
+}
+
+#: whether this machine has an engine; of native, its compiler is asked for its name
+HAVE: dict[str, Callable[[], bool]] = {
+    "eager": lambda: True,
+    "graph": compiling.is_possible,
+    "native": lambda: compiler.find() is not None,
 }
 
 
@@ -46,8 +54,7 @@ def identities() -> dict[str, str]:
 
 def available() -> list[str]:
     """Names of the engines that this machine has."""
-    has = {"graph": compiling.is_possible(), "native": compiler.find() is not None}
-    return ["eager", *(name for name, there in has.items() if there)]
+    return [name for name, is_here in HAVE.items() if is_here()]
 
 
 def ready() -> list[str]:
@@ -86,17 +93,18 @@ def _choice(spec: JobSpec, device: torch.device, recorded: str | None) -> tuple[
     if device.type != "cpu":
         return "eager", "the only engine on a GPU"
     found = choose(spec, ENGINES, ready())
-    # a short job is eager anyway, and waits for no compiler to say its name
-    return found if found.name == "eager" else choose(spec, available(), ready())
+    if found.name == "eager" or spec.compute.engine != "auto":
+        return found  # a short job is eager anyway, and waits for no compiler to say its name
+    return choose(spec, available(), ready())
 
 
 def _make(trainer: Trainer, name: str) -> Engine:
     spec = trainer.spec
-    why = refusal(spec, name) or (None if name in available() else "there is no compiler")
+    why = refusal(spec, name) or (None if HAVE[name]() else "there is no compiler")
     if why is None:
         try:
             return MAKERS[name](trainer, spec.record)
-        except (compiling.Unavailable, compiler.Unavailable) as error:
+        except Unavailable as error:
             why = str(error)
     raise MissingEngine(f"the engine {name} is not to be had here: {why}")
 

@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 
+from ticks.engines.compiled import Unavailable
 from ticks.engines.graph import compiling
 
 
@@ -22,7 +23,7 @@ def main() -> int:
         threading.Thread(target=_end_when_cut, daemon=True).start()
     try:
         print(compiling.find())
-    except compiling.Unavailable as error:
+    except Unavailable as error:
         print(error, file=sys.stderr)
         return 1
     return 0

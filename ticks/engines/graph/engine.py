@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,11 +57,15 @@ class Graph:
         trainer = self.trainer
         if trainer.rule.keeps and not trainer.optimizer.state:
             return self._eager.run(1)  # which makes the optimizer's tensors
-        tick = trainer.batches.of(trainer.at + 1)
-        size = trainer.batches.size * (tick.inputs[0].nbytes + tick.targets[0].nbytes)
-        k = min(k, MOST_TICKS, max(1, MOST_BYTES // size))
-        stretch = trainer.batches.stretch(trainer.at + 1, trainer.at + k)
+        stretch = trainer.batches.stretch(trainer.at + 1, trainer.at + min(k, self._most))
         return self._run(stretch)
+
+    @cached_property
+    def _most(self) -> int:
+        """How many ticks one run of the loop may have: a row is as large as any other."""
+        tick = self.trainer.batches.of(self.trainer.at + 1)
+        size = self.trainer.batches.size * (tick.inputs[0].nbytes + tick.targets[0].nbytes)
+        return min(MOST_TICKS, max(1, MOST_BYTES // size))
 
     def _run(self, stretch: Stretch) -> Chunk:
         trainer, first, k = self.trainer, self.trainer.at + 1, len(stretch.counts)

@@ -89,7 +89,10 @@ class Bound:
         job.inputs, job.targets = batches.rows.inputs.data_ptr(), batches.rows.targets.data_ptr()
         job.rows, job.batch = batches.count, batches.size
         job.tick, job.ticks = trainer.at, ticks
-        job.order = self._address(order(batches, trainer.at, ticks)) if batches.shuffle else None
+        job.order = None
+        if batches.shuffle:
+            order = batches.numbers(trainer.at + 1, trainer.at + ticks)
+            job.order = self._address(order.numpy())
         by_tick = rates(trainer.spec, trainer.at + 1, ticks)
         job.rates, job.rate_step = self._address(by_tick), int(len(by_tick) > 1)
         job.losses = self.columns[0].ctypes.data
@@ -136,17 +139,6 @@ def numbers(job: Job, trainer: Trainer) -> None:
     else:
         job.beta1, job.beta2 = optimizer.betas
         job.eps = optimizer.eps
-
-
-def order(batches: Batches, at: int, ticks: int) -> NDArray[np.int64]:
-    """Return the row numbers of the ticks after `at`, one batch after another."""
-    found, tick = [np.empty(0, dtype=np.int64)], at
-    while tick < at + ticks:
-        epoch, position = divmod(tick, batches.per_epoch)
-        until = min(batches.per_epoch, position + at + ticks - tick)
-        found.append(batches.order(epoch).numpy()[position * batches.size : until * batches.size])
-        tick += until - position
-    return np.concatenate(found)
 
 
 def bind_evaluation(job: Job, trainer: Trainer, rows: Rows) -> Any:

@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ticks.engines.compiled import run
+
 FLAGS = (
     "-std=gnu11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno",
     "-fno-trapping-math", "-fPIC", "-shared", "-w", "-Wno-psabi",
 )  # fmt: skip
 NAMES = ("gcc", "cc", "clang")
 PATIENCE = 300  # seconds for one source on a busy machine
-
-
-class Unavailable(Exception):
-    """Why this machine has no native engine, or not for this form."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +33,7 @@ class Compiler:
     def compile(self, source: Path, target: Path, lanes: int, flags: tuple[str, ...]) -> None:
         """Compile one file to a shared object; raises Unavailable with what the compiler said."""
         command = [*self.command, *flags, f"-DLANES={lanes}", str(source), "-o", str(target), "-lm"]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise Unavailable(f"the C compiler could not be run: {error}") from None
-        if done.returncode:
-            raise Unavailable(f"the C compiler failed: {done.stderr.strip()[:500]}")
+        run(command, "C", PATIENCE)
 
 
 def find() -> Compiler | None:

@@ -1,19 +1,14 @@
-"""Compiled objects, kept in a folder by a key made from all that decides them. Knows no torch.
-
-A file is `KEY-DIGEST.so`: the key of source, lanes, compiler, flags and processor, and the digest
-of its own bytes, checked before it is loaded. Written whole and renamed, so that processes may
-share the folder; whoever comes second finds the first one's.
-"""
+"""The objects of native's forms: found by their key, compiled, kept, loaded. Knows no torch."""
 
 import contextlib
 import ctypes
-import hashlib
 import os
-import tempfile
 from pathlib import Path
 
+from ticks.engines import compiled
+from ticks.engines.compiled import Unavailable
 from ticks.engines.native import compiler
-from ticks.engines.native.compiler import FLAGS, Unavailable
+from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.emit import emit
 from ticks.engines.native.form import Form
 
@@ -39,28 +34,20 @@ def load(
     source = emit(form)
     key = key_of(source, lanes, found.identity, flags)
     home = folder or default_folder()
-    try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if home.stat().st_uid != os.getuid():
-            raise Unavailable(f"the folder of compiled objects, {home}, is another user's")
+    with compiled.usable(home):
         return _kept(home, key) or _made(home, key, source, lanes, found, flags)
-    except OSError as error:
-        raise Unavailable(f"the folder of compiled objects cannot be used: {error}") from None
 
 
 def key_of(source: str, lanes: int, identity: str, flags: tuple[str, ...]) -> str:
-    """Return the key: 32 hex digits of a sha256 over all that decides an object's code."""
-    text = "\0".join([source, str(lanes), identity, *flags])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    """Return the key of an object."""
+    return compiled.key_of(source, str(lanes), identity, *flags)
 
 
 def _kept(home: Path, key: str) -> ctypes.CDLL | None:
-    for file in home.glob(f"{key}-*.so"):
-        with contextlib.suppress(FileNotFoundError):  # another process has just evicted it
-            if _digest(file) == file.stem.rpartition("-")[2]:
-                os.utime(file)
-                return ctypes.CDLL(str(file))
-            file.unlink()
+    with contextlib.suppress(FileNotFoundError):  # another process has just evicted it
+        if file := compiled.kept(home, key):
+            os.utime(file)
+            return ctypes.CDLL(str(file))
     return None
 
 
@@ -72,21 +59,14 @@ def _made(
     found: compiler.Compiler,
     flags: tuple[str, ...],
 ) -> ctypes.CDLL:
-    with tempfile.TemporaryDirectory(prefix="making-", dir=home) as place:
-        text, made = Path(place) / "ticks.c", Path(place) / "ticks.so"
+    def compile_into(made: Path) -> None:
+        text = made.with_suffix(".c")
         text.write_text(source, encoding="utf-8")
         found.compile(text, made, lanes, flags)
-        with made.open("rb") as opened:
-            os.fsync(opened.fileno())
-        target = home / f"{key}-{_digest(made)}.so"
-        made.replace(target)
-        loaded = ctypes.CDLL(str(target))
+
+    loaded = ctypes.CDLL(str(compiled.place(home, key, compile_into)))
     _evict(home)
     return loaded
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _evict(home: Path) -> None:
