@@ -6,23 +6,23 @@ Knows the trainer's commands, the books and the checkpoints; knows no process, n
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
-from jobs import checkpoints, fault_points
-from jobs.errors import Diverged, Unfit
+from jobs import fault_points
+from jobs.errors import Diverged
 from jobs.files import Files
-from jobs.job import Checkpoint
 from jobs.ledger import Claim
 from jobs.spec.job_spec import JobSpec
 from workers import outcomes
+from workers.beginning import Beginning
 from workers.books import Books
 from workers.chunks import Marks, Pace, length
-from workers.drain import Drain
 from workers.heartbeat import Heartbeat
 from workers.log import JobLog
-from workers.outcomes import Outcome, Unequal, Withdrawn
+from workers.outcomes import Outcome, Unequal
 from workers.saving import Saver, Unsaved
-from workers.trainer import Header, Ran, Trainer, TrainerFault
+from workers.trainer import Header, Ran, Trainer
 
 #: tries of the final checkpoint, and seconds between them, before the job pauses without it
 FINAL_TRIES, FINAL_PAUSE = 4, 1.0
@@ -41,7 +41,6 @@ class Attempt:
     saver: Saver
     files: Files
     beat: Heartbeat
-    drain: Drain
     log: JobLog
 
     tick: int = 0
@@ -50,7 +49,6 @@ class Attempt:
     ended: str | None = None  # why the trainer itself came to an end
     failed: Header | None = None
     fingerprint: Header = field(default_factory=dict)  # of this attempt's bits
-    damaged: set[int] = field(default_factory=set)  # ticks of checkpoints to be made again
     pace: Pace = field(default_factory=Pace)
     ahead: bool = False  # whether the trainer runs the next chunk already
 
@@ -67,12 +65,11 @@ class Attempt:
     def train(self) -> Outcome:
         """Build, load, replay, train, end."""
         self.build()
-        self.load_newest()
-        self.check_beginning()
+        self.load()
         if self.tick == 0 and self.spec.checkpoint.at_start and not self.saver.has(0):
             self.save()
         if self.tick < self.claim.tick and (why := self.replay()):
-            return self.leave_replay(why)
+            return outcomes.left(why, self.claim.tick)  # nothing new to keep
         while not (why := self.reason_to_end()):
             self.train_chunk()
         return self.end(why)
@@ -98,28 +95,17 @@ class Attempt:
         else:
             self.log.say(said)
 
-    def load_newest(self) -> None:
-        """Load the newest checkpoint whose files are what was committed; else stay at tick 0."""
-        if self.claim.attempt > 1:
-            self.saver.sweep()
-        lease = self.claim.lease
-        for checkpoint in self.claim.checkpoints:
-            self.beat.phase = "loading"
-            if checkpoints.verify(self.files, lease.tenant, lease.job_id, checkpoint):
-                return self._load(checkpoint)
-            if not self.saver.counts(checkpoint):
-                continue  # a client has deleted it
-            damaged = f"checkpoint {checkpoint.tick} is damaged, looking for an older one"
-            self.tell("warning", damaged)
-            self.saver.forget(checkpoint)
-            self.damaged.add(checkpoint.tick)
-
-    def check_beginning(self) -> None:
-        """Raise Unfit where first weights drawn here would be others than the recorded job's."""
-        # torch draws them, and scales them with or without a fused step, as the processor has it
-        begins = self.tick == 0 and self.claim.tick > 0 and not self.saver.has(0)
-        if begins and self.claim.exact and self.claim.canary != self.fingerprint["canary"]:
-            raise Unfit("no checkpoint is left, and the first weights were another machine's")
+    def load(self) -> None:
+        """Load what there is to go on from; where nothing is, make sure of the first weights."""
+        begun = Beginning(
+            self.claim, self.trainer, self.saver, self.files, self.beat,
+            partial(self.tell, "warning"),
+        )  # fmt: skip
+        if loaded := begun.load_newest():
+            self.tick, self.ended, self.best = loaded["tick"], loaded["ended"], loaded["best"]
+            self.log.say(f"loaded checkpoint {self.tick}")
+        if self.tick == 0:
+            begun.check_first_weights(self.fingerprint["canary"])
 
     def replay(self) -> str | None:
         """Run again what is recorded beyond the state loaded; the ledger compares every bit.
@@ -128,9 +114,9 @@ class Attempt:
         """
         self.tell("info", f"replaying ticks {self.tick + 1} to {self.claim.tick}")
         compared = self.books.digested_ticks(self.tick, self.claim.tick)
-        marks = Marks([*compared, *self.damaged, self.claim.tick])
+        marks = Marks([*compared, *self.saver.damaged, self.claim.tick])
         while self.tick < self.claim.tick:
-            if (why := self.requested()) in ("cancel", "pause", "drain"):
+            if (why := self.books.asked) in ("cancel", "pause", "drain"):
                 return why
             self.replay_chunk(marks, compared)
         equal = "every bit equal" if self.claim.exact else "equal from the last fingerprint on"
@@ -144,19 +130,15 @@ class Attempt:
         ends = (marks.after(self.tick), self.saver.next_due(self.tick))
         ticks = length(self.tick, self.pace, *ends)
         ran = self._learnt(self.trainer.run(ticks, digest=self.tick + ticks in compared))
-        if ran.last < self.claim.tick and (ran.ended or ran.failed):
+        if ran.last < self.claim.tick and ran.is_over:
             detail = f"ended at tick {ran.last}, recorded are {self.claim.tick} ticks"
             raise Unequal(ran.last, detail)
         self.books.repeat(ran, compared)
         self._advance(ran)
-        if not (ran.ended or ran.failed) and (
-            self.saver.due_by_tick(ran) or self.is_to_be_made_again()
+        if not ran.is_over and (
+            self.saver.due_by_tick(ran) or self.saver.is_to_be_made_again(self.tick)
         ):
             self.save()
-
-    def is_to_be_made_again(self) -> bool:
-        """Whether the checkpoint of this tick was found damaged, and nobody deleted it since."""
-        return self.tick in self.damaged and not self.saver.was_removed(self.tick)
 
     def train_chunk(self) -> None:
         """Run new ticks, hand them over, and save where that is due.
@@ -177,7 +159,7 @@ class Attempt:
         self.books.add(ran, self.elapsed, phase="training")
         self._advance(ran)
         self.saver.keep_begun(ran)
-        if due or (self.books.wanted and not (self.ahead or ran.ended or ran.failed)):
+        if due or (self.books.wanted and not (self.ahead or ran.is_over)):
             self.save()
 
     def fitting(self, tick: int) -> int:
@@ -189,7 +171,7 @@ class Attempt:
 
         Not at single slow ticks, where it would gain nothing and a request would wait for two.
         """
-        ends = ran.ended or ran.failed or self.requested() or self.is_out_of_time
+        ends = ran.is_over or self.books.asked or self.is_out_of_time
         return self.pace.ticks > 1 and self.books.at_ease and not (ends or self.books.wanted)
 
     @property
@@ -202,7 +184,7 @@ class Attempt:
         """Return why this is the last chunk's end, the weightiest reason first, or None."""
         if self.ahead:
             return None
-        requested = self.requested()
+        requested = self.books.asked
         if self.failed or requested == "cancel":
             return "failed" if self.failed else "cancel"
         if self.ended or (self.is_out_of_time and self.tick > 0):
@@ -210,10 +192,6 @@ class Attempt:
         if self.saver.gave_up:
             return "unsaved"
         return None if requested == "stop" and self.tick == 0 else requested
-
-    def requested(self) -> str | None:
-        """Return what a client or, last of all, the machine asks of this job."""
-        return self.books.requested or ("drain" if self.drain.requested else None)
 
     def end(self, why: str) -> Outcome:
         """Keep what the reason says must be kept, and tell the outcome."""
@@ -238,11 +216,7 @@ class Attempt:
             self.save()
         if why == "failed":
             return Outcome("failed", self.tick, error=self.failed)
-        return self._left(why, self.tick)
-
-    def leave_replay(self, why: str) -> Outcome:
-        """Leave while replaying: nothing new to keep, and the job shows its last accepted tick."""
-        return self._left(why, self.claim.tick)
+        return outcomes.left(why, self.tick)
 
     def validate(self) -> None:
         """Validate where the job ends, unless that tick was validated."""
@@ -282,28 +256,6 @@ class Attempt:
         """
         self.log.say(text)
         self.books.tell(level, text, unwanted)
-
-    def _left(self, why: str, tick: int) -> Outcome:
-        if why == "drain":
-            return Outcome("queued", tick, reason="drain")
-        return Outcome("cancelled" if why == "cancel" else "paused", tick)
-
-    def _load(self, checkpoint: Checkpoint) -> None:
-        lease = self.claim.lease
-        folder = checkpoints.path(self.files, lease.tenant, lease.job_id, checkpoint)
-        try:
-            loaded = self.trainer.load(folder)
-        except TrainerFault as fault:
-            if self.saver.counts(checkpoint):
-                raise
-            detail = f"checkpoint {checkpoint.tick} was deleted while it was loaded"
-            raise Withdrawn(detail) from fault
-        if loaded["state"] != checkpoint.state:
-            detail = f"state of tick {checkpoint.tick} is recorded as {checkpoint.state}, its "
-            detail += f"checkpoint loads as {loaded['state']}"
-            raise Unequal(checkpoint.tick, detail)
-        self.tick, self.ended, self.best = loaded["tick"], loaded["ended"], loaded["best"]
-        self.log.say(f"loaded checkpoint {self.tick}")
 
     def _learnt(self, ran: Ran) -> Ran:
         self.beat.moved()

@@ -32,7 +32,7 @@ DISK_PAUSE = 0.5
 
 
 class Books:
-    """What one attempt says, and the last thing it was told: `requested`.
+    """What one attempt says, and the last thing it was told: `requested` and `wanted`.
 
     Raises StoreAway when the store is away and a drain leaves no time to wait for it, Fenced and
     Diverged as the ledger does, Gap or Early when the store has lost more than is kept here.
@@ -148,6 +148,11 @@ class Books:
                 self._ledger.note(self._claim.lease, level, message, unwanted=unwanted)
 
     @property
+    def asked(self) -> str | None:
+        """What a client or, last of all, the machine asks of this job."""
+        return self.requested or ("drain" if self._drain.requested else None)
+
+    @property
     def at_ease(self) -> bool:
         """Whether store and disk take what they are told, so that nobody has to wait for them."""
         disk = self._recorder.unmoved is None and not self._recorder.crowded
@@ -158,7 +163,7 @@ class Books:
 
         They may not while too many full segments of the history wait in the store for their files.
         """
-        self._mention_the_disk(self._recorder.unmoved)
+        self._mention_the_disk()
         if not self._recorder.crowded:
             return True
         time.sleep(DISK_PAUSE)
@@ -168,8 +173,9 @@ class Books:
         self._beat.moved()
         return False
 
-    def _mention_the_disk(self, unmoved: str | None) -> None:
+    def _mention_the_disk(self) -> None:
         """Tell once that segments stay in the store, and once that they do not any more."""
+        unmoved = self._recorder.unmoved
         if self._disk_told == (unmoved is not None):
             return
         self._disk_told = unmoved is not None

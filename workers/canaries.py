@@ -1,7 +1,7 @@
 """This machine's canaries by thread count, and its engines: told by a trainer of their own.
 
-Measured once a worker. Knows the template and the desk, where the worker's two processes share
-what was measured.
+Measured once a worker and thread count. Knows the template and the desk, where the worker's two
+processes share what was measured.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class Canaries:
         return dict((self._desk.read(ENGINES) or {}).get("begin", {}))
 
     def ready(self) -> list[str]:
-        """Return the engines that needed nothing compiled when the first canary was measured."""
+        """Return the engines that needed nothing compiled when a canary was last measured here."""
         return list((self._desk.read(ENGINES) or {}).get("ready", []))
 
     def of(self, threads: int, may_wait: Callable[[], bool] = lambda: True) -> str:

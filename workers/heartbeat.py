@@ -28,7 +28,10 @@ CANCEL_GRACE_SECONDS = 10.0
 
 
 class Heartbeat:
-    """A context: the thread runs inside it. `moved`, `phase` and `verdict` are its whole talk."""
+    """A context: the thread runs inside it.
+
+    It is told `moved`, `phase` and `doubt_store`, and tells `verdict` and `store_away`.
+    """
 
     def __init__(
         self, ledger: Ledger, lease: Lease, *, every: float, stall: float, drain: Drain

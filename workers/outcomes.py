@@ -58,6 +58,13 @@ def given_back(tick: int, reason: str) -> Outcome:
     return Outcome("queued", tick, reason=reason[:LONGEST_DETAIL])
 
 
+def left(why: str, tick: int) -> Outcome:
+    """Leave a job before its end, as it was asked to: drain, cancel or pause."""
+    if why == "drain":
+        return given_back(tick, "drain")
+    return Outcome("cancelled" if why == "cancel" else "paused", tick)
+
+
 def failed(tick: int, kind: str, detail: str, at: int | None = None) -> Outcome:
     """End the job; `at` is the tick that the error belongs to."""
     error = {"type": kind, "detail": detail[:LONGEST_DETAIL], "tick": at}
@@ -97,12 +104,10 @@ def of(
             return failed(tick, "diverged", str(error), error.tick)
         case Gap() | Early():
             return given_back(tick, f"the store lost ticks, they are run again: {error}")
-        case Withdrawn():
+        case Withdrawn() | NoTemplate():
             return given_back(tick, str(error))
         case Unfit():
             return given_back(tick, "this worker's fingerprint is not the history's")
-        case NoTemplate():
-            return given_back(tick, str(error))
     # a fault of ours or of this machine: five of them without a new tick end the job
     return given_back(tick, f"the worker failed: {error!r}")
 

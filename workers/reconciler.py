@@ -1,8 +1,8 @@
 """The thread in a worker's main process that puts right what crashes left: a duty, a period.
 
-It keeps the template alive, says that the worker lives, rings for jobs that nobody has heard, and
-moves histories that were not sealed. A store that is away or slow only makes it late. Knows no
-job's content.
+It keeps the template alive, says that the worker lives, rings for jobs that nobody has heard,
+moves histories that were not sealed, and has graph's loop compiled ahead. A store that is away or
+slow only makes it late. Knows no job's content.
 """
 
 import contextlib

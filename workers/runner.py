@@ -184,7 +184,6 @@ class Runner:
                 index=Index(self._store),
                 files=self._files,
                 beat=beat,
-                drain=self._drain,
                 log=log,
             )
         archive = Archive(self._store, self._files)
@@ -201,7 +200,6 @@ class Runner:
             ),
             files=self._files,
             beat=beat,
-            drain=self._drain,
             log=log,
         )
 

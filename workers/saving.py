@@ -41,7 +41,7 @@ class Saver:
         self._misses, self._keeper = Misses(patience), keeper
         self._files, self._claim, self._books = files, claim, books
         self._rules = claim.spec.checkpoint
-        self._damaged: set[str] = set()  # folders of those to be made again
+        self._damaged: dict[str, int] = {}  # folders and ticks of those to be made again
         self._newest_bytes = claim.checkpoints[0].bytes if claim.checkpoints else None
         self._last = time.monotonic()
 
@@ -51,7 +51,7 @@ class Saver:
         At a job's end the rules say nothing: what is kept then, the end decides. After a miss
         the next try is due when its pause is over, whatever the rules say.
         """
-        if ran.ended or ran.failed:
+        if ran.is_over:
             return False
         if self._misses.count:
             return ran.count > 0 and self._misses.retry_is_due
@@ -62,7 +62,8 @@ class Saver:
         as_best = ran.is_best and self._rules.keep_best
         if not (self._by_tick(ran.last) or as_best):
             return False
-        return not self.has(ran.last) and not self.was_removed(ran.last)
+        kept = self._books.kept()
+        return not self._is_whole(kept.at(ran.last)) and ran.last not in kept.removed
 
     def _by_tick(self, tick: int) -> bool:
         every = self._rules.every_ticks
@@ -74,20 +75,27 @@ class Saver:
 
     def has(self, tick: int) -> bool:
         """Whether a checkpoint of this tick is committed."""
-        found = self._books.kept().at(tick)
+        return self._is_whole(self._books.kept().at(tick))
+
+    def _is_whole(self, found: Checkpoint | None) -> bool:
         return found is not None and found.folder not in self._damaged
 
     def counts(self, checkpoint: Checkpoint) -> bool:
         """Whether a checkpoint that was committed still is: a client may have deleted it."""
         return self._books.kept().has(checkpoint.folder)
 
-    def was_removed(self, tick: int) -> bool:
-        """Whether a client deleted the checkpoint of this tick: a replay makes it no more."""
-        return tick in self._books.kept().removed
-
     def forget(self, damaged: Checkpoint) -> None:
         """Take a committed checkpoint for missing, so that it may be made again."""
-        self._damaged.add(damaged.folder)
+        self._damaged[damaged.folder] = damaged.tick
+
+    @property
+    def damaged(self) -> list[int]:
+        """Ticks of the checkpoints to be made again."""
+        return list(self._damaged.values())
+
+    def is_to_be_made_again(self, tick: int) -> bool:
+        """Whether the checkpoint of this tick was found damaged, and nobody deleted it since."""
+        return tick in self.damaged and tick not in self._books.kept().removed
 
     def sweep(self) -> None:
         """Remove what earlier attempts left when they were cut short."""
@@ -133,7 +141,7 @@ class Saver:
 
     def keep_begun(self, ran: Ran) -> None:
         """Have the archive know what trains this job, once there is a tick of it."""
-        if not (self._keeper.has_tried or ran.ended or ran.failed):
+        if not (self._keeper.has_tried or ran.is_over):
             self._keeper.keep()
 
     def _begin(self) -> Path:

@@ -138,7 +138,7 @@ def _hire(path: Path) -> Process:
 def _pidfd(pid: int, leash: socket.socket) -> int:
     """Return a descriptor of the trainer at the other end of `leash`.
 
-    The template's kernel reaps it, so its pid may be another process's by now; not so if its end
+    The template reaps it, so its pid may be another process's by now; not so if its end
     of the leash is still open once the descriptor is.
     """
     pidfd = os.pidfd_open(pid)

@@ -69,6 +69,11 @@ class Ran:
         """The last tick that was run (first - 1 where none was)."""
         return self.first + self.count - 1
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the training ended or failed with it."""
+        return bool(self.ended or self.failed)
+
 
 @dataclass(frozen=True)
 class Saved:

@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs import bits, checkpoints
+from jobs.bits import DIGEST
 from jobs.certificate import Certificate, Difference, Fingerprints, Pair
 from jobs.claims import Claim, Verifies
 from jobs.errors import NoSuchCheckpoint, NoSuchJob
 from jobs.files import Files
 from jobs.history import recorded
-from jobs.history.asked import DIGEST, sparse_names
+from jobs.history.asked import sparse_names
 from jobs.history.columns import Columns
 from jobs.history.errors import DamagedHistory
 from jobs.history.recorded import Stretch
@@ -25,8 +26,7 @@ from jobs.job import Checkpoint
 from jobs.spec.job_spec import JobSpec
 from workers import certifying, outcomes
 from workers.books import Books
-from workers.chunks import Pace, length
-from workers.drain import Drain
+from workers.chunks import Marks, Pace, length
 from workers.heartbeat import Heartbeat
 from workers.log import JobLog
 from workers.outcomes import Outcome
@@ -50,7 +50,6 @@ class Verification:
     index: Index
     files: Files
     beat: Heartbeat
-    drain: Drain
     log: JobLog
 
     tick: int = 0  # the last one compared
@@ -64,6 +63,7 @@ class Verification:
     validation: Pair | None = None
     stretch: Stretch | None = None
     history: dict[str, Any] = field(default_factory=dict)  # a running sha256 of each column
+    marks: Marks = field(default_factory=lambda: Marks([]))  # its ticks with recorded points
     pace: Pace = field(default_factory=Pace)
 
     def run(self) -> Outcome:
@@ -134,29 +134,27 @@ class Verification:
 
     def requested(self) -> str | None:
         """Return what ends it early; a stop certifies what was compared, so it waits for that."""
-        asked = self.books.requested or ("drain" if self.drain.requested else None)
+        asked = self.books.asked
         return None if asked == "stop" and self.tick == self.verifies.start else asked
 
     def leave(self, why: str) -> Outcome:
         """Leave before the end."""
         if why == "stop":
             return self.certified(stopped_by="user")
-        if why == "drain":
-            return Outcome("queued", self.tick, reason="drain")
-        return Outcome("cancelled" if why == "cancel" else "paused", self.tick)
+        return outcomes.left(why, self.tick)
 
     def compare_chunk(self) -> None:
         """Run some ticks again and hold them against what is recorded."""
         self.beat.phase = "replaying"
         begun = time.monotonic()
         stretch = self.read()
-        ticks = length(self.tick, self.pace, stretch.last, stretch.next_point(self.tick))
+        ticks = length(self.tick, self.pace, stretch.last, self.marks.after(self.tick))
         ran = self.trainer.run(ticks, digest=self.needs_digest(stretch, self.tick + ticks))
         points = list(ran.sparse)
         if stretch.measured(ran.last) and not any(each.column != DIGEST for each in points):
             points += self.trainer.validate(ran.last).sparse  # it was validated there at its stop
         # where the training ends by itself, the next tick that is recorded has not come again
-        short = (ran.ended or ran.failed) and ran.last < stretch.last
+        short = ran.is_over and ran.last < stretch.last
         last = ran.last + 1 if short else ran.last
         self.difference = stretch.difference(ran.first, ran.columns, points, last)
         upto = ran.last if self.difference is None else self.difference.tick
@@ -178,7 +176,7 @@ class Verification:
             kept = self.history.setdefault(name, hashlib.sha256())
             kept.update(stretch.values(name, ran.first, upto).tobytes())
         for name, points in stretch.sparse.items():
-            count = sum(ran.first <= at <= upto for at in points)
+            count = sum(at in points for at in range(ran.first, upto + 1))
             self.digests += count if name == DIGEST else 0
             self.points += 0 if name == DIGEST else count
         states = [each for each in ran.sparse if each.column == DIGEST and each.tick == upto]
@@ -189,6 +187,7 @@ class Verification:
         """Return the stretch with the next tick; raises NoSuchJob once the parent is deleted."""
         if self.stretch is None or self.stretch.last == self.tick:
             self.stretch = self.books.read(self._read)
+            self.marks = Marks(at for points in self.stretch.sparse.values() for at in points)
         return self.stretch
 
     def certified(self, stopped_by: str | None = None) -> Outcome:

@@ -59,7 +59,7 @@ MUTANTS = (
     Mutant(
         "loaded-state-not-compared",
         "a checkpoint that loads as another state than was saved is trained on",
-        (Edit("workers/attempt.py", 'if loaded["state"] != checkpoint.state:', "if False:"),),
+        (Edit("workers/beginning.py", 'if loaded["state"] != checkpoint.state:', "if False:"),),
         ("tests/test_resume_controls.py::test_a_state_that_loads_otherwise_ends_the_attempt",),
     ),
 )

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs import bits
+from jobs.bits import DIGEST
 from jobs.certificate import Bits, Difference
-from jobs.history.asked import DIGEST
 from jobs.history.columns import Columns, Extent
 from jobs.job import SparsePoint
 
@@ -32,11 +32,6 @@ class Stretch:
         """Values of some of its ticks."""
         return self.dense[column][first - self.first : last + 1 - self.first]
 
-    def next_point(self, tick: int) -> int | None:
-        """Return the first tick beyond `tick` with a recorded point."""
-        beyond = (at for points in self.sparse.values() for at in points if at > tick)
-        return min(beyond, default=None)
-
     def measured(self, tick: int) -> bool:
         """Whether something but a digest is recorded at a tick: it was validated there."""
         return any(tick in self.sparse[name] for name in self.sparse if name != DIGEST)
@@ -51,7 +46,7 @@ class Stretch:
         found = [self._dense(name, first, columns.get(name), last) for name in self.dense]
         again = {(point.column, point.tick): point.bits for point in points}
         for name, recorded in self.sparse.items():
-            had = {at: raw for at, raw in recorded.items() if first <= at <= last}
+            had = {at: recorded[at] for at in range(first, last + 1) if at in recorded}
             got = {at: raw for (column, at), raw in again.items() if column == name}
             if name == DIGEST:
                 got = {at: raw for at, raw in got.items() if at in had}

@@ -1,0 +1,67 @@
+"""Where an attempt begins: the newest checkpoint whose files are what was committed, or tick 0.
+
+Knows checkpoints and how a trainer loads one; runs no tick.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jobs import checkpoints
+from jobs.errors import Unfit
+from jobs.files import Files
+from jobs.job import Checkpoint
+from jobs.ledger import Claim
+from workers.heartbeat import Heartbeat
+from workers.outcomes import Unequal, Withdrawn
+from workers.saving import Saver
+from workers.trainer import Header, Trainer, TrainerFault
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What it takes to find it; `warn` tells the job's followers."""
+
+    claim: Claim
+    trainer: Trainer
+    saver: Saver
+    files: Files
+    beat: Heartbeat
+    warn: Callable[[str], None]
+
+    def load_newest(self) -> Header | None:
+        """Load the newest checkpoint whose files are what was committed; None: there is none."""
+        if self.claim.attempt > 1:
+            self.saver.sweep()
+        lease = self.claim.lease
+        for checkpoint in self.claim.checkpoints:
+            self.beat.phase = "loading"
+            if checkpoints.verify(self.files, lease.tenant, lease.job_id, checkpoint):
+                return self._load(checkpoint)
+            if not self.saver.counts(checkpoint):
+                continue  # a client has deleted it
+            self.warn(f"checkpoint {checkpoint.tick} is damaged, looking for an older one")
+            self.saver.forget(checkpoint)
+        return None
+
+    def check_first_weights(self, canary: str) -> None:
+        """Raise Unfit where first weights drawn here would be others than the recorded job's."""
+        # torch draws them, and scales them with or without a fused step, as the processor has it
+        begins = self.claim.tick > 0 and not self.saver.has(0)
+        if begins and self.claim.exact and self.claim.canary != canary:
+            raise Unfit("no checkpoint is left, and the first weights were another machine's")
+
+    def _load(self, checkpoint: Checkpoint) -> Header:
+        lease = self.claim.lease
+        folder = checkpoints.path(self.files, lease.tenant, lease.job_id, checkpoint)
+        try:
+            loaded = self.trainer.load(folder)
+        except TrainerFault as fault:
+            if self.saver.counts(checkpoint):
+                raise
+            detail = f"checkpoint {checkpoint.tick} was deleted while it was loaded"
+            raise Withdrawn(detail) from fault
+        if loaded["state"] != checkpoint.state:
+            detail = f"state of tick {checkpoint.tick} is recorded as {checkpoint.state}, its "
+            detail += f"checkpoint loads as {loaded['state']}"
+            raise Unequal(checkpoint.tick, detail)
+        return loaded
