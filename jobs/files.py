@@ -1,7 +1,8 @@
 """Artifact files of jobs: durable writes, guarded reads, removal. Knows no Redis and no format.
 
 Every path is made here or below a folder made here, from names that were checked: no client
-string is ever part of one. A job is root/<tenant>/<job_id>/{log.txt, checkpoints/, history/}.
+string is ever part of one. A job is root/<tenant>/<job_id>/{log.txt, checkpoints/, history/,
+archive/}; root/tickforge.archive is no tenant's, for no tenant has a dot in its name.
 """
 
 import contextlib
@@ -17,10 +18,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jobs import fault_points
+from jobs.errors import StoreFull
 
 NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 PIECE = 1 << 20  # bytes read at a time while hashing
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # how a disk says that it has no room
 
 
 class UnsafePath(ValueError):
@@ -154,6 +157,17 @@ def finish_removals(folder: Path, name: str = "*") -> None:
     """Remove what removals in `folder` (of `name`) left when they were cut short."""
     for left in folder.glob(f".{name}.*.gone"):
         _erase(left)
+
+
+@contextlib.contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Tell a full disk by name: raises StoreFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise StoreFull("the disk is full") from error
+        raise
 
 
 def digest(file: BinaryIO) -> str:

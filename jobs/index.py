@@ -212,13 +212,22 @@ def _has_engine(record: Record, worker: presence.About) -> bool:
 def _has_canary(record: Record, worker: presence.About) -> bool:
     """Whether a worker may give the bits that a job has, as far as is known."""
     canary = record.get(b"canary", b"").decode()
-    portable = f" {ANY_CANARY} " in record.get(b"identity", b"").decode()
-    if record.get(b"required") != b"1" or not canary or not _begun(record) or portable:
+    required = record.get(b"required") == b"1" and bool(canary)
+    if not required or not _begun(record) or _is_portable(record):
         return True
     mine = worker.get("canaries", {}).get(record[b"threads"].decode())
     return mine is None or mine == canary
 
 
 def _begun(record: Record) -> bool:
-    """Whether there are bits that a worker's must be equal to: a verify's are its parent's."""
-    return record[b"tick"] != b"0" or record.get(b"kind") == b"verify"
+    """Whether there are bits that a worker's must be equal to (has_bits of lua/prelude.lua)."""
+    return record[b"tick"] != b"0" or record.get(b"kind") == b"verify" or b"begun" in record
+
+
+def _is_portable(record: Record) -> bool:
+    """Whether any canary gives its bits: of some engines, from a state on (lua/claim.lua)."""
+    if f" {ANY_CANARY} " not in record.get(b"identity", b"").decode():
+        return False
+    if record.get(b"kind") == b"verify":
+        return record[b"origin"] != b"0"
+    return b"latest_checkpoint" in record

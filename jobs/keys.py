@@ -130,7 +130,7 @@ def idempotency(tenant: str) -> str:
 
 
 def tombstones(tenant: str) -> str:
-    """Sorted set: ids of deleted jobs by when they were."""
+    """Sorted set: ids of deleted jobs and datasets by when they were."""
     return f"tombstones:{tenant}"
 
 
@@ -140,7 +140,7 @@ def index(tenant: str, field: str = "", value: str = "") -> str:
 
 
 def dataset(tenant: str, dataset_id: str) -> str:
-    """Hash: a dataset's record (jobs/datasets/record.py reads it)."""
+    """Hash: a dataset's record (jobs/datasets/dataset.py reads it)."""
     return f"dataset:{{{tenant}/{dataset_id}}}"
 
 

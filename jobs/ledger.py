@@ -27,13 +27,12 @@ from jobs.keys import member
 from jobs.ownership import MOST_DEATHS, Appended, Ownership
 from jobs.plan import memory_bytes
 from jobs.snapshot import Snapshot, read_snapshot
-from jobs.spec.job_spec import JobSpec
+from jobs.spec.job_spec import LONGEST_NAME, JobSpec
 
 __all__ = [
     "MOST_DEATHS", "Appended", "Claim", "Deleted", "Lease", "Ledger", "SparsePoint", "Submitted",
     "Verifies",
 ]  # fmt: skip
-LONGEST_NAME = 200  # characters of a job's name
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
-"""What a job's owner says: claim, describe, append, renew, note, commit, finish; all by its lease.
+"""What a job's owner says: claim, describe, append, progress, renew, note, commit, finish.
 
-The lease is checked inside each script. Sent twice, each does no more than once. Knows no file.
+All of it by a lease, which is checked inside each script. Sent twice, each does no more than once.
+Knows no file.
 """
 
 import json

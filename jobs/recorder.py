@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
+from jobs.bits import DIGEST
 from jobs.errors import Diverged, Gap
 from jobs.files import Files, UnsafePath
 from jobs.history.columns import POINT, Columns, Extent, Points
@@ -92,7 +93,7 @@ class Recorder:
     def digested_ticks(self, after: int, upto: int) -> set[int]:
         """Ticks in (after, upto] whose state digest is recorded."""
         extent = self._columns.extent(self._lease.tenant, self._lease.job_id)
-        points = self._columns.points(extent, "state", after + 1, upto)
+        points = self._columns.points(extent, DIGEST, after + 1, upto)
         return set(points["tick"].tolist())
 
     @property

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from jobs.store import connect, wait_ready
 from serving.embedded_store import NoServer, find_server, server_command, socket_folder
 from serving.lock import BadFolder, FolderInUse, locked
 from serving.options import DEFAULT_DATA
+from serving.process import tie_to
 
 START_SECONDS = 10.0
 STOP_SECONDS = 30.0
@@ -31,9 +33,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     data = Path(_parser(given).parse_args(argv).data).absolute()
     try:
         with (
-            locked(data),
+            locked(data) as lock,
             socket_folder(environ, data / "store.socket") as folder,
-            _running(data, folder / "store.sock", environ) as url,
+            _running(data, lock, folder / "store.sock", environ) as url,
         ):
             where = {"TICKFORGE_DATA_DIR": str(data), "TICKFORGE_REDIS_URL": url}
             return rebuild.main((), {**environ, **where})
@@ -43,8 +45,11 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 @contextmanager
-def _running(data: Path, socket: Path, environ: Mapping[str, str]) -> Iterator[str]:
-    """An empty store in the data folder, as long as the block lasts; gives its URL."""
+def _running(data: Path, lock: int, socket: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """An empty store in the data folder, as long as the block lasts; gives its URL.
+
+    It inherits the folder's lock and ends with this process, as serve.py's own does.
+    """
     folder = data / "store"
     if folder.exists() and any(folder.iterdir()):
         old = data / f"store.{int(time.time())}"
@@ -52,7 +57,15 @@ def _running(data: Path, socket: Path, environ: Mapping[str, str]) -> Iterator[s
         print(f"what was left of the store is in {old} now")
     folder.mkdir(exist_ok=True, mode=0o700)
     command = server_command(find_server(environ.get("PATH")), folder, socket)
-    server = subprocess.Popen(command, cwd=folder, env=dict(environ), stdin=subprocess.DEVNULL)
+    parent = os.getpid()
+    server = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        pass_fds=(lock,),
+        preexec_fn=lambda: tie_to(parent, signal.SIGKILL),
+    )
     try:
         client = connect(f"unix://{socket}")
         try:

@@ -9,7 +9,7 @@ import redis
 
 from jobs import keys
 from jobs.archive.lines import alone, read, spell, unspell
-from jobs.archive.shelf import Room, Shelf
+from jobs.archive.shelf import Room, Shelf, named
 from jobs.files import Files
 
 Hash = dict[bytes, bytes]
@@ -53,7 +53,7 @@ class Holdings:
         while (record := self._dataset(tenant, dataset_id)) != written:  # another adds a key
             if not record["fields"]:
                 return  # deleted meanwhile, which is kept by who did it
-            self._put("datasets", f"{tenant}.{dataset_id}", "dataset", record, room)
+            self._put("datasets", named(tenant, dataset_id), "dataset", record, room)
             written, room = record, None
 
     def dataset_deleted(
@@ -64,9 +64,9 @@ class Holdings:
         gone = {"tenant": tenant, "id": dataset_id, "sequence": sequence, "known": known,
                 "deleted_ms": int(at or 0)}  # fmt: skip
         # uploaded again it has the same id: each of its lives leaves a tombstone of its own
-        self._put("deleted-datasets", f"{tenant}.{dataset_id}.{sequence}", "gone", gone)
+        self._put("deleted-datasets", f"{named(tenant, dataset_id)}.{sequence}", "gone", gone)
         if (kept := self._kept_dataset(tenant, dataset_id)) and kept[0] <= sequence:
-            self._shelf.drop(self._shelf.path("datasets", f"{tenant}.{dataset_id}"))
+            self._shelf.drop(self._shelf.path("datasets", named(tenant, dataset_id)))
 
     def assure_dataset_deleted(self, tenant: str, dataset_id: str) -> None:
         """The same for one whose deletion may have been cut short; nothing for any other."""
@@ -77,7 +77,7 @@ class Holdings:
     def _kept_dataset(self, tenant: str, dataset_id: str) -> tuple[int, list[str]] | None:
         """Sequence and idempotency keys of a dataset as it was last kept."""
         try:
-            text = read(self._files, self._shelf.path("datasets", f"{tenant}.{dataset_id}"))
+            text = read(self._files, self._shelf.path("datasets", named(tenant, dataset_id)))
         except FileNotFoundError:
             return None
         return int(unspell(text.record["fields"]["seq"])), list(text.record["known"])

@@ -13,7 +13,7 @@ import redis
 
 from jobs import keys
 from jobs.archive.lines import BrokenArchive, alone, read, unspell
-from jobs.archive.shelf import Shelf
+from jobs.archive.shelf import Shelf, split
 from jobs.archive.volume import home
 from jobs.errors import ForeignStore
 from jobs.files import Files
@@ -133,7 +133,7 @@ def _unknown(
 def _alive(store: "redis.Redis", names: list[str]) -> Iterator[tuple[tuple[str, str], bool]]:
     """Jobs by what a shelf calls them, and whether the store has them."""
     for start in range(0, len(names), BATCH):
-        batch = [_split(name) for name in names[start : start + BATCH]]
+        batch = [split(name) for name in names[start : start + BATCH]]
         with store.pipeline(transaction=False) as pipe:
             for tenant, job_id in batch:
                 pipe.exists(keys.job(tenant, job_id))
@@ -154,9 +154,4 @@ def _older_jobs(store: "redis.Redis", files: Files) -> Iterator[str]:
 
 
 def _dataset(name: str) -> str:
-    return keys.dataset(*_split(name))
-
-
-def _split(name: str) -> tuple[str, str]:
-    tenant, job_id = name.split(".", 1)
-    return tenant, job_id
+    return keys.dataset(*split(name))

@@ -16,10 +16,10 @@ import redis
 
 from jobs import keys
 from jobs.archive.lines import alone, read, unspell
-from jobs.archive.shelf import Room, Shelf, full_disk_told
+from jobs.archive.shelf import Room, Shelf, named, split
 from jobs.archive.volume import News, Volume, home, record_of, text_of, volume_path
 from jobs.errors import Fenced, InWork, NoSuchJob
-from jobs.files import Files
+from jobs.files import Files, full_disk_told
 from jobs.history.parts import Part, segment_of
 from jobs.job import Lease
 from jobs.scripts import Scripts
@@ -113,7 +113,7 @@ class Archive:
         """Remove what processes that died have left: room for records, files of deleted jobs."""
         self._shelf.sweep()
         for name in self._shelf.names("deleted"):
-            tenant, job_id = name.split(".", 1)
+            tenant, job_id = split(name)
             if self._files.job(tenant, job_id).exists():
                 self._files.remove_job(tenant, job_id)
 
@@ -181,10 +181,10 @@ class Archive:
         return self._submission(tenant, job_id).exists() or any(folder.glob("*.jsonl"))
 
     def _submission(self, tenant: str, job_id: str) -> Path:
-        return self._shelf.path("submitted", f"{tenant}.{job_id}")
+        return self._shelf.path("submitted", named(tenant, job_id))
 
     def _tombstone(self, tenant: str, job_id: str) -> Path:
-        return self._shelf.path("deleted", f"{tenant}.{job_id}")
+        return self._shelf.path("deleted", named(tenant, job_id))
 
 
 def _upto(tick: int, points: bytes) -> bytes:

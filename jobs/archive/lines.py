@@ -106,6 +106,11 @@ def unspell(told: Spelled) -> bytes:
     return told.encode() if isinstance(told, str) else base64.b64decode(told["base64"])
 
 
+def unspell_all(told: dict[str, Any]) -> dict[str, bytes]:
+    """Read a whole hash that was spelled."""
+    return {name: unspell(value) for name, value in told.items()}
+
+
 def _json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 

@@ -5,7 +5,7 @@ from typing import Any
 import redis
 
 from jobs import keys
-from jobs.archive.lines import unspell
+from jobs.archive.lines import unspell, unspell_all
 from jobs.archive.stock import Flat, KeptJob
 from jobs.history.parts import Part
 from jobs.job import ENDED
@@ -46,7 +46,7 @@ class Restorer:
 
     def key(self, record: dict[str, Any]) -> None:
         """Make an access key again."""
-        fields = _flat(record["fields"])
+        fields = unspell_all(record["fields"])
         key_id, tenant = fields["id"].decode(), fields["tenant"].decode()
         sequence = int(fields["seq"])
         with self._store.pipeline(transaction=True) as pipe:
@@ -71,7 +71,7 @@ class Restorer:
 
     def dataset(self, record: dict[str, Any]) -> None:
         """Make a dataset again, whose bytes are there."""
-        fields = _flat(record["fields"])
+        fields = unspell_all(record["fields"])
         tenant, dataset_id, sha256 = (fields[name].decode() for name in ("tenant", "id", "sha256"))
         sequence = int(fields["seq"])
         with self._store.pipeline(transaction=True) as pipe:
@@ -131,7 +131,3 @@ def _part(name: str) -> Part:
     column, _, file = name.partition("/")
     number, _, suffix = file.partition(".")
     return Part(column, int(number), suffix)
-
-
-def _flat(told: dict[str, Any]) -> Flat:
-    return {name: unspell(value) for name, value in told.items()}

@@ -5,7 +5,6 @@ that a full disk refuses before anything is stored. Knows no store.
 """
 
 import contextlib
-import errno
 import os
 import secrets
 import time
@@ -13,13 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from jobs import fault_points
-from jobs.errors import StoreFull
-from jobs.files import Files, make_folder, sync_folder
+from jobs.files import Files, full_disk_told, make_folder, sync_folder
 
 #: below the artifacts' root; no tenant can have this name, for it has a dot
 FOLDER = "tickforge.archive"
 ROOM = 1 << 20  # bytes that are taken for a record before it is known how long it is
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LEFT_SECONDS = 3600.0  # after which what lies in `incoming` belongs to nobody
 
 
@@ -106,12 +103,12 @@ class Shelf:
                         os.unlink(entry.path)
 
 
-@contextlib.contextmanager
-def full_disk_told() -> Iterator[None]:
-    """Tell a full disk by name: raises StoreFull."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise StoreFull("the disk is full") from error
-        raise
+def named(tenant: str, thing_id: str) -> str:
+    """What a shelf calls a tenant's thing; no tenant has a dot in its name."""
+    return f"{tenant}.{thing_id}"
+
+
+def split(name: str) -> tuple[str, str]:
+    """Tenant and id of what a shelf calls so."""
+    tenant, thing_id = name.split(".", 1)
+    return tenant, thing_id

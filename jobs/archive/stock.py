@@ -14,8 +14,8 @@ from typing import Any
 
 from jobs import checkpoints
 from jobs.archive.jobs import SAID
-from jobs.archive.lines import BrokenArchive, Text, read, unspell
-from jobs.archive.shelf import FOLDER, Shelf
+from jobs.archive.lines import BrokenArchive, Text, read, unspell, unspell_all
+from jobs.archive.shelf import FOLDER, Shelf, named, split
 from jobs.archive.volume import home
 from jobs.files import Files, UnsafePath
 from jobs.ids import is_job_id
@@ -54,10 +54,10 @@ class Stock:
 
     def job_names(self) -> list[tuple[str, str]]:
         """Tenant and id of every job that was not deleted."""
-        found = {tuple(name.split(".", 1)) for name in self._shelf.names("submitted")}
+        found = {split(name) for name in self._shelf.names("submitted")}
         for folder in self._folders():
             found.add((folder.parent.name, folder.name))
-        gone = {tuple(name.split(".", 1)) for name in self._shelf.names("deleted")}
+        gone = {split(name) for name in self._shelf.names("deleted")}
         return sorted((tenant, job_id) for tenant, job_id in found - gone)
 
     def job(self, tenant: str, job_id: str) -> KeptJob:
@@ -107,7 +107,7 @@ class Stock:
         """A job's files, the newest whole one first, and what is wrong with older ones."""
         folder = home(self._files, tenant, job_id)
         whole = sorted(folder.glob("*.jsonl"), reverse=True)
-        submission = self._shelf.path("submitted", f"{tenant}.{job_id}")
+        submission = self._shelf.path("submitted", named(tenant, job_id))
         if submission.exists():
             whole.append(submission)
         if not whole:
@@ -149,7 +149,7 @@ class Stock:
 
 def _job(tenant: str, job_id: str, text: Text) -> KeptJob:
     record = text.record
-    fields = _flat(record["fields"])
+    fields = unspell_all(record["fields"])
     parts: dict[str, bytes] = {}
     events = []
     for line in text.added:
@@ -165,10 +165,10 @@ def _job(tenant: str, job_id: str, text: Text) -> KeptJob:
         tenant=tenant,
         id=job_id,
         fields=fields,
-        hashes={name: _flat(record["hashes"][name]) for name in HASHES},
+        hashes={name: unspell_all(record["hashes"][name]) for name in HASHES},
         removed=[unspell(each) for each in record["removed"]],
         audit=[unspell(each) for each in record["audit"]],
-        attempts=[_flat(each) for each in record["attempts"]],
+        attempts=[unspell_all(each) for each in record["attempts"]],
         events=_newest(events, dropped),
         parts=parts,
     )
@@ -176,7 +176,8 @@ def _job(tenant: str, job_id: str, text: Text) -> KeptJob:
 
 def _lay_over(kept: KeptJob, said: dict[str, Any]) -> None:
     """Put what clients said of a running job over its owner's older record."""
-    fields, hashes = _flat(said["fields"]), {n: _flat(v) for n, v in said["hashes"].items()}
+    fields = unspell_all(said["fields"])
+    hashes = {name: unspell_all(told) for name, told in said["hashes"].items()}
     for name in SAID:
         kept.fields.pop(name, None)
     kept.fields |= fields
@@ -207,7 +208,3 @@ def _sequence(record: dict[str, Any]) -> int:
     if "fields" in record:
         return int(unspell(record["fields"]["seq"]))
     return int(record.get("sequence", 0))
-
-
-def _flat(told: dict[str, Any]) -> Flat:
-    return {name: unspell(value) for name, value in told.items()}

@@ -17,9 +17,9 @@ from jobs.archive.holdings import Holdings
 from jobs.archive.shelf import Room
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.dataset import Dataset, Stored, read
-from jobs.datasets.upload import Received, Upload, room
+from jobs.datasets.upload import Received, Upload
 from jobs.errors import DatasetInUse, Gone, IdempotencyMismatch, InWork, NoSuchDataset
-from jobs.files import Files
+from jobs.files import Files, full_disk_told
 from jobs.ids import dataset_id, is_dataset_id
 from jobs.scripts import Scripts
 from jobs.spec.datasets import Known
@@ -96,7 +96,7 @@ class Datasets:
     ) -> Added:  # fmt: skip
         secret = tenants.secret(self._store, tenant)
         self._holdings.secret(tenant)
-        with room():
+        with full_disk_told():
             path = self.blobs.place(received.path, received.sha256)
         header = {
             "tenant": tenant,

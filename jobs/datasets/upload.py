@@ -4,10 +4,8 @@ Knows no HTTP: who receives the bytes feeds them in.
 """
 
 import contextlib
-import errno
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,10 +13,8 @@ from typing import Self
 
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.profiling import Marks, profiler
-from jobs.errors import StoreFull
+from jobs.files import full_disk_told
 from jobs.spec.profiles import DatasetProfile, Delimiter, MediaType
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class TooLong(Exception):
@@ -47,7 +43,7 @@ class Upload:
         self._kind, self._delimiter, self._most = kind, delimiter, most_bytes
         self._profiler = profiler(kind, delimiter)
         self._sha, self._bytes = hashlib.sha256(), 0
-        with room():
+        with full_disk_told():
             self._path, self._file = blobs.incoming()
 
     def __enter__(self) -> Self:
@@ -69,17 +65,17 @@ class Upload:
         self._bytes += len(data)
         if self._bytes > self._most:
             raise TooLong(f"at most {self._most:,} bytes")
-        with room():
+        with full_disk_told():
             self._file.write(data)
         self._sha.update(data)
         self._profiler.feed(data)
 
     def finish(self) -> Received:
         """Say what has come, once it is on disk; raises BadData or StoreFull."""
-        with room():
+        with full_disk_told():
             self._file.flush()
         profile = self._profiler.finish(self._path)
-        with room():
+        with full_disk_told():
             os.fsync(self._file.fileno())
         return Received(
             path=self._path,
@@ -90,14 +86,3 @@ class Upload:
             profile=profile,
             marks=self._profiler.marks,
         )
-
-
-@contextlib.contextmanager
-def room() -> Iterator[None]:
-    """Tell a full disk by name: raises StoreFull."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise StoreFull("the disk is full") from error
-        raise

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from jobs.bits import DIGEST
 from jobs.history.columns import Columns, Extent, Points
 from jobs.history.errors import UnknownColumn
 from jobs.history.rates import rate_view, rates
@@ -19,7 +20,6 @@ from jobs.job import ENDED, Job
 from jobs.spec.job_spec import JobSpec
 
 RATE = "lr"
-DIGEST = "state"
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
+from jobs.bits import DIGEST
 from jobs.files import Files
 from jobs.history import pages, streams
-from jobs.history.asked import DIGEST, RATE, Asked, ask
+from jobs.history.asked import RATE, Asked, ask
 from jobs.history.columns import Columns
 from jobs.history.errors import UnfitColumn
 from jobs.history.pages import Answer

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from jobs.bits import DIGEST
 from jobs.history import forms
-from jobs.history.asked import DIGEST, Asked
+from jobs.history.asked import Asked
 from jobs.history.columns import Points, floats_of
 from jobs.history.view import borders, view_points
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jobs.bits import DIGEST
 from jobs.history import forms
-from jobs.history.asked import DIGEST, Asked
+from jobs.history.asked import Asked
 from jobs.history.columns import Points, floats_of
 
 CSV_TICKS = 1 << 15  # ticks held in memory at once: some 5 MB of text and floats

@@ -110,12 +110,7 @@ for _, name in ipairs({ 'phase', 'metrics', 'best' }) do
 end
 if h.elapsed then
   redis.call('HSET', job, 'elapsed', h.elapsed)
-  -- two marks at least a second of training apart: the rate is what lies between the older and now
-  local mark = j[6] and tonumber(string.match(j[6], ' (.*)$'))
-  if not mark or tonumber(h.elapsed) - mark >= 1 then
-    if j[6] then redis.call('HSET', job, 'rate_from', j[6]) end
-    redis.call('HSET', job, 'rate_to', int(math.max(last, tick)) .. ' ' .. h.elapsed)
-  end
+  mark_rate(job, j[6], math.max(last, tick))
 end
 if fresh > 0 then redis.call('HSET', attempt, 'last_tick', int(last)) end
 local again, upto = math.max(first, counted + 1), math.min(last, begun - 1)

@@ -4,10 +4,6 @@
 --     engine, canary, checkpoint...} | {'none'} | {'canary', threads}
 local LOOK = 256 -- candidates looked at in one call
 
--- whether there are bits that those of this worker must be equal to: a verify's are its parent's. A job that had
--- begun before the store was lost (lua/restore.lua) has shown ticks, though none is known now
-local function has_bits(tick, kind, begun) return tick ~= '0' or kind == 'verify' or begun end
-
 -- of an identity: 'graph-1 2.13.0 <canary> cpu 1' is of graph
 local function engine_of(identity) return identity and string.match(identity, '^%a+') end
 
@@ -22,25 +18,24 @@ local function answer(member)
 end
 
 -- Whether bits of this identity come again whatever the canary: from a state on, the first weights being torch's.
-local function is_portable(member, identity)
+local function is_portable(member, identity, kind, origin)
   if not string.find(identity or '', ' - ', 1, true) then return false end
-  local j = redis.call('HMGET', key(member), 'kind', 'origin')
-  if j[1] == 'verify' then return j[2] ~= '0' end
+  if kind == 'verify' then return origin ~= '0' end
   return redis.call('HLEN', key(member, 'checkpoints')) > 0
 end
 
 -- 'fit', 'inexact' (goes on, marked), 'unfit' (another worker's), or the answer that asks for a canary
 local function fitness(member)
-  local job = key(member)
-  if h.memory and tonumber(redis.call('HGET', job, 'memory') or '0') > h.memory then return 'unfit' end
-  local j = redis.call('HMGET', job, 'canary', 'threads', 'required', 'tick', 'kind', 'begun', 'identity', 'engine_asked')
+  local j = redis.call('HMGET', key(member), 'canary', 'threads', 'required', 'tick', 'kind', 'begun', 'identity', 'engine_asked',
+    'memory', 'origin')
+  if h.memory and tonumber(j[9] or '0') > h.memory then return 'unfit' end
   local bits = j[1] and has_bits(j[4], j[5], j[6])
   local engine = bits and engine_of(j[7]) or not bits and j[8]
   if engine and h.engines and not h.engines[engine] then return 'unfit' end
   if not bits then return 'fit' end
   local other = j[3] == '1' and 'unfit' or 'inexact'
   if h.engines and engine and h.engines[engine] ~= string.match(j[7], '^%S+ %S+') then return other end
-  if is_portable(member, j[7]) then return 'fit' end
+  if is_portable(member, j[7], j[5], j[10]) then return 'fit' end
   local mine = h.canaries[j[2]]
   if not mine then return { 'canary', j[2] } end
   return mine == j[1] and 'fit' or other

@@ -5,8 +5,8 @@ local job = key(member)
 local refused = fenced(job)
 if refused then return refused end
 local j = redis.call('HMGET', job, 'identity', 'tick', 'required', 'attempt', 'kind', 'begun')
-local has_bits = j[1] and (tonumber(j[2]) > 0 or j[5] == 'verify' or j[6])
-if has_bits and j[1] ~= h.identity then
+local bits = j[1] and has_bits(j[2], j[5], j[6])
+if bits and j[1] ~= h.identity then
   if j[3] == '1' then return { 'unfit' } end
   redis.call('HSET', job, 'exact', '0', 'inexact_upto', j[2])
   redis.call('HSETNX', job, 'inexact_from', int(j[2] + 1))
@@ -15,7 +15,7 @@ end
 redis.call('HSET', job, 'engine', h.engine, 'device', h.device, 'fingerprint', h.fingerprint,
   'identity', h.identity)
 -- an equal identity without a canary keeps that of who drew the first weights
-if not (has_bits and j[1] == h.identity) then redis.call('HSET', job, 'canary', h.canary) end
+if not (bits and j[1] == h.identity) then redis.call('HSET', job, 'canary', h.canary) end
 redis.call('HSET', key(member, 'attempt:' .. j[4]), 'engine', h.engine, 'device', h.device, 'fingerprint', h.fingerprint)
 notice(member, 'n', 'engine')
 renew_lease(member, job)

@@ -62,6 +62,18 @@ local function tell(member, level, message)
   event(member, 'log', cjson.encode({ level = level, message = message }))
 end
 
+-- Whether there are bits that those of a worker must be equal to: a verify's are its parent's. A job that had begun
+-- before the store was lost (lua/restore.lua) has shown ticks, though none is known now.
+local function has_bits(tick, kind, begun) return tick ~= '0' or kind == 'verify' or begun end
+
+-- Two marks at least a second of training apart: the rate is what lies between the older and now.
+local function mark_rate(job, newest, tick)
+  local at = newest and tonumber(string.match(newest, ' (.*)$'))
+  if at and tonumber(h.elapsed) - at < 1 then return end
+  if newest then redis.call('HSET', job, 'rate_from', newest) end
+  redis.call('HSET', job, 'rate_to', int(tick) .. ' ' .. h.elapsed)
+end
+
 local function json_or_null(text)
   if not text or text == '' then return 'null' end
   return text
@@ -105,7 +117,6 @@ local function move(member, status)
   redis.call('ZADD', index(member, 'status', status), j[4], id_of(member))
   redis.call('HSET', job, 'status', status)
   if status ~= 'running' then redis.call('HDEL', job, 'phase', 'worker') end
-  if status == 'queued' then redis.call('HSET', job, 'queued_ms', now) end
   if status == 'paused' then redis.call('HDEL', job, 'requested') end
   if status == 'paused' or ENDED[status] then drop_wanted(member, 'the job is ' .. status) end
   if ENDED[status] then

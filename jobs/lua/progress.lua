@@ -5,17 +5,12 @@ local member = h.member
 local job = key(member)
 local refused = fenced(job)
 if refused then return refused end
-local j = redis.call('HMGET', job, 'tick', 'attempt', 'rate_to', 'origin')
+local j = redis.call('HMGET', job, 'tick', 'attempt', 'rate_to')
 redis.call('HSET', job, 'elapsed', h.elapsed, 'phase', 'replaying')
 if h.tick > tonumber(j[1]) then
   redis.call('HSET', job, 'tick', int(h.tick), 'loss', ARGV[2], 'deaths', '0')
   redis.call('HSET', key(member, 'attempt:' .. j[2]), 'last_tick', int(h.tick))
-  -- two marks at least a second apart, as append has them
-  local mark = j[3] and tonumber(string.match(j[3], ' (.*)$'))
-  if not mark or tonumber(h.elapsed) - mark >= 1 then
-    if j[3] then redis.call('HSET', job, 'rate_from', j[3]) end
-    redis.call('HSET', job, 'rate_to', int(h.tick) .. ' ' .. h.elapsed)
-  end
+  mark_rate(job, j[3], h.tick)
   notice(member, 't', int(h.tick), 'l', ARGV[2])
 end
 redis.call('HSET', key(member, 'attempt:' .. j[2]), 'replayed', int(h.compared), 'compared', int(h.compared),

@@ -27,7 +27,7 @@ local seq = redis.call('INCR', 'jobs:sequence')
 local rank = -h.priority * 17592186044416 + seq -- 2^44 submissions fit between two priorities
 redis.call('HSET', job, 'schema', SCHEMA, 'tenant', h.tenant, 'id', h.id, 'kind', h.kind, 'name', h.name,
   'labels', h.labels, 'notes', h.notes, 'priority', int(h.priority), 'seq', int(seq), 'rank', int(rank),
-  'queue', h.queue, 'created_ms', now, 'queued_ms', now, 'term', '0', 'tick', int(h.origin), 'attempt', '0',
+  'queue', h.queue, 'created_ms', now, 'term', '0', 'tick', int(h.origin), 'attempt', '0',
   'deaths', '0', 'archived', '1', 'segments', '0', 'exact', '1', 'spec', ARGV[2], 'required', h.required and '1' or '0',
   'threads', int(h.threads), 'memory', int(h.memory), 'open_ended', h.open_ended and '1' or '0')
 if h.engine_asked then redis.call('HSET', job, 'engine_asked', h.engine_asked) end

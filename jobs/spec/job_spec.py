@@ -44,7 +44,8 @@ FITTING: dict[Kind, Objective] = {
 DATA: TypeAdapter[Any] = TypeAdapter(Data)
 
 
-Name = Annotated[str, Field(max_length=200)]
+LONGEST_NAME = 200  # characters
+Name = Annotated[str, Field(max_length=LONGEST_NAME)]
 # no colon in a key: the filter `label=key:value` is split at the first one
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^:]+$")]
 LABELS_SCHEMA = {  # pydantic would spell the pattern as patternProperties, which admits all others
