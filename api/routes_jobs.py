@@ -41,7 +41,7 @@ ASKED = {
     scope="submit",
     headers=("Idempotency-Key",),
     answers={202: Answer("queued", Job, headers=("Location", "ETag", "Idempotent-Replayed"))},
-    refusals=(410, 507),
+    refusals=(409, 410, 507),
 )
 def submit_job(call: Call, body: object) -> Response:
     """Submit a training job."""
@@ -190,23 +190,10 @@ def _ask(call: Call, job_id: str, verb: Verb) -> Response:
 
 def _submit(call: Call, body: object, key: str | None) -> Response:
     spec = _spec(call, body)
-    call.service.check_room()
-    with call.service.archive.room() as room:
-        try:
-            made = call.service.ledger.submit(
-                call.tenant,
-                spec,
-                idempotency_key=key,
-                body_digest=digest(body) if key else "",
-                max_queued=call.service.settings.max_queued,
-            )
-        except NoSuchDataset:  # it was deleted since the spec was checked
-            return _submit(call, body, key)
-        if made.snapshot is None:
-            return submitted.replayed(call, made.job_id)
-        fault_points.point("api:recorded")
-        bell.ring(spec.queue)  # the worker starts while the record is brought to disk
-        return submitted.made(call, made.job_id, made.snapshot, room, keep_answer=key is not None)
+    try:
+        return submitted.submit(call, spec, key, digest(body) if key else "")
+    except NoSuchDataset:  # it was deleted since the spec was checked
+        return _submit(call, body, key)
 
 
 def _spec(call: Call, body: object) -> JobSpec:

@@ -9,10 +9,9 @@ from api.body import digest, read_as
 from api.errors import invalid
 from api.registrar import LONGEST_KEY, Answer, Call, Endpoints, header_of
 from api.schemas_care import VerifyAsk
-from jobs import bell, fault_points
+from jobs.claims import Verifies
 from jobs.errors import DataGone, NoSuchDataset
 from jobs.job import Job
-from jobs.ledger import Verifies
 from jobs.spec.rules import Fault
 
 endpoint = Endpoints("jobs")
@@ -42,29 +41,10 @@ def verify_job(call: Call, job_id: str, body: object) -> Response:
     starts = [each.tick for each in call.service.index.checkpoints(call.tenant, job_id)]
     if found := list(_faults(parent, asked, end, starts)):
         raise invalid("invalid-body", found)
-    return _submit(call, parent, Verifies(job_id, asked.start, end), key, mark)
-
-
-def _submit(call: Call, parent: Job, asked: Verifies, key: str | None, mark: str) -> Response:
-    call.service.check_room()
-    with call.service.archive.room() as room:
-        try:
-            made = call.service.ledger.submit(
-                call.tenant,
-                parent.spec,
-                idempotency_key=key,
-                body_digest=mark,
-                max_queued=call.service.settings.max_queued,
-                verifies=asked,
-            )
-        except NoSuchDataset as error:
-            detail = f"dataset {error} has been deleted: nothing can be run again"
-            raise DataGone(detail) from None
-        if made.snapshot is None:
-            return submitted.replayed(call, made.job_id)
-        fault_points.point("api:recorded")
-        bell.ring(parent.spec.queue)
-        return submitted.made(call, made.job_id, made.snapshot, room, keep_answer=key is not None)
+    try:
+        return submitted.submit(call, parent.spec, key, mark, Verifies(job_id, asked.start, end))
+    except NoSuchDataset as error:
+        raise DataGone(f"dataset {error} has been deleted: nothing can be run again") from None
 
 
 def _faults(parent: Job, asked: VerifyAsk, end: int, starts: list[int]) -> Iterator[Fault]:

@@ -1,25 +1,42 @@
 """What a submission is answered: a new job once it is sure to outlive the store, or the old one.
 
-Knows how answers are kept for whoever sends the request again; knows no spec.
+Knows how answers are kept for whoever sends the request again; looks into no spec.
 """
 
 from flask import Response
 
 from api.job_answers import told
 from api.registrar import Call, json_answer
+from jobs import bell, fault_points
 from jobs.archive.shelf import Room
+from jobs.claims import Verifies
 from jobs.snapshot import Snapshot
+from jobs.spec.job_spec import JobSpec
 
 
-def made(call: Call, job_id: str, snapshot: Snapshot, room: Room, *, keep_answer: bool) -> Response:
-    """Answer a submission, when what it made is sure to outlive the store."""
-    job = call.service.index.job(call.tenant, job_id)
-    answer = told(job, 202, {"Location": f"/v1/jobs/{job_id}"})
-    text = answer.get_data(as_text=True) if keep_answer else None
-    if text is not None:
-        call.service.ledger.answered(call.tenant, job_id, text)
-    call.service.archive.submitted(room, snapshot, text)
-    return answer
+def submit(
+    call: Call, spec: JobSpec, key: str | None, mark: str, verifies: Verifies | None = None
+) -> Response:
+    """Make a job, or find the one of this idempotency key; raises what Ledger.submit does.
+
+    `mark` is the digest of the body that the key stands for.
+    """
+    service = call.service
+    service.check_room()
+    with service.archive.room() as room:
+        made = service.ledger.submit(
+            call.tenant,
+            spec,
+            idempotency_key=key,
+            body_digest=mark,
+            max_queued=service.settings.max_queued,
+            verifies=verifies,
+        )
+        if made.snapshot is None:
+            return replayed(call, made.job_id)
+        fault_points.point("api:recorded")
+        bell.ring(spec.queue)  # the worker starts while the record is brought to disk
+        return _made(call, made.job_id, made.snapshot, room, keep_answer=key is not None)
 
 
 def replayed(call: Call, job_id: str) -> Response:
@@ -30,3 +47,16 @@ def replayed(call: Call, job_id: str) -> Response:
     if first is not None:
         return json_answer(first, 202, headers)
     return told(call.service.index.job(call.tenant, job_id), 202, headers)
+
+
+def _made(
+    call: Call, job_id: str, snapshot: Snapshot, room: Room, *, keep_answer: bool
+) -> Response:
+    """Answer a submission, when what it made is sure to outlive the store."""
+    job = call.service.index.job(call.tenant, job_id)
+    answer = told(job, 202, {"Location": f"/v1/jobs/{job_id}"})
+    text = answer.get_data(as_text=True) if keep_answer else None
+    if text is not None:
+        call.service.ledger.answered(call.tenant, job_id, text)
+    call.service.archive.submitted(room, snapshot, text)
+    return answer

@@ -17,7 +17,8 @@ from tickforge_client.commands.common import (
 from tickforge_client.job import Job
 
 
-def _moved(common: Common, job: Job) -> None:
+def moved(common: Common, job: Job) -> None:
+    """Show a job as it is after a request."""
     if common.json:
         show_json(job.fields)
     else:
@@ -31,7 +32,7 @@ def _moved(common: Common, job: Job) -> None:
 def cancel(common: Common, job_id: str) -> None:
     """End a job as cancelled; its checkpoints stay."""
     with common.client() as client:
-        _moved(common, client.job(job_id).cancel())
+        moved(common, client.job(job_id).cancel())
 
 
 @click.command()
@@ -41,7 +42,7 @@ def cancel(common: Common, job_id: str) -> None:
 def stop(common: Common, job_id: str) -> None:
     """End a job early, as succeeded, with a last validation and checkpoint."""
     with common.client() as client:
-        _moved(common, client.job(job_id).stop())
+        moved(common, client.job(job_id).stop())
 
 
 @click.command()
@@ -51,7 +52,7 @@ def stop(common: Common, job_id: str) -> None:
 def pause(common: Common, job_id: str) -> None:
     """Save a job where it stands and free its worker."""
     with common.client() as client:
-        _moved(common, client.job(job_id).pause())
+        moved(common, client.job(job_id).pause())
 
 
 @click.command()
@@ -61,7 +62,7 @@ def pause(common: Common, job_id: str) -> None:
 def resume(common: Common, job_id: str) -> None:
     """Let a paused job go on."""
     with common.client() as client:
-        _moved(common, client.job(job_id).resume())
+        moved(common, client.job(job_id).resume())
 
 
 @click.command()

@@ -17,6 +17,7 @@ from tickforge_client.commands.common import (
     pass_common,
     show_json,
 )
+from tickforge_client.commands.move import moved
 from tickforge_client.commands.watch import watched
 
 
@@ -29,11 +30,7 @@ from tickforge_client.commands.watch import watched
 def checkpoint(common: Common, job_id: str, *, name: str | None, pinned: bool) -> None:
     """Have a running job saved at the end of its chunk of ticks."""
     with common.client() as client:
-        job = client.job(job_id).save(name=name, pinned=pinned)
-    if common.json:
-        show_json(job.fields)
-    else:
-        click.echo(f"{job.id} {text.progress_line(job.fields)}")
+        moved(common, client.job(job_id).save(name=name, pinned=pinned))
 
 
 @click.command()
