@@ -45,6 +45,7 @@ bench: setup ## what docs/performance.md shows, measured here, and written there
 
 bench-peers: $(PEERS)/.ready ## the same beside Lightning, the HF Trainer and ignite (their own .venv-peers)
 	@$(PEERS)/bin/python -m bench.peers
+	@$(PEERS)/bin/python -m bench.page
 
 $(PEERS)/.ready: bench/peers-requirements.txt requirements.txt
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)

@@ -1,7 +1,7 @@
 """Engines against the hand-written loop: the same net, data and ticks, in turn, in one process.
 
 The hand-written loop is the article's: slices of one tensor, torch's own optimizer, `.item()` every
-tick. torch.compile is used as usual, on the model alone. The kernel by hand is the limit of the
+tick. torch.compile is used as usual, on the model alone. The kernel by hand is a yardstick for the
 seed's net. What is compiled once is not in the rates; what it takes is said beside them.
 """
 
@@ -31,7 +31,7 @@ from ticks.optimizers import make
 from ticks.training import Training
 
 CPU = torch.device("cpu")
-COMPILED, LIMIT = "torch.compile", "kernel by hand"
+COMPILED, BY_HAND = "torch.compile", "kernel by hand"
 Run = Callable[[int], object]
 
 ON_TABLE = {"source": "synthetic", "kind": "regression", "samples": 2048, "features": 64, "seed": 1}
@@ -45,7 +45,7 @@ GPT = {
 }  # fmt: skip
 #: the net, and the ticks a round of the loop and of eager; the others run so many times as many
 NETS: dict[str, tuple[dict[str, Any], int, dict[str, int]]] = {
-    "seed's net": ({}, 1000, {"graph": 10, "native": 500, LIMIT: 500}),
+    "seed's net": ({}, 1000, {"graph": 10, "native": 500, BY_HAND: 500}),
     "mlp 512-512-512, batch 64": (WIDE, 40, {}),
     "GPT 4 x 128, batch 16 x 64": (GPT, 5, {}),
 }
@@ -72,9 +72,9 @@ def compare(
     else:
         runs[COMPILED] = hand_written(spec, compiled=True)
         figures.append(Figure(f"{net}: {COMPILED}, first ticks", "s", [timed(runs[COMPILED], 2)]))
-    if LIMIT in times:
+    if BY_HAND in times:
         with tempfile.TemporaryDirectory() as folder:
-            runs[LIMIT] = by_hand(Path(folder))
+            runs[BY_HAND] = by_hand(Path(folder))
     for name in names:
         made, seconds = begun(spec, name)
         runs[name] = made.run

@@ -1,6 +1,6 @@
 """The native engine on the seed's net: beside the article's loop, eager, a kernel by hand, lanes.
 
-The kernel by hand (kernels/seed.c) is the limit: one loop, written for this net alone, compiled
+The kernel by hand (kernels/seed.c) is the yardstick: one loop, written for this net alone, compiled
 with -ffast-math. Rates are of processor time, so that neighbours on a busy machine count little.
 """
 

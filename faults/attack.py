@@ -39,7 +39,6 @@ class Trained:
     seen: Seen
     asked: set[str] = field(default_factory=set)
     ends: set[str] = field(default_factory=set)  # ends it may have beside the undisturbed one
-    tampered: bool = False  # the attack itself harmed a checkpoint's files
 
     @property
     def over(self) -> bool:

@@ -200,10 +200,6 @@ class House:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
-    def restart_store(self) -> None:
-        """Start the store on what its log holds, after a kill."""
-        self.server.start()
-
     def bells(self) -> int:
         """How many bells hang in the broker's list, unheard."""
         length: Any = self.store.llen(keys.bells("cpu"))

@@ -9,10 +9,10 @@ from typing import Any
 
 import httpx
 
-from faults.processes import LEASE, Marked, Serving, role_of, send, serving
+from faults.processes import LEASE, Marked, Serving, send, serving
 from tests.support import ROOT
 
-__all__ = ["LEASE", "Marked", "Serving", "role_of", "send", "serving"]  # beside what is made here
+__all__ = ["LEASE", "Marked", "Serving", "send", "serving"]  # beside what is made here
 
 
 class Jobs:

@@ -1,4 +1,4 @@
-/* The limit that the native engine is measured against: the seed's net (10-50-LayerNorm-ReLU-50-1,
+/* The yardstick that the native engine is measured by: the seed's net (10-50-LayerNorm-ReLU-50-1,
    mean squared error, SGD, one row a tick) by hand, as one loop. Arrays are the file's own. */
 #include <math.h>
 #define INPUTS 10
