@@ -32,12 +32,11 @@ class NotRun(Exception):
 
 @dataclass
 class Trained:
-    """A job of a round: its spec's name, what was asked of it, what clients were shown of it."""
+    """A job of a round: its spec's name, what clients were shown of it, how it may end."""
 
     job_id: str
     spec: str
     seen: Seen
-    asked: set[str] = field(default_factory=set)
     ends: set[str] = field(default_factory=set)  # ends it may have beside the undisturbed one
 
     @property
@@ -132,13 +131,15 @@ class Attack:
         self.scene.later.append(timer)
 
     def ask(self, job: Trained, verb: str) -> bool:
-        """Ask something of a job as a client; whether it was taken."""
+        """Ask something of a job as a client; whether it was told that it was taken.
+
+        Who is told nothing, or that the service is away, cannot know: it may have been.
+        """
         answer = self.scene.watcher.ask("POST", f"/v1/jobs/{job.job_id}/{verb}")
-        if answer is None or answer.status_code not in (200, 202):
+        if answer is not None and 400 <= answer.status_code < 500:
             return False
-        job.asked.add(verb)
         job.ends |= AFTER.get(verb, set())
-        return True
+        return answer is not None and answer.status_code < 300
 
     def until(self, happened: Callable[[], Any], seconds: float) -> bool:
         """Wait for something that need not happen; whether it did."""

@@ -171,7 +171,8 @@ class House:
         name = self._worker_of(job_id)
         for child in self.role("child"):
             parent = child.parent()
-            if name and parent is not None and parent.cmdline()[-1] == name:
+            # who is just dying has no command line any more
+            if name and parent is not None and parent.cmdline()[-1:] == [name]:
                 return child
         return None
 

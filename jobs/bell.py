@@ -7,6 +7,7 @@ early ack, no prefetch, no result, no ETA, json only). Knows no job.
 from urllib.parse import parse_qs, urlsplit
 
 from celery import Celery
+from kombu.pools import producers
 
 from jobs import keys, logs
 from jobs.settings import Settings
@@ -47,7 +48,7 @@ app.conf.update(
 
 
 def configure(settings: Settings) -> Celery:
-    """Point the app at its broker; call it once, before the first bell or worker."""
+    """Point the app at its broker, before the first bell or worker."""
     app.conf.broker_url = broker_url(settings.broker_url)
     return app
 
@@ -65,7 +66,7 @@ def broker_url(url: str) -> str:
 def ring(queue: str, times: int = 1) -> None:
     """Wake a worker of this queue. Never raises: the reconciler rings for what was not heard."""
     try:
-        with app.producer_pool.acquire(block=True) as producer:
+        with producers[app.connection_for_write()].acquire(block=True) as producer:
             for _ in range(times):
                 app.send_task(TASK, queue=keys.bells(queue), producer=producer, retry=False)
     except Exception as error:  # whatever the broker's client raises: see above

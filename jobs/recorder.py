@@ -1,4 +1,4 @@
-"""What one owner hands over of a history: cut into calls, summarized, moved to files when full.
+"""What one owner hands over of a history: cut into calls and summarized; full segments move on.
 
 Calls hold at most 16,384 ticks of one segment. A summary row is made when its 1,024 ticks are
 whole; the values of the ragged bucket before it are kept here, and read back once at the start.
@@ -7,7 +7,6 @@ Knows no trainer.
 
 import json
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,20 +16,19 @@ import redis
 
 from jobs.bits import DIGEST
 from jobs.errors import Diverged, Gap
-from jobs.files import Files, UnsafePath
+from jobs.files import Files
 from jobs.history.columns import POINT, Columns, Extent, Points
 from jobs.history.parts import segment_of
 from jobs.history.rows import BUCKET, SEGMENT, summarize
 from jobs.job import Lease, SparsePoint
 from jobs.ledger import Appended, Ledger
+from jobs.mover import Mover
 from jobs.segments import Segments
 
 #: ticks a call: status reads keep a p99 of 6 ms then (34 ms at 128 k)
 MOST_TICKS = 16_384
 #: full segments that may wait in the store for their files: 16 MiB a column
 MOST_UNMOVED = 4
-#: seconds before a disk that did not take a segment is tried again
-RETRY_SECONDS = 5.0
 
 Values = npt.NDArray[np.float32]
 Dense = Mapping[str, Values]
@@ -40,18 +38,16 @@ class Recorder:
     """The writing end of one job's history under one lease.
 
     A disk that does not take a full segment stops nobody: `unmoved` says what it said, `crowded`
-    when so many segments wait for it that no more ticks should come.
+    when so many segments wait for it that no more ticks should come. To be closed.
     """
 
     def __init__(self, ledger: Ledger, store: "redis.Redis", files: Files, lease: Lease) -> None:
-        self.unmoved: str | None = None
         self._ledger, self._lease = ledger, lease
         self._columns = Columns(store, files)
-        self._segments = Segments(ledger, store, files)
         self._ragged: dict[str, Values] = {}  # values since the last bucket's border
         self._next: int | None = None  # the tick that would continue them
-        self._tick, self._moved = self._look()
-        self._retry_at = 0.0
+        self._tick, moved = self._look()
+        self._mover = Mover(Segments(ledger, store, files), lease, moved)
 
     def record(
         self,
@@ -68,8 +64,8 @@ class Recorder:
         """Offer consecutive ticks from `first` on, and sparse points of them or of earlier ticks.
 
         No columns: the points alone, with `first` the tick behind them. What is `replayed` tells
-        nothing new about the job. Raises Fenced, Gap or Diverged; may be sent again after any loss
-        of a reply.
+        nothing new about the job. Raises Fenced, Gap or Diverged, or what the last move to files
+        met; may be sent again after any loss of a reply.
         """
         told: dict[str, str | None] = {"phase": phase}
         if not replayed:
@@ -87,7 +83,7 @@ class Recorder:
             start, _part(columns, start - first, length), _blobs(sparse), **told
         )
         self._tick = appended.tick
-        self.move_full()
+        self._mover.go(self._tick)
         return appended
 
     def digested_ticks(self, after: int, upto: int) -> set[int]:
@@ -97,24 +93,27 @@ class Recorder:
         return set(points["tick"].tolist())
 
     @property
+    def unmoved(self) -> str | None:
+        """What the disk said that did not take a full segment; it is tried again later."""
+        return self._mover.unmoved
+
+    @property
     def crowded(self) -> bool:
         """Whether as many full segments as may wait in the store do."""
-        return self._tick - self._moved * SEGMENT > MOST_UNMOVED * SEGMENT
+        return self._tick - self._mover.moved * SEGMENT > MOST_UNMOVED * SEGMENT
 
     def move_full(self) -> None:
-        """Move full segments to files; what the disk does not take is tried again later."""
-        if time.monotonic() < self._retry_at:
-            return
-        tenant, job_id = self._lease.tenant, self._lease.job_id
-        try:
-            while (self._moved + 1) * SEGMENT < self._tick:
-                self._segments.move(tenant, job_id, self._moved, self._lease)
-                self._moved += 1
-        except (OSError, UnsafePath) as error:
-            self.unmoved = repr(error)
-            self._retry_at = time.monotonic() + RETRY_SECONDS
-        else:
-            self.unmoved, self._retry_at = None, 0.0
+        """Try once more to move what waits for files, and wait for the end of it."""
+        self._mover.go(self._tick)
+        self._mover.rest()
+
+    def rest(self) -> None:
+        """Wait until nothing of this history moves to files; raises what a move has met."""
+        self._mover.rest()
+
+    def close(self) -> None:
+        """Wait until nothing moves, whatever it meets: there is no more to hand over."""
+        self._mover.close()
 
     def _look(self) -> tuple[int, int]:
         """The accepted tick, and how many segments lie in files."""
@@ -132,7 +131,8 @@ class Recorder:
                 self._lease, first, count, values, rows, row_at, sparse, **told
             )
         except Gap:  # a store that has lost ticks may have lost the moves of segments too
-            self._tick, self._moved = self._look()
+            self._mover.rest()
+            self._tick, self._mover.moved = self._look()
             raise
         if appended.moved:
             self._compare_with_files(first, columns, sparse, appended.trusted)

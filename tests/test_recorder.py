@@ -10,13 +10,14 @@ import pytest
 import redis
 
 from jobs import keys
-from jobs.errors import Diverged, Gap
+from jobs.errors import Diverged, Fenced, Gap
 from jobs.files import Files
 from jobs.history.history import History
 from jobs.history.rows import BUCKET, SEGMENT
 from jobs.index import Index
 from jobs.job import Job, Lease, SparsePoint
 from jobs.ledger import Ledger
+from jobs.mover import Mover
 from jobs.recorder import MOST_TICKS, Recorder
 from jobs.segments import Segments
 from jobs.spec.job_spec import read_spec
@@ -71,6 +72,7 @@ def hand_over(recorder: Recorder, values: Losses, lengths: Any, first: int = 1) 
         piece = values[at : at + next(lengths)]
         recorder.record(first + at, {"loss": piece})
         at += len(piece)
+    recorder.close()
 
 
 def chunks(seed: int, most: int) -> Any:
@@ -94,6 +96,18 @@ def test_three_million_ticks_leave_little_in_the_store_and_an_exact_view(desk: D
         assert (view["min"][at], view["max"][at]) == (piece.min(), piece.max())
     assert max(view["max"]) == 99.0
     assert desk.history.raw(desk.job, "loss", 1, 3_000_000).tobytes() == values.tobytes()
+
+
+def test_what_a_move_met_is_raised_to_whoever_waits_for_its_end(desk: Desk) -> None:
+    desk.recorder().record(1, {"loss": losses(SEGMENT)})
+    mover = Mover(Segments(desk.ledger, desk.store, desk.files), desk.lease, moved=0)
+    desk.claim()
+
+    mover.go(SEGMENT + 1)
+    with pytest.raises(Fenced):
+        mover.rest()
+    mover.close()
+    assert desk.stored("f32") == 4 * SEGMENT
 
 
 def test_an_ended_jobs_history_lies_in_files_alone(desk: Desk) -> None:
@@ -132,7 +146,7 @@ def test_the_next_owner_goes_on_inside_a_bucket(desk: Desk) -> None:
 
 def test_a_replay_into_a_moved_segment_is_compared_with_the_file(desk: Desk) -> None:
     values = losses(SEGMENT + 10)
-    desk.recorder().record(1, {"loss": values})
+    hand_over(desk.recorder(), values, chunks(4, 200_000))
     recorder = desk.recorder(desk.claim())
     recorder.record(SEGMENT - 49, {"loss": values[SEGMENT - 50 :]}, replayed=True)
 
@@ -147,6 +161,7 @@ def test_a_digest_in_a_moved_segment_is_compared_with_the_file(desk: Desk) -> No
     recorder = desk.recorder()
     recorder.record(1, {"loss": values[:at]}, [SparsePoint("state", at, b"12345678")])
     recorder.record(at + 1, {"loss": values[at:]})
+    recorder.close()
     recorder = desk.recorder(desk.claim())
     again = {"loss": values[at - 20 : at]}
     recorder.record(at - 19, again, [SparsePoint("state", at, b"12345678")], replayed=True)

@@ -170,6 +170,7 @@ class Desk(Hand):
 
     def train(self, ticks: int) -> None:
         self.record(self.losses[self.tick : self.tick + ticks])
+        self.recorder.rest()
 
     def raw(self) -> bytes:
         """The losses as they are read back."""
@@ -193,7 +194,7 @@ class Desk(Hand):
 
 @pytest.fixture
 def desk(store: "redis.Redis", settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr("jobs.recorder.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("jobs.mover.RETRY_SECONDS", 0.0)
     return Desk(store, settings)
 
 

@@ -133,6 +133,14 @@ class Books:
         """Wait until the store has taken all that was handed over."""
         self._send(wait=True)
 
+    def rest(self) -> None:
+        """Wait until nothing of the history moves to files."""
+        self._insist(self._recorder.rest)
+
+    def close(self) -> None:
+        """Hand over nothing more; nothing of it is under way when this returns."""
+        self._recorder.close()
+
     def tell(
         self,
         level: Literal["info", "warning", "error"],
@@ -164,6 +172,8 @@ class Books:
         They may not while too many full segments of the history wait in the store for their files.
         """
         self._mention_the_disk()
+        if self._recorder.crowded:
+            self.rest()  # what is under way may make room
         if not self._recorder.crowded:
             return True
         time.sleep(DISK_PAUSE)

@@ -7,6 +7,7 @@ attempt does stands in attempt.py, what its breaking off means in outcomes.py.
 import os
 import secrets
 import time
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
@@ -137,7 +138,8 @@ class Runner:
             try:
                 with beat.watching(process.kill):
                     attempt = self._attempt(claim, process, beat, log)
-                    return attempt.run()
+                    with closing(attempt.books):
+                        return attempt.run()
             finally:
                 process.bury()
         except Exception as error:

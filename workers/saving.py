@@ -142,7 +142,11 @@ class Saver:
     def keep_begun(self, ran: Ran) -> None:
         """Have the archive know what trains this job, once there is a tick of it."""
         if not (self._keeper.has_tried or ran.is_over):
-            self._keeper.keep()
+            self._keep()
+
+    def _keep(self) -> bool:
+        self._books.rest()  # a move to files writes the same record
+        return self._keeper.keep()
 
     def _begin(self) -> Path:
         try:
@@ -178,7 +182,7 @@ class Saver:
         fault_points.point("checkpoint:commit")
         gone = self._books.commit(new, self._rules.keep)
         self._newest_bytes = new.bytes
-        if not self._keeper.keep():
+        if not self._keep():
             return  # the archive's record names the old ones still: a later sweep takes them
         for old in gone:
             with contextlib.suppress(OSError):  # a later sweep takes it

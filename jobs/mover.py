@@ -1,0 +1,78 @@
+"""Moves a running history's full segments to files, in a thread beside the calls of new ticks.
+
+Only one of its owner's threads is here, and no tick waits for it: what the disk does not take is
+tried again later, what the store does not take with the next call. Knows no trainer.
+"""
+
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from jobs.errors import Early, StoreFull
+from jobs.files import UnsafePath
+from jobs.history.rows import SEGMENT
+from jobs.job import Lease
+from jobs.segments import Segments
+from jobs.store import AWAY
+
+#: seconds before a disk that did not take a segment is tried again
+RETRY_SECONDS = 5.0
+
+
+class Mover:
+    """Moves one history's segments under one lease; `unmoved` says what the disk said, if it did.
+
+    What else a move raises (Fenced above all) is raised by the next `go` or `rest`.
+    """
+
+    def __init__(self, segments: Segments, lease: Lease, moved: int) -> None:
+        """`moved` segments lie in files."""
+        self.unmoved: str | None = None
+        self.moved = moved
+        self._segments, self._lease = segments, lease
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="mover")
+        self._moving: Future[bool] | None = None
+        self._tick = 0
+        self._retry_at = 0.0
+
+    def go(self, tick: int) -> None:
+        """Move what is full at this tick, unless the last move is not over or its disk is full."""
+        self._tick = tick
+        if self._moving is None or self._moving.done():
+            self._ended()
+            self._begin()
+
+    def rest(self) -> None:
+        """Wait until nothing moves, and nothing that was told to `go` can."""
+        while self._ended():
+            self._begin()
+
+    def close(self) -> None:
+        """Wait for the last move, whatever it meets; there is none after it."""
+        self._thread.shutdown()
+
+    @property
+    def _is_due(self) -> bool:
+        return (self.moved + 1) * SEGMENT < self._tick
+
+    def _begin(self) -> None:
+        if self._is_due and time.monotonic() >= self._retry_at:
+            self._moving = self._thread.submit(self._move)
+
+    def _ended(self) -> bool:
+        """Wait for the move under way; gives whether there was one, and it met nothing."""
+        moving, self._moving = self._moving, None
+        return moving is not None and moving.result()
+
+    def _move(self) -> bool:
+        try:
+            while self._is_due:
+                self._segments.move(self._lease.tenant, self._lease.job_id, self.moved, self._lease)
+                self.moved += 1
+        except (OSError, UnsafePath) as error:
+            self.unmoved = repr(error)
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            return False
+        except (*AWAY, StoreFull, Early):
+            return False  # the calls beside this one meet it too
+        self.unmoved, self._retry_at = None, 0.0
+        return True
