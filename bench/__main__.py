@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bench import (
     access,
+    checkpoint,
     engines,
     first_tick,
     flood,
@@ -50,6 +51,7 @@ BENCHES = {
     ),
     "first_tick": Bench("First tick: one small job, warm worker", first_tick.measure, 20, None, 5),
     "flood": Bench("Flood: reads while a native job writes", flood.measure, 8),
+    "checkpoint": Bench("Checkpoint: 300 MB, aside and at once", checkpoint.measure, 7, None, 3),
     "small_jobs": Bench(
         "Small jobs: many, on one worker", small_jobs.measure, 1, small_jobs.measure_quick, 1
     ),

@@ -58,6 +58,8 @@ TARGETS = (
            "GPT 4 x 128, eager: recorded against in process", least=0.9),
     Target("POST to first tick, ms", "first_tick",
            "POST to first tick seen by a poller", most=100),
+    Target("a checkpoint of 300 MB, ms that training is held up", "checkpoint",
+           "training held up, written aside", most=40),
     *(Target(f"{net} through the service, against {peer}", "peers",
              f"{net}: service against {peer}", least=1)
       for net in ("mlp 512-512-512, batch 64", "GPT 4 x 128, batch 16 x 64")

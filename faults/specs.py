@@ -68,6 +68,16 @@ SPECS: dict[str, Spec] = {
         "checkpoint": {"every_ticks": 200, "every_seconds": None},
         "compute": {"engine": "native"},
     },
+    # a state so large that it is written aside, while the training goes on
+    "large": {
+        "model": {"family": "mlp", "hidden": [840, 840], "dropout": 0.1},
+        "data": CLASSES,
+        "budget": {"ticks": 300},
+        "batch_size": 4,
+        "validation": {"fraction": 0.25, "every_ticks": 20},
+        "checkpoint": {"every_ticks": 45, "every_seconds": None},
+        "compute": {"engine": "eager"},
+    },
     # runs away, and fails at its own tick
     "nonfinite": {
         "model": {"family": "mlp", "hidden": [8], "norm": "none"},

@@ -37,18 +37,22 @@ class Kept:
         """Whether the checkpoint in this folder counts."""
         return any(each.folder == folder for each in self.checkpoints)
 
-    def serves(self, new: Checkpoint) -> bool:
-        """Whether this one is what a client asks for: only the state of now is, no replayed one."""
-        return self.wanted is not None and new.tick == self.tick
+    def serves(self, new: Checkpoint, *, asked: bool = False) -> bool:
+        """Whether this one is what a client asks for: only the state of now is, no replayed one.
 
-    def named(self, new: Checkpoint) -> Checkpoint:
+        `asked`: it was the state of now when it was begun, and was asked for already.
+        """
+        return self.wanted is not None and (asked or new.tick == self.tick)
+
+    def named(self, new: Checkpoint, *, asked: bool = False) -> Checkpoint:
         """Return it with what is said of it: by whoever asked for it, or of the one before it."""
         before = self.at(new.tick)
         name, pinned = (before.name, before.pinned) if before else (None, False)
-        if self.wanted is not None and self.serves(new):
+        serves = self.serves(new, asked=asked)
+        if self.wanted is not None and serves:
             name, pinned = self.wanted.name or name, self.wanted.pinned or pinned
-        asked = self.serves(new) or (before is not None and before.periodic)
-        said = {"name": name, "pinned": pinned, "periodic": new.periodic or asked}
+        kept = serves or (before is not None and before.periodic)
+        said = {"name": name, "pinned": pinned, "periodic": new.periodic or kept}
         return new.model_copy(update=said)
 
 

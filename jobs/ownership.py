@@ -165,12 +165,15 @@ class Ownership:
         message: str,
         *,
         unwanted: str | None = None,
+        number: int | None = None,
     ) -> None:
         """Tell a job's followers a line of its log; bounded, the rest stays in the log. Fenced.
 
-        `unwanted`: why a checkpoint that is asked for will not be made.
+        `unwanted`: why a checkpoint that is asked for will not be made. `number` grows with each
+        line of an attempt: one that has it is told once, however often it is sent.
         """
-        said = {"level": level, "message": message[:LONGEST_NOTE], "unwanted": unwanted}
+        said: dict[str, Any] = {"level": level, "message": message[:LONGEST_NOTE]}
+        said |= {"unwanted": unwanted, "number": number}
         self._held("note", {**self._shown(lease), **said})
 
     def kept(self, lease: Lease) -> Kept:

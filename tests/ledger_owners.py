@@ -172,8 +172,7 @@ class Owners:
         _compare("state", job.states, states)
         fresh = losses[job.tick + 1 - first :]
         for tick, bits in states.items():
-            if tick > max(_of_segment(job.states, tick), default=-1):
-                job.states[tick] = bits
+            job.states.setdefault(tick, bits)  # late or not
         if losses:
             _note_audit(job, held, first, last)
         if fresh:
@@ -263,10 +262,6 @@ def _compare(column: str, had: dict[int, int], offered: dict[int, int]) -> None:
         if had.get(tick, bits) != bits:
             both = (each.to_bytes(size, "little").hex() for each in (had[tick], bits))
             raise Diverged(tick, column, *both)
-
-
-def _of_segment(states: dict[int, int], tick: int) -> list[int]:
-    return [each for each in states if segment_of(each) == segment_of(tick)]
 
 
 def _note_audit(job: Job, held: Held, first: int, last: int) -> None:

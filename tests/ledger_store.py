@@ -162,7 +162,9 @@ def _of_job(job: Job, tenant: str, job_id: str) -> Found:
     for segment in range(job.moved, segment_of(job.tick) + 1):
         losses = job.losses[segment * SEGMENT : (segment + 1) * SEGMENT]
         held[keys.column(tenant, job_id, "loss", segment)] = _packed("I", losses)
-        points = [each for t in job.states.items() if segment_of(t[0]) == segment for each in t]
+        points = [
+            each for t in sorted(job.states.items()) if segment_of(t[0]) == segment for each in t
+        ]
         held[keys.sparse(tenant, job_id, "state", segment)] = _packed("Q", points)
     return {name: value for name, value in held.items() if value}
 

@@ -207,3 +207,17 @@ def test_sparse_points_come_with_the_ticks_they_belong_to(desk: Desk) -> None:
     assert desk.recorder().digested_ticks(0, 30) == {20}
     assert desk.recorder().digested_ticks(20, 30) == set()
     assert desk.job.metrics == {"val_loss": 0.5}
+
+
+def test_a_states_digest_that_comes_late_is_put_in_its_place(desk: Desk) -> None:
+    recorder = desk.recorder()
+    states = {tick: SparsePoint("state", tick, struct.pack("<Q", tick)) for tick in (10, 20, 30)}
+    recorder.record(1, {"loss": losses(20)}, [states[10]])
+    recorder.record(21, {"loss": losses(20)}, [states[30]])
+    for _ in range(2):  # a reply may be lost
+        recorder.record(21, {}, [states[20]])
+
+    assert desk.history.sparse(desk.job, "state")["tick"] == [10, 20, 30]
+    wrong = SparsePoint("state", 20, struct.pack("<Q", 21))
+    with pytest.raises(Diverged):
+        recorder.record(21, {}, [wrong])

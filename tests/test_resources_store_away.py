@@ -20,7 +20,7 @@ from jobs.ledger import Ledger
 from jobs.recorder import Recorder
 from jobs.store import connect
 from tests.hand import FINGERPRINT
-from tests.house import TENANT, House
+from tests.house import TENANT, House, log_events
 from tests.owner import checkpoint, claimed, submitted
 from tests.support import StoreServer, running_store, small_spec, wait_until
 from workers.backlog import Backlog, Said
@@ -117,6 +117,21 @@ def test_training_goes_on_while_the_store_is_dead_and_all_is_handed_over_after(d
         "the store takes nothing",
         "the store has taken all that waited for it",
     ]
+
+
+def test_an_error_that_a_dead_store_did_not_hear_of_is_among_the_events_once(desk: Desk) -> None:
+    desk.train(1, 1000)
+    desk.books.tell("warning", "as it should be")
+    desk.server.kill()
+    desk.books.tell("error", "checkpoint_error at tick 1000")
+    desk.books.tell("info", "nobody waits for this")
+    desk.server.start()
+    desk.books.settle()
+    told = [("warning", "as it should be"), ("error", "checkpoint_error at tick 1000")]
+    assert log_events(desk.store, desk.claim.lease.job_id) == told
+
+    desk.ledger.note(desk.claim.lease, "error", "checkpoint_error at tick 1000", number=2)
+    assert log_events(desk.store, desk.claim.lease.job_id) == told, "its reply was lost"
 
 
 def test_one_call_alone_waits_for_a_frozen_store(desk: Desk) -> None:

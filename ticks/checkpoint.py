@@ -10,6 +10,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -22,7 +23,7 @@ from jobs.spec.text import vocabulary_of
 from models.export import source
 from ticks.machine import versions
 from ticks.optimizers import scalars
-from ticks.state import digest, optimizer_tensors, restore, weights
+from ticks.state import Tensors, digest, digest_of, optimizer_tensors, restore, weights
 from ticks.training import Best, Training
 
 WEIGHTS, TENSORS = "model.safetensors", "state.safetensors"
@@ -48,12 +49,23 @@ class WrongState(ValueError):
     """Files that hold no state of this spec."""
 
 
-def save(training: Training, folder: Path) -> Saved:
-    """Write the state of where the training stands into an empty folder, each file on disk."""
+@dataclass(frozen=True)
+class State:
+    """All that is saved of a training at one tick; its tensors may be the training's own."""
+
+    tick: int
+    metrics: dict[str, float]
+    numbers: dict[str, Any]
+    config: dict[str, Any]
+    net: Tensors
+    optimizer: Tensors
+    rest: Tensors
+
+
+def gather(training: Training) -> State:
+    """Gather the state of where the training stands, sharing its memory."""
     trainer, spec = training.trainer, training.spec
-    saved = Saved(tick=training.at, state=digest(trainer), metrics=training.metrics)
     numbers = {
-        **saved,
         "ended": training.ended,
         "best": training.best,
         "validated_at": training.validated_at,
@@ -61,13 +73,31 @@ def save(training: Training, folder: Path) -> Saved:
         "optimizer": {"name": spec.optimizer.name, **scalars(trainer.optimizer)},
         "versions": versions(),
     }
-    config = _config(training)
-    _write_tensors(folder / WEIGHTS, weights(trainer))
-    _write_tensors(folder / TENSORS, _tensors(training))
-    _write_json(folder / NUMBERS, numbers)
-    _write_json(folder / CONFIG, config)
-    _write(folder / MODEL, source(config))
+    ticks, values = training.rules.recent.arrays(training.at)
+    rest = {"recent/ticks": torch.tensor(ticks), "recent/values": torch.tensor(values)}
+    rest |= {f"scale/{name}": each for name, each in _scale(training).items()}
+    return State(
+        training.at, dict(training.metrics), numbers, _config(training), weights(trainer),
+        optimizer_tensors(trainer), rest,
+    )  # fmt: skip
+
+
+def write(state: State, folder: Path) -> Saved:
+    """Write a state into an empty folder, each file on disk."""
+    digest = digest_of(state.net, state.optimizer)
+    saved = Saved(tick=state.tick, state=digest, metrics=state.metrics)
+    tensors = {f"optimizer/{name}": each for name, each in state.optimizer.items()}
+    _write_tensors(folder / WEIGHTS, state.net)
+    _write_tensors(folder / TENSORS, tensors | state.rest)
+    _write_json(folder / NUMBERS, {**saved, **state.numbers})
+    _write_json(folder / CONFIG, state.config)
+    _write(folder / MODEL, source(state.config))
     return saved
+
+
+def save(training: Training, folder: Path) -> Saved:
+    """Write the state of where the training stands into an empty folder, each file on disk."""
+    return write(gather(training), folder)
 
 
 def load(training: Training, folder: Path) -> Loaded:
@@ -110,14 +140,6 @@ def _config(training: Training) -> dict[str, Any]:
     if spec.profile.text is not None and vocabulary_of(spec.model) == "characters":
         config["vocabulary"] = list(spec.profile.text.vocabulary)
     return config
-
-
-def _tensors(training: Training) -> dict[str, Tensor]:
-    """All tensors but the net's, by "group/name"."""
-    tensors = {f"optimizer/{n}": each for n, each in optimizer_tensors(training.trainer).items()}
-    ticks, values = training.rules.recent.arrays(training.at)
-    tensors |= {"recent/ticks": torch.tensor(ticks), "recent/values": torch.tensor(values)}
-    return tensors | {f"scale/{n}": each for n, each in _scale(training).items()}
 
 
 def _scale(training: Training) -> dict[str, Tensor]:

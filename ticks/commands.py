@@ -23,6 +23,7 @@ from jobs import fault_points
 from jobs.leash import Frame, LeashCut, receive, send
 from jobs.spec.job_spec import JobSpec
 from ticks import canary, checkpoint, machine
+from ticks.aside import Aside
 from ticks.engines.choose import identities, ready
 from ticks.engines.chunk import identity
 from ticks.selftest import selftest
@@ -62,12 +63,14 @@ class Commands:
     def __init__(self, leash: socket.socket) -> None:
         self.leash = leash
         self.training: Training | None = None
+        self.aside, self.may_save_aside = Aside(), False
 
     def answer(self, frame: Frame) -> None:
         """Carry out one command and send its answer."""
         commands: dict[str, Callable[..., None]] = {
             "build": self.build, "load": self.load, "run": self.run, "validate": self.validate,
-            "save": self.save, "canary": self.canary, "selftest": self.selftest,
+            "save": self.save, "written": self.written, "canary": self.canary,
+            "selftest": self.selftest,
         }  # fmt: skip
         commands[frame.kind](**frame.header)
 
@@ -80,12 +83,13 @@ class Commands:
         engine: str | None = None,
         job: str | None = None,
         memory: int | None = None,
+        aside: bool = False,
     ) -> None:
         """Build net, optimizer and data of a spec; from here on print into the job's log.
 
         `engine` is the one that the job's history is of, if it has one. `job` is whose trainer this
         is, which only fault points ask; more than `memory` bytes are refused to this process by the
-        kernel.
+        kernel. `aside`: states will be asked for while it trains.
         """
         if log is not None:
             write_into(log)
@@ -98,6 +102,7 @@ class Commands:
         whole = JobSpec.model_validate(spec)
         machine.prepare(whole.compute.threads)
         home = None if artifacts is None else Path(artifacts)
+        self.may_save_aside = aside
         self.training = Training(whole, torch.device(device), self.announce, home, engine)
         made, trainer = self.training.engine, self.training.trainer
         threads = whole.compute.threads
@@ -116,6 +121,8 @@ class Commands:
         """Run at most k ticks, and time them; `digest` asks for the last one's state digest."""
         begun = time.monotonic()
         ran = self._built().run(k)
+        if self.may_save_aside:
+            self.aside.prepare(self._built())
         if digest:
             self._add_digest(ran)
         seconds = time.monotonic() - begun
@@ -123,7 +130,7 @@ class Commands:
         head = {
             "first": ran.chunk.first, "count": ran.chunk.count, "columns": list(columns),
             "ended": self._built().ended, "failed": ran.failed, "epoch": self._built().epoch,
-            "seconds": seconds,
+            "seconds": seconds, "written": self._written(),
             **self._decided(ran.decided),
         }  # fmt: skip
         send(self.leash, "ran", head, b"".join(column.tobytes() for column in columns.values()))
@@ -132,14 +139,22 @@ class Commands:
         """Validate where the training stands."""
         send(self.leash, "validated", self._decided(self._built().validate()))
 
-    def save(self, folder: str) -> None:
-        """Write the state into an empty folder, or say that the disk would not have it."""
-        try:
-            saved = checkpoint.save(self._built(), Path(folder))
-        except (OSError, SafetensorError) as error:
-            send(self.leash, "unsaved", {"detail": str(error)})
-        else:
-            send(self.leash, "saved", {**saved})
+    def save(self, folder: str, aside: bool = False) -> None:
+        """Write the state into an empty folder, or say that the disk would not have it.
+
+        A large one, if that is to be had `aside`, from a copy in a thread: what comes of it is told
+        with the first ticks that are run after its end, or to `written`.
+        """
+        training = self._built()
+        if aside and self.aside.begin(training, Path(folder)):
+            send(self.leash, "saving", {"tick": training.at})
+            return
+        told = _told(lambda: checkpoint.save(training, Path(folder)))
+        send(self.leash, "unsaved" if "detail" in told else "saved", told)
+
+    def written(self) -> None:
+        """Wait for the state that is written aside, and tell what came of it."""
+        send(self.leash, "written", {"written": self._written(wait=True)})
 
     def canary(self, threads: int, device: str) -> None:
         """Measure what the kernels answer, and say which engines there are."""
@@ -162,6 +177,10 @@ class Commands:
         assert self.training is not None, "the first command is build"
         return self.training
 
+    def _written(self, *, wait: bool = False) -> dict[str, Any]:
+        """What came of a state written aside; empty where there is nothing to tell."""
+        return _told(lambda: self.aside.outcome(wait=wait))
+
     def _decided(self, decided: Decided) -> dict[str, Any]:
         training = self._built()
         return {
@@ -174,6 +193,14 @@ class Commands:
         training, sparse = self._built(), ran.decided.sparse
         if not ran.failed and all(column != "state" for column, _, _ in sparse):
             sparse.append(("state", training.at, digest(training.trainer)))
+
+
+def _told(save: Callable[[], checkpoint.Saved | None]) -> dict[str, Any]:
+    """What came of a save; `detail` says what the disk said that would not have it."""
+    try:
+        return {**(save() or {})}
+    except (OSError, SafetensorError) as error:
+        return {"detail": str(error)}
 
 
 def write_into(log: str) -> None:

@@ -73,9 +73,14 @@ class Snapshot:
 
 
 def digest(trainer: Trainer) -> str:
+    """Return the digest of a trainer's state: see `digest_of`."""
+    return digest_of(weights(trainer), optimizer_tensors(trainer))
+
+
+def digest_of(net: Tensors, optimizer: Tensors) -> str:
     """Return 16 hex digits of a sha256 over every state tensor's name, shape, type and bytes."""
-    tensors = {f"net/{name}": tensor for name, tensor in weights(trainer).items()}
-    tensors |= {f"optimizer/{name}": each for name, each in optimizer_tensors(trainer).items()}
+    tensors = {f"net/{name}": tensor for name, tensor in net.items()}
+    tensors |= {f"optimizer/{name}": tensor for name, tensor in optimizer.items()}
     hashed = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         hashed.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())

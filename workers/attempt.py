@@ -22,7 +22,7 @@ from workers.heartbeat import Heartbeat
 from workers.log import JobLog
 from workers.outcomes import Outcome, Unequal
 from workers.saving import Saver, Unsaved
-from workers.trainer import Header, Ran, Trainer
+from workers.trainer import Header, Ran, Saved, Trainer
 
 #: tries of the final checkpoint, and seconds between them, before the job pauses without it
 FINAL_TRIES, FINAL_PAUSE = 4, 1.0
@@ -61,6 +61,8 @@ class Attempt:
             outcome = outcomes.diverged(error, tick, recorded, self.fingerprint)
             self.tell("error", (outcome.error or {})["detail"])
             return outcome
+        finally:
+            self.saver.discard()
 
     def train(self) -> Outcome:
         """Build, load, replay, train, end."""
@@ -78,7 +80,7 @@ class Attempt:
         """Have model, optimizer and data built, and say on what."""
         built = self.trainer.build(
             self.spec.whole(), self.device, self.log.path, artifacts=self.files.root,
-            job=self.claim.lease.job_id, engine=self.claim.engine,
+            job=self.claim.lease.job_id, engine=self.claim.engine, aside=True,
         )  # fmt: skip
         canary = self.canary(self.spec.compute.threads)
         self.fingerprint = {**built["fingerprint"], "canary": canary}
@@ -153,14 +155,17 @@ class Attempt:
         ran = self._learnt(self.trainer.ran())
         self.elapsed += ran.seconds
         due = self.saver.due(ran)
+        self._try(partial(self.saver.hear, ran.written))
         self.ahead = not due and self.may_go_on(ran)
         if self.ahead:
             self.trainer.start(self.fitting(ran.last))
         self.books.add(ran, self.elapsed, phase="training")
         self._advance(ran)
         self.saver.keep_begun(ran)
-        if due or (self.books.wanted and not (self.ahead or ran.is_over)):
-            self.save()
+        if self.saver.is_ready:
+            self.finish_saving()
+        if due or (self.is_wanted and not (self.ahead or ran.is_over)):
+            self.save_aside()
 
     def fitting(self, tick: int) -> int:
         """Return how many new ticks to run after this one."""
@@ -169,10 +174,17 @@ class Attempt:
     def may_go_on(self, ran: Ran) -> bool:
         """Whether the trainer may run on before these ticks are in the books.
 
-        Not at single slow ticks, where it would gain nothing and a request would wait for two.
+        Not at single slow ticks, where it would gain little and a request would wait for two, but
+        while a checkpoint is committed.
         """
         ends = ran.is_over or self.books.asked or self.is_out_of_time
-        return self.pace.ticks > 1 and self.books.at_ease and not (ends or self.books.wanted)
+        gains = self.pace.ticks > 1 or self.saver.is_ready
+        return gains and self.books.at_ease and not (ends or self.is_wanted)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a client waits for a checkpoint, and none is under way."""
+        return self.books.wanted and not self.saver.is_busy
 
     @property
     def is_out_of_time(self) -> bool:
@@ -198,6 +210,7 @@ class Attempt:
         self.books.settle()
         if why == "cancel":
             return Outcome("cancelled", self.tick)
+        self.finish_saving()
         if why in ("failed", "pause", "drain"):
             return self.keep_and_leave(why)
         if why in ("stop", "seconds"):
@@ -228,14 +241,35 @@ class Attempt:
     def save(self, *, is_final: bool = False) -> bool:
         """Make a checkpoint of where the trainer stands; False when the disk would not have it."""
         self.beat.phase = "saving"
-        is_best = self.best is not None and self.best["tick"] == self.tick
+        save = partial(self.saver.save, is_best=self.is_at_best, is_final=is_final)
+        return self._try(partial(save, self.trainer, self.tick))
+
+    def save_aside(self) -> None:
+        """Begin a checkpoint of where the trainer stands, behind the one that is under way."""
+        self.finish_saving()
+        self.beat.phase = "saving"
+        begin = partial(self.saver.begin, is_best=self.is_at_best)
+        self._try(partial(begin, self.trainer, self.tick))
+
+    def finish_saving(self) -> None:
+        """Wait for the checkpoint that is under way, if there is one."""
+        self._try(partial(self.saver.finish, self.trainer))
+
+    @property
+    def is_at_best(self) -> bool:
+        """Whether the trainer stands at the best tick so far."""
+        return self.best is not None and self.best["tick"] == self.tick
+
+    def _try(self, save: Callable[[], Saved | None]) -> bool:
+        """Whether the disk had what it was to have; says so, and what became a checkpoint."""
         try:
-            saved = self.saver.save(self.trainer, is_best=is_best, is_final=is_final)
+            saved = save()
         except Unsaved as error:
             lost = str(error) if self.books.wanted and self.tick >= self.claim.tick else None
             self.tell("error", f"checkpoint_error at tick {self.tick}: {error}", unwanted=lost)
             return False
-        self.log.say(f"saved checkpoint {saved.tick}, state {saved.state}")
+        if saved is not None:
+            self.log.say(f"saved checkpoint {saved.tick}, state {saved.state}")
         return True
 
     def save_final(self) -> bool:

@@ -26,6 +26,7 @@ from workers.patience import StoreAway, insist
 from workers.trainer import Header, Ran, bits
 
 T = TypeVar("T")
+Level = Literal["info", "warning", "error"]
 
 #: seconds between two looks at a disk that training waits for
 DISK_PAUSE = 0.5
@@ -52,6 +53,7 @@ class Books:
         self._beat, self._drain, self._say = beat, drain, say
         self._backlog = backlog or Backlog()
         self._late = self._disk_told = False
+        self._reached, self._lines = claim.tick, 0  # the tick last spoken of; lines that are kept
         self.requested: str | None = claim.requested
         self.wanted = False  # whether a client asks for a checkpoint, beside `requested`
 
@@ -108,18 +110,21 @@ class Books:
         """Return what counts of the job's checkpoints now: clients may name and delete them."""
         return self._insist(lambda: self._ledger.kept(self._claim.lease))
 
-    def commit(self, new: Checkpoint, keep: int) -> list[Checkpoint]:
-        """Make a checkpoint count, and return those that do not any more, by the rule of `keep`."""
+    def commit(self, new: Checkpoint, keep: int, *, asked: bool = False) -> list[Checkpoint]:
+        """Make a checkpoint count, and return those that do not any more, by the rule of `keep`.
+
+        `asked`: it was begun for a client, and serves although later ticks are accepted by now.
+        """
         gone: list[Checkpoint] = []
-        call = partial(self._commit, new, keep, gone)
+        call = partial(self._commit, new, keep, asked, gone)
         self._tell(Said(new.tick, 0, call, commits=True), wait=True)
         return gone
 
-    def _commit(self, new: Checkpoint, keep: int, gone: list[Checkpoint]) -> None:
+    def _commit(self, new: Checkpoint, keep: int, asked: bool, gone: list[Checkpoint]) -> None:
         """Commit to what counts now; looked at again where a client has changed it meanwhile."""
         lease = self._claim.lease
         while not (kept := self._ledger.kept(lease)).has(new.folder):
-            named, serves = kept.named(new), kept.serves(new)
+            named, serves = kept.named(new, asked=asked), kept.serves(new, asked=asked)
             drop = retention(kept.checkpoints, named, keep)
             gone[:] = [old for old in kept.checkpoints if old.tick in (*drop, new.tick)]
             with contextlib.suppress(Changed):
@@ -143,17 +148,28 @@ class Books:
 
     def tell(
         self,
-        level: Literal["info", "warning", "error"],
+        level: Level,
         message: str,
         unwanted: str | None = None,
     ) -> None:
-        """Tell the job's followers a line of its log. Not worth waiting for; may raise Fenced.
+        """Tell the job's followers a line of its log; may raise Fenced.
 
+        A mere info is not worth waiting for; what is more is told again until the store has it.
         `unwanted`: why the checkpoint that a client asked for will not be made.
         """
-        if not self._beat.store_away:
-            with contextlib.suppress(*AWAY, StoreFull):
-                self._ledger.note(self._claim.lease, level, message, unwanted=unwanted)
+        if level != "info":
+            self._lines += 1
+            call = partial(self._note, level, message, unwanted, self._lines)
+            self._tell(Said(self._reached, 0, call))
+        elif not self._beat.store_away:
+            with contextlib.suppress(*AWAY):
+                self._note(level, message)
+
+    def _note(
+        self, level: Level, message: str, unwanted: str | None = None, number: int | None = None
+    ) -> None:
+        with contextlib.suppress(StoreFull):  # it stands in the job's log
+            self._ledger.note(self._claim.lease, level, message, unwanted=unwanted, number=number)
 
     @property
     def asked(self) -> str | None:
@@ -195,6 +211,7 @@ class Books:
             self.tell("error", f"history_error: a full segment stays in the store: {unmoved}")
 
     def _tell(self, said: Said, *, wait: bool = False) -> None:
+        self._reached = max(self._reached, said.last)
         self._backlog.add(said)
         self._send(wait=wait or self._backlog.full)
         self._beat.moved()

@@ -7,7 +7,11 @@ replays past this tick compares it; old folders go only after the new one is com
 import contextlib
 import shutil
 import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from jobs import checkpoints, fault_points
 from jobs.checkpoints import DamagedCheckpoint
@@ -17,8 +21,11 @@ from jobs.ledger import Claim
 from workers.books import Books
 from workers.chunks import until_multiple
 from workers.keeping import Keeper
+from workers.making import Making, Reasons
 from workers.misses import Misses
 from workers.trainer import NotWritten, Ran, Saved, Trainer, bits
+
+T = TypeVar("T")
 
 #: what making a checkpoint's files may meet, a full disk above all
 TROUBLE = (OSError, UnsafePath, DamagedCheckpoint)
@@ -44,6 +51,7 @@ class Saver:
         self._damaged: dict[str, int] = {}  # folders and ticks of those to be made again
         self._newest_bytes = claim.checkpoints[0].bytes if claim.checkpoints else None
         self._last = time.monotonic()
+        self._making: Making | None = None
 
     def due(self, ran: Ran) -> bool:
         """Whether the state after this chunk is to be kept, by any of the spec's rules.
@@ -103,41 +111,106 @@ class Saver:
         with contextlib.suppress(OSError):  # then the next attempt does
             checkpoints.sweep(self._files, lease.tenant, lease.job_id, kept, term=lease.term - 1)
 
-    def save(self, trainer: Trainer, *, is_best: bool = False, is_final: bool = False) -> Saved:
+    def save(
+        self, trainer: Trainer, tick: int, *, is_best: bool = False, is_final: bool = False
+    ) -> Saved:
         """Save the state where the trainer stands and commit it; drop what need not be kept.
 
         Raises Unsaved when the disk would not have it.
         """
-        try:
-            saved = self._save(trainer, is_best, is_final)
-        except Unsaved:
-            self._misses.miss()
-            raise
-        self._misses.clear()
-        return saved
+        with self._counting():
+            reasons, folder = self._reasons(tick, is_best, is_final), self._begin()
+            saved = self._written(folder, partial(trainer.save, folder))
+            self._note(saved)
+            return self._commit(saved, self._complete(folder, saved, reasons), reasons)
+
+    def begin(self, trainer: Trainer, tick: int, *, is_best: bool = False) -> Saved | None:
+        """The same while the trainer goes on: `hear` what it says, and `finish` when it `is_ready`.
+
+        Waits for the one before. A small state is saved at once, and returned.
+        """
+        assert self._making is None, "one at a time"
+        with self._counting():
+            reasons = replace(self._reasons(tick, is_best, False), asked=self._books.wanted)
+            folder = self._begin()
+            saved = self._written(folder, partial(trainer.save_aside, folder))
+            if saved is None:
+                self._making = Making(folder, reasons)
+                return None
+            self._note(saved)
+            return self._commit(saved, self._complete(folder, saved, reasons), reasons)
+
+    def hear(self, outcome: Saved | NotWritten | None) -> None:
+        """Take what the trainer says came of the files that it writes meanwhile. Raises Unsaved."""
+        making = self._making
+        if making is None or outcome is None:
+            return
+        if isinstance(outcome, NotWritten):
+            self.discard()
+            with self._counting():
+                raise Unsaved(str(outcome)) from outcome
+        making.complete(outcome, partial(self._complete, making.folder, outcome, making.reasons))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a checkpoint is under way beside the training."""
+        return self._making is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the one under way needs nothing but to be committed."""
+        return self._making is not None and self._making.is_ready
+
+    def finish(self, trainer: Trainer) -> Saved | None:
+        """Wait for the checkpoint under way, if there is one, and commit it. Raises Unsaved."""
+        if self._making is not None and self._making.saved is None:
+            self.hear(trainer.written())
+        making, self._making = self._making, None
+        if making is None or making.saved is None:
+            return None
+        with self._counting():
+            made = making.made()
+            self._note(making.saved)
+            return self._commit(making.saved, made, making.reasons)
+
+    def discard(self) -> None:
+        """Leave nothing of a checkpoint under way."""
+        making, self._making = self._making, None
+        if making is not None:
+            making.discard(self._remove)
 
     @property
     def gave_up(self) -> bool:
         """Whether so many saves in a row have missed that training should not go on."""
         return self._misses.are_enough
 
-    def _save(self, trainer: Trainer, is_best: bool, is_final: bool) -> Saved:
+    @contextlib.contextmanager
+    def _counting(self) -> Iterator[None]:
+        try:
+            yield
+        except Unsaved:
+            self._misses.miss()
+            raise
+
+    def _reasons(self, tick: int, is_best: bool, is_final: bool) -> Reasons:
         by_clock, self._last = self._clock_is_due(), time.monotonic()
-        folder = self._begin()
-        saved = self._saved(trainer, folder)
         as_best = is_best and self._rules.keep_best
-        periodic = not as_best or by_clock or self._by_tick(saved.tick)
+        periodic = not as_best or by_clock or self._by_tick(tick)
+        return Reasons(as_best, is_final, periodic)
+
+    def _note(self, saved: Saved) -> None:
         digest = SparsePoint("state", saved.tick, bits(saved.state))
         self._books.note(saved.tick, [digest], phase="saving")
+
+    def _complete(self, folder: Path, saved: Saved, reasons: Reasons) -> Checkpoint:
         try:
-            new = checkpoints.complete(
+            return checkpoints.complete(
                 self._files, self._claim.lease, folder, tick=saved.tick, state=saved.state,
-                metrics=saved.metrics, is_best=as_best, is_final=is_final, periodic=periodic,
+                metrics=saved.metrics, is_best=reasons.is_best, is_final=reasons.is_final,
+                periodic=reasons.periodic,
             )  # fmt: skip
         except TROUBLE as error:
             raise Unsaved(repr(error)) from error
-        self._commit(new)
-        return saved
 
     def keep_begun(self, ran: Ran) -> None:
         """Have the archive know what trains this job, once there is a tick of it."""
@@ -168,9 +241,9 @@ class Saver:
         with contextlib.suppress(OSError):  # a later sweep takes it
             remove_tree(folder)
 
-    def _saved(self, trainer: Trainer, folder: Path) -> Saved:
+    def _written(self, folder: Path, write: Callable[[], T]) -> T:
         try:
-            return trainer.save(folder)
+            return write()
         except NotWritten as error:
             self._discard(folder)
             raise Unsaved(str(error)) from error
@@ -178,17 +251,20 @@ class Saver:
             self._discard(folder)
             raise
 
-    def _commit(self, new: Checkpoint) -> None:
+    def _commit(self, saved: Saved, new: Checkpoint, reasons: Reasons) -> Saved:
         fault_points.point("checkpoint:commit")
-        gone = self._books.commit(new, self._rules.keep)
+        gone = self._books.commit(new, self._rules.keep, asked=reasons.asked)
         self._newest_bytes = new.bytes
-        if not self._keep():
-            return  # the archive's record names the old ones still: a later sweep takes them
-        for old in gone:
-            with contextlib.suppress(OSError):  # a later sweep takes it
-                checkpoints.remove(
-                    self._files, self._claim.lease.tenant, self._claim.lease.job_id, old
-                )
+        self._misses.clear()
+        if self._keep():  # else the archive's record names the old ones still: a later sweep's
+            for old in gone:
+                self._remove(old)
+        return saved
+
+    def _remove(self, old: Checkpoint) -> None:
+        lease = self._claim.lease
+        with contextlib.suppress(OSError):  # a later sweep takes it
+            checkpoints.remove(self._files, lease.tenant, lease.job_id, old)
 
     def _clock_is_due(self) -> bool:
         every = self._rules.every_seconds

@@ -29,6 +29,7 @@ ANSWERS = {
     "run": "ran",
     "validate": "validated",
     "save": "saved",
+    "written": "written",
     "canary": "canary",
     "selftest": "selftest",
 }
@@ -63,6 +64,7 @@ class Ran:
     failed: Header | None = None
     epoch: float | None = None
     seconds: float = 0.0  # that the trainer took
+    written: "Saved | NotWritten | None" = None  # what came meanwhile of a save aside
 
     @property
     def last(self) -> int:
@@ -121,12 +123,15 @@ class Trainer:
         artifacts: Path | None = None,
         job: str | None = None,
         engine: str | None = None,
+        *,
+        aside: bool = False,
     ) -> Header:
         """Have model, optimizer and data built; return engine, device, parameters, fingerprint.
 
         Files of uploaded datasets lie below the folder `artifacts`; `job` is whose trainer it is;
         `engine` is that of the history, if there is one. The answer's `engine_note` says why the
-        engine is which it is, `instead` whether it stands in for another.
+        engine is which it is, `instead` whether it stands in for another. `aside`: states will be
+        asked for while it trains.
         """
         places = {"log": log, "artifacts": artifacts}
         told = {name: None if path is None else str(path) for name, path in places.items()}
@@ -134,7 +139,7 @@ class Trainer:
             "build",
             {
                 "spec": spec, "device": device, "job": job, "engine": engine,
-                "memory": self.memory, **told,
+                "memory": self.memory, "aside": aside, **told,
             },
         ).header  # fmt: skip
 
@@ -161,7 +166,7 @@ class Trainer:
         return Ran(
             head["first"], head["count"], columns, _sparse(head["sparse"]), head["metrics"],
             head["best"], head["is_best"], head["ended"], head["failed"], head["epoch"],
-            head["seconds"],
+            head["seconds"], _outcome(head["written"]),
         )  # fmt: skip
 
     def validate(self, tick: int) -> Ran:
@@ -172,8 +177,19 @@ class Trainer:
 
     def save(self, folder: Path) -> Saved:
         """Have the state written into an empty folder, each file on disk. Raises NotWritten."""
-        head = self._ask("save", {"folder": str(folder)}).header
-        return Saved(head["tick"], head["state"], head["metrics"])
+        return _saved(self._ask("save", {"folder": str(folder)}).header)
+
+    def save_aside(self, folder: Path) -> Saved | None:
+        """Have the same done while it trains on; what comes of it, `Ran.written` or `written` tell.
+
+        A small state is saved at once, and returned. Raises NotWritten.
+        """
+        frame = self._ask("save", {"folder": str(folder), "aside": True})
+        return None if frame.kind == "saving" else _saved(frame.header)
+
+    def written(self) -> Saved | NotWritten | None:
+        """Wait for what was saved aside, and return what came of it."""
+        return _outcome(self._ask("written", {}).header["written"])
 
     def canary(self, threads: int, device: str) -> Header:
         """Measure what this machine's kernels answer, and have engines and torch named."""
@@ -192,10 +208,22 @@ class Trainer:
             self.on_phase(frame.header["phase"])
         if frame.kind == "unsaved":
             raise NotWritten(frame.header["detail"])
+        if (command, frame.kind) == ("save", "saving"):
+            return frame
         if frame.kind == "error":
             raise TrainerFault(*(frame.header[key] for key in ("type", "detail", "traceback")))
         assert frame.kind == ANSWERS[command], f"{frame.kind} answers {command}"
         return frame
+
+
+def _saved(header: Header) -> Saved:
+    return Saved(header["tick"], header["state"], header["metrics"])
+
+
+def _outcome(told: Header) -> Saved | NotWritten | None:
+    if "detail" in told:
+        return NotWritten(told["detail"])
+    return _saved(told) if told else None
 
 
 def _columns(names: list[str], count: int, body: bytes) -> dict[str, npt.NDArray[np.float32]]:

@@ -16,6 +16,7 @@ PHASES = {
     "a compilation": ("compile", "native"),
     "a validation": ("validate", "dropout"),
     "a save": ("checkpoint:write", "momentum"),
+    "a save aside": ("checkpoint:fsync", "large"),
     "a commit": ("checkpoint:commit", "momentum"),
     "a move to files": ("segment:write", "replayed"),
     "the end of a move": ("segment:commit", "replayed"),

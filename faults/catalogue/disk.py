@@ -14,7 +14,7 @@ SAVING = ("checkpoint:write", "checkpoint:fsync", "file:write", "file:fsync", "f
 
 @fault("F13", "no room on the disk at a write, a sync or a rename of a checkpoint", weight=6)
 def full_while_saving(attack: Attack) -> None:
-    job = attack.job("momentum")
+    job = attack.job(attack.dice.choice(["momentum", "large"]))
     for point in attack.dice.sample(SAVING, 4):
         attack.arm(point, "enospc", job, nth=attack.dice.randint(1, 8))
     attack.promise(lambda: _told(attack, job))

@@ -29,7 +29,7 @@ def killed_before_a_failure(attack: Attack) -> None:
 
 @fault("F17", "killed between write, fsync, rename and commit of a checkpoint", weight=6)
 def killed_while_saving(attack: Attack) -> None:
-    job = attack.job(attack.dice.choice(["dropout", "momentum"]))
+    job = attack.job(attack.dice.choice(["dropout", "momentum", "large"]))
     for point in SAVING:
         attack.arm(point, "kill", job, nth=attack.dice.randint(1, 4))
 
@@ -67,7 +67,7 @@ def hung(attack: Attack) -> None:
 
 @fault("F30.save", "killed in a save, in the load after it, in the replay after that", weight=3)
 def killed_on_every_step_of_a_resume(attack: Attack) -> None:
-    job = attack.job()
+    job = attack.job(attack.dice.choice(["dropout", "large"]))
     attack.arm("checkpoint:write", "kill", job, nth=attack.dice.randint(6, 12))
     attack.arm("load", "kill", job)
     attack.arm("replay", "kill", job, nth=attack.dice.randint(1, 2))
@@ -75,7 +75,7 @@ def killed_on_every_step_of_a_resume(attack: Attack) -> None:
 
 @fault("F30.commit", "killed before and after the script that commits a checkpoint", weight=3)
 def killed_around_a_commit(attack: Attack) -> None:
-    job = attack.job("momentum")
+    job = attack.job(attack.dice.choice(["momentum", "large"]))
     attack.arm("store:commit_checkpoint:before", "kill", job, nth=attack.dice.randint(1, 2))
     attack.arm("store:commit_checkpoint:after", "kill", job)
     attack.arm("checkpoint:rename", "kill", job, nth=2)

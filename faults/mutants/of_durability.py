@@ -57,6 +57,12 @@ MUTANTS = (
         ("tests/test_checkpoints.py::test_a_damaged_checkpoint_is_refused",),
     ),
     Mutant(
+        "aside-without-a-copy",
+        "a state is written while the training goes on changing it",
+        (Edit("ticks/aside.py", "copies[name] = place.copy_(tensor)", "copies[name] = tensor"),),
+        ("tests/test_saving_aside.py::test_a_copy_is_the_state_of_its_tick_whatever_comes_after",),
+    ),
+    Mutant(
         "loaded-state-not-compared",
         "a checkpoint that loads as another state than was saved is trained on",
         (Edit("workers/beginning.py", 'if loaded["state"] != checkpoint.state:', "if False:"),),

@@ -40,9 +40,10 @@ if h.count > 0 and from <= overlap and segment >= moved then
   end
 end
 
--- sparse points: those of recorded ticks are compared (but `time`, whose first value stays)
+-- sparse points: those of recorded ticks are compared (but `time`, whose first value stays); a state's digest may
+-- come late, for its checkpoint was written while the training went on
 local function tick_at(blob, n) return (struct.unpack('<I8', blob, (n - 1) * 16 + 1)) end
-local function find(blob, wanted)
+local function find(blob, wanted) -- the value at this tick, else nil and how many points are before it
   local low, high = 1, #blob / 16
   while low <= high do
     local middle = math.floor((low + high) / 2)
@@ -50,6 +51,12 @@ local function find(blob, wanted)
     if t == wanted then return string.sub(blob, middle * 16 - 7, middle * 16) end
     if t < wanted then low = middle + 1 else high = middle - 1 end
   end
+  return nil, high
+end
+local function put_late(where, point, t)
+  local blob = redis.call('GET', where)
+  local _, before = find(blob, t)
+  redis.call('SET', where, string.sub(blob, 1, before * 16) .. point .. string.sub(blob, before * 16 + 1))
 end
 local attempt = key(member, 'attempt:' .. j[5])
 local a = redis.call('HMGET', attempt, 'first_tick', 'replayed_upto')
@@ -73,6 +80,7 @@ for i, name in ipairs(h.sparse) do
         local offered = string.sub(blob, n * 16 - 7, n * 16)
         if had and had ~= offered then return { 'diverged', int(t), name, hex(had), hex(offered) } end
         if had and name == 'state' and t < begun and t > counted then digests = digests + 1 end
+        if not had and name == 'state' then added[#added + 1] = { where, string.sub(blob, n * 16 - 15, n * 16), name, t, true } end
       end
     end
   end
@@ -98,7 +106,7 @@ end
 local names = j[7] or ''
 local validated
 for _, point in ipairs(added) do
-  redis.call('APPEND', point[1], point[2])
+  if point[5] then put_late(point[1], point[2], point[4]) else redis.call('APPEND', point[1], point[2]) end
   if not string.find(names, ' ' .. point[3] .. ' ', 1, true) then names = names .. ' ' .. point[3] .. ' ' end
   if string.sub(point[3], 1, 4) == 'val_' then validated = point[4] end
 end

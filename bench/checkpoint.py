@@ -1,0 +1,123 @@
+"""A checkpoint of 300 MB: how long it holds the training up, written aside and written at once.
+
+A real trainer at the end of its leash, commanded as a runner does it, in turn: the state saved
+aside while it trains on, and at once. *Held up* is the time from one tick's answer to the moment
+when the next may be asked for.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.report import Figure, ratio
+from jobs import checkpoints
+from jobs.files import Files
+from jobs.job import Lease
+from jobs.spec.job_spec import read_spec
+from workers.template import Template, hire
+from workers.trainer import NotWritten, Saved, Trainer
+
+#: 25 million parameters, with AdamW's two moments 300 MB
+LARGE: dict[str, Any] = {
+    "model": {"family": "mlp", "hidden": [4_950, 4_950]},
+    "data": {
+        "source": "synthetic",
+        "kind": "regression",
+        "samples": 256,
+        "features": 64,
+        "seed": 1,
+    },
+    "batch_size": 1,
+    "optimizer": {"name": "adamw"},
+    "budget": {"ticks": 1_000_000},
+    "compute": {"engine": "eager"},
+}
+LEASE = Lease("default", "job_of_a_bench", term=1, nonce="0" * 32)
+BEFORE = 5  # ticks between two checkpoints
+
+
+def measure(rounds: int) -> list[Figure]:
+    """Save in turn aside and at once."""
+    with tempfile.TemporaryDirectory(prefix="tickforge-bench-") as folder:
+        files, template = Files(Path(folder) / "artifacts"), Template(Path(folder) / "t.sock")
+        template.start()
+        process = hire(template.path)
+        try:
+            return _figures(Desk(Trainer(process.leash), files), rounds)
+        finally:
+            process.bury()
+            template.end()
+
+
+class Desk:
+    """A trainer of the large net, and folders for its states."""
+
+    def __init__(self, trainer: Trainer, files: Files) -> None:
+        self.trainer, self._files = trainer, files
+        whole = read_spec(LARGE, max_parameters=10**9).whole()
+        trainer.build(whole, "cpu", None, aside=True)
+        self.ticks(BEFORE)
+
+    def ticks(self, count: int) -> list[float]:
+        """Train so many single ticks; seconds of each."""
+        return [_seconds(lambda: self.trainer.run(1)) for _ in range(count)]
+
+    def aside(self) -> tuple[float, float, list[float], int]:
+        """Seconds held up, seconds until it lay on disk, those of the ticks meanwhile, bytes."""
+        began = time.perf_counter()
+        folder = checkpoints.begin(self._files, LEASE)
+        assert self.trainer.save_aside(folder) is None, "so large a state is saved aside"
+        held_up, ticks = time.perf_counter() - began, list[float]()
+        outcome: Saved | NotWritten | None = None
+        while outcome is None:
+            at = time.perf_counter()
+            outcome = self.trainer.run(1).written
+            ticks.append(time.perf_counter() - at)
+        assert isinstance(outcome, Saved), outcome
+        written = time.perf_counter() - began
+        return held_up, written, ticks, self._complete(folder, outcome)
+
+    def at_once(self) -> float:
+        """Seconds until the state has become a checkpoint, nothing trained meanwhile."""
+        began = time.perf_counter()
+        folder = checkpoints.begin(self._files, LEASE)
+        self._complete(folder, self.trainer.save(folder))
+        return time.perf_counter() - began
+
+    def _complete(self, folder: Path, saved: Saved) -> int:
+        made = checkpoints.complete(
+            self._files, LEASE, folder, tick=saved.tick, state=saved.state, metrics={},
+            is_best=False, is_final=False,
+        )  # fmt: skip
+        checkpoints.remove(self._files, LEASE.tenant, LEASE.job_id, made)
+        return made.bytes
+
+
+def _figures(desk: Desk, rounds: int) -> list[Figure]:
+    held_up, at_once, rates, alone, meanwhile = ([] for _ in range(5))  # type: ignore[var-annotated]
+    size = 0
+    for _ in range(rounds):
+        alone.append(statistics.median(desk.ticks(BEFORE)))
+        seconds, written, ticks, size = desk.aside()
+        held_up.append(1000 * seconds)
+        rates.append(size / 1e6 / written)
+        meanwhile.append(statistics.median(ticks))
+        at_once.append(1000 * desk.at_once())
+    return [
+        Figure("a checkpoint's files", "MB", [size / 1e6]),
+        Figure("training held up, written aside", "ms", held_up),
+        Figure("training held up, written at once and completed", "ms", at_once),
+        ratio("at once against aside", at_once, held_up),
+        Figure("written aside, until all lies on disk", "MB/s", rates),
+        Figure("a tick with nothing beside it", "ms", [1000 * each for each in alone]),
+        ratio("a tick's time while a state is written, against that", meanwhile, alone),
+    ]
+
+
+def _seconds(act: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    act()
+    return time.perf_counter() - began

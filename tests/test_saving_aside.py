@@ -1,0 +1,189 @@
+"""Large states are written while the training goes on: the same files, and nothing half done."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors import SafetensorError
+
+from jobs import keys
+from jobs.archive.jobs import Archive
+from jobs.care import Care
+from jobs.checkpoints import verify
+from jobs.kept import Wanted
+from tests.house import TENANT, House
+from tests.support import running_store, small_spec, wait_until
+from tests.trainings import begin, read
+from ticks import checkpoint
+from ticks.aside import LEAST_BYTES, Aside
+
+#: 0.7 million parameters, with Adam's moments a little more than what is written aside
+BIG: dict[str, Any] = {
+    "model": {"family": "mlp", "hidden": [840, 840], "dropout": 0.1},
+    "batch_size": 2,
+    "compute": {"engine": "eager"},
+}
+SPEC = small_spec(
+    **BIG,
+    budget={"ticks": 240},
+    validation={"fraction": 0.25, "every_ticks": 5},
+    checkpoint={"every_ticks": 60, "every_seconds": None, "keep": 10, "keep_best": False},
+)
+
+
+def test_a_copy_is_the_state_of_its_tick_whatever_comes_after(tmp_path: Path) -> None:
+    training, aside = begin(read(**BIG)), Aside()
+    training.run(3)
+    for name in ("at once", "aside"):
+        (tmp_path / name).mkdir()
+    at_once = checkpoint.save(training, tmp_path / "at once")
+    assert aside.begin(training, tmp_path / "aside")
+    for _ in range(5):
+        training.run(1)
+
+    assert aside.outcome(wait=True) == at_once and at_once["tick"] == 3
+    for file in (tmp_path / "at once").iterdir():
+        assert (tmp_path / "aside" / file.name).read_bytes() == file.read_bytes()
+    assert aside.outcome() is None
+
+
+def test_the_room_for_a_copy_is_made_behind_the_first_tick_and_used_again(tmp_path: Path) -> None:
+    training, aside = begin(read(**BIG)), Aside()
+    training.run(1)
+    aside.prepare(training)
+    assert aside._room is not None
+    room = aside._room.result().data_ptr()
+    for number in range(2):
+        (tmp_path / str(number)).mkdir()
+        assert aside.begin(training, tmp_path / str(number))
+        aside.outcome(wait=True)
+        training.run(1)
+    assert aside._room.result().data_ptr() == room
+
+
+def test_a_small_state_is_not_worth_a_copy(tmp_path: Path) -> None:
+    training, aside = begin(read()), Aside()
+    training.run(1)
+    assert not aside.begin(training, tmp_path) and list(tmp_path.iterdir()) == []
+
+
+def test_what_the_writing_meets_is_raised_to_who_asks(tmp_path: Path) -> None:
+    training, aside = begin(read(**BIG)), Aside()
+    training.run(1)
+    assert aside.begin(training, tmp_path / "missing")
+    with pytest.raises(SafetensorError, match="missing"):
+        aside.outcome(wait=True)
+    assert aside.outcome(wait=True) is None
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with running_store() as server, ExitStack() as held:
+        house = House(server.url, tmp_path_factory.mktemp("aside"), held)
+        house.worker("usual", TICKFORGE_FAULTS=str(house.faults))
+        yield house
+
+
+@pytest.fixture(scope="module")
+def straight(house: House) -> tuple[bytes, str]:
+    spec = {**SPEC, "checkpoint": {"every_ticks": None, "every_seconds": None}}
+    return house.bits(house.submit(spec))
+
+
+def digests(house: House, job_id: str) -> dict[str, list[Any]]:
+    return house.history.sparse(house.job(job_id), "state")
+
+
+def only_named_folders(house: House, job_id: str) -> bool:
+    """Whether each folder of the job is a committed checkpoint's, and each of those is whole."""
+    kept = house.index.checkpoints(TENANT, job_id)
+    folders = {each.name for each in (house.folder(job_id) / "checkpoints").iterdir()}
+    assert all(verify(house.files, TENANT, job_id, each) for each in kept)
+    return folders == {each.folder for each in kept}
+
+
+def test_checkpoints_made_aside_change_no_bit_and_hold_the_states_of_their_ticks(
+    house: House, straight: tuple[bytes, str], tmp_path: Path
+) -> None:
+    assert 12 * read(**SPEC).parameters > LEAST_BYTES
+    fired = house.arm("checkpoint:fsync", "delay", seconds=0.5)  # ticks are validated meanwhile
+    job_id = house.submit(SPEC)
+
+    assert house.bits(job_id) == straight and fired.exists()
+    kept = {each.tick: each for each in house.index.checkpoints(TENANT, job_id)}
+    assert list(kept) == [60, 120, 180, 240] and only_named_folders(house, job_id)
+    told = digests(house, job_id)
+    assert told["tick"] == sorted(told["tick"]) and set(kept) <= set(told["tick"])
+    training = begin(read(**SPEC))
+    while training.at < 60:
+        training.run(60 - training.at)
+    saved = checkpoint.save(training, tmp_path)
+    assert saved["state"] == kept[60].state == told["value"][told["tick"].index(60)]
+
+
+def test_a_trainer_killed_while_it_writes_aside_loses_no_bit(
+    house: House, straight: tuple[bytes, str]
+) -> None:
+    fired = [house.arm("checkpoint:write", "kill", nth=nth) for nth in (2, 9)]
+    job_id = house.submit(SPEC)
+
+    assert house.bits(job_id) == straight
+    assert all(each.exists() for each in fired) and house.job(job_id).attempt == 3
+    wait_until(lambda: only_named_folders(house, job_id), 10)
+
+
+def test_a_runner_killed_while_it_completes_one_loses_no_bit(
+    house: House, straight: tuple[bytes, str]
+) -> None:
+    fired = house.arm("checkpoint:rename", "kill")
+    job_id = house.submit(SPEC)
+
+    assert house.bits(job_id) == straight and fired.exists()
+    wait_until(lambda: only_named_folders(house, job_id), 10)
+
+
+@pytest.mark.parametrize("point", ["checkpoint:write", "checkpoint:rename"])
+def test_a_full_disk_beside_the_training_is_told_and_costs_no_tick(
+    house: House, straight: tuple[bytes, str], point: str
+) -> None:
+    fired = house.arm(point, "enospc")
+    job_id = house.submit(SPEC)
+
+    assert house.bits(job_id) == straight and fired.exists()
+    told = [text for level, text in house.told(job_id) if level == "error"]
+    assert len(told) == 1 and told[0].startswith("checkpoint_error")
+    assert house.job(job_id).attempt == 1 and only_named_folders(house, job_id)
+
+
+ENDLESS = {**SPEC, "budget": {"ticks": 100_000}, "validation": None}
+
+
+@pytest.mark.parametrize("verb", ["cancel", "pause", "stop"])
+def test_a_request_during_a_save_aside_leaves_nothing_half_done(house: House, verb: Any) -> None:
+    fired = house.arm("checkpoint:fsync", "delay", seconds=0.5)
+    job_id = house.submit(ENDLESS)
+    wait_until(fired.exists, 20)
+    house.ledger.request(TENANT, job_id, verb)
+    ends = {"cancel": "cancelled", "pause": "paused", "stop": "succeeded"}
+    job = house.until(job_id, lambda job: job.status == ends[verb])
+
+    wait_until(lambda: only_named_folders(house, job_id), 10)
+    kept = [each.tick for each in house.index.checkpoints(TENANT, job_id)]
+    assert kept == ([] if verb == "cancel" else [60, job.tick])
+
+
+def test_a_client_that_asks_for_a_large_checkpoint_gets_one_of_that_moment(house: House) -> None:
+    job_id = house.submit({**ENDLESS, "checkpoint": {"every_ticks": None, "every_seconds": None}})
+    asked_at = house.until(job_id, lambda job: job.tick >= 10).tick
+    fired = house.arm("checkpoint:fsync", "delay", seconds=0.5)
+    care = Care(house.store, house.files, Archive(house.store, house.files))
+    care.want(TENANT, job_id, Wanted("by hand", pinned=True))
+    wait_until(lambda: house.index.checkpoints(TENANT, job_id), 20)
+    (made,) = house.index.checkpoints(TENANT, job_id)
+
+    assert fired.exists() and (made.name, made.pinned) == ("by hand", True)
+    assert asked_at <= made.tick < house.job(job_id).tick
+    assert not house.store.hexists(keys.job(TENANT, job_id), "wanted")
+    house.ledger.request(TENANT, job_id, "cancel")
