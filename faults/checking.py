@@ -37,8 +37,7 @@ class Check:
         broken = [each for job, evidence in found for each in self._of(job, evidence)]
         ended = [evidence for _, evidence in found if evidence is not None]
         broken += invariants.nothing_left(self._house.roles(), WHOLE, ended)
-        bells, waiting = self._house.bells(), self._house.waiting()
-        broken += invariants.bells_bounded(bells, waiting, scene.forged)
+        broken += self._unheard(scene)
         broken += invariants.clear(self._watcher.taken(), scene.patience * crowding())
         for attack in attacks:
             told = [promise() for promise in attack.promises]
@@ -46,13 +45,24 @@ class Check:
         return broken
 
     def _settle(self, scene: Scene) -> None:
-        """Wait until zombies have left and histories lie in files, by a reconciler if need be."""
+        """Wait until zombies have left and histories lie in files, by a reconciler if need be.
+
+        And until bells were heard: a worker that was parted from the broker comes back late.
+        """
         deadline = time.monotonic() + SEAL_SECONDS
         while time.monotonic() < deadline and (
             self._house.role("trainer")
+            or self._unheard(scene)
             or not all(self._is_sealed(job) for job in scene.jobs if job.over)
         ):
             time.sleep(0.1)
+
+    def _unheard(self, scene: Scene) -> list[Violation]:
+        try:
+            bells, waiting = self._house.bells(), self._house.waiting()
+        except AWAY as error:
+            return [Violation("I7", f"the store cannot be asked: {error}")]
+        return invariants.bells_bounded(bells, waiting, scene.forged)
 
     def _is_sealed(self, job: Trained) -> bool:
         try:

@@ -16,6 +16,8 @@ from jobs.store import AWAY
 
 #: seconds before a disk that did not take a segment is tried again
 RETRY_SECONDS = 5.0
+#: least seconds between two records of how much has moved: a native job fills ten segments a second
+RECORD_SECONDS = 1.0
 
 
 class Mover:
@@ -32,7 +34,7 @@ class Mover:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mover")
         self._moving: Future[bool] | None = None
         self._tick = 0
-        self._retry_at = 0.0
+        self._retry_at = self._record_at = 0.0
 
     def go(self, tick: int) -> None:
         """Move what is full at this tick, unless the last move is not over or its disk is full."""
@@ -68,6 +70,7 @@ class Mover:
             while self._is_due:
                 self._segments.move(self._lease.tenant, self._lease.job_id, self.moved, self._lease)
                 self.moved += 1
+                self._record()
         except (OSError, UnsafePath) as error:
             self.unmoved = repr(error)
             self._retry_at = time.monotonic() + RETRY_SECONDS
@@ -76,3 +79,8 @@ class Mover:
             return False  # the calls beside this one meet it too
         self.unmoved, self._retry_at = None, 0.0
         return True
+
+    def _record(self) -> None:
+        if time.monotonic() >= self._record_at:
+            self._segments.keep(self._lease)
+            self._record_at = time.monotonic() + RECORD_SECONDS

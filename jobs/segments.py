@@ -49,10 +49,14 @@ class Segments:
         except NoSuchJob:  # deleted in the meantime: its files were removed before ours were there
             self._files.remove_job(tenant, job_id)
             raise
-        if lease is not None:
-            # where the disk will not have it, the next checkpoint's record does
-            with contextlib.suppress(OSError, StoreFull, InWork):
-                self._archive.job(tenant, job_id, lease=lease)
+
+    def keep(self, lease: Lease) -> None:
+        """Keep a running job's record beside the files that it has now.
+
+        Where the disk will not have it, the next checkpoint's record does.
+        """
+        with contextlib.suppress(OSError, StoreFull, InWork):
+            self._archive.job(lease.tenant, lease.job_id, lease=lease)
 
     def seal(self, tenant: str, job_id: str) -> None:
         """Move what an ended job still has in the store, and keep its record beside it.
