@@ -61,5 +61,5 @@ def _victim(service: Service, cause: str) -> int:
     if cause == "trainer":
         return int(template.children()[0].pid)
     if cause == "pool child":
-        return next(int(c.pid) for c in worker.children() if c.pid != template.pid)
+        return next(int(c.pid) for c in worker.children() if "workers" in c.cmdline())
     return int(service.process_of("store.sock").pid) if cause == "store" else int(worker.pid)

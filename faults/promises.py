@@ -48,7 +48,8 @@ PROMISES = (
         "I5",
         ("F13", "F17", "F18", "F30.commit", "F30.save"),
         ("committed-too-early", "checkpoint-not-verified", "checkpoint-committed-before-fsync",
-         "file-named-before-fsync", "loaded-state-not-compared"),
+         "file-named-before-fsync", "loaded-state-not-compared", "aside-without-a-copy",
+         "late-checkpoint-not-said-again"),
     ),
     Promise(
         "Nothing is done twice, and nothing deleted comes back",
@@ -67,6 +68,6 @@ PROMISES = (
         "Bad luck is visible, bounded and never silent",
         "I6, I7, I8",
         ("F7", "F13", "F14", "F15", "F16", "F21", "F22", "F26", "F28"),
-        ("poison-not-counted", "half-deleted-history"),
+        ("error-not-said-again", "poison-not-counted", "half-deleted-history"),
     ),
 )  # fmt: skip

@@ -199,6 +199,22 @@ def test_a_store_that_lost_its_last_second_is_told_again(desk: Desk) -> None:
     )
 
 
+def test_a_checkpoint_that_was_committed_late_is_told_again_with_the_ticks_before_it(
+    desk: Desk,
+) -> None:
+    desk.train(1, 1300)
+    kept = desk.snapshot()
+    desk.train(1301, 1500)
+    desk.save(1200)
+    desk.train(1501, 2000)
+    desk.roll_back(kept)
+    desk.train(2001, 2100)
+    desk.books.settle()
+
+    assert desk.recorded()[:2] == (2100, LOSSES[:2100].tobytes())
+    assert desk.job.latest_checkpoint == 1200
+
+
 def test_a_store_that_lost_even_the_fingerprint_is_told_it_again(desk: Desk) -> None:
     store = connect(desk.server.url)
     store.hdel(f"job:{{{TENANT}/{desk.job.id}}}", "fingerprint", "canary", "engine", "identity")

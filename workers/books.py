@@ -8,6 +8,7 @@ recorder; knows no trainer process, no checkpoint file and no Celery.
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeVar
 
@@ -53,7 +54,7 @@ class Books:
         self._beat, self._drain, self._say = beat, drain, say
         self._backlog = backlog or Backlog()
         self._late = self._disk_told = False
-        self._reached, self._lines = claim.tick, 0  # the tick last spoken of; lines that are kept
+        self._reached, self._lines = claim.tick, 0  # the last tick said; lines that are kept
         self.requested: str | None = claim.requested
         self.wanted = False  # whether a client asks for a checkpoint, beside `requested`
 
@@ -211,8 +212,10 @@ class Books:
             self.tell("error", f"history_error: a full segment stays in the store: {unmoved}")
 
     def _tell(self, said: Said, *, wait: bool = False) -> None:
-        self._reached = max(self._reached, said.last)
-        self._backlog.add(said)
+        if said.count:
+            self._reached = said.last
+        # what comes late must be said again with the ticks that it came behind
+        self._backlog.add(replace(said, last=max(said.last, self._reached)))
         self._send(wait=wait or self._backlog.full)
         self._beat.moved()
 

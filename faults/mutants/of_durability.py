@@ -63,6 +63,24 @@ MUTANTS = (
         ("tests/test_saving_aside.py::test_a_copy_is_the_state_of_its_tick_whatever_comes_after",),
     ),
     Mutant(
+        "late-checkpoint-not-said-again",
+        "a store that lost a checkpoint which came behind later ticks is not told of it again",
+        (Edit("workers/books.py", "last=max(said.last, self._reached)", "last=said.last"),),
+        (
+            "tests/test_resources_store_away.py"
+            "::test_a_checkpoint_that_was_committed_late_is_told_again_with_the_ticks_before_it",
+        ),
+    ),
+    Mutant(
+        "error-not-said-again",
+        "an error that the store did not hear of is never among the job's events",
+        (Edit("workers/books.py", 'if level != "info":', 'if level == "nothing":'),),
+        (
+            "tests/test_resources_store_away.py"
+            "::test_an_error_that_a_dead_store_did_not_hear_of_is_among_the_events_once",
+        ),
+    ),
+    Mutant(
         "loaded-state-not-compared",
         "a checkpoint that loads as another state than was saved is trained on",
         (Edit("workers/beginning.py", 'if loaded["state"] != checkpoint.state:', "if False:"),),
