@@ -3,7 +3,6 @@
 Knows the trainer's commands, the books and the checkpoints; knows no process, no Celery, no lease.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,11 +20,9 @@ from workers.chunks import Marks, Pace, length
 from workers.heartbeat import Heartbeat
 from workers.log import JobLog
 from workers.outcomes import Outcome, Unequal
-from workers.saving import Saver, Unsaved
-from workers.trainer import Header, Ran, Saved, Trainer
-
-#: tries of the final checkpoint, and seconds between them, before the job pauses without it
-FINAL_TRIES, FINAL_PAUSE = 4, 1.0
+from workers.saving import Saver
+from workers.states import States
+from workers.trainer import Header, Ran, Trainer
 
 
 @dataclass
@@ -52,6 +49,14 @@ class Attempt:
     pace: Pace = field(default_factory=Pace)
     ahead: bool = False  # whether the trainer runs the next chunk already
 
+    def __post_init__(self) -> None:
+        def is_wanted(tick: int) -> bool:
+            return self.books.wanted and tick >= self.claim.tick
+
+        self.states = States(
+            self.saver, self.trainer, self.beat, self.tell, self.log.say, is_wanted
+        )
+
     def run(self) -> Outcome:
         """Take the job to its end, or to a pause or a drain; what diverges ends it."""
         try:
@@ -69,7 +74,7 @@ class Attempt:
         self.build()
         self.load()
         if self.tick == 0 and self.spec.checkpoint.at_start and not self.saver.has(0):
-            self.save()
+            self.states.keep(self.tick, self.best)
         if self.tick < self.claim.tick and (why := self.replay()):
             return outcomes.left(why, self.claim.tick)  # nothing new to keep
         while not (why := self.reason_to_end()):
@@ -140,7 +145,7 @@ class Attempt:
         if not ran.is_over and (
             self.saver.due_by_tick(ran) or self.saver.is_to_be_made_again(self.tick)
         ):
-            self.save()
+            self.states.keep(self.tick, self.best)
 
     def train_chunk(self) -> None:
         """Run new ticks, hand them over, and save where that is due.
@@ -155,7 +160,7 @@ class Attempt:
         ran = self._learnt(self.trainer.ran())
         self.elapsed += ran.seconds
         due = self.saver.due(ran)
-        self._try(partial(self.saver.hear, ran.written))
+        self.states.hear(self.tick, ran.written)
         self.ahead = not due and self.may_go_on(ran)
         if self.ahead:
             self.trainer.start(self.fitting(ran.last))
@@ -163,9 +168,9 @@ class Attempt:
         self._advance(ran)
         self.saver.keep_begun(ran)
         if self.saver.is_ready:
-            self.finish_saving()
+            self.states.finish(self.tick)
         if due or (self.is_wanted and not (self.ahead or ran.is_over)):
-            self.save_aside()
+            self.states.begin(self.tick, self.best)
 
     def fitting(self, tick: int) -> int:
         """Return how many new ticks to run after this one."""
@@ -210,14 +215,14 @@ class Attempt:
         self.books.settle()
         if why == "cancel":
             return Outcome("cancelled", self.tick)
-        self.finish_saving()
+        self.states.finish(self.tick)
         if why in ("failed", "pause", "drain"):
             return self.keep_and_leave(why)
         if why in ("stop", "seconds"):
             self.validate()
         if why == "unsaved":
             return outcomes.unsaved(self.tick, "no checkpoint could be saved for too long")
-        if not self.save_final():
+        if not self.states.keep_final(self.tick, self.best):
             return outcomes.unsaved(self.tick, "the final checkpoint could not be saved")
         stopped_by = {"stop": "user", "seconds": "budget"}.get(why, self.ended)
         return Outcome("succeeded", self.tick, stopped_by=stopped_by)
@@ -226,7 +231,7 @@ class Attempt:
         """Save where the trainer stands (for a failure: before it), unless that is there."""
         standing = self.tick - 1 if why == "failed" else self.tick
         if standing > 0 and not self.saver.has(standing):
-            self.save()
+            self.states.keep(standing, self.best)
         if why == "failed":
             return Outcome("failed", self.tick, error=self.failed)
         return outcomes.left(why, self.tick)
@@ -237,49 +242,6 @@ class Attempt:
         ran = self.trainer.validate(self.tick)
         self.books.add(ran, self.elapsed, phase="validating")
         self.best = ran.best
-
-    def save(self, *, is_final: bool = False) -> bool:
-        """Make a checkpoint of where the trainer stands; False when the disk would not have it."""
-        self.beat.phase = "saving"
-        save = partial(self.saver.save, is_best=self.is_at_best, is_final=is_final)
-        return self._try(partial(save, self.trainer, self.tick))
-
-    def save_aside(self) -> None:
-        """Begin a checkpoint of where the trainer stands, behind the one that is under way."""
-        self.finish_saving()
-        self.beat.phase = "saving"
-        begin = partial(self.saver.begin, is_best=self.is_at_best)
-        self._try(partial(begin, self.trainer, self.tick))
-
-    def finish_saving(self) -> None:
-        """Wait for the checkpoint that is under way, if there is one."""
-        self._try(partial(self.saver.finish, self.trainer))
-
-    @property
-    def is_at_best(self) -> bool:
-        """Whether the trainer stands at the best tick so far."""
-        return self.best is not None and self.best["tick"] == self.tick
-
-    def _try(self, save: Callable[[], Saved | None]) -> bool:
-        """Whether the disk had what it was to have; says so, and what became a checkpoint."""
-        try:
-            saved = save()
-        except Unsaved as error:
-            lost = str(error) if self.books.wanted and self.tick >= self.claim.tick else None
-            self.tell("error", f"checkpoint_error at tick {self.tick}: {error}", unwanted=lost)
-            return False
-        if saved is not None:
-            self.log.say(f"saved checkpoint {saved.tick}, state {saved.state}")
-        return True
-
-    def save_final(self) -> bool:
-        """Save the state the job is about: tried some times, for without it there is no success."""
-        for _ in range(FINAL_TRIES - 1):
-            if self.save(is_final=True):
-                return True
-            time.sleep(FINAL_PAUSE)
-            self.beat.moved()
-        return self.save(is_final=True)
 
     def tell(
         self, level: Literal["info", "warning", "error"], text: str, unwanted: str | None = None
