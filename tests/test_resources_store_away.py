@@ -5,7 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -95,8 +95,9 @@ class Desk:
 def a_desk(folder: Path, **bounds: int) -> Iterator[Desk]:
     with running_store() as server:
         desk = Desk(server, folder, Backlog(**bounds))
-        with desk.beat:
+        with desk.beat, closing(desk.books):
             yield desk
+        desk.store.close()
 
 
 @pytest.fixture
