@@ -47,7 +47,7 @@ BENCHES = {
     "engines": Bench("Engines: against the loop, in one process", engines.measure, 5),
     "native": Bench("Native: the seed's net, processor time", native.measure, 7),
     "recording": Bench(
-        "Recording: every tick, against none", recording.measure, 3, recording.measure_quick, 1
+        "Recording: every tick, against none", recording.measure, 7, recording.measure_quick, 1
     ),
     "first_tick": Bench("First tick: one small job, warm worker", first_tick.measure, 20, None, 5),
     "flood": Bench("Flood: reads while a native job writes", flood.measure, 8),

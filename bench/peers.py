@@ -36,7 +36,7 @@ from ticks.optimizers import make
 NETS: dict[str, tuple[dict[str, Any], int]] = {
     "seed's net": ({}, 2000),
     "mlp 512-512-512, batch 64": (WIDE, 400),
-    "GPT 4 x 128, batch 16 x 64": (GPT, 30),
+    "GPT 4 x 128, batch 16 x 64": (GPT, 100),
 }
 ROUNDS, BATCHES = 3, 8
 Batch = tuple[Tensor, Tensor]

@@ -16,7 +16,8 @@ SPEC: dict[str, Any] = {
     "compute": {"engine": "eager"},
 }
 KILLED = ("trainer", "pool child", "template", "worker", "store")
-DRAIN = "worker told to leave"  # by SIGTERM: it saves, gives the job back and is started again
+DRAIN = "the only worker told to leave"  # by SIGTERM: it saves, gives the job back, starts again
+LIVE_SECONDS = 60.0  # for a worker that was told to leave to be there again
 
 
 def measure(rounds: int) -> list[Figure]:
@@ -30,19 +31,57 @@ def measure(rounds: int) -> list[Figure]:
                 found[cause].append(_recovery(service, job_id, cause))
         service.http.post(f"/v1/jobs/{job_id}/cancel")
     killed = [Figure(f"{cause} killed to next new tick", "s", found[cause]) for cause in KILLED]
-    return [*killed, Figure(f"{DRAIN} to next new tick", "s", found[DRAIN])]
+    return [
+        *killed,
+        Figure(f"{DRAIN} to next new tick", "s", found[DRAIN]),
+        Figure("one of two workers told to leave to next new tick", "s", _to_another(rounds)),
+    ]
+
+
+def _to_another(rounds: int) -> list[float]:
+    """Drain the worker that has the job, while another is idle."""
+    found, left = [], set[int]()
+    with running(workers=2) as service:
+        job_id = service.submit(SPEC)
+        for _ in range(rounds):
+            _await_tick(service, job_id, 300)
+            _await_two(service, left)
+            pid = service.process_of("workers", service.job(job_id)["worker"]).pid
+            left.add(pid)
+            found.append(_drained(service, job_id, pid))
+        service.http.post(f"/v1/jobs/{job_id}/cancel")
+    return found
+
+
+def _await_two(service: Service, left: set[int]) -> None:
+    """Wait until two workers take jobs, for they have a canary, and neither is one that left."""
+    deadline = time.perf_counter() + LIVE_SECONDS
+    while True:
+        data = service.http.get("/v1/workers").json()["data"]
+        if sum(bool(w["fingerprint"]["canary"]) and w["pid"] not in left for w in data) == 2:
+            return
+        assert time.perf_counter() < deadline, "a worker did not come back"
+        time.sleep(0.1)
+
+
+def _drained(service: Service, job_id: str, pid: int) -> float:
+    """Seconds from a SIGTERM to the first tick of the next attempt: the leaving one's are none."""
+    attempt = service.job(job_id)["attempt"]
+    os.kill(pid, signal.SIGTERM)
+    began = time.perf_counter()
+    while (job := service.job(job_id))["attempt"] == attempt:
+        time.sleep(0.01)
+    _await_tick(service, job_id, 1, job["tick"])
+    return time.perf_counter() - began
 
 
 def _recovery(service: Service, job_id: str, cause: str) -> float:
     pid = _victim(service, cause)
+    if cause == DRAIN:
+        return _drained(service, job_id, pid)
     tick = service.job(job_id)["tick"]
-    attempt = service.job(job_id)["attempt"]
-    os.kill(pid, signal.SIGTERM if cause == DRAIN else signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
     began = time.perf_counter()
-    if cause == DRAIN:  # the leaving worker's last ticks are no recovery
-        while (job := service.job(job_id))["attempt"] == attempt:
-            time.sleep(0.01)
-        tick = job["tick"]
     _await_tick(service, job_id, 1, tick)
     return time.perf_counter() - began
 

@@ -26,7 +26,7 @@ WARMING = 45  # seconds
 #: net -> its changes to the seed, ticks of a round
 LARGER: dict[str, tuple[dict[str, Any], int]] = {
     "mlp 512-512-512, batch 64": (WIDE, 400),
-    "GPT 4 x 128, batch 16 x 64": (GPT, 40),
+    "GPT 4 x 128, batch 16 x 64": (GPT, 100),
 }
 
 

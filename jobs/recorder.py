@@ -125,7 +125,9 @@ class Recorder:
     ) -> Appended:
         count = len(next(iter(columns.values()))) if columns else 0
         row_at, rows, ragged = self._summaries(first, count, columns)
-        values = {name: column.astype("<f4").tobytes() for name, column in columns.items()}
+        values = {
+            name: column.astype("<f4", copy=False).tobytes() for name, column in columns.items()
+        }
         try:
             appended = self._ledger.append(
                 self._lease, first, count, values, rows, row_at, sparse, **told

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 
@@ -133,7 +134,9 @@ class Commands:
             "seconds": seconds, "written": self._written(),
             **self._decided(ran.decided),
         }  # fmt: skip
-        send(self.leash, "ran", head, b"".join(column.tobytes() for column in columns.values()))
+        send(
+            self.leash, "ran", head, *(np.ascontiguousarray(each).data for each in columns.values())
+        )
 
     def validate(self) -> None:
         """Validate where the training stands."""

@@ -6,7 +6,6 @@ Knows the trainer's commands, the books and the checkpoints; knows no process, n
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal
 
 from jobs import fault_points
 from jobs.errors import Diverged
@@ -15,7 +14,7 @@ from jobs.ledger import Claim
 from jobs.spec.job_spec import JobSpec
 from workers import outcomes
 from workers.beginning import Beginning
-from workers.books import Books
+from workers.books import Books, Level
 from workers.chunks import Marks, Pace, length
 from workers.heartbeat import Heartbeat
 from workers.log import JobLog
@@ -179,11 +178,11 @@ class Attempt:
     def may_go_on(self, ran: Ran) -> bool:
         """Whether the trainer may run on before these ticks are in the books.
 
-        Not at single slow ticks, where it would gain little and a request would wait for two, but
-        while a checkpoint is committed.
+        Not at slow ticks, where it would gain little and a request would wait for two, but while a
+        checkpoint is committed.
         """
         ends = ran.is_over or self.books.asked or self.is_out_of_time
-        gains = self.pace.ticks > 1 or self.saver.is_ready
+        gains = self.pace.may_go_on or self.saver.is_ready
         return gains and self.books.at_ease and not (ends or self.is_wanted)
 
     @property
@@ -243,9 +242,7 @@ class Attempt:
         self.books.add(ran, self.elapsed, phase="validating")
         self.best = ran.best
 
-    def tell(
-        self, level: Literal["info", "warning", "error"], text: str, unwanted: str | None = None
-    ) -> None:
+    def tell(self, level: Level, text: str, unwanted: str | None = None) -> None:
         """Say what followers of the job should see, in its log and among its events.
 
         `unwanted`: why the checkpoint that a client asked for is not made.

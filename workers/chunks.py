@@ -8,6 +8,9 @@ from collections.abc import Iterable
 CHUNK_SECONDS = 0.05
 #: most ticks in one chunk, so that what waits in memory stays small however fast a trainer is
 CHUNK_TICKS = 1 << 19
+#: seconds of a chunk up to which the trainer runs on while it is handed over: a request that comes
+#: then waits for two
+AHEAD_SECONDS = 0.25
 #: a first chunk is slow (allocations, first calls), so a pace may grow but not leap
 GROWTH = 8
 
@@ -17,9 +20,13 @@ class Pace:
 
     def __init__(self) -> None:
         self.ticks = 1
+        self.may_go_on = (
+            False  # whether the next chunk may be begun before the last is in the books
+        )
 
     def learn(self, count: int, seconds: float) -> None:
         """Take in that `count` ticks took `seconds` s."""
+        self.may_go_on = seconds <= AHEAD_SECONDS
         fitting = int(count * CHUNK_SECONDS / max(seconds, 1e-6))
         self.ticks = max(1, min(fitting, GROWTH * self.ticks, CHUNK_TICKS))
 

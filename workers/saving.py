@@ -57,12 +57,12 @@ class Saver:
         """Whether the state after this chunk is to be kept, by any of the spec's rules.
 
         At a job's end the rules say nothing: what is kept then, the end decides. After a miss
-        the next try is due when its pause is over, whatever the rules say.
+        the next try is due when its pause is over, whatever the rules say, unless it is under way.
         """
         if ran.is_over:
             return False
         if self._misses.count:
-            return ran.count > 0 and self._misses.retry_is_due
+            return ran.count > 0 and self._misses.retry_is_due and not self.is_busy
         return self.due_by_tick(ran) or (ran.count > 0 and self._clock_is_due())
 
     def due_by_tick(self, ran: Ran) -> bool:
@@ -127,9 +127,9 @@ class Saver:
     def begin(self, trainer: Trainer, tick: int, *, is_best: bool = False) -> Saved | None:
         """The same while the trainer goes on: `hear` what it says, and `finish` when it `is_ready`.
 
-        Waits for the one before. A small state is saved at once, and returned.
+        A small state is saved at once, and returned.
         """
-        assert self._making is None, "one at a time"
+        assert self._making is None, "one at a time: the one before is to be finished first"
         with self._counting():
             reasons = replace(self._reasons(tick, is_best, False), asked=self._books.wanted)
             folder = self._begin()

@@ -226,7 +226,7 @@ def _outcome(told: Header) -> Saved | NotWritten | None:
     return _saved(told) if told else None
 
 
-def _columns(names: list[str], count: int, body: bytes) -> dict[str, npt.NDArray[np.float32]]:
+def _columns(names: list[str], count: int, body: bytearray) -> dict[str, npt.NDArray[np.float32]]:
     values = np.frombuffer(body, "<f4").reshape(len(names), count)
     return dict(zip(names, values, strict=True))
 
