@@ -126,7 +126,7 @@ def verdict(target: Target, value: float) -> str:
     """Hit, or missed by how much of what was aimed at."""
     aimed = target.least or target.most or 1.0
     short = 1 - value / aimed if target.least else value / aimed - 1
-    return "hit" if short <= 0 else f"**missed by {short:.0%}**"
+    return "hit" if short <= 0 else f"**missed by {short:.{int(short < 0.01)}%}**"
 
 
 def number(value: float) -> str:
