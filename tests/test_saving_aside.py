@@ -27,9 +27,9 @@ BIG: dict[str, Any] = {
 }
 SPEC = small_spec(
     **BIG,
-    budget={"ticks": 240},
-    validation={"fraction": 0.25, "every_ticks": 5},
-    checkpoint={"every_ticks": 60, "every_seconds": None, "keep": 10, "keep_best": False},
+    budget={"ticks": 160},
+    validation={"fraction": 0.25, "every_ticks": 10},
+    checkpoint={"every_ticks": 40, "every_seconds": None, "keep": 10, "keep_best": False},
 )
 
 
@@ -113,14 +113,14 @@ def test_checkpoints_made_aside_change_no_bit_and_hold_the_states_of_their_ticks
 
     assert house.bits(job_id) == straight and fired.exists()
     kept = {each.tick: each for each in house.index.checkpoints(TENANT, job_id)}
-    assert list(kept) == [60, 120, 180, 240] and only_named_folders(house, job_id)
+    assert list(kept) == [40, 80, 120, 160] and only_named_folders(house, job_id)
     told = digests(house, job_id)
     assert told["tick"] == sorted(told["tick"]) and set(kept) <= set(told["tick"])
     training = begin(read(**SPEC))
-    while training.at < 60:
-        training.run(60 - training.at)
+    while training.at < 40:
+        training.run(40 - training.at)
     saved = checkpoint.save(training, tmp_path)
-    assert saved["state"] == kept[60].state == told["value"][told["tick"].index(60)]
+    assert saved["state"] == kept[40].state == told["value"][told["tick"].index(40)]
 
 
 def test_a_trainer_killed_while_it_writes_aside_loses_no_bit(
@@ -171,7 +171,7 @@ def test_a_request_during_a_save_aside_leaves_nothing_half_done(house: House, ve
 
     wait_until(lambda: only_named_folders(house, job_id), 10)
     kept = [each.tick for each in house.index.checkpoints(TENANT, job_id)]
-    assert kept == ([] if verb == "cancel" else [60, job.tick])
+    assert kept == ([] if verb == "cancel" else [40, job.tick])
 
 
 def test_a_client_that_asks_for_a_large_checkpoint_gets_one_of_that_moment(house: House) -> None:
