@@ -47,7 +47,7 @@ class Kill(NamedTuple):
 
 KILLS = (
     Kill(700, "the trainer", ("trainer",), "the process that computes the ticks"),
-    Kill(1500, "the worker", ("worker", "child"), "who held the job; the job's lease runs out"),
+    Kill(1700, "the worker", ("worker", "child"), "who held the job; the job's lease runs out"),
     Kill(2200, "the store", ("store",), "the server that holds every record"),
 )
 
@@ -118,7 +118,9 @@ def main() -> int:
 
 def play(stage: Stage) -> int:
     """Both runs and their comparison; 0 only if every bit is equal."""
-    spec = {**json.loads(EXAMPLE.read_text()), "checkpoint": {"every_ticks": 500}}
+    # without the best ones, which would lie where the kills are: there is something to run again
+    rules = {"every_ticks": 500, "keep_best": False}
+    spec = {**json.loads(EXAMPLE.read_text()), "checkpoint": rules}
     stage.say(f"the service runs; {EXAMPLE.name} is submitted, {spec['budget']['ticks']} ticks")
     straight = stage.submit(spec)
     ended(stage, straight)

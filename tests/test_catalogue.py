@@ -57,7 +57,7 @@ def test_a_campaign_sees_a_history_that_was_changed(
     def forge(attack: Attack) -> None:
         job = attack.job("replayed")
         name = f"job:{{default/{job.job_id}}}:f32:loss:0"
-        attack.until(lambda: job.tick > 50, 20)
+        attack.until(lambda: len(job.seen.losses) > 4 * 50, 20)
         attack.house.store.setrange(name, 4 * 10, b"\1\2\3\4")
 
     monkeypatch.setitem(CATALOGUE, "F0", CATALOGUE["F1"].__class__("F0", "", forge, "", 1, True))
