@@ -39,7 +39,7 @@ def test_a_copy_is_the_state_of_its_tick_whatever_comes_after(tmp_path: Path) ->
     for name in ("at once", "aside"):
         (tmp_path / name).mkdir()
     at_once = checkpoint.save(training, tmp_path / "at once")
-    assert aside.begin(training, tmp_path / "aside")
+    assert aside.begin(checkpoint.gather(training), tmp_path / "aside")
     for _ in range(5):
         training.run(1)
 
@@ -57,7 +57,7 @@ def test_the_room_for_a_copy_is_made_behind_the_first_tick_and_used_again(tmp_pa
     room = aside._room.result().data_ptr()
     for number in range(2):
         (tmp_path / str(number)).mkdir()
-        assert aside.begin(training, tmp_path / str(number))
+        assert aside.begin(checkpoint.gather(training), tmp_path / str(number))
         aside.outcome(wait=True)
         training.run(1)
     assert aside._room.result().data_ptr() == room
@@ -66,13 +66,13 @@ def test_the_room_for_a_copy_is_made_behind_the_first_tick_and_used_again(tmp_pa
 def test_a_small_state_is_not_worth_a_copy(tmp_path: Path) -> None:
     training, aside = begin(read()), Aside()
     training.run(1)
-    assert not aside.begin(training, tmp_path) and list(tmp_path.iterdir()) == []
+    assert not aside.begin(checkpoint.gather(training), tmp_path) and list(tmp_path.iterdir()) == []
 
 
 def test_what_the_writing_meets_is_raised_to_who_asks(tmp_path: Path) -> None:
     training, aside = begin(read(**BIG)), Aside()
     training.run(1)
-    assert aside.begin(training, tmp_path / "missing")
+    assert aside.begin(checkpoint.gather(training), tmp_path / "missing")
     with pytest.raises(SafetensorError, match="missing"):
         aside.outcome(wait=True)
     assert aside.outcome(wait=True) is None

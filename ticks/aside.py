@@ -39,13 +39,12 @@ class Aside:
             self._room = self._thread.submit(_made, size)
         self._prepared = True
 
-    def begin(self, training: Training, folder: Path) -> bool:
-        """Copy the state of now and have it written into an empty folder.
+    def begin(self, state: State, folder: Path) -> bool:
+        """Copy a state and have it written into an empty folder.
 
-        False, and nothing is done, for a small state, or where there is no memory for a copy.
+        False, and nothing is done, for a small one, or where there is no memory for a copy.
         """
         assert self._writing is None, "one at a time: the outcome of the last was not asked for"
-        state = gather(training)
         if (size := _size(state)) < LEAST_BYTES:
             return False
         try:

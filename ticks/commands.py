@@ -148,11 +148,11 @@ class Commands:
         A large one, if that is to be had `aside`, from a copy in a thread: what comes of it is told
         with the first ticks that are run after its end, or to `written`.
         """
-        training = self._built()
-        if aside and self.aside.begin(training, Path(folder)):
-            send(self.leash, "saving", {"tick": training.at})
+        state = checkpoint.gather(self._built())
+        if aside and self.aside.begin(state, Path(folder)):
+            send(self.leash, "saving", {"tick": state.tick})
             return
-        told = _told(lambda: checkpoint.save(training, Path(folder)))
+        told = _told(lambda: checkpoint.write(state, Path(folder)))
         send(self.leash, "unsaved" if "detail" in told else "saved", told)
 
     def written(self) -> None:

@@ -49,11 +49,8 @@ class Attempt:
     ahead: bool = False  # whether the trainer runs the next chunk already
 
     def __post_init__(self) -> None:
-        def is_wanted(tick: int) -> bool:
-            return self.books.wanted and tick >= self.claim.tick
-
         self.states = States(
-            self.saver, self.trainer, self.beat, self.tell, self.log.say, is_wanted
+            self.saver, self.trainer, self.beat, self.books, self.tell, self.log.say
         )
 
     def run(self) -> Outcome:

@@ -177,6 +177,10 @@ class Books:
         """What a client or, last of all, the machine asks of this job."""
         return self.requested or ("drain" if self._drain.requested else None)
 
+    def is_wanted_at(self, tick: int) -> bool:
+        """Whether a client waits for the checkpoint of this tick: no replayed one is asked for."""
+        return self.wanted and tick >= self._claim.tick
+
     @property
     def at_ease(self) -> bool:
         """Whether store and disk take what they are told, so that nobody has to wait for them."""

@@ -121,8 +121,7 @@ class Saver:
         with self._counting():
             reasons, folder = self._reasons(tick, is_best, is_final), self._begin()
             saved = self._written(folder, partial(trainer.save, folder))
-            self._note(saved)
-            return self._commit(saved, self._complete(folder, saved, reasons), reasons)
+            return self._at_once(folder, saved, reasons)
 
     def begin(self, trainer: Trainer, tick: int, *, is_best: bool = False) -> Saved | None:
         """The same while the trainer goes on: `hear` what it says, and `finish` when it `is_ready`.
@@ -137,8 +136,7 @@ class Saver:
             if saved is None:
                 self._making = Making(folder, reasons)
                 return None
-            self._note(saved)
-            return self._commit(saved, self._complete(folder, saved, reasons), reasons)
+            return self._at_once(folder, saved, reasons)
 
     def hear(self, outcome: Saved | NotWritten | None) -> None:
         """Take what the trainer says came of the files that it writes meanwhile. Raises Unsaved."""
@@ -197,6 +195,10 @@ class Saver:
         as_best = is_best and self._rules.keep_best
         periodic = not as_best or by_clock or self._by_tick(tick)
         return Reasons(as_best, is_final, periodic)
+
+    def _at_once(self, folder: Path, saved: Saved, reasons: Reasons) -> Saved:
+        self._note(saved)
+        return self._commit(saved, self._complete(folder, saved, reasons), reasons)
 
     def _note(self, saved: Saved) -> None:
         digest = SparsePoint("state", saved.tick, bits(saved.state))

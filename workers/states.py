@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from workers.books import Level
+from workers.books import Books, Level
 from workers.heartbeat import Heartbeat
 from workers.saving import Saver, Unsaved
 from workers.trainer import Header, NotWritten, Saved, Trainer
@@ -31,13 +31,12 @@ class States:
         saver: Saver,
         trainer: Trainer,
         beat: Heartbeat,
+        books: Books,
         tell: Tell,
         say: Callable[[str], None],
-        is_wanted: Callable[[int], bool],
     ) -> None:
-        """`is_wanted` says whether a client's wish was meant for the state of a tick."""
         self._saver, self._trainer, self._beat = saver, trainer, beat
-        self._tell, self._say, self._is_wanted = tell, say, is_wanted
+        self._books, self._tell, self._say = books, tell, say
 
     def keep(self, tick: int, best: Header | None, *, is_final: bool = False) -> bool:
         """Make a checkpoint of now; False when the disk would not have it."""
@@ -74,7 +73,7 @@ class States:
         try:
             saved = save()
         except Unsaved as error:
-            unwanted = str(error) if self._is_wanted(tick) else None
+            unwanted = str(error) if self._books.is_wanted_at(tick) else None
             self._tell("error", f"checkpoint_error at tick {tick}: {error}", unwanted=unwanted)
             return False
         if saved is not None:

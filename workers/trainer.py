@@ -22,16 +22,16 @@ from jobs.leash import Frame, LeashCut, receive, send
 
 Header = dict[str, Any]
 
-#: the frame that answers each command
+#: the frames that may answer each command
 ANSWERS = {
-    "build": "built",
-    "load": "loaded",
-    "run": "ran",
-    "validate": "validated",
-    "save": "saved",
-    "written": "written",
-    "canary": "canary",
-    "selftest": "selftest",
+    "build": ("built",),
+    "load": ("loaded",),
+    "run": ("ran",),
+    "validate": ("validated",),
+    "save": ("saved", "saving"),
+    "written": ("written",),
+    "canary": ("canary",),
+    "selftest": ("selftest",),
 }
 #: seconds a killed trainer has to be gone; after SIGKILL the kernel needs milliseconds
 BURIAL_SECONDS = 2.0
@@ -208,11 +208,9 @@ class Trainer:
             self.on_phase(frame.header["phase"])
         if frame.kind == "unsaved":
             raise NotWritten(frame.header["detail"])
-        if (command, frame.kind) == ("save", "saving"):
-            return frame
         if frame.kind == "error":
             raise TrainerFault(*(frame.header[key] for key in ("type", "detail", "traceback")))
-        assert frame.kind == ANSWERS[command], f"{frame.kind} answers {command}"
+        assert frame.kind in ANSWERS[command], f"{frame.kind} answers {command}"
         return frame
 
 
