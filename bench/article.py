@@ -11,7 +11,7 @@ from torch import nn
 from bench.service import ROOT
 from jobs.spec.job_spec import read_spec
 from models.build import build
-from ticks.data import load
+from ticks.data import load_data
 
 TICKS = 10_000
 SEED: dict[str, Any] = json.loads((ROOT / "examples" / "seed_layernorm.json").read_text())
@@ -21,7 +21,7 @@ def article() -> tuple[float, bytes]:
     """Run the article's 10,000 ticks; seconds, and losses as float32. The data is made before."""
     torch.set_num_threads(1)
     spec = read_spec(SEED, max_parameters=10**6)
-    rows = load(spec, torch.device("cpu")).training
+    rows = load_data(spec, torch.device("cpu")).training
     inputs, targets = rows.inputs, rows.targets
     model = build(spec.model, 10, 1, spec.seed)
     criterion = nn.MSELoss()

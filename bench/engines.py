@@ -22,13 +22,13 @@ from jobs.spec.engines import refusal
 from jobs.spec.job_spec import JobSpec, read_spec
 from models.build import build
 from ticks import machine
-from ticks.batches import Batches, Rows
-from ticks.data import load
-from ticks.engines.choose import available
+from ticks.batches import TensorBatches, TensorRows
+from ticks.data import load_data
+from ticks.engines.choose import available_engines
 from ticks.engines.graph import compiling
 from ticks.objectives import OBJECTIVES
-from ticks.optimizers import make
-from ticks.training import Training
+from ticks.optimizers import make_optimizer
+from ticks.training import TrainingRun
 
 CPU = torch.device("cpu")
 COMPILED, BY_HAND = "torch.compile", "kernel by hand"
@@ -53,7 +53,7 @@ NETS: dict[str, tuple[dict[str, Any], int, dict[str, int]]] = {
 
 def measure(rounds: int) -> list[Figure]:
     """Measure all nets; ratios are of what was run in the same round."""
-    machine.prepare(1)
+    machine.configure_torch(1)
     figures = [Figure("graph, its loop compiled: once a machine", "s", [loop_compiled()])]
     for net, (changes, ticks, times) in NETS.items():
         figures += compare(net, spec_of(changes), ticks, times, rounds)
@@ -64,7 +64,7 @@ def compare(
     net: str, spec: JobSpec, ticks: int, times: dict[str, int], rounds: int
 ) -> list[Figure]:
     """Run the loop and every engine that can in turn, each for `ticks` times its `times`."""
-    names = [name for name in available() if refusal(spec, name) is None]
+    names = [name for name in available_engines() if refusal(spec, name) is None]
     runs: dict[str, Run] = {"loop": hand_written(spec)}
     figures = []
     if shutil.which("g++") is None:
@@ -102,26 +102,26 @@ def spec_of(changes: dict[str, Any]) -> JobSpec:
     return read_spec({**body, "budget": {"ticks": 10**9}}, max_parameters=10**7)
 
 
-def begun(spec: JobSpec, engine: str) -> tuple[Training, float]:
+def begun(spec: JobSpec, engine: str) -> tuple[TrainingRun, float]:
     """Build a training by an engine and make its first ticks; the seconds of both."""
     began = time.perf_counter()
-    training = Training(spec, CPU, engine=engine)
+    training = TrainingRun(spec, CPU, engine=engine)
     training.run(2)
     return training, time.perf_counter() - began
 
 
 def hand_written(spec: JobSpec, *, compiled: bool = False) -> Run:
     """The loop as one would write it for this net and these rows."""
-    rows = load(spec, CPU).training
+    rows = load_data(spec, CPU).training
     batches = rows.batches(spec.batch_size, seed=0, shuffle=False)
-    if isinstance(batches, Batches):
+    if isinstance(batches, TensorBatches):
         whole = batches.rows
     else:  # a text: as a tensor of windows, which such a loop would have made before
-        whole = Rows(*map(torch.cat, zip(*_copies(batches), strict=True)))
+        whole = TensorRows(*map(torch.cat, zip(*_copies(batches), strict=True)))
     model = build(spec.model, spec.profile.features, spec.profile.outputs, spec.seed)
     called = torch.compile(model) if compiled else model
     criterion, size = OBJECTIVES[spec.objective](), spec.batch_size
-    optimizer = make(spec.optimizer, model.parameters())
+    optimizer = make_optimizer(spec.optimizer, model.parameters())
     losses: list[float] = []
 
     def run(ticks: int) -> None:
@@ -144,7 +144,7 @@ def _copies(batches: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
 def loop_compiled() -> float:
     """Seconds to compile graph's loop."""
     with tempfile.TemporaryDirectory() as folder:
-        return timed(lambda _: compiling.make(Path(folder)), 1)
+        return timed(lambda _: compiling.compile_loop(Path(folder)), 1)
 
 
 def timed(run: Run, ticks: int) -> float:

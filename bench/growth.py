@@ -15,7 +15,7 @@ from bench.stores import quiet, running_store
 from jobs.index import Index
 from jobs.spec.job_spec import read_spec
 from ticks import machine
-from ticks.training import Training
+from ticks.training import TrainingRun
 
 TICKS = (10**3, 10**4, 10**5, 10**6, 10**7, 10**8)
 JOBS = (10**2, 10**3, 10**4, 10**5)
@@ -96,14 +96,14 @@ def _by_jobs(sizes: tuple[int, ...]) -> list[Figure]:
 
 def _by_parameters(sizes: list[tuple[int, str]], rounds: int) -> list[Figure]:
     """Eager ticks of ever larger nets, in process: batch 1, so that it is the parameters' share."""
-    machine.prepare(1)
+    machine.configure_torch(1)
     figures = []
     for width, named in sizes:
         body = {**SPEC, "model": {"family": "mlp", "hidden": [width] * 3}, "batch_size": 1}
         body |= {"optimizer": {"name": "sgd"}, "budget": {"ticks": 10**6}}
         began = time.perf_counter()
         spec = read_spec(body, max_parameters=10**9)
-        training = Training(spec, torch.device("cpu"), engine="eager")
+        training = TrainingRun(spec, torch.device("cpu"), engine="eager")
         training.run(2)
         built = time.perf_counter() - began
         ticks = max(3, min(500, 10**8 // spec.parameters))

@@ -19,12 +19,12 @@ from bench.report import Figure, ratio
 from bench.service import ROOT
 from jobs.spec.job_spec import JobSpec, read_spec
 from ticks import machine
-from ticks.batches import Batches
-from ticks.data import load
-from ticks.engines.eager import Eager
+from ticks.batches import TensorBatches
+from ticks.data import load_data
+from ticks.engines.eager import EagerEngine
 from ticks.engines.native import compiler
-from ticks.engines.native.engine import Native
-from ticks.engines.native.lanes import Lanes
+from ticks.engines.native.engine import NativeEngine
+from ticks.engines.native.lanes import LaneBatch
 from ticks.trainer import Trainer
 
 SLOW, FAST = 1_000, 500_000  # ticks of a round
@@ -34,18 +34,18 @@ Run = Callable[[], float]  # runs a round; ticks a second of processor time
 
 def measure(rounds: int) -> list[Figure]:
     """Run all of them in turn."""
-    machine.prepare(1)
+    machine.configure_torch(1)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         began = time.perf_counter()
-        native = Native(_trainer(0), ["loss"], folder)
+        native = NativeEngine(_trainer(0), ["loss"], folder)
         cold = time.perf_counter() - began
         began = time.perf_counter()
-        Native(_trainer(0), ["loss"], folder)
+        NativeEngine(_trainer(0), ["loss"], folder)
         warm = time.perf_counter() - began
         runs: dict[str, Run] = {
             "article's loop": _article,
-            "eager": _engine(Eager(_trainer(0), ["loss"]).run, SLOW),
+            "eager": _engine(EagerEngine(_trainer(0), ["loss"]).run, SLOW),
             "native, one job": _engine(native.run, FAST),
             "kernel by hand, fast-math": _engine(by_hand(folder), FAST),
             "native, 8 lanes": _lanes(8, folder),
@@ -69,7 +69,7 @@ def measure(rounds: int) -> list[Figure]:
 
 def _trainer(seed: int) -> Trainer:
     spec = _spec(seed)
-    return Trainer(spec, load(spec, torch.device("cpu")).training, torch.device("cpu"))
+    return Trainer(spec, load_data(spec, torch.device("cpu")).training, torch.device("cpu"))
 
 
 def _spec(seed: int) -> JobSpec:
@@ -87,14 +87,14 @@ def _engine(run: Callable[[int], object], ticks: int) -> Run:
 
 
 def _lanes(count: int, folder: Path) -> Run:
-    lanes = Lanes([_trainer(seed) for seed in range(count)], ["loss"], count, folder)
+    lanes = LaneBatch([_trainer(seed) for seed in range(count)], ["loss"], count, folder)
     once = _engine(lambda ticks: lanes.run([ticks] * count), FAST // count)
     return lambda: count * once()
 
 
 def _article() -> float:
     trainer = _trainer(0)
-    assert isinstance(trainer.batches, Batches)
+    assert isinstance(trainer.batches, TensorBatches)
     inputs, targets = trainer.batches.rows
     criterion, optimizer = nn.MSELoss(), torch.optim.SGD(trainer.net.parameters(), lr=0.01)
     began = time.thread_time()
@@ -109,13 +109,13 @@ def _article() -> float:
 
 def by_hand(folder: Path) -> Callable[[int], object]:
     """Compile the kernel and give it the seed's weights and rows; the function runs ticks."""
-    found = compiler.find()
+    found = compiler.find_compiler()
     assert found is not None, "the bench needs a C compiler"
     made = folder / "hand.so"
     found.compile(ROOT / "bench" / "kernels" / "seed.c", made, 1, HAND)
     code = ctypes.CDLL(str(made))
     trainer = _trainer(0)
-    assert isinstance(trainer.batches, Batches)
+    assert isinstance(trainer.batches, TensorBatches)
     weights = np.concatenate([p.detach().numpy().ravel() for p in trainer.parameters])
     inputs, targets = (each.numpy() for each in trainer.batches.rows)
     for name, values in (("parameters", weights), ("inputs", inputs), ("targets", targets)):

@@ -28,9 +28,9 @@ from bench.service import Service, running
 from jobs.spec.job_spec import JobSpec
 from models.build import build
 from ticks import machine as torch_of_this_machine
-from ticks.data import load
+from ticks.data import load_data
 from ticks.objectives import OBJECTIVES
-from ticks.optimizers import make
+from ticks.optimizers import make_optimizer
 
 #: net -> its changes to the seed, ticks of a round
 NETS: dict[str, tuple[dict[str, Any], int]] = {
@@ -56,7 +56,7 @@ class Made(nn.Module):
 
     def optimizer(self) -> torch.optim.Optimizer:
         """Make torch's own optimizer of the spec."""
-        return make(self.spec.optimizer, self.net.parameters())
+        return make_optimizer(self.spec.optimizer, self.net.parameters())
 
 
 class Ready(torch.utils.data.Dataset[Batch]):
@@ -183,14 +183,16 @@ PEERS: dict[str, Callable[[JobSpec, list[Batch], int, str], float]] = {
 
 def measure(rounds: int) -> list[Figure]:
     """Run all of them in turn, and the service among them."""
-    torch_of_this_machine.prepare(1)
+    torch_of_this_machine.configure_torch(1)
     figures = []
     with tempfile.TemporaryDirectory() as folder, running() as service:
         for net, (changes, ticks) in NETS.items():
             spec, taken = spec_of(changes), {name: [] for name in (*PEERS, "service")}
-            source = load(spec, CPU).training
+            source = load_data(spec, CPU).training
             ours = source.batches(spec.batch_size, seed=0, shuffle=False)
-            batches = [tuple(each.clone() for each in ours.of(at)) for at in range(1, BATCHES + 1)]
+            batches = [
+                tuple(each.clone() for each in ours.batch(at)) for at in range(1, BATCHES + 1)
+            ]
             for at in range(rounds + 1):
                 seconds = {name: run(spec, batches, ticks, folder) for name, run in PEERS.items()}
                 seconds["service"] = _served(service, changes, ticks)

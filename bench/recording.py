@@ -15,7 +15,7 @@ from bench.report import Figure, ratio
 from bench.service import Service, running
 from jobs.spec.job_spec import read_spec
 from ticks import machine
-from ticks.training import Training
+from ticks.training import TrainingRun
 
 PAUSE = 0.25  # seconds between two looks
 ADAMW = {"optimizer": {"name": "adamw"}}
@@ -31,7 +31,7 @@ ROWS: dict[str, tuple[dict[str, Any], str, int, int]] = {
 
 def measure(rounds: int, *, share: int = 1) -> list[Figure]:
     """Measure every row in process and through a service, in turn."""
-    machine.prepare(1)
+    machine.configure_torch(1)
     inside: dict[str, list[float]] = {row: [] for row in ROWS}
     recorded: dict[str, list[float]] = {row: [] for row in ROWS}
     with running() as service:
@@ -59,12 +59,12 @@ def measure_quick(rounds: int) -> list[Figure]:
 
 def _inside(body: dict[str, Any], chunk: int) -> float:
     spec = read_spec(body, max_parameters=10**7)
-    training = Training(spec, torch.device("cpu"), engine=body["compute"]["engine"])
+    training = TrainingRun(spec, torch.device("cpu"), engine=body["compute"]["engine"])
     training.run(1)
     began = time.perf_counter()
     while training.ended is None:
         training.run(chunk)
-    return (training.at - 1) / (time.perf_counter() - began)
+    return (training.ticks_done - 1) / (time.perf_counter() - began)
 
 
 def _recorded(service: Service, body: dict[str, Any]) -> float:

@@ -84,7 +84,7 @@ def main(arguments: Sequence[str]) -> None:
     from jobs.spec.profiles import DatasetProfile
     from jobs.spec.text import TextFacts
     from ticks import machine
-    from ticks.training import Training
+    from ticks.training import TrainingRun
 
     text, vocabulary = Path(arguments[0]), arguments[1]
     part = Path("examples/data/genesis.txt").read_text()
@@ -106,9 +106,9 @@ def main(arguments: Sequence[str]) -> None:
     spec = read_spec(
         body, max_parameters=10**6, datasets=lambda _: Known(source, DatasetProfile(text=facts))
     )
-    machine.prepare(1)
+    machine.configure_torch(1)
     began = time.perf_counter()
-    training = Training(spec, torch.device("cpu"), artifacts=text.parent)
+    training = TrainingRun(spec, torch.device("cpu"), artifacts=text.parent)
     ready = time.perf_counter()
     while training.ended is None:
         training.run(500)

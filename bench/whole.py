@@ -19,7 +19,7 @@ from bench.report import Figure, ratio
 from bench.service import Service, running
 from jobs.spec.job_spec import read_spec
 from ticks import machine
-from ticks.training import Training
+from ticks.training import TrainingRun
 
 LONG, LONG_QUICK = 10_000_000, 1_000_000
 WARMING = 45  # seconds
@@ -40,7 +40,7 @@ class Rounds:
 
 def measure(rounds: int, *, long: int = LONG) -> list[Figure]:
     """Run loop and service in turn: the seed's net short and long, and the larger nets."""
-    machine.prepare(1)
+    machine.configure_torch(1)
     with tempfile.TemporaryDirectory() as cache, running(XDG_CACHE_HOME=cache) as service:
         losses = article()[1]
         cold = _short(service, losses)[0]
@@ -125,7 +125,7 @@ def _long_spec(ticks: int) -> dict[str, Any]:
 def _native(ticks: int) -> bytes:
     """The same job in this process."""
     spec = read_spec(_long_spec(ticks), max_parameters=10**6)
-    training = Training(spec, torch.device("cpu"), engine="native")
+    training = TrainingRun(spec, torch.device("cpu"), engine="native")
     found = []
     while training.ended is None:
         found.append(training.run(1 << 18).chunk.columns["loss"])

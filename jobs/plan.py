@@ -102,7 +102,7 @@ def _parts(spec: JobSpec) -> dict[str, int]:
     """Bytes by the field that they come from."""
     gradients = spec.parameters * FLOAT * (2 if spec.micro_batches > 1 else 1)
     rows = -(-spec.batch_size // spec.micro_batches)
-    kept = spec.model.activations(spec.profile.features, spec.profile.outputs)
+    kept = spec.model.activation_count(spec.profile.features, spec.profile.outputs)
     return {
         "/model": 2 * _state(spec) + gradients,  # a checkpoint is written from a copy of the state
         "/batch_size": rows * kept * FLOAT,

@@ -11,9 +11,9 @@ from models.mlp import net as mlp
 from models.transformer_lm import net as transformer_lm
 
 #: family -> its net of a config, inputs and outputs
-NETS: dict[str, Callable[[Any, int, int], nn.Module]] = {
-    "mlp": mlp.net,
-    "transformer_lm": transformer_lm.net,
+NET_BUILDERS: dict[str, Callable[[Any, int, int], nn.Module]] = {
+    "mlp": mlp.build_net,
+    "transformer_lm": transformer_lm.build_net,
 }
 
 
@@ -26,4 +26,4 @@ def build(config: ModelConfig, inputs: int, outputs: int, seed: int) -> nn.Modul
     Seeds torch's generator for the CPU alone, which is all that initialisation draws from.
     """
     torch.default_generator.manual_seed(seed)
-    return NETS[config.family](config, inputs, outputs)
+    return NET_BUILDERS[config.family](config, inputs, outputs)

@@ -22,9 +22,9 @@ MODULES: dict[str, tuple[ModuleType, ...]] = {
     "mlp": (activations, norms, mlp, standalone, mlp_usage),
     "transformer_lm": (activations, norms, transformer_lm, standalone, transformer_lm_usage),
 }
-IMPORT = ast.Import | ast.ImportFrom
+IMPORT_NODES = ast.Import | ast.ImportFrom
 #: the line of standalone.py that the checkpoint's constants replace
-PLACE = "CONFIG: dict[str, Any] = {}"
+CONFIG_LINE = "CONFIG: dict[str, Any] = {}"
 
 USAGE = {
     "mlp": """
@@ -50,17 +50,17 @@ from __future__ import annotations
 '''
 
 
-def source(config: Mapping[str, Any]) -> str:
+def render_model_py(config: Mapping[str, Any]) -> str:
     """Return model.py for a checkpoint's config (what its config.json holds)."""
     family = config["model"]["family"]
     usage = USAGE[family].format_map(config)
     head = HEAD.format_map({**config, "family": family, "usage": usage})
     literal = "CONFIG: dict[str, Any] = " + pformat(dict(config), width=100, sort_dicts=False)
-    return head + "\n" + body(family).replace(PLACE, literal)
+    return head + "\n" + join_modules(family).replace(CONFIG_LINE, literal)
 
 
 @cache
-def body(family: str) -> str:
+def join_modules(family: str) -> str:
     """Join the family's modules: what they import from elsewhere once, then each without that.
 
     Kept, so that a process that has called it spares those it forks some 5 ms each.
@@ -69,12 +69,17 @@ def body(family: str) -> str:
     bodies = []
     for module in MODULES[family]:
         text = inspect.getsource(module)
-        found = [node for node in ast.parse(text).body if isinstance(node, IMPORT)]
-        for node in found:
-            where = node.module or "" if isinstance(node, ast.ImportFrom) else ""
-            if not where.startswith("models"):
-                imports.setdefault(where, set()).update(map(ast.unparse, node.names))
-        bodies.append("".join(text.splitlines(keepends=True)[found[-1].end_lineno :]).strip())
+        import_nodes = [node for node in ast.parse(text).body if isinstance(node, IMPORT_NODES)]
+        for node in import_nodes:
+            origin = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            if not origin.startswith("models"):
+                imports.setdefault(origin, set()).update(map(ast.unparse, node.names))
+        bodies.append(
+            "".join(text.splitlines(keepends=True)[import_nodes[-1].end_lineno :]).strip()
+        )
     lines = [f"import {name}" for name in sorted(imports.pop("", set()))]
-    lines += [f"from {each} import {', '.join(sorted(imports[each]))}" for each in sorted(imports)]
+    lines += [
+        f"from {module_name} import {', '.join(sorted(imports[module_name]))}"
+        for module_name in sorted(imports)
+    ]
     return "\n".join([*lines, "\n", "\n\n\n".join(bodies), ""])

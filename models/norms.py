@@ -80,7 +80,7 @@ class GroupNorm(nn.Module):
 
     def __init__(self, width: int, eps: float = EPS) -> None:
         super().__init__()
-        self.width, self.groups, self.eps = width, groups(width), eps
+        self.width, self.groups, self.eps = width, group_count(width), eps
         self.weight = nn.Parameter(torch.ones(width))  # gamma
         self.bias = nn.Parameter(torch.zeros(width))  # beta
 
@@ -92,7 +92,7 @@ class GroupNorm(nn.Module):
         return f"{self.width}, groups={self.groups}, eps={self.eps}"
 
 
-def groups(width: int) -> int:
+def group_count(width: int) -> int:
     """Return how many groups GroupNorm makes of `width` features: its greatest divisor up to 8.
 
     Of widths up to 8 it is the greatest divisor below the width: a group of one feature is its own
@@ -115,6 +115,6 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 }
 
 
-def norm(name: str, width: int) -> list[nn.Module]:
+def make_norm(name: str, width: int) -> list[nn.Module]:
     """Make the named norm of `width` features: a list of one module; of none for "none"."""
     return [] if name == "none" else [NORMS[name](width)]

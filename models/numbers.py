@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BeforeValidator, Field
 
 
-def _integral(value: Any) -> Any:
+def _to_integer(value: Any) -> Any:
     """Turn 8.0 into 8; leave everything else for the strict check to judge."""
     if isinstance(value, float) and value.is_integer() and abs(value) <= 2**53:
         return int(value)
@@ -17,6 +17,6 @@ def _integral(value: Any) -> Any:
 
 
 #: use as Annotated[int, Field(ge=1), INTEGRAL]
-INTEGRAL = BeforeValidator(_integral)
+INTEGRAL = BeforeValidator(_to_integer)
 #: a finite number; use as Annotated[float, Field(gt=0), FINITE] (integers are numbers too)
 FINITE = Field(allow_inf_nan=False)

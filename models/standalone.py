@@ -11,7 +11,7 @@ from typing import Any
 from safetensors.torch import load_file
 from torch import nn
 
-from models.mlp.net import net
+from models.mlp.net import build_net
 
 CONFIG: dict[str, Any] = {}
 
@@ -19,7 +19,7 @@ CONFIG: dict[str, Any] = {}
 def build() -> nn.Module:
     """Make the net, without its trained weights."""
     config: Any = SimpleNamespace(**CONFIG["model"])
-    return net(config, CONFIG["inputs"], CONFIG["outputs"])
+    return build_net(config, CONFIG["inputs"], CONFIG["outputs"])
 
 
 def load(folder: str | Path | None = None) -> nn.Module:
@@ -28,7 +28,7 @@ def load(folder: str | Path | None = None) -> nn.Module:
     It is in evaluation mode and on the CPU. Its outputs are the trainer's own bit for bit where
     torch's version, its number of threads and the kind of processor are those of the training.
     """
-    home = Path(__file__).parent if folder is None else Path(folder)
+    checkpoint_folder = Path(__file__).parent if folder is None else Path(folder)
     network = build()
-    network.load_state_dict(load_file(home / "model.safetensors"))
+    network.load_state_dict(load_file(checkpoint_folder / "model.safetensors"))
     return network.eval()

@@ -13,8 +13,8 @@ import torch
 
 from tests.native_specs import drawn, trainer_of
 from ticks.engines.native.compiler import FLAGS
-from ticks.engines.native.engine import Native
-from ticks.engines.native.lanes import Lanes
+from ticks.engines.native.engine import NativeEngine
+from ticks.engines.native.lanes import LaneBatch
 from ticks.trainer import Trainer
 
 SANITIZED = (
@@ -27,13 +27,13 @@ def main(folder: Path, numbers: list[int]) -> None:
     """Run the specs of these numbers."""
     for number in numbers:
         model = {"dropout": 0.25 * (number % 2)}
-        engine = Native(_trainer(number, model), ["loss"], folder, SANITIZED)
+        engine = NativeEngine(_trainer(number, model), ["loss"], folder, SANITIZED)
         engine.run(9)
         engine.run(3)
         rows = engine.trainer.batches.rows  # type: ignore[attr-defined]
         engine.evaluate(rows, engine.trainer.spec.profile.classes)
         trainers = [_trainer(number, model) for _ in range(3)]
-        Lanes(trainers, ["loss"], 8, folder, SANITIZED).run([9, 4, 0])
+        LaneBatch(trainers, ["loss"], 8, folder, SANITIZED).run([9, 4, 0])
 
 
 def _trainer(number: int, model: dict[str, Any]) -> Trainer:

@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from jobs.spec.job_spec import JobSpec
 from tests.trainings import begin, read
-from ticks.batches import Rows
-from ticks.optimizers import make
-from ticks.parts import Loss, gradient
+from ticks.batches import TensorRows
+from ticks.optimizers import make_optimizer
+from ticks.parts import PartLoss, compute_gradient
 from ticks.trainer import Trainer
 
 NORMS = ("layer", "rms", "group", "none")
 ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "sigmoid")
 
 
-def backward(loss: Loss, batch: Rows, parts: int, parameters: Sequence[Tensor]) -> Tensor:
+def backward(loss: PartLoss, batch: TensorRows, parts: int, parameters: Sequence[Tensor]) -> Tensor:
     """Leave the gradient of the batch's mean loss in `.grad`; return that loss (0-dim)."""
-    whole, *gradients = gradient(loss, batch, parts, parameters)
+    whole, *gradients = compute_gradient(loss, batch, parts, parameters)
     for parameter, each in zip(parameters, gradients, strict=True):
         parameter.grad = each
     return whole
@@ -90,7 +90,7 @@ class Doubles:
         self.trainer, self.spec = trainer, trainer.spec
         self.net = trainer.net.double()
         self.parameters = list(self.net.parameters())
-        self.optimizer = make(self.spec.optimizer, self.parameters)
+        self.optimizer = make_optimizer(self.spec.optimizer, self.parameters)
 
     def losses(self, ticks: int) -> NDArray[np.float64]:
         """Run so many ticks from the first."""
@@ -99,15 +99,17 @@ class Doubles:
     def _tick(self, tick: int) -> float:
         self.optimizer.param_groups[0]["lr"] = self.spec.rate(tick)
         self.optimizer.zero_grad()
-        inputs, targets = self.trainer.batches.of(tick)
-        batch = Rows(inputs.double(), targets if targets.dtype == torch.int64 else targets.double())
+        inputs, targets = self.trainer.batches.batch(tick)
+        batch = TensorRows(
+            inputs.double(), targets if targets.dtype == torch.int64 else targets.double()
+        )
         loss = backward(self._loss, batch, self.spec.micro_batches, self.parameters)
         if self.spec.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.spec.clip_norm)
         self.optimizer.step()
         return loss.item()
 
-    def _loss(self, part: Rows, number: int) -> Tensor:
+    def _loss(self, part: TensorRows, number: int) -> Tensor:
         loss: Tensor = self.trainer.criterion(self.net(part.inputs), part.targets)
         return loss
 

@@ -15,11 +15,11 @@ from tests.native_specs import trainer_of
 from ticks.engines.chunk import Chunk
 from ticks.engines.native import compiler
 from ticks.engines.native.compiler import FLAGS
-from ticks.engines.native.engine import Native
-from ticks.state import digest
+from ticks.engines.native.engine import NativeEngine
+from ticks.state import state_digest
 from ticks.trainer import Trainer
 
-needs_compiler = pytest.mark.skipif(compiler.find() is None, reason="no C compiler here")
+needs_compiler = pytest.mark.skipif(compiler.find_compiler() is None, reason="no C compiler here")
 QUICK = tuple("-O1" if flag == "-O3" else flag for flag in FLAGS)  # the same bits, sooner compiled
 #: builds that must not differ in a bit
 BUILDS = {
@@ -38,15 +38,15 @@ def folder() -> Path:
     return made
 
 
-def native(spec: JobSpec, flags: tuple[str, ...] = QUICK) -> Native:
+def native(spec: JobSpec, flags: tuple[str, ...] = QUICK) -> NativeEngine:
     """Build a trainer of the spec with the native engine."""
-    return Native(trainer_of(spec), spec.record, folder(), flags)
+    return NativeEngine(trainer_of(spec), spec.record, folder(), flags)
 
 
 def told(trainer: Trainer, chunks: Sequence[Chunk]) -> tuple[bytes, str]:
     """All bits of a run: its columns', and the state's digest."""
     columns = [np.concatenate([c.columns[n] for c in chunks]) for n in chunks[0].columns]
-    return b"".join(column.tobytes() for column in columns), digest(trainer)
+    return b"".join(column.tobytes() for column in columns), state_digest(trainer)
 
 
 def run(spec: JobSpec, lengths: Sequence[int], flags: tuple[str, ...] = QUICK) -> tuple[bytes, str]:

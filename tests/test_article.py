@@ -82,9 +82,9 @@ def test_the_comparison_sees_rows_in_another_order(first_epochs: bytes) -> None:
 def test_the_article_slices_one_tensor_and_so_do_we() -> None:
     training = begin(spec_of("seed_plain"))
     batches = training.trainer.batches
-    first, second = batches.of(1).inputs, batches.of(2).inputs
+    first, second = batches.batch(1).inputs, batches.batch(2).inputs
     assert second.data_ptr() - first.data_ptr() == 10 * 4  # own copies would be aligned, apart
-    assert batches.of(101).inputs.data_ptr() == first.data_ptr()
+    assert batches.batch(101).inputs.data_ptr() == first.data_ptr()
 
 
 def test_the_data_are_the_articles() -> None:

@@ -17,7 +17,7 @@ from tests.datasets import CSV, JSONL, NPZ, csv_of, jsonl_of, npz_of, spec_on
 from tests.trainings import CPU, Told, tell
 from ticks import checkpoint, machine
 from ticks.tables import DamagedDataset
-from ticks.training import Training
+from ticks.training import TrainingRun
 from workers.template import Template, hire
 from workers.trainer import Trainer
 
@@ -55,9 +55,9 @@ class Home:
         )
         return JobSpec.model_validate(spec.whole())  # as a trainer gets it
 
-    def training(self, spec: JobSpec) -> Training:
-        machine.prepare(1)
-        return Training(spec, CPU, artifacts=self.folder)
+    def training(self, spec: JobSpec) -> TrainingRun:
+        machine.configure_torch(1)
+        return TrainingRun(spec, CPU, artifacts=self.folder)
 
     def told(self, spec: JobSpec) -> Told:
         return tell(self.training(spec))
@@ -151,8 +151,8 @@ def test_without_standardising_numbers_are_trained_on_as_they_came(home: Home) -
     spec = home.spec(home.add(csv_of(rows)), "b", data=data, batch_size=8)
     training = home.training(spec)
 
-    batch = training.trainer.batches.of(1)
-    assert training.scale is None
+    batch = training.trainer.batches.batch(1)
+    assert training.scaling is None
     assert batch.inputs.flatten().tolist() == [row["a"] for row in rows]
     assert batch.targets.flatten().tolist() == [row["b"] for row in rows]
 
@@ -166,7 +166,7 @@ def test_features_come_in_the_order_of_the_spec(home: Home) -> None:
     data |= {"standardize": False, "shuffle": False}
     spec = home.spec(home.add(csv_of(rows)), "a", data=data, batch_size=2)
 
-    inputs = home.training(spec).trainer.batches.of(1).inputs.tolist()
+    inputs = home.training(spec).trainer.batches.batch(1).inputs.tolist()
     assert inputs == [[5, 1, 0, 1, 0], [6, 0, 1, 0, 1]]
 
 
@@ -175,7 +175,7 @@ def test_whole_numbers_are_classes_in_their_order(home: Home) -> None:
     spec = home.spec(home.add(csv_of(rows)), objective="cross_entropy", batch_size=4,
                      data={"shuffle": False})  # fmt: skip
 
-    assert home.training(spec).trainer.batches.of(1).targets.tolist() == [2, 0, 1, 2]
+    assert home.training(spec).trainer.batches.batch(1).targets.tolist() == [2, 0, 1, 2]
 
 
 def test_a_second_dataset_may_have_its_columns_in_another_order(home: Home) -> None:

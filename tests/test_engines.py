@@ -18,12 +18,12 @@ from tests.natives import QUICK, folder, needs_compiler
 from tests.trainings import CPU, read
 from ticks import machine
 from ticks.engines import choose as choosing
-from ticks.engines.chunk import identity
-from ticks.engines.graph.engine import Graph
+from ticks.engines.chunk import engine_identity
+from ticks.engines.graph.engine import GraphEngine
 from ticks.engines.native import emit
-from ticks.engines.native.engine import Native
-from ticks.state import digest
-from ticks.training import Training
+from ticks.engines.native.engine import NativeEngine
+from ticks.state import state_digest
+from ticks.training import TrainingRun
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 TEXT: dict[str, Any] = {
@@ -33,16 +33,18 @@ TEXT: dict[str, Any] = {
 }
 LONG: dict[str, Any] = {"budget": {"ticks": NATIVE_FROM}}
 BATCH_NORM = {"model": {"family": "mlp", "hidden": [4], "norm": "batch"}}
-needs_graph = pytest.mark.skipif("graph" not in choosing.available(), reason="no C++ compiler here")
+needs_graph = pytest.mark.skipif(
+    "graph" not in choosing.available_engines(), reason="no C++ compiler here"
+)
 
 
 def article(program: str) -> JobSpec:
     return read_spec(json.loads((EXAMPLES / f"{program}.json").read_text()), max_parameters=10**6)
 
 
-def train(spec: JobSpec, engine: str | None = None) -> Training:
-    machine.prepare(1)
-    return Training(spec, CPU, engine=engine)
+def train(spec: JobSpec, engine: str | None = None) -> TrainingRun:
+    machine.configure_torch(1)
+    return TrainingRun(spec, CPU, engine=engine)
 
 
 RULE: dict[str, tuple[dict[str, Any], str]] = {
@@ -139,7 +141,7 @@ def test_a_machine_that_lacks_a_jobs_engine_says_so(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
-    assert choosing.available() == ["eager"]
+    assert choosing.available_engines() == ["eager"]
     with pytest.raises(choosing.MissingEngine, match="engine graph .* no compiler"):
         train(read(), engine="graph")
     with pytest.raises(choosing.MissingEngine, match="engine native .* no compiler"):
@@ -156,11 +158,11 @@ def test_the_gate_leaves_the_state_as_it_was() -> None:
     gated = train(read(**fields, compute={"engine": "graph"}))
     plain = train(read(**fields, compute={"engine": "eager"}))
     assert gated.engine.name == "graph" and gated.engine_note == "the spec names it"
-    assert gated.at == 0 and not gated.trainer.optimizer.state
-    assert digest(gated.trainer) == digest(plain.trainer)
+    assert gated.ticks_done == 0 and not gated.trainer.optimizer.state
+    assert state_digest(gated.trainer) == state_digest(plain.trainer)
 
 
-class Off(Graph):
+class Off(GraphEngine):
     """A graph whose rates are off by some ulps of float32."""
 
     def _numbers(self, first: int, k: int) -> Any:
@@ -169,11 +171,11 @@ class Off(Graph):
 
 @needs_graph
 def test_an_engine_that_differs_at_the_gate_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(choosing.MAKERS, "graph", Off)
+    monkeypatch.setitem(choosing.ENGINE_CLASSES, "graph", Off)
     training = train(read(compute={"engine": "graph"}))
-    assert training.engine.name == "eager" and training.at == 0
+    assert training.engine.name == "eager" and training.ticks_done == 0
     assert training.engine_note.startswith("graph was tried and not taken: ")
-    assert training.instead
+    assert training.is_fallback
 
 
 DROPPING: dict[str, Any] = {
@@ -186,8 +188,8 @@ DROPPING: dict[str, Any] = {
 @pytest.fixture
 def objects(monkeypatch: pytest.MonkeyPatch) -> None:
     """Compile as the tests of native do: the same bits, sooner."""
-    made = partial(Native, folder=folder(), flags=QUICK)
-    monkeypatch.setitem(choosing.MAKERS, "native", made)
+    made = partial(NativeEngine, folder=folder(), flags=QUICK)
+    monkeypatch.setitem(choosing.ENGINE_CLASSES, "native", made)
 
 
 @needs_compiler
@@ -195,7 +197,7 @@ def test_native_passes_the_gate_with_dropout_though_its_masks_are_its_own(object
     training = train(read(**DROPPING))
     dropouts = [each.p for each in training.trainer.net.modules() if isinstance(each, nn.Dropout)]
 
-    assert (training.engine.name, training.instead) == ("native", False)
+    assert (training.engine.name, training.is_fallback) == ("native", False)
     assert dropouts == [0.4]
     eager = train(read(**DROPPING | {"compute": {"engine": "eager"}}))
     ours, theirs = (each.run(20).chunk.columns["loss"] for each in (training, eager))
@@ -206,17 +208,17 @@ def test_native_passes_the_gate_with_dropout_though_its_masks_are_its_own(object
 def test_native_that_computes_something_else_is_not_taken(
     objects: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    template, right = emit.template, "rate / (1.0 - power(job->beta1, (long)step))"
+    template, right = emit.read_template, "rate / (1.0 - power(job->beta1, (long)step))"
     assert right in template("optimizers")
     monkeypatch.setattr(emit, "template", lambda name: template(name).replace(right, "rate"))
     training = train(read(**DROPPING))
 
-    assert (training.engine.name, training.instead) == ("eager", True)
+    assert (training.engine.name, training.is_fallback) == ("eager", True)
     assert training.engine_note.startswith("native was tried and not taken: loss of tick ")
-    assert training.at == 0
+    assert training.ticks_done == 0
 
 
-@pytest.mark.parametrize("engine", choosing.available())
+@pytest.mark.parametrize("engine", choosing.available_engines())
 def test_with_fault_points_every_engine_passes_one_after_each_tick_and_gives_equal_bits(
     objects: None, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,13 +233,13 @@ def test_with_fault_points_every_engine_passes_one_after_each_tick_and_gives_equ
     with pytest.raises(fault_points.Injected):
         training.run(9)
 
-    assert training.at == 4
+    assert training.ticks_done == 4
     assert np.array_equal(training.run(5).chunk.columns["loss"], losses[4:])
-    assert digest(training.trainer) == digest(plain.trainer)
+    assert state_digest(training.trainer) == state_digest(plain.trainer)
 
 
 @needs_graph
 def test_a_fingerprint_names_the_engine_with_its_version() -> None:
-    assert identity(train(read()).engine) == "eager"
+    assert engine_identity(train(read()).engine) == "eager"
     graph = train(read(), engine="graph").engine
-    assert identity(graph) == f"graph-{graph.version}"
+    assert engine_identity(graph) == f"graph-{graph.version}"

@@ -16,9 +16,9 @@ from jobs.spec.job_spec import JobSpec
 from tests.test_ticks_chunks import ENDS, OVERFLOWING
 from tests.trainings import Told, begin, joined, read, resumed, saved_at, tell
 from ticks import checkpoint
-from ticks.seeds import derive
-from ticks.state import digest
-from ticks.training import Training
+from ticks.seeds import derive_seed
+from ticks.state import state_digest
+from ticks.training import TrainingRun
 
 TICKS = 40  # 32 rows less 8 held out, 5 a batch: epochs of 5 ticks, the last of 4 rows
 AT = (0, 1, 2, 4, 5, 6, 19, 20, 21, 39, 40)
@@ -87,7 +87,7 @@ def test_resumed_at_any_tick_is_the_straight_training(name: str, tmp_path: Path)
     straight = tell(begin(spec))
     for tick, folder, before in saved_at(spec, AT, tmp_path):
         training = resumed(spec, folder)
-        assert training.at == tick
+        assert training.ticks_done == tick
         after = tell(training)
         assert tick == TICKS or joined(before, after) == straight, f"resumed at tick {tick}"
         assert after.state == straight.state and after.metrics == straight.metrics
@@ -149,30 +149,30 @@ def straight() -> Told:
 
 
 @pytest.fixture
-def at_20(tmp_path: Path) -> Iterator[tuple[Training, Told]]:
+def at_20(tmp_path: Path) -> Iterator[tuple[TrainingRun, Told]]:
     """A training resumed at tick 20, and what was said before."""
     (_, folder, before), *_ = saved_at(SPECS["adamw"], [20], tmp_path)
     yield resumed(SPECS["adamw"], folder), before
 
 
-def forget_optimizer(training: Training) -> None:
+def forget_optimizer(training: TrainingRun) -> None:
     training.trainer.optimizer.state.clear()
 
 
-def forget_one_moment(training: Training) -> None:
+def forget_one_moment(training: TrainingRun) -> None:
     parameter = training.trainer.parameters[0]
     training.trainer.optimizer.state[parameter]["exp_avg_sq"].zero_()
 
 
-def miscount_updates(training: Training) -> None:
+def miscount_updates(training: TrainingRun) -> None:
     training.trainer.optimizer.state[training.trainer.parameters[0]]["step"].add_(1)
 
 
-def lose_position(training: Training) -> None:
-    training.trainer.at -= 1
+def lose_position(training: TrainingRun) -> None:
+    training.trainer.ticks_done -= 1
 
 
-SPOILED: list[Callable[[Training], None]] = [
+SPOILED: list[Callable[[TrainingRun], None]] = [
     forget_optimizer,
     forget_one_moment,
     miscount_updates,
@@ -182,7 +182,7 @@ SPOILED: list[Callable[[Training], None]] = [
 
 @pytest.mark.parametrize("spoil", SPOILED)
 def test_a_resume_without_a_part_of_the_state_differs(
-    spoil: Callable[[Training], None], at_20: tuple[Training, Told], straight: Told
+    spoil: Callable[[TrainingRun], None], at_20: tuple[TrainingRun, Told], straight: Told
 ) -> None:
     training, before = at_20
     spoil(training)
@@ -193,12 +193,12 @@ def test_a_resume_without_a_part_of_the_state_differs(
 @pytest.mark.parametrize("purpose", ["dropout", "order"])
 def test_a_resume_with_other_random_numbers_differs(
     purpose: str,
-    at_20: tuple[Training, Told],
+    at_20: tuple[TrainingRun, Told],
     straight: Told,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def off_by_one(what: str, seed: int, number: int, *more: int) -> int:
-        return derive(what, seed, number + (what == purpose), *more)
+        return derive_seed(what, seed, number + (what == purpose), *more)
 
     monkeypatch.setattr(ticks.trainer, "derive", off_by_one)
     monkeypatch.setattr(ticks.batches, "derive", off_by_one)
@@ -216,12 +216,12 @@ def test_the_digest_sees_one_ulp_anywhere_in_the_state(tmp_path: Path) -> None:
     spec = SPECS["batch norm"]
     training = begin(spec)
     tell(training, until=10)
-    trainer, seen = training.trainer, {digest(training.trainer)}
+    trainer, seen = training.trainer, {state_digest(training.trainer)}
     adam = trainer.optimizer.state[trainer.parameters[0]]
     buffers = [b for b in trainer.net.buffers() if b.is_floating_point()]
     for number, tensor in enumerate([trainer.parameters[3], adam["exp_avg"], buffers[0]], 2):
         ulp_up(tensor)
-        seen.add(digest(trainer))
+        seen.add(state_digest(trainer))
         assert len(seen) == number
 
 

@@ -86,7 +86,7 @@ def test_a_killed_worker_changes_no_bit(
     assert jobs.get(job_id)["attempt"] == 2
 
 
-@pytest.mark.parametrize("engine", choose.available()[1:])
+@pytest.mark.parametrize("engine", choose.available_engines()[1:])
 def test_a_killed_trainer_and_a_killed_worker_change_no_bit_of_a_fast_engine(
     service: Serving, jobs: Jobs, engine: str
 ) -> None:

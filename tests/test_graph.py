@@ -17,14 +17,14 @@ from tests.test_ticks_chunks import ENDS, OVERFLOWING, at_random
 from tests.trainings import CPU, joined, read, tell
 from ticks import checkpoint, machine
 from ticks.engines import gate
-from ticks.engines.choose import available
-from ticks.engines.eager import Eager
+from ticks.engines.choose import available_engines
+from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import loop
-from ticks.engines.graph.engine import Graph
-from ticks.state import digest
-from ticks.training import Training
+from ticks.engines.graph.engine import GraphEngine
+from ticks.state import state_digest
+from ticks.training import TrainingRun
 
-pytestmark = pytest.mark.skipif("graph" not in available(), reason="no C++ compiler here")
+pytestmark = pytest.mark.skipif("graph" not in available_engines(), reason="no C++ compiler here")
 
 ADAPTIVE: list[dict[str, Any]] = [{"name": "adam"}, {"name": "adamw"}]
 DESCENTS: list[dict[str, Any]] = [
@@ -34,9 +34,9 @@ DESCENTS: list[dict[str, Any]] = [
 ]
 
 
-def begin(spec: JobSpec, engine: str) -> Training:
-    machine.prepare(1)
-    return Training(spec, CPU, engine=engine)
+def begin(spec: JobSpec, engine: str) -> TrainingRun:
+    machine.configure_torch(1)
+    return TrainingRun(spec, CPU, engine=engine)
 
 
 def text(**changes: Any) -> JobSpec:
@@ -111,10 +111,10 @@ def test_a_tick_whose_loss_is_not_finite_changes_nothing() -> None:
     spec = read(**OVERFLOWING | {"model": batch_norm, "batch_size": 4, "budget": {"ticks": 30}})
     training = begin(spec, "graph")
     tell(training, until=7)
-    before = digest(training.trainer)
+    before = state_digest(training.trainer)
     ran = training.run(5)
-    assert ran.chunk.nonfinite and ran.chunk.count == 1 and training.at == 7
-    assert digest(training.trainer) == before
+    assert ran.chunk.nonfinite and ran.chunk.count == 1 and training.ticks_done == 7
+    assert state_digest(training.trainer) == before
 
 
 def test_eager_and_graph_take_turns_at_one_history(tmp_path: Path) -> None:
@@ -152,14 +152,14 @@ def test_large_values_are_made_anew_as_in_eager() -> None:
 # What a graph that is not eager looks like.
 
 
-class Off(Graph):
+class Off(GraphEngine):
     """A graph whose rates are off by some ulps of float32."""
 
     def _numbers(self, first: int, k: int) -> Any:
         return super()._numbers(first, k) * (1 + 2**-20)
 
 
-class Wrong(Graph):
+class Wrong(GraphEngine):
     """A graph that calls one wrong kernel."""
 
     def _bind(self, stretch: Any) -> None:
@@ -168,24 +168,24 @@ class Wrong(Graph):
             self._programs[rows] = spoilt(program)
 
 
-def spoilt(program: loop.Loaded) -> loop.Loaded:
+def spoilt(program: loop.LoadedProgram) -> loop.LoadedProgram:
     lines = program.text.split("\n")
     (at,) = [n for n, line in enumerate(lines) if line.startswith("call aten::relu ")]
     lines[at] = lines[at].replace("aten::relu", "aten::sigmoid")
-    return loop.Loaded("\n".join(lines), program.tensors)
+    return loop.LoadedProgram("\n".join(lines), program.tensors)
 
 
-def compared(engine: type[Graph], spec: JobSpec) -> str | None:
+def compared(engine: type[GraphEngine], spec: JobSpec) -> str | None:
     training = begin(spec, "eager")
     trainer = training.trainer
-    fast, eager = engine(trainer, spec.record), Eager(trainer, spec.record)
-    return gate.compare(fast, eager, trainer, 20, gate.other_bits, exact=True)
+    fast, eager = engine(trainer, spec.record), EagerEngine(trainer, spec.record)
+    return gate.compare_with_eager(fast, eager, trainer, 20, gate.bit_difference, is_exact=True)
 
 
 @pytest.mark.parametrize("engine", [Off, Wrong])
-def test_the_gate_sees_a_graph_that_is_not_eager(engine: type[Graph]) -> None:
+def test_the_gate_sees_a_graph_that_is_not_eager(engine: type[GraphEngine]) -> None:
     spec = read(optimizer={"name": "sgd", "lr": 0.1})
-    assert compared(Graph, spec) is None
+    assert compared(GraphEngine, spec) is None
     differs = compared(engine, spec)
     assert differs is not None and ("loss of tick" in differs or "another state" in differs)
 
@@ -199,6 +199,6 @@ def test_the_comparison_of_trainings_sees_it_too() -> None:
 
 def test_a_program_that_cannot_be_read_says_why() -> None:
     with pytest.raises(loop.BrokenProgram, match="no such instruction: jump"):
-        loop.Loaded("jump t0", [])
+        loop.LoadedProgram("jump t0", [])
     with pytest.raises(loop.BrokenProgram, match="aten::no_such"):
-        loop.Loaded("call aten::no_such - ->", [])
+        loop.LoadedProgram("call aten::no_such - ->", [])

@@ -10,8 +10,8 @@ from tests.native_specs import trainer_of
 from tests.natives import BUILDS, QUICK, folder, native, needs_compiler, told
 from tests.test_native import OVERFLOWING, RICH
 from tests.trainings import read
-from ticks.engines.native.lanes import Lanes, kind_of
-from ticks.state import digest
+from ticks.engines.native.lanes import LaneBatch, lane_group
+from ticks.state import state_digest
 
 pytestmark = needs_compiler
 
@@ -53,7 +53,7 @@ def test_a_lane_gives_the_bits_of_its_run_alone(name: str, lanes: int) -> None:
     ticks = [30 + 3 * number for number in range(len(specs))]
     trainers = [trainer_of(spec) for spec in specs]
 
-    chunks = Lanes(trainers, specs[0].record, lanes, folder(), QUICK).run(ticks)
+    chunks = LaneBatch(trainers, specs[0].record, lanes, folder(), QUICK).run(ticks)
 
     for trainer, chunk, spec, k in zip(trainers, chunks, specs, ticks, strict=True):
         alone = native(spec)
@@ -64,7 +64,7 @@ def test_eight_lanes_of_an_unoptimised_build_give_the_same_bits() -> None:
     bits = set()
     for flags in BUILDS.values():
         trainers = [trainer_of(spec) for spec in variants("rich", 8)]
-        chunks = Lanes(trainers, ["loss"], 8, folder(), flags).run([30] * 8)
+        chunks = LaneBatch(trainers, ["loss"], 8, folder(), flags).run([30] * 8)
         bits.add(tuple(told(t, [c]) for t, c in zip(trainers, chunks, strict=True)))
 
     assert len(bits) == 1
@@ -73,8 +73,8 @@ def test_eight_lanes_of_an_unoptimised_build_give_the_same_bits() -> None:
 def test_chunks_of_other_lengths_in_every_lane_give_the_same_bits() -> None:
     specs = variants("seed", 5)
     one, other = ([trainer_of(spec) for spec in specs] for _ in range(2))
-    whole = Lanes(one, ["loss"], 8, folder(), QUICK).run([60] * 5)
-    cut = Lanes(other, ["loss"], 8, folder(), QUICK)
+    whole = LaneBatch(one, ["loss"], 8, folder(), QUICK).run([60] * 5)
+    cut = LaneBatch(other, ["loss"], 8, folder(), QUICK)
 
     ticks = ([7, 8, 9, 10, 11], [0, 0, 0, 0, 0], [53, 52, 51, 50, 49])
     parts = [cut.run(each) for each in ticks]
@@ -92,7 +92,7 @@ def test_a_lane_whose_loss_is_not_finite_stops_alone(clip: float | None) -> None
     specs[3:6] = [read(**sound, seed=number, clip_norm=clip) for number in range(3)]
     trainers = [trainer_of(spec) for spec in specs]
 
-    chunks = Lanes(trainers, ["loss"], 8, folder(), QUICK).run([50] * 8)
+    chunks = LaneBatch(trainers, ["loss"], 8, folder(), QUICK).run([50] * 8)
 
     for lane, (spec, trainer, chunk) in enumerate(zip(specs, trainers, chunks, strict=True)):
         stopped = lane not in (3, 4, 5)
@@ -107,8 +107,8 @@ def test_neighbours_change_no_bit_of_a_lane() -> None:
     states = set()
     for others in ([], specs[1:4], list(reversed(specs[1:]))):
         trainers = [trainer_of(spec) for spec in [specs[0], *others]]
-        Lanes(trainers, ["loss"], 8, folder(), QUICK).run([40, *[25] * len(others)])
-        states.add(digest(trainers[0]))
+        LaneBatch(trainers, ["loss"], 8, folder(), QUICK).run([40, *[25] * len(others)])
+        states.add(state_digest(trainers[0]))
 
     assert len(states) == 1
 
@@ -119,4 +119,4 @@ def test_only_jobs_of_one_kind_share_lanes() -> None:
         for size, lr, parts in ((8, 0.1, 2), (5, 0.2, 2), (8, 0.1, 4))
     )
 
-    assert kind_of(one) == kind_of(same) != kind_of(other)
+    assert lane_group(one) == lane_group(same) != lane_group(other)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from tests.trainings import CPU, read, tell
 from ticks import machine
-from ticks.engines.choose import available
-from ticks.training import Training
+from ticks.engines.choose import available_engines
+from ticks.training import TrainingRun
 
 pytestmark = [
     pytest.mark.slow,
@@ -62,16 +62,16 @@ def spoils_counters() -> bool:
 
 def engines_agree(**changes: Any) -> bool:
     """Whether graph and eager tell the same of a training, bit for bit."""
-    machine.prepare(1)
+    machine.configure_torch(1)
     spec = read(**changes)
-    both = [tell(Training(spec, CPU, engine=engine)) for engine in ("eager", "graph")]
+    both = [tell(TrainingRun(spec, CPU, engine=engine)) for engine in ("eager", "graph")]
     return both[0] == both[1]
 
 
 def moved_by_the_rate() -> bool:
     """Whether SGD's first update is the rate times the gradient."""
-    machine.prepare(1)
-    training = Training(read(optimizer={"name": "sgd", "lr": 0.01}), CPU, engine="eager")
+    machine.configure_torch(1)
+    training = TrainingRun(read(optimizer={"name": "sgd", "lr": 0.01}), CPU, engine="eager")
     before = [p.detach().clone() for p in training.trainer.parameters]
     training.run(1)
     pairs = zip(before, training.trainer.parameters, strict=True)
@@ -81,16 +81,16 @@ def moved_by_the_rate() -> bool:
 def test_an_update_by_a_matrix_product_keeps_its_rate_in_our_engines() -> None:
     assert spoils_alpha() == IS_FAULTY
     assert moved_by_the_rate()
-    if "graph" in available():
+    if "graph" in available_engines():
         assert engines_agree(optimizer={"name": "sgd", "lr": 0.01})
 
 
 def test_adams_steps_are_counted_in_our_engines() -> None:
     assert spoils_counters() == IS_FAULTY
-    machine.prepare(1)
-    training = Training(read(optimizer={"name": "adam"}), CPU, engine="eager")
+    machine.configure_torch(1)
+    training = TrainingRun(read(optimizer={"name": "adam"}), CPU, engine="eager")
     training.run(7)
     state = training.trainer.optimizer.state[training.trainer.parameters[0]]
     assert state["step"].item() == 7
-    if "graph" in available():
+    if "graph" in available_engines():
         assert engines_agree(optimizer={"name": "adam"})

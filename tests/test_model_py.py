@@ -17,7 +17,7 @@ from torch import nn
 
 from jobs.store import Store
 from models.build import build
-from models.export import source
+from models.export import render_model_py
 from models.families import FAMILIES, ModelConfig
 from tests.datasets import csv_of
 from tests.test_datasets_training import Home, table
@@ -88,7 +88,9 @@ def write(folder: Path, config: ModelConfig, inputs: int, outputs: int) -> None:
     perturb(net)
     known = {"inputs": inputs, "outputs": outputs, "objective": "any", "parameters": 1}
     folder.mkdir()
-    (folder / "model.py").write_text(source({**known, "model": config.model_dump(mode="json")}))
+    (folder / "model.py").write_text(
+        render_model_py({**known, "model": config.model_dump(mode="json")})
+    )
     save_file(net.state_dict(), folder / "model.safetensors")
     x = torch.randn(5, inputs, generator=torch.Generator().manual_seed(2))
     if config.family == "transformer_lm":
@@ -108,7 +110,7 @@ def write(folder: Path, config: ModelConfig, inputs: int, outputs: int) -> None:
 def test_any_net_is_built_and_loaded_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, configs: list[Any], data: st.DataObject
 ) -> None:
-    machine.prepare(1)
+    machine.configure_torch(1)
     home = tmp_path_factory.mktemp("nets")
     for number, config in enumerate(configs):
         sizes = data.draw(st.integers(1, 30)), data.draw(st.integers(1, 30))
@@ -127,10 +129,10 @@ def test_a_trainings_checkpoint_is_its_net_bit_for_bit(tmp_path: Path) -> None:
         rows = training.trainer.batches.rows.inputs[:9]
         net = training.trainer.net.eval()
         tried = {"inputs": rows, "outputs": net(rows).detach()}
-        if training.scale is not None:
-            table = torch.tensor(rows.double().numpy() * training.scale.deviation)
-            tried["rows"] = table + torch.tensor(training.scale.mean)
-            back = (tried["rows"].numpy() - training.scale.mean) / training.scale.deviation
+        if training.scaling is not None:
+            table = torch.tensor(rows.double().numpy() * training.scaling.deviation)
+            tried["rows"] = table + torch.tensor(training.scaling.mean)
+            back = (tried["rows"].numpy() - training.scaling.mean) / training.scaling.deviation
             tried["inputs"] = torch.tensor(back).float()
             tried["outputs"] = net(tried["inputs"]).detach()
         save_file({name: t.contiguous() for name, t in tried.items()}, folder / "tried.safetensors")
@@ -168,7 +170,7 @@ def test_the_file_says_how_it_is_used_and_imports_nothing_else() -> None:
     for family in FAMILIES.values():
         config = family.config(family=family.name)
         known = {"inputs": 3, "outputs": 2, "objective": "mse", "parameters": 1234}
-        text = source(known | {"model": config.model_dump(mode="json")})
+        text = render_model_py(known | {"model": config.model_dump(mode="json")})
         code = compile(text, "model.py", "exec")
         assert "model.load()" in str(code.co_consts[0]) and "1,234" in str(code.co_consts[0])
         lines = [line for line in text.splitlines() if line.startswith(("import ", "from "))]
@@ -211,6 +213,6 @@ def test_classes_are_named_where_names_are_known(monkeypatch: pytest.MonkeyPatch
 
     outputs = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     monkeypatch.setattr(usage, "CONFIG", {"outputs": 2})
-    assert usage.names(outputs) == ["1", "0"]
+    assert usage.class_names(outputs) == ["1", "0"]
     monkeypatch.setattr(usage, "CONFIG", {"outputs": 2, "classes": ["no", "yes"]})
-    assert usage.names(outputs) == ["yes", "no"]
+    assert usage.class_names(outputs) == ["yes", "no"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import nn
 
-from models.build import NETS, build
+from models.build import NET_BUILDERS, build
 from models.families import FAMILIES
 from models.mlp.config import MlpConfig
 from models.names import NORM_PARAMETERS
@@ -43,14 +43,14 @@ def test_the_parameters_counted_are_the_built_nets(
 def test_a_net_takes_rows_of_inputs_and_gives_rows_of_outputs(
     config: MlpConfig, inputs: int, outputs: int
 ) -> None:
-    rows = 2 if config.couples_rows else 1
+    rows = 2 if config.needs_batch_statistics else 1
     net = build(config, inputs, outputs, 0)
     assert net(torch.ones(rows, inputs)).shape == (rows, outputs)
 
 
 def test_every_norm_that_may_be_named_is_there_and_counted() -> None:
     assert NORM_PARAMETERS.keys() == {*NORMS, "none"}
-    assert FAMILIES.keys() == NETS.keys()
+    assert FAMILIES.keys() == NET_BUILDERS.keys()
 
 
 @pytest.mark.parametrize("name", sorted(NORMS))
@@ -80,7 +80,7 @@ def test_dropout_comes_last_in_a_layer_and_only_when_asked_for() -> None:
 
 
 def test_only_batch_norms_couple_rows() -> None:
-    assert {name for name in NORM_PARAMETERS if mlp(norm=name).couples_rows} == {
+    assert {name for name in NORM_PARAMETERS if mlp(norm=name).needs_batch_statistics} == {
         "batch",
         "layer+batch",
     }

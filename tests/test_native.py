@@ -13,12 +13,12 @@ from tests.native_specs import drawn, trainer_of
 from tests.natives import BUILDS, QUICK, folder, native, needs_compiler, run, told
 from tests.trainings import read
 from ticks import checkpoint
-from ticks.batches import Rows
+from ticks.batches import TensorRows
 from ticks.engines.native import compiler
-from ticks.engines.native.engine import Native
-from ticks.engines.native.rates import rates
-from ticks.state import digest, optimizer_tensors, restore, weights
-from ticks.training import Training
+from ticks.engines.native.engine import NativeEngine
+from ticks.engines.native.rates import learning_rates
+from ticks.state import optimizer_tensors, restore, state_digest, weights
+from ticks.training import TrainingRun
 from ticks.validation import evaluate
 
 pytestmark = needs_compiler
@@ -89,7 +89,7 @@ def test_recording_norms_changes_no_bit_of_a_plain_step(name: str) -> None:
         engine = native(read(**spec, record=record))
         chunks = [engine.run(k) for k in (1, 30, 9)]
         losses = b"".join(chunk.columns["loss"].tobytes() for chunk in chunks)
-        bits.add((losses, digest(engine.trainer)))
+        bits.add((losses, state_digest(engine.trainer)))
 
     assert len(bits) == 1
 
@@ -100,7 +100,7 @@ def test_clang_gives_the_same_bits_as_gcc(name: str, monkeypatch: pytest.MonkeyP
     bits = set()
     for command in ("gcc", "clang"):
         monkeypatch.setenv("CC", command)
-        if compiler.find() is None:
+        if compiler.find_compiler() is None:
             pytest.skip(f"no {command} here")
         bits.add(run(spec, [40]))
 
@@ -165,22 +165,22 @@ def test_a_restored_state_goes_on_as_if_nothing_had_been(name: str) -> None:
     again = resumed.run(30)
 
     assert again.columns["loss"].tobytes() == rest.columns["loss"].tobytes()
-    assert digest(resumed.trainer) == digest(straight.trainer)
+    assert state_digest(resumed.trainer) == state_digest(straight.trainer)
 
 
 def test_eager_goes_on_from_a_state_of_native(tmp_path: Path) -> None:
     """The state is torch's own: names, shapes and Adam's count of updates."""
     spec = read(**RICH)
-    training = Training(spec, torch.device("cpu"))
-    training.engine = Native(training.trainer, spec.record, folder(), QUICK)
+    training = TrainingRun(spec, torch.device("cpu"))
+    training.engine = NativeEngine(training.trainer, spec.record, folder(), QUICK)
     training.run(50)
     checkpoint.save(training, tmp_path)
-    other = Training(spec, torch.device("cpu"))
+    other = TrainingRun(spec, torch.device("cpu"))
 
     checkpoint.load(other, tmp_path)
     ran = other.run(5)
 
-    assert ran.chunk.first == 51 and ran.failed is None
+    assert ran.chunk.first == 51 and ran.failure is None
     steps = {float(each["step"]) for each in other.trainer.optimizer.state.values()}
     assert steps == {55.0}
 
@@ -194,9 +194,9 @@ def test_a_loss_that_is_not_finite_is_recorded_and_not_applied(clip: float | Non
 
     chunk = engine.run(100)
 
-    assert chunk.nonfinite and chunk.count == 29 and engine.trainer.at == 28
+    assert chunk.nonfinite and chunk.count == 29 and engine.trainer.ticks_done == 28
     assert np.isinf(chunk.columns["loss"][-1]) and np.isfinite(chunk.columns["loss"][:-1]).all()
-    assert digest(engine.trainer) == digest(before.trainer)
+    assert state_digest(engine.trainer) == state_digest(before.trainer)
 
 
 def test_every_build_spells_nan_the_same_way() -> None:
@@ -211,7 +211,7 @@ def test_every_build_spells_nan_the_same_way() -> None:
     for build, flags in BUILDS.items():
         engine = native(spec, flags)
         chunks = [engine.run(3)]
-        engine.trainer.skip()
+        engine.trainer.skip_tick()
         bits[build] = told(engine.trainer, [*chunks, engine.run(4)])
         assert chunks[0].nonfinite and np.isnan(chunks[0].columns["loss"][-1])
 
@@ -220,8 +220,8 @@ def test_every_build_spells_nan_the_same_way() -> None:
 
 def test_the_tick_after_a_skipped_one_is_the_next() -> None:
     spec = read(**OVERFLOWING, stop={"on_nonfinite": "skip"})
-    training = Training(spec, torch.device("cpu"))
-    training.engine = Native(training.trainer, spec.record, folder(), QUICK)
+    training = TrainingRun(spec, torch.device("cpu"))
+    training.engine = NativeEngine(training.trainer, spec.record, folder(), QUICK)
 
     firsts = [training.run(50).chunk for _ in range(2)]
 
@@ -258,7 +258,7 @@ def test_an_evaluation_goes_by_blocks_of_1024_rows() -> None:
     spec = read(**SPECS["seed"])
     engine = native(spec)
     inputs = torch.linspace(-2, 2, 3 * 2500).reshape(2500, 3)
-    rows = Rows(inputs, inputs.sum(dim=1, keepdim=True))
+    rows = TensorRows(inputs, inputs.sum(dim=1, keepdim=True))
 
     whole = engine.evaluate(rows, None)["val_loss"]
     parts = [engine.evaluate(block, None)["val_loss"] for block in rows.blocks()]
@@ -270,7 +270,7 @@ def test_an_evaluation_goes_by_blocks_of_1024_rows() -> None:
 def test_rates_of_many_ticks_are_the_spec_s_own(number: int) -> None:
     spec = drawn(number)
 
-    many = np.broadcast_to(rates(spec, 1, 64), 64).tolist()
+    many = np.broadcast_to(learning_rates(spec, 1, 64), 64).tolist()
 
     assert many == [spec.rate(tick) for tick in range(1, 65)]
 
@@ -281,6 +281,6 @@ def test_trainers_of_one_form_share_an_object() -> None:
     shared = {"model": {"family": "mlp", "hidden": [5]}, "optimizer": {"name": "adam", "lr": 0.1}}
     for changes in ({}, {"seed": 5, "batch_size": 3}, {"micro_batches": 2}):
         trainer = trainer_of(read(**shared, **changes))
-        Native(trainer, ["loss"], folder(), QUICK).run(2)
+        NativeEngine(trainer, ["loss"], folder(), QUICK).run(2)
 
     assert len(list(folder().glob("*.so"))) == before + 1

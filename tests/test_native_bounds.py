@@ -12,9 +12,9 @@ from jobs.spec.job_spec import JobSpec
 from tests.native_specs import Doubles, apart, drawn, trainer_of
 from tests.natives import QUICK, folder, native, needs_compiler
 from tests.trainings import read
-from ticks.engines.eager import Eager
+from ticks.engines.eager import EagerEngine
 from ticks.engines.native import emit
-from ticks.engines.native.engine import Native
+from ticks.engines.native.engine import NativeEngine
 
 pytestmark = needs_compiler
 
@@ -38,7 +38,7 @@ class Distances(NamedTuple):
 
 def distances(spec: JobSpec) -> Distances:
     ours = native(spec).run(TICKS).columns["loss"]
-    eager = Eager(trainer_of(spec), spec.record).run(TICKS).columns["loss"]
+    eager = EagerEngine(trainer_of(spec), spec.record).run(TICKS).columns["loss"]
     exact = Doubles(trainer_of(spec)).losses(TICKS)
     return Distances(apart(ours, eager), apart(ours, exact), apart(eager, exact))
 
@@ -87,7 +87,7 @@ CONTROL = {
 def test_a_wrong_formula_breaks_the_bound(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = read(**CONTROL)
     where, right, wrong = WRONG[what]
-    template = emit.template
+    template = emit.read_template
     sound = distances(spec)
     assert sound.within, sound
     assert right in template(where)
@@ -101,7 +101,7 @@ def test_a_wrong_formula_breaks_the_bound(what: str, monkeypatch: pytest.MonkeyP
 
 def test_gradient_norms_are_eager_s() -> None:
     spec = read(record=["loss", "grad_norm"], micro_batches=3, clip_norm=0.25)
-    ours = Native(trainer_of(spec), spec.record, folder(), QUICK).run(20).columns["grad_norm"]
-    eager = Eager(trainer_of(spec), spec.record).run(20).columns["grad_norm"]
+    ours = NativeEngine(trainer_of(spec), spec.record, folder(), QUICK).run(20).columns["grad_norm"]
+    eager = EagerEngine(trainer_of(spec), spec.record).run(20).columns["grad_norm"]
 
     assert apart(ours, eager) < 1e-5

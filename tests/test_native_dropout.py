@@ -12,7 +12,7 @@ from jobs.spec.job_spec import JobSpec
 from tests.native_specs import Doubles, apart, trainer_of
 from tests.natives import native, needs_compiler
 from tests.trainings import read
-from ticks.batches import Rows
+from ticks.batches import TensorRows
 
 pytestmark = needs_compiler
 
@@ -80,7 +80,7 @@ class DroppingDoubles(Doubles):
             module.tick = tick
         return super()._tick(tick)
 
-    def _loss(self, part: Rows, number: int) -> Tensor:
+    def _loss(self, part: TensorRows, number: int) -> Tensor:
         for module in self.masked:
             module.part = number
         return super()._loss(part, number)

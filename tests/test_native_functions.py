@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.natives import QUICK, needs_compiler
 from ticks.engines.native import compiler
-from ticks.engines.native.emit import template
+from ticks.engines.native.emit import read_template
 
 pytestmark = needs_compiler
 
@@ -38,11 +38,11 @@ DOOR = """
 @cache
 def library() -> ctypes.CDLL:
     doors = "\n".join(f"DOOR({name})" for name in FUNCTIONS)
-    found = compiler.find()
+    found = compiler.find_compiler()
     assert found is not None
     with TemporaryDirectory() as place:
         source, made = Path(place) / "f.c", Path(place) / "f.so"
-        source.write_text(template("lanes") + template("functions") + DOOR + doors)
+        source.write_text(read_template("lanes") + read_template("functions") + DOOR + doors)
         found.compile(source, made, 1, QUICK)
         return ctypes.CDLL(str(made))
 

@@ -11,40 +11,40 @@ from tests.native_specs import trainer_of
 from tests.natives import QUICK, needs_compiler
 from tests.support import ROOT
 from tests.trainings import read
-from ticks.engines.compiled import Unavailable
+from ticks.engines.compiled import EngineUnavailable
 from ticks.engines.native import compiler, objects
 from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.emit import emit
-from ticks.engines.native.engine import Native
-from ticks.engines.native.form import Form, form_of
+from ticks.engines.native.engine import NativeEngine
+from ticks.engines.native.form import KernelSignature, signature_of
 
 SMALL = {"model": {"family": "mlp", "hidden": [2], "norm": "none"}, "batch_size": 1,
          "optimizer": {"name": "sgd"}}  # fmt: skip
 
 
-def form() -> Form:
-    return form_of(read(**SMALL))
+def form() -> KernelSignature:
+    return signature_of(read(**SMALL))
 
 
 @needs_compiler
 def test_an_object_is_compiled_once(tmp_path: Path) -> None:
-    objects.load(form(), 1, tmp_path)
+    objects.load_kernel(form(), 1, tmp_path)
     (made,) = tmp_path.iterdir()
     first = made.stat().st_ino
-    objects.load(form(), 1, tmp_path)
+    objects.load_kernel(form(), 1, tmp_path)
 
     assert [file.stat().st_ino for file in tmp_path.iterdir()] == [first]
 
 
 @needs_compiler
 def test_a_damaged_object_is_made_anew(tmp_path: Path) -> None:
-    objects.load(form(), 1, tmp_path, QUICK)
+    objects.load_kernel(form(), 1, tmp_path, QUICK)
     (made,) = tmp_path.iterdir()
     head = made.read_bytes()[:1000]
     made.unlink()  # this process has the whole one in its memory
     made.write_bytes(head)
 
-    engine = Native(trainer_of(read(**SMALL)), ["loss"], tmp_path, QUICK)
+    engine = NativeEngine(trainer_of(read(**SMALL)), ["loss"], tmp_path, QUICK)
 
     assert engine.run(3).count == 3
     (again,) = tmp_path.iterdir()
@@ -64,7 +64,7 @@ def test_processes_may_make_one_object_at_a_time(tmp_path: Path) -> None:
 
     assert [process.wait(timeout=250) for process in started] == [0, 0, 0]
     assert all(file.suffix == ".so" for file in tmp_path.iterdir())
-    assert objects.load(form(), 1, tmp_path, QUICK).run is not None
+    assert objects.load_kernel(form(), 1, tmp_path, QUICK).run is not None
 
 
 @needs_compiler
@@ -76,7 +76,7 @@ def test_the_longest_unused_objects_go_first(
         (tmp_path / f"{name}.so").write_bytes(b"")
         os.utime(tmp_path / f"{name}.so", (1000 + age, 1000 + age - 10 * (name == "old")))
 
-    objects.load(form(), 1, tmp_path, QUICK)
+    objects.load_kernel(form(), 1, tmp_path, QUICK)
 
     names = {file.name for file in tmp_path.iterdir()}
     assert len(names) == 2 and "newer.so" in names
@@ -95,9 +95,9 @@ def test_a_key_has_all_that_decides_the_code() -> None:
 @needs_compiler
 def test_the_processor_is_part_of_the_compiler_s_name() -> None:
     """An object made with -march=native must not be loaded by another kind of processor."""
-    found = compiler.find()
+    found = compiler.find_compiler()
 
-    assert found is not None and compiler.processor() in found.identity
+    assert found is not None and compiler.processor_id() in found.identity
 
 
 def test_without_a_compiler_there_is_no_native_engine(
@@ -106,9 +106,9 @@ def test_without_a_compiler_there_is_no_native_engine(
     monkeypatch.setenv("CC", "")
     monkeypatch.setenv("PATH", str(tmp_path))
 
-    assert compiler.find() is None
-    with pytest.raises(Unavailable, match="no C compiler"):
-        objects.load(form(), 1, tmp_path)
+    assert compiler.find_compiler() is None
+    with pytest.raises(EngineUnavailable, match="no C compiler"):
+        objects.load_kernel(form(), 1, tmp_path)
 
 
 def test_a_compiler_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_a_compiler_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     fake.chmod(0o700)
     monkeypatch.setenv("CC", str(fake))
 
-    with pytest.raises(Unavailable, match="broken"):
-        objects.load(form(), 1, tmp_path / "objects")
+    with pytest.raises(EngineUnavailable, match="broken"):
+        objects.load_kernel(form(), 1, tmp_path / "objects")
 
     assert list((tmp_path / "objects").iterdir()) == []

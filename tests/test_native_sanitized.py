@@ -16,7 +16,7 @@ pytestmark = needs_compiler
 
 def sanitizer() -> str:
     """Where the compiler's address sanitizer lies; skips where there is none."""
-    found = compiler.find()
+    found = compiler.find_compiler()
     assert found is not None
     told = subprocess.run(
         [*found.command, "-print-file-name=libasan.so"], capture_output=True, text=True, check=False

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from models.norms import EPS, NORMS, LayerNorm, groups, norm
+from models.norms import EPS, NORMS, LayerNorm, group_count, make_norm
 
 SHAPES = [(1, 2), (1, 50), (7, 3), (32, 64), (5, 257), (3, 1024), (4, 6, 33)]
 TOLERANCE = 5e-6  # float32 against float64, for inputs of some size
@@ -92,14 +92,14 @@ def test_rms_norm_is_its_formula(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("width", [2, 6, 11, 64, 100])
 def test_group_norm_is_layer_norms_formula_in_each_group(width: int) -> None:
     group, x = filled(NORMS["group"](width)), some((5, width))
-    size = width // groups(width)
+    size = width // group_count(width)
     slices = zip(x.split(size, 1), group.weight.split(size), group.bias.split(size), strict=True)
     exact = torch.cat([formula(*each) for each in slices], dim=1)
     assert furthest(group(x), exact) < TOLERANCE
 
 
 def test_group_norm_has_no_group_of_one_feature_unless_there_is_only_one() -> None:
-    assert [groups(width) for width in (1, 2, 3, 4, 8, 9, 10, 11, 64, 100)] == [
+    assert [group_count(width) for width in (1, 2, 3, 4, 8, 9, 10, 11, 64, 100)] == [
         1, 1, 1, 2, 4, 3, 5, 1, 8, 5,
     ]  # fmt: skip
 
@@ -136,4 +136,4 @@ def test_batch_norms_couple_rows() -> None:
 
 
 def test_no_norm_is_no_module() -> None:
-    assert norm("none", 5) == []
+    assert make_norm("none", 5) == []

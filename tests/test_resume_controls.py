@@ -15,8 +15,8 @@ from tests.house import TENANT, House
 from tests.support import running_store
 from tests.trainings import Told, begin, read, resumed, saved_at, tell
 from ticks import checkpoint
-from ticks.state import digest
-from ticks.training import Training
+from ticks.state import state_digest
+from ticks.training import TrainingRun
 
 VALIDATED: dict[str, Any] = {
     "model": {"family": "mlp", "hidden": [6, 5], "dropout": 0.25},
@@ -26,7 +26,7 @@ VALIDATED: dict[str, Any] = {
 }
 
 
-def at_16(spec: JobSpec, folder: Path) -> tuple[Training, Told]:
+def at_16(spec: JobSpec, folder: Path) -> tuple[TrainingRun, Told]:
     """A training resumed at its second validation, and what was said before."""
     ((_, home, before),) = saved_at(spec, [16], folder)
     return resumed(spec, home), before
@@ -57,7 +57,7 @@ def test_validation_looks_at_the_net_that_is_saved_with_nothing_dropped(tmp_path
     assert dropped.item() != losses[0].item()
 
 
-def ulp_off(training: Training, number: int) -> None:
+def ulp_off(training: TrainingRun, number: int) -> None:
     """Move one weight of the first layer by one unit in its last place."""
     weight = training.trainer.parameters[0].data.view(-1)
     weight[number] = torch.nextafter(weight[number], torch.tensor(torch.inf))
@@ -75,7 +75,7 @@ def test_a_weight_off_by_one_ulp_shows_in_the_digest_of_the_load_and_often_in_no
     for number in range(resumed(spec, home).trainer.parameters[0].numel()):
         training = resumed(spec, home)
         ulp_off(training, number)
-        assert digest(training.trainer) != before.state
+        assert state_digest(training.trainer) != before.state
         unseen += tell(training, until=20).columns == straight.columns
     assert unseen > 0
 
@@ -105,5 +105,5 @@ def test_a_state_that_loads_otherwise_ends_the_attempt(house: House) -> None:
 def test_what_was_saved_loads_as_what_was_saved(tmp_path: Path) -> None:
     spec = read(**VALIDATED)
     training, before = at_16(spec, tmp_path)
-    assert digest(training.trainer) == before.state
+    assert state_digest(training.trainer) == before.state
     assert checkpoint.load(begin(spec), tmp_path / "16")["state"] == before.state

@@ -17,7 +17,7 @@ from tests.house import TENANT, House
 from tests.support import running_store, small_spec, wait_until
 from tests.trainings import begin, read
 from ticks import checkpoint
-from ticks.aside import LEAST_BYTES, Aside
+from ticks.aside import MIN_BYTES, BackgroundStateWriter
 
 #: 0.7 million parameters, with Adam's moments a little more than what is written aside
 BIG: dict[str, Any] = {
@@ -34,48 +34,50 @@ SPEC = small_spec(
 
 
 def test_a_copy_is_the_state_of_its_tick_whatever_comes_after(tmp_path: Path) -> None:
-    training, aside = begin(read(**BIG)), Aside()
+    training, aside = begin(read(**BIG)), BackgroundStateWriter()
     training.run(3)
     for name in ("at once", "aside"):
         (tmp_path / name).mkdir()
     at_once = checkpoint.save(training, tmp_path / "at once")
-    assert aside.begin(checkpoint.gather(training), tmp_path / "aside")
+    assert aside.start(checkpoint.capture(training), tmp_path / "aside")
     for _ in range(5):
         training.run(1)
 
-    assert aside.outcome(wait=True) == at_once and at_once["tick"] == 3
+    assert aside.poll(wait=True) == at_once and at_once["tick"] == 3
     for file in (tmp_path / "at once").iterdir():
         assert (tmp_path / "aside" / file.name).read_bytes() == file.read_bytes()
-    assert aside.outcome() is None
+    assert aside.poll() is None
 
 
 def test_the_room_for_a_copy_is_made_behind_the_first_tick_and_used_again(tmp_path: Path) -> None:
-    training, aside = begin(read(**BIG)), Aside()
+    training, aside = begin(read(**BIG)), BackgroundStateWriter()
     training.run(1)
-    aside.prepare(training)
-    assert aside._room is not None
-    room = aside._room.result().data_ptr()
+    aside.preallocate(training)
+    assert aside._copy_buffer is not None
+    room = aside._copy_buffer.result().data_ptr()
     for number in range(2):
         (tmp_path / str(number)).mkdir()
-        assert aside.begin(checkpoint.gather(training), tmp_path / str(number))
-        aside.outcome(wait=True)
+        assert aside.start(checkpoint.capture(training), tmp_path / str(number))
+        aside.poll(wait=True)
         training.run(1)
-    assert aside._room.result().data_ptr() == room
+    assert aside._copy_buffer.result().data_ptr() == room
 
 
 def test_a_small_state_is_not_worth_a_copy(tmp_path: Path) -> None:
-    training, aside = begin(read()), Aside()
+    training, aside = begin(read()), BackgroundStateWriter()
     training.run(1)
-    assert not aside.begin(checkpoint.gather(training), tmp_path) and list(tmp_path.iterdir()) == []
+    assert (
+        not aside.start(checkpoint.capture(training), tmp_path) and list(tmp_path.iterdir()) == []
+    )
 
 
 def test_what_the_writing_meets_is_raised_to_who_asks(tmp_path: Path) -> None:
-    training, aside = begin(read(**BIG)), Aside()
+    training, aside = begin(read(**BIG)), BackgroundStateWriter()
     training.run(1)
-    assert aside.begin(checkpoint.gather(training), tmp_path / "missing")
+    assert aside.start(checkpoint.capture(training), tmp_path / "missing")
     with pytest.raises(SafetensorError, match="missing"):
-        aside.outcome(wait=True)
-    assert aside.outcome(wait=True) is None
+        aside.poll(wait=True)
+    assert aside.poll(wait=True) is None
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +109,7 @@ def only_named_folders(house: House, job_id: str) -> bool:
 def test_checkpoints_made_aside_change_no_bit_and_hold_the_states_of_their_ticks(
     house: House, straight: tuple[bytes, str], tmp_path: Path
 ) -> None:
-    assert 12 * read(**SPEC).parameters > LEAST_BYTES
+    assert 12 * read(**SPEC).parameters > MIN_BYTES
     fired = house.arm("checkpoint:fsync", "delay", seconds=0.5)  # ticks are validated meanwhile
     job_id = house.submit(SPEC)
 
@@ -117,8 +119,8 @@ def test_checkpoints_made_aside_change_no_bit_and_hold_the_states_of_their_ticks
     told = digests(house, job_id)
     assert told["tick"] == sorted(told["tick"]) and set(kept) <= set(told["tick"])
     training = begin(read(**SPEC))
-    while training.at < 40:
-        training.run(40 - training.at)
+    while training.ticks_done < 40:
+        training.run(40 - training.ticks_done)
     saved = checkpoint.save(training, tmp_path)
     assert saved["state"] == kept[40].state == told["value"][told["tick"].index(40)]
 

@@ -8,16 +8,16 @@ import pytest
 
 from jobs.spec.training import Stop
 from tests.trainings import begin, read, tell
-from ticks.stopping import Rules
+from ticks.stopping import StopRules
 
 
-def rules(**asked: Any) -> Rules:
-    return Rules(Stop.model_validate(asked))
+def rules(**asked: Any) -> StopRules:
+    return StopRules(Stop.model_validate(asked))
 
 
-def decided(rule: Rules, metric: str, values: dict[int, float]) -> dict[int, str]:
+def decided(rule: StopRules, metric: str, values: dict[int, float]) -> dict[int, str]:
     """Show the values at their ticks; the decisions that are not None."""
-    told = {tick: rule.decide(tick, {metric: value}) for tick, value in values.items()}
+    told = {tick: rule.check(tick, {metric: value}) for tick, value in values.items()}
     return {tick: name for tick, name in told.items() if name}
 
 
@@ -58,16 +58,16 @@ def test_converged_compares_the_means_of_the_last_two_windows() -> None:
     rule = rules(converged={"metric": "loss", "window": 4, "rel_change": 0.1})
     losses = np.array([8, 8, 8, 8, 4, 4, 4, 4, 4, 4, 4, 3], dtype=np.float32)
     for tick, loss in enumerate(losses, 1):
-        rule.see(tick, np.array([loss], dtype=np.float32))
-    assert rule.decide(7, {"loss": 4.0}) is None  # before two windows are full
-    assert rule.decide(8, {"loss": 4.0}) is None  # 8 against 4
-    assert rule.decide(12, {"loss": 3.0}) == "converged"  # 4 against 3.75
+        rule.observe(tick, np.array([loss], dtype=np.float32))
+    assert rule.check(7, {"loss": 4.0}) is None  # before two windows are full
+    assert rule.check(8, {"loss": 4.0}) is None  # 8 against 4
+    assert rule.check(12, {"loss": 3.0}) == "converged"  # 4 against 3.75
 
 
 def test_converged_is_not_reached_by_a_window_with_nan_in_it() -> None:
     rule = rules(converged={"metric": "loss", "window": 2, "rel_change": 1.0})
-    rule.see(1, np.array([1, 1, math.nan, 1], dtype=np.float32))
-    assert rule.decide(4, {"loss": 1.0}) is None
+    rule.observe(1, np.array([1, 1, math.nan, 1], dtype=np.float32))
+    assert rule.check(4, {"loss": 1.0}) is None
 
 
 def test_converged_works_on_validation_values_by_their_ticks() -> None:
@@ -78,16 +78,16 @@ def test_converged_works_on_validation_values_by_their_ticks() -> None:
 
 def test_of_several_rules_at_one_tick_target_names_the_end() -> None:
     both = rules(target={"metric": "loss", "below": 1.0}, patience={"metric": "loss", "ticks": 1})
-    assert both.decide(10, {"loss": 0.5}) == "target"
+    assert both.check(10, {"loss": 0.5}) == "target"
 
 
 def test_what_is_held_of_the_losses_is_bounded() -> None:
     rule = rules(converged={"metric": "loss", "window": 10, "rel_change": 0.0})
     for first in range(1, 200_001, 1000):
-        rule.see(first, np.ones(1000, dtype=np.float32))
-        held = sum(len(values) for values in rule.recent._values)
+        rule.observe(first, np.ones(1000, dtype=np.float32))
+        held = sum(len(values) for values in rule.rolling_window._values)
         assert held <= 3000
-    assert rule.decide(200_000, {"loss": 1.0}) == "converged"
+    assert rule.check(200_000, {"loss": 1.0}) == "converged"
 
 
 def test_training_loss_is_looked_at_at_ticks_divisible_by_check_every_alone() -> None:
@@ -114,7 +114,7 @@ def test_a_budget_ends_at_its_last_tick_and_nothing_runs_after_it() -> None:
     training = begin(read(budget={"ticks": 23, "epochs": 50}))
     assert tell(training).ended == "budget"
     after = training.run(10)
-    assert (after.chunk.count, after.chunk.first, training.at) == (0, 24, 23)
+    assert (after.chunk.count, after.chunk.first, training.ticks_done) == (0, 24, 23)
 
 
 def test_a_budget_of_time_alone_never_ends_by_itself() -> None:
@@ -127,5 +127,5 @@ def test_an_epoch_is_every_row_once_with_a_short_last_batch(epochs: int) -> None
     training = begin(read(budget={"epochs": epochs}, batch_size=5))  # 32 rows: 7 ticks
     assert tell(training).tick == 7 * epochs
     assert training.epoch == epochs
-    rows = [len(training.trainer.batches.of(tick).inputs) for tick in range(1, 8)]
+    rows = [len(training.trainer.batches.batch(tick).inputs) for tick in range(1, 8)]
     assert rows == [5, 5, 5, 5, 5, 5, 2]

@@ -10,7 +10,7 @@ from jobs.spec.data import EXAMPLES
 from jobs.spec.job_spec import read_spec
 from tests.texts import facts_of
 from tests.trainings import begin, tell
-from ticks.batches import Source
+from ticks.batches import RowSource
 
 SPEC = json.loads((EXAMPLES.parent / "text.json").read_text())
 #: the example made short enough for a test: half the window, a fifth of the ticks
@@ -23,7 +23,7 @@ SHORT = {
 }
 
 
-def pairs(rows: Source) -> np.ndarray:
+def pairs(rows: RowSource) -> np.ndarray:
     """Count how often each byte follows each in these rows."""
     counts = np.zeros((256, 256))
     for block in rows.blocks():
@@ -31,7 +31,7 @@ def pairs(rows: Source) -> np.ndarray:
     return counts
 
 
-def bigram_loss(training: Source, held_out: Source) -> float:
+def bigram_loss(training: RowSource, held_out: RowSource) -> float:
     """Cross entropy of the held-out rows in nats a byte under add-one-smoothed bigrams."""
     counts = pairs(training) + 1
     likely = counts / counts.sum(axis=1, keepdims=True)

@@ -14,10 +14,10 @@ from tests.texts import babble, facts_of, lm_spec, write_texts
 from tests.trainings import CPU
 from ticks import text as texts
 from ticks import tokens as reading
-from ticks.order import Numbers, Shuffle, Split
+from ticks.order import HeldOutSplit, IndexPermutation, Numbers
 from ticks.tables import DamagedDataset
-from ticks.text import Windows
-from ticks.tokens import Bytes, Characters, WrongText
+from ticks.text import TextWindows
+from ticks.tokens import ByteTokens, CharacterTokens, WrongText
 
 
 def everything(count: int) -> Numbers:
@@ -26,30 +26,32 @@ def everything(count: int) -> Numbers:
 
 @pytest.mark.parametrize("count", [*range(1, 40), 255, 256, 257, 9973, 65_536])
 def test_an_order_has_every_number_once(count: int) -> None:
-    found = Shuffle(count, key=count * 7919)(everything(count))
+    found = IndexPermutation(count, key=count * 7919)(everything(count))
     assert sorted(found.tolist()) == list(range(count))
 
 
 def test_an_order_of_more_rows_than_fit_into_memory_is_computed_where_it_is_asked() -> None:
     count = 2**40 + 17
     numbers = np.concatenate([everything(1000), count - 1 - everything(1000)])
-    found = Shuffle(count, 5)(numbers)
+    found = IndexPermutation(count, 5)(numbers)
     assert len(set(found.tolist())) == 2000
     assert found.min() >= 0 and found.max() < count and len(np.unique(found >> 36)) >= 15
-    assert np.array_equal(Shuffle(count, 5)(numbers[300:310]), found[300:310])
+    assert np.array_equal(IndexPermutation(count, 5)(numbers[300:310]), found[300:310])
 
 
 def test_every_order_of_four_rows_comes_about_as_often() -> None:
     seen = dict.fromkeys(permutations(range(4)), 0)
     for key in range(4800):
-        seen[tuple(Shuffle(4, key * 0x2545F4914F6CDD1D % 2**64)(everything(4)).tolist())] += 1
+        seen[
+            tuple(IndexPermutation(4, key * 0x2545F4914F6CDD1D % 2**64)(everything(4)).tolist())
+        ] += 1
     # 200 expected, 14 the deviation of each
     assert min(seen.values()) > 130 and max(seen.values()) < 270
 
 
 def test_neighbours_are_scattered_and_each_place_is_as_likely() -> None:
     count = 1000
-    orders = np.stack([Shuffle(count, key << 32)(everything(count)) for key in range(200)])
+    orders = np.stack([IndexPermutation(count, key << 32)(everything(count)) for key in range(200)])
     assert abs(np.corrcoef(orders[:, :-1].ravel(), orders[:, 1:].ravel())[0, 1]) < 0.01
     tenths = np.histogram(orders[:, 0], bins=10, range=(0, count))[0]
     assert tenths.min() > 5 and tenths.max() < 40  # 20 expected
@@ -61,7 +63,7 @@ def test_neighbours_are_scattered_and_each_place_is_as_likely() -> None:
 @given(st.integers(2, 400), st.floats(0.001, 0.5), st.integers(0, 2**64 - 1))
 def test_a_split_has_every_row_on_one_side_in_order(count: int, share: float, key: int) -> None:
     held = max(1, int(count * share))
-    split = Split(count, held, key)
+    split = HeldOutSplit(count, held, key)
     out = split.held_out(everything(held)).tolist()
     kept = split.training(everything(count - held)).tolist()
     assert out == sorted(out) and kept == sorted(kept)
@@ -69,7 +71,7 @@ def test_a_split_has_every_row_on_one_side_in_order(count: int, share: float, ke
 
 
 def test_the_key_chooses_which_rows_are_held_out() -> None:
-    chosen = np.stack([Split(1000, 100, key).held_out(everything(100)) for key in range(50)])
+    chosen = np.stack([HeldOutSplit(1000, 100, key).held_out(everything(100)) for key in range(50)])
     assert (chosen // 10 == everything(100)).all()  # one of each stretch of ten
     assert np.bincount((chosen % 10).ravel()).min() > 400  # 500 expected
 
@@ -83,13 +85,13 @@ def test_tokens_are_the_texts_bytes_or_its_characters(text: str, data: st.DataOb
     count = data.draw(st.integers(1, len(text) - first))
     with TemporaryDirectory() as folder:
         file = write_texts(Path(folder), text=text) / "text.txt"
-        read = Bytes(file, facts, facts.vocabulary).read(first, count)
+        read = ByteTokens(file, facts, facts.vocabulary).read(first, count)
         assert bytes(read.tolist()) == text.encode()[first : first + count]
         for stride in (1, 3, 1024):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(reading, "STRIDE", stride)
                 patch.setattr(reading, "BLOCK", 7)
-                read = Characters(file, facts, facts.vocabulary).read(first, count)
+                read = CharacterTokens(file, facts, facts.vocabulary).read(first, count)
             told = "".join(facts.vocabulary[number] for number in read.tolist())
             assert told == text[first : first + count]
 
@@ -99,7 +101,7 @@ def test_a_file_that_is_not_the_profiles_text_is_refused(tmp_path: Path) -> None
     for other in ("another length", "two é ohe", "one  ee  t"):
         file = write_texts(tmp_path, text=other) / "text.txt"
         with pytest.raises(WrongText):
-            Characters(file, facts, facts.vocabulary).read(0, 9)
+            CharacterTokens(file, facts, facts.vocabulary).read(0, 9)
 
 
 @pytest.mark.parametrize("other", ["abcabcabd" * 3, "abc"])
@@ -107,12 +109,12 @@ def test_a_file_of_other_bytes_than_were_uploaded_is_refused(other: str, tmp_pat
     spec = lm_spec(text="abcabcabc" * 3, batch_size=1)
     write_texts(tmp_path, text=other)
     with pytest.raises(DamagedDataset):
-        texts.load(spec, CPU, tmp_path)
+        texts.load_text(spec, CPU, tmp_path)
 
 
-def opened(folder: Path, text: str, **changes: object) -> tuple[Windows, Windows | None]:
+def opened(folder: Path, text: str, **changes: object) -> tuple[TextWindows, TextWindows | None]:
     write_texts(folder, text=text)
-    return texts.load(lm_spec(text=text, **changes), CPU, folder)
+    return texts.load_text(lm_spec(text=text, **changes), CPU, folder)
 
 
 def test_a_row_is_a_window_and_its_targets_are_one_token_later(tmp_path: Path) -> None:
@@ -131,8 +133,10 @@ def test_an_epoch_has_every_training_window_once_and_no_held_out_one(tmp_path: P
     batches = training.batches(7, seed=3, shuffle=True)
 
     def seen(epoch: int) -> list[bytes]:
-        ticks = range(1 + epoch * batches.per_epoch, 1 + (epoch + 1) * batches.per_epoch)
-        return [bytes(row) for tick in ticks for row in batches.of(tick).inputs.tolist()]
+        ticks = range(
+            1 + epoch * batches.batches_per_epoch, 1 + (epoch + 1) * batches.batches_per_epoch
+        )
+        return [bytes(row) for tick in ticks for row in batches.batch(tick).inputs.tolist()]
 
     kept = [bytes(row) for block in training.blocks() for row in block.inputs.tolist()]
     out = [bytes(row) for block in held_out.blocks() for row in block.inputs.tolist()]
@@ -145,7 +149,7 @@ def test_an_epoch_has_every_training_window_once_and_no_held_out_one(tmp_path: P
 def test_without_shuffling_windows_come_in_the_texts_order(tmp_path: Path) -> None:
     training, _ = opened(tmp_path, babble(600, "abcdefgh"), batch_size=7)
     batches = training.batches(7, seed=3, shuffle=False)
-    rows = torch.cat([batches.of(tick).inputs.clone() for tick in range(1, 12)])
+    rows = torch.cat([batches.batch(tick).inputs.clone() for tick in range(1, 12)])
     whole = torch.cat([block.inputs.clone() for block in training.blocks()])
     assert torch.equal(rows, whole)
 
@@ -153,9 +157,9 @@ def test_without_shuffling_windows_come_in_the_texts_order(tmp_path: Path) -> No
 def test_a_batch_is_a_function_of_the_tick_and_lies_at_one_aligned_place(tmp_path: Path) -> None:
     training, _ = opened(tmp_path, babble(600), batch_size=7)
     batches = training.batches(7, seed=3, shuffle=True)
-    late = batches.of(25).inputs.clone()
-    places = {batches.of(tick).inputs.data_ptr() for tick in range(1, 25)}
-    assert torch.equal(batches.of(25).inputs, late)
+    late = batches.batch(25).inputs.clone()
+    places = {batches.batch(tick).inputs.data_ptr() for tick in range(1, 25)}
+    assert torch.equal(batches.batch(25).inputs, late)
     assert len(places) == 1 and places.pop() % 64 == 0
 
 
@@ -168,7 +172,7 @@ def test_a_second_text_is_read_in_the_firsts_characters(tmp_path: Path) -> None:
         model={"vocabulary": "characters"},
         validation={"id": "ds_" + "b" * 26},
     )
-    _, held_out = texts.load(spec, CPU, tmp_path)
+    _, held_out = texts.load_text(spec, CPU, tmp_path)
     assert held_out is not None
     ids = torch.cat([block.inputs.flatten() for block in held_out.blocks()]).tolist()
     assert "".join(sorted(set(text))[number] for number in ids) == other[:48]

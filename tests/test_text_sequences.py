@@ -6,8 +6,8 @@ import torch
 
 from jobs.spec.data import SyntheticData
 from jobs.spec.job_spec import read_spec
-from ticks.sequences import Sequence
-from ticks.training import Training
+from ticks.sequences import SyntheticText
+from ticks.training import TrainingRun
 
 BODY = {
     "model": {"family": "transformer_lm", "layers": 1, "heads": 2, "width": 32},
@@ -19,15 +19,15 @@ BODY = {
 
 
 def test_a_token_does_not_hang_on_where_reading_began() -> None:
-    tokens = Sequence(3, as_bytes=True)
+    tokens = SyntheticText(3, as_bytes=True)
     whole = tokens.read(0, 1000)
 
     assert np.array_equal(
         np.concatenate([tokens.read(at, 7) for at in range(0, 700, 7)]), whole[:700]
     )
     assert ((whole >= ord("a")) & (whole <= ord("z"))).all()
-    assert np.array_equal(Sequence(3, as_bytes=False).read(0, 1000), whole - ord("a"))
-    assert not np.array_equal(Sequence(4, as_bytes=True).read(0, 1000), whole)
+    assert np.array_equal(SyntheticText(3, as_bytes=False).read(0, 1000), whole - ord("a"))
+    assert not np.array_equal(SyntheticText(4, as_bytes=True).read(0, 1000), whole)
 
 
 @pytest.mark.parametrize("vocabulary", ["bytes", "characters"])
@@ -35,7 +35,7 @@ def test_a_language_model_learns_the_pattern(vocabulary: str) -> None:
     model = {**BODY["model"], "vocabulary": vocabulary}  # type: ignore[dict-item]
     spec = read_spec({**BODY, "model": model}, max_parameters=10**9)
     assert isinstance(spec.data, SyntheticData) and spec.profile.rows == 400
-    training = Training(spec, torch.device("cpu"))
+    training = TrainingRun(spec, torch.device("cpu"))
     while training.ended is None:
         training.run(100)
 

@@ -77,7 +77,7 @@ def test_numbers_that_are_not_finite_are_kept_and_the_json_stays_json(tmp_path: 
 def test_the_standardisation_is_kept(tmp_path: Path) -> None:
     training = begin(SPECS["example"])
     checkpoint.save(training, tmp_path)
-    kept, scale = load_file(tmp_path / "state.safetensors"), training.scale
+    kept, scale = load_file(tmp_path / "state.safetensors"), training.scaling
     assert scale is not None
     assert torch.equal(kept["scale/mean"], torch.tensor(scale.mean))
     assert torch.equal(kept["scale/deviation"], torch.tensor(scale.deviation))

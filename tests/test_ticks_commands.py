@@ -15,7 +15,7 @@ import pytest
 
 from jobs.leash import LeashCut, send
 from tests.trainings import begin, read, tell
-from ticks.engines.choose import available
+from ticks.engines.choose import available_engines
 from workers.template import Template, hire
 from workers.trainer import Process, Trainer, TrainerFault
 
@@ -97,7 +97,7 @@ def test_a_trainer_gives_the_bits_of_a_training_in_this_process(hired: Hire) -> 
     assert {"engine", "torch", "device", "threads", "cpu"} <= built["fingerprint"].keys()
 
 
-@pytest.mark.skipif("graph" not in available(), reason="no C++ compiler here")
+@pytest.mark.skipif("graph" not in available_engines(), reason="no C++ compiler here")
 def test_a_trainer_by_the_graph_engine_gives_the_same_bits_and_names_it(hired: Hire) -> None:
     _, trainer = hired()
     built = build(trainer, **RICH, compute={"engine": "graph"})

@@ -9,7 +9,7 @@ import pytest
 from jobs.spec.job_spec import JobSpec
 from tests.test_ticks_chunks import OVERFLOWING
 from tests.trainings import begin, read, tell
-from ticks.state import digest
+from ticks.state import state_digest
 
 
 def spec(**changes: Any) -> JobSpec:
@@ -35,9 +35,9 @@ def test_skip_goes_on_with_the_next_tick_and_the_same_state() -> None:
     skipping = spec(stop={"on_nonfinite": "skip"})
     training = begin(skipping)
     tell(training, until=28)
-    before = digest(training.trainer)
+    before = state_digest(training.trainer)
     ran = training.run(1)
-    assert (ran.failed, training.at, digest(training.trainer)) == (None, 29, before)
+    assert (ran.failure, training.ticks_done, state_digest(training.trainer)) == (None, 29, before)
     column = losses(tell(training).columns["loss"])
     bad = 29 + 1 + np.flatnonzero(~np.isfinite(column))
     assert len(column) == 100 - 29 and list(bad) == [29 + 40]
@@ -47,10 +47,10 @@ def test_batch_norms_averages_do_not_move_at_that_tick() -> None:
     batch_norm = {"family": "mlp", "hidden": [4], "norm": "batch"}
     training = begin(spec(model=batch_norm, batch_size=4, budget={"ticks": 30}))
     tell(training, until=7)
-    before = digest(training.trainer)
+    before = state_digest(training.trainer)
     ran = training.run(1)
-    assert ran.failed is not None and ran.failed["tick"] == 8
-    assert digest(training.trainer) == before
+    assert ran.failure is not None and ran.failure["tick"] == 8
+    assert state_digest(training.trainer) == before
 
 
 @pytest.mark.parametrize("micro_batches", [1, 2])

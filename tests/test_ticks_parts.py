@@ -6,15 +6,15 @@ from torch import Tensor
 
 from tests.native_specs import backward
 from tests.trainings import begin, read, tell
-from ticks.batches import Rows
-from ticks.parts import split, tree
+from ticks.batches import TensorRows
+from ticks.parts import part_bounds, sum_tree
 
 #: five numbers whose float32 sum depends on the order of the additions
 VALUES = [torch.tensor(value) for value in (0.1, 3e7, -3e7, 0.7, 1e-3)]
 
 
 def summed(parts: int) -> Tensor:
-    (total,) = tree(lambda part: [VALUES[part].clone()], 0, parts)
+    (total,) = sum_tree(lambda part: [VALUES[part].clone()], 0, parts)
     return total
 
 
@@ -28,15 +28,15 @@ def test_the_tree_is_balanced_and_its_order_fixed() -> None:
 
 
 def test_rows_are_cut_into_equal_parts_the_first_ones_longer() -> None:
-    assert split(8, 4) == [(0, 2), (2, 4), (4, 6), (6, 8)]
-    assert split(7, 3) == [(0, 3), (3, 5), (5, 7)]
-    assert split(2, 4) == [(0, 1), (1, 2)]
+    assert part_bounds(8, 4) == [(0, 2), (2, 4), (4, 6), (6, 8)]
+    assert part_bounds(7, 3) == [(0, 3), (3, 5), (5, 7)]
+    assert part_bounds(2, 4) == [(0, 1), (1, 2)]
 
 
-def quadratic() -> tuple[Tensor, Rows]:
+def quadratic() -> tuple[Tensor, TensorRows]:
     generator = torch.Generator().manual_seed(5)
     weight = torch.randn(6, generator=generator).requires_grad_()
-    return weight, Rows(torch.randn(7, 6, generator=generator), torch.zeros(7))
+    return weight, TensorRows(torch.randn(7, 6, generator=generator), torch.zeros(7))
 
 
 def gradient(parts: int) -> tuple[float, Tensor]:

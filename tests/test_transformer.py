@@ -59,7 +59,7 @@ def perturbed(config: TransformerLmConfig, window: int, kinds: int) -> nn.Module
 def test_a_later_token_changes_no_earlier_output_by_a_bit(
     config: TransformerLmConfig, window: int, data: st.DataObject
 ) -> None:
-    machine.prepare(1)
+    machine.configure_torch(1)
     net = perturbed(config, window, kinds=11)
     tokens = torch.randint(11, (3, window), generator=torch.Generator().manual_seed(3))
     at = data.draw(st.integers(1, window - 1))
@@ -175,5 +175,5 @@ def test_the_memory_estimated_is_about_what_the_backward_pass_needs(fields: Any)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         OBJECTIVES["language_model"]()(net(tokens), tokens)
     needed = sum(size for size, _ in kept.values())
-    estimate = 4 * len(tokens) * config.activations(32, 100)
+    estimate = 4 * len(tokens) * config.activation_count(32, 100)
     assert needed < estimate < 2 * needed

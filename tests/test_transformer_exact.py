@@ -21,8 +21,8 @@ from tests.test_datasets_training import Home
 from tests.test_ticks_chunks import at_random
 from tests.texts import TINY, babble, lm_spec, write_texts
 from tests.trainings import Told, begin, joined, resumed, saved_at, tell
-from ticks.seeds import derive
-from ticks.training import Training
+from ticks.seeds import derive_seed
+from ticks.training import TrainingRun
 
 TEXT = babble(211)  # 26 windows of 8: 20 to train on, 7 batches an epoch, the last of 2 rows
 TICKS = 24
@@ -107,7 +107,7 @@ def test_a_resume_with_other_random_numbers_differs(
     purpose: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def off_by_one(what: str, seed: int, number: int = 0, *more: int) -> int:
-        return derive(what, seed, number + (what == purpose), *more)
+        return derive_seed(what, seed, number + (what == purpose), *more)
 
     spec = SPECS["LayerNorm before"]
     straight = tell(begin(spec, home))
@@ -118,22 +118,22 @@ def test_a_resume_with_other_random_numbers_differs(
     assert told.columns != straight.columns
 
 
-def forget_optimizer(training: Training) -> None:
+def forget_optimizer(training: TrainingRun) -> None:
     training.trainer.optimizer.state.clear()
 
 
-def lose_position(training: Training) -> None:
-    training.trainer.at -= 1
+def lose_position(training: TrainingRun) -> None:
+    training.trainer.ticks_done -= 1
 
 
-def spoil_an_embedding(training: Training) -> None:
+def spoil_an_embedding(training: TrainingRun) -> None:
     weight = dict(training.trainer.net.named_parameters())["positions.weight"].detach()
     weight[3, 3] = torch.nextafter(weight[3, 3], torch.tensor(torch.inf))
 
 
 @pytest.mark.parametrize("spoil", [forget_optimizer, lose_position, spoil_an_embedding])
 def test_a_resume_of_another_state_differs(
-    spoil: Callable[[Training], None], home: Path, tmp_path: Path
+    spoil: Callable[[TrainingRun], None], home: Path, tmp_path: Path
 ) -> None:
     spec = SPECS["LayerNorm before"]
     straight = tell(begin(spec, home))

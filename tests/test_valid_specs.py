@@ -20,12 +20,12 @@ from tests.spec_strategies import specs
 from tests.support import ADMIN_KEY, settings_for
 from tests.trainings import CPU
 from ticks import machine
-from ticks.engines.choose import available
-from ticks.state import digest
-from ticks.training import Training
+from ticks.engines.choose import available_engines
+from ticks.state import state_digest
+from ticks.training import TrainingRun
 
 #: that give the same bits
-ENGINES = [name for name in available() if name != "native"]
+ENGINES = [name for name in available_engines() if name != "native"]
 
 
 class Door:
@@ -86,14 +86,14 @@ def test_every_valid_spec_is_planned_and_submitted(
 @given(data=st.data())
 def test_every_valid_spec_can_be_trained(door: Door, kind: str, data: st.DataObject) -> None:
     spec = door.read(data.draw(specs(KINDS[kind])))
-    machine.prepare(1)
+    machine.configure_torch(1)
     said = []
     for engine in ENGINES if spec.compute.device != "cuda" else ["eager"]:
-        training = Training(spec, CPU, artifacts=door.artifacts, engine=engine)
+        training = TrainingRun(spec, CPU, artifacts=door.artifacts, engine=engine)
         ran = training.run(3)
-        assert ran.failed is None or ran.failed["type"] == "nonfinite", ran.failed
+        assert ran.failure is None or ran.failure["type"] == "nonfinite", ran.failure
         assert sum(each.numel() for each in training.trainer.net.parameters()) == spec.parameters
-        said.append((ran.chunk.columns["loss"].tobytes(), digest(training.trainer)))
+        said.append((ran.chunk.columns["loss"].tobytes(), state_digest(training.trainer)))
     assert len(set(said)) == 1
 
 

@@ -10,8 +10,8 @@ import torch
 from jobs.spec.job_spec import JobSpec, read_spec
 from tests.support import small_spec
 from ticks import checkpoint, machine
-from ticks.state import digest
-from ticks.training import Training
+from ticks.state import state_digest
+from ticks.training import TrainingRun
 
 CPU = torch.device("cpu")
 
@@ -34,30 +34,32 @@ def read(**changes: Any) -> JobSpec:
     return read_spec(small_spec(**changes), max_parameters=10**7)
 
 
-def begin(spec: JobSpec, artifacts: Path | None = None) -> Training:
+def begin(spec: JobSpec, artifacts: Path | None = None) -> TrainingRun:
     """Build a training with one thread."""
-    machine.prepare(1)
-    return Training(spec, CPU, artifacts=artifacts)
+    machine.configure_torch(1)
+    return TrainingRun(spec, CPU, artifacts=artifacts)
 
 
-def tell(training: Training, lengths: Iterable[int] = repeat(1000), until: int = 1 << 60) -> Told:
+def tell(
+    training: TrainingRun, lengths: Iterable[int] = repeat(1000), until: int = 1 << 60
+) -> Told:
     """Run in chunks of the given lengths to the end, a failure, or tick `until`."""
     columns: dict[str, bytes] = {}
     sparse: list[tuple[str, int, str]] = []
     failed, chunks = None, iter(lengths)
-    while not (training.ended or failed or training.at >= until):
-        ran = training.run(min(next(chunks), until - training.at))
+    while not (training.ended or failed or training.ticks_done >= until):
+        ran = training.run(min(next(chunks), until - training.ticks_done))
         for name, values in ran.chunk.columns.items():
             columns[name] = columns.get(name, b"") + values.tobytes()
-        sparse += [(name, tick, repr(value)) for name, tick, value in ran.decided.sparse]
-        failed = ran.failed
+        sparse += [(name, tick, repr(value)) for name, tick, value in ran.decisions.sparse]
+        failed = ran.failure
     return Told(
-        columns, sparse, training.at, training.ended, repr(failed), repr(training.best),
-        repr(training.metrics), digest(training.trainer),
+        columns, sparse, training.ticks_done, training.ended, repr(failed), repr(training.best),
+        repr(training.metrics), state_digest(training.trainer),
     )  # fmt: skip
 
 
-def resumed(spec: JobSpec, folder: Path, artifacts: Path | None = None) -> Training:
+def resumed(spec: JobSpec, folder: Path, artifacts: Path | None = None) -> TrainingRun:
     """Build a training and load a saved state into it."""
     training = begin(spec, artifacts)
     checkpoint.load(training, folder)

@@ -17,32 +17,34 @@ from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec, read_spec
 
 if TYPE_CHECKING:  # torch is imported once the spec is good: a bad one is answered at once
-    from ticks.training import Failure, Training
+    from ticks.training import Failure, TrainingRun
 
-MOST_PARAMETERS = 2 * 10**9
-LINES = 20  # of progress, about
-LONGEST = 1000  # ticks in one run, between looks at the clock
+MAX_PARAMETERS = 2 * 10**9
+PROGRESS_LINES = 20  # of progress, about
+MAX_RUN_TICKS = 1000  # ticks in one run, between looks at the clock
 
 
 def main(arguments: list[str]) -> int:
     """Read the spec, train it, save its last state; return the exit code."""
-    asked = parse(arguments)
-    spec = read(asked.spec)
-    folder = asked.out or free_folder(spec.name)
+    options = parse_arguments(arguments)
+    spec = load_spec(options.spec)
+    folder = options.out or find_free_folder(spec.name)
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        refuse(f"{folder}: {error.strerror}")
+        exit_with_error(f"{folder}: {error.strerror}")
     training, failure = train(spec)
     from ticks import checkpoint
 
-    saved = checkpoint.save(training, folder)
-    ended = f"failed: {failure['detail']}" if failure else f"ended by {training.ended or 'budget'}"
-    print(f"{ended}; tick {saved['tick']}, state {saved['state']}, saved in {folder}")
+    save_result = checkpoint.save(training, folder)
+    summary = (
+        f"failed: {failure['detail']}" if failure else f"ended by {training.ended or 'budget'}"
+    )
+    print(f"{summary}; tick {save_result['tick']}, state {save_result['state']}, saved in {folder}")
     return 1 if failure else 0
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m ticks", description="Train a spec here, without any service."
@@ -55,14 +57,14 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def read(file: Path) -> JobSpec:
+def load_spec(path: Path) -> JobSpec:
     """Read a spec; says every fault on a line of its own and ends the program if there are any."""
     try:
-        return read_spec(json.loads(file.read_text()), max_parameters=MOST_PARAMETERS)
+        return read_spec(json.loads(path.read_text()), max_parameters=MAX_PARAMETERS)
     except OSError as error:
-        refuse(f"{file}: {error.strerror}")
+        exit_with_error(f"{path}: {error.strerror}")
     except ValueError as error:
-        refuse(f"{file}: not JSON: {error}")
+        exit_with_error(f"{path}: not JSON: {error}")
     except InvalidSpec as error:
         for fault in error.faults:
             value = json.dumps(fault.value)
@@ -70,50 +72,60 @@ def read(file: Path) -> JobSpec:
         raise SystemExit(2) from None
 
 
-def train(spec: JobSpec) -> tuple["Training", "Failure | None"]:
+def train(spec: JobSpec) -> tuple["TrainingRun", "Failure | None"]:
     """Train to the end and print how it goes."""
     import torch
 
     from ticks import machine
-    from ticks.training import Training
+    from ticks.training import TrainingRun
 
-    machine.prepare(spec.compute.threads)
+    machine.configure_torch(spec.compute.threads)
     device = torch.device("cuda" if spec.compute.device == "cuda" else "cpu")
-    training = Training(spec, device)
-    every = -(-(spec.ticks_total or LINES * LONGEST) // LINES)
-    begun = time.monotonic()
+    training = TrainingRun(spec, device)
+    report_every = -(-(spec.ticks_total or PROGRESS_LINES * MAX_RUN_TICKS) // PROGRESS_LINES)
+    started = time.monotonic()
     while training.ended is None:
-        ran = training.run(min(LONGEST, every - training.at % every))
-        if training.at % every == 0 or ran.decided.sparse or training.ended or ran.failed:
-            loss = float(ran.chunk.columns["loss"][-1])
-            print(line(ran.chunk.first + ran.chunk.count - 1, loss, ran.decided.sparse), flush=True)
-        if ran.failed:
-            return training, ran.failed
+        result = training.run(min(MAX_RUN_TICKS, report_every - training.ticks_done % report_every))
+        if (
+            training.ticks_done % report_every == 0
+            or result.decisions.sparse
+            or training.ended
+            or result.failure
+        ):
+            loss = float(result.chunk.columns["loss"][-1])
+            print(
+                format_progress(
+                    result.chunk.first + result.chunk.count - 1, loss, result.decisions.sparse
+                ),
+                flush=True,
+            )
+        if result.failure:
+            return training, result.failure
         seconds = spec.budget.seconds
-        if seconds is not None and time.monotonic() - begun >= seconds:
+        if seconds is not None and time.monotonic() - started >= seconds:
             training.validate()
             break
     return training, None
 
 
-def line(tick: int, loss: float, sparse: list[Any]) -> str:
+def format_progress(tick: int, loss: float, sparse: list[Any]) -> str:
     """Say a tick's loss and what was measured at it."""
-    measured = [f"{name} {value:.6g}" for name, _, value in sparse if name != "state"]
-    return "  ".join([f"tick {tick:>9,}  loss {loss:.6g}", *measured])
+    metrics = [f"{name} {value:.6g}" for name, _, value in sparse if name != "state"]
+    return "  ".join([f"tick {tick:>9,}  loss {loss:.6g}", *metrics])
 
 
-def free_folder(name: str) -> Path:
+def find_free_folder(name: str) -> Path:
     """Find a new folder's name in checkpoints/."""
-    plain = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "job"
-    home, number = Path("checkpoints"), 1
-    while (home / f"{plain}-{number}").exists():
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "job"
+    parent, number = Path("checkpoints"), 1
+    while (parent / f"{slug}-{number}").exists():
         number += 1
-    return home / f"{plain}-{number}"
+    return parent / f"{slug}-{number}"
 
 
-def refuse(why: str) -> NoReturn:
+def exit_with_error(message: str) -> NoReturn:
     """Say why it cannot go on, and end the program."""
-    print(why, file=sys.stderr)
+    print(message, file=sys.stderr)
     raise SystemExit(2)
 
 

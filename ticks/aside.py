@@ -12,94 +12,96 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ticks.checkpoint import Saved, State, gather, write
+from ticks.checkpoint import SaveResult, TrainingState, capture, write
 from ticks.state import Tensors
-from ticks.training import Training
+from ticks.training import TrainingRun
 
 #: smaller states are written at once: their files cost more than their bytes do
-LEAST_BYTES = 8 << 20
-ALIGNED = 64  # bytes
+MIN_BYTES = 8 << 20
+ALIGNMENT_BYTES = 64  # bytes
 
 
-class Aside:
+class BackgroundStateWriter:
     """One trainer's thread for writing states; it holds one copy and writes one at a time."""
 
     def __init__(self) -> None:
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="aside")
-        self._room: Future[Tensor] | None = None
-        self._writing: Future[Saved] | None = None
-        self._prepared = False
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="aside")
+        self._copy_buffer: Future[Tensor] | None = None
+        self._pending_write: Future[SaveResult] | None = None
+        self._is_preallocated = False
 
-    def prepare(self, training: Training) -> None:
+    def preallocate(self, training: TrainingRun) -> None:
         """Make room for the copy of a large state ahead, in the thread; does nothing twice.
 
         To be called behind the first tick: before it there is no optimizer's state.
         """
-        if not self._prepared and (size := _size(gather(training))) >= LEAST_BYTES:
-            self._room = self._thread.submit(_made, size)
-        self._prepared = True
+        if not self._is_preallocated and (size := _aligned_size(capture(training))) >= MIN_BYTES:
+            self._copy_buffer = self._executor.submit(_allocate, size)
+        self._is_preallocated = True
 
-    def begin(self, state: State, folder: Path) -> bool:
+    def start(self, state: TrainingState, folder: Path) -> bool:
         """Copy a state and have it written into an empty folder.
 
         False, and nothing is done, for a small one, or where there is no memory for a copy.
         """
-        assert self._writing is None, "one at a time: the outcome of the last was not asked for"
-        if (size := _size(state)) < LEAST_BYTES:
+        assert self._pending_write is None, (
+            "one at a time: the outcome of the last was not asked for"
+        )
+        if (size := _aligned_size(state)) < MIN_BYTES:
             return False
         try:
-            room = self._of(size)
+            buffer = self._buffer_for(size)
         except (MemoryError, RuntimeError) as error:
             print(f"no memory for a copy of {size} bytes, saved at once: {error}", flush=True)
             return False
-        self._writing = self._thread.submit(write, _copied(state, room), folder)
+        self._pending_write = self._executor.submit(write, _copy_state(state, buffer), folder)
         return True
 
-    def outcome(self, *, wait: bool = False) -> Saved | None:
+    def poll(self, *, wait: bool = False) -> SaveResult | None:
         """Tell once what came of it; None where there is nothing to tell (yet).
 
         Raises what the writing raised.
         """
-        writing = self._writing
-        if writing is None or not (wait or writing.done()):
+        pending = self._pending_write
+        if pending is None or not (wait or pending.done()):
             return None
-        self._writing = None
-        return writing.result()
+        self._pending_write = None
+        return pending.result()
 
-    def _of(self, size: int) -> Tensor:
-        if self._room is None or self._room.result().nbytes < size:
-            self._room = self._thread.submit(_made, size)
-        return self._room.result()
+    def _buffer_for(self, size: int) -> Tensor:
+        if self._copy_buffer is None or self._copy_buffer.result().nbytes < size:
+            self._copy_buffer = self._executor.submit(_allocate, size)
+        return self._copy_buffer.result()
 
 
-def _made(size: int) -> Tensor:
+def _allocate(size: int) -> Tensor:
     """Memory of so many bytes, every page of it touched (numpy asks for large pages)."""
-    room = np.empty(size, np.uint8)
-    room.fill(0)
-    return torch.from_numpy(room)
+    memory = np.empty(size, np.uint8)
+    memory.fill(0)
+    return torch.from_numpy(memory)
 
 
-def _size(state: State) -> int:
+def _aligned_size(state: TrainingState) -> int:
     tensors = [*state.net.values(), *state.optimizer.values()]
-    return sum(_aligned(each.nbytes) for each in tensors)
+    return sum(_round_up(tensor.nbytes) for tensor in tensors)
 
 
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNED) * ALIGNED
+def _round_up(size: int) -> int:
+    return -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
 
 
 @torch.no_grad()
-def _copied(state: State, room: Tensor) -> State:
+def _copy_state(state: TrainingState, buffer: Tensor) -> TrainingState:
     """The same state in other memory."""
-    at = 0
+    offset = 0
 
-    def copied(tensors: Tensors) -> Tensors:
-        nonlocal at
+    def copy_tensors(tensors: Tensors) -> Tensors:
+        nonlocal offset
         copies: Tensors = {}
         for name, tensor in tensors.items():
-            place = room[at : at + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
-            copies[name] = place.copy_(tensor)
-            at += _aligned(tensor.nbytes)
+            target = buffer[offset : offset + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+            copies[name] = target.copy_(tensor)
+            offset += _round_up(tensor.nbytes)
         return copies
 
-    return replace(state, net=copied(state.net), optimizer=copied(state.optimizer))
+    return replace(state, net=copy_tensors(state.net), optimizer=copy_tensors(state.optimizer))

@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ticks.seeds import derive
+from ticks.seeds import derive_seed
 
-SIZE = 1024  # rows validated at a time, always: the bits of a result must not hang on anything else
+EVAL_BLOCK_ROWS = (
+    1024  # rows validated at a time, always: the bits of a result must not hang on anything else
+)
 
 
-class Rows(NamedTuple):
+class TensorRows(NamedTuple):
     """Inputs [rows, features] and their targets ([rows, outputs], or [rows] of class numbers).
 
     Of a text both are tokens [rows, window], int64.
@@ -28,120 +30,120 @@ class Rows(NamedTuple):
     inputs: Tensor
     targets: Tensor
 
-    def slice(self, first: int, last: int) -> "Rows":
+    def slice(self, first: int, last: int) -> "TensorRows":
         """Rows first to last - 1, as views of the same memory."""
-        return Rows(self.inputs[first:last], self.targets[first:last])
+        return TensorRows(self.inputs[first:last], self.targets[first:last])
 
-    def take(self, rows: Tensor) -> "Rows":
+    def take(self, rows: Tensor) -> "TensorRows":
         """Copy the rows of these indices into fresh tensors, in this order."""
-        return Rows(self.inputs[rows], self.targets[rows])
+        return TensorRows(self.inputs[rows], self.targets[rows])
 
-    def to(self, device: torch.device) -> "Rows":
+    def to(self, device: torch.device) -> "TensorRows":
         """The rows on a device; these ones where they lie there."""
-        return Rows(self.inputs.to(device), self.targets.to(device))
+        return TensorRows(self.inputs.to(device), self.targets.to(device))
 
-    def batches(self, size: int, *, seed: int, shuffle: bool) -> "Batches":
+    def batches(self, size: int, *, seed: int, shuffle: bool) -> "TensorBatches":
         """Return the batches of a training on these rows."""
-        return Batches(self, size, seed=seed, shuffle=shuffle)
+        return TensorBatches(self, size, seed=seed, shuffle=shuffle)
 
-    def blocks(self) -> Iterator["Rows"]:
+    def blocks(self) -> Iterator["TensorRows"]:
         """All rows in order, 1,024 at a time."""
-        for first in range(0, len(self.inputs), SIZE):
-            yield self.slice(first, first + SIZE)
+        for first in range(0, len(self.inputs), EVAL_BLOCK_ROWS):
+            yield self.slice(first, first + EVAL_BLOCK_ROWS)
 
 
-class Stretch(NamedTuple):
+class BatchRange(NamedTuple):
     """The batches of consecutive ticks: tick i has `counts[i]` rows from `firsts[i]` on.
 
     Of `rows`, copies made for this stretch; None: of the one tensor that holds all rows.
     """
 
-    rows: Rows | None
+    rows: TensorRows | None
     firsts: NDArray[np.int64]
     counts: NDArray[np.int64]
 
 
-class ByTick(Protocol):
+class BatchSource(Protocol):
     """The batch of every tick."""
 
     size: int
     """Rows of a batch; an epoch's last may have fewer."""
 
-    def of(self, tick: int) -> Rows:
+    def batch(self, tick: int) -> TensorRows:
         """Return the batch of a tick (from 1), valid until the next call."""
         ...
 
-    def stretch(self, first: int, last: int) -> Stretch:
+    def batch_range(self, first: int, last: int) -> BatchRange:
         """Return the batches of ticks first to last, to be copied to where `of` has them."""
         ...
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """Rows to train on or to look at, wherever they lie."""
 
-    def batches(self, size: int, *, seed: int, shuffle: bool) -> ByTick:
+    def batches(self, size: int, *, seed: int, shuffle: bool) -> BatchSource:
         """Return the batches of a training on these rows."""
         ...
 
-    def blocks(self) -> Iterator[Rows]:
+    def blocks(self) -> Iterator[TensorRows]:
         """All rows in order, some at a time; each block is valid until the next."""
         ...
 
 
-class Batches:
+class TensorBatches:
     """The batch of every tick. An epoch is every row once; its last batch may be short."""
 
-    def __init__(self, rows: Rows, size: int, *, seed: int, shuffle: bool) -> None:
+    def __init__(self, rows: TensorRows, size: int, *, seed: int, shuffle: bool) -> None:
         self.rows, self.size, self.seed = rows, size, seed
-        self.count = len(rows.inputs)
-        self.per_epoch = -(-self.count // size)
+        self.row_count = len(rows.inputs)
+        self.batches_per_epoch = -(-self.row_count // size)
         self._order: tuple[int, Tensor] | None = None  # the epoch whose order is at hand
-        self._buffer = Rows(rows.inputs[:size].clone(), rows.targets[:size].clone())
+        self._buffer = TensorRows(rows.inputs[:size].clone(), rows.targets[:size].clone())
         self.shuffle = shuffle
 
-    def of(self, tick: int) -> Rows:
+    def batch(self, tick: int) -> TensorRows:
         """Return the batch of a tick (from 1); a shuffled one is valid until the next call."""
-        epoch, position = divmod(tick - 1, self.per_epoch)
+        epoch, position = divmod(tick - 1, self.batches_per_epoch)
         first = position * self.size
-        last = min(first + self.size, self.count)
+        last = min(first + self.size, self.row_count)
         if not self.shuffle:
             return self.rows.slice(first, last)
-        return self._gather(self.order(epoch)[first:last])
+        return self._gather(self.epoch_order(epoch)[first:last])
 
-    def stretch(self, first: int, last: int) -> Stretch:
+    def batch_range(self, first: int, last: int) -> BatchRange:
         """Return the batches of ticks first to last."""
-        _, firsts, counts = spans(first, last, self.count, self.size)
+        _, firsts, counts = batch_bounds(first, last, self.row_count, self.size)
         if not self.shuffle:
-            return Stretch(None, firsts, counts)
-        rows = self.rows.take(self.numbers(first, last))
-        return Stretch(rows, np.cumsum(counts) - counts, counts)
+            return BatchRange(None, firsts, counts)
+        rows = self.rows.take(self.row_numbers(first, last))
+        return BatchRange(rows, np.cumsum(counts) - counts, counts)
 
-    def numbers(self, first: int, last: int) -> Tensor:
+    def row_numbers(self, first: int, last: int) -> Tensor:
         """Return the row numbers of ticks first to last, one batch after another."""
-        found, at = [torch.empty(0, dtype=torch.int64)], first - 1
-        while at < last:
-            epoch, position = divmod(at, self.per_epoch)
-            until = min(self.per_epoch, position + last - at)
-            found.append(self.order(epoch)[position * self.size : until * self.size])
-            at += until - position
-        return torch.cat(found)
+        pieces, tick_index = [torch.empty(0, dtype=torch.int64)], first - 1
+        while tick_index < last:
+            epoch, position = divmod(tick_index, self.batches_per_epoch)
+            until = min(self.batches_per_epoch, position + last - tick_index)
+            pieces.append(self.epoch_order(epoch)[position * self.size : until * self.size])
+            tick_index += until - position
+        return torch.cat(pieces)
 
-    def order(self, epoch: int) -> Tensor:
+    def epoch_order(self, epoch: int) -> Tensor:
         """Return the row numbers of an epoch (from 0) in the order they are trained on."""
         if self._order is None or self._order[0] != epoch:
-            generator = torch.Generator().manual_seed(derive("order", self.seed, epoch))
-            order = torch.randperm(self.count, generator=generator)
+            generator = torch.Generator().manual_seed(derive_seed("order", self.seed, epoch))
+            order = torch.randperm(self.row_count, generator=generator)
             self._order = (epoch, order.to(self.rows.inputs.device))
         return self._order[1]
 
-    def _gather(self, rows: Tensor) -> Rows:
+    def _gather(self, rows: Tensor) -> TensorRows:
         batch = self._buffer.slice(0, len(rows))
         torch.index_select(self.rows.inputs, 0, rows, out=batch.inputs)
         torch.index_select(self.rows.targets, 0, rows, out=batch.targets)
         return batch
 
 
-def spans(
+def batch_bounds(
     first: int, last: int, rows: int, size: int
 ) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
     """Return epoch, first row and number of rows of each tick from first to last."""
@@ -150,15 +152,17 @@ def spans(
     return epochs.tolist(), firsts, np.minimum(size, rows - firsts)
 
 
-def hold_out(rows: Rows, count: int, seed: int) -> tuple[Rows, Rows]:
+def split_held_out(
+    rows: TensorRows, held_out_count: int, seed: int
+) -> tuple[TensorRows, TensorRows]:
     """Split off `count` rows chosen by the seed: (training, held out), each in the rows' order."""
-    chosen = held_out_rows(len(rows.inputs), count, seed)
-    return rows.take(torch.nonzero(~chosen).flatten()), rows.take(torch.nonzero(chosen).flatten())
+    mask = held_out_mask(len(rows.inputs), held_out_count, seed)
+    return rows.take(torch.nonzero(~mask).flatten()), rows.take(torch.nonzero(mask).flatten())
 
 
-def held_out_rows(rows: int, count: int, seed: int) -> Tensor:
+def held_out_mask(row_count: int, held_out_count: int, seed: int) -> Tensor:
     """Choose `count` of so many rows by the seed: true where a row is held out."""
-    generator = torch.Generator().manual_seed(derive("validation", seed))
-    chosen = torch.zeros(rows, dtype=torch.bool)
-    chosen[torch.randperm(rows, generator=generator)[:count]] = True
-    return chosen
+    generator = torch.Generator().manual_seed(derive_seed("validation", seed))
+    mask = torch.zeros(row_count, dtype=torch.bool)
+    mask[torch.randperm(row_count, generator=generator)[:held_out_count]] = True
+    return mask

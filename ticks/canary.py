@@ -11,40 +11,40 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ticks.state import bits
+from ticks.state import tensor_bytes
 
 #: rows, inner and columns of the products: one row and many, odd and even, small and past a cache
 SHAPES = ((1, 10, 50), (1, 64, 64), (7, 13, 5), (32, 64, 10), (33, 129, 257), (256, 256, 256))
 WIDTHS = (10, 50, 64, 257)
 
 
-def measure(device: torch.device) -> str:
+def compute_canary(device: torch.device) -> str:
     """Return 32 hex digits for the thread count that is set. Takes some 20 ms."""
-    hashed = hashlib.sha256()
-    for answer in answers(device):
-        hashed.update(bits(answer))
-    return hashed.hexdigest()[:32]
+    sha = hashlib.sha256()
+    for result in kernel_results(device):
+        sha.update(tensor_bytes(result))
+    return sha.hexdigest()[:32]
 
 
-def answers(device: torch.device) -> list[Tensor]:
+def kernel_results(device: torch.device) -> list[Tensor]:
     """Compute the fixed set: products, norms, elementary functions, reductions, random, updates."""
     generator = torch.Generator().manual_seed(20_16)
-    found = [draw(generator, 4099).to(device)]
+    results = [draw(generator, 4099).to(device)]
     for rows, inner, columns in SHAPES:
         a, b = draw(generator, rows, inner).to(device), draw(generator, inner, columns).to(device)
         # Also from an address that is not aligned, which MKL sums in another order.
-        found += [a @ b, F.linear(a, b.t().contiguous()), (a.t() @ a)[0], a[-1] @ b]
+        results += [a @ b, F.linear(a, b.t().contiguous()), (a.t() @ a)[0], a[-1] @ b]
     for width in WIDTHS:
-        found += layer(draw(generator, 33, width).to(device))
-    found += elementary(3 * draw(generator, 5003).to(device))
-    found += updates(draw(generator, 65, 33).to(device))
+        results += layer_norm_results(draw(generator, 33, width).to(device))
+    results += elementary_results(3 * draw(generator, 5003).to(device))
+    results += optimizer_results(draw(generator, 65, 33).to(device))
     weight = draw(generator, 72, 24).to(device)
-    found += attention(draw(generator, 2, 17, 24).to(device), weight)
+    results += attention_results(draw(generator, 2, 17, 24).to(device), weight)
     with torch.autocast(device.type, torch.bfloat16):
-        found += attention(draw(generator, 2, 17, 24).to(device), weight)
+        results += attention_results(draw(generator, 2, 17, 24).to(device), weight)
     torch.manual_seed(7)
-    found.append(F.dropout(torch.ones(5003, device=device), 0.3))
-    return found
+    results.append(F.dropout(torch.ones(5003, device=device), 0.3))
+    return results
 
 
 def draw(generator: torch.Generator, *shape: int) -> Tensor:
@@ -52,49 +52,53 @@ def draw(generator: torch.Generator, *shape: int) -> Tensor:
     return torch.randn(*shape, generator=generator)
 
 
-def layer(x: Tensor) -> list[Tensor]:
+def layer_norm_results(x: Tensor) -> list[Tensor]:
     """LayerNorm and what is like it, forward and backward, and a loss over them."""
     x = x.requires_grad_()
     width = x.shape[1]
     gamma = torch.full_like(x[0], 1.5).requires_grad_()
     beta = torch.ones_like(x[0]).requires_grad_()
-    normed = F.layer_norm(x, (width,), gamma, beta)
-    normed = F.batch_norm(normed, None, None, training=True) + F.rms_norm(x, (width,), gamma)
+    normalized = F.layer_norm(x, (width,), gamma, beta)
+    normalized = F.batch_norm(normalized, None, None, training=True) + F.rms_norm(
+        x, (width,), gamma
+    )
     targets = torch.arange(len(x), device=x.device) % width
-    loss = F.cross_entropy(F.gelu(normed), targets) + F.mse_loss(normed, torch.zeros_like(normed))
+    loss = F.cross_entropy(F.gelu(normalized), targets) + F.mse_loss(
+        normalized, torch.zeros_like(normalized)
+    )
     gradients = torch.autograd.grad(loss, [x, gamma, beta])
-    return [normed.detach(), loss.detach(), *gradients]
+    return [normalized.detach(), loss.detach(), *gradients]
 
 
-def attention(x: Tensor, weight: Tensor) -> list[Tensor]:
+def attention_results(x: Tensor, weight: Tensor) -> list[Tensor]:
     """Causal attention of three heads over x [rows, window, 24], forward and backward."""
     x, weight = x.requires_grad_(), weight.clone().requires_grad_()
     parts = F.linear(x, weight).chunk(3, dim=2)
     q, k, v = (part.reshape(len(x), -1, 3, 8).transpose(1, 2) for part in parts)
-    seen = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
-    given = F.gelu(F.linear(seen, weight)).float()
-    gradients = torch.autograd.grad(given.square().mean(), [x, weight])
-    return [given.detach(), *gradients]
+    attended = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+    output = F.gelu(F.linear(attended, weight)).float()
+    gradients = torch.autograd.grad(output.square().mean(), [x, weight])
+    return [output.detach(), *gradients]
 
 
-def elementary(x: Tensor) -> list[Tensor]:
+def elementary_results(x: Tensor) -> list[Tensor]:
     """Functions of one number, softmax, and reductions over many."""
     functions = (torch.exp, torch.tanh, torch.sigmoid, F.silu, torch.sqrt, torch.log, torch.rsqrt)
-    reduced = (torch.softmax(x, 0), x.sum(), x.mean(), x.var(), torch.linalg.vector_norm(x))
-    return [*(function(x.abs() + 0.1) for function in functions), *reduced]
+    reductions = (torch.softmax(x, 0), x.sum(), x.mean(), x.var(), torch.linalg.vector_norm(x))
+    return [*(function(x.abs() + 0.1) for function in functions), *reductions]
 
 
-def updates(x: Tensor) -> list[Tensor]:
+def optimizer_results(x: Tensor) -> list[Tensor]:
     """Three updates by each optimizer."""
-    found = []
-    for make in (sgd, torch.optim.Adam, torch.optim.AdamW):
+    results = []
+    for make_optimizer in (sgd, torch.optim.Adam, torch.optim.AdamW):
         weight = nn.Parameter(x.clone())
-        optimizer = make([weight], lr=0.01, weight_decay=0.01)
+        optimizer = make_optimizer([weight], lr=0.01, weight_decay=0.01)
         for _ in range(3):
             weight.grad = torch.sin(weight.detach())
             optimizer.step()
-        found.append(weight.detach())
-    return found
+        results.append(weight.detach())
+    return results
 
 
 sgd = partial(torch.optim.SGD, momentum=0.9)

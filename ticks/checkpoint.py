@@ -20,17 +20,17 @@ from torch import Tensor
 
 from jobs import fault_points
 from jobs.spec.text import vocabulary_of
-from models.export import source
+from models.export import render_model_py
 from ticks.machine import versions
-from ticks.optimizers import scalars
-from ticks.state import Tensors, digest, digest_of, optimizer_tensors, restore, weights
-from ticks.training import Best, Training
+from ticks.optimizers import hyperparameters
+from ticks.state import Tensors, digest_tensors, optimizer_tensors, restore, state_digest, weights
+from ticks.training import BestMetric, TrainingRun
 
 WEIGHTS, TENSORS = "model.safetensors", "state.safetensors"
 NUMBERS, CONFIG, MODEL = "state.json", "config.json", "model.py"
 
 
-class Saved(TypedDict):
+class SaveResult(TypedDict):
     """A state on disk: its tick, its digest (16 hex digits) and the newest metrics."""
 
     tick: int
@@ -38,11 +38,11 @@ class Saved(TypedDict):
     metrics: dict[str, float]
 
 
-class Loaded(Saved):
+class LoadResult(SaveResult):
     """A state read back, and what was decided up to its tick."""
 
     ended: str | None
-    best: Best | None
+    best: BestMetric | None
 
 
 class WrongState(ValueError):
@@ -50,7 +50,7 @@ class WrongState(ValueError):
 
 
 @dataclass(frozen=True)
-class State:
+class TrainingState:
     """All that is saved of a training at one tick; its tensors may be the training's own."""
 
     tick: int
@@ -59,95 +59,97 @@ class State:
     config: dict[str, Any]
     net: Tensors
     optimizer: Tensors
-    rest: Tensors
+    extra_tensors: Tensors
 
 
-def gather(training: Training) -> State:
+def capture(training: TrainingRun) -> TrainingState:
     """Gather the state of where the training stands, sharing its memory."""
     trainer, spec = training.trainer, training.spec
     numbers = {
         "ended": training.ended,
         "best": training.best,
         "validated_at": training.validated_at,
-        "rules": {"best": training.rules.best, "best_tick": training.rules.best_tick},
-        "optimizer": {"name": spec.optimizer.name, **scalars(trainer.optimizer)},
+        "rules": {"best": training.stop_rules.best, "best_tick": training.stop_rules.best_tick},
+        "optimizer": {"name": spec.optimizer.name, **hyperparameters(trainer.optimizer)},
         "versions": versions(),
     }
-    ticks, values = training.rules.recent.arrays(training.at)
-    rest = {"recent/ticks": torch.tensor(ticks), "recent/values": torch.tensor(values)}
-    rest |= {f"scale/{name}": each for name, each in _scale(training).items()}
-    return State(
-        training.at, dict(training.metrics), numbers, _config(training), weights(trainer),
-        optimizer_tensors(trainer), rest,
+    ticks, values = training.stop_rules.rolling_window.trim(training.ticks_done)
+    extra_tensors = {"recent/ticks": torch.tensor(ticks), "recent/values": torch.tensor(values)}
+    extra_tensors |= {
+        f"scale/{name}": tensor for name, tensor in _scaling_tensors(training).items()
+    }
+    return TrainingState(
+        training.ticks_done, dict(training.metrics), numbers, _net_config(training), weights(trainer),
+        optimizer_tensors(trainer), extra_tensors,
     )  # fmt: skip
 
 
-def write(state: State, folder: Path) -> Saved:
+def write(state: TrainingState, folder: Path) -> SaveResult:
     """Write a state into an empty folder, each file on disk."""
-    digest = digest_of(state.net, state.optimizer)
-    saved = Saved(tick=state.tick, state=digest, metrics=state.metrics)
-    tensors = {f"optimizer/{name}": each for name, each in state.optimizer.items()}
+    digest = digest_tensors(state.net, state.optimizer)
+    result = SaveResult(tick=state.tick, state=digest, metrics=state.metrics)
+    tensors = {f"optimizer/{name}": tensor for name, tensor in state.optimizer.items()}
     _write_tensors(folder / WEIGHTS, state.net)
-    _write_tensors(folder / TENSORS, tensors | state.rest)
-    _write_json(folder / NUMBERS, {**saved, **state.numbers})
+    _write_tensors(folder / TENSORS, tensors | state.extra_tensors)
+    _write_json(folder / NUMBERS, {**result, **state.numbers})
     _write_json(folder / CONFIG, state.config)
-    _write(folder / MODEL, source(state.config))
-    return saved
+    _write(folder / MODEL, render_model_py(state.config))
+    return result
 
 
-def save(training: Training, folder: Path) -> Saved:
+def save(training: TrainingRun, folder: Path) -> SaveResult:
     """Write the state of where the training stands into an empty folder, each file on disk."""
-    return write(gather(training), folder)
+    return write(capture(training), folder)
 
 
-def load(training: Training, folder: Path) -> Loaded:
+def load(training: TrainingRun, folder: Path) -> LoadResult:
     """Put the state of a folder into a training of the same spec.
 
     The digest is computed anew, from what lies in memory afterwards. Raises WrongState,
     RuntimeError or KeyError when the files are another spec's.
     """
     numbers = json.loads((folder / NUMBERS).read_text())
-    tensors = _group(load_file(folder / TENSORS))
-    _check_scale(training, tensors.get("scale", {}))
+    tensors = _group_by_prefix(load_file(folder / TENSORS))
+    _check_scaling(training, tensors.get("scale", {}))
     restore(
         training.trainer, load_file(folder / WEIGHTS), tensors.get("optimizer", {}), numbers["tick"]
     )
-    rules, recent = training.rules, tensors["recent"]
+    rules, recent = training.stop_rules, tensors["recent"]
     rules.best, rules.best_tick = numbers["rules"]["best"], numbers["rules"]["best_tick"]
-    rules.recent.restore(recent["ticks"].numpy(), recent["values"].numpy())
+    rules.rolling_window.restore(recent["ticks"].numpy(), recent["values"].numpy())
     training.ended, training.best = numbers["ended"], numbers["best"]
     training.validated_at = numbers["validated_at"]
     training.metrics = {name: float(value) for name, value in numbers["metrics"].items()}
-    return Loaded(
-        tick=training.at, state=digest(training.trainer), metrics=training.metrics,
+    return LoadResult(
+        tick=training.ticks_done, state=state_digest(training.trainer), metrics=training.metrics,
         ended=training.ended, best=training.best,
     )  # fmt: skip
 
 
-def _config(training: Training) -> dict[str, Any]:
+def _net_config(training: TrainingRun) -> dict[str, Any]:
     """What is needed to build the net and to use it."""
-    spec, scale = training.spec, training.scale
+    spec, scaling = training.spec, training.scaling
     config: dict[str, Any] = {
         "inputs": spec.profile.features,
         "outputs": spec.profile.outputs,
         "objective": spec.objective,
         "parameters": sum(parameter.numel() for parameter in training.trainer.parameters),
         "model": spec.model.model_dump(mode="json"),
-        **training.about,
+        **training.column_info,
     }
-    if scale is not None:
-        config["scale"] = {name: values.tolist() for name, values in scale._asdict().items()}
+    if scaling is not None:
+        config["scale"] = {name: values.tolist() for name, values in scaling._asdict().items()}
     if spec.profile.text is not None and vocabulary_of(spec.model) == "characters":
         config["vocabulary"] = list(spec.profile.text.vocabulary)
     return config
 
 
-def _scale(training: Training) -> dict[str, Tensor]:
-    scale = {} if training.scale is None else training.scale._asdict()
-    return {name: torch.tensor(values) for name, values in scale.items()}
+def _scaling_tensors(training: TrainingRun) -> dict[str, Tensor]:
+    scaling = {} if training.scaling is None else training.scaling._asdict()
+    return {name: torch.tensor(values) for name, values in scaling.items()}
 
 
-def _group(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+def _group_by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """Sort "group/name" tensors by group."""
     groups: dict[str, dict[str, Tensor]] = {}
     for path, tensor in tensors.items():
@@ -156,40 +158,42 @@ def _group(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return groups
 
 
-def _check_scale(training: Training, saved: Mapping[str, Tensor]) -> None:
-    ours = _scale(training)
-    if ours.keys() != saved.keys() or any(not torch.equal(ours[n], saved[n]) for n in ours):
+def _check_scaling(training: TrainingRun, saved: Mapping[str, Tensor]) -> None:
+    expected = _scaling_tensors(training)
+    if expected.keys() != saved.keys() or any(
+        not torch.equal(expected[n], saved[n]) for n in expected
+    ):
         raise WrongState("the data was standardised by other means and deviations")
 
 
-def _write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     fault_points.point("checkpoint:write")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
     fault_points.point("checkpoint:fsync")
-    descriptor = os.open(file, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _write_json(file: Path, value: Mapping[str, Any]) -> None:
-    _write(file, json.dumps(_plain(value), indent=1, allow_nan=False))
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    _write(path, json.dumps(_json_value(value), indent=1, allow_nan=False))
 
 
-def _write(file: Path, text: str) -> None:
-    with file.open("x", encoding="utf-8") as opened:
+def _write(path: Path, text: str) -> None:
+    with path.open("x", encoding="utf-8") as stream:
         fault_points.point("checkpoint:write")
-        opened.write(text)
-        opened.flush()
+        stream.write(text)
+        stream.flush()
         fault_points.point("checkpoint:fsync")
-        os.fsync(opened.fileno())
+        os.fsync(stream.fileno())
 
 
-def _plain(value: Any) -> Any:
+def _json_value(value: Any) -> Any:
     """Return the value with every float that is not finite as a string that float() reads."""
     if isinstance(value, Mapping):
-        return {name: _plain(each) for name, each in value.items()}
+        return {name: _json_value(item) for name, item in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value

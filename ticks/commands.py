@@ -24,56 +24,56 @@ from jobs import fault_points
 from jobs.leash import Frame, LeashCut, receive, send
 from jobs.spec.job_spec import JobSpec
 from ticks import canary, checkpoint, machine
-from ticks.aside import Aside
-from ticks.engines.choose import identities, ready
-from ticks.engines.chunk import identity
-from ticks.selftest import selftest
-from ticks.state import digest
-from ticks.training import Decided, Ran, Training
+from ticks.aside import BackgroundStateWriter
+from ticks.engines.choose import available_identities, ready_engines
+from ticks.engines.chunk import engine_identity
+from ticks.selftest import run_selftest
+from ticks.state import state_digest
+from ticks.training import Decisions, RunResult, TrainingRun
 
-CUT, FAILED = 3, 1  # exit codes: the leash was cut; an exception was sent
+EXIT_PEER_GONE, EXIT_ERROR = 3, 1  # exit codes: the leash was cut; an exception was sent
 
 
-def serve(leash: socket.socket) -> None:
+def serve(connection: socket.socket) -> None:
     """Answer command after command; never returns. An exception is sent and ends the process."""
-    threading.Thread(target=end_when_cut, args=(leash,), daemon=True).start()
-    commands = Commands(leash)
+    threading.Thread(target=exit_when_peer_gone, args=(connection,), daemon=True).start()
+    handler = CommandHandler(connection)
     try:
         while True:
-            commands.answer(receive(leash))
+            handler.handle(receive(connection))
     except LeashCut:
-        os._exit(CUT)
+        os._exit(EXIT_PEER_GONE)
     except BaseException as error:
         traceback.print_exc()
-        _report(leash, error)
-        os._exit(FAILED)
+        _send_error(connection, error)
+        os._exit(EXIT_ERROR)
 
 
-def end_when_cut(leash: socket.socket) -> None:
+def exit_when_peer_gone(connection: socket.socket) -> None:
     """End the process when the other side is gone, also while the main thread is in an operator."""
     poll = select.poll()
-    poll.register(leash, select.POLLRDHUP)
+    poll.register(connection, select.POLLRDHUP)
     while not any(event for _, event in poll.poll()):
         pass
-    os._exit(CUT)
+    os._exit(EXIT_PEER_GONE)
 
 
-class Commands:
+class CommandHandler:
     """One trainer's commands, a method each, named as their frames are."""
 
-    def __init__(self, leash: socket.socket) -> None:
-        self.leash = leash
-        self.training: Training | None = None
-        self.aside, self.may_save_aside = Aside(), False
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.training: TrainingRun | None = None
+        self.state_writer, self.can_save_in_background = BackgroundStateWriter(), False
 
-    def answer(self, frame: Frame) -> None:
+    def handle(self, frame: Frame) -> None:
         """Carry out one command and send its answer."""
-        commands: dict[str, Callable[..., None]] = {
+        handlers: dict[str, Callable[..., None]] = {
             "build": self.build, "load": self.load, "run": self.run, "validate": self.validate,
-            "save": self.save, "written": self.written, "canary": self.canary,
+            "save": self.save, "written": self.wait_saved_state, "canary": self.canary,
             "selftest": self.selftest,
         }  # fmt: skip
-        commands[frame.kind](**frame.header)
+        handlers[frame.kind](**frame.header)
 
     def build(
         self,
@@ -93,54 +93,66 @@ class Commands:
         kernel. `aside`: states will be asked for while it trains.
         """
         if log is not None:
-            write_into(log)
+            redirect_output(log)
         if memory is not None:
-            machine.bound(memory)
+            machine.limit_memory(memory)
         fault_points.works_for(job)
         if fault_points.armed():
             print(fault_points.WARNING, flush=True)
         fault_points.point("build")
-        whole = JobSpec.model_validate(spec)
-        machine.prepare(whole.compute.threads)
-        home = None if artifacts is None else Path(artifacts)
-        self.may_save_aside = aside
-        self.training = Training(whole, torch.device(device), self.announce, home, engine)
-        made, trainer = self.training.engine, self.training.trainer
-        threads = whole.compute.threads
-        fingerprint = machine.fingerprint(identity(made), torch.device(device), threads)
+        job_spec = JobSpec.model_validate(spec)
+        machine.configure_torch(job_spec.compute.threads)
+        artifacts_folder = None if artifacts is None else Path(artifacts)
+        self.can_save_in_background = aside
+        self.training = TrainingRun(
+            job_spec, torch.device(device), self.announce, artifacts_folder, engine
+        )
+        built_engine, trainer = self.training.engine, self.training.trainer
+        threads = job_spec.compute.threads
+        fingerprint = machine.fingerprint(
+            engine_identity(built_engine), torch.device(device), threads
+        )
         parameters = sum(parameter.numel() for parameter in trainer.parameters)
-        built = {"engine": made.name, "device": device, "parameters": parameters}
-        note = {"engine_note": self.training.engine_note, "instead": self.training.instead}
-        send(self.leash, "built", {**built, **note, "fingerprint": fingerprint})
+        reply = {"engine": built_engine.name, "device": device, "parameters": parameters}
+        engine_choice = {
+            "engine_note": self.training.engine_note,
+            "instead": self.training.is_fallback,
+        }
+        send(self.connection, "built", {**reply, **engine_choice, "fingerprint": fingerprint})
 
     def load(self, folder: str) -> None:
         """Load a checkpoint's state."""
         fault_points.point("load")
-        send(self.leash, "loaded", {**checkpoint.load(self._built(), Path(folder))})
+        send(self.connection, "loaded", {**checkpoint.load(self._require_training(), Path(folder))})
 
     def run(self, k: int, digest: bool = False) -> None:
         """Run at most k ticks, and time them; `digest` asks for the last one's state digest."""
-        begun = time.monotonic()
-        ran = self._built().run(k)
-        if self.may_save_aside:
-            self.aside.prepare(self._built())
+        started = time.monotonic()
+        result = self._require_training().run(k)
+        if self.can_save_in_background:
+            self.state_writer.preallocate(self._require_training())
         if digest:
-            self._add_digest(ran)
-        seconds = time.monotonic() - begun
-        columns = ran.chunk.columns
-        head = {
-            "first": ran.chunk.first, "count": ran.chunk.count, "columns": list(columns),
-            "ended": self._built().ended, "failed": ran.failed, "epoch": self._built().epoch,
-            "seconds": seconds, "written": self._written(),
-            **self._decided(ran.decided),
+            self._add_digest(result)
+        seconds = time.monotonic() - started
+        columns = result.chunk.columns
+        header = {
+            "first": result.chunk.first, "count": result.chunk.count, "columns": list(columns),
+            "ended": self._require_training().ended, "failed": result.failure, "epoch": self._require_training().epoch,
+            "seconds": seconds, "written": self._poll_saved_state(),
+            **self._decision_fields(result.decisions),
         }  # fmt: skip
         send(
-            self.leash, "ran", head, *(np.ascontiguousarray(each).data for each in columns.values())
+            self.connection,
+            "ran",
+            header,
+            *(np.ascontiguousarray(column).data for column in columns.values()),
         )
 
     def validate(self) -> None:
         """Validate where the training stands."""
-        send(self.leash, "validated", self._decided(self._built().validate()))
+        send(
+            self.connection, "validated", self._decision_fields(self._require_training().validate())
+        )
 
     def save(self, folder: str, aside: bool = False) -> None:
         """Write the state into an empty folder, or say that the disk would not have it.
@@ -148,57 +160,57 @@ class Commands:
         A large one, if that is to be had `aside`, from a copy in a thread: what comes of it is told
         with the first ticks that are run after its end, or to `written`.
         """
-        state = checkpoint.gather(self._built())
-        if aside and self.aside.begin(state, Path(folder)):
-            send(self.leash, "saving", {"tick": state.tick})
+        state = checkpoint.capture(self._require_training())
+        if aside and self.state_writer.start(state, Path(folder)):
+            send(self.connection, "saving", {"tick": state.tick})
             return
-        told = _told(lambda: checkpoint.write(state, Path(folder)))
-        send(self.leash, "unsaved" if "detail" in told else "saved", told)
+        reply = _save_reply(lambda: checkpoint.write(state, Path(folder)))
+        send(self.connection, "unsaved" if "detail" in reply else "saved", reply)
 
-    def written(self) -> None:
+    def wait_saved_state(self) -> None:
         """Wait for the state that is written aside, and tell what came of it."""
-        send(self.leash, "written", {"written": self._written(wait=True)})
+        send(self.connection, "written", {"written": self._poll_saved_state(wait=True)})
 
     def canary(self, threads: int, device: str) -> None:
         """Measure what the kernels answer, and say which engines there are."""
-        machine.prepare(threads)
-        measured = canary.measure(torch.device(device))
-        engines = identities() if device == "cpu" else {"eager": "eager"}
-        told = {"engines": engines, "ready": ready(), "torch": torch.__version__}
-        send(self.leash, "canary", {"canary": measured, **told})
+        machine.configure_torch(threads)
+        kernel_canary = canary.compute_canary(torch.device(device))
+        engines = available_identities() if device == "cpu" else {"eager": "eager"}
+        reply = {"engines": engines, "ready": ready_engines(), "torch": torch.__version__}
+        send(self.connection, "canary", {"canary": kernel_canary, **reply})
 
     def selftest(self) -> None:
         """Say what this worker is and how fast."""
-        machine.prepare(1)
-        send(self.leash, "selftest", selftest())
+        machine.configure_torch(1)
+        send(self.connection, "selftest", run_selftest())
 
     def announce(self, phase: str) -> None:
         """Tell the runner what takes time now."""
-        send(self.leash, "phase", {"phase": phase})
+        send(self.connection, "phase", {"phase": phase})
 
-    def _built(self) -> Training:
+    def _require_training(self) -> TrainingRun:
         assert self.training is not None, "the first command is build"
         return self.training
 
-    def _written(self, *, wait: bool = False) -> dict[str, Any]:
+    def _poll_saved_state(self, *, wait: bool = False) -> dict[str, Any]:
         """What came of a state written aside; empty where there is nothing to tell."""
-        return _told(lambda: self.aside.outcome(wait=wait))
+        return _save_reply(lambda: self.state_writer.poll(wait=wait))
 
-    def _decided(self, decided: Decided) -> dict[str, Any]:
-        training = self._built()
+    def _decision_fields(self, decisions: Decisions) -> dict[str, Any]:
+        training = self._require_training()
         return {
-            "sparse": decided.sparse, "is_best": decided.is_best,
+            "sparse": decisions.sparse, "is_best": decisions.is_best,
             "metrics": training.metrics, "best": training.best,
         }  # fmt: skip
 
-    def _add_digest(self, ran: Ran) -> None:
+    def _add_digest(self, result: RunResult) -> None:
         """Add the digest, unless it is there or the last tick has no state of its own."""
-        training, sparse = self._built(), ran.decided.sparse
-        if not ran.failed and all(column != "state" for column, _, _ in sparse):
-            sparse.append(("state", training.at, digest(training.trainer)))
+        training, sparse = self._require_training(), result.decisions.sparse
+        if not result.failure and all(column != "state" for column, _, _ in sparse):
+            sparse.append(("state", training.ticks_done, state_digest(training.trainer)))
 
 
-def _told(save: Callable[[], checkpoint.Saved | None]) -> dict[str, Any]:
+def _save_reply(save: Callable[[], checkpoint.SaveResult | None]) -> dict[str, Any]:
     """What came of a save; `detail` says what the disk said that would not have it."""
     try:
         return {**(save() or {})}
@@ -206,17 +218,17 @@ def _told(save: Callable[[], checkpoint.Saved | None]) -> dict[str, Any]:
         return {"detail": str(error)}
 
 
-def write_into(log: str) -> None:
+def redirect_output(log: str) -> None:
     """Append standard output and error of this process, C's too, to a file."""
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+    for stream, standard_descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
         stream.flush()
-        os.dup2(descriptor, number)
+        os.dup2(descriptor, standard_descriptor)
     os.close(descriptor)
 
 
-def _report(leash: socket.socket, error: BaseException) -> None:
+def _send_error(connection: socket.socket, error: BaseException) -> None:
     text = traceback.format_exc()
     with contextlib.suppress(OSError):
-        told = {"type": type(error).__name__, "detail": str(error), "traceback": text}
-        send(leash, "error", told)
+        header = {"type": type(error).__name__, "detail": str(error), "traceback": text}
+        send(connection, "error", header)

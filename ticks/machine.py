@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 
-def prepare(threads: int) -> None:
+def configure_torch(threads: int) -> None:
     """Set thread counts and torch's deterministic forms; once a process, before any operator."""
     torch.set_num_threads(threads)
     if torch.get_num_interop_threads() != 1:  # may be set only once
@@ -26,24 +26,24 @@ def prepare(threads: int) -> None:
     torch.backends.cuda.enable_cudnn_sdp(False)
 
 
-def bound(memory: int) -> None:
+def limit_memory(max_bytes: int) -> None:
     """Let the kernel refuse this process more than so many bytes: then it fails, and it alone.
 
     RLIMIT_DATA counts private writable memory, with what is still shared with the template; that
     was within 10 % of what lay in memory (measured, nets of 29 to 25 million parameters). RLIMIT_AS
     would count torch's libraries and the room that every thread reserves, too.
     """
-    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
 
 
 def versions() -> dict[str, str]:
     """Versions of what computes, for people."""
-    found = {
+    installed = {
         "torch": torch.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
     }
-    return found | ({"cuda": torch.version.cuda} if torch.version.cuda else {})
+    return installed | ({"cuda": torch.version.cuda} if torch.version.cuda else {})
 
 
 def fingerprint(engine: str, device: torch.device, threads: int) -> dict[str, object]:

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class NextToken(nn.Module):
+class NextTokenLoss(nn.Module):
     """Mean cross entropy in nats a token: logits [rows, window, kinds], targets [rows, window]."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -15,5 +15,5 @@ class NextToken(nn.Module):
 OBJECTIVES: dict[str, type[nn.Module]] = {
     "mse": nn.MSELoss,  # outputs and targets [rows, outputs]: the mean of (output - target)^2
     "cross_entropy": nn.CrossEntropyLoss,  # outputs [rows, classes], targets [rows], int64
-    "language_model": NextToken,
+    "language_model": NextTokenLoss,
 }

@@ -17,66 +17,78 @@ from torch.optim import SGD, Adam, AdamW, Optimizer
 from jobs.spec import training as spec
 
 Tensors = list[Tensor] | tuple[Tensor, ...]
-Numbers = tuple[float, ...]
+StepScalars = tuple[float, ...]
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 
 
-class Rule(Protocol):
+class UpdateRule(Protocol):
     """How one update is made. `keeps`: the first update makes tensors, which it goes on with."""
 
-    keeps: bool
+    has_state: bool
 
-    def numbers(self, rate: float, step: int) -> Numbers:
+    def step_scalars(self, rate: float, step: int) -> StepScalars:
         """Return what changes from update to update, for the `step`th one (from 1)."""
         ...
 
-    def steps(self, optimizer: Optimizer) -> int:
+    def count_steps(self, optimizer: Optimizer) -> int:
         """How many updates there were, where the numbers depend on that (else 0)."""
         ...
 
-    def apply(self, optimizer: Optimizer, gradients: Tensors, numbers: Numbers) -> None:
+    def optimizer_step(
+        self, optimizer: Optimizer, gradients: Tensors, scalars: StepScalars
+    ) -> None:
         """Update all parameters."""
         ...
 
 
-def make(asked: spec.OptimizerSpec, parameters: Iterable[Tensor]) -> Optimizer:
+def make_optimizer(optimizer_spec: spec.OptimizerSpec, parameters: Iterable[Tensor]) -> Optimizer:
     """Make torch's optimizer of the spec, whose field names are torch's; it holds the state."""
-    return OPTIMIZERS[asked.name](parameters, **asked.model_dump(exclude={"name"}))
+    return OPTIMIZERS[optimizer_spec.name](
+        parameters, **optimizer_spec.model_dump(exclude={"name"})
+    )
 
 
-def rule(asked: spec.OptimizerSpec) -> Rule:
+def make_update_rule(optimizer_spec: spec.OptimizerSpec) -> UpdateRule:
     """Return the spec's way to update."""
-    return SgdRule(asked) if isinstance(asked, spec.Sgd) else AdamRule(asked)
+    return (
+        SgdRule(optimizer_spec)
+        if isinstance(optimizer_spec, spec.Sgd)
+        else AdamRule(optimizer_spec)
+    )
 
 
 class SgdRule:
     """torch.optim.SGD: with weight decay, momentum, nesterov."""
 
-    def __init__(self, asked: spec.Sgd) -> None:
-        self.decay, self.momentum = asked.weight_decay, asked.momentum
-        self.nesterov, self.keeps = asked.nesterov, asked.momentum > 0
+    def __init__(self, optimizer_spec: spec.Sgd) -> None:
+        self.weight_decay, self.momentum = optimizer_spec.weight_decay, optimizer_spec.momentum
+        self.is_nesterov, self.has_state = optimizer_spec.nesterov, optimizer_spec.momentum > 0
 
-    def numbers(self, rate: float, step: int) -> Numbers:
+    def step_scalars(self, rate: float, step: int) -> StepScalars:
         """Return the rate, negated."""
         return (-rate,)
 
-    def steps(self, optimizer: Optimizer) -> int:
+    def count_steps(self, optimizer: Optimizer) -> int:
         """Return 0: nothing depends on it."""
         return 0
 
     @torch.no_grad()
-    def apply(self, optimizer: Optimizer, gradients: Tensors, numbers: Numbers) -> None:
+    def optimizer_step(
+        self, optimizer: Optimizer, gradients: Tensors, scalars: StepScalars
+    ) -> None:
         """Update all parameters; with momentum, the first update makes the buffers."""
         parameters = optimizer.param_groups[0]["params"]
-        (minus_rate,) = numbers
-        if self.decay:
-            gradients = torch._foreach_add(gradients, parameters, alpha=self.decay)
+        (negative_rate,) = scalars
+        if self.weight_decay:
+            gradients = torch._foreach_add(gradients, parameters, alpha=self.weight_decay)
         if self.momentum:
-            gradients = self._moved(optimizer, parameters, gradients)
-        torch._foreach_add_(parameters, gradients, alpha=minus_rate)
+            gradients = self._apply_momentum(optimizer, parameters, gradients)
+        torch._foreach_add_(parameters, gradients, alpha=negative_rate)
 
-    def _moved(self, optimizer: Optimizer, parameters: Tensors, gradients: Tensors) -> Tensors:
+    def _apply_momentum(
+        self, optimizer: Optimizer, parameters: Tensors, gradients: Tensors
+    ) -> Tensors:
         state = optimizer.state
         if state:
             buffers = [state[parameter]["momentum_buffer"] for parameter in parameters]
@@ -86,7 +98,7 @@ class SgdRule:
             buffers = [gradient.clone() for gradient in gradients]
             for parameter, buffer in zip(parameters, buffers, strict=True):
                 state[parameter]["momentum_buffer"] = buffer
-        if not self.nesterov:
+        if not self.is_nesterov:
             return buffers
         return torch._foreach_add(gradients, buffers, alpha=self.momentum)
 
@@ -94,43 +106,48 @@ class SgdRule:
 class AdamRule:
     """torch.optim.Adam and AdamW; they differ in where the weight decay goes."""
 
-    keeps = True
+    has_state = True
 
-    def __init__(self, asked: spec.Adam | spec.AdamW) -> None:
-        self.decay, self.decoupled = asked.weight_decay, isinstance(asked, spec.AdamW)
-        self.beta1, self.beta2 = asked.betas
-        self.eps = asked.eps
+    def __init__(self, optimizer_spec: spec.Adam | spec.AdamW) -> None:
+        self.weight_decay, self.is_decoupled = (
+            optimizer_spec.weight_decay,
+            isinstance(optimizer_spec, spec.AdamW),
+        )
+        self.beta1, self.beta2 = optimizer_spec.betas
+        self.eps = optimizer_spec.eps
 
-    def numbers(self, rate: float, step: int) -> Numbers:
+    def step_scalars(self, rate: float, step: int) -> StepScalars:
         """Return what decay leaves of a weight, the root of the second correction, the size."""
-        size = rate / (1 - self.beta1**step)
-        return 1 - rate * self.decay, (1 - self.beta2**step) ** 0.5, -size
+        step_size = rate / (1 - self.beta1**step)
+        return 1 - rate * self.weight_decay, (1 - self.beta2**step) ** 0.5, -step_size
 
-    def steps(self, optimizer: Optimizer) -> int:
+    def count_steps(self, optimizer: Optimizer) -> int:
         """How many updates there were, as the state has it."""
-        first = optimizer.state.get(optimizer.param_groups[0]["params"][0])
-        return int(first["step"].item()) if first else 0
+        state = optimizer.state.get(optimizer.param_groups[0]["params"][0])
+        return int(state["step"].item()) if state else 0
 
     @torch.no_grad()
-    def apply(self, optimizer: Optimizer, gradients: Tensors, numbers: Numbers) -> None:
+    def optimizer_step(
+        self, optimizer: Optimizer, gradients: Tensors, scalars: StepScalars
+    ) -> None:
         """Update all parameters; the first update makes the averages, of zeros."""
         parameters = optimizer.param_groups[0]["params"]
-        kept, root, size = numbers
-        steps, averages, squares = self._tensors(optimizer, parameters)
+        decay_factor, correction_root, negative_step_size = scalars
+        steps, averages, squares = self._state_tensors(optimizer, parameters)
         torch._foreach_add_(steps, 1)
-        if self.decay and self.decoupled:
-            torch._foreach_mul_(parameters, kept)
-        elif self.decay:
-            gradients = torch._foreach_add(gradients, parameters, alpha=self.decay)
+        if self.weight_decay and self.is_decoupled:
+            torch._foreach_mul_(parameters, decay_factor)
+        elif self.weight_decay:
+            gradients = torch._foreach_add(gradients, parameters, alpha=self.weight_decay)
         torch._foreach_lerp_(averages, gradients, 1 - self.beta1)
         torch._foreach_mul_(squares, self.beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - self.beta2)
-        below = torch._foreach_sqrt(squares)
-        torch._foreach_div_(below, root)
-        torch._foreach_add_(below, self.eps)
-        torch._foreach_addcdiv_(parameters, averages, below, size)
+        denominators = torch._foreach_sqrt(squares)
+        torch._foreach_div_(denominators, correction_root)
+        torch._foreach_add_(denominators, self.eps)
+        torch._foreach_addcdiv_(parameters, averages, denominators, negative_step_size)
 
-    def _tensors(
+    def _state_tensors(
         self, optimizer: Optimizer, parameters: Tensors
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         state = optimizer.state
@@ -143,13 +160,13 @@ class AdamRule:
                 }
         states = [state[parameter] for parameter in parameters]
         return (
-            [each["step"] for each in states],
-            [each["exp_avg"] for each in states],
-            [each["exp_avg_sq"] for each in states],
+            [entry["step"] for entry in states],
+            [entry["exp_avg"] for entry in states],
+            [entry["exp_avg_sq"] for entry in states],
         )
 
 
-def scalars(optimizer: Optimizer) -> dict[str, object]:
+def hyperparameters(optimizer: Optimizer) -> dict[str, object]:
     """Return the settings that are no tensors, but not the rate, a function of the tick."""
     (group,) = optimizer.param_groups
     return {name: value for name, value in group.items() if name not in ("params", "lr")}

@@ -5,10 +5,12 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-ROOM = 1024  # values that may be held beyond twice the span before the old ones are let go
+MAX_EXTRA_VALUES = (
+    1024  # values that may be held beyond twice the span before the old ones are let go
+)
 
 
-class Recent:
+class RollingWindow:
     """Values of the last `span` ticks: a function of the ticks, not of how they came."""
 
     def __init__(self, span: int) -> None:
@@ -22,15 +24,15 @@ class Recent:
         self._ticks.append(np.asarray(ticks, dtype=np.int64).reshape(-1))
         self._values.append(np.asarray(values, dtype=np.float64).reshape(-1))
         self._count += len(self._values[-1])
-        if self._count > 2 * self.span + ROOM and len(self._ticks[-1]):
-            self.arrays(int(self._ticks[-1][-1]))
+        if self._count > 2 * self.span + MAX_EXTRA_VALUES and len(self._ticks[-1]):
+            self.trim(int(self._ticks[-1][-1]))
 
-    def arrays(self, tick: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    def trim(self, tick: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Give ticks and values of (tick - span, tick], and forget what is older."""
         ticks = np.concatenate([np.empty(0, np.int64), *self._ticks])
         values = np.concatenate([np.empty(0, np.float64), *self._values])
-        young = ticks > tick - self.span
-        self.restore(ticks[young], values[young])
+        is_recent = ticks > tick - self.span
+        self.restore(ticks[is_recent], values[is_recent])
         return self._ticks[0], self._values[0]
 
     def restore(self, ticks: NDArray[np.int64], values: NDArray[np.float64]) -> None:
@@ -39,10 +41,10 @@ class Recent:
 
     def mean(self, after: int, tick: int) -> float:
         """Return the mean over the ticks (after, tick], added in order; NaN of none."""
-        ticks, values = self.arrays(tick)
-        inside = values[(ticks > after) & (ticks <= tick)]
-        if not len(inside):
+        ticks, values = self.trim(tick)
+        selected = values[(ticks > after) & (ticks <= tick)]
+        if not len(selected):
             return math.nan
         # cumsum adds strictly one after another; sum's order would be numpy's and the CPU's choice.
         with np.errstate(invalid="ignore", over="ignore"):
-            return float(np.cumsum(inside)[-1] / len(inside))
+            return float(np.cumsum(selected)[-1] / len(selected))

@@ -3,7 +3,7 @@
 import hashlib
 
 
-def derive(purpose: str, *numbers: int) -> int:
+def derive_seed(purpose: str, *numbers: int) -> int:
     """Derive a 64-bit seed from a purpose and integers: the head of a sha256, little-endian.
 
     "order" (seed, epoch) orders an epoch's rows; "dropout" (seed, tick, part) drops out;

@@ -13,38 +13,38 @@ import torch
 from jobs.spec.data import EXAMPLES
 from jobs.spec.job_spec import read_spec
 from ticks import canary
-from ticks.engines.choose import available
+from ticks.engines.choose import available_engines
 from ticks.machine import cpu_name, versions
-from ticks.training import Training
+from ticks.training import TrainingRun
 
 SEED_SPEC = EXAMPLES.parent / "seed_layernorm.json"
-WARM_TICKS, TIMED_TICKS = 200, 2000
+WARMUP_TICKS, TIMED_TICKS = 200, 2000
 
 
-def selftest() -> dict[str, Any]:
+def run_selftest() -> dict[str, Any]:
     """Return devices, engines, canary and ticks per second of the seed's net, with one thread."""
     device = torch.device("cpu")
     return {
         "device": device.type,
-        "devices": devices(),
+        "devices": available_devices(),
         "cpu": cpu_name(),
-        "engines": available(),
-        "canary": canary.measure(device),
-        "ticks_per_second": round(speed(SEED_SPEC, device), 1),
+        "engines": available_engines(),
+        "canary": canary.compute_canary(device),
+        "ticks_per_second": round(measure_speed(SEED_SPEC, device), 1),
         "versions": versions(),
     }
 
 
-def devices() -> list[str]:
+def available_devices() -> list[str]:
     """Kinds of device there are."""
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
-def speed(spec_file: Path, device: torch.device) -> float:
+def measure_speed(spec_file: Path, device: torch.device) -> float:
     """Measure ticks per second of a spec, its first ticks left out."""
     spec = read_spec(json.loads(spec_file.read_text()), max_parameters=10**6)
-    training = Training(spec, device)
-    training.run(WARM_TICKS)
-    begun = time.perf_counter()
+    training = TrainingRun(spec, device)
+    training.run(WARMUP_TICKS)
+    started = time.perf_counter()
     training.run(TIMED_TICKS)
-    return TIMED_TICKS / (time.perf_counter() - begun)
+    return TIMED_TICKS / (time.perf_counter() - started)

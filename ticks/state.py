@@ -47,48 +47,48 @@ def restore(trainer: Trainer, net: Tensors, optimizer: Tensors, tick: int) -> No
         # Adam keeps its step counter on the CPU whatever the device.
         device = torch.device("cpu") if key == "step" else parameter.device
         trainer.optimizer.state[parameter][key] = tensor.clone().to(device)
-    trainer.at = tick
+    trainer.ticks_done = tick
 
 
-class Snapshot:
+class StateBackup:
     """A copy of a trainer's state, to put back into the same trainer, in place."""
 
     def __init__(self, trainer: Trainer) -> None:
-        self._trainer, self._at = trainer, trainer.at
-        self._begun = bool(trainer.optimizer.state)
+        self._trainer, self._ticks_done = trainer, trainer.ticks_done
+        self._has_optimizer_state = bool(trainer.optimizer.state)
         self._pairs = [(tensor, tensor.clone()) for tensor in self._tensors()]
 
     @torch.no_grad()
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Put the state back; tensors that the optimizer has made since then go."""
         for tensor, copy in self._pairs:
             tensor.copy_(copy)
-        if not self._begun:
+        if not self._has_optimizer_state:
             self._trainer.optimizer.state.clear()
-        self._trainer.at = self._at
+        self._trainer.ticks_done = self._ticks_done
 
     def _tensors(self) -> list[Tensor]:
         trainer = self._trainer
         return [*weights(trainer).values(), *optimizer_tensors(trainer).values()]
 
 
-def digest(trainer: Trainer) -> str:
+def state_digest(trainer: Trainer) -> str:
     """Return the digest of a trainer's state: see `digest_of`."""
-    return digest_of(weights(trainer), optimizer_tensors(trainer))
+    return digest_tensors(weights(trainer), optimizer_tensors(trainer))
 
 
-def digest_of(net: Tensors, optimizer: Tensors) -> str:
+def digest_tensors(net: Tensors, optimizer: Tensors) -> str:
     """Return 16 hex digits of a sha256 over every state tensor's name, shape, type and bytes."""
     tensors = {f"net/{name}": tensor for name, tensor in net.items()}
     tensors |= {f"optimizer/{name}": tensor for name, tensor in optimizer.items()}
-    hashed = hashlib.sha256()
+    sha = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
-        hashed.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        hashed.update(bits(tensor))
-    return hashed.hexdigest()[:16]
+        sha.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+        sha.update(tensor_bytes(tensor))
+    return sha.hexdigest()[:16]
 
 
-def bits(tensor: Tensor) -> memoryview:
+def tensor_bytes(tensor: Tensor) -> memoryview:
     """Return a tensor's bytes in row-major order (a copy only if it must be)."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return memoryview(flat.view(torch.uint8).numpy().data)

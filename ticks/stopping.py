@@ -10,10 +10,10 @@ import numpy as np
 
 from jobs.spec.training import Converged, Patience, Stop, Target
 from ticks.engines.chunk import Column
-from ticks.recent import Recent
+from ticks.recent import RollingWindow
 
 
-class Rules:
+class StopRules:
     """The stop rules of one job and what they remember."""
 
     def __init__(self, stop: Stop) -> None:
@@ -21,60 +21,62 @@ class Rules:
         self.best: float | None = None  # patience: the best value so far,
         self.best_tick = 0  # and its tick
         span = 2 * stop.converged.window if stop.converged else 0
-        self.recent = Recent(span)  # converged: the values of its two windows
+        self.rolling_window = RollingWindow(span)  # converged: the values of its two windows
 
     @property
-    def read_loss(self) -> bool:
+    def needs_loss(self) -> bool:
         """Whether a rule looks at training loss."""
         rules = (self.stop.target, self.stop.patience, self.stop.converged)
         return any(rule is not None and rule.metric == "loss" for rule in rules)
 
-    def see(self, first: int, losses: Column) -> None:
+    def observe(self, first: int, losses: Column) -> None:
         """Take in the training losses of consecutive accepted ticks."""
         if self.stop.converged and self.stop.converged.metric == "loss":
-            self.recent.add(np.arange(first, first + len(losses)), losses)
+            self.rolling_window.add(np.arange(first, first + len(losses)), losses)
 
-    def decide(self, tick: int, seen: dict[str, float]) -> str | None:
+    def check(self, tick: int, metrics: dict[str, float]) -> str | None:
         """Look at the metrics seen at this tick; return the rule that ends the job, or None.
 
         Where several do at one tick, target comes before patience before converged.
         """
-        reached = self._target(self.stop.target, seen)
-        stale = self._patience(self.stop.patience, tick, seen)
-        settled = self._converged(self.stop.converged, tick, seen)
-        ends = {"target": reached, "patience": stale, "converged": settled}
-        return next((name for name, true in ends.items() if true), None)
+        is_target_met = self._check_target(self.stop.target, metrics)
+        is_stale = self._check_patience(self.stop.patience, tick, metrics)
+        is_converged = self._check_converged(self.stop.converged, tick, metrics)
+        outcomes = {"target": is_target_met, "patience": is_stale, "converged": is_converged}
+        return next((name for name, is_met in outcomes.items() if is_met), None)
 
-    def _target(self, rule: Target | None, seen: dict[str, float]) -> bool:
-        if rule is None or rule.metric not in seen:
+    def _check_target(self, rule: Target | None, metrics: dict[str, float]) -> bool:
+        if rule is None or rule.metric not in metrics:
             return False
-        value = seen[rule.metric]
-        below = rule.below is not None and value < rule.below
-        above = rule.above is not None and value > rule.above
-        return math.isfinite(value) and (below or above)
+        value = metrics[rule.metric]
+        is_below = rule.below is not None and value < rule.below
+        is_above = rule.above is not None and value > rule.above
+        return math.isfinite(value) and (is_below or is_above)
 
-    def _patience(self, rule: Patience | None, tick: int, seen: dict[str, float]) -> bool:
-        if rule is None or rule.metric not in seen:
+    def _check_patience(self, rule: Patience | None, tick: int, metrics: dict[str, float]) -> bool:
+        if rule is None or rule.metric not in metrics:
             return False
-        value = seen[rule.metric]
-        if math.isfinite(value) and self._improves(rule, value):
+        value = metrics[rule.metric]
+        if math.isfinite(value) and self._is_improvement(rule, value):
             self.best, self.best_tick = value, tick
         return tick - self.best_tick >= rule.ticks
 
-    def _improves(self, rule: Patience, value: float) -> bool:
+    def _is_improvement(self, rule: Patience, value: float) -> bool:
         if self.best is None:
             return True
         gain = value - self.best if rule.metric == "val_accuracy" else self.best - value
         return gain > rule.min_delta
 
-    def _converged(self, rule: Converged | None, tick: int, seen: dict[str, float]) -> bool:
-        if rule is None or rule.metric not in seen:
+    def _check_converged(
+        self, rule: Converged | None, tick: int, metrics: dict[str, float]
+    ) -> bool:
+        if rule is None or rule.metric not in metrics:
             return False
         if rule.metric != "loss":
-            self.recent.add(tick, seen[rule.metric])
+            self.rolling_window.add(tick, metrics[rule.metric])
         if tick < 2 * rule.window:
             return False
-        last = self.recent.mean(tick - rule.window, tick)
-        before = self.recent.mean(tick - 2 * rule.window, tick - rule.window)
-        finite = math.isfinite(last) and math.isfinite(before)
-        return finite and abs(last - before) <= rule.rel_change * abs(before)
+        last = self.rolling_window.mean(tick - rule.window, tick)
+        previous = self.rolling_window.mean(tick - 2 * rule.window, tick - rule.window)
+        is_finite = math.isfinite(last) and math.isfinite(previous)
+        return is_finite and abs(last - previous) <= rule.rel_change * abs(previous)

@@ -22,97 +22,97 @@ from jobs.datasets.formats.table import Reader, Table, Value
 from jobs.spec.data import DatasetData
 from jobs.spec.facts import Classes, Facts, Source
 from jobs.spec.job_spec import JobSpec
-from ticks.batches import Rows, held_out_rows
-from ticks.scale import Floats, Scale, measure, standardise
+from ticks.batches import TensorRows, held_out_mask
+from ticks.scale import Floats, Scaling, fit_scaling, standardize
 
-PIECE = 1 << 20  # bytes read at a time
-LOUD = 64  # pieces between two signs of life
+READ_SIZE = 1 << 20  # bytes read at a time
+PROGRESS_EVERY = 64  # pieces between two signs of life
 
 
 class DamagedDataset(Exception):
     """A dataset's file is not what was uploaded."""
 
 
-class Loaded(NamedTuple):
+class TableData(NamedTuple):
     """A dataset's rows. `about` is what config.json says of the columns."""
 
-    training: Rows
-    held_out: Rows | None
-    scale: Scale | None
-    about: dict[str, Any]
+    training: TensorRows
+    held_out: TensorRows | None
+    scaling: Scaling | None
+    column_info: dict[str, Any]
 
 
-def load(spec: JobSpec, artifacts: Path, announce: Callable[[str], None]) -> Loaded:
+def load_table(spec: JobSpec, artifacts: Path, announce: Callable[[str], None]) -> TableData:
     """Read the rows to train on and those to look at; the first alone decide the scale."""
     facts, data = spec.facts, spec.data
     assert facts is not None and isinstance(data, DatasetData), "read_spec has looked it up"
-    filled = Filling(facts, data, facts.data).read(artifacts, announce)
-    chosen = held_out_rows(facts.data.rows, spec.held_out_rows, spec.seed)
-    scale = measure(filled.exact, ~chosen.numpy()) if data.standardize else None
-    rows = filled.rows(scale)
+    loader = TableLoader(facts, data, facts.data).read(artifacts, announce)
+    mask = held_out_mask(facts.data.rows, spec.held_out_rows, spec.seed)
+    scaling = fit_scaling(loader.exact_numbers, ~mask.numpy()) if data.standardize else None
+    rows = loader.build_rows(scaling)
     training, held_out = rows, None
     if spec.held_out_rows:
-        training = rows.take(torch.nonzero(~chosen).flatten())
-        held_out = rows.take(torch.nonzero(chosen).flatten())
+        training = rows.take(torch.nonzero(~mask).flatten())
+        held_out = rows.take(torch.nonzero(mask).flatten())
     if facts.validation is not None:
-        other = Filling(facts, data, facts.validation, names=filled.names)
-        held_out = other.read(artifacts, announce).rows(scale)
-    wide = None if scale is None else filled.spread(scale)
-    return Loaded(training, held_out, wide, filled.about())
+        validation_loader = TableLoader(facts, data, facts.validation, names=loader.names)
+        held_out = validation_loader.read(artifacts, announce).build_rows(scaling)
+    input_scaling = None if scaling is None else loader.expand_scaling(scaling)
+    return TableData(training, held_out, input_scaling, loader.column_info())
 
 
-class Filling:
+class TableLoader:
     """The rows of one file on their way into tensors: inputs, exact numbers beside, targets.
 
     `names` are the features, in their order; those of the first file where this is the second.
     """
 
     def __init__(
-        self, facts: Facts, data: DatasetData, source: Source, *, names: Sequence[str] = ()
+        self, facts: Facts, data: DatasetData, data_file: Source, *, names: Sequence[str] = ()
     ) -> None:
         self.names = list(names or data.features or [])
-        self._facts, self._data, self._source = facts, data, source
-        self._inputs = torch.zeros(source.rows, facts.features)
-        as_float64 = source.rows if data.standardize else 0
-        self.exact: Floats = np.empty((as_float64, facts.numbers))
-        self._targets: Tensor = torch.zeros(source.rows, facts.outputs)
+        self._facts, self._data, self._data_file = facts, data, data_file
+        self._inputs = torch.zeros(data_file.rows, facts.features)
+        as_float64 = data_file.rows if data.standardize else 0
+        self.exact_numbers: Floats = np.empty((as_float64, facts.numbers))
+        self._targets: Tensor = torch.zeros(data_file.rows, facts.outputs)
         if facts.target is not None:
-            self._targets = torch.zeros(source.rows, dtype=torch.int64)
+            self._targets = torch.zeros(data_file.rows, dtype=torch.int64)
 
-    def read(self, artifacts: Path, announce: Callable[[str], None]) -> "Filling":
+    def read(self, artifacts: Path, announce: Callable[[str], None]) -> "TableLoader":
         """Fill from the file below `artifacts`; raises DamagedDataset."""
-        path = artifacts / self._source.path
-        if self._source.type == "application/x-npz":
+        path = artifacts / self._data_file.path
+        if self._data_file.type == "application/x-npz":
             self._read_arrays(path, announce)
         else:
             self._read_table(path, announce)
         return self
 
-    def rows(self, scale: Scale | None) -> Rows:
+    def build_rows(self, scaling: Scaling | None) -> TensorRows:
         """Give the rows, their numbers standardised where there is a scale."""
-        if scale is not None:
-            standardise(self.exact, scale, self._inputs.numpy(), self._number_columns())
-            self.exact = self.exact[:0]
-        return Rows(self._inputs, self._targets)
+        if scaling is not None:
+            standardize(self.exact_numbers, scaling, self._inputs.numpy(), self._number_columns())
+            self.exact_numbers = self.exact_numbers[:0]
+        return TensorRows(self._inputs, self._targets)
 
-    def spread(self, scale: Scale) -> Scale:
+    def expand_scaling(self, scaling: Scaling) -> Scaling:
         """Give the scale of all inputs: those of categories stay as they are."""
         mean, deviation = np.zeros(self._facts.features), np.ones(self._facts.features)
-        mean[self._number_columns()] = scale.mean
-        deviation[self._number_columns()] = scale.deviation
-        return Scale(mean, deviation)
+        mean[self._number_columns()] = scaling.mean
+        deviation[self._number_columns()] = scaling.deviation
+        return Scaling(mean, deviation)
 
-    def about(self) -> dict[str, Any]:
+    def column_info(self) -> dict[str, Any]:
         """Say what the inputs are, and the names of the classes."""
-        told: dict[str, Any] = {}
+        info: dict[str, Any] = {}
         if self.names:
-            told["columns"] = [self._column(name) for name in self.names]
-            told["target"] = self._data.target
+            info["columns"] = [self._describe_column(name) for name in self.names]
+            info["target"] = self._data.target
         if self._facts.target is not None:
-            told["classes"] = list(self._facts.target.names)
-        return told
+            info["classes"] = list(self._facts.target.names)
+        return info
 
-    def _column(self, name: str) -> dict[str, Any]:
+    def _describe_column(self, name: str) -> dict[str, Any]:
         classes = self._facts.categories.get(name)
         if classes is None:
             return {"name": name, "type": "number"}
@@ -122,99 +122,99 @@ class Filling:
         """Which inputs are numbers, in their order."""
         if not self.names:
             return list(range(self._facts.features))
-        return [at for at, classes in self._places().values() if classes is None]
+        return [offset for offset, classes in self._feature_layout().values() if classes is None]
 
-    def _places(self) -> dict[str, tuple[int, Classes | None]]:
+    def _feature_layout(self) -> dict[str, tuple[int, Classes | None]]:
         """Where each feature's inputs begin, and its classes if it is a category."""
-        places, at = {}, 0
+        layout, offset = {}, 0
         for name in self.names:
             classes = self._facts.categories.get(name)
-            places[name] = (at, classes)
-            at += 1 if classes is None else len(classes.names)
-        return places
+            layout[name] = (offset, classes)
+            offset += 1 if classes is None else len(classes.names)
+        return layout
 
     def _read_table(self, path: Path, announce: Callable[[str], None]) -> None:
         reader: Reader = JsonlReader(Faults())
-        if self._source.type == "text/csv":
-            reader = CsvReader(Faults(), self._source.delimiter)
-        for table in _tables(reader, path, self._source.sha256, announce):
+        if self._data_file.type == "text/csv":
+            reader = CsvReader(Faults(), self._data_file.delimiter)
+        for table in _read_tables(reader, path, self._data_file.sha256, announce):
             if not self.names:
                 self.names = [name for name in reader.names if name != self._data.target]
-            self._take(table, {name: at for at, name in enumerate(reader.names)})
+            self._add_table(table, {name: index for index, name in enumerate(reader.names)})
 
-    def _take(self, table: Table, columns: dict[str, int]) -> None:
+    def _add_table(self, table: Table, columns: dict[str, int]) -> None:
         start, stop = table.first - 1, table.first - 1 + table.rows
-        inputs, number = self._inputs.numpy()[start:stop], 0
-        for name, (at, classes) in self._places().items():
+        inputs, number_index = self._inputs.numpy()[start:stop], 0
+        for name, (offset, classes) in self._feature_layout().items():
             values = table.columns[columns[name]]
             if classes is not None:
-                inputs[np.arange(table.rows), at + codes(values, classes)] = 1
+                inputs[np.arange(table.rows), offset + class_codes(values, classes)] = 1
                 continue
             if self._data.standardize:
-                self.exact[start:stop, number] = floats(values)
+                self.exact_numbers[start:stop, number_index] = to_floats(values)
             else:
-                inputs[:, at] = floats(values)
-            number += 1
-        self._take_targets(table.columns[columns[self._data.target or ""]], start, stop)
+                inputs[:, offset] = to_floats(values)
+            number_index += 1
+        self._add_targets(table.columns[columns[self._data.target or ""]], start, stop)
 
-    def _take_targets(self, values: Sequence[Value], start: int, stop: int) -> None:
+    def _add_targets(self, values: Sequence[Value], start: int, stop: int) -> None:
         targets, classes = self._targets.numpy(), self._facts.target
         if classes is None:
-            targets[start:stop, 0] = floats(values)
+            targets[start:stop, 0] = to_floats(values)
         else:
-            targets[start:stop] = codes(values, classes)
+            targets[start:stop] = class_codes(values, classes)
 
     def _read_arrays(self, path: Path, announce: Callable[[str], None]) -> None:
-        for _ in pieces(path, self._source.sha256, announce):
+        for _ in read_with_checksum(path, self._data_file.sha256, announce):
             pass
         with path.open("rb") as file:
             npz = Npz(file)
             for first, values in npz.pieces("inputs"):
-                where = self.exact if self._data.standardize else self._inputs.numpy()
-                where[first : first + len(values)] = values
+                destination = self.exact_numbers if self._data.standardize else self._inputs.numpy()
+                destination[first : first + len(values)] = values
             for first, values in npz.pieces("targets"):
-                self._take_array(first, values)
+                self._add_target_array(first, values)
 
-    def _take_array(self, first: int, values: NDArray[np.generic]) -> None:
+    def _add_target_array(self, first: int, values: NDArray[np.generic]) -> None:
         targets, stop = self._targets.numpy(), first + len(values)
         if self._facts.target is None:
             targets[first:stop] = values.reshape(len(values), -1)
         else:
-            targets[first:stop] = codes(values.tolist(), self._facts.target)
+            targets[first:stop] = class_codes(values.tolist(), self._facts.target)
 
 
-def floats(values: Sequence[Value]) -> Floats:
+def to_floats(values: Sequence[Value]) -> Floats:
     """Read values that are all numbers."""
     return np.fromiter(map(float, values), np.float64, len(values))
 
 
-def codes(values: Sequence[Value], classes: Classes) -> NDArray[np.int64]:
+def class_codes(values: Sequence[Value], classes: Classes) -> NDArray[np.int64]:
     """Number values by their classes."""
     if classes.numbers:
         ordered = np.array([float(name) for name in classes.names])
-        return np.searchsorted(ordered, floats(values)).astype(np.int64)
-    number = {name: at for at, name in enumerate(classes.names)}
-    return np.fromiter((number[str(value)] for value in values), np.int64, len(values))
+        return np.searchsorted(ordered, to_floats(values)).astype(np.int64)
+    code_by_name = {name: code for code, name in enumerate(classes.names)}
+    return np.fromiter((code_by_name[str(value)] for value in values), np.int64, len(values))
 
 
-def _tables(
+def _read_tables(
     reader: Reader, path: Path, sha256: str, announce: Callable[[str], None]
 ) -> Iterator[Table]:
-    for piece in pieces(path, sha256, announce):
+    for piece in read_with_checksum(path, sha256, announce):
         yield from reader.feed(piece)
     yield from reader.finish()
 
 
-def pieces(path: Path, sha256: str, announce: Callable[[str], None]) -> Iterator[bytes]:
+def read_with_checksum(path: Path, sha256: str, announce: Callable[[str], None]) -> Iterator[bytes]:
     """Read a whole file; raises DamagedDataset at its end if it has other bytes."""
-    sha, number = hashlib.sha256(), 0
+    sha, piece_count = hashlib.sha256(), 0
     try:
         with path.open("rb") as file:
-            while piece := file.read(PIECE):
+            while piece := file.read(READ_SIZE):
                 sha.update(piece)
-                if number % LOUD == 0:
+                if piece_count % PROGRESS_EVERY == 0:
                     announce("loading")
-                number += 1
+                piece_count += 1
                 yield piece
     except FileNotFoundError as error:
         raise DamagedDataset(f"{path.name} is missing") from error

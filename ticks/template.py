@@ -35,72 +35,72 @@ from models import export
 from ticks import commands
 from ticks.engines.graph import compiling
 
-ASK_SECONDS = 1.0  # for a client to say what it wants; no other is served meanwhile
-ENDINGS = 64  # trainers whose end is remembered
+REQUEST_TIMEOUT_SECONDS = 1.0  # for a client to say what it wants; no other is served meanwhile
+MAX_STATUSES = 64  # trainers whose end is remembered
 #: added to a trainer's badness: where memory runs out the kernel ends it, not the store or a worker
 OOM_SCORE = "500"
 
 
 def main(path: str) -> None:
     """Serve until the leash is cut."""
-    threads = len(os.listdir("/proc/self/task"))
-    assert threads == 1, f"the template must have one thread, not {threads}"
+    thread_count = len(os.listdir("/proc/self/task"))
+    assert thread_count == 1, f"the template must have one thread, not {thread_count}"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if fault_points.armed():
         print(fault_points.WARNING, file=sys.stderr)
     fault_points.point("template:start")
-    warm_up()
+    preload()
     gc.collect()
     gc.freeze()  # what was imported is never collected, so that its pages stay shared
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
-        server.bind(path)
-        server.listen(8)
-        serve(server, Trainers())
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(path)
+        listener.listen(8)
+        serve(listener, ChildRegistry())
 
 
-def warm_up() -> None:
+def preload() -> None:
     """Read once what every trainer would read for itself; no operator is among it."""
-    compiling.key()
+    compiling.object_key()
     for family in export.MODULES:
-        export.body(family)
+        export.join_modules(family)
 
 
-def serve(server: socket.socket, trainers: "Trainers") -> None:
+def serve(listener: socket.socket, children: "ChildRegistry") -> None:
     """Answer client after client, and reap trainers as they end, until the leash is cut."""
     while True:
-        ready = select.select([server.fileno(), trainers.ended.fileno(), 0], [], [])[0]
+        ready = select.select([listener.fileno(), children.wakeup_receiver.fileno(), 0], [], [])[0]
         if 0 in ready:
-            return trainers.close()
-        trainers.reap()
-        if server.fileno() in ready:
-            client, _ = server.accept()
+            return children.close()
+        children.reap()
+        if listener.fileno() in ready:
+            client, _ = listener.accept()
             with client, contextlib.suppress(OSError, ValueError):  # gone, or none of ours
-                answer(server, client, trainers)
+                handle_client(listener, client, children)
 
 
-class Trainers:
+class ChildRegistry:
     """The trainers that were forked: reaped as they end, how each ended kept for a while.
 
     `ended` can be read from when one has ended.
     """
 
     def __init__(self) -> None:
-        self.ended, self._waker = socket.socketpair()
-        self.ended.setblocking(False)
-        self._waker.setblocking(False)
+        self.wakeup_receiver, self._wakeup_sender = socket.socketpair()
+        self.wakeup_receiver.setblocking(False)
+        self._wakeup_sender.setblocking(False)
         self._statuses: dict[int, int] = {}
         signal.signal(signal.SIGCHLD, lambda *_signal: None)  # one that is ignored tells no status
-        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        signal.set_wakeup_fd(self._wakeup_sender.fileno(), warn_on_full_buffer=False)
 
     def reap(self) -> None:
         """Take note of all that have ended."""
         with contextlib.suppress(BlockingIOError):
-            self.ended.recv(4096)
+            self.wakeup_receiver.recv(4096)
         with contextlib.suppress(ChildProcessError):
-            while (found := os.waitpid(-1, os.WNOHANG))[0]:
-                self._statuses.pop(found[0], None)
-                self._statuses[found[0]] = found[1]
-        while len(self._statuses) > ENDINGS:
+            while (wait_result := os.waitpid(-1, os.WNOHANG))[0]:
+                self._statuses.pop(wait_result[0], None)
+                self._statuses[wait_result[0]] = wait_result[1]
+        while len(self._statuses) > MAX_STATUSES:
             del self._statuses[next(iter(self._statuses))]
 
     def status(self, pid: int) -> int | None:
@@ -111,49 +111,51 @@ class Trainers:
         """Take note of no more; in a fresh trainer the others are none of its own."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self.ended.close()
-        self._waker.close()
+        self.wakeup_receiver.close()
+        self._wakeup_sender.close()
 
 
-def answer(server: socket.socket, client: socket.socket, trainers: Trainers) -> None:
+def handle_client(listener: socket.socket, client: socket.socket, children: ChildRegistry) -> None:
     """Fork a trainer for one client and hand it the pid and the leash; or say how one ended."""
-    client.settimeout(ASK_SECONDS)
-    asked = client.recv(32)
-    if asked[:1] == b"?":
-        status = trainers.status(int(asked[1:]))
+    client.settimeout(REQUEST_TIMEOUT_SECONDS)
+    request = client.recv(32)
+    if request[:1] == b"?":
+        status = children.status(int(request[1:]))
         client.sendall(b"-" if status is None else str(status).encode())
-    elif asked:
-        fork(server, client, trainers)
+    elif request:
+        fork_trainer(listener, client, children)
 
 
-def fork(server: socket.socket, client: socket.socket, trainers: Trainers) -> None:
+def fork_trainer(listener: socket.socket, client: socket.socket, children: ChildRegistry) -> None:
     """Make a trainer for one client."""
-    leash, its_end = socket.socketpair()
-    with leash, its_end:
+    parent_end, child_end = socket.socketpair()
+    with parent_end, child_end:
         pid = os.fork()
         if pid == 0:
-            trainers.close()
-            become_trainer(its_end, others=(server, client, leash))
-        socket.send_fds(client, [str(pid).encode()], [leash.fileno()])
+            children.close()
+            become_trainer(child_end, inherited_sockets=(listener, client, parent_end))
+        socket.send_fds(client, [str(pid).encode()], [parent_end.fileno()])
 
 
-def become_trainer(leash: socket.socket, others: tuple[socket.socket, ...]) -> None:
+def become_trainer(connection: socket.socket, inherited_sockets: tuple[socket.socket, ...]) -> None:
     """Go on as a trainer; never returns."""
-    code = 1
+    exit_code = 1
     try:
-        for other in others:  # whatever stays open here keeps somebody else's leash alive
-            other.close()
-        nothing = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(nothing, 0)
-        os.close(nothing)
+        for (
+            inherited
+        ) in inherited_sockets:  # whatever stays open here keeps somebody else's leash alive
+            inherited.close()
+        null_descriptor = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null_descriptor, 0)
+        os.close(null_descriptor)
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
         faulthandler.enable(all_threads=False)  # a crash in C says where, in the job's log
-        commands.serve(leash)
+        commands.serve(connection)
     except BaseException:
         traceback.print_exc()
     finally:
-        os._exit(code)
+        os._exit(exit_code)
 
 
 if __name__ == "__main__":

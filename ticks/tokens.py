@@ -18,16 +18,16 @@ from jobs.spec.text import TextFacts, Vocabulary
 Ids = NDArray[np.integer]
 
 #: characters between two whose places are remembered: 8 bytes for each, and as many to skip
-STRIDE = 1024
+INDEX_STRIDE = 1024
 #: bytes looked at in one go while an index is made
-BLOCK = 1 << 20
+SCAN_BYTES = 1 << 20
 
 
 class WrongText(ValueError):
     """A file that is not the text it was taken for."""
 
 
-class Reader:
+class FileReader:
     """A file's bytes, read from the places where they are asked for.
 
     Not memory-mapped: the system maps many pages around each byte that is touched, and a training
@@ -45,18 +45,18 @@ class Reader:
         return os.pread(self._descriptor, last - first, first)
 
 
-class Bytes:
+class ByteTokens:
     """Tokens that are bytes."""
 
     def __init__(self, file: Path, facts: TextFacts, _vocabulary: Sequence[str]) -> None:
-        self._file = Reader(file, facts.bytes)
+        self._file = FileReader(file, facts.bytes)
 
     def read(self, first: int, count: int) -> Ids:
         """Give `count` tokens from token `first` on."""
         return np.frombuffer(self._file.read(first, first + count), np.uint8)
 
 
-class Characters:
+class CharacterTokens:
     """Tokens that are characters, each its place in a vocabulary sorted by code point.
 
     In UTF-8 a character has one to four bytes: every 1,024th one's place is remembered. In a text
@@ -64,21 +64,21 @@ class Characters:
     """
 
     def __init__(self, file: Path, facts: TextFacts, vocabulary: Sequence[str]) -> None:
-        self._file = Reader(file, facts.bytes)
+        self._file = FileReader(file, facts.bytes)
         self._codes = np.array([ord(character) for character in vocabulary], np.uint32)
-        plain = facts.bytes == facts.characters
-        self._index = None if plain else index(self._file, facts)
+        is_single_byte = facts.bytes == facts.characters
+        self._offsets = None if is_single_byte else character_offsets(self._file, facts)
 
     def read(self, first: int, count: int) -> Ids:
         """Give `count` tokens from token `first` on."""
-        if self._index is None:
-            found = np.frombuffer(self._file.read(first, first + count), np.uint8)
-            return self._numbers(found.astype(np.uint32))
-        start, skip = int(self._index[first // STRIDE]), first % STRIDE
+        if self._offsets is None:
+            codes = np.frombuffer(self._file.read(first, first + count), np.uint8)
+            return self._numbers(codes.astype(np.uint32))
+        start, skip = int(self._offsets[first // INDEX_STRIDE]), first % INDEX_STRIDE
         encoded = self._file.read(start, start + 4 * (skip + count))
         text, _ = codecs.utf_8_decode(encoded, "strict", False)  # the last one may be cut
-        chosen = text[skip : skip + count].encode("utf-32-le")
-        return self._numbers(np.frombuffer(chosen, "<u4"))
+        selected = text[skip : skip + count].encode("utf-32-le")
+        return self._numbers(np.frombuffer(selected, "<u4"))
 
     def _numbers(self, codes: NDArray[np.uint32]) -> Ids:
         numbers = np.searchsorted(self._codes, codes)
@@ -88,22 +88,24 @@ class Characters:
         return numbers
 
 
-def index(file: Reader, facts: TextFacts) -> NDArray[np.int64]:
+def character_offsets(file: FileReader, facts: TextFacts) -> NDArray[np.int64]:
     """Return the place (in bytes) of every 1,024th character."""
-    found, seen = [], 0
-    ends = range(0, facts.bytes + BLOCK, BLOCK)
+    offsets, character_count = [], 0
+    ends = range(0, facts.bytes + SCAN_BYTES, SCAN_BYTES)
     for first, last in pairwise(min(end, facts.bytes) for end in ends):
         # every byte but those that go on with a character
         block = np.frombuffer(file.read(first, last), np.uint8)
-        begins = np.flatnonzero((block & 0xC0) != 0x80)
-        found.append(begins[-seen % STRIDE :: STRIDE] + first)
-        seen += len(begins)
-    if seen != facts.characters:
-        raise WrongText(f"the text has {seen} characters, its profile says {facts.characters}")
-    return np.concatenate(found)
+        starts = np.flatnonzero((block & 0xC0) != 0x80)
+        offsets.append(starts[-character_count % INDEX_STRIDE :: INDEX_STRIDE] + first)
+        character_count += len(starts)
+    if character_count != facts.characters:
+        raise WrongText(
+            f"the text has {character_count} characters, its profile says {facts.characters}"
+        )
+    return np.concatenate(offsets)
 
 
-TOKENS: dict[Vocabulary, type[Bytes] | type[Characters]] = {
-    "bytes": Bytes,
-    "characters": Characters,
+TOKENIZERS: dict[Vocabulary, type[ByteTokens] | type[CharacterTokens]] = {
+    "bytes": ByteTokens,
+    "characters": CharacterTokens,
 }

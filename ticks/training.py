@@ -15,19 +15,21 @@ import torch
 
 from jobs import fault_points
 from jobs.spec.job_spec import JobSpec
-from ticks.data import load
-from ticks.engines.choose import engine_of
+from ticks.data import load_data
+from ticks.engines.choose import make_engine
 from ticks.engines.chunk import Chunk, Engine
-from ticks.engines.stepping import Stepping
-from ticks.state import digest
-from ticks.stopping import Rules
+from ticks.engines.stepping import SingleTickEngine
+from ticks.state import state_digest
+from ticks.stopping import StopRules
 from ticks.trainer import Trainer
 
 NO_TICK = 1 << 62  # later than any tick
-Sparse = list[tuple[str, int, float | str]]  # (column, tick, value); "state" has 16 hex digits
+SparseValues = list[
+    tuple[str, int, float | str]
+]  # (column, tick, value); "state" has 16 hex digits
 
 
-class Best(TypedDict):
+class BestMetric(TypedDict):
     """The tick whose validation loss was the lowest so far (the first of equals)."""
 
     metric: str
@@ -44,27 +46,27 @@ class Failure(TypedDict):
 
 
 @dataclass
-class Decided:
+class Decisions:
     """What was decided at a tick; all empty at most of them."""
 
-    sparse: Sparse = field(default_factory=list)
+    sparse: SparseValues = field(default_factory=list)
     is_best: bool = False
 
 
 @dataclass(frozen=True)
-class Ran:
+class RunResult:
     """One run: its chunk, and what was decided at its last tick."""
 
     chunk: Chunk
-    decided: Decided
-    failed: Failure | None
+    decisions: Decisions
+    failure: Failure | None
 
 
-def quiet(phase: str) -> None:
+def ignore_phase(phase: str) -> None:
     """Announce a phase to nobody."""
 
 
-class Training:
+class TrainingRun:
     """A trainer with its engine, its held-out rows and its rules.
 
     `ended` names the reason once the job has ended ("budget", "target", "patience", "converged");
@@ -77,95 +79,105 @@ class Training:
         self,
         spec: JobSpec,
         device: torch.device,
-        announce: Callable[[str], None] = quiet,
+        announce: Callable[[str], None] = ignore_phase,
         artifacts: Path | None = None,
         engine: str | None = None,
     ) -> None:
-        data = load(spec, device, artifacts, announce)
+        data = load_data(spec, device, artifacts, announce)
         self.spec, self.announce = spec, announce
-        self.held_out, self.scale, self.about = data.held_out, data.scale, data.about
+        self.held_out, self.scaling, self.column_info = (
+            data.held_out,
+            data.scaling,
+            data.column_info,
+        )
         self.trainer = Trainer(spec, data.training, device)
-        made = engine_of(self.trainer, device, engine, announce)
-        self.engine_note, self.instead = made.why, made.instead
-        self.engine: Engine = Stepping(made.engine) if fault_points.armed() else made.engine
-        self.rules = Rules(spec.stop)
+        choice = make_engine(self.trainer, device, engine, announce)
+        self.engine_note, self.is_fallback = choice.reason, choice.is_fallback
+        self.engine: Engine = (
+            SingleTickEngine(choice.engine) if fault_points.armed() else choice.engine
+        )
+        self.stop_rules = StopRules(spec.stop)
         self.ended: str | None = None
-        self.best: Best | None = None
+        self.best: BestMetric | None = None
         self.metrics: dict[str, float] = {}
         self.validated_at: int | None = None
 
     @property
-    def at(self) -> int:
+    def ticks_done(self) -> int:
         """The last tick whose update was applied or skipped."""
-        return self.trainer.at
+        return self.trainer.ticks_done
 
     @property
     def epoch(self) -> float:
         """How often every row has been trained on, in parts of an epoch."""
-        return self.at / self.spec.ticks_per_epoch
+        return self.ticks_done / self.spec.ticks_per_epoch
 
-    def run(self, k: int) -> Ran:
+    def run(self, ticks: int) -> RunResult:
         """Run at most k ticks, ending at the next tick where something is decided, and decide it.
 
         After the end, no tick at all. A loss that is not finite ends a run too: with `failed` and
         `at` before it, or skipped, as the spec says.
         """
-        chunk = self.engine.run(0 if self.ended else min(k, self._next_decision() - self.at))
-        failed = self._failure(chunk) if chunk.nonfinite else None
-        if chunk.nonfinite and failed is None:
-            self.trainer.skip()
-        accepted = chunk.columns["loss"][: self.at + 1 - chunk.first]
-        self.rules.see(chunk.first, accepted)
-        decided = Decided() if failed or not chunk.count else self._decide(float(accepted[-1]))
-        return Ran(chunk, decided, failed)
+        chunk = self.engine.run(
+            0 if self.ended else min(ticks, self._next_decision() - self.ticks_done)
+        )
+        failure = self._failure(chunk) if chunk.nonfinite else None
+        if chunk.nonfinite and failure is None:
+            self.trainer.skip_tick()
+        accepted = chunk.columns["loss"][: self.ticks_done + 1 - chunk.first]
+        self.stop_rules.observe(chunk.first, accepted)
+        decisions = Decisions() if failure or not chunk.count else self._decide(float(accepted[-1]))
+        return RunResult(chunk, decisions, failure)
 
-    def validate(self) -> Decided:
+    def validate(self) -> Decisions:
         """Validate at the present tick, unless that was done or there is nothing to validate on."""
-        decided = Decided()
-        if self.held_out is not None and self.validated_at != self.at:
-            self._validate(decided)
-        return decided
+        decisions = Decisions()
+        if self.held_out is not None and self.validated_at != self.ticks_done:
+            self._validate(decisions)
+        return decisions
 
     def _next_decision(self) -> int:
         """The first tick after `at` where something is decided; NO_TICK or later if none is."""
-        periods = [self.spec.stop.check_every] if self.rules.read_loss else []
+        periods = [self.spec.stop.check_every] if self.stop_rules.needs_loss else []
         if self.held_out is not None:
             periods.append(self._validate_every())
-        ticks = [(self.at // period + 1) * period for period in periods]
+        ticks = [(self.ticks_done // period + 1) * period for period in periods]
         total = self.spec.ticks_total
         return min([*ticks, NO_TICK if total is None else total])
 
-    def _decide(self, loss: float) -> Decided:
-        decided = Decided()
-        seen: dict[str, float] = {}
-        over = self.at == self.spec.ticks_total
-        if self.held_out is not None and (over or self.at % self._validate_every() == 0):
-            seen |= self._validate(decided)
-        if self.rules.read_loss and self.at % self.spec.stop.check_every == 0:
-            seen["loss"] = loss
-        self.ended = self.rules.decide(self.at, seen) or ("budget" if over else None)
-        if self.ended and self.held_out is not None and self.validated_at != self.at:
-            self._validate(decided)
-        return decided
+    def _decide(self, loss: float) -> Decisions:
+        decisions = Decisions()
+        metrics: dict[str, float] = {}
+        is_over = self.ticks_done == self.spec.ticks_total
+        if self.held_out is not None and (is_over or self.ticks_done % self._validate_every() == 0):
+            metrics |= self._validate(decisions)
+        if self.stop_rules.needs_loss and self.ticks_done % self.spec.stop.check_every == 0:
+            metrics["loss"] = loss
+        self.ended = self.stop_rules.check(self.ticks_done, metrics) or (
+            "budget" if is_over else None
+        )
+        if self.ended and self.held_out is not None and self.validated_at != self.ticks_done:
+            self._validate(decisions)
+        return decisions
 
-    def _validate(self, decided: Decided) -> dict[str, float]:
+    def _validate(self, decisions: Decisions) -> dict[str, float]:
         """Validate now; note metrics, state digest and whether this is the best."""
         assert self.held_out is not None
         self.announce("validating")
-        fault_points.point("validate", at=self.at)
+        fault_points.point("validate", at=self.ticks_done)
         classes = self.spec.profile.classes
         self.metrics = self.engine.evaluate(self.held_out, classes)
-        self.validated_at = self.at
-        decided.sparse += [(name, self.at, value) for name, value in self.metrics.items()]
-        decided.sparse.append(("state", self.at, digest(self.trainer)))
-        decided.is_best = self._note_best(self.metrics["val_loss"])
+        self.validated_at = self.ticks_done
+        decisions.sparse += [(name, self.ticks_done, value) for name, value in self.metrics.items()]
+        decisions.sparse.append(("state", self.ticks_done, state_digest(self.trainer)))
+        decisions.is_best = self._update_best(self.metrics["val_loss"])
         return self.metrics
 
-    def _note_best(self, value: float) -> bool:
-        better = math.isfinite(value) and (self.best is None or value < self.best["value"])
-        if better:
-            self.best = Best(metric="val_loss", tick=self.at, value=value)
-        return better
+    def _update_best(self, value: float) -> bool:
+        is_better = math.isfinite(value) and (self.best is None or value < self.best["value"])
+        if is_better:
+            self.best = BestMetric(metric="val_loss", tick=self.ticks_done, value=value)
+        return is_better
 
     def _validate_every(self) -> int:
         assert self.spec.validation is not None and self.spec.validation.every_ticks is not None

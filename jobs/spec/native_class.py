@@ -35,7 +35,7 @@ def is_worth(spec: "JobSpec") -> bool:
 def _family(spec: "JobSpec") -> str | None:
     if not isinstance(spec.model, MlpConfig):
         return f"native runs the family mlp, not {spec.model.family}"
-    if spec.model.couples_rows:
+    if spec.model.needs_batch_statistics:
         return f"native runs norms that couple no rows, not {spec.model.norm}"
     return None
 

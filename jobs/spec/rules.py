@@ -107,7 +107,7 @@ def _batch(spec: "JobSpec") -> Iterator[Fault]:
 
 
 def _batch_norm(spec: "JobSpec") -> Iterator[Fault]:
-    if not spec.model.couples_rows or spec.micro_batches > spec.batch_size:
+    if not spec.model.needs_batch_statistics or spec.micro_batches > spec.batch_size:
         return
     rule = f"norm {spec.model.norm!r} needs two rows or more in every part of a tick"
     if spec.batch_size // spec.micro_batches < 2:

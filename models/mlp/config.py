@@ -14,7 +14,7 @@ from models.numbers import FINITE, INTEGRAL
 Width = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
 #: numbers kept for a hidden unit of a row: linear, norm, activation, gradients, and what lies idle
 #: between freed pieces; two more with dropout. Measured with it: up to 8, less in most runs
-KEPT, DROPPED = 6, 2
+ACTIVATIONS_PER_UNIT, DROPOUT_EXTRA = 6, 2
 
 
 class MlpConfig(BaseModel):
@@ -30,17 +30,17 @@ class MlpConfig(BaseModel):
     dropout: Annotated[float, Field(ge=0, lt=1), FINITE] = 0.0
 
     @property
-    def couples_rows(self) -> bool:
+    def needs_batch_statistics(self) -> bool:
         """Whether training needs at least two rows in every part: BatchNorm's mean is over rows."""
         return "batch" in self.norm
 
     def num_parameters(self, inputs: int, outputs: int) -> int:
         """Count the learnable numbers of the net [rows, inputs] to [rows, outputs]."""
         layers = [inputs, *self.hidden, outputs]
-        linear = sum((before + 1) * width for before, width in pairwise(layers))
+        linear = sum((fan_in + 1) * width for fan_in, width in pairwise(layers))
         return linear + NORM_PARAMETERS[self.norm] * sum(self.hidden)
 
-    def activations(self, inputs: int, outputs: int) -> int:
+    def activation_count(self, inputs: int, outputs: int) -> int:
         """Estimate the numbers kept for one row between forward and backward pass."""
-        kept = KEPT + (DROPPED if self.dropout > 0 else 0)
-        return kept * (sum(self.hidden) + inputs + outputs)
+        per_unit = ACTIVATIONS_PER_UNIT + (DROPOUT_EXTRA if self.dropout > 0 else 0)
+        return per_unit * (sum(self.hidden) + inputs + outputs)

@@ -14,10 +14,10 @@ def encode(records: Sequence[Mapping[str, Any]]) -> Tensor:
 
     For nets trained on a table with named columns. A category becomes one input a class.
     """
-    return torch.tensor([list(_numbers(each)) for each in records], dtype=torch.float64)
+    return torch.tensor([list(_encode_record(record)) for record in records], dtype=torch.float64)
 
 
-def _numbers(record: Mapping[str, Any]) -> Iterator[float]:
+def _encode_record(record: Mapping[str, Any]) -> Iterator[float]:
     for column in CONFIG["columns"]:
         value = record[column["name"]]
         if column["type"] == "number":
@@ -38,7 +38,7 @@ def prepare(rows: Tensor) -> Tensor:
     return ((rows.double() - mean) / deviation).float()
 
 
-def names(outputs: Tensor) -> list[str]:
+def class_names(outputs: Tensor) -> list[str]:
     """Name the likeliest class of each row of the net's outputs [rows, classes]."""
     classes = CONFIG.get("classes") or [str(number) for number in range(CONFIG["outputs"])]
     return [classes[number] for number in outputs.argmax(dim=1).tolist()]

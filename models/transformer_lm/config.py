@@ -12,11 +12,11 @@ from models.numbers import FINITE, INTEGRAL
 
 #: numbers a layer keeps for the backward pass, for each feature of a token: normed inputs, query,
 #: key, value, what attention gives, two sums and their norms
-KEPT = 12
-DROPPED = 3  # more of them with dropout: masks, and what they leave
+ACTIVATIONS_PER_FEATURE = 12
+DROPOUT_EXTRA = 3  # more of them with dropout: masks, and what they leave
 
 
-def _no_coupling(norm: Any) -> Any:
+def _refuse_coupling_norm(norm: Any) -> Any:
     """Refuse the norms that would let a token see later ones, with the reason."""
     if norm in ("batch", "layer+batch", "group"):
         raise ValueError(
@@ -45,7 +45,9 @@ class TransformerLmConfig(BaseModel):
     """Features of a token (d_model)."""
     feed_forward: Annotated[int, Field(ge=1, le=16), INTEGRAL] = 4
     """Units of the feed-forward net, in widths."""
-    norm: Annotated[Literal["layer", "rms", "none"], BeforeValidator(_no_coupling)] = "layer"
+    norm: Annotated[Literal["layer", "rms", "none"], BeforeValidator(_refuse_coupling_norm)] = (
+        "layer"
+    )
     norm_position: Literal["pre", "post"] = "pre"
     """`pre`: x + f(norm(x)), and a norm before the logits (GPT-2); `post`: norm(x + f(x))."""
     activation: Activation = "gelu"
@@ -57,22 +59,22 @@ class TransformerLmConfig(BaseModel):
     """The logits' matrix is that of the token embeddings."""
 
     @property
-    def couples_rows(self) -> bool:
+    def needs_batch_statistics(self) -> bool:
         """Whether training needs at least two rows in every part: never."""
         return False
 
     def num_parameters(self, inputs: int, outputs: int) -> int:
         """Count the learnable numbers of the net of windows of `inputs` tokens, `outputs` kinds."""
-        width, wide = self.width, self.feed_forward * self.width
+        width, inner_width = self.width, self.feed_forward * self.width
         norm = NORM_PARAMETERS[self.norm] * width
         attention = 4 * (width + 1) * width
-        layer = attention + (width + 1) * wide + (wide + 1) * width + 2 * norm
+        layer = attention + (width + 1) * inner_width + (inner_width + 1) * width + 2 * norm
         last = norm if self.norm_position == "pre" else 0
         embeddings = (inputs + outputs * (1 if self.tied_embeddings else 2)) * width
         return embeddings + self.layers * layer + last
 
-    def activations(self, inputs: int, outputs: int) -> int:
+    def activation_count(self, inputs: int, outputs: int) -> int:
         """Estimate the numbers kept for one row between forward and backward pass."""
-        kept = KEPT + (DROPPED if self.dropout > 0 else 0)
-        layer = (kept + 2 * self.feed_forward) * self.width
+        per_feature = ACTIVATIONS_PER_FEATURE + (DROPOUT_EXTRA if self.dropout > 0 else 0)
+        layer = (per_feature + 2 * self.feed_forward) * self.width
         return inputs * (self.layers * layer + 3 * outputs)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.activations import ACTIVATIONS
-from models.norms import norm
+from models.norms import make_norm
 from models.transformer_lm.config import TransformerLmConfig
 
 #: standard deviation of the initial weights times the root of the width: GPT-2's 0.02 at its 768
-INITIAL = 0.02 * math.sqrt(768)
+INITIAL_SCALE = 0.02 * math.sqrt(768)
 
 
 class Attention(nn.Module):
@@ -33,8 +33,8 @@ class Attention(nn.Module):
         q, k, v = (
             part.view(split).transpose(1, 2) for part in self.queries_keys_values(x).chunk(3, dim=2)
         )
-        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        output: Tensor = self.output(seen.transpose(1, 2).reshape(rows, window, width))
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        output: Tensor = self.output(attended.transpose(1, 2).reshape(rows, window, width))
         return output
 
 
@@ -43,10 +43,10 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: TransformerLmConfig) -> None:
         super().__init__()
-        wide = config.feed_forward * config.width
-        self.hidden = nn.Linear(config.width, wide)
+        inner_width = config.feed_forward * config.width
+        self.hidden = nn.Linear(config.width, inner_width)
         self.activation = ACTIVATIONS[config.activation]()
-        self.output = nn.Linear(wide, config.width)
+        self.output = nn.Linear(inner_width, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map x [..., width] to the same shape."""
@@ -59,14 +59,14 @@ class Residual(nn.Module):
 
     def __init__(self, config: TransformerLmConfig, sublayer: nn.Module) -> None:
         super().__init__()
-        self.post = config.norm_position == "post"
-        self.norm = nn.Sequential(*norm(config.norm, config.width))
+        self.is_post_norm = config.norm_position == "post"
+        self.norm = nn.Sequential(*make_norm(config.norm, config.width))
         self.sublayer = sublayer
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Add what the sublayer makes of x [rows, window, width]; gives the same shape."""
-        if self.post:
+        if self.is_post_norm:
             normed: Tensor = self.norm(x + self.dropout(self.sublayer(x)))
             return normed
         added: Tensor = self.dropout(self.sublayer(self.norm(x)))
@@ -84,13 +84,13 @@ class TransformerLm(nn.Module):
         self.tokens = nn.Embedding(vocabulary, config.width)
         self.positions = nn.Embedding(window, config.width)
         self.dropout = nn.Dropout(config.dropout)
-        self.layers = nn.Sequential(*(layer(config) for _ in range(config.layers)))
-        last = norm(config.norm, config.width) if config.norm_position == "pre" else []
+        self.layers = nn.Sequential(*(make_layer(config) for _ in range(config.layers)))
+        last = make_norm(config.norm, config.width) if config.norm_position == "pre" else []
         self.norm = nn.Sequential(*last)
         self.logits: nn.Linear | None = None
         if not config.tied_embeddings:
             self.logits = nn.Linear(config.width, vocabulary, bias=False)
-        initialise(self, INITIAL / math.sqrt(config.width), config.layers)
+        initialize_weights(self, INITIAL_SCALE / math.sqrt(config.width), config.layers)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Give the logits of the token after each of `tokens` [rows, at most window]."""
@@ -101,13 +101,13 @@ class TransformerLm(nn.Module):
         return F.linear(x, weight)
 
 
-def layer(config: TransformerLmConfig) -> nn.Module:
+def make_layer(config: TransformerLmConfig) -> nn.Module:
     """Make one layer: attention, then a feed-forward net, each added to the stream."""
     attention = Attention(config.width, config.heads)
     return nn.Sequential(Residual(config, attention), Residual(config, FeedForward(config)))
 
 
-def initialise(net: nn.Module, deviation: float, layers: int) -> None:
+def initialize_weights(net: nn.Module, deviation: float, layers: int) -> None:
     """Draw all weights: normal around 0; biases 0; norms stay as they are.
 
     What is added to the stream is made smaller, as in GPT-2, so that the sum of all that is added
@@ -123,6 +123,6 @@ def initialise(net: nn.Module, deviation: float, layers: int) -> None:
             module.output.weight.data.mul_(1 / math.sqrt(2 * layers))
 
 
-def net(config: TransformerLmConfig, inputs: int, outputs: int) -> nn.Module:
+def build_net(config: TransformerLmConfig, inputs: int, outputs: int) -> nn.Module:
     """Build the net of windows of `inputs` tokens that tells `outputs` kinds of token apart."""
     return TransformerLm(config, inputs, outputs)

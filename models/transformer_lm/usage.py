@@ -22,7 +22,7 @@ def decode(tokens: Tensor) -> str:
 
 
 @torch.no_grad()
-def write(network: nn.Module, text: str, length: int = 200, seed: int = 0) -> str:
+def generate(network: nn.Module, text: str, length: int = 200, seed: int = 0) -> str:
     """Go on with a text (one character or more) by `length` tokens, each drawn as likely as it is.
 
     The net sees as many of the last tokens as it was trained on.
@@ -30,6 +30,6 @@ def write(network: nn.Module, text: str, length: int = 200, seed: int = 0) -> st
     tokens, generator = encode(text), torch.Generator().manual_seed(seed)
     for _ in range(length):
         logits = network(tokens[-CONFIG["inputs"] :][None])[0, -1]
-        drawn = torch.multinomial(torch.softmax(logits, dim=0), 1, generator=generator)
-        tokens = torch.cat([tokens, drawn])
+        next_token = torch.multinomial(torch.softmax(logits, dim=0), 1, generator=generator)
+        tokens = torch.cat([tokens, next_token])
     return decode(tokens)

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ticks.batches import Source
+from ticks.batches import RowSource
 
 Column = NDArray[np.float32]
 
@@ -29,12 +29,12 @@ class Chunk:
         return len(self.columns["loss"])
 
 
-def joined(chunks: Sequence[Chunk]) -> Chunk:
+def concatenate(chunks: Sequence[Chunk]) -> Chunk:
     """Join chunks that follow one another; all but the last have finite losses."""
     if len(chunks) == 1:
         return chunks[0]
     names = chunks[0].columns
-    columns = {name: np.concatenate([each.columns[name] for each in chunks]) for name in names}
+    columns = {name: np.concatenate([chunk.columns[name] for chunk in chunks]) for name in names}
     return Chunk(chunks[0].first, columns, chunks[-1].nonfinite)
 
 
@@ -49,20 +49,20 @@ class Engine(Protocol):
     name: str
     version: int
 
-    def run(self, k: int) -> Chunk:
+    def run(self, ticks: int) -> Chunk:
         """Run k ticks, fewer only when one has a non-finite loss; nothing is decided here."""
         ...
 
-    def evaluate(self, rows: Source, classes: int | None) -> dict[str, float]:
+    def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
         """Compute val_loss over all rows and, where targets are classes, val_accuracy."""
         ...
 
 
-def identity(engine: Engine) -> str:
+def engine_identity(engine: Engine) -> str:
     """What a fingerprint calls an engine. The bits of eager are torch's: no version of ours."""
-    return identity_of(engine.name, engine.version)
+    return format_identity(engine.name, engine.version)
 
 
-def identity_of(name: str, version: int) -> str:
+def format_identity(name: str, version: int) -> str:
     """The same of an engine that need not be made."""
     return name if name == "eager" else f"{name}-{version}"

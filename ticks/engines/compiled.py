@@ -13,20 +13,20 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 
-class Unavailable(Exception):
+class EngineUnavailable(Exception):
     """Why this machine has no such engine, or not for this spec."""
 
 
 @contextlib.contextmanager
-def usable(home: Path) -> Iterator[None]:
+def cache_folder(path: Path) -> Iterator[None]:
     """Make the folder; inside, whatever the disk refuses is told as Unavailable."""
     try:
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if home.stat().st_uid != os.getuid():
-            raise Unavailable(f"the folder of compiled objects, {home}, is another user's")
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.stat().st_uid != os.getuid():
+            raise EngineUnavailable(f"the folder of compiled objects, {path}, is another user's")
         yield
     except OSError as error:
-        raise Unavailable(f"the folder of compiled objects cannot be used: {error}") from None
+        raise EngineUnavailable(f"the folder of compiled objects cannot be used: {error}") from None
 
 
 def key_of(*parts: str) -> str:
@@ -34,9 +34,9 @@ def key_of(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
-def kept(home: Path, key: str) -> Path | None:
+def lookup(cache_path: Path, key: str) -> Path | None:
     """Find the object of a key; a damaged one is removed."""
-    for file in home.glob(f"{key}-*.so"):
+    for file in cache_path.glob(f"{key}-*.so"):
         with contextlib.suppress(FileNotFoundError):  # another process has just removed it
             if _digest(file) == file.stem.rpartition("-")[2]:
                 return file
@@ -44,26 +44,26 @@ def kept(home: Path, key: str) -> Path | None:
     return None
 
 
-def place(home: Path, key: str, compile_into: Callable[[Path], None]) -> Path:
+def store(cache_path: Path, key: str, compile_into: Callable[[Path], None]) -> Path:
     """Have an object compiled into a file and give that its name, once it is on disk."""
-    with tempfile.TemporaryDirectory(prefix="making-", dir=home) as folder:
-        made = Path(folder) / "made.so"
-        compile_into(made)
-        with made.open("rb") as opened:
-            os.fsync(opened.fileno())
-        return made.replace(home / f"{key}-{_digest(made)}.so")
+    with tempfile.TemporaryDirectory(prefix="making-", dir=cache_path) as folder:
+        compiled_file = Path(folder) / "made.so"
+        compile_into(compiled_file)
+        with compiled_file.open("rb") as stream:
+            os.fsync(stream.fileno())
+        return compiled_file.replace(cache_path / f"{key}-{_digest(compiled_file)}.so")
 
 
-def run(command: Sequence[str], language: str, patience: float) -> None:
+def run_compiler(command: Sequence[str], language: str, timeout: float) -> None:
     """Run a compiler for at most so many seconds; raises Unavailable with what it said."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=patience, stdin=subprocess.DEVNULL
+        completed = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unavailable(f"the {language} compiler could not be run: {error}") from None
-    if done.returncode:
-        raise Unavailable(f"the {language} compiler failed: {done.stderr.strip()[:500]}")
+        raise EngineUnavailable(f"the {language} compiler could not be run: {error}") from None
+    if completed.returncode:
+        raise EngineUnavailable(f"the {language} compiler failed: {completed.stderr.strip()[:500]}")
 
 
 def _digest(file: Path) -> str:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ticks.batches import Source
+from ticks.batches import RowSource
 from ticks.engines.chunk import Chunk
 from ticks.trainer import Trainer
 from ticks.validation import evaluate
 
 
-class Eager:
+class EagerEngine:
     """Runs ticks as a hand-written PyTorch loop would, operator by operator."""
 
     name = "eager"
@@ -19,21 +19,21 @@ class Eager:
     def __init__(self, trainer: Trainer, record: Sequence[str]) -> None:
         self.trainer, self.record = trainer, record
 
-    def run(self, k: int) -> Chunk:
+    def run(self, ticks: int) -> Chunk:
         """Run up to k ticks; ends early, with `nonfinite`, at a loss that is not finite."""
-        trainer, first, made = self.trainer, self.trainer.at + 1, 0
-        values = np.empty((k, 2), dtype=np.float32)
-        applied = True
-        while applied and made < k:
-            update = trainer.tick(trainer.batches.of(trainer.at + 1))
-            values[made] = update.loss, update.grad_norm
-            applied = update.applied
-            made += 1
-        columns = {"loss": values[:made, 0].copy()}
+        trainer, first, ticks_run = self.trainer, self.trainer.ticks_done + 1, 0
+        values = np.empty((ticks, 2), dtype=np.float32)
+        is_applied = True
+        while is_applied and ticks_run < ticks:
+            update = trainer.tick(trainer.batches.batch(trainer.ticks_done + 1))
+            values[ticks_run] = update.loss, update.grad_norm
+            is_applied = update.applied
+            ticks_run += 1
+        columns = {"loss": values[:ticks_run, 0].copy()}
         if "grad_norm" in self.record:
-            columns["grad_norm"] = values[:made, 1].copy()
-        return Chunk(first, columns, nonfinite=not applied)
+            columns["grad_norm"] = values[:ticks_run, 1].copy()
+        return Chunk(first, columns, nonfinite=not is_applied)
 
-    def evaluate(self, rows: Source, classes: int | None) -> dict[str, float]:
+    def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
         """Compute val_loss and val_accuracy by torch."""
         return evaluate(self.trainer, rows, classes)

@@ -12,82 +12,90 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ticks.engines.chunk import Chunk, Column, Engine
-from ticks.state import Snapshot, digest
+from ticks.state import StateBackup, state_digest
 from ticks.trainer import Trainer
 
-Differ = Callable[[Chunk, Chunk], str | None]
+DifferenceFinder = Callable[[Chunk, Chunk], str | None]
 Mask = NDArray[np.bool_]
 
 #: native's losses may differ from eager's by so much of the larger of the two and the first loss
-BOUND = 1e-4
+RELATIVE_TOLERANCE = 1e-4
 
 
-def compare(
-    engine: Engine, eager: Engine, trainer: Trainer, ticks: int, differ: Differ, *, exact: bool
+def compare_with_eager(
+    engine: Engine,
+    eager: Engine,
+    trainer: Trainer,
+    ticks: int,
+    find_difference: DifferenceFinder,
+    *,
+    is_exact: bool,
 ) -> str | None:
     """Run ticks by both engines and undo them; return how they differ, None if they do not.
 
     `exact`: the state too must be the same bits.
     """
-    before = Snapshot(trainer)
+    backup = StateBackup(trainer)
     try:
-        theirs = eager.run(ticks)
-        state = digest(trainer) if exact else None
-        before.put_back()
-        ours = engine.run(ticks)
-        if ours.count != theirs.count:
-            return f"{ours.count} ticks against {theirs.count} of eager"
-        found = differ(ours, theirs)
-        if exact and found is None and digest(trainer) != state:
+        eager_chunk = eager.run(ticks)
+        state = state_digest(trainer) if is_exact else None
+        backup.restore()
+        engine_chunk = engine.run(ticks)
+        if engine_chunk.count != eager_chunk.count:
+            return f"{engine_chunk.count} ticks against {eager_chunk.count} of eager"
+        difference = find_difference(engine_chunk, eager_chunk)
+        if is_exact and difference is None and state_digest(trainer) != state:
             return "equal losses, but another state than eager's"
-        return found
+        return difference
     finally:
-        before.put_back()
+        backup.restore()
 
 
 @contextmanager
-def nothing_dropped(net: nn.Module) -> Iterator[None]:
+def dropout_disabled(net: nn.Module) -> Iterator[None]:
     """Inside, dropout drops nothing: native's masks are others than eager's, by design.
 
     What native does with a mask is held by tests/test_native_dropout.py.
     """
-    before = {each: each.p for each in net.modules() if isinstance(each, nn.Dropout)}
+    probabilities = {module: module.p for module in net.modules() if isinstance(module, nn.Dropout)}
     try:
-        for each in before:
-            each.p = 0.0
+        for module in probabilities:
+            module.p = 0.0
         yield
     finally:
-        for each, p in before.items():
-            each.p = p
+        for module, probability in probabilities.items():
+            module.p = probability
 
 
-def other_bits(ours: Chunk, theirs: Chunk) -> str | None:
+def bit_difference(actual: Chunk, expected: Chunk) -> str | None:
     """Say where two chunks are not the same bits."""
 
-    def differ(a: Column, b: Column) -> Mask:
+    def is_unequal(a: Column, b: Column) -> Mask:
         unequal: Mask = a.view(np.int32) != b.view(np.int32)
         return unequal
 
-    return _first(ours, theirs, differ)
+    return _first_difference(actual, expected, is_unequal)
 
 
-def beyond_bound(ours: Chunk, theirs: Chunk) -> str | None:
+def tolerance_difference(actual: Chunk, expected: Chunk) -> str | None:
     """Say where two chunks differ by more than rounding."""
-    scale = np.abs(theirs.columns["loss"][0]) if theirs.count else 0.0
+    scale = np.abs(expected.columns["loss"][0]) if expected.count else 0.0
 
-    def far(a: Column, b: Column) -> Mask:
-        room = BOUND * np.maximum(np.abs(b), scale)
-        near: Mask = np.abs(a - b) <= room
-        return ~near & np.isfinite(b)
+    def is_beyond(a: Column, b: Column) -> Mask:
+        tolerance = RELATIVE_TOLERANCE * np.maximum(np.abs(b), scale)
+        is_near: Mask = np.abs(a - b) <= tolerance
+        return ~is_near & np.isfinite(b)
 
-    return _first(ours, theirs, far)
+    return _first_difference(actual, expected, is_beyond)
 
 
-def _first(ours: Chunk, theirs: Chunk, differ: Callable[[Column, Column], Mask]) -> str | None:
-    for name, column in theirs.columns.items():
-        found = np.flatnonzero(differ(ours.columns[name], column))
-        if len(found):
-            at = int(found[0])
-            values = f"{float(ours.columns[name][at])!r}, eager's is {float(column[at])!r}"
-            return f"{name} of tick {theirs.first + at} is {values}"
+def _first_difference(
+    actual: Chunk, expected: Chunk, is_different: Callable[[Column, Column], Mask]
+) -> str | None:
+    for name, column in expected.columns.items():
+        indices = np.flatnonzero(is_different(actual.columns[name], column))
+        if len(indices):
+            index = int(indices[0])
+            values = f"{float(actual.columns[name][index])!r}, eager's is {float(column[index])!r}"
+            return f"{name} of tick {expected.first + index} is {values}"
     return None

@@ -4,25 +4,25 @@ An engine's bits do not depend on how many ticks it runs in one go, so neither d
 """
 
 from jobs import fault_points
-from ticks.batches import Source
-from ticks.engines.chunk import Chunk, Engine, joined
+from ticks.batches import RowSource
+from ticks.engines.chunk import Chunk, Engine, concatenate
 
 
-class Stepping:
+class SingleTickEngine:
     """Another engine, which a fault may strike between any two of its ticks."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.name, self.version = engine.name, engine.version
 
-    def run(self, k: int) -> Chunk:
+    def run(self, ticks: int) -> Chunk:
         """Run up to k ticks; ends early, with `nonfinite`, at a loss that is not finite."""
         chunks: list[Chunk] = []
-        while len(chunks) < k and not (chunks and chunks[-1].nonfinite):
+        while len(chunks) < ticks and not (chunks and chunks[-1].nonfinite):
             chunks.append(self.engine.run(1))
             fault_points.point("tick", at=chunks[-1].first)
-        return joined(chunks) if chunks else self.engine.run(0)
+        return concatenate(chunks) if chunks else self.engine.run(0)
 
-    def evaluate(self, rows: Source, classes: int | None) -> dict[str, float]:
+    def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
         """Compute val_loss and val_accuracy as the engine does."""
         return self.engine.evaluate(rows, classes)

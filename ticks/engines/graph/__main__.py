@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 
-from ticks.engines.compiled import Unavailable
+from ticks.engines.compiled import EngineUnavailable
 from ticks.engines.graph import compiling
 
 
@@ -20,16 +20,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m ticks.engines.graph", allow_abbrev=False)
     parser.add_argument("--leash", action="store_true", help="end with who holds standard input")
     if parser.parse_args().leash:
-        threading.Thread(target=_end_when_cut, daemon=True).start()
+        threading.Thread(target=_exit_when_peer_gone, daemon=True).start()
     try:
-        print(compiling.find())
-    except Unavailable as error:
+        print(compiling.find_or_compile())
+    except EngineUnavailable as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _end_when_cut() -> None:
+def _exit_when_peer_gone() -> None:
     poll = select.poll()
     poll.register(0, select.POLLRDHUP)
     while not any(event for _, event in poll.poll()):

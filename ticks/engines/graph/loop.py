@@ -17,7 +17,7 @@ class BrokenProgram(RuntimeError):
     """A program that the loop cannot read or run."""
 
 
-class _Ticks(ctypes.Structure):
+class _TickStruct(ctypes.Structure):
     """As struct Ticks in loop.cpp."""
 
     _fields_ = [
@@ -31,7 +31,7 @@ class _Ticks(ctypes.Structure):
     ]  # fmt: skip
 
 
-class Ticks:
+class TickArguments:
     """What changes from tick to tick: arrays of one entry a tick; losses and norms are filled in.
 
     `inputs` and `targets` hold the rows that are gathered; consecutive ones stay where they are.
@@ -49,71 +49,74 @@ class Ticks:
         count = len(program)
         self.losses = np.empty(count, np.float32)
         self.norms = np.full(count, np.nan, np.float32)
-        self._kept = (program, first, rows, seeds, numbers)
-        inputs, targets = (None, None) if rows is None else (each.data_ptr() for each in rows)
-        self.raw = _Ticks(
+        self._references = (program, first, rows, seeds, numbers)
+        inputs, targets = (None, None) if rows is None else (tensor.data_ptr() for tensor in rows)
+        self.raw = _TickStruct(
             count, seeds.shape[1], numbers.shape[1], program.ctypes.data, first.ctypes.data,
             inputs, targets, seeds.ctypes.data, numbers.ctypes.data, self.losses.ctypes.data,
             self.norms.ctypes.data,
         )  # fmt: skip
 
 
-class Loaded:
+class LoadedProgram:
     """A program in the loop's own form. The state it changes is that of its tensors."""
 
     def __init__(self, text: str, tensors: Sequence[Tensor | None]) -> None:
-        self.text, self.tensors, self._library = text, tensors, library()
-        kept = [each for each in tensors if each is not None]
-        handles = iter(_handles(kept))
+        self.text, self.tensors, self._library = text, tensors, load_library()
+        present = [tensor for tensor in tensors if tensor is not None]
+        handles = iter(_handles(present))
         array = (ctypes.c_void_p * len(tensors))(
-            *(None if each is None else next(handles) for each in tensors)
+            *(None if tensor is None else next(handles) for tensor in tensors)
         )
         self.raw = self._library.tickforge_read(text.encode(), array, len(tensors))
         for handle in array:
             if handle:
                 torch._C._aoti.alloc_tensor_by_stealing_from_void_ptr(_capsule(handle))
         if not self.raw:
-            raise BrokenProgram(_failure(self._library))
+            raise BrokenProgram(_last_error(self._library))
 
     def __del__(self) -> None:
         if getattr(self, "raw", None):
             self._library.tickforge_free(self.raw)
 
 
-def run(programs: Sequence[Loaded], ticks: Ticks) -> int:
+def run_programs(programs: Sequence[LoadedProgram], arguments: TickArguments) -> int:
     """Run ticks; return how many were made, fewer than asked for where a loss is not finite."""
-    array = (ctypes.c_void_p * len(programs))(*(each.raw for each in programs))
-    made: int = library().tickforge_run(array, ctypes.byref(ticks.raw))
-    if made < 0:
-        raise BrokenProgram(_failure(library()))
-    return made
+    array = (ctypes.c_void_p * len(programs))(*(program.raw for program in programs))
+    ticks_run: int = load_library().tickforge_run(array, ctypes.byref(arguments.raw))
+    if ticks_run < 0:
+        raise BrokenProgram(_last_error(load_library()))
+    return ticks_run
 
 
 @cache
-def library() -> ctypes.CDLL:
+def load_library() -> ctypes.CDLL:
     """Load the loop, compiled first if it must be. Its calls let go of Python's lock."""
-    loaded = ctypes.CDLL(str(compiling.find()))
+    cdll = ctypes.CDLL(str(compiling.find_or_compile()))
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
-    loaded.tickforge_read.restype = pointer
-    loaded.tickforge_read.argtypes = [ctypes.c_char_p, pointer, integer]
-    loaded.tickforge_free.restype = None
-    loaded.tickforge_free.argtypes = [pointer]
-    loaded.tickforge_run.restype = integer
-    loaded.tickforge_run.argtypes = [pointer, pointer]
-    loaded.tickforge_failure.restype = ctypes.c_char_p
-    return loaded
+    cdll.tickforge_read.restype = pointer
+    cdll.tickforge_read.argtypes = [ctypes.c_char_p, pointer, integer]
+    cdll.tickforge_free.restype = None
+    cdll.tickforge_free.argtypes = [pointer]
+    cdll.tickforge_run.restype = integer
+    cdll.tickforge_run.argtypes = [pointer, pointer]
+    cdll.tickforge_failure.restype = ctypes.c_char_p
+    return cdll
 
 
-def _failure(loaded: ctypes.CDLL) -> str:
-    said: bytes = loaded.tickforge_failure()
-    return said.decode(errors="replace").split("\n")[0]
+def _last_error(cdll: ctypes.CDLL) -> str:
+    message: bytes = cdll.tickforge_failure()
+    return message.decode(errors="replace").split("\n")[0]
 
 
 def _handles(tensors: list[Tensor]) -> list[int]:
     """Return torch's own handles (AtenTensorHandle) of tensors; each must be given back."""
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return [get(each, None) for each in torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(tensors)]
+    return [
+        get(pointer_capsule, None)
+        for pointer_capsule in torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(tensors)
+    ]
 
 
 def _capsule(handle: int) -> Any:

@@ -12,7 +12,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ticks.engines.graph.recording import Called, Cut, Place, Recording, Seeded
+from ticks.engines.graph.recording import (
+    OperatorCall,
+    SectionBoundary,
+    SeedCall,
+    TensorLayout,
+    Trace,
+)
 
 #: torch's numbers of types (c10/core/ScalarType.h), which the dispatcher takes
 DTYPES = {
@@ -28,218 +34,242 @@ FILLED = ("aten::ones_like", "aten::full", "aten::full_like", "aten::ones")
 RESIZING = ("aten::mse_loss",)
 #: bytes beyond which a value is made anew at every tick and given back after its last use, as in
 #: eager: a large net takes no more memory than there, and what was just given back is in the cache
-LARGE = 1 << 19
+MIN_LARGE_BYTES = 1 << 19
 
 
 class Untraceable(Exception):
     """Something in a tick that no program can repeat; the message says what."""
 
 
-class Line(NamedTuple):
+class Instruction(NamedTuple):
     """An instruction, and the memory it touches."""
 
     text: str
     memory: frozenset[int] = frozenset()
 
 
-class Writer:
+class ProgramWriter:
     """Writes one program. `numbers`: values of the recorded tick that change, and their slots."""
 
-    def __init__(self, recording: Recording, numbers: Mapping[float, int]) -> None:
-        self.recording, self.numbers = recording, numbers
-        self.lines: list[Line] = []
-        self.registers: dict[Place, int] = {}
-        self.bases: dict[int, Place] = {}  # of memory made anew at every tick
-        self._touched: set[int] = set()
-        self._write()
+    def __init__(self, trace: Trace, scalar_slots: Mapping[float, int]) -> None:
+        self.trace, self.scalar_slots = trace, scalar_slots
+        self.instructions: list[Instruction] = []
+        self.registers: dict[TensorLayout, int] = {}
+        self.bases: dict[int, TensorLayout] = {}  # of memory made anew at every tick
+        self._touched_memory: set[int] = set()
+        self._write_instructions()
 
-    def text(self, head: Sequence[str], kept: Sequence[Place]) -> str:
+    def render(self, head: Sequence[str], outputs: Sequence[TensorLayout]) -> str:
         """Return the whole program; what lies at the kept places is never given back."""
-        last = {memory: at for at, line in enumerate(self.lines) for memory in line.memory}
+        last = {
+            memory: index
+            for index, instruction in enumerate(self.instructions)
+            for memory in instruction.memory
+        }
         drops: dict[int, list[int]] = {}
-        spared = {place.memory for place in kept}
-        for place, register in self.registers.items():
-            memory = place.memory
-            if memory in self.bases and memory not in spared and self._is_large(place):
+        output_memory = {layout.memory for layout in outputs}
+        for layout, register in self.registers.items():
+            memory = layout.memory
+            if memory in self.bases and memory not in output_memory and self._is_large(layout):
                 drops.setdefault(last[memory], []).append(register)
         lines = list(head)
-        for at, line in enumerate(self.lines):
-            lines.append(line.text)
-            if at in drops:
-                lines.append(f"drop {listed('T', drops[at])}")
+        for index, instruction in enumerate(self.instructions):
+            lines.append(instruction.text)
+            if index in drops:
+                lines.append(f"drop {encode_list('T', drops[index])}")
         return "\n".join(lines)
 
     def tensors(self) -> list[Tensor | None]:
         """Return a tensor for each register that keeps its memory, None for the others."""
         return [
-            None if place.memory in self.bases else self._tensor(place) for place in self.registers
+            None if layout.memory in self.bases else self._tensor(layout)
+            for layout in self.registers
         ]
 
-    def register(self, place: Place) -> int:
+    def register(self, layout: TensorLayout) -> int:
         """Return the register of a place; a view of fresh memory is made on its first use."""
-        self._touched.add(place.memory)
-        if place not in self.registers:
-            base = self.bases.get(place.memory)
-            self.registers[place] = len(self.registers)
-            if base is not None and base != place:
-                self._view(place, base)
-        return self.registers[place]
+        self._touched_memory.add(layout.memory)
+        if layout not in self.registers:
+            base = self.bases.get(layout.memory)
+            self.registers[layout] = len(self.registers)
+            if base is not None and base != layout:
+                self._view(layout, base)
+        return self.registers[layout]
 
-    def _is_large(self, place: Place) -> bool:
-        return self.recording.memory[place.memory].nbytes() > LARGE
+    def _is_large(self, layout: TensorLayout) -> bool:
+        return self.trace.memory[layout.memory].nbytes() > MIN_LARGE_BYTES
 
-    def _tensor(self, place: Place) -> Tensor:
-        memory = self.recording.memory[place.memory]
-        empty = torch.empty(0, dtype=place.dtype)
-        return empty.set_(memory, place.offset, place.sizes, place.strides)
+    def _tensor(self, layout: TensorLayout) -> Tensor:
+        memory = self.trace.memory[layout.memory]
+        empty = torch.empty(0, dtype=layout.dtype)
+        return empty.set_(memory, layout.offset, layout.sizes, layout.strides)
 
-    def _view(self, place: Place, base: Place) -> None:
-        if place.dtype != base.dtype:
+    def _view(self, layout: TensorLayout, base: TensorLayout) -> None:
+        if layout.dtype != base.dtype:
             raise Untraceable("one memory is read as two types")
-        sizes, strides = listed("I", place.sizes), listed("I", place.strides)
-        names = f"t{self.registers[place]} t{self.registers[base]}"
-        text = f"view {names} {sizes} {strides} i{place.offset - base.offset}"
-        self.lines.append(Line(text, frozenset([place.memory])))
+        sizes, strides = encode_list("I", layout.sizes), encode_list("I", layout.strides)
+        names = f"t{self.registers[layout]} t{self.registers[base]}"
+        text = f"view {names} {sizes} {strides} i{layout.offset - base.offset}"
+        self.instructions.append(Instruction(text, frozenset([layout.memory])))
 
     def _add(self, text: str) -> None:
-        self.lines.append(Line(text, frozenset(self._touched)))
-        self._touched = set()
+        self.instructions.append(Instruction(text, frozenset(self._touched_memory)))
+        self._touched_memory = set()
 
-    def _write(self) -> None:
-        events = self.recording.events
-        calls = [event for event in events if isinstance(event, Called)]
-        written = {place.memory for call in calls for place in changed(call)}
-        known: set[int] = set()
+    def _write_instructions(self) -> None:
+        events = self.trace.events
+        calls = [event for event in events if isinstance(event, OperatorCall)]
+        written_memory = {layout.memory for call in calls for layout in written_layouts(call)}
+        known_memory: set[int] = set()
         for event in events:
-            if isinstance(event, Seeded):
+            if isinstance(event, SeedCall):
                 self._add(f"seed i{event.part}")
-            elif isinstance(event, Cut):
+            elif isinstance(event, SectionBoundary):
                 self._add("cut")
             else:
-                known |= {place.memory for place in places(event.arguments)}
-                self._call(event, known, written)
-                known |= {place.memory for place in places(event.results)}
+                known_memory |= {layout.memory for layout in iter_layouts(event.arguments)}
+                self._write_call(event, known_memory, written_memory)
+                known_memory |= {layout.memory for layout in iter_layouts(event.results)}
 
-    def _call(self, call: Called, known: set[int], written: set[int]) -> None:
-        name, results = call.operator._schema.name, list(places(call.results))
+    def _write_call(
+        self, call: OperatorCall, known_memory: set[int], written_memory: set[int]
+    ) -> None:
+        name, results = call.operator._schema.name, list(iter_layouts(call.results))
         if not name.startswith("aten::"):
             return  # marks of torch's profiler
-        if any(changed(call)):
+        if any(written_layouts(call)):
             self._emit(call.operator, self._arguments(call), [])
         elif not results:
             raise Untraceable(f"{name} gives a number, on which the rest may depend")
-        elif all(place.memory in known for place in results):
+        elif all(layout.memory in known_memory for layout in results):
             return  # a view
         elif name in EMPTY + ZEROS + FILLED:
-            self._make(name, results[0], written)
-        elif (into := into_form(call.operator)) and not any(map(self._is_large, results)):
-            self._emit(into, self._arguments(call) + [self._word(each) for each in results], [])
+            self._initialize(name, results[0], written_memory)
+        elif (out_variant := find_out_variant(call.operator)) and not any(
+            map(self._is_large, results)
+        ):
+            self._emit(
+                out_variant,
+                self._arguments(call) + [self._encode(target) for target in results],
+                [],
+            )
         else:
-            self._emit(call.operator, self._arguments(call), [self._fresh(r) for r in call.results])
+            self._emit(
+                call.operator,
+                self._arguments(call),
+                [self._fresh_registers(result) for result in call.results],
+            )
 
-    def _make(self, name: str, place: Place, written: set[int]) -> None:
+    def _initialize(self, name: str, layout: TensorLayout, written_memory: set[int]) -> None:
         """Take memory that the recorded tick made; its content stays unless it is written into."""
-        if place.memory not in written or name in EMPTY:
+        if layout.memory not in written_memory or name in EMPTY:
             return
         if name not in ZEROS:
             raise Untraceable(f"what {name} makes is changed later")
-        self._emit(torch.ops.aten.zero_.default, [self._word(place)], [])
+        self._emit(torch.ops.aten.zero_.default, [self._encode(layout)], [])
 
-    def _fresh(self, result: Any) -> str:
+    def _fresh_registers(self, result: Any) -> str:
         """Take a register for each tensor of a result that lies in fresh memory."""
-        into = []
-        for place in result if isinstance(result, list) else [result]:
-            if place is not None:
-                self.bases[place.memory] = place
-            into.append(-1 if place is None else self.register(place))
-        return listed("T", into)
+        registers = []
+        for layout in result if isinstance(result, list) else [result]:
+            if layout is not None:
+                self.bases[layout.memory] = layout
+            registers.append(-1 if layout is None else self.register(layout))
+        return encode_list("T", registers)
 
     def _emit(self, operator: Any, arguments: list[str], results: list[str]) -> None:
         schema = operator._schema
         words = [schema.name, schema.overload_name or "-", *arguments, "->", *results]
         self._add(" ".join(["call", *words]))
 
-    def _arguments(self, call: Called) -> list[str]:
-        kinds = [str(each.type) for each in call.operator._schema.arguments]
-        return [self._word(each, kind) for each, kind in zip(call.arguments, kinds, strict=True)]
+    def _arguments(self, call: OperatorCall) -> list[str]:
+        kinds = [str(argument.type) for argument in call.operator._schema.arguments]
+        return [
+            self._encode(argument, kind)
+            for argument, kind in zip(call.arguments, kinds, strict=True)
+        ]
 
-    def _word(self, value: Any, kind: str = "Tensor") -> str:
+    def _encode(self, value: Any, kind: str = "Tensor") -> str:
         """Spell an argument of a kind, the schema's."""
-        if isinstance(value, Place):
+        if isinstance(value, TensorLayout):
             return f"t{self.register(value)}"
-        if isinstance(value, list) and value and isinstance(value[0], Place):
-            return listed("T", [self.register(each) for each in value])
-        if isinstance(value, float) and value in self.numbers:
-            return f"s{self.numbers[value]}"
-        return constant(value, kind)
+        if isinstance(value, list) and value and isinstance(value[0], TensorLayout):
+            return encode_list("T", [self.register(layout) for layout in value])
+        if isinstance(value, float) and value in self.scalar_slots:
+            return f"s{self.scalar_slots[value]}"
+        return encode_constant(value, kind)
 
 
-def constant(value: Any, kind: str) -> str:
+def encode_constant(value: Any, kind: str) -> str:
     """Spell an argument that is the same at every tick."""
     if value is None:
         return "n"
     if isinstance(value, torch.dtype | torch.layout | torch.memory_format):
-        known: Mapping[Any, int] = {**DTYPES, **FORMATS}
-        if value in known:
-            return f"i{known[value]}"
+        codes: Mapping[Any, int] = {**DTYPES, **FORMATS}
+        if value in codes:
+            return f"i{codes[value]}"
     if isinstance(value, torch.device) and value.type == "cpu":
         return "c0"
     if isinstance(value, list) and ("int" in kind.lower() or "bool" in kind):
-        return listed("B" if "bool" in kind else "I", [int(each) for each in value])
+        return encode_list("B" if "bool" in kind else "I", [int(item) for item in value])
     if isinstance(value, str) and " " not in value:
         return f"q{value}"
     if isinstance(value, bool):
         return f"b{int(value)}"
     if isinstance(value, int | float):
-        return number(value, kind)
+        return encode_number(value, kind)
     raise Untraceable(f"an argument {value!r} of type {kind}")
 
 
-def number(value: float, kind: str) -> str:
+def encode_number(value: float, kind: str) -> str:
     """Spell a number: where the schema asks for a tensor it is one of no dimension."""
-    whole = isinstance(value, int)
+    is_integer = isinstance(value, int)
     if "Tensor" in kind:
-        return f"v{value}" if whole else f"w{value.hex()}"
-    return f"i{value}" if whole and "float" not in kind else f"f{float(value).hex()}"
+        return f"v{value}" if is_integer else f"w{value.hex()}"
+    return f"i{value}" if is_integer and "float" not in kind else f"f{float(value).hex()}"
 
 
-def listed(letter: str, values: Sequence[int]) -> str:
+def encode_list(letter: str, values: Sequence[int]) -> str:
     """Spell a list of whole numbers."""
     return letter + ",".join(map(str, values))
 
 
-def places(values: Any) -> Iterator[Place]:
+def iter_layouts(values: Any) -> Iterator[TensorLayout]:
     """All places in a list, also those in lists in it."""
     for value in values:
-        if isinstance(value, Place):
+        if isinstance(value, TensorLayout):
             yield value
         elif isinstance(value, list):
-            yield from places(value)
+            yield from iter_layouts(value)
 
 
-def changed(call: Called) -> Iterator[Place]:
+def written_layouts(call: OperatorCall) -> Iterator[TensorLayout]:
     """The places of the arguments that a call writes into."""
-    for value, each in zip(call.arguments, call.operator._schema.arguments, strict=True):
-        if each.alias_info is not None and each.alias_info.is_write:
-            yield from places([value])
+    for value, argument in zip(call.arguments, call.operator._schema.arguments, strict=True):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            yield from iter_layouts([value])
 
 
 @cache
-def into_form(operator: Any) -> Any:
+def find_out_variant(operator: Any) -> Any:
     """Return the form of an operator that writes into memory it is given; None without a kernel."""
     if operator._schema.name in RESIZING:
         return None
-    inputs = [(each.name, str(each.type)) for each in operator._schema.arguments]
+    inputs = [(argument.name, str(argument.type)) for argument in operator._schema.arguments]
     packet = operator.overloadpacket
     for name in packet.overloads():
-        form = getattr(packet, name)
-        given = [each for each in form._schema.arguments if each.is_out]
-        others = [(each.name, str(each.type)) for each in form._schema.arguments if not each.is_out]
-        full = f"{form._schema.name}.{form._schema.overload_name}"
+        variant = getattr(packet, name)
+        out_arguments = [argument for argument in variant._schema.arguments if argument.is_out]
+        input_arguments = [
+            (argument.name, str(argument.type))
+            for argument in variant._schema.arguments
+            if not argument.is_out
+        ]
+        full_name = f"{variant._schema.name}.{variant._schema.overload_name}"
         if (
-            len(given) == len(operator._schema.returns)
-            and others == inputs
-            and torch._C._dispatch_has_kernel_for_dispatch_key(full, "CPU")
+            len(out_arguments) == len(operator._schema.returns)
+            and input_arguments == inputs
+            and torch._C._dispatch_has_kernel_for_dispatch_key(full_name, "CPU")
         ):
-            return form
+            return variant
     return None

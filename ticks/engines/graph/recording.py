@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class Place(NamedTuple):
+class TensorLayout(NamedTuple):
     """Where a tensor lies: in which memory, and how."""
 
     memory: int
@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Called:
+class OperatorCall:
     """One call: operator, arguments in the schema's order with places for tensors, results."""
 
     operator: Any
@@ -33,55 +33,55 @@ class Called:
 
 
 @dataclass(frozen=True)
-class Seeded:
+class SeedCall:
     """The generator was seeded for a part of the tick."""
 
     part: int
 
 
-class Cut:
+class SectionBoundary:
     """The end of a section of the tick."""
 
 
 @dataclass
-class Recording:
+class Trace:
     """What happened, in order, and the memory that it happened in."""
 
-    events: list[Called | Seeded | Cut] = field(default_factory=list)
+    events: list[OperatorCall | SeedCall | SectionBoundary] = field(default_factory=list)
     memory: dict[int, torch.UntypedStorage] = field(default_factory=dict)
 
-    def place(self, tensor: Tensor) -> Place:
+    def layout_of(self, tensor: Tensor) -> TensorLayout:
         """Say where a tensor lies, and keep that memory."""
         storage = tensor.untyped_storage()
         self.memory.setdefault(storage._cdata, storage)
-        return Place(
+        return TensorLayout(
             storage._cdata, tuple(tensor.shape), tensor.stride(), int(tensor.storage_offset()),
             tensor.dtype,
         )  # fmt: skip
 
-    def seed(self, part: int) -> None:
+    def add_seed(self, part: int) -> None:
         """Note that the generator is seeded for a part."""
-        self.events.append(Seeded(part))
+        self.events.append(SeedCall(part))
 
-    def cut(self) -> None:
+    def add_boundary(self) -> None:
         """Note that a section of the tick ends."""
-        self.events.append(Cut())
+        self.events.append(SectionBoundary())
 
-    def places(self, value: Any) -> Any:
+    def to_layouts(self, value: Any) -> Any:
         """Put places for tensors, also in lists."""
         if isinstance(value, Tensor):
-            return self.place(value)
+            return self.layout_of(value)
         if isinstance(value, list | tuple):
-            return [self.places(each) for each in value]
+            return [self.to_layouts(item) for item in value]
         return value
 
 
-class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class OperatorTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every operator called while it is entered, below autograd."""
 
-    def __init__(self, recording: Recording) -> None:
+    def __init__(self, trace: Trace) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.recording = recording
+        self.trace = trace
 
     def __torch_dispatch__(
         self,
@@ -91,27 +91,29 @@ class Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Call the operator and note it."""
-        given = kwargs or {}
+        keywords = kwargs or {}
         arguments = [
-            args[at] if at < len(args) else given.get(each.name, each.default_value)
-            for at, each in enumerate(func._schema.arguments)
+            args[index]
+            if index < len(args)
+            else keywords.get(argument.name, argument.default_value)
+            for index, argument in enumerate(func._schema.arguments)
         ]
-        found = func(*args, **given)
-        several = len(func._schema.returns) > 1
-        results = list(found) if several else [found]
-        places = self.recording.places
-        self.recording.events.append(Called(func, places(arguments), places(results)))
-        return found
+        output = func(*args, **keywords)
+        has_many = len(func._schema.returns) > 1
+        results = list(output) if has_many else [output]
+        to_layouts = self.trace.to_layouts
+        self.trace.events.append(OperatorCall(func, to_layouts(arguments), to_layouts(results)))
+        return output
 
 
-class Dice:
+class SeedRecorder:
     """Stands for the generator while a tick is recorded: notes each seeding, and does it."""
 
-    def __init__(self, recording: Recording, dice: Callable[[int], object]) -> None:
-        self.recording, self.dice, self.part = recording, dice, 0
+    def __init__(self, trace: Trace, seed_generator: Callable[[int], object]) -> None:
+        self.trace, self.seed_generator, self.part = trace, seed_generator, 0
 
     def manual_seed(self, seed: int) -> None:
         """Seed for the next part."""
-        self.recording.seed(self.part)
+        self.trace.add_seed(self.part)
         self.part += 1
-        self.dice(seed)
+        self.seed_generator(seed)

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jobs.spec.training import Sgd
-from ticks.batches import Batches, Rows
+from ticks.batches import TensorBatches, TensorRows
 from ticks.engines.chunk import Chunk
-from ticks.engines.native.form import Form
-from ticks.engines.native.rates import rates
+from ticks.engines.native.form import KernelSignature
+from ticks.engines.native.rates import learning_rates
 from ticks.trainer import Trainer
 
-LINE = 64  # bytes of a line of memory: what the work area is aligned to
+CACHE_LINE_BYTES = 64  # bytes of a line of memory: what the work area is aligned to
 POINTER, INT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 
 
-class Job(ctypes.Structure):
+class JobStruct(ctypes.Structure):
     """struct job of c/job.h, field by field."""
 
     _fields_ = (
@@ -38,41 +38,43 @@ class Job(ctypes.Structure):
     )  # fmt: skip
 
 
-def work_area(size: int) -> NDArray[np.uint8]:
+def allocate_work_area(size: int) -> NDArray[np.uint8]:
     """Make an aligned area of so many bytes, all 0: what lies beyond an array's end stays so."""
-    room = np.zeros(size + LINE, dtype=np.uint8)
-    ahead = -room.ctypes.data % LINE
-    return room[ahead : ahead + size]
+    memory = np.zeros(size + CACHE_LINE_BYTES, dtype=np.uint8)
+    padding = -memory.ctypes.data % CACHE_LINE_BYTES
+    return memory[padding : padding + size]
 
 
-class Bound:
+class BoundJob:
     """A trainer's state and its next `ticks` ticks, bound to a Job; `keep` takes what came of it.
 
     The optimizer's tensors that are not there before the first update are made here, and become
     torch's own only once there was one.
     """
 
-    def __init__(self, trainer: Trainer, form: Form, job: Job, ticks: int) -> None:
-        self.trainer, self.form, self.job = trainer, form, job
+    def __init__(
+        self, trainer: Trainer, signature: KernelSignature, job: JobStruct, ticks: int
+    ) -> None:
+        self.trainer, self.signature, self.job = trainer, signature, job
         self.columns = np.empty((2, ticks), dtype=np.float32)
-        self._moments = [self._moment(name) for name in form.moments]
-        self._alive: list[Any] = []  # what the job points at
+        self._moments = [self._moment_tensors(name) for name in signature.moments]
+        self._references: list[Any] = []  # what the job points at
         self._bind_state()
         self._bind_rows(ticks)
-        numbers(job, trainer)
+        set_scalars(job, trainer)
 
-    def keep(self, record: "list[str]") -> Chunk:
+    def collect_results(self, record: "list[str]") -> Chunk:
         """Take the state's position and the columns over; the rest was changed in place."""
         trainer, job = self.trainer, self.job
-        made, nonfinite = int(job.done), bool(job.nonfinite)
-        first = trainer.at + 1
-        trainer.at += made - nonfinite
-        if made - nonfinite > 0:
-            self._keep_moments()
-        columns = {"loss": self.columns[0, :made].copy()}
+        ticks_run, is_nonfinite = int(job.done), bool(job.nonfinite)
+        first = trainer.ticks_done + 1
+        trainer.ticks_done += ticks_run - is_nonfinite
+        if ticks_run - is_nonfinite > 0:
+            self._store_moments()
+        columns = {"loss": self.columns[0, :ticks_run].copy()}
         if "grad_norm" in record:
-            columns["grad_norm"] = self.columns[1, :made].copy()
-        return Chunk(first, columns, nonfinite)
+            columns["grad_norm"] = self.columns[1, :ticks_run].copy()
+        return Chunk(first, columns, is_nonfinite)
 
     def _bind_state(self) -> None:
         job = self.job
@@ -85,53 +87,56 @@ class Bound:
     def _bind_rows(self, ticks: int) -> None:
         job, trainer = self.job, self.trainer
         batches = trainer.batches
-        assert isinstance(batches, Batches), "the rows of a table lie in memory"
+        assert isinstance(batches, TensorBatches), "the rows of a table lie in memory"
         job.inputs, job.targets = batches.rows.inputs.data_ptr(), batches.rows.targets.data_ptr()
-        job.rows, job.batch = batches.count, batches.size
-        job.tick, job.ticks = trainer.at, ticks
+        job.rows, job.batch = batches.row_count, batches.size
+        job.tick, job.ticks = trainer.ticks_done, ticks
         job.order = None
         if batches.shuffle:
-            order = batches.numbers(trainer.at + 1, trainer.at + ticks)
+            order = batches.row_numbers(trainer.ticks_done + 1, trainer.ticks_done + ticks)
             job.order = self._address(order.numpy())
-        by_tick = rates(trainer.spec, trainer.at + 1, ticks)
+        by_tick = learning_rates(trainer.spec, trainer.ticks_done + 1, ticks)
         job.rates, job.rate_step = self._address(by_tick), int(len(by_tick) > 1)
         job.losses = self.columns[0].ctypes.data
-        job.norms = self.columns[1].ctypes.data if self.form.grad_norm else None
+        job.norms = self.columns[1].ctypes.data if self.signature.needs_grad_norm else None
 
-    def _moment(self, name: str) -> list[Tensor]:
+    def _moment_tensors(self, name: str) -> list[Tensor]:
         state = self.trainer.optimizer.state
-        found = [state.get(p, {}).get(name) for p in self.trainer.parameters]
-        pairs = zip(found, self.trainer.parameters, strict=True)
-        return [torch.zeros_like(p) if kept is None else kept for kept, p in pairs]
+        stored = [state.get(p, {}).get(name) for p in self.trainer.parameters]
+        pairs = zip(stored, self.trainer.parameters, strict=True)
+        return [torch.zeros_like(p) if tensor is None else tensor for tensor, p in pairs]
 
-    def _keep_moments(self) -> None:
+    def _store_moments(self) -> None:
         """Make the moments torch's, as it would have made them itself."""
-        for at, parameter in enumerate(self.trainer.parameters):
+        for index, parameter in enumerate(self.trainer.parameters):
             state = self.trainer.optimizer.state
-            made = {n: m[at] for n, m in zip(self.form.moments, self._moments, strict=True)}
-            if "exp_avg" in made:
+            moments = {
+                name: tensors[index]
+                for name, tensors in zip(self.signature.moments, self._moments, strict=True)
+            }
+            if "exp_avg" in moments:
                 steps = state[parameter].setdefault("step", torch.tensor(0.0))
                 steps.fill_(self.job.step)
-            if made:
-                state[parameter].update(made)
+            if moments:
+                state[parameter].update(moments)
 
     def _pointers(self, tensors: list[Tensor]) -> int:
         assert all(t.is_contiguous() and t.dtype == torch.float32 for t in tensors)
         return self._address(np.array([t.data_ptr() for t in tensors], dtype=np.uint64))
 
     def _address(self, array: "NDArray[Any]") -> int:
-        self._alive.append(array)
+        self._references.append(array)
         address: int = array.ctypes.data
         return address
 
 
-def numbers(job: Job, trainer: Trainer) -> None:
+def set_scalars(job: JobStruct, trainer: Trainer) -> None:
     """Set what is an argument and not in the code.
 
     Dropout's p is the net's own, so that whoever sets it to 0 there may compare engines.
     """
     spec, optimizer = trainer.spec, trainer.spec.optimizer
-    dropouts = (each.p for each in trainer.net.modules() if isinstance(each, nn.Dropout))
+    dropouts = (module.p for module in trainer.net.modules() if isinstance(module, nn.Dropout))
     job.parts, job.seed, job.dropout = spec.micro_batches, spec.seed, next(dropouts, 0.0)
     job.clip, job.weight_decay = spec.clip_norm or 0.0, optimizer.weight_decay
     if isinstance(optimizer, Sgd):
@@ -141,7 +146,7 @@ def numbers(job: Job, trainer: Trainer) -> None:
         job.eps = optimizer.eps
 
 
-def bind_evaluation(job: Job, trainer: Trainer, rows: Rows) -> Any:
+def bind_evaluation(job: JobStruct, trainer: Trainer, rows: TensorRows) -> Any:
     """Bind the weights and rows to look at; returns what must live as long as the job."""
     pointers = np.array([p.data_ptr() for p in trainer.parameters], dtype=np.uint64)
     job.inputs, job.targets = rows.inputs.data_ptr(), rows.targets.data_ptr()

@@ -7,17 +7,17 @@ import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 
-from ticks.batches import Rows, Source
+from ticks.batches import RowSource, TensorRows
 from ticks.engines.chunk import Chunk
 from ticks.engines.native import objects
-from ticks.engines.native.binding import Bound, Job, bind_evaluation, work_area
+from ticks.engines.native.binding import BoundJob, JobStruct, allocate_work_area, bind_evaluation
 from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.emit import VERSION
-from ticks.engines.native.form import form_of
+from ticks.engines.native.form import signature_of
 from ticks.trainer import Trainer
 
 
-class Native:
+class NativeEngine:
     """Runs ticks on the tensors of torch in place, without the lock of the interpreter.
 
     Raises Unavailable where there is no compiler; the spec is of the class.
@@ -34,27 +34,27 @@ class Native:
         flags: tuple[str, ...] = FLAGS,
     ) -> None:
         self.trainer, self.record = trainer, list(record)
-        self.form = form_of(trainer.spec)
-        self._code = objects.load(self.form, 1, folder, flags)
+        self.signature = signature_of(trainer.spec)
+        self._code = objects.load_kernel(self.signature, 1, folder, flags)
         self._code.work_bytes.restype = ctypes.c_int64
         size = self._code.work_bytes(ctypes.c_int64(trainer.spec.micro_batches))
-        self._work = work_area(size)
+        self._work = allocate_work_area(size)
 
-    def run(self, k: int) -> Chunk:
+    def run(self, ticks: int) -> Chunk:
         """Run up to k ticks; ends early, with `nonfinite`, at a loss that is not finite."""
-        job = Job()
-        bound = Bound(self.trainer, self.form, job, k)
+        job = JobStruct()
+        bound_job = BoundJob(self.trainer, self.signature, job, ticks)
         self._code.run(ctypes.byref(job), ctypes.c_void_p(self._work.ctypes.data))
-        return bound.keep(self.record)
+        return bound_job.collect_results(self.record)
 
-    def evaluate(self, rows: Source, classes: int | None) -> dict[str, float]:
+    def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
         """Compute what ticks/validation.py's `evaluate` does, in this engine's own bits."""
-        assert isinstance(rows, Rows), "the rows of a table lie in memory"
-        job, loss, right = Job(), ctypes.c_double(), ctypes.c_int64()
+        assert isinstance(rows, TensorRows), "the rows of a table lie in memory"
+        job, loss, correct = JobStruct(), ctypes.c_double(), ctypes.c_int64()
         pointers = bind_evaluation(job, self.trainer, rows)
         work = ctypes.c_void_p(self._work.ctypes.data)
-        self._code.evaluate(ctypes.byref(job), work, ctypes.byref(loss), ctypes.byref(right))
+        self._code.evaluate(ctypes.byref(job), work, ctypes.byref(loss), ctypes.byref(correct))
         del pointers  # until here the job points at them
         count = len(rows.inputs)
-        accuracy = {} if classes is None else {"val_accuracy": right.value / count}
+        accuracy = {} if classes is None else {"val_accuracy": correct.value / count}
         return {"val_loss": loss.value / count} | accuracy

@@ -12,7 +12,7 @@ from models.mlp.config import MlpConfig
 
 
 @dataclass(frozen=True)
-class Form:
+class KernelSignature:
     """The net, its loss, and which terms its ticks have."""
 
     inputs: int
@@ -20,53 +20,55 @@ class Form:
     outputs: int
     norm: str
     activation: str
-    dropout: bool
+    has_dropout: bool
     objective: str
     optimizer: str
-    weight_decay: bool
-    momentum: bool
-    nesterov: bool
-    clip: bool
-    grad_norm: bool  # known at every tick: it is recorded, or clipping needs it
-    one_row: bool  # every batch is one row
+    has_weight_decay: bool
+    has_momentum: bool
+    is_nesterov: bool
+    has_clipping: bool
+    needs_grad_norm: bool  # known at every tick: it is recorded, or clipping needs it
+    is_one_row: bool  # every batch is one row
 
     @property
-    def plain(self) -> bool:
+    def is_plain(self) -> bool:
         """Whether a line steps by the row times a number: one row, and SGD with nothing to it."""
-        bare = self.optimizer == "sgd" and not (self.momentum or self.weight_decay or self.clip)
-        return self.one_row and bare
+        is_bare_sgd = self.optimizer == "sgd" and not (
+            self.has_momentum or self.has_weight_decay or self.has_clipping
+        )
+        return self.is_one_row and is_bare_sgd
 
     @property
-    def fused(self) -> bool:
+    def is_fused(self) -> bool:
         """Whether a gradient is applied where it is made."""
-        return self.plain or (self.one_row and not self.grad_norm)
+        return self.is_plain or (self.is_one_row and not self.needs_grad_norm)
 
     @property
     def moments(self) -> tuple[str, ...]:
         """torch's names of the tensors that the optimizer keeps for each of the net's."""
         if self.optimizer == "sgd":
-            return ("momentum_buffer",) if self.momentum else ()
+            return ("momentum_buffer",) if self.has_momentum else ()
         return ("exp_avg", "exp_avg_sq")
 
 
-def form_of(spec: JobSpec) -> Form:
+def signature_of(spec: JobSpec) -> KernelSignature:
     """Return the form of a spec of the class (jobs/spec/native_class.py)."""
     model, optimizer = spec.model, spec.optimizer
     assert isinstance(model, MlpConfig), "only an mlp is in the class"
     sgd = optimizer if isinstance(optimizer, Sgd) else None
-    return Form(
+    return KernelSignature(
         inputs=spec.profile.features,
         hidden=tuple(model.hidden),
         outputs=spec.profile.outputs,
         norm=model.norm,
         activation=model.activation,
-        dropout=model.dropout > 0,
+        has_dropout=model.dropout > 0,
         objective=spec.objective,
         optimizer=optimizer.name,
-        weight_decay=optimizer.weight_decay > 0,
-        momentum=sgd is not None and sgd.momentum > 0,
-        nesterov=sgd is not None and sgd.nesterov,
-        clip=spec.clip_norm is not None,
-        grad_norm=spec.clip_norm is not None or "grad_norm" in spec.record,
-        one_row=spec.batch_size == 1,
+        has_weight_decay=optimizer.weight_decay > 0,
+        has_momentum=sgd is not None and sgd.momentum > 0,
+        is_nesterov=sgd is not None and sgd.nesterov,
+        has_clipping=spec.clip_norm is not None,
+        needs_grad_norm=spec.clip_norm is not None or "grad_norm" in spec.record,
+        is_one_row=spec.batch_size == 1,
     )

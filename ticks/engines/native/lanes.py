@@ -10,30 +10,32 @@ from pathlib import Path
 
 from ticks.engines.chunk import Chunk
 from ticks.engines.native import objects
-from ticks.engines.native.binding import Bound, Job, work_area
-from ticks.engines.native.compiler import FLAGS, features
+from ticks.engines.native.binding import BoundJob, JobStruct, allocate_work_area
+from ticks.engines.native.compiler import FLAGS, cpu_features
 from ticks.engines.native.emit import VERSION
-from ticks.engines.native.form import Form, form_of
-from ticks.engines.native.tensors import places
+from ticks.engines.native.form import KernelSignature, signature_of
+from ticks.engines.native.tensors import tensor_placements
 from ticks.trainer import Trainer
 
-NEAREST = 32 << 10  # bytes of the data cache next to a core, of most processors
-Kind = tuple[Form, int]  # jobs of one kind may share lanes
+NEAREST_CACHE_BYTES = 32 << 10  # bytes of the data cache next to a core, of most processors
+LaneGroup = tuple[KernelSignature, int]  # jobs of one kind may share lanes
 
 
-def kind_of(trainer: Trainer) -> Kind:
+def lane_group(trainer: Trainer) -> LaneGroup:
     """Return what trainers must have in common to run in lanes: the form, and the parts."""
-    return form_of(trainer.spec), trainer.spec.micro_batches
+    return signature_of(trainer.spec), trainer.spec.micro_batches
 
 
-def fitting(form: Form) -> int:
+def best_lane_count(signature: KernelSignature) -> int:
     """Return how many lanes are the fastest here: 16 where a vector has so many and the weights of
     16 jobs stay in the nearest cache, else 8."""
-    numbers = sum(place.lines * place.width for place in places(form))
-    return 16 if "avx512f" in features() and 16 * 4 * numbers <= NEAREST else 8
+    weight_count = sum(
+        placement.lines * placement.width for placement in tensor_placements(signature)
+    )
+    return 16 if "avx512f" in cpu_features() and 16 * 4 * weight_count <= NEAREST_CACHE_BYTES else 8
 
 
-class Lanes:
+class LaneBatch:
     """Runs up to `lanes` trainers of one kind together. Raises Unavailable without a compiler."""
 
     name = "native"
@@ -48,26 +50,28 @@ class Lanes:
         flags: tuple[str, ...] = FLAGS,
     ) -> None:
         self.trainers, self.record = list(trainers), list(record)
-        kinds = {kind_of(trainer) for trainer in self.trainers}
-        assert len(kinds) == 1, "all of one kind"
-        ((self.form, parts),) = kinds
-        self.lanes = lanes or fitting(self.form)
+        groups = {lane_group(trainer) for trainer in self.trainers}
+        assert len(groups) == 1, "all of one kind"
+        ((self.signature, parts),) = groups
+        self.lanes = lanes or best_lane_count(self.signature)
         assert 0 < len(self.trainers) <= self.lanes, "at least one job, at most one a lane"
-        self._code = objects.load(self.form, self.lanes, folder, flags)
+        self._code = objects.load_kernel(self.signature, self.lanes, folder, flags)
         self._code.work_bytes.restype = ctypes.c_int64
-        self._work = work_area(self._code.work_bytes(ctypes.c_int64(parts)))
+        self._work = allocate_work_area(self._code.work_bytes(ctypes.c_int64(parts)))
 
     def run(self, ticks: Sequence[int]) -> list[Chunk]:
         """Run so many ticks of each; a lane ends early at a loss that is not finite."""
-        jobs = (Job * self.lanes)()
+        jobs = (JobStruct * self.lanes)()
         pairs = zip(self.trainers, jobs, ticks, strict=False)
-        bound = [Bound(trainer, self.form, job, k) for trainer, job, k in pairs]
-        for lane in range(len(bound), self.lanes):
-            self._repeat(jobs[0], jobs[lane])
+        bound_jobs = [
+            BoundJob(trainer, self.signature, job, count) for trainer, job, count in pairs
+        ]
+        for lane in range(len(bound_jobs), self.lanes):
+            self._fill_lane(jobs[0], jobs[lane])
         self._code.run(ctypes.byref(jobs), ctypes.c_void_p(self._work.ctypes.data))
-        return [each.keep(self.record) for each in bound]
+        return [bound_job.collect_results(self.record) for bound_job in bound_jobs]
 
-    def _repeat(self, first: Job, empty: Job) -> None:
+    def _fill_lane(self, first: JobStruct, empty: JobStruct) -> None:
         """Let a lane without a job read what the first one reads, and write nothing."""
-        ctypes.memmove(ctypes.byref(empty), ctypes.byref(first), ctypes.sizeof(Job))
+        ctypes.memmove(ctypes.byref(empty), ctypes.byref(first), ctypes.sizeof(JobStruct))
         empty.ticks = 0

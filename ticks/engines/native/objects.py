@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from ticks.engines import compiled
-from ticks.engines.compiled import Unavailable
+from ticks.engines.compiled import EngineUnavailable
 from ticks.engines.native import compiler
 from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.emit import emit
-from ticks.engines.native.form import Form
+from ticks.engines.native.form import KernelSignature
 
-MOST_OBJECTS = 512  # of about 50 kB; the longest unused go first
+MAX_OBJECTS = 512  # of about 50 kB; the longest unused go first
 
 
 def default_folder() -> Path:
@@ -20,22 +20,27 @@ def default_folder() -> Path:
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError as error:  # a user without a home
-        raise Unavailable(f"no folder for compiled objects: {error}") from None
+        raise EngineUnavailable(f"no folder for compiled objects: {error}") from None
     return Path(home) / "tickforge" / "native"
 
 
-def load(
-    form: Form, lanes: int, folder: Path | None = None, flags: tuple[str, ...] = FLAGS
+def load_kernel(
+    signature: KernelSignature,
+    lanes: int,
+    folder: Path | None = None,
+    flags: tuple[str, ...] = FLAGS,
 ) -> ctypes.CDLL:
     """Load the object of a form, compiling it if it is not there; raises Unavailable."""
-    found = compiler.find()
-    if found is None:
-        raise Unavailable("no C compiler on this machine")
-    source = emit(form)
-    key = key_of(source, lanes, found.identity, flags)
-    home = folder or default_folder()
-    with compiled.usable(home):
-        return _kept(home, key) or _made(home, key, source, lanes, found, flags)
+    c_compiler = compiler.find_compiler()
+    if c_compiler is None:
+        raise EngineUnavailable("no C compiler on this machine")
+    source = emit(signature)
+    key = key_of(source, lanes, c_compiler.identity, flags)
+    cache_path = folder or default_folder()
+    with compiled.cache_folder(cache_path):
+        return _load_cached(cache_path, key) or _compile_and_load(
+            cache_path, key, source, lanes, c_compiler, flags
+        )
 
 
 def key_of(source: str, lanes: int, identity: str, flags: tuple[str, ...]) -> str:
@@ -43,37 +48,37 @@ def key_of(source: str, lanes: int, identity: str, flags: tuple[str, ...]) -> st
     return compiled.key_of(source, str(lanes), identity, *flags)
 
 
-def _kept(home: Path, key: str) -> ctypes.CDLL | None:
+def _load_cached(cache_path: Path, key: str) -> ctypes.CDLL | None:
     with contextlib.suppress(FileNotFoundError):  # another process has just evicted it
-        if file := compiled.kept(home, key):
+        if file := compiled.lookup(cache_path, key):
             os.utime(file)
             return ctypes.CDLL(str(file))
     return None
 
 
-def _made(
-    home: Path,
+def _compile_and_load(
+    cache_path: Path,
     key: str,
     source: str,
     lanes: int,
-    found: compiler.Compiler,
+    c_compiler: compiler.Compiler,
     flags: tuple[str, ...],
 ) -> ctypes.CDLL:
-    def compile_into(made: Path) -> None:
-        text = made.with_suffix(".c")
-        text.write_text(source, encoding="utf-8")
-        found.compile(text, made, lanes, flags)
+    def compile_into(target: Path) -> None:
+        source_file = target.with_suffix(".c")
+        source_file.write_text(source, encoding="utf-8")
+        c_compiler.compile(source_file, target, lanes, flags)
 
-    loaded = ctypes.CDLL(str(compiled.place(home, key, compile_into)))
-    _evict(home)
-    return loaded
+    library = ctypes.CDLL(str(compiled.store(cache_path, key, compile_into)))
+    _evict(cache_path)
+    return library
 
 
-def _evict(home: Path) -> None:
+def _evict(cache_path: Path) -> None:
     """Remove the longest unused objects beyond the limit; a loaded one stays in memory."""
     ages: list[tuple[float, Path]] = []
-    for file in home.glob("*.so"):
+    for file in cache_path.glob("*.so"):
         with contextlib.suppress(FileNotFoundError):
             ages.append((file.stat().st_mtime, file))
-    for _, file in sorted(ages)[:-MOST_OBJECTS]:
+    for _, file in sorted(ages)[:-MAX_OBJECTS]:
         file.unlink(missing_ok=True)

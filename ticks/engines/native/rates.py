@@ -10,24 +10,26 @@ from jobs.spec.job_spec import JobSpec
 Rates = NDArray[np.float64]
 
 
-def rates(spec: JobSpec, first: int, count: int) -> Rates:
+def learning_rates(spec: JobSpec, first: int, count: int) -> Rates:
     """Return the rates of `count` ticks from `first` on; one value where all are the same."""
     schedule, warmup = spec.schedule, spec.schedule.warmup_ticks
     if schedule.name == "constant" and first > warmup:
         return np.array([spec.rate(first)])
     ticks = np.arange(first, first + count, dtype=np.float64)
-    warming = spec.optimizer.lr * ticks / max(warmup, 1)
-    return np.where(ticks <= warmup, warming, spec.optimizer.lr * _share(spec, ticks))
+    warmup_rates = spec.optimizer.lr * ticks / max(warmup, 1)
+    return np.where(
+        ticks <= warmup, warmup_rates, spec.optimizer.lr * _schedule_factors(spec, ticks)
+    )
 
 
-def _share(spec: JobSpec, ticks: Rates) -> Rates:
+def _schedule_factors(spec: JobSpec, ticks: Rates) -> Rates:
     schedule = spec.schedule
     if schedule.name == "constant":
         return np.ones_like(ticks)
     assert spec.ticks_total is not None, "only constant can do without the total"
-    past = (ticks - 1 - schedule.warmup_ticks) / (spec.ticks_total - schedule.warmup_ticks)
+    progress = (ticks - 1 - schedule.warmup_ticks) / (spec.ticks_total - schedule.warmup_ticks)
     if schedule.name == "linear":
-        return 1.0 - (1.0 - schedule.end_factor) * past
+        return 1.0 - (1.0 - schedule.end_factor) * progress
     # math.cos, not numpy's: that one's bits hang on the processor
-    cosines = np.fromiter(map(math.cos, (math.pi * past).tolist()), np.float64, len(ticks))
+    cosines = np.fromiter(map(math.cos, (math.pi * progress).tolist()), np.float64, len(ticks))
     return schedule.end_factor + (1.0 - schedule.end_factor) * (1.0 + cosines) / 2.0

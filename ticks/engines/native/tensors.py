@@ -8,12 +8,12 @@ output. That choice is part of the order of sums (see emit.py).
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.norms import groups as group_norm_groups
-from ticks.engines.native.form import Form
+from models.norms import group_count as group_norm_groups
+from ticks.engines.native.form import KernelSignature
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorPlacement:
     """One tensor: `lines` of `width`, element (i, j) at i * line_step + j * step of torch's."""
 
     name: str
@@ -24,7 +24,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LinearLayer:
     """One linear layer."""
 
     number: int
@@ -32,35 +32,38 @@ class Layer:
     outputs: int
 
     @property
-    def columns(self) -> bool:
+    def is_columnwise(self) -> bool:
         """Whether its lines are of outputs."""
         return self.outputs >= self.inputs
 
 
-def layers(form: Form) -> list[Layer]:
+def linear_layers(kernel: KernelSignature) -> list[LinearLayer]:
     """Return the linear layers in order."""
-    widths = [form.inputs, *form.hidden, form.outputs]
-    return [Layer(at, *pair) for at, pair in enumerate(zip(widths, widths[1:], strict=False))]
+    widths = [kernel.inputs, *kernel.hidden, kernel.outputs]
+    return [
+        LinearLayer(number, *pair)
+        for number, pair in enumerate(zip(widths, widths[1:], strict=False))
+    ]
 
 
-def groups(form: Form, width: int) -> int:
+def group_count(kernel: KernelSignature, width: int) -> int:
     """Return in how many slices a row of `width` is normed."""
-    return group_norm_groups(width) if form.norm == "group" else 1
+    return group_norm_groups(width) if kernel.norm == "group" else 1
 
 
-def places(form: Form) -> Iterator[Place]:
+def tensor_placements(kernel: KernelSignature) -> Iterator[TensorPlacement]:
     """Yield the tensors in the order of the net's parameters."""
-    for layer in layers(form):
-        yield _weight(layer)
-        yield Place(f"BIAS{layer.number}", 1, layer.outputs)
-        if layer.number < len(form.hidden) and form.norm != "none":
-            yield Place(f"GAMMA{layer.number}", 1, layer.outputs)
-            if form.norm != "rms":
-                yield Place(f"BETA{layer.number}", 1, layer.outputs)
+    for layer in linear_layers(kernel):
+        yield _weight_placement(layer)
+        yield TensorPlacement(f"BIAS{layer.number}", 1, layer.outputs)
+        if layer.number < len(kernel.hidden) and kernel.norm != "none":
+            yield TensorPlacement(f"GAMMA{layer.number}", 1, layer.outputs)
+            if kernel.norm != "rms":
+                yield TensorPlacement(f"BETA{layer.number}", 1, layer.outputs)
 
 
-def _weight(layer: Layer) -> Place:
+def _weight_placement(layer: LinearLayer) -> TensorPlacement:
     name = f"WEIGHT{layer.number}"
-    if layer.columns:
-        return Place(name, layer.inputs, layer.outputs, line_step=1, step=layer.inputs)
-    return Place(name, layer.outputs, layer.inputs, line_step=layer.inputs)
+    if layer.is_columnwise:
+        return TensorPlacement(name, layer.inputs, layer.outputs, line_step=1, step=layer.inputs)
+    return TensorPlacement(name, layer.outputs, layer.inputs, line_step=layer.inputs)
