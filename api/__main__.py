@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from api.app import create_app
 from api.server import Server
 from jobs import fault_points, logs
-from jobs.archive.adoption import adopt
-from jobs.archive.identity import check_age, check_same
-from jobs.archive.jobs import Archive
-from jobs.errors import BadSetting, WeakStore
-from jobs.files import Files
+from jobs.archive.adoption import backfill
+from jobs.archive.identity import check_not_older, check_store_matches
+from jobs.archive.jobs import JobArchive
+from jobs.errors import InvalidSetting, UnsafeStore
+from jobs.files import ArtifactStore
 from jobs.settings import Settings
 from jobs.store import Store, check_store, connect, wait_ready
 
@@ -24,11 +24,11 @@ def main(environ: Mapping[str, str]) -> int:
     """Serve until SIGTERM; an exit code of 2 comes with one line that says what is wrong."""
     try:
         settings = Settings.from_env(environ)
-        logs.setup(settings.log_format)
-        if fault_points.armed():
-            logs.get("api").warning(fault_points.WARNING)
+        logs.configure_logging(settings.log_format)
+        if fault_points.is_armed():
+            logs.get_logger("api").warning(fault_points.ARMED_WARNING)
         _check(settings)
-    except (BadSetting, WeakStore) as error:
+    except (InvalidSetting, UnsafeStore) as error:
         print(f"tickforge api: {error}", file=sys.stderr)
         return REFUSED
     Server(settings, lambda: create_app(settings)).run()
@@ -38,16 +38,16 @@ def main(environ: Mapping[str, str]) -> int:
 def _check(settings: Settings) -> None:
     """Raise BadSetting or WeakStore if this service could not keep its promises."""
     if settings.admin_key is None:
-        raise BadSetting("TICKFORGE_ADMIN_KEY is not set: without it nobody could sign in")
+        raise InvalidSetting("TICKFORGE_ADMIN_KEY is not set: without it nobody could sign in")
     store = connect(settings.redis_url)
     try:
         _wait_for(store, settings.redis_url)
         check_store(store, unchecked=settings.store_unchecked)
-        files = Files(settings.artifacts)
-        check_same(store, files)
-        check_age(store, files)
-        adopt(store, files)
-        Archive(store, files).sweep()
+        files = ArtifactStore(settings.artifacts)
+        check_store_matches(store, files)
+        check_not_older(store, files)
+        backfill(store, files)
+        JobArchive(store, files).sweep()
     finally:
         store.close()
 
@@ -57,9 +57,9 @@ def _wait_for(store: Store, url: str) -> None:
     where = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
     if wait_ready(store, 1):
         return
-    logs.get("api").warning("waiting for the store", at=where)
+    logs.get_logger("api").warning("waiting for the store", at=where)
     if not wait_ready(store, PATIENCE):
-        raise WeakStore(f"the store at {where} does not answer (TICKFORGE_REDIS_URL)")
+        raise UnsafeStore(f"the store at {where} does not answer (TICKFORGE_REDIS_URL)")
 
 
 if __name__ == "__main__":

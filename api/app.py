@@ -59,7 +59,7 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
     app.url_map.redirect_defaults = False
     service = Service.open(settings, store)
     keys = Keyring(service.access, settings.admin_key, settings.rate_limit)
-    bell.configure(settings)
+    bell.configure_broker(settings)
     app.extensions[WAITING] = service.waiting
 
     @app.before_request
@@ -84,7 +84,7 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
 def _refuse(error: Exception) -> Response:
     problem = problem_of(error)
     if problem is None or problem.status >= 500:
-        log = logs.get("api")
+        log = logs.get_logger("api")
         (log.error if problem is None or problem.status == 500 else log.warning)(
             "request failed",
             request_id=g.request_id,
@@ -108,7 +108,7 @@ def _complete(response: Response, seconds: float) -> Response:
     if request.path in OPEN and response.status_code < 400:
         return response  # probes come every few seconds, for ever
     rule = request.url_rule
-    logs.get("api").info(
+    logs.get_logger("api").info(
         "request",
         request_id=g.request_id,
         method=request.method,

@@ -11,7 +11,7 @@ from flask import Request
 from api.assets import PATHS
 from api.bucket import Bucket
 from api.errors import Problem, bad_parameter
-from jobs.access import SCOPES, TENANT, Access, Key, Scope, sha256
+from jobs.access import SCOPES, TENANT_PATTERN, AccessKeys, Key, Scope, hash_secret
 
 #: what needs no key; everything else does, whether it exists or not
 OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", *PATHS})
@@ -24,22 +24,22 @@ __all__ = ["ADMIN_ID", "ADMIN_TENANT", "OPEN", "Key", "Keyring", "Scope", "check
 class Keyring:
     """Knows a key by its secret: the admin key of the settings here, every other in the store."""
 
-    def __init__(self, access: Access, admin_secret: str | None, rate: float) -> None:
+    def __init__(self, access: AccessKeys, admin_secret: str | None, rate: float) -> None:
         self._access = access
         self._admin = Key(ADMIN_ID, ADMIN_TENANT, frozenset(SCOPES))
-        self._admin_sha256 = sha256(admin_secret) if admin_secret else None
+        self._admin_sha256 = hash_secret(admin_secret) if admin_secret else None
         self._bucket = Bucket(rate)  # each process has its own: this key asks no store
 
     def find(self, secret: str) -> Key | None:
         """Return the key of a secret and count the request; None for no key. Raises RateLimited."""
-        if self._admin_sha256 and hmac.compare_digest(self._admin_sha256, sha256(secret)):
+        if self._admin_sha256 and hmac.compare_digest(self._admin_sha256, hash_secret(secret)):
             self._bucket.take()
             return self._admin
-        return self._access.enter(secret)
+        return self._access.authenticate(secret)
 
     def holds(self, key: Key) -> bool:
         """Whether a key found earlier is still one: for streams, which outlast a request."""
-        return key.id == ADMIN_ID or self._access.holds(key.id)
+        return key.id == ADMIN_ID or self._access.exists(key.id)
 
 
 def who(keys: Keyring, request: Request) -> Key | None:
@@ -83,6 +83,6 @@ def asked_tenant(key: Key | None, request: Request) -> str | None:
     check_scope(key, "admin")
     if len(given) > 1:
         raise bad_parameter("tenant", "given more than once", given)
-    if not re.fullmatch(TENANT, given[0]):
+    if not re.fullmatch(TENANT_PATTERN, given[0]):
         raise bad_parameter("tenant", "1 to 64 of a-z, 0-9 and _", given[0])
     return given[0]

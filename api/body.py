@@ -16,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.errors import Problem, bad_header, invalid
-from jobs.spec.faults import faults_of
-from jobs.spec.rules import Fault
+from jobs.spec.faults import to_field_errors
+from jobs.spec.rules import FieldError
 
 MOST_BYTES = 1 << 20
 DEEPEST = 32
@@ -55,8 +55,8 @@ def read_nothing(request: Request) -> None:
         return
     names = list(body) if isinstance(body, dict) else []
     rule = "unknown field: the body must be empty or {}"
-    unknown = [Fault(f"/{name}", rule, body[name]) for name in names]
-    raise invalid("invalid-body", unknown or [Fault("", "must be empty or {}", body)])
+    unknown = [FieldError(f"/{name}", rule, body[name]) for name in names]
+    raise invalid("invalid-body", unknown or [FieldError("", "must be empty or {}", body)])
 
 
 def is_empty(request: Request) -> bool:
@@ -69,7 +69,7 @@ def read_as(model: type[Model], body: Any) -> Model:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise invalid("invalid-body", faults_of(error, body)) from None
+        raise invalid("invalid-body", to_field_errors(error, body)) from None
 
 
 def digest(body: Any) -> str:

@@ -14,13 +14,13 @@ from werkzeug.exceptions import HTTPException
 
 from jobs import errors
 from jobs.checkpoints import DamagedCheckpoint, NoSuchFile
-from jobs.datasets.formats.faults import BadData, DataFault
-from jobs.datasets.upload import TooLong
+from jobs.datasets.formats.faults import BadData, DataError
+from jobs.datasets.upload import UploadTooLarge
 from jobs.files import UnsafePath
-from jobs.history.errors import DamagedHistory, UnfitColumn, UnknownColumn
+from jobs.history.errors import DamagedHistory, UnknownColumn, UnsupportedColumn
 from jobs.spec.faults import InvalidSpec
-from jobs.spec.rules import Fault
-from jobs.store import AWAY, Full
+from jobs.spec.rules import FieldError
+from jobs.store import UNAVAILABLE, OutOfMemory
 
 MEDIA_TYPE = "application/problem+json"
 URN = "urn:tickforge:problem:"
@@ -124,7 +124,7 @@ def bad_header(slug: str, name: str, detail: str, *value: Any) -> Problem:
     return Problem(slug, f"{name}: {detail}", faults=[fault("header", name, detail, *value)])
 
 
-def invalid(slug: str, faults: Sequence[Fault]) -> Problem:
+def invalid(slug: str, faults: Sequence[FieldError]) -> Problem:
     """Refuse a body for all its faults."""
     listed = [_of_body(each) for each in faults[:MOST_FAULTS]]
     first = f"{faults[0].pointer or 'the body'}: {faults[0].detail}"
@@ -134,7 +134,7 @@ def invalid(slug: str, faults: Sequence[Fault]) -> Problem:
     return Problem(slug, detail, faults=listed, **more)
 
 
-def invalid_data(faults: Sequence[DataFault]) -> Problem:
+def invalid_data(faults: Sequence[DataError]) -> Problem:
     """Refuse a dataset, with what is wrong by row and column."""
     listed = [_of_data(each) for each in faults[:MOST_FAULTS]]
     first = ", ".join(f"{at} {listed[0][at]}" for at in ("row", "column") if at in listed[0])
@@ -161,19 +161,19 @@ def problem_of(error: BaseException) -> Problem | None:
         return error
     if isinstance(error, HTTPException):
         return _http(error)
-    if isinstance(error, AWAY):
+    if isinstance(error, UNAVAILABLE):
         detail = "try again; a POST with an Idempotency-Key can be repeated safely"
         return Problem("store-away", detail, headers={"Retry-After": AWAY_SECONDS})
     return next((make(error) for kind, make in TABLE if isinstance(error, kind)), None)
 
 
-def _of_data(each: DataFault) -> dict[str, Any]:
+def _of_data(each: DataError) -> dict[str, Any]:
     told = {name: getattr(each, name) for name in ("row", "column", "value")}
     found = {name: shown(value) for name, value in told.items() if value is not None}
     return {**found, "detail": _cut(each.detail, 2 * LONGEST_VALUE)}
 
 
-def _of_body(each: Fault) -> dict[str, Any]:
+def _of_body(each: FieldError) -> dict[str, Any]:
     value = () if each.detail == "required" else (each.value,)
     return fault("pointer", each.pointer, each.detail, *value)
 
@@ -227,37 +227,37 @@ def _says(slug: str, detail: str = "") -> Callable[[Any], Problem]:
 TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (InvalidSpec, lambda error: invalid("invalid-spec", error.faults)),
     (errors.NoSuchJob, _says("no-such-job", "no job of this id is yours")),
-    (errors.NewerRecord, _newer),
+    (errors.UnsupportedSchema, _newer),
     (errors.NoSuchDataset, _says("no-such-dataset", "no dataset of this id is yours")),
     (errors.DatasetInUse, lambda error: Problem("dataset-in-use", str(error), jobs=error.jobs)),
     (BadData, lambda error: invalid_data(error.faults)),
-    (TooLong, _says("too-large")),
+    (UploadTooLarge, _says("too-large")),
     (errors.NoSuchKey, _says("no-such-key", "no key has this id")),
-    (errors.RateLimited, _rate_limited),
+    (errors.RateLimitExceeded, _rate_limited),
     (errors.QueueFull, _queue_full),
     (errors.NoSuchCheckpoint, _says("no-such-checkpoint", "the job has no such checkpoint now")),
     (NoSuchFile, _says("no-such-file", "see `files` of the checkpoint")),
     (UnsafePath, _says("no-such-file", "see `files` of the checkpoint")),
-    (errors.IllegalMove, _move),
-    (errors.NotEnded, _not_ended),
+    (errors.IllegalTransition, _move),
+    (errors.NotTerminal, _not_ended),
     (errors.LastCheckpoint, _last_checkpoint),
-    (errors.DataGone, _says("data-gone")),
+    (errors.DatasetDeleted, _says("data-gone")),
     (
         errors.IdempotencyMismatch,
         lambda error: bad_header(
             "idempotency-mismatch", "Idempotency-Key", "used with another body", str(error)
         ),
     ),
-    (errors.InWork, _says("in-work", "wait for its answer, or send it again later")),
-    (errors.Gone, _says("gone", "use a fresh key to make it again")),
+    (errors.RequestInProgress, _says("in-work", "wait for its answer, or send it again later")),
+    (errors.IdempotentResultDeleted, _says("gone", "use a fresh key to make it again")),
     (
         errors.BadCursor,
         lambda error: bad_parameter("after", "a next_after that such a list gave", str(error)),
     ),
-    (Full, _says("storage-full", "nothing was stored: the store has no memory left")),
+    (OutOfMemory, _says("storage-full", "nothing was stored: the store has no memory left")),
     (errors.StoreFull, lambda error: Problem("storage-full", f"nothing was stored: {error}")),
     (UnknownColumn, _column),
-    (UnfitColumn, lambda error: bad_parameter("columns", str(error), error.column)),
+    (UnsupportedColumn, lambda error: bad_parameter("columns", str(error), error.column)),
     (DamagedCheckpoint, _says("damaged", "the checkpoint's files are not what was committed")),
     (ParseException, _says("bad-request", "the body is not sent as HTTP has it")),
     (DamagedHistory, _says("damaged", "a part of the history is not what was recorded")),

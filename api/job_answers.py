@@ -73,13 +73,13 @@ def awaited(call: Call, job_id: str, query: JobLook) -> Response:
     """Look at a job, and hold the answer for as long as is asked."""
 
     def look() -> Seen:
-        return Seen(call.service.index.job(call.tenant, job_id))
+        return Seen(call.service.index.get_job(call.tenant, job_id))
 
     hold, name = call.service.waiting.hold, (call.tenant, job_id)
     if query.until is not None:
         tick = NEVER if query.until == "end" else int(query.until.removeprefix("tick:"))
         held = hold(
-            name, query.wait, look, lambda seen, _: seen.job.ended or seen.job.tick >= tick,
+            name, query.wait, look, lambda seen, _: seen.job.is_terminal or seen.job.tick >= tick,
             least=tick,
         )  # fmt: skip
         return held.mark(held.value.answer(whole=held.over))

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.census import Census
+from jobs.census import ServiceCounts
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -53,7 +53,7 @@ class Metrics:
         """Note that a wait or a stream was begun (1) or has ended (-1)."""
         self._held.inc(change)
 
-    def text(self, census: Census | None) -> bytes:
+    def text(self, census: ServiceCounts | None) -> bytes:
         """Return all of it as Prometheus reads it; without a census the store was away."""
         from prometheus_client import CollectorRegistry, generate_latest
 
@@ -74,7 +74,7 @@ class Metrics:
 class _Told:
     """A collector of values that were read just now."""
 
-    def __init__(self, census: Census | None) -> None:
+    def __init__(self, census: ServiceCounts | None) -> None:
         self._census = census
 
     def collect(self) -> Iterator[Any]:

@@ -8,14 +8,14 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from jobs.history.history import History
+from jobs.history.history import HistoryReader
 from jobs.job import Job
 
 PAGE = 10_000  # ticks held in memory at once
 
 
 def ndjson(
-    history: History, job: Job, columns: Sequence[str], after: int, before: int
+    history: HistoryReader, job: Job, columns: Sequence[str], after: int, before: int
 ) -> Iterator[bytes]:
     """Stream the ticks between exclusive bounds. Raises what History.read does, at once."""
     page = history.read(job, columns, after, before, PAGE)
@@ -23,7 +23,7 @@ def ndjson(
 
 
 def _lines(
-    history: History, job: Job, columns: Sequence[str], page: dict[str, Any], before: int
+    history: HistoryReader, job: Job, columns: Sequence[str], page: dict[str, Any], before: int
 ) -> Iterator[bytes]:
     while True:
         objects = _objects(page, list(dict.fromkeys(columns)))

@@ -15,7 +15,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from api import schemas, version
 from api.errors import KINDS, MEDIA_TYPE
 from api.registrar import LONGEST_KEY, Answer, Endpoint
-from jobs.access import TENANT
+from jobs.access import TENANT_PATTERN
 
 REF = "#/components/schemas/{model}"
 PARAMETER = re.compile(r"<(\w+)>")
@@ -56,7 +56,7 @@ TENANT_PARAMETER = {
     "in": "query",
     "required": False,
     "description": "another tenant, for a key of scope `admin`",
-    "schema": {"type": "string", "pattern": TENANT},
+    "schema": {"type": "string", "pattern": TENANT_PATTERN},
 }
 #: what each is for, and its form where any other is refused
 REQUEST_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -13,8 +13,8 @@ from api.query import MOST_LISTED
 from api.registrar import Answer, Call, Endpoints, json_answer, model_answer
 from api.schemas import MOST_TICKS, FamilyPage, Health, Version, WorkerPage
 from jobs import presence
-from jobs.families import families
-from jobs.store import AWAY
+from jobs.families import describe_families
+from jobs.store import UNAVAILABLE
 
 endpoint = Endpoints("about")
 
@@ -32,7 +32,7 @@ def get_readiness(call: Call) -> Response:
     """Say whether the store answers, and if not, why."""
     try:
         call.service.store.ping()
-    except AWAY as error:
+    except UNAVAILABLE as error:
         loading = "loading" in str(error).lower()
         reason = "loading" if loading else "away"
         detail = "the store still loads its file" if loading else "the store does not answer"
@@ -51,19 +51,19 @@ def list_models(call: Call) -> Response:
 @endpoint("GET /v1/workers", answers={200: Answer("live workers", WorkerPage)})
 def list_workers(call: Call) -> Response:
     """List the workers that live now, as they announced themselves; others' jobs have no name."""
-    live = presence.live(call.service.store)
-    return model_answer(WorkerPage(data=[presence.seen_by(call.watched, each) for each in live]))
+    live = presence.live_workers(call.service.store)
+    return model_answer(WorkerPage(data=[presence.redact_for(call.watched, each) for each in live]))
 
 
 @endpoint("GET /v1/version", answers={200: Answer("versions and limits", Version)})
 def get_version(call: Call) -> Response:
     """Say which versions run here, and what is bounded."""
-    workers = presence.live(call.service.store)
+    workers = presence.live_workers(call.service.store)
     return model_answer(
         Version(
             service=version.SERVICE,
             contract=version.CONTRACT,
-            families=[each.family for each in families()],
+            families=[each.family for each in describe_families()],
             engines=sorted({name for each in workers for name in each.get("engines", [])}),
             torch=sorted({each["versions"]["torch"] for each in workers if _torch(each)}),
             limits={
@@ -77,7 +77,7 @@ def get_version(call: Call) -> Response:
     )
 
 
-def _torch(about: presence.About) -> bool:
+def _torch(about: presence.WorkerInfo) -> bool:
     return "torch" in (about.get("versions") or {})
 
 
@@ -91,4 +91,4 @@ def get_openapi(call: Call) -> Response:
 
 @cache
 def _families() -> str:
-    return FamilyPage(data=families()).model_dump_json()
+    return FamilyPage(data=describe_families()).model_dump_json()

@@ -18,7 +18,7 @@ from api.schemas_care import CheckpointAsk, CheckpointPatch
 from jobs import checkpoints
 from jobs.errors import NoSuchCheckpoint
 from jobs.job import Checkpoint, CheckpointFile, Job
-from jobs.kept import Wanted
+from jobs.kept import RequestedCheckpoint
 
 endpoint = Endpoints("checkpoints")
 ALL = "/v1/jobs/<job_id>/checkpoints"
@@ -38,7 +38,7 @@ WHICH = re.compile(r"0|[1-9][0-9]{0,14}|initial|latest|best|final")
 )
 def list_checkpoints(call: Call, job_id: str, query: Oldest) -> Response:
     """List checkpoints, oldest first."""
-    kept = call.service.index.checkpoints(call.tenant, job_id)
+    kept = call.service.index.list_checkpoints(call.tenant, job_id)
     text = page_from(
         [(each.tick, each) for each in kept],
         after=query.after,
@@ -61,20 +61,22 @@ def save_checkpoint(call: Call, job_id: str, body: object) -> Response:
     """Have a running job saved at the end of its chunk; displaces no request of another kind."""
     asked = read_as(CheckpointAsk, body)
     key, care = header_of("Idempotency-Key", LONGEST_KEY), call.service.care
-    answer = care.want(
+    answer = care.request(
         call.tenant,
         job_id,
-        Wanted(asked.name, asked.pinned),
+        RequestedCheckpoint(asked.name, asked.pinned),
         idempotency_key=key,
         body_digest=digest({"checkpoint of": job_id, "body": body}),
     )
     if answer == "asked before":
         response = _asked_before(call, job_id, key or "")
     else:
-        response = told(call.service.index.job(call.tenant, job_id), 202)
+        response = told(call.service.index.get_job(call.tenant, job_id), 202)
         if key:
-            care.answered(call.tenant, job_id, key, _without_spec(response.get_data(as_text=True)))
-    call.service.archive.job(call.tenant, job_id)
+            care.store_response(
+                call.tenant, job_id, key, _without_spec(response.get_data(as_text=True))
+            )
+    call.service.archive.save(call.tenant, job_id)
     return response
 
 
@@ -88,7 +90,7 @@ def save_checkpoint(call: Call, job_id: str, body: object) -> Response:
 def patch_checkpoint(call: Call, job_id: str, which: str, body: object) -> Response:
     """Name a checkpoint, or pin it: a pinned one stays and does not count in `keep`."""
     said = read_as(CheckpointPatch, body).model_dump(exclude_unset=True)
-    changed = call.service.care.say(call.tenant, job_id, _known(which), said)
+    changed = call.service.care.update(call.tenant, job_id, _known(which), said)
     return tagged(request, changed.model_dump_json())
 
 
@@ -138,7 +140,7 @@ def get_checkpoint_file(call: Call, job_id: str, which: str, name: str) -> Respo
 
 
 def _checkpoint(call: Call, job_id: str, which: str) -> Checkpoint:
-    return call.service.index.checkpoint(call.tenant, job_id, _known(which))
+    return call.service.index.get_checkpoint(call.tenant, job_id, _known(which))
 
 
 def _known(which: str) -> str:
@@ -149,8 +151,8 @@ def _known(which: str) -> str:
 
 def _asked_before(call: Call, job_id: str, key: str) -> Response:
     """Give the same answer again; as the job is now, where the first try broke off before it."""
-    headers, job = {"Idempotent-Replayed": "true"}, call.service.index.job(call.tenant, job_id)
-    first = call.service.care.first_answer(call.tenant, job_id, key)
+    headers, job = {"Idempotent-Replayed": "true"}, call.service.index.get_job(call.tenant, job_id)
+    first = call.service.care.get_stored_response(call.tenant, job_id, key)
     if first is None:
         return told(job, 202, headers)
     spec = job.spec.model_dump(mode="json")
@@ -170,5 +172,5 @@ def _open(
         return checkpoints.open_file(service.files, call.tenant, job_id, checkpoint, name)
     except checkpoints.DamagedCheckpoint:
         # it may have been dropped for a newer one since its record was read: then this is a 404
-        service.index.checkpoint(call.tenant, job_id, str(checkpoint.tick))
+        service.index.get_checkpoint(call.tenant, job_id, str(checkpoint.tick))
         raise

@@ -14,8 +14,8 @@ from api.receiving import Body
 from api.registrar import LONGEST_KEY, Answer, Call, Endpoints, header_of, json_answer
 from api.schemas_datasets import DatasetPage, DatasetQuery, RowPage, RowsQuery, UploadQuery
 from jobs.datasets.dataset import Dataset
-from jobs.datasets.rows import rows
-from jobs.datasets.upload import Received
+from jobs.datasets.rows import read_rows
+from jobs.datasets.upload import ReceivedUpload
 from jobs.spec.profiles import MediaType
 
 endpoint = Endpoints("datasets")
@@ -50,8 +50,8 @@ def upload_dataset(call: Call, query: UploadQuery, media_type: str) -> Response:
     body = Body(request, most=call.service.settings.max_dataset_bytes)
     call.service.check_room()
     with (
-        datasets.in_work(call.tenant, key) as still,
-        datasets.upload(cast(MediaType, media_type), query.delimiter) as upload,
+        datasets.hold_idempotency_key(call.tenant, key) as still,
+        datasets.start_upload(cast(MediaType, media_type), query.delimiter) as upload,
     ):
         received = _receive(upload, body, still)
         added = datasets.add(call.tenant, received, name=query.name, idempotency_key=key)
@@ -61,12 +61,12 @@ def upload_dataset(call: Call, query: UploadQuery, media_type: str) -> Response:
     return json_answer(added.dataset.model_dump_json(), added.status, headers)
 
 
-def _receive(upload: Any, body: Body, still: Callable[[], None]) -> Received:
+def _receive(upload: Any, body: Body, still: Callable[[], None]) -> ReceivedUpload:
     try:
         for piece in body:
             upload.write(piece)
             still()
-        return cast(Received, upload.finish())
+        return cast(ReceivedUpload, upload.finish())
     except Exception:
         body.drain()
         raise
@@ -75,7 +75,7 @@ def _receive(upload: Any, body: Body, still: Callable[[], None]) -> Received:
 @endpoint(f"GET {ALL}", query=DatasetQuery, answers={200: Answer("a page", DatasetPage)})
 def list_datasets(call: Call, query: DatasetQuery) -> Response:
     """List datasets, newest first."""
-    page = call.service.datasets.page(
+    page = call.service.datasets.read_page(
         call.tenant, limit=query.limit, after=query.after, descending=query.order == "desc"
     )
     return json_answer(page_of([each.model_dump_json() for each in page.data], page.next_after))
@@ -128,7 +128,7 @@ def list_dataset_rows(call: Call, dataset_id: str, query: RowsQuery) -> Response
     if total is None:
         raise Problem("not-found", "a text has no rows; read its content")
     with call.service.datasets.open(call.tenant, stored) as file:
-        found = rows(file, stored, query.after, query.limit)
+        found = read_rows(file, stored, query.after, query.limit)
     last = query.after + len(found)
     more = str(last) if found and last < total else None
     return json_answer(page_of([json.dumps(each, allow_nan=False) for each in found], more))

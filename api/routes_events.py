@@ -12,7 +12,7 @@ from api.schemas_waits import EventPage, EventsQuery, StreamQuery
 from api.streams import MEDIA_TYPE, stream
 from api.waiting import NEVER
 from jobs.errors import NoSuchJob
-from jobs.events import Page
+from jobs.events import EventBatch
 
 endpoint = Endpoints("events")
 JSON = "application/json"
@@ -66,7 +66,7 @@ def stream_events(call: Call, query: StreamQuery) -> Response:
     looks, missing = {}, []
     for job_id in dict.fromkeys(query.job):
         try:
-            looks[call.tenant, job_id] = call.service.events.look(call.tenant, job_id)
+            looks[call.tenant, job_id] = call.service.events.read_since(call.tenant, job_id)
         except NoSuchJob:
             missing.append(fault("parameter", "job", "no job of this id is yours", job_id))
     if missing:
@@ -78,17 +78,17 @@ def stream_events(call: Call, query: StreamQuery) -> Response:
 class _Seen:
     """A page of events, as it was at one look."""
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: EventBatch) -> None:
         self._page = page
         texts = [event.model_dump_json() for event in page.events]
-        self._text = page_of(texts, str(page.events[-1].seq) if page.more else None)
+        self._text = page_of(texts, str(page.events[-1].seq) if page.has_more else None)
         self._tag = tag_of(self._text)
 
     @property
     def ends(self) -> bool:
         """Whether there is something new for the client, or nothing to come."""
         new = bool(self._page.events) and not known(request, self._tag)
-        return new or self._page.ended
+        return new or self._page.is_terminal
 
     def answer(self) -> Response:
         """Return it, or 304 for who has it."""
@@ -111,5 +111,5 @@ def _stream_one(call: Call, job_id: str, query: EventsQuery, last: int | None) -
     ]:
         raise Problem("invalid-parameter", f"only `after` goes with {MEDIA_TYPE}", faults=faults)
     after = (query.after or 0) if last is None else last
-    look = call.service.events.look(call.tenant, job_id)
+    look = call.service.events.read_since(call.tenant, job_id)
     return stream(call, {(call.tenant, job_id): look}, after)

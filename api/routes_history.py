@@ -45,11 +45,11 @@ def get_history(call: Call, job_id: str, query: HistoryQuery) -> Response:
     _check_together(query, call.form)
 
     def look() -> Job:
-        return call.service.index.job(call.tenant, job_id)
+        return call.service.index.get_job(call.tenant, job_id)
 
     def ends(job: Job, _waited: float) -> bool:
-        if job.ended or not _has_more(call, job, query):
-            return job.ended
+        if job.is_terminal or not _has_more(call, job, query):
+            return job.is_terminal
         return not request.if_none_match or _answer(call, job, query).status_code != 304
 
     held = call.service.waiting.hold(
@@ -89,9 +89,9 @@ def _check_together(query: HistoryQuery, form: str) -> None:
 def _read(call: Call, job: Job, query: HistoryQuery) -> dict[str, object]:
     history, columns = call.service.history, query.columns.split(",")
     if query.last is not None:
-        return history.last(job, query.last, columns)
+        return history.read_newest(job, query.last, columns)
     if query.points is not None:
-        return history.view(
+        return history.read_view(
             job, columns, points=query.points, after=query.after, before=query.before
         )
     return history.read(job, columns, query.after, query.before, query.limit)
@@ -115,7 +115,7 @@ def _stream(call: Call, job: Job, query: HistoryQuery) -> Response:
     else:
         history = call.service.history
         lines: Iterator[bytes] = (
-            history.csv(job, columns, after, before)
+            history.stream_csv(job, columns, after, before)
             if call.form == CSV
             else ndjson(history, job, columns, after, before)
         )
@@ -133,7 +133,7 @@ def _range(job: Job, query: HistoryQuery) -> tuple[int, int]:
 def _binary(call: Call, job: Job, columns: list[str], after: int, before: int) -> Response:
     if len(columns) != 1:
         raise bad_parameter("columns", "one column in this form", ",".join(columns))
-    binary = call.service.history.binary(job, columns[0], after, before)
+    binary = call.service.history.stream_binary(job, columns[0], after, before)
     response = Response(binary.pieces, content_type=BINARY)
     response.content_length = 4 * (binary.last - binary.first + 1)
     response.headers["X-First-Tick"] = str(binary.first)

@@ -22,10 +22,10 @@ from api.schemas import AttemptPage, JobPage, JobPatch, JobQuery
 from api.schemas_waits import JobLook
 from jobs import bell, fault_points, logs, presence
 from jobs.errors import NoSuchDataset, NoSuchJob
-from jobs.job import Job, Verb
+from jobs.job import Job, Transition
 from jobs.plan import Plan, check_memory, plan
 from jobs.spec.faults import InvalidSpec
-from jobs.spec.job_spec import AskedSpec, JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec, JobSpecRequest, read_spec
 
 endpoint = Endpoints("jobs")
 ONE = "/v1/jobs/<job_id>"
@@ -37,7 +37,7 @@ ASKED = {
 
 @endpoint(
     "POST /v1/jobs",
-    body=AskedSpec,
+    body=JobSpecRequest,
     scope="submit",
     headers=("Idempotency-Key",),
     answers={202: Answer("queued", Job, headers=("Location", "ETag", "Idempotent-Replayed"))},
@@ -50,31 +50,35 @@ def submit_job(call: Call, body: object) -> Response:
         answer = _submit(call, body, key)
     except InvalidSpec:
         # it may have been good when it was sent before: a dataset that it names is gone since
-        before = call.service.index.made_by(call.tenant, key, digest(body)) if key else None
+        before = (
+            call.service.index.find_by_idempotency_key(call.tenant, key, digest(body))
+            if key
+            else None
+        )
         if before is None:
             raise
         answer = submitted.replayed(call, before)
-    fault_points.point("api:answered")
+    fault_points.hit("api:answered")
     return answer
 
 
 @endpoint(
     "POST /v1/jobs/plan",
-    body=AskedSpec,
+    body=JobSpecRequest,
     scope="submit",
     answers={200: Answer("what the spec would mean", Plan)},
 )
 def plan_job(call: Call, body: object) -> Response:
     """Say what a spec would mean. Nothing is stored."""
     spec = _spec(call, body)
-    return model_answer(plan(spec, presence.live(call.service.store)))
+    return model_answer(plan(spec, presence.live_workers(call.service.store)))
 
 
 @endpoint("GET /v1/jobs", query=JobQuery, answers={200: Answer("a page of jobs", JobPage)})
 def list_jobs(call: Call, query: JobQuery) -> Response:
     """List jobs, newest first."""
     single = [("name", query.name), ("kind", query.kind), ("parent", query.parent)]
-    page = call.service.index.jobs(
+    page = call.service.index.list_jobs(
         call.tenant,
         filters=[
             *(("status", status) for status in query.status),
@@ -114,7 +118,7 @@ def patch_job(call: Call, job_id: str, body: object) -> Response:
     """Change what is said about a job, never its spec."""
     said = read_as(JobPatch, body).model_dump(exclude_unset=True)
     call.service.ledger.patch(call.tenant, job_id, **said)
-    call.service.archive.job(call.tenant, job_id)
+    call.service.archive.save(call.tenant, job_id)
     return told(_job(call, job_id))
 
 
@@ -150,13 +154,13 @@ def delete_job(call: Call, job_id: str) -> Response:
     try:
         gone = call.service.ledger.delete(call.tenant, job_id)
     except NoSuchJob:
-        archive.assure_deleted(call.tenant, job_id)
+        archive.ensure_tombstone(call.tenant, job_id)
         raise
-    archive.deleted(call.tenant, job_id, gone.sequence, gone.known)
+    archive.save_tombstone(call.tenant, job_id, gone.sequence, gone.idempotency_keys)
     try:
         call.service.files.remove_job(call.tenant, job_id)
     except OSError as error:  # the job is gone all the same; only its disk space is not yet free
-        logs.get("api").warning("files not removed", job=job_id, error=repr(error))
+        logs.get_logger("api").warning("files not removed", job=job_id, error=repr(error))
     return Response(status=204)
 
 
@@ -168,7 +172,7 @@ def delete_job(call: Call, job_id: str) -> Response:
 )
 def list_attempts(call: Call, job_id: str, query: Oldest) -> Response:
     """List who has trained a job, one entry a claim."""
-    attempts = call.service.index.attempts(call.tenant, job_id)
+    attempts = call.service.index.list_attempts(call.tenant, job_id)
     return json_answer(
         page_from(
             [(each.number, each) for each in attempts],
@@ -179,12 +183,12 @@ def list_attempts(call: Call, job_id: str, query: Oldest) -> Response:
     )
 
 
-def _ask(call: Call, job_id: str, verb: Verb) -> Response:
-    answer = call.service.ledger.request(call.tenant, job_id, verb)
-    call.service.archive.job(call.tenant, job_id)
+def _ask(call: Call, job_id: str, verb: Transition) -> Response:
+    answer = call.service.ledger.request_transition(call.tenant, job_id, verb)
+    call.service.archive.save(call.tenant, job_id)
     job = _job(call, job_id)
     if verb in ("stop", "resume") and job.status == "queued":
-        bell.ring(job.spec.queue)
+        bell.wake_workers(job.spec.queue)
     return told(job, 200 if answer == "done" else 202)
 
 
@@ -200,11 +204,11 @@ def _spec(call: Call, body: object) -> JobSpec:
     spec = read_spec(
         body,
         max_parameters=call.service.settings.max_parameters,
-        datasets=partial(call.service.datasets.known, call.tenant),
+        datasets=partial(call.service.datasets.look_up, call.tenant),
     )
-    check_memory(spec, presence.live(call.service.store))
+    check_memory(spec, presence.live_workers(call.service.store))
     return spec
 
 
 def _job(call: Call, job_id: str) -> Job:
-    return call.service.index.job(call.tenant, job_id)
+    return call.service.index.get_job(call.tenant, job_id)

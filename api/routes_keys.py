@@ -26,17 +26,17 @@ def create_key(call: Call, body: object) -> Response:
     """Make a key. Its secret is in this answer and never again."""
     key = header_of("Idempotency-Key", LONGEST_KEY)
     asked = read_as(NewKey, body)
-    with call.service.holdings.room() as room:
-        made = call.service.access.make(
+    with call.service.holdings.reserve() as room:
+        made = call.service.access.create(
             asked.tenant,
             frozenset(asked.scopes),
             asked.name,
-            maker=call.tenant,
+            creator=call.tenant,
             idempotency_key=key,
             body_digest=digest(body) if key else "",
         )
-        call.service.holdings.key(made.about.id, room)
-    told = MadeKey(**made.about.model_dump(), secret=made.secret)
+        call.service.holdings.save_key(made.info.id, room)
+    told = MadeKey(**made.info.model_dump(), secret=made.secret)
     replayed = made.secret is None
     return json_answer(
         told.model_dump_json(exclude={"secret"} if replayed else None),
@@ -50,7 +50,7 @@ def create_key(call: Call, body: object) -> Response:
 )
 def list_keys(call: Call, query: KeyQuery) -> Response:
     """List keys, newest first. The admin key of the service's settings is not among them."""
-    page = call.service.access.page(
+    page = call.service.access.list_keys(
         query.tenant, limit=query.limit, after=query.after, descending=query.order == "desc"
     )
     return json_answer(page_of([each.model_dump_json() for each in page.data], page.next_after))
@@ -72,7 +72,7 @@ def delete_key(call: Call, key_id: str) -> Response:
     try:
         call.service.access.delete(key_id)
     except NoSuchKey:  # a try that was cut short may have deleted it
-        call.service.holdings.key_deleted(key_id)
+        call.service.holdings.save_key_tombstone(key_id)
         raise
-    call.service.holdings.key_deleted(key_id)
+    call.service.holdings.save_key_tombstone(key_id)
     return Response(status=204)

@@ -70,7 +70,7 @@ def get_logs(call: Call, job_id: str, query: LogsQuery) -> Response:
 
 def _part(call: Call, job_id: str, after: int) -> Part:
     # in this order: what an ended job's log holds after this was there when it ended
-    complete = call.service.events.look(call.tenant, job_id).ended
+    complete = call.service.events.read_since(call.tenant, job_id).is_terminal
     file = _open(call, job_id)
     if file is None:
         return Part(0, 0, 0, complete)
@@ -100,7 +100,7 @@ def _open(call: Call, job_id: str) -> BinaryIO | None:
     """Open the log, through no link; None where nothing was said yet."""
     files = call.service.files
     try:
-        return files.open(files.job(call.tenant, job_id) / "log.txt")
+        return files.open(files.job_folder(call.tenant, job_id) / "log.txt")
     except FileNotFoundError:
         return None
     except UnsafePath:

@@ -4,8 +4,8 @@ from flask import Response
 
 from api.metrics import MEDIA_TYPE
 from api.registrar import Answer, Call, Endpoints
-from jobs.census import Census, count
-from jobs.store import AWAY
+from jobs.census import ServiceCounts, count_all
+from jobs.store import UNAVAILABLE
 
 endpoint = Endpoints("about")
 
@@ -18,8 +18,8 @@ def get_metrics(call: Call) -> Response:
     return Response(call.service.metrics.text(_census(call)), content_type=MEDIA_TYPE)
 
 
-def _census(call: Call) -> Census | None:
+def _census(call: Call) -> ServiceCounts | None:
     try:
-        return count(call.service.store, call.watched)
-    except AWAY:
+        return count_all(call.service.store, call.watched)
+    except UNAVAILABLE:
         return None

@@ -9,10 +9,10 @@ from api.body import digest, read_as
 from api.errors import invalid
 from api.registrar import LONGEST_KEY, Answer, Call, Endpoints, header_of
 from api.schemas_care import VerifyAsk
-from jobs.claims import Verifies
-from jobs.errors import DataGone, NoSuchDataset
+from jobs.claims import VerifyRange
+from jobs.errors import DatasetDeleted, NoSuchDataset
 from jobs.job import Job
-from jobs.spec.rules import Fault
+from jobs.spec.rules import FieldError
 
 endpoint = Endpoints("jobs")
 
@@ -31,31 +31,35 @@ def verify_job(call: Call, job_id: str, body: object) -> Response:
     key = header_of("Idempotency-Key", LONGEST_KEY)
     mark = digest({"verify of": job_id, "body": body})
     asked = read_as(VerifyAsk, body)
-    before = call.service.index.made_by(call.tenant, key, mark) if key else None
+    before = call.service.index.find_by_idempotency_key(call.tenant, key, mark) if key else None
     if before is not None:
         return submitted.replayed(call, before)
-    parent = call.service.index.job(call.tenant, job_id)
+    parent = call.service.index.get_job(call.tenant, job_id)
     if parent.kind == "verify" or parent.tick == 0:
-        call.service.ledger.refuse(call.tenant, job_id, "verify, for want of ticks of its own,")
+        call.service.ledger.raise_illegal_transition(
+            call.tenant, job_id, "verify, for want of ticks of its own,"
+        )
     end = parent.tick if asked.to is None else asked.to
-    starts = [each.tick for each in call.service.index.checkpoints(call.tenant, job_id)]
+    starts = [each.tick for each in call.service.index.list_checkpoints(call.tenant, job_id)]
     if found := list(_faults(parent, asked, end, starts)):
         raise invalid("invalid-body", found)
     try:
-        return submitted.submit(call, parent.spec, key, mark, Verifies(job_id, asked.start, end))
+        return submitted.submit(call, parent.spec, key, mark, VerifyRange(job_id, asked.start, end))
     except NoSuchDataset as error:
-        raise DataGone(f"dataset {error} has been deleted: nothing can be run again") from None
+        raise DatasetDeleted(
+            f"dataset {error} has been deleted: nothing can be run again"
+        ) from None
 
 
-def _faults(parent: Job, asked: VerifyAsk, end: int, starts: list[int]) -> Iterator[Fault]:
+def _faults(parent: Job, asked: VerifyAsk, end: int, starts: list[int]) -> Iterator[FieldError]:
     """What does not fit between the body and the job."""
     if end > parent.tick:
-        yield Fault("/to", f"at most the last accepted tick: {parent.tick}", end)
+        yield FieldError("/to", f"at most the last accepted tick: {parent.tick}", end)
     if asked.start >= end:
-        yield Fault("/from", f"less than `to`: {end}", asked.start)
+        yield FieldError("/from", f"less than `to`: {end}", asked.start)
     if asked.start and asked.start not in starts:
         known = ", ".join(map(str, [0, *(tick for tick in starts if tick)]))
-        yield Fault("/from", f"0 or the tick of a checkpoint: {known}", asked.start)
+        yield FieldError("/from", f"0 or the tick of a checkpoint: {known}", asked.start)
     if asked.start < parent.inexact_upto:
         rule = f"at least {parent.inexact_upto}: ticks up to it are of another fingerprint"
-        yield Fault("/from", rule, asked.start)
+        yield FieldError("/from", rule, asked.start)

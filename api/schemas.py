@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from api.query import DECIMAL, Limit, Query, Wait
-from jobs.families import FamilyAbout
+from jobs.families import FamilyInfo
 from jobs.job import Attempt, Checkpoint, Job, Status
 from jobs.spec.job_spec import Labels, Name, Notes, Priority
 
@@ -127,7 +127,7 @@ class History(BaseModel):
 class FamilyPage(BaseModel):
     """All families."""
 
-    data: list[FamilyAbout]
+    data: list[FamilyInfo]
     next_after: None = None
     has_more: Literal[False] = False
 

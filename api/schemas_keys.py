@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api.query import Limit, Query
-from jobs.access import KeyAbout, Scope, Tenant
+from jobs.access import KeyInfo, Scope, Tenant
 
 
 def _each_once(scopes: list[Scope]) -> list[Scope]:
@@ -24,7 +24,7 @@ class NewKey(BaseModel):
     name: Annotated[str, StringConstraints(max_length=200)] = ""
 
 
-class MadeKey(KeyAbout):
+class MadeKey(KeyInfo):
     """The key, with its secret the one time it is shown."""
 
     secret: str | None = Field(
@@ -46,6 +46,6 @@ class KeyQuery(Query):
 class KeyPage(BaseModel):
     """Keys, newest first unless asked otherwise."""
 
-    data: list[KeyAbout]
+    data: list[KeyInfo]
     next_after: str | None
     has_more: bool

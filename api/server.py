@@ -66,7 +66,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         fallback = (500, "Something went wrong here")
         status, title = next((told for kind, told in UNREADABLE if isinstance(exc, kind)), fallback)
         known = exc if status == 500 else None
-        logs.get("api").warning("request not read", status=status, error=repr(exc), exc_info=known)
+        logs.get_logger("api").warning(
+            "request not read", status=status, error=repr(exc), exc_info=known
+        )
         body = json.dumps({"type": URN + "unreadable", "title": title, "status": status})
         head = (
             f"HTTP/1.1 {status} {title}\r\nConnection: close\r\nContent-Type: {MEDIA_TYPE}\r\n"

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 
 from api.metrics import Metrics
 from api.waiting import Places, Waiting
-from jobs.access import Access
-from jobs.archive.holdings import Holdings
-from jobs.archive.jobs import Archive
-from jobs.care import Care
-from jobs.datasets.datasets import Datasets
+from jobs.access import AccessKeys
+from jobs.archive.holdings import KeyDatasetArchive
+from jobs.archive.jobs import JobArchive
+from jobs.care import CheckpointRequests
+from jobs.datasets.datasets import DatasetRepository
 from jobs.errors import StoreFull
 from jobs.events import Events
-from jobs.files import Files
-from jobs.history.history import History
-from jobs.index import Index
-from jobs.ledger import Ledger
+from jobs.files import ArtifactStore
+from jobs.history.history import HistoryReader
+from jobs.index import JobQueries
+from jobs.ledger import JobLedger
 from jobs.settings import Settings
 from jobs.store import Store, connect
-from jobs.tailing import Tailer
+from jobs.tailing import NoticeListener
 
 
 @dataclass(frozen=True)
@@ -26,18 +26,18 @@ class Service:
 
     settings: Settings
     store: Store
-    ledger: Ledger
-    index: Index
-    history: History
-    files: Files
-    access: Access
+    ledger: JobLedger
+    index: JobQueries
+    history: HistoryReader
+    files: ArtifactStore
+    access: AccessKeys
     metrics: Metrics
     events: Events
     waiting: Waiting
-    datasets: Datasets
-    care: Care
-    archive: Archive
-    holdings: Holdings
+    datasets: DatasetRepository
+    care: CheckpointRequests
+    archive: JobArchive
+    holdings: KeyDatasetArchive
 
     def check_room(self) -> None:
         """Raise StoreFull while the disk is nearly full: what runs needs the rest to end well."""
@@ -49,22 +49,22 @@ class Service:
     def open(cls, settings: Settings, store: Store | None = None) -> "Service":
         """Make the doors; the store's connections open with the first command."""
         store = connect(settings.redis_url) if store is None else store
-        files, metrics = Files(settings.artifacts), Metrics()
-        archive = Archive(store, files)
+        files, metrics = ArtifactStore(settings.artifacts), Metrics()
+        archive = JobArchive(store, files)
         places = Places(settings.api_threads, metrics.held)
         return cls(
             settings=settings,
             store=store,
-            ledger=Ledger(store, settings.lease_seconds),
-            index=Index(store),
-            history=History(store, files),
+            ledger=JobLedger(store, settings.lease_seconds),
+            index=JobQueries(store),
+            history=HistoryReader(store, files),
             files=files,
-            access=Access(store, settings.rate_limit),
+            access=AccessKeys(store, settings.rate_limit),
             metrics=metrics,
             events=Events(store),
-            care=Care(store, files, archive),
+            care=CheckpointRequests(store, files, archive),
             archive=archive,
-            holdings=Holdings(store, files),
-            datasets=Datasets(store, files, most_bytes=settings.max_dataset_bytes),
-            waiting=Waiting(Tailer(settings.redis_url), places),
+            holdings=KeyDatasetArchive(store, files),
+            datasets=DatasetRepository(store, files, max_bytes=settings.max_dataset_bytes),
+            waiting=Waiting(NoticeListener(settings.redis_url), places),
         )

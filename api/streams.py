@@ -17,9 +17,9 @@ from api.errors import Problem
 from api.registrar import Call
 from api.waiting import RETRY_AFTER, connection, has_left
 from jobs.errors import NoSuchJob
-from jobs.events import Event, Events, Look
-from jobs.store import AWAY
-from jobs.tailing import Listener, Name, News
+from jobs.events import Event, Events, EventsSince
+from jobs.store import UNAVAILABLE
+from jobs.tailing import JobName, Notices, Subscription
 
 MEDIA_TYPE = "text/event-stream"
 COMMENT_SECONDS = 10.0
@@ -35,7 +35,7 @@ WRITE_SECONDS = 15.0
 class Track:
     """Where one job's part of a stream stands."""
 
-    name: Name
+    name: JobName
     seq: int  # of the last event sent
     tick: int = 0
     loss: float | None = None
@@ -70,7 +70,7 @@ class Stream:
     events: Events
     tracks: list[Track]
     frames: Frames
-    news: Listener
+    news: Subscription
     must_end: Callable[[], bool]
     ticks_from: float = 0.0
     comment_at: float = field(default_factory=lambda: time.monotonic() + COMMENT_SECONDS)
@@ -99,14 +99,14 @@ class Stream:
         if time.monotonic() < self.try_at:
             return ""
         try:
-            look = self.events.look(*track.name, track.seq)
+            look = self.events.read_since(*track.name, track.seq)
         except NoSuchJob:
             track.open = False
             return ""
-        except AWAY:
+        except UNAVAILABLE:
             self.try_at = time.monotonic() + AWAY_SECONDS
             return ""
-        track.stirred, track.open = False, not look.ended
+        track.stirred, track.open = False, not look.is_terminal
         track.tick, track.loss = look.tick, look.loss
         track.seq = look.events[-1].seq if look.events else track.seq
         return "".join(self.frames.event(track, event) for event in look.events)
@@ -122,10 +122,10 @@ class Stream:
             track.told_tick = track.tick
         return "".join(self.frames.ticks(track) for track in gone_on)
 
-    def hear(self, news: News) -> None:
+    def hear(self, news: Notices) -> None:
         """Note what the jobs' notices say."""
         for track in self.tracks:
-            track.stirred = track.stirred or track.name in news.stirred
+            track.stirred = track.stirred or track.name in news.changed
             if (heard := news.ticks.get(track.name)) and heard[0] > track.tick:
                 track.tick, track.loss = heard
 
@@ -140,7 +140,7 @@ class Stream:
         return min(wakes)
 
 
-def stream(call: Call, looks: dict[Name, Look], after: int | None) -> Response:
+def stream(call: Call, looks: dict[JobName, EventsSince], after: int | None) -> Response:
     """Answer with the events of these jobs beyond `after`; None: of many, from now on.
 
     Raises Problem (503) when no place is left.
@@ -154,7 +154,7 @@ def stream(call: Call, looks: dict[Name, Look], after: int | None) -> Response:
                 headers={"Retry-After": RETRY_AFTER},
             )
         held.callback(waiting.places.give_back)
-        news = held.enter_context(waiting.tailer.listen(list(looks)))
+        news = held.enter_context(waiting.tailer.subscribe(list(looks)))
         frames = Frames(many)
         tracks = [
             Track(name, look.seq if after is None else after, look.tick, look.loss)
@@ -184,14 +184,14 @@ def _must_end(call: Call) -> Callable[[], bool]:
 
     def must_end() -> bool:
         nonlocal asked_at
-        if tailer.closing or has_left(peer):
+        if tailer.is_closing or has_left(peer):
             return True
         if time.monotonic() < asked_at + LOOK_UP_SECONDS:
             return False
         asked_at = time.monotonic()
         try:
             return not keys.holds(key)
-        except AWAY:
+        except UNAVAILABLE:
             return False
 
     return must_end
@@ -205,10 +205,10 @@ def _bound_writes(peer: socket.socket) -> None:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, unheard)
 
 
-def _standing(track: Track, look: Look) -> str:
+def _standing(track: Track, look: EventsSince) -> str:
     """How a job stands when a stream of many begins."""
     told = {"job_id": track.name[1], "seq": look.seq, "at": look.at, "type": "status"}
-    return _frame("status", json.dumps({**told, "data": look.standing}))
+    return _frame("status", json.dumps({**told, "data": look.status_payload}))
 
 
 def _frame(kind: str, data: str) -> str:

@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 
 from flask import Response, request
 
-from jobs.store import AWAY
-from jobs.tailing import Name, Tailer
+from jobs.store import UNAVAILABLE
+from jobs.tailing import JobName, NoticeListener
 
 T = TypeVar("T")
 
@@ -84,7 +84,7 @@ class Held(Generic[T]):
 class Waiting:
     """Where waits happen: the ears of the process, and its places."""
 
-    tailer: Tailer
+    tailer: NoticeListener
     places: Places
 
     def leave(self) -> None:
@@ -93,7 +93,7 @@ class Waiting:
 
     def hold(
         self,
-        name: Name,
+        name: JobName,
         seconds: float,
         look: Callable[[], T],
         ends: Callable[[T, float], bool],
@@ -114,13 +114,13 @@ class Waiting:
             return Held(value, crowded=True)
         try:
             deadline = began + min(seconds, LONGEST)
-            with self.tailer.listen([name], least=least) as news:
+            with self.tailer.subscribe([name], min_tick=least) as news:
                 while True:
                     value = patient(look)
                     now = time.monotonic()
                     if ends(value, now - began):
                         return Held(value)
-                    if now >= deadline or self.tailer.closing or client_left():
+                    if now >= deadline or self.tailer.is_closing or client_left():
                         return Held(value, over=True)
                     ticks_from = began + ticks_after
                     wake = min(deadline, now + (relook or RELOOK))
@@ -137,7 +137,7 @@ def patient(look: Callable[[], T]) -> T:
     while True:
         try:
             return look()
-        except AWAY:
+        except UNAVAILABLE:
             if time.monotonic() > until:
                 raise
         time.sleep(AWAY_PAUSE)

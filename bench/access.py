@@ -12,7 +12,7 @@ from api.app import create_app
 from bench.lists import KEY, SPEC, settings
 from bench.report import Figure
 from bench.stores import quiet, running_store
-from jobs.access import Access
+from jobs.access import AccessKeys
 
 SCOPES = ["read", "submit"]
 
@@ -31,11 +31,11 @@ def measure(rounds: int) -> list[Figure]:
         def status(who: dict[str, str]) -> Callable[[], Any]:
             return lambda: client.get(f"/v1/jobs/{job}", headers=who).data
 
-        counted, plain = Access(store.client, rate=1e6), Access(store.client)
+        counted, plain = AccessKeys(store.client, rate=1e6), AccessKeys(store.client)
         works = {
             "ping, for comparison": store.client.ping,
-            "a key known, not counted": lambda: plain.enter(secret),
-            "a key known and counted": lambda: counted.enter(secret),
+            "a key known, not counted": lambda: plain.authenticate(secret),
+            "a key known and counted": lambda: counted.authenticate(secret),
             "status read, admin key": status(admin),
             "status read, stored key": status(user),
         }

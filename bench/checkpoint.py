@@ -14,7 +14,7 @@ from typing import Any
 
 from bench.report import Figure, ratio
 from jobs import checkpoints
-from jobs.files import Files
+from jobs.files import ArtifactStore
 from jobs.job import Lease
 from jobs.spec.job_spec import read_spec
 from workers.template import Template, hire
@@ -42,7 +42,10 @@ BEFORE = 5  # ticks between two checkpoints
 def measure(rounds: int) -> list[Figure]:
     """Save in turn aside and at once."""
     with tempfile.TemporaryDirectory(prefix="tickforge-bench-") as folder:
-        files, template = Files(Path(folder) / "artifacts"), Template(Path(folder) / "t.sock")
+        files, template = (
+            ArtifactStore(Path(folder) / "artifacts"),
+            Template(Path(folder) / "t.sock"),
+        )
         template.start()
         process = hire(template.path)
         try:
@@ -55,9 +58,9 @@ def measure(rounds: int) -> list[Figure]:
 class Desk:
     """A trainer of the large net, and folders for its states."""
 
-    def __init__(self, trainer: Trainer, files: Files) -> None:
+    def __init__(self, trainer: Trainer, files: ArtifactStore) -> None:
         self.trainer, self._files = trainer, files
-        whole = read_spec(LARGE, max_parameters=10**9).whole()
+        whole = read_spec(LARGE, max_parameters=10**9).to_stored()
         trainer.build(whole, "cpu", None, aside=True)
         self.ticks(BEFORE)
 
@@ -68,7 +71,7 @@ class Desk:
     def aside(self) -> tuple[float, float, list[float], int]:
         """Seconds held up, seconds until it lay on disk, those of the ticks meanwhile, bytes."""
         began = time.perf_counter()
-        folder = checkpoints.begin(self._files, LEASE)
+        folder = checkpoints.new_folder(self._files, LEASE)
         assert self.trainer.save_aside(folder) is None, "so large a state is saved aside"
         held_up, ticks = time.perf_counter() - began, list[float]()
         outcome: Saved | NotWritten | None = None
@@ -83,16 +86,16 @@ class Desk:
     def at_once(self) -> float:
         """Seconds until the state has become a checkpoint, nothing trained meanwhile."""
         began = time.perf_counter()
-        folder = checkpoints.begin(self._files, LEASE)
+        folder = checkpoints.new_folder(self._files, LEASE)
         self._complete(folder, self.trainer.save(folder))
         return time.perf_counter() - began
 
     def _complete(self, folder: Path, saved: Saved) -> int:
-        made = checkpoints.complete(
+        made = checkpoints.publish(
             self._files, LEASE, folder, tick=saved.tick, state=saved.state, metrics={},
             is_best=False, is_final=False,
         )  # fmt: skip
-        checkpoints.remove(self._files, LEASE.tenant, LEASE.job_id, made)
+        checkpoints.remove_folder(self._files, LEASE.tenant, LEASE.job_id, made)
         return made.bytes
 
 

@@ -18,7 +18,7 @@ import torch
 from bench.native import by_hand
 from bench.report import Figure, ratio
 from bench.service import ROOT
-from jobs.spec.engines import refusal
+from jobs.spec.engines import unsupported_reason
 from jobs.spec.job_spec import JobSpec, read_spec
 from models.build import build
 from ticks import machine
@@ -64,7 +64,7 @@ def compare(
     net: str, spec: JobSpec, ticks: int, times: dict[str, int], rounds: int
 ) -> list[Figure]:
     """Run the loop and every engine that can in turn, each for `ticks` times its `times`."""
-    names = [name for name in available_engines() if refusal(spec, name) is None]
+    names = [name for name in available_engines() if unsupported_reason(spec, name) is None]
     runs: dict[str, Run] = {"loop": hand_written(spec)}
     figures = []
     if shutil.which("g++") is None:

@@ -12,7 +12,7 @@ from bench.lists import SPEC, TENANT, fill
 from bench.report import Figure
 from bench.service import Service, running
 from bench.stores import quiet, running_store
-from jobs.index import Index
+from jobs.index import JobQueries
 from jobs.spec.job_spec import read_spec
 from ticks import machine
 from ticks.training import TrainingRun
@@ -78,14 +78,14 @@ def _by_jobs(sizes: tuple[int, ...]) -> list[Figure]:
     """Jobs in one store, ever more of them."""
     figures, there = [], 0
     with running_store() as store:
-        index = Index(store.client)
+        index = JobQueries(store.client)
         for size in sizes:
             began = time.perf_counter()
             fill(store.client, size - there)
             each = 1000 * (time.perf_counter() - began) / (size - there)
             there = size
             used = int(store.client.info("memory")["used_memory"]) / size / 1024
-            page = _times(lambda: index.jobs(TENANT, filters=[], limit=100))
+            page = _times(lambda: index.list_jobs(TENANT, filters=[], limit=100))
             figures += [
                 Figure(f"{size:,} jobs: one more (no fsync)", "ms", [each]),
                 Figure(f"{size:,} jobs: a page of the newest 100", "ms", page),

@@ -11,8 +11,8 @@ from functools import partial
 from api.app import create_app
 from bench.report import Figure, ratio
 from bench.stores import Running, quiet, running_store
-from jobs.index import Filter, Index
-from jobs.ledger import Ledger
+from jobs.index import Filter, JobQueries
+from jobs.ledger import JobLedger
 from jobs.settings import Settings
 from jobs.spec.job_spec import read_spec
 from jobs.store import Store
@@ -61,15 +61,15 @@ def compare(
 
 def pages(store: Running, size: int) -> dict[str, Callable[[], object]]:
     """The pages that are asked for: the first of each kind, one from the middle, one as JSON."""
-    index = Index(store.client)
+    index = JobQueries(store.client)
     client = create_app(settings(store)).test_client()
     told = {"Authorization": f"Bearer {KEY}"}
     return {
         **{
-            name: partial(index.jobs, TENANT, filters=filters, limit=100)
+            name: partial(index.list_jobs, TENANT, filters=filters, limit=100)
             for name, filters in ASKED.items()
         },
-        "100 from the middle": partial(index.jobs, TENANT, limit=100, after=str(size // 2)),
+        "100 from the middle": partial(index.list_jobs, TENANT, limit=100, after=str(size // 2)),
         "GET /v1/jobs, newest 100": lambda: client.get("/v1/jobs", headers=told).data,
     }
 
@@ -87,7 +87,7 @@ def settings(store: Running) -> Settings:
 
 def fill(store: Store, size: int) -> None:
     """Submit jobs, and cancel one of ten."""
-    ledger = Ledger(store, lease_seconds=15)
+    ledger = JobLedger(store, lease_seconds=15)
     store.config_set("appendfsync", "no")
     store.config_set("auto-aof-rewrite-percentage", "0")  # no rewrite in a measurement's way
     for number in range(size):
@@ -95,7 +95,7 @@ def fill(store: Store, size: int) -> None:
         body = json.loads(json.dumps({**SPEC, "name": f"job-{number}", "labels": labels}))
         job = ledger.submit(TENANT, read_spec(body, max_parameters=10**9)).job_id
         if number % 10 == 0:
-            ledger.request(TENANT, job, "cancel")
+            ledger.request_transition(TENANT, job, "cancel")
     store.config_set("appendfsync", "always")
 
 

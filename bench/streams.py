@@ -25,9 +25,9 @@ import psutil
 from bench.lists import KEY, MANY, SPEC, TENANT, fill
 from bench.report import Figure
 from bench.stores import Running, quiet, running_store
-from jobs.files import Files
-from jobs.ledger import Ledger
-from jobs.recorder import Recorder
+from jobs.files import ArtifactStore
+from jobs.ledger import JobLedger
+from jobs.recorder import HistoryWriter
 from jobs.spec.job_spec import read_spec
 from jobs.store import Store, connect
 
@@ -111,22 +111,22 @@ class Training:
     """A job that is trained by hand."""
 
     def __init__(self, store: Running, ticks: int) -> None:
-        self._files = Files(store.folder / "data" / "artifacts")
+        self._files = ArtifactStore(store.folder / "data" / "artifacts")
         self._store: Store = connect(store.url)
-        ledger = Ledger(self._store, lease_seconds=3600)
+        ledger = JobLedger(self._store, lease_seconds=3600)
         body = {**SPEC, "budget": {"ticks": ticks}}
         self.job_id = ledger.submit(TENANT, read_spec(body, max_parameters=10**9)).job_id
         claim = ledger.claim("cpu", worker="by-hand", device="cpu", canaries={"1": "c"})
         assert claim is not None and claim.lease.job_id == self.job_id
-        ledger.describe(claim.lease, "eager", "cpu", FINGERPRINT)
-        self._recorder = Recorder(ledger, self._store, self._files, claim.lease)
+        ledger.record_engine(claim.lease, "eager", "cpu", FINGERPRINT)
+        self._recorder = HistoryWriter(ledger, self._store, self._files, claim.lease)
         self._tick = 0
 
     def record(self, count: int) -> None:
         """Hand over so many ticks."""
         losses = np.random.default_rng(self._tick).random(count, np.float32)
         told: dict[str, Any] = {"phase": "training", "elapsed": (self._tick + count) / 5000}
-        self._recorder.record(self._tick + 1, {"loss": losses}, **told)
+        self._recorder.append(self._tick + 1, {"loss": losses}, **told)
         self._tick += count
 
 

@@ -78,8 +78,8 @@ def main(arguments: Sequence[str]) -> None:
 
     import torch
 
-    from jobs.spec.datasets import Known
-    from jobs.spec.facts import Source
+    from jobs.spec.datasets import KnownDataset
+    from jobs.spec.facts import DataFile
     from jobs.spec.job_spec import read_spec
     from jobs.spec.profiles import DatasetProfile
     from jobs.spec.text import TextFacts
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str]) -> None:
     facts = TextFacts(bytes=size, characters=times * len(part), vocabulary=letters)
     with text.open("rb") as opened:
         sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
-    source = Source(path=text.name, sha256=sha256, bytes=size, type="text/plain", text=facts)
+    source = DataFile(path=text.name, sha256=sha256, bytes=size, type="text/plain", text=facts)
     body: dict[str, Any] = {
         "model": {"family": "transformer_lm", "layers": 1, "heads": 2, "width": 32,
                   "vocabulary": vocabulary},
@@ -104,7 +104,9 @@ def main(arguments: Sequence[str]) -> None:
         "validation": {"fraction": HELD_OUT * WINDOW / size, "every_ticks": TICKS},
     }  # fmt: skip
     spec = read_spec(
-        body, max_parameters=10**6, datasets=lambda _: Known(source, DatasetProfile(text=facts))
+        body,
+        max_parameters=10**6,
+        datasets=lambda _: KnownDataset(source, DatasetProfile(text=facts)),
     )
     machine.configure_torch(1)
     began = time.perf_counter()

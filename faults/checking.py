@@ -12,7 +12,7 @@ from faults.records import TENANT, Evidence, Reference
 from faults.watcher import Watcher
 from jobs import keys
 from jobs.errors import NoSuchJob
-from jobs.store import AWAY
+from jobs.store import UNAVAILABLE
 
 #: seconds in which nobody trains any more and ended jobs' histories lie in files
 SEAL_SECONDS = 30.0
@@ -60,14 +60,14 @@ class Check:
     def _unheard(self, scene: Scene) -> list[Violation]:
         try:
             bells, waiting = self._house.bells(), self._house.waiting()
-        except AWAY as error:
+        except UNAVAILABLE as error:
             return [Violation("I7", f"the store cannot be asked: {error}")]
         return invariants.bells_bounded(bells, waiting, scene.forged)
 
     def _is_sealed(self, job: Trained) -> bool:
         try:
             return self._house.store.hget(keys.job(TENANT, job.job_id), "sealed") == b"1"
-        except AWAY:
+        except UNAVAILABLE:
             return False
 
     def _evidence(self, job: Trained) -> Evidence | None:
@@ -79,7 +79,7 @@ class Check:
                 found = records.read(self._house.store, self._house.files, job.job_id)
             except NoSuchJob:
                 return None
-            except AWAY:
+            except UNAVAILABLE:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)

@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 
 from faults.processes import serving
-from jobs.fault_points import ARMED, FIRED
+from jobs.fault_points import ARMED_SUFFIX, FIRED_SUFFIX
 
 TICKS, LEAST = 200, 50
 PATIENCE = 120  # seconds that one job may take, on a machine with other things to do
@@ -59,10 +59,10 @@ class Runs:
 
     def killed_at(self, tick: int, ticks: int) -> Bits:
         """The bits of a run whose trainer was killed right after this tick."""
-        armed = self._points / f"{secrets.token_hex(6)}{ARMED}"
+        armed = self._points / f"{secrets.token_hex(6)}{ARMED_SUFFIX}"
         armed.write_text(json.dumps({"point": "tick", "action": "kill", "at": tick}))
         job = self._ended(self._submitted(ticks), attempts=2)
-        fired = armed.with_suffix(FIRED)
+        fired = armed.with_suffix(FIRED_SUFFIX)
         assert fired.exists(), f"nothing was killed at tick {tick}"
         fired.unlink()
         return self._bits(job)

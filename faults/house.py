@@ -28,8 +28,8 @@ from faults.proxy import Proxy, Who
 from faults.store_server import StoreServer
 from faults.waits import wait_until
 from jobs import bell, keys
-from jobs.fault_points import ARMED, FIRED, Fault
-from jobs.files import Files
+from jobs.fault_points import ARMED_SUFFIX, FIRED_SUFFIX, Fault
+from jobs.files import ArtifactStore
 from jobs.settings import Settings
 from jobs.store import connect
 
@@ -50,7 +50,7 @@ class Armed:
     @property
     def fired(self) -> bool:
         """Whether some process has met it."""
-        return self.file.with_suffix(FIRED).exists()
+        return self.file.with_suffix(FIRED_SUFFIX).exists()
 
     def disarm(self) -> None:
         """Take it away where nobody has met it."""
@@ -87,7 +87,7 @@ class House:
         self.settings = Settings.from_env(
             {"TICKFORGE_REDIS_URL": self.server.url, "TICKFORGE_DATA_DIR": str(self.data)}
         )
-        self.files = Files(self.settings.artifacts)
+        self.files = ArtifactStore(self.settings.artifacts)
 
     @property
     def data(self) -> Path:
@@ -99,7 +99,7 @@ class House:
             self.server.start()
             self.proxy.__enter__()
             self.serving.start()
-            bell.configure(self.settings)
+            bell.configure_broker(self.settings)
             self.http = self.client()
             wait_until(self.is_whole, 60, "a whole service")
         except BaseException:
@@ -123,7 +123,7 @@ class House:
 
     def arm(self, fault: Fault) -> Armed:
         """Let a fault wait at its point."""
-        file = self.points / f"{secrets.token_hex(6)}{ARMED}"
+        file = self.points / f"{secrets.token_hex(6)}{ARMED_SUFFIX}"
         draft = file.with_suffix(".draft")
         draft.write_text(json.dumps(fault))
         draft.rename(file)
@@ -131,7 +131,7 @@ class House:
 
     def disarm_unmet(self) -> None:
         """Take away what has not fired; what has still tells."""
-        for file in self.points.glob(f"*{ARMED}"):
+        for file in self.points.glob(f"*{ARMED_SUFFIX}"):
             file.unlink(missing_ok=True)
 
     def disarm(self) -> None:
@@ -203,12 +203,12 @@ class House:
 
     def bells(self) -> int:
         """How many bells hang in the broker's list, unheard."""
-        length: Any = self.store.llen(keys.bells("cpu"))
+        length: Any = self.store.llen(keys.celery_queue("cpu"))
         return int(length)
 
     def waiting(self) -> int:
         """How many jobs are queued."""
-        count: Any = self.store.zcard(keys.queued("cpu"))
+        count: Any = self.store.zcard(keys.queued_jobs("cpu"))
         return int(count)
 
     def _worker_of(self, job_id: str) -> str | None:

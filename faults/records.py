@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from jobs import checkpoints, keys
-from jobs.files import Files
-from jobs.history.columns import Columns
+from jobs.files import ArtifactStore
+from jobs.history.columns import ColumnReader
 from jobs.history.errors import DamagedHistory
-from jobs.index import Index
+from jobs.index import JobQueries
 from jobs.job import Checkpoint
 from jobs.store import Store
 
@@ -68,12 +68,12 @@ class Reference:
     weights: dict[int, str]  # sha256 of the weights by a checkpoint's tick
 
 
-def read(store: Store, files: Files, job_id: str) -> Evidence:
+def read(store: Store, files: ArtifactStore, job_id: str) -> Evidence:
     """Gather what is recorded of a job now. Raises NoSuchJob."""
-    job = Index(store).job(TENANT, job_id)
-    kept = Index(store).checkpoints(TENANT, job_id)
-    folder = files.job(TENANT, job_id)
-    member, queue = keys.member(TENANT, job_id), job.spec.queue
+    job = JobQueries(store).get_job(TENANT, job_id)
+    kept = JobQueries(store).list_checkpoints(TENANT, job_id)
+    folder = files.job_folder(TENANT, job_id)
+    member, queue = keys.job_member(TENANT, job_id), job.spec.queue
     columns, points, unreadable = _history(store, files, job_id)
     return Evidence(
         job_id=job_id,
@@ -85,14 +85,14 @@ def read(store: Store, files: Files, job_id: str) -> Evidence:
         recorded_bytes=job.bytes,
         keep=job.spec.checkpoint.keep,
         sealed=store.hget(keys.job(TENANT, job_id), "sealed") == b"1",
-        in_queue=store.zscore(keys.queued(queue), member) is not None,
+        in_queue=store.zscore(keys.queued_jobs(queue), member) is not None,
         leased=store.zscore(keys.leases(queue), member) is not None,
         columns=columns,
         points=points,
         unreadable=unreadable,
         audit=_audit(store, job_id),
         kept=kept,
-        damaged=[c.tick for c in kept if not checkpoints.verify(files, TENANT, job_id, c)],
+        damaged=[c.tick for c in kept if not checkpoints.files_match(files, TENANT, job_id, c)],
         folders=_names(folder / "checkpoints"),
         disk={name: size for name, size in _sizes(folder) if name != "log.txt"},
     )
@@ -107,10 +107,10 @@ def reference(found: Evidence) -> Reference:
 
 
 def _history(
-    store: Store, files: Files, job_id: str
+    store: Store, files: ArtifactStore, job_id: str
 ) -> tuple[dict[str, bytes], dict[str, dict[int, int]], str | None]:
-    reader = Columns(store, files)
-    extent = reader.extent(TENANT, job_id)
+    reader = ColumnReader(store, files)
+    extent = reader.read_extent(TENANT, job_id)
     try:
         columns = {
             name: reader.values(extent, name, 1, extent.tick).tobytes() for name in extent.columns

@@ -16,18 +16,24 @@ import redis
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from jobs import keys
-from jobs.errors import Gone, IdempotencyMismatch, NoSuchKey, RateLimited, StoreFull
+from jobs.errors import (
+    IdempotencyMismatch,
+    IdempotentResultDeleted,
+    NoSuchKey,
+    RateLimitExceeded,
+    StoreFull,
+)
 from jobs.ids import KEY_ID, new_key_id
-from jobs.record import rfc3339
+from jobs.record import format_rfc3339
 from jobs.scripts import Scripts
-from jobs.walk import Page, Walk, sequence_of
+from jobs.walk import IndexCursor, Page, parse_cursor
 
 Scope = Literal["read", "submit", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-TENANT = r"^[a-z0-9_][a-z0-9_-]{0,63}$"
-Tenant = Annotated[str, StringConstraints(pattern=TENANT)]
+TENANT_PATTERN = r"^[a-z0-9_][a-z0-9_-]{0,63}$"
+Tenant = Annotated[str, StringConstraints(pattern=TENANT_PATTERN)]
 
-LETTERS = string.ascii_letters + string.digits
+SECRET_ALPHABET = string.ascii_letters + string.digits
 RANDOM_LENGTH = 43  # letters and digits: 256 bits
 BURST_SECONDS = 2  # of the rate, that a key which was quiet may send at once
 
@@ -45,7 +51,7 @@ class Key:
         return scope in self.scopes or "admin" in self.scopes
 
 
-class KeyAbout(BaseModel):
+class KeyInfo(BaseModel):
     """A key as an admin sees it: all but its secret."""
 
     model_config = ConfigDict(frozen=True)
@@ -58,14 +64,14 @@ class KeyAbout(BaseModel):
 
 
 @dataclass(frozen=True)
-class MadeKey:
+class CreateKeyResult:
     """A key just made, with its secret; without, when its idempotency key had made it before."""
 
-    about: KeyAbout
+    info: KeyInfo
     secret: str | None
 
 
-class Access:
+class AccessKeys:
     """Makes, lists, deletes and recognises keys."""
 
     def __init__(self, store: "redis.Redis", rate: float = 0) -> None:
@@ -73,29 +79,29 @@ class Access:
         self._store, self._rate = store, rate
         self._scripts = Scripts(store)
 
-    def make(
+    def create(
         self,
         tenant: str,
         scopes: frozenset[Scope],
         name: str,
         *,
-        maker: str,
+        creator: str,
         idempotency_key: str | None = None,
         body_digest: str = "",
-    ) -> MadeKey:
+    ) -> CreateKeyResult:
         """Store a new key, or find the one of this idempotency key of the tenant `maker`.
 
         Raises IdempotencyMismatch, Gone or StoreFull; then nothing was stored.
         """
         key_id = new_key_id()
-        secret = _new_secret(key_id)
+        secret = _make_secret(key_id)
         header = {
             "id": key_id,
             "tenant": tenant,
             "scopes": " ".join(scope for scope in SCOPES if scope in scopes),
             "name": name,
-            "sha256": sha256(secret).hex(),
-            "maker": maker,
+            "sha256": hash_secret(secret).hex(),
+            "maker": creator,
             "idempotency_key": idempotency_key,
             "body_digest": body_digest or "-",
         }
@@ -103,109 +109,118 @@ class Access:
         if answer == b"mismatch":
             raise IdempotencyMismatch(idempotency_key)
         if answer == b"gone":
-            raise Gone(idempotency_key)
-        about = self.about(rest[0].decode())
-        return MadeKey(about, secret if answer == b"new" else None)
+            raise IdempotentResultDeleted(idempotency_key)
+        info = self.get(rest[0].decode())
+        return CreateKeyResult(info, secret if answer == b"new" else None)
 
-    def about(self, key_id: str) -> KeyAbout:
+    def get(self, key_id: str) -> KeyInfo:
         """Look at one key. Raises NoSuchKey."""
-        record: dict[bytes, bytes] = self._store.hgetall(keys.access(key_id))  # type: ignore[assignment]
+        record: dict[bytes, bytes] = self._store.hgetall(keys.access_key(key_id))  # type: ignore[assignment]
         if not record:
             raise NoSuchKey(key_id)
-        return _about(record)
+        return _parse_key_info(record)
 
-    def page(
+    def list_keys(
         self, tenant: str | None, *, limit: int, after: str | None, descending: bool
-    ) -> Page[KeyAbout]:
+    ) -> Page[KeyInfo]:
         """List a tenant's keys, or all, by when they were made. Raises BadCursor."""
-        walk = Walk(self._store, keys.access_index(tenant), sequence_of(after), descending)
-        found = walk.next(limit)
+        cursor = IndexCursor(
+            self._store, keys.access_index(tenant), parse_cursor(after), descending
+        )
+        members = cursor.read_next(limit)
         with self._store.pipeline(transaction=False) as pipe:
-            for key_id, _ in found:
-                pipe.hgetall(keys.access(key_id.decode()))
+            for key_id, _ in members:
+                pipe.hgetall(keys.access_key(key_id.decode()))
             records = pipe.execute()
-        last = int(found[-1][1]) if found else None
-        more = found and walk.any_behind(last)
-        return Page([_about(each) for each in records if each], str(last) if more else None)
+        last = int(members[-1][1]) if members else None
+        has_more = members and cursor.has_more_after(last)
+        return Page(
+            [_parse_key_info(record) for record in records if record],
+            str(last) if has_more else None,
+        )
 
     def delete(self, key_id: str) -> None:
         """Let a key be no key any more, from the next request on. Raises NoSuchKey."""
         if self._scripts.call("delete_key", {"id": key_id})[0] == b"gone":
             raise NoSuchKey(key_id)
 
-    def holds(self, key_id: str) -> bool:
+    def exists(self, key_id: str) -> bool:
         """Whether a key is still one: for what lasts longer than a request."""
-        return bool(self._store.exists(keys.access(key_id)))
+        return bool(self._store.exists(keys.access_key(key_id)))
 
-    def enter(self, secret: str) -> Key | None:
+    def authenticate(self, secret: str) -> Key | None:
         """Recognise a secret and count the request, in one round trip; None for no valid one.
 
         Raises RateLimited.
         """
-        key_id = _named(secret)
+        key_id = _parse_key_id(secret)
         if key_id is None:
             return None
-        digest = sha256(secret).hex()
+        digest = hash_secret(secret).hex()
         header = {
             "id": key_id,
             "sha256": digest,
             "rate": self._rate,
-            "burst": burst_of(self._rate),
+            "burst": burst_size(self._rate),
         }
         try:
             answer, *rest = self._scripts.call("enter", header)
         except StoreFull:  # a disk that takes nothing more: reading goes on, uncounted
-            return self._look(key_id, digest)
+            return self._authenticate_uncounted(key_id, digest)
         if answer == b"limited":
-            raise RateLimited(float(rest[0]))
-        return _key(key_id, digest, *rest) if answer == b"ok" else None
+            raise RateLimitExceeded(float(rest[0]))
+        return _key_if_valid(key_id, digest, *rest) if answer == b"ok" else None
 
-    def _look(self, key_id: str, digest: str) -> Key | None:
-        record: dict[bytes, bytes] = self._store.hgetall(keys.access(key_id))  # type: ignore[assignment]
+    def _authenticate_uncounted(self, key_id: str, digest: str) -> Key | None:
+        record: dict[bytes, bytes] = self._store.hgetall(keys.access_key(key_id))  # type: ignore[assignment]
         if not record:
             return None
-        return _key(key_id, digest, record[b"sha256"], record[b"tenant"], record[b"scopes"])
+        return _key_if_valid(
+            key_id, digest, record[b"sha256"], record[b"tenant"], record[b"scopes"]
+        )
 
 
-def sha256(secret: str) -> bytes:
+def hash_secret(secret: str) -> bytes:
     """Hash a secret as it is stored: 256 random bits need no salt and no slowness."""
     return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
 
 
-def burst_of(rate: float) -> float:
+def burst_size(rate: float) -> float:
     """Requests that a quiet key may send at once; at least one, or none would ever pass."""
     return max(1.0, BURST_SECONDS * rate)
 
 
-def _key(key_id: str, digest: str, sha: bytes, tenant: bytes, scopes: bytes) -> Key | None:
-    if not hmac.compare_digest(sha, digest.encode()):
+def _key_if_valid(
+    key_id: str, digest: str, stored_digest: bytes, tenant: bytes, scopes: bytes
+) -> Key | None:
+    if not hmac.compare_digest(stored_digest, digest.encode()):
         return None
-    return Key(key_id, tenant.decode(), frozenset(_scopes(scopes)))
+    return Key(key_id, tenant.decode(), frozenset(_parse_scopes(scopes)))
 
 
-def _new_secret(key_id: str) -> str:
+def _make_secret(key_id: str) -> str:
     """`tf_`, the id's letters, `_`, 256 random bits: scanners for leaked secrets know its form."""
-    drawn = "".join(secrets.choice(LETTERS) for _ in range(RANDOM_LENGTH))
-    return f"tf_{key_id.removeprefix('key_')}_{drawn}"
+    random_part = "".join(secrets.choice(SECRET_ALPHABET) for _ in range(RANDOM_LENGTH))
+    return f"tf_{key_id.removeprefix('key_')}_{random_part}"
 
 
-def _named(secret: str) -> str | None:
+def _parse_key_id(secret: str) -> str | None:
     """The id of the key that a secret claims to be."""
     prefix, _, rest = secret.partition("_")
     key_id = f"key_{rest.partition('_')[0]}"
     return key_id if prefix == "tf" and KEY_ID.fullmatch(key_id) else None
 
 
-def _scopes(text: bytes) -> list[Scope]:
-    had = text.decode().split()
-    return [scope for scope in SCOPES if scope in had]
+def _parse_scopes(text: bytes) -> list[Scope]:
+    granted = text.decode().split()
+    return [scope for scope in SCOPES if scope in granted]
 
 
-def _about(record: Mapping[bytes, bytes]) -> KeyAbout:
-    return KeyAbout(
+def _parse_key_info(record: Mapping[bytes, bytes]) -> KeyInfo:
+    return KeyInfo(
         id=record[b"id"].decode(),
         tenant=record[b"tenant"].decode(),
-        scopes=_scopes(record[b"scopes"]),
+        scopes=_parse_scopes(record[b"scopes"]),
         name=record[b"name"].decode(),
-        created_at=rfc3339(int(record[b"created_ms"])),
+        created_at=format_rfc3339(int(record[b"created_ms"])),
     )

@@ -12,7 +12,7 @@ from kombu.pools import producers
 from jobs import keys, logs
 from jobs.settings import Settings
 
-TASK = "tickforge.ring"
+TASK_NAME = "tickforge.ring"
 
 app = Celery("tickforge")
 app.conf.update(
@@ -24,8 +24,8 @@ app.conf.update(
     task_acks_late=False,
     task_reject_on_worker_lost=False,
     task_create_missing_queues=False,
-    task_default_queue=keys.bells("cpu"),
-    task_queues={keys.bells(queue): {} for queue in ("cpu", "cuda")},
+    task_default_queue=keys.celery_queue("cpu"),
+    task_queues={keys.celery_queue(queue): {} for queue in ("cpu", "cuda")},
     worker_concurrency=1,
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
@@ -47,13 +47,13 @@ app.conf.update(
 )
 
 
-def configure(settings: Settings) -> Celery:
+def configure_broker(settings: Settings) -> Celery:
     """Point the app at its broker, before the first bell or worker."""
-    app.conf.broker_url = broker_url(settings.broker_url)
+    app.conf.broker_url = to_kombu_url(settings.broker_url)
     return app
 
 
-def broker_url(url: str) -> str:
+def to_kombu_url(url: str) -> str:
     """Spell a store's address as kombu wants it: unix:///path?db=1 has another scheme there."""
     parts = urlsplit(url)
     if parts.scheme != "unix":
@@ -63,11 +63,13 @@ def broker_url(url: str) -> str:
     return f"redis+socket://{user}{parts.path}?virtual_host={database}"
 
 
-def ring(queue: str, times: int = 1) -> None:
+def wake_workers(queue: str, times: int = 1) -> None:
     """Wake a worker of this queue. Never raises: the reconciler rings for what was not heard."""
     try:
         with producers[app.connection_for_write()].acquire(block=True) as producer:
             for _ in range(times):
-                app.send_task(TASK, queue=keys.bells(queue), producer=producer, retry=False)
+                app.send_task(
+                    TASK_NAME, queue=keys.celery_queue(queue), producer=producer, retry=False
+                )
     except Exception as error:  # whatever the broker's client raises: see above
-        logs.get("bell").warning("bell not rung", queue=queue, error=repr(error))
+        logs.get_logger("bell").warning("bell not rung", queue=queue, error=repr(error))

@@ -2,12 +2,12 @@
 
 import struct
 
-DIGEST = "state"  # the column of state digests
+STATE_COLUMN = "state"  # the column of state digests
 
 
-def read(column: str, raw: bytes) -> float | str:
+def decode_value(column: str, raw: bytes) -> float | str:
     """Return the number, or the 16 hex digits of a state's digest."""
-    if column == DIGEST:
+    if column == STATE_COLUMN:
         return f"{struct.unpack('<Q', raw)[0]:016x}"
     value: float = struct.unpack("<f" if len(raw) == 4 else "<d", raw)[0]
     return value

@@ -6,37 +6,37 @@ A name and a pin stand in the checkpoint's record and change nothing of its file
 from typing import Any, Literal
 
 from jobs import checkpoints, keys, logs
-from jobs.archive.jobs import Archive
+from jobs.archive.jobs import JobArchive
 from jobs.errors import (
-    Gone,
     IdempotencyMismatch,
-    IllegalMove,
+    IdempotentResultDeleted,
+    IllegalTransition,
     LastCheckpoint,
     NoSuchCheckpoint,
     NoSuchJob,
     StoreFull,
 )
-from jobs.files import Files
-from jobs.index import Index
+from jobs.files import ArtifactStore
+from jobs.index import JobQueries
 from jobs.job import Checkpoint
-from jobs.kept import Wanted
-from jobs.record import read_checkpoint, write_checkpoint
+from jobs.kept import RequestedCheckpoint
+from jobs.record import encode_checkpoint, parse_checkpoint
 from jobs.scripts import Scripts
 from jobs.store import Store
 
 
-class Care:
+class CheckpointRequests:
     """Changes checkpoints of any job. Every method raises NoSuchJob."""
 
-    def __init__(self, store: Store, files: Files, archive: Archive) -> None:
+    def __init__(self, store: Store, files: ArtifactStore, archive: JobArchive) -> None:
         self._store, self._files, self._archive = store, files, archive
-        self._index, self._scripts = Index(store), Scripts(store)
+        self._queries, self._scripts = JobQueries(store), Scripts(store)
 
-    def want(
+    def request(
         self,
         tenant: str,
         job_id: str,
-        wanted: Wanted,
+        checkpoint: RequestedCheckpoint,
         *,
         idempotency_key: str | None = None,
         body_digest: str = "-",
@@ -46,10 +46,10 @@ class Care:
         Raises IllegalMove (with what is allowed) when it does not run, IdempotencyMismatch or Gone.
         """
         header = {
-            "member": keys.member(tenant, job_id),
+            "member": keys.job_member(tenant, job_id),
             "verb": "checkpoint",
-            "name": wanted.name,
-            "pinned": wanted.pinned,
+            "name": checkpoint.name,
+            "pinned": checkpoint.pinned,
             "idempotency_key": idempotency_key,
             "body_digest": body_digest,
         }
@@ -58,68 +58,70 @@ class Care:
             case "gone":
                 raise NoSuchJob(job_id)
             case "illegal":
-                raise IllegalMove("save a checkpoint of", rest[0], rest[1:])
+                raise IllegalTransition("save a checkpoint of", rest[0], rest[1:])
             case "mismatch":
                 raise IdempotencyMismatch(idempotency_key)
             case "deleted":
-                raise Gone(idempotency_key)
+                raise IdempotentResultDeleted(idempotency_key)
             case "same":
                 return "asked before"
         return "asked"
 
-    def answered(self, tenant: str, job_id: str, idempotency_key: str, answer: str) -> None:
+    def store_response(self, tenant: str, job_id: str, idempotency_key: str, response: str) -> None:
         """Keep the answer to `want`, for whoever sends it again."""
-        header = {"member": keys.member(tenant, job_id), "idempotency_key": idempotency_key}
-        self._scripts.call("answered", header, answer)
+        header = {"member": keys.job_member(tenant, job_id), "idempotency_key": idempotency_key}
+        self._scripts.call("answered", header, response)
 
-    def first_answer(self, tenant: str, job_id: str, idempotency_key: str) -> str | None:
+    def get_stored_response(self, tenant: str, job_id: str, idempotency_key: str) -> str | None:
         """Return what `want` was answered under this key, if that is known."""
-        text: Any = self._store.hget(keys.answers(tenant, job_id), idempotency_key)
+        text: Any = self._store.hget(keys.checkpoint_responses(tenant, job_id), idempotency_key)
         return bytes(text).decode() if text else None
 
-    def say(self, tenant: str, job_id: str, which: str, said: dict[str, Any]) -> Checkpoint:
+    def update(
+        self, tenant: str, job_id: str, selector: str, changes: dict[str, Any]
+    ) -> Checkpoint:
         """Change a checkpoint's `name` or `pinned`. Raises NoSuchCheckpoint."""
         while True:
-            checkpoint = self._index.checkpoint(tenant, job_id, which)
-            if self._replaced(tenant, job_id, checkpoint.tick, said):
-                self._archive.job(tenant, job_id)
-                return self._index.checkpoint(tenant, job_id, str(checkpoint.tick))
+            checkpoint = self._queries.get_checkpoint(tenant, job_id, selector)
+            if self._try_replace(tenant, job_id, checkpoint.tick, changes):
+                self._archive.save(tenant, job_id)
+                return self._queries.get_checkpoint(tenant, job_id, str(checkpoint.tick))
 
-    def delete(self, tenant: str, job_id: str, which: str) -> None:
+    def delete(self, tenant: str, job_id: str, selector: str) -> None:
         """Let a checkpoint count no more, and remove its files.
 
         Raises NoSuchCheckpoint, or LastCheckpoint of a live job.
         """
-        tick = self._index.checkpoint(tenant, job_id, which).tick
-        header = {"member": keys.member(tenant, job_id), "tick": tick}
+        tick = self._queries.get_checkpoint(tenant, job_id, selector).tick
+        header = {"member": keys.job_member(tenant, job_id), "tick": tick}
         answer, *rest = self._scripts.call("delete_checkpoint", header)
         if answer == b"gone":
             raise NoSuchJob(job_id)
         if answer == b"none":
-            raise NoSuchCheckpoint(which)
+            raise NoSuchCheckpoint(selector)
         if answer == b"last":
             raise LastCheckpoint(rest[0].decode())
         try:
-            self._archive.job(tenant, job_id)
+            self._archive.save(tenant, job_id)
         except StoreFull:  # what is deleted may be what makes room
-            self._remove(tenant, job_id, read_checkpoint(rest[0]))
-            self._archive.job(tenant, job_id)
-        self._remove(tenant, job_id, read_checkpoint(rest[0]))
+            self._remove_files(tenant, job_id, parse_checkpoint(rest[0]))
+            self._archive.save(tenant, job_id)
+        self._remove_files(tenant, job_id, parse_checkpoint(rest[0]))
 
-    def _remove(self, tenant: str, job_id: str, checkpoint: Checkpoint) -> None:
+    def _remove_files(self, tenant: str, job_id: str, checkpoint: Checkpoint) -> None:
         try:
-            checkpoints.remove(self._files, tenant, job_id, checkpoint)
+            checkpoints.remove_folder(self._files, tenant, job_id, checkpoint)
         except OSError as error:  # it is gone all the same; a sweep or the job's end frees the disk
-            logs.get("care").warning("files not removed", job=job_id, error=repr(error))
+            logs.get_logger("care").warning("files not removed", job=job_id, error=repr(error))
 
-    def _replaced(self, tenant: str, job_id: str, tick: int, said: dict[str, Any]) -> bool:
+    def _try_replace(self, tenant: str, job_id: str, tick: int, changes: dict[str, Any]) -> bool:
         """Whether the record could be changed; not, where another change came first."""
-        known: Any = self._store.hget(keys.checkpoints(tenant, job_id), str(tick))
-        if known is None:
+        current: Any = self._store.hget(keys.checkpoints(tenant, job_id), str(tick))
+        if current is None:
             return False  # the next look tells whether it is gone
-        new = write_checkpoint(read_checkpoint(known).model_copy(update=said))
-        header = {"member": keys.member(tenant, job_id), "tick": tick}
-        answer = self._scripts.call("say_of_checkpoint", header, known, new)[0]
+        updated = encode_checkpoint(parse_checkpoint(current).model_copy(update=changes))
+        header = {"member": keys.job_member(tenant, job_id), "tick": tick}
+        answer = self._scripts.call("say_of_checkpoint", header, current, updated)[0]
         if answer == b"gone":
             raise NoSuchJob(job_id)
         return answer == b"ok"

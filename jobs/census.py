@@ -11,7 +11,7 @@ from jobs.job import STATUSES
 
 
 @dataclass(frozen=True)
-class Census:
+class ServiceCounts:
     """Jobs by status, queued jobs and live workers by queue, ticks accepted so far."""
 
     jobs: dict[str, int]
@@ -20,27 +20,27 @@ class Census:
     ticks: int
 
 
-def count(store: "redis.Redis", tenant: str | None) -> Census:
+def count_all(store: "redis.Redis", tenant: str | None) -> ServiceCounts:
     """Count the jobs of a tenant, or of all; queues, workers and ticks are everybody's."""
-    queues = sorted(_names(store, keys.QUEUES))
-    tenants = [tenant] if tenant is not None else sorted(_names(store, keys.TENANTS))
+    queues = sorted(_set_members(store, keys.QUEUES))
+    tenants = [tenant] if tenant is not None else sorted(_set_members(store, keys.TENANTS))
     with store.pipeline(transaction=False) as pipe:
         pipe.get(keys.TICKS)
         for queue in queues:
-            pipe.zcard(keys.queued(queue))
-        for each in tenants:
+            pipe.zcard(keys.queued_jobs(queue))
+        for tenant_name in tenants:
             for status in STATUSES:
-                pipe.zcard(keys.index(each, "status", status))
+                pipe.zcard(keys.job_index(tenant_name, "status", status))
         ticks, *sizes = pipe.execute()
-    waiting, by_status = sizes[: len(queues)], sizes[len(queues) :]
-    return Census(
-        jobs={status: sum(by_status[at :: len(STATUSES)]) for at, status in enumerate(STATUSES)},
-        queued=dict(zip(queues, waiting, strict=True)),
-        workers=dict(Counter(str(about.get("queue")) for about in presence.live(store))),
+    queue_sizes, status_counts = sizes[: len(queues)], sizes[len(queues) :]
+    return ServiceCounts(
+        jobs={status: sum(status_counts[i :: len(STATUSES)]) for i, status in enumerate(STATUSES)},
+        queued=dict(zip(queues, queue_sizes, strict=True)),
+        workers=dict(Counter(str(worker.get("queue")) for worker in presence.live_workers(store))),
         ticks=int(ticks or 0),
     )
 
 
-def _names(store: "redis.Redis", name: str) -> set[str]:
-    members: Any = store.smembers(name)
+def _set_members(store: "redis.Redis", key: str) -> set[str]:
+    members: Any = store.smembers(key)
     return {member.decode() for member in members}

@@ -8,11 +8,11 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
-class _Value(BaseModel):
+class _CertificateModel(BaseModel):
     model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
 
-class Bits(_Value):
+class Bits(_CertificateModel):
     """One value to the bit: `bits` in hex (a number's most significant byte first), and read."""
 
     bits: str
@@ -21,7 +21,7 @@ class Bits(_Value):
     )
 
 
-class Difference(_Value):
+class Difference(_CertificateModel):
     """The first thing that was not the same. Null: it is not there."""
 
     tick: int
@@ -33,21 +33,21 @@ class Difference(_Value):
     recomputed: Bits | None
 
 
-class Pair(_Value):
+class Pair(_CertificateModel):
     """The same thing as it was recorded, and as it is now; null where it is not known."""
 
     recorded: str | None
     recomputed: str | None
 
 
-class Fingerprints(_Value):
+class Fingerprints(_CertificateModel):
     """What the recorded bits were made on, and what they were made on again."""
 
     recorded: dict[str, Any]
     run: dict[str, Any]
 
 
-class Certificate(_Value):
+class Certificate(_CertificateModel):
     """Equal bits on an equal fingerprint, or where they are not; no proof of more than that."""
 
     job_id: str = Field(description="the job whose ticks were run again")

@@ -9,7 +9,7 @@ class NoSuchJob(LookupError):
     """No job of this id in this tenant (also: it was deleted)."""
 
 
-class NewerRecord(Exception):
+class UnsupportedSchema(Exception):
     """A newer version of this service wrote the record; nothing of it was read or changed."""
 
 
@@ -25,11 +25,11 @@ class LastCheckpoint(Exception):
         self.status = status
 
 
-class Changed(Exception):
+class ConcurrentChange(Exception):
     """What a change was made from is no longer so; look again."""
 
 
-class DataGone(Exception):
+class DatasetDeleted(Exception):
     """A job cannot be run again: a dataset of its spec has been deleted."""
 
 
@@ -49,7 +49,7 @@ class NoSuchKey(LookupError):
     """No access key of this id (also: it was deleted)."""
 
 
-class RateLimited(Exception):
+class RateLimitExceeded(Exception):
     """A key has sent all it may for now; the next request passes in `seconds`."""
 
     def __init__(self, seconds: float) -> None:
@@ -60,12 +60,12 @@ class RateLimited(Exception):
 class QueueFull(Exception):
     """The tenant has as many queued jobs as it may have; nothing was stored."""
 
-    def __init__(self, most: int) -> None:
-        super().__init__(f"{most} jobs are queued, which is all that one tenant may have")
-        self.most = most
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} jobs are queued, which is all that one tenant may have")
+        self.limit = limit
 
 
-class NotEnded(Exception):
+class NotTerminal(Exception):
     """Only an ended job can be deleted; `status` is what it is now."""
 
     def __init__(self, status: str) -> None:
@@ -73,23 +73,23 @@ class NotEnded(Exception):
         self.status = status
 
 
-class IllegalMove(Exception):
+class IllegalTransition(Exception):
     """A verb that the job's status does not allow; `allowed` names those it does."""
 
-    def __init__(self, verb: str, status: str, allowed: Sequence[str]) -> None:
-        super().__init__(f"cannot {verb} a job that is {status}")
-        self.verb, self.status, self.allowed = verb, status, list(allowed)
+    def __init__(self, action: str, status: str, allowed: Sequence[str]) -> None:
+        super().__init__(f"cannot {action} a job that is {status}")
+        self.action, self.status, self.allowed = action, status, list(allowed)
 
 
 class IdempotencyMismatch(Exception):
     """This idempotency key was used with another body."""
 
 
-class InWork(Exception):
+class RequestInProgress(Exception):
     """The first request with this idempotency key is not answered yet."""
 
 
-class Gone(Exception):
+class IdempotentResultDeleted(Exception):
     """What this idempotency key made has been deleted."""
 
 
@@ -97,11 +97,11 @@ class BadCursor(ValueError):
     """A list's cursor that no list gave out."""
 
 
-class Fenced(Exception):
+class LeaseLost(Exception):
     """The lease shown is not (or no longer) the job's: whoever shows it must drop all it has."""
 
 
-class Gap(Exception):
+class TickGap(Exception):
     """Ticks were offered beyond the accepted tick + 1; `tick` is the accepted one."""
 
     def __init__(self, tick: int) -> None:
@@ -109,20 +109,21 @@ class Gap(Exception):
         self.tick = tick
 
 
-class Diverged(Exception):
+class TickMismatch(Exception):
     """A tick that is recorded already was offered with other bits; both are given as hex."""
 
     def __init__(self, tick: int, column: str, recorded: str, offered: str) -> None:
-        had, got = (
-            f"{text} ({bits.read(column, bytes.fromhex(text))})" for text in (recorded, offered)
+        recorded_text, offered_text = (
+            f"{text} ({bits.decode_value(column, bytes.fromhex(text))})"
+            for text in (recorded, offered)
         )
         super().__init__(
-            f"{column} of tick {tick} is recorded as {had}, computed again it is {got}"
+            f"{column} of tick {tick} is recorded as {recorded_text}, computed again it is {offered_text}"
         )
         self.tick, self.column, self.recorded, self.offered = tick, column, recorded, offered
 
 
-class Short(Exception):
+class WrongFinalTick(Exception):
     """A job cannot succeed here; `tick` is the accepted one, which is not where it should end."""
 
     def __init__(self, tick: int) -> None:
@@ -130,15 +131,15 @@ class Short(Exception):
         self.tick = tick
 
 
-class Early(Exception):
+class NotAccepted(Exception):
     """A segment may not move yet, or a checkpoint is of a tick that is not accepted."""
 
 
-class Unfit(Exception):
+class FingerprintMismatch(Exception):
     """This job's bits belong to another fingerprint, and its spec requires equal ones."""
 
 
-class NeedsCanary(Exception):
+class MissingCanary(Exception):
     """Whether this worker is fit for a queued job hangs on a canary it has not measured yet."""
 
     def __init__(self, threads: int) -> None:
@@ -150,13 +151,13 @@ class StoreFull(Exception):
     """The store has no memory (or no disk) left for new jobs; nothing was stored."""
 
 
-class WeakStore(Exception):
+class UnsafeStore(Exception):
     """The store's settings would lose jobs; the text says which and what is needed."""
 
 
-class ForeignStore(WeakStore):
+class StoreMismatch(UnsafeStore):
     """The artifacts are of another store, or know more than this one; the text says what to do."""
 
 
-class BadSetting(ValueError):
+class InvalidSetting(ValueError):
     """A setting that cannot be used; the text names the variable, the value and the rule."""

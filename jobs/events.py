@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jobs import keys
 from jobs.errors import NoSuchJob
-from jobs.job import ENDED, JobError
-from jobs.record import loss_of, rfc3339
+from jobs.job import TERMINAL_STATUSES, JobError
+from jobs.record import decode_loss, format_rfc3339
 
-Kind = Literal["status", "validation", "checkpoint", "log"]
-MOST_EVENTS = 10_000  # kept of one job, as lua/prelude.lua has it
-FIELDS = ("status", "requested", "stopped_by", "error", "tick", "loss")
+EventType = Literal["status", "validation", "checkpoint", "log"]
+MAX_EVENTS = 10_000  # kept of one job, as lua/prelude.lua has it
+JOB_FIELDS = ("status", "requested", "stopped_by", "error", "tick", "loss")
 
 
 class Event(BaseModel):
@@ -29,7 +29,7 @@ class Event(BaseModel):
 
     seq: int = Field(description="its number in the job, from 1")
     at: str
-    type: Kind
+    type: EventType
     data: dict[str, Any] = Field(
         description="status: status, requested, stopped_by, error; validation: tick, metrics; "
         "checkpoint: tick, is_best, is_final; log: level, message"
@@ -37,16 +37,16 @@ class Event(BaseModel):
 
 
 @dataclass(frozen=True)
-class Page:
+class EventBatch:
     """Some events, whether there are more now, and whether more may come."""
 
     events: list[Event]
-    more: bool
-    ended: bool
+    has_more: bool
+    is_terminal: bool
 
 
 @dataclass(frozen=True)
-class Look:
+class EventsSince:
     """A job at one moment, as its followers see it, and its events beyond a number."""
 
     status: str
@@ -60,12 +60,12 @@ class Look:
     events: list[Event]
 
     @property
-    def ended(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether nothing more will come."""
-        return self.status in ENDED
+        return self.status in TERMINAL_STATUSES
 
     @property
-    def standing(self) -> dict[str, Any]:
+    def status_payload(self) -> dict[str, Any]:
         """What a status event says, of now."""
         return {
             "status": self.status,
@@ -83,10 +83,10 @@ class Events:
 
     def read(
         self, tenant: str, job_id: str, *, after: int | None, limit: int, descending: bool = False
-    ) -> Page:
+    ) -> EventBatch:
         """Read a page of the events beyond a number; descending: of those below it."""
 
-        def places(dropped: int) -> tuple[int, int]:
+        def slice_bounds(dropped: int) -> tuple[int, int]:
             if not descending:
                 start = max(0, (after or 0) - dropped)
                 return start, start + limit
@@ -94,73 +94,75 @@ class Events:
                 return -limit, 0
             return max(0, after - 1 - dropped - limit), max(0, after - 1 - dropped)
 
-        found = self._found(tenant, job_id, places)
-        page = found.events[::-1] if descending else found.events
-        last = found.dropped + 1 if descending else found.newest.seq
-        status = (found.fields[0] or b"").decode()
-        return Page(page, bool(page) and page[-1].seq != last, status in ENDED)
+        window = self._read_window(tenant, job_id, slice_bounds)
+        page = window.events[::-1] if descending else window.events
+        last = window.dropped + 1 if descending else window.newest.seq
+        status = (window.fields[0] or b"").decode()
+        return EventBatch(page, bool(page) and page[-1].seq != last, status in TERMINAL_STATUSES)
 
-    def look(self, tenant: str, job_id: str, after: int | None = None) -> Look:
+    def read_since(self, tenant: str, job_id: str, after: int | None = None) -> EventsSince:
         """Read how a job stands, and its events beyond `after` (None: none of them)."""
 
-        def places(dropped: int) -> tuple[int, int]:
-            return (0, 0) if after is None else (max(0, after - dropped), MOST_EVENTS)
+        def slice_bounds(dropped: int) -> tuple[int, int]:
+            return (0, 0) if after is None else (max(0, after - dropped), MAX_EVENTS)
 
-        found = self._found(tenant, job_id, places)
-        status, requested, stopped_by, error, tick, loss = found.fields
-        return Look(
+        window = self._read_window(tenant, job_id, slice_bounds)
+        status, requested, stopped_by, error, tick, loss = window.fields
+        return EventsSince(
             status=(status or b"").decode(),
-            requested=_text(requested),
-            stopped_by=_text(stopped_by),
+            requested=_text_or_none(requested),
+            stopped_by=_text_or_none(stopped_by),
             error=None if not error else JobError.model_validate_json(error).model_dump(),
             tick=int(tick or 0),
-            loss=loss_of(loss),
-            seq=found.newest.seq,
-            at=found.newest.at,
-            events=found.events,
+            loss=decode_loss(loss),
+            seq=window.newest.seq,
+            at=window.newest.at,
+            events=window.events,
         )
 
-    def _found(
-        self, tenant: str, job_id: str, places: Callable[[int], tuple[int, int]]
-    ) -> "_Found":
+    def _read_window(
+        self, tenant: str, job_id: str, slice_bounds: Callable[[int], tuple[int, int]]
+    ) -> "_EventWindow":
         """Read fields and the events at `places` (start, stop) of the list, at one moment.
 
         Where they lie hangs on how many were dropped: none of most jobs, so that is tried first.
         """
         events, guess = keys.events(tenant, job_id), 0
         while True:
-            start, stop = places(guess)
+            start, stop = slice_bounds(guess)
             with self._store.pipeline(transaction=True) as pipe:
-                pipe.hmget(keys.job(tenant, job_id), (*FIELDS, "events_dropped"))
+                pipe.hmget(keys.job(tenant, job_id), (*JOB_FIELDS, "events_dropped"))
                 pipe.lindex(events, -1)
                 if start != stop:
                     pipe.lrange(events, start, stop - 1)
-                (*fields, told), newest, *lists = pipe.execute()
+                (*fields, dropped_text), newest, *lists = pipe.execute()
             if fields[0] is None:
                 raise NoSuchJob(job_id)
-            dropped = int(told or 0)
+            dropped = int(dropped_text or 0)
             if dropped == guess:
                 texts = lists[0] if lists else []
-                found = [_event(text) for text in texts]
-                return _Found(fields, dropped, _event(newest), found)
+                parsed = [_parse_event(text) for text in texts]
+                return _EventWindow(fields, dropped, _parse_event(newest), parsed)
             guess = dropped
 
 
 @dataclass(frozen=True)
-class _Found:
+class _EventWindow:
     fields: list[bytes | None]
     dropped: int
     newest: Event  # there is one: a job begins with its status
     events: list[Event]
 
 
-def _event(text: bytes) -> Event:
-    told = json.loads(text)
-    data = told["data"]
-    if told["type"] == "status" and data["error"] is not None:
+def _parse_event(text: bytes) -> Event:
+    payload = json.loads(text)
+    data = payload["data"]
+    if payload["type"] == "status" and data["error"] is not None:
         data["error"] = JobError.model_validate(data["error"]).model_dump()
-    return Event(seq=told["seq"], at=rfc3339(told["at"]), type=told["type"], data=data)
+    return Event(
+        seq=payload["seq"], at=format_rfc3339(payload["at"]), type=payload["type"], data=data
+    )
 
 
-def _text(value: bytes | None) -> str | None:
+def _text_or_none(value: bytes | None) -> str | None:
     return value.decode() if value else None

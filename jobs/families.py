@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from models.families import FAMILIES
 
 
-class FamilyAbout(BaseModel):
+class FamilyInfo(BaseModel):
     """A family of networks that a spec may name."""
 
     family: str
@@ -16,10 +16,10 @@ class FamilyAbout(BaseModel):
     config: dict[str, Any] = Field(description="JSON Schema of its config")
 
 
-def families() -> list[FamilyAbout]:
+def describe_families() -> list[FamilyInfo]:
     """Describe every family, by name."""
     return [
-        FamilyAbout(
+        FamilyInfo(
             family=family.name,
             description=family.description,
             objectives=list(family.objectives),

@@ -22,8 +22,8 @@ SIGNALS = {
     "quit": signal.SIGQUIT,
     "segv": signal.SIGSEGV,
 }
-ARMED, FIRED = ".fault", ".fired"
-WARNING = "fault points are armed: this process can be made to fail (TICKFORGE_FAULTS)"
+ARMED_SUFFIX, FIRED_SUFFIX = ".fault", ".fired"
+ARMED_WARNING = "fault points are armed: this process can be made to fail (TICKFORGE_FAULTS)"
 
 
 class Fault(TypedDict, total=False):
@@ -39,72 +39,72 @@ class Fault(TypedDict, total=False):
     seconds: float
 
 
-class Injected(RuntimeError):
+class InjectedFault(RuntimeError):
     """What the action `raise` raises; nothing in our code expects it."""
 
 
-def _folder() -> Path | None:
-    named = os.environ.get("TICKFORGE_FAULTS")
-    return Path(named) if named else None
+def _read_faults_folder() -> Path | None:
+    folder = os.environ.get("TICKFORGE_FAULTS")
+    return Path(folder) if folder else None
 
 
-_home = _folder()
-_seen: dict[str, int] = {}  # how often this process has reached the point of each armed fault
-_job: str | None = None  # the job this process works for, where it told
+_faults_folder = _read_faults_folder()
+_hit_counts: dict[str, int] = {}  # how often this process has reached the point of each armed fault
+_current_job: str | None = None  # the job this process works for, where it told
 
 
-def armed() -> bool:
+def is_armed() -> bool:
     """Whether this process has fault points at all; who starts with them says WARNING."""
-    return _home is not None
+    return _faults_folder is not None
 
 
-def works_for(job_id: str | None) -> None:
+def set_current_job(job_id: str | None) -> None:
     """Note which job the process works for, so that a fault can wait for one job."""
-    global _job
-    _job = job_id
+    global _current_job
+    _current_job = job_id
 
 
-def point(name: str, at: int | None = None) -> None:
+def hit(name: str, number: int | None = None) -> None:
     """Pass a named place; `at` is its number, where it has one. May never return."""
-    if _home is None:
+    if _faults_folder is None:
         return
-    for file in _armed_files(_home):
-        fault = _due(file, name, at)
-        if fault is not None and _take(file):
-            _act(fault)
+    for file in _armed_files(_faults_folder):
+        fault = _read_if_due(file, name, number)
+        if fault is not None and _claim_file(file):
+            _inject(fault)
 
 
-def _armed_files(home: Path) -> list[Path]:
+def _armed_files(folder: Path) -> list[Path]:
     try:
-        names = os.listdir(home)
+        names = os.listdir(folder)
     except FileNotFoundError:  # the folder may come and go under a running service
         return []
-    return [home / name for name in sorted(names) if name.endswith(ARMED)]
+    return [folder / name for name in sorted(names) if name.endswith(ARMED_SUFFIX)]
 
 
-def _due(file: Path, name: str, at: int | None) -> Fault | None:
+def _read_if_due(file: Path, name: str, number: int | None) -> Fault | None:
     """Return the fault that lies in a file if it is meant for this passage."""
     try:
         fault: Fault = json.loads(file.read_text())
     except (FileNotFoundError, ValueError):  # another process took it; it is being written
         return None
-    if fault["point"] != name or fault.get("job", _job) != _job:
+    if fault["point"] != name or fault.get("job", _current_job) != _current_job:
         return None
     if "at" in fault:
-        return fault if at == fault["at"] else None
-    _seen[file.name] = _seen.get(file.name, 0) + 1
-    return fault if _seen[file.name] >= fault.get("nth", 1) else None
+        return fault if number == fault["at"] else None
+    _hit_counts[file.name] = _hit_counts.get(file.name, 0) + 1
+    return fault if _hit_counts[file.name] >= fault.get("nth", 1) else None
 
 
-def _take(file: Path) -> bool:
+def _claim_file(file: Path) -> bool:
     try:
-        os.rename(file, file.with_suffix(FIRED))
+        os.rename(file, file.with_suffix(FIRED_SUFFIX))
     except FileNotFoundError:  # another process was quicker
         return False
     return True
 
 
-def _act(fault: Fault) -> None:
+def _inject(fault: Fault) -> None:
     action = fault["action"]
     if action in SIGNALS:
         os.kill(os.getpid(), SIGNALS[action])
@@ -113,4 +113,4 @@ def _act(fault: Fault) -> None:
     elif action == "enospc":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), fault["point"])
     else:
-        raise Injected(f"{fault['point']}: injected")
+        raise InjectedFault(f"{fault['point']}: injected")

@@ -20,25 +20,25 @@ from typing import BinaryIO
 from jobs import fault_points
 from jobs.errors import StoreFull
 
-NAME = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
-FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-PIECE = 1 << 20  # bytes read at a time while hashing
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # how a disk says that it has no room
+NAME_PATTERN = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+READ_SIZE = 1 << 20  # bytes read at a time while hashing
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # how a disk says that it has no room
 
 
 class UnsafePath(ValueError):
     """A name or path that may not be part of an artifact's path; nothing was touched."""
 
 
-class Files:
+class ArtifactStore:
     """The artifacts under one local folder. Holds no open file and no state but the root."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.absolute()
 
-    def job(self, tenant: str, job_id: str) -> Path:
+    def job_folder(self, tenant: str, job_id: str) -> Path:
         """Return the job's folder (which may not exist yet); raises UnsafePath on any odd name."""
-        return self.root / checked(tenant) / checked(job_id)
+        return self.root / validate_name(tenant) / validate_name(job_id)
 
     def write(self, path: Path, data: bytes | memoryview) -> str:
         """Put `data` at `path`, on disk before this returns; give its sha256 (hex).
@@ -46,37 +46,37 @@ class Files:
         Replaces what was there, whole or not at all: an error (a full disk) leaves neither a half
         file nor a temporary one.
         """
-        self._parts(path)
+        self._relative_parts(path)
         make_folder(path.parent)
-        with self._temporary(path) as temporary:
+        with self._temporary_path(path) as temporary:
             with open(temporary, "xb") as file:
-                fault_points.point("file:write")
+                fault_points.hit("file:write")
                 file.write(data)
                 file.flush()
-                fault_points.point("file:fsync")
+                fault_points.hit("file:fsync")
                 os.fsync(file.fileno())
-            fault_points.point("file:rename")
+            fault_points.hit("file:rename")
             os.rename(temporary, path)
         sync_folder(path.parent)
         return hashlib.sha256(data).hexdigest()
 
     def free_bytes(self) -> int:
         """Bytes of disk that are free where the artifacts lie (or will, once there is a first)."""
-        place = self.root
-        while not place.exists():
-            place = place.parent
-        return shutil.disk_usage(place).free
+        folder = self.root
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
 
     def open(self, path: Path) -> BinaryIO:
         """Open a regular file for reading, through no symbolic link at any level below the root.
 
         Raises FileNotFoundError when it is not there, UnsafePath when it is not a plain file.
         """
-        *folders, name = self._parts(path)
-        folder = os.open(self.root, FOLDER)
+        *folders, name = self._relative_parts(path)
+        folder = os.open(self.root, FOLDER_FLAGS)
         try:
             for inner in folders:
-                outer, folder = folder, _open_at(folder, inner, FOLDER)
+                outer, folder = folder, _open_at(folder, inner, FOLDER_FLAGS)
                 os.close(outer)
             opened = _open_at(folder, name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         finally:
@@ -86,24 +86,24 @@ class Files:
             raise UnsafePath(f"{path} is not a plain file")
         return os.fdopen(opened, "rb")
 
-    def sha256(self, path: Path) -> str:
+    def compute_sha256(self, path: Path) -> str:
         """Return the hex digest of a file's bytes as they lie there now."""
         with self.open(path) as file:
-            return digest(file)
+            return hash_file(file)
 
     def remove_job(self, tenant: str, job_id: str) -> None:
         """Remove all files of a job. Safe to repeat, and after a removal that was cut short."""
-        folder = self.job(tenant, job_id)
+        folder = self.job_folder(tenant, job_id)
         remove_tree(folder)
-        finish_removals(folder.parent, job_id)
+        purge_trash(folder.parent, job_id)
 
-    def _parts(self, path: Path) -> tuple[str, ...]:
+    def _relative_parts(self, path: Path) -> tuple[str, ...]:
         if not path.is_relative_to(self.root) or ".." in path.parts or path == self.root:
             raise UnsafePath(f"{path} is not inside {self.root}")
         return path.relative_to(self.root).parts
 
     @contextlib.contextmanager
-    def _temporary(self, path: Path) -> Iterator[Path]:
+    def _temporary_path(self, path: Path) -> Iterator[Path]:
         temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
         try:
             yield temporary
@@ -111,9 +111,9 @@ class Files:
             temporary.unlink(missing_ok=True)
 
 
-def checked(name: str) -> str:
+def validate_name(name: str) -> str:
     """Return `name` if it may be part of a path (a-z, 0-9, _, -), else raise UnsafePath."""
-    if not NAME.fullmatch(name):
+    if not NAME_PATTERN.fullmatch(name):
         raise UnsafePath(f"not a name of an artifact's folder: {name!r}")
     return name
 
@@ -131,7 +131,7 @@ def make_folder(path: Path) -> None:
 
 def sync_folder(path: Path) -> None:
     """Bring a folder's entries (files made, renamed or removed in it) to disk."""
-    folder = os.open(path, FOLDER)
+    folder = os.open(path, FOLDER_FLAGS)
     try:
         os.fsync(folder)
     finally:
@@ -144,37 +144,37 @@ def remove_tree(path: Path) -> None:
     It is renamed first, so that a reader sees it whole or not at all, also when the removal is
     cut short.
     """
-    gone = path.parent / f".{path.name}.{secrets.token_hex(8)}.gone"
+    trash = path.parent / f".{path.name}.{secrets.token_hex(8)}.gone"
     try:
-        os.rename(path, gone)
+        os.rename(path, trash)
     except FileNotFoundError:
         return
-    _erase(gone)
-    sync_folder(gone.parent)
+    _erase(trash)
+    sync_folder(trash.parent)
 
 
-def finish_removals(folder: Path, name: str = "*") -> None:
+def purge_trash(folder: Path, name: str = "*") -> None:
     """Remove what removals in `folder` (of `name`) left when they were cut short."""
-    for left in folder.glob(f".{name}.*.gone"):
-        _erase(left)
+    for trash in folder.glob(f".{name}.*.gone"):
+        _erase(trash)
 
 
 @contextlib.contextmanager
-def full_disk_told() -> Iterator[None]:
+def disk_full_as_store_full() -> Iterator[None]:
     """Tell a full disk by name: raises StoreFull."""
     try:
         yield
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL_ERRNOS:
             raise StoreFull("the disk is full") from error
         raise
 
 
-def digest(file: BinaryIO) -> str:
+def hash_file(file: BinaryIO) -> str:
     """Return the sha256 (hex) of a file from where it stands to its end, in bounded memory."""
     sha = hashlib.sha256()
-    while piece := file.read(PIECE):
-        sha.update(piece)
+    while block := file.read(READ_SIZE):
+        sha.update(block)
     return sha.hexdigest()
 
 
@@ -182,10 +182,10 @@ def _erase(path: Path) -> None:
     if path.is_symlink() or path.is_file():
         path.unlink(missing_ok=True)
     else:
-        shutil.rmtree(path, onerror=_unless_missing)
+        shutil.rmtree(path, onerror=_ignore_missing)
 
 
-def _unless_missing(
+def _ignore_missing(
     _function: object, _path: object, info: tuple[object, BaseException, object]
 ) -> None:
     if not isinstance(info[1], FileNotFoundError):  # another remover may be at the same tree

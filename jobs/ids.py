@@ -14,12 +14,12 @@ KEY_ID = re.compile(r"key_[a-z0-9]{26}")
 
 def new_job_id() -> str:
     """Make an id that nobody can guess."""
-    return "job_" + _random()
+    return "job_" + _random_suffix()
 
 
 def new_key_id() -> str:
     """Make an id for an access key; it is no secret."""
-    return "key_" + _random()
+    return "key_" + _random_suffix()
 
 
 def is_job_id(text: str) -> bool:
@@ -27,7 +27,7 @@ def is_job_id(text: str) -> bool:
     return JOB_ID.fullmatch(text) is not None
 
 
-def dataset_id(secret: bytes, *parts: str) -> str:
+def make_dataset_id(secret: bytes, *parts: str) -> str:
     """Make the id of what `parts` say; only who has the secret could tell which parts it was."""
     text = json.dumps(parts).encode()
     number = int.from_bytes(hmac.digest(secret, text, "sha256"), "little")
@@ -48,5 +48,5 @@ def is_key_id(text: str) -> bool:
     return KEY_ID.fullmatch(text) is not None
 
 
-def _random() -> str:
+def _random_suffix() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(26))

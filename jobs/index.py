@@ -14,32 +14,32 @@ from jobs import keys, presence
 from jobs.claims import ANY_CANARY
 from jobs.errors import NoSuchCheckpoint, NoSuchJob
 from jobs.ids import is_job_id
-from jobs.job import Attempt, Checkpoint, Job, Place
-from jobs.record import Record, read_attempt, read_checkpoint, read_job
-from jobs.walk import Page, Walk, sequence_of
+from jobs.job import Attempt, Checkpoint, Job, QueuePosition
+from jobs.record import Record, parse_attempt, parse_checkpoint, parse_job
+from jobs.walk import IndexCursor, Page, parse_cursor
 
 Filter = tuple[str, str]  # (field, value)
 
-MOST_CANDIDATES = 1000  # looked at for one page
-MOST_BYTES = 4 << 20  # of specs (inline data!) in one page; the job that reaches it is the last
-BATCH = 100  # records read in one round trip
-INDEXED = ("status", "label", "name", "kind", "parent")
+MAX_CANDIDATES = 1000  # looked at for one page
+MAX_PAGE_BYTES = 4 << 20  # of specs (inline data!) in one page; the job that reaches it is the last
+BATCH_SIZE = 100  # records read in one round trip
+INDEXED_FIELDS = ("status", "label", "name", "kind", "parent")
 
 
-class Index:
+class JobQueries:
     """Reads jobs, attempts and checkpoints of a tenant."""
 
     def __init__(self, store: "redis.Redis") -> None:
         self._store = store
 
-    def job(self, tenant: str, job_id: str) -> Job:
+    def get_job(self, tenant: str, job_id: str) -> Job:
         """Read one job. Raises NoSuchJob."""
         record: dict[bytes, bytes] = self._store.hgetall(keys.job(tenant, job_id))  # type: ignore[assignment]
         if not record:
             raise NoSuchJob(job_id)
-        return self._jobs([record])[0]
+        return self._make_jobs([record])[0]
 
-    def jobs(
+    def list_jobs(
         self,
         tenant: str,
         *,
@@ -54,36 +54,40 @@ class Index:
 
         Raises BadCursor for an `after` that no page gave out.
         """
-        walk = Walk(self._store, self._smallest(tenant, filters), sequence_of(after), descending)
-        found: list[Record] = []
-        looked, cursor, size, full = 0, after, 0, False
-        while not full and looked < MOST_CANDIDATES:
-            batch = walk.next(min(BATCH, MOST_CANDIDATES - looked))
-            for sequence, record in self._records(tenant, batch):
-                looked, cursor = looked + 1, str(sequence)
-                if record and _fits(record, filters):
-                    found.append(record)
+        index_cursor = IndexCursor(
+            self._store, self._smallest_index(tenant, filters), parse_cursor(after), descending
+        )
+        records: list[Record] = []
+        examined, cursor, size, is_full = 0, after, 0, False
+        while not is_full and examined < MAX_CANDIDATES:
+            batch = index_cursor.read_next(min(BATCH_SIZE, MAX_CANDIDATES - examined))
+            for sequence, record in self._read_records(tenant, batch):
+                examined, cursor = examined + 1, str(sequence)
+                if record and _matches_filters(record, filters):
+                    records.append(record)
                     size += len(record[b"spec"])
-                full = len(found) == limit or size > MOST_BYTES
-                if full:
+                is_full = len(records) == limit or size > MAX_PAGE_BYTES
+                if is_full:
                     break
             if len(batch) == 0:
-                return Page(self._jobs(found), None)
-        more = walk.any_behind(sequence_of(cursor))
-        return Page(self._jobs(found), cursor if more else None)
+                return Page(self._make_jobs(records), None)
+        has_more = index_cursor.has_more_after(parse_cursor(cursor))
+        return Page(self._make_jobs(records), cursor if has_more else None)
 
-    def made_by(self, tenant: str, idempotency_key: str, body_digest: str) -> str | None:
+    def find_by_idempotency_key(
+        self, tenant: str, idempotency_key: str, body_digest: str
+    ) -> str | None:
         """Return the job that this key and body have made, if they have."""
-        found = self._store.hget(keys.idempotency(tenant), idempotency_key)
-        job_id, _, digest = bytes(found or b"").decode().partition(" ")  # type: ignore[arg-type]
+        entry = self._store.hget(keys.idempotency(tenant), idempotency_key)
+        job_id, _, digest = bytes(entry or b"").decode().partition(" ")  # type: ignore[arg-type]
         return job_id if is_job_id(job_id) and digest == body_digest else None
 
-    def first_answer(self, tenant: str, job_id: str) -> str | None:
+    def get_stored_response(self, tenant: str, job_id: str) -> str | None:
         """What the submission of this job was answered, if it had an idempotency key."""
         text: Any = self._store.hget(keys.job(tenant, job_id), "answer")
         return None if text is None else bytes(text).decode()
 
-    def attempts(self, tenant: str, job_id: str) -> list[Attempt]:
+    def list_attempts(self, tenant: str, job_id: str) -> list[Attempt]:
         """Read all claims of a job, oldest first. Raises NoSuchJob."""
         count = self._store.hget(keys.job(tenant, job_id), "attempt")
         if count is None:
@@ -91,9 +95,9 @@ class Index:
         with self._store.pipeline(transaction=False) as pipe:
             for number in range(1, int(count) + 1):
                 pipe.hgetall(keys.attempt(tenant, job_id, number))
-            return [read_attempt(record) for record in pipe.execute() if record]
+            return [parse_attempt(record) for record in pipe.execute() if record]
 
-    def checkpoints(self, tenant: str, job_id: str) -> list[Checkpoint]:
+    def list_checkpoints(self, tenant: str, job_id: str) -> list[Checkpoint]:
         """Read a job's committed checkpoints by tick; one of them at most is the best."""
         with self._store.pipeline(transaction=False) as pipe:
             pipe.hmget(keys.job(tenant, job_id), "status", "best_gone")
@@ -101,38 +105,47 @@ class Index:
             (status, best_gone), texts = pipe.execute()
         if status is None:
             raise NoSuchJob(job_id)
-        kept = sorted((read_checkpoint(text) for text in texts), key=lambda each: each.tick)
-        best = max((each.tick for each in kept if each.is_best), default=None)
+        checkpoints = sorted(
+            (parse_checkpoint(text) for text in texts), key=lambda checkpoint: checkpoint.tick
+        )
+        best = max(
+            (checkpoint.tick for checkpoint in checkpoints if checkpoint.is_best), default=None
+        )
         if best is not None and best <= int(best_gone or -1):  # outdone by one that was deleted
             best = None
-        return [each.model_copy(update={"is_best": each.tick == best}) for each in kept]
+        return [
+            checkpoint.model_copy(update={"is_best": checkpoint.tick == best})
+            for checkpoint in checkpoints
+        ]
 
-    def checkpoint(self, tenant: str, job_id: str, which: str) -> Checkpoint:
+    def get_checkpoint(self, tenant: str, job_id: str, selector: str) -> Checkpoint:
         """Find one by tick, or as initial, latest, best or final. Raises NoSuchCheckpoint."""
-        kept = self.checkpoints(tenant, job_id)
-        found = [each for each in kept if _is(each, which)]
-        if not found:
-            raise NoSuchCheckpoint(which)
-        return found[-1]
+        checkpoints = self.list_checkpoints(tenant, job_id)
+        matches = [
+            checkpoint for checkpoint in checkpoints if _matches_selector(checkpoint, selector)
+        ]
+        if not matches:
+            raise NoSuchCheckpoint(selector)
+        return matches[-1]
 
-    def _smallest(self, tenant: str, filters: Sequence[Filter]) -> str:
+    def _smallest_index(self, tenant: str, filters: Sequence[Filter]) -> str:
         """The smallest set that holds every job that fits."""
         statuses = [value for field, value in filters if field == "status"]
         usable = [
             (field, value)
             for field, value in filters
-            if field in INDEXED and (field != "status" or len(statuses) == 1)
+            if field in INDEXED_FIELDS and (field != "status" or len(statuses) == 1)
         ]
         if not usable:
-            return keys.index(tenant)
-        names = [keys.index(tenant, field, value) for field, value in usable]
+            return keys.job_index(tenant)
+        names = [keys.job_index(tenant, field, value) for field, value in usable]
         with self._store.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.zcard(name)
             sizes = pipe.execute()
         return min(zip(sizes, names, strict=True))[1]
 
-    def _records(
+    def _read_records(
         self, tenant: str, batch: Sequence[tuple[bytes, float]]
     ) -> list[tuple[int, Record]]:
         with self._store.pipeline(transaction=False) as pipe:
@@ -143,83 +156,96 @@ class Index:
             (int(sequence), record) for (_, sequence), record in zip(batch, records, strict=True)
         ]
 
-    def _jobs(self, records: Sequence[Record]) -> list[Job]:
+    def _make_jobs(self, records: Sequence[Record]) -> list[Job]:
         waiting = [record for record in records if record.get(b"status") == b"queued"]
-        places = dict(zip(map(id, waiting), self._places(waiting), strict=True))
-        return [read_job(record, places.get(id(record))) for record in records]
+        positions = dict(zip(map(id, waiting), self._queue_positions(waiting), strict=True))
+        return [parse_job(record, positions.get(id(record))) for record in records]
 
-    def _places(self, waiting: Sequence[Record]) -> list[Place]:
+    def _queue_positions(self, waiting: Sequence[Record]) -> list[QueuePosition]:
         if not waiting:
             return []
-        workers = presence.live(self._store)
+        worker_infos = presence.live_workers(self._store)
         with self._store.pipeline(transaction=False) as pipe:
             for record in waiting:
-                name = keys.member(record[b"tenant"].decode(), record[b"id"].decode())
-                pipe.zrank(keys.queued(record[b"queue"].decode()), name)
+                member = keys.job_member(record[b"tenant"].decode(), record[b"id"].decode())
+                pipe.zrank(keys.queued_jobs(record[b"queue"].decode()), member)
             ranks = pipe.execute()
-        return [_place(record, rank, workers) for record, rank in zip(waiting, ranks, strict=True)]
+        return [
+            _queue_position(record, rank, worker_infos)
+            for record, rank in zip(waiting, ranks, strict=True)
+        ]
 
 
-def _is(checkpoint: Checkpoint, which: str) -> bool:
-    named = {
+def _matches_selector(checkpoint: Checkpoint, selector: str) -> bool:
+    by_name = {
         "initial": checkpoint.tick == 0,
         "latest": True,
         "best": checkpoint.is_best,
         "final": checkpoint.is_final,
     }
-    return named.get(which, str(checkpoint.tick) == which)
+    return by_name.get(selector, str(checkpoint.tick) == selector)
 
 
-def _fits(record: Record, filters: Sequence[Filter]) -> bool:
+def _matches_filters(record: Record, filters: Sequence[Filter]) -> bool:
     statuses = [value.encode() for field, value in filters if field == "status"]
     if statuses and record[b"status"] not in statuses:
         return False
-    return all(_has(record, field, value) for field, value in filters if field != "status")
+    return all(
+        _matches_field(record, field, value) for field, value in filters if field != "status"
+    )
 
 
-def _has(record: Record, field: str, value: str) -> bool:
+def _matches_field(record: Record, field: str, value: str) -> bool:
     if field != "label":
         return record.get(field.encode(), b"").decode() == value
-    label, _, wanted = value.partition(":")
-    return bool(json.loads(record[b"labels"]).get(label) == wanted)
+    label, _, label_value = value.partition(":")
+    return bool(json.loads(record[b"labels"]).get(label) == label_value)
 
 
-def _place(record: Record, rank: int | None, workers: Sequence[presence.About]) -> Place:
-    serving = [worker for worker in workers if worker.get("queue") == record[b"queue"].decode()]
-    mine = [worker for worker in serving if _has_memory(record, worker)]
+def _queue_position(
+    record: Record, rank: int | None, workers: Sequence[presence.WorkerInfo]
+) -> QueuePosition:
+    queue_workers = [
+        worker for worker in workers if worker.get("queue") == record[b"queue"].decode()
+    ]
+    capable = [worker for worker in queue_workers if _has_memory(record, worker)]
     reason: Any = "busy"
-    if not mine:
+    if not capable:
         reason = "no_worker"
-    elif not any(_has_engine(record, worker) and _has_canary(record, worker) for worker in mine):
+    elif not any(_has_engine(record, worker) and _has_canary(record, worker) for worker in capable):
         reason = "fingerprint"
-    return Place(position=0 if rank is None else rank + 1, reason=reason)
+    return QueuePosition(position=0 if rank is None else rank + 1, reason=reason)
 
 
-def _has_memory(record: Record, worker: presence.About) -> bool:
+def _has_memory(record: Record, worker: presence.WorkerInfo) -> bool:
     """Whether a worker has the memory that a job is thought to need, as far as it tells."""
-    had: int | None = worker.get("memory_bytes")
-    return had is None or int(record.get(b"memory") or 0) <= had
+    memory_bytes: int | None = worker.get("memory_bytes")
+    return memory_bytes is None or int(record.get(b"memory") or 0) <= memory_bytes
 
 
-def _has_engine(record: Record, worker: presence.About) -> bool:
+def _has_engine(record: Record, worker: presence.WorkerInfo) -> bool:
     """Whether a worker has the engine that a job must be trained by, as far as it tells."""
     identity = record.get(b"identity", b"").decode()
-    begun = identity and _begun(record)
-    name = identity.split()[0].split("-")[0] if begun else record.get(b"engine_asked", b"").decode()
+    has_ticks = identity and _has_recorded_ticks(record)
+    name = (
+        identity.split()[0].split("-")[0]
+        if has_ticks
+        else record.get(b"engine_asked", b"").decode()
+    )
     return not name or name in worker.get("engines", [name])
 
 
-def _has_canary(record: Record, worker: presence.About) -> bool:
+def _has_canary(record: Record, worker: presence.WorkerInfo) -> bool:
     """Whether a worker may give the bits that a job has, as far as is known."""
     canary = record.get(b"canary", b"").decode()
-    required = record.get(b"required") == b"1" and bool(canary)
-    if not required or not _begun(record) or _is_portable(record):
+    is_exact_required = record.get(b"required") == b"1" and bool(canary)
+    if not is_exact_required or not _has_recorded_ticks(record) or _is_portable(record):
         return True
-    mine = worker.get("canaries", {}).get(record[b"threads"].decode())
-    return mine is None or mine == canary
+    worker_canary = worker.get("canaries", {}).get(record[b"threads"].decode())
+    return worker_canary is None or worker_canary == canary
 
 
-def _begun(record: Record) -> bool:
+def _has_recorded_ticks(record: Record) -> bool:
     """Whether there are bits that a worker's must be equal to (has_bits of lua/prelude.lua)."""
     return record[b"tick"] != b"0" or record.get(b"kind") == b"verify" or b"begun" in record
 

@@ -13,11 +13,11 @@ from jobs.spec.job_spec import JobSpec
 
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 Kind = Literal["train", "verify"]
-Verb = Literal["cancel", "stop", "pause", "resume"]
+Transition = Literal["cancel", "stop", "pause", "resume"]
 STATUSES: tuple[Status, ...] = (
     "queued", "running", "paused", "succeeded", "failed", "cancelled",
 )  # fmt: skip
-ENDED: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
+TERMINAL_STATUSES: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,11 @@ class SparsePoint(NamedTuple):
     bits: bytes
 
 
-class _Value(BaseModel):
+class _JobModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Best(_Value):
+class BestValidation(_JobModel):
     """The lowest validation loss so far (the first of equals)."""
 
     metric: str
@@ -53,7 +53,7 @@ class Best(_Value):
     value: float
 
 
-class JobError(_Value):
+class JobError(_JobModel):
     """Why a job failed; `tick` where it was, if it was at one."""
 
     type: str
@@ -61,14 +61,14 @@ class JobError(_Value):
     tick: int | None = None
 
 
-class Place(_Value):
+class QueuePosition(_JobModel):
     """Where a queued job stands and what it waits for."""
 
     position: int
     reason: Literal["no_worker", "busy", "fingerprint"]
 
 
-class Job(_Value):
+class Job(_JobModel):
     """A job as clients see it (contract: Job)."""
 
     tenant: str = Field(exclude=True)
@@ -87,12 +87,12 @@ class Job(_Value):
     progress: float
     epoch: float
     loss: float | None
-    best: Best | None
+    best: BestValidation | None
     metrics: dict[str, float | None]
     ticks_per_second: float | None
     elapsed_seconds: float
     eta_seconds: float | None
-    queue: Place | None
+    queue: QueuePosition | None
     bytes: int
     attempt: int
     stopped_by: Literal["budget", "patience", "converged", "target", "user"] | None
@@ -116,12 +116,12 @@ class Job(_Value):
     links: dict[str, str] = {}
 
     @property
-    def ended(self) -> bool:
+    def is_terminal(self) -> bool:
         """Whether nothing more will come."""
-        return self.status in ENDED
+        return self.status in TERMINAL_STATUSES
 
 
-class CheckpointFile(_Value):
+class CheckpointFile(_JobModel):
     """One file of a checkpoint."""
 
     name: str
@@ -129,7 +129,7 @@ class CheckpointFile(_Value):
     sha256: str
 
 
-class Checkpoint(_Value):
+class Checkpoint(_JobModel):
     """A committed checkpoint, named by its tick; `sha256` is of the weights file."""
 
     tick: int
@@ -148,7 +148,7 @@ class Checkpoint(_Value):
     term: int = Field(exclude=True)
 
 
-class Attempt(_Value):
+class Attempt(_JobModel):
     """One claim of a job and what came of it."""
 
     number: int

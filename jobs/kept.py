@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jobs.job import Checkpoint
-from jobs.record import read_checkpoint
+from jobs.record import parse_checkpoint
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequestedCheckpoint:
     """A checkpoint that a client asks for."""
 
     name: str | None
@@ -20,51 +20,55 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Kept:
+class CheckpointSet:
     """The committed checkpoints, oldest first; `changes` counts what has changed about them."""
 
-    changes: int
+    change_count: int
     tick: int  # the accepted one
-    wanted: Wanted | None
-    removed: frozenset[int]  # ticks of those that clients deleted
+    request: RequestedCheckpoint | None
+    deleted_ticks: frozenset[int]  # ticks of those that clients deleted
     checkpoints: tuple[Checkpoint, ...]
 
-    def at(self, tick: int) -> Checkpoint | None:
+    def get(self, tick: int) -> Checkpoint | None:
         """The one of this tick."""
-        return next((each for each in self.checkpoints if each.tick == tick), None)
+        return next(
+            (checkpoint for checkpoint in self.checkpoints if checkpoint.tick == tick), None
+        )
 
-    def has(self, folder: str) -> bool:
+    def contains_folder(self, folder: str) -> bool:
         """Whether the checkpoint in this folder counts."""
-        return any(each.folder == folder for each in self.checkpoints)
+        return any(checkpoint.folder == folder for checkpoint in self.checkpoints)
 
-    def serves(self, new: Checkpoint, *, asked: bool = False) -> bool:
+    def fulfils_request(self, new: Checkpoint, *, was_requested: bool = False) -> bool:
         """Whether this one is what a client asks for: only the state of now is, no replayed one.
 
         `asked`: it was the state of now when it was begun, and was asked for already.
         """
-        return self.wanted is not None and (asked or new.tick == self.tick)
+        return self.request is not None and (was_requested or new.tick == self.tick)
 
-    def named(self, new: Checkpoint, *, asked: bool = False) -> Checkpoint:
+    def with_request_fields(self, new: Checkpoint, *, was_requested: bool = False) -> Checkpoint:
         """Return it with what is said of it: by whoever asked for it, or of the one before it."""
-        before = self.at(new.tick)
-        name, pinned = (before.name, before.pinned) if before else (None, False)
-        serves = self.serves(new, asked=asked)
-        if self.wanted is not None and serves:
-            name, pinned = self.wanted.name or name, self.wanted.pinned or pinned
-        kept = serves or (before is not None and before.periodic)
-        said = {"name": name, "pinned": pinned, "periodic": new.periodic or kept}
-        return new.model_copy(update=said)
+        previous = self.get(new.tick)
+        name, pinned = (previous.name, previous.pinned) if previous else (None, False)
+        is_requested = self.fulfils_request(new, was_requested=was_requested)
+        if self.request is not None and is_requested:
+            name, pinned = self.request.name or name, self.request.pinned or pinned
+        stays_periodic = is_requested or (previous is not None and previous.periodic)
+        fields = {"name": name, "pinned": pinned, "periodic": new.periodic or stays_periodic}
+        return new.model_copy(update=fields)
 
 
-def read_kept(reply: Sequence[bytes]) -> Kept:
+def parse_checkpoint_set(reply: Sequence[bytes]) -> CheckpointSet:
     """Read what lua/kept.lua answers."""
-    changes, tick, wanted, removed, *texts = reply
-    found = (read_checkpoint(text) for text in texts)
-    asked = json.loads(wanted) if wanted else None
-    return Kept(
-        changes=int(changes),
+    changes, tick, request_json, deleted, *texts = reply
+    checkpoints = (parse_checkpoint(text) for text in texts)
+    request = json.loads(request_json) if request_json else None
+    return CheckpointSet(
+        change_count=int(changes),
         tick=int(tick),
-        wanted=None if asked is None else Wanted(asked.get("name"), asked["pinned"]),
-        removed=frozenset(map(int, removed.split())),
-        checkpoints=tuple(sorted(found, key=lambda each: each.tick)),
+        request=None
+        if request is None
+        else RequestedCheckpoint(request.get("name"), request["pinned"]),
+        deleted_ticks=frozenset(map(int, deleted.split())),
+        checkpoints=tuple(sorted(checkpoints, key=lambda checkpoint: checkpoint.tick)),
     )

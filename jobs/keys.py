@@ -6,24 +6,28 @@ that they would share a slot. Knows no command.
 
 SEQUENCE = "jobs:sequence"  # int: submissions so far, over all tenants
 QUEUES = "queues"  # set: names of the queues that ever had a job
-UNSEALED = "jobs:unsealed"  # set of members: ended, with a part of the history still in the store
+UNFINALIZED_JOBS = (
+    "jobs:unsealed"  # set of members: ended, with a part of the history still in the store
+)
 WORKERS = "workers"  # hash: name -> what it last announced (JSON with `until_ms`)
 TENANTS = "jobs:tenants"  # set: tenants that ever had a job
 TICKS = "jobs:ticks"  # int: ticks accepted so far, over all tenants
 DATASET_SEQUENCE = "datasets:sequence"  # int: datasets made so far, over all tenants
-SECRETS = "datasets:secrets"  # hash: tenant -> what its datasets' ids are made with
-DOOMED = "datasets:doomed"  # sorted set: blob files that nothing refers to, by when they may go
+DATASET_ID_SECRETS = "datasets:secrets"  # hash: tenant -> what its datasets' ids are made with
+PENDING_BLOB_DELETIONS = (
+    "datasets:doomed"  # sorted set: blob files that nothing refers to, by when they may go
+)
 ACCESS_SEQUENCE = "access:sequence"  # int: access keys made so far
 STORE_UUID = "store:uuid"  # string: which store this is; the artifacts' root says the same
 ARCHIVED = "store:archived"  # string: set when all there is has a record in the artifacts
 
 
-def member(tenant: str, job_id: str) -> str:
+def job_member(tenant: str, job_id: str) -> str:
     """How a job is named in sets."""
     return f"{tenant}/{job_id}"
 
 
-def split(name: str) -> tuple[str, str]:
+def split_member(name: str) -> tuple[str, str]:
     """Tenant and job id of a member."""
     tenant, job_id = name.split("/", 1)
     return tenant, job_id
@@ -39,7 +43,7 @@ def column(tenant: str, job_id: str, name: str, segment: int) -> str:
     return f"{job(tenant, job_id)}:f32:{name}:{segment}"
 
 
-def rows(tenant: str, job_id: str, name: str, segment: int) -> str:
+def summary_rows(tenant: str, job_id: str, name: str, segment: int) -> str:
     """String: 24-byte summary rows of the segment's complete buckets of 1,024 ticks."""
     return f"{job(tenant, job_id)}:rows:{name}:{segment}"
 
@@ -49,7 +53,7 @@ def sparse(tenant: str, job_id: str, name: str, segment: int) -> str:
     return f"{job(tenant, job_id)}:sparse:{name}:{segment}"
 
 
-def digests(tenant: str, job_id: str) -> str:
+def segment_digests(tenant: str, job_id: str) -> str:
     """Hash: name of a history file -> its sha256, for the parts that have moved."""
     return f"{job(tenant, job_id)}:digests"
 
@@ -59,17 +63,17 @@ def checkpoints(tenant: str, job_id: str) -> str:
     return f"{job(tenant, job_id)}:checkpoints"
 
 
-def removed(tenant: str, job_id: str) -> str:
+def deleted_checkpoints(tenant: str, job_id: str) -> str:
     """Set: ticks of checkpoints that clients deleted while the job lived."""
     return f"{job(tenant, job_id)}:removed"
 
 
-def known(tenant: str, job_id: str) -> str:
+def job_idempotency_keys(tenant: str, job_id: str) -> str:
     """Hash: idempotency key that was used for this job -> digest of the body."""
     return f"{job(tenant, job_id)}:known"
 
 
-def answers(tenant: str, job_id: str) -> str:
+def checkpoint_responses(tenant: str, job_id: str) -> str:
     """Hash: idempotency key of a checkpoint that was asked for -> the answer, without the spec."""
     return f"{job(tenant, job_id)}:answers"
 
@@ -94,7 +98,7 @@ def notices(tenant: str, job_id: str) -> str:
     return f"{job(tenant, job_id)}:notices"
 
 
-def queued(queue: str) -> str:
+def queued_jobs(queue: str) -> str:
     """Sorted set: queued jobs by -priority, then submission."""
     return f"queued:{queue}"
 
@@ -104,12 +108,12 @@ def leases(queue: str) -> str:
     return f"leases:{queue}"
 
 
-def rung(queue: str) -> str:
+def wake_cooldown(queue: str) -> str:
     """String that lives for the grace between two rounds of bells."""
     return f"rung:{queue}"
 
 
-def bells(queue: str) -> str:
+def celery_queue(queue: str) -> str:
     """Celery's queue of this name (a list, in the broker)."""
     return f"tickforge.{queue}"
 
@@ -119,7 +123,7 @@ def claim(nonce: str) -> str:
     return f"claim:{nonce}"
 
 
-def in_work(tenant: str, key: str) -> str:
+def upload_lock(tenant: str, key: str) -> str:
     """String that lives while an upload with this idempotency key comes in."""
     return f"idempotency:{tenant}:in-work:{key}"
 
@@ -134,7 +138,7 @@ def tombstones(tenant: str) -> str:
     return f"tombstones:{tenant}"
 
 
-def index(tenant: str, field: str = "", value: str = "") -> str:
+def job_index(tenant: str, field: str = "", value: str = "") -> str:
     """Sorted set: a tenant's jobs, or those with this value of a field, by submission number."""
     return f"index:{tenant}:{field}:{value}" if field else f"index:{tenant}"
 
@@ -154,7 +158,7 @@ def dataset_keys(tenant: str, dataset_id: str) -> str:
     return f"{dataset(tenant, dataset_id)}:keys"
 
 
-def datasets(tenant: str) -> str:
+def dataset_index(tenant: str) -> str:
     """Sorted set: ids of a tenant's datasets by the order in which they were made."""
     return f"datasets:of:{tenant}"
 
@@ -169,7 +173,7 @@ def blob_references(sha256: str) -> str:
     return f"{blob(sha256)}:references"
 
 
-def access(key_id: str) -> str:
+def access_key(key_id: str) -> str:
     """Hash: an access key: sha256 of its secret, tenant, scopes, name."""
     return f"access:key:{key_id}"
 
@@ -184,6 +188,6 @@ def access_idempotency(tenant: str) -> str:
     return f"access:idempotency:{tenant}"
 
 
-def limit(key_id: str) -> str:
+def rate_limit(key_id: str) -> str:
     """Hash: how many requests a key has left, and since when; in memory alone."""
     return f"limit:{key_id}"

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 LENGTHS = struct.Struct("<II")
-LONGEST = 1 << 30  # bytes of a header or a body; more is no frame of ours
+MAX_PAYLOAD_BYTES = 1 << 30  # bytes of a header or a body; more is no frame of ours
 
 
-class LeashCut(ConnectionError):
+class PeerGone(ConnectionError):
     """The other end is gone."""
 
 
@@ -28,8 +28,8 @@ class Frame(NamedTuple):
     body: bytearray
 
 
-def send(
-    leash: socket.socket, kind: str, header: dict[str, Any] | None = None, *body: "Buffer"
+def send_frame(
+    connection: socket.socket, kind: str, header: dict[str, Any] | None = None, *body: "Buffer"
 ) -> None:
     """Send one frame, its body's parts (contiguous arrays, bytes) one behind the other, uncopied.
 
@@ -38,30 +38,30 @@ def send(
     text = json.dumps({"kind": kind, **(header or {})}).encode()
     length = sum(memoryview(part).nbytes for part in body)
     try:
-        leash.sendall(LENGTHS.pack(len(text), length) + text)
+        connection.sendall(LENGTHS.pack(len(text), length) + text)
         for part in body:
-            leash.sendall(part)
+            connection.sendall(part)
     except (BrokenPipeError, ConnectionResetError) as error:
-        raise LeashCut("the other end is gone") from error
+        raise PeerGone("the other end is gone") from error
 
 
-def receive(leash: socket.socket) -> Frame:
+def receive_frame(connection: socket.socket) -> Frame:
     """Wait for the next frame; raises LeashCut at the end, be it between frames or inside one."""
-    text_length, body_length = LENGTHS.unpack(_exactly(leash, LENGTHS.size))
-    if max(text_length, body_length) > LONGEST:
-        raise LeashCut(f"a frame of {max(text_length, body_length)} bytes is none of ours")
-    header = json.loads(_exactly(leash, text_length))
-    return Frame(header.pop("kind"), header, _exactly(leash, body_length))
+    text_length, body_length = LENGTHS.unpack(_receive_exactly(connection, LENGTHS.size))
+    if max(text_length, body_length) > MAX_PAYLOAD_BYTES:
+        raise PeerGone(f"a frame of {max(text_length, body_length)} bytes is none of ours")
+    header = json.loads(_receive_exactly(connection, text_length))
+    return Frame(header.pop("kind"), header, _receive_exactly(connection, body_length))
 
 
-def _exactly(leash: socket.socket, count: int) -> bytearray:
-    data, at = bytearray(count), 0
-    while at < count:
+def _receive_exactly(connection: socket.socket, count: int) -> bytearray:
+    data, offset = bytearray(count), 0
+    while offset < count:
         try:
-            got = leash.recv_into(memoryview(data)[at:])
+            received = connection.recv_into(memoryview(data)[offset:])
         except ConnectionResetError as error:  # how a cut shows when bytes were still unread
-            raise LeashCut("the other end is gone") from error
-        if got == 0:
-            raise LeashCut("the other end is gone")
-        at += got
+            raise PeerGone("the other end is gone") from error
+        if received == 0:
+            raise PeerGone("the other end is gone")
+        offset += received
     return data

@@ -9,50 +9,50 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from jobs.claims import Claim, Verifies
+from jobs.claims import Claim, VerifyRange
 from jobs.errors import (
-    Early,
-    Fenced,
-    Gone,
     IdempotencyMismatch,
-    IllegalMove,
+    IdempotentResultDeleted,
+    IllegalTransition,
+    LeaseLost,
     NoSuchDataset,
     NoSuchJob,
-    NotEnded,
+    NotAccepted,
+    NotTerminal,
     QueueFull,
 )
 from jobs.ids import new_job_id
-from jobs.job import Lease, SparsePoint, Verb
-from jobs.keys import member
-from jobs.ownership import MOST_DEATHS, Appended, Ownership
-from jobs.plan import memory_bytes
-from jobs.snapshot import Snapshot, read_snapshot
-from jobs.spec.job_spec import LONGEST_NAME, JobSpec
+from jobs.job import Lease, SparsePoint, Transition
+from jobs.keys import job_member
+from jobs.ownership import MAX_ATTEMPTS_WITHOUT_PROGRESS, AppendResult, LeaseLedger
+from jobs.plan import estimate_memory_bytes
+from jobs.snapshot import JobSnapshot, parse_snapshot
+from jobs.spec.job_spec import MAX_NAME_CHARACTERS, JobSpec
 
 __all__ = [
-    "MOST_DEATHS", "Appended", "Claim", "Deleted", "Lease", "Ledger", "SparsePoint", "Submitted",
-    "Verifies",
+    "MAX_ATTEMPTS_WITHOUT_PROGRESS", "AppendResult", "Claim", "DeleteResult", "Lease", "JobLedger", "SparsePoint", "SubmitResult",
+    "VerifyRange",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Submitted:
+class SubmitResult:
     """The job of a submission; not `new` when its idempotency key had made it before."""
 
     job_id: str
-    new: bool
-    snapshot: Snapshot | None = None  # of a new one, as it was made
+    is_new: bool
+    snapshot: JobSnapshot | None = None  # of a new one, as it was made
 
 
 @dataclass(frozen=True)
-class Deleted:
+class DeleteResult:
     """What is left of a deleted job: its place among all, and the idempotency keys it has used."""
 
     sequence: int
-    known: list[str]
+    idempotency_keys: list[str]
 
 
-class Ledger(Ownership):
+class JobLedger(LeaseLedger):
     """Every change of a job: what clients ask for, and what its owner may do by its lease."""
 
     def submit(
@@ -63,8 +63,8 @@ class Ledger(Ownership):
         idempotency_key: str | None = None,
         body_digest: str = "",
         max_queued: int | None = None,
-        verifies: Verifies | None = None,
-    ) -> Submitted:
+        verify_range: VerifyRange | None = None,
+    ) -> SubmitResult:
         """Store a new job as queued, durable when this returns, or find the one of this key.
 
         With `verifies` it is a verify, and the spec its parent's; NoSuchJob where that is gone.
@@ -76,19 +76,23 @@ class Ledger(Ownership):
             "id": new_job_id(),
             "queue": spec.queue,
             "threads": spec.compute.threads,
-            "memory": memory_bytes(spec),
+            "memory": estimate_memory_bytes(spec),
             "engine_asked": None if spec.compute.engine == "auto" else spec.compute.engine,
-            **(_training(spec) if verifies is None else _verifying(spec, verifies)),
+            **(
+                _training_fields(spec)
+                if verify_range is None
+                else _verify_fields(spec, verify_range)
+            ),
             "idempotency_key": idempotency_key,
             "body_digest": body_digest or "-",
             "max_queued": max_queued,
             "datasets": spec.datasets,
         }
-        answer, *rest = self._scripts.call("submit", header, json.dumps(spec.whole()))
+        answer, *rest = self._scripts.call("submit", header, json.dumps(spec.to_stored()))
         if answer == b"mismatch":
             raise IdempotencyMismatch(idempotency_key)
         if answer == b"gone":
-            raise Gone(idempotency_key)
+            raise IdempotentResultDeleted(idempotency_key)
         if answer == b"full":
             raise QueueFull(max_queued or 0)
         if answer == b"no dataset":
@@ -96,12 +100,12 @@ class Ledger(Ownership):
         if answer == b"no parent":
             raise NoSuchJob("the job to be verified")
         if answer == b"same":
-            return Submitted(rest[0].decode(), new=False)
-        return Submitted(rest[0].decode(), new=True, snapshot=read_snapshot(rest[1:]))
+            return SubmitResult(rest[0].decode(), is_new=False)
+        return SubmitResult(rest[0].decode(), is_new=True, snapshot=parse_snapshot(rest[1:]))
 
-    def answered(self, tenant: str, job_id: str, answer: str) -> None:
+    def store_response(self, tenant: str, job_id: str, response: str) -> None:
         """Keep the answer to a submission with an idempotency key, for whoever sends it again."""
-        self._scripts.call("answered", {"member": member(tenant, job_id)}, answer)
+        self._scripts.call("answered", {"member": job_member(tenant, job_id)}, response)
 
     def patch(
         self,
@@ -114,42 +118,44 @@ class Ledger(Ownership):
         priority: int | None = None,
     ) -> None:
         """Change what is said about a job; None leaves a field alone. Raises NoSuchJob."""
-        said = {"name": name, "notes": notes}
+        changes = {"name": name, "notes": notes}
         if labels is not None:
-            said["labels"] = json.dumps(dict(labels))
-        fields = {field: text for field, text in said.items() if text is not None}
-        header = {"member": member(tenant, job_id), "fields": fields, "priority": priority}
+            changes["labels"] = json.dumps(dict(labels))
+        fields = {field: text for field, text in changes.items() if text is not None}
+        header = {"member": job_member(tenant, job_id), "fields": fields, "priority": priority}
         if self._scripts.call("patch", header)[0] == b"gone":
             raise NoSuchJob(job_id)
 
-    def request(self, tenant: str, job_id: str, verb: Verb) -> Literal["done", "under_way"]:
+    def request_transition(
+        self, tenant: str, job_id: str, transition: Transition
+    ) -> Literal["done", "under_way"]:
         """Ask something of a job. Raises NoSuchJob, or IllegalMove with the legal verbs."""
-        header = {"member": member(tenant, job_id), "verb": verb}
+        header = {"member": job_member(tenant, job_id), "verb": transition}
         answer, *rest = self._scripts.call("request", header)
         if answer == b"gone":
             raise NoSuchJob(job_id)
         if answer == b"illegal":
             status, *allowed = (text.decode() for text in rest)
-            raise IllegalMove(verb, status, allowed)
+            raise IllegalTransition(transition, status, allowed)
         return "done" if answer == b"done" else "under_way"
 
-    def refuse(self, tenant: str, job_id: str, what: str) -> NoReturn:
+    def raise_illegal_transition(self, tenant: str, job_id: str, action: str) -> NoReturn:
         """Raise IllegalMove for something that no status allows, with what this one does allow."""
-        header = {"member": member(tenant, job_id), "verb": "-"}
+        header = {"member": job_member(tenant, job_id), "verb": "-"}
         answer, *rest = self._scripts.call("request", header)
         if answer == b"gone":
             raise NoSuchJob(job_id)
         status, *allowed = (text.decode() for text in rest)
-        raise IllegalMove(what, status, allowed)
+        raise IllegalTransition(action, status, allowed)
 
-    def delete(self, tenant: str, job_id: str) -> Deleted:
+    def delete(self, tenant: str, job_id: str) -> DeleteResult:
         """Remove an ended job's record and leave a tombstone. Raises NoSuchJob or NotEnded."""
-        answer, *rest = self._scripts.call("delete", {"member": member(tenant, job_id)})
+        answer, *rest = self._scripts.call("delete", {"member": job_member(tenant, job_id)})
         if answer == b"gone":
             raise NoSuchJob(job_id)
         if answer == b"live":
-            raise NotEnded(rest[0].decode())
-        return Deleted(int(rest[0]), [known.decode() for known in rest[1:]])
+            raise NotTerminal(rest[0].decode())
+        return DeleteResult(int(rest[0]), [key.decode() for key in rest[1:]])
 
     def move_segment(
         self, tenant: str, job_id: str, segment: int, digests: Mapping[str, str], size: int,
@@ -159,31 +165,33 @@ class Ledger(Ownership):
 
         Raises NoSuchJob, Fenced, or Early for a segment that is not full.
         """
-        shown = {} if lease is None else self._shown(lease)
-        header = {**shown, "member": member(tenant, job_id), "segment": segment}
+        lease_fields = {} if lease is None else self._lease_fields(lease)
+        header = {**lease_fields, "member": job_member(tenant, job_id), "segment": segment}
         header |= {"digests": dict(digests), "bytes": size}
-        self._settled(job_id, self._scripts.call("move_segment", header))
+        self._raise_if_refused(job_id, self._scripts.call("move_segment", header))
 
-    def seal(self, tenant: str, job_id: str) -> None:
+    def mark_finalized(self, tenant: str, job_id: str) -> None:
         """Note that all of an ended job's history lies in files. Raises NoSuchJob or Early."""
-        self._settled(job_id, self._scripts.call("seal", {"member": member(tenant, job_id)}))
+        self._raise_if_refused(
+            job_id, self._scripts.call("seal", {"member": job_member(tenant, job_id)})
+        )
 
-    def due(self, grace_seconds: float, limit: int = 64) -> dict[str, int]:
+    def take_due_wakeups(self, grace_seconds: float, limit: int = 64) -> dict[str, int]:
         """How many bells each queue needs now; at most once a grace, whoever asks."""
         header = {"grace_ms": max(1, int(grace_seconds * 1000)), "limit": limit}
         flat = self._scripts.call("due", header)
         return {queue.decode(): int(n) for queue, n in zip(flat[::2], flat[1::2], strict=True)}
 
-    def _settled(self, job_id: str, answer: list[bytes]) -> None:
+    def _raise_if_refused(self, job_id: str, answer: list[bytes]) -> None:
         if answer[0] == b"gone":
             raise NoSuchJob(job_id)
         if answer[0] == b"fenced":
-            raise Fenced(f"{job_id}: the lease is over")
+            raise LeaseLost(f"{job_id}: the lease is over")
         if answer[0] == b"early":
-            raise Early(f"{job_id}: not at tick {int(answer[1])}")
+            raise NotAccepted(f"{job_id}: not at tick {int(answer[1])}")
 
 
-def _training(spec: JobSpec) -> dict[str, Any]:
+def _training_fields(spec: JobSpec) -> dict[str, Any]:
     """What a new training job's record says beside its spec."""
     return {
         "kind": "train",
@@ -198,17 +206,17 @@ def _training(spec: JobSpec) -> dict[str, Any]:
     }
 
 
-def _verifying(spec: JobSpec, verifies: Verifies) -> dict[str, Any]:
+def _verify_fields(spec: JobSpec, verify_range: VerifyRange) -> dict[str, Any]:
     """The same of a verify: only a worker with an equal fingerprint can say anything."""
     return {
         "kind": "verify",
-        "name": f"verify of {spec.name}"[:LONGEST_NAME],
+        "name": f"verify of {spec.name}"[:MAX_NAME_CHARACTERS],
         "labels": "{}",
         "notes": "",
         "priority": 0,
         "required": True,
-        "ticks_total": verifies.end,
+        "ticks_total": verify_range.end,
         "open_ended": False,
-        "parent": verifies.parent,
-        "origin": verifies.start,
+        "parent": verify_range.parent,
+        "origin": verify_range.start,
     }

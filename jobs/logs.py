@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 
-def setup(log_format: str) -> None:
+def configure_logging(log_format: str) -> None:
     """Configure logging for this process; `log_format` is "json" or "text"."""
     render: Any = (
         structlog.processors.JSONRenderer()
@@ -24,12 +24,12 @@ def setup(log_format: str) -> None:
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=_Lines,
+        logger_factory=_StderrLogger,
         cache_logger_on_first_use=False,
     )
 
 
-class _Lines:
+class _StderrLogger:
     """Writes each line by one system call: no lock that a fork could copy while it is held."""
 
     def __init__(self, *_args: object) -> None:
@@ -41,6 +41,6 @@ class _Lines:
     debug = info = warning = error = critical = exception = msg
 
 
-def get(name: str, **bound: Any) -> Any:
+def get_logger(name: str, **bound: Any) -> Any:
     """Return a logger that names its part of the service on every line."""
     return structlog.get_logger().bind(part=name, **bound)

@@ -7,12 +7,12 @@ tried again later, what the store does not take with the next call. Knows no tra
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from jobs.errors import Early, StoreFull
+from jobs.errors import NotAccepted, StoreFull
 from jobs.files import UnsafePath
 from jobs.history.rows import SEGMENT
 from jobs.job import Lease
 from jobs.segments import Segments
-from jobs.store import AWAY
+from jobs.store import UNAVAILABLE
 
 #: seconds before a disk that did not take a segment is tried again
 RETRY_SECONDS = 5.0
@@ -20,33 +20,33 @@ RETRY_SECONDS = 5.0
 RECORD_SECONDS = 1.0
 
 
-class Mover:
+class SegmentMover:
     """Moves one history's segments under one lease; `unmoved` says what the disk said, if it did.
 
     What else a move raises (Fenced above all) is raised by the next `go` or `rest`.
     """
 
-    def __init__(self, segments: Segments, lease: Lease, moved: int) -> None:
+    def __init__(self, segments: Segments, lease: Lease, segments_in_files: int) -> None:
         """`moved` segments lie in files."""
-        self.unmoved: str | None = None
-        self.moved = moved
+        self.last_error: str | None = None
+        self.segments_in_files = segments_in_files
         self._segments, self._lease = segments, lease
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mover")
-        self._moving: Future[bool] | None = None
+        self._current_move: Future[bool] | None = None
         self._tick = 0
         self._retry_at = self._record_at = 0.0
 
-    def go(self, tick: int) -> None:
+    def schedule(self, tick: int) -> None:
         """Move what is full at this tick, unless the last move is not over or its disk is full."""
         self._tick = tick
-        if self._moving is None or self._moving.done():
-            self._ended()
-            self._begin()
+        if self._current_move is None or self._current_move.done():
+            self._finish_current_move()
+            self._start_if_due()
 
-    def rest(self) -> None:
+    def wait_idle(self) -> None:
         """Wait until nothing moves, and nothing that was told to `go` can."""
-        while self._ended():
-            self._begin()
+        while self._finish_current_move():
+            self._start_if_due()
 
     def close(self) -> None:
         """Wait for the last move, whatever it meets; there is none after it."""
@@ -54,33 +54,35 @@ class Mover:
 
     @property
     def _is_due(self) -> bool:
-        return (self.moved + 1) * SEGMENT < self._tick
+        return (self.segments_in_files + 1) * SEGMENT < self._tick
 
-    def _begin(self) -> None:
+    def _start_if_due(self) -> None:
         if self._is_due and time.monotonic() >= self._retry_at:
-            self._moving = self._thread.submit(self._move)
+            self._current_move = self._thread.submit(self._move_full_segments)
 
-    def _ended(self) -> bool:
+    def _finish_current_move(self) -> bool:
         """Wait for the move under way; gives whether there was one, and it met nothing."""
-        moving, self._moving = self._moving, None
-        return moving is not None and moving.result()
+        move, self._current_move = self._current_move, None
+        return move is not None and move.result()
 
-    def _move(self) -> bool:
+    def _move_full_segments(self) -> bool:
         try:
             while self._is_due:
-                self._segments.move(self._lease.tenant, self._lease.job_id, self.moved, self._lease)
-                self.moved += 1
-                self._record()
+                self._segments.move(
+                    self._lease.tenant, self._lease.job_id, self.segments_in_files, self._lease
+                )
+                self.segments_in_files += 1
+                self._archive_record()
         except (OSError, UnsafePath) as error:
-            self.unmoved = repr(error)
+            self.last_error = repr(error)
             self._retry_at = time.monotonic() + RETRY_SECONDS
             return False
-        except (*AWAY, StoreFull, Early):
+        except (*UNAVAILABLE, StoreFull, NotAccepted):
             return False  # the calls beside this one meet it too
-        self.unmoved, self._retry_at = None, 0.0
+        self.last_error, self._retry_at = None, 0.0
         return True
 
-    def _record(self) -> None:
+    def _archive_record(self) -> None:
         if time.monotonic() >= self._record_at:
-            self._segments.keep(self._lease)
+            self._segments.archive_record(self._lease)
             self._record_at = time.monotonic() + RECORD_SECONDS

@@ -13,21 +13,30 @@ from typing import Any, Literal
 import redis
 
 from jobs.certificate import Certificate
-from jobs.claims import ANY_CANARY, IDENTITY, Claim, read_claim
-from jobs.errors import Changed, Diverged, Early, Fenced, Gap, NeedsCanary, Short, Unfit
+from jobs.claims import ANY_CANARY, IDENTITY_FIELDS, Claim, parse_claim
+from jobs.errors import (
+    ConcurrentChange,
+    FingerprintMismatch,
+    LeaseLost,
+    MissingCanary,
+    NotAccepted,
+    TickGap,
+    TickMismatch,
+    WrongFinalTick,
+)
 from jobs.job import Checkpoint, Lease
-from jobs.kept import Kept, read_kept
-from jobs.keys import member
-from jobs.record import write_checkpoint
+from jobs.kept import CheckpointSet, parse_checkpoint_set
+from jobs.keys import job_member
+from jobs.record import encode_checkpoint
 from jobs.scripts import Scripts
 
 #: attempts without a new tick after which a job is given up
-MOST_DEATHS = 5
-LONGEST_NOTE = 1_000  # characters of a `log` event
+MAX_ATTEMPTS_WITHOUT_PROGRESS = 5
+MAX_LOG_MESSAGE_CHARS = 1_000  # characters of a `log` event
 
 
 @dataclass(frozen=True)
-class Appended:
+class AppendResult:
     """What an append was told: the accepted tick, what is requested, whether its part has moved.
 
     `wanted`: a checkpoint is asked for, beside what is requested. `trusted`: ticks up to it are of
@@ -36,12 +45,12 @@ class Appended:
 
     tick: int
     requested: str | None
-    moved: bool = False
-    wanted: bool = False
-    trusted: int = -1
+    segment_in_files: bool = False
+    checkpoint_requested: bool = False
+    uncompared_upto: int = -1
 
 
-class Ownership:
+class LeaseLedger:
     """The half of the ledger that a lease opens."""
 
     def __init__(self, store: "redis.Redis", lease_seconds: float) -> None:
@@ -73,41 +82,41 @@ class Ownership:
             "canaries": dict(canaries),
             "nonce": nonce,
             "lease_ms": self._lease_ms,
-            "most_deaths": MOST_DEATHS,
+            "most_deaths": MAX_ATTEMPTS_WITHOUT_PROGRESS,
             "memory": memory,
             "engines": None if engines is None else dict(engines),
         }
         answer, *rest = self._scripts.call("claim", header)
         if answer == b"canary":
-            raise NeedsCanary(int(rest[0]))
-        return None if answer == b"none" else read_claim(rest, nonce)
+            raise MissingCanary(int(rest[0]))
+        return None if answer == b"none" else parse_claim(rest, nonce)
 
-    def describe(
+    def record_engine(
         self,
         lease: Lease,
         engine: str,
         device: str,
         fingerprint: Mapping[str, Any],
         *,
-        portable: bool = False,
+        is_portable: bool = False,
     ) -> None:
         """Say what trains, before the first tick. Raises Fenced, or Unfit for recorded bits.
 
         `portable`: from a checkpoint on, a machine of any canary gives the bits of this engine.
         """
-        parts = {**fingerprint, "canary": ANY_CANARY} if portable else fingerprint
+        parts = {**fingerprint, "canary": ANY_CANARY} if is_portable else fingerprint
         header = {
-            **self._shown(lease),
+            **self._lease_fields(lease),
             "engine": engine,
             "device": device,
             "fingerprint": json.dumps(fingerprint),
-            "identity": " ".join(str(parts[part]) for part in IDENTITY),
+            "identity": " ".join(str(parts[part]) for part in IDENTITY_FIELDS),
             "canary": fingerprint["canary"],
         }
-        if self._held("describe", header)[0] == b"unfit":
-            raise Unfit(f"{lease.job_id} was begun on another fingerprint")
+        if self._call_with_lease("describe", header)[0] == b"unfit":
+            raise FingerprintMismatch(f"{lease.job_id} was begun on another fingerprint")
 
-    def append(
+    def append_ticks(
         self,
         lease: Lease,
         first: int,
@@ -117,13 +126,13 @@ class Ownership:
         row_at: int,
         sparse: Mapping[str, bytes],
         **progress: str | None,
-    ) -> Appended:
+    ) -> AppendResult:
         """Offer `count` ticks of one segment (jobs/recorder.py cuts them).
 
         Raises Fenced, Gap, or Diverged where a recorded tick has other bits.
         """
         header = {
-            **self._shown(lease),
+            **self._lease_fields(lease),
             "first": first,
             "count": count,
             "columns": list(columns),
@@ -133,38 +142,43 @@ class Ownership:
             **progress,
         }
         blobs = (*columns.values(), *rows.values(), *sparse.values())
-        answer, *rest = self._held("append", header, *blobs)
+        answer, *rest = self._call_with_lease("append", header, *blobs)
         if answer == b"gap":
-            raise Gap(int(rest[0]))
+            raise TickGap(int(rest[0]))
         if answer == b"diverged":
             tick, column, recorded, offered = (text.decode() for text in rest)
-            raise Diverged(int(tick), column, recorded, offered)
-        return Appended(
+            raise TickMismatch(int(tick), column, recorded, offered)
+        return AppendResult(
             int(rest[0]), rest[1].decode() or None, rest[2] == b"1", rest[3] == b"1", int(rest[4])
         )
 
     def renew(self, lease: Lease, *, phase: str | None = None) -> str | None:
         """Prolong the lease and learn what is requested. Raises Fenced."""
-        answer = self._held("renew", {**self._shown(lease), "phase": phase})
+        answer = self._call_with_lease("renew", {**self._lease_fields(lease), "phase": phase})
         return answer[1].decode() or None
 
-    def progress(
+    def record_verify_progress(
         self, lease: Lease, tick: int, loss: bytes, elapsed: float, compared: int, digests: int
     ) -> str | None:
         """Say how far a verify is, and how many ticks and digests its attempt has compared.
 
         Gives what is requested. Raises Fenced.
         """
-        told = {"tick": tick, "elapsed": repr(elapsed), "compared": compared, "digests": digests}
-        return self._held("progress", {**self._shown(lease), **told}, loss)[1].decode() or None
+        fields = {"tick": tick, "elapsed": repr(elapsed), "compared": compared, "digests": digests}
+        return (
+            self._call_with_lease("progress", {**self._lease_fields(lease), **fields}, loss)[
+                1
+            ].decode()
+            or None
+        )
 
-    def note(
+    def add_log_event(
         self,
         lease: Lease,
         level: Literal["info", "warning", "error"],
         message: str,
         *,
-        unwanted: str | None = None,
+        checkpoint_refusal: str | None = None,
         number: int | None = None,
     ) -> None:
         """Tell a job's followers a line of its log; bounded, the rest stays in the log. Fenced.
@@ -172,13 +186,13 @@ class Ownership:
         `unwanted`: why a checkpoint that is asked for will not be made. `number` grows with each
         line of an attempt: one that has it is told once, however often it is sent.
         """
-        said: dict[str, Any] = {"level": level, "message": message[:LONGEST_NOTE]}
-        said |= {"unwanted": unwanted, "number": number}
-        self._held("note", {**self._shown(lease), **said})
+        fields: dict[str, Any] = {"level": level, "message": message[:MAX_LOG_MESSAGE_CHARS]}
+        fields |= {"unwanted": checkpoint_refusal, "number": number}
+        self._call_with_lease("note", {**self._lease_fields(lease), **fields})
 
-    def kept(self, lease: Lease) -> Kept:
+    def read_checkpoints(self, lease: Lease) -> CheckpointSet:
         """Read what counts of a job's checkpoints now, and what is asked for. Raises Fenced."""
-        return read_kept(self._held("kept", self._shown(lease))[1:])
+        return parse_checkpoint_set(self._call_with_lease("kept", self._lease_fields(lease))[1:])
 
     def commit_checkpoint(
         self,
@@ -186,8 +200,8 @@ class Ownership:
         checkpoint: Checkpoint,
         drop: Sequence[int] = (),
         *,
-        changes: int | None = None,
-        serves: bool = False,
+        change_count: int | None = None,
+        fulfils_request: bool = False,
     ) -> None:
         """Let a durable checkpoint count, and those of the ticks in `drop` no longer.
 
@@ -195,22 +209,22 @@ class Ownership:
         the one that a client asked for. Raises Fenced, or Early for a tick that is not accepted.
         """
         header = {
-            **self._shown(lease),
+            **self._lease_fields(lease),
             "tick": checkpoint.tick,
             "bytes": checkpoint.bytes,
             "is_best": checkpoint.is_best,
             "is_final": checkpoint.is_final,
             "drop": list(drop),
-            "changes": changes,
-            "serves": serves,
+            "changes": change_count,
+            "serves": fulfils_request,
         }
-        answer = self._held("commit_checkpoint", header, write_checkpoint(checkpoint))
+        answer = self._call_with_lease("commit_checkpoint", header, encode_checkpoint(checkpoint))
         if answer[0] == b"changed":
-            raise Changed(f"{lease.job_id}: the checkpoints")
+            raise ConcurrentChange(f"{lease.job_id}: the checkpoints")
         if answer[0] == b"early":
-            raise Early(f"tick {checkpoint.tick}; the accepted tick is {int(answer[1])}")
+            raise NotAccepted(f"tick {checkpoint.tick}; the accepted tick is {int(answer[1])}")
 
-    def finish(
+    def release(
         self,
         lease: Lease,
         status: str,
@@ -220,7 +234,7 @@ class Ownership:
         error: Mapping[str, Any] | None = None,
         reason: str | None = None,
         result: Certificate | None = None,
-        whole: bool = False,
+        is_complete: bool = False,
         tail: str | None = None,
     ) -> str:
         """Let go of a job; gives the status it then has. `queued` gives it back, and says why.
@@ -231,37 +245,39 @@ class Ownership:
         Raises Fenced, or Short when it cannot have succeeded at this tick.
         """
         header = {
-            **self._shown(lease),
+            **self._lease_fields(lease),
             "status": status,
             "tick": tick,
             "stopped_by": stopped_by,
             "error": None if error is None else json.dumps(error),
-            "diverged": _diverged(error, result) or None,
+            "diverged": _has_mismatch(error, result) or None,
             "reason": reason,
             "result": None if result is None else result.model_dump_json(by_alias=True),
-            "whole": whole or None,
+            "whole": is_complete or None,
             "tail": tail,
         }
-        answer, told = self._held("finish", header)[:2]
+        answer, detail = self._call_with_lease("finish", header)[:2]
         if answer == b"short":
-            raise Short(int(told))
-        return told.decode()
+            raise WrongFinalTick(int(detail))
+        return detail.decode()
 
-    def _shown(self, lease: Lease) -> dict[str, Any]:
+    def _lease_fields(self, lease: Lease) -> dict[str, Any]:
         return {
-            "member": member(lease.tenant, lease.job_id),
+            "member": job_member(lease.tenant, lease.job_id),
             "term": lease.term,
             "nonce": lease.nonce,
             "lease_ms": self._lease_ms,
         }
 
-    def _held(self, name: str, header: dict[str, Any], *blobs: bytes | str) -> list[bytes]:
+    def _call_with_lease(
+        self, name: str, header: dict[str, Any], *blobs: bytes | str
+    ) -> list[bytes]:
         answer = self._scripts.call(name, header, *blobs)
         if answer[0] == b"fenced":
-            raise Fenced(f"{header['member']}: the lease is over ({answer[1].decode()})")
+            raise LeaseLost(f"{header['member']}: the lease is over ({answer[1].decode()})")
         return answer
 
 
-def _diverged(error: Mapping[str, Any] | None, result: Certificate | None) -> bool:
+def _has_mismatch(error: Mapping[str, Any] | None, result: Certificate | None) -> bool:
     differs = result is not None and result.verdict == "different"
     return differs or (error or {}).get("type") == "diverged"

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from jobs.presence import About
+from jobs.presence import WorkerInfo
 from jobs.spec.data import DatasetData
-from jobs.spec.engines import ENGINES, choose
+from jobs.spec.engines import ENGINES, choose_engine
 from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec
-from jobs.spec.rules import Fault
+from jobs.spec.rules import FieldError
 
-FLOAT, DOUBLE = 4, 8  # bytes
+FLOAT_BYTES, DOUBLE_BYTES = 4, 8  # bytes
 #: what a trainer process takes before it has a model: mostly torch itself, shared by all trainers
 PROCESS_BYTES = 300 << 20
 #: headers, names, JSON and model.py of one checkpoint
@@ -43,115 +43,124 @@ class Plan(BaseModel):
     warnings: list[str]
 
 
-def plan(spec: JobSpec, workers: Sequence[About]) -> Plan:
+def plan(spec: JobSpec, workers: Sequence[WorkerInfo]) -> Plan:
     """Plan a complete spec with the workers that live now."""
-    mine = _serving(spec, workers)
+    queue_workers = _queue_workers(spec, workers)
     return Plan(
         spec=spec,
         ticks_total=spec.ticks_total,
         ticks_per_epoch=spec.ticks_per_epoch,
         parameters=spec.parameters,
-        memory_bytes=memory_bytes(spec),
-        checkpoint_bytes=_state(spec) + CHECKPOINT_OVERHEAD,
-        history_bytes=_history(spec),
-        engine=_engine(spec, mine),
+        memory_bytes=estimate_memory_bytes(spec),
+        checkpoint_bytes=_state_bytes(spec) + CHECKPOINT_OVERHEAD,
+        history_bytes=_history_bytes(spec),
+        engine=_likely_engine(spec, queue_workers),
         seconds=None,
-        warnings=_warnings(spec, mine),
+        warnings=_find_warnings(spec, queue_workers),
     )
 
 
-def memory_bytes(spec: JobSpec) -> int:
+def estimate_memory_bytes(spec: JobSpec) -> int:
     """Estimate what a trainer needs at its most; tests hold it near what trainers take."""
-    return PROCESS_BYTES + sum(_parts(spec).values())
+    return PROCESS_BYTES + sum(_memory_parts(spec).values())
 
 
-def check_memory(spec: JobSpec, workers: Sequence[About]) -> None:
+def check_memory(spec: JobSpec, workers: Sequence[WorkerInfo]) -> None:
     """Raise InvalidSpec for a spec too large for every live worker of its queue.
 
     Where none lives, or one does not tell what it has, nobody knows, and nothing is refused.
     """
-    most = _most_memory(_serving(spec, workers))
-    needed = memory_bytes(spec)
-    if most is not None and needed > most:
-        parts = _parts(spec)
+    max_memory = _max_worker_memory(_queue_workers(spec, workers))
+    needed = estimate_memory_bytes(spec)
+    if max_memory is not None and needed > max_memory:
+        parts = _memory_parts(spec)
         largest = max(parts, key=lambda part: parts[part])
         rule = f"takes most of the {needed} bytes of memory that a trainer would need (an estimate)"
-        bound = f"the largest live worker of the queue {spec.queue} has {most}"
-        raise InvalidSpec([Fault(largest, f"{rule}; {bound}", parts[largest])])
+        worker_limit = f"the largest live worker of the queue {spec.queue} has {max_memory}"
+        raise InvalidSpec([FieldError(largest, f"{rule}; {worker_limit}", parts[largest])])
 
 
-def _serving(spec: JobSpec, workers: Sequence[About]) -> list[About]:
+def _queue_workers(spec: JobSpec, workers: Sequence[WorkerInfo]) -> list[WorkerInfo]:
     return [worker for worker in workers if worker.get("queue") == spec.queue]
 
 
-def _most_memory(mine: Sequence[About]) -> int | None:
-    told: list[int | None] = [worker.get("memory_bytes") for worker in mine]
-    known = [each for each in told if each is not None]
-    return max(known) if known and len(known) == len(told) else None
+def _max_worker_memory(queue_workers: Sequence[WorkerInfo]) -> int | None:
+    announced: list[int | None] = [worker.get("memory_bytes") for worker in queue_workers]
+    sizes = [size for size in announced if size is not None]
+    return max(sizes) if sizes and len(sizes) == len(announced) else None
 
 
-def _state(spec: JobSpec) -> int:
+def _state_bytes(spec: JobSpec) -> int:
     """Bytes of weights and of what the optimizer keeps for each of them."""
-    kept = 2
+    optimizer_slots = 2
     if spec.optimizer.name == "sgd":
-        kept = 1 if spec.optimizer.momentum > 0 else 0
-    return spec.parameters * FLOAT * (1 + kept)
+        optimizer_slots = 1 if spec.optimizer.momentum > 0 else 0
+    return spec.parameters * FLOAT_BYTES * (1 + optimizer_slots)
 
 
-def _parts(spec: JobSpec) -> dict[str, int]:
+def _memory_parts(spec: JobSpec) -> dict[str, int]:
     """Bytes by the field that they come from."""
-    gradients = spec.parameters * FLOAT * (2 if spec.micro_batches > 1 else 1)
+    gradients = spec.parameters * FLOAT_BYTES * (2 if spec.micro_batches > 1 else 1)
     rows = -(-spec.batch_size // spec.micro_batches)
-    kept = spec.model.activation_count(spec.profile.features, spec.profile.outputs)
+    activations = spec.model.activation_count(spec.profile.features, spec.profile.outputs)
     return {
-        "/model": 2 * _state(spec) + gradients,  # a checkpoint is written from a copy of the state
-        "/batch_size": rows * kept * FLOAT,
-        "/data": _data(spec),
+        "/model": 2 * _state_bytes(spec)
+        + gradients,  # a checkpoint is written from a copy of the state
+        "/batch_size": rows * activations * FLOAT_BYTES,
+        "/data": _data_bytes(spec),
     }
 
 
-def _data(spec: JobSpec) -> int:
+def _data_bytes(spec: JobSpec) -> int:
     """Bytes of the rows at their most: while they are split and standardised."""
     profile, facts = spec.profile, spec.facts
     if profile.text is not None:
         return 0  # it stays in its file
-    other = 0 if facts is None or facts.validation is None else facts.validation.rows
-    rows = profile.rows * (2 if spec.held_out_rows else 1) + other
-    exact = 0
+    validation_rows = 0 if facts is None or facts.validation is None else facts.validation.rows
+    rows = profile.rows * (2 if spec.held_out_rows else 1) + validation_rows
+    float64_bytes = 0
     if facts is not None and isinstance(spec.data, DatasetData) and spec.data.standardize:
-        exact = max(profile.rows, other) * facts.numbers * DOUBLE
-    return rows * (profile.features + profile.outputs) * FLOAT + exact
+        float64_bytes = max(profile.rows, validation_rows) * facts.numbers * DOUBLE_BYTES
+    return rows * (profile.features + profile.outputs) * FLOAT_BYTES + float64_bytes
 
 
-def _history(spec: JobSpec) -> int | None:
+def _history_bytes(spec: JobSpec) -> int | None:
     if spec.ticks_total is None:
         return None
     columns = len(set(spec.record) | {"loss"})
     points = 0
     if spec.validation is not None and spec.validation.every_ticks is not None:
         points = 3 * (spec.ticks_total // spec.validation.every_ticks + 1)
-    return int(spec.ticks_total * columns * (FLOAT + ROW_BYTES)) + points * DIGEST_BYTES
+    return int(spec.ticks_total * columns * (FLOAT_BYTES + ROW_BYTES)) + points * DIGEST_BYTES
 
 
-def _engine(spec: JobSpec, mine: Sequence[About]) -> LikelyEngine:
+def _likely_engine(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> LikelyEngine:
     """By what live workers announce; without any, by what a worker with a compiler would have."""
     if spec.queue == "cuda":
         likely, why = "eager", "the only engine on a GPU"
     else:
-        have = {name for worker in mine for name in worker.get("engines", [])} or set(ENGINES)
-        likely, why = choose(spec, have, ready=have)
-    return LikelyEngine(likely=likely, why=why, workers=len(mine))
+        available = {name for worker in queue_workers for name in worker.get("engines", [])} or set(
+            ENGINES
+        )
+        likely, why = choose_engine(spec, available, ready=available)
+    return LikelyEngine(likely=likely, why=why, workers=len(queue_workers))
 
 
-def _warnings(spec: JobSpec, mine: Sequence[About]) -> list[str]:
-    found = []
-    if not mine:
-        found.append(f"no live worker serves the queue {spec.queue}: the job would wait for one")
-    asked = spec.compute.engine
-    if mine and asked != "auto" and all(asked not in each.get("engines", [asked]) for each in mine):
-        found.append(f"no live worker has the engine {asked}: the job would wait for one")
-    if _most_memory(mine) is None:
-        found.append("whether its memory suffices is not known: that is for live workers to tell")
+def _find_warnings(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> list[str]:
+    warnings = []
+    if not queue_workers:
+        warnings.append(f"no live worker serves the queue {spec.queue}: the job would wait for one")
+    engine = spec.compute.engine
+    if (
+        queue_workers
+        and engine != "auto"
+        and all(engine not in worker.get("engines", [engine]) for worker in queue_workers)
+    ):
+        warnings.append(f"no live worker has the engine {engine}: the job would wait for one")
+    if _max_worker_memory(queue_workers) is None:
+        warnings.append(
+            "whether its memory suffices is not known: that is for live workers to tell"
+        )
     if spec.held_out_rows and spec.held_out_rows < 10:
-        found.append(f"validation looks at {spec.held_out_rows} rows only")
-    return found
+        warnings.append(f"validation looks at {spec.held_out_rows} rows only")
+    return warnings

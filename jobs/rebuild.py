@@ -14,50 +14,56 @@ from typing import Any
 
 from jobs import keys
 from jobs.archive import identity
-from jobs.archive.adoption import adopt
+from jobs.archive.adoption import backfill
 from jobs.archive.lines import BrokenArchive
-from jobs.archive.restore import NotRestored, Restorer
-from jobs.archive.stock import Stock
-from jobs.errors import BadSetting, StoreFull, WeakStore
-from jobs.files import Files, UnsafePath
+from jobs.archive.restore import RestoreError, Restorer
+from jobs.archive.stock import ArchiveReader
+from jobs.errors import InvalidSetting, StoreFull, UnsafeStore
+from jobs.files import ArtifactStore, UnsafePath
 from jobs.settings import Settings
-from jobs.store import AWAY, Store, check_store, connect
+from jobs.store import UNAVAILABLE, Store, check_store, connect
 
-Record = dict[str, Any]
-EVERY = 500  # jobs between two lines that say how far it is
+ArchiveRecord = dict[str, Any]
+PROGRESS_EVERY_JOBS = 500  # jobs between two lines that say how far it is
 
 
 class Rebuild:
     """One rebuild, or (without a store) one look at what a rebuild would do."""
 
-    def __init__(self, files: Files, store: Store | None, say: Callable[[str], None]) -> None:
-        self._stock, self._say = Stock(files), say
+    def __init__(
+        self, files: ArtifactStore, store: Store | None, print_line: Callable[[str], None]
+    ) -> None:
+        self._reader, self._print_line = ArchiveReader(files), print_line
         self._restorer = None if store is None else Restorer(store)
         self.counts: Counter[str] = Counter()
-        self.faults: list[str] = []
+        self.errors: list[str] = []
 
     def run(self) -> None:
         """Restore all: what others name first."""
-        self._each("secrets", "secrets", Restorer.secret)
-        self._each("deleted-datasets", "deleted datasets", Restorer.dataset_tombstone)
-        self._each("datasets", "datasets", Restorer.dataset, self._stock.check_bytes)
-        self._each("deleted-keys", "deleted keys", Restorer.key_tombstone)
-        self._each("keys", "keys", Restorer.key)
-        self._each("deleted", "deleted jobs", Restorer.job_tombstone)
-        names = self._stock.job_names()
+        self._restore_each("secrets", "secrets", Restorer.restore_secret)
+        self._restore_each(
+            "deleted-datasets", "deleted datasets", Restorer.restore_dataset_tombstone
+        )
+        self._restore_each(
+            "datasets", "datasets", Restorer.restore_dataset, self._reader.check_bytes
+        )
+        self._restore_each("deleted-keys", "deleted keys", Restorer.restore_key_tombstone)
+        self._restore_each("keys", "keys", Restorer.restore_key)
+        self._restore_each("deleted", "deleted jobs", Restorer.restore_job_tombstone)
+        names = self._reader.job_names()
         for number, (tenant, job_id) in enumerate(names, 1):
-            self._job(tenant, job_id)
-            if number % EVERY == 0:
-                self._say(f"{number} of {len(names)} jobs")
+            self._restore_job(tenant, job_id)
+            if number % PROGRESS_EVERY_JOBS == 0:
+                self._print_line(f"{number} of {len(names)} jobs")
 
-    def _each(
+    def _restore_each(
         self,
         folder: str,
-        what: str,
-        restore: Callable[[Restorer, Record], None],
-        check: Callable[[Record], None] = lambda _record: None,
+        label: str,
+        restore: Callable[[Restorer, ArchiveRecord], None],
+        check: Callable[[ArchiveRecord], None] = lambda _record: None,
     ) -> None:
-        for record in self._stock.records(folder):
+        for record in self._reader.read_records(folder):
             try:
                 if isinstance(record, BrokenArchive):
                     raise record
@@ -65,76 +71,80 @@ class Rebuild:
                 if self._restorer is not None:
                     restore(self._restorer, record)
             except BrokenArchive as error:
-                self.faults.append(str(error))
+                self.errors.append(str(error))
             else:
-                self.counts[what] += 1
+                self.counts[label] += 1
 
-    def _job(self, tenant: str, job_id: str) -> None:
+    def _restore_job(self, tenant: str, job_id: str) -> None:
         try:
-            kept = self._stock.job(tenant, job_id)
-            status = kept.status if self._restorer is None else self._restorer.job(kept)
-        except (BrokenArchive, NotRestored, UnsafePath) as error:
-            self.faults.append(f"not restored: {error}")
+            archived_job = self._reader.read_job(tenant, job_id)
+            status = (
+                archived_job.status
+                if self._restorer is None
+                else self._restorer.restore_job(archived_job)
+            )
+        except (BrokenArchive, RestoreError, UnsafePath) as error:
+            self.errors.append(f"not restored: {error}")
         else:
             self.counts[f"{status} jobs"] += 1
-            self.faults += kept.faults
+            self.errors += archived_job.problems
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Rebuild; return the exit code: 0, 1 if something was left out, 2 if nothing was done."""
-    asked = _parser().parse_args(argv)
-    nowhere = {"TICKFORGE_REDIS_URL": "unix:///nowhere"} if asked.dry_run else {}
+    args = _parser().parse_args(argv)
+    placeholder_env = {"TICKFORGE_REDIS_URL": "unix:///nowhere"} if args.dry_run else {}
     try:
-        settings = Settings.from_env({**nowhere, **environ})
-        files = Files(settings.artifacts)
-        if asked.dry_run:
-            return _told(Rebuild(files, None, _say), "would be restored")
+        settings = Settings.from_env({**placeholder_env, **environ})
+        files = ArtifactStore(settings.artifacts)
+        if args.dry_run:
+            return _run_and_report(Rebuild(files, None, _print_line), "would be restored")
         store = connect(settings.redis_url)
         check_store(store, unchecked=settings.store_unchecked)
-        return _adopt(store, files) if asked.adopt else rebuild(store, files)
-    except (BadSetting, WeakStore, StoreFull, BrokenArchive, *AWAY) as error:
+        return _adopt(store, files) if args.adopt else rebuild(store, files)
+    except (InvalidSetting, UnsafeStore, StoreFull, BrokenArchive, *UNAVAILABLE) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
-def rebuild(store: Store, files: Files) -> int:
+def rebuild(store: Store, files: ArtifactStore) -> int:
     """Fill an empty store; return the exit code. Raises WeakStore for one that is not empty."""
     if size := store.dbsize():
-        raise WeakStore(
+        raise UnsafeStore(
             f"the server is not empty ({size} keys): a rebuild fills an empty one, so that nothing "
             "is mixed. Stop API and workers, empty it (FLUSHALL), and run this again"
         )
-    store_uuid = identity.uuid_of(files)
+    store_uuid = identity.read_store_id(files)
     if store_uuid is None:
-        raise WeakStore(f"the artifacts in {files.root} are of no store: nothing can be rebuilt")
-    code = _told(Rebuild(files, store, _say), "restored")
+        raise UnsafeStore(f"the artifacts in {files.root} are of no store: nothing can be rebuilt")
+    code = _run_and_report(Rebuild(files, store, _print_line), "restored")
     store.set(keys.ARCHIVED, "1")
     store.set(keys.STORE_UUID, store_uuid)  # last: with it the store counts as whole
     return code
 
 
-def _adopt(store: Store, files: Files) -> int:
+def _adopt(store: Store, files: ArtifactStore) -> int:
     """Make the artifacts' folder this store's, and keep in it all that the store has."""
-    if (theirs := identity.uuid_of(files)) is not None:
-        raise WeakStore(f"the artifacts in {files.root} are of store {theirs} already")
+    if (recorded_uuid := identity.read_store_id(files)) is not None:
+        raise UnsafeStore(f"the artifacts in {files.root} are of store {recorded_uuid} already")
     store.delete(keys.STORE_UUID, keys.ARCHIVED)
-    identity.check_same(store, files)
-    adopt(store, files)
+    identity.check_store_matches(store, files)
+    backfill(store, files)
     print(f"the artifacts in {files.root} are this store's now")
     return 0
 
 
-def _told(rebuild: Rebuild, done: str) -> int:
+def _run_and_report(rebuild: Rebuild, outcome: str) -> int:
     rebuild.run()
-    for what, count in sorted(rebuild.counts.items()):
-        print(f"{count:>8} {what} {done}")
-    for fault in rebuild.faults:
-        print(f"broken: {fault}", file=sys.stderr)
-    print(f"{len(rebuild.faults):>8} faults")
-    return 1 if rebuild.faults else 0
+    for label, count in sorted(rebuild.counts.items()):
+        print(f"{count:>8} {label} {outcome}")
+    for error in rebuild.errors:
+        print(f"broken: {error}", file=sys.stderr)
+    print(f"{len(rebuild.errors):>8} faults")
+    return 1 if rebuild.errors else 0
 
 
-def _say(text: str) -> None:
+def _print_line(text: str) -> None:
     print(text, flush=True)
 
 

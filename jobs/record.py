@@ -9,122 +9,126 @@ from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from jobs.certificate import Certificate
-from jobs.errors import NewerRecord
-from jobs.job import Attempt, Best, Checkpoint, Job, JobError, Place, Status
+from jobs.errors import UnsupportedSchema
+from jobs.job import Attempt, BestValidation, Checkpoint, Job, JobError, QueuePosition, Status
 from jobs.spec.job_spec import JobSpec
 
 Record = Mapping[bytes, bytes]
 
-SCHEMA = "1"  # of a job's record; lua/prelude.lua refuses others too
+SCHEMA_VERSION = "1"  # of a job's record; lua/prelude.lua refuses others too
 #: a longer spec (inline data) is read anew each time rather than kept in memory
-LONGEST_KEPT = 16_384  # bytes
+MAX_CACHED_SPEC_BYTES = 16_384  # bytes
 
 
-def read_spec(text: bytes) -> JobSpec:
+def parse_spec(text: bytes) -> JobSpec:
     """Read a stored spec."""
-    return _kept_spec(text) if len(text) <= LONGEST_KEPT else JobSpec.model_validate_json(text)
+    return (
+        _parse_spec_cached(text)
+        if len(text) <= MAX_CACHED_SPEC_BYTES
+        else JobSpec.model_validate_json(text)
+    )
 
 
 @lru_cache(maxsize=512)
-def _kept_spec(text: bytes) -> JobSpec:
+def _parse_spec_cached(text: bytes) -> JobSpec:
     return JobSpec.model_validate_json(text)
 
 
-def read_job(record: Record, place: Place | None) -> Job:
+def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
     """Make the Job of a whole record; `place` where it is queued. Raises NewerRecord."""
-    told = _Told(record)
-    if told.text("schema") != SCHEMA:
-        raise NewerRecord(told.text("id"))
-    spec = read_spec(record[b"spec"])
-    span = _span(told, spec)
-    status = cast(Status, told.text("status"))
-    tick, elapsed = told.whole("tick"), float(told.text("elapsed") or 0)
-    rate = _rate(told if status == "running" else None, span, tick, elapsed)
+    fields = _Fields(record)
+    if fields.text("schema") != SCHEMA_VERSION:
+        raise UnsupportedSchema(fields.text("id"))
+    spec = parse_spec(record[b"spec"])
+    span = _span(fields, spec)
+    status = cast(Status, fields.text("status"))
+    tick, elapsed = fields.integer("tick"), float(fields.text("elapsed") or 0)
+    rate = _rate(fields if status == "running" else None, span, tick, elapsed)
     return Job(
-        tenant=told.text("tenant") or "",
-        id=told.text("id") or "",
-        kind=told.text("kind") or "train",
-        name=told.text("name") or "",
-        labels=told.json("labels") or {},
-        notes=told.text("notes") or "",
-        priority=told.whole("priority"),
+        tenant=fields.text("tenant") or "",
+        id=fields.text("id") or "",
+        kind=fields.text("kind") or "train",
+        name=fields.text("name") or "",
+        labels=fields.json("labels") or {},
+        notes=fields.text("notes") or "",
+        priority=fields.integer("priority"),
         status=status,
-        requested=cast(Any, told.text("requested")),
-        phase=told.text("phase") if status == "running" else None,
+        requested=cast(Any, fields.text("requested")),
+        phase=fields.text("phase") if status == "running" else None,
         tick=tick,
         ticks_total=span.end,
         first_tick=span.start + 1,
         progress=_progress(span, tick, elapsed),
         epoch=tick / spec.ticks_per_epoch,
-        loss=loss_of(record.get(b"loss")),
-        best=_model(Best, told.json("best")),
-        metrics=told.json("metrics") or {},
+        loss=decode_loss(record.get(b"loss")),
+        best=_validate_or_none(BestValidation, fields.json("best")),
+        metrics=fields.json("metrics") or {},
         ticks_per_second=rate,
         elapsed_seconds=elapsed,
         eta_seconds=_eta(span, tick, elapsed, rate) if status == "running" else None,
-        queue=place if status == "queued" else None,
-        bytes=told.whole("checkpoint_bytes") + told.whole("history_bytes"),
-        attempt=told.whole("attempt"),
-        stopped_by=cast(Any, told.text("stopped_by")),
-        error=_model(JobError, told.json("error")),
-        result=_result(told),
-        created_at=told.time("created_ms") or "",
-        started_at=told.time("started_ms"),
-        finished_at=told.time("finished_ms"),
-        engine=told.text("engine"),
-        device=told.text("device"),
-        fingerprint=told.json("fingerprint") or {},
-        exact=told.text("exact") != "0",
-        inexact_from=told.whole("inexact_from") or None,
-        inexact_upto=told.whole("inexact_upto"),
-        worker=told.text("worker"),
-        parent=told.text("parent"),
-        latest_checkpoint=_maybe(record.get(b"latest_checkpoint")),
+        queue=queue_position if status == "queued" else None,
+        bytes=fields.integer("checkpoint_bytes") + fields.integer("history_bytes"),
+        attempt=fields.integer("attempt"),
+        stopped_by=cast(Any, fields.text("stopped_by")),
+        error=_validate_or_none(JobError, fields.json("error")),
+        result=_result(fields),
+        created_at=fields.time("created_ms") or "",
+        started_at=fields.time("started_ms"),
+        finished_at=fields.time("finished_ms"),
+        engine=fields.text("engine"),
+        device=fields.text("device"),
+        fingerprint=fields.json("fingerprint") or {},
+        exact=fields.text("exact") != "0",
+        inexact_from=fields.integer("inexact_from") or None,
+        inexact_upto=fields.integer("inexact_upto"),
+        worker=fields.text("worker"),
+        parent=fields.text("parent"),
+        latest_checkpoint=_int_or_none(record.get(b"latest_checkpoint")),
         spec=spec,
     )
 
 
-def read_attempt(record: Record) -> Attempt:
+def parse_attempt(record: Record) -> Attempt:
     """Make the Attempt of a whole record."""
-    told = _Told(record)
-    compared = told.whole("compared")
+    fields = _Fields(record)
+    compared = fields.integer("compared")
     return Attempt(
-        number=told.whole("number"),
-        worker=told.text("worker") or "",
-        device=told.text("device"),
-        engine=told.text("engine"),
-        fingerprint=told.json("fingerprint") or {},
-        first_tick=told.whole("first_tick"),
-        last_tick=told.whole("last_tick"),
-        replayed=told.whole("replayed"),
+        number=fields.integer("number"),
+        worker=fields.text("worker") or "",
+        device=fields.text("device"),
+        engine=fields.text("engine"),
+        fingerprint=fields.json("fingerprint") or {},
+        first_tick=fields.integer("first_tick"),
+        last_tick=fields.integer("last_tick"),
+        replayed=fields.integer("replayed"),
         compared=compared,
-        digests_compared=told.whole("digests"),
-        equal=False if told.text("diverged") else (True if compared else None),
-        started_at=told.time("started_ms") or "",
-        ended_at=told.time("ended_ms"),
-        outcome=told.text("outcome"),
+        digests_compared=fields.integer("digests"),
+        equal=False if fields.text("diverged") else (True if compared else None),
+        started_at=fields.time("started_ms") or "",
+        ended_at=fields.time("ended_ms"),
+        outcome=fields.text("outcome"),
     )
 
 
-def read_checkpoint(text: bytes) -> Checkpoint:
+def parse_checkpoint(text: bytes) -> Checkpoint:
     """Read a committed checkpoint."""
     return Checkpoint.model_validate_json(text)
 
 
-def write_checkpoint(checkpoint: Checkpoint) -> str:
+def encode_checkpoint(checkpoint: Checkpoint) -> str:
     """Spell a checkpoint for the store, with what clients do not see."""
-    seen = checkpoint.model_dump(mode="json")
+    fields = checkpoint.model_dump(mode="json")
     hidden = {name: getattr(checkpoint, name) for name in ("folder", "periodic", "state", "term")}
-    return json.dumps({**seen, **hidden})
+    return json.dumps({**fields, **hidden})
 
 
-def rfc3339(ms: int) -> str:
+def format_rfc3339(ms: int) -> str:
     """Spell a server time in ms: UTC with milliseconds."""
-    spelled = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return spelled.replace("+00:00", "Z")
+    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
-def loss_of(bits: bytes | None) -> float | None:
+def decode_loss(bits: bytes | None) -> float | None:
     """Read a loss's four bytes; None for none, and where it is not finite."""
     if not bits:
         return None
@@ -132,7 +136,7 @@ def loss_of(bits: bytes | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-class _Told:
+class _Fields:
     """A record's fields by their type; an absent one is None (0 as a whole number)."""
 
     def __init__(self, record: Record) -> None:
@@ -142,7 +146,7 @@ class _Told:
         value = self._record.get(name.encode())
         return None if value is None or value == b"" else value.decode()
 
-    def whole(self, name: str) -> int:
+    def integer(self, name: str) -> int:
         return int(self._record.get(name.encode()) or 0)
 
     def json(self, name: str) -> Any:
@@ -151,15 +155,15 @@ class _Told:
 
     def time(self, name: str) -> str | None:
         text = self.text(name)
-        return None if text is None else rfc3339(int(float(text)))
+        return None if text is None else format_rfc3339(int(float(text)))
 
 
-def _maybe(text: bytes | None) -> int | None:
+def _int_or_none(text: bytes | None) -> int | None:
     return None if text is None else int(text)
 
 
-def _model(kind: Any, value: Any) -> Any:
-    return None if value is None else kind.model_validate(value)
+def _validate_or_none(model: Any, value: Any) -> Any:
+    return None if value is None else model.model_validate(value)
 
 
 class _Span(NamedTuple):
@@ -170,18 +174,18 @@ class _Span(NamedTuple):
     seconds: float | None
 
 
-def _span(told: _Told, spec: JobSpec) -> _Span:
-    if told.text("kind") == "verify":
-        return _Span(told.whole("origin"), told.whole("ticks_total"), None)
+def _span(fields: _Fields, spec: JobSpec) -> _Span:
+    if fields.text("kind") == "verify":
+        return _Span(fields.integer("origin"), fields.integer("ticks_total"), None)
     return _Span(0, spec.ticks_total, spec.budget.seconds)
 
 
-def _result(told: _Told) -> Certificate | None:
+def _result(fields: _Fields) -> Certificate | None:
     """Read a verify's certificate; when it was made is the server's to say."""
-    result = told.json("result")
+    result = fields.json("result")
     if result is None:
         return None
-    times = {"started_at": told.time("started_ms"), "finished_at": told.time("finished_ms")}
+    times = {"started_at": fields.time("started_ms"), "finished_at": fields.time("finished_ms")}
     return Certificate.model_validate({**result, **times})
 
 
@@ -192,17 +196,17 @@ def _progress(span: _Span, tick: int, elapsed: float) -> float:
     return min(1.0, max(by_ticks, by_time))
 
 
-def _rate(told: _Told | None, span: _Span, tick: int, elapsed: float) -> float | None:
+def _rate(fields: _Fields | None, span: _Span, tick: int, elapsed: float) -> float | None:
     """Ticks per second since a mark some seconds of training ago; without one, over the whole."""
-    mark = ((told and told.text("rate_from")) or f"{span.start} 0").split(" ")
+    mark = ((fields and fields.text("rate_from")) or f"{span.start} 0").split(" ")
     since = elapsed - float(mark[1])
     return (tick - int(mark[0])) / since if since > 0 and tick > int(mark[0]) else None
 
 
 def _eta(span: _Span, tick: int, elapsed: float, rate: float | None) -> float | None:
-    left = []
+    remaining = []
     if span.end is not None and rate:
-        left.append((span.end - tick) / rate)
+        remaining.append((span.end - tick) / rate)
     if span.seconds is not None:
-        left.append(max(0.0, span.seconds - elapsed))
-    return min(left, default=None)
+        remaining.append(max(0.0, span.seconds - elapsed))
+    return min(remaining, default=None)

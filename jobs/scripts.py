@@ -13,9 +13,9 @@ import redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from jobs import fault_points
-from jobs.errors import NewerRecord, StoreFull
+from jobs.errors import StoreFull, UnsupportedSchema
 
-FOLDER = Path(__file__).parent / "lua"
+LUA_FOLDER = Path(__file__).parent / "lua"
 
 
 class Scripts:
@@ -23,7 +23,7 @@ class Scripts:
 
     def __init__(self, store: "redis.Redis") -> None:
         self._store = store
-        self._known: dict[str, Any] = {}
+        self._registered: dict[str, Any] = {}
 
     def call(self, name: str, header: dict[str, Any], *blobs: bytes | str) -> list[bytes]:
         """Run one script.
@@ -31,31 +31,31 @@ class Scripts:
         Raises StoreFull where the server refuses to take more, NewerRecord where a newer version
         of this service wrote the job's record.
         """
-        script = self._known.get(name)
+        script = self._registered.get(name)
         if script is None:
-            script = self._known[name] = self._store.register_script(source(name))
-        told = {key: value for key, value in header.items() if value is not None}
-        fault_points.point(f"store:{name}:before")
+            script = self._registered[name] = self._store.register_script(read_source(name))
+        fields = {key: value for key, value in header.items() if value is not None}
+        fault_points.hit(f"store:{name}:before")
         try:
-            reply: list[bytes] = script(args=[json.dumps(told), *blobs])
+            reply: list[bytes] = script(args=[json.dumps(fields), *blobs])
         except OutOfMemoryError as error:
             raise StoreFull("the store has no memory left") from error
         except ResponseError as error:
             if str(error).startswith("MISCONF"):
                 raise StoreFull("the store cannot write to its disk") from error
             raise
-        fault_points.point(f"store:{name}:after")
+        fault_points.hit(f"store:{name}:after")
         if reply and reply[0] == b"newer":
-            raise NewerRecord(reply[1].decode())
+            raise UnsupportedSchema(reply[1].decode())
         return reply
 
 
 @cache
-def source(name: str) -> str:
+def read_source(name: str) -> str:
     """Return a script's whole text: its flags, the prelude, its body."""
-    text = (FOLDER / f"{name}.lua").read_text()
+    text = (LUA_FOLDER / f"{name}.lua").read_text()
     flags = ""
     if text.startswith("#!"):
         flags, text = text.split("\n", 1)
         flags += "\n"
-    return flags + (FOLDER / "prelude.lua").read_text() + text
+    return flags + (LUA_FOLDER / "prelude.lua").read_text() + text

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from jobs.errors import BadSetting
+from jobs.errors import InvalidSetting
 
-SHORTEST_KEY = 32
-MOST_PARAMETERS = 2_000_000_000
+MIN_ADMIN_KEY_LENGTH = 32
+MAX_PARAMETERS = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Settings:
     admin_key: str | None = field(repr=False)
     lease_seconds: float
     stall_seconds: float
-    disk_patience_seconds: float
+    disk_retry_seconds: float
     trainer_memory_bytes: int  # 0: what the machine or the container has
     max_parameters: int
     min_free_bytes: int
@@ -40,104 +40,113 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
         """Read and check all variables; raises BadSetting for the first that cannot be used."""
-        redis_url = _url(environ, "TICKFORGE_REDIS_URL", None)
+        redis_url = _read_url(environ, "TICKFORGE_REDIS_URL", None)
         return cls(
             redis_url=redis_url,
-            broker_url=_url(environ, "TICKFORGE_BROKER_URL", redis_url),
-            artifacts=_artifacts(environ),
-            admin_key=_admin_key(environ),
-            lease_seconds=_number(environ, "TICKFORGE_LEASE_SECONDS", 15, 1, 3600),
-            stall_seconds=_number(environ, "TICKFORGE_STALL_SECONDS", 600, 1, 86_400),
-            disk_patience_seconds=_number(
+            broker_url=_read_url(environ, "TICKFORGE_BROKER_URL", redis_url),
+            artifacts=_read_artifacts_folder(environ),
+            admin_key=_read_admin_key(environ),
+            lease_seconds=_read_number(environ, "TICKFORGE_LEASE_SECONDS", 15, 1, 3600),
+            stall_seconds=_read_number(environ, "TICKFORGE_STALL_SECONDS", 600, 1, 86_400),
+            disk_retry_seconds=_read_number(
                 environ, "TICKFORGE_DISK_PATIENCE_SECONDS", 120, 0, 86_400
             ),
-            trainer_memory_bytes=_whole(
+            trainer_memory_bytes=_read_integer(
                 environ, "TICKFORGE_TRAINER_MEMORY_BYTES", 0, 0, 999_999_999_999_999
             ),
             max_parameters=int(
-                _number(environ, "TICKFORGE_MAX_PARAMETERS", MOST_PARAMETERS, 1, 1e12)
+                _read_number(environ, "TICKFORGE_MAX_PARAMETERS", MAX_PARAMETERS, 1, 1e12)
             ),
-            min_free_bytes=int(_number(environ, "TICKFORGE_MIN_FREE_BYTES", 64 << 20, 0, 1e15)),
-            log_format=_choice(environ, "TICKFORGE_LOG_FORMAT", "text", ("json", "text")),
-            store_unchecked=_choice(environ, "TICKFORGE_STORE_UNCHECKED", "0", ("0", "1")) == "1",
+            min_free_bytes=int(
+                _read_number(environ, "TICKFORGE_MIN_FREE_BYTES", 64 << 20, 0, 1e15)
+            ),
+            log_format=_read_choice(environ, "TICKFORGE_LOG_FORMAT", "text", ("json", "text")),
+            store_unchecked=_read_choice(environ, "TICKFORGE_STORE_UNCHECKED", "0", ("0", "1"))
+            == "1",
             host=environ.get("TICKFORGE_HOST") or "127.0.0.1",
-            port=_whole(environ, "TICKFORGE_PORT", 8000, 0, 65_535),
-            api_fd=_api_fd(environ),
-            api_processes=_whole(environ, "TICKFORGE_API_PROCESSES", 2, 1, 64),
-            api_threads=_whole(environ, "TICKFORGE_API_THREADS", 256, 8, 4096),
-            rate_limit=_number(environ, "TICKFORGE_RATE_LIMIT", 1000, 0, 1e6),
-            max_queued=_whole(environ, "TICKFORGE_MAX_QUEUED", 10_000, 1, 10**9),
-            max_dataset_bytes=_whole(
+            port=_read_integer(environ, "TICKFORGE_PORT", 8000, 0, 65_535),
+            api_fd=_read_api_fd(environ),
+            api_processes=_read_integer(environ, "TICKFORGE_API_PROCESSES", 2, 1, 64),
+            api_threads=_read_integer(environ, "TICKFORGE_API_THREADS", 256, 8, 4096),
+            rate_limit=_read_number(environ, "TICKFORGE_RATE_LIMIT", 1000, 0, 1e6),
+            max_queued=_read_integer(environ, "TICKFORGE_MAX_QUEUED", 10_000, 1, 10**9),
+            max_dataset_bytes=_read_integer(
                 environ, "TICKFORGE_MAX_DATASET_BYTES", 10 << 30, 1, 999_999_999_999_999
             ),
         )
 
 
-def _bad(name: str, value: str, rule: str) -> BadSetting:
-    return BadSetting(f"{name}={value!r}: {rule}")
+def _invalid(name: str, value: str, rule: str) -> InvalidSetting:
+    return InvalidSetting(f"{name}={value!r}: {rule}")
 
 
-def _url(environ: Mapping[str, str], name: str, default: str | None) -> str:
+def _read_url(environ: Mapping[str, str], name: str, default: str | None) -> str:
     value = environ.get(name) or default
     rule = "redis://, rediss:// or unix:// followed by where the server is"
     if value is None:
-        raise BadSetting(f"{name} is not set: {rule}")
+        raise InvalidSetting(f"{name} is not set: {rule}")
     parts = urlsplit(value)
     if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
-        raise _bad(name, re.sub(r":[^:@]*@", ":…@", value), rule)  # a password is not to be logged
+        raise _invalid(
+            name, re.sub(r":[^:@]*@", ":…@", value), rule
+        )  # a password is not to be logged
     return value
 
 
-def _artifacts(environ: Mapping[str, str]) -> Path:
+def _read_artifacts_folder(environ: Mapping[str, str]) -> Path:
     """TICKFORGE_ARTIFACTS_URL (file://…), else the folder `artifacts` of TICKFORGE_DATA_DIR."""
     url = environ.get("TICKFORGE_ARTIFACTS_URL")
     if not url:
         return (Path(environ.get("TICKFORGE_DATA_DIR") or "data") / "artifacts").absolute()
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
-        raise _bad("TICKFORGE_ARTIFACTS_URL", url, "file:// and an absolute path")
+        raise _invalid("TICKFORGE_ARTIFACTS_URL", url, "file:// and an absolute path")
     return Path(unquote(parts.path))
 
 
-def _admin_key(environ: Mapping[str, str]) -> str | None:
+def _read_admin_key(environ: Mapping[str, str]) -> str | None:
     key = environ.get("TICKFORGE_ADMIN_KEY")
     if not key:
         return None
-    if len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
-        raise BadSetting(
+    if len(key) < MIN_ADMIN_KEY_LENGTH or not key.isascii() or not key.isprintable() or " " in key:
+        raise InvalidSetting(
             f"TICKFORGE_ADMIN_KEY (a value of {len(key)} characters): "
-            f"{SHORTEST_KEY} or more printable ASCII characters without spaces"
+            f"{MIN_ADMIN_KEY_LENGTH} or more printable ASCII characters without spaces"
         )
     return key
 
 
-def _number(
-    environ: Mapping[str, str], name: str, default: float, least: float, most: float
+def _read_number(
+    environ: Mapping[str, str], name: str, default: float, minimum: float, maximum: float
 ) -> float:
     text = environ.get(name) or str(default)
     try:
         value = float(text)
     except ValueError:
         value = float("nan")
-    if not least <= value <= most:
-        raise _bad(name, text, f"a number from {least:g} to {most:g}")
+    if not minimum <= value <= maximum:
+        raise _invalid(name, text, f"a number from {minimum:g} to {maximum:g}")
     return value
 
 
-def _whole(environ: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+def _read_integer(
+    environ: Mapping[str, str], name: str, default: int, minimum: int, maximum: int
+) -> int:
     text = environ.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and least <= int(text[:18]) <= most):
-        raise _bad(name, text, f"a whole number from {least} to {most}")
+    if not (text.isascii() and text.isdigit() and minimum <= int(text[:18]) <= maximum):
+        raise _invalid(name, text, f"a whole number from {minimum} to {maximum}")
     return int(text)
 
 
-def _api_fd(environ: Mapping[str, str]) -> int | None:
+def _read_api_fd(environ: Mapping[str, str]) -> int | None:
     name = "TICKFORGE_API_FD"
-    return _whole(environ, name, 0, 3, 1 << 20) if environ.get(name) else None
+    return _read_integer(environ, name, 0, 3, 1 << 20) if environ.get(name) else None
 
 
-def _choice(environ: Mapping[str, str], name: str, default: str, among: tuple[str, ...]) -> str:
+def _read_choice(
+    environ: Mapping[str, str], name: str, default: str, choices: tuple[str, ...]
+) -> str:
     value = environ.get(name) or default
-    if value not in among:
-        raise _bad(name, value, "one of " + ", ".join(among))
+    if value not in choices:
+        raise _invalid(name, value, "one of " + ", ".join(choices))
     return value

@@ -8,19 +8,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Flat = Mapping[str, bytes]
+HashFields = Mapping[str, bytes]
 Reply = Sequence[Any]
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class JobSnapshot:
     """A job's record and what belongs to it. `version` grows with each that is taken."""
 
-    fields: Flat
-    hashes: Mapping[str, Flat]  # by the last part of their keys: checkpoints, digests, …
-    removed: Sequence[bytes]
+    fields: HashFields
+    hashes: Mapping[str, HashFields]  # by the last part of their keys: checkpoints, digests, …
+    deleted_checkpoints: Sequence[bytes]
     audit: Sequence[bytes]
-    attempts: Sequence[Flat]
+    attempts: Sequence[HashFields]
     events: Sequence[bytes]
 
     @property
@@ -39,7 +39,7 @@ class Snapshot:
         return int(self.fields["tick"])
 
     @property
-    def moved(self) -> int:
+    def segments_in_files(self) -> int:
         """How many segments of its history lie in files of their own."""
         return int(self.fields["segments"])
 
@@ -55,22 +55,27 @@ class Snapshot:
 
 
 #: hashes of a job that a snapshot holds, by the last part of their keys
-HASHES = ("checkpoints", "digests", "answers", "known")
+HASH_NAMES = ("checkpoints", "digests", "answers", "known")
 
 
-def read_snapshot(reply: Reply) -> Snapshot:
+def parse_snapshot(reply: Reply) -> JobSnapshot:
     """Read what `snapshot` of lua/prelude.lua answers."""
     fields, *rest = reply
-    hashes, (removed, audit, attempts, events) = rest[: len(HASHES)], rest[len(HASHES) :]
-    return Snapshot(
-        fields=_flat(fields),
-        hashes={name: _flat(told) for name, told in zip(HASHES, hashes, strict=True)},
-        removed=removed,
+    hashes, (deleted_checkpoints, audit, attempts, events) = (
+        rest[: len(HASH_NAMES)],
+        rest[len(HASH_NAMES) :],
+    )
+    return JobSnapshot(
+        fields=_pairs_to_dict(fields),
+        hashes={
+            name: _pairs_to_dict(pairs) for name, pairs in zip(HASH_NAMES, hashes, strict=True)
+        },
+        deleted_checkpoints=deleted_checkpoints,
         audit=audit,
-        attempts=[_flat(each) for each in attempts],
+        attempts=[_pairs_to_dict(attempt) for attempt in attempts],
         events=events,
     )
 
 
-def _flat(told: Sequence[bytes]) -> dict[str, bytes]:
-    return {name.decode(): value for name, value in zip(told[::2], told[1::2], strict=True)}
+def _pairs_to_dict(pairs: Sequence[bytes]) -> dict[str, bytes]:
+    return {name.decode(): value for name, value in zip(pairs[::2], pairs[1::2], strict=True)}

@@ -14,20 +14,20 @@ from redis.exceptions import (
 )
 from redis.retry import Retry
 
-from jobs.errors import WeakStore
+from jobs.errors import UnsafeStore
 
 #: a client of the store, for who may name it but not import its library
 Store = redis.Redis
 
 #: what redis-py raises while a server is gone, restarting or still loading its file
-AWAY = (ConnectionError, TimeoutError, BusyLoadingError)
+UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
 #: and while it has no memory left (of a script, jobs/scripts.py makes a StoreFull of it)
-Full = OutOfMemoryError
-COMMAND_SECONDS = 4.0  # an answer about a dead store must come within 5 s
-LEAST_VERSION = (7, 0)
+OutOfMemory = OutOfMemoryError
+COMMAND_TIMEOUT_SECONDS = 4.0  # an answer about a dead store must come within 5 s
+MIN_VERSION = (7, 0)
 
 #: CONFIG name -> (needed value, why)
-NEEDED = {
+REQUIRED_CONFIG = {
     "maxmemory-policy": ("noeviction", "any other policy throws away acknowledged jobs"),
     "appendonly": ("yes", "without it a restart loses every job"),
     "appendfsync": ("always", "a power cut would lose jobs that were acknowledged"),
@@ -36,11 +36,11 @@ NEEDED = {
 
 def connect(url: str, *, blocking: bool = False) -> "redis.Redis":
     """Make a client (no connection yet). A `blocking` one waits for replies without limit."""
-    seconds = None if blocking else COMMAND_SECONDS
+    seconds = None if blocking else COMMAND_TIMEOUT_SECONDS
     return redis.Redis.from_url(
         url,
         socket_timeout=seconds,
-        socket_connect_timeout=COMMAND_SECONDS,
+        socket_connect_timeout=COMMAND_TIMEOUT_SECONDS,
         # one fresh connection for one that the server has closed; who is silent is not asked twice
         retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
         health_check_interval=0,
@@ -54,7 +54,7 @@ def wait_ready(store: "redis.Redis", seconds: float) -> bool:
         try:
             store.ping()
             return True
-        except AWAY:
+        except UNAVAILABLE:
             if time.monotonic() > deadline:
                 return False
         time.sleep(0.05)
@@ -69,25 +69,25 @@ def check_store(store: "redis.Redis", *, unchecked: bool = False) -> None:
     _check_version(store)
     if unchecked:
         return
-    for name, (needed, why) in NEEDED.items():
-        if (value := _config(store, name)) != needed:
-            raise WeakStore(f"the store has {name}={value}, needed is {needed}: {why}")
+    for name, (required, why) in REQUIRED_CONFIG.items():
+        if (value := _read_config(store, name)) != required:
+            raise UnsafeStore(f"the store has {name}={value}, needed is {required}: {why}")
 
 
 def _check_version(store: "redis.Redis") -> None:
-    about: dict[str, Any] = store.info("server")
-    version = str(about.get("valkey_version") or about["redis_version"])
-    if tuple(map(int, version.split(".")[:2])) < LEAST_VERSION:
-        raise WeakStore(f"the store is version {version}, needed is 7.0 or newer")
+    server_info: dict[str, Any] = store.info("server")
+    version = str(server_info.get("valkey_version") or server_info["redis_version"])
+    if tuple(map(int, version.split(".")[:2])) < MIN_VERSION:
+        raise UnsafeStore(f"the store is version {version}, needed is 7.0 or newer")
 
 
-def _config(store: "redis.Redis", name: str) -> str:
+def _read_config(store: "redis.Redis", name: str) -> str:
     try:
-        found: dict[str, str] = store.config_get(name)  # type: ignore[assignment]
+        config: dict[str, str] = store.config_get(name)  # type: ignore[assignment]
     except ResponseError as error:
-        raise WeakStore(
+        raise UnsafeStore(
             f"the store does not tell {name} ({error}); if you know that its settings are "
             "maxmemory-policy noeviction, appendonly yes, appendfsync always, "
             "set TICKFORGE_STORE_UNCHECKED=1"
         ) from error
-    return next(iter(found.values()), "unknown")
+    return next(iter(config.values()), "unknown")

@@ -6,9 +6,9 @@ from jobs import keys
 from jobs.store import Store
 
 
-def secret(store: Store, tenant: str) -> bytes:
+def ensure_dataset_id_secret(store: Store, tenant: str) -> bytes:
     """Return a tenant's secret, made when it is first asked for and never changed."""
-    store.hsetnx(keys.SECRETS, tenant, secrets.token_hex(32))
-    found = store.hget(keys.SECRETS, tenant)
-    assert found is not None, "it was just made"
-    return bytes.fromhex(bytes(found).decode())  # type: ignore[arg-type]
+    store.hsetnx(keys.DATASET_ID_SECRETS, tenant, secrets.token_hex(32))
+    stored = store.hget(keys.DATASET_ID_SECRETS, tenant)
+    assert stored is not None, "it was just made"
+    return bytes.fromhex(bytes(stored).decode())  # type: ignore[arg-type]

@@ -23,39 +23,39 @@ class Page(Generic[T]):
         return self.next_after is not None
 
 
-class Walk:
+class IndexCursor:
     """Members of one index beyond a sequence number, some at a time."""
 
     def __init__(
-        self, store: "redis.Redis", name: str, beyond: int | None, descending: bool
+        self, store: "redis.Redis", name: str, after: int | None, descending: bool
     ) -> None:
         self._store, self._name, self._descending = store, name, descending
-        self._beyond = beyond
+        self._after = after
 
-    def next(self, count: int) -> list[tuple[bytes, float]]:
+    def read_next(self, count: int) -> list[tuple[bytes, float]]:
         """The next members with their numbers; none at the end."""
-        found = self._range(self._beyond, count)
-        if found:
-            self._beyond = int(found[-1][1])
-        return found
+        members = self._read_range(self._after, count)
+        if members:
+            self._after = int(members[-1][1])
+        return members
 
-    def any_behind(self, sequence: int | None) -> bool:
+    def has_more_after(self, sequence: int | None) -> bool:
         """Whether there is a member beyond this number."""
-        return bool(self._range(sequence, 1))
+        return bool(self._read_range(sequence, 1))
 
-    def _range(self, beyond: int | None, count: int) -> list[tuple[bytes, float]]:
+    def _read_range(self, after: int | None, count: int) -> list[tuple[bytes, float]]:
         low, high = "-inf", "+inf"
-        if beyond is not None:
-            low, high = (low, f"({beyond}") if self._descending else (f"({beyond}", high)
+        if after is not None:
+            low, high = (low, f"({after}") if self._descending else (f"({after}", high)
         ends = (high, low) if self._descending else (low, high)
-        found: Any = self._store.zrange(
+        members: Any = self._store.zrange(
             self._name, *ends, desc=self._descending, byscore=True, offset=0, num=count,
             withscores=True,
         )  # fmt: skip
-        return [(bytes(item), float(score)) for item, score in found]
+        return [(bytes(item), float(score)) for item, score in members]
 
 
-def sequence_of(after: str | None) -> int | None:
+def parse_cursor(after: str | None) -> int | None:
     """Read a cursor; raises BadCursor for what no page gave out."""
     if after is None:
         return None

@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from jobs.errors import BadSetting, WeakStore
+from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.settings import Settings
 from serving.admin_key import BadKeyFile, client_config, kept_key, tell_client
 from serving.embedded_store import NoServer, find_server, server_command, socket_folder
@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BACKLOG = 256
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
-WILL_NOT_DO = (BadOption, BadSetting, WeakStore)
+WILL_NOT_DO = (BadOption, InvalidSetting, UnsafeStore)
 IN_THE_WAY = (BadFolder, FolderInUse, BadKeyFile, NoServer, StartFailed, OSError)
 
 

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Mapping
 
 from jobs import presence
-from jobs.archive.identity import check_age, check_same
-from jobs.files import Files
+from jobs.archive.identity import check_not_older, check_store_matches
+from jobs.files import ArtifactStore
 from jobs.settings import Settings
-from jobs.store import AWAY, check_store, connect
+from jobs.store import UNAVAILABLE, check_store, connect
 
 #: seconds an answer may take before it counts as "not yet"
 ASK = 1.0
@@ -37,10 +37,10 @@ class Service:
         try:
             self._store.ping()
             check_store(self._store, unchecked=self._settings.store_unchecked)
-            files = Files(self._settings.artifacts)
-            check_same(self._store, files)
-            check_age(self._store, files)
-        except AWAY as error:
+            files = ArtifactStore(self._settings.artifacts)
+            check_store_matches(self._store, files)
+            check_not_older(self._store, files)
+        except UNAVAILABLE as error:
             self._tell_of_silence(error)
             return False
         return True
@@ -58,8 +58,8 @@ class Service:
 
     def _workers_are_there(self) -> bool:
         try:
-            live = {about["name"]: about["pid"] for about in presence.live(self._store)}
-        except AWAY:
+            live = {about["name"]: about["pid"] for about in presence.live_workers(self._store)}
+        except UNAVAILABLE:
             return False
         return all(live.get(name) == pid for name, pid in self.workers.items())
 

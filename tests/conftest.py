@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import redis
 
-from jobs.index import Index
-from jobs.ledger import Ledger
+from jobs.index import JobQueries
+from jobs.ledger import JobLedger
 from jobs.settings import Settings
 from jobs.store import connect
 from tests.support import ADMIN_KEY, running_store, settings_for, small_spec
@@ -31,15 +31,15 @@ def store(store_server: str) -> Iterator["redis.Redis"]:
 
 
 @pytest.fixture
-def ledger(store: "redis.Redis") -> Ledger:
+def ledger(store: "redis.Redis") -> JobLedger:
     """The protocol on the empty store, with leases that last longer than a test."""
-    return Ledger(store, lease_seconds=30)
+    return JobLedger(store, lease_seconds=30)
 
 
 @pytest.fixture
-def index(store: "redis.Redis") -> Index:
+def index(store: "redis.Redis") -> JobQueries:
     """What finds jobs on the empty store."""
-    return Index(store)
+    return JobQueries(store)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from jobs.spec.data import EXAMPLES
+from jobs.spec.data import EXAMPLES_FOLDER
 from tests.datasets import CSV, NPZ, PETS, TEXT, npz_of, uploaded
 
 TEXT_BYTES = "Äpfel and pears, and a word on each of them.\n".encode() * 12
@@ -143,7 +143,7 @@ def texts(draw: st.DrawFn) -> Rows:
     """A text by bytes or characters; the model says which."""
     vocabulary = draw(st.sampled_from(["bytes", "characters"]))
     if draw(FLAG):
-        facts = json.loads((EXAMPLES / "genesis.json").read_text())["text"]
+        facts = json.loads((EXAMPLES_FOLDER / "genesis.json").read_text())["text"]
         data, tokens = {"source": "example", "name": "genesis"}, facts[vocabulary]
     else:
         data = {"source": "dataset", "id": STANDING_IN["text"]}

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from jobs.archive.shelf import FOLDER
-from jobs.datasets.formats.faults import BadData, DataFault
-from jobs.datasets.profiling import profiler
+from jobs.archive.shelf import ARCHIVE_FOLDER
+from jobs.datasets.formats.faults import BadData, DataError
+from jobs.datasets.profiling import make_profiler
 from jobs.spec.profiles import DatasetProfile, MediaType
 
 CSV, JSONL, TEXT, NPZ = "text/csv", "application/x-ndjson", "text/plain", "application/x-npz"
@@ -51,18 +51,18 @@ def spec_on(dataset_id: str, target: str | None = "pet", **changes: Any) -> dict
 
 def profiled(data: bytes, kind: MediaType = "text/csv", piece: int = 1 << 18) -> DatasetProfile:
     """Profile bytes that come in pieces of this length."""
-    found = profiler(kind, "comma")
+    found = make_profiler(kind, "comma")
     for at in range(0, len(data), piece):
         found.feed(data[at : at + piece])
     return found.finish(Path("/dev/null"))
 
 
-def refused(data: bytes, kind: MediaType = "text/csv", piece: int = 1 << 18) -> list[DataFault]:
+def refused(data: bytes, kind: MediaType = "text/csv", piece: int = 1 << 18) -> list[DataError]:
     """The faults of bytes that must be refused."""
     try:
         found = profiled(data, kind, piece)
     except BadData as error:
-        return error.faults
+        return error.errors
     raise AssertionError(f"not refused: {found}")
 
 
@@ -92,4 +92,4 @@ def npz_of(compressed: bool = False, **arrays: Any) -> bytes:
 def files_of(folder: Path) -> list[str]:
     """Every file below a folder, but the archive's."""
     found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return sorted(str(path) for path in found if path.parts[0] != FOLDER)
+    return sorted(str(path) for path in found if path.parts[0] != ARCHIVE_FOLDER)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import redis
 
-from jobs.scripts import FOLDER, Scripts, source
+from jobs.scripts import LUA_FOLDER, Scripts, read_source
 
 Edits = Sequence[tuple[str, str]]  # old text, new text
 
@@ -17,12 +17,12 @@ class EditedScripts(Scripts):
     def __init__(self, store: "redis.Redis", edits: Edits) -> None:
         super().__init__(store)
         applied = set()
-        for name in (file.stem for file in FOLDER.glob("*.lua") if file.stem != "prelude"):
-            text = source(name)
+        for name in (file.stem for file in LUA_FOLDER.glob("*.lua") if file.stem != "prelude"):
+            text = read_source(name)
             for old, new in edits:
                 if old in text:
                     assert text.count(old) == 1, f"{old!r} is more than once in {name}"
                     text = text.replace(old, new)
                     applied.add(old)
-            self._known[name] = store.register_script(text)
+            self._registered[name] = store.register_script(text)
         assert applied == {old for old, _ in edits}

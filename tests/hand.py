@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs import checkpoints
-from jobs.files import Files
+from jobs.files import ArtifactStore
 from jobs.job import Checkpoint, SparsePoint
-from jobs.ledger import Ledger
-from jobs.recorder import Recorder
+from jobs.ledger import JobLedger
+from jobs.recorder import HistoryWriter
 from jobs.settings import Settings
 from jobs.store import Store
 
@@ -21,13 +21,13 @@ class Hand:
     """Owns the best queued job from the moment it is made."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
-        self.ledger = Ledger(store, lease_seconds=60)
-        self.files = Files(settings.artifacts)
+        self.ledger = JobLedger(store, lease_seconds=60)
+        self.files = ArtifactStore(settings.artifacts)
         claim = self.ledger.claim("cpu", worker="by-hand", device="cpu", canaries={"1": "c"})
         assert claim is not None, "there is no job to claim"
         self.claim, self.lease = claim, claim.lease
-        self.ledger.describe(self.lease, "eager", "cpu", FINGERPRINT)
-        self._recorder = Recorder(self.ledger, store, self.files, self.lease)
+        self.ledger.record_engine(self.lease, "eager", "cpu", FINGERPRINT)
+        self._recorder = HistoryWriter(self.ledger, store, self.files, self.lease)
         self.tick = claim.tick
 
     def record(
@@ -35,7 +35,7 @@ class Hand:
     ) -> None:
         """Hand over the losses of the next ticks, and (as `told`) metrics or best."""
         values = np.asarray(losses, np.float32)
-        self._recorder.record(
+        self._recorder.append(
             self.tick + 1, {"loss": values}, sparse,
             **{"phase": "training", "elapsed": 0.5, "metrics": {}, **told},
         )  # fmt: skip
@@ -45,11 +45,11 @@ class Hand:
         self, weights: bytes = b"weights", drop: Sequence[int] = (), **about: Any
     ) -> Checkpoint:
         """Make and commit a checkpoint of the tick where it stands; those of `drop` go."""
-        folder = checkpoints.begin(self.files, self.lease)
+        folder = checkpoints.new_folder(self.files, self.lease)
         (folder / "model.safetensors").write_bytes(weights)
         (folder / "state.json").write_bytes(b"{}")
         told: dict[str, Any] = {"is_best": False, "is_final": False, **about}
-        made = checkpoints.complete(
+        made = checkpoints.publish(
             self.files, self.lease, folder, tick=self.tick, state="0" * 16, metrics={}, **told
         )
         self.ledger.commit_checkpoint(self.lease, made, drop)
@@ -57,4 +57,4 @@ class Hand:
 
     def end(self, status: str = "succeeded", **why: Any) -> None:
         """Let go of the job for good (or, with `paused`, for now)."""
-        self.ledger.finish(self.lease, status, self.tick, **why)
+        self.ledger.release(self.lease, status, self.tick, **why)

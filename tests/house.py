@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from jobs import bell, keys, presence
-from jobs.fault_points import ARMED, FIRED
-from jobs.files import Files
-from jobs.history.history import History
-from jobs.index import Index
+from jobs.fault_points import ARMED_SUFFIX, FIRED_SUFFIX
+from jobs.files import ArtifactStore
+from jobs.history.history import HistoryReader
+from jobs.index import JobQueries
 from jobs.job import Job
-from jobs.ledger import Ledger
+from jobs.ledger import JobLedger
 from jobs.spec.job_spec import read_spec
 from jobs.store import Store, connect
 from tests.processes import LEASE, WorkerProcess
@@ -35,9 +35,9 @@ class House:
         self.workers: list[WorkerProcess] = []
         self._settings = settings = settings_for(url, data)
         self.store = connect(url)
-        self.ledger, self.index = Ledger(self.store, float(LEASE)), Index(self.store)
-        self.files = Files(settings.artifacts)
-        self.history = History(self.store, self.files)
+        self.ledger, self.index = JobLedger(self.store, float(LEASE)), JobQueries(self.store)
+        self.files = ArtifactStore(settings.artifacts)
+        self.history = HistoryReader(self.store, self.files)
         self.faults = data / "faults"
         self.faults.mkdir(parents=True, exist_ok=True)
 
@@ -46,7 +46,7 @@ class House:
         worker = WorkerProcess(self._url, self._data, name, **env)
         self.workers.append(worker)
         self._held.callback(worker.end)
-        wait_until(lambda: name in [each["name"] for each in presence.live(self.store)], 30)
+        wait_until(lambda: name in [each["name"] for each in presence.live_workers(self.store)], 30)
         return worker
 
     def submit(self, body: dict[str, Any] = SPEC) -> str:
@@ -56,11 +56,11 @@ class House:
 
     def ring(self) -> None:
         """Ring here: another house may have rung last."""
-        bell.configure(self._settings)
-        bell.ring("cpu")
+        bell.configure_broker(self._settings)
+        bell.wake_workers("cpu")
 
     def job(self, job_id: str) -> Job:
-        return self.index.job(TENANT, job_id)
+        return self.index.get_job(TENANT, job_id)
 
     def until(self, job_id: str, true: Callable[[Job], bool]) -> Job:
         wait_until(lambda: true(self.job(job_id)), 30)
@@ -71,39 +71,39 @@ class House:
 
         For workers started with `TICKFORGE_FAULTS=str(house.faults)`.
         """
-        file = self.faults / f"{secrets.token_hex(6)}{ARMED}"
+        file = self.faults / f"{secrets.token_hex(6)}{ARMED_SUFFIX}"
         draft = file.with_suffix(".draft")
         draft.write_text(json.dumps({"point": point, "action": action, **more}))
         draft.rename(file)
-        return file.with_suffix(FIRED)
+        return file.with_suffix(FIRED_SUFFIX)
 
     def told(self, job_id: str) -> list[tuple[str, str]]:
         """Level and message of the `log` events of a job."""
         return log_events(self.store, job_id)
 
     def folder(self, job_id: str) -> Path:
-        return self.files.job(TENANT, job_id)
+        return self.files.job_folder(TENANT, job_id)
 
     def log(self, job_id: str) -> str:
         return (self.folder(job_id) / "log.txt").read_text()
 
     def bits(self, job_id: str) -> tuple[bytes, str]:
         """Losses and final weights of a job that succeeded."""
-        job = self.until(job_id, lambda job: job.ended)
+        job = self.until(job_id, lambda job: job.is_terminal)
         assert job.status == "succeeded", job.error
-        losses = self.history.raw(job, "loss", 1, job.tick).tobytes()
-        return losses, self.index.checkpoint(TENANT, job_id, "final").sha256
+        losses = self.history.read_raw(job, "loss", 1, job.tick).tobytes()
+        return losses, self.index.get_checkpoint(TENANT, job_id, "final").sha256
 
     def paused_at(self, tick: int) -> str:
         """A job that was paused at this tick or some later."""
         job_id = self.submit()
         self.until(job_id, lambda job: job.tick >= tick)
-        self.ledger.request(TENANT, job_id, "pause")
+        self.ledger.request_transition(TENANT, job_id, "pause")
         assert self.until(job_id, lambda job: job.status == "paused").tick < 600
         return job_id
 
     def resume(self, job_id: str) -> None:
-        self.ledger.request(TENANT, job_id, "resume")
+        self.ledger.request_transition(TENANT, job_id, "resume")
         self.ring()
 
 

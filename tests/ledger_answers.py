@@ -6,8 +6,8 @@ from typing import Any
 from jobs import errors
 
 REFUSALS = (
-    errors.Diverged, errors.Early, errors.Fenced, errors.Gap, errors.Gone, errors.NoSuchJob,
-    errors.IdempotencyMismatch, errors.IllegalMove, errors.NotEnded, errors.Short,
+    errors.TickMismatch, errors.NotAccepted, errors.LeaseLost, errors.TickGap, errors.IdempotentResultDeleted, errors.NoSuchJob,
+    errors.IdempotencyMismatch, errors.IllegalTransition, errors.NotTerminal, errors.WrongFinalTick,
 )  # fmt: skip
 Call = tuple[Callable[[], Any], Callable[[], Any]]
 
@@ -23,12 +23,12 @@ def answer(call: Callable[[], Any]) -> tuple[str, Any]:
 def _told(refusal: Exception) -> Any:
     """What a refusal says beside its reason."""
     match refusal:
-        case errors.Gap() | errors.Short():
+        case errors.TickGap() | errors.WrongFinalTick():
             return refusal.tick
-        case errors.Diverged():
+        case errors.TickMismatch():
             return refusal.tick, refusal.column, refusal.recorded, refusal.offered
-        case errors.IllegalMove():
+        case errors.IllegalTransition():
             return refusal.status, refusal.allowed
-        case errors.NotEnded():
+        case errors.NotTerminal():
             return refusal.status
     return None

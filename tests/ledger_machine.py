@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from jobs import keys
 from jobs.job import Lease
-from jobs.ledger import Ledger
+from jobs.ledger import JobLedger
 from tests import ledger_store
 from tests.edited_scripts import EditedScripts, Edits
 from tests.ledger_answers import Call, answer
@@ -38,7 +38,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store.flushall()
-        self.ledger = Ledger(self.store, lease_seconds=3600)
+        self.ledger = JobLedger(self.store, lease_seconds=3600)
         segment = ("SEGMENT = 1048576", f"SEGMENT = {SEGMENT}")
         self.ledger._scripts = EditedScripts(self.store, [segment, *self.edits])
         self.world = World()
@@ -91,7 +91,7 @@ class LedgerMachine(RuleBasedStateMachine):
             made = self.ledger.submit(
                 TENANT, SPECS[budget, priority], idempotency_key=key, body_digest=body
             )
-            if made.new:
+            if made.is_new:
                 self.ids[self.world.submissions] = made.job_id
             return next(number for number, each in self.ids.items() if each == made.job_id)
 
@@ -114,7 +114,10 @@ class LedgerMachine(RuleBasedStateMachine):
                 lambda: self.world.patch(number, at - 1),
             ),
         }
-        verb = lambda: self.ledger.request(*name, what), lambda: self.world.request(number, what)
+        verb = (
+            lambda: self.ledger.request_transition(*name, what),
+            lambda: self.world.request(number, what),
+        )
         self.both(what, *calls.get(what, verb))
 
     # What owners do: the one who holds a job, and those who only think so.
@@ -184,11 +187,11 @@ class LedgerMachine(RuleBasedStateMachine):
         points = b"".join(struct.pack("<QQ", *point) for point in states.items())
 
         def ledger() -> tuple[int, str | None, bool]:
-            appended = self.ledger.append(
+            appended = self.ledger.append_ticks(
                 self.shown_as(held), first, len(losses), {"loss": column}, {}, 0,
                 {"state": points} if states else {},
             )  # fmt: skip
-            return appended.tick, appended.requested, appended.moved
+            return appended.tick, appended.requested, appended.segment_in_files
 
         accepted = self.both(
             "append", ledger, lambda: self.world.append(held, first, losses, states)
@@ -222,7 +225,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for _ in range(1 + twice):
             self.both(
                 f"finish {status}",
-                lambda: self.ledger.finish(
+                lambda: self.ledger.release(
                     self.shown_as(held), status, tick, stopped_by=stopped_by, reason=reason
                 ),
                 lambda: self.world.finish(held, status, tick, stopped_by, reason),
@@ -263,16 +266,16 @@ class LedgerMachine(RuleBasedStateMachine):
     def reconcile(self, at: int, bells: bool) -> None:
         """Bells are rung for who waits, or an ended job is sealed."""
         number = self.job(at)
-        self.store.delete(keys.rung("cpu"))
+        self.store.delete(keys.wake_cooldown("cpu"))
         if bells:
-            self.both("due", lambda: self.ledger.due(10).get("cpu", 0), self.world.due)
+            self.both("due", lambda: self.ledger.take_due_wakeups(10).get("cpu", 0), self.world.due)
         else:
-            self.both("seal", lambda: self.ledger.seal(TENANT, self.ids[number]),
+            self.both("seal", lambda: self.ledger.mark_finalized(TENANT, self.ids[number]),
                       lambda: self.world.seal(number))  # fmt: skip
 
     def mark(self) -> None:
         """What the store holds now is all that a rollback will find."""
-        self.store.delete(keys.rung("cpu"))  # nothing that lives by a clock
+        self.store.delete(keys.wake_cooldown("cpu"))  # nothing that lives by a clock
         self.marked = deepcopy(self.world), ledger_store.dump(self.store)
 
     def roll_back(self) -> None:

@@ -6,7 +6,13 @@ or raises what that must; nothing of it is taken from the scripts. Knows no stor
 
 from dataclasses import dataclass, field
 
-from jobs.errors import Early, Gone, IdempotencyMismatch, IllegalMove, NotEnded
+from jobs.errors import (
+    IdempotencyMismatch,
+    IdempotentResultDeleted,
+    IllegalTransition,
+    NotAccepted,
+    NotTerminal,
+)
 from tests.ledger_owners import SEGMENT, VERBS, Job, Owners
 
 
@@ -24,7 +30,7 @@ class World(Owners):
         if key is not None and key in self.keys:
             number, digest = self.keys[key]
             if number is None:
-                raise Gone(key)
+                raise IdempotentResultDeleted(key)
             if digest != body:
                 raise IdempotencyMismatch(key)
             return number
@@ -38,7 +44,7 @@ class World(Owners):
         """Do what the contract's table of verbs says, or refuse it."""
         job = self.job(number)
         if verb not in self.allowed(job):
-            raise IllegalMove(verb, job.status, self.allowed(job))
+            raise IllegalTransition(verb, job.status, self.allowed(job))
         if job.status == "running":
             return self._ask(job, verb)
         if job.ended or (verb, job.status) in (("resume", "queued"), ("pause", "paused")):
@@ -79,7 +85,7 @@ class World(Owners):
         """Remove an ended job for good; its id and its key are never used again."""
         job = self.job(number)
         if not job.ended:
-            raise NotEnded(job.status)
+            raise NotTerminal(job.status)
         del self.jobs[number]
         self.tombstones.add(number)
         if job.key is not None:
@@ -89,7 +95,7 @@ class World(Owners):
         """Note that an ended job's history lies in files alone."""
         job = self.job(number)
         if not job.ended or job.moved * SEGMENT < job.tick:
-            raise Early
+            raise NotAccepted
         job.sealed = True
 
     def due(self) -> int:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from jobs.errors import Diverged, Early, Fenced, Gap, NoSuchJob, Short
-from jobs.ledger import MOST_DEATHS
+from jobs.errors import LeaseLost, NoSuchJob, NotAccepted, TickGap, TickMismatch, WrongFinalTick
+from jobs.ledger import MAX_ATTEMPTS_WITHOUT_PROGRESS
 
 SEGMENT = 4  # ticks; the scripts of the machine have this one too
 ENDED = ("succeeded", "failed", "cancelled")
@@ -124,7 +124,7 @@ class Owners:
         if job.requested in ("cancel", "pause"):
             job.become("cancelled" if job.requested == "cancel" else "paused")
             return True
-        if job.deaths >= MOST_DEATHS:
+        if job.deaths >= MAX_ATTEMPTS_WITHOUT_PROGRESS:
             job.become("failed")
             return True
         return False
@@ -152,7 +152,7 @@ class Owners:
 
     def _held(self, held: Held) -> Job:
         if not self.holds(held):
-            raise Fenced
+            raise LeaseLost
         return self.jobs[held.number]
 
     def append(
@@ -162,12 +162,12 @@ class Owners:
         job = self._held(held)
         last = first + len(losses) - 1
         if first > job.tick + 1:
-            raise Gap(job.tick)
+            raise TickGap(job.tick)
         in_files = segment_of(first) < job.moved
         if not in_files:
             _compare("loss", dict(enumerate(job.losses, 1)), dict(enumerate(losses, first)))
         if any(tick > max(last, job.tick) for tick in states):
-            raise Gap(job.tick)
+            raise TickGap(job.tick)
         states = {tick: bits for tick, bits in states.items() if segment_of(tick) >= job.moved}
         _compare("state", job.states, states)
         fresh = losses[job.tick + 1 - first :]
@@ -191,7 +191,7 @@ class Owners:
         """Let a checkpoint of an accepted tick count, and those of `drop` no longer."""
         job = self._held(held)
         if tick > job.tick:
-            raise Early
+            raise NotAccepted
         job.ran_out = None
         if job.checkpoints.get(tick) == size:  # sent twice
             return
@@ -211,7 +211,7 @@ class Owners:
         if status == "succeeded":
             due = job.total if stopped_by == "budget" and job.total is not None else job.tick
             if not tick == due == job.tick:
-                raise Short(job.tick)
+                raise WrongFinalTick(job.tick)
             job.stopped_by = stopped_by
         becomes = self._as_asked(job, status)
         if "paused" in (status, becomes) or reason == "drain":
@@ -236,12 +236,12 @@ class Owners:
             return
         if not job.ended:
             if held is None:
-                raise Fenced
+                raise LeaseLost
             self._held(held)
             if job.tick <= (segment + 1) * SEGMENT:
-                raise Early
+                raise NotAccepted
         if segment > job.moved:
-            raise Early
+            raise NotAccepted
         job.moved += 1
 
     def job(self, number: int) -> Job:
@@ -261,7 +261,7 @@ def _compare(column: str, had: dict[int, int], offered: dict[int, int]) -> None:
     for tick, bits in sorted(offered.items()):
         if had.get(tick, bits) != bits:
             both = (each.to_bytes(size, "little").hex() for each in (had[tick], bits))
-            raise Diverged(tick, column, *both)
+            raise TickMismatch(tick, column, *both)
 
 
 def _note_audit(job: Job, held: Held, first: int, last: int) -> None:

@@ -84,7 +84,7 @@ def compare(found: Found, world: World, ids: dict[int, str], tenant: str) -> Non
     """Whether the store holds the world and nothing else."""
     actual = {name: value for name, value in found.items() if SHARED.fullmatch(name)}
     actual |= {name: sorted(actual[name]) for name in actual if name.startswith(BY_TIME)}
-    live = {keys.member(tenant, ids[number]) for number in world.jobs}
+    live = {keys.job_member(tenant, ids[number]) for number in world.jobs}
     for name, value in found.items():
         if of := OF_JOB.fullmatch(name):
             assert of["member"] in live, f"{name} is left of a job that is gone"
@@ -118,16 +118,16 @@ def _seen(name: str, part: str | None, value: Any) -> Found:
 def _shared(world: World, ids: dict[int, str], tenant: str) -> Found:
     """The sets that name jobs; an empty one is not there."""
     everyone = [ids[number] for number in sorted(world.jobs)]
-    members = {number: keys.member(tenant, ids[number]) for number in world.jobs}
+    members = {number: keys.job_member(tenant, ids[number]) for number in world.jobs}
     running = [n for n, job in world.jobs.items() if job.status == "running"]
     unsealed = [n for n, job in world.jobs.items() if job.ended and not job.sealed]
     shared: Found = {
-        keys.index(tenant): everyone,
-        keys.index(tenant, "name", "n"): everyone,
-        keys.index(tenant, "kind", "train"): everyone,
-        keys.queued("cpu"): [members[number] for number in world.queued()],
+        keys.job_index(tenant): everyone,
+        keys.job_index(tenant, "name", "n"): everyone,
+        keys.job_index(tenant, "kind", "train"): everyone,
+        keys.queued_jobs("cpu"): [members[number] for number in world.queued()],
         keys.leases("cpu"): sorted(members[number] for number in running),
-        keys.UNSEALED: sorted(members[number] for number in unsealed),
+        keys.UNFINALIZED_JOBS: sorted(members[number] for number in unsealed),
         keys.tombstones(tenant): sorted(ids[number] for number in world.tombstones),
         keys.idempotency(tenant): {
             key: f"{'deleted' if number is None else ids[number]} {digest}".encode()
@@ -136,7 +136,7 @@ def _shared(world: World, ids: dict[int, str], tenant: str) -> Found:
     }
     for status in STATUSES:
         of_status = [ids[n] for n in sorted(world.jobs) if world.jobs[n].status == status]
-        shared[keys.index(tenant, "status", status)] = of_status
+        shared[keys.job_index(tenant, "status", status)] = of_status
     return {name: value for name, value in shared.items() if value}
 
 
@@ -154,7 +154,9 @@ def _of_job(job: Job, tenant: str, job_id: str) -> Found:
         record: {name: str(value) for name, value in fields.items() if value is not None},
         keys.checkpoints(tenant, job_id): job.checkpoints,
         keys.audit(tenant, job_id): [" ".join(map(str, entry)) for entry in job.audit],
-        keys.digests(tenant, job_id): [f"loss-{segment:02}.f32" for segment in range(job.moved)],
+        keys.segment_digests(tenant, job_id): [
+            f"loss-{segment:02}.f32" for segment in range(job.moved)
+        ],
     }
     for number, attempt in enumerate(job.attempts, 1):
         told = (attempt.first, attempt.last, attempt.outcome)
@@ -178,20 +180,22 @@ def records(found: Found) -> dict[str, Record]:
     seen = {}
     for of in map(OF_JOB.fullmatch, found):
         if of and of["part"] is None:
-            tenant, job_id = keys.split(of["member"])
+            tenant, job_id = keys.split_member(of["member"])
             seen[job_id] = _checked(found, tenant, job_id)
     return seen
 
 
 def _checked(found: Found, tenant: str, job_id: str) -> Record:
-    record, name = found[keys.job(tenant, job_id)], keys.member(tenant, job_id)
+    record, name = found[keys.job(tenant, job_id)], keys.job_member(tenant, job_id)
     status, term, tick, moved = (
         record[field].decode() for field in ("status", "term", "tick", "segments")
     )
-    of_status = {each: found.get(keys.index(tenant, "status", each), []) for each in STATUSES}
+    of_status = {each: found.get(keys.job_index(tenant, "status", each), []) for each in STATUSES}
     indexed = [each for each, of_them in of_status.items() if job_id in of_them]
     assert indexed == [status], f"{job_id} is {status}, and is found as {indexed}"
-    reachable = [name in found.get(where, []) for where in (keys.queued("cpu"), keys.leases("cpu"))]
+    reachable = [
+        name in found.get(where, []) for where in (keys.queued_jobs("cpu"), keys.leases("cpu"))
+    ]
     assert reachable == [status == "queued", status == "running"], f"{job_id} is {status}: lost"
     _check_audit(found.get(keys.audit(tenant, job_id), []), int(tick))
     ticks: dict[int, int] = {}

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from jobs.job import ENDED
+from jobs.job import TERMINAL_STATUSES
 from tests.datasets import PETS, spec_on
 from tests.processes import Serving
 from tests.support import (
@@ -121,7 +121,9 @@ class Filled:
     def ended(self, name: str) -> dict[str, Any]:
         """Wait until a job has ended and its history lies in files."""
         job_id = self.ids[name]
-        job = wait_until(lambda: self._job(job_id, lambda job: job["status"] in ENDED), 30, name)
+        job = wait_until(
+            lambda: self._job(job_id, lambda job: job["status"] in TERMINAL_STATUSES), 30, name
+        )
         archive = self._lost.data / "artifacts" / "default" / job_id / "archive"
         wait_until(
             lambda: any(

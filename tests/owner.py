@@ -7,7 +7,7 @@ import redis
 
 from jobs import keys
 from jobs.job import Checkpoint, Lease
-from jobs.ledger import Claim, Ledger
+from jobs.ledger import Claim, JobLedger
 from jobs.spec.job_spec import JobSpec, read_spec
 from tests.support import small_spec
 
@@ -16,24 +16,24 @@ def spec(**changes: Any) -> JobSpec:
     return read_spec(small_spec(**changes), max_parameters=10**9)
 
 
-def submitted(ledger: Ledger, tenant: str = "default", **changes: Any) -> str:
+def submitted(ledger: JobLedger, tenant: str = "default", **changes: Any) -> str:
     return ledger.submit(tenant, spec(**changes)).job_id
 
 
-def claimed(ledger: Ledger, canary: str = "c1", nonce: str | None = None) -> Claim:
+def claimed(ledger: JobLedger, canary: str = "c1", nonce: str | None = None) -> Claim:
     claim = ledger.claim("cpu", worker="w", device="cpu", canaries={"1": canary}, nonce=nonce)
     assert claim is not None
     return claim
 
 
-def append(ledger: Ledger, lease: Lease, first: int, losses: list[float], **more: Any) -> Any:
+def append(ledger: JobLedger, lease: Lease, first: int, losses: list[float], **more: Any) -> Any:
     values = np.array(losses, "<f4").tobytes()
-    return ledger.append(lease, first, len(losses), {"loss": values}, {}, 0, {}, **more)
+    return ledger.append_ticks(lease, first, len(losses), {"loss": values}, {}, 0, {}, **more)
 
 
 def expire(store: "redis.Redis", lease: Lease) -> None:
     """Let the lease be over now, as if its time had passed."""
-    name = keys.member(lease.tenant, lease.job_id)
+    name = keys.job_member(lease.tenant, lease.job_id)
     store.zadd(keys.leases("cpu"), {name: 1})
 
 

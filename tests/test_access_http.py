@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from api.app import create_app
 from api.auth import ADMIN_ID
 from jobs import logs
-from jobs.errors import BadSetting
+from jobs.errors import InvalidSetting
 from jobs.settings import Settings
 from tests.support import ADMIN_KEY, settings_for, small_spec
 from tests.support_api import ReadingClient
@@ -193,7 +193,7 @@ def test_what_was_made_with_an_idempotency_key_and_deleted_is_410(client: Any) -
 def test_each_request_is_one_line_of_log(
     client: Any, make: Callable[..., Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    logs.setup("json")
+    logs.configure_logging("json")
     try:
         user, wrong = make("read"), signed_in(client, "tf_" + "a" * 26 + "_" + "b" * 43)
         capfd.readouterr()
@@ -223,7 +223,7 @@ def test_each_request_is_one_line_of_log(
     ],
 )
 def test_a_limit_that_cannot_be_used_is_named(name: str, value: str, rule: str) -> None:
-    with pytest.raises(BadSetting) as refused:
+    with pytest.raises(InvalidSetting) as refused:
         Settings.from_env({"TICKFORGE_REDIS_URL": "unix:///store", name: value})
     assert name in str(refused.value) and rule in str(refused.value)
     assert "a-password" not in str(refused.value)

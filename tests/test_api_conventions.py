@@ -15,8 +15,8 @@ from api.auth import OPEN, Key, Keyring, check_scope
 from api.errors import Problem
 from api.version import SERVICE
 from jobs import presence
-from jobs.access import Access
-from jobs.ledger import Ledger
+from jobs.access import AccessKeys
+from jobs.ledger import JobLedger
 from jobs.settings import Settings
 from jobs.spec.job_spec import read_spec
 from jobs.store import connect
@@ -72,11 +72,11 @@ def test_reading_needs_read_and_changing_needs_submit() -> None:
 
 
 def test_the_admin_key_is_found_by_its_secret_alone(store: Any) -> None:
-    keys = Keyring(Access(store), "a" * 32, rate=0)
+    keys = Keyring(AccessKeys(store), "a" * 32, rate=0)
     assert keys.find("a" * 32) is not None
     for wrong in ("A" * 32, "a" * 31, "", "\udc80"):
         assert keys.find(wrong) is None
-    assert Keyring(Access(store), None, rate=0).find("") is None
+    assert Keyring(AccessKeys(store), None, rate=0).find("") is None
 
 
 def test_every_answer_has_a_request_id_and_may_not_be_kept(client: Any) -> None:
@@ -182,7 +182,7 @@ def test_another_tenants_job_is_404(
     client: Any, submit: Any, store: Any, settings: Settings
 ) -> None:
     spec = read_spec(small_spec(), max_parameters=10**9)
-    job_id = Ledger(store, 15).submit("others", spec).job_id
+    job_id = JobLedger(store, 15).submit("others", spec).job_id
     for method, path in (
         ("GET", ""), ("GET", "/history"), ("GET", "/checkpoints"), ("GET", "/attempts"),
         ("PATCH", ""), ("DELETE", ""), ("POST", "/cancel"),
@@ -207,7 +207,7 @@ def test_models_tell_their_schema_and_version_its_limits(client: Any) -> None:
 
 def test_workers_are_shown_as_they_announce_themselves(client: Any, store: Any) -> None:
     about = {"queue": "cpu", "device": "cpu", "engines": ["eager"], "versions": {"torch": "2.13"}}
-    presence.announce(store, "w1", {**about, "memory_bytes": 1 << 34}, 30)
+    presence.register(store, "w1", {**about, "memory_bytes": 1 << 34}, 30)
     (worker,) = client.get("/v1/workers").json["data"]
     assert (worker["name"], worker["queue"]) == ("w1", "cpu")
     assert client.get("/v1/version").json["torch"] == ["2.13"]

@@ -185,7 +185,7 @@ def test_a_deleted_job_is_gone_with_its_files(
     hand.record([1.0])
     hand.save()
     hand.end("cancelled")
-    folder = Path(hand.files.job("default", job_id))
+    folder = Path(hand.files.job_folder("default", job_id))
     assert folder.exists()
 
     answer = client.delete(f"/v1/jobs/{job_id}")

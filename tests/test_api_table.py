@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from api.app import ENDPOINTS
 from api.errors import KINDS
 from api.registrar import Endpoint
-from jobs.spec.job_spec import AskedSpec
+from jobs.spec.job_spec import JobSpecRequest
 from jobs.spec.training import Compute, Stop, Validation
 from tests.support import ROOT
 
@@ -64,7 +64,7 @@ def test_every_field_of_a_spec_has_a_row() -> None:
     first = [row.split(" | ")[0] for row in section("JobSpec").splitlines()]
     told = set(re.findall(r"`([a-z_.]+)`", " ".join(first)))
     inner = {"stop": Stop, "validation": Validation, "compute": Compute}
-    for name in AskedSpec.model_fields:
+    for name in JobSpecRequest.model_fields:
         if name not in inner:
             assert name in told, name
     for name, part in inner.items():

@@ -12,17 +12,17 @@ import redis
 
 from api.body import digest
 from jobs import keys, rebuild
-from jobs.archive.adoption import adopt
-from jobs.archive.identity import check_age, check_same
-from jobs.archive.jobs import Archive
-from jobs.archive.volume import Volume, home
-from jobs.errors import Fenced, ForeignStore, WeakStore
-from jobs.files import Files
-from jobs.history.history import History
+from jobs.archive.adoption import backfill
+from jobs.archive.identity import check_not_older, check_store_matches
+from jobs.archive.jobs import JobArchive
+from jobs.archive.volume import JobFile, archive_folder
+from jobs.errors import LeaseLost, StoreMismatch, UnsafeStore
+from jobs.files import ArtifactStore
+from jobs.history.history import HistoryReader
 from jobs.history.rows import SEGMENT
-from jobs.index import Index
+from jobs.index import JobQueries
 from jobs.job import SparsePoint
-from jobs.ledger import Ledger
+from jobs.ledger import JobLedger
 from jobs.segments import Segments
 from jobs.settings import Settings
 from tests import owner
@@ -39,9 +39,9 @@ class Desk:
 
     def __init__(self, store: "redis.Redis", settings: Settings) -> None:
         self.store, self.settings = store, settings
-        self.files = Files(settings.artifacts)
-        self.archive = Archive(store, self.files)
-        check_same(store, self.files)
+        self.files = ArtifactStore(settings.artifacts)
+        self.archive = JobArchive(store, self.files)
+        check_store_matches(store, self.files)
 
     def lose_and_rebuild(self) -> int:
         """Empty the store and fill it again; gives the exit code."""
@@ -49,15 +49,15 @@ class Desk:
         return rebuild.rebuild(self.store, self.files)
 
     def home(self, job_id: str) -> Path:
-        return home(self.files, TENANT, job_id)
+        return archive_folder(self.files, TENANT, job_id)
 
     def submission(self, job_id: str) -> Path:
         return self.files.root / "tickforge.archive" / "submitted" / f"{TENANT}.{job_id}.json"
 
     def losses(self, job_id: str) -> np.ndarray[Any, Any]:
-        job = Index(self.store).job(TENANT, job_id)
+        job = JobQueries(self.store).get_job(TENANT, job_id)
         last = max(job.tick, 1)
-        pieces = History(self.store, self.files).binary(job, "loss", 0, None).pieces
+        pieces = HistoryReader(self.store, self.files).stream_binary(job, "loss", 0, None).pieces
         return np.frombuffer(b"".join(pieces), "<f4")[:last]
 
 
@@ -118,7 +118,7 @@ def test_a_spoiled_history_is_told(
     hand.record([3.0, 2.0, 1.0])
     hand.end("cancelled")
     seal(desk, job_id)
-    part = desk.files.job(TENANT, job_id) / "history" / "loss" / "000000.f32"
+    part = desk.files.job_folder(TENANT, job_id) / "history" / "loss" / "000000.f32"
     part.unlink() if spoil == "missing" else part.write_bytes(part.read_bytes()[::-1])
     assert desk.lose_and_rebuild() == 1
     assert str(part) in capsys.readouterr().err
@@ -133,7 +133,7 @@ def test_a_lost_checkpoint_is_told_and_its_job_restored(
     saved = hand.save()
     hand.end("cancelled")
     seal(desk, job_id)
-    shutil.rmtree(desk.files.job(TENANT, job_id) / "checkpoints" / saved.folder)
+    shutil.rmtree(desk.files.job_folder(TENANT, job_id) / "checkpoints" / saved.folder)
     assert desk.lose_and_rebuild() == 1
     assert saved.folder in capsys.readouterr().err
     assert client.get(f"/v1/jobs/{job_id}").json["status"] == "cancelled"
@@ -141,7 +141,7 @@ def test_a_lost_checkpoint_is_told_and_its_job_restored(
 
 def test_a_server_that_is_not_empty_is_refused(desk: Desk, submit: Callable[..., str]) -> None:
     submit()
-    with pytest.raises(WeakStore, match="not empty"):
+    with pytest.raises(UnsafeStore, match="not empty"):
         rebuild.rebuild(desk.store, desk.files)
 
 
@@ -165,7 +165,7 @@ def test_a_full_disk_refuses_a_submission_before_anything_is_stored(
 
 
 def test_a_submission_whose_api_died_is_kept_when_it_is_sent_again(
-    desk: Desk, client: Any, ledger: Ledger
+    desk: Desk, client: Any, ledger: JobLedger
 ) -> None:
     body = small_spec()
     made = ledger.submit(
@@ -180,7 +180,7 @@ def test_a_submission_whose_api_died_is_kept_when_it_is_sent_again(
 
 
 def test_what_was_not_answered_is_not_restored_twice(
-    desk: Desk, client: Any, ledger: Ledger
+    desk: Desk, client: Any, ledger: JobLedger
 ) -> None:
     body, headers = small_spec(), {"Idempotency-Key": "k"}
     ledger.submit(TENANT, owner.spec(), idempotency_key="k", body_digest=digest(body))
@@ -195,10 +195,10 @@ def test_a_running_job_is_restored_as_its_owner_kept_it_and_as_clients_changed_i
     job_id = submit()
     hand = Hand(desk.store, desk.settings)
     hand.record(np.arange(1, 3001), [SparsePoint("state", 2000, b"12345678")])
-    volume = desk.archive.job(TENANT, job_id, lease=hand.lease)
+    volume = desk.archive.save(TENANT, job_id, lease=hand.lease)
     hand.record(np.arange(3001, 4001))
     saved = hand.save()
-    desk.archive.job(TENANT, job_id, lease=hand.lease, volume=volume)
+    desk.archive.save(TENANT, job_id, lease=hand.lease, job_file=volume)
     events = client.get(f"/v1/jobs/{job_id}/events").json["data"]
     hand.record(np.arange(4001, 5001))
     client.patch(f"/v1/jobs/{job_id}", json={"name": "said", "labels": {"a": "b"}})
@@ -215,8 +215,8 @@ def test_a_running_job_is_restored_as_its_owner_kept_it_and_as_clients_changed_i
     assert points == {"tick": [2000], "value": [b"12345678"[::-1].hex()]}
     assert client.get(f"/v1/jobs/{job_id}/events").json["data"][: len(events)] == events
     hand.ledger.claim("cpu", worker="w", device="cpu", canaries={"1": "c"})
-    with pytest.raises(Fenced):  # who held it before has no say
-        desk.archive.job(TENANT, job_id, lease=hand.lease)
+    with pytest.raises(LeaseLost):  # who held it before has no say
+        desk.archive.save(TENANT, job_id, lease=hand.lease)
 
 
 def test_a_history_over_a_segments_border_is_restored_whole(
@@ -225,10 +225,10 @@ def test_a_history_over_a_segments_border_is_restored_whole(
     job_id = submit(budget={"ticks": SEGMENT + 10_000})
     hand = Hand(desk.store, desk.settings)
     values = np.random.default_rng(1).random(SEGMENT + 3000, np.float32)
-    volume: Volume | None = None
+    volume: JobFile | None = None
     for start in range(0, values.size, 1 << 19):
         hand.record(values[start : start + (1 << 19)])
-        volume = desk.archive.job(TENANT, job_id, lease=hand.lease, volume=volume)
+        volume = desk.archive.save(TENANT, job_id, lease=hand.lease, job_file=volume)
     assert desk.lose_and_rebuild() == 0
     assert desk.losses(job_id).tobytes() == values.tobytes()
 
@@ -237,11 +237,11 @@ def test_a_record_costs_what_is_new(desk: Desk, submit: Callable[..., str]) -> N
     job_id = submit()
     hand = Hand(desk.store, desk.settings)
     hand.record(np.zeros(100_000))
-    volume = desk.archive.job(TENANT, job_id, lease=hand.lease)
+    volume = desk.archive.save(TENANT, job_id, lease=hand.lease)
     assert volume is not None
     whole = volume.length
     hand.record(np.zeros(1000))
-    desk.archive.job(TENANT, job_id, lease=hand.lease, volume=volume)
+    desk.archive.save(TENANT, job_id, lease=hand.lease, job_file=volume)
     assert volume.length - whole < whole / 20
     assert [path.name for path in desk.home(job_id).iterdir()] == [volume.path.name]
 
@@ -250,10 +250,10 @@ def test_a_tail_that_was_cut_short_does_not_count(desk: Desk, submit: Callable[.
     job_id = submit()
     hand = Hand(desk.store, desk.settings)
     hand.record([1.0, 2.0])
-    volume = desk.archive.job(TENANT, job_id, lease=hand.lease)
+    volume = desk.archive.save(TENANT, job_id, lease=hand.lease)
     kept = volume.path.read_bytes() if volume else b""
     hand.record([3.0])
-    desk.archive.job(TENANT, job_id, lease=hand.lease, volume=volume)
+    desk.archive.save(TENANT, job_id, lease=hand.lease, job_file=volume)
     assert volume is not None
     for length in (len(kept) + 1, volume.path.stat().st_size - 1):
         data = volume.path.read_bytes()
@@ -271,7 +271,7 @@ def test_another_fingerprint_is_told_after_a_rebuild(
 ) -> None:
     job_id = submit(compute={"exact": exact})
     hand = Hand(desk.store, desk.settings)
-    desk.archive.job(TENANT, job_id, lease=hand.lease)  # begun; the ticks it shows are not kept
+    desk.archive.save(TENANT, job_id, lease=hand.lease)  # begun; the ticks it shows are not kept
     hand.record([1.0, 2.0])
     assert desk.lose_and_rebuild() == 0
     claim = hand.ledger.claim("cpu", worker="w", device="cpu", canaries={"1": "other"})
@@ -279,13 +279,13 @@ def test_another_fingerprint_is_told_after_a_rebuild(
         assert claim is None
         return
     assert claim is not None
-    hand.ledger.describe(claim.lease, "eager", "cpu", {**FINGERPRINT, "canary": "other"})
+    hand.ledger.record_engine(claim.lease, "eager", "cpu", {**FINGERPRINT, "canary": "other"})
     job = client.get(f"/v1/jobs/{job_id}").json
     assert (job["exact"], job["inexact_from"]) == (False, 1)
 
 
 def test_what_was_deleted_stays_deleted_also_when_the_deletion_was_cut_short(
-    desk: Desk, client: Any, ledger: Ledger, submit: Callable[..., str]
+    desk: Desk, client: Any, ledger: JobLedger, submit: Callable[..., str]
 ) -> None:
     job_id = submit()
     client.post(f"/v1/jobs/{job_id}/cancel")
@@ -307,13 +307,13 @@ def test_a_dataset_that_was_deleted_and_uploaded_again_is_restored(desk: Desk, c
 
 
 def test_a_store_from_before_the_archive_is_taken_whole(
-    desk: Desk, client: Any, ledger: Ledger
+    desk: Desk, client: Any, ledger: JobLedger
 ) -> None:
     shutil.rmtree(desk.files.root)
     desk.store.flushall()
     jobs = [owner.submitted(ledger) for _ in range(2)]
-    check_same(desk.store, desk.files)
-    adopt(desk.store, desk.files)
+    check_store_matches(desk.store, desk.files)
+    backfill(desk.store, desk.files)
     before = client.get("/v1/jobs").json
     assert desk.lose_and_rebuild() == 0
     assert client.get("/v1/jobs").json == before and len(before["data"]) == len(jobs)
@@ -322,19 +322,19 @@ def test_a_store_from_before_the_archive_is_taken_whole(
 def test_artifacts_of_another_store_are_refused(desk: Desk, submit: Callable[..., str]) -> None:
     submit()
     desk.store.set(keys.STORE_UUID, "another")
-    with pytest.raises(ForeignStore, match="are of another one"):
-        check_same(desk.store, desk.files)
+    with pytest.raises(StoreMismatch, match="are of another one"):
+        check_store_matches(desk.store, desk.files)
     desk.store.flushall()
-    with pytest.raises(ForeignStore, match="the store is empty.*jobs.rebuild"):
-        check_same(desk.store, desk.files)
+    with pytest.raises(StoreMismatch, match="the store is empty.*jobs.rebuild"):
+        check_store_matches(desk.store, desk.files)
 
 
 def test_a_store_without_its_artifacts_is_refused(
     desk: Desk, submit: Callable[..., str], tmp_path: Path
 ) -> None:
     submit()
-    with pytest.raises(ForeignStore, match="know no store"):
-        check_same(desk.store, Files(tmp_path / "elsewhere"))
+    with pytest.raises(StoreMismatch, match="know no store"):
+        check_store_matches(desk.store, ArtifactStore(tmp_path / "elsewhere"))
 
 
 @pytest.mark.parametrize("since", ["submitted", "deleted", "patched", "key", "no key"])
@@ -355,13 +355,13 @@ def test_a_store_set_back_to_a_backup_is_refused(
         "no key": lambda: client.delete(f"/v1/keys/{key}"),
     }
     what[since]()
-    check_age(desk.store, desk.files)
+    check_not_older(desk.store, desk.files)
     desk.store.flushall()
-    assert rebuild.rebuild(desk.store, Files(tmp_path / "backup")) == 0
-    check_same(desk.store, desk.files)
-    with pytest.raises(ForeignStore, match="older than the artifacts"):
-        check_age(desk.store, desk.files)
+    assert rebuild.rebuild(desk.store, ArtifactStore(tmp_path / "backup")) == 0
+    check_store_matches(desk.store, desk.files)
+    with pytest.raises(StoreMismatch, match="older than the artifacts"):
+        check_not_older(desk.store, desk.files)
 
 
 def seal(desk: Desk, job_id: str) -> None:
-    Segments(Ledger(desk.store, 60), desk.store, desk.files).seal(TENANT, job_id)
+    Segments(JobLedger(desk.store, 60), desk.store, desk.files).finalize(TENANT, job_id)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from jobs import checkpoints
-from jobs.errors import Changed
+from jobs.errors import ConcurrentChange
 from jobs.job import Checkpoint
-from jobs.ledger import Ledger
-from jobs.record import read_checkpoint, write_checkpoint
+from jobs.ledger import JobLedger
+from jobs.record import encode_checkpoint, parse_checkpoint
 from jobs.settings import Settings
 from jobs.store import Store
 from tests.hand import Hand
@@ -48,14 +48,14 @@ def test_a_request_is_told_beside_what_is_requested_and_displaces_nothing(
     client: Any, hand: Hand, job: str, path: str
 ) -> None:
     hand.record([1.0])
-    assert not hand.ledger.kept(hand.lease).wanted
+    assert not hand.ledger.read_checkpoints(hand.lease).request
     client.post(f"{job}/cancel")
 
     answer = client.post(path, json={"name": "here"})
 
     assert (answer.status_code, answer.json["requested"]) == (202, "cancel")
-    told = hand.ledger.append(hand.lease, 2, 0, {}, {}, 0, {})
-    assert (told.requested, told.wanted) == ("cancel", True)
+    told = hand.ledger.append_ticks(hand.lease, 2, 0, {}, {}, 0, {})
+    assert (told.requested, told.checkpoint_requested) == ("cancel", True)
 
 
 def test_several_requests_are_served_by_one_checkpoint(client: Any, hand: Hand, path: str) -> None:
@@ -63,14 +63,16 @@ def test_several_requests_are_served_by_one_checkpoint(client: Any, hand: Hand, 
     for body in ({"name": "first", "pinned": True}, {"name": "second"}, {}):
         assert client.post(path, json=body).status_code == 202
 
-    kept = hand.ledger.kept(hand.lease)
+    kept = hand.ledger.read_checkpoints(hand.lease)
     replayed, now = checkpoint(1), checkpoint(2, periodic=False)
-    assert not kept.serves(replayed) and kept.serves(now)
-    named = kept.named(now)
+    assert not kept.fulfils_request(replayed) and kept.fulfils_request(now)
+    named = kept.with_request_fields(now)
     assert (named.name, named.pinned, named.periodic) == ("second", True, True)
-    hand.ledger.commit_checkpoint(hand.lease, named, changes=kept.changes, serves=True)
+    hand.ledger.commit_checkpoint(
+        hand.lease, named, change_count=kept.change_count, fulfils_request=True
+    )
 
-    assert hand.ledger.kept(hand.lease).wanted is None
+    assert hand.ledger.read_checkpoints(hand.lease).request is None
     assert client.get(f"{path}/2").json["name"] == "second"
 
 
@@ -110,14 +112,16 @@ def test_a_request_sent_again_asks_once_and_is_answered_the_same(
     key = {"Idempotency-Key": "save-1"}
     first = client.post(path, json={"name": "a"}, headers=key)
     hand.record([1.0])
-    kept = hand.ledger.kept(hand.lease)
-    hand.ledger.commit_checkpoint(hand.lease, checkpoint(2), changes=kept.changes, serves=True)
+    kept = hand.ledger.read_checkpoints(hand.lease)
+    hand.ledger.commit_checkpoint(
+        hand.lease, checkpoint(2), change_count=kept.change_count, fulfils_request=True
+    )
 
     again = client.post(path, json={"name": "a"}, headers=key)
 
     assert (again.status_code, again.json) == (202, first.json)
     assert again.headers["Idempotent-Replayed"] == "true"
-    assert hand.ledger.kept(hand.lease).wanted is None
+    assert hand.ledger.read_checkpoints(hand.lease).request is None
     assert client.post(path, json={"name": "b"}, headers=key).status_code == 422
     hand.end("cancelled")
     client.delete(job)
@@ -156,8 +160,8 @@ def test_a_name_and_a_pin_can_be_given_and_taken_and_files_stay_as_they_are(
     assert client.patch(f"{path}/1", json={}).json["pinned"]
     assert client.patch(f"{path}/1", json={"pinned": False}).json == before
     assert client.patch(f"{path}/7", json={}).status_code == 404
-    committed = hand.ledger.kept(hand.lease).checkpoints[0]
-    assert checkpoints.verify(hand.files, hand.lease.tenant, hand.lease.job_id, committed)
+    committed = hand.ledger.read_checkpoints(hand.lease).checkpoints[0]
+    assert checkpoints.files_match(hand.files, hand.lease.tenant, hand.lease.job_id, committed)
 
 
 def test_what_a_client_changes_while_one_is_saved_is_never_lost(
@@ -166,32 +170,36 @@ def test_what_a_client_changes_while_one_is_saved_is_never_lost(
     """A pin that lands between the owner's decision and its commit."""
     saved_at(hand, 1, 2)
     hand.record([1.0])
-    kept = hand.ledger.kept(hand.lease)
-    drop = checkpoints.retention(kept.checkpoints, checkpoint(3), 2)
+    kept = hand.ledger.read_checkpoints(hand.lease)
+    drop = checkpoints.expired_ticks(kept.checkpoints, checkpoint(3), 2)
     assert drop == [1]
     client.patch(f"{path}/1", json={"pinned": True})
 
-    with pytest.raises(Changed):
-        hand.ledger.commit_checkpoint(hand.lease, checkpoint(3), drop, changes=kept.changes)
+    with pytest.raises(ConcurrentChange):
+        hand.ledger.commit_checkpoint(
+            hand.lease, checkpoint(3), drop, change_count=kept.change_count
+        )
 
-    kept = hand.ledger.kept(hand.lease)
-    drop = checkpoints.retention(kept.checkpoints, checkpoint(3), 2)
-    hand.ledger.commit_checkpoint(hand.lease, checkpoint(3), drop, changes=kept.changes)
+    kept = hand.ledger.read_checkpoints(hand.lease)
+    drop = checkpoints.expired_ticks(kept.checkpoints, checkpoint(3), 2)
+    hand.ledger.commit_checkpoint(hand.lease, checkpoint(3), drop, change_count=kept.change_count)
     assert [each["tick"] for each in client.get(path).json["data"]] == [1, 2, 3]
 
 
 def test_a_name_and_a_pin_outlive_another_save_of_the_same_tick(hand: Hand) -> None:
     saved_at(hand, 1)
-    kept = hand.ledger.kept(hand.lease)
-    named = kept.named(checkpoint(1, name=None))
+    kept = hand.ledger.read_checkpoints(hand.lease)
+    named = kept.with_request_fields(checkpoint(1, name=None))
     assert (named.name, named.pinned) == (None, False)
     old = kept.checkpoints[0].model_copy(update={"name": "mine", "pinned": True})
-    again = type(kept)(0, 1, None, frozenset(), (old,)).named(checkpoint(1, is_final=True))
+    again = type(kept)(0, 1, None, frozenset(), (old,)).with_request_fields(
+        checkpoint(1, is_final=True)
+    )
     assert (again.name, again.pinned, again.is_final) == ("mine", True, True)
 
 
 def folders(hand: Hand) -> list[Path]:
-    home = hand.files.job(hand.lease.tenant, hand.lease.job_id) / "checkpoints"
+    home = hand.files.job_folder(hand.lease.tenant, hand.lease.job_id) / "checkpoints"
     return sorted(each for each in home.iterdir() if "-t" in each.name)
 
 
@@ -210,7 +218,7 @@ def test_a_deleted_one_is_404_its_files_are_gone_and_the_job_knows(
     assert after["latest_checkpoint"] == 2 and after["bytes"] == before["bytes"] - size
     assert client.get(path, headers={"If-None-Match": tag}).status_code == 200
     assert [each.name for each in folders(hand)] == ["1-t1", "2-t1"]
-    assert 3 in hand.ledger.kept(hand.lease).removed
+    assert 3 in hand.ledger.read_checkpoints(hand.lease).deleted_ticks
 
 
 def test_the_last_one_that_a_live_job_could_go_on_from_stays(
@@ -245,7 +253,7 @@ def test_those_that_a_deleted_best_one_outdid_are_not_the_best_again(
 
 
 def test_a_call_that_comes_twice_counts_its_replayed_ticks_once(
-    client: Any, hand: Hand, job: str, ledger: Ledger
+    client: Any, hand: Hand, job: str, ledger: JobLedger
 ) -> None:
     hand.record([1.0, 2.0, 3.0])
     hand.end("queued", reason="drain")
@@ -253,7 +261,7 @@ def test_a_call_that_comes_twice_counts_its_replayed_ticks_once(
     assert claim is not None
     values = b"".join([b"\x00\x00\x80\x3f", b"\x00\x00\x00\x40"])
     for _ in range(2):
-        ledger.append(claim.lease, 1, 2, {"loss": values}, {}, 0, {})
+        ledger.append_ticks(claim.lease, 1, 2, {"loss": values}, {}, 0, {})
 
     attempts = client.get(f"{job}/attempts").json["data"]
     assert [(each["replayed"], each["compared"]) for each in attempts] == [(0, 0), (2, 2)]
@@ -262,4 +270,4 @@ def test_a_call_that_comes_twice_counts_its_replayed_ticks_once(
 
 def test_a_record_keeps_its_name_and_pin_through_the_store() -> None:
     one: Checkpoint = checkpoint(1, name='a "name" — ✓', pinned=True, periodic=False)
-    assert read_checkpoint(write_checkpoint(one).encode()) == one
+    assert parse_checkpoint(encode_checkpoint(one).encode()) == one

@@ -10,7 +10,7 @@ import pytest
 
 from jobs import checkpoints
 from jobs.checkpoints import DamagedCheckpoint, NoSuchFile
-from jobs.files import Files, UnsafePath
+from jobs.files import ArtifactStore, UnsafePath
 from jobs.job import Checkpoint, Lease
 
 JOB = ("default", "job_abc")
@@ -24,27 +24,27 @@ SAVED = {
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
+def files(tmp_path: Path) -> ArtifactStore:
     root = tmp_path / "artifacts"
     root.mkdir()
-    return Files(root)
+    return ArtifactStore(root)
 
 
-def home(files: Files) -> Path:
-    return files.job(*JOB) / "checkpoints"
+def home(files: ArtifactStore) -> Path:
+    return files.job_folder(*JOB) / "checkpoints"
 
 
-def begun(files: Files, lease: Lease = LEASE, **more: bytes) -> Path:
-    folder = checkpoints.begin(files, lease)
+def begun(files: ArtifactStore, lease: Lease = LEASE, **more: bytes) -> Path:
+    folder = checkpoints.new_folder(files, lease)
     for name, data in {**SAVED, **more}.items():
         (folder / name).write_bytes(data)
     return folder
 
 
 def completed(
-    files: Files, tick: int = 100, lease: Lease = LEASE, folder: Path | None = None
+    files: ArtifactStore, tick: int = 100, lease: Lease = LEASE, folder: Path | None = None
 ) -> Checkpoint:
-    return checkpoints.complete(
+    return checkpoints.publish(
         files,
         lease,
         folder or begun(files, lease),
@@ -56,21 +56,21 @@ def completed(
     )
 
 
-def test_a_completed_checkpoint_lists_its_files_and_reads_back(files: Files) -> None:
+def test_a_completed_checkpoint_lists_its_files_and_reads_back(files: ArtifactStore) -> None:
     made = completed(files)
     assert (made.folder, made.term, made.tick) == ("100-t3", 3, 100)
     assert made.bytes == sum(map(len, SAVED.values()))
-    assert made.sha256 == files.sha256(home(files) / "100-t3" / "model.safetensors")
+    assert made.sha256 == files.compute_sha256(home(files) / "100-t3" / "model.safetensors")
     assert made.metrics == {"val_loss": 0.5, "val_accuracy": None}
     assert os.listdir(home(files)) == ["100-t3"]
     manifest = json.loads((home(files) / "100-t3" / "manifest.json").read_bytes())
     assert manifest["files"] == [entry.model_dump() for entry in made.files]
     assert manifest["state"] == "00ff" * 4
-    assert checkpoints.verify(files, *JOB, made)
+    assert checkpoints.files_match(files, *JOB, made)
 
 
 def test_everything_is_on_disk_before_the_folder_gets_its_name(
-    files: Files, monkeypatch: pytest.MonkeyPatch
+    files: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = begun(files)
     steps: list[str] = []
@@ -92,10 +92,12 @@ def test_everything_is_on_disk_before_the_folder_gets_its_name(
     assert steps == [*sorted(SAVED), *manifest, "-> 100-t3", "checkpoints"]
 
 
-def test_a_second_save_of_a_tick_leaves_the_first_as_it_is(files: Files) -> None:
+def test_a_second_save_of_a_tick_leaves_the_first_as_it_is(files: ArtifactStore) -> None:
     first, second = completed(files), completed(files)
     assert first.folder != second.folder
-    assert checkpoints.verify(files, *JOB, first) and checkpoints.verify(files, *JOB, second)
+    assert checkpoints.files_match(files, *JOB, first) and checkpoints.files_match(
+        files, *JOB, second
+    )
 
 
 def flip_a_bit(folder: Path) -> None:
@@ -141,15 +143,17 @@ def link_a_file(folder: Path) -> None:
         link_a_file,
     ],
 )
-def test_a_damaged_checkpoint_is_refused(files: Files, harm: Callable[[Path], None]) -> None:
+def test_a_damaged_checkpoint_is_refused(
+    files: ArtifactStore, harm: Callable[[Path], None]
+) -> None:
     made = completed(files)
     harm(home(files) / made.folder)
-    assert not checkpoints.verify(files, *JOB, made)
+    assert not checkpoints.files_match(files, *JOB, made)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "manifest.json", "a b.json", ".hidden.json"])
 def test_a_save_with_a_file_that_should_not_be_there_is_refused_and_removed(
-    files: Files, name: str
+    files: ArtifactStore, name: str
 ) -> None:
     with pytest.raises(DamagedCheckpoint):
         completed(files, folder=begun(files, **{name: b"x"}))
@@ -157,9 +161,9 @@ def test_a_save_with_a_file_that_should_not_be_there_is_refused_and_removed(
 
 
 def test_a_save_without_weights_or_with_a_link_is_refused_and_removed(
-    files: Files, tmp_path: Path
+    files: ArtifactStore, tmp_path: Path
 ) -> None:
-    bare = checkpoints.begin(files, LEASE)
+    bare = checkpoints.new_folder(files, LEASE)
     with pytest.raises(DamagedCheckpoint):
         completed(files, folder=bare)
     (tmp_path / "secret.json").write_text("secret")
@@ -172,7 +176,7 @@ def test_a_save_without_weights_or_with_a_link_is_refused_and_removed(
 
 @pytest.mark.parametrize("step", range(len(SAVED) + 3))
 def test_a_full_disk_at_any_step_leaves_the_earlier_checkpoints_alone(
-    files: Files, monkeypatch: pytest.MonkeyPatch, step: int
+    files: ArtifactStore, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     earlier, folder = completed(files, 50), begun(files)
     fsync, calls = os.fsync, iter(range(100))
@@ -187,11 +191,11 @@ def test_a_full_disk_at_any_step_leaves_the_earlier_checkpoints_alone(
         with pytest.raises(OSError, match="No space"):
             completed(files, folder=folder)
     assert os.listdir(home(files)) == ["50-t3"]
-    assert checkpoints.verify(files, *JOB, earlier)
+    assert checkpoints.files_match(files, *JOB, earlier)
 
 
 def test_bytes_that_read_back_differently_are_no_checkpoint(
-    files: Files, monkeypatch: pytest.MonkeyPatch
+    files: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, rename = begun(files), os.rename
 
@@ -206,7 +210,7 @@ def test_bytes_that_read_back_differently_are_no_checkpoint(
     assert os.listdir(home(files)) == []
 
 
-def test_only_listed_files_are_opened(files: Files) -> None:
+def test_only_listed_files_are_opened(files: ArtifactStore) -> None:
     made = completed(files)
     opened, entry = checkpoints.open_file(files, *JOB, made, "model.safetensors")
     with opened:
@@ -221,7 +225,7 @@ def test_only_listed_files_are_opened(files: Files) -> None:
             checkpoints.open_file(files, *JOB, made, name)
 
 
-def test_a_listed_file_that_is_short_or_gone_is_not_served(files: Files) -> None:
+def test_a_listed_file_that_is_short_or_gone_is_not_served(files: ArtifactStore) -> None:
     made = completed(files)
     cut_a_file(home(files) / made.folder)
     lose_a_file(home(files) / made.folder)
@@ -231,32 +235,32 @@ def test_a_listed_file_that_is_short_or_gone_is_not_served(files: Files) -> None
 
 
 @pytest.mark.parametrize("folder", ["../100-t3", "", "100-t3/..", "tmp-t3-00", "/", "100-t3\n"])
-def test_a_record_that_names_an_odd_folder_is_refused(files: Files, folder: str) -> None:
+def test_a_record_that_names_an_odd_folder_is_refused(files: ArtifactStore, folder: str) -> None:
     odd = completed(files).model_copy(update={"folder": folder})
-    assert not checkpoints.verify(files, *JOB, odd)
+    assert not checkpoints.files_match(files, *JOB, odd)
     with pytest.raises(UnsafePath):
-        checkpoints.remove(files, *JOB, odd)
+        checkpoints.remove_folder(files, *JOB, odd)
 
 
-def test_a_removed_checkpoint_is_gone_and_removing_it_again_is_fine(files: Files) -> None:
+def test_a_removed_checkpoint_is_gone_and_removing_it_again_is_fine(files: ArtifactStore) -> None:
     gone, stays = completed(files, 10), completed(files, 20)
-    checkpoints.remove(files, *JOB, gone)
-    checkpoints.remove(files, *JOB, gone)
+    checkpoints.remove_folder(files, *JOB, gone)
+    checkpoints.remove_folder(files, *JOB, gone)
     assert os.listdir(home(files)) == [stays.folder]
 
 
-def test_a_sweep_removes_leftovers_of_its_own_and_earlier_terms_only(files: Files) -> None:
+def test_a_sweep_removes_leftovers_of_its_own_and_earlier_terms_only(files: ArtifactStore) -> None:
     later = Lease(*JOB, term=4, nonce="m")
     kept, lost = completed(files, 10), completed(files, 20)
     begun(files)
     theirs, at_work = completed(files, 30, later), begun(files, later)
     (home(files) / ".5-t1.0123456789abcdef.gone").mkdir()
-    checkpoints.sweep(files, *JOB, {kept.folder}, term=3)
+    checkpoints.remove_orphans(files, *JOB, {kept.folder}, term=3)
     assert sorted(os.listdir(home(files))) == sorted([kept.folder, theirs.folder, at_work.name])
-    checkpoints.sweep(files, *JOB, {kept.folder})
+    checkpoints.remove_orphans(files, *JOB, {kept.folder})
     assert os.listdir(home(files)) == [kept.folder]
-    assert not checkpoints.verify(files, *JOB, lost)
-    checkpoints.sweep(files, "default", "job_without_any", set())
+    assert not checkpoints.files_match(files, *JOB, lost)
+    checkpoints.remove_orphans(files, "default", "job_without_any", set())
 
 
 def at(
@@ -289,4 +293,4 @@ def at(
 def test_two_periodic_ones_are_kept_beside_initial_best_final_and_pinned(
     had: list[Checkpoint], new: Checkpoint, dropped: list[int]
 ) -> None:
-    assert checkpoints.retention(had, new, keep=2) == dropped
+    assert checkpoints.expired_ticks(had, new, periodic_count=2) == dropped

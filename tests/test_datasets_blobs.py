@@ -9,31 +9,31 @@ import pytest
 
 from jobs import keys
 from jobs.datasets.blobs import Blobs
-from jobs.datasets.datasets import Datasets
+from jobs.datasets.datasets import DatasetRepository
 from jobs.errors import StoreFull
-from jobs.files import Files
+from jobs.files import ArtifactStore
 from jobs.store import Store, connect
 from tests.datasets import PETS, files_of
 
 
 @pytest.fixture
-def datasets(store: Store, tmp_path: Path) -> Datasets:
-    return Datasets(store, Files(tmp_path), most_bytes=1 << 20)
+def datasets(store: Store, tmp_path: Path) -> DatasetRepository:
+    return DatasetRepository(store, ArtifactStore(tmp_path), max_bytes=1 << 20)
 
 
-def add(datasets: Datasets, tenant: str = "a", data: bytes = PETS) -> str:
-    with datasets.upload("text/csv", "comma") as upload:
+def add(datasets: DatasetRepository, tenant: str = "a", data: bytes = PETS) -> str:
+    with datasets.start_upload("text/csv", "comma") as upload:
         upload.write(data)
         return datasets.add(tenant, upload.finish(), name="").dataset.id
 
 
-def content(datasets: Datasets, tenant: str, dataset_id: str) -> bytes:
+def content(datasets: DatasetRepository, tenant: str, dataset_id: str) -> bytes:
     with datasets.open(tenant, datasets.find(tenant, dataset_id)) as file:
         return file.read()
 
 
 def test_equal_bytes_lie_once_and_go_with_the_last_dataset(
-    datasets: Datasets, tmp_path: Path
+    datasets: DatasetRepository, tmp_path: Path
 ) -> None:
     mine, theirs = add(datasets, "a"), add(datasets, "b")
     assert len(files_of(tmp_path)) == 1
@@ -45,7 +45,7 @@ def test_equal_bytes_lie_once_and_go_with_the_last_dataset(
 
 
 def test_a_removal_never_takes_the_file_of_a_newer_upload(
-    datasets: Datasets, store: Store, tmp_path: Path
+    datasets: DatasetRepository, store: Store, tmp_path: Path
 ) -> None:
     old = add(datasets)
     # the last reference is gone, but whoever deleted it has not yet removed the file
@@ -55,17 +55,17 @@ def test_a_removal_never_takes_the_file_of_a_newer_upload(
 
     assert content(datasets, "a", new) == PETS
     assert len(files_of(tmp_path)) == 1
-    assert store.zcard(keys.DOOMED) == 0
+    assert store.zcard(keys.PENDING_BLOB_DELETIONS) == 0
 
 
 def test_uploads_and_deletions_at_once_leave_each_dataset_its_bytes(
-    store_server: str, datasets: Datasets, tmp_path: Path
+    store_server: str, datasets: DatasetRepository, tmp_path: Path
 ) -> None:
     failed: list[BaseException] = []
 
     def work(tenant: str) -> None:
         client = connect(store_server)
-        ours = Datasets(client, Files(tmp_path), most_bytes=1 << 20)
+        ours = DatasetRepository(client, ArtifactStore(tmp_path), max_bytes=1 << 20)
         try:
             for _ in range(25):
                 made = add(ours, tenant)
@@ -87,8 +87,10 @@ def test_uploads_and_deletions_at_once_leave_each_dataset_its_bytes(
     assert files_of(tmp_path) == []
 
 
-def test_an_upload_that_is_given_up_leaves_nothing(datasets: Datasets, tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), datasets.upload("text/csv", "comma") as upload:
+def test_an_upload_that_is_given_up_leaves_nothing(
+    datasets: DatasetRepository, tmp_path: Path
+) -> None:
+    with pytest.raises(RuntimeError), datasets.start_upload("text/csv", "comma") as upload:
         upload.write(PETS)
         assert len(files_of(tmp_path)) == 1
         raise RuntimeError
@@ -97,13 +99,13 @@ def test_an_upload_that_is_given_up_leaves_nothing(datasets: Datasets, tmp_path:
 
 
 def test_what_a_dead_writer_left_is_swept_and_a_slow_writers_file_is_not(
-    datasets: Datasets, tmp_path: Path
+    datasets: DatasetRepository, tmp_path: Path
 ) -> None:
     left = tmp_path / "blobs" / "incoming" / "left"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
     os.utime(left, (0, 0))
-    with datasets.upload("text/csv", "comma") as upload:
+    with datasets.start_upload("text/csv", "comma") as upload:
         upload.write(PETS)
         slow = upload._path
         os.utime(slow, (0, 0))
@@ -113,27 +115,27 @@ def test_what_a_dead_writer_left_is_swept_and_a_slow_writers_file_is_not(
 
 
 def test_a_placed_file_that_no_dataset_took_is_swept_in_time(
-    datasets: Datasets, store: Store, tmp_path: Path
+    datasets: DatasetRepository, store: Store, tmp_path: Path
 ) -> None:
     blobs: Blobs = datasets.blobs
-    path, file = blobs.incoming()
+    path, file = blobs.new_upload_file()
     file.close()
-    name = blobs.place(path, "0" * 64)
+    name = blobs.store(path, "0" * 64)
     blobs.sweep()
     assert files_of(tmp_path) == [name]
 
-    store.zadd(keys.DOOMED, {name: 1})  # an hour later
+    store.zadd(keys.PENDING_BLOB_DELETIONS, {name: 1})  # an hour later
     blobs.sweep()
-    assert files_of(tmp_path) == [] and store.zcard(keys.DOOMED) == 0
+    assert files_of(tmp_path) == [] and store.zcard(keys.PENDING_BLOB_DELETIONS) == 0
 
 
 def test_a_full_disk_is_told_as_such_and_leaves_nothing(
-    datasets: Datasets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    datasets: DatasetRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(StoreFull), datasets.upload("text/csv", "comma") as upload:
+    with pytest.raises(StoreFull), datasets.start_upload("text/csv", "comma") as upload:
         upload.write(PETS)
         monkeypatch.setattr(os, "fsync", full)
         upload.finish()
@@ -142,10 +144,10 @@ def test_a_full_disk_is_told_as_such_and_leaves_nothing(
     assert files_of(tmp_path) == []
 
 
-def test_ids_hang_on_the_tenants_secret(datasets: Datasets, store: Store) -> None:
+def test_ids_hang_on_the_tenants_secret(datasets: DatasetRepository, store: Store) -> None:
     made = add(datasets, "a")
-    secret: Any = store.hget(keys.SECRETS, "a")
+    secret: Any = store.hget(keys.DATASET_ID_SECRETS, "a")
     datasets.delete("a", made)
 
-    assert add(datasets, "a") == made and store.hget(keys.SECRETS, "a") == secret
+    assert add(datasets, "a") == made and store.hget(keys.DATASET_ID_SECRETS, "a") == secret
     assert add(datasets, "b") != made

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.datasets.formats.csv_format import CsvReader
-from jobs.datasets.formats.faults import Faults
+from jobs.datasets.formats.faults import DataErrors
 from jobs.datasets.formats.table import Value
 from tests.datasets import JSONL, PETS, TEXT, csv_of, jsonl_of, profiled, refused
 
@@ -22,7 +22,7 @@ ROWS = [
 
 
 def columns(data: bytes, piece: int = 1 << 18) -> dict[str, list[Value]]:
-    reader = CsvReader(Faults())
+    reader = CsvReader(DataErrors())
     tables = [
         table for at in range(0, len(data), piece) for table in reader.feed(data[at : at + piece])
     ]

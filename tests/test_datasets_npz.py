@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.datasets.formats.faults import BadData, DataFault
-from jobs.datasets.profiling import profiler
+from jobs.datasets.formats.faults import BadData, DataError
+from jobs.datasets.profiling import make_profiler
 from jobs.spec.profiles import DatasetProfile
 from tests.datasets import npz_of
 
@@ -21,17 +21,17 @@ TARGETS = np.array([0, 1, 2, 0, 1, 2])
 def profile(tmp_path: Any) -> Any:
     def make(data: bytes) -> DatasetProfile:
         (tmp_path / "file").write_bytes(data)
-        return profiler("application/x-npz", "comma").finish(tmp_path / "file")
+        return make_profiler("application/x-npz", "comma").finish(tmp_path / "file")
 
     return make
 
 
 @pytest.fixture
 def fault(profile: Any) -> Any:
-    def make(data: bytes) -> DataFault:
+    def make(data: bytes) -> DataError:
         with pytest.raises(BadData) as caught:
             profile(data)
-        return caught.value.faults[0]
+        return caught.value.errors[0]
 
     return make
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.datasets import Known
-from jobs.spec.facts import Source
+from jobs.spec.datasets import KnownDataset
+from jobs.spec.facts import DataFile
 from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec, read_spec
 from jobs.spec.profiles import DatasetProfile
@@ -32,16 +32,16 @@ def read(body: dict[str, Any], **profiles: DatasetProfile) -> JobSpec:
     profiles = {"table": profiled(PETS), **profiles}
     known = {named[name]: profile for name, profile in profiles.items()}
 
-    def look_up(dataset_id: str) -> Known | None:
+    def look_up(dataset_id: str) -> KnownDataset | None:
         if dataset_id not in known:
             return None
         profile = known[dataset_id]
         kind: Any = "application/x-npz" if profile.inputs else "text/csv"
-        source = Source(
+        source = DataFile(
             path=f"blobs/{dataset_id}", sha256="0" * 64, bytes=1, type=kind,
             rows=profile.rows or 0, text=profile.text,
         )  # fmt: skip
-        return Known(source, profile)
+        return KnownDataset(source, profile)
 
     return read_spec(body, max_parameters=10**9, datasets=look_up)
 
@@ -49,7 +49,7 @@ def read(body: dict[str, Any], **profiles: DatasetProfile) -> JobSpec:
 def faults(body: dict[str, Any], **profiles: DatasetProfile) -> list[tuple[str, str]]:
     with pytest.raises(InvalidSpec) as caught:
         read(body, **profiles)
-    return [(fault.pointer, fault.detail) for fault in caught.value.faults]
+    return [(fault.pointer, fault.detail) for fault in caught.value.errors]
 
 
 def test_a_category_is_one_input_a_class_and_a_class_target_one_output_a_class() -> None:
@@ -95,7 +95,7 @@ def test_features_may_be_chosen_and_whole_numbers_read_as_a_category() -> None:
 def test_a_stored_spec_is_whole_and_a_shown_one_can_be_sent_again() -> None:
     spec = read(spec_on(TABLE, validation={"id": SECOND}), second=profiled(PETS))
 
-    assert JobSpec.model_validate(spec.whole()) == spec
+    assert JobSpec.model_validate(spec.to_stored()) == spec
     shown = spec.model_dump(mode="json")
     assert "facts" not in shown
     assert read(shown, second=profiled(PETS)) == spec

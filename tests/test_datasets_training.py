@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from jobs.datasets.datasets import Datasets
-from jobs.files import Files
+from jobs.datasets.datasets import DatasetRepository
+from jobs.files import ArtifactStore
 from jobs.spec.job_spec import JobSpec, read_spec
 from jobs.store import Store
 from tests.datasets import CSV, JSONL, NPZ, csv_of, jsonl_of, npz_of, spec_on
@@ -41,19 +41,19 @@ class Home:
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.folder = folder
-        self.datasets = Datasets(store, Files(folder), most_bytes=1 << 24)
+        self.datasets = DatasetRepository(store, ArtifactStore(folder), max_bytes=1 << 24)
 
     def add(self, data: bytes, kind: Any = CSV) -> str:
-        with self.datasets.upload(kind, "comma") as upload:
+        with self.datasets.start_upload(kind, "comma") as upload:
             upload.write(data)
             return self.datasets.add("a", upload.finish(), name="").dataset.id
 
     def spec(self, dataset_id: str, target: str | None = "label", **changes: Any) -> JobSpec:
         body = spec_on(dataset_id, target, **{"batch_size": 16, "budget": {"ticks": 20}, **changes})
         spec = read_spec(
-            body, max_parameters=10**6, datasets=lambda each: self.datasets.known("a", each)
+            body, max_parameters=10**6, datasets=lambda each: self.datasets.look_up("a", each)
         )
-        return JobSpec.model_validate(spec.whole())  # as a trainer gets it
+        return JobSpec.model_validate(spec.to_stored())  # as a trainer gets it
 
     def training(self, spec: JobSpec) -> TrainingRun:
         machine.configure_torch(1)
@@ -223,7 +223,7 @@ def test_a_trainer_process_reads_the_artifacts_and_gives_the_same_bits(home: Hom
         try:
             phases: list[str] = []
             trainer = Trainer(process.leash, phases.append)
-            trainer.build(spec.whole(), "cpu", None, artifacts=home.folder)
+            trainer.build(spec.to_stored(), "cpu", None, artifacts=home.folder)
             ran = trainer.run(100)
         finally:
             process.bury()

@@ -7,18 +7,18 @@ import pytest
 import redis
 
 from jobs.errors import NoSuchJob
-from jobs.files import Files
-from jobs.ledger import Ledger
-from jobs.recorder import Recorder
+from jobs.files import ArtifactStore
+from jobs.ledger import JobLedger
+from jobs.recorder import HistoryWriter
 from jobs.segments import Segments
 from jobs.spec.job_spec import read_spec
 from tests.support import small_spec
 
 
-class Deleting(Ledger):
+class Deleting(JobLedger):
     """A ledger whose client deletes the job just before the segment's move is told to it."""
 
-    def __init__(self, store: "redis.Redis", files: Files) -> None:
+    def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
         super().__init__(store, lease_seconds=60)
         self._files_of_jobs = files
 
@@ -26,23 +26,23 @@ class Deleting(Ledger):
         self.delete(tenant, job_id)
         self._files_of_jobs.remove_job(tenant, job_id)
         # the files of this segment were written before: the removal has just taken them
-        (self._files_of_jobs.job(tenant, job_id) / "history").mkdir(parents=True)
+        (self._files_of_jobs.job_folder(tenant, job_id) / "history").mkdir(parents=True)
         super().move_segment(tenant, job_id, *args, **kwargs)
 
 
 def test_a_job_deleted_while_its_history_moves_leaves_no_file(
     store: "redis.Redis", tmp_path: Path
 ) -> None:
-    files = Files(tmp_path)
+    files = ArtifactStore(tmp_path)
     ledger = Deleting(store, files)
     job_id = ledger.submit("default", read_spec(small_spec(), max_parameters=10**9)).job_id
     claim = ledger.claim("cpu", worker="w", device="cpu", canaries={})
     assert claim is not None
-    recorder = Recorder(ledger, store, files, claim.lease)
-    recorder.record(1, {"loss": np.ones(20, np.float32)})
-    ledger.finish(claim.lease, "cancelled", 20)
+    recorder = HistoryWriter(ledger, store, files, claim.lease)
+    recorder.append(1, {"loss": np.ones(20, np.float32)})
+    ledger.release(claim.lease, "cancelled", 20)
 
     with pytest.raises(NoSuchJob):
-        Segments(ledger, store, files).seal("default", job_id)
+        Segments(ledger, store, files).finalize("default", job_id)
 
-    assert not files.job("default", job_id).exists()
+    assert not files.job_folder("default", job_id).exists()

@@ -115,5 +115,5 @@ def test_a_worker_is_healthy_while_it_says_that_it_lives(
         ).returncode  # fmt: skip
 
     assert alive() == 1
-    presence.announce(store, f"{socket.gethostname()}-17", {"queue": "cpu"}, 60)
+    presence.register(store, f"{socket.gethostname()}-17", {"queue": "cpu"}, 60)
     assert alive() == 0

@@ -10,10 +10,10 @@ import pytest
 import redis
 
 from jobs import presence
-from jobs.claims import Claim, Verifies
-from jobs.errors import Unfit
-from jobs.index import Index
-from jobs.ledger import Ledger
+from jobs.claims import Claim, VerifyRange
+from jobs.errors import FingerprintMismatch
+from jobs.index import JobQueries
+from jobs.ledger import JobLedger
 from jobs.plan import plan
 from tests.owner import append, checkpoint, expire, spec, submitted
 from workers.outcomes import of
@@ -29,7 +29,7 @@ BEST_EFFORT = {"compute": {"exact": "best_effort"}}
 
 
 def claim(
-    ledger: Ledger, engines: Mapping[str, str] | None = None, canary: str = "c1"
+    ledger: JobLedger, engines: Mapping[str, str] | None = None, canary: str = "c1"
 ) -> Claim | None:
     told = ALL if engines is None else engines
     return ledger.claim("cpu", worker="w", device="cpu", canaries={"1": canary}, engines=told)
@@ -40,14 +40,14 @@ def fingerprint(engine: str, canary: str = "c1") -> dict[str, Any]:
 
 
 def begun(
-    ledger: Ledger, store: "redis.Redis", engine: str, *, portable: bool = False, **changes: Any
+    ledger: JobLedger, store: "redis.Redis", engine: str, *, portable: bool = False, **changes: Any
 ) -> str:
     """A job with two ticks of an engine, and its first owner gone."""
     job_id = submitted(ledger, **changes)
     first = claim(ledger)
     assert first is not None and first.engine is None
     name = engine.split("-")[0]
-    ledger.describe(first.lease, name, "cpu", fingerprint(engine), portable=portable)
+    ledger.record_engine(first.lease, name, "cpu", fingerprint(engine), is_portable=portable)
     append(ledger, first.lease, 1, [1.0, 0.5])
     if portable:
         ledger.commit_checkpoint(first.lease, checkpoint(1))
@@ -56,7 +56,7 @@ def begun(
 
 
 def test_a_job_goes_on_with_the_engine_its_ticks_are_of(
-    ledger: Ledger, store: "redis.Redis"
+    ledger: JobLedger, store: "redis.Redis"
 ) -> None:
     begun(ledger, store, "graph-1")
 
@@ -65,14 +65,16 @@ def test_a_job_goes_on_with_the_engine_its_ticks_are_of(
     assert again is not None and (again.engine, again.tick) == ("graph", 2)
 
 
-def test_a_job_of_eager_stays_eager_whatever_there_is(ledger: Ledger, store: "redis.Redis") -> None:
+def test_a_job_of_eager_stays_eager_whatever_there_is(
+    ledger: JobLedger, store: "redis.Redis"
+) -> None:
     begun(ledger, store, "eager")
 
     again = claim(ledger, ALL)
     assert again is not None and again.engine == "eager"
 
 
-def test_a_job_that_names_an_engine_waits_for_a_worker_that_has_it(ledger: Ledger) -> None:
+def test_a_job_that_names_an_engine_waits_for_a_worker_that_has_it(ledger: JobLedger) -> None:
     submitted(ledger, **NAMED)
 
     assert claim(ledger, EAGER) is None
@@ -81,7 +83,7 @@ def test_a_job_that_names_an_engine_waits_for_a_worker_that_has_it(ledger: Ledge
 
 
 def test_a_named_engine_that_was_refused_at_the_gate_is_not_asked_for_again(
-    ledger: Ledger, store: "redis.Redis"
+    ledger: JobLedger, store: "redis.Redis"
 ) -> None:
     begun(ledger, store, "eager", **NAMED)
 
@@ -91,7 +93,7 @@ def test_a_named_engine_that_was_refused_at_the_gate_is_not_asked_for_again(
 
 @pytest.mark.parametrize("engine", ["graph-1", "native-1"])
 def test_another_version_of_an_engine_is_unfit(
-    ledger: Ledger, store: "redis.Redis", engine: str
+    ledger: JobLedger, store: "redis.Redis", engine: str
 ) -> None:
     begun(ledger, store, engine, portable=engine == "native-1")
 
@@ -100,7 +102,7 @@ def test_another_version_of_an_engine_is_unfit(
 
 
 def test_best_effort_goes_on_with_another_version_but_never_with_another_engine(
-    ledger: Ledger, store: "redis.Redis"
+    ledger: JobLedger, store: "redis.Redis"
 ) -> None:
     begun(ledger, store, "graph-1", **BEST_EFFORT)
 
@@ -110,26 +112,28 @@ def test_best_effort_goes_on_with_another_version_but_never_with_another_engine(
 
 
 def test_native_goes_on_from_a_checkpoint_on_any_processor(
-    ledger: Ledger, store: "redis.Redis", index: Index
+    ledger: JobLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     job_id = begun(ledger, store, "native-1", portable=True, **INLINE)
 
     again = claim(ledger, canary="c2")
     assert again is not None and again.exact
-    ledger.describe(again.lease, "native", "cpu", fingerprint("native-1", "c2"), portable=True)
+    ledger.record_engine(
+        again.lease, "native", "cpu", fingerprint("native-1", "c2"), is_portable=True
+    )
     append(ledger, again.lease, 2, [0.5, 0.25])
-    job = index.job("default", job_id)
+    job = index.get_job("default", job_id)
     assert (job.tick, job.exact, job.inexact_from) == (3, True, None)
 
 
 def test_native_without_a_checkpoint_needs_the_canary_of_its_first_weights(
-    ledger: Ledger, store: "redis.Redis"
+    ledger: JobLedger, store: "redis.Redis"
 ) -> None:
     job_id = begun(ledger, store, "native-1", portable=True, **INLINE)
     elsewhere = claim(ledger, canary="c2")
     assert elsewhere is not None and elsewhere.canary == "c1"
     told = fingerprint("native-1", "c2")
-    ledger.describe(elsewhere.lease, "native", "cpu", told, portable=True)
+    ledger.record_engine(elsewhere.lease, "native", "cpu", told, is_portable=True)
     ledger.commit_checkpoint(elsewhere.lease, checkpoint(2), drop=[1])
     store.delete(f"job:{{default/{job_id}}}:checkpoints")
     expire(store, elsewhere.lease)
@@ -138,7 +142,7 @@ def test_native_without_a_checkpoint_needs_the_canary_of_its_first_weights(
     assert claim(ledger, canary="c1") is not None
 
 
-def test_every_other_engine_needs_an_equal_canary(ledger: Ledger, store: "redis.Redis") -> None:
+def test_every_other_engine_needs_an_equal_canary(ledger: JobLedger, store: "redis.Redis") -> None:
     for engine in ("eager", "graph-1", "native-1"):
         begun(ledger, store, engine)  # native here has rows from a seed
         assert claim(ledger, canary="c2") is None
@@ -146,24 +150,24 @@ def test_every_other_engine_needs_an_equal_canary(ledger: Ledger, store: "redis.
 
 
 def test_what_is_not_portable_is_not_described_with_another_canary(
-    ledger: Ledger, store: "redis.Redis"
+    ledger: JobLedger, store: "redis.Redis"
 ) -> None:
     begun(ledger, store, "native-1")
     again = claim(ledger)
     assert again is not None
 
-    with pytest.raises(Unfit):
-        ledger.describe(again.lease, "native", "cpu", fingerprint("native-1", "c2"))
+    with pytest.raises(FingerprintMismatch):
+        ledger.record_engine(again.lease, "native", "cpu", fingerprint("native-1", "c2"))
 
 
 @pytest.mark.parametrize("start", [0, 1])
 def test_a_verify_has_its_parents_engine_and_from_its_start_on_its_parents_weights(
-    ledger: Ledger, store: "redis.Redis", start: int
+    ledger: JobLedger, store: "redis.Redis", start: int
 ) -> None:
     parent = begun(ledger, store, "native-1", portable=True, **INLINE)
     owned = claim(ledger)
     assert owned is not None
-    ledger.submit("default", spec(**INLINE), verifies=Verifies(parent, start, 2))
+    ledger.submit("default", spec(**INLINE), verify_range=VerifyRange(parent, start, 2))
 
     assert claim(ledger, EAGER) is None
     elsewhere = claim(ledger, canary="c2")
@@ -173,19 +177,19 @@ def test_a_verify_has_its_parents_engine_and_from_its_start_on_its_parents_weigh
 
 
 def test_a_job_whose_engine_no_worker_has_says_that_it_waits_for_a_fingerprint(
-    ledger: Ledger, store: "redis.Redis", index: Index
+    ledger: JobLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     def reason() -> str | None:
-        place = index.job("default", job_id).queue
+        place = index.get_job("default", job_id).queue
         return place and place.reason
 
     job_id = submitted(ledger, **NAMED)
     about = {"queue": "cpu", "engines": ["eager"]}
-    presence.announce(store, "w1", about, 60)
+    presence.register(store, "w1", about, 60)
     assert reason() == "fingerprint"
     (warning,) = [each for each in plan(spec(**NAMED), [about]).warnings if "engine" in each]
     assert "no live worker has the engine native" in warning
-    presence.announce(store, "w2", {**about, "engines": ["eager", "native"]}, 60)
+    presence.register(store, "w2", {**about, "engines": ["eager", "native"]}, 60)
     assert reason() == "busy"
 
 

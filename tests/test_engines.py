@@ -11,7 +11,7 @@ from torch import nn
 
 from jobs import fault_points
 from jobs.plan import plan
-from jobs.spec.engines import ENGINES, NATIVE_FROM, choose
+from jobs.spec.engines import ENGINES, MIN_NATIVE_TICKS, choose_engine
 from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec, read_spec
 from tests.natives import QUICK, folder, needs_compiler
@@ -31,7 +31,7 @@ TEXT: dict[str, Any] = {
     "data": {"source": "example", "name": "genesis", "window": 64},
     "batch_size": 16,
 }
-LONG: dict[str, Any] = {"budget": {"ticks": NATIVE_FROM}}
+LONG: dict[str, Any] = {"budget": {"ticks": MIN_NATIVE_TICKS}}
 BATCH_NORM = {"model": {"family": "mlp", "hidden": [4], "norm": "batch"}}
 needs_graph = pytest.mark.skipif(
     "graph" not in choosing.available_engines(), reason="no C++ compiler here"
@@ -65,7 +65,7 @@ RULE: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", RULE)
 def test_the_rule_chooses_and_says_why(case: str) -> None:
     changes, expected = RULE[case]
-    name, why = choose(read(**changes), ENGINES, ready=ENGINES)
+    name, why = choose_engine(read(**changes), ENGINES, ready=ENGINES)
     assert name == expected and len(why) > 10
 
 
@@ -73,24 +73,27 @@ def test_the_rule_chooses_and_says_why(case: str) -> None:
 def test_the_articles_programs_have_torchs_bits_wherever_they_are_trained(program: str) -> None:
     for have in (["eager"], ["eager", "graph"], ["eager", "native"], ENGINES):
         for ready in ([], have):
-            assert choose(article(program), have, ready).name in ("eager", "graph")
+            assert choose_engine(article(program), have, ready).name in ("eager", "graph")
 
 
 @pytest.mark.parametrize("case", RULE)
 def test_what_is_compiled_already_never_chooses_between_different_bits(case: str) -> None:
     spec = read(**RULE[case][0])
-    cold, warm = choose(spec, ENGINES, ready=[]).name, choose(spec, ENGINES, ready=ENGINES).name
+    cold, warm = (
+        choose_engine(spec, ENGINES, ready=[]).name,
+        choose_engine(spec, ENGINES, ready=ENGINES).name,
+    )
     assert (cold == "native") == (warm == "native")
 
 
 def test_a_loop_that_must_be_compiled_first_must_be_worth_it() -> None:
     spec = read(budget={"ticks": 5000})
-    assert choose(spec, ENGINES, ready=["eager"]).name == "eager"
-    assert choose(read(budget={"ticks": 900_000}), ENGINES, ready=["eager"]).name == "graph"
+    assert choose_engine(spec, ENGINES, ready=["eager"]).name == "eager"
+    assert choose_engine(read(budget={"ticks": 900_000}), ENGINES, ready=["eager"]).name == "graph"
 
 
 def test_without_a_compiler_everything_is_eager() -> None:
-    assert choose(read(**LONG), ["eager"], ready=["eager"]).name == "eager"
+    assert choose_engine(read(**LONG), ["eager"], ready=["eager"]).name == "eager"
 
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -110,7 +113,7 @@ def test_an_engine_that_cannot_train_the_spec_is_refused_with_the_reason(case: s
     changes, reason = REFUSED[case]
     with pytest.raises(InvalidSpec) as refused:
         read(**changes)
-    (fault,) = refused.value.faults
+    (fault,) = refused.value.errors
     assert fault.pointer == "/compute/engine" and reason in fault.detail
 
 
@@ -230,7 +233,7 @@ def test_with_fault_points_every_engine_passes_one_after_each_tick_and_gives_equ
     fault = {"point": "tick", "action": "raise", "at": 4}
     (tmp_path / "one.fault").write_text(json.dumps(fault))
 
-    with pytest.raises(fault_points.Injected):
+    with pytest.raises(fault_points.InjectedFault):
         training.run(9)
 
     assert training.ticks_done == 4

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from jobs import keys
-from jobs.errors import Fenced
-from jobs.events import MOST_EVENTS, Events
+from jobs.errors import LeaseLost
+from jobs.events import MAX_EVENTS, Events
 from jobs.job import SparsePoint
-from jobs.ledger import Ledger
+from jobs.ledger import JobLedger
 from jobs.settings import Settings
 from jobs.store import Store
 from tests.hand import FINGERPRINT, Hand
@@ -81,22 +81,22 @@ def test_the_oldest_go_when_there_are_too_many_and_numbers_stay(
     name = (hand.lease.tenant, hand.lease.job_id)
     filler = json.dumps({"seq": 0, "at": 0, "type": "log", "data": {}})
     with store.pipeline() as pipe:
-        for number in range(3, MOST_EVENTS + 1):
+        for number in range(3, MAX_EVENTS + 1):
             pipe.rpush(keys.events(*name), filler.replace('"seq": 0', f'"seq": {number}'))
         pipe.execute()
     for _ in range(3):
         hand.record([1.0])
         hand.save()
 
-    assert store.llen(keys.events(*name)) == MOST_EVENTS
+    assert store.llen(keys.events(*name)) == MAX_EVENTS
     assert [each["seq"] for each in client.get(f"{path}?limit=2").json["data"]] == [4, 5]
-    newest = client.get(f"{path}?after={MOST_EVENTS}").json
-    assert [each["seq"] for each in newest["data"]] == [MOST_EVENTS + n for n in (1, 2, 3)]
+    newest = client.get(f"{path}?after={MAX_EVENTS}").json
+    assert [each["seq"] for each in newest["data"]] == [MAX_EVENTS + n for n in (1, 2, 3)]
     assert not newest["has_more"]
     page = client.get(f"{path}?order=desc&after=6&limit=9").json
     assert [each["seq"] for each in page["data"]] == [5, 4] and not page["has_more"]
-    look = Events(store).look(*name, MOST_EVENTS + 2)
-    assert [event.seq for event in look.events] == [MOST_EVENTS + 3] and look.seq == MOST_EVENTS + 3
+    look = Events(store).read_since(*name, MAX_EVENTS + 2)
+    assert [event.seq for event in look.events] == [MAX_EVENTS + 3] and look.seq == MAX_EVENTS + 3
 
 
 def test_the_list_is_304_until_something_happens(client: Any, hand: Hand, path: str) -> None:
@@ -146,9 +146,9 @@ def lines(client: Any, path: str) -> list[tuple[str, str]]:
 
 
 def test_a_workers_lines_are_events_up_to_a_bound(client: Any, hand: Hand, path: str) -> None:
-    hand.ledger.note(hand.lease, "warning", 'checkpoint 5 is "damaged"\n')
+    hand.ledger.add_log_event(hand.lease, "warning", 'checkpoint 5 is "damaged"\n')
     for number in range(201):
-        hand.ledger.note(hand.lease, "info", f"line {number}")
+        hand.ledger.add_log_event(hand.lease, "info", f"line {number}")
     told = lines(client, path)
     assert told[0] == ("warning", 'checkpoint 5 is "damaged"\n')
     assert len(told) == 200 and told[-1] == ("warning", "more is told in the log alone")
@@ -156,8 +156,8 @@ def test_a_workers_lines_are_events_up_to_a_bound(client: Any, hand: Hand, path:
 
 def test_nobody_tells_a_line_after_its_lease(hand: Hand) -> None:
     hand.end("cancelled")
-    with pytest.raises(Fenced):
-        hand.ledger.note(hand.lease, "info", "too late")
+    with pytest.raises(LeaseLost):
+        hand.ledger.add_log_event(hand.lease, "info", "too late")
 
 
 def test_a_lost_worker_a_job_given_back_and_another_fingerprint_are_told(
@@ -165,17 +165,17 @@ def test_a_lost_worker_a_job_given_back_and_another_fingerprint_are_told(
 ) -> None:
     job_id = submit(compute={"exact": "best_effort"})
     path = f"/v1/jobs/{job_id}/events"
-    brief, ledger = Ledger(store, lease_seconds=0.05), Ledger(store, lease_seconds=60)
+    brief, ledger = JobLedger(store, lease_seconds=0.05), JobLedger(store, lease_seconds=60)
     who = {"device": "cpu", "canaries": {"1": "c"}}
     first = brief.claim("cpu", worker="first", **who)
     assert first is not None
-    brief.describe(first.lease, "eager", "cpu", FINGERPRINT)
-    brief.append(first.lease, 1, 1, {"loss": b"\0" * 4}, {}, 0, {})
+    brief.record_engine(first.lease, "eager", "cpu", FINGERPRINT)
+    brief.append_ticks(first.lease, 1, 1, {"loss": b"\0" * 4}, {}, 0, {})
     time.sleep(0.1)
     second = ledger.claim("cpu", worker="second", **who)
     assert second is not None
-    ledger.describe(second.lease, "eager", "cpu", {**FINGERPRINT, "torch": "3"})
-    ledger.finish(second.lease, "queued", 1, reason="the trainer stood still and was killed")
+    ledger.record_engine(second.lease, "eager", "cpu", {**FINGERPRINT, "torch": "3"})
+    ledger.release(second.lease, "queued", 1, reason="the trainer stood still and was killed")
 
     lost, changed, given_back = lines(client, path)
     assert lost == ("warning", "the lease of worker first ran out")

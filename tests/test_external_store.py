@@ -17,7 +17,7 @@ import httpx
 import pytest
 from redis.exceptions import NoPermissionError
 
-from jobs.errors import WeakStore
+from jobs.errors import UnsafeStore
 from jobs.settings import Settings
 from jobs.store import Store, check_store, connect, wait_ready
 from serving.embedded_store import DURABLE, find_server
@@ -125,7 +125,7 @@ def test_a_worker_cannot_read_access_keys(server: Server) -> None:
 
 def test_a_store_that_refuses_config_must_be_vouched_for(server: Server, tmp_path: Path) -> None:
     client = server.as_user("api")
-    with pytest.raises(WeakStore, match="TICKFORGE_STORE_UNCHECKED=1"):
+    with pytest.raises(UnsafeStore, match="TICKFORGE_STORE_UNCHECKED=1"):
         check_store(client)
     check_store(client, unchecked=True)
     client.close()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from jobs import fault_points
-from jobs.fault_points import Injected, point
+from jobs.fault_points import InjectedFault, hit
 from tests.support import ROOT
 from workers.template import environment
 
@@ -56,9 +56,9 @@ def test_nothing_happens_where_no_folder_is_named(arm: Arm, tmp_path: Path) -> N
 def test_a_fault_happens_once_and_the_folder_tells(arm: Arm) -> None:
     file = arm()
 
-    with pytest.raises(Injected, match="here"):
-        point("here")
-    point("here")
+    with pytest.raises(InjectedFault, match="here"):
+        hit("here")
+    hit("here")
 
     assert not file.exists() and file.with_suffix(".fired").exists()
 
@@ -66,37 +66,37 @@ def test_a_fault_happens_once_and_the_folder_tells(arm: Arm) -> None:
 def test_the_nth_passage_is_counted_for_each_fault(arm: Arm) -> None:
     arm(nth=3)
 
-    point("here")
-    point("elsewhere")
-    point("here")
-    with pytest.raises(Injected):
-        point("here")
+    hit("here")
+    hit("elsewhere")
+    hit("here")
+    with pytest.raises(InjectedFault):
+        hit("here")
 
 
 def test_a_point_with_a_number_is_met_at_that_number(arm: Arm) -> None:
     arm(at=17)
 
-    point("here", at=16)
-    with pytest.raises(Injected):
-        point("here", at=17)
+    hit("here", number=16)
+    with pytest.raises(InjectedFault):
+        hit("here", number=17)
 
 
 def test_a_fault_of_one_job_waits_for_its_processes(arm: Arm) -> None:
     arm(job="job_mine")
 
-    point("here")
-    fault_points.works_for("job_other")
-    point("here")
-    fault_points.works_for("job_mine")
-    with pytest.raises(Injected):
-        point("here")
+    hit("here")
+    fault_points.set_current_job("job_other")
+    hit("here")
+    fault_points.set_current_job("job_mine")
+    with pytest.raises(InjectedFault):
+        hit("here")
 
 
 def test_a_full_disk_is_an_oserror_as_the_kernel_gives_it(arm: Arm) -> None:
     arm(action="enospc")
 
     with pytest.raises(OSError) as raised:
-        point("here")
+        hit("here")
     assert raised.value.errno == errno.ENOSPC
 
 
@@ -104,7 +104,7 @@ def test_a_delay_holds_the_process_up(arm: Arm) -> None:
     arm(action="delay", seconds=0.2)
 
     began = time.monotonic()
-    point("here")
+    hit("here")
     assert time.monotonic() - began >= 0.2
 
 
@@ -113,8 +113,8 @@ def test_a_file_that_is_being_written_hides_no_other(arm: Arm, tmp_path: Path) -
     (tmp_path / "b.fault").symlink_to(tmp_path / "gone")  # as one that was taken after the listing
     arm("c")
 
-    with pytest.raises(Injected):
-        point("here")
+    with pytest.raises(InjectedFault):
+        hit("here")
 
 
 def test_a_folder_that_is_not_there_yet_does_no_harm(
@@ -122,7 +122,7 @@ def test_a_folder_that_is_not_there_yet_does_no_harm(
 ) -> None:
     monkeypatch.setattr(fault_points, "_home", tmp_path / "later")
 
-    point("here")
+    hit("here")
 
 
 @pytest.mark.parametrize("number", ["kill", "term", "quit", "segv"])

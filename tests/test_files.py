@@ -7,25 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from jobs.files import Files, UnsafePath
+from jobs.files import ArtifactStore, UnsafePath
 
 JOB = ("default", "job_abc")
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path / "artifacts")
+def files(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path / "artifacts")
 
 
-def test_what_was_written_is_read_back_and_its_digest_is_sha256(files: Files) -> None:
-    path = files.job(*JOB) / "history" / "loss" / "000000.f32"
-    assert files.write(path, b"abc") == hashlib.sha256(b"abc").hexdigest() == files.sha256(path)
+def test_what_was_written_is_read_back_and_its_digest_is_sha256(files: ArtifactStore) -> None:
+    path = files.job_folder(*JOB) / "history" / "loss" / "000000.f32"
+    assert (
+        files.write(path, b"abc")
+        == hashlib.sha256(b"abc").hexdigest()
+        == files.compute_sha256(path)
+    )
     with files.open(path) as file:
         assert file.read() == b"abc"
 
 
-def test_a_write_replaces_the_whole_file_and_leaves_nothing_beside_it(files: Files) -> None:
-    path = files.job(*JOB) / "spec.json"
+def test_a_write_replaces_the_whole_file_and_leaves_nothing_beside_it(files: ArtifactStore) -> None:
+    path = files.job_folder(*JOB) / "spec.json"
     files.write(path, b"long before")
     files.write(path, memoryview(b"now"))
     assert path.read_bytes() == b"now"
@@ -33,9 +37,9 @@ def test_a_write_replaces_the_whole_file_and_leaves_nothing_beside_it(files: Fil
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_half_one(
-    files: Files, monkeypatch: pytest.MonkeyPatch
+    files: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = files.job(*JOB) / "spec.json"
+    path = files.job_folder(*JOB) / "spec.json"
     files.write(path, b"old")
 
     def full(_: int) -> None:
@@ -49,9 +53,9 @@ def test_a_full_disk_leaves_the_old_file_and_no_half_one(
 
 
 def test_a_write_brings_the_file_and_then_its_folder_to_disk(
-    files: Files, monkeypatch: pytest.MonkeyPatch
+    files: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = files.job(*JOB) / "spec.json"
+    path = files.job_folder(*JOB) / "spec.json"
     path.parent.mkdir(parents=True)
     steps: list[str] = []
     fsync, rename = os.fsync, os.rename
@@ -84,12 +88,12 @@ def test_a_write_brings_the_file_and_then_its_folder_to_disk(
         ("te-nant.", "job_a"),
     ],
 )
-def test_odd_names_never_become_a_path(files: Files, tenant: str, job_id: str) -> None:
+def test_odd_names_never_become_a_path(files: ArtifactStore, tenant: str, job_id: str) -> None:
     with pytest.raises(UnsafePath):
-        files.job(tenant, job_id)
+        files.job_folder(tenant, job_id)
 
 
-def test_paths_outside_the_root_are_refused_for_reading_and_writing(files: Files) -> None:
+def test_paths_outside_the_root_are_refused_for_reading_and_writing(files: ArtifactStore) -> None:
     for path in (files.root / ".." / "x", files.root.parent / "x", files.root, Path("/etc/passwd")):
         with pytest.raises(UnsafePath):
             files.write(path, b"")
@@ -97,52 +101,54 @@ def test_paths_outside_the_root_are_refused_for_reading_and_writing(files: Files
             files.open(path)
 
 
-def test_no_symbolic_link_is_followed_at_any_level(files: Files, tmp_path: Path) -> None:
+def test_no_symbolic_link_is_followed_at_any_level(files: ArtifactStore, tmp_path: Path) -> None:
     (tmp_path / "secret").mkdir()
     (tmp_path / "secret" / "key").write_text("secret")
-    files.write(files.job(*JOB) / "good", b"")
-    (files.job(*JOB) / "link").symlink_to(tmp_path / "secret" / "key")
-    (files.job(*JOB) / "folder").symlink_to(tmp_path / "secret")
+    files.write(files.job_folder(*JOB) / "good", b"")
+    (files.job_folder(*JOB) / "link").symlink_to(tmp_path / "secret" / "key")
+    (files.job_folder(*JOB) / "folder").symlink_to(tmp_path / "secret")
     for path in ("link", "folder/key"):
         with pytest.raises(UnsafePath):
-            files.open(files.job(*JOB) / path)
+            files.open(files.job_folder(*JOB) / path)
 
 
-def test_only_plain_files_are_opened_and_a_pipe_does_not_block(files: Files) -> None:
-    files.write(files.job(*JOB) / "good", b"")
-    os.mkfifo(files.job(*JOB) / "pipe")
-    for path in (files.job(*JOB) / "pipe", files.job(*JOB)):
+def test_only_plain_files_are_opened_and_a_pipe_does_not_block(files: ArtifactStore) -> None:
+    files.write(files.job_folder(*JOB) / "good", b"")
+    os.mkfifo(files.job_folder(*JOB) / "pipe")
+    for path in (files.job_folder(*JOB) / "pipe", files.job_folder(*JOB)):
         with pytest.raises(UnsafePath):
             files.open(path)
     with pytest.raises(FileNotFoundError):
-        files.open(files.job(*JOB) / "nothing")
+        files.open(files.job_folder(*JOB) / "nothing")
 
 
-def test_a_removed_job_is_gone_and_removing_it_again_is_fine(files: Files) -> None:
-    files.write(files.job(*JOB) / "history" / "loss" / "000000.f32", b"x")
-    files.write(files.job("default", "job_other") / "spec.json", b"x")
+def test_a_removed_job_is_gone_and_removing_it_again_is_fine(files: ArtifactStore) -> None:
+    files.write(files.job_folder(*JOB) / "history" / "loss" / "000000.f32", b"x")
+    files.write(files.job_folder("default", "job_other") / "spec.json", b"x")
     files.remove_job(*JOB)
     files.remove_job(*JOB)
     assert os.listdir(files.root / "default") == ["job_other"]
 
 
 def test_a_removal_that_was_cut_short_is_finished_by_the_next(
-    files: Files, monkeypatch: pytest.MonkeyPatch
+    files: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    files.write(files.job(*JOB) / "spec.json", b"x")
+    files.write(files.job_folder(*JOB) / "spec.json", b"x")
     with monkeypatch.context() as patch:
         patch.setattr("shutil.rmtree", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             files.remove_job(*JOB)
-    assert not files.job(*JOB).exists()
+    assert not files.job_folder(*JOB).exists()
     files.remove_job(*JOB)
     assert os.listdir(files.root / "default") == []
 
 
-def test_removal_does_not_follow_a_link_out_of_the_job(files: Files, tmp_path: Path) -> None:
+def test_removal_does_not_follow_a_link_out_of_the_job(
+    files: ArtifactStore, tmp_path: Path
+) -> None:
     (tmp_path / "precious").mkdir()
     (tmp_path / "precious" / "file").write_text("kept")
-    files.write(files.job(*JOB) / "spec.json", b"x")
-    (files.job(*JOB) / "history").symlink_to(tmp_path / "precious")
+    files.write(files.job_folder(*JOB) / "spec.json", b"x")
+    (files.job_folder(*JOB) / "history").symlink_to(tmp_path / "precious")
     files.remove_job(*JOB)
     assert (tmp_path / "precious" / "file").read_text() == "kept"

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.history import rates, view
-from jobs.history.rows import BUCKET, ROW, Edges, Tallies, summarize
+from jobs.history.rows import BUCKET, ROW, Edges, Summaries, summarize
 
 Float32 = npt.NDArray[np.float32]
-View = Callable[["Recorded", Edges], Tallies]
+View = Callable[["Recorded", Edges], Summaries]
 
 
 class Recorded:
@@ -27,7 +27,7 @@ class Recorded:
         self.read += last - first + 1
         return self._values[first - 1 : last]
 
-    def rows(self, start: int, stop: int) -> Tallies:
+    def rows(self, start: int, stop: int) -> Summaries:
         assert 0 <= start <= stop <= self._rows.size
         return self._rows[start:stop]
 
@@ -40,7 +40,7 @@ def losses(ticks: int, seed: int = 0) -> Float32:
     return values
 
 
-def agrees(values: Float32, edges: Edges, found: Tallies) -> bool:
+def agrees(values: Float32, edges: Edges, found: Summaries) -> bool:
     """Compare each bucket with what its own values come to, one by one."""
     for start, stop, bucket in zip(edges[:-1], edges[1:], found, strict=True):
         mine = values[start - 1 : stop - 1].astype(np.float64)
@@ -63,7 +63,7 @@ def test_every_tick_is_in_one_bucket_and_there_are_as_many_as_asked(
     one: int, other: int, points: int
 ) -> None:
     first, last = sorted((one, other))
-    edges = view.borders(first, last, points)
+    edges = view.bucket_edges(first, last, points)
     assert edges[0] == first and edges[-1] == last + 1
     assert np.all(np.diff(edges) >= 1)
     assert edges.size - 1 == min(points, last - first + 1) or edges.size - 1 == (
@@ -76,47 +76,47 @@ def test_every_tick_is_in_one_bucket_and_there_are_as_many_as_asked(
 def test_a_view_of_any_range_agrees_with_its_values(one: int, other: int, points: int) -> None:
     values = losses(20_000)
     first, last = sorted((one, other))
-    edges = view.borders(first, last, points)
-    assert agrees(values, edges, view.view(Recorded(values), edges))
+    edges = view.bucket_edges(first, last, points)
+    assert agrees(values, edges, view.downsample(Recorded(values), edges))
 
 
 def test_a_long_range_reads_its_ragged_ends_only() -> None:
     values = losses(3_000_000)
     column = Recorded(values)
-    edges = view.borders(1000, 2_999_999, 1000)
-    found = view.view(column, edges)
+    edges = view.bucket_edges(1000, 2_999_999, 1000)
+    found = view.downsample(column, edges)
     assert edges.size - 1 == 1000
     assert column.read < 2 * BUCKET
     assert agrees(values, edges, found)
 
 
 def test_a_hundred_million_ticks_are_cut_between_rows() -> None:
-    edges = view.borders(77, 10**8, 1000)
+    edges = view.bucket_edges(77, 10**8, 1000)
     assert edges.size - 1 == 1000
     assert np.all(edges[1:-1] % BUCKET == 1)
 
 
 def test_no_view_reads_more_than_a_million_values() -> None:
-    edges = view.borders(2, 9_000_000, 100_000)
+    edges = view.bucket_edges(2, 9_000_000, 100_000)
     assert np.all(edges[1:-1] % BUCKET == 1)
 
 
-def mutant_rows_for_ends(column: Recorded, edges: Edges) -> Tallies:
+def mutant_rows_for_ends(column: Recorded, edges: Edges) -> Summaries:
     """Forgets that the ends are ragged: takes the whole row for each end."""
-    return view.view(column, np.unique(np.clip((edges - 1) // BUCKET * BUCKET + 1, 1, None)))
+    return view.downsample(column, np.unique(np.clip((edges - 1) // BUCKET * BUCKET + 1, 1, None)))
 
 
-def mutant_no_ends(column: Recorded, edges: Edges) -> Tallies:
+def mutant_no_ends(column: Recorded, edges: Edges) -> Summaries:
     """Leaves the ragged ends out."""
     inner = edges.copy()
     inner[0] = -(-(edges[0] - 1) // BUCKET) * BUCKET + 1
     inner[-1] = (edges[-1] - 1) // BUCKET * BUCKET + 1
-    return view.view(column, inner)
+    return view.downsample(column, inner)
 
 
-def mutant_counts_nan(column: Recorded, edges: Edges) -> Tallies:
+def mutant_counts_nan(column: Recorded, edges: Edges) -> Summaries:
     """Takes a NaN for a number of its own."""
-    found = view.view(column, edges)
+    found = view.downsample(column, edges)
     found["finite"] += found["nonfinite"]
     return found
 
@@ -124,8 +124,8 @@ def mutant_counts_nan(column: Recorded, edges: Edges) -> Tallies:
 @pytest.mark.parametrize("mutant", [mutant_rows_for_ends, mutant_no_ends, mutant_counts_nan])
 def test_a_wrong_view_is_noticed(mutant: View) -> None:
     values = losses(10_000)
-    edges = view.borders(1000, 9001, 4)
-    assert agrees(values, edges, view.view(Recorded(values), edges))
+    edges = view.bucket_edges(1000, 9001, 4)
+    assert agrees(values, edges, view.downsample(Recorded(values), edges))
     assert not agrees(values, edges, mutant(Recorded(values), edges))
 
 
@@ -141,9 +141,9 @@ def warm_then_falling(tick: int) -> float:
 
 @pytest.mark.parametrize("last", [30_000, 100_000])
 def test_the_view_of_a_rate_has_its_exact_extremes_and_its_mean(last: int) -> None:
-    edges = view.borders(3, last, 7)
-    found = rates.rate_view(warm_then_falling, edges, warmup=5000)
-    every = rates.rates(warm_then_falling, 1, last)
+    edges = view.bucket_edges(3, last, 7)
+    found = rates.downsample_rates(warm_then_falling, edges, warmup=5000)
+    every = rates.compute_rates(warm_then_falling, 1, last)
     for start, stop, bucket in zip(edges[:-1], edges[1:], found, strict=True):
         mine = every[start - 1 : stop - 1]
         assert (bucket["min"], bucket["max"]) == (mine.min(), mine.max())
@@ -151,6 +151,6 @@ def test_the_view_of_a_rate_has_its_exact_extremes_and_its_mean(last: int) -> No
 
 
 def test_a_rate_view_that_knows_no_warmup_is_noticed() -> None:
-    edges = view.borders(1, 100_000, 7)
-    peak = rates.rate_view(warm_then_falling, edges, warmup=0)["max"].max()
+    edges = view.bucket_edges(1, 100_000, 7)
+    peak = rates.downsample_rates(warm_then_falling, edges, warmup=0)["max"].max()
     assert peak < max(map(warm_then_falling, (5000, 5001)))

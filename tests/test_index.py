@@ -1,43 +1,47 @@
 """Lists of jobs: filters, pages that stay true, what a patch changes."""
 
-from jobs.index import Index
-from jobs.ledger import Ledger
+from jobs.index import JobQueries
+from jobs.ledger import JobLedger
 from tests.owner import claimed, submitted
 
 
-def test_a_patch_changes_what_lists_find(ledger: Ledger, index: Index) -> None:
+def test_a_patch_changes_what_lists_find(ledger: JobLedger, index: JobQueries) -> None:
     job_id = submitted(ledger, name="old", labels={"a": "1"})
     ledger.patch("default", job_id, name="new", labels={"b": "2:3"}, priority=7)
 
     def found(*filters: tuple[str, str]) -> list[str]:
-        return [job.id for job in index.jobs("default", filters=filters).data]
+        return [job.id for job in index.list_jobs("default", filters=filters).data]
 
     assert found(("name", "new")) == found(("label", "b:2:3")) == [job_id]
     assert found(("name", "old")) == found(("label", "a:1")) == []
-    assert index.job("default", job_id).priority == 7
+    assert index.get_job("default", job_id).priority == 7
 
 
-def test_a_list_goes_on_where_it_ended_while_jobs_are_added(ledger: Ledger, index: Index) -> None:
+def test_a_list_goes_on_where_it_ended_while_jobs_are_added(
+    ledger: JobLedger, index: JobQueries
+) -> None:
     ids = [submitted(ledger) for _ in range(5)]
-    first = index.jobs("default", limit=2)
+    first = index.list_jobs("default", limit=2)
     submitted(ledger)
-    second = index.jobs("default", limit=2, after=first.next_after)
-    third = index.jobs("default", limit=2, after=second.next_after)
+    second = index.list_jobs("default", limit=2, after=first.next_after)
+    third = index.list_jobs("default", limit=2, after=second.next_after)
 
     seen = [job.id for page in (first, second, third) for job in page.data]
     assert seen == ids[::-1]
     assert (first.has_more, third.has_more) == (True, False)
 
 
-def test_a_list_of_several_statuses_has_the_jobs_of_any(ledger: Ledger, index: Index) -> None:
+def test_a_list_of_several_statuses_has_the_jobs_of_any(
+    ledger: JobLedger, index: JobQueries
+) -> None:
     cancelled, queued = submitted(ledger, labels={"k": "v"}), submitted(ledger, labels={"k": "v"})
-    ledger.request("default", cancelled, "cancel")
+    ledger.request_transition("default", cancelled, "cancel")
     claimed(ledger)
     paused = submitted(ledger)
-    ledger.request("default", paused, "pause")
+    ledger.request_transition("default", paused, "pause")
 
     def found(*filters: tuple[str, str]) -> set[str]:
-        return {job.id for job in index.jobs("default", filters=filters).data}
+        return {job.id for job in index.list_jobs("default", filters=filters).data}
 
     assert found(("status", "cancelled"), ("status", "paused")) == {cancelled, paused}
     assert found(("status", "running"), ("label", "k:v")) == {queued}

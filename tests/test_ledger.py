@@ -11,21 +11,21 @@ import redis
 
 from jobs import keys
 from jobs.errors import (
-    Diverged,
-    Early,
-    Fenced,
-    Gap,
-    Gone,
+    FingerprintMismatch,
     IdempotencyMismatch,
+    IdempotentResultDeleted,
+    LeaseLost,
     NoSuchJob,
-    NotEnded,
-    Short,
+    NotAccepted,
+    NotTerminal,
     StoreFull,
-    Unfit,
+    TickGap,
+    TickMismatch,
+    WrongFinalTick,
 )
-from jobs.index import Index
+from jobs.index import JobQueries
 from jobs.job import Lease
-from jobs.ledger import MOST_DEATHS, Ledger
+from jobs.ledger import MAX_ATTEMPTS_WITHOUT_PROGRESS, JobLedger
 from tests.owner import append, checkpoint, claimed, expire, spec, submitted
 from tests.support import running_store
 
@@ -42,66 +42,68 @@ def store_server(request: pytest.FixtureRequest) -> Iterator[str]:
         yield server.url
 
 
-def test_a_submitted_job_is_queued_and_found_by_its_id(ledger: Ledger, index: Index) -> None:
-    job = index.job("default", submitted(ledger, name="first", labels={"team": "a"}))
+def test_a_submitted_job_is_queued_and_found_by_its_id(
+    ledger: JobLedger, index: JobQueries
+) -> None:
+    job = index.get_job("default", submitted(ledger, name="first", labels={"team": "a"}))
 
     assert (job.status, job.tick, job.name, job.labels) == ("queued", 0, "first", {"team": "a"})
     assert job.queue is not None and (job.queue.position, job.queue.reason) == (1, "no_worker")
 
 
-def test_an_idempotency_key_gives_the_same_job_again(ledger: Ledger, index: Index) -> None:
+def test_an_idempotency_key_gives_the_same_job_again(ledger: JobLedger, index: JobQueries) -> None:
     first = ledger.submit("default", spec(), idempotency_key="k", body_digest="d")
     again = ledger.submit("default", spec(), idempotency_key="k", body_digest="d")
 
     assert again == (type(first)(first.job_id, False))
-    assert len(index.jobs("default").data) == 1
+    assert len(index.list_jobs("default").data) == 1
 
 
-def test_an_idempotency_key_with_another_body_is_refused(ledger: Ledger) -> None:
+def test_an_idempotency_key_with_another_body_is_refused(ledger: JobLedger) -> None:
     ledger.submit("default", spec(), idempotency_key="k", body_digest="d")
 
     with pytest.raises(IdempotencyMismatch):
         ledger.submit("default", spec(), idempotency_key="k", body_digest="e")
 
 
-def test_two_tenants_may_use_the_same_idempotency_key(ledger: Ledger) -> None:
+def test_two_tenants_may_use_the_same_idempotency_key(ledger: JobLedger) -> None:
     ours = ledger.submit("default", spec(), idempotency_key="k", body_digest="d")
     theirs = ledger.submit("other", spec(), idempotency_key="k", body_digest="e")
 
-    assert ours.job_id != theirs.job_id and theirs.new
+    assert ours.job_id != theirs.job_id and theirs.is_new
 
 
-def test_a_tenant_does_not_find_anothers_job(ledger: Ledger, index: Index) -> None:
+def test_a_tenant_does_not_find_anothers_job(ledger: JobLedger, index: JobQueries) -> None:
     job_id = submitted(ledger)
 
     with pytest.raises(NoSuchJob):
-        index.job("other", job_id)
+        index.get_job("other", job_id)
     with pytest.raises(NoSuchJob):
-        ledger.request("other", job_id, "cancel")
+        ledger.request_transition("other", job_id, "cancel")
 
 
-def test_higher_priority_is_claimed_first_then_first_come_first_served(ledger: Ledger) -> None:
+def test_higher_priority_is_claimed_first_then_first_come_first_served(ledger: JobLedger) -> None:
     low, first, second = (submitted(ledger, priority=p) for p in (-1, 5, 5))
 
     assert [claimed(ledger).lease.job_id for _ in range(3)] == [first, second, low]
 
 
-def test_a_claim_sent_twice_with_one_nonce_repeats_its_answer(ledger: Ledger) -> None:
+def test_a_claim_sent_twice_with_one_nonce_repeats_its_answer(ledger: JobLedger) -> None:
     submitted(ledger), submitted(ledger)
 
     assert claimed(ledger, nonce="n") == claimed(ledger, nonce="n")
 
 
-def test_accepted_ticks_are_the_jobs_tick_and_loss(ledger: Ledger, index: Index) -> None:
+def test_accepted_ticks_are_the_jobs_tick_and_loss(ledger: JobLedger, index: JobQueries) -> None:
     job_id = submitted(ledger)
     claim = claimed(ledger)
 
     assert append(ledger, claim.lease, 1, [3.0, 2.0]).tick == 2
-    job = index.job("default", job_id)
+    job = index.get_job("default", job_id)
     assert (job.tick, job.loss, job.status) == (2, 2.0, "running")
 
 
-def test_an_append_sent_twice_adds_nothing(ledger: Ledger, store: "redis.Redis") -> None:
+def test_an_append_sent_twice_adds_nothing(ledger: JobLedger, store: "redis.Redis") -> None:
     submitted(ledger)
     lease = claimed(ledger).lease
     append(ledger, lease, 1, [3.0, 2.0])
@@ -110,45 +112,47 @@ def test_an_append_sent_twice_adds_nothing(ledger: Ledger, store: "redis.Redis")
     assert store.strlen(keys.column(lease.tenant, lease.job_id, "loss", 0)) == 8
 
 
-def test_ticks_beyond_the_next_one_are_a_gap(ledger: Ledger) -> None:
+def test_ticks_beyond_the_next_one_are_a_gap(ledger: JobLedger) -> None:
     submitted(ledger)
     lease = claimed(ledger).lease
     append(ledger, lease, 1, [3.0])
 
-    with pytest.raises(Gap) as caught:
+    with pytest.raises(TickGap) as caught:
         append(ledger, lease, 3, [1.0])
     assert caught.value.tick == 1
 
 
-def test_a_recorded_tick_offered_with_one_other_bit_diverges(ledger: Ledger, index: Index) -> None:
+def test_a_recorded_tick_offered_with_one_other_bit_diverges(
+    ledger: JobLedger, index: JobQueries
+) -> None:
     job_id = submitted(ledger)
     lease = claimed(ledger).lease
     append(ledger, lease, 1, [3.0, 2.0])
     off = struct.unpack("<f", struct.pack("<I", struct.unpack("<I", struct.pack("<f", 2.0))[0] + 1))
 
-    with pytest.raises(Diverged) as caught:
+    with pytest.raises(TickMismatch) as caught:
         append(ledger, lease, 1, [3.0, off[0], 1.0])
     assert (caught.value.tick, caught.value.column) == (2, "loss")
-    assert index.job("default", job_id).tick == 2
+    assert index.get_job("default", job_id).tick == 2
 
 
-def test_a_state_digest_that_differs_diverges(ledger: Ledger) -> None:
+def test_a_state_digest_that_differs_diverges(ledger: JobLedger) -> None:
     submitted(ledger)
     lease = claimed(ledger).lease
     append(ledger, lease, 1, [3.0])
 
     def note(bits: int) -> None:
         point = struct.pack("<QQ", 1, bits)
-        ledger.append(lease, 2, 0, {}, {}, 0, {"state": point})
+        ledger.append_ticks(lease, 2, 0, {}, {}, 0, {"state": point})
 
     note(7)
     note(7)
-    with pytest.raises(Diverged) as caught:
+    with pytest.raises(TickMismatch) as caught:
         note(8)
     assert (caught.value.tick, caught.value.column) == (1, "state")
 
 
-def test_who_lost_the_lease_is_fenced_everywhere(ledger: Ledger, store: "redis.Redis") -> None:
+def test_who_lost_the_lease_is_fenced_everywhere(ledger: JobLedger, store: "redis.Redis") -> None:
     submitted(ledger)
     old = claimed(ledger).lease
     append(ledger, old, 1, [3.0])
@@ -159,25 +163,25 @@ def test_who_lost_the_lease_is_fenced_everywhere(ledger: Ledger, store: "redis.R
     for write in (
         lambda: append(ledger, old, 2, [2.0]),
         lambda: ledger.renew(old),
-        lambda: ledger.describe(old, "eager", "cpu", FINGERPRINT),
+        lambda: ledger.record_engine(old, "eager", "cpu", FINGERPRINT),
         lambda: ledger.commit_checkpoint(old, checkpoint(1)),
-        lambda: ledger.finish(old, "succeeded", 1, stopped_by="user"),
+        lambda: ledger.release(old, "succeeded", 1, stopped_by="user"),
     ):
-        with pytest.raises(Fenced):
+        with pytest.raises(LeaseLost):
             write()
     assert append(ledger, new.lease, 2, [2.0]).tick == 2
 
 
-def test_the_same_term_with_another_nonce_is_fenced(ledger: Ledger) -> None:
+def test_the_same_term_with_another_nonce_is_fenced(ledger: JobLedger) -> None:
     submitted(ledger)
     lease = claimed(ledger).lease
     stranger = Lease(lease.tenant, lease.job_id, lease.term, "another")
 
-    with pytest.raises(Fenced):
+    with pytest.raises(LeaseLost):
         append(ledger, stranger, 1, [1.0])
 
 
-def test_a_lease_that_holds_is_not_taken(ledger: Ledger) -> None:
+def test_a_lease_that_holds_is_not_taken(ledger: JobLedger) -> None:
     submitted(ledger)
     claimed(ledger)
 
@@ -185,7 +189,7 @@ def test_a_lease_that_holds_is_not_taken(ledger: Ledger) -> None:
 
 
 def test_a_lease_past_its_end_renews_while_nobody_claimed(store: "redis.Redis") -> None:
-    ledger = Ledger(store, lease_seconds=0.01)
+    ledger = JobLedger(store, lease_seconds=0.01)
     submitted(ledger)
     lease = claimed(ledger).lease
     time.sleep(0.03)
@@ -194,7 +198,9 @@ def test_a_lease_past_its_end_renews_while_nobody_claimed(store: "redis.Redis") 
     assert append(ledger, lease, 1, [1.0]).tick == 1
 
 
-def test_the_audit_names_each_owner_and_what_it_added(ledger: Ledger, store: "redis.Redis") -> None:
+def test_the_audit_names_each_owner_and_what_it_added(
+    ledger: JobLedger, store: "redis.Redis"
+) -> None:
     submitted(ledger)
     old = claimed(ledger).lease
     append(ledger, old, 1, [3.0])
@@ -211,141 +217,141 @@ def test_the_audit_names_each_owner_and_what_it_added(ledger: Ledger, store: "re
 
 
 def test_deaths_without_a_new_tick_end_a_job(
-    ledger: Ledger, store: "redis.Redis", index: Index
+    ledger: JobLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     job_id = submitted(ledger)
-    for _ in range(MOST_DEATHS):
+    for _ in range(MAX_ATTEMPTS_WITHOUT_PROGRESS):
         expire(store, claimed(ledger).lease)
 
     assert ledger.claim("cpu", worker="w", device="cpu", canaries={}) is None
-    job = index.job("default", job_id)
+    job = index.get_job("default", job_id)
     assert job.status == "failed" and job.error is not None and job.error.type == "poison"
 
 
-def test_each_new_tick_takes_back_the_deaths(ledger: Ledger, store: "redis.Redis") -> None:
+def test_each_new_tick_takes_back_the_deaths(ledger: JobLedger, store: "redis.Redis") -> None:
     submitted(ledger)
-    for tick in range(1, 2 * MOST_DEATHS):
+    for tick in range(1, 2 * MAX_ATTEMPTS_WITHOUT_PROGRESS):
         lease = claimed(ledger).lease
         append(ledger, lease, tick, [1.0])
         expire(store, lease)
 
 
-def test_a_checkpoint_of_a_tick_not_accepted_is_early(ledger: Ledger) -> None:
+def test_a_checkpoint_of_a_tick_not_accepted_is_early(ledger: JobLedger) -> None:
     submitted(ledger)
     lease = claimed(ledger).lease
     append(ledger, lease, 1, [1.0])
 
-    with pytest.raises(Early):
+    with pytest.raises(NotAccepted):
         ledger.commit_checkpoint(lease, checkpoint(2))
 
 
-def test_committed_checkpoints_are_listed_and_dropped(ledger: Ledger, index: Index) -> None:
+def test_committed_checkpoints_are_listed_and_dropped(ledger: JobLedger, index: JobQueries) -> None:
     job_id = submitted(ledger)
     lease = claimed(ledger).lease
     append(ledger, lease, 1, [1.0, 1.0, 1.0])
     for tick in (1, 2, 3):
         ledger.commit_checkpoint(lease, checkpoint(tick), [1] if tick == 3 else [])
 
-    assert [each.tick for each in index.checkpoints("default", job_id)] == [2, 3]
-    job = index.job("default", job_id)
+    assert [each.tick for each in index.list_checkpoints("default", job_id)] == [2, 3]
+    job = index.get_job("default", job_id)
     assert (job.latest_checkpoint, job.bytes) == (3, 20)
 
 
-def test_success_needs_the_accepted_tick_and_the_budgets_total(ledger: Ledger) -> None:
+def test_success_needs_the_accepted_tick_and_the_budgets_total(ledger: JobLedger) -> None:
     submitted(ledger, budget={"ticks": 3})
     lease = claimed(ledger).lease
     append(ledger, lease, 1, [1.0, 1.0])
 
     for tick, stopped_by in ((1, "user"), (3, "budget"), (2, "budget")):
-        with pytest.raises(Short):
-            ledger.finish(lease, "succeeded", tick, stopped_by=stopped_by)
+        with pytest.raises(WrongFinalTick):
+            ledger.release(lease, "succeeded", tick, stopped_by=stopped_by)
     append(ledger, lease, 3, [1.0])
-    assert ledger.finish(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
-    assert ledger.finish(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
+    assert ledger.release(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
+    assert ledger.release(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
 
 
-def test_a_job_given_back_is_what_was_asked_of_it(ledger: Ledger, index: Index) -> None:
+def test_a_job_given_back_is_what_was_asked_of_it(ledger: JobLedger, index: JobQueries) -> None:
     for asked, becomes in (("pause", "paused"), ("cancel", "cancelled")):
         job_id = submitted(ledger)
         lease = claimed(ledger).lease
-        ledger.request("default", job_id, asked)  # type: ignore[arg-type]
+        ledger.request_transition("default", job_id, asked)  # type: ignore[arg-type]
 
-        assert ledger.finish(lease, "queued", 0, reason="drain") == becomes
-        assert index.job("default", job_id).requested is None
+        assert ledger.release(lease, "queued", 0, reason="drain") == becomes
+        assert index.get_job("default", job_id).requested is None
 
 
 def test_only_an_ended_job_is_deleted_and_its_key_then_is_gone(
-    ledger: Ledger, index: Index, store: "redis.Redis"
+    ledger: JobLedger, index: JobQueries, store: "redis.Redis"
 ) -> None:
     job_id = ledger.submit("default", spec(), idempotency_key="k", body_digest="d").job_id
-    with pytest.raises(NotEnded):
+    with pytest.raises(NotTerminal):
         ledger.delete("default", job_id)
-    ledger.request("default", job_id, "cancel")
+    ledger.request_transition("default", job_id, "cancel")
     ledger.delete("default", job_id)
 
-    assert index.jobs("default").data == []
+    assert index.list_jobs("default").data == []
     assert store.keys(keys.job("default", job_id) + "*") == []
     assert store.zscore(keys.tombstones("default"), job_id) is not None
-    with pytest.raises(Gone):
+    with pytest.raises(IdempotentResultDeleted):
         ledger.submit("default", spec(), idempotency_key="k", body_digest="d")
 
 
 def test_a_job_of_another_fingerprint_waits_for_an_equal_worker(
-    ledger: Ledger, store: "redis.Redis", index: Index
+    ledger: JobLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     job_id = submitted(ledger)
     lease = claimed(ledger).lease
-    ledger.describe(lease, "eager", "cpu", FINGERPRINT)
+    ledger.record_engine(lease, "eager", "cpu", FINGERPRINT)
     append(ledger, lease, 1, [1.0])
     expire(store, lease)
 
     assert ledger.claim("cpu", worker="v", device="cpu", canaries={"1": "c2"}) is None
-    assert index.job("default", job_id).status == "queued"
+    assert index.get_job("default", job_id).status == "queued"
     assert claimed(ledger, canary="c1").tick == 1
 
 
 def test_best_effort_goes_on_elsewhere_and_says_from_which_tick(
-    ledger: Ledger, store: "redis.Redis", index: Index
+    ledger: JobLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     job_id = submitted(ledger, compute={"exact": "best_effort"})
     lease = claimed(ledger).lease
-    ledger.describe(lease, "eager", "cpu", FINGERPRINT)
+    ledger.record_engine(lease, "eager", "cpu", FINGERPRINT)
     append(ledger, lease, 1, [1.0])
     expire(store, lease)
     other = claimed(ledger, canary="c2").lease
     append(ledger, other, 1, [1.5, 0.5])
 
-    job = index.job("default", job_id)
+    job = index.get_job("default", job_id)
     assert (job.exact, job.inexact_from, job.tick) == (False, 2, 2)
 
 
 def test_a_required_job_is_not_described_as_something_else(
-    ledger: Ledger, store: "redis.Redis"
+    ledger: JobLedger, store: "redis.Redis"
 ) -> None:
     submitted(ledger)
     lease = claimed(ledger).lease
-    ledger.describe(lease, "eager", "cpu", FINGERPRINT)
+    ledger.record_engine(lease, "eager", "cpu", FINGERPRINT)
     append(ledger, lease, 1, [1.0])
 
-    with pytest.raises(Unfit):
-        ledger.describe(lease, "eager", "cpu", {**FINGERPRINT, "torch": "3"})
+    with pytest.raises(FingerprintMismatch):
+        ledger.record_engine(lease, "eager", "cpu", {**FINGERPRINT, "torch": "3"})
 
 
 def test_bells_are_due_once_a_grace_and_no_more_than_jobs_wait(
-    ledger: Ledger, store: "redis.Redis"
+    ledger: JobLedger, store: "redis.Redis"
 ) -> None:
-    assert ledger.due(10) == {}
+    assert ledger.take_due_wakeups(10) == {}
     submitted(ledger), submitted(ledger)
 
-    assert ledger.due(10) == {"cpu": 2}
-    assert ledger.due(10) == {}
-    store.delete(keys.rung("cpu"))
-    store.rpush(keys.bells("cpu"), "a bell not yet heard")
-    assert ledger.due(10) == {"cpu": 1}
+    assert ledger.take_due_wakeups(10) == {"cpu": 2}
+    assert ledger.take_due_wakeups(10) == {}
+    store.delete(keys.wake_cooldown("cpu"))
+    store.rpush(keys.celery_queue("cpu"), "a bell not yet heard")
+    assert ledger.take_due_wakeups(10) == {"cpu": 1}
 
 
 def test_a_full_store_refuses_a_job_and_lets_running_ones_go_on(
-    ledger: Ledger, store: "redis.Redis", index: Index
+    ledger: JobLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     submitted(ledger)
     lease = claimed(ledger).lease
@@ -355,14 +361,14 @@ def test_a_full_store_refuses_a_job_and_lets_running_ones_go_on(
             submitted(ledger)
         append(ledger, lease, 1, [1.0])
         ledger.renew(lease)
-        assert ledger.finish(lease, "cancelled", 1) == "cancelled"
+        assert ledger.release(lease, "cancelled", 1) == "cancelled"
     finally:
         store.config_set("maxmemory", 0)
-    assert len(index.jobs("default").data) == 1
+    assert len(index.list_jobs("default").data) == 1
 
 
 def test_an_attempt_says_what_was_replayed_and_how_it_ended(
-    ledger: Ledger, store: "redis.Redis", index: Index
+    ledger: JobLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     job_id = submitted(ledger)
     lease = claimed(ledger).lease
@@ -370,9 +376,9 @@ def test_an_attempt_says_what_was_replayed_and_how_it_ended(
     expire(store, lease)
     again = claimed(ledger).lease
     append(ledger, again, 1, [3.0, 2.0, 1.0])
-    ledger.finish(again, "paused", 3)
+    ledger.release(again, "paused", 3)
 
-    first, second = index.attempts("default", job_id)
+    first, second = index.list_attempts("default", job_id)
     assert (first.first_tick, first.last_tick, first.outcome, first.equal) == (1, 2, "lost", None)
     assert (second.first_tick, second.last_tick, second.replayed) == (3, 3, 2)
     assert (second.outcome, second.equal) == ("paused", True)

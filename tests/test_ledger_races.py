@@ -7,9 +7,9 @@ import pytest
 import redis
 
 from jobs import keys
-from jobs.errors import Fenced
-from jobs.index import Index
-from jobs.ledger import Ledger
+from jobs.errors import LeaseLost
+from jobs.index import JobQueries
+from jobs.ledger import JobLedger
 from tests.owner import append, claimed, expire, submitted
 
 
@@ -18,53 +18,55 @@ from tests.owner import append, claimed, expire, submitted
     [("cancel", "cancelled", None), ("stop", "queued", "stop"), ("resume", "queued", None)],
 )
 def test_the_latest_request_counts_also_while_the_owner_pauses(
-    ledger: Ledger, index: Index, asked: Any, becomes: str, still_asked: str | None
+    ledger: JobLedger, index: JobQueries, asked: Any, becomes: str, still_asked: str | None
 ) -> None:
     job_id = submitted(ledger)
     lease = claimed(ledger).lease
     append(ledger, lease, 1, [1.0])
-    ledger.request("default", job_id, "pause")
-    ledger.request("default", job_id, asked)  # the owner has read the pause, and saves
+    ledger.request_transition("default", job_id, "pause")
+    ledger.request_transition("default", job_id, asked)  # the owner has read the pause, and saves
 
-    assert ledger.finish(lease, "paused", 1) == becomes
-    job = index.job("default", job_id)
+    assert ledger.release(lease, "paused", 1) == becomes
+    job = index.get_job("default", job_id)
     assert (job.status, job.requested) == (becomes, still_asked)
 
 
-def test_a_pause_asked_for_again_after_a_resume_is_a_pause(ledger: Ledger) -> None:
+def test_a_pause_asked_for_again_after_a_resume_is_a_pause(ledger: JobLedger) -> None:
     job_id = submitted(ledger)
     lease = claimed(ledger).lease
     for verb in ("pause", "resume", "pause"):
-        ledger.request("default", job_id, verb)
+        ledger.request_transition("default", job_id, verb)
 
-    assert ledger.finish(lease, "paused", 0) == "paused"
+    assert ledger.release(lease, "paused", 0) == "paused"
 
 
 def test_a_resume_of_one_term_undoes_no_pause_of_the_next(
-    ledger: Ledger, store: "redis.Redis"
+    ledger: JobLedger, store: "redis.Redis"
 ) -> None:
     job_id = submitted(ledger)
     lease = claimed(ledger).lease
-    ledger.request("default", job_id, "pause")
-    ledger.request("default", job_id, "resume")
+    ledger.request_transition("default", job_id, "pause")
+    ledger.request_transition("default", job_id, "resume")
     expire(store, lease)
 
-    assert ledger.finish(claimed(ledger).lease, "paused", 0) == "paused"
+    assert ledger.release(claimed(ledger).lease, "paused", 0) == "paused"
 
 
-def test_an_owner_that_pauses_for_a_fault_stays_paused_whatever_was_asked(ledger: Ledger) -> None:
+def test_an_owner_that_pauses_for_a_fault_stays_paused_whatever_was_asked(
+    ledger: JobLedger,
+) -> None:
     job_id = submitted(ledger)
     lease = claimed(ledger).lease
     append(ledger, lease, 1, [1.0])
-    ledger.request("default", job_id, "stop")
+    ledger.request_transition("default", job_id, "stop")
     error = {"type": "checkpoint", "detail": "no room", "tick": 1}
 
-    assert ledger.finish(lease, "paused", 1, error=error) == "paused"
+    assert ledger.release(lease, "paused", 1, error=error) == "paused"
 
 
 @pytest.mark.parametrize("off", [-3600, 3600])
 def test_a_lease_is_measured_by_the_stores_clock_alone(
-    ledger: Ledger, store: "redis.Redis", monkeypatch: pytest.MonkeyPatch, off: int
+    ledger: JobLedger, store: "redis.Redis", monkeypatch: pytest.MonkeyPatch, off: int
 ) -> None:
     clock = time.time
     monkeypatch.setattr(time, "time", lambda: clock() + off)
@@ -73,7 +75,7 @@ def test_a_lease_is_measured_by_the_stores_clock_alone(
 
     def ends_in() -> float:
         now: Any = store.time()
-        score: Any = store.zscore(keys.leases("cpu"), keys.member(lease.tenant, lease.job_id))
+        score: Any = store.zscore(keys.leases("cpu"), keys.job_member(lease.tenant, lease.job_id))
         return float(score / 1000 - now[0] - now[1] / 1e6)
 
     assert 0 < ends_in() <= 30  # as the fixture's ledger has it
@@ -82,7 +84,7 @@ def test_a_lease_is_measured_by_the_stores_clock_alone(
 
 
 def test_the_audit_keeps_what_was_added_when_an_older_call_comes_again(
-    ledger: Ledger, store: "redis.Redis"
+    ledger: JobLedger, store: "redis.Redis"
 ) -> None:
     submitted(ledger)
     lease = claimed(ledger).lease
@@ -94,9 +96,9 @@ def test_the_audit_keeps_what_was_added_when_an_older_call_comes_again(
     assert [entry.decode() for entry in audit] == [f"1 {lease.nonce} 1 3"]
 
 
-def test_who_shows_no_lease_moves_no_segment_of_a_running_job(ledger: Ledger) -> None:
+def test_who_shows_no_lease_moves_no_segment_of_a_running_job(ledger: JobLedger) -> None:
     job_id = submitted(ledger)
     claimed(ledger)
 
-    with pytest.raises(Fenced):
+    with pytest.raises(LeaseLost):
         ledger.move_segment("default", job_id, 0, {}, 0)

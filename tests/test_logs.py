@@ -27,7 +27,7 @@ def path(hand: Hand) -> str:
 
 @pytest.fixture
 def file(hand: Hand) -> Path:
-    path = hand.files.job(hand.lease.tenant, hand.lease.job_id) / "log.txt"
+    path = hand.files.job_folder(hand.lease.tenant, hand.lease.job_id) / "log.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 

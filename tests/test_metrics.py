@@ -62,7 +62,7 @@ def test_jobs_queues_workers_and_ticks_are_told(
         submit()
     hand = Hand(store, settings)
     hand.record([1.0] * 7)
-    presence.announce(store, "w1", {"queue": "cpu"}, 30)
+    presence.register(store, "w1", {"queue": "cpu"}, 30)
     text = client.get("/metrics").text
     assert value(text, "tickforge_jobs", status="queued") == 2
     assert value(text, "tickforge_jobs", status="running") == 1

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.native_class import is_worth, unfit
+from jobs.spec.native_class import is_worthwhile, native_unsupported_reason
 from tests.trainings import read
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -37,19 +37,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_spec_outside_the_class_is_refused_with_the_reason(what: str) -> None:
     changes, reason = REFUSED[what]
 
-    assert unfit(read(**changes)) == reason
+    assert native_unsupported_reason(read(**changes)) == reason
 
 
 @pytest.mark.parametrize("norm", ["layer", "rms", "group", "none"])
 def test_a_small_mlp_is_in_the_class(norm: str) -> None:
     spec = read(model={"family": "mlp", "norm": norm, "dropout": 0.1}, micro_batches=4)
 
-    assert unfit(spec) is None and is_worth(spec)
+    assert native_unsupported_reason(spec) is None and is_worthwhile(spec)
 
 
 def test_large_products_are_left_to_a_library() -> None:
     digits = {"source": "example", "name": "digits"}
     wide = {"family": "mlp", "hidden": [512, 512, 512]}
 
-    assert not is_worth(read(data=digits, model=wide, batch_size=64))
-    assert is_worth(read(data=digits, batch_size=64))
+    assert not is_worthwhile(read(data=digits, model=wide, batch_size=64))
+    assert is_worthwhile(read(data=digits, batch_size=64))

@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from jobs import keys
-from jobs.errors import NewerRecord
+from jobs.errors import UnsupportedSchema
 from jobs.settings import Settings
 from tests.hand import Hand
 
@@ -58,9 +58,9 @@ def test_an_owner_writes_no_more_into_it(
     hand.record([0.5])
     before = written_by_a_newer_version(store, job_id)
 
-    with pytest.raises(NewerRecord, match=job_id):
+    with pytest.raises(UnsupportedSchema, match=job_id):
         hand.record([0.25])
-    with pytest.raises(NewerRecord):
+    with pytest.raises(UnsupportedSchema):
         hand.end("failed")
     assert store.hgetall(keys.job("default", job_id)) == before
 

@@ -9,8 +9,8 @@ import pytest
 
 from faults.preload import Preload, build
 from faults.store_server import StoreServer
-from jobs.index import Index
-from jobs.ledger import Ledger
+from jobs.index import JobQueries
+from jobs.ledger import JobLedger
 from jobs.store import connect
 from tests.owner import submitted
 from tests.support import wait_until
@@ -38,7 +38,7 @@ def server(preload: Preload) -> Iterator[StoreServer]:
 def after_a_power_cut(server: StoreServer, preload: Preload) -> tuple[int, int]:
     """Submit some jobs, cut the power: how many were lost, and how many bytes were cut off."""
     client = connect(server.url)
-    ledger = Ledger(client, lease_seconds=30)
+    ledger = JobLedger(client, lease_seconds=30)
     submitted(ledger)
     # a log that was never synced has no note, and would be left whole
     wait_until(lambda: list(preload.synced.glob("*.incr.aof")), 10, "the first sync of the log")
@@ -47,7 +47,7 @@ def after_a_power_cut(server: StoreServer, preload: Preload) -> tuple[int, int]:
     server.kill()
     cut = preload.cut_to_synced(server.folder)
     server.start()
-    lost = JOBS + 1 - len(Index(client).jobs("default").data)
+    lost = JOBS + 1 - len(JobQueries(client).list_jobs("default").data)
     client.close()
     return lost, cut
 

@@ -10,15 +10,15 @@ import pytest
 import redis
 
 from jobs import keys
-from jobs.errors import Diverged, Fenced, Gap
-from jobs.files import Files
-from jobs.history.history import History
+from jobs.errors import LeaseLost, TickGap, TickMismatch
+from jobs.files import ArtifactStore
+from jobs.history.history import HistoryReader
 from jobs.history.rows import BUCKET, SEGMENT
-from jobs.index import Index
+from jobs.index import JobQueries
 from jobs.job import Job, Lease, SparsePoint
-from jobs.ledger import Ledger
-from jobs.mover import Mover
-from jobs.recorder import MOST_TICKS, Recorder
+from jobs.ledger import JobLedger
+from jobs.mover import SegmentMover
+from jobs.recorder import MAX_TICKS_PER_CALL, HistoryWriter
 from jobs.segments import Segments
 from jobs.spec.job_spec import read_spec
 from tests.support import small_spec
@@ -31,12 +31,12 @@ class Desk:
 
     def __init__(self, store: "redis.Redis", folder: Path, ticks: int) -> None:
         folder.mkdir()
-        self.store, self.files = store, Files(folder)
-        self.ledger = Ledger(store, lease_seconds=60)
+        self.store, self.files = store, ArtifactStore(folder)
+        self.ledger = JobLedger(store, lease_seconds=60)
         spec = read_spec(small_spec(budget={"ticks": ticks}), max_parameters=10**9)
         self.job_id = self.ledger.submit("default", spec).job_id
         self.lease = self.claim()
-        self.history = History(store, self.files)
+        self.history = HistoryReader(store, self.files)
 
     def claim(self) -> Lease:
         self.store.zadd(keys.leases("cpu"), {f"default/{self.job_id}": 1}, xx=True)
@@ -44,12 +44,12 @@ class Desk:
         assert claim is not None
         return claim.lease
 
-    def recorder(self, lease: Lease | None = None) -> Recorder:
-        return Recorder(self.ledger, self.store, self.files, lease or self.lease)
+    def recorder(self, lease: Lease | None = None) -> HistoryWriter:
+        return HistoryWriter(self.ledger, self.store, self.files, lease or self.lease)
 
     @property
     def job(self) -> Job:
-        return Index(self.store).job("default", self.job_id)
+        return JobQueries(self.store).get_job("default", self.job_id)
 
     def stored(self, part: str) -> int:
         """Bytes of this part of the history that lie in the store."""
@@ -66,11 +66,11 @@ def losses(count: int, seed: int = 0) -> Losses:
     return np.random.default_rng(seed).standard_normal(count).astype(np.float32)
 
 
-def hand_over(recorder: Recorder, values: Losses, lengths: Any, first: int = 1) -> None:
+def hand_over(recorder: HistoryWriter, values: Losses, lengths: Any, first: int = 1) -> None:
     at = 0
     while at < len(values):
         piece = values[at : at + next(lengths)]
-        recorder.record(first + at, {"loss": piece})
+        recorder.append(first + at, {"loss": piece})
         at += len(piece)
     recorder.close()
 
@@ -87,7 +87,7 @@ def test_three_million_ticks_leave_little_in_the_store_and_an_exact_view(desk: D
     hand_over(desk.recorder(), values, chunks(1, 200_000))
 
     assert desk.stored("f32") + desk.stored("rows") < 5 * 2**20
-    view = desk.history.view(desk.job, points=1000)["loss"]
+    view = desk.history.read_view(desk.job, points=1000)["loss"]
     starts, ends = view["tick_first"], view["tick_last"]
     assert starts[0] == 1 and ends[-1] == 3_000_000
     assert [start for start in starts[1:]] == [end + 1 for end in ends[:-1]]
@@ -95,17 +95,19 @@ def test_three_million_ticks_leave_little_in_the_store_and_an_exact_view(desk: D
         piece = values[starts[at] - 1 : ends[at]]
         assert (view["min"][at], view["max"][at]) == (piece.min(), piece.max())
     assert max(view["max"]) == 99.0
-    assert desk.history.raw(desk.job, "loss", 1, 3_000_000).tobytes() == values.tobytes()
+    assert desk.history.read_raw(desk.job, "loss", 1, 3_000_000).tobytes() == values.tobytes()
 
 
 def test_what_a_move_met_is_raised_to_whoever_waits_for_its_end(desk: Desk) -> None:
-    desk.recorder().record(1, {"loss": losses(SEGMENT)})
-    mover = Mover(Segments(desk.ledger, desk.store, desk.files), desk.lease, moved=0)
+    desk.recorder().append(1, {"loss": losses(SEGMENT)})
+    mover = SegmentMover(
+        Segments(desk.ledger, desk.store, desk.files), desk.lease, segments_in_files=0
+    )
     desk.claim()
 
-    mover.go(SEGMENT + 1)
-    with pytest.raises(Fenced):
-        mover.rest()
+    mover.schedule(SEGMENT + 1)
+    with pytest.raises(LeaseLost):
+        mover.wait_idle()
     mover.close()
     assert desk.stored("f32") == 4 * SEGMENT
 
@@ -113,12 +115,12 @@ def test_what_a_move_met_is_raised_to_whoever_waits_for_its_end(desk: Desk) -> N
 def test_an_ended_jobs_history_lies_in_files_alone(desk: Desk) -> None:
     values = losses(SEGMENT + 5000)
     hand_over(desk.recorder(), values, chunks(2, 100_000))
-    desk.ledger.finish(desk.lease, "cancelled", len(values))
-    sealed = Segments(desk.ledger, desk.store, desk.files).seal_some()
+    desk.ledger.release(desk.lease, "cancelled", len(values))
+    sealed = Segments(desk.ledger, desk.store, desk.files).finalize_some()
 
     assert sealed == 1 and desk.stored("f32") == desk.stored("rows") == 0
-    assert desk.store.scard(keys.UNSEALED) == 0
-    assert desk.history.raw(desk.job, "loss", 1, len(values)).tobytes() == values.tobytes()
+    assert desk.store.scard(keys.UNFINALIZED_JOBS) == 0
+    assert desk.history.read_raw(desk.job, "loss", 1, len(values)).tobytes() == values.tobytes()
     assert desk.job.bytes >= 4 * len(values)
 
 
@@ -126,7 +128,7 @@ def test_summary_rows_are_those_of_the_values_however_the_ticks_came(desk: Desk)
     values = losses(5 * BUCKET + 100)
     hand_over(desk.recorder(), values, chunks(3, 700))
     rows = desk.history._columns.rows(
-        desk.history._columns.extent("default", desk.job_id), "loss", 0, 5
+        desk.history._columns.read_extent("default", desk.job_id), "loss", 0, 5
     )
 
     whole = values[: 5 * BUCKET].reshape(5, BUCKET)
@@ -137,10 +139,10 @@ def test_summary_rows_are_those_of_the_values_however_the_ticks_came(desk: Desk)
 
 def test_the_next_owner_goes_on_inside_a_bucket(desk: Desk) -> None:
     values = losses(3 * BUCKET)
-    desk.recorder().record(1, {"loss": values[:1500]})
-    desk.recorder(desk.claim()).record(1301, {"loss": values[1300:]})
+    desk.recorder().append(1, {"loss": values[:1500]})
+    desk.recorder(desk.claim()).append(1301, {"loss": values[1300:]})
 
-    view = desk.history.view(desk.job, points=3)["loss"]
+    view = desk.history.read_view(desk.job, points=3)["loss"]
     assert view["max"] == values.reshape(3, BUCKET).max(axis=1).tolist()
 
 
@@ -148,32 +150,32 @@ def test_a_replay_into_a_moved_segment_is_compared_with_the_file(desk: Desk) -> 
     values = losses(SEGMENT + 10)
     hand_over(desk.recorder(), values, chunks(4, 200_000))
     recorder = desk.recorder(desk.claim())
-    recorder.record(SEGMENT - 49, {"loss": values[SEGMENT - 50 :]}, replayed=True)
+    recorder.append(SEGMENT - 49, {"loss": values[SEGMENT - 50 :]}, replayed=True)
 
     values.view(np.uint32)[SEGMENT - 30] ^= 1
-    with pytest.raises(Diverged) as caught:
-        recorder.record(SEGMENT - 49, {"loss": values[SEGMENT - 50 :]}, replayed=True)
+    with pytest.raises(TickMismatch) as caught:
+        recorder.append(SEGMENT - 49, {"loss": values[SEGMENT - 50 :]}, replayed=True)
     assert (caught.value.tick, caught.value.column) == (SEGMENT - 29, "loss")
 
 
 def test_a_digest_in_a_moved_segment_is_compared_with_the_file(desk: Desk) -> None:
     values, at = losses(SEGMENT + 10), SEGMENT - 30
     recorder = desk.recorder()
-    recorder.record(1, {"loss": values[:at]}, [SparsePoint("state", at, b"12345678")])
-    recorder.record(at + 1, {"loss": values[at:]})
+    recorder.append(1, {"loss": values[:at]}, [SparsePoint("state", at, b"12345678")])
+    recorder.append(at + 1, {"loss": values[at:]})
     recorder.close()
     recorder = desk.recorder(desk.claim())
     again = {"loss": values[at - 20 : at]}
-    recorder.record(at - 19, again, [SparsePoint("state", at, b"12345678")], replayed=True)
+    recorder.append(at - 19, again, [SparsePoint("state", at, b"12345678")], replayed=True)
 
-    with pytest.raises(Diverged) as caught:
-        recorder.record(at - 19, again, [SparsePoint("state", at, b"12345679")], replayed=True)
+    with pytest.raises(TickMismatch) as caught:
+        recorder.append(at - 19, again, [SparsePoint("state", at, b"12345679")], replayed=True)
     assert (caught.value.tick, caught.value.column) == (at, "state")
 
 
 def test_a_long_chunk_goes_in_calls_of_bounded_length(desk: Desk) -> None:
     before = desk.store.info("commandstats").get("cmdstat_evalsha", {}).get("calls", 0)
-    desk.recorder().record(1, {"loss": losses(10 * MOST_TICKS)})
+    desk.recorder().append(1, {"loss": losses(10 * MAX_TICKS_PER_CALL)})
 
     after = desk.store.info("commandstats")["cmdstat_evalsha"]["calls"]
     assert after - before == 10
@@ -181,43 +183,43 @@ def test_a_long_chunk_goes_in_calls_of_bounded_length(desk: Desk) -> None:
 
 def test_a_gap_is_refused_and_the_history_stays(desk: Desk) -> None:
     recorder = desk.recorder()
-    recorder.record(1, {"loss": losses(2000)})
+    recorder.append(1, {"loss": losses(2000)})
 
-    with pytest.raises(Gap):
-        recorder.record(2500, {"loss": losses(10)})
+    with pytest.raises(TickGap):
+        recorder.append(2500, {"loss": losses(10)})
     assert desk.job.tick == 2000
 
 
 def test_nonfinite_losses_keep_their_bits(desk: Desk) -> None:
     odd = np.array([0x7FC00001, 0x7F800000, 0xFF800000, 0x3F800000], np.uint32).view(np.float32)
-    desk.recorder().record(1, {"loss": odd})
+    desk.recorder().append(1, {"loss": odd})
 
     page = desk.history.read(desk.job)
     assert page["loss"] == [None, None, None, 1.0]
     assert [entry["value"] for entry in page["nonfinite"]] == ["nan", "inf", "-inf"]
-    assert desk.history.raw(desk.job, "loss", 1, 4).tobytes() == odd.tobytes()
+    assert desk.history.read_raw(desk.job, "loss", 1, 4).tobytes() == odd.tobytes()
 
 
 def test_sparse_points_come_with_the_ticks_they_belong_to(desk: Desk) -> None:
     point = SparsePoint("val_loss", 20, struct.pack("<d", 0.5))
     state = SparsePoint("state", 20, struct.pack("<Q", 0xAB))
-    desk.recorder().record(1, {"loss": losses(20)}, [point, state], metrics={"val_loss": 0.5})
+    desk.recorder().append(1, {"loss": losses(20)}, [point, state], metrics={"val_loss": 0.5})
 
-    assert desk.history.sparse(desk.job, "state") == {"tick": [20], "value": [f"{0xAB:016x}"]}
-    assert desk.recorder().digested_ticks(0, 30) == {20}
-    assert desk.recorder().digested_ticks(20, 30) == set()
+    assert desk.history.read_sparse(desk.job, "state") == {"tick": [20], "value": [f"{0xAB:016x}"]}
+    assert desk.recorder().list_digest_ticks(0, 30) == {20}
+    assert desk.recorder().list_digest_ticks(20, 30) == set()
     assert desk.job.metrics == {"val_loss": 0.5}
 
 
 def test_a_states_digest_that_comes_late_is_put_in_its_place(desk: Desk) -> None:
     recorder = desk.recorder()
     states = {tick: SparsePoint("state", tick, struct.pack("<Q", tick)) for tick in (10, 20, 30)}
-    recorder.record(1, {"loss": losses(20)}, [states[10]])
-    recorder.record(21, {"loss": losses(20)}, [states[30]])
+    recorder.append(1, {"loss": losses(20)}, [states[10]])
+    recorder.append(21, {"loss": losses(20)}, [states[30]])
     for _ in range(2):  # a reply may be lost
-        recorder.record(21, {}, [states[20]])
+        recorder.append(21, {}, [states[20]])
 
-    assert desk.history.sparse(desk.job, "state")["tick"] == [10, 20, 30]
+    assert desk.history.read_sparse(desk.job, "state")["tick"] == [10, 20, 30]
     wrong = SparsePoint("state", 20, struct.pack("<Q", 21))
-    with pytest.raises(Diverged):
-        recorder.record(21, {}, [wrong])
+    with pytest.raises(TickMismatch):
+        recorder.append(21, {}, [wrong])

@@ -14,11 +14,11 @@ import pytest
 import redis
 
 from jobs import checkpoints, keys
-from jobs.history.history import History
+from jobs.history.history import HistoryReader
 from jobs.history.rows import SEGMENT
-from jobs.index import Index
-from jobs.ledger import Ledger
-from jobs.recorder import MOST_UNMOVED
+from jobs.index import JobQueries
+from jobs.ledger import JobLedger
+from jobs.recorder import MAX_SEGMENTS_IN_STORE
 from jobs.segments import Segments
 from jobs.settings import Settings
 from tests.hand import Hand
@@ -85,16 +85,16 @@ def test_a_disk_that_stays_full_pauses_the_job_and_the_last_good_checkpoint_stay
     assert "no checkpoint could be saved" in paused.error.detail
     errors = [text for level, text in house.told(job_id) if level == "error"]
     assert len([text for text in errors if text.startswith("checkpoint_error")]) >= LEAST
-    newest = house.index.checkpoint(TENANT, job_id, "latest")
+    newest = house.index.get_checkpoint(TENANT, job_id, "latest")
     assert newest.tick < paused.tick
-    assert checkpoints.verify(house.files, TENANT, job_id, newest)
+    assert checkpoints.files_match(house.files, TENANT, job_id, newest)
 
     allow(worker.marked.role("template")[0], resource.RLIM_INFINITY)
     house.resume(job_id)
     house.until(job_id, lambda job: (job.latest_checkpoint or 0) > paused.tick)
-    house.ledger.request(TENANT, job_id, "cancel")
-    house.until(job_id, lambda job: job.ended)
-    _, second = house.index.attempts(TENANT, job_id)
+    house.ledger.request_transition(TENANT, job_id, "cancel")
+    house.until(job_id, lambda job: job.is_terminal)
+    _, second = house.index.list_attempts(TENANT, job_id)
     assert (second.replayed, second.equal) == (paused.tick - newest.tick, True)
 
 
@@ -117,8 +117,8 @@ def test_a_disk_that_is_full_for_a_while_is_told_and_then_used_again(tmp_path: P
         small.until(job_id, lambda job: job.tick > full.tick + 500)
         (disk / "filler").unlink()
         small.until(job_id, lambda job: (job.latest_checkpoint or 0) > full.tick)
-        small.ledger.request(TENANT, job_id, "cancel")
-        assert small.until(job_id, lambda job: job.ended).status == "cancelled"
+        small.ledger.request_transition(TENANT, job_id, "cancel")
+        assert small.until(job_id, lambda job: job.is_terminal).status == "cancelled"
 
 
 @contextmanager
@@ -163,19 +163,19 @@ class Desk(Hand):
     """An owner by hand, with books, whose process may be forbidden to write long files."""
 
     def __init__(self, store: "redis.Redis", settings: Settings) -> None:
-        submitted(Ledger(store, 60), budget={"ticks": 10**8})
+        submitted(JobLedger(store, 60), budget={"ticks": 10**8})
         super().__init__(store, settings)
         self.store, self.recorder = store, self._recorder
         self.losses = np.random.default_rng(1).standard_normal(8 * SEGMENT).astype(np.float32)
 
     def train(self, ticks: int) -> None:
         self.record(self.losses[self.tick : self.tick + ticks])
-        self.recorder.rest()
+        self.recorder.wait_idle()
 
     def raw(self) -> bytes:
         """The losses as they are read back."""
-        job = Index(self.store).job(TENANT, self.lease.job_id)
-        return History(self.store, self.files).raw(job, "loss", 1, self.tick).tobytes()
+        job = JobQueries(self.store).get_job(TENANT, self.lease.job_id)
+        return HistoryReader(self.store, self.files).read_raw(job, "loss", 1, self.tick).tobytes()
 
     def in_store(self) -> int:
         """Segments of losses that lie in the store."""
@@ -207,23 +207,23 @@ def test_a_full_segment_without_a_file_stays_in_the_store_and_is_moved_later(des
     with desk.full_disk():
         desk.train(SEGMENT + 10)
         desk.train(10)
-    assert desk.recorder.unmoved is not None and not desk.recorder.crowded
+    assert desk.recorder.last_move_error is not None and not desk.recorder.is_backlogged
     assert desk.in_store() == 2
 
     desk.train(10)
 
-    assert desk.recorder.unmoved is None and desk.in_store() == 1
+    assert desk.recorder.last_move_error is None and desk.in_store() == 1
     desk.end("cancelled")
-    Segments(desk.ledger, desk.store, desk.files).seal_some()
+    Segments(desk.ledger, desk.store, desk.files).finalize_some()
     assert desk.raw() == desk.losses[: desk.tick].tobytes()
 
 
 def test_so_many_full_segments_may_wait_and_then_the_training_does(desk: Desk) -> None:
     with desk.full_disk():
-        desk.train(MOST_UNMOVED * SEGMENT)
-        assert not desk.recorder.crowded
+        desk.train(MAX_SEGMENTS_IN_STORE * SEGMENT)
+        assert not desk.recorder.is_backlogged
         desk.train(10)
-        assert desk.recorder.crowded
+        assert desk.recorder.is_backlogged
 
 
 def test_who_waits_for_the_disk_hears_what_is_asked_and_goes_on_when_there_is_room(
@@ -234,7 +234,7 @@ def test_who_waits_for_the_disk_hears_what_is_asked_and_goes_on_when_there_is_ro
     with desk.full_disk():
         desk.train(SEGMENT + 10)
         assert not books.has_room()
-        desk.ledger.request(TENANT, desk.lease.job_id, "pause")
+        desk.ledger.request_transition(TENANT, desk.lease.job_id, "pause")
         assert not books.has_room()
     assert books.requested == "pause"
     assert not books.has_room() and books.has_room()
@@ -247,11 +247,11 @@ def test_a_history_that_could_not_be_sealed_at_its_end_is_sealed_later(desk: Des
     desk.train(100_000)
     desk.end("cancelled")
     with desk.full_disk(), pytest.raises(OSError, match="File too large"):
-        segments.seal_some()
+        segments.finalize_some()
     assert desk.raw() == desk.losses[:100_000].tobytes()
 
-    assert segments.seal_some() == 1
-    assert desk.in_store() == 0 and desk.store.scard(keys.UNSEALED) == 0
+    assert segments.finalize_some() == 1
+    assert desk.in_store() == 0 and desk.store.scard(keys.UNFINALIZED_JOBS) == 0
     assert desk.raw() == desk.losses[:100_000].tobytes()
 
 

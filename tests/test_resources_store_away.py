@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.errors import Early, Gap
-from jobs.files import Files
-from jobs.history.history import History
-from jobs.index import Index
+from jobs.errors import NotAccepted, TickGap
+from jobs.files import ArtifactStore
+from jobs.history.history import HistoryReader
+from jobs.index import JobQueries
 from jobs.job import Job, SparsePoint
-from jobs.ledger import Ledger
-from jobs.recorder import Recorder
+from jobs.ledger import JobLedger
+from jobs.recorder import HistoryWriter
 from jobs.store import connect
 from tests.hand import FINGERPRINT
 from tests.house import TENANT, House, log_events
@@ -45,14 +45,14 @@ class Desk:
 
     def __init__(self, server: StoreServer, folder: Path, backlog: Backlog) -> None:
         self.server, self.store = server, connect(server.url)
-        self.ledger = Ledger(self.store, lease_seconds=60)
+        self.ledger = JobLedger(self.store, lease_seconds=60)
         submitted(self.ledger, budget={"ticks": 100_000})
         self.claim = claimed(self.ledger)
         self.said: list[str] = []
         self.drain = Drain()
         self.beat = Heartbeat(self.ledger, self.claim.lease, every=5, stall=600, drain=self.drain)
-        self.files = Files(folder)
-        recorder = Recorder(self.ledger, self.store, self.files, self.claim.lease)
+        self.files = ArtifactStore(folder)
+        recorder = HistoryWriter(self.ledger, self.store, self.files, self.claim.lease)
         self.books = Books(
             self.ledger, recorder, self.claim, self.beat, self.drain, self.said.append, backlog
         )
@@ -67,13 +67,13 @@ class Desk:
 
     @property
     def job(self) -> Job:
-        return Index(self.store).job(TENANT, self.claim.lease.job_id)
+        return JobQueries(self.store).get_job(TENANT, self.claim.lease.job_id)
 
     def recorded(self) -> tuple[int, bytes, int]:
         """The accepted tick, the losses' bits, how many points there are."""
-        history, job = History(self.store, self.files), self.job
-        points = history.sparse(job, "state")["tick"]
-        return job.tick, history.raw(job, "loss", 1, job.tick).tobytes(), len(points)
+        history, job = HistoryReader(self.store, self.files), self.job
+        points = history.read_sparse(job, "state")["tick"]
+        return job.tick, history.read_raw(job, "loss", 1, job.tick).tobytes(), len(points)
 
     def snapshot(self) -> Path:
         """What the server has on disk now; it is started again."""
@@ -131,7 +131,7 @@ def test_an_error_that_a_dead_store_did_not_hear_of_is_among_the_events_once(des
     told = [("warning", "as it should be"), ("error", "checkpoint_error at tick 1000")]
     assert log_events(desk.store, desk.claim.lease.job_id) == told
 
-    desk.ledger.note(desk.claim.lease, "error", "checkpoint_error at tick 1000", number=2)
+    desk.ledger.add_log_event(desk.claim.lease, "error", "checkpoint_error at tick 1000", number=2)
     assert log_events(desk.store, desk.claim.lease.job_id) == told, "its reply was lost"
 
 
@@ -237,7 +237,7 @@ def test_what_was_said_before_the_last_two_checkpoints_is_kept_no_more(desk: Des
         desk.save(last)
     desk.roll_back(kept)
 
-    with pytest.raises((Gap, Early)):
+    with pytest.raises((TickGap, NotAccepted)):
         desk.train(3001, 3100)
 
 

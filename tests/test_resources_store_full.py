@@ -10,8 +10,8 @@ import redis
 
 from jobs.errors import StoreFull
 from jobs.history.rows import SEGMENT
-from jobs.index import Index
-from jobs.ledger import Ledger
+from jobs.index import JobQueries
+from jobs.ledger import JobLedger
 from jobs.settings import Settings
 from jobs.store import connect
 from tests.hand import Hand
@@ -95,7 +95,7 @@ def test_requests_are_heard_by_a_full_store(service: Serving, embedded: "redis.R
 def test_all_that_an_owner_says_is_taken_by_a_full_store(
     store: "redis.Redis", settings: Settings
 ) -> None:
-    submitted(Ledger(store, 60), budget={"ticks": SEGMENT + 100})
+    submitted(JobLedger(store, 60), budget={"ticks": SEGMENT + 100})
     hand = Hand(store, settings)
     store.config_set("maxmemory", 1)
     try:
@@ -105,10 +105,10 @@ def test_all_that_an_owner_says_is_taken_by_a_full_store(
         hand.record(np.ones(50, np.float32))
         hand.end(stopped_by="budget")
         with pytest.raises(StoreFull):
-            submitted(Ledger(store, 60))
+            submitted(JobLedger(store, 60))
     finally:
         store.config_set("maxmemory", 0)
-    job = Index(store).job("default", hand.lease.job_id)
+    job = JobQueries(store).get_job("default", hand.lease.job_id)
     assert (job.status, job.tick, job.latest_checkpoint) == (
         "succeeded", SEGMENT + 100, SEGMENT + 50,
     )  # fmt: skip

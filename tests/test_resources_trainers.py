@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from jobs import keys, presence
-from jobs.ledger import MOST_DEATHS
-from jobs.plan import memory_bytes
+from jobs.ledger import MAX_ATTEMPTS_WITHOUT_PROGRESS
+from jobs.plan import estimate_memory_bytes
 from jobs.store import Store
 from tests.house import SPEC, TENANT, House
 from tests.owner import spec
@@ -107,20 +107,20 @@ def test_a_job_whose_trainer_dies_each_time_fails_and_says_how_it_died(
         met = house.arm("build", "stop")  # each time: it stands still until it is struck
         poison = house.submit(ENDLESS)
         other = house.submit(SPEC)
-        for _ in range(MOST_DEATHS):
+        for _ in range(MAX_ATTEMPTS_WITHOUT_PROGRESS):
             wait_until(met.exists, 20)
             (trainer,) = worker.marked.role("trainer")
             met = house.arm("build", "stop", job=poison)
             send(trainer, signal.SIGSEGV)
             send(trainer, signal.SIGCONT)
-        job = house.until(poison, lambda job: job.ended)
+        job = house.until(poison, lambda job: job.is_terminal)
 
         assert (job.status, job.tick, job.attempt) == ("failed", 0, 5) and job.error is not None
         assert job.error.type == "poison"
         assert "5 attempts ended without a new tick" in job.error.detail
         assert "the trainer was killed by SIGSEGV" in job.error.detail
         assert "Fatal Python error: Segmentation fault" in job.error.detail
-        outcomes = [attempt.outcome or "" for attempt in house.index.attempts(TENANT, poison)]
+        outcomes = [attempt.outcome or "" for attempt in house.index.list_attempts(TENANT, poison)]
         assert len(outcomes) == 5 and all("SIGSEGV" in outcome for outcome in outcomes)
         assert house.bits(other) == straight and house.job(other).attempt == 1
 
@@ -135,7 +135,7 @@ def test_a_trainer_that_hangs_is_ended_and_the_job_goes_on(
     job_id = house.submit(SPEC)
 
     assert house.bits(job_id) == straight
-    first, _ = house.index.attempts(TENANT, job_id)
+    first, _ = house.index.list_attempts(TENANT, job_id)
     reason = "the trainer stood still and was killed"
     assert first.outcome == reason and ("warning", reason) in house.told(job_id)
 
@@ -168,7 +168,7 @@ def test_an_estimate_is_near_what_a_trainer_takes(
     process = hire(template.path)
     try:
         trainer = Trainer(process.leash)
-        trainer.build(whole.whole(), "cpu", None)
+        trainer.build(whole.to_stored(), "cpu", None)
         trainer.run(3)
         trainer.save(tmp_path)
         lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
@@ -176,7 +176,7 @@ def test_an_estimate_is_near_what_a_trainer_takes(
         process.bury()
     peak = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 
-    assert 0.95 * peak < memory_bytes(whole) < 1.5 * peak
+    assert 0.95 * peak < estimate_memory_bytes(whole) < 1.5 * peak
 
 
 def test_what_a_machine_has_is_never_more_than_its_container(
@@ -214,7 +214,7 @@ def test_a_job_too_large_for_a_worker_waits_and_one_that_is_after_all_fails_alon
         # now let the estimate be wrong by far
         house.store.hset(keys.job(TENANT, hungry), "memory", 0)
         other = house.submit(SPEC)
-        failed = house.until(hungry, lambda job: job.ended)
+        failed = house.until(hungry, lambda job: job.is_terminal)
 
         assert (failed.status, failed.attempt) == ("failed", 5) and failed.error is not None
         assert "allocate memory" in failed.error.detail
@@ -224,7 +224,7 @@ def test_a_job_too_large_for_a_worker_waits_and_one_that_is_after_all_fails_alon
 def test_a_trainer_is_the_first_to_go_where_memory_runs_out(template: Template) -> None:
     process = hire(template.path)
     trainer = Trainer(process.leash, memory=2 << 30)
-    trainer.build(spec().whole(), "cpu", None)
+    trainer.build(spec().to_stored(), "cpu", None)
     score = Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip()
     limits = resource.prlimit(process.pid, resource.RLIMIT_DATA)
     process.bury()
@@ -237,7 +237,7 @@ def test_a_trainer_is_the_first_to_go_where_memory_runs_out(template: Template) 
 
 
 def announced(store: Store, name: str, **about: Any) -> None:
-    presence.announce(store, name, {"queue": "cpu", **about}, seconds=60)
+    presence.register(store, name, {"queue": "cpu", **about}, seconds=60)
 
 
 def test_a_spec_too_large_for_every_worker_is_refused_with_both_numbers(
@@ -253,7 +253,7 @@ def test_a_spec_too_large_for_every_worker_is_refused_with_both_numbers(
         assert answer.status_code == 422 and fault["pointer"] == "/batch_size"
         assert (
             f"has {SHARE}" in fault["detail"]
-            and str(memory_bytes(spec(**HUNGRY))) in fault["detail"]
+            and str(estimate_memory_bytes(spec(**HUNGRY))) in fault["detail"]
         )
     assert client.get("/v1/jobs").json["data"] == []
     assert client.post("/v1/jobs", json=small_spec()).status_code == 202

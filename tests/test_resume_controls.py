@@ -89,7 +89,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 def test_a_state_that_loads_otherwise_ends_the_attempt(house: House) -> None:
     house.worker("one")
     job_id = house.paused_at(220)
-    newest = house.index.checkpoint(TENANT, job_id, "latest")
+    newest = house.index.get_checkpoint(TENANT, job_id, "latest")
     kept = keys.checkpoints(TENANT, job_id)
     record = json.loads(bytes(house.store.hget(kept, str(newest.tick)) or b""))  # type: ignore[arg-type]
     record["state"] = f"{int(record['state'], 16) ^ 1:016x}"
@@ -97,7 +97,7 @@ def test_a_state_that_loads_otherwise_ends_the_attempt(house: House) -> None:
 
     house.resume(job_id)
 
-    job = house.until(job_id, lambda job: job.ended)
+    job = house.until(job_id, lambda job: job.is_terminal)
     assert job.status == "failed" and job.error is not None
     assert (job.error.type, job.error.tick) == ("diverged", newest.tick)
 

@@ -9,10 +9,10 @@ import pytest
 from safetensors import SafetensorError
 
 from jobs import keys
-from jobs.archive.jobs import Archive
-from jobs.care import Care
-from jobs.checkpoints import verify
-from jobs.kept import Wanted
+from jobs.archive.jobs import JobArchive
+from jobs.care import CheckpointRequests
+from jobs.checkpoints import files_match
+from jobs.kept import RequestedCheckpoint
 from tests.house import TENANT, House
 from tests.support import running_store, small_spec, wait_until
 from tests.trainings import begin, read
@@ -95,14 +95,14 @@ def straight(house: House) -> tuple[bytes, str]:
 
 
 def digests(house: House, job_id: str) -> dict[str, list[Any]]:
-    return house.history.sparse(house.job(job_id), "state")
+    return house.history.read_sparse(house.job(job_id), "state")
 
 
 def only_named_folders(house: House, job_id: str) -> bool:
     """Whether each folder of the job is a committed checkpoint's, and each of those is whole."""
-    kept = house.index.checkpoints(TENANT, job_id)
+    kept = house.index.list_checkpoints(TENANT, job_id)
     folders = {each.name for each in (house.folder(job_id) / "checkpoints").iterdir()}
-    assert all(verify(house.files, TENANT, job_id, each) for each in kept)
+    assert all(files_match(house.files, TENANT, job_id, each) for each in kept)
     return folders == {each.folder for each in kept}
 
 
@@ -114,7 +114,7 @@ def test_checkpoints_made_aside_change_no_bit_and_hold_the_states_of_their_ticks
     job_id = house.submit(SPEC)
 
     assert house.bits(job_id) == straight and fired.exists()
-    kept = {each.tick: each for each in house.index.checkpoints(TENANT, job_id)}
+    kept = {each.tick: each for each in house.index.list_checkpoints(TENANT, job_id)}
     assert list(kept) == [40, 80, 120, 160] and only_named_folders(house, job_id)
     told = digests(house, job_id)
     assert told["tick"] == sorted(told["tick"]) and set(kept) <= set(told["tick"])
@@ -167,12 +167,12 @@ def test_a_request_during_a_save_aside_leaves_nothing_half_done(house: House, ve
     fired = house.arm("checkpoint:fsync", "delay", seconds=0.5)
     job_id = house.submit(ENDLESS)
     wait_until(fired.exists, 20)
-    house.ledger.request(TENANT, job_id, verb)
+    house.ledger.request_transition(TENANT, job_id, verb)
     ends = {"cancel": "cancelled", "pause": "paused", "stop": "succeeded"}
     job = house.until(job_id, lambda job: job.status == ends[verb])
 
     wait_until(lambda: only_named_folders(house, job_id), 10)
-    kept = [each.tick for each in house.index.checkpoints(TENANT, job_id)]
+    kept = [each.tick for each in house.index.list_checkpoints(TENANT, job_id)]
     assert kept == ([] if verb == "cancel" else [40, job.tick])
 
 
@@ -180,12 +180,12 @@ def test_a_client_that_asks_for_a_large_checkpoint_gets_one_of_that_moment(house
     job_id = house.submit({**ENDLESS, "checkpoint": {"every_ticks": None, "every_seconds": None}})
     asked_at = house.until(job_id, lambda job: job.tick >= 10).tick
     fired = house.arm("checkpoint:fsync", "delay", seconds=0.5)
-    care = Care(house.store, house.files, Archive(house.store, house.files))
-    care.want(TENANT, job_id, Wanted("by hand", pinned=True))
-    wait_until(lambda: house.index.checkpoints(TENANT, job_id), 20)
-    (made,) = house.index.checkpoints(TENANT, job_id)
+    care = CheckpointRequests(house.store, house.files, JobArchive(house.store, house.files))
+    care.request(TENANT, job_id, RequestedCheckpoint("by hand", pinned=True))
+    wait_until(lambda: house.index.list_checkpoints(TENANT, job_id), 20)
+    (made,) = house.index.list_checkpoints(TENANT, job_id)
 
     assert fired.exists() and (made.name, made.pinned) == ("by hand", True)
     assert asked_at <= made.tick < house.job(job_id).tick
     assert not house.store.hexists(keys.job(TENANT, job_id), "wanted")
-    house.ledger.request(TENANT, job_id, "cancel")
+    house.ledger.request_transition(TENANT, job_id, "cancel")

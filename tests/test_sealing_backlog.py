@@ -3,7 +3,7 @@
 import redis
 
 from jobs import keys
-from jobs.ledger import Ledger
+from jobs.ledger import JobLedger
 from jobs.settings import Settings
 from jobs.spec.job_spec import read_spec
 from tests.support import small_spec
@@ -16,16 +16,16 @@ CROWD = 60  # more than one look at the unsealed takes
 
 
 def test_a_crowd_that_was_cancelled_is_sealed_in_one_round(
-    store: "redis.Redis", ledger: Ledger, settings: Settings
+    store: "redis.Redis", ledger: JobLedger, settings: Settings
 ) -> None:
     spec = read_spec(small_spec(), max_parameters=10**6)
     for _ in range(CROWD):
-        ledger.request("default", ledger.submit("default", spec).job_id, "cancel")
-    assert store.scard(keys.UNSEALED) == CROWD
+        ledger.request_transition("default", ledger.submit("default", spec).job_id, "cancel")
+    assert store.scard(keys.UNFINALIZED_JOBS) == CROWD
 
     desk = Desk()
     reconciler = Reconciler(Post("by-hand", "cpu", settings, desk), Template(desk.socket))
     reconciler.seal()
     desk.clear()
 
-    assert store.scard(keys.UNSEALED) < CROWD - 32
+    assert store.scard(keys.UNFINALIZED_JOBS) < CROWD - 32

@@ -39,8 +39,8 @@ def test_a_mover_that_was_overtaken_leaves_the_files_of_the_other(
     slow_store = Overtaken.from_url(store_server)
     slow = Segments(hand.ledger, slow_store, hand.files)
 
-    slow_store.first = lambda: quick.seal("default", job_id)
-    slow.seal("default", job_id)
+    slow_store.first = lambda: quick.finalize("default", job_id)
+    slow.finalize("default", job_id)
     slow_store.close()
 
     answer = client.get(

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec, read_spec
-from jobs.spec.rules import Fault
+from jobs.spec.rules import FieldError
 from tests.support import small_spec
 
 INLINE = {"source": "inline", "inputs": [[1, 2], [3, 4], [5, 6]], "targets": [0, 1, 2]}
@@ -19,10 +19,10 @@ def read(most: int = 10**9, **changes: Any) -> JobSpec:
     return read_spec(small_spec(**changes), max_parameters=most)
 
 
-def faults(most: int = 10**9, **changes: Any) -> list[Fault]:
+def faults(most: int = 10**9, **changes: Any) -> list[FieldError]:
     with pytest.raises(InvalidSpec) as caught:
         read(most, **changes)
-    return caught.value.faults
+    return caught.value.errors
 
 
 # what is changed in a good spec -> where the fault is

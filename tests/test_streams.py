@@ -85,7 +85,7 @@ def test_what_happens_comes_as_it_happens(api: httpx.Client, hand: Hand, path: s
         assert stream.next("ticks").data == {"tick": 1, "loss": 1.0}
         hand.save()
         assert stream.next("checkpoint").id == "3"
-        hand.ledger.note(hand.lease, "info", "so it goes")
+        hand.ledger.add_log_event(hand.lease, "info", "so it goes")
         assert stream.next("log").data["data"] == {"level": "info", "message": "so it goes"}
         hand.end("cancelled")
         assert told(stream.rest()) == [("status", 5, "5")]

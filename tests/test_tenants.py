@@ -166,7 +166,7 @@ def test_a_workers_job_is_named_to_its_tenant_alone(
 ) -> None:
     ours, others = tenants
     about = {"queue": "cpu", "tenant": "second", "job": others.ids["job_id"]}
-    presence.announce(store, "w1", {**about, "ticks_per_second": 7.0}, 30)
+    presence.register(store, "w1", {**about, "ticks_per_second": 7.0}, 30)
     (hidden,) = ours.http.get("/v1/workers").json["data"]
     assert (hidden["job"], hidden["busy"], hidden["ticks_per_second"]) == (None, True, None)
     assert "tenant" not in hidden

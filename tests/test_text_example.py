@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.spec.data import EXAMPLES
+from jobs.spec.data import EXAMPLES_FOLDER
 from jobs.spec.job_spec import read_spec
 from tests.texts import facts_of
 from tests.trainings import begin, tell
 from ticks.batches import RowSource
 
-SPEC = json.loads((EXAMPLES.parent / "text.json").read_text())
+SPEC = json.loads((EXAMPLES_FOLDER.parent / "text.json").read_text())
 #: the example made short enough for a test: half the window, a fifth of the ticks
 SHORT = {
     "data": SPEC["data"] | {"window": 32},
@@ -40,11 +40,11 @@ def bigram_loss(training: RowSource, held_out: RowSource) -> float:
 
 
 def test_the_profile_is_the_texts() -> None:
-    text = (EXAMPLES / "genesis.txt").read_bytes().decode()
-    told = json.loads((EXAMPLES / "genesis.json").read_text())
+    text = (EXAMPLES_FOLDER / "genesis.txt").read_bytes().decode()
+    told = json.loads((EXAMPLES_FOLDER / "genesis.json").read_text())
     assert told["text"] == facts_of(text).model_dump()
     assert text.startswith("In the beginning God created the heaven and the earth.\n")
-    assert text.count("\n") == 1533 and Path(EXAMPLES / "GENESIS_LICENCE.md").is_file()
+    assert text.count("\n") == 1533 and Path(EXAMPLES_FOLDER / "GENESIS_LICENCE.md").is_file()
 
 
 def test_the_example_is_a_spec_that_can_be_trained() -> None:

@@ -7,7 +7,7 @@ import pytest
 from jobs.plan import plan
 from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec, read_spec
-from jobs.spec.rules import Fault
+from jobs.spec.rules import FieldError
 from tests.support import small_spec
 from tests.texts import IDS, TINY, babble, lm_spec
 
@@ -16,10 +16,10 @@ LM: dict[str, Any] = {"model": TINY, "data": GENESIS, "batch_size": 4}
 OTHER = {"id": IDS["other"]}
 
 
-def faults(**changes: Any) -> list[Fault]:
+def faults(**changes: Any) -> list[FieldError]:
     with pytest.raises(InvalidSpec) as caught:
         read_spec(small_spec(**changes), max_parameters=10**9)
-    return caught.value.faults
+    return caught.value.errors
 
 
 # what is changed in a good spec -> where the fault is
@@ -90,7 +90,7 @@ def test_a_window_no_shorter_than_the_text_is_refused(vocabulary: str, tokens: i
     assert lm_spec(tokens - 1, model, text=text, batch_size=1).training_rows == 1
     with pytest.raises(InvalidSpec) as caught:
         lm_spec(tokens, model, text=text)
-    (fault,) = caught.value.faults
+    (fault,) = caught.value.errors
     assert fault.pointer == "/data/window" and f"{tokens} {vocabulary}" in fault.detail
 
 
@@ -115,11 +115,11 @@ def test_defaults_are_those_of_a_language_model() -> None:
 def test_a_text_to_validate_on_has_a_window_and_only_known_characters() -> None:
     characters = {"vocabulary": "characters"}
 
-    def told(other: str, model: dict[str, Any]) -> list[Fault]:
+    def told(other: str, model: dict[str, Any]) -> list[FieldError]:
         try:
             lm_spec(model=model, text="abc" * 20, other=other, validation=OTHER)
         except InvalidSpec as error:
-            return error.faults
+            return error.errors
         return []
 
     assert told("cba" * 9, characters) == [] == told("xyz" * 9, {})
@@ -132,7 +132,7 @@ def test_a_text_to_validate_on_has_a_window_and_only_known_characters() -> None:
 def test_a_model_beyond_the_servers_limit_is_refused_at_its_width() -> None:
     with pytest.raises(InvalidSpec) as caught:
         read_spec(small_spec(**LM), max_parameters=100)
-    (fault,) = caught.value.faults
+    (fault,) = caught.value.errors
     assert (fault.pointer, fault.value) == ("/model/width", 8)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.leash import LeashCut, send
+from jobs.leash import PeerGone, send_frame
 from tests.trainings import begin, read, tell
 from ticks.engines.choose import available_engines
 from workers.template import Template, hire
@@ -239,7 +239,7 @@ def test_an_exception_is_told_logged_and_ends_the_trainer(hired: Hire, tmp_path:
 def test_a_cut_leash_ends_a_trainer_in_the_middle_of_its_ticks(hired: Hire) -> None:
     process, trainer = hired()
     build(trainer, budget={"ticks": 10**9}, compute={"engine": "eager"})
-    send(trainer.leash, "run", {"k": 10**9, "digest": False})
+    send_frame(trainer.leash, "run", {"k": 10**9, "digest": False})
     assert not is_gone(process, 0.3)
     trainer.leash.shutdown(socket.SHUT_RDWR)
     assert is_gone(process)
@@ -249,7 +249,7 @@ def test_a_killed_trainer_is_a_cut_leash(hired: Hire) -> None:
     process, trainer = hired()
     build(trainer, **RICH)
     process.kill()
-    with pytest.raises(LeashCut):
+    with pytest.raises(PeerGone):
         finish(trainer)
 
 
@@ -316,5 +316,5 @@ def test_a_trainer_that_is_gone_is_noticed_where_its_ticks_are_waited_for(hired:
     process.kill()
     assert is_gone(process)
     trainer.start(5)
-    with pytest.raises(LeashCut):
+    with pytest.raises(PeerGone):
         trainer.ran()

@@ -9,8 +9,8 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from api.app import create_app
-from jobs.datasets.datasets import Datasets
-from jobs.files import Files
+from jobs.datasets.datasets import DatasetRepository
+from jobs.files import ArtifactStore
 from jobs.settings import Settings
 from jobs.spec.job_spec import JobSpec, read_spec
 from jobs.store import Store, connect
@@ -36,13 +36,15 @@ class Door:
         self.http.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ADMIN_KEY}"
         self.ids = upload_all(self.http)
         self.artifacts = settings.artifacts
-        self.datasets = Datasets(store, Files(settings.artifacts), most_bytes=1 << 20)
+        self.datasets = DatasetRepository(
+            store, ArtifactStore(settings.artifacts), max_bytes=1 << 20
+        )
 
     def read(self, spec: Spec) -> JobSpec:
         """As a trainer gets it."""
-        known = partial(self.datasets.known, "default")
+        known = partial(self.datasets.look_up, "default")
         read = read_spec(naming(spec, self.ids), max_parameters=10**9, datasets=known)
-        return JobSpec.model_validate(read.whole())
+        return JobSpec.model_validate(read.to_stored())
 
     def post(self, path: str, spec: Spec) -> Any:
         return self.http.post(path, json=naming(spec, self.ids))

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from jobs.errors import IllegalMove
-from jobs.index import Index
-from jobs.ledger import Ledger
+from jobs.errors import IllegalTransition
+from jobs.index import JobQueries
+from jobs.ledger import JobLedger
 from tests.owner import append, claimed, submitted
 
 # (status before, verb) -> what it is afterwards, or None where the verb is illegal
@@ -31,51 +31,51 @@ UNDER_WAY = {
 }  # fmt: skip
 
 
-def brought_to(ledger: Ledger, status: str) -> str:
+def brought_to(ledger: JobLedger, status: str) -> str:
     job_id = submitted(ledger, budget={"ticks": 2})
     if status == "queued":
         return job_id
     lease = claimed(ledger).lease
     append(ledger, lease, 1, [1.0])
     if status in ("again", "paused", "cancelled"):
-        ledger.finish(lease, {"again": "queued"}.get(status, status), 1, reason="drain")
+        ledger.release(lease, {"again": "queued"}.get(status, status), 1, reason="drain")
     elif status in ("succeeded", "failed", "stopped"):
         append(ledger, lease, 2, [1.0])
         became = "failed" if status == "failed" else "succeeded"
-        ledger.finish(lease, became, 2, stopped_by="user" if status == "stopped" else "budget")
+        ledger.release(lease, became, 2, stopped_by="user" if status == "stopped" else "budget")
     return job_id
 
 
 @pytest.mark.parametrize(("status", "verb"), list(MOVES))
 def test_a_verb_does_what_the_contracts_table_says(
-    status: str, verb: Any, ledger: Ledger, index: Index
+    status: str, verb: Any, ledger: JobLedger, index: JobQueries
 ) -> None:
     job_id = brought_to(ledger, status)
     if (after := MOVES[status, verb]) is None:
-        with pytest.raises(IllegalMove) as caught:
-            ledger.request("default", job_id, verb)
+        with pytest.raises(IllegalTransition) as caught:
+            ledger.request_transition("default", job_id, verb)
         assert verb not in caught.value.allowed
         return
 
-    answer = ledger.request("default", job_id, verb)
+    answer = ledger.request_transition("default", job_id, verb)
 
     assert answer == ("under_way" if (status, verb) in UNDER_WAY else "done")
-    assert index.job("default", job_id).status == after
+    assert index.get_job("default", job_id).status == after
 
 
-def test_a_requested_cancel_is_never_displaced(ledger: Ledger) -> None:
+def test_a_requested_cancel_is_never_displaced(ledger: JobLedger) -> None:
     job_id = submitted(ledger)
     lease = claimed(ledger).lease
     for verb in ("pause", "cancel", "pause", "stop", "resume"):
-        ledger.request("default", job_id, verb)  # type: ignore[arg-type]
+        ledger.request_transition("default", job_id, verb)  # type: ignore[arg-type]
 
     assert ledger.renew(lease) == "cancel"
 
 
-def test_resume_withdraws_a_requested_pause(ledger: Ledger) -> None:
+def test_resume_withdraws_a_requested_pause(ledger: JobLedger) -> None:
     job_id = submitted(ledger)
     lease = claimed(ledger).lease
-    ledger.request("default", job_id, "pause")
-    ledger.request("default", job_id, "resume")
+    ledger.request_transition("default", job_id, "pause")
+    ledger.request_transition("default", job_id, "resume")
 
     assert ledger.renew(lease) is None

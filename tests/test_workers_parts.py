@@ -15,10 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import ConnectionError
 
-from jobs.errors import Diverged, Early, Fenced, Gap, StoreFull, Unfit
-from jobs.files import Files
-from jobs.leash import LeashCut
-from jobs.ledger import Claim, Ledger
+from jobs.errors import (
+    FingerprintMismatch,
+    LeaseLost,
+    NotAccepted,
+    StoreFull,
+    TickGap,
+    TickMismatch,
+)
+from jobs.files import ArtifactStore
+from jobs.leash import PeerGone
+from jobs.ledger import Claim, JobLedger
 from jobs.spec.job_spec import read_spec
 from jobs.store import connect
 from tests.support import ROOT, small_spec, wait_until
@@ -60,7 +67,7 @@ def test_a_pace_grows_eightfold_at_most_and_shrinks_at_once() -> None:
 
 
 def test_a_log_has_the_time_before_each_entry_and_ends_when_it_is_full(tmp_path: Path) -> None:
-    log = JobLog(Files(tmp_path), "default", "job_1")
+    log = JobLog(ArtifactStore(tmp_path), "default", "job_1")
     log.say("begun")
     log.say("x" * (LONGEST_ENTRY + 1))
     for _ in range(LONGEST // LONGEST_ENTRY + 2):
@@ -75,7 +82,7 @@ def test_a_log_has_the_time_before_each_entry_and_ends_when_it_is_full(tmp_path:
 
 def test_a_log_that_cannot_be_opened_harms_nobody(tmp_path: Path) -> None:
     (tmp_path / "default").touch()
-    log = JobLog(Files(tmp_path), "default", "job_1")
+    log = JobLog(ArtifactStore(tmp_path), "default", "job_1")
     log.say("nothing")
     log.close()
     assert log.path is None
@@ -127,23 +134,23 @@ def test_who_may_not_wait_hears_that_the_store_is_away() -> None:
 
 
 @pytest.fixture
-def ledger(store: "redis.Redis") -> Ledger:
-    return Ledger(store, 1)
+def ledger(store: "redis.Redis") -> JobLedger:
+    return JobLedger(store, 1)
 
 
 @pytest.fixture
-def claim(ledger: Ledger) -> Claim:
+def claim(ledger: JobLedger) -> Claim:
     ledger.submit("default", read_spec(small_spec(), max_parameters=10**6))
     return claimed(ledger)
 
 
-def claimed(ledger: Ledger) -> Claim:
+def claimed(ledger: JobLedger) -> Claim:
     found = ledger.claim("cpu", worker="w", device="cpu", canaries={})
     assert found is not None
     return found
 
 
-def test_a_heartbeat_keeps_a_lease_past_its_end(ledger: Ledger, claim: Claim) -> None:
+def test_a_heartbeat_keeps_a_lease_past_its_end(ledger: JobLedger, claim: Claim) -> None:
     killed: list[None] = []
     with (
         Heartbeat(ledger, claim.lease, every=0.3, stall=60, drain=Drain()) as beat,
@@ -154,7 +161,9 @@ def test_a_heartbeat_keeps_a_lease_past_its_end(ledger: Ledger, claim: Claim) ->
     assert beat.verdict is None and not killed
 
 
-def test_a_heartbeat_kills_once_when_the_lease_is_another_s(ledger: Ledger, claim: Claim) -> None:
+def test_a_heartbeat_kills_once_when_the_lease_is_another_s(
+    ledger: JobLedger, claim: Claim
+) -> None:
     killed: list[None] = []
     time.sleep(1.1)
     claimed(ledger)
@@ -168,7 +177,7 @@ def test_a_heartbeat_kills_once_when_the_lease_is_another_s(ledger: Ledger, clai
 
 
 def test_a_heartbeat_kills_who_stands_still_even_who_comes_late(
-    ledger: Ledger, claim: Claim
+    ledger: JobLedger, claim: Claim
 ) -> None:
     killed: list[None] = []
     with Heartbeat(ledger, claim.lease, every=0.3, stall=0.2, drain=Drain()) as beat:
@@ -178,7 +187,7 @@ def test_a_heartbeat_kills_who_stands_still_even_who_comes_late(
 
 
 def test_a_heartbeat_outlives_a_store_that_is_away(claim: Claim) -> None:
-    nowhere = Ledger(connect("unix:///nowhere"), 1)
+    nowhere = JobLedger(connect("unix:///nowhere"), 1)
     with Heartbeat(nowhere, claim.lease, every=0.1, stall=60, drain=Drain()) as beat:
         time.sleep(0.6)
         assert beat.verdict is None
@@ -188,19 +197,19 @@ def test_a_heartbeat_outlives_a_store_that_is_away(claim: Claim) -> None:
 @pytest.mark.parametrize(
     ("error", "verdict", "status", "says"),
     [
-        (LeashCut("cut"), None, "queued", "ended without a word"),
-        (LeashCut("cut"), "stalled", "queued", "stood still"),
-        (LeashCut("cut"), "drained", "queued", "drain"),
-        (LeashCut("cut"), "cancelled", "cancelled", None),
+        (PeerGone("cut"), None, "queued", "ended without a word"),
+        (PeerGone("cut"), "stalled", "queued", "stood still"),
+        (PeerGone("cut"), "drained", "queued", "drain"),
+        (PeerGone("cut"), "cancelled", "cancelled", None),
         (TrainerFault("OutOfMemoryError", "CUDA out of memory", ""), None, "queued", "out of"),
         (TrainerFault("SafetensorError", "No space left on device", ""), None, "queued", "space"),
         (TrainerFault("ValueError", "shapes", ""), None, "failed", "ValueError: shapes"),
         (Withdrawn("checkpoint 5 was deleted"), None, "queued", "checkpoint 5 was deleted"),
-        (Diverged(7, "loss", "00000000", "0000803f"), None, "failed", "loss of tick 7"),
+        (TickMismatch(7, "loss", "00000000", "0000803f"), None, "failed", "loss of tick 7"),
         (Unequal(7, "ended early"), None, "failed", "ended early"),
-        (Gap(5), None, "queued", "lost ticks"),
-        (Early("tick 5"), None, "queued", "lost ticks"),
-        (Unfit("other"), None, "queued", "fingerprint"),
+        (TickGap(5), None, "queued", "lost ticks"),
+        (NotAccepted("tick 5"), None, "queued", "lost ticks"),
+        (FingerprintMismatch("other"), None, "queued", "fingerprint"),
         (NoTemplate("none"), None, "queued", "none"),
         (RuntimeError("ours"), None, "queued", "the worker failed"),
     ],
@@ -217,7 +226,7 @@ def test_what_breaks_an_attempt_off_decides_how_the_job_is_left(
 
 @pytest.mark.parametrize(
     ("error", "verdict"),
-    [(Fenced("gone"), None), (LeashCut("cut"), "fenced"), (StoreAway("away"), None)],
+    [(LeaseLost("gone"), None), (PeerGone("cut"), "fenced"), (StoreAway("away"), None)],
 )
 def test_a_job_that_is_not_ours_any_more_is_left_alone(
     error: Exception, verdict: str | None

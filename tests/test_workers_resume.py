@@ -33,7 +33,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_made_again(
     house: House, straight: tuple[bytes, str]
 ) -> None:
     job_id = house.paused_at(220)
-    newest = house.index.checkpoint(TENANT, job_id, "latest")
+    newest = house.index.get_checkpoint(TENANT, job_id, "latest")
     weights = house.folder(job_id) / "checkpoints" / newest.folder / "model.safetensors"
     damaged = bytearray(weights.read_bytes())
     damaged[-1] ^= 1
@@ -44,7 +44,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_made_again(
     assert house.bits(job_id) == straight
     assert f"checkpoint {newest.tick} is damaged" in house.log(job_id)
     assert f"saved checkpoint {newest.tick}, state {newest.state}" in house.log(job_id)
-    _, second = house.index.attempts(TENANT, job_id)
+    _, second = house.index.list_attempts(TENANT, job_id)
     assert (second.replayed, second.equal) == (newest.tick - 200, True)
 
 
@@ -59,7 +59,7 @@ def test_without_any_good_checkpoint_all_is_replayed_from_the_beginning(
     house.resume(job_id)
 
     assert house.bits(job_id) == straight
-    assert house.index.attempts(TENANT, job_id)[1].replayed == tick
+    assert house.index.list_attempts(TENANT, job_id)[1].replayed == tick
 
 
 def test_a_recorded_bit_that_does_not_come_again_fails_the_job_loudly(
@@ -73,11 +73,11 @@ def test_a_recorded_bit_that_does_not_come_again_fails_the_job_loudly(
 
     house.resume(job_id)
 
-    job = house.until(job_id, lambda job: job.ended)
+    job = house.until(job_id, lambda job: job.is_terminal)
     assert job.status == "failed" and job.error is not None
     assert (job.error.type, job.error.tick) == ("diverged", 100)
     assert "recorded as 0000803f" in job.error.detail
-    assert house.index.attempts(TENANT, job_id)[1].equal is False
+    assert house.index.list_attempts(TENANT, job_id)[1].equal is False
 
 
 def test_checkpoints_that_cannot_be_saved_stop_no_training_but_pause_its_end(
@@ -110,10 +110,10 @@ def test_a_sigterm_drains_and_another_worker_goes_on(
 
     job = house.job(job_id)
     assert (job.status, job.latest_checkpoint) == ("queued", job.tick)
-    assert presence.live(house.store) == [] and worker.marked.alive() == []
+    assert presence.live_workers(house.store) == [] and worker.marked.alive() == []
     house.worker("next")
     assert house.bits(job_id) == straight
-    first, second = house.index.attempts(TENANT, job_id)
+    first, second = house.index.list_attempts(TENANT, job_id)
     assert (first.outcome, second.replayed, second.equal) == ("drain", 0, None)
 
 
@@ -128,7 +128,7 @@ def test_a_dead_runners_job_goes_on_before_its_lease_is_over(
         worker.marked.kill("child")
 
         assert house.bits(job_id) == straight
-        first, second = house.index.attempts(TENANT, job_id)
+        first, second = house.index.list_attempts(TENANT, job_id)
         assert "runner ended" in (first.outcome or "") and second.outcome == "succeeded"
 
 
@@ -140,7 +140,7 @@ def test_a_worker_with_other_kernels_leaves_a_begun_job_alone_unless_it_is_best_
     spec = {**SPEC, "compute": {"exact": "best_effort"}}
     begun.append(house.submit(spec))
     house.until(begun[1], lambda job: job.tick >= 220)
-    house.ledger.request(TENANT, begun[1], "pause")
+    house.ledger.request_transition(TENANT, begun[1], "pause")
     house.until(begun[1], lambda job: job.status == "paused")
     for worker in house.workers:
         worker.stop()
@@ -149,7 +149,7 @@ def test_a_worker_with_other_kernels_leaves_a_begun_job_alone_unless_it_is_best_
     for job_id in begun:
         house.resume(job_id)
 
-    done = house.until(begun[1], lambda job: job.ended)
+    done = house.until(begun[1], lambda job: job.is_terminal)
     assert (done.status, done.exact) == ("succeeded", False)
     assert done.inexact_from is not None and done.inexact_from > 220
     house.until(begun[0], lambda job: bool(job.queue and job.queue.reason == "fingerprint"))
@@ -169,4 +169,4 @@ def test_the_end_of_a_worker_s_main_process_is_the_end_of_all_its_processes(hous
     worker.process.kill()
 
     wait_until(lambda: not worker.marked.alive(), 5)
-    house.ledger.request(TENANT, job_id, "cancel")
+    house.ledger.request_transition(TENANT, job_id, "cancel")

@@ -5,8 +5,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from jobs.spec.datasets import Known
-from jobs.spec.facts import Source
+from jobs.spec.datasets import KnownDataset
+from jobs.spec.facts import DataFile
 from jobs.spec.job_spec import JobSpec, read_spec
 from jobs.spec.profiles import DatasetProfile
 from jobs.spec.text import TextFacts
@@ -31,14 +31,14 @@ def lm_spec(window: int = 8, model: dict[str, Any] | None = None, **fields: Any)
     """Read a spec of a small language model; `text` and `other` are the texts of its datasets."""
     texts = {name: fields.pop(name) for name in IDS if name in fields}
 
-    def look_up(dataset_id: str) -> Known | None:
+    def look_up(dataset_id: str) -> KnownDataset | None:
         name = next(name for name, each in IDS.items() if each == dataset_id)
         facts = facts_of(texts[name])
         sha256 = hashlib.sha256(texts[name].encode()).hexdigest()
-        source = Source(
+        source = DataFile(
             path=f"{name}.txt", sha256=sha256, bytes=facts.bytes, type="text/plain", text=facts
         )
-        return Known(source, DatasetProfile(text=facts))
+        return KnownDataset(source, DatasetProfile(text=facts))
 
     data = {"source": "example", "name": "genesis", "window": window}
     if "text" in texts:

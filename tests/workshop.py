@@ -7,7 +7,7 @@ from typing import Any
 
 from api.app import create_app
 from jobs import presence
-from jobs.files import Files
+from jobs.files import ArtifactStore
 from jobs.store import connect
 from tests.processes import WorkerProcess
 from tests.support import ADMIN_KEY, running_store, settings_for, wait_until
@@ -20,7 +20,7 @@ class Workshop:
     def __init__(self, url: str, data: Path, held: ExitStack) -> None:
         self._url, self._data, self._held = url, data, held
         settings = settings_for(url, data)
-        self.store, self.files = connect(url), Files(settings.artifacts)
+        self.store, self.files = connect(url), ArtifactStore(settings.artifacts)
         app = create_app(settings)
         app.test_client_class = ReadingClient
         self.http: Any = app.test_client()
@@ -32,7 +32,7 @@ class Workshop:
         worker = WorkerProcess(self._url, self._data, name, **env)
         self._held.callback(worker.end)
         self.workers.append(worker)
-        wait_until(lambda: name in [each["name"] for each in presence.live(self.store)], 30)
+        wait_until(lambda: name in [each["name"] for each in presence.live_workers(self.store)], 30)
         return worker
 
     def submit(self, spec: dict[str, Any]) -> str:
@@ -75,7 +75,7 @@ class Workshop:
         return f"job:{{default/{job_id}}}:{part}"
 
     def folder(self, job_id: str) -> Path:
-        return self.files.job("default", job_id)
+        return self.files.job_folder("default", job_id)
 
     def bytes_on_disk(self, job_id: str) -> int:
         """Of what Job.bytes counts: files that checkpoints list, and the history's."""

@@ -66,7 +66,7 @@ def load_spec(path: Path) -> JobSpec:
     except ValueError as error:
         exit_with_error(f"{path}: not JSON: {error}")
     except InvalidSpec as error:
-        for fault in error.faults:
+        for fault in error.errors:
             value = json.dumps(fault.value)
             print(f"{fault.pointer or '/'}: {fault.detail}; got {value[:200]}", file=sys.stderr)
         raise SystemExit(2) from None

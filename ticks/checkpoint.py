@@ -167,9 +167,9 @@ def _check_scaling(training: TrainingRun, saved: Mapping[str, Tensor]) -> None:
 
 
 def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    fault_points.point("checkpoint:write")
+    fault_points.hit("checkpoint:write")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
-    fault_points.point("checkpoint:fsync")
+    fault_points.hit("checkpoint:fsync")
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -183,10 +183,10 @@ def _write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def _write(path: Path, text: str) -> None:
     with path.open("x", encoding="utf-8") as stream:
-        fault_points.point("checkpoint:write")
+        fault_points.hit("checkpoint:write")
         stream.write(text)
         stream.flush()
-        fault_points.point("checkpoint:fsync")
+        fault_points.hit("checkpoint:fsync")
         os.fsync(stream.fileno())
 
 

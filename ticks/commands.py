@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError
 
 from jobs import fault_points
-from jobs.leash import Frame, LeashCut, receive, send
+from jobs.leash import Frame, PeerGone, receive_frame, send_frame
 from jobs.spec.job_spec import JobSpec
 from ticks import canary, checkpoint, machine
 from ticks.aside import BackgroundStateWriter
@@ -40,8 +40,8 @@ def serve(connection: socket.socket) -> None:
     handler = CommandHandler(connection)
     try:
         while True:
-            handler.handle(receive(connection))
-    except LeashCut:
+            handler.handle(receive_frame(connection))
+    except PeerGone:
         os._exit(EXIT_PEER_GONE)
     except BaseException as error:
         traceback.print_exc()
@@ -96,10 +96,10 @@ class CommandHandler:
             redirect_output(log)
         if memory is not None:
             machine.limit_memory(memory)
-        fault_points.works_for(job)
-        if fault_points.armed():
-            print(fault_points.WARNING, flush=True)
-        fault_points.point("build")
+        fault_points.set_current_job(job)
+        if fault_points.is_armed():
+            print(fault_points.ARMED_WARNING, flush=True)
+        fault_points.hit("build")
         job_spec = JobSpec.model_validate(spec)
         machine.configure_torch(job_spec.compute.threads)
         artifacts_folder = None if artifacts is None else Path(artifacts)
@@ -118,12 +118,14 @@ class CommandHandler:
             "engine_note": self.training.engine_note,
             "instead": self.training.is_fallback,
         }
-        send(self.connection, "built", {**reply, **engine_choice, "fingerprint": fingerprint})
+        send_frame(self.connection, "built", {**reply, **engine_choice, "fingerprint": fingerprint})
 
     def load(self, folder: str) -> None:
         """Load a checkpoint's state."""
-        fault_points.point("load")
-        send(self.connection, "loaded", {**checkpoint.load(self._require_training(), Path(folder))})
+        fault_points.hit("load")
+        send_frame(
+            self.connection, "loaded", {**checkpoint.load(self._require_training(), Path(folder))}
+        )
 
     def run(self, k: int, digest: bool = False) -> None:
         """Run at most k ticks, and time them; `digest` asks for the last one's state digest."""
@@ -141,7 +143,7 @@ class CommandHandler:
             "seconds": seconds, "written": self._poll_saved_state(),
             **self._decision_fields(result.decisions),
         }  # fmt: skip
-        send(
+        send_frame(
             self.connection,
             "ran",
             header,
@@ -150,7 +152,7 @@ class CommandHandler:
 
     def validate(self) -> None:
         """Validate where the training stands."""
-        send(
+        send_frame(
             self.connection, "validated", self._decision_fields(self._require_training().validate())
         )
 
@@ -162,14 +164,14 @@ class CommandHandler:
         """
         state = checkpoint.capture(self._require_training())
         if aside and self.state_writer.start(state, Path(folder)):
-            send(self.connection, "saving", {"tick": state.tick})
+            send_frame(self.connection, "saving", {"tick": state.tick})
             return
         reply = _save_reply(lambda: checkpoint.write(state, Path(folder)))
-        send(self.connection, "unsaved" if "detail" in reply else "saved", reply)
+        send_frame(self.connection, "unsaved" if "detail" in reply else "saved", reply)
 
     def wait_saved_state(self) -> None:
         """Wait for the state that is written aside, and tell what came of it."""
-        send(self.connection, "written", {"written": self._poll_saved_state(wait=True)})
+        send_frame(self.connection, "written", {"written": self._poll_saved_state(wait=True)})
 
     def canary(self, threads: int, device: str) -> None:
         """Measure what the kernels answer, and say which engines there are."""
@@ -177,16 +179,16 @@ class CommandHandler:
         kernel_canary = canary.compute_canary(torch.device(device))
         engines = available_identities() if device == "cpu" else {"eager": "eager"}
         reply = {"engines": engines, "ready": ready_engines(), "torch": torch.__version__}
-        send(self.connection, "canary", {"canary": kernel_canary, **reply})
+        send_frame(self.connection, "canary", {"canary": kernel_canary, **reply})
 
     def selftest(self) -> None:
         """Say what this worker is and how fast."""
         machine.configure_torch(1)
-        send(self.connection, "selftest", run_selftest())
+        send_frame(self.connection, "selftest", run_selftest())
 
     def announce(self, phase: str) -> None:
         """Tell the runner what takes time now."""
-        send(self.connection, "phase", {"phase": phase})
+        send_frame(self.connection, "phase", {"phase": phase})
 
     def _require_training(self) -> TrainingRun:
         assert self.training is not None, "the first command is build"
@@ -231,4 +233,4 @@ def _send_error(connection: socket.socket, error: BaseException) -> None:
     text = traceback.format_exc()
     with contextlib.suppress(OSError):
         header = {"type": type(error).__name__, "detail": str(error), "traceback": text}
-        send(connection, "error", header)
+        send_frame(connection, "error", header)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from jobs.spec.data import EXAMPLES, DatasetData, ExampleData, InlineData, SyntheticData
+from jobs.spec.data import EXAMPLES_FOLDER, DatasetData, ExampleData, InlineData, SyntheticData
 from jobs.spec.job_spec import JobSpec
 from ticks import tables, text
 from ticks.batches import RowSource, TensorRows, split_held_out
@@ -56,7 +56,7 @@ def load_data(
         case InlineData():
             rows = _make_rows(spec, spec.data.inputs, spec.data.targets)
         case ExampleData():
-            table = np.loadtxt(EXAMPLES / f"{spec.data.name}.csv", delimiter=",", skiprows=1)
+            table = np.loadtxt(EXAMPLES_FOLDER / f"{spec.data.name}.csv", delimiter=",", skiprows=1)
             rows = _make_rows(spec, table[:, :-1], table[:, -1])
         case SyntheticData():
             rows = (

@@ -10,14 +10,14 @@ from typing import Any
 
 import torch
 
-from jobs.spec.data import EXAMPLES
+from jobs.spec.data import EXAMPLES_FOLDER
 from jobs.spec.job_spec import read_spec
 from ticks import canary
 from ticks.engines.choose import available_engines
 from ticks.machine import cpu_name, versions
 from ticks.training import TrainingRun
 
-SEED_SPEC = EXAMPLES.parent / "seed_layernorm.json"
+SEED_SPEC = EXAMPLES_FOLDER.parent / "seed_layernorm.json"
 WARMUP_TICKS, TIMED_TICKS = 200, 2000
 
 

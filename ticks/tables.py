@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.datasets.formats.csv_format import CsvReader
-from jobs.datasets.formats.faults import Faults
+from jobs.datasets.formats.faults import DataErrors
 from jobs.datasets.formats.jsonl import JsonlReader
 from jobs.datasets.formats.npz import Npz
-from jobs.datasets.formats.table import Reader, Table, Value
+from jobs.datasets.formats.table import RowBlock, TableReader, Value
 from jobs.spec.data import DatasetData
-from jobs.spec.facts import Classes, Facts, Source
+from jobs.spec.facts import ClassNames, DataFile, DatasetBinding
 from jobs.spec.job_spec import JobSpec
 from ticks.batches import TensorRows, held_out_mask
 from ticks.scale import Floats, Scaling, fit_scaling, standardize
@@ -68,7 +68,12 @@ class TableLoader:
     """
 
     def __init__(
-        self, facts: Facts, data: DatasetData, data_file: Source, *, names: Sequence[str] = ()
+        self,
+        facts: DatasetBinding,
+        data: DatasetData,
+        data_file: DataFile,
+        *,
+        names: Sequence[str] = (),
     ) -> None:
         self.names = list(names or data.features or [])
         self._facts, self._data, self._data_file = facts, data, data_file
@@ -124,7 +129,7 @@ class TableLoader:
             return list(range(self._facts.features))
         return [offset for offset, classes in self._feature_layout().values() if classes is None]
 
-    def _feature_layout(self) -> dict[str, tuple[int, Classes | None]]:
+    def _feature_layout(self) -> dict[str, tuple[int, ClassNames | None]]:
         """Where each feature's inputs begin, and its classes if it is a category."""
         layout, offset = {}, 0
         for name in self.names:
@@ -134,15 +139,15 @@ class TableLoader:
         return layout
 
     def _read_table(self, path: Path, announce: Callable[[str], None]) -> None:
-        reader: Reader = JsonlReader(Faults())
+        reader: TableReader = JsonlReader(DataErrors())
         if self._data_file.type == "text/csv":
-            reader = CsvReader(Faults(), self._data_file.delimiter)
+            reader = CsvReader(DataErrors(), self._data_file.delimiter)
         for table in _read_tables(reader, path, self._data_file.sha256, announce):
             if not self.names:
                 self.names = [name for name in reader.names if name != self._data.target]
             self._add_table(table, {name: index for index, name in enumerate(reader.names)})
 
-    def _add_table(self, table: Table, columns: dict[str, int]) -> None:
+    def _add_table(self, table: RowBlock, columns: dict[str, int]) -> None:
         start, stop = table.first - 1, table.first - 1 + table.rows
         inputs, number_index = self._inputs.numpy()[start:stop], 0
         for name, (offset, classes) in self._feature_layout().items():
@@ -169,10 +174,10 @@ class TableLoader:
             pass
         with path.open("rb") as file:
             npz = Npz(file)
-            for first, values in npz.pieces("inputs"):
+            for first, values in npz.read_pieces("inputs"):
                 destination = self.exact_numbers if self._data.standardize else self._inputs.numpy()
                 destination[first : first + len(values)] = values
-            for first, values in npz.pieces("targets"):
+            for first, values in npz.read_pieces("targets"):
                 self._add_target_array(first, values)
 
     def _add_target_array(self, first: int, values: NDArray[np.generic]) -> None:
@@ -188,7 +193,7 @@ def to_floats(values: Sequence[Value]) -> Floats:
     return np.fromiter(map(float, values), np.float64, len(values))
 
 
-def class_codes(values: Sequence[Value], classes: Classes) -> NDArray[np.int64]:
+def class_codes(values: Sequence[Value], classes: ClassNames) -> NDArray[np.int64]:
     """Number values by their classes."""
     if classes.numbers:
         ordered = np.array([float(name) for name in classes.names])
@@ -198,8 +203,8 @@ def class_codes(values: Sequence[Value], classes: Classes) -> NDArray[np.int64]:
 
 
 def _read_tables(
-    reader: Reader, path: Path, sha256: str, announce: Callable[[str], None]
-) -> Iterator[Table]:
+    reader: TableReader, path: Path, sha256: str, announce: Callable[[str], None]
+) -> Iterator[RowBlock]:
     for piece in read_with_checksum(path, sha256, announce):
         yield from reader.feed(piece)
     yield from reader.finish()

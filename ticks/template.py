@@ -46,9 +46,9 @@ def main(path: str) -> None:
     thread_count = len(os.listdir("/proc/self/task"))
     assert thread_count == 1, f"the template must have one thread, not {thread_count}"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if fault_points.armed():
-        print(fault_points.WARNING, file=sys.stderr)
-    fault_points.point("template:start")
+    if fault_points.is_armed():
+        print(fault_points.ARMED_WARNING, file=sys.stderr)
+    fault_points.hit("template:start")
     preload()
     gc.collect()
     gc.freeze()  # what was imported is never collected, so that its pages stay shared

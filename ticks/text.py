@@ -12,8 +12,8 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from jobs.spec.data import EXAMPLES, ExampleData, SyntheticData
-from jobs.spec.facts import Source
+from jobs.spec.data import EXAMPLES_FOLDER, ExampleData, SyntheticData
+from jobs.spec.facts import DataFile
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.text import vocabulary_of
 from ticks.batches import BatchRange, TensorRows, batch_bounds
@@ -155,7 +155,7 @@ def load_text(
     )
     path = _check_file(artifacts, validation_file, announce)
     validation_tokens = TOKENIZERS[vocabulary](path, validation_file.text, text.vocabulary)
-    rows = validation_file.text.rows(window, vocabulary)
+    rows = validation_file.text.count_rows(window, vocabulary)
     return TextWindows(tokens, window, count, device), TextWindows(
         validation_tokens, window, rows, device
     )
@@ -163,12 +163,12 @@ def load_text(
 
 def _text_file(spec: JobSpec, artifacts: Path | None, announce: Callable[[str], None]) -> Path:
     if isinstance(spec.data, ExampleData):
-        return EXAMPLES / f"{spec.data.name}.txt"
+        return EXAMPLES_FOLDER / f"{spec.data.name}.txt"
     assert artifacts is not None and spec.facts is not None, "where datasets lie is known"
     return _check_file(artifacts, spec.facts.data, announce)
 
 
-def _check_file(artifacts: Path, data_file: Source, announce: Callable[[str], None]) -> Path:
+def _check_file(artifacts: Path, data_file: DataFile, announce: Callable[[str], None]) -> Path:
     """Read a dataset's file once for its hash, which no bit of it could change unseen."""
     for _ in read_with_checksum(artifacts / data_file.path, data_file.sha256, announce):
         pass

@@ -94,7 +94,7 @@ class TrainingRun:
         choice = make_engine(self.trainer, device, engine, announce)
         self.engine_note, self.is_fallback = choice.reason, choice.is_fallback
         self.engine: Engine = (
-            SingleTickEngine(choice.engine) if fault_points.armed() else choice.engine
+            SingleTickEngine(choice.engine) if fault_points.is_armed() else choice.engine
         )
         self.stop_rules = StopRules(spec.stop)
         self.ended: str | None = None
@@ -164,7 +164,7 @@ class TrainingRun:
         """Validate now; note metrics, state digest and whether this is the best."""
         assert self.held_out is not None
         self.announce("validating")
-        fault_points.point("validate", at=self.ticks_done)
+        fault_points.hit("validate", number=self.ticks_done)
         classes = self.spec.profile.classes
         self.metrics = self.engine.evaluate(self.held_out, classes)
         self.validated_at = self.ticks_done

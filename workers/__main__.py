@@ -13,11 +13,11 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from jobs import bell, fault_points, logs, presence
-from jobs.archive.identity import check_same
-from jobs.errors import BadSetting, WeakStore
-from jobs.files import Files
+from jobs.archive.identity import check_store_matches
+from jobs.errors import InvalidSetting, UnsafeStore
+from jobs.files import ArtifactStore
 from jobs.settings import Settings
-from jobs.store import AWAY, check_store, connect, wait_ready
+from jobs.store import UNAVAILABLE, check_store, connect, wait_ready
 from workers.canaries import with_version
 from workers.desk import Desk
 from workers.post import Post
@@ -42,7 +42,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             return alive(Settings.from_env(environ), asked.name)
         post = Post(asked.name, asked.queue, Settings.from_env(environ), desk)
         return work(post, template)
-    except (BadSetting, WeakStore) as refusal:
+    except (InvalidSetting, UnsafeStore) as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 2
     finally:
@@ -52,13 +52,13 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def work(post: Post, template: Template) -> int:
     """Serve one queue until SIGTERM."""
-    logs.setup(post.settings.log_format)
-    if fault_points.armed():
-        logs.get("worker").warning(fault_points.WARNING)
+    logs.configure_logging(post.settings.log_format)
+    if fault_points.is_armed():
+        logs.get_logger("worker").warning(fault_points.ARMED_WARNING)
     template.start()
     _await_store(post.settings)
     with Reconciler(post, template):
-        return listen(bell.configure(post.settings), post)
+        return listen(bell.configure_broker(post.settings), post)
 
 
 def selftest(template: Template) -> int:
@@ -76,8 +76,8 @@ def selftest(template: Template) -> int:
 def alive(settings: Settings, name: str) -> int:
     """Exit code 0 if a worker of this machine (or of this name) has just said that it lives."""
     try:
-        told = presence.live(connect(settings.redis_url))
-    except AWAY as error:
+        told = presence.live_workers(connect(settings.redis_url))
+    except UNAVAILABLE as error:
         print(f"error: the store does not answer: {error}", file=sys.stderr)
         return 1
     here = f"{socket.gethostname()}-"
@@ -86,14 +86,14 @@ def alive(settings: Settings, name: str) -> int:
 
 def _await_store(settings: Settings) -> None:
     """Wait until the store answers, however long; raises WeakStore if it would lose jobs."""
-    store, say = connect(settings.redis_url), logs.get("worker")
+    store, say = connect(settings.redis_url), logs.get_logger("worker")
     while True:
         while not wait_ready(store, PATIENCE):
             say.warning("waiting for the store")
         try:
             check_store(store, unchecked=settings.store_unchecked)
-            check_same(store, Files(settings.artifacts))
-        except AWAY:
+            check_store_matches(store, ArtifactStore(settings.artifacts))
+        except UNAVAILABLE:
             continue  # it went again
         store.close()
         return

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from jobs import fault_points
-from jobs.errors import Diverged
-from jobs.files import Files
+from jobs.errors import TickMismatch
+from jobs.files import ArtifactStore
 from jobs.ledger import Claim
 from jobs.spec.job_spec import JobSpec
 from workers import outcomes
@@ -35,7 +35,7 @@ class Attempt:
     canary: Callable[[int], str]  # what this machine answers with so many threads
     books: Books
     saver: Saver
-    files: Files
+    files: ArtifactStore
     beat: Heartbeat
     log: JobLog
 
@@ -57,7 +57,7 @@ class Attempt:
         """Take the job to its end, or to a pause or a drain; what diverges ends it."""
         try:
             return self.train()
-        except (Diverged, Unequal) as error:
+        except (TickMismatch, Unequal) as error:
             tick, recorded = max(self.tick, self.claim.tick), self.claim.fingerprint
             outcome = outcomes.diverged(error, tick, recorded, self.fingerprint)
             self.tell("error", (outcome.error or {})["detail"])
@@ -80,7 +80,7 @@ class Attempt:
     def build(self) -> None:
         """Have model, optimizer and data built, and say on what."""
         built = self.trainer.build(
-            self.spec.whole(), self.device, self.log.path, artifacts=self.files.root,
+            self.spec.to_stored(), self.device, self.log.path, artifacts=self.files.root,
             job=self.claim.lease.job_id, engine=self.claim.engine, aside=True,
         )  # fmt: skip
         canary = self.canary(self.spec.compute.threads)
@@ -129,7 +129,7 @@ class Attempt:
     def replay_chunk(self, marks: Marks, compared: set[int]) -> None:
         """Run the next recorded ticks, up to the next mark; save what should have been saved."""
         self.beat.phase = "replaying"
-        fault_points.point("replay")
+        fault_points.hit("replay")
         ends = (marks.after(self.tick), self.saver.next_due(self.tick))
         ticks = length(self.tick, self.pace, *ends)
         ran = self._learnt(self.trainer.run(ticks, digest=self.tick + ticks in compared))

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs.ledger import Appended
+from jobs.ledger import AppendResult
 
 #: ticks that may wait for the store, and as many that are kept after it has taken them
 MOST_TICKS = 1 << 20
@@ -23,7 +23,7 @@ class Said:
 
     last: int
     count: int
-    call: Callable[[], Appended | None]
+    call: Callable[[], AppendResult | None]
     commits: bool = False
 
 

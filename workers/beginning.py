@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jobs import checkpoints
-from jobs.errors import Unfit
-from jobs.files import Files
+from jobs.errors import FingerprintMismatch
+from jobs.files import ArtifactStore
 from jobs.job import Checkpoint
 from jobs.ledger import Claim
 from workers.heartbeat import Heartbeat
@@ -24,7 +24,7 @@ class Beginning:
     claim: Claim
     trainer: Trainer
     saver: Saver
-    files: Files
+    files: ArtifactStore
     beat: Heartbeat
     warn: Callable[[str], None]
 
@@ -35,7 +35,7 @@ class Beginning:
         lease = self.claim.lease
         for checkpoint in self.claim.checkpoints:
             self.beat.phase = "loading"
-            if checkpoints.verify(self.files, lease.tenant, lease.job_id, checkpoint):
+            if checkpoints.files_match(self.files, lease.tenant, lease.job_id, checkpoint):
                 return self._load(checkpoint)
             if not self.saver.counts(checkpoint):
                 continue  # a client has deleted it
@@ -48,11 +48,13 @@ class Beginning:
         # torch draws them, and scales them with or without a fused step, as the processor has it
         begins = self.claim.tick > 0 and not self.saver.has(0)
         if begins and self.claim.exact and self.claim.canary != canary:
-            raise Unfit("no checkpoint is left, and the first weights were another machine's")
+            raise FingerprintMismatch(
+                "no checkpoint is left, and the first weights were another machine's"
+            )
 
     def _load(self, checkpoint: Checkpoint) -> Header:
         lease = self.claim.lease
-        folder = checkpoints.path(self.files, lease.tenant, lease.job_id, checkpoint)
+        folder = checkpoints.folder_path(self.files, lease.tenant, lease.job_id, checkpoint)
         try:
             loaded = self.trainer.load(folder)
         except TrainerFault as fault:

@@ -12,14 +12,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal, TypeVar
 
-from jobs.checkpoints import retention
-from jobs.errors import Changed, Early, Gap, StoreFull
+from jobs.checkpoints import expired_ticks
+from jobs.errors import ConcurrentChange, NotAccepted, StoreFull, TickGap
 from jobs.job import Checkpoint, SparsePoint
-from jobs.kept import Kept
-from jobs.ledger import Claim, Ledger
-from jobs.recorder import Recorder
+from jobs.kept import CheckpointSet
+from jobs.ledger import Claim, JobLedger
+from jobs.recorder import HistoryWriter
 from jobs.spec.engines import is_portable
-from jobs.store import AWAY
+from jobs.store import UNAVAILABLE
 from workers.backlog import Backlog, Said
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
@@ -42,8 +42,8 @@ class Books:
 
     def __init__(
         self,
-        ledger: Ledger,
-        recorder: Recorder,
+        ledger: JobLedger,
+        recorder: HistoryWriter,
         claim: Claim,
         beat: Heartbeat,
         drain: Drain,
@@ -61,14 +61,14 @@ class Books:
     def describe(self, engine: str, device: str, fingerprint: Header) -> None:
         """Say what trains, and the fingerprint that its bits belong to; may raise Unfit."""
         call = partial(
-            self._ledger.describe, self._claim.lease, engine, device, fingerprint,
-            portable=is_portable(self._claim.spec, engine),
+            self._ledger.record_engine, self._claim.lease, engine, device, fingerprint,
+            is_portable=is_portable(self._claim.spec, engine),
         )  # fmt: skip
         self._tell(Said(self._claim.tick, 0, call), wait=True)
 
     def digested_ticks(self, after: int, upto: int) -> set[int]:
         """Return the ticks from `after` + 1 to `upto` whose state digest is recorded."""
-        return self._insist(lambda: self._recorder.digested_ticks(after, upto))
+        return self._insist(lambda: self._recorder.list_digest_ticks(after, upto))
 
     def repeat(self, ran: Ran, compared: set[int]) -> None:
         """Hand over ticks that are recorded already: they must be equal, bit for bit.
@@ -77,7 +77,7 @@ class Books:
         """
         sparse = [p for p in ran.sparse if p.column != "state" or p.tick in compared]
         call = partial(
-            self._recorder.record, ran.first, ran.columns, sparse, phase="replaying", replayed=True
+            self._recorder.append, ran.first, ran.columns, sparse, phase="replaying", replayed=True
         )
         self._tell(Said(ran.last, ran.count, call), wait=True)
 
@@ -88,18 +88,18 @@ class Books:
         """
         sparse = [*ran.sparse, SparsePoint("time", ran.last, bits(elapsed))]
         call = partial(
-            self._recorder.record, ran.first, ran.columns, sparse,
+            self._recorder.append, ran.first, ran.columns, sparse,
             phase=phase, elapsed=elapsed, metrics=ran.metrics, best=ran.best,
         )  # fmt: skip
         self._tell(Said(ran.last, ran.count, call))
 
     def note(self, tick: int, sparse: list[SparsePoint], *, phase: str) -> None:
         """Hand over sparse points of a tick that was handed over already."""
-        self._tell(Said(tick, 0, partial(self._recorder.record, tick + 1, {}, sparse, phase=phase)))
+        self._tell(Said(tick, 0, partial(self._recorder.append, tick + 1, {}, sparse, phase=phase)))
 
     def progress(self, tick: int, loss: bytes, elapsed: float, compared: int, digests: int) -> None:
         """Say how far a verify has compared."""
-        lease, call = self._claim.lease, self._ledger.progress
+        lease, call = self._claim.lease, self._ledger.record_verify_progress
         self.requested = self._insist(lambda: call(lease, tick, loss, elapsed, compared, digests))
         self._beat.moved()
 
@@ -107,9 +107,9 @@ class Books:
         """Read something in the store, however long that takes."""
         return self._insist(look)
 
-    def kept(self) -> Kept:
+    def kept(self) -> CheckpointSet:
         """Return what counts of the job's checkpoints now: clients may name and delete them."""
-        return self._insist(lambda: self._ledger.kept(self._claim.lease))
+        return self._insist(lambda: self._ledger.read_checkpoints(self._claim.lease))
 
     def commit(self, new: Checkpoint, keep: int, *, asked: bool = False) -> list[Checkpoint]:
         """Make a checkpoint count, and return those that do not any more, by the rule of `keep`.
@@ -124,13 +124,16 @@ class Books:
     def _commit(self, new: Checkpoint, keep: int, asked: bool, gone: list[Checkpoint]) -> None:
         """Commit to what counts now; looked at again where a client has changed it meanwhile."""
         lease = self._claim.lease
-        while not (kept := self._ledger.kept(lease)).has(new.folder):
-            named, serves = kept.named(new, asked=asked), kept.serves(new, asked=asked)
-            drop = retention(kept.checkpoints, named, keep)
+        while not (kept := self._ledger.read_checkpoints(lease)).contains_folder(new.folder):
+            named, serves = (
+                kept.with_request_fields(new, was_requested=asked),
+                kept.fulfils_request(new, was_requested=asked),
+            )
+            drop = expired_ticks(kept.checkpoints, named, keep)
             gone[:] = [old for old in kept.checkpoints if old.tick in (*drop, new.tick)]
-            with contextlib.suppress(Changed):
+            with contextlib.suppress(ConcurrentChange):
                 self._ledger.commit_checkpoint(
-                    lease, named, drop, changes=kept.changes, serves=serves
+                    lease, named, drop, change_count=kept.change_count, fulfils_request=serves
                 )
                 self.wanted = self.wanted and not serves
                 return
@@ -141,7 +144,7 @@ class Books:
 
     def rest(self) -> None:
         """Wait until nothing of the history moves to files."""
-        self._insist(self._recorder.rest)
+        self._insist(self._recorder.wait_idle)
 
     def close(self) -> None:
         """Hand over nothing more; nothing of it is under way when this returns."""
@@ -163,14 +166,16 @@ class Books:
             call = partial(self._note, level, message, unwanted, self._lines)
             self._tell(Said(self._reached, 0, call))
         elif not self._beat.store_away:
-            with contextlib.suppress(*AWAY):
+            with contextlib.suppress(*UNAVAILABLE):
                 self._note(level, message)
 
     def _note(
         self, level: Level, message: str, unwanted: str | None = None, number: int | None = None
     ) -> None:
         with contextlib.suppress(StoreFull):  # it stands in the job's log
-            self._ledger.note(self._claim.lease, level, message, unwanted=unwanted, number=number)
+            self._ledger.add_log_event(
+                self._claim.lease, level, message, checkpoint_refusal=unwanted, number=number
+            )
 
     @property
     def asked(self) -> str | None:
@@ -184,7 +189,7 @@ class Books:
     @property
     def at_ease(self) -> bool:
         """Whether store and disk take what they are told, so that nobody has to wait for them."""
-        disk = self._recorder.unmoved is None and not self._recorder.crowded
+        disk = self._recorder.last_move_error is None and not self._recorder.is_backlogged
         return disk and not (self._disk_told or self._late or self._backlog.due)
 
     def has_room(self) -> bool:
@@ -193,20 +198,20 @@ class Books:
         They may not while too many full segments of the history wait in the store for their files.
         """
         self._mention_the_disk()
-        if self._recorder.crowded:
+        if self._recorder.is_backlogged:
             self.rest()  # what is under way may make room
-        if not self._recorder.crowded:
+        if not self._recorder.is_backlogged:
             return True
         time.sleep(DISK_PAUSE)
         lease = self._claim.lease
         self.requested = self._insist(lambda: self._ledger.renew(lease, phase="saving"))
-        self._insist(self._recorder.move_full)
+        self._insist(self._recorder.flush_full_segments)
         self._beat.moved()
         return False
 
     def _mention_the_disk(self) -> None:
         """Tell once that segments stay in the store, and once that they do not any more."""
-        unmoved = self._recorder.unmoved
+        unmoved = self._recorder.last_move_error
         if self._disk_told == (unmoved is not None):
             return
         self._disk_told = unmoved is not None
@@ -230,7 +235,7 @@ class Books:
         try:
             while (said := self._backlog.due) is not None:
                 self._offer(said, wait)
-        except (*AWAY, StoreFull) as error:
+        except (*UNAVAILABLE, StoreFull) as error:
             self._beat.doubt_store()  # and asks in our stead until it is back
             if not self._late:
                 self._say(f"the store takes nothing ({error}), the training goes on")
@@ -243,20 +248,20 @@ class Books:
     def _offer(self, said: Said, wait: bool) -> None:
         try:
             appended = self._insist(said.call) if wait else said.call()
-        except (Gap, Early) as lost:
-            accepted = lost.tick if isinstance(lost, Gap) else 0
+        except (TickGap, NotAccepted) as lost:
+            accepted = lost.tick if isinstance(lost, TickGap) else 0
             if not self._backlog.again(accepted):
                 raise
             self._say(f"the store lost ticks ({lost}), they are handed over again")
             return
-        except (*AWAY, StoreFull, StoreAway):
+        except (*UNAVAILABLE, StoreFull, StoreAway):
             raise  # it stays due
         except Exception:
             self._backlog.refused()
             raise
         self._backlog.taken()
         if appended is not None:
-            self.requested, self.wanted = appended.requested, appended.wanted
+            self.requested, self.wanted = appended.requested, appended.checkpoint_requested
 
     def _insist(self, call: Callable[[], T]) -> T:
         return insist(call, self._may_wait)

@@ -6,10 +6,10 @@ from typing import Any
 
 from jobs import checkpoints
 from jobs.certificate import Bits, Difference, Pair
-from jobs.files import Files, remove_tree
+from jobs.files import ArtifactStore, remove_tree
 from jobs.job import Lease
-from jobs.spec.data import EXAMPLES, DatasetData, ExampleData
-from jobs.spec.facts import Source
+from jobs.spec.data import EXAMPLES_FOLDER, DatasetData, ExampleData
+from jobs.spec.facts import DataFile
 from jobs.spec.job_spec import JobSpec
 from workers.trainer import NotWritten, Trainer
 
@@ -25,31 +25,31 @@ def spec_sha256(spec: JobSpec) -> str:
     return canonical_sha256(spec.model_dump(mode="json"))
 
 
-def data_sha256(spec: JobSpec, files: Files) -> Pair:
+def data_sha256(spec: JobSpec, files: ArtifactStore) -> Pair:
     """Return the sha256 of a spec's data: as it was recorded, and of what lies there now."""
     if isinstance(spec.data, DatasetData) and spec.facts is not None:
         return _of_file(spec.facts.data, files)
     if isinstance(spec.data, ExampleData):
-        (file,) = (EXAMPLES / f"{spec.data.name}{end}" for end in _endings(spec.data.name))
+        (file,) = (EXAMPLES_FOLDER / f"{spec.data.name}{end}" for end in _endings(spec.data.name))
         return Pair(recorded=None, recomputed=hashlib.sha256(file.read_bytes()).hexdigest())
     told = canonical_sha256(spec.data.model_dump(mode="json"))
     return Pair(recorded=told, recomputed=told)
 
 
-def validation_sha256(spec: JobSpec, files: Files) -> Pair | None:
+def validation_sha256(spec: JobSpec, files: ArtifactStore) -> Pair | None:
     """Return the same of a second dataset; None where there is none."""
     if spec.facts is None or spec.facts.validation is None:
         return None
     return _of_file(spec.facts.validation, files)
 
 
-def weights_sha256(trainer: Trainer, files: Files, lease: Lease) -> str | None:
+def weights_sha256(trainer: Trainer, files: ArtifactStore, lease: Lease) -> str | None:
     """Have the weights written once more and return their sha256; None: the disk is full."""
     folder = None
     try:
-        folder = checkpoints.begin(files, lease)
+        folder = checkpoints.new_folder(files, lease)
         trainer.save(folder)
-        return files.sha256(folder / checkpoints.WEIGHTS)
+        return files.compute_sha256(folder / checkpoints.WEIGHTS_FILE)
     except (NotWritten, OSError):
         return None
     finally:
@@ -65,9 +65,9 @@ def unequal_files(tick: int, what: str, pair: Pair | None) -> Difference | None:
     return Difference(tick=tick, column=what, recorded=recorded, recomputed=recomputed)
 
 
-def _of_file(source: Source, files: Files) -> Pair:
-    return Pair(recorded=source.sha256, recomputed=files.sha256(files.root / source.path))
+def _of_file(source: DataFile, files: ArtifactStore) -> Pair:
+    return Pair(recorded=source.sha256, recomputed=files.compute_sha256(files.root / source.path))
 
 
 def _endings(name: str) -> list[str]:
-    return [end for end in (".csv", ".txt") if (EXAMPLES / f"{name}{end}").exists()]
+    return [end for end in (".csv", ".txt") if (EXAMPLES_FOLDER / f"{name}{end}").exists()]

@@ -14,9 +14,9 @@ from typing import Literal, Self
 
 from redis.exceptions import RedisError
 
-from jobs.errors import Fenced, StoreFull
+from jobs.errors import LeaseLost, StoreFull
 from jobs.job import Lease
-from jobs.ledger import Ledger
+from jobs.ledger import JobLedger
 from workers.drain import Drain
 
 Verdict = Literal["fenced", "stalled", "cancelled", "drained"]
@@ -34,7 +34,7 @@ class Heartbeat:
     """
 
     def __init__(
-        self, ledger: Ledger, lease: Lease, *, every: float, stall: float, drain: Drain
+        self, ledger: JobLedger, lease: Lease, *, every: float, stall: float, drain: Drain
     ) -> None:
         """Renew each `every` s; let nothing stand still for longer than `stall` s."""
         self.phase = "starting"
@@ -117,7 +117,7 @@ class Heartbeat:
         phase = self.phase
         try:
             requested = self._ledger.renew(self._lease, phase=phase)
-        except Fenced:
+        except LeaseLost:
             return "fenced"
         except (RedisError, StoreFull):
             return None  # away, full or out of order: tried again at the next look

@@ -6,9 +6,9 @@ record is whole again. Knows the archive; knows no trainer.
 
 from collections.abc import Callable
 
-from jobs.archive.jobs import Archive
-from jobs.archive.volume import Volume
-from jobs.errors import InWork, StoreFull
+from jobs.archive.jobs import JobArchive
+from jobs.archive.volume import JobFile
+from jobs.errors import RequestInProgress, StoreFull
 from jobs.files import UnsafePath
 from jobs.job import Lease
 from workers.patience import insist
@@ -19,14 +19,14 @@ class Keeper:
 
     def __init__(
         self,
-        archive: Archive,
+        archive: JobArchive,
         lease: Lease,
         may_wait: Callable[[], bool],
         say: Callable[[str], None],
     ) -> None:
         self._archive, self._lease = archive, lease
         self._may_wait, self._say = may_wait, say
-        self._volume: Volume | None = None
+        self._volume: JobFile | None = None
         self.has_tried = False  # to keep anything of this attempt
 
     def keep(self) -> bool:
@@ -40,8 +40,10 @@ class Keeper:
     def _try(self) -> bool:
         lease, volume, self._volume = self._lease, self._volume, None
         try:
-            self._volume = self._archive.job(lease.tenant, lease.job_id, lease=lease, volume=volume)
-        except (OSError, UnsafePath, StoreFull, InWork) as error:
+            self._volume = self._archive.save(
+                lease.tenant, lease.job_id, lease=lease, job_file=volume
+            )
+        except (OSError, UnsafePath, StoreFull, RequestInProgress) as error:
             self._say(f"the archive has no newer record: {error}")
             return False
         return True

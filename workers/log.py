@@ -8,7 +8,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobs.files import Files, make_folder
+from jobs.files import ArtifactStore, make_folder
 
 #: bytes after which nothing more is kept, and the last line says so
 LONGEST = 16 << 20
@@ -21,11 +21,11 @@ TAIL_LINES, TAIL_WIDTH, TAIL_BYTES = 32, 160, 16_384
 class JobLog:
     """The open log of one job. `path` is None where it could not be opened."""
 
-    def __init__(self, files: Files, tenant: str, job_id: str) -> None:
+    def __init__(self, files: ArtifactStore, tenant: str, job_id: str) -> None:
         self.path: Path | None = None
         self._file: int | None = None
         with contextlib.suppress(OSError):
-            path = files.job(tenant, job_id) / "log.txt"
+            path = files.job_folder(tenant, job_id) / "log.txt"
             make_folder(path.parent)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
             self._file = os.open(path, flags, 0o640)

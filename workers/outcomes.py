@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jobs.certificate import Certificate
-from jobs.errors import Diverged, Early, Fenced, Gap, Unfit
+from jobs.errors import FingerprintMismatch, LeaseLost, NotAccepted, TickGap, TickMismatch
 from jobs.job import Status
-from jobs.leash import LeashCut
+from jobs.leash import PeerGone
 from workers.endings import in_words
 from workers.heartbeat import Verdict
 from workers.patience import StoreAway
@@ -78,7 +78,7 @@ def unsaved(tick: int, detail: str) -> Outcome:
 
 
 def diverged(
-    error: Diverged | Unequal, tick: int, recorded: Mapping[str, Any], run: Mapping[str, Any]
+    error: TickMismatch | Unequal, tick: int, recorded: Mapping[str, Any], run: Mapping[str, Any]
 ) -> Outcome:
     """Fail a job whose recorded bits did not come again, with the fingerprints of both."""
     both = f"recorded on {json.dumps(recorded)}, run again on {json.dumps(run)}"
@@ -94,19 +94,19 @@ def of(
     ended otherwise.
     """
     match error:
-        case Fenced() | StoreAway():
+        case LeaseLost() | StoreAway():
             return None  # another's by now, or its lease runs out: whoever claims it goes on
-        case LeashCut():
+        case PeerGone():
             return _cut(verdict, tick, ended)
         case TrainerFault():
             return _fault(error, tick)
-        case Diverged() | Unequal():
+        case TickMismatch() | Unequal():
             return failed(tick, "diverged", str(error), error.tick)
-        case Gap() | Early():
+        case TickGap() | NotAccepted():
             return given_back(tick, f"the store lost ticks, they are run again: {error}")
         case Withdrawn() | NoTemplate():
             return given_back(tick, str(error))
-        case Unfit():
+        case FingerprintMismatch():
             return given_back(tick, "this worker's fingerprint is not the history's")
     # a fault of ours or of this machine: five of them without a new tick end the job
     return given_back(tick, f"the worker failed: {error!r}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from jobs.errors import StoreFull
-from jobs.store import AWAY
+from jobs.store import UNAVAILABLE
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ def insist(call: Callable[[], T], may_wait: Callable[[], bool]) -> T:
     while True:
         try:
             return call()
-        except (*AWAY, StoreFull) as error:
+        except (*UNAVAILABLE, StoreFull) as error:
             if not may_wait():
                 raise StoreAway(f"the store takes nothing: {error}") from error
         time.sleep(pause)

@@ -18,12 +18,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from jobs import bell, logs, presence
-from jobs.errors import Fenced
-from jobs.files import Files
-from jobs.index import Index
+from jobs.errors import LeaseLost
+from jobs.files import ArtifactStore
+from jobs.index import JobQueries
 from jobs.job import Lease
-from jobs.ledger import Ledger
-from jobs.record import rfc3339
+from jobs.ledger import JobLedger
+from jobs.record import format_rfc3339
 from jobs.segments import Segments
 from jobs.store import connect
 from workers import memory
@@ -62,11 +62,11 @@ class Reconciler:
     def __init__(self, post: Post, template: Template) -> None:
         self._post, self._template = post, template
         self._store = connect(post.settings.redis_url)
-        self._ledger = Ledger(self._store, post.settings.lease_seconds)
-        self._segments = Segments(self._ledger, self._store, Files(post.settings.artifacts))
-        self._index = Index(self._store)
+        self._ledger = JobLedger(self._store, post.settings.lease_seconds)
+        self._segments = Segments(self._ledger, self._store, ArtifactStore(post.settings.artifacts))
+        self._index = JobQueries(self._store)
         self._canaries = Canaries(post.desk, post.device)
-        self._say = logs.get("reconciler", worker=post.name)
+        self._say = logs.get_logger("reconciler", worker=post.name)
         self._versions = {
             "torch": torch_version(),
             "numpy": version("numpy"),
@@ -74,7 +74,7 @@ class Reconciler:
         }
         self._prewarm = Prewarm()
         self._memory = memory.for_trainers(post.settings, post.queue)
-        self._started_at = rfc3339(int(time.time() * 1000))
+        self._started_at = format_rfc3339(int(time.time() * 1000))
         self._restart_at, self._pause = 0.0, FIRST_PAUSE
         self._announced: dict[str, Any] = {}
         self._announce_at = 0.0
@@ -105,7 +105,7 @@ class Reconciler:
         if self._thread.is_alive():  # in a call to a store that does not answer: no second one
             return
         try:
-            presence.withdraw(self._store, self._post.name)
+            presence.deregister(self._store, self._post.name)
         except Exception as error:
             self._say.warning("not withdrawn", error=repr(error))
 
@@ -126,9 +126,9 @@ class Reconciler:
         if not note or _lives(note["pid"]):
             return
         lease = Lease(note["tenant"], note["id"], note["term"], note["nonce"])
-        with contextlib.suppress(Fenced):  # another's by now, or ended
+        with contextlib.suppress(LeaseLost):  # another's by now, or ended
             reason = "the runner ended without a word: killed, or out of memory"
-            self._ledger.finish(lease, "queued", 0, reason=reason)
+            self._ledger.release(lease, "queued", 0, reason=reason)
             self._say.warning("the runner died, its job is given back", job=lease.job_id)
         if self._post.desk.read("job") == note:
             self._post.desk.write("job", {})
@@ -139,7 +139,7 @@ class Reconciler:
         if note == self._announced and now < self._announce_at:
             return
         about = {**self._identity(), **self._job(note)}
-        presence.announce(self._store, self._post.name, about, PRESENT_SECONDS)
+        presence.register(self._store, self._post.name, about, PRESENT_SECONDS)
         self._announced, self._announce_at = note, now + ANNOUNCE_SECONDS
 
     def prewarm(self) -> None:
@@ -152,13 +152,13 @@ class Reconciler:
 
     def ring(self) -> None:
         """Ring for jobs that wait or whose lease is over, wherever their bells went."""
-        for queue, times in self._ledger.due(RING_SECONDS).items():
-            bell.ring(queue, times)
+        for queue, times in self._ledger.take_due_wakeups(RING_SECONDS).items():
+            bell.wake_workers(queue, times)
 
     def seal(self) -> None:
         """Move what ended jobs still have in the store, some after some while that comes off."""
         until = time.monotonic() + SEALING_SECONDS
-        while self._segments.seal_some() and time.monotonic() < until:
+        while self._segments.finalize_some() and time.monotonic() < until:
             pass
 
     def _go_round(self) -> None:
@@ -194,7 +194,7 @@ class Reconciler:
     def _job(self, note: dict[str, Any]) -> dict[str, Any]:
         if not note:
             return {"job": None, "tenant": None, "ticks_per_second": None}
-        job = self._index.job(note["tenant"], note["id"])
+        job = self._index.get_job(note["tenant"], note["id"])
         return {"job": job.id, "tenant": job.tenant, "ticks_per_second": job.ticks_per_second}
 
 

@@ -14,14 +14,14 @@ from functools import partial
 import redis
 
 from jobs import fault_points, logs
-from jobs.archive.jobs import Archive
-from jobs.errors import Fenced, NeedsCanary, Short
-from jobs.files import Files
-from jobs.history.columns import Columns
-from jobs.index import Index
-from jobs.job import ENDED, Lease
-from jobs.ledger import Claim, Ledger
-from jobs.recorder import Recorder
+from jobs.archive.jobs import JobArchive
+from jobs.errors import LeaseLost, MissingCanary, WrongFinalTick
+from jobs.files import ArtifactStore
+from jobs.history.columns import ColumnReader
+from jobs.index import JobQueries
+from jobs.job import TERMINAL_STATUSES, Lease
+from jobs.ledger import Claim, JobLedger
+from jobs.recorder import HistoryWriter
 from jobs.segments import Segments
 from jobs.store import connect
 from workers import endings, memory, outcomes
@@ -53,20 +53,20 @@ class Runner:
     def __init__(self, post: Post, drain: Drain) -> None:
         self._post, self._drain = post, drain
         self._store: redis.Redis = connect(post.settings.redis_url)
-        self._ledger = Ledger(self._store, post.settings.lease_seconds)
-        self._files = Files(post.settings.artifacts)
+        self._ledger = JobLedger(self._store, post.settings.lease_seconds)
+        self._files = ArtifactStore(post.settings.artifacts)
         self._canaries = Canaries(post.desk, post.device)
         self._memory = memory.for_trainers(post.settings, post.queue)
-        self._say = logs.get("runner", worker=post.name)
+        self._say = logs.get_logger("runner", worker=post.name)
 
     def work(self) -> None:
         """Take jobs until there is none for this worker, or it is to leave."""
         self._canaries.of(1)  # what cannot even compute that must not take a job
         setbacks = 0
         while not self._drain.requested and (claim := self._claim()) is not None:
-            fault_points.works_for(claim.lease.job_id)
+            fault_points.set_current_job(claim.lease.job_id)
             setbacks = 0 if self._take(claim) else setbacks + 1
-            fault_points.works_for(None)
+            fault_points.set_current_job(None)
             if setbacks > 1 and not self._drain.requested:
                 time.sleep(BREATH_SECONDS)
 
@@ -76,7 +76,7 @@ class Runner:
         while True:
             try:
                 return self._insist_on_claim(nonce)
-            except NeedsCanary as needed:
+            except MissingCanary as needed:
                 self._canaries.of(needed.threads)
 
     def _insist_on_claim(self, nonce: str) -> Claim | None:
@@ -172,23 +172,23 @@ class Runner:
             beat.moved()
             return not self._drain.overdue
 
-        make = partial(Recorder, self._ledger, self._store, self._files, claim.lease)
+        make = partial(HistoryWriter, self._ledger, self._store, self._files, claim.lease)
         books = Books(self._ledger, insist(make, may_wait), claim, beat, self._drain, log.say)
-        if claim.verifies is not None:
+        if claim.verify_range is not None:
             return Verification(
                 claim=claim,
-                verifies=claim.verifies,
+                verifies=claim.verify_range,
                 device=self._post.device,
                 trainer=Trainer(process.leash, on_phase, self._memory),
                 canary=self._canaries.of,
                 books=books,
-                columns=Columns(self._store, self._files),
-                index=Index(self._store),
+                columns=ColumnReader(self._store, self._files),
+                index=JobQueries(self._store),
                 files=self._files,
                 beat=beat,
                 log=log,
             )
-        archive = Archive(self._store, self._files)
+        archive = JobArchive(self._store, self._files)
         keeper = Keeper(archive, claim.lease, may_wait, log.say)
         return Attempt(
             claim=claim,
@@ -197,9 +197,7 @@ class Runner:
             trainer=Trainer(process.leash, on_phase, self._memory),
             canary=self._canaries.of,
             books=books,
-            saver=Saver(
-                self._files, claim, books, keeper, self._post.settings.disk_patience_seconds
-            ),
+            saver=Saver(self._files, claim, books, keeper, self._post.settings.disk_retry_seconds),
             files=self._files,
             beat=beat,
             log=log,
@@ -209,20 +207,20 @@ class Runner:
         """Hand the job back; None when it was not ours any more, or the store stayed away."""
         try:
             return self._insist_on_finish(lease, outcome)
-        except Short as short:
+        except WrongFinalTick as short:
             reason = f"it ended at tick {outcome.tick}, but {short}"
             return self._finish(lease, outcomes.given_back(outcome.tick, reason))
-        except (Fenced, StoreAway):
+        except (LeaseLost, StoreAway):
             return None
 
     def _insist_on_finish(self, lease: Lease, outcome: Outcome) -> str:
         # what a worker that leaves gives back is no fault of the job's, whatever broke it off
         drained = outcome.status == "queued" and self._drain.requested
         call = partial(
-            self._ledger.finish, lease, outcome.status, outcome.tick,
+            self._ledger.release, lease, outcome.status, outcome.tick,
             stopped_by=outcome.stopped_by, error=outcome.error,
             reason="drain" if drained else outcome.reason, tail=outcome.tail,
-            result=outcome.result, whole=outcome.whole,
+            result=outcome.result, is_complete=outcome.whole,
         )  # fmt: skip
         return insist(call, lambda: not self._drain.overdue)
 
@@ -238,9 +236,11 @@ class Runner:
         The reconciler does it for an ended one where this fails.
         """
         try:
-            if status in ENDED:
-                Segments(self._ledger, self._store, self._files).seal(lease.tenant, lease.job_id)
+            if status in TERMINAL_STATUSES:
+                Segments(self._ledger, self._store, self._files).finalize(
+                    lease.tenant, lease.job_id
+                )
             elif status is not None:
-                Archive(self._store, self._files).job(lease.tenant, lease.job_id)
+                JobArchive(self._store, self._files).save(lease.tenant, lease.job_id)
         except Exception as error:
             self._say.warning("job not kept in files yet", job=lease.job_id, error=repr(error))

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from jobs import checkpoints, fault_points
 from jobs.checkpoints import DamagedCheckpoint
-from jobs.files import Files, UnsafePath, remove_tree
+from jobs.files import ArtifactStore, UnsafePath, remove_tree
 from jobs.job import Checkpoint, SparsePoint
 from jobs.ledger import Claim
 from workers.books import Books
@@ -42,7 +42,7 @@ class Saver:
     """
 
     def __init__(
-        self, files: Files, claim: Claim, books: Books, keeper: Keeper, patience: float
+        self, files: ArtifactStore, claim: Claim, books: Books, keeper: Keeper, patience: float
     ) -> None:
         """Give up (`gave_up`) once no save has come off for `patience` seconds."""
         self._misses, self._keeper = Misses(patience), keeper
@@ -71,7 +71,7 @@ class Saver:
         if not (self._by_tick(ran.last) or as_best):
             return False
         kept = self._books.kept()
-        return not self._is_whole(kept.at(ran.last)) and ran.last not in kept.removed
+        return not self._is_whole(kept.get(ran.last)) and ran.last not in kept.deleted_ticks
 
     def _by_tick(self, tick: int) -> bool:
         every = self._rules.every_ticks
@@ -83,14 +83,14 @@ class Saver:
 
     def has(self, tick: int) -> bool:
         """Whether a checkpoint of this tick is committed."""
-        return self._is_whole(self._books.kept().at(tick))
+        return self._is_whole(self._books.kept().get(tick))
 
     def _is_whole(self, found: Checkpoint | None) -> bool:
         return found is not None and found.folder not in self._damaged
 
     def counts(self, checkpoint: Checkpoint) -> bool:
         """Whether a checkpoint that was committed still is: a client may have deleted it."""
-        return self._books.kept().has(checkpoint.folder)
+        return self._books.kept().contains_folder(checkpoint.folder)
 
     def forget(self, damaged: Checkpoint) -> None:
         """Take a committed checkpoint for missing, so that it may be made again."""
@@ -103,13 +103,15 @@ class Saver:
 
     def is_to_be_made_again(self, tick: int) -> bool:
         """Whether the checkpoint of this tick was found damaged, and nobody deleted it since."""
-        return tick in self.damaged and tick not in self._books.kept().removed
+        return tick in self.damaged and tick not in self._books.kept().deleted_ticks
 
     def sweep(self) -> None:
         """Remove what earlier attempts left when they were cut short."""
         lease, kept = self._claim.lease, {each.folder for each in self._claim.checkpoints}
         with contextlib.suppress(OSError):  # then the next attempt does
-            checkpoints.sweep(self._files, lease.tenant, lease.job_id, kept, term=lease.term - 1)
+            checkpoints.remove_orphans(
+                self._files, lease.tenant, lease.job_id, kept, term=lease.term - 1
+            )
 
     def save(
         self, trainer: Trainer, tick: int, *, is_best: bool = False, is_final: bool = False
@@ -206,7 +208,7 @@ class Saver:
 
     def _complete(self, folder: Path, saved: Saved, reasons: Reasons) -> Checkpoint:
         try:
-            return checkpoints.complete(
+            return checkpoints.publish(
                 self._files, self._claim.lease, folder, tick=saved.tick, state=saved.state,
                 metrics=saved.metrics, is_best=reasons.is_best, is_final=reasons.is_final,
                 periodic=reasons.periodic,
@@ -225,7 +227,7 @@ class Saver:
 
     def _begin(self) -> Path:
         try:
-            folder = checkpoints.begin(self._files, self._claim.lease)
+            folder = checkpoints.new_folder(self._files, self._claim.lease)
             free = shutil.disk_usage(folder).free
         except TROUBLE as error:
             raise Unsaved(repr(error)) from error
@@ -254,7 +256,7 @@ class Saver:
             raise
 
     def _commit(self, saved: Saved, new: Checkpoint, reasons: Reasons) -> Saved:
-        fault_points.point("checkpoint:commit")
+        fault_points.hit("checkpoint:commit")
         gone = self._books.commit(new, self._rules.keep, asked=reasons.asked)
         self._newest_bytes = new.bytes
         self._misses.clear()
@@ -266,7 +268,7 @@ class Saver:
     def _remove(self, old: Checkpoint) -> None:
         lease = self._claim.lease
         with contextlib.suppress(OSError):  # a later sweep takes it
-            checkpoints.remove(self._files, lease.tenant, lease.job_id, old)
+            checkpoints.remove_folder(self._files, lease.tenant, lease.job_id, old)
 
     def _clock_is_due(self) -> bool:
         every = self._rules.every_seconds

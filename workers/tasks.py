@@ -11,7 +11,7 @@ from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
 from jobs import keys, logs
-from jobs.bell import TASK
+from jobs.bell import TASK_NAME
 from workers import pool
 from workers.drain import Drain
 from workers.post import Post
@@ -29,7 +29,7 @@ class Bench:
         """Set up a child that Celery has just forked."""
         drain = Drain()
         pool.begin(drain, self._parent)
-        logs.setup(self._post.settings.log_format)
+        logs.configure_logging(self._post.settings.log_format)
         self._runner = Runner(self._post, drain)
 
     def work(self) -> None:
@@ -41,7 +41,7 @@ class Bench:
 def listen(app: Celery, post: Post) -> int:
     """Hear bells until a SIGTERM, then drain; return the process's exit code."""
     bench = Bench(post)
-    app.task(name=TASK)(bench.work)
+    app.task(name=TASK_NAME)(bench.work)
 
     def leave(**_signal: Any) -> None:
         pool.drain_children()
@@ -58,7 +58,7 @@ def listen(app: Celery, post: Post) -> int:
         hostname=f"tickforge@{post.name}",
         pool_cls="prefork",
         concurrency=1,
-        queues=[keys.bells(post.queue)],
+        queues=[keys.celery_queue(post.queue)],
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

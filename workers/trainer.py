@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs.job import SparsePoint
-from jobs.leash import Frame, LeashCut, receive, send
+from jobs.leash import Frame, PeerGone, receive_frame, send_frame
 
 Header = dict[str, Any]
 
@@ -155,8 +155,8 @@ class Trainer:
     def start(self, ticks: int, *, digest: bool = False) -> None:
         """Have the same run, and do not wait for it; the next that is asked for must be `ran`."""
         # who is gone is noticed where the answer is waited for: ticks may be in hand until then
-        with contextlib.suppress(LeashCut):
-            send(self.leash, "run", {"k": ticks, "digest": digest})
+        with contextlib.suppress(PeerGone):
+            send_frame(self.leash, "run", {"k": ticks, "digest": digest})
 
     def ran(self) -> Ran:
         """Wait for the ticks that were started."""
@@ -200,11 +200,11 @@ class Trainer:
         return self._ask("selftest", {}).header
 
     def _ask(self, command: str, header: Header) -> Frame:
-        send(self.leash, command, header)
+        send_frame(self.leash, command, header)
         return self._answer(command)
 
     def _answer(self, command: str) -> Frame:
-        while (frame := receive(self.leash)).kind == "phase":
+        while (frame := receive_frame(self.leash)).kind == "phase":
             self.on_phase(frame.header["phase"])
         if frame.kind == "unsaved":
             raise NotWritten(frame.header["detail"])

@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs import bits, checkpoints
-from jobs.bits import DIGEST
+from jobs.bits import STATE_COLUMN
 from jobs.certificate import Certificate, Difference, Fingerprints, Pair
-from jobs.claims import Claim, Verifies
+from jobs.claims import Claim, VerifyRange
 from jobs.errors import NoSuchCheckpoint, NoSuchJob
-from jobs.files import Files
+from jobs.files import ArtifactStore
 from jobs.history import recorded
 from jobs.history.asked import sparse_names
-from jobs.history.columns import Columns
+from jobs.history.columns import ColumnReader
 from jobs.history.errors import DamagedHistory
-from jobs.history.recorded import Stretch
-from jobs.index import Index
+from jobs.history.recorded import RecordedRange
+from jobs.index import JobQueries
 from jobs.job import Checkpoint
 from jobs.spec.job_spec import JobSpec
 from workers import certifying, outcomes
@@ -41,14 +41,14 @@ class Verification:
     """What a verify works with; then what it has compared, which is all that changes."""
 
     claim: Claim
-    verifies: Verifies
+    verifies: VerifyRange
     device: str
     trainer: Trainer
     canary: Callable[[int], str]
     books: Books
-    columns: Columns
-    index: Index
-    files: Files
+    columns: ColumnReader
+    index: JobQueries
+    files: ArtifactStore
     beat: Heartbeat
     log: JobLog
 
@@ -61,7 +61,7 @@ class Verification:
     fingerprint: Header = field(default_factory=dict)
     data: Pair = field(default_factory=lambda: Pair(recorded=None, recomputed=None))
     validation: Pair | None = None
-    stretch: Stretch | None = None
+    stretch: RecordedRange | None = None
     history: dict[str, Any] = field(default_factory=dict)  # a running sha256 of each column
     marks: Marks = field(default_factory=lambda: Marks([]))  # its ticks with recorded points
     pace: Pace = field(default_factory=Pace)
@@ -108,7 +108,7 @@ class Verification:
         """Have model, optimizer and data built; raises Unfit on another fingerprint."""
         threads = self.claim.spec.compute.threads
         built = self.trainer.build(
-            self.claim.spec.whole(), self.device, self.log.path, artifacts=self.files.root,
+            self.claim.spec.to_stored(), self.device, self.log.path, artifacts=self.files.root,
             job=self.claim.lease.job_id, engine=self.claim.engine,
         )  # fmt: skip
         self.fingerprint = {**built["fingerprint"], "canary": self.canary(threads)}
@@ -118,10 +118,10 @@ class Verification:
         """Load the checkpoint to begin from; its state must be what was saved and recorded."""
         lease, start = self.claim.lease, self.verifies.start
         checkpoint = self.checkpoint(start)
-        if not checkpoints.verify(self.files, lease.tenant, self.verifies.parent, checkpoint):
+        if not checkpoints.files_match(self.files, lease.tenant, self.verifies.parent, checkpoint):
             self.checkpoint(start)  # is it damaged, or was it deleted?
             raise DamagedHistory(f"the files of checkpoint {start} are not what was committed")
-        folder = checkpoints.path(self.files, lease.tenant, self.verifies.parent, checkpoint)
+        folder = checkpoints.folder_path(self.files, lease.tenant, self.verifies.parent, checkpoint)
         try:
             state = self.trainer.load(folder)["state"]
         except TrainerFault:
@@ -130,7 +130,7 @@ class Verification:
         self.digests += 1
         if state != checkpoint.state:
             had, got = (bytes.fromhex(text)[::-1] for text in (checkpoint.state, state))
-            self.difference = recorded.difference(start, DIGEST, had, got)
+            self.difference = recorded.make_difference(start, STATE_COLUMN, had, got)
 
     def requested(self) -> str | None:
         """Return what ends it early; a stop certifies what was compared, so it waits for that."""
@@ -151,12 +151,14 @@ class Verification:
         ticks = length(self.tick, self.pace, stretch.last, self.marks.after(self.tick))
         ran = self.trainer.run(ticks, digest=self.needs_digest(stretch, self.tick + ticks))
         points = list(ran.sparse)
-        if stretch.measured(ran.last) and not any(each.column != DIGEST for each in points):
+        if stretch.has_validation_at(ran.last) and not any(
+            each.column != STATE_COLUMN for each in points
+        ):
             points += self.trainer.validate(ran.last).sparse  # it was validated there at its stop
         # where the training ends by itself, the next tick that is recorded has not come again
         short = ran.is_over and ran.last < stretch.last
         last = ran.last + 1 if short else ran.last
-        self.difference = stretch.difference(ran.first, ran.columns, points, last)
+        self.difference = stretch.first_difference(ran.first, ran.columns, points, last)
         upto = ran.last if self.difference is None else self.difference.tick
         self.count(stretch, ran, upto)
         self.pace.learn(ran.count, time.monotonic() - begun)
@@ -166,24 +168,24 @@ class Verification:
             self.tick - self.verifies.start, self.digests,
         )  # fmt: skip
 
-    def needs_digest(self, stretch: Stretch, tick: int) -> bool:
+    def needs_digest(self, stretch: RecordedRange, tick: int) -> bool:
         """Whether the state after a tick is to be digested."""
-        return tick == self.verifies.end or tick in stretch.sparse[DIGEST]
+        return tick == self.verifies.end or tick in stretch.sparse[STATE_COLUMN]
 
-    def count(self, stretch: Stretch, ran: Ran, upto: int) -> None:
+    def count(self, stretch: RecordedRange, ran: Ran, upto: int) -> None:
         """Note what was compared, up to a tick."""
         for name in stretch.dense:
             kept = self.history.setdefault(name, hashlib.sha256())
             kept.update(stretch.values(name, ran.first, upto).tobytes())
         for name, points in stretch.sparse.items():
             count = sum(at in points for at in range(ran.first, upto + 1))
-            self.digests += count if name == DIGEST else 0
-            self.points += 0 if name == DIGEST else count
-        states = [each for each in ran.sparse if each.column == DIGEST and each.tick == upto]
-        self.state = str(bits.read(DIGEST, states[-1].bits)) if states else None
+            self.digests += count if name == STATE_COLUMN else 0
+            self.points += 0 if name == STATE_COLUMN else count
+        states = [each for each in ran.sparse if each.column == STATE_COLUMN and each.tick == upto]
+        self.state = str(bits.decode_value(STATE_COLUMN, states[-1].bits)) if states else None
         self.tick = upto
 
-    def read(self) -> Stretch:
+    def read(self) -> RecordedRange:
         """Return the stretch with the next tick; raises NoSuchJob once the parent is deleted."""
         if self.stretch is None or self.stretch.last == self.tick:
             self.stretch = self.books.read(self._read)
@@ -207,8 +209,8 @@ class Verification:
     def certificate(self, kept: Checkpoint | None, weights: Pair) -> Certificate:
         """Say what was compared, on what, and what came of it."""
         spec, start = self.claim.spec, self.verifies.start
-        had = self.stretch.sparse[DIGEST].get(self.tick) if self.stretch else None
-        state = str(bits.read(DIGEST, had)) if had else (kept and kept.state)
+        had = self.stretch.sparse[STATE_COLUMN].get(self.tick) if self.stretch else None
+        state = str(bits.decode_value(STATE_COLUMN, had)) if had else (kept and kept.state)
         told = {
             "job_id": self.verifies.parent,
             "from": start,
@@ -233,7 +235,7 @@ class Verification:
     def checkpoint(self, tick: int) -> Checkpoint:
         """Return the parent's checkpoint of a tick; raises NoSuchCheckpoint."""
         tenant, parent = self.claim.lease.tenant, self.verifies.parent
-        return self.books.read(lambda: self.index.checkpoint(tenant, parent, str(tick)))
+        return self.books.read(lambda: self.index.get_checkpoint(tenant, parent, str(tick)))
 
     def kept_at(self, tick: int) -> Checkpoint | None:
         """Return the parent's checkpoint of a tick, if it has one."""
@@ -246,13 +248,13 @@ class Verification:
         """Fail the verify: it could not compare."""
         return outcomes.failed(self.tick, kind, detail)
 
-    def _read(self) -> Stretch:
-        extent = self.columns.extent(self.claim.lease.tenant, self.verifies.parent)
+    def _read(self) -> RecordedRange:
+        extent = self.columns.read_extent(self.claim.lease.tenant, self.verifies.parent)
         last = min(self.tick + STRETCH, self.verifies.end)
         if extent.tick < last:
             raise DamagedHistory(f"the history ends at tick {extent.tick}")
         names = _names(self.claim.spec)
-        return recorded.read(self.columns, extent, names, self.tick + 1, last)
+        return recorded.read_range(self.columns, extent, names, self.tick + 1, last)
 
 
 def _names(spec: JobSpec) -> list[str]:

@@ -12,11 +12,11 @@ from faults.invariants import bells_bounded
 from faults.processes import send
 from faults.specs import LONG
 from jobs import bell, keys
-from jobs.ledger import Ledger
+from jobs.ledger import JobLedger
 from jobs.spec.job_spec import read_spec
-from jobs.store import AWAY, connect
+from jobs.store import UNAVAILABLE, connect
 
-BELLS = keys.bells("cpu")
+BELLS = keys.celery_queue("cpu")
 #: a pickle that would make a file if anybody opened it: os.system('touch …')
 PICKLE = b"\x80\x03cposix\nsystem\nX%b%b\x85R."
 CROWD, POLLERS = 1_000, 20
@@ -35,7 +35,7 @@ def bells_deleted(attack: Attack) -> None:
 @fault("F11", "messages tripled, out of order, and old ones again", weight=3)
 def bells_tripled(attack: Attack) -> None:
     jobs = [attack.job("replayed"), attack.job("replayed")]
-    bell.ring("cpu", 4)
+    bell.wake_workers("cpu", 4)
     found: list[bytes] = attack.house.store.lrange(BELLS, 0, -1)  # type: ignore[assignment]
     again = found * 3
     attack.dice.shuffle(again)
@@ -43,7 +43,7 @@ def bells_tripled(attack: Attack) -> None:
         attack.house.store.rpush(BELLS, *again)
     attack.scene.forged += len(again) + 4
     attack.strike(f"pushed {len(again)} messages again")
-    attack.after(1.0, lambda: bell.ring("cpu", 3))
+    attack.after(1.0, lambda: bell.wake_workers("cpu", 3))
     attack.until(lambda: jobs[0].tick > 0, 5)
 
 
@@ -55,13 +55,13 @@ def many_reconcilers(attack: Attack) -> None:
 
     def reconcile() -> None:
         store = connect(house.server.url)
-        ledger = Ledger(store, 15)
+        ledger = JobLedger(store, 15)
         while time.monotonic() < over:
             try:
-                for queue, times in ledger.due(1.0).items():
-                    bell.ring(queue, times)
+                for queue, times in ledger.take_due_wakeups(1.0).items():
+                    bell.wake_workers(queue, times)
                 most[0] = max(most[0], house.bells() - house.waiting())
-            except AWAY:
+            except UNAVAILABLE:
                 pass
             time.sleep(0.05)
         store.close()
@@ -105,7 +105,7 @@ def pickle_in_the_list(attack: Attack) -> None:
     file = attack.house.folder / "opened"
     command = f"touch {file}".encode()
     body = PICKLE % (len(command).to_bytes(4, "little"), command)
-    message = _message(bell.TASK, body.decode("latin-1"), "application/x-python-serialize")
+    message = _message(bell.TASK_NAME, body.decode("latin-1"), "application/x-python-serialize")
     attack.house.store.lpush(BELLS, json.dumps(message))
     attack.scene.forged += 1
     attack.strike("forged a message with a pickle")
@@ -118,26 +118,26 @@ def crowd(attack: Attack) -> None:
     """They wait behind everybody and are cancelled: what counts is what they make of the rest."""
     house, body = attack.house, {**LONG, "priority": -100}
     spec, most = read_spec(body, max_parameters=10**6), 0
-    ledger = Ledger(house.store, 15)
+    ledger = JobLedger(house.store, 15)
     job = attack.job()
     crowd = [ledger.submit("default", spec).job_id for _ in range(CROWD)]
     over = [threading.Thread(target=_poll, args=(attack,)) for _ in range(POLLERS)]
     for thread in over:
         thread.start()
     for _ in range(20):
-        bell.ring("cpu")
+        bell.wake_workers("cpu")
         most = max(most, house.bells())
         time.sleep(0.1)
     for thread in over:
         thread.join()
     for job_id in crowd:
-        ledger.request("default", job_id, "cancel")
+        ledger.request_transition("default", job_id, "cancel")
     attack.strike(f"{CROWD} jobs waited")
     attack.promise(lambda: None if most <= CROWD + 25 else f"{most} bells for {CROWD} jobs")
     attack.until(lambda: job.over, 30)
     heard = attack.until(lambda: house.bells() <= 2, 60)
     attack.promise(lambda: None if heard else f"{house.bells()} bells were not heard")
-    kept = attack.until(lambda: house.store.scard(keys.UNSEALED) <= 2, SEALED_WITHIN)
+    kept = attack.until(lambda: house.store.scard(keys.UNFINALIZED_JOBS) <= 2, SEALED_WITHIN)
     attack.promise(lambda: None if kept else f"not sealed in {SEALED_WITHIN} s")
 
 

@@ -8,7 +8,7 @@ from faults.attack import Attack, NotRun
 from faults.catalogue.entries import fault
 from faults.proxy import Spring, Trap
 from faults.specs import body
-from jobs.scripts import source
+from jobs.scripts import read_source
 
 SCRIPTS = (
     "submit", "claim", "describe", "append", "renew", "note", "commit_checkpoint", "finish",
@@ -20,7 +20,7 @@ ROOM = 3_000
 
 def trap(attack: Attack, script: str, spring: Spring, **more: Any) -> Trap:
     """A trap at a call of one script, taken up again at the round's end."""
-    sha = hashlib.sha1(source(script).encode()).hexdigest().encode()
+    sha = hashlib.sha1(read_source(script).encode()).hexdigest().encode()
     return attack.house.proxy.set(Trap(spring, sha=sha, **more))
 
 

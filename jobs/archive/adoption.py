@@ -10,45 +10,45 @@ from typing import Any
 import redis
 
 from jobs import keys
-from jobs.archive.holdings import Holdings
-from jobs.archive.jobs import Archive
+from jobs.archive.holdings import KeyDatasetArchive
+from jobs.archive.jobs import JobArchive
 from jobs.errors import NoSuchJob
-from jobs.files import Files
+from jobs.files import ArtifactStore
 from jobs.ids import is_job_id
 
 
-def adopt(store: "redis.Redis", files: Files) -> None:
+def backfill(store: "redis.Redis", files: ArtifactStore) -> None:
     """Keep all there is, unless that was done. Raises StoreFull."""
     if store.exists(keys.ARCHIVED):
         return
-    archive, holdings = Archive(store, files), Holdings(store, files)
-    for key_id in _texts(store.zrange(keys.access_index(), 0, -1)):
-        holdings.key(key_id)
-    secrets: Any = store.hkeys(keys.SECRETS)
-    for tenant in _texts(secrets):
-        holdings.secret(tenant)
-        for dataset_id in _texts(store.zrange(keys.datasets(tenant), 0, -1)):
-            holdings.dataset(tenant, dataset_id)
-    for tenant in sorted(_texts(store.smembers(keys.TENANTS))):
-        _adopt_jobs(store, archive, tenant)
+    job_archive, key_dataset_archive = JobArchive(store, files), KeyDatasetArchive(store, files)
+    for key_id in _decode_all(store.zrange(keys.access_index(), 0, -1)):
+        key_dataset_archive.save_key(key_id)
+    tenants: Any = store.hkeys(keys.DATASET_ID_SECRETS)
+    for tenant in _decode_all(tenants):
+        key_dataset_archive.save_secret(tenant)
+        for dataset_id in _decode_all(store.zrange(keys.dataset_index(tenant), 0, -1)):
+            key_dataset_archive.save_dataset(tenant, dataset_id)
+    for tenant in sorted(_decode_all(store.smembers(keys.TENANTS))):
+        _backfill_jobs(store, job_archive, tenant)
     store.set(keys.ARCHIVED, "1")
 
 
-def _adopt_jobs(store: "redis.Redis", archive: Archive, tenant: str) -> None:
-    told: Any = store.hgetall(keys.idempotency(tenant))
-    for key, value in told.items():
+def _backfill_jobs(store: "redis.Redis", archive: JobArchive, tenant: str) -> None:
+    idempotency_keys: Any = store.hgetall(keys.idempotency(tenant))
+    for key, value in idempotency_keys.items():
         job_id, _, digest = value.decode().partition(" ")
         if is_job_id(job_id) and store.exists(keys.job(tenant, job_id)):
-            store.hset(keys.known(tenant, job_id), key, digest)
-    for job_id in _texts(store.zrange(keys.index(tenant), 0, -1)):
+            store.hset(keys.job_idempotency_keys(tenant, job_id), key, digest)
+    for job_id in _decode_all(store.zrange(keys.job_index(tenant), 0, -1)):
         try:
-            archive.job(tenant, job_id)  # of one that runs only what is said; its owner does more
+            archive.save(tenant, job_id)  # of one that runs only what is said; its owner does more
         except NoSuchJob:  # deleted meanwhile
             continue
-    for each in _texts(store.zrange(keys.tombstones(tenant), 0, -1)):
-        if is_job_id(each):
-            archive.deleted(tenant, each, 0, [])
+    for deleted_id in _decode_all(store.zrange(keys.tombstones(tenant), 0, -1)):
+        if is_job_id(deleted_id):
+            archive.save_tombstone(tenant, deleted_id, 0, [])
 
 
-def _texts(found: Any) -> Iterator[str]:
-    return (bytes(each).decode() for each in found)
+def _decode_all(members: Any) -> Iterator[str]:
+    return (bytes(member).decode() for member in members)

@@ -8,105 +8,132 @@ from typing import Any
 import redis
 
 from jobs import keys
-from jobs.archive.lines import alone, read, spell, unspell
-from jobs.archive.shelf import Room, Shelf, named
-from jobs.files import Files
+from jobs.archive.lines import decode_bytes, encode_bytes, read_file, single_record
+from jobs.archive.shelf import DiskReservation, RecordFolders, record_name
+from jobs.files import ArtifactStore
 
-Hash = dict[bytes, bytes]
+RawHash = dict[bytes, bytes]
 
 
-class Holdings:
+class KeyDatasetArchive:
     """Writes keys and datasets to the archive. Every method raises StoreFull on a full disk."""
 
-    def __init__(self, store: "redis.Redis", files: Files) -> None:
-        self._store, self._files, self._shelf = store, files, Shelf(files)
-        self.room = self._shelf.room
+    def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
+        self._store, self._files, self._folders = store, files, RecordFolders(files)
+        self.reserve = self._folders.reserve
 
-    def key(self, key_id: str, room: Room | None = None) -> None:
+    def save_key(self, key_id: str, reservation: DiskReservation | None = None) -> None:
         """Keep a key that was made."""
-        record: Hash = self._store.hgetall(keys.access(key_id))  # type: ignore[assignment]
-        known = {}
+        record: RawHash = self._store.hgetall(keys.access_key(key_id))  # type: ignore[assignment]
+        idempotency_keys = {}
         if b"idempotency_key" in record:
-            name = keys.access_idempotency(record[b"maker"].decode())
-            known = self._known(name, [record[b"idempotency_key"]])
-        self._put("keys", key_id, "key", {"fields": _spelled(record), "known": known}, room)
+            hash_key = keys.access_idempotency(record[b"maker"].decode())
+            idempotency_keys = self._read_idempotency_keys(hash_key, [record[b"idempotency_key"]])
+        self._write(
+            "keys",
+            key_id,
+            "key",
+            {"fields": _encode_hash(record), "known": idempotency_keys},
+            reservation,
+        )
 
-    def key_deleted(self, key_id: str) -> None:
+    def save_key_tombstone(self, key_id: str) -> None:
         """Keep that a key is none any more; does nothing for one that was never kept."""
-        path = self._shelf.path("keys", key_id)
+        path = self._folders.path("keys", key_id)
         if not path.exists():
             return
-        record = read(self._files, path).record
+        record = read_file(self._files, path).record
         fields = record["fields"]
-        gone = {
+        tombstone = {
             "id": key_id,
-            "sequence": int(unspell(fields["seq"])),
+            "sequence": int(decode_bytes(fields["seq"])),
             "maker": fields.get("maker"),
             "known": list(record["known"]),
         }
-        self._put("deleted-keys", key_id, "gone", gone)
-        self._shelf.drop(path)
+        self._write("deleted-keys", key_id, "gone", tombstone)
+        self._folders.delete(path)
 
-    def dataset(self, tenant: str, dataset_id: str, room: Room | None = None) -> None:
+    def save_dataset(
+        self, tenant: str, dataset_id: str, reservation: DiskReservation | None = None
+    ) -> None:
         """Keep a dataset as it is now, with the idempotency keys that led to it."""
-        written = None
-        while (record := self._dataset(tenant, dataset_id)) != written:  # another adds a key
+        last_written = None
+        while (
+            record := self._read_dataset(tenant, dataset_id)
+        ) != last_written:  # another adds a key
             if not record["fields"]:
                 return  # deleted meanwhile, which is kept by who did it
-            self._put("datasets", named(tenant, dataset_id), "dataset", record, room)
-            written, room = record, None
+            self._write("datasets", record_name(tenant, dataset_id), "dataset", record, reservation)
+            last_written, reservation = record, None
 
-    def dataset_deleted(
-        self, tenant: str, dataset_id: str, sequence: int, known: list[str]
+    def save_dataset_tombstone(
+        self, tenant: str, dataset_id: str, sequence: int, idempotency_keys: list[str]
     ) -> None:
         """Keep that a dataset was deleted."""
-        at: Any = self._store.zscore(keys.tombstones(tenant), dataset_id)
-        gone = {"tenant": tenant, "id": dataset_id, "sequence": sequence, "known": known,
-                "deleted_ms": int(at or 0)}  # fmt: skip
+        deleted_ms: Any = self._store.zscore(keys.tombstones(tenant), dataset_id)
+        tombstone = {"tenant": tenant, "id": dataset_id, "sequence": sequence, "known": idempotency_keys,
+                "deleted_ms": int(deleted_ms or 0)}  # fmt: skip
         # uploaded again it has the same id: each of its lives leaves a tombstone of its own
-        self._put("deleted-datasets", f"{named(tenant, dataset_id)}.{sequence}", "gone", gone)
-        if (kept := self._kept_dataset(tenant, dataset_id)) and kept[0] <= sequence:
-            self._shelf.drop(self._shelf.path("datasets", named(tenant, dataset_id)))
+        self._write(
+            "deleted-datasets", f"{record_name(tenant, dataset_id)}.{sequence}", "gone", tombstone
+        )
+        if (archived := self._read_archived_dataset(tenant, dataset_id)) and archived[
+            0
+        ] <= sequence:
+            self._folders.delete(self._folders.path("datasets", record_name(tenant, dataset_id)))
 
-    def assure_dataset_deleted(self, tenant: str, dataset_id: str) -> None:
+    def ensure_dataset_tombstone(self, tenant: str, dataset_id: str) -> None:
         """The same for one whose deletion may have been cut short; nothing for any other."""
-        kept = self._kept_dataset(tenant, dataset_id)
-        if kept and not self._store.exists(keys.dataset(tenant, dataset_id)):
-            self.dataset_deleted(tenant, dataset_id, *kept)
+        archived = self._read_archived_dataset(tenant, dataset_id)
+        if archived and not self._store.exists(keys.dataset(tenant, dataset_id)):
+            self.save_dataset_tombstone(tenant, dataset_id, *archived)
 
-    def _kept_dataset(self, tenant: str, dataset_id: str) -> tuple[int, list[str]] | None:
+    def _read_archived_dataset(self, tenant: str, dataset_id: str) -> tuple[int, list[str]] | None:
         """Sequence and idempotency keys of a dataset as it was last kept."""
         try:
-            text = read(self._files, self._shelf.path("datasets", named(tenant, dataset_id)))
+            parsed_file = read_file(
+                self._files, self._folders.path("datasets", record_name(tenant, dataset_id))
+            )
         except FileNotFoundError:
             return None
-        return int(unspell(text.record["fields"]["seq"])), list(text.record["known"])
+        return int(decode_bytes(parsed_file.record["fields"]["seq"])), list(
+            parsed_file.record["known"]
+        )
 
-    def secret(self, tenant: str) -> None:
+    def save_secret(self, tenant: str) -> None:
         """Keep what a tenant's datasets' ids are made with."""
-        if not self._shelf.path("secrets", tenant).exists():
-            found: Any = self._store.hget(keys.SECRETS, tenant)
-            self._put("secrets", tenant, "secret", {"tenant": tenant, "secret": spell(found)})
+        if not self._folders.path("secrets", tenant).exists():
+            secret: Any = self._store.hget(keys.DATASET_ID_SECRETS, tenant)
+            self._write(
+                "secrets", tenant, "secret", {"tenant": tenant, "secret": encode_bytes(secret)}
+            )
 
-    def _dataset(self, tenant: str, dataset_id: str) -> dict[str, Any]:
-        record: Hash = self._store.hgetall(keys.dataset(tenant, dataset_id))  # type: ignore[assignment]
-        led: Any = self._store.smembers(keys.dataset_keys(tenant, dataset_id))
-        known = self._known(keys.idempotency(tenant), sorted(led))
-        return {"fields": _spelled(record), "known": known}
+    def _read_dataset(self, tenant: str, dataset_id: str) -> dict[str, Any]:
+        record: RawHash = self._store.hgetall(keys.dataset(tenant, dataset_id))  # type: ignore[assignment]
+        key_names: Any = self._store.smembers(keys.dataset_keys(tenant, dataset_id))
+        idempotency_keys = self._read_idempotency_keys(keys.idempotency(tenant), sorted(key_names))
+        return {"fields": _encode_hash(record), "known": idempotency_keys}
 
-    def _known(self, name: str, names: list[bytes]) -> dict[str, Any]:
+    def _read_idempotency_keys(self, hash_key: str, key_names: list[bytes]) -> dict[str, Any]:
         """Idempotency keys, each with what the store has of it."""
-        if not names:
+        if not key_names:
             return {}
-        found: Any = self._store.hmget(name, names)
-        told = zip(names, found, strict=True)
-        return {key.decode(): spell(value) for key, value in told if value is not None}
+        values: Any = self._store.hmget(hash_key, key_names)
+        pairs = zip(key_names, values, strict=True)
+        return {key.decode(): encode_bytes(value) for key, value in pairs if value is not None}
 
-    def _put(
-        self, folder: str, name: str, kind: Any, record: dict[str, Any], room: Room | None = None
+    def _write(
+        self,
+        folder: str,
+        name: str,
+        kind: Any,
+        record: dict[str, Any],
+        reservation: DiskReservation | None = None,
     ) -> None:
-        self._shelf.put(self._shelf.path(folder, name), alone(kind, record), room)
+        self._folders.write(
+            self._folders.path(folder, name), single_record(kind, record), reservation
+        )
 
 
-def _spelled(record: Hash) -> dict[str, Any]:
-    return {name.decode(): spell(value) for name, value in record.items()}
+def _encode_hash(record: RawHash) -> dict[str, Any]:
+    return {name.decode(): encode_bytes(value) for name, value in record.items()}

@@ -13,87 +13,90 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from jobs.files import Files
+from jobs.files import ArtifactStore
 
 SCHEMA = 1
-Kind = Literal["job", "said", "key", "dataset", "secret", "gone", "store"]
-Spelled = str | dict[str, str]  # bytes, as JSON has them
-ADDS = ("part", "field", "event")  # what a line that adds says first
+RecordKind = Literal["job", "said", "key", "dataset", "secret", "gone", "store"]
+EncodedBytes = str | dict[str, str]  # bytes, as JSON has them
+ADDITION_KEYS = ("part", "field", "event")  # what a line that adds says first
 
 
 class BrokenArchive(Exception):
     """A file of the archive is not what was written, or not of a form that is known here."""
 
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(f"{path}: {why}")
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
 
 
-class Lines:
+class RecordEncoder:
     """The writing end of one file's lines; holds the digest, writes nothing itself."""
 
     def __init__(self) -> None:
         self._sha = hashlib.sha256()
 
-    def first(self, kind: Kind) -> bytes:
+    def header(self, kind: RecordKind) -> bytes:
         """The line that every file begins with."""
-        return self.add({"schema": SCHEMA, "kind": kind})
+        return self.line({"schema": SCHEMA, "kind": kind})
 
-    def add(self, value: dict[str, Any]) -> bytes:
+    def line(self, value: dict[str, Any]) -> bytes:
         """A line that counts with the next record."""
-        return self._taken(_json(value) + b"\n")
+        return self._add_to_digest(_to_json(value) + b"\n")
 
     def record(self, value: dict[str, Any]) -> bytes:
         """A line that makes itself and all before it count."""
-        text = _json(value)
+        text = _to_json(value)
         sha = self._sha.copy()
         sha.update(text)
-        sealed = b'{"record":' + text + b',"sha256":"' + sha.hexdigest().encode() + b'"}\n'
-        return self._taken(sealed)
+        record_line = b'{"record":' + text + b',"sha256":"' + sha.hexdigest().encode() + b'"}\n'
+        return self._add_to_digest(record_line)
 
-    def _taken(self, line: bytes) -> bytes:
+    def _add_to_digest(self, line: bytes) -> bytes:
         self._sha.update(line)
         return line
 
 
 @dataclass(frozen=True)
-class Text:
+class ParsedFile:
     """What one file says: its kind, its last record, and what the lines before that add."""
 
     path: Path
-    kind: Kind
+    kind: RecordKind
     record: dict[str, Any]
-    added: list[dict[str, Any]]
+    additions: list[dict[str, Any]]
 
 
-def alone(kind: Kind, record: dict[str, Any]) -> bytes:
+def single_record(kind: RecordKind, record: dict[str, Any]) -> bytes:
     """A whole file of one record."""
-    lines = Lines()
-    return lines.first(kind) + lines.record(record)
+    encoder = RecordEncoder()
+    return encoder.header(kind) + encoder.record(record)
 
 
-def read(files: Files, path: Path) -> Text:
+def read_file(files: ArtifactStore, path: Path) -> ParsedFile:
     """Read a file up to its last record; raises BrokenArchive, or FileNotFoundError."""
-    kind: Kind | None = None
+    kind: RecordKind | None = None
     record: dict[str, Any] | None = None
-    added: list[dict[str, Any]] = []
-    counted, sha = 0, hashlib.sha256()
-    for number, line in enumerate(_whole_lines(files, path), 1):
-        value = _value(path, number, line)
+    additions: list[dict[str, Any]] = []
+    counted_additions, sha = 0, hashlib.sha256()
+    for number, line in enumerate(_read_complete_lines(files, path), 1):
+        value = _parse_line(path, number, line)
         if number == 1:
-            kind = _kind(path, value)
+            kind = _parse_kind(path, value)
         elif "record" in value:
-            record, counted = _record(path, number, value, sha.copy()), len(added)
-        elif next(iter(value), None) in ADDS:
-            added.append(value)
+            record, counted_additions = (
+                _check_record(path, number, value, sha.copy()),
+                len(additions),
+            )
+        elif next(iter(value), None) in ADDITION_KEYS:
+            additions.append(value)
         else:
             raise BrokenArchive(path, f"line {number} is of no form that is known here")
         sha.update(line)
     if kind is None or record is None:
         raise BrokenArchive(path, "it holds no record")
-    return Text(path, kind, record, added[:counted])
+    return ParsedFile(path, kind, record, additions[:counted_additions])
 
 
-def spell(data: bytes) -> Spelled:
+def encode_bytes(data: bytes) -> EncodedBytes:
     """Bytes for JSON: as text where they are text, else base64."""
     try:
         return data.decode()
@@ -101,21 +104,21 @@ def spell(data: bytes) -> Spelled:
         return {"base64": base64.b64encode(data).decode()}
 
 
-def unspell(told: Spelled) -> bytes:
+def decode_bytes(encoded: EncodedBytes) -> bytes:
     """Read what `spell` wrote."""
-    return told.encode() if isinstance(told, str) else base64.b64decode(told["base64"])
+    return encoded.encode() if isinstance(encoded, str) else base64.b64decode(encoded["base64"])
 
 
-def unspell_all(told: dict[str, Any]) -> dict[str, bytes]:
+def decode_hash(encoded: dict[str, Any]) -> dict[str, bytes]:
     """Read a whole hash that was spelled."""
-    return {name: unspell(value) for name, value in told.items()}
+    return {name: decode_bytes(value) for name, value in encoded.items()}
 
 
-def _json(value: dict[str, Any]) -> bytes:
+def _to_json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _whole_lines(files: Files, path: Path) -> Iterator[bytes]:
+def _read_complete_lines(files: ArtifactStore, path: Path) -> Iterator[bytes]:
     """All lines but one that was cut short."""
     with files.open(path) as file:
         for line in file:
@@ -123,7 +126,7 @@ def _whole_lines(files: Files, path: Path) -> Iterator[bytes]:
                 yield line
 
 
-def _value(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except ValueError as error:
@@ -133,17 +136,17 @@ def _value(path: Path, number: int, line: bytes) -> dict[str, Any]:
     return value
 
 
-def _kind(path: Path, value: dict[str, Any]) -> Kind:
+def _parse_kind(path: Path, value: dict[str, Any]) -> RecordKind:
     if value.get("schema") != SCHEMA:
-        found = value.get("schema", "none")
-        raise BrokenArchive(path, f"its schema is {found}, this version reads {SCHEMA}")
-    kind: Kind = value["kind"]
+        schema = value.get("schema", "none")
+        raise BrokenArchive(path, f"its schema is {schema}, this version reads {SCHEMA}")
+    kind: RecordKind = value["kind"]
     return kind
 
 
-def _record(path: Path, number: int, value: dict[str, Any], sha: Any) -> dict[str, Any]:
+def _check_record(path: Path, number: int, value: dict[str, Any], sha: Any) -> dict[str, Any]:
     record: dict[str, Any] = value["record"]
-    sha.update(_json(record))
+    sha.update(_to_json(record))
     if sha.hexdigest() != value.get("sha256"):
         raise BrokenArchive(path, f"it was altered before the end of line {number}")
     return record

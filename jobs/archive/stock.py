@@ -13,32 +13,32 @@ from pathlib import Path
 from typing import Any
 
 from jobs import checkpoints
-from jobs.archive.jobs import SAID
-from jobs.archive.lines import BrokenArchive, Text, read, unspell, unspell_all
-from jobs.archive.shelf import FOLDER, Shelf, named, split
-from jobs.archive.volume import home
-from jobs.files import Files, UnsafePath
+from jobs.archive.jobs import CLIENT_FIELDS
+from jobs.archive.lines import BrokenArchive, ParsedFile, decode_bytes, decode_hash, read_file
+from jobs.archive.shelf import ARCHIVE_FOLDER, RecordFolders, record_name, split_record_name
+from jobs.archive.volume import archive_folder
+from jobs.files import ArtifactStore, UnsafePath
 from jobs.ids import is_job_id
-from jobs.record import read_checkpoint
-from jobs.snapshot import HASHES
+from jobs.record import parse_checkpoint
+from jobs.snapshot import HASH_NAMES
 
-Flat = dict[str, bytes]
+DecodedHash = dict[str, bytes]
 
 
 @dataclass
-class KeptJob:
+class ArchivedJob:
     """A job as the archive has it; `faults` are of files that it can do without."""
 
     tenant: str
     id: str
-    fields: Flat
-    hashes: dict[str, Flat]
+    fields: DecodedHash
+    hashes: dict[str, DecodedHash]
     removed: list[bytes]
     audit: list[bytes]
-    attempts: list[Flat]
+    attempts: list[DecodedHash]
     events: list[bytes]
     parts: dict[str, bytes]  # of its history's open part, by name
-    faults: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     @property
     def status(self) -> str:
@@ -46,42 +46,44 @@ class KeptJob:
         return self.fields["status"].decode()
 
 
-class Stock:
+class ArchiveReader:
     """Reads the archive below one folder of artifacts."""
 
-    def __init__(self, files: Files) -> None:
-        self._files, self._shelf = files, Shelf(files)
+    def __init__(self, files: ArtifactStore) -> None:
+        self._files, self._folders = files, RecordFolders(files)
 
     def job_names(self) -> list[tuple[str, str]]:
         """Tenant and id of every job that was not deleted."""
-        found = {split(name) for name in self._shelf.names("submitted")}
-        for folder in self._folders():
-            found.add((folder.parent.name, folder.name))
-        gone = {split(name) for name in self._shelf.names("deleted")}
-        return sorted((tenant, job_id) for tenant, job_id in found - gone)
+        names = {split_record_name(name) for name in self._folders.names("submitted")}
+        for folder in self._job_folders():
+            names.add((folder.parent.name, folder.name))
+        deleted = {split_record_name(name) for name in self._folders.names("deleted")}
+        return sorted((tenant, job_id) for tenant, job_id in names - deleted)
 
-    def job(self, tenant: str, job_id: str) -> KeptJob:
+    def read_job(self, tenant: str, job_id: str) -> ArchivedJob:
         """Read a job and check its history's files; raises BrokenArchive where it is not whole."""
-        texts, faults = self._texts(tenant, job_id)
-        kept = _job(tenant, job_id, texts[0])
-        said = [text for text in texts if text.kind == "said"]
-        if said and _version(newest := max(said, key=_version)) > _version(texts[0]):
-            _lay_over(kept, newest.record)
-        versions = [_version(text) for text in texts]
-        kept.fields["archived"] = str(max(versions)).encode()
-        self._check_history(kept)
-        kept.faults += faults + list(self._faulty_checkpoints(kept))
-        return kept
+        parsed_files, problems = self._read_files(tenant, job_id)
+        archived_job = _build_job(tenant, job_id, parsed_files[0])
+        client_changes = [parsed_file for parsed_file in parsed_files if parsed_file.kind == "said"]
+        if client_changes and _version_of(
+            newest := max(client_changes, key=_version_of)
+        ) > _version_of(parsed_files[0]):
+            _apply_client_changes(archived_job, newest.record)
+        versions = [_version_of(parsed_file) for parsed_file in parsed_files]
+        archived_job.fields["archived"] = str(max(versions)).encode()
+        self._check_history(archived_job)
+        archived_job.problems += problems + list(self._find_damaged_checkpoints(archived_job))
+        return archived_job
 
-    def records(self, folder: str) -> Iterator[dict[str, Any] | BrokenArchive]:
+    def read_records(self, folder: str) -> Iterator[dict[str, Any] | BrokenArchive]:
         """Read all records of a shelf's folder, in the order of their sequence numbers."""
-        found = []
-        for name in self._shelf.names(folder):
+        records = []
+        for name in self._folders.names(folder):
             try:
-                found.append(read(self._files, self._shelf.path(folder, name)).record)
+                records.append(read_file(self._files, self._folders.path(folder, name)).record)
             except BrokenArchive as error:
                 yield error
-        yield from sorted(found, key=_sequence)
+        yield from sorted(records, key=_sequence_of)
 
     def check_bytes(self, record: dict[str, Any]) -> None:
         """Raise BrokenArchive unless a dataset's bytes lie where its record says."""
@@ -95,116 +97,127 @@ class Stock:
         if size != int(fields["bytes"]):
             raise BrokenArchive(path, f"of dataset {fields['id']}, has {size} bytes")
 
-    def _folders(self) -> Iterator[Path]:
+    def _job_folders(self) -> Iterator[Path]:
         """Folders of jobs, whatever is in them."""
         if not self._files.root.is_dir():
             return
         for tenant in sorted(self._files.root.iterdir()):
-            if tenant.name != FOLDER and tenant.is_dir():
-                yield from (each for each in sorted(tenant.iterdir()) if is_job_id(each.name))
+            if tenant.name != ARCHIVE_FOLDER and tenant.is_dir():
+                yield from (folder for folder in sorted(tenant.iterdir()) if is_job_id(folder.name))
 
-    def _texts(self, tenant: str, job_id: str) -> tuple[list[Text], list[str]]:
+    def _read_files(self, tenant: str, job_id: str) -> tuple[list[ParsedFile], list[str]]:
         """A job's files, the newest whole one first, and what is wrong with older ones."""
-        folder = home(self._files, tenant, job_id)
-        whole = sorted(folder.glob("*.jsonl"), reverse=True)
-        submission = self._shelf.path("submitted", named(tenant, job_id))
+        folder = archive_folder(self._files, tenant, job_id)
+        paths = sorted(folder.glob("*.jsonl"), reverse=True)
+        submission = self._folders.path("submitted", record_name(tenant, job_id))
         if submission.exists():
-            whole.append(submission)
-        if not whole:
+            paths.append(submission)
+        if not paths:
             raise BrokenArchive(folder, "there is no record of this job")
-        first = read(self._files, whole[0])
-        found, faults = [first], []
-        for path in [*whole[1:], *folder.glob("*.said")]:
+        newest_file = read_file(self._files, paths[0])
+        parsed_files, problems = [newest_file], []
+        for path in [*paths[1:], *folder.glob("*.said")]:
             try:
-                found.append(read(self._files, path))
+                parsed_files.append(read_file(self._files, path))
             except BrokenArchive as error:
-                faults.append(str(error))
-        jobs = [text for text in found if text.kind == "job"]
-        best = max(jobs, key=_version)
-        return [best, *(text for text in found if text is not best)], faults
+                problems.append(str(error))
+        job_files = [parsed_file for parsed_file in parsed_files if parsed_file.kind == "job"]
+        latest = max(job_files, key=_version_of)
+        return [
+            latest,
+            *(parsed_file for parsed_file in parsed_files if parsed_file is not latest),
+        ], problems
 
-    def _check_history(self, kept: KeptJob) -> None:
-        folder = self._files.job(kept.tenant, kept.id) / "history"
-        for name, digest in kept.hashes["digests"].items():
+    def _check_history(self, archived_job: ArchivedJob) -> None:
+        folder = self._files.job_folder(archived_job.tenant, archived_job.id) / "history"
+        for name, digest in archived_job.hashes["digests"].items():
             path = folder / name
             try:
-                whole = self._files.sha256(path) == digest.decode()
+                is_intact = self._files.compute_sha256(path) == digest.decode()
             except (FileNotFoundError, UnsafePath) as error:
                 raise BrokenArchive(path, "a part of a history is missing") from error
-            if not whole:
+            if not is_intact:
                 raise BrokenArchive(path, "a part of a history has other bytes than it had")
 
-    def _faulty_checkpoints(self, kept: KeptJob) -> Iterator[str]:
-        for text in kept.hashes["checkpoints"].values():
-            checkpoint = read_checkpoint(text)
-            folder = checkpoints.path(self._files, kept.tenant, kept.id, checkpoint)
+    def _find_damaged_checkpoints(self, archived_job: ArchivedJob) -> Iterator[str]:
+        for text in archived_job.hashes["checkpoints"].values():
+            checkpoint = parse_checkpoint(text)
+            folder = checkpoints.folder_path(
+                self._files, archived_job.tenant, archived_job.id, checkpoint
+            )
             try:
                 for entry in checkpoint.files:
                     checkpoints.open_file(
-                        self._files, kept.tenant, kept.id, checkpoint, entry.name
+                        self._files, archived_job.tenant, archived_job.id, checkpoint, entry.name
                     )[0].close()
             except (checkpoints.DamagedCheckpoint, UnsafePath) as error:
                 yield f"{folder}: {error}"
 
 
-def _job(tenant: str, job_id: str, text: Text) -> KeptJob:
-    record = text.record
-    fields = unspell_all(record["fields"])
+def _build_job(tenant: str, job_id: str, parsed_file: ParsedFile) -> ArchivedJob:
+    record = parsed_file.record
+    fields = decode_hash(record["fields"])
     parts: dict[str, bytes] = {}
     events = []
-    for line in text.added:
+    for line in parsed_file.additions:
         if "part" in line:
             data = base64.b64decode(line["base64"])
             parts[line["part"]] = parts.get(line["part"], b"") + data
         elif "field" in line:
-            fields[line["field"]] = unspell(line["value"])
+            fields[line["field"]] = decode_bytes(line["value"])
         else:
-            events.append(unspell(line["event"]))
+            events.append(decode_bytes(line["event"]))
     dropped = int(fields.get("events_dropped", b"0"))
-    return KeptJob(
+    return ArchivedJob(
         tenant=tenant,
         id=job_id,
         fields=fields,
-        hashes={name: unspell_all(record["hashes"][name]) for name in HASHES},
-        removed=[unspell(each) for each in record["removed"]],
-        audit=[unspell(each) for each in record["audit"]],
-        attempts=[unspell_all(each) for each in record["attempts"]],
-        events=_newest(events, dropped),
+        hashes={name: decode_hash(record["hashes"][name]) for name in HASH_NAMES},
+        removed=[decode_bytes(encoded) for encoded in record["removed"]],
+        audit=[decode_bytes(encoded) for encoded in record["audit"]],
+        attempts=[decode_hash(encoded) for encoded in record["attempts"]],
+        events=_without_dropped(events, dropped),
         parts=parts,
     )
 
 
-def _lay_over(kept: KeptJob, said: dict[str, Any]) -> None:
+def _apply_client_changes(archived_job: ArchivedJob, changes: dict[str, Any]) -> None:
     """Put what clients said of a running job over its owner's older record."""
-    fields = unspell_all(said["fields"])
-    hashes = {name: unspell_all(told) for name, told in said["hashes"].items()}
-    for name in SAID:
-        kept.fields.pop(name, None)
-    kept.fields |= fields
-    kept.hashes |= {name: hashes[name] for name in ("answers", "known")}
-    kept.removed = [unspell(each) for each in said["removed"]]
+    fields = decode_hash(changes["fields"])
+    hashes = {name: decode_hash(encoded) for name, encoded in changes["hashes"].items()}
+    for name in CLIENT_FIELDS:
+        archived_job.fields.pop(name, None)
+    archived_job.fields |= fields
+    archived_job.hashes |= {name: hashes[name] for name in ("answers", "known")}
+    archived_job.removed = [decode_bytes(checkpoint) for checkpoint in changes["removed"]]
     # one that was committed since belongs to ticks that are not known here
-    now = hashes["checkpoints"]
-    had = kept.hashes["checkpoints"]
-    kept.hashes["checkpoints"] = {tick: now[tick] for tick in had if tick in now}
-    left = [read_checkpoint(text) for text in kept.hashes["checkpoints"].values()]
-    kept.fields["checkpoint_bytes"] = str(sum(each.bytes for each in left)).encode()
-    kept.fields.pop("latest_checkpoint", None)
-    if left:
-        kept.fields["latest_checkpoint"] = str(max(each.tick for each in left)).encode()
+    current = hashes["checkpoints"]
+    archived = archived_job.hashes["checkpoints"]
+    archived_job.hashes["checkpoints"] = {
+        tick: current[tick] for tick in archived if tick in current
+    }
+    remaining = [parse_checkpoint(text) for text in archived_job.hashes["checkpoints"].values()]
+    archived_job.fields["checkpoint_bytes"] = str(
+        sum(checkpoint.bytes for checkpoint in remaining)
+    ).encode()
+    archived_job.fields.pop("latest_checkpoint", None)
+    if remaining:
+        archived_job.fields["latest_checkpoint"] = str(
+            max(checkpoint.tick for checkpoint in remaining)
+        ).encode()
 
 
-def _newest(events: list[bytes], dropped: int) -> list[bytes]:
+def _without_dropped(events: list[bytes], dropped: int) -> list[bytes]:
     """The events that were in the store: a file keeps also those that the store had dropped."""
     return [event for event in events if json.loads(event)["seq"] > dropped]
 
 
-def _version(text: Text) -> int:
-    version: int = text.record["version"]
+def _version_of(parsed_file: ParsedFile) -> int:
+    version: int = parsed_file.record["version"]
     return version
 
 
-def _sequence(record: dict[str, Any]) -> int:
+def _sequence_of(record: dict[str, Any]) -> int:
     if "fields" in record:
-        return int(unspell(record["fields"]["seq"]))
+        return int(decode_bytes(record["fields"]["seq"]))
     return int(record.get("sequence", 0))

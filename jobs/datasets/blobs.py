@@ -15,25 +15,27 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jobs import keys
-from jobs.files import Files, make_folder, sync_folder
+from jobs.files import ArtifactStore, make_folder, sync_folder
 from jobs.scripts import Scripts
 from jobs.store import Store
 
 BLOBS, INCOMING = "blobs", "incoming"
-PATH = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{64}_[0-9a-f]{16}")
+BLOB_PATH = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{64}_[0-9a-f]{16}")
 #: a placed file that no dataset took within this time belonged to a process that died
-TAKEN_MS = 3_600_000
-YOUNG_SECONDS = 60.0  # an incoming file is locked by its writer from its first moment, or nearly so
+UNCLAIMED_AFTER_MS = 3_600_000
+MIN_ABANDONED_SECONDS = (
+    60.0  # an incoming file is locked by its writer from its first moment, or nearly so
+)
 
 
 class Blobs:
     """The files, and the note of those that nothing refers to."""
 
-    def __init__(self, store: Store, files: Files) -> None:
+    def __init__(self, store: Store, files: ArtifactStore) -> None:
         self._store, self._files = store, files
         self._scripts = Scripts(store)
 
-    def incoming(self) -> tuple[Path, BinaryIO]:
+    def new_upload_file(self) -> tuple[Path, BinaryIO]:
         """Make a fresh file to write an upload into; locked as long as it is open."""
         folder = self._files.root / BLOBS / INCOMING
         make_folder(folder)
@@ -42,13 +44,13 @@ class Blobs:
         fcntl.flock(file, fcntl.LOCK_EX)
         return path, file
 
-    def place(self, path: Path, sha256: str) -> str:
+    def store(self, path: Path, sha256: str) -> str:
         """Give a durable incoming file its path as a blob, and return that; see `discard`.
 
         It is noted as doomed first: who dies before a dataset takes it leaves nothing for long.
         """
         name = f"{BLOBS}/{sha256[:2]}/{sha256}_{secrets.token_hex(8)}"
-        self._scripts.call("doom_blob", {"path": name, "ms": TAKEN_MS})
+        self._scripts.call("doom_blob", {"path": name, "ms": UNCLAIMED_AFTER_MS})
         target = self._files.root / name
         make_folder(target.parent)
         os.rename(path, target)
@@ -70,23 +72,23 @@ class Blobs:
         folder = self._files.root / BLOBS / INCOMING
         with contextlib.suppress(FileNotFoundError):
             for entry in list(os.scandir(folder)):
-                _remove_if_left(Path(entry.path))
+                _remove_if_abandoned(Path(entry.path))
 
     def _remove(self, name: str) -> None:
         path = self._path(name)
         path.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             sync_folder(path.parent)
-        self._store.zrem(keys.DOOMED, name)
+        self._store.zrem(keys.PENDING_BLOB_DELETIONS, name)
 
     def _path(self, name: str) -> Path:
-        assert PATH.fullmatch(name), "a blob's path is made here"
+        assert BLOB_PATH.fullmatch(name), "a blob's path is made here"
         return self._files.root / name
 
 
-def _remove_if_left(path: Path) -> None:
+def _remove_if_abandoned(path: Path) -> None:
     """Remove an incoming file whose writer is gone: nobody holds its lock."""
     with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-        if time.time() - os.fstat(file.fileno()).st_mtime > YOUNG_SECONDS:
+        if time.time() - os.fstat(file.fileno()).st_mtime > MIN_ABANDONED_SECONDS:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()

@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.record import rfc3339
-from jobs.spec.datasets import Known
-from jobs.spec.facts import Source
+from jobs.record import format_rfc3339
+from jobs.spec.datasets import KnownDataset
+from jobs.spec.facts import DataFile
 from jobs.spec.profiles import Array, ColumnType, DatasetProfile, Delimiter, MediaType
 
 
-class _Value(BaseModel):
+class _DatasetModel(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class DatasetColumn(_Value):
+class DatasetColumn(_DatasetModel):
     """A column of a table, or what is known of an array's values."""
 
     name: str
@@ -31,7 +31,7 @@ class DatasetColumn(_Value):
     )
 
 
-class Dataset(_Value):
+class Dataset(_DatasetModel):
     """An uploaded dataset. Which of the last fields it has depends on its type."""
 
     id: str
@@ -52,58 +52,58 @@ class Dataset(_Value):
     links: dict[str, str] = {}
 
 
-class Stored(NamedTuple):
+class DatasetRecord(NamedTuple):
     """A dataset's record: what is shown of it, and what is not."""
 
     sequence: int
     dataset: Dataset
     profile: DatasetProfile
     path: str
-    marks: list[tuple[int, int]]
+    row_offsets: list[tuple[int, int]]
 
     @property
-    def known(self) -> Known:
+    def known_dataset(self) -> KnownDataset:
         """What a spec that names it is checked against."""
-        about = self.dataset
-        source = Source(
+        dataset = self.dataset
+        data_file = DataFile(
             path=self.path,
-            sha256=about.sha256,
-            bytes=about.bytes,
-            type=about.type,
-            delimiter=about.delimiter or "comma",
-            rows=about.rows or 0,
+            sha256=dataset.sha256,
+            bytes=dataset.bytes,
+            type=dataset.type,
+            delimiter=dataset.delimiter or "comma",
+            rows=dataset.rows or 0,
             text=self.profile.text,
         )
-        return Known(source, self.profile)
+        return KnownDataset(data_file, self.profile)
 
 
-def read(record: Mapping[bytes, bytes]) -> Stored:
+def parse_dataset(record: Mapping[bytes, bytes]) -> DatasetRecord:
     """Read a whole record."""
-    told = {name.decode(): value.decode() for name, value in record.items()}
-    profile = DatasetProfile.model_validate_json(told["profile"])
-    is_csv = told["type"] == "text/csv"
-    here = f"/v1/datasets/{told['id']}"
-    parts = ("content",) if profile.text else ("content", "rows")
+    fields = {name.decode(): value.decode() for name, value in record.items()}
+    profile = DatasetProfile.model_validate_json(fields["profile"])
+    is_csv = fields["type"] == "text/csv"
+    url = f"/v1/datasets/{fields['id']}"
+    link_names = ("content",) if profile.text else ("content", "rows")
     text = profile.text
     columns = [DatasetColumn(**column.model_dump(exclude={"whole"})) for column in
                profile.columns or []]  # fmt: skip
     dataset = Dataset.model_validate(
         {
-            "id": told["id"],
-            "name": told["name"],
-            "type": told["type"],
-            "delimiter": told["delimiter"] if is_csv else None,
-            "sha256": told["sha256"],
-            "bytes": int(told["bytes"]),
-            "created_at": rfc3339(int(float(told["created_ms"]))),
+            "id": fields["id"],
+            "name": fields["name"],
+            "type": fields["type"],
+            "delimiter": fields["delimiter"] if is_csv else None,
+            "sha256": fields["sha256"],
+            "bytes": int(fields["bytes"]),
+            "created_at": format_rfc3339(int(float(fields["created_ms"]))),
             "rows": profile.rows,
             "columns": columns or None,
             "inputs": profile.inputs,
             "targets": profile.targets,
             "characters": None if text is None else text.characters,
             "vocabulary_size": None if text is None else len(text.vocabulary),
-            "links": {"self": here, **{part: f"{here}/{part}" for part in parts}},
+            "links": {"self": url, **{link_name: f"{url}/{link_name}" for link_name in link_names}},
         }
     )
-    marks = [(int(row), int(offset)) for row, offset in json.loads(told["marks"])]
-    return Stored(int(told["seq"]), dataset, profile, told["path"], marks)
+    row_offsets = [(int(row), int(offset)) for row, offset in json.loads(fields["marks"])]
+    return DatasetRecord(int(fields["seq"]), dataset, profile, fields["path"], row_offsets)

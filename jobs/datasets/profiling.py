@@ -5,22 +5,22 @@ from typing import Protocol
 
 import numpy as np
 
-from jobs.datasets.columns import TableProfile
+from jobs.datasets.columns import TableScanner
 from jobs.datasets.formats.csv_format import CsvReader
-from jobs.datasets.formats.faults import Faults
+from jobs.datasets.formats.faults import DataErrors
 from jobs.datasets.formats.jsonl import JsonlReader
 from jobs.datasets.formats.npz import Npz, check_values
-from jobs.datasets.formats.table import Reader
-from jobs.datasets.formats.text import TextProfile
-from jobs.spec.profiles import MOST_CLASSES, Array, DatasetProfile, Delimiter, MediaType
+from jobs.datasets.formats.table import TableReader
+from jobs.datasets.formats.text import TextScanner
+from jobs.spec.profiles import MAX_CLASSES, Array, DatasetProfile, Delimiter, MediaType
 
-Marks = list[tuple[int, int]]  # rows, and the byte of the file where each begins
+OffsetList = list[tuple[int, int]]  # rows, and the byte of the file where each begins
 
 
 class Profiler(Protocol):
     """Sees all bytes once, in any pieces."""
 
-    marks: Marks
+    row_offsets: OffsetList
 
     def feed(self, data: bytes) -> None:
         """Take some more bytes; raises BadData as soon as no more faults would be told."""
@@ -31,58 +31,58 @@ class Profiler(Protocol):
         ...
 
 
-def profiler(kind: MediaType, delimiter: Delimiter) -> Profiler:
+def make_profiler(kind: MediaType, delimiter: Delimiter) -> Profiler:
     """Make the profiler of a kind of file."""
-    faults = Faults()
+    errors = DataErrors()
     if kind == "text/csv":
-        return OfTable(CsvReader(faults, delimiter), faults)
+        return TableProfiler(CsvReader(errors, delimiter), errors)
     if kind == "application/x-ndjson":
-        return OfTable(JsonlReader(faults), faults)
-    return OfText() if kind == "text/plain" else OfArrays()
+        return TableProfiler(JsonlReader(errors), errors)
+    return TextProfiler() if kind == "text/plain" else NpzProfiler()
 
 
-class OfTable:
+class TableProfiler:
     """Profiles CSV and JSON lines."""
 
-    def __init__(self, reader: Reader, faults: Faults) -> None:
-        self._reader, self._table = reader, TableProfile(reader, faults)
-        self.marks: Marks = []
+    def __init__(self, reader: TableReader, errors: DataErrors) -> None:
+        self._reader, self._scanner = reader, TableScanner(reader, errors)
+        self.row_offsets: OffsetList = []
 
     def feed(self, data: bytes) -> None:
         """Take some more bytes."""
-        for table in self._reader.feed(data):
-            self._table.add(table)
+        for block in self._reader.feed(data):
+            self._scanner.add(block)
 
     def finish(self, path: Path) -> DatasetProfile:
         """Say what is known."""
-        for table in self._reader.finish():
-            self._table.add(table)
-        columns = self._table.finish()
-        self.marks = self._table.marks.found
-        return DatasetProfile(rows=self._table.rows, columns=columns)
+        for block in self._reader.finish():
+            self._scanner.add(block)
+        columns = self._scanner.finish()
+        self.row_offsets = self._scanner.row_offsets.entries
+        return DatasetProfile(rows=self._scanner.rows, columns=columns)
 
 
-class OfText:
+class TextProfiler:
     """Profiles plain text."""
 
     def __init__(self) -> None:
-        self._text = TextProfile()
-        self.marks: Marks = []
+        self._scanner = TextScanner()
+        self.row_offsets: OffsetList = []
 
     def feed(self, data: bytes) -> None:
         """Take some more bytes."""
-        self._text.feed(data)
+        self._scanner.feed(data)
 
     def finish(self, path: Path) -> DatasetProfile:
         """Say what is known."""
-        return DatasetProfile(text=self._text.finish())
+        return DatasetProfile(text=self._scanner.finish())
 
 
-class OfArrays:
+class NpzProfiler:
     """Profiles NPZ, which can be read only once it is whole."""
 
     def __init__(self) -> None:
-        self.marks: Marks = []
+        self.row_offsets: OffsetList = []
 
     def feed(self, data: bytes) -> None:
         """Wait for the rest."""
@@ -91,7 +91,7 @@ class OfArrays:
         """Say what is known."""
         with path.open("rb") as file:
             npz = Npz(file)
-            check_values(npz, Faults())
+            check_values(npz, DataErrors())
             inputs, targets = (
                 Array(shape=list(npz.members[name].shape), dtype=npz.members[name].dtype.str)
                 for name in ("inputs", "targets")
@@ -100,20 +100,20 @@ class OfArrays:
                 rows=inputs.shape[0],
                 inputs=inputs,
                 targets=targets,
-                target_classes=_classes(npz),
+                target_classes=_target_classes(npz),
             )
 
 
-def _classes(npz: Npz) -> list[int] | None:
+def _target_classes(npz: Npz) -> list[int] | None:
     """The different targets, if each is one whole number and they are few."""
     if len(npz.members["targets"].shape) > 1:
         return None
-    found: set[float] = set()
-    for _, values in npz.pieces("targets"):
+    distinct: set[float] = set()
+    for _, values in npz.read_pieces("targets"):
         numbers = values.astype(np.float64)
         if (numbers != np.round(numbers)).any() or (np.abs(numbers) > 2.0**53).any():
             return None
-        found.update(np.unique(numbers).tolist())
-        if len(found) > MOST_CLASSES:
+        distinct.update(np.unique(numbers).tolist())
+        if len(distinct) > MAX_CLASSES:
             return None
-    return [int(each) for each in sorted(found)]
+    return [int(number) for number in sorted(distinct)]

@@ -12,17 +12,17 @@ from types import TracebackType
 from typing import Self
 
 from jobs.datasets.blobs import Blobs
-from jobs.datasets.profiling import Marks, profiler
-from jobs.files import full_disk_told
+from jobs.datasets.profiling import OffsetList, make_profiler
+from jobs.files import disk_full_as_store_full
 from jobs.spec.profiles import DatasetProfile, Delimiter, MediaType
 
 
-class TooLong(Exception):
+class UploadTooLarge(Exception):
     """More bytes than one dataset may have."""
 
 
 @dataclass(frozen=True)
-class Received:
+class ReceivedUpload:
     """A whole upload: its file, durable but not yet placed, and what is known of it."""
 
     path: Path
@@ -31,20 +31,20 @@ class Received:
     sha256: str
     bytes: int
     profile: DatasetProfile
-    marks: Marks
+    row_offsets: OffsetList
 
 
 class Upload:
     """Takes bytes until `finish`. Leaving the block removes the file unless it was placed."""
 
     def __init__(
-        self, blobs: Blobs, kind: MediaType, delimiter: Delimiter, *, most_bytes: int
+        self, blobs: Blobs, kind: MediaType, delimiter: Delimiter, *, max_bytes: int
     ) -> None:
-        self._kind, self._delimiter, self._most = kind, delimiter, most_bytes
-        self._profiler = profiler(kind, delimiter)
+        self._kind, self._delimiter, self._max_bytes = kind, delimiter, max_bytes
+        self._profiler = make_profiler(kind, delimiter)
         self._sha, self._bytes = hashlib.sha256(), 0
-        with full_disk_told():
-            self._path, self._file = blobs.incoming()
+        with disk_full_as_store_full():
+            self._path, self._file = blobs.new_upload_file()
 
     def __enter__(self) -> Self:
         return self
@@ -63,26 +63,26 @@ class Upload:
     def write(self, data: bytes) -> None:
         """Take some more bytes; raises BadData, TooLong or StoreFull."""
         self._bytes += len(data)
-        if self._bytes > self._most:
-            raise TooLong(f"at most {self._most:,} bytes")
-        with full_disk_told():
+        if self._bytes > self._max_bytes:
+            raise UploadTooLarge(f"at most {self._max_bytes:,} bytes")
+        with disk_full_as_store_full():
             self._file.write(data)
         self._sha.update(data)
         self._profiler.feed(data)
 
-    def finish(self) -> Received:
+    def finish(self) -> ReceivedUpload:
         """Say what has come, once it is on disk; raises BadData or StoreFull."""
-        with full_disk_told():
+        with disk_full_as_store_full():
             self._file.flush()
         profile = self._profiler.finish(self._path)
-        with full_disk_told():
+        with disk_full_as_store_full():
             os.fsync(self._file.fileno())
-        return Received(
+        return ReceivedUpload(
             path=self._path,
             type=self._kind,
             delimiter=self._delimiter,
             sha256=self._sha.hexdigest(),
             bytes=self._bytes,
             profile=profile,
-            marks=self._profiler.marks,
+            row_offsets=self._profiler.row_offsets,
         )

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from jobs.bits import DIGEST
-from jobs.history.columns import Columns, Extent, Points
+from jobs.bits import STATE_COLUMN
+from jobs.history.columns import ColumnReader, Extent, Points
 from jobs.history.errors import UnknownColumn
-from jobs.history.rates import rate_view, rates
-from jobs.history.rows import Edges, Floats, Tallies
-from jobs.history.view import view
-from jobs.job import ENDED, Job
+from jobs.history.rates import compute_rates, downsample_rates
+from jobs.history.rows import Edges, Floats, Summaries
+from jobs.history.view import downsample
+from jobs.job import TERMINAL_STATUSES, Job
 from jobs.spec.job_spec import JobSpec
 
-RATE = "lr"
+RATE_COLUMN = "lr"
 
 
 @dataclass(frozen=True)
-class Asked:
+class ColumnSelection:
     """Columns of a job, checked, with the extent that every part of the answer keeps to."""
 
-    source: Columns
+    reader: ColumnReader
     extent: Extent
     spec: JobSpec
     dense: tuple[str, ...]  # in the order asked for, `lr` among them
@@ -40,11 +40,11 @@ class Asked:
         return self.extent.job_id
 
     @property
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the job has ended, so that nothing more will come."""
-        return self.extent.status in ENDED
+        return self.extent.status in TERMINAL_STATUSES
 
-    def span(self, after: int, before: int | None) -> tuple[int, int]:
+    def tick_range(self, after: int, before: int | None) -> tuple[int, int]:
         """First and last recorded tick between exclusive bounds; last = first - 1 if none is."""
         first = max(after, 0) + 1
         last = self.extent.tick if before is None else min(self.extent.tick, before - 1)
@@ -54,35 +54,35 @@ class Asked:
         """Values of a dense column -> float32 (`lr`: float64) [last - first + 1], maybe empty."""
         if last < first:
             return np.empty(0, np.float32)
-        if column == RATE:
-            return rates(self.spec.rate, first, last)
-        return self.source.values(self.extent, column, first, last)
+        if column == RATE_COLUMN:
+            return compute_rates(self.spec.rate, first, last)
+        return self.reader.values(self.extent, column, first, last)
 
     def points(self, column: str, first: int, last: int) -> Points:
         """Points of a sparse column; with first 1 also tick 0, the state before any update."""
-        return self.source.points(self.extent, column, 0 if first <= 1 else first, last)
+        return self.reader.points(self.extent, column, 0 if first <= 1 else first, last)
 
-    def view(self, column: str, edges: Edges) -> Tallies:
+    def downsample(self, column: str, edges: Edges) -> Summaries:
         """Summarize a dense column in the buckets of `edges`."""
-        if column == RATE:
-            return rate_view(self.spec.rate, edges, self.spec.schedule.warmup_ticks)
-        return view(_Bound(self.source, self.extent, column), edges)
+        if column == RATE_COLUMN:
+            return downsample_rates(self.spec.rate, edges, self.spec.schedule.warmup_ticks)
+        return downsample(_BoundColumn(self.reader, self.extent, column), edges)
 
 
-def ask(source: Columns, job: Job, columns: Iterable[str]) -> Asked:
+def select_columns(reader: ColumnReader, job: Job, columns: Iterable[str]) -> ColumnSelection:
     """Take a job's extent and sort the columns asked for; raises NoSuchJob and UnknownColumn."""
-    extent = source.extent(job.tenant, job.id)
-    dense = [*dict.fromkeys([*job.spec.record, *extent.columns]), RATE]
+    extent = reader.read_extent(job.tenant, job.id)
+    dense = [*dict.fromkeys([*job.spec.record, *extent.columns]), RATE_COLUMN]
     sparse = sparse_names(job.spec)
-    wanted = list(dict.fromkeys(columns))
-    if unknown := [name for name in wanted if name not in dense and name not in sparse]:
+    names = list(dict.fromkeys(columns))
+    if unknown := [name for name in names if name not in dense and name not in sparse]:
         raise UnknownColumn(unknown, [*dense, *sparse])
-    return Asked(
-        source,
+    return ColumnSelection(
+        reader,
         extent,
         job.spec,
-        tuple(name for name in wanted if name in dense),
-        tuple(name for name in wanted if name in sparse),
+        tuple(name for name in names if name in dense),
+        tuple(name for name in names if name in sparse),
         job.exact,
         job.inexact_from,
     )
@@ -90,24 +90,24 @@ def ask(source: Columns, job: Job, columns: Iterable[str]) -> Asked:
 
 def sparse_names(spec: JobSpec) -> list[str]:
     """Name the columns of a spec that have values at some ticks only."""
-    measured = []
+    validation_columns = []
     if spec.validation is not None:
-        measured = ["val_loss"]
+        validation_columns = ["val_loss"]
         if spec.profile.kind == "class":
-            measured.append("val_accuracy")
-    return [*measured, "time", DIGEST]
+            validation_columns.append("val_accuracy")
+    return [*validation_columns, "time", STATE_COLUMN]
 
 
 @dataclass(frozen=True)
-class _Bound:
+class _BoundColumn:
     """A stored dense column as jobs.history.view.Column wants it."""
 
-    source: Columns
+    reader: ColumnReader
     extent: Extent
     column: str
 
     def values(self, first: int, last: int) -> npt.NDArray[np.float32]:
-        return self.source.values(self.extent, self.column, first, last)
+        return self.reader.values(self.extent, self.column, first, last)
 
-    def rows(self, start: int, stop: int) -> Tallies:
-        return self.source.rows(self.extent, self.column, start, stop)
+    def rows(self, start: int, stop: int) -> Summaries:
+        return self.reader.rows(self.extent, self.column, start, stop)

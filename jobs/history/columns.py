@@ -16,14 +16,14 @@ import redis
 
 from jobs import keys
 from jobs.errors import NoSuchJob
-from jobs.files import Files
+from jobs.files import ArtifactStore
 from jobs.history.errors import DamagedHistory
-from jobs.history.parts import VALUE_BYTES, Part, segment_of, stretches
-from jobs.history.rows import BUCKET, ROW, SEGMENT, Tallies
+from jobs.history.parts import VALUE_BYTES, SegmentPart, segment_of, split_at_multiples
+from jobs.history.rows import BUCKET, ROW, SEGMENT, Summaries
 
 VALUE = np.dtype("<f4")
 POINT = np.dtype([("tick", "<u8"), ("bits", "<u8")])
-LOOKS = 4  # a part moves once, so the second look finds it; after some more it is lost
+MAX_READ_ATTEMPTS = 4  # a part moves once, so the second look finds it; after some more it is lost
 
 Points = npt.NDArray[np.void]  # POINT: bits are those of a float64 or of a state digest
 
@@ -36,69 +36,83 @@ class Extent:
     job_id: str
     status: str
     tick: int
-    moved: int
+    segments_in_files: int
     columns: tuple[str, ...]
 
 
-class Columns:
+class ColumnReader:
     """Reads any job's history. Every method is right while the job runs and while segments move."""
 
-    def __init__(self, store: "redis.Redis", files: Files) -> None:
+    def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
         self._store, self._files = store, files
 
-    def extent(self, tenant: str, job_id: str) -> Extent:
+    def read_extent(self, tenant: str, job_id: str) -> Extent:
         """Take how far a job's history reaches now; raises NoSuchJob."""
         names = ("status", "tick", "segments", "columns", "kind")
-        found: list[Any] = self._store.hmget(keys.job(tenant, job_id), names)
-        status, tick, moved, columns, kind = found
+        fields: list[Any] = self._store.hmget(keys.job(tenant, job_id), names)
+        status, tick, segments_in_files, columns, kind = fields
         if status is None:
             raise NoSuchJob(job_id)
         if kind == b"verify":
             tick = 0  # it compares another's ticks and records none
-        recorded = tuple(json.loads(columns or b"[]"))
-        return Extent(tenant, job_id, status.decode(), int(tick or 0), int(moved or 0), recorded)
+        recorded_columns = tuple(json.loads(columns or b"[]"))
+        return Extent(
+            tenant,
+            job_id,
+            status.decode(),
+            int(tick or 0),
+            int(segments_in_files or 0),
+            recorded_columns,
+        )
 
     def values(self, extent: Extent, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
         """Values of the accepted ticks first…last, both included -> float32 [last - first + 1]."""
         assert first >= 1 and last <= extent.tick, "a reader goes no further than its extent"
         pieces = [
-            self._piece(extent, Part(column, segment, "f32"), start, length, VALUE_BYTES)
-            for segment, start, length in stretches(first - 1, last, SEGMENT)
+            self._read_dense(
+                extent, SegmentPart(column, segment, "f32"), start, length, VALUE_BYTES
+            )
+            for segment, start, length in split_at_multiples(first - 1, last, SEGMENT)
         ]
         return np.frombuffer(b"".join(pieces), VALUE)
 
-    def rows(self, extent: Extent, column: str, start: int, stop: int) -> Tallies:
+    def rows(self, extent: Extent, column: str, start: int, stop: int) -> Summaries:
         """Summary rows start…stop-1, all of complete buckets -> ROW [stop - start]."""
         pieces = [
-            self._piece(extent, Part(column, segment, "rows"), at, length, ROW.itemsize)
-            for segment, at, length in stretches(start, stop, SEGMENT // BUCKET)
+            self._read_dense(extent, SegmentPart(column, segment, "rows"), at, length, ROW.itemsize)
+            for segment, at, length in split_at_multiples(start, stop, SEGMENT // BUCKET)
         ]
         return np.frombuffer(b"".join(pieces), ROW)
 
     def points(self, extent: Extent, column: str, first: int, last: int) -> Points:
         """Sparse points of the ticks first…last, in order -> POINT [n]; first may be 0."""
         segments = range(segment_of(first), segment_of(last) + 1)
-        pieces = [self._sparse(extent, Part(column, segment, "sparse")) for segment in segments]
+        pieces = [
+            self._read_sparse(extent, SegmentPart(column, segment, "sparse"))
+            for segment in segments
+        ]
         points = np.frombuffer(b"".join(pieces), POINT)
         start, stop = np.searchsorted(points["tick"], np.array([first, last + 1], np.uint64))
         return points[start:stop]
 
-    def _piece(self, extent: Extent, part: Part, start: int, length: int, width: int) -> bytes:
-        for _ in range(LOOKS):
-            data = self._look(extent, part, start * width, length * width)
+    def _read_dense(
+        self, extent: Extent, part: SegmentPart, start: int, length: int, width: int
+    ) -> bytes:
+        for _ in range(MAX_READ_ATTEMPTS):
+            data = self._read_range(extent, part, start * width, length * width)
             if len(data) == length * width:
                 return data
-            extent = self.extent(extent.tenant, extent.job_id)
+            extent = self.read_extent(extent.tenant, extent.job_id)
         raise DamagedHistory(f"{extent.job_id}: {part.name} is missing or too short")
 
-    def _look(self, extent: Extent, part: Part, start: int, length: int) -> bytes:
-        if part.segment < extent.moved:
-            return self._from_file(extent, part, start, length)
+    def _read_range(self, extent: Extent, part: SegmentPart, start: int, length: int) -> bytes:
+        if part.segment < extent.segments_in_files:
+            return self._read_file_range(extent, part, start, length)
         key = part.key(extent.tenant, extent.job_id)
         data: Any = self._store.getrange(key, start, start + length - 1)
         return bytes(data)
 
-    def _from_file(self, extent: Extent, part: Part, start: int, length: int) -> bytes:
+    def _read_file_range(self, extent: Extent, part: SegmentPart, start: int, length: int) -> bytes:
         try:
             with self._files.open(part.path(self._files, extent.tenant, extent.job_id)) as file:
                 if os.fstat(file.fileno()).st_size != part.size(extent.tick):
@@ -107,13 +121,13 @@ class Columns:
         except FileNotFoundError:
             return b""  # the job may have been deleted: the next extent tells
 
-    def _sparse(self, extent: Extent, part: Part) -> bytes:
-        if part.segment >= extent.moved:
+    def _read_sparse(self, extent: Extent, part: SegmentPart) -> bytes:
+        if part.segment >= extent.segments_in_files:
             data: Any = self._store.get(part.key(extent.tenant, extent.job_id))
             if data:
                 return bytes(data)
-            extent = self.extent(extent.tenant, extent.job_id)
-            if part.segment >= extent.moved:
+            extent = self.read_extent(extent.tenant, extent.job_id)
+            if part.segment >= extent.segments_in_files:
                 return b""  # nothing was recorded; else it has just moved
         try:
             with self._files.open(part.path(self._files, extent.tenant, extent.job_id)) as file:
@@ -122,6 +136,6 @@ class Columns:
             return b""
 
 
-def floats_of(points: Points) -> npt.NDArray[np.float64]:
+def decode_floats(points: Points) -> npt.NDArray[np.float64]:
     """Read the bits of numeric sparse points as the float64 they are."""
     return np.ascontiguousarray(points["bits"]).view("<f8")

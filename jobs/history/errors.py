@@ -9,7 +9,7 @@ class UnknownColumn(ValueError):
         self.columns, self.recorded = columns, recorded
 
 
-class UnfitColumn(ValueError):
+class UnsupportedColumn(ValueError):
     """A recorded column was asked for in a form that it does not have."""
 
     def __init__(self, column: str, reason: str) -> None:

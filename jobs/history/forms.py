@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jobs.history.rows import Edges, Floats, Tallies
+from jobs.history.rows import Edges, Floats, Summaries
 
 Ticks = npt.NDArray[np.integer[Any]]
 Nonfinite = dict[str, int | str]  # {"tick", "column", "value": "nan" | "inf" | "-inf"}
 
 
-def numbers(values: Floats) -> list[float | None]:
+def encode_numbers(values: Floats) -> list[float | None]:
     """Spell values for JSON: floats, and null for what JSON cannot say."""
     plain: list[float | None] = values.tolist()
     for at in np.flatnonzero(~np.isfinite(values)).tolist():
@@ -25,28 +25,28 @@ def numbers(values: Floats) -> list[float | None]:
     return plain
 
 
-def nonfinite(column: str, ticks: Ticks, values: Floats) -> list[Nonfinite]:
+def list_nonfinite(column: str, ticks: Ticks, values: Floats) -> list[Nonfinite]:
     """Name each value that `numbers` made null."""
-    odd = ~np.isfinite(values)
-    found = zip(ticks[odd].tolist(), values[odd].tolist(), strict=True)
-    return [{"tick": tick, "column": column, "value": repr(value)} for tick, value in found]
+    is_nonfinite = ~np.isfinite(values)
+    pairs = zip(ticks[is_nonfinite].tolist(), values[is_nonfinite].tolist(), strict=True)
+    return [{"tick": tick, "column": column, "value": repr(value)} for tick, value in pairs]
 
 
-def buckets(first: Edges, last: Edges, tallies: Tallies) -> dict[str, list[Any]]:
+def encode_buckets(first: Edges, last: Edges, summaries: Summaries) -> dict[str, list[Any]]:
     """Spell a view of one column: six lists of one length; null where a bucket is all NaN."""
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        mean = tallies["sum"] / tallies["finite"]
+        mean = summaries["sum"] / summaries["finite"]
     return {
         "tick_first": first.tolist(),
         "tick_last": last.tolist(),
-        "min": numbers(tallies["min"]),
-        "max": numbers(tallies["max"]),
-        "mean": numbers(mean),
-        "nonfinite": tallies["nonfinite"].tolist(),
+        "min": encode_numbers(summaries["min"]),
+        "max": encode_numbers(summaries["max"]),
+        "mean": encode_numbers(mean),
+        "nonfinite": summaries["nonfinite"].tolist(),
     }
 
 
-def digests(bits: Ticks) -> list[str]:
+def encode_digests(bits: Ticks) -> list[str]:
     """Spell state digests: 16 hex digits each."""
     return [f"{digest:016x}" for digest in bits.tolist()]
 

@@ -13,98 +13,102 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
-from jobs.bits import DIGEST
-from jobs.files import Files
+from jobs.bits import STATE_COLUMN
+from jobs.files import ArtifactStore
 from jobs.history import pages, streams
-from jobs.history.asked import RATE, Asked, ask
-from jobs.history.columns import Columns
-from jobs.history.errors import UnfitColumn
-from jobs.history.pages import Answer
-from jobs.history.streams import Binary
+from jobs.history.asked import RATE_COLUMN, ColumnSelection, select_columns
+from jobs.history.columns import ColumnReader
+from jobs.history.errors import UnsupportedColumn
+from jobs.history.pages import HistoryJson
+from jobs.history.streams import BinaryExport
 from jobs.job import Job
 
-LIMIT = 10_000  # ticks a page when nothing is said
-LOSS = ("loss",)
+DEFAULT_LIMIT = 10_000  # ticks a page when nothing is said
+DEFAULT_COLUMNS = ("loss",)
 
 
-class History:
+class HistoryReader:
     """Reads histories. Holds no state: each answer is of the job as it was when asked."""
 
-    def __init__(self, store: "redis.Redis", files: Files) -> None:
-        self._columns = Columns(store, files)
+    def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
+        self._columns = ColumnReader(store, files)
 
     def read(
         self,
         job: Job,
-        columns: Sequence[str] = LOSS,
+        columns: Sequence[str] = DEFAULT_COLUMNS,
         after: int = 0,
         before: int | None = None,
-        limit: int = LIMIT,
-    ) -> Answer:
+        limit: int = DEFAULT_LIMIT,
+    ) -> HistoryJson:
         """Read a page of at most `limit` ticks, as the contract's JSON.
 
         Sparse columns beside a dense one have the points of the page's ticks; alone, they make a
         page of at most `limit` points each.
         """
-        asked = self._ask(job, columns)
-        return pages.page(asked, *asked.span(after, before), limit)
+        selection = self._select(job, columns)
+        return pages.range_json(selection, *selection.tick_range(after, before), limit)
 
-    def last(self, job: Job, n: int, columns: Sequence[str] = LOSS) -> Answer:
+    def read_newest(
+        self, job: Job, n: int, columns: Sequence[str] = DEFAULT_COLUMNS
+    ) -> HistoryJson:
         """Read the newest `n` ticks; of sparse columns alone, the newest `n` points of each."""
-        return pages.newest(self._ask(job, columns), n)
+        return pages.newest_json(self._select(job, columns), n)
 
-    def view(
+    def read_view(
         self,
         job: Job,
-        columns: Sequence[str] = LOSS,
+        columns: Sequence[str] = DEFAULT_COLUMNS,
         *,
         points: int,
         after: int = 0,
         before: int | None = None,
-    ) -> Answer:
+    ) -> HistoryJson:
         """Summarize the range in at most `points` buckets a column, exact in their extremes.
 
         A sparse column's buckets are of its recorded ticks; `state` has none: UnfitColumn.
         """
-        asked = self._ask(job, columns)
-        if DIGEST in asked.sparse:
-            raise UnfitColumn(DIGEST, "is a digest and has no view")
-        return pages.view(asked, *asked.span(after, before), points)
+        selection = self._select(job, columns)
+        if STATE_COLUMN in selection.sparse:
+            raise UnsupportedColumn(STATE_COLUMN, "is a digest and has no view")
+        return pages.view_json(selection, *selection.tick_range(after, before), points)
 
-    def raw(self, job: Job, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
+    def read_raw(self, job: Job, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
         """Read a recorded dense column's ticks first…last, cut at the last accepted one."""
-        asked = self._ask(job, [column])
-        if column == RATE or not asked.dense:
-            raise UnfitColumn(column, "is not recorded at every tick")
-        start, stop = asked.span(first - 1, last + 1)
-        return asked.values(column, start, stop).astype(np.float32)
+        selection = self._select(job, [column])
+        if column == RATE_COLUMN or not selection.dense:
+            raise UnsupportedColumn(column, "is not recorded at every tick")
+        start, stop = selection.tick_range(first - 1, last + 1)
+        return selection.values(column, start, stop).astype(np.float32)
 
-    def sparse(self, job: Job, column: str) -> dict[str, list[Any]]:
+    def read_sparse(self, job: Job, column: str) -> dict[str, list[Any]]:
         """Read all points of a sparse column: {"tick": […], "value": […]}."""
-        asked = self._ask(job, [column])
-        if not asked.sparse:
-            raise UnfitColumn(column, "is not sparse")
-        return pages.spell(column, asked.points(column, 0, asked.extent.tick))
+        selection = self._select(job, [column])
+        if not selection.sparse:
+            raise UnsupportedColumn(column, "is not sparse")
+        return pages.sparse_json(column, selection.points(column, 0, selection.extent.tick))
 
-    def csv(
+    def stream_csv(
         self,
         job: Job,
-        columns: Sequence[str] = LOSS,
+        columns: Sequence[str] = DEFAULT_COLUMNS,
         after: int = 0,
         before: int | None = None,
     ) -> Iterator[bytes]:
         """Stream the whole range as CSV, in bounded memory."""
-        asked = self._ask(job, columns)
-        return streams.csv(asked, list(dict.fromkeys(columns)), *asked.span(after, before))
+        selection = self._select(job, columns)
+        return streams.stream_csv(
+            selection, list(dict.fromkeys(columns)), *selection.tick_range(after, before)
+        )
 
-    def binary(
+    def stream_binary(
         self, job: Job, column: str = "loss", after: int = 0, before: int | None = None
-    ) -> Binary:
+    ) -> BinaryExport:
         """Stream one dense column as little-endian float32; its first and last tick are known."""
-        asked = self._ask(job, [column])
-        if not asked.dense:
-            raise UnfitColumn(column, "is sparse and has no binary form")
-        return streams.binary(asked, column, *asked.span(after, before))
+        selection = self._select(job, [column])
+        if not selection.dense:
+            raise UnsupportedColumn(column, "is sparse and has no binary form")
+        return streams.stream_binary(selection, column, *selection.tick_range(after, before))
 
-    def _ask(self, job: Job, columns: Sequence[str]) -> Asked:
-        return ask(self._columns, job, columns)
+    def _select(self, job: Job, columns: Sequence[str]) -> ColumnSelection:
+        return select_columns(self._columns, job, columns)

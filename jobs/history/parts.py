@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs import keys
-from jobs.files import Files, checked
+from jobs.files import ArtifactStore, validate_name
 from jobs.history.rows import BUCKET, ROW, SEGMENT
 
 VALUE_BYTES = 4  # little-endian float32
 
 
 @dataclass(frozen=True)
-class Part:
+class SegmentPart:
     """One kind of bytes of one column in one segment."""
 
     column: str
@@ -22,16 +22,18 @@ class Part:
     @property
     def name(self) -> str:
         """How a digest of it is listed, and where it lies in the job's history folder."""
-        return f"{checked(self.column)}/{self.segment:06d}.{self.suffix}"
+        return f"{validate_name(self.column)}/{self.segment:06d}.{self.suffix}"
 
     def key(self, tenant: str, job_id: str) -> str:
         """Where it lies in the store while its segment is open."""
-        made = {"f32": keys.column, "rows": keys.rows, "sparse": keys.sparse}[self.suffix]
-        return made(tenant, job_id, self.column, self.segment)
+        make_key = {"f32": keys.column, "rows": keys.summary_rows, "sparse": keys.sparse}[
+            self.suffix
+        ]
+        return make_key(tenant, job_id, self.column, self.segment)
 
-    def path(self, files: Files, tenant: str, job_id: str) -> Path:
+    def path(self, files: ArtifactStore, tenant: str, job_id: str) -> Path:
         """Where it lies among the files when its segment has moved."""
-        return files.job(tenant, job_id) / "history" / self.name
+        return files.job_folder(tenant, job_id) / "history" / self.name
 
     def size(self, tick: int) -> int:
         """Bytes of it in a history of `tick` ticks; known of values and rows only."""
@@ -44,7 +46,7 @@ def segment_of(tick: int) -> int:
     return max(tick - 1, 0) // SEGMENT
 
 
-def stretches(start: int, stop: int, size: int) -> Iterator[tuple[int, int, int]]:
+def split_at_multiples(start: int, stop: int, size: int) -> Iterator[tuple[int, int, int]]:
     """Cut the items start…stop-1 at multiples of `size`: (which, offset in it, length) of each."""
     while start < stop:
         length = min(size - start % size, stop - start)

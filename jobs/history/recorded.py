@@ -11,105 +11,116 @@ import numpy as np
 import numpy.typing as npt
 
 from jobs import bits
-from jobs.bits import DIGEST
+from jobs.bits import STATE_COLUMN
 from jobs.certificate import Bits, Difference
-from jobs.history.columns import Columns, Extent
+from jobs.history.columns import ColumnReader, Extent
 from jobs.job import SparsePoint
 
-Dense = Mapping[str, npt.NDArray[np.float32]]
+DenseValues = Mapping[str, npt.NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Stretch:
+class RecordedRange:
     """The recorded ticks first…last: values of dense columns, bytes of sparse ones by tick."""
 
     first: int
     last: int
-    dense: Dense
+    dense: DenseValues
     sparse: Mapping[str, Mapping[int, bytes]]
 
     def values(self, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
         """Values of some of its ticks."""
         return self.dense[column][first - self.first : last + 1 - self.first]
 
-    def measured(self, tick: int) -> bool:
+    def has_validation_at(self, tick: int) -> bool:
         """Whether something but a digest is recorded at a tick: it was validated there."""
-        return any(tick in self.sparse[name] for name in self.sparse if name != DIGEST)
+        return any(tick in self.sparse[name] for name in self.sparse if name != STATE_COLUMN)
 
-    def difference(
-        self, first: int, columns: Dense, points: Sequence[SparsePoint], last: int
+    def first_difference(
+        self, first: int, columns: DenseValues, points: Sequence[SparsePoint], last: int
     ) -> Difference | None:
         """Return the first difference of the ticks first…last computed again; None: all equal.
 
         A digest that was not recorded has nothing to be compared with.
         """
-        found = [self._dense(name, first, columns.get(name), last) for name in self.dense]
-        again = {(point.column, point.tick): point.bits for point in points}
+        candidates = [
+            self._dense_difference(name, first, columns.get(name), last) for name in self.dense
+        ]
+        recomputed = {(point.column, point.tick): point.bits for point in points}
         for name, recorded in self.sparse.items():
-            had = {at: recorded[at] for at in range(first, last + 1) if at in recorded}
-            got = {at: raw for (column, at), raw in again.items() if column == name}
-            if name == DIGEST:
-                got = {at: raw for at, raw in got.items() if at in had}
-            found.append(_sparse(name, had, got))
+            expected = {tick: recorded[tick] for tick in range(first, last + 1) if tick in recorded}
+            actual = {tick: raw for (column, tick), raw in recomputed.items() if column == name}
+            if name == STATE_COLUMN:
+                actual = {tick: raw for tick, raw in actual.items() if tick in expected}
+            candidates.append(_sparse_difference(name, expected, actual))
         return min(
-            (each for each in found if each is not None), key=lambda each: each.tick, default=None
+            (candidate for candidate in candidates if candidate is not None),
+            key=lambda candidate: candidate.tick,
+            default=None,
         )
 
-    def _dense(
-        self, name: str, first: int, offered: npt.NDArray[np.float32] | None, last: int
+    def _dense_difference(
+        self, name: str, first: int, recomputed: npt.NDArray[np.float32] | None, last: int
     ) -> Difference | None:
-        had = self.values(name, first, last)
-        got = np.empty(0, np.float32) if offered is None else offered[: had.size]
-        differ = np.flatnonzero(had[: got.size].view(np.uint32) != got.view(np.uint32))
-        if not differ.size and got.size == had.size:
+        expected = self.values(name, first, last)
+        actual = np.empty(0, np.float32) if recomputed is None else recomputed[: expected.size]
+        unequal = np.flatnonzero(expected[: actual.size].view(np.uint32) != actual.view(np.uint32))
+        if not unequal.size and actual.size == expected.size:
             return None
-        at = int(differ[0]) if differ.size else got.size
-        again = got[at : at + 1].tobytes() or None
-        return difference(first + at, name, had[at : at + 1].tobytes(), again)
+        at = int(unequal[0]) if unequal.size else actual.size
+        actual_bytes = actual[at : at + 1].tobytes() or None
+        return make_difference(first + at, name, expected[at : at + 1].tobytes(), actual_bytes)
 
 
-def read(source: Columns, extent: Extent, sparse: Iterable[str], first: int, last: int) -> Stretch:
+def read_range(
+    reader: ColumnReader, extent: Extent, sparse: Iterable[str], first: int, last: int
+) -> RecordedRange:
     """Read a stretch, with the points of the sparse columns named."""
-    dense = {name: source.values(extent, name, first, last) for name in extent.columns}
-    points = {name: source.points(extent, name, first, last) for name in sparse}
-    return Stretch(
+    dense = {name: reader.values(extent, name, first, last) for name in extent.columns}
+    points = {name: reader.points(extent, name, first, last) for name in sparse}
+    return RecordedRange(
         first,
         last,
         dense,
         {
             name: {
-                int(at): raw.tobytes() for at, raw in zip(found["tick"], found["bits"], strict=True)
+                int(tick): raw.tobytes()
+                for tick, raw in zip(column_points["tick"], column_points["bits"], strict=True)
             }
-            for name, found in points.items()
+            for name, column_points in points.items()
         },
     )
 
 
-def difference(
+def make_difference(
     tick: int, column: str, recorded: bytes | None, recomputed: bytes | None
 ) -> Difference:
     """Tell one difference, to the bit."""
     return Difference(
         tick=tick,
         column=column,
-        recorded=_bits(column, recorded),
-        recomputed=_bits(column, recomputed),
+        recorded=_encode_bits(column, recorded),
+        recomputed=_encode_bits(column, recomputed),
     )
 
 
-def _sparse(name: str, had: Mapping[int, bytes], got: Mapping[int, bytes]) -> Difference | None:
-    differ = [at for at in had.keys() | got.keys() if had.get(at) != got.get(at)]
-    if not differ:
+def _sparse_difference(
+    name: str, expected: Mapping[int, bytes], actual: Mapping[int, bytes]
+) -> Difference | None:
+    unequal_ticks = [
+        tick for tick in expected.keys() | actual.keys() if expected.get(tick) != actual.get(tick)
+    ]
+    if not unequal_ticks:
         return None
-    at = min(differ)
-    return difference(at, name, had.get(at), got.get(at))
+    tick = min(unequal_ticks)
+    return make_difference(tick, name, expected.get(tick), actual.get(tick))
 
 
-def _bits(column: str, raw: bytes | None) -> Bits | None:
+def _encode_bits(column: str, raw: bytes | None) -> Bits | None:
     if raw is None:
         return None
-    value = bits.read(column, raw)
-    if column == DIGEST:
+    value = bits.decode_value(column, raw)
+    if column == STATE_COLUMN:
         return Bits(bits=str(value), value=None)
-    shown = value if isinstance(value, float) and math.isfinite(value) else str(value)
-    return Bits(bits=raw[::-1].hex(), value=shown)
+    printable_value = value if isinstance(value, float) and math.isfinite(value) else str(value)
+    return Bits(bits=raw[::-1].hex(), value=printable_value)

@@ -16,27 +16,27 @@ SEGMENT = 1 << 20  # ticks a segment: 4 MiB of float32, 1,024 rows
 ROW = np.dtype(
     [("min", "<f4"), ("max", "<f4"), ("sum", "<f8"), ("finite", "<u4"), ("nonfinite", "<u4")]
 )
-TALLY = np.dtype(
+SUMMARY = np.dtype(
     [("min", "<f8"), ("max", "<f8"), ("sum", "<f8"), ("finite", "<i8"), ("nonfinite", "<i8")]
 )
 
 Floats = npt.NDArray[np.floating[Any]]
-Tallies = npt.NDArray[np.void]  # structured: ROW or TALLY
+Summaries = npt.NDArray[np.void]  # structured: ROW or TALLY
 Edges = npt.NDArray[np.int64]
 
 
-def summarize(values: npt.NDArray[np.float32]) -> Tallies:
+def summarize(values: npt.NDArray[np.float32]) -> Summaries:
     """Return the rows of whole buckets: `values` float32 [n * 1024] -> ROW [n]."""
     assert values.size % BUCKET == 0, "a row is made of a whole bucket only"
-    return tally(values, np.arange(0, values.size, BUCKET)).astype(ROW)
+    return summarize_runs(values, np.arange(0, values.size, BUCKET)).astype(ROW)
 
 
-def tally(values: Floats, starts: Edges) -> Tallies:
+def summarize_runs(values: Floats, starts: Edges) -> Summaries:
     """Summarize values [n] in runs that begin at `starts` [m] (ascending, first 0) -> TALLY [m].
 
     Minima and maxima are exact and over finite values only; sums are float64.
     """
-    out = np.zeros(starts.size, TALLY)
+    out = np.zeros(starts.size, SUMMARY)
     if starts.size == 0:
         return out
     finite = np.isfinite(values)
@@ -49,11 +49,11 @@ def tally(values: Floats, starts: Edges) -> Tallies:
     return out
 
 
-def combine(tallies: Tallies, starts: Edges) -> Tallies:
+def combine_runs(summaries: Summaries, starts: Edges) -> Summaries:
     """Merge neighbouring tallies [n] in runs that begin at `starts` [m] -> TALLY [m]."""
-    out = np.zeros(starts.size, TALLY)
-    out["min"] = np.minimum.reduceat(tallies["min"], starts)
-    out["max"] = np.maximum.reduceat(tallies["max"], starts)
+    out = np.zeros(starts.size, SUMMARY)
+    out["min"] = np.minimum.reduceat(summaries["min"], starts)
+    out["max"] = np.maximum.reduceat(summaries["max"], starts)
     for name in ("sum", "finite", "nonfinite"):
-        out[name] = np.add.reduceat(tallies[name], starts)
+        out[name] = np.add.reduceat(summaries[name], starts)
     return out

@@ -6,12 +6,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.numbers import FINITE, INTEGRAL
 
-MOST_TICKS = 1_000_000_000
-MOST_ROWS = 65_536  # of one tick
+MAX_TICKS = 1_000_000_000
+MAX_ROWS_PER_TICK = 65_536  # of one tick
 FLOAT32_MAX = 3.4028234663852886e38
 
 
-class Part(BaseModel):
+class SpecModel(BaseModel):
     """A part of a spec. Validated once at the door, never changed afterwards."""
 
     model_config = ConfigDict(
@@ -19,11 +19,11 @@ class Part(BaseModel):
     )
 
 
-Ticks = Annotated[int, Field(ge=1, le=MOST_TICKS), INTEGRAL]
+Ticks = Annotated[int, Field(ge=1, le=MAX_TICKS), INTEGRAL]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1), INTEGRAL]
 Share = Annotated[float, Field(ge=0, lt=1), FINITE]
 Finite = Annotated[float, FINITE]
 #: fits float32, which nets are trained in
 Float32 = Annotated[float, Field(ge=-FLOAT32_MAX, le=FLOAT32_MAX), FINITE]
-NotNegative = Annotated[float, Field(ge=0), FINITE]
+NonNegative = Annotated[float, Field(ge=0), FINITE]
 Positive = Annotated[float, Field(gt=0), FINITE]

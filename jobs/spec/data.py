@@ -12,21 +12,21 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from jobs.spec.base import Float32, Part, Seed
+from jobs.spec.base import Float32, Seed, SpecModel
 from jobs.spec.text import TextFacts, Vocabulary
 from models.numbers import INTEGRAL
 
 #: small real data sets that come with the service: NAME.csv or NAME.txt, its profile NAME.json
-EXAMPLES = Path(__file__).parents[2] / "examples" / "data"
+EXAMPLES_FOLDER = Path(__file__).parents[2] / "examples" / "data"
 
-Kind = Literal["class", "number", "token"]
+TargetKind = Literal["class", "number", "token"]
 #: tokens of one row of a text
 Window = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
 Row = Annotated[list[Float32], Field(min_length=1)]
 DatasetId = Annotated[str, Field(pattern=r"^ds_[a-z0-9]{26}$")]
 
 
-class Profile(Part):
+class Profile(SpecModel):
     """What is known of a job's data: rows, features a row, outputs a net must have for it.
 
     Of a text (kind `token`) rows are windows, features the tokens of one, outputs the vocabulary.
@@ -35,11 +35,11 @@ class Profile(Part):
     rows: int
     features: int
     outputs: int
-    kind: Kind
+    kind: TargetKind
     classes: int | None = None
     text: TextFacts | None = None
 
-    def read_as(self, vocabulary: Vocabulary) -> "Profile":
+    def with_vocabulary(self, vocabulary: Vocabulary) -> "Profile":
         """Give the profile of the same text in other tokens; of a table, this one."""
         if self.text is None:
             return self
@@ -48,11 +48,11 @@ class Profile(Part):
 
 def text_profile(text: TextFacts, window: int, vocabulary: Vocabulary = "bytes") -> Profile:
     """Derive what is known of a text cut into windows; 0 rows where it is too short for one."""
-    rows, outputs = text.rows(window, vocabulary), text.distinct(vocabulary)
+    rows, outputs = text.count_rows(window, vocabulary), text.count_distinct(vocabulary)
     return Profile(rows=rows, features=window, outputs=outputs, kind="token", text=text)
 
 
-class InlineData(Part):
+class InlineData(SpecModel):
     """Rows in the body itself. A target is a number or a row of numbers; the objective
     cross_entropy takes whole numbers from 0 on as classes."""
 
@@ -61,28 +61,28 @@ class InlineData(Part):
     targets: Annotated[list[Float32 | Row], Field(min_length=1)]
     shuffle: bool = True
 
-    def faults(self) -> list[tuple[str, str, Any]]:
+    def find_errors(self) -> list[tuple[str, str, Any]]:
         """What is wrong between the rows: (pointer below /data, rule, value)."""
-        found: list[tuple[str, str, Any]] = []
+        errors: list[tuple[str, str, Any]] = []
         width = len(self.inputs[0])
         ragged = [at for at, row in enumerate(self.inputs) if len(row) != width]
         for at in ragged[:10]:
-            found.append(
+            errors.append(
                 (f"/inputs/{at}", f"a row of {width} numbers like the first", self.inputs[at])
             )
         if len(self.targets) != len(self.inputs):
             rule = f"one target a row: {len(self.inputs)}"
-            found.append(("/targets", rule, f"{len(self.targets)} targets"))
+            errors.append(("/targets", rule, f"{len(self.targets)} targets"))
         first = _width(self.targets[0])
-        odd = [at for at, target in enumerate(self.targets) if _width(target) != first]
-        for at in odd[:10]:
-            found.append((f"/targets/{at}", "a target of the first one's form", self.targets[at]))
-        return found
+        mismatched = [at for at, target in enumerate(self.targets) if _width(target) != first]
+        for at in mismatched[:10]:
+            errors.append((f"/targets/{at}", "a target of the first one's form", self.targets[at]))
+        return errors
 
     def profile(self, objective: str | None) -> Profile:
         """Derive what is known; only of data without faults."""
         rows, features = len(self.inputs), len(self.inputs[0])
-        numbers = _whole(self.targets) if objective == "cross_entropy" else None
+        numbers = _class_numbers(self.targets) if objective == "cross_entropy" else None
         if numbers is None:
             outputs = _width(self.targets[0]) or 1
             return Profile(rows=rows, features=features, outputs=outputs, kind="number")
@@ -90,7 +90,7 @@ class InlineData(Part):
         return Profile(rows=rows, features=features, outputs=classes, kind="class", classes=classes)
 
 
-class ExampleData(Part):
+class ExampleData(SpecModel):
     """One of the small real data sets that come with the service: a table, or a text."""
 
     source: Literal["example"]
@@ -99,19 +99,19 @@ class ExampleData(Part):
     """Tokens of one row; for a text, and only for one."""
     shuffle: bool = True
 
-    def faults(self) -> list[tuple[str, str, Any]]:
+    def find_errors(self) -> list[tuple[str, str, Any]]:
         """An unknown name, a window too few or too many: (pointer below /data, rule, value)."""
         if self.name not in example_names():
             return [("/name", "one of " + ", ".join(example_names()), self.name)]
-        return window_faults(self.window, is_text=_example_profile(self.name).text is not None)
+        return find_window_errors(self.window, is_text=_example_profile(self.name).text is not None)
 
     def profile(self, objective: str | None) -> Profile:
         """Read what is known from the file beside the data."""
-        known = _example_profile(self.name)
-        return known if known.text is None else text_profile(known.text, self.window or 1)
+        profile = _example_profile(self.name)
+        return profile if profile.text is None else text_profile(profile.text, self.window or 1)
 
 
-def window_faults(window: int | None, *, is_text: bool) -> list[tuple[str, str, Any]]:
+def find_window_errors(window: int | None, *, is_text: bool) -> list[tuple[str, str, Any]]:
     """A text without a window, or a table with one: (pointer below /data, rule, value)."""
     if is_text and window is None:
         return [("/window", "needed for a text: the tokens of one row, 1 to 65536", None)]
@@ -120,7 +120,7 @@ def window_faults(window: int | None, *, is_text: bool) -> list[tuple[str, str, 
     return []
 
 
-class DatasetData(Part):
+class DatasetData(SpecModel):
     """An uploaded dataset: a table by columns, an NPZ file by its arrays, or a text by windows."""
 
     source: Literal["dataset"]
@@ -137,7 +137,7 @@ class DatasetData(Part):
     """Tokens of one row; for a text, and only for one."""
     shuffle: bool = True
 
-    def faults(self) -> list[tuple[str, str, Any]]:
+    def find_errors(self) -> list[tuple[str, str, Any]]:
         """What does not fit between the fields: (pointer below /data, rule, value)."""
         names = self.features or []
         return [
@@ -147,7 +147,7 @@ class DatasetData(Part):
         ]
 
 
-class SyntheticData(Part):
+class SyntheticData(SpecModel):
     """Rows drawn from a seed: `regression` (normal inputs, a linear target with noise),
     `classification` (normal clouds around one centre a class) or `sequence` (a text of letters, a
     repeating pattern with noise; `samples` windows of `features` tokens)."""
@@ -160,15 +160,15 @@ class SyntheticData(Part):
     seed: Seed = 0
     shuffle: bool = True
 
-    def faults(self) -> list[tuple[str, str, Any]]:
+    def find_errors(self) -> list[tuple[str, str, Any]]:
         """What does not fit between the fields: (pointer below /data, rule, value)."""
-        found: list[tuple[str, str, Any]] = []
+        errors: list[tuple[str, str, Any]] = []
         if self.kind != "classification" and self.classes is not None:
-            found.append(("/classes", "null but for a classification", self.classes))
+            errors.append(("/classes", "null but for a classification", self.classes))
         if self.samples * self.features > 1_000_000_000:
             rule = "samples × features of at most 1,000,000,000"
-            found.append(("/samples", rule, self.samples))
-        return found
+            errors.append(("/samples", rule, self.samples))
+        return errors
 
     def profile(self, objective: str | None) -> Profile:
         """Derive what is known."""
@@ -188,7 +188,7 @@ class SyntheticData(Part):
         )
 
 
-def _source(value: Any) -> Any:
+def _source_of(value: Any) -> Any:
     return value.get("source") if isinstance(value, dict) else getattr(value, "source", None)
 
 
@@ -198,7 +198,7 @@ Data = Annotated[
     | Annotated[SyntheticData, Tag("synthetic")]
     | Annotated[DatasetData, Tag("dataset")],
     Discriminator(
-        _source,
+        _source_of,
         custom_error_type="unknown_source",
         custom_error_message="an object whose source is one of inline, example, synthetic, dataset",
     ),
@@ -208,16 +208,16 @@ Data = Annotated[
 @cache
 def example_names() -> tuple[str, ...]:
     """Names of the data sets that come with the service."""
-    return tuple(sorted(path.stem for path in EXAMPLES.glob("*.json")))
+    return tuple(sorted(path.stem for path in EXAMPLES_FOLDER.glob("*.json")))
 
 
 @cache
 def _example_profile(name: str) -> Profile:
-    told = json.loads((EXAMPLES / f"{name}.json").read_text())
-    if "text" in told:
-        return text_profile(TextFacts.model_validate(told["text"]), 1)
-    known = {field: told[field] for field in Profile.model_fields if field in told}
-    return Profile.model_validate(known)
+    document = json.loads((EXAMPLES_FOLDER / f"{name}.json").read_text())
+    if "text" in document:
+        return text_profile(TextFacts.model_validate(document["text"]), 1)
+    profile_fields = {field: document[field] for field in Profile.model_fields if field in document}
+    return Profile.model_validate(profile_fields)
 
 
 def _width(target: float | Sequence[float]) -> int:
@@ -225,7 +225,7 @@ def _width(target: float | Sequence[float]) -> int:
     return len(target) if isinstance(target, Sequence) else 0
 
 
-def _whole(targets: Sequence[float | Sequence[float]]) -> list[int] | None:
+def _class_numbers(targets: Sequence[float | Sequence[float]]) -> list[int] | None:
     """The targets as class numbers if all of them are whole numbers from 0 to 999, else None."""
     flat = [target for target in targets if not isinstance(target, Sequence)]
     if len(flat) < len(targets) or any(t != int(t) or not 0 <= t < 1000 for t in flat):

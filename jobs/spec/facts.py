@@ -3,13 +3,13 @@
 It is stored with the spec, so that the trainer asks nobody; clients neither see nor send it.
 """
 
-from jobs.spec.base import Part
+from jobs.spec.base import SpecModel
 from jobs.spec.data import Profile, text_profile
 from jobs.spec.profiles import Delimiter, MediaType
 from jobs.spec.text import TextFacts
 
 
-class Source(Part):
+class DataFile(SpecModel):
     """Where the bytes of a dataset lie and how they are read."""
 
     path: str
@@ -22,26 +22,26 @@ class Source(Part):
     text: TextFacts | None = None
 
 
-class Classes(Part):
+class ClassNames(SpecModel):
     """The classes of a column in their order: texts, or whole numbers spelled as such."""
 
     names: list[str]
     numbers: bool = False
 
 
-class Facts(Part):
+class DatasetBinding(SpecModel):
     """The datasets of a spec, and what their columns become.
 
     The features of a row are its number columns and, for each category, one input a class.
     """
 
-    data: Source
-    validation: Source | None = None
+    data: DataFile
+    validation: DataFile | None = None
     numbers: int = 0
     """Features that are numbers."""
-    categories: dict[str, Classes] = {}
+    categories: dict[str, ClassNames] = {}
     """Features that are categories."""
-    target: Classes | None = None
+    target: ClassNames | None = None
     """The classes of the target; null where it is numbers."""
     outputs: int = 1
     """Numbers of a target that is no class."""
@@ -49,7 +49,7 @@ class Facts(Part):
     @property
     def features(self) -> int:
         """Inputs of a net for one row."""
-        return self.numbers + sum(len(each.names) for each in self.categories.values())
+        return self.numbers + sum(len(category.names) for category in self.categories.values())
 
     def profile(self, window: int | None) -> Profile:
         """Derive what rules and nets need to know; a text's tokens are bytes at first."""

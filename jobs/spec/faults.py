@@ -4,19 +4,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs.spec.rules import Fault
+from jobs.spec.rules import FieldError
 
 
 class InvalidSpec(Exception):
     """A body that breaks the schema or a rule between fields; `faults` has all that were found."""
 
-    def __init__(self, faults: list[Fault]) -> None:
-        super().__init__("; ".join(f"{fault.pointer}: {fault.detail}" for fault in faults))
-        self.faults = faults
+    def __init__(self, errors: list[FieldError]) -> None:
+        super().__init__("; ".join(f"{error.pointer}: {error.detail}" for error in errors))
+        self.errors = errors
 
 
 #: plainer words than pydantic's own, by its type of error
-RULES = {
+RULE_TEXTS = {
     "extra_forbidden": "unknown field",
     "missing": "required",
     "model_type": "an object",
@@ -24,30 +24,37 @@ RULES = {
     "dict_type": "an object",
 }
 #: for a union that no branch fits: the field that names the branch
-NAMED_BY = {
+DISCRIMINATOR_FIELDS = {
     "unknown_family": "/family",
     "unknown_optimizer": "/name",
     "unknown_source": "/source",
 }
 
 
-def faults_of(error: ValidationError, body: object) -> list[Fault]:
+def to_field_errors(error: ValidationError, body: object) -> list[FieldError]:
     """Translate each error; a union's tags, which pydantic's paths hold, are no part of a body."""
-    found = [_fault(item, body) for item in error.errors(include_url=False, include_context=False)]
-    return list({(fault.pointer, fault.detail): fault for fault in found}.values())
+    field_errors = [
+        _to_field_error(item, body)
+        for item in error.errors(include_url=False, include_context=False)
+    ]
+    return list(
+        {
+            (field_error.pointer, field_error.detail): field_error for field_error in field_errors
+        }.values()
+    )
 
 
-def _fault(item: Any, body: object) -> Fault:
+def _to_field_error(item: Any, body: object) -> FieldError:
     kind, value = item["type"], item["input"]
-    where = pointer(item["loc"], body, missing=kind == "missing")
-    rule = RULES.get(kind, item["msg"].removeprefix("Value error, "))
-    if kind in NAMED_BY and isinstance(value, dict):
-        name = NAMED_BY[kind]
-        return Fault(where + name, rule, value.get(name[1:]))
-    return Fault(where, rule, None if kind == "missing" else value)
+    where = json_pointer(item["loc"], body, missing=kind == "missing")
+    rule = RULE_TEXTS.get(kind, item["msg"].removeprefix("Value error, "))
+    if kind in DISCRIMINATOR_FIELDS and isinstance(value, dict):
+        name = DISCRIMINATOR_FIELDS[kind]
+        return FieldError(where + name, rule, value.get(name[1:]))
+    return FieldError(where, rule, None if kind == "missing" else value)
 
 
-def pointer(path: tuple[str | int, ...], body: object, *, missing: bool = False) -> str:
+def json_pointer(path: tuple[str | int, ...], body: object, *, missing: bool = False) -> str:
     """Make the JSON pointer (RFC 6901) of a pydantic path into `body`.
 
     A step that `body` has not got is a tag (the name of a union's branch, or of a type) and is left
@@ -56,7 +63,7 @@ def pointer(path: tuple[str | int, ...], body: object, *, missing: bool = False)
     parts: list[str] = []
     node = body
     for at, step in enumerate(path):
-        if _holds(node, step):
+        if _has_step(node, step):
             node = node[step]  # type: ignore[index]
         elif not (missing and at == len(path) - 1):
             continue
@@ -64,7 +71,7 @@ def pointer(path: tuple[str | int, ...], body: object, *, missing: bool = False)
     return "".join("/" + part for part in parts)
 
 
-def _holds(node: object, step: str | int) -> bool:
+def _has_step(node: object, step: str | int) -> bool:
     if isinstance(node, list):
         return isinstance(step, int) and step < len(node)
     return isinstance(node, dict) and step in node

@@ -12,12 +12,12 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSc
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
-from jobs.spec.base import MOST_ROWS, MOST_TICKS, Part, Positive, Seed
-from jobs.spec.data import Data, DatasetData, Kind, Profile
-from jobs.spec.datasets import LookUp, Unfit, facts_of, nobody
-from jobs.spec.facts import Facts
-from jobs.spec.faults import InvalidSpec, faults_of
-from jobs.spec.rules import Fault, faults
+from jobs.spec.base import MAX_ROWS_PER_TICK, MAX_TICKS, Positive, Seed, SpecModel
+from jobs.spec.data import Data, DatasetData, Profile, TargetKind
+from jobs.spec.datasets import DatasetLookup, DatasetMismatch, bind_datasets, no_datasets
+from jobs.spec.facts import DatasetBinding
+from jobs.spec.faults import InvalidSpec, to_field_errors
+from jobs.spec.rules import FieldError, check_rules
 from jobs.spec.text import vocabulary_of
 from jobs.spec.training import (
     AdamW,
@@ -33,19 +33,19 @@ from models.families import ModelConfig
 from models.numbers import INTEGRAL
 
 Objective = Literal["mse", "cross_entropy", "language_model"]
-Column = Literal["loss", "grad_norm"]
-DEFAULT_BATCH = 32
+RecordedColumn = Literal["loss", "grad_norm"]
+DEFAULT_BATCH_SIZE = 32
 #: kind of target -> what is trained unless the spec says otherwise
-FITTING: dict[Kind, Objective] = {
+DEFAULT_OBJECTIVES: dict[TargetKind, Objective] = {
     "class": "cross_entropy",
     "number": "mse",
     "token": "language_model",
 }
-DATA: TypeAdapter[Any] = TypeAdapter(Data)
+DATA_ADAPTER: TypeAdapter[Any] = TypeAdapter(Data)
 
 
-LONGEST_NAME = 200  # characters
-Name = Annotated[str, Field(max_length=LONGEST_NAME)]
+MAX_NAME_CHARACTERS = 200  # characters
+Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
 # no colon in a key: the filter `label=key:value` is split at the first one
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^:]+$")]
 LABELS_SCHEMA = {  # pydantic would spell the pattern as patternProperties, which admits all others
@@ -64,7 +64,7 @@ Priority = Annotated[int, Field(ge=-100, le=100), INTEGRAL]
 
 
 #: shown with the schema
-EXAMPLE: JsonDict = {
+EXAMPLE_SPEC: JsonDict = {
     "name": "digits",
     "model": {"family": "mlp", "hidden": [64]},
     "data": {"source": "example", "name": "digits"},
@@ -73,10 +73,10 @@ EXAMPLE: JsonDict = {
 }
 
 
-class AskedSpec(Part):
+class JobSpecRequest(SpecModel):
     """What to train, on what, for how long. Only model, data and budget are required."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_SPEC]})
 
     name: Name | None = None
     labels: Labels = {}
@@ -92,7 +92,7 @@ class AskedSpec(Part):
     schedule: Schedule = Schedule()
     budget: Budget
     stop: Stop = Stop()
-    batch_size: Annotated[int, Field(ge=1, le=MOST_ROWS), INTEGRAL] | None = None
+    batch_size: Annotated[int, Field(ge=1, le=MAX_ROWS_PER_TICK), INTEGRAL] | None = None
     """Rows of one tick; null: 32, or all rows if there are fewer."""
     micro_batches: Annotated[int, Field(ge=1, le=1024), INTEGRAL] = 1
     clip_norm: Positive | None = None
@@ -101,43 +101,43 @@ class AskedSpec(Part):
     seed: Seed = 0
     compute: Compute = Compute()
     priority: Priority = 0
-    record: list[Column] = ["loss"]
+    record: list[RecordedColumn] = ["loss"]
     """Columns kept for every tick; loss always is."""
 
 
-class JobSpec(AskedSpec):
+class JobSpec(JobSpecRequest):
     """A spec with all defaults filled in; never changes."""
 
     name: Name
     objective: Objective
-    batch_size: Annotated[int, Field(ge=1, le=MOST_ROWS), INTEGRAL]
-    facts: SkipJsonSchema[Facts | None] = Field(None, exclude=True)
+    batch_size: Annotated[int, Field(ge=1, le=MAX_ROWS_PER_TICK), INTEGRAL]
+    facts: SkipJsonSchema[DatasetBinding | None] = Field(None, exclude=True)
     """Of its datasets, which the spec only names; null without any. Not shown, see `whole`."""
 
-    def whole(self) -> dict[str, Any]:
+    def to_stored(self) -> dict[str, Any]:
         """All of it as JSON has it, as it is stored and sent to a trainer."""
-        facts = {} if self.facts is None else {"facts": self.facts.model_dump(mode="json")}
-        return {**self.model_dump(mode="json"), **facts}
+        hidden_fields = {} if self.facts is None else {"facts": self.facts.model_dump(mode="json")}
+        return {**self.model_dump(mode="json"), **hidden_fields}
 
     @cached_property
     def profile(self) -> Profile:
         """What is known of the data."""
-        return _profile(self, self.objective, self.facts)
+        return _build_profile(self, self.objective, self.facts)
 
     @property
     def datasets(self) -> dict[str, str]:
         """The uploaded datasets that it uses: where each one's file lies, by id."""
         if not isinstance(self.data, DatasetData) or self.facts is None:
             return {}
-        found = {self.data.id: self.facts.data.path}
+        paths = {self.data.id: self.facts.data.path}
         if self.validation is not None and self.validation.id and self.facts.validation is not None:
-            found[self.validation.id] = self.facts.validation.path
-        return found
+            paths[self.validation.id] = self.facts.validation.path
+        return paths
 
     @property
     def held_out_rows(self) -> int:
         """Rows of the data that are never trained on."""
-        return _held_out(self.validation, self.profile.rows)
+        return _count_held_out_rows(self.validation, self.profile.rows)
 
     @property
     def training_rows(self) -> int:
@@ -154,8 +154,8 @@ class JobSpec(AskedSpec):
         """The ticks after which the budget is used up; None where only time ends it."""
         epochs = self.budget.epochs
         by_epochs = None if epochs is None else epochs * self.ticks_per_epoch
-        known = [ticks for ticks in (self.budget.ticks, by_epochs) if ticks is not None]
-        return min(known, default=None)
+        totals = [ticks for ticks in (self.budget.ticks, by_epochs) if ticks is not None]
+        return min(totals, default=None)
 
     @cached_property
     def parameters(self) -> int:
@@ -172,74 +172,78 @@ class JobSpec(AskedSpec):
         return self.schedule.rate(self.optimizer.lr, tick, self.ticks_total)
 
 
-def read_spec(body: object, *, max_parameters: int, datasets: LookUp = nobody) -> JobSpec:
+def read_spec(
+    body: object, *, max_parameters: int, datasets: DatasetLookup = no_datasets
+) -> JobSpec:
     """Check a parsed JSON body and fill in its gaps; raises InvalidSpec with all faults.
 
     `datasets` finds an uploaded one by its id.
     """
     try:
-        asked = AskedSpec.model_validate(body)
+        request = JobSpecRequest.model_validate(body)
     except ValidationError as error:
-        found = [*faults_of(error, body), *_data_faults(body)]
-        sound = _sound_part(body, found, max_parameters, datasets)
-        raise InvalidSpec([*found, *sound]) from None
-    if wrong := _data_faults(body):
-        raise InvalidSpec(wrong)
+        errors = [*to_field_errors(error, body), *_find_data_errors(body)]
+        other_errors = _check_valid_fields(body, errors, max_parameters, datasets)
+        raise InvalidSpec([*errors, *other_errors]) from None
+    if data_errors := _find_data_errors(body):
+        raise InvalidSpec(data_errors)
     try:
-        facts = facts_of(asked.data, asked.validation, asked.objective, datasets)
-    except Unfit as error:
-        raise InvalidSpec(error.faults) from None
-    spec = _complete(asked, facts)
-    if found := faults(spec, max_parameters):
-        raise InvalidSpec(found)
+        binding = bind_datasets(request.data, request.validation, request.objective, datasets)
+    except DatasetMismatch as error:
+        raise InvalidSpec(error.errors) from None
+    spec = _fill_defaults(request, binding)
+    if errors := check_rules(spec, max_parameters):
+        raise InvalidSpec(errors)
     return spec
 
 
-def _sound_part(
-    body: object, found: list[Fault], max_parameters: int, datasets: LookUp
-) -> list[Fault]:
+def _check_valid_fields(
+    body: object, errors: list[FieldError], max_parameters: int, datasets: DatasetLookup
+) -> list[FieldError]:
     """Faults between those fields of a faulty body that are sound themselves."""
-    wrong = {fault.pointer.split("/")[1] for fault in found if fault.pointer}
+    invalid_fields = {
+        field_error.pointer.split("/")[1] for field_error in errors if field_error.pointer
+    }
     if not isinstance(body, dict):
         return []
     try:
-        sound = {name: body[name] for name in body if name not in wrong}
-        if "budget" in wrong:
-            sound["budget"] = {"ticks": MOST_TICKS}  # any: rules that read it are not asked
-        rest = AskedSpec.model_validate(sound)
-        facts = facts_of(rest.data, rest.validation, rest.objective, datasets)
+        valid_fields = {name: body[name] for name in body if name not in invalid_fields}
+        if "budget" in invalid_fields:
+            valid_fields["budget"] = {"ticks": MAX_TICKS}  # any: rules that read it are not asked
+        request = JobSpecRequest.model_validate(valid_fields)
+        binding = bind_datasets(request.data, request.validation, request.objective, datasets)
     except ValidationError:
         return []  # without its model, data or budget nothing can be said
-    except Unfit as error:
-        return [] if "objective" in wrong else error.faults
-    return faults(_complete(rest, facts), max_parameters, wrong)
+    except DatasetMismatch as error:
+        return [] if "objective" in invalid_fields else error.errors
+    return check_rules(_fill_defaults(request, binding), max_parameters, invalid_fields)
 
 
-def _data_faults(body: object) -> list[Fault]:
+def _find_data_errors(body: object) -> list[FieldError]:
     """What is wrong inside the data alone; nothing where its form is wrong already."""
     try:
-        data = DATA.validate_python(body["data"])  # type: ignore[index]
+        data = DATA_ADAPTER.validate_python(body["data"])  # type: ignore[index]
     except (ValidationError, TypeError, LookupError):
         return []
-    return [Fault("/data" + where, rule, value) for where, rule, value in data.faults()]
+    return [FieldError("/data" + where, rule, value) for where, rule, value in data.faults()]
 
 
-def _complete(asked: AskedSpec, facts: Facts | None) -> JobSpec:
+def _fill_defaults(request: JobSpecRequest, binding: DatasetBinding | None) -> JobSpec:
     """Fill in every default that depends on other fields."""
-    objective = asked.objective or _fitting(_profile(asked, None, facts))
-    rows = _profile(asked, objective, facts).rows
-    batch_size = asked.batch_size or max(
-        1, min(DEFAULT_BATCH, rows - _held_out(asked.validation, rows))
+    objective = request.objective or _default_objective(_build_profile(request, None, binding))
+    rows = _build_profile(request, objective, binding).rows
+    batch_size = request.batch_size or max(
+        1, min(DEFAULT_BATCH_SIZE, rows - _count_held_out_rows(request.validation, rows))
     )
-    told = {name: getattr(asked, name) for name in AskedSpec.model_fields}
+    fields = {name: getattr(request, name) for name in JobSpecRequest.model_fields}
     spec = JobSpec(
         **{
-            **told,
-            "facts": facts,
-            "name": asked.name or asked.model.family,
+            **fields,
+            "facts": binding,
+            "name": request.name or request.model.family,
             "objective": objective,
             "batch_size": batch_size,
-            "record": asked.record if "loss" in asked.record else ["loss", *asked.record],
+            "record": request.record if "loss" in request.record else ["loss", *request.record],
         }
     )
     if spec.validation is None or spec.validation.every_ticks is not None:
@@ -251,19 +255,21 @@ def _complete(asked: AskedSpec, facts: Facts | None) -> JobSpec:
     )
 
 
-def _profile(asked: AskedSpec, objective: str | None, facts: Facts | None) -> Profile:
-    if isinstance(asked.data, DatasetData):
-        assert facts is not None, "read_spec has looked the dataset up"
-        profile = facts.profile(asked.data.window)
+def _build_profile(
+    request: JobSpecRequest, objective: str | None, binding: DatasetBinding | None
+) -> Profile:
+    if isinstance(request.data, DatasetData):
+        assert binding is not None, "read_spec has looked the dataset up"
+        profile = binding.profile(request.data.window)
     else:
-        profile = asked.data.profile(objective)
-    return profile.read_as(vocabulary_of(asked.model))
+        profile = request.data.profile(objective)
+    return profile.with_vocabulary(vocabulary_of(request.model))
 
 
-def _fitting(profile: Profile) -> Objective:
-    return FITTING[profile.kind]
+def _default_objective(profile: Profile) -> Objective:
+    return DEFAULT_OBJECTIVES[profile.kind]
 
 
-def _held_out(validation: Validation | None, rows: int) -> int:
+def _count_held_out_rows(validation: Validation | None, rows: int) -> int:
     fraction = None if validation is None else validation.fraction
     return 0 if fraction is None else math.floor(fraction * rows)

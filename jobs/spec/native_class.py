@@ -12,27 +12,32 @@ from models.mlp.config import MlpConfig
 if TYPE_CHECKING:
     from jobs.spec.job_spec import JobSpec
 
-MOST_LAYERS = 16  # hidden ones: a compiler takes about 0.4 s for each
-MOST_NUMBERS = 1 << 26  # parameters, times three for state and gradient: what the work area holds
-SMALLEST = 1.1754943508222875e-38  # of float32's normal numbers
+MAX_LAYERS = 16  # hidden ones: a compiler takes about 0.4 s for each
+MAX_PARAMETERS = 1 << 26  # parameters, times three for state and gradient: what the work area holds
+MIN_NORMAL_FLOAT32 = 1.1754943508222875e-38  # of float32's normal numbers
 #: parameters times rows of a tick, beyond which a library's kernels win. Measured with AdamW on one
 #: core, microseconds a tick, native against eager: 64-64 batch 32 (3e5) 33 : 680; 256-256 batch 16
 #: (1.4e6) 220 : 740, batch 64 (5.5e6) 710 : 1,300; 512-512-512 batch 64 (3.6e7) 6,500 : 4,600
-WORTH = 4_000_000
+MAX_WORTHWHILE_PRODUCT = 4_000_000
 
 
-def unfit(spec: "JobSpec") -> str | None:
+def native_unsupported_reason(spec: "JobSpec") -> str | None:
     """Say why the native engine cannot run a spec; None if it can."""
-    reasons = (_family(spec), _compute(spec), _sizes(spec), _numbers(spec))
+    reasons = (
+        _family_reason(spec),
+        _compute_reason(spec),
+        _size_reason(spec),
+        _number_reason(spec),
+    )
     return next((reason for reason in reasons if reason is not None), None)
 
 
-def is_worth(spec: "JobSpec") -> bool:
+def is_worthwhile(spec: "JobSpec") -> bool:
     """Whether `auto` should choose it for a spec of the class whose object is at hand."""
-    return spec.parameters * spec.batch_size <= WORTH
+    return spec.parameters * spec.batch_size <= MAX_WORTHWHILE_PRODUCT
 
 
-def _family(spec: "JobSpec") -> str | None:
+def _family_reason(spec: "JobSpec") -> str | None:
     if not isinstance(spec.model, MlpConfig):
         return f"native runs the family mlp, not {spec.model.family}"
     if spec.model.needs_batch_statistics:
@@ -40,7 +45,7 @@ def _family(spec: "JobSpec") -> str | None:
     return None
 
 
-def _compute(spec: "JobSpec") -> str | None:
+def _compute_reason(spec: "JobSpec") -> str | None:
     compute = spec.compute
     if compute.device == "cuda":
         return "native runs on the device cpu"
@@ -51,16 +56,16 @@ def _compute(spec: "JobSpec") -> str | None:
     return None
 
 
-def _sizes(spec: "JobSpec") -> str | None:
-    if isinstance(spec.model, MlpConfig) and len(spec.model.hidden) > MOST_LAYERS:
-        return f"native has at most {MOST_LAYERS} hidden layers, not {len(spec.model.hidden)}"
-    if spec.parameters > MOST_NUMBERS:
-        return f"native has at most {MOST_NUMBERS} parameters, not {spec.parameters}"
+def _size_reason(spec: "JobSpec") -> str | None:
+    if isinstance(spec.model, MlpConfig) and len(spec.model.hidden) > MAX_LAYERS:
+        return f"native has at most {MAX_LAYERS} hidden layers, not {len(spec.model.hidden)}"
+    if spec.parameters > MAX_PARAMETERS:
+        return f"native has at most {MAX_PARAMETERS} parameters, not {spec.parameters}"
     return None
 
 
-def _numbers(spec: "JobSpec") -> str | None:
+def _number_reason(spec: "JobSpec") -> str | None:
     optimizer = spec.optimizer
-    if not isinstance(optimizer, Sgd) and optimizer.eps < SMALLEST:
-        return f"native needs an eps of at least {SMALLEST:g}, a normal float32 number"
+    if not isinstance(optimizer, Sgd) and optimizer.eps < MIN_NORMAL_FLOAT32:
+        return f"native needs an eps of at least {MIN_NORMAL_FLOAT32:g}, a normal float32 number"
     return None

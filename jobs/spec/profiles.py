@@ -5,17 +5,17 @@ Made once, while the upload streams by (jobs/datasets). Knows no file and no ten
 
 from typing import Literal
 
-from jobs.spec.base import Part
+from jobs.spec.base import SpecModel
 from jobs.spec.text import TextFacts
 
 MediaType = Literal["text/csv", "application/x-ndjson", "text/plain", "application/x-npz"]
 Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
 ColumnType = Literal["number", "category"]
 
-MOST_CLASSES = 1000  # different values of a column that can be told apart as classes
+MAX_CLASSES = 1000  # different values of a column that can be told apart as classes
 
 
-class Column(Part):
+class Column(SpecModel):
     """A column of a table."""
 
     name: str
@@ -30,14 +30,14 @@ class Column(Part):
     """The values of a number column, sorted, if all are whole and few: it can serve as classes."""
 
 
-class Array(Part):
+class Array(SpecModel):
     """An array of an NPZ file."""
 
     shape: list[int]
     dtype: str
 
 
-class DatasetProfile(Part):
+class DatasetProfile(SpecModel):
     """What is known of a dataset. A table has columns, an NPZ file arrays, a text characters."""
 
     rows: int | None = None
@@ -50,4 +50,4 @@ class DatasetProfile(Part):
 
     def column(self, name: str) -> Column | None:
         """Find a column by name."""
-        return next((each for each in self.columns or [] if each.name == name), None)
+        return next((column for column in self.columns or [] if column.name == name), None)

@@ -6,7 +6,7 @@ Each rule gives the faults it finds; all rules are asked, so that a client learn
 from collections.abc import Callable, Iterator, Set
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from jobs.spec.engines import refusal
+from jobs.spec.engines import unsupported_reason
 from jobs.spec.text import vocabulary_of
 from models.families import FAMILIES
 from models.transformer_lm.config import TransformerLmConfig
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobs.spec.job_spec import JobSpec
 
 
-class Fault(NamedTuple):
+class FieldError(NamedTuple):
     """One thing wrong with a body: where (JSON pointer), the rule it breaks, the value."""
 
     pointer: str
@@ -23,161 +23,171 @@ class Fault(NamedTuple):
     value: Any
 
 
-def faults(spec: "JobSpec", max_parameters: int, wrong: Set[str] = frozenset()) -> list[Fault]:
+def check_rules(
+    spec: "JobSpec", max_parameters: int, invalid_fields: Set[str] = frozenset()
+) -> list[FieldError]:
     """List everything in a complete spec that does not fit together.
 
     `wrong` are fields that are known to be wrong alone: rules that read one of them are not asked.
     """
-    if unfit := [*_family(spec), *_window(spec)]:
-        return unfit  # the other rules count rows, of which there are none that could be
-    sound = [rule for rule, fields in RULES.items() if not wrong & fields]
-    found = [fault for rule in sound for fault in rule(spec)]
-    return found if wrong & SIZED else [*found, *_size(spec, max_parameters)]
+    if data_errors := [*_check_family(spec), *_check_window(spec)]:
+        return data_errors  # the other rules count rows, of which there are none that could be
+    rules = [rule for rule, fields in RULES.items() if not invalid_fields & fields]
+    errors = [error for rule in rules for error in rule(spec)]
+    return errors if invalid_fields & SIZE_FIELDS else [*errors, *_check_size(spec, max_parameters)]
 
 
-def _family(spec: "JobSpec") -> Iterator[Fault]:
-    have = "a text" if spec.profile.kind == "token" else "a table"
-    fit = [family.name for family in FAMILIES.values() if family.reads == have]
-    if spec.model.family not in fit:
-        rule = f"a family that can train on these data, {have}: {', '.join(fit)}"
-        yield Fault("/model/family", rule, spec.model.family)
+def _check_family(spec: "JobSpec") -> Iterator[FieldError]:
+    data_kind = "a text" if spec.profile.kind == "token" else "a table"
+    names = [family.name for family in FAMILIES.values() if family.reads == data_kind]
+    if spec.model.family not in names:
+        rule = f"a family that can train on these data, {data_kind}: {', '.join(names)}"
+        yield FieldError("/model/family", rule, spec.model.family)
 
 
-def _window(spec: "JobSpec") -> Iterator[Fault]:
+def _check_window(spec: "JobSpec") -> Iterator[FieldError]:
     profile, model = spec.profile, spec.model
     if profile.text is None or not isinstance(model, TransformerLmConfig):
         return
-    tokens = profile.text.tokens(model.vocabulary)
+    tokens = profile.text.count_tokens(model.vocabulary)
     if profile.rows < 1:
         rule = f"below the {tokens} {model.vocabulary} of the text"
-        yield Fault("/data/window", rule, profile.features)
+        yield FieldError("/data/window", rule, profile.features)
 
 
-def _second_text(spec: "JobSpec") -> Iterator[Fault]:
+def _check_validation_text(spec: "JobSpec") -> Iterator[FieldError]:
     """A text to validate on must have a window's tokens, and only such as the first one has."""
     if spec.facts is None or spec.facts.validation is None or spec.validation is None:
         return
-    other = spec.facts.validation
-    if other.text is None or spec.profile.text is None:
+    validation_file = spec.facts.validation
+    if validation_file.text is None or spec.profile.text is None:
         return
     window, vocabulary = spec.profile.features, vocabulary_of(spec.model)
-    if other.text.rows(window, vocabulary) < 1:
-        yield Fault("/validation/id", f"a text longer than a window ({window})", spec.validation.id)
-    new = sorted(set(other.text.vocabulary) - set(spec.profile.text.vocabulary))
+    if validation_file.text.count_rows(window, vocabulary) < 1:
+        yield FieldError(
+            "/validation/id", f"a text longer than a window ({window})", spec.validation.id
+        )
+    new = sorted(set(validation_file.text.vocabulary) - set(spec.profile.text.vocabulary))
     if vocabulary == "characters" and new:
         listed = ", ".join(map(repr, new[:5])) + (", …" if len(new) > 5 else "")
         rule = f"a text of no other characters than the one to train on has; it has {listed}"
-        yield Fault("/validation/id", rule, spec.validation.id)
+        yield FieldError("/validation/id", rule, spec.validation.id)
 
 
-def _heads(spec: "JobSpec") -> Iterator[Fault]:
+def _check_heads(spec: "JobSpec") -> Iterator[FieldError]:
     model = spec.model
     if isinstance(model, TransformerLmConfig) and model.width % model.heads:
-        yield Fault("/model/heads", f"a divisor of width ({model.width})", model.heads)
+        yield FieldError("/model/heads", f"a divisor of width ({model.width})", model.heads)
 
 
-def _objective(spec: "JobSpec") -> Iterator[Fault]:
-    served = FAMILIES[spec.model.family].objectives
-    if spec.objective not in served:
-        rule = f"an objective that the family {spec.model.family} serves: {', '.join(served)}"
-        yield Fault("/objective", rule, spec.objective)
+def _check_objective(spec: "JobSpec") -> Iterator[FieldError]:
+    objectives = FAMILIES[spec.model.family].objectives
+    if spec.objective not in objectives:
+        rule = f"an objective that the family {spec.model.family} serves: {', '.join(objectives)}"
+        yield FieldError("/objective", rule, spec.objective)
         return
     if spec.objective == "cross_entropy" and spec.profile.kind != "class":
         rule = "cross_entropy needs classes as targets (whole numbers from 0 to 999)"
-        yield Fault("/objective", rule, spec.objective)
+        yield FieldError("/objective", rule, spec.objective)
     if spec.objective == "mse" and spec.profile.kind == "class":
         rule = "mse needs numbers as targets, not classes"
-        yield Fault("/objective", rule, spec.objective)
+        yield FieldError("/objective", rule, spec.objective)
 
 
-def _validation(spec: "JobSpec") -> Iterator[Fault]:
+def _check_validation(spec: "JobSpec") -> Iterator[FieldError]:
     if spec.validation is None or spec.validation.fraction is None:
         return
     if spec.held_out_rows < 1:
         rule = f"a fraction that holds out at least one of {spec.profile.rows} rows"
-        yield Fault("/validation/fraction", rule, spec.validation.fraction)
+        yield FieldError("/validation/fraction", rule, spec.validation.fraction)
 
 
-def _batch(spec: "JobSpec") -> Iterator[Fault]:
+def _check_batch(spec: "JobSpec") -> Iterator[FieldError]:
     if spec.batch_size > spec.training_rows:
         rule = f"at most the {spec.training_rows} training rows"
-        yield Fault("/batch_size", rule, spec.batch_size)
+        yield FieldError("/batch_size", rule, spec.batch_size)
     if spec.micro_batches > spec.batch_size:
-        yield Fault("/micro_batches", f"at most batch_size ({spec.batch_size})", spec.micro_batches)
+        yield FieldError(
+            "/micro_batches", f"at most batch_size ({spec.batch_size})", spec.micro_batches
+        )
 
 
-def _batch_norm(spec: "JobSpec") -> Iterator[Fault]:
+def _check_batch_norm(spec: "JobSpec") -> Iterator[FieldError]:
     if not spec.model.needs_batch_statistics or spec.micro_batches > spec.batch_size:
         return
     rule = f"norm {spec.model.norm!r} needs two rows or more in every part of a tick"
     if spec.batch_size // spec.micro_batches < 2:
-        yield Fault(
+        yield FieldError(
             "/batch_size", f"{rule}; micro_batches is {spec.micro_batches}", spec.batch_size
         )
         return
     last = spec.training_rows % spec.batch_size
     if last and last // min(last, spec.micro_batches) < 2:
         rule += f"; an epoch's last batch would have {last} of {spec.training_rows} rows"
-        yield Fault("/batch_size", rule, spec.batch_size)
+        yield FieldError("/batch_size", rule, spec.batch_size)
 
 
-def _schedule(spec: "JobSpec") -> Iterator[Fault]:
+def _check_schedule(spec: "JobSpec") -> Iterator[FieldError]:
     total = spec.ticks_total
     if total is None and spec.schedule.name != "constant":
         rule = "a schedule that needs the total of ticks needs a budget of ticks or epochs"
-        yield Fault("/schedule/name", rule, spec.schedule.name)
+        yield FieldError("/schedule/name", rule, spec.schedule.name)
     if total is not None and spec.schedule.warmup_ticks >= total:
-        yield Fault(
+        yield FieldError(
             "/schedule/warmup_ticks",
             f"below the {total} ticks of the job",
             spec.schedule.warmup_ticks,
         )
 
 
-def _stop(spec: "JobSpec") -> Iterator[Fault]:
+def _check_stop(spec: "JobSpec") -> Iterator[FieldError]:
     for name in ("patience", "converged", "target"):
         rule = getattr(spec.stop, name)
         metric = "loss" if rule is None else rule.metric
         where = f"/stop/{name}/metric"
         if metric != "loss" and spec.validation is None:
-            yield Fault(
+            yield FieldError(
                 where, "a metric that is measured: without validation there is only loss", metric
             )
         elif metric == "val_accuracy" and spec.profile.kind != "class":
-            yield Fault(where, "val_accuracy needs classes as targets; these are numbers", metric)
+            yield FieldError(
+                where, "val_accuracy needs classes as targets; these are numbers", metric
+            )
 
 
-def _record(spec: "JobSpec") -> Iterator[Fault]:
+def _check_record(spec: "JobSpec") -> Iterator[FieldError]:
     if len(set(spec.record)) < len(spec.record):
-        yield Fault("/record", "each column once", list(spec.record))
+        yield FieldError("/record", "each column once", list(spec.record))
 
 
-def _engine(spec: "JobSpec") -> Iterator[Fault]:
-    if why := refusal(spec, spec.compute.engine):
-        yield Fault("/compute/engine", f"an engine that can train this: {why}", spec.compute.engine)
+def _check_engine(spec: "JobSpec") -> Iterator[FieldError]:
+    if reason := unsupported_reason(spec, spec.compute.engine):
+        yield FieldError(
+            "/compute/engine", f"an engine that can train this: {reason}", spec.compute.engine
+        )
 
 
-def _size(spec: "JobSpec", most: int) -> Iterator[Fault]:
-    if spec.parameters > most:
-        rule = f"at most {most} parameters in the model; this one has {spec.parameters}"
+def _check_size(spec: "JobSpec", max_parameters: int) -> Iterator[FieldError]:
+    if spec.parameters > max_parameters:
+        rule = f"at most {max_parameters} parameters in the model; this one has {spec.parameters}"
         field = "width" if isinstance(spec.model, TransformerLmConfig) else "hidden"
-        yield Fault(f"/model/{field}", rule, spec.model.model_dump()[field])
+        yield FieldError(f"/model/{field}", rule, spec.model.model_dump()[field])
 
 
-ROWS = {"data", "objective", "validation"}  # what decides how many rows there are
-BATCHES = {*ROWS, "batch_size"}
-SIZED = {"model", "data", "objective"}
+ROW_FIELDS = {"data", "objective", "validation"}  # what decides how many rows there are
+BATCH_FIELDS = {*ROW_FIELDS, "batch_size"}
+SIZE_FIELDS = {"model", "data", "objective"}
 
 #: each rule with the fields it reads
-RULES: dict[Callable[["JobSpec"], Iterator[Fault]], Set[str]] = {
-    _heads: {"model"},
-    _second_text: {"model", "data", "validation"},
-    _objective: {"model", "data", "objective"},
-    _validation: ROWS,
-    _batch: {*BATCHES, "micro_batches"},
-    _batch_norm: {*BATCHES, "micro_batches", "model"},
-    _schedule: {*BATCHES, "budget", "schedule"},
-    _stop: {*ROWS, "stop"},
-    _record: {"record"},
-    _engine: {"model", "compute"},
+RULES: dict[Callable[["JobSpec"], Iterator[FieldError]], Set[str]] = {
+    _check_heads: {"model"},
+    _check_validation_text: {"model", "data", "validation"},
+    _check_objective: {"model", "data", "objective"},
+    _check_validation: ROW_FIELDS,
+    _check_batch: {*BATCH_FIELDS, "micro_batches"},
+    _check_batch_norm: {*BATCH_FIELDS, "micro_batches", "model"},
+    _check_schedule: {*BATCH_FIELDS, "budget", "schedule"},
+    _check_stop: {*ROW_FIELDS, "stop"},
+    _check_record: {"record"},
+    _check_engine: {"model", "compute"},
 }

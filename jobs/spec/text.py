@@ -6,32 +6,32 @@ tokens i*window to (i+1)*window as inputs, the same one token later as targets.
 
 from typing import Literal
 
-from jobs.spec.base import Part
+from jobs.spec.base import SpecModel
 from models.families import ModelConfig
 from models.transformer_lm.config import TransformerLmConfig
 
 Vocabulary = Literal["bytes", "characters"]
-BYTES = 256
+NUM_BYTE_TOKENS = 256
 
 
-class TextFacts(Part):
+class TextFacts(SpecModel):
     """What is known of a text in UTF-8: how long it is, and its distinct characters, sorted."""
 
     bytes: int
     characters: int
     vocabulary: list[str]
 
-    def tokens(self, vocabulary: Vocabulary) -> int:
+    def count_tokens(self, vocabulary: Vocabulary) -> int:
         """Count the tokens."""
         return self.bytes if vocabulary == "bytes" else self.characters
 
-    def distinct(self, vocabulary: Vocabulary) -> int:
+    def count_distinct(self, vocabulary: Vocabulary) -> int:
         """Count the tokens that a net must tell apart: 256 bytes, or the text's characters."""
-        return BYTES if vocabulary == "bytes" else len(self.vocabulary)
+        return NUM_BYTE_TOKENS if vocabulary == "bytes" else len(self.vocabulary)
 
-    def rows(self, window: int, vocabulary: Vocabulary) -> int:
+    def count_rows(self, window: int, vocabulary: Vocabulary) -> int:
         """Count the windows; 0 where the text is no longer than one."""
-        return max(0, (self.tokens(vocabulary) - 1) // window)
+        return max(0, (self.count_tokens(vocabulary) - 1) // window)
 
 
 def vocabulary_of(model: ModelConfig) -> Vocabulary:

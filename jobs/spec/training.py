@@ -9,26 +9,26 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from jobs.spec.base import (
-    MOST_TICKS,
+    MAX_TICKS,
     Finite,
-    NotNegative,
-    Part,
+    NonNegative,
     Share,
+    SpecModel,
     Ticks,
 )
 from models.numbers import FINITE, INTEGRAL
 
-Rate = Annotated[float, Field(gt=0, le=10), FINITE]
+LearningRate = Annotated[float, Field(gt=0, le=10), FINITE]
 Decay = Annotated[float, Field(ge=0, le=1), FINITE]
 Beta = Annotated[float, Field(ge=0, lt=1), FINITE]
 Metric = Literal["loss", "val_loss", "val_accuracy"]
 
 
-class Sgd(Part):
+class Sgd(SpecModel):
     """Stochastic gradient descent, as torch.optim.SGD computes it."""
 
     name: Literal["sgd"]
-    lr: Rate = 0.001
+    lr: LearningRate = 0.001
     weight_decay: Decay = 0.0
     momentum: Share = 0.0
     nesterov: bool = False
@@ -40,8 +40,8 @@ class Sgd(Part):
         return self
 
 
-class _Adaptive(Part):
-    lr: Rate = 0.001
+class _Adaptive(SpecModel):
+    lr: LearningRate = 0.001
     # a list in JSON; strict pydantic takes no list for a tuple unless it is told to
     betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0, le=1), FINITE] = 1e-8
@@ -77,11 +77,11 @@ OptimizerSpec = Annotated[
 ]
 
 
-class Schedule(Part):
+class Schedule(SpecModel):
     """The learning rate by tick: a linear warmup, then constant, linear or cosine."""
 
     name: Literal["constant", "linear", "cosine"] = "constant"
-    warmup_ticks: Annotated[int, Field(ge=0, le=MOST_TICKS), INTEGRAL] = 0
+    warmup_ticks: Annotated[int, Field(ge=0, le=MAX_TICKS), INTEGRAL] = 0
     end_factor: Annotated[float, Field(ge=0, le=1), FINITE] = 0.0
     """The last rate as a share of lr; for linear and cosine."""
 
@@ -96,13 +96,15 @@ class Schedule(Part):
         if self.name == "constant":
             return 1.0
         assert total is not None, "only constant can do without the total"
-        past = (tick - 1 - self.warmup_ticks) / (total - self.warmup_ticks)
+        progress = (tick - 1 - self.warmup_ticks) / (total - self.warmup_ticks)
         if self.name == "linear":
-            return 1.0 - (1.0 - self.end_factor) * past
-        return self.end_factor + (1.0 - self.end_factor) * (1.0 + math.cos(math.pi * past)) / 2.0
+            return 1.0 - (1.0 - self.end_factor) * progress
+        return (
+            self.end_factor + (1.0 - self.end_factor) * (1.0 + math.cos(math.pi * progress)) / 2.0
+        )
 
 
-class Budget(Part):
+class Budget(SpecModel):
     """What ends the job at the latest: the first of these that is reached."""
 
     ticks: Ticks | None = None
@@ -117,15 +119,15 @@ class Budget(Part):
         return self
 
 
-class Patience(Part):
+class Patience(SpecModel):
     """Ends the job when a metric has not improved for so many ticks."""
 
     metric: Metric = "val_loss"
     ticks: Ticks
-    min_delta: NotNegative = 0.0
+    min_delta: NonNegative = 0.0
 
 
-class Target(Part):
+class Target(SpecModel):
     """Ends the job when a metric is below or above a value."""
 
     metric: Metric = "val_loss"
@@ -139,15 +141,15 @@ class Target(Part):
         return self
 
 
-class Converged(Part):
+class Converged(SpecModel):
     """Ends the job when the means of a metric's last two windows of ticks differ by no more."""
 
     metric: Metric = "loss"
     window: Ticks
-    rel_change: NotNegative
+    rel_change: NonNegative
 
 
-class Stop(Part):
+class Stop(SpecModel):
     """Rules that end a job early; they compose."""
 
     patience: Patience | None = None
@@ -158,7 +160,7 @@ class Stop(Part):
     """Training loss is looked at at ticks divisible by this."""
 
 
-class Validation(Part):
+class Validation(SpecModel):
     """Rows that are never trained on, and when they are looked at: a fraction, or a dataset."""
 
     fraction: Annotated[float, Field(gt=0, le=0.5), FINITE] | None = None
@@ -175,7 +177,7 @@ class Validation(Part):
         return self
 
 
-class CheckpointRules(Part):
+class CheckpointRules(SpecModel):
     """When states are saved, beside the end, a pause and a drain; and how many are kept."""
 
     every_seconds: Annotated[float, Field(ge=1, le=86_400), FINITE] | None = 30
@@ -185,7 +187,7 @@ class CheckpointRules(Part):
     at_start: bool = False
 
 
-class Compute(Part):
+class Compute(SpecModel):
     """What a job runs on, and how exact a resume must be."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

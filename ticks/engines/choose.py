@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 
 from jobs import fault_points
-from jobs.spec.engines import ENGINES, GATED, choose, refusal
+from jobs.spec.engines import ENGINES, TRIAL_TICKS, choose_engine, unsupported_reason
 from jobs.spec.job_spec import JobSpec
 from ticks.engines import gate
 from ticks.engines.chunk import Engine, format_identity
@@ -82,7 +82,7 @@ def make_engine(
     if name == "eager":
         return EngineChoice(eager, reason)
     announce("compiling")
-    fault_points.point("compile")
+    fault_points.hit("compile")
     try:
         engine = _build_engine(trainer, name)
     except MissingEngine as error:
@@ -103,15 +103,15 @@ def _choose_name(
         return recorded_engine, "its history is of this engine"
     if device.type != "cpu":
         return "eager", "the only engine on a GPU"
-    preferred = choose(spec, ENGINES, ready_engines())
+    preferred = choose_engine(spec, ENGINES, ready_engines())
     if preferred.name == "eager" or spec.compute.engine != "auto":
         return preferred  # a short job is eager anyway, and waits for no compiler to say its name
-    return choose(spec, available_engines(), ready_engines())
+    return choose_engine(spec, available_engines(), ready_engines())
 
 
 def _build_engine(trainer: Trainer, name: str) -> Engine:
     spec = trainer.spec
-    reason = refusal(spec, name) or (
+    reason = unsupported_reason(spec, name) or (
         None if AVAILABILITY_CHECKS[name]() else "there is no compiler"
     )
     if reason is None:
@@ -124,7 +124,7 @@ def _build_engine(trainer: Trainer, name: str) -> Engine:
 
 def _trial_difference(engine: Engine, eager: Engine, trainer: Trainer) -> str | None:
     """Say why an engine may not own this history."""
-    ticks = min(GATED, trainer.spec.ticks_total or GATED)
+    ticks = min(TRIAL_TICKS, trainer.spec.ticks_total or TRIAL_TICKS)
     is_exact = engine.name == "graph"
     try:
         if is_exact:

@@ -20,7 +20,7 @@ class SingleTickEngine:
         chunks: list[Chunk] = []
         while len(chunks) < ticks and not (chunks and chunks[-1].nonfinite):
             chunks.append(self.engine.run(1))
-            fault_points.point("tick", at=chunks[-1].first)
+            fault_points.hit("tick", number=chunks[-1].first)
         return concatenate(chunks) if chunks else self.engine.run(0)
 
     def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:

@@ -10,9 +10,9 @@ from typing import cast
 
 import numpy as np
 
-from jobs.datasets.formats.cutter import Block, Cutter
-from jobs.datasets.formats.faults import Faults, refuse
-from jobs.datasets.formats.table import DELIMITERS, Table, Value, check_names, runs
+from jobs.datasets.formats.cutter import ByteBlock, RowSplitter
+from jobs.datasets.formats.faults import DataErrors, data_error
+from jobs.datasets.formats.table import DELIMITERS, RowBlock, Value, check_names, contiguous_blocks
 from jobs.spec.profiles import Delimiter
 
 BOM = b"\xef\xbb\xbf"
@@ -27,7 +27,7 @@ class CsvReader:
 
     def __init__(
         self,
-        faults: Faults,
+        errors: DataErrors,
         delimiter: Delimiter = "comma",
         *,
         names: list[str] | None = None,
@@ -35,28 +35,28 @@ class CsvReader:
         offset: int = 0,
     ) -> None:
         self.names = names or []
-        self._faults, self._next = faults, first
+        self._errors, self._next_row = errors, first
         self._delimiter = DELIMITERS[delimiter]
-        self._cutter = Cutter(quotes=True, offset=offset)
-        self._row = _row_form(self._delimiter)
+        self._splitter = RowSplitter(has_quotes=True, offset=offset)
+        self._row_pattern = _make_row_pattern(self._delimiter)
 
-    def feed(self, data: bytes) -> Iterator[Table]:
+    def feed(self, data: bytes) -> Iterator[RowBlock]:
         """Take some more bytes; give the rows that are whole now."""
-        for block in self._cutter.feed(data):
-            yield from self._read(block)
+        for block in self._splitter.feed(data):
+            yield from self._read_block(block)
 
-    def finish(self) -> Iterator[Table]:
+    def finish(self) -> Iterator[RowBlock]:
         """Give the last rows."""
-        for block in self._cutter.finish():
-            yield from self._read(block)
+        for block in self._splitter.finish():
+            yield from self._read_block(block)
         if not self.names:
-            raise refuse(None, None, "a header and at least one row")
+            raise data_error(None, None, "a header and at least one row")
 
     def type_of(self, column: int) -> str | None:
         """CSV has no types."""
         return None
 
-    def _read(self, block: Block) -> Iterator[Table]:
+    def _read_block(self, block: ByteBlock) -> Iterator[RowBlock]:
         if not self.names:
             block = self._take_header(block)
             if not block.data:
@@ -64,15 +64,15 @@ class CsvReader:
         text = self._decode(block.data)
         if "\r" in text:
             text = text.replace("\r\n", "\n")
-        plain = text.isascii() and "_" not in text
-        columns = None if '"' in text else self._fast(block.data, text)
+        is_plain = text.isascii() and "_" not in text
+        columns = None if '"' in text else self._split_unquoted(block.data, text)
         if columns is None:
-            yield from runs(self._carefully(text), block.offset, plain=plain)
+            yield from contiguous_blocks(self._split_rows(text), block.offset, is_plain=is_plain)
         else:
-            yield Table(self._next, columns, block.offset, plain)
-            self._next += len(columns[0])
+            yield RowBlock(self._next_row, columns, block.offset, is_plain)
+            self._next_row += len(columns[0])
 
-    def _take_header(self, block: Block) -> Block:
+    def _take_header(self, block: ByteBlock) -> ByteBlock:
         """Read the names; give the block without them."""
         data, offset = block.data, block.offset
         if data.startswith(BOM):
@@ -82,11 +82,11 @@ class CsvReader:
             size, quotes = size + len(line) + 1, quotes + line.count(b'"')
             if quotes % 2 == 0:
                 break
-        self.names = self._fields(self._decode(data[:size]).rstrip("\r\n")) or [""]
-        check_names(self.names, self._faults)
-        return Block(offset + size, data[size:])
+        self.names = self._split_fields(self._decode(data[:size]).rstrip("\r\n")) or [""]
+        check_names(self.names, self._errors)
+        return ByteBlock(offset + size, data[size:])
 
-    def _fast(self, data: bytes, text: str) -> list[list[Value]] | None:
+    def _split_unquoted(self, data: bytes, text: str) -> list[list[Value]] | None:
         """Split rows without quotes all at once; None if one of them has another width."""
         width = len(self.names)
         raw = np.frombuffer(data, np.uint8)
@@ -97,32 +97,32 @@ class CsvReader:
         cells = text.replace("\n", self._delimiter).split(self._delimiter)
         return cast(list[list[Value]], [cells[at::width] for at in range(width)])
 
-    def _carefully(self, text: str) -> Iterator[tuple[int, list[Value] | None]]:
+    def _split_rows(self, text: str) -> Iterator[tuple[int, list[Value] | None]]:
         """Split row by row, and say what is wrong with each."""
-        for row in _rows(text):
-            number = self._next
-            self._next += 1
-            yield number, cast(list[Value] | None, self._checked(row, number))
+        for row in _iter_rows(text):
+            number = self._next_row
+            self._next_row += 1
+            yield number, cast(list[Value] | None, self._parse_row(row, number))
 
-    def _checked(self, row: str, number: int) -> list[str] | None:
-        fields = self._fields(row, number)
+    def _parse_row(self, row: str, number: int) -> list[str] | None:
+        fields = self._split_fields(row, number)
         if fields is None or len(fields) == len(self.names):
             return fields
         rule = f"{len(self.names)} fields as in the header, not {len(fields)}"
-        self._faults.add(number, None, "not a blank row" if not row else rule, row[:200])
+        self._errors.add(number, None, "not a blank row" if not row else rule, row[:200])
         return None
 
-    def _fields(self, row: str, number: int | None = None) -> list[str] | None:
+    def _split_fields(self, row: str, number: int | None = None) -> list[str] | None:
         if '"' not in row:
             return row.split(self._delimiter)
-        if self._row.fullmatch(row):
+        if self._row_pattern.fullmatch(row):
             try:
                 return next(csv.reader([row], delimiter=self._delimiter, strict=True))
             except csv.Error as error:  # a field longer than its limit
-                self._faults.add(number, None, str(error), row[:200])
+                self._errors.add(number, None, str(error), row[:200])
                 return None
         rule = 'quotes around the whole field, and "" for a quote inside it'
-        self._faults.add(number, None, rule, row[:200])
+        self._errors.add(number, None, rule, row[:200])
         return None
 
     def _decode(self, data: bytes) -> str:
@@ -130,29 +130,29 @@ class CsvReader:
             return data.decode()
         except UnicodeDecodeError as error:
             before = data[: error.start]
-            number = self._next + before.count(b"\n") if self.names else None
+            number = self._next_row + before.count(b"\n") if self.names else None
             at = before[before.rfind(b"\n") + 1 :].count(self._delimiter.encode())
             column = self.names[at] if at < len(self.names) else None
             rule = f"UTF-8, not the byte 0x{data[error.start]:02x}"
-            raise refuse(number, column, rule) from None
+            raise data_error(number, column, rule) from None
 
 
-def _rows(text: str) -> Iterator[str]:
+def _iter_rows(text: str) -> Iterator[str]:
     """Split at newlines that are not between quotes."""
-    held: list[str] = []
+    lines: list[str] = []
     quotes = 0
     for line in text.split("\n"):
-        held.append(line)
+        lines.append(line)
         quotes += line.count('"')
         if quotes % 2 == 0:
-            yield "\n".join(held)
-            held, quotes = [], 0
-    if held:
-        yield "\n".join(held)
+            yield "\n".join(lines)
+            lines, quotes = [], 0
+    if lines:
+        yield "\n".join(lines)
 
 
-def _row_form(delimiter: str) -> re.Pattern[str]:
+def _make_row_pattern(delimiter: str) -> re.Pattern[str]:
     """The form of a row whose quotes are as RFC 4180 has them."""
-    mark = re.escape(delimiter)
-    field = f'(?:"(?:[^"]|"")*+"|[^"\n{mark}]*+)'
-    return re.compile(f"{field}(?:{mark}{field})*+")
+    escaped = re.escape(delimiter)
+    field = f'(?:"(?:[^"]|"")*+"|[^"\n{escaped}]*+)'
+    return re.compile(f"{field}(?:{escaped}{field})*+")

@@ -6,107 +6,109 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.datasets.formats.cutter import Block, Cutter
-from jobs.datasets.formats.faults import Faults, refuse
-from jobs.datasets.formats.table import Table, Value, check_names, runs
+from jobs.datasets.formats.cutter import ByteBlock, RowSplitter
+from jobs.datasets.formats.faults import DataErrors, data_error
+from jobs.datasets.formats.table import RowBlock, Value, check_names, contiguous_blocks
 from jobs.spec.base import FLOAT32_MAX
 
 BOM = b"\xef\xbb\xbf"
-SPELLED = {True: "true", False: "false"}
+BOOLEAN_TEXTS = {True: "true", False: "false"}
 
 
 class JsonlReader:
     """Reads JSON lines. A row that is not like the first is a fault and left out of the blocks."""
 
     def __init__(
-        self, faults: Faults, *, names: list[str] | None = None, first: int = 1, offset: int = 0
+        self, errors: DataErrors, *, names: list[str] | None = None, first: int = 1, offset: int = 0
     ) -> None:
         self.names = names or []
-        self._faults, self._next = faults, first
+        self._errors, self._next_row = errors, first
         self._types: list[str] = []
-        self._cutter = Cutter(quotes=False, offset=offset)
+        self._splitter = RowSplitter(has_quotes=False, offset=offset)
 
-    def feed(self, data: bytes) -> Iterator[Table]:
+    def feed(self, data: bytes) -> Iterator[RowBlock]:
         """Take some more bytes; give the rows that are whole now."""
-        for block in self._cutter.feed(data):
-            yield from self._read(block)
+        for block in self._splitter.feed(data):
+            yield from self._read_block(block)
 
-    def finish(self) -> Iterator[Table]:
+    def finish(self) -> Iterator[RowBlock]:
         """Give the last rows."""
-        for block in self._cutter.finish():
-            yield from self._read(block)
+        for block in self._splitter.finish():
+            yield from self._read_block(block)
         if not self._types:
-            self._faults.check()
-            raise refuse(None, None, "at least one row")
+            self._errors.check()
+            raise data_error(None, None, "at least one row")
 
     def type_of(self, column: int) -> str | None:
         """The type of the first row's value."""
         return self._types[column]
 
-    def _read(self, block: Block) -> Iterator[Table]:
+    def _read_block(self, block: ByteBlock) -> Iterator[RowBlock]:
         data = block.data.removeprefix(BOM) if block.offset == 0 else block.data
-        yield from runs(self._numbered(data.split(b"\n")), block.offset)
+        yield from contiguous_blocks(self._number_rows(data.split(b"\n")), block.offset)
 
-    def _numbered(self, lines: list[bytes]) -> Iterator[tuple[int, list[Value] | None]]:
+    def _number_rows(self, lines: list[bytes]) -> Iterator[tuple[int, list[Value] | None]]:
         for line in lines:
-            number, row = self._next, self._row(line)
-            self._next += 1
+            number, row = self._next_row, self._parse_row(line)
+            self._next_row += 1
             yield number, row
 
-    def _row(self, line: bytes) -> list[Value] | None:
+    def _parse_row(self, line: bytes) -> list[Value] | None:
         """Read one line; None (and a fault) where it is not like the first."""
-        found = self._object(line)
-        if found is None:
+        fields = self._parse_object(line)
+        if fields is None:
             return None
         if not self.names:
-            self.names = list(found)
-            check_names(self.names or [""], self._faults)
-        if found.keys() != set(self.names):
-            self._other_names(found)
+            self.names = list(fields)
+            check_names(self.names or [""], self._errors)
+        if fields.keys() != set(self.names):
+            self._report_name_differences(fields)
             return None
-        values = [found[name] for name in self.names]
+        values = [fields[name] for name in self.names]
         if not self._types:
             self._types = ["number" if _is_number(value) else "category" for value in values]
-        if all(map(self._fits, range(len(values)), values)):
-            return [SPELLED[each] if isinstance(each, bool) else each for each in values]
+        if all(map(self._check_value, range(len(values)), values)):
+            return [BOOLEAN_TEXTS[item] if isinstance(item, bool) else item for item in values]
         return None
 
-    def _object(self, line: bytes) -> dict[str, Any] | None:
+    def _parse_object(self, line: bytes) -> dict[str, Any] | None:
         try:
-            found = json.loads(line.decode(), object_pairs_hook=_pairs)
+            parsed = json.loads(line.decode(), object_pairs_hook=_unique_names)
         except UnicodeDecodeError as error:
             rule = f"UTF-8, not the byte 0x{line[error.start]:02x}"
-            raise refuse(self._next, None, rule) from None
+            raise data_error(self._next_row, None, rule) from None
         except (ValueError, RecursionError) as error:
-            self._faults.add(self._next, None, f"a JSON object: {error}", _shown(line))
+            self._errors.add(self._next_row, None, f"a JSON object: {error}", _printable(line))
             return None
-        if not isinstance(found, dict):
-            self._faults.add(self._next, None, "a JSON object", _shown(line))
+        if not isinstance(parsed, dict):
+            self._errors.add(self._next_row, None, "a JSON object", _printable(line))
             return None
-        return found
+        return parsed
 
-    def _other_names(self, found: dict[str, Any]) -> None:
+    def _report_name_differences(self, fields: dict[str, Any]) -> None:
         for name in self.names:
-            if name not in found:
-                self._faults.add(self._next, name, "a value: it is missing")
-        for name in found:
+            if name not in fields:
+                self._errors.add(self._next_row, name, "a value: it is missing")
+        for name in fields:
             if name not in self.names:
-                self._faults.add(self._next, name, "no name that the first row has not")
+                self._errors.add(self._next_row, name, "no name that the first row has not")
 
-    def _fits(self, at: int, value: Any) -> bool:
+    def _check_value(self, at: int, value: Any) -> bool:
         name, kind = self.names[at], self._types[at]
         if value is None or (isinstance(value, str) and not value.strip()):
-            self._faults.add(self._next, name, "a value: it is missing", value)
+            self._errors.add(self._next_row, name, "a value: it is missing", value)
         elif isinstance(value, dict | list):
-            self._faults.add(self._next, name, "a number or a text", value)
+            self._errors.add(self._next_row, name, "a number or a text", value)
         elif kind == "number" and not _is_number(value):
-            self._faults.add(self._next, name, "a number as in the first row", value)
+            self._errors.add(self._next_row, name, "a number as in the first row", value)
         elif kind == "category" and _is_number(value):
-            self._faults.add(self._next, name, "a text as in the first row", value)
-        elif isinstance(value, str) and not _is_text(value):
-            self._faults.add(self._next, name, "no half of a surrogate pair", repr(value))
+            self._errors.add(self._next_row, name, "a text as in the first row", value)
+        elif isinstance(value, str) and not _is_valid_text(value):
+            self._errors.add(self._next_row, name, "no half of a surrogate pair", repr(value))
         elif _is_number(value) and not abs(value) <= FLOAT32_MAX:
-            self._faults.add(self._next, name, "a finite number that fits float32", str(value)[:60])
+            self._errors.add(
+                self._next_row, name, "a finite number that fits float32", str(value)[:60]
+            )
         else:
             return True
         return False
@@ -116,16 +118,16 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_text(value: str) -> bool:
+def _is_valid_text(value: str) -> bool:
     return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
 
 
-def _shown(line: bytes) -> str:
+def _printable(line: bytes) -> str:
     return line[:200].decode(errors="replace")
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         raise ValueError("it has a name twice")
-    return made
+    return fields

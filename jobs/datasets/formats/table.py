@@ -4,24 +4,24 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobs.datasets.formats.faults import Faults, refuse
+from jobs.datasets.formats.faults import DataErrors, data_error
 from jobs.spec.profiles import Delimiter
 
 Value = str | float | int
-MOST_COLUMNS = 10_000
-LONGEST_NAME = 200
+MAX_COLUMNS = 10_000
+MAX_NAME_CHARACTERS = 200
 
 DELIMITERS: dict[Delimiter, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
 
 @dataclass(frozen=True)
-class Table:
+class RowBlock:
     """Some rows: a list of values a column. `first` is the number of the first row (from 1)."""
 
     first: int
     columns: list[list[Value]]
     offset: int  # of the block that they came in; its first row begins there
-    plain: bool = True  # whether float() takes no text for a number that is none
+    is_plain: bool = True  # whether float() takes no text for a number that is none
 
     @property
     def rows(self) -> int:
@@ -29,16 +29,16 @@ class Table:
         return len(self.columns[0])
 
 
-class Reader(Protocol):
+class TableReader(Protocol):
     """Reads bytes that come in pieces. `names` are the columns, once the first rows are read."""
 
     names: list[str]
 
-    def feed(self, data: bytes) -> Iterator[Table]:
+    def feed(self, data: bytes) -> Iterator[RowBlock]:
         """Take some more bytes; give the rows that are whole now. Raises BadData."""
         ...
 
-    def finish(self) -> Iterator[Table]:
+    def finish(self) -> Iterator[RowBlock]:
         """Give the last rows. Raises BadData."""
         ...
 
@@ -47,36 +47,36 @@ class Reader(Protocol):
         ...
 
 
-def runs(
-    rows: Iterable[tuple[int, list[Value] | None]], offset: int, *, plain: bool = True
-) -> Iterator[Table]:
+def contiguous_blocks(
+    rows: Iterable[tuple[int, list[Value] | None]], offset: int, *, is_plain: bool = True
+) -> Iterator[RowBlock]:
     """Make tables of numbered rows, one of those between two rows that are None."""
-    first, kept = 0, list[list[Value]]()
+    first, pending = 0, list[list[Value]]()
     for number, row in rows:
         if row is not None:
-            first = first if kept else number
-            kept.append(row)
-        elif kept:
-            yield Table(first, _columns(kept), offset, plain)
-            kept = []
-    if kept:
-        yield Table(first, _columns(kept), offset, plain)
+            first = first if pending else number
+            pending.append(row)
+        elif pending:
+            yield RowBlock(first, _transpose(pending), offset, is_plain)
+            pending = []
+    if pending:
+        yield RowBlock(first, _transpose(pending), offset, is_plain)
 
 
-def _columns(rows: list[list[Value]]) -> list[list[Value]]:
+def _transpose(rows: list[list[Value]]) -> list[list[Value]]:
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def check_names(names: list[str], faults: Faults) -> None:
+def check_names(names: list[str], errors: DataErrors) -> None:
     """Refuse names that are no names, at once: nothing can be told of columns without."""
-    if len(names) > MOST_COLUMNS:
-        raise refuse(None, None, f"at most {MOST_COLUMNS:,} columns", len(names))
-    seen: set[str] = set()
+    if len(names) > MAX_COLUMNS:
+        raise data_error(None, None, f"at most {MAX_COLUMNS:,} columns", len(names))
+    unique_names: set[str] = set()
     for at, name in enumerate(names):
-        if not name.strip() or not name.isprintable() or len(name) > LONGEST_NAME:
-            rule = f"a name of 1 to {LONGEST_NAME} printable characters for column {at + 1}"
-            faults.add(None, None, rule, name)
-        elif name in seen:
-            faults.add(None, name, "a name of its own for every column", name)
-        seen.add(name)
-    faults.check()
+        if not name.strip() or not name.isprintable() or len(name) > MAX_NAME_CHARACTERS:
+            rule = f"a name of 1 to {MAX_NAME_CHARACTERS} printable characters for column {at + 1}"
+            errors.add(None, None, rule, name)
+        elif name in unique_names:
+            errors.add(None, name, "a name of its own for every column", name)
+        unique_names.add(name)
+    errors.check()
