@@ -17,8 +17,8 @@ from jobs import checkpoints
 from jobs.files import ArtifactStore
 from jobs.job import Lease
 from jobs.spec.job_spec import read_spec
-from workers.template import Template, hire
-from workers.trainer import NotWritten, Saved, Trainer
+from workers.template import ForkServerProcess, spawn_trainer
+from workers.trainer import SavedState, StateNotWritten, TrainerClient
 
 #: 25 million parameters, with AdamW's two moments 300 MB
 LARGE: dict[str, Any] = {
@@ -44,24 +44,24 @@ def measure(rounds: int) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="tickforge-bench-") as folder:
         files, template = (
             ArtifactStore(Path(folder) / "artifacts"),
-            Template(Path(folder) / "t.sock"),
+            ForkServerProcess(Path(folder) / "t.sock"),
         )
         template.start()
-        process = hire(template.path)
+        process = spawn_trainer(template.socket_path)
         try:
-            return _figures(Desk(Trainer(process.leash), files), rounds)
+            return _figures(Desk(TrainerClient(process.connection), files), rounds)
         finally:
-            process.bury()
-            template.end()
+            process.close()
+            template.stop()
 
 
 class Desk:
     """A trainer of the large net, and folders for its states."""
 
-    def __init__(self, trainer: Trainer, files: ArtifactStore) -> None:
+    def __init__(self, trainer: TrainerClient, files: ArtifactStore) -> None:
         self.trainer, self._files = trainer, files
         whole = read_spec(LARGE, max_parameters=10**9).to_stored()
-        trainer.build(whole, "cpu", None, aside=True)
+        trainer.build(whole, "cpu", None, background_saves=True)
         self.ticks(BEFORE)
 
     def ticks(self, count: int) -> list[float]:
@@ -72,14 +72,14 @@ class Desk:
         """Seconds held up, seconds until it lay on disk, those of the ticks meanwhile, bytes."""
         began = time.perf_counter()
         folder = checkpoints.new_folder(self._files, LEASE)
-        assert self.trainer.save_aside(folder) is None, "so large a state is saved aside"
+        assert self.trainer.save_in_background(folder) is None, "so large a state is saved aside"
         held_up, ticks = time.perf_counter() - began, list[float]()
-        outcome: Saved | NotWritten | None = None
+        outcome: SavedState | StateNotWritten | None = None
         while outcome is None:
             at = time.perf_counter()
-            outcome = self.trainer.run(1).written
+            outcome = self.trainer.run(1).save_result
             ticks.append(time.perf_counter() - at)
-        assert isinstance(outcome, Saved), outcome
+        assert isinstance(outcome, SavedState), outcome
         written = time.perf_counter() - began
         return held_up, written, ticks, self._complete(folder, outcome)
 
@@ -90,7 +90,7 @@ class Desk:
         self._complete(folder, self.trainer.save(folder))
         return time.perf_counter() - began
 
-    def _complete(self, folder: Path, saved: Saved) -> int:
+    def _complete(self, folder: Path, saved: SavedState) -> int:
         made = checkpoints.publish(
             self._files, LEASE, folder, tick=saved.tick, state=saved.state, metrics={},
             is_best=False, is_final=False,

@@ -18,8 +18,8 @@ from tests.trainings import CPU, Told, tell
 from ticks import checkpoint, machine
 from ticks.tables import DamagedDataset
 from ticks.training import TrainingRun
-from workers.template import Template, hire
-from workers.trainer import Trainer
+from workers.template import ForkServerProcess, spawn_trainer
+from workers.trainer import TrainerClient
 
 COLOURS = ("red", "green", "blue")
 
@@ -217,17 +217,17 @@ def test_a_trainer_process_reads_the_artifacts_and_gives_the_same_bits(home: Hom
     spec = home.spec(home.add(csv_of(table())), validation={"fraction": 0.25})
     straight = home.told(spec)
     with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
-        template = Template(Path(folder) / "t.sock")
+        template = ForkServerProcess(Path(folder) / "t.sock")
         template.start()
-        process = hire(template.path)
+        process = spawn_trainer(template.socket_path)
         try:
             phases: list[str] = []
-            trainer = Trainer(process.leash, phases.append)
+            trainer = TrainerClient(process.connection, phases.append)
             trainer.build(spec.to_stored(), "cpu", None, artifacts=home.folder)
             ran = trainer.run(100)
         finally:
-            process.bury()
-            template.end()
+            process.close()
+            template.stop()
 
     assert ran.columns["loss"].tobytes() == straight.columns["loss"]
     assert phases[0] == "loading" and ran.metrics["val_loss"] > 0

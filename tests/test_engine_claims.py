@@ -16,8 +16,8 @@ from jobs.index import JobQueries
 from jobs.ledger import JobLedger
 from jobs.plan import plan
 from tests.owner import append, checkpoint, expire, spec, submitted
-from workers.outcomes import of
-from workers.trainer import TrainerFault
+from workers.outcomes import outcome_of_error
+from workers.trainer import TrainerError
 
 EAGER = {"eager": "eager 2"}
 ALL = {**EAGER, "graph": "graph-1 2", "native": "native-1 2"}
@@ -194,9 +194,9 @@ def test_a_job_whose_engine_no_worker_has_says_that_it_waits_for_a_fingerprint(
 
 
 def test_an_engine_that_is_not_to_be_had_after_all_gives_the_job_back() -> None:
-    fault = TrainerFault("MissingEngine", "the engine native is not to be had here", "")
+    fault = TrainerError("MissingEngine", "the engine native is not to be had here", "")
 
-    outcome = of(fault, None, 3)
+    outcome = outcome_of_error(fault, None, 3)
 
     assert outcome is not None and (outcome.status, outcome.error) == ("queued", None)
     assert outcome.reason == "the engine native is not to be had here"

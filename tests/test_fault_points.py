@@ -16,7 +16,7 @@ import pytest
 from jobs import fault_points
 from jobs.fault_points import InjectedFault, hit
 from tests.support import ROOT
-from workers.template import environment
+from workers.template import trainer_environment
 
 Arm = Callable[..., Path]
 
@@ -149,5 +149,7 @@ def test_of_our_settings_a_trainer_sees_the_fault_points_alone(
     monkeypatch.setenv("TICKFORGE_REDIS_URL", "redis://secret")
     monkeypatch.setenv("TICKFORGE_FAULTS", "/a/folder")
 
-    ours = {name: text for name, text in environment().items() if name.startswith("TICKFORGE_")}
+    ours = {
+        name: text for name, text in trainer_environment().items() if name.startswith("TICKFORGE_")
+    }
     assert ours == {"TICKFORGE_FAULTS": "/a/folder"}

@@ -41,13 +41,13 @@ def test_what_a_worker_said_can_be_read_on_from_any_byte(
     client: Any, hand: Hand, path: str
 ) -> None:
     log = JobLog(hand.files, hand.lease.tenant, hand.lease.job_id)
-    log.say("erste Zeile: ß")
+    log.write("erste Zeile: ß")
     first = client.get(path)
     assert first.content_type == "text/plain; charset=utf-8"
     assert first.text.endswith("erste Zeile: ß\n")
     assert parts(first) == ("0", str(len(first.data)), "false")
 
-    log.say("second")
+    log.write("second")
     rest = client.get(f"{path}?after={first.headers['X-Next-After']}")
     assert rest.text.endswith("second\n") and "erste" not in rest.text
     log.close()

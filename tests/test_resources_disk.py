@@ -26,10 +26,10 @@ from tests.house import SPEC, TENANT, House, log_events
 from tests.owner import submitted
 from tests.processes import WorkerProcess
 from tests.support import running_store, small_spec, wait_until
-from workers.books import Books
+from workers.books import LedgerWriter
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
-from workers.misses import LEAST, Misses
+from workers.misses import MIN_FAILURES, FailureTracker
 
 ENDLESS = small_spec(
     model={"family": "mlp", "hidden": [64]},
@@ -84,7 +84,7 @@ def test_a_disk_that_stays_full_pauses_the_job_and_the_last_good_checkpoint_stay
     assert paused.error is not None and paused.error.type == "checkpoint"
     assert "no checkpoint could be saved" in paused.error.detail
     errors = [text for level, text in house.told(job_id) if level == "error"]
-    assert len([text for text in errors if text.startswith("checkpoint_error")]) >= LEAST
+    assert len([text for text in errors if text.startswith("checkpoint_error")]) >= MIN_FAILURES
     newest = house.index.get_checkpoint(TENANT, job_id, "latest")
     assert newest.tick < paused.tick
     assert checkpoints.files_match(house.files, TENANT, job_id, newest)
@@ -145,15 +145,15 @@ def fill(file: Path) -> None:
 
 
 def test_misses_are_tried_again_after_growing_pauses_and_enough_after_a_while() -> None:
-    impatient, patient = Misses(0), Misses(3600)
-    for number in range(1, LEAST + 3):
-        impatient.miss()
-        patient.miss()
-        assert not patient.retry_is_due
-        assert impatient.are_enough == (number >= LEAST)
-    assert not patient.are_enough
-    impatient.clear()
-    assert not impatient.are_enough and impatient.count == 0
+    impatient, patient = FailureTracker(0), FailureTracker(3600)
+    for number in range(1, MIN_FAILURES + 3):
+        impatient.record()
+        patient.record()
+        assert not patient.is_retry_due
+        assert impatient.is_limit_reached == (number >= MIN_FAILURES)
+    assert not patient.is_limit_reached
+    impatient.reset()
+    assert not impatient.is_limit_reached and impatient.count == 0
 
 
 # segments: in this process, for a full one is a million ticks
@@ -198,9 +198,9 @@ def desk(store: "redis.Redis", settings: Settings, monkeypatch: pytest.MonkeyPat
     return Desk(store, settings)
 
 
-def books_of(desk: Desk) -> Books:
-    beat = Heartbeat(desk.ledger, desk.lease, every=20, stall=600, drain=Drain())
-    return Books(desk.ledger, desk.recorder, desk.claim, beat, Drain(), lambda _line: None)
+def books_of(desk: Desk) -> LedgerWriter:
+    beat = Heartbeat(desk.ledger, desk.lease, renew_seconds=20, stall_seconds=600, drain=Drain())
+    return LedgerWriter(desk.ledger, desk.recorder, desk.claim, beat, Drain(), lambda _line: None)
 
 
 def test_a_full_segment_without_a_file_stays_in_the_store_and_is_moved_later(desk: Desk) -> None:
@@ -233,11 +233,11 @@ def test_who_waits_for_the_disk_hears_what_is_asked_and_goes_on_when_there_is_ro
     books = books_of(desk)
     with desk.full_disk():
         desk.train(SEGMENT + 10)
-        assert not books.has_room()
+        assert not books.wait_for_capacity()
         desk.ledger.request_transition(TENANT, desk.lease.job_id, "pause")
-        assert not books.has_room()
-    assert books.requested == "pause"
-    assert not books.has_room() and books.has_room()
+        assert not books.wait_for_capacity()
+    assert books.client_action == "pause"
+    assert not books.wait_for_capacity() and books.wait_for_capacity()
     levels = [level for level, _ in log_events(desk.store, desk.lease.job_id)]
     assert levels == ["error", "info"], "told once that it is so, and once that it is over"
 

@@ -23,47 +23,49 @@ from tests.hand import FINGERPRINT
 from tests.house import TENANT, House, log_events
 from tests.owner import checkpoint, claimed, submitted
 from tests.support import StoreServer, running_store, small_spec, wait_until
-from workers.backlog import Backlog, Said
-from workers.books import Books
+from workers.backlog import BufferedCall, WriteBuffer
+from workers.books import LedgerWriter
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
-from workers.patience import StoreAway
-from workers.trainer import Ran, bits
+from workers.patience import StoreUnavailable
+from workers.trainer import ChunkResult, encode_value
 
 LOSSES = np.random.default_rng(5).standard_normal(100_000).astype(np.float32)
 
 
-def ran(first: int, count: int) -> Ran:
+def ran(first: int, count: int) -> ChunkResult:
     """A chunk as a trainer gives it, with a point at its last tick."""
     last = first + count - 1
-    points = [SparsePoint("state", last, bits(float(last)))]
-    return Ran(first, count, {"loss": LOSSES[first - 1 : last]}, points, {}, None, False)
+    points = [SparsePoint("state", last, encode_value(float(last)))]
+    return ChunkResult(first, count, {"loss": LOSSES[first - 1 : last]}, points, {}, None, False)
 
 
 class Desk:
     """The books of a claimed job on a store that may be killed."""
 
-    def __init__(self, server: StoreServer, folder: Path, backlog: Backlog) -> None:
+    def __init__(self, server: StoreServer, folder: Path, backlog: WriteBuffer) -> None:
         self.server, self.store = server, connect(server.url)
         self.ledger = JobLedger(self.store, lease_seconds=60)
         submitted(self.ledger, budget={"ticks": 100_000})
         self.claim = claimed(self.ledger)
         self.said: list[str] = []
         self.drain = Drain()
-        self.beat = Heartbeat(self.ledger, self.claim.lease, every=5, stall=600, drain=self.drain)
+        self.beat = Heartbeat(
+            self.ledger, self.claim.lease, renew_seconds=5, stall_seconds=600, drain=self.drain
+        )
         self.files = ArtifactStore(folder)
         recorder = HistoryWriter(self.ledger, self.store, self.files, self.claim.lease)
-        self.books = Books(
+        self.books = LedgerWriter(
             self.ledger, recorder, self.claim, self.beat, self.drain, self.said.append, backlog
         )
-        self.books.describe("eager", "cpu", FINGERPRINT)
+        self.books.record_engine("eager", "cpu", FINGERPRINT)
 
     def train(self, first: int, last: int, chunk: int = 100) -> None:
         for at in range(first, last + 1, chunk):
-            self.books.add(ran(at, min(chunk, last + 1 - at)), at / 1000, phase="training")
+            self.books.append_ticks(ran(at, min(chunk, last + 1 - at)), at / 1000, phase="training")
 
     def save(self, tick: int) -> None:
-        self.books.commit(checkpoint(tick, folder=f"{tick}-t1"), keep=2)
+        self.books.commit_checkpoint(checkpoint(tick, folder=f"{tick}-t1"), keep_count=2)
 
     @property
     def job(self) -> Job:
@@ -94,7 +96,7 @@ class Desk:
 @contextmanager
 def a_desk(folder: Path, **bounds: int) -> Iterator[Desk]:
     with running_store() as server:
-        desk = Desk(server, folder, Backlog(**bounds))
+        desk = Desk(server, folder, WriteBuffer(**bounds))
         with desk.beat, closing(desk.books):
             yield desk
         desk.store.close()
@@ -111,7 +113,7 @@ def test_training_goes_on_while_the_store_is_dead_and_all_is_handed_over_after(d
     desk.server.kill()
     desk.train(1001, 50_000)
     desk.server.start()
-    desk.books.settle()
+    desk.books.flush()
 
     assert desk.recorded() == (50_000, LOSSES[:50_000].tobytes(), 500)
     assert [line.split(" (")[0] for line in desk.said] == [
@@ -122,12 +124,12 @@ def test_training_goes_on_while_the_store_is_dead_and_all_is_handed_over_after(d
 
 def test_an_error_that_a_dead_store_did_not_hear_of_is_among_the_events_once(desk: Desk) -> None:
     desk.train(1, 1000)
-    desk.books.tell("warning", "as it should be")
+    desk.books.log_event("warning", "as it should be")
     desk.server.kill()
-    desk.books.tell("error", "checkpoint_error at tick 1000")
-    desk.books.tell("info", "nobody waits for this")
+    desk.books.log_event("error", "checkpoint_error at tick 1000")
+    desk.books.log_event("info", "nobody waits for this")
     desk.server.start()
-    desk.books.settle()
+    desk.books.flush()
     told = [("warning", "as it should be"), ("error", "checkpoint_error at tick 1000")]
     assert log_events(desk.store, desk.claim.lease.job_id) == told
 
@@ -146,7 +148,7 @@ def test_one_call_alone_waits_for_a_frozen_store(desk: Desk) -> None:
         assert time.monotonic() - began < 2 * waited, "every call waited"
     finally:
         os.kill(desk.server.pid, signal.SIGCONT)
-    wait_until(lambda: not desk.beat.store_away, 10)
+    wait_until(lambda: not desk.beat.is_store_unavailable, 10)
     desk.train(50_001, 50_100)
 
     assert desk.recorded() == (50_100, LOSSES[:50_100].tobytes(), 501)
@@ -157,8 +159,8 @@ def test_who_owes_as_many_ticks_as_may_wait_waits_for_the_store(tmp_path: Path) 
         desk.server.kill()
         desk.train(1, 400)
         desk.drain.request()
-        desk.drain._since = -1e9  # long ago: nobody is waited for any more
-        with pytest.raises(StoreAway):
+        desk.drain._requested_at = -1e9  # long ago: nobody is waited for any more
+        with pytest.raises(StoreUnavailable):
             desk.train(401, 600)
 
 
@@ -167,8 +169,8 @@ def test_a_slow_trainings_calls_are_bounded_too(tmp_path: Path) -> None:
         desk.server.kill()
         desk.train(1, 4, chunk=1)
         desk.drain.request()
-        desk.drain._since = -1e9
-        with pytest.raises(StoreAway):
+        desk.drain._requested_at = -1e9
+        with pytest.raises(StoreUnavailable):
             desk.train(5, 6, chunk=1)
 
 
@@ -191,7 +193,7 @@ def test_a_store_that_lost_its_last_second_is_told_again(desk: Desk) -> None:
     desk.roll_back(kept)
     assert (desk.job.tick, desk.job.latest_checkpoint) == (1050, None)
     desk.train(4001, 4100)
-    desk.books.settle()
+    desk.books.flush()
 
     assert desk.recorded() == (4100, LOSSES[:4100].tobytes(), 42)
     assert desk.job.latest_checkpoint == 3050
@@ -210,7 +212,7 @@ def test_a_checkpoint_that_was_committed_late_is_told_again_with_the_ticks_befor
     desk.train(1501, 2000)
     desk.roll_back(kept)
     desk.train(2001, 2100)
-    desk.books.settle()
+    desk.books.flush()
 
     assert desk.recorded()[:2] == (2100, LOSSES[:2100].tobytes())
     assert desk.job.latest_checkpoint == 1200
@@ -220,11 +222,11 @@ def test_a_store_that_lost_even_the_fingerprint_is_told_it_again(desk: Desk) -> 
     store = connect(desk.server.url)
     store.hdel(f"job:{{{TENANT}/{desk.job.id}}}", "fingerprint", "canary", "engine", "identity")
     kept = desk.snapshot()
-    desk.books.describe("eager", "cpu", FINGERPRINT)
+    desk.books.record_engine("eager", "cpu", FINGERPRINT)
     desk.train(1, 300)
     desk.roll_back(kept)
     desk.train(301, 400)
-    desk.books.settle()
+    desk.books.flush()
 
     assert (desk.job.tick, desk.job.engine) == (400, "eager")
 
@@ -242,21 +244,21 @@ def test_what_was_said_before_the_last_two_checkpoints_is_kept_no_more(desk: Des
 
 
 def test_a_backlog_knows_what_a_store_may_have_lost() -> None:
-    backlog = Backlog(most_ticks=100)
+    backlog = WriteBuffer(max_ticks=100)
 
     def said(last: int, count: int, commits: bool = False) -> None:
-        backlog.add(Said(last, count, lambda: None, commits))
-        backlog.taken()
+        backlog.add(BufferedCall(last, count, lambda: None, commits))
+        backlog.mark_sent()
 
     for last in (10, 20, 30):
         said(last, 10)
-    assert backlog.again(20) and backlog.due is not None
-    assert (backlog.due.last, backlog.due_ticks) == (20, 20)
-    assert not backlog.again(20) and not backlog.again(15)
-    backlog.taken()
-    backlog.taken()
+    assert backlog.requeue_from(20) and backlog.next_pending is not None
+    assert (backlog.next_pending.last, backlog.pending_ticks) == (20, 20)
+    assert not backlog.requeue_from(20) and not backlog.requeue_from(15)
+    backlog.mark_sent()
+    backlog.mark_sent()
     said(130, 100)
-    assert backlog.again(0) and backlog.due_ticks == 100
+    assert backlog.requeue_from(0) and backlog.pending_ticks == 100
 
 
 SPEC = small_spec(

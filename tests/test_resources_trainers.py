@@ -21,8 +21,8 @@ from tests.processes import WorkerProcess, send
 from tests.support import running_store, small_spec, wait_until
 from workers import endings, memory
 from workers.log import TAIL_LINES, TAIL_WIDTH, JobLog
-from workers.template import Template, ending, hire
-from workers.trainer import Trainer
+from workers.template import ForkServerProcess, fetch_exit_status, spawn_trainer
+from workers.trainer import TrainerClient
 
 STALL = 2
 ENDLESS = small_spec(budget={"ticks": 10**8})
@@ -47,53 +47,55 @@ def straight(house: House, worker: WorkerProcess) -> tuple[bytes, str]:
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Template]:
-    template = Template(tmp_path_factory.mktemp("t") / "t")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServerProcess]:
+    template = ForkServerProcess(tmp_path_factory.mktemp("t") / "t")
     template.start()
     yield template
-    template.end()
+    template.stop()
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
-def test_a_template_tells_how_a_trainer_ended(template: Template, number: signal.Signals) -> None:
-    process = hire(template.path)
-    assert ending(template.path, process.pid) is None
+def test_a_template_tells_how_a_trainer_ended(
+    template: ForkServerProcess, number: signal.Signals
+) -> None:
+    process = spawn_trainer(template.socket_path)
+    assert fetch_exit_status(template.socket_path, process.pid) is None
     os.kill(process.pid, number)
-    process.leash.recv(1)
-    process.bury()
+    process.connection.recv(1)
+    process.close()
 
-    status = ending(template.path, process.pid)
+    status = fetch_exit_status(template.socket_path, process.pid)
 
     assert status is not None and os.WTERMSIG(status) == number
-    assert number.name in endings.in_words(status)
-    assert ending(template.path, 1) is None
+    assert number.name in endings.describe_exit(status)
+    assert fetch_exit_status(template.socket_path, 1) is None
 
 
-def test_a_template_leaves_no_zombie_behind(template: Template) -> None:
-    processes = [hire(template.path) for _ in range(3)]
+def test_a_template_leaves_no_zombie_behind(template: ForkServerProcess) -> None:
+    processes = [spawn_trainer(template.socket_path) for _ in range(3)]
     for process in processes:
-        process.bury()
+        process.close()
     assert template.pid is not None
     wait_until(lambda: psutil.Process(template.pid).children() == [], 5)
 
 
 def test_an_ending_in_words_blames_the_kernel_only_when_it_was_killing() -> None:
     killed = signal.SIGKILL.value
-    assert "by hand, or by the kernel" in endings.in_words(killed)
-    assert "was killing for want of memory" in endings.in_words(killed, out_of_memory=True)
-    assert "exit code 3" in endings.in_words(3 << 8)
-    assert "without a word" in endings.in_words(None)
-    assert endings.oom_kills() >= 0
+    assert "by hand, or by the kernel" in endings.describe_exit(killed)
+    assert "was killing for want of memory" in endings.describe_exit(killed, out_of_memory=True)
+    assert "exit code 3" in endings.describe_exit(3 << 8)
+    assert "without a word" in endings.describe_exit(None)
+    assert endings.count_oom_kills() >= 0
 
 
 def test_the_tail_of_a_log_is_short_and_plain(house: House) -> None:
     log = JobLog(house.files, TENANT, "job_tail")
     for number in range(100):
-        log.say(f"line {number} \x1b[31m \udc80")
+        log.write(f"line {number} \x1b[31m \udc80")
     lines = log.tail().splitlines()
 
     assert len(lines) == TAIL_LINES and lines[-1].endswith("line 99 \\x1b[31m \\udc80")
-    log.say("x" * 8000)
+    log.write("x" * 8000)
     assert max(len(line) for line in log.tail().splitlines()) == TAIL_WIDTH
     log.close()
 
@@ -161,19 +163,19 @@ def test_a_trainer_that_hangs_is_ended_and_the_job_goes_on(
     ],
 )  # fmt: skip
 def test_an_estimate_is_near_what_a_trainer_takes(
-    template: Template, tmp_path: Path, changes: dict[str, Any]
+    template: ForkServerProcess, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     """Between the trainer's peak and 1.5 times that, but for 5 % below."""
     whole = spec(**{**changes, "budget": {"ticks": 5}})
-    process = hire(template.path)
+    process = spawn_trainer(template.socket_path)
     try:
-        trainer = Trainer(process.leash)
+        trainer = TrainerClient(process.connection)
         trainer.build(whole.to_stored(), "cpu", None)
         trainer.run(3)
         trainer.save(tmp_path)
         lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
     finally:
-        process.bury()
+        process.close()
     peak = next(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
 
     assert 0.95 * peak < estimate_memory_bytes(whole) < 1.5 * peak
@@ -184,11 +186,11 @@ def test_what_a_machine_has_is_never_more_than_its_container(
 ) -> None:
     group = tmp_path / "memory.max"
     monkeypatch.setattr(memory, "GROUPS", (group,))
-    whole = memory.of_machine()
+    whole = memory.machine_memory()
     group.write_text("max\n")
-    assert memory.of_machine() == whole
+    assert memory.machine_memory() == whole
     group.write_text("1000000\n")
-    assert memory.of_machine() == 1_000_000
+    assert memory.machine_memory() == 1_000_000
 
 
 SHARE = 450 << 20
@@ -221,13 +223,13 @@ def test_a_job_too_large_for_a_worker_waits_and_one_that_is_after_all_fails_alon
         assert house.bits(other) == straight and house.job(other).attempt == 1
 
 
-def test_a_trainer_is_the_first_to_go_where_memory_runs_out(template: Template) -> None:
-    process = hire(template.path)
-    trainer = Trainer(process.leash, memory=2 << 30)
+def test_a_trainer_is_the_first_to_go_where_memory_runs_out(template: ForkServerProcess) -> None:
+    process = spawn_trainer(template.socket_path)
+    trainer = TrainerClient(process.connection, memory_bytes=2 << 30)
     trainer.build(spec().to_stored(), "cpu", None)
     score = Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip()
     limits = resource.prlimit(process.pid, resource.RLIMIT_DATA)
-    process.bury()
+    process.close()
 
     assert (score, limits) == ("500", (2 << 30, 2 << 30))
     assert Path(f"/proc/{template.pid}/oom_score_adj").read_text().strip() != "500"

@@ -7,10 +7,10 @@ from jobs.ledger import JobLedger
 from jobs.settings import Settings
 from jobs.spec.job_spec import read_spec
 from tests.support import small_spec
-from workers.desk import Desk
-from workers.post import Post
+from workers.desk import WorkerFolder
+from workers.post import WorkerConfig
 from workers.reconciler import Reconciler
-from workers.template import Template
+from workers.template import ForkServerProcess
 
 CROWD = 60  # more than one look at the unsealed takes
 
@@ -23,9 +23,11 @@ def test_a_crowd_that_was_cancelled_is_sealed_in_one_round(
         ledger.request_transition("default", ledger.submit("default", spec).job_id, "cancel")
     assert store.scard(keys.UNFINALIZED_JOBS) == CROWD
 
-    desk = Desk()
-    reconciler = Reconciler(Post("by-hand", "cpu", settings, desk), Template(desk.socket))
-    reconciler.seal()
-    desk.clear()
+    desk = WorkerFolder()
+    reconciler = Reconciler(
+        WorkerConfig("by-hand", "cpu", settings, desk), ForkServerProcess(desk.socket_path)
+    )
+    reconciler.finalize_ended_jobs()
+    desk.remove()
 
     assert store.scard(keys.UNFINALIZED_JOBS) < CROWD - 32

@@ -16,8 +16,8 @@ import pytest
 from jobs.leash import PeerGone, send_frame
 from tests.trainings import begin, read, tell
 from ticks.engines.choose import available_engines
-from workers.template import Template, hire
-from workers.trainer import Process, Trainer, TrainerFault
+from workers.template import ForkServerProcess, spawn_trainer
+from workers.trainer import TrainerClient, TrainerError, TrainerProcess
 
 RICH: dict[str, Any] = {
     "model": {"family": "mlp", "hidden": [6, 5], "dropout": 0.25},
@@ -33,33 +33,33 @@ WIDE: dict[str, Any] = {
     "budget": {"ticks": 12},
     "compute": {"threads": 2},
 }
-Hire = Callable[[], tuple[Process, Trainer]]
+Hire = Callable[[], tuple[TrainerProcess, TrainerClient]]
 
 
 @pytest.fixture(scope="module")
-def template() -> Iterator[Template]:
+def template() -> Iterator[ForkServerProcess]:
     with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
-        started = Template(Path(folder) / "t.sock")
+        started = ForkServerProcess(Path(folder) / "t.sock")
         started.start()
         yield started
-        started.end()
+        started.stop()
 
 
 @pytest.fixture
-def hired(template: Template) -> Iterator[Hire]:
+def hired(template: ForkServerProcess) -> Iterator[Hire]:
     """Hires trainers, and buries them in the end."""
-    processes: list[Process] = []
+    processes: list[TrainerProcess] = []
 
-    def hire_one() -> tuple[Process, Trainer]:
-        processes.append(hire(template.path))
-        return processes[-1], Trainer(processes[-1].leash)
+    def hire_one() -> tuple[TrainerProcess, TrainerClient]:
+        processes.append(spawn_trainer(template.socket_path))
+        return processes[-1], TrainerClient(processes[-1].connection)
 
     yield hire_one
     for process in processes:
-        process.bury()
+        process.close()
 
 
-def build(trainer: Trainer, log: Path | None = None, **changes: Any) -> dict[str, Any]:
+def build(trainer: TrainerClient, log: Path | None = None, **changes: Any) -> dict[str, Any]:
     return trainer.build(read(**changes).model_dump(mode="json"), "cpu", log)
 
 
@@ -67,11 +67,11 @@ def threads(pid: int | None) -> int:
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
-def is_gone(process: Process, seconds: float = 5) -> bool:
+def is_gone(process: TrainerProcess, seconds: float = 5) -> bool:
     return bool(select.select([process.pidfd], [], [], seconds)[0])
 
 
-def finish(trainer: Trainer, k: int = 7) -> tuple[dict[str, bytes], list[Any], Any]:
+def finish(trainer: TrainerClient, k: int = 7) -> tuple[dict[str, bytes], list[Any], Any]:
     """Run to the end; the columns, the sparse points, the last answer."""
     columns: dict[str, bytes] = {}
     sparse: list[Any] = []
@@ -80,7 +80,7 @@ def finish(trainer: Trainer, k: int = 7) -> tuple[dict[str, bytes], list[Any], A
         for name, values in ran.columns.items():
             columns[name] = columns.get(name, b"") + values.tobytes()
         sparse += ran.sparse
-        if ran.ended or ran.failed:
+        if ran.end_reason or ran.failure:
             return columns, sparse, ran
 
 
@@ -149,7 +149,7 @@ def test_two_threads_are_equal_bits_twice_and_when_resumed(hired: Hire, tmp_path
 
 
 def test_the_template_has_one_thread_whatever_its_trainers_do(
-    template: Template, hired: Hire
+    template: ForkServerProcess, hired: Hire
 ) -> None:
     for _ in range(2):
         _, trainer = hired()
@@ -228,7 +228,7 @@ def test_an_exception_is_told_logged_and_ends_the_trainer(hired: Hire, tmp_path:
     log = tmp_path / "log"
     log.write_text("what the runner wrote\n")
     build(trainer, log=log, **RICH)
-    with pytest.raises(TrainerFault) as fault:
+    with pytest.raises(TrainerError) as fault:
         trainer.load(tmp_path)
     assert fault.value.kind == "FileNotFoundError" and "state.json" in fault.value.detail
     assert "in load" in fault.value.traceback
@@ -239,9 +239,9 @@ def test_an_exception_is_told_logged_and_ends_the_trainer(hired: Hire, tmp_path:
 def test_a_cut_leash_ends_a_trainer_in_the_middle_of_its_ticks(hired: Hire) -> None:
     process, trainer = hired()
     build(trainer, budget={"ticks": 10**9}, compute={"engine": "eager"})
-    send_frame(trainer.leash, "run", {"k": 10**9, "digest": False})
+    send_frame(trainer.connection, "run", {"k": 10**9, "digest": False})
     assert not is_gone(process, 0.3)
-    trainer.leash.shutdown(socket.SHUT_RDWR)
+    trainer.connection.shutdown(socket.SHUT_RDWR)
     assert is_gone(process)
 
 
@@ -253,7 +253,7 @@ def test_a_killed_trainer_is_a_cut_leash(hired: Hire) -> None:
         finish(trainer)
 
 
-def test_a_trainer_holds_no_socket_but_its_leash(template: Template, hired: Hire) -> None:
+def test_a_trainer_holds_no_socket_but_its_leash(template: ForkServerProcess, hired: Hire) -> None:
     hired()
     process, trainer = hired()
     build(trainer, **RICH)
@@ -261,10 +261,12 @@ def test_a_trainer_holds_no_socket_but_its_leash(template: Template, hired: Hire
     assert sum(os.readlink(each).startswith("socket:") for each in descriptors) == 1
 
 
-def test_a_client_that_leaves_without_a_word_harms_nobody(template: Template, hired: Hire) -> None:
+def test_a_client_that_leaves_without_a_word_harms_nobody(
+    template: ForkServerProcess, hired: Hire
+) -> None:
     for word in (b"", b"1"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.connect(str(template.path))
+            client.connect(str(template.socket_path))
             client.sendall(word)
     _, trainer = hired()
     assert build(trainer, **RICH)["device"] == "cpu"
@@ -286,15 +288,15 @@ def test_the_selftest_says_what_this_machine_is(hired: Hire) -> None:
 
 def test_a_template_ends_with_its_leash_and_its_trainers_live_on(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
-        template = Template(Path(folder) / "t.sock")
+        template = ForkServerProcess(Path(folder) / "t.sock")
         template.start()
-        process = hire(template.path)
-        trainer = Trainer(process.leash)
+        process = spawn_trainer(template.socket_path)
+        trainer = TrainerClient(process.connection)
         build(trainer, **RICH)
-        template.end()
-        assert not template.alive
+        template.stop()
+        assert not template.is_alive
         assert trainer.run(4).last == 4
-        process.bury()
+        process.close()
 
 
 def test_ticks_that_were_started_are_run_without_anyone_waiting(hired: Hire) -> None:
@@ -303,9 +305,11 @@ def test_ticks_that_were_started_are_run_without_anyone_waiting(hired: Hire) -> 
     expected = straight.run(5)
     _, trainer = hired()
     build(trainer, **RICH)
-    trainer.start(5)
-    assert select.select([trainer.leash], [], [], 30)[0]  # the answer is there before it is wanted
-    ran = trainer.ran()
+    trainer.start_chunk(5)
+    assert select.select([trainer.connection], [], [], 30)[
+        0
+    ]  # the answer is there before it is wanted
+    ran = trainer.wait_chunk()
     assert (ran.first, ran.count, ran.seconds > 0) == (1, 5, True)
     assert ran.columns["loss"].tobytes() == expected.columns["loss"].tobytes()
 
@@ -315,6 +319,6 @@ def test_a_trainer_that_is_gone_is_noticed_where_its_ticks_are_waited_for(hired:
     build(trainer, **RICH)
     process.kill()
     assert is_gone(process)
-    trainer.start(5)
+    trainer.start_chunk(5)
     with pytest.raises(PeerGone):
-        trainer.ran()
+        trainer.wait_chunk()

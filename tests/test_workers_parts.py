@@ -30,27 +30,27 @@ from jobs.spec.job_spec import read_spec
 from jobs.store import connect
 from tests.support import ROOT, small_spec, wait_until
 from workers import outcomes
-from workers.chunks import CHUNK_TICKS, Marks, Pace, length, until_multiple
-from workers.desk import Desk
+from workers.chunks import MAX_CHUNK_TICKS, ChunkSizer, StopTicks, chunk_length, next_multiple
+from workers.desk import WorkerFolder
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
-from workers.log import LONGEST, LONGEST_ENTRY, JobLog
-from workers.outcomes import Unequal, Withdrawn
-from workers.patience import StoreAway, insist
-from workers.template import NoTemplate
-from workers.trainer import TrainerFault
+from workers.log import MAX_ENTRY_CHARS, MAX_LOG_BYTES, JobLog
+from workers.outcomes import CheckpointDeleted, ReplayMismatch
+from workers.patience import StoreUnavailable, retry_while_unavailable
+from workers.template import ForkServerUnavailable
+from workers.trainer import TrainerError
 
 
 @given(
-    st.integers(0, 10**9), st.integers(1, CHUNK_TICKS), st.lists(st.integers(0, 10**9)),
+    st.integers(0, 10**9), st.integers(1, MAX_CHUNK_TICKS), st.lists(st.integers(0, 10**9)),
     st.none() | st.integers(1, 10**6),
 )  # fmt: skip
 def test_a_chunk_ends_at_or_before_the_next_mark(
     tick: int, pace: int, ticks: list[int], every: int | None
 ) -> None:
-    learnt, marks = Pace(), Marks(ticks)
+    learnt, marks = ChunkSizer(), StopTicks(ticks)
     learnt.ticks = pace
-    ran = length(tick, learnt, marks.after(tick), until_multiple(tick, every))
+    ran = chunk_length(tick, learnt, marks.next_after(tick), next_multiple(tick, every))
     assert 1 <= ran <= pace
     between = range(tick + 1, tick + ran)
     assert not any(mark in between for mark in ticks)
@@ -58,32 +58,32 @@ def test_a_chunk_ends_at_or_before_the_next_mark(
 
 
 def test_a_pace_grows_eightfold_at_most_and_shrinks_at_once() -> None:
-    pace = Pace()
+    pace = ChunkSizer()
     seen = []
     for count, seconds in [(1, 0.0), (8, 0.0001), (64, 0.0001), (512, 1.0), (25, 100.0)]:
-        pace.learn(count, seconds)
+        pace.observe(count, seconds)
         seen.append(pace.ticks)
     assert seen == [8, 64, 512, 25, 1]
 
 
 def test_a_log_has_the_time_before_each_entry_and_ends_when_it_is_full(tmp_path: Path) -> None:
     log = JobLog(ArtifactStore(tmp_path), "default", "job_1")
-    log.say("begun")
-    log.say("x" * (LONGEST_ENTRY + 1))
-    for _ in range(LONGEST // LONGEST_ENTRY + 2):
-        log.say("y" * LONGEST_ENTRY)
+    log.write("begun")
+    log.write("x" * (MAX_ENTRY_CHARS + 1))
+    for _ in range(MAX_LOG_BYTES // MAX_ENTRY_CHARS + 2):
+        log.write("y" * MAX_ENTRY_CHARS)
     text = (tmp_path / "default" / "job_1" / "log.txt").read_text()
     first, *_, last = text.splitlines()
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z begun", first)
     assert "\n…\n" in text
-    assert last.endswith(f"the log is full ({LONGEST} bytes)")
-    assert len(text) < LONGEST + 2 * LONGEST_ENTRY
+    assert last.endswith(f"the log is full ({MAX_LOG_BYTES} bytes)")
+    assert len(text) < MAX_LOG_BYTES + 2 * MAX_ENTRY_CHARS
 
 
 def test_a_log_that_cannot_be_opened_harms_nobody(tmp_path: Path) -> None:
     (tmp_path / "default").touch()
     log = JobLog(ArtifactStore(tmp_path), "default", "job_1")
-    log.say("nothing")
+    log.write("nothing")
     log.close()
     assert log.path is None
 
@@ -102,15 +102,15 @@ def test_the_desk_of_a_killed_worker_is_removed_by_the_next_and_no_other(
     left = Path(said.stdout.strip())
     assert left.is_dir()
 
-    one, two = Desk(), Desk()
+    one, two = WorkerFolder(), WorkerFolder()
 
-    assert not left.exists() and one.folder.is_dir() and two.folder.is_dir()
-    assert one.folder.stat().st_mode & 0o777 == 0o700
+    assert not left.exists() and one.path.is_dir() and two.path.is_dir()
+    assert one.path.stat().st_mode & 0o777 == 0o700
     one.write("job", {"id": "job_1"})
     assert (one.read("job"), two.read("job")) == ({"id": "job_1"}, None)
-    one.clear()
-    two.clear()
-    assert not one.folder.exists()
+    one.remove()
+    two.remove()
+    assert not one.path.exists()
 
 
 def test_a_call_is_repeated_while_the_store_is_away_or_full() -> None:
@@ -122,15 +122,15 @@ def test_a_call_is_repeated_while_the_store_is_away_or_full() -> None:
             raise answer
         return answer
 
-    assert insist(call, lambda: True) == "there"
+    assert retry_while_unavailable(call, lambda: True) == "there"
 
 
 def test_who_may_not_wait_hears_that_the_store_is_away() -> None:
     def call() -> None:
         raise ConnectionError("gone")
 
-    with pytest.raises(StoreAway, match="gone"):
-        insist(call, lambda: False)
+    with pytest.raises(StoreUnavailable, match="gone"):
+        retry_while_unavailable(call, lambda: False)
 
 
 @pytest.fixture
@@ -153,12 +153,12 @@ def claimed(ledger: JobLedger) -> Claim:
 def test_a_heartbeat_keeps_a_lease_past_its_end(ledger: JobLedger, claim: Claim) -> None:
     killed: list[None] = []
     with (
-        Heartbeat(ledger, claim.lease, every=0.3, stall=60, drain=Drain()) as beat,
-        beat.watching(lambda: killed.append(None)),
+        Heartbeat(ledger, claim.lease, renew_seconds=0.3, stall_seconds=60, drain=Drain()) as beat,
+        beat.guarding(lambda: killed.append(None)),
     ):
         time.sleep(1.6)
         assert ledger.claim("cpu", worker="x", device="cpu", canaries={}) is None
-    assert beat.verdict is None and not killed
+    assert beat.kill_reason is None and not killed
 
 
 def test_a_heartbeat_kills_once_when_the_lease_is_another_s(
@@ -168,29 +168,33 @@ def test_a_heartbeat_kills_once_when_the_lease_is_another_s(
     time.sleep(1.1)
     claimed(ledger)
     with (
-        Heartbeat(ledger, claim.lease, every=0.1, stall=60, drain=Drain()) as beat,
-        beat.watching(lambda: killed.append(None)),
+        Heartbeat(ledger, claim.lease, renew_seconds=0.1, stall_seconds=60, drain=Drain()) as beat,
+        beat.guarding(lambda: killed.append(None)),
     ):
         wait_until(lambda: killed, 5)
         time.sleep(0.5)
-    assert (beat.verdict, len(killed)) == ("fenced", 1)
+    assert (beat.kill_reason, len(killed)) == ("fenced", 1)
 
 
 def test_a_heartbeat_kills_who_stands_still_even_who_comes_late(
     ledger: JobLedger, claim: Claim
 ) -> None:
     killed: list[None] = []
-    with Heartbeat(ledger, claim.lease, every=0.3, stall=0.2, drain=Drain()) as beat:
-        wait_until(lambda: beat.verdict == "stalled", 5)
-        with beat.watching(lambda: killed.append(None)):
+    with Heartbeat(
+        ledger, claim.lease, renew_seconds=0.3, stall_seconds=0.2, drain=Drain()
+    ) as beat:
+        wait_until(lambda: beat.kill_reason == "stalled", 5)
+        with beat.guarding(lambda: killed.append(None)):
             assert len(killed) == 1
 
 
 def test_a_heartbeat_outlives_a_store_that_is_away(claim: Claim) -> None:
     nowhere = JobLedger(connect("unix:///nowhere"), 1)
-    with Heartbeat(nowhere, claim.lease, every=0.1, stall=60, drain=Drain()) as beat:
+    with Heartbeat(
+        nowhere, claim.lease, renew_seconds=0.1, stall_seconds=60, drain=Drain()
+    ) as beat:
         time.sleep(0.6)
-        assert beat.verdict is None
+        assert beat.kill_reason is None
         assert "heartbeat" in [thread.name for thread in threading.enumerate()]
 
 
@@ -201,23 +205,23 @@ def test_a_heartbeat_outlives_a_store_that_is_away(claim: Claim) -> None:
         (PeerGone("cut"), "stalled", "queued", "stood still"),
         (PeerGone("cut"), "drained", "queued", "drain"),
         (PeerGone("cut"), "cancelled", "cancelled", None),
-        (TrainerFault("OutOfMemoryError", "CUDA out of memory", ""), None, "queued", "out of"),
-        (TrainerFault("SafetensorError", "No space left on device", ""), None, "queued", "space"),
-        (TrainerFault("ValueError", "shapes", ""), None, "failed", "ValueError: shapes"),
-        (Withdrawn("checkpoint 5 was deleted"), None, "queued", "checkpoint 5 was deleted"),
+        (TrainerError("OutOfMemoryError", "CUDA out of memory", ""), None, "queued", "out of"),
+        (TrainerError("SafetensorError", "No space left on device", ""), None, "queued", "space"),
+        (TrainerError("ValueError", "shapes", ""), None, "failed", "ValueError: shapes"),
+        (CheckpointDeleted("checkpoint 5 was deleted"), None, "queued", "checkpoint 5 was deleted"),
         (TickMismatch(7, "loss", "00000000", "0000803f"), None, "failed", "loss of tick 7"),
-        (Unequal(7, "ended early"), None, "failed", "ended early"),
+        (ReplayMismatch(7, "ended early"), None, "failed", "ended early"),
         (TickGap(5), None, "queued", "lost ticks"),
         (NotAccepted("tick 5"), None, "queued", "lost ticks"),
         (FingerprintMismatch("other"), None, "queued", "fingerprint"),
-        (NoTemplate("none"), None, "queued", "none"),
+        (ForkServerUnavailable("none"), None, "queued", "none"),
         (RuntimeError("ours"), None, "queued", "the worker failed"),
     ],
 )
 def test_what_breaks_an_attempt_off_decides_how_the_job_is_left(
     error: Exception, verdict: str | None, status: str, says: str | None
 ) -> None:
-    outcome = outcomes.of(error, verdict, 7)  # type: ignore[arg-type]
+    outcome = outcomes.outcome_of_error(error, verdict, 7)  # type: ignore[arg-type]
     assert outcome is not None
     assert (outcome.status, outcome.tick) == (status, 7)
     said = outcome.reason or (outcome.error or {}).get("detail")
@@ -226,12 +230,12 @@ def test_what_breaks_an_attempt_off_decides_how_the_job_is_left(
 
 @pytest.mark.parametrize(
     ("error", "verdict"),
-    [(LeaseLost("gone"), None), (PeerGone("cut"), "fenced"), (StoreAway("away"), None)],
+    [(LeaseLost("gone"), None), (PeerGone("cut"), "fenced"), (StoreUnavailable("away"), None)],
 )
 def test_a_job_that_is_not_ours_any_more_is_left_alone(
     error: Exception, verdict: str | None
 ) -> None:
-    assert outcomes.of(error, verdict, 7) is None  # type: ignore[arg-type]
+    assert outcomes.outcome_of_error(error, verdict, 7) is None  # type: ignore[arg-type]
 
 
 def test_a_pool_child_lets_go_of_what_it_inherited() -> None:

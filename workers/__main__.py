@@ -18,78 +18,85 @@ from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.files import ArtifactStore
 from jobs.settings import Settings
 from jobs.store import UNAVAILABLE, check_store, connect, wait_ready
-from workers.canaries import with_version
-from workers.desk import Desk
-from workers.post import Post
+from workers.canaries import add_torch_version
+from workers.desk import WorkerFolder
+from workers.post import WorkerConfig
 from workers.reconciler import Reconciler
-from workers.tasks import listen
-from workers.template import Template, hire
-from workers.trainer import Trainer
+from workers.tasks import run_celery_worker
+from workers.template import ForkServerProcess, spawn_trainer
+from workers.trainer import TrainerClient
 
-PATIENCE = 5.0  # seconds between two lines that say that the store is waited for
+LOG_INTERVAL_SECONDS = 5.0  # seconds between two lines that say that the store is waited for
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run a worker, or its self-test; return the exit code."""
-    asked = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _leave)  # until Celery takes it over
-    desk = Desk()
-    template = Template(desk.socket)
+    args = _parser().parse_args(argv)
+    signal.signal(signal.SIGTERM, _exit_on_signal)  # until Celery takes it over
+    worker_folder = WorkerFolder()
+    forkserver = ForkServerProcess(worker_folder.socket_path)
     try:
-        if asked.selftest:
-            return selftest(template)
-        if asked.alive:
-            return alive(Settings.from_env(environ), asked.name)
-        post = Post(asked.name, asked.queue, Settings.from_env(environ), desk)
-        return work(post, template)
-    except (InvalidSetting, UnsafeStore) as refusal:
-        print(f"error: {refusal}", file=sys.stderr)
+        if args.selftest:
+            return run_selftest(forkserver)
+        if args.alive:
+            return check_alive(Settings.from_env(environ), args.name)
+        config = WorkerConfig(args.name, args.queue, Settings.from_env(environ), worker_folder)
+        return run_worker(config, forkserver)
+    except (InvalidSetting, UnsafeStore) as error:
+        print(f"error: {error}", file=sys.stderr)
         return 2
     finally:
-        template.end()
-        desk.clear()
+        forkserver.stop()
+        worker_folder.remove()
 
 
-def work(post: Post, template: Template) -> int:
+def run_worker(config: WorkerConfig, forkserver: ForkServerProcess) -> int:
     """Serve one queue until SIGTERM."""
-    logs.configure_logging(post.settings.log_format)
+    logs.configure_logging(config.settings.log_format)
     if fault_points.is_armed():
         logs.get_logger("worker").warning(fault_points.ARMED_WARNING)
-    template.start()
-    _await_store(post.settings)
-    with Reconciler(post, template):
-        return listen(bell.configure_broker(post.settings), post)
+    forkserver.start()
+    _wait_for_store(config.settings)
+    with Reconciler(config, forkserver):
+        return run_celery_worker(bell.configure_broker(config.settings), config)
 
 
-def selftest(template: Template) -> int:
+def run_selftest(forkserver: ForkServerProcess) -> int:
     """Print what this worker is and how fast; needs no store."""
-    template.start()
-    process = hire(template.path, may_wait=lambda: template.alive)
+    forkserver.start()
+    process = spawn_trainer(forkserver.socket_path, may_retry=lambda: forkserver.is_alive)
     try:
-        found = Trainer(process.leash).selftest()
-        print(json.dumps({**found, "canary": with_version(found["canary"])}, indent=1))
+        report = TrainerClient(process.connection).selftest()
+        print(json.dumps({**report, "canary": add_torch_version(report["canary"])}, indent=1))
     finally:
-        process.bury()
+        process.close()
     return 0
 
 
-def alive(settings: Settings, name: str) -> int:
+def check_alive(settings: Settings, name: str) -> int:
     """Exit code 0 if a worker of this machine (or of this name) has just said that it lives."""
     try:
-        told = presence.live_workers(connect(settings.redis_url))
+        live_workers = presence.live_workers(connect(settings.redis_url))
     except UNAVAILABLE as error:
         print(f"error: the store does not answer: {error}", file=sys.stderr)
         return 1
-    here = f"{socket.gethostname()}-"
-    return 0 if any(each["name"] == name or each["name"].startswith(here) for each in told) else 1
+    name_prefix = f"{socket.gethostname()}-"
+    return (
+        0
+        if any(
+            worker["name"] == name or worker["name"].startswith(name_prefix)
+            for worker in live_workers
+        )
+        else 1
+    )
 
 
-def _await_store(settings: Settings) -> None:
+def _wait_for_store(settings: Settings) -> None:
     """Wait until the store answers, however long; raises WeakStore if it would lose jobs."""
-    store, say = connect(settings.redis_url), logs.get_logger("worker")
+    store, logger = connect(settings.redis_url), logs.get_logger("worker")
     while True:
-        while not wait_ready(store, PATIENCE):
-            say.warning("waiting for the store")
+        while not wait_ready(store, LOG_INTERVAL_SECONDS):
+            logger.warning("waiting for the store")
         try:
             check_store(store, unchecked=settings.store_unchecked)
             check_store_matches(store, ArtifactStore(settings.artifacts))
@@ -99,7 +106,7 @@ def _await_store(settings: Settings) -> None:
         return
 
 
-def _leave(*_signal: object) -> None:
+def _exit_on_signal(*_signal: object) -> None:
     raise SystemExit(0)
 
 

@@ -12,83 +12,85 @@ from dataclasses import dataclass
 from jobs.ledger import AppendResult
 
 #: ticks that may wait for the store, and as many that are kept after it has taken them
-MOST_TICKS = 1 << 20
+MAX_BUFFERED_TICKS = 1 << 20
 #: calls, likewise: a slow training's chunks are single ticks
-MOST_CALLS = 1 << 14
+MAX_BUFFERED_CALLS = 1 << 14
 
 
 @dataclass(frozen=True)
-class Said:
+class BufferedCall:
     """A call that may be made twice; it reaches tick `last` and brings `count` ticks."""
 
     last: int
     count: int
     call: Callable[[], AppendResult | None]
-    commits: bool = False
+    is_commit: bool = False
 
 
-class Backlog:
+class WriteBuffer:
     """Calls in their order: those taken, then those due."""
 
-    def __init__(self, most_ticks: int = MOST_TICKS, most_calls: int = MOST_CALLS) -> None:
-        self._most_ticks, self._most_calls = most_ticks, most_calls
-        self._taken: deque[Said] = deque()
-        self._due: deque[Said] = deque()
-        self._taken_ticks = self._due_ticks = 0
+    def __init__(
+        self, max_ticks: int = MAX_BUFFERED_TICKS, max_calls: int = MAX_BUFFERED_CALLS
+    ) -> None:
+        self._max_ticks, self._max_calls = max_ticks, max_calls
+        self._sent: deque[BufferedCall] = deque()
+        self._pending: deque[BufferedCall] = deque()
+        self._sent_ticks = self._pending_ticks = 0
 
-    def add(self, said: Said) -> None:
+    def add(self, entry: BufferedCall) -> None:
         """Let a call be due, after all others."""
-        self._due.append(said)
-        self._due_ticks += said.count
+        self._pending.append(entry)
+        self._pending_ticks += entry.count
 
     @property
-    def due(self) -> Said | None:
+    def next_pending(self) -> BufferedCall | None:
         """The first call that the store has not taken."""
-        return self._due[0] if self._due else None
+        return self._pending[0] if self._pending else None
 
     @property
-    def due_ticks(self) -> int:
+    def pending_ticks(self) -> int:
         """How many ticks wait for the store."""
-        return self._due_ticks
+        return self._pending_ticks
 
     @property
-    def full(self) -> bool:
+    def is_full(self) -> bool:
         """Whether so much is due that no more should come."""
-        return self._due_ticks >= self._most_ticks or len(self._due) >= self._most_calls
+        return self._pending_ticks >= self._max_ticks or len(self._pending) >= self._max_calls
 
-    def refused(self) -> None:
+    def drop_first(self) -> None:
         """Note that the store will never take the first call that was due."""
-        self._due_ticks -= self._due.popleft().count
+        self._pending_ticks -= self._pending.popleft().count
 
-    def taken(self) -> None:
+    def mark_sent(self) -> None:
         """Note that the store has taken the first call that was due."""
-        said = self._due.popleft()
-        self._due_ticks -= said.count
-        self._taken.append(said)
-        self._taken_ticks += said.count
-        while self._taken_ticks > self._most_ticks or len(self._taken) > self._most_calls:
-            self._drop()
-        if said.commits:
-            self._drop_before_the_last_but_one()
+        entry = self._pending.popleft()
+        self._pending_ticks -= entry.count
+        self._sent.append(entry)
+        self._sent_ticks += entry.count
+        while self._sent_ticks > self._max_ticks or len(self._sent) > self._max_calls:
+            self._drop_oldest_sent()
+        if entry.is_commit:
+            self._trim_to_last_two_commits()
 
-    def again(self, accepted: int) -> bool:
+    def requeue_from(self, accepted_tick: int) -> bool:
         """Let all be due again that a store at tick `accepted` may have lost.
 
         False when that is nothing: what it lacks is kept here no more.
         """
-        had = len(self._due)
-        while self._taken and self._taken[-1].last >= accepted:
-            said = self._taken.pop()
-            self._taken_ticks -= said.count
-            self._due.appendleft(said)
-            self._due_ticks += said.count
-        return len(self._due) > had
+        pending_before = len(self._pending)
+        while self._sent and self._sent[-1].last >= accepted_tick:
+            entry = self._sent.pop()
+            self._sent_ticks -= entry.count
+            self._pending.appendleft(entry)
+            self._pending_ticks += entry.count
+        return len(self._pending) > pending_before
 
-    def _drop_before_the_last_but_one(self) -> None:
-        commits = sum(said.commits for said in self._taken)
-        while commits > 2 or (commits == 2 and not self._taken[0].commits):
-            commits -= self._taken[0].commits
-            self._drop()
+    def _trim_to_last_two_commits(self) -> None:
+        commit_count = sum(entry.is_commit for entry in self._sent)
+        while commit_count > 2 or (commit_count == 2 and not self._sent[0].is_commit):
+            commit_count -= self._sent[0].is_commit
+            self._drop_oldest_sent()
 
-    def _drop(self) -> None:
-        self._taken_ticks -= self._taken.popleft().count
+    def _drop_oldest_sent(self) -> None:
+        self._sent_ticks -= self._sent.popleft().count

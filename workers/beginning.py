@@ -12,58 +12,58 @@ from jobs.files import ArtifactStore
 from jobs.job import Checkpoint
 from jobs.ledger import Claim
 from workers.heartbeat import Heartbeat
-from workers.outcomes import Unequal, Withdrawn
-from workers.saving import Saver
-from workers.trainer import Header, Trainer, TrainerFault
+from workers.outcomes import CheckpointDeleted, ReplayMismatch
+from workers.saving import CheckpointWriter
+from workers.trainer import JsonDict, TrainerClient, TrainerError
 
 
 @dataclass(frozen=True)
-class Beginning:
+class ResumePoint:
     """What it takes to find it; `warn` tells the job's followers."""
 
     claim: Claim
-    trainer: Trainer
-    saver: Saver
+    trainer: TrainerClient
+    checkpoint_writer: CheckpointWriter
     files: ArtifactStore
-    beat: Heartbeat
+    heartbeat: Heartbeat
     warn: Callable[[str], None]
 
-    def load_newest(self) -> Header | None:
+    def load_newest(self) -> JsonDict | None:
         """Load the newest checkpoint whose files are what was committed; None: there is none."""
         if self.claim.attempt > 1:
-            self.saver.sweep()
+            self.checkpoint_writer.remove_orphans()
         lease = self.claim.lease
         for checkpoint in self.claim.checkpoints:
-            self.beat.phase = "loading"
+            self.heartbeat.phase = "loading"
             if checkpoints.files_match(self.files, lease.tenant, lease.job_id, checkpoint):
                 return self._load(checkpoint)
-            if not self.saver.counts(checkpoint):
+            if not self.checkpoint_writer.is_committed(checkpoint):
                 continue  # a client has deleted it
             self.warn(f"checkpoint {checkpoint.tick} is damaged, looking for an older one")
-            self.saver.forget(checkpoint)
+            self.checkpoint_writer.mark_damaged(checkpoint)
         return None
 
-    def check_first_weights(self, canary: str) -> None:
+    def check_initial_weights(self, canary: str) -> None:
         """Raise Unfit where first weights drawn here would be others than the recorded job's."""
         # torch draws them, and scales them with or without a fused step, as the processor has it
-        begins = self.claim.tick > 0 and not self.saver.has(0)
-        if begins and self.claim.exact and self.claim.canary != canary:
+        is_from_scratch = self.claim.tick > 0 and not self.checkpoint_writer.has_checkpoint(0)
+        if is_from_scratch and self.claim.exact and self.claim.canary != canary:
             raise FingerprintMismatch(
                 "no checkpoint is left, and the first weights were another machine's"
             )
 
-    def _load(self, checkpoint: Checkpoint) -> Header:
+    def _load(self, checkpoint: Checkpoint) -> JsonDict:
         lease = self.claim.lease
         folder = checkpoints.folder_path(self.files, lease.tenant, lease.job_id, checkpoint)
         try:
             loaded = self.trainer.load(folder)
-        except TrainerFault as fault:
-            if self.saver.counts(checkpoint):
+        except TrainerError as error:
+            if self.checkpoint_writer.is_committed(checkpoint):
                 raise
             detail = f"checkpoint {checkpoint.tick} was deleted while it was loaded"
-            raise Withdrawn(detail) from fault
+            raise CheckpointDeleted(detail) from error
         if loaded["state"] != checkpoint.state:
             detail = f"state of tick {checkpoint.tick} is recorded as {checkpoint.state}, its "
             detail += f"checkpoint loads as {loaded['state']}"
-            raise Unequal(checkpoint.tick, detail)
+            raise ReplayMismatch(checkpoint.tick, detail)
         return loaded

@@ -20,20 +20,20 @@ from jobs.ledger import Claim, JobLedger
 from jobs.recorder import HistoryWriter
 from jobs.spec.engines import is_portable
 from jobs.store import UNAVAILABLE
-from workers.backlog import Backlog, Said
+from workers.backlog import BufferedCall, WriteBuffer
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
-from workers.patience import StoreAway, insist
-from workers.trainer import Header, Ran, bits
+from workers.patience import StoreUnavailable, retry_while_unavailable
+from workers.trainer import ChunkResult, JsonDict, encode_value
 
 T = TypeVar("T")
 Level = Literal["info", "warning", "error"]
 
 #: seconds between two looks at a disk that training waits for
-DISK_PAUSE = 0.5
+DISK_RETRY_SECONDS = 0.5
 
 
-class Books:
+class LedgerWriter:
     """What one attempt says, and the last thing it was told: `requested` and `wanted`.
 
     Raises StoreAway when the store is away and a drain leaves no time to wait for it, Fenced and
@@ -43,118 +43,156 @@ class Books:
     def __init__(
         self,
         ledger: JobLedger,
-        recorder: HistoryWriter,
+        history_writer: HistoryWriter,
         claim: Claim,
-        beat: Heartbeat,
+        heartbeat: Heartbeat,
         drain: Drain,
-        say: Callable[[str], None],
-        backlog: Backlog | None = None,
+        write_log: Callable[[str], None],
+        buffer: WriteBuffer | None = None,
     ) -> None:
-        self._ledger, self._recorder, self._claim = ledger, recorder, claim
-        self._beat, self._drain, self._say = beat, drain, say
-        self._backlog = backlog or Backlog()
-        self._late = self._disk_told = False
-        self._reached, self._lines = claim.tick, 0  # the last tick said; lines that are kept
-        self.requested: str | None = claim.requested
-        self.wanted = False  # whether a client asks for a checkpoint, beside `requested`
+        self._ledger, self._history_writer, self._claim = ledger, history_writer, claim
+        self._heartbeat, self._drain, self._write_log = heartbeat, drain, write_log
+        self._buffer = buffer or WriteBuffer()
+        self._is_behind = self._disk_error_reported = False
+        self._last_tick, self._event_count = (
+            claim.tick,
+            0,
+        )  # the last tick said; lines that are kept
+        self.client_action: str | None = claim.requested
+        self.checkpoint_requested = (
+            False  # whether a client asks for a checkpoint, beside `requested`
+        )
 
-    def describe(self, engine: str, device: str, fingerprint: Header) -> None:
+    def record_engine(self, engine: str, device: str, fingerprint: JsonDict) -> None:
         """Say what trains, and the fingerprint that its bits belong to; may raise Unfit."""
         call = partial(
             self._ledger.record_engine, self._claim.lease, engine, device, fingerprint,
             is_portable=is_portable(self._claim.spec, engine),
         )  # fmt: skip
-        self._tell(Said(self._claim.tick, 0, call), wait=True)
+        self._enqueue(BufferedCall(self._claim.tick, 0, call), wait=True)
 
     def digested_ticks(self, after: int, upto: int) -> set[int]:
         """Return the ticks from `after` + 1 to `upto` whose state digest is recorded."""
-        return self._insist(lambda: self._recorder.list_digest_ticks(after, upto))
+        return self._retry(lambda: self._history_writer.list_digest_ticks(after, upto))
 
-    def repeat(self, ran: Ran, compared: set[int]) -> None:
+    def append_replayed(self, chunk: ChunkResult, digest_ticks: set[int]) -> None:
         """Hand over ticks that are recorded already: they must be equal, bit for bit.
 
         A state digest at a tick not in `compared` has nothing to be compared with and is dropped.
         """
-        sparse = [p for p in ran.sparse if p.column != "state" or p.tick in compared]
+        sparse = [
+            point for point in chunk.sparse if point.column != "state" or point.tick in digest_ticks
+        ]
         call = partial(
-            self._recorder.append, ran.first, ran.columns, sparse, phase="replaying", replayed=True
+            self._history_writer.append,
+            chunk.first,
+            chunk.columns,
+            sparse,
+            phase="replaying",
+            replayed=True,
         )
-        self._tell(Said(ran.last, ran.count, call), wait=True)
+        self._enqueue(BufferedCall(chunk.last, chunk.count, call), wait=True)
 
-    def add(self, ran: Ran, elapsed: float, *, phase: str) -> None:
+    def append_ticks(self, chunk: ChunkResult, elapsed: float, *, phase: str) -> None:
         """Hand over new ticks, and the training seconds (over all attempts) at the last of them.
 
         Returns at once while the store is away, until the backlog is full.
         """
-        sparse = [*ran.sparse, SparsePoint("time", ran.last, bits(elapsed))]
+        sparse = [*chunk.sparse, SparsePoint("time", chunk.last, encode_value(elapsed))]
         call = partial(
-            self._recorder.append, ran.first, ran.columns, sparse,
-            phase=phase, elapsed=elapsed, metrics=ran.metrics, best=ran.best,
+            self._history_writer.append, chunk.first, chunk.columns, sparse,
+            phase=phase, elapsed=elapsed, metrics=chunk.metrics, best=chunk.best,
         )  # fmt: skip
-        self._tell(Said(ran.last, ran.count, call))
+        self._enqueue(BufferedCall(chunk.last, chunk.count, call))
 
-    def note(self, tick: int, sparse: list[SparsePoint], *, phase: str) -> None:
+    def append_points(self, tick: int, sparse: list[SparsePoint], *, phase: str) -> None:
         """Hand over sparse points of a tick that was handed over already."""
-        self._tell(Said(tick, 0, partial(self._recorder.append, tick + 1, {}, sparse, phase=phase)))
+        self._enqueue(
+            BufferedCall(
+                tick, 0, partial(self._history_writer.append, tick + 1, {}, sparse, phase=phase)
+            )
+        )
 
-    def progress(self, tick: int, loss: bytes, elapsed: float, compared: int, digests: int) -> None:
+    def record_verify_progress(
+        self, tick: int, loss: bytes, elapsed: float, ticks_compared: int, digests_compared: int
+    ) -> None:
         """Say how far a verify has compared."""
         lease, call = self._claim.lease, self._ledger.record_verify_progress
-        self.requested = self._insist(lambda: call(lease, tick, loss, elapsed, compared, digests))
-        self._beat.moved()
+        self.client_action = self._retry(
+            lambda: call(lease, tick, loss, elapsed, ticks_compared, digests_compared)
+        )
+        self._heartbeat.touch()
 
-    def read(self, look: Callable[[], T]) -> T:
+    def read_with_retry(self, query: Callable[[], T]) -> T:
         """Read something in the store, however long that takes."""
-        return self._insist(look)
+        return self._retry(query)
 
-    def kept(self) -> CheckpointSet:
+    def read_checkpoints(self) -> CheckpointSet:
         """Return what counts of the job's checkpoints now: clients may name and delete them."""
-        return self._insist(lambda: self._ledger.read_checkpoints(self._claim.lease))
+        return self._retry(lambda: self._ledger.read_checkpoints(self._claim.lease))
 
-    def commit(self, new: Checkpoint, keep: int, *, asked: bool = False) -> list[Checkpoint]:
+    def commit_checkpoint(
+        self, checkpoint: Checkpoint, keep_count: int, *, is_requested: bool = False
+    ) -> list[Checkpoint]:
         """Make a checkpoint count, and return those that do not any more, by the rule of `keep`.
 
         `asked`: it was begun for a client, and serves although later ticks are accepted by now.
         """
-        gone: list[Checkpoint] = []
-        call = partial(self._commit, new, keep, asked, gone)
-        self._tell(Said(new.tick, 0, call, commits=True), wait=True)
-        return gone
+        superseded: list[Checkpoint] = []
+        call = partial(self._commit_checkpoint, checkpoint, keep_count, is_requested, superseded)
+        self._enqueue(BufferedCall(checkpoint.tick, 0, call, is_commit=True), wait=True)
+        return superseded
 
-    def _commit(self, new: Checkpoint, keep: int, asked: bool, gone: list[Checkpoint]) -> None:
+    def _commit_checkpoint(
+        self,
+        checkpoint: Checkpoint,
+        keep_count: int,
+        is_requested: bool,
+        superseded: list[Checkpoint],
+    ) -> None:
         """Commit to what counts now; looked at again where a client has changed it meanwhile."""
         lease = self._claim.lease
-        while not (kept := self._ledger.read_checkpoints(lease)).contains_folder(new.folder):
-            named, serves = (
-                kept.with_request_fields(new, was_requested=asked),
-                kept.fulfils_request(new, was_requested=asked),
+        while not (checkpoint_set := self._ledger.read_checkpoints(lease)).contains_folder(
+            checkpoint.folder
+        ):
+            named_checkpoint, fulfils_request = (
+                checkpoint_set.with_request_fields(checkpoint, was_requested=is_requested),
+                checkpoint_set.fulfils_request(checkpoint, was_requested=is_requested),
             )
-            drop = expired_ticks(kept.checkpoints, named, keep)
-            gone[:] = [old for old in kept.checkpoints if old.tick in (*drop, new.tick)]
+            ticks_to_drop = expired_ticks(checkpoint_set.checkpoints, named_checkpoint, keep_count)
+            superseded[:] = [
+                old
+                for old in checkpoint_set.checkpoints
+                if old.tick in (*ticks_to_drop, checkpoint.tick)
+            ]
             with contextlib.suppress(ConcurrentChange):
                 self._ledger.commit_checkpoint(
-                    lease, named, drop, change_count=kept.change_count, fulfils_request=serves
+                    lease,
+                    named_checkpoint,
+                    ticks_to_drop,
+                    change_count=checkpoint_set.change_count,
+                    fulfils_request=fulfils_request,
                 )
-                self.wanted = self.wanted and not serves
+                self.checkpoint_requested = self.checkpoint_requested and not fulfils_request
                 return
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Wait until the store has taken all that was handed over."""
-        self._send(wait=True)
+        self._send_pending(wait=True)
 
-    def rest(self) -> None:
+    def wait_for_segments(self) -> None:
         """Wait until nothing of the history moves to files."""
-        self._insist(self._recorder.wait_idle)
+        self._retry(self._history_writer.wait_idle)
 
     def close(self) -> None:
         """Hand over nothing more; nothing of it is under way when this returns."""
-        self._recorder.close()
+        self._history_writer.close()
 
-    def tell(
+    def log_event(
         self,
         level: Level,
         message: str,
-        unwanted: str | None = None,
+        unsaved_reason: str | None = None,
     ) -> None:
         """Tell the job's followers a line of its log; may raise Fenced.
 
@@ -162,110 +200,123 @@ class Books:
         `unwanted`: why the checkpoint that a client asked for will not be made.
         """
         if level != "info":
-            self._lines += 1
-            call = partial(self._note, level, message, unwanted, self._lines)
-            self._tell(Said(self._reached, 0, call))
-        elif not self._beat.store_away:
+            self._event_count += 1
+            call = partial(self._send_event, level, message, unsaved_reason, self._event_count)
+            self._enqueue(BufferedCall(self._last_tick, 0, call))
+        elif not self._heartbeat.is_store_unavailable:
             with contextlib.suppress(*UNAVAILABLE):
-                self._note(level, message)
+                self._send_event(level, message)
 
-    def _note(
-        self, level: Level, message: str, unwanted: str | None = None, number: int | None = None
+    def _send_event(
+        self,
+        level: Level,
+        message: str,
+        unsaved_reason: str | None = None,
+        number: int | None = None,
     ) -> None:
         with contextlib.suppress(StoreFull):  # it stands in the job's log
             self._ledger.add_log_event(
-                self._claim.lease, level, message, checkpoint_refusal=unwanted, number=number
+                self._claim.lease, level, message, checkpoint_refusal=unsaved_reason, number=number
             )
 
     @property
-    def asked(self) -> str | None:
+    def requested_action(self) -> str | None:
         """What a client or, last of all, the machine asks of this job."""
-        return self.requested or ("drain" if self._drain.requested else None)
+        return self.client_action or ("drain" if self._drain.is_requested else None)
 
-    def is_wanted_at(self, tick: int) -> bool:
+    def is_checkpoint_requested_at(self, tick: int) -> bool:
         """Whether a client waits for the checkpoint of this tick: no replayed one is asked for."""
-        return self.wanted and tick >= self._claim.tick
+        return self.checkpoint_requested and tick >= self._claim.tick
 
     @property
-    def at_ease(self) -> bool:
+    def is_keeping_up(self) -> bool:
         """Whether store and disk take what they are told, so that nobody has to wait for them."""
-        disk = self._recorder.last_move_error is None and not self._recorder.is_backlogged
-        return disk and not (self._disk_told or self._late or self._backlog.due)
+        is_disk_ok = (
+            self._history_writer.last_move_error is None and not self._history_writer.is_backlogged
+        )
+        return is_disk_ok and not (
+            self._disk_error_reported or self._is_behind or self._buffer.next_pending
+        )
 
-    def has_room(self) -> bool:
+    def wait_for_capacity(self) -> bool:
         """Whether new ticks may come; else look at the disk once more, and at what is requested.
 
         They may not while too many full segments of the history wait in the store for their files.
         """
-        self._mention_the_disk()
-        if self._recorder.is_backlogged:
-            self.rest()  # what is under way may make room
-        if not self._recorder.is_backlogged:
+        self._report_disk_state()
+        if self._history_writer.is_backlogged:
+            self.wait_for_segments()  # what is under way may make room
+        if not self._history_writer.is_backlogged:
             return True
-        time.sleep(DISK_PAUSE)
+        time.sleep(DISK_RETRY_SECONDS)
         lease = self._claim.lease
-        self.requested = self._insist(lambda: self._ledger.renew(lease, phase="saving"))
-        self._insist(self._recorder.flush_full_segments)
-        self._beat.moved()
+        self.client_action = self._retry(lambda: self._ledger.renew(lease, phase="saving"))
+        self._retry(self._history_writer.flush_full_segments)
+        self._heartbeat.touch()
         return False
 
-    def _mention_the_disk(self) -> None:
+    def _report_disk_state(self) -> None:
         """Tell once that segments stay in the store, and once that they do not any more."""
-        unmoved = self._recorder.last_move_error
-        if self._disk_told == (unmoved is not None):
+        disk_error = self._history_writer.last_move_error
+        if self._disk_error_reported == (disk_error is not None):
             return
-        self._disk_told = unmoved is not None
-        if unmoved is None:
-            self.tell("info", "history: full segments lie in files again")
+        self._disk_error_reported = disk_error is not None
+        if disk_error is None:
+            self.log_event("info", "history: full segments lie in files again")
         else:
-            self.tell("error", f"history_error: a full segment stays in the store: {unmoved}")
+            self.log_event(
+                "error", f"history_error: a full segment stays in the store: {disk_error}"
+            )
 
-    def _tell(self, said: Said, *, wait: bool = False) -> None:
-        if said.count:
-            self._reached = said.last
+    def _enqueue(self, entry: BufferedCall, *, wait: bool = False) -> None:
+        if entry.count:
+            self._last_tick = entry.last
         # what comes late must be said again with the ticks that it came behind
-        self._backlog.add(replace(said, last=max(said.last, self._reached)))
-        self._send(wait=wait or self._backlog.full)
-        self._beat.moved()
+        self._buffer.add(replace(entry, last=max(entry.last, self._last_tick)))
+        self._send_pending(wait=wait or self._buffer.is_full)
+        self._heartbeat.touch()
 
-    def _send(self, *, wait: bool) -> None:
+    def _send_pending(self, *, wait: bool) -> None:
         """Hand over all that is due; without `wait`, as far as the store takes it now."""
-        if self._beat.store_away and not wait:
+        if self._heartbeat.is_store_unavailable and not wait:
             return
         try:
-            while (said := self._backlog.due) is not None:
-                self._offer(said, wait)
+            while (entry := self._buffer.next_pending) is not None:
+                self._send_one(entry, wait)
         except (*UNAVAILABLE, StoreFull) as error:
-            self._beat.doubt_store()  # and asks in our stead until it is back
-            if not self._late:
-                self._say(f"the store takes nothing ({error}), the training goes on")
-            self._late = True
+            self._heartbeat.mark_store_unavailable()  # and asks in our stead until it is back
+            if not self._is_behind:
+                self._write_log(f"the store takes nothing ({error}), the training goes on")
+            self._is_behind = True
         else:
-            if self._late:
-                self._say("the store has taken all that waited for it")
-            self._late = False
+            if self._is_behind:
+                self._write_log("the store has taken all that waited for it")
+            self._is_behind = False
 
-    def _offer(self, said: Said, wait: bool) -> None:
+    def _send_one(self, entry: BufferedCall, wait: bool) -> None:
         try:
-            appended = self._insist(said.call) if wait else said.call()
-        except (TickGap, NotAccepted) as lost:
-            accepted = lost.tick if isinstance(lost, TickGap) else 0
-            if not self._backlog.again(accepted):
+            appended = self._retry(entry.call) if wait else entry.call()
+        except (TickGap, NotAccepted) as error:
+            accepted_tick = error.tick if isinstance(error, TickGap) else 0
+            if not self._buffer.requeue_from(accepted_tick):
                 raise
-            self._say(f"the store lost ticks ({lost}), they are handed over again")
+            self._write_log(f"the store lost ticks ({error}), they are handed over again")
             return
-        except (*UNAVAILABLE, StoreFull, StoreAway):
+        except (*UNAVAILABLE, StoreFull, StoreUnavailable):
             raise  # it stays due
         except Exception:
-            self._backlog.refused()
+            self._buffer.drop_first()
             raise
-        self._backlog.taken()
+        self._buffer.mark_sent()
         if appended is not None:
-            self.requested, self.wanted = appended.requested, appended.checkpoint_requested
+            self.client_action, self.checkpoint_requested = (
+                appended.requested,
+                appended.checkpoint_requested,
+            )
 
-    def _insist(self, call: Callable[[], T]) -> T:
-        return insist(call, self._may_wait)
+    def _retry(self, call: Callable[[], T]) -> T:
+        return retry_while_unavailable(call, self._may_retry)
 
-    def _may_wait(self) -> bool:
-        self._beat.moved()  # it is the store that stands still, not the trainer
-        return not self._drain.overdue
+    def _may_retry(self) -> bool:
+        self._heartbeat.touch()  # it is the store that stands still, not the trainer
+        return not self._drain.is_overdue

@@ -9,65 +9,67 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from workers.desk import Desk
-from workers.template import hire
-from workers.trainer import Trainer
+from workers.desk import WorkerFolder
+from workers.template import spawn_trainer
+from workers.trainer import TrainerClient
 
-NOTE, ENGINES = "canaries", "engines"
+CANARIES_FILE, ENGINES_FILE = "canaries", "engines"
 
 
 class Canaries:
     """What torch answers here, on one device. Two workers of equal canaries compute equal bits."""
 
-    def __init__(self, desk: Desk, device: str) -> None:
-        self._desk, self._device = desk, device
-        self._known: dict[str, str] = {}
+    def __init__(self, worker_folder: WorkerFolder, device: str) -> None:
+        self._worker_folder, self._device = worker_folder, device
+        self._canaries: dict[str, str] = {}
 
-    def known(self) -> dict[str, str]:
+    def known_canaries(self) -> dict[str, str]:
         """Return what has been measured here so far, by thread count as text."""
-        return {**(self._desk.read(NOTE) or {}), **self._known}
+        return {**(self._worker_folder.read(CANARIES_FILE) or {}), **self._canaries}
 
-    def engines(self) -> dict[str, str]:
+    def engine_prefixes(self) -> dict[str, str]:
         """Return how identities begin of each engine there is here; known with a first canary."""
-        return dict((self._desk.read(ENGINES) or {}).get("begin", {}))
+        return dict((self._worker_folder.read(ENGINES_FILE) or {}).get("begin", {}))
 
-    def ready(self) -> list[str]:
+    def ready_engines(self) -> list[str]:
         """Return the engines that needed nothing compiled when a canary was last measured here."""
-        return list((self._desk.read(ENGINES) or {}).get("ready", []))
+        return list((self._worker_folder.read(ENGINES_FILE) or {}).get("ready", []))
 
-    def of(self, threads: int, may_wait: Callable[[], bool] = lambda: True) -> str:
+    def measure(self, threads: int, may_retry: Callable[[], bool] = lambda: True) -> str:
         """Return the canary for so many threads, measured now if need be (some 50 ms).
 
         `may_wait` is asked while there is no template. Raises NoTemplate, LeashCut or TrainerFault
         when it cannot be had.
         """
-        text = str(threads)
-        if text not in self._known:
-            self._known |= self.known()
-        if text not in self._known:
-            answer = self._measure(threads, may_wait)
-            self._known[text] = with_version(answer["canary"])
-            self._desk.write(ENGINES, {"begin": _begin(answer), "ready": answer["ready"]})
-            self._desk.write(NOTE, self.known())
-        return self._known[text]
+        thread_key = str(threads)
+        if thread_key not in self._canaries:
+            self._canaries |= self.known_canaries()
+        if thread_key not in self._canaries:
+            reply = self._measure_in_trainer(threads, may_retry)
+            self._canaries[thread_key] = add_torch_version(reply["canary"])
+            self._worker_folder.write(
+                ENGINES_FILE, {"begin": _engine_prefixes(reply), "ready": reply["ready"]}
+            )
+            self._worker_folder.write(CANARIES_FILE, self.known_canaries())
+        return self._canaries[thread_key]
 
-    def _measure(self, threads: int, may_wait: Callable[[], bool]) -> dict[str, Any]:
-        process = hire(self._desk.socket, may_wait)
+    def _measure_in_trainer(self, threads: int, may_retry: Callable[[], bool]) -> dict[str, Any]:
+        process = spawn_trainer(self._worker_folder.socket_path, may_retry)
         try:
-            return Trainer(process.leash).canary(threads, self._device)
+            return TrainerClient(process.connection).canary(threads, self._device)
         finally:
-            process.bury()
+            process.close()
 
 
-def _begin(answer: dict[str, Any]) -> dict[str, str]:
-    return {name: f"{engine} {answer['torch']}" for name, engine in answer["engines"].items()}
+def _engine_prefixes(reply: dict[str, Any]) -> dict[str, str]:
+    return {name: f"{engine} {reply['torch']}" for name, engine in reply["engines"].items()}
 
 
-def with_version(measured: str) -> str:
+def add_torch_version(canary: str) -> str:
     """Return what workers announce and claims compare, of what the kernels answered."""
     # Claims compare canaries alone, so the version of torch, which histories also belong to, is
     # made part of it: else a worker would claim a job again and again that it is unfit for.
-    return hashlib.sha256(f"{torch_version()} {measured}".encode()).hexdigest()[:32]
+    return hashlib.sha256(f"{torch_version()} {canary}".encode()).hexdigest()[:32]
 
 
 def torch_version() -> str:

@@ -14,73 +14,73 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-Note = dict[str, Any]
+JsonDict = dict[str, Any]
 
-PREFIX = "tickforge-worker-"
+FOLDER_PREFIX = "tickforge-worker-"
 #: a socket's path must fit into 108 bytes; a longer temporary folder than this is not used
-LONGEST_ROOT = 70
+MAX_ROOT_BYTES = 70
 
 
-class Desk:
+class WorkerFolder:
     """A folder of mode 700 that a lock ties to the worker's life, however that ends."""
 
     def __init__(self) -> None:
         root = Path(tempfile.gettempdir())
-        if len(os.fsencode(root)) > LONGEST_ROOT:
+        if len(os.fsencode(root)) > MAX_ROOT_BYTES:
             root = Path("/tmp")
-        _sweep(root)
-        self.folder, self._lock = _fresh(root)
+        _remove_abandoned(root)
+        self.path, self._lock_descriptor = _create_locked_folder(root)
 
     @property
-    def socket(self) -> Path:
+    def socket_path(self) -> Path:
         """Where the template listens."""
-        return self.folder / "template"
+        return self.path / "template"
 
-    def write(self, name: str, note: Note) -> None:
+    def write(self, name: str, content: JsonDict) -> None:
         """Replace a note, whole."""
-        draft = self.folder / f"{name}.{os.getpid()}"
-        draft.write_text(json.dumps(note))
-        draft.rename(self.folder / name)
+        draft = self.path / f"{name}.{os.getpid()}"
+        draft.write_text(json.dumps(content))
+        draft.rename(self.path / name)
 
-    def read(self, name: str) -> Note | None:
+    def read(self, name: str) -> JsonDict | None:
         """Return a note; None before it was written."""
         try:
-            note: Note = json.loads((self.folder / name).read_text())
+            content: JsonDict = json.loads((self.path / name).read_text())
         except FileNotFoundError:
             return None
-        return note
+        return content
 
-    def clear(self) -> None:
+    def remove(self) -> None:
         """Remove the folder; the worker has ended."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
-def _fresh(root: Path) -> tuple[Path, int]:
+def _create_locked_folder(root: Path) -> tuple[Path, int]:
     """Return a new folder and the descriptor of its lock."""
     while True:
-        folder = root / (PREFIX + secrets.token_hex(6))
+        folder = root / (FOLDER_PREFIX + secrets.token_hex(6))
         folder.mkdir(mode=0o700)
         with contextlib.suppress(OSError):
-            lock = _lock(folder)
+            lock_descriptor = _lock_folder(folder)
             if folder.exists():  # else another worker's sweep was quicker than the lock
-                return folder, lock
+                return folder, lock_descriptor
 
 
-def _lock(folder: Path) -> int:
+def _lock_folder(folder: Path) -> int:
     """Return a descriptor that holds the folder's lock; BlockingIOError where it is held."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException:
-        os.close(opened)
+        os.close(descriptor)
         raise
-    return opened
+    return descriptor
 
 
-def _sweep(root: Path) -> None:
+def _remove_abandoned(root: Path) -> None:
     """Remove the folders of workers that were killed: nobody holds their locks."""
-    for folder in root.glob(PREFIX + "*"):
+    for folder in root.glob(FOLDER_PREFIX + "*"):
         with contextlib.suppress(OSError):  # held, another user's, or swept by someone else
-            lock = _lock(folder)
+            lock_descriptor = _lock_folder(folder)
             shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
+            os.close(lock_descriptor)

@@ -11,19 +11,21 @@ class Drain:
     """Whether this process should leave. One flag, set once, safe to set in a signal handler."""
 
     def __init__(self) -> None:
-        self._since: float | None = None
+        self._requested_at: float | None = None
 
     def request(self, *_signal: object) -> None:
         """Ask for the drain; asking again changes nothing."""
-        if self._since is None:
-            self._since = time.monotonic()
+        if self._requested_at is None:
+            self._requested_at = time.monotonic()
 
     @property
-    def requested(self) -> bool:
+    def is_requested(self) -> bool:
         """True from the first request on."""
-        return self._since is not None
+        return self._requested_at is not None
 
     @property
-    def overdue(self) -> bool:
+    def is_overdue(self) -> bool:
         """True when the grace since the request is over: who has not answered is not waited for."""
-        return self._since is not None and time.monotonic() - self._since > GRACE_SECONDS
+        return (
+            self._requested_at is not None and time.monotonic() - self._requested_at > GRACE_SECONDS
+        )

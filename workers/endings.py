@@ -7,22 +7,22 @@ from pathlib import Path
 VMSTAT = Path("/proc/vmstat")
 
 
-def in_words(status: int | None, *, out_of_memory: bool = False) -> str:
+def describe_exit(status: int | None, *, out_of_memory: bool = False) -> str:
     """Say what a wait status means; None: nobody can tell."""
     if status is None:
         return "the trainer ended without a word: killed, or out of memory"
     if not os.WIFSIGNALED(status):
         return f"the trainer ended by itself with exit code {os.waitstatus_to_exitcode(status)}"
-    number = os.WTERMSIG(status)
-    said = f"the trainer was killed by {_name(number)}"
-    if number != signal.SIGKILL:
-        return said
+    signal_number = os.WTERMSIG(status)
+    message = f"the trainer was killed by {_signal_name(signal_number)}"
+    if signal_number != signal.SIGKILL:
+        return message
     if out_of_memory:
-        return f"{said}: the kernel was killing for want of memory"
-    return f"{said}: by hand, or by the kernel for want of memory"
+        return f"{message}: the kernel was killing for want of memory"
+    return f"{message}: by hand, or by the kernel for want of memory"
 
 
-def oom_kills() -> int:
+def count_oom_kills() -> int:
     """How often this machine's kernel has killed a process for want of memory; 0 where unknown."""
     try:
         lines = VMSTAT.read_text().splitlines()
@@ -31,8 +31,8 @@ def oom_kills() -> int:
         return 0
 
 
-def _name(number: int) -> str:
+def _signal_name(signal_number: int) -> str:
     try:
-        return signal.Signals(number).name
+        return signal.Signals(signal_number).name
     except ValueError:  # a real-time signal
-        return f"signal {number}"
+        return f"signal {signal_number}"

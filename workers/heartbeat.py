@@ -19,10 +19,10 @@ from jobs.job import Lease
 from jobs.ledger import JobLedger
 from workers.drain import Drain
 
-Verdict = Literal["fenced", "stalled", "cancelled", "drained"]
+KillReason = Literal["fenced", "stalled", "cancelled", "drained"]
 
 #: seconds between two looks; a phase that lasts longer than this is told to the ledger
-LOOK_SECONDS = 0.25
+CHECK_SECONDS = 0.25
 #: seconds a trainer may take to the end of its chunk once a cancel was requested
 CANCEL_GRACE_SECONDS = 10.0
 
@@ -34,21 +34,27 @@ class Heartbeat:
     """
 
     def __init__(
-        self, ledger: JobLedger, lease: Lease, *, every: float, stall: float, drain: Drain
+        self,
+        ledger: JobLedger,
+        lease: Lease,
+        *,
+        renew_seconds: float,
+        stall_seconds: float,
+        drain: Drain,
     ) -> None:
         """Renew each `every` s; let nothing stand still for longer than `stall` s."""
         self.phase = "starting"
-        self.verdict: Verdict | None = None
+        self.kill_reason: KillReason | None = None
         self._ledger, self._lease, self._drain = ledger, lease, drain
-        self._every, self._stall = every, stall
+        self._renew_seconds, self._stall_seconds = renew_seconds, stall_seconds
         self._kill: Callable[[], None] | None = None
-        self._killing = threading.Lock()
-        self._moved = self._renewed = time.monotonic()
-        self._told = self.phase
-        self._cancel_since: float | None = None
-        self._away = False
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look_on, name="heartbeat", daemon=True)
+        self._kill_lock = threading.Lock()
+        self._last_activity = self._last_renewal = time.monotonic()
+        self._reported_phase = self.phase
+        self._cancel_seen_at: float | None = None
+        self._is_store_unavailable = False
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -60,70 +66,72 @@ class Heartbeat:
         _error: BaseException | None,
         _at: TracebackType | None,
     ) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
 
     @contextmanager
-    def watching(self, kill: Callable[[], None]) -> Iterator[None]:
+    def guarding(self, kill: Callable[[], None]) -> Iterator[None]:
         """Inside, `kill` ends the trainer: it is called at most once, and never after the end."""
-        with self._killing:
+        with self._kill_lock:
             self._kill = kill
-            if self.verdict is not None:
+            if self.kill_reason is not None:
                 kill()
         try:
             yield
         finally:
-            with self._killing:
+            with self._kill_lock:
                 self._kill = None
 
-    def moved(self) -> None:
+    def touch(self) -> None:
         """Note that the trainer or the store has answered, or that the store is waited for."""
-        self._moved = time.monotonic()
+        self._last_activity = time.monotonic()
 
-    def doubt_store(self) -> None:
+    def mark_store_unavailable(self) -> None:
         """Note that the store did not answer: it is asked at every look until it does."""
-        self._away = True
+        self._is_store_unavailable = True
 
     @property
-    def store_away(self) -> bool:
+    def is_store_unavailable(self) -> bool:
         """Whether the store, once it was in doubt, has not answered this thread since."""
-        return self._away
+        return self._is_store_unavailable
 
-    def _look_on(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
-            if (verdict := self._judge()) is not None:
-                return self._pronounce(verdict)
+    def _watch(self) -> None:
+        while not self._stopped.wait(CHECK_SECONDS):
+            if (kill_reason := self._check()) is not None:
+                return self._kill_trainer(kill_reason)
 
-    def _pronounce(self, verdict: Verdict) -> None:
-        with self._killing:
-            self.verdict = verdict
+    def _kill_trainer(self, kill_reason: KillReason) -> None:
+        with self._kill_lock:
+            self.kill_reason = kill_reason
             if self._kill is not None:
                 self._kill()
 
-    def _judge(self) -> Verdict | None:
+    def _check(self) -> KillReason | None:
         now = time.monotonic()
-        if now - self._moved > self._stall:
+        if now - self._last_activity > self._stall_seconds:
             return "stalled"
-        if self._drain.overdue:
+        if self._drain.is_overdue:
             return "drained"
-        if self._cancel_since is not None and now - self._cancel_since > CANCEL_GRACE_SECONDS:
+        if self._cancel_seen_at is not None and now - self._cancel_seen_at > CANCEL_GRACE_SECONDS:
             return "cancelled"
-        in_time = now - self._renewed < self._every and not self._away
-        if in_time and self.phase == self._told:
+        is_recently_renewed = (
+            now - self._last_renewal < self._renew_seconds and not self._is_store_unavailable
+        )
+        if is_recently_renewed and self.phase == self._reported_phase:
             return None
         return self._renew(now)
 
-    def _renew(self, now: float) -> Verdict | None:
+    def _renew(self, now: float) -> KillReason | None:
         phase = self.phase
         try:
-            requested = self._ledger.renew(self._lease, phase=phase)
+            action = self._ledger.renew(self._lease, phase=phase)
         except LeaseLost:
             return "fenced"
         except (RedisError, StoreFull):
             return None  # away, full or out of order: tried again at the next look
-        self._renewed, self._told, self._away = now, phase, False
-        if requested != "cancel":
-            self._cancel_since = None
-        elif self._cancel_since is None:
-            self._cancel_since = now
+        self._last_renewal, self._reported_phase, self._is_store_unavailable = now, phase, False
+        if action != "cancel":
+            self._cancel_seen_at = None
+        elif self._cancel_seen_at is None:
+            self._cancel_seen_at = now
         return None

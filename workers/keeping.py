@@ -11,39 +11,39 @@ from jobs.archive.volume import JobFile
 from jobs.errors import RequestInProgress, StoreFull
 from jobs.files import UnsafePath
 from jobs.job import Lease
-from workers.patience import insist
+from workers.patience import retry_while_unavailable
 
 
-class Keeper:
+class AttemptArchiver:
     """The owner's end of one job's archive."""
 
     def __init__(
         self,
         archive: JobArchive,
         lease: Lease,
-        may_wait: Callable[[], bool],
-        say: Callable[[str], None],
+        may_retry: Callable[[], bool],
+        write_log: Callable[[str], None],
     ) -> None:
         self._archive, self._lease = archive, lease
-        self._may_wait, self._say = may_wait, say
-        self._volume: JobFile | None = None
+        self._may_retry, self._write_log = may_retry, write_log
+        self._job_file: JobFile | None = None
         self.has_tried = False  # to keep anything of this attempt
 
-    def keep(self) -> bool:
+    def save(self) -> bool:
         """Keep the job as it is now; False when the disk would not have it.
 
         Waits while the store is away; raises Fenced, NoSuchJob or StoreAway.
         """
         self.has_tried = True
-        return insist(self._try, self._may_wait)
+        return retry_while_unavailable(self._try_save, self._may_retry)
 
-    def _try(self) -> bool:
-        lease, volume, self._volume = self._lease, self._volume, None
+    def _try_save(self) -> bool:
+        lease, job_file, self._job_file = self._lease, self._job_file, None
         try:
-            self._volume = self._archive.save(
-                lease.tenant, lease.job_id, lease=lease, job_file=volume
+            self._job_file = self._archive.save(
+                lease.tenant, lease.job_id, lease=lease, job_file=job_file
             )
         except (OSError, UnsafePath, StoreFull, RequestInProgress) as error:
-            self._say(f"the archive has no newer record: {error}")
+            self._write_log(f"the archive has no newer record: {error}")
             return False
         return True

@@ -11,9 +11,9 @@ from pathlib import Path
 from jobs.files import ArtifactStore, make_folder
 
 #: bytes after which nothing more is kept, and the last line says so
-LONGEST = 16 << 20
+MAX_LOG_BYTES = 16 << 20
 #: characters of one entry; a traceback of a deep model is cut in its middle
-LONGEST_ENTRY = 8_000
+MAX_ENTRY_CHARS = 8_000
 #: how much of its end is quoted elsewhere: lines, characters of each, bytes that are looked at
 TAIL_LINES, TAIL_WIDTH, TAIL_BYTES = 32, 160, 16_384
 
@@ -31,15 +31,15 @@ class JobLog:
             self._file = os.open(path, flags, 0o640)
             self.path = path
 
-    def say(self, text: str) -> None:
+    def write(self, text: str) -> None:
         """Append an entry with the time in front of it."""
         if self._file is None:
             return
         with contextlib.suppress(OSError):  # a full disk: the job matters more
-            if os.fstat(self._file).st_size < LONGEST:
-                os.write(self._file, _entry(text))
+            if os.fstat(self._file).st_size < MAX_LOG_BYTES:
+                os.write(self._file, _format_entry(text))
             else:
-                os.write(self._file, _entry(f"the log is full ({LONGEST} bytes)"))
+                os.write(self._file, _format_entry(f"the log is full ({MAX_LOG_BYTES} bytes)"))
                 self.close()
 
     def tail(self) -> str:
@@ -53,7 +53,7 @@ class JobLog:
         except OSError:
             return ""
         lines = text.splitlines()[-TAIL_LINES:]
-        return "\n".join(_plain(line) for line in lines)
+        return "\n".join(_printable(line) for line in lines)
 
     def close(self) -> None:
         """Let go of the file; saying more does nothing."""
@@ -62,14 +62,14 @@ class JobLog:
             self._file = None
 
 
-def _plain(line: str) -> str:
-    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    return plain if len(plain) <= TAIL_WIDTH else f"{plain[: TAIL_WIDTH - 1]}…"
+def _printable(line: str) -> str:
+    printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
+    return printable if len(printable) <= TAIL_WIDTH else f"{printable[: TAIL_WIDTH - 1]}…"
 
 
-def _entry(text: str) -> bytes:
-    if len(text) > LONGEST_ENTRY:
-        half = LONGEST_ENTRY // 2
+def _format_entry(text: str) -> bytes:
+    if len(text) > MAX_ENTRY_CHARS:
+        half = MAX_ENTRY_CHARS // 2
         text = f"{text[:half]}\n…\n{text[-half:]}"
-    at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return f"{at} {text}\n".encode("utf-8", "backslashreplace")
+    timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{timestamp} {text}\n".encode("utf-8", "backslashreplace")

@@ -11,52 +11,52 @@ from pathlib import Path
 
 from jobs.files import remove_tree
 from jobs.job import Checkpoint
-from workers.trainer import Saved
+from workers.trainer import SavedState
 
 
 @dataclass(frozen=True)
-class Reasons:
+class CheckpointReasons:
     """Why a checkpoint is made; `asked`: a client waited for one when it was begun aside."""
 
     is_best: bool
     is_final: bool
-    periodic: bool
-    asked: bool = False
+    is_periodic: bool
+    is_requested: bool = False
 
 
 @dataclass
-class Making:
+class PendingCheckpoint:
     """A folder that a trainer writes into, until it is a checkpoint that waits to be committed."""
 
     folder: Path
-    reasons: Reasons
-    saved: Saved | None = None
-    _thread: ThreadPoolExecutor = field(
+    reasons: CheckpointReasons
+    saved_state: SavedState | None = None
+    _executor: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="making")
     )
-    _made: Future[Checkpoint] | None = None
+    _future: Future[Checkpoint] | None = None
 
-    def complete(self, saved: Saved, make: Callable[[], Checkpoint]) -> None:
+    def complete(self, saved_state: SavedState, create: Callable[[], Checkpoint]) -> None:
         """Have the written files made a checkpoint, beside whatever is done here."""
-        self.saved, self._made = saved, self._thread.submit(make)
+        self.saved_state, self._future = saved_state, self._executor.submit(create)
 
     @property
     def is_ready(self) -> bool:
         """Whether it waits to be committed, or has come to nothing."""
-        return self._made is not None and self._made.done()
+        return self._future is not None and self._future.done()
 
-    def made(self) -> Checkpoint:
+    def result(self) -> Checkpoint:
         """Wait for the end of it, and return the checkpoint; raises what making it met."""
-        assert self._made is not None, "its files are not written yet"
+        assert self._future is not None, "its files are not written yet"
         try:
-            return self._made.result()
+            return self._future.result()
         finally:
-            self._thread.shutdown()
+            self._executor.shutdown()
 
     def discard(self, remove: Callable[[Checkpoint], None]) -> None:
         """Leave nothing of it; `remove` takes away what has become a checkpoint meanwhile."""
         with contextlib.suppress(Exception):  # a later sweep takes what stays
-            if self._made is not None:
-                remove(self.made())
+            if self._future is not None:
+                remove(self.result())
             else:
                 remove_tree(self.folder)

@@ -6,30 +6,32 @@ from jobs.settings import Settings
 
 MEMINFO = Path("/proc/meminfo")
 #: a container's bound, by the kernel's second and first kind of control groups
-GROUPS = (
+CGROUP_LIMIT_FILES = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
 )
 
 
-def for_trainers(settings: Settings, queue: str) -> int | None:
+def trainer_memory_limit(settings: Settings, queue: str) -> int | None:
     """Bytes that one trainer may use; None where nobody can say.
 
     A trainer on a GPU has most of its numbers there, so only a setting bounds it.
     """
     if settings.trainer_memory_bytes:
         return settings.trainer_memory_bytes
-    return of_machine() if queue == "cpu" else None
+    return machine_memory() if queue == "cpu" else None
 
 
-def of_machine() -> int:
+def machine_memory() -> int:
     """Bytes that the machine has, or the container where that is less."""
     lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
     total = int(lines["MemTotal"].split()[0]) * 1024
-    return min([total, *(bound for path in GROUPS if (bound := _bound(path)) is not None)])
+    return min(
+        [total, *(limit for path in CGROUP_LIMIT_FILES if (limit := _read_limit(path)) is not None)]
+    )
 
 
-def _bound(path: Path) -> int | None:
+def _read_limit(path: Path) -> int | None:
     try:
         return int(path.read_text())
     except (OSError, ValueError):  # no such group, or "max"

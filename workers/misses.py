@@ -6,37 +6,42 @@ Knows the clock; no file, no job.
 import time
 
 #: seconds after a miss until the next try, doubled each time up to the longest
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+INITIAL_RETRY_DELAY_SECONDS, MAX_RETRY_DELAY_SECONDS = 1.0, 30.0
 #: a job is not paused for fewer misses than this, however short the patience
-LEAST = 3
+MIN_FAILURES = 3
 
 
-class Misses:
+class FailureTracker:
     """Training goes on without checkpoints for `patience` seconds, and for LEAST tries."""
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, max_seconds: float) -> None:
         self.count = 0
-        self._patience = patience
-        self._since = self._retry_at = 0.0
+        self._max_seconds = max_seconds
+        self._first_failure_at = self._retry_at = 0.0
 
-    def miss(self) -> None:
+    def record(self) -> None:
         """Note that a save came to nothing."""
         now = time.monotonic()
         if not self.count:
-            self._since = now
-        self._retry_at = now + min(FIRST_PAUSE * 2 ** min(self.count, 10), LONGEST_PAUSE)
+            self._first_failure_at = now
+        self._retry_at = now + min(
+            INITIAL_RETRY_DELAY_SECONDS * 2 ** min(self.count, 10), MAX_RETRY_DELAY_SECONDS
+        )
         self.count += 1
 
-    def clear(self) -> None:
+    def reset(self) -> None:
         """Note that one was made."""
         self.count = 0
 
     @property
-    def retry_is_due(self) -> bool:
+    def is_retry_due(self) -> bool:
         """Whether the pause after the last miss is over."""
         return time.monotonic() >= self._retry_at
 
     @property
-    def are_enough(self) -> bool:
+    def is_limit_reached(self) -> bool:
         """Whether going on without a checkpoint would risk too much work."""
-        return self.count >= LEAST and time.monotonic() - self._since >= self._patience
+        return (
+            self.count >= MIN_FAILURES
+            and time.monotonic() - self._first_failure_at >= self._max_seconds
+        )

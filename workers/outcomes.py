@@ -12,19 +12,19 @@ from jobs.certificate import Certificate
 from jobs.errors import FingerprintMismatch, LeaseLost, NotAccepted, TickGap, TickMismatch
 from jobs.job import Status
 from jobs.leash import PeerGone
-from workers.endings import in_words
-from workers.heartbeat import Verdict
-from workers.patience import StoreAway
-from workers.template import NoTemplate
-from workers.trainer import TrainerFault
+from workers.endings import describe_exit
+from workers.heartbeat import KillReason
+from workers.patience import StoreUnavailable
+from workers.template import ForkServerUnavailable
+from workers.trainer import TrainerError
 
 #: what a trainer may run into on one machine and not on another, or not a moment later
-PASSING = (
+TRANSIENT_MARKERS = (
     "memoryerror", "out of memory", "outofmemory", "can't allocate", "bad_alloc", "no space left",
 )  # fmt: skip
 #: the trainer's word for an engine that this machine turns out not to have: another may
-MISSING = "MissingEngine"
-LONGEST_DETAIL = 2_000  # characters of an error that are kept in the job's record
+MISSING_ENGINE = "MissingEngine"
+MAX_DETAIL_CHARS = 2_000  # characters of an error that are kept in the job's record
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ class Outcome:
     error: dict[str, Any] | None = None
     reason: str | None = None
     result: Certificate | None = None  # of a verify
-    whole: bool = False  # a verify that compared all it was asked to
-    tail: str | None = None  # the end of the job's log, for who reads why it was given up
+    is_complete: bool = False  # a verify that compared all it was asked to
+    log_tail: str | None = None  # the end of the job's log, for who reads why it was given up
 
 
-class Unequal(Exception):
+class ReplayMismatch(Exception):
     """What was computed again is not what was recorded; the job fails loudly with it."""
 
     def __init__(self, tick: int, detail: str) -> None:
@@ -49,44 +49,50 @@ class Unequal(Exception):
         self.tick = tick
 
 
-class Withdrawn(Exception):
+class CheckpointDeleted(Exception):
     """A checkpoint was deleted by a client while it was loaded."""
 
 
-def given_back(tick: int, reason: str) -> Outcome:
+def requeue_outcome(tick: int, reason: str) -> Outcome:
     """Return the job to its queue, where any worker may go on with it."""
-    return Outcome("queued", tick, reason=reason[:LONGEST_DETAIL])
+    return Outcome("queued", tick, reason=reason[:MAX_DETAIL_CHARS])
 
 
-def left(why: str, tick: int) -> Outcome:
+def stop_outcome(reason: str, tick: int) -> Outcome:
     """Leave a job before its end, as it was asked to: drain, cancel or pause."""
-    if why == "drain":
-        return given_back(tick, "drain")
-    return Outcome("cancelled" if why == "cancel" else "paused", tick)
+    if reason == "drain":
+        return requeue_outcome(tick, "drain")
+    return Outcome("cancelled" if reason == "cancel" else "paused", tick)
 
 
-def failed(tick: int, kind: str, detail: str, at: int | None = None) -> Outcome:
+def failure_outcome(tick: int, kind: str, detail: str, error_tick: int | None = None) -> Outcome:
     """End the job; `at` is the tick that the error belongs to."""
-    error = {"type": kind, "detail": detail[:LONGEST_DETAIL], "tick": at}
+    error = {"type": kind, "detail": detail[:MAX_DETAIL_CHARS], "tick": error_tick}
     return Outcome("failed", tick, error=error)
 
 
-def unsaved(tick: int, detail: str) -> Outcome:
+def disk_pause_outcome(tick: int, detail: str) -> Outcome:
     """Pause a job that the disk has no room for: its last good checkpoint still counts."""
     detail += "; resume when there is room for it"
     return Outcome("paused", tick, error={"type": "checkpoint", "detail": detail, "tick": tick})
 
 
-def diverged(
-    error: TickMismatch | Unequal, tick: int, recorded: Mapping[str, Any], run: Mapping[str, Any]
+def divergence_outcome(
+    error: TickMismatch | ReplayMismatch,
+    tick: int,
+    recorded: Mapping[str, Any],
+    computed: Mapping[str, Any],
 ) -> Outcome:
     """Fail a job whose recorded bits did not come again, with the fingerprints of both."""
-    both = f"recorded on {json.dumps(recorded)}, run again on {json.dumps(run)}"
-    return failed(tick, "diverged", f"{error}; {both}", error.tick)
+    fingerprints = f"recorded on {json.dumps(recorded)}, run again on {json.dumps(computed)}"
+    return failure_outcome(tick, "diverged", f"{error}; {fingerprints}", error.tick)
 
 
-def of(
-    error: Exception, verdict: Verdict | None, tick: int, ended: str = in_words(None)
+def outcome_of_error(
+    error: Exception,
+    kill_reason: KillReason | None,
+    tick: int,
+    exit_description: str = describe_exit(None),
 ) -> Outcome | None:
     """Return what an attempt that broke off at `tick` means; None: the job is not ours to touch.
 
@@ -94,41 +100,43 @@ def of(
     ended otherwise.
     """
     match error:
-        case LeaseLost() | StoreAway():
+        case LeaseLost() | StoreUnavailable():
             return None  # another's by now, or its lease runs out: whoever claims it goes on
         case PeerGone():
-            return _cut(verdict, tick, ended)
-        case TrainerFault():
-            return _fault(error, tick)
-        case TickMismatch() | Unequal():
-            return failed(tick, "diverged", str(error), error.tick)
+            return _outcome_of_lost_trainer(kill_reason, tick, exit_description)
+        case TrainerError():
+            return _outcome_of_trainer_error(error, tick)
+        case TickMismatch() | ReplayMismatch():
+            return failure_outcome(tick, "diverged", str(error), error.tick)
         case TickGap() | NotAccepted():
-            return given_back(tick, f"the store lost ticks, they are run again: {error}")
-        case Withdrawn() | NoTemplate():
-            return given_back(tick, str(error))
+            return requeue_outcome(tick, f"the store lost ticks, they are run again: {error}")
+        case CheckpointDeleted() | ForkServerUnavailable():
+            return requeue_outcome(tick, str(error))
         case FingerprintMismatch():
-            return given_back(tick, "this worker's fingerprint is not the history's")
+            return requeue_outcome(tick, "this worker's fingerprint is not the history's")
     # a fault of ours or of this machine: five of them without a new tick end the job
-    return given_back(tick, f"the worker failed: {error!r}")
+    return requeue_outcome(tick, f"the worker failed: {error!r}")
 
 
-def _cut(verdict: Verdict | None, tick: int, ended: str) -> Outcome | None:
-    match verdict:
+def _outcome_of_lost_trainer(
+    kill_reason: KillReason | None, tick: int, exit_description: str
+) -> Outcome | None:
+    match kill_reason:
         case "fenced":
             return None
         case "cancelled":
             return Outcome("cancelled", tick)
         case "drained":
-            return given_back(tick, "drain")
+            return requeue_outcome(tick, "drain")
         case "stalled":
-            return given_back(tick, "the trainer stood still and was killed")
-    return given_back(tick, ended)
+            return requeue_outcome(tick, "the trainer stood still and was killed")
+    return requeue_outcome(tick, exit_description)
 
 
-def _fault(fault: TrainerFault, tick: int) -> Outcome:
-    said = f"{fault.kind}: {fault.detail}"
-    if fault.kind == MISSING:
-        return given_back(tick, fault.detail)
-    if any(sign in said.lower() for sign in PASSING):
-        return given_back(tick, said)
-    return failed(tick, "trainer", said)
+def _outcome_of_trainer_error(error: TrainerError, tick: int) -> Outcome:
+    message = f"{error.kind}: {error.detail}"
+    if error.kind == MISSING_ENGINE:
+        return requeue_outcome(tick, error.detail)
+    if any(marker in message.lower() for marker in TRANSIENT_MARKERS):
+        return requeue_outcome(tick, message)
+    return failure_outcome(tick, "trainer", message)

@@ -9,25 +9,25 @@ from jobs.store import UNAVAILABLE
 
 T = TypeVar("T")
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.02, 0.5  # seconds
+INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.02, 0.5  # seconds
 
 
-class StoreAway(Exception):
+class StoreUnavailable(Exception):
     """The store was not itself again while there was still time to wait for it."""
 
 
-def insist(call: Callable[[], T], may_wait: Callable[[], bool]) -> T:
+def retry_while_unavailable(call: Callable[[], T], may_retry: Callable[[], bool]) -> T:
     """Return `call()`, repeated while the store takes nothing; `may_wait` allows each pause.
 
     Only calls that may be sent twice belong here, for a reply can be lost after its call has
     taken effect. Raises StoreAway when `may_wait` says no.
     """
-    pause = FIRST_PAUSE
+    backoff = INITIAL_BACKOFF_SECONDS
     while True:
         try:
             return call()
         except (*UNAVAILABLE, StoreFull) as error:
-            if not may_wait():
-                raise StoreAway(f"the store takes nothing: {error}") from error
-        time.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+            if not may_retry():
+                raise StoreUnavailable(f"the store takes nothing: {error}") from error
+        time.sleep(backoff)
+        backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)

@@ -9,10 +9,10 @@ from pathlib import Path
 from workers.drain import Drain
 
 #: what may not be kept of what a fork copied: the other process's connections, and its epoll set
-FOREIGN = ("socket:", "anon_inode:[eventpoll]")
+INHERITED_PREFIXES = ("socket:", "anon_inode:[eventpoll]")
 
 
-def begin(drain: Drain, parent: int) -> None:
+def init(drain: Drain, parent: int) -> None:
     """Make a freshly forked pool child its own process: no inherited connection, its own signals.
 
     SIGUSR2 asks for the drain (SIGUSR1 is billiard's soft time limit). SIGTERM and SIGQUIT end the
@@ -22,7 +22,7 @@ def begin(drain: Drain, parent: int) -> None:
     """
     if os.getppid() != parent:
         os._exit(1)
-    let_go_of_connections()
+    replace_inherited_sockets()
     # The fork may have copied the old one's lock while another thread of the parent held it.
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGUSR2, drain.request)
@@ -30,7 +30,7 @@ def begin(drain: Drain, parent: int) -> None:
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
-def let_go_of_connections() -> None:
+def replace_inherited_sockets() -> None:
     """Put /dev/null in the place of every inherited socket and epoll set.
 
     A child that replaces a dead one is forked while Celery's main process is connected. A socket
@@ -41,7 +41,7 @@ def let_go_of_connections() -> None:
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the listing's own descriptor is gone by now
-            if os.readlink(f"/proc/self/fd/{name}").startswith(FOREIGN):
+            if os.readlink(f"/proc/self/fd/{name}").startswith(INHERITED_PREFIXES):
                 os.dup2(null, int(name), inheritable=False)
     os.close(null)
 
@@ -51,22 +51,22 @@ def drain_children() -> None:
 
     Celery's main process tells its pool nothing in a warm shutdown.
     """
-    for pid in children():
+    for pid in child_pids():
         with contextlib.suppress(ProcessLookupError):
             if os.getsid(pid) == os.getsid(0):
                 os.kill(pid, signal.SIGUSR2)
 
 
-def children() -> list[int]:
+def child_pids() -> list[int]:
     """Return the ids of this process's children."""
-    return [pid for pid in _processes() if _parent(pid) == os.getpid()]
+    return [pid for pid in _all_pids() if _parent_pid(pid) == os.getpid()]
 
 
-def _processes() -> list[int]:
+def _all_pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
 
-def _parent(pid: int) -> int | None:
+def _parent_pid(pid: int) -> int | None:
     with contextlib.suppress(OSError):  # gone in the meantime
         # the command, in parentheses, may hold anything; the parent is the second field after it
         return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])

@@ -3,17 +3,17 @@
 from dataclasses import dataclass
 
 from jobs.settings import Settings
-from workers.desk import Desk
+from workers.desk import WorkerFolder
 
 
 @dataclass(frozen=True)
-class Post:
+class WorkerConfig:
     """What both processes of a worker are told at their start."""
 
     name: str
     queue: str  # "cpu" or "cuda"
     settings: Settings
-    desk: Desk
+    worker_folder: WorkerFolder
 
     @property
     def device(self) -> str:

@@ -10,10 +10,10 @@ import socket
 import subprocess
 import sys
 
-from workers.template import environment
+from workers.template import trainer_environment
 
 COMMAND = (sys.executable, "-m", "ticks.engines.graph", "--leash")
-LOWEST = 19  # of priorities
+LOWEST_PRIORITY = 19  # of priorities
 
 
 class Prewarm:
@@ -21,29 +21,29 @@ class Prewarm:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        self._leash: socket.socket | None = None
+        self._lifetime_socket: socket.socket | None = None
 
     def start(self) -> None:
         """Begin; nobody waits for it."""
-        leash, its_end = socket.socketpair()
-        with its_end:
+        our_end, child_end = socket.socketpair()
+        with child_end:
             self._process = subprocess.Popen(
                 COMMAND,
-                stdin=its_end.fileno(),
+                stdin=child_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=environment(),
+                env=trainer_environment(),
                 start_new_session=True,
             )
-        os.setpriority(os.PRIO_PROCESS, self._process.pid, LOWEST)
-        self._leash = leash
+        os.setpriority(os.PRIO_PROCESS, self._process.pid, LOWEST_PRIORITY)
+        self._lifetime_socket = our_end
 
     @property
-    def started(self) -> bool:
+    def is_started(self) -> bool:
         """Whether it was begun."""
         return self._process is not None
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """End it, its compiler too."""
         if self._process is None or self._process.poll() is not None:
             return

@@ -28,66 +28,68 @@ from jobs.segments import Segments
 from jobs.store import connect
 from workers import memory
 from workers.canaries import Canaries, torch_version
-from workers.post import Post
+from workers.post import WorkerConfig
 from workers.prewarm import Prewarm
-from workers.template import NoTemplate, Template
+from workers.template import ForkServerProcess, ForkServerUnavailable
 
-LOOK_SECONDS = 0.1  # between two looks at the clock
-TEMPLATE_SECONDS = 0.2  # between two looks at the template
-RELEASE_SECONDS = 0.5  # between two looks at the runner
-RING_SECONDS = 1.0  # and no job is rung for more often
-ANNOUNCE_SECONDS = 2.0  # at the latest; at once when a job was begun or left
-NOTE_SECONDS = 0.2  # between two looks at whether one was
-PRESENT_SECONDS = 7.0  # how long an announcement counts: three may be late
-PREWARM_SECONDS = 5.0
-SEAL_SECONDS = 10.0
-SEALING_SECONDS = 1.0  # of one round, at most: the other duties wait meanwhile
+POLL_SECONDS = 0.1  # between two looks at the clock
+FORKSERVER_CHECK_SECONDS = 0.2  # between two looks at the template
+ORPHAN_CHECK_SECONDS = 0.5  # between two looks at the runner
+WAKE_SECONDS = 1.0  # and no job is rung for more often
+MAX_REGISTER_INTERVAL_SECONDS = 2.0  # at the latest; at once when a job was begun or left
+REGISTER_CHECK_SECONDS = 0.2  # between two looks at whether one was
+REGISTRATION_TTL_SECONDS = 7.0  # how long an announcement counts: three may be late
+PREWARM_CHECK_SECONDS = 5.0
+FINALIZE_SECONDS = 10.0
+MAX_FINALIZE_SECONDS = 1.0  # of one round, at most: the other duties wait meanwhile
 #: a template that dies at once is started again after this, doubled each time up to the longest
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+INITIAL_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 0.2, 10.0
 
 
 @dataclass
-class Duty:
+class PeriodicTask:
     """Something to be done every so often; `due` is when, by the monotonic clock."""
 
     name: str
-    every: float
-    do: Callable[[], None]
-    due: float = 0.0
+    interval_seconds: float
+    action: Callable[[], None]
+    due_at: float = 0.0
 
 
 class Reconciler:
     """A context: the thread runs inside it."""
 
-    def __init__(self, post: Post, template: Template) -> None:
-        self._post, self._template = post, template
-        self._store = connect(post.settings.redis_url)
-        self._ledger = JobLedger(self._store, post.settings.lease_seconds)
-        self._segments = Segments(self._ledger, self._store, ArtifactStore(post.settings.artifacts))
-        self._index = JobQueries(self._store)
-        self._canaries = Canaries(post.desk, post.device)
-        self._say = logs.get_logger("reconciler", worker=post.name)
+    def __init__(self, config: WorkerConfig, forkserver: ForkServerProcess) -> None:
+        self._config, self._forkserver = config, forkserver
+        self._store = connect(config.settings.redis_url)
+        self._ledger = JobLedger(self._store, config.settings.lease_seconds)
+        self._segments = Segments(
+            self._ledger, self._store, ArtifactStore(config.settings.artifacts)
+        )
+        self._job_queries = JobQueries(self._store)
+        self._canaries = Canaries(config.worker_folder, config.device)
+        self._logger = logs.get_logger("reconciler", worker=config.name)
         self._versions = {
             "torch": torch_version(),
             "numpy": version("numpy"),
             "python": platform.python_version(),
         }
         self._prewarm = Prewarm()
-        self._memory = memory.for_trainers(post.settings, post.queue)
+        self._trainer_memory = memory.trainer_memory_limit(config.settings, config.queue)
         self._started_at = format_rfc3339(int(time.time() * 1000))
-        self._restart_at, self._pause = 0.0, FIRST_PAUSE
-        self._announced: dict[str, Any] = {}
-        self._announce_at = 0.0
-        self._duties = [
-            Duty("template", TEMPLATE_SECONDS, self.tend_template),
-            Duty("release", RELEASE_SECONDS, self.release),
-            Duty("announce", NOTE_SECONDS, self.announce),
-            Duty("prewarm", PREWARM_SECONDS, self.prewarm),
-            Duty("ring", RING_SECONDS, self.ring),
-            Duty("seal", SEAL_SECONDS, self.seal),
+        self._restart_at, self._restart_delay = 0.0, INITIAL_RESTART_DELAY_SECONDS
+        self._registered_job: dict[str, Any] = {}
+        self._register_at = 0.0
+        self._tasks = [
+            PeriodicTask("template", FORKSERVER_CHECK_SECONDS, self.restart_forkserver),
+            PeriodicTask("release", ORPHAN_CHECK_SECONDS, self.release_orphaned_job),
+            PeriodicTask("announce", REGISTER_CHECK_SECONDS, self.register_worker),
+            PeriodicTask("prewarm", PREWARM_CHECK_SECONDS, self.prewarm_graph_engine),
+            PeriodicTask("ring", WAKE_SECONDS, self.wake_workers),
+            PeriodicTask("seal", FINALIZE_SECONDS, self.finalize_ended_jobs),
         ]
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._go_round, name="reconciler", daemon=True)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run_due_tasks, name="reconciler", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -99,106 +101,114 @@ class Reconciler:
         _error: BaseException | None,
         _at: TracebackType | None,
     ) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join(1.0)
-        self._prewarm.end()
+        self._prewarm.stop()
         if self._thread.is_alive():  # in a call to a store that does not answer: no second one
             return
         try:
-            presence.deregister(self._store, self._post.name)
+            presence.deregister(self._store, self._config.name)
         except Exception as error:
-            self._say.warning("not withdrawn", error=repr(error))
+            self._logger.warning("not withdrawn", error=repr(error))
 
-    def tend_template(self) -> None:
+    def restart_forkserver(self) -> None:
         """Start the template again when it has died; a running trainer does not notice."""
         now = time.monotonic()
-        if self._template.alive:
-            if now - self._restart_at > LONGEST_PAUSE:
-                self._pause = FIRST_PAUSE
+        if self._forkserver.is_alive:
+            if now - self._restart_at > MAX_RESTART_DELAY_SECONDS:
+                self._restart_delay = INITIAL_RESTART_DELAY_SECONDS
         elif now >= self._restart_at:
-            self._say.warning("the template died, it is started again")
-            self._template.start()
-            self._restart_at, self._pause = now + self._pause, min(2 * self._pause, LONGEST_PAUSE)
+            self._logger.warning("the template died, it is started again")
+            self._forkserver.start()
+            self._restart_at, self._restart_delay = (
+                now + self._restart_delay,
+                min(2 * self._restart_delay, MAX_RESTART_DELAY_SECONDS),
+            )
 
-    def release(self) -> None:
+    def release_orphaned_job(self) -> None:
         """Give back the job of a runner that has died, rather than let its lease run out."""
-        note = self._post.desk.read("job")
-        if not note or _lives(note["pid"]):
+        current_job = self._config.worker_folder.read("job")
+        if not current_job or _is_running(current_job["pid"]):
             return
-        lease = Lease(note["tenant"], note["id"], note["term"], note["nonce"])
+        lease = Lease(
+            current_job["tenant"], current_job["id"], current_job["term"], current_job["nonce"]
+        )
         with contextlib.suppress(LeaseLost):  # another's by now, or ended
             reason = "the runner ended without a word: killed, or out of memory"
             self._ledger.release(lease, "queued", 0, reason=reason)
-            self._say.warning("the runner died, its job is given back", job=lease.job_id)
-        if self._post.desk.read("job") == note:
-            self._post.desk.write("job", {})
+            self._logger.warning("the runner died, its job is given back", job=lease.job_id)
+        if self._config.worker_folder.read("job") == current_job:
+            self._config.worker_folder.write("job", {})
 
-    def announce(self) -> None:
+    def register_worker(self) -> None:
         """Say that this worker lives, what it is and what it does."""
-        note, now = self._post.desk.read("job") or {}, time.monotonic()
-        if note == self._announced and now < self._announce_at:
+        current_job, now = self._config.worker_folder.read("job") or {}, time.monotonic()
+        if current_job == self._registered_job and now < self._register_at:
             return
-        about = {**self._identity(), **self._job(note)}
-        presence.register(self._store, self._post.name, about, PRESENT_SECONDS)
-        self._announced, self._announce_at = note, now + ANNOUNCE_SECONDS
+        worker_info = {**self._worker_info(), **self._job_info(current_job)}
+        presence.register(self._store, self._config.name, worker_info, REGISTRATION_TTL_SECONDS)
+        self._registered_job, self._register_at = current_job, now + MAX_REGISTER_INTERVAL_SECONDS
 
-    def prewarm(self) -> None:
+    def prewarm_graph_engine(self) -> None:
         """Have the graph engine's loop compiled where it could be and is not, before jobs ask."""
-        self._canaries.of(1, may_wait=lambda: False)
-        possible = "graph" in self._canaries.engines() and "graph" not in self._canaries.ready()
-        if possible and not self._prewarm.started:
-            self._say.info("compiling the graph engine's loop ahead of jobs")
+        self._canaries.measure(1, may_retry=lambda: False)
+        can_compile = (
+            "graph" in self._canaries.engine_prefixes()
+            and "graph" not in self._canaries.ready_engines()
+        )
+        if can_compile and not self._prewarm.is_started:
+            self._logger.info("compiling the graph engine's loop ahead of jobs")
             self._prewarm.start()
 
-    def ring(self) -> None:
+    def wake_workers(self) -> None:
         """Ring for jobs that wait or whose lease is over, wherever their bells went."""
-        for queue, times in self._ledger.take_due_wakeups(RING_SECONDS).items():
+        for queue, times in self._ledger.take_due_wakeups(WAKE_SECONDS).items():
             bell.wake_workers(queue, times)
 
-    def seal(self) -> None:
+    def finalize_ended_jobs(self) -> None:
         """Move what ended jobs still have in the store, some after some while that comes off."""
-        until = time.monotonic() + SEALING_SECONDS
-        while self._segments.finalize_some() and time.monotonic() < until:
+        deadline = time.monotonic() + MAX_FINALIZE_SECONDS
+        while self._segments.finalize_some() and time.monotonic() < deadline:
             pass
 
-    def _go_round(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
-            for duty in self._duties:
-                if time.monotonic() >= duty.due:
-                    self._do(duty)
+    def _run_due_tasks(self) -> None:
+        while not self._stopped.wait(POLL_SECONDS):
+            for task in self._tasks:
+                if time.monotonic() >= task.due_at:
+                    self._run_task(task)
 
-    def _do(self, duty: Duty) -> None:
+    def _run_task(self, task: PeriodicTask) -> None:
         try:
-            duty.do()
-        except NoTemplate:  # it is being started: asked again at once
+            task.action()
+        except ForkServerUnavailable:  # it is being started: asked again at once
             return
         except Exception as error:  # the store above all: the next round tries again
-            self._say.warning("left undone", duty=duty.name, error=repr(error))
-        duty.due = time.monotonic() + duty.every
+            self._logger.warning("left undone", duty=task.name, error=repr(error))
+        task.due_at = time.monotonic() + task.interval_seconds
 
-    def _identity(self) -> dict[str, Any]:
-        canary = self._canaries.of(1, may_wait=lambda: False)
-        fingerprint = {"torch": self._versions["torch"], "device": self._post.device}
+    def _worker_info(self) -> dict[str, Any]:
+        canary = self._canaries.measure(1, may_retry=lambda: False)
+        fingerprint = {"torch": self._versions["torch"], "device": self._config.device}
         return {
-            "device": self._post.device,
-            "queue": self._post.queue,
-            "engines": list(self._canaries.engines()),
-            "memory_bytes": self._memory,
+            "device": self._config.device,
+            "queue": self._config.queue,
+            "engines": list(self._canaries.engine_prefixes()),
+            "memory_bytes": self._trainer_memory,
             "versions": self._versions,
             "fingerprint": {**fingerprint, "threads": 1, "canary": canary},
-            "canaries": self._canaries.known(),
+            "canaries": self._canaries.known_canaries(),
             "pid": os.getpid(),
             "started_at": self._started_at,
         }
 
-    def _job(self, note: dict[str, Any]) -> dict[str, Any]:
-        if not note:
+    def _job_info(self, current_job: dict[str, Any]) -> dict[str, Any]:
+        if not current_job:
             return {"job": None, "tenant": None, "ticks_per_second": None}
-        job = self._index.get_job(note["tenant"], note["id"])
+        job = self._job_queries.get_job(current_job["tenant"], current_job["id"])
         return {"job": job.id, "tenant": job.tenant, "ticks_per_second": job.ticks_per_second}
 
 
-def _lives(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     """Whether a process runs; one that has ended and is not yet reaped does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]

@@ -25,212 +25,237 @@ from jobs.recorder import HistoryWriter
 from jobs.segments import Segments
 from jobs.store import connect
 from workers import endings, memory, outcomes
-from workers.attempt import Attempt
-from workers.books import Books
+from workers.attempt import TrainingAttempt
+from workers.books import LedgerWriter
 from workers.canaries import Canaries
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
-from workers.keeping import Keeper
+from workers.keeping import AttemptArchiver
 from workers.log import JobLog
 from workers.outcomes import Outcome
-from workers.patience import StoreAway, insist
-from workers.post import Post
-from workers.saving import Saver
-from workers.template import ending, hire
-from workers.trainer import Process, Trainer, TrainerFault
+from workers.patience import StoreUnavailable, retry_while_unavailable
+from workers.post import WorkerConfig
+from workers.saving import CheckpointWriter
+from workers.template import fetch_exit_status, spawn_trainer
+from workers.trainer import TrainerClient, TrainerError, TrainerProcess
 from workers.verifying import Verification
 
 #: renewals a lease: two may fail before it is over
-RENEWALS = 3
+RENEWALS_PER_LEASE = 3
 #: seconds before claiming again once two jobs in a row were given back: so a fault of this machine
 #: neither spins nor uses up a job's five deaths before another worker can take it
-BREATH_SECONDS = 1.0
+RECLAIM_PAUSE_SECONDS = 1.0
 
 
-class Runner:
+class JobRunner:
     """Takes jobs for one worker, one at a time."""
 
-    def __init__(self, post: Post, drain: Drain) -> None:
-        self._post, self._drain = post, drain
-        self._store: redis.Redis = connect(post.settings.redis_url)
-        self._ledger = JobLedger(self._store, post.settings.lease_seconds)
-        self._files = ArtifactStore(post.settings.artifacts)
-        self._canaries = Canaries(post.desk, post.device)
-        self._memory = memory.for_trainers(post.settings, post.queue)
-        self._say = logs.get_logger("runner", worker=post.name)
+    def __init__(self, config: WorkerConfig, drain: Drain) -> None:
+        self._config, self._drain = config, drain
+        self._store: redis.Redis = connect(config.settings.redis_url)
+        self._ledger = JobLedger(self._store, config.settings.lease_seconds)
+        self._files = ArtifactStore(config.settings.artifacts)
+        self._canaries = Canaries(config.worker_folder, config.device)
+        self._trainer_memory = memory.trainer_memory_limit(config.settings, config.queue)
+        self._logger = logs.get_logger("runner", worker=config.name)
 
-    def work(self) -> None:
+    def run_jobs(self) -> None:
         """Take jobs until there is none for this worker, or it is to leave."""
-        self._canaries.of(1)  # what cannot even compute that must not take a job
-        setbacks = 0
-        while not self._drain.requested and (claim := self._claim()) is not None:
+        self._canaries.measure(1)  # what cannot even compute that must not take a job
+        consecutive_requeues = 0
+        while not self._drain.is_requested and (claim := self._claim_job()) is not None:
             fault_points.set_current_job(claim.lease.job_id)
-            setbacks = 0 if self._take(claim) else setbacks + 1
+            consecutive_requeues = 0 if self._run_claim(claim) else consecutive_requeues + 1
             fault_points.set_current_job(None)
-            if setbacks > 1 and not self._drain.requested:
-                time.sleep(BREATH_SECONDS)
+            if consecutive_requeues > 1 and not self._drain.is_requested:
+                time.sleep(RECLAIM_PAUSE_SECONDS)
 
-    def _claim(self) -> Claim | None:
+    def _claim_job(self) -> Claim | None:
         """Claim a job; a reply that was lost is asked for again, under the same nonce."""
         nonce = secrets.token_hex(16)
         while True:
             try:
-                return self._insist_on_claim(nonce)
-            except MissingCanary as needed:
-                self._canaries.of(needed.threads)
+                return self._claim_with_retry(nonce)
+            except MissingCanary as error:
+                self._canaries.measure(error.threads)
 
-    def _insist_on_claim(self, nonce: str) -> Claim | None:
+    def _claim_with_retry(self, nonce: str) -> Claim | None:
         call = partial(
-            self._ledger.claim, self._post.queue, worker=self._post.name,
-            device=self._post.device, canaries=self._canaries.known(), nonce=nonce,
-            memory=self._memory, engines=self._canaries.engines(),
+            self._ledger.claim, self._config.queue, worker=self._config.name,
+            device=self._config.device, canaries=self._canaries.known_canaries(), nonce=nonce,
+            memory=self._trainer_memory, engines=self._canaries.engine_prefixes(),
         )  # fmt: skip
-        return insist(call, lambda: not self._drain.requested)
+        return retry_while_unavailable(call, lambda: not self._drain.is_requested)
 
-    def _take(self, claim: Claim) -> bool:
+    def _run_claim(self, claim: Claim) -> bool:
         """See one claim through; False when the job went back to its queue."""
         lease = claim.lease
-        held = {"term": lease.term, "nonce": lease.nonce, "pid": os.getpid()}
-        self._post.desk.write("job", {"tenant": lease.tenant, "id": lease.job_id, **held})
+        lease_fields = {"term": lease.term, "nonce": lease.nonce, "pid": os.getpid()}
+        self._config.worker_folder.write(
+            "job", {"tenant": lease.tenant, "id": lease.job_id, **lease_fields}
+        )
         log = JobLog(self._files, lease.tenant, lease.job_id)
-        log.say(f"attempt {claim.attempt} by {self._post.name}, tick {claim.tick}")
+        log.write(f"attempt {claim.attempt} by {self._config.name}, tick {claim.tick}")
         try:
-            status = self._see_through(claim, log)
+            status = self._run_with_lease(claim, log)
         finally:
             log.close()
-            self._post.desk.write("job", {})
-        self._keep(lease, status)
+            self._config.worker_folder.write("job", {})
+        self._archive(lease, status)
         return status != "queued"
 
-    def _see_through(self, claim: Claim, log: JobLog) -> str | None:
+    def _run_with_lease(self, claim: Claim, log: JobLog) -> str | None:
         """Run an attempt, renewing the lease all the while; return the status it left behind."""
-        settings = self._post.settings
+        settings = self._config.settings
         with Heartbeat(
             self._ledger,
             claim.lease,
-            every=settings.lease_seconds / RENEWALS,
-            stall=settings.stall_seconds,
+            renew_seconds=settings.lease_seconds / RENEWALS_PER_LEASE,
+            stall_seconds=settings.stall_seconds,
             drain=self._drain,
-        ) as beat:
-            outcome = self._outcome(claim, beat, log)
+        ) as heartbeat:
+            outcome = self._run_attempt(claim, heartbeat, log)
             if outcome is None:
-                log.say("the lease is over, what was not accepted is dropped")
-                self._say.warning("lease lost", job=claim.lease.job_id)
+                log.write("the lease is over, what was not accepted is dropped")
+                self._logger.warning("lease lost", job=claim.lease.job_id)
                 return None
-            why = outcome.stopped_by or outcome.reason or ""
+            reason = outcome.stopped_by or outcome.reason or ""
             # before it is so: an ended job's log is whole for who reads it at once
-            log.say(" ".join(filter(None, (f"{outcome.status} at tick {outcome.tick}", why))))
+            log.write(" ".join(filter(None, (f"{outcome.status} at tick {outcome.tick}", reason))))
             status = self._finish(claim.lease, outcome)
         if status != outcome.status:
-            log.say(f"but the job is {status or 'not ours any more'}")
-        self._say.info(
-            "job left", job=claim.lease.job_id, status=status, tick=outcome.tick, why=why
+            log.write(f"but the job is {status or 'not ours any more'}")
+        self._logger.info(
+            "job left", job=claim.lease.job_id, status=status, tick=outcome.tick, why=reason
         )
         return status
 
-    def _outcome(self, claim: Claim, beat: Heartbeat, log: JobLog) -> Outcome | None:
+    def _run_attempt(self, claim: Claim, heartbeat: Heartbeat, log: JobLog) -> Outcome | None:
         """Hire a trainer and run the attempt; whatever breaks it off is an outcome too."""
-        attempt: Attempt | Verification | None = None
-        process: Process | None = None
-        oom_kills = endings.oom_kills()
+        attempt: TrainingAttempt | Verification | None = None
+        process: TrainerProcess | None = None
+        oom_kills_before = endings.count_oom_kills()
         try:
-            process = self._hire(beat)
+            process = self._spawn_trainer(heartbeat)
             try:
-                with beat.watching(process.kill):
-                    attempt = self._attempt(claim, process, beat, log)
-                    with closing(attempt.books):
+                with heartbeat.guarding(process.kill):
+                    attempt = self._make_attempt(claim, process, heartbeat, log)
+                    with closing(attempt.ledger_writer):
                         return attempt.run()
             finally:
-                process.bury()
+                process.close()
         except Exception as error:
             tick = claim.tick if attempt is None else max(attempt.tick, claim.tick)
-            ended = self._how_it_ended(process, oom_kills)
-            self._note(error, claim.lease, log)
-            outcome = outcomes.of(error, beat.verdict, tick, ended)
+            exit_description = self._describe_exit(process, oom_kills_before)
+            self._log_failure(error, claim.lease, log)
+            outcome = outcomes.outcome_of_error(
+                error, heartbeat.kill_reason, tick, exit_description
+            )
             return outcome and replace(outcome, tail=log.tail())
 
-    def _how_it_ended(self, process: Process | None, oom_kills: int) -> str:
+    def _describe_exit(self, process: TrainerProcess | None, oom_kills_before: int) -> str:
         """Say how a trainer that is gone came to its end; `oom_kills` were there when it began."""
-        status = None if process is None else ending(self._post.desk.socket, process.pid)
-        return endings.in_words(status, out_of_memory=endings.oom_kills() > oom_kills)
+        status = (
+            None
+            if process is None
+            else fetch_exit_status(self._config.worker_folder.socket_path, process.pid)
+        )
+        return endings.describe_exit(
+            status, out_of_memory=endings.count_oom_kills() > oom_kills_before
+        )
 
-    def _hire(self, beat: Heartbeat) -> Process:
-        def may_wait() -> bool:
-            beat.moved()  # it is the template that is waited for
-            return not self._drain.requested
+    def _spawn_trainer(self, heartbeat: Heartbeat) -> TrainerProcess:
+        def may_retry() -> bool:
+            heartbeat.touch()  # it is the template that is waited for
+            return not self._drain.is_requested
 
-        return hire(self._post.desk.socket, may_wait)
+        return spawn_trainer(self._config.worker_folder.socket_path, may_retry)
 
-    def _attempt(
-        self, claim: Claim, process: Process, beat: Heartbeat, log: JobLog
-    ) -> Attempt | Verification:
+    def _make_attempt(
+        self, claim: Claim, process: TrainerProcess, heartbeat: Heartbeat, log: JobLog
+    ) -> TrainingAttempt | Verification:
         def on_phase(phase: str) -> None:
-            beat.phase = phase
-            beat.moved()
+            heartbeat.phase = phase
+            heartbeat.touch()
 
-        def may_wait() -> bool:
-            beat.moved()
-            return not self._drain.overdue
+        def may_retry() -> bool:
+            heartbeat.touch()
+            return not self._drain.is_overdue
 
-        make = partial(HistoryWriter, self._ledger, self._store, self._files, claim.lease)
-        books = Books(self._ledger, insist(make, may_wait), claim, beat, self._drain, log.say)
+        make_history_writer = partial(
+            HistoryWriter, self._ledger, self._store, self._files, claim.lease
+        )
+        ledger_writer = LedgerWriter(
+            self._ledger,
+            retry_while_unavailable(make_history_writer, may_retry),
+            claim,
+            heartbeat,
+            self._drain,
+            log.write,
+        )
         if claim.verify_range is not None:
             return Verification(
                 claim=claim,
-                verifies=claim.verify_range,
-                device=self._post.device,
-                trainer=Trainer(process.leash, on_phase, self._memory),
-                canary=self._canaries.of,
-                books=books,
-                columns=ColumnReader(self._store, self._files),
-                index=JobQueries(self._store),
+                verify_range=claim.verify_range,
+                device=self._config.device,
+                trainer=TrainerClient(process.connection, on_phase, self._trainer_memory),
+                measure_canary=self._canaries.measure,
+                ledger_writer=ledger_writer,
+                column_reader=ColumnReader(self._store, self._files),
+                job_queries=JobQueries(self._store),
                 files=self._files,
-                beat=beat,
+                heartbeat=heartbeat,
                 log=log,
             )
         archive = JobArchive(self._store, self._files)
-        keeper = Keeper(archive, claim.lease, may_wait, log.say)
-        return Attempt(
+        archiver = AttemptArchiver(archive, claim.lease, may_retry, log.write)
+        return TrainingAttempt(
             claim=claim,
             spec=claim.spec,
-            device=self._post.device,
-            trainer=Trainer(process.leash, on_phase, self._memory),
-            canary=self._canaries.of,
-            books=books,
-            saver=Saver(self._files, claim, books, keeper, self._post.settings.disk_retry_seconds),
+            device=self._config.device,
+            trainer=TrainerClient(process.connection, on_phase, self._trainer_memory),
+            measure_canary=self._canaries.measure,
+            ledger_writer=ledger_writer,
+            checkpoint_writer=CheckpointWriter(
+                self._files,
+                claim,
+                ledger_writer,
+                archiver,
+                self._config.settings.disk_retry_seconds,
+            ),
             files=self._files,
-            beat=beat,
+            heartbeat=heartbeat,
             log=log,
         )
 
     def _finish(self, lease: Lease, outcome: Outcome) -> str | None:
         """Hand the job back; None when it was not ours any more, or the store stayed away."""
         try:
-            return self._insist_on_finish(lease, outcome)
-        except WrongFinalTick as short:
-            reason = f"it ended at tick {outcome.tick}, but {short}"
-            return self._finish(lease, outcomes.given_back(outcome.tick, reason))
-        except (LeaseLost, StoreAway):
+            return self._finish_with_retry(lease, outcome)
+        except WrongFinalTick as error:
+            reason = f"it ended at tick {outcome.tick}, but {error}"
+            return self._finish(lease, outcomes.requeue_outcome(outcome.tick, reason))
+        except (LeaseLost, StoreUnavailable):
             return None
 
-    def _insist_on_finish(self, lease: Lease, outcome: Outcome) -> str:
+    def _finish_with_retry(self, lease: Lease, outcome: Outcome) -> str:
         # what a worker that leaves gives back is no fault of the job's, whatever broke it off
-        drained = outcome.status == "queued" and self._drain.requested
+        is_drained = outcome.status == "queued" and self._drain.is_requested
         call = partial(
             self._ledger.release, lease, outcome.status, outcome.tick,
             stopped_by=outcome.stopped_by, error=outcome.error,
-            reason="drain" if drained else outcome.reason, tail=outcome.tail,
-            result=outcome.result, is_complete=outcome.whole,
+            reason="drain" if is_drained else outcome.reason, tail=outcome.log_tail,
+            result=outcome.result, is_complete=outcome.is_complete,
         )  # fmt: skip
-        return insist(call, lambda: not self._drain.overdue)
+        return retry_while_unavailable(call, lambda: not self._drain.is_overdue)
 
-    def _note(self, error: Exception, lease: Lease, log: JobLog) -> None:
+    def _log_failure(self, error: Exception, lease: Lease, log: JobLog) -> None:
         """Say in both logs what broke an attempt off."""
-        trace = f"\n{error.traceback}" if isinstance(error, TrainerFault) else ""
-        log.say(f"{type(error).__name__}: {error}{trace}")
-        self._say.warning("attempt broke off", job=lease.job_id, error=repr(error))
+        trace = f"\n{error.traceback}" if isinstance(error, TrainerError) else ""
+        log.write(f"{type(error).__name__}: {error}{trace}")
+        self._logger.warning("attempt broke off", job=lease.job_id, error=repr(error))
 
-    def _keep(self, lease: Lease, status: str | None) -> None:
+    def _archive(self, lease: Lease, status: str | None) -> None:
         """Have files hold what was left behind: all of an ended job, the record of a live one.
 
         The reconciler does it for an ended one where this fails.
@@ -243,4 +268,4 @@ class Runner:
             elif status is not None:
                 JobArchive(self._store, self._files).save(lease.tenant, lease.job_id)
         except Exception as error:
-            self._say.warning("job not kept in files yet", job=lease.job_id, error=repr(error))
+            self._logger.warning("job not kept in files yet", job=lease.job_id, error=repr(error))

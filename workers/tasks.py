@@ -14,51 +14,51 @@ from jobs import keys, logs
 from jobs.bell import TASK_NAME
 from workers import pool
 from workers.drain import Drain
-from workers.post import Post
-from workers.runner import Runner
+from workers.post import WorkerConfig
+from workers.runner import JobRunner
 
 
-class Bench:
+class PoolChild:
     """What the pool child has: made empty in the main process, filled in the child."""
 
-    def __init__(self, post: Post) -> None:
-        self._post, self._parent = post, os.getpid()
-        self._runner: Runner | None = None
+    def __init__(self, config: WorkerConfig) -> None:
+        self._config, self._parent_pid = config, os.getpid()
+        self._runner: JobRunner | None = None
 
-    def begin(self, **_signal: Any) -> None:
+    def init(self, **_signal: Any) -> None:
         """Set up a child that Celery has just forked."""
         drain = Drain()
-        pool.begin(drain, self._parent)
-        logs.configure_logging(self._post.settings.log_format)
-        self._runner = Runner(self._post, drain)
+        pool.init(drain, self._parent_pid)
+        logs.configure_logging(self._config.settings.log_format)
+        self._runner = JobRunner(self._config, drain)
 
-    def work(self) -> None:
+    def run_jobs(self) -> None:
         """Answer a bell."""
         assert self._runner is not None, "only pool children hear bells"
-        self._runner.work()
+        self._runner.run_jobs()
 
 
-def listen(app: Celery, post: Post) -> int:
+def run_celery_worker(app: Celery, config: WorkerConfig) -> int:
     """Hear bells until a SIGTERM, then drain; return the process's exit code."""
-    bench = Bench(post)
-    app.task(name=TASK_NAME)(bench.work)
+    child = PoolChild(config)
+    app.task(name=TASK_NAME)(child.run_jobs)
 
-    def leave(**_signal: Any) -> None:
+    def drain_pool(**_signal: Any) -> None:
         pool.drain_children()
 
     def set_up_logging(**_signal: Any) -> None:
         """Keep Celery from setting up logging its own way: that was done."""
 
-    signals.worker_process_init.connect(bench.begin, weak=False)
-    signals.worker_shutting_down.connect(leave, weak=False)
+    signals.worker_process_init.connect(child.init, weak=False)
+    signals.worker_shutting_down.connect(drain_pool, weak=False)
     signals.setup_logging.connect(set_up_logging, weak=False)
     # Celery warns a superuser because of pickle, which is refused here; containers may be root's.
     warnings.simplefilter("ignore", SecurityWarning)
     worker = app.Worker(
-        hostname=f"tickforge@{post.name}",
+        hostname=f"tickforge@{config.name}",
         pool_cls="prefork",
         concurrency=1,
-        queues=[keys.celery_queue(post.queue)],
+        queues=[keys.celery_queue(config.queue)],
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from workers.trainer import Process
+from workers.trainer import TrainerProcess
 
 #: what must be set before torch is imported; a trainer sets its own thread count after the fork.
 #: A thread that waits for others must sleep: where it spins, two threads on two cores that somebody
@@ -32,37 +32,37 @@ ENVIRONMENT = {
     "PYTHONHASHSEED": "0",
 }
 #: seconds in which a template answers at the latest: torch's import on a loaded machine, with room
-READY_SECONDS = 120.0
-ANSWER_SECONDS = 10.0
-PAUSE_SECONDS = 0.05
+READY_TIMEOUT_SECONDS = 120.0
+REPLY_TIMEOUT_SECONDS = 10.0
+RETRY_SECONDS = 0.05
 
 
-class NoTemplate(Exception):
+class ForkServerUnavailable(Exception):
     """No trainer could be had: the template did not come up."""
 
 
-class Template:
+class ForkServerProcess:
     """The template process of this worker. `start` may be called again when it has died."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, socket_path: Path) -> None:
+        self.socket_path = socket_path
         self._process: subprocess.Popen[bytes] | None = None
-        self._leash: socket.socket | None = None
+        self._lifetime_socket: socket.socket | None = None
 
     def start(self) -> None:
         """Start the process; it answers some seconds later (`hire` waits for that)."""
-        self.end()
-        self.path.unlink(missing_ok=True)
-        leash, its_end = socket.socketpair()
-        with its_end:
+        self.stop()
+        self.socket_path.unlink(missing_ok=True)
+        our_end, child_end = socket.socketpair()
+        with child_end:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "ticks.template", str(self.path)],
-                stdin=its_end.fileno(),
+                [sys.executable, "-m", "ticks.template", str(self.socket_path)],
+                stdin=child_end.fileno(),
                 stdout=subprocess.DEVNULL,
-                env=environment(),
+                env=trainer_environment(),
                 start_new_session=True,  # a Ctrl-C for the worker must not end running trainers
             )
-        self._leash = leash
+        self._lifetime_socket = our_end
 
     @property
     def pid(self) -> int | None:
@@ -70,72 +70,74 @@ class Template:
         return None if self._process is None else self._process.pid
 
     @property
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the process runs; reaps it where it has ended."""
         return self._process is not None and self._process.poll() is None
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """End the process; trainers it has forked go on. It has no state that could be lost."""
-        if self._leash is not None:
-            self._leash.close()
+        if self._lifetime_socket is not None:
+            self._lifetime_socket.close()
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
 
-def environment() -> dict[str, str]:
+def trainer_environment() -> dict[str, str]:
     """Give ours without our settings: a trainer needs no key and no way to the store."""
-    kept = {
-        name: text
-        for name, text in os.environ.items()
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
         if not name.startswith("TICKFORGE_") or name == "TICKFORGE_FAULTS"
     }
-    return {**kept, **ENVIRONMENT}
+    return {**inherited, **ENVIRONMENT}
 
 
-def hire(path: Path, may_wait: Callable[[], bool] = lambda: True) -> Process:
+def spawn_trainer(
+    socket_path: Path, may_retry: Callable[[], bool] = lambda: True
+) -> TrainerProcess:
     """Return a fresh trainer from the template that listens at `path`.
 
     Waits while the template is being started, as long as `may_wait` agrees. Raises NoTemplate
     then, and after READY_SECONDS.
     """
-    deadline = time.monotonic() + READY_SECONDS
+    deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while True:
         try:
-            return _hire(path)
+            return _request_trainer(socket_path)
         except (OSError, ValueError, IndexError) as error:  # not up yet, or it died in mid-answer
-            if time.monotonic() > deadline or not may_wait():
-                raise NoTemplate(f"the template gave no trainer: {error!r}") from error
-        time.sleep(PAUSE_SECONDS)
+            if time.monotonic() > deadline or not may_retry():
+                raise ForkServerUnavailable(f"the template gave no trainer: {error!r}") from error
+        time.sleep(RETRY_SECONDS)
 
 
-def ending(path: Path, pid: int) -> int | None:
+def fetch_exit_status(socket_path: Path, pid: int) -> int | None:
     """Return the wait status of a trainer that has ended; None where its template cannot tell."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.settimeout(ANSWER_SECONDS)
-            client.connect(str(path))
+            client.settimeout(REPLY_TIMEOUT_SECONDS)
+            client.connect(str(socket_path))
             client.sendall(b"?%d" % pid)
             return int(client.recv(32))
     except (OSError, ValueError):  # it has died since, and another does not know
         return None
 
 
-def _hire(path: Path) -> Process:
+def _request_trainer(socket_path: Path) -> TrainerProcess:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-        client.settimeout(ANSWER_SECONDS)
-        client.connect(str(path))
+        client.settimeout(REPLY_TIMEOUT_SECONDS)
+        client.connect(str(socket_path))
         client.sendall(b"1")
-        text, descriptors, _, _ = socket.recv_fds(client, 64, 1)
-    leash = socket.socket(fileno=descriptors[0])
+        pid_text, descriptors, _, _ = socket.recv_fds(client, 64, 1)
+    connection = socket.socket(fileno=descriptors[0])
     try:
-        return Process(int(text), _pidfd(int(text), leash), leash)
+        return TrainerProcess(int(pid_text), _open_pidfd(int(pid_text), connection), connection)
     except BaseException:
-        leash.close()
+        connection.close()
         raise
 
 
-def _pidfd(pid: int, leash: socket.socket) -> int:
+def _open_pidfd(pid: int, connection: socket.socket) -> int:
     """Return a descriptor of the trainer at the other end of `leash`.
 
     The template reaps it, so its pid may be another process's by now; not so if its end
@@ -143,7 +145,7 @@ def _pidfd(pid: int, leash: socket.socket) -> int:
     """
     pidfd = os.pidfd_open(pid)
     poll = select.poll()
-    poll.register(leash, select.POLLRDHUP)
+    poll.register(connection, select.POLLRDHUP)
     if poll.poll(0):
         os.close(pidfd)
         raise ProcessLookupError(pid)

@@ -25,15 +25,15 @@ from jobs.index import JobQueries
 from jobs.job import Checkpoint
 from jobs.spec.job_spec import JobSpec
 from workers import certifying, outcomes
-from workers.books import Books
-from workers.chunks import Marks, Pace, length
+from workers.books import LedgerWriter
+from workers.chunks import ChunkSizer, StopTicks, chunk_length
 from workers.heartbeat import Heartbeat
 from workers.log import JobLog
 from workers.outcomes import Outcome
-from workers.trainer import Header, Ran, Trainer, TrainerFault
+from workers.trainer import ChunkResult, JsonDict, TrainerClient, TrainerError
 
 #: ticks of the recorded history that are held in memory
-STRETCH = 65_536
+RANGE_TICKS = 65_536
 
 
 @dataclass
@@ -41,222 +41,266 @@ class Verification:
     """What a verify works with; then what it has compared, which is all that changes."""
 
     claim: Claim
-    verifies: VerifyRange
+    verify_range: VerifyRange
     device: str
-    trainer: Trainer
-    canary: Callable[[int], str]
-    books: Books
-    columns: ColumnReader
-    index: JobQueries
+    trainer: TrainerClient
+    measure_canary: Callable[[int], str]
+    ledger_writer: LedgerWriter
+    column_reader: ColumnReader
+    job_queries: JobQueries
     files: ArtifactStore
-    beat: Heartbeat
+    heartbeat: Heartbeat
     log: JobLog
 
     tick: int = 0  # the last one compared
     elapsed: float = 0.0
-    points: int = 0
-    digests: int = 0
+    points_compared: int = 0
+    digests_compared: int = 0
     state: str | None = None  # where the trainer stands, where that was asked for
     difference: Difference | None = None
-    fingerprint: Header = field(default_factory=dict)
+    fingerprint: JsonDict = field(default_factory=dict)
     data: Pair = field(default_factory=lambda: Pair(recorded=None, recomputed=None))
     validation: Pair | None = None
-    stretch: RecordedRange | None = None
-    history: dict[str, Any] = field(default_factory=dict)  # a running sha256 of each column
-    marks: Marks = field(default_factory=lambda: Marks([]))  # its ticks with recorded points
-    pace: Pace = field(default_factory=Pace)
+    current_range: RecordedRange | None = None
+    column_hashes: dict[str, Any] = field(default_factory=dict)  # a running sha256 of each column
+    stop_ticks: StopTicks = field(
+        default_factory=lambda: StopTicks([])
+    )  # its ticks with recorded points
+    chunk_sizer: ChunkSizer = field(default_factory=ChunkSizer)
 
     def run(self) -> Outcome:
         """Compare all there is to compare; what was deleted meanwhile fails the verify."""
-        self.tick, self.elapsed = self.verifies.start, self.claim.elapsed
+        self.tick, self.elapsed = self.verify_range.start, self.claim.elapsed
         try:
             return self.verify()
         except NoSuchJob:
-            return self.failed("parent", "the job was deleted while its ticks were run again")
+            return self.fail("parent", "the job was deleted while its ticks were run again")
         except NoSuchCheckpoint:
-            detail = f"the checkpoint of tick {self.verifies.start}, to begin from, was deleted"
-            return self.failed("checkpoint", detail)
+            detail = f"the checkpoint of tick {self.verify_range.start}, to begin from, was deleted"
+            return self.fail("checkpoint", detail)
         except DamagedHistory as error:
-            return self.failed("damaged", str(error))
+            return self.fail("damaged", str(error))
         except FileNotFoundError as error:
-            return self.failed("data", f"a file that is needed is not there: {error.filename}")
+            return self.fail("data", f"a file that is needed is not there: {error.filename}")
 
     def verify(self) -> Outcome:
         """Begin where the ticks to be compared begin, and run them again up to a difference."""
         self.check_data()
         if self.difference is None:
             self.build()
-        if self.difference is None and self.verifies.start:
+        if self.difference is None and self.verify_range.start:
             self.load()
-        while self.difference is None and self.tick < self.verifies.end:
-            if why := self.requested():
-                return self.leave(why)
+        while self.difference is None and self.tick < self.verify_range.end:
+            if reason := self.reason_to_stop():
+                return self.stop_early(reason)
             self.compare_chunk()
-        return self.certified()
+        return self.certify()
 
     def check_data(self) -> None:
         """Hash the data as they lie there now: on other data nothing is trained."""
-        self.beat.phase = "loading"
-        spec, start = self.claim.spec, self.verifies.start
+        self.heartbeat.phase = "loading"
+        spec, start = self.claim.spec, self.verify_range.start
         self.data = certifying.data_sha256(spec, self.files)
         self.validation = certifying.validation_sha256(spec, self.files)
-        self.difference = certifying.unequal_files(
+        self.difference = certifying.digest_difference(
             start, "data", self.data
-        ) or certifying.unequal_files(start, "validation_data", self.validation)
+        ) or certifying.digest_difference(start, "validation_data", self.validation)
 
     def build(self) -> None:
         """Have model, optimizer and data built; raises Unfit on another fingerprint."""
         threads = self.claim.spec.compute.threads
-        built = self.trainer.build(
+        build_info = self.trainer.build(
             self.claim.spec.to_stored(), self.device, self.log.path, artifacts=self.files.root,
             job=self.claim.lease.job_id, engine=self.claim.engine,
         )  # fmt: skip
-        self.fingerprint = {**built["fingerprint"], "canary": self.canary(threads)}
-        self.books.describe(built["engine"], built["device"], self.fingerprint)
+        self.fingerprint = {**build_info["fingerprint"], "canary": self.measure_canary(threads)}
+        self.ledger_writer.record_engine(
+            build_info["engine"], build_info["device"], self.fingerprint
+        )
 
     def load(self) -> None:
         """Load the checkpoint to begin from; its state must be what was saved and recorded."""
-        lease, start = self.claim.lease, self.verifies.start
-        checkpoint = self.checkpoint(start)
-        if not checkpoints.files_match(self.files, lease.tenant, self.verifies.parent, checkpoint):
-            self.checkpoint(start)  # is it damaged, or was it deleted?
+        lease, start = self.claim.lease, self.verify_range.start
+        checkpoint = self.parent_checkpoint(start)
+        if not checkpoints.files_match(
+            self.files, lease.tenant, self.verify_range.parent, checkpoint
+        ):
+            self.parent_checkpoint(start)  # is it damaged, or was it deleted?
             raise DamagedHistory(f"the files of checkpoint {start} are not what was committed")
-        folder = checkpoints.folder_path(self.files, lease.tenant, self.verifies.parent, checkpoint)
+        folder = checkpoints.folder_path(
+            self.files, lease.tenant, self.verify_range.parent, checkpoint
+        )
         try:
             state = self.trainer.load(folder)["state"]
-        except TrainerFault:
-            self.checkpoint(start)  # was it deleted meanwhile?
+        except TrainerError:
+            self.parent_checkpoint(start)  # was it deleted meanwhile?
             raise
-        self.digests += 1
+        self.digests_compared += 1
         if state != checkpoint.state:
-            had, got = (bytes.fromhex(text)[::-1] for text in (checkpoint.state, state))
-            self.difference = recorded.make_difference(start, STATE_COLUMN, had, got)
+            recorded_bits, loaded_bits = (
+                bytes.fromhex(text)[::-1] for text in (checkpoint.state, state)
+            )
+            self.difference = recorded.make_difference(
+                start, STATE_COLUMN, recorded_bits, loaded_bits
+            )
 
-    def requested(self) -> str | None:
+    def reason_to_stop(self) -> str | None:
         """Return what ends it early; a stop certifies what was compared, so it waits for that."""
-        asked = self.books.asked
-        return None if asked == "stop" and self.tick == self.verifies.start else asked
+        action = self.ledger_writer.requested_action
+        return None if action == "stop" and self.tick == self.verify_range.start else action
 
-    def leave(self, why: str) -> Outcome:
+    def stop_early(self, reason: str) -> Outcome:
         """Leave before the end."""
-        if why == "stop":
-            return self.certified(stopped_by="user")
-        return outcomes.left(why, self.tick)
+        if reason == "stop":
+            return self.certify(stopped_by="user")
+        return outcomes.stop_outcome(reason, self.tick)
 
     def compare_chunk(self) -> None:
         """Run some ticks again and hold them against what is recorded."""
-        self.beat.phase = "replaying"
-        begun = time.monotonic()
-        stretch = self.read()
-        ticks = length(self.tick, self.pace, stretch.last, self.marks.after(self.tick))
-        ran = self.trainer.run(ticks, digest=self.needs_digest(stretch, self.tick + ticks))
-        points = list(ran.sparse)
-        if stretch.has_validation_at(ran.last) and not any(
-            each.column != STATE_COLUMN for each in points
+        self.heartbeat.phase = "replaying"
+        started_at = time.monotonic()
+        recorded_range = self.recorded_range()
+        ticks = chunk_length(
+            self.tick, self.chunk_sizer, recorded_range.last, self.stop_ticks.next_after(self.tick)
+        )
+        chunk = self.trainer.run(ticks, digest=self.needs_digest(recorded_range, self.tick + ticks))
+        points = list(chunk.sparse)
+        if recorded_range.has_validation_at(chunk.last) and not any(
+            point.column != STATE_COLUMN for point in points
         ):
-            points += self.trainer.validate(ran.last).sparse  # it was validated there at its stop
+            points += self.trainer.validate(chunk.last).sparse  # it was validated there at its stop
         # where the training ends by itself, the next tick that is recorded has not come again
-        short = ran.is_over and ran.last < stretch.last
-        last = ran.last + 1 if short else ran.last
-        self.difference = stretch.first_difference(ran.first, ran.columns, points, last)
-        upto = ran.last if self.difference is None else self.difference.tick
-        self.count(stretch, ran, upto)
-        self.pace.learn(ran.count, time.monotonic() - begun)
-        self.elapsed += time.monotonic() - begun
-        self.books.progress(
-            self.tick, ran.columns["loss"][-1:].tobytes(), self.elapsed,
-            self.tick - self.verifies.start, self.digests,
+        has_ended_early = chunk.is_over and chunk.last < recorded_range.last
+        last_expected = chunk.last + 1 if has_ended_early else chunk.last
+        self.difference = recorded_range.first_difference(
+            chunk.first, chunk.columns, points, last_expected
+        )
+        last_compared = chunk.last if self.difference is None else self.difference.tick
+        self.count_compared(recorded_range, chunk, last_compared)
+        self.chunk_sizer.observe(chunk.count, time.monotonic() - started_at)
+        self.elapsed += time.monotonic() - started_at
+        self.ledger_writer.record_verify_progress(
+            self.tick, chunk.columns["loss"][-1:].tobytes(), self.elapsed,
+            self.tick - self.verify_range.start, self.digests_compared,
         )  # fmt: skip
 
-    def needs_digest(self, stretch: RecordedRange, tick: int) -> bool:
+    def needs_digest(self, recorded_range: RecordedRange, tick: int) -> bool:
         """Whether the state after a tick is to be digested."""
-        return tick == self.verifies.end or tick in stretch.sparse[STATE_COLUMN]
+        return tick == self.verify_range.end or tick in recorded_range.sparse[STATE_COLUMN]
 
-    def count(self, stretch: RecordedRange, ran: Ran, upto: int) -> None:
+    def count_compared(
+        self, recorded_range: RecordedRange, chunk: ChunkResult, last_compared: int
+    ) -> None:
         """Note what was compared, up to a tick."""
-        for name in stretch.dense:
-            kept = self.history.setdefault(name, hashlib.sha256())
-            kept.update(stretch.values(name, ran.first, upto).tobytes())
-        for name, points in stretch.sparse.items():
-            count = sum(at in points for at in range(ran.first, upto + 1))
-            self.digests += count if name == STATE_COLUMN else 0
-            self.points += 0 if name == STATE_COLUMN else count
-        states = [each for each in ran.sparse if each.column == STATE_COLUMN and each.tick == upto]
-        self.state = str(bits.decode_value(STATE_COLUMN, states[-1].bits)) if states else None
-        self.tick = upto
+        for name in recorded_range.dense:
+            column_hash = self.column_hashes.setdefault(name, hashlib.sha256())
+            column_hash.update(recorded_range.values(name, chunk.first, last_compared).tobytes())
+        for name, points in recorded_range.sparse.items():
+            count = sum(tick in points for tick in range(chunk.first, last_compared + 1))
+            self.digests_compared += count if name == STATE_COLUMN else 0
+            self.points_compared += 0 if name == STATE_COLUMN else count
+        digest_points = [
+            point
+            for point in chunk.sparse
+            if point.column == STATE_COLUMN and point.tick == last_compared
+        ]
+        self.state = (
+            str(bits.decode_value(STATE_COLUMN, digest_points[-1].bits)) if digest_points else None
+        )
+        self.tick = last_compared
 
-    def read(self) -> RecordedRange:
+    def recorded_range(self) -> RecordedRange:
         """Return the stretch with the next tick; raises NoSuchJob once the parent is deleted."""
-        if self.stretch is None or self.stretch.last == self.tick:
-            self.stretch = self.books.read(self._read)
-            self.marks = Marks(at for points in self.stretch.sparse.values() for at in points)
-        return self.stretch
+        if self.current_range is None or self.current_range.last == self.tick:
+            self.current_range = self.ledger_writer.read_with_retry(self._read_range)
+            self.stop_ticks = StopTicks(
+                tick for points in self.current_range.sparse.values() for tick in points
+            )
+        return self.current_range
 
-    def certified(self, stopped_by: str | None = None) -> Outcome:
+    def certify(self, stopped_by: str | None = None) -> Outcome:
         """End with the certificate, whatever its verdict: what could be compared was compared."""
-        kept = self.kept_at(self.tick)
-        weights = Pair(recorded=kept and kept.sha256, recomputed=None)
-        if kept is not None and self.difference is None:
+        checkpoint = self.checkpoint_or_none(self.tick)
+        weights = Pair(recorded=checkpoint and checkpoint.sha256, recomputed=None)
+        if checkpoint is not None and self.difference is None:
             lease = self.claim.lease
-            again = certifying.weights_sha256(self.trainer, self.files, lease)
-            weights = Pair(recorded=kept.sha256, recomputed=again)
-            self.difference = certifying.unequal_files(self.tick, "weights", weights)
-        whole = self.difference is None and stopped_by is None
-        told = self.certificate(kept, weights)
-        self.log.say(f"{told.verdict}: {told.ticks_compared} ticks, {self.digests} digests")
-        return Outcome("succeeded", self.tick, stopped_by=stopped_by, result=told, whole=whole)
+            recomputed = certifying.weights_sha256(self.trainer, self.files, lease)
+            weights = Pair(recorded=checkpoint.sha256, recomputed=recomputed)
+            self.difference = certifying.digest_difference(self.tick, "weights", weights)
+        is_complete = self.difference is None and stopped_by is None
+        certificate = self.make_certificate(checkpoint, weights)
+        self.log.write(
+            f"{certificate.verdict}: {certificate.ticks_compared} ticks, {self.digests_compared} digests"
+        )
+        return Outcome(
+            "succeeded",
+            self.tick,
+            stopped_by=stopped_by,
+            result=certificate,
+            is_complete=is_complete,
+        )
 
-    def certificate(self, kept: Checkpoint | None, weights: Pair) -> Certificate:
+    def make_certificate(self, checkpoint: Checkpoint | None, weights: Pair) -> Certificate:
         """Say what was compared, on what, and what came of it."""
-        spec, start = self.claim.spec, self.verifies.start
-        had = self.stretch.sparse[STATE_COLUMN].get(self.tick) if self.stretch else None
-        state = str(bits.decode_value(STATE_COLUMN, had)) if had else (kept and kept.state)
-        told = {
-            "job_id": self.verifies.parent,
+        spec, start = self.claim.spec, self.verify_range.start
+        recorded_digest = (
+            self.current_range.sparse[STATE_COLUMN].get(self.tick) if self.current_range else None
+        )
+        state = (
+            str(bits.decode_value(STATE_COLUMN, recorded_digest))
+            if recorded_digest
+            else (checkpoint and checkpoint.state)
+        )
+        fields = {
+            "job_id": self.verify_range.parent,
             "from": start,
             "to": self.tick,
             "ticks_compared": self.tick - start,
-            "columns": list(self.history),
-            "sparse_columns": _names(spec) if self.stretch else [],
-            "points_compared": self.points,
-            "digests_compared": self.digests,
+            "columns": list(self.column_hashes),
+            "sparse_columns": _comparable_columns(spec) if self.current_range else [],
+            "points_compared": self.points_compared,
+            "digests_compared": self.digests_compared,
             "spec_sha256": certifying.spec_sha256(spec),
             "data_sha256": self.data,
             "validation_sha256": self.validation,
-            "history_sha256": {name: kept.hexdigest() for name, kept in self.history.items()},
+            "history_sha256": {
+                name: checkpoint.hexdigest() for name, checkpoint in self.column_hashes.items()
+            },
             "state": Pair(recorded=state, recomputed=self.state),
             "weights_sha256": weights,
             "fingerprint": Fingerprints(recorded=self.claim.fingerprint, run=self.fingerprint),
             "verdict": "equal" if self.difference is None else "different",
             "first_difference": self.difference,
         }
-        return Certificate.model_validate(told)
+        return Certificate.model_validate(fields)
 
-    def checkpoint(self, tick: int) -> Checkpoint:
+    def parent_checkpoint(self, tick: int) -> Checkpoint:
         """Return the parent's checkpoint of a tick; raises NoSuchCheckpoint."""
-        tenant, parent = self.claim.lease.tenant, self.verifies.parent
-        return self.books.read(lambda: self.index.get_checkpoint(tenant, parent, str(tick)))
+        tenant, parent = self.claim.lease.tenant, self.verify_range.parent
+        return self.ledger_writer.read_with_retry(
+            lambda: self.job_queries.get_checkpoint(tenant, parent, str(tick))
+        )
 
-    def kept_at(self, tick: int) -> Checkpoint | None:
+    def checkpoint_or_none(self, tick: int) -> Checkpoint | None:
         """Return the parent's checkpoint of a tick, if it has one."""
         try:
-            return self.checkpoint(tick)
+            return self.parent_checkpoint(tick)
         except NoSuchCheckpoint:
             return None
 
-    def failed(self, kind: str, detail: str) -> Outcome:
+    def fail(self, kind: str, detail: str) -> Outcome:
         """Fail the verify: it could not compare."""
-        return outcomes.failed(self.tick, kind, detail)
+        return outcomes.failure_outcome(self.tick, kind, detail)
 
-    def _read(self) -> RecordedRange:
-        extent = self.columns.read_extent(self.claim.lease.tenant, self.verifies.parent)
-        last = min(self.tick + STRETCH, self.verifies.end)
+    def _read_range(self) -> RecordedRange:
+        extent = self.column_reader.read_extent(self.claim.lease.tenant, self.verify_range.parent)
+        last = min(self.tick + RANGE_TICKS, self.verify_range.end)
         if extent.tick < last:
             raise DamagedHistory(f"the history ends at tick {extent.tick}")
-        names = _names(self.claim.spec)
-        return recorded.read_range(self.columns, extent, names, self.tick + 1, last)
+        names = _comparable_columns(self.claim.spec)
+        return recorded.read_range(self.column_reader, extent, names, self.tick + 1, last)
 
 
-def _names(spec: JobSpec) -> list[str]:
+def _comparable_columns(spec: JobSpec) -> list[str]:
     """Sparse columns whose values are a matter of the spec alone: all but `time`."""
     return [name for name in sparse_names(spec) if name != "time"]
