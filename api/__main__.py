@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from api.app import create_app
-from api.server import Server
+from api.server import GunicornServer
 from jobs import fault_points, logs
 from jobs.archive.adoption import backfill
 from jobs.archive.identity import check_not_older, check_store_matches
@@ -16,8 +16,8 @@ from jobs.files import ArtifactStore
 from jobs.settings import Settings
 from jobs.store import Store, check_store, connect, wait_ready
 
-REFUSED = 2
-PATIENCE = 60.0  # seconds for a store that starts, or loads its file
+STARTUP_ERROR_EXIT_CODE = 2
+STORE_STARTUP_TIMEOUT_SECONDS = 60.0  # seconds for a store that starts, or loads its file
 
 
 def main(environ: Mapping[str, str]) -> int:
@@ -27,39 +27,39 @@ def main(environ: Mapping[str, str]) -> int:
         logs.configure_logging(settings.log_format)
         if fault_points.is_armed():
             logs.get_logger("api").warning(fault_points.ARMED_WARNING)
-        _check(settings)
+        _check_startup(settings)
     except (InvalidSetting, UnsafeStore) as error:
         print(f"tickforge api: {error}", file=sys.stderr)
-        return REFUSED
-    Server(settings, lambda: create_app(settings)).run()
+        return STARTUP_ERROR_EXIT_CODE
+    GunicornServer(settings, lambda: create_app(settings)).run()
     return 0
 
 
-def _check(settings: Settings) -> None:
+def _check_startup(settings: Settings) -> None:
     """Raise BadSetting or WeakStore if this service could not keep its promises."""
     if settings.admin_key is None:
         raise InvalidSetting("TICKFORGE_ADMIN_KEY is not set: without it nobody could sign in")
     store = connect(settings.redis_url)
     try:
-        _wait_for(store, settings.redis_url)
+        _wait_for_store(store, settings.redis_url)
         check_store(store, unchecked=settings.store_unchecked)
-        files = ArtifactStore(settings.artifacts)
-        check_store_matches(store, files)
-        check_not_older(store, files)
-        backfill(store, files)
-        JobArchive(store, files).sweep()
+        artifacts = ArtifactStore(settings.artifacts)
+        check_store_matches(store, artifacts)
+        check_not_older(store, artifacts)
+        backfill(store, artifacts)
+        JobArchive(store, artifacts).sweep()
     finally:
         store.close()
 
 
-def _wait_for(store: Store, url: str) -> None:
+def _wait_for_store(store: Store, url: str) -> None:
     parts = urlsplit(url)
-    where = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
+    address = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
     if wait_ready(store, 1):
         return
-    logs.get_logger("api").warning("waiting for the store", at=where)
-    if not wait_ready(store, PATIENCE):
-        raise UnsafeStore(f"the store at {where} does not answer (TICKFORGE_REDIS_URL)")
+    logs.get_logger("api").warning("waiting for the store", at=address)
+    if not wait_ready(store, STORE_STARTUP_TIMEOUT_SECONDS):
+        raise UnsafeStore(f"the store at {address} does not answer (TICKFORGE_REDIS_URL)")
 
 
 if __name__ == "__main__":

@@ -6,20 +6,20 @@ from pathlib import Path
 
 from flask import Request, Response
 
-from api.etag import known, mark, not_modified, tag_of
+from api.etag import compute_etag, etag_matches, not_modified, set_etag
 
-FOLDER = Path(__file__).parent / "static"
-MEDIA = {
+STATIC_FOLDER = Path(__file__).parent / "static"
+MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
 #: open to everybody, by name; a page (.html) has a path of its own
-FILES = ("page.css", "icon.svg", "key.js", "home.js", "docs.js", "schema.js", "try.js")
-PATHS = frozenset(f"/static/{name}" for name in FILES)
+ASSET_FILES = ("page.css", "icon.svg", "key.js", "home.js", "docs.js", "schema.js", "try.js")
+ASSET_PATHS = frozenset(f"/static/{name}" for name in ASSET_FILES)
 #: what a page may load: our own files, and our own API
-POLICY = "; ".join(
+CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
@@ -38,24 +38,24 @@ class Asset:
     """One file as it is sent."""
 
     data: bytes
-    media: str
-    tag: str
+    media_type: str
+    etag: str
 
 
 @cache
-def asset(name: str) -> Asset:
+def load_asset(name: str) -> Asset:
     """Read a file of the folder; `name` is one of ours, never a client's."""
-    path = FOLDER / name
+    path = STATIC_FOLDER / name
     data = path.read_bytes()
-    return Asset(data, MEDIA[path.suffix], tag_of(data))
+    return Asset(data, MEDIA_TYPES[path.suffix], compute_etag(data))
 
 
-def send(request: Request, name: str, *, vary: str | None = None) -> Response:
+def asset_response(request: Request, name: str, *, vary: str | None = None) -> Response:
     """Answer with a file, or 304."""
-    found = asset(name)
-    if known(request, found.tag):
-        return not_modified(found.tag, vary=vary)
-    response = Response(found.data, content_type=found.media)
-    response.headers["Content-Security-Policy"] = POLICY
+    asset = load_asset(name)
+    if etag_matches(request, asset.etag):
+        return not_modified(asset.etag, vary=vary)
+    response = Response(asset.data, content_type=asset.media_type)
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.headers["Referrer-Policy"] = "no-referrer"
-    return mark(response, found.tag, vary=vary)
+    return set_etag(response, asset.etag, vary=vary)

@@ -8,52 +8,61 @@ import re
 
 from flask import Request
 
-from api.assets import PATHS
-from api.bucket import Bucket
+from api.assets import ASSET_PATHS
+from api.bucket import TokenBucket
 from api.errors import Problem, bad_parameter
 from jobs.access import SCOPES, TENANT_PATTERN, AccessKeys, Key, Scope, hash_secret
 
 #: what needs no key; everything else does, whether it exists or not
-OPEN = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", *PATHS})
-ADMIN_ID = "key_" + "admin".ljust(26, "0")
+PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", *ASSET_PATHS})
+ADMIN_KEY_ID = "key_" + "admin".ljust(26, "0")
 ADMIN_TENANT = "default"
 
-__all__ = ["ADMIN_ID", "ADMIN_TENANT", "OPEN", "Key", "Keyring", "Scope", "check_scope", "who"]
+__all__ = [
+    "ADMIN_KEY_ID",
+    "ADMIN_TENANT",
+    "PUBLIC_PATHS",
+    "Key",
+    "Authenticator",
+    "Scope",
+    "check_scope",
+    "authenticate_request",
+]
 
 
-class Keyring:
+class Authenticator:
     """Knows a key by its secret: the admin key of the settings here, every other in the store."""
 
-    def __init__(self, access: AccessKeys, admin_secret: str | None, rate: float) -> None:
-        self._access = access
-        self._admin = Key(ADMIN_ID, ADMIN_TENANT, frozenset(SCOPES))
+    def __init__(self, access_keys: AccessKeys, admin_secret: str | None, rate: float) -> None:
+        self._access_keys = access_keys
+        self._admin_key = Key(ADMIN_KEY_ID, ADMIN_TENANT, frozenset(SCOPES))
         self._admin_sha256 = hash_secret(admin_secret) if admin_secret else None
-        self._bucket = Bucket(rate)  # each process has its own: this key asks no store
+        self._bucket = TokenBucket(rate)  # each process has its own: this key asks no store
 
-    def find(self, secret: str) -> Key | None:
+    def authenticate(self, secret: str) -> Key | None:
         """Return the key of a secret and count the request; None for no key. Raises RateLimited."""
         if self._admin_sha256 and hmac.compare_digest(self._admin_sha256, hash_secret(secret)):
-            self._bucket.take()
-            return self._admin
-        return self._access.authenticate(secret)
+            self._bucket.consume()
+            return self._admin_key
+        return self._access_keys.authenticate(secret)
 
-    def holds(self, key: Key) -> bool:
+    def is_valid(self, key: Key) -> bool:
         """Whether a key found earlier is still one: for streams, which outlast a request."""
-        return key.id == ADMIN_ID or self._access.exists(key.id)
+        return key.id == ADMIN_KEY_ID or self._access_keys.exists(key.id)
 
 
-def who(keys: Keyring, request: Request) -> Key | None:
+def authenticate_request(authenticator: Authenticator, request: Request) -> Key | None:
     """Return the caller's key, None where none is needed; raises Problem (401), RateLimited."""
-    if request.path in OPEN:
+    if request.path in PUBLIC_PATHS:
         return None
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    key = keys.find(secret.strip()) if scheme.lower() == "bearer" else None
+    key = authenticator.authenticate(secret.strip()) if scheme.lower() == "bearer" else None
     if key is None:
-        raise _unauthorized()
+        raise _unauthorized_problem()
     return key
 
 
-def _unauthorized() -> Problem:
+def _unauthorized_problem() -> Problem:
     return Problem(
         "unauthorized",
         "send the header Authorization: Bearer KEY",
@@ -61,10 +70,10 @@ def _unauthorized() -> Problem:
     )
 
 
-def check_still_known(keys: Keyring, key: Key | None) -> None:
+def check_not_revoked(authenticator: Authenticator, key: Key | None) -> None:
     """Raise Problem (401) for a key that was deleted while its request was held."""
-    if key is not None and not keys.holds(key):
-        raise _unauthorized()
+    if key is not None and not authenticator.is_valid(key):
+        raise _unauthorized_problem()
 
 
 def check_scope(key: Key | None, scope: Scope | None) -> None:
@@ -75,14 +84,14 @@ def check_scope(key: Key | None, scope: Scope | None) -> None:
         raise Problem("missing-scope", f"this needs a key of scope {scope}", scope=scope)
 
 
-def asked_tenant(key: Key | None, request: Request) -> str | None:
+def read_tenant_override(key: Key | None, request: Request) -> str | None:
     """Whose things are asked for by `?tenant=`; raises Problem (400, 403)."""
-    given = request.args.getlist("tenant")
-    if not given:
+    values = request.args.getlist("tenant")
+    if not values:
         return None
     check_scope(key, "admin")
-    if len(given) > 1:
-        raise bad_parameter("tenant", "given more than once", given)
-    if not re.fullmatch(TENANT_PATTERN, given[0]):
-        raise bad_parameter("tenant", "1 to 64 of a-z, 0-9 and _", given[0])
-    return given[0]
+    if len(values) > 1:
+        raise bad_parameter("tenant", "given more than once", values)
+    if not re.fullmatch(TENANT_PATTERN, values[0]):
+        raise bad_parameter("tenant", "1 to 64 of a-z, 0-9 and _", values[0])
+    return values[0]

@@ -8,21 +8,21 @@ from jobs.access import burst_size
 from jobs.errors import RateLimitExceeded
 
 
-class Bucket:
+class TokenBucket:
     """Lets `rate` requests a second pass, and a burst after a quiet time; 0 lets all pass."""
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = rate, burst_size(rate), clock
-        self._left, self._at = self._burst, clock()
+        self._tokens, self._updated_at = self._burst, clock()
         self._lock = threading.Lock()
 
-    def take(self) -> None:
+    def consume(self) -> None:
         """Take one token. Raises RateLimited."""
         if self._rate <= 0:
             return
         with self._lock:
             now = self._clock()
-            left = min(self._burst, self._left + (now - self._at) * self._rate)
-            if left < 1:
-                raise RateLimitExceeded((1 - left) / self._rate)
-            self._left, self._at = left - 1, now
+            tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate)
+            if tokens < 1:
+                raise RateLimitExceeded((1 - tokens) / self._rate)
+            self._tokens, self._updated_at = tokens - 1, now

@@ -6,19 +6,21 @@ answer; one that keeps the connection would take the rest of the body for the ne
 
 from typing import Any
 
-MOST_DRAINED = 16 << 20  # bytes; behind that the connection is closed (api/server.py)
-PIECE = 1 << 16
+MAX_DISCARDED_BYTES = 16 << 20  # bytes; behind that the connection is closed (api/server.py)
+DISCARD_READ_SIZE = 1 << 16
 
 
-def drain(environ: dict[str, Any]) -> None:
+def discard_body(environ: dict[str, Any]) -> None:
     """Read what the client still sends of its body; a client that stops ends it."""
     length = environ.get("CONTENT_LENGTH") or ""
-    chunked = "HTTP_TRANSFER_ENCODING" in environ
-    if not chunked and not (length.isdigit() and int(length) <= MOST_DRAINED):
+    is_chunked = "HTTP_TRANSFER_ENCODING" in environ
+    if not is_chunked and not (length.isdigit() and int(length) <= MAX_DISCARDED_BYTES):
         return  # nothing comes, or more than is waited for
-    left = MOST_DRAINED
+    remaining = MAX_DISCARDED_BYTES
     try:
-        while left > 0 and (piece := environ["wsgi.input"].read(min(PIECE, left))):
-            left -= len(piece)
+        while remaining > 0 and (
+            piece := environ["wsgi.input"].read(min(DISCARD_READ_SIZE, remaining))
+        ):
+            remaining -= len(piece)
     except (OSError, ValueError):
         return  # cut, or not sent as HTTP has it: gunicorn closes such a connection itself

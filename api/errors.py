@@ -22,15 +22,15 @@ from jobs.spec.faults import InvalidSpec
 from jobs.spec.rules import FieldError
 from jobs.store import UNAVAILABLE, OutOfMemory
 
-MEDIA_TYPE = "application/problem+json"
-URN = "urn:tickforge:problem:"
-LONGEST_VALUE = 200  # characters of a wrong value that are shown again
-MOST_FAULTS = 100  # that one answer lists
-AWAY_SECONDS = "2"
-FULL_SECONDS = "10"  # a queue does not empty in a moment
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+URN_PREFIX = "urn:tickforge:problem:"
+MAX_VALUE_LENGTH = 200  # characters of a wrong value that are shown again
+MAX_LISTED_ERRORS = 100  # that one answer lists
+STORE_UNAVAILABLE_RETRY_AFTER = "2"
+QUEUE_FULL_RETRY_AFTER = "10"  # a queue does not empty in a moment
 
 #: slug -> status, title
-KINDS: dict[str, tuple[int, str]] = {
+PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request cannot be understood"),
     "malformed-json": (400, "The body is not JSON"),
     "invalid-parameter": (400, "A query parameter or header cannot be used"),
@@ -77,129 +77,146 @@ class Problem(Exception):
         slug: str,
         detail: str,
         *,
-        faults: Sequence[dict[str, Any]] = (),
+        error_entries: Sequence[dict[str, Any]] = (),
         headers: dict[str, str] | None = None,
-        **more: Any,
+        **extensions: Any,
     ) -> None:
         super().__init__(detail)
-        self.status, self.title = KINDS[slug]
+        self.status, self.title = PROBLEM_TYPES[slug]
         self.slug, self.detail = slug, detail
-        self.faults, self.headers, self.more = list(faults), headers or {}, more
+        self.error_entries, self.headers, self.extensions = (
+            list(error_entries),
+            headers or {},
+            extensions,
+        )
 
     @property
     def body(self) -> dict[str, Any]:
         """What the client reads."""
-        told: dict[str, Any] = {
-            "type": URN + self.slug,
+        document: dict[str, Any] = {
+            "type": URN_PREFIX + self.slug,
             "title": self.title,
             "status": self.status,
-            "detail": _cut(self.detail, 2 * LONGEST_VALUE),
-            **self.more,
+            "detail": _truncate(self.detail, 2 * MAX_VALUE_LENGTH),
+            **self.extensions,
         }
-        if self.faults:
-            told["errors"] = self.faults
-        return told
+        if self.error_entries:
+            document["errors"] = self.error_entries
+        return document
 
     def response(self) -> Response:
         """Return the answer."""
         text = json.dumps(self.body, allow_nan=False)
-        return Response(text, self.status, headers=self.headers, content_type=MEDIA_TYPE)
+        return Response(text, self.status, headers=self.headers, content_type=PROBLEM_MEDIA_TYPE)
 
 
-def fault(where: str, name: str, detail: str, *value: Any) -> dict[str, Any]:
+def error_entry(location: str, name: str, detail: str, *value: Any) -> dict[str, Any]:
     """Describe one wrong thing: `where` is pointer, parameter or header; the value if there is."""
-    told = {where: name, "detail": _cut(detail, 2 * LONGEST_VALUE)}
-    return {**told, "value": shown(value[0])} if value else told
+    entry = {location: name, "detail": _truncate(detail, 2 * MAX_VALUE_LENGTH)}
+    return {**entry, "value": printable_value(value[0])} if value else entry
 
 
 def bad_parameter(name: str, detail: str, *value: Any) -> Problem:
     """Refuse one query parameter."""
     return Problem(
-        "invalid-parameter", f"{name}: {detail}", faults=[fault("parameter", name, detail, *value)]
+        "invalid-parameter",
+        f"{name}: {detail}",
+        error_entries=[error_entry("parameter", name, detail, *value)],
     )
 
 
 def bad_header(slug: str, name: str, detail: str, *value: Any) -> Problem:
     """Refuse a header."""
-    return Problem(slug, f"{name}: {detail}", faults=[fault("header", name, detail, *value)])
+    return Problem(
+        slug, f"{name}: {detail}", error_entries=[error_entry("header", name, detail, *value)]
+    )
 
 
-def invalid(slug: str, faults: Sequence[FieldError]) -> Problem:
+def validation_problem(slug: str, field_errors: Sequence[FieldError]) -> Problem:
     """Refuse a body for all its faults."""
-    listed = [_of_body(each) for each in faults[:MOST_FAULTS]]
-    first = f"{faults[0].pointer or 'the body'}: {faults[0].detail}"
-    detail = first if len(faults) == 1 else f"{first}; {len(faults)} faults in all"
-    left_out = len(faults) - len(listed)
-    more: dict[str, Any] = {"errors_left_out": left_out} if left_out else {}
-    return Problem(slug, detail, faults=listed, **more)
+    entries = [_field_error_entry(field_error) for field_error in field_errors[:MAX_LISTED_ERRORS]]
+    first = f"{field_errors[0].pointer or 'the body'}: {field_errors[0].detail}"
+    detail = first if len(field_errors) == 1 else f"{first}; {len(field_errors)} faults in all"
+    omitted_count = len(field_errors) - len(entries)
+    extensions: dict[str, Any] = {"errors_left_out": omitted_count} if omitted_count else {}
+    return Problem(slug, detail, error_entries=entries, **extensions)
 
 
-def invalid_data(faults: Sequence[DataError]) -> Problem:
+def invalid_data_problem(data_errors: Sequence[DataError]) -> Problem:
     """Refuse a dataset, with what is wrong by row and column."""
-    listed = [_of_data(each) for each in faults[:MOST_FAULTS]]
-    first = ", ".join(f"{at} {listed[0][at]}" for at in ("row", "column") if at in listed[0])
-    detail = f"{first or 'the data'}: {faults[0].detail}"
-    return Problem("invalid-data", detail, faults=listed)
+    entries = [_data_error_entry(data_error) for data_error in data_errors[:MAX_LISTED_ERRORS]]
+    first = ", ".join(
+        f"{axis} {entries[0][axis]}" for axis in ("row", "column") if axis in entries[0]
+    )
+    detail = f"{first or 'the data'}: {data_errors[0].detail}"
+    return Problem("invalid-data", detail, error_entries=entries)
 
 
-def shown(value: Any) -> Any:
+def printable_value(value: Any) -> Any:
     """Return a wrong value as JSON can say it, cut if it is long."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
         value = str(value)
     try:
         text = json.dumps(value, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
-        return _cut(repr(value), LONGEST_VALUE)  # NaN, and what is no JSON at all
-    if len(text) <= LONGEST_VALUE:
+        return _truncate(repr(value), MAX_VALUE_LENGTH)  # NaN, and what is no JSON at all
+    if len(text) <= MAX_VALUE_LENGTH:
         return value
-    return _cut(value if isinstance(value, str) else text, LONGEST_VALUE)
+    return _truncate(value if isinstance(value, str) else text, MAX_VALUE_LENGTH)
 
 
-def problem_of(error: BaseException) -> Problem | None:
+def to_problem(error: BaseException) -> Problem | None:
     """Look an exception up; None for what nobody foresaw."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, HTTPException):
-        return _http(error)
+        return _http_problem(error)
     if isinstance(error, UNAVAILABLE):
         detail = "try again; a POST with an Idempotency-Key can be repeated safely"
-        return Problem("store-away", detail, headers={"Retry-After": AWAY_SECONDS})
-    return next((make(error) for kind, make in TABLE if isinstance(error, kind)), None)
+        return Problem("store-away", detail, headers={"Retry-After": STORE_UNAVAILABLE_RETRY_AFTER})
+    return next(
+        (
+            convert(error)
+            for exception_type, convert in EXCEPTION_TO_PROBLEM
+            if isinstance(error, exception_type)
+        ),
+        None,
+    )
 
 
-def _of_data(each: DataError) -> dict[str, Any]:
-    told = {name: getattr(each, name) for name in ("row", "column", "value")}
-    found = {name: shown(value) for name, value in told.items() if value is not None}
-    return {**found, "detail": _cut(each.detail, 2 * LONGEST_VALUE)}
+def _data_error_entry(data_error: DataError) -> dict[str, Any]:
+    fields = {name: getattr(data_error, name) for name in ("row", "column", "value")}
+    entry = {name: printable_value(value) for name, value in fields.items() if value is not None}
+    return {**entry, "detail": _truncate(data_error.detail, 2 * MAX_VALUE_LENGTH)}
 
 
-def _of_body(each: FieldError) -> dict[str, Any]:
-    value = () if each.detail == "required" else (each.value,)
-    return fault("pointer", each.pointer, each.detail, *value)
+def _field_error_entry(field_error: FieldError) -> dict[str, Any]:
+    value = () if field_error.detail == "required" else (field_error.value,)
+    return error_entry("pointer", field_error.pointer, field_error.detail, *value)
 
 
-def _cut(text: str, most: int) -> str:
+def _truncate(text: str, max_length: int) -> str:
     text = text.encode(errors="replace").decode()  # a lone surrogate is no text
-    return text if len(text) <= most else text[:most] + "…"
+    return text if len(text) <= max_length else text[:max_length] + "…"
 
 
-def _move(error: Any) -> Problem:
-    told = {"job_status": error.status, "allowed": error.allowed}
-    return Problem("illegal-move", str(error), **told)
+def _illegal_transition(error: Any) -> Problem:
+    extensions = {"job_status": error.status, "allowed": error.allowed}
+    return Problem("illegal-move", str(error), **extensions)
 
 
-def _not_ended(error: Any) -> Problem:
-    told = {"job_status": error.status, "allowed": ["cancel"]}
-    return Problem("illegal-move", str(error), **told)
+def _not_terminal(error: Any) -> Problem:
+    extensions = {"job_status": error.status, "allowed": ["cancel"]}
+    return Problem("illegal-move", str(error), **extensions)
 
 
 def _last_checkpoint(error: Any) -> Problem:
     return Problem("last-checkpoint", str(error), job_status=error.status)
 
 
-def _newer(_error: Any) -> Problem:
+def _unsupported_schema(_error: Any) -> Problem:
     detail = "this process is older than a job's record: ask again when all of them are new"
-    return Problem("newer-record", detail, headers={"Retry-After": FULL_SECONDS})
+    return Problem("newer-record", detail, headers={"Retry-After": QUEUE_FULL_RETRY_AFTER})
 
 
 def _rate_limited(error: Any) -> Problem:
@@ -208,62 +225,80 @@ def _rate_limited(error: Any) -> Problem:
 
 
 def _queue_full(error: Any) -> Problem:
-    return Problem("queue-full", str(error), headers={"Retry-After": FULL_SECONDS})
+    return Problem("queue-full", str(error), headers={"Retry-After": QUEUE_FULL_RETRY_AFTER})
 
 
-def _column(error: Any) -> Problem:
+def _unknown_column(error: Any) -> Problem:
     return Problem(
         "invalid-parameter",
         str(error),
-        faults=[fault("parameter", "columns", str(error), ",".join(error.columns))],
+        error_entries=[error_entry("parameter", "columns", str(error), ",".join(error.columns))],
         recorded=error.recorded,
     )
 
 
-def _says(slug: str, detail: str = "") -> Callable[[Any], Problem]:
+def _problem_converter(slug: str, detail: str = "") -> Callable[[Any], Problem]:
     return lambda error: Problem(slug, detail or str(error))
 
 
-TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
-    (InvalidSpec, lambda error: invalid("invalid-spec", error.faults)),
-    (errors.NoSuchJob, _says("no-such-job", "no job of this id is yours")),
-    (errors.UnsupportedSchema, _newer),
-    (errors.NoSuchDataset, _says("no-such-dataset", "no dataset of this id is yours")),
+EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
+    (InvalidSpec, lambda error: validation_problem("invalid-spec", error.faults)),
+    (errors.NoSuchJob, _problem_converter("no-such-job", "no job of this id is yours")),
+    (errors.UnsupportedSchema, _unsupported_schema),
+    (errors.NoSuchDataset, _problem_converter("no-such-dataset", "no dataset of this id is yours")),
     (errors.DatasetInUse, lambda error: Problem("dataset-in-use", str(error), jobs=error.jobs)),
-    (BadData, lambda error: invalid_data(error.faults)),
-    (UploadTooLarge, _says("too-large")),
-    (errors.NoSuchKey, _says("no-such-key", "no key has this id")),
+    (BadData, lambda error: invalid_data_problem(error.faults)),
+    (UploadTooLarge, _problem_converter("too-large")),
+    (errors.NoSuchKey, _problem_converter("no-such-key", "no key has this id")),
     (errors.RateLimitExceeded, _rate_limited),
     (errors.QueueFull, _queue_full),
-    (errors.NoSuchCheckpoint, _says("no-such-checkpoint", "the job has no such checkpoint now")),
-    (NoSuchFile, _says("no-such-file", "see `files` of the checkpoint")),
-    (UnsafePath, _says("no-such-file", "see `files` of the checkpoint")),
-    (errors.IllegalTransition, _move),
-    (errors.NotTerminal, _not_ended),
+    (
+        errors.NoSuchCheckpoint,
+        _problem_converter("no-such-checkpoint", "the job has no such checkpoint now"),
+    ),
+    (NoSuchFile, _problem_converter("no-such-file", "see `files` of the checkpoint")),
+    (UnsafePath, _problem_converter("no-such-file", "see `files` of the checkpoint")),
+    (errors.IllegalTransition, _illegal_transition),
+    (errors.NotTerminal, _not_terminal),
     (errors.LastCheckpoint, _last_checkpoint),
-    (errors.DatasetDeleted, _says("data-gone")),
+    (errors.DatasetDeleted, _problem_converter("data-gone")),
     (
         errors.IdempotencyMismatch,
         lambda error: bad_header(
             "idempotency-mismatch", "Idempotency-Key", "used with another body", str(error)
         ),
     ),
-    (errors.RequestInProgress, _says("in-work", "wait for its answer, or send it again later")),
-    (errors.IdempotentResultDeleted, _says("gone", "use a fresh key to make it again")),
+    (
+        errors.RequestInProgress,
+        _problem_converter("in-work", "wait for its answer, or send it again later"),
+    ),
+    (
+        errors.IdempotentResultDeleted,
+        _problem_converter("gone", "use a fresh key to make it again"),
+    ),
     (
         errors.BadCursor,
         lambda error: bad_parameter("after", "a next_after that such a list gave", str(error)),
     ),
-    (OutOfMemory, _says("storage-full", "nothing was stored: the store has no memory left")),
+    (
+        OutOfMemory,
+        _problem_converter("storage-full", "nothing was stored: the store has no memory left"),
+    ),
     (errors.StoreFull, lambda error: Problem("storage-full", f"nothing was stored: {error}")),
-    (UnknownColumn, _column),
+    (UnknownColumn, _unknown_column),
     (UnsupportedColumn, lambda error: bad_parameter("columns", str(error), error.column)),
-    (DamagedCheckpoint, _says("damaged", "the checkpoint's files are not what was committed")),
-    (ParseException, _says("bad-request", "the body is not sent as HTTP has it")),
-    (DamagedHistory, _says("damaged", "a part of the history is not what was recorded")),
+    (
+        DamagedCheckpoint,
+        _problem_converter("damaged", "the checkpoint's files are not what was committed"),
+    ),
+    (ParseException, _problem_converter("bad-request", "the body is not sent as HTTP has it")),
+    (
+        DamagedHistory,
+        _problem_converter("damaged", "a part of the history is not what was recorded"),
+    ),
 )
 
-BY_STATUS = {
+STATUS_TO_SLUG = {
     404: "not-found",
     405: "method-not-allowed",
     406: "not-acceptable",
@@ -272,7 +307,7 @@ BY_STATUS = {
 }
 
 
-def _http(error: HTTPException) -> Problem | None:
+def _http_problem(error: HTTPException) -> Problem | None:
     """What Flask itself refuses."""
     code = error.code or 500
     if code >= 500:
@@ -283,5 +318,5 @@ def _http(error: HTTPException) -> Problem | None:
         405: f"it takes {headers.get('Allow')}",
         413: "the body may have 1 MiB at most",
     }
-    slug = BY_STATUS.get(code, "bad-request")
+    slug = STATUS_TO_SLUG.get(code, "bad-request")
     return Problem(slug, details.get(code) or error.description or error.name, headers=headers)

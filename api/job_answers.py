@@ -10,25 +10,25 @@ from functools import cached_property
 
 from flask import Response, request
 
-from api.etag import known, mark, not_modified, tag_of
-from api.registrar import Call
-from api.schemas_waits import JobLook
-from api.waiting import NEVER
+from api.etag import compute_etag, etag_matches, not_modified, set_etag
+from api.registrar import RequestContext
+from api.schemas_waits import JobPollQuery
+from api.waiting import UNREACHABLE_TICK
 from jobs.job import Job
 
 #: seconds of a wait before which progress alone does not end it
-PROGRESS_AFTER = 1.0
-HALF = 16  # hex digits of a tag that stand for what matters
+PROGRESS_AFTER_SECONDS = 1.0
+HALF_ETAG_LENGTH = 16  # hex digits of a tag that stand for what matters
 #: what is progress alone; a spec never changes
-PROGRESS = {
+PROGRESS_FIELDS = {
     "phase", "tick", "progress", "epoch", "loss", "metrics", "ticks_per_second",
     "elapsed_seconds", "eta_seconds", "queue", "bytes", "spec",
 }  # fmt: skip
-PARTS = ("history", "events", "logs", "checkpoints", "attempts")
+SUBRESOURCES = ("history", "events", "logs", "checkpoints", "attempts")
 
 
 @dataclass(frozen=True)
-class Seen:
+class JobView:
     """A job as it was at one look."""
 
     job: Job
@@ -36,75 +36,80 @@ class Seen:
     @cached_property
     def text(self) -> str:
         """Its JSON."""
-        return text_of(self.job)
+        return job_json(self.job)
 
     @cached_property
-    def matters(self) -> str:
+    def significant_tag(self) -> str:
         """The half of the tag that changes with more than progress."""
-        return tag_of(self.job.model_dump_json(exclude=PROGRESS))[:HALF]
+        return compute_etag(self.job.model_dump_json(exclude=PROGRESS_FIELDS))[:HALF_ETAG_LENGTH]
 
     @cached_property
-    def tag(self) -> str:
+    def etag(self) -> str:
         """The tag of the whole."""
-        return self.matters + tag_of(self.text)[:HALF]
+        return self.significant_tag + compute_etag(self.text)[:HALF_ETAG_LENGTH]
 
-    def answer(self, *, whole: bool = False) -> Response:
+    def to_response(self, *, always_full: bool = False) -> Response:
         """Return it, or 304 for who has it, unless the `whole` is due."""
-        if not whole and known(request, self.tag):
-            return not_modified(self.tag)
-        return mark(Response(self.text, content_type="application/json"), self.tag)
+        if not always_full and etag_matches(request, self.etag):
+            return not_modified(self.etag)
+        return set_etag(Response(self.text, content_type="application/json"), self.etag)
 
 
-def told(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def job_response(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer a verb with the job and its ETag, so that a wait may begin from it."""
-    seen = Seen(job)
-    body = Response(seen.text, status, headers=headers, content_type="application/json")
-    return mark(body, seen.tag)
+    view = JobView(job)
+    response = Response(view.text, status, headers=headers, content_type="application/json")
+    return set_etag(response, view.etag)
 
 
-def text_of(job: Job) -> str:
+def job_json(job: Job) -> str:
     """Spell a job, with where its parts are."""
-    here = f"/v1/jobs/{job.id}"
-    links = {"self": here, **{part: f"{here}/{part}" for part in PARTS}}
+    job_path = f"/v1/jobs/{job.id}"
+    links = {"self": job_path, **{part: f"{job_path}/{part}" for part in SUBRESOURCES}}
     return job.model_copy(update={"links": links}).model_dump_json()
 
 
-def awaited(call: Call, job_id: str, query: JobLook) -> Response:
+def long_poll_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Response:
     """Look at a job, and hold the answer for as long as is asked."""
 
-    def look() -> Seen:
-        return Seen(call.service.index.get_job(call.tenant, job_id))
+    def fetch() -> JobView:
+        return JobView(context.deps.job_queries.get_job(context.tenant, job_id))
 
-    hold, name = call.service.waiting.hold, (call.tenant, job_id)
+    wait_for, name = context.deps.long_poller.wait_for, (context.tenant, job_id)
     if query.until is not None:
-        tick = NEVER if query.until == "end" else int(query.until.removeprefix("tick:"))
-        held = hold(
-            name, query.wait, look, lambda seen, _: seen.job.is_terminal or seen.job.tick >= tick,
-            least=tick,
+        tick = UNREACHABLE_TICK if query.until == "end" else int(query.until.removeprefix("tick:"))
+        result = wait_for(
+            name, query.wait, fetch, lambda view, _: view.job.is_terminal or view.job.tick >= tick,
+            min_tick=tick,
         )  # fmt: skip
-        return held.mark(held.value.answer(whole=held.over))
-    held = hold(name, query.wait, look, _News(), ticks_after=PROGRESS_AFTER)
-    return held.mark(held.value.answer())
+        return result.add_retry_after(result.value.to_response(always_full=result.timed_out))
+    result = wait_for(
+        name, query.wait, fetch, _ChangeDetector(), ticks_after=PROGRESS_AFTER_SECONDS
+    )
+    return result.add_retry_after(result.value.to_response())
 
 
-class _News:
+class _ChangeDetector:
     """Judges a wait for news of what the client has, or else of what there was at its beginning."""
 
     def __init__(self) -> None:
-        self._first: Seen | None = None
+        self._first: JobView | None = None
 
-    def __call__(self, seen: Seen, waited: float) -> bool:
-        if self._fits(seen):
+    def __call__(self, view: JobView, waited_seconds: float) -> bool:
+        if self._is_unchanged(view):
             return False
-        return waited >= PROGRESS_AFTER or seen.matters not in self._known_halves()
+        return (
+            waited_seconds >= PROGRESS_AFTER_SECONDS
+            or view.significant_tag not in self._known_significant_tags()
+        )
 
-    def _fits(self, seen: Seen) -> bool:
+    def _is_unchanged(self, view: JobView) -> bool:
         if request.if_none_match:
-            return known(request, seen.tag)
-        self._first = self._first or seen
-        return seen.tag == self._first.tag
+            return etag_matches(request, view.etag)
+        self._first = self._first or view
+        return view.etag == self._first.etag
 
-    def _known_halves(self) -> set[str]:
+    def _known_significant_tags(self) -> set[str]:
         tags = request.if_none_match.as_set(include_weak=True)
-        first = [self._first.tag] if self._first else []
-        return {tag[:HALF] for tag in (*tags, *first) if tag}  # None stands for W/""
+        first = [self._first.etag] if self._first else []
+        return {tag[:HALF_ETAG_LENGTH] for tag in (*tags, *first) if tag}  # None stands for W/""

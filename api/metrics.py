@@ -10,10 +10,25 @@ from typing import Any
 
 from jobs.census import ServiceCounts
 
-MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+METRICS_MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+MULTIPROCESS_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "PUT"})
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+LATENCY_BUCKETS_SECONDS = (
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+    30,
+)
 
 
 class Metrics:
@@ -22,85 +37,87 @@ class Metrics:
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-        self._registry = ours = CollectorRegistry()
+        self._registry = registry = CollectorRegistry()
         self._requests = Counter(
             "tickforge_requests",
             "Requests answered.",
             ["endpoint", "method", "status"],
-            registry=ours,
+            registry=registry,
         )
-        self._seconds = Histogram(
+        self._request_seconds = Histogram(
             "tickforge_request_seconds",
             "Seconds to an answer's first byte; a wait counts whole.",
             ["endpoint"],
-            buckets=SECONDS,
-            registry=ours,
+            buckets=LATENCY_BUCKETS_SECONDS,
+            registry=registry,
         )
-        self._held = Gauge(
+        self._held_requests = Gauge(
             "tickforge_held_requests",
             "Waits and streams open now.",
             multiprocess_mode="livesum",
-            registry=ours,
+            registry=registry,
         )
 
-    def answered(self, endpoint: str | None, method: str, status: int, seconds: float) -> None:
+    def observe_request(
+        self, endpoint: str | None, method: str, status: int, seconds: float
+    ) -> None:
         """Count a request; `endpoint` is an operation's id, never a path."""
         name = endpoint or "none"
         self._requests.labels(name, method if method in METHODS else "other", str(status)).inc()
-        self._seconds.labels(name).observe(seconds)
+        self._request_seconds.labels(name).observe(seconds)
 
-    def held(self, change: int) -> None:
+    def track_held(self, change: int) -> None:
         """Note that a wait or a stream was begun (1) or has ended (-1)."""
-        self._held.inc(change)
+        self._held_requests.inc(change)
 
-    def text(self, census: ServiceCounts | None) -> bytes:
+    def render(self, counts: ServiceCounts | None) -> bytes:
         """Return all of it as Prometheus reads it; without a census the store was away."""
         from prometheus_client import CollectorRegistry, generate_latest
 
-        told = CollectorRegistry()
-        told.register(self._all())
-        told.register(_Told(census))
-        return generate_latest(told)
+        registry = CollectorRegistry()
+        registry.register(self._process_collector())
+        registry.register(_StoreCollector(counts))
+        return generate_latest(registry)
 
-    def _all(self) -> Any:
+    def _process_collector(self) -> Any:
         """The processes' sum where they share a folder, else what this one counted."""
-        if FOLDER not in os.environ:
+        if MULTIPROCESS_FOLDER_VARIABLE not in os.environ:
             return self._registry
         from prometheus_client.multiprocess import MultiProcessCollector
 
         return MultiProcessCollector(None)  # type: ignore[no-untyped-call]
 
 
-class _Told:
+class _StoreCollector:
     """A collector of values that were read just now."""
 
-    def __init__(self, census: ServiceCounts | None) -> None:
-        self._census = census
+    def __init__(self, counts: ServiceCounts | None) -> None:
+        self._counts = counts
 
     def collect(self) -> Iterator[Any]:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-        census = self._census
+        counts = self._counts
         up = GaugeMetricFamily("tickforge_store_up", "1 if the store answered.")
-        up.add_metric([], 0 if census is None else 1)
+        up.add_metric([], 0 if counts is None else 1)
         yield up
-        if census is None:
+        if counts is None:
             return
-        yield CounterMetricFamily("tickforge_ticks_accepted", "Ticks accepted.", census.ticks)
-        for name, about, label, values in (
-            ("tickforge_jobs", "Jobs there are.", "status", census.jobs),
-            ("tickforge_queue_depth", "Jobs that wait.", "queue", census.queued),
-            ("tickforge_workers", "Workers that live.", "queue", census.workers),
+        yield CounterMetricFamily("tickforge_ticks_accepted", "Ticks accepted.", counts.ticks)
+        for name, description, label, values in (
+            ("tickforge_jobs", "Jobs there are.", "status", counts.jobs),
+            ("tickforge_queue_depth", "Jobs that wait.", "queue", counts.queued),
+            ("tickforge_workers", "Workers that live.", "queue", counts.workers),
         ):
-            family = GaugeMetricFamily(name, about, labels=[label])
+            family = GaugeMetricFamily(name, description, labels=[label])
             for value, number in sorted(values.items()):
                 family.add_metric([value], number)
             yield family
 
 
-def mark_dead(pid: int) -> None:
+def forget_process(pid: int) -> None:
     """Forget what a process that has ended held open; what it counted stays."""
-    if FOLDER in os.environ:
+    if MULTIPROCESS_FOLDER_VARIABLE in os.environ:
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -13,17 +13,17 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api import schemas, version
-from api.errors import KINDS, MEDIA_TYPE
-from api.registrar import LONGEST_KEY, Answer, Endpoint
+from api.errors import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES
+from api.registrar import MAX_IDEMPOTENCY_KEY_LENGTH, Endpoint, ResponseSpec
 from jobs.access import TENANT_PATTERN
 
-REF = "#/components/schemas/{model}"
-PARAMETER = re.compile(r"<(\w+)>")
-NAMED = re.compile(re.escape(REF).replace(r"\{model\}", r"(\w+)"))
+SCHEMA_REF = "#/components/schemas/{model}"
+PATH_PARAMETER_PATTERN = re.compile(r"<(\w+)>")
+SCHEMA_NAME_PATTERN = re.compile(re.escape(SCHEMA_REF).replace(r"\{model\}", r"(\w+)"))
 JSON = "application/json"
-Schemas = Mapping[Any, dict[str, Any]]  # (model, mode) -> reference
+SchemaRefs = Mapping[Any, dict[str, Any]]  # (model, mode) -> reference
 
-PATHS: dict[str, dict[str, Any]] = {
+PATH_PARAMETERS: dict[str, dict[str, Any]] = {
     "job_id": {
         "description": "a job's id",
         "schema": {"type": "string", "pattern": "^job_[a-z0-9]{26}$"},
@@ -43,7 +43,7 @@ PATHS: dict[str, dict[str, Any]] = {
     },
 }
 #: bodies that are one text; the others are bytes, or server-sent events
-TEXTS = (
+TEXT_MEDIA_TYPES = (
     "text/csv",
     "text/plain",
     "text/html",
@@ -62,7 +62,11 @@ TENANT_PARAMETER = {
 REQUEST_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Idempotency-Key": (
         "1 to 255 printable ASCII characters; the same key and body make it once",
-        {"minLength": 1, "maxLength": LONGEST_KEY, "pattern": "^[!-~]([ -~]*[!-~])?$"},
+        {
+            "minLength": 1,
+            "maxLength": MAX_IDEMPOTENCY_KEY_LENGTH,
+            "pattern": "^[!-~]([ -~]*[!-~])?$",
+        },
     ),
     "If-None-Match": ("an ETag from before; if it still holds, the answer is 304", {}),
     "Last-Event-ID": (
@@ -85,183 +89,198 @@ RESPONSE_HEADERS = {
     "X-First-Tick": "tick of the first value (binary form)",
     "X-Last-Tick": "tick of the last value (binary form)",
 }
-ABOUT = """Posts a spec, trains it tick by tick, and lets clients poll its status, checkpoints and
+API_DESCRIPTION = """Posts a spec, trains it tick by tick, and lets clients poll its status, checkpoints and
 loss history. Everything under /v1 needs `Authorization: Bearer KEY`. Errors are problem details
 (RFC 9457) and list all faults at once."""
 
 
-def document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+def build_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     """Write the document of these endpoints."""
     endpoints = list(endpoints)
-    made, definitions = models_json_schema(sorted(_models(endpoints), key=str), ref_template=REF)
+    schema_refs, definitions = models_json_schema(
+        sorted(_response_and_body_models(endpoints), key=str), ref_template=SCHEMA_REF
+    )
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
-        path = PARAMETER.sub(r"{\1}", endpoint.path)
-        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, made)
-    used = _used(paths, definitions["$defs"])
-    _tell_apart(used, used)
+        path = PATH_PARAMETER_PATTERN.sub(r"{\1}", endpoint.path)
+        paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, schema_refs)
+    reachable = _reachable(paths, definitions["$defs"])
+    _add_discriminators(reachable, reachable)
     return {
         "openapi": "3.1.1",
         "info": {
             "title": "Tickforge",
             "version": version.SERVICE,
-            "description": ABOUT,
+            "description": API_DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"key": []}],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": dict(sorted(used.items())),
+            "schemas": dict(sorted(reachable.items())),
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _used(paths: object, schemas: dict[str, Any]) -> dict[str, Any]:
+def _reachable(paths: object, definitions: dict[str, Any]) -> dict[str, Any]:
     """Those that the paths lead to: a field that is never shown leaves schemas of its parts."""
-    found: dict[str, Any] = {}
-    new = _named(paths)
-    while new:
-        found |= {name: schemas[name] for name in new}
-        new = {inner for name in new for inner in _named(schemas[name])} - found.keys()
-    return found
+    reachable: dict[str, Any] = {}
+    pending = _schema_names(paths)
+    while pending:
+        reachable |= {name: definitions[name] for name in pending}
+        pending = {
+            inner for name in pending for inner in _schema_names(definitions[name])
+        } - reachable.keys()
+    return reachable
 
 
-def _tell_apart(part: object, schemas: dict[str, Any]) -> None:
+def _add_discriminators(node: object, definitions: dict[str, Any]) -> None:
     """Name the field by which the branches of each union are told apart."""
-    inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
-    for each in inner:
-        _tell_apart(each, schemas)
-    if isinstance(part, dict) and (branches := [*_named(part.get("oneOf", []))]):
-        constants = [_constants(schemas[name]) for name in branches]
-        for field in sorted(set.intersection(*(set(each) for each in constants))):
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for item in children:
+        _add_discriminators(item, definitions)
+    if isinstance(node, dict) and (branches := [*_schema_names(node.get("oneOf", []))]):
+        constants = [_constant_fields(definitions[name]) for name in branches]
+        for field in sorted(set.intersection(*(set(item) for item in constants))):
             mapping = {
-                each[field]: REF.format(model=name)
-                for each, name in zip(constants, branches, strict=True)
+                item[field]: SCHEMA_REF.format(model=name)
+                for item, name in zip(constants, branches, strict=True)
             }
-            told = {"propertyName": field, "mapping": dict(sorted(mapping.items()))}
-            part["discriminator"] = told
+            discriminator = {"propertyName": field, "mapping": dict(sorted(mapping.items()))}
+            node["discriminator"] = discriminator
 
 
-def _constants(schema: dict[str, Any]) -> dict[str, str]:
+def _constant_fields(schema: dict[str, Any]) -> dict[str, str]:
     """The fields that a model must have, with the only value of each."""
     fields = {name: schema["properties"][name] for name in schema.get("required", [])}
-    return {name: each["const"] for name, each in fields.items() if "const" in each}
+    return {name: field["const"] for name, field in fields.items() if "const" in field}
 
 
-def _named(part: object) -> set[str]:
-    return set(NAMED.findall(json.dumps(part)))
+def _schema_names(node: object) -> set[str]:
+    return set(SCHEMA_NAME_PATTERN.findall(json.dumps(node)))
 
 
 @cache
-def text_of(endpoints: tuple[Endpoint, ...]) -> str:
+def document_json(endpoints: tuple[Endpoint, ...]) -> str:
     """Return the document as it is published and stored."""
-    return json.dumps(document(endpoints), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(build_document(endpoints), indent=1, ensure_ascii=False) + "\n"
 
 
-def _models(endpoints: Iterable[Endpoint]) -> set[tuple[type[BaseModel], JsonSchemaMode]]:
-    used: set[tuple[type[BaseModel], JsonSchemaMode]] = {(schemas.Problem, "serialization")}
+def _response_and_body_models(
+    endpoints: Iterable[Endpoint],
+) -> set[tuple[type[BaseModel], JsonSchemaMode]]:
+    models: set[tuple[type[BaseModel], JsonSchemaMode]] = {
+        (schemas.ProblemDocument, "serialization")
+    }
     for endpoint in endpoints:
         if endpoint.body is not None:
-            used.add((endpoint.body, "validation"))
-        for answer in endpoint.answers.values():
-            if answer.model is not None:
-                used.add((answer.model, "serialization"))
-    return used
+            models.add((endpoint.body, "validation"))
+        for response in endpoint.responses.values():
+            if response.model is not None:
+                models.add((response.model, "serialization"))
+    return models
 
 
-def _operation(endpoint: Endpoint, made: Schemas) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "operationId": endpoint.name,
+def _operation(endpoint: Endpoint, schema_refs: SchemaRefs) -> dict[str, Any]:
+    operation: dict[str, Any] = {
+        "operationId": endpoint.operation_id,
         "tags": [endpoint.tag],
         "summary": endpoint.summary,
         "parameters": _parameters(endpoint),
-        "responses": _responses(endpoint, made),
+        "responses": _responses(endpoint, schema_refs),
     }
     if endpoint.scope is None:
-        told["security"] = []
+        operation["security"] = []
     else:
-        told["description"] = f"Needs a key of scope `{endpoint.scope}`."
+        operation["description"] = f"Needs a key of scope `{endpoint.scope}`."
     if endpoint.body is not None:
-        schema = made[(endpoint.body, "validation")]
-        needed = not endpoint.may_be_empty
-        told["requestBody"] = {"required": needed, "content": {JSON: {"schema": schema}}}
-    if endpoint.upload:
-        forms = {
-            media: {"schema": {"type": "string"} if media in TEXTS else {}}
-            for media in endpoint.upload
+        schema = schema_refs[(endpoint.body, "validation")]
+        is_required = not endpoint.is_body_optional
+        operation["requestBody"] = {"required": is_required, "content": {JSON: {"schema": schema}}}
+    if endpoint.upload_media_types:
+        content = {
+            media_type: {"schema": {"type": "string"} if media_type in TEXT_MEDIA_TYPES else {}}
+            for media_type in endpoint.upload_media_types
         }
-        told["requestBody"] = {"required": True, "content": forms}
-    return told
+        operation["requestBody"] = {"required": True, "content": content}
+    return operation
 
 
 def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    found = [
-        {"name": name, "in": "path", "required": True, **PATHS[name]}
-        for name in PARAMETER.findall(endpoint.path)
+    parameters = [
+        {"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]}
+        for name in PATH_PARAMETER_PATTERN.findall(endpoint.path)
     ]
     query = endpoint.query.model_json_schema()
     for name, schema in query.get("properties", {}).items():
-        about = {"description": schema.pop("description")} if "description" in schema else {}
+        details = {"description": schema.pop("description")} if "description" in schema else {}
         schema.pop("title", None)
-        needed = name in query.get("required", [])
-        found.append({"name": name, "in": "query", "required": needed, **about, "schema": schema})
-    if endpoint.of_a_tenant:
-        found.append(TENANT_PARAMETER)
+        is_required = name in query.get("required", [])
+        parameters.append(
+            {"name": name, "in": "query", "required": is_required, **details, "schema": schema}
+        )
+    if endpoint.is_tenant_scoped:
+        parameters.append(TENANT_PARAMETER)
     for name in endpoint.headers:
-        text, form = REQUEST_HEADERS[name]
-        about = {"description": text, "schema": {"type": "string", **form}}
-        found.append({"name": name, "in": "header", "required": False, **about})
-    return found
+        text, constraints = REQUEST_HEADERS[name]
+        details = {"description": text, "schema": {"type": "string", **constraints}}
+        parameters.append({"name": name, "in": "header", "required": False, **details})
+    return parameters
 
 
-def _responses(endpoint: Endpoint, made: Schemas) -> dict[str, Any]:
-    found = {
-        str(status): _success(answer, made, endpoint) for status, answer in endpoint.answers.items()
+def _responses(endpoint: Endpoint, schema_refs: SchemaRefs) -> dict[str, Any]:
+    responses = {
+        str(status): _success_response(response, schema_refs, endpoint)
+        for status, response in endpoint.responses.items()
     }
-    problem = made[(schemas.Problem, "serialization")]
-    for status in sorted({*endpoint.refusals, *_refusals(endpoint)}):
-        titles = [title for code, title in KINDS.values() if code == status]
-        found[str(status)] = {
+    problem_schema = schema_refs[(schemas.ProblemDocument, "serialization")]
+    for status in sorted({*endpoint.error_statuses, *_common_error_statuses(endpoint)}):
+        titles = [title for code, title in PROBLEM_TYPES.values() if code == status]
+        responses[str(status)] = {
             "description": "; or: ".join(titles),
-            "content": {MEDIA_TYPE: {"schema": problem}},
+            "content": {PROBLEM_MEDIA_TYPE: {"schema": problem_schema}},
         }
-    return dict(sorted(found.items()))
+    return dict(sorted(responses.items()))
 
 
-def _success(answer: Answer, made: Schemas, endpoint: Endpoint) -> dict[str, Any]:
+def _success_response(
+    response: ResponseSpec, schema_refs: SchemaRefs, endpoint: Endpoint
+) -> dict[str, Any]:
     content: dict[str, Any] = {}
-    if answer.model is not None:
-        content[JSON] = {"schema": made[(answer.model, "serialization")]}
-    for media in answer.media:
-        content[media] = {"schema": {"type": "string"} if media in TEXTS else {}}
-    told: dict[str, Any] = {"description": answer.about}
-    if content:
-        told["content"] = content
-    if answer.headers:
-        told["headers"] = {
-            name: {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}}
-            for name in answer.headers
+    if response.model is not None:
+        content[JSON] = {"schema": schema_refs[(response.model, "serialization")]}
+    for media_type in response.media_types:
+        content[media_type] = {
+            "schema": {"type": "string"} if media_type in TEXT_MEDIA_TYPES else {}
         }
-    return told
+    document: dict[str, Any] = {"description": response.description}
+    if content:
+        document["content"] = content
+    if response.headers:
+        document["headers"] = {
+            name: {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}}
+            for name in response.headers
+        }
+    return document
 
 
-def _refusals(endpoint: Endpoint) -> set[int]:
+def _common_error_statuses(endpoint: Endpoint) -> set[int]:
     """What the registrar and the app refuse before a view is asked, and what may happen to any."""
-    found = {400, 500}
+    statuses = {400, 500}
     if endpoint.scope is not None:
-        found |= {401, 403, 429, 503}
-    if endpoint.offers:
-        found.add(406)
+        statuses |= {401, 403, 429, 503}
+    if endpoint.produces:
+        statuses.add(406)
     if endpoint.method != "GET":
-        found |= {413, 415, 422}
-    return found
+        statuses |= {413, 415, 422}
+    return statuses
 
 
 def _print() -> None:
     from api.app import ENDPOINTS
 
-    print(text_of(ENDPOINTS), end="")
+    print(document_json(ENDPOINTS), end="")
 
 
 if __name__ == "__main__":

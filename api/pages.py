@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel
 
 
-def page_of(texts: Iterable[str], next_after: str | None = None) -> str:
+def page_json(texts: Iterable[str], next_after: str | None = None) -> str:
     """Join items that are JSON already."""
     more = "false" if next_after is None else "true"
     return f'{{"data":[{",".join(texts)}],"next_after":{json.dumps(next_after)},"has_more":{more}}}'
 
 
-def page_from(
+def paginate(
     items: Sequence[tuple[int, BaseModel]], *, after: int | None, limit: int, descending: bool
 ) -> str:
     """Cut a page out of a short whole list, in ascending order of the numbers of its items."""
@@ -20,5 +20,5 @@ def page_from(
     if after is not None:
         ordered = [item for item in ordered if (item[0] < after if descending else item[0] > after)]
     page = ordered[:limit]
-    last = str(page[-1][0]) if len(ordered) > len(page) else None
-    return page_of((item.model_dump_json() for _, item in page), last)
+    next_after = str(page[-1][0]) if len(ordered) > len(page) else None
+    return page_json((item.model_dump_json() for _, item in page), next_after)

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from flask import Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from api.errors import Problem, fault
+from api.errors import Problem, error_entry
 
-DIGITS = re.compile(r"-?[0-9]{1,18}")
-SECONDS = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,3})?")
-MOST_LISTED = 1000
+INTEGER_PATTERN = re.compile(r"-?[0-9]{1,18}")
+SECONDS_PATTERN = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,3})?")
+MAX_PAGE_ITEMS = 1000
 
 
 class Query(BaseModel):
@@ -28,25 +28,25 @@ class NoQuery(Query):
     """An endpoint without parameters."""
 
 
-def _whole(value: Any) -> Any:
-    if isinstance(value, str) and not DIGITS.fullmatch(value):
+def _check_integer(value: Any) -> Any:
+    if isinstance(value, str) and not INTEGER_PATTERN.fullmatch(value):
         raise ValueError("a whole number in digits")
     return value
 
 
-def _seconds(value: Any) -> Any:
-    if isinstance(value, str) and not SECONDS.fullmatch(value):
+def _check_seconds(value: Any) -> Any:
+    if isinstance(value, str) and not SECONDS_PATTERN.fullmatch(value):
         raise ValueError("a number of seconds")
     return value
 
 
 #: use as Annotated[int, Field(ge=0), DECIMAL]: limits before it, or the document loses them
-DECIMAL = BeforeValidator(_whole)
-Limit = Annotated[int, Field(ge=1, le=MOST_LISTED), DECIMAL]
-Wait = Annotated[float, Field(ge=0, le=30), BeforeValidator(_seconds)]
+DECIMAL = BeforeValidator(_check_integer)
+Limit = Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS), DECIMAL]
+Wait = Annotated[float, Field(ge=0, le=30), BeforeValidator(_check_seconds)]
 
 
-class Oldest(Query):
+class PageQuery(Query):
     """A page of a list that begins with the oldest."""
 
     limit: Limit = 100
@@ -55,53 +55,55 @@ class Oldest(Query):
     order: Literal["asc", "desc"] = "asc"
 
 
-Asked = TypeVar("Asked", bound=Query)
+QueryT = TypeVar("QueryT", bound=Query)
 
 #: plainer words than pydantic's own, by its type of error
-RULES = {"extra_forbidden": "no such parameter", "missing": "required"}
+ERROR_MESSAGES = {"extra_forbidden": "no such parameter", "missing": "required"}
 
 
-def read_query(model: type[Asked], request: Request, besides: Collection[str] = ()) -> Asked:
+def parse_query(model: type[QueryT], request: Request, ignored: Collection[str] = ()) -> QueryT:
     """Check the query against a model; raises Problem (400) with all faults.
 
     Names in `besides` are read elsewhere.
     """
-    given = {
-        name: values if _repeatable(model, name) or len(values) > 1 else values[0]
+    parameters = {
+        name: values if _is_repeatable(model, name) or len(values) > 1 else values[0]
         for name, values in request.args.lists()
-        if name not in besides
+        if name not in ignored
     }
-    twice = [
+    duplicates = [
         (name, "given more than once", values)
-        for name, values in given.items()
-        if isinstance(values, list) and not _repeatable(model, name)
+        for name, values in parameters.items()
+        if isinstance(values, list) and not _is_repeatable(model, name)
     ]
-    once = {
-        name: value for name, value in given.items() if name not in {name for name, *_ in twice}
+    unique = {
+        name: value
+        for name, value in parameters.items()
+        if name not in {name for name, *_ in duplicates}
     }
     try:
-        asked = model.model_validate(once)
+        query = model.model_validate(unique)
     except ValidationError as error:
-        raise _refused([*twice, *_faults(error)]) from None
-    if twice:
-        raise _refused(twice)
-    return asked
+        raise _invalid_parameters([*duplicates, *_describe_errors(error)]) from None
+    if duplicates:
+        raise _invalid_parameters(duplicates)
+    return query
 
 
-def _repeatable(model: type[Query], name: str) -> bool:
+def _is_repeatable(model: type[Query], name: str) -> bool:
     field = model.model_fields.get(name)
     return field is not None and getattr(field.annotation, "__origin__", None) is list
 
 
-def _faults(error: ValidationError) -> Iterable[tuple[Any, ...]]:
+def _describe_errors(error: ValidationError) -> Iterable[tuple[Any, ...]]:
     for item in error.errors(include_url=False, include_context=False):
-        detail = RULES.get(item["type"], item["msg"].removeprefix("Value error, "))
+        detail = ERROR_MESSAGES.get(item["type"], item["msg"].removeprefix("Value error, "))
         name = str(item["loc"][0]) if item["loc"] else ""
         value = () if item["type"] == "missing" else (item["input"],)
         yield name, detail, *value
 
 
-def _refused(faults: Iterable[tuple[Any, ...]]) -> Problem:
-    found = [fault("parameter", *each) for each in faults]
-    detail = f"{found[0]['parameter']}: {found[0]['detail']}"
-    return Problem("invalid-parameter", detail, faults=found[:100])
+def _invalid_parameters(errors: Iterable[tuple[Any, ...]]) -> Problem:
+    entries = [error_entry("parameter", *error) for error in errors]
+    detail = f"{entries[0]['parameter']}: {entries[0]['detail']}"
+    return Problem("invalid-parameter", detail, error_entries=entries[:100])

@@ -11,25 +11,25 @@ from flask import Request
 from api.errors import Problem, bad_header
 
 FORMS = "bytes=FIRST-LAST, bytes=FIRST- or bytes=-N"
-ONE = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
+BYTE_RANGE_PATTERN = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
 
 
-def asked_range(request: Request, size: int, tag: str) -> tuple[int, int] | None:
+def parse_range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
     """Return the start and the stop (exclusive) that are asked for; None for the whole.
 
     Raises Problem: 400 for a malformed range, 416 for one outside the file.
     """
     text = request.headers.get("Range")
-    if text is None or request.method == "HEAD" or not _still_same(request, tag):
+    if text is None or request.method == "HEAD" or not _if_range_matches(request, etag):
         return None
     if not text.startswith("bytes=") or "," in text:
         return None
-    return _cut(text, size)
+    return _resolve_range(text, size)
 
 
-def _cut(text: str, size: int) -> tuple[int, int]:
-    found = ONE.fullmatch(text)
-    first, last = found.groups() if found else ("", "")
+def _resolve_range(text: str, size: int) -> tuple[int, int]:
+    match = BYTE_RANGE_PATTERN.fullmatch(text)
+    first, last = match.groups() if match else ("", "")
     if not first and not last:
         raise bad_header(
             "invalid-parameter", "Range", "bytes=FIRST-LAST, bytes=FIRST- or bytes=-N", text
@@ -49,7 +49,7 @@ def _cut(text: str, size: int) -> tuple[int, int]:
     return start, stop
 
 
-def _still_same(request: Request, tag: str) -> bool:
+def _if_range_matches(request: Request, etag: str) -> bool:
     """Whether If-Range (if sent) names these very bytes; a date never does, for none is given."""
-    sent = request.headers.get("If-Range")
-    return sent is None or sent.strip() == f'"{tag}"'
+    if_range = request.headers.get("If-Range")
+    return if_range is None or if_range.strip() == f'"{etag}"'

@@ -9,77 +9,77 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.errors import Problem, bad_header
 
-PIECE = 1 << 18  # bytes read at a time
+READ_SIZE = 1 << 18  # bytes read at a time
 #: seconds without a byte after which a client is taken for gone: it holds a thread
-SILENCE = 60.0
+READ_TIMEOUT_SECONDS = 60.0
 #: bytes of a refused body that are still read, for most clients send all before they listen
-MOST_DRAINED = 64 << 20
-TEXTS = ("text/", "application/x-ndjson")
+MAX_DISCARDED_UPLOAD_BYTES = 64 << 20
+TEXT_MEDIA_TYPE_PREFIXES = ("text/", "application/x-ndjson")
 
 
-def media_type_of(request: Request, accepted: tuple[str, ...]) -> str:
+def read_media_type(request: Request, accepted: tuple[str, ...]) -> str:
     """Return the body's media type without parameters; raises Problem (415)."""
-    given = request.headers.get("Content-Type", "")
+    content_type = request.headers.get("Content-Type", "")
     charset = request.mimetype_params.get("charset", "utf-8").lower()
-    is_text = request.mimetype.startswith(TEXTS)
+    is_text = request.mimetype.startswith(TEXT_MEDIA_TYPE_PREFIXES)
     if request.mimetype not in accepted or (is_text and charset not in ("utf-8", "utf8")):
         rule = "one of " + ", ".join(accepted) + " (texts in UTF-8)"
-        raise bad_header("unsupported-media-type", "Content-Type", rule, given)
+        raise bad_header("unsupported-media-type", "Content-Type", rule, content_type)
     if encoding := request.headers.get("Content-Encoding"):
         raise bad_header("unsupported-media-type", "Content-Encoding", "none", encoding)
     return request.mimetype
 
 
-class Body:
+class UploadStream:
     """The pieces of a raw body that must be whole: one that is cut short is refused."""
 
-    def __init__(self, request: Request, *, most: int) -> None:
-        self._request, self._most = request, most
+    def __init__(self, request: Request, *, max_bytes: int) -> None:
+        self._request, self._max_bytes = request, max_bytes
         self._length = request.content_length
         request.max_content_length = 1 << 62  # counted here: the limit of JSON is not this one
 
     def __iter__(self) -> Iterator[bytes]:
         """Read it; raises Problem (400 where it ends early, 413 where it says it is too long)."""
-        if self._length is not None and self._length > self._most:
-            self.drain()
-            raise Problem("too-large", f"at most {self._most:,} bytes")
-        read = 0
-        with self._patience():
+        if self._length is not None and self._length > self._max_bytes:
+            self.discard()
+            raise Problem("too-large", f"at most {self._max_bytes:,} bytes")
+        bytes_read = 0
+        with self._apply_read_timeout():
             while piece := self._read():
-                read += len(piece)
+                bytes_read += len(piece)
                 yield piece
-        if self._length is not None and read < self._length:
+        if self._length is not None and bytes_read < self._length:
             raise Problem("bad-request", "the body ended before its length")
 
-    def drain(self) -> None:
+    def discard(self) -> None:
         """Read on for a while without looking, so that who is still sending hears the refusal."""
-        if self._length is not None and self._length > self._most + MOST_DRAINED:
+        if self._length is not None and self._length > self._max_bytes + MAX_DISCARDED_UPLOAD_BYTES:
             return
-        drained = 0
-        with self._patience(), contextlib.suppress(Problem):
-            while drained < MOST_DRAINED and (piece := self._read()):
-                drained += len(piece)
+        discarded_bytes = 0
+        with self._apply_read_timeout(), contextlib.suppress(Problem):
+            while discarded_bytes < MAX_DISCARDED_UPLOAD_BYTES and (piece := self._read()):
+                discarded_bytes += len(piece)
 
     def _read(self) -> bytes:
         try:
-            return self._request.stream.read(PIECE)
+            return self._request.stream.read(READ_SIZE)
         except TimeoutError:
-            detail = f"no byte of the body came for {SILENCE:g} s"
+            detail = f"no byte of the body came for {READ_TIMEOUT_SECONDS:g} s"
         except (OSError, RequestEntityTooLarge):
             detail = "the body ended before its length"
         raise Problem("bad-request", detail)
 
     @contextlib.contextmanager
-    def _patience(self) -> Iterator[None]:
+    def _apply_read_timeout(self) -> Iterator[None]:
         """Bound the wait for a byte, where the server gives its socket."""
         connection = self._request.environ.get("gunicorn.socket")
         if not isinstance(connection, socket.socket):
             yield
             return
-        before = connection.gettimeout()
-        connection.settimeout(SILENCE)
+        previous_timeout = connection.gettimeout()
+        connection.settimeout(READ_TIMEOUT_SECONDS)
         try:
             yield
         finally:
             with contextlib.suppress(OSError):  # closed by now
-                connection.settimeout(before)
+                connection.settimeout(previous_timeout)

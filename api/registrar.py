@@ -14,27 +14,27 @@ from flask import Flask, Response, g, request
 from pydantic import BaseModel
 from werkzeug.routing import BaseConverter
 
-from api.auth import Key, Scope, asked_tenant, check_scope, check_still_known
-from api.body import is_empty, read_json, read_nothing
+from api.auth import Key, Scope, check_not_revoked, check_scope, read_tenant_override
+from api.body import has_no_body, read_json, require_empty_body
 from api.errors import bad_header
-from api.query import NoQuery, Query, read_query
-from api.receiving import media_type_of
-from api.service import Service
+from api.query import NoQuery, Query, parse_query
+from api.receiving import read_media_type
+from api.service import Dependencies
 from jobs.errors import NoSuchJob
 from jobs.ids import is_job_id
 
 View = Callable[..., Response]
 JSON = "application/json"
-LONGEST_KEY = 255  # characters of an Idempotency-Key
+MAX_IDEMPOTENCY_KEY_LENGTH = 255  # characters of an Idempotency-Key
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResponseSpec:
     """One documented success: its body (a model, or media types), and headers worth naming."""
 
-    about: str
+    description: str
     model: type[BaseModel] | None = None
-    media: tuple[str, ...] = ()
+    media_types: tuple[str, ...] = ()
     headers: tuple[str, ...] = ()
 
 
@@ -46,23 +46,25 @@ class Endpoint:
     path: str
     view: View
     tag: str
-    answers: dict[int, Answer]
-    refusals: tuple[int, ...]
+    responses: dict[int, ResponseSpec]
+    error_statuses: tuple[int, ...]
     query: type[Query]
     body: type[BaseModel] | None
     scope: Scope | None
-    offers: tuple[str, ...]
+    produces: tuple[str, ...]
     headers: tuple[str, ...]
-    upload: tuple[str, ...] = ()  # media types of a raw body, which its view reads itself
-    may_be_empty: bool = False  # no body at all is {}
+    upload_media_types: tuple[
+        str, ...
+    ] = ()  # media types of a raw body, which its view reads itself
+    is_body_optional: bool = False  # no body at all is {}
 
     @property
-    def name(self) -> str:
+    def operation_id(self) -> str:
         """The operation's id."""
         return self.view.__name__
 
     @property
-    def of_a_tenant(self) -> bool:
+    def is_tenant_scoped(self) -> bool:
         """Whether it is a list or a thing of one tenant: an admin may name another's."""
         lists_or_names = self.method == "GET" or "<" in self.path
         return self.scope in ("read", "submit") and self.tag != "about" and lists_or_names
@@ -74,83 +76,85 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Call:
+class RequestContext:
     """What a view is told beside its path, query and body."""
 
-    service: Service
+    deps: Dependencies
     key: Key | None
     endpoint: Endpoint
     endpoints: tuple[Endpoint, ...]
-    asked_tenant: str | None = None  # an admin's `?tenant=`
+    tenant_override: str | None = None  # an admin's `?tenant=`
 
     @property
     def tenant(self) -> str:
         """Whose things the caller sees."""
         assert self.key is not None, "an endpoint with a scope has a key"
-        return self.asked_tenant or self.key.tenant
+        return self.tenant_override or self.key.tenant
 
     @property
-    def watched(self) -> str | None:
+    def visible_tenant(self) -> str | None:
         """The tenant whose part of the service the caller sees; None for an admin, who sees all."""
         return None if self.key is not None and self.key.allows("admin") else self.tenant
 
     @property
-    def form(self) -> str:
+    def accepted_media_type(self) -> str:
         """The offered media type that the client likes best."""
-        return _best(self.endpoint.offers) or self.endpoint.offers[0]
+        return _best_match(self.endpoint.produces) or self.endpoint.produces[0]
 
 
 @dataclass
-class Endpoints:
+class Router:
     """A table of endpoints, filled by a decorator on each view."""
 
     tag: str
-    all: list[Endpoint] = field(default_factory=list)
+    endpoints: list[Endpoint] = field(default_factory=list)
 
-    def __call__(
+    def endpoint(
         self,
-        verb: str,
+        route: str,
         *,
-        answers: dict[int, Answer],
-        refusals: tuple[int, ...] = (),
+        responses: dict[int, ResponseSpec],
+        error_statuses: tuple[int, ...] = (),
         query: type[Query] = NoQuery,
         body: type[BaseModel] | None = None,
         scope: Scope | None = "read",
-        offers: tuple[str, ...] = (JSON,),
+        produces: tuple[str, ...] = (JSON,),
         headers: tuple[str, ...] = (),
-        upload: tuple[str, ...] = (),
-        may_be_empty: bool = False,
+        upload_media_types: tuple[str, ...] = (),
+        is_body_optional: bool = False,
     ) -> Callable[[View], View]:
         """Enter a view under "METHOD /path"."""
-        method, path = verb.split(" ")
+        method, path = route.split(" ")
 
-        def enter(view: View) -> View:
-            self.all.append(
+        def register(view: View) -> View:
+            self.endpoints.append(
                 Endpoint(
-                    method, path, view, self.tag, answers, refusals,
-                    query, body, scope, offers, headers, upload, may_be_empty,
+                    method, path, view, self.tag, responses, error_statuses,
+                    query, body, scope, produces, headers, upload_media_types, is_body_optional,
                 )
             )  # fmt: skip
             return view
 
-        return enter
+        return register
 
 
-def mount(app: Flask, service: Service, endpoints: tuple[Endpoint, ...]) -> None:
+def register_routes(app: Flask, deps: Dependencies, endpoints: tuple[Endpoint, ...]) -> None:
     """Route them all to `_answer`."""
-    app.url_map.converters["default"] = _variable(endpoints)
+    app.url_map.converters["default"] = _path_converter(endpoints)
     for endpoint in endpoints:
-        view = partial(_answer, service, endpoint, endpoints)
-        app.add_url_rule(endpoint.path, endpoint.name, view, methods=[endpoint.method])
+        view = partial(_dispatch, deps, endpoint, endpoints)
+        app.add_url_rule(endpoint.path, endpoint.operation_id, view, methods=[endpoint.method])
 
 
-def _variable(endpoints: tuple[Endpoint, ...]) -> type[BaseConverter]:
+def _path_converter(endpoints: tuple[Endpoint, ...]) -> type[BaseConverter]:
     """What a variable part of a path takes: anything but a fixed name that stands in its place.
 
     Without this, GET /v1/jobs/plan would be a job that does not exist instead of a 405.
     """
-    parents = {each.path.rpartition("/")[0] for each in endpoints if each.path.endswith(">")}
-    fixed = [each.path.rpartition("/") for each in endpoints if "<" not in each.path]
+    parents = {
+        endpoint.path.rpartition("/")[0] for endpoint in endpoints if endpoint.path.endswith(">")
+    }
+    fixed = [endpoint.path.rpartition("/") for endpoint in endpoints if "<" not in endpoint.path]
     names = sorted({name for parent, _, name in fixed if parent in parents})
 
     class Variable(BaseConverter):
@@ -159,55 +163,59 @@ def _variable(endpoints: tuple[Endpoint, ...]) -> type[BaseConverter]:
     return Variable
 
 
-def _answer(
-    service: Service, endpoint: Endpoint, endpoints: tuple[Endpoint, ...], **path: str
+def _dispatch(
+    deps: Dependencies, endpoint: Endpoint, endpoints: tuple[Endpoint, ...], **path: str
 ) -> Response:
     """Check all that can be checked without knowing the endpoint, then call its view."""
     check_scope(g.key, endpoint.scope)
-    tenant = asked_tenant(g.key, request) if endpoint.of_a_tenant else None
+    tenant = read_tenant_override(g.key, request) if endpoint.is_tenant_scoped else None
     if "job_id" in path and not is_job_id(path["job_id"]):
         raise NoSuchJob(path["job_id"])
-    if endpoint.offers and "Accept" in request.headers and _best(endpoint.offers) is None:
-        offered = ", ".join(endpoint.offers)
-        raise bad_header("not-acceptable", "Accept", offered, request.headers["Accept"])
-    told: dict[str, Any] = dict(path)
-    query = read_query(endpoint.query, request, besides=("tenant",) if endpoint.of_a_tenant else ())
+    if endpoint.produces and "Accept" in request.headers and _best_match(endpoint.produces) is None:
+        produced = ", ".join(endpoint.produces)
+        raise bad_header("not-acceptable", "Accept", produced, request.headers["Accept"])
+    arguments: dict[str, Any] = dict(path)
+    query = parse_query(
+        endpoint.query, request, ignored=("tenant",) if endpoint.is_tenant_scoped else ()
+    )
     if endpoint.query is not NoQuery:
-        told["query"] = query
+        arguments["query"] = query
     if endpoint.body is not None:
-        told["body"] = {} if endpoint.may_be_empty and is_empty(request) else read_json(request)
-    elif endpoint.upload:
-        told["media_type"] = media_type_of(request, endpoint.upload)
+        arguments["body"] = (
+            {} if endpoint.is_body_optional and has_no_body(request) else read_json(request)
+        )
+    elif endpoint.upload_media_types:
+        arguments["media_type"] = read_media_type(request, endpoint.upload_media_types)
     elif endpoint.method != "GET":
-        read_nothing(request)
-    answer = endpoint.view(Call(service, g.key, endpoint, endpoints, tenant), **told)
+        require_empty_body(request)
+    response = endpoint.view(RequestContext(deps, g.key, endpoint, endpoints, tenant), **arguments)
     if getattr(query, "wait", 0):
-        check_still_known(g.keys, g.key)  # it may be deleted by now
-    return answer
+        check_not_revoked(g.keys, g.key)  # it may be deleted by now
+    return response
 
 
-def _best(offers: tuple[str, ...]) -> str | None:
+def _best_match(produces: tuple[str, ...]) -> str | None:
     if not request.headers.get("Accept"):
-        return offers[0]
-    return request.accept_mimetypes.best_match(offers)
+        return produces[0]
+    return request.accept_mimetypes.best_match(produces)
 
 
-def json_answer(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return JSON text that needs no ETag."""
     return Response(text, status, headers=headers, content_type=JSON)
 
 
-def model_answer(model: BaseModel, status: int = 200) -> Response:
+def model_response(model: BaseModel, status: int = 200) -> Response:
     """Return a model as JSON; NaN and infinities become null."""
-    return json_answer(model.model_dump_json(), status)
+    return json_response(model.model_dump_json(), status)
 
 
-def header_of(name: str, longest: int) -> str | None:
+def read_header(name: str, max_length: int) -> str | None:
     """Return a request header's text, checked to be short printable ASCII; raises Problem (400)."""
     text = request.headers.get(name)
     if text is None:
         return None
-    if not 1 <= len(text) <= longest or not text.isascii() or not text.isprintable():
-        rule = f"1 to {longest} printable ASCII characters"
+    if not 1 <= len(text) <= max_length or not text.isascii() or not text.isprintable():
+        rule = f"1 to {max_length} printable ASCII characters"
         raise bad_header("invalid-parameter", name, rule, text)
     return text

@@ -5,90 +5,104 @@ from functools import cache
 from flask import Response, request
 
 from api import version
-from api.body import MOST_BYTES
-from api.errors import AWAY_SECONDS, Problem
-from api.etag import JSON, tagged
-from api.openapi import text_of
-from api.query import MOST_LISTED
-from api.registrar import Answer, Call, Endpoints, json_answer, model_answer
-from api.schemas import MOST_TICKS, FamilyPage, Health, Version, WorkerPage
+from api.body import MAX_BODY_BYTES
+from api.errors import STORE_UNAVAILABLE_RETRY_AFTER, Problem
+from api.etag import JSON, json_with_etag
+from api.openapi import document_json
+from api.query import MAX_PAGE_ITEMS
+from api.registrar import RequestContext, ResponseSpec, Router, json_response, model_response
+from api.schemas import MAX_PAGE_TICKS, FamilyPage, Health, Version, WorkerPage
 from jobs import presence
 from jobs.families import describe_families
 from jobs.store import UNAVAILABLE
 
-endpoint = Endpoints("about")
+router = Router("about")
 
 
-@endpoint("GET /healthz", scope=None, offers=(), answers={200: Answer("up", Health)})
-def get_health(call: Call) -> Response:
-    """Say that this process lives; asks nobody else."""
-    return model_answer(Health(status="ok"))
-
-
-@endpoint(
-    "GET /readyz", scope=None, offers=(), answers={200: Answer("ready", Health)}, refusals=(503,)
+@router.endpoint(
+    "GET /healthz", scope=None, produces=(), responses={200: ResponseSpec("up", Health)}
 )
-def get_readiness(call: Call) -> Response:
+def get_health(context: RequestContext) -> Response:
+    """Say that this process lives; asks nobody else."""
+    return model_response(Health(status="ok"))
+
+
+@router.endpoint(
+    "GET /readyz",
+    scope=None,
+    produces=(),
+    responses={200: ResponseSpec("ready", Health)},
+    error_statuses=(503,),
+)
+def get_readiness(context: RequestContext) -> Response:
     """Say whether the store answers, and if not, why."""
     try:
-        call.service.store.ping()
+        context.deps.store.ping()
     except UNAVAILABLE as error:
-        loading = "loading" in str(error).lower()
-        reason = "loading" if loading else "away"
-        detail = "the store still loads its file" if loading else "the store does not answer"
+        is_loading = "loading" in str(error).lower()
+        reason = "loading" if is_loading else "away"
+        detail = "the store still loads its file" if is_loading else "the store does not answer"
         raise Problem(
-            "store-away", detail, headers={"Retry-After": AWAY_SECONDS}, reason=reason
+            "store-away",
+            detail,
+            headers={"Retry-After": STORE_UNAVAILABLE_RETRY_AFTER},
+            reason=reason,
         ) from None
-    return model_answer(Health(status="ready"))
+    return model_response(Health(status="ready"))
 
 
-@endpoint("GET /v1/models", answers={200: Answer("all families", FamilyPage)})
-def list_models(call: Call) -> Response:
+@router.endpoint("GET /v1/models", responses={200: ResponseSpec("all families", FamilyPage)})
+def list_models(context: RequestContext) -> Response:
     """List the families of networks, each with the schema of its config."""
-    return json_answer(_families())
+    return json_response(_families_json())
 
 
-@endpoint("GET /v1/workers", answers={200: Answer("live workers", WorkerPage)})
-def list_workers(call: Call) -> Response:
+@router.endpoint("GET /v1/workers", responses={200: ResponseSpec("live workers", WorkerPage)})
+def list_workers(context: RequestContext) -> Response:
     """List the workers that live now, as they announced themselves; others' jobs have no name."""
-    live = presence.live_workers(call.service.store)
-    return model_answer(WorkerPage(data=[presence.redact_for(call.watched, each) for each in live]))
+    workers = presence.live_workers(context.deps.store)
+    return model_response(
+        WorkerPage(data=[presence.redact_for(context.visible_tenant, worker) for worker in workers])
+    )
 
 
-@endpoint("GET /v1/version", answers={200: Answer("versions and limits", Version)})
-def get_version(call: Call) -> Response:
+@router.endpoint("GET /v1/version", responses={200: ResponseSpec("versions and limits", Version)})
+def get_version(context: RequestContext) -> Response:
     """Say which versions run here, and what is bounded."""
-    workers = presence.live_workers(call.service.store)
-    return model_answer(
+    workers = presence.live_workers(context.deps.store)
+    return model_response(
         Version(
             service=version.SERVICE,
             contract=version.CONTRACT,
-            families=[each.family for each in describe_families()],
-            engines=sorted({name for each in workers for name in each.get("engines", [])}),
-            torch=sorted({each["versions"]["torch"] for each in workers if _torch(each)}),
+            families=[item.family for item in describe_families()],
+            engines=sorted({name for item in workers for name in item.get("engines", [])}),
+            torch=sorted({item["versions"]["torch"] for item in workers if _has_torch(item)}),
             limits={
-                "body_bytes": MOST_BYTES,
-                "dataset_bytes": call.service.settings.max_dataset_bytes,
-                "page_items": MOST_LISTED,
-                "page_ticks": MOST_TICKS,
-                "parameters": call.service.settings.max_parameters,
+                "body_bytes": MAX_BODY_BYTES,
+                "dataset_bytes": context.deps.settings.max_dataset_bytes,
+                "page_items": MAX_PAGE_ITEMS,
+                "page_ticks": MAX_PAGE_TICKS,
+                "parameters": context.deps.settings.max_parameters,
             },
         )
     )
 
 
-def _torch(about: presence.WorkerInfo) -> bool:
-    return "torch" in (about.get("versions") or {})
+def _has_torch(worker: presence.WorkerInfo) -> bool:
+    return "torch" in (worker.get("versions") or {})
 
 
-@endpoint(
-    "GET /openapi.json", scope=None, offers=(), answers={200: Answer("the document", media=(JSON,))}
+@router.endpoint(
+    "GET /openapi.json",
+    scope=None,
+    produces=(),
+    responses={200: ResponseSpec("the document", media_types=(JSON,))},
 )
-def get_openapi(call: Call) -> Response:
+def get_openapi(context: RequestContext) -> Response:
     """Read this document."""
-    return tagged(request, text_of(call.endpoints))
+    return json_with_etag(request, document_json(context.endpoints))
 
 
 @cache
-def _families() -> str:
+def _families_json() -> str:
     return FamilyPage(data=describe_families()).model_dump_json()

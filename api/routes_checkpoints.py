@@ -6,171 +6,193 @@ from typing import BinaryIO
 
 from flask import Response, request
 
-from api.body import digest, read_as
-from api.downloads import send
-from api.etag import tagged
-from api.job_answers import told
-from api.pages import page_from
-from api.query import Oldest
-from api.registrar import LONGEST_KEY, Answer, Call, Endpoints, header_of, json_answer
+from api.body import body_digest, parse_model
+from api.downloads import file_response
+from api.etag import json_with_etag
+from api.job_answers import job_response
+from api.pages import paginate
+from api.query import PageQuery
+from api.registrar import (
+    MAX_IDEMPOTENCY_KEY_LENGTH,
+    RequestContext,
+    ResponseSpec,
+    Router,
+    json_response,
+    read_header,
+)
 from api.schemas import CheckpointPage
-from api.schemas_care import CheckpointAsk, CheckpointPatch
+from api.schemas_care import CheckpointCreate, CheckpointPatch
 from jobs import checkpoints
 from jobs.errors import NoSuchCheckpoint
 from jobs.job import Checkpoint, CheckpointFile, Job
 from jobs.kept import RequestedCheckpoint
 
-endpoint = Endpoints("checkpoints")
-ALL = "/v1/jobs/<job_id>/checkpoints"
+router = Router("checkpoints")
+CHECKPOINTS_PATH = "/v1/jobs/<job_id>/checkpoints"
 BINARY = "application/octet-stream"
-WHICH = re.compile(r"0|[1-9][0-9]{0,14}|initial|latest|best|final")
+CHECKPOINT_PATTERN = re.compile(r"0|[1-9][0-9]{0,14}|initial|latest|best|final")
 
 
-@endpoint(
-    f"GET {ALL}",
-    query=Oldest,
+@router.endpoint(
+    f"GET {CHECKPOINTS_PATH}",
+    query=PageQuery,
     headers=("If-None-Match",),
-    answers={
-        200: Answer("the job's checkpoints", CheckpointPage, headers=("ETag",)),
-        304: Answer("not modified"),
+    responses={
+        200: ResponseSpec("the job's checkpoints", CheckpointPage, headers=("ETag",)),
+        304: ResponseSpec("not modified"),
     },
-    refusals=(404,),
+    error_statuses=(404,),
 )
-def list_checkpoints(call: Call, job_id: str, query: Oldest) -> Response:
+def list_checkpoints(context: RequestContext, job_id: str, query: PageQuery) -> Response:
     """List checkpoints, oldest first."""
-    kept = call.service.index.list_checkpoints(call.tenant, job_id)
-    text = page_from(
-        [(each.tick, each) for each in kept],
+    job_checkpoints = context.deps.job_queries.list_checkpoints(context.tenant, job_id)
+    text = paginate(
+        [(checkpoint.tick, checkpoint) for checkpoint in job_checkpoints],
         after=query.after,
         limit=query.limit,
         descending=query.order == "desc",
     )
-    return tagged(request, text)
+    return json_with_etag(request, text)
 
 
-@endpoint(
-    f"POST {ALL}",
-    body=CheckpointAsk,
-    may_be_empty=True,
+@router.endpoint(
+    f"POST {CHECKPOINTS_PATH}",
+    body=CheckpointCreate,
+    is_body_optional=True,
     scope="submit",
     headers=("Idempotency-Key",),
-    answers={202: Answer("under way", Job, headers=("ETag", "Idempotent-Replayed"))},
-    refusals=(404, 409, 410),
+    responses={202: ResponseSpec("under way", Job, headers=("ETag", "Idempotent-Replayed"))},
+    error_statuses=(404, 409, 410),
 )
-def save_checkpoint(call: Call, job_id: str, body: object) -> Response:
+def save_checkpoint(context: RequestContext, job_id: str, body: object) -> Response:
     """Have a running job saved at the end of its chunk; displaces no request of another kind."""
-    asked = read_as(CheckpointAsk, body)
-    key, care = header_of("Idempotency-Key", LONGEST_KEY), call.service.care
-    answer = care.request(
-        call.tenant,
-        job_id,
-        RequestedCheckpoint(asked.name, asked.pinned),
-        idempotency_key=key,
-        body_digest=digest({"checkpoint of": job_id, "body": body}),
+    payload = parse_model(CheckpointCreate, body)
+    idempotency_key, requests = (
+        read_header("Idempotency-Key", MAX_IDEMPOTENCY_KEY_LENGTH),
+        context.deps.checkpoint_requests,
     )
-    if answer == "asked before":
-        response = _asked_before(call, job_id, key or "")
+    outcome = requests.request(
+        context.tenant,
+        job_id,
+        RequestedCheckpoint(payload.name, payload.pinned),
+        idempotency_key=idempotency_key,
+        body_digest=body_digest({"checkpoint of": job_id, "body": body}),
+    )
+    if outcome == "asked before":
+        response = _replay_response(context, job_id, idempotency_key or "")
     else:
-        response = told(call.service.index.get_job(call.tenant, job_id), 202)
-        if key:
-            care.store_response(
-                call.tenant, job_id, key, _without_spec(response.get_data(as_text=True))
+        response = job_response(context.deps.job_queries.get_job(context.tenant, job_id), 202)
+        if idempotency_key:
+            requests.store_response(
+                context.tenant,
+                job_id,
+                idempotency_key,
+                _without_spec(response.get_data(as_text=True)),
             )
-    call.service.archive.save(call.tenant, job_id)
+    context.deps.job_archive.save(context.tenant, job_id)
     return response
 
 
-@endpoint(
-    f"PATCH {ALL}/<which>",
+@router.endpoint(
+    f"PATCH {CHECKPOINTS_PATH}/<which>",
     body=CheckpointPatch,
     scope="submit",
-    answers={200: Answer("the checkpoint", Checkpoint, headers=("ETag",))},
-    refusals=(404,),
+    responses={200: ResponseSpec("the checkpoint", Checkpoint, headers=("ETag",))},
+    error_statuses=(404,),
 )
-def patch_checkpoint(call: Call, job_id: str, which: str, body: object) -> Response:
+def patch_checkpoint(context: RequestContext, job_id: str, which: str, body: object) -> Response:
     """Name a checkpoint, or pin it: a pinned one stays and does not count in `keep`."""
-    said = read_as(CheckpointPatch, body).model_dump(exclude_unset=True)
-    changed = call.service.care.update(call.tenant, job_id, _known(which), said)
-    return tagged(request, changed.model_dump_json())
+    changes = parse_model(CheckpointPatch, body).model_dump(exclude_unset=True)
+    checkpoint = context.deps.checkpoint_requests.update(
+        context.tenant, job_id, _parse_which(which), changes
+    )
+    return json_with_etag(request, checkpoint.model_dump_json())
 
 
-@endpoint(
-    f"DELETE {ALL}/<which>",
+@router.endpoint(
+    f"DELETE {CHECKPOINTS_PATH}/<which>",
     scope="submit",
-    offers=(),
-    answers={204: Answer("deleted")},
-    refusals=(404, 409),
+    produces=(),
+    responses={204: ResponseSpec("deleted")},
+    error_statuses=(404, 409),
 )
-def delete_checkpoint(call: Call, job_id: str, which: str) -> Response:
+def delete_checkpoint(context: RequestContext, job_id: str, which: str) -> Response:
     """Remove a checkpoint and its files; not the last one that a live job could go on from."""
-    call.service.care.delete(call.tenant, job_id, _known(which))
+    context.deps.checkpoint_requests.delete(context.tenant, job_id, _parse_which(which))
     return Response(status=204)
 
 
-@endpoint(
-    f"GET {ALL}/<which>",
+@router.endpoint(
+    f"GET {CHECKPOINTS_PATH}/<which>",
     headers=("If-None-Match",),
-    answers={
-        200: Answer("the checkpoint", Checkpoint, headers=("ETag",)),
-        304: Answer("not modified"),
+    responses={
+        200: ResponseSpec("the checkpoint", Checkpoint, headers=("ETag",)),
+        304: ResponseSpec("not modified"),
     },
-    refusals=(404,),
+    error_statuses=(404,),
 )
-def get_checkpoint(call: Call, job_id: str, which: str) -> Response:
+def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response:
     """Look at one checkpoint: of a tick, or the initial, latest, best or final one."""
-    return tagged(request, _checkpoint(call, job_id, which).model_dump_json())
+    return json_with_etag(request, _get_checkpoint(context, job_id, which).model_dump_json())
 
 
-@endpoint(
-    f"GET {ALL}/<which>/files/<name>",
-    offers=(BINARY,),
+@router.endpoint(
+    f"GET {CHECKPOINTS_PATH}/<which>/files/<name>",
+    produces=(BINARY,),
     headers=("Range", "If-Range", "If-None-Match"),
-    answers={
-        200: Answer("the file", media=(BINARY,), headers=("ETag", "Accept-Ranges")),
-        206: Answer("the range", media=(BINARY,), headers=("ETag", "Content-Range")),
-        304: Answer("not modified"),
+    responses={
+        200: ResponseSpec("the file", media_types=(BINARY,), headers=("ETag", "Accept-Ranges")),
+        206: ResponseSpec("the range", media_types=(BINARY,), headers=("ETag", "Content-Range")),
+        304: ResponseSpec("not modified"),
     },
-    refusals=(404, 416),
+    error_statuses=(404, 416),
 )
-def get_checkpoint_file(call: Call, job_id: str, which: str, name: str) -> Response:
+def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: str) -> Response:
     """Download one of a checkpoint's files, whole or a range of it. Its ETag is its sha256."""
-    checkpoint = _checkpoint(call, job_id, which)
-    file, entry = _open(call, job_id, checkpoint, name)
-    return send(request, file, size=entry.bytes, sha256=entry.sha256, media_type=BINARY)
+    checkpoint = _get_checkpoint(context, job_id, which)
+    file, entry = _open_file(context, job_id, checkpoint, name)
+    return file_response(request, file, size=entry.bytes, sha256=entry.sha256, media_type=BINARY)
 
 
-def _checkpoint(call: Call, job_id: str, which: str) -> Checkpoint:
-    return call.service.index.get_checkpoint(call.tenant, job_id, _known(which))
+def _get_checkpoint(context: RequestContext, job_id: str, which: str) -> Checkpoint:
+    return context.deps.job_queries.get_checkpoint(context.tenant, job_id, _parse_which(which))
 
 
-def _known(which: str) -> str:
-    if not WHICH.fullmatch(which):
+def _parse_which(which: str) -> str:
+    if not CHECKPOINT_PATTERN.fullmatch(which):
         raise NoSuchCheckpoint(which)
     return which
 
 
-def _asked_before(call: Call, job_id: str, key: str) -> Response:
+def _replay_response(context: RequestContext, job_id: str, idempotency_key: str) -> Response:
     """Give the same answer again; as the job is now, where the first try broke off before it."""
-    headers, job = {"Idempotent-Replayed": "true"}, call.service.index.get_job(call.tenant, job_id)
-    first = call.service.care.get_stored_response(call.tenant, job_id, key)
-    if first is None:
-        return told(job, 202, headers)
+    headers, job = (
+        {"Idempotent-Replayed": "true"},
+        context.deps.job_queries.get_job(context.tenant, job_id),
+    )
+    stored_response = context.deps.checkpoint_requests.get_stored_response(
+        context.tenant, job_id, idempotency_key
+    )
+    if stored_response is None:
+        return job_response(job, 202, headers)
     spec = job.spec.model_dump(mode="json")
-    return json_answer(json.dumps({**json.loads(first), "spec": spec}), 202, headers)
+    return json_response(json.dumps({**json.loads(stored_response), "spec": spec}), 202, headers)
 
 
-def _without_spec(answer: str) -> str:
+def _without_spec(response_json: str) -> str:
     """A spec never changes, and may be large: it is not kept with each answer."""
-    return json.dumps({name: value for name, value in json.loads(answer).items() if name != "spec"})
+    return json.dumps(
+        {name: value for name, value in json.loads(response_json).items() if name != "spec"}
+    )
 
 
-def _open(
-    call: Call, job_id: str, checkpoint: Checkpoint, name: str
+def _open_file(
+    context: RequestContext, job_id: str, checkpoint: Checkpoint, name: str
 ) -> tuple[BinaryIO, CheckpointFile]:
-    service = call.service
+    deps = context.deps
     try:
-        return checkpoints.open_file(service.files, call.tenant, job_id, checkpoint, name)
+        return checkpoints.open_file(deps.artifacts, context.tenant, job_id, checkpoint, name)
     except checkpoints.DamagedCheckpoint:
         # it may have been dropped for a newer one since its record was read: then this is a 404
-        service.index.get_checkpoint(call.tenant, job_id, str(checkpoint.tick))
+        deps.job_queries.get_checkpoint(context.tenant, job_id, str(checkpoint.tick))
         raise

@@ -6,142 +6,163 @@ from typing import Any, cast
 
 from flask import Response, request
 
-from api.downloads import send
+from api.downloads import file_response
 from api.errors import Problem, bad_parameter
-from api.etag import tagged
-from api.pages import page_of
-from api.receiving import Body
-from api.registrar import LONGEST_KEY, Answer, Call, Endpoints, header_of, json_answer
+from api.etag import json_with_etag
+from api.pages import page_json
+from api.receiving import UploadStream
+from api.registrar import (
+    MAX_IDEMPOTENCY_KEY_LENGTH,
+    RequestContext,
+    ResponseSpec,
+    Router,
+    json_response,
+    read_header,
+)
 from api.schemas_datasets import DatasetPage, DatasetQuery, RowPage, RowsQuery, UploadQuery
 from jobs.datasets.dataset import Dataset
 from jobs.datasets.rows import read_rows
 from jobs.datasets.upload import ReceivedUpload
 from jobs.spec.profiles import MediaType
 
-endpoint = Endpoints("datasets")
-ALL = "/v1/datasets"
-ONE = f"{ALL}/<dataset_id>"
-FORMS = ("text/csv", "application/x-ndjson", "text/plain", "application/x-npz")
+router = Router("datasets")
+DATASETS_PATH = "/v1/datasets"
+DATASET_PATH = f"{DATASETS_PATH}/<dataset_id>"
+DATASET_MEDIA_TYPES = ("text/csv", "application/x-ndjson", "text/plain", "application/x-npz")
 BINARY = "application/octet-stream"
 
 
-@endpoint(
-    f"POST {ALL}",
+@router.endpoint(
+    f"POST {DATASETS_PATH}",
     query=UploadQuery,
-    upload=FORMS,
+    upload_media_types=DATASET_MEDIA_TYPES,
     scope="submit",
     headers=("Idempotency-Key",),
-    answers={
-        200: Answer("the same bytes and type as before", Dataset, headers=("Location",)),
-        201: Answer("stored", Dataset, headers=("Location", "Idempotent-Replayed")),
+    responses={
+        200: ResponseSpec("the same bytes and type as before", Dataset, headers=("Location",)),
+        201: ResponseSpec("stored", Dataset, headers=("Location", "Idempotent-Replayed")),
     },
-    refusals=(409, 410, 507),
+    error_statuses=(409, 410, 507),
 )
-def upload_dataset(call: Call, query: UploadQuery, media_type: str) -> Response:
+def upload_dataset(context: RequestContext, query: UploadQuery, media_type: str) -> Response:
     """Upload a dataset: CSV with a header, JSON lines, plain text in UTF-8, or NPZ.
 
     Streamed to disk, also without a Content-Length. NPZ holds the arrays `inputs` [rows, features]
     and `targets` [rows] or [rows, outputs]. A refusal tells row and column, and leaves nothing.
     """
-    key = header_of("Idempotency-Key", LONGEST_KEY)
+    idempotency_key = read_header("Idempotency-Key", MAX_IDEMPOTENCY_KEY_LENGTH)
     if query.delimiter != "comma" and media_type != "text/csv":
         raise bad_parameter("delimiter", "left out: only a CSV has one", query.delimiter)
-    datasets = call.service.datasets
-    body = Body(request, most=call.service.settings.max_dataset_bytes)
-    call.service.check_room()
+    datasets = context.deps.datasets
+    body = UploadStream(request, max_bytes=context.deps.settings.max_dataset_bytes)
+    context.deps.check_disk_space()
     with (
-        datasets.hold_idempotency_key(call.tenant, key) as still,
+        datasets.hold_idempotency_key(context.tenant, idempotency_key) as renew_hold,
         datasets.start_upload(cast(MediaType, media_type), query.delimiter) as upload,
     ):
-        received = _receive(upload, body, still)
-        added = datasets.add(call.tenant, received, name=query.name, idempotency_key=key)
-    headers = {"Location": f"{ALL}/{added.dataset.id}"}
-    if added.replayed:
+        received = _receive(upload, body, renew_hold)
+        result = datasets.add(
+            context.tenant, received, name=query.name, idempotency_key=idempotency_key
+        )
+    headers = {"Location": f"{DATASETS_PATH}/{result.dataset.id}"}
+    if result.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return json_answer(added.dataset.model_dump_json(), added.status, headers)
+    return json_response(result.dataset.model_dump_json(), result.status, headers)
 
 
-def _receive(upload: Any, body: Body, still: Callable[[], None]) -> ReceivedUpload:
+def _receive(upload: Any, body: UploadStream, renew_hold: Callable[[], None]) -> ReceivedUpload:
     try:
         for piece in body:
             upload.write(piece)
-            still()
+            renew_hold()
         return cast(ReceivedUpload, upload.finish())
     except Exception:
-        body.drain()
+        body.discard()
         raise
 
 
-@endpoint(f"GET {ALL}", query=DatasetQuery, answers={200: Answer("a page", DatasetPage)})
-def list_datasets(call: Call, query: DatasetQuery) -> Response:
+@router.endpoint(
+    f"GET {DATASETS_PATH}", query=DatasetQuery, responses={200: ResponseSpec("a page", DatasetPage)}
+)
+def list_datasets(context: RequestContext, query: DatasetQuery) -> Response:
     """List datasets, newest first."""
-    page = call.service.datasets.read_page(
-        call.tenant, limit=query.limit, after=query.after, descending=query.order == "desc"
+    page = context.deps.datasets.read_page(
+        context.tenant, limit=query.limit, after=query.after, descending=query.order == "desc"
     )
-    return json_answer(page_of([each.model_dump_json() for each in page.data], page.next_after))
+    return json_response(
+        page_json([dataset.model_dump_json() for dataset in page.data], page.next_after)
+    )
 
 
-@endpoint(
-    f"GET {ONE}",
+@router.endpoint(
+    f"GET {DATASET_PATH}",
     headers=("If-None-Match",),
-    answers={
-        200: Answer("the dataset", Dataset, headers=("ETag",)),
-        304: Answer("not modified"),
+    responses={
+        200: ResponseSpec("the dataset", Dataset, headers=("ETag",)),
+        304: ResponseSpec("not modified"),
     },
-    refusals=(404,),
+    error_statuses=(404,),
 )
-def get_dataset(call: Call, dataset_id: str) -> Response:
+def get_dataset(context: RequestContext, dataset_id: str) -> Response:
     """Look at a dataset: what is known of its rows and columns."""
-    stored = call.service.datasets.find(call.tenant, dataset_id)
-    return tagged(request, stored.dataset.model_dump_json())
+    record = context.deps.datasets.find(context.tenant, dataset_id)
+    return json_with_etag(request, record.dataset.model_dump_json())
 
 
-@endpoint(
-    f"GET {ONE}/content",
-    offers=(*FORMS, BINARY),
+@router.endpoint(
+    f"GET {DATASET_PATH}/content",
+    produces=(*DATASET_MEDIA_TYPES, BINARY),
     headers=("Range", "If-Range", "If-None-Match"),
-    answers={
-        200: Answer("its bytes", media=FORMS, headers=("ETag", "Accept-Ranges")),
-        206: Answer("the range", media=FORMS, headers=("ETag", "Content-Range")),
-        304: Answer("not modified"),
+    responses={
+        200: ResponseSpec(
+            "its bytes", media_types=DATASET_MEDIA_TYPES, headers=("ETag", "Accept-Ranges")
+        ),
+        206: ResponseSpec(
+            "the range", media_types=DATASET_MEDIA_TYPES, headers=("ETag", "Content-Range")
+        ),
+        304: ResponseSpec("not modified"),
     },
-    refusals=(404, 416),
+    error_statuses=(404, 416),
 )
-def get_dataset_content(call: Call, dataset_id: str) -> Response:
+def get_dataset_content(context: RequestContext, dataset_id: str) -> Response:
     """Download a dataset as it was uploaded, whole or a range of it. Its ETag is its sha256."""
-    stored = call.service.datasets.find(call.tenant, dataset_id)
-    about = stored.dataset
-    file = call.service.datasets.open(call.tenant, stored)
-    return send(request, file, size=about.bytes, sha256=about.sha256, media_type=about.type)
+    record = context.deps.datasets.find(context.tenant, dataset_id)
+    dataset = record.dataset
+    file = context.deps.datasets.open(context.tenant, record)
+    return file_response(
+        request, file, size=dataset.bytes, sha256=dataset.sha256, media_type=dataset.type
+    )
 
 
-@endpoint(
-    f"GET {ONE}/rows",
+@router.endpoint(
+    f"GET {DATASET_PATH}/rows",
     query=RowsQuery,
-    answers={200: Answer("some rows", RowPage)},
-    refusals=(404,),
+    responses={200: ResponseSpec("some rows", RowPage)},
+    error_statuses=(404,),
 )
-def list_dataset_rows(call: Call, dataset_id: str, query: RowsQuery) -> Response:
+def list_dataset_rows(context: RequestContext, dataset_id: str, query: RowsQuery) -> Response:
     """Look at some rows of a table or an NPZ file, as a job would read them."""
-    stored = call.service.datasets.find(call.tenant, dataset_id)
-    total = stored.dataset.rows
+    record = context.deps.datasets.find(context.tenant, dataset_id)
+    total = record.dataset.rows
     if total is None:
         raise Problem("not-found", "a text has no rows; read its content")
-    with call.service.datasets.open(call.tenant, stored) as file:
-        found = read_rows(file, stored, query.after, query.limit)
-    last = query.after + len(found)
-    more = str(last) if found and last < total else None
-    return json_answer(page_of([json.dumps(each, allow_nan=False) for each in found], more))
+    with context.deps.datasets.open(context.tenant, record) as file:
+        page_rows = read_rows(file, record, query.after, query.limit)
+    last = query.after + len(page_rows)
+    next_after = str(last) if page_rows and last < total else None
+    return json_response(
+        page_json([json.dumps(row, allow_nan=False) for row in page_rows], next_after)
+    )
 
 
-@endpoint(
-    f"DELETE {ONE}",
+@router.endpoint(
+    f"DELETE {DATASET_PATH}",
     scope="submit",
-    offers=(),
-    answers={204: Answer("deleted")},
-    refusals=(404, 409),
+    produces=(),
+    responses={204: ResponseSpec("deleted")},
+    error_statuses=(404, 409),
 )
-def delete_dataset(call: Call, dataset_id: str) -> Response:
+def delete_dataset(context: RequestContext, dataset_id: str) -> Response:
     """Remove a dataset that no live job uses. Its bytes go with the last dataset that is them."""
-    call.service.datasets.delete(call.tenant, dataset_id)
+    context.deps.datasets.delete(context.tenant, dataset_id)
     return Response(status=204)

@@ -4,43 +4,45 @@ import re
 
 from flask import Response, request
 
-from api.errors import Problem, bad_header, fault
-from api.etag import known, mark, not_modified, tag_of
-from api.pages import page_of
-from api.registrar import Answer, Call, Endpoints
+from api.errors import Problem, bad_header, error_entry
+from api.etag import compute_etag, etag_matches, not_modified, set_etag
+from api.pages import page_json
+from api.registrar import RequestContext, ResponseSpec, Router
 from api.schemas_waits import EventPage, EventsQuery, StreamQuery
-from api.streams import MEDIA_TYPE, stream
-from api.waiting import NEVER
+from api.streams import EVENT_STREAM, sse_response
+from api.waiting import UNREACHABLE_TICK
 from jobs.errors import NoSuchJob
 from jobs.events import EventBatch
 
-endpoint = Endpoints("events")
+router = Router("events")
 JSON = "application/json"
 VARY = "Accept"
-NUMBER = re.compile(r"[0-9]{1,15}")
+EVENT_NUMBER_PATTERN = re.compile(r"[0-9]{1,15}")
 
 
-@endpoint(
+@router.endpoint(
     "GET /v1/jobs/<job_id>/events",
     query=EventsQuery,
-    offers=(JSON, MEDIA_TYPE),
+    produces=(JSON, EVENT_STREAM),
     headers=("If-None-Match", "Last-Event-ID"),
-    answers={
-        200: Answer("events", EventPage, media=(MEDIA_TYPE,), headers=("ETag", "Retry-After")),
-        304: Answer("not modified"),
+    responses={
+        200: ResponseSpec(
+            "events", EventPage, media_types=(EVENT_STREAM,), headers=("ETag", "Retry-After")
+        ),
+        304: ResponseSpec("not modified"),
     },
-    refusals=(404,),
+    error_statuses=(404,),
 )
-def list_events(call: Call, job_id: str, query: EventsQuery) -> Response:
+def list_events(context: RequestContext, job_id: str, query: EventsQuery) -> Response:
     """Read a job's events as a list, or follow them as server-sent events to the job's end."""
-    last = _last_event()
-    if call.form == MEDIA_TYPE:
-        return _stream_one(call, job_id, query, last)
+    last_event_id = _read_last_event_id()
+    if context.accepted_media_type == EVENT_STREAM:
+        return _stream_job(context, job_id, query, last_event_id)
 
-    def look() -> "_Seen":
-        return _Seen(
-            call.service.events.read(
-                call.tenant,
+    def fetch() -> "_EventPageView":
+        return _EventPageView(
+            context.deps.events.read(
+                context.tenant,
                 job_id,
                 after=query.after,
                 limit=query.limit,
@@ -48,68 +50,80 @@ def list_events(call: Call, job_id: str, query: EventsQuery) -> Response:
             )
         )
 
-    held = call.service.waiting.hold(
-        (call.tenant, job_id), query.wait, look, lambda seen, _: seen.ends, least=NEVER
+    result = context.deps.long_poller.wait_for(
+        (context.tenant, job_id),
+        query.wait,
+        fetch,
+        lambda view, _: view.is_done,
+        min_tick=UNREACHABLE_TICK,
     )
-    return held.mark(held.value.answer())
+    return result.add_retry_after(result.value.to_response())
 
 
-@endpoint(
+@router.endpoint(
     "GET /v1/events",
     query=StreamQuery,
-    offers=(MEDIA_TYPE,),
-    answers={200: Answer("events of these jobs, from now on", media=(MEDIA_TYPE,))},
-    refusals=(404,),
+    produces=(EVENT_STREAM,),
+    responses={200: ResponseSpec("events of these jobs, from now on", media_types=(EVENT_STREAM,))},
+    error_statuses=(404,),
 )
-def stream_events(call: Call, query: StreamQuery) -> Response:
+def stream_events(context: RequestContext, query: StreamQuery) -> Response:
     """Follow several jobs in one stream: each one's status at first, then what comes."""
-    looks, missing = {}, []
+    job_states, missing = {}, []
     for job_id in dict.fromkeys(query.job):
         try:
-            looks[call.tenant, job_id] = call.service.events.read_since(call.tenant, job_id)
+            job_states[context.tenant, job_id] = context.deps.events.read_since(
+                context.tenant, job_id
+            )
         except NoSuchJob:
-            missing.append(fault("parameter", "job", "no job of this id is yours", job_id))
+            missing.append(error_entry("parameter", "job", "no job of this id is yours", job_id))
     if missing:
-        names = ", ".join(each["value"] for each in missing)
-        raise Problem("no-such-job", f"no job of yours: {names}", faults=missing)
-    return stream(call, looks, None)
+        names = ", ".join(entry["value"] for entry in missing)
+        raise Problem("no-such-job", f"no job of yours: {names}", error_entries=missing)
+    return sse_response(context, job_states, None)
 
 
-class _Seen:
+class _EventPageView:
     """A page of events, as it was at one look."""
 
     def __init__(self, page: EventBatch) -> None:
         self._page = page
         texts = [event.model_dump_json() for event in page.events]
-        self._text = page_of(texts, str(page.events[-1].seq) if page.has_more else None)
-        self._tag = tag_of(self._text)
+        self._text = page_json(texts, str(page.events[-1].seq) if page.has_more else None)
+        self._etag = compute_etag(self._text)
 
     @property
-    def ends(self) -> bool:
+    def is_done(self) -> bool:
         """Whether there is something new for the client, or nothing to come."""
-        new = bool(self._page.events) and not known(request, self._tag)
-        return new or self._page.is_terminal
+        has_new = bool(self._page.events) and not etag_matches(request, self._etag)
+        return has_new or self._page.is_terminal
 
-    def answer(self) -> Response:
+    def to_response(self) -> Response:
         """Return it, or 304 for who has it."""
-        if known(request, self._tag):
-            return not_modified(self._tag, vary=VARY)
-        return mark(Response(self._text, content_type=JSON), self._tag, vary=VARY)
+        if etag_matches(request, self._etag):
+            return not_modified(self._etag, vary=VARY)
+        return set_etag(Response(self._text, content_type=JSON), self._etag, vary=VARY)
 
 
-def _last_event() -> int | None:
+def _read_last_event_id() -> int | None:
     text = request.headers.get("Last-Event-ID")
-    if text is not None and not NUMBER.fullmatch(text):
+    if text is not None and not EVENT_NUMBER_PATTERN.fullmatch(text):
         raise bad_header("invalid-parameter", "Last-Event-ID", "an event's number", text)
     return None if text is None else int(text)
 
 
-def _stream_one(call: Call, job_id: str, query: EventsQuery, last: int | None) -> Response:
-    if faults := [
-        fault("parameter", name, f"not for {MEDIA_TYPE}", getattr(query, name))
+def _stream_job(
+    context: RequestContext, job_id: str, query: EventsQuery, last_event_id: int | None
+) -> Response:
+    if error_entries := [
+        error_entry("parameter", name, f"not for {EVENT_STREAM}", getattr(query, name))
         for name in sorted(query.model_fields_set - {"after"})
     ]:
-        raise Problem("invalid-parameter", f"only `after` goes with {MEDIA_TYPE}", faults=faults)
-    after = (query.after or 0) if last is None else last
-    look = call.service.events.read_since(call.tenant, job_id)
-    return stream(call, {(call.tenant, job_id): look}, after)
+        raise Problem(
+            "invalid-parameter",
+            f"only `after` goes with {EVENT_STREAM}",
+            error_entries=error_entries,
+        )
+    after = (query.after or 0) if last_event_id is None else last_event_id
+    job_state = context.deps.events.read_since(context.tenant, job_id)
+    return sse_response(context, {(context.tenant, job_id): job_state}, after)

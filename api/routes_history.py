@@ -5,89 +5,95 @@ from collections.abc import Iterator
 
 from flask import Response, request
 
-from api.errors import Problem, bad_parameter, fault
-from api.etag import known, mark, not_modified, tag_of, tagged
-from api.ndjson import ndjson
-from api.registrar import Answer, Call, Endpoints
-from api.schemas import History, HistoryQuery
+from api.errors import Problem, bad_parameter, error_entry
+from api.etag import compute_etag, etag_matches, json_with_etag, not_modified, set_etag
+from api.ndjson import stream_ndjson
+from api.registrar import RequestContext, ResponseSpec, Router
+from api.schemas import HistoryPage, HistoryQuery
 from jobs.job import Job
 
-endpoint = Endpoints("history")
+router = Router("history")
 JSON, CSV = "application/json", "text/csv"
 NDJSON, BINARY = "application/x-ndjson", "application/octet-stream"
-FORMS = (JSON, CSV, NDJSON, BINARY)
+HISTORY_MEDIA_TYPES = (JSON, CSV, NDJSON, BINARY)
 VARY = "Accept"
 #: where the first is given, the others cannot be
-EXCLUDES = (
+EXCLUSIVE_PARAMETERS = (
     ("last", ("after", "before", "limit", "points")),
     ("points", ("limit",)),
 )
 
 
-@endpoint(
+@router.endpoint(
     "GET /v1/jobs/<job_id>/history",
     query=HistoryQuery,
-    offers=FORMS,
+    produces=HISTORY_MEDIA_TYPES,
     headers=("If-None-Match",),
-    answers={
-        200: Answer(
+    responses={
+        200: ResponseSpec(
             "ticks and columns",
-            History,
-            media=FORMS[1:],
+            HistoryPage,
+            media_types=HISTORY_MEDIA_TYPES[1:],
             headers=("ETag", "Retry-After", "X-First-Tick", "X-Last-Tick"),
         ),
-        304: Answer("not modified"),
+        304: ResponseSpec("not modified"),
     },
-    refusals=(404,),
+    error_statuses=(404,),
 )
-def get_history(call: Call, job_id: str, query: HistoryQuery) -> Response:
+def get_history(context: RequestContext, job_id: str, query: HistoryQuery) -> Response:
     """Read the history: JSON in pages or as a view; CSV, NDJSON or float32 as a whole range."""
-    _check_together(query, call.form)
+    _check_exclusive(query, context.accepted_media_type)
 
-    def look() -> Job:
-        return call.service.index.get_job(call.tenant, job_id)
+    def fetch() -> Job:
+        return context.deps.job_queries.get_job(context.tenant, job_id)
 
-    def ends(job: Job, _waited: float) -> bool:
-        if job.is_terminal or not _has_more(call, job, query):
+    def is_done(job: Job, _waited_seconds: float) -> bool:
+        if job.is_terminal or not _has_more(context, job, query):
             return job.is_terminal
-        return not request.if_none_match or _answer(call, job, query).status_code != 304
+        return (
+            not request.if_none_match or _history_response(context, job, query).status_code != 304
+        )
 
-    held = call.service.waiting.hold(
-        (call.tenant, job_id), query.wait, look, ends, least=query.after + 1
+    result = context.deps.long_poller.wait_for(
+        (context.tenant, job_id), query.wait, fetch, is_done, min_tick=query.after + 1
     )
-    return held.mark(_answer(call, held.value, query))
+    return result.add_retry_after(_history_response(context, result.value, query))
 
 
-def _answer(call: Call, job: Job, query: HistoryQuery) -> Response:
-    if call.form == JSON:
-        return tagged(request, json.dumps(_read(call, job, query), allow_nan=False), vary=VARY)
-    return _stream(call, job, query)
+def _history_response(context: RequestContext, job: Job, query: HistoryQuery) -> Response:
+    if context.accepted_media_type == JSON:
+        return json_with_etag(
+            request, json.dumps(_read_page(context, job, query), allow_nan=False), vary=VARY
+        )
+    return _stream_range(context, job, query)
 
 
-def _has_more(call: Call, job: Job, query: HistoryQuery) -> bool:
+def _has_more(context: RequestContext, job: Job, query: HistoryQuery) -> bool:
     """Whether anything lies beyond `after`."""
-    page = call.service.history.read(job, query.columns.split(","), query.after, query.before, 1)
-    found = (page[name] for name in (*query.columns.split(","), "tick") if name in page)
-    return any(each["tick"] if isinstance(each, dict) else each for each in found)
+    page = context.deps.history.read(job, query.columns.split(","), query.after, query.before, 1)
+    column_values = (page[name] for name in (*query.columns.split(","), "tick") if name in page)
+    return any(values["tick"] if isinstance(values, dict) else values for values in column_values)
 
 
-def _check_together(query: HistoryQuery, form: str) -> None:
-    given = query.model_fields_set
-    faults = [
-        fault("parameter", other, f"not together with {name}")
-        for name, others in EXCLUDES
+def _check_exclusive(query: HistoryQuery, media_type: str) -> None:
+    given_names = query.model_fields_set
+    error_entries = [
+        error_entry("parameter", other, f"not together with {name}")
+        for name, others in EXCLUSIVE_PARAMETERS
         for other in others
-        if name in given and other in given
+        if name in given_names and other in given_names
     ]
-    if faults:
-        names = ", ".join(each["parameter"] for each in faults)
-        raise Problem("invalid-parameter", f"{names}: not together with others", faults=faults)
-    if query.points is not None and form != JSON:
+    if error_entries:
+        names = ", ".join(entry["parameter"] for entry in error_entries)
+        raise Problem(
+            "invalid-parameter", f"{names}: not together with others", error_entries=error_entries
+        )
+    if query.points is not None and media_type != JSON:
         raise bad_parameter("points", "a view has the form application/json only")
 
 
-def _read(call: Call, job: Job, query: HistoryQuery) -> dict[str, object]:
-    history, columns = call.service.history, query.columns.split(",")
+def _read_page(context: RequestContext, job: Job, query: HistoryQuery) -> dict[str, object]:
+    history, columns = context.deps.history, query.columns.split(",")
     if query.last is not None:
         return history.read_newest(job, query.last, columns)
     if query.points is not None:
@@ -97,43 +103,47 @@ def _read(call: Call, job: Job, query: HistoryQuery) -> dict[str, object]:
     return history.read(job, columns, query.after, query.before, query.limit)
 
 
-def _stream(call: Call, job: Job, query: HistoryQuery) -> Response:
+def _stream_range(context: RequestContext, job: Job, query: HistoryQuery) -> Response:
     """Send a whole range in bounded memory, as far as the job had come when it was asked.
 
     The tag is weak and made of the job as it was then: the bytes are not known before they are
     sent.
     """
-    seen = job.model_dump_json(include={"id", "status", "tick", "metrics", "elapsed_seconds"})
-    asked = query.model_dump_json(exclude={"wait"})
-    tag = tag_of(seen, str(job.latest_checkpoint), asked, call.form)
-    if known(request, tag):
-        return not_modified(tag, weak=True, vary=VARY)
+    job_state = job.model_dump_json(include={"id", "status", "tick", "metrics", "elapsed_seconds"})
+    query_json = query.model_dump_json(exclude={"wait"})
+    etag = compute_etag(
+        job_state, str(job.latest_checkpoint), query_json, context.accepted_media_type
+    )
+    if etag_matches(request, etag):
+        return not_modified(etag, weak=True, vary=VARY)
     columns = query.columns.split(",")
-    after, before = _range(job, query)
-    if call.form == BINARY:
-        response = _binary(call, job, columns, after, before)
+    after, before = _tick_bounds(job, query)
+    if context.accepted_media_type == BINARY:
+        response = _binary_response(context, job, columns, after, before)
     else:
-        history = call.service.history
+        history = context.deps.history
         lines: Iterator[bytes] = (
             history.stream_csv(job, columns, after, before)
-            if call.form == CSV
-            else ndjson(history, job, columns, after, before)
+            if context.accepted_media_type == CSV
+            else stream_ndjson(history, job, columns, after, before)
         )
-        response = Response(lines, content_type=call.form)
-    return mark(response, tag, weak=True, vary=VARY)
+        response = Response(lines, content_type=context.accepted_media_type)
+    return set_etag(response, etag, weak=True, vary=VARY)
 
 
-def _range(job: Job, query: HistoryQuery) -> tuple[int, int]:
+def _tick_bounds(job: Job, query: HistoryQuery) -> tuple[int, int]:
     """Exclusive bounds; `before` is fixed, so that a running job's stream has an end."""
     after = query.after if query.last is None else max(0, job.tick - query.last)
     end = job.tick + 1
     return after, end if query.before is None else min(end, query.before)
 
 
-def _binary(call: Call, job: Job, columns: list[str], after: int, before: int) -> Response:
+def _binary_response(
+    context: RequestContext, job: Job, columns: list[str], after: int, before: int
+) -> Response:
     if len(columns) != 1:
         raise bad_parameter("columns", "one column in this form", ",".join(columns))
-    binary = call.service.history.stream_binary(job, columns[0], after, before)
+    binary = context.deps.history.stream_binary(job, columns[0], after, before)
     response = Response(binary.pieces, content_type=BINARY)
     response.content_length = 4 * (binary.last - binary.first + 1)
     response.headers["X-First-Tick"] = str(binary.first)

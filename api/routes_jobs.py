@@ -5,21 +5,21 @@ from functools import partial
 from flask import Response
 
 from api import submitted
-from api.body import digest, read_as
-from api.job_answers import awaited, text_of, told
-from api.pages import page_from, page_of
-from api.query import Oldest
+from api.body import body_digest, parse_model
+from api.job_answers import job_json, job_response, long_poll_job
+from api.pages import page_json, paginate
+from api.query import PageQuery
 from api.registrar import (
-    LONGEST_KEY,
-    Answer,
-    Call,
-    Endpoints,
-    header_of,
-    json_answer,
-    model_answer,
+    MAX_IDEMPOTENCY_KEY_LENGTH,
+    RequestContext,
+    ResponseSpec,
+    Router,
+    json_response,
+    model_response,
+    read_header,
 )
 from api.schemas import AttemptPage, JobPage, JobPatch, JobQuery
-from api.schemas_waits import JobLook
+from api.schemas_waits import JobPollQuery
 from jobs import bell, fault_points, logs, presence
 from jobs.errors import NoSuchDataset, NoSuchJob
 from jobs.job import Job, Transition
@@ -27,155 +27,181 @@ from jobs.plan import Plan, check_memory, plan
 from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec, JobSpecRequest, read_spec
 
-endpoint = Endpoints("jobs")
-ONE = "/v1/jobs/<job_id>"
-ASKED = {
-    200: Answer("so at once, or already", Job, headers=("ETag",)),
-    202: Answer("under way", Job, headers=("ETag",)),
+router = Router("jobs")
+JOB_PATH = "/v1/jobs/<job_id>"
+TRANSITION_RESPONSES = {
+    200: ResponseSpec("so at once, or already", Job, headers=("ETag",)),
+    202: ResponseSpec("under way", Job, headers=("ETag",)),
 }
 
 
-@endpoint(
+@router.endpoint(
     "POST /v1/jobs",
     body=JobSpecRequest,
     scope="submit",
     headers=("Idempotency-Key",),
-    answers={202: Answer("queued", Job, headers=("Location", "ETag", "Idempotent-Replayed"))},
-    refusals=(409, 410, 507),
+    responses={
+        202: ResponseSpec("queued", Job, headers=("Location", "ETag", "Idempotent-Replayed"))
+    },
+    error_statuses=(409, 410, 507),
 )
-def submit_job(call: Call, body: object) -> Response:
+def submit_job(context: RequestContext, body: object) -> Response:
     """Submit a training job."""
-    key = header_of("Idempotency-Key", LONGEST_KEY)
+    idempotency_key = read_header("Idempotency-Key", MAX_IDEMPOTENCY_KEY_LENGTH)
     try:
-        answer = _submit(call, body, key)
+        response = _create_from_body(context, body, idempotency_key)
     except InvalidSpec:
         # it may have been good when it was sent before: a dataset that it names is gone since
-        before = (
-            call.service.index.find_by_idempotency_key(call.tenant, key, digest(body))
-            if key
+        existing_job_id = (
+            context.deps.job_queries.find_by_idempotency_key(
+                context.tenant, idempotency_key, body_digest(body)
+            )
+            if idempotency_key
             else None
         )
-        if before is None:
+        if existing_job_id is None:
             raise
-        answer = submitted.replayed(call, before)
+        response = submitted.replay_response(context, existing_job_id)
     fault_points.hit("api:answered")
-    return answer
+    return response
 
 
-@endpoint(
+@router.endpoint(
     "POST /v1/jobs/plan",
     body=JobSpecRequest,
     scope="submit",
-    answers={200: Answer("what the spec would mean", Plan)},
+    responses={200: ResponseSpec("what the spec would mean", Plan)},
 )
-def plan_job(call: Call, body: object) -> Response:
+def plan_job(context: RequestContext, body: object) -> Response:
     """Say what a spec would mean. Nothing is stored."""
-    spec = _spec(call, body)
-    return model_answer(plan(spec, presence.live_workers(call.service.store)))
+    spec = _parse_spec(context, body)
+    return model_response(plan(spec, presence.live_workers(context.deps.store)))
 
 
-@endpoint("GET /v1/jobs", query=JobQuery, answers={200: Answer("a page of jobs", JobPage)})
-def list_jobs(call: Call, query: JobQuery) -> Response:
+@router.endpoint(
+    "GET /v1/jobs", query=JobQuery, responses={200: ResponseSpec("a page of jobs", JobPage)}
+)
+def list_jobs(context: RequestContext, query: JobQuery) -> Response:
     """List jobs, newest first."""
-    single = [("name", query.name), ("kind", query.kind), ("parent", query.parent)]
-    page = call.service.index.list_jobs(
-        call.tenant,
+    exact_filters = [("name", query.name), ("kind", query.kind), ("parent", query.parent)]
+    page = context.deps.job_queries.list_jobs(
+        context.tenant,
         filters=[
             *(("status", status) for status in query.status),
             *(("label", label) for label in query.label),
-            *((field, value) for field, value in single if value is not None),
+            *((field, value) for field, value in exact_filters if value is not None),
         ],
         limit=query.limit,
         after=query.after,
         descending=query.order == "desc",
     )
-    return json_answer(page_of([text_of(job) for job in page.data], page.next_after))
+    return json_response(page_json([job_json(job) for job in page.data], page.next_after))
 
 
-@endpoint(
-    f"GET {ONE}",
-    query=JobLook,
+@router.endpoint(
+    f"GET {JOB_PATH}",
+    query=JobPollQuery,
     headers=("If-None-Match",),
-    answers={
-        200: Answer("the job", Job, headers=("ETag", "Retry-After")),
-        304: Answer("not modified"),
+    responses={
+        200: ResponseSpec("the job", Job, headers=("ETag", "Retry-After")),
+        304: ResponseSpec("not modified"),
     },
-    refusals=(404,),
+    error_statuses=(404,),
 )
-def get_job(call: Call, job_id: str, query: JobLook) -> Response:
+def get_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Response:
     """Look at a job, at once or when there is news."""
-    return awaited(call, job_id, query)
+    return long_poll_job(context, job_id, query)
 
 
-@endpoint(
-    f"PATCH {ONE}",
+@router.endpoint(
+    f"PATCH {JOB_PATH}",
     body=JobPatch,
     scope="submit",
-    answers={200: Answer("the job", Job, headers=("ETag",))},
-    refusals=(404,),
+    responses={200: ResponseSpec("the job", Job, headers=("ETag",))},
+    error_statuses=(404,),
 )
-def patch_job(call: Call, job_id: str, body: object) -> Response:
+def patch_job(context: RequestContext, job_id: str, body: object) -> Response:
     """Change what is said about a job, never its spec."""
-    said = read_as(JobPatch, body).model_dump(exclude_unset=True)
-    call.service.ledger.patch(call.tenant, job_id, **said)
-    call.service.archive.save(call.tenant, job_id)
-    return told(_job(call, job_id))
+    changes = parse_model(JobPatch, body).model_dump(exclude_unset=True)
+    context.deps.ledger.patch(context.tenant, job_id, **changes)
+    context.deps.job_archive.save(context.tenant, job_id)
+    return job_response(_get_job(context, job_id))
 
 
-@endpoint(f"POST {ONE}/cancel", scope="submit", answers=ASKED, refusals=(404, 409))
-def cancel_job(call: Call, job_id: str) -> Response:
+@router.endpoint(
+    f"POST {JOB_PATH}/cancel",
+    scope="submit",
+    responses=TRANSITION_RESPONSES,
+    error_statuses=(404, 409),
+)
+def cancel_job(context: RequestContext, job_id: str) -> Response:
     """End a job as cancelled; what was checkpointed stays."""
-    return _ask(call, job_id, "cancel")
+    return _request_transition(context, job_id, "cancel")
 
 
-@endpoint(f"POST {ONE}/stop", scope="submit", answers=ASKED, refusals=(404, 409))
-def stop_job(call: Call, job_id: str) -> Response:
+@router.endpoint(
+    f"POST {JOB_PATH}/stop",
+    scope="submit",
+    responses=TRANSITION_RESPONSES,
+    error_statuses=(404, 409),
+)
+def stop_job(context: RequestContext, job_id: str) -> Response:
     """End a job early and keep it: a last validation and checkpoint, then succeeded."""
-    return _ask(call, job_id, "stop")
+    return _request_transition(context, job_id, "stop")
 
 
-@endpoint(f"POST {ONE}/pause", scope="submit", answers=ASKED, refusals=(404, 409))
-def pause_job(call: Call, job_id: str) -> Response:
+@router.endpoint(
+    f"POST {JOB_PATH}/pause",
+    scope="submit",
+    responses=TRANSITION_RESPONSES,
+    error_statuses=(404, 409),
+)
+def pause_job(context: RequestContext, job_id: str) -> Response:
     """Save a checkpoint exactly where the job stands, and free its worker."""
-    return _ask(call, job_id, "pause")
+    return _request_transition(context, job_id, "pause")
 
 
-@endpoint(f"POST {ONE}/resume", scope="submit", answers=ASKED, refusals=(404, 409))
-def resume_job(call: Call, job_id: str) -> Response:
+@router.endpoint(
+    f"POST {JOB_PATH}/resume",
+    scope="submit",
+    responses=TRANSITION_RESPONSES,
+    error_statuses=(404, 409),
+)
+def resume_job(context: RequestContext, job_id: str) -> Response:
     """Let a paused job go on from where it stands."""
-    return _ask(call, job_id, "resume")
+    return _request_transition(context, job_id, "resume")
 
 
-@endpoint(f"DELETE {ONE}", scope="submit", offers=(), answers={204: Answer("deleted")},
-          refusals=(404, 409))  # fmt: skip
-def delete_job(call: Call, job_id: str) -> Response:
+@router.endpoint(f"DELETE {JOB_PATH}", scope="submit", produces=(), responses={204: ResponseSpec("deleted")},
+          error_statuses=(404, 409))  # fmt: skip
+def delete_job(context: RequestContext, job_id: str) -> Response:
     """Remove an ended job with its history and files."""
-    archive = call.service.archive
+    archive = context.deps.job_archive
     try:
-        gone = call.service.ledger.delete(call.tenant, job_id)
+        result = context.deps.ledger.delete(context.tenant, job_id)
     except NoSuchJob:
-        archive.ensure_tombstone(call.tenant, job_id)
+        archive.ensure_tombstone(context.tenant, job_id)
         raise
-    archive.save_tombstone(call.tenant, job_id, gone.sequence, gone.idempotency_keys)
+    archive.save_tombstone(context.tenant, job_id, result.sequence, result.idempotency_keys)
     try:
-        call.service.files.remove_job(call.tenant, job_id)
+        context.deps.artifacts.remove_job(context.tenant, job_id)
     except OSError as error:  # the job is gone all the same; only its disk space is not yet free
         logs.get_logger("api").warning("files not removed", job=job_id, error=repr(error))
     return Response(status=204)
 
 
-@endpoint(
-    f"GET {ONE}/attempts",
-    query=Oldest,
-    answers={200: Answer("the job's claims", AttemptPage)},
-    refusals=(404,),
+@router.endpoint(
+    f"GET {JOB_PATH}/attempts",
+    query=PageQuery,
+    responses={200: ResponseSpec("the job's claims", AttemptPage)},
+    error_statuses=(404,),
 )
-def list_attempts(call: Call, job_id: str, query: Oldest) -> Response:
+def list_attempts(context: RequestContext, job_id: str, query: PageQuery) -> Response:
     """List who has trained a job, one entry a claim."""
-    attempts = call.service.index.list_attempts(call.tenant, job_id)
-    return json_answer(
-        page_from(
-            [(each.number, each) for each in attempts],
+    attempts = context.deps.job_queries.list_attempts(context.tenant, job_id)
+    return json_response(
+        paginate(
+            [(attempt.number, attempt) for attempt in attempts],
             after=query.after,
             limit=query.limit,
             descending=query.order == "desc",
@@ -183,32 +209,36 @@ def list_attempts(call: Call, job_id: str, query: Oldest) -> Response:
     )
 
 
-def _ask(call: Call, job_id: str, verb: Transition) -> Response:
-    answer = call.service.ledger.request_transition(call.tenant, job_id, verb)
-    call.service.archive.save(call.tenant, job_id)
-    job = _job(call, job_id)
-    if verb in ("stop", "resume") and job.status == "queued":
+def _request_transition(context: RequestContext, job_id: str, transition: Transition) -> Response:
+    outcome = context.deps.ledger.request_transition(context.tenant, job_id, transition)
+    context.deps.job_archive.save(context.tenant, job_id)
+    job = _get_job(context, job_id)
+    if transition in ("stop", "resume") and job.status == "queued":
         bell.wake_workers(job.spec.queue)
-    return told(job, 200 if answer == "done" else 202)
+    return job_response(job, 200 if outcome == "done" else 202)
 
 
-def _submit(call: Call, body: object, key: str | None) -> Response:
-    spec = _spec(call, body)
+def _create_from_body(
+    context: RequestContext, body: object, idempotency_key: str | None
+) -> Response:
+    spec = _parse_spec(context, body)
     try:
-        return submitted.submit(call, spec, key, digest(body) if key else "")
+        return submitted.create_job(
+            context, spec, idempotency_key, body_digest(body) if idempotency_key else ""
+        )
     except NoSuchDataset:  # it was deleted since the spec was checked
-        return _submit(call, body, key)
+        return _create_from_body(context, body, idempotency_key)
 
 
-def _spec(call: Call, body: object) -> JobSpec:
+def _parse_spec(context: RequestContext, body: object) -> JobSpec:
     spec = read_spec(
         body,
-        max_parameters=call.service.settings.max_parameters,
-        datasets=partial(call.service.datasets.look_up, call.tenant),
+        max_parameters=context.deps.settings.max_parameters,
+        datasets=partial(context.deps.datasets.look_up, context.tenant),
     )
-    check_memory(spec, presence.live_workers(call.service.store))
+    check_memory(spec, presence.live_workers(context.deps.store))
     return spec
 
 
-def _job(call: Call, job_id: str) -> Job:
-    return call.service.index.get_job(call.tenant, job_id)
+def _get_job(context: RequestContext, job_id: str) -> Job:
+    return context.deps.job_queries.get_job(context.tenant, job_id)

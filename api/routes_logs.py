@@ -8,115 +8,120 @@ from typing import BinaryIO
 from flask import Response, request
 
 from api.errors import Problem
-from api.etag import known, mark, not_modified, tag_of
-from api.registrar import Answer, Call, Endpoints
+from api.etag import compute_etag, etag_matches, not_modified, set_etag
+from api.registrar import RequestContext, ResponseSpec, Router
 from api.schemas_waits import LogsQuery
-from api.waiting import NEVER
+from api.waiting import UNREACHABLE_TICK
 from jobs.files import UnsafePath
 
-endpoint = Endpoints("logs")
+router = Router("logs")
 TEXT = "text/plain"
 #: bytes that are shown of a running job's log when more is asked for
-NEWEST = 1 << 20
-PIECE = 1 << 16
-RELOOK = 1.0  # seconds: a file that grows gives no notice
+MAX_RUNNING_LOG_BYTES = 1 << 20
+READ_SIZE = 1 << 16
+POLL_SECONDS = 1.0  # seconds: a file that grows gives no notice
 
 
 @dataclass(frozen=True)
-class Part:
+class LogRange:
     """Which bytes of a log are due: start…stop-1 of the file with this number."""
 
     start: int
     stop: int
-    file: int
-    complete: bool
+    inode: int
+    is_complete: bool
 
     @property
-    def tag(self) -> str:
+    def etag(self) -> str:
         """A log only grows: its bytes are known by where they stand."""
-        return tag_of(f"{self.file} {self.start} {self.stop} {self.complete}")
+        return compute_etag(f"{self.inode} {self.start} {self.stop} {self.is_complete}")
 
 
-@endpoint(
+@router.endpoint(
     "GET /v1/jobs/<job_id>/logs",
     query=LogsQuery,
-    offers=(TEXT,),
+    produces=(TEXT,),
     headers=("If-None-Match",),
-    answers={
-        200: Answer(
+    responses={
+        200: ResponseSpec(
             "the log's text",
-            media=(TEXT,),
+            media_types=(TEXT,),
             headers=("ETag", "Retry-After", "X-First-Byte", "X-Next-After", "X-Complete"),
         ),
-        304: Answer("not modified"),
+        304: ResponseSpec("not modified"),
     },
-    refusals=(404,),
+    error_statuses=(404,),
 )
-def get_logs(call: Call, job_id: str, query: LogsQuery) -> Response:
+def get_logs(context: RequestContext, job_id: str, query: LogsQuery) -> Response:
     """Read what a job's workers said about it; of a running job the last 1 MiB at most."""
 
-    def look() -> Part:
-        return _part(call, job_id, query.after)
+    def fetch() -> LogRange:
+        return _find_range(context, job_id, query.after)
 
-    def ends(part: Part, _waited: float) -> bool:
-        new = part.start < part.stop and not known(request, part.tag)
-        return new or part.complete
+    def is_done(log_range: LogRange, _waited_seconds: float) -> bool:
+        has_new = log_range.start < log_range.stop and not etag_matches(request, log_range.etag)
+        return has_new or log_range.is_complete
 
-    held = call.service.waiting.hold(
-        (call.tenant, job_id), query.wait, look, ends, least=NEVER, relook=RELOOK
+    result = context.deps.long_poller.wait_for(
+        (context.tenant, job_id),
+        query.wait,
+        fetch,
+        is_done,
+        min_tick=UNREACHABLE_TICK,
+        interval=POLL_SECONDS,
     )
-    return held.mark(_answer(call, job_id, held.value))
+    return result.add_retry_after(_log_response(context, job_id, result.value))
 
 
-def _part(call: Call, job_id: str, after: int) -> Part:
+def _find_range(context: RequestContext, job_id: str, after: int) -> LogRange:
     # in this order: what an ended job's log holds after this was there when it ended
-    complete = call.service.events.read_since(call.tenant, job_id).is_terminal
-    file = _open(call, job_id)
+    is_complete = context.deps.events.read_since(context.tenant, job_id).is_terminal
+    file = _open_log(context, job_id)
     if file is None:
-        return Part(0, 0, 0, complete)
+        return LogRange(0, 0, 0, is_complete)
     with file:
-        about = os.fstat(file.fileno())
-        size, start = about.st_size, min(after, about.st_size)
-        if not complete and size - start > NEWEST:
-            start = _next_line(file, size - NEWEST)
-    return Part(start, size, about.st_ino, complete)
+        status = os.fstat(file.fileno())
+        size, start = status.st_size, min(after, status.st_size)
+        if not is_complete and size - start > MAX_RUNNING_LOG_BYTES:
+            start = _find_next_line(file, size - MAX_RUNNING_LOG_BYTES)
+    return LogRange(start, size, status.st_ino, is_complete)
 
 
-def _answer(call: Call, job_id: str, part: Part) -> Response:
-    if known(request, part.tag):
-        return not_modified(part.tag)
-    file = _open(call, job_id) if part.start < part.stop else None
-    response = Response(b"" if file is None else _pieces(file, part), mimetype=TEXT)
+def _log_response(context: RequestContext, job_id: str, log_range: LogRange) -> Response:
+    if etag_matches(request, log_range.etag):
+        return not_modified(log_range.etag)
+    file = _open_log(context, job_id) if log_range.start < log_range.stop else None
+    response = Response(b"" if file is None else _read_range(file, log_range), mimetype=TEXT)
     if file is not None:
         response.call_on_close(file.close)
-    response.content_length = part.stop - part.start
-    response.headers["X-First-Byte"] = str(part.start)
-    response.headers["X-Next-After"] = str(part.stop)
-    response.headers["X-Complete"] = "true" if part.complete else "false"
-    return mark(response, part.tag)
+    response.content_length = log_range.stop - log_range.start
+    response.headers["X-First-Byte"] = str(log_range.start)
+    response.headers["X-Next-After"] = str(log_range.stop)
+    response.headers["X-Complete"] = "true" if log_range.is_complete else "false"
+    return set_etag(response, log_range.etag)
 
 
-def _open(call: Call, job_id: str) -> BinaryIO | None:
+def _open_log(context: RequestContext, job_id: str) -> BinaryIO | None:
     """Open the log, through no link; None where nothing was said yet."""
-    files = call.service.files
+    files = context.deps.artifacts
     try:
-        return files.open(files.job_folder(call.tenant, job_id) / "log.txt")
+        return files.open(files.job_folder(context.tenant, job_id) / "log.txt")
     except FileNotFoundError:
         return None
     except UnsafePath:
         raise Problem("damaged", "the log is not a plain file") from None
 
 
-def _next_line(file: BinaryIO, start: int) -> int:
+def _find_next_line(file: BinaryIO, start: int) -> int:
     """Where the first line after `start` begins (or, in one endless line, `start`)."""
     file.seek(start)
-    found = file.read(PIECE).find(b"\n")
-    return start + found + 1
+    newline_offset = file.read(READ_SIZE).find(b"\n")
+    return start + newline_offset + 1
 
 
-def _pieces(file: BinaryIO, part: Part) -> Iterator[bytes]:
-    file.seek(part.start)
-    left = part.stop - part.start
-    while left > 0 and (piece := file.read(min(PIECE, left))):
-        left -= len(piece)
+def _read_range(file: BinaryIO, log_range: LogRange) -> Iterator[bytes]:
+    file.seek(log_range.start)
+    remaining = log_range.stop - log_range.start
+    while remaining > 0 and (piece := file.read(min(READ_SIZE, remaining))):
+        remaining -= len(piece)
         yield piece

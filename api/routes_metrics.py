@@ -2,24 +2,28 @@
 
 from flask import Response
 
-from api.metrics import MEDIA_TYPE
-from api.registrar import Answer, Call, Endpoints
+from api.metrics import METRICS_MEDIA_TYPE
+from api.registrar import RequestContext, ResponseSpec, Router
 from jobs.census import ServiceCounts, count_all
 from jobs.store import UNAVAILABLE
 
-endpoint = Endpoints("about")
+router = Router("about")
 
 
-@endpoint(
-    "GET /metrics", offers=(), answers={200: Answer("Prometheus text", media=("text/plain",))}
+@router.endpoint(
+    "GET /metrics",
+    produces=(),
+    responses={200: ResponseSpec("Prometheus text", media_types=("text/plain",))},
 )
-def get_metrics(call: Call) -> Response:
+def get_metrics(context: RequestContext) -> Response:
     """Read the metrics; jobs are the caller's tenant's, an admin's are everybody's."""
-    return Response(call.service.metrics.text(_census(call)), content_type=MEDIA_TYPE)
+    return Response(
+        context.deps.metrics.render(_read_counts(context)), content_type=METRICS_MEDIA_TYPE
+    )
 
 
-def _census(call: Call) -> ServiceCounts | None:
+def _read_counts(context: RequestContext) -> ServiceCounts | None:
     try:
-        return count_all(call.service.store, call.watched)
+        return count_all(context.deps.store, context.visible_tenant)
     except UNAVAILABLE:
         return None

@@ -4,13 +4,13 @@ from flask import Response, request
 from werkzeug.exceptions import NotFound
 
 from api import version
-from api.assets import FILES, send
-from api.registrar import JSON, Answer, Call, Endpoints, model_answer
-from api.schemas import Home
+from api.assets import ASSET_FILES, asset_response
+from api.registrar import JSON, RequestContext, ResponseSpec, Router, model_response
+from api.schemas import RootLinks
 
-endpoint = Endpoints("pages")
+router = Router("pages")
 HTML = "text/html"
-PLACES = {
+LINKS = {
     "docs": "/docs",
     "openapi": "/openapi.json",
     "jobs": "/v1/jobs",
@@ -26,33 +26,43 @@ PLACES = {
 }
 
 
-@endpoint(
-    "GET /", scope=None, offers=(), answers={200: Answer("links to what there is", Home, (HTML,))}
+@router.endpoint(
+    "GET /",
+    scope=None,
+    produces=(),
+    responses={200: ResponseSpec("links to what there is", RootLinks, (HTML,))},
 )
-def home(call: Call) -> Response:
+def home(context: RequestContext) -> Response:
     """Say where things are: a page for browsers, JSON for others."""
     if request.accept_mimetypes.best_match((JSON, HTML)) == HTML:
-        return send(request, "home.html", vary="Accept")
-    answer = model_answer(Home(service="tickforge", version=version.SERVICE, links=PLACES))
-    answer.headers["Vary"] = "Accept"
-    return answer
+        return asset_response(request, "home.html", vary="Accept")
+    response = model_response(RootLinks(service="tickforge", version=version.SERVICE, links=LINKS))
+    response.headers["Vary"] = "Accept"
+    return response
 
 
-@endpoint("GET /docs", scope=None, offers=(), answers={200: Answer("the page", media=(HTML,))})
-def get_docs(call: Call) -> Response:
+@router.endpoint(
+    "GET /docs",
+    scope=None,
+    produces=(),
+    responses={200: ResponseSpec("the page", media_types=(HTML,))},
+)
+def get_docs(context: RequestContext) -> Response:
     """Read the published document as a page, and try it."""
-    return send(request, "docs.html")
+    return asset_response(request, "docs.html")
 
 
-@endpoint(
+@router.endpoint(
     "GET /static/<name>",
     scope=None,
-    offers=(),
-    answers={200: Answer("the file", media=("text/css", "text/javascript", "image/svg+xml"))},
-    refusals=(404,),
+    produces=(),
+    responses={
+        200: ResponseSpec("the file", media_types=("text/css", "text/javascript", "image/svg+xml"))
+    },
+    error_statuses=(404,),
 )
-def get_static_file(call: Call, name: str) -> Response:
+def get_static_file(context: RequestContext, name: str) -> Response:
     """Get a file that the pages load."""
-    if name not in FILES:
+    if name not in ASSET_FILES:
         raise NotFound
-    return send(request, name)
+    return asset_response(request, name)

@@ -5,61 +5,80 @@ from collections.abc import Iterator
 from flask import Response
 
 from api import submitted
-from api.body import digest, read_as
-from api.errors import invalid
-from api.registrar import LONGEST_KEY, Answer, Call, Endpoints, header_of
-from api.schemas_care import VerifyAsk
+from api.body import body_digest, parse_model
+from api.errors import validation_problem
+from api.registrar import (
+    MAX_IDEMPOTENCY_KEY_LENGTH,
+    RequestContext,
+    ResponseSpec,
+    Router,
+    read_header,
+)
+from api.schemas_care import VerifyRequest
 from jobs.claims import VerifyRange
 from jobs.errors import DatasetDeleted, NoSuchDataset
 from jobs.job import Job
 from jobs.spec.rules import FieldError
 
-endpoint = Endpoints("jobs")
+router = Router("jobs")
 
 
-@endpoint(
+@router.endpoint(
     "POST /v1/jobs/<job_id>/verify",
-    body=VerifyAsk,
-    may_be_empty=True,
+    body=VerifyRequest,
+    is_body_optional=True,
     scope="submit",
     headers=("Idempotency-Key",),
-    answers={202: Answer("queued", Job, headers=("Location", "ETag", "Idempotent-Replayed"))},
-    refusals=(404, 409, 410, 507),
+    responses={
+        202: ResponseSpec("queued", Job, headers=("Location", "ETag", "Idempotent-Replayed"))
+    },
+    error_statuses=(404, 409, 410, 507),
 )
-def verify_job(call: Call, job_id: str, body: object) -> Response:
+def verify_job(context: RequestContext, job_id: str, body: object) -> Response:
     """Run recorded ticks again on a worker with an equal fingerprint, and compare every bit."""
-    key = header_of("Idempotency-Key", LONGEST_KEY)
-    mark = digest({"verify of": job_id, "body": body})
-    asked = read_as(VerifyAsk, body)
-    before = call.service.index.find_by_idempotency_key(call.tenant, key, mark) if key else None
-    if before is not None:
-        return submitted.replayed(call, before)
-    parent = call.service.index.get_job(call.tenant, job_id)
+    idempotency_key = read_header("Idempotency-Key", MAX_IDEMPOTENCY_KEY_LENGTH)
+    digest = body_digest({"verify of": job_id, "body": body})
+    payload = parse_model(VerifyRequest, body)
+    existing_job_id = (
+        context.deps.job_queries.find_by_idempotency_key(context.tenant, idempotency_key, digest)
+        if idempotency_key
+        else None
+    )
+    if existing_job_id is not None:
+        return submitted.replay_response(context, existing_job_id)
+    parent = context.deps.job_queries.get_job(context.tenant, job_id)
     if parent.kind == "verify" or parent.tick == 0:
-        call.service.ledger.raise_illegal_transition(
-            call.tenant, job_id, "verify, for want of ticks of its own,"
+        context.deps.ledger.raise_illegal_transition(
+            context.tenant, job_id, "verify, for want of ticks of its own,"
         )
-    end = parent.tick if asked.to is None else asked.to
-    starts = [each.tick for each in call.service.index.list_checkpoints(call.tenant, job_id)]
-    if found := list(_faults(parent, asked, end, starts)):
-        raise invalid("invalid-body", found)
+    end = parent.tick if payload.to is None else payload.to
+    starts = [
+        checkpoint.tick
+        for checkpoint in context.deps.job_queries.list_checkpoints(context.tenant, job_id)
+    ]
+    if field_errors := list(_find_field_errors(parent, payload, end, starts)):
+        raise validation_problem("invalid-body", field_errors)
     try:
-        return submitted.submit(call, parent.spec, key, mark, VerifyRange(job_id, asked.start, end))
+        return submitted.create_job(
+            context, parent.spec, idempotency_key, digest, VerifyRange(job_id, payload.start, end)
+        )
     except NoSuchDataset as error:
         raise DatasetDeleted(
             f"dataset {error} has been deleted: nothing can be run again"
         ) from None
 
 
-def _faults(parent: Job, asked: VerifyAsk, end: int, starts: list[int]) -> Iterator[FieldError]:
+def _find_field_errors(
+    parent: Job, payload: VerifyRequest, end: int, starts: list[int]
+) -> Iterator[FieldError]:
     """What does not fit between the body and the job."""
     if end > parent.tick:
         yield FieldError("/to", f"at most the last accepted tick: {parent.tick}", end)
-    if asked.start >= end:
-        yield FieldError("/from", f"less than `to`: {end}", asked.start)
-    if asked.start and asked.start not in starts:
-        known = ", ".join(map(str, [0, *(tick for tick in starts if tick)]))
-        yield FieldError("/from", f"0 or the tick of a checkpoint: {known}", asked.start)
-    if asked.start < parent.inexact_upto:
+    if payload.start >= end:
+        yield FieldError("/from", f"less than `to`: {end}", payload.start)
+    if payload.start and payload.start not in starts:
+        allowed = ", ".join(map(str, [0, *(tick for tick in starts if tick)]))
+        yield FieldError("/from", f"0 or the tick of a checkpoint: {allowed}", payload.start)
+    if payload.start < parent.inexact_upto:
         rule = f"at least {parent.inexact_upto}: ticks up to it are of another fingerprint"
-        yield FieldError("/from", rule, asked.start)
+        yield FieldError("/from", rule, payload.start)

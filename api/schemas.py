@@ -9,12 +9,12 @@ from jobs.families import FamilyInfo
 from jobs.job import Attempt, Checkpoint, Job, Status
 from jobs.spec.job_spec import Labels, Name, Notes, Priority
 
-MOST_TICKS = 100_000  # that one page of a history has
+MAX_PAGE_TICKS = 100_000  # that one page of a history has
 JobId = Annotated[str, StringConstraints(pattern=r"^job_[a-z0-9]{26}$")]
-Tick = Annotated[int, Field(ge=0, le=10**15), DECIMAL]
+TickParameter = Annotated[int, Field(ge=0, le=10**15), DECIMAL]
 
 
-class Problem(BaseModel):
+class ProblemDocument(BaseModel):
     """A refusal (RFC 9457)."""
 
     model_config = ConfigDict(extra="allow")
@@ -58,7 +58,7 @@ class JobQuery(Query):
 
     @field_validator("label")
     @classmethod
-    def _key_and_value(cls, labels: list[str]) -> list[str]:
+    def _check_key_value(cls, labels: list[str]) -> list[str]:
         if any(label.find(":") < 1 for label in labels):
             raise ValueError("key:value")
         return labels
@@ -69,15 +69,15 @@ class HistoryQuery(Query):
 
     columns: Annotated[str, Field(max_length=1000, pattern=r"^[a-z0-9_]+(,[a-z0-9_]+)*$")] = "loss"
     """Names with commas between them."""
-    after: Tick = 0
+    after: TickParameter = 0
     """Ticks after this one."""
-    before: Tick | None = None
+    before: TickParameter | None = None
     """Ticks before this one."""
-    limit: Annotated[int, Field(ge=1, le=MOST_TICKS), DECIMAL] = 10_000
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE_TICKS), DECIMAL] = 10_000
     """Ticks a page; CSV, NDJSON and binary have none."""
-    last: Annotated[int, Field(ge=1, le=MOST_TICKS), DECIMAL] | None = None
+    last: Annotated[int, Field(ge=1, le=MAX_PAGE_TICKS), DECIMAL] | None = None
     """The newest so many ticks."""
-    points: Annotated[int, Field(ge=1, le=MOST_TICKS), DECIMAL] | None = None
+    points: Annotated[int, Field(ge=1, le=MAX_PAGE_TICKS), DECIMAL] | None = None
     """A view of the range in at most so many buckets; JSON only."""
     wait: Wait = 0
     """Seconds to hold the answer until something lies beyond `after`."""
@@ -107,7 +107,7 @@ class CheckpointPage(BaseModel):
     has_more: bool
 
 
-class History(BaseModel):
+class HistoryPage(BaseModel):
     """Ticks and columns; a list of numbers for each column, objects for sparse ones and views."""
 
     model_config = ConfigDict(extra="allow")
@@ -157,7 +157,7 @@ class Health(BaseModel):
     status: Literal["ok", "ready"]
 
 
-class Home(BaseModel):
+class RootLinks(BaseModel):
     """Where things are."""
 
     service: str

@@ -7,16 +7,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from jobs.spec.job_spec import Name
 from models.numbers import INTEGRAL
 
-Tick = Annotated[int, Field(ge=0, le=10**15), INTEGRAL]
+TickNumber = Annotated[int, Field(ge=0, le=10**15), INTEGRAL]
 
 
-class _Body(BaseModel):
+class _StrictBody(BaseModel):
     model_config = ConfigDict(
         extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
     )
 
 
-class CheckpointAsk(_Body):
+class CheckpointCreate(_StrictBody):
     """A checkpoint to be saved now."""
 
     name: Name | None = None
@@ -24,7 +24,7 @@ class CheckpointAsk(_Body):
     """Pinned: it does not count in `checkpoint.keep`, and stays until it is unpinned or deleted."""
 
 
-class CheckpointPatch(_Body):
+class CheckpointPatch(_StrictBody):
     """What is said of a checkpoint. A field that is left out stays."""
 
     name: Name | None = None
@@ -32,10 +32,10 @@ class CheckpointPatch(_Body):
     pinned: bool = False
 
 
-class VerifyAsk(_Body):
+class VerifyRequest(_StrictBody):
     """Which ticks to run again."""
 
-    start: Tick = Field(0, alias="from")
+    start: TickNumber = Field(0, alias="from")
     """0: from the spec; else the tick of a checkpoint to begin from."""
     to: Annotated[int, Field(ge=1, le=10**15), INTEGRAL] | None = None
     """The last tick to compare; null: the last accepted one."""

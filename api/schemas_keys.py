@@ -8,23 +8,25 @@ from api.query import Limit, Query
 from jobs.access import KeyInfo, Scope, Tenant
 
 
-def _each_once(scopes: list[Scope]) -> list[Scope]:
+def _check_unique_scopes(scopes: list[Scope]) -> list[Scope]:
     if len(set(scopes)) < len(scopes):
         raise ValueError("each scope once")
     return scopes
 
 
-class NewKey(BaseModel):
+class KeyCreate(BaseModel):
     """A key to be made."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     tenant: Tenant = Field(description="whose jobs and datasets it opens")
-    scopes: Annotated[list[Scope], Field(min_length=1, max_length=3), AfterValidator(_each_once)]
+    scopes: Annotated[
+        list[Scope], Field(min_length=1, max_length=3), AfterValidator(_check_unique_scopes)
+    ]
     name: Annotated[str, StringConstraints(max_length=200)] = ""
 
 
-class MadeKey(KeyInfo):
+class KeyWithSecret(KeyInfo):
     """The key, with its secret the one time it is shown."""
 
     secret: str | None = Field(

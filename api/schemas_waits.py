@@ -4,14 +4,14 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from api.query import DECIMAL, Oldest, Query, Wait
+from api.query import DECIMAL, PageQuery, Query, Wait
 from api.schemas import JobId
 from jobs.events import Event
 
-MOST_STREAMED = 50  # jobs of one stream
+MAX_STREAMED_JOBS = 50  # jobs of one stream
 
 
-class JobLook(Query):
+class JobPollQuery(Query):
     """How long to wait for news of a job, and for which."""
 
     wait: Wait = 0
@@ -21,7 +21,7 @@ class JobLook(Query):
     """With `wait`: until the job has ended, or until that tick is accepted."""
 
 
-class EventsQuery(Oldest):
+class EventsQuery(PageQuery):
     """Which events."""
 
     after: Annotated[int, Field(ge=0, le=10**15), DECIMAL] | None = None
@@ -33,7 +33,7 @@ class EventsQuery(Oldest):
 class StreamQuery(Query):
     """Of which jobs."""
 
-    job: Annotated[list[JobId], Field(min_length=1, max_length=MOST_STREAMED)]
+    job: Annotated[list[JobId], Field(min_length=1, max_length=MAX_STREAMED_JOBS)]
     """Repeatable."""
 
 

@@ -15,9 +15,9 @@ from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from api import metrics
-from api.drain import MOST_DRAINED
-from api.errors import MEDIA_TYPE, URN
-from api.waiting import WAITING
+from api.drain import MAX_DISCARDED_BYTES
+from api.errors import PROBLEM_MEDIA_TYPE, URN_PREFIX
+from api.waiting import LONG_POLLER_EXTENSION
 from jobs import logs
 from jobs.settings import Settings
 
@@ -25,7 +25,7 @@ GRACEFUL_SECONDS = 5
 KEEPALIVE_SECONDS = 30
 
 #: what gunicorn could not parse -> status, title; the first that fits
-UNREADABLE: tuple[tuple[type[Exception], tuple[int, str]], ...] = (
+PARSE_ERROR_RESPONSES: tuple[tuple[type[Exception], tuple[int, str]], ...] = (
     (errors.InvalidResponseHeader, (500, "Something went wrong here")),
     (errors.LimitRequestLine, (414, "The request line is too long")),
     (errors.LimitRequestHeaders, (431, "The headers are too large")),
@@ -35,43 +35,50 @@ UNREADABLE: tuple[tuple[type[Exception], tuple[int, str]], ...] = (
 )
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+class ApiThreadWorker(ThreadWorker):  # type: ignore[misc]
     """Gunicorn's threaded worker; it answers what it cannot read with a problem, not with HTML."""
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Leave in order: without waits and streams, when all answers are given."""
-        self._let_go()
+        self._release_waiters()
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Leave at once; Python ends with the last thread only."""
-        self._let_go()
+        self._release_waiters()
         super().handle_quit(sig, frame)
 
-    def _let_go(self) -> None:
+    def _release_waiters(self) -> None:
         app = getattr(self, "wsgi", None)  # none yet, or none that could be made
-        if (waiting := getattr(app, "extensions", {}).get(WAITING)) is not None:
-            waiting.leave()
+        if (long_poller := getattr(app, "extensions", {}).get(LONG_POLLER_EXTENSION)) is not None:
+            long_poller.shutdown()
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Say `Connection: close` where the body may be too long to be read to its end."""
         length = next((text for name, text in req.headers if name == "CONTENT-LENGTH"), "0")
-        chunked = any(name == "TRANSFER-ENCODING" for name, _ in req.headers)
-        if chunked or int(length) > MOST_DRAINED:
+        is_chunked = any(name == "TRANSFER-ENCODING" for name, _ in req.headers)
+        if is_chunked or int(length) > MAX_DISCARDED_BYTES:
             req.force_close()
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Answer on the bare socket: there is no request that an app could be asked about."""
         fallback = (500, "Something went wrong here")
-        status, title = next((told for kind, told in UNREADABLE if isinstance(exc, kind)), fallback)
-        known = exc if status == 500 else None
-        logs.get_logger("api").warning(
-            "request not read", status=status, error=repr(exc), exc_info=known
+        status, title = next(
+            (
+                status_and_title
+                for kind, status_and_title in PARSE_ERROR_RESPONSES
+                if isinstance(exc, kind)
+            ),
+            fallback,
         )
-        body = json.dumps({"type": URN + "unreadable", "title": title, "status": status})
+        logged_error = exc if status == 500 else None
+        logs.get_logger("api").warning(
+            "request not read", status=status, error=repr(exc), exc_info=logged_error
+        )
+        body = json.dumps({"type": URN_PREFIX + "unreadable", "title": title, "status": status})
         head = (
-            f"HTTP/1.1 {status} {title}\r\nConnection: close\r\nContent-Type: {MEDIA_TYPE}\r\n"
+            f"HTTP/1.1 {status} {title}\r\nConnection: close\r\nContent-Type: {PROBLEM_MEDIA_TYPE}\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         try:
@@ -80,24 +87,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return  # the client has gone
 
 
-class Server(BaseApplication):  # type: ignore[misc]
+class GunicornServer(BaseApplication):  # type: ignore[misc]
     """An arbiter with workers that make the app after the fork, each its own connections."""
 
-    def __init__(self, settings: Settings, make: Callable[[], Flask]) -> None:
-        self._settings, self._make = settings, make
+    def __init__(self, settings: Settings, create_app: Callable[[], Flask]) -> None:
+        self._settings, self._create_app = settings, create_app
         # each process writes what it counts into files here, and any of them tells the sum
-        self._counts = tempfile.mkdtemp(prefix="tickforge-metrics-")
-        os.environ[metrics.FOLDER] = self._counts
+        self._metrics_folder = tempfile.mkdtemp(prefix="tickforge-metrics-")
+        os.environ[metrics.MULTIPROCESS_FOLDER_VARIABLE] = self._metrics_folder
         super().__init__()
 
     def load_config(self) -> None:
         """Set what differs from gunicorn's own."""
         settings = self._settings
-        inherited = settings.api_fd is not None
+        is_inherited = settings.api_fd is not None
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        chosen = {
-            "bind": f"fd://{settings.api_fd}" if inherited else f"{host}:{settings.port}",
-            "worker_class": Worker,
+        options = {
+            "bind": f"fd://{settings.api_fd}" if is_inherited else f"{host}:{settings.port}",
+            "worker_class": ApiThreadWorker,
             "workers": settings.api_processes,
             "threads": settings.api_threads,
             # connections that wait for their next request take no thread
@@ -108,12 +115,12 @@ class Server(BaseApplication):  # type: ignore[misc]
             "loglevel": "warning",
             "control_socket_disable": True,
             "proc_name": "tickforge-api",
-            "child_exit": lambda _arbiter, worker: metrics.mark_dead(worker.pid),
-            "on_exit": lambda _arbiter: shutil.rmtree(self._counts, ignore_errors=True),
+            "child_exit": lambda _arbiter, worker: metrics.forget_process(worker.pid),
+            "on_exit": lambda _arbiter: shutil.rmtree(self._metrics_folder, ignore_errors=True),
         }
-        for name, value in chosen.items():
+        for name, value in options.items():
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
         """Make the app; each worker calls this once."""
-        return self._make()
+        return self._create_app()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from api.metrics import Metrics
-from api.waiting import Places, Waiting
+from api.waiting import HeldRequestLimit, LongPoller
 from jobs.access import AccessKeys
 from jobs.archive.holdings import KeyDatasetArchive
 from jobs.archive.jobs import JobArchive
@@ -21,50 +21,52 @@ from jobs.tailing import NoticeListener
 
 
 @dataclass(frozen=True)
-class Service:
+class Dependencies:
     """Everything a view may use."""
 
     settings: Settings
     store: Store
     ledger: JobLedger
-    index: JobQueries
+    job_queries: JobQueries
     history: HistoryReader
-    files: ArtifactStore
-    access: AccessKeys
+    artifacts: ArtifactStore
+    access_keys: AccessKeys
     metrics: Metrics
     events: Events
-    waiting: Waiting
+    long_poller: LongPoller
     datasets: DatasetRepository
-    care: CheckpointRequests
-    archive: JobArchive
-    holdings: KeyDatasetArchive
+    checkpoint_requests: CheckpointRequests
+    job_archive: JobArchive
+    key_dataset_archive: KeyDatasetArchive
 
-    def check_room(self) -> None:
+    def check_disk_space(self) -> None:
         """Raise StoreFull while the disk is nearly full: what runs needs the rest to end well."""
-        free, least = self.files.free_bytes(), self.settings.min_free_bytes
-        if free < least:
-            raise StoreFull(f"{free} bytes of disk are free, and {least} are kept for what runs")
+        free_bytes, min_free_bytes = self.artifacts.free_bytes(), self.settings.min_free_bytes
+        if free_bytes < min_free_bytes:
+            raise StoreFull(
+                f"{free_bytes} bytes of disk are free, and {min_free_bytes} are kept for what runs"
+            )
 
     @classmethod
-    def open(cls, settings: Settings, store: Store | None = None) -> "Service":
+    def create(cls, settings: Settings, store: Store | None = None) -> "Dependencies":
         """Make the doors; the store's connections open with the first command."""
         store = connect(settings.redis_url) if store is None else store
-        files, metrics = ArtifactStore(settings.artifacts), Metrics()
-        archive = JobArchive(store, files)
-        places = Places(settings.api_threads, metrics.held)
+        artifacts, metrics = ArtifactStore(settings.artifacts), Metrics()
+        job_archive = JobArchive(store, artifacts)
+        held_request_limit = HeldRequestLimit(settings.api_threads, metrics.track_held)
         return cls(
             settings=settings,
             store=store,
             ledger=JobLedger(store, settings.lease_seconds),
-            index=JobQueries(store),
-            history=HistoryReader(store, files),
-            files=files,
-            access=AccessKeys(store, settings.rate_limit),
+            job_queries=JobQueries(store),
+            history=HistoryReader(store, artifacts),
+            artifacts=artifacts,
+            access_keys=AccessKeys(store, settings.rate_limit),
             metrics=metrics,
             events=Events(store),
-            care=CheckpointRequests(store, files, archive),
-            archive=archive,
-            holdings=KeyDatasetArchive(store, files),
-            datasets=DatasetRepository(store, files, max_bytes=settings.max_dataset_bytes),
-            waiting=Waiting(NoticeListener(settings.redis_url), places),
+            checkpoint_requests=CheckpointRequests(store, artifacts, job_archive),
+            job_archive=job_archive,
+            key_dataset_archive=KeyDatasetArchive(store, artifacts),
+            datasets=DatasetRepository(store, artifacts, max_bytes=settings.max_dataset_bytes),
+            long_poller=LongPoller(NoticeListener(settings.redis_url), held_request_limit),
         )

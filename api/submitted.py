@@ -5,8 +5,8 @@ Knows how answers are kept for whoever sends the request again; looks into no sp
 
 from flask import Response
 
-from api.job_answers import told
-from api.registrar import Call, json_answer
+from api.job_answers import job_response
+from api.registrar import RequestContext, json_response
 from jobs import bell, fault_points
 from jobs.archive.shelf import DiskReservation
 from jobs.claims import VerifyRange
@@ -14,49 +14,64 @@ from jobs.snapshot import JobSnapshot
 from jobs.spec.job_spec import JobSpec
 
 
-def submit(
-    call: Call, spec: JobSpec, key: str | None, mark: str, verifies: VerifyRange | None = None
+def create_job(
+    context: RequestContext,
+    spec: JobSpec,
+    idempotency_key: str | None,
+    body_digest: str,
+    verify_range: VerifyRange | None = None,
 ) -> Response:
     """Make a job, or find the one of this idempotency key; raises what Ledger.submit does.
 
     `mark` is the digest of the body that the key stands for.
     """
-    service = call.service
-    service.check_room()
-    with service.archive.reserve() as room:
-        made = service.ledger.submit(
-            call.tenant,
+    deps = context.deps
+    deps.check_disk_space()
+    with deps.job_archive.reserve() as reservation:
+        result = deps.ledger.submit(
+            context.tenant,
             spec,
-            idempotency_key=key,
-            body_digest=mark,
-            max_queued=service.settings.max_queued,
-            verify_range=verifies,
+            idempotency_key=idempotency_key,
+            body_digest=body_digest,
+            max_queued=deps.settings.max_queued,
+            verify_range=verify_range,
         )
-        if made.snapshot is None:
-            return replayed(call, made.job_id)
+        if result.snapshot is None:
+            return replay_response(context, result.job_id)
         fault_points.hit("api:recorded")
         bell.wake_workers(spec.queue)  # the worker starts while the record is brought to disk
-        return _made(call, made.job_id, made.snapshot, room, keep_answer=key is not None)
+        return _creation_response(
+            context,
+            result.job_id,
+            result.snapshot,
+            reservation,
+            keep_response=idempotency_key is not None,
+        )
 
 
-def replayed(call: Call, job_id: str) -> Response:
+def replay_response(context: RequestContext, job_id: str) -> Response:
     """Give the same answer again; as the job is now, where the first try broke off before it."""
-    call.service.archive.ensure_saved(call.tenant, job_id)
+    context.deps.job_archive.ensure_saved(context.tenant, job_id)
     headers = {"Location": f"/v1/jobs/{job_id}", "Idempotent-Replayed": "true"}
-    first = call.service.index.get_stored_response(call.tenant, job_id)
-    if first is not None:
-        return json_answer(first, 202, headers)
-    return told(call.service.index.get_job(call.tenant, job_id), 202, headers)
+    stored_response = context.deps.job_queries.get_stored_response(context.tenant, job_id)
+    if stored_response is not None:
+        return json_response(stored_response, 202, headers)
+    return job_response(context.deps.job_queries.get_job(context.tenant, job_id), 202, headers)
 
 
-def _made(
-    call: Call, job_id: str, snapshot: JobSnapshot, room: DiskReservation, *, keep_answer: bool
+def _creation_response(
+    context: RequestContext,
+    job_id: str,
+    snapshot: JobSnapshot,
+    reservation: DiskReservation,
+    *,
+    keep_response: bool,
 ) -> Response:
     """Answer a submission, when what it made is sure to outlive the store."""
-    job = call.service.index.get_job(call.tenant, job_id)
-    answer = told(job, 202, {"Location": f"/v1/jobs/{job_id}"})
-    text = answer.get_data(as_text=True) if keep_answer else None
-    if text is not None:
-        call.service.ledger.store_response(call.tenant, job_id, text)
-    call.service.archive.save_submission(room, snapshot, text)
-    return answer
+    job = context.deps.job_queries.get_job(context.tenant, job_id)
+    response = job_response(job, 202, {"Location": f"/v1/jobs/{job_id}"})
+    response_json = response.get_data(as_text=True) if keep_response else None
+    if response_json is not None:
+        context.deps.ledger.store_response(context.tenant, job_id, response_json)
+    context.deps.job_archive.save_submission(reservation, snapshot, response_json)
+    return response

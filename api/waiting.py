@@ -20,144 +20,145 @@ from jobs.tailing import JobName, NoticeListener
 T = TypeVar("T")
 
 #: an app's Waiting, among its extensions
-WAITING = "tickforge.waiting"
+LONG_POLLER_EXTENSION = "tickforge.waiting"
 
 #: a longer wait is cut to this; tests of whatever takes a `wait` make it small
-LONGEST = 30.0
+MAX_WAIT_SECONDS = 30.0
 #: between two looks without a notice: there is none of a queue's order, of other jobs, of files
-RELOOK = 2.0
+POLL_SECONDS = 2.0
 #: how long a wait bears an absent store, and how often it asks for it
-AWAY_SECONDS, AWAY_PAUSE = 3.0, 0.25
+MAX_STORE_OUTAGE_SECONDS, STORE_RETRY_PAUSE_SECONDS = 3.0, 0.25
 RETRY_AFTER = "2"
-NEVER = 10**18  # a tick that no job reaches
+UNREACHABLE_TICK = 10**18  # a tick that no job reaches
 
 #: what a peer that has left looks like; half-closed connections are taken for closed ones
-LEFT = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
+PEER_CLOSED_EVENTS = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 
 
-class Places:
+class HeldRequestLimit:
     """How many threads may be held at a time, and how many are; `told` hears of each change."""
 
-    def __init__(self, threads: int, told: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(self, threads: int, on_change: Callable[[int], None] = lambda _: None) -> None:
         self.limit = max(1, threads * 3 // 4)
-        self._told = told
-        self._taken = 0
+        self._on_change = on_change
+        self._in_use = 0
         self._lock = threading.Lock()
 
     @property
-    def taken(self) -> int:
+    def in_use(self) -> int:
         """How many are taken now."""
-        return self._taken
+        return self._in_use
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Take one, if there is one."""
         with self._lock:
-            if self._taken >= self.limit:
+            if self._in_use >= self.limit:
                 return False
-            self._taken += 1
-        self._told(1)
+            self._in_use += 1
+        self._on_change(1)
         return True
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Leave one."""
         with self._lock:
-            self._taken -= 1
-        self._told(-1)
+            self._in_use -= 1
+        self._on_change(-1)
 
 
 @dataclass(frozen=True)
-class Held(Generic[T]):
+class PollResult(Generic[T]):
     """What was seen last: `over` when the time was, `crowded` when there was no place to wait."""
 
     value: T
-    over: bool = False
-    crowded: bool = False
+    timed_out: bool = False
+    no_capacity: bool = False
 
-    def mark(self, response: Response) -> Response:
+    def add_retry_after(self, response: Response) -> Response:
         """Say when to ask again, where there was no place."""
-        if self.crowded:
+        if self.no_capacity:
             response.headers["Retry-After"] = RETRY_AFTER
         return response
 
 
 @dataclass(frozen=True)
-class Waiting:
+class LongPoller:
     """Where waits happen: the ears of the process, and its places."""
 
-    tailer: NoticeListener
-    places: Places
+    notice_listener: NoticeListener
+    held_request_limit: HeldRequestLimit
 
-    def leave(self) -> None:
+    def shutdown(self) -> None:
         """Let go of every wait and stream, soon. A signal handler may call it."""
-        self.tailer.close()
+        self.notice_listener.close()
 
-    def hold(
+    def wait_for(
         self,
         name: JobName,
         seconds: float,
-        look: Callable[[], T],
-        ends: Callable[[T, float], bool],
+        fetch: Callable[[], T],
+        is_done: Callable[[T, float], bool],
         *,
-        least: int = 0,
+        min_tick: int = 0,
         ticks_after: float = 0.0,
-        relook: float | None = None,
-    ) -> Held[T]:
+        interval: float | None = None,
+    ) -> PollResult[T]:
         """Look at a job until that `ends` it (given what was seen and the seconds waited).
 
         Ticks are news from `least` on, and `ticks_after` seconds from the beginning.
         """
-        began = time.monotonic()
-        value = look()
-        if seconds <= 0 or ends(value, 0.0):
-            return Held(value)
-        if not self.places.take():
-            return Held(value, crowded=True)
+        started_at = time.monotonic()
+        value = fetch()
+        if seconds <= 0 or is_done(value, 0.0):
+            return PollResult(value)
+        if not self.held_request_limit.acquire():
+            return PollResult(value, no_capacity=True)
         try:
-            deadline = began + min(seconds, LONGEST)
-            with self.tailer.subscribe([name], min_tick=least) as news:
+            deadline = started_at + min(seconds, MAX_WAIT_SECONDS)
+            with self.notice_listener.subscribe([name], min_tick=min_tick) as listener:
                 while True:
-                    value = patient(look)
+                    value = retry_while_store_unavailable(fetch)
                     now = time.monotonic()
-                    if ends(value, now - began):
-                        return Held(value)
-                    if now >= deadline or self.tailer.is_closing or client_left():
-                        return Held(value, over=True)
-                    ticks_from = began + ticks_after
-                    wake = min(deadline, now + (relook or RELOOK))
-                    news.wait(
-                        min(wake, ticks_from) if now < ticks_from else wake, ticks_from=ticks_from
+                    if is_done(value, now - started_at):
+                        return PollResult(value)
+                    if now >= deadline or self.notice_listener.is_closing or client_disconnected():
+                        return PollResult(value, timed_out=True)
+                    ticks_from = started_at + ticks_after
+                    wakeup_at = min(deadline, now + (interval or POLL_SECONDS))
+                    listener.wait(
+                        min(wakeup_at, ticks_from) if now < ticks_from else wakeup_at,
+                        ticks_from=ticks_from,
                     )
         finally:
-            self.places.give_back()
+            self.held_request_limit.release()
 
 
-def patient(look: Callable[[], T]) -> T:
+def retry_while_store_unavailable(fetch: Callable[[], T]) -> T:
     """Look, and again for a while when the store is away: it may be starting."""
-    until = time.monotonic() + AWAY_SECONDS
+    deadline = time.monotonic() + MAX_STORE_OUTAGE_SECONDS
     while True:
         try:
-            return look()
+            return fetch()
         except UNAVAILABLE:
-            if time.monotonic() > until:
+            if time.monotonic() > deadline:
                 raise
-        time.sleep(AWAY_PAUSE)
+        time.sleep(STORE_RETRY_PAUSE_SECONDS)
 
 
-def client_left() -> bool:
+def client_disconnected() -> bool:
     """Whether who made this request has closed the connection."""
-    return has_left(connection())
+    return peer_closed(client_socket())
 
 
-def connection() -> socket.socket | None:
+def client_socket() -> socket.socket | None:
     """Return the request's connection, where the server tells it."""
-    found: Any = request.environ.get("gunicorn.socket")
-    return found if isinstance(found, socket.socket) else None
+    peer: Any = request.environ.get("gunicorn.socket")
+    return peer if isinstance(peer, socket.socket) else None
 
 
-def has_left(peer: socket.socket | None) -> bool:
+def peer_closed(peer: socket.socket | None) -> bool:
     """Whether the other end of a connection has closed it. Reads nothing."""
     if peer is None or peer.fileno() < 0:
         return peer is not None
     poll = select.poll()
-    poll.register(peer, LEFT)
+    poll.register(peer, PEER_CLOSED_EVENTS)
     return bool(poll.poll(0))

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.bucket import Bucket
+from api.bucket import TokenBucket
 from jobs.access import AccessKeys, CreateKeyResult
 from jobs.errors import (
     BadCursor,
@@ -154,18 +154,18 @@ def test_keys_outlive_the_store_being_killed() -> None:
 
 def test_a_bucket_fills_with_time_and_no_further_than_its_burst() -> None:
     now = [0.0]
-    bucket = Bucket(2, clock=lambda: now[0])
+    bucket = TokenBucket(2, clock=lambda: now[0])
     for _ in range(4):
-        bucket.take()
+        bucket.consume()
     with pytest.raises(RateLimitExceeded) as limited:
-        bucket.take()
+        bucket.consume()
     assert limited.value.seconds == pytest.approx(0.5)
     now[0] = 0.5
-    bucket.take()
+    bucket.consume()
     now[0] = 100
     for _ in range(4):
-        bucket.take()
+        bucket.consume()
     with pytest.raises(RateLimitExceeded):
-        bucket.take()
+        bucket.consume()
     for _ in range(1000):
-        Bucket(0).take()
+        TokenBucket(0).consume()

@@ -10,7 +10,7 @@ import structlog
 from werkzeug.test import TestResponse
 
 from api.app import create_app
-from api.auth import ADMIN_ID
+from api.auth import ADMIN_KEY_ID
 from jobs import logs
 from jobs.errors import InvalidSetting
 from jobs.settings import Settings
@@ -121,7 +121,7 @@ def test_a_deleted_key_stops_at_once_for_every_process(
 
 
 def test_the_admin_key_of_the_settings_stays(client: Any) -> None:
-    answer = client.delete(f"/v1/keys/{ADMIN_ID}")
+    answer = client.delete(f"/v1/keys/{ADMIN_KEY_ID}")
     assert (answer.status_code, answer.json["type"][-12:]) == (409, "settings-key")
     assert client.get("/v1/keys").json["data"] == []
 

@@ -10,8 +10,8 @@ import pytest
 from werkzeug.routing import Map
 
 from api.app import ENDPOINTS, create_app
-from api.assets import PATHS
-from api.auth import OPEN, Key, Keyring, check_scope
+from api.assets import ASSET_PATHS
+from api.auth import PUBLIC_PATHS, Authenticator, Key, check_scope
 from api.errors import Problem
 from api.version import SERVICE
 from jobs import presence
@@ -38,9 +38,9 @@ def test_every_route_but_the_open_ones_needs_a_key(client: Any) -> None:
     seen = set()
     for method, path in paths(client.application.url_map):
         status = client.open(path, method=method).status_code
-        assert (status != 401) == (path in OPEN), (method, path)
+        assert (status != 401) == (path in PUBLIC_PATHS), (method, path)
         seen.add(path)
-    assert len(seen) > 15 and OPEN - seen == PATHS
+    assert len(seen) > 15 and PUBLIC_PATHS - seen == ASSET_PATHS
 
 
 def test_what_is_not_there_is_404_with_a_key_and_401_without(client: Any) -> None:
@@ -63,20 +63,20 @@ def test_a_key_needs_the_endpoints_scope() -> None:
 
 def test_reading_needs_read_and_changing_needs_submit() -> None:
     for endpoint in ENDPOINTS:
-        if endpoint.path in OPEN or endpoint.path == "/static/<name>":
+        if endpoint.path in PUBLIC_PATHS or endpoint.path == "/static/<name>":
             assert endpoint.scope is None
         else:
             reads = endpoint.method == "GET"
             scope = "admin" if endpoint.tag == "keys" else "read" if reads else "submit"
-            assert endpoint.scope == scope, endpoint.name
+            assert endpoint.scope == scope, endpoint.operation_id
 
 
 def test_the_admin_key_is_found_by_its_secret_alone(store: Any) -> None:
-    keys = Keyring(AccessKeys(store), "a" * 32, rate=0)
-    assert keys.find("a" * 32) is not None
+    keys = Authenticator(AccessKeys(store), "a" * 32, rate=0)
+    assert keys.authenticate("a" * 32) is not None
     for wrong in ("A" * 32, "a" * 31, "", "\udc80"):
-        assert keys.find(wrong) is None
-    assert Keyring(AccessKeys(store), None, rate=0).find("") is None
+        assert keys.authenticate(wrong) is None
+    assert Authenticator(AccessKeys(store), None, rate=0).authenticate("") is None
 
 
 def test_every_answer_has_a_request_id_and_may_not_be_kept(client: Any) -> None:

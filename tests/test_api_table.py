@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from api.app import ENDPOINTS
-from api.errors import KINDS
+from api.errors import PROBLEM_TYPES
 from api.registrar import Endpoint
 from jobs.spec.job_spec import JobSpecRequest
 from jobs.spec.training import Compute, Stop, Validation
@@ -57,7 +57,7 @@ def test_the_scope_that_an_endpoint_needs_is_told() -> None:
 
 def test_every_kind_of_problem_has_a_row_with_its_status() -> None:
     told = dict(re.findall(r"^\| `([a-z-]+)` \| (\d{3}) \|", section("Problems"), re.MULTILINE))
-    assert told == {kind: str(status) for kind, (status, _) in KINDS.items()}
+    assert told == {kind: str(status) for kind, (status, _) in PROBLEM_TYPES.items()}
 
 
 def test_every_field_of_a_spec_has_a_row() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import redis
 
-from api.body import digest
+from api.body import body_digest
 from jobs import keys, rebuild
 from jobs.archive.adoption import backfill
 from jobs.archive.identity import check_not_older, check_store_matches
@@ -169,7 +169,7 @@ def test_a_submission_whose_api_died_is_kept_when_it_is_sent_again(
 ) -> None:
     body = small_spec()
     made = ledger.submit(
-        TENANT, owner.spec(), idempotency_key="k", body_digest=digest(body)
+        TENANT, owner.spec(), idempotency_key="k", body_digest=body_digest(body)
     )  # and then the API died
     headers = {"Idempotency-Key": "k"}
     again = client.post("/v1/jobs", json=body, headers=headers)
@@ -183,7 +183,7 @@ def test_what_was_not_answered_is_not_restored_twice(
     desk: Desk, client: Any, ledger: JobLedger
 ) -> None:
     body, headers = small_spec(), {"Idempotency-Key": "k"}
-    ledger.submit(TENANT, owner.spec(), idempotency_key="k", body_digest=digest(body))
+    ledger.submit(TENANT, owner.spec(), idempotency_key="k", body_digest=body_digest(body))
     assert desk.lose_and_rebuild() == 0
     assert client.post("/v1/jobs", json=body, headers=headers).status_code == 202
     assert len(client.get("/v1/jobs").json["data"]) == 1

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from api.app import ENDPOINTS
-from api.assets import FILES, FOLDER, PATHS, POLICY
+from api.assets import ASSET_FILES, ASSET_PATHS, CONTENT_SECURITY_POLICY, STATIC_FOLDER
 from tests.api_process import serving
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -35,15 +35,19 @@ def nobody(client: Any) -> Any:
 
 
 def test_the_pages_and_their_files_are_open_and_bound_to_us(nobody: Any) -> None:
-    for path in (*PAGES, *PATHS):
+    for path in (*PAGES, *ASSET_PATHS):
         answer = nobody.get(path)
         assert answer.status_code == 200, path
-        assert answer.headers["Content-Security-Policy"] == POLICY
+        assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
         again = nobody.get(path, headers={"If-None-Match": answer.headers["ETag"]})
         assert (again.status_code, again.data) == (304, b""), path
-    assert "default-src 'none'" in POLICY and "unsafe" not in POLICY and "*" not in POLICY
+    assert (
+        "default-src 'none'" in CONTENT_SECURITY_POLICY
+        and "unsafe" not in CONTENT_SECURITY_POLICY
+        and "*" not in CONTENT_SECURITY_POLICY
+    )
 
 
 def test_media_types_are_those_of_the_files(nobody: Any) -> None:
@@ -54,8 +58,8 @@ def test_media_types_are_those_of_the_files(nobody: Any) -> None:
 
 
 def test_no_file_names_another_host_or_holds_a_script_of_its_own() -> None:
-    files = sorted(FOLDER.iterdir())
-    assert {each.name for each in files} == {*FILES, "home.html", "docs.html"}
+    files = sorted(STATIC_FOLDER.iterdir())
+    assert {each.name for each in files} == {*ASSET_FILES, "home.html", "docs.html"}
     for file in files:
         text = file.read_text()
         hosts = set(re.findall(r"(?:https?:)?//([\w.-]+\.\w+)", text))
@@ -64,13 +68,13 @@ def test_no_file_names_another_host_or_holds_a_script_of_its_own() -> None:
         if file.suffix == ".html":
             assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", text)
             loaded = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', text))
-            assert loaded <= PATHS, file.name
+            assert loaded <= ASSET_PATHS, file.name
 
 
 def test_every_module_that_is_imported_is_served() -> None:
-    for file in FOLDER.glob("*.js"):
+    for file in STATIC_FOLDER.glob("*.js"):
         for name in re.findall(r'from "\./([^"]+)"', file.read_text()):
-            assert name in FILES, (file.name, name)
+            assert name in ASSET_FILES, (file.name, name)
 
 
 def test_the_first_page_is_html_for_browsers_and_json_for_others(nobody: Any) -> None:
@@ -113,7 +117,7 @@ def drawn(url: str, folder: Path, *flags: str) -> str:
 def test_the_reference_draws_every_operation(url: str, tmp_path: Path) -> None:
     dom = drawn(f"{url}/docs#submit_job", tmp_path)
     for endpoint in ENDPOINTS:
-        assert f'id="{endpoint.name}"' in dom, endpoint.name
+        assert f'id="{endpoint.operation_id}"' in dom, endpoint.operation_id
     document = httpx.get(f"{url}/openapi.json").json()
     assert dom.count('class="operation"') == sum(map(len, document["paths"].values()))
     inside = dom.split('id="submit_job"')[1].split('class="operation"')[0]
@@ -132,6 +136,6 @@ def test_the_first_page_takes_the_key_out_of_a_sign_in_link(url: str, tmp_path: 
 
 
 def test_every_tag_has_its_place_in_the_reference() -> None:
-    order = re.search(r"const ORDER = (\[.*\]);", (FOLDER / "docs.js").read_text())
+    order = re.search(r"const ORDER = (\[.*\]);", (STATIC_FOLDER / "docs.js").read_text())
     assert order is not None
     assert {endpoint.tag for endpoint in ENDPOINTS} <= set(json.loads(order[1]))

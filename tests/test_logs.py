@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.routes_logs import NEWEST
+from api.routes_logs import MAX_RUNNING_LOG_BYTES
 from jobs.settings import Settings
 from jobs.store import Store
 from tests.hand import Hand
@@ -66,7 +66,7 @@ def test_a_running_jobs_log_is_shown_from_a_line_in_its_last_mebibyte(
     file.write_bytes(line * 20_000)
     answer = client.get(path)
     first, behind, _ = parts(answer)
-    assert NEWEST - 100 < len(answer.data) <= NEWEST
+    assert MAX_RUNNING_LOG_BYTES - 100 < len(answer.data) <= MAX_RUNNING_LOG_BYTES
     assert answer.data.startswith(b"x" * 99) and int(first) % 100 == 0
     assert behind == "2000000" and answer.content_length == len(answer.data)
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from api.app import ENDPOINTS
-from api.openapi import text_of
+from api.openapi import document_json
 from tests.support import ROOT
 
-DOCUMENT: dict[str, Any] = json.loads(text_of(ENDPOINTS))
+DOCUMENT: dict[str, Any] = json.loads(document_json(ENDPOINTS))
 KEYWORDS = {
     "type": (str, list), "properties": dict, "items": dict, "required": list, "enum": list,
     "anyOf": list, "oneOf": list, "allOf": list, "pattern": str, "minimum": (int, float),
@@ -60,7 +60,7 @@ def all_schemas() -> list[dict[str, Any]]:
 
 def test_the_stored_copy_is_what_is_published() -> None:
     stored = (ROOT / "docs" / "openapi.json").read_text()
-    assert stored == text_of(ENDPOINTS), "run: python -m api.openapi > docs/openapi.json"
+    assert stored == document_json(ENDPOINTS), "run: python -m api.openapi > docs/openapi.json"
 
 
 def test_it_is_served_to_anyone(client: Any) -> None:

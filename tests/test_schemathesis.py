@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from api import streams, waiting
 from api.app import ENDPOINTS, create_app
-from api.openapi import PATHS, document
+from api.openapi import PATH_PARAMETERS, build_document
 from jobs.settings import Settings
 from jobs.store import Store, connect
 from tests import upload_strategies
@@ -79,7 +79,7 @@ class Served:
 
 upload_strategies.register()
 SERVED = Served()
-DOCUMENT = document(ENDPOINTS)
+DOCUMENT = build_document(ENDPOINTS)
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict(CONFIG))
 SCHEMA.app = SERVED
 
@@ -94,7 +94,7 @@ class World:
         """Let most paths of the right form lead to something."""
         for part, known in self.names.items():
             given = case.path_parameters.get(part)
-            form = PATHS[part]["schema"].get("pattern", ".+")
+            form = PATH_PARAMETERS[part]["schema"].get("pattern", ".+")
             if isinstance(given, str) and re.fullmatch(form, given):
                 at = zlib.crc32(given.encode()) % (len(known) + 1)
                 case.path_parameters[part] = [given, *known][at]
@@ -107,8 +107,8 @@ def operation_of(case: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def world(store_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(waiting, "LONGEST", 0.001)
-    monkeypatch.setattr(streams, "_must_end", lambda _call: lambda: True)
+    monkeypatch.setattr(waiting, "MAX_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(streams, "_make_end_condition", lambda _call: lambda: True)
     store = connect(store_server)
     store.flushall()
     settings = settings_for(store_server, tmp_path, TICKFORGE_RATE_LIMIT="0")
@@ -171,7 +171,7 @@ def answered_as_documented(case: Any, world: World) -> None:
     )
 
 
-@pytest.mark.parametrize("operation", [each.name for each in ENDPOINTS])
+@pytest.mark.parametrize("operation", [each.operation_id for each in ENDPOINTS])
 def test_every_answer_is_as_documented(operation: str, world: World) -> None:
     # not by SCHEMA.parametrize: that makes the cases of all operations when tests are collected
     (made,) = get_all_tests(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from api.app import ENDPOINTS
-from api.auth import OPEN
+from api.auth import PUBLIC_PATHS
 from api.registrar import Endpoint
 from jobs import presence
 from jobs.settings import Settings
@@ -109,7 +109,7 @@ def test_what_is_hidden_from_others_is_there_for_its_owner(tenants: tuple[Tenant
 def test_an_admin_sees_another_tenants_by_name(tenants: tuple[Tenant, Tenant], client: Any) -> None:
     ours, _ = tenants
     admin = Tenant(client, ours.ids)
-    for endpoint in [each for each in theirs() if each.of_a_tenant and each.method == "GET"]:
+    for endpoint in [each for each in theirs() if each.is_tenant_scoped and each.method == "GET"]:
         url, where = ours.url(endpoint), endpoint.path
         seen = admin.ask(endpoint, f"{url}&tenant=first")
         assert seen.status_code == 200, where
@@ -134,7 +134,7 @@ def test_without_a_key_there_is_nothing_but_what_is_open(tenants: tuple[Tenant, 
     for endpoint in ENDPOINTS:
         path = ours.url(endpoint, {**ours.ids, "key_id": "key_" + "a" * 26, "dataset_id": "ds_x"})
         answer = ours.ask(endpoint, path)
-        if endpoint.path in OPEN:
+        if endpoint.path in PUBLIC_PATHS:
             assert answer.status_code == 200, path
         else:
             assert answer.status_code == 401, path

@@ -36,13 +36,15 @@ def path(hand: Hand) -> str:
 def wait(client: Any) -> Iterator[Wait]:
     """Begin a GET that is held."""
     yield lambda path, **headers: Held(client.application, path, **headers)
-    assert client.application.extensions[waiting.WAITING].places.taken == 0
+    assert (
+        client.application.extensions[waiting.LONG_POLLER_EXTENSION].held_request_limit.in_use == 0
+    )
 
 
 def test_a_verb_ends_a_wait_at_once(
     client: Any, wait: Wait, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_answers, "PROGRESS_AFTER", 15.0)
+    monkeypatch.setattr(job_answers, "PROGRESS_AFTER_SECONDS", 15.0)
     held = wait(f"{path}?wait=20").waits()
     client.post(f"{path}/pause")
     answer = held.answer(10)
@@ -53,7 +55,7 @@ def test_a_verb_ends_a_wait_at_once(
 def test_what_matters_ends_it_at_once(
     client: Any, wait: Wait, hand: Hand, path: str, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_answers, "PROGRESS_AFTER", 15.0)
+    monkeypatch.setattr(job_answers, "PROGRESS_AFTER_SECONDS", 15.0)
     held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).waits()
     if change == "save":
         hand.save()
@@ -94,7 +96,7 @@ def test_so_does_progress_that_was_there_before_the_request(
 def test_what_mattered_before_the_request_is_answered_without_a_wait(
     client: Any, hand: Hand, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting.Places, "take", lambda self: pytest.fail("it waits"))
+    monkeypatch.setattr(waiting.HeldRequestLimit, "acquire", lambda self: pytest.fail("it waits"))
     old = client.get(path).headers["ETag"]
     hand.save()
     for tag in (old, '"no tag of ours"', f"W/{old}"):
@@ -152,7 +154,7 @@ def test_with_until_the_time_over_is_200_with_what_there_is(client: Any, path: s
 def test_a_queued_jobs_place_is_progress_too(
     client: Any, wait: Wait, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "RELOOK", 0.1)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.1)
     first, second = submit(), submit()
     path = f"/v1/jobs/{second}"
     held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).waits()
@@ -163,7 +165,7 @@ def test_a_queued_jobs_place_is_progress_too(
 def test_a_job_that_is_deleted_meanwhile_is_404(
     client: Any, wait: Wait, hand: Hand, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "RELOOK", 0.1)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.1)
     hand.end("cancelled")
     held = wait(f"{path}?wait=20").waits()
     client.delete(path)
@@ -226,9 +228,9 @@ def test_the_end_of_a_job_ends_a_wait_for_its_history(wait: Wait, hand: Hand, pa
 def test_beyond_the_bound_a_wait_is_answered_at_once_and_a_stream_refused(
     client: Any, hand: Hand, path: str
 ) -> None:
-    places = client.application.extensions[waiting.WAITING].places
+    places = client.application.extensions[waiting.LONG_POLLER_EXTENSION].held_request_limit
     assert places.limit == 192
-    while places.take():
+    while places.acquire():
         pass
     try:
         answer = client.get(f"{path}?wait=20")
@@ -245,12 +247,12 @@ def test_beyond_the_bound_a_wait_is_answered_at_once_and_a_stream_refused(
         assert stream.json["type"] == "urn:tickforge:problem:crowded"
     finally:
         for _ in range(places.limit):
-            places.give_back()
+            places.release()
 
 
 def test_a_process_that_leaves_lets_its_waits_go(client: Any, wait: Wait, path: str) -> None:
     held = wait(f"{path}?wait=30").waits()
-    client.application.extensions[waiting.WAITING].leave()
+    client.application.extensions[waiting.LONG_POLLER_EXTENSION].shutdown()
     assert held.answer(10).status_code == 200
     assert client.get(f"{path}?wait=30").status_code == 200
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from api.errors import URN
+from api.errors import URN_PREFIX
 from tests.support import ADMIN_KEY, small_spec
 
 UNKNOWN = "job_" + "a" * 26
@@ -248,7 +248,7 @@ def check_problem(answer: Any, status: int) -> dict[str, Any]:
     assert answer.mimetype == "application/problem+json"
     assert "Traceback" not in answer.text and "/api/" not in answer.text
     problem: dict[str, Any] = json.loads(answer.text, parse_constant=pytest.fail)
-    assert problem["type"].startswith(URN)
+    assert problem["type"].startswith(URN_PREFIX)
     assert problem["status"] == status
     assert problem["title"] and problem["detail"]
     return problem
@@ -279,7 +279,7 @@ def test_a_wrong_spec_is_422_and_each_fault_has_its_pointer(
 def test_a_wrong_body_is_refused_before_it_is_looked_at(client: Any, name: str) -> None:
     body, headers, status, kind = BODIES[name]
     answer = client.post("/v1/jobs", data=body, headers={"Content-Type": JSON, **headers})
-    assert check_problem(answer, status)["type"] == URN + kind
+    assert check_problem(answer, status)["type"] == URN_PREFIX + kind
 
 
 @pytest.mark.parametrize(("line", "status", "parameters"), REQUESTS)

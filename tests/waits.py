@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from api.waiting import WAITING, Places
+from api.waiting import LONG_POLLER_EXTENSION, HeldRequestLimit
 from tests.support import ADMIN_KEY, wait_until
 from tests.support_api import ReadingClient
 
@@ -19,11 +19,11 @@ class Held:
         self._sent |= {name.replace("_", "-"): value for name, value in headers.items()}
         self._came: list[Any] = []
         self.seconds = 0.0
-        self._places: Places = app.extensions[WAITING].places
+        self._places: HeldRequestLimit = app.extensions[LONG_POLLER_EXTENSION].held_request_limit
         self._thread = threading.Thread(target=self._ask, args=(path,))
-        before = self._places.taken
+        before = self._places.in_use
         self._thread.start()
-        self._begun = lambda: self._places.taken > before or self._came
+        self._begun = lambda: self._places.in_use > before or self._came
 
     def _ask(self, path: str) -> None:
         began = time.monotonic()
