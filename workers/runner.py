@@ -151,7 +151,7 @@ class JobRunner:
             outcome = outcomes.outcome_of_error(
                 error, heartbeat.kill_reason, tick, exit_description
             )
-            return outcome and replace(outcome, tail=log.tail())
+            return outcome and replace(outcome, log_tail=log.tail())
 
     def _describe_exit(self, process: TrainerProcess | None, oom_kills_before: int) -> str:
         """Say how a trainer that is gone came to its end; `oom_kills` were there when it began."""

@@ -150,7 +150,7 @@ class CheckpointWriter:
         with self._track_failures():
             reasons = replace(
                 self._make_reasons(tick, is_best, False),
-                asked=self._ledger_writer.checkpoint_requested,
+                is_requested=self._ledger_writer.checkpoint_requested,
             )
             folder = self._create_folder()
             saved_state = self._write_files(folder, partial(trainer.save_in_background, folder))

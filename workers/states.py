@@ -85,7 +85,7 @@ class Checkpointer:
                 str(error) if self._ledger_writer.is_checkpoint_requested_at(tick) else None
             )
             self._publish(
-                "error", f"checkpoint_error at tick {tick}: {error}", unwanted=unsaved_reason
+                "error", f"checkpoint_error at tick {tick}: {error}", unsaved_reason=unsaved_reason
             )
             return False
         if saved_state is not None:
