@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 #: characters; fewer could be guessed
-SHORTEST_KEY = 32
+MIN_KEY_CHARACTERS = 32
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -18,7 +18,7 @@ class BadKeyFile(Exception):
     """The key file cannot be trusted as it stands."""
 
 
-def kept_key(folder: Path) -> str:
+def load_or_create_key(folder: Path) -> str:
     """The key in FOLDER/admin.key, made there (mode 600) the first time. Raises BadKeyFile."""
     path = folder / "admin.key"
     if not path.exists():
@@ -29,19 +29,19 @@ def kept_key(folder: Path) -> str:
             f"{path} is open to other users (mode {mode:o}): chmod 600 it or delete it"
         )
     key = path.read_text().strip()
-    if len(key) < SHORTEST_KEY:
-        raise BadKeyFile(f"{path} holds fewer than {SHORTEST_KEY} characters: delete it")
+    if len(key) < MIN_KEY_CHARACTERS:
+        raise BadKeyFile(f"{path} holds fewer than {MIN_KEY_CHARACTERS} characters: delete it")
     return key
 
 
-def client_config(environ: Mapping[str, str]) -> Path:
+def client_config_path(environ: Mapping[str, str]) -> Path:
     """Where the client looks for its server: $XDG_CONFIG_HOME/tickforge/config.json."""
     if configured := environ.get("XDG_CONFIG_HOME"):
         return Path(configured) / "tickforge" / "config.json"
     return Path.home() / ".config" / "tickforge" / "config.json"
 
 
-def tell_client(path: Path, url: str, key: str) -> bool:
+def write_client_config(path: Path, url: str, key: str) -> bool:
     """Write the client's config file; False when it names a server elsewhere and was left alone."""
     if path.exists() and not _names_this_machine(path):
         return False
@@ -59,10 +59,10 @@ def _names_this_machine(path: Path) -> bool:
 
 def _write_private(path: Path, text: str) -> None:
     """Whole or not at all, mode 600."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    fresh.rename(path)
+    temporary.rename(path)

@@ -20,16 +20,16 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from serving.process import tie_to as tie_to
+from serving.process import set_parent_death_signal as set_parent_death_signal
 from tickforge_client import Client, Job, TickforgeError, progress, text
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = ROOT / "examples" / "digits.json"
-READY = "tickforge ready "
+READY_PREFIX = "tickforge ready "
 #: seconds: torch is read from a cold disk at most once
-START = 180.0
+START_TIMEOUT = 180.0
 #: seconds: what serve.py promises for an ordered stop, and a little
-STOP = 16.0
+STOP_TIMEOUT = 16.0
 
 
 class NotReady(Exception):
@@ -41,10 +41,10 @@ def main() -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # who reads a pipe sees it as it happens
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+        signal.signal(number, _exit_on_signal)
     folder = Path(tempfile.mkdtemp(prefix="tickforge-demo-"))
     try:
-        return demonstrate(folder)
+        return run_demo(folder)
     except NotReady as error:
         print(f"the service did not start:\n{error}\nits log: {folder / 'serve.log'}")
     except TickforgeError as error:
@@ -55,12 +55,12 @@ def main() -> int:
     return 1
 
 
-def demonstrate(folder: Path) -> int:
+def run_demo(folder: Path) -> int:
     """Start a service in `folder` and train the example with it, telling what happens."""
     data = folder / "data"
     print("Tickforge: a model trained over HTTP\n")
     print(f"1. serve.py starts store, API and one worker; all they write is in {folder}")
-    with running_service(data, folder / "serve.log", environment(folder)) as url:
+    with running_service(data, folder / "serve.log", isolated_environment(folder)) as url:
         print(f"   ready on {url}\n")
         code = train(url, SPEC, data)
         print("The service stops.")
@@ -73,27 +73,27 @@ def train(url: str, spec: Path, data: Path) -> int:
         job = client.submit(json.loads(spec.read_text()))
         print(f"2. POST /v1/jobs with {spec.name}: job {job.id}\n")
         print("3. The worker trains it, tick by tick")
-        drawn = progress.follow(job, sys.stdout)
+        has_curve = progress.show_progress(job, sys.stdout)
         print()
-        if not drawn:
-            print("\n".join(progress.curve(job, out=sys.stdout)))
-        tell(job, data)
+        if not has_curve:
+            print("\n".join(progress.curve_lines(job, out=sys.stdout)))
+        print_result(job, data)
     return 0 if job.status == "succeeded" else 1
 
 
-def tell(job: Job, data: Path) -> None:
+def print_result(job: Job, data: Path) -> None:
     """Print what came of the job, and how to go on."""
     print("\n4. What came of it")
-    print("\n".join(f"   {line}" for line in text.ending(job.fields)))
+    print("\n".join(f"   {line}" for line in text.result_lines(job.fields)))
     if job.status != "succeeded":
         return
-    accuracy = text.number(job.metrics.get("val_accuracy"))
+    accuracy = text.number_text(job.metrics.get("val_accuracy"))
     print(f"   held-out accuracy  {accuracy}, on images it was never trained on")
-    print(f"   checkpoint         {checkpoint_folder(job, data)}")
-    print(GO_ON)
+    print(f"   checkpoint         {find_checkpoint_folder(job, data)}")
+    print(NEXT_STEPS)
 
 
-GO_ON = """
+NEXT_STEPS = """
 How to go on
    make serve                                             the service, data in ./data
    .venv/bin/tickforge submit examples/digits.json --watch
@@ -102,17 +102,19 @@ How to go on
 """
 
 
-def checkpoint_folder(job: Job, data: Path) -> Path:
+def find_checkpoint_folder(job: Job, data: Path) -> Path:
     """Where the job's final checkpoint lies on this disk."""
     tick = job.checkpoint("final").tick
     (folder,) = data.rglob(f"{job.id}/checkpoints/{tick}-t*")
     return folder
 
 
-def environment(folder: Path) -> dict[str, str]:
+def isolated_environment(folder: Path) -> dict[str, str]:
     """Ours, without any setting that leads to another store or key, or to the user's config."""
-    own = {name: text for name, text in os.environ.items() if not name.startswith("TICKFORGE_")}
-    return {**own, "XDG_CONFIG_HOME": str(folder / "config")}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("TICKFORGE_")
+    }
+    return {**inherited, "XDG_CONFIG_HOME": str(folder / "config")}
 
 
 @contextmanager
@@ -120,41 +122,41 @@ def running_service(data: Path, log: Path, env: Mapping[str, str]) -> Iterator[s
     """serve.py on a free port, as long as the block lasts; gives its URL. Raises NotReady."""
     command = [sys.executable, "serve.py", "--port", "0", "--data", str(data), "--workers", "1"]
     parent = os.getpid()
-    with log.open("wb") as written:
+    with log.open("wb") as log_file:
         service = subprocess.Popen(
             command,
             cwd=ROOT,
             env=env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=written,
+            stderr=log_file,
             bufsize=0,
             process_group=0,  # Ctrl-C is ours: we stop it in order
-            preexec_fn=lambda: tie_to(parent, signal.SIGTERM),
+            preexec_fn=lambda: set_parent_death_signal(parent, signal.SIGTERM),
         )
     try:
-        yield _url(service, log)
+        yield _wait_for_url(service, log)
     finally:
-        _stop(service)
+        _stop_service(service)
 
 
-def _url(service: subprocess.Popen[bytes], log: Path) -> str:
+def _wait_for_url(service: subprocess.Popen[bytes], log: Path) -> str:
     assert service.stdout is not None
-    deadline = time.monotonic() + START
+    deadline = time.monotonic() + START_TIMEOUT
     while select.select([service.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
         line = service.stdout.readline().decode()
-        if line.startswith(READY):
-            return line.removeprefix(READY).strip()
+        if line.startswith(READY_PREFIX):
+            return line.removeprefix(READY_PREFIX).strip()
         if not line:
             break
     raise NotReady("\n".join(log.read_text(errors="replace").splitlines()[-20:]))
 
 
-def _stop(service: subprocess.Popen[bytes]) -> None:
+def _stop_service(service: subprocess.Popen[bytes]) -> None:
     """SIGTERM, and SIGKILL for what is still there after its time (its children go with it)."""
     service.terminate()
     try:
-        service.wait(STOP)
+        service.wait(STOP_TIMEOUT)
     finally:
         service.kill()
         service.wait()
@@ -162,7 +164,7 @@ def _stop(service: subprocess.Popen[bytes]) -> None:
         service.stdout.close()
 
 
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 

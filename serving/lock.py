@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 #: seconds given to what a killed serve.py left behind: its store ends by itself within them
-PATIENCE = 10.0
+LOCK_TIMEOUT = 10.0
 
 
 class BadFolder(Exception):
@@ -22,7 +22,7 @@ class FolderInUse(Exception):
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[int]:
+def data_folder_lock(folder: Path) -> Iterator[int]:
     """Hold FOLDER/serve.lock and give its file descriptor.
 
     The embedded store inherits the descriptor: when serve.py is killed, the folder stays locked
@@ -34,7 +34,7 @@ def locked(folder: Path) -> Iterator[int]:
         raise BadFolder(f"{folder} cannot be the data folder: {error.strerror}") from None
     descriptor = os.open(folder / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _take(descriptor, folder)
+        _acquire(descriptor, folder)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield descriptor
@@ -42,16 +42,16 @@ def locked(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _take(descriptor: int, folder: Path) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not _try(descriptor):
-        holder = _holder(descriptor)
-        if _alive(holder) or time.monotonic() > deadline:
+def _acquire(descriptor: int, folder: Path) -> None:
+    deadline = time.monotonic() + LOCK_TIMEOUT
+    while not _try_lock(descriptor):
+        holder = _read_holder(descriptor)
+        if _is_alive(holder) or time.monotonic() > deadline:
             raise FolderInUse(f"{folder} is in use by another serve.py (process {holder})")
         time.sleep(0.05)
 
 
-def _try(descriptor: int) -> bool:
+def _try_lock(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -59,12 +59,12 @@ def _try(descriptor: int) -> bool:
     return True
 
 
-def _holder(descriptor: int) -> int | None:
+def _read_holder(descriptor: int) -> int | None:
     text = os.pread(descriptor, 32, 0).strip()
     return int(text) if text.isdigit() else None
 
 
-def _alive(pid: int | None) -> bool:
+def _is_alive(pid: int | None) -> bool:
     if pid is None:
         return False
     try:

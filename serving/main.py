@@ -15,65 +15,73 @@ from pathlib import Path
 
 from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.settings import Settings
-from serving.admin_key import BadKeyFile, client_config, kept_key, tell_client
-from serving.embedded_store import NoServer, find_server, server_command, socket_folder
-from serving.lock import BadFolder, FolderInUse, locked
-from serving.options import BadOption, Options, read_options
+from serving.admin_key import (
+    BadKeyFile,
+    client_config_path,
+    load_or_create_key,
+    write_client_config,
+)
+from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
+from serving.lock import BadFolder, FolderInUse, data_folder_lock
+from serving.options import BadOption, Options, parse_options
 from serving.process import Child, Command
-from serving.readiness import Service
+from serving.readiness import ReadinessProbe
 from serving.supervisor import StartFailed, StopSignals, Supervisor
 
 ROOT = Path(__file__).resolve().parent.parent
 #: connections that wait while the API is busy or being started again
 BACKLOG = 256
-ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+WILDCARD_TO_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
-WILL_NOT_DO = (BadOption, InvalidSetting, UnsafeStore)
-IN_THE_WAY = (BadFolder, FolderInUse, BadKeyFile, NoServer, StartFailed, OSError)
+USAGE_ERRORS = (BadOption, InvalidSetting, UnsafeStore)
+START_ERRORS = (BadFolder, FolderInUse, BadKeyFile, ServerNotFound, StartFailed, OSError)
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
     try:
-        options = read_options(argv, environ)
-        with ExitStack() as held:
-            serve(options, held)
-    except WILL_NOT_DO as refusal:
-        return _refuse(refusal, 2)
-    except IN_THE_WAY as refusal:
-        return _refuse(refusal, 1)
+        options = parse_options(argv, environ)
+        with ExitStack() as stack:
+            serve(options, stack)
+    except USAGE_ERRORS as error:
+        return _report_error(error, 2)
+    except START_ERRORS as error:
+        return _report_error(error, 1)
     return 0
 
 
-def serve(options: Options, held: ExitStack) -> None:
+def serve(options: Options, stack: ExitStack) -> None:
     """Take hold of folder, store and port, then supervise; all is let go of with `held`."""
-    stops = StopSignals()
+    stop_signals = StopSignals()
     data = Path(options.data).absolute()
-    _check(options, data)
-    lock = held.enter_context(locked(data))
-    store, url = _store(options, data, lock, held)
-    listener = held.enter_context(_bound(options))
-    key = options.environment.get("TICKFORGE_ADMIN_KEY") or kept_key(data)
+    _check_settings(options, data)
+    lock = stack.enter_context(data_folder_lock(data))
+    store, url = _prepare_store(options, data, lock, stack)
+    listener = stack.enter_context(_listen(options))
+    key = options.environment.get("TICKFORGE_ADMIN_KEY") or load_or_create_key(data)
     environment = {
         **options.environment,
         "TICKFORGE_DATA_DIR": str(data),
         "TICKFORGE_REDIS_URL": url,
     }
     environment.pop("TICKFORGE_ADMIN_KEY", None)  # a worker has no use for it
-    place = Place(options, listener)
-    service = Service(Settings.from_env(environment), place.address, _say)
-    door = listener.fileno()
-    its_own = {"TICKFORGE_ADMIN_KEY": key, "TICKFORGE_API_FD": str(door)}
+    service_address = ServiceAddress(options, listener)
+    probe = ReadinessProbe(Settings.from_env(environment), service_address.address, _log)
+    api_fd = listener.fileno()
+    api_environment = {"TICKFORGE_ADMIN_KEY": key, "TICKFORGE_API_FD": str(api_fd)}
     # The API inherits the lock too: what a killed serve.py left has the port until it is gone.
-    api = _child("api", ("api",), {**environment, **its_own}, pass_fds=(door, lock))
-    workers = [_child(name, ("workers", "--name", name), environment) for name in place.workers]
-    service.workers = _Pids(workers)
-    supervisor = Supervisor(store, api, workers, readiness=service, stops=stops)
-    supervisor.run(lambda: _announce(place.url, key, options))
+    api = _make_child("api", ("api",), {**environment, **api_environment}, pass_fds=(api_fd, lock))
+    workers = [
+        _make_child(name, ("workers", "--name", name), environment)
+        for name in service_address.worker_names
+    ]
+    probe.worker_pids = _WorkerPids(workers)
+    supervisor = Supervisor(store, api, workers, readiness=probe, stop_signals=stop_signals)
+    supervisor.run(lambda: _announce(service_address.url, key, options))
 
 
 @dataclass(frozen=True)
-class Place:
+class ServiceAddress:
     """Where the service can be reached, and the names that follow from it."""
 
     options: Options
@@ -83,7 +91,7 @@ class Place:
     def address(self) -> tuple[str, int]:
         """Host and port for a client on this machine."""
         host, port = self.listener.getsockname()[:2]
-        return ANYWHERE.get(host, host), port
+        return WILDCARD_TO_LOOPBACK.get(host, host), port
 
     @property
     def url(self) -> str:
@@ -92,13 +100,13 @@ class Place:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
-    def workers(self) -> list[str]:
+    def worker_names(self) -> list[str]:
         """Names that no other serve.py on the same store uses."""
-        where = f"{socket.gethostname()}-{self.address[1]}"
-        return [f"{where}-{number}" for number in range(1, self.options.workers + 1)]
+        prefix = f"{socket.gethostname()}-{self.address[1]}"
+        return [f"{prefix}-{number}" for number in range(1, self.options.workers + 1)]
 
 
-class _Pids(Mapping[str, int | None]):
+class _WorkerPids(Mapping[str, int | None]):
     """Names and process ids of the workers as they are now: a restart changes an id."""
 
     def __init__(self, children: Sequence[Child]) -> None:
@@ -114,32 +122,36 @@ class _Pids(Mapping[str, int | None]):
         return len(self._children)
 
 
-def _check(options: Options, data: Path) -> None:
+def _check_settings(options: Options, data: Path) -> None:
     """Read all settings before anything is touched; the embedded store has its URL only later."""
-    stand_in = {"TICKFORGE_REDIS_URL": "unix:///embedded", "TICKFORGE_DATA_DIR": str(data)}
-    given = {name: text for name, text in options.environment.items() if text}
-    Settings.from_env({**stand_in, **given})
+    placeholders = {"TICKFORGE_REDIS_URL": "unix:///embedded", "TICKFORGE_DATA_DIR": str(data)}
+    non_empty = {name: text for name, text in options.environment.items() if text}
+    Settings.from_env({**placeholders, **non_empty})
 
 
-def _store(options: Options, data: Path, lock: int, held: ExitStack) -> tuple[Child | None, str]:
+def _prepare_store(
+    options: Options, data: Path, lock: int, stack: ExitStack
+) -> tuple[Child | None, str]:
     """The embedded store's child and its URL, or nobody and the URL that is set."""
     if url := options.environment.get("TICKFORGE_REDIS_URL"):
         return None, url
     folder = data / "store"
     folder.mkdir(exist_ok=True, mode=0o700)
-    remembered = data / "store.socket"
-    path = held.enter_context(socket_folder(options.environment, remembered)) / "store.sock"
-    argv = server_command(find_server(options.environment.get("PATH")), folder, path)
+    pointer_file = data / "store.socket"
+    socket_path = (
+        stack.enter_context(socket_folder(options.environment, pointer_file)) / "store.sock"
+    )
+    argv = server_command(find_server(options.environment.get("PATH")), folder, socket_path)
     # It inherits the lock: the folder stays taken until a store that outlives us has gone too.
     command = Command("store", argv, str(folder), options.environment, pass_fds=(lock,))
-    return Child(command, _say), f"unix://{path}"
+    return Child(command, _log), f"unix://{socket_path}"
 
 
 @contextmanager
-def _bound(options: Options) -> Iterator[socket.socket]:
+def _listen(options: Options) -> Iterator[socket.socket]:
     """The API's listening socket: bound here, so that the ready line can name a free port."""
-    found = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
-    family, address = found[0][0], found[0][4]
+    candidates = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
+    family, address = candidates[0][0], candidates[0][4]
     try:
         listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
@@ -148,31 +160,31 @@ def _bound(options: Options) -> Iterator[socket.socket]:
         yield listener
 
 
-def _child(
+def _make_child(
     name: str, program: tuple[str, ...], env: Mapping[str, str], pass_fds: tuple[int, ...] = ()
 ) -> Child:
     argv = (sys.executable, "-m", *program)
-    return Child(Command(name, argv, str(ROOT), env, pass_fds=pass_fds), _say)
+    return Child(Command(name, argv, str(ROOT), env, pass_fds=pass_fds), _log)
 
 
 def _announce(url: str, key: str, options: Options) -> None:
-    _tell_client(url, key, options)
+    _write_client_config(url, key, options)
     if terminal := next((out for out in (sys.stderr, sys.stdout) if out.isatty()), None):
         print(f"sign in: {url}/#key={key}", file=terminal, flush=True)
     print(f"tickforge ready {url}", flush=True)
 
 
-def _tell_client(url: str, key: str, options: Options) -> None:
+def _write_client_config(url: str, key: str, options: Options) -> None:
     try:
-        tell_client(client_config(options.environment), url, key)
+        write_client_config(client_config_path(options.environment), url, key)
     except (OSError, RuntimeError) as error:  # no home, or one that cannot be written
-        _say(f"the client's config file was not written: {error}")
+        _log(f"the client's config file was not written: {error}")
 
 
-def _refuse(refusal: Exception, code: int) -> int:
-    _say(f"error: {refusal}")
+def _report_error(error: Exception, code: int) -> int:
+    _log(f"error: {error}")
     return code
 
 
-def _say(text: str) -> None:
+def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 DEFAULT_DATA = "data"
-MOST_WORKERS = 256
+MAX_WORKERS = 256
 
 
 class BadOption(Exception):
@@ -26,21 +26,23 @@ class Options:
     environment: Mapping[str, str]
 
 
-def read_options(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
+def parse_options(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     """Flags win over TICKFORGE_HOST, _PORT, _WORKERS, _DATA_DIR. Raises BadOption, SystemExit."""
-    flags = vars(_parser().parse_args(argv))
-    given = {name: str(value) for name, value in flags.items() if value is not None}
-    environment = {**environ, **given}
+    flags = vars(_build_parser().parse_args(argv))
+    overrides = {name: str(value) for name, value in flags.items() if value is not None}
+    environment = {**environ, **overrides}
     return Options(
         host=environment.get("TICKFORGE_HOST", "127.0.0.1"),
-        port=_whole_number(environment, "TICKFORGE_PORT", 8000, 0, 65_535),
-        workers=_whole_number(environment, "TICKFORGE_WORKERS", _half_the_cores(), 1, MOST_WORKERS),
+        port=_parse_integer(environment, "TICKFORGE_PORT", 8000, 0, 65_535),
+        workers=_parse_integer(
+            environment, "TICKFORGE_WORKERS", _default_workers(), 1, MAX_WORKERS
+        ),
         data=environment.get("TICKFORGE_DATA_DIR", DEFAULT_DATA),
         environment=environment,
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="serve.py",
         description="The whole Tickforge service on one machine: store, API and workers. "
@@ -49,27 +51,27 @@ def _parser() -> argparse.ArgumentParser:
         "environment alone (TICKFORGE_...); the README lists them.",
         allow_abbrev=False,
     )
-    option = parser.add_argument
-    option("--port", dest="TICKFORGE_PORT", metavar="N", help="0 takes a free port (8000)")
-    option("--host", dest="TICKFORGE_HOST", metavar="HOST", help="address to bind (127.0.0.1)")
-    option("--data", dest="TICKFORGE_DATA_DIR", metavar="DIR", help="data folder (./data)")
-    option(
+    add_option = parser.add_argument
+    add_option("--port", dest="TICKFORGE_PORT", metavar="N", help="0 takes a free port (8000)")
+    add_option("--host", dest="TICKFORGE_HOST", metavar="HOST", help="address to bind (127.0.0.1)")
+    add_option("--data", dest="TICKFORGE_DATA_DIR", metavar="DIR", help="data folder (./data)")
+    add_option(
         "--workers",
         dest="TICKFORGE_WORKERS",
         metavar="N",
-        help=f"jobs trained at a time (half the cores, at most 4: {_half_the_cores()} here)",
+        help=f"jobs trained at a time (half the cores, at most 4: {_default_workers()} here)",
     )
     return parser
 
 
-def _half_the_cores() -> int:
+def _default_workers() -> int:
     return max(1, min(4, len(os.sched_getaffinity(0)) // 2))
 
 
-def _whole_number(
-    environment: Mapping[str, str], name: str, default: int, least: int, most: int
+def _parse_integer(
+    environment: Mapping[str, str], name: str, default: int, minimum: int, maximum: int
 ) -> int:
     text = environment.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
-        raise BadOption(f"{name}={text!r}: a whole number from {least} to {most} is accepted")
+    if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
+        raise BadOption(f"{name}={text!r}: a whole number from {minimum} to {maximum} is accepted")
     return int(text)

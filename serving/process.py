@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 PR_SET_PDEATHSIG = 1
 #: seconds before a dead child is started again: doubled each time it dies young
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 5.0
 #: seconds of life after which a child counts as healthy and its pause begins anew
-STABLE = 30.0
+STABLE_SECONDS = 30.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -38,14 +38,14 @@ class Child:
     method that starts must be called from the main thread.
     """
 
-    def __init__(self, command: Command, say: Callable[[str], None]) -> None:
+    def __init__(self, command: Command, log: Callable[[str], None]) -> None:
         self.command = command
         self.deaths = 0
-        self._say = say
+        self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self._started = 0.0
-        self._pause = FIRST_PAUSE
-        self._start_at = 0.0
+        self._started_at = 0.0
+        self._backoff = INITIAL_BACKOFF_SECONDS
+        self._restart_at = 0.0
 
     @property
     def name(self) -> str:
@@ -65,24 +65,24 @@ class Child:
             stdout=2,  # our standard output holds the ready line and nothing else
             pass_fds=self.command.pass_fds,
             process_group=0,
-            preexec_fn=lambda: tie_to(parent, self.command.on_parent_death),
+            preexec_fn=lambda: set_parent_death_signal(parent, self.command.on_parent_death),
         )
-        self._started = time.monotonic()
+        self._started_at = time.monotonic()
 
-    def tend(self) -> None:
+    def restart_if_dead(self) -> None:
         """See whether it died; start it again when its pause is over."""
-        if self._process is not None and self._ended():
-            self._bury()
-        if self._process is None and time.monotonic() >= self._start_at:
+        if self._process is not None and self._has_exited():
+            self._schedule_restart()
+        if self._process is None and time.monotonic() >= self._restart_at:
             self.start()
 
-    def gone(self) -> bool:
+    def reap_if_exited(self) -> bool:
         """True when it has ended; what it left of its process group is then killed too."""
-        if self._process is not None and self._ended():
+        if self._process is not None and self._has_exited():
             self._reap()
         return self._process is None
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         if self._process is not None:
             self._process.terminate()
 
@@ -91,7 +91,7 @@ class Child:
         if self._process is not None:
             self._reap()
 
-    def _ended(self) -> bool:
+    def _has_exited(self) -> bool:
         # WNOWAIT leaves the zombie in place: while it is there no other process can take
         # its number, so that killing its group afterwards hits nobody else.
         assert self._process is not None
@@ -108,18 +108,20 @@ class Child:
         self._process = None
         return code
 
-    def _bury(self) -> None:
-        lived = time.monotonic() - self._started
+    def _schedule_restart(self) -> None:
+        lifetime = time.monotonic() - self._started_at
         code = self._reap()
-        if lived >= STABLE:
-            self._pause = FIRST_PAUSE
+        if lifetime >= STABLE_SECONDS:
+            self._backoff = INITIAL_BACKOFF_SECONDS
         self.deaths += 1
-        self._start_at = time.monotonic() + self._pause
-        self._say(f"{self.name} ended ({_cause(code)}); starts again in {self._pause:g} s")
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._restart_at = time.monotonic() + self._backoff
+        self._log(
+            f"{self.name} ended ({_describe_exit(code)}); starts again in {self._backoff:g} s"
+        )
+        self._backoff = min(2 * self._backoff, MAX_BACKOFF_SECONDS)
 
 
-def tie_to(parent: int, death_signal: signal.Signals) -> None:
+def set_parent_death_signal(parent: int, death_signal: signal.Signals) -> None:
     """In the child, before it becomes the command: end when the parent ends."""
     if _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
         os._exit(127)
@@ -127,5 +129,5 @@ def tie_to(parent: int, death_signal: signal.Signals) -> None:
         os._exit(127)
 
 
-def _cause(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"exit {code}" if code >= 0 else signal.Signals(-code).name

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from jobs import rebuild
 from jobs.store import connect, wait_ready
-from serving.embedded_store import NoServer, find_server, server_command, socket_folder
-from serving.lock import BadFolder, FolderInUse, locked
+from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
+from serving.lock import BadFolder, FolderInUse, data_folder_lock
 from serving.options import DEFAULT_DATA
-from serving.process import tie_to
+from serving.process import set_parent_death_signal
 
 START_SECONDS = 10.0
 STOP_SECONDS = 30.0
@@ -29,34 +29,36 @@ STOP_SECONDS = 30.0
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Rebuild the embedded store of a data folder; exit codes are those of jobs.rebuild."""
-    given = environ.get("TICKFORGE_DATA_DIR") or DEFAULT_DATA
-    data = Path(_parser(given).parse_args(argv).data).absolute()
+    default_data = environ.get("TICKFORGE_DATA_DIR") or DEFAULT_DATA
+    data = Path(_build_parser(default_data).parse_args(argv).data).absolute()
     try:
         with (
-            locked(data) as lock,
+            data_folder_lock(data) as lock,
             socket_folder(environ, data / "store.socket") as folder,
-            _running(data, lock, folder / "store.sock", environ) as url,
+            _running_store(data, lock, folder / "store.sock", environ) as url,
         ):
-            where = {"TICKFORGE_DATA_DIR": str(data), "TICKFORGE_REDIS_URL": url}
-            return rebuild.main((), {**environ, **where})
-    except (BadFolder, FolderInUse, NoServer, OSError) as error:
+            settings = {"TICKFORGE_DATA_DIR": str(data), "TICKFORGE_REDIS_URL": url}
+            return rebuild.main((), {**environ, **settings})
+    except (BadFolder, FolderInUse, ServerNotFound, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
 
 @contextmanager
-def _running(data: Path, lock: int, socket: Path, environ: Mapping[str, str]) -> Iterator[str]:
+def _running_store(
+    data: Path, lock: int, socket_path: Path, environ: Mapping[str, str]
+) -> Iterator[str]:
     """An empty store in the data folder, as long as the block lasts; gives its URL.
 
     It inherits the folder's lock and ends with this process, as serve.py's own does.
     """
     folder = data / "store"
     if folder.exists() and any(folder.iterdir()):
-        old = data / f"store.{int(time.time())}"
-        folder.rename(old)
-        print(f"what was left of the store is in {old} now")
+        old_folder = data / f"store.{int(time.time())}"
+        folder.rename(old_folder)
+        print(f"what was left of the store is in {old_folder} now")
     folder.mkdir(exist_ok=True, mode=0o700)
-    command = server_command(find_server(environ.get("PATH")), folder, socket)
+    command = server_command(find_server(environ.get("PATH")), folder, socket_path)
     parent = os.getpid()
     server = subprocess.Popen(
         command,
@@ -64,22 +66,22 @@ def _running(data: Path, lock: int, socket: Path, environ: Mapping[str, str]) ->
         env=dict(environ),
         stdin=subprocess.DEVNULL,
         pass_fds=(lock,),
-        preexec_fn=lambda: tie_to(parent, signal.SIGKILL),
+        preexec_fn=lambda: set_parent_death_signal(parent, signal.SIGKILL),
     )
     try:
-        client = connect(f"unix://{socket}")
+        client = connect(f"unix://{socket_path}")
         try:
             if not wait_ready(client, START_SECONDS):
                 raise OSError("the store does not answer")
         finally:
             client.close()
-        yield f"unix://{socket}"
+        yield f"unix://{socket_path}"
     finally:
         server.terminate()  # its log is fsynced with every write
         server.wait(STOP_SECONDS)
 
 
-def _parser(data: str) -> argparse.ArgumentParser:
+def _build_parser(data: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m serving.rebuild",
         description="Build the store of serve.py again from the artifacts in its data folder, when "

@@ -11,13 +11,15 @@ from typing import Protocol
 from serving.process import Child
 
 #: deaths of one child before the service was ever ready, after which the start is given up
-HOPELESS = 5
+MAX_DEATHS_BEFORE_READY = 5
 #: seconds between two looks at the children
-LOOK = 0.1
+POLL_SECONDS = 0.1
 #: The promise is 15 s for the whole stop. Seconds after its beginning by which …
-API_HEADSTART = 2.0  # … workers are asked to end even if a slow answer still holds the API
-KILL = 12.5  # … API and workers are killed: whatever was killed is resumed by the next start
-STORE_KILL = 14.5  # … the store is killed: its log is fsynced with every write
+API_HEAD_START_SECONDS = 2.0  # … workers are asked to end even if a slow answer still holds the API
+KILL_AFTER_SECONDS = (
+    12.5  # … API and workers are killed: whatever was killed is resumed by the next start
+)
+KILL_STORE_AFTER_SECONDS = 14.5  # … the store is killed: its log is fsynced with every write
 
 
 class StartFailed(Exception):
@@ -27,8 +29,8 @@ class StartFailed(Exception):
 class Readiness(Protocol):
     """What the supervisor asks the outside: answers soon, never raises for "not yet"."""
 
-    def store_answers(self) -> bool: ...  # may refuse one that would lose jobs, by raising
-    def service_answers(self) -> bool: ...
+    def is_store_ready(self) -> bool: ...  # may refuse one that would lose jobs, by raising
+    def is_service_ready(self) -> bool: ...
 
 
 class StopSignals:
@@ -37,9 +39,9 @@ class StopSignals:
     def __init__(self) -> None:
         self.count = 0
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._note)
+            signal.signal(number, self._on_signal)
 
-    def _note(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
 
 
@@ -53,73 +55,75 @@ class Supervisor:
         workers: Sequence[Child],
         *,
         readiness: Readiness,
-        stops: StopSignals,
+        stop_signals: StopSignals,
     ) -> None:
         self._store = [store] if store is not None else []
         self._api = api
         self._workers = list(workers)
         self._readiness = readiness
-        self._stops = stops
+        self._stop_signals = stop_signals
 
-    def run(self, announce: Callable[[], None]) -> None:
+    def run(self, on_ready: Callable[[], None]) -> None:
         """Serve until a signal; `announce` is called once, when everything answers."""
         try:
-            if not self._until(self._readiness.store_answers, self._store):
+            if not self._wait_until(self._readiness.is_store_ready, self._store):
                 return
-            everything = [*self._store, self._api, *self._workers]
-            if not self._until(self._readiness.service_answers, everything):
+            children = [*self._store, self._api, *self._workers]
+            if not self._wait_until(self._readiness.is_service_ready, children):
                 return
-            announce()
-            while self._stops.count == 0:
-                _tend(everything)
-                time.sleep(LOOK)
+            on_ready()
+            while self._stop_signals.count == 0:
+                _restart_dead(children)
+                time.sleep(POLL_SECONDS)
         finally:
             self._stop()
 
-    def _until(self, ready: Callable[[], bool], children: Sequence[Child]) -> bool:
+    def _wait_until(self, is_ready: Callable[[], bool], children: Sequence[Child]) -> bool:
         """Tend the children until ready() (True) or a signal (False). Raises StartFailed."""
-        while self._stops.count == 0:
-            _tend(children)
-            if ready():
+        while self._stop_signals.count == 0:
+            _restart_dead(children)
+            if is_ready():
                 return True
             for child in children:
-                if child.deaths >= HOPELESS:
+                if child.deaths >= MAX_DEATHS_BEFORE_READY:
                     raise StartFailed(
                         f"{child.name} ended {child.deaths} times before it was ready"
                     )
-            time.sleep(LOOK / 2)
+            time.sleep(POLL_SECONDS / 2)
         return False
 
     def _stop(self) -> None:
         """API first, so that nothing new comes in; workers drain; the store goes last."""
-        began = time.monotonic()
-        self._api.ask_to_end()
-        self._wait([self._api], began + API_HEADSTART)
+        started = time.monotonic()
+        self._api.terminate()
+        self._wait_for_exit([self._api], started + API_HEAD_START_SECONDS)
         for worker in self._workers:
-            worker.ask_to_end()
+            worker.terminate()
         clients = [self._api, *self._workers]
-        self._wait(clients, began + KILL)
+        self._wait_for_exit(clients, started + KILL_AFTER_SECONDS)
         for child in clients:
             child.kill()
         for child in self._store:
-            child.ask_to_end()
-            _wait_gone([child], time.monotonic() + STORE_KILL - KILL)
+            child.terminate()
+            _wait_until_exited(
+                [child], time.monotonic() + KILL_STORE_AFTER_SECONDS - KILL_AFTER_SECONDS
+            )
             child.kill()
 
-    def _wait(self, children: Sequence[Child], deadline: float) -> None:
-        _wait_gone(children, deadline, impatient=lambda: self._stops.count > 1)
+    def _wait_for_exit(self, children: Sequence[Child], deadline: float) -> None:
+        _wait_until_exited(children, deadline, is_aborted=lambda: self._stop_signals.count > 1)
 
 
-def _tend(children: Sequence[Child]) -> None:
+def _restart_dead(children: Sequence[Child]) -> None:
     for child in children:
-        child.tend()
+        child.restart_if_dead()
 
 
-def _wait_gone(
-    children: Sequence[Child], deadline: float, impatient: Callable[[], bool] = lambda: False
+def _wait_until_exited(
+    children: Sequence[Child], deadline: float, is_aborted: Callable[[], bool] = lambda: False
 ) -> None:
     # a list, not a generator: every child is looked at, so that each one's leftovers go at once
-    while not all([child.gone() for child in children]):
-        if time.monotonic() > deadline or impatient():
+    while not all([child.reap_if_exited() for child in children]):
+        if time.monotonic() > deadline or is_aborted():
             return
-        time.sleep(LOOK / 5)
+        time.sleep(POLL_SECONDS / 5)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tickforge_client.chart import Point, can_show, draw, points_of
+from tickforge_client.chart import Point, can_show, draw, mean_points
 
 
 def curve(values: list[float]) -> list[Point]:
@@ -73,4 +73,4 @@ def test_without_unicode_it_is_drawn_in_ascii() -> None:
 
 def test_a_bucket_without_a_finite_value_is_left_out() -> None:
     view = {"loss": {"tick_first": [1, 3], "tick_last": [2, 4], "mean": [0.5, None]}}
-    assert points_of(view, "loss") == [Point(1.5, 0.5)]
+    assert mean_points(view, "loss") == [Point(1.5, 0.5)]

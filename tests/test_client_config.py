@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.admin_key import client_config, tell_client
+from serving.admin_key import client_config_path, write_client_config
 from tickforge_client import NotConfigured
-from tickforge_client.config import Server, config_path, find_server
+from tickforge_client.config import Server, config_path, resolve_server
 
 HOME = "http://127.0.0.1:8000"
 
@@ -15,37 +15,37 @@ HOME = "http://127.0.0.1:8000"
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     environ = {"XDG_CONFIG_HOME": str(tmp_path)}
-    tell_client(config_path(environ), HOME, "key-of-the-file")
+    write_client_config(config_path(environ), HOME, "key-of-the-file")
     return environ
 
 
 def test_it_reads_the_file_that_serve_py_writes(environ: dict[str, str]) -> None:
-    assert config_path(environ) == client_config(environ)
-    assert find_server(None, None, environ) == Server(HOME, "key-of-the-file")
+    assert config_path(environ) == client_config_path(environ)
+    assert resolve_server(None, None, environ) == Server(HOME, "key-of-the-file")
 
 
 def test_the_environment_wins_over_the_file_and_flags_over_both(environ: dict[str, str]) -> None:
     environ |= {"TICKFORGE_URL": "http://two:1", "TICKFORGE_KEY": "second"}
-    assert find_server(None, None, environ) == Server("http://two:1", "second")
-    assert find_server("https://three", "third", environ) == Server("https://three", "third")
+    assert resolve_server(None, None, environ) == Server("http://two:1", "second")
+    assert resolve_server("https://three", "third", environ) == Server("https://three", "third")
 
 
 def test_the_files_key_is_not_handed_to_another_server(environ: dict[str, str]) -> None:
     with pytest.raises(NotConfigured, match="no key for http://elsewhere"):
-        find_server("http://elsewhere", None, environ)
-    assert find_server(HOME + "/", None, environ).key == "key-of-the-file"
+        resolve_server("http://elsewhere", None, environ)
+    assert resolve_server(HOME + "/", None, environ).key == "key-of-the-file"
 
 
 def test_without_anything_it_says_how_to_give_a_key(tmp_path: Path) -> None:
     with pytest.raises(NotConfigured, match="TICKFORGE_KEY"):
-        find_server(None, None, {"XDG_CONFIG_HOME": str(tmp_path)})
+        resolve_server(None, None, {"XDG_CONFIG_HOME": str(tmp_path)})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"url": 1}', "{"])
 def test_a_config_file_that_is_none_is_named(environ: dict[str, str], text: str) -> None:
     config_path(environ).write_text(text)
     with pytest.raises(NotConfigured, match=r"config\.json"):
-        find_server(None, None, environ)
+        resolve_server(None, None, environ)
 
 
 @pytest.mark.parametrize(
@@ -54,13 +54,13 @@ def test_a_config_file_that_is_none_is_named(environ: dict[str, str], text: str)
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(NotConfigured, match="not a server's address"):
-        find_server(url, "key", {})
+        resolve_server(url, "key", {})
 
 
 @pytest.mark.parametrize("key", ["two words", "line\nbreak", "ключ"])
 def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(NotConfigured) as caught:
-        find_server(HOME, key, {})
+        resolve_server(HOME, key, {})
     assert key not in str(caught.value)
     assert key not in repr(Server(HOME, key))
 

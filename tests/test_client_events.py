@@ -8,7 +8,7 @@ import pytest
 
 from tests.client_server import KEY, Answer, Asked, Server, answering, job, problem
 from tickforge_client import Client, JobTimeout, Unreachable, cli
-from tickforge_client.events import frames
+from tickforge_client.events import parse_sse
 from tickforge_client.job import Job
 
 ID = job()["id"]
@@ -27,7 +27,7 @@ COMMENT = ": still here\n\n"
 
 def test_frames_are_read_as_the_standard_says() -> None:
     lines = [": hello", "", "event: a", "data:1", "data: 2", "", "data", "", "id: 3", "", "data: x"]
-    assert list(frames(lines)) == [("a", "1\n2"), ("message", "")]
+    assert list(parse_sse(lines)) == [("a", "1\n2"), ("message", "")]
 
 
 class There:

@@ -12,7 +12,7 @@ from tickforge_client import (
     InvalidRequest,
     NotAuthorized,
     NotFound,
-    ServerTrouble,
+    ServerError,
     UnexpectedAnswer,
     Unreachable,
     http,
@@ -92,7 +92,7 @@ def test_a_busy_server_is_left_alone_as_long_as_it_asks(wire, status: int) -> No
 
 def test_a_server_that_asks_for_an_hour_is_not_waited_for(wire) -> None:
     there = wire([problem(503, {"Retry-After": "3600"}, detail="the store is away")])
-    with pytest.raises(ServerTrouble, match="the store is away"):
+    with pytest.raises(ServerError, match="the store is away"):
         there.client.job("job_a")
     assert there.slept == []
 
@@ -156,7 +156,7 @@ def test_an_illegal_move_says_what_is_possible(wire) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(401, NotAuthorized), (403, NotAuthorized), (404, NotFound), (500, ServerTrouble)],
+    [(401, NotAuthorized), (403, NotAuthorized), (404, NotFound), (500, ServerError)],
 )
 def test_a_refusal_that_is_no_problem_body_is_a_problem_too(wire, status, kind) -> None:
     there = wire([Answer(status, b"<html>no</html>")])

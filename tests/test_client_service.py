@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serving.demo import environment, running_service, train
+from serving.demo import isolated_environment, running_service, train
 from tests.support import wait_until
 from tickforge_client import Client, Conflict, InvalidRequest, Job, NotFound, cli
 
@@ -24,7 +24,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(folder: Path) -> Iterator[str]:
-    with running_service(folder / "data", folder / "serve.log", environment(folder)) as url:
+    with running_service(
+        folder / "data", folder / "serve.log", isolated_environment(folder)
+    ) as url:
         yield url
 
 
@@ -33,7 +35,7 @@ def client(url: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """A client (and the command) that knows no more than what serve.py left for the user."""
     for name in ("TICKFORGE_URL", "TICKFORGE_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", environment(folder)["XDG_CONFIG_HOME"])
+    monkeypatch.setenv("XDG_CONFIG_HOME", isolated_environment(folder)["XDG_CONFIG_HOME"])
     with Client() as client:
         assert client.url == url
         yield client
@@ -206,7 +208,7 @@ def test_a_running_job_is_saved_named_pinned_and_one_is_deleted(
     saved.delete()
     assert job.checkpoints == []
     with pytest.raises(Conflict):
-        job.save()
+        job.request_checkpoint()
 
 
 def test_a_verify_is_watched_to_its_verdict(
@@ -217,4 +219,4 @@ def test_a_verify_is_watched_to_its_verdict(
 
     part = trained.verify(to=120).wait(60)
     assert part.fields["result"]["to"] == 120
-    assert cli.main(["verify", trained.id, "--from", "7"]) == cli.USAGE
+    assert cli.main(["verify", trained.id, "--from", "7"]) == cli.EXIT_USAGE

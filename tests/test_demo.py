@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serving.demo import NotReady, environment, running_service
+from serving.demo import NotReady, isolated_environment, running_service
 from tests.support import ROOT
 
 
@@ -85,7 +85,7 @@ def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
     began = time.monotonic()
     with (
         pytest.raises(NotReady, match="data"),
-        running_service(tmp_path / "data", tmp_path / "log", environment(tmp_path)),
+        running_service(tmp_path / "data", tmp_path / "log", isolated_environment(tmp_path)),
     ):
         pass
     assert time.monotonic() - began < 30

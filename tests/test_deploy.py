@@ -15,7 +15,7 @@ import yaml
 
 from jobs import presence
 from jobs.settings import Settings
-from serving.embedded_store import DURABLE
+from serving.embedded_store import DURABILITY_SETTINGS
 from tests.support import ADMIN_KEY, ROOT, process_environment
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
@@ -93,7 +93,7 @@ def test_the_composed_store_keeps_what_it_acknowledges() -> None:
     words = COMPOSE["services"]["store"]["command"]
     said = {words[at].removeprefix("--"): words[at + 1] for at in range(1, len(words), 2)}
 
-    assert {name: said.get(name) for name in DURABLE} == DURABLE
+    assert {name: said.get(name) for name in DURABILITY_SETTINGS} == DURABILITY_SETTINGS
 
 
 def test_the_composed_services_have_settings_that_are_accepted() -> None:

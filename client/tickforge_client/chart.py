@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 #: dots in a character cell: across, down
-ACROSS, DOWN = 2, 4
+CELL_WIDTH, CELL_HEIGHT = 2, 4
 #: which bit of a braille character each dot is, by row and column
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLANK = 0x2800
 #: above this ratio of largest to smallest value (all > 0) the axis is logarithmic
-_DECADES = 20.0
+_LOG_SCALE_RATIO = 20.0
 
 
 class Point(NamedTuple):
@@ -27,31 +27,31 @@ class _Axis(NamedTuple):
 
     low: float
     high: float
-    log: bool
+    is_log: bool
 
-    def place(self, value: float) -> float:
-        low, high = self._scaled(self.low), self._scaled(self.high)
+    def to_fraction(self, value: float) -> float:
+        low, high = self._scale(self.low), self._scale(self.high)
         # halves, so that the distance of two huge values stays finite
-        return (self._scaled(value) / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.5
+        return (self._scale(value) / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.5
 
-    def value(self, place: float) -> float:
-        low, high = self._scaled(self.low), self._scaled(self.high)
-        there = low * (1 - place) + high * place
-        return math.exp(there) if self.log else there
+    def to_value(self, fraction: float) -> float:
+        low, high = self._scale(self.low), self._scale(self.high)
+        scaled = low * (1 - fraction) + high * fraction
+        return math.exp(scaled) if self.is_log else scaled
 
-    def _scaled(self, value: float) -> float:
-        return math.log(value) if self.log else value
+    def _scale(self, value: float) -> float:
+        return math.log(value) if self.is_log else value
 
 
-def points_of(view: Mapping[str, Any], column: str) -> list[Point]:
+def mean_points(view: Mapping[str, Any], column: str) -> list[Point]:
     """The means of a view's buckets, each at its middle; those without a finite value left out."""
     buckets = view[column]
-    trio = zip(buckets["tick_first"], buckets["tick_last"], buckets["mean"], strict=True)
-    found = [(first, last, mean) for first, last, mean in trio if mean is not None]
-    points = [Point((first + last) / 2, mean) for first, last, mean in found]
+    triples = zip(buckets["tick_first"], buckets["tick_last"], buckets["mean"], strict=True)
+    finite_buckets = [(first, last, mean) for first, last, mean in triples if mean is not None]
+    points = [Point((first + last) / 2, mean) for first, last, mean in finite_buckets]
     if len(points) > 1:  # the curve reaches from the first tick to the last
-        points[0] = Point(found[0][0], points[0].value)
-        points[-1] = Point(found[-1][1], points[-1].value)
+        points[0] = Point(finite_buckets[0][0], points[0].value)
+        points[-1] = Point(finite_buckets[-1][1], points[-1].value)
     return points
 
 
@@ -64,12 +64,18 @@ def draw(
         return ["(nothing to draw yet)"]
     values = [point.value for point in finite]
     low, high = min(values), max(values)
-    axis = _Axis(low, high, log=low > 0 and high / low > _DECADES)
-    rows = _rows(_dots(finite, axis, width * ACROSS, height * DOWN), width, height, braille)
-    marks = {0: axis.high, height // 2: axis.value(1 - height // 2 / (height - 1)), height - 1: low}
-    lines = [f"{_number(marks.get(at)):>10} │{row}" for at, row in enumerate(rows)]
+    axis = _Axis(low, high, is_log=low > 0 and high / low > _LOG_SCALE_RATIO)
+    rows = _render_rows(
+        _curve_dots(finite, axis, width * CELL_WIDTH, height * CELL_HEIGHT), width, height, braille
+    )
+    labels = {
+        0: axis.high,
+        height // 2: axis.to_value(1 - height // 2 / (height - 1)),
+        height - 1: low,
+    }
+    lines = [f"{_format_number(labels.get(i)):>10} │{row}" for i, row in enumerate(rows)]
     ends = f"{finite[0].tick:,.0f}", f"{finite[-1].tick:,.0f}"
-    note = "tick, log scale" if axis.log else "tick"
+    note = "tick, log scale" if axis.is_log else "tick"
     lines.append(f"{'':>10} └{'─' * width}")
     lines.append(f"{'':>12}{ends[0]}{note:^{max(0, width - len(ends[0]) - len(ends[1]))}}{ends[1]}")
     return lines if braille else [line.translate(_ASCII) for line in lines]
@@ -87,38 +93,40 @@ def can_show(encoding: str | None) -> bool:
     return True
 
 
-def _dots(
+def _curve_dots(
     points: Sequence[Point], axis: _Axis, width: int, height: int
 ) -> Iterator[tuple[int, int]]:
     """Dots (x, y from the top) of the line through the points, without gaps."""
     first, last = points[0].tick, points[-1].tick
-    across = max(last - first, 1)
-    before: tuple[int, int] | None = None
+    span = max(last - first, 1)
+    previous: tuple[int, int] | None = None
     for point in points:
-        x = round((point.tick - first) / across * (width - 1))
-        y = round((1 - axis.place(point.value)) * (height - 1))
-        yield from _line(before or (x, y), (x, y))
-        before = x, y
+        x = round((point.tick - first) / span * (width - 1))
+        y = round((1 - axis.to_fraction(point.value)) * (height - 1))
+        yield from _line_dots(previous or (x, y), (x, y))
+        previous = x, y
 
 
-def _line(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, int]]:
+def _line_dots(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, int]]:
     steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
     for step in range(steps + 1):
-        part = step / steps
+        fraction = step / steps
         yield (
-            round(start[0] + (end[0] - start[0]) * part),
-            round(start[1] + (end[1] - start[1]) * part),
+            round(start[0] + (end[0] - start[0]) * fraction),
+            round(start[1] + (end[1] - start[1]) * fraction),
         )
 
 
-def _rows(dots: Iterator[tuple[int, int]], width: int, height: int, braille: bool) -> list[str]:
+def _render_rows(
+    dots: Iterator[tuple[int, int]], width: int, height: int, braille: bool
+) -> list[str]:
     cells = [[0] * width for _ in range(height)]
     for x, y in dots:
-        cells[y // DOWN][x // ACROSS] |= _BITS[y % DOWN][x % ACROSS]
+        cells[y // CELL_HEIGHT][x // CELL_WIDTH] |= _BITS[y % CELL_HEIGHT][x % CELL_WIDTH]
     if braille:
         return ["".join(chr(_BLANK + cell) if cell else " " for cell in row) for row in cells]
     return ["".join("*" if cell else " " for cell in row) for row in cells]
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"

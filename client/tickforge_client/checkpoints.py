@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tickforge_client.downloads import Remote, fetch
+from tickforge_client.downloads import RemoteFile, download_file
 from tickforge_client.errors import UnexpectedAnswer
-from tickforge_client.http import Session, path_of
+from tickforge_client.http import ApiSession, api_path
 
 #: what a file may be called here: nothing that leads out of the folder or hides in it
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Checkpoint:
     is_final: bool
     pinned: bool
     fields: Mapping[str, Any] = field(repr=False, compare=False)
-    _session: Session = field(repr=False, compare=False)
+    _session: ApiSession = field(repr=False, compare=False)
 
     @classmethod
-    def read(cls, session: Session, job_id: str, fields: Mapping[str, Any]) -> Checkpoint:
+    def read(cls, session: ApiSession, job_id: str, fields: Mapping[str, Any]) -> Checkpoint:
         """Read a checkpoint as the server tells it."""
         files = (CheckpointFile(f["name"], f["bytes"], f["sha256"]) for f in fields["files"])
         return cls(
@@ -74,14 +74,19 @@ class Checkpoint:
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         for file in self.files:
-            if not _PLAIN.fullmatch(file.name):
+            if not _SAFE_NAME.fullmatch(file.name):
                 raise UnexpectedAnswer(f"the server names a file {file.name!r}: not downloaded")
-            fetch(self._session, self._remote(file), folder / file.name, _told(on_bytes, file))
+            download_file(
+                self._session,
+                self._remote_file(file),
+                folder / file.name,
+                _progress_callback(on_bytes, file),
+            )
         return folder
 
-    def update(self, **said: Any) -> Checkpoint:
+    def update(self, **changes: Any) -> Checkpoint:
         """Change what is said of it: `name` (None: none), `pinned`; returns it as it is then."""
-        return Checkpoint.read(self._session, self.job_id, self._session.patch(self._path, said))
+        return Checkpoint.read(self._session, self.job_id, self._session.patch(self._path, changes))
 
     def delete(self) -> None:
         """Remove it with its files, for good."""
@@ -89,14 +94,14 @@ class Checkpoint:
 
     @property
     def _path(self) -> str:
-        return path_of("jobs", self.job_id, "checkpoints", self.tick)
+        return api_path("jobs", self.job_id, "checkpoints", self.tick)
 
-    def _remote(self, file: CheckpointFile) -> Remote:
-        path = path_of("jobs", self.job_id, "checkpoints", self.tick, "files", file.name)
-        return Remote(path, file.bytes, file.sha256)
+    def _remote_file(self, file: CheckpointFile) -> RemoteFile:
+        path = api_path("jobs", self.job_id, "checkpoints", self.tick, "files", file.name)
+        return RemoteFile(path, file.bytes, file.sha256)
 
 
-def _told(
+def _progress_callback(
     on_bytes: Callable[[str, int, int], None] | None, file: CheckpointFile
 ) -> Callable[[int], None] | None:
     if on_bytes is None:

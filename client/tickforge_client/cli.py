@@ -20,11 +20,11 @@ from tickforge_client.commands.service import models, version, workers
 from tickforge_client.commands.submit import plan, submit
 from tickforge_client.commands.verify import checkpoint, verify
 from tickforge_client.commands.watch import list_jobs, status, watch
-from tickforge_client.errors import NotConfigured, Problem, ServerTrouble, TickforgeError
+from tickforge_client.errors import NotConfigured, Problem, ServerError, TickforgeError
 
 #: exit codes: what was asked for is wrong; the server or the way to it is in trouble
-USAGE, TROUBLE = 2, 3
-INTERRUPTED, BROKEN_PIPE = 130, 141  # as a shell tells SIGINT and SIGPIPE
+EXIT_USAGE, EXIT_UNAVAILABLE = 2, 3
+EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141  # as a shell tells SIGINT and SIGPIPE
 
 
 @click.group(
@@ -58,21 +58,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code or 0
     except click.ClickException as error:
         error.show()
-        return USAGE
+        return EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     except BrokenPipeError:
         # whoever read our output has left: nothing more to say, also not when Python ends
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return BROKEN_PIPE
+        return EXIT_BROKEN_PIPE
     except TickforgeError as error:
         click.echo(f"tickforge: {error}", err=True)
-        return _code(error)
+        return _exit_code(error)
 
 
-def _code(error: TickforgeError) -> int:
-    refused = isinstance(error, Problem) and not isinstance(error, ServerTrouble)
-    return USAGE if refused or isinstance(error, NotConfigured) else TROUBLE
+def _exit_code(error: TickforgeError) -> int:
+    is_refused = isinstance(error, Problem) and not isinstance(error, ServerError)
+    return EXIT_USAGE if is_refused or isinstance(error, NotConfigured) else EXIT_UNAVAILABLE
 
 
 def run() -> None:

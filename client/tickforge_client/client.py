@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tickforge_client.config import checked, find_server
+from tickforge_client.config import resolve_server, validate
 from tickforge_client.datasets import Dataset
-from tickforge_client.http import Session, path_of
+from tickforge_client.http import ApiSession, api_path
 from tickforge_client.job import Job
-from tickforge_client.uploads import FileBody, type_of
+from tickforge_client.uploads import FileBody, media_type_of
 
 
 class Client:
@@ -31,9 +31,9 @@ class Client:
         say: Callable[[str], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        server = checked(url, key) if url and key else find_server(url, key, os.environ)
+        server = validate(url, key) if url and key else resolve_server(url, key, os.environ)
         self.url = server.url
-        self.session = Session(server.url, server.key, say=say, sleep=sleep)
+        self.session = ApiSession(server.url, server.key, on_retry=say, sleep=sleep)
 
     def __enter__(self) -> Self:
         return self
@@ -56,21 +56,21 @@ class Client:
         However often the request has to be sent, it makes one job. With an `idempotency_key` of
         your own that holds across calls too.
         """
-        return Job(self.session, self.session.make(path_of("jobs"), spec, idempotency_key))
+        return Job(self.session, self.session.create(api_path("jobs"), spec, idempotency_key))
 
     def plan(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """What a spec would come to; nothing is stored."""
-        plan: dict[str, Any] = self.session.post(path_of("jobs", "plan"), spec)
+        plan: dict[str, Any] = self.session.post(api_path("jobs", "plan"), spec)
         return plan
 
     def job(self, job_id: str) -> Job:
         """The job of this id; raises NotFound."""
-        return Job(self.session, self.session.get(path_of("jobs", job_id)))
+        return Job(self.session, self.session.get(api_path("jobs", job_id)))
 
-    def page(self, **asked: Any) -> dict[str, Any]:
+    def page(self, **params: Any) -> dict[str, Any]:
         """One page of the list of jobs, as the server's JSON: see GET /v1/jobs."""
-        query = {name: value for name, value in asked.items() if value not in (None, (), [])}
-        page: dict[str, Any] = self.session.get(path_of("jobs"), query)
+        query = {name: value for name, value in params.items() if value not in (None, (), [])}
+        page: dict[str, Any] = self.session.get(api_path("jobs"), query)
         return page
 
     def jobs(
@@ -91,11 +91,11 @@ class Client:
 
     def models(self) -> Any:
         """The families that can be trained."""
-        return self.session.get(path_of("models"))
+        return self.session.get(api_path("models"))
 
     def workers(self) -> Any:
         """The live workers."""
-        return self.session.get(path_of("workers"))
+        return self.session.get(api_path("workers"))
 
     def upload(
         self,
@@ -112,22 +112,22 @@ class Client:
         InvalidRequest with row and column of what is wrong. ON_BYTES hears how many bytes are sent.
         """
         file = Path(path)
-        media_type = type or type_of(file)
-        asked = {"name": file.name[:200] if name is None else name}
+        media_type = type or media_type_of(file)
+        params = {"name": file.name[:200] if name is None else name}
         if delimiter is not None:
-            asked["delimiter"] = delimiter
+            params["delimiter"] = delimiter
         body = FileBody(file, on_bytes)
-        made = self.session.upload(path_of("datasets"), asked, body, media_type)
-        return Dataset(self.session, made)
+        created = self.session.upload(api_path("datasets"), params, body, media_type)
+        return Dataset(self.session, created)
 
     def dataset(self, dataset_id: str) -> Dataset:
         """The dataset of this id; raises NotFound."""
-        return Dataset(self.session, self.session.get(path_of("datasets", dataset_id)))
+        return Dataset(self.session, self.session.get(api_path("datasets", dataset_id)))
 
-    def dataset_page(self, **asked: Any) -> dict[str, Any]:
+    def dataset_page(self, **params: Any) -> dict[str, Any]:
         """One page of the list of datasets, as the server's JSON."""
-        query = {name: value for name, value in asked.items() if value is not None}
-        page: dict[str, Any] = self.session.get(path_of("datasets"), query)
+        query = {name: value for name, value in params.items() if value is not None}
+        page: dict[str, Any] = self.session.get(api_path("datasets"), query)
         return page
 
     @property
@@ -145,7 +145,7 @@ class Client:
         """All access keys, or a tenant's, newest first, without their secrets; for an admin."""
         query: dict[str, Any] = {"limit": 1000, **({"tenant": tenant} if tenant else {})}
         while True:
-            page = self.session.get(path_of("keys"), query)
+            page = self.session.get(api_path("keys"), query)
             yield from page["data"]
             if not page["has_more"]:
                 return
@@ -158,15 +158,15 @@ class Client:
         """
         body = {"tenant": tenant, "scopes": list(scopes), "name": name}
         while True:
-            made: dict[str, Any] = self.session.make(path_of("keys"), body)
-            if "secret" in made:
-                return made
-            self.delete_key(made["id"])
+            created: dict[str, Any] = self.session.create(api_path("keys"), body)
+            if "secret" in created:
+                return created
+            self.delete_key(created["id"])
 
     def delete_key(self, key_id: str) -> None:
         """Delete an access key; it stops at once."""
-        self.session.delete(path_of("keys", key_id))
+        self.session.delete(api_path("keys", key_id))
 
     def version(self) -> Any:
         """Versions and limits of the service."""
-        return self.session.get(path_of("version"))
+        return self.session.get(api_path("version"))

@@ -24,34 +24,34 @@ class Server:
     key: str = field(repr=False)
 
 
-def find_server(url: str | None, key: str | None, environ: Mapping[str, str]) -> Server:
+def resolve_server(url: str | None, key: str | None, environ: Mapping[str, str]) -> Server:
     """The server to use; raises NotConfigured.
 
     The file's key goes to the file's server alone: naming another one does not hand it over.
     """
     path = config_path(environ)
-    kept = _read(path)
-    url = url or environ.get("TICKFORGE_URL") or (kept.url if kept else DEFAULT_URL)
+    configured = _read_config(path)
+    url = url or environ.get("TICKFORGE_URL") or (configured.url if configured else DEFAULT_URL)
     key = key or environ.get("TICKFORGE_KEY")
-    if not key and kept and kept.url.rstrip("/") == url.rstrip("/"):
-        key = kept.key
+    if not key and configured and configured.url.rstrip("/") == url.rstrip("/"):
+        key = configured.key
     if not key:
         raise NotConfigured(
             f"no key for {url}: give --key, set TICKFORGE_KEY, or start serve.py on this machine "
             f"(it writes {path})"
         )
-    return checked(url, key)
+    return validate(url, key)
 
 
-def checked(url: str, key: str) -> Server:
+def validate(url: str, key: str) -> Server:
     """The pair if a request can be made with it; raises NotConfigured."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_usable = parts.scheme in ("http", "https") and bool(parts.hostname)
         _ = parts.port
     except ValueError:
-        usable = False
-    if not usable or parts.query or parts.fragment or parts.username:
+        is_usable = False
+    if not is_usable or parts.query or parts.fragment or parts.username:
         raise NotConfigured(f"not a server's address: {url!r} (http://HOST:PORT is accepted)")
     key = key.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
@@ -65,10 +65,10 @@ def config_path(environ: Mapping[str, str]) -> Path:
     return (Path(home) if home else Path.home() / ".config") / "tickforge" / "config.json"
 
 
-def _read(path: Path) -> Server | None:
+def _read_config(path: Path) -> Server | None:
     try:
-        found = json.loads(path.read_text())
-        return Server(str(found["url"]), str(found["key"]))
+        config = json.loads(path.read_text())
+        return Server(str(config["url"]), str(config["key"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

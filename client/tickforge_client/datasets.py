@@ -6,17 +6,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tickforge_client.downloads import Remote, fetch
-from tickforge_client.http import Session, path_of
+from tickforge_client.downloads import RemoteFile, download_file
+from tickforge_client.http import ApiSession, api_path
 
 #: rows asked for at a time
-PAGE = 1000
+PAGE_ROWS = 1000
 
 
 class Dataset:
     """An uploaded dataset; `fields` is the server's JSON."""
 
-    def __init__(self, session: Session, fields: Mapping[str, Any]) -> None:
+    def __init__(self, session: ApiSession, fields: Mapping[str, Any]) -> None:
         self.fields = fields
         self._session = session
 
@@ -61,15 +61,18 @@ class Dataset:
 
     def rows(self, *, after: int = 0, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield rows behind row `after` (0: from the first), all of them or at most `limit`."""
-        left = limit
-        while left is None or left > 0:
-            asked = {"after": after, "limit": PAGE if left is None else min(PAGE, left)}
-            page = self._session.get(path_of("datasets", self.id, "rows"), asked)
+        remaining = limit
+        while remaining is None or remaining > 0:
+            query = {
+                "after": after,
+                "limit": PAGE_ROWS if remaining is None else min(PAGE_ROWS, remaining),
+            }
+            page = self._session.get(api_path("datasets", self.id, "rows"), query)
             yield from page["data"]
             if not page["has_more"]:
                 return
             after = int(page["next_after"])
-            left = None if left is None else left - len(page["data"])
+            remaining = None if remaining is None else remaining - len(page["data"])
 
     def download(self, path: str | Path, on_bytes: Callable[[int], None] | None = None) -> Path:
         """Bring its bytes to the file `path` and return that.
@@ -78,10 +81,10 @@ class Dataset:
         sha256 is right. ON_BYTES hears how many bytes are here.
         """
         target = Path(path)
-        remote = Remote(path_of("datasets", self.id, "content"), self.bytes, self.sha256)
-        fetch(self._session, remote, target, on_bytes)
+        remote = RemoteFile(api_path("datasets", self.id, "content"), self.bytes, self.sha256)
+        download_file(self._session, remote, target, on_bytes)
         return target
 
     def delete(self) -> None:
         """Remove it, for good; raises Conflict while a live job uses it."""
-        self._session.delete(path_of("datasets", self.id))
+        self._session.delete(api_path("datasets", self.id))

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tickforge_client.errors import CorruptDownload, Unreachable
-from tickforge_client.http import Session
+from tickforge_client.http import ApiSession
 
 
 @dataclass(frozen=True)
-class Remote:
+class RemoteFile:
     """A file on the server: where, how long, and what its bytes hash to."""
 
     path: str
@@ -21,8 +21,11 @@ class Remote:
     sha256: str
 
 
-def fetch(
-    session: Session, remote: Remote, target: Path, on_bytes: Callable[[int], None] | None = None
+def download_file(
+    session: ApiSession,
+    remote: RemoteFile,
+    target: Path,
+    on_bytes: Callable[[int], None] | None = None,
 ) -> None:
     """Bring a file to `target`; raises CorruptDownload, Problem, Unreachable.
 
@@ -32,53 +35,55 @@ def fetch(
     if target.is_file() and _sha256(target) == remote.sha256:
         return
     part = target.with_name(target.name + ".part")
-    resumed = part.exists()
-    _complete(session, remote, part, on_bytes)
-    if resumed and _sha256(part) != remote.sha256:  # begun from other bytes: once more, from 0
+    is_resumed = part.exists()
+    _download_all(session, remote, part, on_bytes)
+    if is_resumed and _sha256(part) != remote.sha256:  # begun from other bytes: once more, from 0
         part.unlink()
-        _complete(session, remote, part, on_bytes)
-    if (found := _sha256(part)) != remote.sha256:
+        _download_all(session, remote, part, on_bytes)
+    if (digest := _sha256(part)) != remote.sha256:
         part.unlink()
-        raise CorruptDownload(f"{target.name}: sha256 {found}, {remote.sha256} expected")
+        raise CorruptDownload(f"{target.name}: sha256 {digest}, {remote.sha256} expected")
     part.replace(target)
 
 
-def _complete(
-    session: Session, remote: Remote, part: Path, on_bytes: Callable[[int], None] | None
+def _download_all(
+    session: ApiSession, remote: RemoteFile, part: Path, on_bytes: Callable[[int], None] | None
 ) -> None:
     """Append until all bytes are here; patience begins anew whenever some arrive."""
     part.touch()
-    patience = session.patience()
-    while (have := part.stat().st_size) != remote.bytes:
+    backoff = session.new_backoff()
+    while (received := part.stat().st_size) != remote.bytes:
         try:
-            _append(session, remote, part, have, on_bytes)
+            _download_range(session, remote, part, received, on_bytes)
         except Unreachable as error:
-            if part.stat().st_size > have:
-                patience = session.patience()
-            patience.pause(error)
+            if part.stat().st_size > received:
+                backoff = session.new_backoff()
+            backoff.wait(error)
         else:
             if part.stat().st_size != remote.bytes:
                 part.unlink()
                 raise CorruptDownload(f"{remote.path}: not the {remote.bytes} bytes announced")
 
 
-def _append(
-    session: Session,
-    remote: Remote,
+def _download_range(
+    session: ApiSession,
+    remote: RemoteFile,
     part: Path,
-    have: int,
+    received: int,
     on_bytes: Callable[[int], None] | None,
 ) -> None:
     headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
-    if 0 < have < remote.bytes:
-        headers |= {"Range": f"bytes={have}-", "If-Range": f'"{remote.sha256}"'}
-    with session.stream(remote.path, headers=headers) as answer, part.open("r+b") as file:
-        if answer.status_code == 206 and _starts_at(answer.headers.get("content-range"), have):
-            file.seek(have)
+    if 0 < received < remote.bytes:
+        headers |= {"Range": f"bytes={received}-", "If-Range": f'"{remote.sha256}"'}
+    with session.stream(remote.path, headers=headers) as response, part.open("r+b") as file:
+        if response.status_code == 206 and _starts_at(
+            response.headers.get("content-range"), received
+        ):
+            file.seek(received)
         else:
             file.truncate(0)
         # as they arrive: pieces of a fixed size would keep the last ones back when it breaks off
-        for piece in answer.iter_raw():
+        for piece in response.iter_raw():
             file.write(piece)
             if on_bytes is not None:
                 on_bytes(file.tell())

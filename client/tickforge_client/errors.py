@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 #: characters of a refused value that are shown
-SHOWN = 80
+MAX_VALUE_CHARACTERS = 80
 
 
 class TickforgeError(Exception):
@@ -50,7 +50,7 @@ class JobTimeout(TickforgeError, TimeoutError):
 
 
 @dataclass(frozen=True)
-class Fault:
+class FieldError:
     """One thing wrong with a request: where, what, and the value (if it was told)."""
 
     where: str
@@ -59,24 +59,26 @@ class Fault:
     has_value: bool = False
 
     @classmethod
-    def read(cls, entry: Mapping[str, Any]) -> Fault:
+    def parse(cls, entry: Mapping[str, Any]) -> FieldError:
         """Read an entry of a problem's `errors`."""
-        named = {
+        templates = {
             "pointer": "{}",
             "parameter": "parameter {}",
             "header": "header {}",
         }
-        where = next((form.format(entry[at]) for at, form in named.items() if at in entry), "")
+        where = next(
+            (template.format(entry[key]) for key, template in templates.items() if key in entry), ""
+        )
         if "row" in entry or "column" in entry:  # of a dataset
-            found = [f"{at} {entry[at]}" for at in ("row", "column") if at in entry]
-            where = ", ".join(found)
+            position = [f"{key} {entry[key]}" for key in ("row", "column") if key in entry]
+            where = ", ".join(position)
         return cls(where, str(entry.get("detail", "")), entry.get("value"), "value" in entry)
 
     def __str__(self) -> str:
         where = self.where or "the body"
         if self.has_value:
             text = json.dumps(self.value, ensure_ascii=False)
-            where += f" = {text if len(text) <= SHOWN else text[: SHOWN - 1] + '…'}"
+            where += f" = {text if len(text) <= MAX_VALUE_CHARACTERS else text[: MAX_VALUE_CHARACTERS - 1] + '…'}"
         return f"{where}: {self.detail}"
 
 
@@ -89,15 +91,15 @@ class Problem(TickforgeError):
         self.type = str(body.get("type", "about:blank"))
         self.title = str(body.get("title", ""))
         self.detail = str(body.get("detail") or "")
-        found = body.get("errors")
-        entries = found if isinstance(found, list) else []
-        self.errors = [Fault.read(entry) for entry in entries if isinstance(entry, Mapping)]
+        errors = body.get("errors")
+        entries = errors if isinstance(errors, list) else []
+        self.errors = [FieldError.parse(entry) for entry in entries if isinstance(entry, Mapping)]
         super().__init__("\n".join(self.lines()))
 
     def lines(self) -> list[str]:
         """Say it in lines: what was refused, then each fault on its own."""
-        told = [part for part in (self.title, "" if self.errors else self.detail) if part]
-        head = f"{': '.join(dict.fromkeys(told)) or 'refused'} ({self.status})"
+        summary = [part for part in (self.title, "" if self.errors else self.detail) if part]
+        head = f"{': '.join(dict.fromkeys(summary)) or 'refused'} ({self.status})"
         return [head, *(f"  {fault}" for fault in self.errors)]
 
 
@@ -134,7 +136,7 @@ class Conflict(Problem):
         return [first, *rest]
 
 
-class ServerTrouble(Problem):
+class ServerError(Problem):
     """The server is busy, full or broken: a later try may do."""
 
 
@@ -144,11 +146,11 @@ _BY_STATUS: dict[int, type[Problem]] = {
     404: NotFound,
     409: Conflict,
     410: NotFound,
-    429: ServerTrouble,
+    429: ServerError,
 }
 
 
-def problem(status: int, body: Mapping[str, Any]) -> Problem:
+def make_problem(status: int, body: Mapping[str, Any]) -> Problem:
     """The Problem for an answer's status and body."""
-    kind = _BY_STATUS.get(status, ServerTrouble if status >= 500 else InvalidRequest)
+    kind = _BY_STATUS.get(status, ServerError if status >= 500 else InvalidRequest)
     return kind(status, body)

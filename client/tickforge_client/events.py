@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tickforge_client.errors import TickforgeError, Unreachable
-from tickforge_client.http import Session, path_of
-from tickforge_client.patience import Patience
+from tickforge_client.http import ApiSession, api_path
+from tickforge_client.patience import Backoff
 
-ENDED = ("succeeded", "failed", "cancelled")
+TERMINAL_STATUSES = ("succeeded", "failed", "cancelled")
 MEDIA_TYPE = "text/event-stream"
 
 
@@ -30,42 +30,42 @@ class Event:
     @property
     def ends(self) -> bool:
         """Whether it is the job's last."""
-        return self.type == "status" and self.data.get("status") in ENDED
+        return self.type == "status" and self.data.get("status") in TERMINAL_STATUSES
 
 
-def read(session: Session, job_id: str, after: int = 0) -> list[Event]:
+def read(session: ApiSession, job_id: str, after: int = 0) -> list[Event]:
     """All events so far beyond a number."""
-    found: list[Event] = []
-    path = path_of("jobs", job_id, "events")
+    events: list[Event] = []
+    path = api_path("jobs", job_id, "events")
     while True:
         page = session.get(path, {"after": after, "limit": 1000})
-        found += (_event(each["type"], each) for each in page["data"])
+        events += (_parse_event(entry["type"], entry) for entry in page["data"])
         if not page["has_more"]:
-            return found
+            return events
         after = page["next_after"]
 
 
-def follow(session: Session, job_id: str, after: int = 0) -> Iterator[Event]:
+def follow(session: ApiSession, job_id: str, after: int = 0) -> Iterator[Event]:
     """Yield events to the job's end, over as many streams as it takes."""
-    patience: Patience | None = None  # of tries in vain, one after another
+    backoff: Backoff | None = None  # of tries in vain, one after another
     while True:
-        broke: TickforgeError = Unreachable(f"{session.url} ended the stream")
+        failure: TickforgeError = Unreachable(f"{session.url} ended the stream")
         try:
-            for event in _stream(session, job_id, after):
+            for event in _stream_events(session, job_id, after):
                 yield event
                 after = event.seq or after
                 if event.ends:
                     return
-                patience = None
+                backoff = None
         except Unreachable as error:
-            broke = error
-        if _nothing_more(session, job_id, after):
+            failure = error
+        if _is_complete(session, job_id, after):
             return
-        patience = patience or session.patience()
-        patience.pause(broke)
+        backoff = backoff or session.new_backoff()
+        backoff.wait(failure)
 
 
-def frames(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+def parse_sse(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Type and data of each event in the lines of a stream."""
     kind, data = "message", []
     for line in lines:
@@ -81,21 +81,21 @@ def frames(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
             kind, data = "message", []
 
 
-def _stream(session: Session, job_id: str, after: int) -> Iterator[Event]:
-    path = path_of("jobs", job_id, "events")
+def _stream_events(session: ApiSession, job_id: str, after: int) -> Iterator[Event]:
+    path = api_path("jobs", job_id, "events")
     headers = {"Accept": MEDIA_TYPE, "Last-Event-ID": str(after)}
-    with session.stream(path, headers=headers) as answer:
-        for kind, data in frames(answer.iter_lines()):
-            yield _event(kind, json.loads(data))
+    with session.stream(path, headers=headers) as response:
+        for kind, data in parse_sse(response.iter_lines()):
+            yield _parse_event(kind, json.loads(data))
 
 
-def _nothing_more(session: Session, job_id: str, after: int) -> bool:
+def _is_complete(session: ApiSession, job_id: str, after: int) -> bool:
     """Whether a job has ended and all its events are known (asked for in this order)."""
-    ended = session.get(path_of("jobs", job_id))["status"] in ENDED
-    return ended and not read(session, job_id, after)
+    has_ended = session.get(api_path("jobs", job_id))["status"] in TERMINAL_STATUSES
+    return has_ended and not read(session, job_id, after)
 
 
-def _event(kind: str, told: Mapping[str, Any]) -> Event:
+def _parse_event(kind: str, payload: Mapping[str, Any]) -> Event:
     if kind == "ticks":
-        return Event(None, None, kind, told)
-    return Event(told["seq"], told["at"], kind, told["data"])
+        return Event(None, None, kind, payload)
+    return Event(payload["seq"], payload["at"], kind, payload["data"])

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from tickforge_client.http import Session, path_of
+from tickforge_client.http import ApiSession, api_path
 
 #: ticks a page: the most the server gives
-PAGE = 100_000
+PAGE_TICKS = 100_000
 Numbers = Any  # numpy.ndarray, or array.array where numpy is not installed
-Answer = dict[str, Any]  # a history answer as JSON
+HistoryJson = dict[str, Any]  # a history answer as JSON
 
 
 class Sparse(NamedTuple):
@@ -44,93 +44,100 @@ class History:
 
 
 def read(
-    session: Session,
+    session: ApiSession,
     job_id: str,
     columns: Sequence[str],
     *,
     after: int = 0,
     before: int | None = None,
     last: int | None = None,
-) -> Answer:
+) -> HistoryJson:
     """All ticks asked for in one answer; `after` and `before` are exclusive, `last` the newest."""
-    path = path_of("jobs", job_id, "history")
-    asked: dict[str, Any] = {"columns": ",".join(columns)}
-    if last is not None and last > PAGE:
-        newest = session.get(path, {**asked, "last": 1})["last_tick"]
-        after, last = max(0, newest - last), None
+    path = api_path("jobs", job_id, "history")
+    query: dict[str, Any] = {"columns": ",".join(columns)}
+    if last is not None and last > PAGE_TICKS:
+        newest_tick = session.get(path, {**query, "last": 1})["last_tick"]
+        after, last = max(0, newest_tick - last), None
     if last is not None:
-        answer: Answer = session.get(path, {**asked, "last": last})
-        return answer
+        document: HistoryJson = session.get(path, {**query, "last": last})
+        return document
     if before is not None:
-        asked["before"] = before
-    return _joined(_pages(session, path, {**asked, "limit": PAGE}, after))
+        query["before"] = before
+    return _merge_pages(_fetch_pages(session, path, {**query, "limit": PAGE_TICKS}, after))
 
 
-def arrays(answer: Answer, columns: Sequence[str]) -> History:
+def to_arrays(document: HistoryJson, columns: Sequence[str]) -> History:
     """An answer's lists as arrays."""
-    odd: dict[str, dict[int, str]] = {}
-    for entry in answer.get("nonfinite", []):
-        odd.setdefault(entry["column"], {})[entry["tick"]] = entry["value"]
-    ticks = answer.get("tick", [])
+    nonfinite: dict[str, dict[int, str]] = {}
+    for entry in document.get("nonfinite", []):
+        nonfinite.setdefault(entry["column"], {})[entry["tick"]] = entry["value"]
+    ticks = document.get("tick", [])
     return History(
-        job_id=answer["job_id"],
-        tick=_array("q", ticks),
-        columns={name: _column(answer[name], ticks, odd.get(name, {})) for name in columns},
-        last_tick=answer["last_tick"],
-        complete=answer["complete"],
+        job_id=document["job_id"],
+        tick=_make_array("q", ticks),
+        columns={
+            name: _to_column(document[name], ticks, nonfinite.get(name, {})) for name in columns
+        },
+        last_tick=document["last_tick"],
+        complete=document["complete"],
     )
 
 
-def csv(session: Session, job_id: str, asked: Mapping[str, Any]) -> Iterator[bytes]:
+def stream_csv(session: ApiSession, job_id: str, query: Mapping[str, Any]) -> Iterator[bytes]:
     """The range as CSV, in pieces as they arrive."""
-    path = path_of("jobs", job_id, "history")
-    with session.stream(path, params=asked, headers={"Accept": "text/csv"}) as answer:
-        yield from answer.iter_bytes()
+    path = api_path("jobs", job_id, "history")
+    with session.stream(path, params=query, headers={"Accept": "text/csv"}) as response:
+        yield from response.iter_bytes()
 
 
-def _pages(session: Session, path: str, asked: Mapping[str, Any], after: int) -> Iterator[Answer]:
+def _fetch_pages(
+    session: ApiSession, path: str, query: Mapping[str, Any], after: int
+) -> Iterator[HistoryJson]:
     position: int | None = after
     while position is not None:
-        page = session.get(path, {**asked, "after": position})
+        page = session.get(path, {**query, "after": position})
         position = page["next_after"]
         yield page
 
 
-def _joined(pages: Iterator[Answer]) -> Answer:
+def _merge_pages(pages: Iterator[HistoryJson]) -> HistoryJson:
     """One answer made of many: lists grow, all else is the last page's."""
-    whole = next(pages)
+    merged = next(pages)
     for page in pages:
         for name, value in page.items():
             if isinstance(value, list):
-                whole[name].extend(value)
+                merged[name].extend(value)
             elif isinstance(value, dict):
                 for part in ("tick", "value"):
-                    whole[name][part].extend(value[part])
+                    merged[name][part].extend(value[part])
             else:
-                whole[name] = value
-    return whole
+                merged[name] = value
+    return merged
 
 
-def _column(values: Any, ticks: Sequence[int], odd: Mapping[int, str]) -> Any:
+def _to_column(values: Any, ticks: Sequence[int], nonfinite: Mapping[int, str]) -> Any:
     if isinstance(values, Mapping):
-        at, values = values["tick"], values["value"]
+        sparse_ticks, values = values["tick"], values["value"]
         if values and isinstance(values[0], str):
-            return Sparse(_array("q", at), values)
-        return Sparse(_array("q", at), _array("d", _restored(values, at, odd)))
-    return _array("d", _restored(values, ticks, odd))
+            return Sparse(_make_array("q", sparse_ticks), values)
+        return Sparse(
+            _make_array("q", sparse_ticks),
+            _make_array("d", _restore_nonfinite(values, sparse_ticks, nonfinite)),
+        )
+    return _make_array("d", _restore_nonfinite(values, ticks, nonfinite))
 
 
-def _restored(
-    values: Sequence[float | None], ticks: Sequence[int], odd: Mapping[int, str]
+def _restore_nonfinite(
+    values: Sequence[float | None], ticks: Sequence[int], nonfinite: Mapping[int, str]
 ) -> Sequence[Any]:
     """Put nan, inf and -inf back where JSON has null."""
-    if not odd:
+    if not nonfinite:
         return values
     pairs = zip(values, ticks, strict=True)
-    return [float(odd.get(tick, "nan")) if value is None else value for value, tick in pairs]
+    return [float(nonfinite.get(tick, "nan")) if value is None else value for value, tick in pairs]
 
 
-def _array(code: str, values: Sequence[Any]) -> Numbers:
+def _make_array(code: str, values: Sequence[Any]) -> Numbers:
     plain = array(code, values)
     try:
         import numpy

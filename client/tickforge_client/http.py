@@ -21,39 +21,39 @@ from tickforge_client.errors import (
     TickforgeError,
     UnexpectedAnswer,
     Unreachable,
-    problem,
+    make_problem,
 )
-from tickforge_client.patience import Patience, retry_after
+from tickforge_client.patience import Backoff, parse_retry_after
 from tickforge_client.uploads import FileBody
 
 if TYPE_CHECKING:
     import httpx
 
 #: seconds to connect, and between two pieces of an answer
-CONNECT, READ = 5.0, 30.0
+CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 30.0
 #: seconds for the answer to an upload: the server looks at all of it and brings it to its disk
-UPLOADED = 600.0
+UPLOAD_TIMEOUT = 600.0
 #: seconds of trying when the server never answered yet (a wrong URL shows soon) …
-UNKNOWN_SERVER = 3.0
+FIRST_CONTACT_RETRY_SECONDS = 3.0
 #: … and when it did: it may be starting again
-KNOWN_SERVER = 60.0
+RETRY_SECONDS = 60.0
 #: statuses after which the same request may pass: the server (or what stands before it) is busy
-TRY_AGAIN = {429, 502, 503, 504}
-IN_WORK = "urn:tickforge:problem:in-work"
+RETRYABLE_STATUSES = {429, 502, 503, 504}
+REQUEST_IN_PROGRESS = "urn:tickforge:problem:in-work"
 _JSON = {"Content-Type": "application/json"}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 Params = Mapping[str, Any]
 
 
-class Fresh(NamedTuple):
+class ConditionalResponse(NamedTuple):
     """What is new (None: nothing), its ETag, and how long the server wants to be left alone."""
 
     body: Any
     etag: str | None
-    asked: float | None
+    retry_after: float | None
 
 
-class Session:
+class ApiSession:
     """The way to one server. Opens its connection with the first request."""
 
     def __init__(
@@ -62,44 +62,46 @@ class Session:
         key: str,
         *,
         sleep: Callable[[float], None] = time.sleep,
-        say: Callable[[str], None] | None = None,
+        on_retry: Callable[[str], None] | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self.sleep = sleep
         self._key = key
-        self._say = say
-        self._answered = False
-        self._opened: httpx.Client | None = None
+        self._on_retry = on_retry
+        self._has_answered = False
+        self._http_client: httpx.Client | None = None
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+        if self._http_client is not None:
+            self._http_client.close()
+            self._http_client = None
 
-    def patience(self) -> Patience:
+    def new_backoff(self) -> Backoff:
         """How long to keep trying now."""
-        return Patience(self._seconds, sleep=self.sleep, say=self._say)
+        return Backoff(self._retry_seconds, sleep=self.sleep, on_retry=self._on_retry)
 
-    def _seconds(self) -> float:
-        return KNOWN_SERVER if self._answered else UNKNOWN_SERVER
+    def _retry_seconds(self) -> float:
+        return RETRY_SECONDS if self._has_answered else FIRST_CONTACT_RETRY_SECONDS
 
     def get(self, path: str, params: Params | None = None) -> Any:
         """The JSON at `path`."""
-        return _json(self._send("GET", path, params))
+        return _parse_json(self._send("GET", path, params))
 
-    def get_if_new(self, path: str, etag: str | None, params: Params | None = None) -> Fresh:
+    def get_if_changed(
+        self, path: str, etag: str | None, params: Params | None = None
+    ) -> ConditionalResponse:
         """The JSON at `path` and its ETag; no JSON while it is still what `etag` names."""
-        answer = self._send("GET", path, params, headers={"If-None-Match": etag} if etag else {})
-        asked = retry_after(answer.headers.get("retry-after"))
-        if answer.status_code == 304:
-            return Fresh(None, etag, asked)
-        return Fresh(_json(answer), answer.headers.get("etag"), asked)
+        response = self._send("GET", path, params, headers={"If-None-Match": etag} if etag else {})
+        min_pause = parse_retry_after(response.headers.get("retry-after"))
+        if response.status_code == 304:
+            return ConditionalResponse(None, etag, min_pause)
+        return ConditionalResponse(_parse_json(response), response.headers.get("etag"), min_pause)
 
-    def make(self, path: str, body: Any, idempotency_key: str | None = None) -> Any:
+    def create(self, path: str, body: Any, idempotency_key: str | None = None) -> Any:
         """POST what makes something, once, however often the request has to be sent."""
         key = idempotency_key or secrets.token_hex(16)
-        return _json(self._send("POST", path, body=body, headers={"Idempotency-Key": key}))
+        return _parse_json(self._send("POST", path, body=body, headers={"Idempotency-Key": key}))
 
     def upload(self, path: str, params: Params, body: FileBody, media_type: str) -> Any:
         """POST a file that becomes something, once, however often it has to be sent."""
@@ -108,15 +110,15 @@ class Session:
             "Content-Length": str(body.size),
             "Idempotency-Key": secrets.token_hex(16),
         }
-        return _json(self._send("POST", path, params, body=body, headers=headers))
+        return _parse_json(self._send("POST", path, params, body=body, headers=headers))
 
     def post(self, path: str, body: Any = None) -> Any:
         """POST what is as true when asked for twice."""
-        return _json(self._send("POST", path, body=body))
+        return _parse_json(self._send("POST", path, body=body))
 
     def patch(self, path: str, body: Any) -> Any:
         """PATCH with a JSON body."""
-        return _json(self._send("PATCH", path, body=body))
+        return _parse_json(self._send("PATCH", path, body=body))
 
     def delete(self, path: str) -> None:
         """DELETE; also when an earlier try, whose answer was lost, had done it."""
@@ -129,13 +131,15 @@ class Session:
         """The answer to a GET with its body still unread; a body cut short is Unreachable."""
         import httpx
 
-        answer = self._send("GET", path, params, headers=headers, stream=True)
+        response = self._send("GET", path, params, headers=headers, stream=True)
         try:
-            yield answer
+            yield response
         except httpx.RequestError as error:
-            raise Unreachable(f"{self.url} broke off its answer ({_cause(error)})") from error
+            raise Unreachable(
+                f"{self.url} broke off its answer ({_describe_error(error)})"
+            ) from error
         finally:
-            answer.close()
+            response.close()
 
     def _send(
         self,
@@ -148,39 +152,41 @@ class Session:
         stream: bool = False,
     ) -> httpx.Response:
         """Send until there is an answer that counts. Raises Problem, Unreachable."""
-        request = self._request(method, path, params, body, headers or {})
-        patience = self.patience()
-        lost = False  # whether a try may have been heard, though its answer was not
+        request = self._build_request(method, path, params, body, headers or {})
+        backoff = self.new_backoff()
+        has_lost_response = False  # whether a try may have been heard, though its answer was not
         while True:
             failure: TickforgeError
-            wanted: float | None = None  # seconds the server wants to be left alone
+            min_pause: float | None = None  # seconds the server wants to be left alone
             try:
-                answer = self._try(request, stream)
+                response = self._send_once(request, stream)
             except Unreachable as error:
-                lost, failure = True, error
+                has_lost_response, failure = True, error
             else:
-                found = _refusal(answer)
-                done = lost and method == "DELETE" and answer.status_code == 404
-                if found is None or done:
-                    return answer
-                if not _may_pass(found):
-                    raise found
-                failure, wanted = found, retry_after(answer.headers.get("retry-after"))
-            patience.pause(failure, wanted)
+                refusal = _read_problem(response)
+                is_already_deleted = (
+                    has_lost_response and method == "DELETE" and response.status_code == 404
+                )
+                if refusal is None or is_already_deleted:
+                    return response
+                if not _is_retryable(refusal):
+                    raise refusal
+                failure, min_pause = refusal, parse_retry_after(response.headers.get("retry-after"))
+            backoff.wait(failure, min_pause)
 
-    def _request(
+    def _build_request(
         self, method: str, path: str, params: Params | None, body: Any, headers: Mapping[str, str]
     ) -> httpx.Request:
         import httpx
 
         content: Any = body  # a file is read as it is sent
-        timeout = httpx.Timeout(READ, connect=CONNECT)
+        timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
         if isinstance(body, FileBody):
-            timeout = httpx.Timeout(READ, connect=CONNECT, read=UPLOADED)
+            timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, read=UPLOAD_TIMEOUT)
         elif body is not None:
             content, headers = json.dumps(body, allow_nan=False), {**headers, **_JSON}
         try:
-            return self._client().build_request(
+            return self._open_client().build_request(
                 method,
                 self.url + path,
                 params=params,
@@ -191,66 +197,69 @@ class Session:
         except httpx.InvalidURL as error:
             raise NotConfigured(f"not a server's address: {self.url!r} ({error})") from error
 
-    def _try(self, request: httpx.Request, stream: bool) -> httpx.Response:
+    def _send_once(self, request: httpx.Request, stream: bool) -> httpx.Response:
         import httpx
 
         try:
-            answer = self._client().send(request, stream=stream)
-            if not answer.is_success:
-                answer.read()
+            response = self._open_client().send(request, stream=stream)
+            if not response.is_success:
+                response.read()
         except httpx.RequestError as error:
-            raise Unreachable(f"no answer from {self.url} ({_cause(error)})") from error
-        self._answered = True
-        return answer
+            raise Unreachable(f"no answer from {self.url} ({_describe_error(error)})") from error
+        self._has_answered = True
+        return response
 
-    def _client(self) -> httpx.Client:
-        if self._opened is None:
+    def _open_client(self) -> httpx.Client:
+        if self._http_client is None:
             import httpx
 
             from tickforge_client import __version__
 
-            self._opened = httpx.Client(
+            self._http_client = httpx.Client(
                 headers={
                     "Authorization": f"Bearer {self._key}",
                     "Accept": "application/json",
                     "User-Agent": f"tickforge-client/{__version__}",
                 },
-                timeout=httpx.Timeout(READ, connect=CONNECT),
+                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
                 # no proxy can reach a server on this machine
                 trust_env=urlsplit(self.url).hostname not in _LOOPBACK,
             )
-        return self._opened
+        return self._http_client
 
 
-def path_of(*parts: str | int) -> str:
+def api_path(*parts: str | int) -> str:
     """A path under /v1 from parts that may hold any character."""
     return "/v1/" + "/".join(quote(str(part), safe="") for part in parts)
 
 
-def _may_pass(refusal: Problem) -> bool:
+def _is_retryable(refusal: Problem) -> bool:
     # in work: an earlier try with this idempotency key is not answered yet
-    return refusal.status in TRY_AGAIN or refusal.type == IN_WORK
+    return refusal.status in RETRYABLE_STATUSES or refusal.type == REQUEST_IN_PROGRESS
 
 
-def _refusal(answer: httpx.Response) -> Problem | None:
-    if answer.is_success or answer.status_code == 304:
+def _read_problem(response: httpx.Response) -> Problem | None:
+    if response.is_success or response.status_code == 304:
         return None
     try:
-        body = answer.json()
+        body = response.json()
     except ValueError:
         body = None
     if not isinstance(body, dict):  # a proxy's page, or no Tickforge at all
-        body = {"title": answer.reason_phrase, "detail": f"from {answer.url.copy_with(query=None)}"}
-    return problem(answer.status_code, body)
+        body = {
+            "title": response.reason_phrase,
+            "detail": f"from {response.url.copy_with(query=None)}",
+        }
+    return make_problem(response.status_code, body)
 
 
-def _json(answer: httpx.Response) -> Any:
+def _parse_json(response: httpx.Response) -> Any:
     try:
-        return answer.json()
+        return response.json()
     except ValueError as error:
-        where = answer.url.copy_with(query=None)
-        raise UnexpectedAnswer(f"{where} did not answer with JSON: is it Tickforge?") from error
+        url = response.url.copy_with(query=None)
+        raise UnexpectedAnswer(f"{url} did not answer with JSON: is it Tickforge?") from error
 
 
-def _cause(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return str(error) or type(error).__name__

@@ -11,23 +11,23 @@ from tickforge_client.checkpoints import Checkpoint
 from tickforge_client.errors import JobTimeout
 from tickforge_client.events import Event
 from tickforge_client.history import History
-from tickforge_client.http import Session, path_of
+from tickforge_client.http import ApiSession, api_path
 from tickforge_client.logs import Log
 
-ENDED = events.ENDED
+TERMINAL_STATUSES = events.TERMINAL_STATUSES
 #: seconds that one request waits for news, well below the time-out of an answer
-WAIT = 20.0
+LONG_POLL_SECONDS = 20.0
 #: seconds between two looks that the server does not hold: at first, and at most
-SOON, LATER = 0.3, 1.0
+FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.3, 1.0
 
 
 class Job:
     """A job as it was when last looked at: `fields` is the server's JSON, `refresh` looks again."""
 
-    def __init__(self, session: Session, fields: Mapping[str, Any]) -> None:
+    def __init__(self, session: ApiSession, fields: Mapping[str, Any]) -> None:
         self.fields = fields
         self._session = session
-        self._path = path_of("jobs", fields["id"])
+        self._path = api_path("jobs", fields["id"])
         self._etag: str | None = None
 
     def __repr__(self) -> str:
@@ -51,7 +51,7 @@ class Job:
     @property
     def ended(self) -> bool:
         """Whether nothing more will come."""
-        return self.status in ENDED
+        return self.status in TERMINAL_STATUSES
 
     @property
     def tick(self) -> int:
@@ -78,7 +78,7 @@ class Job:
 
     def refresh(self) -> bool:
         """Look again; True if there was news."""
-        return self._look({})[0]
+        return self._fetch({})[0]
 
     def changes(self, timeout: float | None = None) -> Iterator[Job]:
         """Yield this job now and after every change, the last time when it has ended.
@@ -86,13 +86,13 @@ class Job:
         Raises JobTimeout when `timeout` seconds have passed before that.
         """
         yield self
-        for news in self._looks(timeout, {}):
-            if news:
+        for has_changed in self._poll(timeout, {}):
+            if has_changed:
                 yield self
 
     def wait(self, timeout: float | None = None) -> Job:
         """Return this job when it has ended, however it did; raises JobTimeout."""
-        for _ in self._looks(timeout, {"until": "end"}):
+        for _ in self._poll(timeout, {"until": "end"}):
             pass
         return self
 
@@ -107,53 +107,57 @@ class Job:
         """Read its log from a byte on; of a running job the last 1 MiB at most."""
         return logs.read(self._session, self.id, after)
 
-    def _looks(self, timeout: float | None, asked: Mapping[str, str]) -> Iterator[bool]:
+    def _poll(self, timeout: float | None, params: Mapping[str, str]) -> Iterator[bool]:
         """Look, each time when there is news, until it has ended; whether there was any."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        pause = SOON
+        pause = FIRST_POLL_SECONDS
         while not self.ended:
-            left = WAIT if deadline is None else min(WAIT, deadline - time.monotonic())
-            if left <= 0:
+            remaining = (
+                LONG_POLL_SECONDS
+                if deadline is None
+                else min(LONG_POLL_SECONDS, deadline - time.monotonic())
+            )
+            if remaining <= 0:
                 raise JobTimeout(f"{self.id} is {self.status} after {timeout:g} s")
-            began = time.monotonic()
+            started = time.monotonic()
             # without a tag, news since `fields` would be waited for in vain
-            held = {"wait": f"{left:.3f}", **asked} if asked or self._etag else {}
-            news, wanted = self._look(held)
-            yield news
-            if held and not self.ended and time.monotonic() < began + left / 2:
-                if not news or wanted or asked:  # it was not held, or in vain
-                    self._session.sleep(max(min(pause, left), wanted or 0))
-                pause = SOON if news else min(1.5 * pause, LATER)
+            wait_params = {"wait": f"{remaining:.3f}", **params} if params or self._etag else {}
+            has_changed, min_pause = self._fetch(wait_params)
+            yield has_changed
+            if wait_params and not self.ended and time.monotonic() < started + remaining / 2:
+                if not has_changed or min_pause or params:  # it was not held, or in vain
+                    self._session.sleep(max(min(pause, remaining), min_pause or 0))
+                pause = FIRST_POLL_SECONDS if has_changed else min(1.5 * pause, MAX_POLL_SECONDS)
 
-    def _look(self, asked: Mapping[str, str]) -> tuple[bool, float | None]:
-        etag = None if "until" in asked else self._etag
-        fields, self._etag, wanted = self._session.get_if_new(self._path, etag, asked)
+    def _fetch(self, params: Mapping[str, str]) -> tuple[bool, float | None]:
+        etag = None if "until" in params else self._etag
+        fields, self._etag, min_pause = self._session.get_if_changed(self._path, etag, params)
         if fields is not None:
             self.fields = fields
-        return fields is not None, wanted
+        return fields is not None, min_pause
 
     def cancel(self) -> Job:
         """Ask for it to end as cancelled; what was checkpointed stays."""
-        return self._move("cancel")
+        return self._transition("cancel")
 
     def stop(self) -> Job:
         """Ask for it to end early and keep what it has: a final validation and checkpoint."""
-        return self._move("stop")
+        return self._transition("stop")
 
     def pause(self) -> Job:
         """Ask for it to save a checkpoint where it stands and free its worker."""
-        return self._move("pause")
+        return self._transition("pause")
 
     def resume(self) -> Job:
         """Ask for it to go on from where it was paused."""
-        return self._move("resume")
+        return self._transition("resume")
 
-    def save(
+    def request_checkpoint(
         self, *, name: str | None = None, pinned: bool = False, idempotency_key: str | None = None
     ) -> Job:
         """Ask a running job for a checkpoint at the end of its chunk; a pinned one stays."""
-        path, asked = path_of("jobs", self.id, "checkpoints"), {"name": name, "pinned": pinned}
-        return self._seen(self._session.make(path, asked, idempotency_key))
+        path, body = api_path("jobs", self.id, "checkpoints"), {"name": name, "pinned": pinned}
+        return self._replace_fields(self._session.create(path, body, idempotency_key))
 
     def verify(
         self, *, start: int = 0, to: int | None = None, idempotency_key: str | None = None
@@ -162,12 +166,12 @@ class Job:
 
         Returns the verify, a job of its own: `fields["result"]` is its certificate.
         """
-        path, asked = path_of("jobs", self.id, "verify"), {"from": start, "to": to}
-        return Job(self._session, self._session.make(path, asked, idempotency_key))
+        path, body = api_path("jobs", self.id, "verify"), {"from": start, "to": to}
+        return Job(self._session, self._session.create(path, body, idempotency_key))
 
-    def update(self, **said: Any) -> Job:
+    def update(self, **changes: Any) -> Job:
         """Change what is said about it: name, labels, notes, priority."""
-        return self._seen(self._session.patch(self._path, said))
+        return self._replace_fields(self._session.patch(self._path, changes))
 
     def delete(self) -> None:
         """Remove an ended job with its history and files, for good."""
@@ -186,38 +190,42 @@ class Job:
         `last` reads the newest ticks instead. See tickforge_client.history for what the arrays are.
         """
         names = [columns] if isinstance(columns, str) else list(columns)
-        answer = history.read(self._session, self.id, names, after=after, before=before, last=last)
-        return history.arrays(answer, names)
+        document = history.read(
+            self._session, self.id, names, after=after, before=before, last=last
+        )
+        return history.to_arrays(document, names)
 
     def view(self, columns: str | Sequence[str] = "loss", *, points: int) -> dict[str, Any]:
         """Summarize the history in at most `points` buckets a column, as the server's JSON."""
         names = columns if isinstance(columns, str) else ",".join(columns)
-        path = path_of("jobs", self.id, "history")
+        path = api_path("jobs", self.id, "history")
         view: dict[str, Any] = self._session.get(path, {"columns": names, "points": points})
         return view
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
         """Its checkpoints now, oldest first."""
-        found: list[Checkpoint] = []
+        checkpoints: list[Checkpoint] = []
         after: str | None = None
         while True:
-            asked = {} if after is None else {"after": after}
-            page = self._session.get(path_of("jobs", self.id, "checkpoints"), asked)
-            found += (Checkpoint.read(self._session, self.id, each) for each in page["data"])
+            query = {} if after is None else {"after": after}
+            page = self._session.get(api_path("jobs", self.id, "checkpoints"), query)
+            checkpoints += (
+                Checkpoint.read(self._session, self.id, fields) for fields in page["data"]
+            )
             if not page["has_more"]:
-                return found
+                return checkpoints
             after = page["next_after"]
 
     def checkpoint(self, which: str | int = "latest") -> Checkpoint:
         """One checkpoint: a tick, or initial, latest, best, final."""
-        fields = self._session.get(path_of("jobs", self.id, "checkpoints", which))
+        fields = self._session.get(api_path("jobs", self.id, "checkpoints", which))
         return Checkpoint.read(self._session, self.id, fields)
 
-    def _move(self, verb: str) -> Job:
-        return self._seen(self._session.post(path_of("jobs", self.id, verb)))
+    def _transition(self, action: str) -> Job:
+        return self._replace_fields(self._session.post(api_path("jobs", self.id, action)))
 
-    def _seen(self, fields: Mapping[str, Any]) -> Job:
+    def _replace_fields(self, fields: Mapping[str, Any]) -> Job:
         self.fields = fields
         self._etag = None
         return self

@@ -6,11 +6,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tickforge_client.http import Session, path_of
-from tickforge_client.patience import retry_after
+from tickforge_client.http import ApiSession, api_path
+from tickforge_client.patience import parse_retry_after
 
 #: seconds that one request waits for more, and between two that the server does not hold
-WAIT, PAUSE = 20.0, 1.0
+LONG_POLL_SECONDS, POLL_SECONDS = 20.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -22,29 +22,31 @@ class Log:
     complete: bool
 
 
-def read(session: Session, job_id: str, after: int = 0, wait: float = 0) -> Log:
+def read(session: ApiSession, job_id: str, after: int = 0, wait: float = 0) -> Log:
     """Read from a byte on; waits as long for something to read."""
-    return _read(session, job_id, after, wait)[0]
+    return _request_log(session, job_id, after, wait)[0]
 
 
-def follow(session: Session, job_id: str, after: int = 0) -> Iterator[bytes]:
+def follow(session: ApiSession, job_id: str, after: int = 0) -> Iterator[bytes]:
     """Yield pieces of the log as it grows, until the job has ended and all of it was told."""
     while True:
-        began = time.monotonic()
-        log, asked = _read(session, job_id, after, WAIT)
+        started = time.monotonic()
+        log, min_pause = _request_log(session, job_id, after, LONG_POLL_SECONDS)
         after = log.next_after
         if log.text:
             yield log.text
         if log.complete:
             return
-        if not log.text and time.monotonic() < began + WAIT / 2:
-            session.sleep(max(PAUSE, asked or 0))
+        if not log.text and time.monotonic() < started + LONG_POLL_SECONDS / 2:
+            session.sleep(max(POLL_SECONDS, min_pause or 0))
 
 
-def _read(session: Session, job_id: str, after: int, wait: float) -> tuple[Log, float | None]:
-    path, asked = path_of("jobs", job_id, "logs"), {"after": after, "wait": wait}
-    with session.stream(path, params=asked, headers={"Accept": "text/plain"}) as answer:
-        text = b"".join(answer.iter_bytes())
-    headers = answer.headers
+def _request_log(
+    session: ApiSession, job_id: str, after: int, wait: float
+) -> tuple[Log, float | None]:
+    path, query = api_path("jobs", job_id, "logs"), {"after": after, "wait": wait}
+    with session.stream(path, params=query, headers={"Accept": "text/plain"}) as response:
+        text = b"".join(response.iter_bytes())
+    headers = response.headers
     log = Log(text, int(headers["x-next-after"]), headers["x-complete"] == "true")
-    return log, retry_after(headers.get("retry-after"))
+    return log, parse_retry_after(headers.get("retry-after"))

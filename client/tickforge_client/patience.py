@@ -10,10 +10,10 @@ from collections.abc import Callable
 from tickforge_client.errors import TickforgeError
 
 #: seconds between the first two tries; doubled each time, and shortened at random by up to half
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.2, 5.0
 
 
-class Patience:
+class Backoff:
     """Pauses between the tries of one call.
 
     They end when as much time has passed since its beginning as `seconds` then says.
@@ -21,42 +21,42 @@ class Patience:
 
     def __init__(
         self,
-        seconds: Callable[[], float],
+        time_limit: Callable[[], float],
         *,
         sleep: Callable[[float], None] = time.sleep,
-        say: Callable[[str], None] | None = None,
+        on_retry: Callable[[str], None] | None = None,
     ) -> None:
-        self._began = time.monotonic()
-        self._seconds = seconds
-        self._pause = FIRST_PAUSE
+        self._started = time.monotonic()
+        self._time_limit = time_limit
+        self._pause = INITIAL_BACKOFF_SECONDS
         self._sleep = sleep
-        self._say = say
+        self._on_retry = on_retry
 
-    def pause(self, error: TickforgeError, asked: float | None = None) -> None:
+    def wait(self, error: TickforgeError, min_pause: float | None = None) -> None:
         """Sleep before the next try; raise `error` instead when there is no time for one.
 
         `asked` is how long the server wants to be left alone: no try comes sooner.
         """
         pause = self._pause * random.uniform(0.5, 1)
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-        if asked is not None:
-            pause = max(pause, asked)
-        if time.monotonic() + pause > self._began + self._seconds():
+        self._pause = min(2 * self._pause, MAX_BACKOFF_SECONDS)
+        if min_pause is not None:
+            pause = max(pause, min_pause)
+        if time.monotonic() + pause > self._started + self._time_limit():
             raise error
-        if self._say is not None:
-            self._say(f"{str(error).splitlines()[0]}; trying again")
-            self._say = None  # once a call is enough
+        if self._on_retry is not None:
+            self._on_retry(f"{str(error).splitlines()[0]}; trying again")
+            self._on_retry = None  # once a call is enough
         self._sleep(pause)
 
 
-def retry_after(value: str | None) -> float | None:
+def parse_retry_after(value: str | None) -> float | None:
     """Seconds that a Retry-After header asks for, as a number or a date; None if it does not."""
     if not value:
         return None
     if value.strip().isdigit():
         return float(value)
     try:
-        at = email.utils.parsedate_to_datetime(value)
+        date = email.utils.parsedate_to_datetime(value)
     except ValueError:
         return None
-    return max(0.0, at.timestamp() - time.time())
+    return max(0.0, date.timestamp() - time.time())

@@ -11,17 +11,17 @@ from typing import Any
 Fields = Mapping[str, Any]
 
 
-def plain(value: object) -> str:
+def plain_text(value: object) -> str:
     """A value on one line, without characters that a terminal would obey."""
     return "".join(char if char.isprintable() else "�" for char in str(value))
 
 
-def number(value: float | None) -> str:
+def number_text(value: float | None) -> str:
     """A measured number, short."""
     return "-" if value is None else f"{value:.5g}"
 
 
-def seconds(value: float | None) -> str:
+def duration_text(value: float | None) -> str:
     """A time, as people say it."""
     if value is None:
         return "-"
@@ -32,7 +32,7 @@ def seconds(value: float | None) -> str:
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
-def size(count: int) -> str:
+def size_text(count: int) -> str:
     """Bytes, in the unit that fits."""
     value = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
@@ -42,13 +42,13 @@ def size(count: int) -> str:
     raise AssertionError("the loop returns")
 
 
-def ticks(job: Fields) -> str:
+def ticks_text(job: Fields) -> str:
     """Where a job stands."""
     total = job["ticks_total"]
     return f"{job['tick']:,}" if total is None else f"{job['tick']:,}/{total:,}"
 
 
-def condition(job: Fields) -> str:
+def status_text(job: Fields) -> str:
     """A job's status with what qualifies it, in a few words."""
     words = [str(job["status"])]
     if job["status"] == "running" and job["phase"] not in (None, "training"):
@@ -59,7 +59,7 @@ def condition(job: Fields) -> str:
         words.append(f"({job['requested']} requested)")
     if job["status"] == "succeeded" and job["stopped_by"] not in (None, "budget"):
         words.append(f"({job['stopped_by']})")
-    return plain(" ".join(words))
+    return plain_text(" ".join(words))
 
 
 _QUEUE = {
@@ -71,82 +71,88 @@ _QUEUE = {
 
 def progress_line(job: Fields) -> str:
     """One line that says how far a job is."""
-    parts = [condition(job), f"tick {ticks(job)}"]
+    parts = [status_text(job), f"tick {ticks_text(job)}"]
     if job["loss"] is not None:
-        parts.append(f"loss {number(job['loss'])}")
+        parts.append(f"loss {number_text(job['loss'])}")
     if job["status"] == "running":
         if job["ticks_per_second"]:
             parts.append(f"{job['ticks_per_second']:,.0f} ticks/s")
         if job["eta_seconds"] is not None:
-            parts.append(f"ETA {seconds(job['eta_seconds'])}")
+            parts.append(f"ETA {duration_text(job['eta_seconds'])}")
     return "  ".join(parts)
 
 
-def ending(job: Fields) -> list[str]:
+def result_lines(job: Fields) -> list[str]:
     """What came of a job that has ended."""
-    lines = [f"{plain(job['name'])} {condition(job)} at tick {ticks(job)}"]
-    lines[0] += f" after {seconds(job['elapsed_seconds'])} of training"
+    lines = [f"{plain_text(job['name'])} {status_text(job)} at tick {ticks_text(job)}"]
+    lines[0] += f" after {duration_text(job['elapsed_seconds'])} of training"
     if error := job["error"]:
-        lines.append(plain(f"{error['type']}: {error['detail']}"))
-    told = {"loss": job["loss"], **job["metrics"]}
-    lines.append("  ".join(f"{name} {number(value)}" for name, value in told.items()))
+        lines.append(plain_text(f"{error['type']}: {error['detail']}"))
+    metrics = {"loss": job["loss"], **job["metrics"]}
+    lines.append("  ".join(f"{name} {number_text(value)}" for name, value in metrics.items()))
     return lines
 
 
-def details(job: Fields) -> list[str]:
+def detail_lines(job: Fields) -> list[str]:
     """All that matters of a job, a line each."""
     best = job["best"]
     rows = {
         "id": job["id"],
         "name": job["name"],
-        "status": condition(job),
-        "tick": ticks(job),
-        "epoch": number(job["epoch"]),
-        "loss": number(job["loss"]),
-        "metrics": _pairs({name: number(value) for name, value in job["metrics"].items()}),
-        "best": f"{best['metric']} {number(best['value'])} at tick {best['tick']:,}"
+        "status": status_text(job),
+        "tick": ticks_text(job),
+        "epoch": number_text(job["epoch"]),
+        "loss": number_text(job["loss"]),
+        "metrics": _pairs_text(
+            {name: number_text(value) for name, value in job["metrics"].items()}
+        ),
+        "best": f"{best['metric']} {number_text(best['value'])} at tick {best['tick']:,}"
         if best
         else "",
         "rate": f"{job['ticks_per_second']:,.0f} ticks/s" if job["ticks_per_second"] else "",
-        "trained": seconds(job["elapsed_seconds"]),
-        "ETA": seconds(job["eta_seconds"]) if job["eta_seconds"] is not None else "",
+        "trained": duration_text(job["elapsed_seconds"]),
+        "ETA": duration_text(job["eta_seconds"]) if job["eta_seconds"] is not None else "",
         "checkpoint": "" if job["latest_checkpoint"] is None else f"{job['latest_checkpoint']:,}",
         "error": f"{job['error']['type']}: {job['error']['detail']}" if job["error"] else "",
         "worker": job["worker"] or "",
         "engine": job["engine"] or "",
         "attempt": job["attempt"],
         "exact": "yes" if job["exact"] else "no",
-        "labels": _pairs(job["labels"]),
+        "labels": _pairs_text(job["labels"]),
         "notes": job["notes"],
         "created": job["created_at"],
         "started": job["started_at"] or "",
         "finished": job["finished_at"] or "",
     }
-    return facts(rows)
+    return key_value_lines(rows)
 
 
-def facts(rows: Mapping[str, object]) -> list[str]:
+def key_value_lines(rows: Mapping[str, object]) -> list[str]:
     """A line each: a word and what it is; those with nothing to say are left out."""
-    told = {name: plain(value) for name, value in rows.items() if value not in ("", None)}
-    width = max(map(len, told), default=0)
-    return [f"{name:<{width}}  {value}" for name, value in told.items()]
+    pairs = {name: plain_text(value) for name, value in rows.items() if value not in ("", None)}
+    width = max(map(len, pairs), default=0)
+    return [f"{name:<{width}}  {value}" for name, value in pairs.items()]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+def table_lines(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """Aligned columns under a head; numbers to the right."""
-    cells = [list(head), *([plain(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[at]) for row in cells) for at in range(len(head))]
-    right = [
-        bool(rows) and all(isinstance(row[at], int | float) for row in rows)
-        for at in range(len(head))
+    cells = [list(head), *([plain_text(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    right_aligned = [
+        bool(rows) and all(isinstance(row[i], int | float) for row in rows)
+        for i in range(len(head))
     ]
-    return ["  ".join(_aligned(row, widths, right)).rstrip() for row in cells]
+    return ["  ".join(_align_row(row, widths, right_aligned)).rstrip() for row in cells]
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
-    trio = zip(row, widths, right, strict=True)
-    return [f"{cell:>{width}}" if flush else f"{cell:<{width}}" for cell, width, flush in trio]
+def _align_row(
+    row: Sequence[str], widths: Sequence[int], right_aligned: Sequence[bool]
+) -> list[str]:
+    columns = zip(row, widths, right_aligned, strict=True)
+    return [
+        f"{cell:>{width}}" if is_right else f"{cell:<{width}}" for cell, width, is_right in columns
+    ]
 
 
-def _pairs(values: Mapping[str, object]) -> str:
+def _pairs_text(values: Mapping[str, object]) -> str:
     return "  ".join(f"{name}={value}" for name, value in values.items())

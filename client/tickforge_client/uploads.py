@@ -7,9 +7,9 @@ from pathlib import Path
 
 from tickforge_client.errors import TickforgeError
 
-PIECE = 1 << 18  # bytes read at a time
+READ_SIZE = 1 << 18  # bytes read at a time
 #: how a file's name tells its type
-TYPES = {
+MEDIA_TYPES = {
     ".csv": "text/csv",
     ".jsonl": "application/x-ndjson",
     ".ndjson": "application/x-ndjson",
@@ -30,20 +30,22 @@ class FileBody:
         self._on_bytes = on_bytes
 
     def __iter__(self) -> Iterator[bytes]:
-        read = 0
+        bytes_read = 0
         with self.path.open("rb") as file:
             # no more than was announced, should it grow meanwhile
-            while read < self.size and (piece := file.read(min(PIECE, self.size - read))):
-                read += len(piece)
+            while bytes_read < self.size and (
+                piece := file.read(min(READ_SIZE, self.size - bytes_read))
+            ):
+                bytes_read += len(piece)
                 if self._on_bytes is not None:
-                    self._on_bytes(read)
+                    self._on_bytes(bytes_read)
                 yield piece
 
 
-def type_of(path: Path) -> str:
+def media_type_of(path: Path) -> str:
     """The media type that a file's name tells; raises UnknownType."""
-    found = TYPES.get(path.suffix.lower())
-    if found is None:
-        known = ", ".join(TYPES)
-        raise UnknownType(f"{path}: a name that ends in one of {known}, or a type (--type)")
-    return found
+    media_type = MEDIA_TYPES.get(path.suffix.lower())
+    if media_type is None:
+        suffixes = ", ".join(MEDIA_TYPES)
+        raise UnknownType(f"{path}: a name that ends in one of {suffixes}, or a type (--type)")
+    return media_type

@@ -9,13 +9,13 @@ import click
 from tickforge_client import text
 from tickforge_client.checkpoints import Checkpoint
 from tickforge_client.commands.common import (
-    Common,
+    CommonOptions,
     common_options,
-    complain,
     job_argument,
     pass_common,
-    show,
-    show_json,
+    print_json,
+    print_lines,
+    print_to_stderr,
 )
 
 
@@ -23,30 +23,32 @@ from tickforge_client.commands.common import (
 @job_argument
 @common_options
 @pass_common
-def checkpoints(common: Common, job_id: str) -> None:
+def checkpoints(common: CommonOptions, job_id: str) -> None:
     """List a job's checkpoints, the oldest first."""
     with common.client() as client:
-        found = client.job(job_id).checkpoints
+        job_checkpoints = client.job(job_id).checkpoints
     if common.json:
-        show_json([each.fields for each in found])
+        print_json([checkpoint.fields for checkpoint in job_checkpoints])
         return
     rows = [
         (
-            each.tick,
-            _marks(each),
-            text.plain(each.name or ""),
-            text.size(each.bytes),
-            "  ".join(f"{name}={text.number(value)}" for name, value in each.metrics.items()),
-            each.created_at,
+            checkpoint.tick,
+            _marks(checkpoint),
+            text.plain_text(checkpoint.name or ""),
+            text.size_text(checkpoint.bytes),
+            "  ".join(
+                f"{name}={text.number_text(value)}" for name, value in checkpoint.metrics.items()
+            ),
+            checkpoint.created_at,
         )
-        for each in found
+        for checkpoint in job_checkpoints
     ]
-    show(text.table(("TICK", "", "NAME", "SIZE", "METRICS", "CREATED"), rows))
+    print_lines(text.table_lines(("TICK", "", "NAME", "SIZE", "METRICS", "CREATED"), rows))
 
 
-def _marks(each: Checkpoint) -> str:
-    marks = {"best": each.is_best, "final": each.is_final, "pinned": each.pinned}
-    return " ".join(word for word, so in marks.items() if so)
+def _marks(checkpoint: Checkpoint) -> str:
+    marks = {"best": checkpoint.is_best, "final": checkpoint.is_final, "pinned": checkpoint.pinned}
+    return " ".join(word for word, is_set in marks.items() if is_set)
 
 
 @click.command()
@@ -55,7 +57,7 @@ def _marks(each: Checkpoint) -> str:
 @click.option("-o", "--output", metavar="DIR", help="folder to put it in [JOB-TICK]")
 @common_options
 @pass_common
-def download(common: Common, job_id: str, which: str, *, output: str | None) -> None:
+def download(common: CommonOptions, job_id: str, which: str, *, output: str | None) -> None:
     """Download a checkpoint: WHICH is a tick, or initial, latest, best or final (latest).
 
     Goes on where an earlier download stopped, and verifies every file's sha256.
@@ -69,8 +71,8 @@ def download(common: Common, job_id: str, which: str, *, output: str | None) -> 
             raise click.FileError(str(folder), str(error)) from error
     if common.json:
         files = [str(folder / file.name) for file in checkpoint.files]
-        show_json({"tick": checkpoint.tick, "folder": str(folder), "files": files})
+        print_json({"tick": checkpoint.tick, "folder": str(folder), "files": files})
     else:
         for file in checkpoint.files:
-            complain(f"{file.name}  {text.size(file.bytes)}  sha256 {file.sha256}")
+            print_to_stderr(f"{file.name}  {text.size_text(file.bytes)}  sha256 {file.sha256}")
         click.echo(folder)

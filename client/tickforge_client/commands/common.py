@@ -15,11 +15,11 @@ from tickforge_client.client import Client
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-FAILED = 1  #: exit code of a job that failed or was cancelled
+EXIT_FAILED = 1  #: exit code of a job that failed or was cancelled
 
 
 @dataclass
-class Common:
+class CommonOptions:
     """The options that stand before or after a command alike."""
 
     url: str | None = None
@@ -28,54 +28,56 @@ class Common:
 
     def client(self) -> Client:
         """The server that flags, environment and config file lead to."""
-        return Client(self.url, self.key, say=complain)
+        return Client(self.url, self.key, say=print_to_stderr)
 
 
-pass_common = click.make_pass_decorator(Common, ensure=True)
+pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
 
 
 def common_options(function: Function) -> Function:
     """Add --url, --key and --json."""
-    for name, about in (
+    for name, help_text in (
         ("--json", "print JSON"),
         ("--key", "key to the server [TICKFORGE_KEY]"),
         ("--url", "the server, http://HOST:PORT [TICKFORGE_URL]"),
     ):
-        flag: dict[str, Any] = {"is_flag": True} if name == "--json" else {"metavar": "TEXT"}
-        click.option(name, help=about, callback=_remember, expose_value=False, **flag)(function)
+        settings: dict[str, Any] = {"is_flag": True} if name == "--json" else {"metavar": "TEXT"}
+        click.option(name, help=help_text, callback=_store_option, expose_value=False, **settings)(
+            function
+        )
     return function
 
 
-def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> None:
+def _store_option(context: click.Context, parameter: click.Parameter, value: Any) -> None:
     if value and parameter.name is not None:
-        setattr(context.ensure_object(Common), parameter.name, value)
+        setattr(context.ensure_object(CommonOptions), parameter.name, value)
 
 
-def _job_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+def _check_job_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", value):
         raise click.BadParameter(f"{value!r} is no job's id")
     return value
 
 
-job_argument = click.argument("job_id", metavar="JOB", callback=_job_id)
+job_argument = click.argument("job_id", metavar="JOB", callback=_check_job_id)
 
 
-def show(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
     """Print lines to standard output."""
     for line in lines:
         click.echo(line)
 
 
-def show_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     """Print one JSON document to standard output."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
 
 
-def complain(line: str) -> None:
+def print_to_stderr(line: str) -> None:
     """Print a line to standard error."""
     click.echo(line, err=True)
 
 
-def outcome(status: str) -> int:
+def exit_code(status: str) -> int:
     """The exit code that tells a job's outcome."""
-    return FAILED if status in ("failed", "cancelled") else 0
+    return EXIT_FAILED if status in ("failed", "cancelled") else 0

@@ -10,13 +10,13 @@ import click
 
 from tickforge_client import events, logs, text
 from tickforge_client.commands.common import (
-    Common,
+    CommonOptions,
     common_options,
+    exit_code,
     job_argument,
-    outcome,
     pass_common,
-    show,
-    show_json,
+    print_json,
+    print_lines,
 )
 from tickforge_client.events import Event
 
@@ -27,20 +27,20 @@ from tickforge_client.events import Event
 @click.option("--after", type=click.IntRange(0), default=0, metavar="N", help="beyond this number")
 @common_options
 @pass_common
-def show_events(common: Common, job_id: str, *, follow: bool, after: int) -> int:
+def show_events(common: CommonOptions, job_id: str, *, follow: bool, after: int) -> int:
     """List what happened to a job; followed to its end, the exit code tells its outcome."""
     with common.client() as client:
         if not follow:
-            found = events.read(client.session, job_id, after)
+            past_events = events.read(client.session, job_id, after)
             if common.json:
-                show_json([asdict(each) for each in found])
+                print_json([asdict(item) for item in past_events])
             else:
-                show(map(_line, found))
+                print_lines(map(_event_line, past_events))
             return 0
         for event in events.follow(client.session, job_id, after):
             if event.type != "ticks":
-                click.echo(json.dumps(asdict(event)) if common.json else _line(event))
-        return outcome(client.job(job_id).status)
+                click.echo(json.dumps(asdict(event)) if common.json else _event_line(event))
+        return exit_code(client.job(job_id).status)
 
 
 @click.command(name="logs")
@@ -51,13 +51,13 @@ def show_events(common: Common, job_id: str, *, follow: bool, after: int) -> int
 )
 @common_options
 @pass_common
-def show_logs(common: Common, job_id: str, *, follow: bool, after: int) -> None:
+def show_logs(common: CommonOptions, job_id: str, *, follow: bool, after: int) -> None:
     """Print what a job's workers said about it."""
     with common.client() as client:
         if common.json and not follow:
             log = logs.read(client.session, job_id, after)
-            told = {"text": log.text.decode(errors="replace"), "next_after": log.next_after}
-            show_json({**told, "complete": log.complete})
+            payload = {"text": log.text.decode(errors="replace"), "next_after": log.next_after}
+            print_json({**payload, "complete": log.complete})
             return
         pieces = (
             logs.follow(client.session, job_id, after)
@@ -69,17 +69,17 @@ def show_logs(common: Common, job_id: str, *, follow: bool, after: int) -> None:
             sys.stdout.buffer.flush()
 
 
-def _line(event: Event) -> str:
-    told = {name: value for name, value in event.data.items() if value not in (None, False)}
+def _event_line(event: Event) -> str:
+    details = {name: value for name, value in event.data.items() if value not in (None, False)}
     if event.type == "log":
-        words = [str(told.get("level", "")), str(told.get("message", ""))]
+        words = [str(details.get("level", "")), str(details.get("message", ""))]
     elif event.type == "status":
-        words = [str(told.pop("status"))]
-        error = told.pop("error", None)
-        words += [f"{name} {value}" for name, value in told.items()]
+        words = [str(details.pop("status"))]
+        error = details.pop("error", None)
+        words += [f"{name} {value}" for name, value in details.items()]
         words += [f"{error['type']}: {error['detail']}"] if error else []
     else:
-        metrics = told.pop("metrics", {})
-        words = [f"tick {told.pop('tick'):,}", *told]
-        words += [f"{name} {text.number(value)}" for name, value in metrics.items()]
-    return text.plain(f"{event.seq:>4}  {event.at}  {event.type:<10}  {'  '.join(words)}")
+        metrics = details.pop("metrics", {})
+        words = [f"tick {details.pop('tick'):,}", *details]
+        words += [f"{name} {text.number_text(value)}" for name, value in metrics.items()]
+    return text.plain_text(f"{event.seq:>4}  {event.at}  {event.type:<10}  {'  '.join(words)}")

@@ -11,12 +11,12 @@ import click
 from tickforge_client import chart, history, text
 from tickforge_client.client import Client
 from tickforge_client.commands.common import (
-    Common,
+    CommonOptions,
     common_options,
     job_argument,
     pass_common,
-    show,
-    show_json,
+    print_json,
+    print_lines,
 )
 
 
@@ -29,7 +29,7 @@ from tickforge_client.commands.common import (
 @common_options
 @pass_common
 def show_history(
-    common: Common,
+    common: CommonOptions,
     job_id: str,
     *,
     columns: str,
@@ -49,49 +49,51 @@ def show_history(
         elif points:
             _show_view(client.job(job_id).view(names, points=points), names, common)
         elif common.json:
-            show_json(history.read(client.session, job_id, names, last=last))
+            print_json(history.read(client.session, job_id, names, last=last))
         elif last:
-            _show_newest(history.read(client.session, job_id, names, last=last), names)
+            _show_last(history.read(client.session, job_id, names, last=last), names)
         else:
             _draw(client, job_id, names)
 
 
 def _print_csv(client: Client, job_id: str, names: list[str], last: int | None) -> None:
-    asked: dict[str, Any] = {"columns": ",".join(names)}
+    query: dict[str, Any] = {"columns": ",".join(names)}
     if last is not None:
-        asked["last"] = last
-    for piece in history.csv(client.session, job_id, asked):
+        query["last"] = last
+    for piece in history.stream_csv(client.session, job_id, query):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
 
 
-def _show_view(view: Mapping[str, Any], names: list[str], common: Common) -> None:
+def _show_view(view: Mapping[str, Any], names: list[str], common: CommonOptions) -> None:
     if common.json:
-        show_json(view)
+        print_json(view)
         return
     parts = ("tick_first", "tick_last", "min", "max", "mean")
     for name in names:
         rows = list(zip(*(view[name][part] for part in parts), strict=True))
-        show(
-            text.table((*(part.upper() for part in parts[:2]), f"{name} MIN", "MAX", "MEAN"), rows)
+        print_lines(
+            text.table_lines(
+                (*(part.upper() for part in parts[:2]), f"{name} MIN", "MAX", "MEAN"), rows
+            )
         )
 
 
-def _show_newest(answer: Mapping[str, Any], names: list[str]) -> None:
-    dense = [name for name in names if isinstance(answer[name], list)]
+def _show_last(document: Mapping[str, Any], names: list[str]) -> None:
+    dense = [name for name in names if isinstance(document[name], list)]
     if dense:
-        columns = [answer["tick"], *(answer[name] for name in dense)]
-        show(text.table(("TICK", *dense), list(zip(*columns, strict=True))))
+        columns = [document["tick"], *(document[name] for name in dense)]
+        print_lines(text.table_lines(("TICK", *dense), list(zip(*columns, strict=True))))
     for name in names:
         if name not in dense:
-            sparse = answer[name]
+            sparse = document[name]
             rows = list(zip(sparse["tick"], sparse["value"], strict=True))
-            show(text.table(("TICK", name), rows))
+            print_lines(text.table_lines(("TICK", name), rows))
 
 
 def _draw(client: Client, job_id: str, names: list[str]) -> None:
     braille = chart.can_show(sys.stdout.encoding)
-    view = client.job(job_id).view(names, points=64 * chart.ACROSS)
+    view = client.job(job_id).view(names, points=64 * chart.CELL_WIDTH)
     for name in names:
         click.echo(name)
-        show(chart.draw(chart.points_of(view, name), braille=braille))
+        print_lines(chart.draw(chart.mean_points(view, name), braille=braille))

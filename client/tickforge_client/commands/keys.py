@@ -9,12 +9,12 @@ import click
 
 from tickforge_client import text
 from tickforge_client.commands.common import (
-    Common,
+    CommonOptions,
     common_options,
-    complain,
     pass_common,
-    show,
-    show_json,
+    print_json,
+    print_lines,
+    print_to_stderr,
 )
 
 SCOPES = ("read", "submit", "admin")
@@ -29,18 +29,18 @@ def keys() -> None:
 @click.option("--tenant", metavar="NAME", help="this tenant's keys alone")
 @common_options
 @pass_common
-def list_keys(common: Common, *, tenant: str | None) -> None:
+def list_keys(common: CommonOptions, *, tenant: str | None) -> None:
     """List keys, the newest first. The admin key of the server's settings is not among them."""
     with common.client() as client:
-        found = list(client.keys(tenant=tenant))
+        access_keys = list(client.keys(tenant=tenant))
     if common.json:
-        show_json(found)
+        print_json(access_keys)
         return
     rows = [
-        (each["id"], each["tenant"], ",".join(each["scopes"]), each["created_at"], each["name"])
-        for each in found
+        (key["id"], key["tenant"], ",".join(key["scopes"]), key["created_at"], key["name"])
+        for key in access_keys
     ]
-    show(text.table(("KEY", "TENANT", "SCOPES", "CREATED", "NAME"), rows))
+    print_lines(text.table_lines(("KEY", "TENANT", "SCOPES", "CREATED", "NAME"), rows))
 
 
 @keys.command()
@@ -57,19 +57,21 @@ def list_keys(common: Common, *, tenant: str | None) -> None:
 @click.option("--name", default="", metavar="TEXT", help="what it is for")
 @common_options
 @pass_common
-def create(common: Common, tenant: str, *, scopes: tuple[str, ...], name: str) -> None:
+def create(common: CommonOptions, tenant: str, *, scopes: tuple[str, ...], name: str) -> None:
     """Make a key for TENANT and print its secret, once: nobody can show it again."""
     with common.client() as client:
-        made = client.create_key(tenant, list(dict.fromkeys(scopes)), name=name)
+        created = client.create_key(tenant, list(dict.fromkeys(scopes)), name=name)
     if common.json:
-        show_json(made)
+        print_json(created)
         return
-    complain(f"{made['id']} of {text.plain(made['tenant'])}: {', '.join(made['scopes'])}")
-    complain("its secret, which is shown this once:")
-    click.echo(made["secret"])
+    print_to_stderr(
+        f"{created['id']} of {text.plain_text(created['tenant'])}: {', '.join(created['scopes'])}"
+    )
+    print_to_stderr("its secret, which is shown this once:")
+    click.echo(created["secret"])
 
 
-def _key_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+def _check_key_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not re.fullmatch(r"key_[a-z0-9]{26}", value):
         # it may be a secret: not shown again
         raise click.BadParameter("a key's id is key_ and 26 letters and digits (see keys list)")
@@ -77,17 +79,17 @@ def _key_id(_context: click.Context, _parameter: click.Parameter, value: str) ->
 
 
 @keys.command()
-@click.argument("key_id", metavar="KEY", callback=_key_id)
+@click.argument("key_id", metavar="KEY", callback=_check_key_id)
 @click.option("--yes", is_flag=True, help="do not ask")
 @common_options
 @pass_common
-def delete(common: Common, key_id: str, *, yes: bool) -> None:
+def delete(common: CommonOptions, key_id: str, *, yes: bool) -> None:
     """Delete a key; it stops at once."""
     if not yes and sys.stdin.isatty():
         click.confirm(f"Delete {key_id}?", abort=True, err=True)
     with common.client() as client:
         client.delete_key(key_id)
     if common.json:
-        show_json({"id": key_id, "deleted": True})
+        print_json({"id": key_id, "deleted": True})
     else:
-        complain(f"{key_id} is no key any more")
+        print_to_stderr(f"{key_id} is no key any more")

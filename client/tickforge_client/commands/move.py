@@ -8,19 +8,19 @@ import click
 
 from tickforge_client import text
 from tickforge_client.commands.common import (
-    Common,
+    CommonOptions,
     common_options,
     job_argument,
     pass_common,
-    show_json,
+    print_json,
 )
 from tickforge_client.job import Job
 
 
-def moved(common: Common, job: Job) -> None:
+def print_job(common: CommonOptions, job: Job) -> None:
     """Show a job as it is after a request."""
     if common.json:
-        show_json(job.fields)
+        print_json(job.fields)
     else:
         click.echo(f"{job.id} {text.progress_line(job.fields)}")
 
@@ -29,40 +29,40 @@ def moved(common: Common, job: Job) -> None:
 @job_argument
 @common_options
 @pass_common
-def cancel(common: Common, job_id: str) -> None:
+def cancel(common: CommonOptions, job_id: str) -> None:
     """End a job as cancelled; its checkpoints stay."""
     with common.client() as client:
-        moved(common, client.job(job_id).cancel())
+        print_job(common, client.job(job_id).cancel())
 
 
 @click.command()
 @job_argument
 @common_options
 @pass_common
-def stop(common: Common, job_id: str) -> None:
+def stop(common: CommonOptions, job_id: str) -> None:
     """End a job early, as succeeded, with a last validation and checkpoint."""
     with common.client() as client:
-        moved(common, client.job(job_id).stop())
+        print_job(common, client.job(job_id).stop())
 
 
 @click.command()
 @job_argument
 @common_options
 @pass_common
-def pause(common: Common, job_id: str) -> None:
+def pause(common: CommonOptions, job_id: str) -> None:
     """Save a job where it stands and free its worker."""
     with common.client() as client:
-        moved(common, client.job(job_id).pause())
+        print_job(common, client.job(job_id).pause())
 
 
 @click.command()
 @job_argument
 @common_options
 @pass_common
-def resume(common: Common, job_id: str) -> None:
+def resume(common: CommonOptions, job_id: str) -> None:
     """Let a paused job go on."""
     with common.client() as client:
-        moved(common, client.job(job_id).resume())
+        print_job(common, client.job(job_id).resume())
 
 
 @click.command()
@@ -70,13 +70,13 @@ def resume(common: Common, job_id: str) -> None:
 @click.option("--yes", is_flag=True, help="do not ask")
 @common_options
 @pass_common
-def delete(common: Common, job_id: str, *, yes: bool) -> None:
+def delete(common: CommonOptions, job_id: str, *, yes: bool) -> None:
     """Remove an ended job with its history and checkpoints, for good."""
     if not yes and sys.stdin.isatty():
         click.confirm(f"Remove {job_id} with its history and checkpoints?", abort=True, err=True)
     with common.client() as client:
         client.job(job_id).delete()
     if common.json:
-        show_json({"id": job_id, "deleted": True})
+        print_json({"id": job_id, "deleted": True})
     else:
         click.echo(f"{job_id} deleted")

@@ -9,72 +9,72 @@ import click
 import tickforge_client
 from tickforge_client import text
 from tickforge_client.commands.common import (
-    Common,
+    CommonOptions,
     common_options,
     pass_common,
-    show,
-    show_json,
+    print_json,
+    print_lines,
 )
 
 
 @click.command()
 @common_options
 @pass_common
-def models(common: Common) -> None:
+def models(common: CommonOptions) -> None:
     """List the model families with their objectives; --json has the schema of each."""
     with common.client() as client:
-        found = client.models()
+        page = client.models()
     if common.json:
-        show_json(found)
+        print_json(page)
         return
     rows = [
         (
-            each["family"],
-            ", ".join(each.get("objectives", [])),
-            each.get("description", ""),
+            family["family"],
+            ", ".join(family.get("objectives", [])),
+            family.get("description", ""),
         )
-        for each in found["data"]
+        for family in page["data"]
     ]
-    show(text.table(("FAMILY", "OBJECTIVES", ""), rows))
+    print_lines(text.table_lines(("FAMILY", "OBJECTIVES", ""), rows))
 
 
 @click.command()
 @common_options
 @pass_common
-def workers(common: Common) -> None:
+def workers(common: CommonOptions) -> None:
     """List the live workers and what they train."""
     with common.client() as client:
-        found = client.workers()
+        page = client.workers()
     if common.json:
-        show_json(found)
+        print_json(page)
         return
     rows = [
         (
-            each.get("name", ""),
-            each.get("queue", ""),
-            each.get("device") or "",
-            each.get("job") or ("busy" if each.get("busy") else "idle"),
-            text.number(each.get("ticks_per_second")),
-            ", ".join(each.get("engines") or []),
+            worker.get("name", ""),
+            worker.get("queue", ""),
+            worker.get("device") or "",
+            worker.get("job") or ("busy" if worker.get("busy") else "idle"),
+            text.number_text(worker.get("ticks_per_second")),
+            ", ".join(worker.get("engines") or []),
         )
-        for each in found["data"]
+        for worker in page["data"]
     ]
-    show(text.table(("WORKER", "QUEUE", "DEVICE", "JOB", "TICKS/S", "ENGINES"), rows))
+    print_lines(text.table_lines(("WORKER", "QUEUE", "DEVICE", "JOB", "TICKS/S", "ENGINES"), rows))
 
 
 @click.command()
 @common_options
 @pass_common
-def version(common: Common) -> None:
+def version(common: CommonOptions) -> None:
     """Say the versions of this client and of the service."""
     with common.client() as client:
-        found = client.version()
+        versions = client.version()
     if common.json:
-        show_json({"client": tickforge_client.__version__, "server": found})
+        print_json({"client": tickforge_client.__version__, "server": versions})
         return
-    told = {
+    properties = {
         name: value if not isinstance(value, list) else ", ".join(map(str, value))
-        for name, value in found.items()
+        for name, value in versions.items()
         if not isinstance(value, Mapping)
     }
-    show(text.facts({"client": tickforge_client.__version__, **told}))
+    print_lines(text.key_value_lines({"client": tickforge_client.__version__, **properties}))

@@ -12,21 +12,21 @@ import click
 
 from tickforge_client import text
 from tickforge_client.commands.common import (
-    Common,
+    CommonOptions,
     common_options,
-    complain,
     pass_common,
-    show,
-    show_json,
+    print_json,
+    print_lines,
+    print_to_stderr,
 )
-from tickforge_client.commands.watch import watched
+from tickforge_client.commands.watch import watch_job
 
 
-def _spec(_context: click.Context, _parameter: click.Parameter, value: str) -> dict[str, Any]:
+def _read_spec(_context: click.Context, _parameter: click.Parameter, value: str) -> dict[str, Any]:
     """Read a file's JSON object; a fault is a usage error that says where."""
     try:
-        read = sys.stdin.buffer.read() if value == "-" else Path(value).read_bytes()
-        spec = json.loads(read, parse_constant=_refuse)
+        content = sys.stdin.buffer.read() if value == "-" else Path(value).read_bytes()
+        spec = json.loads(content, parse_constant=_refuse_constant)
     except OSError as error:
         raise click.BadParameter(f"{value}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -36,11 +36,11 @@ def _spec(_context: click.Context, _parameter: click.Parameter, value: str) -> d
     return spec
 
 
-def _refuse(constant: str) -> NoReturn:
+def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON number")
 
 
-spec_argument = click.argument("spec", metavar="SPEC.json", callback=_spec)
+spec_argument = click.argument("spec", metavar="SPEC.json", callback=_read_spec)
 
 
 @click.command()
@@ -52,7 +52,7 @@ spec_argument = click.argument("spec", metavar="SPEC.json", callback=_spec)
 @common_options
 @pass_common
 def submit(
-    common: Common,
+    common: CommonOptions,
     spec: dict[str, Any],
     *,
     watch: bool,
@@ -64,17 +64,20 @@ def submit(
     if name is not None:
         spec["name"] = name
     if labels:
-        spec["labels"] = {**_mapping(spec.get("labels")), **dict(map(_pair, labels))}
+        spec["labels"] = {
+            **_mapping_or_empty(spec.get("labels")),
+            **dict(map(_parse_label, labels)),
+        }
     with common.client() as client:
         job = client.submit(spec, idempotency_key=idempotency_key)
         if watch:
-            return watched(job, common)
+            return watch_job(job, common)
     if common.json:
-        show_json(job.fields)
+        print_json(job.fields)
     else:
         click.echo(job.id)
         if sys.stderr.isatty():
-            complain(f"see it train: tickforge watch {job.id}")
+            print_to_stderr(f"see it train: tickforge watch {job.id}")
     return 0
 
 
@@ -82,42 +85,42 @@ def submit(
 @spec_argument
 @common_options
 @pass_common
-def plan(common: Common, spec: dict[str, Any]) -> None:
+def plan(common: CommonOptions, spec: dict[str, Any]) -> None:
     """Say what a spec would come to, without storing anything."""
     with common.client() as client:
-        found = client.plan(spec)
+        estimate = client.plan(spec)
     if common.json:
-        show_json(found)
+        print_json(estimate)
         return
-    engine = _mapping(found.get("engine"))
-    show(
-        text.facts(
+    engine = _mapping_or_empty(estimate.get("engine"))
+    print_lines(
+        text.key_value_lines(
             {
-                "ticks": _grouped(found.get("ticks_total")),
-                "ticks per epoch": _grouped(found.get("ticks_per_epoch")),
-                "parameters": _grouped(found.get("parameters")),
+                "ticks": _format_count(estimate.get("ticks_total")),
+                "ticks per epoch": _format_count(estimate.get("ticks_per_epoch")),
+                "parameters": _format_count(estimate.get("parameters")),
                 **{
-                    name.removesuffix("_bytes"): text.size(round(found[name]))
+                    name.removesuffix("_bytes"): text.size_text(round(estimate[name]))
                     for name in ("memory_bytes", "checkpoint_bytes", "history_bytes")
-                    if found.get(name) is not None
+                    if estimate.get(name) is not None
                 },
                 "engine": f"{engine.get('likely', '-')}: {engine.get('why', '')}",
-                "time": text.seconds(found.get("seconds")),
+                "time": text.duration_text(estimate.get("seconds")),
             }
         )
     )
-    show(f"warning: {text.plain(warning)}" for warning in found.get("warnings", []))
+    print_lines(f"warning: {text.plain_text(warning)}" for warning in estimate.get("warnings", []))
 
 
-def _grouped(count: int | None) -> str:
+def _format_count(count: int | None) -> str:
     return "-" if count is None else f"{count:,}"
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
+def _mapping_or_empty(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _pair(label: str) -> tuple[str, str]:
+def _parse_label(label: str) -> tuple[str, str]:
     key, colon, value = label.partition(":")
     if not colon or not key:
         raise click.BadParameter(f"{label!r}: KEY:VALUE is accepted", param_hint="--label")

@@ -9,16 +9,16 @@ import click
 
 from tickforge_client import text
 from tickforge_client.commands.common import (
-    FAILED,
-    Common,
+    EXIT_FAILED,
+    CommonOptions,
     common_options,
-    complain,
     job_argument,
     pass_common,
-    show_json,
+    print_json,
+    print_to_stderr,
 )
-from tickforge_client.commands.move import moved
-from tickforge_client.commands.watch import watched
+from tickforge_client.commands.move import print_job
+from tickforge_client.commands.watch import watch_job
 
 
 @click.command()
@@ -27,10 +27,10 @@ from tickforge_client.commands.watch import watched
 @click.option("--pinned", is_flag=True, help="keep it until it is unpinned or deleted")
 @common_options
 @pass_common
-def checkpoint(common: Common, job_id: str, *, name: str | None, pinned: bool) -> None:
+def checkpoint(common: CommonOptions, job_id: str, *, name: str | None, pinned: bool) -> None:
     """Have a running job saved at the end of its chunk of ticks."""
     with common.client() as client:
-        moved(common, client.job(job_id).save(name=name, pinned=pinned))
+        print_job(common, client.job(job_id).request_checkpoint(name=name, pinned=pinned))
 
 
 @click.command()
@@ -40,30 +40,32 @@ def checkpoint(common: Common, job_id: str, *, name: str | None, pinned: bool) -
 @click.option("--watch", is_flag=True, help="show it until it has ended; exit code 0: all equal")
 @common_options
 @pass_common
-def verify(common: Common, job_id: str, *, start: int, to: int | None, watch: bool) -> int:
+def verify(common: CommonOptions, job_id: str, *, start: int, to: int | None, watch: bool) -> int:
     """Run a job's ticks again on an equal machine, compare every bit, and print the verify's id."""
     with common.client() as client:
         job = client.job(job_id).verify(start=start, to=to)
         if watch:
-            code, result = watched(job, common), job.fields.get("result")
-            return code if result is None else _told(result, common)
+            code, result = watch_job(job, common), job.fields.get("result")
+            return code if result is None else _print_verdict(result, common)
     if common.json:
-        show_json(job.fields)
+        print_json(job.fields)
     else:
         click.echo(job.id)
     return 0
 
 
-def _told(result: Mapping[str, Any], common: Common) -> int:
+def _print_verdict(result: Mapping[str, Any], common: CommonOptions) -> int:
     """Say what the certificate says; the exit code tells whether all was equal."""
-    first = result["first_difference"]
+    difference = result["first_difference"]
     if not common.json:
         ticks, digests = result["ticks_compared"], result["digests_compared"]
         click.echo(f"{result['verdict']}: {ticks:,} ticks and {digests:,} states compared")
-    if first is not None:
-        values = " and ".join(str((first[at] or {}).get("bits")) for at in _BOTH)
-        complain(f"{text.plain(first['column'])} of tick {first['tick']} differs: {values}")
-    return FAILED if first is not None else 0
+    if difference is not None:
+        values = " and ".join(str((difference[side] or {}).get("bits")) for side in _SIDES)
+        print_to_stderr(
+            f"{text.plain_text(difference['column'])} of tick {difference['tick']} differs: {values}"
+        )
+    return EXIT_FAILED if difference is not None else 0
 
 
-_BOTH = ("recorded", "recomputed")
+_SIDES = ("recorded", "recomputed")

@@ -8,33 +8,33 @@ import click
 
 from tickforge_client import progress, text
 from tickforge_client.commands.common import (
-    Common,
+    CommonOptions,
     common_options,
-    complain,
+    exit_code,
     job_argument,
-    outcome,
     pass_common,
-    show,
-    show_json,
+    print_json,
+    print_lines,
+    print_to_stderr,
 )
-from tickforge_client.job import ENDED, Job
+from tickforge_client.job import TERMINAL_STATUSES, Job
 
-STATUSES = ("queued", "running", "paused", *ENDED)
+STATUSES = ("queued", "running", "paused", *TERMINAL_STATUSES)
 
 
 @click.command()
 @job_argument
 @common_options
 @pass_common
-def status(common: Common, job_id: str) -> int:
+def status(common: CommonOptions, job_id: str) -> int:
     """Say how a job stands; exit code 1 if it failed or was cancelled."""
     with common.client() as client:
         job = client.job(job_id)
     if common.json:
-        show_json(job.fields)
+        print_json(job.fields)
     else:
-        show(text.details(job.fields))
-    return outcome(job.status)
+        print_lines(text.detail_lines(job.fields))
+    return exit_code(job.status)
 
 
 @click.command(name="list")
@@ -46,7 +46,7 @@ def status(common: Common, job_id: str) -> int:
 @common_options
 @pass_common
 def list_jobs(
-    common: Common,
+    common: CommonOptions,
     *,
     status: tuple[str, ...],
     label: tuple[str, ...],
@@ -58,45 +58,45 @@ def list_jobs(
     with common.client() as client:
         page = client.page(status=status, label=label, name=name, limit=limit, after=after)
     if common.json:
-        show_json(page)
+        print_json(page)
         return
     rows = [
         (
             job["id"],
             job["name"],
-            text.condition(job),
-            text.ticks(job),
-            text.number(job["loss"]),
+            text.status_text(job),
+            text.ticks_text(job),
+            text.number_text(job["loss"]),
             job["created_at"],
         )
         for job in page["data"]
     ]
-    show(text.table(("ID", "NAME", "STATUS", "TICK", "LOSS", "CREATED"), rows))
+    print_lines(text.table_lines(("ID", "NAME", "STATUS", "TICK", "LOSS", "CREATED"), rows))
     if page["has_more"]:
-        complain(f"more: --after {page['next_after']}")
+        print_to_stderr(f"more: --after {page['next_after']}")
 
 
 @click.command()
 @job_argument
 @common_options
 @pass_common
-def watch(common: Common, job_id: str) -> int:
+def watch(common: CommonOptions, job_id: str) -> int:
     """Show a job until it has ended; exit code 0 if it succeeded, 1 if not."""
     with common.client() as client:
-        return watched(client.job(job_id), common)
+        return watch_job(client.job(job_id), common)
 
 
-def watched(job: Job, common: Common) -> int:
+def watch_job(job: Job, common: CommonOptions) -> int:
     """Show a job to its end and return the exit code that tells its outcome."""
     try:
         if common.json:
             job.wait()
-            show_json(job.fields)
+            print_json(job.fields)
         else:
             click.echo(f"job {job.id}")
-            progress.follow(job, sys.stdout)
-            show(text.ending(job.fields))
+            progress.show_progress(job, sys.stdout)
+            print_lines(text.result_lines(job.fields))
     except KeyboardInterrupt:
-        complain(f"\nthe job goes on: tickforge watch {job.id}, tickforge cancel {job.id}")
+        print_to_stderr(f"\nthe job goes on: tickforge watch {job.id}, tickforge cancel {job.id}")
         raise
-    return outcome(job.status)
+    return exit_code(job.status)
