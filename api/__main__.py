@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 from api.app import create_app
 from api.server import GunicornServer
 from jobs import fault_points, logs
-from jobs.archive.adoption import backfill
-from jobs.archive.identity import check_not_older, check_store_matches
+from jobs.archive.backfill import backfill
 from jobs.archive.jobs import JobArchive
+from jobs.archive.store_identity import check_not_older, check_store_matches
 from jobs.errors import InvalidSetting, UnsafeStore
-from jobs.files import ArtifactStore
+from jobs.files.artifacts import ArtifactStore
 from jobs.settings import Settings
-from jobs.store import Store, check_store, connect, wait_ready
+from jobs.store.connection import Store, check_store, connect, wait_ready
 
 STARTUP_ERROR_EXIT_CODE = 2
 STORE_STARTUP_TIMEOUT_SECONDS = 60.0  # seconds for a store that starts, or loads its file
@@ -36,7 +36,7 @@ def main(environ: Mapping[str, str]) -> int:
 
 
 def _check_startup(settings: Settings) -> None:
-    """Raise BadSetting or WeakStore if this service could not keep its promises."""
+    """Raise InvalidSetting or UnsafeStore if this service could not keep its promises."""
     if settings.admin_key is None:
         raise InvalidSetting("TICKFORGE_ADMIN_KEY is not set: without it nobody could sign in")
     store = connect(settings.redis_url)

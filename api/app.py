@@ -7,7 +7,6 @@ from uuid import uuid4
 from flask import Flask, Response, g, request
 
 from api import (
-    routes_about,
     routes_checkpoints,
     routes_datasets,
     routes_events,
@@ -16,23 +15,24 @@ from api import (
     routes_keys,
     routes_logs,
     routes_metrics,
-    routes_pages,
+    routes_service,
+    routes_site,
     routes_verify,
 )
 from api.auth import PUBLIC_PATHS, Authenticator, authenticate_request
-from api.body import MAX_BODY_BYTES
+from api.dependencies import Dependencies
 from api.drain import discard_body
+from api.endpoints import Endpoint, register_routes
 from api.errors import Problem, to_problem
 from api.etag import NO_STORE
-from api.registrar import Endpoint, register_routes
-from api.service import Dependencies
-from api.waiting import LONG_POLLER_EXTENSION
-from jobs import bell, logs
+from api.json_body import MAX_BODY_BYTES
+from api.long_polling import LONG_POLLER_EXTENSION
+from jobs import celery_app, logs
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store.connection import Store
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    *routes_about.router.endpoints,
+    *routes_service.router.endpoints,
     *routes_jobs.router.endpoints,
     *routes_history.router.endpoints,
     *routes_checkpoints.router.endpoints,
@@ -42,7 +42,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *routes_logs.router.endpoints,
     *routes_keys.router.endpoints,
     *routes_metrics.router.endpoints,
-    *routes_pages.router.endpoints,
+    *routes_site.router.endpoints,
 )
 MAX_LOGGED_PATH_LENGTH = 200  # characters of a path that are logged
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -59,7 +59,7 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
     app.url_map.redirect_defaults = False
     deps = Dependencies.create(settings, store)
     authenticator = Authenticator(deps.access_keys, settings.admin_key, settings.rate_limit)
-    bell.configure_broker(settings)
+    celery_app.configure_broker(settings)
     app.extensions[LONG_POLLER_EXTENSION] = deps.long_poller
 
     @app.before_request

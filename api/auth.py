@@ -11,7 +11,7 @@ from flask import Request
 from api.assets import ASSET_PATHS
 from api.bucket import TokenBucket
 from api.errors import Problem, bad_parameter
-from jobs.access import SCOPES, TENANT_PATTERN, AccessKeys, Key, Scope, hash_secret
+from jobs.ledger.access_keys import SCOPES, TENANT_PATTERN, AccessKeys, Key, Scope, hash_secret
 
 #: what needs no key; everything else does, whether it exists or not
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", *ASSET_PATHS})
@@ -40,7 +40,7 @@ class Authenticator:
         self._bucket = TokenBucket(rate)  # each process has its own: this key asks no store
 
     def authenticate(self, secret: str) -> Key | None:
-        """Return the key of a secret and count the request; None for no key. Raises RateLimited."""
+        """Return the key of a secret and count the request; None for no key. Raises RateLimitExceeded."""
         if self._admin_sha256 and hmac.compare_digest(self._admin_sha256, hash_secret(secret)):
             self._bucket.consume()
             return self._admin_key
@@ -52,7 +52,7 @@ class Authenticator:
 
 
 def authenticate_request(authenticator: Authenticator, request: Request) -> Key | None:
-    """Return the caller's key, None where none is needed; raises Problem (401), RateLimited."""
+    """Return the caller's key, None where none is needed; raises Problem (401), RateLimitExceeded."""
     if request.path in PUBLIC_PATHS:
         return None
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")

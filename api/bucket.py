@@ -4,8 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from jobs.access import burst_size
 from jobs.errors import RateLimitExceeded
+from jobs.ledger.access_keys import burst_size
 
 
 class TokenBucket:
@@ -17,7 +17,7 @@ class TokenBucket:
         self._lock = threading.Lock()
 
     def consume(self) -> None:
-        """Take one token. Raises RateLimited."""
+        """Take one token. Raises RateLimitExceeded."""
         if self._rate <= 0:
             return
         with self._lock:

@@ -13,14 +13,14 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import HTTPException
 
 from jobs import errors
-from jobs.checkpoints import DamagedCheckpoint, NoSuchFile
-from jobs.datasets.formats.faults import BadData, DataError
+from jobs.datasets.formats.data_errors import BadData, DataError
 from jobs.datasets.upload import UploadTooLarge
-from jobs.files import UnsafePath
+from jobs.files.artifacts import UnsafePath
+from jobs.files.checkpoint_folders import DamagedCheckpoint, NoSuchFile
 from jobs.history.errors import DamagedHistory, UnknownColumn, UnsupportedColumn
-from jobs.spec.faults import InvalidSpec
+from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.rules import FieldError
-from jobs.store import UNAVAILABLE, OutOfMemory
+from jobs.store.connection import UNAVAILABLE, OutOfMemory
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 URN_PREFIX = "urn:tickforge:problem:"

@@ -6,13 +6,7 @@ from typing import BinaryIO
 
 from flask import Response, request
 
-from api.body import body_digest, parse_model
-from api.downloads import file_response
-from api.etag import json_with_etag
-from api.job_answers import job_response
-from api.pages import paginate
-from api.query import PageQuery
-from api.registrar import (
+from api.endpoints import (
     MAX_IDEMPOTENCY_KEY_LENGTH,
     RequestContext,
     ResponseSpec,
@@ -20,12 +14,18 @@ from api.registrar import (
     json_response,
     read_header,
 )
+from api.etag import json_with_etag
+from api.file_responses import file_response
+from api.job_responses import job_response
+from api.json_body import body_digest, parse_model
+from api.pagination import paginate
+from api.query import PageQuery
 from api.schemas import CheckpointPage
-from api.schemas_care import CheckpointCreate, CheckpointPatch
-from jobs import checkpoints
+from api.schemas_checkpoints import CheckpointCreate, CheckpointPatch
 from jobs.errors import NoSuchCheckpoint
+from jobs.files import checkpoint_folders
 from jobs.job import Checkpoint, CheckpointFile, Job
-from jobs.kept import RequestedCheckpoint
+from jobs.ledger.checkpoint_set import RequestedCheckpoint
 
 router = Router("checkpoints")
 CHECKPOINTS_PATH = "/v1/jobs/<job_id>/checkpoints"
@@ -191,8 +191,10 @@ def _open_file(
 ) -> tuple[BinaryIO, CheckpointFile]:
     deps = context.deps
     try:
-        return checkpoints.open_file(deps.artifacts, context.tenant, job_id, checkpoint, name)
-    except checkpoints.DamagedCheckpoint:
+        return checkpoint_folders.open_file(
+            deps.artifacts, context.tenant, job_id, checkpoint, name
+        )
+    except checkpoint_folders.DamagedCheckpoint:
         # it may have been dropped for a newer one since its record was read: then this is a 404
         deps.job_queries.get_checkpoint(context.tenant, job_id, str(checkpoint.tick))
         raise

@@ -6,12 +6,7 @@ from typing import Any, cast
 
 from flask import Response, request
 
-from api.downloads import file_response
-from api.errors import Problem, bad_parameter
-from api.etag import json_with_etag
-from api.pages import page_json
-from api.receiving import UploadStream
-from api.registrar import (
+from api.endpoints import (
     MAX_IDEMPOTENCY_KEY_LENGTH,
     RequestContext,
     ResponseSpec,
@@ -19,7 +14,12 @@ from api.registrar import (
     json_response,
     read_header,
 )
+from api.errors import Problem, bad_parameter
+from api.etag import json_with_etag
+from api.file_responses import file_response
+from api.pagination import page_json
 from api.schemas_datasets import DatasetPage, DatasetQuery, RowPage, RowsQuery, UploadQuery
+from api.upload_body import UploadStream
 from jobs.datasets.dataset import Dataset
 from jobs.datasets.rows import read_rows
 from jobs.datasets.upload import ReceivedUpload

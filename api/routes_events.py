@@ -4,15 +4,15 @@ import re
 
 from flask import Response, request
 
+from api.endpoints import RequestContext, ResponseSpec, Router
 from api.errors import Problem, bad_header, error_entry
 from api.etag import compute_etag, etag_matches, not_modified, set_etag
-from api.pages import page_json
-from api.registrar import RequestContext, ResponseSpec, Router
-from api.schemas_waits import EventPage, EventsQuery, StreamQuery
-from api.streams import EVENT_STREAM, sse_response
-from api.waiting import UNREACHABLE_TICK
+from api.long_polling import UNREACHABLE_TICK
+from api.pagination import page_json
+from api.schemas_events import EventPage, EventsQuery, StreamQuery
+from api.sse import EVENT_STREAM, sse_response
 from jobs.errors import NoSuchJob
-from jobs.events import EventBatch
+from jobs.queries.events import EventBatch
 
 router = Router("events")
 JSON = "application/json"

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 from flask import Response, request
 
+from api.endpoints import RequestContext, ResponseSpec, Router
 from api.errors import Problem, bad_parameter, error_entry
 from api.etag import compute_etag, etag_matches, json_with_etag, not_modified, set_etag
 from api.ndjson import stream_ndjson
-from api.registrar import RequestContext, ResponseSpec, Router
 from api.schemas import HistoryPage, HistoryQuery
 from jobs.job import Job
 

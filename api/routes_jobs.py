@@ -4,12 +4,8 @@ from functools import partial
 
 from flask import Response
 
-from api import submitted
-from api.body import body_digest, parse_model
-from api.job_answers import job_json, job_response, long_poll_job
-from api.pages import page_json, paginate
-from api.query import PageQuery
-from api.registrar import (
+from api import submissions
+from api.endpoints import (
     MAX_IDEMPOTENCY_KEY_LENGTH,
     RequestContext,
     ResponseSpec,
@@ -18,14 +14,19 @@ from api.registrar import (
     model_response,
     read_header,
 )
+from api.job_responses import job_json, job_response, long_poll_job
+from api.json_body import body_digest, parse_model
+from api.pagination import page_json, paginate
+from api.query import PageQuery
 from api.schemas import AttemptPage, JobPage, JobPatch, JobQuery
-from api.schemas_waits import JobPollQuery
-from jobs import bell, fault_points, logs, presence
+from api.schemas_events import JobPollQuery
+from jobs import celery_app, fault_points, logs
 from jobs.errors import NoSuchDataset, NoSuchJob
 from jobs.job import Job, Transition
 from jobs.plan import Plan, check_memory, plan
-from jobs.spec.faults import InvalidSpec
+from jobs.queries import worker_registry
 from jobs.spec.job_spec import JobSpec, JobSpecRequest, read_spec
+from jobs.spec.pydantic_errors import InvalidSpec
 
 router = Router("jobs")
 JOB_PATH = "/v1/jobs/<job_id>"
@@ -61,7 +62,7 @@ def submit_job(context: RequestContext, body: object) -> Response:
         )
         if existing_job_id is None:
             raise
-        response = submitted.replay_response(context, existing_job_id)
+        response = submissions.replay_response(context, existing_job_id)
     fault_points.hit("api:answered")
     return response
 
@@ -75,7 +76,7 @@ def submit_job(context: RequestContext, body: object) -> Response:
 def plan_job(context: RequestContext, body: object) -> Response:
     """Say what a spec would mean. Nothing is stored."""
     spec = _parse_spec(context, body)
-    return model_response(plan(spec, presence.live_workers(context.deps.store)))
+    return model_response(plan(spec, worker_registry.live_workers(context.deps.store)))
 
 
 @router.endpoint(
@@ -214,7 +215,7 @@ def _request_transition(context: RequestContext, job_id: str, transition: Transi
     context.deps.job_archive.save(context.tenant, job_id)
     job = _get_job(context, job_id)
     if transition in ("stop", "resume") and job.status == "queued":
-        bell.wake_workers(job.spec.queue)
+        celery_app.wake_workers(job.spec.queue)
     return job_response(job, 200 if outcome == "done" else 202)
 
 
@@ -223,7 +224,7 @@ def _create_from_body(
 ) -> Response:
     spec = _parse_spec(context, body)
     try:
-        return submitted.create_job(
+        return submissions.create_job(
             context, spec, idempotency_key, body_digest(body) if idempotency_key else ""
         )
     except NoSuchDataset:  # it was deleted since the spec was checked
@@ -236,7 +237,7 @@ def _parse_spec(context: RequestContext, body: object) -> JobSpec:
         max_parameters=context.deps.settings.max_parameters,
         datasets=partial(context.deps.datasets.look_up, context.tenant),
     )
-    check_memory(spec, presence.live_workers(context.deps.store))
+    check_memory(spec, worker_registry.live_workers(context.deps.store))
     return spec
 
 

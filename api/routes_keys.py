@@ -3,10 +3,7 @@
 from flask import Response
 
 from api.auth import ADMIN_KEY_ID
-from api.body import body_digest, parse_model
-from api.errors import Problem
-from api.pages import page_json
-from api.registrar import (
+from api.endpoints import (
     MAX_IDEMPOTENCY_KEY_LENGTH,
     RequestContext,
     ResponseSpec,
@@ -14,6 +11,9 @@ from api.registrar import (
     json_response,
     read_header,
 )
+from api.errors import Problem
+from api.json_body import body_digest, parse_model
+from api.pagination import page_json
 from api.schemas_keys import KeyCreate, KeyPage, KeyQuery, KeyWithSecret
 from jobs.errors import NoSuchKey
 from jobs.ids import is_key_id

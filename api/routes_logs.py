@@ -7,12 +7,12 @@ from typing import BinaryIO
 
 from flask import Response, request
 
+from api.endpoints import RequestContext, ResponseSpec, Router
 from api.errors import Problem
 from api.etag import compute_etag, etag_matches, not_modified, set_etag
-from api.registrar import RequestContext, ResponseSpec, Router
-from api.schemas_waits import LogsQuery
-from api.waiting import UNREACHABLE_TICK
-from jobs.files import UnsafePath
+from api.long_polling import UNREACHABLE_TICK
+from api.schemas_events import LogsQuery
+from jobs.files.artifacts import UnsafePath
 
 router = Router("logs")
 TEXT = "text/plain"

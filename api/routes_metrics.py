@@ -2,10 +2,10 @@
 
 from flask import Response
 
+from api.endpoints import RequestContext, ResponseSpec, Router
 from api.metrics import METRICS_MEDIA_TYPE
-from api.registrar import RequestContext, ResponseSpec, Router
-from jobs.census import ServiceCounts, count_all
-from jobs.store import UNAVAILABLE
+from jobs.queries.counts import ServiceCounts, count_all
+from jobs.store.connection import UNAVAILABLE
 
 router = Router("about")
 

@@ -4,20 +4,20 @@ from collections.abc import Iterator
 
 from flask import Response
 
-from api import submitted
-from api.body import body_digest, parse_model
-from api.errors import validation_problem
-from api.registrar import (
+from api import submissions
+from api.endpoints import (
     MAX_IDEMPOTENCY_KEY_LENGTH,
     RequestContext,
     ResponseSpec,
     Router,
     read_header,
 )
-from api.schemas_care import VerifyRequest
-from jobs.claims import VerifyRange
+from api.errors import validation_problem
+from api.json_body import body_digest, parse_model
+from api.schemas_checkpoints import VerifyRequest
 from jobs.errors import DatasetDeleted, NoSuchDataset
 from jobs.job import Job
+from jobs.ledger.claims import VerifyRange
 from jobs.spec.rules import FieldError
 
 router = Router("jobs")
@@ -45,7 +45,7 @@ def verify_job(context: RequestContext, job_id: str, body: object) -> Response:
         else None
     )
     if existing_job_id is not None:
-        return submitted.replay_response(context, existing_job_id)
+        return submissions.replay_response(context, existing_job_id)
     parent = context.deps.job_queries.get_job(context.tenant, job_id)
     if parent.kind == "verify" or parent.tick == 0:
         context.deps.ledger.raise_illegal_transition(
@@ -59,7 +59,7 @@ def verify_job(context: RequestContext, job_id: str, body: object) -> Response:
     if field_errors := list(_find_field_errors(parent, payload, end, starts)):
         raise validation_problem("invalid-body", field_errors)
     try:
-        return submitted.create_job(
+        return submissions.create_job(
             context, parent.spec, idempotency_key, digest, VerifyRange(job_id, payload.start, end)
         )
     except NoSuchDataset as error:

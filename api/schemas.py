@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from api.query import DECIMAL, Limit, Query, Wait
-from jobs.families import FamilyInfo
 from jobs.job import Attempt, Checkpoint, Job, Status
+from jobs.spec.family_schemas import FamilyInfo
 from jobs.spec.job_spec import Labels, Name, Notes, Priority
 
 MAX_PAGE_TICKS = 100_000  # that one page of a history has

@@ -17,7 +17,7 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 from api import metrics
 from api.drain import MAX_DISCARDED_BYTES
 from api.errors import PROBLEM_MEDIA_TYPE, URN_PREFIX
-from api.waiting import LONG_POLLER_EXTENSION
+from api.long_polling import LONG_POLLER_EXTENSION
 from jobs import logs
 from jobs.settings import Settings
 

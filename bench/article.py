@@ -11,7 +11,7 @@ from torch import nn
 from bench.service import ROOT
 from jobs.spec.job_spec import read_spec
 from models.build import build
-from ticks.data import load_data
+from ticks.data.load import load_data
 
 TICKS = 10_000
 SEED: dict[str, Any] = json.loads((ROOT / "examples" / "seed_layernorm.json").read_text())

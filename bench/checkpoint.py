@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.report import Figure, ratio
-from jobs import checkpoints
-from jobs.files import ArtifactStore
+from jobs.files import checkpoint_folders
+from jobs.files.artifacts import ArtifactStore
 from jobs.job import Lease
 from jobs.spec.job_spec import read_spec
-from workers.template import ForkServerProcess, spawn_trainer
-from workers.trainer import SavedState, StateNotWritten, TrainerClient
+from workers.forkserver_client import ForkServerProcess, spawn_trainer
+from workers.trainer_client import SavedState, StateNotWritten, TrainerClient
 
 #: 25 million parameters, with AdamW's two moments 300 MB
 LARGE: dict[str, Any] = {
@@ -71,7 +71,7 @@ class Desk:
     def aside(self) -> tuple[float, float, list[float], int]:
         """Seconds held up, seconds until it lay on disk, those of the ticks meanwhile, bytes."""
         began = time.perf_counter()
-        folder = checkpoints.new_folder(self._files, LEASE)
+        folder = checkpoint_folders.new_folder(self._files, LEASE)
         assert self.trainer.save_in_background(folder) is None, "so large a state is saved aside"
         held_up, ticks = time.perf_counter() - began, list[float]()
         outcome: SavedState | StateNotWritten | None = None
@@ -86,16 +86,16 @@ class Desk:
     def at_once(self) -> float:
         """Seconds until the state has become a checkpoint, nothing trained meanwhile."""
         began = time.perf_counter()
-        folder = checkpoints.new_folder(self._files, LEASE)
+        folder = checkpoint_folders.new_folder(self._files, LEASE)
         self._complete(folder, self.trainer.save(folder))
         return time.perf_counter() - began
 
     def _complete(self, folder: Path, saved: SavedState) -> int:
-        made = checkpoints.publish(
+        made = checkpoint_folders.publish(
             self._files, LEASE, folder, tick=saved.tick, state=saved.state, metrics={},
             is_best=False, is_final=False,
         )  # fmt: skip
-        checkpoints.remove_folder(self._files, LEASE.tenant, LEASE.job_id, made)
+        checkpoint_folders.remove_folder(self._files, LEASE.tenant, LEASE.job_id, made)
         return made.bytes
 
 

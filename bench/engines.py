@@ -22,10 +22,10 @@ from jobs.spec.engines import unsupported_reason
 from jobs.spec.job_spec import JobSpec, read_spec
 from models.build import build
 from ticks import machine
-from ticks.batches import TensorBatches, TensorRows
-from ticks.data import load_data
-from ticks.engines.choose import available_engines
-from ticks.engines.graph import compiling
+from ticks.data.batches import TensorBatches, TensorRows
+from ticks.data.load import load_data
+from ticks.engines.graph import build_loop
+from ticks.engines.selection import available_engines
 from ticks.objectives import OBJECTIVES
 from ticks.optimizers import make_optimizer
 from ticks.training import TrainingRun
@@ -144,7 +144,7 @@ def _copies(batches: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
 def loop_compiled() -> float:
     """Seconds to compile graph's loop."""
     with tempfile.TemporaryDirectory() as folder:
-        return timed(lambda _: compiling.compile_loop(Path(folder)), 1)
+        return timed(lambda _: build_loop.compile_loop(Path(folder)), 1)
 
 
 def timed(run: Run, ticks: int) -> float:

@@ -12,7 +12,7 @@ from bench.lists import SPEC, TENANT, fill
 from bench.report import Figure
 from bench.service import Service, running
 from bench.stores import quiet, running_store
-from jobs.index import JobQueries
+from jobs.queries.jobs import JobQueries
 from jobs.spec.job_spec import read_spec
 from ticks import machine
 from ticks.training import TrainingRun

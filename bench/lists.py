@@ -11,11 +11,11 @@ from functools import partial
 from api.app import create_app
 from bench.report import Figure, ratio
 from bench.stores import Running, quiet, running_store
-from jobs.index import Filter, JobQueries
-from jobs.ledger import JobLedger
+from jobs.ledger.client import JobLedger
+from jobs.queries.jobs import Filter, JobQueries
 from jobs.settings import Settings
 from jobs.spec.job_spec import read_spec
-from jobs.store import Store
+from jobs.store.connection import Store
 
 FEW, MANY = 1_000, 100_000
 TENANT = "default"

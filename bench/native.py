@@ -19,8 +19,8 @@ from bench.report import Figure, ratio
 from bench.service import ROOT
 from jobs.spec.job_spec import JobSpec, read_spec
 from ticks import machine
-from ticks.batches import TensorBatches
-from ticks.data import load_data
+from ticks.data.batches import TensorBatches
+from ticks.data.load import load_data
 from ticks.engines.eager import EagerEngine
 from ticks.engines.native import compiler
 from ticks.engines.native.engine import NativeEngine

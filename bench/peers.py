@@ -28,7 +28,7 @@ from bench.service import Service, running
 from jobs.spec.job_spec import JobSpec
 from models.build import build
 from ticks import machine as torch_of_this_machine
-from ticks.data import load_data
+from ticks.data.load import load_data
 from ticks.objectives import OBJECTIVES
 from ticks.optimizers import make_optimizer
 

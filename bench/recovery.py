@@ -99,7 +99,7 @@ def _await_tick(service: Service, job_id: str, more: int, since: int | None = No
 
 def _victim(service: Service, cause: str) -> int:
     worker = service.process_of("workers")
-    template = service.process_of("ticks.template")
+    template = service.process_of("ticks.process.forkserver")
     if cause == "template":
         return template.pid
     if cause == "trainer":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import structlog
 
-from jobs.store import Store, connect, wait_ready
+from jobs.store.connection import Store, connect, wait_ready
 from serving.embedded_store import find_server, server_command
 
 

@@ -25,11 +25,11 @@ import psutil
 from bench.lists import KEY, MANY, SPEC, TENANT, fill
 from bench.report import Figure
 from bench.stores import Running, quiet, running_store
-from jobs.files import ArtifactStore
-from jobs.ledger import JobLedger
-from jobs.recorder import HistoryWriter
+from jobs.files.artifacts import ArtifactStore
+from jobs.ledger.client import JobLedger
+from jobs.recording.writer import HistoryWriter
 from jobs.spec.job_spec import read_spec
-from jobs.store import Store, connect
+from jobs.store.connection import Store, connect
 
 ROOT = Path(__file__).parent.parent
 STREAMS, FOLLOWED = 300, 10

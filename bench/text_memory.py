@@ -78,8 +78,8 @@ def main(arguments: Sequence[str]) -> None:
 
     import torch
 
-    from jobs.spec.datasets import KnownDataset
-    from jobs.spec.facts import DataFile
+    from jobs.spec.dataset_binding import DataFile
+    from jobs.spec.dataset_checks import KnownDataset
     from jobs.spec.job_spec import read_spec
     from jobs.spec.profiles import DatasetProfile
     from jobs.spec.text import TextFacts

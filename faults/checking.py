@@ -10,9 +10,9 @@ from faults.house import WHOLE, House
 from faults.invariants import Violation
 from faults.records import TENANT, Evidence, Reference
 from faults.watcher import Watcher
-from jobs import keys
 from jobs.errors import NoSuchJob
-from jobs.store import UNAVAILABLE
+from jobs.store import keys
+from jobs.store.connection import UNAVAILABLE
 
 #: seconds in which nobody trains any more and ended jobs' histories lie in files
 SEAL_SECONDS = 30.0

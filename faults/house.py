@@ -27,11 +27,12 @@ from faults.processes import ROOT, Serving, role_of
 from faults.proxy import Proxy, Who
 from faults.store_server import StoreServer
 from faults.waits import wait_until
-from jobs import bell, keys
+from jobs import celery_app
 from jobs.fault_points import ARMED_SUFFIX, FIRED_SUFFIX, Fault
-from jobs.files import ArtifactStore
+from jobs.files.artifacts import ArtifactStore
 from jobs.settings import Settings
-from jobs.store import connect
+from jobs.store import keys
+from jobs.store.connection import connect
 
 WORKERS = 2
 LEASE_SECONDS, STALL_SECONDS = 2.0, 4.0
@@ -99,7 +100,7 @@ class House:
             self.server.start()
             self.proxy.__enter__()
             self.serving.start()
-            bell.configure_broker(self.settings)
+            celery_app.configure_broker(self.settings)
             self.http = self.client()
             wait_until(self.is_whole, 60, "a whole service")
         except BaseException:

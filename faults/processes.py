@@ -75,8 +75,8 @@ def role_of(process: psutil.Process) -> str:
         return "gone"
     if "ticks.engines" in line or "making-" in f"{line} {above}":
         return "compiler"
-    if "ticks.template" in line:
-        return "trainer" if "ticks.template" in above else "template"
+    if "ticks.process.forkserver" in line:
+        return "trainer" if "ticks.process.forkserver" in above else "template"
     if "-m workers" in line:
         return "child" if "-m workers" in above else "worker"
     if "-m api" in line:

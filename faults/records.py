@@ -9,13 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jobs import checkpoints, keys
-from jobs.files import ArtifactStore
-from jobs.history.columns import ColumnReader
+from jobs.files import checkpoint_folders
+from jobs.files.artifacts import ArtifactStore
+from jobs.history.column_reader import ColumnReader
 from jobs.history.errors import DamagedHistory
-from jobs.index import JobQueries
 from jobs.job import Checkpoint
-from jobs.store import Store
+from jobs.queries.jobs import JobQueries
+from jobs.store import keys
+from jobs.store.connection import Store
 
 TENANT = "default"
 
@@ -92,7 +93,9 @@ def read(store: Store, files: ArtifactStore, job_id: str) -> Evidence:
         unreadable=unreadable,
         audit=_audit(store, job_id),
         kept=kept,
-        damaged=[c.tick for c in kept if not checkpoints.files_match(files, TENANT, job_id, c)],
+        damaged=[
+            c.tick for c in kept if not checkpoint_folders.files_match(files, TENANT, job_id, c)
+        ],
         folders=_names(folder / "checkpoints"),
         disk={name: size for name, size in _sizes(folder) if name != "log.txt"},
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from jobs.store import connect, wait_ready
+from jobs.store.connection import connect, wait_ready
 from serving.embedded_store import find_server, server_command
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jobs import bits
+from jobs import values
 
 
 class NoSuchJob(LookupError):
@@ -114,7 +114,7 @@ class TickMismatch(Exception):
 
     def __init__(self, tick: int, column: str, recorded: str, offered: str) -> None:
         recorded_text, offered_text = (
-            f"{text} ({bits.decode_value(column, bytes.fromhex(text))})"
+            f"{text} ({values.decode_value(column, bytes.fromhex(text))})"
             for text in (recorded, offered)
         )
         super().__init__(

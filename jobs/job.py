@@ -1,6 +1,6 @@
 """What a job is to those who look at it: the Job, its statuses and moves, checkpoints, attempts.
 
-Values only; knows no store. `jobs/record.py` reads a Job from its record.
+Values only; knows no store. `jobs/store/codec.py` reads a Job from its record.
 """
 
 from dataclasses import dataclass

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, Field
 
-from jobs.presence import WorkerInfo
+from jobs.queries.worker_registry import WorkerInfo
 from jobs.spec.data import DatasetData
 from jobs.spec.engines import ENGINES, choose_engine
-from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.rules import FieldError
 
 FLOAT_BYTES, DOUBLE_BYTES = 4, 8  # bytes

@@ -12,16 +12,16 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from jobs import keys
-from jobs.archive import identity
-from jobs.archive.adoption import backfill
-from jobs.archive.lines import BrokenArchive
+from jobs.archive import store_identity
+from jobs.archive.backfill import backfill
+from jobs.archive.format import BrokenArchive
+from jobs.archive.reader import ArchiveReader
 from jobs.archive.restore import RestoreError, Restorer
-from jobs.archive.stock import ArchiveReader
 from jobs.errors import InvalidSetting, StoreFull, UnsafeStore
-from jobs.files import ArtifactStore, UnsafePath
+from jobs.files.artifacts import ArtifactStore, UnsafePath
 from jobs.settings import Settings
-from jobs.store import UNAVAILABLE, Store, check_store, connect
+from jobs.store import keys
+from jobs.store.connection import UNAVAILABLE, Store, check_store, connect
 
 ArchiveRecord = dict[str, Any]
 PROGRESS_EVERY_JOBS = 500  # jobs between two lines that say how far it is
@@ -108,13 +108,13 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def rebuild(store: Store, files: ArtifactStore) -> int:
-    """Fill an empty store; return the exit code. Raises WeakStore for one that is not empty."""
+    """Fill an empty store; return the exit code. Raises UnsafeStore for one that is not empty."""
     if size := store.dbsize():
         raise UnsafeStore(
             f"the server is not empty ({size} keys): a rebuild fills an empty one, so that nothing "
             "is mixed. Stop API and workers, empty it (FLUSHALL), and run this again"
         )
-    store_uuid = identity.read_store_id(files)
+    store_uuid = store_identity.read_store_id(files)
     if store_uuid is None:
         raise UnsafeStore(f"the artifacts in {files.root} are of no store: nothing can be rebuilt")
     code = _run_and_report(Rebuild(files, store, _print_line), "restored")
@@ -125,10 +125,10 @@ def rebuild(store: Store, files: ArtifactStore) -> int:
 
 def _adopt(store: Store, files: ArtifactStore) -> int:
     """Make the artifacts' folder this store's, and keep in it all that the store has."""
-    if (recorded_uuid := identity.read_store_id(files)) is not None:
+    if (recorded_uuid := store_identity.read_store_id(files)) is not None:
         raise UnsafeStore(f"the artifacts in {files.root} are of store {recorded_uuid} already")
     store.delete(keys.STORE_UUID, keys.ARCHIVED)
-    identity.check_store_matches(store, files)
+    store_identity.check_store_matches(store, files)
     backfill(store, files)
     print(f"the artifacts in {files.root} are this store's now")
     return 0

@@ -39,7 +39,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read and check all variables; raises BadSetting for the first that cannot be used."""
+        """Read and check all variables; raises InvalidSetting for the first that cannot be used."""
         redis_url = _read_url(environ, "TICKFORGE_REDIS_URL", None)
         return cls(
             redis_url=redis_url,

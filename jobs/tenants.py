@@ -2,8 +2,8 @@
 
 import secrets
 
-from jobs import keys
-from jobs.store import Store
+from jobs.store import keys
+from jobs.store.connection import Store
 
 
 def ensure_dataset_id_secret(store: Store, tenant: str) -> bytes:

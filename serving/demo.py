@@ -21,7 +21,7 @@ from types import FrameType
 from typing import NoReturn
 
 from serving.process import set_parent_death_signal as set_parent_death_signal
-from tickforge_client import Client, Job, TickforgeError, progress, text
+from tickforge_client import Client, Job, TickforgeError, formatting, progress
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = ROOT / "examples" / "digits.json"
@@ -84,10 +84,10 @@ def train(url: str, spec: Path, data: Path) -> int:
 def print_result(job: Job, data: Path) -> None:
     """Print what came of the job, and how to go on."""
     print("\n4. What came of it")
-    print("\n".join(f"   {line}" for line in text.result_lines(job.fields)))
+    print("\n".join(f"   {line}" for line in formatting.result_lines(job.fields)))
     if job.status != "succeeded":
         return
-    accuracy = text.number_text(job.metrics.get("val_accuracy"))
+    accuracy = formatting.number_text(job.metrics.get("val_accuracy"))
     print(f"   held-out accuracy  {accuracy}, on images it was never trained on")
     print(f"   checkpoint         {find_checkpoint_folder(job, data)}")
     print(NEXT_STEPS)

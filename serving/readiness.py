@@ -6,11 +6,11 @@ import http.client
 import time
 from collections.abc import Callable, Mapping
 
-from jobs import presence
-from jobs.archive.identity import check_not_older, check_store_matches
-from jobs.files import ArtifactStore
+from jobs.archive.store_identity import check_not_older, check_store_matches
+from jobs.files.artifacts import ArtifactStore
+from jobs.queries import worker_registry
 from jobs.settings import Settings
-from jobs.store import UNAVAILABLE, check_store, connect
+from jobs.store.connection import UNAVAILABLE, check_store, connect
 
 #: seconds an answer may take before it counts as "not yet"
 ANSWER_TIMEOUT = 1.0
@@ -32,7 +32,7 @@ class ReadinessProbe:
     def is_store_ready(self) -> bool:
         """Whether the store is up; one that still loads its file is not.
 
-        Raises WeakStore if it would lose jobs, or is not the one of the artifacts.
+        Raises UnsafeStore if it would lose jobs, or is not the one of the artifacts.
         """
         try:
             self._store.ping()
@@ -59,7 +59,8 @@ class ReadinessProbe:
     def _has_all_workers(self) -> bool:
         try:
             live_pids = {
-                worker["name"]: worker["pid"] for worker in presence.live_workers(self._store)
+                worker["name"]: worker["pid"]
+                for worker in worker_registry.live_workers(self._store)
             }
         except UNAVAILABLE:
             return False

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobs import rebuild
-from jobs.store import connect, wait_ready
+from jobs.store.connection import connect, wait_ready
 from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
 from serving.lock import BadFolder, FolderInUse, data_folder_lock
 from serving.options import DEFAULT_DATA

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import redis
 
-from jobs.index import JobQueries
-from jobs.ledger import JobLedger
+from jobs.ledger.client import JobLedger
+from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
-from jobs.store import connect
+from jobs.store.connection import connect
 from tests.support import ADMIN_KEY, running_store, settings_for, small_spec
 
 

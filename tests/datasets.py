@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from jobs.archive.shelf import ARCHIVE_FOLDER
-from jobs.datasets.formats.faults import BadData, DataError
+from jobs.archive.record_folders import ARCHIVE_FOLDER
+from jobs.datasets.formats.data_errors import BadData, DataError
 from jobs.datasets.profiling import make_profiler
 from jobs.spec.profiles import DatasetProfile, MediaType
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import redis
 
-from jobs.scripts import LUA_FOLDER, Scripts, read_source
+from jobs.store.scripts import LUA_FOLDER, Scripts, read_source
 
 Edits = Sequence[tuple[str, str]]  # old text, new text
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from jobs import checkpoints
-from jobs.files import ArtifactStore
+from jobs.files import checkpoint_folders
+from jobs.files.artifacts import ArtifactStore
 from jobs.job import Checkpoint, SparsePoint
-from jobs.ledger import JobLedger
-from jobs.recorder import HistoryWriter
+from jobs.ledger.client import JobLedger
+from jobs.recording.writer import HistoryWriter
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store.connection import Store
 
 FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c", "device": "cpu", "threads": 1}
 
@@ -45,11 +45,11 @@ class Hand:
         self, weights: bytes = b"weights", drop: Sequence[int] = (), **about: Any
     ) -> Checkpoint:
         """Make and commit a checkpoint of the tick where it stands; those of `drop` go."""
-        folder = checkpoints.new_folder(self.files, self.lease)
+        folder = checkpoint_folders.new_folder(self.files, self.lease)
         (folder / "model.safetensors").write_bytes(weights)
         (folder / "state.json").write_bytes(b"{}")
         told: dict[str, Any] = {"is_best": False, "is_final": False, **about}
-        made = checkpoints.publish(
+        made = checkpoint_folders.publish(
             self.files, self.lease, folder, tick=self.tick, state="0" * 16, metrics={}, **told
         )
         self.ledger.commit_checkpoint(self.lease, made, drop)

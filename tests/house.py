@@ -7,15 +7,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from jobs import bell, keys, presence
+from jobs import celery_app
 from jobs.fault_points import ARMED_SUFFIX, FIRED_SUFFIX
-from jobs.files import ArtifactStore
+from jobs.files.artifacts import ArtifactStore
 from jobs.history.history import HistoryReader
-from jobs.index import JobQueries
 from jobs.job import Job
-from jobs.ledger import JobLedger
+from jobs.ledger.client import JobLedger
+from jobs.queries import worker_registry
+from jobs.queries.jobs import JobQueries
 from jobs.spec.job_spec import read_spec
-from jobs.store import Store, connect
+from jobs.store import keys
+from jobs.store.connection import Store, connect
 from tests.processes import LEASE, WorkerProcess
 from tests.support import settings_for, small_spec, wait_until
 
@@ -46,7 +48,9 @@ class House:
         worker = WorkerProcess(self._url, self._data, name, **env)
         self.workers.append(worker)
         self._held.callback(worker.end)
-        wait_until(lambda: name in [each["name"] for each in presence.live_workers(self.store)], 30)
+        wait_until(
+            lambda: name in [each["name"] for each in worker_registry.live_workers(self.store)], 30
+        )
         return worker
 
     def submit(self, body: dict[str, Any] = SPEC) -> str:
@@ -56,8 +60,8 @@ class House:
 
     def ring(self) -> None:
         """Ring here: another house may have rung last."""
-        bell.configure_broker(self._settings)
-        bell.wake_workers("cpu")
+        celery_app.configure_broker(self._settings)
+        celery_app.wake_workers("cpu")
 
     def job(self, job_id: str) -> Job:
         return self.index.get_job(TENANT, job_id)

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import redis
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from jobs import keys
 from jobs.job import Lease
-from jobs.ledger import JobLedger
+from jobs.ledger.client import JobLedger
+from jobs.store import keys
 from tests import ledger_store
 from tests.edited_scripts import EditedScripts, Edits
 from tests.ledger_answers import Call, answer

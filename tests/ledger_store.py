@@ -12,8 +12,8 @@ from typing import Any
 
 import redis
 
-from jobs import keys
 from jobs.job import STATUSES
+from jobs.store import keys
 from tests.ledger_model import World
 from tests.ledger_owners import ENDED, MOVES, SEGMENT, Job, segment_of
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from jobs.spec.job_spec import JobSpec
 from tests.trainings import begin, read
-from ticks.batches import TensorRows
+from ticks.data.batches import TensorRows
+from ticks.micro_batches import PartLoss, compute_gradient
 from ticks.optimizers import make_optimizer
-from ticks.parts import PartLoss, compute_gradient
 from ticks.trainer import Trainer
 
 NORMS = ("layer", "rms", "group", "none")

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import redis
 
-from jobs import keys
 from jobs.job import Checkpoint, Lease
-from jobs.ledger import Claim, JobLedger
+from jobs.ledger.client import Claim, JobLedger
 from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.store import keys
 from tests.support import small_spec
 
 

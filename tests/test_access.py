@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from api.bucket import TokenBucket
-from jobs.access import AccessKeys, CreateKeyResult
 from jobs.errors import (
     BadCursor,
     IdempotencyMismatch,
@@ -14,7 +13,8 @@ from jobs.errors import (
     NoSuchKey,
     RateLimitExceeded,
 )
-from jobs.store import connect
+from jobs.ledger.access_keys import AccessKeys, CreateKeyResult
+from jobs.store.connection import connect
 from tests.support import running_store
 
 READ = frozenset({"read"})

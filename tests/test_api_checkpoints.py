@@ -9,7 +9,7 @@ import pytest
 
 from jobs.job import Checkpoint
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store.connection import Store
 from tests.hand import Hand
 
 WEIGHTS = bytes(range(256)) * 4000

@@ -14,12 +14,12 @@ from api.assets import ASSET_PATHS
 from api.auth import PUBLIC_PATHS, Authenticator, Key, check_scope
 from api.errors import Problem
 from api.version import SERVICE
-from jobs import presence
-from jobs.access import AccessKeys
-from jobs.ledger import JobLedger
+from jobs.ledger.access_keys import AccessKeys
+from jobs.ledger.client import JobLedger
+from jobs.queries import worker_registry
 from jobs.settings import Settings
 from jobs.spec.job_spec import read_spec
-from jobs.store import connect
+from jobs.store.connection import connect
 from tests.hand import Hand
 from tests.support import ADMIN_KEY, ROOT, StoreServer, running_store, settings_for, small_spec
 from tests.support_api import ReadingClient
@@ -111,7 +111,7 @@ def test_an_unforeseen_error_tells_nothing_and_is_logged(
     def broken(*_: object) -> None:
         raise RuntimeError("a secret of ours")
 
-    monkeypatch.setattr("api.routes_about.presence.live", broken)
+    monkeypatch.setattr("api.routes_service.presence.live", broken)
     answer = client.get("/v1/workers", headers={"X-Request-Id": "id-7"})
 
     assert answer.status_code == 500
@@ -207,7 +207,7 @@ def test_models_tell_their_schema_and_version_its_limits(client: Any) -> None:
 
 def test_workers_are_shown_as_they_announce_themselves(client: Any, store: Any) -> None:
     about = {"queue": "cpu", "device": "cpu", "engines": ["eager"], "versions": {"torch": "2.13"}}
-    presence.register(store, "w1", {**about, "memory_bytes": 1 << 34}, 30)
+    worker_registry.register(store, "w1", {**about, "memory_bytes": 1 << 34}, 30)
     (worker,) = client.get("/v1/workers").json["data"]
     assert (worker["name"], worker["queue"]) == ("w1", "cpu")
     assert client.get("/v1/version").json["torch"] == ["2.13"]

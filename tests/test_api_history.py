@@ -10,7 +10,7 @@ import pytest
 
 from jobs.job import SparsePoint
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store.connection import Store
 from tests.hand import Hand
 
 LOSSES = np.random.default_rng(1).standard_normal(2500).astype(np.float32)

@@ -8,7 +8,7 @@ import pytest
 
 from api.app import create_app
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store.connection import Store
 from tests.hand import Hand
 from tests.support import ADMIN_KEY, settings_for, small_spec
 

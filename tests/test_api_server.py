@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from jobs.store import connect
+from jobs.store.connection import connect
 from tests.api_process import serving
 from tests.support import (
     ADMIN_KEY,
@@ -176,7 +176,7 @@ def test_it_does_not_start_with_a_setting_it_cannot_use(store_server: str, tmp_p
 
 
 def test_it_does_not_start_on_a_store_that_would_lose_jobs(tmp_path: Path) -> None:
-    from jobs.store import connect
+    from jobs.store.connection import connect
 
     with running_store() as server:
         store = connect(server.url)

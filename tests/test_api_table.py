@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from api.app import ENDPOINTS
+from api.endpoints import Endpoint
 from api.errors import PROBLEM_TYPES
-from api.registrar import Endpoint
 from jobs.spec.job_spec import JobSpecRequest
 from jobs.spec.training import Compute, Stop, Validation
 from tests.support import ROOT

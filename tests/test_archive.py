@@ -10,21 +10,22 @@ import numpy as np
 import pytest
 import redis
 
-from api.body import body_digest
-from jobs import keys, rebuild
-from jobs.archive.adoption import backfill
-from jobs.archive.identity import check_not_older, check_store_matches
+from api.json_body import body_digest
+from jobs import rebuild
+from jobs.archive.backfill import backfill
+from jobs.archive.job_file import JobFile, archive_folder
 from jobs.archive.jobs import JobArchive
-from jobs.archive.volume import JobFile, archive_folder
+from jobs.archive.store_identity import check_not_older, check_store_matches
 from jobs.errors import LeaseLost, StoreMismatch, UnsafeStore
-from jobs.files import ArtifactStore
+from jobs.files.artifacts import ArtifactStore
 from jobs.history.history import HistoryReader
-from jobs.history.rows import SEGMENT
-from jobs.index import JobQueries
+from jobs.history.summary_rows import SEGMENT
 from jobs.job import SparsePoint
-from jobs.ledger import JobLedger
-from jobs.segments import Segments
+from jobs.ledger.client import JobLedger
+from jobs.queries.jobs import JobQueries
+from jobs.recording.segments import Segments
 from jobs.settings import Settings
+from jobs.store import keys
 from tests import owner
 from tests.datasets import PETS, upload
 from tests.hand import FINGERPRINT, Hand

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from jobs import checkpoints
 from jobs.errors import ConcurrentChange
+from jobs.files import checkpoint_folders
 from jobs.job import Checkpoint
-from jobs.ledger import JobLedger
-from jobs.record import encode_checkpoint, parse_checkpoint
+from jobs.ledger.client import JobLedger
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store.codec import encode_checkpoint, parse_checkpoint
+from jobs.store.connection import Store
 from tests.hand import Hand
 from tests.owner import checkpoint
 
@@ -161,7 +161,9 @@ def test_a_name_and_a_pin_can_be_given_and_taken_and_files_stay_as_they_are(
     assert client.patch(f"{path}/1", json={"pinned": False}).json == before
     assert client.patch(f"{path}/7", json={}).status_code == 404
     committed = hand.ledger.read_checkpoints(hand.lease).checkpoints[0]
-    assert checkpoints.files_match(hand.files, hand.lease.tenant, hand.lease.job_id, committed)
+    assert checkpoint_folders.files_match(
+        hand.files, hand.lease.tenant, hand.lease.job_id, committed
+    )
 
 
 def test_what_a_client_changes_while_one_is_saved_is_never_lost(
@@ -171,7 +173,7 @@ def test_what_a_client_changes_while_one_is_saved_is_never_lost(
     saved_at(hand, 1, 2)
     hand.record([1.0])
     kept = hand.ledger.read_checkpoints(hand.lease)
-    drop = checkpoints.expired_ticks(kept.checkpoints, checkpoint(3), 2)
+    drop = checkpoint_folders.expired_ticks(kept.checkpoints, checkpoint(3), 2)
     assert drop == [1]
     client.patch(f"{path}/1", json={"pinned": True})
 
@@ -181,7 +183,7 @@ def test_what_a_client_changes_while_one_is_saved_is_never_lost(
         )
 
     kept = hand.ledger.read_checkpoints(hand.lease)
-    drop = checkpoints.expired_ticks(kept.checkpoints, checkpoint(3), 2)
+    drop = checkpoint_folders.expired_ticks(kept.checkpoints, checkpoint(3), 2)
     hand.ledger.commit_checkpoint(hand.lease, checkpoint(3), drop, change_count=kept.change_count)
     assert [each["tick"] for each in client.get(path).json["data"]] == [1, 2, 3]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs import checkpoints
-from jobs.checkpoints import DamagedCheckpoint, NoSuchFile
-from jobs.files import ArtifactStore, UnsafePath
+from jobs.files import checkpoint_folders
+from jobs.files.artifacts import ArtifactStore, UnsafePath
+from jobs.files.checkpoint_folders import DamagedCheckpoint, NoSuchFile
 from jobs.job import Checkpoint, Lease
 
 JOB = ("default", "job_abc")
@@ -35,7 +35,7 @@ def home(files: ArtifactStore) -> Path:
 
 
 def begun(files: ArtifactStore, lease: Lease = LEASE, **more: bytes) -> Path:
-    folder = checkpoints.new_folder(files, lease)
+    folder = checkpoint_folders.new_folder(files, lease)
     for name, data in {**SAVED, **more}.items():
         (folder / name).write_bytes(data)
     return folder
@@ -44,7 +44,7 @@ def begun(files: ArtifactStore, lease: Lease = LEASE, **more: bytes) -> Path:
 def completed(
     files: ArtifactStore, tick: int = 100, lease: Lease = LEASE, folder: Path | None = None
 ) -> Checkpoint:
-    return checkpoints.publish(
+    return checkpoint_folders.publish(
         files,
         lease,
         folder or begun(files, lease),
@@ -66,7 +66,7 @@ def test_a_completed_checkpoint_lists_its_files_and_reads_back(files: ArtifactSt
     manifest = json.loads((home(files) / "100-t3" / "manifest.json").read_bytes())
     assert manifest["files"] == [entry.model_dump() for entry in made.files]
     assert manifest["state"] == "00ff" * 4
-    assert checkpoints.files_match(files, *JOB, made)
+    assert checkpoint_folders.files_match(files, *JOB, made)
 
 
 def test_everything_is_on_disk_before_the_folder_gets_its_name(
@@ -95,7 +95,7 @@ def test_everything_is_on_disk_before_the_folder_gets_its_name(
 def test_a_second_save_of_a_tick_leaves_the_first_as_it_is(files: ArtifactStore) -> None:
     first, second = completed(files), completed(files)
     assert first.folder != second.folder
-    assert checkpoints.files_match(files, *JOB, first) and checkpoints.files_match(
+    assert checkpoint_folders.files_match(files, *JOB, first) and checkpoint_folders.files_match(
         files, *JOB, second
     )
 
@@ -148,7 +148,7 @@ def test_a_damaged_checkpoint_is_refused(
 ) -> None:
     made = completed(files)
     harm(home(files) / made.folder)
-    assert not checkpoints.files_match(files, *JOB, made)
+    assert not checkpoint_folders.files_match(files, *JOB, made)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "manifest.json", "a b.json", ".hidden.json"])
@@ -163,7 +163,7 @@ def test_a_save_with_a_file_that_should_not_be_there_is_refused_and_removed(
 def test_a_save_without_weights_or_with_a_link_is_refused_and_removed(
     files: ArtifactStore, tmp_path: Path
 ) -> None:
-    bare = checkpoints.new_folder(files, LEASE)
+    bare = checkpoint_folders.new_folder(files, LEASE)
     with pytest.raises(DamagedCheckpoint):
         completed(files, folder=bare)
     (tmp_path / "secret.json").write_text("secret")
@@ -191,7 +191,7 @@ def test_a_full_disk_at_any_step_leaves_the_earlier_checkpoints_alone(
         with pytest.raises(OSError, match="No space"):
             completed(files, folder=folder)
     assert os.listdir(home(files)) == ["50-t3"]
-    assert checkpoints.files_match(files, *JOB, earlier)
+    assert checkpoint_folders.files_match(files, *JOB, earlier)
 
 
 def test_bytes_that_read_back_differently_are_no_checkpoint(
@@ -212,7 +212,7 @@ def test_bytes_that_read_back_differently_are_no_checkpoint(
 
 def test_only_listed_files_are_opened(files: ArtifactStore) -> None:
     made = completed(files)
-    opened, entry = checkpoints.open_file(files, *JOB, made, "model.safetensors")
+    opened, entry = checkpoint_folders.open_file(files, *JOB, made, "model.safetensors")
     with opened:
         assert opened.read() == SAVED["model.safetensors"]
     assert entry.sha256 == made.sha256
@@ -222,7 +222,7 @@ def test_only_listed_files_are_opened(files: ArtifactStore) -> None:
         "state.json\0", "state.json/", "STATE.JSON", "%2e%2e/state.json",
     ):  # fmt: skip
         with pytest.raises(NoSuchFile):
-            checkpoints.open_file(files, *JOB, made, name)
+            checkpoint_folders.open_file(files, *JOB, made, name)
 
 
 def test_a_listed_file_that_is_short_or_gone_is_not_served(files: ArtifactStore) -> None:
@@ -231,21 +231,21 @@ def test_a_listed_file_that_is_short_or_gone_is_not_served(files: ArtifactStore)
     lose_a_file(home(files) / made.folder)
     for name in ("model.safetensors", "state.json"):
         with pytest.raises(DamagedCheckpoint):
-            checkpoints.open_file(files, *JOB, made, name)
+            checkpoint_folders.open_file(files, *JOB, made, name)
 
 
 @pytest.mark.parametrize("folder", ["../100-t3", "", "100-t3/..", "tmp-t3-00", "/", "100-t3\n"])
 def test_a_record_that_names_an_odd_folder_is_refused(files: ArtifactStore, folder: str) -> None:
     odd = completed(files).model_copy(update={"folder": folder})
-    assert not checkpoints.files_match(files, *JOB, odd)
+    assert not checkpoint_folders.files_match(files, *JOB, odd)
     with pytest.raises(UnsafePath):
-        checkpoints.remove_folder(files, *JOB, odd)
+        checkpoint_folders.remove_folder(files, *JOB, odd)
 
 
 def test_a_removed_checkpoint_is_gone_and_removing_it_again_is_fine(files: ArtifactStore) -> None:
     gone, stays = completed(files, 10), completed(files, 20)
-    checkpoints.remove_folder(files, *JOB, gone)
-    checkpoints.remove_folder(files, *JOB, gone)
+    checkpoint_folders.remove_folder(files, *JOB, gone)
+    checkpoint_folders.remove_folder(files, *JOB, gone)
     assert os.listdir(home(files)) == [stays.folder]
 
 
@@ -255,12 +255,12 @@ def test_a_sweep_removes_leftovers_of_its_own_and_earlier_terms_only(files: Arti
     begun(files)
     theirs, at_work = completed(files, 30, later), begun(files, later)
     (home(files) / ".5-t1.0123456789abcdef.gone").mkdir()
-    checkpoints.remove_orphans(files, *JOB, {kept.folder}, term=3)
+    checkpoint_folders.remove_orphans(files, *JOB, {kept.folder}, term=3)
     assert sorted(os.listdir(home(files))) == sorted([kept.folder, theirs.folder, at_work.name])
-    checkpoints.remove_orphans(files, *JOB, {kept.folder})
+    checkpoint_folders.remove_orphans(files, *JOB, {kept.folder})
     assert os.listdir(home(files)) == [kept.folder]
-    assert not checkpoints.files_match(files, *JOB, lost)
-    checkpoints.remove_orphans(files, "default", "job_without_any", set())
+    assert not checkpoint_folders.files_match(files, *JOB, lost)
+    checkpoint_folders.remove_orphans(files, "default", "job_without_any", set())
 
 
 def at(
@@ -293,4 +293,4 @@ def at(
 def test_two_periodic_ones_are_kept_beside_initial_best_final_and_pinned(
     had: list[Checkpoint], new: Checkpoint, dropped: list[int]
 ) -> None:
-    assert checkpoints.expired_ticks(had, new, periodic_count=2) == dropped
+    assert checkpoint_folders.expired_ticks(had, new, periodic_count=2) == dropped

@@ -9,9 +9,9 @@ import click
 import pytest
 
 from api.app import ENDPOINTS
-from api.registrar import Endpoint
+from api.endpoints import Endpoint
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store.connection import Store
 from tests.datasets import PETS, uploaded
 from tests.hand import Hand
 from tickforge_client import Checkpoint, Client, Job

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from jobs import keys
 from jobs.datasets.blobs import Blobs
-from jobs.datasets.datasets import DatasetRepository
+from jobs.datasets.repository import DatasetRepository
 from jobs.errors import StoreFull
-from jobs.files import ArtifactStore
-from jobs.store import Store, connect
+from jobs.files.artifacts import ArtifactStore
+from jobs.store import keys
+from jobs.store.connection import Store, connect
 from tests.datasets import PETS, files_of
 
 

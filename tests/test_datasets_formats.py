@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs.datasets.formats.csv_format import CsvReader
-from jobs.datasets.formats.faults import DataErrors
+from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.table import Value
 from tests.datasets import JSONL, PETS, TEXT, csv_of, jsonl_of, profiled, refused
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.datasets.formats.faults import BadData, DataError
+from jobs.datasets.formats.data_errors import BadData, DataError
 from jobs.datasets.profiling import make_profiler
 from jobs.spec.profiles import DatasetProfile
 from tests.datasets import npz_of

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.datasets import KnownDataset
-from jobs.spec.facts import DataFile
-from jobs.spec.faults import InvalidSpec
+from jobs.spec.dataset_binding import DataFile
+from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.job_spec import JobSpec, read_spec
 from jobs.spec.profiles import DatasetProfile
+from jobs.spec.pydantic_errors import InvalidSpec
 from tests.datasets import PETS, profiled, spec_on
 
 TABLE, SECOND, ARRAYS, TEXT = ("ds_" + letter * 26 for letter in "abcd")

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from jobs.datasets.datasets import DatasetRepository
-from jobs.files import ArtifactStore
+from jobs.datasets.repository import DatasetRepository
+from jobs.files.artifacts import ArtifactStore
 from jobs.spec.job_spec import JobSpec, read_spec
-from jobs.store import Store
+from jobs.store.connection import Store
 from tests.datasets import CSV, JSONL, NPZ, csv_of, jsonl_of, npz_of, spec_on
 from tests.trainings import CPU, Told, tell
-from ticks import checkpoint, machine
-from ticks.tables import DamagedDataset
+from ticks import machine, state_files
+from ticks.data.tables import DamagedDataset
 from ticks.training import TrainingRun
-from workers.template import ForkServerProcess, spawn_trainer
-from workers.trainer import TrainerClient
+from workers.forkserver_client import ForkServerProcess, spawn_trainer
+from workers.trainer_client import TrainerClient
 
 COLOURS = ("red", "green", "blue")
 
@@ -93,10 +93,10 @@ def test_a_resumed_training_equals_a_straight_one(home: Home, tmp_path: Path, he
     straight = home.told(spec)
     first = home.training(spec)
     tell(first, until=9)
-    checkpoint.save(first, tmp_path)
+    state_files.save(first, tmp_path)
 
     again = home.training(spec)
-    checkpoint.load(again, tmp_path)
+    state_files.load(again, tmp_path)
 
     rest = tell(again)
     assert rest.state == straight.state
@@ -108,7 +108,7 @@ def test_numbers_are_standardised_by_the_training_rows_alone(home: Home, tmp_pat
     rows = table()
     spec = home.spec(home.add(csv_of(rows)), validation={"fraction": 0.25})
     training = home.training(spec)
-    checkpoint.save(training, tmp_path)
+    state_files.save(training, tmp_path)
 
     inputs = training.trainer.batches.rows.inputs.numpy()  # type: ignore[attr-defined]
     assert inputs.shape == (45, 5)
@@ -126,7 +126,7 @@ def test_numbers_are_standardised_by_the_training_rows_alone(home: Home, tmp_pat
 
 
 def test_a_checkpoint_names_columns_and_classes(home: Home, tmp_path: Path) -> None:
-    checkpoint.save(home.training(home.spec(home.add(csv_of(table())))), tmp_path)
+    state_files.save(home.training(home.spec(home.add(csv_of(table())))), tmp_path)
 
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["classes"] == ["late", "soon"] and config["target"] == "label"
@@ -139,10 +139,10 @@ def test_a_checkpoint_names_columns_and_classes(home: Home, tmp_path: Path) -> N
 
 def test_a_checkpoint_of_other_data_is_refused(home: Home, tmp_path: Path) -> None:
     one, other = (home.spec(home.add(csv_of(table(seed=seed)))) for seed in (1, 2))
-    checkpoint.save(home.training(one), tmp_path)
+    state_files.save(home.training(one), tmp_path)
 
-    with pytest.raises(checkpoint.WrongState):
-        checkpoint.load(home.training(other), tmp_path)
+    with pytest.raises(state_files.WrongState):
+        state_files.load(home.training(other), tmp_path)
 
 
 def test_without_standardising_numbers_are_trained_on_as_they_came(home: Home) -> None:

@@ -7,10 +7,10 @@ import pytest
 import redis
 
 from jobs.errors import NoSuchJob
-from jobs.files import ArtifactStore
-from jobs.ledger import JobLedger
-from jobs.recorder import HistoryWriter
-from jobs.segments import Segments
+from jobs.files.artifacts import ArtifactStore
+from jobs.ledger.client import JobLedger
+from jobs.recording.segments import Segments
+from jobs.recording.writer import HistoryWriter
 from jobs.spec.job_spec import read_spec
 from tests.support import small_spec
 

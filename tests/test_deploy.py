@@ -13,7 +13,7 @@ import pytest
 import redis
 import yaml
 
-from jobs import presence
+from jobs.queries import worker_registry
 from jobs.settings import Settings
 from serving.embedded_store import DURABILITY_SETTINGS
 from tests.support import ADMIN_KEY, ROOT, process_environment
@@ -49,7 +49,7 @@ def run_in(folder: Path, *code: str) -> "subprocess.CompletedProcess[str]":
         ("api", "import api.app, api.server, api.openapi; api.openapi.text_of(api.app.ENDPOINTS)"),
         (
             "worker-files",
-            "import workers.tasks, workers.reconciler, ticks.commands, ticks.template",
+            "import workers.tasks, workers.reconciler, ticks.process.commands, ticks.process.forkserver",
         ),
     ],
 )
@@ -115,5 +115,5 @@ def test_a_worker_is_healthy_while_it_says_that_it_lives(
         ).returncode  # fmt: skip
 
     assert alive() == 1
-    presence.register(store, f"{socket.gethostname()}-17", {"queue": "cpu"}, 60)
+    worker_registry.register(store, f"{socket.gethostname()}-17", {"queue": "cpu"}, 60)
     assert alive() == 0

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import presence
-from jobs.claims import Claim, VerifyRange
 from jobs.errors import FingerprintMismatch
-from jobs.index import JobQueries
-from jobs.ledger import JobLedger
+from jobs.ledger.claims import Claim, VerifyRange
+from jobs.ledger.client import JobLedger
 from jobs.plan import plan
+from jobs.queries import worker_registry
+from jobs.queries.jobs import JobQueries
 from tests.owner import append, checkpoint, expire, spec, submitted
 from workers.outcomes import outcome_of_error
-from workers.trainer import TrainerError
+from workers.trainer_client import TrainerError
 
 EAGER = {"eager": "eager 2"}
 ALL = {**EAGER, "graph": "graph-1 2", "native": "native-1 2"}
@@ -185,11 +185,11 @@ def test_a_job_whose_engine_no_worker_has_says_that_it_waits_for_a_fingerprint(
 
     job_id = submitted(ledger, **NAMED)
     about = {"queue": "cpu", "engines": ["eager"]}
-    presence.register(store, "w1", about, 60)
+    worker_registry.register(store, "w1", about, 60)
     assert reason() == "fingerprint"
     (warning,) = [each for each in plan(spec(**NAMED), [about]).warnings if "engine" in each]
     assert "no live worker has the engine native" in warning
-    presence.register(store, "w2", {**about, "engines": ["eager", "native"]}, 60)
+    worker_registry.register(store, "w2", {**about, "engines": ["eager", "native"]}, 60)
     assert reason() == "busy"
 
 

@@ -15,11 +15,11 @@ import pytest
 
 from tests.support import small_spec, wait_until
 from tests.workshop import Workshop, workshop
-from ticks.engines import choose
-from ticks.engines.graph import compiling
+from ticks.engines import selection
+from ticks.engines.graph import build_loop
 
 pytestmark = pytest.mark.skipif(
-    len(choose.available_engines()) < 3, reason="no C and C++ compilers here"
+    len(selection.available_engines()) < 3, reason="no C and C++ compilers here"
 )
 
 MOVED = {"budget": {"ticks": 4000}}
@@ -81,7 +81,7 @@ def engines(shop: Workshop) -> dict[str, list[str]]:
 
 
 def test_a_job_shows_its_engine_says_why_and_comes_again_in_a_verify(shop: Workshop) -> None:
-    compiling.find_or_compile()
+    build_loop.find_or_compile()
     shop.worker("usual")
     assert engines(shop) == {"usual": ["eager", "graph", "native"]}
     ids = {name: shop.submit(job_of(name)) for name in ("eager", "graph", "native")}
@@ -215,7 +215,7 @@ def test_a_worker_that_leaves_takes_its_compiler_with_it(shop: Workshop, tmp_pat
 
 def test_where_the_loop_is_there_nothing_is_compiled(shop: Workshop, tmp_path: Path) -> None:
     env = machine(tmp_path / "machine", sh="", sleep="", cxx=HANGING)
-    shutil.copytree(compiling.find_or_compile().parent, compiling_folder(env))
+    shutil.copytree(build_loop.find_or_compile().parent, compiling_folder(env))
     worker = shop.worker("ready", **env)
     job = shop.ended(shop.submit(job_of("graph")))
 

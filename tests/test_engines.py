@@ -12,15 +12,15 @@ from torch import nn
 from jobs import fault_points
 from jobs.plan import plan
 from jobs.spec.engines import ENGINES, MIN_NATIVE_TICKS, choose_engine
-from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.pydantic_errors import InvalidSpec
 from tests.natives import QUICK, folder, needs_compiler
 from tests.trainings import CPU, read
 from ticks import machine
-from ticks.engines import choose as choosing
+from ticks.engines import selection as choosing
 from ticks.engines.chunk import engine_identity
 from ticks.engines.graph.engine import GraphEngine
-from ticks.engines.native import emit
+from ticks.engines.native import codegen
 from ticks.engines.native.engine import NativeEngine
 from ticks.state import state_digest
 from ticks.training import TrainingRun
@@ -211,9 +211,9 @@ def test_native_passes_the_gate_with_dropout_though_its_masks_are_its_own(object
 def test_native_that_computes_something_else_is_not_taken(
     objects: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    template, right = emit.read_template, "rate / (1.0 - power(job->beta1, (long)step))"
+    template, right = codegen.read_template, "rate / (1.0 - power(job->beta1, (long)step))"
     assert right in template("optimizers")
-    monkeypatch.setattr(emit, "template", lambda name: template(name).replace(right, "rate"))
+    monkeypatch.setattr(codegen, "template", lambda name: template(name).replace(right, "rate"))
     training = train(read(**DROPPING))
 
     assert (training.engine.name, training.is_fallback) == ("eager", True)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from jobs import keys
 from jobs.errors import LeaseLost
-from jobs.events import MAX_EVENTS, Events
 from jobs.job import SparsePoint
-from jobs.ledger import JobLedger
+from jobs.ledger.client import JobLedger
+from jobs.queries.events import MAX_EVENTS, Events
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store import keys
+from jobs.store.connection import Store
 from tests.hand import FINGERPRINT, Hand
 from tests.waits import Held
 

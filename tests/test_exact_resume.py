@@ -15,7 +15,7 @@ import ticks.trainer
 from jobs.spec.job_spec import JobSpec
 from tests.test_ticks_chunks import ENDS, OVERFLOWING
 from tests.trainings import Told, begin, joined, read, resumed, saved_at, tell
-from ticks import checkpoint
+from ticks import state_files
 from ticks.seeds import derive_seed
 from ticks.state import state_digest
 from ticks.training import TrainingRun
@@ -111,7 +111,7 @@ def test_a_resume_of_a_resume_of_a_resume_is_the_straight_training(tmp_path: Pat
         told = part if told is None else joined(told, part)
         folder = tmp_path / str(tick)
         folder.mkdir()
-        checkpoint.save(training, folder)
+        state_files.save(training, folder)
         training = resumed(spec, folder)
     assert told == straight
 
@@ -119,7 +119,7 @@ def test_a_resume_of_a_resume_of_a_resume_is_the_straight_training(tmp_path: Pat
 def test_an_ended_training_stays_ended_after_a_load(tmp_path: Path) -> None:
     training = begin(SPECS["sgd"])
     tell(training)
-    checkpoint.save(training, tmp_path)
+    state_files.save(training, tmp_path)
     again = resumed(SPECS["sgd"], tmp_path)
     assert again.ended == "budget" and again.run(5).chunk.count == 0
 
@@ -134,8 +134,8 @@ def test_a_skipped_tick_is_resumed_after(tmp_path: Path) -> None:
 def test_loading_says_what_saving_said(tmp_path: Path) -> None:
     training = begin(SPECS["adamw"])
     tell(training, until=20)
-    saved = checkpoint.save(training, tmp_path)
-    loaded = checkpoint.load(begin(SPECS["adamw"]), tmp_path)
+    saved = state_files.save(training, tmp_path)
+    loaded = state_files.load(begin(SPECS["adamw"]), tmp_path)
     assert {name: loaded[name] for name in saved} == saved
     assert loaded["best"] == training.best and loaded["ended"] is None
 
@@ -200,7 +200,7 @@ def test_a_resume_with_other_random_numbers_differs(
     def off_by_one(what: str, seed: int, number: int, *more: int) -> int:
         return derive_seed(what, seed, number + (what == purpose), *more)
 
-    monkeypatch.setattr(ticks.trainer, "derive", off_by_one)
+    monkeypatch.setattr(ticks.trainer, "derive_seed", off_by_one)
     monkeypatch.setattr(ticks.batches, "derive", off_by_one)
     training, before = at_20
     training.trainer.batches._order = None
@@ -228,9 +228,9 @@ def test_the_digest_sees_one_ulp_anywhere_in_the_state(tmp_path: Path) -> None:
 def test_a_damaged_weight_is_seen_by_the_digest_that_a_load_gives(tmp_path: Path) -> None:
     training = begin(SPECS["sgd"])
     tell(training, until=10)
-    saved = checkpoint.save(training, tmp_path)
+    saved = state_files.save(training, tmp_path)
     file = tmp_path / "model.safetensors"
     damaged = bytearray(file.read_bytes())
     damaged[-3] ^= 1
     file.write_bytes(damaged)
-    assert checkpoint.load(begin(SPECS["sgd"]), tmp_path)["state"] != saved["state"]
+    assert state_files.load(begin(SPECS["sgd"]), tmp_path)["state"] != saved["state"]

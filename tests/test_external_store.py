@@ -19,7 +19,7 @@ from redis.exceptions import NoPermissionError
 
 from jobs.errors import UnsafeStore
 from jobs.settings import Settings
-from jobs.store import Store, check_store, connect, wait_ready
+from jobs.store.connection import Store, check_store, connect, wait_ready
 from serving.embedded_store import DURABILITY_SETTINGS, find_server
 from tests.api_process import serving
 from tests.support import ROOT, environment, process_environment, small_spec, wait_until

@@ -16,7 +16,7 @@ import pytest
 from jobs import fault_points
 from jobs.fault_points import InjectedFault, hit
 from tests.support import ROOT
-from workers.template import trainer_environment
+from workers.forkserver_client import trainer_environment
 
 Arm = Callable[..., Path]
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.processes import Jobs, Serving, send, serving
 from tests.support import small_spec, wait_until
-from ticks.engines import choose
+from ticks.engines import selection
 
 Bits = dict[str, Any]
 TICKS = {1: 4000, 2: 500}  # by threads: with two, and others on the machine, a tick takes longer
@@ -86,7 +86,7 @@ def test_a_killed_worker_changes_no_bit(
     assert jobs.get(job_id)["attempt"] == 2
 
 
-@pytest.mark.parametrize("engine", choose.available_engines()[1:])
+@pytest.mark.parametrize("engine", selection.available_engines()[1:])
 def test_a_killed_trainer_and_a_killed_worker_change_no_bit_of_a_fast_engine(
     service: Serving, jobs: Jobs, engine: str
 ) -> None:

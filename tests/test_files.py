@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.files import ArtifactStore, UnsafePath
+from jobs.files.artifacts import ArtifactStore, UnsafePath
 
 JOB = ("default", "job_abc")
 

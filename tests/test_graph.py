@@ -15,12 +15,12 @@ from jobs.spec.job_spec import JobSpec, read_spec
 from tests.test_exact_resume import SPECS
 from tests.test_ticks_chunks import ENDS, OVERFLOWING, at_random
 from tests.trainings import CPU, joined, read, tell
-from ticks import checkpoint, machine
-from ticks.engines import gate
-from ticks.engines.choose import available_engines
+from ticks import machine, state_files
+from ticks.engines import trial
 from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import loop
 from ticks.engines.graph.engine import GraphEngine
+from ticks.engines.selection import available_engines
 from ticks.state import state_digest
 from ticks.training import TrainingRun
 
@@ -123,21 +123,21 @@ def test_eager_and_graph_take_turns_at_one_history(tmp_path: Path) -> None:
     for number, name in enumerate(names, 1):
         training = begin(spec, name)
         if told is not None:
-            checkpoint.load(training, tmp_path / str(number - 1))
+            state_files.load(training, tmp_path / str(number - 1))
         part = tell(training, until=number * 10)
         told = part if told is None else joined(told, part)
         folder = tmp_path / str(number)
         folder.mkdir()
-        checkpoint.save(training, folder)
+        state_files.save(training, folder)
     assert told == tell(begin(spec, "eager"))
 
 
 def test_a_state_put_back_under_way_is_what_it_goes_on_from(tmp_path: Path) -> None:
     training = begin(SPECS["adamw"], "graph")
     tell(training, until=8)
-    checkpoint.save(training, tmp_path)
+    state_files.save(training, tmp_path)
     first = tell(training, until=16)
-    checkpoint.load(training, tmp_path)
+    state_files.load(training, tmp_path)
     assert tell(training, until=16) == first
 
 
@@ -179,7 +179,7 @@ def compared(engine: type[GraphEngine], spec: JobSpec) -> str | None:
     training = begin(spec, "eager")
     trainer = training.trainer
     fast, eager = engine(trainer, spec.record), EagerEngine(trainer, spec.record)
-    return gate.compare_with_eager(fast, eager, trainer, 20, gate.bit_difference, is_exact=True)
+    return trial.compare_with_eager(fast, eager, trainer, 20, trial.bit_difference, is_exact=True)
 
 
 @pytest.mark.parametrize("engine", [Off, Wrong])

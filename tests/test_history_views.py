@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jobs.history import rates, view
-from jobs.history.rows import BUCKET, ROW, Edges, Summaries, summarize
+from jobs.history import downsampling, learning_rate
+from jobs.history.summary_rows import BUCKET, ROW, Edges, Summaries, summarize
 
 Float32 = npt.NDArray[np.float32]
 View = Callable[["Recorded", Edges], Summaries]
@@ -63,11 +63,11 @@ def test_every_tick_is_in_one_bucket_and_there_are_as_many_as_asked(
     one: int, other: int, points: int
 ) -> None:
     first, last = sorted((one, other))
-    edges = view.bucket_edges(first, last, points)
+    edges = downsampling.bucket_edges(first, last, points)
     assert edges[0] == first and edges[-1] == last + 1
     assert np.all(np.diff(edges) >= 1)
     assert edges.size - 1 == min(points, last - first + 1) or edges.size - 1 == (
-        view.row_of(last) - view.row_of(first) + 1
+        downsampling.row_of(last) - downsampling.row_of(first) + 1
     )
 
 
@@ -76,34 +76,36 @@ def test_every_tick_is_in_one_bucket_and_there_are_as_many_as_asked(
 def test_a_view_of_any_range_agrees_with_its_values(one: int, other: int, points: int) -> None:
     values = losses(20_000)
     first, last = sorted((one, other))
-    edges = view.bucket_edges(first, last, points)
-    assert agrees(values, edges, view.downsample(Recorded(values), edges))
+    edges = downsampling.bucket_edges(first, last, points)
+    assert agrees(values, edges, downsampling.downsample(Recorded(values), edges))
 
 
 def test_a_long_range_reads_its_ragged_ends_only() -> None:
     values = losses(3_000_000)
     column = Recorded(values)
-    edges = view.bucket_edges(1000, 2_999_999, 1000)
-    found = view.downsample(column, edges)
+    edges = downsampling.bucket_edges(1000, 2_999_999, 1000)
+    found = downsampling.downsample(column, edges)
     assert edges.size - 1 == 1000
     assert column.read < 2 * BUCKET
     assert agrees(values, edges, found)
 
 
 def test_a_hundred_million_ticks_are_cut_between_rows() -> None:
-    edges = view.bucket_edges(77, 10**8, 1000)
+    edges = downsampling.bucket_edges(77, 10**8, 1000)
     assert edges.size - 1 == 1000
     assert np.all(edges[1:-1] % BUCKET == 1)
 
 
 def test_no_view_reads_more_than_a_million_values() -> None:
-    edges = view.bucket_edges(2, 9_000_000, 100_000)
+    edges = downsampling.bucket_edges(2, 9_000_000, 100_000)
     assert np.all(edges[1:-1] % BUCKET == 1)
 
 
 def mutant_rows_for_ends(column: Recorded, edges: Edges) -> Summaries:
     """Forgets that the ends are ragged: takes the whole row for each end."""
-    return view.downsample(column, np.unique(np.clip((edges - 1) // BUCKET * BUCKET + 1, 1, None)))
+    return downsampling.downsample(
+        column, np.unique(np.clip((edges - 1) // BUCKET * BUCKET + 1, 1, None))
+    )
 
 
 def mutant_no_ends(column: Recorded, edges: Edges) -> Summaries:
@@ -111,12 +113,12 @@ def mutant_no_ends(column: Recorded, edges: Edges) -> Summaries:
     inner = edges.copy()
     inner[0] = -(-(edges[0] - 1) // BUCKET) * BUCKET + 1
     inner[-1] = (edges[-1] - 1) // BUCKET * BUCKET + 1
-    return view.downsample(column, inner)
+    return downsampling.downsample(column, inner)
 
 
 def mutant_counts_nan(column: Recorded, edges: Edges) -> Summaries:
     """Takes a NaN for a number of its own."""
-    found = view.downsample(column, edges)
+    found = downsampling.downsample(column, edges)
     found["finite"] += found["nonfinite"]
     return found
 
@@ -124,8 +126,8 @@ def mutant_counts_nan(column: Recorded, edges: Edges) -> Summaries:
 @pytest.mark.parametrize("mutant", [mutant_rows_for_ends, mutant_no_ends, mutant_counts_nan])
 def test_a_wrong_view_is_noticed(mutant: View) -> None:
     values = losses(10_000)
-    edges = view.bucket_edges(1000, 9001, 4)
-    assert agrees(values, edges, view.downsample(Recorded(values), edges))
+    edges = downsampling.bucket_edges(1000, 9001, 4)
+    assert agrees(values, edges, downsampling.downsample(Recorded(values), edges))
     assert not agrees(values, edges, mutant(Recorded(values), edges))
 
 
@@ -141,9 +143,9 @@ def warm_then_falling(tick: int) -> float:
 
 @pytest.mark.parametrize("last", [30_000, 100_000])
 def test_the_view_of_a_rate_has_its_exact_extremes_and_its_mean(last: int) -> None:
-    edges = view.bucket_edges(3, last, 7)
-    found = rates.downsample_rates(warm_then_falling, edges, warmup=5000)
-    every = rates.compute_rates(warm_then_falling, 1, last)
+    edges = downsampling.bucket_edges(3, last, 7)
+    found = learning_rate.downsample_rates(warm_then_falling, edges, warmup=5000)
+    every = learning_rate.compute_rates(warm_then_falling, 1, last)
     for start, stop, bucket in zip(edges[:-1], edges[1:], found, strict=True):
         mine = every[start - 1 : stop - 1]
         assert (bucket["min"], bucket["max"]) == (mine.min(), mine.max())
@@ -151,6 +153,6 @@ def test_the_view_of_a_rate_has_its_exact_extremes_and_its_mean(last: int) -> No
 
 
 def test_a_rate_view_that_knows_no_warmup_is_noticed() -> None:
-    edges = view.bucket_edges(1, 100_000, 7)
-    peak = rates.downsample_rates(warm_then_falling, edges, warmup=0)["max"].max()
+    edges = downsampling.bucket_edges(1, 100_000, 7)
+    peak = learning_rate.downsample_rates(warm_then_falling, edges, warmup=0)["max"].max()
     assert peak < max(map(warm_then_falling, (5000, 5001)))

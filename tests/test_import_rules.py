@@ -31,7 +31,7 @@ def test_every_room_keeps_its_import_rule() -> None:
     [
         ("api/app.py", "import ticks.trainer"),
         ("api/app.py", "import torch"),
-        ("jobs/index.py", "import models.norms"),
+        ("jobs/queries/jobs.py", "import models.norms"),
         ("ticks/trainer.py", "import redis"),
         ("workers/runner.py", "import flask"),
         ("client/tickforge_client/client.py", "import jobs.job"),

@@ -1,7 +1,7 @@
 """Lists of jobs: filters, pages that stay true, what a patch changes."""
 
-from jobs.index import JobQueries
-from jobs.ledger import JobLedger
+from jobs.ledger.client import JobLedger
+from jobs.queries.jobs import JobQueries
 from tests.owner import claimed, submitted
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from jobs import keys
 from jobs.errors import (
     FingerprintMismatch,
     IdempotencyMismatch,
@@ -23,9 +22,10 @@ from jobs.errors import (
     TickMismatch,
     WrongFinalTick,
 )
-from jobs.index import JobQueries
 from jobs.job import Lease
-from jobs.ledger import MAX_ATTEMPTS_WITHOUT_PROGRESS, JobLedger
+from jobs.ledger.client import MAX_ATTEMPTS_WITHOUT_PROGRESS, JobLedger
+from jobs.queries.jobs import JobQueries
+from jobs.store import keys
 from tests.owner import append, checkpoint, claimed, expire, spec, submitted
 from tests.support import running_store
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import keys
 from jobs.errors import LeaseLost
-from jobs.index import JobQueries
-from jobs.ledger import JobLedger
+from jobs.ledger.client import JobLedger
+from jobs.queries.jobs import JobQueries
+from jobs.store import keys
 from tests.owner import append, claimed, expire, submitted
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from api.routes_logs import MAX_RUNNING_LOG_BYTES
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store.connection import Store
 from tests.hand import Hand
 from tests.waits import Held, after
 from workers.log import JobLog

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from jobs import presence
+from jobs.queries import worker_registry
 from jobs.settings import Settings
 from tests.api_process import serving
 from tests.hand import Hand
@@ -62,7 +62,7 @@ def test_jobs_queues_workers_and_ticks_are_told(
         submit()
     hand = Hand(store, settings)
     hand.record([1.0] * 7)
-    presence.register(store, "w1", {"queue": "cpu"}, 30)
+    worker_registry.register(store, "w1", {"queue": "cpu"}, 30)
     text = client.get("/metrics").text
     assert value(text, "tickforge_jobs", status="queued") == 2
     assert value(text, "tickforge_jobs", status="running") == 1

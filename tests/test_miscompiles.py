@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tests.trainings import CPU, read, tell
 from ticks import machine
-from ticks.engines.choose import available_engines
+from ticks.engines.selection import available_engines
 from ticks.training import TrainingRun
 
 pytestmark = [

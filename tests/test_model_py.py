@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from jobs.store import Store
+from jobs.store.connection import Store
 from models.build import build
-from models.export import render_model_py
+from models.checkpoint_source import render_model_py
 from models.families import FAMILIES, ModelConfig
 from tests.datasets import csv_of
 from tests.test_datasets_training import Home, table
@@ -26,7 +26,7 @@ from tests.test_models import configs as mlps
 from tests.test_transformer import configs as transformers
 from tests.texts import babble, lm_spec, write_texts
 from tests.trainings import begin, tell
-from ticks import checkpoint, machine
+from ticks import machine, state_files
 
 #: loads model.py of each folder below the current one and compares, in a process of its own
 ALONE = """
@@ -125,7 +125,7 @@ def test_a_trainings_checkpoint_is_its_net_bit_for_bit(tmp_path: Path) -> None:
         tell(training, until=20)
         folder = home / name.replace(" ", "-")
         folder.mkdir(parents=True)
-        checkpoint.save(training, folder)
+        state_files.save(training, folder)
         rows = training.trainer.batches.rows.inputs[:9]
         net = training.trainer.net.eval()
         tried = {"inputs": rows, "outputs": net(rows).detach()}
@@ -155,7 +155,7 @@ def test_a_language_models_file_reads_and_writes_text(vocabulary: str, tmp_path:
     tell(training, until=5)
     folder = tmp_path / "saved"
     folder.mkdir()
-    checkpoint.save(training, folder)
+    state_files.save(training, folder)
     model = imported(folder)
     assert model.decode(model.encode(text[:50])) == text[:50]
     network = model.load(folder)
@@ -180,7 +180,7 @@ def test_the_file_says_how_it_is_used_and_imports_nothing_else() -> None:
 
 
 def test_the_constants_are_those_of_config_json(tmp_path: Path) -> None:
-    checkpoint.save(begin(SPECS["example"]), tmp_path)
+    state_files.save(begin(SPECS["example"]), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     model = imported(tmp_path)
     assert config == model.CONFIG and len(config["scale"]["mean"]) == config["inputs"]
@@ -197,7 +197,7 @@ def test_records_of_a_table_become_the_rows_that_were_trained_on(
     tell(training, until=5)
     folder = tmp_path / "saved"
     folder.mkdir()
-    checkpoint.save(training, folder)
+    state_files.save(training, folder)
     model = imported(folder)
     rows = model.prepare(model.encode(records))
     assert torch.equal(rows, training.trainer.batches.rows.inputs)
@@ -209,10 +209,10 @@ def test_records_of_a_table_become_the_rows_that_were_trained_on(
 
 
 def test_classes_are_named_where_names_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    from models.mlp import usage
+    from models.mlp import inference
 
     outputs = torch.tensor([[0.0, 1.0], [1.0, 0.0]])
-    monkeypatch.setattr(usage, "CONFIG", {"outputs": 2})
-    assert usage.class_names(outputs) == ["1", "0"]
-    monkeypatch.setattr(usage, "CONFIG", {"outputs": 2, "classes": ["no", "yes"]})
-    assert usage.class_names(outputs) == ["yes", "no"]
+    monkeypatch.setattr(inference, "CONFIG", {"outputs": 2})
+    assert inference.class_names(outputs) == ["1", "0"]
+    monkeypatch.setattr(inference, "CONFIG", {"outputs": 2, "classes": ["no", "yes"]})
+    assert inference.class_names(outputs) == ["yes", "no"]

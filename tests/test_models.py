@@ -10,8 +10,8 @@ from torch import nn
 from models.build import NET_BUILDERS, build
 from models.families import FAMILIES
 from models.mlp.config import MlpConfig
-from models.names import NORM_PARAMETERS
 from models.norms import NORMS
+from models.types import NORM_PARAMETERS
 
 configs = st.builds(
     lambda **fields: MlpConfig.model_validate({"family": "mlp", **fields}),

@@ -55,13 +55,13 @@ def test_an_edit_that_does_not_fit_is_refused(copy: Copy) -> None:
 
 
 def test_a_mutant_that_changes_nothing_survives(copy: Copy) -> None:
-    blank = Edit("models/names.py", first_line(), first_line() + " ")
+    blank = Edit("models/types.py", first_line(), first_line() + " ")
     verdict = copy.attempt(Mutant("blank", "nothing", (blank,), ("tests/test_ticks_parts.py",)))
     assert verdict.killer is None and verdict.said == "all tests passed"
 
 
 def test_a_test_that_trips_over_the_edit_itself_kills_nothing(copy: Copy) -> None:
-    broken = Edit("models/names.py", first_line(), "import no_such_module")
+    broken = Edit("models/types.py", first_line(), "import no_such_module")
     verdict = copy.attempt(Mutant("torn", "nothing", (broken,), ("tests/test_models.py",)))
     assert verdict.killer is None and "did not run" in verdict.said
 
@@ -73,4 +73,4 @@ def test_tests_that_fail_without_a_mutant_say_so(copy: Copy) -> None:
 
 
 def first_line() -> str:
-    return (ROOT / "models/names.py").read_text().splitlines()[0]
+    return (ROOT / "models/types.py").read_text().splitlines()[0]

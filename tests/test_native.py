@@ -12,8 +12,8 @@ import torch
 from tests.native_specs import drawn, trainer_of
 from tests.natives import BUILDS, QUICK, folder, native, needs_compiler, run, told
 from tests.trainings import read
-from ticks import checkpoint
-from ticks.batches import TensorRows
+from ticks import state_files
+from ticks.data.batches import TensorRows
 from ticks.engines.native import compiler
 from ticks.engines.native.engine import NativeEngine
 from ticks.engines.native.rates import learning_rates
@@ -174,10 +174,10 @@ def test_eager_goes_on_from_a_state_of_native(tmp_path: Path) -> None:
     training = TrainingRun(spec, torch.device("cpu"))
     training.engine = NativeEngine(training.trainer, spec.record, folder(), QUICK)
     training.run(50)
-    checkpoint.save(training, tmp_path)
+    state_files.save(training, tmp_path)
     other = TrainingRun(spec, torch.device("cpu"))
 
-    checkpoint.load(other, tmp_path)
+    state_files.load(other, tmp_path)
     ran = other.run(5)
 
     assert ran.chunk.first == 51 and ran.failure is None

@@ -13,7 +13,7 @@ from tests.native_specs import Doubles, apart, drawn, trainer_of
 from tests.natives import QUICK, folder, native, needs_compiler
 from tests.trainings import read
 from ticks.engines.eager import EagerEngine
-from ticks.engines.native import emit
+from ticks.engines.native import codegen
 from ticks.engines.native.engine import NativeEngine
 
 pytestmark = needs_compiler
@@ -87,12 +87,12 @@ CONTROL = {
 def test_a_wrong_formula_breaks_the_bound(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = read(**CONTROL)
     where, right, wrong = WRONG[what]
-    template = emit.read_template
+    template = codegen.read_template
     sound = distances(spec)
     assert sound.within, sound
     assert right in template(where)
     mutated = template(where).replace(right, wrong)
-    monkeypatch.setattr(emit, "template", lambda n: mutated if n == where else template(n))
+    monkeypatch.setattr(codegen, "template", lambda n: mutated if n == where else template(n))
 
     broken = distances(spec)
 

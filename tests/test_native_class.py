@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.native_class import is_worthwhile, native_unsupported_reason
+from jobs.spec.native_limits import is_worthwhile, native_unsupported_reason
 from tests.trainings import read
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

@@ -12,7 +12,7 @@ from jobs.spec.job_spec import JobSpec
 from tests.native_specs import Doubles, apart, trainer_of
 from tests.natives import native, needs_compiler
 from tests.trainings import read
-from ticks.batches import TensorRows
+from ticks.data.batches import TensorRows
 
 pytestmark = needs_compiler
 

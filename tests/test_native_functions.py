@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tests.natives import QUICK, needs_compiler
 from ticks.engines.native import compiler
-from ticks.engines.native.emit import read_template
+from ticks.engines.native.codegen import read_template
 
 pytestmark = needs_compiler
 

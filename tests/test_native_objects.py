@@ -11,12 +11,12 @@ from tests.native_specs import trainer_of
 from tests.natives import QUICK, needs_compiler
 from tests.support import ROOT
 from tests.trainings import read
-from ticks.engines.compiled import EngineUnavailable
-from ticks.engines.native import compiler, objects
+from ticks.engines.native import cache, compiler
+from ticks.engines.native.codegen import emit
 from ticks.engines.native.compiler import FLAGS
-from ticks.engines.native.emit import emit
 from ticks.engines.native.engine import NativeEngine
-from ticks.engines.native.form import KernelSignature, signature_of
+from ticks.engines.native.signature import KernelSignature, signature_of
+from ticks.engines.object_cache import EngineUnavailable
 
 SMALL = {"model": {"family": "mlp", "hidden": [2], "norm": "none"}, "batch_size": 1,
          "optimizer": {"name": "sgd"}}  # fmt: skip
@@ -28,17 +28,17 @@ def form() -> KernelSignature:
 
 @needs_compiler
 def test_an_object_is_compiled_once(tmp_path: Path) -> None:
-    objects.load_kernel(form(), 1, tmp_path)
+    cache.load_kernel(form(), 1, tmp_path)
     (made,) = tmp_path.iterdir()
     first = made.stat().st_ino
-    objects.load_kernel(form(), 1, tmp_path)
+    cache.load_kernel(form(), 1, tmp_path)
 
     assert [file.stat().st_ino for file in tmp_path.iterdir()] == [first]
 
 
 @needs_compiler
 def test_a_damaged_object_is_made_anew(tmp_path: Path) -> None:
-    objects.load_kernel(form(), 1, tmp_path, QUICK)
+    cache.load_kernel(form(), 1, tmp_path, QUICK)
     (made,) = tmp_path.iterdir()
     head = made.read_bytes()[:1000]
     made.unlink()  # this process has the whole one in its memory
@@ -64,19 +64,19 @@ def test_processes_may_make_one_object_at_a_time(tmp_path: Path) -> None:
 
     assert [process.wait(timeout=250) for process in started] == [0, 0, 0]
     assert all(file.suffix == ".so" for file in tmp_path.iterdir())
-    assert objects.load_kernel(form(), 1, tmp_path, QUICK).run is not None
+    assert cache.load_kernel(form(), 1, tmp_path, QUICK).run is not None
 
 
 @needs_compiler
 def test_the_longest_unused_objects_go_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(objects, "MOST_OBJECTS", 2)
+    monkeypatch.setattr(cache, "MOST_OBJECTS", 2)
     for age, name in enumerate(("new", "newer", "old")):
         (tmp_path / f"{name}.so").write_bytes(b"")
         os.utime(tmp_path / f"{name}.so", (1000 + age, 1000 + age - 10 * (name == "old")))
 
-    objects.load_kernel(form(), 1, tmp_path, QUICK)
+    cache.load_kernel(form(), 1, tmp_path, QUICK)
 
     names = {file.name for file in tmp_path.iterdir()}
     assert len(names) == 2 and "newer.so" in names
@@ -89,7 +89,7 @@ def test_a_key_has_all_that_decides_the_code() -> None:
         (source, 1, "clang", FLAGS), (source, 1, "gcc", FLAGS[1:]),
     ]  # fmt: skip
 
-    assert len({objects.key_of(*each) for each in asked}) == len(asked)
+    assert len({cache.key_of(*each) for each in asked}) == len(asked)
 
 
 @needs_compiler
@@ -108,7 +108,7 @@ def test_without_a_compiler_there_is_no_native_engine(
 
     assert compiler.find_compiler() is None
     with pytest.raises(EngineUnavailable, match="no C compiler"):
-        objects.load_kernel(form(), 1, tmp_path)
+        cache.load_kernel(form(), 1, tmp_path)
 
 
 def test_a_compiler_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +124,6 @@ def test_a_compiler_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("CC", str(fake))
 
     with pytest.raises(EngineUnavailable, match="broken"):
-        objects.load_kernel(form(), 1, tmp_path / "objects")
+        cache.load_kernel(form(), 1, tmp_path / "objects")
 
     assert list((tmp_path / "objects").iterdir()) == []

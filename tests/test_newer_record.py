@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import redis
 
-from jobs import keys
 from jobs.errors import UnsupportedSchema
 from jobs.settings import Settings
+from jobs.store import keys
 from tests.hand import Hand
 
 Submit = Callable[..., str]

@@ -9,9 +9,9 @@ import pytest
 
 from faults.preload import Preload, build
 from faults.store_server import StoreServer
-from jobs.index import JobQueries
-from jobs.ledger import JobLedger
-from jobs.store import connect
+from jobs.ledger.client import JobLedger
+from jobs.queries.jobs import JobQueries
+from jobs.store.connection import connect
 from tests.owner import submitted
 from tests.support import wait_until
 

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError, TimeoutError
 
 from faults.proxy import Mood, Proxy, Trap
 from faults.store_server import StoreServer, running_store
-from jobs.store import connect
+from jobs.store.connection import connect
 
 SCRIPT = "return redis.call('INCR', 'ran')"
 SHA = hashlib.sha1(SCRIPT.encode()).hexdigest().encode()

@@ -9,18 +9,18 @@ import numpy.typing as npt
 import pytest
 import redis
 
-from jobs import keys
 from jobs.errors import LeaseLost, TickGap, TickMismatch
-from jobs.files import ArtifactStore
+from jobs.files.artifacts import ArtifactStore
 from jobs.history.history import HistoryReader
-from jobs.history.rows import BUCKET, SEGMENT
-from jobs.index import JobQueries
+from jobs.history.summary_rows import BUCKET, SEGMENT
 from jobs.job import Job, Lease, SparsePoint
-from jobs.ledger import JobLedger
-from jobs.mover import SegmentMover
-from jobs.recorder import MAX_TICKS_PER_CALL, HistoryWriter
-from jobs.segments import Segments
+from jobs.ledger.client import JobLedger
+from jobs.queries.jobs import JobQueries
+from jobs.recording.segment_mover import SegmentMover
+from jobs.recording.segments import Segments
+from jobs.recording.writer import MAX_TICKS_PER_CALL, HistoryWriter
 from jobs.spec.job_spec import read_spec
+from jobs.store import keys
 from tests.support import small_spec
 
 Losses = npt.NDArray[np.float32]

@@ -13,23 +13,24 @@ import psutil
 import pytest
 import redis
 
-from jobs import checkpoints, keys
+from jobs.files import checkpoint_folders
 from jobs.history.history import HistoryReader
-from jobs.history.rows import SEGMENT
-from jobs.index import JobQueries
-from jobs.ledger import JobLedger
-from jobs.recorder import MAX_SEGMENTS_IN_STORE
-from jobs.segments import Segments
+from jobs.history.summary_rows import SEGMENT
+from jobs.ledger.client import JobLedger
+from jobs.queries.jobs import JobQueries
+from jobs.recording.segments import Segments
+from jobs.recording.writer import MAX_SEGMENTS_IN_STORE
 from jobs.settings import Settings
+from jobs.store import keys
 from tests.hand import Hand
 from tests.house import SPEC, TENANT, House, log_events
 from tests.owner import submitted
 from tests.processes import WorkerProcess
 from tests.support import running_store, small_spec, wait_until
-from workers.books import LedgerWriter
+from workers.checkpointing.schedule import MIN_FAILURES, FailureTracker
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
-from workers.misses import MIN_FAILURES, FailureTracker
+from workers.ledger_writer import LedgerWriter
 
 ENDLESS = small_spec(
     model={"family": "mlp", "hidden": [64]},
@@ -87,7 +88,7 @@ def test_a_disk_that_stays_full_pauses_the_job_and_the_last_good_checkpoint_stay
     assert len([text for text in errors if text.startswith("checkpoint_error")]) >= MIN_FAILURES
     newest = house.index.get_checkpoint(TENANT, job_id, "latest")
     assert newest.tick < paused.tick
-    assert checkpoints.files_match(house.files, TENANT, job_id, newest)
+    assert checkpoint_folders.files_match(house.files, TENANT, job_id, newest)
 
     allow(worker.marked.role("template")[0], resource.RLIM_INFINITY)
     house.resume(job_id)
@@ -194,7 +195,7 @@ class Desk(Hand):
 
 @pytest.fixture
 def desk(store: "redis.Redis", settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    monkeypatch.setattr("jobs.mover.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("jobs.recording.segment_mover.RETRY_SECONDS", 0.0)
     return Desk(store, settings)
 
 
@@ -229,7 +230,7 @@ def test_so_many_full_segments_may_wait_and_then_the_training_does(desk: Desk) -
 def test_who_waits_for_the_disk_hears_what_is_asked_and_goes_on_when_there_is_room(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.recorder.MOST_UNMOVED", 1)
+    monkeypatch.setattr("jobs.recording.writer.MOST_UNMOVED", 1)
     books = books_of(desk)
     with desk.full_disk():
         desk.train(SEGMENT + 10)

@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 
 from jobs.errors import NotAccepted, TickGap
-from jobs.files import ArtifactStore
+from jobs.files.artifacts import ArtifactStore
 from jobs.history.history import HistoryReader
-from jobs.index import JobQueries
 from jobs.job import Job, SparsePoint
-from jobs.ledger import JobLedger
-from jobs.recorder import HistoryWriter
-from jobs.store import connect
+from jobs.ledger.client import JobLedger
+from jobs.queries.jobs import JobQueries
+from jobs.recording.writer import HistoryWriter
+from jobs.store.connection import connect
 from tests.hand import FINGERPRINT
 from tests.house import TENANT, House, log_events
 from tests.owner import checkpoint, claimed, submitted
 from tests.support import StoreServer, running_store, small_spec, wait_until
-from workers.backlog import BufferedCall, WriteBuffer
-from workers.books import LedgerWriter
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
-from workers.patience import StoreUnavailable
-from workers.trainer import ChunkResult, encode_value
+from workers.ledger_writer import LedgerWriter
+from workers.store_retry import StoreUnavailable
+from workers.trainer_client import ChunkResult, encode_value
+from workers.write_buffer import BufferedCall, WriteBuffer
 
 LOSSES = np.random.default_rng(5).standard_normal(100_000).astype(np.float32)
 

@@ -9,11 +9,11 @@ import pytest
 import redis
 
 from jobs.errors import StoreFull
-from jobs.history.rows import SEGMENT
-from jobs.index import JobQueries
-from jobs.ledger import JobLedger
+from jobs.history.summary_rows import SEGMENT
+from jobs.ledger.client import JobLedger
+from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
-from jobs.store import connect
+from jobs.store.connection import connect
 from tests.hand import Hand
 from tests.owner import submitted
 from tests.processes import Jobs, Serving, serving

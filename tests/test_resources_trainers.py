@@ -11,18 +11,19 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs import keys, presence
-from jobs.ledger import MAX_ATTEMPTS_WITHOUT_PROGRESS
+from jobs.ledger.client import MAX_ATTEMPTS_WITHOUT_PROGRESS
 from jobs.plan import estimate_memory_bytes
-from jobs.store import Store
+from jobs.queries import worker_registry
+from jobs.store import keys
+from jobs.store.connection import Store
 from tests.house import SPEC, TENANT, House
 from tests.owner import spec
 from tests.processes import WorkerProcess, send
 from tests.support import running_store, small_spec, wait_until
-from workers import endings, memory
+from workers import exit_status, memory
+from workers.forkserver_client import ForkServerProcess, fetch_exit_status, spawn_trainer
 from workers.log import TAIL_LINES, TAIL_WIDTH, JobLog
-from workers.template import ForkServerProcess, fetch_exit_status, spawn_trainer
-from workers.trainer import TrainerClient
+from workers.trainer_client import TrainerClient
 
 STALL = 2
 ENDLESS = small_spec(budget={"ticks": 10**8})
@@ -67,7 +68,7 @@ def test_a_template_tells_how_a_trainer_ended(
     status = fetch_exit_status(template.socket_path, process.pid)
 
     assert status is not None and os.WTERMSIG(status) == number
-    assert number.name in endings.describe_exit(status)
+    assert number.name in exit_status.describe_exit(status)
     assert fetch_exit_status(template.socket_path, 1) is None
 
 
@@ -81,11 +82,11 @@ def test_a_template_leaves_no_zombie_behind(template: ForkServerProcess) -> None
 
 def test_an_ending_in_words_blames_the_kernel_only_when_it_was_killing() -> None:
     killed = signal.SIGKILL.value
-    assert "by hand, or by the kernel" in endings.describe_exit(killed)
-    assert "was killing for want of memory" in endings.describe_exit(killed, out_of_memory=True)
-    assert "exit code 3" in endings.describe_exit(3 << 8)
-    assert "without a word" in endings.describe_exit(None)
-    assert endings.count_oom_kills() >= 0
+    assert "by hand, or by the kernel" in exit_status.describe_exit(killed)
+    assert "was killing for want of memory" in exit_status.describe_exit(killed, out_of_memory=True)
+    assert "exit code 3" in exit_status.describe_exit(3 << 8)
+    assert "without a word" in exit_status.describe_exit(None)
+    assert exit_status.count_oom_kills() >= 0
 
 
 def test_the_tail_of_a_log_is_short_and_plain(house: House) -> None:
@@ -239,7 +240,7 @@ def test_a_trainer_is_the_first_to_go_where_memory_runs_out(template: ForkServer
 
 
 def announced(store: Store, name: str, **about: Any) -> None:
-    presence.register(store, name, {"queue": "cpu", **about}, seconds=60)
+    worker_registry.register(store, name, {"queue": "cpu", **about}, seconds=60)
 
 
 def test_a_spec_too_large_for_every_worker_is_refused_with_both_numbers(

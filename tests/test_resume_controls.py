@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from jobs import keys
 from jobs.spec.job_spec import JobSpec
+from jobs.store import keys
 from tests.house import TENANT, House
 from tests.support import running_store
 from tests.trainings import Told, begin, read, resumed, saved_at, tell
-from ticks import checkpoint
+from ticks import state_files
 from ticks.state import state_digest
 from ticks.training import TrainingRun
 
@@ -106,4 +106,4 @@ def test_what_was_saved_loads_as_what_was_saved(tmp_path: Path) -> None:
     spec = read(**VALIDATED)
     training, before = at_16(spec, tmp_path)
     assert state_digest(training.trainer) == before.state
-    assert checkpoint.load(begin(spec), tmp_path / "16")["state"] == before.state
+    assert state_files.load(begin(spec), tmp_path / "16")["state"] == before.state

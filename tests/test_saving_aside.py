@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from safetensors import SafetensorError
 
-from jobs import keys
 from jobs.archive.jobs import JobArchive
-from jobs.care import CheckpointRequests
-from jobs.checkpoints import files_match
-from jobs.kept import RequestedCheckpoint
+from jobs.files.checkpoint_folders import files_match
+from jobs.ledger.checkpoint_requests import CheckpointRequests
+from jobs.ledger.checkpoint_set import RequestedCheckpoint
+from jobs.store import keys
 from tests.house import TENANT, House
 from tests.support import running_store, small_spec, wait_until
 from tests.trainings import begin, read
-from ticks import checkpoint
-from ticks.aside import MIN_BYTES, BackgroundStateWriter
+from ticks import state_files
+from ticks.process.state_writer import MIN_BYTES, BackgroundStateWriter
 
 #: 0.7 million parameters, with Adam's moments a little more than what is written aside
 BIG: dict[str, Any] = {
@@ -38,8 +38,8 @@ def test_a_copy_is_the_state_of_its_tick_whatever_comes_after(tmp_path: Path) ->
     training.run(3)
     for name in ("at once", "aside"):
         (tmp_path / name).mkdir()
-    at_once = checkpoint.save(training, tmp_path / "at once")
-    assert aside.start(checkpoint.capture(training), tmp_path / "aside")
+    at_once = state_files.save(training, tmp_path / "at once")
+    assert aside.start(state_files.capture(training), tmp_path / "aside")
     for _ in range(5):
         training.run(1)
 
@@ -57,7 +57,7 @@ def test_the_room_for_a_copy_is_made_behind_the_first_tick_and_used_again(tmp_pa
     room = aside._copy_buffer.result().data_ptr()
     for number in range(2):
         (tmp_path / str(number)).mkdir()
-        assert aside.start(checkpoint.capture(training), tmp_path / str(number))
+        assert aside.start(state_files.capture(training), tmp_path / str(number))
         aside.poll(wait=True)
         training.run(1)
     assert aside._copy_buffer.result().data_ptr() == room
@@ -67,14 +67,14 @@ def test_a_small_state_is_not_worth_a_copy(tmp_path: Path) -> None:
     training, aside = begin(read()), BackgroundStateWriter()
     training.run(1)
     assert (
-        not aside.start(checkpoint.capture(training), tmp_path) and list(tmp_path.iterdir()) == []
+        not aside.start(state_files.capture(training), tmp_path) and list(tmp_path.iterdir()) == []
     )
 
 
 def test_what_the_writing_meets_is_raised_to_who_asks(tmp_path: Path) -> None:
     training, aside = begin(read(**BIG)), BackgroundStateWriter()
     training.run(1)
-    assert aside.start(checkpoint.capture(training), tmp_path / "missing")
+    assert aside.start(state_files.capture(training), tmp_path / "missing")
     with pytest.raises(SafetensorError, match="missing"):
         aside.poll(wait=True)
     assert aside.poll(wait=True) is None
@@ -121,7 +121,7 @@ def test_checkpoints_made_aside_change_no_bit_and_hold_the_states_of_their_ticks
     training = begin(read(**SPEC))
     while training.ticks_done < 40:
         training.run(40 - training.ticks_done)
-    saved = checkpoint.save(training, tmp_path)
+    saved = state_files.save(training, tmp_path)
     assert saved["state"] == kept[40].state == told["value"][told["tick"].index(40)]
 
 

@@ -21,11 +21,11 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.pytest.lazy import get_all_tests
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from api import streams, waiting
+from api import long_polling, sse
 from api.app import ENDPOINTS, create_app
 from api.openapi import PATH_PARAMETERS, build_document
 from jobs.settings import Settings
-from jobs.store import Store, connect
+from jobs.store.connection import Store, connect
 from tests import upload_strategies
 from tests.datasets import PETS, uploaded
 from tests.hand import Hand
@@ -107,8 +107,8 @@ def operation_of(case: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def world(store_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(waiting, "MAX_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(streams, "_make_end_condition", lambda _call: lambda: True)
+    monkeypatch.setattr(long_polling, "MAX_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(sse, "_make_end_condition", lambda _call: lambda: True)
     store = connect(store_server)
     store.flushall()
     settings = settings_for(store_server, tmp_path, TICKFORGE_RATE_LIMIT="0")

@@ -2,15 +2,15 @@
 
 import redis
 
-from jobs import keys
-from jobs.ledger import JobLedger
+from jobs.ledger.client import JobLedger
 from jobs.settings import Settings
 from jobs.spec.job_spec import read_spec
+from jobs.store import keys
 from tests.support import small_spec
-from workers.desk import WorkerFolder
+from workers.forkserver_client import ForkServerProcess
 from workers.post import WorkerConfig
 from workers.reconciler import Reconciler
-from workers.template import ForkServerProcess
+from workers.worker_folder import WorkerFolder
 
 CROWD = 60  # more than one look at the unsealed takes
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import redis
 
-from jobs.segments import Segments
+from jobs.recording.segments import Segments
 from jobs.settings import Settings
 from tests.hand import Hand
 

@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from jobs.store import connect
+from jobs.store.connection import connect
 from tests.processes import Jobs, Marked, Serving, send, serving
 from tests.support import ADMIN_KEY, ROOT, running_store, small_spec
 

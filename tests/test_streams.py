@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from jobs.settings import Settings
-from jobs.store import Store
+from jobs.store.connection import Store
 from tests.api_process import serving
 from tests.hand import Hand
 from tests.sse import SSE, Frame, streaming

@@ -9,8 +9,8 @@ import pytest
 
 from api.app import ENDPOINTS
 from api.auth import PUBLIC_PATHS
-from api.registrar import Endpoint
-from jobs import presence
+from api.endpoints import Endpoint
+from jobs.queries import worker_registry
 from jobs.settings import Settings
 from tests.hand import Hand
 from tests.support import small_spec
@@ -166,7 +166,7 @@ def test_a_workers_job_is_named_to_its_tenant_alone(
 ) -> None:
     ours, others = tenants
     about = {"queue": "cpu", "tenant": "second", "job": others.ids["job_id"]}
-    presence.register(store, "w1", {**about, "ticks_per_second": 7.0}, 30)
+    worker_registry.register(store, "w1", {**about, "ticks_per_second": 7.0}, 30)
     (hidden,) = ours.http.get("/v1/workers").json["data"]
     assert (hidden["job"], hidden["busy"], hidden["ticks_per_second"]) == (None, True, None)
     assert "tenant" not in hidden

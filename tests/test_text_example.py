@@ -10,7 +10,7 @@ from jobs.spec.data import EXAMPLES_FOLDER
 from jobs.spec.job_spec import read_spec
 from tests.texts import facts_of
 from tests.trainings import begin, tell
-from ticks.batches import RowSource
+from ticks.data.batches import RowSource
 
 SPEC = json.loads((EXAMPLES_FOLDER.parent / "text.json").read_text())
 #: the example made short enough for a test: half the window, a fifth of the ticks

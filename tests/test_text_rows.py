@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from tests.texts import babble, facts_of, lm_spec, write_texts
 from tests.trainings import CPU
-from ticks import text as texts
-from ticks import tokens as reading
-from ticks.order import HeldOutSplit, IndexPermutation, Numbers
-from ticks.tables import DamagedDataset
-from ticks.text import TextWindows
-from ticks.tokens import ByteTokens, CharacterTokens, WrongText
+from ticks.data import text_windows as texts
+from ticks.data import tokens as reading
+from ticks.data.permutations import HeldOutSplit, IndexPermutation, Numbers
+from ticks.data.tables import DamagedDataset
+from ticks.data.text_windows import TextWindows
+from ticks.data.tokens import ByteTokens, CharacterTokens, WrongText
 
 
 def everything(count: int) -> Numbers:

@@ -6,7 +6,7 @@ import torch
 
 from jobs.spec.data import SyntheticData
 from jobs.spec.job_spec import read_spec
-from ticks.sequences import SyntheticText
+from ticks.data.synthetic_text import SyntheticText
 from ticks.training import TrainingRun
 
 BODY = {

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from jobs.plan import plan
-from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.rules import FieldError
 from tests.support import small_spec
 from tests.texts import IDS, TINY, babble, lm_spec

@@ -12,7 +12,7 @@ from models.build import build
 from models.mlp.config import MlpConfig
 from tests.test_exact_resume import SPECS
 from tests.trainings import begin, read, resumed, tell
-from ticks import checkpoint
+from ticks import state_files
 
 
 def strictly(file: Path) -> dict:
@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
     """A checkpoint of tick 20 of a training with all kinds of state."""
     training = begin(SPECS["batch norm"])
     tell(training, until=20)
-    checkpoint.save(training, tmp_path)
+    state_files.save(training, tmp_path)
     return tmp_path
 
 
@@ -68,7 +68,7 @@ def test_numbers_that_are_not_finite_are_kept_and_the_json_stays_json(tmp_path: 
     training = begin(spec)
     tell(training, until=8)
     training.metrics = {"val_loss": math.nan, "val_accuracy": -math.inf}
-    checkpoint.save(training, tmp_path)
+    state_files.save(training, tmp_path)
     assert strictly(tmp_path / "state.json")["metrics"]["val_loss"] == "nan"
     loaded = resumed(spec, tmp_path).metrics
     assert math.isnan(loaded["val_loss"]) and loaded["val_accuracy"] == -math.inf
@@ -76,7 +76,7 @@ def test_numbers_that_are_not_finite_are_kept_and_the_json_stays_json(tmp_path: 
 
 def test_the_standardisation_is_kept(tmp_path: Path) -> None:
     training = begin(SPECS["example"])
-    checkpoint.save(training, tmp_path)
+    state_files.save(training, tmp_path)
     kept, scale = load_file(tmp_path / "state.safetensors"), training.scaling
     assert scale is not None
     assert torch.equal(kept["scale/mean"], torch.tensor(scale.mean))
@@ -84,17 +84,17 @@ def test_the_standardisation_is_kept(tmp_path: Path) -> None:
 
 
 def test_a_state_of_other_data_is_refused(tmp_path: Path) -> None:
-    checkpoint.save(begin(SPECS["example"]), tmp_path)
+    state_files.save(begin(SPECS["example"]), tmp_path)
     other = read(data={"source": "example", "name": "digits"}, validation={"fraction": 0.5})
-    with pytest.raises(checkpoint.WrongState):
-        checkpoint.load(begin(other), tmp_path)
+    with pytest.raises(state_files.WrongState):
+        state_files.load(begin(other), tmp_path)
 
 
 def test_a_state_of_another_net_is_refused(folder: Path) -> None:
     with pytest.raises(RuntimeError, match="size mismatch|Missing key"):
-        checkpoint.load(begin(read(model={"family": "mlp", "hidden": [9]})), folder)
+        state_files.load(begin(read(model={"family": "mlp", "hidden": [9]})), folder)
 
 
 def test_saving_never_writes_over_a_file(folder: Path) -> None:
     with pytest.raises(FileExistsError):
-        checkpoint.save(begin(SPECS["batch norm"]), folder)
+        state_files.save(begin(SPECS["batch norm"]), folder)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.leash import PeerGone, send_frame
+from jobs.trainer_frames import PeerGone, send_frame
 from tests.trainings import begin, read, tell
-from ticks.engines.choose import available_engines
-from workers.template import ForkServerProcess, spawn_trainer
-from workers.trainer import TrainerClient, TrainerError, TrainerProcess
+from ticks.engines.selection import available_engines
+from workers.forkserver_client import ForkServerProcess, spawn_trainer
+from workers.trainer_client import TrainerClient, TrainerError, TrainerProcess
 
 RICH: dict[str, Any] = {
     "model": {"family": "mlp", "hidden": [6, 5], "dropout": 0.25},

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.trainings import CPU, begin, read
-from ticks.data import load_data
+from ticks.data.load import load_data
 
 REGRESSION = {"source": "synthetic", "kind": "regression", "samples": 40, "features": 5, "seed": 9}
 CLOUDS = {**REGRESSION, "kind": "classification", "samples": 600, "classes": 3}

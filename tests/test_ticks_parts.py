@@ -6,8 +6,8 @@ from torch import Tensor
 
 from tests.native_specs import backward
 from tests.trainings import begin, read, tell
-from ticks.batches import TensorRows
-from ticks.parts import part_bounds, sum_tree
+from ticks.data.batches import TensorRows
+from ticks.micro_batches import part_bounds, sum_tree
 
 #: five numbers whose float32 sum depends on the order of the additions
 VALUES = [torch.tensor(value) for value in (0.1, 3e7, -3e7, 0.7, 1e-3)]

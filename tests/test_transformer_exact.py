@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ticks.data.text_windows
 import torch
 
-import ticks.text
 import ticks.trainer
 from jobs.spec.job_spec import JobSpec
-from jobs.store import Store
+from jobs.store.connection import Store
 from tests.datasets import TEXT as TEXT_TYPE
 from tests.test_datasets_training import Home
 from tests.test_ticks_chunks import at_random
@@ -112,8 +112,8 @@ def test_a_resume_with_other_random_numbers_differs(
     spec = SPECS["LayerNorm before"]
     straight = tell(begin(spec, home))
     ((_, folder, before),) = saved_at(spec, [8], tmp_path, home)
-    monkeypatch.setattr(ticks.trainer, "derive", off_by_one)
-    monkeypatch.setattr(ticks.text, "derive", off_by_one)
+    monkeypatch.setattr(ticks.trainer, "derive_seed", off_by_one)
+    monkeypatch.setattr(ticks.data.text_windows, "derive_seed", off_by_one)
     told = joined(before, tell(resumed(spec, folder, home)))
     assert told.columns != straight.columns
 

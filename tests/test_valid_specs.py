@@ -9,18 +9,18 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from api.app import create_app
-from jobs.datasets.datasets import DatasetRepository
-from jobs.files import ArtifactStore
+from jobs.datasets.repository import DatasetRepository
+from jobs.files.artifacts import ArtifactStore
 from jobs.settings import Settings
 from jobs.spec.job_spec import JobSpec, read_spec
-from jobs.store import Store, connect
+from jobs.store.connection import Store, connect
 from tests.data_strategies import KINDS, Spec, naming, upload_all
 from tests.spec_faults import FAULTS, Fault
 from tests.spec_strategies import specs
 from tests.support import ADMIN_KEY, settings_for
 from tests.trainings import CPU
 from ticks import machine
-from ticks.engines.choose import available_engines
+from ticks.engines.selection import available_engines
 from ticks.state import state_digest
 from ticks.training import TrainingRun
 

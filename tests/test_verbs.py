@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from jobs.errors import IllegalTransition
-from jobs.index import JobQueries
-from jobs.ledger import JobLedger
+from jobs.ledger.client import JobLedger
+from jobs.queries.jobs import JobQueries
 from tests.owner import append, claimed, submitted
 
 # (status before, verb) -> what it is afterwards, or None where the verb is illegal

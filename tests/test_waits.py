@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from api import job_answers, waiting
+from api import job_responses, long_polling
 from api.app import create_app
 from jobs.settings import Settings
-from jobs.store import Store, connect
+from jobs.store.connection import Store, connect
 from tests.hand import Hand
 from tests.support import running_store, settings_for, small_spec
 from tests.waits import Held
@@ -37,14 +37,15 @@ def wait(client: Any) -> Iterator[Wait]:
     """Begin a GET that is held."""
     yield lambda path, **headers: Held(client.application, path, **headers)
     assert (
-        client.application.extensions[waiting.LONG_POLLER_EXTENSION].held_request_limit.in_use == 0
+        client.application.extensions[long_polling.LONG_POLLER_EXTENSION].held_request_limit.in_use
+        == 0
     )
 
 
 def test_a_verb_ends_a_wait_at_once(
     client: Any, wait: Wait, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_answers, "PROGRESS_AFTER_SECONDS", 15.0)
+    monkeypatch.setattr(job_responses, "PROGRESS_AFTER_SECONDS", 15.0)
     held = wait(f"{path}?wait=20").waits()
     client.post(f"{path}/pause")
     answer = held.answer(10)
@@ -55,7 +56,7 @@ def test_a_verb_ends_a_wait_at_once(
 def test_what_matters_ends_it_at_once(
     client: Any, wait: Wait, hand: Hand, path: str, change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(job_answers, "PROGRESS_AFTER_SECONDS", 15.0)
+    monkeypatch.setattr(job_responses, "PROGRESS_AFTER_SECONDS", 15.0)
     held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).waits()
     if change == "save":
         hand.save()
@@ -96,7 +97,9 @@ def test_so_does_progress_that_was_there_before_the_request(
 def test_what_mattered_before_the_request_is_answered_without_a_wait(
     client: Any, hand: Hand, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting.HeldRequestLimit, "acquire", lambda self: pytest.fail("it waits"))
+    monkeypatch.setattr(
+        long_polling.HeldRequestLimit, "acquire", lambda self: pytest.fail("it waits")
+    )
     old = client.get(path).headers["ETag"]
     hand.save()
     for tag in (old, '"no tag of ours"', f"W/{old}"):
@@ -154,7 +157,7 @@ def test_with_until_the_time_over_is_200_with_what_there_is(client: Any, path: s
 def test_a_queued_jobs_place_is_progress_too(
     client: Any, wait: Wait, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(long_polling, "POLL_SECONDS", 0.1)
     first, second = submit(), submit()
     path = f"/v1/jobs/{second}"
     held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).waits()
@@ -165,7 +168,7 @@ def test_a_queued_jobs_place_is_progress_too(
 def test_a_job_that_is_deleted_meanwhile_is_404(
     client: Any, wait: Wait, hand: Hand, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(long_polling, "POLL_SECONDS", 0.1)
     hand.end("cancelled")
     held = wait(f"{path}?wait=20").waits()
     client.delete(path)
@@ -228,7 +231,7 @@ def test_the_end_of_a_job_ends_a_wait_for_its_history(wait: Wait, hand: Hand, pa
 def test_beyond_the_bound_a_wait_is_answered_at_once_and_a_stream_refused(
     client: Any, hand: Hand, path: str
 ) -> None:
-    places = client.application.extensions[waiting.LONG_POLLER_EXTENSION].held_request_limit
+    places = client.application.extensions[long_polling.LONG_POLLER_EXTENSION].held_request_limit
     assert places.limit == 192
     while places.acquire():
         pass
@@ -252,7 +255,7 @@ def test_beyond_the_bound_a_wait_is_answered_at_once_and_a_stream_refused(
 
 def test_a_process_that_leaves_lets_its_waits_go(client: Any, wait: Wait, path: str) -> None:
     held = wait(f"{path}?wait=30").waits()
-    client.application.extensions[waiting.LONG_POLLER_EXTENSION].shutdown()
+    client.application.extensions[long_polling.LONG_POLLER_EXTENSION].shutdown()
     assert held.answer(10).status_code == 200
     assert client.get(f"{path}?wait=30").status_code == 200
 

@@ -23,22 +23,22 @@ from jobs.errors import (
     TickGap,
     TickMismatch,
 )
-from jobs.files import ArtifactStore
-from jobs.leash import PeerGone
-from jobs.ledger import Claim, JobLedger
+from jobs.files.artifacts import ArtifactStore
+from jobs.ledger.client import Claim, JobLedger
 from jobs.spec.job_spec import read_spec
-from jobs.store import connect
+from jobs.store.connection import connect
+from jobs.trainer_frames import PeerGone
 from tests.support import ROOT, small_spec, wait_until
 from workers import outcomes
 from workers.chunks import MAX_CHUNK_TICKS, ChunkSizer, StopTicks, chunk_length, next_multiple
-from workers.desk import WorkerFolder
 from workers.drain import Drain
+from workers.forkserver_client import ForkServerUnavailable
 from workers.heartbeat import Heartbeat
 from workers.log import MAX_ENTRY_CHARS, MAX_LOG_BYTES, JobLog
 from workers.outcomes import CheckpointDeleted, ReplayMismatch
-from workers.patience import StoreUnavailable, retry_while_unavailable
-from workers.template import ForkServerUnavailable
-from workers.trainer import TrainerError
+from workers.store_retry import StoreUnavailable, retry_while_unavailable
+from workers.trainer_client import TrainerError
+from workers.worker_folder import WorkerFolder
 
 
 @given(
@@ -92,9 +92,7 @@ def test_the_desk_of_a_killed_worker_is_removed_by_the_next_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    script = (
-        "import os; from workers.desk import Desk; print(Desk().folder, flush=True); os._exit(9)"
-    )
+    script = "import os; from workers.worker_folder import Desk; print(Desk().folder, flush=True); os._exit(9)"
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     said = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import presence
+from jobs.queries import worker_registry
 from tests.house import SPEC, TENANT, House
 from tests.processes import WorkerProcess
 from tests.support import running_store, small_spec, wait_until
@@ -110,7 +110,7 @@ def test_a_sigterm_drains_and_another_worker_goes_on(
 
     job = house.job(job_id)
     assert (job.status, job.latest_checkpoint) == ("queued", job.tick)
-    assert presence.live_workers(house.store) == [] and worker.marked.alive() == []
+    assert worker_registry.live_workers(house.store) == [] and worker.marked.alive() == []
     house.worker("next")
     assert house.bits(job_id) == straight
     first, second = house.index.list_attempts(TENANT, job_id)

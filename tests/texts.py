@@ -5,8 +5,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from jobs.spec.datasets import KnownDataset
-from jobs.spec.facts import DataFile
+from jobs.spec.dataset_binding import DataFile
+from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.job_spec import JobSpec, read_spec
 from jobs.spec.profiles import DatasetProfile
 from jobs.spec.text import TextFacts

@@ -9,7 +9,7 @@ import torch
 
 from jobs.spec.job_spec import JobSpec, read_spec
 from tests.support import small_spec
-from ticks import checkpoint, machine
+from ticks import machine, state_files
 from ticks.state import state_digest
 from ticks.training import TrainingRun
 
@@ -62,7 +62,7 @@ def tell(
 def resumed(spec: JobSpec, folder: Path, artifacts: Path | None = None) -> TrainingRun:
     """Build a training and load a saved state into it."""
     training = begin(spec, artifacts)
-    checkpoint.load(training, folder)
+    state_files.load(training, folder)
     return training
 
 
@@ -79,7 +79,7 @@ def saved_at(
         sparse = sparse + told.sparse
         home = folder / str(tick)
         home.mkdir()
-        checkpoint.save(training, home)
+        state_files.save(training, home)
         yield tick, home, told._replace(columns=columns, sparse=sparse)
 
 

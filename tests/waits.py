@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from api.waiting import LONG_POLLER_EXTENSION, HeldRequestLimit
+from api.long_polling import LONG_POLLER_EXTENSION, HeldRequestLimit
 from tests.support import ADMIN_KEY, wait_until
 from tests.support_api import ReadingClient
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from api.app import create_app
-from jobs import presence
-from jobs.files import ArtifactStore
-from jobs.store import connect
+from jobs.files.artifacts import ArtifactStore
+from jobs.queries import worker_registry
+from jobs.store.connection import connect
 from tests.processes import WorkerProcess
 from tests.support import ADMIN_KEY, running_store, settings_for, wait_until
 from tests.support_api import ReadingClient
@@ -32,7 +32,9 @@ class Workshop:
         worker = WorkerProcess(self._url, self._data, name, **env)
         self._held.callback(worker.end)
         self.workers.append(worker)
-        wait_until(lambda: name in [each["name"] for each in presence.live_workers(self.store)], 30)
+        wait_until(
+            lambda: name in [each["name"] for each in worker_registry.live_workers(self.store)], 30
+        )
         return worker
 
     def submit(self, spec: dict[str, Any]) -> str:

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from jobs.spec.faults import InvalidSpec
 from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.pydantic_errors import InvalidSpec
 
 if TYPE_CHECKING:  # torch is imported once the spec is good: a bad one is answered at once
     from ticks.training import Failure, TrainingRun
@@ -34,9 +34,9 @@ def main(arguments: list[str]) -> int:
     except OSError as error:
         exit_with_error(f"{folder}: {error.strerror}")
     training, failure = train(spec)
-    from ticks import checkpoint
+    from ticks import state_files
 
-    save_result = checkpoint.save(training, folder)
+    save_result = state_files.save(training, folder)
     summary = (
         f"failed: {failure['detail']}" if failure else f"ended by {training.ended or 'budget'}"
     )

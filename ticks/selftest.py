@@ -13,7 +13,7 @@ import torch
 from jobs.spec.data import EXAMPLES_FOLDER
 from jobs.spec.job_spec import read_spec
 from ticks import canary
-from ticks.engines.choose import available_engines
+from ticks.engines.selection import available_engines
 from ticks.machine import cpu_name, versions
 from ticks.training import TrainingRun
 

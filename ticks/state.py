@@ -73,7 +73,7 @@ class StateBackup:
 
 
 def state_digest(trainer: Trainer) -> str:
-    """Return the digest of a trainer's state: see `digest_of`."""
+    """Return the digest of a trainer's state: see `digest_tensors`."""
     return digest_tensors(weights(trainer), optimizer_tensors(trainer))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from jobs.spec.training import Converged, Patience, Stop, Target
 from ticks.engines.chunk import Column
-from ticks.recent import RollingWindow
+from ticks.rolling_window import RollingWindow
 
 
 class StopRules:

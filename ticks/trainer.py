@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from jobs.spec.job_spec import JobSpec
 from models.build import build
-from ticks.batches import RowSource, TensorRows
+from ticks.data.batches import RowSource, TensorRows
+from ticks.micro_batches import compute_gradient
 from ticks.objectives import OBJECTIVES
 from ticks.optimizers import Tensors, make_optimizer, make_update_rule
-from ticks.parts import compute_gradient
 from ticks.seeds import derive_seed
 
 

@@ -15,10 +15,10 @@ import torch
 
 from jobs import fault_points
 from jobs.spec.job_spec import JobSpec
-from ticks.data import load_data
-from ticks.engines.choose import make_engine
+from ticks.data.load import load_data
 from ticks.engines.chunk import Chunk, Engine
-from ticks.engines.stepping import SingleTickEngine
+from ticks.engines.selection import make_engine
+from ticks.engines.single_tick import SingleTickEngine
 from ticks.state import state_digest
 from ticks.stopping import StopRules
 from ticks.trainer import Trainer

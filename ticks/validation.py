@@ -2,7 +2,7 @@
 
 import torch
 
-from ticks.batches import RowSource
+from ticks.data.batches import RowSource
 from ticks.trainer import Trainer
 
 

@@ -12,19 +12,20 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 
-from jobs import bell, fault_points, logs, presence
-from jobs.archive.identity import check_store_matches
+from jobs import celery_app, fault_points, logs
+from jobs.archive.store_identity import check_store_matches
 from jobs.errors import InvalidSetting, UnsafeStore
-from jobs.files import ArtifactStore
+from jobs.files.artifacts import ArtifactStore
+from jobs.queries import worker_registry
 from jobs.settings import Settings
-from jobs.store import UNAVAILABLE, check_store, connect, wait_ready
+from jobs.store.connection import UNAVAILABLE, check_store, connect, wait_ready
 from workers.canaries import add_torch_version
-from workers.desk import WorkerFolder
+from workers.forkserver_client import ForkServerProcess, spawn_trainer
 from workers.post import WorkerConfig
 from workers.reconciler import Reconciler
 from workers.tasks import run_celery_worker
-from workers.template import ForkServerProcess, spawn_trainer
-from workers.trainer import TrainerClient
+from workers.trainer_client import TrainerClient
+from workers.worker_folder import WorkerFolder
 
 LOG_INTERVAL_SECONDS = 5.0  # seconds between two lines that say that the store is waited for
 
@@ -58,7 +59,7 @@ def run_worker(config: WorkerConfig, forkserver: ForkServerProcess) -> int:
     forkserver.start()
     _wait_for_store(config.settings)
     with Reconciler(config, forkserver):
-        return run_celery_worker(bell.configure_broker(config.settings), config)
+        return run_celery_worker(celery_app.configure_broker(config.settings), config)
 
 
 def run_selftest(forkserver: ForkServerProcess) -> int:
@@ -76,7 +77,7 @@ def run_selftest(forkserver: ForkServerProcess) -> int:
 def check_alive(settings: Settings, name: str) -> int:
     """Exit code 0 if a worker of this machine (or of this name) has just said that it lives."""
     try:
-        live_workers = presence.live_workers(connect(settings.redis_url))
+        live_workers = worker_registry.live_workers(connect(settings.redis_url))
     except UNAVAILABLE as error:
         print(f"error: the store does not answer: {error}", file=sys.stderr)
         return 1
@@ -92,7 +93,7 @@ def check_alive(settings: Settings, name: str) -> int:
 
 
 def _wait_for_store(settings: Settings) -> None:
-    """Wait until the store answers, however long; raises WeakStore if it would lose jobs."""
+    """Wait until the store answers, however long; raises UnsafeStore if it would lose jobs."""
     store, logger = connect(settings.redis_url), logs.get_logger("worker")
     while True:
         while not wait_ready(store, LOG_INTERVAL_SECONDS):

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
-from workers.desk import WorkerFolder
-from workers.template import spawn_trainer
-from workers.trainer import TrainerClient
+from workers.forkserver_client import spawn_trainer
+from workers.trainer_client import TrainerClient
+from workers.worker_folder import WorkerFolder
 
 CANARIES_FILE, ENGINES_FILE = "canaries", "engines"
 
@@ -38,7 +38,7 @@ class Canaries:
     def measure(self, threads: int, may_retry: Callable[[], bool] = lambda: True) -> str:
         """Return the canary for so many threads, measured now if need be (some 50 ms).
 
-        `may_wait` is asked while there is no template. Raises NoTemplate, LeashCut or TrainerFault
+        `may_wait` is asked while there is no template. Raises ForkServerUnavailable, PeerGone or TrainerError
         when it cannot be had.
         """
         thread_key = str(threads)

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from jobs.errors import LeaseLost, StoreFull
 from jobs.job import Lease
-from jobs.ledger import JobLedger
+from jobs.ledger.client import JobLedger
 from workers.drain import Drain
 
 KillReason = Literal["fenced", "stalled", "cancelled", "drained"]
@@ -30,7 +30,7 @@ CANCEL_GRACE_SECONDS = 10.0
 class Heartbeat:
     """A context: the thread runs inside it.
 
-    It is told `moved`, `phase` and `doubt_store`, and tells `verdict` and `store_away`.
+    It is told `moved`, `phase` and `mark_store_unavailable`, and tells `verdict` and `is_store_unavailable`.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobs.files import ArtifactStore, make_folder
+from jobs.files.artifacts import ArtifactStore, make_folder
 
 #: bytes after which nothing more is kept, and the last line says so
 MAX_LOG_BYTES = 16 << 20

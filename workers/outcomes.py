@@ -11,12 +11,12 @@ from typing import Any
 from jobs.certificate import Certificate
 from jobs.errors import FingerprintMismatch, LeaseLost, NotAccepted, TickGap, TickMismatch
 from jobs.job import Status
-from jobs.leash import PeerGone
-from workers.endings import describe_exit
+from jobs.trainer_frames import PeerGone
+from workers.exit_status import describe_exit
+from workers.forkserver_client import ForkServerUnavailable
 from workers.heartbeat import KillReason
-from workers.patience import StoreUnavailable
-from workers.template import ForkServerUnavailable
-from workers.trainer import TrainerError
+from workers.store_retry import StoreUnavailable
+from workers.trainer_client import TrainerError
 
 #: what a trainer may run into on one machine and not on another, or not a moment later
 TRANSIENT_MARKERS = (

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from jobs.settings import Settings
-from workers.desk import WorkerFolder
+from workers.worker_folder import WorkerFolder
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 
-from workers.template import trainer_environment
+from workers.forkserver_client import trainer_environment
 
 COMMAND = (sys.executable, "-m", "ticks.engines.graph", "--leash")
 LOWEST_PRIORITY = 19  # of priorities

@@ -17,20 +17,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from jobs import bell, logs, presence
+from jobs import celery_app, logs
 from jobs.errors import LeaseLost
-from jobs.files import ArtifactStore
-from jobs.index import JobQueries
+from jobs.files.artifacts import ArtifactStore
 from jobs.job import Lease
-from jobs.ledger import JobLedger
-from jobs.record import format_rfc3339
-from jobs.segments import Segments
-from jobs.store import connect
+from jobs.ledger.client import JobLedger
+from jobs.queries import worker_registry
+from jobs.queries.jobs import JobQueries
+from jobs.recording.segments import Segments
+from jobs.store.codec import format_rfc3339
+from jobs.store.connection import connect
 from workers import memory
 from workers.canaries import Canaries, torch_version
+from workers.forkserver_client import ForkServerProcess, ForkServerUnavailable
 from workers.post import WorkerConfig
 from workers.prewarm import Prewarm
-from workers.template import ForkServerProcess, ForkServerUnavailable
 
 POLL_SECONDS = 0.1  # between two looks at the clock
 FORKSERVER_CHECK_SECONDS = 0.2  # between two looks at the template
@@ -107,7 +108,7 @@ class Reconciler:
         if self._thread.is_alive():  # in a call to a store that does not answer: no second one
             return
         try:
-            presence.deregister(self._store, self._config.name)
+            worker_registry.deregister(self._store, self._config.name)
         except Exception as error:
             self._logger.warning("not withdrawn", error=repr(error))
 
@@ -146,7 +147,9 @@ class Reconciler:
         if current_job == self._registered_job and now < self._register_at:
             return
         worker_info = {**self._worker_info(), **self._job_info(current_job)}
-        presence.register(self._store, self._config.name, worker_info, REGISTRATION_TTL_SECONDS)
+        worker_registry.register(
+            self._store, self._config.name, worker_info, REGISTRATION_TTL_SECONDS
+        )
         self._registered_job, self._register_at = current_job, now + MAX_REGISTER_INTERVAL_SECONDS
 
     def prewarm_graph_engine(self) -> None:
@@ -163,7 +166,7 @@ class Reconciler:
     def wake_workers(self) -> None:
         """Ring for jobs that wait or whose lease is over, wherever their bells went."""
         for queue, times in self._ledger.take_due_wakeups(WAKE_SECONDS).items():
-            bell.wake_workers(queue, times)
+            celery_app.wake_workers(queue, times)
 
     def finalize_ended_jobs(self) -> None:
         """Move what ended jobs still have in the store, some after some while that comes off."""

@@ -16,29 +16,29 @@ import redis
 from jobs import fault_points, logs
 from jobs.archive.jobs import JobArchive
 from jobs.errors import LeaseLost, MissingCanary, WrongFinalTick
-from jobs.files import ArtifactStore
-from jobs.history.columns import ColumnReader
-from jobs.index import JobQueries
+from jobs.files.artifacts import ArtifactStore
+from jobs.history.column_reader import ColumnReader
 from jobs.job import TERMINAL_STATUSES, Lease
-from jobs.ledger import Claim, JobLedger
-from jobs.recorder import HistoryWriter
-from jobs.segments import Segments
-from jobs.store import connect
-from workers import endings, memory, outcomes
-from workers.attempt import TrainingAttempt
-from workers.books import LedgerWriter
+from jobs.ledger.client import Claim, JobLedger
+from jobs.queries.jobs import JobQueries
+from jobs.recording.segments import Segments
+from jobs.recording.writer import HistoryWriter
+from jobs.store.connection import connect
+from workers import exit_status, memory, outcomes
 from workers.canaries import Canaries
+from workers.checkpointing.archiver import AttemptArchiver
+from workers.checkpointing.writer import CheckpointWriter
 from workers.drain import Drain
+from workers.forkserver_client import fetch_exit_status, spawn_trainer
 from workers.heartbeat import Heartbeat
-from workers.keeping import AttemptArchiver
+from workers.ledger_writer import LedgerWriter
 from workers.log import JobLog
 from workers.outcomes import Outcome
-from workers.patience import StoreUnavailable, retry_while_unavailable
 from workers.post import WorkerConfig
-from workers.saving import CheckpointWriter
-from workers.template import fetch_exit_status, spawn_trainer
-from workers.trainer import TrainerClient, TrainerError, TrainerProcess
-from workers.verifying import Verification
+from workers.store_retry import StoreUnavailable, retry_while_unavailable
+from workers.trainer_client import TrainerClient, TrainerError, TrainerProcess
+from workers.training_attempt import TrainingAttempt
+from workers.verification import Verification
 
 #: renewals a lease: two may fail before it is over
 RENEWALS_PER_LEASE = 3
@@ -134,7 +134,7 @@ class JobRunner:
         """Hire a trainer and run the attempt; whatever breaks it off is an outcome too."""
         attempt: TrainingAttempt | Verification | None = None
         process: TrainerProcess | None = None
-        oom_kills_before = endings.count_oom_kills()
+        oom_kills_before = exit_status.count_oom_kills()
         try:
             process = self._spawn_trainer(heartbeat)
             try:
@@ -154,14 +154,14 @@ class JobRunner:
             return outcome and replace(outcome, log_tail=log.tail())
 
     def _describe_exit(self, process: TrainerProcess | None, oom_kills_before: int) -> str:
-        """Say how a trainer that is gone came to its end; `oom_kills` were there when it began."""
+        """Say how a trainer that is gone came to its end; `count_oom_kills` were there when it began."""
         status = (
             None
             if process is None
             else fetch_exit_status(self._config.worker_folder.socket_path, process.pid)
         )
-        return endings.describe_exit(
-            status, out_of_memory=endings.count_oom_kills() > oom_kills_before
+        return exit_status.describe_exit(
+            status, out_of_memory=exit_status.count_oom_kills() > oom_kills_before
         )
 
     def _spawn_trainer(self, heartbeat: Heartbeat) -> TrainerProcess:

@@ -10,9 +10,10 @@ from typing import Any
 from celery import Celery, signals
 from celery.exceptions import SecurityWarning
 
-from jobs import keys, logs
-from jobs.bell import TASK_NAME
-from workers import pool
+from jobs import logs
+from jobs.celery_app import TASK_NAME
+from jobs.store import keys
+from workers import pool_child
 from workers.drain import Drain
 from workers.post import WorkerConfig
 from workers.runner import JobRunner
@@ -28,7 +29,7 @@ class PoolChild:
     def init(self, **_signal: Any) -> None:
         """Set up a child that Celery has just forked."""
         drain = Drain()
-        pool.init(drain, self._parent_pid)
+        pool_child.init(drain, self._parent_pid)
         logs.configure_logging(self._config.settings.log_format)
         self._runner = JobRunner(self._config, drain)
 
@@ -44,7 +45,7 @@ def run_celery_worker(app: Celery, config: WorkerConfig) -> int:
     app.task(name=TASK_NAME)(child.run_jobs)
 
     def drain_pool(**_signal: Any) -> None:
-        pool.drain_children()
+        pool_child.drain_children()
 
     def set_up_logging(**_signal: Any) -> None:
         """Keep Celery from setting up logging its own way: that was done."""

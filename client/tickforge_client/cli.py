@@ -11,11 +11,11 @@ import click
 from tickforge_client import __version__
 from tickforge_client.commands.checkpoints import checkpoints, download
 from tickforge_client.commands.common import common_options
+from tickforge_client.commands.control import cancel, delete, pause, resume, stop
 from tickforge_client.commands.datasets import datasets
 from tickforge_client.commands.events import show_events, show_logs
 from tickforge_client.commands.history import show_history
 from tickforge_client.commands.keys import keys
-from tickforge_client.commands.move import cancel, delete, pause, resume, stop
 from tickforge_client.commands.service import models, version, workers
 from tickforge_client.commands.submit import plan, submit
 from tickforge_client.commands.verify import checkpoint, verify

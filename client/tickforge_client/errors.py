@@ -7,7 +7,7 @@ TickforgeError
 │   ├── NotAuthorized    the key is unknown or lacks a scope (401, 403)
 │   ├── NotFound         no such thing, or it was deleted (404, 410)
 │   ├── Conflict         not in the job's status (409): job_status, allowed
-│   └── ServerTrouble    busy, full or broken (429, 5xx)
+│   └── ServerError    busy, full or broken (429, 5xx)
 ├── Unreachable          no answer, after all tries
 ├── UnexpectedAnswer     an answer that no Tickforge gives
 ├── CorruptDownload      bytes that do not fit their sha256

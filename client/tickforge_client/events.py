@@ -9,7 +9,7 @@ from typing import Any
 
 from tickforge_client.errors import TickforgeError, Unreachable
 from tickforge_client.http import ApiSession, api_path
-from tickforge_client.patience import Backoff
+from tickforge_client.retry import Backoff
 
 TERMINAL_STATUSES = ("succeeded", "failed", "cancelled")
 MEDIA_TYPE = "text/event-stream"

@@ -23,7 +23,7 @@ from tickforge_client.errors import (
     Unreachable,
     make_problem,
 )
-from tickforge_client.patience import Backoff, parse_retry_after
+from tickforge_client.retry import Backoff, parse_retry_after
 from tickforge_client.uploads import FileBody
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tickforge_client.http import ApiSession, api_path
-from tickforge_client.patience import parse_retry_after
+from tickforge_client.retry import parse_retry_after
 
 #: seconds that one request waits for more, and between two that the server does not hold
 LONG_POLL_SECONDS, POLL_SECONDS = 20.0, 1.0

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from tickforge_client import chart, text
+from tickforge_client import chart, formatting
 from tickforge_client.job import Job
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def _print_lines(job: Job, out: TextIO) -> None:
         if state == last_state and time.monotonic() < printed_at + LINE_INTERVAL_SECONDS:
             continue
         last_state, printed_at = state, time.monotonic()
-        print(text.progress_line(job.fields), file=out, flush=True)
+        print(formatting.progress_line(job.fields), file=out, flush=True)
 
 
 def _show_live(job: Job, out: TextIO) -> None:
@@ -71,9 +71,9 @@ def _frame(job: Job, chart_lines: list[str], console: Console) -> RenderableType
 
     fields = job.fields
     head = Text.assemble(
-        (text.plain_text(job.name), "bold"),
+        (formatting.plain_text(job.name), "bold"),
         "  ",
-        (text.progress_line(fields), _COLOURS.get(job.status, "")),
+        (formatting.progress_line(fields), _COLOURS.get(job.status, "")),
         overflow="ellipsis",
         no_wrap=True,
     )

@@ -11,10 +11,11 @@ from faults.catalogue.entries import fault
 from faults.invariants import bells_bounded
 from faults.processes import send
 from faults.specs import LONG
-from jobs import bell, keys
-from jobs.ledger import JobLedger
+from jobs import celery_app
+from jobs.ledger.client import JobLedger
 from jobs.spec.job_spec import read_spec
-from jobs.store import UNAVAILABLE, connect
+from jobs.store import keys
+from jobs.store.connection import UNAVAILABLE, connect
 
 BELLS = keys.celery_queue("cpu")
 #: a pickle that would make a file if anybody opened it: os.system('touch …')
@@ -35,7 +36,7 @@ def bells_deleted(attack: Attack) -> None:
 @fault("F11", "messages tripled, out of order, and old ones again", weight=3)
 def bells_tripled(attack: Attack) -> None:
     jobs = [attack.job("replayed"), attack.job("replayed")]
-    bell.wake_workers("cpu", 4)
+    celery_app.wake_workers("cpu", 4)
     found: list[bytes] = attack.house.store.lrange(BELLS, 0, -1)  # type: ignore[assignment]
     again = found * 3
     attack.dice.shuffle(again)
@@ -43,7 +44,7 @@ def bells_tripled(attack: Attack) -> None:
         attack.house.store.rpush(BELLS, *again)
     attack.scene.forged += len(again) + 4
     attack.strike(f"pushed {len(again)} messages again")
-    attack.after(1.0, lambda: bell.wake_workers("cpu", 3))
+    attack.after(1.0, lambda: celery_app.wake_workers("cpu", 3))
     attack.until(lambda: jobs[0].tick > 0, 5)
 
 
@@ -59,7 +60,7 @@ def many_reconcilers(attack: Attack) -> None:
         while time.monotonic() < over:
             try:
                 for queue, times in ledger.take_due_wakeups(1.0).items():
-                    bell.wake_workers(queue, times)
+                    celery_app.wake_workers(queue, times)
                 most[0] = max(most[0], house.bells() - house.waiting())
             except UNAVAILABLE:
                 pass
@@ -105,7 +106,9 @@ def pickle_in_the_list(attack: Attack) -> None:
     file = attack.house.folder / "opened"
     command = f"touch {file}".encode()
     body = PICKLE % (len(command).to_bytes(4, "little"), command)
-    message = _message(bell.TASK_NAME, body.decode("latin-1"), "application/x-python-serialize")
+    message = _message(
+        celery_app.TASK_NAME, body.decode("latin-1"), "application/x-python-serialize"
+    )
     attack.house.store.lpush(BELLS, json.dumps(message))
     attack.scene.forged += 1
     attack.strike("forged a message with a pickle")
@@ -125,7 +128,7 @@ def crowd(attack: Attack) -> None:
     for thread in over:
         thread.start()
     for _ in range(20):
-        bell.wake_workers("cpu")
+        celery_app.wake_workers("cpu")
         most = max(most, house.bells())
         time.sleep(0.1)
     for thread in over:

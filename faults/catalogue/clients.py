@@ -9,7 +9,7 @@ from faults.specs import body
 from jobs.fault_points import Action
 
 VERBS = ("cancel", "stop", "pause", "checkpoints")
-SCRIPTS = ("claim", "describe", "append", "commit_checkpoint", "finish")
+SCRIPTS = ("claim", "record_engine", "append", "commit_checkpoint", "finish")
 #: a phase -> the point in it, and a spec whose jobs pass it
 PHASES = {
     "a build": ("build", "dropout"),

@@ -6,8 +6,8 @@ from pathlib import Path
 from faults.attack import Attack, Trained
 from faults.catalogue.entries import fault
 from faults.records import TENANT
-from jobs import checkpoints
-from jobs.index import JobQueries
+from jobs.files import checkpoint_folders
+from jobs.queries.jobs import JobQueries
 
 SAVING = ("checkpoint:write", "checkpoint:fsync", "file:write", "file:fsync", "file:rename")
 
@@ -60,7 +60,7 @@ def _damage(attack: Attack, job: Trained) -> str:
     """Harm the newest checkpoint in one of the ways a disk may."""
     house = attack.house
     newest = JobQueries(house.store).list_checkpoints(TENANT, job.job_id)[-1]
-    folder = checkpoints.folder_path(house.files, TENANT, job.job_id, newest)
+    folder = checkpoint_folders.folder_path(house.files, TENANT, job.job_id, newest)
     file = folder / attack.dice.choice([each.name for each in newest.files] + ["manifest.json"])
     how = attack.dice.choice(["flipped", "cut", "missing"])
     if how == "missing":

@@ -15,7 +15,7 @@ from faults.catalogue.entries import fault
 from faults.house import ADMIN_KEY, WHOLE
 from faults.processes import ROOT, send
 from faults.store_server import running_store
-from jobs.store import connect
+from jobs.store.connection import connect
 
 #: seconds for an answer while the one process that could give it is itself started again
 RESTART_SECONDS = 20.0

@@ -8,11 +8,11 @@ from faults.attack import Attack, NotRun
 from faults.catalogue.entries import fault
 from faults.proxy import Spring, Trap
 from faults.specs import body
-from jobs.scripts import read_source
+from jobs.store.scripts import read_source
 
 SCRIPTS = (
-    "submit", "claim", "describe", "append", "renew", "note", "commit_checkpoint", "finish",
-    "request", "move_segment", "seal", "due",
+    "submit", "claim", "record_engine", "append", "renew", "add_log_event", "commit_checkpoint", "finish",
+    "request_transition", "move_segment", "mark_finalized", "wakeups_due",
 )  # fmt: skip
 #: what a full disk still takes of the log, in bytes
 ROOM = 3_000

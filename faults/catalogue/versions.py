@@ -10,7 +10,7 @@ from faults.house import ADMIN_KEY
 from faults.processes import ROOT, send
 from faults.records import TENANT
 from faults.store_server import running_store
-from jobs import keys
+from jobs.store import keys
 
 NEXT = "2"  # a schema that this code does not know
 

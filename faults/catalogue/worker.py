@@ -14,7 +14,15 @@ from faults.house import LEASE_SECONDS
 from faults.processes import send
 
 #: scripts that a job's owner calls, each a place to die before or after
-OWNERS = ("describe", "append", "renew", "commit_checkpoint", "finish", "move_segment", "seal")
+OWNERS = (
+    "record_engine",
+    "append",
+    "renew",
+    "commit_checkpoint",
+    "finish",
+    "move_segment",
+    "mark_finalized",
+)
 PAST_THE_LEASE = 2 * LEASE_SECONDS + 0.5
 
 

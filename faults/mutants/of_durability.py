@@ -19,7 +19,7 @@ MUTANTS = (
         "a store that syncs once a second is taken without a word",
         (
             Edit(
-                "jobs/store.py",
+                "jobs/store/connection.py",
                 '"appendfsync": ("always", "a power cut',
                 '"maxmemory-policy": ("noeviction", "a power cut',
             ),
@@ -29,19 +29,19 @@ MUTANTS = (
     Mutant(
         "file-named-before-fsync",
         "an artifact gets its name before its bytes are on the disk",
-        (Edit("jobs/files.py", "                os.fsync(file.fileno())\n", ""),),
+        (Edit("jobs/files/artifacts.py", "                os.fsync(file.fileno())\n", ""),),
         ("tests/test_files.py::test_a_write_brings_the_file_and_then_its_folder_to_disk",),
     ),
     Mutant(
         "checkpoint-committed-before-fsync",
         "a checkpoint counts before its files are on the disk",
-        (Edit("jobs/checkpoints.py", "        os.fsync(opened.fileno())\n", ""),),
+        (Edit("jobs/files/checkpoint_folders.py", "        os.fsync(opened.fileno())\n", ""),),
         ("tests/test_checkpoints.py::test_everything_is_on_disk_before_the_folder_gets_its_name",),
     ),
     Mutant(
         "folder-not-synced",
         "a file that was renamed into its place may be gone after a power cut",
-        (Edit("jobs/files.py", "        os.fsync(folder)\n", "        pass\n"),),
+        (Edit("jobs/files/artifacts.py", "        os.fsync(folder)\n", "        pass\n"),),
         ("tests/test_files.py::test_a_write_brings_the_file_and_then_its_folder_to_disk",),
     ),
     Mutant(
@@ -49,7 +49,7 @@ MUTANTS = (
         "a resume trusts a checkpoint whose bytes have changed",
         (
             Edit(
-                "jobs/checkpoints.py",
+                "jobs/files/checkpoint_folders.py",
                 "            if digest(file) != entry.sha256:\n",
                 "            if False:\n",
             ),
@@ -59,13 +59,19 @@ MUTANTS = (
     Mutant(
         "aside-without-a-copy",
         "a state is written while the training goes on changing it",
-        (Edit("ticks/aside.py", "copies[name] = place.copy_(tensor)", "copies[name] = tensor"),),
+        (
+            Edit(
+                "ticks/process/state_writer.py",
+                "copies[name] = place.copy_(tensor)",
+                "copies[name] = tensor",
+            ),
+        ),
         ("tests/test_saving_aside.py::test_a_copy_is_the_state_of_its_tick_whatever_comes_after",),
     ),
     Mutant(
         "late-checkpoint-not-said-again",
         "a store that lost a checkpoint which came behind later ticks is not told of it again",
-        (Edit("workers/books.py", "last=max(said.last, self._reached)", "last=said.last"),),
+        (Edit("workers/ledger_writer.py", "last=max(said.last, self._reached)", "last=said.last"),),
         (
             "tests/test_resources_store_away.py"
             "::test_a_checkpoint_that_was_committed_late_is_told_again_with_the_ticks_before_it",
@@ -74,7 +80,7 @@ MUTANTS = (
     Mutant(
         "error-not-said-again",
         "an error that the store did not hear of is never among the job's events",
-        (Edit("workers/books.py", 'if level != "info":', 'if level == "nothing":'),),
+        (Edit("workers/ledger_writer.py", 'if level != "info":', 'if level == "nothing":'),),
         (
             "tests/test_resources_store_away.py"
             "::test_an_error_that_a_dead_store_did_not_hear_of_is_among_the_events_once",
@@ -83,7 +89,7 @@ MUTANTS = (
     Mutant(
         "loaded-state-not-compared",
         "a checkpoint that loads as another state than was saved is trained on",
-        (Edit("workers/beginning.py", 'if loaded["state"] != checkpoint.state:', "if False:"),),
+        (Edit("workers/resume.py", 'if loaded["state"] != checkpoint.state:', "if False:"),),
         ("tests/test_resume_controls.py::test_a_state_that_loads_otherwise_ends_the_attempt",),
     ),
 )

@@ -7,7 +7,7 @@ FENCE = "if j[1] == 'running' and h.term and j[2] == int(h.term) and j[3] == h.n
 
 
 def _lua(script: str, old: str, new: str) -> tuple[Edit, ...]:
-    return (Edit(f"jobs/lua/{script}.lua", old, new),)
+    return (Edit(f"jobs/store/lua/{script}.lua", old, new),)
 
 
 def _ledger(test: str) -> tuple[str, ...]:
@@ -53,7 +53,7 @@ MUTANTS = (
         "a lease is as long as the clock of the worker's machine says",
         (
             Edit(
-                "jobs/ownership.py",
+                "jobs/ledger/owner.py",
                 '            "most_deaths": MOST_DEATHS,\n',
                 '            "most_deaths": MOST_DEATHS,\n'
                 '            "now": int(__import__("time").time() * 1000),\n',
@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         "cancel-displaced",
         "a pause takes the place of a cancel",
-        _lua("request", "if asked ~= 'cancel' and asked ~= verb then", "if true then"),
+        _lua("request_transition", "if asked ~= 'cancel' and asked ~= verb then", "if true then"),
         (MODEL,),
     ),
     Mutant(

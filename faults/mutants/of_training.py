@@ -63,7 +63,7 @@ MUTANTS = (
         "a resume at a validated tick validates again",
         (
             Edit(
-                "ticks/checkpoint.py",
+                "ticks/state_files.py",
                 'training.validated_at = numbers["validated_at"]',
                 "training.validated_at = None",
             ),
@@ -97,7 +97,7 @@ MUTANTS = (
         "a resume begins its patience anew",
         (
             Edit(
-                "ticks/checkpoint.py",
+                "ticks/state_files.py",
                 'numbers["rules"]["best"], numbers["rules"]["best_tick"]',
                 "None, training.at",
             ),

@@ -14,10 +14,8 @@ from pathlib import Path
 
 import redis
 
-from jobs import keys
-from jobs.archive.lines import decode_bytes, read_file, single_record
-from jobs.archive.shelf import DiskReservation, RecordFolders, record_name, split_record_name
-from jobs.archive.volume import (
+from jobs.archive.format import decode_bytes, read_file, single_record
+from jobs.archive.job_file import (
     HistoryDelta,
     JobFile,
     archive_folder,
@@ -25,12 +23,19 @@ from jobs.archive.volume import (
     job_file_path,
     submission_record,
 )
+from jobs.archive.record_folders import (
+    DiskReservation,
+    RecordFolders,
+    record_name,
+    split_record_name,
+)
 from jobs.errors import LeaseLost, NoSuchJob, RequestInProgress
-from jobs.files import ArtifactStore, disk_full_as_store_full
-from jobs.history.parts import SegmentPart, segment_of
+from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
+from jobs.history.segment_parts import SegmentPart, segment_of
 from jobs.job import Lease
-from jobs.scripts import Scripts
-from jobs.snapshot import JobSnapshot, parse_snapshot
+from jobs.store import keys
+from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
+from jobs.store.scripts import Scripts
 
 #: what clients change of a job that runs
 CLIENT_FIELDS = ("name", "labels", "notes", "priority", "rank", "requested", "wanted", "withdrawn")
@@ -66,7 +71,7 @@ class JobArchive:
     def ensure_saved(self, tenant: str, job_id: str) -> None:
         """See to it that a job is kept whose submission may have been cut short.
 
-        Raises InWork for one that trains already and was not kept by its worker yet.
+        Raises RequestInProgress for one that trains already and was not kept by its worker yet.
         """
         if not self._has_record(tenant, job_id) and self.save(tenant, job_id) is None:
             raise RequestInProgress(job_id)
@@ -82,7 +87,7 @@ class JobArchive:
         """Keep a job as it is now, on disk when this returns; its owner shows the lease.
 
         Goes on in `volume` where that fits, and gives the file to go on in; None where another
-        owns the job, and only what clients said of it was kept. Raises NoSuchJob or Fenced.
+        owns the job, and only what clients said of it was kept. Raises NoSuchJob or LeaseLost.
         """
         for _ in range(MAX_READ_ATTEMPTS):
             snapshot = self._take_snapshot(

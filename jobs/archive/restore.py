@@ -4,13 +4,13 @@ from typing import Any
 
 import redis
 
-from jobs import keys
-from jobs.archive.lines import decode_bytes, decode_hash
-from jobs.archive.stock import ArchivedJob, DecodedHash
-from jobs.history.parts import SegmentPart
+from jobs.archive.format import decode_bytes, decode_hash
+from jobs.archive.reader import ArchivedJob, DecodedHash
+from jobs.history.segment_parts import SegmentPart
 from jobs.job import TERMINAL_STATUSES
-from jobs.record import SCHEMA_VERSION
-from jobs.scripts import Scripts
+from jobs.store import keys
+from jobs.store.codec import SCHEMA_VERSION
+from jobs.store.scripts import Scripts
 
 DELETED_MARKER = "deleted -"  # what an idempotency key says whose thing was deleted
 
@@ -26,7 +26,7 @@ class Restorer:
         self._store, self._scripts = store, Scripts(store)
 
     def restore_job(self, archived_job: ArchivedJob) -> str:
-        """Make a job again; gives the status that it now has. Raises NotRestored."""
+        """Make a job again; gives the status that it now has. Raises RestoreError."""
         if (schema := archived_job.fields["schema"].decode()) != SCHEMA_VERSION:
             raise RestoreError(
                 f"job {archived_job.id}: its record has schema {schema}, known is {SCHEMA_VERSION}"

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from jobs import keys
-from jobs.files import ArtifactStore, make_folder, sync_folder
-from jobs.scripts import Scripts
-from jobs.store import Store
+from jobs.files.artifacts import ArtifactStore, make_folder, sync_folder
+from jobs.store import keys
+from jobs.store.connection import Store
+from jobs.store.scripts import Scripts
 
 BLOBS, INCOMING = "blobs", "incoming"
 BLOB_PATH = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{64}_[0-9a-f]{16}")
@@ -50,7 +50,7 @@ class Blobs:
         It is noted as doomed first: who dies before a dataset takes it leaves nothing for long.
         """
         name = f"{BLOBS}/{sha256[:2]}/{sha256}_{secrets.token_hex(8)}"
-        self._scripts.call("doom_blob", {"path": name, "ms": UNCLAIMED_AFTER_MS})
+        self._scripts.call("schedule_blob_deletion", {"path": name, "ms": UNCLAIMED_AFTER_MS})
         target = self._files.root / name
         make_folder(target.parent)
         os.rename(path, target)
@@ -67,7 +67,7 @@ class Blobs:
 
     def sweep(self) -> None:
         """Remove what nothing refers to any more, and what writers that died have left."""
-        for name in self._scripts.call("doomed_blobs", {}):
+        for name in self._scripts.call("due_blob_deletions", {}):
             self._remove(name.decode())
         folder = self._files.root / BLOBS / INCOMING
         with contextlib.suppress(FileNotFoundError):

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.record import format_rfc3339
-from jobs.spec.datasets import KnownDataset
-from jobs.spec.facts import DataFile
+from jobs.spec.dataset_binding import DataFile
+from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.profiles import Array, ColumnType, DatasetProfile, Delimiter, MediaType
+from jobs.store.codec import format_rfc3339
 
 
 class _DatasetModel(BaseModel):

@@ -5,13 +5,13 @@ from typing import Protocol
 
 import numpy as np
 
-from jobs.datasets.columns import TableScanner
+from jobs.datasets.column_profiles import TableScanner
 from jobs.datasets.formats.csv_format import CsvReader
-from jobs.datasets.formats.faults import DataErrors
+from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.jsonl import JsonlReader
 from jobs.datasets.formats.npz import Npz, check_values
 from jobs.datasets.formats.table import TableReader
-from jobs.datasets.formats.text import TextScanner
+from jobs.datasets.formats.text_scanner import TextScanner
 from jobs.spec.profiles import MAX_CLASSES, Array, DatasetProfile, Delimiter, MediaType
 
 OffsetList = list[tuple[int, int]]  # rows, and the byte of the file where each begins

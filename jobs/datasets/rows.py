@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from jobs.datasets.columns import to_floats
+from jobs.datasets.column_profiles import to_floats
 from jobs.datasets.dataset import DatasetRecord
 from jobs.datasets.formats.csv_format import CsvReader
-from jobs.datasets.formats.faults import DataErrors
+from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.jsonl import JsonlReader
 from jobs.datasets.formats.npz import Npz
 from jobs.datasets.formats.table import RowBlock, TableReader

@@ -13,7 +13,7 @@ from typing import Self
 
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.profiling import OffsetList, make_profiler
-from jobs.files import disk_full_as_store_full
+from jobs.files.artifacts import disk_full_as_store_full
 from jobs.spec.profiles import DatasetProfile, Delimiter, MediaType
 
 
@@ -61,7 +61,7 @@ class Upload:
             self._file.close()
 
     def write(self, data: bytes) -> None:
-        """Take some more bytes; raises BadData, TooLong or StoreFull."""
+        """Take some more bytes; raises BadData, UploadTooLarge or StoreFull."""
         self._bytes += len(data)
         if self._bytes > self._max_bytes:
             raise UploadTooLarge(f"at most {self._max_bytes:,} bytes")

@@ -2,7 +2,7 @@
 
 The door to this room: sorts the question, hands it to who answers. Knows no HTTP, and nothing of
 where the bytes lie. Bounds `after` and `before` are exclusive; tick 0's points (the state before
-any update) come with `after=0`. Every method raises NoSuchJob, UnknownColumn or UnfitColumn at
+any update) come with `after=0`. Every method raises NoSuchJob, UnknownColumn or UnsupportedColumn at
 once, streams included.
 """
 
@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import redis
 
-from jobs.bits import STATE_COLUMN
-from jobs.files import ArtifactStore
-from jobs.history import pages, streams
-from jobs.history.asked import RATE_COLUMN, ColumnSelection, select_columns
-from jobs.history.columns import ColumnReader
+from jobs.files.artifacts import ArtifactStore
+from jobs.history import exports, json_pages
+from jobs.history.column_reader import ColumnReader
 from jobs.history.errors import UnsupportedColumn
-from jobs.history.pages import HistoryJson
-from jobs.history.streams import BinaryExport
+from jobs.history.exports import BinaryExport
+from jobs.history.json_pages import HistoryJson
+from jobs.history.selection import RATE_COLUMN, ColumnSelection, select_columns
 from jobs.job import Job
+from jobs.values import STATE_COLUMN
 
 DEFAULT_LIMIT = 10_000  # ticks a page when nothing is said
 DEFAULT_COLUMNS = ("loss",)
@@ -47,13 +47,13 @@ class HistoryReader:
         page of at most `limit` points each.
         """
         selection = self._select(job, columns)
-        return pages.range_json(selection, *selection.tick_range(after, before), limit)
+        return json_pages.range_json(selection, *selection.tick_range(after, before), limit)
 
     def read_newest(
         self, job: Job, n: int, columns: Sequence[str] = DEFAULT_COLUMNS
     ) -> HistoryJson:
         """Read the newest `n` ticks; of sparse columns alone, the newest `n` points of each."""
-        return pages.newest_json(self._select(job, columns), n)
+        return json_pages.newest_json(self._select(job, columns), n)
 
     def read_view(
         self,
@@ -66,12 +66,12 @@ class HistoryReader:
     ) -> HistoryJson:
         """Summarize the range in at most `points` buckets a column, exact in their extremes.
 
-        A sparse column's buckets are of its recorded ticks; `state` has none: UnfitColumn.
+        A sparse column's buckets are of its recorded ticks; `state` has none: UnsupportedColumn.
         """
         selection = self._select(job, columns)
         if STATE_COLUMN in selection.sparse:
             raise UnsupportedColumn(STATE_COLUMN, "is a digest and has no view")
-        return pages.view_json(selection, *selection.tick_range(after, before), points)
+        return json_pages.view_json(selection, *selection.tick_range(after, before), points)
 
     def read_raw(self, job: Job, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
         """Read a recorded dense column's ticks first…last, cut at the last accepted one."""
@@ -86,7 +86,7 @@ class HistoryReader:
         selection = self._select(job, [column])
         if not selection.sparse:
             raise UnsupportedColumn(column, "is not sparse")
-        return pages.sparse_json(column, selection.points(column, 0, selection.extent.tick))
+        return json_pages.sparse_json(column, selection.points(column, 0, selection.extent.tick))
 
     def stream_csv(
         self,
@@ -97,7 +97,7 @@ class HistoryReader:
     ) -> Iterator[bytes]:
         """Stream the whole range as CSV, in bounded memory."""
         selection = self._select(job, columns)
-        return streams.stream_csv(
+        return exports.stream_csv(
             selection, list(dict.fromkeys(columns)), *selection.tick_range(after, before)
         )
 
@@ -108,7 +108,7 @@ class HistoryReader:
         selection = self._select(job, [column])
         if not selection.dense:
             raise UnsupportedColumn(column, "is sparse and has no binary form")
-        return streams.stream_binary(selection, column, *selection.tick_range(after, before))
+        return exports.stream_binary(selection, column, *selection.tick_range(after, before))
 
     def _select(self, job: Job, columns: Sequence[str]) -> ColumnSelection:
         return select_columns(self._columns, job, columns)

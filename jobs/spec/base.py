@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.numbers import FINITE, INTEGRAL
+from models.strict_numbers import FINITE, INTEGRAL
 
 MAX_TICKS = 1_000_000_000
 MAX_ROWS_PER_TICK = 65_536  # of one tick

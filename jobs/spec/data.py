@@ -14,7 +14,7 @@ from pydantic import Discriminator, Field, Tag
 
 from jobs.spec.base import Float32, Seed, SpecModel
 from jobs.spec.text import TextFacts, Vocabulary
-from models.numbers import INTEGRAL
+from models.strict_numbers import INTEGRAL
 
 #: small real data sets that come with the service: NAME.csv or NAME.txt, its profile NAME.json
 EXAMPLES_FOLDER = Path(__file__).parents[2] / "examples" / "data"

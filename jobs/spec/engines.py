@@ -9,7 +9,7 @@ lies in a cache. So the article's own programs (10,000 ticks) have torch's bits.
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from jobs.spec.native_class import is_worthwhile, native_unsupported_reason
+from jobs.spec.native_limits import is_worthwhile, native_unsupported_reason
 from models.mlp.config import MlpConfig
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The JobSpec: what a client asks for, checked once at the door, with every default filled in.
 
-`AskedSpec` is the request's body; `JobSpec` is the same with no gap left, and is what is stored,
+`JobSpecRequest` is the request's body; `JobSpec` is the same with no gap left, and is what is stored,
 shown and trained. Knows no store and no tensor.
 """
 
@@ -14,9 +14,9 @@ from pydantic.json_schema import SkipJsonSchema
 
 from jobs.spec.base import MAX_ROWS_PER_TICK, MAX_TICKS, Positive, Seed, SpecModel
 from jobs.spec.data import Data, DatasetData, Profile, TargetKind
-from jobs.spec.datasets import DatasetLookup, DatasetMismatch, bind_datasets, no_datasets
-from jobs.spec.facts import DatasetBinding
-from jobs.spec.faults import InvalidSpec, to_field_errors
+from jobs.spec.dataset_binding import DatasetBinding
+from jobs.spec.dataset_checks import DatasetLookup, DatasetMismatch, bind_datasets, no_datasets
+from jobs.spec.pydantic_errors import InvalidSpec, to_field_errors
 from jobs.spec.rules import FieldError, check_rules
 from jobs.spec.text import vocabulary_of
 from jobs.spec.training import (
@@ -30,7 +30,7 @@ from jobs.spec.training import (
     Validation,
 )
 from models.families import ModelConfig
-from models.numbers import INTEGRAL
+from models.strict_numbers import INTEGRAL
 
 Objective = Literal["mse", "cross_entropy", "language_model"]
 RecordedColumn = Literal["loss", "grad_norm"]

@@ -16,7 +16,7 @@ from jobs.spec.base import (
     SpecModel,
     Ticks,
 )
-from models.numbers import FINITE, INTEGRAL
+from models.strict_numbers import FINITE, INTEGRAL
 
 LearningRate = Annotated[float, Field(gt=0, le=10), FINITE]
 Decay = Annotated[float, Field(ge=0, le=1), FINITE]

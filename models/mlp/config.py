@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.names import NORM_PARAMETERS, Activation, Norm
-from models.numbers import FINITE, INTEGRAL
+from models.strict_numbers import FINITE, INTEGRAL
+from models.types import NORM_PARAMETERS, Activation, Norm
 
 Width = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
 #: numbers kept for a hidden unit of a row: linear, norm, activation, gradients, and what lies idle

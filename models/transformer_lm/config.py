@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from models.names import NORM_PARAMETERS, Activation
-from models.numbers import FINITE, INTEGRAL
+from models.strict_numbers import FINITE, INTEGRAL
+from models.types import NORM_PARAMETERS, Activation
 
 #: numbers a layer keeps for the backward pass, for each feature of a token: normed inputs, query,
 #: key, value, what attention gives, two sums and their norms

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ticks.batches import RowSource
+from ticks.data.batches import RowSource
 
 Column = NDArray[np.float32]
 

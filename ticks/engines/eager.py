@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ticks.batches import RowSource
+from ticks.data.batches import RowSource
 from ticks.engines.chunk import Chunk
 from ticks.trainer import Trainer
 from ticks.validation import evaluate

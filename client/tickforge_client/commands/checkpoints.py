@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from tickforge_client import text
+from tickforge_client import formatting
 from tickforge_client.checkpoints import Checkpoint
 from tickforge_client.commands.common import (
     CommonOptions,
@@ -34,16 +34,17 @@ def checkpoints(common: CommonOptions, job_id: str) -> None:
         (
             checkpoint.tick,
             _marks(checkpoint),
-            text.plain_text(checkpoint.name or ""),
-            text.size_text(checkpoint.bytes),
+            formatting.plain_text(checkpoint.name or ""),
+            formatting.size_text(checkpoint.bytes),
             "  ".join(
-                f"{name}={text.number_text(value)}" for name, value in checkpoint.metrics.items()
+                f"{name}={formatting.number_text(value)}"
+                for name, value in checkpoint.metrics.items()
             ),
             checkpoint.created_at,
         )
         for checkpoint in job_checkpoints
     ]
-    print_lines(text.table_lines(("TICK", "", "NAME", "SIZE", "METRICS", "CREATED"), rows))
+    print_lines(formatting.table_lines(("TICK", "", "NAME", "SIZE", "METRICS", "CREATED"), rows))
 
 
 def _marks(checkpoint: Checkpoint) -> str:
@@ -74,5 +75,7 @@ def download(common: CommonOptions, job_id: str, which: str, *, output: str | No
         print_json({"tick": checkpoint.tick, "folder": str(folder), "files": files})
     else:
         for file in checkpoint.files:
-            print_to_stderr(f"{file.name}  {text.size_text(file.bytes)}  sha256 {file.sha256}")
+            print_to_stderr(
+                f"{file.name}  {formatting.size_text(file.bytes)}  sha256 {file.sha256}"
+            )
         click.echo(folder)

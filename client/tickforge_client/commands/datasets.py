@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from tickforge_client import text
+from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
     common_options,
@@ -83,11 +83,11 @@ def list_datasets(common: CommonOptions, *, limit: int, after: str | None) -> No
         print_json(page)
         return
     rows = [
-        (dataset["id"], dataset["name"], dataset["type"], _row_count_text(dataset), text.size_text(dataset["bytes"]),
+        (dataset["id"], dataset["name"], dataset["type"], _row_count_text(dataset), formatting.size_text(dataset["bytes"]),
          dataset["created_at"])
         for dataset in page["data"]
     ]  # fmt: skip
-    print_lines(text.table_lines(("ID", "NAME", "TYPE", "ROWS", "SIZE", "CREATED"), rows))
+    print_lines(formatting.table_lines(("ID", "NAME", "TYPE", "ROWS", "SIZE", "CREATED"), rows))
     if page["has_more"]:
         print_to_stderr(f"more: --after {page['next_after']}")
 
@@ -109,16 +109,23 @@ def show_dataset(common: CommonOptions, dataset_id: str) -> None:
     }
     arrays = {name: _array_text(fields[name]) for name in ("inputs", "targets") if fields[name]}
     print_lines(
-        text.key_value_lines({**properties, "size": text.size_text(dataset.bytes), **arrays})
+        formatting.key_value_lines(
+            {**properties, "size": formatting.size_text(dataset.bytes), **arrays}
+        )
     )
     if dataset.columns:
         rows = [
-            (column["name"], column["type"], text.number_text(column["min"]), text.number_text(column["max"]),
+            (column["name"], column["type"], formatting.number_text(column["min"]), formatting.number_text(column["max"]),
              column["distinct"] or "", ", ".join(column["classes"] or [])[:60])
             for column in dataset.columns
         ]  # fmt: skip
         print_lines(
-            ["", *text.table_lines(("COLUMN", "TYPE", "MIN", "MAX", "DISTINCT", "CLASSES"), rows)]
+            [
+                "",
+                *formatting.table_lines(
+                    ("COLUMN", "TYPE", "MIN", "MAX", "DISTINCT", "CLASSES"), rows
+                ),
+            ]
         )
 
 
@@ -205,5 +212,5 @@ def _progress_bar(name: str, size: int) -> Iterator[Callable[[int], None] | None
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(),
                TransferSpeedColumn())  # fmt: skip
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(text.plain_text(name), total=size)
+        task = bar.add_task(formatting.plain_text(name), total=size)
         yield lambda done: bar.update(task, completed=done)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import click
 
-from tickforge_client import events, logs, text
+from tickforge_client import events, formatting, logs
 from tickforge_client.commands.common import (
     CommonOptions,
     common_options,
@@ -81,5 +81,7 @@ def _event_line(event: Event) -> str:
     else:
         metrics = details.pop("metrics", {})
         words = [f"tick {details.pop('tick'):,}", *details]
-        words += [f"{name} {text.number_text(value)}" for name, value in metrics.items()]
-    return text.plain_text(f"{event.seq:>4}  {event.at}  {event.type:<10}  {'  '.join(words)}")
+        words += [f"{name} {formatting.number_text(value)}" for name, value in metrics.items()]
+    return formatting.plain_text(
+        f"{event.seq:>4}  {event.at}  {event.type:<10}  {'  '.join(words)}"
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from tickforge_client import chart, history, text
+from tickforge_client import chart, formatting, history
 from tickforge_client.client import Client
 from tickforge_client.commands.common import (
     CommonOptions,
@@ -73,7 +73,7 @@ def _show_view(view: Mapping[str, Any], names: list[str], common: CommonOptions)
     for name in names:
         rows = list(zip(*(view[name][part] for part in parts), strict=True))
         print_lines(
-            text.table_lines(
+            formatting.table_lines(
                 (*(part.upper() for part in parts[:2]), f"{name} MIN", "MAX", "MEAN"), rows
             )
         )
@@ -83,12 +83,12 @@ def _show_last(document: Mapping[str, Any], names: list[str]) -> None:
     dense = [name for name in names if isinstance(document[name], list)]
     if dense:
         columns = [document["tick"], *(document[name] for name in dense)]
-        print_lines(text.table_lines(("TICK", *dense), list(zip(*columns, strict=True))))
+        print_lines(formatting.table_lines(("TICK", *dense), list(zip(*columns, strict=True))))
     for name in names:
         if name not in dense:
             sparse = document[name]
             rows = list(zip(sparse["tick"], sparse["value"], strict=True))
-            print_lines(text.table_lines(("TICK", name), rows))
+            print_lines(formatting.table_lines(("TICK", name), rows))
 
 
 def _draw(client: Client, job_id: str, names: list[str]) -> None:

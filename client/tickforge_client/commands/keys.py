@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from tickforge_client import text
+from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
     common_options,
@@ -40,7 +40,7 @@ def list_keys(common: CommonOptions, *, tenant: str | None) -> None:
         (key["id"], key["tenant"], ",".join(key["scopes"]), key["created_at"], key["name"])
         for key in access_keys
     ]
-    print_lines(text.table_lines(("KEY", "TENANT", "SCOPES", "CREATED", "NAME"), rows))
+    print_lines(formatting.table_lines(("KEY", "TENANT", "SCOPES", "CREATED", "NAME"), rows))
 
 
 @keys.command()
@@ -65,7 +65,7 @@ def create(common: CommonOptions, tenant: str, *, scopes: tuple[str, ...], name:
         print_json(created)
         return
     print_to_stderr(
-        f"{created['id']} of {text.plain_text(created['tenant'])}: {', '.join(created['scopes'])}"
+        f"{created['id']} of {formatting.plain_text(created['tenant'])}: {', '.join(created['scopes'])}"
     )
     print_to_stderr("its secret, which is shown this once:")
     click.echo(created["secret"])

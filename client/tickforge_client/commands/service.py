@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import click
 
 import tickforge_client
-from tickforge_client import text
+from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
     common_options,
@@ -35,7 +35,7 @@ def models(common: CommonOptions) -> None:
         )
         for family in page["data"]
     ]
-    print_lines(text.table_lines(("FAMILY", "OBJECTIVES", ""), rows))
+    print_lines(formatting.table_lines(("FAMILY", "OBJECTIVES", ""), rows))
 
 
 @click.command()
@@ -54,12 +54,14 @@ def workers(common: CommonOptions) -> None:
             worker.get("queue", ""),
             worker.get("device") or "",
             worker.get("job") or ("busy" if worker.get("busy") else "idle"),
-            text.number_text(worker.get("ticks_per_second")),
+            formatting.number_text(worker.get("ticks_per_second")),
             ", ".join(worker.get("engines") or []),
         )
         for worker in page["data"]
     ]
-    print_lines(text.table_lines(("WORKER", "QUEUE", "DEVICE", "JOB", "TICKS/S", "ENGINES"), rows))
+    print_lines(
+        formatting.table_lines(("WORKER", "QUEUE", "DEVICE", "JOB", "TICKS/S", "ENGINES"), rows)
+    )
 
 
 @click.command()
@@ -77,4 +79,4 @@ def version(common: CommonOptions) -> None:
         for name, value in versions.items()
         if not isinstance(value, Mapping)
     }
-    print_lines(text.key_value_lines({"client": tickforge_client.__version__, **properties}))
+    print_lines(formatting.key_value_lines({"client": tickforge_client.__version__, **properties}))

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import click
 
-from tickforge_client import text
+from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
     common_options,
@@ -94,22 +94,24 @@ def plan(common: CommonOptions, spec: dict[str, Any]) -> None:
         return
     engine = _mapping_or_empty(estimate.get("engine"))
     print_lines(
-        text.key_value_lines(
+        formatting.key_value_lines(
             {
                 "ticks": _format_count(estimate.get("ticks_total")),
                 "ticks per epoch": _format_count(estimate.get("ticks_per_epoch")),
                 "parameters": _format_count(estimate.get("parameters")),
                 **{
-                    name.removesuffix("_bytes"): text.size_text(round(estimate[name]))
+                    name.removesuffix("_bytes"): formatting.size_text(round(estimate[name]))
                     for name in ("memory_bytes", "checkpoint_bytes", "history_bytes")
                     if estimate.get(name) is not None
                 },
                 "engine": f"{engine.get('likely', '-')}: {engine.get('why', '')}",
-                "time": text.duration_text(estimate.get("seconds")),
+                "time": formatting.duration_text(estimate.get("seconds")),
             }
         )
     )
-    print_lines(f"warning: {text.plain_text(warning)}" for warning in estimate.get("warnings", []))
+    print_lines(
+        f"warning: {formatting.plain_text(warning)}" for warning in estimate.get("warnings", [])
+    )
 
 
 def _format_count(count: int | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from tickforge_client import text
+from tickforge_client import formatting
 from tickforge_client.commands.common import (
     EXIT_FAILED,
     CommonOptions,
@@ -17,7 +17,7 @@ from tickforge_client.commands.common import (
     print_json,
     print_to_stderr,
 )
-from tickforge_client.commands.move import print_job
+from tickforge_client.commands.control import print_job
 from tickforge_client.commands.watch import watch_job
 
 
@@ -63,7 +63,7 @@ def _print_verdict(result: Mapping[str, Any], common: CommonOptions) -> int:
     if difference is not None:
         values = " and ".join(str((difference[side] or {}).get("bits")) for side in _SIDES)
         print_to_stderr(
-            f"{text.plain_text(difference['column'])} of tick {difference['tick']} differs: {values}"
+            f"{formatting.plain_text(difference['column'])} of tick {difference['tick']} differs: {values}"
         )
     return EXIT_FAILED if difference is not None else 0
 

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from tickforge_client import progress, text
+from tickforge_client import formatting, progress
 from tickforge_client.commands.common import (
     CommonOptions,
     common_options,
@@ -33,7 +33,7 @@ def status(common: CommonOptions, job_id: str) -> int:
     if common.json:
         print_json(job.fields)
     else:
-        print_lines(text.detail_lines(job.fields))
+        print_lines(formatting.detail_lines(job.fields))
     return exit_code(job.status)
 
 
@@ -64,14 +64,14 @@ def list_jobs(
         (
             job["id"],
             job["name"],
-            text.status_text(job),
-            text.ticks_text(job),
-            text.number_text(job["loss"]),
+            formatting.status_text(job),
+            formatting.ticks_text(job),
+            formatting.number_text(job["loss"]),
             job["created_at"],
         )
         for job in page["data"]
     ]
-    print_lines(text.table_lines(("ID", "NAME", "STATUS", "TICK", "LOSS", "CREATED"), rows))
+    print_lines(formatting.table_lines(("ID", "NAME", "STATUS", "TICK", "LOSS", "CREATED"), rows))
     if page["has_more"]:
         print_to_stderr(f"more: --after {page['next_after']}")
 
@@ -95,7 +95,7 @@ def watch_job(job: Job, common: CommonOptions) -> int:
         else:
             click.echo(f"job {job.id}")
             progress.show_progress(job, sys.stdout)
-            print_lines(text.result_lines(job.fields))
+            print_lines(formatting.result_lines(job.fields))
     except KeyboardInterrupt:
         print_to_stderr(f"\nthe job goes on: tickforge watch {job.id}, tickforge cancel {job.id}")
         raise

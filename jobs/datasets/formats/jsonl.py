@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.datasets.formats.cutter import ByteBlock, RowSplitter
-from jobs.datasets.formats.faults import DataErrors, data_error
+from jobs.datasets.formats.data_errors import DataErrors, data_error
+from jobs.datasets.formats.row_splitter import ByteBlock, RowSplitter
 from jobs.datasets.formats.table import RowBlock, Value, check_names, contiguous_blocks
 from jobs.spec.base import FLOAT32_MAX
 

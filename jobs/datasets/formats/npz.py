@@ -14,7 +14,7 @@ from typing import IO, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.datasets.formats.faults import DataErrors, data_error
+from jobs.datasets.formats.data_errors import DataErrors, data_error
 from jobs.spec.base import FLOAT32_MAX
 
 MEMBERS = {"inputs.npy": "inputs", "targets.npy": "targets"}

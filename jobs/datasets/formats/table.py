@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from jobs.datasets.formats.faults import DataErrors, data_error
+from jobs.datasets.formats.data_errors import DataErrors, data_error
 from jobs.spec.profiles import Delimiter
 
 Value = str | float | int

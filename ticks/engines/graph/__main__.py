@@ -11,8 +11,8 @@ import signal
 import sys
 import threading
 
-from ticks.engines.compiled import EngineUnavailable
-from ticks.engines.graph import compiling
+from ticks.engines.graph import build_loop
+from ticks.engines.object_cache import EngineUnavailable
 
 
 def main() -> int:
@@ -22,7 +22,7 @@ def main() -> int:
     if parser.parse_args().leash:
         threading.Thread(target=_exit_when_peer_gone, daemon=True).start()
     try:
-        print(compiling.find_or_compile())
+        print(build_loop.find_or_compile())
     except EngineUnavailable as error:
         print(error, file=sys.stderr)
         return 1

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ticks.batches import BatchRange, RowSource
+from ticks.data.batches import BatchRange, RowSource
 from ticks.engines.chunk import Chunk, concatenate
 from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import loop
-from ticks.engines.graph.making import trace_tick
+from ticks.engines.graph.trace import trace_tick
 from ticks.seeds import derive_seed
 from ticks.state import optimizer_tensors
 from ticks.trainer import Trainer
@@ -25,7 +25,7 @@ MAX_TICKS = 4096  # in one run of the loop
 class GraphEngine:
     """Runs ticks on the trainer's own tensors, through the kernels that eager calls.
 
-    A program is recorded for each number of rows that a tick may have. Raises Unavailable where
+    A program is recorded for each number of rows that a tick may have. Raises EngineUnavailable where
     there is no loop, Untraceable where a tick does what no program can repeat.
     """
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ticks.engines.graph import compiling
+from ticks.engines.graph import build_loop
 
 
 class BrokenProgram(RuntimeError):
@@ -92,7 +92,7 @@ def run_programs(programs: Sequence[LoadedProgram], arguments: TickArguments) ->
 @cache
 def load_library() -> ctypes.CDLL:
     """Load the loop, compiled first if it must be. Its calls let go of Python's lock."""
-    cdll = ctypes.CDLL(str(compiling.find_or_compile()))
+    cdll = ctypes.CDLL(str(build_loop.find_or_compile()))
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
     cdll.tickforge_read.restype = pointer
     cdll.tickforge_read.argtypes = [ctypes.c_char_p, pointer, integer]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jobs.spec.training import Sgd
-from ticks.batches import TensorBatches, TensorRows
+from ticks.data.batches import TensorBatches, TensorRows
 from ticks.engines.chunk import Chunk
-from ticks.engines.native.form import KernelSignature
 from ticks.engines.native.rates import learning_rates
+from ticks.engines.native.signature import KernelSignature
 from ticks.trainer import Trainer
 
 CACHE_LINE_BYTES = 64  # bytes of a line of memory: what the work area is aligned to

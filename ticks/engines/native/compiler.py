@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from ticks.engines.compiled import run_compiler
+from ticks.engines.object_cache import run_compiler
 
 FLAGS = (
     "-std=gnu11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno",
@@ -31,7 +31,7 @@ class Compiler:
     identity: str
 
     def compile(self, source: Path, target: Path, lanes: int, flags: tuple[str, ...]) -> None:
-        """Compile one file to a shared object; raises Unavailable with what the compiler said."""
+        """Compile one file to a shared object; raises EngineUnavailable with what the compiler said."""
         command = [*self.command, *flags, f"-DLANES={lanes}", str(source), "-o", str(target), "-lm"]
         run_compiler(command, "C", COMPILE_TIMEOUT_SECONDS)
 

@@ -7,20 +7,20 @@ import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 
-from ticks.batches import RowSource, TensorRows
+from ticks.data.batches import RowSource, TensorRows
 from ticks.engines.chunk import Chunk
-from ticks.engines.native import objects
+from ticks.engines.native import cache
 from ticks.engines.native.binding import BoundJob, JobStruct, allocate_work_area, bind_evaluation
+from ticks.engines.native.codegen import VERSION
 from ticks.engines.native.compiler import FLAGS
-from ticks.engines.native.emit import VERSION
-from ticks.engines.native.form import signature_of
+from ticks.engines.native.signature import signature_of
 from ticks.trainer import Trainer
 
 
 class NativeEngine:
     """Runs ticks on the tensors of torch in place, without the lock of the interpreter.
 
-    Raises Unavailable where there is no compiler; the spec is of the class.
+    Raises EngineUnavailable where there is no compiler; the spec is of the class.
     """
 
     name = "native"
@@ -35,7 +35,7 @@ class NativeEngine:
     ) -> None:
         self.trainer, self.record = trainer, list(record)
         self.signature = signature_of(trainer.spec)
-        self._code = objects.load_kernel(self.signature, 1, folder, flags)
+        self._code = cache.load_kernel(self.signature, 1, folder, flags)
         self._code.work_bytes.restype = ctypes.c_int64
         size = self._code.work_bytes(ctypes.c_int64(trainer.spec.micro_batches))
         self._work = allocate_work_area(size)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ticks.engines.chunk import Chunk
-from ticks.engines.native import objects
+from ticks.engines.native import cache
 from ticks.engines.native.binding import BoundJob, JobStruct, allocate_work_area
+from ticks.engines.native.codegen import VERSION
 from ticks.engines.native.compiler import FLAGS, cpu_features
-from ticks.engines.native.emit import VERSION
-from ticks.engines.native.form import KernelSignature, signature_of
+from ticks.engines.native.signature import KernelSignature, signature_of
 from ticks.engines.native.tensors import tensor_placements
 from ticks.trainer import Trainer
 
@@ -36,7 +36,7 @@ def best_lane_count(signature: KernelSignature) -> int:
 
 
 class LaneBatch:
-    """Runs up to `lanes` trainers of one kind together. Raises Unavailable without a compiler."""
+    """Runs up to `lanes` trainers of one kind together. Raises EngineUnavailable without a compiler."""
 
     name = "native"
     version = VERSION
@@ -55,7 +55,7 @@ class LaneBatch:
         ((self.signature, parts),) = groups
         self.lanes = lanes or best_lane_count(self.signature)
         assert 0 < len(self.trainers) <= self.lanes, "at least one job, at most one a lane"
-        self._code = objects.load_kernel(self.signature, self.lanes, folder, flags)
+        self._code = cache.load_kernel(self.signature, self.lanes, folder, flags)
         self._code.work_bytes.restype = ctypes.c_int64
         self._work = allocate_work_area(self._code.work_bytes(ctypes.c_int64(parts)))
 

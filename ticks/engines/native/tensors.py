@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from models.norms import group_count as group_norm_groups
-from ticks.engines.native.form import KernelSignature
+from ticks.engines.native.signature import KernelSignature
 
 
 @dataclass(frozen=True)

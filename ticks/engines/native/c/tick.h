@@ -69,7 +69,7 @@ static __attribute__((noinline)) real part(struct work *w, const struct job *job
   return mean_of(strand, last - first);
 }
 
-/* Add parts first to last - 1 of the tick as ticks/parts.py does: into gradient `depth`. */
+/* Add parts first to last - 1 of the tick as ticks/micro_batches.py does: into gradient `depth`. */
 static real tree(struct work *w, const struct job *jobs, long rows, long parts, long first,
                  long last, int depth) {
   vec *g = w->gradients + (long)depth * PLACES;

@@ -1,0 +1,221 @@
+"""Endpoints as values: path, query, body, answers, scope. Routes them and calls their views.
+
+The published document is written from the same values (api/openapi.py). Knows no endpoint.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from flask import Flask, Response, g, request
+from pydantic import BaseModel
+from werkzeug.routing import BaseConverter
+
+from api.auth import Key, Scope, check_not_revoked, check_scope, read_tenant_override
+from api.dependencies import Dependencies
+from api.errors import bad_header
+from api.json_body import has_no_body, read_json, require_empty_body
+from api.query import NoQuery, Query, parse_query
+from api.upload_body import read_media_type
+from jobs.errors import NoSuchJob
+from jobs.ids import is_job_id
+
+View = Callable[..., Response]
+JSON = "application/json"
+MAX_IDEMPOTENCY_KEY_LENGTH = 255  # characters of an Idempotency-Key
+
+
+@dataclass(frozen=True)
+class ResponseSpec:
+    """One documented success: its body (a model, or media types), and headers worth naming."""
+
+    description: str
+    model: type[BaseModel] | None = None
+    media_types: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Endpoint:
+    """One method of one path. `offers` are the media types it can answer with; () asks nothing."""
+
+    method: str
+    path: str
+    view: View
+    tag: str
+    responses: dict[int, ResponseSpec]
+    error_statuses: tuple[int, ...]
+    query: type[Query]
+    body: type[BaseModel] | None
+    scope: Scope | None
+    produces: tuple[str, ...]
+    headers: tuple[str, ...]
+    upload_media_types: tuple[
+        str, ...
+    ] = ()  # media types of a raw body, which its view reads itself
+    is_body_optional: bool = False  # no body at all is {}
+
+    @property
+    def operation_id(self) -> str:
+        """The operation's id."""
+        return self.view.__name__
+
+    @property
+    def is_tenant_scoped(self) -> bool:
+        """Whether it is a list or a thing of one tenant: an admin may name another's."""
+        lists_or_names = self.method == "GET" or "<" in self.path
+        return self.scope in ("read", "submit") and self.tag != "about" and lists_or_names
+
+    @property
+    def summary(self) -> str:
+        """What it does, in the view's own words."""
+        return inspect.getdoc(self.view) or ""
+
+
+@dataclass(frozen=True)
+class RequestContext:
+    """What a view is told beside its path, query and body."""
+
+    deps: Dependencies
+    key: Key | None
+    endpoint: Endpoint
+    endpoints: tuple[Endpoint, ...]
+    tenant_override: str | None = None  # an admin's `?tenant=`
+
+    @property
+    def tenant(self) -> str:
+        """Whose things the caller sees."""
+        assert self.key is not None, "an endpoint with a scope has a key"
+        return self.tenant_override or self.key.tenant
+
+    @property
+    def visible_tenant(self) -> str | None:
+        """The tenant whose part of the service the caller sees; None for an admin, who sees all."""
+        return None if self.key is not None and self.key.allows("admin") else self.tenant
+
+    @property
+    def accepted_media_type(self) -> str:
+        """The offered media type that the client likes best."""
+        return _best_match(self.endpoint.produces) or self.endpoint.produces[0]
+
+
+@dataclass
+class Router:
+    """A table of endpoints, filled by a decorator on each view."""
+
+    tag: str
+    endpoints: list[Endpoint] = field(default_factory=list)
+
+    def endpoint(
+        self,
+        route: str,
+        *,
+        responses: dict[int, ResponseSpec],
+        error_statuses: tuple[int, ...] = (),
+        query: type[Query] = NoQuery,
+        body: type[BaseModel] | None = None,
+        scope: Scope | None = "read",
+        produces: tuple[str, ...] = (JSON,),
+        headers: tuple[str, ...] = (),
+        upload_media_types: tuple[str, ...] = (),
+        is_body_optional: bool = False,
+    ) -> Callable[[View], View]:
+        """Enter a view under "METHOD /path"."""
+        method, path = route.split(" ")
+
+        def register(view: View) -> View:
+            self.endpoints.append(
+                Endpoint(
+                    method, path, view, self.tag, responses, error_statuses,
+                    query, body, scope, produces, headers, upload_media_types, is_body_optional,
+                )
+            )  # fmt: skip
+            return view
+
+        return register
+
+
+def register_routes(app: Flask, deps: Dependencies, endpoints: tuple[Endpoint, ...]) -> None:
+    """Route them all to `_answer`."""
+    app.url_map.converters["default"] = _path_converter(endpoints)
+    for endpoint in endpoints:
+        view = partial(_dispatch, deps, endpoint, endpoints)
+        app.add_url_rule(endpoint.path, endpoint.operation_id, view, methods=[endpoint.method])
+
+
+def _path_converter(endpoints: tuple[Endpoint, ...]) -> type[BaseConverter]:
+    """What a variable part of a path takes: anything but a fixed name that stands in its place.
+
+    Without this, GET /v1/jobs/plan would be a job that does not exist instead of a 405.
+    """
+    parents = {
+        endpoint.path.rpartition("/")[0] for endpoint in endpoints if endpoint.path.endswith(">")
+    }
+    fixed = [endpoint.path.rpartition("/") for endpoint in endpoints if "<" not in endpoint.path]
+    names = sorted({name for parent, _, name in fixed if parent in parents})
+
+    class Variable(BaseConverter):
+        regex = f"(?!(?:{'|'.join(map(re.escape, names))})\\Z)[^/]+" if names else "[^/]+"
+
+    return Variable
+
+
+def _dispatch(
+    deps: Dependencies, endpoint: Endpoint, endpoints: tuple[Endpoint, ...], **path: str
+) -> Response:
+    """Check all that can be checked without knowing the endpoint, then call its view."""
+    check_scope(g.key, endpoint.scope)
+    tenant = read_tenant_override(g.key, request) if endpoint.is_tenant_scoped else None
+    if "job_id" in path and not is_job_id(path["job_id"]):
+        raise NoSuchJob(path["job_id"])
+    if endpoint.produces and "Accept" in request.headers and _best_match(endpoint.produces) is None:
+        produced = ", ".join(endpoint.produces)
+        raise bad_header("not-acceptable", "Accept", produced, request.headers["Accept"])
+    arguments: dict[str, Any] = dict(path)
+    query = parse_query(
+        endpoint.query, request, ignored=("tenant",) if endpoint.is_tenant_scoped else ()
+    )
+    if endpoint.query is not NoQuery:
+        arguments["query"] = query
+    if endpoint.body is not None:
+        arguments["body"] = (
+            {} if endpoint.is_body_optional and has_no_body(request) else read_json(request)
+        )
+    elif endpoint.upload_media_types:
+        arguments["media_type"] = read_media_type(request, endpoint.upload_media_types)
+    elif endpoint.method != "GET":
+        require_empty_body(request)
+    response = endpoint.view(RequestContext(deps, g.key, endpoint, endpoints, tenant), **arguments)
+    if getattr(query, "wait", 0):
+        check_not_revoked(g.keys, g.key)  # it may be deleted by now
+    return response
+
+
+def _best_match(produces: tuple[str, ...]) -> str | None:
+    if not request.headers.get("Accept"):
+        return produces[0]
+    return request.accept_mimetypes.best_match(produces)
+
+
+def json_response(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return JSON text that needs no ETag."""
+    return Response(text, status, headers=headers, content_type=JSON)
+
+
+def model_response(model: BaseModel, status: int = 200) -> Response:
+    """Return a model as JSON; NaN and infinities become null."""
+    return json_response(model.model_dump_json(), status)
+
+
+def read_header(name: str, max_length: int) -> str | None:
+    """Return a request header's text, checked to be short printable ASCII; raises Problem (400)."""
+    text = request.headers.get(name)
+    if text is None:
+        return None
+    if not 1 <= len(text) <= max_length or not text.isascii() or not text.isprintable():
+        rule = f"1 to {max_length} printable ASCII characters"
+        raise bad_header("invalid-parameter", name, rule, text)
+    return text

@@ -1,0 +1,147 @@
+"""Request bodies: JSON read strictly. Knows the rules of JSON, none of what is asked.
+
+Refused are: anything but UTF-8 JSON of at most 1 MiB, a name given twice in an object, nesting
+deeper than any spec, and half a surrogate pair, which no store could hold. NaN and infinities,
+which JSON has not but many writers write, pass here: the schema refuses them and names the field.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from flask import Request
+from pydantic import BaseModel, ValidationError
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from api.errors import Problem, bad_header, validation_problem
+from jobs.spec.pydantic_errors import to_field_errors
+from jobs.spec.rules import FieldError
+
+MAX_BODY_BYTES = 1 << 20
+MAX_NESTING_DEPTH = 32
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_json(request: Request) -> Any:
+    """Parse the body; raises Problem (400, 413, 415)."""
+    _check_media_type(request)
+    try:
+        text = _read_bytes(request).decode()
+    except UnicodeDecodeError as error:
+        raise Problem("malformed-json", f"not UTF-8 at byte {error.start}") from None
+    try:
+        body = json.loads(text, object_pairs_hook=_build_object)
+    except json.JSONDecodeError as error:
+        position = f"line {error.lineno}, column {error.colno}"
+        raise Problem("malformed-json", f"{error.msg} at {position}") from None
+    except ValueError as error:  # of the hooks, and a number of thousands of digits
+        raise Problem("malformed-json", str(error)) from None
+    except RecursionError:
+        raise _too_deep_problem() from None
+    _check_depth(body)
+    if "\\u" in text:
+        _check_encodable(body)
+    return body
+
+
+def require_empty_body(request: Request) -> None:
+    """Let a verb's body be empty or {}; raises Problem for any other."""
+    if has_no_body(request):
+        return
+    if not _read_bytes(request) or (body := read_json(request)) == {}:
+        return
+    names = list(body) if isinstance(body, dict) else []
+    rule = "unknown field: the body must be empty or {}"
+    unknown_fields = [FieldError(f"/{name}", rule, body[name]) for name in names]
+    raise validation_problem(
+        "invalid-body", unknown_fields or [FieldError("", "must be empty or {}", body)]
+    )
+
+
+def has_no_body(request: Request) -> bool:
+    """Whether no body was sent at all."""
+    return not request.content_length and not request.headers.get("Transfer-Encoding")
+
+
+def parse_model(model: type[Model], body: Any) -> Model:
+    """Check a parsed body against a model; raises Problem with all faults."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise validation_problem("invalid-body", to_field_errors(error, body)) from None
+
+
+def body_digest(body: Any) -> str:
+    """Return sha256 of a parsed body: equal for bodies that are equal as JSON."""
+    text = json.dumps(_canonicalize(body), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_bytes(request: Request) -> bytes:
+    try:
+        data = request.get_data()
+    except OSError:
+        raise Problem("bad-request", "the body ended before its length") from None
+    if len(data) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
+    return data
+
+
+def _check_media_type(request: Request) -> None:
+    content_type = request.headers.get("Content-Type", "")
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
+        raise bad_header(
+            "unsupported-media-type", "Content-Type", "application/json in UTF-8", content_type
+        )
+    if encoding := request.headers.get("Content-Encoding"):
+        raise bad_header("unsupported-media-type", "Content-Encoding", "none", encoding)
+
+
+def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        duplicate, _ = Counter(name for name, _ in pairs).most_common(1)[0]
+        raise ValueError(f"an object has the name {duplicate[:100]!r} twice")
+    return members
+
+
+def _check_depth(body: Any) -> None:
+    level = _only_containers([body])
+    for _ in range(MAX_NESTING_DEPTH):
+        level = _only_containers(child for container in level for child in _children(container))
+    if level:
+        raise _too_deep_problem()
+
+
+def _children(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+def _only_containers(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, dict | list)]
+
+
+def _too_deep_problem() -> Problem:
+    return Problem("malformed-json", f"nested deeper than {MAX_NESTING_DEPTH} levels")
+
+
+def _check_encodable(body: Any) -> None:
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Problem("malformed-json", "a string holds half a surrogate pair") from None
+
+
+def _canonicalize(body: Any) -> Any:
+    """Make numbers that are equal as JSON the same: 8.0 and 8."""
+    if isinstance(body, dict):
+        return {name: _canonicalize(value) for name, value in body.items()}
+    if isinstance(body, list):
+        return [_canonicalize(value) for value in body]
+    if isinstance(body, float) and body.is_integer():
+        return int(body)
+    return body

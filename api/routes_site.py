@@ -1,0 +1,68 @@
+"""Pages for people: where things are, and the document to be read. Their files are in static/."""
+
+from flask import Response, request
+from werkzeug.exceptions import NotFound
+
+from api import version
+from api.assets import ASSET_FILES, asset_response
+from api.endpoints import JSON, RequestContext, ResponseSpec, Router, model_response
+from api.schemas import RootLinks
+
+router = Router("pages")
+HTML = "text/html"
+LINKS = {
+    "docs": "/docs",
+    "openapi": "/openapi.json",
+    "jobs": "/v1/jobs",
+    "datasets": "/v1/datasets",
+    "events": "/v1/events",
+    "models": "/v1/models",
+    "workers": "/v1/workers",
+    "keys": "/v1/keys",
+    "version": "/v1/version",
+    "metrics": "/metrics",
+    "health": "/healthz",
+    "readiness": "/readyz",
+}
+
+
+@router.endpoint(
+    "GET /",
+    scope=None,
+    produces=(),
+    responses={200: ResponseSpec("links to what there is", RootLinks, (HTML,))},
+)
+def home(context: RequestContext) -> Response:
+    """Say where things are: a page for browsers, JSON for others."""
+    if request.accept_mimetypes.best_match((JSON, HTML)) == HTML:
+        return asset_response(request, "home.html", vary="Accept")
+    response = model_response(RootLinks(service="tickforge", version=version.SERVICE, links=LINKS))
+    response.headers["Vary"] = "Accept"
+    return response
+
+
+@router.endpoint(
+    "GET /docs",
+    scope=None,
+    produces=(),
+    responses={200: ResponseSpec("the page", media_types=(HTML,))},
+)
+def get_docs(context: RequestContext) -> Response:
+    """Read the published document as a page, and try it."""
+    return asset_response(request, "docs.html")
+
+
+@router.endpoint(
+    "GET /static/<name>",
+    scope=None,
+    produces=(),
+    responses={
+        200: ResponseSpec("the file", media_types=("text/css", "text/javascript", "image/svg+xml"))
+    },
+    error_statuses=(404,),
+)
+def get_static_file(context: RequestContext, name: str) -> Response:
+    """Get a file that the pages load."""
+    if name not in ASSET_FILES:
+        raise NotFound
+    return asset_response(request, name)

@@ -1,0 +1,54 @@
+"""Gives everything that a store has a record in the artifacts: once for each store.
+
+A new store has nothing. One that served before there was an archive has jobs, keys and datasets
+without a record; and so has one whose artifacts were lost.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import redis
+
+from jobs.archive.jobs import JobArchive
+from jobs.archive.keys_datasets import KeyDatasetArchive
+from jobs.errors import NoSuchJob
+from jobs.files.artifacts import ArtifactStore
+from jobs.ids import is_job_id
+from jobs.store import keys
+
+
+def backfill(store: "redis.Redis", files: ArtifactStore) -> None:
+    """Keep all there is, unless that was done. Raises StoreFull."""
+    if store.exists(keys.ARCHIVED):
+        return
+    job_archive, key_dataset_archive = JobArchive(store, files), KeyDatasetArchive(store, files)
+    for key_id in _decode_all(store.zrange(keys.access_index(), 0, -1)):
+        key_dataset_archive.save_key(key_id)
+    tenants: Any = store.hkeys(keys.DATASET_ID_SECRETS)
+    for tenant in _decode_all(tenants):
+        key_dataset_archive.save_secret(tenant)
+        for dataset_id in _decode_all(store.zrange(keys.dataset_index(tenant), 0, -1)):
+            key_dataset_archive.save_dataset(tenant, dataset_id)
+    for tenant in sorted(_decode_all(store.smembers(keys.TENANTS))):
+        _backfill_jobs(store, job_archive, tenant)
+    store.set(keys.ARCHIVED, "1")
+
+
+def _backfill_jobs(store: "redis.Redis", archive: JobArchive, tenant: str) -> None:
+    idempotency_keys: Any = store.hgetall(keys.idempotency(tenant))
+    for key, value in idempotency_keys.items():
+        job_id, _, digest = value.decode().partition(" ")
+        if is_job_id(job_id) and store.exists(keys.job(tenant, job_id)):
+            store.hset(keys.job_idempotency_keys(tenant, job_id), key, digest)
+    for job_id in _decode_all(store.zrange(keys.job_index(tenant), 0, -1)):
+        try:
+            archive.save(tenant, job_id)  # of one that runs only what is said; its owner does more
+        except NoSuchJob:  # deleted meanwhile
+            continue
+    for deleted_id in _decode_all(store.zrange(keys.tombstones(tenant), 0, -1)):
+        if is_job_id(deleted_id):
+            archive.save_tombstone(tenant, deleted_id, 0, [])
+
+
+def _decode_all(members: Any) -> Iterator[str]:
+    return (bytes(member).decode() for member in members)

@@ -1,0 +1,152 @@
+"""The form of an archive's files: lines of JSON, each record sealed with a digest of all before it.
+
+The first line names schema and kind. Lines that add to something (a part of a history, a long
+field, an event) follow; a record line makes all of them count. What stands behind the last record
+was cut short by a crash and never counted. Knows no job.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from jobs.files.artifacts import ArtifactStore
+
+SCHEMA = 1
+RecordKind = Literal["job", "said", "key", "dataset", "secret", "gone", "store"]
+EncodedBytes = str | dict[str, str]  # bytes, as JSON has them
+ADDITION_KEYS = ("part", "field", "event")  # what a line that adds says first
+
+
+class BrokenArchive(Exception):
+    """A file of the archive is not what was written, or not of a form that is known here."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+
+
+class RecordEncoder:
+    """The writing end of one file's lines; holds the digest, writes nothing itself."""
+
+    def __init__(self) -> None:
+        self._sha = hashlib.sha256()
+
+    def header(self, kind: RecordKind) -> bytes:
+        """The line that every file begins with."""
+        return self.line({"schema": SCHEMA, "kind": kind})
+
+    def line(self, value: dict[str, Any]) -> bytes:
+        """A line that counts with the next record."""
+        return self._add_to_digest(_to_json(value) + b"\n")
+
+    def record(self, value: dict[str, Any]) -> bytes:
+        """A line that makes itself and all before it count."""
+        text = _to_json(value)
+        sha = self._sha.copy()
+        sha.update(text)
+        record_line = b'{"record":' + text + b',"sha256":"' + sha.hexdigest().encode() + b'"}\n'
+        return self._add_to_digest(record_line)
+
+    def _add_to_digest(self, line: bytes) -> bytes:
+        self._sha.update(line)
+        return line
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """What one file says: its kind, its last record, and what the lines before that add."""
+
+    path: Path
+    kind: RecordKind
+    record: dict[str, Any]
+    additions: list[dict[str, Any]]
+
+
+def single_record(kind: RecordKind, record: dict[str, Any]) -> bytes:
+    """A whole file of one record."""
+    encoder = RecordEncoder()
+    return encoder.header(kind) + encoder.record(record)
+
+
+def read_file(files: ArtifactStore, path: Path) -> ParsedFile:
+    """Read a file up to its last record; raises BrokenArchive, or FileNotFoundError."""
+    kind: RecordKind | None = None
+    record: dict[str, Any] | None = None
+    additions: list[dict[str, Any]] = []
+    counted_additions, sha = 0, hashlib.sha256()
+    for number, line in enumerate(_read_complete_lines(files, path), 1):
+        value = _parse_line(path, number, line)
+        if number == 1:
+            kind = _parse_kind(path, value)
+        elif "record" in value:
+            record, counted_additions = (
+                _check_record(path, number, value, sha.copy()),
+                len(additions),
+            )
+        elif next(iter(value), None) in ADDITION_KEYS:
+            additions.append(value)
+        else:
+            raise BrokenArchive(path, f"line {number} is of no form that is known here")
+        sha.update(line)
+    if kind is None or record is None:
+        raise BrokenArchive(path, "it holds no record")
+    return ParsedFile(path, kind, record, additions[:counted_additions])
+
+
+def encode_bytes(data: bytes) -> EncodedBytes:
+    """Bytes for JSON: as text where they are text, else base64."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"base64": base64.b64encode(data).decode()}
+
+
+def decode_bytes(encoded: EncodedBytes) -> bytes:
+    """Read what `spell` wrote."""
+    return encoded.encode() if isinstance(encoded, str) else base64.b64decode(encoded["base64"])
+
+
+def decode_hash(encoded: dict[str, Any]) -> dict[str, bytes]:
+    """Read a whole hash that was spelled."""
+    return {name: decode_bytes(value) for name, value in encoded.items()}
+
+
+def _to_json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _read_complete_lines(files: ArtifactStore, path: Path) -> Iterator[bytes]:
+    """All lines but one that was cut short."""
+    with files.open(path) as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line
+
+
+def _parse_line(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise BrokenArchive(path, f"line {number} is not JSON") from error
+    if not isinstance(value, dict):
+        raise BrokenArchive(path, f"line {number} is no object")
+    return value
+
+
+def _parse_kind(path: Path, value: dict[str, Any]) -> RecordKind:
+    if value.get("schema") != SCHEMA:
+        schema = value.get("schema", "none")
+        raise BrokenArchive(path, f"its schema is {schema}, this version reads {SCHEMA}")
+    kind: RecordKind = value["kind"]
+    return kind
+
+
+def _check_record(path: Path, number: int, value: dict[str, Any], sha: Any) -> dict[str, Any]:
+    record: dict[str, Any] = value["record"]
+    sha.update(_to_json(record))
+    if sha.hexdigest() != value.get("sha256"):
+        raise BrokenArchive(path, f"it was altered before the end of line {number}")
+    return record

@@ -1,0 +1,167 @@
+"""Whether store and artifacts belong together: one uuid in both, written once.
+
+A store without it beside artifacts that have one was lost (or is another); one that lacks what the
+artifacts know was set back to an earlier day. Neither may be worked on: files of the one would be
+removed or written over in the name of the other.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import redis
+
+from jobs.archive.format import BrokenArchive, decode_bytes, read_file, single_record
+from jobs.archive.job_file import archive_folder
+from jobs.archive.record_folders import RecordFolders, split_record_name
+from jobs.errors import StoreMismatch
+from jobs.files.artifacts import ArtifactStore
+from jobs.store import keys
+
+LIVE_STATUSES = ("queued", "running", "paused")
+REBUILD_HINT = (
+    "`python -m jobs.rebuild` makes an empty store what the artifacts say; "
+    "for the store that serve.py runs itself: `python -m serving.rebuild --data DIR`"
+)
+BATCH_SIZE = 500
+
+
+def check_store_matches(store: "redis.Redis", files: ArtifactStore) -> None:
+    """Let store and artifacts know each other, if both are new; raises StoreMismatch if not one.
+
+    What is older than this (neither has a uuid) is taken as it is found.
+    """
+    store_id, artifacts_store_id = _fetch_store_id(store), read_store_id(files)
+    if artifacts_store_id is None and (store_id is None or not _has_data(store)):
+        store.set(keys.STORE_UUID, str(uuid.uuid4()), nx=True)
+        return write_store_id(files, _fetch_store_id(store) or "")
+    if store_id is not None and store_id == artifacts_store_id:
+        return None
+    raise StoreMismatch(_mismatch_message(store, files, store_id, artifacts_store_id))
+
+
+def check_not_older(store: "redis.Redis", files: ArtifactStore) -> None:
+    """Raise StoreMismatch if the artifacts know of something that this store has forgotten."""
+    for difference in _find_forgotten(store, files):
+        raise StoreMismatch(
+            f"the store is older than the artifacts in {files.root}: {difference}. Was it set back to a "
+            f"backup? Empty the server and rebuild it; {REBUILD_HINT}"
+        )
+
+
+def write_store_id(files: ArtifactStore, store_id: str) -> None:
+    """Write into the artifacts which store is theirs."""
+    files.write(_store_id_path(files), single_record("store", {"uuid": store_id}))
+
+
+def read_store_id(files: ArtifactStore) -> str | None:
+    """Which store the artifacts are of; None where nothing says so. Raises StoreMismatch."""
+    try:
+        return str(read_file(files, _store_id_path(files)).record["uuid"])
+    except FileNotFoundError:
+        return None
+    except BrokenArchive as error:
+        raise StoreMismatch(f"whose artifacts these are cannot be read: {error}") from error
+
+
+def _store_id_path(files: ArtifactStore) -> Any:
+    return RecordFolders(files).root / "store.json"
+
+
+def _fetch_store_id(store: "redis.Redis") -> str | None:
+    value: Any = store.get(keys.STORE_UUID)
+    return None if value is None else bytes(value).decode()
+
+
+def _has_data(store: "redis.Redis") -> bool:
+    return bool(store.exists(keys.SEQUENCE, keys.DATASET_SEQUENCE))
+
+
+def _mismatch_message(
+    store: "redis.Redis", files: ArtifactStore, store_id: str | None, artifacts_store_id: str | None
+) -> str:
+    if artifacts_store_id is None:
+        return (
+            f"this store ({store_id}) has jobs, but the artifacts in {files.root} know no store: is it "
+            "the right folder? If the files are lost for good, `python -m jobs.rebuild --adopt` "
+            "makes this one the store's"
+        )
+    if store_id is None and not _has_data(store):
+        return (
+            f"the store is empty, and the artifacts in {files.root} are of a store ({artifacts_store_id}) that "
+            f"is not there: was it lost? {REBUILD_HINT}"
+        )
+    if store_id is None:
+        return (
+            f"this store has no uuid, and the artifacts in {files.root} are of store {artifacts_store_id}: "
+            f"a rebuild was cut short (empty the server, run it again), or this is another folder"
+        )
+    return f"this is store {store_id}, and the artifacts in {files.root} are of another one ({artifacts_store_id})"
+
+
+def _find_forgotten(store: "redis.Redis", files: ArtifactStore) -> Iterator[str]:
+    """What the artifacts say and this store does not, in words."""
+    folders = RecordFolders(files)
+    for tenant_and_id, exists in _check_existence(store, folders.names("submitted")):
+        if not exists and store.zscore(keys.tombstones(tenant_and_id[0]), tenant_and_id[1]) is None:
+            yield f"it does not know job {tenant_and_id[1]}"
+    for tenant_and_id, exists in _check_existence(store, folders.names("deleted")):
+        if exists:
+            yield f"it has job {tenant_and_id[1]}, which was deleted"
+    for key_id in folders.names("deleted-keys"):
+        if store.exists(keys.access_key(key_id)):
+            yield f"it has access key {key_id}, which was deleted"
+    yield from _find_unknown(store, files, "keys", keys.access_key, keys.ACCESS_SEQUENCE)
+    yield from _find_unknown(store, files, "datasets", _dataset_key, keys.DATASET_SEQUENCE)
+    yield from _find_older_jobs(store, files)
+
+
+def _find_unknown(
+    store: "redis.Redis",
+    files: ArtifactStore,
+    folder: str,
+    make_key: Callable[[str], str],
+    sequence_key: str,
+) -> Iterator[str]:
+    """Keys or datasets that were made after all that this store knows."""
+    folders, last_sequence = RecordFolders(files), None
+    for name in folders.names(folder):
+        if store.exists(make_key(name)):
+            continue
+        if last_sequence is None:
+            value: Any = store.get(sequence_key)
+            last_sequence = int(value or 0)
+        fields = read_file(files, folders.path(folder, name)).record["fields"]
+        if int(decode_bytes(fields["seq"])) > last_sequence:
+            yield f"it does not know {name} of the {folder}"
+
+
+def _check_existence(
+    store: "redis.Redis", names: list[str]
+) -> Iterator[tuple[tuple[str, str], bool]]:
+    """Jobs by what a shelf calls them, and whether the store has them."""
+    for start in range(0, len(names), BATCH_SIZE):
+        batch = [split_record_name(name) for name in names[start : start + BATCH_SIZE]]
+        with store.pipeline(transaction=False) as pipe:
+            for tenant, job_id in batch:
+                pipe.exists(keys.job(tenant, job_id))
+            yield from zip(batch, map(bool, pipe.execute()), strict=True)
+
+
+def _find_older_jobs(store: "redis.Redis", files: ArtifactStore) -> Iterator[str]:
+    """Live jobs of which the artifacts have a record that this store has not given out."""
+    tenants: Any = store.smembers(keys.TENANTS)
+    for tenant in sorted(encoded.decode() for encoded in tenants):
+        for status in LIVE_STATUSES:
+            ids: Any = store.zrange(keys.job_index(tenant, "status", status), 0, -1)
+            for job_id in (encoded.decode() for encoded in ids):
+                archived_version: Any = store.hget(keys.job(tenant, job_id), "archived")
+                record_paths = archive_folder(files, tenant, job_id).glob("[0-9]*.*")
+                if max((int(path.stem) for path in record_paths), default=0) > int(
+                    archived_version or 0
+                ):
+                    yield f"job {job_id} was further than it says"
+
+
+def _dataset_key(name: str) -> str:
+    return keys.dataset(*split_record_name(name))

@@ -1,0 +1,76 @@
+"""Celery as a doorbell: the app, its settings, and how to ring. A lost bell loses nothing.
+
+What must not be lost is in the ledger; the reconciler rings again for it (reliability.md's lessons:
+early ack, no prefetch, no result, no ETA, json only). Knows no job.
+"""
+
+from urllib.parse import parse_qs, urlsplit
+
+from celery import Celery
+from kombu.pools import producers
+
+from jobs import logs
+from jobs.settings import Settings
+from jobs.store import keys
+
+TASK_NAME = "tickforge.ring"
+
+app = Celery("tickforge")
+app.conf.update(
+    task_serializer="json",
+    result_serializer="json",
+    event_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_acks_late=False,
+    task_reject_on_worker_lost=False,
+    task_create_missing_queues=False,
+    task_default_queue=keys.celery_queue("cpu"),
+    task_queues={keys.celery_queue(queue): {} for queue in ("cpu", "cuda")},
+    worker_concurrency=1,
+    worker_prefetch_multiplier=1,
+    worker_disable_prefetch=True,
+    worker_enable_remote_control=False,
+    worker_send_task_events=False,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_proc_alive_timeout=60,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    broker_transport_options={
+        "visibility_timeout": 3600,
+        "socket_timeout": 10,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    },
+)
+
+
+def configure_broker(settings: Settings) -> Celery:
+    """Point the app at its broker, before the first bell or worker."""
+    app.conf.broker_url = to_kombu_url(settings.broker_url)
+    return app
+
+
+def to_kombu_url(url: str) -> str:
+    """Spell a store's address as kombu wants it: unix:///path?db=1 has another scheme there."""
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        return url
+    user = f"{parts.netloc}" if parts.netloc else ""
+    database = parse_qs(parts.query).get("db", ["0"])[0]
+    return f"redis+socket://{user}{parts.path}?virtual_host={database}"
+
+
+def wake_workers(queue: str, times: int = 1) -> None:
+    """Wake a worker of this queue. Never raises: the reconciler rings for what was not heard."""
+    try:
+        with producers[app.connection_for_write()].acquire(block=True) as producer:
+            for _ in range(times):
+                app.send_task(
+                    TASK_NAME, queue=keys.celery_queue(queue), producer=producer, retry=False
+                )
+    except Exception as error:  # whatever the broker's client raises: see above
+        logs.get_logger("bell").warning("bell not rung", queue=queue, error=repr(error))

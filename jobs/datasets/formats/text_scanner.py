@@ -1,0 +1,53 @@
+"""Plain text in UTF-8: its bytes, characters, and which characters there are. Keeps none of it."""
+
+import codecs
+
+import numpy as np
+
+from jobs.datasets.formats.data_errors import data_error
+from jobs.spec.text import TextFacts
+
+NUM_CODE_POINTS = 0x110000  # of Unicode
+MAX_DISTINCT_CHARACTERS = 65_536
+
+
+class TextScanner:
+    """What is known of a text as it streams by."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._bytes, self._characters, self._lines = 0, 0, 0
+        self._is_present = np.zeros(NUM_CODE_POINTS, np.bool_)
+
+    def feed(self, data: bytes) -> None:
+        """Take some more bytes; raises BadData where they are no UTF-8."""
+        self._decode(data, final=False)
+        self._bytes += len(data)
+
+    def finish(self) -> TextFacts:
+        """Say what is known; raises BadData for a text that ends within a character, or is none."""
+        self._decode(b"", final=True)
+        codes = np.flatnonzero(self._is_present)
+        if not len(codes):
+            raise data_error(None, None, "at least one character")
+        if len(codes) > MAX_DISTINCT_CHARACTERS:
+            raise data_error(
+                None, None, f"at most {MAX_DISTINCT_CHARACTERS:,} different characters", len(codes)
+            )
+        return TextFacts(
+            bytes=self._bytes,
+            characters=self._characters,
+            vocabulary=[chr(code) for code in codes],
+        )
+
+    def _decode(self, data: bytes, *, final: bool) -> None:
+        num_pending = len(self._decoder.getstate()[0])
+        try:
+            text = self._decoder.decode(data, final)
+        except UnicodeDecodeError as error:
+            line = self._lines + 1 + error.object[: error.start].count(b"\n")
+            byte_offset = self._bytes - num_pending + error.start
+            raise data_error(line, None, f"UTF-8; byte {byte_offset} of the file is none") from None
+        self._characters += len(text)
+        self._lines += text.count("\n")
+        self._is_present[np.frombuffer(text.encode("utf-32-le"), "<u4")] = True

@@ -1,0 +1,202 @@
+"""The datasets of a tenant: added, found, listed, deleted. Knows no HTTP and no format.
+
+A dataset's id is made of its bytes, type and delimiter with the tenant's secret: the same upload
+gives the same dataset, and no id tells one tenant what another has.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+from jobs import tenants
+from jobs.archive.keys_datasets import KeyDatasetArchive
+from jobs.archive.record_folders import DiskReservation
+from jobs.datasets.blobs import Blobs
+from jobs.datasets.dataset import Dataset, DatasetRecord, parse_dataset
+from jobs.datasets.upload import ReceivedUpload, Upload
+from jobs.errors import (
+    DatasetInUse,
+    IdempotencyMismatch,
+    IdempotentResultDeleted,
+    NoSuchDataset,
+    RequestInProgress,
+)
+from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
+from jobs.ids import is_dataset_id, make_dataset_id
+from jobs.spec.dataset_checks import KnownDataset
+from jobs.spec.profiles import Delimiter, MediaType
+from jobs.store import keys
+from jobs.store.connection import Store
+from jobs.store.cursor import IndexCursor, Page, parse_cursor
+from jobs.store.scripts import Scripts
+
+#: how long an idempotency key is held for an upload of which nothing more is heard
+KEY_HOLD_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class AddResult:
+    """The dataset of an upload, and the status that its first answer has or had."""
+
+    dataset: Dataset
+    status: Literal[200, 201]
+    replayed: bool
+
+
+class DatasetRepository:
+    """Everything that is asked of datasets."""
+
+    def __init__(self, store: Store, files: ArtifactStore, *, max_bytes: int) -> None:
+        self._store, self._max_bytes = store, max_bytes
+        self._scripts = Scripts(store)
+        self.blobs = Blobs(store, files)
+        self._archive = KeyDatasetArchive(store, files)
+
+    def start_upload(self, kind: MediaType, delimiter: Delimiter) -> Upload:
+        """Begin an upload; see Upload. Raises StoreFull."""
+        self.blobs.sweep()
+        return Upload(self.blobs, kind, delimiter, max_bytes=self._max_bytes)
+
+    @contextmanager
+    def hold_idempotency_key(self, tenant: str, key: str | None) -> Iterator[Callable[[], None]]:
+        """Hold an idempotency key while its upload comes in; call what this gives now and then.
+
+        Raises RequestInProgress where another request holds it. A holder that died lets go after a while.
+        """
+        if key is None:
+            yield lambda: None
+            return
+        lock_key = keys.upload_lock(tenant, key)
+        if not self._store.set(lock_key, "1", nx=True, ex=KEY_HOLD_SECONDS):
+            raise RequestInProgress(key)
+        renewed_at = time.monotonic()
+
+        def renew() -> None:
+            nonlocal renewed_at
+            if time.monotonic() - renewed_at > KEY_HOLD_SECONDS / 10:
+                self._store.expire(lock_key, KEY_HOLD_SECONDS)
+                renewed_at = time.monotonic()
+
+        try:
+            yield renew
+        finally:
+            self._store.delete(lock_key)
+
+    def add(
+        self,
+        tenant: str,
+        received: ReceivedUpload,
+        *,
+        name: str,
+        idempotency_key: str | None = None,
+    ) -> AddResult:
+        """Make an upload a dataset, durable when this returns, or find the one it is already.
+
+        Raises IdempotencyMismatch, IdempotentResultDeleted or StoreFull; then nothing was stored.
+        """
+        content_identity = (received.type, received.delimiter, received.sha256)
+        with self._archive.reserve() as reservation:
+            return self._add(tenant, received, content_identity, reservation, name, idempotency_key)
+
+    def _add(
+        self, tenant: str, received: ReceivedUpload, content_identity: tuple[str, str, str], reservation: DiskReservation,
+        name: str, idempotency_key: str | None,
+    ) -> AddResult:  # fmt: skip
+        secret = tenants.ensure_dataset_id_secret(self._store, tenant)
+        self._archive.save_secret(tenant)
+        with disk_full_as_store_full():
+            path = self.blobs.store(received.path, received.sha256)
+        header = {
+            "tenant": tenant,
+            "id": make_dataset_id(secret, *content_identity),
+            "name": name,
+            "type": received.type,
+            "delimiter": received.delimiter,
+            "sha256": received.sha256,
+            "bytes": received.bytes,
+            "path": path,
+            "marks": json.dumps(received.row_offsets),
+            "idempotency_key": idempotency_key,
+            "body_digest": hashlib.sha256(
+                json.dumps([*content_identity, name]).encode()
+            ).hexdigest(),
+        }
+        profile = received.profile.model_dump_json(exclude_none=True)
+        try:
+            answer, *rest = self._scripts.call("add_dataset", header, profile)
+        finally:
+            self._discard_if_unclaimed(path)
+        if answer == b"mismatch":
+            raise IdempotencyMismatch(idempotency_key)
+        if answer == b"gone":
+            raise IdempotentResultDeleted(idempotency_key)
+        assert answer != b"late", "an hour has passed between two commands"
+        status: Literal[200, 201] = 201 if rest[1] == b"201" else 200
+        self._archive.save_dataset(tenant, rest[0].decode(), reservation)
+        record = self.find(tenant, rest[0].decode())
+        return AddResult(record.dataset, status, replayed=answer == b"replayed")
+
+    def find(self, tenant: str, dataset_id: str) -> DatasetRecord:
+        """Read one dataset. Raises NoSuchDataset."""
+        if not is_dataset_id(dataset_id):
+            raise NoSuchDataset(dataset_id)
+        record: dict[bytes, bytes] = self._store.hgetall(keys.dataset(tenant, dataset_id))  # type: ignore[assignment]
+        if not record:
+            raise NoSuchDataset(dataset_id)
+        return parse_dataset(record)
+
+    def look_up(self, tenant: str, dataset_id: str) -> KnownDataset | None:
+        """Return what a spec is checked against; None where the tenant has no such dataset."""
+        try:
+            return self.find(tenant, dataset_id).known_dataset
+        except NoSuchDataset:
+            return None
+
+    def read_page(
+        self, tenant: str, *, limit: int, after: str | None = None, descending: bool = True
+    ) -> Page[Dataset]:
+        """Read a page of a tenant's datasets. Raises BadCursor."""
+        cursor = IndexCursor(
+            self._store, keys.dataset_index(tenant), parse_cursor(after), descending
+        )
+        members = cursor.read_next(limit + 1)
+        with self._store.pipeline(transaction=False) as pipe:
+            for member, _ in members[:limit]:
+                pipe.hgetall(keys.dataset(tenant, member.decode()))
+            datasets = [parse_dataset(record).dataset for record in pipe.execute() if record]
+        last = str(int(members[limit - 1][1])) if len(members) > limit else None
+        return Page(datasets, last)
+
+    def open(self, tenant: str, record: DatasetRecord) -> BinaryIO:
+        """Open a dataset's bytes. Raises NoSuchDataset where it was deleted since it was found."""
+        try:
+            return self.blobs.open(record.path)
+        except FileNotFoundError:
+            self.find(tenant, record.dataset.id)
+            raise
+
+    def delete(self, tenant: str, dataset_id: str) -> None:
+        """Remove a dataset. Raises NoSuchDataset, or DatasetInUse while a live job uses it."""
+        if not is_dataset_id(dataset_id):
+            raise NoSuchDataset(dataset_id)
+        header = {"tenant": tenant, "id": dataset_id}
+        answer, *rest = self._scripts.call("delete_dataset", header)
+        if answer == b"gone":
+            self._archive.ensure_dataset_tombstone(tenant, dataset_id)
+            raise NoSuchDataset(dataset_id)
+        if answer == b"used":
+            raise DatasetInUse([job.decode() for job in rest])
+        sequence, *idempotency_keys = rest
+        self._archive.save_dataset_tombstone(
+            tenant, dataset_id, int(sequence), [key.decode() for key in idempotency_keys]
+        )
+        self.blobs.sweep()
+
+    def _discard_if_unclaimed(self, path: str) -> None:
+        """Remove a placed file unless the script took it: only what it did not take is doomed."""
+        if self._store.zscore(keys.PENDING_BLOB_DELETIONS, path) is not None:
+            self.blobs.discard(path)

@@ -1,0 +1,1 @@
+"""The disk, and nothing but the disk: artifact files and checkpoint folders."""

@@ -1,0 +1,248 @@
+"""Checkpoint folders: begun, completed, verified, opened, removed. Knows no tensor and no store.
+
+A trainer saves into a fresh folder; `complete` lists it in a manifest and gives it its name,
+<tick>-t<term>. A folder under such a name is whole and never changes. It counts once the ledger
+has committed it, which is not done here.
+"""
+
+import json
+import math
+import os
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from jobs import fault_points
+from jobs.files.artifacts import (
+    ArtifactStore,
+    UnsafePath,
+    hash_file,
+    make_folder,
+    purge_trash,
+    remove_tree,
+    sync_folder,
+)
+from jobs.job import Checkpoint, CheckpointFile, Lease
+
+WEIGHTS_FILE = "model.safetensors"
+MANIFEST_FILE = "manifest.json"
+FILE_PATTERN = re.compile(r"[a-z0-9_]{1,60}\.(safetensors|json|py)")
+# a second save of one tick under one term gets a suffix, for the first one never changes
+FOLDER_PATTERN = re.compile(r"\d+-t(\d+)(?:-[0-9a-f]+)?")
+UNFINISHED_PATTERN = re.compile(r"tmp-t(\d+)-[0-9a-f]+")
+
+
+class DamagedCheckpoint(Exception):
+    """A checkpoint's folder does not hold what it must; the checkpoint must not count."""
+
+
+class NoSuchFile(LookupError):
+    """A checkpoint's manifest names no such file."""
+
+
+def new_folder(files: ArtifactStore, lease: Lease) -> Path:
+    """Make a fresh, empty folder for a trainer to save into."""
+    parent = _checkpoints_folder(files, lease.tenant, lease.job_id)
+    folder = parent / f"tmp-t{lease.term}-{secrets.token_hex(8)}"
+    make_folder(folder)
+    return folder
+
+
+def publish(
+    files: ArtifactStore,
+    lease: Lease,
+    tmp: Path,
+    *,
+    tick: int,
+    state: str,
+    metrics: Mapping[str, float | None],
+    is_best: bool,
+    is_final: bool,
+    periodic: bool = True,
+) -> Checkpoint:
+    """Make the saved folder a durable checkpoint under its own name, and read it back.
+
+    Any failure (a full disk, a file that should not be there, bytes that read back differently)
+    removes the folder and is raised: OSError, UnsafePath or DamagedCheckpoint.
+    """
+    parent = _checkpoints_folder(files, lease.tenant, lease.job_id)
+    assert tmp.parent == parent, "only what `begin` made becomes a checkpoint"
+    folder = _make_free_name(parent, f"{tick}-t{lease.term}")
+    try:
+        entries = _list_files(files, tmp)
+        checkpoint = Checkpoint(
+            tick=tick,
+            created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            bytes=sum(file.bytes for file in entries),
+            metrics={name: _finite_or_none(value) for name, value in metrics.items()},
+            sha256=next(file.sha256 for file in entries if file.name == WEIGHTS_FILE),
+            files=entries,
+            is_best=is_best,
+            is_final=is_final,
+            periodic=periodic,
+            folder=folder,
+            state=state,
+            term=lease.term,
+        )
+        files.write(tmp / MANIFEST_FILE, json.dumps(_make_manifest(checkpoint), indent=1).encode())
+        fault_points.hit("checkpoint:rename")
+        os.rename(tmp, parent / folder)
+        sync_folder(parent)
+        _check_folder(files, parent / folder, checkpoint)
+    except BaseException:
+        remove_tree(tmp)
+        if not tmp.exists():
+            remove_tree(parent / folder)
+        raise
+    return checkpoint
+
+
+def files_match(files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint) -> bool:
+    """Whether the folder holds, byte for byte, what was committed. Reads all of it."""
+    try:
+        _check_folder(files, folder_path(files, tenant, job_id, checkpoint), checkpoint)
+    except (DamagedCheckpoint, UnsafePath, OSError):
+        return False
+    return True
+
+
+def folder_path(files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint) -> Path:
+    """Return a checkpoint's folder; raises UnsafePath if its record names no folder of ours."""
+    if not FOLDER_PATTERN.fullmatch(checkpoint.folder):
+        raise UnsafePath(f"not a checkpoint's folder: {checkpoint.folder!r}")
+    return _checkpoints_folder(files, tenant, job_id) / checkpoint.folder
+
+
+def open_file(
+    files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint, name: str
+) -> tuple[BinaryIO, CheckpointFile]:
+    """Open one of the files that the checkpoint lists, by its name: the file and its entry.
+
+    Raises NoSuchFile for any other name, whatever lies in the folder, and DamagedCheckpoint when
+    a listed file is not there or has not its size (its digest is the reader's to check).
+    """
+    entry = next((entry for entry in checkpoint.files if entry.name == name), None)
+    if entry is None or not FILE_PATTERN.fullmatch(name):
+        raise NoSuchFile(name)
+    folder = folder_path(files, tenant, job_id, checkpoint)
+    return _open_entry(files, folder / name, entry), entry
+
+
+def remove_folder(files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint) -> None:
+    """Remove a checkpoint's folder, whole or not at all; one that is gone is fine."""
+    remove_tree(folder_path(files, tenant, job_id, checkpoint))
+
+
+def remove_orphans(
+    files: ArtifactStore,
+    tenant: str,
+    job_id: str,
+    folders_to_keep: set[str],
+    *,
+    term: int | None = None,
+) -> None:
+    """Remove what crashes left: unfinished folders, and finished ones that are not in `keep`.
+
+    With `term` only folders of this term and earlier ones go, so that a holder that has lost its
+    lease takes nothing from the next.
+    """
+    parent = _checkpoints_folder(files, tenant, job_id)
+    if not parent.is_dir():
+        return
+    for name in os.listdir(parent):
+        match = FOLDER_PATTERN.fullmatch(name) or UNFINISHED_PATTERN.fullmatch(name)
+        if match and name not in folders_to_keep and (term is None or int(match[1]) <= term):
+            remove_tree(parent / name)
+    purge_trash(parent)
+
+
+def expired_ticks(
+    checkpoints: Iterable[Checkpoint], new: Checkpoint, periodic_count: int
+) -> list[int]:
+    """Return the ticks to drop once `new` is committed, oldest first; never `new` itself.
+
+    `keep` counts the periodic ones, the newest stay; beside them stay tick 0, the best (the newest
+    that was best when it was saved), the final one and pinned ones. One that was saved as best
+    alone goes when there is a better one.
+    """
+    by_tick = {checkpoint.tick: checkpoint for checkpoint in [*checkpoints, new]}
+    best = max((tick for tick, checkpoint in by_tick.items() if checkpoint.is_best), default=0)
+    removable = {
+        tick: checkpoint
+        for tick, checkpoint in sorted(by_tick.items())
+        if tick not in (0, best) and not checkpoint.is_final and not checkpoint.pinned
+    }
+    periodic = [tick for tick, checkpoint in removable.items() if checkpoint.periodic]
+    superseded = [tick for tick, checkpoint in removable.items() if not checkpoint.periodic]
+    return [tick for tick in sorted([*periodic[:-periodic_count], *superseded]) if tick != new.tick]
+
+
+def _checkpoints_folder(files: ArtifactStore, tenant: str, job_id: str) -> Path:
+    return files.job_folder(tenant, job_id) / "checkpoints"
+
+
+def _make_free_name(parent: Path, name: str) -> str:
+    return f"{name}-{secrets.token_hex(4)}" if (parent / name).exists() else name
+
+
+def _list_files(files: ArtifactStore, folder: Path) -> list[CheckpointFile]:
+    """List what a trainer saved, each file brought to disk."""
+    names = sorted(os.listdir(folder))
+    if unexpected := [
+        name for name in names if not FILE_PATTERN.fullmatch(name) or name == MANIFEST_FILE
+    ]:
+        raise DamagedCheckpoint(f"files that should not be there: {', '.join(unexpected)}")
+    if WEIGHTS_FILE not in names:
+        raise DamagedCheckpoint(f"{WEIGHTS_FILE} is missing")
+    return [_make_entry(files, folder / name) for name in names]
+
+
+def _make_entry(files: ArtifactStore, file: Path) -> CheckpointFile:
+    with files.open(file) as opened:
+        os.fsync(opened.fileno())
+        size = os.fstat(opened.fileno()).st_size
+        return CheckpointFile(name=file.name, bytes=size, sha256=hash_file(opened))
+
+
+def _make_manifest(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What manifest.json holds: the checkpoint as clients see it, its state's digest and term."""
+    fields: dict[str, Any] = checkpoint.model_dump(mode="json")
+    return {**fields, "state": checkpoint.state, "term": checkpoint.term}
+
+
+def _check_folder(files: ArtifactStore, folder: Path, checkpoint: Checkpoint) -> None:
+    """Raise DamagedCheckpoint unless the manifest and each file are what the record says."""
+    expected = [entry.model_dump() for entry in checkpoint.files]
+    if _read_manifest(files, folder).get("files") != expected:
+        raise DamagedCheckpoint(f"{folder.name}: the manifest lists other files")
+    for entry in checkpoint.files:
+        with _open_entry(files, folder / entry.name, entry) as file:
+            if hash_file(file) != entry.sha256:
+                raise DamagedCheckpoint(f"{folder.name}/{entry.name} has other bytes")
+
+
+def _read_manifest(files: ArtifactStore, folder: Path) -> dict[str, Any]:
+    try:
+        with files.open(folder / MANIFEST_FILE) as file:
+            manifest = json.load(file)
+    except (FileNotFoundError, ValueError) as error:
+        raise DamagedCheckpoint(f"{folder.name}: no manifest, or a torn one") from error
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def _open_entry(files: ArtifactStore, file: Path, entry: CheckpointFile) -> BinaryIO:
+    try:
+        opened = files.open(file)
+    except FileNotFoundError as error:
+        raise DamagedCheckpoint(f"{file.parent.name}/{file.name} is missing") from error
+    if os.fstat(opened.fileno()).st_size != entry.bytes:
+        opened.close()
+        raise DamagedCheckpoint(f"{file.parent.name}/{file.name} has not its size")
+    return opened
+
+
+def _finite_or_none(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,141 @@
+"""Where a history's bytes are read: open segments from the store, moved ones from files.
+
+A segment may move while it is read. So a reader takes the job's extent (its tick, and how many
+segments have moved) first, reads no further than that tick, and where a part is not found in the
+one place it takes the extent again and looks in the other. Knows bytes and arrays, no form.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import redis
+
+from jobs.errors import NoSuchJob
+from jobs.files.artifacts import ArtifactStore
+from jobs.history.errors import DamagedHistory
+from jobs.history.segment_parts import VALUE_BYTES, SegmentPart, segment_of, split_at_multiples
+from jobs.history.summary_rows import BUCKET, ROW, SEGMENT, Summaries
+from jobs.store import keys
+
+VALUE = np.dtype("<f4")
+POINT = np.dtype([("tick", "<u8"), ("bits", "<u8")])
+MAX_READ_ATTEMPTS = 4  # a part moves once, so the second look finds it; after some more it is lost
+
+Points = npt.NDArray[np.void]  # POINT: bits are those of a float64 or of a state digest
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How far a job's history reached at one moment, and how many segments lie in files."""
+
+    tenant: str
+    job_id: str
+    status: str
+    tick: int
+    segments_in_files: int
+    columns: tuple[str, ...]
+
+
+class ColumnReader:
+    """Reads any job's history. Every method is right while the job runs and while segments move."""
+
+    def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
+        self._store, self._files = store, files
+
+    def read_extent(self, tenant: str, job_id: str) -> Extent:
+        """Take how far a job's history reaches now; raises NoSuchJob."""
+        names = ("status", "tick", "segments", "columns", "kind")
+        fields: list[Any] = self._store.hmget(keys.job(tenant, job_id), names)
+        status, tick, segments_in_files, columns, kind = fields
+        if status is None:
+            raise NoSuchJob(job_id)
+        if kind == b"verify":
+            tick = 0  # it compares another's ticks and records none
+        recorded_columns = tuple(json.loads(columns or b"[]"))
+        return Extent(
+            tenant,
+            job_id,
+            status.decode(),
+            int(tick or 0),
+            int(segments_in_files or 0),
+            recorded_columns,
+        )
+
+    def values(self, extent: Extent, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
+        """Values of the accepted ticks first…last, both included -> float32 [last - first + 1]."""
+        assert first >= 1 and last <= extent.tick, "a reader goes no further than its extent"
+        pieces = [
+            self._read_dense(
+                extent, SegmentPart(column, segment, "f32"), start, length, VALUE_BYTES
+            )
+            for segment, start, length in split_at_multiples(first - 1, last, SEGMENT)
+        ]
+        return np.frombuffer(b"".join(pieces), VALUE)
+
+    def rows(self, extent: Extent, column: str, start: int, stop: int) -> Summaries:
+        """Summary rows start…stop-1, all of complete buckets -> ROW [stop - start]."""
+        pieces = [
+            self._read_dense(extent, SegmentPart(column, segment, "rows"), at, length, ROW.itemsize)
+            for segment, at, length in split_at_multiples(start, stop, SEGMENT // BUCKET)
+        ]
+        return np.frombuffer(b"".join(pieces), ROW)
+
+    def points(self, extent: Extent, column: str, first: int, last: int) -> Points:
+        """Sparse points of the ticks first…last, in order -> POINT [n]; first may be 0."""
+        segments = range(segment_of(first), segment_of(last) + 1)
+        pieces = [
+            self._read_sparse(extent, SegmentPart(column, segment, "sparse"))
+            for segment in segments
+        ]
+        points = np.frombuffer(b"".join(pieces), POINT)
+        start, stop = np.searchsorted(points["tick"], np.array([first, last + 1], np.uint64))
+        return points[start:stop]
+
+    def _read_dense(
+        self, extent: Extent, part: SegmentPart, start: int, length: int, width: int
+    ) -> bytes:
+        for _ in range(MAX_READ_ATTEMPTS):
+            data = self._read_range(extent, part, start * width, length * width)
+            if len(data) == length * width:
+                return data
+            extent = self.read_extent(extent.tenant, extent.job_id)
+        raise DamagedHistory(f"{extent.job_id}: {part.name} is missing or too short")
+
+    def _read_range(self, extent: Extent, part: SegmentPart, start: int, length: int) -> bytes:
+        if part.segment < extent.segments_in_files:
+            return self._read_file_range(extent, part, start, length)
+        key = part.key(extent.tenant, extent.job_id)
+        data: Any = self._store.getrange(key, start, start + length - 1)
+        return bytes(data)
+
+    def _read_file_range(self, extent: Extent, part: SegmentPart, start: int, length: int) -> bytes:
+        try:
+            with self._files.open(part.path(self._files, extent.tenant, extent.job_id)) as file:
+                if os.fstat(file.fileno()).st_size != part.size(extent.tick):
+                    raise DamagedHistory(f"{extent.job_id}: {part.name} has not its size")
+                return os.pread(file.fileno(), length, start)
+        except FileNotFoundError:
+            return b""  # the job may have been deleted: the next extent tells
+
+    def _read_sparse(self, extent: Extent, part: SegmentPart) -> bytes:
+        if part.segment >= extent.segments_in_files:
+            data: Any = self._store.get(part.key(extent.tenant, extent.job_id))
+            if data:
+                return bytes(data)
+            extent = self.read_extent(extent.tenant, extent.job_id)
+            if part.segment >= extent.segments_in_files:
+                return b""  # nothing was recorded; else it has just moved
+        try:
+            with self._files.open(part.path(self._files, extent.tenant, extent.job_id)) as file:
+                return file.read()
+        except FileNotFoundError:
+            return b""
+
+
+def decode_floats(points: Points) -> npt.NDArray[np.float64]:
+    """Read the bits of numeric sparse points as the float64 they are."""
+    return np.ascontiguousarray(points["bits"]).view("<f8")

@@ -1,0 +1,126 @@
+"""A stretch of a recorded history held against the same ticks computed again, bit by bit.
+
+Knows arrays and points; knows no trainer and no store but through Columns.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs import values
+from jobs.certificate import Bits, Difference
+from jobs.history.column_reader import ColumnReader, Extent
+from jobs.job import SparsePoint
+from jobs.values import STATE_COLUMN
+
+DenseValues = Mapping[str, npt.NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class RecordedRange:
+    """The recorded ticks first…last: values of dense columns, bytes of sparse ones by tick."""
+
+    first: int
+    last: int
+    dense: DenseValues
+    sparse: Mapping[str, Mapping[int, bytes]]
+
+    def values(self, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
+        """Values of some of its ticks."""
+        return self.dense[column][first - self.first : last + 1 - self.first]
+
+    def has_validation_at(self, tick: int) -> bool:
+        """Whether something but a digest is recorded at a tick: it was validated there."""
+        return any(tick in self.sparse[name] for name in self.sparse if name != STATE_COLUMN)
+
+    def first_difference(
+        self, first: int, columns: DenseValues, points: Sequence[SparsePoint], last: int
+    ) -> Difference | None:
+        """Return the first difference of the ticks first…last computed again; None: all equal.
+
+        A digest that was not recorded has nothing to be compared with.
+        """
+        candidates = [
+            self._dense_difference(name, first, columns.get(name), last) for name in self.dense
+        ]
+        recomputed = {(point.column, point.tick): point.bits for point in points}
+        for name, recorded in self.sparse.items():
+            expected = {tick: recorded[tick] for tick in range(first, last + 1) if tick in recorded}
+            actual = {tick: raw for (column, tick), raw in recomputed.items() if column == name}
+            if name == STATE_COLUMN:
+                actual = {tick: raw for tick, raw in actual.items() if tick in expected}
+            candidates.append(_sparse_difference(name, expected, actual))
+        return min(
+            (candidate for candidate in candidates if candidate is not None),
+            key=lambda candidate: candidate.tick,
+            default=None,
+        )
+
+    def _dense_difference(
+        self, name: str, first: int, recomputed: npt.NDArray[np.float32] | None, last: int
+    ) -> Difference | None:
+        expected = self.values(name, first, last)
+        actual = np.empty(0, np.float32) if recomputed is None else recomputed[: expected.size]
+        unequal = np.flatnonzero(expected[: actual.size].view(np.uint32) != actual.view(np.uint32))
+        if not unequal.size and actual.size == expected.size:
+            return None
+        at = int(unequal[0]) if unequal.size else actual.size
+        actual_bytes = actual[at : at + 1].tobytes() or None
+        return make_difference(first + at, name, expected[at : at + 1].tobytes(), actual_bytes)
+
+
+def read_range(
+    reader: ColumnReader, extent: Extent, sparse: Iterable[str], first: int, last: int
+) -> RecordedRange:
+    """Read a stretch, with the points of the sparse columns named."""
+    dense = {name: reader.values(extent, name, first, last) for name in extent.columns}
+    points = {name: reader.points(extent, name, first, last) for name in sparse}
+    return RecordedRange(
+        first,
+        last,
+        dense,
+        {
+            name: {
+                int(tick): raw.tobytes()
+                for tick, raw in zip(column_points["tick"], column_points["bits"], strict=True)
+            }
+            for name, column_points in points.items()
+        },
+    )
+
+
+def make_difference(
+    tick: int, column: str, recorded: bytes | None, recomputed: bytes | None
+) -> Difference:
+    """Tell one difference, to the bit."""
+    return Difference(
+        tick=tick,
+        column=column,
+        recorded=_encode_bits(column, recorded),
+        recomputed=_encode_bits(column, recomputed),
+    )
+
+
+def _sparse_difference(
+    name: str, expected: Mapping[int, bytes], actual: Mapping[int, bytes]
+) -> Difference | None:
+    unequal_ticks = [
+        tick for tick in expected.keys() | actual.keys() if expected.get(tick) != actual.get(tick)
+    ]
+    if not unequal_ticks:
+        return None
+    tick = min(unequal_ticks)
+    return make_difference(tick, name, expected.get(tick), actual.get(tick))
+
+
+def _encode_bits(column: str, raw: bytes | None) -> Bits | None:
+    if raw is None:
+        return None
+    value = values.decode_value(column, raw)
+    if column == STATE_COLUMN:
+        return Bits(bits=str(value), value=None)
+    printable_value = value if isinstance(value, float) and math.isfinite(value) else str(value)
+    return Bits(bits=raw[::-1].hex(), value=printable_value)

@@ -1,0 +1,72 @@
+"""A history's whole range as a stream of bytes, some ticks at a time. Knows no store, no HTTP."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jobs.history import encoders
+from jobs.history.column_reader import Points, decode_floats
+from jobs.history.selection import ColumnSelection
+from jobs.values import STATE_COLUMN
+
+CSV_TICKS = 1 << 15  # ticks held in memory at once: some 5 MB of text and floats
+BINARY_TICKS = 1 << 18  # 1 MiB
+
+
+@dataclass(frozen=True)
+class BinaryExport:
+    """One dense column as little-endian float32: last - first + 1 values, maybe none."""
+
+    first: int
+    last: int
+    pieces: Iterator[bytes]
+
+
+def stream_binary(selection: ColumnSelection, column: str, first: int, last: int) -> BinaryExport:
+    """Stream a dense column (`lr` rounded to float32)."""
+    pieces = (
+        selection.values(column, start, stop).astype("<f4").tobytes()
+        for start, stop in _split_ticks(first, last, BINARY_TICKS)
+    )
+    return BinaryExport(first, last, pieces)
+
+
+def stream_csv(
+    selection: ColumnSelection, columns: Sequence[str], first: int, last: int
+) -> Iterator[bytes]:
+    """Stream a header and a line a tick; of sparse columns alone, a line where there is a point.
+
+    A sparse column's cell is empty where it has no point.
+    """
+    yield encoders.csv_header(columns)
+    for start, stop in _split_ticks(first, last, CSV_TICKS):
+        points = {name: selection.points(name, start, stop) for name in selection.sparse}
+        ticks = np.arange(start, stop + 1)
+        if not selection.dense:
+            ticks = np.unique(
+                np.concatenate([column_points["tick"] for column_points in points.values()])
+            )
+        cells = [
+            _sparse_cells(name, ticks, points[name])
+            if name in points
+            else encoders.csv_cells(selection.values(name, start, stop))
+            for name in columns
+        ]
+        yield encoders.csv_lines(ticks, cells)
+
+
+def _sparse_cells(name: str, ticks: encoders.Ticks, points: Points) -> list[str]:
+    encoded = (
+        encoders.encode_digests(points["bits"])
+        if name == STATE_COLUMN
+        else encoders.csv_cells(decode_floats(points))
+    )
+    cells = dict(zip(points["tick"].tolist(), encoded, strict=True))
+    return [cells.get(tick, "") for tick in ticks.tolist()]
+
+
+def _split_ticks(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cut the ticks first…last into pieces of at most `size`: first and last tick of each."""
+    for start in range(first, last + 1, size):
+        yield start, min(start + size - 1, last)

@@ -1,0 +1,116 @@
+"""JSON answers made of a history: pages of ticks, newest points, views. Knows no store, no HTTP."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.history import encoders
+from jobs.history.column_reader import Points, decode_floats
+from jobs.history.downsampling import bucket_edges, downsample_points
+from jobs.history.selection import ColumnSelection
+from jobs.values import STATE_COLUMN
+
+HistoryJson = dict[str, Any]  # a JSON object of the contract's chapter on history
+
+
+def range_json(selection: ColumnSelection, first: int, end: int, limit: int) -> HistoryJson:
+    """Answer with at most `limit` of the ticks first…end; of sparse columns alone, of points.
+
+    `next_after` is the last tick answered for, or null when there is nothing behind it now.
+    """
+    last = (
+        min(end, first + limit - 1)
+        if selection.dense
+        else _last_tick_within(selection, first, end, limit)
+    )
+    ticks = np.arange(first, last + 1)
+    values = {name: selection.values(name, first, last) for name in selection.dense}
+    points = {name: selection.points(name, first, last) for name in selection.sparse}
+    nonfinite_values = [
+        entry for name in values for entry in encoders.list_nonfinite(name, ticks, values[name])
+    ]
+    return {
+        "job_id": selection.job_id,
+        **({"tick": ticks.tolist()} if selection.dense else {}),
+        **{name: encoders.encode_numbers(column) for name, column in values.items()},
+        **{name: sparse_json(name, column_points) for name, column_points in points.items()},
+        "nonfinite": nonfinite_values + _list_nonfinite_points(points),
+        "next_after": last if last < end else None,
+        **_extent_json(selection),
+    }
+
+
+def newest_json(selection: ColumnSelection, count: int) -> HistoryJson:
+    """Answer with the newest `count` ticks; of sparse columns alone, points of each column."""
+    end = selection.extent.tick
+    if selection.dense:
+        return range_json(selection, max(1, end - count + 1), end, count)
+    points = {name: selection.points(name, 0, end)[-count:] for name in selection.sparse}
+    encoded = {name: sparse_json(name, column_points) for name, column_points in points.items()}
+    metadata = {
+        "nonfinite": _list_nonfinite_points(points),
+        "next_after": None,
+        **_extent_json(selection),
+    }
+    return {"job_id": selection.job_id, **encoded, **metadata}
+
+
+def view_json(selection: ColumnSelection, first: int, last: int, max_buckets: int) -> HistoryJson:
+    """Answer with the ticks first…last in at most `most` buckets a column; `points` counts them."""
+    edges = bucket_edges(first, last, max_buckets) if last >= first else np.array([first], np.int64)
+    starts, stops = edges[:-1], edges[1:] - 1
+    views = {
+        name: encoders.encode_buckets(starts, stops, selection.downsample(name, edges))
+        for name in selection.dense
+    }
+    for name in selection.sparse:
+        points = selection.points(name, first, last)
+        views[name] = encoders.encode_buckets(
+            *downsample_points(_ticks_of(points), decode_floats(points), max_buckets)
+        )
+    return {
+        "job_id": selection.job_id,
+        "points": edges.size - 1,
+        **views,
+        **_extent_json(selection),
+    }
+
+
+def sparse_json(name: str, points: Points) -> dict[str, list[Any]]:
+    """Spell a sparse column: {"tick": […], "value": […]}; a state digest is 16 hex digits."""
+    value = (
+        encoders.encode_digests(points["bits"])
+        if name == STATE_COLUMN
+        else encoders.encode_numbers(decode_floats(points))
+    )
+    return {"tick": points["tick"].tolist(), "value": value}
+
+
+def _last_tick_within(selection: ColumnSelection, first: int, end: int, limit: int) -> int:
+    """Last tick up to which no sparse column has more than `limit` points, tick 0 uncounted."""
+    for name in selection.sparse:
+        ticks = selection.points(name, first, end)["tick"]
+        counted_ticks = ticks[ticks > 0]
+        if counted_ticks.size > limit:
+            end = int(counted_ticks[limit - 1])
+    return end
+
+
+def _list_nonfinite_points(columns: Mapping[str, Points]) -> list[encoders.Nonfinite]:
+    numeric = {name: points for name, points in columns.items() if name != STATE_COLUMN}
+    return [
+        entry
+        for name, points in numeric.items()
+        for entry in encoders.list_nonfinite(name, points["tick"], decode_floats(points))
+    ]
+
+
+def _extent_json(selection: ColumnSelection) -> HistoryJson:
+    exactness = {"exact": selection.exact, "inexact_from": selection.inexact_from}
+    return {"last_tick": selection.extent.tick, "complete": selection.is_complete, **exactness}
+
+
+def _ticks_of(points: Points) -> npt.NDArray[np.int64]:
+    return points["tick"].astype(np.int64)

@@ -1,0 +1,1 @@
+"""The job protocol: every caller of the store's scripts."""

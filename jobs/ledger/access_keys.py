@@ -1,0 +1,226 @@
+"""Keys as the store has them: the hash of a secret, its tenant, its scopes. Knows no HTTP.
+
+A secret is shown once, when it is made; it names its key, so that one look finds it. Every request
+looks: a deleted key stops at once.
+"""
+
+import hashlib
+import hmac
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args
+
+import redis
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from jobs.errors import (
+    IdempotencyMismatch,
+    IdempotentResultDeleted,
+    NoSuchKey,
+    RateLimitExceeded,
+    StoreFull,
+)
+from jobs.ids import KEY_ID, new_key_id
+from jobs.store import keys
+from jobs.store.codec import format_rfc3339
+from jobs.store.cursor import IndexCursor, Page, parse_cursor
+from jobs.store.scripts import Scripts
+
+Scope = Literal["read", "submit", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+TENANT_PATTERN = r"^[a-z0-9_][a-z0-9_-]{0,63}$"
+Tenant = Annotated[str, StringConstraints(pattern=TENANT_PATTERN)]
+
+SECRET_ALPHABET = string.ascii_letters + string.digits
+RANDOM_LENGTH = 43  # letters and digits: 256 bits
+BURST_SECONDS = 2  # of the rate, that a key which was quiet may send at once
+
+
+@dataclass(frozen=True)
+class Key:
+    """What a valid key stands for."""
+
+    id: str
+    tenant: str
+    scopes: frozenset[Scope]
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether it may do what needs `scope`; admin includes the others."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+class KeyInfo(BaseModel):
+    """A key as an admin sees it: all but its secret."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    tenant: str
+    scopes: list[Scope]
+    name: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class CreateKeyResult:
+    """A key just made, with its secret; without, when its idempotency key had made it before."""
+
+    info: KeyInfo
+    secret: str | None
+
+
+class AccessKeys:
+    """Makes, lists, deletes and recognises keys."""
+
+    def __init__(self, store: "redis.Redis", rate: float = 0) -> None:
+        """`rate` is the requests a second that each key may send; 0 does not count them."""
+        self._store, self._rate = store, rate
+        self._scripts = Scripts(store)
+
+    def create(
+        self,
+        tenant: str,
+        scopes: frozenset[Scope],
+        name: str,
+        *,
+        creator: str,
+        idempotency_key: str | None = None,
+        body_digest: str = "",
+    ) -> CreateKeyResult:
+        """Store a new key, or find the one of this idempotency key of the tenant `maker`.
+
+        Raises IdempotencyMismatch, IdempotentResultDeleted or StoreFull; then nothing was stored.
+        """
+        key_id = new_key_id()
+        secret = _make_secret(key_id)
+        header = {
+            "id": key_id,
+            "tenant": tenant,
+            "scopes": " ".join(scope for scope in SCOPES if scope in scopes),
+            "name": name,
+            "sha256": hash_secret(secret).hex(),
+            "maker": creator,
+            "idempotency_key": idempotency_key,
+            "body_digest": body_digest or "-",
+        }
+        answer, *rest = self._scripts.call("make_key", header)
+        if answer == b"mismatch":
+            raise IdempotencyMismatch(idempotency_key)
+        if answer == b"gone":
+            raise IdempotentResultDeleted(idempotency_key)
+        info = self.get(rest[0].decode())
+        return CreateKeyResult(info, secret if answer == b"new" else None)
+
+    def get(self, key_id: str) -> KeyInfo:
+        """Look at one key. Raises NoSuchKey."""
+        record: dict[bytes, bytes] = self._store.hgetall(keys.access_key(key_id))  # type: ignore[assignment]
+        if not record:
+            raise NoSuchKey(key_id)
+        return _parse_key_info(record)
+
+    def list_keys(
+        self, tenant: str | None, *, limit: int, after: str | None, descending: bool
+    ) -> Page[KeyInfo]:
+        """List a tenant's keys, or all, by when they were made. Raises BadCursor."""
+        cursor = IndexCursor(
+            self._store, keys.access_index(tenant), parse_cursor(after), descending
+        )
+        members = cursor.read_next(limit)
+        with self._store.pipeline(transaction=False) as pipe:
+            for key_id, _ in members:
+                pipe.hgetall(keys.access_key(key_id.decode()))
+            records = pipe.execute()
+        last = int(members[-1][1]) if members else None
+        has_more = members and cursor.has_more_after(last)
+        return Page(
+            [_parse_key_info(record) for record in records if record],
+            str(last) if has_more else None,
+        )
+
+    def delete(self, key_id: str) -> None:
+        """Let a key be no key any more, from the next request on. Raises NoSuchKey."""
+        if self._scripts.call("delete_key", {"id": key_id})[0] == b"gone":
+            raise NoSuchKey(key_id)
+
+    def exists(self, key_id: str) -> bool:
+        """Whether a key is still one: for what lasts longer than a request."""
+        return bool(self._store.exists(keys.access_key(key_id)))
+
+    def authenticate(self, secret: str) -> Key | None:
+        """Recognise a secret and count the request, in one round trip; None for no valid one.
+
+        Raises RateLimitExceeded.
+        """
+        key_id = _parse_key_id(secret)
+        if key_id is None:
+            return None
+        digest = hash_secret(secret).hex()
+        header = {
+            "id": key_id,
+            "sha256": digest,
+            "rate": self._rate,
+            "burst": burst_size(self._rate),
+        }
+        try:
+            answer, *rest = self._scripts.call("authenticate", header)
+        except StoreFull:  # a disk that takes nothing more: reading goes on, uncounted
+            return self._authenticate_uncounted(key_id, digest)
+        if answer == b"limited":
+            raise RateLimitExceeded(float(rest[0]))
+        return _key_if_valid(key_id, digest, *rest) if answer == b"ok" else None
+
+    def _authenticate_uncounted(self, key_id: str, digest: str) -> Key | None:
+        record: dict[bytes, bytes] = self._store.hgetall(keys.access_key(key_id))  # type: ignore[assignment]
+        if not record:
+            return None
+        return _key_if_valid(
+            key_id, digest, record[b"sha256"], record[b"tenant"], record[b"scopes"]
+        )
+
+
+def hash_secret(secret: str) -> bytes:
+    """Hash a secret as it is stored: 256 random bits need no salt and no slowness."""
+    return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
+
+
+def burst_size(rate: float) -> float:
+    """Requests that a quiet key may send at once; at least one, or none would ever pass."""
+    return max(1.0, BURST_SECONDS * rate)
+
+
+def _key_if_valid(
+    key_id: str, digest: str, stored_digest: bytes, tenant: bytes, scopes: bytes
+) -> Key | None:
+    if not hmac.compare_digest(stored_digest, digest.encode()):
+        return None
+    return Key(key_id, tenant.decode(), frozenset(_parse_scopes(scopes)))
+
+
+def _make_secret(key_id: str) -> str:
+    """`tf_`, the id's letters, `_`, 256 random bits: scanners for leaked secrets know its form."""
+    random_part = "".join(secrets.choice(SECRET_ALPHABET) for _ in range(RANDOM_LENGTH))
+    return f"tf_{key_id.removeprefix('key_')}_{random_part}"
+
+
+def _parse_key_id(secret: str) -> str | None:
+    """The id of the key that a secret claims to be."""
+    prefix, _, rest = secret.partition("_")
+    key_id = f"key_{rest.partition('_')[0]}"
+    return key_id if prefix == "tf" and KEY_ID.fullmatch(key_id) else None
+
+
+def _parse_scopes(text: bytes) -> list[Scope]:
+    granted = text.decode().split()
+    return [scope for scope in SCOPES if scope in granted]
+
+
+def _parse_key_info(record: Mapping[bytes, bytes]) -> KeyInfo:
+    return KeyInfo(
+        id=record[b"id"].decode(),
+        tenant=record[b"tenant"].decode(),
+        scopes=_parse_scopes(record[b"scopes"]),
+        name=record[b"name"].decode(),
+        created_at=format_rfc3339(int(record[b"created_ms"])),
+    )

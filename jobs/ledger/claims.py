@@ -1,0 +1,66 @@
+"""What whoever claims a job is told: whose it is, where it stands, what its bits belong to."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.job import Checkpoint, Lease
+from jobs.spec.job_spec import JobSpec
+from jobs.store.codec import parse_checkpoint, parse_spec
+from jobs.store.keys import split_member
+
+#: a job's identity: what must be equal for bits to be comparable
+IDENTITY_FIELDS = ("engine", "torch", "canary", "device", "threads")
+ANY_CANARY = "-"  # in its place, where bits do not depend on it
+
+
+@dataclass(frozen=True)
+class VerifyRange:
+    """What a verify runs again: the ticks of job `parent` after `start` up to `end`."""
+
+    parent: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A job that is ours until its lease ends, and where it stands. Newest checkpoint first."""
+
+    lease: Lease
+    tick: int
+    elapsed: float
+    attempt: int
+    requested: str | None
+    exact: bool
+    spec: JobSpec
+    checkpoints: list[Checkpoint]
+    fingerprint: dict[str, Any] = field(default_factory=dict)  # of the bits there are
+    verify_range: VerifyRange | None = None  # a verify: it runs these ticks again
+    engine: str | None = None  # that must train it: the one that its ticks are of
+    canary: str | None = None  # of the machine that drew its first weights
+
+
+def parse_claim(reply: list[bytes], nonce: str) -> Claim:
+    """Read what claim.lua answers."""
+    member, term, tick, elapsed, attempt, requested, exact, spec, *rest = reply
+    kind, parent, origin, end, fingerprint, engine, canary, *checkpoint_texts = rest
+    tenant, job_id = split_member(member.decode())
+    verify_range = (
+        VerifyRange(parent.decode(), int(origin), int(end)) if kind == b"verify" else None
+    )
+    checkpoints = [parse_checkpoint(text) for text in checkpoint_texts]
+    return Claim(
+        lease=Lease(tenant, job_id, int(term), nonce),
+        tick=int(tick),
+        elapsed=float(elapsed),
+        attempt=int(attempt),
+        requested=requested.decode() or None,
+        exact=exact == b"1",
+        spec=parse_spec(spec),
+        checkpoints=sorted(checkpoints, key=lambda checkpoint: -checkpoint.tick),
+        fingerprint=json.loads(fingerprint or b"{}"),
+        engine=engine.decode() or None,
+        canary=canary.decode() or None,
+        verify_range=verify_range,
+    )

@@ -1,0 +1,222 @@
+"""The protocol that owns a job's truth: each method is one script, and may be sent twice.
+
+All times are the server's. A lease is shown with every write and checked inside the script that
+writes. Knows no file and no HTTP.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+from jobs.errors import (
+    IdempotencyMismatch,
+    IdempotentResultDeleted,
+    IllegalTransition,
+    LeaseLost,
+    NoSuchDataset,
+    NoSuchJob,
+    NotAccepted,
+    NotTerminal,
+    QueueFull,
+)
+from jobs.ids import new_job_id
+from jobs.job import Lease, SparsePoint, Transition
+from jobs.ledger.claims import Claim, VerifyRange
+from jobs.ledger.owner import MAX_ATTEMPTS_WITHOUT_PROGRESS, AppendResult, LeaseLedger
+from jobs.plan import estimate_memory_bytes
+from jobs.spec.job_spec import MAX_NAME_CHARACTERS, JobSpec
+from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
+from jobs.store.keys import job_member
+
+__all__ = [
+    "MAX_ATTEMPTS_WITHOUT_PROGRESS", "AppendResult", "Claim", "DeleteResult", "Lease", "JobLedger", "SparsePoint", "SubmitResult",
+    "VerifyRange",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SubmitResult:
+    """The job of a submission; not `new` when its idempotency key had made it before."""
+
+    job_id: str
+    is_new: bool
+    snapshot: JobSnapshot | None = None  # of a new one, as it was made
+
+
+@dataclass(frozen=True)
+class DeleteResult:
+    """What is left of a deleted job: its place among all, and the idempotency keys it has used."""
+
+    sequence: int
+    idempotency_keys: list[str]
+
+
+class JobLedger(LeaseLedger):
+    """Every change of a job: what clients ask for, and what its owner may do by its lease."""
+
+    def submit(
+        self,
+        tenant: str,
+        spec: JobSpec,
+        *,
+        idempotency_key: str | None = None,
+        body_digest: str = "",
+        max_queued: int | None = None,
+        verify_range: VerifyRange | None = None,
+    ) -> SubmitResult:
+        """Store a new job as queued, durable when this returns, or find the one of this key.
+
+        With `verifies` it is a verify, and the spec its parent's; NoSuchJob where that is gone.
+        Raises IdempotencyMismatch, IdempotentResultDeleted, StoreFull, or QueueFull where the tenant has `max_queued`
+        jobs waiting, or NoSuchDataset where one was deleted meanwhile; then nothing was stored.
+        """
+        header = {
+            "tenant": tenant,
+            "id": new_job_id(),
+            "queue": spec.queue,
+            "threads": spec.compute.threads,
+            "memory": estimate_memory_bytes(spec),
+            "engine_asked": None if spec.compute.engine == "auto" else spec.compute.engine,
+            **(
+                _training_fields(spec)
+                if verify_range is None
+                else _verify_fields(spec, verify_range)
+            ),
+            "idempotency_key": idempotency_key,
+            "body_digest": body_digest or "-",
+            "max_queued": max_queued,
+            "datasets": spec.datasets,
+        }
+        answer, *rest = self._scripts.call("submit", header, json.dumps(spec.to_stored()))
+        if answer == b"mismatch":
+            raise IdempotencyMismatch(idempotency_key)
+        if answer == b"gone":
+            raise IdempotentResultDeleted(idempotency_key)
+        if answer == b"full":
+            raise QueueFull(max_queued or 0)
+        if answer == b"no dataset":
+            raise NoSuchDataset(rest[0].decode())
+        if answer == b"no parent":
+            raise NoSuchJob("the job to be verified")
+        if answer == b"same":
+            return SubmitResult(rest[0].decode(), is_new=False)
+        return SubmitResult(rest[0].decode(), is_new=True, snapshot=parse_snapshot(rest[1:]))
+
+    def store_response(self, tenant: str, job_id: str, response: str) -> None:
+        """Keep the answer to a submission with an idempotency key, for whoever sends it again."""
+        self._scripts.call("store_response", {"member": job_member(tenant, job_id)}, response)
+
+    def patch(
+        self,
+        tenant: str,
+        job_id: str,
+        *,
+        name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        notes: str | None = None,
+        priority: int | None = None,
+    ) -> None:
+        """Change what is said about a job; None leaves a field alone. Raises NoSuchJob."""
+        changes = {"name": name, "notes": notes}
+        if labels is not None:
+            changes["labels"] = json.dumps(dict(labels))
+        fields = {field: text for field, text in changes.items() if text is not None}
+        header = {"member": job_member(tenant, job_id), "fields": fields, "priority": priority}
+        if self._scripts.call("patch", header)[0] == b"gone":
+            raise NoSuchJob(job_id)
+
+    def request_transition(
+        self, tenant: str, job_id: str, transition: Transition
+    ) -> Literal["done", "under_way"]:
+        """Ask something of a job. Raises NoSuchJob, or IllegalTransition with the legal verbs."""
+        header = {"member": job_member(tenant, job_id), "verb": transition}
+        answer, *rest = self._scripts.call("request_transition", header)
+        if answer == b"gone":
+            raise NoSuchJob(job_id)
+        if answer == b"illegal":
+            status, *allowed = (text.decode() for text in rest)
+            raise IllegalTransition(transition, status, allowed)
+        return "done" if answer == b"done" else "under_way"
+
+    def raise_illegal_transition(self, tenant: str, job_id: str, action: str) -> NoReturn:
+        """Raise IllegalTransition for something that no status allows, with what this one does allow."""
+        header = {"member": job_member(tenant, job_id), "verb": "-"}
+        answer, *rest = self._scripts.call("request_transition", header)
+        if answer == b"gone":
+            raise NoSuchJob(job_id)
+        status, *allowed = (text.decode() for text in rest)
+        raise IllegalTransition(action, status, allowed)
+
+    def delete(self, tenant: str, job_id: str) -> DeleteResult:
+        """Remove an ended job's record and leave a tombstone. Raises NoSuchJob or NotTerminal."""
+        answer, *rest = self._scripts.call("delete", {"member": job_member(tenant, job_id)})
+        if answer == b"gone":
+            raise NoSuchJob(job_id)
+        if answer == b"live":
+            raise NotTerminal(rest[0].decode())
+        return DeleteResult(int(rest[0]), [key.decode() for key in rest[1:]])
+
+    def move_segment(
+        self, tenant: str, job_id: str, segment: int, digests: Mapping[str, str], size: int,
+        lease: Lease | None = None,
+    ) -> None:  # fmt: skip
+        """Let a segment's files take the place of its strings; of a live job only by its owner.
+
+        Raises NoSuchJob, LeaseLost, or NotAccepted for a segment that is not full.
+        """
+        lease_fields = {} if lease is None else self._lease_fields(lease)
+        header = {**lease_fields, "member": job_member(tenant, job_id), "segment": segment}
+        header |= {"digests": dict(digests), "bytes": size}
+        self._raise_if_refused(job_id, self._scripts.call("move_segment", header))
+
+    def mark_finalized(self, tenant: str, job_id: str) -> None:
+        """Note that all of an ended job's history lies in files. Raises NoSuchJob or NotAccepted."""
+        self._raise_if_refused(
+            job_id, self._scripts.call("mark_finalized", {"member": job_member(tenant, job_id)})
+        )
+
+    def take_due_wakeups(self, grace_seconds: float, limit: int = 64) -> dict[str, int]:
+        """How many bells each queue needs now; at most once a grace, whoever asks."""
+        header = {"grace_ms": max(1, int(grace_seconds * 1000)), "limit": limit}
+        flat = self._scripts.call("wakeups_due", header)
+        return {queue.decode(): int(n) for queue, n in zip(flat[::2], flat[1::2], strict=True)}
+
+    def _raise_if_refused(self, job_id: str, answer: list[bytes]) -> None:
+        if answer[0] == b"gone":
+            raise NoSuchJob(job_id)
+        if answer[0] == b"fenced":
+            raise LeaseLost(f"{job_id}: the lease is over")
+        if answer[0] == b"early":
+            raise NotAccepted(f"{job_id}: not at tick {int(answer[1])}")
+
+
+def _training_fields(spec: JobSpec) -> dict[str, Any]:
+    """What a new training job's record says beside its spec."""
+    return {
+        "kind": "train",
+        "name": spec.name,
+        "labels": json.dumps(spec.labels),
+        "notes": spec.notes,
+        "priority": spec.priority,
+        "required": spec.compute.exact == "required",
+        "ticks_total": spec.ticks_total,
+        "open_ended": spec.budget.seconds is not None,
+        "origin": 0,
+    }
+
+
+def _verify_fields(spec: JobSpec, verify_range: VerifyRange) -> dict[str, Any]:
+    """The same of a verify: only a worker with an equal fingerprint can say anything."""
+    return {
+        "kind": "verify",
+        "name": f"verify of {spec.name}"[:MAX_NAME_CHARACTERS],
+        "labels": "{}",
+        "notes": "",
+        "priority": 0,
+        "required": True,
+        "ticks_total": verify_range.end,
+        "open_ended": False,
+        "parent": verify_range.parent,
+        "origin": verify_range.start,
+    }

@@ -1,0 +1,1 @@
+"""Reads of the store that change nothing: jobs, events, notices, workers, counts."""

@@ -1,0 +1,49 @@
+"""How many of what there is now, for whoever watches the service. Names no job."""
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from jobs.job import STATUSES
+from jobs.queries import worker_registry
+from jobs.store import keys
+
+
+@dataclass(frozen=True)
+class ServiceCounts:
+    """Jobs by status, queued jobs and live workers by queue, ticks accepted so far."""
+
+    jobs: dict[str, int]
+    queued: dict[str, int]
+    workers: dict[str, int]
+    ticks: int
+
+
+def count_all(store: "redis.Redis", tenant: str | None) -> ServiceCounts:
+    """Count the jobs of a tenant, or of all; queues, workers and ticks are everybody's."""
+    queues = sorted(_set_members(store, keys.QUEUES))
+    tenants = [tenant] if tenant is not None else sorted(_set_members(store, keys.TENANTS))
+    with store.pipeline(transaction=False) as pipe:
+        pipe.get(keys.TICKS)
+        for queue in queues:
+            pipe.zcard(keys.queued_jobs(queue))
+        for tenant_name in tenants:
+            for status in STATUSES:
+                pipe.zcard(keys.job_index(tenant_name, "status", status))
+        ticks, *sizes = pipe.execute()
+    queue_sizes, status_counts = sizes[: len(queues)], sizes[len(queues) :]
+    return ServiceCounts(
+        jobs={status: sum(status_counts[i :: len(STATUSES)]) for i, status in enumerate(STATUSES)},
+        queued=dict(zip(queues, queue_sizes, strict=True)),
+        workers=dict(
+            Counter(str(worker.get("queue")) for worker in worker_registry.live_workers(store))
+        ),
+        ticks=int(ticks or 0),
+    )
+
+
+def _set_members(store: "redis.Redis", key: str) -> set[str]:
+    members: Any = store.smembers(key)
+    return {member.decode() for member in members}

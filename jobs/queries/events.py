@@ -1,0 +1,168 @@
+"""A job's numbered events, read from any place on. Changes nothing, waits for nothing.
+
+An event is written by the script that makes it so (lua/prelude.lua). Of each job the newest
+10,000 are kept; the numbers of those left out stay taken.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import redis
+from pydantic import BaseModel, ConfigDict, Field
+
+from jobs.errors import NoSuchJob
+from jobs.job import TERMINAL_STATUSES, JobError
+from jobs.store import keys
+from jobs.store.codec import decode_loss, format_rfc3339
+
+EventType = Literal["status", "validation", "checkpoint", "log"]
+MAX_EVENTS = 10_000  # kept of one job, as lua/prelude.lua has it
+JOB_FIELDS = ("status", "requested", "stopped_by", "error", "tick", "loss")
+
+
+class Event(BaseModel):
+    """Something that happened to a job."""
+
+    model_config = ConfigDict(frozen=True)
+
+    seq: int = Field(description="its number in the job, from 1")
+    at: str
+    type: EventType
+    data: dict[str, Any] = Field(
+        description="status: status, requested, stopped_by, error; validation: tick, metrics; "
+        "checkpoint: tick, is_best, is_final; log: level, message"
+    )
+
+
+@dataclass(frozen=True)
+class EventBatch:
+    """Some events, whether there are more now, and whether more may come."""
+
+    events: list[Event]
+    has_more: bool
+    is_terminal: bool
+
+
+@dataclass(frozen=True)
+class EventsSince:
+    """A job at one moment, as its followers see it, and its events beyond a number."""
+
+    status: str
+    requested: str | None
+    stopped_by: str | None
+    error: dict[str, Any] | None
+    tick: int
+    loss: float | None
+    seq: int  # of the newest event
+    at: str  # when that was
+    events: list[Event]
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether nothing more will come."""
+        return self.status in TERMINAL_STATUSES
+
+    @property
+    def status_payload(self) -> dict[str, Any]:
+        """What a status event says, of now."""
+        return {
+            "status": self.status,
+            "requested": self.requested,
+            "stopped_by": self.stopped_by,
+            "error": self.error,
+        }
+
+
+class Events:
+    """Reads events of any job. Every method raises NoSuchJob."""
+
+    def __init__(self, store: "redis.Redis") -> None:
+        self._store = store
+
+    def read(
+        self, tenant: str, job_id: str, *, after: int | None, limit: int, descending: bool = False
+    ) -> EventBatch:
+        """Read a page of the events beyond a number; descending: of those below it."""
+
+        def slice_bounds(dropped: int) -> tuple[int, int]:
+            if not descending:
+                start = max(0, (after or 0) - dropped)
+                return start, start + limit
+            if after is None:
+                return -limit, 0
+            return max(0, after - 1 - dropped - limit), max(0, after - 1 - dropped)
+
+        window = self._read_window(tenant, job_id, slice_bounds)
+        page = window.events[::-1] if descending else window.events
+        last = window.dropped + 1 if descending else window.newest.seq
+        status = (window.fields[0] or b"").decode()
+        return EventBatch(page, bool(page) and page[-1].seq != last, status in TERMINAL_STATUSES)
+
+    def read_since(self, tenant: str, job_id: str, after: int | None = None) -> EventsSince:
+        """Read how a job stands, and its events beyond `after` (None: none of them)."""
+
+        def slice_bounds(dropped: int) -> tuple[int, int]:
+            return (0, 0) if after is None else (max(0, after - dropped), MAX_EVENTS)
+
+        window = self._read_window(tenant, job_id, slice_bounds)
+        status, requested, stopped_by, error, tick, loss = window.fields
+        return EventsSince(
+            status=(status or b"").decode(),
+            requested=_text_or_none(requested),
+            stopped_by=_text_or_none(stopped_by),
+            error=None if not error else JobError.model_validate_json(error).model_dump(),
+            tick=int(tick or 0),
+            loss=decode_loss(loss),
+            seq=window.newest.seq,
+            at=window.newest.at,
+            events=window.events,
+        )
+
+    def _read_window(
+        self, tenant: str, job_id: str, slice_bounds: Callable[[int], tuple[int, int]]
+    ) -> "_EventWindow":
+        """Read fields and the events at `places` (start, stop) of the list, at one moment.
+
+        Where they lie hangs on how many were dropped: none of most jobs, so that is tried first.
+        """
+        events, guess = keys.events(tenant, job_id), 0
+        while True:
+            start, stop = slice_bounds(guess)
+            with self._store.pipeline(transaction=True) as pipe:
+                pipe.hmget(keys.job(tenant, job_id), (*JOB_FIELDS, "events_dropped"))
+                pipe.lindex(events, -1)
+                if start != stop:
+                    pipe.lrange(events, start, stop - 1)
+                (*fields, dropped_text), newest, *lists = pipe.execute()
+            if fields[0] is None:
+                raise NoSuchJob(job_id)
+            dropped = int(dropped_text or 0)
+            if dropped == guess:
+                texts = lists[0] if lists else []
+                parsed = [_parse_event(text) for text in texts]
+                return _EventWindow(fields, dropped, _parse_event(newest), parsed)
+            guess = dropped
+
+
+@dataclass(frozen=True)
+class _EventWindow:
+    fields: list[bytes | None]
+    dropped: int
+    newest: Event  # there is one: a job begins with its status
+    events: list[Event]
+
+
+def _parse_event(text: bytes) -> Event:
+    payload = json.loads(text)
+    data = payload["data"]
+    if payload["type"] == "status" and data["error"] is not None:
+        data["error"] = JobError.model_validate(data["error"]).model_dump()
+    return Event(
+        seq=payload["seq"], at=format_rfc3339(payload["at"]), type=payload["type"], data=data
+    )
+
+
+def _text_or_none(value: bytes | None) -> str | None:
+    return value.decode() if value else None

@@ -1,0 +1,260 @@
+"""Finding jobs and what belongs to them: one by id, pages of many by filter. Changes nothing.
+
+A list costs O(page): it walks the smallest index that a filter names, newest first, and looks at no
+more than 1,000 candidates a page.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+
+from jobs.errors import NoSuchCheckpoint, NoSuchJob
+from jobs.ids import is_job_id
+from jobs.job import Attempt, Checkpoint, Job, QueuePosition
+from jobs.ledger.claims import ANY_CANARY
+from jobs.queries import worker_registry
+from jobs.store import keys
+from jobs.store.codec import Record, parse_attempt, parse_checkpoint, parse_job
+from jobs.store.cursor import IndexCursor, Page, parse_cursor
+
+Filter = tuple[str, str]  # (field, value)
+
+MAX_CANDIDATES = 1000  # looked at for one page
+MAX_PAGE_BYTES = 4 << 20  # of specs (inline data!) in one page; the job that reaches it is the last
+BATCH_SIZE = 100  # records read in one round trip
+INDEXED_FIELDS = ("status", "label", "name", "kind", "parent")
+
+
+class JobQueries:
+    """Reads jobs, attempts and checkpoints of a tenant."""
+
+    def __init__(self, store: "redis.Redis") -> None:
+        self._store = store
+
+    def get_job(self, tenant: str, job_id: str) -> Job:
+        """Read one job. Raises NoSuchJob."""
+        record: dict[bytes, bytes] = self._store.hgetall(keys.job(tenant, job_id))  # type: ignore[assignment]
+        if not record:
+            raise NoSuchJob(job_id)
+        return self._make_jobs([record])[0]
+
+    def list_jobs(
+        self,
+        tenant: str,
+        *,
+        filters: Sequence[Filter] = (),
+        limit: int = 100,
+        after: str | None = None,
+        descending: bool = True,
+    ) -> Page[Job]:
+        """Read a page of the jobs that fit: any of the statuses, all of the other filters.
+
+        It may have fewer than `limit`: with large specs, or where few of many candidates fit.
+
+        Raises BadCursor for an `after` that no page gave out.
+        """
+        index_cursor = IndexCursor(
+            self._store, self._smallest_index(tenant, filters), parse_cursor(after), descending
+        )
+        records: list[Record] = []
+        examined, cursor, size, is_full = 0, after, 0, False
+        while not is_full and examined < MAX_CANDIDATES:
+            batch = index_cursor.read_next(min(BATCH_SIZE, MAX_CANDIDATES - examined))
+            for sequence, record in self._read_records(tenant, batch):
+                examined, cursor = examined + 1, str(sequence)
+                if record and _matches_filters(record, filters):
+                    records.append(record)
+                    size += len(record[b"spec"])
+                is_full = len(records) == limit or size > MAX_PAGE_BYTES
+                if is_full:
+                    break
+            if len(batch) == 0:
+                return Page(self._make_jobs(records), None)
+        has_more = index_cursor.has_more_after(parse_cursor(cursor))
+        return Page(self._make_jobs(records), cursor if has_more else None)
+
+    def find_by_idempotency_key(
+        self, tenant: str, idempotency_key: str, body_digest: str
+    ) -> str | None:
+        """Return the job that this key and body have made, if they have."""
+        entry = self._store.hget(keys.idempotency(tenant), idempotency_key)
+        job_id, _, digest = bytes(entry or b"").decode().partition(" ")  # type: ignore[arg-type]
+        return job_id if is_job_id(job_id) and digest == body_digest else None
+
+    def get_stored_response(self, tenant: str, job_id: str) -> str | None:
+        """What the submission of this job was answered, if it had an idempotency key."""
+        text: Any = self._store.hget(keys.job(tenant, job_id), "answer")
+        return None if text is None else bytes(text).decode()
+
+    def list_attempts(self, tenant: str, job_id: str) -> list[Attempt]:
+        """Read all claims of a job, oldest first. Raises NoSuchJob."""
+        count = self._store.hget(keys.job(tenant, job_id), "attempt")
+        if count is None:
+            raise NoSuchJob(job_id)
+        with self._store.pipeline(transaction=False) as pipe:
+            for number in range(1, int(count) + 1):
+                pipe.hgetall(keys.attempt(tenant, job_id, number))
+            return [parse_attempt(record) for record in pipe.execute() if record]
+
+    def list_checkpoints(self, tenant: str, job_id: str) -> list[Checkpoint]:
+        """Read a job's committed checkpoints by tick; one of them at most is the best."""
+        with self._store.pipeline(transaction=False) as pipe:
+            pipe.hmget(keys.job(tenant, job_id), "status", "best_gone")
+            pipe.hvals(keys.checkpoints(tenant, job_id))
+            (status, best_gone), texts = pipe.execute()
+        if status is None:
+            raise NoSuchJob(job_id)
+        checkpoints = sorted(
+            (parse_checkpoint(text) for text in texts), key=lambda checkpoint: checkpoint.tick
+        )
+        best = max(
+            (checkpoint.tick for checkpoint in checkpoints if checkpoint.is_best), default=None
+        )
+        if best is not None and best <= int(best_gone or -1):  # outdone by one that was deleted
+            best = None
+        return [
+            checkpoint.model_copy(update={"is_best": checkpoint.tick == best})
+            for checkpoint in checkpoints
+        ]
+
+    def get_checkpoint(self, tenant: str, job_id: str, selector: str) -> Checkpoint:
+        """Find one by tick, or as initial, latest, best or final. Raises NoSuchCheckpoint."""
+        checkpoints = self.list_checkpoints(tenant, job_id)
+        matches = [
+            checkpoint for checkpoint in checkpoints if _matches_selector(checkpoint, selector)
+        ]
+        if not matches:
+            raise NoSuchCheckpoint(selector)
+        return matches[-1]
+
+    def _smallest_index(self, tenant: str, filters: Sequence[Filter]) -> str:
+        """The smallest set that holds every job that fits."""
+        statuses = [value for field, value in filters if field == "status"]
+        usable = [
+            (field, value)
+            for field, value in filters
+            if field in INDEXED_FIELDS and (field != "status" or len(statuses) == 1)
+        ]
+        if not usable:
+            return keys.job_index(tenant)
+        names = [keys.job_index(tenant, field, value) for field, value in usable]
+        with self._store.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.zcard(name)
+            sizes = pipe.execute()
+        return min(zip(sizes, names, strict=True))[1]
+
+    def _read_records(
+        self, tenant: str, batch: Sequence[tuple[bytes, float]]
+    ) -> list[tuple[int, Record]]:
+        with self._store.pipeline(transaction=False) as pipe:
+            for job_id, _ in batch:
+                pipe.hgetall(keys.job(tenant, job_id.decode()))
+            records = pipe.execute()
+        return [
+            (int(sequence), record) for (_, sequence), record in zip(batch, records, strict=True)
+        ]
+
+    def _make_jobs(self, records: Sequence[Record]) -> list[Job]:
+        waiting = [record for record in records if record.get(b"status") == b"queued"]
+        positions = dict(zip(map(id, waiting), self._queue_positions(waiting), strict=True))
+        return [parse_job(record, positions.get(id(record))) for record in records]
+
+    def _queue_positions(self, waiting: Sequence[Record]) -> list[QueuePosition]:
+        if not waiting:
+            return []
+        worker_infos = worker_registry.live_workers(self._store)
+        with self._store.pipeline(transaction=False) as pipe:
+            for record in waiting:
+                member = keys.job_member(record[b"tenant"].decode(), record[b"id"].decode())
+                pipe.zrank(keys.queued_jobs(record[b"queue"].decode()), member)
+            ranks = pipe.execute()
+        return [
+            _queue_position(record, rank, worker_infos)
+            for record, rank in zip(waiting, ranks, strict=True)
+        ]
+
+
+def _matches_selector(checkpoint: Checkpoint, selector: str) -> bool:
+    by_name = {
+        "initial": checkpoint.tick == 0,
+        "latest": True,
+        "best": checkpoint.is_best,
+        "final": checkpoint.is_final,
+    }
+    return by_name.get(selector, str(checkpoint.tick) == selector)
+
+
+def _matches_filters(record: Record, filters: Sequence[Filter]) -> bool:
+    statuses = [value.encode() for field, value in filters if field == "status"]
+    if statuses and record[b"status"] not in statuses:
+        return False
+    return all(
+        _matches_field(record, field, value) for field, value in filters if field != "status"
+    )
+
+
+def _matches_field(record: Record, field: str, value: str) -> bool:
+    if field != "label":
+        return record.get(field.encode(), b"").decode() == value
+    label, _, label_value = value.partition(":")
+    return bool(json.loads(record[b"labels"]).get(label) == label_value)
+
+
+def _queue_position(
+    record: Record, rank: int | None, workers: Sequence[worker_registry.WorkerInfo]
+) -> QueuePosition:
+    queue_workers = [
+        worker for worker in workers if worker.get("queue") == record[b"queue"].decode()
+    ]
+    capable = [worker for worker in queue_workers if _has_memory(record, worker)]
+    reason: Any = "busy"
+    if not capable:
+        reason = "no_worker"
+    elif not any(_has_engine(record, worker) and _has_canary(record, worker) for worker in capable):
+        reason = "fingerprint"
+    return QueuePosition(position=0 if rank is None else rank + 1, reason=reason)
+
+
+def _has_memory(record: Record, worker: worker_registry.WorkerInfo) -> bool:
+    """Whether a worker has the memory that a job is thought to need, as far as it tells."""
+    memory_bytes: int | None = worker.get("memory_bytes")
+    return memory_bytes is None or int(record.get(b"memory") or 0) <= memory_bytes
+
+
+def _has_engine(record: Record, worker: worker_registry.WorkerInfo) -> bool:
+    """Whether a worker has the engine that a job must be trained by, as far as it tells."""
+    identity = record.get(b"identity", b"").decode()
+    has_ticks = identity and _has_recorded_ticks(record)
+    name = (
+        identity.split()[0].split("-")[0]
+        if has_ticks
+        else record.get(b"engine_asked", b"").decode()
+    )
+    return not name or name in worker.get("engines", [name])
+
+
+def _has_canary(record: Record, worker: worker_registry.WorkerInfo) -> bool:
+    """Whether a worker may give the bits that a job has, as far as is known."""
+    canary = record.get(b"canary", b"").decode()
+    is_exact_required = record.get(b"required") == b"1" and bool(canary)
+    if not is_exact_required or not _has_recorded_ticks(record) or _is_portable(record):
+        return True
+    worker_canary = worker.get("canaries", {}).get(record[b"threads"].decode())
+    return worker_canary is None or worker_canary == canary
+
+
+def _has_recorded_ticks(record: Record) -> bool:
+    """Whether there are bits that a worker's must be equal to (has_bits of lua/prelude.lua)."""
+    return record[b"tick"] != b"0" or record.get(b"kind") == b"verify" or b"begun" in record
+
+
+def _is_portable(record: Record) -> bool:
+    """Whether any canary gives its bits: of some engines, from a state on (lua/claim.lua)."""
+    if f" {ANY_CANARY} " not in record.get(b"identity", b"").decode():
+        return False
+    if record.get(b"kind") == b"verify":
+        return record[b"origin"] != b"0"
+    return b"latest_checkpoint" in record

@@ -1,0 +1,46 @@
+"""Workers that live: what each last announced, until when it counts. Knows no job's record."""
+
+import json
+from typing import Any
+
+import redis
+
+from jobs.store import keys
+
+WorkerInfo = dict[str, Any]  # name, device, queue, job, tenant, engines, versions, memory_bytes, …
+
+
+def register(store: "redis.Redis", name: str, info: WorkerInfo, seconds: float) -> None:
+    """Say that a worker lives, for `seconds` from now by the server's clock."""
+    until = _now_ms(store) + int(seconds * 1000)
+    store.hset(keys.WORKERS, name, json.dumps({**info, "name": name, "until_ms": until}))
+
+
+def deregister(store: "redis.Redis", name: str) -> None:
+    """Say that a worker has left."""
+    store.hdel(keys.WORKERS, name)
+
+
+def live_workers(store: "redis.Redis") -> list[WorkerInfo]:
+    """Return the workers that live now, by name; forget those long gone."""
+    now = _now_ms(store)
+    announced: dict[bytes, bytes] = store.hgetall(keys.WORKERS)  # type: ignore[assignment]
+    workers = [json.loads(text) for _, text in sorted(announced.items())]
+    for name in [worker["name"] for worker in workers if worker["until_ms"] < now - 60_000]:
+        store.hdel(keys.WORKERS, name)
+    alive = [worker for worker in workers if worker["until_ms"] >= now]
+    return [{key: worker[key] for key in worker if key != "until_ms"} for worker in alive]
+
+
+def redact_for(tenant: str | None, info: WorkerInfo) -> WorkerInfo:
+    """What a tenant sees of a worker: another's job is no more than `busy`. None sees all."""
+    visible = {**info, "busy": info.get("job") is not None}
+    if tenant is None or info.get("tenant") == tenant:
+        return visible
+    hidden = {"job": None, "ticks_per_second": None} if visible["busy"] else {}
+    return {name: value for name, value in {**visible, **hidden}.items() if name != "tenant"}
+
+
+def _now_ms(store: "redis.Redis") -> int:
+    seconds, micros = store.time()
+    return int(seconds) * 1000 + int(micros) // 1000

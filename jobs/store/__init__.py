@@ -1,0 +1,1 @@
+"""Redis, and nothing but Redis: connection, keys, scripts, codec, cursors."""

@@ -1,0 +1,212 @@
+"""Between records in the store and values: Job, Checkpoint, Attempt, JobSpec. Sends no command."""
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+from jobs.certificate import Certificate
+from jobs.errors import UnsupportedSchema
+from jobs.job import Attempt, BestValidation, Checkpoint, Job, JobError, QueuePosition, Status
+from jobs.spec.job_spec import JobSpec
+
+Record = Mapping[bytes, bytes]
+
+SCHEMA_VERSION = "1"  # of a job's record; lua/prelude.lua refuses others too
+#: a longer spec (inline data) is read anew each time rather than kept in memory
+MAX_CACHED_SPEC_BYTES = 16_384  # bytes
+
+
+def parse_spec(text: bytes) -> JobSpec:
+    """Read a stored spec."""
+    return (
+        _parse_spec_cached(text)
+        if len(text) <= MAX_CACHED_SPEC_BYTES
+        else JobSpec.model_validate_json(text)
+    )
+
+
+@lru_cache(maxsize=512)
+def _parse_spec_cached(text: bytes) -> JobSpec:
+    return JobSpec.model_validate_json(text)
+
+
+def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
+    """Make the Job of a whole record; `place` where it is queued. Raises UnsupportedSchema."""
+    fields = _Fields(record)
+    if fields.text("schema") != SCHEMA_VERSION:
+        raise UnsupportedSchema(fields.text("id"))
+    spec = parse_spec(record[b"spec"])
+    span = _span(fields, spec)
+    status = cast(Status, fields.text("status"))
+    tick, elapsed = fields.integer("tick"), float(fields.text("elapsed") or 0)
+    rate = _rate(fields if status == "running" else None, span, tick, elapsed)
+    return Job(
+        tenant=fields.text("tenant") or "",
+        id=fields.text("id") or "",
+        kind=fields.text("kind") or "train",
+        name=fields.text("name") or "",
+        labels=fields.json("labels") or {},
+        notes=fields.text("notes") or "",
+        priority=fields.integer("priority"),
+        status=status,
+        requested=cast(Any, fields.text("requested")),
+        phase=fields.text("phase") if status == "running" else None,
+        tick=tick,
+        ticks_total=span.end,
+        first_tick=span.start + 1,
+        progress=_progress(span, tick, elapsed),
+        epoch=tick / spec.ticks_per_epoch,
+        loss=decode_loss(record.get(b"loss")),
+        best=_validate_or_none(BestValidation, fields.json("best")),
+        metrics=fields.json("metrics") or {},
+        ticks_per_second=rate,
+        elapsed_seconds=elapsed,
+        eta_seconds=_eta(span, tick, elapsed, rate) if status == "running" else None,
+        queue=queue_position if status == "queued" else None,
+        bytes=fields.integer("checkpoint_bytes") + fields.integer("history_bytes"),
+        attempt=fields.integer("attempt"),
+        stopped_by=cast(Any, fields.text("stopped_by")),
+        error=_validate_or_none(JobError, fields.json("error")),
+        result=_result(fields),
+        created_at=fields.time("created_ms") or "",
+        started_at=fields.time("started_ms"),
+        finished_at=fields.time("finished_ms"),
+        engine=fields.text("engine"),
+        device=fields.text("device"),
+        fingerprint=fields.json("fingerprint") or {},
+        exact=fields.text("exact") != "0",
+        inexact_from=fields.integer("inexact_from") or None,
+        inexact_upto=fields.integer("inexact_upto"),
+        worker=fields.text("worker"),
+        parent=fields.text("parent"),
+        latest_checkpoint=_int_or_none(record.get(b"latest_checkpoint")),
+        spec=spec,
+    )
+
+
+def parse_attempt(record: Record) -> Attempt:
+    """Make the Attempt of a whole record."""
+    fields = _Fields(record)
+    compared = fields.integer("compared")
+    return Attempt(
+        number=fields.integer("number"),
+        worker=fields.text("worker") or "",
+        device=fields.text("device"),
+        engine=fields.text("engine"),
+        fingerprint=fields.json("fingerprint") or {},
+        first_tick=fields.integer("first_tick"),
+        last_tick=fields.integer("last_tick"),
+        replayed=fields.integer("replayed"),
+        compared=compared,
+        digests_compared=fields.integer("digests"),
+        equal=False if fields.text("diverged") else (True if compared else None),
+        started_at=fields.time("started_ms") or "",
+        ended_at=fields.time("ended_ms"),
+        outcome=fields.text("outcome"),
+    )
+
+
+def parse_checkpoint(text: bytes) -> Checkpoint:
+    """Read a committed checkpoint."""
+    return Checkpoint.model_validate_json(text)
+
+
+def encode_checkpoint(checkpoint: Checkpoint) -> str:
+    """Spell a checkpoint for the store, with what clients do not see."""
+    fields = checkpoint.model_dump(mode="json")
+    hidden = {name: getattr(checkpoint, name) for name in ("folder", "periodic", "state", "term")}
+    return json.dumps({**fields, **hidden})
+
+
+def format_rfc3339(ms: int) -> str:
+    """Spell a server time in ms: UTC with milliseconds."""
+    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def decode_loss(bits: bytes | None) -> float | None:
+    """Read a loss's four bytes; None for none, and where it is not finite."""
+    if not bits:
+        return None
+    (value,) = struct.unpack("<f", bits)
+    return value if math.isfinite(value) else None
+
+
+class _Fields:
+    """A record's fields by their type; an absent one is None (0 as a whole number)."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    def text(self, name: str) -> str | None:
+        value = self._record.get(name.encode())
+        return None if value is None or value == b"" else value.decode()
+
+    def integer(self, name: str) -> int:
+        return int(self._record.get(name.encode()) or 0)
+
+    def json(self, name: str) -> Any:
+        text = self._record.get(name.encode())
+        return None if not text else json.loads(text)
+
+    def time(self, name: str) -> str | None:
+        text = self.text(name)
+        return None if text is None else format_rfc3339(int(float(text)))
+
+
+def _int_or_none(text: bytes | None) -> int | None:
+    return None if text is None else int(text)
+
+
+def _validate_or_none(model: Any, value: Any) -> Any:
+    return None if value is None else model.model_validate(value)
+
+
+class _Span(NamedTuple):
+    """What a job has to go through: the ticks after `start` up to `end`, or so many seconds."""
+
+    start: int
+    end: int | None
+    seconds: float | None
+
+
+def _span(fields: _Fields, spec: JobSpec) -> _Span:
+    if fields.text("kind") == "verify":
+        return _Span(fields.integer("origin"), fields.integer("ticks_total"), None)
+    return _Span(0, spec.ticks_total, spec.budget.seconds)
+
+
+def _result(fields: _Fields) -> Certificate | None:
+    """Read a verify's certificate; when it was made is the server's to say."""
+    result = fields.json("result")
+    if result is None:
+        return None
+    times = {"started_at": fields.time("started_ms"), "finished_at": fields.time("finished_ms")}
+    return Certificate.model_validate({**result, **times})
+
+
+def _progress(span: _Span, tick: int, elapsed: float) -> float:
+    """By whichever budget is nearest its end."""
+    by_ticks = (tick - span.start) / (span.end - span.start) if span.end else 0.0
+    by_time = elapsed / span.seconds if span.seconds else 0.0
+    return min(1.0, max(by_ticks, by_time))
+
+
+def _rate(fields: _Fields | None, span: _Span, tick: int, elapsed: float) -> float | None:
+    """Ticks per second since a mark some seconds of training ago; without one, over the whole."""
+    mark = ((fields and fields.text("rate_from")) or f"{span.start} 0").split(" ")
+    since = elapsed - float(mark[1])
+    return (tick - int(mark[0])) / since if since > 0 and tick > int(mark[0]) else None
+
+
+def _eta(span: _Span, tick: int, elapsed: float, rate: float | None) -> float | None:
+    remaining = []
+    if span.end is not None and rate:
+        remaining.append((span.end - tick) / rate)
+    if span.seconds is not None:
+        remaining.append(max(0.0, span.seconds - elapsed))
+    return min(remaining, default=None)

@@ -1,0 +1,93 @@
+"""Connections to the store, and what its settings must be. Knows no key and no job."""
+
+import time
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ConnectionError,
+    OutOfMemoryError,
+    ResponseError,
+    TimeoutError,
+)
+from redis.retry import Retry
+
+from jobs.errors import UnsafeStore
+
+#: a client of the store, for who may name it but not import its library
+Store = redis.Redis
+
+#: what redis-py raises while a server is gone, restarting or still loading its file
+UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
+#: and while it has no memory left (of a script, jobs/store/scripts.py makes a StoreFull of it)
+OutOfMemory = OutOfMemoryError
+COMMAND_TIMEOUT_SECONDS = 4.0  # an answer about a dead store must come within 5 s
+MIN_VERSION = (7, 0)
+
+#: CONFIG name -> (needed value, why)
+REQUIRED_CONFIG = {
+    "maxmemory-policy": ("noeviction", "any other policy throws away acknowledged jobs"),
+    "appendonly": ("yes", "without it a restart loses every job"),
+    "appendfsync": ("always", "a power cut would lose jobs that were acknowledged"),
+}
+
+
+def connect(url: str, *, blocking: bool = False) -> "redis.Redis":
+    """Make a client (no connection yet). A `blocking` one waits for replies without limit."""
+    seconds = None if blocking else COMMAND_TIMEOUT_SECONDS
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=seconds,
+        socket_connect_timeout=COMMAND_TIMEOUT_SECONDS,
+        # one fresh connection for one that the server has closed; who is silent is not asked twice
+        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
+        health_check_interval=0,
+    )
+
+
+def wait_ready(store: "redis.Redis", seconds: float) -> bool:
+    """Wait until the store answers, up to `seconds`; one that still loads its file does not."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            store.ping()
+            return True
+        except UNAVAILABLE:
+            if time.monotonic() > deadline:
+                return False
+        time.sleep(0.05)
+
+
+def check_store(store: "redis.Redis", *, unchecked: bool = False) -> None:
+    """Raise UnsafeStore with the reason if this server would lose jobs.
+
+    `unchecked` (TICKFORGE_STORE_UNCHECKED=1) is for servers that refuse CONFIG: the version is
+    still checked, and who runs the server answers for the rest.
+    """
+    _check_version(store)
+    if unchecked:
+        return
+    for name, (required, why) in REQUIRED_CONFIG.items():
+        if (value := _read_config(store, name)) != required:
+            raise UnsafeStore(f"the store has {name}={value}, needed is {required}: {why}")
+
+
+def _check_version(store: "redis.Redis") -> None:
+    server_info: dict[str, Any] = store.info("server")
+    version = str(server_info.get("valkey_version") or server_info["redis_version"])
+    if tuple(map(int, version.split(".")[:2])) < MIN_VERSION:
+        raise UnsafeStore(f"the store is version {version}, needed is 7.0 or newer")
+
+
+def _read_config(store: "redis.Redis", name: str) -> str:
+    try:
+        config: dict[str, str] = store.config_get(name)  # type: ignore[assignment]
+    except ResponseError as error:
+        raise UnsafeStore(
+            f"the store does not tell {name} ({error}); if you know that its settings are "
+            "maxmemory-policy noeviction, appendonly yes, appendfsync always, "
+            "set TICKFORGE_STORE_UNCHECKED=1"
+        ) from error
+    return next(iter(config.values()), "unknown")

@@ -1,0 +1,61 @@
+"""The ledger's Lua scripts: read from lua/, sent once, called by name. Knows no job.
+
+Every script is the prelude and itself; a first line `#!lua flags=…` stays the first. ARGV[1] is a
+header (JSON); None is left out of it, for cjson's null is true in Lua.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.exceptions import OutOfMemoryError, ResponseError
+
+from jobs import fault_points
+from jobs.errors import StoreFull, UnsupportedSchema
+
+LUA_FOLDER = Path(__file__).parent / "lua"
+
+
+class Scripts:
+    """The scripts on one store; EVALSHA, and the text again for a server that has lost it."""
+
+    def __init__(self, store: "redis.Redis") -> None:
+        self._store = store
+        self._registered: dict[str, Any] = {}
+
+    def call(self, name: str, header: dict[str, Any], *blobs: bytes | str) -> list[bytes]:
+        """Run one script.
+
+        Raises StoreFull where the server refuses to take more, UnsupportedSchema where a newer version
+        of this service wrote the job's record.
+        """
+        script = self._registered.get(name)
+        if script is None:
+            script = self._registered[name] = self._store.register_script(read_source(name))
+        fields = {key: value for key, value in header.items() if value is not None}
+        fault_points.hit(f"store:{name}:before")
+        try:
+            reply: list[bytes] = script(args=[json.dumps(fields), *blobs])
+        except OutOfMemoryError as error:
+            raise StoreFull("the store has no memory left") from error
+        except ResponseError as error:
+            if str(error).startswith("MISCONF"):
+                raise StoreFull("the store cannot write to its disk") from error
+            raise
+        fault_points.hit(f"store:{name}:after")
+        if reply and reply[0] == b"newer":
+            raise UnsupportedSchema(reply[1].decode())
+        return reply
+
+
+@cache
+def read_source(name: str) -> str:
+    """Return a script's whole text: its flags, the prelude, its body."""
+    text = (LUA_FOLDER / f"{name}.lua").read_text()
+    flags = ""
+    if text.startswith("#!"):
+        flags, text = text.split("\n", 1)
+        flags += "\n"
+    return flags + (LUA_FOLDER / "prelude.lua").read_text() + text

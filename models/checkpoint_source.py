@@ -1,0 +1,85 @@
+"""Writes model.py: one file that builds a checkpoint's net, from the very sources that trained it.
+
+It copies the modules that the net is made of, so that it cannot drift from them. Knows no job.
+"""
+
+import ast
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from pprint import pformat
+from types import ModuleType
+from typing import Any
+
+from models import activations, checkpoint_module, norms
+from models.mlp import inference as mlp_usage
+from models.mlp import net as mlp
+from models.transformer_lm import inference as transformer_lm_usage
+from models.transformer_lm import net as transformer_lm
+
+#: family -> its own modules, each after what it uses
+MODULES: dict[str, tuple[ModuleType, ...]] = {
+    "mlp": (activations, norms, mlp, checkpoint_module, mlp_usage),
+    "transformer_lm": (activations, norms, transformer_lm, checkpoint_module, transformer_lm_usage),
+}
+IMPORT_NODES = ast.Import | ast.ImportFrom
+#: the line of standalone.py that the checkpoint's constants replace
+CONFIG_LINE = "CONFIG: dict[str, Any] = {}"
+
+USAGE = {
+    "mlp": """
+    network = model.load()
+    outputs = network(model.prepare(rows))  # rows: a float tensor [rows, {inputs}]
+
+After a training on a table with named columns, model.encode(records) makes such rows.
+""",
+    "transformer_lm": """
+    network = model.load()
+    logits = network(model.encode("some text")[None])  # [1, tokens, {outputs}], at most {inputs}
+    print(model.write(network, "some text"))
+""",
+}
+HEAD = '''"""The net of this checkpoint, in one file that needs only torch and safetensors.
+
+    import model  # this file, with model.safetensors beside it
+{usage}
+A {family} of {parameters:,} parameters, trained for {objective}. Its sizes are in CONFIG below.
+"""
+
+from __future__ import annotations
+'''
+
+
+def render_model_py(config: Mapping[str, Any]) -> str:
+    """Return model.py for a checkpoint's config (what its config.json holds)."""
+    family = config["model"]["family"]
+    usage = USAGE[family].format_map(config)
+    head = HEAD.format_map({**config, "family": family, "usage": usage})
+    literal = "CONFIG: dict[str, Any] = " + pformat(dict(config), width=100, sort_dicts=False)
+    return head + "\n" + join_modules(family).replace(CONFIG_LINE, literal)
+
+
+@cache
+def join_modules(family: str) -> str:
+    """Join the family's modules: what they import from elsewhere once, then each without that.
+
+    Kept, so that a process that has called it spares those it forks some 5 ms each.
+    """
+    imports: dict[str, set[str]] = {}
+    bodies = []
+    for module in MODULES[family]:
+        text = inspect.getsource(module)
+        import_nodes = [node for node in ast.parse(text).body if isinstance(node, IMPORT_NODES)]
+        for node in import_nodes:
+            origin = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            if not origin.startswith("models"):
+                imports.setdefault(origin, set()).update(map(ast.unparse, node.names))
+        bodies.append(
+            "".join(text.splitlines(keepends=True)[import_nodes[-1].end_lineno :]).strip()
+        )
+    lines = [f"import {name}" for name in sorted(imports.pop("", set()))]
+    lines += [
+        f"from {module_name} import {', '.join(sorted(imports[module_name]))}"
+        for module_name in sorted(imports)
+    ]
+    return "\n".join([*lines, "\n", "\n\n\n".join(bodies), ""])

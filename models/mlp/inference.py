@@ -1,0 +1,44 @@
+"""What model.py has for an mlp beside the net: its rows as it was trained on them, its classes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from models.checkpoint_module import CONFIG
+
+
+def encode(records: Sequence[Mapping[str, Any]]) -> Tensor:
+    """Turn records, each a value by column name, into rows [records, inputs] for `prepare`.
+
+    For nets trained on a table with named columns. A category becomes one input a class.
+    """
+    return torch.tensor([list(_encode_record(record)) for record in records], dtype=torch.float64)
+
+
+def _encode_record(record: Mapping[str, Any]) -> Iterator[float]:
+    for column in CONFIG["columns"]:
+        value = record[column["name"]]
+        if column["type"] == "number":
+            yield float(value)
+            continue
+        if str(value) not in column["classes"]:
+            raise ValueError(f"{column['name']}: {value!r} is none of {column['classes']}")
+        yield from (float(str(value) == name) for name in column["classes"])
+
+
+def prepare(rows: Tensor) -> Tensor:
+    """Standardise rows [rows, inputs] as those of the training were; as they came if none were."""
+    scale = CONFIG.get("scale")
+    if scale is None:
+        return rows.float()
+    mean = torch.tensor(scale["mean"], dtype=torch.float64)
+    deviation = torch.tensor(scale["deviation"], dtype=torch.float64)
+    return ((rows.double() - mean) / deviation).float()
+
+
+def class_names(outputs: Tensor) -> list[str]:
+    """Name the likeliest class of each row of the net's outputs [rows, classes]."""
+    classes = CONFIG.get("classes") or [str(number) for number in range(CONFIG["outputs"])]
+    return [classes[number] for number in outputs.argmax(dim=1).tolist()]

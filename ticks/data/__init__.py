@@ -1,0 +1,1 @@
+"""Rows for training: where they come from, and which make up a batch."""

@@ -1,0 +1,227 @@
+"""Uploaded tables and arrays as rows: categories one input a class, numbers by mean and deviation.
+
+Reads each file once, hashing it on the way. Values and their order are those that the service
+profiled: both read through jobs/datasets/formats. Knows no net.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from jobs.datasets.formats.csv_format import CsvReader
+from jobs.datasets.formats.data_errors import DataErrors
+from jobs.datasets.formats.jsonl import JsonlReader
+from jobs.datasets.formats.npz import Npz
+from jobs.datasets.formats.table import RowBlock, TableReader, Value
+from jobs.spec.data import DatasetData
+from jobs.spec.dataset_binding import ClassNames, DataFile, DatasetBinding
+from jobs.spec.job_spec import JobSpec
+from ticks.data.batches import TensorRows, held_out_mask
+from ticks.data.standardize import Floats, Scaling, fit_scaling, standardize
+
+READ_SIZE = 1 << 20  # bytes read at a time
+PROGRESS_EVERY = 64  # pieces between two signs of life
+
+
+class DamagedDataset(Exception):
+    """A dataset's file is not what was uploaded."""
+
+
+class TableData(NamedTuple):
+    """A dataset's rows. `about` is what config.json says of the columns."""
+
+    training: TensorRows
+    held_out: TensorRows | None
+    scaling: Scaling | None
+    column_info: dict[str, Any]
+
+
+def load_table(spec: JobSpec, artifacts: Path, announce: Callable[[str], None]) -> TableData:
+    """Read the rows to train on and those to look at; the first alone decide the scale."""
+    facts, data = spec.facts, spec.data
+    assert facts is not None and isinstance(data, DatasetData), "read_spec has looked it up"
+    loader = TableLoader(facts, data, facts.data).read(artifacts, announce)
+    mask = held_out_mask(facts.data.rows, spec.held_out_rows, spec.seed)
+    scaling = fit_scaling(loader.exact_numbers, ~mask.numpy()) if data.standardize else None
+    rows = loader.build_rows(scaling)
+    training, held_out = rows, None
+    if spec.held_out_rows:
+        training = rows.take(torch.nonzero(~mask).flatten())
+        held_out = rows.take(torch.nonzero(mask).flatten())
+    if facts.validation is not None:
+        validation_loader = TableLoader(facts, data, facts.validation, names=loader.names)
+        held_out = validation_loader.read(artifacts, announce).build_rows(scaling)
+    input_scaling = None if scaling is None else loader.expand_scaling(scaling)
+    return TableData(training, held_out, input_scaling, loader.column_info())
+
+
+class TableLoader:
+    """The rows of one file on their way into tensors: inputs, exact numbers beside, targets.
+
+    `names` are the features, in their order; those of the first file where this is the second.
+    """
+
+    def __init__(
+        self,
+        facts: DatasetBinding,
+        data: DatasetData,
+        data_file: DataFile,
+        *,
+        names: Sequence[str] = (),
+    ) -> None:
+        self.names = list(names or data.features or [])
+        self._facts, self._data, self._data_file = facts, data, data_file
+        self._inputs = torch.zeros(data_file.rows, facts.features)
+        as_float64 = data_file.rows if data.standardize else 0
+        self.exact_numbers: Floats = np.empty((as_float64, facts.numbers))
+        self._targets: Tensor = torch.zeros(data_file.rows, facts.outputs)
+        if facts.target is not None:
+            self._targets = torch.zeros(data_file.rows, dtype=torch.int64)
+
+    def read(self, artifacts: Path, announce: Callable[[str], None]) -> "TableLoader":
+        """Fill from the file below `artifacts`; raises DamagedDataset."""
+        path = artifacts / self._data_file.path
+        if self._data_file.type == "application/x-npz":
+            self._read_arrays(path, announce)
+        else:
+            self._read_table(path, announce)
+        return self
+
+    def build_rows(self, scaling: Scaling | None) -> TensorRows:
+        """Give the rows, their numbers standardised where there is a scale."""
+        if scaling is not None:
+            standardize(self.exact_numbers, scaling, self._inputs.numpy(), self._number_columns())
+            self.exact_numbers = self.exact_numbers[:0]
+        return TensorRows(self._inputs, self._targets)
+
+    def expand_scaling(self, scaling: Scaling) -> Scaling:
+        """Give the scale of all inputs: those of categories stay as they are."""
+        mean, deviation = np.zeros(self._facts.features), np.ones(self._facts.features)
+        mean[self._number_columns()] = scaling.mean
+        deviation[self._number_columns()] = scaling.deviation
+        return Scaling(mean, deviation)
+
+    def column_info(self) -> dict[str, Any]:
+        """Say what the inputs are, and the names of the classes."""
+        info: dict[str, Any] = {}
+        if self.names:
+            info["columns"] = [self._describe_column(name) for name in self.names]
+            info["target"] = self._data.target
+        if self._facts.target is not None:
+            info["classes"] = list(self._facts.target.names)
+        return info
+
+    def _describe_column(self, name: str) -> dict[str, Any]:
+        classes = self._facts.categories.get(name)
+        if classes is None:
+            return {"name": name, "type": "number"}
+        return {"name": name, "type": "category", "classes": list(classes.names)}
+
+    def _number_columns(self) -> list[int]:
+        """Which inputs are numbers, in their order."""
+        if not self.names:
+            return list(range(self._facts.features))
+        return [offset for offset, classes in self._feature_layout().values() if classes is None]
+
+    def _feature_layout(self) -> dict[str, tuple[int, ClassNames | None]]:
+        """Where each feature's inputs begin, and its classes if it is a category."""
+        layout, offset = {}, 0
+        for name in self.names:
+            classes = self._facts.categories.get(name)
+            layout[name] = (offset, classes)
+            offset += 1 if classes is None else len(classes.names)
+        return layout
+
+    def _read_table(self, path: Path, announce: Callable[[str], None]) -> None:
+        reader: TableReader = JsonlReader(DataErrors())
+        if self._data_file.type == "text/csv":
+            reader = CsvReader(DataErrors(), self._data_file.delimiter)
+        for table in _read_tables(reader, path, self._data_file.sha256, announce):
+            if not self.names:
+                self.names = [name for name in reader.names if name != self._data.target]
+            self._add_table(table, {name: index for index, name in enumerate(reader.names)})
+
+    def _add_table(self, table: RowBlock, columns: dict[str, int]) -> None:
+        start, stop = table.first - 1, table.first - 1 + table.rows
+        inputs, number_index = self._inputs.numpy()[start:stop], 0
+        for name, (offset, classes) in self._feature_layout().items():
+            values = table.columns[columns[name]]
+            if classes is not None:
+                inputs[np.arange(table.rows), offset + class_codes(values, classes)] = 1
+                continue
+            if self._data.standardize:
+                self.exact_numbers[start:stop, number_index] = to_floats(values)
+            else:
+                inputs[:, offset] = to_floats(values)
+            number_index += 1
+        self._add_targets(table.columns[columns[self._data.target or ""]], start, stop)
+
+    def _add_targets(self, values: Sequence[Value], start: int, stop: int) -> None:
+        targets, classes = self._targets.numpy(), self._facts.target
+        if classes is None:
+            targets[start:stop, 0] = to_floats(values)
+        else:
+            targets[start:stop] = class_codes(values, classes)
+
+    def _read_arrays(self, path: Path, announce: Callable[[str], None]) -> None:
+        for _ in read_with_checksum(path, self._data_file.sha256, announce):
+            pass
+        with path.open("rb") as file:
+            npz = Npz(file)
+            for first, values in npz.read_pieces("inputs"):
+                destination = self.exact_numbers if self._data.standardize else self._inputs.numpy()
+                destination[first : first + len(values)] = values
+            for first, values in npz.read_pieces("targets"):
+                self._add_target_array(first, values)
+
+    def _add_target_array(self, first: int, values: NDArray[np.generic]) -> None:
+        targets, stop = self._targets.numpy(), first + len(values)
+        if self._facts.target is None:
+            targets[first:stop] = values.reshape(len(values), -1)
+        else:
+            targets[first:stop] = class_codes(values.tolist(), self._facts.target)
+
+
+def to_floats(values: Sequence[Value]) -> Floats:
+    """Read values that are all numbers."""
+    return np.fromiter(map(float, values), np.float64, len(values))
+
+
+def class_codes(values: Sequence[Value], classes: ClassNames) -> NDArray[np.int64]:
+    """Number values by their classes."""
+    if classes.numbers:
+        ordered = np.array([float(name) for name in classes.names])
+        return np.searchsorted(ordered, to_floats(values)).astype(np.int64)
+    code_by_name = {name: code for code, name in enumerate(classes.names)}
+    return np.fromiter((code_by_name[str(value)] for value in values), np.int64, len(values))
+
+
+def _read_tables(
+    reader: TableReader, path: Path, sha256: str, announce: Callable[[str], None]
+) -> Iterator[RowBlock]:
+    for piece in read_with_checksum(path, sha256, announce):
+        yield from reader.feed(piece)
+    yield from reader.finish()
+
+
+def read_with_checksum(path: Path, sha256: str, announce: Callable[[str], None]) -> Iterator[bytes]:
+    """Read a whole file; raises DamagedDataset at its end if it has other bytes."""
+    sha, piece_count = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(READ_SIZE):
+                sha.update(piece)
+                if piece_count % PROGRESS_EVERY == 0:
+                    announce("loading")
+                piece_count += 1
+                yield piece
+    except FileNotFoundError as error:
+        raise DamagedDataset(f"{path.name} is missing") from error
+    if sha.hexdigest() != sha256:
+        raise DamagedDataset(f"{path.name} has other bytes than were uploaded")

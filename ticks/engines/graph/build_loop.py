@@ -1,0 +1,96 @@
+"""Finds or compiles the loop: one object a machine and version of torch, whatever the spec.
+
+A lock lets one process compile, and the others find what it made.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from ticks.engines.object_cache import (
+    EngineUnavailable,
+    cache_folder,
+    key_of,
+    lookup,
+    run_compiler,
+    store,
+)
+
+SOURCE = Path(__file__).parent / "loop.cpp"
+HEADER = SOURCE.with_name("program.h")
+TORCH = Path(torch.__file__).parent
+FLAGS = (
+    "-std=c++20", "-O1", "-w", "-shared", "-fPIC", f"-I{TORCH}/include", f"-L{TORCH}/lib",
+)  # fmt: skip
+LIBRARIES = ("-ltorch_cpu", "-lc10")
+COMPILER_NAMES = ("g++", "c++", "clang++")
+COMPILE_TIMEOUT_SECONDS = 600  # seconds on a busy machine; an idle one needs 6
+
+
+def default_folder() -> Path:
+    """Return the user's cache folder for the loop; without a home, one among temporary files."""
+    cache_home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
+    if not cache_home.is_absolute():
+        cache_home = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
+    return cache_home / "tickforge" / "graph"
+
+
+def find_compiler() -> str | None:
+    """Find a C++ compiler on the path."""
+    return next((path for name in COMPILER_NAMES if (path := shutil.which(name))), None)
+
+
+def is_ready() -> bool:
+    """Whether the loop need not be compiled."""
+    return any(default_folder().glob(f"{object_key()}-*.so"))
+
+
+def is_possible() -> bool:
+    """Whether the loop is there or could be compiled."""
+    return is_ready() or (find_compiler() is not None and (TORCH / "include" / "ATen").is_dir())
+
+
+def find_or_compile() -> Path:
+    """Return the object's file, compiled first if it must be; raises EngineUnavailable."""
+    cache_path = default_folder()
+    with cache_folder(cache_path):
+        if object_file := lookup(cache_path, object_key()):
+            return object_file
+        with _exclusive_lock(cache_path):
+            return lookup(cache_path, object_key()) or compile_loop(cache_path)
+
+
+@cache
+def object_key() -> str:
+    """Return the key of the loop's object."""
+    return key_of(SOURCE.read_text(), HEADER.read_text(), torch.__version__, str(TORCH), *FLAGS)
+
+
+@contextlib.contextmanager
+def _exclusive_lock(cache_path: Path) -> Iterator[None]:
+    """Inside, no other process compiles into the folder; what killed ones left is gone."""
+    with (cache_path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when closed, or when the process ends
+        for leftover in cache_path.glob("making-*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        yield
+
+
+def compile_loop(cache_path: Path) -> Path:
+    """Compile the loop into a folder; raises EngineUnavailable."""
+    compiler_path = find_compiler()
+    if compiler_path is None:
+        raise EngineUnavailable("no C++ compiler on this machine")
+    command = [compiler_path, *FLAGS, str(SOURCE), *LIBRARIES]
+    return store(
+        cache_path,
+        object_key(),
+        lambda target: run_compiler([*command, "-o", str(target)], "C++", COMPILE_TIMEOUT_SECONDS),
+    )

@@ -1,0 +1,84 @@
+"""The objects of native's forms: found by their key, compiled, kept, loaded. Knows no torch."""
+
+import contextlib
+import ctypes
+import os
+from pathlib import Path
+
+from ticks.engines import object_cache
+from ticks.engines.native import compiler
+from ticks.engines.native.codegen import emit
+from ticks.engines.native.compiler import FLAGS
+from ticks.engines.native.signature import KernelSignature
+from ticks.engines.object_cache import EngineUnavailable
+
+MAX_OBJECTS = 512  # of about 50 kB; the longest unused go first
+
+
+def default_folder() -> Path:
+    """Return the user's cache folder for objects; raises EngineUnavailable where there is none."""
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:  # a user without a home
+        raise EngineUnavailable(f"no folder for compiled objects: {error}") from None
+    return Path(home) / "tickforge" / "native"
+
+
+def load_kernel(
+    signature: KernelSignature,
+    lanes: int,
+    folder: Path | None = None,
+    flags: tuple[str, ...] = FLAGS,
+) -> ctypes.CDLL:
+    """Load the object of a form, compiling it if it is not there; raises EngineUnavailable."""
+    c_compiler = compiler.find_compiler()
+    if c_compiler is None:
+        raise EngineUnavailable("no C compiler on this machine")
+    source = emit(signature)
+    key = key_of(source, lanes, c_compiler.identity, flags)
+    cache_path = folder or default_folder()
+    with object_cache.cache_folder(cache_path):
+        return _load_cached(cache_path, key) or _compile_and_load(
+            cache_path, key, source, lanes, c_compiler, flags
+        )
+
+
+def key_of(source: str, lanes: int, identity: str, flags: tuple[str, ...]) -> str:
+    """Return the key of an object."""
+    return object_cache.key_of(source, str(lanes), identity, *flags)
+
+
+def _load_cached(cache_path: Path, key: str) -> ctypes.CDLL | None:
+    with contextlib.suppress(FileNotFoundError):  # another process has just evicted it
+        if file := object_cache.lookup(cache_path, key):
+            os.utime(file)
+            return ctypes.CDLL(str(file))
+    return None
+
+
+def _compile_and_load(
+    cache_path: Path,
+    key: str,
+    source: str,
+    lanes: int,
+    c_compiler: compiler.Compiler,
+    flags: tuple[str, ...],
+) -> ctypes.CDLL:
+    def compile_into(target: Path) -> None:
+        source_file = target.with_suffix(".c")
+        source_file.write_text(source, encoding="utf-8")
+        c_compiler.compile(source_file, target, lanes, flags)
+
+    library = ctypes.CDLL(str(object_cache.store(cache_path, key, compile_into)))
+    _evict(cache_path)
+    return library
+
+
+def _evict(cache_path: Path) -> None:
+    """Remove the longest unused objects beyond the limit; a loaded one stays in memory."""
+    ages: list[tuple[float, Path]] = []
+    for file in cache_path.glob("*.so"):
+        with contextlib.suppress(FileNotFoundError):
+            ages.append((file.stat().st_mtime, file))
+    for _, file in sorted(ages)[:-MAX_OBJECTS]:
+        file.unlink(missing_ok=True)

@@ -1,0 +1,70 @@
+"""Compiled objects, kept in a folder by a key made from all that decides them. Knows no language.
+
+A file is `KEY-DIGEST.so`: the key, and the digest of the file's own bytes, checked before it is
+loaded. Written whole and renamed, so that processes may share the folder.
+"""
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+
+class EngineUnavailable(Exception):
+    """Why this machine has no such engine, or not for this spec."""
+
+
+@contextlib.contextmanager
+def cache_folder(path: Path) -> Iterator[None]:
+    """Make the folder; inside, whatever the disk refuses is told as Unavailable."""
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if path.stat().st_uid != os.getuid():
+            raise EngineUnavailable(f"the folder of compiled objects, {path}, is another user's")
+        yield
+    except OSError as error:
+        raise EngineUnavailable(f"the folder of compiled objects cannot be used: {error}") from None
+
+
+def key_of(*parts: str) -> str:
+    """Return 32 hex digits of a sha256 over all that decides an object's code."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def lookup(cache_path: Path, key: str) -> Path | None:
+    """Find the object of a key; a damaged one is removed."""
+    for file in cache_path.glob(f"{key}-*.so"):
+        with contextlib.suppress(FileNotFoundError):  # another process has just removed it
+            if _digest(file) == file.stem.rpartition("-")[2]:
+                return file
+            file.unlink()
+    return None
+
+
+def store(cache_path: Path, key: str, compile_into: Callable[[Path], None]) -> Path:
+    """Have an object compiled into a file and give that its name, once it is on disk."""
+    with tempfile.TemporaryDirectory(prefix="making-", dir=cache_path) as folder:
+        compiled_file = Path(folder) / "made.so"
+        compile_into(compiled_file)
+        with compiled_file.open("rb") as stream:
+            os.fsync(stream.fileno())
+        return compiled_file.replace(cache_path / f"{key}-{_digest(compiled_file)}.so")
+
+
+def run_compiler(command: Sequence[str], language: str, timeout: float) -> None:
+    """Run a compiler for at most so many seconds; raises EngineUnavailable with what it said."""
+    try:
+        completed = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise EngineUnavailable(f"the {language} compiler could not be run: {error}") from None
+    if completed.returncode:
+        raise EngineUnavailable(f"the {language} compiler failed: {completed.stderr.strip()[:500]}")
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]

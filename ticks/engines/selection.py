@@ -1,0 +1,139 @@
+"""Chooses a job's engine, before its first tick, and makes it. Knows no stop rule and no file."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+
+from jobs import fault_points
+from jobs.spec.engines import ENGINES, TRIAL_TICKS, choose_engine, unsupported_reason
+from jobs.spec.job_spec import JobSpec
+from ticks.engines import trial
+from ticks.engines.chunk import Engine, format_identity
+from ticks.engines.eager import EagerEngine
+from ticks.engines.graph import build_loop
+from ticks.engines.graph.engine import GraphEngine
+from ticks.engines.graph.loop import BrokenProgram
+from ticks.engines.graph.program import Untraceable
+from ticks.engines.native import compiler
+from ticks.engines.native.engine import NativeEngine
+from ticks.engines.object_cache import EngineUnavailable
+from ticks.trainer import Trainer
+
+VERSIONS = {
+    "eager": EagerEngine.version,
+    "graph": GraphEngine.version,
+    "native": NativeEngine.version,
+}
+ENGINE_CLASSES: dict[str, Callable[[Trainer, Sequence[str]], Engine]] = {
+    "eager": EagerEngine,
+    "graph": GraphEngine,
+    "native": NativeEngine,
+}
+
+#: whether this machine has an engine; of native, its compiler is asked for its name
+AVAILABILITY_CHECKS: dict[str, Callable[[], bool]] = {
+    "eager": lambda: True,
+    "graph": build_loop.is_possible,
+    "native": lambda: compiler.find_compiler() is not None,
+}
+
+
+class MissingEngine(RuntimeError):
+    """A job must be trained by an engine that this machine does not have."""
+
+
+class EngineChoice(NamedTuple):
+    """An engine, and why it is that one; `instead`: of another that was chosen and not taken."""
+
+    engine: Engine
+    reason: str
+    is_fallback: bool = False
+
+
+def available_identities() -> dict[str, str]:
+    """What fingerprints call the engines that this machine has, by name."""
+    return {name: format_identity(name, VERSIONS[name]) for name in available_engines()}
+
+
+def available_engines() -> list[str]:
+    """Names of the engines that this machine has."""
+    return [name for name, is_available in AVAILABILITY_CHECKS.items() if is_available()]
+
+
+def ready_engines() -> list[str]:
+    """Names of those that need nothing compiled but what is the job's own."""
+    return ["eager", *(["graph"] if build_loop.is_ready() else [])]
+
+
+def make_engine(
+    trainer: Trainer,
+    device: torch.device,
+    recorded_engine: str | None,
+    announce: Callable[[str], None],
+) -> EngineChoice:
+    """Make the engine of a job, with the reason in words.
+
+    `recorded` is the engine that its history has, if there is one: never changed under way. Raises
+    MissingEngine where the job must have one that is not here.
+    """
+    name, reason = _choose_name(trainer.spec, device, recorded_engine)
+    eager: Engine = EagerEngine(trainer, trainer.spec.record)
+    if name == "eager":
+        return EngineChoice(eager, reason)
+    announce("compiling")
+    fault_points.hit("compile")
+    try:
+        engine = _build_engine(trainer, name)
+    except MissingEngine as error:
+        if recorded_engine is None and trainer.spec.compute.engine == "auto":
+            return EngineChoice(eager, str(error), is_fallback=True)
+        raise
+    if recorded_engine is None and (difference := _trial_difference(engine, eager, trainer)):
+        return EngineChoice(
+            eager, f"{name} was tried and not taken: {difference}", is_fallback=True
+        )
+    return EngineChoice(engine, reason)
+
+
+def _choose_name(
+    spec: JobSpec, device: torch.device, recorded_engine: str | None
+) -> tuple[str, str]:
+    if recorded_engine is not None:
+        return recorded_engine, "its history is of this engine"
+    if device.type != "cpu":
+        return "eager", "the only engine on a GPU"
+    preferred = choose_engine(spec, ENGINES, ready_engines())
+    if preferred.name == "eager" or spec.compute.engine != "auto":
+        return preferred  # a short job is eager anyway, and waits for no compiler to say its name
+    return choose_engine(spec, available_engines(), ready_engines())
+
+
+def _build_engine(trainer: Trainer, name: str) -> Engine:
+    spec = trainer.spec
+    reason = unsupported_reason(spec, name) or (
+        None if AVAILABILITY_CHECKS[name]() else "there is no compiler"
+    )
+    if reason is None:
+        try:
+            return ENGINE_CLASSES[name](trainer, spec.record)
+        except EngineUnavailable as error:
+            reason = str(error)
+    raise MissingEngine(f"the engine {name} is not to be had here: {reason}")
+
+
+def _trial_difference(engine: Engine, eager: Engine, trainer: Trainer) -> str | None:
+    """Say why an engine may not own this history."""
+    ticks = min(TRIAL_TICKS, trainer.spec.ticks_total or TRIAL_TICKS)
+    is_exact = engine.name == "graph"
+    try:
+        if is_exact:
+            return trial.compare_with_eager(
+                engine, eager, trainer, ticks, trial.bit_difference, is_exact=True
+            )
+        with trial.dropout_disabled(trainer.net):
+            return trial.compare_with_eager(
+                engine, eager, trainer, ticks, trial.tolerance_difference, is_exact=False
+            )
+    except (Untraceable, BrokenProgram) as error:
+        return f"its ticks cannot be repeated: {error}"

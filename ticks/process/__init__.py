@@ -1,0 +1,1 @@
+"""The trainer's process: the fork server, its commands, the background writer."""

@@ -1,0 +1,199 @@
+"""A job's whole state as files in a folder, and back. Knows tensors and JSON; no name of a folder.
+
+`model.safetensors` has weights and buffers, `state.safetensors` every other tensor, `state.json`
+every other number, `config.json` what is needed to build the net, and `model.py` builds it. Nothing
+is pickled. Floats are written so that they are read back to the bit; one that is not finite becomes
+a string.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from jobs import fault_points
+from jobs.spec.text import vocabulary_of
+from models.checkpoint_source import render_model_py
+from ticks.machine import versions
+from ticks.optimizers import hyperparameters
+from ticks.state import Tensors, digest_tensors, optimizer_tensors, restore, state_digest, weights
+from ticks.training import BestMetric, TrainingRun
+
+WEIGHTS, TENSORS = "model.safetensors", "state.safetensors"
+NUMBERS, CONFIG, MODEL = "state.json", "config.json", "model.py"
+
+
+class SaveResult(TypedDict):
+    """A state on disk: its tick, its digest (16 hex digits) and the newest metrics."""
+
+    tick: int
+    state: str
+    metrics: dict[str, float]
+
+
+class LoadResult(SaveResult):
+    """A state read back, and what was decided up to its tick."""
+
+    ended: str | None
+    best: BestMetric | None
+
+
+class WrongState(ValueError):
+    """Files that hold no state of this spec."""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that is saved of a training at one tick; its tensors may be the training's own."""
+
+    tick: int
+    metrics: dict[str, float]
+    numbers: dict[str, Any]
+    config: dict[str, Any]
+    net: Tensors
+    optimizer: Tensors
+    extra_tensors: Tensors
+
+
+def capture(training: TrainingRun) -> TrainingState:
+    """Gather the state of where the training stands, sharing its memory."""
+    trainer, spec = training.trainer, training.spec
+    numbers = {
+        "ended": training.ended,
+        "best": training.best,
+        "validated_at": training.validated_at,
+        "rules": {"best": training.stop_rules.best, "best_tick": training.stop_rules.best_tick},
+        "optimizer": {"name": spec.optimizer.name, **hyperparameters(trainer.optimizer)},
+        "versions": versions(),
+    }
+    ticks, values = training.stop_rules.rolling_window.trim(training.ticks_done)
+    extra_tensors = {"recent/ticks": torch.tensor(ticks), "recent/values": torch.tensor(values)}
+    extra_tensors |= {
+        f"scale/{name}": tensor for name, tensor in _scaling_tensors(training).items()
+    }
+    return TrainingState(
+        training.ticks_done, dict(training.metrics), numbers, _net_config(training), weights(trainer),
+        optimizer_tensors(trainer), extra_tensors,
+    )  # fmt: skip
+
+
+def write(state: TrainingState, folder: Path) -> SaveResult:
+    """Write a state into an empty folder, each file on disk."""
+    digest = digest_tensors(state.net, state.optimizer)
+    result = SaveResult(tick=state.tick, state=digest, metrics=state.metrics)
+    tensors = {f"optimizer/{name}": tensor for name, tensor in state.optimizer.items()}
+    _write_tensors(folder / WEIGHTS, state.net)
+    _write_tensors(folder / TENSORS, tensors | state.extra_tensors)
+    _write_json(folder / NUMBERS, {**result, **state.numbers})
+    _write_json(folder / CONFIG, state.config)
+    _write(folder / MODEL, render_model_py(state.config))
+    return result
+
+
+def save(training: TrainingRun, folder: Path) -> SaveResult:
+    """Write the state of where the training stands into an empty folder, each file on disk."""
+    return write(capture(training), folder)
+
+
+def load(training: TrainingRun, folder: Path) -> LoadResult:
+    """Put the state of a folder into a training of the same spec.
+
+    The digest is computed anew, from what lies in memory afterwards. Raises WrongState,
+    RuntimeError or KeyError when the files are another spec's.
+    """
+    numbers = json.loads((folder / NUMBERS).read_text())
+    tensors = _group_by_prefix(load_file(folder / TENSORS))
+    _check_scaling(training, tensors.get("scale", {}))
+    restore(
+        training.trainer, load_file(folder / WEIGHTS), tensors.get("optimizer", {}), numbers["tick"]
+    )
+    rules, recent = training.stop_rules, tensors["recent"]
+    rules.best, rules.best_tick = numbers["rules"]["best"], numbers["rules"]["best_tick"]
+    rules.rolling_window.restore(recent["ticks"].numpy(), recent["values"].numpy())
+    training.ended, training.best = numbers["ended"], numbers["best"]
+    training.validated_at = numbers["validated_at"]
+    training.metrics = {name: float(value) for name, value in numbers["metrics"].items()}
+    return LoadResult(
+        tick=training.ticks_done, state=state_digest(training.trainer), metrics=training.metrics,
+        ended=training.ended, best=training.best,
+    )  # fmt: skip
+
+
+def _net_config(training: TrainingRun) -> dict[str, Any]:
+    """What is needed to build the net and to use it."""
+    spec, scaling = training.spec, training.scaling
+    config: dict[str, Any] = {
+        "inputs": spec.profile.features,
+        "outputs": spec.profile.outputs,
+        "objective": spec.objective,
+        "parameters": sum(parameter.numel() for parameter in training.trainer.parameters),
+        "model": spec.model.model_dump(mode="json"),
+        **training.column_info,
+    }
+    if scaling is not None:
+        config["scale"] = {name: values.tolist() for name, values in scaling._asdict().items()}
+    if spec.profile.text is not None and vocabulary_of(spec.model) == "characters":
+        config["vocabulary"] = list(spec.profile.text.vocabulary)
+    return config
+
+
+def _scaling_tensors(training: TrainingRun) -> dict[str, Tensor]:
+    scaling = {} if training.scaling is None else training.scaling._asdict()
+    return {name: torch.tensor(values) for name, values in scaling.items()}
+
+
+def _group_by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Sort "group/name" tensors by group."""
+    groups: dict[str, dict[str, Tensor]] = {}
+    for path, tensor in tensors.items():
+        group, name = path.split("/", 1)
+        groups.setdefault(group, {})[name] = tensor
+    return groups
+
+
+def _check_scaling(training: TrainingRun, saved: Mapping[str, Tensor]) -> None:
+    expected = _scaling_tensors(training)
+    if expected.keys() != saved.keys() or any(
+        not torch.equal(expected[n], saved[n]) for n in expected
+    ):
+        raise WrongState("the data was standardised by other means and deviations")
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    fault_points.hit("checkpoint:write")
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+    fault_points.hit("checkpoint:fsync")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_json(path: Path, value: Mapping[str, Any]) -> None:
+    _write(path, json.dumps(_json_value(value), indent=1, allow_nan=False))
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("x", encoding="utf-8") as stream:
+        fault_points.hit("checkpoint:write")
+        stream.write(text)
+        stream.flush()
+        fault_points.hit("checkpoint:fsync")
+        os.fsync(stream.fileno())
+
+
+def _json_value(value: Any) -> Any:
+    """Return the value with every float that is not finite as a string that float() reads."""
+    if isinstance(value, Mapping):
+        return {name: _json_value(item) for name, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value

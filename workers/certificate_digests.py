@@ -1,0 +1,82 @@
+"""What a certificate says beside the comparison: digests of spec, data and files. Knows no loop."""
+
+import hashlib
+import json
+from typing import Any
+
+from jobs.certificate import Bits, Difference, Pair
+from jobs.files import checkpoint_folders
+from jobs.files.artifacts import ArtifactStore, remove_tree
+from jobs.job import Lease
+from jobs.spec.data import EXAMPLES_FOLDER, DatasetData, ExampleData
+from jobs.spec.dataset_binding import DataFile
+from jobs.spec.job_spec import JobSpec
+from workers.trainer_client import StateNotWritten, TrainerClient
+
+
+def canonical_sha256(value: Any) -> str:
+    """Return the sha256 of a JSON value: UTF-8, names sorted, no spaces."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def spec_sha256(spec: JobSpec) -> str:
+    """Return the sha256 of a spec as clients see it."""
+    return canonical_sha256(spec.model_dump(mode="json"))
+
+
+def data_sha256(spec: JobSpec, files: ArtifactStore) -> Pair:
+    """Return the sha256 of a spec's data: as it was recorded, and of what lies there now."""
+    if isinstance(spec.data, DatasetData) and spec.facts is not None:
+        return _file_digests(spec.facts.data, files)
+    if isinstance(spec.data, ExampleData):
+        (file,) = (
+            EXAMPLES_FOLDER / f"{spec.data.name}{suffix}"
+            for suffix in _existing_suffixes(spec.data.name)
+        )
+        return Pair(recorded=None, recomputed=hashlib.sha256(file.read_bytes()).hexdigest())
+    digest = canonical_sha256(spec.data.model_dump(mode="json"))
+    return Pair(recorded=digest, recomputed=digest)
+
+
+def validation_sha256(spec: JobSpec, files: ArtifactStore) -> Pair | None:
+    """Return the same of a second dataset; None where there is none."""
+    if spec.facts is None or spec.facts.validation is None:
+        return None
+    return _file_digests(spec.facts.validation, files)
+
+
+def weights_sha256(trainer: TrainerClient, files: ArtifactStore, lease: Lease) -> str | None:
+    """Have the weights written once more and return their sha256; None: the disk is full."""
+    folder = None
+    try:
+        folder = checkpoint_folders.new_folder(files, lease)
+        trainer.save(folder)
+        return files.compute_sha256(folder / checkpoint_folders.WEIGHTS_FILE)
+    except (StateNotWritten, OSError):
+        return None
+    finally:
+        if folder is not None:
+            remove_tree(folder)
+
+
+def digest_difference(tick: int, column: str, digests: Pair | None) -> Difference | None:
+    """Tell that two digests of one file are not equal, where both are known."""
+    if (
+        digests is None
+        or None in (digests.recorded, digests.recomputed)
+        or digests.recorded == digests.recomputed
+    ):
+        return None
+    recorded, recomputed = (
+        Bits(bits=digest or "") for digest in (digests.recorded, digests.recomputed)
+    )
+    return Difference(tick=tick, column=column, recorded=recorded, recomputed=recomputed)
+
+
+def _file_digests(source: DataFile, files: ArtifactStore) -> Pair:
+    return Pair(recorded=source.sha256, recomputed=files.compute_sha256(files.root / source.path))
+
+
+def _existing_suffixes(name: str) -> list[str]:
+    return [suffix for suffix in (".csv", ".txt") if (EXAMPLES_FOLDER / f"{name}{suffix}").exists()]

@@ -1,0 +1,242 @@
+"""The runner's end of a trainer process: its commands as methods, its death as an exception.
+
+Knows the leash's frames; knows no store, no torch and not what a job is.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.job import SparsePoint
+from jobs.trainer_frames import Frame, PeerGone, receive_frame, send_frame
+
+JsonDict = dict[str, Any]
+
+#: the frames that may answer each command
+REPLY_KINDS = {
+    "build": ("built",),
+    "load": ("loaded",),
+    "run": ("ran",),
+    "validate": ("validated",),
+    "save": ("saved", "saving"),
+    "written": ("written",),
+    "canary": ("canary",),
+    "selftest": ("selftest",),
+}
+#: seconds a killed trainer has to be gone; after SIGKILL the kernel needs milliseconds
+EXIT_TIMEOUT_SECONDS = 2.0
+
+
+class TrainerError(Exception):
+    """The trainer met an exception of its own and has ended; nothing about the job was lost."""
+
+    def __init__(self, kind: str, detail: str, traceback: str) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind, self.detail, self.traceback = kind, detail, traceback
+
+
+class StateNotWritten(Exception):
+    """The trainer could not write its state to the disk; it goes on as if nobody had asked."""
+
+
+@dataclass(frozen=True)
+class ChunkResult:
+    """What a chunk gave. `columns` are float32 arrays of `count` values, tick `first` first."""
+
+    first: int
+    count: int
+    columns: dict[str, npt.NDArray[np.float32]]
+    sparse: list[SparsePoint]
+    metrics: JsonDict
+    best: JsonDict | None
+    is_best: bool
+    end_reason: str | None = None
+    failure: JsonDict | None = None
+    epoch: float | None = None
+    seconds: float = 0.0  # that the trainer took
+    save_result: "SavedState | StateNotWritten | None" = None  # what came meanwhile of a save aside
+
+    @property
+    def last(self) -> int:
+        """The last tick that was run (first - 1 where none was)."""
+        return self.first + self.count - 1
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the training ended or failed with it."""
+        return bool(self.end_reason or self.failure)
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """A state on disk: its tick, its digest (16 hex digits) and the metrics at that tick."""
+
+    tick: int
+    state: str
+    metrics: JsonDict
+
+
+@dataclass(frozen=True)
+class TrainerProcess:
+    """A hired process: its leash, and a descriptor that names it even when its pid is reused."""
+
+    pid: int
+    pidfd: int
+    connection: socket.socket
+
+    def kill(self) -> None:
+        """End it now, from any thread; who waits on the leash sees it cut."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End it, wait until it is gone, and let go of both descriptors."""
+        self.kill()
+        self.connection.close()
+        select.select([self.pidfd], [], [], EXIT_TIMEOUT_SECONDS)
+        os.close(self.pidfd)
+
+
+@dataclass
+class TrainerClient:
+    """One trainer at the end of its leash. Every method may raise PeerGone or TrainerError."""
+
+    connection: socket.socket
+    on_phase: Callable[[str], None] = field(default=lambda _phase: None)
+    memory_bytes: int | None = None  # bytes that it may use
+
+    def build(
+        self,
+        spec: JsonDict,
+        device: str,
+        log: Path | None,
+        artifacts: Path | None = None,
+        job: str | None = None,
+        engine: str | None = None,
+        *,
+        background_saves: bool = False,
+    ) -> JsonDict:
+        """Have model, optimizer and data built; return engine, device, parameters, fingerprint.
+
+        Files of uploaded datasets lie below the folder `artifacts`; `job` is whose trainer it is;
+        `engine` is that of the history, if there is one. The answer's `engine_note` says why the
+        engine is which it is, `instead` whether it stands in for another. `aside`: states will be
+        asked for while it trains.
+        """
+        paths = {"log": log, "artifacts": artifacts}
+        path_texts = {name: None if path is None else str(path) for name, path in paths.items()}
+        return self._request(
+            "build",
+            {
+                "spec": spec, "device": device, "job": job, "engine": engine,
+                "memory": self.memory_bytes, "aside": background_saves, **path_texts,
+            },
+        ).header  # fmt: skip
+
+    def load(self, folder: Path) -> JsonDict:
+        """Have a checkpoint's state loaded; return its tick, state, ended, best and metrics."""
+        return self._request("load", {"folder": str(folder)}).header
+
+    def run(self, ticks: int, *, digest: bool = False) -> ChunkResult:
+        """Run at most `ticks` ticks; `digest` adds the state's digest at the last of them."""
+        self.start_chunk(ticks, digest=digest)
+        return self.wait_chunk()
+
+    def start_chunk(self, ticks: int, *, digest: bool = False) -> None:
+        """Have the same run, and do not wait for it; the next that is asked for must be `ran`."""
+        # who is gone is noticed where the answer is waited for: ticks may be in hand until then
+        with contextlib.suppress(PeerGone):
+            send_frame(self.connection, "run", {"k": ticks, "digest": digest})
+
+    def wait_chunk(self) -> ChunkResult:
+        """Wait for the ticks that were started."""
+        frame = self._receive_reply("run")
+        header = frame.header
+        columns = _parse_columns(header["columns"], header["count"], frame.body)
+        return ChunkResult(
+            header["first"], header["count"], columns, _parse_sparse(header["sparse"]), header["metrics"],
+            header["best"], header["is_best"], header["ended"], header["failed"], header["epoch"],
+            header["seconds"], _parse_save_result(header["written"]),
+        )  # fmt: skip
+
+    def validate(self, tick: int) -> ChunkResult:
+        """Validate at `tick`, where it stands, unless that was done; a chunk of 0 ticks."""
+        header = self._request("validate", {}).header
+        sparse, best = _parse_sparse(header["sparse"]), header["best"]
+        return ChunkResult(tick + 1, 0, {}, sparse, header["metrics"], best, header["is_best"])
+
+    def save(self, folder: Path) -> SavedState:
+        """Have the state written into an empty folder, each file on disk. Raises StateNotWritten."""
+        return _parse_saved_state(self._request("save", {"folder": str(folder)}).header)
+
+    def save_in_background(self, folder: Path) -> SavedState | None:
+        """Have the same done while it trains on; what comes of it, `Ran.written` or `written` tell.
+
+        A small state is saved at once, and returned. Raises StateNotWritten.
+        """
+        frame = self._request("save", {"folder": str(folder), "aside": True})
+        return None if frame.kind == "saving" else _parse_saved_state(frame.header)
+
+    def wait_saved_state(self) -> SavedState | StateNotWritten | None:
+        """Wait for what was saved aside, and return what came of it."""
+        return _parse_save_result(self._request("written", {}).header["written"])
+
+    def canary(self, threads: int, device: str) -> JsonDict:
+        """Measure what this machine's kernels answer, and have engines and torch named."""
+        return self._request("canary", {"threads": threads, "device": device}).header
+
+    def selftest(self) -> JsonDict:
+        """Return device, engines, canary and ticks per second of the seed's net."""
+        return self._request("selftest", {}).header
+
+    def _request(self, command: str, header: JsonDict) -> Frame:
+        send_frame(self.connection, command, header)
+        return self._receive_reply(command)
+
+    def _receive_reply(self, command: str) -> Frame:
+        while (frame := receive_frame(self.connection)).kind == "phase":
+            self.on_phase(frame.header["phase"])
+        if frame.kind == "unsaved":
+            raise StateNotWritten(frame.header["detail"])
+        if frame.kind == "error":
+            raise TrainerError(*(frame.header[key] for key in ("type", "detail", "traceback")))
+        assert frame.kind in REPLY_KINDS[command], f"{frame.kind} answers {command}"
+        return frame
+
+
+def _parse_saved_state(header: JsonDict) -> SavedState:
+    return SavedState(header["tick"], header["state"], header["metrics"])
+
+
+def _parse_save_result(header: JsonDict) -> SavedState | StateNotWritten | None:
+    if "detail" in header:
+        return StateNotWritten(header["detail"])
+    return _parse_saved_state(header) if header else None
+
+
+def _parse_columns(
+    names: list[str], count: int, body: bytearray
+) -> dict[str, npt.NDArray[np.float32]]:
+    values = np.frombuffer(body, "<f4").reshape(len(names), count)
+    return dict(zip(names, values, strict=True))
+
+
+def _parse_sparse(points: list[tuple[str, int, float | str]]) -> list[SparsePoint]:
+    return [SparsePoint(column, tick, encode_value(value)) for column, tick, value in points]
+
+
+def encode_value(value: float | str) -> bytes:
+    """Return a sparse value's 8 bytes: a digest (16 hex digits) or a float64, little-endian."""
+    if isinstance(value, str):
+        return struct.pack("<Q", int(value, 16))
+    return struct.pack("<d", value)
