@@ -242,12 +242,12 @@ def _problem_converter(slug: str, detail: str = "") -> Callable[[Any], Problem]:
 
 
 EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
-    (InvalidSpec, lambda error: validation_problem("invalid-spec", error.faults)),
+    (InvalidSpec, lambda error: validation_problem("invalid-spec", error.errors)),
     (errors.NoSuchJob, _problem_converter("no-such-job", "no job of this id is yours")),
     (errors.UnsupportedSchema, _unsupported_schema),
     (errors.NoSuchDataset, _problem_converter("no-such-dataset", "no dataset of this id is yours")),
     (errors.DatasetInUse, lambda error: Problem("dataset-in-use", str(error), jobs=error.jobs)),
-    (BadData, lambda error: invalid_data_problem(error.faults)),
+    (BadData, lambda error: invalid_data_problem(error.errors)),
     (UploadTooLarge, _problem_converter("too-large")),
     (errors.NoSuchKey, _problem_converter("no-such-key", "no key has this id")),
     (errors.RateLimitExceeded, _rate_limited),

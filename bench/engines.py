@@ -138,7 +138,7 @@ def hand_written(spec: JobSpec, *, compiled: bool = False) -> Run:
 
 
 def _copies(batches: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return [tuple(each.clone() for each in batches.of(tick)) for tick in range(1, 9)]
+    return [tuple(each.clone() for each in batches.batch(tick)) for tick in range(1, 9)]
 
 
 def loop_compiled() -> float:

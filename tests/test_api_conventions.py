@@ -111,7 +111,7 @@ def test_an_unforeseen_error_tells_nothing_and_is_logged(
     def broken(*_: object) -> None:
         raise RuntimeError("a secret of ours")
 
-    monkeypatch.setattr("api.routes_service.presence.live", broken)
+    monkeypatch.setattr("api.routes_service.worker_registry.live_workers", broken)
     answer = client.get("/v1/workers", headers={"X-Request-Id": "id-7"})
 
     assert answer.status_code == 500

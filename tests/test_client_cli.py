@@ -148,7 +148,7 @@ def test_a_refusal_is_2_and_a_server_in_trouble_3(serve: Serve, status: int, cod
 def test_nobody_there_is_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(http, "UNKNOWN_SERVER", 0.1)
+    monkeypatch.setattr(http, "FIRST_CONTACT_RETRY_SECONDS", 0.1)
     assert cli.main(["list", "--url", "http://127.0.0.1:1", "--key", KEY]) == 3
     assert "no answer from http://127.0.0.1:1" in capsys.readouterr().err
 

@@ -88,7 +88,7 @@ def test_an_ended_job_whose_events_are_known_is_not_followed_for_ever(follow) ->
 
 
 def test_streams_that_tell_nothing_are_given_up(follow, monkeypatch) -> None:
-    monkeypatch.setattr("tickforge_client.http.KNOWN_SERVER", 0.0)
+    monkeypatch.setattr("tickforge_client.http.RETRY_SECONDS", 0.0)
     with pytest.raises(Unreachable, match="ended the stream"):
         follow(There([Answer(200, b"", SSE)] * 2))
 
@@ -137,7 +137,7 @@ def log(text: str, after: int, complete: bool) -> Answer:
 
 def test_a_log_is_followed_to_its_end(monkeypatch, capfdbinary) -> None:
     told = [log("one\n", 0, False), log("", 4, False), log("two\n", 4, True)]
-    monkeypatch.setattr("tickforge_client.logs.PAUSE", 0.0)
+    monkeypatch.setattr("tickforge_client.logs.POLL_SECONDS", 0.0)
     with answering(told) as server:
         code = cli.main(["logs", ID, "--follow", "--url", server.url, "--key", KEY])
     assert (code, capfdbinary.readouterr().out) == (0, b"one\ntwo\n")

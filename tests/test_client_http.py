@@ -110,7 +110,7 @@ def test_nobody_there_is_unreachable_and_the_key_is_not_told(
 ) -> None:
     with answering([Answer()]) as gone:
         pass
-    monkeypatch.setattr(http, "UNKNOWN_SERVER", 0.5)
+    monkeypatch.setattr(http, "FIRST_CONTACT_RETRY_SECONDS", 0.5)
     with Client(gone.url, KEY) as client, pytest.raises(Unreachable) as caught:
         client.version()
     assert gone.url in str(caught.value)

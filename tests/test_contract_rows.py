@@ -46,7 +46,7 @@ def test_every_path_answers_an_unknown_method_with_405_and_allow(client: Any) ->
             assert answer.json["type"] == "urn:tickforge:problem:method-not-allowed"
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: each.name)
+@pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda each: each.operation_id)
 def test_an_unknown_query_parameter_is_refused_everywhere(client: Any, endpoint: Endpoint) -> None:
     answer = client.open(f"{path_of(endpoint.path)}?nonsense=1", method=endpoint.method)
     assert answer.status_code == 400

@@ -213,7 +213,9 @@ def test_native_that_computes_something_else_is_not_taken(
 ) -> None:
     template, right = codegen.read_template, "rate / (1.0 - power(job->beta1, (long)step))"
     assert right in template("optimizers")
-    monkeypatch.setattr(codegen, "template", lambda name: template(name).replace(right, "rate"))
+    monkeypatch.setattr(
+        codegen, "read_template", lambda name: template(name).replace(right, "rate")
+    )
     training = train(read(**DROPPING))
 
     assert (training.engine.name, training.is_fallback) == ("eager", True)
@@ -228,7 +230,7 @@ def test_with_fault_points_every_engine_passes_one_after_each_tick_and_gives_equ
     spec = read(compute={"engine": engine}, budget={"ticks": 9})
     plain = train(spec)
     losses = plain.run(9).chunk.columns["loss"]
-    monkeypatch.setattr(fault_points, "_home", tmp_path)
+    monkeypatch.setattr(fault_points, "_faults_folder", tmp_path)
     training = train(spec)
     fault = {"point": "tick", "action": "raise", "at": 4}
     (tmp_path / "one.fault").write_text(json.dumps(fault))

@@ -201,7 +201,7 @@ def test_a_resume_with_other_random_numbers_differs(
         return derive_seed(what, seed, number + (what == purpose), *more)
 
     monkeypatch.setattr(ticks.trainer, "derive_seed", off_by_one)
-    monkeypatch.setattr(ticks.batches, "derive", off_by_one)
+    monkeypatch.setattr(ticks.data.batches, "derive_seed", off_by_one)
     training, before = at_20
     training.trainer.batches._order = None
     assert joined(before, tell(training)).columns != straight.columns

@@ -24,9 +24,9 @@ Arm = Callable[..., Path]
 @pytest.fixture
 def arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Arm:
     """Arms faults for this process."""
-    monkeypatch.setattr(fault_points, "_home", tmp_path)
-    monkeypatch.setattr(fault_points, "_seen", {})
-    monkeypatch.setattr(fault_points, "_job", None)
+    monkeypatch.setattr(fault_points, "_faults_folder", tmp_path)
+    monkeypatch.setattr(fault_points, "_hit_counts", {})
+    monkeypatch.setattr(fault_points, "_current_job", None)
 
     def write(name: str = "one", **fault: Any) -> Path:
         file = tmp_path / f"{name}.fault"
@@ -40,7 +40,7 @@ def passes(program: str, folder: Path | None) -> "subprocess.CompletedProcess[st
     """Run a program that passes points, with the folder named or not."""
     named = {} if folder is None else {"TICKFORGE_FAULTS": str(folder)}
     return subprocess.run(
-        [sys.executable, "-c", f"from jobs.fault_points import point\n{program}\nprint('passed')"],
+        [sys.executable, "-c", f"from jobs.fault_points import hit\n{program}\nprint('passed')"],
         cwd=ROOT, env={"PATH": os.environ["PATH"], **named}, capture_output=True, text=True,
         timeout=30,
     )  # fmt: skip
@@ -49,8 +49,8 @@ def passes(program: str, folder: Path | None) -> "subprocess.CompletedProcess[st
 def test_nothing_happens_where_no_folder_is_named(arm: Arm, tmp_path: Path) -> None:
     arm(action="kill")
 
-    assert passes("point('here')", None).stdout == "passed\n"
-    assert passes("point('here')", tmp_path).returncode == -signal.SIGKILL
+    assert passes("hit('here')", None).stdout == "passed\n"
+    assert passes("hit('here')", tmp_path).returncode == -signal.SIGKILL
 
 
 def test_a_fault_happens_once_and_the_folder_tells(arm: Arm) -> None:
@@ -120,7 +120,7 @@ def test_a_file_that_is_being_written_hides_no_other(arm: Arm, tmp_path: Path) -
 def test_a_folder_that_is_not_there_yet_does_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fault_points, "_home", tmp_path / "later")
+    monkeypatch.setattr(fault_points, "_faults_folder", tmp_path / "later")
 
     hit("here")
 
@@ -129,14 +129,14 @@ def test_a_folder_that_is_not_there_yet_does_no_harm(
 def test_a_signal_ends_the_process_at_the_point(arm: Arm, tmp_path: Path, number: Any) -> None:
     arm(action=number, nth=2)
 
-    ran = passes("print('once', flush=True); point('here'); point('here')", tmp_path)
+    ran = passes("print('once', flush=True); hit('here'); hit('here')", tmp_path)
 
     assert (ran.returncode, ran.stdout) == (-fault_points.SIGNALS[number], "once\n")
 
 
 def test_of_many_processes_one_alone_meets_a_fault(arm: Arm, tmp_path: Path) -> None:
     arm(action="kill")
-    program = "from jobs.fault_points import point\npoint('here')"
+    program = "from jobs.fault_points import hit\nhit('here')"
     env = {"PATH": os.environ["PATH"], "TICKFORGE_FAULTS": str(tmp_path)}
     ran = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, env=env) for _ in range(4)]
 

@@ -92,7 +92,7 @@ def test_a_wrong_formula_breaks_the_bound(what: str, monkeypatch: pytest.MonkeyP
     assert sound.within, sound
     assert right in template(where)
     mutated = template(where).replace(right, wrong)
-    monkeypatch.setattr(codegen, "template", lambda n: mutated if n == where else template(n))
+    monkeypatch.setattr(codegen, "read_template", lambda n: mutated if n == where else template(n))
 
     broken = distances(spec)
 

@@ -55,7 +55,7 @@ def test_a_damaged_object_is_made_anew(tmp_path: Path) -> None:
 def test_processes_may_make_one_object_at_a_time(tmp_path: Path) -> None:
     code = (
         "from tests.test_native_objects import *; from pathlib import Path;"
-        f"objects.load(form(), 1, Path({str(tmp_path)!r}), QUICK)"
+        f"cache.load_kernel(form(), 1, Path({str(tmp_path)!r}), QUICK)"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     started = [
@@ -71,7 +71,7 @@ def test_processes_may_make_one_object_at_a_time(tmp_path: Path) -> None:
 def test_the_longest_unused_objects_go_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "MOST_OBJECTS", 2)
+    monkeypatch.setattr(cache, "MAX_OBJECTS", 2)
     for age, name in enumerate(("new", "newer", "old")):
         (tmp_path / f"{name}.so").write_bytes(b"")
         os.utime(tmp_path / f"{name}.so", (1000 + age, 1000 + age - 10 * (name == "old")))

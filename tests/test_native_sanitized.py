@@ -50,9 +50,9 @@ def test_the_sanitizers_find_nothing(tmp_path: Path) -> None:
 def test_a_step_beyond_an_array_would_be_found(tmp_path: Path) -> None:
     """The same run of templates that read one input too many of a row."""
     code = (
-        "from ticks.engines.native import emit; from tests import native_sanitized as s;"
-        "from pathlib import Path; sound = emit.template;"
-        "emit.template = lambda n: sound(n).replace('k < INPUTS', 'k < 40 * INPUTS');"
+        "from ticks.engines.native import codegen; from tests import native_sanitized as s;"
+        "from pathlib import Path; sound = codegen.read_template;"
+        "codegen.read_template = lambda n: sound(n).replace('k < INPUTS', 'k < 40 * INPUTS');"
         f"s.main(Path({str(tmp_path)!r}), [2])"
     )
     done = sanitized(tmp_path, "-c", code)

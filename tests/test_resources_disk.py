@@ -230,7 +230,7 @@ def test_so_many_full_segments_may_wait_and_then_the_training_does(desk: Desk) -
 def test_who_waits_for_the_disk_hears_what_is_asked_and_goes_on_when_there_is_room(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobs.recording.writer.MOST_UNMOVED", 1)
+    monkeypatch.setattr("jobs.recording.writer.MAX_SEGMENTS_IN_STORE", 1)
     books = books_of(desk)
     with desk.full_disk():
         desk.train(SEGMENT + 10)

@@ -155,7 +155,7 @@ def test_one_call_alone_waits_for_a_frozen_store(desk: Desk) -> None:
 
 
 def test_who_owes_as_many_ticks_as_may_wait_waits_for_the_store(tmp_path: Path) -> None:
-    with a_desk(tmp_path, most_ticks=500) as desk:
+    with a_desk(tmp_path, max_ticks=500) as desk:
         desk.server.kill()
         desk.train(1, 400)
         desk.drain.request()
@@ -165,7 +165,7 @@ def test_who_owes_as_many_ticks_as_may_wait_waits_for_the_store(tmp_path: Path) 
 
 
 def test_a_slow_trainings_calls_are_bounded_too(tmp_path: Path) -> None:
-    with a_desk(tmp_path, most_calls=5) as desk:
+    with a_desk(tmp_path, max_calls=5) as desk:
         desk.server.kill()
         desk.train(1, 4, chunk=1)
         desk.drain.request()

@@ -186,7 +186,7 @@ def test_what_a_machine_has_is_never_more_than_its_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = tmp_path / "memory.max"
-    monkeypatch.setattr(memory, "GROUPS", (group,))
+    monkeypatch.setattr(memory, "CGROUP_LIMIT_FILES", (group,))
     whole = memory.machine_memory()
     group.write_text("max\n")
     assert memory.machine_memory() == whole

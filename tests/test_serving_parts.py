@@ -57,7 +57,7 @@ def test_a_dead_child_is_started_again_after_a_pause_that_doubles(make_child) ->
     child = make_child("exit 3", said)
 
     def tended() -> bool:
-        child.tend()
+        child.restart_if_dead()
         return child.deaths == 3
 
     until(tended)
@@ -88,7 +88,7 @@ def test_a_child_that_ignores_sigterm_is_killed(make_child, tmp_path: Path) -> N
     until((tmp_path / "deaf").exists)
     pid = child.pid
 
-    child.ask_to_end()
+    child.terminate()
     assert not child.gone()
     child.kill()
 
@@ -131,8 +131,8 @@ def test_the_lock_waits_for_what_a_killed_holder_left_behind(tmp_path: Path) -> 
     holder = f"""
 import os, subprocess
 from pathlib import Path
-from serving.lock import locked
-with locked(Path({str(tmp_path)!r})) as descriptor:
+from serving.lock import data_folder_lock
+with data_folder_lock(Path({str(tmp_path)!r})) as descriptor:
     subprocess.Popen(["sleep", "1"], pass_fds=[descriptor])
     os._exit(9)
 """
@@ -236,7 +236,7 @@ def test_signals_have_names_in_what_is_said(make_child) -> None:
     child = make_child(f"kill -{int(signal.SIGKILL)} $$", said)
 
     def tended() -> bool:
-        child.tend()
+        child.restart_if_dead()
         return child.deaths == 1
 
     until(tended)

@@ -89,8 +89,8 @@ def test_tokens_are_the_texts_bytes_or_its_characters(text: str, data: st.DataOb
         assert bytes(read.tolist()) == text.encode()[first : first + count]
         for stride in (1, 3, 1024):
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(reading, "STRIDE", stride)
-                patch.setattr(reading, "BLOCK", 7)
+                patch.setattr(reading, "INDEX_STRIDE", stride)
+                patch.setattr(reading, "SCAN_BYTES", 7)
                 read = CharacterTokens(file, facts, facts.vocabulary).read(first, count)
             told = "".join(facts.vocabulary[number] for number in read.tolist())
             assert told == text[first : first + count]

@@ -92,7 +92,7 @@ def test_the_desk_of_a_killed_worker_is_removed_by_the_next_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    script = "import os; from workers.worker_folder import Desk; print(Desk().folder, flush=True); os._exit(9)"
+    script = "import os; from workers.worker_folder import WorkerFolder; print(WorkerFolder().path, flush=True); os._exit(9)"
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     said = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True
@@ -241,8 +241,8 @@ def test_a_pool_child_lets_go_of_what_it_inherited() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         script = (
-            "import os, sys; from workers import pool; from workers.drain import Drain;"
-            "pool.begin(Drain(), os.getppid()); print('begun', flush=True); sys.stdin.read()"
+            "import os, sys; from workers import pool_child; from workers.drain import Drain;"
+            "pool_child.init(Drain(), os.getppid()); print('begun', flush=True); sys.stdin.read()"
         )
         with subprocess.Popen(
             [sys.executable, "-c", script], cwd=ROOT, text=True,

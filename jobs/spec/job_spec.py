@@ -225,7 +225,7 @@ def _find_data_errors(body: object) -> list[FieldError]:
         data = DATA_ADAPTER.validate_python(body["data"])  # type: ignore[index]
     except (ValidationError, TypeError, LookupError):
         return []
-    return [FieldError("/data" + where, rule, value) for where, rule, value in data.faults()]
+    return [FieldError("/data" + where, rule, value) for where, rule, value in data.find_errors()]
 
 
 def _fill_defaults(request: JobSpecRequest, binding: DatasetBinding | None) -> JobSpec:
