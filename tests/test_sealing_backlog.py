@@ -8,9 +8,8 @@ from jobs.spec.job_spec import read_spec
 from jobs.store import keys
 from tests.support import small_spec
 from workers.forkserver_client import ForkServerProcess
-from workers.post import WorkerConfig
 from workers.reconciler import Reconciler
-from workers.worker_folder import WorkerFolder
+from workers.worker_folder import WorkerConfig, WorkerFolder
 
 CROWD = 60  # more than one look at the unsealed takes
 

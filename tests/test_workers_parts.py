@@ -258,9 +258,9 @@ def test_a_pool_child_lets_go_of_what_it_inherited() -> None:
 
 
 def test_a_pool_child_whose_parent_has_gone_ends() -> None:
-    script = "from workers import drain, pool; pool.begin(drain.Drain(), 1); print('on')"
+    script = "from workers import drain, pool_child as pool; pool.init(drain.Drain(), 1); print(1)"
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True)
-    assert (ran.returncode, ran.stdout) == (1, b"")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (1, b"", b"")
 
 
 def test_the_self_test_tells_what_this_machine_is() -> None:

@@ -21,11 +21,10 @@ from jobs.settings import Settings
 from jobs.store.connection import UNAVAILABLE, check_store, connect, wait_ready
 from workers.canaries import add_torch_version
 from workers.forkserver_client import ForkServerProcess, spawn_trainer
-from workers.post import WorkerConfig
 from workers.reconciler import Reconciler
 from workers.tasks import run_celery_worker
 from workers.trainer_client import TrainerClient
-from workers.worker_folder import WorkerFolder
+from workers.worker_folder import WorkerConfig, WorkerFolder
 
 LOG_INTERVAL_SECONDS = 5.0  # seconds between two lines that say that the store is waited for
 

@@ -30,8 +30,8 @@ from jobs.store.connection import connect
 from workers import memory
 from workers.canaries import Canaries, torch_version
 from workers.forkserver_client import ForkServerProcess, ForkServerUnavailable
-from workers.post import WorkerConfig
 from workers.prewarm import Prewarm
+from workers.worker_folder import WorkerConfig
 
 POLL_SECONDS = 0.1  # between two looks at the clock
 FORKSERVER_CHECK_SECONDS = 0.2  # between two looks at the template

@@ -34,11 +34,11 @@ from workers.heartbeat import Heartbeat
 from workers.ledger_writer import LedgerWriter
 from workers.log import JobLog
 from workers.outcomes import Outcome
-from workers.post import WorkerConfig
 from workers.store_retry import StoreUnavailable, retry_while_unavailable
 from workers.trainer_client import TrainerClient, TrainerError, TrainerProcess
 from workers.training_attempt import TrainingAttempt
 from workers.verification import Verification
+from workers.worker_folder import WorkerConfig
 
 #: renewals a lease: two may fail before it is over
 RENEWALS_PER_LEASE = 3

@@ -15,8 +15,8 @@ from jobs.celery_app import TASK_NAME
 from jobs.store import keys
 from workers import pool_child
 from workers.drain import Drain
-from workers.post import WorkerConfig
 from workers.runner import JobRunner
+from workers.worker_folder import WorkerConfig
 
 
 class PoolChild:

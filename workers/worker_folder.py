@@ -1,7 +1,7 @@
-"""The worker's private folder: the template's socket, and notes its two processes leave there.
+"""What the two processes of a worker share: its settings, and a private folder of small files.
 
-The worker's main process and its pool child share it; neither holds anything the other needs
-alive. Knows no store and no trainer.
+The folder holds the fork server's socket and the JSON files that the main process and the pool
+child leave for each other. Knows no store and no trainer.
 """
 
 import contextlib
@@ -11,18 +11,21 @@ import os
 import secrets
 import shutil
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from jobs.settings import Settings
 
 JsonDict = dict[str, Any]
 
 FOLDER_PREFIX = "tickforge-worker-"
-#: a socket's path must fit into 108 bytes; a longer temporary folder than this is not used
+#: bytes of a temporary folder's path; beyond, /tmp is used: a socket's path must fit into 108
 MAX_ROOT_BYTES = 70
 
 
 class WorkerFolder:
-    """A folder of mode 700 that a lock ties to the worker's life, however that ends."""
+    """A folder of mode 700, locked while its worker lives, so that a later worker can remove it."""
 
     def __init__(self) -> None:
         root = Path(tempfile.gettempdir())
@@ -33,17 +36,17 @@ class WorkerFolder:
 
     @property
     def socket_path(self) -> Path:
-        """Where the template listens."""
+        """Path of the socket that the fork server listens on."""
         return self.path / "template"
 
     def write(self, name: str, content: JsonDict) -> None:
-        """Replace a note, whole."""
+        """Replace a JSON file atomically."""
         draft = self.path / f"{name}.{os.getpid()}"
         draft.write_text(json.dumps(content))
         draft.rename(self.path / name)
 
     def read(self, name: str) -> JsonDict | None:
-        """Return a note; None before it was written."""
+        """Return a JSON file's content, or None if it has not been written yet."""
         try:
             content: JsonDict = json.loads((self.path / name).read_text())
         except FileNotFoundError:
@@ -51,23 +54,23 @@ class WorkerFolder:
         return content
 
     def remove(self) -> None:
-        """Remove the folder; the worker has ended."""
+        """Remove the folder at the worker's end."""
         shutil.rmtree(self.path, ignore_errors=True)
 
 
 def _create_locked_folder(root: Path) -> tuple[Path, int]:
-    """Return a new folder and the descriptor of its lock."""
+    """Create a folder and return it with the descriptor that holds its lock."""
     while True:
         folder = root / (FOLDER_PREFIX + secrets.token_hex(6))
         folder.mkdir(mode=0o700)
         with contextlib.suppress(OSError):
             lock_descriptor = _lock_folder(folder)
-            if folder.exists():  # else another worker's sweep was quicker than the lock
+            if folder.exists():  # else another worker removed it before it was locked
                 return folder, lock_descriptor
 
 
 def _lock_folder(folder: Path) -> int:
-    """Return a descriptor that holds the folder's lock; BlockingIOError where it is held."""
+    """Return a descriptor that holds the folder's lock. Raises BlockingIOError if it is held."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,9 +81,24 @@ def _lock_folder(folder: Path) -> int:
 
 
 def _remove_abandoned(root: Path) -> None:
-    """Remove the folders of workers that were killed: nobody holds their locks."""
+    """Remove the folders of workers that were killed; their locks are free."""
     for folder in root.glob(FOLDER_PREFIX + "*"):
-        with contextlib.suppress(OSError):  # held, another user's, or swept by someone else
+        with contextlib.suppress(OSError):  # locked, another user's, or already gone
             lock_descriptor = _lock_folder(folder)
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock_descriptor)
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """One worker's name, queue ("cpu" or "cuda"), settings and folder."""
+
+    name: str
+    queue: str
+    settings: Settings
+    worker_folder: WorkerFolder
+
+    @property
+    def device(self) -> str:
+        """Return the device that trainers of this worker compute on: a queue serves one kind."""
+        return self.queue
