@@ -1,7 +1,9 @@
-"""The README says what is there: settings, files, commands."""
+"""The README says what is there: settings, files, commands, a spec that is one."""
 
+import json
 import re
 
+from jobs.spec.job_spec import read_spec
 from tests.support import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -18,21 +20,23 @@ def test_every_setting_is_listed_and_every_listed_one_exists() -> None:
     assert named == read
 
 
-def test_every_file_of_the_tree_exists() -> None:
-    tree = README.split("## The house")[1].split("```")[1]
-    folder, missing = ROOT, []
-    for line in tree.strip("\n").splitlines():
-        room = re.match(r"(\S+)/ ", line)
-        folder = ROOT / room[1] if room else (folder if line.startswith("  ") else ROOT)
-        for name in re.findall(r"[a-z_*]+(?:/[a-z_*]+)*\.py|[a-z_]+/(?=[ ,])", line):
-            places = (folder, ROOT, folder.parent)
-            if not any(list(place.glob(name.rstrip("/"))) for place in places):
-                missing.append(name)
+def test_the_layout_names_every_folder_of_the_repository_and_no_other() -> None:
+    tree = README.split("## Layout")[1].split("```")[1]
+    named = set(re.findall(r"^([a-z]+)/", tree, re.M))
+    folders = {path.name for path in ROOT.iterdir() if any(path.glob("*")) and path.is_dir()}
 
-    assert missing == []
+    assert named == {name for name in folders if re.fullmatch("[a-z]+", name)} - {"data", "build"}
+    assert (ROOT / re.findall(r"^(\S+\.py)", tree, re.M)[0]).is_file()
 
 
 def test_every_named_make_target_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
 
     assert set(re.findall(r"`make ([a-z-]+)", README)) <= targets
+
+
+def test_the_whole_spec_that_is_shown_is_one() -> None:
+    text = re.search(r"```json\n(.*?)```", README, re.S)
+    assert text is not None
+
+    assert read_spec(json.loads(text[1]), max_parameters=10**6).ticks_total == 3000
