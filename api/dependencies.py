@@ -57,7 +57,7 @@ class Dependencies:
         return cls(
             settings=settings,
             store=store,
-            ledger=JobLedger(store, settings.lease_seconds),
+            ledger=JobLedger(store),
             job_queries=JobQueries(store),
             history=HistoryReader(store, artifacts),
             artifacts=artifacts,

@@ -87,7 +87,7 @@ def settings(store: Running) -> Settings:
 
 def fill(store: Store, size: int) -> None:
     """Submit jobs, and cancel one of ten."""
-    ledger = JobLedger(store, lease_seconds=15)
+    ledger = JobLedger(store)
     store.config_set("appendfsync", "no")
     store.config_set("auto-aof-rewrite-percentage", "0")  # no rewrite in a measurement's way
     for number in range(size):

@@ -27,6 +27,7 @@ from bench.report import Figure
 from bench.stores import Running, quiet, running_store
 from jobs.files.artifacts import ArtifactStore
 from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.recording.writer import HistoryWriter
 from jobs.spec.job_spec import read_spec
 from jobs.store.connection import Store, connect
@@ -113,9 +114,10 @@ class Training:
     def __init__(self, store: Running, ticks: int) -> None:
         self._files = ArtifactStore(store.folder / "data" / "artifacts")
         self._store: Store = connect(store.url)
-        ledger = JobLedger(self._store, lease_seconds=3600)
         body = {**SPEC, "budget": {"ticks": ticks}}
-        self.job_id = ledger.submit(TENANT, read_spec(body, max_parameters=10**9)).job_id
+        spec = read_spec(body, max_parameters=10**9)
+        self.job_id = JobLedger(self._store).submit(TENANT, spec).job_id
+        ledger = LeaseLedger(self._store, lease_seconds=3600)
         claim = ledger.claim("cpu", worker="by-hand", device="cpu", canaries={"1": "c"})
         assert claim is not None and claim.lease.job_id == self.job_id
         ledger.record_engine(claim.lease, "eager", "cpu", FINGERPRINT)

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
 from jobs.store.connection import connect
@@ -32,8 +33,14 @@ def store(store_server: str) -> Iterator["redis.Redis"]:
 
 @pytest.fixture
 def ledger(store: "redis.Redis") -> JobLedger:
-    """The protocol on the empty store, with leases that last longer than a test."""
-    return JobLedger(store, lease_seconds=30)
+    """The client's half of the protocol on the empty store."""
+    return JobLedger(store)
+
+
+@pytest.fixture
+def lease_ledger(store: "redis.Redis") -> LeaseLedger:
+    """The owner's half, with leases that last longer than a test."""
+    return LeaseLedger(store, lease_seconds=30)
 
 
 @pytest.fixture

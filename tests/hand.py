@@ -9,7 +9,7 @@ import numpy.typing as npt
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore
 from jobs.job import Checkpoint, SparsePoint
-from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.recording.writer import HistoryWriter
 from jobs.settings import Settings
 from jobs.store.connection import Store
@@ -21,7 +21,7 @@ class Hand:
     """Owns the best queued job from the moment it is made."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
-        self.ledger = JobLedger(store, lease_seconds=60)
+        self.ledger = LeaseLedger(store, lease_seconds=60)
         self.files = ArtifactStore(settings.artifacts)
         claim = self.ledger.claim("cpu", worker="by-hand", device="cpu", canaries={"1": "c"})
         assert claim is not None, "there is no job to claim"

@@ -18,7 +18,7 @@ from jobs.queries.jobs import JobQueries
 from jobs.spec.job_spec import read_spec
 from jobs.store import keys
 from jobs.store.connection import Store, connect
-from tests.processes import LEASE, WorkerProcess
+from tests.processes import WorkerProcess
 from tests.support import settings_for, small_spec, wait_until
 
 TENANT = "default"
@@ -37,7 +37,7 @@ class House:
         self.workers: list[WorkerProcess] = []
         self._settings = settings = settings_for(url, data)
         self.store = connect(url)
-        self.ledger, self.index = JobLedger(self.store, float(LEASE)), JobQueries(self.store)
+        self.ledger, self.index = JobLedger(self.store), JobQueries(self.store)
         self.files = ArtifactStore(settings.artifacts)
         self.history = HistoryReader(self.store, self.files)
         self.faults = data / "faults"

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from jobs.job import Lease
 from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.store import keys
 from tests import ledger_store
 from tests.edited_scripts import EditedScripts, Edits
@@ -38,9 +39,11 @@ class LedgerMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.store.flushall()
-        self.ledger = JobLedger(self.store, lease_seconds=3600)
+        self.ledger = JobLedger(self.store)
+        self.lease_ledger = LeaseLedger(self.store, lease_seconds=3600)
         segment = ("SEGMENT = 1048576", f"SEGMENT = {SEGMENT}")
-        self.ledger._scripts = EditedScripts(self.store, [segment, *self.edits])
+        scripts = EditedScripts(self.store, [segment, *self.edits])
+        self.ledger._scripts = self.lease_ledger._scripts = scripts
         self.world = World()
         self.ids: dict[int, str] = {}  # by number
         self.leases: list[Held] = []  # all that somebody may still show
@@ -151,7 +154,9 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def _claim(self, worker: str, nonce: str) -> None:
         def ledger() -> Stands | None:
-            claim = self.ledger.claim("cpu", worker=worker, device="cpu", canaries={}, nonce=nonce)
+            claim = self.lease_ledger.claim(
+                "cpu", worker=worker, device="cpu", canaries={}, nonce=nonce
+            )
             if claim is None:
                 return None
             number = next(n for n, each in self.ids.items() if each == claim.lease.job_id)
@@ -187,7 +192,7 @@ class LedgerMachine(RuleBasedStateMachine):
         points = b"".join(struct.pack("<QQ", *point) for point in states.items())
 
         def ledger() -> tuple[int, str | None, bool]:
-            appended = self.ledger.append_ticks(
+            appended = self.lease_ledger.append_ticks(
                 self.shown_as(held), first, len(losses), {"loss": column}, {}, 0,
                 {"state": points} if states else {},
             )  # fmt: skip
@@ -205,7 +210,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def renew(self, at: int) -> None:
         held = self.lease(at)
         lease = self.shown_as(held)
-        self.both("renew", lambda: self.ledger.renew(lease), lambda: self.world.renew(held))
+        self.both("renew", lambda: self.lease_ledger.renew(lease), lambda: self.world.renew(held))
 
     def commit(self, at: int, back: int, size: int, dropped: int) -> None:
         """A checkpoint of now, of before, or of a tick that is not accepted; old ones go."""
@@ -215,7 +220,7 @@ class LedgerMachine(RuleBasedStateMachine):
         drop = sorted(job.checkpoints)[:dropped] if job else []
         made = checkpoint(tick, bytes=size)
         self.both(
-            "commit", lambda: self.ledger.commit_checkpoint(self.shown_as(held), made, drop),
+            "commit", lambda: self.lease_ledger.commit_checkpoint(self.shown_as(held), made, drop),
             lambda: self.world.commit(held, tick, size, drop),
         )  # fmt: skip
 
@@ -225,7 +230,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for _ in range(1 + twice):
             self.both(
                 f"finish {status}",
-                lambda: self.ledger.release(
+                lambda: self.lease_ledger.release(
                     self.shown_as(held), status, tick, stopped_by=stopped_by, reason=reason
                 ),
                 lambda: self.world.finish(held, status, tick, stopped_by, reason),

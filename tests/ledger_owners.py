@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from jobs.errors import LeaseLost, NoSuchJob, NotAccepted, TickGap, TickMismatch, WrongFinalTick
-from jobs.ledger.client import MAX_ATTEMPTS_WITHOUT_PROGRESS
+from jobs.ledger.owner import MAX_ATTEMPTS_WITHOUT_PROGRESS
 
 SEGMENT = 4  # ticks; the scripts of the machine have this one too
 ENDED = ("succeeded", "failed", "cancelled")

@@ -6,7 +6,9 @@ import numpy as np
 import redis
 
 from jobs.job import Checkpoint, Lease
-from jobs.ledger.client import Claim, JobLedger
+from jobs.ledger.claims import Claim
+from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.spec.job_spec import JobSpec, read_spec
 from jobs.store import keys
 from tests.support import small_spec
@@ -20,15 +22,17 @@ def submitted(ledger: JobLedger, tenant: str = "default", **changes: Any) -> str
     return ledger.submit(tenant, spec(**changes)).job_id
 
 
-def claimed(ledger: JobLedger, canary: str = "c1", nonce: str | None = None) -> Claim:
-    claim = ledger.claim("cpu", worker="w", device="cpu", canaries={"1": canary}, nonce=nonce)
+def claimed(lease_ledger: LeaseLedger, canary: str = "c1", nonce: str | None = None) -> Claim:
+    claim = lease_ledger.claim("cpu", worker="w", device="cpu", canaries={"1": canary}, nonce=nonce)
     assert claim is not None
     return claim
 
 
-def append(ledger: JobLedger, lease: Lease, first: int, losses: list[float], **more: Any) -> Any:
+def append(
+    lease_ledger: LeaseLedger, lease: Lease, first: int, losses: list[float], **more: Any
+) -> Any:
     values = np.array(losses, "<f4").tobytes()
-    return ledger.append_ticks(lease, first, len(losses), {"loss": values}, {}, 0, {}, **more)
+    return lease_ledger.append_ticks(lease, first, len(losses), {"loss": values}, {}, 0, {}, **more)
 
 
 def expire(store: "redis.Redis", lease: Lease) -> None:

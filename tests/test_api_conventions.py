@@ -182,7 +182,7 @@ def test_another_tenants_job_is_404(
     client: Any, submit: Any, store: Any, settings: Settings
 ) -> None:
     spec = read_spec(small_spec(), max_parameters=10**9)
-    job_id = JobLedger(store, 15).submit("others", spec).job_id
+    job_id = JobLedger(store).submit("others", spec).job_id
     for method, path in (
         ("GET", ""), ("GET", "/history"), ("GET", "/checkpoints"), ("GET", "/attempts"),
         ("PATCH", ""), ("DELETE", ""), ("POST", "/cancel"),

@@ -365,4 +365,4 @@ def test_a_store_set_back_to_a_backup_is_refused(
 
 
 def seal(desk: Desk, job_id: str) -> None:
-    Segments(JobLedger(desk.store, 60), desk.store, desk.files).finalize(TENANT, job_id)
+    Segments(JobLedger(desk.store), desk.store, desk.files).finalize(TENANT, job_id)

@@ -9,7 +9,7 @@ import pytest
 from jobs.errors import ConcurrentChange
 from jobs.files import checkpoint_folders
 from jobs.job import Checkpoint
-from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.settings import Settings
 from jobs.store.codec import encode_checkpoint, parse_checkpoint
 from jobs.store.connection import Store
@@ -255,15 +255,15 @@ def test_those_that_a_deleted_best_one_outdid_are_not_the_best_again(
 
 
 def test_a_call_that_comes_twice_counts_its_replayed_ticks_once(
-    client: Any, hand: Hand, job: str, ledger: JobLedger
+    client: Any, hand: Hand, job: str, lease_ledger: LeaseLedger
 ) -> None:
     hand.record([1.0, 2.0, 3.0])
     hand.end("queued", reason="drain")
-    claim = ledger.claim("cpu", worker="w", device="cpu", canaries={"1": "c"})
+    claim = lease_ledger.claim("cpu", worker="w", device="cpu", canaries={"1": "c"})
     assert claim is not None
     values = b"".join([b"\x00\x00\x80\x3f", b"\x00\x00\x00\x40"])
     for _ in range(2):
-        ledger.append_ticks(claim.lease, 1, 2, {"loss": values}, {}, 0, {})
+        lease_ledger.append_ticks(claim.lease, 1, 2, {"loss": values}, {}, 0, {})
 
     attempts = client.get(f"{job}/attempts").json["data"]
     assert [(each["replayed"], each["compared"]) for each in attempts] == [(0, 0), (2, 2)]

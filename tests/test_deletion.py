@@ -9,6 +9,7 @@ import redis
 from jobs.errors import NoSuchJob
 from jobs.files.artifacts import ArtifactStore
 from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.recording.segments import Segments
 from jobs.recording.writer import HistoryWriter
 from jobs.spec.job_spec import read_spec
@@ -19,7 +20,7 @@ class Deleting(JobLedger):
     """A ledger whose client deletes the job just before the segment's move is told to it."""
 
     def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
-        super().__init__(store, lease_seconds=60)
+        super().__init__(store)
         self._files_of_jobs = files
 
     def move_segment(self, tenant: str, job_id: str, *args, **kwargs) -> None:  # type: ignore[no-untyped-def]
@@ -36,11 +37,12 @@ def test_a_job_deleted_while_its_history_moves_leaves_no_file(
     files = ArtifactStore(tmp_path)
     ledger = Deleting(store, files)
     job_id = ledger.submit("default", read_spec(small_spec(), max_parameters=10**9)).job_id
-    claim = ledger.claim("cpu", worker="w", device="cpu", canaries={})
+    lease_ledger = LeaseLedger(store, lease_seconds=60)
+    claim = lease_ledger.claim("cpu", worker="w", device="cpu", canaries={})
     assert claim is not None
-    recorder = HistoryWriter(ledger, store, files, claim.lease)
+    recorder = HistoryWriter(lease_ledger, store, files, claim.lease)
     recorder.append(1, {"loss": np.ones(20, np.float32)})
-    ledger.release(claim.lease, "cancelled", 20)
+    lease_ledger.release(claim.lease, "cancelled", 20)
 
     with pytest.raises(NoSuchJob):
         Segments(ledger, store, files).finalize("default", job_id)

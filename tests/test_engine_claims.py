@@ -12,6 +12,7 @@ import redis
 from jobs.errors import FingerprintMismatch
 from jobs.ledger.claims import Claim, VerifyRange
 from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.plan import plan
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
@@ -29,10 +30,10 @@ BEST_EFFORT = {"compute": {"exact": "best_effort"}}
 
 
 def claim(
-    ledger: JobLedger, engines: Mapping[str, str] | None = None, canary: str = "c1"
+    lease_ledger: LeaseLedger, engines: Mapping[str, str] | None = None, canary: str = "c1"
 ) -> Claim | None:
     told = ALL if engines is None else engines
-    return ledger.claim("cpu", worker="w", device="cpu", canaries={"1": canary}, engines=told)
+    return lease_ledger.claim("cpu", worker="w", device="cpu", canaries={"1": canary}, engines=told)
 
 
 def fingerprint(engine: str, canary: str = "c1") -> dict[str, Any]:
@@ -40,139 +41,149 @@ def fingerprint(engine: str, canary: str = "c1") -> dict[str, Any]:
 
 
 def begun(
-    ledger: JobLedger, store: "redis.Redis", engine: str, *, portable: bool = False, **changes: Any
+    ledger: JobLedger,
+    lease_ledger: LeaseLedger,
+    store: "redis.Redis",
+    engine: str,
+    *,
+    portable: bool = False,
+    **changes: Any,
 ) -> str:
     """A job with two ticks of an engine, and its first owner gone."""
     job_id = submitted(ledger, **changes)
-    first = claim(ledger)
+    first = claim(lease_ledger)
     assert first is not None and first.engine is None
     name = engine.split("-")[0]
-    ledger.record_engine(first.lease, name, "cpu", fingerprint(engine), is_portable=portable)
-    append(ledger, first.lease, 1, [1.0, 0.5])
+    lease_ledger.record_engine(first.lease, name, "cpu", fingerprint(engine), is_portable=portable)
+    append(lease_ledger, first.lease, 1, [1.0, 0.5])
     if portable:
-        ledger.commit_checkpoint(first.lease, checkpoint(1))
+        lease_ledger.commit_checkpoint(first.lease, checkpoint(1))
     expire(store, first.lease)
     return job_id
 
 
 def test_a_job_goes_on_with_the_engine_its_ticks_are_of(
-    ledger: JobLedger, store: "redis.Redis"
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
-    begun(ledger, store, "graph-1")
+    begun(ledger, lease_ledger, store, "graph-1")
 
-    assert claim(ledger, EAGER) is None
-    again = claim(ledger, ALL)
+    assert claim(lease_ledger, EAGER) is None
+    again = claim(lease_ledger, ALL)
     assert again is not None and (again.engine, again.tick) == ("graph", 2)
 
 
 def test_a_job_of_eager_stays_eager_whatever_there_is(
-    ledger: JobLedger, store: "redis.Redis"
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
-    begun(ledger, store, "eager")
+    begun(ledger, lease_ledger, store, "eager")
 
-    again = claim(ledger, ALL)
+    again = claim(lease_ledger, ALL)
     assert again is not None and again.engine == "eager"
 
 
-def test_a_job_that_names_an_engine_waits_for_a_worker_that_has_it(ledger: JobLedger) -> None:
+def test_a_job_that_names_an_engine_waits_for_a_worker_that_has_it(
+    ledger: JobLedger, lease_ledger: LeaseLedger
+) -> None:
     submitted(ledger, **NAMED)
 
-    assert claim(ledger, EAGER) is None
-    found = claim(ledger, ALL)
+    assert claim(lease_ledger, EAGER) is None
+    found = claim(lease_ledger, ALL)
     assert found is not None and found.engine is None  # it has no tick yet
 
 
 def test_a_named_engine_that_was_refused_at_the_gate_is_not_asked_for_again(
-    ledger: JobLedger, store: "redis.Redis"
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
-    begun(ledger, store, "eager", **NAMED)
+    begun(ledger, lease_ledger, store, "eager", **NAMED)
 
-    again = claim(ledger, EAGER)
+    again = claim(lease_ledger, EAGER)
     assert again is not None and again.engine == "eager"
 
 
 @pytest.mark.parametrize("engine", ["graph-1", "native-1"])
 def test_another_version_of_an_engine_is_unfit(
-    ledger: JobLedger, store: "redis.Redis", engine: str
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis", engine: str
 ) -> None:
-    begun(ledger, store, engine, portable=engine == "native-1")
+    begun(ledger, lease_ledger, store, engine, portable=engine == "native-1")
 
-    assert claim(ledger, LATER) is None
-    assert claim(ledger, ALL) is not None
+    assert claim(lease_ledger, LATER) is None
+    assert claim(lease_ledger, ALL) is not None
 
 
 def test_best_effort_goes_on_with_another_version_but_never_with_another_engine(
-    ledger: JobLedger, store: "redis.Redis"
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
-    begun(ledger, store, "graph-1", **BEST_EFFORT)
+    begun(ledger, lease_ledger, store, "graph-1", **BEST_EFFORT)
 
-    assert claim(ledger, EAGER) is None
-    again = claim(ledger, LATER)
+    assert claim(lease_ledger, EAGER) is None
+    again = claim(lease_ledger, LATER)
     assert again is not None and (again.engine, again.exact) == ("graph", False)
 
 
 def test_native_goes_on_from_a_checkpoint_on_any_processor(
-    ledger: JobLedger, store: "redis.Redis", index: JobQueries
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
-    job_id = begun(ledger, store, "native-1", portable=True, **INLINE)
+    job_id = begun(ledger, lease_ledger, store, "native-1", portable=True, **INLINE)
 
-    again = claim(ledger, canary="c2")
+    again = claim(lease_ledger, canary="c2")
     assert again is not None and again.exact
-    ledger.record_engine(
+    lease_ledger.record_engine(
         again.lease, "native", "cpu", fingerprint("native-1", "c2"), is_portable=True
     )
-    append(ledger, again.lease, 2, [0.5, 0.25])
+    append(lease_ledger, again.lease, 2, [0.5, 0.25])
     job = index.get_job("default", job_id)
     assert (job.tick, job.exact, job.inexact_from) == (3, True, None)
 
 
 def test_native_without_a_checkpoint_needs_the_canary_of_its_first_weights(
-    ledger: JobLedger, store: "redis.Redis"
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
-    job_id = begun(ledger, store, "native-1", portable=True, **INLINE)
-    elsewhere = claim(ledger, canary="c2")
+    job_id = begun(ledger, lease_ledger, store, "native-1", portable=True, **INLINE)
+    elsewhere = claim(lease_ledger, canary="c2")
     assert elsewhere is not None and elsewhere.canary == "c1"
     told = fingerprint("native-1", "c2")
-    ledger.record_engine(elsewhere.lease, "native", "cpu", told, is_portable=True)
-    ledger.commit_checkpoint(elsewhere.lease, checkpoint(2), drop=[1])
+    lease_ledger.record_engine(elsewhere.lease, "native", "cpu", told, is_portable=True)
+    lease_ledger.commit_checkpoint(elsewhere.lease, checkpoint(2), drop=[1])
     store.delete(f"job:{{default/{job_id}}}:checkpoints")
     expire(store, elsewhere.lease)
 
-    assert claim(ledger, canary="c2") is None
-    assert claim(ledger, canary="c1") is not None
+    assert claim(lease_ledger, canary="c2") is None
+    assert claim(lease_ledger, canary="c1") is not None
 
 
-def test_every_other_engine_needs_an_equal_canary(ledger: JobLedger, store: "redis.Redis") -> None:
+def test_every_other_engine_needs_an_equal_canary(
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
+) -> None:
     for engine in ("eager", "graph-1", "native-1"):
-        begun(ledger, store, engine)  # native here has rows from a seed
-        assert claim(ledger, canary="c2") is None
-        assert claim(ledger, canary="c1") is not None
+        begun(ledger, lease_ledger, store, engine)  # native here has rows from a seed
+        assert claim(lease_ledger, canary="c2") is None
+        assert claim(lease_ledger, canary="c1") is not None
 
 
 def test_what_is_not_portable_is_not_described_with_another_canary(
-    ledger: JobLedger, store: "redis.Redis"
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
-    begun(ledger, store, "native-1")
-    again = claim(ledger)
+    begun(ledger, lease_ledger, store, "native-1")
+    again = claim(lease_ledger)
     assert again is not None
 
     with pytest.raises(FingerprintMismatch):
-        ledger.record_engine(again.lease, "native", "cpu", fingerprint("native-1", "c2"))
+        lease_ledger.record_engine(again.lease, "native", "cpu", fingerprint("native-1", "c2"))
 
 
 @pytest.mark.parametrize("start", [0, 1])
 def test_a_verify_has_its_parents_engine_and_from_its_start_on_its_parents_weights(
-    ledger: JobLedger, store: "redis.Redis", start: int
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis", start: int
 ) -> None:
-    parent = begun(ledger, store, "native-1", portable=True, **INLINE)
-    owned = claim(ledger)
+    parent = begun(ledger, lease_ledger, store, "native-1", portable=True, **INLINE)
+    owned = claim(lease_ledger)
     assert owned is not None
     ledger.submit("default", spec(**INLINE), verify_range=VerifyRange(parent, start, 2))
 
-    assert claim(ledger, EAGER) is None
-    elsewhere = claim(ledger, canary="c2")
+    assert claim(lease_ledger, EAGER) is None
+    elsewhere = claim(lease_ledger, canary="c2")
     assert (elsewhere is None) == (start == 0)
-    verify = elsewhere or claim(ledger, canary="c1")
+    verify = elsewhere or claim(lease_ledger, canary="c1")
     assert verify is not None and (verify.engine, verify.tick) == ("native", start)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.errors import LeaseLost
 from jobs.job import SparsePoint
-from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.queries.events import MAX_EVENTS, Events
 from jobs.settings import Settings
 from jobs.store import keys
@@ -165,7 +165,7 @@ def test_a_lost_worker_a_job_given_back_and_another_fingerprint_are_told(
 ) -> None:
     job_id = submit(compute={"exact": "best_effort"})
     path = f"/v1/jobs/{job_id}/events"
-    brief, ledger = JobLedger(store, lease_seconds=0.05), JobLedger(store, lease_seconds=60)
+    brief, ledger = LeaseLedger(store, lease_seconds=0.05), LeaseLedger(store, lease_seconds=60)
     who = {"device": "cpu", "canaries": {"1": "c"}}
     first = brief.claim("cpu", worker="first", **who)
     assert first is not None

@@ -1,6 +1,7 @@
 """Lists of jobs: filters, pages that stay true, what a patch changes."""
 
 from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.queries.jobs import JobQueries
 from tests.owner import claimed, submitted
 
@@ -32,11 +33,11 @@ def test_a_list_goes_on_where_it_ended_while_jobs_are_added(
 
 
 def test_a_list_of_several_statuses_has_the_jobs_of_any(
-    ledger: JobLedger, index: JobQueries
+    ledger: JobLedger, lease_ledger: LeaseLedger, index: JobQueries
 ) -> None:
     cancelled, queued = submitted(ledger, labels={"k": "v"}), submitted(ledger, labels={"k": "v"})
     ledger.request_transition("default", cancelled, "cancel")
-    claimed(ledger)
+    claimed(lease_ledger)
     paused = submitted(ledger)
     ledger.request_transition("default", paused, "pause")
 

@@ -23,7 +23,8 @@ from jobs.errors import (
     WrongFinalTick,
 )
 from jobs.job import Lease
-from jobs.ledger.client import MAX_ATTEMPTS_WITHOUT_PROGRESS, JobLedger
+from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import MAX_ATTEMPTS_WITHOUT_PROGRESS, LeaseLedger
 from jobs.queries.jobs import JobQueries
 from jobs.store import keys
 from tests.owner import append, checkpoint, claimed, expire, spec, submitted
@@ -82,68 +83,76 @@ def test_a_tenant_does_not_find_anothers_job(ledger: JobLedger, index: JobQuerie
         ledger.request_transition("other", job_id, "cancel")
 
 
-def test_higher_priority_is_claimed_first_then_first_come_first_served(ledger: JobLedger) -> None:
+def test_higher_priority_is_claimed_first_then_first_come_first_served(
+    ledger: JobLedger, lease_ledger: LeaseLedger
+) -> None:
     low, first, second = (submitted(ledger, priority=p) for p in (-1, 5, 5))
 
-    assert [claimed(ledger).lease.job_id for _ in range(3)] == [first, second, low]
+    assert [claimed(lease_ledger).lease.job_id for _ in range(3)] == [first, second, low]
 
 
-def test_a_claim_sent_twice_with_one_nonce_repeats_its_answer(ledger: JobLedger) -> None:
+def test_a_claim_sent_twice_with_one_nonce_repeats_its_answer(
+    ledger: JobLedger, lease_ledger: LeaseLedger
+) -> None:
     submitted(ledger), submitted(ledger)
 
-    assert claimed(ledger, nonce="n") == claimed(ledger, nonce="n")
+    assert claimed(lease_ledger, nonce="n") == claimed(lease_ledger, nonce="n")
 
 
-def test_accepted_ticks_are_the_jobs_tick_and_loss(ledger: JobLedger, index: JobQueries) -> None:
+def test_accepted_ticks_are_the_jobs_tick_and_loss(
+    ledger: JobLedger, lease_ledger: LeaseLedger, index: JobQueries
+) -> None:
     job_id = submitted(ledger)
-    claim = claimed(ledger)
+    claim = claimed(lease_ledger)
 
-    assert append(ledger, claim.lease, 1, [3.0, 2.0]).tick == 2
+    assert append(lease_ledger, claim.lease, 1, [3.0, 2.0]).tick == 2
     job = index.get_job("default", job_id)
     assert (job.tick, job.loss, job.status) == (2, 2.0, "running")
 
 
-def test_an_append_sent_twice_adds_nothing(ledger: JobLedger, store: "redis.Redis") -> None:
+def test_an_append_sent_twice_adds_nothing(
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
+) -> None:
     submitted(ledger)
-    lease = claimed(ledger).lease
-    append(ledger, lease, 1, [3.0, 2.0])
-    append(ledger, lease, 1, [3.0, 2.0])
+    lease = claimed(lease_ledger).lease
+    append(lease_ledger, lease, 1, [3.0, 2.0])
+    append(lease_ledger, lease, 1, [3.0, 2.0])
 
     assert store.strlen(keys.column(lease.tenant, lease.job_id, "loss", 0)) == 8
 
 
-def test_ticks_beyond_the_next_one_are_a_gap(ledger: JobLedger) -> None:
+def test_ticks_beyond_the_next_one_are_a_gap(ledger: JobLedger, lease_ledger: LeaseLedger) -> None:
     submitted(ledger)
-    lease = claimed(ledger).lease
-    append(ledger, lease, 1, [3.0])
+    lease = claimed(lease_ledger).lease
+    append(lease_ledger, lease, 1, [3.0])
 
     with pytest.raises(TickGap) as caught:
-        append(ledger, lease, 3, [1.0])
+        append(lease_ledger, lease, 3, [1.0])
     assert caught.value.tick == 1
 
 
 def test_a_recorded_tick_offered_with_one_other_bit_diverges(
-    ledger: JobLedger, index: JobQueries
+    ledger: JobLedger, lease_ledger: LeaseLedger, index: JobQueries
 ) -> None:
     job_id = submitted(ledger)
-    lease = claimed(ledger).lease
-    append(ledger, lease, 1, [3.0, 2.0])
+    lease = claimed(lease_ledger).lease
+    append(lease_ledger, lease, 1, [3.0, 2.0])
     off = struct.unpack("<f", struct.pack("<I", struct.unpack("<I", struct.pack("<f", 2.0))[0] + 1))
 
     with pytest.raises(TickMismatch) as caught:
-        append(ledger, lease, 1, [3.0, off[0], 1.0])
+        append(lease_ledger, lease, 1, [3.0, off[0], 1.0])
     assert (caught.value.tick, caught.value.column) == (2, "loss")
     assert index.get_job("default", job_id).tick == 2
 
 
-def test_a_state_digest_that_differs_diverges(ledger: JobLedger) -> None:
+def test_a_state_digest_that_differs_diverges(ledger: JobLedger, lease_ledger: LeaseLedger) -> None:
     submitted(ledger)
-    lease = claimed(ledger).lease
-    append(ledger, lease, 1, [3.0])
+    lease = claimed(lease_ledger).lease
+    append(lease_ledger, lease, 1, [3.0])
 
     def note(bits: int) -> None:
         point = struct.pack("<QQ", 1, bits)
-        ledger.append_ticks(lease, 2, 0, {}, {}, 0, {"state": point})
+        lease_ledger.append_ticks(lease, 2, 0, {}, {}, 0, {"state": point})
 
     note(7)
     note(7)
@@ -152,45 +161,49 @@ def test_a_state_digest_that_differs_diverges(ledger: JobLedger) -> None:
     assert (caught.value.tick, caught.value.column) == (1, "state")
 
 
-def test_who_lost_the_lease_is_fenced_everywhere(ledger: JobLedger, store: "redis.Redis") -> None:
+def test_who_lost_the_lease_is_fenced_everywhere(
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
+) -> None:
     submitted(ledger)
-    old = claimed(ledger).lease
-    append(ledger, old, 1, [3.0])
+    old = claimed(lease_ledger).lease
+    append(lease_ledger, old, 1, [3.0])
     expire(store, old)
-    new = claimed(ledger)
+    new = claimed(lease_ledger)
 
     assert new.lease.term == old.term + 1 and new.tick == 1
     for write in (
-        lambda: append(ledger, old, 2, [2.0]),
-        lambda: ledger.renew(old),
-        lambda: ledger.record_engine(old, "eager", "cpu", FINGERPRINT),
-        lambda: ledger.commit_checkpoint(old, checkpoint(1)),
-        lambda: ledger.release(old, "succeeded", 1, stopped_by="user"),
+        lambda: append(lease_ledger, old, 2, [2.0]),
+        lambda: lease_ledger.renew(old),
+        lambda: lease_ledger.record_engine(old, "eager", "cpu", FINGERPRINT),
+        lambda: lease_ledger.commit_checkpoint(old, checkpoint(1)),
+        lambda: lease_ledger.release(old, "succeeded", 1, stopped_by="user"),
     ):
         with pytest.raises(LeaseLost):
             write()
-    assert append(ledger, new.lease, 2, [2.0]).tick == 2
+    assert append(lease_ledger, new.lease, 2, [2.0]).tick == 2
 
 
-def test_the_same_term_with_another_nonce_is_fenced(ledger: JobLedger) -> None:
+def test_the_same_term_with_another_nonce_is_fenced(
+    ledger: JobLedger, lease_ledger: LeaseLedger
+) -> None:
     submitted(ledger)
-    lease = claimed(ledger).lease
+    lease = claimed(lease_ledger).lease
     stranger = Lease(lease.tenant, lease.job_id, lease.term, "another")
 
     with pytest.raises(LeaseLost):
-        append(ledger, stranger, 1, [1.0])
+        append(lease_ledger, stranger, 1, [1.0])
 
 
-def test_a_lease_that_holds_is_not_taken(ledger: JobLedger) -> None:
+def test_a_lease_that_holds_is_not_taken(ledger: JobLedger, lease_ledger: LeaseLedger) -> None:
     submitted(ledger)
-    claimed(ledger)
+    claimed(lease_ledger)
 
-    assert ledger.claim("cpu", worker="v", device="cpu", canaries={}) is None
+    assert lease_ledger.claim("cpu", worker="v", device="cpu", canaries={}) is None
 
 
 def test_a_lease_past_its_end_renews_while_nobody_claimed(store: "redis.Redis") -> None:
-    ledger = JobLedger(store, lease_seconds=0.01)
-    submitted(ledger)
+    ledger = LeaseLedger(store, lease_seconds=0.01)
+    submitted(JobLedger(store))
     lease = claimed(ledger).lease
     time.sleep(0.03)
 
@@ -199,15 +212,15 @@ def test_a_lease_past_its_end_renews_while_nobody_claimed(store: "redis.Redis") 
 
 
 def test_the_audit_names_each_owner_and_what_it_added(
-    ledger: JobLedger, store: "redis.Redis"
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
     submitted(ledger)
-    old = claimed(ledger).lease
-    append(ledger, old, 1, [3.0])
-    append(ledger, old, 2, [2.0])
+    old = claimed(lease_ledger).lease
+    append(lease_ledger, old, 1, [3.0])
+    append(lease_ledger, old, 2, [2.0])
     expire(store, old)
-    new = claimed(ledger).lease
-    append(ledger, new, 1, [3.0, 2.0, 1.0])
+    new = claimed(lease_ledger).lease
+    append(lease_ledger, new, 1, [3.0, 2.0, 1.0])
 
     entries = store.lrange(keys.audit(old.tenant, old.job_id), 0, -1)
     assert [entry.decode().split() for entry in entries] == [
@@ -217,66 +230,76 @@ def test_the_audit_names_each_owner_and_what_it_added(
 
 
 def test_deaths_without_a_new_tick_end_a_job(
-    ledger: JobLedger, store: "redis.Redis", index: JobQueries
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     job_id = submitted(ledger)
     for _ in range(MAX_ATTEMPTS_WITHOUT_PROGRESS):
-        expire(store, claimed(ledger).lease)
+        expire(store, claimed(lease_ledger).lease)
 
-    assert ledger.claim("cpu", worker="w", device="cpu", canaries={}) is None
+    assert lease_ledger.claim("cpu", worker="w", device="cpu", canaries={}) is None
     job = index.get_job("default", job_id)
     assert job.status == "failed" and job.error is not None and job.error.type == "poison"
 
 
-def test_each_new_tick_takes_back_the_deaths(ledger: JobLedger, store: "redis.Redis") -> None:
+def test_each_new_tick_takes_back_the_deaths(
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
+) -> None:
     submitted(ledger)
     for tick in range(1, 2 * MAX_ATTEMPTS_WITHOUT_PROGRESS):
-        lease = claimed(ledger).lease
-        append(ledger, lease, tick, [1.0])
+        lease = claimed(lease_ledger).lease
+        append(lease_ledger, lease, tick, [1.0])
         expire(store, lease)
 
 
-def test_a_checkpoint_of_a_tick_not_accepted_is_early(ledger: JobLedger) -> None:
+def test_a_checkpoint_of_a_tick_not_accepted_is_early(
+    ledger: JobLedger, lease_ledger: LeaseLedger
+) -> None:
     submitted(ledger)
-    lease = claimed(ledger).lease
-    append(ledger, lease, 1, [1.0])
+    lease = claimed(lease_ledger).lease
+    append(lease_ledger, lease, 1, [1.0])
 
     with pytest.raises(NotAccepted):
-        ledger.commit_checkpoint(lease, checkpoint(2))
+        lease_ledger.commit_checkpoint(lease, checkpoint(2))
 
 
-def test_committed_checkpoints_are_listed_and_dropped(ledger: JobLedger, index: JobQueries) -> None:
+def test_committed_checkpoints_are_listed_and_dropped(
+    ledger: JobLedger, lease_ledger: LeaseLedger, index: JobQueries
+) -> None:
     job_id = submitted(ledger)
-    lease = claimed(ledger).lease
-    append(ledger, lease, 1, [1.0, 1.0, 1.0])
+    lease = claimed(lease_ledger).lease
+    append(lease_ledger, lease, 1, [1.0, 1.0, 1.0])
     for tick in (1, 2, 3):
-        ledger.commit_checkpoint(lease, checkpoint(tick), [1] if tick == 3 else [])
+        lease_ledger.commit_checkpoint(lease, checkpoint(tick), [1] if tick == 3 else [])
 
     assert [each.tick for each in index.list_checkpoints("default", job_id)] == [2, 3]
     job = index.get_job("default", job_id)
     assert (job.latest_checkpoint, job.bytes) == (3, 20)
 
 
-def test_success_needs_the_accepted_tick_and_the_budgets_total(ledger: JobLedger) -> None:
+def test_success_needs_the_accepted_tick_and_the_budgets_total(
+    ledger: JobLedger, lease_ledger: LeaseLedger
+) -> None:
     submitted(ledger, budget={"ticks": 3})
-    lease = claimed(ledger).lease
-    append(ledger, lease, 1, [1.0, 1.0])
+    lease = claimed(lease_ledger).lease
+    append(lease_ledger, lease, 1, [1.0, 1.0])
 
     for tick, stopped_by in ((1, "user"), (3, "budget"), (2, "budget")):
         with pytest.raises(WrongFinalTick):
-            ledger.release(lease, "succeeded", tick, stopped_by=stopped_by)
-    append(ledger, lease, 3, [1.0])
-    assert ledger.release(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
-    assert ledger.release(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
+            lease_ledger.release(lease, "succeeded", tick, stopped_by=stopped_by)
+    append(lease_ledger, lease, 3, [1.0])
+    assert lease_ledger.release(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
+    assert lease_ledger.release(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
 
 
-def test_a_job_given_back_is_what_was_asked_of_it(ledger: JobLedger, index: JobQueries) -> None:
+def test_a_job_given_back_is_what_was_asked_of_it(
+    ledger: JobLedger, lease_ledger: LeaseLedger, index: JobQueries
+) -> None:
     for asked, becomes in (("pause", "paused"), ("cancel", "cancelled")):
         job_id = submitted(ledger)
-        lease = claimed(ledger).lease
+        lease = claimed(lease_ledger).lease
         ledger.request_transition("default", job_id, asked)  # type: ignore[arg-type]
 
-        assert ledger.release(lease, "queued", 0, reason="drain") == becomes
+        assert lease_ledger.release(lease, "queued", 0, reason="drain") == becomes
         assert index.get_job("default", job_id).requested is None
 
 
@@ -297,44 +320,44 @@ def test_only_an_ended_job_is_deleted_and_its_key_then_is_gone(
 
 
 def test_a_job_of_another_fingerprint_waits_for_an_equal_worker(
-    ledger: JobLedger, store: "redis.Redis", index: JobQueries
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     job_id = submitted(ledger)
-    lease = claimed(ledger).lease
-    ledger.record_engine(lease, "eager", "cpu", FINGERPRINT)
-    append(ledger, lease, 1, [1.0])
+    lease = claimed(lease_ledger).lease
+    lease_ledger.record_engine(lease, "eager", "cpu", FINGERPRINT)
+    append(lease_ledger, lease, 1, [1.0])
     expire(store, lease)
 
-    assert ledger.claim("cpu", worker="v", device="cpu", canaries={"1": "c2"}) is None
+    assert lease_ledger.claim("cpu", worker="v", device="cpu", canaries={"1": "c2"}) is None
     assert index.get_job("default", job_id).status == "queued"
-    assert claimed(ledger, canary="c1").tick == 1
+    assert claimed(lease_ledger, canary="c1").tick == 1
 
 
 def test_best_effort_goes_on_elsewhere_and_says_from_which_tick(
-    ledger: JobLedger, store: "redis.Redis", index: JobQueries
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     job_id = submitted(ledger, compute={"exact": "best_effort"})
-    lease = claimed(ledger).lease
-    ledger.record_engine(lease, "eager", "cpu", FINGERPRINT)
-    append(ledger, lease, 1, [1.0])
+    lease = claimed(lease_ledger).lease
+    lease_ledger.record_engine(lease, "eager", "cpu", FINGERPRINT)
+    append(lease_ledger, lease, 1, [1.0])
     expire(store, lease)
-    other = claimed(ledger, canary="c2").lease
-    append(ledger, other, 1, [1.5, 0.5])
+    other = claimed(lease_ledger, canary="c2").lease
+    append(lease_ledger, other, 1, [1.5, 0.5])
 
     job = index.get_job("default", job_id)
     assert (job.exact, job.inexact_from, job.tick) == (False, 2, 2)
 
 
 def test_a_required_job_is_not_described_as_something_else(
-    ledger: JobLedger, store: "redis.Redis"
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
     submitted(ledger)
-    lease = claimed(ledger).lease
-    ledger.record_engine(lease, "eager", "cpu", FINGERPRINT)
-    append(ledger, lease, 1, [1.0])
+    lease = claimed(lease_ledger).lease
+    lease_ledger.record_engine(lease, "eager", "cpu", FINGERPRINT)
+    append(lease_ledger, lease, 1, [1.0])
 
     with pytest.raises(FingerprintMismatch):
-        ledger.record_engine(lease, "eager", "cpu", {**FINGERPRINT, "torch": "3"})
+        lease_ledger.record_engine(lease, "eager", "cpu", {**FINGERPRINT, "torch": "3"})
 
 
 def test_bells_are_due_once_a_grace_and_no_more_than_jobs_wait(
@@ -351,32 +374,32 @@ def test_bells_are_due_once_a_grace_and_no_more_than_jobs_wait(
 
 
 def test_a_full_store_refuses_a_job_and_lets_running_ones_go_on(
-    ledger: JobLedger, store: "redis.Redis", index: JobQueries
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     submitted(ledger)
-    lease = claimed(ledger).lease
+    lease = claimed(lease_ledger).lease
     store.config_set("maxmemory", 1)
     try:
         with pytest.raises(StoreFull):
             submitted(ledger)
-        append(ledger, lease, 1, [1.0])
-        ledger.renew(lease)
-        assert ledger.release(lease, "cancelled", 1) == "cancelled"
+        append(lease_ledger, lease, 1, [1.0])
+        lease_ledger.renew(lease)
+        assert lease_ledger.release(lease, "cancelled", 1) == "cancelled"
     finally:
         store.config_set("maxmemory", 0)
     assert len(index.list_jobs("default").data) == 1
 
 
 def test_an_attempt_says_what_was_replayed_and_how_it_ended(
-    ledger: JobLedger, store: "redis.Redis", index: JobQueries
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     job_id = submitted(ledger)
-    lease = claimed(ledger).lease
-    append(ledger, lease, 1, [3.0, 2.0])
+    lease = claimed(lease_ledger).lease
+    append(lease_ledger, lease, 1, [3.0, 2.0])
     expire(store, lease)
-    again = claimed(ledger).lease
-    append(ledger, again, 1, [3.0, 2.0, 1.0])
-    ledger.release(again, "paused", 3)
+    again = claimed(lease_ledger).lease
+    append(lease_ledger, again, 1, [3.0, 2.0, 1.0])
+    lease_ledger.release(again, "paused", 3)
 
     first, second = index.list_attempts("default", job_id)
     assert (first.first_tick, first.last_tick, first.outcome, first.equal) == (1, 2, "lost", None)

@@ -38,7 +38,7 @@ def server(preload: Preload) -> Iterator[StoreServer]:
 def after_a_power_cut(server: StoreServer, preload: Preload) -> tuple[int, int]:
     """Submit some jobs, cut the power: how many were lost, and how many bytes were cut off."""
     client = connect(server.url)
-    ledger = JobLedger(client, lease_seconds=30)
+    ledger = JobLedger(client)
     submitted(ledger)
     # a log that was never synced has no note, and would be left whole
     wait_until(lambda: list(preload.synced.glob("*.incr.aof")), 10, "the first sync of the log")

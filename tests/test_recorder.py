@@ -15,6 +15,7 @@ from jobs.history.history import HistoryReader
 from jobs.history.summary_rows import BUCKET, SEGMENT
 from jobs.job import Job, Lease, SparsePoint
 from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.queries.jobs import JobQueries
 from jobs.recording.segment_mover import SegmentMover
 from jobs.recording.segments import Segments
@@ -32,9 +33,9 @@ class Desk:
     def __init__(self, store: "redis.Redis", folder: Path, ticks: int) -> None:
         folder.mkdir()
         self.store, self.files = store, ArtifactStore(folder)
-        self.ledger = JobLedger(store, lease_seconds=60)
+        self.ledger = LeaseLedger(store, lease_seconds=60)
         spec = read_spec(small_spec(budget={"ticks": ticks}), max_parameters=10**9)
-        self.job_id = self.ledger.submit("default", spec).job_id
+        self.job_id = JobLedger(store).submit("default", spec).job_id
         self.lease = self.claim()
         self.history = HistoryReader(store, self.files)
 
@@ -101,7 +102,7 @@ def test_three_million_ticks_leave_little_in_the_store_and_an_exact_view(desk: D
 def test_what_a_move_met_is_raised_to_whoever_waits_for_its_end(desk: Desk) -> None:
     desk.recorder().append(1, {"loss": losses(SEGMENT)})
     mover = SegmentMover(
-        Segments(desk.ledger, desk.store, desk.files), desk.lease, segments_in_files=0
+        Segments(JobLedger(desk.store), desk.store, desk.files), desk.lease, segments_in_files=0
     )
     desk.claim()
 
@@ -116,7 +117,7 @@ def test_an_ended_jobs_history_lies_in_files_alone(desk: Desk) -> None:
     values = losses(SEGMENT + 5000)
     hand_over(desk.recorder(), values, chunks(2, 100_000))
     desk.ledger.release(desk.lease, "cancelled", len(values))
-    sealed = Segments(desk.ledger, desk.store, desk.files).finalize_some()
+    sealed = Segments(JobLedger(desk.store), desk.store, desk.files).finalize_some()
 
     assert sealed == 1 and desk.stored("f32") == desk.stored("rows") == 0
     assert desk.store.scard(keys.UNFINALIZED_JOBS) == 0

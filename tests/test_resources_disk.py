@@ -164,7 +164,7 @@ class Desk(Hand):
     """An owner by hand, with books, whose process may be forbidden to write long files."""
 
     def __init__(self, store: "redis.Redis", settings: Settings) -> None:
-        submitted(JobLedger(store, 60), budget={"ticks": 10**8})
+        submitted(JobLedger(store), budget={"ticks": 10**8})
         super().__init__(store, settings)
         self.store, self.recorder = store, self._recorder
         self.losses = np.random.default_rng(1).standard_normal(8 * SEGMENT).astype(np.float32)
@@ -215,7 +215,7 @@ def test_a_full_segment_without_a_file_stays_in_the_store_and_is_moved_later(des
 
     assert desk.recorder.last_move_error is None and desk.in_store() == 1
     desk.end("cancelled")
-    Segments(desk.ledger, desk.store, desk.files).finalize_some()
+    Segments(JobLedger(desk.store), desk.store, desk.files).finalize_some()
     assert desk.raw() == desk.losses[: desk.tick].tobytes()
 
 
@@ -235,7 +235,7 @@ def test_who_waits_for_the_disk_hears_what_is_asked_and_goes_on_when_there_is_ro
     with desk.full_disk():
         desk.train(SEGMENT + 10)
         assert not books.wait_for_capacity()
-        desk.ledger.request_transition(TENANT, desk.lease.job_id, "pause")
+        JobLedger(desk.store).request_transition(TENANT, desk.lease.job_id, "pause")
         assert not books.wait_for_capacity()
     assert books.client_action == "pause"
     assert not books.wait_for_capacity() and books.wait_for_capacity()
@@ -244,7 +244,7 @@ def test_who_waits_for_the_disk_hears_what_is_asked_and_goes_on_when_there_is_ro
 
 
 def test_a_history_that_could_not_be_sealed_at_its_end_is_sealed_later(desk: Desk) -> None:
-    segments = Segments(desk.ledger, desk.store, desk.files)
+    segments = Segments(JobLedger(desk.store), desk.store, desk.files)
     desk.train(100_000)
     desk.end("cancelled")
     with desk.full_disk(), pytest.raises(OSError, match="File too large"):

@@ -16,6 +16,7 @@ from jobs.files.artifacts import ArtifactStore
 from jobs.history.history import HistoryReader
 from jobs.job import Job, SparsePoint
 from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.queries.jobs import JobQueries
 from jobs.recording.writer import HistoryWriter
 from jobs.store.connection import connect
@@ -45,8 +46,8 @@ class Desk:
 
     def __init__(self, server: StoreServer, folder: Path, backlog: WriteBuffer) -> None:
         self.server, self.store = server, connect(server.url)
-        self.ledger = JobLedger(self.store, lease_seconds=60)
-        submitted(self.ledger, budget={"ticks": 100_000})
+        self.ledger = LeaseLedger(self.store, lease_seconds=60)
+        submitted(JobLedger(self.store), budget={"ticks": 100_000})
         self.claim = claimed(self.ledger)
         self.said: list[str] = []
         self.drain = Drain()

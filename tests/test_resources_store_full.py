@@ -95,7 +95,7 @@ def test_requests_are_heard_by_a_full_store(service: Serving, embedded: "redis.R
 def test_all_that_an_owner_says_is_taken_by_a_full_store(
     store: "redis.Redis", settings: Settings
 ) -> None:
-    submitted(JobLedger(store, 60), budget={"ticks": SEGMENT + 100})
+    submitted(JobLedger(store), budget={"ticks": SEGMENT + 100})
     hand = Hand(store, settings)
     store.config_set("maxmemory", 1)
     try:
@@ -105,7 +105,7 @@ def test_all_that_an_owner_says_is_taken_by_a_full_store(
         hand.record(np.ones(50, np.float32))
         hand.end(stopped_by="budget")
         with pytest.raises(StoreFull):
-            submitted(JobLedger(store, 60))
+            submitted(JobLedger(store))
     finally:
         store.config_set("maxmemory", 0)
     job = JobQueries(store).get_job("default", hand.lease.job_id)

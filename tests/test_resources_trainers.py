@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from jobs.ledger.client import MAX_ATTEMPTS_WITHOUT_PROGRESS
+from jobs.ledger.owner import MAX_ATTEMPTS_WITHOUT_PROGRESS
 from jobs.plan import estimate_memory_bytes
 from jobs.queries import worker_registry
 from jobs.store import keys

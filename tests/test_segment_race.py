@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import redis
 
+from jobs.ledger.client import JobLedger
 from jobs.recording.segments import Segments
 from jobs.settings import Settings
 from tests.hand import Hand
@@ -35,9 +36,9 @@ def test_a_mover_that_was_overtaken_leaves_the_files_of_the_other(
     losses = np.arange(5000, dtype=np.float32)
     hand.record(losses)
     hand.end()
-    quick = Segments(hand.ledger, store, hand.files)
+    quick = Segments(JobLedger(store), store, hand.files)
     slow_store = Overtaken.from_url(store_server)
-    slow = Segments(hand.ledger, slow_store, hand.files)
+    slow = Segments(JobLedger(store), slow_store, hand.files)
 
     slow_store.first = lambda: quick.finalize("default", job_id)
     slow.finalize("default", job_id)

@@ -6,6 +6,7 @@ import pytest
 
 from jobs.errors import IllegalTransition
 from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.queries.jobs import JobQueries
 from tests.owner import append, claimed, submitted
 
@@ -31,26 +32,28 @@ UNDER_WAY = {
 }  # fmt: skip
 
 
-def brought_to(ledger: JobLedger, status: str) -> str:
+def brought_to(ledger: JobLedger, lease_ledger: LeaseLedger, status: str) -> str:
     job_id = submitted(ledger, budget={"ticks": 2})
     if status == "queued":
         return job_id
-    lease = claimed(ledger).lease
-    append(ledger, lease, 1, [1.0])
+    lease = claimed(lease_ledger).lease
+    append(lease_ledger, lease, 1, [1.0])
     if status in ("again", "paused", "cancelled"):
-        ledger.release(lease, {"again": "queued"}.get(status, status), 1, reason="drain")
+        lease_ledger.release(lease, {"again": "queued"}.get(status, status), 1, reason="drain")
     elif status in ("succeeded", "failed", "stopped"):
-        append(ledger, lease, 2, [1.0])
+        append(lease_ledger, lease, 2, [1.0])
         became = "failed" if status == "failed" else "succeeded"
-        ledger.release(lease, became, 2, stopped_by="user" if status == "stopped" else "budget")
+        lease_ledger.release(
+            lease, became, 2, stopped_by="user" if status == "stopped" else "budget"
+        )
     return job_id
 
 
 @pytest.mark.parametrize(("status", "verb"), list(MOVES))
 def test_a_verb_does_what_the_contracts_table_says(
-    status: str, verb: Any, ledger: JobLedger, index: JobQueries
+    status: str, verb: Any, ledger: JobLedger, lease_ledger: LeaseLedger, index: JobQueries
 ) -> None:
-    job_id = brought_to(ledger, status)
+    job_id = brought_to(ledger, lease_ledger, status)
     if (after := MOVES[status, verb]) is None:
         with pytest.raises(IllegalTransition) as caught:
             ledger.request_transition("default", job_id, verb)
@@ -63,19 +66,21 @@ def test_a_verb_does_what_the_contracts_table_says(
     assert index.get_job("default", job_id).status == after
 
 
-def test_a_requested_cancel_is_never_displaced(ledger: JobLedger) -> None:
+def test_a_requested_cancel_is_never_displaced(
+    ledger: JobLedger, lease_ledger: LeaseLedger
+) -> None:
     job_id = submitted(ledger)
-    lease = claimed(ledger).lease
+    lease = claimed(lease_ledger).lease
     for verb in ("pause", "cancel", "pause", "stop", "resume"):
         ledger.request_transition("default", job_id, verb)  # type: ignore[arg-type]
 
-    assert ledger.renew(lease) == "cancel"
+    assert lease_ledger.renew(lease) == "cancel"
 
 
-def test_resume_withdraws_a_requested_pause(ledger: JobLedger) -> None:
+def test_resume_withdraws_a_requested_pause(ledger: JobLedger, lease_ledger: LeaseLedger) -> None:
     job_id = submitted(ledger)
-    lease = claimed(ledger).lease
+    lease = claimed(lease_ledger).lease
     ledger.request_transition("default", job_id, "pause")
     ledger.request_transition("default", job_id, "resume")
 
-    assert ledger.renew(lease) is None
+    assert lease_ledger.renew(lease) is None

@@ -24,7 +24,9 @@ from jobs.errors import (
     TickMismatch,
 )
 from jobs.files.artifacts import ArtifactStore
-from jobs.ledger.client import Claim, JobLedger
+from jobs.ledger.claims import Claim
+from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.spec.job_spec import read_spec
 from jobs.store.connection import connect
 from jobs.trainer_frames import PeerGone
@@ -132,41 +134,45 @@ def test_who_may_not_wait_hears_that_the_store_is_away() -> None:
 
 
 @pytest.fixture
-def ledger(store: "redis.Redis") -> JobLedger:
-    return JobLedger(store, 1)
+def lease_ledger(store: "redis.Redis") -> LeaseLedger:
+    return LeaseLedger(store, 1)
 
 
 @pytest.fixture
-def claim(ledger: JobLedger) -> Claim:
+def claim(ledger: JobLedger, lease_ledger: LeaseLedger) -> Claim:
     ledger.submit("default", read_spec(small_spec(), max_parameters=10**6))
-    return claimed(ledger)
+    return claimed(lease_ledger)
 
 
-def claimed(ledger: JobLedger) -> Claim:
-    found = ledger.claim("cpu", worker="w", device="cpu", canaries={})
+def claimed(lease_ledger: LeaseLedger) -> Claim:
+    found = lease_ledger.claim("cpu", worker="w", device="cpu", canaries={})
     assert found is not None
     return found
 
 
-def test_a_heartbeat_keeps_a_lease_past_its_end(ledger: JobLedger, claim: Claim) -> None:
+def test_a_heartbeat_keeps_a_lease_past_its_end(lease_ledger: LeaseLedger, claim: Claim) -> None:
     killed: list[None] = []
     with (
-        Heartbeat(ledger, claim.lease, renew_seconds=0.3, stall_seconds=60, drain=Drain()) as beat,
+        Heartbeat(
+            lease_ledger, claim.lease, renew_seconds=0.3, stall_seconds=60, drain=Drain()
+        ) as beat,
         beat.guarding(lambda: killed.append(None)),
     ):
         time.sleep(1.6)
-        assert ledger.claim("cpu", worker="x", device="cpu", canaries={}) is None
+        assert lease_ledger.claim("cpu", worker="x", device="cpu", canaries={}) is None
     assert beat.kill_reason is None and not killed
 
 
 def test_a_heartbeat_kills_once_when_the_lease_is_another_s(
-    ledger: JobLedger, claim: Claim
+    lease_ledger: LeaseLedger, claim: Claim
 ) -> None:
     killed: list[None] = []
     time.sleep(1.1)
-    claimed(ledger)
+    claimed(lease_ledger)
     with (
-        Heartbeat(ledger, claim.lease, renew_seconds=0.1, stall_seconds=60, drain=Drain()) as beat,
+        Heartbeat(
+            lease_ledger, claim.lease, renew_seconds=0.1, stall_seconds=60, drain=Drain()
+        ) as beat,
         beat.guarding(lambda: killed.append(None)),
     ):
         wait_until(lambda: killed, 5)
@@ -175,11 +181,11 @@ def test_a_heartbeat_kills_once_when_the_lease_is_another_s(
 
 
 def test_a_heartbeat_kills_who_stands_still_even_who_comes_late(
-    ledger: JobLedger, claim: Claim
+    lease_ledger: LeaseLedger, claim: Claim
 ) -> None:
     killed: list[None] = []
     with Heartbeat(
-        ledger, claim.lease, renew_seconds=0.3, stall_seconds=0.2, drain=Drain()
+        lease_ledger, claim.lease, renew_seconds=0.3, stall_seconds=0.2, drain=Drain()
     ) as beat:
         wait_until(lambda: beat.kill_reason == "stalled", 5)
         with beat.guarding(lambda: killed.append(None)):
@@ -187,7 +193,7 @@ def test_a_heartbeat_kills_who_stands_still_even_who_comes_late(
 
 
 def test_a_heartbeat_outlives_a_store_that_is_away(claim: Claim) -> None:
-    nowhere = JobLedger(connect("unix:///nowhere"), 1)
+    nowhere = LeaseLedger(connect("unix:///nowhere"), 1)
     with Heartbeat(
         nowhere, claim.lease, renew_seconds=0.1, stall_seconds=60, drain=Drain()
     ) as beat:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from jobs.errors import LeaseLost, StoreFull
 from jobs.job import Lease
-from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from workers.drain import Drain
 
 KillReason = Literal["fenced", "stalled", "cancelled", "drained"]
@@ -35,7 +35,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        ledger: JobLedger,
+        ledger: LeaseLedger,
         lease: Lease,
         *,
         renew_seconds: float,

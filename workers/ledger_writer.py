@@ -16,7 +16,8 @@ from jobs.errors import ConcurrentChange, NotAccepted, StoreFull, TickGap
 from jobs.files.checkpoint_folders import expired_ticks
 from jobs.job import Checkpoint, SparsePoint
 from jobs.ledger.checkpoint_set import CheckpointSet
-from jobs.ledger.client import Claim, JobLedger
+from jobs.ledger.claims import Claim
+from jobs.ledger.owner import LeaseLedger
 from jobs.recording.writer import HistoryWriter
 from jobs.spec.engines import is_portable
 from jobs.store.connection import UNAVAILABLE
@@ -42,7 +43,7 @@ class LedgerWriter:
 
     def __init__(
         self,
-        ledger: JobLedger,
+        ledger: LeaseLedger,
         history_writer: HistoryWriter,
         claim: Claim,
         heartbeat: Heartbeat,

@@ -22,6 +22,7 @@ from jobs.errors import LeaseLost
 from jobs.files.artifacts import ArtifactStore
 from jobs.job import Lease
 from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
 from jobs.recording.segments import Segments
@@ -63,7 +64,8 @@ class Reconciler:
     def __init__(self, config: WorkerConfig, forkserver: ForkServerProcess) -> None:
         self._config, self._forkserver = config, forkserver
         self._store = connect(config.settings.redis_url)
-        self._ledger = JobLedger(self._store, config.settings.lease_seconds)
+        self._ledger = JobLedger(self._store)
+        self._lease_ledger = LeaseLedger(self._store, config.settings.lease_seconds)
         self._segments = Segments(
             self._ledger, self._store, ArtifactStore(config.settings.artifacts)
         )
@@ -136,7 +138,7 @@ class Reconciler:
         )
         with contextlib.suppress(LeaseLost):  # another's by now, or ended
             reason = "the runner ended without a word: killed, or out of memory"
-            self._ledger.release(lease, "queued", 0, reason=reason)
+            self._lease_ledger.release(lease, "queued", 0, reason=reason)
             self._logger.warning("the runner died, its job is given back", job=lease.job_id)
         if self._config.worker_folder.read("job") == current_job:
             self._config.worker_folder.write("job", {})

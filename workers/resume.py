@@ -10,7 +10,7 @@ from jobs.errors import FingerprintMismatch
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore
 from jobs.job import Checkpoint
-from jobs.ledger.client import Claim
+from jobs.ledger.claims import Claim
 from workers.checkpointing.writer import CheckpointWriter
 from workers.heartbeat import Heartbeat
 from workers.outcomes import CheckpointDeleted, ReplayMismatch

@@ -19,7 +19,9 @@ from jobs.errors import LeaseLost, MissingCanary, WrongFinalTick
 from jobs.files.artifacts import ArtifactStore
 from jobs.history.column_reader import ColumnReader
 from jobs.job import TERMINAL_STATUSES, Lease
-from jobs.ledger.client import Claim, JobLedger
+from jobs.ledger.claims import Claim
+from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import LeaseLedger
 from jobs.queries.jobs import JobQueries
 from jobs.recording.segments import Segments
 from jobs.recording.writer import HistoryWriter
@@ -53,7 +55,7 @@ class JobRunner:
     def __init__(self, config: WorkerConfig, drain: Drain) -> None:
         self._config, self._drain = config, drain
         self._store: redis.Redis = connect(config.settings.redis_url)
-        self._ledger = JobLedger(self._store, config.settings.lease_seconds)
+        self._ledger = LeaseLedger(self._store, config.settings.lease_seconds)
         self._files = ArtifactStore(config.settings.artifacts)
         self._canaries = Canaries(config.worker_folder, config.device)
         self._trainer_memory = memory.trainer_memory_limit(config.settings, config.queue)
@@ -262,7 +264,7 @@ class JobRunner:
         """
         try:
             if status in TERMINAL_STATUSES:
-                Segments(self._ledger, self._store, self._files).finalize(
+                Segments(JobLedger(self._store), self._store, self._files).finalize(
                     lease.tenant, lease.job_id
                 )
             elif status is not None:

@@ -10,7 +10,7 @@ from functools import partial
 from jobs import fault_points
 from jobs.errors import TickMismatch
 from jobs.files.artifacts import ArtifactStore
-from jobs.ledger.client import Claim
+from jobs.ledger.claims import Claim
 from jobs.spec.job_spec import JobSpec
 from workers import outcomes
 from workers.checkpointing.checkpointer import Checkpointer

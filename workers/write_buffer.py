@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jobs.ledger.client import AppendResult
+from jobs.ledger.owner import AppendResult
 
 #: ticks that may wait for the store, and as many that are kept after it has taken them
 MAX_BUFFERED_TICKS = 1 << 20

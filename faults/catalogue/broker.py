@@ -56,7 +56,7 @@ def many_reconcilers(attack: Attack) -> None:
 
     def reconcile() -> None:
         store = connect(house.server.url)
-        ledger = JobLedger(store, 15)
+        ledger = JobLedger(store)
         while time.monotonic() < over:
             try:
                 for queue, times in ledger.take_due_wakeups(1.0).items():
@@ -121,7 +121,7 @@ def crowd(attack: Attack) -> None:
     """They wait behind everybody and are cancelled: what counts is what they make of the rest."""
     house, body = attack.house, {**LONG, "priority": -100}
     spec, most = read_spec(body, max_parameters=10**6), 0
-    ledger = JobLedger(house.store, 15)
+    ledger = JobLedger(house.store)
     job = attack.job()
     crowd = [ledger.submit("default", spec).job_id for _ in range(CROWD)]
     over = [threading.Thread(target=_poll, args=(attack,)) for _ in range(POLLERS)]

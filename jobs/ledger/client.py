@@ -1,13 +1,15 @@
-"""The protocol that owns a job's truth: each method is one script, and may be sent twice.
+"""Every change of a job that needs no lease; jobs/ledger/owner.py has what a lease opens.
 
-All times are the server's. A lease is shown with every write and checked inside the script that
-writes. Knows no file and no HTTP.
+Each method runs one script and may be sent twice; all times are the server's. Knows no file and no
+HTTP.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
+
+import redis
 
 from jobs.errors import (
     IdempotencyMismatch,
@@ -21,18 +23,13 @@ from jobs.errors import (
     QueueFull,
 )
 from jobs.ids import new_job_id
-from jobs.job import Lease, SparsePoint, Transition
-from jobs.ledger.claims import Claim, VerifyRange
-from jobs.ledger.owner import MAX_ATTEMPTS_WITHOUT_PROGRESS, AppendResult, LeaseLedger
+from jobs.job import Lease, Transition
+from jobs.ledger.claims import VerifyRange
 from jobs.plan import estimate_memory_bytes
 from jobs.spec.job_spec import MAX_NAME_CHARACTERS, JobSpec
 from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
 from jobs.store.keys import job_member
-
-__all__ = [
-    "MAX_ATTEMPTS_WITHOUT_PROGRESS", "AppendResult", "Claim", "DeleteResult", "Lease", "JobLedger", "SparsePoint", "SubmitResult",
-    "VerifyRange",
-]  # fmt: skip
+from jobs.store.scripts import Scripts
 
 
 @dataclass(frozen=True)
@@ -52,8 +49,11 @@ class DeleteResult:
     idempotency_keys: list[str]
 
 
-class JobLedger(LeaseLedger):
-    """Every change of a job: what clients ask for, and what its owner may do by its lease."""
+class JobLedger:
+    """What clients ask of jobs, and the upkeep of jobs that nobody holds."""
+
+    def __init__(self, store: "redis.Redis") -> None:
+        self._scripts = Scripts(store)
 
     def submit(
         self,
@@ -161,13 +161,19 @@ class JobLedger(LeaseLedger):
         self, tenant: str, job_id: str, segment: int, digests: Mapping[str, str], size: int,
         lease: Lease | None = None,
     ) -> None:  # fmt: skip
-        """Let a segment's files take the place of its strings; of a live job only by its owner.
+        """Replace a segment's strings by the digests of its files, `size` bytes in all.
 
-        Raises NoSuchJob, LeaseLost, or NotAccepted for a segment that is not full.
+        A live job's segment needs its lease; an ended job's does not. Raises NoSuchJob, LeaseLost,
+        or NotAccepted for a segment that is not full.
         """
-        lease_fields = {} if lease is None else self._lease_fields(lease)
-        header = {**lease_fields, "member": job_member(tenant, job_id), "segment": segment}
-        header |= {"digests": dict(digests), "bytes": size}
+        header = {
+            "member": job_member(tenant, job_id),
+            "segment": segment,
+            "digests": dict(digests),
+            "bytes": size,
+        }
+        if lease is not None:
+            header |= {"term": lease.term, "nonce": lease.nonce}
         self._raise_if_refused(job_id, self._scripts.call("move_segment", header))
 
     def mark_finalized(self, tenant: str, job_id: str) -> None:

@@ -1,7 +1,7 @@
-"""What a job's owner says: claim, describe, append, progress, renew, note, commit, finish.
+"""What a lease opens: claim a job, append its ticks, commit its checkpoints, release it.
 
-All of it by a lease, which is checked inside each script. Sent twice, each does no more than once.
-Knows no file.
+Each method runs one script, which checks the lease; sent twice, it changes no more than once. All
+times are the server's. Knows no file and no HTTP.
 """
 
 import json
@@ -51,7 +51,7 @@ class AppendResult:
 
 
 class LeaseLedger:
-    """The half of the ledger that a lease opens."""
+    """Claims jobs and changes those that are claimed; a lease lasts `lease_seconds`."""
 
     def __init__(self, store: "redis.Redis", lease_seconds: float) -> None:
         self._scripts = Scripts(store)

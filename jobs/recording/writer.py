@@ -20,7 +20,8 @@ from jobs.history.column_reader import POINT, ColumnReader, Extent, Points
 from jobs.history.segment_parts import segment_of
 from jobs.history.summary_rows import BUCKET, SEGMENT, summarize
 from jobs.job import Lease, SparsePoint
-from jobs.ledger.client import AppendResult, JobLedger
+from jobs.ledger.client import JobLedger
+from jobs.ledger.owner import AppendResult, LeaseLedger
 from jobs.recording.segment_mover import SegmentMover
 from jobs.recording.segments import Segments
 from jobs.values import STATE_COLUMN
@@ -42,14 +43,15 @@ class HistoryWriter:
     """
 
     def __init__(
-        self, ledger: JobLedger, store: "redis.Redis", files: ArtifactStore, lease: Lease
+        self, ledger: LeaseLedger, store: "redis.Redis", files: ArtifactStore, lease: Lease
     ) -> None:
         self._ledger, self._lease = ledger, lease
         self._columns = ColumnReader(store, files)
         self._partial_bucket: dict[str, Values] = {}  # values since the last bucket's border
         self._next_tick: int | None = None  # the tick that would continue them
         self._tick, segments_in_files = self._read_position()
-        self._mover = SegmentMover(Segments(ledger, store, files), lease, segments_in_files)
+        segments = Segments(JobLedger(store), store, files)
+        self._mover = SegmentMover(segments, lease, segments_in_files)
 
     def append(
         self,

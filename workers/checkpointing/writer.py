@@ -18,7 +18,7 @@ from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore, UnsafePath, remove_tree
 from jobs.files.checkpoint_folders import DamagedCheckpoint
 from jobs.job import Checkpoint, SparsePoint
-from jobs.ledger.client import Claim
+from jobs.ledger.claims import Claim
 from workers.checkpointing.archiver import AttemptArchiver
 from workers.checkpointing.pending import CheckpointReasons, PendingCheckpoint
 from workers.checkpointing.schedule import FailureTracker
