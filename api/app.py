@@ -2,6 +2,7 @@
 
 import re
 import time
+from functools import partial
 from uuid import uuid4
 
 from flask import Flask, Response, g, request
@@ -14,19 +15,19 @@ from api import (
     routes_jobs,
     routes_keys,
     routes_logs,
-    routes_metrics,
     routes_service,
     routes_site,
     routes_verify,
 )
 from api.auth import PUBLIC_PATHS, Authenticator, authenticate_request
 from api.dependencies import Dependencies
-from api.drain import discard_body
 from api.endpoints import Endpoint, register_routes
 from api.errors import Problem, to_problem
 from api.etag import NO_STORE
 from api.json_body import MAX_BODY_BYTES
 from api.long_polling import LONG_POLLER_EXTENSION
+from api.openapi import document_json
+from api.upload_body import discard_body
 from jobs import celery_app, logs
 from jobs.settings import Settings
 from jobs.store.connection import Store
@@ -41,7 +42,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *routes_events.router.endpoints,
     *routes_logs.router.endpoints,
     *routes_keys.router.endpoints,
-    *routes_metrics.router.endpoints,
     *routes_site.router.endpoints,
 )
 MAX_LOGGED_PATH_LENGTH = 200  # characters of a path that are logged
@@ -57,7 +57,7 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
-    deps = Dependencies.create(settings, store)
+    deps = Dependencies.create(settings, partial(document_json, ENDPOINTS), store)
     authenticator = Authenticator(deps.access_keys, settings.admin_key, settings.rate_limit)
     celery_app.configure_broker(settings)
     app.extensions[LONG_POLLER_EXTENSION] = deps.long_poller

@@ -5,13 +5,24 @@ A secret is kept as its SHA-256 and compared in constant time; it is never in a 
 
 import hmac
 import re
+import threading
+import time
+from collections.abc import Callable
 
 from flask import Request
 
 from api.assets import ASSET_PATHS
-from api.bucket import TokenBucket
 from api.errors import Problem, bad_parameter
-from jobs.ledger.access_keys import SCOPES, TENANT_PATTERN, AccessKeys, Key, Scope, hash_secret
+from jobs.errors import RateLimitExceeded
+from jobs.ledger.access_keys import (
+    SCOPES,
+    TENANT_PATTERN,
+    AccessKeys,
+    Key,
+    Scope,
+    burst_size,
+    hash_secret,
+)
 
 #: what needs no key; everything else does, whether it exists or not
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", *ASSET_PATHS})
@@ -28,6 +39,26 @@ __all__ = [
     "check_scope",
     "authenticate_request",
 ]
+
+
+class TokenBucket:
+    """Lets `rate` requests a second pass, and a burst after a quiet time; 0 lets all pass."""
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._burst, self._clock = rate, burst_size(rate), clock
+        self._tokens, self._updated_at = self._burst, clock()
+        self._lock = threading.Lock()
+
+    def consume(self) -> None:
+        """Take one token. Raises RateLimitExceeded."""
+        if self._rate <= 0:
+            return
+        with self._lock:
+            now = self._clock()
+            tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate)
+            if tokens < 1:
+                raise RateLimitExceeded((1 - tokens) / self._rate)
+            self._tokens, self._updated_at = tokens - 1, now
 
 
 class Authenticator:

@@ -1,5 +1,6 @@
 """What the routes work with: the doors of jobs, opened once for each app. Knows no request."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.long_polling import HeldRequestLimit, LongPoller
@@ -25,6 +26,7 @@ class Dependencies:
     """Everything a view may use."""
 
     settings: Settings
+    openapi_json: Callable[[], str]
     store: Store
     ledger: JobLedger
     job_queries: JobQueries
@@ -48,7 +50,9 @@ class Dependencies:
             )
 
     @classmethod
-    def create(cls, settings: Settings, store: Store | None = None) -> "Dependencies":
+    def create(
+        cls, settings: Settings, openapi_json: Callable[[], str], store: Store | None = None
+    ) -> "Dependencies":
         """Make the doors; the store's connections open with the first command."""
         store = connect(settings.redis_url) if store is None else store
         artifacts, metrics = ArtifactStore(settings.artifacts), Metrics()
@@ -56,6 +60,7 @@ class Dependencies:
         held_request_limit = HeldRequestLimit(settings.api_threads, metrics.track_held)
         return cls(
             settings=settings,
+            openapi_json=openapi_json,
             store=store,
             ledger=JobLedger(store),
             job_queries=JobQueries(store),

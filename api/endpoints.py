@@ -82,7 +82,6 @@ class RequestContext:
     deps: Dependencies
     key: Key | None
     endpoint: Endpoint
-    endpoints: tuple[Endpoint, ...]
     tenant_override: str | None = None  # an admin's `?tenant=`
 
     @property
@@ -142,7 +141,7 @@ def register_routes(app: Flask, deps: Dependencies, endpoints: tuple[Endpoint, .
     """Route them all to `_answer`."""
     app.url_map.converters["default"] = _path_converter(endpoints)
     for endpoint in endpoints:
-        view = partial(_dispatch, deps, endpoint, endpoints)
+        view = partial(_dispatch, deps, endpoint)
         app.add_url_rule(endpoint.path, endpoint.operation_id, view, methods=[endpoint.method])
 
 
@@ -163,9 +162,7 @@ def _path_converter(endpoints: tuple[Endpoint, ...]) -> type[BaseConverter]:
     return Variable
 
 
-def _dispatch(
-    deps: Dependencies, endpoint: Endpoint, endpoints: tuple[Endpoint, ...], **path: str
-) -> Response:
+def _dispatch(deps: Dependencies, endpoint: Endpoint, **path: str) -> Response:
     """Check all that can be checked without knowing the endpoint, then call its view."""
     check_scope(g.key, endpoint.scope)
     tenant = read_tenant_override(g.key, request) if endpoint.is_tenant_scoped else None
@@ -188,7 +185,7 @@ def _dispatch(
         arguments["media_type"] = read_media_type(request, endpoint.upload_media_types)
     elif endpoint.method != "GET":
         require_empty_body(request)
-    response = endpoint.view(RequestContext(deps, g.key, endpoint, endpoints, tenant), **arguments)
+    response = endpoint.view(RequestContext(deps, g.key, endpoint, tenant), **arguments)
     if getattr(query, "wait", 0):
         check_not_revoked(g.keys, g.key)  # it may be deleted by now
     return response

@@ -1,6 +1,6 @@
 """The published document (OpenAPI 3.1), written from the endpoints and their models.
 
-`python -m api.openapi` prints it; docs/openapi.json is that output, held to it by a test.
+`python -m api.print_openapi` prints it; a test compares docs/openapi.json with that output.
 """
 
 import json
@@ -275,13 +275,3 @@ def _common_error_statuses(endpoint: Endpoint) -> set[int]:
     if endpoint.method != "GET":
         statuses |= {413, 415, 422}
     return statuses
-
-
-def _print() -> None:
-    from api.app import ENDPOINTS
-
-    print(document_json(ENDPOINTS), end="")
-
-
-if __name__ == "__main__":
-    _print()

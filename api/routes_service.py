@@ -9,10 +9,11 @@ from api.endpoints import RequestContext, ResponseSpec, Router, json_response, m
 from api.errors import STORE_UNAVAILABLE_RETRY_AFTER, Problem
 from api.etag import JSON, json_with_etag
 from api.json_body import MAX_BODY_BYTES
-from api.openapi import document_json
+from api.metrics import METRICS_MEDIA_TYPE
 from api.query import MAX_PAGE_ITEMS
 from api.schemas import MAX_PAGE_TICKS, FamilyPage, Health, Version, WorkerPage
 from jobs.queries import worker_registry
+from jobs.queries.counts import ServiceCounts, count_all
 from jobs.spec.family_schemas import describe_families
 from jobs.store.connection import UNAVAILABLE
 
@@ -102,9 +103,28 @@ def _has_torch(worker: worker_registry.WorkerInfo) -> bool:
 )
 def get_openapi(context: RequestContext) -> Response:
     """Read this document."""
-    return json_with_etag(request, document_json(context.endpoints))
+    return json_with_etag(request, context.deps.openapi_json())
 
 
 @cache
 def _families_json() -> str:
     return FamilyPage(data=describe_families()).model_dump_json()
+
+
+@router.endpoint(
+    "GET /metrics",
+    produces=(),
+    responses={200: ResponseSpec("Prometheus text", media_types=("text/plain",))},
+)
+def get_metrics(context: RequestContext) -> Response:
+    """Read the metrics; jobs are the caller's tenant's, an admin's are everybody's."""
+    return Response(
+        context.deps.metrics.render(_read_counts(context)), content_type=METRICS_MEDIA_TYPE
+    )
+
+
+def _read_counts(context: RequestContext) -> ServiceCounts | None:
+    try:
+        return count_all(context.deps.store, context.visible_tenant)
+    except UNAVAILABLE:
+        return None

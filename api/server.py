@@ -15,9 +15,9 @@ from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from api import metrics
-from api.drain import MAX_DISCARDED_BYTES
 from api.errors import PROBLEM_MEDIA_TYPE, URN_PREFIX
 from api.long_polling import LONG_POLLER_EXTENSION
+from api.upload_body import MAX_DISCARDED_BYTES
 from jobs import logs
 from jobs.settings import Settings
 

@@ -3,6 +3,7 @@
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
@@ -14,6 +15,8 @@ READ_SIZE = 1 << 18  # bytes read at a time
 READ_TIMEOUT_SECONDS = 60.0
 #: bytes of a refused body that are still read, for most clients send all before they listen
 MAX_DISCARDED_UPLOAD_BYTES = 64 << 20
+MAX_DISCARDED_BYTES = 16 << 20  # behind that the connection is closed (api/server.py)
+DISCARD_READ_SIZE = 1 << 16
 TEXT_MEDIA_TYPE_PREFIXES = ("text/", "application/x-ndjson")
 
 
@@ -83,3 +86,19 @@ class UploadStream:
         finally:
             with contextlib.suppress(OSError):  # closed by now
                 connection.settimeout(previous_timeout)
+
+
+def discard_body(environ: dict[str, Any]) -> None:
+    """Read what the client still sends of its body; a client that stops ends it."""
+    length = environ.get("CONTENT_LENGTH") or ""
+    is_chunked = "HTTP_TRANSFER_ENCODING" in environ
+    if not is_chunked and not (length.isdigit() and int(length) <= MAX_DISCARDED_BYTES):
+        return  # nothing comes, or more than is waited for
+    remaining = MAX_DISCARDED_BYTES
+    try:
+        while remaining > 0 and (
+            piece := environ["wsgi.input"].read(min(DISCARD_READ_SIZE, remaining))
+        ):
+            remaining -= len(piece)
+    except (OSError, ValueError):
+        return  # cut, or not sent as HTTP has it: gunicorn closes such a connection itself

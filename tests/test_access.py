@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from api.bucket import TokenBucket
+from api.auth import TokenBucket
 from jobs.errors import (
     BadCursor,
     IdempotencyMismatch,

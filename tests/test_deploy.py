@@ -46,7 +46,10 @@ def run_in(folder: Path, *code: str) -> "subprocess.CompletedProcess[str]":
 @pytest.mark.parametrize(
     ("stage", "code"),
     [
-        ("api", "import api.app, api.server, api.openapi; api.openapi.text_of(api.app.ENDPOINTS)"),
+        (
+            "api",
+            "import api.app, api.server, api.openapi; api.openapi.document_json(api.app.ENDPOINTS)",
+        ),
         (
             "worker-files",
             "import workers.tasks, workers.reconciler, ticks.process.commands, ticks.process.forkserver",

@@ -60,7 +60,7 @@ def all_schemas() -> list[dict[str, Any]]:
 
 def test_the_stored_copy_is_what_is_published() -> None:
     stored = (ROOT / "docs" / "openapi.json").read_text()
-    assert stored == document_json(ENDPOINTS), "run: python -m api.openapi > docs/openapi.json"
+    assert stored == document_json(ENDPOINTS), "run: python -m api.print_openapi > docs/openapi.json"
 
 
 def test_it_is_served_to_anyone(client: Any) -> None:
