@@ -122,7 +122,7 @@ def test_the_reference_draws_every_operation(url: str, tmp_path: Path) -> None:
     assert dom.count('class="operation"') == sum(map(len, document["paths"].values()))
     inside = dom.split('id="submit_job"')[1].split('class="operation"')[0]
     assert "Needs a key of scope <code>submit</code>" in inside
-    for field in document["components"]["schemas"]["AskedSpec"]["properties"]:
+    for field in document["components"]["schemas"]["JobSpecRequest"]["properties"]:
         assert f"<code>{field}</code>" in inside, field
     for words in ("at most 200 characters", "1 to 65536", 'class="try"', "Send POST"):
         assert words in inside, words

@@ -89,7 +89,7 @@ def test_the_generator_stumbles_over_nothing_but_raw_uploads(generated: Generate
 
 
 def test_a_generated_client_trains_a_job(generated: Generated) -> None:
-    spec = generated.model("AskedSpec").from_dict(SPEC)
+    spec = generated.model("JobSpecRequest").from_dict(SPEC)
     assert spec.to_dict()["optimizer"]["momentum"] == 0.9, "the right branch of each union"
     planned = generated.call("jobs.plan_job", body=spec)
     assert (planned.ticks_total, planned.spec.batch_size) == (40, 32)
@@ -118,7 +118,7 @@ def over(job: Any) -> Any:
 def test_a_generated_client_reads_problems(generated: Generated) -> None:
     package = importlib.import_module(NAME)
     submit = importlib.import_module(f"{NAME}.api.jobs.submit_job")
-    spec = generated.model("AskedSpec").from_dict(SPEC | {"batch_size": 60})
+    spec = generated.model("JobSpecRequest").from_dict(SPEC | {"batch_size": 60})
     with package.AuthenticatedClient(base_url=generated.url, token=generated.key) as client:
         refused = submit.sync(client=client, body=spec)
     assert refused.type_ == "urn:tickforge:problem:invalid-spec"

@@ -138,7 +138,7 @@ def test_every_schema_is_made_of_known_words_of_the_right_type() -> None:
 
 
 def test_bounds_of_the_contract_are_published() -> None:
-    spec = DOCUMENT["components"]["schemas"]["AskedSpec"]
+    spec = DOCUMENT["components"]["schemas"]["JobSpecRequest"]
     assert spec["additionalProperties"] is False
     assert spec["required"] == ["model", "data", "budget"]
     seed = spec["properties"]["seed"]
