@@ -1,5 +1,6 @@
-"""Python client of Tickforge: submit a spec, wait, read the history, download checkpoints."""
+"""Python client of Tickforge: submit a spec, wait, read its history, download checkpoints."""
 
+from tickforge_client._version import __version__
 from tickforge_client.checkpoints import Checkpoint
 from tickforge_client.client import Client
 from tickforge_client.datasets import Dataset
@@ -22,8 +23,6 @@ from tickforge_client.history import History, Sparse
 from tickforge_client.job import Job
 from tickforge_client.logs import Log
 
-__version__ = "0.1.0"
-
 __all__ = [
     "Checkpoint",
     "Client",
@@ -45,4 +44,5 @@ __all__ = [
     "TickforgeError",
     "UnexpectedAnswer",
     "Unreachable",
+    "__version__",
 ]

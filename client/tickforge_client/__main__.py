@@ -1,4 +1,4 @@
-"""`python -m tickforge_client`: the same as the command `tickforge`."""
+"""Run the command `tickforge` as `python -m tickforge_client`."""
 
 from tickforge_client.cli import run
 

@@ -1,4 +1,4 @@
-"""A curve in a terminal, of braille dots. Knows numbers and text; no job, no HTTP, no colour."""
+"""Draws a curve as text, with braille dots. Knows no job, no HTTP, no colour."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-#: dots in a character cell: across, down
+#: braille dots in one character: across, down
 CELL_WIDTH, CELL_HEIGHT = 2, 4
-#: which bit of a braille character each dot is, by row and column
+#: the bit of each dot in a braille character, by row and column
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLANK = 0x2800
 #: above this ratio of largest to smallest value (all > 0) the axis is logarithmic
@@ -16,14 +16,14 @@ _LOG_SCALE_RATIO = 20.0
 
 
 class Point(NamedTuple):
-    """A value at a tick."""
+    """A value at a tick; a bucket's tick may lie between two."""
 
     tick: float
     value: float
 
 
 class _Axis(NamedTuple):
-    """Maps values to 0…1, from the lowest to the highest."""
+    """Maps values to fractions of the axis: 0 is `low`, 1 is `high`."""
 
     low: float
     high: float
@@ -31,7 +31,7 @@ class _Axis(NamedTuple):
 
     def to_fraction(self, value: float) -> float:
         low, high = self._scale(self.low), self._scale(self.high)
-        # halves, so that the distance of two huge values stays finite
+        # halved, so that the difference of two huge values stays finite
         return (self._scale(value) / 2 - low / 2) / (high / 2 - low / 2) if high > low else 0.5
 
     def to_value(self, fraction: float) -> float:
@@ -44,12 +44,12 @@ class _Axis(NamedTuple):
 
 
 def mean_points(view: Mapping[str, Any], column: str) -> list[Point]:
-    """The means of a view's buckets, each at its middle; those without a finite value left out."""
+    """Return the mean of each bucket of a view, at its middle; skip those without a finite one."""
     buckets = view[column]
     triples = zip(buckets["tick_first"], buckets["tick_last"], buckets["mean"], strict=True)
     finite_buckets = [(first, last, mean) for first, last, mean in triples if mean is not None]
     points = [Point((first + last) / 2, mean) for first, last, mean in finite_buckets]
-    if len(points) > 1:  # the curve reaches from the first tick to the last
+    if len(points) > 1:  # stretch the curve from the first tick to the last
         points[0] = Point(finite_buckets[0][0], points[0].value)
         points[-1] = Point(finite_buckets[-1][1], points[-1].value)
     return points
@@ -58,7 +58,11 @@ def mean_points(view: Mapping[str, Any], column: str) -> list[Point]:
 def draw(
     points: Sequence[Point], *, width: int = 64, height: int = 12, braille: bool = True
 ) -> list[str]:
-    """Draw a curve in `height` lines and an axis below, each at most `width` + 12 characters."""
+    """Return a curve as `height` lines and an axis, each at most `width` + 12 characters.
+
+    The value axis is logarithmic for positive values that differ by more than _LOG_SCALE_RATIO.
+    With `braille` False all characters are ASCII.
+    """
     finite = [point for point in points if math.isfinite(point.value)]
     if not finite:
         return ["(nothing to draw yet)"]
@@ -85,7 +89,7 @@ _ASCII = str.maketrans("│└─", "|+-")
 
 
 def can_show(encoding: str | None) -> bool:
-    """Whether an output of this encoding has braille dots and box lines."""
+    """Return whether this encoding has braille dots and box lines."""
     try:
         "⣿│".encode(encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -96,7 +100,7 @@ def can_show(encoding: str | None) -> bool:
 def _curve_dots(
     points: Sequence[Point], axis: _Axis, width: int, height: int
 ) -> Iterator[tuple[int, int]]:
-    """Dots (x, y from the top) of the line through the points, without gaps."""
+    """Yield the dots (x, y from the top) of a line through the points, without gaps."""
     first, last = points[0].tick, points[-1].tick
     span = max(last - first, 1)
     previous: tuple[int, int] | None = None

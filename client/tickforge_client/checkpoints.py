@@ -1,4 +1,4 @@
-"""A job's checkpoints: what was saved, and its files brought here. Knows no command line."""
+"""A job's checkpoints: their fields, and downloads of their files. Knows no command line."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tickforge_client.downloads import RemoteFile, download_file
 from tickforge_client.errors import UnexpectedAnswer
 from tickforge_client.http import ApiSession, api_path
 
-#: what a file may be called here: nothing that leads out of the folder or hides in it
+#: file names accepted from the server: none leads out of the folder or is hidden in it
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """One file of a checkpoint."""
+    """One file of a checkpoint; `sha256` is hexadecimal."""
 
     name: str
     bytes: int
@@ -27,7 +27,7 @@ class CheckpointFile:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A saved state, named by its tick; `sha256` is of the weights file."""
+    """A saved state of a job, identified by its tick; `sha256` is that of the weights file."""
 
     job_id: str
     tick: int
@@ -45,7 +45,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, session: ApiSession, job_id: str, fields: Mapping[str, Any]) -> Checkpoint:
-        """Read a checkpoint as the server tells it."""
+        """Make a Checkpoint of the server's JSON."""
         files = (CheckpointFile(f["name"], f["bytes"], f["sha256"]) for f in fields["files"])
         return cls(
             job_id=job_id,
@@ -66,10 +66,11 @@ class Checkpoint:
     def download(
         self, path: str | Path, on_bytes: Callable[[str, int, int], None] | None = None
     ) -> Path:
-        """Bring all files into the folder `path` (made if missing) and return it.
+        """Download all files into the folder `path`, created if missing, and return it.
 
-        A download that was cut short goes on where it stopped; every file is checked against its
-        sha256 before it gets its name. ON_BYTES hears file name, bytes here, bytes in all.
+        Resumes an interrupted download. A file gets its name only once its sha256 is verified.
+        `on_bytes` is called with the file's name, the bytes received so far and the total.
+        Raises CorruptDownload, UnexpectedAnswer, Problem, Unreachable.
         """
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -85,11 +86,11 @@ class Checkpoint:
         return folder
 
     def update(self, **changes: Any) -> Checkpoint:
-        """Change what is said of it: `name` (None: none), `pinned`; returns it as it is then."""
+        """Set `name` (None removes it) or `pinned`; return the checkpoint as changed."""
         return Checkpoint.read(self._session, self.job_id, self._session.patch(self._path, changes))
 
     def delete(self) -> None:
-        """Remove it with its files, for good."""
+        """Delete the checkpoint and its files permanently."""
         self._session.delete(self._path)
 
     @property
@@ -106,4 +107,4 @@ def _progress_callback(
 ) -> Callable[[int], None] | None:
     if on_bytes is None:
         return None
-    return lambda here: on_bytes(file.name, here, file.bytes)
+    return lambda received: on_bytes(file.name, received, file.bytes)

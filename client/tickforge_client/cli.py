@@ -1,4 +1,4 @@
-"""The command `tickforge`: its commands, and every error turned into lines and an exit code."""
+"""The command `tickforge`: its subcommands, and the exit code and message of every error."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import click
 
-from tickforge_client import __version__
-from tickforge_client.commands.checkpoints import checkpoints, download
+from tickforge_client._version import __version__
+from tickforge_client.commands.checkpoints import checkpoint, checkpoints, download
 from tickforge_client.commands.common import common_options
 from tickforge_client.commands.control import cancel, delete, pause, resume, stop
 from tickforge_client.commands.datasets import datasets
@@ -18,13 +18,13 @@ from tickforge_client.commands.history import show_history
 from tickforge_client.commands.keys import keys
 from tickforge_client.commands.service import models, version, workers
 from tickforge_client.commands.submit import plan, submit
-from tickforge_client.commands.verify import checkpoint, verify
+from tickforge_client.commands.verify import verify
 from tickforge_client.commands.watch import list_jobs, status, watch
 from tickforge_client.errors import NotConfigured, Problem, ServerError, TickforgeError
 
-#: exit codes: what was asked for is wrong; the server or the way to it is in trouble
+#: exit codes: the request is wrong; the server or the network is failing
 EXIT_USAGE, EXIT_UNAVAILABLE = 2, 3
-EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141  # as a shell tells SIGINT and SIGPIPE
+EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141  # 128 + SIGINT, SIGPIPE: as a shell reports them
 
 
 @click.group(
@@ -51,7 +51,7 @@ for command in (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; return its exit code."""
+    """Run one command and return its exit code; errors are printed to standard error."""
     try:
         code = tickforge.main(arguments, prog_name="tickforge", standalone_mode=False)
         sys.stdout.flush()
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # whoever read our output has left: nothing more to say, also not when Python ends
+        # the reader of our output is gone: Python must not flush into the pipe at exit either
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except TickforgeError as error:
@@ -76,5 +76,5 @@ def _exit_code(error: TickforgeError) -> int:
 
 
 def run() -> None:
-    """Entry point of the command."""
+    """Run the command and exit the process with its code."""
     sys.exit(main())

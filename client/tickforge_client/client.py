@@ -1,4 +1,4 @@
-"""The service as a whole: submit and find jobs, ask what it can do. Prints nothing."""
+"""The service as a whole: jobs, datasets, access keys, models, workers. Prints nothing."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from tickforge_client.uploads import FileBody, media_type_of
 
 
 class Client:
-    """A Tickforge server and a key to it.
+    """A Tickforge server and an access key for it.
 
-    Without `url` or `key`: TICKFORGE_URL and TICKFORGE_KEY, else what serve.py left for the local
-    user. SAY hears, in a line, of every try that has to be repeated.
+    A missing `url` or `key` comes from TICKFORGE_URL and TICKFORGE_KEY, else from the config file
+    that serve.py writes for the local user; raises NotConfigured if there is no key. `say` is
+    called with one line when a call has to be retried; `sleep` waits between attempts.
     """
 
     def __init__(
@@ -47,28 +48,28 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection to the server."""
         self.session.close()
 
     def submit(self, spec: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
-        """Hand in a spec; raises InvalidRequest with all its faults.
+        """Submit a spec and return the created job.
 
-        However often the request has to be sent, it makes one job. With an `idempotency_key` of
-        your own that holds across calls too.
+        Retries inside one call never create a second job; the same `idempotency_key` extends this
+        to repeated calls. Raises InvalidRequest, whose `errors` list every wrong field.
         """
         return Job(self.session, self.session.create(api_path("jobs"), spec, idempotency_key))
 
     def plan(self, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """What a spec would come to; nothing is stored."""
+        """Return the server's estimate for a spec (time, memory, engine …); nothing is stored."""
         plan: dict[str, Any] = self.session.post(api_path("jobs", "plan"), spec)
         return plan
 
     def job(self, job_id: str) -> Job:
-        """The job of this id; raises NotFound."""
+        """Return the job with this id. Raises NotFound."""
         return Job(self.session, self.session.get(api_path("jobs", job_id)))
 
     def page(self, **params: Any) -> dict[str, Any]:
-        """One page of the list of jobs, as the server's JSON: see GET /v1/jobs."""
+        """Return one page of GET /v1/jobs as JSON; `params` are its query parameters."""
         query = {name: value for name, value in params.items() if value not in (None, (), [])}
         page: dict[str, Any] = self.session.get(api_path("jobs"), query)
         return page
@@ -80,7 +81,7 @@ class Client:
         label: Sequence[str] = (),
         name: str | None = None,
     ) -> Iterator[Job]:
-        """All jobs that fit, newest first; a label is "key:value"."""
+        """Yield all jobs that match the filters, newest first; a label is "key:value"."""
         after: str | None = None
         while True:
             page = self.page(status=status, label=label, name=name, after=after, limit=1000)
@@ -90,11 +91,11 @@ class Client:
             after = page["next_after"]
 
     def models(self) -> Any:
-        """The families that can be trained."""
+        """Return the model families that can be trained, with their schemas, as JSON."""
         return self.session.get(api_path("models"))
 
     def workers(self) -> Any:
-        """The live workers."""
+        """Return the live workers as JSON."""
         return self.session.get(api_path("workers"))
 
     def upload(
@@ -106,10 +107,11 @@ class Client:
         delimiter: str | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Dataset:
-        """Upload a file (CSV, JSON lines, text, NPZ) as it is read; the same file, the same id.
+        """Stream a CSV, JSON lines, text or NPZ file to the server and return its dataset.
 
-        Its type is told by its name's ending unless `type` (a media type) does. Raises
-        InvalidRequest with row and column of what is wrong. ON_BYTES hears how many bytes are sent.
+        The same content always gets the same id. `type` is a media type, by default that of the
+        file's suffix (UnknownType if there is none); `delimiter` is for CSV. `on_bytes` is called
+        with the number of bytes sent so far. Raises InvalidRequest with row and column of errors.
         """
         file = Path(path)
         media_type = type or media_type_of(file)
@@ -121,18 +123,18 @@ class Client:
         return Dataset(self.session, created)
 
     def dataset(self, dataset_id: str) -> Dataset:
-        """The dataset of this id; raises NotFound."""
+        """Return the dataset with this id. Raises NotFound."""
         return Dataset(self.session, self.session.get(api_path("datasets", dataset_id)))
 
     def dataset_page(self, **params: Any) -> dict[str, Any]:
-        """One page of the list of datasets, as the server's JSON."""
+        """Return one page of GET /v1/datasets as JSON; `params` are its query parameters."""
         query = {name: value for name, value in params.items() if value is not None}
         page: dict[str, Any] = self.session.get(api_path("datasets"), query)
         return page
 
     @property
     def datasets(self) -> Iterator[Dataset]:
-        """All datasets, newest first."""
+        """Yield all datasets, newest first."""
         after: str | None = None
         while True:
             page = self.dataset_page(after=after, limit=1000)
@@ -142,7 +144,7 @@ class Client:
             after = page["next_after"]
 
     def keys(self, *, tenant: str | None = None) -> Iterator[dict[str, Any]]:
-        """All access keys, or a tenant's, newest first, without their secrets; for an admin."""
+        """Yield the access keys, or one tenant's, newest first, without secrets. For admins."""
         query: dict[str, Any] = {"limit": 1000, **({"tenant": tenant} if tenant else {})}
         while True:
             page = self.session.get(api_path("keys"), query)
@@ -152,9 +154,9 @@ class Client:
             query["after"] = page["next_after"]
 
     def create_key(self, tenant: str, scopes: Sequence[str], *, name: str = "") -> dict[str, Any]:
-        """Make an access key; `secret` is shown this once.
+        """Create an access key; only this response ever contains its `secret`.
 
-        When the answer with the secret was lost on its way, that key is deleted and another made.
+        If the response with the secret was lost, the key is deleted and another one created.
         """
         body = {"tenant": tenant, "scopes": list(scopes), "name": name}
         while True:
@@ -164,9 +166,9 @@ class Client:
             self.delete_key(created["id"])
 
     def delete_key(self, key_id: str) -> None:
-        """Delete an access key; it stops at once."""
+        """Delete an access key; it is refused from now on."""
         self.session.delete(api_path("keys", key_id))
 
     def version(self) -> Any:
-        """Versions and limits of the service."""
+        """Return the versions and limits of the service as JSON."""
         return self.session.get(api_path("version"))

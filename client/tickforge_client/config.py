@@ -1,6 +1,6 @@
-"""Which server, with which key: flags, then environment, then the config file. Opens no connection.
+"""The server's address and key, from flags, environment or config file. Opens no connection.
 
-`serve.py` writes the file for the local user: {"url": …, "key": …}.
+`serve.py` writes the config file for the local user: {"url": …, "key": …}.
 """
 
 from __future__ import annotations
@@ -18,16 +18,17 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 @dataclass(frozen=True)
 class Server:
-    """A server and the key to it, checked for form."""
+    """The address of a server and an access key for it."""
 
     url: str
     key: str = field(repr=False)
 
 
 def resolve_server(url: str | None, key: str | None, environ: Mapping[str, str]) -> Server:
-    """The server to use; raises NotConfigured.
+    """Return the server to use: arguments first, then `environ`, then the config file.
 
-    The file's key goes to the file's server alone: naming another one does not hand it over.
+    The config file's key is sent to that file's server only, never to one named otherwise.
+    Raises NotConfigured.
     """
     path = config_path(environ)
     configured = _read_config(path)
@@ -44,7 +45,7 @@ def resolve_server(url: str | None, key: str | None, environ: Mapping[str, str])
 
 
 def validate(url: str, key: str) -> Server:
-    """The pair if a request can be made with it; raises NotConfigured."""
+    """Return a Server if address and key are well-formed. Raises NotConfigured."""
     try:
         parts = urlsplit(url)
         is_usable = parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -60,7 +61,7 @@ def validate(url: str, key: str) -> Server:
 
 
 def config_path(environ: Mapping[str, str]) -> Path:
-    """Where the config file lies: $XDG_CONFIG_HOME/tickforge/config.json."""
+    """Return the config file's path: $XDG_CONFIG_HOME/tickforge/config.json."""
     home = environ.get("XDG_CONFIG_HOME")
     return (Path(home) if home else Path.home() / ".config") / "tickforge" / "config.json"
 

@@ -1,4 +1,4 @@
-"""A dataset on the server: what is known of it, its rows, its bytes. Prints nothing."""
+"""A dataset on the server: its profile, its rows, its bytes. Prints nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from tickforge_client.downloads import RemoteFile, download_file
 from tickforge_client.http import ApiSession, api_path
 
-#: rows asked for at a time
+#: rows per request
 PAGE_ROWS = 1000
 
 
@@ -30,37 +30,37 @@ class Dataset:
 
     @property
     def name(self) -> str:
-        """Its name, for people."""
+        """The display name."""
         return str(self.fields["name"])
 
     @property
     def type(self) -> str:
-        """Its media type."""
+        """The media type."""
         return str(self.fields["type"])
 
     @property
     def sha256(self) -> str:
-        """What its bytes hash to."""
+        """SHA-256 of the content, hexadecimal."""
         return str(self.fields["sha256"])
 
     @property
     def bytes(self) -> int:
-        """How many bytes it has."""
+        """Size of the content in bytes."""
         return int(self.fields["bytes"])
 
     @property
     def row_count(self) -> int | None:
-        """How many rows it has; None for a text."""
+        """Number of rows; None for a text."""
         rows: int | None = self.fields["rows"]
         return rows
 
     @property
     def columns(self) -> list[Mapping[str, Any]]:
-        """The columns of a table: name, type, min, max, distinct, classes."""
+        """Profiles of a table's columns: name, type, min, max, distinct, classes; else empty."""
         return list(self.fields["columns"] or [])
 
     def rows(self, *, after: int = 0, limit: int | None = None) -> Iterator[dict[str, Any]]:
-        """Yield rows behind row `after` (0: from the first), all of them or at most `limit`."""
+        """Yield the rows after row number `after` (rows count from 1), at most `limit` of them."""
         remaining = limit
         while remaining is None or remaining > 0:
             query = {
@@ -75,10 +75,11 @@ class Dataset:
             remaining = None if remaining is None else remaining - len(page["data"])
 
     def download(self, path: str | Path, on_bytes: Callable[[int], None] | None = None) -> Path:
-        """Bring its bytes to the file `path` and return that.
+        """Download the content into the file `path` and return that path.
 
-        A download that was cut short goes on where it stopped; the file gets its name once its
-        sha256 is right. ON_BYTES hears how many bytes are here.
+        Resumes an interrupted download. The file gets its name only once its sha256 is verified.
+        `on_bytes` is called with the number of bytes received so far. Raises CorruptDownload,
+        Problem, Unreachable.
         """
         target = Path(path)
         remote = RemoteFile(api_path("datasets", self.id, "content"), self.bytes, self.sha256)
@@ -86,5 +87,5 @@ class Dataset:
         return target
 
     def delete(self) -> None:
-        """Remove it, for good; raises Conflict while a live job uses it."""
+        """Delete the dataset permanently. Raises Conflict while a live job uses it."""
         self._session.delete(api_path("datasets", self.id))

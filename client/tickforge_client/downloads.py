@@ -1,4 +1,4 @@
-"""One file downloaded: resumed where it stopped, verified, then given its name. Knows no job."""
+"""Downloads one file: resumes, verifies, then renames. Knows no job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tickforge_client.http import ApiSession
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on the server: where, how long, and what its bytes hash to."""
+    """A file on the server: URL path, size and hexadecimal SHA-256."""
 
     path: str
     bytes: int
@@ -27,17 +27,17 @@ def download_file(
     target: Path,
     on_bytes: Callable[[int], None] | None = None,
 ) -> None:
-    """Bring a file to `target`; raises CorruptDownload, Problem, Unreachable.
+    """Download a file to `target`, unless it is already there with the right SHA-256.
 
-    What has arrived lies beside it as NAME.part, and the next call goes on from there. ON_BYTES
-    hears how many bytes are here.
+    Received bytes are stored in NAME.part, from which the next call resumes. `on_bytes` is called
+    with the number of bytes received so far. Raises CorruptDownload, Problem, Unreachable.
     """
     if target.is_file() and _sha256(target) == remote.sha256:
         return
     part = target.with_name(target.name + ".part")
     is_resumed = part.exists()
     _download_all(session, remote, part, on_bytes)
-    if is_resumed and _sha256(part) != remote.sha256:  # begun from other bytes: once more, from 0
+    if is_resumed and _sha256(part) != remote.sha256:  # the old part is of another content
         part.unlink()
         _download_all(session, remote, part, on_bytes)
     if (digest := _sha256(part)) != remote.sha256:
@@ -49,7 +49,7 @@ def download_file(
 def _download_all(
     session: ApiSession, remote: RemoteFile, part: Path, on_bytes: Callable[[int], None] | None
 ) -> None:
-    """Append until all bytes are here; patience begins anew whenever some arrive."""
+    """Append to `part` until it is complete; the back-off restarts whenever bytes arrive."""
     part.touch()
     backoff = session.new_backoff()
     while (received := part.stat().st_size) != remote.bytes:
@@ -82,7 +82,7 @@ def _download_range(
             file.seek(received)
         else:
             file.truncate(0)
-        # as they arrive: pieces of a fixed size would keep the last ones back when it breaks off
+        # as they arrive: chunks of a fixed size would lose the last one when the connection breaks
         for piece in response.iter_raw():
             file.write(piece)
             if on_bytes is not None:

@@ -1,17 +1,18 @@
-"""What can go wrong, one class a kind. Knows no HTTP library.
+"""The errors of this package, one class per kind. Knows no HTTP library.
 
 TickforgeError
-├── NotConfigured        no server or key to use, or one that cannot be used
+├── NotConfigured        no server or key is configured, or an unusable one
 ├── Problem              the server refused: status, title, detail, errors
-│   ├── InvalidRequest   the request is wrong (400, 422 and their like)
+│   ├── InvalidRequest   the request is wrong (400, 422 and other 4xx)
 │   ├── NotAuthorized    the key is unknown or lacks a scope (401, 403)
-│   ├── NotFound         no such thing, or it was deleted (404, 410)
-│   ├── Conflict         not in the job's status (409): job_status, allowed
-│   └── ServerError    busy, full or broken (429, 5xx)
-├── Unreachable          no answer, after all tries
-├── UnexpectedAnswer     an answer that no Tickforge gives
-├── CorruptDownload      bytes that do not fit their sha256
-└── JobTimeout           the job has not ended in the time given
+│   ├── NotFound         it does not exist, or was deleted (404, 410)
+│   ├── Conflict         not possible in the job's status (409): job_status, allowed
+│   └── ServerError      busy, full or broken (429, 5xx)
+├── Unreachable          no answer after all attempts
+├── UnexpectedAnswer     an answer that no Tickforge server gives
+├── CorruptDownload      downloaded bytes with a wrong sha256
+├── JobTimeout           the job has not ended within the given time
+└── UnknownType          a file name whose suffix implies no media type (in uploads)
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: characters of a refused value that are shown
+#: characters of a refused value that an error message shows
 MAX_VALUE_CHARACTERS = 80
 
 
@@ -30,28 +31,28 @@ class TickforgeError(Exception):
 
 
 class NotConfigured(TickforgeError):
-    """No server or key to use, or one that cannot be used; the text says how to give it."""
+    """No server or key is configured, or an unusable one; the message says how to set it."""
 
 
 class Unreachable(TickforgeError):
-    """No answer from the server, after all tries."""
+    """The server did not answer in any attempt."""
 
 
 class UnexpectedAnswer(TickforgeError):
-    """What answered is not a Tickforge server, or not one this client understands."""
+    """The answer is not from a Tickforge server, or from one this client does not understand."""
 
 
 class CorruptDownload(TickforgeError):
-    """Downloaded bytes that do not fit their sha256; they were not kept."""
+    """Downloaded bytes have a wrong sha256; they were deleted."""
 
 
 class JobTimeout(TickforgeError, TimeoutError):
-    """The job has not ended in the time given; it goes on."""
+    """The job has not ended within the given time; it continues on the server."""
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """One thing wrong with a request: where, what, and the value (if it was told)."""
+    """One error in a request: its place, its rule, and the value if the server returned it."""
 
     where: str
     detail: str
@@ -60,7 +61,7 @@ class FieldError:
 
     @classmethod
     def parse(cls, entry: Mapping[str, Any]) -> FieldError:
-        """Read an entry of a problem's `errors`."""
+        """Make a FieldError of an entry of a problem's `errors`."""
         templates = {
             "pointer": "{}",
             "parameter": "parameter {}",
@@ -78,12 +79,14 @@ class FieldError:
         where = self.where or "the body"
         if self.has_value:
             text = json.dumps(self.value, ensure_ascii=False)
-            where += f" = {text if len(text) <= MAX_VALUE_CHARACTERS else text[: MAX_VALUE_CHARACTERS - 1] + '…'}"
+            if len(text) > MAX_VALUE_CHARACTERS:
+                text = text[: MAX_VALUE_CHARACTERS - 1] + "…"
+            where += f" = {text}"
         return f"{where}: {self.detail}"
 
 
 class Problem(TickforgeError):
-    """The server refused. `status`, `type`, `title`, `detail`, `errors`; `body` holds the rest."""
+    """The server refused: RFC 9457's `status`, `type`, `title`, `detail`, and `errors`, `body`."""
 
     def __init__(self, status: int, body: Mapping[str, Any]) -> None:
         self.status = status
@@ -97,39 +100,39 @@ class Problem(TickforgeError):
         super().__init__("\n".join(self.lines()))
 
     def lines(self) -> list[str]:
-        """Say it in lines: what was refused, then each fault on its own."""
+        """Return the message's lines: the summary, then one line per error."""
         summary = [part for part in (self.title, "" if self.errors else self.detail) if part]
         head = f"{': '.join(dict.fromkeys(summary)) or 'refused'} ({self.status})"
-        return [head, *(f"  {fault}" for fault in self.errors)]
+        return [head, *(f"  {error}" for error in self.errors)]
 
 
 class InvalidRequest(Problem):
-    """The request is wrong; `errors` names every fault."""
+    """The request is wrong; `errors` lists every wrong field."""
 
 
 class NotAuthorized(Problem):
-    """The key is unknown, or lacks a scope."""
+    """The key is unknown or lacks a scope."""
 
 
 class NotFound(Problem):
-    """No such thing (for this key), or it was deleted."""
+    """It does not exist (for this key), or it was deleted."""
 
 
 class Conflict(Problem):
-    """Not possible in the job's status; `allowed` names the verbs that are."""
+    """Not possible in the job's status; `allowed` lists the actions that are."""
 
     @property
     def job_status(self) -> str | None:
-        """The job's status, where the server told it."""
+        """The job's status, if the server returned it."""
         return self.body.get("job_status")
 
     @property
     def allowed(self) -> list[str]:
-        """The verbs that the job's status allows."""
+        """The actions that the job's status allows."""
         return list(self.body.get("allowed") or [])
 
     def lines(self) -> list[str]:
-        """Say it in lines, with what is possible instead."""
+        """Return the message's lines, with the actions possible instead."""
         first, *rest = super().lines()
         if self.allowed:
             rest.append(f"  possible now: {', '.join(self.allowed)}")
@@ -137,7 +140,7 @@ class Conflict(Problem):
 
 
 class ServerError(Problem):
-    """The server is busy, full or broken: a later try may do."""
+    """The server is busy, full or broken; a later attempt may succeed."""
 
 
 _BY_STATUS: dict[int, type[Problem]] = {
@@ -151,6 +154,6 @@ _BY_STATUS: dict[int, type[Problem]] = {
 
 
 def make_problem(status: int, body: Mapping[str, Any]) -> Problem:
-    """The Problem for an answer's status and body."""
+    """Return the Problem of the class that fits an answer's status."""
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else InvalidRequest)
     return kind(status, body)

@@ -1,4 +1,4 @@
-"""What happens to a job, as it happens: server-sent events, gone on with after a break."""
+"""A job's events: read page by page, or followed as server-sent events over reconnections."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ MEDIA_TYPE = "text/event-stream"
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened to a job: its number, when, its type, and what the type tells.
+    """An event of a job: sequence number, RFC 3339 time, type, and the fields of that type.
 
-    `ticks` have neither number nor time: they tell the tick and the loss of now.
+    Events of type `ticks` report the current tick and loss; their `seq` and `at` are None.
     """
 
     seq: int | None
@@ -29,12 +29,12 @@ class Event:
 
     @property
     def ends(self) -> bool:
-        """Whether it is the job's last."""
+        """Whether this is the job's last event."""
         return self.type == "status" and self.data.get("status") in TERMINAL_STATUSES
 
 
 def read(session: ApiSession, job_id: str, after: int = 0) -> list[Event]:
-    """All events so far beyond a number."""
+    """Return all events so far with a sequence number above `after`."""
     events: list[Event] = []
     path = api_path("jobs", job_id, "events")
     while True:
@@ -46,8 +46,11 @@ def read(session: ApiSession, job_id: str, after: int = 0) -> list[Event]:
 
 
 def follow(session: ApiSession, job_id: str, after: int = 0) -> Iterator[Event]:
-    """Yield events to the job's end, over as many streams as it takes."""
-    backoff: Backoff | None = None  # of tries in vain, one after another
+    """Yield events until the job has ended; reconnect as often as needed.
+
+    Raises Problem, and Unreachable when the server stays away.
+    """
+    backoff: Backoff | None = None  # of consecutive failures
     while True:
         failure: TickforgeError = Unreachable(f"{session.url} ended the stream")
         try:
@@ -66,7 +69,7 @@ def follow(session: ApiSession, job_id: str, after: int = 0) -> Iterator[Event]:
 
 
 def parse_sse(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Type and data of each event in the lines of a stream."""
+    """Yield type and data of each event in the lines of an event stream."""
     kind, data = "message", []
     for line in lines:
         name, _, value = line.partition(":")
@@ -90,7 +93,7 @@ def _stream_events(session: ApiSession, job_id: str, after: int) -> Iterator[Eve
 
 
 def _is_complete(session: ApiSession, job_id: str, after: int) -> bool:
-    """Whether a job has ended and all its events are known (asked for in this order)."""
+    """Return whether a job has ended without events after `after`; the order of reading counts."""
     has_ended = session.get(api_path("jobs", job_id))["status"] in TERMINAL_STATUSES
     return has_ended and not read(session, job_id, after)
 

@@ -1,6 +1,6 @@
-"""What a job, a list or a plan looks like as plain text. Knows no terminal, no HTTP, no colour.
+"""Formats jobs, lists and plans as plain text. Knows no terminal, no HTTP, no colour.
 
-Names and labels are other people's: whatever could steer a terminal is taken out of them.
+Names and labels may be written by others: characters that could control a terminal are replaced.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ Fields = Mapping[str, Any]
 
 
 def plain_text(value: object) -> str:
-    """A value on one line, without characters that a terminal would obey."""
+    """Return a value on one line, with every unprintable character replaced."""
     return "".join(char if char.isprintable() else "�" for char in str(value))
 
 
 def number_text(value: float | None) -> str:
-    """A measured number, short."""
+    """Return a number with five significant digits; "-" for None."""
     return "-" if value is None else f"{value:.5g}"
 
 
-def duration_text(value: float | None) -> str:
-    """A time, as people say it."""
-    if value is None:
+def duration_text(seconds: float | None) -> str:
+    """Return a duration in seconds as "8.1 s", "5 min 03 s" or "2 h 05 min"; "-" for None."""
+    if seconds is None:
         return "-"
-    if value < 90:
-        return f"{value:.1f} s" if value < 10 else f"{value:.0f} s"
-    minutes, rest = divmod(round(value), 60)
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def size_text(count: int) -> str:
-    """Bytes, in the unit that fits."""
+    """Return a number of bytes with a fitting decimal unit, at most GB."""
     value = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
@@ -43,13 +43,13 @@ def size_text(count: int) -> str:
 
 
 def ticks_text(job: Fields) -> str:
-    """Where a job stands."""
+    """Return a job's tick, with the total if that is known: "500/10,000"."""
     total = job["ticks_total"]
     return f"{job['tick']:,}" if total is None else f"{job['tick']:,}/{total:,}"
 
 
 def status_text(job: Fields) -> str:
-    """A job's status with what qualifies it, in a few words."""
+    """Return a job's status with its phase, queue reason, requested action or stop reason."""
     words = [str(job["status"])]
     if job["status"] == "running" and job["phase"] not in (None, "training"):
         words.append(f"({job['phase']})")
@@ -70,7 +70,7 @@ _QUEUE = {
 
 
 def progress_line(job: Fields) -> str:
-    """One line that says how far a job is."""
+    """Return one line with a job's status, tick, loss, rate and remaining time."""
     parts = [status_text(job), f"tick {ticks_text(job)}"]
     if job["loss"] is not None:
         parts.append(f"loss {number_text(job['loss'])}")
@@ -83,7 +83,7 @@ def progress_line(job: Fields) -> str:
 
 
 def result_lines(job: Fields) -> list[str]:
-    """What came of a job that has ended."""
+    """Return lines with the outcome of an ended job: status, error, loss and metrics."""
     lines = [f"{plain_text(job['name'])} {status_text(job)} at tick {ticks_text(job)}"]
     lines[0] += f" after {duration_text(job['elapsed_seconds'])} of training"
     if error := job["error"]:
@@ -94,7 +94,7 @@ def result_lines(job: Fields) -> list[str]:
 
 
 def detail_lines(job: Fields) -> list[str]:
-    """All that matters of a job, a line each."""
+    """Return one line per field of a job; empty fields are left out."""
     best = job["best"]
     rows = {
         "id": job["id"],
@@ -128,14 +128,14 @@ def detail_lines(job: Fields) -> list[str]:
 
 
 def key_value_lines(rows: Mapping[str, object]) -> list[str]:
-    """A line each: a word and what it is; those with nothing to say are left out."""
+    """Return aligned lines of name and value; rows whose value is "" or None are left out."""
     pairs = {name: plain_text(value) for name, value in rows.items() if value not in ("", None)}
     width = max(map(len, pairs), default=0)
     return [f"{name:<{width}}  {value}" for name, value in pairs.items()]
 
 
 def table_lines(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    """Aligned columns under a head; numbers to the right."""
+    """Return a table with aligned columns under `head`; columns of numbers are right-aligned."""
     cells = [list(head), *([plain_text(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
     right_aligned = [

@@ -1,7 +1,7 @@
-"""A job's history as arrays: pages put together, non-finite values put back. Draws nothing.
+"""Reads a job's history into arrays: joins pages, restores non-finite values. Draws nothing.
 
-With numpy the arrays are numpy's (int64, float64); without it they are array.array ('q', 'd'). A
-recorded float32 is the same number as a double, so it compares equal bit for bit.
+The arrays are numpy's (int64, float64), or array.array ('q', 'd') where numpy is not installed.
+Every recorded float32 is exactly representable as a double.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 from tickforge_client.http import ApiSession, api_path
 
-#: ticks a page: the most the server gives
+#: ticks per page: the server's maximum
 PAGE_TICKS = 100_000
 Numbers = Any  # numpy.ndarray, or array.array where numpy is not installed
-HistoryJson = dict[str, Any]  # a history answer as JSON
+HistoryJson = dict[str, Any]  # a response of GET …/history
 
 
 class Sparse(NamedTuple):
-    """A column with values at some ticks: `state` has hex digests, all others numbers."""
+    """A column with values at some ticks only: hex digests for `state`, numbers for all others."""
 
     tick: Numbers
     value: Any
@@ -28,7 +28,7 @@ class Sparse(NamedTuple):
 
 @dataclass(frozen=True)
 class History:
-    """Columns over ticks: history["loss"] is an array as long as `tick`, or a Sparse."""
+    """Columns over ticks: history["loss"] is an array of the length of `tick`, or a Sparse."""
 
     job_id: str
     tick: Numbers
@@ -52,7 +52,10 @@ def read(
     before: int | None = None,
     last: int | None = None,
 ) -> HistoryJson:
-    """All ticks asked for in one answer; `after` and `before` are exclusive, `last` the newest."""
+    """Return the requested ticks as one document, joined from as many pages as needed.
+
+    `after` and `before` are exclusive bounds; `last` requests the newest ticks instead.
+    """
     path = api_path("jobs", job_id, "history")
     query: dict[str, Any] = {"columns": ",".join(columns)}
     if last is not None and last > PAGE_TICKS:
@@ -67,7 +70,7 @@ def read(
 
 
 def to_arrays(document: HistoryJson, columns: Sequence[str]) -> History:
-    """An answer's lists as arrays."""
+    """Convert the lists of a history document to arrays."""
     nonfinite: dict[str, dict[int, str]] = {}
     for entry in document.get("nonfinite", []):
         nonfinite.setdefault(entry["column"], {})[entry["tick"]] = entry["value"]
@@ -84,7 +87,7 @@ def to_arrays(document: HistoryJson, columns: Sequence[str]) -> History:
 
 
 def stream_csv(session: ApiSession, job_id: str, query: Mapping[str, Any]) -> Iterator[bytes]:
-    """The range as CSV, in pieces as they arrive."""
+    """Yield the history as CSV, in chunks of bytes as they arrive."""
     path = api_path("jobs", job_id, "history")
     with session.stream(path, params=query, headers={"Accept": "text/csv"}) as response:
         yield from response.iter_bytes()
@@ -101,7 +104,7 @@ def _fetch_pages(
 
 
 def _merge_pages(pages: Iterator[HistoryJson]) -> HistoryJson:
-    """One answer made of many: lists grow, all else is the last page's."""
+    """Join pages into one document: lists are concatenated, other fields are the last page's."""
     merged = next(pages)
     for page in pages:
         for name, value in page.items():

@@ -1,8 +1,8 @@
-"""Talks HTTP to one server with one key: time-outs, safe retries, problems. Knows no job.
+"""HTTP to one server with one key: time-outs, safe retries, problem documents. Knows no job.
 
-Every call may be repeated: reads change nothing, the verbs of a job are true at once when they
-are so already, and what makes something carries an Idempotency-Key that is made once per call.
-httpx is imported with the first request, so that `tickforge --help` need not wait for it.
+Every call can be repeated safely: reads change nothing, a job's actions are idempotent, and a
+request that creates something carries an Idempotency-Key generated once per call. httpx is
+imported with the first request, so that `tickforge --help` does not wait for it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
+from tickforge_client._version import __version__
 from tickforge_client.errors import (
     NotConfigured,
     Problem,
@@ -29,15 +30,15 @@ from tickforge_client.uploads import FileBody
 if TYPE_CHECKING:
     import httpx
 
-#: seconds to connect, and between two pieces of an answer
+#: seconds to connect, and between two chunks of an answer
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 30.0
-#: seconds for the answer to an upload: the server looks at all of it and brings it to its disk
+#: seconds for the answer to an upload: the server first parses all of it and fsyncs it
 UPLOAD_TIMEOUT = 600.0
-#: seconds of trying when the server never answered yet (a wrong URL shows soon) …
+#: seconds to retry while the server has never answered: a wrong URL should fail soon
 FIRST_CONTACT_RETRY_SECONDS = 3.0
-#: … and when it did: it may be starting again
+#: seconds to retry once the server has answered: it may be restarting
 RETRY_SECONDS = 60.0
-#: statuses after which the same request may pass: the server (or what stands before it) is busy
+#: statuses after which the same request may succeed: the server or a proxy is busy
 RETRYABLE_STATUSES = {429, 502, 503, 504}
 REQUEST_IN_PROGRESS = "urn:tickforge:problem:in-work"
 _JSON = {"Content-Type": "application/json"}
@@ -46,7 +47,7 @@ Params = Mapping[str, Any]
 
 
 class ConditionalResponse(NamedTuple):
-    """What is new (None: nothing), its ETag, and how long the server wants to be left alone."""
+    """A body (None if unchanged), its ETag, and the Retry-After in seconds if there is one."""
 
     body: Any
     etag: str | None
@@ -54,7 +55,7 @@ class ConditionalResponse(NamedTuple):
 
 
 class ApiSession:
-    """The way to one server. Opens its connection with the first request."""
+    """A connection to one server, opened with the first request."""
 
     def __init__(
         self,
@@ -72,26 +73,26 @@ class ApiSession:
         self._http_client: httpx.Client | None = None
 
     def close(self) -> None:
-        """Close the connection; the next request opens another."""
+        """Close the connection; the next request opens a new one."""
         if self._http_client is not None:
             self._http_client.close()
             self._http_client = None
 
     def new_backoff(self) -> Backoff:
-        """How long to keep trying now."""
+        """Return a Backoff for one call: short until the server has ever answered, longer after."""
         return Backoff(self._retry_seconds, sleep=self.sleep, on_retry=self._on_retry)
 
     def _retry_seconds(self) -> float:
         return RETRY_SECONDS if self._has_answered else FIRST_CONTACT_RETRY_SECONDS
 
     def get(self, path: str, params: Params | None = None) -> Any:
-        """The JSON at `path`."""
+        """Return the JSON at `path`."""
         return _parse_json(self._send("GET", path, params))
 
     def get_if_changed(
         self, path: str, etag: str | None, params: Params | None = None
     ) -> ConditionalResponse:
-        """The JSON at `path` and its ETag; no JSON while it is still what `etag` names."""
+        """Return the JSON at `path` with its ETag; the body is None if `etag` is still current."""
         response = self._send("GET", path, params, headers={"If-None-Match": etag} if etag else {})
         min_pause = parse_retry_after(response.headers.get("retry-after"))
         if response.status_code == 304:
@@ -99,12 +100,12 @@ class ApiSession:
         return ConditionalResponse(_parse_json(response), response.headers.get("etag"), min_pause)
 
     def create(self, path: str, body: Any, idempotency_key: str | None = None) -> Any:
-        """POST what makes something, once, however often the request has to be sent."""
+        """POST JSON that creates a resource; retries never create a second one."""
         key = idempotency_key or secrets.token_hex(16)
         return _parse_json(self._send("POST", path, body=body, headers={"Idempotency-Key": key}))
 
     def upload(self, path: str, params: Params, body: FileBody, media_type: str) -> Any:
-        """POST a file that becomes something, once, however often it has to be sent."""
+        """POST a file that becomes a resource; retries never create a second one."""
         headers = {
             "Content-Type": media_type,
             "Content-Length": str(body.size),
@@ -113,7 +114,7 @@ class ApiSession:
         return _parse_json(self._send("POST", path, params, body=body, headers=headers))
 
     def post(self, path: str, body: Any = None) -> Any:
-        """POST what is as true when asked for twice."""
+        """POST an idempotent action."""
         return _parse_json(self._send("POST", path, body=body))
 
     def patch(self, path: str, body: Any) -> Any:
@@ -121,14 +122,14 @@ class ApiSession:
         return _parse_json(self._send("PATCH", path, body=body))
 
     def delete(self, path: str) -> None:
-        """DELETE; also when an earlier try, whose answer was lost, had done it."""
+        """DELETE; a 404 after an attempt whose answer was lost counts as success."""
         self._send("DELETE", path)
 
     @contextmanager
     def stream(
         self, path: str, *, params: Params | None = None, headers: Mapping[str, str]
     ) -> Iterator[httpx.Response]:
-        """The answer to a GET with its body still unread; a body cut short is Unreachable."""
+        """GET with the body still unread; raises Unreachable in the block if it is cut short."""
         import httpx
 
         response = self._send("GET", path, params, headers=headers, stream=True)
@@ -151,13 +152,13 @@ class ApiSession:
         headers: Mapping[str, str] | None = None,
         stream: bool = False,
     ) -> httpx.Response:
-        """Send until there is an answer that counts. Raises Problem, Unreachable."""
+        """Send with retries until a final answer. Raises Problem, Unreachable."""
         request = self._build_request(method, path, params, body, headers or {})
         backoff = self.new_backoff()
-        has_lost_response = False  # whether a try may have been heard, though its answer was not
+        has_lost_response = False  # an attempt may have been processed
         while True:
             failure: TickforgeError
-            min_pause: float | None = None  # seconds the server wants to be left alone
+            min_pause: float | None = None  # seconds
             try:
                 response = self._send_once(request, stream)
             except Unreachable as error:
@@ -179,7 +180,7 @@ class ApiSession:
     ) -> httpx.Request:
         import httpx
 
-        content: Any = body  # a file is read as it is sent
+        content: Any = body  # a FileBody is read while it is sent
         timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
         if isinstance(body, FileBody):
             timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, read=UPLOAD_TIMEOUT)
@@ -213,8 +214,6 @@ class ApiSession:
         if self._http_client is None:
             import httpx
 
-            from tickforge_client import __version__
-
             self._http_client = httpx.Client(
                 headers={
                     "Authorization": f"Bearer {self._key}",
@@ -222,19 +221,19 @@ class ApiSession:
                     "User-Agent": f"tickforge-client/{__version__}",
                 },
                 timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-                # no proxy can reach a server on this machine
+                # a proxy cannot reach a server on this machine
                 trust_env=urlsplit(self.url).hostname not in _LOOPBACK,
             )
         return self._http_client
 
 
 def api_path(*parts: str | int) -> str:
-    """A path under /v1 from parts that may hold any character."""
+    """Return a path under /v1; the parts may contain any character and are percent-encoded."""
     return "/v1/" + "/".join(quote(str(part), safe="") for part in parts)
 
 
 def _is_retryable(refusal: Problem) -> bool:
-    # in work: an earlier try with this idempotency key is not answered yet
+    # in progress: an earlier attempt with this idempotency key is still being processed
     return refusal.status in RETRYABLE_STATUSES or refusal.type == REQUEST_IN_PROGRESS
 
 
@@ -245,7 +244,7 @@ def _read_problem(response: httpx.Response) -> Problem | None:
         body = response.json()
     except ValueError:
         body = None
-    if not isinstance(body, dict):  # a proxy's page, or no Tickforge at all
+    if not isinstance(body, dict):  # a proxy's error page, or not Tickforge at all
         body = {
             "title": response.reason_phrase,
             "detail": f"from {response.url.copy_with(query=None)}",

@@ -1,7 +1,8 @@
-"""A job on the server, as last seen, and what can be asked of it. Prints nothing."""
+"""A job on the server: its fields as last fetched, and its actions. Prints nothing."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -15,14 +16,14 @@ from tickforge_client.http import ApiSession, api_path
 from tickforge_client.logs import Log
 
 TERMINAL_STATUSES = events.TERMINAL_STATUSES
-#: seconds that one request waits for news, well below the time-out of an answer
+#: seconds a long poll waits for a change, well below http.READ_TIMEOUT
 LONG_POLL_SECONDS = 20.0
-#: seconds between two looks that the server does not hold: at first, and at most
+#: seconds between two polls that the server does not hold: at first, and at most
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.3, 1.0
 
 
 class Job:
-    """A job as it was when last looked at: `fields` is the server's JSON, `refresh` looks again."""
+    """A job as last fetched: `fields` is the server's JSON, `refresh` fetches it again."""
 
     def __init__(self, session: ApiSession, fields: Mapping[str, Any]) -> None:
         self.fields = fields
@@ -40,17 +41,17 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """The job's name."""
         return str(self.fields["name"])
 
     @property
     def status(self) -> str:
-        """queued, running, paused, succeeded, failed or cancelled."""
+        """One of queued, running, paused, succeeded, failed, cancelled."""
         return str(self.fields["status"])
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the status is final: succeeded, failed or cancelled."""
         return self.status in TERMINAL_STATUSES
 
     @property
@@ -60,30 +61,30 @@ class Job:
 
     @property
     def loss(self) -> float | None:
-        """That tick's loss."""
+        """The loss of the last accepted tick; None before the first, or if not finite."""
         loss: float | None = self.fields["loss"]
         return loss
 
     @property
     def metrics(self) -> Mapping[str, float | None]:
-        """The newest validation numbers."""
+        """The newest validation metrics."""
         metrics: Mapping[str, float | None] = self.fields["metrics"]
         return metrics
 
     @property
     def error(self) -> Mapping[str, Any] | None:
-        """Why it failed: type, detail, tick."""
+        """Why the job failed: `type`, `detail`, `tick`; None if it has not."""
         error: Mapping[str, Any] | None = self.fields["error"]
         return error
 
     def refresh(self) -> bool:
-        """Look again; True if there was news."""
+        """Fetch the job again; return whether it has changed."""
         return self._fetch({})[0]
 
     def changes(self, timeout: float | None = None) -> Iterator[Job]:
-        """Yield this job now and after every change, the last time when it has ended.
+        """Yield this job now and after every change; stop once it has ended.
 
-        Raises JobTimeout when `timeout` seconds have passed before that.
+        Raises JobTimeout if it has not ended after `timeout` seconds.
         """
         yield self
         for has_changed in self._poll(timeout, {}):
@@ -91,41 +92,37 @@ class Job:
                 yield self
 
     def wait(self, timeout: float | None = None) -> Job:
-        """Return this job when it has ended, however it did; raises JobTimeout."""
+        """Wait until the job has ended, with any status, and return it. Raises JobTimeout."""
         for _ in self._poll(timeout, {"until": "end"}):
             pass
         return self
 
     def follow(self, after: int = 0) -> Iterator[Event]:
-        """Yield what happens to it, from its first event (or the one beyond `after`) to its end.
+        """Yield the job's events with a sequence number above `after` until it has ended.
 
-        `ticks`, which have no number, tell how far it is, at most four times a second.
+        Events of type `ticks`, without a number, report its progress at most four times a second.
         """
         return events.follow(self._session, self.id, after)
 
     def logs(self, after: int = 0) -> Log:
-        """Read its log from a byte on; of a running job the last 1 MiB at most."""
+        """Return the log from byte `after` on; for a running job at most its last 1 MiB."""
         return logs.read(self._session, self.id, after)
 
     def _poll(self, timeout: float | None, params: Mapping[str, str]) -> Iterator[bool]:
-        """Look, each time when there is news, until it has ended; whether there was any."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        """Poll until the job has ended; yield after each poll whether it has changed."""
+        deadline = math.inf if timeout is None else time.monotonic() + timeout
         pause = FIRST_POLL_SECONDS
         while not self.ended:
-            remaining = (
-                LONG_POLL_SECONDS
-                if deadline is None
-                else min(LONG_POLL_SECONDS, deadline - time.monotonic())
-            )
+            remaining = min(LONG_POLL_SECONDS, deadline - time.monotonic())
             if remaining <= 0:
                 raise JobTimeout(f"{self.id} is {self.status} after {timeout:g} s")
             started = time.monotonic()
-            # without a tag, news since `fields` would be waited for in vain
+            # without an ETag, a change since `fields` were fetched would be missed
             wait_params = {"wait": f"{remaining:.3f}", **params} if params or self._etag else {}
             has_changed, min_pause = self._fetch(wait_params)
             yield has_changed
             if wait_params and not self.ended and time.monotonic() < started + remaining / 2:
-                if not has_changed or min_pause or params:  # it was not held, or in vain
+                if not has_changed or min_pause or params:  # the server did not hold the request
                     self._session.sleep(max(min(pause, remaining), min_pause or 0))
                 pause = FIRST_POLL_SECONDS if has_changed else min(1.5 * pause, MAX_POLL_SECONDS)
 
@@ -137,44 +134,48 @@ class Job:
         return fields is not None, min_pause
 
     def cancel(self) -> Job:
-        """Ask for it to end as cancelled; what was checkpointed stays."""
+        """Request that the job ends as cancelled; its checkpoints stay."""
         return self._transition("cancel")
 
     def stop(self) -> Job:
-        """Ask for it to end early and keep what it has: a final validation and checkpoint."""
+        """Request an early end as succeeded, with a final validation and checkpoint."""
         return self._transition("stop")
 
     def pause(self) -> Job:
-        """Ask for it to save a checkpoint where it stands and free its worker."""
+        """Request that the job saves a checkpoint at its current tick and frees its worker."""
         return self._transition("pause")
 
     def resume(self) -> Job:
-        """Ask for it to go on from where it was paused."""
+        """Request that the job continues from where it was paused."""
         return self._transition("resume")
 
     def request_checkpoint(
         self, *, name: str | None = None, pinned: bool = False, idempotency_key: str | None = None
     ) -> Job:
-        """Ask a running job for a checkpoint at the end of its chunk; a pinned one stays."""
+        """Request a checkpoint of a running job at the end of its chunk of ticks.
+
+        `name` has at most 200 characters; a pinned checkpoint is exempt from retention.
+        """
         path, body = api_path("jobs", self.id, "checkpoints"), {"name": name, "pinned": pinned}
         return self._replace_fields(self._session.create(path, body, idempotency_key))
 
     def verify(
         self, *, start: int = 0, to: int | None = None, idempotency_key: str | None = None
     ) -> Job:
-        """Have its ticks after `start` (0, or a checkpoint's) run again and compared to the bit.
+        """Re-run the ticks after `start` up to `to` and compare every recorded bit.
 
-        Returns the verify, a job of its own: `fields["result"]` is its certificate.
+        `start` is 0 or the tick of a checkpoint; without `to`, up to the last accepted tick.
+        Returns a new job of kind verify; its `fields["result"]` is the certificate.
         """
         path, body = api_path("jobs", self.id, "verify"), {"from": start, "to": to}
         return Job(self._session, self._session.create(path, body, idempotency_key))
 
     def update(self, **changes: Any) -> Job:
-        """Change what is said about it: name, labels, notes, priority."""
+        """Set `name`, `labels`, `notes` or `priority`; return this job as changed."""
         return self._replace_fields(self._session.patch(self._path, changes))
 
     def delete(self) -> None:
-        """Remove an ended job with its history and files, for good."""
+        """Delete an ended job, its history and its files permanently. Raises Conflict."""
         self._session.delete(self._path)
 
     def history(
@@ -185,9 +186,9 @@ class Job:
         before: int | None = None,
         last: int | None = None,
     ) -> History:
-        """Read columns as arrays, every tick; `after` and `before` are exclusive bounds.
+        """Return columns as arrays, every tick; see tickforge_client.history for their types.
 
-        `last` reads the newest ticks instead. See tickforge_client.history for what the arrays are.
+        `after` and `before` are exclusive bounds; `last` requests the newest ticks instead.
         """
         names = [columns] if isinstance(columns, str) else list(columns)
         document = history.read(
@@ -196,7 +197,7 @@ class Job:
         return history.to_arrays(document, names)
 
     def view(self, columns: str | Sequence[str] = "loss", *, points: int) -> dict[str, Any]:
-        """Summarize the history in at most `points` buckets a column, as the server's JSON."""
+        """Return the history in at most `points` buckets per column, as the server's JSON."""
         names = columns if isinstance(columns, str) else ",".join(columns)
         path = api_path("jobs", self.id, "history")
         view: dict[str, Any] = self._session.get(path, {"columns": names, "points": points})
@@ -204,7 +205,7 @@ class Job:
 
     @property
     def checkpoints(self) -> list[Checkpoint]:
-        """Its checkpoints now, oldest first."""
+        """The job's current checkpoints, oldest first."""
         checkpoints: list[Checkpoint] = []
         after: str | None = None
         while True:
@@ -218,7 +219,7 @@ class Job:
             after = page["next_after"]
 
     def checkpoint(self, which: str | int = "latest") -> Checkpoint:
-        """One checkpoint: a tick, or initial, latest, best, final."""
+        """Return one checkpoint: that of a tick, or initial, latest, best or final."""
         fields = self._session.get(api_path("jobs", self.id, "checkpoints", which))
         return Checkpoint.read(self._session, self.id, fields)
 

@@ -1,4 +1,4 @@
-"""What a job's workers said about it: as far as it goes, or to its end."""
+"""A job's log: read once, or followed to the job's end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from tickforge_client.http import ApiSession, api_path
 from tickforge_client.retry import parse_retry_after
 
-#: seconds that one request waits for more, and between two that the server does not hold
+#: seconds a long poll waits for more, and between two polls that the server does not hold
 LONG_POLL_SECONDS, POLL_SECONDS = 20.0, 1.0
 
 
 @dataclass(frozen=True)
 class Log:
-    """A part of a log: its bytes, where it goes on, and whether more may come."""
+    """A part of a log: its bytes, the offset of the next byte, and whether the log is complete."""
 
     text: bytes
     next_after: int
@@ -23,12 +23,12 @@ class Log:
 
 
 def read(session: ApiSession, job_id: str, after: int = 0, wait: float = 0) -> Log:
-    """Read from a byte on; waits as long for something to read."""
+    """Return the log from byte `after` on; wait up to `wait` seconds while there is nothing."""
     return _request_log(session, job_id, after, wait)[0]
 
 
 def follow(session: ApiSession, job_id: str, after: int = 0) -> Iterator[bytes]:
-    """Yield pieces of the log as it grows, until the job has ended and all of it was told."""
+    """Yield chunks of the log as it grows, until the job has ended and all of it is read."""
     while True:
         started = time.monotonic()
         log, min_pause = _request_log(session, job_id, after, LONG_POLL_SECONDS)

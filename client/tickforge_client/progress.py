@@ -1,4 +1,4 @@
-"""Follows a job on the screen: bar, rate and live curve in a terminal, plain lines elsewhere."""
+"""Shows a running job: progress bar and live curve in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tickforge_client.job import Job
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-#: seconds between two plain lines, and between two readings of the curve
+#: seconds between two plain lines, and between two requests of the curve
 LINE_INTERVAL_SECONDS, CURVE_INTERVAL_SECONDS = 2.0, 1.0
-#: columns of the curve at most: a wider one shows no more
+#: characters; a wider curve shows no more detail
 MAX_CURVE_WIDTH = 96
 _COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "red", "paused": "yellow"}
 
 
 def show_progress(job: Job, out: TextIO) -> bool:
-    """Show a job on `out` until it has ended; True if its curve stands there now."""
+    """Show a job on `out` until it has ended; return whether its curve was drawn."""
     if out.isatty() and os.environ.get("TERM") != "dumb":
         _show_live(job, out)
         return True
@@ -29,7 +29,7 @@ def show_progress(job: Job, out: TextIO) -> bool:
 
 
 def curve_lines(job: Job, column: str = "loss", *, width: int = 64, out: TextIO) -> list[str]:
-    """The lines of a job's curve, in what `out` can show."""
+    """Return the lines of a job's curve, in characters that `out` can encode."""
     view = job.view(column, points=width * chart.CELL_WIDTH)
     points = chart.mean_points(view, column)
     return chart.draw(points, width=width, braille=chart.can_show(out.encoding))
@@ -79,5 +79,5 @@ def _frame(job: Job, chart_lines: list[str], console: Console) -> RenderableType
     )
     fraction = 1.0 if job.status == "succeeded" else float(fields["progress"])
     bar = ProgressBar(total=1.0, completed=fraction, width=min(console.width, MAX_CURVE_WIDTH + 12))
-    # no markup is read from a Text: a job's name cannot style the screen
+    # a Text interprets no markup: a job's name cannot style the screen
     return Group(head, bar, *(Text(line, no_wrap=True) for line in chart_lines))

@@ -1,4 +1,4 @@
-"""How long and how often to try again. Knows no HTTP."""
+"""Retries with exponential back-off and a time limit. Knows no HTTP."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from collections.abc import Callable
 
 from tickforge_client.errors import TickforgeError
 
-#: seconds between the first two tries; doubled each time, and shortened at random by up to half
+#: seconds between the first two attempts, doubled each time, and its limit; jitter takes up to half
 INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.2, 5.0
 
 
 class Backoff:
-    """Pauses between the tries of one call.
+    """The pauses between the attempts of one call.
 
-    They end when as much time has passed since its beginning as `seconds` then says.
+    `time_limit` returns the seconds since the start after which no attempt begins; it is called
+    before each pause, as the limit may grow. `on_retry` is called with one line, once.
     """
 
     def __init__(
@@ -33,9 +34,9 @@ class Backoff:
         self._on_retry = on_retry
 
     def wait(self, error: TickforgeError, min_pause: float | None = None) -> None:
-        """Sleep before the next try; raise `error` instead when there is no time for one.
+        """Sleep before the next attempt; raise `error` if the time limit forbids one.
 
-        `asked` is how long the server wants to be left alone: no try comes sooner.
+        `min_pause` is a lower bound in seconds, the server's Retry-After.
         """
         pause = self._pause * random.uniform(0.5, 1)
         self._pause = min(2 * self._pause, MAX_BACKOFF_SECONDS)
@@ -45,12 +46,12 @@ class Backoff:
             raise error
         if self._on_retry is not None:
             self._on_retry(f"{str(error).splitlines()[0]}; trying again")
-            self._on_retry = None  # once a call is enough
+            self._on_retry = None  # one line per call
         self._sleep(pause)
 
 
 def parse_retry_after(value: str | None) -> float | None:
-    """Seconds that a Retry-After header asks for, as a number or a date; None if it does not."""
+    """Return the seconds of a Retry-After header (a number or an HTTP date); None if unusable."""
     if not value:
         return None
     if value.strip().isdigit():

@@ -1,4 +1,4 @@
-"""A file on its way to the server: read a piece at a time, from its beginning for every try."""
+"""The body of an upload: a file read in chunks, from its beginning at every attempt."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tickforge_client.errors import TickforgeError
 
-READ_SIZE = 1 << 18  # bytes read at a time
-#: how a file's name tells its type
+READ_SIZE = 1 << 18  # bytes
+#: media type by suffix
 MEDIA_TYPES = {
     ".csv": "text/csv",
     ".jsonl": "application/x-ndjson",
@@ -19,11 +19,11 @@ MEDIA_TYPES = {
 
 
 class UnknownType(TickforgeError, ValueError):
-    """A file whose name does not tell its type; the text says which are known."""
+    """A file name whose suffix implies no media type; the message lists those that do."""
 
 
 class FileBody:
-    """The bytes of a file, as often as they are asked for. ON_BYTES hears how many are read."""
+    """An iterable over a file's bytes; `on_bytes` is called with the number read so far."""
 
     def __init__(self, path: Path, on_bytes: Callable[[int], None] | None = None) -> None:
         self.path, self.size = path, path.stat().st_size
@@ -32,7 +32,7 @@ class FileBody:
     def __iter__(self) -> Iterator[bytes]:
         bytes_read = 0
         with self.path.open("rb") as file:
-            # no more than was announced, should it grow meanwhile
+            # a file that grows meanwhile must not exceed the announced Content-Length
             while bytes_read < self.size and (
                 piece := file.read(min(READ_SIZE, self.size - bytes_read))
             ):
@@ -43,7 +43,7 @@ class FileBody:
 
 
 def media_type_of(path: Path) -> str:
-    """The media type that a file's name tells; raises UnknownType."""
+    """Return the media type of a file name's suffix. Raises UnknownType."""
     media_type = MEDIA_TYPES.get(path.suffix.lower())
     if media_type is None:
         suffixes = ", ".join(MEDIA_TYPES)

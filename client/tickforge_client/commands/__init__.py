@@ -1,1 +1,1 @@
-"""The commands of the CLI, one file a noun."""
+"""The subcommands of `tickforge`, one file per noun."""

@@ -1,4 +1,4 @@
-"""tickforge checkpoints, download: what a job saved."""
+"""tickforge checkpoints, checkpoint, download: list, request and fetch a job's checkpoints."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from tickforge_client.commands.common import (
     print_lines,
     print_to_stderr,
 )
+from tickforge_client.commands.control import print_job
 
 
 @click.command()
@@ -50,6 +51,18 @@ def checkpoints(common: CommonOptions, job_id: str) -> None:
 def _marks(checkpoint: Checkpoint) -> str:
     marks = {"best": checkpoint.is_best, "final": checkpoint.is_final, "pinned": checkpoint.pinned}
     return " ".join(word for word, is_set in marks.items() if is_set)
+
+
+@click.command()
+@job_argument
+@click.option("--name", help="what to call it, at most 200 characters")
+@click.option("--pinned", is_flag=True, help="keep it until it is unpinned or deleted")
+@common_options
+@pass_common
+def checkpoint(common: CommonOptions, job_id: str, *, name: str | None, pinned: bool) -> None:
+    """Have a running job saved at the end of its chunk of ticks."""
+    with common.client() as client:
+        print_job(common, client.job(job_id).request_checkpoint(name=name, pinned=pinned))
 
 
 @click.command()

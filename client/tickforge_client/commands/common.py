@@ -1,4 +1,4 @@
-"""What all commands share: server, key and --json; JSON and lines to standard output."""
+"""Shared by all commands: the options --url, --key and --json, arguments and output."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ EXIT_FAILED = 1  #: exit code of a job that failed or was cancelled
 
 @dataclass
 class CommonOptions:
-    """The options that stand before or after a command alike."""
+    """The options accepted both before and after a command's name."""
 
     url: str | None = None
     key: str | None = None
     json: bool = False
 
     def client(self) -> Client:
-        """The server that flags, environment and config file lead to."""
+        """Return a client of the server that flags, environment and config file name."""
         return Client(self.url, self.key, say=print_to_stderr)
 
 
@@ -35,7 +35,7 @@ pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
 
 
 def common_options(function: Function) -> Function:
-    """Add --url, --key and --json."""
+    """Add the options --url, --key and --json to a command."""
     for name, help_text in (
         ("--json", "print JSON"),
         ("--key", "key to the server [TICKFORGE_KEY]"),
@@ -79,5 +79,5 @@ def print_to_stderr(line: str) -> None:
 
 
 def exit_code(status: str) -> int:
-    """The exit code that tells a job's outcome."""
+    """Return the exit code for a job's status: 1 if failed or cancelled, else 0."""
     return EXIT_FAILED if status in ("failed", "cancelled") else 0

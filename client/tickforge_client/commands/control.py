@@ -1,4 +1,4 @@
-"""tickforge cancel, stop, pause, resume, delete: what is asked of a job."""
+"""tickforge cancel, stop, pause, resume, delete: actions on a job."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tickforge_client.job import Job
 
 
 def print_job(common: CommonOptions, job: Job) -> None:
-    """Show a job as it is after a request."""
+    """Print a job as the server returned it: one line, or JSON."""
     if common.json:
         print_json(job.fields)
     else:

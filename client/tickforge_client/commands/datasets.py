@@ -1,4 +1,4 @@
-"""tickforge datasets: upload, list, show, rows, download, delete."""
+"""tickforge datasets upload, list, show, rows, download, delete."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ from tickforge_client.commands.common import (
 from tickforge_client.datasets import Dataset
 from tickforge_client.uploads import MEDIA_TYPES, UnknownType, media_type_of
 
-#: --type takes these words, or a media type
-MEDIA_TYPE_ALIASES = {"csv": "text/csv", "jsonl": "application/x-ndjson", "text": "text/plain",
-         "npz": "application/x-npz"}  # fmt: skip
+#: --type accepts these names, or a media type
+MEDIA_TYPE_ALIASES = {
+    "csv": "text/csv",
+    "jsonl": "application/x-ndjson",
+    "text": "text/plain",
+    "npz": "application/x-npz",
+}
 
 
 def _check_dataset_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -46,10 +50,17 @@ def datasets() -> None:
 @datasets.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", help="for people [the file's name]")
-@click.option("--type", "kind", type=click.Choice([*MEDIA_TYPE_ALIASES, *sorted(set(MEDIA_TYPES.values()))]),
-              help="what it is [by the file's name]")  # fmt: skip
-@click.option("--delimiter", type=click.Choice(["comma", "semicolon", "tab", "pipe"]),
-              help="between the fields of a CSV")  # fmt: skip
+@click.option(
+    "--type",
+    "kind",
+    type=click.Choice([*MEDIA_TYPE_ALIASES, *sorted(set(MEDIA_TYPES.values()))]),
+    help="what it is [by the file's name]",
+)
+@click.option(
+    "--delimiter",
+    type=click.Choice(["comma", "semicolon", "tab", "pipe"]),
+    help="between the fields of a CSV",
+)
 @common_options
 @pass_common
 def upload(
@@ -83,10 +94,16 @@ def list_datasets(common: CommonOptions, *, limit: int, after: str | None) -> No
         print_json(page)
         return
     rows = [
-        (dataset["id"], dataset["name"], dataset["type"], _row_count_text(dataset), formatting.size_text(dataset["bytes"]),
-         dataset["created_at"])
+        (
+            dataset["id"],
+            dataset["name"],
+            dataset["type"],
+            _row_count_text(dataset),
+            formatting.size_text(dataset["bytes"]),
+            dataset["created_at"],
+        )
         for dataset in page["data"]
-    ]  # fmt: skip
+    ]
     print_lines(formatting.table_lines(("ID", "NAME", "TYPE", "ROWS", "SIZE", "CREATED"), rows))
     if page["has_more"]:
         print_to_stderr(f"more: --after {page['next_after']}")
@@ -108,25 +125,10 @@ def show_dataset(common: CommonOptions, dataset_id: str) -> None:
         name: fields[name] for name in ("id", "name", "type", "rows", "characters", "sha256")
     }
     arrays = {name: _array_text(fields[name]) for name in ("inputs", "targets") if fields[name]}
-    print_lines(
-        formatting.key_value_lines(
-            {**properties, "size": formatting.size_text(dataset.bytes), **arrays}
-        )
-    )
+    properties |= {"size": formatting.size_text(dataset.bytes), **arrays}
+    print_lines(formatting.key_value_lines(properties))
     if dataset.columns:
-        rows = [
-            (column["name"], column["type"], formatting.number_text(column["min"]), formatting.number_text(column["max"]),
-             column["distinct"] or "", ", ".join(column["classes"] or [])[:60])
-            for column in dataset.columns
-        ]  # fmt: skip
-        print_lines(
-            [
-                "",
-                *formatting.table_lines(
-                    ("COLUMN", "TYPE", "MIN", "MAX", "DISTINCT", "CLASSES"), rows
-                ),
-            ]
-        )
+        print_lines(["", *_column_lines(dataset)])
 
 
 @datasets.command(name="rows")
@@ -186,6 +188,22 @@ def delete_dataset(common: CommonOptions, dataset_id: str, *, yes: bool) -> None
         click.echo(f"{dataset_id} deleted")
 
 
+def _column_lines(dataset: Dataset) -> list[str]:
+    head = ("COLUMN", "TYPE", "MIN", "MAX", "DISTINCT", "CLASSES")
+    rows = [
+        (
+            column["name"],
+            column["type"],
+            formatting.number_text(column["min"]),
+            formatting.number_text(column["max"]),
+            column["distinct"] or "",
+            ", ".join(column["classes"] or [])[:60],
+        )
+        for column in dataset.columns
+    ]
+    return formatting.table_lines(head, rows)
+
+
 def _row_count_text(fields: dict[str, Any]) -> str:
     return "-" if fields["rows"] is None else f"{fields['rows']:,}"
 
@@ -202,15 +220,15 @@ def _file_suffix(dataset: Dataset) -> str:
 
 @contextmanager
 def _progress_bar(name: str, size: int) -> Iterator[Callable[[int], None] | None]:
-    """A progress bar on standard error, where that is a terminal."""
+    """Show a progress bar on standard error if that is a terminal; yield its update callback."""
     if not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(),
-               TransferSpeedColumn())  # fmt: skip
+    name_column = TextColumn("{task.description}", markup=False)
+    columns = (name_column, BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(formatting.plain_text(name), total=size)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda bytes_done: bar.update(task, completed=bytes_done)

@@ -1,4 +1,4 @@
-"""tickforge events, logs: what happened to a job, and what its workers said."""
+"""tickforge events, logs: a job's events and its log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tickforge history: a job's curve, its numbers, or all of them as CSV or JSON."""
+"""tickforge history: a job's curve, its newest numbers, or all of them as CSV or JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""tickforge keys list, create, delete: access keys, for an admin."""
+"""tickforge keys list, create, delete: access keys, for administrators."""
 
 from __future__ import annotations
 
@@ -65,7 +65,8 @@ def create(common: CommonOptions, tenant: str, *, scopes: tuple[str, ...], name:
         print_json(created)
         return
     print_to_stderr(
-        f"{created['id']} of {formatting.plain_text(created['tenant'])}: {', '.join(created['scopes'])}"
+        f"{created['id']} of {formatting.plain_text(created['tenant'])}: "
+        f"{', '.join(created['scopes'])}"
     )
     print_to_stderr("its secret, which is shown this once:")
     click.echo(created["secret"])
@@ -73,7 +74,7 @@ def create(common: CommonOptions, tenant: str, *, scopes: tuple[str, ...], name:
 
 def _check_key_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not re.fullmatch(r"key_[a-z0-9]{26}", value):
-        # it may be a secret: not shown again
+        # the value may be a secret: do not print it
         raise click.BadParameter("a key's id is key_ and 26 letters and digits (see keys list)")
     return value
 

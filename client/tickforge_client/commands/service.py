@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import click
 
-import tickforge_client
 from tickforge_client import formatting
+from tickforge_client._version import __version__
 from tickforge_client.commands.common import (
     CommonOptions,
     common_options,
@@ -72,11 +72,11 @@ def version(common: CommonOptions) -> None:
     with common.client() as client:
         versions = client.version()
     if common.json:
-        print_json({"client": tickforge_client.__version__, "server": versions})
+        print_json({"client": __version__, "server": versions})
         return
     properties = {
         name: value if not isinstance(value, list) else ", ".join(map(str, value))
         for name, value in versions.items()
         if not isinstance(value, Mapping)
     }
-    print_lines(formatting.key_value_lines({"client": tickforge_client.__version__, **properties}))
+    print_lines(formatting.key_value_lines({"client": __version__, **properties}))

@@ -1,4 +1,4 @@
-"""tickforge submit, plan: a spec from a file handed to the server. Judges no spec itself."""
+"""tickforge submit, plan: send a spec from a file to the server. Validates no spec itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tickforge_client.commands.watch import watch_job
 
 
 def _read_spec(_context: click.Context, _parameter: click.Parameter, value: str) -> dict[str, Any]:
-    """Read a file's JSON object; a fault is a usage error that says where."""
+    """Read a JSON object from a file, "-" for standard input. Raises BadParameter."""
     try:
         content = sys.stdin.buffer.read() if value == "-" else Path(value).read_bytes()
         spec = json.loads(content, parse_constant=_refuse_constant)

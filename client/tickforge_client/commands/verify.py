@@ -1,4 +1,4 @@
-"""tickforge checkpoint, verify: have a running job saved; have recorded ticks run again."""
+"""tickforge verify: re-run a job's recorded ticks and compare them bit for bit."""
 
 from __future__ import annotations
 
@@ -17,20 +17,7 @@ from tickforge_client.commands.common import (
     print_json,
     print_to_stderr,
 )
-from tickforge_client.commands.control import print_job
 from tickforge_client.commands.watch import watch_job
-
-
-@click.command()
-@job_argument
-@click.option("--name", help="what to call it, at most 200 characters")
-@click.option("--pinned", is_flag=True, help="keep it until it is unpinned or deleted")
-@common_options
-@pass_common
-def checkpoint(common: CommonOptions, job_id: str, *, name: str | None, pinned: bool) -> None:
-    """Have a running job saved at the end of its chunk of ticks."""
-    with common.client() as client:
-        print_job(common, client.job(job_id).request_checkpoint(name=name, pinned=pinned))
 
 
 @click.command()
@@ -55,7 +42,7 @@ def verify(common: CommonOptions, job_id: str, *, start: int, to: int | None, wa
 
 
 def _print_verdict(result: Mapping[str, Any], common: CommonOptions) -> int:
-    """Say what the certificate says; the exit code tells whether all was equal."""
+    """Print a certificate's verdict; return the exit code: 0 if all was equal, else 1."""
     difference = result["first_difference"]
     if not common.json:
         ticks, digests = result["ticks_compared"], result["digests_compared"]
@@ -63,7 +50,8 @@ def _print_verdict(result: Mapping[str, Any], common: CommonOptions) -> int:
     if difference is not None:
         values = " and ".join(str((difference[side] or {}).get("bits")) for side in _SIDES)
         print_to_stderr(
-            f"{formatting.plain_text(difference['column'])} of tick {difference['tick']} differs: {values}"
+            f"{formatting.plain_text(difference['column'])} of tick {difference['tick']} "
+            f"differs: {values}"
         )
     return EXIT_FAILED if difference is not None else 0
 

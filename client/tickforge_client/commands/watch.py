@@ -1,4 +1,4 @@
-"""tickforge status, list, watch: jobs looked at. The exit code of one job tells its outcome."""
+"""tickforge status, list, watch: show jobs. The exit code reports the outcome of one job."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def watch(common: CommonOptions, job_id: str) -> int:
 
 
 def watch_job(job: Job, common: CommonOptions) -> int:
-    """Show a job to its end and return the exit code that tells its outcome."""
+    """Show a job until it has ended; return the exit code for its outcome."""
     try:
         if common.json:
             job.wait()
