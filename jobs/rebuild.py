@@ -1,8 +1,8 @@
-"""Makes an empty store what the artifacts say: `python -m jobs.rebuild`.
+"""Rebuilds an empty store from the artifacts; serving.rebuild does it for serve.py's own store.
 
-For the day the store's own files are lost. API and workers must not run meanwhile. The store's uuid
-is written last: what a rebuild that was cut short has left is refused by every start, and to be
-emptied. What is broken is named and left out; exit code 1 says that there was such.
+`python -m jobs.rebuild` is for the day the store's own files are lost. API and workers must not run
+meanwhile. The store's uuid is written last, so that every start refuses the store of an interrupted
+rebuild; empty it and start over. Broken records are named and left out, with exit code 1.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The only reader of TICKFORGE_ variables for API and workers. Opens nothing."""
+"""The only reader of TICKFORGE_ variables in API, workers and serve.py. Opens nothing."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 from jobs.errors import InvalidSetting
 
-MIN_ADMIN_KEY_LENGTH = 32
+MIN_ADMIN_KEY_LENGTH = 32  # characters; a shorter one could be guessed
 MAX_PARAMETERS = 2_000_000_000
 
 
@@ -51,7 +51,7 @@ class Settings:
             disk_retry_seconds=_read_number(
                 environ, "TICKFORGE_DISK_PATIENCE_SECONDS", 120, 0, 86_400
             ),
-            trainer_memory_bytes=_read_integer(
+            trainer_memory_bytes=read_integer(
                 environ, "TICKFORGE_TRAINER_MEMORY_BYTES", 0, 0, 999_999_999_999_999
             ),
             max_parameters=int(
@@ -64,13 +64,13 @@ class Settings:
             store_unchecked=_read_choice(environ, "TICKFORGE_STORE_UNCHECKED", "0", ("0", "1"))
             == "1",
             host=environ.get("TICKFORGE_HOST") or "127.0.0.1",
-            port=_read_integer(environ, "TICKFORGE_PORT", 8000, 0, 65_535),
+            port=read_integer(environ, "TICKFORGE_PORT", 8000, 0, 65_535),
             api_fd=_read_api_fd(environ),
-            api_processes=_read_integer(environ, "TICKFORGE_API_PROCESSES", 2, 1, 64),
-            api_threads=_read_integer(environ, "TICKFORGE_API_THREADS", 256, 8, 4096),
+            api_processes=read_integer(environ, "TICKFORGE_API_PROCESSES", 2, 1, 64),
+            api_threads=read_integer(environ, "TICKFORGE_API_THREADS", 256, 8, 4096),
             rate_limit=_read_number(environ, "TICKFORGE_RATE_LIMIT", 1000, 0, 1e6),
-            max_queued=_read_integer(environ, "TICKFORGE_MAX_QUEUED", 10_000, 1, 10**9),
-            max_dataset_bytes=_read_integer(
+            max_queued=read_integer(environ, "TICKFORGE_MAX_QUEUED", 10_000, 1, 10**9),
+            max_dataset_bytes=read_integer(
                 environ, "TICKFORGE_MAX_DATASET_BYTES", 10 << 30, 1, 999_999_999_999_999
             ),
         )
@@ -93,11 +93,16 @@ def _read_url(environ: Mapping[str, str], name: str, default: str | None) -> str
     return value
 
 
+def read_data_folder(environ: Mapping[str, str]) -> Path:
+    """Return TICKFORGE_DATA_DIR, `data` by default, as an absolute path."""
+    return Path(environ.get("TICKFORGE_DATA_DIR") or "data").absolute()
+
+
 def _read_artifacts_folder(environ: Mapping[str, str]) -> Path:
     """TICKFORGE_ARTIFACTS_URL (file://…), else the folder `artifacts` of TICKFORGE_DATA_DIR."""
     url = environ.get("TICKFORGE_ARTIFACTS_URL")
     if not url:
-        return (Path(environ.get("TICKFORGE_DATA_DIR") or "data") / "artifacts").absolute()
+        return read_data_folder(environ) / "artifacts"
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
         raise _invalid("TICKFORGE_ARTIFACTS_URL", url, "file:// and an absolute path")
@@ -129,9 +134,10 @@ def _read_number(
     return value
 
 
-def _read_integer(
+def read_integer(
     environ: Mapping[str, str], name: str, default: int, minimum: int, maximum: int
 ) -> int:
+    """Return a variable's whole number; raises InvalidSetting outside of minimum to maximum."""
     text = environ.get(name) or str(default)
     if not (text.isascii() and text.isdigit() and minimum <= int(text[:18]) <= maximum):
         raise _invalid(name, text, f"a whole number from {minimum} to {maximum}")
@@ -140,7 +146,7 @@ def _read_integer(
 
 def _read_api_fd(environ: Mapping[str, str]) -> int | None:
     name = "TICKFORGE_API_FD"
-    return _read_integer(environ, name, 0, 3, 1 << 20) if environ.get(name) else None
+    return read_integer(environ, name, 0, 3, 1 << 20) if environ.get(name) else None
 
 
 def _read_choice(

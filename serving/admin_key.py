@@ -1,4 +1,4 @@
-"""A data folder's admin key, and the config file for the local user's client. Prints nothing."""
+"""A data folder's admin key, and the config file of the local user's client. Prints nothing."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-#: characters; fewer could be guessed
-MIN_KEY_CHARACTERS = 32
+from jobs.settings import MIN_ADMIN_KEY_LENGTH
+
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
 class BadKeyFile(Exception):
-    """The key file cannot be trusted as it stands."""
+    """The key file is readable by others or too short."""
 
 
 def load_or_create_key(folder: Path) -> str:
-    """The key in FOLDER/admin.key, made there (mode 600) the first time. Raises BadKeyFile."""
+    """Return the key in `folder`/admin.key, created there first (mode 600). Raises BadKeyFile."""
     path = folder / "admin.key"
     if not path.exists():
         _write_private(path, secrets.token_urlsafe(32) + "\n")
@@ -29,20 +29,20 @@ def load_or_create_key(folder: Path) -> str:
             f"{path} is open to other users (mode {mode:o}): chmod 600 it or delete it"
         )
     key = path.read_text().strip()
-    if len(key) < MIN_KEY_CHARACTERS:
-        raise BadKeyFile(f"{path} holds fewer than {MIN_KEY_CHARACTERS} characters: delete it")
+    if len(key) < MIN_ADMIN_KEY_LENGTH:
+        raise BadKeyFile(f"{path} holds fewer than {MIN_ADMIN_KEY_LENGTH} characters: delete it")
     return key
 
 
 def client_config_path(environ: Mapping[str, str]) -> Path:
-    """Where the client looks for its server: $XDG_CONFIG_HOME/tickforge/config.json."""
+    """Return the client's config file: $XDG_CONFIG_HOME/tickforge/config.json."""
     if configured := environ.get("XDG_CONFIG_HOME"):
         return Path(configured) / "tickforge" / "config.json"
     return Path.home() / ".config" / "tickforge" / "config.json"
 
 
 def write_client_config(path: Path, url: str, key: str) -> bool:
-    """Write the client's config file; False when it names a server elsewhere and was left alone."""
+    """Write the client's config file; return False, and keep it, if it names another machine."""
     if path.exists() and not _names_this_machine(path):
         return False
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -54,11 +54,11 @@ def _names_this_machine(path: Path) -> bool:
     try:
         return urlsplit(json.loads(path.read_text())["url"]).hostname in _LOOPBACK
     except (ValueError, KeyError, TypeError, AttributeError):
-        return False  # not ours to replace
+        return False  # not written by us: keep it
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Whole or not at all, mode 600."""
+    """Write a file atomically, with mode 600."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -1,6 +1,6 @@
-"""`make demo`: the whole service in a temporary folder, one real job over HTTP, its curve and end.
+"""`make demo`: a whole service in a temporary folder trains one job over HTTP and shows its curve.
 
-Uses the service as anybody would, through its client. Exit code 0 only if the job succeeded.
+Uses the service through its client only. The exit code is 0 only if the job succeeded.
 """
 
 from __future__ import annotations
@@ -20,27 +20,29 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from serving.process import set_parent_death_signal as set_parent_death_signal
+from serving.process import set_parent_death_signal
 from tickforge_client import Client, Job, TickforgeError, formatting, progress
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = ROOT / "examples" / "digits.json"
 READY_PREFIX = "tickforge ready "
-#: seconds: torch is read from a cold disk at most once
+#: seconds; torch may have to be read from a cold disk
 START_TIMEOUT = 180.0
-#: seconds: what serve.py promises for an ordered stop, and a little
+#: seconds; an ordered stop of serve.py takes at most 15
 STOP_TIMEOUT = 16.0
 
 
 class NotReady(Exception):
-    """serve.py ended or said nothing in time; the text is the end of its log."""
+    """serve.py ended, or was not ready in time; the message is the end of its log."""
 
 
 def main() -> int:
     """Run the demo; return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # who reads a pipe sees it as it happens
-    for number in (signal.SIGTERM, signal.SIGHUP):
+        sys.stdout.reconfigure(line_buffering=True)  # a pipe's reader sees each line at once
+    # a script's background job inherits SIGINT and SIGQUIT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, _exit_on_signal)
     folder = Path(tempfile.mkdtemp(prefix="tickforge-demo-"))
     try:
@@ -56,7 +58,7 @@ def main() -> int:
 
 
 def run_demo(folder: Path) -> int:
-    """Start a service in `folder` and train the example with it, telling what happens."""
+    """Start a service in `folder` and train the example with it; return the exit code."""
     data = folder / "data"
     print("Tickforge: a model trained over HTTP\n")
     print(f"1. serve.py starts store, API and one worker; all they write is in {folder}")
@@ -68,7 +70,7 @@ def run_demo(folder: Path) -> int:
 
 
 def train(url: str, spec: Path, data: Path) -> int:
-    """Submit a spec, show it train, say what came of it; 0 only if it succeeded."""
+    """Submit a spec, show its training and print the result; return 0 if it succeeded, else 1."""
     with Client(url, (data / "admin.key").read_text().strip()) as client:
         job = client.submit(json.loads(spec.read_text()))
         print(f"2. POST /v1/jobs with {spec.name}: job {job.id}\n")
@@ -82,7 +84,7 @@ def train(url: str, spec: Path, data: Path) -> int:
 
 
 def print_result(job: Job, data: Path) -> None:
-    """Print what came of the job, and how to go on."""
+    """Print the job's result and the next steps."""
     print("\n4. What came of it")
     print("\n".join(f"   {line}" for line in formatting.result_lines(job.fields)))
     if job.status != "succeeded":
@@ -103,14 +105,14 @@ How to go on
 
 
 def find_checkpoint_folder(job: Job, data: Path) -> Path:
-    """Where the job's final checkpoint lies on this disk."""
+    """Return the folder of the job's final checkpoint on this machine."""
     tick = job.checkpoint("final").tick
     (folder,) = data.rglob(f"{job.id}/checkpoints/{tick}-t*")
     return folder
 
 
 def isolated_environment(folder: Path) -> dict[str, str]:
-    """Ours, without any setting that leads to another store or key, or to the user's config."""
+    """Return our environment without TICKFORGE_ variables, with a config folder of its own."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("TICKFORGE_")
     }
@@ -119,7 +121,7 @@ def isolated_environment(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def running_service(data: Path, log: Path, env: Mapping[str, str]) -> Iterator[str]:
-    """serve.py on a free port, as long as the block lasts; gives its URL. Raises NotReady."""
+    """Run serve.py on a free port while the block lasts; yield its URL. Raises NotReady."""
     command = [sys.executable, "serve.py", "--port", "0", "--data", str(data), "--workers", "1"]
     parent = os.getpid()
     with log.open("wb") as log_file:
@@ -131,7 +133,7 @@ def running_service(data: Path, log: Path, env: Mapping[str, str]) -> Iterator[s
             stdout=subprocess.PIPE,
             stderr=log_file,
             bufsize=0,
-            process_group=0,  # Ctrl-C is ours: we stop it in order
+            process_group=0,  # Ctrl-C must not reach it: we stop it in order
             preexec_fn=lambda: set_parent_death_signal(parent, signal.SIGTERM),
         )
     try:
@@ -153,7 +155,7 @@ def _wait_for_url(service: subprocess.Popen[bytes], log: Path) -> str:
 
 
 def _stop_service(service: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, and SIGKILL for what is still there after its time (its children go with it)."""
+    """Send SIGTERM, and SIGKILL after STOP_TIMEOUT; the children end with it."""
     service.terminate()
     try:
         service.wait(STOP_TIMEOUT)

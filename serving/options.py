@@ -1,4 +1,4 @@
-"""serve.py's flags, and the environment they turn into. Reads no setting that is not its own."""
+"""serve.py's flags, and the settings and environment that follow from them. Touches nothing."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ import argparse
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-DEFAULT_DATA = "data"
+from jobs.settings import Settings, read_data_folder, read_integer
+
 MAX_WORKERS = 256
-
-
-class BadOption(Exception):
-    """A value that cannot be used; the text names the variable, the value and what is accepted."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """`environment` is what the children see: the caller's, with the flags laid over it."""
+    """What to serve; `environment` is the children's: the caller's, overridden by the flags."""
 
     host: str
     port: int
     workers: int
-    data: str
+    data: Path
     environment: Mapping[str, str]
 
 
 def parse_options(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
-    """Flags win over TICKFORGE_HOST, _PORT, _WORKERS, _DATA_DIR. Raises BadOption, SystemExit."""
+    """Read flags and settings; a flag overrides its variable. Raises InvalidSetting, SystemExit."""
     flags = vars(_build_parser().parse_args(argv))
     overrides = {name: str(value) for name, value in flags.items() if value is not None}
     environment = {**environ, **overrides}
+    # the embedded store has its URL only later
+    store_url = environment.get("TICKFORGE_REDIS_URL") or "unix:///embedded"
+    settings = Settings.from_env({**environment, "TICKFORGE_REDIS_URL": store_url})
     return Options(
-        host=environment.get("TICKFORGE_HOST", "127.0.0.1"),
-        port=_parse_integer(environment, "TICKFORGE_PORT", 8000, 0, 65_535),
-        workers=_parse_integer(
-            environment, "TICKFORGE_WORKERS", _default_workers(), 1, MAX_WORKERS
-        ),
-        data=environment.get("TICKFORGE_DATA_DIR", DEFAULT_DATA),
+        host=settings.host,
+        port=settings.port,
+        workers=read_integer(environment, "TICKFORGE_WORKERS", _default_workers(), 1, MAX_WORKERS),
+        data=read_data_folder(environment),
         environment=environment,
     )
 
@@ -66,12 +65,3 @@ def _build_parser() -> argparse.ArgumentParser:
 
 def _default_workers() -> int:
     return max(1, min(4, len(os.sched_getaffinity(0)) // 2))
-
-
-def _parse_integer(
-    environment: Mapping[str, str], name: str, default: int, minimum: int, maximum: int
-) -> int:
-    text = environment.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
-        raise BadOption(f"{name}={text!r}: a whole number from {minimum} to {maximum} is accepted")
-    return int(text)

@@ -1,4 +1,4 @@
-"""One child process: started, watched, started again, ended. Knows no store, API or worker."""
+"""One child process: started, watched, restarted, ended. Knows no store, API or worker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 PR_SET_PDEATHSIG = 1
 #: seconds before a dead child is started again: doubled each time it dies young
 INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 5.0
-#: seconds of life after which a child counts as healthy and its pause begins anew
+#: seconds of life after which a child counts as healthy and its back-off is reset
 STABLE_SECONDS = 30.0
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -21,7 +21,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Command:
-    """What to run. The kernel sends `on_parent_death` when we are gone, be it by SIGKILL."""
+    """A program to run. The kernel sends it `on_parent_death` when we die, even by SIGKILL."""
 
     name: str
     argv: tuple[str, ...]
@@ -32,10 +32,10 @@ class Command:
 
 
 class Child:
-    """A command's process and its own process group.
+    """A command's process, in a process group of its own.
 
-    The kernel ties the child to the *thread* that started it, not to the process: every
-    method that starts must be called from the main thread.
+    The kernel ties the child's life to the *thread* that started it, not to the process: call
+    `start` and `restart_if_dead` from the main thread only.
     """
 
     def __init__(self, command: Command, log: Callable[[str], None]) -> None:
@@ -49,20 +49,23 @@ class Child:
 
     @property
     def name(self) -> str:
+        """The command's name."""
         return self.command.name
 
     @property
     def pid(self) -> int | None:
+        """The process id; None while there is no process."""
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
+        """Start the process; its standard output goes to our standard error."""
         parent = os.getpid()
         self._process = subprocess.Popen(
             self.command.argv,
             cwd=self.command.folder,
             env=self.command.env,
             stdin=subprocess.DEVNULL,
-            stdout=2,  # our standard output holds the ready line and nothing else
+            stdout=2,  # our standard output is for the ready line only
             pass_fds=self.command.pass_fds,
             process_group=0,
             preexec_fn=lambda: set_parent_death_signal(parent, self.command.on_parent_death),
@@ -70,30 +73,31 @@ class Child:
         self._started_at = time.monotonic()
 
     def restart_if_dead(self) -> None:
-        """See whether it died; start it again when its pause is over."""
+        """Reap the process if it has died, and restart it once the back-off is over."""
         if self._process is not None and self._has_exited():
             self._schedule_restart()
         if self._process is None and time.monotonic() >= self._restart_at:
             self.start()
 
     def reap_if_exited(self) -> bool:
-        """True when it has ended; what it left of its process group is then killed too."""
+        """Return whether the process has ended; if so, kill the rest of its process group."""
         if self._process is not None and self._has_exited():
             self._reap()
         return self._process is None
 
     def terminate(self) -> None:
+        """Send SIGTERM to the process, if there is one."""
         if self._process is not None:
             self._process.terminate()
 
     def kill(self) -> None:
-        """SIGKILL for the whole process group, and wait for the child itself."""
+        """Send SIGKILL to the whole process group, and wait for the process itself."""
         if self._process is not None:
             self._reap()
 
     def _has_exited(self) -> bool:
-        # WNOWAIT leaves the zombie in place: while it is there no other process can take
-        # its number, so that killing its group afterwards hits nobody else.
+        # WNOWAIT leaves the zombie in place: until it is reaped its pid is not reused, so
+        # killing its group afterwards cannot hit another process.
         assert self._process is not None
         if self._process.returncode is not None:
             return True
@@ -122,10 +126,10 @@ class Child:
 
 
 def set_parent_death_signal(parent: int, death_signal: signal.Signals) -> None:
-    """In the child, before it becomes the command: end when the parent ends."""
+    """In the child, before exec: have the kernel send `death_signal` when the parent dies."""
     if _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
         os._exit(127)
-    if os.getppid() != parent:  # it died between the fork and the line above
+    if os.getppid() != parent:  # the parent died before the call above
         os._exit(127)
 
 

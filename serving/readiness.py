@@ -1,4 +1,4 @@
-"""Whether store, API and workers answer. Asks over their own doors; starts and ends nothing."""
+"""Checks whether store, API and workers are ready, as a client does. Starts and ends nothing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from jobs.queries import worker_registry
 from jobs.settings import Settings
 from jobs.store.connection import UNAVAILABLE, check_store, connect
 
-#: seconds an answer may take before it counts as "not yet"
+#: seconds after which a missing answer counts as "not ready"
 ANSWER_TIMEOUT = 1.0
-#: seconds between two lines that say that the store is waited for
+#: seconds between two log lines while waiting for the store
 LOG_INTERVAL = 5.0
 
 
 class ReadinessProbe:
-    """The questions that the supervisor has; `workers` maps names to processes, asked anew."""
+    """The supervisor's readiness checks; `worker_pids` maps the expected workers to their pids."""
 
     def __init__(
         self, settings: Settings, address: tuple[str, int], log: Callable[[str], None]
@@ -30,9 +30,9 @@ class ReadinessProbe:
         self.worker_pids: Mapping[str, int | None] = {}
 
     def is_store_ready(self) -> bool:
-        """Whether the store is up; one that still loads its file is not.
+        """Return whether the store answers and has loaded its file.
 
-        Raises UnsafeStore if it would lose jobs, or is not the one of the artifacts.
+        Raises UnsafeStore if it could lose jobs, or is not the store of the artifacts.
         """
         try:
             self._store.ping()
@@ -46,11 +46,11 @@ class ReadinessProbe:
         return True
 
     def is_service_ready(self) -> bool:
-        """Whether all workers have announced themselves and the API says that it is ready."""
+        """Return whether all workers are registered and the API answers /readyz with 200."""
         return self._has_all_workers() and self._is_api_ready()
 
     def _log_wait(self, error: Exception) -> None:
-        """Say every few seconds what is waited for; an embedded store needs milliseconds."""
+        """Log every LOG_INTERVAL seconds that the store is awaited."""
         if time.monotonic() - self._last_log_at > LOG_INTERVAL:
             store_address = self._settings.redis_url.split("@")[-1]  # without a password
             self._log(f"waiting for the store at {store_address}: {error}")

@@ -1,7 +1,7 @@
-"""`python -m serving.rebuild --data DIR`: jobs.rebuild for the store that serve.py runs itself.
+"""Runs the rebuild of jobs.rebuild for the store that serve.py embeds.
 
-Moves away what is left of the old store, starts an empty one as serve.py would, has it filled, and
-stops it. serve.py must not run meanwhile: the folder's lock sees to that.
+`python -m serving.rebuild --data DIR` moves the old store's files aside, starts an empty store as
+serve.py would, fills it and stops it. The data folder's lock keeps serve.py from running meanwhile.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobs import rebuild
+from jobs.settings import read_data_folder
 from jobs.store.connection import connect, wait_ready
 from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
 from serving.lock import BadFolder, FolderInUse, data_folder_lock
-from serving.options import DEFAULT_DATA
 from serving.process import set_parent_death_signal
 
 START_SECONDS = 10.0
@@ -29,8 +29,7 @@ STOP_SECONDS = 30.0
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Rebuild the embedded store of a data folder; exit codes are those of jobs.rebuild."""
-    default_data = environ.get("TICKFORGE_DATA_DIR") or DEFAULT_DATA
-    data = Path(_build_parser(default_data).parse_args(argv).data).absolute()
+    data = Path(_build_parser(read_data_folder(environ)).parse_args(argv).data).absolute()
     try:
         with (
             data_folder_lock(data) as lock,
@@ -48,9 +47,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 def _running_store(
     data: Path, lock: int, socket_path: Path, environ: Mapping[str, str]
 ) -> Iterator[str]:
-    """An empty store in the data folder, as long as the block lasts; gives its URL.
+    """Run an empty store in the data folder while the block lasts; yield its URL.
 
-    It inherits the folder's lock and ends with this process, as serve.py's own does.
+    Like serve.py's store, it inherits the folder's lock and ends with this process.
     """
     folder = data / "store"
     if folder.exists() and any(folder.iterdir()):
@@ -77,11 +76,11 @@ def _running_store(
             client.close()
         yield f"unix://{socket_path}"
     finally:
-        server.terminate()  # its log is fsynced with every write
+        server.terminate()  # every write is fsynced already
         server.wait(STOP_SECONDS)
 
 
-def _build_parser(data: str) -> argparse.ArgumentParser:
+def _build_parser(data: Path) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m serving.rebuild",
         description="Build the store of serve.py again from the artifacts in its data folder, when "

@@ -1,4 +1,4 @@
-"""The parent's life: store, then API and workers, watched, ended in order. Starts no thread."""
+"""Starts store, then API and workers, restarts them, and stops them in order. No threads."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ from typing import Protocol
 
 from serving.process import Child
 
-#: deaths of one child before the service was ever ready, after which the start is given up
+#: deaths of one child before the service was first ready, after which the start fails
 MAX_DEATHS_BEFORE_READY = 5
-#: seconds between two looks at the children
+#: seconds between two checks of the children
 POLL_SECONDS = 0.1
-#: The promise is 15 s for the whole stop. Seconds after its beginning by which …
-API_HEAD_START_SECONDS = 2.0  # … workers are asked to end even if a slow answer still holds the API
-KILL_AFTER_SECONDS = (
-    12.5  # … API and workers are killed: whatever was killed is resumed by the next start
-)
-KILL_STORE_AFTER_SECONDS = 14.5  # … the store is killed: its log is fsynced with every write
+# A stop takes at most 15 s. Seconds after its start at which …
+#: … workers get SIGTERM, even if a slow request still holds the API
+API_HEAD_START_SECONDS = 2.0
+#: … API and workers are killed: the next start resumes their jobs
+KILL_AFTER_SECONDS = 12.5
+#: … the store is killed: every write is fsynced already
+KILL_STORE_AFTER_SECONDS = 14.5
 
 
 class StartFailed(Exception):
-    """The service cannot become ready; the text says why."""
+    """The service cannot become ready; the message says why."""
 
 
 class Readiness(Protocol):
-    """What the supervisor asks the outside: answers soon, never raises for "not yet"."""
+    """The supervisor's view of the service; both checks return soon, and False for "not yet"."""
 
-    def is_store_ready(self) -> bool: ...  # may refuse one that would lose jobs, by raising
+    def is_store_ready(self) -> bool: ...  # raises for an unsafe store
     def is_service_ready(self) -> bool: ...
 
 
 class StopSignals:
-    """Counts SIGTERM, SIGINT and SIGHUP: one asks for an ordered stop, two for a quick one."""
+    """Counts SIGTERM, SIGINT and SIGHUP: one requests an ordered stop, two a quick one."""
 
     def __init__(self) -> None:
         self.count = 0
+        # a script's background job inherits it ignored, and so would the children
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._on_signal)
 
@@ -46,7 +49,7 @@ class StopSignals:
 
 
 class Supervisor:
-    """Runs one store (None: it is somebody else's), one API and the workers."""
+    """Runs one store (None: an external one), one API and the workers."""
 
     def __init__(
         self,
@@ -64,7 +67,7 @@ class Supervisor:
         self._stop_signals = stop_signals
 
     def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until a signal; `announce` is called once, when everything answers."""
+        """Serve until a signal; call `on_ready` once everything answers. Raises StartFailed."""
         try:
             if not self._wait_until(self._readiness.is_store_ready, self._store):
                 return
@@ -79,7 +82,7 @@ class Supervisor:
             self._stop()
 
     def _wait_until(self, is_ready: Callable[[], bool], children: Sequence[Child]) -> bool:
-        """Tend the children until ready() (True) or a signal (False). Raises StartFailed."""
+        """Restart children until `is_ready()` (True) or a signal (False). Raises StartFailed."""
         while self._stop_signals.count == 0:
             _restart_dead(children)
             if is_ready():
@@ -93,7 +96,7 @@ class Supervisor:
         return False
 
     def _stop(self) -> None:
-        """API first, so that nothing new comes in; workers drain; the store goes last."""
+        """Stop the API first, so that no request comes in, then the workers, then the store."""
         started = time.monotonic()
         self._api.terminate()
         self._wait_for_exit([self._api], started + API_HEAD_START_SECONDS)
@@ -122,7 +125,7 @@ def _restart_dead(children: Sequence[Child]) -> None:
 def _wait_until_exited(
     children: Sequence[Child], deadline: float, is_aborted: Callable[[], bool] = lambda: False
 ) -> None:
-    # a list, not a generator: every child is looked at, so that each one's leftovers go at once
+    # a list, not a generator: every child is checked, so that each one's group is killed at once
     while not all([child.reap_if_exited() for child in children]):
         if time.monotonic() > deadline or is_aborted():
             return

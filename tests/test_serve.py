@@ -16,7 +16,7 @@ import pytest
 
 from jobs.store.connection import connect
 from tests.processes import Jobs, Marked, Serving, send, serving
-from tests.support import ADMIN_KEY, ROOT, running_store, small_spec
+from tests.support import ADMIN_KEY, ROOT, running_store, small_spec, wait_until
 
 LONG = small_spec(budget={"ticks": 100_000_000}, compute={"engine": "eager"})
 
@@ -193,6 +193,30 @@ def test_a_store_that_would_lose_jobs_is_refused(
         code, said = refused(command, tmp_path, TICKFORGE_REDIS_URL=server.url, **env)
     assert code == 2
     assert f"the store has {name}={value}, needed is" in said
+
+
+def test_a_background_job_of_a_script_stops_in_order_on_sigint(tmp_path: Path) -> None:
+    inherited = {signal.SIGINT, signal.SIGQUIT}  # ignored in such a job
+    dispositions = {number: signal.signal(number, signal.SIG_IGN) for number in inherited}
+    try:
+        with serving(tmp_path) as service:
+            (serve,) = service.marked.role("serve")
+            children = service.marked.role("api") + service.marked.role("worker")
+            assert not any(ignored_signals(each.pid) & inherited for each in [serve, *children])
+
+            send(serve, signal.SIGINT)
+
+            wait_until(lambda: not service.marked.alive(), 15, "the end of all processes")
+            assert service.stop()[0] == 0
+    finally:
+        for number, disposition in dispositions.items():
+            signal.signal(number, disposition)
+
+
+def ignored_signals(pid: int) -> set[signal.Signals]:
+    """Return the signals that a process ignores, of those that have a name."""
+    mask = int(re.findall(r"SigIgn:\s(\w+)", Path(f"/proc/{pid}/status").read_text())[0], 16)
+    return {number for number in signal.Signals if mask >> (number - 1) & 1}
 
 
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server on PATH")

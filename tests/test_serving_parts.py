@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from jobs.settings import MIN_ADMIN_KEY_LENGTH
 from serving import admin_key, embedded_store
 from serving.lock import FolderInUse, data_folder_lock
 from serving.process import INITIAL_BACKOFF_SECONDS, Child, Command
@@ -76,7 +77,7 @@ def test_the_end_of_a_child_takes_its_process_group_with_it(make_child, tmp_path
     child = make_child(f"sleep 100 & echo $! > {tmp_path}/pid; kill -9 $$")
     child.start()
 
-    until(child.gone)
+    until(child.reap_if_exited)
 
     left_over = int((tmp_path / "pid").read_text())
     until(lambda: not runs(left_over))
@@ -89,10 +90,10 @@ def test_a_child_that_ignores_sigterm_is_killed(make_child, tmp_path: Path) -> N
     pid = child.pid
 
     child.terminate()
-    assert not child.gone()
+    assert not child.reap_if_exited()
     child.kill()
 
-    assert child.gone()
+    assert child.reap_if_exited()
     assert not runs(pid)
 
 
@@ -197,7 +198,7 @@ def test_a_socket_folder_left_by_a_killed_start_is_removed_by_the_next(tmp_path:
 def test_the_key_is_made_once_and_is_private(tmp_path: Path) -> None:
     key = admin_key.load_or_create_key(tmp_path)
 
-    assert len(key) >= admin_key.MIN_KEY_CHARACTERS
+    assert len(key) >= MIN_ADMIN_KEY_LENGTH
     assert admin_key.load_or_create_key(tmp_path) == key
     assert stat.S_IMODE((tmp_path / "admin.key").stat().st_mode) == 0o600
 
