@@ -1,10 +1,13 @@
 """The spec's optimizers: torch's own objects hold the state, and the update is written out here.
 
-Each update is what torch.optim computes in its default form, number for number and bit for bit,
-over all parameters at once (torch's foreach form, which on a CPU calls the same kernels one after
-another). Written out since torch's `step` takes longer than the update of a small net, and since an
-engine that runs many ticks at once has to know which of its numbers change from tick to tick.
-torch's fused forms are not used: fused AdamW gives other bits.
+Each update computes what torch.optim's default form does, bit for bit, over all parameters at once
+(torch's foreach form, which on a CPU calls the same kernels one after another). It is written out
+because torch's `step` takes longer than the update of a small net, and because an engine that runs
+many ticks at once must know which numbers change from tick to tick. torch's fused forms are not
+used: fused AdamW gives other bits.
+
+Gradients and state tensors are in the order of the net's parameters and have their shapes. The
+formulas are those of the "Algorithm" boxes in torch's documentation of SGD, Adam and AdamW.
 """
 
 from collections.abc import Iterable
@@ -23,61 +26,60 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": Ada
 
 
 class UpdateRule(Protocol):
-    """How one update is made. `keeps`: the first update makes tensors, which it goes on with."""
+    """How one update of all parameters is computed."""
 
     has_state: bool
+    """Whether the first update creates state tensors that later ones need."""
 
     def step_scalars(self, rate: float, step: int) -> StepScalars:
-        """Return what changes from update to update, for the `step`th one (from 1)."""
+        """Return the numbers that change from update to update, for update `step` (from 1)."""
         ...
 
     def count_steps(self, optimizer: Optimizer) -> int:
-        """How many updates there were, where the numbers depend on that (else 0)."""
+        """Return the number of updates so far; 0 where `step_scalars` does not depend on it."""
         ...
 
-    def optimizer_step(
-        self, optimizer: Optimizer, gradients: Tensors, scalars: StepScalars
-    ) -> None:
-        """Update all parameters."""
+    def apply(self, optimizer: Optimizer, gradients: Tensors, scalars: StepScalars) -> None:
+        """Update the optimizer's parameters and state in place."""
         ...
 
 
 def make_optimizer(optimizer_spec: spec.OptimizerSpec, parameters: Iterable[Tensor]) -> Optimizer:
-    """Make torch's optimizer of the spec, whose field names are torch's; it holds the state."""
+    """Make torch's optimizer, which holds the state; the spec's field names are torch's."""
     return OPTIMIZERS[optimizer_spec.name](
         parameters, **optimizer_spec.model_dump(exclude={"name"})
     )
 
 
 def make_update_rule(optimizer_spec: spec.OptimizerSpec) -> UpdateRule:
-    """Return the spec's way to update."""
-    return (
-        SgdRule(optimizer_spec)
-        if isinstance(optimizer_spec, spec.Sgd)
-        else AdamRule(optimizer_spec)
-    )
+    """Return the rule by which the spec's optimizer updates."""
+    if isinstance(optimizer_spec, spec.Sgd):
+        return SgdRule(optimizer_spec)
+    return AdamRule(optimizer_spec)
 
 
 class SgdRule:
-    """torch.optim.SGD: with weight decay, momentum, nesterov."""
+    """torch.optim.SGD with weight decay, momentum and Nesterov momentum (dampening 0).
+
+    Nesterov momentum: Sutskever et al. 2013, "On the importance of initialization and momentum in
+    deep learning", in torch's form.
+    """
 
     def __init__(self, optimizer_spec: spec.Sgd) -> None:
         self.weight_decay, self.momentum = optimizer_spec.weight_decay, optimizer_spec.momentum
         self.is_nesterov, self.has_state = optimizer_spec.nesterov, optimizer_spec.momentum > 0
 
     def step_scalars(self, rate: float, step: int) -> StepScalars:
-        """Return the rate, negated."""
+        """Return (-rate,)."""
         return (-rate,)
 
     def count_steps(self, optimizer: Optimizer) -> int:
-        """Return 0: nothing depends on it."""
+        """Return 0: the scalars do not depend on it."""
         return 0
 
     @torch.no_grad()
-    def optimizer_step(
-        self, optimizer: Optimizer, gradients: Tensors, scalars: StepScalars
-    ) -> None:
-        """Update all parameters; with momentum, the first update makes the buffers."""
+    def apply(self, optimizer: Optimizer, gradients: Tensors, scalars: StepScalars) -> None:
+        """Update in place; with momentum, the first update creates the buffers."""
         parameters = optimizer.param_groups[0]["params"]
         (negative_rate,) = scalars
         if self.weight_decay:
@@ -104,33 +106,33 @@ class SgdRule:
 
 
 class AdamRule:
-    """torch.optim.Adam and AdamW; they differ in where the weight decay goes."""
+    """torch.optim.Adam and AdamW: weight decay is added to the gradient, or applied to the weights.
+
+    Kingma and Ba 2015, arXiv:1412.6980, algorithm 1; Loshchilov and Hutter 2019, arXiv:1711.05101,
+    algorithm 2, with the decay multiplied by the learning rate as torch does.
+    """
 
     has_state = True
 
     def __init__(self, optimizer_spec: spec.Adam | spec.AdamW) -> None:
-        self.weight_decay, self.is_decoupled = (
-            optimizer_spec.weight_decay,
-            isinstance(optimizer_spec, spec.AdamW),
-        )
+        self.weight_decay = optimizer_spec.weight_decay
+        self.is_decoupled = isinstance(optimizer_spec, spec.AdamW)
         self.beta1, self.beta2 = optimizer_spec.betas
         self.eps = optimizer_spec.eps
 
     def step_scalars(self, rate: float, step: int) -> StepScalars:
-        """Return what decay leaves of a weight, the root of the second correction, the size."""
+        """Return (1 - rate * weight_decay, sqrt(1 - beta2^step), -rate / (1 - beta1^step))."""
         step_size = rate / (1 - self.beta1**step)
         return 1 - rate * self.weight_decay, (1 - self.beta2**step) ** 0.5, -step_size
 
     def count_steps(self, optimizer: Optimizer) -> int:
-        """How many updates there were, as the state has it."""
+        """Return the number of updates so far, from the state's counter."""
         state = optimizer.state.get(optimizer.param_groups[0]["params"][0])
         return int(state["step"].item()) if state else 0
 
     @torch.no_grad()
-    def optimizer_step(
-        self, optimizer: Optimizer, gradients: Tensors, scalars: StepScalars
-    ) -> None:
-        """Update all parameters; the first update makes the averages, of zeros."""
+    def apply(self, optimizer: Optimizer, gradients: Tensors, scalars: StepScalars) -> None:
+        """Update in place; the first update creates the averages as zeros."""
         parameters = optimizer.param_groups[0]["params"]
         decay_factor, correction_root, negative_step_size = scalars
         steps, averages, squares = self._state_tensors(optimizer, parameters)
@@ -167,6 +169,10 @@ class AdamRule:
 
 
 def hyperparameters(optimizer: Optimizer) -> dict[str, object]:
-    """Return the settings that are no tensors, but not the rate, a function of the tick."""
+    """Return torch's settings that are not tensors, without the learning rate.
+
+    The rate is left out because it is a function of the tick. Values are numbers, booleans, tuples
+    or None, by torch's names.
+    """
     (group,) = optimizer.param_groups
     return {name: value for name, value in group.items() if name not in ("params", "lr")}

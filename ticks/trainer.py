@@ -1,7 +1,10 @@
-"""Makes ticks: the net, its optimizer and its batches, one parameter update at a time.
+"""The training loop's body: one tick is one parameter update, as in a hand-written PyTorch loop.
 
-Everything random is a function of (seed, tick, part) or (seed, epoch), so the position is one
-number, `at`. Knows no stop rule, no validation, no file and nobody to report to.
+`Trainer.tick` is that loop's body in torch's words: loss and gradients (`forward_backward`), update
+(`optimizer_step`), count; a loss that is not finite is undone instead (`restore_buffers`).
+
+Everything random is a function of (seed, tick, part) or (seed, epoch), so `ticks_done` is the whole
+position in a training. Knows no stop rule, no validation, no file and no process.
 """
 
 import math
@@ -20,9 +23,10 @@ from ticks.seeds import derive_seed
 
 
 class TickResult(NamedTuple):
-    """What one tick gave: its loss, the gradient's L2 norm before clipping, and whether it counted.
+    """One tick's mean loss, the gradient's L2 norm before clipping, and whether it was applied.
 
-    `grad_norm` is NaN where nobody asked for it; not `applied` means a loss that is not finite.
+    `grad_norm` is NaN where the spec does not need it. `applied` is False after a loss that is not
+    finite: then nothing has changed.
     """
 
     loss: float
@@ -30,34 +34,35 @@ class TickResult(NamedTuple):
     applied: bool
 
 
-class SeedableGenerator(Protocol):
-    """What random numbers are drawn with."""
-
-    def manual_seed(self, seed: int) -> object:
-        """Begin the row of a seed."""
-        ...
-
-
 class BackwardResult(NamedTuple):
-    """What an update is made from: loss, norm (0-dim; None: not asked for), clipped gradients."""
+    """Loss (0-dim), gradient norm (0-dim; None where the spec does not need it), clipped gradients.
+
+    The gradients are in the order of the net's parameters and have their shapes.
+    """
 
     loss: Tensor
     grad_norm: Tensor | None
     gradients: list[Tensor]
 
 
+class SeedableGenerator(Protocol):
+    """The part of torch.Generator that dropout needs; the graph engine substitutes a recorder."""
+
+    def manual_seed(self, seed: int) -> object:
+        """Restart the sequence of random numbers from a 64-bit seed."""
+        ...
+
+
 class Trainer:
-    """A net under training, `at` ticks old. Its state is the net's, the optimizer's and `at`."""
+    """A net under training. Its state is the net's, the optimizer's, and `ticks_done`."""
 
     def __init__(self, spec: JobSpec, rows: RowSource, device: torch.device) -> None:
         profile = spec.profile
         self.spec, self.ticks_done = spec, 0
         self.net = build(spec.model, profile.features, profile.outputs, spec.seed).to(device)
         self.parameters = list(self.net.parameters())
-        self.optimizer, self.update_rule = (
-            make_optimizer(spec.optimizer, self.parameters),
-            make_update_rule(spec.optimizer),
-        )
+        self.optimizer = make_optimizer(spec.optimizer, self.parameters)
+        self.update_rule = make_update_rule(spec.optimizer)
         self.criterion = OBJECTIVES[spec.objective]()
         self.batches = rows.batches(spec.batch_size, seed=spec.seed, shuffle=spec.data.shuffle)
         self.generator: SeedableGenerator = dropout_generator(device)
@@ -67,46 +72,52 @@ class Trainer:
         self._needs_grad_norm = "grad_norm" in spec.record or spec.clip_norm is not None
 
     def tick(self, batch: TensorRows) -> TickResult:
-        """Make one parameter update from the batch of tick `at` + 1.
+        """Make one parameter update from the batch of tick `ticks_done` + 1.
 
-        A loss that is not finite leaves weights, buffers, optimizer and `at` as they were.
+        A loss that is not finite leaves weights, buffers, optimizer and `ticks_done` as they were.
         """
-        result = self.forward_backward(batch)
-        loss = result.loss.item()
-        grad_norm = math.nan if result.grad_norm is None else result.grad_norm.item()
-        if not math.isfinite(loss):
+        loss, grad_norm, gradients = self.forward_backward(batch)
+        if applied := math.isfinite(loss):
+            self.optimizer_step(gradients, self.spec.rate(self.ticks_done + 1))
+            self.ticks_done += 1
+        else:
             self.restore_buffers()
-            return TickResult(loss, grad_norm, applied=False)
-        group, step = (
-            self.optimizer.param_groups[0],
-            self.update_rule.count_steps(self.optimizer) + 1,
-        )
-        group["lr"] = rate = self.spec.rate(self.ticks_done + 1)
-        self.update_rule.optimizer_step(
-            self.optimizer, result.gradients, self.update_rule.step_scalars(rate, step)
-        )
-        self.ticks_done += 1
-        return TickResult(loss, grad_norm, applied=True)
+        return TickResult(loss.item(), math.nan if grad_norm is None else grad_norm.item(), applied)
 
     def forward_backward(self, batch: TensorRows) -> BackwardResult:
-        """Compute what tick `at` + 1 goes by; `withdraw` undoes all that this changes."""
+        """Compute loss and clipped gradients of tick `ticks_done` + 1.
+
+        Sets every parameter's `grad`, and moves BatchNorm's running averages (`restore_buffers`
+        puts them back). Changes no parameter.
+        """
         for buffer, backup in self._buffers:
             backup.copy_(buffer)
         loss, *gradients = compute_gradient(
             self.part_loss, batch, self.spec.micro_batches, self.parameters
         )
-        for parameter, grad in zip(self.parameters, gradients, strict=True):
-            parameter.grad = grad
+        for parameter, gradient in zip(self.parameters, gradients, strict=True):
+            parameter.grad = gradient
         grad_norm = self._clip_grad_norm(gradients) if self._needs_grad_norm else None
         return BackwardResult(loss, grad_norm, gradients)
 
+    def optimizer_step(self, gradients: Tensors, rate: float) -> None:
+        """Update all parameters by their gradients and a learning rate."""
+        self.optimizer.param_groups[0]["lr"] = rate
+        step = self.update_rule.count_steps(self.optimizer) + 1
+        scalars = self.update_rule.step_scalars(rate, step)
+        self.update_rule.apply(self.optimizer, gradients, scalars)
+
     def restore_buffers(self) -> None:
-        """Put the buffers back: the forward pass has moved BatchNorm's running averages."""
+        """Put back the net's buffers as they were before the last `forward_backward`."""
         for buffer, backup in self._buffers:
             buffer.copy_(backup)
 
+    def skip_tick(self) -> None:
+        """Count tick `ticks_done` + 1 without an update: the way past a loss that is not finite."""
+        self.ticks_done += 1
+
     def part_loss(self, part: TensorRows, part_number: int) -> Tensor:
-        """Compute the mean loss (0-dim) of one part of the batch of tick `at` + 1."""
+        """Return the mean loss (0-dim) of part `part_number` (from 0) of tick `ticks_done` + 1."""
         if self.has_dropout:
             self.generator.manual_seed(
                 derive_seed("dropout", self.spec.seed, self.ticks_done + 1, part_number)
@@ -115,7 +126,10 @@ class Trainer:
         return loss
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Run the net in the spec's precision; what it gives is float32 in any."""
+        """Return the net's outputs for `inputs` [rows, ...], always float32.
+
+        With the precision bfloat16 the net runs under torch.autocast.
+        """
         if not self._is_bfloat16:
             outputs: Tensor = self.net(inputs)
             return outputs
@@ -123,15 +137,11 @@ class Trainer:
             outputs = self.net(inputs)
         return outputs.float()
 
-    def skip_tick(self) -> None:
-        """Go on to the next tick without an update: the way past a loss that is not finite."""
-        self.ticks_done += 1
-
     @torch.no_grad()
     def _clip_grad_norm(self, gradients: Tensors) -> Tensor:
-        """Compute the gradients' L2 norm (0-dim), then clip them where the spec says so.
+        """Return the gradients' L2 norm (0-dim) before clipping them where the spec says so.
 
-        As nn.utils.clip_grad_norm_ does it, which goes by parameters.
+        The formula of torch.nn.utils.clip_grad_norm_, which takes parameters instead of gradients.
         """
         grad_norm = nn.utils.get_total_norm(gradients)
         if self.spec.clip_norm is not None:
@@ -143,8 +153,8 @@ class Trainer:
 def dropout_generator(device: torch.device) -> torch.Generator:
     """Return the generator that dropout draws from on this device.
 
-    Not torch.manual_seed, which would also note a seed for every kind of device that has not been
-    used yet, with a stack trace, a tick.
+    Seeding it costs less than torch.manual_seed, which at every call also stores a seed, with a
+    stack trace, for each kind of device that is not in use yet.
     """
     if device.type == "cpu":
         return torch.default_generator

@@ -62,7 +62,7 @@ MUTANTS = (
         (
             Edit(
                 "ticks/process/state_writer.py",
-                "copies[name] = place.copy_(tensor)",
+                "copies[name] = target.copy_(tensor)",
                 "copies[name] = tensor",
             ),
         ),

@@ -7,9 +7,9 @@ CONTROLS = "tests/test_resume_controls.py"
 CHUNKS = "tests/test_ticks_chunks.py::test_the_length_of_chunks_changes_no_bit_and_no_decision"
 NORMS = "tests/test_norms.py"
 #: a mark that only a load sets, so that a straight run of the mutant is the right one
-AT = "    trainer.at = tick\n"
+AT = "    trainer.ticks_done = tick\n"
 RESUMED = Edit("ticks/state.py", AT, f"{AT}    trainer.resumed = 1\n")
-TICK = "            update = trainer.tick(trainer.batches.of(trainer.at + 1))\n"
+TICK = "            result = trainer.tick(trainer.batches.batch(trainer.ticks_done + 1))\n"
 LAYER = "return F.layer_norm(x, (self.width,), self.weight, self.bias, self.eps)"
 BY_HAND = "x.mean(-1, keepdim=True)) / {root} * self.weight + self.bias"
 
@@ -21,8 +21,8 @@ MUTANTS = (
             RESUMED,
             Edit(
                 "ticks/trainer.py",
-                "self.at + 1, number)",
-                'self.at + 1 + getattr(self, "resumed", 0), number)',
+                "self.ticks_done + 1, part_number)",
+                'self.ticks_done + 1 + getattr(self, "resumed", 0), part_number)',
             ),
         ),
         (f"{EXACT}[momentum]",),
@@ -35,8 +35,8 @@ MUTANTS = (
             RESUMED,
             Edit(
                 "ticks/engines/eager.py",
-                "trainer.batches.of(trainer.at + 1)",
-                'trainer.batches.of(trainer.at + 1 + getattr(trainer, "resumed", 0))',
+                "trainer.batches.batch(trainer.ticks_done + 1)",
+                'trainer.batches.batch(trainer.ticks_done + 1 + getattr(trainer, "resumed", 0))',
             ),
         ),
         (f"{EXACT}[momentum]",),
@@ -51,8 +51,8 @@ MUTANTS = (
                 "ticks/engines/eager.py",
                 TICK,
                 '            if trainer.__dict__.pop("resumed", 0):\n'
-                "                trainer.tick(trainer.batches.of(trainer.at + 1))\n"
-                f"                trainer.at -= 1\n{TICK}",
+                "                trainer.tick(trainer.batches.batch(trainer.ticks_done + 1))\n"
+                f"                trainer.ticks_done -= 1\n{TICK}",
             ),
         ),
         (f"{EXACT}[momentum]",),
@@ -99,7 +99,7 @@ MUTANTS = (
             Edit(
                 "ticks/state_files.py",
                 'numbers["rules"]["best"], numbers["rules"]["best_tick"]',
-                "None, training.at",
+                "None, training.ticks_done",
             ),
         ),
         ("tests/test_exact_resume.py::test_a_resume_ends_where_the_straight_training_ends",),
@@ -110,7 +110,7 @@ MUTANTS = (
         (
             Edit(
                 "ticks/training.py",
-                "periods = [self.spec.stop.check_every] if self.rules.read_loss else []",
+                "periods = [self.spec.stop.check_every] if self.stop_rules.needs_loss else []",
                 "periods: list[int] = []",
             ),
         ),
@@ -122,7 +122,9 @@ MUTANTS = (
         "every tick takes the learning rate of the one before it",
         (
             Edit(
-                "ticks/trainer.py", "self.spec.rate(self.at + 1)", "self.spec.rate(max(1, self.at))"
+                "ticks/trainer.py",
+                "self.spec.rate(self.ticks_done + 1)",
+                "self.spec.rate(max(1, self.ticks_done))",
             ),
         ),
         ("tests/test_schedules.py::test_the_trainer_uses_the_rate_of_its_tick",),

@@ -25,9 +25,9 @@ class EagerEngine:
         values = np.empty((ticks, 2), dtype=np.float32)
         is_applied = True
         while is_applied and ticks_run < ticks:
-            update = trainer.tick(trainer.batches.batch(trainer.ticks_done + 1))
-            values[ticks_run] = update.loss, update.grad_norm
-            is_applied = update.applied
+            result = trainer.tick(trainer.batches.batch(trainer.ticks_done + 1))
+            values[ticks_run] = result.loss, result.grad_norm
+            is_applied = result.applied
             ticks_run += 1
         columns = {"loss": values[:ticks_run, 0].copy()}
         if "grad_norm" in self.record:

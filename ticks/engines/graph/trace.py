@@ -43,7 +43,7 @@ def record_tick(trainer: Trainer, batch: TensorRows) -> tuple[Trace, BackwardRes
         with OperatorTracer(trace):
             result = trainer.forward_backward(batch)
             trace.add_boundary()
-            trainer.update_rule.optimizer_step(
+            trainer.update_rule.apply(
                 trainer.optimizer, result.gradients, PLACEHOLDERS[:scalar_count]
             )
             trace.add_boundary()
