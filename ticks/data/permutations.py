@@ -1,7 +1,7 @@
-"""Row numbers as pure functions of a key, a few at a time: orders and splits that take no memory.
+"""Orders and splits of rows as pure functions of a key, computed where they are needed.
 
-For data that lie in a file and may have more rows than an index of them should have bytes. (A
-table's rows are ordered by torch.randperm and split by it, see batches.py: other bits.)
+For data in a file whose rows may be too many for an index in memory. (The rows of a table are
+ordered and split by torch.randperm, which gives other orders: see batches.py.)
 """
 
 import math
@@ -12,35 +12,41 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.int64]
 Words = NDArray[np.uint64]
 
-ROUNDS = 6
-GOLDEN = 0x9E3779B97F4A7C15
-MASK = (1 << 64) - 1
+ROUNDS = 6  # of the Feistel network
+GOLDEN_GAMMA = 0x9E3779B97F4A7C15  # the increment of splitmix64: 2^64 / golden ratio, made odd
 
 
 def splitmix64(words: Words) -> Words:
-    """Scatter 64-bit words, one to one: the finaliser of splitmix64 (Steele et al. 2014)."""
+    """Scatter 64-bit words one to one: the mix function of splitmix64, any shape to the same.
+
+    Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators", OOPSLA, figure 17.
+    """
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return words ^ (words >> np.uint64(31))
 
 
-class IndexPermutation:
-    """A permutation of 0 … count - 1, chosen by a 64-bit key and computed where it is asked.
+def random_words(seed: int, positions: Words) -> Words:
+    """Return the outputs at `positions` (from 1) of the generator splitmix64 with a 64-bit seed."""
+    return splitmix64(positions * np.uint64(GOLDEN_GAMMA) + np.uint64(seed))
 
-    A Feistel net over a * b places in two digits, a and b about the root of `count`: each round
-    moves one digit by a hash of the other. Who lands beyond `count` walks on until within it
-    (Black and Rogaway 2002).
+
+class IndexPermutation:
+    """A permutation of 0 … count - 1 (count >= 1), chosen by a key of 64 bits.
+
+    A Feistel network over numbers of two digits, in bases of about the root of `count`: each round
+    adds a hash of one digit to the other. A result beyond `count` is permuted again until it is
+    below (Black and Rogaway 2002, "Ciphers with arbitrary finite domains": cycle walking).
     """
 
     def __init__(self, count: int, key: int) -> None:
         self.count = count
         self.high = math.isqrt(count - 1) + 1
         self.low = -(-count // self.high)
-        steps = np.array([(key + step * GOLDEN) & MASK for step in range(1, ROUNDS + 1)], np.uint64)
-        self._keys = splitmix64(steps)
+        self._keys = random_words(key, np.arange(1, ROUNDS + 1, dtype=np.uint64))
 
     def __call__(self, numbers: Numbers) -> Numbers:
-        """Return where each of these numbers lies in the order."""
+        """Return the image of each number, int64 of the same shape."""
         positions = self._permute(numbers.astype(np.uint64))
         while (is_beyond := positions >= self.count).any():
             positions[is_beyond] = self._permute(positions[is_beyond])
@@ -57,9 +63,10 @@ class IndexPermutation:
 
 
 class HeldOutSplit:
-    """`held` of `count` rows held out, one of every stretch of about count / held rows.
+    """A split of `count` rows that holds out `held_count`, at most half of them.
 
-    Which one of a stretch is chosen by the key. Both sides are numbered in the rows' order.
+    The rows are divided into `held_count` stretches of about equal length, and the key (64 bits)
+    chooses one row of each. Both sides are numbered in the rows' order.
     """
 
     def __init__(self, count: int, held_count: int, key: int) -> None:
@@ -67,13 +74,13 @@ class HeldOutSplit:
         self.count, self.held_count, self.key = count, held_count, key
 
     def held_out(self, numbers: Numbers) -> Numbers:
-        """Return the rows that are held out under these numbers, 0 … held - 1."""
+        """Return the row of each held-out number, 0 … held_count - 1."""
         first, next_first = self._start(numbers), self._start(numbers + 1)
-        hashes = splitmix64(numbers.astype(np.uint64) * np.uint64(GOLDEN) + np.uint64(self.key))
+        hashes = random_words(self.key, numbers.astype(np.uint64))
         return first + (hashes % (next_first - first).astype(np.uint64)).astype(np.int64)
 
     def training(self, numbers: Numbers) -> Numbers:
-        """Return the rows that are trained on under these numbers, 0 … count - held - 1."""
+        """Return the row of each training number, 0 … count - held_count - 1."""
         stretch = ((numbers + 1) * self.held_count - 1) // (self.count - self.held_count)
         # Before a stretch lie as many held-out rows as stretches; in it, one.
         rows = numbers + stretch
