@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from jobs.spec.training import Converged, Patience, Stop, Target
-from ticks.engines.chunk import Column
+from ticks.data.batches import Column
 from ticks.rolling_window import RollingWindow
 
 

@@ -1,9 +1,9 @@
 """The rows of each tick: a pure function of seed, epoch and tick. Knows no net and no spec.
 
-Where a batch lies in memory is part of a tick's bits (MKL sums an unaligned row in another order).
-Hence two layouts, both functions of the tick: consecutive rows are a slice of the one tensor that
-holds all rows, as in a hand-written loop over inputs[i]; shuffled rows are gathered into the head
-of one aligned buffer. torch's own tensors begin at multiples of 64 bytes.
+The address of a batch decides some of a tick's bits (MKL sums an unaligned row in another order).
+Hence two layouts, both functions of the tick: consecutive rows are a slice of the tensor that holds
+all rows, as in a hand-written loop over inputs[i]; shuffled rows are gathered into the head of one
+aligned buffer. torch's own tensors begin at multiples of 64 bytes.
 """
 
 from collections.abc import Iterator
@@ -16,46 +16,49 @@ from torch import Tensor
 
 from ticks.seeds import derive_seed
 
-EVAL_BLOCK_ROWS = (
-    1024  # rows validated at a time, always: the bits of a result must not hang on anything else
-)
+#: one number of each tick of a run: [ticks]
+Column = NDArray[np.float32]
+
+EVAL_BLOCK_ROWS = 1024  # rows validated at a time: constant, because the result's bits depend on it
 
 
 class TensorRows(NamedTuple):
-    """Inputs [rows, features] and their targets ([rows, outputs], or [rows] of class numbers).
+    """Rows of inputs and targets.
 
-    Of a text both are tokens [rows, window], int64.
+    A table's: inputs [rows, features] float32; targets [rows, outputs] float32, or class numbers
+    [rows] int64. A text's: both are tokens [rows, window] int64.
     """
 
     inputs: Tensor
     targets: Tensor
 
     def slice(self, first: int, last: int) -> "TensorRows":
-        """Rows first to last - 1, as views of the same memory."""
+        """Return rows first to last - 1, as views of the same memory."""
         return TensorRows(self.inputs[first:last], self.targets[first:last])
 
     def take(self, rows: Tensor) -> "TensorRows":
-        """Copy the rows of these indices into fresh tensors, in this order."""
+        """Copy the rows of these indices (int64 [n]) into fresh tensors, in this order."""
         return TensorRows(self.inputs[rows], self.targets[rows])
 
     def to(self, device: torch.device) -> "TensorRows":
-        """The rows on a device; these ones where they lie there."""
+        """Return the rows on a device; uncopied if they are there already."""
         return TensorRows(self.inputs.to(device), self.targets.to(device))
 
     def batches(self, size: int, *, seed: int, shuffle: bool) -> "TensorBatches":
-        """Return the batches of a training on these rows."""
+        """Return the batches of `size` rows of a training on these rows."""
         return TensorBatches(self, size, seed=seed, shuffle=shuffle)
 
     def blocks(self) -> Iterator["TensorRows"]:
-        """All rows in order, 1,024 at a time."""
+        """Yield all rows in order, EVAL_BLOCK_ROWS at a time, as views."""
         for first in range(0, len(self.inputs), EVAL_BLOCK_ROWS):
             yield self.slice(first, first + EVAL_BLOCK_ROWS)
 
 
 class BatchRange(NamedTuple):
-    """The batches of consecutive ticks: tick i has `counts[i]` rows from `firsts[i]` on.
+    """The batches of consecutive ticks: the i-th has `counts[i]` rows from row `firsts[i]` on.
 
-    Of `rows`, copies made for this stretch; None: of the one tensor that holds all rows.
+    Rows are counted in `rows`, copies made for these ticks, or, where that is None, in the tensor
+    that holds all rows. `firsts` and `counts` are [ticks].
     """
 
     rows: TensorRows | None
@@ -67,37 +70,37 @@ class BatchSource(Protocol):
     """The batch of every tick."""
 
     size: int
-    """Rows of a batch; an epoch's last may have fewer."""
+    """Rows of a batch; the last batch of an epoch may have fewer."""
 
     def batch(self, tick: int) -> TensorRows:
         """Return the batch of a tick (from 1), valid until the next call."""
         ...
 
     def batch_range(self, first: int, last: int) -> BatchRange:
-        """Return the batches of ticks first to last, to be copied to where `of` has them."""
+        """Return the batches of ticks first to last; an engine copies them to `batch`'s memory."""
         ...
 
 
 class RowSource(Protocol):
-    """Rows to train on or to look at, wherever they lie."""
+    """Rows to train on or to validate on, in memory or in a file."""
 
     def batches(self, size: int, *, seed: int, shuffle: bool) -> BatchSource:
-        """Return the batches of a training on these rows."""
+        """Return the batches of `size` rows of a training on these rows."""
         ...
 
     def blocks(self) -> Iterator[TensorRows]:
-        """All rows in order, some at a time; each block is valid until the next."""
+        """Yield all rows in order in blocks of a constant size, each valid until the next."""
         ...
 
 
 class TensorBatches:
-    """The batch of every tick. An epoch is every row once; its last batch may be short."""
+    """The batches of rows in memory. An epoch has every row once; its last batch may be short."""
 
     def __init__(self, rows: TensorRows, size: int, *, seed: int, shuffle: bool) -> None:
         self.rows, self.size, self.seed = rows, size, seed
         self.row_count = len(rows.inputs)
         self.batches_per_epoch = -(-self.row_count // size)
-        self._order: tuple[int, Tensor] | None = None  # the epoch whose order is at hand
+        self._order: tuple[int, Tensor] | None = None  # cache: an epoch and its order
         self._buffer = TensorRows(rows.inputs[:size].clone(), rows.targets[:size].clone())
         self.shuffle = shuffle
 
@@ -111,7 +114,7 @@ class TensorBatches:
         return self._gather(self.epoch_order(epoch)[first:last])
 
     def batch_range(self, first: int, last: int) -> BatchRange:
-        """Return the batches of ticks first to last."""
+        """Return the batches of ticks first to last (from 1, both included)."""
         _, firsts, counts = batch_bounds(first, last, self.row_count, self.size)
         if not self.shuffle:
             return BatchRange(None, firsts, counts)
@@ -119,7 +122,7 @@ class TensorBatches:
         return BatchRange(rows, np.cumsum(counts) - counts, counts)
 
     def row_numbers(self, first: int, last: int) -> Tensor:
-        """Return the row numbers of ticks first to last, one batch after another."""
+        """Return the row numbers of ticks first to last, int64 [rows of all their batches]."""
         pieces, tick_index = [torch.empty(0, dtype=torch.int64)], first - 1
         while tick_index < last:
             epoch, position = divmod(tick_index, self.batches_per_epoch)
@@ -129,7 +132,7 @@ class TensorBatches:
         return torch.cat(pieces)
 
     def epoch_order(self, epoch: int) -> Tensor:
-        """Return the row numbers of an epoch (from 0) in the order they are trained on."""
+        """Return the row numbers of an epoch (from 0) in training order, int64 [rows]."""
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator().manual_seed(derive_seed("order", self.seed, epoch))
             order = torch.randperm(self.row_count, generator=generator)
@@ -146,7 +149,10 @@ class TensorBatches:
 def batch_bounds(
     first: int, last: int, rows: int, size: int
 ) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
-    """Return epoch, first row and number of rows of each tick from first to last."""
+    """Return epoch, first row and number of rows of each tick from first to last (from 1).
+
+    Epochs and rows count from 0; `rows` are in an epoch, `size` in a batch.
+    """
     epochs, positions = np.divmod(np.arange(first - 1, last), -(-rows // size))
     firsts = positions * size
     return epochs.tolist(), firsts, np.minimum(size, rows - firsts)
@@ -155,13 +161,16 @@ def batch_bounds(
 def split_held_out(
     rows: TensorRows, held_out_count: int, seed: int
 ) -> tuple[TensorRows, TensorRows]:
-    """Split off `count` rows chosen by the seed: (training, held out), each in the rows' order."""
+    """Split off `held_out_count` rows chosen by the seed.
+
+    Returns (training, held out), copies, each in the rows' order.
+    """
     mask = held_out_mask(len(rows.inputs), held_out_count, seed)
     return rows.take(torch.nonzero(~mask).flatten()), rows.take(torch.nonzero(mask).flatten())
 
 
 def held_out_mask(row_count: int, held_out_count: int, seed: int) -> Tensor:
-    """Choose `count` of so many rows by the seed: true where a row is held out."""
+    """Return a mask, bool [row_count]: true at the `held_out_count` rows the seed chooses."""
     generator = torch.Generator().manual_seed(derive_seed("validation", seed))
     mask = torch.zeros(row_count, dtype=torch.bool)
     mask[torch.randperm(row_count, generator=generator)[:held_out_count]] = True

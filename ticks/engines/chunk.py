@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ticks.data.batches import RowSource
-
-Column = NDArray[np.float32]
+from ticks.data.batches import Column, RowSource
 
 
 @dataclass(frozen=True)

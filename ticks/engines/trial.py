@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from ticks.engines.chunk import Chunk, Column, Engine
+from ticks.data.batches import Column
+from ticks.engines.chunk import Chunk, Engine
 from ticks.state import StateBackup, state_digest
 from ticks.trainer import Trainer
 
