@@ -237,7 +237,7 @@ def test_who_waits_for_the_disk_hears_what_is_asked_and_goes_on_when_there_is_ro
         assert not books.wait_for_capacity()
         JobLedger(desk.store).request_transition(TENANT, desk.lease.job_id, "pause")
         assert not books.wait_for_capacity()
-    assert books.client_action == "pause"
+    assert books.requests.client_action == "pause"
     assert not books.wait_for_capacity() and books.wait_for_capacity()
     levels = [level for level, _ in log_events(desk.store, desk.lease.job_id)]
     assert levels == ["error", "info"], "told once that it is so, and once that it is over"

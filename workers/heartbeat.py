@@ -86,6 +86,11 @@ class Heartbeat:
         """Note that the trainer or the store has answered, or that the store is waited for."""
         self._last_activity = time.monotonic()
 
+    def enter_phase(self, phase: str) -> None:
+        """Set the phase that the trainer has reported."""
+        self.phase = phase
+        self.touch()
+
     def mark_store_unavailable(self) -> None:
         """Note that the store did not answer: it is asked at every look until it does."""
         self._is_store_unavailable = True

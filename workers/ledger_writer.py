@@ -1,18 +1,17 @@
-"""One attempt's writing into ledger and history: patient with an absent store, strict otherwise.
+"""What one attempt writes into ledger and history, and when training must wait for that.
 
-New ticks wait in a backlog while the store is away, and the training goes on; whatever decides
-something (a checkpoint, the end) waits until the store has taken all. Knows the ledger and the
-recorder; knows no trainer process, no checkpoint file and no Celery.
+New ticks are buffered while the store is unavailable and training goes on; a checkpoint and the
+job's end wait until the store has accepted everything. Knows the ledger and the history writer;
+knows no trainer process, no checkpoint file and no Celery.
 """
 
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal
 
-from jobs.errors import ConcurrentChange, NotAccepted, StoreFull, TickGap
+from jobs.errors import ConcurrentChange, StoreFull
 from jobs.files.checkpoint_folders import expired_ticks
 from jobs.job import Checkpoint, SparsePoint
 from jobs.ledger.checkpoint_set import CheckpointSet
@@ -21,24 +20,27 @@ from jobs.ledger.owner import LeaseLedger
 from jobs.recording.writer import HistoryWriter
 from jobs.spec.engines import is_portable
 from jobs.store.connection import UNAVAILABLE
+from jobs.values import STATE_COLUMN
+from workers.client_requests import ClientRequests
+from workers.delivery import BufferedDelivery
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
-from workers.store_retry import StoreUnavailable, retry_while_unavailable
+from workers.store_retry import StoreRetry
 from workers.trainer_client import ChunkResult, JsonDict, encode_value
 from workers.write_buffer import BufferedCall, WriteBuffer
 
-T = TypeVar("T")
 Level = Literal["info", "warning", "error"]
 
-#: seconds between two looks at a disk that training waits for
+#: seconds between two attempts to move full segments to a disk that training waits for
 DISK_RETRY_SECONDS = 0.5
 
 
 class LedgerWriter:
-    """What one attempt says, and the last thing it was told: `requested` and `wanted`.
+    """The writes of one attempt; `requests` is what clients want of it.
 
-    Raises StoreUnavailable when the store is away and a drain leaves no time to wait for it, LeaseLost and
-    TickMismatch as the ledger does, TickGap or NotAccepted when the store has lost more than is kept here.
+    Methods raise StoreUnavailable when the store is unavailable and an overdue drain ends the wait,
+    LeaseLost and TickMismatch as the ledger does, and TickGap or NotAccepted when the store has
+    lost more than the buffer still holds.
     """
 
     def __init__(
@@ -52,96 +54,84 @@ class LedgerWriter:
         buffer: WriteBuffer | None = None,
     ) -> None:
         self._ledger, self._history_writer, self._claim = ledger, history_writer, claim
-        self._heartbeat, self._drain, self._write_log = heartbeat, drain, write_log
-        self._buffer = buffer or WriteBuffer()
-        self._is_behind = self._disk_error_reported = False
-        self._last_tick, self._event_count = (
-            claim.tick,
-            0,
-        )  # the last tick said; lines that are kept
-        self.client_action: str | None = claim.requested
-        self.checkpoint_requested = (
-            False  # whether a client asks for a checkpoint, beside `requested`
+        self._heartbeat = heartbeat
+        self.requests, self.retry = ClientRequests(claim, drain), StoreRetry(heartbeat, drain)
+        self._delivery = BufferedDelivery(
+            self.requests, heartbeat, self.retry, write_log, buffer or WriteBuffer(), claim.tick
         )
+        self._event_count = 0  # of the events that are delivered for certain
+        self._is_disk_error_reported = False
 
     def record_engine(self, engine: str, device: str, fingerprint: JsonDict) -> None:
-        """Say what trains, and the fingerprint that its bits belong to; may raise Unfit."""
+        """Record what trains, and the fingerprint of its bits. Raises FingerprintMismatch."""
         call = partial(
             self._ledger.record_engine, self._claim.lease, engine, device, fingerprint,
             is_portable=is_portable(self._claim.spec, engine),
         )  # fmt: skip
-        self._enqueue(BufferedCall(self._claim.tick, 0, call), wait=True)
+        self._delivery.send(BufferedCall(self._claim.tick, 0, call), wait=True)
 
     def digested_ticks(self, after: int, upto: int) -> set[int]:
         """Return the ticks from `after` + 1 to `upto` whose state digest is recorded."""
-        return self._retry(lambda: self._history_writer.list_digest_ticks(after, upto))
+        return self.retry(lambda: self._history_writer.list_digest_ticks(after, upto))
 
     def append_replayed(self, chunk: ChunkResult, digest_ticks: set[int]) -> None:
-        """Hand over ticks that are recorded already: they must be equal, bit for bit.
+        """Have ticks that are recorded already compared bit by bit. Raises TickMismatch.
 
-        A state digest at a tick not in `compared` has nothing to be compared with and is dropped.
+        State digests at ticks not in `digest_ticks` are dropped: none is recorded to compare with.
         """
         sparse = [
-            point for point in chunk.sparse if point.column != "state" or point.tick in digest_ticks
+            point
+            for point in chunk.sparse
+            if point.column != STATE_COLUMN or point.tick in digest_ticks
         ]
         call = partial(
-            self._history_writer.append,
-            chunk.first,
-            chunk.columns,
-            sparse,
-            phase="replaying",
-            replayed=True,
-        )
-        self._enqueue(BufferedCall(chunk.last, chunk.count, call), wait=True)
+            self._history_writer.append, chunk.first, chunk.columns, sparse,
+            phase="replaying", replayed=True,
+        )  # fmt: skip
+        self._delivery.send(BufferedCall(chunk.last, chunk.count, call), wait=True)
 
     def append_ticks(self, chunk: ChunkResult, elapsed: float, *, phase: str) -> None:
-        """Hand over new ticks, and the training seconds (over all attempts) at the last of them.
+        """Record new ticks; `elapsed` is the job's training seconds at the last of them.
 
-        Returns at once while the store is away, until the backlog is full.
+        Returns at once while the store is unavailable, until the buffer is full.
         """
         sparse = [*chunk.sparse, SparsePoint("time", chunk.last, encode_value(elapsed))]
         call = partial(
             self._history_writer.append, chunk.first, chunk.columns, sparse,
             phase=phase, elapsed=elapsed, metrics=chunk.metrics, best=chunk.best,
         )  # fmt: skip
-        self._enqueue(BufferedCall(chunk.last, chunk.count, call))
+        self._delivery.send(BufferedCall(chunk.last, chunk.count, call))
 
     def append_points(self, tick: int, sparse: list[SparsePoint], *, phase: str) -> None:
-        """Hand over sparse points of a tick that was handed over already."""
-        self._enqueue(
-            BufferedCall(
-                tick, 0, partial(self._history_writer.append, tick + 1, {}, sparse, phase=phase)
-            )
-        )
+        """Record sparse points of a tick that was appended before."""
+        call = partial(self._history_writer.append, tick + 1, {}, sparse, phase=phase)
+        self._delivery.send(BufferedCall(tick, 0, call))
 
     def record_verify_progress(
         self, tick: int, loss: bytes, elapsed: float, ticks_compared: int, digests_compared: int
     ) -> None:
-        """Say how far a verify has compared."""
-        lease, call = self._claim.lease, self._ledger.record_verify_progress
-        self.client_action = self._retry(
-            lambda: call(lease, tick, loss, elapsed, ticks_compared, digests_compared)
+        """Record how far a verify has compared; `loss` is a float32, little-endian."""
+        lease, record = self._claim.lease, self._ledger.record_verify_progress
+        self.requests.client_action = self.retry(
+            lambda: record(lease, tick, loss, elapsed, ticks_compared, digests_compared)
         )
         self._heartbeat.touch()
 
-    def read_with_retry(self, query: Callable[[], T]) -> T:
-        """Read something in the store, however long that takes."""
-        return self._retry(query)
-
     def read_checkpoints(self) -> CheckpointSet:
-        """Return what counts of the job's checkpoints now: clients may name and delete them."""
-        return self._retry(lambda: self._ledger.read_checkpoints(self._claim.lease))
+        """Return the job's committed checkpoints; clients may request and delete them any time."""
+        return self.retry(lambda: self._ledger.read_checkpoints(self._claim.lease))
 
     def commit_checkpoint(
         self, checkpoint: Checkpoint, keep_count: int, *, is_requested: bool = False
     ) -> list[Checkpoint]:
-        """Make a checkpoint count, and return those that do not any more, by the rule of `keep`.
+        """Commit a checkpoint and return those it replaces or that the `keep` rule expires.
 
-        `asked`: it was begun for a client, and serves although later ticks are accepted by now.
+        `is_requested`: the save was started for a client's request, so it fulfils that request
+        even if later ticks were accepted meanwhile.
         """
         superseded: list[Checkpoint] = []
         call = partial(self._commit_checkpoint, checkpoint, keep_count, is_requested, superseded)
-        self._enqueue(BufferedCall(checkpoint.tick, 0, call, is_commit=True), wait=True)
+        self._delivery.send(BufferedCall(checkpoint.tick, 0, call, is_commit=True), wait=True)
         return superseded
 
     def _commit_checkpoint(
@@ -151,59 +141,48 @@ class LedgerWriter:
         is_requested: bool,
         superseded: list[Checkpoint],
     ) -> None:
-        """Commit to what counts now; looked at again where a client has changed it meanwhile."""
-        lease = self._claim.lease
-        while not (checkpoint_set := self._ledger.read_checkpoints(lease)).contains_folder(
-            checkpoint.folder
-        ):
-            named_checkpoint, fulfils_request = (
-                checkpoint_set.with_request_fields(checkpoint, was_requested=is_requested),
-                checkpoint_set.fulfils_request(checkpoint, was_requested=is_requested),
-            )
-            ticks_to_drop = expired_ticks(checkpoint_set.checkpoints, named_checkpoint, keep_count)
+        """Commit against the current set, read again whenever a client has changed it meanwhile."""
+        lease, requests = self._claim.lease, self.requests
+        while True:
+            current = self._ledger.read_checkpoints(lease)
+            if current.contains_folder(checkpoint.folder):
+                return
+            named = current.with_request_fields(checkpoint, was_requested=is_requested)
+            fulfils = current.fulfils_request(checkpoint, was_requested=is_requested)
+            expired = expired_ticks(current.checkpoints, named, keep_count)
             superseded[:] = [
-                old
-                for old in checkpoint_set.checkpoints
-                if old.tick in (*ticks_to_drop, checkpoint.tick)
+                old for old in current.checkpoints if old.tick in (*expired, checkpoint.tick)
             ]
             with contextlib.suppress(ConcurrentChange):
                 self._ledger.commit_checkpoint(
-                    lease,
-                    named_checkpoint,
-                    ticks_to_drop,
-                    change_count=checkpoint_set.change_count,
-                    fulfils_request=fulfils_request,
-                )
-                self.checkpoint_requested = self.checkpoint_requested and not fulfils_request
+                    lease, named, expired,
+                    change_count=current.change_count, fulfils_request=fulfils,
+                )  # fmt: skip
+                requests.has_checkpoint_request = requests.has_checkpoint_request and not fulfils
                 return
 
     def flush(self) -> None:
-        """Wait until the store has taken all that was handed over."""
-        self._send_pending(wait=True)
+        """Wait until the store has accepted all that was recorded."""
+        self._delivery.flush()
 
     def wait_for_segments(self) -> None:
-        """Wait until nothing of the history moves to files."""
-        self._retry(self._history_writer.wait_idle)
+        """Wait until no segment of the history is moving to files."""
+        self.retry(self._history_writer.wait_idle)
 
     def close(self) -> None:
-        """Hand over nothing more; nothing of it is under way when this returns."""
+        """Record nothing more; return when nothing is in flight."""
         self._history_writer.close()
 
-    def log_event(
-        self,
-        level: Level,
-        message: str,
-        unsaved_reason: str | None = None,
-    ) -> None:
-        """Tell the job's followers a line of its log; may raise LeaseLost.
+    def log_event(self, level: Level, message: str, unsaved_reason: str | None = None) -> None:
+        """Add a `log` event for the job's followers; may raise LeaseLost.
 
-        A mere info is not worth waiting for; what is more is told again until the store has it.
-        `unwanted`: why the checkpoint that a client asked for will not be made.
+        An "info" is sent once, if the store is available; other levels until it is accepted.
+        `unsaved_reason`: why the checkpoint that a client requested will not be saved.
         """
         if level != "info":
             self._event_count += 1
             call = partial(self._send_event, level, message, unsaved_reason, self._event_count)
-            self._enqueue(BufferedCall(self._last_tick, 0, call))
+            self._delivery.send(BufferedCall(0, 0, call))
         elif not self._heartbeat.is_store_unavailable:
             with contextlib.suppress(*UNAVAILABLE):
                 self._send_event(level, message)
@@ -215,109 +194,43 @@ class LedgerWriter:
         unsaved_reason: str | None = None,
         number: int | None = None,
     ) -> None:
-        with contextlib.suppress(StoreFull):  # it stands in the job's log
+        with contextlib.suppress(StoreFull):  # the job's log file has the line
             self._ledger.add_log_event(
                 self._claim.lease, level, message, checkpoint_refusal=unsaved_reason, number=number
             )
 
     @property
-    def requested_action(self) -> str | None:
-        """What a client or, last of all, the machine asks of this job."""
-        return self.client_action or ("drain" if self._drain.is_requested else None)
-
-    def is_checkpoint_requested_at(self, tick: int) -> bool:
-        """Whether a client waits for the checkpoint of this tick: no replayed one is asked for."""
-        return self.checkpoint_requested and tick >= self._claim.tick
-
-    @property
     def is_keeping_up(self) -> bool:
-        """Whether store and disk take what they are told, so that nobody has to wait for them."""
-        is_disk_ok = (
-            self._history_writer.last_move_error is None and not self._history_writer.is_backlogged
-        )
-        return is_disk_ok and not (
-            self._disk_error_reported or self._is_behind or self._buffer.next_pending
-        )
+        """Return whether store and disk accept writes at once, so that training need not wait."""
+        history = self._history_writer
+        is_disk_ok = history.last_move_error is None and not history.is_backlogged
+        return is_disk_ok and not (self._is_disk_error_reported or self._delivery.is_behind)
 
     def wait_for_capacity(self) -> bool:
-        """Whether new ticks may come; else look at the disk once more, and at what is requested.
+        """Wait for room for new ticks; return False to have the caller check `requests` first.
 
-        They may not while too many full segments of the history wait in the store for their files.
+        There is none while too many full segments wait in the store for a disk that refuses them.
         """
         self._report_disk_state()
         if self._history_writer.is_backlogged:
-            self.wait_for_segments()  # what is under way may make room
+            self.wait_for_segments()  # a move under way may make room
         if not self._history_writer.is_backlogged:
             return True
         time.sleep(DISK_RETRY_SECONDS)
         lease = self._claim.lease
-        self.client_action = self._retry(lambda: self._ledger.renew(lease, phase="saving"))
-        self._retry(self._history_writer.flush_full_segments)
+        self.requests.client_action = self.retry(lambda: self._ledger.renew(lease, phase="saving"))
+        self.retry(self._history_writer.flush_full_segments)
         self._heartbeat.touch()
         return False
 
     def _report_disk_state(self) -> None:
-        """Tell once that segments stay in the store, and once that they do not any more."""
+        """Publish one event when segments begin to stay in the store, and one when that is over."""
         disk_error = self._history_writer.last_move_error
-        if self._disk_error_reported == (disk_error is not None):
+        if self._is_disk_error_reported == (disk_error is not None):
             return
-        self._disk_error_reported = disk_error is not None
+        self._is_disk_error_reported = disk_error is not None
         if disk_error is None:
             self.log_event("info", "history: full segments lie in files again")
         else:
-            self.log_event(
-                "error", f"history_error: a full segment stays in the store: {disk_error}"
-            )
-
-    def _enqueue(self, entry: BufferedCall, *, wait: bool = False) -> None:
-        if entry.count:
-            self._last_tick = entry.last
-        # what comes late must be said again with the ticks that it came behind
-        self._buffer.add(replace(entry, last=max(entry.last, self._last_tick)))
-        self._send_pending(wait=wait or self._buffer.is_full)
-        self._heartbeat.touch()
-
-    def _send_pending(self, *, wait: bool) -> None:
-        """Hand over all that is due; without `wait`, as far as the store takes it now."""
-        if self._heartbeat.is_store_unavailable and not wait:
-            return
-        try:
-            while (entry := self._buffer.next_pending) is not None:
-                self._send_one(entry, wait)
-        except (*UNAVAILABLE, StoreFull) as error:
-            self._heartbeat.mark_store_unavailable()  # and asks in our stead until it is back
-            if not self._is_behind:
-                self._write_log(f"the store takes nothing ({error}), the training goes on")
-            self._is_behind = True
-        else:
-            if self._is_behind:
-                self._write_log("the store has taken all that waited for it")
-            self._is_behind = False
-
-    def _send_one(self, entry: BufferedCall, wait: bool) -> None:
-        try:
-            appended = self._retry(entry.call) if wait else entry.call()
-        except (TickGap, NotAccepted) as error:
-            accepted_tick = error.tick if isinstance(error, TickGap) else 0
-            if not self._buffer.requeue_from(accepted_tick):
-                raise
-            self._write_log(f"the store lost ticks ({error}), they are handed over again")
-            return
-        except (*UNAVAILABLE, StoreFull, StoreUnavailable):
-            raise  # it stays due
-        except Exception:
-            self._buffer.drop_first()
-            raise
-        self._buffer.mark_sent()
-        if appended is not None:
-            self.client_action, self.checkpoint_requested = (
-                appended.requested,
-                appended.checkpoint_requested,
-            )
-
-    def _retry(self, call: Callable[[], T]) -> T:
-        return retry_while_unavailable(call, self._may_retry)
-
-    def _may_retry(self) -> bool:
-        self._heartbeat.touch()  # it is the store that stands still, not the trainer
-        return not self._drain.is_overdue
+            text = f"history_error: a full segment stays in the store: {disk_error}"
+            self.log_event("error", text)

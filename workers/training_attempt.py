@@ -1,171 +1,119 @@
-"""One attempt at a job, told from a fresh trainer to an outcome.
+"""One attempt at training a job, from a fresh trainer to an outcome.
 
-Knows the trainer's commands, the books and the checkpoints; knows no process, no Celery, no lease.
+Knows the trainer's commands, the ledger writer and the checkpointer; knows no process, no Celery
+and no lease.
 """
-
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
 
 from jobs import fault_points
 from jobs.errors import TickMismatch
-from jobs.files.artifacts import ArtifactStore
-from jobs.ledger.claims import Claim
-from jobs.spec.job_spec import JobSpec
 from workers import outcomes
 from workers.checkpointing.checkpointer import Checkpointer
-from workers.checkpointing.writer import CheckpointWriter
-from workers.chunks import ChunkSizer, StopTicks, chunk_length
-from workers.heartbeat import Heartbeat
-from workers.ledger_writer import LedgerWriter, Level
-from workers.log import JobLog
+from workers.chunks import StopTicks, chunk_length
 from workers.outcomes import Outcome, ReplayMismatch
 from workers.resume import ResumePoint
-from workers.trainer_client import ChunkResult, JsonDict, TrainerClient
+from workers.trainer_client import ChunkResult, JsonDict
+from workers.trainer_session import TrainerSession
 
 
-@dataclass
 class TrainingAttempt:
-    """What an attempt works with; then where it stands, which is all that changes."""
+    """The position of an attempt and the loop that advances it, chunk by chunk."""
 
-    claim: Claim
-    spec: JobSpec
-    device: str
-    trainer: TrainerClient
-    measure_canary: Callable[[int], str]  # what this machine answers with so many threads
-    ledger_writer: LedgerWriter
-    checkpoint_writer: CheckpointWriter
-    files: ArtifactStore
-    heartbeat: Heartbeat
-    log: JobLog
-
-    tick: int = 0
-    elapsed: float = 0.0  # training seconds over all attempts
-    best: JsonDict | None = None
-    end_reason: str | None = None  # why the trainer itself came to an end
-    failure: JsonDict | None = None
-    fingerprint: JsonDict = field(default_factory=dict)  # of this attempt's bits
-    chunk_sizer: ChunkSizer = field(default_factory=ChunkSizer)
-    is_chunk_in_flight: bool = False  # whether the trainer runs the next chunk already
-
-    def __post_init__(self) -> None:
-        self.checkpointer = Checkpointer(
-            self.checkpoint_writer,
-            self.trainer,
-            self.heartbeat,
-            self.ledger_writer,
-            self.publish,
-            self.log.write,
-        )
+    def __init__(self, session: TrainerSession, checkpointer: Checkpointer) -> None:
+        self.session, self.checkpointer = session, checkpointer
+        self.claim, self.spec, self.trainer = session.claim, session.claim.spec, session.trainer
+        self.ledger_writer, self.heartbeat = session.ledger_writer, session.heartbeat
+        self.tick = 0
+        self.elapsed = 0.0  # training seconds over all attempts
+        self.best: JsonDict | None = None
+        self.end_reason: str | None = None  # why the trainer itself ended the training
+        self.failure: JsonDict | None = None
+        self.is_chunk_in_flight = False  # whether the trainer already runs the next chunk
 
     def run(self) -> Outcome:
-        """Take the job to its end, or to a pause or a drain; what diverges ends it."""
+        """Take the job to its end, to a pause or to a drain; ticks that differ fail it."""
         try:
             return self.train()
         except (TickMismatch, ReplayMismatch) as error:
             tick, recorded = max(self.tick, self.claim.tick), self.claim.fingerprint
-            outcome = outcomes.divergence_outcome(error, tick, recorded, self.fingerprint)
-            self.publish("error", (outcome.error or {})["detail"])
+            outcome = outcomes.divergence_outcome(error, tick, recorded, self.session.fingerprint)
+            self.session.publish("error", (outcome.error or {})["detail"])
             return outcome
         finally:
-            self.checkpoint_writer.discard_pending()
+            self.checkpointer.discard_pending()
 
     def train(self) -> Outcome:
         """Build, load, replay, train, end."""
         self.build()
         self.load()
-        if (
-            self.tick == 0
-            and self.spec.checkpoint.at_start
-            and not self.checkpoint_writer.has_checkpoint(0)
-        ):
+        if self.is_start_checkpoint_missing():
             self.checkpointer.save_now(self.tick, self.best)
         if self.tick < self.claim.tick and (reason := self.replay()):
-            return outcomes.stop_outcome(reason, self.claim.tick)  # nothing new to keep
+            return outcomes.stop_outcome(reason, self.claim.tick)  # nothing new to save
         while not (reason := self.reason_to_end()):
             self.train_chunk()
         return self.end(reason)
 
     def build(self) -> None:
-        """Have model, optimizer and data built, and say on what."""
-        build_info = self.trainer.build(
-            self.spec.to_stored(), self.device, self.log.path, artifacts=self.files.root,
-            job=self.claim.lease.job_id, engine=self.claim.engine, background_saves=True,
-        )  # fmt: skip
-        canary = self.measure_canary(self.spec.compute.threads)
-        self.fingerprint = {**build_info["fingerprint"], "canary": canary}
-        self.ledger_writer.record_engine(
-            build_info["engine"], build_info["device"], self.fingerprint
-        )
+        """Build model, optimizer and data, and report the engine and why it was chosen."""
+        reply = self.session.build(background_saves=True)
         self.elapsed = self.claim.elapsed
-        self.log.write(
-            f"built {build_info['parameters']} parameters, {build_info['engine']}, {self.device}"
-        )
-        self.report_engine(build_info)
-
-    def report_engine(self, build_info: JsonDict) -> None:
-        """Say why the engine is which it is, aloud where it is not the one that was chosen."""
-        message = f"engine {build_info['engine']}: {build_info['engine_note']}"
-        if build_info["instead"]:
-            self.publish("warning", message)
+        engine, parameters = reply["engine"], reply["parameters"]
+        self.session.log.write(f"built {parameters} parameters, {engine}, {self.session.device}")
+        message = f"engine {engine}: {reply['engine_note']}"
+        if reply["instead"]:  # not the engine that was chosen
+            self.session.publish("warning", message)
         else:
-            self.log.write(message)
+            self.session.log.write(message)
 
     def load(self) -> None:
-        """Load what there is to go on from; where nothing is, make sure of the first weights."""
-        resume_point = ResumePoint(
-            self.claim, self.trainer, self.checkpoint_writer, self.files, self.heartbeat,
-            partial(self.publish, "warning"),
-        )  # fmt: skip
+        """Load the checkpoint to resume from; without one, check the initial weights."""
+        resume_point = ResumePoint(self.session, self.checkpointer)
         if loaded := resume_point.load_newest():
             self.tick, self.end_reason, self.best = loaded["tick"], loaded["ended"], loaded["best"]
-            self.log.write(f"loaded checkpoint {self.tick}")
+            self.session.log.write(f"loaded checkpoint {self.tick}")
         if self.tick == 0:
-            resume_point.check_initial_weights(self.fingerprint["canary"])
+            resume_point.check_initial_weights(self.session.fingerprint["canary"])
+
+    def is_start_checkpoint_missing(self) -> bool:
+        """Return whether the spec wants a checkpoint of tick 0 and there is none."""
+        is_wanted = self.tick == 0 and self.spec.checkpoint.at_start
+        return is_wanted and not self.checkpointer.has_checkpoint(0)
 
     def replay(self) -> str | None:
-        """Run again what is recorded beyond the state loaded; the ledger compares every bit.
+        """Run the ticks recorded beyond the loaded state again; the ledger compares every bit.
 
-        Returns what made it stop early, if anything did.
+        Returns the requested action that ended the replay early, if any.
         """
-        self.publish("info", f"replaying ticks {self.tick + 1} to {self.claim.tick}")
+        self.session.publish("info", f"replaying ticks {self.tick + 1} to {self.claim.tick}")
         digest_ticks = self.ledger_writer.digested_ticks(self.tick, self.claim.tick)
-        stop_ticks = StopTicks(
-            [*digest_ticks, *self.checkpoint_writer.damaged_ticks, self.claim.tick]
-        )
+        stop_ticks = StopTicks([*digest_ticks, *self.checkpointer.damaged_ticks, self.claim.tick])
         while self.tick < self.claim.tick:
-            if (reason := self.ledger_writer.requested_action) in ("cancel", "pause", "drain"):
-                return reason
+            if (action := self.ledger_writer.requests.action) in ("cancel", "pause", "drain"):
+                return action
             self.replay_chunk(stop_ticks, digest_ticks)
         summary = "every bit equal" if self.claim.exact else "equal from the last fingerprint on"
-        self.publish("info", f"replayed to tick {self.claim.tick}, {summary}")
+        self.session.publish("info", f"replayed to tick {self.claim.tick}, {summary}")
         return None
 
     def replay_chunk(self, stop_ticks: StopTicks, digest_ticks: set[int]) -> None:
-        """Run the next recorded ticks, up to the next mark; save what should have been saved."""
+        """Run the next recorded ticks, up to the next stop tick, and save where that was due."""
         self.heartbeat.phase = "replaying"
         fault_points.hit("replay")
-        end_ticks = (
-            stop_ticks.next_after(self.tick),
-            self.checkpoint_writer.next_due_tick(self.tick),
-        )
-        ticks = chunk_length(self.tick, self.chunk_sizer, *end_ticks)
+        ticks = self.next_chunk_ticks(self.tick, stop_ticks.next_after(self.tick))
         chunk = self._observe(self.trainer.run(ticks, digest=self.tick + ticks in digest_ticks))
         if chunk.last < self.claim.tick and chunk.is_over:
             detail = f"ended at tick {chunk.last}, recorded are {self.claim.tick} ticks"
             raise ReplayMismatch(chunk.last, detail)
         self.ledger_writer.append_replayed(chunk, digest_ticks)
         self._advance(chunk)
-        if not chunk.is_over and (
-            self.checkpoint_writer.is_due_by_tick(chunk)
-            or self.checkpoint_writer.needs_recreation(self.tick)
-        ):
+        if self.checkpointer.is_due_in_replay(chunk):
             self.checkpointer.save_now(self.tick, self.best)
 
     def train_chunk(self) -> None:
-        """Run new ticks, hand them over, and save where that is due.
+        """Run new ticks, record them, and save where that is due.
 
-        Where nothing is decided at their end, the trainer goes on while they are handed over.
+        The trainer runs the next chunk while this one is recorded, unless something must be
+        decided first.
         """
         if not (self.is_chunk_in_flight or self.ledger_writer.wait_for_capacity()):
             return
@@ -174,65 +122,60 @@ class TrainingAttempt:
             self.trainer.start_chunk(self.next_chunk_ticks(self.tick))
         chunk = self._observe(self.trainer.wait_chunk())
         self.elapsed += chunk.seconds
-        is_save_due = self.checkpoint_writer.is_due(chunk)
+        is_save_due = self.checkpointer.is_due(chunk)
         self.checkpointer.on_trainer_result(self.tick, chunk.save_result)
         self.is_chunk_in_flight = not is_save_due and self.can_run_ahead(chunk)
         if self.is_chunk_in_flight:
             self.trainer.start_chunk(self.next_chunk_ticks(chunk.last))
         self.ledger_writer.append_ticks(chunk, self.elapsed, phase="training")
         self._advance(chunk)
-        self.checkpoint_writer.archive_started_job(chunk)
-        if self.checkpoint_writer.is_ready:
-            self.checkpointer.finish(self.tick)
-        if is_save_due or (
-            self.is_checkpoint_requested and not (self.is_chunk_in_flight or chunk.is_over)
-        ):
+        self.checkpointer.on_ticks_recorded(chunk)
+        can_save_request = not (self.is_chunk_in_flight or chunk.is_over)
+        if is_save_due or (self.checkpointer.is_requested and can_save_request):
             self.checkpointer.begin_save(self.tick, self.best)
 
-    def next_chunk_ticks(self, tick: int) -> int:
-        """Return how many new ticks to run after this one."""
-        return chunk_length(tick, self.chunk_sizer, self.checkpoint_writer.next_due_tick(tick))
+    def next_chunk_ticks(self, tick: int, stop_tick: int | None = None) -> int:
+        """Return how many ticks to run after `tick`, at most up to `stop_tick`."""
+        due_tick = self.checkpointer.next_due_tick(tick)
+        return chunk_length(tick, self.session.chunk_sizer, stop_tick, due_tick)
 
     def can_run_ahead(self, chunk: ChunkResult) -> bool:
-        """Whether the trainer may run on before these ticks are in the books.
+        """Return whether the trainer may run on before the ticks of this chunk are recorded.
 
-        Not at slow ticks, where it would gain little and a request would wait for two, but while a
-        checkpoint is committed.
+        Not with slow chunks, where it would gain little and a request would wait for two of them,
+        except while a checkpoint is committed.
         """
-        must_stop = chunk.is_over or self.ledger_writer.requested_action or self.is_out_of_time
-        is_worthwhile = self.chunk_sizer.can_run_ahead or self.checkpoint_writer.is_ready
+        must_stop = chunk.is_over or self.ledger_writer.requests.action or self.is_out_of_time
+        is_worthwhile = self.session.chunk_sizer.can_run_ahead or self.checkpointer.is_ready
         return (
             is_worthwhile
             and self.ledger_writer.is_keeping_up
-            and not (must_stop or self.is_checkpoint_requested)
+            and not (must_stop or self.checkpointer.is_requested)
         )
 
     @property
-    def is_checkpoint_requested(self) -> bool:
-        """Whether a client waits for a checkpoint, and none is under way."""
-        return self.ledger_writer.checkpoint_requested and not self.checkpoint_writer.is_busy
-
-    @property
     def is_out_of_time(self) -> bool:
-        """Whether the training has taken the seconds that the spec gives it."""
+        """Return whether the training has taken the seconds of the spec's budget."""
         budget_seconds = self.spec.budget.seconds
         return budget_seconds is not None and self.elapsed >= budget_seconds
 
     def reason_to_end(self) -> str | None:
-        """Return why this is the last chunk's end, the weightiest reason first, or None."""
+        """Return why to end after this chunk, or None; of several reasons the weightiest."""
         if self.is_chunk_in_flight:
             return None
-        action = self.ledger_writer.requested_action
-        if self.failure or action == "cancel":
-            return "failed" if self.failure else "cancel"
-        if self.end_reason or (self.is_out_of_time and self.tick > 0):
-            return "ended" if self.end_reason else "seconds"
-        if self.checkpoint_writer.has_failed_too_often:
-            return "unsaved"
-        return None if action == "stop" and self.tick == 0 else action
+        if self.failure:
+            return "failed"
+        action = self.session.requested_action(has_progress=self.tick > 0)
+        if action == "cancel":
+            return "cancel"
+        if self.end_reason:
+            return "ended"
+        if self.is_out_of_time and self.tick > 0:
+            return "seconds"
+        return "unsaved" if self.checkpointer.has_failed_too_often else action
 
     def end(self, reason: str) -> Outcome:
-        """Keep what the reason says must be kept, and tell the outcome."""
+        """Save what this reason requires and return the outcome."""
         self.ledger_writer.flush()
         if reason == "cancel":
             return Outcome("cancelled", self.tick)
@@ -242,41 +185,32 @@ class TrainingAttempt:
         if reason in ("stop", "seconds"):
             self.validate()
         if reason == "unsaved":
-            return outcomes.disk_pause_outcome(
-                self.tick, "no checkpoint could be saved for too long"
-            )
+            detail = "no checkpoint could be saved for too long"
+            return outcomes.disk_pause_outcome(self.tick, detail)
         if not self.checkpointer.save_final(self.tick, self.best):
             return outcomes.disk_pause_outcome(self.tick, "the final checkpoint could not be saved")
         stopped_by = {"stop": "user", "seconds": "budget"}.get(reason, self.end_reason)
         return Outcome("succeeded", self.tick, stopped_by=stopped_by)
 
     def save_and_stop(self, reason: str) -> Outcome:
-        """Save where the trainer stands (for a failure: before it), unless that is there."""
+        """Save the trainer's state, after a failure the one before it, unless it is saved."""
         tick_to_save = self.tick - 1 if reason == "failed" else self.tick
-        if tick_to_save > 0 and not self.checkpoint_writer.has_checkpoint(tick_to_save):
+        if tick_to_save > 0 and not self.checkpointer.has_checkpoint(tick_to_save):
             self.checkpointer.save_now(tick_to_save, self.best)
         if reason == "failed":
             return Outcome("failed", self.tick, error=self.failure)
         return outcomes.stop_outcome(reason, self.tick)
 
     def validate(self) -> None:
-        """Validate where the job ends, unless that tick was validated."""
+        """Validate at the last tick, unless that was done."""
         self.heartbeat.phase = "validating"
         chunk = self.trainer.validate(self.tick)
         self.ledger_writer.append_ticks(chunk, self.elapsed, phase="validating")
         self.best = chunk.best
 
-    def publish(self, level: Level, text: str, unsaved_reason: str | None = None) -> None:
-        """Say what followers of the job should see, in its log and among its events.
-
-        `unwanted`: why the checkpoint that a client asked for is not made.
-        """
-        self.log.write(text)
-        self.ledger_writer.log_event(level, text, unsaved_reason)
-
     def _observe(self, chunk: ChunkResult) -> ChunkResult:
         self.heartbeat.touch()
-        self.chunk_sizer.observe(chunk.count, chunk.seconds)
+        self.session.chunk_sizer.observe(chunk.count, chunk.seconds)
         return chunk
 
     def _advance(self, chunk: ChunkResult) -> None:

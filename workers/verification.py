@@ -1,77 +1,63 @@
-"""A verify, told from a fresh trainer to its certificate: recorded ticks run again and compared.
+"""Verification of a job: its recorded ticks are run again, compared, and certified.
 
-Reads the parent's history a stretch at a time and records nothing. Interrupted, it begins anew: an
-earlier attempt's state is not kept. Knows the trainer's commands; knows no process, no Celery.
+Reads the parent's history range by range and records nothing in it. An interrupted verification
+starts over: no state of an earlier attempt is saved. Knows the trainer's commands; knows no
+process and no Celery.
 """
 
 import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from jobs import values
 from jobs.certificate import Certificate, Difference, Fingerprints, Pair
 from jobs.errors import NoSuchCheckpoint, NoSuchJob
-from jobs.files import checkpoint_folders
-from jobs.files.artifacts import ArtifactStore
 from jobs.history import comparison
 from jobs.history.column_reader import ColumnReader
 from jobs.history.comparison import RecordedRange
 from jobs.history.errors import DamagedHistory
 from jobs.history.selection import sparse_names
 from jobs.job import Checkpoint
-from jobs.ledger.claims import Claim, VerifyRange
+from jobs.ledger.claims import VerifyRange
 from jobs.queries.jobs import JobQueries
 from jobs.spec.job_spec import JobSpec
 from jobs.values import STATE_COLUMN
 from workers import certificate_digests, outcomes
-from workers.chunks import ChunkSizer, StopTicks, chunk_length
-from workers.heartbeat import Heartbeat
-from workers.ledger_writer import LedgerWriter
-from workers.log import JobLog
+from workers.chunks import StopTicks, chunk_length
 from workers.outcomes import Outcome
-from workers.trainer_client import ChunkResult, JsonDict, TrainerClient, TrainerError
+from workers.trainer_client import ChunkResult, TrainerError
+from workers.trainer_session import TrainerSession
 
 #: ticks of the recorded history that are held in memory
 RANGE_TICKS = 65_536
 
 
-@dataclass
 class Verification:
-    """What a verify works with; then what it has compared, which is all that changes."""
+    """One attempt at a verify; `tick` is the last one compared."""
 
-    claim: Claim
-    verify_range: VerifyRange
-    device: str
-    trainer: TrainerClient
-    measure_canary: Callable[[int], str]
-    ledger_writer: LedgerWriter
-    column_reader: ColumnReader
-    job_queries: JobQueries
-    files: ArtifactStore
-    heartbeat: Heartbeat
-    log: JobLog
-
-    tick: int = 0  # the last one compared
-    elapsed: float = 0.0
-    points_compared: int = 0
-    digests_compared: int = 0
-    state: str | None = None  # where the trainer stands, where that was asked for
-    difference: Difference | None = None
-    fingerprint: JsonDict = field(default_factory=dict)
-    data: Pair = field(default_factory=lambda: Pair(recorded=None, recomputed=None))
-    validation: Pair | None = None
-    current_range: RecordedRange | None = None
-    column_hashes: dict[str, Any] = field(default_factory=dict)  # a running sha256 of each column
-    stop_ticks: StopTicks = field(
-        default_factory=lambda: StopTicks([])
-    )  # its ticks with recorded points
-    chunk_sizer: ChunkSizer = field(default_factory=ChunkSizer)
+    def __init__(
+        self,
+        session: TrainerSession,
+        verify_range: VerifyRange,
+        column_reader: ColumnReader,
+        job_queries: JobQueries,
+    ) -> None:
+        self.session, self.verify_range = session, verify_range
+        self.claim, self.trainer = session.claim, session.trainer
+        self.ledger_writer, self.heartbeat = session.ledger_writer, session.heartbeat
+        self.column_reader, self.job_queries = column_reader, job_queries
+        self.tick, self.elapsed = verify_range.start, session.claim.elapsed
+        self.points_compared = self.digests_compared = 0
+        self.state: str | None = None  # the digest after the last tick, where it was computed
+        self.difference: Difference | None = None
+        self.data = Pair(recorded=None, recomputed=None)
+        self.validation: Pair | None = None
+        self.current_range: RecordedRange | None = None
+        self.column_hashes: dict[str, Any] = {}  # a running sha256 of each column
+        self.stop_ticks = StopTicks([])  # ticks of the current range with recorded points
 
     def run(self) -> Outcome:
-        """Compare all there is to compare; what was deleted meanwhile fails the verify."""
-        self.tick, self.elapsed = self.verify_range.start, self.claim.elapsed
+        """Compare the whole range; fail if something of the parent was deleted meanwhile."""
         try:
             return self.verify()
         except NoSuchJob:
@@ -85,92 +71,71 @@ class Verification:
             return self.fail("data", f"a file that is needed is not there: {error.filename}")
 
     def verify(self) -> Outcome:
-        """Begin where the ticks to be compared begin, and run them again up to a difference."""
+        """Run the range again from its start up to the first difference, and certify it."""
         self.check_data()
         if self.difference is None:
-            self.build()
+            self.session.build()
         if self.difference is None and self.verify_range.start:
             self.load()
         while self.difference is None and self.tick < self.verify_range.end:
-            if reason := self.reason_to_stop():
-                return self.stop_early(reason)
+            has_progress = self.tick != self.verify_range.start
+            if action := self.session.requested_action(has_progress=has_progress):
+                return self.stop_early(action)
             self.compare_chunk()
         return self.certify()
 
     def check_data(self) -> None:
-        """Hash the data as they lie there now: on other data nothing is trained."""
+        """Compare the data's digests with the recorded ones; on other data nothing is trained."""
         self.heartbeat.phase = "loading"
-        spec, start = self.claim.spec, self.verify_range.start
-        self.data = certificate_digests.data_sha256(spec, self.files)
-        self.validation = certificate_digests.validation_sha256(spec, self.files)
+        spec, start, files = self.claim.spec, self.verify_range.start, self.session.files
+        self.data = certificate_digests.data_sha256(spec, files)
+        self.validation = certificate_digests.validation_sha256(spec, files)
         self.difference = certificate_digests.digest_difference(
             start, "data", self.data
         ) or certificate_digests.digest_difference(start, "validation_data", self.validation)
 
-    def build(self) -> None:
-        """Have model, optimizer and data built; raises Unfit on another fingerprint."""
-        threads = self.claim.spec.compute.threads
-        build_info = self.trainer.build(
-            self.claim.spec.to_stored(), self.device, self.log.path, artifacts=self.files.root,
-            job=self.claim.lease.job_id, engine=self.claim.engine,
-        )  # fmt: skip
-        self.fingerprint = {**build_info["fingerprint"], "canary": self.measure_canary(threads)}
-        self.ledger_writer.record_engine(
-            build_info["engine"], build_info["device"], self.fingerprint
-        )
-
     def load(self) -> None:
-        """Load the checkpoint to begin from; its state must be what was saved and recorded."""
-        lease, start = self.claim.lease, self.verify_range.start
+        """Load the checkpoint to start from and compare its state's digest with the recorded one.
+
+        Raises NoSuchCheckpoint if it was deleted, DamagedHistory if its files are damaged.
+        """
+        start = self.verify_range.start
         checkpoint = self.parent_checkpoint(start)
-        if not checkpoint_folders.files_match(
-            self.files, lease.tenant, self.verify_range.parent, checkpoint
-        ):
-            self.parent_checkpoint(start)  # is it damaged, or was it deleted?
-            raise DamagedHistory(f"the files of checkpoint {start} are not what was committed")
-        folder = checkpoint_folders.folder_path(
-            self.files, lease.tenant, self.verify_range.parent, checkpoint
-        )
         try:
-            state = self.trainer.load(folder)["state"]
+            loaded = self.session.load(self.verify_range.parent, checkpoint)
         except TrainerError:
             self.parent_checkpoint(start)  # was it deleted meanwhile?
             raise
+        if loaded is None:
+            self.parent_checkpoint(start)  # is it damaged, or was it deleted?
+            raise DamagedHistory(f"the files of checkpoint {start} are not what was committed")
         self.digests_compared += 1
-        if state != checkpoint.state:
+        if loaded["state"] != checkpoint.state:
             recorded_bits, loaded_bits = (
-                bytes.fromhex(text)[::-1] for text in (checkpoint.state, state)
+                bytes.fromhex(text)[::-1] for text in (checkpoint.state, loaded["state"])
             )
             self.difference = comparison.make_difference(
                 start, STATE_COLUMN, recorded_bits, loaded_bits
             )
 
-    def reason_to_stop(self) -> str | None:
-        """Return what ends it early; a stop certifies what was compared, so it waits for that."""
-        action = self.ledger_writer.requested_action
-        return None if action == "stop" and self.tick == self.verify_range.start else action
-
-    def stop_early(self, reason: str) -> Outcome:
-        """Leave before the end."""
-        if reason == "stop":
+    def stop_early(self, action: str) -> Outcome:
+        """End as requested; a stop certifies the ticks that were compared."""
+        if action == "stop":
             return self.certify(stopped_by="user")
-        return outcomes.stop_outcome(reason, self.tick)
+        return outcomes.stop_outcome(action, self.tick)
 
     def compare_chunk(self) -> None:
-        """Run some ticks again and hold them against what is recorded."""
+        """Run some ticks again and compare them with the recorded ones."""
         self.heartbeat.phase = "replaying"
         started_at = time.monotonic()
         recorded_range = self.recorded_range()
-        ticks = chunk_length(
-            self.tick, self.chunk_sizer, recorded_range.last, self.stop_ticks.next_after(self.tick)
-        )
-        chunk = self.trainer.run(ticks, digest=self.needs_digest(recorded_range, self.tick + ticks))
+        chunk = self.run_chunk(recorded_range)
         points = list(chunk.sparse)
         if recorded_range.has_validation_at(chunk.last) and not any(
             point.column != STATE_COLUMN for point in points
         ):
-            points += self.trainer.validate(chunk.last).sparse  # it was validated there at its stop
-        # where the training ends by itself, the next tick that is recorded has not come again
+            points += self.trainer.validate(chunk.last).sparse  # recorded when the job was stopped
+        # where the training ends by itself, the next recorded tick has not come again
         has_ended_early = chunk.is_over and chunk.last < recorded_range.last
         last_expected = chunk.last + 1 if has_ended_early else chunk.last
         self.difference = recorded_range.first_difference(
@@ -178,81 +143,79 @@ class Verification:
         )
         last_compared = chunk.last if self.difference is None else self.difference.tick
         self.count_compared(recorded_range, chunk, last_compared)
-        self.chunk_sizer.observe(chunk.count, time.monotonic() - started_at)
+        self.session.chunk_sizer.observe(chunk.count, time.monotonic() - started_at)
         self.elapsed += time.monotonic() - started_at
         self.ledger_writer.record_verify_progress(
             self.tick, chunk.columns["loss"][-1:].tobytes(), self.elapsed,
             self.tick - self.verify_range.start, self.digests_compared,
         )  # fmt: skip
 
-    def needs_digest(self, recorded_range: RecordedRange, tick: int) -> bool:
-        """Whether the state after a tick is to be digested."""
-        return tick == self.verify_range.end or tick in recorded_range.sparse[STATE_COLUMN]
+    def run_chunk(self, recorded_range: RecordedRange) -> ChunkResult:
+        """Run the next ticks, up to the next tick with recorded points or the range's end."""
+        ticks = chunk_length(
+            self.tick, self.session.chunk_sizer,
+            recorded_range.last, self.stop_ticks.next_after(self.tick),
+        )  # fmt: skip
+        last = self.tick + ticks
+        needs_digest = last == self.verify_range.end or last in recorded_range.sparse[STATE_COLUMN]
+        return self.trainer.run(ticks, digest=needs_digest)
 
     def count_compared(
         self, recorded_range: RecordedRange, chunk: ChunkResult, last_compared: int
     ) -> None:
-        """Note what was compared, up to a tick."""
+        """Count and hash what was compared of a chunk, up to `last_compared`."""
         for name in recorded_range.dense:
             column_hash = self.column_hashes.setdefault(name, hashlib.sha256())
             column_hash.update(recorded_range.values(name, chunk.first, last_compared).tobytes())
         for name, points in recorded_range.sparse.items():
             count = sum(tick in points for tick in range(chunk.first, last_compared + 1))
-            self.digests_compared += count if name == STATE_COLUMN else 0
-            self.points_compared += 0 if name == STATE_COLUMN else count
-        digest_points = [
-            point
+            if name == STATE_COLUMN:
+                self.digests_compared += count
+            else:
+                self.points_compared += count
+        digests = [
+            point.bits
             for point in chunk.sparse
             if point.column == STATE_COLUMN and point.tick == last_compared
         ]
-        self.state = (
-            str(values.decode_value(STATE_COLUMN, digest_points[-1].bits))
-            if digest_points
-            else None
-        )
+        self.state = _format_digest(digests[-1]) if digests else None
         self.tick = last_compared
 
     def recorded_range(self) -> RecordedRange:
-        """Return the stretch with the next tick; raises NoSuchJob once the parent is deleted."""
+        """Return the recorded range with the next tick. Raises NoSuchJob if the parent is gone."""
         if self.current_range is None or self.current_range.last == self.tick:
-            self.current_range = self.ledger_writer.read_with_retry(self._read_range)
+            self.current_range = self.ledger_writer.retry(self._read_range)
             self.stop_ticks = StopTicks(
                 tick for points in self.current_range.sparse.values() for tick in points
             )
         return self.current_range
 
     def certify(self, stopped_by: str | None = None) -> Outcome:
-        """End with the certificate, whatever its verdict: what could be compared was compared."""
+        """Compare the weights where a checkpoint has them, and end with the certificate."""
         checkpoint = self.checkpoint_or_none(self.tick)
         weights = Pair(recorded=checkpoint and checkpoint.sha256, recomputed=None)
         if checkpoint is not None and self.difference is None:
-            lease = self.claim.lease
-            recomputed = certificate_digests.weights_sha256(self.trainer, self.files, lease)
+            recomputed = certificate_digests.weights_sha256(
+                self.trainer, self.session.files, self.claim.lease
+            )
             weights = Pair(recorded=checkpoint.sha256, recomputed=recomputed)
             self.difference = certificate_digests.digest_difference(self.tick, "weights", weights)
-        is_complete = self.difference is None and stopped_by is None
         certificate = self.make_certificate(checkpoint, weights)
-        self.log.write(
-            f"{certificate.verdict}: {certificate.ticks_compared} ticks, {self.digests_compared} digests"
-        )
+        ticks, digests = certificate.ticks_compared, self.digests_compared
+        self.session.log.write(f"{certificate.verdict}: {ticks} ticks, {digests} digests")
+        is_complete = self.difference is None and stopped_by is None
         return Outcome(
-            "succeeded",
-            self.tick,
-            stopped_by=stopped_by,
-            result=certificate,
-            is_complete=is_complete,
-        )
+            "succeeded", self.tick,
+            stopped_by=stopped_by, result=certificate, is_complete=is_complete,
+        )  # fmt: skip
 
     def make_certificate(self, checkpoint: Checkpoint | None, weights: Pair) -> Certificate:
-        """Say what was compared, on what, and what came of it."""
+        """Return the certificate: what was compared, on which machine, and the verdict."""
         spec, start = self.claim.spec, self.verify_range.start
-        recorded_digest = (
-            self.current_range.sparse[STATE_COLUMN].get(self.tick) if self.current_range else None
-        )
+        sparse = self.current_range.sparse if self.current_range else {STATE_COLUMN: {}}
+        recorded_digest = sparse[STATE_COLUMN].get(self.tick)
         state = (
-            str(values.decode_value(STATE_COLUMN, recorded_digest))
-            if recorded_digest
-            else (checkpoint and checkpoint.state)
+            _format_digest(recorded_digest) if recorded_digest else checkpoint and checkpoint.state
         )
         fields = {
             "job_id": self.verify_range.parent,
@@ -271,28 +234,30 @@ class Verification:
             },
             "state": Pair(recorded=state, recomputed=self.state),
             "weights_sha256": weights,
-            "fingerprint": Fingerprints(recorded=self.claim.fingerprint, run=self.fingerprint),
+            "fingerprint": Fingerprints(
+                recorded=self.claim.fingerprint, run=self.session.fingerprint
+            ),
             "verdict": "equal" if self.difference is None else "different",
             "first_difference": self.difference,
         }
         return Certificate.model_validate(fields)
 
     def parent_checkpoint(self, tick: int) -> Checkpoint:
-        """Return the parent's checkpoint of a tick; raises NoSuchCheckpoint."""
+        """Return the parent's checkpoint of a tick. Raises NoSuchCheckpoint."""
         tenant, parent = self.claim.lease.tenant, self.verify_range.parent
-        return self.ledger_writer.read_with_retry(
+        return self.ledger_writer.retry(
             lambda: self.job_queries.get_checkpoint(tenant, parent, str(tick))
         )
 
     def checkpoint_or_none(self, tick: int) -> Checkpoint | None:
-        """Return the parent's checkpoint of a tick, if it has one."""
+        """Return the parent's checkpoint of a tick, or None."""
         try:
             return self.parent_checkpoint(tick)
         except NoSuchCheckpoint:
             return None
 
     def fail(self, kind: str, detail: str) -> Outcome:
-        """Fail the verify: it could not compare."""
+        """Return the outcome of a verify that could not compare."""
         return outcomes.failure_outcome(self.tick, kind, detail)
 
     def _read_range(self) -> RecordedRange:
@@ -304,6 +269,10 @@ class Verification:
         return comparison.read_range(self.column_reader, extent, names, self.tick + 1, last)
 
 
+def _format_digest(bits: bytes) -> str:
+    return str(values.decode_value(STATE_COLUMN, bits))
+
+
 def _comparable_columns(spec: JobSpec) -> list[str]:
-    """Sparse columns whose values are a matter of the spec alone: all but `time`."""
+    """Return the sparse columns whose values the spec alone decides: all but `time`."""
     return [name for name in sparse_names(spec) if name != "time"]

@@ -1,8 +1,8 @@
-"""What an attempt says to the store, in order: what is still to be taken, and what may be lost.
+"""The calls of an attempt that the store has not accepted, and those that it may still lose.
 
-A store may be away for a while; it may also come back without its last second. So what was said is
-kept here until the store has taken it, and after that since the checkpoint before the newest, to be
-said again from where the store stands. Bounded in ticks and in calls. Knows no store and no job.
+Calls are buffered until the store has accepted them, and then held back to the checkpoint before
+the newest: if the store restarts without its last second, they are sent again from its accepted
+tick. Bounded in ticks and in calls. Knows no store and no job.
 """
 
 from collections import deque
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from jobs.ledger.owner import AppendResult
 
-#: ticks that may wait for the store, and as many that are kept after it has taken them
+#: ticks that may be pending, and as many that are held after they were sent
 MAX_BUFFERED_TICKS = 1 << 20
-#: calls, likewise: a slow training's chunks are single ticks
+#: the same in calls: a slow training's chunks are single ticks
 MAX_BUFFERED_CALLS = 1 << 14
 
 
 @dataclass(frozen=True)
 class BufferedCall:
-    """A call that may be made twice; it reaches tick `last` and brings `count` ticks."""
+    """A call that may be sent twice; it appends `count` ticks, the last of them `last`."""
 
     last: int
     count: int
@@ -28,7 +28,7 @@ class BufferedCall:
 
 
 class WriteBuffer:
-    """Calls in their order: those taken, then those due."""
+    """Calls in order: first the sent ones, then the pending ones."""
 
     def __init__(
         self, max_ticks: int = MAX_BUFFERED_TICKS, max_calls: int = MAX_BUFFERED_CALLS
@@ -39,31 +39,31 @@ class WriteBuffer:
         self._sent_ticks = self._pending_ticks = 0
 
     def add(self, entry: BufferedCall) -> None:
-        """Let a call be due, after all others."""
+        """Append a pending call."""
         self._pending.append(entry)
         self._pending_ticks += entry.count
 
     @property
     def next_pending(self) -> BufferedCall | None:
-        """The first call that the store has not taken."""
+        """Return the first call that the store has not accepted, or None."""
         return self._pending[0] if self._pending else None
 
     @property
     def pending_ticks(self) -> int:
-        """How many ticks wait for the store."""
+        """Return how many ticks the store has not accepted."""
         return self._pending_ticks
 
     @property
     def is_full(self) -> bool:
-        """Whether so much is due that no more should come."""
+        """Return whether the pending calls have reached a limit, so that training must wait."""
         return self._pending_ticks >= self._max_ticks or len(self._pending) >= self._max_calls
 
     def drop_first(self) -> None:
-        """Note that the store will never take the first call that was due."""
+        """Drop the first pending call, which the store has refused for good."""
         self._pending_ticks -= self._pending.popleft().count
 
     def mark_sent(self) -> None:
-        """Note that the store has taken the first call that was due."""
+        """Move the first pending call to the sent ones: the store has accepted it."""
         entry = self._pending.popleft()
         self._pending_ticks -= entry.count
         self._sent.append(entry)
@@ -74,9 +74,9 @@ class WriteBuffer:
             self._trim_to_last_two_commits()
 
     def requeue_from(self, accepted_tick: int) -> bool:
-        """Let all be due again that a store at tick `accepted` may have lost.
+        """Make the sent calls pending again that a store at `accepted_tick` may have lost.
 
-        False when that is nothing: what it lacks is kept here no more.
+        Returns False if there is none: the buffer no longer holds what the store lacks.
         """
         pending_before = len(self._pending)
         while self._sent and self._sent[-1].last >= accepted_tick:

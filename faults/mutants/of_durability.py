@@ -71,7 +71,7 @@ MUTANTS = (
     Mutant(
         "late-checkpoint-not-said-again",
         "a store that lost a checkpoint which came behind later ticks is not told of it again",
-        (Edit("workers/ledger_writer.py", "last=max(said.last, self._reached)", "last=said.last"),),
+        (Edit("workers/delivery.py", "last=max(entry.last, self._last_tick)", "last=entry.last"),),
         (
             "tests/test_resources_store_away.py"
             "::test_a_checkpoint_that_was_committed_late_is_told_again_with_the_ticks_before_it",
@@ -89,7 +89,7 @@ MUTANTS = (
     Mutant(
         "loaded-state-not-compared",
         "a checkpoint that loads as another state than was saved is trained on",
-        (Edit("workers/resume.py", 'if loaded["state"] != checkpoint.state:', "if False:"),),
+        (Edit("workers/resume.py", 'loaded["state"] != checkpoint.state:', "False:"),),
         ("tests/test_resume_controls.py::test_a_state_that_loads_otherwise_ends_the_attempt",),
     ),
 )

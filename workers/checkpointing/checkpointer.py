@@ -1,95 +1,180 @@
-"""The states of one attempt that are kept: now, or aside while it trains on; what fails is told.
+"""The one way into checkpointing: which checkpoints there are, when the next is due, saving it.
 
-Between the attempt, which knows where the trainer stands, and the saver, which knows the rules.
+Failed saves become events here. Knows the trainer's session, the schedule and the writer; knows no
+file.
 """
 
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
+from jobs.job import Checkpoint
+from workers.checkpointing.archiver import AttemptArchiver
+from workers.checkpointing.schedule import CheckpointSchedule
 from workers.checkpointing.writer import CheckpointNotSaved, CheckpointWriter
-from workers.heartbeat import Heartbeat
-from workers.ledger_writer import LedgerWriter, Level
-from workers.trainer_client import JsonDict, SavedState, StateNotWritten, TrainerClient
+from workers.trainer_client import ChunkResult, JsonDict, SavedState, StateNotWritten
+from workers.trainer_session import TrainerSession
 
 #: tries of the final checkpoint, and seconds between them, before the job pauses without it
 FINAL_TRIES, FINAL_RETRY_SECONDS = 4, 1.0
 
 
-class EventSink(Protocol):
-    """Says what followers of the job should see; `unwanted`: why a wish is not fulfilled."""
-
-    def __call__(self, level: Level, text: str, unsaved_reason: str | None = None) -> None: ...
-
-
 class Checkpointer:
-    """Has states of one trainer kept. `tick` is always where that stands."""
+    """The checkpoints of one attempt. `tick` is always the tick that the trainer has reached."""
 
     def __init__(
-        self,
-        checkpoint_writer: CheckpointWriter,
-        trainer: TrainerClient,
-        heartbeat: Heartbeat,
-        ledger_writer: LedgerWriter,
-        publish: EventSink,
-        write_log: Callable[[str], None],
+        self, session: TrainerSession, archiver: AttemptArchiver, max_failing_seconds: float
     ) -> None:
-        self._checkpoint_writer, self._trainer, self._heartbeat = (
-            checkpoint_writer,
-            trainer,
-            heartbeat,
+        """Let training go on for at most `max_failing_seconds` while saves fail."""
+        self._session, self._archiver = session, archiver
+        self._schedule = CheckpointSchedule(session.claim.spec.checkpoint, max_failing_seconds)
+        self._writer = CheckpointWriter(session, archiver, self._schedule)
+        self._damaged: dict[str, int] = {}  # ticks of damaged checkpoints by folder
+
+    def is_due(self, chunk: ChunkResult) -> bool:
+        """Return whether to save after this chunk.
+
+        Always False once the training has ended: the final checkpoint is saved then. After a failed
+        save, True when the retry delay is over and no save is running. Otherwise by the spec:
+        every N ticks, every N seconds, or best so far.
+        """
+        if chunk.is_over:
+            return False
+        has_ticks, failures = chunk.count > 0, self._schedule.failures
+        if failures.count:
+            return has_ticks and failures.is_retry_due and not self.is_busy
+        return self._is_due_by_tick(chunk) or (has_ticks and self._schedule.is_due_by_clock)
+
+    def is_due_in_replay(self, chunk: ChunkResult) -> bool:
+        """Return whether to save after replayed ticks: a checkpoint is missing or was damaged."""
+        return not chunk.is_over and (
+            self._is_due_by_tick(chunk) or self._needs_recreation(chunk.last)
         )
-        self._ledger_writer, self._publish, self._write_log = ledger_writer, publish, write_log
+
+    def _is_due_by_tick(self, chunk: ChunkResult) -> bool:
+        if not self._schedule.is_due_by_tick(chunk):
+            return False
+        committed = self._session.ledger_writer.read_checkpoints()
+        return (
+            not self._is_intact(committed.get(chunk.last))
+            and chunk.last not in committed.deleted_ticks
+        )
+
+    def _needs_recreation(self, tick: int) -> bool:
+        return (
+            tick in self.damaged_ticks
+            and tick not in self._session.ledger_writer.read_checkpoints().deleted_ticks
+        )
+
+    def next_due_tick(self, tick: int) -> int | None:
+        """Return the first tick after this one that the spec wants saved in any case."""
+        return self._schedule.next_due_tick(tick)
+
+    @property
+    def has_failed_too_often(self) -> bool:
+        """Return whether to pause the job, because saves have failed for too long."""
+        return self._schedule.failures.is_limit_reached
+
+    @property
+    def is_requested(self) -> bool:
+        """Return whether a client waits for a checkpoint and no save is running."""
+        return self._session.ledger_writer.requests.has_checkpoint_request and not self.is_busy
+
+    def has_checkpoint(self, tick: int) -> bool:
+        """Return whether an intact checkpoint of this tick is committed."""
+        return self._is_intact(self._session.ledger_writer.read_checkpoints().get(tick))
+
+    def is_committed(self, checkpoint: Checkpoint) -> bool:
+        """Return whether a checkpoint still is committed: a client may have deleted it."""
+        committed = self._session.ledger_writer.read_checkpoints()
+        return committed.contains_folder(checkpoint.folder)
+
+    def mark_damaged(self, checkpoint: Checkpoint) -> None:
+        """Treat a committed checkpoint as missing, so that a replay saves it again."""
+        self._damaged[checkpoint.folder] = checkpoint.tick
+
+    @property
+    def damaged_ticks(self) -> list[int]:
+        """Return the ticks of checkpoints that were found damaged."""
+        return list(self._damaged.values())
+
+    def _is_intact(self, checkpoint: Checkpoint | None) -> bool:
+        return checkpoint is not None and checkpoint.folder not in self._damaged
+
+    def remove_orphans(self) -> None:
+        """Remove the folders of saves that earlier attempts did not finish."""
+        self._writer.remove_orphans()
 
     def save_now(self, tick: int, best: JsonDict | None, *, is_final: bool = False) -> bool:
-        """Make a checkpoint of now; False when the disk would not have it."""
-        self._heartbeat.phase = "saving"
-        save = partial(self._checkpoint_writer.save, self._trainer, tick, is_final=is_final)
-        return self._try_save(tick, partial(save, is_best=_is_best_at(best, tick)))
+        """Save a checkpoint and wait for it; return False if the disk refused it."""
+        self._session.heartbeat.phase = "saving"
+        is_best = _is_best_at(best, tick)
+        save = partial(self._writer.save, tick, is_best=is_best, is_final=is_final)
+        return self._try_save(tick, save)
 
     def save_final(self, tick: int, best: JsonDict | None) -> bool:
-        """The same of what the job is about: tried some times, for without it is no success."""
+        """Save the final checkpoint, in up to FINAL_TRIES attempts FINAL_RETRY_SECONDS apart.
+
+        Returns False if the disk refused all of them; the job then pauses.
+        """
         for _ in range(FINAL_TRIES - 1):
             if self.save_now(tick, best, is_final=True):
                 return True
             time.sleep(FINAL_RETRY_SECONDS)
-            self._heartbeat.touch()
+            self._session.heartbeat.touch()
         return self.save_now(tick, best, is_final=True)
 
     def begin_save(self, tick: int, best: JsonDict | None) -> None:
-        """Begin a checkpoint of now, behind the one that is under way."""
+        """Begin a save that goes on while the trainer runs; finish an earlier one first."""
         self.finish(tick)
-        self._heartbeat.phase = "saving"
-        is_best = _is_best_at(best, tick)
-        self._try_save(
-            tick, partial(self._checkpoint_writer.begin_save, self._trainer, tick, is_best=is_best)
-        )
+        self._session.heartbeat.phase = "saving"
+        save = partial(self._writer.begin_save, tick, is_best=_is_best_at(best, tick))
+        self._try_save(tick, save)
 
     def on_trainer_result(
         self, tick: int, save_result: SavedState | StateNotWritten | None
     ) -> None:
-        """Take what the trainer says of the files of the one that is under way."""
-        self._try_save(tick, partial(self._checkpoint_writer.on_trainer_result, save_result))
+        """Take the trainer's report, if any, on the files of the save that is running."""
+        self._try_save(tick, partial(self._writer.on_trainer_result, save_result))
+
+    def on_ticks_recorded(self, chunk: ChunkResult) -> None:
+        """Archive a job with its first ticks, and commit a running save if its files are ready."""
+        if not (self._archiver.has_tried or chunk.is_over):
+            self._archiver.save()
+        if self.is_ready:
+            self.finish(chunk.last)
+
+    @property
+    def is_busy(self) -> bool:
+        """Return whether a save is running beside the training."""
+        return self._writer.pending is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether the running save only has to be committed."""
+        return self._writer.pending is not None and self._writer.pending.is_ready
 
     def finish(self, tick: int) -> None:
-        """Wait for the checkpoint that is under way, if there is one."""
-        self._try_save(tick, partial(self._checkpoint_writer.finish, self._trainer))
+        """Wait for the running save, if there is one, and commit it."""
+        self._try_save(tick, self._writer.finish)
+
+    def discard_pending(self) -> None:
+        """Discard the running save, if there is one."""
+        self._writer.discard_pending()
 
     def _try_save(self, tick: int, save: Callable[[], SavedState | None]) -> bool:
-        """Whether the disk had what it was to have; says so, and what became a checkpoint."""
+        """Return whether the disk accepted a save; publish a failure, log what was committed."""
         try:
             saved_state = save()
         except CheckpointNotSaved as error:
-            unsaved_reason = (
-                str(error) if self._ledger_writer.is_checkpoint_requested_at(tick) else None
-            )
-            self._publish(
-                "error", f"checkpoint_error at tick {tick}: {error}", unsaved_reason=unsaved_reason
-            )
+            is_requested = self._session.ledger_writer.requests.wants_checkpoint_at(tick)
+            text = f"checkpoint_error at tick {tick}: {error}"
+            self._session.publish("error", text, str(error) if is_requested else None)
             return False
         if saved_state is not None:
-            self._write_log(f"saved checkpoint {saved_state.tick}, state {saved_state.state}")
+            self._session.log.write(
+                f"saved checkpoint {saved_state.tick}, state {saved_state.state}"
+            )
         return True
 
 

@@ -1,4 +1,4 @@
-"""One checkpoint under way while the training goes on: its files, then its completion in a thread.
+"""A save that runs beside the training: first its files are written, then a thread publishes them.
 
 Knows a folder and futures; knows no trainer and no ledger.
 """
@@ -16,7 +16,7 @@ from workers.trainer_client import SavedState
 
 @dataclass(frozen=True)
 class CheckpointReasons:
-    """Why a checkpoint is made; `asked`: a client waited for one when it was begun aside."""
+    """Why a checkpoint is saved; `is_requested`: a client waited for one when it was begun."""
 
     is_best: bool
     is_final: bool
@@ -26,7 +26,7 @@ class CheckpointReasons:
 
 @dataclass
 class PendingCheckpoint:
-    """A folder that a trainer writes into, until it is a checkpoint that waits to be committed."""
+    """A folder that a trainer writes into, until it is a checkpoint ready to be committed."""
 
     folder: Path
     reasons: CheckpointReasons
@@ -36,17 +36,17 @@ class PendingCheckpoint:
     )
     _future: Future[Checkpoint] | None = None
 
-    def complete(self, saved_state: SavedState, create: Callable[[], Checkpoint]) -> None:
-        """Have the written files made a checkpoint, beside whatever is done here."""
-        self.saved_state, self._future = saved_state, self._executor.submit(create)
+    def complete(self, saved_state: SavedState, publish: Callable[[], Checkpoint]) -> None:
+        """Publish the written files as a checkpoint, in a thread."""
+        self.saved_state, self._future = saved_state, self._executor.submit(publish)
 
     @property
     def is_ready(self) -> bool:
-        """Whether it waits to be committed, or has come to nothing."""
+        """Return whether the thread is done, with a checkpoint or an error."""
         return self._future is not None and self._future.done()
 
     def result(self) -> Checkpoint:
-        """Wait for the end of it, and return the checkpoint; raises what making it met."""
+        """Wait for the thread and return the checkpoint; raises what publishing raised."""
         assert self._future is not None, "its files are not written yet"
         try:
             return self._future.result()
@@ -54,8 +54,8 @@ class PendingCheckpoint:
             self._executor.shutdown()
 
     def discard(self, remove: Callable[[Checkpoint], None]) -> None:
-        """Leave nothing of it; `remove` takes away what has become a checkpoint meanwhile."""
-        with contextlib.suppress(Exception):  # a later sweep takes what stays
+        """Remove its files; `remove` is called with a checkpoint that was already published."""
+        with contextlib.suppress(Exception):  # a later sweep removes what stays
             if self._future is not None:
                 remove(self.result())
             else:

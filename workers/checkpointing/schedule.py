@@ -1,18 +1,23 @@
-"""Saves in a row that the disk did not take: when to try again, and when that is enough.
+"""When the next checkpoint is due: by the spec's rules, by the clock, or after a failed save.
 
-Knows the clock; no file, no job.
+Knows the clock and the rules; knows no file, no store and no trainer.
 """
 
 import time
 
-#: seconds after a miss until the next try, doubled each time up to the longest
+from jobs.spec.training import CheckpointRules
+from workers.checkpointing.pending import CheckpointReasons
+from workers.chunks import next_multiple
+from workers.trainer_client import ChunkResult
+
+#: seconds from a failed save to the next try, doubled each time up to the longest
 INITIAL_RETRY_DELAY_SECONDS, MAX_RETRY_DELAY_SECONDS = 1.0, 30.0
-#: a job is not paused for fewer misses than this, however short the patience
+#: failed saves in a row before a job is paused, however short the time it may go on without
 MIN_FAILURES = 3
 
 
 class FailureTracker:
-    """Training goes on without checkpoints for `patience` seconds, and for LEAST tries."""
+    """Counts failed saves in a row: training may go on without checkpoints for `max_seconds`."""
 
     def __init__(self, max_seconds: float) -> None:
         self.count = 0
@@ -20,7 +25,7 @@ class FailureTracker:
         self._first_failure_at = self._retry_at = 0.0
 
     def record(self) -> None:
-        """Note that a save came to nothing."""
+        """Count a failed save and set the time of the next try."""
         now = time.monotonic()
         if not self.count:
             self._first_failure_at = now
@@ -30,18 +35,51 @@ class FailureTracker:
         self.count += 1
 
     def reset(self) -> None:
-        """Note that one was made."""
+        """Forget the failures: a save has succeeded."""
         self.count = 0
 
     @property
     def is_retry_due(self) -> bool:
-        """Whether the pause after the last miss is over."""
+        """Return whether the delay after the last failure is over."""
         return time.monotonic() >= self._retry_at
 
     @property
     def is_limit_reached(self) -> bool:
-        """Whether going on without a checkpoint would risk too much work."""
+        """Return whether to pause the job rather than train on without a checkpoint."""
         return (
             self.count >= MIN_FAILURES
             and time.monotonic() - self._first_failure_at >= self._max_seconds
         )
+
+
+class CheckpointSchedule:
+    """The rules of one job's spec, the time of its last save, and the failures since."""
+
+    def __init__(self, rules: CheckpointRules, max_failing_seconds: float) -> None:
+        self.rules, self.failures = rules, FailureTracker(max_failing_seconds)
+        self._last_save_at = time.monotonic()
+
+    def is_due_by_tick(self, chunk: ChunkResult) -> bool:
+        """Return whether the state after this chunk is due by its tick, or as the best so far."""
+        return self._is_periodic(chunk.last) or (chunk.is_best and self.rules.keep_best)
+
+    @property
+    def is_due_by_clock(self) -> bool:
+        """Return whether the last save was begun `every_seconds` ago or earlier."""
+        interval = self.rules.every_seconds
+        return interval is not None and time.monotonic() - self._last_save_at >= interval
+
+    def next_due_tick(self, tick: int) -> int | None:
+        """Return the first tick after this one that is due by the rule of `every_ticks`."""
+        return next_multiple(tick, self.rules.every_ticks)
+
+    def start_save(self, tick: int, *, is_best: bool, is_final: bool = False) -> CheckpointReasons:
+        """Restart the clock and return the reasons for a save at this tick."""
+        is_due_by_clock, self._last_save_at = self.is_due_by_clock, time.monotonic()
+        is_kept_best = is_best and self.rules.keep_best
+        is_periodic = not is_kept_best or is_due_by_clock or self._is_periodic(tick)
+        return CheckpointReasons(is_kept_best, is_final, is_periodic)
+
+    def _is_periodic(self, tick: int) -> bool:
+        interval = self.rules.every_ticks
+        return interval is not None and tick % interval == 0

@@ -1,0 +1,70 @@
+"""A claimed job with the trainer spawned for it: what training and verifying have in common.
+
+Knows the trainer's commands and the ledger writer; knows no process, no Celery and no lease.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from jobs.files import checkpoint_folders
+from jobs.files.artifacts import ArtifactStore
+from jobs.job import Checkpoint
+from jobs.ledger.claims import Claim
+from workers.chunks import ChunkSizer
+from workers.heartbeat import Heartbeat
+from workers.ledger_writer import LedgerWriter, Level
+from workers.log import JobLog
+from workers.trainer_client import JsonDict, TrainerClient
+
+
+@dataclass
+class TrainerSession:
+    """The parts that one attempt works with; `fingerprint` is that of the bits it computes."""
+
+    claim: Claim
+    trainer: TrainerClient
+    device: str
+    measure_canary: Callable[[int], str]  # this machine's canary for a thread count
+    ledger_writer: LedgerWriter
+    files: ArtifactStore
+    heartbeat: Heartbeat
+    log: JobLog
+    fingerprint: JsonDict = field(default_factory=dict)
+    chunk_sizer: ChunkSizer = field(default_factory=ChunkSizer)
+
+    def build(self, *, background_saves: bool = False) -> JsonDict:
+        """Build model, optimizer and data, record on what, and return the trainer's reply.
+
+        Raises FingerprintMismatch if the recorded ticks are of another fingerprint.
+        """
+        spec = self.claim.spec
+        reply = self.trainer.build(
+            spec.to_stored(), self.device, self.log.path, artifacts=self.files.root,
+            job=self.claim.lease.job_id, engine=self.claim.engine,
+            background_saves=background_saves,
+        )  # fmt: skip
+        canary = self.measure_canary(spec.compute.threads)
+        self.fingerprint = {**reply["fingerprint"], "canary": canary}
+        self.ledger_writer.record_engine(reply["engine"], reply["device"], self.fingerprint)
+        return reply
+
+    def load(self, job_id: str, checkpoint: Checkpoint) -> JsonDict | None:
+        """Load a job's checkpoint and return the trainer's reply; None if its files are damaged."""
+        tenant = self.claim.lease.tenant
+        if not checkpoint_folders.files_match(self.files, tenant, job_id, checkpoint):
+            return None
+        folder = checkpoint_folders.folder_path(self.files, tenant, job_id, checkpoint)
+        return self.trainer.load(folder)
+
+    def requested_action(self, *, has_progress: bool) -> str | None:
+        """Return what is requested of the job; a stop counts only once there is progress."""
+        action = self.ledger_writer.requests.action
+        return None if action == "stop" and not has_progress else action
+
+    def publish(self, level: Level, text: str, unsaved_reason: str | None = None) -> None:
+        """Write a line into the job's log and add it to the job's events.
+
+        `unsaved_reason`: why the checkpoint that a client requested will not be saved.
+        """
+        self.log.write(text)
+        self.ledger_writer.log_event(level, text, unsaved_reason)
