@@ -8,11 +8,9 @@ from urllib.parse import urlsplit
 from api.app import create_app
 from api.server import GunicornServer
 from jobs import fault_points, logs
-from jobs.archive.backfill import backfill
-from jobs.archive.jobs import JobArchive
-from jobs.archive.store_identity import check_not_older, check_store_matches
 from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.files.artifacts import ArtifactStore
+from jobs.job_service import prepare_archive
 from jobs.settings import Settings
 from jobs.store.connection import Store, check_store, connect, wait_ready
 
@@ -43,11 +41,7 @@ def _check_startup(settings: Settings) -> None:
     try:
         _wait_for_store(store, settings.redis_url)
         check_store(store, unchecked=settings.store_unchecked)
-        artifacts = ArtifactStore(settings.artifacts)
-        check_store_matches(store, artifacts)
-        check_not_older(store, artifacts)
-        backfill(store, artifacts)
-        JobArchive(store, artifacts).sweep()
+        prepare_archive(store, ArtifactStore(settings.artifacts))
     finally:
         store.close()
 

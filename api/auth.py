@@ -13,8 +13,7 @@ from flask import Request
 
 from api.assets import ASSET_PATHS
 from api.errors import Problem, bad_parameter
-from jobs.errors import RateLimitExceeded
-from jobs.ledger.access_keys import (
+from jobs.access_keys import (
     SCOPES,
     TENANT_PATTERN,
     AccessKeys,
@@ -23,6 +22,7 @@ from jobs.ledger.access_keys import (
     burst_size,
     hash_secret,
 )
+from jobs.errors import RateLimitExceeded
 
 #: what needs no key; everything else does, whether it exists or not
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", *ASSET_PATHS})

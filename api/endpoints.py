@@ -17,11 +17,12 @@ from werkzeug.routing import BaseConverter
 from api.auth import Key, Scope, check_not_revoked, check_scope, read_tenant_override
 from api.dependencies import Dependencies
 from api.errors import bad_header
-from api.json_body import has_no_body, read_json, require_empty_body
+from api.json_body import body_digest, has_no_body, read_json, require_empty_body
 from api.query import NoQuery, Query, parse_query
 from api.upload_body import read_media_type
 from jobs.errors import NoSuchJob
 from jobs.ids import is_job_id
+from jobs.job_service import Idempotency
 
 View = Callable[..., Response]
 JSON = "application/json"
@@ -207,12 +208,19 @@ def model_response(model: BaseModel, status: int = 200) -> Response:
     return json_response(model.model_dump_json(), status)
 
 
-def read_header(name: str, max_length: int) -> str | None:
-    """Return a request header's text, checked to be short printable ASCII; raises Problem (400)."""
-    text = request.headers.get(name)
+def read_idempotency_key() -> str | None:
+    """Return the Idempotency-Key header, or None; raises Problem (400) for a malformed one."""
+    text = request.headers.get("Idempotency-Key")
     if text is None:
         return None
-    if not 1 <= len(text) <= max_length or not text.isascii() or not text.isprintable():
-        rule = f"1 to {max_length} printable ASCII characters"
-        raise bad_header("invalid-parameter", name, rule, text)
+    is_printable_ascii = text.isascii() and text.isprintable()
+    if not 1 <= len(text) <= MAX_IDEMPOTENCY_KEY_LENGTH or not is_printable_ascii:
+        rule = f"1 to {MAX_IDEMPOTENCY_KEY_LENGTH} printable ASCII characters"
+        raise bad_header("invalid-parameter", "Idempotency-Key", rule, text)
     return text
+
+
+def read_idempotency(body: object) -> Idempotency | None:
+    """Return the idempotency key with the digest of what it stands for; raises Problem (400)."""
+    key = read_idempotency_key()
+    return None if key is None else Idempotency(key, body_digest(body))

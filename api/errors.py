@@ -18,6 +18,7 @@ from jobs.datasets.upload import UploadTooLarge
 from jobs.files.artifacts import UnsafePath
 from jobs.files.checkpoint_folders import DamagedCheckpoint, NoSuchFile
 from jobs.history.errors import DamagedHistory, UnknownColumn, UnsupportedColumn
+from jobs.job_service import InvalidVerifyRange
 from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.rules import FieldError
 from jobs.store.connection import UNAVAILABLE, OutOfMemory
@@ -243,6 +244,7 @@ def _problem_converter(slug: str, detail: str = "") -> Callable[[Any], Problem]:
 
 EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (InvalidSpec, lambda error: validation_problem("invalid-spec", error.errors)),
+    (InvalidVerifyRange, lambda error: validation_problem("invalid-body", error.errors)),
     (errors.NoSuchJob, _problem_converter("no-such-job", "no job of this id is yours")),
     (errors.UnsupportedSchema, _unsupported_schema),
     (errors.NoSuchDataset, _problem_converter("no-such-dataset", "no dataset of this id is yours")),

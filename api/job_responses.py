@@ -4,17 +4,18 @@ The ETag has two halves: what matters, and how far it is. So a wait can tell pro
 ends it after a second, from what ends it at once, though all it knows of before is a tag.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from flask import Response, request
 
-from api.endpoints import RequestContext
 from api.etag import compute_etag, etag_matches, not_modified, set_etag
-from api.long_polling import UNREACHABLE_TICK
+from api.long_polling import UNREACHABLE_TICK, LongPoller
 from api.schemas_events import JobPollQuery
 from jobs.job import Job
+from jobs.job_service import Submission
+from jobs.queries.notices import JobName
 
 #: seconds of a wait before which progress alone does not end it
 PROGRESS_AFTER_SECONDS = 1.0
@@ -62,6 +63,15 @@ def job_response(job: Job, status: int = 200, headers: Mapping[str, str] | None 
     return set_etag(response, view.etag)
 
 
+def submission_response(submission: Submission, headers: Mapping[str, str]) -> Response:
+    """Answer 202 with the job, or with what the same request was answered before."""
+    replayed = {"Idempotent-Replayed": "true"} if submission.is_replayed else {}
+    if submission.job is not None:
+        return job_response(submission.job, 202, {**headers, **replayed})
+    text = submission.stored_response
+    return Response(text, 202, headers={**headers, **replayed}, content_type="application/json")
+
+
 def job_json(job: Job) -> str:
     """Spell a job, with where its parts are."""
     job_path = f"/v1/jobs/{job.id}"
@@ -69,13 +79,15 @@ def job_json(job: Job) -> str:
     return job.model_copy(update={"links": links}).model_dump_json()
 
 
-def long_poll_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Response:
-    """Look at a job, and hold the answer for as long as is asked."""
+def long_poll_job(
+    long_poller: LongPoller, name: JobName, get_job: Callable[[str, str], Job], query: JobPollQuery
+) -> Response:
+    """Answer with a job, once what the query waits for has happened or its time is over."""
 
     def fetch() -> JobView:
-        return JobView(context.deps.job_queries.get_job(context.tenant, job_id))
+        return JobView(get_job(*name))
 
-    wait_for, name = context.deps.long_poller.wait_for, (context.tenant, job_id)
+    wait_for = long_poller.wait_for
     if query.until is not None:
         tick = UNREACHABLE_TICK if query.until == "end" else int(query.until.removeprefix("tick:"))
         result = wait_for(

@@ -15,7 +15,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from api import schemas, version
 from api.endpoints import MAX_IDEMPOTENCY_KEY_LENGTH, Endpoint, ResponseSpec
 from api.errors import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES
-from jobs.ledger.access_keys import TENANT_PATTERN
+from jobs.access_keys import TENANT_PATTERN
 
 SCHEMA_REF = "#/components/schemas/{model}"
 PATH_PARAMETER_PATTERN = re.compile(r"<(\w+)>")

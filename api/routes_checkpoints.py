@@ -1,23 +1,15 @@
 """Checkpoints over HTTP: the list, one of them, its files; saved now, named, pinned, deleted."""
 
-import json
 import re
 from typing import BinaryIO
 
 from flask import Response, request
 
-from api.endpoints import (
-    MAX_IDEMPOTENCY_KEY_LENGTH,
-    RequestContext,
-    ResponseSpec,
-    Router,
-    json_response,
-    read_header,
-)
+from api.endpoints import RequestContext, ResponseSpec, Router, read_idempotency
 from api.etag import json_with_etag
 from api.file_responses import file_response
-from api.job_responses import job_response
-from api.json_body import body_digest, parse_model
+from api.job_responses import submission_response
+from api.json_body import parse_model
 from api.pagination import paginate
 from api.query import PageQuery
 from api.schemas import CheckpointPage
@@ -25,7 +17,6 @@ from api.schemas_checkpoints import CheckpointCreate, CheckpointPatch
 from jobs.errors import NoSuchCheckpoint
 from jobs.files import checkpoint_folders
 from jobs.job import Checkpoint, CheckpointFile, Job
-from jobs.ledger.checkpoint_set import RequestedCheckpoint
 
 router = Router("checkpoints")
 CHECKPOINTS_PATH = "/v1/jobs/<job_id>/checkpoints"
@@ -67,30 +58,14 @@ def list_checkpoints(context: RequestContext, job_id: str, query: PageQuery) -> 
 def save_checkpoint(context: RequestContext, job_id: str, body: object) -> Response:
     """Have a running job saved at the end of its chunk; displaces no request of another kind."""
     payload = parse_model(CheckpointCreate, body)
-    idempotency_key, requests = (
-        read_header("Idempotency-Key", MAX_IDEMPOTENCY_KEY_LENGTH),
-        context.deps.checkpoint_requests,
-    )
-    outcome = requests.request(
+    submission = context.deps.jobs.request_checkpoint(
         context.tenant,
         job_id,
-        RequestedCheckpoint(payload.name, payload.pinned),
-        idempotency_key=idempotency_key,
-        body_digest=body_digest({"checkpoint of": job_id, "body": body}),
+        payload.name,
+        payload.pinned,
+        read_idempotency({"checkpoint of": job_id, "body": body}),
     )
-    if outcome == "asked before":
-        response = _replay_response(context, job_id, idempotency_key or "")
-    else:
-        response = job_response(context.deps.job_queries.get_job(context.tenant, job_id), 202)
-        if idempotency_key:
-            requests.store_response(
-                context.tenant,
-                job_id,
-                idempotency_key,
-                _without_spec(response.get_data(as_text=True)),
-            )
-    context.deps.job_archive.save(context.tenant, job_id)
-    return response
+    return submission_response(submission, {})
 
 
 @router.endpoint(
@@ -103,7 +78,7 @@ def save_checkpoint(context: RequestContext, job_id: str, body: object) -> Respo
 def patch_checkpoint(context: RequestContext, job_id: str, which: str, body: object) -> Response:
     """Name a checkpoint, or pin it: a pinned one stays and does not count in `keep`."""
     changes = parse_model(CheckpointPatch, body).model_dump(exclude_unset=True)
-    checkpoint = context.deps.checkpoint_requests.update(
+    checkpoint = context.deps.jobs.patch_checkpoint(
         context.tenant, job_id, _parse_which(which), changes
     )
     return json_with_etag(request, checkpoint.model_dump_json())
@@ -118,7 +93,7 @@ def patch_checkpoint(context: RequestContext, job_id: str, which: str, body: obj
 )
 def delete_checkpoint(context: RequestContext, job_id: str, which: str) -> Response:
     """Remove a checkpoint and its files; not the last one that a live job could go on from."""
-    context.deps.checkpoint_requests.delete(context.tenant, job_id, _parse_which(which))
+    context.deps.jobs.delete_checkpoint(context.tenant, job_id, _parse_which(which))
     return Response(status=204)
 
 
@@ -162,28 +137,6 @@ def _parse_which(which: str) -> str:
     if not CHECKPOINT_PATTERN.fullmatch(which):
         raise NoSuchCheckpoint(which)
     return which
-
-
-def _replay_response(context: RequestContext, job_id: str, idempotency_key: str) -> Response:
-    """Give the same answer again; as the job is now, where the first try broke off before it."""
-    headers, job = (
-        {"Idempotent-Replayed": "true"},
-        context.deps.job_queries.get_job(context.tenant, job_id),
-    )
-    stored_response = context.deps.checkpoint_requests.get_stored_response(
-        context.tenant, job_id, idempotency_key
-    )
-    if stored_response is None:
-        return job_response(job, 202, headers)
-    spec = job.spec.model_dump(mode="json")
-    return json_response(json.dumps({**json.loads(stored_response), "spec": spec}), 202, headers)
-
-
-def _without_spec(response_json: str) -> str:
-    """A spec never changes, and may be large: it is not kept with each answer."""
-    return json.dumps(
-        {name: value for name, value in json.loads(response_json).items() if name != "spec"}
-    )
 
 
 def _open_file(

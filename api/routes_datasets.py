@@ -7,12 +7,11 @@ from typing import Any, cast
 from flask import Response, request
 
 from api.endpoints import (
-    MAX_IDEMPOTENCY_KEY_LENGTH,
     RequestContext,
     ResponseSpec,
     Router,
     json_response,
-    read_header,
+    read_idempotency_key,
 )
 from api.errors import Problem, bad_parameter
 from api.etag import json_with_etag
@@ -50,12 +49,12 @@ def upload_dataset(context: RequestContext, query: UploadQuery, media_type: str)
     Streamed to disk, also without a Content-Length. NPZ holds the arrays `inputs` [rows, features]
     and `targets` [rows] or [rows, outputs]. A refusal tells row and column, and leaves nothing.
     """
-    idempotency_key = read_header("Idempotency-Key", MAX_IDEMPOTENCY_KEY_LENGTH)
+    idempotency_key = read_idempotency_key()
     if query.delimiter != "comma" and media_type != "text/csv":
         raise bad_parameter("delimiter", "left out: only a CSV has one", query.delimiter)
     datasets = context.deps.datasets
     body = UploadStream(request, max_bytes=context.deps.settings.max_dataset_bytes)
-    context.deps.check_disk_space()
+    context.deps.artifacts.check_free_space()
     with (
         datasets.hold_idempotency_key(context.tenant, idempotency_key) as renew_hold,
         datasets.start_upload(cast(MediaType, media_type), query.delimiter) as upload,

@@ -1,32 +1,25 @@
 """Jobs over HTTP: submit, plan, list, look, say, ask, delete, attempts."""
 
-from functools import partial
-
 from flask import Response
 
-from api import submissions
 from api.endpoints import (
-    MAX_IDEMPOTENCY_KEY_LENGTH,
     RequestContext,
     ResponseSpec,
     Router,
     json_response,
     model_response,
-    read_header,
+    read_idempotency,
 )
-from api.job_responses import job_json, job_response, long_poll_job
-from api.json_body import body_digest, parse_model
+from api.job_responses import job_json, job_response, long_poll_job, submission_response
+from api.json_body import parse_model
 from api.pagination import page_json, paginate
 from api.query import PageQuery
 from api.schemas import AttemptPage, JobPage, JobPatch, JobQuery
 from api.schemas_events import JobPollQuery
-from jobs import celery_app, fault_points, logs
-from jobs.errors import NoSuchDataset, NoSuchJob
+from jobs import fault_points
 from jobs.job import Job, Transition
-from jobs.plan import Plan, check_memory, plan
-from jobs.queries import worker_registry
-from jobs.spec.job_spec import JobSpec, JobSpecRequest, read_spec
-from jobs.spec.pydantic_errors import InvalidSpec
+from jobs.plan import Plan
+from jobs.spec.job_spec import JobSpecRequest
 
 router = Router("jobs")
 JOB_PATH = "/v1/jobs/<job_id>"
@@ -48,23 +41,9 @@ TRANSITION_RESPONSES = {
 )
 def submit_job(context: RequestContext, body: object) -> Response:
     """Submit a training job."""
-    idempotency_key = read_header("Idempotency-Key", MAX_IDEMPOTENCY_KEY_LENGTH)
-    try:
-        response = _create_from_body(context, body, idempotency_key)
-    except InvalidSpec:
-        # it may have been good when it was sent before: a dataset that it names is gone since
-        existing_job_id = (
-            context.deps.job_queries.find_by_idempotency_key(
-                context.tenant, idempotency_key, body_digest(body)
-            )
-            if idempotency_key
-            else None
-        )
-        if existing_job_id is None:
-            raise
-        response = submissions.replay_response(context, existing_job_id)
+    submission = context.deps.jobs.submit(context.tenant, body, read_idempotency(body))
     fault_points.hit("api:answered")
-    return response
+    return submission_response(submission, {"Location": f"/v1/jobs/{submission.job_id}"})
 
 
 @router.endpoint(
@@ -75,8 +54,7 @@ def submit_job(context: RequestContext, body: object) -> Response:
 )
 def plan_job(context: RequestContext, body: object) -> Response:
     """Say what a spec would mean. Nothing is stored."""
-    spec = _parse_spec(context, body)
-    return model_response(plan(spec, worker_registry.live_workers(context.deps.store)))
+    return model_response(context.deps.jobs.plan(context.tenant, body))
 
 
 @router.endpoint(
@@ -111,7 +89,8 @@ def list_jobs(context: RequestContext, query: JobQuery) -> Response:
 )
 def get_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Response:
     """Look at a job, at once or when there is news."""
-    return long_poll_job(context, job_id, query)
+    get_job = context.deps.job_queries.get_job
+    return long_poll_job(context.deps.long_poller, (context.tenant, job_id), get_job, query)
 
 
 @router.endpoint(
@@ -124,9 +103,7 @@ def get_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Respon
 def patch_job(context: RequestContext, job_id: str, body: object) -> Response:
     """Change what is said about a job, never its spec."""
     changes = parse_model(JobPatch, body).model_dump(exclude_unset=True)
-    context.deps.ledger.patch(context.tenant, job_id, **changes)
-    context.deps.job_archive.save(context.tenant, job_id)
-    return job_response(_get_job(context, job_id))
+    return job_response(context.deps.jobs.patch(context.tenant, job_id, changes))
 
 
 @router.endpoint(
@@ -173,21 +150,16 @@ def resume_job(context: RequestContext, job_id: str) -> Response:
     return _request_transition(context, job_id, "resume")
 
 
-@router.endpoint(f"DELETE {JOB_PATH}", scope="submit", produces=(), responses={204: ResponseSpec("deleted")},
-          error_statuses=(404, 409))  # fmt: skip
+@router.endpoint(
+    f"DELETE {JOB_PATH}",
+    scope="submit",
+    produces=(),
+    responses={204: ResponseSpec("deleted")},
+    error_statuses=(404, 409),
+)
 def delete_job(context: RequestContext, job_id: str) -> Response:
     """Remove an ended job with its history and files."""
-    archive = context.deps.job_archive
-    try:
-        result = context.deps.ledger.delete(context.tenant, job_id)
-    except NoSuchJob:
-        archive.ensure_tombstone(context.tenant, job_id)
-        raise
-    archive.save_tombstone(context.tenant, job_id, result.sequence, result.idempotency_keys)
-    try:
-        context.deps.artifacts.remove_job(context.tenant, job_id)
-    except OSError as error:  # the job is gone all the same; only its disk space is not yet free
-        logs.get_logger("api").warning("files not removed", job=job_id, error=repr(error))
+    context.deps.jobs.delete(context.tenant, job_id)
     return Response(status=204)
 
 
@@ -211,35 +183,5 @@ def list_attempts(context: RequestContext, job_id: str, query: PageQuery) -> Res
 
 
 def _request_transition(context: RequestContext, job_id: str, transition: Transition) -> Response:
-    outcome = context.deps.ledger.request_transition(context.tenant, job_id, transition)
-    context.deps.job_archive.save(context.tenant, job_id)
-    job = _get_job(context, job_id)
-    if transition in ("stop", "resume") and job.status == "queued":
-        celery_app.wake_workers(job.spec.queue)
-    return job_response(job, 200 if outcome == "done" else 202)
-
-
-def _create_from_body(
-    context: RequestContext, body: object, idempotency_key: str | None
-) -> Response:
-    spec = _parse_spec(context, body)
-    try:
-        return submissions.create_job(
-            context, spec, idempotency_key, body_digest(body) if idempotency_key else ""
-        )
-    except NoSuchDataset:  # it was deleted since the spec was checked
-        return _create_from_body(context, body, idempotency_key)
-
-
-def _parse_spec(context: RequestContext, body: object) -> JobSpec:
-    spec = read_spec(
-        body,
-        max_parameters=context.deps.settings.max_parameters,
-        datasets=partial(context.deps.datasets.look_up, context.tenant),
-    )
-    check_memory(spec, worker_registry.live_workers(context.deps.store))
-    return spec
-
-
-def _get_job(context: RequestContext, job_id: str) -> Job:
-    return context.deps.job_queries.get_job(context.tenant, job_id)
+    job, is_done = context.deps.jobs.request_transition(context.tenant, job_id, transition)
+    return job_response(job, 200 if is_done else 202)

@@ -4,12 +4,11 @@ from flask import Response
 
 from api.auth import ADMIN_KEY_ID
 from api.endpoints import (
-    MAX_IDEMPOTENCY_KEY_LENGTH,
     RequestContext,
     ResponseSpec,
     Router,
     json_response,
-    read_header,
+    read_idempotency_key,
 )
 from api.errors import Problem
 from api.json_body import body_digest, parse_model
@@ -31,18 +30,16 @@ router = Router("keys")
 )
 def create_key(context: RequestContext, body: object) -> Response:
     """Make a key. Its secret is in this answer and never again."""
-    idempotency_key = read_header("Idempotency-Key", MAX_IDEMPOTENCY_KEY_LENGTH)
+    idempotency_key = read_idempotency_key()
     payload = parse_model(KeyCreate, body)
-    with context.deps.key_dataset_archive.reserve() as reservation:
-        created = context.deps.access_keys.create(
-            payload.tenant,
-            frozenset(payload.scopes),
-            payload.name,
-            creator=context.tenant,
-            idempotency_key=idempotency_key,
-            body_digest=body_digest(body) if idempotency_key else "",
-        )
-        context.deps.key_dataset_archive.save_key(created.info.id, reservation)
+    created = context.deps.access_key_service.create(
+        payload.tenant,
+        frozenset(payload.scopes),
+        payload.name,
+        creator=context.tenant,
+        idempotency_key=idempotency_key,
+        body_digest=body_digest(body) if idempotency_key else "",
+    )
     key_with_secret = KeyWithSecret(**created.info.model_dump(), secret=created.secret)
     is_replayed = created.secret is None
     return json_response(
@@ -79,10 +76,5 @@ def delete_key(context: RequestContext, key_id: str) -> Response:
         raise Problem("settings-key", "change TICKFORGE_ADMIN_KEY and start the service again")
     if not is_key_id(key_id):
         raise NoSuchKey(key_id)
-    try:
-        context.deps.access_keys.delete(key_id)
-    except NoSuchKey:  # a try that was cut short may have deleted it
-        context.deps.key_dataset_archive.save_key_tombstone(key_id)
-        raise
-    context.deps.key_dataset_archive.save_key_tombstone(key_id)
+    context.deps.access_key_service.delete(key_id)
     return Response(status=204)

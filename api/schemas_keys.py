@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api.query import Limit, Query
-from jobs.ledger.access_keys import KeyInfo, Scope, Tenant
+from jobs.access_keys import KeyInfo, Scope, Tenant
 
 
 def _check_unique_scopes(scopes: list[Scope]) -> list[Scope]:

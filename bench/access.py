@@ -12,7 +12,7 @@ from api.app import create_app
 from bench.lists import KEY, SPEC, settings
 from bench.report import Figure
 from bench.stores import quiet, running_store
-from jobs.ledger.access_keys import AccessKeys
+from jobs.access_keys import AccessKeys
 
 SCOPES = ["read", "submit"]
 

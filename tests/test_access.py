@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from api.auth import TokenBucket
+from jobs.access_keys import AccessKeys, CreateKeyResult
 from jobs.errors import (
     BadCursor,
     IdempotencyMismatch,
@@ -13,7 +14,6 @@ from jobs.errors import (
     NoSuchKey,
     RateLimitExceeded,
 )
-from jobs.ledger.access_keys import AccessKeys, CreateKeyResult
 from jobs.store.connection import connect
 from tests.support import running_store
 

@@ -14,7 +14,7 @@ from api.assets import ASSET_PATHS
 from api.auth import PUBLIC_PATHS, Authenticator, Key, check_scope
 from api.errors import Problem
 from api.version import SERVICE
-from jobs.ledger.access_keys import AccessKeys
+from jobs.access_keys import AccessKeys
 from jobs.ledger.client import JobLedger
 from jobs.queries import worker_registry
 from jobs.settings import Settings

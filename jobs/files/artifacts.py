@@ -33,8 +33,8 @@ class UnsafePath(ValueError):
 class ArtifactStore:
     """The artifacts under one local folder. Holds no open file and no state but the root."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root.absolute()
+    def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
+        self.root, self._min_free_bytes = root.absolute(), min_free_bytes
 
     def job_folder(self, tenant: str, job_id: str) -> Path:
         """Return the job's folder (which may not exist yet); raises UnsafePath on any odd name."""
@@ -60,12 +60,16 @@ class ArtifactStore:
         sync_folder(path.parent)
         return hashlib.sha256(data).hexdigest()
 
-    def free_bytes(self) -> int:
-        """Bytes of disk that are free where the artifacts lie (or will, once there is a first)."""
-        folder = self.root
+    def check_free_space(self) -> None:
+        """Raise StoreFull if fewer than `min_free_bytes` are free: running jobs need the rest."""
+        folder = self.root  # or the nearest parent, before the first artifact
         while not folder.exists():
             folder = folder.parent
-        return shutil.disk_usage(folder).free
+        if (free_bytes := shutil.disk_usage(folder).free) < self._min_free_bytes:
+            raise StoreFull(
+                f"{free_bytes} bytes of disk are free, and {self._min_free_bytes} are kept for "
+                "what runs"
+            )
 
     def open(self, path: Path) -> BinaryIO:
         """Open a regular file for reading, through no symbolic link at any level below the root.

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, get_args
 
-import redis
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from jobs.archive.keys_datasets import KeyDatasetArchive
 from jobs.errors import (
     IdempotencyMismatch,
     IdempotentResultDeleted,
@@ -22,9 +22,11 @@ from jobs.errors import (
     RateLimitExceeded,
     StoreFull,
 )
+from jobs.files.artifacts import ArtifactStore
 from jobs.ids import KEY_ID, new_key_id
 from jobs.store import keys
 from jobs.store.codec import format_rfc3339
+from jobs.store.connection import Store
 from jobs.store.cursor import IndexCursor, Page, parse_cursor
 from jobs.store.scripts import Scripts
 
@@ -72,9 +74,9 @@ class CreateKeyResult:
 
 
 class AccessKeys:
-    """Makes, lists, deletes and recognises keys."""
+    """Makes, lists, deletes and recognises keys, in the store alone."""
 
-    def __init__(self, store: "redis.Redis", rate: float = 0) -> None:
+    def __init__(self, store: Store, rate: float = 0) -> None:
         """`rate` is the requests a second that each key may send; 0 does not count them."""
         self._store, self._rate = store, rate
         self._scripts = Scripts(store)
@@ -178,6 +180,45 @@ class AccessKeys:
         return _key_if_valid(
             key_id, digest, record[b"sha256"], record[b"tenant"], record[b"scopes"]
         )
+
+
+class AccessKeyService:
+    """Creates and deletes keys for clients: the script, then its archive record.
+
+    Both methods raise StoreFull on a full disk.
+    """
+
+    def __init__(self, store: Store, artifacts: ArtifactStore) -> None:
+        self._access_keys = AccessKeys(store)
+        self._archive = KeyDatasetArchive(store, artifacts)
+
+    def create(
+        self,
+        tenant: str,
+        scopes: frozenset[Scope],
+        name: str,
+        *,
+        creator: str,
+        idempotency_key: str | None,
+        body_digest: str,
+    ) -> CreateKeyResult:
+        """Create a key, or find the one of this idempotency key; see AccessKeys.create."""
+        with self._archive.reserve() as reservation:
+            result = self._access_keys.create(
+                tenant, scopes, name,
+                creator=creator, idempotency_key=idempotency_key, body_digest=body_digest,
+            )  # fmt: skip
+            self._archive.save_key(result.info.id, reservation)
+        return result
+
+    def delete(self, key_id: str) -> None:
+        """Delete a key, from the next request on. Raises NoSuchKey."""
+        try:
+            self._access_keys.delete(key_id)
+        except NoSuchKey:  # an earlier try, cut short, may have deleted it
+            self._archive.save_key_tombstone(key_id)
+            raise
+        self._archive.save_key_tombstone(key_id)
 
 
 def hash_secret(secret: str) -> bytes:

@@ -1,0 +1,288 @@
+"""What clients ask of jobs: script, archive record and wake-up, one method per client action.
+
+A method returns only when what it promises is on disk, so a lost store does not lose it. Any method
+may raise StoreFull. Knows no HTTP.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from jobs import celery_app, fault_points, logs
+from jobs.archive.backfill import backfill
+from jobs.archive.jobs import JobArchive
+from jobs.archive.store_identity import check_not_older, check_store_matches
+from jobs.datasets.repository import DatasetRepository
+from jobs.errors import DatasetDeleted, NoSuchDataset, NoSuchJob
+from jobs.files.artifacts import ArtifactStore
+from jobs.job import Checkpoint, Job, Transition
+from jobs.ledger.checkpoint_requests import CheckpointRequests
+from jobs.ledger.checkpoint_set import RequestedCheckpoint
+from jobs.ledger.claims import VerifyRange
+from jobs.ledger.client import JobLedger
+from jobs.plan import Plan, check_memory, plan
+from jobs.queries import worker_registry
+from jobs.queries.jobs import JobQueries
+from jobs.settings import Settings
+from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.pydantic_errors import InvalidSpec
+from jobs.spec.rules import FieldError
+from jobs.store.connection import Store
+
+
+class InvalidVerifyRange(Exception):
+    """The ticks to verify do not fit the job; `errors` has at least one entry."""
+
+    def __init__(self, errors: list[FieldError]) -> None:
+        super().__init__(f"{len(errors)} errors in a verify request")
+        self.errors = errors
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """An idempotency key, and the digest of the request body that it stands for."""
+
+    key: str
+    body_digest: str
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a request with an optional idempotency key led to.
+
+    A replay has the JSON of the first response; or, where the first try broke off before it was
+    stored, the job as it is now.
+    """
+
+    job_id: str
+    job: Job | None = None
+    stored_response: str | None = None
+    is_replayed: bool = False
+
+
+class JobService:
+    """Changes jobs for clients. A method that names a job raises NoSuchJob if there is none."""
+
+    def __init__(
+        self,
+        store: Store,
+        artifacts: ArtifactStore,
+        datasets: DatasetRepository,
+        settings: Settings,
+        encode_job: Callable[[Job], str],
+    ) -> None:
+        """`encode_job` writes a job as the JSON that a client is shown."""
+        self._store, self._artifacts, self._datasets = store, artifacts, datasets
+        self._settings, self._encode_job = settings, encode_job
+        self._ledger, self._queries = JobLedger(store), JobQueries(store)
+        self._archive = JobArchive(store, artifacts)
+        self._checkpoints = CheckpointRequests(store, artifacts, self._archive)
+
+    def plan(self, tenant: str, body: object) -> Plan:
+        """Return what a spec would mean; stores nothing. Raises InvalidSpec."""
+        return plan(self._parse_spec(tenant, body), worker_registry.live_workers(self._store))
+
+    def submit(self, tenant: str, body: object, idempotency: Idempotency | None) -> Submission:
+        """Queue a training job, or find the job of this idempotency key.
+
+        Raises InvalidSpec, IdempotencyMismatch, IdempotentResultDeleted, RequestInProgress or
+        QueueFull.
+        """
+        while True:
+            try:
+                return self._create(tenant, self._parse_spec(tenant, body), idempotency)
+            except NoSuchDataset:  # deleted since the spec was checked
+                continue
+            except InvalidSpec:
+                # it may have been valid at the first try: a dataset it names was deleted since
+                if replay := self._find_replay(tenant, idempotency):
+                    return replay
+                raise
+
+    def verify(
+        self, tenant: str, job_id: str, start: int, end: int | None, idempotency: Idempotency | None
+    ) -> Submission:
+        """Queue a job that runs ticks `start`+1…`end` again (None: all that are accepted).
+
+        Raises what `submit` does, and IllegalTransition, InvalidVerifyRange or DatasetDeleted.
+        """
+        if replay := self._find_replay(tenant, idempotency):
+            return replay
+        parent = self._queries.get_job(tenant, job_id)
+        if parent.kind == "verify" or parent.tick == 0:
+            action = "verify, for want of ticks of its own,"
+            self._ledger.raise_illegal_transition(tenant, job_id, action)
+        verify_range = VerifyRange(job_id, start, parent.tick if end is None else end)
+        checkpoints = self._queries.list_checkpoints(tenant, job_id)
+        starts = [checkpoint.tick for checkpoint in checkpoints]
+        if errors := list(_find_range_errors(parent, verify_range, starts)):
+            raise InvalidVerifyRange(errors)
+        try:
+            return self._create(tenant, parent.spec, idempotency, verify_range)
+        except NoSuchDataset as error:
+            detail = f"dataset {error} has been deleted: nothing can be run again"
+            raise DatasetDeleted(detail) from None
+
+    def patch(self, tenant: str, job_id: str, changes: dict[str, Any]) -> Job:
+        """Change a job's name, labels, notes or priority."""
+        self._ledger.patch(tenant, job_id, **changes)
+        return self._save_and_read(tenant, job_id)
+
+    def request_transition(
+        self, tenant: str, job_id: str, transition: Transition
+    ) -> tuple[Job, bool]:
+        """Return the job, and whether the transition is done rather than under way.
+
+        Raises IllegalTransition.
+        """
+        outcome = self._ledger.request_transition(tenant, job_id, transition)
+        job = self._save_and_read(tenant, job_id)
+        if transition in ("stop", "resume") and job.status == "queued":
+            celery_app.wake_workers(job.spec.queue)
+        return job, outcome == "done"
+
+    def delete(self, tenant: str, job_id: str) -> None:
+        """Remove an ended job with its history and files. Raises NotTerminal."""
+        try:
+            result = self._ledger.delete(tenant, job_id)
+        except NoSuchJob:
+            self._archive.ensure_tombstone(tenant, job_id)
+            raise
+        self._archive.save_tombstone(tenant, job_id, result.sequence, result.idempotency_keys)
+        try:
+            self._artifacts.remove_job(tenant, job_id)
+        except OSError as error:  # the job is deleted all the same; its disk space is not yet free
+            logs.get_logger("api").warning("files not removed", job=job_id, error=repr(error))
+
+    def request_checkpoint(
+        self, tenant: str, job_id: str, name: str | None, pinned: bool,
+        idempotency: Idempotency | None,
+    ) -> Submission:  # fmt: skip
+        """Have a running job saved at the end of its chunk.
+
+        Raises IllegalTransition, IdempotencyMismatch or IdempotentResultDeleted.
+        """
+        key, body_digest = (idempotency.key, idempotency.body_digest) if idempotency else (None, "")
+        outcome = self._checkpoints.request(
+            tenant, job_id, RequestedCheckpoint(name, pinned),
+            idempotency_key=key, body_digest=body_digest,
+        )  # fmt: skip
+        job = self._queries.get_job(tenant, job_id)
+        if outcome == "asked before":
+            submission = self._replay_checkpoint_request(tenant, job, key or "")
+        else:
+            submission = Submission(job_id, job)
+            if key:
+                response = _without_spec(self._encode_job(job))
+                self._checkpoints.store_response(tenant, job_id, key, response)
+        self._archive.save(tenant, job_id)
+        return submission
+
+    def patch_checkpoint(
+        self, tenant: str, job_id: str, selector: str, changes: dict[str, Any]
+    ) -> Checkpoint:
+        """Change a checkpoint's name or pin. Raises NoSuchCheckpoint."""
+        return self._checkpoints.update(tenant, job_id, selector, changes)
+
+    def delete_checkpoint(self, tenant: str, job_id: str, selector: str) -> None:
+        """Remove a checkpoint and its files. Raises NoSuchCheckpoint or LastCheckpoint."""
+        self._checkpoints.delete(tenant, job_id, selector)
+
+    def _parse_spec(self, tenant: str, body: object) -> JobSpec:
+        spec = read_spec(
+            body,
+            max_parameters=self._settings.max_parameters,
+            datasets=partial(self._datasets.look_up, tenant),
+        )
+        check_memory(spec, worker_registry.live_workers(self._store))
+        return spec
+
+    def _create(
+        self,
+        tenant: str,
+        spec: JobSpec,
+        idempotency: Idempotency | None,
+        verify_range: VerifyRange | None = None,
+    ) -> Submission:
+        self._artifacts.check_free_space()
+        with self._archive.reserve() as reservation:
+            result = self._ledger.submit(
+                tenant,
+                spec,
+                idempotency_key=idempotency.key if idempotency else None,
+                body_digest=idempotency.body_digest if idempotency else "",
+                max_queued=self._settings.max_queued,
+                verify_range=verify_range,
+            )
+            if result.snapshot is None:
+                return self._replay(tenant, result.job_id)
+            fault_points.hit("api:recorded")
+            celery_app.wake_workers(spec.queue)  # a worker starts while the record goes to disk
+            job = self._queries.get_job(tenant, result.job_id)
+            response = self._encode_job(job) if idempotency else None
+            if response is not None:
+                self._ledger.store_response(tenant, job.id, response)
+            self._archive.save_submission(reservation, result.snapshot, response)
+            return Submission(job.id, job)
+
+    def _find_replay(self, tenant: str, idempotency: Idempotency | None) -> Submission | None:
+        if idempotency is None:
+            return None
+        key, body_digest = idempotency.key, idempotency.body_digest
+        job_id = self._queries.find_by_idempotency_key(tenant, key, body_digest)
+        return None if job_id is None else self._replay(tenant, job_id)
+
+    def _replay(self, tenant: str, job_id: str) -> Submission:
+        self._archive.ensure_saved(tenant, job_id)
+        response = self._queries.get_stored_response(tenant, job_id)
+        job = self._queries.get_job(tenant, job_id) if response is None else None
+        return Submission(job_id, job, response, is_replayed=True)
+
+    def _replay_checkpoint_request(self, tenant: str, job: Job, key: str) -> Submission:
+        response = self._checkpoints.get_stored_response(tenant, job.id, key)
+        if response is None:
+            return Submission(job.id, job, is_replayed=True)
+        spec = job.spec.model_dump(mode="json")
+        response = json.dumps({**json.loads(response), "spec": spec})
+        return Submission(job.id, None, response, is_replayed=True)
+
+    def _save_and_read(self, tenant: str, job_id: str) -> Job:
+        self._archive.save(tenant, job_id)
+        return self._queries.get_job(tenant, job_id)
+
+
+def prepare_archive(store: Store, artifacts: ArtifactStore) -> None:
+    """Check that store and artifacts belong together, and complete the archive, before serving.
+
+    Raises UnsafeStore.
+    """
+    check_store_matches(store, artifacts)
+    check_not_older(store, artifacts)
+    backfill(store, artifacts)
+    JobArchive(store, artifacts).sweep()
+
+
+def _find_range_errors(
+    parent: Job, verify_range: VerifyRange, starts: Sequence[int]
+) -> Iterator[FieldError]:
+    """Find what does not fit between a verify and its job with checkpoints at `starts`."""
+    start, end = verify_range.start, verify_range.end
+    if end > parent.tick:
+        yield FieldError("/to", f"at most the last accepted tick: {parent.tick}", end)
+    if start >= end:
+        yield FieldError("/from", f"less than `to`: {end}", start)
+    if start and start not in starts:
+        allowed = ", ".join(map(str, [0, *filter(None, starts)]))
+        yield FieldError("/from", f"0 or the tick of a checkpoint: {allowed}", start)
+    if start < parent.inexact_upto:
+        rule = f"at least {parent.inexact_upto}: ticks up to it are of another fingerprint"
+        yield FieldError("/from", rule, start)
+
+
+def _without_spec(response: str) -> str:
+    """Leave out the spec, which may be large and never changes: a replay adds it again."""
+    return json.dumps(
+        {name: value for name, value in json.loads(response).items() if name != "spec"}
+    )
