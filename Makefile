@@ -66,7 +66,7 @@ every-tick: setup ## kill a job's trainer at each of its 200 ticks in turn: no b
 
 model: setup ## the ledger beside its model, from another seed each time (SEED=…, EXAMPLES=2000)
 	@seed=$(or $(SEED),$$(date +%s)); echo "SEED=$$seed"; TICKFORGE_MODEL_EXAMPLES=$(or $(EXAMPLES),2000) \
-		$(BIN)/python -m pytest -q --timeout 0 --hypothesis-seed=$$seed tests/test_ledger_model.py -k model_does
+		$(BIN)/python -m pytest -q --timeout 0 --hypothesis-seed=$$seed tests/test_jobs_ledger_model.py -k model_does
 
 clean: ## remove .venv and caches; data stays
 	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

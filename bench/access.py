@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from api.app import create_app
-from bench.lists import KEY, SPEC, settings
+from bench.lists import KEY, SPEC, make_settings
 from bench.report import Figure
-from bench.stores import quiet, running_store
+from bench.store_server import running_store, silence_logs
 from jobs.access_keys import AccessKeys
 
 SCOPES = ["read", "submit"]
@@ -19,34 +19,34 @@ SCOPES = ["read", "submit"]
 
 def measure(rounds: int) -> list[Figure]:
     """Time one look-up, and a status read with either key."""
-    quiet()
+    silence_logs()
     with running_store() as store:
-        client = create_app(settings(store)).test_client()
+        client = create_app(make_settings(store)).test_client()
         admin = {"Authorization": f"Bearer {KEY}"}
         job = client.post("/v1/jobs", json=SPEC, headers=admin).get_json()["id"]
         body = {"tenant": "default", "scopes": SCOPES}
         secret = client.post("/v1/keys", json=body, headers=admin).get_json()["secret"]
         user = {"Authorization": f"Bearer {secret}"}
 
-        def status(who: dict[str, str]) -> Callable[[], Any]:
-            return lambda: client.get(f"/v1/jobs/{job}", headers=who).data
+        def status(headers: dict[str, str]) -> Callable[[], Any]:
+            return lambda: client.get(f"/v1/jobs/{job}", headers=headers).data
 
         counted, plain = AccessKeys(store.client, rate=1e6), AccessKeys(store.client)
-        works = {
+        operations = {
             "ping, for comparison": store.client.ping,
             "a key known, not counted": lambda: plain.authenticate(secret),
             "a key known and counted": lambda: counted.authenticate(secret),
             "status read, admin key": status(admin),
             "status read, stored key": status(user),
         }
-        found: dict[str, list[float]] = {name: [] for name in works}
-        for turn in range(rounds + 50):
-            for name, work in works.items():
-                began = time.perf_counter()
-                work()
-                if turn >= 50:
-                    found[name].append(1000 * (time.perf_counter() - began))
-    return [Figure(name, "ms", _deciles(values)) for name, values in found.items()]
+        timings: dict[str, list[float]] = {name: [] for name in operations}
+        for iteration in range(rounds + 50):
+            for name, operation in operations.items():
+                started = time.perf_counter()
+                operation()
+                if iteration >= 50:
+                    timings[name].append(1000 * (time.perf_counter() - started))
+    return [Figure(name, "ms", _deciles(values)) for name, values in timings.items()]
 
 
 def _deciles(values: list[float]) -> list[float]:

@@ -36,7 +36,7 @@ LARGE: dict[str, Any] = {
     "compute": {"engine": "eager"},
 }
 LEASE = Lease("default", "job_of_a_bench", term=1, nonce="0" * 32)
-BEFORE = 5  # ticks between two checkpoints
+TICKS_BETWEEN = 5  # ticks between two checkpoints
 
 
 def measure(rounds: int) -> list[Figure]:
@@ -49,78 +49,78 @@ def measure(rounds: int) -> list[Figure]:
         template.start()
         process = spawn_trainer(template.socket_path)
         try:
-            return _figures(Desk(TrainerClient(process.connection), files), rounds)
+            return _figures(CheckpointBench(TrainerClient(process.connection), files), rounds)
         finally:
             process.close()
             template.stop()
 
 
-class Desk:
+class CheckpointBench:
     """A trainer of the large net, and folders for its states."""
 
     def __init__(self, trainer: TrainerClient, files: ArtifactStore) -> None:
         self.trainer, self._files = trainer, files
-        whole = read_spec(LARGE, max_parameters=10**9).to_stored()
-        trainer.build(whole, "cpu", None, background_saves=True)
-        self.ticks(BEFORE)
+        stored_spec = read_spec(LARGE, max_parameters=10**9).to_stored()
+        trainer.build(stored_spec, "cpu", None, background_saves=True)
+        self.time_ticks(TICKS_BETWEEN)
 
-    def ticks(self, count: int) -> list[float]:
+    def time_ticks(self, count: int) -> list[float]:
         """Train so many single ticks; seconds of each."""
-        return [_seconds(lambda: self.trainer.run(1)) for _ in range(count)]
+        return [_time_call(lambda: self.trainer.run(1)) for _ in range(count)]
 
-    def aside(self) -> tuple[float, float, list[float], int]:
+    def save_in_background(self) -> tuple[float, float, list[float], int]:
         """Seconds held up, seconds until it lay on disk, those of the ticks meanwhile, bytes."""
-        began = time.perf_counter()
+        started = time.perf_counter()
         folder = checkpoint_folders.new_folder(self._files, LEASE)
         assert self.trainer.save_in_background(folder) is None, "so large a state is saved aside"
-        held_up, ticks = time.perf_counter() - began, list[float]()
+        held_up, ticks = time.perf_counter() - started, list[float]()
         outcome: SavedState | StateNotWritten | None = None
         while outcome is None:
-            at = time.perf_counter()
+            tick_started = time.perf_counter()
             outcome = self.trainer.run(1).save_result
-            ticks.append(time.perf_counter() - at)
+            ticks.append(time.perf_counter() - tick_started)
         assert isinstance(outcome, SavedState), outcome
-        written = time.perf_counter() - began
+        written = time.perf_counter() - started
         return held_up, written, ticks, self._complete(folder, outcome)
 
-    def at_once(self) -> float:
+    def save_at_once(self) -> float:
         """Seconds until the state has become a checkpoint, nothing trained meanwhile."""
-        began = time.perf_counter()
+        started = time.perf_counter()
         folder = checkpoint_folders.new_folder(self._files, LEASE)
         self._complete(folder, self.trainer.save(folder))
-        return time.perf_counter() - began
+        return time.perf_counter() - started
 
     def _complete(self, folder: Path, saved: SavedState) -> int:
-        made = checkpoint_folders.publish(
+        checkpoint = checkpoint_folders.publish(
             self._files, LEASE, folder, tick=saved.tick, state=saved.state, metrics={},
             is_best=False, is_final=False,
         )  # fmt: skip
-        checkpoint_folders.remove_folder(self._files, LEASE.tenant, LEASE.job_id, made)
-        return made.bytes
+        checkpoint_folders.remove_folder(self._files, LEASE.tenant, LEASE.job_id, checkpoint)
+        return checkpoint.bytes
 
 
-def _figures(desk: Desk, rounds: int) -> list[Figure]:
+def _figures(bench: CheckpointBench, rounds: int) -> list[Figure]:
     held_up, at_once, rates, alone, meanwhile = ([] for _ in range(5))  # type: ignore[var-annotated]
     size = 0
     for _ in range(rounds):
-        alone.append(statistics.median(desk.ticks(BEFORE)))
-        seconds, written, ticks, size = desk.aside()
+        alone.append(statistics.median(bench.time_ticks(TICKS_BETWEEN)))
+        seconds, written, ticks, size = bench.save_in_background()
         held_up.append(1000 * seconds)
         rates.append(size / 1e6 / written)
         meanwhile.append(statistics.median(ticks))
-        at_once.append(1000 * desk.at_once())
+        at_once.append(1000 * bench.save_at_once())
     return [
         Figure("a checkpoint's files", "MB", [size / 1e6]),
         Figure("training held up, written aside", "ms", held_up),
         Figure("training held up, written at once and completed", "ms", at_once),
         ratio("at once against aside", at_once, held_up),
         Figure("written aside, until all lies on disk", "MB/s", rates),
-        Figure("a tick with nothing beside it", "ms", [1000 * each for each in alone]),
+        Figure("a tick with nothing beside it", "ms", [1000 * value for value in alone]),
         ratio("a tick's time while a state is written, against that", meanwhile, alone),
     ]
 
 
-def _seconds(act: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    act()
-    return time.perf_counter() - began
+def _time_call(action: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    action()
+    return time.perf_counter() - started

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from bench.native import by_hand
+from bench.native import compile_hand_kernel
 from bench.report import Figure, ratio
 from bench.service import ROOT
 from jobs.spec.engines import unsupported_reason
@@ -54,81 +54,83 @@ NETS: dict[str, tuple[dict[str, Any], int, dict[str, int]]] = {
 def measure(rounds: int) -> list[Figure]:
     """Measure all nets; ratios are of what was run in the same round."""
     machine.configure_torch(1)
-    figures = [Figure("graph, its loop compiled: once a machine", "s", [loop_compiled()])]
+    figures = [Figure("graph, its loop compiled: once a machine", "s", [time_loop_compilation()])]
     for net, (changes, ticks, times) in NETS.items():
-        figures += compare(net, spec_of(changes), ticks, times, rounds)
+        figures += compare_engines(net, make_spec(changes), ticks, times, rounds)
     return figures
 
 
-def compare(
+def compare_engines(
     net: str, spec: JobSpec, ticks: int, times: dict[str, int], rounds: int
 ) -> list[Figure]:
     """Run the loop and every engine that can in turn, each for `ticks` times its `times`."""
     names = [name for name in available_engines() if unsupported_reason(spec, name) is None]
-    runs: dict[str, Run] = {"loop": hand_written(spec)}
+    runs: dict[str, Run] = {"loop": make_hand_written_loop(spec)}
     figures = []
     if shutil.which("g++") is None:
         print(f"  {net}: {COMPILED} is left out, there is no g++")
     else:
-        runs[COMPILED] = hand_written(spec, compiled=True)
-        figures.append(Figure(f"{net}: {COMPILED}, first ticks", "s", [timed(runs[COMPILED], 2)]))
+        runs[COMPILED] = make_hand_written_loop(spec, compiled=True)
+        figures.append(
+            Figure(f"{net}: {COMPILED}, first ticks", "s", [time_run(runs[COMPILED], 2)])
+        )
     if BY_HAND in times:
         with tempfile.TemporaryDirectory() as folder:
-            runs[BY_HAND] = by_hand(Path(folder))
+            runs[BY_HAND] = compile_hand_kernel(Path(folder))
     for name in names:
-        made, seconds = begun(spec, name)
-        runs[name] = made.run
+        training, seconds = start_training(spec, name)
+        runs[name] = training.run
         figures.append(Figure(f"{net}: {name}, from nothing to its first tick", "s", [seconds]))
-    taken: dict[str, list[float]] = {name: [] for name in runs}
-    for at in range(rounds + 1):
+    tick_seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for round_number in range(rounds + 1):
         for name, run in runs.items():
             count = ticks * times.get(name, 1)
-            seconds = timed(run, count) / count
-            if at:  # the first round warms up
-                taken[name].append(seconds)
-    for name, each in taken.items():
-        figures.append(Figure(f"{net}: {name}", "ticks/s", [1 / seconds for seconds in each]))
+            seconds = time_run(run, count) / count
+            if round_number:  # the first round warms up
+                tick_seconds[name].append(seconds)
+    for name, values in tick_seconds.items():
+        figures.append(Figure(f"{net}: {name}", "ticks/s", [1 / seconds for seconds in values]))
     return figures + [
-        ratio(f"{net}: {name} against the loop", taken["loop"], taken[name])
-        for name in taken
+        ratio(f"{net}: {name} against the loop", tick_seconds["loop"], tick_seconds[name])
+        for name in tick_seconds
         if name != "loop"
     ]
 
 
-def spec_of(changes: dict[str, Any]) -> JobSpec:
+def make_spec(changes: dict[str, Any]) -> JobSpec:
     """The seed's spec, or another net, without an end."""
     seed = json.loads((ROOT / "examples" / "seed_layernorm.json").read_text())
     body = {**changes, "optimizer": {"name": "adamw"}} if changes else seed
     return read_spec({**body, "budget": {"ticks": 10**9}}, max_parameters=10**7)
 
 
-def begun(spec: JobSpec, engine: str) -> tuple[TrainingRun, float]:
+def start_training(spec: JobSpec, engine: str) -> tuple[TrainingRun, float]:
     """Build a training by an engine and make its first ticks; the seconds of both."""
-    began = time.perf_counter()
+    started = time.perf_counter()
     training = TrainingRun(spec, CPU, engine=engine)
     training.run(2)
-    return training, time.perf_counter() - began
+    return training, time.perf_counter() - started
 
 
-def hand_written(spec: JobSpec, *, compiled: bool = False) -> Run:
+def make_hand_written_loop(spec: JobSpec, *, compiled: bool = False) -> Run:
     """The loop as one would write it for this net and these rows."""
     rows = load_data(spec, CPU).training
     batches = rows.batches(spec.batch_size, seed=0, shuffle=False)
     if isinstance(batches, TensorBatches):
-        whole = batches.rows
+        all_rows = batches.rows
     else:  # a text: as a tensor of windows, which such a loop would have made before
-        whole = TensorRows(*map(torch.cat, zip(*_copies(batches), strict=True)))
+        all_rows = TensorRows(*map(torch.cat, zip(*_copy_batches(batches), strict=True)))
     model = build(spec.model, spec.profile.features, spec.profile.outputs, spec.seed)
-    called = torch.compile(model) if compiled else model
+    forward = torch.compile(model) if compiled else model
     criterion, size = OBJECTIVES[spec.objective](), spec.batch_size
     optimizer = make_optimizer(spec.optimizer, model.parameters())
     losses: list[float] = []
 
     def run(ticks: int) -> None:
         for tick in range(ticks):
-            first = tick * size % (len(whole.inputs) - size + 1)
-            outputs = called(whole.inputs[first : first + size])
-            loss = criterion(outputs, whole.targets[first : first + size])
+            first = tick * size % (len(all_rows.inputs) - size + 1)
+            outputs = forward(all_rows.inputs[first : first + size])
+            loss = criterion(outputs, all_rows.targets[first : first + size])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -137,18 +139,18 @@ def hand_written(spec: JobSpec, *, compiled: bool = False) -> Run:
     return run
 
 
-def _copies(batches: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    return [tuple(each.clone() for each in batches.batch(tick)) for tick in range(1, 9)]
+def _copy_batches(batches: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return [tuple(tensor.clone() for tensor in batches.batch(tick)) for tick in range(1, 9)]
 
 
-def loop_compiled() -> float:
+def time_loop_compilation() -> float:
     """Seconds to compile graph's loop."""
     with tempfile.TemporaryDirectory() as folder:
-        return timed(lambda _: build_loop.compile_loop(Path(folder)), 1)
+        return time_run(lambda _: build_loop.compile_loop(Path(folder)), 1)
 
 
-def timed(run: Run, ticks: int) -> float:
+def time_run(run: Run, ticks: int) -> float:
     """Seconds of a run."""
-    began = time.perf_counter()
+    started = time.perf_counter()
     run(ticks)
-    return time.perf_counter() - began
+    return time.perf_counter() - started

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from bench.report import Figure
-from bench.service import Service, running
+from bench.service import BenchService, running_service
 
 SPEC: dict[str, Any] = {
     "model": {"family": "mlp", "hidden": [50]},
@@ -19,34 +19,34 @@ SPEC: dict[str, Any] = {
 def measure(rounds: int) -> list[Figure]:
     """Submit jobs one after another, each to an idle worker."""
     steps: dict[str, list[float]] = {}
-    with running() as service:
-        _one(service)  # the worker's first job pays for its canary
+    with running_service() as service:
+        _measure_job(service)  # the worker's first job pays for its canary
         for _ in range(rounds):
-            for name, seconds in _one(service).items():
+            for name, seconds in _measure_job(service).items():
                 steps.setdefault(name, []).append(1000 * seconds)
     return [Figure(name, "ms", values) for name, values in steps.items()]
 
 
-def _one(service: Service) -> dict[str, float]:
-    began = time.perf_counter()
+def _measure_job(service: BenchService) -> dict[str, float]:
+    posted = time.perf_counter()
     job_id = service.submit(SPEC)
     answered = time.perf_counter()
     while service.job(job_id)["tick"] == 0:
         time.sleep(0.002)
-    seen = time.perf_counter()
+    first_seen = time.perf_counter()
     job = service.wait(job_id)
     done = time.perf_counter()
-    created, started = _time(job["created_at"]), _time(job["started_at"])
+    created, started = _timestamp(job["created_at"]), _timestamp(job["started_at"])
     log = (service.folder / "artifacts" / "default" / job_id / "log.txt").read_text()
-    built = _time(re.search(r"(\S+) built", log)[1])  # type: ignore[index]
+    built = _timestamp(re.search(r"(\S+) built", log)[1])  # type: ignore[index]
     return {
-        "POST to first tick seen by a poller": seen - began,
-        "  of it: POST to its answer": answered - began,
+        "POST to first tick seen by a poller": first_seen - posted,
+        "  of it: POST to its answer": answered - posted,
         "  of it: record stored to claimed": started - created,
         "  of it: claimed to built": built - started,
-        "POST to succeeded, 200 ticks": done - began,
+        "POST to succeeded, 200 ticks": done - posted,
     }
 
 
-def _time(text: str) -> float:
+def _timestamp(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()

@@ -10,7 +10,7 @@ from functools import partial
 
 from api.app import create_app
 from bench.report import Figure, ratio
-from bench.stores import Running, quiet, running_store
+from bench.store_server import RunningStore, running_store, silence_logs
 from jobs.ledger.client import JobLedger
 from jobs.queries.jobs import Filter, JobQueries
 from jobs.settings import Settings
@@ -26,7 +26,7 @@ SPEC = {
     "budget": {"ticks": 100},
 }
 #: name -> what is asked for; one job of ten has the label, another is cancelled: pages are full
-ASKED: dict[str, list[Filter]] = {
+QUERIES: dict[str, list[Filter]] = {
     "newest 100": [],
     "100 by label": [("label", "team:few")],
     "100 by status": [("status", "cancelled")],
@@ -37,21 +37,23 @@ ASKED: dict[str, list[Filter]] = {
 
 def measure(rounds: int) -> list[Figure]:
     """Time every kind of page in a small and in a large store, side by side."""
-    quiet()
+    silence_logs()
     with running_store() as small, running_store() as large:
-        fill(small.client, FEW)
-        fill(large.client, MANY)
-        few, many = pages(small, FEW), pages(large, MANY)
-        return [figure for name in few for figure in compare(name, few[name], many[name], rounds)]
+        submit_jobs(small.client, FEW)
+        submit_jobs(large.client, MANY)
+        few, many = page_requests(small, FEW), page_requests(large, MANY)
+        return [
+            figure for name in few for figure in compare_sizes(name, few[name], many[name], rounds)
+        ]
 
 
-def compare(
+def compare_sizes(
     name: str, few: Callable[[], object], many: Callable[[], object], rounds: int
 ) -> list[Figure]:
     """The same page at both sizes, in turns."""
     few(), many()
-    pairs = [(_ms(few), _ms(many)) for _ in range(rounds)]
-    small, large = [one for one, _ in pairs], [other for _, other in pairs]
+    pairs = [(_time_ms(few), _time_ms(many)) for _ in range(rounds)]
+    small, large = [few_ms for few_ms, _ in pairs], [many_ms for _, many_ms in pairs]
     return [
         Figure(f"{name}, {FEW:,} jobs", "ms", small),
         Figure(f"{name}, {MANY:,} jobs", "ms", large),
@@ -59,22 +61,22 @@ def compare(
     ]
 
 
-def pages(store: Running, size: int) -> dict[str, Callable[[], object]]:
+def page_requests(store: RunningStore, size: int) -> dict[str, Callable[[], object]]:
     """The pages that are asked for: the first of each kind, one from the middle, one as JSON."""
     index = JobQueries(store.client)
-    client = create_app(settings(store)).test_client()
-    told = {"Authorization": f"Bearer {KEY}"}
+    client = create_app(make_settings(store)).test_client()
+    headers = {"Authorization": f"Bearer {KEY}"}
     return {
         **{
             name: partial(index.list_jobs, TENANT, filters=filters, limit=100)
-            for name, filters in ASKED.items()
+            for name, filters in QUERIES.items()
         },
         "100 from the middle": partial(index.list_jobs, TENANT, limit=100, after=str(size // 2)),
-        "GET /v1/jobs, newest 100": lambda: client.get("/v1/jobs", headers=told).data,
+        "GET /v1/jobs, newest 100": lambda: client.get("/v1/jobs", headers=headers).data,
     }
 
 
-def settings(store: Running) -> Settings:
+def make_settings(store: RunningStore) -> Settings:
     """Settings of an API on this store."""
     environment = {
         "TICKFORGE_REDIS_URL": store.url,
@@ -85,7 +87,7 @@ def settings(store: Running) -> Settings:
     return Settings.from_env(environment)
 
 
-def fill(store: Store, size: int) -> None:
+def submit_jobs(store: Store, size: int) -> None:
     """Submit jobs, and cancel one of ten."""
     ledger = JobLedger(store)
     store.config_set("appendfsync", "no")
@@ -99,7 +101,7 @@ def fill(store: Store, size: int) -> None:
     store.config_set("appendfsync", "always")
 
 
-def _ms(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return 1000 * (time.perf_counter() - began)
+def _time_ms(operation: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    operation()
+    return 1000 * (time.perf_counter() - started)

@@ -25,43 +25,43 @@ Run = dict[str, Any]
 class Target:
     """What was aimed at: a figure of a bench, at least or at most so much."""
 
-    said: str
-    bench: str
+    description: str
+    benchmark: str
     figure: str
-    least: float | None = None
-    most: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
 
 
 TARGETS = (
     Target("native, of the kernel by hand, in process", "native",
-           "native against the kernel by hand", least=0.6),
+           "native against the kernel by hand", minimum=0.6),
     Target("native through the whole service, 10^7 ticks, against the article's loop", "service",
-           "seed's net, 10,000,000 ticks: service against the loop", least=300),
+           "seed's net, 10,000,000 ticks: service against the loop", minimum=300),
     Target("graph in process, against the loop", "engines",
-           "seed's net: graph against the loop", least=6),
+           "seed's net: graph against the loop", minimum=6),
     Target("10,000 ticks, POST to succeeded, warm, against the loop alone", "service",
-           "seed's net, 10,000 ticks: service against the loop", least=1),
+           "seed's net, 10,000 ticks: service against the loop", minimum=1),
     Target("mlp 512 through the service, against the loop", "service",
-           "mlp 512-512-512, batch 64: service against the loop", least=1),
+           "mlp 512-512-512, batch 64: service against the loop", minimum=1),
     Target("GPT through the service, against the loop", "service",
-           "GPT 4 x 128, batch 16 x 64: service against the loop", least=1),
-    Target("8 lanes, job-ticks/s on one core", "native", "native, 8 lanes", least=25e6),
+           "GPT 4 x 128, batch 16 x 64: service against the loop", minimum=1),
+    Target("8 lanes, job-ticks/s on one core", "native", "native, 8 lanes", minimum=25e6),
     Target("recorded, of in process: eager", "recording",
-           "seed's net, eager: recorded against in process", least=0.9),
+           "seed's net, eager: recorded against in process", minimum=0.9),
     Target("recorded, of in process: graph", "recording",
-           "seed's net, graph: recorded against in process", least=0.9),
+           "seed's net, graph: recorded against in process", minimum=0.9),
     Target("recorded, of in process: native", "recording",
-           "seed's net, native: recorded against in process", least=0.9),
+           "seed's net, native: recorded against in process", minimum=0.9),
     Target("recorded, of in process: mlp 512", "recording",
-           "mlp 512-512-512, eager: recorded against in process", least=0.9),
+           "mlp 512-512-512, eager: recorded against in process", minimum=0.9),
     Target("recorded, of in process: GPT", "recording",
-           "GPT 4 x 128, eager: recorded against in process", least=0.9),
+           "GPT 4 x 128, eager: recorded against in process", minimum=0.9),
     Target("POST to first tick, ms", "first_tick",
-           "POST to first tick seen by a poller", most=100),
+           "POST to first tick seen by a poller", maximum=100),
     Target("a checkpoint of 300 MB, ms that training is held up", "checkpoint",
-           "training held up, written aside", most=40),
+           "training held up, written aside", maximum=40),
     *(Target(f"{net} through the service, against {peer}", "peers",
-             f"{net}: service against {peer}", least=1)
+             f"{net}: service against {peer}", minimum=1)
       for net in ("mlp 512-512-512, batch 64", "GPT 4 x 128, batch 16 x 64")
       for peer in ("Lightning", "HF Trainer", "ignite")),
 )  # fmt: skip
@@ -69,67 +69,76 @@ TARGETS = (
 
 def main() -> int:
     """Fill the page in."""
-    makers: dict[str, Callable[[str], str]] = {"table": table, "targets": lambda _name: targets()}
+    makers: dict[str, Callable[[str], str]] = {
+        "table": figures_table,
+        "targets": lambda _name: targets_table(),
+    }
 
-    def filled(found: re.Match[str]) -> str:
-        return found[1] + makers[found["kind"]](found["name"]) + found[4]
+    def fill(match: re.Match[str]) -> str:
+        return match[1] + makers[match["kind"]](match["name"]) + match[4]
 
-    PAGE.write_text(MARKED.sub(filled, PAGE.read_text()))
+    PAGE.write_text(MARKED.sub(fill, PAGE.read_text()))
     return 0
 
 
-def newest(bench: str) -> Run | None:
+def newest_run(benchmark: str) -> Run | None:
     """The newest run of a bench in its full form: a quick one is never shown."""
-    found = sorted(RESULTS.glob(f"*Z-{bench}.json"))
-    runs: list[Run] = [json.loads(path.read_text()) for path in found]
+    paths = sorted(RESULTS.glob(f"*Z-{benchmark}.json"))
+    runs: list[Run] = [json.loads(path.read_text()) for path in paths]
     return ([run for run in runs if run.get("at") and "form" not in run["machine"]] or [None])[-1]
 
 
-def table(bench: str) -> str:
+def figures_table(benchmark: str) -> str:
     """A bench's figures, and what they were measured on."""
-    run = newest(bench)
+    run = newest_run(benchmark)
     if run is None:
         return "Not measured yet.\n"
     lines = ["| | median | min to max | n |", "| --- | ---: | ---: | ---: |"]
     for figure in run["figures"]:
         values, unit = figure["values"], figure["unit"]
-        low, high = number(min(values)), number(max(values))
-        middle = number(statistics.median(values))
+        low, high = format_number(min(values)), format_number(max(values))
+        middle = format_number(statistics.median(values))
         lines.append(f"| {figure['name']} | {middle} {unit} | {low} to {high} | {len(values)} |")
-    about = ", ".join(f"{name} {value}" for name, value in run["machine"].items())
-    return "\n".join([*lines, "", f"{run['at']}: {about}.", ""])
+    environment = ", ".join(f"{name} {value}" for name, value in run["machine"].items())
+    return "\n".join([*lines, "", f"{run['at']}: {environment}.", ""])
 
 
-def targets() -> str:
+def targets_table() -> str:
     """Every target beside what was measured."""
     lines = ["| target | aimed at | measured | |", "| --- | ---: | ---: | --- |"]
     for target in TARGETS:
-        aimed = f"≥ {number(target.least)}" if target.least else f"≤ {number(target.most or 0)}"
-        value = measured(target)
-        told = (
-            ("–", "not measured yet") if value is None else (number(value), verdict(target, value))
+        goal = (
+            f"≥ {format_number(target.minimum)}"
+            if target.minimum
+            else f"≤ {format_number(target.maximum or 0)}"
         )
-        lines.append(f"| {target.said} | {aimed} | {told[0]} | {told[1]} |")
+        value = measured_value(target)
+        cells = (
+            ("–", "not measured yet")
+            if value is None
+            else (format_number(value), describe_result(target, value))
+        )
+        lines.append(f"| {target.description} | {goal} | {cells[0]} | {cells[1]} |")
     return "\n".join([*lines, ""])
 
 
-def measured(target: Target) -> float | None:
+def measured_value(target: Target) -> float | None:
     """The median of a target's figure, if there is one."""
-    run = newest(target.bench)
+    run = newest_run(target.benchmark)
     for figure in run["figures"] if run else []:
         if figure["name"] == target.figure:
             return statistics.median(figure["values"])
     return None
 
 
-def verdict(target: Target, value: float) -> str:
+def describe_result(target: Target, value: float) -> str:
     """Hit, or missed by how much of what was aimed at."""
-    aimed = target.least or target.most or 1.0
-    short = 1 - value / aimed if target.least else value / aimed - 1
-    return "hit" if short <= 0 else f"**missed by {short:.{int(short < 0.01)}%}**"
+    goal = target.minimum or target.maximum or 1.0
+    shortfall = 1 - value / goal if target.minimum else value / goal - 1
+    return "hit" if shortfall <= 0 else f"**missed by {shortfall:.{int(shortfall < 0.01)}%}**"
 
 
-def number(value: float) -> str:
+def format_number(value: float) -> str:
     """Three figures, without an exponent."""
     if abs(value) >= 100:
         digits = len(str(int(abs(value)))) - 3

@@ -21,10 +21,10 @@ import transformers
 from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 
-from bench.article import SEED
-from bench.engines import CPU, GPT, WIDE, spec_of
-from bench.report import Figure, machine, ratio, show
-from bench.service import Service, running
+from bench.article_loop import SEED_SPEC
+from bench.engines import CPU, GPT, WIDE, make_spec
+from bench.report import Figure, describe_machine, ratio, show
+from bench.service import BenchService, running_service
 from jobs.spec.job_spec import JobSpec
 from models.build import build
 from ticks import machine as torch_of_this_machine
@@ -42,7 +42,7 @@ ROUNDS, BATCHES = 3, 8
 Batch = tuple[Tensor, Tensor]
 
 
-class Made(nn.Module):
+class LossModule(nn.Module):
     """A net that gives its own loss, with the batches that it is trained on."""
 
     def __init__(self, spec: JobSpec) -> None:
@@ -54,130 +54,132 @@ class Made(nn.Module):
         """Return the loss, as the HF Trainer wants it."""
         return {"loss": self.criterion(self.net(inputs), targets)}
 
-    def optimizer(self) -> torch.optim.Optimizer:
+    def build_optimizer(self) -> torch.optim.Optimizer:
         """Make torch's own optimizer of the spec."""
         return make_optimizer(self.spec.optimizer, self.net.parameters())
 
 
-class Ready(torch.utils.data.Dataset[Batch]):
+class ReadyBatches(torch.utils.data.Dataset[Batch]):
     """Batches that are there already."""
 
-    def __init__(self, batches: list[Batch], ticks: int, *, named: bool = False) -> None:
-        self.batches, self.ticks, self.named = batches, ticks, named
+    def __init__(self, batches: list[Batch], ticks: int, *, as_dict: bool = False) -> None:
+        self.batches, self.ticks, self.as_dict = batches, ticks, as_dict
 
     def __len__(self) -> int:
         return self.ticks
 
-    def __getitem__(self, at: int) -> Any:
-        inputs, targets = self.batches[at % len(self.batches)]
-        return {"inputs": inputs, "targets": targets} if self.named else (inputs, targets)
+    def __getitem__(self, index: int) -> Any:
+        inputs, targets = self.batches[index % len(self.batches)]
+        return {"inputs": inputs, "targets": targets} if self.as_dict else (inputs, targets)
 
 
-def loop(spec: JobSpec, batches: list[Batch], ticks: int, _folder: str) -> float:
+def run_loop(spec: JobSpec, batches: list[Batch], ticks: int, _folder: str) -> float:
     """The hand-written loop."""
-    made = Made(spec)
-    optimizer, losses = made.optimizer(), []
-    began = time.perf_counter()
-    for at in range(ticks):
-        loss = made(*batches[at % len(batches)])["loss"]
+    module = LossModule(spec)
+    optimizer, losses = module.build_optimizer(), []
+    started = time.perf_counter()
+    for tick in range(ticks):
+        loss = module(*batches[tick % len(batches)])["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
-class Lit(pytorch_lightning.LightningModule):
+class LightningNet(pytorch_lightning.LightningModule):
     """The net as Lightning wants it."""
 
     def __init__(self, spec: JobSpec) -> None:
         super().__init__()
-        self.made = Made(spec)
-        self.began = self.ended = 0.0
+        self.loss_module = LossModule(spec)
+        self.started_at = self.ended_at = 0.0
 
     def training_step(self, batch: Batch, _at: int) -> Tensor:
         """Compute a loss and log it."""
-        loss = self.made(*batch)["loss"]
+        loss = self.loss_module(*batch)["loss"]
         self.log("loss", loss)
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Make the optimizer."""
-        return self.made.optimizer()
+        return self.loss_module.build_optimizer()
 
     def on_train_start(self) -> None:
         """Start the clock."""
-        self.began = time.perf_counter()
+        self.started_at = time.perf_counter()
 
     def on_train_end(self) -> None:
         """Stop the clock."""
-        self.ended = time.perf_counter()
+        self.ended_at = time.perf_counter()
 
 
-def lightning(spec: JobSpec, batches: list[Batch], ticks: int, folder: str) -> float:
+def run_lightning(spec: JobSpec, batches: list[Batch], ticks: int, folder: str) -> float:
     """Lightning with a CSV logger, every step."""
-    net = Lit(spec)
+    net = LightningNet(spec)
     trainer = pytorch_lightning.Trainer(
         max_steps=ticks, accelerator="cpu", logger=CSVLogger(folder, flush_logs_every_n_steps=100),
         log_every_n_steps=1, enable_progress_bar=False, enable_checkpointing=False,
         enable_model_summary=False,
     )  # fmt: skip
-    trainer.fit(net, torch.utils.data.DataLoader(Ready(batches, ticks), batch_size=None))
-    return net.ended - net.began
+    trainer.fit(net, torch.utils.data.DataLoader(ReadyBatches(batches, ticks), batch_size=None))
+    return net.ended_at - net.started_at
 
 
-class Clock(transformers.TrainerCallback):
+class TrainingClock(transformers.TrainerCallback):
     """Times the HF Trainer's loop."""
 
-    began = ended = 0.0
+    started_at = ended_at = 0.0
 
-    def on_train_begin(self, *_told: Any, **_more: Any) -> None:
+    def on_train_begin(self, *_args: Any, **_more: Any) -> None:
         """Start."""
-        self.began = time.perf_counter()
+        self.started_at = time.perf_counter()
 
-    def on_train_end(self, *_told: Any, **_more: Any) -> None:
+    def on_train_end(self, *_args: Any, **_more: Any) -> None:
         """Stop."""
-        self.ended = time.perf_counter()
+        self.ended_at = time.perf_counter()
 
 
-def hf_trainer(spec: JobSpec, batches: list[Batch], ticks: int, folder: str) -> float:
+def run_hf_trainer(spec: JobSpec, batches: list[Batch], ticks: int, folder: str) -> float:
     """The HF Trainer, every step logged."""
-    made, clock = Made(spec), Clock()
-    optimizer = made.optimizer()
+    module, clock = LossModule(spec), TrainingClock()
+    optimizer = module.build_optimizer()
     rates = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _step: 1.0)
-    told = transformers.TrainingArguments(
+    arguments = transformers.TrainingArguments(
         output_dir=folder, max_steps=ticks, per_device_train_batch_size=1, logging_steps=1,
         report_to=[], save_strategy="no", use_cpu=True, disable_tqdm=True, max_grad_norm=0,
         remove_unused_columns=False, dataloader_pin_memory=False,
         train_sampling_strategy="sequential",
     )  # fmt: skip
     trainer = transformers.Trainer(
-        model=made, args=told, train_dataset=Ready(batches, ticks, named=True),
+        model=module, args=arguments, train_dataset=ReadyBatches(batches, ticks, as_dict=True),
         optimizers=(optimizer, rates), callbacks=[clock], data_collator=lambda rows: rows[0],
     )  # fmt: skip
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
-    return clock.ended - clock.began
+    return clock.ended_at - clock.started_at
 
 
-def with_ignite(spec: JobSpec, batches: list[Batch], ticks: int, _folder: str) -> float:
+def run_ignite(spec: JobSpec, batches: list[Batch], ticks: int, _folder: str) -> float:
     """Ignite with a handler that keeps every loss."""
-    made, losses = Made(spec), []
-    step = ignite.engine.create_supervised_trainer(made.net, made.optimizer(), made.criterion)
+    module, losses = LossModule(spec), []
+    step = ignite.engine.create_supervised_trainer(
+        module.net, module.build_optimizer(), module.criterion
+    )
     step.add_event_handler(
         ignite.engine.Events.ITERATION_COMPLETED, lambda engine: losses.append(engine.state.output)
     )
-    ready = torch.utils.data.DataLoader(Ready(batches, ticks), batch_size=None)
-    began = time.perf_counter()
-    step.run(ready, max_epochs=1)
-    return time.perf_counter() - began
+    loader = torch.utils.data.DataLoader(ReadyBatches(batches, ticks), batch_size=None)
+    started = time.perf_counter()
+    step.run(loader, max_epochs=1)
+    return time.perf_counter() - started
 
 
 PEERS: dict[str, Callable[[JobSpec, list[Batch], int, str], float]] = {
-    "loop": loop,
-    "Lightning": lightning,
-    "HF Trainer": hf_trainer,
-    "ignite": with_ignite,
+    "loop": run_loop,
+    "Lightning": run_lightning,
+    "HF Trainer": run_hf_trainer,
+    "ignite": run_ignite,
 }
 
 
@@ -185,34 +187,35 @@ def measure(rounds: int) -> list[Figure]:
     """Run all of them in turn, and the service among them."""
     torch_of_this_machine.configure_torch(1)
     figures = []
-    with tempfile.TemporaryDirectory() as folder, running() as service:
+    with tempfile.TemporaryDirectory() as folder, running_service() as service:
         for net, (changes, ticks) in NETS.items():
-            spec, taken = spec_of(changes), {name: [] for name in (*PEERS, "service")}
+            spec, rates_by_peer = make_spec(changes), {name: [] for name in (*PEERS, "service")}
             source = load_data(spec, CPU).training
-            ours = source.batches(spec.batch_size, seed=0, shuffle=False)
+            batch_source = source.batches(spec.batch_size, seed=0, shuffle=False)
             batches = [
-                tuple(each.clone() for each in ours.batch(at)) for at in range(1, BATCHES + 1)
+                tuple(tensor.clone() for tensor in batch_source.batch(number))
+                for number in range(1, BATCHES + 1)
             ]
-            for at in range(rounds + 1):
+            for number in range(rounds + 1):
                 seconds = {name: run(spec, batches, ticks, folder) for name, run in PEERS.items()}
-                seconds["service"] = _served(service, changes, ticks)
-                for name in taken if at else ():  # the first round warms up
-                    taken[name].append(ticks / seconds[name])
-            for name, rates in taken.items():
+                seconds["service"] = _time_service(service, changes, ticks)
+                for name in rates_by_peer if number else ():  # the first round warms up
+                    rates_by_peer[name].append(ticks / seconds[name])
+            for name, rates in rates_by_peer.items():
                 figures.append(Figure(f"{net}: {name}", "ticks/s", rates))
-            for name in taken:
+            for name in rates_by_peer:
                 if name != "service":
                     title = f"{net}: service against {name}"
-                    figures.append(ratio(title, taken["service"], taken[name]))
+                    figures.append(ratio(title, rates_by_peer["service"], rates_by_peer[name]))
     return figures
 
 
-def _served(service: Service, changes: dict[str, Any], ticks: int) -> float:
-    body = {**changes, "optimizer": {"name": "adamw"}} if changes else SEED
-    began = time.perf_counter()
+def _time_service(service: BenchService, changes: dict[str, Any], ticks: int) -> float:
+    body = {**changes, "optimizer": {"name": "adamw"}} if changes else SEED_SPEC
+    started = time.perf_counter()
     job = service.wait(service.submit({**body, "budget": {"ticks": ticks}}))
     assert job["status"] == "succeeded" and job["tick"] == ticks, job["error"]
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 def main() -> int:
@@ -220,8 +223,8 @@ def main() -> int:
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
-    about = machine()
-    show("peers", "Peers: beside the loop and the service", about, measure(ROUNDS))
+    environment = describe_machine()
+    show("peers", "Peers: beside the loop and the service", environment, measure(ROUNDS))
     return 0
 
 

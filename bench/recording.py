@@ -9,21 +9,21 @@ from typing import Any
 
 import torch
 
-from bench.article import SEED
+from bench.article_loop import SEED_SPEC
 from bench.engines import GPT, WIDE
 from bench.report import Figure, ratio
-from bench.service import Service, running
+from bench.service import BenchService, running_service
 from jobs.spec.job_spec import read_spec
 from ticks import machine
 from ticks.training import TrainingRun
 
-PAUSE = 0.25  # seconds between two looks
+POLL_SECONDS = 0.25  # seconds between two looks
 ADAMW = {"optimizer": {"name": "adamw"}}
 #: row -> spec, engine, ticks of a round, ticks of a chunk in process: 50 ms of work, or a few
 ROWS: dict[str, tuple[dict[str, Any], str, int, int]] = {
-    "seed's net, eager": (SEED, "eager", 12_000, 200),
-    "seed's net, graph": (SEED, "graph", 60_000, 1_000),
-    "seed's net, native": (SEED, "native", 20_000_000, 300_000),
+    "seed's net, eager": (SEED_SPEC, "eager", 12_000, 200),
+    "seed's net, graph": (SEED_SPEC, "graph", 60_000, 1_000),
+    "seed's net, native": (SEED_SPEC, "native", 20_000_000, 300_000),
     "mlp 512-512-512, eager": ({**WIDE, **ADAMW}, "eager", 400, 8),
     "GPT 4 x 128, eager": ({**GPT, **ADAMW}, "eager", 40, 1),
 }
@@ -32,22 +32,22 @@ ROWS: dict[str, tuple[dict[str, Any], str, int, int]] = {
 def measure(rounds: int, *, share: int = 1) -> list[Figure]:
     """Measure every row in process and through a service, in turn."""
     machine.configure_torch(1)
-    inside: dict[str, list[float]] = {row: [] for row in ROWS}
+    in_process: dict[str, list[float]] = {row: [] for row in ROWS}
     recorded: dict[str, list[float]] = {row: [] for row in ROWS}
-    with running() as service:
-        for at in range(rounds + 1):
+    with running_service() as service:
+        for round_number in range(rounds + 1):
             for row, (body, engine, ticks, chunk) in ROWS.items():
                 spec = {**body, "budget": {"ticks": ticks // share}, "compute": {"engine": engine}}
-                rates = _inside(spec, chunk), _recorded(service, spec)
-                if at:  # the first round compiles and warms up
-                    inside[row].append(rates[0])
+                rates = _rate_in_process(spec, chunk), _rate_recorded(service, spec)
+                if round_number:  # the first round compiles and warms up
+                    in_process[row].append(rates[0])
                     recorded[row].append(rates[1])
     figures = []
     for row in ROWS:
         figures += [
-            Figure(f"{row}: in process", "ticks/s", inside[row]),
+            Figure(f"{row}: in process", "ticks/s", in_process[row]),
             Figure(f"{row}: recorded", "ticks/s", recorded[row]),
-            ratio(f"{row}: recorded against in process", recorded[row], inside[row]),
+            ratio(f"{row}: recorded against in process", recorded[row], in_process[row]),
         ]
     return figures
 
@@ -57,27 +57,27 @@ def measure_quick(rounds: int) -> list[Figure]:
     return measure(rounds, share=2)
 
 
-def _inside(body: dict[str, Any], chunk: int) -> float:
+def _rate_in_process(body: dict[str, Any], chunk: int) -> float:
     spec = read_spec(body, max_parameters=10**7)
     training = TrainingRun(spec, torch.device("cpu"), engine=body["compute"]["engine"])
     training.run(1)
-    began = time.perf_counter()
+    started = time.perf_counter()
     while training.ended is None:
         training.run(chunk)
-    return (training.ticks_done - 1) / (time.perf_counter() - began)
+    return (training.ticks_done - 1) / (time.perf_counter() - started)
 
 
-def _recorded(service: Service, body: dict[str, Any]) -> float:
+def _rate_recorded(service: BenchService, body: dict[str, Any]) -> float:
     """Ticks a second between the first and the last look at which the job was under way."""
     total, job_id = body["budget"]["ticks"], service.submit(body)
-    looks: list[tuple[float, int]] = []
+    samples: list[tuple[float, int]] = []
     while True:
         job = service.job(job_id)
         if 0 < job["tick"] < total:
-            looks.append((time.perf_counter(), job["tick"]))
+            samples.append((time.perf_counter(), job["tick"]))
         if job["finished_at"] is not None:
             break
-        time.sleep(PAUSE if looks else 0.01)
-    assert job["status"] == "succeeded" and len(looks) > 1, (job["status"], looks)
-    (began, first), (ended, last) = looks[0], looks[-1]
-    return (last - first) / (ended - began)
+        time.sleep(POLL_SECONDS if samples else 0.01)
+    assert job["status"] == "succeeded" and len(samples) > 1, (job["status"], samples)
+    (started, first), (ended, last) = samples[0], samples[-1]
+    return (last - first) / (ended - started)

@@ -22,19 +22,19 @@ class Figure:
     values: list[float]
 
     @property
-    def spelled(self) -> str:
+    def formatted(self) -> str:
         """Median (minimum to maximum), number of rounds."""
         low, high = min(self.values), max(self.values)
         middle = statistics.median(self.values)
         return f"{middle:,.3g} ({low:,.3g} to {high:,.3g}) {self.unit}, n = {len(self.values)}"
 
 
-def ratio(name: str, ours: Sequence[float], theirs: Sequence[float]) -> Figure:
+def ratio(name: str, numerators: Sequence[float], denominators: Sequence[float]) -> Figure:
     """Ratios round by round: what was measured side by side is compared side by side."""
-    return Figure(name, "×", [a / b for a, b in zip(ours, theirs, strict=True)])
+    return Figure(name, "×", [a / b for a, b in zip(numerators, denominators, strict=True)])
 
 
-def machine() -> dict[str, str]:
+def describe_machine() -> dict[str, str]:
     """What it was measured on, with the load before."""
     model = "unknown"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
@@ -43,29 +43,29 @@ def machine() -> dict[str, str]:
             break
     return {
         "cpu": f"{model}, {len(os.sched_getaffinity(0))} cores",
-        "load before": _load(),
+        "load before": _load_average(),
         "python": platform.python_version(),
         "torch": version("torch"),
     }
 
 
-def _load() -> str:
+def _load_average() -> str:
     return " ".join(f"{load:.2f}" for load in os.getloadavg())
 
 
-def show(name: str, title: str, about: dict[str, str], figures: Sequence[Figure]) -> None:
+def show(name: str, title: str, environment: dict[str, str], figures: Sequence[Figure]) -> None:
     """Print a table and write it as JSON, with the load behind it beside the one before it."""
-    about = about | {"load after": _load()}
-    print(f"\n{title}\n  " + " | ".join(f"{each} {value}" for each, value in about.items()))
+    environment = environment | {"load after": _load_average()}
+    print(f"\n{title}\n  " + " | ".join(f"{key} {value}" for key, value in environment.items()))
     width = max(len(figure.name) for figure in figures)
     for figure in figures:
-        print(f"  {figure.name:<{width}}  {figure.spelled}")
+        print(f"  {figure.name:<{width}}  {figure.formatted}")
     RESULTS.mkdir(exist_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    told = {
+    payload = {
         "title": title,
         "at": stamp,
-        "machine": about,
+        "machine": environment,
         "figures": [asdict(figure) for figure in figures],
     }
-    (RESULTS / f"{stamp}-{name}.json").write_text(json.dumps(told, indent=1) + "\n")
+    (RESULTS / f"{stamp}-{name}.json").write_text(json.dumps(payload, indent=1) + "\n")

@@ -19,7 +19,7 @@ STOP_SECONDS = 20
 
 
 @dataclass(frozen=True)
-class Service:
+class BenchService:
     """A running service: its HTTP client, its process, its data folder."""
 
     http: httpx.Client
@@ -28,20 +28,20 @@ class Service:
 
     def submit(self, spec: Mapping[str, Any]) -> str:
         """Submit a spec; return the job's id."""
-        answer = self.http.post("/v1/jobs", json=spec)
-        answer.raise_for_status()
-        return str(answer.json()["id"])
+        response = self.http.post("/v1/jobs", json=spec)
+        response.raise_for_status()
+        return str(response.json()["id"])
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Return the Job as it is now."""
-        found: dict[str, Any] = self.http.get(f"/v1/jobs/{job_id}").json()
-        return found
+        job: dict[str, Any] = self.http.get(f"/v1/jobs/{job_id}").json()
+        return job
 
     def wait(self, job_id: str) -> dict[str, Any]:
         """Wait until the job has ended; return it."""
         while True:
-            told = {"wait": 30, "until": "end"}
-            job: dict[str, Any] = self.http.get(f"/v1/jobs/{job_id}", params=told).json()
+            query = {"wait": 30, "until": "end"}
+            job: dict[str, Any] = self.http.get(f"/v1/jobs/{job_id}", params=query).json()
             if job["finished_at"] is not None:
                 return job
 
@@ -55,7 +55,7 @@ class Service:
 
 
 @contextmanager
-def running(workers: int = 1, **environment: str) -> Iterator[Service]:
+def running_service(workers: int = 1, **environment: str) -> Iterator[BenchService]:
     """Run a service; stop it in order at the end."""
     with tempfile.TemporaryDirectory(prefix="tickforge-bench-") as folder:
         env = {**os.environ, "XDG_CONFIG_HOME": folder, **environment}
@@ -70,7 +70,7 @@ def running(workers: int = 1, **environment: str) -> Iterator[Service]:
             key = (Path(folder) / "data" / "admin.key").read_text().strip()
             headers = {"Authorization": f"Bearer {key}"}
             with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
-                yield Service(http, process, Path(folder) / "data")
+                yield BenchService(http, process, Path(folder) / "data")
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(STOP_SECONDS)

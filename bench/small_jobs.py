@@ -7,9 +7,9 @@ from typing import Any
 
 from bench.first_tick import SPEC
 from bench.report import Figure
-from bench.service import Service, running
+from bench.service import BenchService, running_service
 
-JOBS, JOBS_QUICK = 1_000, 50
+JOBS, QUICK_JOBS = 1_000, 50
 #: a step -> how its first and its last moment are found in a job's log
 STEPS = {
     "claimed to built": (r"attempt 1 by", r"built \d+ parameters"),
@@ -20,17 +20,17 @@ STEPS = {
 
 def measure(_rounds: int, *, jobs: int = JOBS) -> list[Figure]:
     """Submit all jobs, wait until the last has ended, and read how each went."""
-    with running(TICKFORGE_RATE_LIMIT="0") as service:
+    with running_service(TICKFORGE_RATE_LIMIT="0") as service:
         service.wait(service.submit(SPEC))  # the worker's first job pays for its canary
-        began = time.perf_counter()
+        started = time.perf_counter()
         ids = [service.submit(SPEC) for _ in range(jobs)]
-        submitted = time.perf_counter() - began
-        while any(service.job(each)["finished_at"] is None for each in ids[-3:]):
+        submitted = time.perf_counter() - started
+        while any(service.job(job)["finished_at"] is None for job in ids[-3:]):
             time.sleep(0.1)
-        ended = [service.wait(each) for each in ids]
-        seconds = time.perf_counter() - began
-        assert all(each["status"] == "succeeded" for each in ended)
-        steps = _steps(service, ids)
+        ended = [service.wait(job) for job in ids]
+        seconds = time.perf_counter() - started
+        assert all(job["status"] == "succeeded" for job in ended)
+        steps = _step_durations(service, ids)
     return [
         Figure(f"{jobs:,} jobs of 200 ticks, one worker", "jobs/min", [60 * jobs / seconds]),
         Figure("a submission meanwhile, by one client", "ms", [1000 * submitted / jobs]),
@@ -41,23 +41,23 @@ def measure(_rounds: int, *, jobs: int = JOBS) -> list[Figure]:
 
 def measure_quick(rounds: int) -> list[Figure]:
     """The same with few jobs."""
-    return measure(rounds, jobs=JOBS_QUICK)
+    return measure(rounds, jobs=QUICK_JOBS)
 
 
-def _steps(service: Service, ids: list[str]) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {name: [] for name in STEPS}
+def _step_durations(service: BenchService, ids: list[str]) -> dict[str, list[float]]:
+    durations: dict[str, list[float]] = {name: [] for name in STEPS}
     between: list[float] = []
     before: float | None = None
     for job_id in ids:
         log = (service.folder / "artifacts" / "default" / job_id / "log.txt").read_text()
         for name, (first, last) in STEPS.items():
-            found[name].append(1000 * (_moment(log, last) - _moment(log, first)))
+            durations[name].append(1000 * (_timestamp(log, last) - _timestamp(log, first)))
         if before is not None:
-            between.append(1000 * (_moment(log, r"attempt 1 by") - before))
-        before = _moment(log, r"succeeded at tick")
-    return {**found, "handed back, sealed, to the next one claimed": between}
+            between.append(1000 * (_timestamp(log, r"attempt 1 by") - before))
+        before = _timestamp(log, r"succeeded at tick")
+    return {**durations, "handed back, sealed, to the next one claimed": between}
 
 
-def _moment(log: str, what: str) -> float:
-    found: Any = re.search(rf"^(\S+) {what}", log, re.MULTILINE)
-    return datetime.fromisoformat(found[1]).timestamp()
+def _timestamp(log: str, pattern: str) -> float:
+    match: Any = re.search(rf"^(\S+) {pattern}", log, re.MULTILINE)
+    return datetime.fromisoformat(match[1]).timestamp()

@@ -22,9 +22,9 @@ import httpx
 import numpy as np
 import psutil
 
-from bench.lists import KEY, MANY, SPEC, TENANT, fill
+from bench.lists import KEY, MANY, SPEC, TENANT, submit_jobs
 from bench.report import Figure
-from bench.stores import Running, quiet, running_store
+from bench.store_server import RunningStore, running_store, silence_logs
 from jobs.files.artifacts import ArtifactStore
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
@@ -33,52 +33,60 @@ from jobs.spec.job_spec import read_spec
 from jobs.store.connection import Store, connect
 
 ROOT = Path(__file__).parent.parent
-STREAMS, FOLLOWED = 300, 10
+STREAM_COUNT, FOLLOWED_JOBS = 300, 10
 TICKS = 1_000_000
-CLIENTS, SECONDS = 4, 3.0
+CLIENT_COUNT, ROUND_SECONDS = 4, 3.0
 #: a job that trains hands over so many ticks, so often
-CHUNK, CHUNK_SECONDS = 500, 0.1
+CHUNK_TICKS, CHUNK_SECONDS = 500, 0.1
 FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c", "device": "cpu", "threads": 1}
 
 
 def measure(rounds: int) -> list[Figure]:
     """Ask each kind without streams, then with."""
-    quiet()
-    with ExitStack() as held:
-        store = held.enter_context(running_store())
-        followed = [Training(store, 10**9) for _ in range(FOLLOWED)]
-        long = Training(store, TICKS + 1)
+    silence_logs()
+    with ExitStack() as stack:
+        store = stack.enter_context(running_store())
+        followed = [ManualJob(store, 10**9) for _ in range(FOLLOWED_JOBS)]
+        long = ManualJob(store, TICKS + 1)
         long.record(TICKS)
-        fill(store.client, MANY)
-        url = held.enter_context(api(store))
-        writer = held.enter_context(writing(followed))
-        asked = kinds(url, long.job_id)
-        figures = [each for name in asked for each in ask(url, name, asked[name], "", rounds)]
-        crowd = held.enter_context(crowded(url, [job.job_id for job in followed]))
-        figures.append(Figure(f"API with {STREAMS} streams alone", "% of a core", busy(rounds)))
-        for name, what in asked.items():
-            figures += ask(url, name, what, f", {STREAMS} streams", rounds)
-        figures += crowd.figures()
+        submit_jobs(store.client, MANY)
+        url = stack.enter_context(running_api(store))
+        writer = stack.enter_context(appending(followed))
+        requests = request_kinds(url, long.job_id)
+        figures = [
+            figure
+            for name in requests
+            for figure in measure_requests(url, name, requests[name], "", rounds)
+        ]
+        clients = stack.enter_context(open_streams(url, [job.job_id for job in followed]))
+        figures.append(
+            Figure(
+                f"API with {STREAM_COUNT} streams alone", "% of a core", measure_api_load(rounds)
+            )
+        )
+        for name, arguments in requests.items():
+            figures += measure_requests(url, name, arguments, f", {STREAM_COUNT} streams", rounds)
+        figures += clients.figures()
     return [*figures, Figure("appends to the followed jobs", "/s", [writer.rate])]
 
 
-def busy(rounds: int) -> list[float]:
+def measure_api_load(rounds: int) -> list[float]:
     """How much of a core the API takes for its streams, without other requests."""
     children = psutil.Process().children(recursive=True)
-    ours = [each for each in children if each.cmdline()[1:3] == ["-m", "api"]]
-    found = []
+    api_processes = [process for process in children if process.cmdline()[1:3] == ["-m", "api"]]
+    percentages = []
     for _ in range(rounds):
-        before = _processor_seconds(ours)
-        time.sleep(SECONDS)
-        found.append(100 * (_processor_seconds(ours) - before) / SECONDS)
-    return found
+        before = _processor_seconds(api_processes)
+        time.sleep(ROUND_SECONDS)
+        percentages.append(100 * (_processor_seconds(api_processes) - before) / ROUND_SECONDS)
+    return percentages
 
 
 def _processor_seconds(processes: list[psutil.Process]) -> float:
-    return sum(sum(each.cpu_times()[:2]) for each in processes)
+    return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
-def kinds(url: str, job_id: str) -> dict[str, tuple[str, ...]]:
+def request_kinds(url: str, job_id: str) -> dict[str, tuple[str, ...]]:
     """Name of a request -> its path (and ETag)."""
     headers = {"Authorization": f"Bearer {KEY}"}
     status = f"/v1/jobs/{job_id}"
@@ -92,15 +100,19 @@ def kinds(url: str, job_id: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def ask(url: str, name: str, what: tuple[str, ...], suffix: str, rounds: int) -> list[Figure]:
+def measure_requests(
+    url: str, name: str, arguments: tuple[str, ...], suffix: str, rounds: int
+) -> list[Figure]:
     """Ask one kind for some rounds: requests a second, median and 99th percentile."""
     rates, middles, tails = [], [], []
     for _ in range(rounds):
-        told = json.loads(_crowd("requests", url, str(SECONDS), str(CLIENTS), *what))
-        took = sorted(1000 * seconds for seconds in told["took"])
-        rates.append(len(took) / told["seconds"])
-        middles.append(statistics.median(took))
-        tails.append(took[int(0.99 * len(took))])
+        result = json.loads(
+            _run_load_generator("requests", url, str(ROUND_SECONDS), str(CLIENT_COUNT), *arguments)
+        )
+        latencies = sorted(1000 * seconds for seconds in result["took"])
+        rates.append(len(latencies) / result["seconds"])
+        middles.append(statistics.median(latencies))
+        tails.append(latencies[int(0.99 * len(latencies))])
     return [
         Figure(f"{name}{suffix}", "requests/s", rates),
         Figure("  p50", "ms", middles),
@@ -108,10 +120,10 @@ def ask(url: str, name: str, what: tuple[str, ...], suffix: str, rounds: int) ->
     ]
 
 
-class Training:
+class ManualJob:
     """A job that is trained by hand."""
 
-    def __init__(self, store: Running, ticks: int) -> None:
+    def __init__(self, store: RunningStore, ticks: int) -> None:
         self._files = ArtifactStore(store.folder / "data" / "artifacts")
         self._store: Store = connect(store.url)
         body = {**SPEC, "budget": {"ticks": ticks}}
@@ -127,48 +139,48 @@ class Training:
     def record(self, count: int) -> None:
         """Hand over so many ticks."""
         losses = np.random.default_rng(self._tick).random(count, np.float32)
-        told: dict[str, Any] = {"phase": "training", "elapsed": (self._tick + count) / 5000}
-        self._recorder.append(self._tick + 1, {"loss": losses}, **told)
+        state: dict[str, Any] = {"phase": "training", "elapsed": (self._tick + count) / 5000}
+        self._recorder.append(self._tick + 1, {"loss": losses}, **state)
         self._tick += count
 
 
 @dataclass
-class Writer:
+class Appender:
     """Appends to all followed jobs until it is to stop."""
 
-    jobs: list[Training]
-    over: threading.Event = field(default_factory=threading.Event)
+    jobs: list[ManualJob]
+    stopped: threading.Event = field(default_factory=threading.Event)
     appends: int = 0
-    began: float = field(default_factory=time.monotonic)
+    started: float = field(default_factory=time.monotonic)
 
     @property
     def rate(self) -> float:
         """Appends a second so far."""
-        return self.appends / (time.monotonic() - self.began)
+        return self.appends / (time.monotonic() - self.started)
 
     def run(self) -> None:
         """Go on."""
-        while not self.over.wait(CHUNK_SECONDS):
+        while not self.stopped.wait(CHUNK_SECONDS):
             for job in self.jobs:
-                job.record(CHUNK)
+                job.record(CHUNK_TICKS)
                 self.appends += 1
 
 
 @contextmanager
-def writing(jobs: list[Training]) -> Iterator[Writer]:
+def appending(jobs: list[ManualJob]) -> Iterator[Appender]:
     """Train these jobs meanwhile."""
-    writer = Writer(jobs)
+    writer = Appender(jobs)
     thread = threading.Thread(target=writer.run)
     thread.start()
     try:
         yield writer
     finally:
-        writer.over.set()
+        writer.stopped.set()
         thread.join()
 
 
 @contextmanager
-def api(store: Running) -> Iterator[str]:
+def running_api(store: RunningStore) -> Iterator[str]:
     """Run `python -m api` on a store: two processes of 256 threads."""
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
         fd, port = listener.fileno(), listener.getsockname()[1]
@@ -195,7 +207,7 @@ def api(store: Running) -> Iterator[str]:
 
 
 @dataclass
-class Crowd:
+class StreamClients:
     """The process that holds the streams."""
 
     process: "subprocess.Popen[str]"
@@ -203,18 +215,27 @@ class Crowd:
     def figures(self) -> list[Figure]:
         """End it; how many streams it had to the last, and what they were sent."""
         out, _ = self.process.communicate()
-        told = json.loads(out)
+        result = json.loads(out)
         return [
-            Figure("streams open to the last", "", [told["open"]]),
-            Figure("  refused once and tried again", "", [told["refused"]]),
-            Figure("  events received", "/s", [told["frames_per_second"]]),
+            Figure("streams open to the last", "", [result["open"]]),
+            Figure("  refused once and tried again", "", [result["refused"]]),
+            Figure("  events received", "/s", [result["frames_per_second"]]),
         ]
 
 
 @contextmanager
-def crowded(url: str, jobs: list[str]) -> Iterator[Crowd]:
+def open_streams(url: str, jobs: list[str]) -> Iterator[StreamClients]:
     """Hold the streams open."""
-    argv = [sys.executable, "-m", "bench.crowd", "streams", url, KEY, str(STREAMS), *jobs]
+    argv = [
+        sys.executable,
+        "-m",
+        "bench.load_generator",
+        "streams",
+        url,
+        KEY,
+        str(STREAM_COUNT),
+        *jobs,
+    ]
     process = subprocess.Popen(
         argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -222,12 +243,12 @@ def crowded(url: str, jobs: list[str]) -> Iterator[Crowd]:
         assert process.stdout is not None
         if process.stdout.readline() != "open\n":
             raise RuntimeError("the streams did not open")
-        yield Crowd(process)
+        yield StreamClients(process)
     finally:
         process.kill()
         process.wait()
 
 
-def _crowd(way: str, url: str, *rest: str) -> str:
-    argv = [sys.executable, "-m", "bench.crowd", way, url, KEY, *rest]
+def _run_load_generator(mode: str, url: str, *rest: str) -> str:
+    argv = [sys.executable, "-m", "bench.load_generator", mode, url, KEY, *rest]
     return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout

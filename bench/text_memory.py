@@ -16,43 +16,47 @@ from typing import Any
 
 from bench.report import Figure, ratio
 
-LONG, SHORT = 2_000_000_000, 2_000_000  # bytes
-SPARE = 1 << 30  # bytes of disk that must be left
+LONG_BYTES, SHORT_BYTES = 2_000_000_000, 2_000_000  # bytes
+MIN_FREE_BYTES = 1 << 30  # bytes of disk that must be left
 WINDOW, TICKS = 64, 2000
-HELD_OUT = 600  # rows, about, of either text
+HELD_OUT_ROWS = 600  # rows, about, of either text
 #: of two bytes each, so that characters are found by the index
 LETTERS = ("é", "ü")
 
 
 def measure(rounds: int) -> list[Figure]:
     """Train the same small net on both texts, in bytes and in characters."""
-    found: dict[tuple[str, str, str], list[float]] = {}
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        if shutil.disk_usage(folder).free < LONG + SPARE:
-            raise SystemExit(f"the bench needs {LONG + SPARE:,} free bytes in {folder}")
+    values_by_case: dict[tuple[str, str, str], list[float]] = {}
+    with tempfile.TemporaryDirectory() as directory:
+        folder = Path(directory)
+        if shutil.disk_usage(folder).free < LONG_BYTES + MIN_FREE_BYTES:
+            raise SystemExit(
+                f"the bench needs {LONG_BYTES + MIN_FREE_BYTES:,} free bytes in {folder}"
+            )
         texts = {
-            "2 GB": _write(folder / "long.txt", LONG),
-            "2 MB": _write(folder / "short.txt", SHORT),
+            "2 GB": _write_text(folder / "long.txt", LONG_BYTES),
+            "2 MB": _write_text(folder / "short.txt", SHORT_BYTES),
         }
         for _ in range(rounds):
             for vocabulary in ("bytes", "characters"):
                 for size, text in texts.items():
                     for unit, value in _train(text, vocabulary).items():
-                        found.setdefault((vocabulary, size, unit), []).append(value)
+                        values_by_case.setdefault((vocabulary, size, unit), []).append(value)
     figures = [
-        Figure(f"{vocabulary}, {size} of text, {what}", unit, values)
-        for (vocabulary, size, name), values in found.items()
-        for what, unit in [name.split(", ")]
+        Figure(f"{vocabulary}, {size} of text, {quantity}", unit, values)
+        for (vocabulary, size, name), values in values_by_case.items()
+        for quantity, unit in [name.split(", ")]
     ]
     for vocabulary in ("bytes", "characters"):
-        of = {size: found[vocabulary, size, "peak memory, MB"] for size in ("2 GB", "2 MB")}
+        peaks = {
+            size: values_by_case[vocabulary, size, "peak memory, MB"] for size in ("2 GB", "2 MB")
+        }
         name = f"{vocabulary}, peak memory of 2 GB against 2 MB"
-        figures.append(ratio(name, of["2 GB"], of["2 MB"]))
+        figures.append(ratio(name, peaks["2 GB"], peaks["2 MB"]))
     return figures
 
 
-def _write(file: Path, size: int) -> Path:
+def _write_text(file: Path, size: int) -> Path:
     """Write a text of about `size` bytes whose characters are of one and two bytes."""
     genesis = Path("examples/data/genesis.txt").read_text()
     for letter, other in zip("eu", LETTERS, strict=True):
@@ -66,8 +70,8 @@ def _write(file: Path, size: int) -> Path:
 
 def _train(text: Path, vocabulary: str) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.text_memory", str(text), vocabulary]
-    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    measured: dict[str, float] = json.loads(told)
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    measured: dict[str, float] = json.loads(output)
     return measured
 
 
@@ -101,7 +105,7 @@ def main(arguments: Sequence[str]) -> None:
                   "vocabulary": vocabulary},
         "data": {"source": "dataset", "id": "ds_" + "a" * 26, "window": WINDOW},
         "budget": {"ticks": TICKS},
-        "validation": {"fraction": HELD_OUT * WINDOW / size, "every_ticks": TICKS},
+        "validation": {"fraction": HELD_OUT_ROWS * WINDOW / size, "every_ticks": TICKS},
     }  # fmt: skip
     spec = read_spec(
         body,
@@ -109,19 +113,19 @@ def main(arguments: Sequence[str]) -> None:
         datasets=lambda _: KnownDataset(source, DatasetProfile(text=facts)),
     )
     machine.configure_torch(1)
-    began = time.perf_counter()
+    started = time.perf_counter()
     training = TrainingRun(spec, torch.device("cpu"), artifacts=text.parent)
-    ready = time.perf_counter()
+    loaded = time.perf_counter()
     while training.ended is None:
         training.run(500)
     trained = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    told = {
+    result = {
         "peak memory, MB": peak / 1e6,
-        "opened in, s": ready - began,
-        "ticks, 1/s": TICKS / (trained - ready),
+        "opened in, s": loaded - started,
+        "ticks, 1/s": TICKS / (trained - loaded),
     }
-    print(json.dumps(told))
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

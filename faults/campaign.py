@@ -13,14 +13,14 @@ from types import TracebackType
 from typing import Self
 
 from faults import records
-from faults.attack import Attack, NotRun, Scene
+from faults.attack import Attack, NotRunnable, RoundContext
 from faults.catalogue import CATALOGUE
-from faults.checking import Check
-from faults.house import WHOLE, House
 from faults.invariants import Violation
-from faults.processes import send
+from faults.processes import send_signal
 from faults.records import Reference
+from faults.round_checker import RoundChecker
 from faults.schedule import Round
+from faults.service_under_test import COMPLETE_SERVICE, ServiceUnderTest
 from faults.specs import SPECS
 from faults.waits import wait_until
 from faults.watcher import Watcher
@@ -28,9 +28,9 @@ from faults.watcher import Watcher
 #: seconds in which every job of a round has ended, or the round says that it did not
 ROUND_SECONDS = 90.0
 #: seconds in which a service that is left alone is whole again: two templates import torch
-WHOLE_SECONDS = 60.0
+RECOVERY_SECONDS = 60.0
 LOG_LINES = 400  # of the service's log that are kept with a violation
-STAGGER_SECONDS = 0.4  # between the beginnings of two attacks, at most
+MAX_STAGGER_SECONDS = 0.4  # between the beginnings of two attacks, at most
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Finding:
     log: list[str] = field(default_factory=list)  # the service's own, where there are violations
 
     @property
-    def faults(self) -> int:
+    def fault_count(self) -> int:
         return sum(self.happened.values())
 
 
@@ -55,15 +55,15 @@ class Campaign:
     """A context: a service runs inside it, and one round after another may attack it."""
 
     def __init__(self) -> None:
-        self.house = House()
+        self.service = ServiceUnderTest()
         self.references: dict[str, Reference] = {}
 
     def __enter__(self) -> Self:
-        self.house.__enter__()
-        self.watcher = Watcher(self.house.http)
+        self.service.__enter__()
+        self.watcher = Watcher(self.service.http)
         self.watcher.__enter__()
         try:
-            self._learn()
+            self._run_references()
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -76,99 +76,108 @@ class Campaign:
         _at: TracebackType | None,
     ) -> None:
         self.watcher.__exit__(None, None, None)
-        self.house.__exit__(None, None, None)
+        self.service.__exit__(None, None, None)
 
     def run(self, round_: Round) -> Finding:
         """Run one round and check all that must hold after it."""
-        began, finding = time.monotonic(), Finding(round_)
-        _, log_at = self.house.said()
-        scene = Scene(self.house, self.watcher)
-        attacks = self._attack(scene, round_, finding)
-        self._calm(scene)
-        self._end(scene, finding)
-        self.house.disarm_unmet()
-        finding.violations += Check(self.house, self.watcher, self.references).after(scene, attacks)
-        finding.happened = {attack.name: attack.done() for attack in attacks}
-        finding.jobs, finding.story = len(scene.jobs), scene.told
+        started, finding = time.monotonic(), Finding(round_)
+        _, log_offset = self.service.read_log()
+        context = RoundContext(self.service, self.watcher)
+        attacks = self._run_attacks(context, round_, finding)
+        self._undo_faults(context)
+        self._wait_for_ends(context, finding)
+        self.service.disarm_unfired()
+        finding.violations += RoundChecker(self.service, self.watcher, self.references).check_round(
+            context, attacks
+        )
+        finding.happened = {attack.name: attack.count_faults() for attack in attacks}
+        finding.jobs, finding.story = len(context.jobs), context.story
         if finding.violations:
-            finding.log = self.house.said(log_at)[0][-LOG_LINES:]
-        self._clear(scene)
-        finding.seconds = time.monotonic() - began
+            finding.log = self.service.read_log(log_offset)[0][-LOG_LINES:]
+        self._delete_jobs(context)
+        finding.seconds = time.monotonic() - started
         return finding
 
-    def whole_again(self) -> list[Violation]:
+    def check_recovered(self) -> list[Violation]:
         """I6, when nobody attacks any more: the service is whole, and nothing is beside it."""
-        deadline = time.monotonic() + WHOLE_SECONDS
-        while not self.house.is_whole():
+        deadline = time.monotonic() + RECOVERY_SECONDS
+        while not self.service.is_complete():
             if time.monotonic() > deadline:
-                return [Violation("I6", f"{self.house.roles()} live, a whole service is {WHOLE}")]
+                return [
+                    Violation(
+                        "I6",
+                        f"{self.service.count_by_role()} live, a whole service is {COMPLETE_SERVICE}",
+                    )
+                ]
             time.sleep(0.1)
         return []
 
-    def _learn(self) -> None:
+    def _run_references(self) -> None:
         """Run every spec undisturbed."""
-        scene = Scene(self.house, self.watcher)
-        jobs = [scene.submit(name) for name in SPECS]
-        wait_until(lambda: all(job.over for job in jobs), 60, "the undisturbed runs")
+        context = RoundContext(self.service, self.watcher)
+        jobs = [context.submit(name) for name in SPECS]
+        wait_until(lambda: all(job.is_over for job in jobs), 60, "the undisturbed runs")
         for job in jobs:
-            found = records.read(self.house.store, self.house.files, job.job_id)
-            self.references[job.spec] = records.reference(found)
-        self._clear(scene)
+            evidence = records.gather_evidence(self.service.store, self.service.files, job.job_id)
+            self.references[job.spec] = records.make_reference(evidence)
+        self._delete_jobs(context)
 
-    def _attack(self, scene: Scene, round_: Round, finding: Finding) -> list[Attack]:
+    def _run_attacks(self, context: RoundContext, round_: Round, finding: Finding) -> list[Attack]:
         """Let the round's attacks run beside one another until each has done its worst."""
-        dice = random.Random(round_.seed)
+        rng = random.Random(round_.seed)
         attacks, threads = [], []
         for name in round_.faults:
-            own = random.Random(dice.getrandbits(32))
-            attack = Attack(name, scene, own, CATALOGUE[name].spec)
-            thread = threading.Thread(target=self._run, args=(attack, finding), name=name)
+            attack_rng = random.Random(rng.getrandbits(32))
+            attack = Attack(name, context, attack_rng, CATALOGUE[name].spec)
+            thread = threading.Thread(target=self._run_attack, args=(attack, finding), name=name)
             attacks.append(attack)
             threads.append(thread)
             thread.start()
-            time.sleep(dice.uniform(0, STAGGER_SECONDS))
+            time.sleep(rng.uniform(0, MAX_STAGGER_SECONDS))
         for thread in threads:
             thread.join()
         return attacks
 
-    def _run(self, attack: Attack, finding: Finding) -> None:
+    def _run_attack(self, attack: Attack, finding: Finding) -> None:
         try:
             CATALOGUE[attack.name].run(attack)
-        except NotRun as reason:
+        except NotRunnable as reason:
             finding.not_run[attack.name] = str(reason)
         except Exception:
-            told = traceback.format_exc(limit=-4)
-            finding.violations.append(Violation("attack", f"{attack.name} broke off: {told}"))
+            trace = traceback.format_exc(limit=-4)
+            finding.violations.append(Violation("attack", f"{attack.name} broke off: {trace}"))
 
-    def _calm(self, scene: Scene) -> None:
+    def _undo_faults(self, context: RoundContext) -> None:
         """Undo what an attack has left: a frozen or dead store, a bad network, timers."""
-        for timer in scene.later:
+        for timer in context.timers:
             timer.join()
-        self.house.proxy.behave()
-        self.house.proxy.clear()
-        for process in self.house.frozen():
-            send(process, signal.SIGCONT)
-        self.house.server.start()
+        self.service.proxy.set_condition()
+        self.service.proxy.clear_breakpoints()
+        for process in self.service.frozen_processes():
+            send_signal(process, signal.SIGCONT)
+        self.service.server.start()
 
-    def _end(self, scene: Scene, finding: Finding) -> None:
+    def _wait_for_ends(self, context: RoundContext, finding: Finding) -> None:
         """Wait until every job has ended; one that waits for a client is resumed."""
         deadline = time.monotonic() + ROUND_SECONDS
-        while live := [job for job in scene.jobs if not job.over]:
+        while live := [job for job in context.jobs if not job.is_over]:
             for job in live:
-                if job.seen.job.get("status") == "paused":
-                    self.watcher.ask("POST", f"/v1/jobs/{job.job_id}/resume")
+                if job.observed.job.get("status") == "paused":
+                    self.watcher.request("POST", f"/v1/jobs/{job.job_id}/resume")
             if time.monotonic() > deadline:
                 for job in live:
-                    told = {k: job.seen.job.get(k) for k in ("status", "tick", "attempt", "phase")}
-                    what = f"{job.job_id} ({job.spec}) did not end: {told}"
-                    finding.violations.append(Violation("I1", what))
-                    self.watcher.ask("POST", f"/v1/jobs/{job.job_id}/cancel")
+                    state = {
+                        k: job.observed.job.get(k) for k in ("status", "tick", "attempt", "phase")
+                    }
+                    message = f"{job.job_id} ({job.spec}) did not end: {state}"
+                    finding.violations.append(Violation("I1", message))
+                    self.watcher.request("POST", f"/v1/jobs/{job.job_id}/cancel")
                 return
             time.sleep(0.05)
 
-    def _clear(self, scene: Scene) -> None:
+    def _delete_jobs(self, context: RoundContext) -> None:
         """Delete the round's jobs and its spent faults, so that rounds do not add up."""
         self.watcher.forget()
-        for job in scene.jobs:
-            self.watcher.ask("DELETE", f"/v1/jobs/{job.job_id}")
-        self.house.disarm()
+        for job in context.jobs:
+            self.watcher.request("DELETE", f"/v1/jobs/{job.job_id}")
+        self.service.disarm_all()

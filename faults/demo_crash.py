@@ -19,13 +19,13 @@ from typing import Any, NamedTuple, NoReturn
 
 import httpx
 
-from faults.processes import ROOT, Serving
+from faults.processes import ROOT, ServiceProcess
 
 EXAMPLE = ROOT / "examples" / "digits.json"
 BINARY = {"Accept": "application/octet-stream"}
-LOOK_SECONDS = 0.02
+POLL_SECONDS = 0.02
 #: seconds in which a job has new ticks after any kill: a worker's start on a busy machine, and room
-PATIENCE = 120.0
+TIMEOUT_SECONDS = 120.0
 LEASE_SECONDS = "3"
 
 
@@ -40,9 +40,9 @@ class Kill(NamedTuple):
     """Who is killed from which tick on, and what is to be seen then."""
 
     tick: int
-    who: str
+    target: str
     roles: tuple[str, ...]
-    what: str
+    description: str
 
 
 KILLS = (
@@ -52,46 +52,46 @@ KILLS = (
 )
 
 
-class Stage:
+class Demo:
     """A running service, its client, and the clock of the story."""
 
-    def __init__(self, service: Serving, http: httpx.Client) -> None:
+    def __init__(self, service: ServiceProcess, http: httpx.Client) -> None:
         self.service, self._http = service, http
-        self._began = time.monotonic()
+        self._started = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def narrate(self, text: str) -> None:
         """Tell the viewer, with the time."""
-        print(f"{time.monotonic() - self._began:6.1f} s  {text}", flush=True)
+        print(f"{time.monotonic() - self._started:6.1f} s  {text}", flush=True)
 
     def submit(self, spec: dict[str, Any]) -> str:
         """Submit the job; gives its id."""
         return str(self._http.post("/v1/jobs", json=spec).raise_for_status().json()["id"])
 
-    def look(self, job_id: str) -> dict[str, Any] | None:
+    def get_job(self, job_id: str) -> dict[str, Any] | None:
         """The job as the API tells it now; None while the store is away."""
         try:
-            answer = self._http.get(f"/v1/jobs/{job_id}")
+            response = self._http.get(f"/v1/jobs/{job_id}")
         except httpx.TransportError:
             return None
-        return answer.json() if answer.status_code == 200 else None
+        return response.json() if response.status_code == 200 else None
 
-    def until(self, job_id: str, true: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    def wait_for(self, job_id: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
         """Look until something is true of the job."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
-            job = self.look(job_id)
-            if job is not None and true(job):
+            job = self.get_job(job_id)
+            if job is not None and condition(job):
                 return job
-            time.sleep(LOOK_SECONDS)
-        raise TimeoutError(f"nothing new within {PATIENCE:g} s")
+            time.sleep(POLL_SECONDS)
+        raise TimeoutError(f"nothing new within {TIMEOUT_SECONDS:g} s")
 
-    def digests(self, job_id: str) -> Digests:
+    def read_digests(self, job_id: str) -> Digests:
         """What the job left, digested."""
         history = self._http.get(f"/v1/jobs/{job_id}/history", headers=BINARY).raise_for_status()
         final = self._http.get(f"/v1/jobs/{job_id}/checkpoints/final").raise_for_status()
         return Digests(hashlib.sha256(history.content).hexdigest(), final.json()["sha256"])
 
-    def attempts(self, job_id: str) -> list[dict[str, Any]]:
+    def list_attempts(self, job_id: str) -> list[dict[str, Any]]:
         """Who has trained the job."""
         page = self._http.get(f"/v1/jobs/{job_id}/attempts").raise_for_status()
         return list(page.json()["data"])
@@ -101,14 +101,14 @@ def main() -> int:
     """Run the demo on a temporary folder; return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _on_signal)
     folder = Path(tempfile.mkdtemp(prefix="tickforge-crash-"))
-    service = Serving(folder, workers=1, TICKFORGE_LEASE_SECONDS=LEASE_SECONDS)
+    service = ServiceProcess(folder, workers=1, TICKFORGE_LEASE_SECONDS=LEASE_SECONDS)
     try:
         print("One job, twice: undisturbed, and while everything it depends on is killed.\n")
         service.start()
         with service.http as http:
-            return play(Stage(service, http))
+            return run(Demo(service, http))
     except KeyboardInterrupt:
         return 130
     finally:
@@ -116,47 +116,47 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def play(stage: Stage) -> int:
+def run(demo: Demo) -> int:
     """Both runs and their comparison; 0 only if every bit is equal."""
     # without the best ones, which would lie where the kills are: there is something to run again
     rules = {"every_ticks": 500, "keep_best": False}
     spec = {**json.loads(EXAMPLE.read_text()), "checkpoint": rules}
-    stage.say(f"the service runs; {EXAMPLE.name} is submitted, {spec['budget']['ticks']} ticks")
-    straight = stage.submit(spec)
-    ended(stage, straight)
-    stage.say("the same spec again, and now things break")
-    crashed = stage.submit(spec)
+    demo.narrate(f"the service runs; {EXAMPLE.name} is submitted, {spec['budget']['ticks']} ticks")
+    straight = demo.submit(spec)
+    wait_for_success(demo, straight)
+    demo.narrate("the same spec again, and now things break")
+    crashed = demo.submit(spec)
     for kill in KILLS:
-        strike(stage, crashed, kill)
-    ended(stage, crashed)
-    for each in stage.attempts(crashed):
-        stage.say(
-            f"attempt {each['number']}: ticks {each['first_tick']} to {each['last_tick']}, "
-            f"{each['replayed']} run again and compared; {each['outcome']}"
+        kill_and_wait(demo, crashed, kill)
+    wait_for_success(demo, crashed)
+    for attempt in demo.list_attempts(crashed):
+        demo.narrate(
+            f"attempt {attempt['number']}: ticks {attempt['first_tick']} to {attempt['last_tick']}, "
+            f"{attempt['replayed']} run again and compared; {attempt['outcome']}"
         )
-    return compare(stage.digests(straight), stage.digests(crashed))
+    return print_comparison(demo.read_digests(straight), demo.read_digests(crashed))
 
 
-def strike(stage: Stage, job_id: str, kill: Kill) -> None:
+def kill_and_wait(demo: Demo, job_id: str, kill: Kill) -> None:
     """Kill somebody at a tick, and wait for the next new one."""
-    job = stage.until(job_id, lambda job: job["tick"] >= kill.tick)
-    stage.service.marked.kill(*kill.roles)
-    began = time.monotonic()
-    stage.say(f"tick {job['tick']:>5}: SIGKILL for {kill.who}, {kill.what}")
-    told = stage.until(job_id, lambda new: new["tick"] > job["tick"])
-    seconds = time.monotonic() - began
-    stage.say(f"tick {told['tick']:>5}: it goes on, {seconds:.1f} s later")
+    job = demo.wait_for(job_id, lambda job: job["tick"] >= kill.tick)
+    demo.service.processes.kill(*kill.roles)
+    started = time.monotonic()
+    demo.narrate(f"tick {job['tick']:>5}: SIGKILL for {kill.target}, {kill.description}")
+    resumed = demo.wait_for(job_id, lambda new: new["tick"] > job["tick"])
+    seconds = time.monotonic() - started
+    demo.narrate(f"tick {resumed['tick']:>5}: it goes on, {seconds:.1f} s later")
 
 
-def ended(stage: Stage, job_id: str) -> None:
+def wait_for_success(demo: Demo, job_id: str) -> None:
     """Wait for the end of a job, which must be a success."""
-    job = stage.until(job_id, lambda job: job["finished_at"] is not None)
-    stage.say(f"tick {job['tick']:>5}: {job['status']}, loss {job['loss']:.6g}")
+    job = demo.wait_for(job_id, lambda job: job["finished_at"] is not None)
+    demo.narrate(f"tick {job['tick']:>5}: {job['status']}, loss {job['loss']:.6g}")
     if job["status"] != "succeeded":
         raise SystemExit(f"the job {job['status']}: {job['error']}")
 
 
-def compare(straight: Digests, crashed: Digests) -> int:
+def print_comparison(straight: Digests, crashed: Digests) -> int:
     """Print both runs' digests and what they are to one another."""
     for name in Digests._fields:
         print(f"\n{name} (sha256)")
@@ -166,7 +166,7 @@ def compare(straight: Digests, crashed: Digests) -> int:
     return 0 if straight == crashed else 1
 
 
-def _leave(number: int, _frame: FrameType | None) -> NoReturn:
+def _on_signal(number: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + number)
 
 

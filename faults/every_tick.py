@@ -18,15 +18,15 @@ from typing import Any
 
 import httpx
 
-from faults.processes import serving
+from faults.processes import running_service
 from jobs.fault_points import ARMED_SUFFIX, FIRED_SUFFIX
 
-TICKS, LEAST = 200, 50
-PATIENCE = 120  # seconds that one job may take, on a machine with other things to do
+DEFAULT_TICKS, MIN_TICKS = 200, 50
+JOB_TIMEOUT_SECONDS = 120  # seconds that one job may take, on a machine with other things to do
 Bits = dict[str, bytes]
 
 
-def spec(ticks: int) -> dict[str, Any]:
+def make_spec(ticks: int) -> dict[str, Any]:
     """All that has a state: dropout, momentum, a schedule, shuffled rows, parts, clipping."""
     return {
         "model": {"family": "mlp", "hidden": [16, 16], "dropout": 0.2},
@@ -47,55 +47,57 @@ def spec(ticks: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Runs:
+class JobRuns:
     """Jobs of one service, told to the last bit; `points` is the folder of its fault points."""
 
     def __init__(self, http: httpx.Client, points: Path) -> None:
         self._http, self._points = http, points
 
-    def undisturbed(self, ticks: int) -> Bits:
+    def run_undisturbed(self, ticks: int) -> Bits:
         """The bits of a run that nobody disturbs."""
-        return self._bits(self._ended(self._submitted(ticks), attempts=1))
+        return self._collect_bits(self._wait_for_end(self._submit(ticks), attempts=1))
 
-    def killed_at(self, tick: int, ticks: int) -> Bits:
+    def run_killed_at(self, tick: int, ticks: int) -> Bits:
         """The bits of a run whose trainer was killed right after this tick."""
         armed = self._points / f"{secrets.token_hex(6)}{ARMED_SUFFIX}"
         armed.write_text(json.dumps({"point": "tick", "action": "kill", "at": tick}))
-        job = self._ended(self._submitted(ticks), attempts=2)
+        job = self._wait_for_end(self._submit(ticks), attempts=2)
         fired = armed.with_suffix(FIRED_SUFFIX)
         assert fired.exists(), f"nothing was killed at tick {tick}"
         fired.unlink()
-        return self._bits(job)
+        return self._collect_bits(job)
 
-    def _submitted(self, ticks: int) -> str:
-        answer = self._http.post("/v1/jobs", json=spec(ticks)).raise_for_status()
-        return str(answer.json()["id"])
+    def _submit(self, ticks: int) -> str:
+        response = self._http.post("/v1/jobs", json=make_spec(ticks)).raise_for_status()
+        return str(response.json()["id"])
 
-    def _ended(self, job_id: str, attempts: int) -> dict[str, Any]:
-        deadline = time.monotonic() + PATIENCE
+    def _wait_for_end(self, job_id: str, attempts: int) -> dict[str, Any]:
+        deadline = time.monotonic() + JOB_TIMEOUT_SECONDS
         job: dict[str, Any] = {"finished_at": None}
         while job["finished_at"] is None and time.monotonic() < deadline:
-            asked = self._http.get(f"/v1/jobs/{job_id}?wait=20&until=end")
-            job = asked.raise_for_status().json()
-        seen = (job["status"], job["tick"], job["attempt"], job["exact"])
-        assert seen == ("succeeded", job["ticks_total"], attempts, True), f"{job_id} is {seen}"
+            response = self._http.get(f"/v1/jobs/{job_id}?wait=20&until=end")
+            job = response.raise_for_status().json()
+        outcome = (job["status"], job["tick"], job["attempt"], job["exact"])
+        assert outcome == ("succeeded", job["ticks_total"], attempts, True), (
+            f"{job_id} is {outcome}"
+        )
         return job
 
-    def _bits(self, job: dict[str, Any]) -> Bits:
+    def _collect_bits(self, job: dict[str, Any]) -> Bits:
         """History, validation, state digests and weights, by what they are."""
-        where = f"/v1/jobs/{job['id']}"
+        job_path = f"/v1/jobs/{job['id']}"
         binary = {"Accept": "application/octet-stream"}
         bits = {
-            column: self._http.get(f"{where}/history?columns={column}", headers=binary)
+            column: self._http.get(f"{job_path}/history?columns={column}", headers=binary)
             .raise_for_status()
             .content
             for column in ("loss", "grad_norm")
         }
         names = "val_loss,val_accuracy,state"
-        sparse = self._http.get(f"{where}/history?columns={names}").raise_for_status().json()
+        sparse = self._http.get(f"{job_path}/history?columns={names}").raise_for_status().json()
         bits |= {name: json.dumps(sparse[name]).encode() for name in names.split(",")}
-        kept = self._http.get(f"{where}/checkpoints").raise_for_status().json()["data"]
-        for checkpoint in kept:
+        checkpoints = self._http.get(f"{job_path}/checkpoints").raise_for_status().json()["data"]
+        for checkpoint in checkpoints:
             for file in checkpoint["files"]:
                 if file["name"].endswith(".safetensors"):
                     digest = bytes.fromhex(file["sha256"])
@@ -103,55 +105,61 @@ class Runs:
         return bits
 
 
-def differing_bits(one: Bits, other: Bits) -> int:
+def count_differing_bits(first: Bits, second: Bits) -> int:
     """How many bits differ; of what only one of them has, all do."""
-    return sum(_differing(one.get(name, b""), other.get(name, b"")) for name in one | other)
+    return sum(
+        _count_differing(first.get(name, b""), second.get(name, b"")) for name in first | second
+    )
 
 
-def _differing(one: bytes, other: bytes) -> int:
-    length = max(len(one), len(other))
-    xor = int.from_bytes(one[:length], "little") ^ int.from_bytes(other[:length], "little")
-    return xor.bit_count() if len(one) == len(other) else 8 * length
+def _count_differing(first: bytes, second: bytes) -> int:
+    length = max(len(first), len(second))
+    xor = int.from_bytes(first[:length], "little") ^ int.from_bytes(second[:length], "little")
+    return xor.bit_count() if len(first) == len(second) else 8 * length
 
 
 @contextmanager
-def runs() -> Iterator[Runs]:
+def open_runs() -> Iterator[JobRuns]:
     """A service with one worker, whose trainers can be killed at their ticks."""
     with tempfile.TemporaryDirectory(prefix="tickforge-every-tick-") as folder:
         points = Path(folder) / "points"
         points.mkdir()
         env = {"TICKFORGE_FAULTS": str(points), "TICKFORGE_API_PROCESSES": "1"}
-        with serving(Path(folder), workers=1, **env) as service, service.http as http:
-            http.timeout = httpx.Timeout(PATIENCE)
-            yield Runs(http, points)
+        with running_service(Path(folder), workers=1, **env) as service, service.http as http:
+            http.timeout = httpx.Timeout(JOB_TIMEOUT_SECONDS)
+            yield JobRuns(http, points)
 
 
 def main(argv: Sequence[str]) -> int:
     """Kill at every tick; 1 if a single bit differs."""
     parser = argparse.ArgumentParser(prog="python -m faults.every_tick", description=__doc__)
-    parser.add_argument("--ticks", type=int, default=TICKS, help=f"of the job ({TICKS})")
+    parser.add_argument(
+        "--ticks", type=int, default=DEFAULT_TICKS, help=f"of the job ({DEFAULT_TICKS})"
+    )
     ticks = parser.parse_args(argv).ticks
-    if ticks < LEAST:
-        parser.error(f"--ticks {ticks}: {LEAST} or more")
-    begun = time.monotonic()
-    with runs() as ours:
-        straight = ours.undisturbed(ticks)
-        differing = dict(_killed_in_turn(ours, straight, range(1, ticks + 1), ticks))
-    wrong = [tick for tick, bits in differing.items() if bits]
+    if ticks < MIN_TICKS:
+        parser.error(f"--ticks {ticks}: {MIN_TICKS} or more")
+    started = time.monotonic()
+    with open_runs() as runs:
+        straight = runs.run_undisturbed(ticks)
+        differing = dict(_kill_in_turn(runs, straight, range(1, ticks + 1), ticks))
+    differing_ticks = [tick for tick, bits in differing.items() if bits]
     print(
         f"{ticks} runs, each killed at another tick, {8 * sum(map(len, straight.values()))} bits "
-        f"compared in each: {sum(differing.values())} bits differ, {time.monotonic() - begun:.0f} s"
+        f"compared in each: {sum(differing.values())} bits differ, {time.monotonic() - started:.0f} s"
     )
-    if wrong:
-        print(f"differing when killed at tick {', '.join(map(str, wrong))}", file=sys.stderr)
-    return 1 if wrong else 0
+    if differing_ticks:
+        print(
+            f"differing when killed at tick {', '.join(map(str, differing_ticks))}", file=sys.stderr
+        )
+    return 1 if differing_ticks else 0
 
 
-def _killed_in_turn(
-    ours: Runs, straight: Bits, at: Iterable[int], ticks: int
+def _kill_in_turn(
+    runs: JobRuns, straight: Bits, kill_ticks: Iterable[int], ticks: int
 ) -> Iterator[tuple[int, int]]:
-    for tick in at:
-        bits = differing_bits(straight, ours.killed_at(tick, ticks))
+    for tick in kill_ticks:
+        bits = count_differing_bits(straight, runs.run_killed_at(tick, ticks))
         if bits or tick % 20 == 0 or tick == ticks:
             print(f"killed at tick {tick} of {ticks}: {bits} bits differ", flush=True)
         yield tick, bits

@@ -22,74 +22,82 @@ def main(argv: list[str]) -> int:
         print("usage: python -m faults.page RESULT.json", file=sys.stderr)
         return 2
     result = json.loads(Path(argv[0]).read_text())
-    page = filled(PAGE.read_text(), {"promises": promises(result), "faults": faults(result)})
+    page = fill_tables(
+        PAGE.read_text(), {"promises": promises_table(result), "faults": faults_table(result)}
+    )
     PAGE.write_text(page)
     return 0
 
 
-def filled(page: str, tables: dict[str, str]) -> str:
+def fill_tables(page: str, tables: dict[str, str]) -> str:
     """Put each table between its two markers."""
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = page.partition(start)
-        _, found, after = rest.partition(end)
-        assert found, f"the page has no place for {name}"
+        _, marker, after = rest.partition(end)
+        assert marker, f"the page has no place for {name}"
         page = before + start + table + end + after
     return page
 
 
-def attacks(promise: Promise, name: str) -> bool:
+def is_named_by(promise: Promise, name: str) -> bool:
     """Whether a fault of the catalogue is one that this promise names."""
-    return any(name == wanted or name.startswith(f"{wanted}.") for wanted in promise.faults)
+    return any(name == fault or name.startswith(f"{fault}.") for fault in promise.faults)
 
 
-def promises(result: dict[str, Any]) -> str:
+def promises_table(result: dict[str, Any]) -> str:
     """One row a promise: what attacks it, how often that was done, what came of it."""
-    rounds, happened, _ = _counted(result)
-    broken = Counter(_invariants(result))
+    rounds, happened, _ = _count_faults(result)
+    violation_counts = Counter(_broken_invariants(result))
     lines = [
         "| promise | attacked by | rounds | faults | violations | a check that can fail: mutants |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for promise in PROMISES:
-        names = [name for name in CATALOGUE if attacks(promise, name)]
-        ran, came = (sum(count[name] for name in names) for count in (rounds, happened))
-        found = sum(broken[each] for each in promise.invariants.split(", "))
+        names = [name for name in CATALOGUE if is_named_by(promise, name)]
+        round_count, fault_count = (
+            sum(count[name] for name in names) for count in (rounds, happened)
+        )
+        violation_count = sum(
+            violation_counts[invariant] for invariant in promise.invariants.split(", ")
+        )
         mutants = ", ".join(f"`{mutant}`" for mutant in promise.mutants)
         lines.append(
             f"| {promise.text} ({promise.invariants}) | {' '.join(promise.faults)} "
-            f"| {ran} | {came} | {found} | {mutants} |"
+            f"| {round_count} | {fault_count} | {violation_count} | {mutants} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def faults(result: dict[str, Any]) -> str:
+def faults_table(result: dict[str, Any]) -> str:
     """One row a fault of the catalogue, with how the whole was run."""
-    rounds, happened, reasons = _counted(result)
+    rounds, happened, reasons = _count_faults(result)
     lines = [
         f"Seed {result['seed']}: {result['faults']} faults against {result['jobs']} jobs in "
-        f"{result['seconds'] / 60:.0f} minutes; {len(_invariants(result))} violations.",
+        f"{result['seconds'] / 60:.0f} minutes; {len(_broken_invariants(result))} violations.",
         "",
         "| fault | what | rounds | happened |",
         "| --- | --- | --- | --- |",
     ]
-    for name, entry in sorted(CATALOGUE.items(), key=_number):
-        told = f" (not run: {reasons[name]})" if name in reasons else ""
-        lines.append(f"| {name} | {entry.title}{told} | {rounds[name]} | {happened[name]} |")
+    for name, entry in sorted(CATALOGUE.items(), key=_sort_key):
+        note = f" (not run: {reasons[name]})" if name in reasons else ""
+        lines.append(f"| {name} | {entry.title}{note} | {rounds[name]} | {happened[name]} |")
     return "\n".join(lines) + "\n"
 
 
-def _number(entry: tuple[str, object]) -> tuple[int, str]:
+def _sort_key(entry: tuple[str, object]) -> tuple[int, str]:
     name = entry[0]
     return int(name.partition(".")[0].removeprefix("F")), name
 
 
-def _invariants(result: dict[str, Any]) -> list[str]:
-    found = [each for finding in result["findings"] for each in finding["violations"]]
-    return [each["invariant"] for each in [*found, *result["left"]]]
+def _broken_invariants(result: dict[str, Any]) -> list[str]:
+    violations = [
+        violation for finding in result["findings"] for violation in finding["violations"]
+    ]
+    return [violation["invariant"] for violation in [*violations, *result["left"]]]
 
 
-def _counted(result: dict[str, Any]) -> tuple[Counter[str], Counter[str], dict[str, str]]:
+def _count_faults(result: dict[str, Any]) -> tuple[Counter[str], Counter[str], dict[str, str]]:
     rounds, happened = Counter[str](), Counter[str]()
     reasons: dict[str, str] = {}
     for finding in result["findings"]:

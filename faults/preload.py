@@ -40,17 +40,17 @@ class Preload:
 
     def cut_to_synced(self, folder: Path) -> int:
         """Cut the files below a folder to what was synced of them; gives the bytes that went."""
-        gone = 0
+        removed_bytes = 0
         for note in self.synced.iterdir():
             text, _, path = note.read_text().strip().partition(" ")
             file, size = Path(path), int(text)
             if file.is_relative_to(folder) and file.is_file() and file.stat().st_size > size:
-                gone += file.stat().st_size - size
+                removed_bytes += file.stat().st_size - size
                 os.truncate(file, size)
-        return gone
+        return removed_bytes
 
 
-def build(folder: Path) -> Preload:
+def build_preload(folder: Path) -> Preload:
     """Build the library in a folder."""
     library, synced = folder / "preload.so", folder / "synced"
     synced.mkdir()

@@ -18,50 +18,57 @@ import psutil
 from faults.waits import wait_until
 
 ROOT = Path(__file__).parent.parent
-MARK = "FAULTS_MARK"  # an environment variable that every process of one test has
-LEASE = "2"
+MARK_VARIABLE = "FAULTS_MARK"  # an environment variable that every process of one test has
+LEASE_SECONDS = "2"
 
 
-class Marked:
+class MarkedProcesses:
     """Every living process that was started, by whomever, under one mark."""
 
     def __init__(self) -> None:
         self.mark = secrets.token_hex(8)
 
-    def environment(self, folder: Path, **more: str) -> dict[str, str]:
+    def make_environment(self, folder: Path, **extra: str) -> dict[str, str]:
         """What a first process of this mark gets."""
         names = ("PATH", "HOME", "XDG_CACHE_HOME")  # compiled engines are found again
-        kept = {name: os.environ[name] for name in names if name in os.environ}
-        ours = {"TICKFORGE_LEASE_SECONDS": LEASE, "XDG_CONFIG_HOME": str(folder / "config")}
-        return {**kept, **ours, MARK: self.mark, **more}
+        inherited = {name: os.environ[name] for name in names if name in os.environ}
+        defaults = {
+            "TICKFORGE_LEASE_SECONDS": LEASE_SECONDS,
+            "XDG_CONFIG_HOME": str(folder / "config"),
+        }
+        return {**inherited, **defaults, MARK_VARIABLE: self.mark, **extra}
 
-    def alive(self) -> list[psutil.Process]:
+    def living_processes(self) -> list[psutil.Process]:
         """Those that run now; a zombie does not."""
-        return [each for each in psutil.process_iter() if self._is_ours(each)]
+        return [process for process in psutil.process_iter() if self._has_mark(process)]
 
-    def role(self, name: str) -> list[psutil.Process]:
+    def processes_of(self, name: str) -> list[psutil.Process]:
         """Those of a role: serve, store, api, worker, child, template, trainer, compiler."""
-        return [each for each in self.alive() if role_of(each) == name]
+        return [process for process in self.living_processes() if role_of(process) == name]
 
     def kill(self, *roles: str) -> None:
         """SIGKILL all of these roles at once, the first named first."""
-        for process in [each for role in roles for each in self.role(role)]:
-            send(process, signal.SIGKILL)
+        for process in [candidate for role in roles for candidate in self.processes_of(role)]:
+            send_signal(process, signal.SIGKILL)
 
-    def end(self) -> None:
+    def kill_all(self) -> None:
         """Kill them all, and remove the private folders that killed workers leave."""
-        alive = self.alive()
-        desks = [Path(each.cmdline()[-1]).parent for each in alive if role_of(each) == "template"]
+        alive = self.living_processes()
+        worker_folders = [
+            Path(candidate.cmdline()[-1]).parent
+            for candidate in alive
+            if role_of(candidate) == "template"
+        ]
         for process in alive:
-            send(process, signal.SIGKILL)
+            send_signal(process, signal.SIGKILL)
         psutil.wait_procs(alive, 5)
-        for desk in desks:
-            shutil.rmtree(desk, ignore_errors=True)
+        for folder in worker_folders:
+            shutil.rmtree(folder, ignore_errors=True)
 
-    def _is_ours(self, process: psutil.Process) -> bool:
+    def _has_mark(self, process: psutil.Process) -> bool:
         try:
-            ours = process.environ().get(MARK) == self.mark
-            return bool(ours and process.status() != psutil.STATUS_ZOMBIE)
+            has_mark = process.environ().get(MARK_VARIABLE) == self.mark
+            return bool(has_mark and process.status() != psutil.STATUS_ZOMBIE)
         except psutil.Error:
             return False
 
@@ -84,21 +91,21 @@ def role_of(process: psutil.Process) -> str:
     return "serve" if "serve.py" in line else "store"
 
 
-def send(process: psutil.Process, number: signal.Signals) -> None:
+def send_signal(process: psutil.Process, number: signal.Signals) -> None:
     """Send a signal to a process that may have gone."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
 
 
-class Serving:
+class ServiceProcess:
     """A serve.py under attack, on a data folder that outlives it."""
 
     def __init__(self, folder: Path, *, workers: int = 1, **env: str) -> None:
-        self.folder, self.marked = folder, Marked()
+        self.folder, self.processes = folder, MarkedProcesses()
         self._argv = ["--port", "0", "--data", str(folder / "data"), "--workers", str(workers)]
         self._env = env
         self._process: subprocess.Popen[str] | None = None
-        self.said = ""
+        self.ready_line = ""
 
     def start(self) -> None:
         """Start it and wait for its ready line."""
@@ -106,19 +113,21 @@ class Serving:
             self._process = subprocess.Popen(
                 [sys.executable, "serve.py", *self._argv],
                 cwd=ROOT,
-                env=self.marked.environment(self.folder, **self._env),
+                env=self.processes.make_environment(self.folder, **self._env),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
             )
         assert self._process.stdout is not None
-        self.said = self._process.stdout.readline()
-        assert self.said.startswith("tickforge ready http"), (self.folder / "stderr").read_text()
+        self.ready_line = self._process.stdout.readline()
+        assert self.ready_line.startswith("tickforge ready http"), (
+            self.folder / "stderr"
+        ).read_text()
 
     @property
     def url(self) -> str:
-        return self.said.split()[-1]
+        return self.ready_line.split()[-1]
 
     @property
     def http(self) -> httpx.Client:
@@ -143,11 +152,15 @@ class Serving:
         self._process.kill()
         self._process.wait()
         self._process.stdout.close()
-        wait_until(lambda: not self.marked.alive(), 10, "the end of what serve.py had started")
+        wait_until(
+            lambda: not self.processes.living_processes(),
+            10,
+            "the end of what serve.py had started",
+        )
 
     def end(self) -> None:
         """Leave nothing, however the test ended."""
-        self.marked.end()
+        self.processes.kill_all()
         if self._process is not None:
             self._process.wait()
             assert self._process.stdout is not None
@@ -157,9 +170,9 @@ class Serving:
 
 
 @contextmanager
-def serving(folder: Path, **how: Any) -> Iterator[Serving]:
+def running_service(folder: Path, **options: Any) -> Iterator[ServiceProcess]:
     """A running service, and nothing of it afterwards."""
-    service = Serving(folder, **how)
+    service = ServiceProcess(folder, **options)
     try:
         service.start()
         yield service

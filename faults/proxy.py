@@ -18,43 +18,45 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-PIECE = 1 << 16
-LOOK_SECONDS = 0.01  # between two looks at what was delayed
-SEND_SECONDS = 1.0  # who does not read (a frozen process) loses its link and holds up nobody
-Who = Callable[[int], bool]
+READ_SIZE = 1 << 16
+POLL_SECONDS = 0.01  # between two looks at what was delayed
+SEND_TIMEOUT_SECONDS = (
+    1.0  # who does not read (a frozen process) loses its link and holds up nobody
+)
+PortFilter = Callable[[int], bool]
 #: what a trap does: nothing reaches the store; or it runs, and its reply is lost, cut, or swallowed
-Spring = Literal["request", "reply", "inside", "swallow"]
+BreakpointMode = Literal["request", "reply", "inside", "swallow"]
 
 
-def everyone(_port: int) -> bool:
+def match_all_ports(_port: int) -> bool:
     """Whom a mood is for when nobody is named."""
     return True
 
 
 @dataclass
-class Trap:
+class ScriptBreakpoint:
     """Springs at the `nth` script call of a link in `who`; `act` is called just before.
 
     At a request, `act` comes before the script has run; at anything else, after it.
     """
 
-    spring: Spring
+    mode: BreakpointMode
     nth: int = 1
     sha: bytes = b"EVALSHA"
-    who: Who = everyone
-    act: Callable[[], None] = field(default=lambda: None)
-    sprung: threading.Event = field(default_factory=threading.Event)
+    ports: PortFilter = match_all_ports
+    action: Callable[[], None] = field(default=lambda: None)
+    hit: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
-class Mood:
+class NetworkCondition:
     """How the network is, for the links in `who`."""
 
-    who: Who = everyone
+    ports: PortFilter = match_all_ports
     delay: float = 0.0
-    deaf: bool = False
-    mute: bool = False
-    refusing: bool = False
+    drop_requests: bool = False
+    drop_replies: bool = False
+    refuse_connections: bool = False
 
 
 @dataclass
@@ -64,8 +66,8 @@ class Link:
     client: socket.socket
     store: socket.socket
     port: int
-    trap: Trap | None = None  # springs with the next reply
-    late: list[tuple[float, socket.socket, bytes]] = field(default_factory=list)
+    pending_breakpoint: ScriptBreakpoint | None = None  # springs with the next reply
+    delayed: list[tuple[float, socket.socket, bytes]] = field(default_factory=list)
 
     def close(self) -> None:
         self.client.close()
@@ -82,9 +84,13 @@ class Proxy:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._server, selectors.EVENT_READ)
         self._links: dict[socket.socket, Link] = {}
-        self._mood, self._traps, self._lock = Mood(), list[Trap](), threading.Lock()
-        self._over = False
-        self._thread = threading.Thread(target=self._go_round, name="proxy", daemon=True)
+        self._condition, self._breakpoints, self._lock = (
+            NetworkCondition(),
+            list[ScriptBreakpoint](),
+            threading.Lock(),
+        )
+        self._is_stopped = False
+        self._thread = threading.Thread(target=self._serve, name="proxy", daemon=True)
 
     @property
     def url(self) -> str:
@@ -101,52 +107,52 @@ class Proxy:
         _error: BaseException | None,
         _at: TracebackType | None,
     ) -> None:
-        self._over = True
+        self._is_stopped = True
         self._thread.join()
-        self.cut()
+        self.cut_links()
         self._server.close()
         self._selector.close()
 
-    def behave(self, mood: Mood | None = None) -> None:
+    def set_condition(self, condition: NetworkCondition | None = None) -> None:
         """Take on a mood; None: a good network again."""
         with self._lock:
-            self._mood = mood or Mood()
+            self._condition = condition or NetworkCondition()
 
-    def set(self, trap: Trap) -> Trap:
+    def add_breakpoint(self, breakpoint_: ScriptBreakpoint) -> ScriptBreakpoint:
         """Set a trap; `sprung` tells when it has sprung."""
         with self._lock:
-            self._traps.append(trap)
-        return trap
+            self._breakpoints.append(breakpoint_)
+        return breakpoint_
 
-    def clear(self) -> None:
+    def clear_breakpoints(self) -> None:
         """Take up the traps that have not sprung."""
         with self._lock:
-            self._traps.clear()
+            self._breakpoints.clear()
 
-    def cut(self, who: Who = everyone) -> int:
+    def cut_links(self, ports: PortFilter = match_all_ports) -> int:
         """Close links now; gives how many."""
         with self._lock:
-            found = {id(link): link for link in self._links.values() if who(link.port)}
-            for link in found.values():
+            links = {id(link): link for link in self._links.values() if ports(link.port)}
+            for link in links.values():
                 self._drop(link)
-        return len(found)
+        return len(links)
 
-    def _go_round(self) -> None:
-        while not self._over:
-            for key, _ in self._selector.select(LOOK_SECONDS):
+    def _serve(self) -> None:
+        while not self._is_stopped:
+            for key, _ in self._selector.select(POLL_SECONDS):
                 with self._lock, contextlib.suppress(OSError):
-                    self._attend(key.fileobj)  # type: ignore[arg-type]
+                    self._handle_ready(key.fileobj)  # type: ignore[arg-type]
             with self._lock:
-                self._deliver()
+                self._send_delayed()
 
-    def _attend(self, ready: socket.socket) -> None:
+    def _handle_ready(self, ready: socket.socket) -> None:
         if ready is self._server:
             return self._accept()
         link = self._links.get(ready)
         if link is None:  # dropped in this same round
             return
         try:
-            data = ready.recv(PIECE)
+            data = ready.recv(READ_SIZE)
         except OSError:
             data = b""
         if not data:
@@ -160,7 +166,7 @@ class Proxy:
         client, (_, port) = self._server.accept()
         store = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            if self._mood.refusing and self._mood.who(port):
+            if self._condition.refuse_connections and self._condition.ports(port):
                 raise ConnectionRefusedError
             store.connect(self._upstream)
         except OSError:  # the store is away: a client sees its connection closed at once
@@ -168,8 +174,8 @@ class Proxy:
             store.close()
             return
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        client.settimeout(SEND_SECONDS)
-        store.settimeout(SEND_SECONDS)
+        client.settimeout(SEND_TIMEOUT_SECONDS)
+        store.settimeout(SEND_TIMEOUT_SECONDS)
         link = Link(client, store, port)
         for end in (client, store):
             self._links[end] = link
@@ -182,55 +188,59 @@ class Proxy:
         link.close()
 
     def _from_client(self, link: Link, data: bytes) -> None:
-        mood = self._mood
-        if mood.deaf and mood.who(link.port):
+        condition = self._condition
+        if condition.drop_requests and condition.ports(link.port):
             return
-        if b"EVALSHA" in data and (trap := self._trapped(link, data)):
-            if trap.spring == "request":
-                self._spring(trap)
+        if b"EVALSHA" in data and (breakpoint_ := self._match_breakpoint(link, data)):
+            if breakpoint_.mode == "request":
+                self._trigger(breakpoint_)
                 return self._drop(link)
-            link.trap = trap
+            link.pending_breakpoint = breakpoint_
         self._send(link, link.store, data)
 
     def _from_store(self, link: Link, data: bytes) -> None:
-        mood, trap = self._mood, link.trap
-        if mood.mute and mood.who(link.port):
+        condition, breakpoint_ = self._condition, link.pending_breakpoint
+        if condition.drop_replies and condition.ports(link.port):
             return
-        if trap is None:
+        if breakpoint_ is None:
             return self._send(link, link.client, data)
-        link.trap = None
-        self._spring(trap)
-        if trap.spring == "inside":
+        link.pending_breakpoint = None
+        self._trigger(breakpoint_)
+        if breakpoint_.mode == "inside":
             link.client.sendall(data[: max(1, len(data) // 2)])
-        if trap.spring != "swallow":
+        if breakpoint_.mode != "swallow":
             self._drop(link)
 
-    def _spring(self, trap: Trap) -> None:
-        trap.act()
-        trap.sprung.set()
+    def _trigger(self, breakpoint_: ScriptBreakpoint) -> None:
+        breakpoint_.action()
+        breakpoint_.hit.set()
 
-    def _trapped(self, link: Link, data: bytes) -> Trap | None:
-        for trap in [trap for trap in self._traps if trap.sha in data and trap.who(link.port)]:
-            trap.nth -= 1
-            if trap.nth <= 0:
-                self._traps.remove(trap)
-                return trap
+    def _match_breakpoint(self, link: Link, data: bytes) -> ScriptBreakpoint | None:
+        for breakpoint_ in [
+            breakpoint_
+            for breakpoint_ in self._breakpoints
+            if breakpoint_.sha in data and breakpoint_.ports(link.port)
+        ]:
+            breakpoint_.nth -= 1
+            if breakpoint_.nth <= 0:
+                self._breakpoints.remove(breakpoint_)
+                return breakpoint_
         return None
 
     def _send(self, link: Link, end: socket.socket, data: bytes) -> None:
-        if link.late or (self._mood.delay and self._mood.who(link.port)):
-            link.late.append((time.monotonic() + self._mood.delay, end, data))
+        if link.delayed or (self._condition.delay and self._condition.ports(link.port)):
+            link.delayed.append((time.monotonic() + self._condition.delay, end, data))
             return
         try:
             end.sendall(data)
         except OSError:
             self._drop(link)
 
-    def _deliver(self) -> None:
+    def _send_delayed(self) -> None:
         """Send what has been late for long enough, in its order."""
         now = time.monotonic()
-        for link in [link for link in self._links.values() if link.late]:
-            while link.late and link.late[0][0] <= now:
-                _, end, data = link.late.pop(0)
+        for link in [link for link in self._links.values() if link.delayed]:
+            while link.delayed and link.delayed[0][0] <= now:
+                _, end, data = link.delayed.pop(0)
                 with contextlib.suppress(OSError):
                     end.sendall(data)

@@ -21,7 +21,7 @@ from jobs.store.connection import Store
 TENANT = "default"
 
 
-class Entry(NamedTuple):
+class AuditEntry(NamedTuple):
     """One line of a job's audit list: which claim had which ticks accepted."""
 
     term: int
@@ -48,8 +48,8 @@ class Evidence:
     columns: dict[str, bytes]
     points: dict[str, dict[int, int]]
     unreadable: str | None  # why the history cannot be read; its columns and points are empty then
-    audit: list[Entry]
-    kept: list[Checkpoint]
+    audit: list[AuditEntry]
+    checkpoints: list[Checkpoint]
     damaged: list[int]  # ticks of committed checkpoints whose files are not what was committed
     folders: list[str]  # what lies in the checkpoints' folder
     disk: dict[str, int]  # bytes of each file below the job's folder, its log left out
@@ -69,10 +69,10 @@ class Reference:
     weights: dict[int, str]  # sha256 of the weights by a checkpoint's tick
 
 
-def read(store: Store, files: ArtifactStore, job_id: str) -> Evidence:
+def gather_evidence(store: Store, files: ArtifactStore, job_id: str) -> Evidence:
     """Gather what is recorded of a job now. Raises NoSuchJob."""
     job = JobQueries(store).get_job(TENANT, job_id)
-    kept = JobQueries(store).list_checkpoints(TENANT, job_id)
+    saved_checkpoints = JobQueries(store).list_checkpoints(TENANT, job_id)
     folder = files.job_folder(TENANT, job_id)
     member, queue = keys.job_member(TENANT, job_id), job.spec.queue
     columns, points, unreadable = _history(store, files, job_id)
@@ -92,20 +92,22 @@ def read(store: Store, files: ArtifactStore, job_id: str) -> Evidence:
         points=points,
         unreadable=unreadable,
         audit=_audit(store, job_id),
-        kept=kept,
+        checkpoints=saved_checkpoints,
         damaged=[
-            c.tick for c in kept if not checkpoint_folders.files_match(files, TENANT, job_id, c)
+            c.tick
+            for c in saved_checkpoints
+            if not checkpoint_folders.files_match(files, TENANT, job_id, c)
         ],
         folders=_names(folder / "checkpoints"),
         disk={name: size for name, size in _sizes(folder) if name != "log.txt"},
     )
 
 
-def reference(found: Evidence) -> Reference:
+def make_reference(evidence: Evidence) -> Reference:
     """Take an undisturbed job's evidence for what its spec gives."""
     return Reference(
-        found.status, found.tick, found.stopped_by, found.columns, found.points,
-        {checkpoint.tick: checkpoint.sha256 for checkpoint in found.kept},
+        evidence.status, evidence.tick, evidence.stopped_by, evidence.columns, evidence.points,
+        {checkpoint.tick: checkpoint.sha256 for checkpoint in evidence.checkpoints},
     )  # fmt: skip
 
 
@@ -129,21 +131,21 @@ def _history(
     return columns, points, None
 
 
-def _audit(store: Store, job_id: str) -> list[Entry]:
+def _audit(store: Store, job_id: str) -> list[AuditEntry]:
     lines: list[bytes] = store.lrange(keys.audit(TENANT, job_id), 0, -1)  # type: ignore[assignment]
-    found = []
+    entries = []
     for line in lines:
         term, nonce, first, last = line.decode().split()
-        found.append(Entry(int(term), nonce, int(first), int(last)))
-    return found
+        entries.append(AuditEntry(int(term), nonce, int(first), int(last)))
+    return entries
 
 
 def _names(folder: Path) -> list[str]:
-    return sorted(each.name for each in folder.iterdir()) if folder.is_dir() else []
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
 def _sizes(folder: Path) -> list[tuple[str, int]]:
     if not folder.is_dir():
         return []
-    files = [each for each in folder.rglob("*") if each.is_file()]
-    return [(str(each.relative_to(folder)), each.stat().st_size) for each in files]
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [(str(path.relative_to(folder)), path.stat().st_size) for path in files]

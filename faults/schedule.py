@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from faults.catalogue import CATALOGUE, Entry
+from faults.catalogue import CATALOGUE, CatalogueEntry
 
-TOGETHER = 8  # attacks of one round
+MAX_FAULTS_PER_ROUND = 8  # attacks of one round
 
 
 @dataclass(frozen=True)
@@ -19,54 +19,58 @@ class Round:
     faults: list[str]
 
 
-def chosen(only: str | None) -> list[Entry]:
+def select_entries(only: str | None) -> list[CatalogueEntry]:
     """The entries that a name stands for: `F2` all of its kinds, `F2.worker` one; None all."""
-    found = [
+    matching = [
         entry
         for entry in CATALOGUE.values()
         if only is None or entry.name == only or entry.name.split(".")[0] == only
     ]
-    return sorted(found, key=lambda entry: (entry.number, entry.name))
+    return sorted(matching, key=lambda entry: (entry.number, entry.name))
 
 
-def draw(seed: int, entries: list[Entry]) -> Iterator[Round]:
+def draw_rounds(seed: int, entries: list[CatalogueEntry]) -> Iterator[Round]:
     """Rounds without end: first every fault once, then as their weights say."""
-    dice = random.Random(seed)
-    every = [entry for entry in entries if not entry.alone]
-    dice.shuffle(every)
+    rng = random.Random(seed)
+    remaining = [entry for entry in entries if not entry.alone]
+    rng.shuffle(remaining)
     for entry in [entry for entry in entries if entry.alone]:
-        yield Round(dice.getrandbits(32), [entry.name])
-    while every:
-        together = _apart(every, TOGETHER)
-        every = [entry for entry in every if entry not in together]
-        yield Round(dice.getrandbits(32), [entry.name for entry in together])
+        yield Round(rng.getrandbits(32), [entry.name])
+    while remaining:
+        batch = _with_distinct_numbers(remaining, MAX_FAULTS_PER_ROUND)
+        remaining = [entry for entry in remaining if entry not in batch]
+        yield Round(rng.getrandbits(32), [entry.name for entry in batch])
     while True:
-        yield Round(dice.getrandbits(32), [entry.name for entry in _drawn(dice, entries)])
+        yield Round(rng.getrandbits(32), [entry.name for entry in _draw_entries(rng, entries)])
 
 
-def written(seed: int, rounds: list[Round]) -> str:
+def schedule_json(seed: int, rounds: list[Round]) -> str:
     """A schedule as JSON."""
-    return json.dumps({"seed": seed, "rounds": [asdict(each) for each in rounds]}, indent=1)
+    return json.dumps({"seed": seed, "rounds": [asdict(round_) for round_ in rounds]}, indent=1)
 
 
-def read(file: Path) -> tuple[int, list[Round]]:
+def read_schedule(file: Path) -> tuple[int, list[Round]]:
     """A schedule that was written, and its seed."""
-    told = json.loads(file.read_text())
-    return told["seed"], [Round(each["seed"], each["faults"]) for each in told["rounds"]]
+    payload = json.loads(file.read_text())
+    return payload["seed"], [
+        Round(round_["seed"], round_["faults"]) for round_ in payload["rounds"]
+    ]
 
 
-def _drawn(dice: random.Random, entries: list[Entry]) -> list[Entry]:
+def _draw_entries(rng: random.Random, entries: list[CatalogueEntry]) -> list[CatalogueEntry]:
     weights = [entry.weight for entry in entries]
-    found = dice.choices(entries, weights, k=TOGETHER * 2)
-    if found[0].alone:
-        return found[:1]
-    return _apart([entry for entry in found if not entry.alone], TOGETHER)
+    drawn = rng.choices(entries, weights, k=MAX_FAULTS_PER_ROUND * 2)
+    if drawn[0].alone:
+        return drawn[:1]
+    return _with_distinct_numbers(
+        [entry for entry in drawn if not entry.alone], MAX_FAULTS_PER_ROUND
+    )
 
 
-def _apart(entries: list[Entry], most: int) -> list[Entry]:
+def _with_distinct_numbers(entries: list[CatalogueEntry], max_count: int) -> list[CatalogueEntry]:
     """The first of them, no two of one number: those would undo each other."""
-    kept: list[Entry] = []
+    distinct: list[CatalogueEntry] = []
     for entry in entries:
-        if all(entry.number != other.number for other in kept):
-            kept.append(entry)
-    return kept[:most]
+        if all(entry.number != other.number for other in distinct):
+            distinct.append(entry)
+    return distinct[:max_count]

@@ -91,11 +91,11 @@ SPECS: dict[str, Spec] = {
 }  # fmt: skip
 
 #: for what takes many ticks to happen; ended by a request, never by itself in a round
-LONG: Spec = {
+ENDLESS: Spec = {
     **SPECS["replayed"], "budget": {"ticks": 100_000_000}, "compute": {"engine": "eager"},
 }  # fmt: skip
 
 
-def body(name: str) -> Spec:
+def make_body(name: str) -> Spec:
     """The body of POST /v1/jobs for one of them."""
     return {**SPECS[name], "name": name}

@@ -37,7 +37,7 @@ class StoreServer:
         """Run it (again, on what its log holds) unless it runs, and wait until it answers."""
         command = server_command(self.binary, self.folder, self.socket)
         with self._lock:
-            if self.ended():
+            if self.has_ended():
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0,
                     env=None if self.environ is None else dict(self.environ),
@@ -56,7 +56,7 @@ class StoreServer:
                 self._process.wait()
                 self._process = None
 
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether it has ended, by itself or by our hand."""
         return self._process is None or self._process.poll() is not None
 
@@ -70,7 +70,7 @@ class StoreServer:
 
     def _send(self, number: signal.Signals) -> None:
         with self._lock:
-            if not self.ended():
+            if not self.has_ended():
                 os.kill(self.pid, number)
 
     def remove(self) -> None:

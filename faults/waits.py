@@ -4,13 +4,13 @@ import time
 from typing import Any
 
 
-def wait_until(happened: Any, seconds: float = 10, what: str = "it") -> Any:
+def wait_until(condition: Any, seconds: float = 10, description: str = "it") -> Any:
     """Call `happened` until it gives something true, and return that.
 
     `seconds` are those of a quiet machine; a busy one is given three times as many.
     """
     deadline = time.monotonic() + 3 * seconds
-    while not (found := happened()):
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"{description} did not happen within {seconds:g} s"
         time.sleep(0.02)
-    return found
+    return value

@@ -13,15 +13,15 @@ from typing import Any, Self
 
 import httpx
 
-from faults.invariants import ENDED, Answered
+from faults.invariants import TERMINAL, RecordedResponse
 
-PAUSE_SECONDS = 0.15
+POLL_SECONDS = 0.15
 BINARY = {"Accept": "application/octet-stream"}
 PROBLEM = "application/problem+json"
 
 
 @dataclass
-class Seen:
+class ObservedJob:
     """What a client has been shown of one job."""
 
     losses: bytes = b""
@@ -29,8 +29,8 @@ class Seen:
     job: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def ended(self) -> bool:
-        return bool(self.statuses) and self.statuses[-1] in ENDED
+    def has_ended(self) -> bool:
+        return bool(self.statuses) and self.statuses[-1] in TERMINAL
 
 
 class Watcher:
@@ -38,10 +38,10 @@ class Watcher:
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
-        self._jobs: dict[str, Seen] = {}
-        self._answers: list[Answered] = []
-        self._lock, self._over = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._go_round, name="watcher", daemon=True)
+        self._jobs: dict[str, ObservedJob] = {}
+        self._responses: list[RecordedResponse] = []
+        self._lock, self._stopped = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._poll, name="watcher", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -53,60 +53,66 @@ class Watcher:
         _error: BaseException | None,
         _at: TracebackType | None,
     ) -> None:
-        self._over.set()
+        self._stopped.set()
         self._thread.join()
 
-    def watch(self, job_id: str) -> Seen:
+    def watch(self, job_id: str) -> ObservedJob:
         """Look at a job from now on."""
         with self._lock:
-            return self._jobs.setdefault(job_id, Seen())
+            return self._jobs.setdefault(job_id, ObservedJob())
 
     def forget(self) -> None:
         """Look at nothing; the next round has jobs of its own."""
         with self._lock:
             self._jobs.clear()
 
-    def taken(self) -> list[Answered]:
+    def take_responses(self) -> list[RecordedResponse]:
         """The answers since the last call."""
         with self._lock:
-            found, self._answers = self._answers, []
-        return found
+            responses, self._responses = self._responses, []
+        return responses
 
-    def ask(self, method: str, path: str, **how: Any) -> httpx.Response | None:
+    def request(self, method: str, path: str, **options: Any) -> httpx.Response | None:
         """Make a request and note its answer; None when the connection was refused or cut."""
-        began = time.monotonic()
-        answer: httpx.Response | None = None
+        started = time.monotonic()
+        response: httpx.Response | None = None
         with contextlib.suppress(httpx.TransportError):
-            answer = self._http.request(method, path, **how)
-        seconds = time.monotonic() - began
-        kind = "" if answer is None else answer.headers.get("Content-Type", "")
-        status = None if answer is None else answer.status_code
-        noted = Answered(f"{method} {path}", status, kind.startswith(PROBLEM), seconds)
+            response = self._http.request(method, path, **options)
+        seconds = time.monotonic() - started
+        media_type = "" if response is None else response.headers.get("Content-Type", "")
+        status = None if response is None else response.status_code
+        recorded = RecordedResponse(
+            f"{method} {path}", status, media_type.startswith(PROBLEM), seconds
+        )
         with self._lock:
-            self._answers.append(noted)
-        return answer
+            self._responses.append(recorded)
+        return response
 
-    def look(self, job_id: str) -> None:
+    def observe(self, job_id: str) -> None:
         """Look at one job now: how it stands, and what is new of its history."""
-        seen = self.watch(job_id)
-        answer = self.ask("GET", f"/v1/jobs/{job_id}")
-        if answer is None or answer.status_code != 200:
+        observed = self.watch(job_id)
+        response = self.request("GET", f"/v1/jobs/{job_id}")
+        if response is None or response.status_code != 200:
             return
-        seen.job = answer.json()
-        if not seen.statuses or seen.statuses[-1] != seen.job["status"]:
-            seen.statuses.append(seen.job["status"])
-        known = len(seen.losses) // 4
-        if seen.job["tick"] > known:
-            self._look_on(job_id, seen, known)
+        observed.job = response.json()
+        if not observed.statuses or observed.statuses[-1] != observed.job["status"]:
+            observed.statuses.append(observed.job["status"])
+        known_ticks = len(observed.losses) // 4
+        if observed.job["tick"] > known_ticks:
+            self._fetch_losses(job_id, observed, known_ticks)
 
-    def _look_on(self, job_id: str, seen: Seen, known: int) -> None:
-        answer = self.ask("GET", f"/v1/jobs/{job_id}/history?after={known}", headers=BINARY)
-        if answer is not None and answer.status_code == 200:
-            seen.losses += answer.content
+    def _fetch_losses(self, job_id: str, observed: ObservedJob, known_ticks: int) -> None:
+        response = self.request(
+            "GET", f"/v1/jobs/{job_id}/history?after={known_ticks}", headers=BINARY
+        )
+        if response is not None and response.status_code == 200:
+            observed.losses += response.content
 
-    def _go_round(self) -> None:
-        while not self._over.wait(PAUSE_SECONDS):
+    def _poll(self) -> None:
+        while not self._stopped.wait(POLL_SECONDS):
             with self._lock:
-                waiting = [job_id for job_id, seen in self._jobs.items() if not seen.ended]
-            for job_id in waiting:
-                self.look(job_id)
+                live_jobs = [
+                    job_id for job_id, observed in self._jobs.items() if not observed.has_ended
+                ]
+            for job_id in live_jobs:
+                self.observe(job_id)

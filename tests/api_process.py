@@ -15,11 +15,11 @@ from tests.support import ADMIN_KEY, ROOT, process_environment, wait_until
 
 
 @contextmanager
-def serving(url: str, data: Path, **more: str) -> Iterator[httpx.Client]:
+def running_api(url: str, data: Path, **env: str) -> Iterator[httpx.Client]:
     """The API as a process on an inherited socket; ended by SIGTERM, and then gone."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         number = str(listener.fileno())
-        environment = process_environment(url, data, TICKFORGE_API_FD=number, **more)
+        environment = process_environment(url, data, TICKFORGE_API_FD=number, **env)
         process = subprocess.Popen(
             [sys.executable, "-m", "api"], cwd=ROOT, env=environment, pass_fds=(int(number),),
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, process_group=0,
@@ -31,11 +31,11 @@ def serving(url: str, data: Path, **more: str) -> Iterator[httpx.Client]:
             headers={"Authorization": f"Bearer {ADMIN_KEY}"},
             timeout=10,
         ) as client:
-            wait_until(lambda: answers(client, process), 20, "the API's first answer")
+            wait_until(lambda: is_ready(client, process), 20, "the API's first answer")
             yield client
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=10)
-        assert (process.returncode, said) == (0, b"")
+        output, _ = process.communicate(timeout=10)
+        assert (process.returncode, output) == (0, b"")
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -44,7 +44,7 @@ def serving(url: str, data: Path, **more: str) -> Iterator[httpx.Client]:
         process.stdout.close()
 
 
-def answers(client: httpx.Client, process: "subprocess.Popen[bytes]") -> bool:
+def is_ready(client: httpx.Client, process: "subprocess.Popen[bytes]") -> bool:
     assert process.poll() is None, "the API has refused to start"
     try:
         return client.get("/readyz").status_code == 200

@@ -73,8 +73,8 @@ def submit(client: Any) -> Callable[..., str]:
     """Submit a small job (`changes` replace fields of its spec); gives its id."""
 
     def post(**changes: Any) -> str:
-        answer = client.post("/v1/jobs", json=small_spec(**changes))
-        assert answer.status_code == 202, answer.json
-        return str(answer.json["id"])
+        response = client.post("/v1/jobs", json=small_spec(**changes))
+        assert response.status_code == 202, response.json
+        return str(response.json["id"])
 
     return post

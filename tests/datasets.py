@@ -34,36 +34,40 @@ def upload(client: Any, data: bytes, kind: str = CSV, **query: str) -> Any:
     )
 
 
-def uploaded(client: Any, data: bytes, kind: str = CSV, **query: str) -> dict[str, Any]:
+def upload_new(client: Any, data: bytes, kind: str = CSV, **query: str) -> dict[str, Any]:
     """POST it; gives the Dataset, which must be new."""
-    answer = upload(client, data, kind, **query)
-    assert answer.status_code == 201, answer.json
-    made: dict[str, Any] = answer.json
-    return made
+    response = upload(client, data, kind, **query)
+    assert response.status_code == 201, response.json
+    dataset: dict[str, Any] = response.json
+    return dataset
 
 
-def spec_on(dataset_id: str, target: str | None = "pet", **changes: Any) -> dict[str, Any]:
+def spec_on_dataset(dataset_id: str, target: str | None = "pet", **changes: Any) -> dict[str, Any]:
     """Return the spec of a small job; `data` is merged into its data."""
     data = {"source": "dataset", "id": dataset_id, "target": target, **changes.pop("data", {})}
     body = {"model": {"family": "mlp", "hidden": [4]}, "budget": {"ticks": 6}, **changes}
     return {**body, "data": {name: value for name, value in data.items() if value is not None}}
 
 
-def profiled(data: bytes, kind: MediaType = "text/csv", piece: int = 1 << 18) -> DatasetProfile:
+def profile_bytes(
+    data: bytes, kind: MediaType = "text/csv", piece_size: int = 1 << 18
+) -> DatasetProfile:
     """Profile bytes that come in pieces of this length."""
-    found = make_profiler(kind, "comma")
-    for at in range(0, len(data), piece):
-        found.feed(data[at : at + piece])
-    return found.finish(Path("/dev/null"))
+    accumulator = make_profiler(kind, "comma")
+    for offset in range(0, len(data), piece_size):
+        accumulator.feed(data[offset : offset + piece_size])
+    return accumulator.finish(Path("/dev/null"))
 
 
-def refused(data: bytes, kind: MediaType = "text/csv", piece: int = 1 << 18) -> list[DataError]:
+def expect_refusal(
+    data: bytes, kind: MediaType = "text/csv", piece_size: int = 1 << 18
+) -> list[DataError]:
     """The faults of bytes that must be refused."""
     try:
-        found = profiled(data, kind, piece)
+        profile = profile_bytes(data, kind, piece_size)
     except BadData as error:
         return error.errors
-    raise AssertionError(f"not refused: {found}")
+    raise AssertionError(f"not refused: {profile}")
 
 
 def csv_of(rows: Sequence[Row]) -> bytes:
@@ -91,5 +95,5 @@ def npz_of(compressed: bool = False, **arrays: Any) -> bytes:
 
 def files_of(folder: Path) -> list[str]:
     """Every file below a folder, but the archive's."""
-    found = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    return sorted(str(path) for path in found if path.parts[0] != ARCHIVE_FOLDER)
+    paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    return sorted(str(path) for path in paths if path.parts[0] != ARCHIVE_FOLDER)

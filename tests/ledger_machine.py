@@ -20,11 +20,11 @@ from jobs.ledger.owner import LeaseLedger
 from jobs.store import keys
 from tests import ledger_store
 from tests.edited_scripts import EditedScripts, Edits
-from tests.ledger_answers import Call, answer
+from tests.ledger_helpers import make_checkpoint
 from tests.ledger_model import World
-from tests.ledger_owners import SEGMENT, Held, Stands, segment_of
-from tests.ledger_steps import NEEDS_A_LEASE, SPECS, TOTALS, steps, truth
-from tests.owner import checkpoint
+from tests.ledger_outcomes import Call, call_outcome
+from tests.ledger_owners import SEGMENT_TICKS, ClaimResult, HeldLease, segment_of
+from tests.ledger_steps import NEEDS_A_LEASE, SPECS, TOTALS, expected_bits, steps
 
 TENANT = "t"
 
@@ -34,53 +34,53 @@ class LedgerMachine(RuleBasedStateMachine):
 
     store: ClassVar["redis.Redis"]
     edits: ClassVar[Edits] = ()
-    met: ClassVar[Counter[str]] = Counter()  # answers of every kind, over all runs
+    outcome_counts: ClassVar[Counter[str]] = Counter()  # answers of every kind, over all runs
 
     def __init__(self) -> None:
         super().__init__()
         self.store.flushall()
         self.ledger = JobLedger(self.store)
         self.lease_ledger = LeaseLedger(self.store, lease_seconds=3600)
-        segment = ("SEGMENT = 1048576", f"SEGMENT = {SEGMENT}")
+        segment = ("SEGMENT = 1048576", f"SEGMENT = {SEGMENT_TICKS}")
         scripts = EditedScripts(self.store, [segment, *self.edits])
         self.ledger._scripts = self.lease_ledger._scripts = scripts
         self.world = World()
         self.ids: dict[int, str] = {}  # by number
-        self.leases: list[Held] = []  # all that somebody may still show
+        self.leases: list[HeldLease] = []  # all that somebody may still show
         self.nonces = 0
         self.shown: dict[str, dict[int, int]] = {}  # id -> every tick that was ever accepted
-        self.before: dict[str, ledger_store.Record] = {}
-        self.marked: tuple[World, ledger_store.Dumped] | None = None
+        self.previous: dict[str, ledger_store.JobRecord] = {}
+        self.rollback_point: tuple[World, ledger_store.StoreDump] | None = None
 
     # Both sides, and what they answer.
 
-    def both(self, name: str, ledger: Callable[[], Any], model: Callable[[], Any]) -> Any:
+    def compare_call(self, name: str, ledger: Callable[[], Any], model: Callable[[], Any]) -> Any:
         """Do it in the world and in the store; the answers must be the same, refusals too."""
-        expected, answered = answer(model), answer(ledger)
-        assert answered == expected, f"{name}: answered {answered}, promised {expected}"
-        self.met[f"{name} {expected[0]}"] += 1
+        expected, actual = call_outcome(model), call_outcome(ledger)
+        assert actual == expected, f"{name}: answered {actual}, promised {expected}"
+        self.outcome_counts[f"{name} {expected[0]}"] += 1
         return expected[1] if expected[0] == "ok" else None
 
-    def job(self, at: int) -> int:
+    def pick_job(self, at: int) -> int:
         """A job's number, the newest first, also of a deleted one; mostly one that had an owner."""
         if at % 3 and self.leases:
             return self.leases[-1 - at // 3 % len(self.leases)].number
         return self.world.submissions - at // 3 % self.world.submissions
 
-    def lease(self, at: int) -> Held:
+    def pick_lease(self, at: int) -> HeldLease:
         """A lease that somebody may still show, the newest first; two in three times one holds."""
-        holding = [held for held in self.leases if self.world.holds(held)]
-        among = holding if holding and at % 3 else self.leases
-        return among[-1 - at // 3 % len(among)]
+        holding = [held for held in self.leases if self.world.is_holder(held)]
+        candidates = holding if holding and at % 3 else self.leases
+        return candidates[-1 - at // 3 % len(candidates)]
 
-    def shown_as(self, held: Held) -> Lease:
+    def as_lease(self, held: HeldLease) -> Lease:
         return Lease(TENANT, self.ids[held.number], held.term, held.nonce)
 
     @rule(step=steps())
     def step(self, step: tuple[str, dict[str, Any]]) -> None:
-        name, drawn = step
+        name, arguments = step
         if self.leases or name not in NEEDS_A_LEASE:
-            getattr(self, name)(**drawn)
+            getattr(self, name)(**arguments)
 
     # What clients do.
 
@@ -91,20 +91,20 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def submit(self, priority: int, budget: str, key: str | None, body: str, twice: bool) -> None:
         def ledger() -> int:
-            made = self.ledger.submit(
+            result = self.ledger.submit(
                 TENANT, SPECS[budget, priority], idempotency_key=key, body_digest=body
             )
-            if made.is_new:
-                self.ids[self.world.submissions] = made.job_id
-            return next(number for number, each in self.ids.items() if each == made.job_id)
+            if result.is_new:
+                self.ids[self.world.submissions] = result.job_id
+            return next(number for number, job_id in self.ids.items() if job_id == result.job_id)
 
         for _ in range(2 if twice and key else 1):
-            self.both("submit", ledger,
+            self.compare_call("submit", ledger,
                       lambda: self.world.submit(priority, TOTALS[budget], key, body))  # fmt: skip
 
     def ask(self, at: int, what: Any) -> None:
         """Of any job, also one that is gone."""
-        number = self.job(at)
+        number = self.pick_job(at)
         name = TENANT, self.ids[number]
 
         def delete() -> None:
@@ -119,29 +119,31 @@ class LedgerMachine(RuleBasedStateMachine):
         }
         verb = (
             lambda: self.ledger.request_transition(*name, what),
-            lambda: self.world.request(number, what),
+            lambda: self.world.request_transition(number, what),
         )
-        self.both(what, *calls.get(what, verb))
+        self.compare_call(what, *calls.get(what, verb))
 
     # What owners do: the one who holds a job, and those who only think so.
 
     def train(self, at: int, upto: int, moves: bool) -> None:
         """An owner's ordinary day: ticks in order, full segments into files."""
-        held = self.lease(at)
-        if not self.world.holds(held):
+        held = self.pick_lease(at)
+        if not self.world.is_holder(held):
             return self.claim("a", reply_lost=False)
         while (tick := self._tick(held)) < upto:
-            border = segment_of(tick + 1) * SEGMENT + SEGMENT
+            border = segment_of(tick + 1) * SEGMENT_TICKS + SEGMENT_TICKS
             last = min(border, upto)
-            state = {last: truth(self.ids[held.number], "state", last)}
+            state = {last: expected_bits(self.ids[held.number], "state", last)}
             self._append(held, tick + 1, self._losses(held, tick + 1, last), state)
         job = self.world.jobs[held.number]
-        while moves and job.tick > (job.moved + 1) * SEGMENT:
-            self._move(held, job.moved, shown=True)
+        while moves and job.tick > (job.segments_in_files + 1) * SEGMENT_TICKS:
+            self._move(held, job.segments_in_files, shown=True)
         return None
 
-    def _losses(self, held: Held, first: int, last: int) -> list[int]:
-        return [truth(self.ids[held.number], "loss", tick) for tick in range(first, last + 1)]
+    def _losses(self, held: HeldLease, first: int, last: int) -> list[int]:
+        return [
+            expected_bits(self.ids[held.number], "loss", tick) for tick in range(first, last + 1)
+        ]
 
     def claim(self, worker: str, reply_lost: bool) -> None:
         self.nonces += 1
@@ -150,105 +152,109 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def claim_late(self, worker: str, at: int) -> None:
         """A claim is sent again when much else has happened."""
-        self._claim(worker, self.lease(at).nonce)
+        self._claim(worker, self.pick_lease(at).nonce)
 
     def _claim(self, worker: str, nonce: str) -> None:
-        def ledger() -> Stands | None:
+        def ledger() -> ClaimResult | None:
             claim = self.lease_ledger.claim(
                 "cpu", worker=worker, device="cpu", canaries={}, nonce=nonce
             )
             if claim is None:
                 return None
-            number = next(n for n, each in self.ids.items() if each == claim.lease.job_id)
-            held = Held(number, claim.lease.term, claim.lease.nonce)
-            kept = [each.tick for each in claim.checkpoints]
-            return Stands(held, claim.tick, claim.attempt, claim.requested, kept)
+            number = next(n for n, item in self.ids.items() if item == claim.lease.job_id)
+            held = HeldLease(number, claim.lease.term, claim.lease.nonce)
+            checkpoint_ticks = [item.tick for item in claim.checkpoints]
+            return ClaimResult(held, claim.tick, claim.attempt, claim.requested, checkpoint_ticks)
 
-        stands = self.both("claim", ledger, lambda: self.world.claim(nonce))
-        self.met[f"claim {'nothing' if stands is None else 'a job'}"] += 1
-        if stands is not None and stands.held not in self.leases:
-            self.leases.append(stands.held)
+        claimed = self.compare_call("claim", ledger, lambda: self.world.claim(nonce))
+        self.outcome_counts[f"claim {'nothing' if claimed is None else 'a job'}"] += 1
+        if claimed is not None and claimed.held not in self.leases:
+            self.leases.append(claimed.held)
 
     def append(
         self, at: int, back: int, count: int, wrong: Any, digest: int | None, twice: bool
     ) -> None:
         """Ticks from some way back, or beyond a gap; recorded ones with a wrong bit or without."""
-        held = self.lease(at)
+        held = self.pick_lease(at)
         tick = self._tick(held)
         first = max(1, tick + 1 - back)
-        count = min(count, segment_of(first) * SEGMENT + SEGMENT + 1 - first)
+        count = min(count, segment_of(first) * SEGMENT_TICKS + SEGMENT_TICKS + 1 - first)
         losses = self._losses(held, first, first + count - 1)
         if isinstance(wrong, int) and wrong < count and first + wrong <= tick:
             losses[wrong] ^= 1
         states = {}
         if digest is not None and (stated := first + count - 1 + digest) > 0:
-            states[stated] = truth(self.ids[held.number], "state", stated)
+            states[stated] = expected_bits(self.ids[held.number], "state", stated)
             states[stated] ^= wrong == "state" and stated <= tick
         for _ in range(1 + twice):
             self._append(held, first, losses, states)
 
-    def _append(self, held: Held, first: int, losses: list[int], states: dict[int, int]) -> None:
+    def _append(
+        self, held: HeldLease, first: int, losses: list[int], states: dict[int, int]
+    ) -> None:
         column = struct.pack(f"<{len(losses)}I", *losses)
         points = b"".join(struct.pack("<QQ", *point) for point in states.items())
 
         def ledger() -> tuple[int, str | None, bool]:
             appended = self.lease_ledger.append_ticks(
-                self.shown_as(held), first, len(losses), {"loss": column}, {}, 0,
+                self.as_lease(held), first, len(losses), {"loss": column}, {}, 0,
                 {"state": points} if states else {},
             )  # fmt: skip
             return appended.tick, appended.requested, appended.segment_in_files
 
-        accepted = self.both(
-            "append", ledger, lambda: self.world.append(held, first, losses, states)
+        accepted = self.compare_call(
+            "append", ledger, lambda: self.world.append_ticks(held, first, losses, states)
         )
-        self.met["append into files"] += bool(accepted and accepted[2])
+        self.outcome_counts["append into files"] += bool(accepted and accepted[2])
 
-    def _tick(self, held: Held) -> int:
+    def _tick(self, held: HeldLease) -> int:
         job = self.world.jobs.get(held.number)
         return 0 if job is None else job.tick
 
     def renew(self, at: int) -> None:
-        held = self.lease(at)
-        lease = self.shown_as(held)
-        self.both("renew", lambda: self.lease_ledger.renew(lease), lambda: self.world.renew(held))
+        held = self.pick_lease(at)
+        lease = self.as_lease(held)
+        self.compare_call(
+            "renew", lambda: self.lease_ledger.renew(lease), lambda: self.world.renew(held)
+        )
 
     def commit(self, at: int, back: int, size: int, dropped: int) -> None:
         """A checkpoint of now, of before, or of a tick that is not accepted; old ones go."""
-        held = self.lease(at)
+        held = self.pick_lease(at)
         tick = max(0, self._tick(held) - back)
         job = self.world.jobs.get(held.number)
         drop = sorted(job.checkpoints)[:dropped] if job else []
-        made = checkpoint(tick, bytes=size)
-        self.both(
-            "commit", lambda: self.lease_ledger.commit_checkpoint(self.shown_as(held), made, drop),
+        new_checkpoint = make_checkpoint(tick, bytes=size)
+        self.compare_call(
+            "commit", lambda: self.lease_ledger.commit_checkpoint(self.as_lease(held), new_checkpoint, drop),
             lambda: self.world.commit(held, tick, size, drop),
         )  # fmt: skip
 
     def finish(self, at: int, off: int, ending: tuple[Any, Any, Any], twice: bool) -> None:
-        held, (status, stopped_by, reason) = self.lease(at), ending
+        held, (status, stopped_by, reason) = self.pick_lease(at), ending
         tick = self._tick(held) + off
         for _ in range(1 + twice):
-            self.both(
+            self.compare_call(
                 f"finish {status}",
                 lambda: self.lease_ledger.release(
-                    self.shown_as(held), status, tick, stopped_by=stopped_by, reason=reason
+                    self.as_lease(held), status, tick, stopped_by=stopped_by, reason=reason
                 ),
-                lambda: self.world.finish(held, status, tick, stopped_by, reason),
+                lambda: self.world.release(held, status, tick, stopped_by, reason),
             )
 
     def move_segment(self, at: int, ahead: int, shown: bool) -> None:
         """By an owner; or by anybody, which only an ended job allows."""
-        held = self.lease(at)
+        held = self.pick_lease(at)
         job = self.world.jobs.get(held.number)
-        segment = max(0, (job.moved if job else 0) + ahead)
-        if job is None or not job.ended or segment <= segment_of(job.tick):
+        segment = max(0, (job.segments_in_files if job else 0) + ahead)
+        if job is None or not job.is_terminal or segment <= segment_of(job.tick):
             self._move(held, segment, shown)
 
-    def _move(self, held: Held, segment: int, shown: bool) -> None:
-        lease = self.shown_as(held) if shown else None
+    def _move(self, held: HeldLease, segment: int, shown: bool) -> None:
+        lease = self.as_lease(held) if shown else None
         job_id = self.ids[held.number]
         digests = {f"loss-{segment:02}.f32": "d"}
-        self.both(
+        self.compare_call(
             "move",
             lambda: self.ledger.move_segment(TENANT, job_id, segment, digests, 1, lease),
             lambda: self.world.move_segment(held.number, segment, held if shown else None),
@@ -258,48 +264,54 @@ class LedgerMachine(RuleBasedStateMachine):
 
     def lease_runs_out(self, at: int) -> None:
         """Time passes. Nobody is told."""
-        number = self.job(at)
+        number = self.pick_job(at)
         job = self.world.jobs.get(number)
         if job is not None and job.status == "running":
-            self.world.runs_out(number)
-            self.store.zadd(keys.leases("cpu"), {f"{TENANT}/{self.ids[number]}": job.ran_out or 0})
+            self.world.expire_lease(number)
+            self.store.zadd(
+                keys.leases("cpu"), {f"{TENANT}/{self.ids[number]}": job.expiry_order or 0}
+            )
 
     def crash(self, at: int) -> None:
         """An owner dies and never shows its lease again."""
-        self.leases.remove(self.lease(at))
+        self.leases.remove(self.pick_lease(at))
 
     def reconcile(self, at: int, bells: bool) -> None:
         """Bells are rung for who waits, or an ended job is sealed."""
-        number = self.job(at)
+        number = self.pick_job(at)
         self.store.delete(keys.wake_cooldown("cpu"))
         if bells:
-            self.both("due", lambda: self.ledger.take_due_wakeups(10).get("cpu", 0), self.world.due)
+            self.compare_call(
+                "due",
+                lambda: self.ledger.take_due_wakeups(10).get("cpu", 0),
+                self.world.wakeups_due,
+            )
         else:
-            self.both("seal", lambda: self.ledger.mark_finalized(TENANT, self.ids[number]),
-                      lambda: self.world.seal(number))  # fmt: skip
+            self.compare_call("seal", lambda: self.ledger.mark_finalized(TENANT, self.ids[number]),
+                      lambda: self.world.mark_finalized(number))  # fmt: skip
 
     def mark(self) -> None:
         """What the store holds now is all that a rollback will find."""
         self.store.delete(keys.wake_cooldown("cpu"))  # nothing that lives by a clock
-        self.marked = deepcopy(self.world), ledger_store.dump(self.store)
+        self.rollback_point = deepcopy(self.world), ledger_store.dump_store(self.store)
 
     def roll_back(self) -> None:
         """The store has lost its last second. Owners know nothing of it and go on."""
-        if self.marked is None:
+        if self.rollback_point is None:
             return
-        submissions, (self.world, dumped) = self.world.submissions, self.marked
+        submissions, (self.world, dumped) = self.world.submissions, self.rollback_point
         self.world.submissions = submissions  # a number names one job, also a lost one
-        self.marked, self.before = None, {}
-        ledger_store.put_back(self.store, dumped)
+        self.rollback_point, self.previous = None, {}
+        ledger_store.restore_store(self.store, dumped)
         lost = [held for held in self.leases if held.nonce not in self.world.claims]
-        self.met["a lease that the store has forgotten"] += len(lost)
+        self.outcome_counts["a lease that the store has forgotten"] += len(lost)
 
     @invariant()
-    def holds(self) -> None:
+    def check_store(self) -> None:
         """What the store holds is the world, and what anybody was ever shown is still so."""
-        found = ledger_store.read(self.store)
-        ledger_store.compare(found, self.world, self.ids, TENANT)
-        now = ledger_store.records(found)
-        ledger_store.check_moves(self.before, now)
+        content = ledger_store.read_store(self.store)
+        ledger_store.check_equals_model(content, self.world, self.ids, TENANT)
+        now = ledger_store.read_records(content)
+        ledger_store.check_transitions(self.previous, now)
         ledger_store.check_shown(self.shown, now)
-        self.before = now
+        self.previous = now

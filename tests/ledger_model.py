@@ -13,7 +13,7 @@ from jobs.errors import (
     NotAccepted,
     NotTerminal,
 )
-from tests.ledger_owners import SEGMENT, VERBS, Job, Owners
+from tests.ledger_owners import SEGMENT_TICKS, VERBS, ModelJob, Owners
 
 
 @dataclass
@@ -23,7 +23,7 @@ class World(Owners):
     submissions: int = 0
     keys: dict[str, tuple[int | None, str]] = field(default_factory=dict)
     tombstones: set[int] = field(default_factory=set)
-    run_out: int = 0  # leases so far whose time was over
+    expired_count: int = 0  # leases so far whose time was over
 
     def submit(self, priority: int, total: int | None, key: str | None, body: str) -> int:
         """Queue a new job, or find the one of this key; gives its number."""
@@ -35,40 +35,40 @@ class World(Owners):
                 raise IdempotencyMismatch(key)
             return number
         self.submissions += 1
-        self.jobs[self.submissions] = Job(priority, total, key)
+        self.jobs[self.submissions] = ModelJob(priority, total, key)
         if key is not None:
             self.keys[key] = (self.submissions, body)
         return self.submissions
 
-    def request(self, number: int, verb: str) -> str:
+    def request_transition(self, number: int, verb: str) -> str:
         """Do what the contract's table of verbs says, or refuse it."""
         job = self.job(number)
         if verb not in self.allowed(job):
             raise IllegalTransition(verb, job.status, self.allowed(job))
         if job.status == "running":
-            return self._ask(job, verb)
-        if job.ended or (verb, job.status) in (("resume", "queued"), ("pause", "paused")):
+            return self._set_request(job, verb)
+        if job.is_terminal or (verb, job.status) in (("resume", "queued"), ("pause", "paused")):
             return "done"
         job.requested = "stop" if verb == "stop" else None
         if (verb, job.status) != ("stop", "queued"):
             job.deaths = 0
-            job.become({"cancel": "cancelled", "pause": "paused"}.get(verb, "queued"))
+            job.set_status({"cancel": "cancelled", "pause": "paused"}.get(verb, "queued"))
         return "done" if verb in ("cancel", "pause") else "under_way"
 
-    def _ask(self, job: Job, verb: str) -> str:
+    def _set_request(self, job: ModelJob, verb: str) -> str:
         if verb == "resume":
             if job.requested == "pause":
-                job.requested, job.withdrawn = None, True
+                job.requested, job.is_pause_withdrawn = None, True
             return "done"
         if job.requested != "cancel":
-            job.requested, job.withdrawn = verb, False
+            job.requested, job.is_pause_withdrawn = verb, False
         return "under_way"
 
-    def allowed(self, job: Job) -> list[str]:
+    def allowed(self, job: ModelJob) -> list[str]:
         """The verbs that a job may be given now."""
-        again = job.tick > 0 or job.status != "queued"
+        was_started = job.tick > 0 or job.status != "queued"
         table = {
-            "queued": [verb for verb in VERBS if verb != "stop" or again],
+            "queued": [verb for verb in VERBS if verb != "stop" or was_started],
             "running": list(VERBS),
             "paused": list(VERBS),
             "succeeded": ["stop"] if job.stopped_by == "user" else [],
@@ -84,25 +84,25 @@ class World(Owners):
     def delete(self, number: int) -> None:
         """Remove an ended job for good; its id and its key are never used again."""
         job = self.job(number)
-        if not job.ended:
+        if not job.is_terminal:
             raise NotTerminal(job.status)
         del self.jobs[number]
         self.tombstones.add(number)
         if job.key is not None:
             self.keys[job.key] = (None, "-")
 
-    def seal(self, number: int) -> None:
+    def mark_finalized(self, number: int) -> None:
         """Note that an ended job's history lies in files alone."""
         job = self.job(number)
-        if not job.ended or job.moved * SEGMENT < job.tick:
+        if not job.is_terminal or job.segments_in_files * SEGMENT_TICKS < job.tick:
             raise NotAccepted
-        job.sealed = True
+        job.is_finalized = True
 
-    def due(self) -> int:
+    def wakeups_due(self) -> int:
         """How many bells are needed: one a job that waits to be claimed."""
-        return len(self.queued()) + len(self._run_out())
+        return len(self.queued()) + len(self._expired())
 
-    def runs_out(self, number: int) -> None:
+    def expire_lease(self, number: int) -> None:
         """Let the lease of a running job be over."""
-        self.run_out += 1
-        self.jobs[number].ran_out = self.run_out
+        self.expired_count += 1
+        self.jobs[number].expiry_order = self.expired_count

@@ -5,12 +5,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.ledger_owners import SEGMENT, VERBS
-from tests.owner import spec
+from tests.ledger_helpers import make_job_spec
+from tests.ledger_owners import SEGMENT_TICKS, VERBS
 
 TOTALS = {"ticks": 10, "seconds": None}
 SPECS = {
-    (budget, priority): spec(
+    (budget, priority): make_job_spec(
         name="n",
         budget={"ticks": 10} if budget == "ticks" else {"seconds": 60},
         priority=priority,
@@ -18,8 +18,8 @@ SPECS = {
     for budget in TOTALS
     for priority in (-1, 0, 5)
 }
-which = st.integers(0, 9)
-lost = st.booleans()
+INDEXES = st.integers(0, 9)
+FLAGS = st.booleans()
 ENDINGS = [
     ("succeeded", "budget", None), ("succeeded", "user", None), ("failed", None, None),
     ("cancelled", None, None), ("paused", None, None), ("queued", None, "drain"),
@@ -30,32 +30,32 @@ STEPS: dict[str, tuple[int, dict[str, Any]]] = {
     "submit": (1, {
         "priority": st.sampled_from([-1, 0, 5]), "budget": st.sampled_from(list(TOTALS)),
         "key": st.sampled_from([None, None, "k", "l"]), "body": st.sampled_from("ab"),
-        "twice": lost,
+        "twice": FLAGS,
     }),
-    "ask": (3, {"at": which, "what": st.sampled_from([*VERBS, *VERBS, "delete", "patch"])}),
-    "claim": (2, {"worker": st.sampled_from("abc"), "reply_lost": lost}),
-    "claim_late": (1, {"worker": st.sampled_from("abc"), "at": which}),
-    "train": (4, {"at": which, "upto": st.integers(1, 12), "moves": st.booleans()}),
+    "ask": (3, {"at": INDEXES, "what": st.sampled_from([*VERBS, *VERBS, "delete", "patch"])}),
+    "claim": (2, {"worker": st.sampled_from("abc"), "reply_lost": FLAGS}),
+    "claim_late": (1, {"worker": st.sampled_from("abc"), "at": INDEXES}),
+    "train": (4, {"at": INDEXES, "upto": st.integers(1, 12), "moves": st.booleans()}),
     "append": (3, {
-        "at": which, "back": st.integers(-1, 6), "count": st.integers(0, SEGMENT),
+        "at": INDEXES, "back": st.integers(-1, 6), "count": st.integers(0, SEGMENT_TICKS),
         "wrong": st.sampled_from([None, 0, 1, "state"]), "digest": st.sampled_from([None, 0, 0, 1]),
-        "twice": lost,
+        "twice": FLAGS,
     }),
-    "renew": (1, {"at": which}),
+    "renew": (1, {"at": INDEXES}),
     "commit": (2, {
-        "at": which, "back": st.integers(-1, 3), "size": st.integers(1, 9),
+        "at": INDEXES, "back": st.integers(-1, 3), "size": st.integers(1, 9),
         "dropped": st.integers(0, 2),
     }),
     "finish": (2, {
-        "at": which, "off": st.sampled_from([0, 0, 0, 1, -1]), "ending": st.sampled_from(ENDINGS),
-        "twice": lost,
+        "at": INDEXES, "off": st.sampled_from([0, 0, 0, 1, -1]), "ending": st.sampled_from(ENDINGS),
+        "twice": FLAGS,
     }),
     "move_segment": (1, {
-        "at": which, "ahead": st.sampled_from([0, 0, 0, 1, -1]), "shown": st.booleans(),
+        "at": INDEXES, "ahead": st.sampled_from([0, 0, 0, 1, -1]), "shown": st.booleans(),
     }),
-    "lease_runs_out": (2, {"at": which}),
-    "crash": (1, {"at": which}),
-    "reconcile": (1, {"at": which, "bells": st.booleans()}),
+    "lease_runs_out": (2, {"at": INDEXES}),
+    "crash": (1, {"at": INDEXES}),
+    "reconcile": (1, {"at": INDEXES, "bells": st.booleans()}),
     "mark": (1, {}),
     "roll_back": (1, {}),
 }  # fmt: skip
@@ -66,12 +66,12 @@ NEEDS_A_LEASE = {
 
 def steps() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     """One strategy for all, not a rule each: Hypothesis would leave half of the rules out."""
-    each = []
-    for name, (weight, drawn) in STEPS.items():
-        each += [st.tuples(st.just(name), st.fixed_dictionaries(drawn))] * weight
-    return st.sampled_from(each).flatmap(lambda strategy: strategy)
+    choices = []
+    for name, (weight, strategies) in STEPS.items():
+        choices += [st.tuples(st.just(name), st.fixed_dictionaries(strategies))] * weight
+    return st.sampled_from(choices).flatmap(lambda strategy: strategy)
 
 
-def truth(job_id: str, what: str, tick: int) -> int:
+def expected_bits(job_id: str, quantity: str, tick: int) -> int:
     """The bits that an exact training gives for a tick, whoever runs it."""
-    return zlib.crc32(f"{job_id} {what} {tick}".encode())
+    return zlib.crc32(f"{job_id} {quantity} {tick}".encode())

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from tests.native_specs import drawn, trainer_of
+from tests.native_specs import draw_spec, make_trainer
 from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.engine import NativeEngine
 from ticks.engines.native.lanes import LaneBatch
@@ -27,18 +27,18 @@ def main(folder: Path, numbers: list[int]) -> None:
     """Run the specs of these numbers."""
     for number in numbers:
         model = {"dropout": 0.25 * (number % 2)}
-        engine = NativeEngine(_trainer(number, model), ["loss"], folder, SANITIZED)
+        engine = NativeEngine(_make_trainer(number, model), ["loss"], folder, SANITIZED)
         engine.run(9)
         engine.run(3)
         rows = engine.trainer.batches.rows  # type: ignore[attr-defined]
         engine.evaluate(rows, engine.trainer.spec.profile.classes)
-        trainers = [_trainer(number, model) for _ in range(3)]
+        trainers = [_make_trainer(number, model) for _ in range(3)]
         LaneBatch(trainers, ["loss"], 8, folder, SANITIZED).run([9, 4, 0])
 
 
-def _trainer(number: int, model: dict[str, Any]) -> Trainer:
-    spec = drawn(number)
-    return trainer_of(spec.model_copy(update={"model": spec.model.model_copy(update=model)}))
+def _make_trainer(number: int, model: dict[str, Any]) -> Trainer:
+    spec = draw_spec(number)
+    return make_trainer(spec.model_copy(update={"model": spec.model.model_copy(update=model)}))
 
 
 if __name__ == "__main__":

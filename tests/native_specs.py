@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from jobs.spec.job_spec import JobSpec
-from tests.trainings import begin, read
+from tests.training_records import read_small_spec, start_training
 from ticks.data.batches import TensorRows
 from ticks.micro_batches import PartLoss, compute_gradient
 from ticks.optimizers import make_optimizer
@@ -22,68 +22,68 @@ ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "sigmoid")
 
 def backward(loss: PartLoss, batch: TensorRows, parts: int, parameters: Sequence[Tensor]) -> Tensor:
     """Leave the gradient of the batch's mean loss in `.grad`; return that loss (0-dim)."""
-    whole, *gradients = compute_gradient(loss, batch, parts, parameters)
-    for parameter, each in zip(parameters, gradients, strict=True):
-        parameter.grad = each
-    return whole
+    mean_loss, *gradients = compute_gradient(loss, batch, parts, parameters)
+    for parameter, value in zip(parameters, gradients, strict=True):
+        parameter.grad = value
+    return mean_loss
 
 
-def drawn(number: int, **changes: Any) -> JobSpec:
+def draw_spec(number: int, **changes: Any) -> JobSpec:
     """Draw a spec: widths, norm, activation, batch, parts, optimizer, clip, schedule, loss."""
-    dice = random.Random(number)
-    rows, features = dice.randint(3, 40), dice.randint(1, 21)
-    batch = dice.choice([1, dice.randint(1, rows)])
+    rng = random.Random(number)
+    rows, features = rng.randint(3, 40), rng.randint(1, 21)
+    batch = rng.choice([1, rng.randint(1, rows)])
     body = {
         "model": {
             "family": "mlp",
-            "hidden": [dice.randint(2, 40) for _ in range(dice.randint(1, 3))],
+            "hidden": [rng.randint(2, 40) for _ in range(rng.randint(1, 3))],
             "norm": NORMS[number % 4],
             "activation": ACTIVATIONS[number % 5],
         },
-        **_data(dice, rows, features, number % 3 == 0),
-        "optimizer": _optimizer(dice),
+        **_draw_data(rng, rows, features, number % 3 == 0),
+        "optimizer": _draw_optimizer(rng),
         "schedule": {
-            "name": dice.choice(["constant", "linear", "cosine"]),
-            "warmup_ticks": dice.choice([0, 7]),
-            "end_factor": dice.choice([0, 0.5]),
+            "name": rng.choice(["constant", "linear", "cosine"]),
+            "warmup_ticks": rng.choice([0, 7]),
+            "end_factor": rng.choice([0, 0.5]),
         },
         "budget": {"ticks": 64},
         "batch_size": batch,
-        "micro_batches": dice.randint(1, min(batch, 6)),
-        "clip_norm": dice.choice([None, None, 0.5]),
-        "record": dice.choice([["loss"], ["loss", "grad_norm"]]),
+        "micro_batches": rng.randint(1, min(batch, 6)),
+        "clip_norm": rng.choice([None, None, 0.5]),
+        "record": rng.choice([["loss"], ["loss", "grad_norm"]]),
         "seed": number,
     }
-    return read(**(body | changes))
+    return read_small_spec(**(body | changes))
 
 
-def _data(dice: random.Random, rows: int, features: int, classes: bool) -> dict[str, Any]:
-    source = np.random.default_rng(dice.randint(0, 10**9))
-    inputs = source.standard_normal((rows, features)).round(3).tolist()
-    shuffle = dice.random() < 0.5
+def _draw_data(rng: random.Random, rows: int, features: int, classes: bool) -> dict[str, Any]:
+    array_rng = np.random.default_rng(rng.randint(0, 10**9))
+    inputs = array_rng.standard_normal((rows, features)).round(3).tolist()
+    shuffle = rng.random() < 0.5
     if classes:
-        targets: Any = source.integers(0, dice.randint(2, 12), rows).tolist()
-    elif dice.random() < 0.5:
-        targets = (source.standard_normal(rows) + 0.001).round(3).tolist()
+        targets: Any = array_rng.integers(0, rng.randint(2, 12), rows).tolist()
+    elif rng.random() < 0.5:
+        targets = (array_rng.standard_normal(rows) + 0.001).round(3).tolist()
     else:
-        targets = source.standard_normal((rows, dice.randint(2, 25))).round(3).tolist()
+        targets = array_rng.standard_normal((rows, rng.randint(2, 25))).round(3).tolist()
     data = {"source": "inline", "inputs": inputs, "targets": targets, "shuffle": shuffle}
     return {"data": data, "objective": "cross_entropy" if classes else "mse"}
 
 
-def _optimizer(dice: random.Random) -> dict[str, Any]:
-    decay = dice.choice([0, 0.01])
-    if dice.random() < 0.5:
-        momentum = dice.choice([0, 0.9])
-        nesterov = momentum > 0 and dice.random() < 0.5
+def _draw_optimizer(rng: random.Random) -> dict[str, Any]:
+    decay = rng.choice([0, 0.01])
+    if rng.random() < 0.5:
+        momentum = rng.choice([0, 0.9])
+        nesterov = momentum > 0 and rng.random() < 0.5
         sgd = {"name": "sgd", "lr": 0.01, "momentum": momentum, "nesterov": nesterov}
         return {**sgd, "weight_decay": decay}
-    name = dice.choice(["adam", "adamw"])
-    return {"name": name, "lr": 0.002, "betas": [dice.choice([0.9, 0.3]), 0.99],
+    name = rng.choice(["adam", "adamw"])
+    return {"name": name, "lr": 0.002, "betas": [rng.choice([0.9, 0.3]), 0.99],
             "eps": 1e-3, "weight_decay": decay}  # fmt: skip
 
 
-class Doubles:
+class Float64Training:
     """The spec's ticks in float64: the same operators of torch, on the same rows and weights."""
 
     def __init__(self, trainer: Trainer) -> None:
@@ -114,11 +114,11 @@ class Doubles:
         return loss
 
 
-def trainer_of(spec: JobSpec) -> Trainer:
+def make_trainer(spec: JobSpec) -> Trainer:
     """Build the spec's trainer."""
-    return begin(spec).trainer
+    return start_training(spec).trainer
 
 
-def apart(one: "NDArray[Any]", other: "NDArray[Any]") -> float:
+def max_difference(first: "NDArray[Any]", second: "NDArray[Any]") -> float:
     """The largest difference of two loss sequences, relative to losses above 1."""
-    return float(np.max(np.abs(one - other) / np.maximum(1.0, np.abs(other))))
+    return float(np.max(np.abs(first - second) / np.maximum(1.0, np.abs(second))))

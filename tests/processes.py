@@ -9,30 +9,42 @@ from typing import Any
 
 import httpx
 
-from faults.processes import LEASE, Marked, Serving, send, serving
+from faults.processes import (
+    LEASE_SECONDS,
+    MarkedProcesses,
+    ServiceProcess,
+    running_service,
+    send_signal,
+)
 from tests.support import ROOT
 
-__all__ = ["LEASE", "Marked", "Serving", "send", "serving"]  # beside what is made here
+__all__ = [
+    "LEASE_SECONDS",
+    "MarkedProcesses",
+    "ServiceProcess",
+    "send_signal",
+    "running_service",
+]  # beside what is made here
 
 
-class Jobs:
+class JobClient:
     """Jobs over HTTP, as a client sees them."""
 
-    def __init__(self, service: Serving) -> None:
+    def __init__(self, service: ServiceProcess) -> None:
         self._service = service
 
     def submit(self, spec: dict[str, Any]) -> str:
         with self._service.http as http:
-            answer = http.post("/v1/jobs", json=spec)
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["id"])
+            response = http.post("/v1/jobs", json=spec)
+        assert response.status_code == 202, response.text
+        return str(response.json()["id"])
 
     def get(self, job_id: str) -> dict[str, Any]:
         with self._service.http as http:
             job: dict[str, Any] = http.get(f"/v1/jobs/{job_id}").raise_for_status().json()
         return job
 
-    def running(self) -> list[dict[str, Any]]:
+    def running_jobs(self) -> list[dict[str, Any]]:
         with self._service.http as http:
             page = http.get("/v1/jobs?status=running").raise_for_status().json()
         return list(page["data"])
@@ -42,12 +54,12 @@ class Jobs:
             page = http.get(f"/v1/jobs/{job_id}/attempts").raise_for_status().json()
         return list(page["data"])
 
-    def ask(self, job_id: str, verb: str) -> None:
+    def request(self, job_id: str, verb: str) -> None:
         with self._service.http as http:
             http.post(f"/v1/jobs/{job_id}/{verb}").raise_for_status()
 
-    def until(
-        self, job_id: str, true: Callable[[dict[str, Any]], bool], seconds: float = 30
+    def wait_for(
+        self, job_id: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 30
     ) -> dict[str, Any]:
         """Poll until something is true of the job; the API may be away for a while."""
         deadline = time.monotonic() + seconds
@@ -58,18 +70,18 @@ class Jobs:
             except httpx.HTTPError:
                 pass
             else:
-                if true(job):
+                if condition(job):
                     return job
             time.sleep(0.03)
         raise AssertionError(f"not within {seconds:g} s: {job}")
 
-    def ended(self, job_id: str, seconds: float = 30) -> dict[str, Any]:
-        return self.until(job_id, lambda job: job["finished_at"] is not None, seconds)
+    def wait_for_end(self, job_id: str, seconds: float = 30) -> dict[str, Any]:
+        return self.wait_for(job_id, lambda job: job["finished_at"] is not None, seconds)
 
-    def reached(self, job_id: str, tick: int) -> dict[str, Any]:
-        return self.until(job_id, lambda job: job["tick"] >= tick)
+    def wait_for_tick(self, job_id: str, tick: int) -> dict[str, Any]:
+        return self.wait_for(job_id, lambda job: job["tick"] >= tick)
 
-    def bits(self, job_id: str) -> dict[str, Any]:
+    def result_bits(self, job_id: str) -> dict[str, Any]:
         """All that must be equal in two runs of one spec: history, states, final weights."""
         with self._service.http as http:
             binary = {"Accept": "application/octet-stream"}
@@ -83,12 +95,12 @@ class WorkerProcess:
     """A `python -m workers` of a test."""
 
     def __init__(self, url: str, data: Path, name: str, **env: str) -> None:
-        self.name, self.marked = name, Marked()
-        ours = {"TICKFORGE_REDIS_URL": url, "TICKFORGE_DATA_DIR": str(data)}
+        self.name, self.processes = name, MarkedProcesses()
+        settings = {"TICKFORGE_REDIS_URL": url, "TICKFORGE_DATA_DIR": str(data)}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "workers", "--name", name],
             cwd=ROOT,
-            env=self.marked.environment(data, **ours, **env),
+            env=self.processes.make_environment(data, **settings, **env),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
         )
@@ -100,5 +112,5 @@ class WorkerProcess:
 
     def end(self) -> None:
         """Leave nothing of it, however the test ended."""
-        self.marked.end()
+        self.processes.kill_all()
         self.process.wait()

@@ -15,7 +15,7 @@ GENESIS = {"source": "example", "name": "genesis", "window": 8}
 REGRESSION = {"source": "synthetic", "kind": "regression", "samples": 40}
 CLASSES = {"source": "synthetic", "kind": "classification", "samples": 40}
 ROWS: Spec = {"source": "inline", "inputs": [[1, 2], [3, 4], [5, 6]], "targets": [0.5, 1, 2]}
-NOBODYS = "ds_" + "z" * 26
+UNKNOWN_ID = "ds_" + "z" * 26
 MLP: Spec = {"family": "mlp", "hidden": [4]}
 LM: Spec = {"family": "transformer_lm", "layers": 1, "heads": 2, "width": 8}
 ON_TABLE = {"model": MLP, "data": REGRESSION}
@@ -25,7 +25,7 @@ FREE = ("name", "labels", "notes", "seed", "priority", "compute", "checkpoint", 
 
 
 @dataclass(frozen=True)
-class Fault:
+class SpecFault:
     """Fields that do not fit together; `pointer` is where the answer must say so."""
 
     name: str
@@ -44,78 +44,78 @@ class Fault:
         return specs().map(faulty)
 
 
-def on(data: Spec, **changes: Any) -> Spec:
+def fields_on(data: Spec, **changes: Any) -> Spec:
     """A spec's fields on these data, changed."""
     kind = LM if data in (TEXT, GENESIS) else MLP
     return {"model": kind, "data": data | changes}
 
 
-def rule(name: str, metric: str) -> Spec:
-    how = {"patience": {"ticks": 5}, "target": {"below": 1}}
-    return {name: {"metric": metric, **how.get(name, {"window": 5, "rel_change": 0.1})}}
+def stop_rule(name: str, metric: str) -> Spec:
+    options = {"patience": {"ticks": 5}, "target": {"below": 1}}
+    return {name: {"metric": metric, **options.get(name, {"window": 5, "rel_change": 0.1})}}
 
 
-HELD = {"validation": {"fraction": 0.25}}
+HELD_OUT = {"validation": {"fraction": 0.25}}
 FAULTS = [
-    Fault("batch beyond the rows", "/batch_size", {"batch_size": 41}),
-    Fault("more parts than rows", "/micro_batches", {"batch_size": 4, "micro_batches": 5}),
-    Fault("batch norm of one row", "/batch_size",
+    SpecFault("batch beyond the rows", "/batch_size", {"batch_size": 41}),
+    SpecFault("more parts than rows", "/micro_batches", {"batch_size": 4, "micro_batches": 5}),
+    SpecFault("batch norm of one row", "/batch_size",
           {"model": MLP | {"norm": "batch"}, "batch_size": 1}),
-    Fault("batch norm with a last batch of one", "/batch_size",
+    SpecFault("batch norm with a last batch of one", "/batch_size",
           {"model": MLP | {"norm": "layer+batch"}, "batch_size": 13}),
-    Fault("warmup of all ticks", "/schedule/warmup_ticks", {"schedule": {"warmup_ticks": 20}}),
-    Fault("cosine without a total", "/schedule/name",
+    SpecFault("warmup of all ticks", "/schedule/warmup_ticks", {"schedule": {"warmup_ticks": 20}}),
+    SpecFault("cosine without a total", "/schedule/name",
           {"schedule": {"name": "cosine"}, "budget": {"seconds": 5}}),
-    Fault("linear without a total", "/schedule/name",
+    SpecFault("linear without a total", "/schedule/name",
           {"schedule": {"name": "linear"}, "budget": {"seconds": 5}}),
-    Fault("no budget", "/budget", {"budget": {}}),
-    Fault("nothing held out", "/validation/fraction", {"validation": {"fraction": 0.01}}),
-    Fault("validated twice", "/validation",
-          on(PETS) | {"validation": {"fraction": 0.5, "id": STANDING_IN["pets"]}}),
-    Fault("validated on another kind", "/validation/id",
-          on(PETS) | {"validation": {"id": STANDING_IN["text"]}}),
-    Fault("validated on nothing", "/validation/id", on(PETS) | {"validation": {"id": NOBODYS}}),
-    Fault("validated on a dataset without one", "/validation/id",
+    SpecFault("no budget", "/budget", {"budget": {}}),
+    SpecFault("nothing held out", "/validation/fraction", {"validation": {"fraction": 0.01}}),
+    SpecFault("validated twice", "/validation",
+          fields_on(PETS) | {"validation": {"fraction": 0.5, "id": STANDING_IN["pets"]}}),
+    SpecFault("validated on another kind", "/validation/id",
+          fields_on(PETS) | {"validation": {"id": STANDING_IN["text"]}}),
+    SpecFault("validated on nothing", "/validation/id", fields_on(PETS) | {"validation": {"id": UNKNOWN_ID}}),
+    SpecFault("validated on a dataset without one", "/validation/id",
           {"validation": {"id": STANDING_IN["pets"]}}),
-    *(Fault(f"{name} of what is not measured", f"/stop/{name}/metric",
-            {"stop": rule(name, "val_loss")}) for name in ("patience", "target", "converged")),
-    Fault("accuracy of numbers", "/stop/target/metric",
-          HELD | {"stop": rule("target", "val_accuracy")}),
-    Fault("accuracy of a text", "/stop/patience/metric",
-          ON_TEXT | HELD | {"stop": rule("patience", "val_accuracy")}),
-    Fault("both sides of a target", "/stop/target",
+    *(SpecFault(f"{name} of what is not measured", f"/stop/{name}/metric",
+            {"stop": stop_rule(name, "val_loss")}) for name in ("patience", "target", "converged")),
+    SpecFault("accuracy of numbers", "/stop/target/metric",
+          HELD_OUT | {"stop": stop_rule("target", "val_accuracy")}),
+    SpecFault("accuracy of a text", "/stop/patience/metric",
+          ON_TEXT | HELD_OUT | {"stop": stop_rule("patience", "val_accuracy")}),
+    SpecFault("both sides of a target", "/stop/target",
           {"stop": {"target": {"metric": "loss", "below": 1, "above": 2}}}),
-    Fault("neither side of a target", "/stop/target", {"stop": {"target": {"metric": "loss"}}}),
-    Fault("nesterov alone", "/optimizer", {"optimizer": {"name": "sgd", "nesterov": True}}),
-    Fault("a column twice", "/record", {"record": ["grad_norm", "loss", "grad_norm"]}),
-    Fault("an mlp for language", "/objective", {"objective": "language_model"}),
-    Fault("a language model for numbers", "/objective", ON_TEXT | {"objective": "mse"}),
-    Fault("classes of numbers", "/objective", {"objective": "cross_entropy"}),
-    Fault("numbers of classes", "/objective", on(CLASSES) | {"objective": "mse"}),
-    Fault("numbers of a category", "/objective", on(PETS) | {"objective": "mse"}),
-    Fault("an mlp on a text", "/model/family", {"model": MLP, "data": GENESIS}),
-    Fault("a language model on a table", "/model/family", {"model": LM}),
-    Fault("heads that do not share", "/model/heads", ON_TEXT | {"model": LM | {"heads": 3}}),
-    Fault("too many parameters", "/model/hidden", {"model": MLP | {"hidden": [65_536] * 2}}),
-    Fault("too wide", "/model/width", ON_TEXT | {"model": LM | {"width": 65_536}}),
-    Fault("a window beyond the text", "/data/window", on(TEXT, window=1000)),
-    Fault("a text without a window", "/data/window", on(TEXT) | {"data": TEXT | {"window": None}}),
-    Fault("a table with a window", "/data/window", on(PETS, window=2)),
-    Fault("a text's target", "/data/target", on(TEXT) | {"data": TEXT | {"target": "pet"}}),
-    Fault("an array's column", "/data/features", on(ARRAYS, features=["x"])),
-    Fault("no such column", "/data/target", on(PETS, target="name")),
-    Fault("no target", "/data/target", on(PETS, target=None)),
-    Fault("no such feature", "/data/features/1", on(PETS, features=["age", "name"])),
-    Fault("the target as a feature", "/data/features/1", on(PETS, features=["age", "pet"])),
-    Fault("no such column's type", "/data/types/name", on(PETS, types={"name": "number"})),
-    Fault("texts as numbers", "/data/types/colour", on(PETS, types={"colour": "number"})),
-    Fault("fractions as a category", "/data/types/weight", on(PETS, types={"weight": "category"})),
-    Fault("nobody's dataset", "/data/id", on(PETS, id=NOBODYS)),
-    Fault("no such example", "/data/name", {"data": {"source": "example", "name": "mnist"}}),
-    Fault("a ragged row", "/data/inputs/1", on(ROWS, inputs=[[1, 2], [3], [5, 6]])),
-    Fault("a target too few", "/data/targets", on(ROWS, targets=[0.5, 1])),
-    Fault("targets of two forms", "/data/targets/2", on(ROWS, targets=[0.5, 1, [2]])),
-    Fault("classes of a regression", "/data/classes", on(REGRESSION, classes=3)),
-    Fault("too much data", "/data/samples",
-          on(REGRESSION, samples=10_000_000, features=101)),
+    SpecFault("neither side of a target", "/stop/target", {"stop": {"target": {"metric": "loss"}}}),
+    SpecFault("nesterov alone", "/optimizer", {"optimizer": {"name": "sgd", "nesterov": True}}),
+    SpecFault("a column twice", "/record", {"record": ["grad_norm", "loss", "grad_norm"]}),
+    SpecFault("an mlp for language", "/objective", {"objective": "language_model"}),
+    SpecFault("a language model for numbers", "/objective", ON_TEXT | {"objective": "mse"}),
+    SpecFault("classes of numbers", "/objective", {"objective": "cross_entropy"}),
+    SpecFault("numbers of classes", "/objective", fields_on(CLASSES) | {"objective": "mse"}),
+    SpecFault("numbers of a category", "/objective", fields_on(PETS) | {"objective": "mse"}),
+    SpecFault("an mlp on a text", "/model/family", {"model": MLP, "data": GENESIS}),
+    SpecFault("a language model on a table", "/model/family", {"model": LM}),
+    SpecFault("heads that do not share", "/model/heads", ON_TEXT | {"model": LM | {"heads": 3}}),
+    SpecFault("too many parameters", "/model/hidden", {"model": MLP | {"hidden": [65_536] * 2}}),
+    SpecFault("too wide", "/model/width", ON_TEXT | {"model": LM | {"width": 65_536}}),
+    SpecFault("a window beyond the text", "/data/window", fields_on(TEXT, window=1000)),
+    SpecFault("a text without a window", "/data/window", fields_on(TEXT) | {"data": TEXT | {"window": None}}),
+    SpecFault("a table with a window", "/data/window", fields_on(PETS, window=2)),
+    SpecFault("a text's target", "/data/target", fields_on(TEXT) | {"data": TEXT | {"target": "pet"}}),
+    SpecFault("an array's column", "/data/features", fields_on(ARRAYS, features=["x"])),
+    SpecFault("no such column", "/data/target", fields_on(PETS, target="name")),
+    SpecFault("no target", "/data/target", fields_on(PETS, target=None)),
+    SpecFault("no such feature", "/data/features/1", fields_on(PETS, features=["age", "name"])),
+    SpecFault("the target as a feature", "/data/features/1", fields_on(PETS, features=["age", "pet"])),
+    SpecFault("no such column's type", "/data/types/name", fields_on(PETS, types={"name": "number"})),
+    SpecFault("texts as numbers", "/data/types/colour", fields_on(PETS, types={"colour": "number"})),
+    SpecFault("fractions as a category", "/data/types/weight", fields_on(PETS, types={"weight": "category"})),
+    SpecFault("nobody's dataset", "/data/id", fields_on(PETS, id=UNKNOWN_ID)),
+    SpecFault("no such example", "/data/name", {"data": {"source": "example", "name": "mnist"}}),
+    SpecFault("a ragged row", "/data/inputs/1", fields_on(ROWS, inputs=[[1, 2], [3], [5, 6]])),
+    SpecFault("a target too few", "/data/targets", fields_on(ROWS, targets=[0.5, 1])),
+    SpecFault("targets of two forms", "/data/targets/2", fields_on(ROWS, targets=[0.5, 1, [2]])),
+    SpecFault("classes of a regression", "/data/classes", fields_on(REGRESSION, classes=3)),
+    SpecFault("too much data", "/data/samples",
+          fields_on(REGRESSION, samples=10_000_000, features=101)),
 ]  # fmt: skip

@@ -4,15 +4,24 @@ import math
 
 from hypothesis import strategies as st
 
-from tests.data_strategies import FLAG, KINDS, NAMES, Rows, Spec, number, some, whole
+from tests.data_strategies import (
+    FLAG,
+    KINDS,
+    NAMES,
+    Spec,
+    SpecData,
+    floats,
+    integers,
+    optional_fields,
+)
 
-EVERY = st.one_of(*KINDS.values())
-DROPOUT = number(0, 1, exclude_max=True)
+ANY_DATA = st.one_of(*KINDS.values())
+DROPOUT = floats(0, 1, exclude_max=True)
 ACTIVATIONS = st.sampled_from(["relu", "gelu", "silu", "tanh", "sigmoid"])
 MLPS = st.builds(
     lambda fields: {"family": "mlp", **fields},
-    some(
-        hidden=st.lists(whole(1, 64), min_size=1, max_size=4), norm_position=st.just("pre"),
+    optional_fields(
+        hidden=st.lists(integers(1, 64), min_size=1, max_size=4), norm_position=st.just("pre"),
         norm=st.sampled_from(["layer", "rms", "batch", "group", "layer+batch", "none"]),
         activation=ACTIVATIONS, dropout=DROPOUT,
     ),
@@ -23,131 +32,136 @@ MLPS = st.builds(
 def transformers(draw: st.DrawFn) -> Spec:
     heads = draw(st.integers(1, 4))
     sizes = {"heads": heads, "width": heads * draw(st.integers(1, 16))} if draw(FLAG) else {}
-    return {"family": "transformer_lm", **sizes} | draw(some(
-        layers=whole(1, 3), feed_forward=whole(1, 4), activation=ACTIVATIONS, dropout=DROPOUT,
+    return {"family": "transformer_lm", **sizes} | draw(optional_fields(
+        layers=integers(1, 3), feed_forward=integers(1, 4), activation=ACTIVATIONS, dropout=DROPOUT,
         norm=st.sampled_from(["layer", "rms", "none"]), tied_embeddings=FLAG,
         norm_position=st.sampled_from(["pre", "post"]),
     ))  # fmt: skip
 
 
-RATE = {"lr": number(1e-9, 10), "weight_decay": number(0, 1)}
-BETA = number(0, 1, exclude_max=True)
-ADAPTIVE = {**RATE, "betas": st.lists(BETA, min_size=2, max_size=2), "eps": number(1e-12, 1)}
+RATE = {"lr": floats(1e-9, 10), "weight_decay": floats(0, 1)}
+BETA = floats(0, 1, exclude_max=True)
+ADAPTIVE = {**RATE, "betas": st.lists(BETA, min_size=2, max_size=2), "eps": floats(1e-12, 1)}
 OPTIMIZERS = st.one_of(
-    some(**RATE, momentum=BETA).map(lambda fields: {"name": "sgd", **fields}),
-    some(**RATE).map(lambda fields: {"name": "sgd", "momentum": 0.9, "nesterov": True, **fields}),
-    some(**ADAPTIVE).map(lambda fields: {"name": "adam", **fields}),
-    some(**ADAPTIVE, name=st.just("adamw")),
+    optional_fields(**RATE, momentum=BETA).map(lambda fields: {"name": "sgd", **fields}),
+    optional_fields(**RATE).map(
+        lambda fields: {"name": "sgd", "momentum": 0.9, "nesterov": True, **fields}
+    ),
+    optional_fields(**ADAPTIVE).map(lambda fields: {"name": "adam", **fields}),
+    optional_fields(**ADAPTIVE, name=st.just("adamw")),
 )
-TICKS = whole(1, 10**9)
-BUDGETS = some(
-    ticks=TICKS, epochs=whole(1, 10**6), seconds=number(1, 2_592_000)
+TICKS = integers(1, 10**9)
+BUDGETS = optional_fields(
+    ticks=TICKS, epochs=integers(1, 10**6), seconds=floats(1, 2_592_000)
 ).filter(bool)  # fmt: skip
-CHECKPOINTS = some(
-    every_seconds=number(1, 86_400) | st.none(), every_ticks=TICKS | st.none(),
-    keep=whole(1, 100), keep_best=FLAG, at_start=FLAG,
+CHECKPOINTS = optional_fields(
+    every_seconds=floats(1, 86_400) | st.none(), every_ticks=TICKS | st.none(),
+    keep=integers(1, 100), keep_best=FLAG, at_start=FLAG,
 )  # fmt: skip
-COMPUTES = some(
-    device=st.sampled_from(["auto", "cpu", "cuda"]), threads=whole(1, 256),
+COMPUTES = optional_fields(
+    device=st.sampled_from(["auto", "cpu", "cuda"]), threads=integers(1, 256),
     precision=st.sampled_from(["float32", "bfloat16"]),
     engine=st.sampled_from(["auto", "eager", "graph"]),
     processes=st.just(1), exact=st.sampled_from(["required", "best_effort"]),
 ).filter(lambda says: (says.get("engine"), says.get("device")) != ("graph", "cuda"))  # fmt: skip
 #: of labels
 KEYS = NAMES.map(lambda name: ("k" + name.replace(":", ""))[:63])
-ABOUT = some(
-    name=NAMES | st.none(), notes=NAMES, seed=whole(0, 2**63 - 1), priority=whole(-100, 100),
+ABOUT = optional_fields(
+    name=NAMES | st.none(), notes=NAMES, seed=integers(0, 2**63 - 1), priority=integers(-100, 100),
     labels=st.dictionaries(KEYS, NAMES, max_size=3),
     record=st.lists(st.sampled_from(["loss", "grad_norm"]), unique=True),
-    clip_norm=number(1e-9, 1e9) | st.none(), checkpoint=CHECKPOINTS, compute=COMPUTES,
+    clip_norm=floats(1e-9, 1e9) | st.none(), checkpoint=CHECKPOINTS, compute=COMPUTES,
     optimizer=OPTIMIZERS,
 )  # fmt: skip
 
 
-def stops(metrics: list[str]) -> st.SearchStrategy[Spec]:
+def stop_rules(metrics: list[str]) -> st.SearchStrategy[Spec]:
     """Stop rules on what is measured. Not saying the metric means val_loss, or loss."""
     metric = st.sampled_from(metrics)
-    finite = number(-1e9, 1e9)
+    finite = floats(-1e9, 1e9)
     side = st.one_of(st.fixed_dictionaries({name: finite}) for name in ("below", "above"))
     patience = st.fixed_dictionaries({"metric": metric, "ticks": TICKS},
-                                     optional={"min_delta": number(0, 1e9)})  # fmt: skip
+                                     optional={"min_delta": floats(0, 1e9)})  # fmt: skip
     target = st.tuples(side, st.fixed_dictionaries({"metric": metric})).map(
         lambda two: two[0] | two[1]
     )
     converged = st.fixed_dictionaries(
-        {"metric": metric, "window": TICKS, "rel_change": number(0, 10)}
+        {"metric": metric, "window": TICKS, "rel_change": floats(0, 10)}
     )
-    return some(
+    return optional_fields(
         patience=patience | st.none(), target=target | st.none(), converged=converged | st.none(),
         on_nonfinite=st.sampled_from(["fail", "skip"]), check_every=TICKS,
     )  # fmt: skip
 
 
 @st.composite
-def validations(draw: st.DrawFn, data: Rows) -> tuple[Spec | None, int]:
+def validations(draw: st.DrawFn, data: SpecData) -> tuple[Spec | None, int]:
     """A validation, and the rows that it holds out."""
-    every = draw(some(every_ticks=TICKS | st.none()))
-    if data.validates and draw(FLAG):
-        return {"id": data.validates, **every}, 0
+    interval = draw(optional_fields(every_ticks=TICKS | st.none()))
+    if data.validation_id and draw(FLAG):
+        return {"id": data.validation_id, **interval}, 0
     if data.rows < 2 or draw(FLAG):
         return None, 0
-    held = draw(st.integers(1, data.rows // 2))
-    fraction = min(0.5, (held + 0.25) / data.rows)
-    return {"fraction": fraction, **every}, math.floor(fraction * data.rows)
+    held_out = draw(st.integers(1, data.rows // 2))
+    fraction = min(0.5, (held_out + 0.25) / data.rows)
+    return {"fraction": fraction, **interval}, math.floor(fraction * data.rows)
 
 
 @st.composite
-def batches(draw: st.DrawFn, training: int, coupled: bool, most: int) -> tuple[Spec, int]:
+def batches(draw: st.DrawFn, training: int, is_coupled: bool, max_rows: int) -> tuple[Spec, int]:
     """Batch fields, and the rows of a batch. `coupled`: every part needs two rows or more."""
-    if coupled:
-        size = draw(st.sampled_from([n for n in range(2, min(training, most) + 1)
+    if is_coupled:
+        size = draw(st.sampled_from([n for n in range(2, min(training, max_rows) + 1)
                                      if training % n != 1]))  # fmt: skip
         return {"batch_size": size}, size
     if draw(FLAG):
         size = min(32, training)
-        return draw(some(micro_batches=whole(1, size), batch_size=st.none())), size
-    size = draw(st.integers(1, min(training, most)))
-    return {"batch_size": size, **draw(some(micro_batches=whole(1, min(1024, size))))}, size
+        return draw(optional_fields(micro_batches=integers(1, size), batch_size=st.none())), size
+    size = draw(st.integers(1, min(training, max_rows)))
+    return {
+        "batch_size": size,
+        **draw(optional_fields(micro_batches=integers(1, min(1024, size)))),
+    }, size
 
 
 @st.composite
 def schedules(draw: st.DrawFn, total: int | None) -> Spec:
     names = ["constant"] if total is None else ["constant", "linear", "cosine"]
-    most = 10**9 if total is None else total - 1
-    return draw(some(name=st.sampled_from(names), warmup_ticks=whole(0, most),
-                     end_factor=number(0, 1)))  # fmt: skip
+    max_ticks = 10**9 if total is None else total - 1
+    return draw(optional_fields(name=st.sampled_from(names), warmup_ticks=integers(0, max_ticks),
+                     end_factor=floats(0, 1)))  # fmt: skip
 
 
 def total_of(budget: Spec, training: int, batch: int) -> int | None:
     """The ticks of a job, by the contract."""
     epochs = [budget["epochs"] * -(-training // batch)] if "epochs" in budget else []
-    known = [int(ticks) for ticks in (*epochs, budget.get("ticks")) if ticks is not None]
-    return min(known, default=None)
+    totals = [int(ticks) for ticks in (*epochs, budget.get("ticks")) if ticks is not None]
+    return min(totals, default=None)
 
 
 @st.composite
-def specs(draw: st.DrawFn, of: st.SearchStrategy[Rows] = EVERY) -> Spec:
+def specs(draw: st.DrawFn, source: st.SearchStrategy[SpecData] = ANY_DATA) -> Spec:
     """A spec on such data that must be accepted."""
-    data = draw(of)
-    says = dict(data.says)
+    data = draw(source)
+    compute = dict(data.required_fields)
     if data.kind == "token":
-        model = draw(transformers()) | {"vocabulary": says.pop("vocabulary")}
+        model = draw(transformers()) | {"vocabulary": compute.pop("vocabulary")}
     else:
         model = draw(MLPS)
-    validation, held = draw(validations(data))
-    training = data.rows - held
-    coupled = "batch" in model.get("norm", "layer")
-    if coupled and training < 2:
-        model, coupled = model | {"norm": "layer"}, False
-    sizes, batch = draw(batches(training, coupled, data.most))
+    validation, held_out = draw(validations(data))
+    training = data.rows - held_out
+    is_coupled = "batch" in model.get("norm", "layer")
+    if is_coupled and training < 2:
+        model, is_coupled = model | {"norm": "layer"}, False
+    sizes, batch = draw(batches(training, is_coupled, data.max_rows))
     budget = draw(BUDGETS)
     metrics = ["loss", *(["val_loss"] if validation else [])]
     if validation and data.kind == "class":
         metrics.append("val_accuracy")
     parts = {
         "schedule": schedules(total_of(budget, training, batch)),
-        "stop": stops(metrics),
+        "stop": stop_rules(metrics),
     }
-    spec = {"model": model, "data": data.data, "budget": budget, **says, **sizes}
+    spec = {"model": model, "data": data.data, "budget": budget, **compute, **sizes}
     spec |= {} if validation is None and draw(FLAG) else {"validation": validation}
-    return spec | draw(some(**parts)) | draw(ABOUT)
+    return spec | draw(optional_fields(**parts)) | draw(ABOUT)

@@ -19,19 +19,19 @@ class Frame:
     type: str
     data: Any
     id: str | None
-    at: float
+    received_at: float
 
 
-class Reader:
+class SseReader:
     """An open stream of one response."""
 
-    def __init__(self, answer: httpx.Response) -> None:
-        self.answer = answer
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
         self._frames = self._read()
 
     def _read(self) -> Iterator[Frame]:
         fields: dict[str, str] = {}
-        for line in self.answer.iter_lines():
+        for line in self.response.iter_lines():
             if line.startswith(":"):
                 yield Frame("", line[1:].strip(), None, time.monotonic())
             elif line:
@@ -47,15 +47,15 @@ class Reader:
         """The next frame, or the next of a kind."""
         return next(frame for frame in self._frames if not kind or frame.type == kind)
 
-    def rest(self) -> list[Frame]:
+    def read_rest(self) -> list[Frame]:
         """All frames to the stream's end."""
         return list(self._frames)
 
 
 @contextmanager
-def streaming(http: httpx.Client, path: str, **headers: str) -> Iterator[Reader]:
+def open_stream(http: httpx.Client, path: str, **headers: str) -> Iterator[SseReader]:
     """Open a stream; close it in the end."""
-    sent = {**SSE, **{name.replace("_", "-"): value for name, value in headers.items()}}
-    with http.stream("GET", path, headers=sent, timeout=20) as answer:
-        assert answer.status_code == 200, answer.read()
-        yield Reader(answer)
+    request_headers = {**SSE, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    with http.stream("GET", path, headers=request_headers, timeout=20) as response:
+        assert response.status_code == 200, response.read()
+        yield SseReader(response)

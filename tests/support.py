@@ -13,29 +13,29 @@ __all__ = ["StoreServer", "running_store", "wait_until"]  # beside what is made 
 
 ROOT = Path(__file__).parent.parent
 #: of our own environment: where programs, caches and temporary files are
-KEPT = ("PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR")
+INHERITED = ("PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR")
 ADMIN_KEY = "an-admin-key-of-the-tests-0123456789"
 
 
-def environment(url: str, data: Path, **more: str) -> dict[str, str]:
+def service_environment(url: str, data: Path, **extra: str) -> dict[str, str]:
     """The TICKFORGE_ variables of a service on this store and data folder."""
     return {
         "TICKFORGE_REDIS_URL": url,
         "TICKFORGE_DATA_DIR": str(data),
         "TICKFORGE_ADMIN_KEY": ADMIN_KEY,
-        **more,
+        **extra,
     }
 
 
-def settings_for(url: str, data: Path, **more: str) -> Settings:
+def settings_for(url: str, data: Path, **extra: str) -> Settings:
     """Settings of a service on this store and data folder."""
-    return Settings.from_env(environment(url, data, **more))
+    return Settings.from_env(service_environment(url, data, **extra))
 
 
-def process_environment(url: str, data: Path, **more: str) -> dict[str, str]:
+def process_environment(url: str, data: Path, **extra: str) -> dict[str, str]:
     """What a child process of a test sees: PATH, the repository, and `environment`."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return {**kept, "PYTHONPATH": str(ROOT), **environment(url, data, **more)}
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return {**inherited, "PYTHONPATH": str(ROOT), **service_environment(url, data, **extra)}
 
 
 def small_spec(**changes: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import pytest
 from jobs.job import Checkpoint
 from jobs.settings import Settings
 from jobs.store.connection import Store
-from tests.hand import Hand
+from tests.manual_worker import ManualWorker
 
 WEIGHTS = bytes(range(256)) * 4000
 SIZE = len(WEIGHTS)
@@ -18,20 +18,20 @@ TAG = f'"{hashlib.sha256(WEIGHTS).hexdigest()}"'
 
 
 @pytest.fixture
-def hand(submit: Callable[..., str], store: Store, settings: Settings) -> Hand:
+def worker(submit: Callable[..., str], store: Store, settings: Settings) -> ManualWorker:
     submit(budget={"ticks": 100})
-    return Hand(store, settings)
+    return ManualWorker(store, settings)
 
 
 @pytest.fixture
-def path(hand: Hand) -> str:
-    return f"/v1/jobs/{hand.lease.job_id}/checkpoints"
+def path(worker: ManualWorker) -> str:
+    return f"/v1/jobs/{worker.lease.job_id}/checkpoints"
 
 
 @pytest.fixture
-def saved(hand: Hand) -> Checkpoint:
-    hand.record([1.0, 2.0])
-    return hand.save(WEIGHTS)
+def saved(worker: ManualWorker) -> Checkpoint:
+    worker.record([1.0, 2.0])
+    return worker.save(WEIGHTS)
 
 
 @pytest.fixture
@@ -40,15 +40,15 @@ def file(path: str, saved: Checkpoint) -> str:
 
 
 def test_checkpoints_are_listed_oldest_first_and_found_by_name(
-    client: Any, hand: Hand, path: str
+    client: Any, worker: ManualWorker, path: str
 ) -> None:
-    hand.save()
+    worker.save()
     for best, final in ((True, False), (False, False), (False, True)):
-        hand.record([1.0])
-        hand.save(is_best=best, is_final=final)
+        worker.record([1.0])
+        worker.save(is_best=best, is_final=final)
 
     page = client.get(path).json
-    assert [each["tick"] for each in page["data"]] == [0, 1, 2, 3]
+    assert [checkpoint["tick"] for checkpoint in page["data"]] == [0, 1, 2, 3]
     assert (page["next_after"], page["has_more"]) == (None, False)
     for which, tick in (("initial", 0), ("best", 1), ("2", 2), ("final", 3), ("latest", 3)):
         assert client.get(f"{path}/{which}").json == page["data"][tick], which
@@ -56,26 +56,26 @@ def test_checkpoints_are_listed_oldest_first_and_found_by_name(
     first = client.get(f"{path}?limit=3").json
     assert first["has_more"]
     rest = client.get(f"{path}?limit=3&after={first['next_after']}").json
-    assert [each["tick"] for each in rest["data"]] == [3]
+    assert [checkpoint["tick"] for checkpoint in rest["data"]] == [3]
 
 
 def test_a_checkpoint_tells_its_files_and_nothing_of_our_own(
     client: Any, path: str, saved: Checkpoint
 ) -> None:
-    told = client.get(f"{path}/2").json
-    assert set(told) == {
+    body = client.get(f"{path}/2").json
+    assert set(body) == {
         "tick", "name", "pinned", "created_at", "bytes", "metrics", "sha256", "files",
         "is_best", "is_final",
     }  # fmt: skip
-    assert told["sha256"] == TAG.strip('"')
-    weights = {"name": "model.safetensors", "bytes": SIZE, "sha256": told["sha256"]}
-    assert weights in told["files"]
+    assert body["sha256"] == TAG.strip('"')
+    weights = {"name": "model.safetensors", "bytes": SIZE, "sha256": body["sha256"]}
+    assert weights in body["files"]
 
 
-def test_the_list_is_304_until_one_is_saved(client: Any, hand: Hand, path: str) -> None:
+def test_the_list_is_304_until_one_is_saved(client: Any, worker: ManualWorker, path: str) -> None:
     tag = client.get(path).headers["ETag"]
     assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
-    hand.save()
+    worker.save()
     assert client.get(path, headers={"If-None-Match": tag}).status_code == 200
 
 
@@ -95,7 +95,7 @@ def test_head_tells_the_size_and_sends_nothing(client: Any, file: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "start", "stop"),
+    ("range_header", "start", "stop"),
     [
         ("bytes=0-0", 0, 1),
         ("bytes=100-199", 100, 200),
@@ -106,31 +106,39 @@ def test_head_tells_the_size_and_sends_nothing(client: Any, file: str) -> None:
     ],
 )
 def test_a_range_is_206_with_these_bytes(
-    client: Any, file: str, asked: str, start: int, stop: int
+    client: Any, file: str, range_header: str, start: int, stop: int
 ) -> None:
-    answer = client.get(file, headers={"Range": asked})
+    answer = client.get(file, headers={"Range": range_header})
     assert (answer.status_code, answer.data) == (206, WEIGHTS[start:stop])
     assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{SIZE}"
     assert (answer.content_length, answer.headers["ETag"]) == (stop - start, TAG)
 
 
-@pytest.mark.parametrize("asked", [f"bytes={SIZE}-", "bytes=-0", f"bytes={SIZE}-{SIZE + 5}"])
-def test_a_range_outside_the_file_is_416_with_its_size(client: Any, file: str, asked: str) -> None:
-    answer = client.get(file, headers={"Range": asked})
+@pytest.mark.parametrize("range_header", [f"bytes={SIZE}-", "bytes=-0", f"bytes={SIZE}-{SIZE + 5}"])
+def test_a_range_outside_the_file_is_416_with_its_size(
+    client: Any, file: str, range_header: str
+) -> None:
+    answer = client.get(file, headers={"Range": range_header})
     assert answer.status_code == 416
     assert answer.headers["Content-Range"] == f"bytes */{SIZE}"
     assert answer.mimetype == "application/problem+json"
 
 
-@pytest.mark.parametrize("asked", ["bytes=a-b", "bytes=-", "bytes=5-2", "bytes=--5", "bytes="])
-def test_what_is_no_range_is_400_and_names_the_header(client: Any, file: str, asked: str) -> None:
-    answer = client.get(file, headers={"Range": asked})
+@pytest.mark.parametrize(
+    "range_header", ["bytes=a-b", "bytes=-", "bytes=5-2", "bytes=--5", "bytes="]
+)
+def test_what_is_no_range_is_400_and_names_the_header(
+    client: Any, file: str, range_header: str
+) -> None:
+    answer = client.get(file, headers={"Range": range_header})
     assert (answer.status_code, answer.json["errors"][0]["header"]) == (400, "Range")
 
 
-@pytest.mark.parametrize("asked", ["lines=1-2", "bytes=0-1,5-6"])
-def test_other_units_and_several_ranges_get_the_whole(client: Any, file: str, asked: str) -> None:
-    assert client.get(file, headers={"Range": asked}).status_code == 200
+@pytest.mark.parametrize("range_header", ["lines=1-2", "bytes=0-1,5-6"])
+def test_other_units_and_several_ranges_get_the_whole(
+    client: Any, file: str, range_header: str
+) -> None:
+    assert client.get(file, headers={"Range": range_header}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -174,9 +182,9 @@ def test_no_other_checkpoint_can_be_named(
 
 
 def test_a_link_in_a_files_place_is_not_followed(
-    client: Any, hand: Hand, file: str, tmp_path: Path
+    client: Any, worker: ManualWorker, file: str, tmp_path: Path
 ) -> None:
-    weights = next(hand.files.root.rglob("model.safetensors"))
+    weights = next(worker.files.root.rglob("model.safetensors"))
     secret = tmp_path / "secret"
     secret.write_bytes(WEIGHTS)
     weights.unlink()
@@ -185,14 +193,16 @@ def test_a_link_in_a_files_place_is_not_followed(
     assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
 
 
-def test_a_lost_file_is_a_500_that_says_so(client: Any, hand: Hand, file: str) -> None:
-    next(hand.files.root.rglob("model.safetensors")).unlink()
+def test_a_lost_file_is_a_500_that_says_so(client: Any, worker: ManualWorker, file: str) -> None:
+    next(worker.files.root.rglob("model.safetensors")).unlink()
     answer = client.get(file)
     assert (answer.status_code, answer.json["type"]) == (500, "urn:tickforge:problem:damaged")
 
 
-def test_a_dropped_checkpoint_is_404(client: Any, hand: Hand, path: str, file: str) -> None:
-    hand.record([3.0])
-    hand.save(drop=[2])
+def test_a_dropped_checkpoint_is_404(
+    client: Any, worker: ManualWorker, path: str, file: str
+) -> None:
+    worker.record([3.0])
+    worker.save(drop=[2])
     assert client.get(file).status_code == 404
-    assert [each["tick"] for each in client.get(path).json["data"]] == [3]
+    assert [checkpoint["tick"] for checkpoint in client.get(path).json["data"]] == [3]

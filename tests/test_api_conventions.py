@@ -20,7 +20,7 @@ from jobs.queries import worker_registry
 from jobs.settings import Settings
 from jobs.spec.job_spec import read_spec
 from jobs.store.connection import connect
-from tests.hand import Hand
+from tests.manual_worker import ManualWorker
 from tests.support import ADMIN_KEY, ROOT, StoreServer, running_store, settings_for, small_spec
 from tests.support_api import ReadingClient
 
@@ -86,10 +86,12 @@ def test_every_answer_has_a_request_id_and_may_not_be_kept(client: Any) -> None:
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize(("sent", "kept"), [("abc-1.2_3", True), ("a b", False), ("x" * 65, False)])
-def test_a_clients_request_id_is_kept_if_it_is_plain(client: Any, sent: str, kept: bool) -> None:
+@pytest.mark.parametrize(
+    ("sent", "is_kept"), [("abc-1.2_3", True), ("a b", False), ("x" * 65, False)]
+)
+def test_a_clients_request_id_is_kept_if_it_is_plain(client: Any, sent: str, is_kept: bool) -> None:
     answer = client.get("/healthz", headers={"X-Request-Id": sent})
-    assert (answer.headers["X-Request-Id"] == sent) == kept
+    assert (answer.headers["X-Request-Id"] == sent) == is_kept
 
 
 def test_what_has_an_etag_must_be_asked_for_again(client: Any) -> None:
@@ -199,9 +201,9 @@ def test_models_tell_their_schema_and_version_its_limits(client: Any) -> None:
     assert mlp["config"]["properties"]["hidden"]["maxItems"] == 64
     assert transformer["objectives"] == ["language_model"]
 
-    told = client.get("/v1/version").json
-    assert told["limits"]["body_bytes"] == 1 << 20
-    assert told["service"] == SERVICE
+    body = client.get("/v1/version").json
+    assert body["limits"]["body_bytes"] == 1 << 20
+    assert body["service"] == SERVICE
     assert f'version = "{SERVICE}"' in (ROOT / "pyproject.toml").read_text()
 
 
@@ -219,5 +221,5 @@ def test_losses_are_exact_in_a_job(
     client: Any, submit: Any, store: Any, settings: Settings
 ) -> None:
     path = f"/v1/jobs/{submit()}"
-    Hand(store, settings).record([0.1])
+    ManualWorker(store, settings).record([0.1])
     assert json.loads(client.get(path).text)["loss"] == 0.10000000149011612

@@ -11,7 +11,7 @@ import pytest
 from jobs.job import SparsePoint
 from jobs.settings import Settings
 from jobs.store.connection import Store
-from tests.hand import Hand
+from tests.manual_worker import ManualWorker
 
 LOSSES = np.random.default_rng(1).standard_normal(2500).astype(np.float32)
 CSV, NDJSON = {"Accept": "text/csv"}, {"Accept": "application/x-ndjson"}
@@ -19,18 +19,18 @@ BINARY = {"Accept": "application/octet-stream"}
 
 
 @pytest.fixture
-def hand(submit: Callable[..., str], store: Store, settings: Settings) -> Hand:
+def worker(submit: Callable[..., str], store: Store, settings: Settings) -> ManualWorker:
     """A running job with 2,500 ticks, and a point of `time` at tick 2000."""
     submit(budget={"ticks": 5000}, optimizer={"name": "sgd", "lr": 0.1})
-    hand = Hand(store, settings)
-    hand.record(LOSSES[:2000], [SparsePoint("time", 2000, struct.pack("<d", 0.25))])
-    hand.record(LOSSES[2000:])
-    return hand
+    worker = ManualWorker(store, settings)
+    worker.record(LOSSES[:2000], [SparsePoint("time", 2000, struct.pack("<d", 0.25))])
+    worker.record(LOSSES[2000:])
+    return worker
 
 
 @pytest.fixture
-def path(hand: Hand) -> str:
-    return f"/v1/jobs/{hand.lease.job_id}/history"
+def path(worker: ManualWorker) -> str:
+    return f"/v1/jobs/{worker.lease.job_id}/history"
 
 
 def test_pages_hold_every_tick_once_and_the_bits_of_every_loss(client: Any, path: str) -> None:
@@ -57,7 +57,7 @@ def test_csv_ndjson_and_binary_tell_the_same(client: Any, path: str) -> None:
 
     ndjson = client.get(path, headers=NDJSON)
     assert ndjson.mimetype == "application/x-ndjson"
-    by_ndjson = {each["tick"]: each["loss"] for each in map(json.loads, ndjson.text.splitlines())}
+    by_ndjson = {row["tick"]: row["loss"] for row in map(json.loads, ndjson.text.splitlines())}
 
     binary = client.get(path, headers=BINARY)
     assert (binary.headers["X-First-Tick"], binary.headers["X-Last-Tick"]) == ("1", "2500")
@@ -100,8 +100,8 @@ def test_sparse_columns_are_points(client: Any, path: str) -> None:
     assert [json.loads(line).get("time") for line in lines.splitlines()] == [None, 0.25, None]
 
 
-def test_nonfinite_losses_are_null_and_named(client: Any, hand: Hand, path: str) -> None:
-    hand.record([np.nan, np.inf, 1.0])
+def test_nonfinite_losses_are_null_and_named(client: Any, worker: ManualWorker, path: str) -> None:
+    worker.record([np.nan, np.inf, 1.0])
     page = client.get(f"{path}?last=3")
     assert "NaN" not in page.text
     assert page.json["loss"] == [None, None, 1.0]
@@ -118,14 +118,14 @@ def test_nonfinite_losses_are_null_and_named(client: Any, hand: Hand, path: str)
 
 @pytest.mark.parametrize("form", [{}, CSV, NDJSON, BINARY])
 def test_each_form_is_304_until_ticks_come(
-    client: Any, hand: Hand, path: str, form: dict[str, str]
+    client: Any, worker: ManualWorker, path: str, form: dict[str, str]
 ) -> None:
     first = client.get(path, headers=form)
     tag = first.headers["ETag"]
     assert first.headers["Vary"] == "Accept"
     assert client.get(path, headers={**form, "If-None-Match": tag}).status_code == 304
 
-    hand.record([1.0])
+    worker.record([1.0])
     assert client.get(path, headers={**form, "If-None-Match": tag}).status_code == 200
 
 
@@ -134,8 +134,10 @@ def test_one_forms_tag_does_not_answer_for_another(client: Any, path: str) -> No
     assert len(tags) == 4
 
 
-def test_the_history_of_an_ended_job_is_complete(client: Any, hand: Hand, path: str) -> None:
-    hand.end("cancelled")
+def test_the_history_of_an_ended_job_is_complete(
+    client: Any, worker: ManualWorker, path: str
+) -> None:
+    worker.end("cancelled")
     assert client.get(path).json["complete"] is True
 
 
@@ -176,9 +178,9 @@ def test_what_cannot_be_asked_is_400_and_named(
 ) -> None:
     answer = client.get(f"{path}?{query}", headers={"Accept": accept})
     assert answer.status_code == 400
-    assert [each["parameter"] for each in answer.json["errors"]] == parameters
+    assert [error["parameter"] for error in answer.json["errors"]] == parameters
 
 
 def test_an_unknown_column_is_told_which_there_are(client: Any, path: str) -> None:
-    told = client.get(f"{path}?columns=loss,val_loss").json
-    assert told["recorded"] == ["loss", "lr", "time", "state"]
+    body = client.get(f"{path}?columns=loss,val_loss").json
+    assert body["recorded"] == ["loss", "lr", "time", "state"]

@@ -9,7 +9,7 @@ import pytest
 from api.app import create_app
 from jobs.settings import Settings
 from jobs.store.connection import Store
-from tests.hand import Hand
+from tests.manual_worker import ManualWorker
 from tests.support import ADMIN_KEY, settings_for, small_spec
 
 Submit = Callable[..., str]
@@ -86,7 +86,7 @@ def test_a_job_is_304_until_it_changes(client: Any, submit: Submit) -> None:
 
 
 def test_pages_cover_all_jobs_newest_first_while_more_come(client: Any, submit: Submit) -> None:
-    made = [submit(name=f"job {n}") for n in range(5)]
+    job_ids = [submit(name=f"job {n}") for n in range(5)]
     page = client.get("/v1/jobs?limit=2").json
     submit()  # newer than the first page: it may not shift the second
     seen = [job["id"] for job in page["data"]]
@@ -95,9 +95,9 @@ def test_pages_cover_all_jobs_newest_first_while_more_come(client: Any, submit: 
         seen += [job["id"] for job in page["data"]]
 
     assert page["next_after"] is None
-    assert seen == made[::-1]
+    assert seen == job_ids[::-1]
     oldest = client.get("/v1/jobs?order=asc&limit=5").json["data"]
-    assert [job["id"] for job in oldest] == made
+    assert [job["id"] for job in oldest] == job_ids
 
 
 def test_filters_are_any_of_the_statuses_and_all_of_the_rest(client: Any, submit: Submit) -> None:
@@ -156,7 +156,7 @@ def test_verbs_of_a_running_job_are_under_way(
     client: Any, submit: Submit, store: Store, settings: Settings
 ) -> None:
     path = f"/v1/jobs/{submit()}"
-    Hand(store, settings).record([1.0, 0.5])
+    ManualWorker(store, settings).record([1.0, 0.5])
 
     paused = client.post(f"{path}/pause")
     assert (paused.status_code, paused.json["requested"]) == (202, "pause")
@@ -181,11 +181,11 @@ def test_a_deleted_job_is_gone_with_its_files(
     client: Any, submit: Submit, store: Store, settings: Settings
 ) -> None:
     job_id = submit()
-    hand = Hand(store, settings)
-    hand.record([1.0])
-    hand.save()
-    hand.end("cancelled")
-    folder = Path(hand.files.job_folder("default", job_id))
+    worker = ManualWorker(store, settings)
+    worker.record([1.0])
+    worker.save()
+    worker.end("cancelled")
+    folder = Path(worker.files.job_folder("default", job_id))
     assert folder.exists()
 
     answer = client.delete(f"/v1/jobs/{job_id}")
@@ -202,40 +202,43 @@ def test_attempts_tell_who_trained_what(
 ) -> None:
     path = f"/v1/jobs/{submit()}/attempts"
     for losses in ([1.0, 2.0], [3.0]):
-        hand = Hand(store, settings)
-        hand.record(losses)
-        hand.end("queued", reason="drain")
+        worker = ManualWorker(store, settings)
+        worker.record(losses)
+        worker.end("queued", reason="drain")
 
-    found = client.get(path).json["data"]
-    assert [each["number"] for each in found] == [1, 2]
-    assert [(each["first_tick"], each["last_tick"]) for each in found] == [(1, 2), (3, 3)]
-    assert found[0]["worker"] == "by-hand"
+    attempts = client.get(path).json["data"]
+    assert [attempt["number"] for attempt in attempts] == [1, 2]
+    assert [(attempt["first_tick"], attempt["last_tick"]) for attempt in attempts] == [
+        (1, 2),
+        (3, 3),
+    ]
+    assert attempts[0]["worker"] == "by-hand"
     newest = client.get(f"{path}?order=desc&limit=1").json
-    assert [each["number"] for each in newest["data"]] == [2]
+    assert [attempt["number"] for attempt in newest["data"]] == [2]
     rest = client.get(f"{path}?order=desc&after={newest['next_after']}").json
-    assert ([each["number"] for each in rest["data"]], rest["has_more"]) == ([1], False)
+    assert ([attempt["number"] for attempt in rest["data"]], rest["has_more"]) == ([1], False)
 
 
 def test_a_plan_counts_exactly_and_stores_nothing(client: Any) -> None:
     answer = client.post("/v1/jobs/plan", json=small_spec(budget={"epochs": 3}))
 
     assert answer.status_code == 200
-    told = answer.json
-    assert (told["ticks_per_epoch"], told["ticks_total"]) == (4, 12)
-    assert told["parameters"] == 3 * 4 + 4 + 2 * 4 + 4 * 1 + 1  # linear, LayerNorm, linear
-    assert told["checkpoint_bytes"] > 3 * 4 * told["parameters"]
-    assert told["memory_bytes"] > told["checkpoint_bytes"]
-    assert told["history_bytes"] == int(12 * (4 + 24 / 1024))
-    assert told["engine"]["likely"] == "eager"
-    assert told["engine"]["workers"] == 0
-    assert "no live worker" in told["warnings"][0]
-    assert told["spec"]["batch_size"] == 8
+    body = answer.json
+    assert (body["ticks_per_epoch"], body["ticks_total"]) == (4, 12)
+    assert body["parameters"] == 3 * 4 + 4 + 2 * 4 + 4 * 1 + 1  # linear, LayerNorm, linear
+    assert body["checkpoint_bytes"] > 3 * 4 * body["parameters"]
+    assert body["memory_bytes"] > body["checkpoint_bytes"]
+    assert body["history_bytes"] == int(12 * (4 + 24 / 1024))
+    assert body["engine"]["likely"] == "eager"
+    assert body["engine"]["workers"] == 0
+    assert "no live worker" in body["warnings"][0]
+    assert body["spec"]["batch_size"] == 8
     assert client.get("/v1/jobs").json["data"] == []
 
 
 def test_what_only_time_ends_has_no_total(client: Any) -> None:
-    told = client.post("/v1/jobs/plan", json=small_spec(budget={"seconds": 5})).json
-    assert (told["ticks_total"], told["history_bytes"], told["seconds"]) == (None, None, None)
+    body = client.post("/v1/jobs/plan", json=small_spec(budget={"seconds": 5})).json
+    assert (body["ticks_total"], body["history_bytes"], body["seconds"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("priority", [-100, 100])
@@ -255,8 +258,10 @@ def test_a_submission_sent_again_is_answered_the_same(client: Any) -> None:
 
 
 def test_the_tag_of_a_submission_serves_the_first_look(client: Any) -> None:
-    made = client.post("/v1/jobs", json=small_spec())
-    looked = client.get(made.headers["Location"], headers={"If-None-Match": made.headers["ETag"]})
+    response = client.post("/v1/jobs", json=small_spec())
+    looked = client.get(
+        response.headers["Location"], headers={"If-None-Match": response.headers["ETag"]}
+    )
 
     assert looked.status_code == 304
 
@@ -264,8 +269,8 @@ def test_the_tag_of_a_submission_serves_the_first_look(client: Any) -> None:
 def test_a_nearly_full_disk_refuses_jobs_and_answers_reads(
     store_server: str, store: Any, tmp_path: Path
 ) -> None:
-    told = settings_for(store_server, tmp_path, TICKFORGE_MIN_FREE_BYTES="1e15")
-    client = create_app(told).test_client()
+    settings = settings_for(store_server, tmp_path, TICKFORGE_MIN_FREE_BYTES="1e15")
+    client = create_app(settings).test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ADMIN_KEY}"
     refused = client.post("/v1/jobs", json=small_spec())
 
@@ -277,8 +282,8 @@ def test_a_page_of_jobs_with_large_specs_is_bounded_by_bytes(client: Any) -> Non
     rows = [[float(n)] * 100 for n in range(1000)]
     data = {"source": "inline", "inputs": rows, "targets": [0.0] * 1000}
     for _ in range(12):
-        made = client.post("/v1/jobs", json=small_spec(data=data))
-        assert made.status_code == 202, made.json
+        response = client.post("/v1/jobs", json=small_spec(data=data))
+        assert response.status_code == 202, response.json
 
     first = client.get("/v1/jobs?limit=100").json
     assert first["has_more"] and 1 <= len(first["data"]) < 12

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from jobs.store.connection import connect
-from tests.api_process import serving
+from tests.api_process import running_api
 from tests.support import (
     ADMIN_KEY,
     ROOT,
@@ -53,10 +53,10 @@ def refusal(**environment: str) -> str:
 
 
 def test_a_job_over_real_http(store: Any, store_server: str, tmp_path: Path) -> None:
-    with serving(store_server, tmp_path) as client:
-        made = client.post("/v1/jobs", json=small_spec())
-        assert made.status_code == 202
-        path = made.headers["Location"]
+    with running_api(store_server, tmp_path) as client:
+        response = client.post("/v1/jobs", json=small_spec())
+        assert response.status_code == 202
+        path = response.headers["Location"]
         tag = client.get(path).headers["ETag"]
         same = client.get(path, headers={"If-None-Match": tag})
         assert (same.status_code, same.content) == (304, b"")
@@ -77,7 +77,7 @@ def test_a_body_sent_in_chunks_is_bounded_too(
             yield b" " * 1024
 
     headers = {"Content-Type": "application/json"}
-    with serving(store_server, tmp_path) as client:
+    with running_api(store_server, tmp_path) as client:
         assert client.post("/v1/jobs", content=chunks(1), headers=headers).status_code == 202
         assert client.post("/v1/jobs", content=chunks(1100), headers=headers).status_code == 413
         assert client.get("/healthz").status_code == 200
@@ -124,7 +124,7 @@ def exchange(client: httpx.Client, sent: bytes) -> bytes:
 def api(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     with connect(store_server) as store:
         store.flushall()  # it may be known as another folder's
-    with serving(store_server, tmp_path_factory.mktemp("data")) as client:
+    with running_api(store_server, tmp_path_factory.mktemp("data")) as client:
         yield client
 
 
@@ -141,19 +141,19 @@ def test_many_slow_connections_starve_nobody(api: httpx.Client) -> None:
 
 
 def test_one_key_sent_by_many_at_once_makes_one_job(api: httpx.Client) -> None:
-    made: list[str] = []
+    job_ids: list[str] = []
 
     def submit() -> None:
         headers = {**api.headers, "Idempotency-Key": "at once"}
         answer = httpx.post(f"{api.base_url}/v1/jobs", json=small_spec(), headers=headers)
-        made.append(answer.json()["id"])
+        job_ids.append(answer.json()["id"])
 
     threads = [threading.Thread(target=submit) for _ in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(made) == 16 and len(set(made)) == 1
+    assert len(job_ids) == 16 and len(set(job_ids)) == 1
 
 
 def test_the_api_runs_without_torch(store: Any, store_server: str, tmp_path: Path) -> None:

@@ -15,11 +15,19 @@ from typing import Any
 
 import pytest
 
-from tests.client_server import KEY, Answer, Rule, Server, answering, job, problem
+from tests.stub_server import (
+    KEY,
+    Rule,
+    StubResponse,
+    StubServer,
+    job_document,
+    problem_response,
+    running_stub,
+)
 from tickforge_client import cli, http
 
-JOB = job()["id"]
-Serve = Callable[[Rule | list[Answer]], Server]
+JOB = job_document()["id"]
+Serve = Callable[[Rule | list[StubResponse]], StubServer]
 
 
 @pytest.fixture
@@ -27,16 +35,16 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Start a server that the environment names, as a user would."""
     running: list[Any] = []
 
-    def start(rule: Rule | list[Answer]) -> Server:
-        running.append(answering(rule))
-        server: Server = running[-1].__enter__()
+    def start(rule: Rule | list[StubResponse]) -> StubServer:
+        running.append(running_stub(rule))
+        server: StubServer = running[-1].__enter__()
         monkeypatch.setenv("TICKFORGE_URL", server.url)
         monkeypatch.setenv("TICKFORGE_KEY", KEY)
         return server
 
     yield start
-    for each in running:
-        each.__exit__(None, None, None)
+    for stub in running:
+        stub.__exit__(None, None, None)
 
 
 @pytest.fixture
@@ -54,7 +62,7 @@ ENDINGS = [("succeeded", 0), ("failed", 1), ("cancelled", 1)]
 def test_the_exit_code_tells_the_jobs_outcome(
     serve: Serve, command: str, status: str, code: int
 ) -> None:
-    serve([Answer(body=job(status=status))])
+    serve([StubResponse(body=job_document(status=status))])
     assert cli.main([command, JOB]) == code
 
 
@@ -67,8 +75,8 @@ def test_a_watched_submit_ends_with_the_jobs_outcome(
     )
     serve(
         [
-            Answer(202, job(status="queued", tick=0, loss=None, queue=None)),
-            Answer(body=job(status=status, tick=10_000, error=error)),
+            StubResponse(202, job_document(status="queued", tick=0, loss=None, queue=None)),
+            StubResponse(body=job_document(status=status, tick=10_000, error=error)),
         ]
     )
     assert cli.main(["submit", spec, "--watch"]) == code
@@ -82,12 +90,12 @@ def test_a_watched_submit_ends_with_the_jobs_outcome(
 def test_submit_prints_the_id_alone(
     serve: Serve, spec: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    server = serve([Answer(202, job())])
+    server = serve([StubResponse(202, job_document())])
     assert cli.main(["submit", spec, "--name", "new", "--label", "b:2:3"]) == 0
     assert capsys.readouterr().out == f"{JOB}\n"
-    (asked,) = server.asked
-    assert asked.body["name"] == "new"
-    assert asked.body["labels"] == {"a": "1", "b": "2:3"}
+    (requests,) = server.requests
+    assert requests.body["name"] == "new"
+    assert requests.body["labels"] == {"a": "1", "b": "2:3"}
 
 
 def test_a_refused_spec_is_a_line_a_fault_on_standard_error(
@@ -97,7 +105,7 @@ def test_a_refused_spec_is_a_line_a_fault_on_standard_error(
         {"pointer": "/optimizer/lr", "detail": "at most 10", "value": 99},
         {"pointer": "/budget/ticks", "detail": "a whole number", "value": "8"},
     ]
-    serve([problem(422, title="The spec breaks its rules", errors=errors)])
+    serve([problem_response(422, title="The spec breaks its rules", errors=errors)])
     assert cli.main(["submit", spec]) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -109,16 +117,16 @@ def test_a_refused_spec_is_a_line_a_fault_on_standard_error(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [("{", "not JSON"), ("[]", "JSON object"), ('{"a": NaN}', "NaN"), ("\xff", "not JSON")],
 )
 def test_a_file_that_is_no_spec_is_wrong_usage(
-    tmp_path: Path, text: str, told: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "spec.json"
     path.write_bytes(text.encode("latin-1"))
     assert cli.main(["submit", str(path)]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -141,7 +149,7 @@ def test_wrong_usage_is_2_and_asks_no_server(arguments: list[str]) -> None:
 
 @pytest.mark.parametrize(("status", "code"), [(401, 2), (404, 2), (409, 2), (500, 3), (507, 3)])
 def test_a_refusal_is_2_and_a_server_in_trouble_3(serve: Serve, status: int, code: int) -> None:
-    serve([problem(status)])
+    serve([problem_response(status)])
     assert cli.main(["status", JOB]) == code
 
 
@@ -153,17 +161,21 @@ def test_nobody_there_is_3(
     assert "no answer from http://127.0.0.1:1" in capsys.readouterr().err
 
 
-def any_answer(asked: Any) -> Answer:
+def any_answer(request: Any) -> StubResponse:
     """Something of the right form for every path."""
     page = {"data": [], "next_after": None, "has_more": False}
-    if asked.path.endswith(("jobs", "checkpoints", "models", "workers")):
-        return Answer(202, job()) if asked.method == "POST" else Answer(body=page)
-    if asked.path.endswith("history"):
+    if request.path.endswith(("jobs", "checkpoints", "models", "workers")):
+        return (
+            StubResponse(202, job_document())
+            if request.method == "POST"
+            else StubResponse(body=page)
+        )
+    if request.path.endswith("history"):
         columns = {"tick": [1, 2], "loss": [2.0, 1.0], "job_id": JOB}
-        return Answer(body={**columns, "next_after": None, "last_tick": 2, "complete": True})
-    if asked.path.endswith(("version", "plan")):
-        return Answer(body={"service": "0.1.0", "spec": {}})
-    return Answer(body=job(status="succeeded"))
+        return StubResponse(body={**columns, "next_after": None, "last_tick": 2, "complete": True})
+    if request.path.endswith(("version", "plan")):
+        return StubResponse(body={"service": "0.1.0", "spec": {}})
+    return StubResponse(body=job_document(status="succeeded"))
 
 
 @pytest.mark.parametrize(
@@ -194,15 +206,15 @@ def test_json_is_one_document_and_may_stand_before_or_after(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     serve(any_answer)
-    arguments = [spec if each == "SPEC" else each for each in arguments]
+    arguments = [spec if argument == "SPEC" else argument for argument in arguments]
     assert cli.main(["--json", *arguments] if first else [*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) is not None
 
 
 def test_a_name_cannot_steer_the_terminal(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
-    named = job(name="a\x1b[2Jb\nc", notes="\x1b]0;title\x07", labels={"k": "\x9b1m"})
+    named = job_document(name="a\x1b[2Jb\nc", notes="\x1b]0;title\x07", labels={"k": "\x9b1m"})
     page = {"data": [named], "next_after": None, "has_more": False}
-    serve(lambda asked: Answer(body=page if asked.path == "/v1/jobs" else named))
+    serve(lambda request: StubResponse(body=page if request.path == "/v1/jobs" else named))
     cli.main(["list"])
     cli.main(["status", JOB])
     out = capsys.readouterr().out
@@ -215,14 +227,18 @@ def test_csv_is_passed_on_byte_for_byte(
 ) -> None:
     text = b"tick,loss\n1,nan\n2,0.10000000149011612\n"
 
-    def rule(asked: Any) -> Answer:
-        wanted = asked.headers["Accept"] == "text/csv"
-        return Answer(200, text, {"Content-Type": "text/csv"}) if wanted else Answer(body=job())
+    def rule(request: Any) -> StubResponse:
+        wanted = request.headers["Accept"] == "text/csv"
+        return (
+            StubResponse(200, text, {"Content-Type": "text/csv"})
+            if wanted
+            else StubResponse(body=job_document())
+        )
 
     server = serve(rule)
     assert cli.main(["history", JOB, "--csv", "--columns", "loss", "--last", "2"]) == 0
     assert capfdbinary.readouterr().out == text
-    assert server.asked[-1].query == {"columns": ["loss"], "last": ["2"]}
+    assert server.requests[-1].query == {"columns": ["loss"], "last": ["2"]}
 
 
 def on_a_terminal(*arguments: str, **environ: str) -> tuple[int, str]:
@@ -233,32 +249,32 @@ def on_a_terminal(*arguments: str, **environ: str) -> tuple[int, str]:
     environ = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", **environ}
     running = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ)
     os.close(theirs)
-    told = b""
+    output = b""
     with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as screen:  # EIO is the end
         while piece := screen.read(65536):
-            told += piece
-    return running.wait(20), told.decode()
+            output += piece
+    return running.wait(20), output.decode()
 
 
 @pytest.mark.parametrize("no_colour", ["", "1"])
 def test_a_terminal_sees_bar_rate_and_curve(serve: Serve, no_colour: str) -> None:
     buckets = {"tick_first": [1, 6], "tick_last": [5, 10], "mean": [8.0, 0.1]}
-    answers = [job(tick=5), job(status="succeeded", tick=10)]
+    answers = [job_document(tick=5), job_document(status="succeeded", tick=10)]
 
-    def rule(asked: Any) -> Answer:
-        if asked.path.endswith("history"):
-            return Answer(body={"loss": buckets})
-        return Answer(body=answers.pop(0) if len(answers) > 1 else answers[0])
+    def rule(request: Any) -> StubResponse:
+        if request.path.endswith("history"):
+            return StubResponse(body={"loss": buckets})
+        return StubResponse(body=answers.pop(0) if len(answers) > 1 else answers[0])
 
     serve(rule)
-    code, told = on_a_terminal("watch", JOB, NO_COLOR=no_colour)
-    assert code == 0, told
-    assert "5,321 ticks/s" in told
-    assert "ETA 1.6 s" in told
-    assert "━" in told
-    assert any("\u2801" <= char <= "\u28ff" for char in told)
-    assert ("\x1b[32m" in told) == (not no_colour)
-    assert told.rstrip().endswith("loss 0.123  val_loss 0.21")
+    code, output = on_a_terminal("watch", JOB, NO_COLOR=no_colour)
+    assert code == 0, output
+    assert "5,321 ticks/s" in output
+    assert "ETA 1.6 s" in output
+    assert "━" in output
+    assert any("\u2801" <= char <= "\u28ff" for char in output)
+    assert ("\x1b[32m" in output) == (not no_colour)
+    assert output.rstrip().endswith("loss 0.123  val_loss 0.21")
 
 
 def tickforge(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -287,11 +303,11 @@ def test_version_needs_no_server() -> None:
 
 def test_a_reader_who_leaves_early_is_no_error() -> None:
     command = f"{sys.executable} -m tickforge_client history {JOB} --csv | head -1"
-    with answering(
-        lambda asked: (
-            Answer(body=job())
-            if asked.headers["Accept"] == "application/json"
-            else Answer(200, b"1,2\n" * 500_000)
+    with running_stub(
+        lambda request: (
+            StubResponse(body=job_document())
+            if request.headers["Accept"] == "application/json"
+            else StubResponse(200, b"1,2\n" * 500_000)
         )
     ) as server:
         shown = subprocess.run(

@@ -66,5 +66,5 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
 
 
 def test_what_is_written_is_what_is_documented(environ: dict[str, str]) -> None:
-    told = json.loads(config_path(environ).read_text())
-    assert told == {"url": HOME, "key": "key-of-the-file"}
+    document = json.loads(config_path(environ).read_text())
+    assert document == {"url": HOME, "key": "key-of-the-file"}

@@ -7,7 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.client_server import KEY, Answer, Asked, Rule, answering, problem
+from tests.stub_server import (
+    KEY,
+    ReceivedRequest,
+    Rule,
+    StubResponse,
+    problem_response,
+    running_stub,
+)
 from tickforge_client import Checkpoint, Client, CorruptDownload, UnexpectedAnswer
 
 WEIGHTS = bytes(range(256)) * 40
@@ -24,51 +31,61 @@ def described(name: str = NAME, sha256: str = SHA, size: int = len(WEIGHTS)) -> 
     }  # fmt: skip
 
 
-def ranged(asked: Asked) -> Answer:
+def ranged(request: ReceivedRequest) -> StubResponse:
     """What a server that knows ranges answers."""
     etag = {"ETag": f'"{SHA}"'}
-    span = asked.headers["Range"]
-    if span is None or asked.headers["If-Range"] not in (None, f'"{SHA}"'):
-        return Answer(200, WEIGHTS, etag)
+    span = request.headers["Range"]
+    if span is None or request.headers["If-Range"] not in (None, f'"{SHA}"'):
+        return StubResponse(200, WEIGHTS, etag)
     start = int(span.removeprefix("bytes=").removesuffix("-"))
-    told = f"bytes {start}-{len(WEIGHTS) - 1}/{len(WEIGHTS)}"
-    return Answer(206, WEIGHTS[start:], {**etag, "Content-Range": told})
+    content_range = f"bytes {start}-{len(WEIGHTS) - 1}/{len(WEIGHTS)}"
+    return StubResponse(206, WEIGHTS[start:], {**etag, "Content-Range": content_range})
 
 
-def download(rule: Rule, folder: Path, about: dict[str, Any] | None = None) -> list[Asked]:
+def download(
+    rule: Rule, folder: Path, about: dict[str, Any] | None = None
+) -> list[ReceivedRequest]:
     with (
-        answering(rule) as server,
+        running_stub(rule) as server,
         Client(server.url, KEY, sleep=lambda _: None) as client,
     ):
         Checkpoint.read(client.session, "job_a", about or described()).download(folder)
-    return server.asked
+    return server.requests
 
 
-def broken_off(after: int, times: int) -> Callable[[Asked], Answer]:
+def broken_off(after: int, times: int) -> Callable[[ReceivedRequest], StubResponse]:
     """Ranges known, but so many answers break off after so many bytes."""
     left = [times]
 
-    def rule(asked: Asked) -> Answer:
-        whole = ranged(asked)
+    def rule(request: ReceivedRequest) -> StubResponse:
+        whole = ranged(request)
         left[0] -= 1
-        return Answer(whole.status, whole.body, whole.headers, cut=after) if left[0] >= 0 else whole
+        return (
+            StubResponse(whole.status, whole.body, whole.headers, cut=after)
+            if left[0] >= 0
+            else whole
+        )
 
     return rule
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    asked = download(broken_off(after=4000, times=2), tmp_path)
+    requests = download(broken_off(after=4000, times=2), tmp_path)
     assert (tmp_path / NAME).read_bytes() == WEIGHTS
-    assert [each.headers["Range"] for each in asked] == [None, "bytes=4000-", "bytes=8000-"]
-    assert asked[0].path == f"/v1/jobs/job_a/checkpoints/10/files/{NAME}"
+    assert [request.headers["Range"] for request in requests] == [
+        None,
+        "bytes=4000-",
+        "bytes=8000-",
+    ]
+    assert requests[0].path == f"/v1/jobs/job_a/checkpoints/10/files/{NAME}"
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
 def test_what_an_earlier_process_left_is_gone_on_from(tmp_path: Path) -> None:
     (tmp_path / f"{NAME}.part").write_bytes(WEIGHTS[:5000])
-    (asked,) = download(ranged, tmp_path)
-    assert asked.headers["Range"] == "bytes=5000-"
-    assert asked.headers["If-Range"] == f'"{SHA}"'
+    (request,) = download(ranged, tmp_path)
+    assert request.headers["Range"] == "bytes=5000-"
+    assert request.headers["If-Range"] == f'"{SHA}"'
     assert (tmp_path / NAME).read_bytes() == WEIGHTS
 
 
@@ -81,14 +98,14 @@ def test_a_part_of_other_bytes_is_begun_again(tmp_path: Path, left: bytes) -> No
 
 def test_a_server_that_ignores_ranges_sends_the_whole_again(tmp_path: Path) -> None:
     (tmp_path / f"{NAME}.part").write_bytes(WEIGHTS[:5000])
-    download(lambda _: Answer(200, WEIGHTS), tmp_path)
+    download(lambda _: StubResponse(200, WEIGHTS), tmp_path)
     assert (tmp_path / NAME).read_bytes() == WEIGHTS
 
 
 @pytest.mark.parametrize("sent", [b"y" * len(WEIGHTS), WEIGHTS[:-1], WEIGHTS + b"1"])
 def test_wrong_bytes_are_refused_and_not_kept(tmp_path: Path, sent: bytes) -> None:
     with pytest.raises(CorruptDownload, match=NAME):
-        download(lambda _: Answer(200, sent), tmp_path)
+        download(lambda _: StubResponse(200, sent), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -105,7 +122,7 @@ def test_an_older_file_of_that_name_is_replaced(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_a_file(tmp_path: Path) -> None:
     empty = described(sha256=hashlib.sha256(b"").hexdigest(), size=0)
-    download(lambda _: Answer(200), tmp_path, empty)
+    download(lambda _: StubResponse(200), tmp_path, empty)
     assert (tmp_path / NAME).read_bytes() == b""
 
 
@@ -118,4 +135,4 @@ def test_a_file_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) 
 
 def test_a_file_that_is_gone_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="no such file"):
-        download(lambda _: problem(404, title="no such file"), tmp_path)
+        download(lambda _: problem_response(404, title="no such file"), tmp_path)

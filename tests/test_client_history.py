@@ -8,20 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.client_server import KEY, Answer, Asked, answering, job
+from tests.stub_server import KEY, ReceivedRequest, StubResponse, job_document, running_stub
 from tickforge_client import Client
 from tickforge_client.job import Job
 
 LOSSES = [float(np.float32(1 / tick)) for tick in range(1, 8)]
 
 
-def paged(asked: Asked) -> Answer:
+def paged(request: ReceivedRequest) -> StubResponse:
     """Seven ticks, three a page whatever was asked."""
-    if asked.path.endswith("history"):
-        first = int(asked.query.get("after", ["0"])[0])
+    if request.path.endswith("history"):
+        first = int(request.query.get("after", ["0"])[0])
         last = min(first + 3, 7)
         more: dict[str, Any] = {"next_after": last if last < 7 else None}
-        return Answer(
+        return StubResponse(
             body={
                 "job_id": "job_a",
                 "tick": list(range(first + 1, last + 1)),
@@ -33,12 +33,12 @@ def paged(asked: Asked) -> Answer:
                 **more,
             }
         )
-    return Answer(body=job())
+    return StubResponse(body=job_document())
 
 
-def read(rule: Any, columns: Any = "loss", **asked: Any) -> Any:
-    with answering(rule) as server, Client(server.url, KEY) as client:
-        return Job(client.session, job()).history(columns, **asked)
+def read(rule: Any, columns: Any = "loss", **request: Any) -> Any:
+    with running_stub(rule) as server, Client(server.url, KEY) as client:
+        return Job(client.session, job_document()).history(columns, **request)
 
 
 def test_all_pages_become_one_array_of_the_very_float32s() -> None:
@@ -73,14 +73,14 @@ def test_non_finite_values_come_back_as_they_were() -> None:
         ],
         "next_after": None, "last_tick": 4, "complete": True,
     }  # fmt: skip
-    loss = read([Answer(body=answer)])["loss"].tolist()
+    loss = read([StubResponse(body=answer)])["loss"].tolist()
     assert loss[:3] == [1.0, math.inf, -math.inf]
     assert math.isnan(loss[3])
 
 
 def test_an_empty_history_is_empty_arrays() -> None:
     answer = {"job_id": "job_a", "tick": [], "loss": [], "next_after": None, "last_tick": 0}
-    history = read([Answer(body={**answer, "complete": False})])
+    history = read([StubResponse(body={**answer, "complete": False})])
     assert len(history) == 0
     assert history["loss"].tolist() == []
 
@@ -88,6 +88,6 @@ def test_an_empty_history_is_empty_arrays() -> None:
 def test_state_digests_stay_text() -> None:
     state = {"tick": [0, 7], "value": ["00ff" * 4, "ff00" * 4]}
     answer = {"job_id": "job_a", "state": state, "next_after": None, "last_tick": 7}
-    history = read([Answer(body={**answer, "complete": True})], "state")
+    history = read([StubResponse(body={**answer, "complete": True})], "state")
     assert history["state"].value == ["00ff" * 4, "ff00" * 4]
     assert history["state"].tick.tolist() == [0, 7]

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.api_process import serving
-from tests.client_server import KEY, Answer, answering
+from tests.api_process import running_api
+from tests.stub_server import KEY, StubResponse, running_stub
 from tests.support import ADMIN_KEY
 from tickforge_client import Client, NotAuthorized, cli
 
 
 @pytest.fixture(scope="module")
 def url(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with serving(store_server, tmp_path_factory.mktemp("keys")) as api:
+    with running_api(store_server, tmp_path_factory.mktemp("keys")) as api:
         yield str(api.base_url)
 
 
@@ -29,9 +29,9 @@ def at(url: str, store: Any, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_a_key_is_made_listed_and_deleted(at: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["keys", "create", "team_a", "--scope", "read", "--name", "ci"]) == 0
-    told = capsys.readouterr()
-    (secret,) = told.out.splitlines()
-    assert secret.startswith("tf_") and secret not in told.err
+    captured = capsys.readouterr()
+    (secret,) = captured.out.splitlines()
+    assert secret.startswith("tf_") and secret not in captured.err
     with Client(at, secret) as user:
         assert user.page()["data"] == []
         with pytest.raises(NotAuthorized):
@@ -50,11 +50,11 @@ def test_a_key_is_made_listed_and_deleted(at: str, capsys: pytest.CaptureFixture
 
 def test_json_holds_the_secret_once(at: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--json", "keys", "create", "team_a"]) == 0
-    made = json.loads(capsys.readouterr().out)
-    assert made["scopes"] == ["read", "submit"] and made["secret"].startswith("tf_")
+    created = json.loads(capsys.readouterr().out)
+    assert created["scopes"] == ["read", "submit"] and created["secret"].startswith("tf_")
     assert cli.main(["keys", "list", "--tenant", "team_a", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert listed == [{name: value for name, value in made.items() if name != "secret"}]
+    assert listed == [{name: value for name, value in created.items() if name != "secret"}]
     assert cli.main(["keys", "list", "--tenant", "team_b", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
 
@@ -70,12 +70,16 @@ def test_a_secret_given_in_place_of_an_id_is_not_repeated(
 def test_a_key_whose_secret_was_lost_on_its_way_is_deleted_and_made_anew(tmp_path: Path) -> None:
     about = {"id": "key_" + "a" * 26, "tenant": "t", "scopes": ["read"], "name": ""}
     answers = [
-        Answer(201, about, {"Idempotent-Replayed": "true"}),
-        Answer(204),
-        Answer(201, {**about, "secret": "tf_s"}),
+        StubResponse(201, about, {"Idempotent-Replayed": "true"}),
+        StubResponse(204),
+        StubResponse(201, {**about, "secret": "tf_s"}),
     ]
-    with answering(answers) as server, Client(server.url, KEY) as client:
+    with running_stub(answers) as server, Client(server.url, KEY) as client:
         assert client.create_key("t", ["read"])["secret"] == "tf_s"
-    assert server.paths() == ["POST /v1/keys", f"DELETE /v1/keys/{about['id']}", "POST /v1/keys"]
-    first, _, second = (asked.headers["Idempotency-Key"] for asked in server.asked)
+    assert server.request_lines() == [
+        "POST /v1/keys",
+        f"DELETE /v1/keys/{about['id']}",
+        "POST /v1/keys",
+    ]
+    first, _, second = (request.headers["Idempotency-Key"] for request in server.requests)
     assert first != second

@@ -166,9 +166,9 @@ def test_one_idempotency_key_makes_one_job(client: Client, trained: Job) -> None
 def test_jobs_are_found_by_label_and_the_service_tells_of_itself(client: Client) -> None:
     labels = {"team": "a:b"}
     job = client.submit(small(labels=labels))
-    assert [found.id for found in client.jobs(label=["team:a:b"])] == [job.id]
+    assert [listed.id for listed in client.jobs(label=["team:a:b"])] == [job.id]
     assert client.plan(small())["ticks_total"] == 300
-    assert [each["family"] for each in client.models()["data"]] == ["mlp", "transformer_lm"]
+    assert [family["family"] for family in client.models()["data"]] == ["mlp", "transformer_lm"]
     assert len(client.workers()["data"]) == 1
     for command in (["list"], ["workers"], ["models"], ["version"], ["checkpoints", job.id]):
         assert cli.main(command) == 0
@@ -181,8 +181,8 @@ def test_the_demo_fails_when_its_job_does(
     spec = small(optimizer={"name": "sgd", "lr": 10}, model={"family": "mlp", "norm": "none"})
     (tmp_path / "spec.json").write_text(json.dumps(spec))
     assert train(client.url, tmp_path / "spec.json", folder / "data") == 1
-    told = capsys.readouterr().out
-    assert "failed at tick" in told
+    output = capsys.readouterr().out
+    assert "failed at tick" in output
     job = next(client.jobs(status=["failed"]))
     assert job.error is not None
     assert job.error["tick"] == job.tick

@@ -8,7 +8,7 @@ import numpy as np
 
 from jobs.spec.job_spec import read_spec
 from tests.support import ROOT
-from tests.trainings import begin, tell
+from tests.training_records import run_and_record, start_training
 
 EXAMPLES = ROOT / "examples"
 
@@ -22,7 +22,7 @@ def test_the_baseline_loop_prints_the_losses_that_the_trainer_records() -> None:
     spec = read_spec(
         json.loads((EXAMPLES / "seed_layernorm.json").read_text()), max_parameters=10**6
     )
-    recorded = tell(begin(spec)).columns["loss"]
+    recorded = run_and_record(start_training(spec)).columns["loss"]
 
     assert len(printed) == 10_000
     assert printed.tobytes() == recorded

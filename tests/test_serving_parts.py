@@ -40,22 +40,22 @@ def runs(pid: int) -> bool:
 
 @pytest.fixture
 def make_child() -> Iterator[Callable[..., Child]]:
-    made: list[Child] = []
+    children: list[Child] = []
 
-    def make(script: str, said: list[str] | None = None) -> Child:
+    def make(script: str, log_lines: list[str] | None = None) -> Child:
         argv = ("/bin/sh", "-c", script)
         command = Command("child", argv, str(ROOT), dict(os.environ))
-        made.append(Child(command, (said if said is not None else []).append))
-        return made[-1]
+        children.append(Child(command, (log_lines if log_lines is not None else []).append))
+        return children[-1]
 
     yield make
-    for child in made:
+    for child in children:
         child.kill()
 
 
 def test_a_dead_child_is_started_again_after_a_pause_that_doubles(make_child) -> None:
-    said: list[str] = []
-    child = make_child("exit 3", said)
+    log_lines: list[str] = []
+    child = make_child("exit 3", log_lines)
 
     def tended() -> bool:
         child.restart_if_dead()
@@ -63,7 +63,7 @@ def test_a_dead_child_is_started_again_after_a_pause_that_doubles(make_child) ->
 
     until(tended)
 
-    assert said == [
+    assert log_lines == [
         f"child ended (exit 3); starts again in {pause:g} s"
         for pause in (
             INITIAL_BACKOFF_SECONDS,
@@ -233,12 +233,12 @@ def test_a_client_config_for_another_server_is_left_alone(tmp_path: Path, text: 
 
 
 def test_signals_have_names_in_what_is_said(make_child) -> None:
-    said: list[str] = []
-    child = make_child(f"kill -{int(signal.SIGKILL)} $$", said)
+    log_lines: list[str] = []
+    child = make_child(f"kill -{int(signal.SIGKILL)} $$", log_lines)
 
     def tended() -> bool:
         child.restart_if_dead()
         return child.deaths == 1
 
     until(tended)
-    assert "SIGKILL" in said[0]
+    assert "SIGKILL" in log_lines[0]

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from tests.trainings import CPU
+from tests.training_records import CPU
 from ticks import canary, machine
 from ticks.state import tensor_bytes
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.trainings import Told, begin, read, tell
+from tests.training_records import RunRecord, read_small_spec, run_and_record, start_training
 
 RICH: dict[str, Any] = {
     "model": {"family": "mlp", "hidden": [8, 6], "norm": "layer+batch", "dropout": 0.2},
@@ -79,22 +79,25 @@ def at_random(seed: int) -> Iterator[int]:
 @pytest.mark.parametrize("end", ENDS)
 def test_the_length_of_chunks_changes_no_bit_and_no_decision(end: str) -> None:
     changes, expected = ENDS[end]
-    spec = read(**changes)
-    told: list[Told] = [
-        tell(begin(spec), lengths)
+    spec = read_small_spec(**changes)
+    records: list[RunRecord] = [
+        run_and_record(start_training(spec), lengths)
         for lengths in (repeat(1), repeat(7), repeat(1000), at_random(1), at_random(2))
     ]
-    assert (told[0].tick, told[0].ended) == expected
-    assert all(other == told[0] for other in told[1:])
+    assert (records[0].tick, records[0].ended) == expected
+    assert all(other == records[0] for other in records[1:])
 
 
 def test_the_comparison_sees_another_seed() -> None:
-    one, other = (tell(begin(read(**RICH, seed=seed)), until=3) for seed in (0, 1))
+    one, other = (
+        run_and_record(start_training(read_small_spec(**RICH, seed=seed)), until=3)
+        for seed in (0, 1)
+    )
     assert one.columns != other.columns and one.state != other.state
 
 
 def test_a_run_gives_all_its_ticks_once_in_order() -> None:
-    training = begin(read(**RICH))
+    training = start_training(read_small_spec(**RICH))
     first = 1
     while training.ended is None:
         chunk = training.run(11).chunk
@@ -105,5 +108,7 @@ def test_a_run_gives_all_its_ticks_once_in_order() -> None:
 
 
 def test_the_same_spec_twice_is_the_same_bits() -> None:
-    spec = read(**RICH | VALIDATED)
-    assert tell(begin(spec), until=60) == tell(begin(spec), until=60)
+    spec = read_small_spec(**RICH | VALIDATED)
+    assert run_and_record(start_training(spec), until=60) == run_and_record(
+        start_training(spec), until=60
+    )

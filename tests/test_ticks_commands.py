@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jobs.trainer_frames import PeerGone, send_frame
-from tests.trainings import begin, read, tell
+from tests.training_records import read_small_spec, run_and_record, start_training
 from ticks.engines.selection import available_engines
 from workers.forkserver_client import ForkServerProcess, spawn_trainer
 from workers.trainer_client import TrainerClient, TrainerError, TrainerProcess
@@ -60,7 +60,7 @@ def hired(template: ForkServerProcess) -> Iterator[Hire]:
 
 
 def build(trainer: TrainerClient, log: Path | None = None, **changes: Any) -> dict[str, Any]:
-    return trainer.build(read(**changes).model_dump(mode="json"), "cpu", log)
+    return trainer.build(read_small_spec(**changes).model_dump(mode="json"), "cpu", log)
 
 
 def threads(pid: int | None) -> int:
@@ -88,11 +88,11 @@ def test_a_trainer_gives_the_bits_of_a_training_in_this_process(hired: Hire) -> 
     _, trainer = hired()
     built = build(trainer, **RICH)
     columns, sparse, last = finish(trainer)
-    told = tell(begin(read(**RICH)))
-    assert columns == told.columns
-    assert [(p.column, p.tick) for p in sparse] == [(name, tick) for name, tick, _ in told.sparse]
+    record = run_and_record(start_training(read_small_spec(**RICH)))
+    assert columns == record.columns
+    assert [(p.column, p.tick) for p in sparse] == [(name, tick) for name, tick, _ in record.sparse]
     assert (last.ended, last.last, last.epoch) == ("budget", 40, 40 / 3)
-    assert repr(last.metrics) == told.metrics and repr(last.best) == told.best
+    assert repr(last.metrics) == record.metrics and repr(last.best) == record.best
     assert built["engine"] == "eager" and built["parameters"] == 3 * 6 + 6 + 12 + 35 + 10 + 6
     assert {"engine", "torch", "device", "threads", "cpu"} <= built["fingerprint"].keys()
 
@@ -102,9 +102,9 @@ def test_a_trainer_by_the_graph_engine_gives_the_same_bits_and_names_it(hired: H
     _, trainer = hired()
     built = build(trainer, **RICH, compute={"engine": "graph"})
     columns, sparse, _ = finish(trainer)
-    told = tell(begin(read(**RICH)))
-    assert columns == told.columns
-    assert [(p.column, p.tick) for p in sparse] == [(name, tick) for name, tick, _ in told.sparse]
+    record = run_and_record(start_training(read_small_spec(**RICH)))
+    assert columns == record.columns
+    assert [(p.column, p.tick) for p in sparse] == [(name, tick) for name, tick, _ in record.sparse]
     assert built["engine"] == "graph" and built["engine_note"] == "the spec names it"
     assert built["fingerprint"]["engine"].startswith("graph-")
 
@@ -258,7 +258,7 @@ def test_a_trainer_holds_no_socket_but_its_leash(template: ForkServerProcess, hi
     process, trainer = hired()
     build(trainer, **RICH)
     descriptors = Path(f"/proc/{process.pid}/fd").iterdir()
-    assert sum(os.readlink(each).startswith("socket:") for each in descriptors) == 1
+    assert sum(os.readlink(descriptor).startswith("socket:") for descriptor in descriptors) == 1
 
 
 def test_a_client_that_leaves_without_a_word_harms_nobody(
@@ -275,15 +275,15 @@ def test_a_client_that_leaves_without_a_word_harms_nobody(
 def test_a_canary_is_measured_for_a_thread_count(hired: Hire) -> None:
     measured = [hired()[1].canary(number, "cpu") for number in (1, 1, 2)]
     assert measured[0] == measured[1]
-    assert [len(each["canary"]) for each in measured] == [32, 32, 32]
-    assert all("eager" in each["engines"] and each["torch"] for each in measured)
+    assert [len(canary["canary"]) for canary in measured] == [32, 32, 32]
+    assert all("eager" in canary["engines"] and canary["torch"] for canary in measured)
 
 
 def test_the_selftest_says_what_this_machine_is(hired: Hire) -> None:
-    told = hired()[1].selftest()
-    assert told["device"] == "cpu" and told["engines"][0] == "eager"
-    assert told["canary"] == hired()[1].canary(1, "cpu")["canary"]
-    assert told["ticks_per_second"] > 0
+    report = hired()[1].selftest()
+    assert report["device"] == "cpu" and report["engines"][0] == "eager"
+    assert report["canary"] == hired()[1].canary(1, "cpu")["canary"]
+    assert report["ticks_per_second"] > 0
 
 
 def test_a_template_ends_with_its_leash_and_its_trainers_live_on(tmp_path: Path) -> None:

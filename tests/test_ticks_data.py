@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.trainings import CPU, begin, read
+from tests.training_records import CPU, read_small_spec, start_training
 from ticks.data.load import load_data
 
 REGRESSION = {"source": "synthetic", "kind": "regression", "samples": 40, "features": 5, "seed": 9}
@@ -19,7 +19,7 @@ def inline(inputs: Any, targets: Any) -> dict[str, Any]:
 
 
 def test_a_synthetic_regression_is_drawn_as_written() -> None:
-    rows = load_data(read(data=REGRESSION), CPU).training
+    rows = load_data(read_small_spec(data=REGRESSION), CPU).training
     g = torch.Generator().manual_seed(9)
     x = torch.randn(40, 5, generator=g)
     y = x @ torch.randn(5, 1, generator=g) + 0.1 * torch.randn(40, 1, generator=g)
@@ -27,7 +27,7 @@ def test_a_synthetic_regression_is_drawn_as_written() -> None:
 
 
 def test_synthetic_classes_are_clouds_around_centres_in_equal_numbers() -> None:
-    rows = load_data(read(data=CLOUDS), CPU).training
+    rows = load_data(read_small_spec(data=CLOUDS), CPU).training
     assert rows.targets.dtype == torch.int64
     assert torch.bincount(rows.targets).tolist() == [200, 200, 200]
     clouds = [rows.inputs[rows.targets == one] for one in range(3)]
@@ -38,23 +38,27 @@ def test_synthetic_classes_are_clouds_around_centres_in_equal_numbers() -> None:
 
 def test_inline_targets_have_the_form_that_the_objective_takes() -> None:
     inputs = [[0.5, 1], [2, 3], [4, 5.25]]
-    numbers = load_data(read(data=inline(inputs, [0.5, 1, 2]), batch_size=1), CPU).training
+    numbers = load_data(
+        read_small_spec(data=inline(inputs, [0.5, 1, 2]), batch_size=1), CPU
+    ).training
     assert torch.equal(numbers.inputs, torch.tensor(inputs))
     assert torch.equal(numbers.targets, torch.tensor([[0.5], [1], [2]]))
     pairs = load_data(
-        read(data=inline(inputs, [[1, 2], [3, 4], [5, 6]]), batch_size=1), CPU
+        read_small_spec(data=inline(inputs, [[1, 2], [3, 4], [5, 6]]), batch_size=1), CPU
     ).training
     assert pairs.targets.shape == (3, 2) and pairs.targets.dtype == torch.float32
-    classes = read(data=inline(inputs, [0, 2, 1]), objective="cross_entropy", batch_size=1)
+    classes = read_small_spec(
+        data=inline(inputs, [0, 2, 1]), objective="cross_entropy", batch_size=1
+    )
     assert torch.equal(load_data(classes, CPU).training.targets, torch.tensor([0, 2, 1]))
 
 
 def test_inline_and_synthetic_rows_are_trained_on_as_they_came() -> None:
-    assert load_data(read(data=REGRESSION), CPU).scaling is None
+    assert load_data(read_small_spec(data=REGRESSION), CPU).scaling is None
 
 
 def test_an_example_is_standardised_by_its_training_rows_alone() -> None:
-    data = load_data(read(data=DIGITS, validation={"fraction": 0.2}), CPU)
+    data = load_data(read_small_spec(data=DIGITS, validation={"fraction": 0.2}), CPU)
     assert data.held_out is not None and data.scaling is not None
     assert (len(data.training.inputs), len(data.held_out.inputs)) == (1438, 359)
     x = data.training.inputs.double()
@@ -67,7 +71,7 @@ def test_an_example_is_standardised_by_its_training_rows_alone() -> None:
 
 def test_rows_are_held_out_by_the_seed_and_never_trained_on() -> None:
     def split(seed: int) -> tuple[set[float], set[float]]:
-        spec = read(data=REGRESSION, validation={"fraction": 0.25}, seed=seed)
+        spec = read_small_spec(data=REGRESSION, validation={"fraction": 0.25}, seed=seed)
         data = load_data(spec, CPU)
         assert data.held_out is not None
         return set(data.training.inputs[:, 0].tolist()), set(data.held_out.inputs[:, 0].tolist())
@@ -79,8 +83,13 @@ def test_rows_are_held_out_by_the_seed_and_never_trained_on() -> None:
 
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_an_epoch_has_every_row_once(shuffle: bool) -> None:
-    training = begin(read(data={**REGRESSION, "shuffle": shuffle}, batch_size=7))
-    batches, rows = training.trainer.batches, load_data(read(data=REGRESSION), CPU).training
+    training = start_training(
+        read_small_spec(data={**REGRESSION, "shuffle": shuffle}, batch_size=7)
+    )
+    batches, rows = (
+        training.trainer.batches,
+        load_data(read_small_spec(data=REGRESSION), CPU).training,
+    )
     for first in (1, 7, 13):
         seen = [batches.batch(tick).inputs.clone() for tick in range(first, first + 6)]
         together = torch.cat(seen)
@@ -89,23 +98,23 @@ def test_an_epoch_has_every_row_once(shuffle: bool) -> None:
 
 
 def test_the_order_is_a_function_of_seed_and_epoch_whatever_was_asked_before() -> None:
-    batches = begin(read(data=REGRESSION, batch_size=7)).trainer.batches
+    batches = start_training(read_small_spec(data=REGRESSION, batch_size=7)).trainer.batches
     late = batches.batch(15).inputs.clone()
     batches.batch(2)
     assert torch.equal(batches.batch(15).inputs, late)
-    assert not torch.equal(batches.order(0), batches.order(1))
-    other = begin(read(data=REGRESSION, batch_size=7, seed=1)).trainer.batches
-    assert not torch.equal(batches.order(0), other.order(0))
+    assert not torch.equal(batches.epoch_order(0), batches.epoch_order(1))
+    other = start_training(read_small_spec(data=REGRESSION, batch_size=7, seed=1)).trainer.batches
+    assert not torch.equal(batches.epoch_order(0), other.epoch_order(0))
 
 
 def test_a_shuffled_batch_lies_at_one_aligned_place() -> None:
-    batches = begin(read(data=REGRESSION, batch_size=7)).trainer.batches
+    batches = start_training(read_small_spec(data=REGRESSION, batch_size=7)).trainer.batches
     places = {batches.batch(tick).inputs.data_ptr() for tick in range(1, 13)}
     assert len(places) == 1 and places.pop() % 64 == 0
 
 
 def test_inputs_and_targets_stay_together_when_shuffled() -> None:
-    batches = begin(read(data=REGRESSION, batch_size=7)).trainer.batches
+    batches = start_training(read_small_spec(data=REGRESSION, batch_size=7)).trainer.batches
     rows = batches.rows
     of = {float(x): float(y) for x, y in zip(rows.inputs[:, 0], rows.targets[:, 0], strict=True)}
     for tick in range(1, 7):
@@ -114,7 +123,7 @@ def test_inputs_and_targets_stay_together_when_shuffled() -> None:
 
 
 def test_the_digits_file_is_what_its_profile_says() -> None:
-    spec = read(data=DIGITS)
+    spec = read_small_spec(data=DIGITS)
     rows = load_data(spec, CPU).training
     profile = spec.profile
     assert rows.inputs.shape == (profile.rows, profile.features) == (1797, 64)

@@ -8,12 +8,12 @@ import pytest
 
 from jobs.spec.job_spec import JobSpec
 from tests.test_ticks_chunks import OVERFLOWING
-from tests.trainings import begin, read, tell
+from tests.training_records import read_small_spec, run_and_record, start_training
 from ticks.state import state_digest
 
 
 def spec(**changes: Any) -> JobSpec:
-    return read(**OVERFLOWING | changes)
+    return read_small_spec(**OVERFLOWING | changes)
 
 
 def losses(column: bytes) -> np.ndarray:
@@ -21,32 +21,32 @@ def losses(column: bytes) -> np.ndarray:
 
 
 def test_the_job_fails_at_that_tick_with_the_state_before_it() -> None:
-    before = tell(begin(spec()), until=28)
-    told = tell(begin(spec()))
-    column = losses(told.columns["loss"])
+    before = run_and_record(start_training(spec()), until=28)
+    record = run_and_record(start_training(spec()))
+    column = losses(record.columns["loss"])
     assert len(column) == 29 and np.isinf(column[28]) and np.isfinite(column[:28]).all()
-    assert told.tick == 28 and told.state == before.state
-    assert told.failed == repr(
+    assert record.tick == 28 and record.state == before.state
+    assert record.failed == repr(
         {"type": "nonfinite", "detail": "the loss of tick 29 is inf", "tick": 29}
     )
 
 
 def test_skip_goes_on_with_the_next_tick_and_the_same_state() -> None:
     skipping = spec(stop={"on_nonfinite": "skip"})
-    training = begin(skipping)
-    tell(training, until=28)
+    training = start_training(skipping)
+    run_and_record(training, until=28)
     before = state_digest(training.trainer)
     ran = training.run(1)
     assert (ran.failure, training.ticks_done, state_digest(training.trainer)) == (None, 29, before)
-    column = losses(tell(training).columns["loss"])
+    column = losses(run_and_record(training).columns["loss"])
     bad = 29 + 1 + np.flatnonzero(~np.isfinite(column))
     assert len(column) == 100 - 29 and list(bad) == [29 + 40]
 
 
 def test_batch_norms_averages_do_not_move_at_that_tick() -> None:
     batch_norm = {"family": "mlp", "hidden": [4], "norm": "batch"}
-    training = begin(spec(model=batch_norm, batch_size=4, budget={"ticks": 30}))
-    tell(training, until=7)
+    training = start_training(spec(model=batch_norm, batch_size=4, budget={"ticks": 30}))
+    run_and_record(training, until=7)
     before = state_digest(training.trainer)
     ran = training.run(1)
     assert ran.failure is not None and ran.failure["tick"] == 8
@@ -56,11 +56,11 @@ def test_batch_norms_averages_do_not_move_at_that_tick() -> None:
 @pytest.mark.parametrize("micro_batches", [1, 2])
 def test_clipping_by_a_norm_that_is_not_finite_harms_nothing(micro_batches: int) -> None:
     clipped = spec(batch_size=2, micro_batches=micro_batches, clip_norm=1.0)
-    told = tell(begin(clipped))
-    before = tell(begin(clipped), until=14)
-    assert (told.tick, told.state) == (14, before.state)
+    record = run_and_record(start_training(clipped))
+    before = run_and_record(start_training(clipped), until=14)
+    assert (record.tick, record.state) == (14, before.state)
 
 
 def test_the_recorded_bits_are_those_of_the_float32_loss() -> None:
-    told = tell(begin(spec()))
-    assert told.columns["loss"][-4:] == struct.pack("<f", float("inf"))
+    record = run_and_record(start_training(spec()))
+    assert record.columns["loss"][-4:] == struct.pack("<f", float("inf"))

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import ROOT, small_spec
 from tests.test_ticks_chunks import OVERFLOWING
-from tests.trainings import begin, read, tell
+from tests.training_records import read_small_spec, run_and_record, start_training
 from ticks.__main__ import main
 
 
@@ -36,8 +36,8 @@ def test_its_state_is_the_one_of_a_training_in_chunks(tmp_path: Path) -> None:
     file, out = tmp_path / "spec.json", tmp_path / "out"
     file.write_text(json.dumps(small_spec(budget={"ticks": 30})))
     assert main([str(file), "--out", str(out)]) == 0
-    told = tell(begin(read(budget={"ticks": 30})))
-    assert json.loads((out / "state.json").read_text())["state"] == told.state
+    record = run_and_record(start_training(read_small_spec(budget={"ticks": 30})))
+    assert json.loads((out / "state.json").read_text())["state"] == record.state
     again = run(file, "--out", out, folder=tmp_path)
     assert again.returncode == 2 and again.stderr == f"{out}: File exists\n"
 

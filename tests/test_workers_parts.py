@@ -96,10 +96,10 @@ def test_the_desk_of_a_killed_worker_is_removed_by_the_next_and_no_other(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     script = "import os; from workers.worker_folder import WorkerFolder; print(WorkerFolder().path, flush=True); os._exit(9)"
     env = {**os.environ, "TMPDIR": str(tmp_path)}
-    said = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True
     )
-    left = Path(said.stdout.strip())
+    left = Path(completed.stdout.strip())
     assert left.is_dir()
 
     one, two = WorkerFolder(), WorkerFolder()
@@ -145,9 +145,9 @@ def claim(ledger: JobLedger, lease_ledger: LeaseLedger) -> Claim:
 
 
 def claimed(lease_ledger: LeaseLedger) -> Claim:
-    found = lease_ledger.claim("cpu", worker="w", device="cpu", canaries={})
-    assert found is not None
-    return found
+    claim = lease_ledger.claim("cpu", worker="w", device="cpu", canaries={})
+    assert claim is not None
+    return claim
 
 
 def test_a_heartbeat_keeps_a_lease_past_its_end(lease_ledger: LeaseLedger, claim: Claim) -> None:
@@ -228,8 +228,8 @@ def test_what_breaks_an_attempt_off_decides_how_the_job_is_left(
     outcome = outcomes.outcome_of_error(error, verdict, 7)  # type: ignore[arg-type]
     assert outcome is not None
     assert (outcome.status, outcome.tick) == (status, 7)
-    said = outcome.reason or (outcome.error or {}).get("detail")
-    assert said is None if says is None else says in said
+    detail = outcome.reason or (outcome.error or {}).get("detail")
+    assert detail is None if says is None else says in detail
 
 
 @pytest.mark.parametrize(
@@ -274,5 +274,5 @@ def test_the_self_test_tells_what_this_machine_is() -> None:
         [sys.executable, "-m", "workers", "--selftest"], cwd=ROOT, capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stderr
-    for told in ('"device": "cpu"', '"engines"', '"canary"', '"ticks_per_second"'):
-        assert told in ran.stdout
+    for fragment in ('"device": "cpu"', '"engines"', '"canary"', '"ticks_per_second"'):
+        assert fragment in ran.stdout

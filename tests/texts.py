@@ -15,13 +15,13 @@ TINY: dict[str, Any] = {"family": "transformer_lm", "layers": 2, "heads": 2, "wi
 IDS = {"text": "ds_" + "a" * 26, "other": "ds_" + "b" * 26}
 
 
-def facts_of(text: str) -> TextFacts:
+def text_facts(text: str) -> TextFacts:
     """What an upload finds out about a text."""
     size, characters = len(text.encode()), len(text)
     return TextFacts(bytes=size, characters=characters, vocabulary=sorted(set(text)))
 
 
-def babble(length: int, alphabet: str = "abcdeéÅ世😀 .\n", seed: int = 0) -> str:
+def random_text(length: int, alphabet: str = "abcdeéÅ世😀 .\n", seed: int = 0) -> str:
     """Make a text of `length` characters of one to four bytes."""
     generator = random.Random(seed)
     return "".join(generator.choice(alphabet) for _ in range(length))
@@ -32,8 +32,8 @@ def lm_spec(window: int = 8, model: dict[str, Any] | None = None, **fields: Any)
     texts = {name: fields.pop(name) for name in IDS if name in fields}
 
     def look_up(dataset_id: str) -> KnownDataset | None:
-        name = next(name for name, each in IDS.items() if each == dataset_id)
-        facts = facts_of(texts[name])
+        name = next(name for name, known_id in IDS.items() if known_id == dataset_id)
+        facts = text_facts(texts[name])
         sha256 = hashlib.sha256(texts[name].encode()).hexdigest()
         source = DataFile(
             path=f"{name}.txt", sha256=sha256, bytes=facts.bytes, type="text/plain", text=facts

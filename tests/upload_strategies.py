@@ -20,7 +20,7 @@ LETTERS = st.text("abc é世\n", min_size=1, max_size=60)
 def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Rows of columns that are numbers or words."""
     kinds = draw(st.lists(st.sampled_from([NUMBERS, WORDS]), min_size=1, max_size=4))
-    names = [f"column {at}" for at, _ in enumerate(kinds)]
+    names = [f"column {index}" for index, _ in enumerate(kinds)]
     rows = st.tuples(*kinds).map(lambda values: dict(zip(names, values, strict=True)))
     return draw(st.lists(rows, min_size=1, max_size=5))
 
@@ -45,7 +45,7 @@ def jsonl_of(rows: list[dict[str, Any]]) -> bytes:
     return "".join(json.dumps(row) + "\n" for row in rows).encode()
 
 
-def register() -> None:
+def register_strategies() -> None:
     """Tell schemathesis how such bodies are made."""
     schemathesis.openapi.media_type(CSV, tables().map(csv_of))
     schemathesis.openapi.media_type(JSONL, tables().map(jsonl_of))

@@ -15,11 +15,11 @@ from faults.catalogue import (
     versions,
     worker,
 )
-from faults.catalogue.entries import CATALOGUE, Entry
+from faults.catalogue.entries import CATALOGUE, CatalogueEntry
 
 __all__ = [
     "CATALOGUE",
-    "Entry",
+    "CatalogueEntry",
     "broker",
     "clients",
     "disk",

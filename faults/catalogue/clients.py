@@ -2,10 +2,10 @@
 
 import secrets
 
-from faults.attack import Attack, Trained
+from faults.attack import Attack, JobUnderTest
 from faults.catalogue.entries import fault
 from faults.catalogue.service import RESTART_SECONDS
-from faults.specs import body
+from faults.specs import make_body
 from jobs.fault_points import Action
 
 VERBS = ("cancel", "stop", "pause", "checkpoints")
@@ -21,110 +21,115 @@ PHASES = {
     "a move to files": ("segment:write", "replayed"),
     "the end of a move": ("segment:commit", "replayed"),
 }
-HELD_SECONDS = 0.5
+DELAY_SECONDS = 0.5
 
 
 @fault("F12.recorded", "the API killed between the record and the bell", weight=1)
-def killed_after_the_record(attack: Attack) -> None:
-    _killed_in_a_submission(attack, "api:recorded")
+def kill_after_record(attack: Attack) -> None:
+    _kill_in_submission(attack, "api:recorded")
 
 
 @fault("F12.answered", "the API killed before its answer", weight=1)
-def killed_before_the_answer(attack: Attack) -> None:
-    _killed_in_a_submission(attack, "api:answered")
+def kill_before_answer(attack: Attack) -> None:
+    _kill_in_submission(attack, "api:answered")
 
 
-def _killed_in_a_submission(attack: Attack, point: str) -> None:
+def _kill_in_submission(attack: Attack, point: str) -> None:
     """The same Idempotency-Key must give one job, however often it is sent."""
-    watcher, once = attack.scene.watcher, secrets.token_hex(8)
-    attack.scene.patience = RESTART_SECONDS
-    asked = {**body("replayed"), "labels": {"once": once}}
+    watcher, idempotency_key = attack.context.watcher, secrets.token_hex(8)
+    attack.context.answer_timeout = RESTART_SECONDS
+    submission = {**make_body("replayed"), "labels": {"once": idempotency_key}}
     armed = attack.arm(point, "kill")
     ids = set()
     for _ in range(20):
-        answer = watcher.ask("POST", "/v1/jobs", json=asked, headers={"Idempotency-Key": once})
-        if answer is not None and answer.status_code == 202:
-            ids.add(answer.json()["id"])
-            if armed.fired:
+        response = watcher.request(
+            "POST", "/v1/jobs", json=submission, headers={"Idempotency-Key": idempotency_key}
+        )
+        if response is not None and response.status_code == 202:
+            ids.add(response.json()["id"])
+            if armed.has_fired:
                 break
         attack.sleep(0.1, 0.3)
     for job_id in ids:
-        attack.scene.add(job_id, "replayed")
+        attack.context.add(job_id, "replayed")
 
-    def one_job() -> str | None:
-        page = watcher.ask("GET", f"/v1/jobs?label=once:{once}")
-        found = {job["id"] for job in page.json()["data"]} if page is not None else set()
-        return None if found == ids and len(ids) == 1 else f"one key made {found}, told {ids}"
+    def check_one_job() -> str | None:
+        page = watcher.request("GET", f"/v1/jobs?label=once:{idempotency_key}")
+        job_ids = {job["id"] for job in page.json()["data"]} if page is not None else set()
+        return None if job_ids == ids and len(ids) == 1 else f"one key made {job_ids}, told {ids}"
 
-    attack.promise(one_job)
+    attack.add_check(check_one_job)
 
 
 @fault("F23", "requests between any two scripts of a job's owner", weight=4)
-def requests_between_scripts(attack: Attack) -> None:
-    job = attack.job("momentum")
-    when = attack.dice.choice(["before", "after"])
-    point = f"store:{attack.dice.choice(SCRIPTS)}:{when}"
-    armed = attack.arm(point, "delay", job, seconds=HELD_SECONDS)
-    if not attack.until(lambda: armed.fired or job.over, 15):
+def request_between_scripts(attack: Attack) -> None:
+    job = attack.new_job("momentum")
+    when = attack.rng.choice(["before", "after"])
+    point = f"store:{attack.rng.choice(SCRIPTS)}:{when}"
+    armed = attack.arm(point, "delay", job, seconds=DELAY_SECONDS)
+    if not attack.wait_for(lambda: armed.has_fired or job.is_over, 15):
         return
-    for verb in attack.dice.sample(["pause", "resume", "pause", "cancel", "stop"], 3):
-        attack.ask(job, verb)
+    for verb in attack.rng.sample(["pause", "resume", "pause", "cancel", "stop"], 3):
+        attack.request(job, verb)
         attack.sleep(0.0, 0.2)
-    let_go_on(attack, job)
+    resume_if_paused(attack, job)
 
 
 @fault("F31.request", "a request landing in a build, a validation, a save, a move", weight=5)
 def request_in_a_phase(attack: Attack) -> None:
-    phase = attack.dice.choice(list(PHASES))
+    phase = attack.rng.choice(list(PHASES))
     point, spec = PHASES[phase]
-    job = attack.job(spec)
-    armed = attack.arm(point, "delay", job, nth=attack.dice.randint(1, 3), seconds=HELD_SECONDS)
-    if attack.until(lambda: armed.fired or job.over, 15):
-        verb = attack.dice.choice(VERBS)
-        attack.say(f"{verb} in {phase}")
-        attack.ask(job, verb)
-        let_go_on(attack, job)
+    job = attack.new_job(spec)
+    armed = attack.arm(point, "delay", job, nth=attack.rng.randint(1, 3), seconds=DELAY_SECONDS)
+    if attack.wait_for(lambda: armed.has_fired or job.is_over, 15):
+        verb = attack.rng.choice(VERBS)
+        attack.log(f"{verb} in {phase}")
+        attack.request(job, verb)
+        resume_if_paused(attack, job)
 
 
 @fault("F31.replay", "a request landing in a replay", spec="replayed", weight=3)
 def request_in_a_replay(attack: Attack) -> None:
-    job = attack.job()
-    attack.arm("tick", "kill", job, at=attack.dice.randint(600, 1100))
-    armed = attack.arm("replay", "delay", job, seconds=HELD_SECONDS)
-    if attack.until(lambda: armed.fired or job.over, 20):
-        attack.ask(job, attack.dice.choice(VERBS))
-        let_go_on(attack, job)
+    job = attack.new_job()
+    attack.arm("tick", "kill", job, at=attack.rng.randint(600, 1100))
+    armed = attack.arm("replay", "delay", job, seconds=DELAY_SECONDS)
+    if attack.wait_for(lambda: armed.has_fired or job.is_over, 20):
+        attack.request(job, attack.rng.choice(VERBS))
+        resume_if_paused(attack, job)
 
 
 @fault("F31.signal", "SIGTERM, SIGQUIT or SIGKILL landing in a phase", weight=6)
 def signal_in_a_phase(attack: Attack) -> None:
-    phase = attack.dice.choice([*PHASES, "a load"])
+    phase = attack.rng.choice([*PHASES, "a load"])
     point, spec = PHASES.get(phase, ("load", "dropout"))
-    job = attack.job(spec)
+    job = attack.new_job(spec)
     if phase == "a load":
-        attack.arm("tick", "kill", job, at=attack.dice.randint(300, 1400))
+        attack.arm("tick", "kill", job, at=attack.rng.randint(300, 1400))
     actions: list[Action] = ["term", "quit", "kill"]
-    action = attack.dice.choice(actions)
-    attack.arm(point, action, job, nth=attack.dice.randint(1, 3))
+    action = attack.rng.choice(actions)
+    attack.arm(point, action, job, nth=attack.rng.randint(1, 3))
 
 
 @fault("F31.template", "signals landing in a template's start", weight=0.15)
 def signal_in_a_templates_start(attack: Attack) -> None:
     actions: list[Action] = ["term", "kill", "segv"]
-    attack.arm("template:start", attack.dice.choice(actions))
-    attack.house.marked.kill("template")
-    attack.strike("killed the templates")
-    attack.job("replayed")
+    attack.arm("template:start", attack.rng.choice(actions))
+    attack.service.processes.kill("template")
+    attack.record_fault("killed the templates")
+    attack.new_job("replayed")
 
 
-def let_go_on(attack: Attack, job: Trained) -> None:
+def resume_if_paused(attack: Attack, job: JobUnderTest) -> None:
     """Resume what was paused, so that the round comes to its end."""
 
-    def resumed() -> bool:
-        if job.over:
+    def is_resumed() -> bool:
+        if job.is_over:
             return True
-        if job.seen.job.get("status") == "paused":
-            return attack.ask(job, "resume")
-        return job.seen.job.get("requested") is None and job.seen.job.get("status") == "running"
+        if job.observed.job.get("status") == "paused":
+            return attack.request(job, "resume")
+        return (
+            job.observed.job.get("requested") is None
+            and job.observed.job.get("status") == "running"
+        )
 
-    attack.until(resumed, 6)
+    attack.wait_for(is_resumed, 6)

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 from faults.attack import Attack
 
-Run = Callable[[Attack], None]
+AttackFunction = Callable[[Attack], None]
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """One kind of fault. `weight`: how often the dice take it; `alone`: no other in its round."""
 
     name: str
     title: str
-    run: Run
+    run: AttackFunction
     spec: str
     weight: float
     alone: bool
@@ -25,17 +25,17 @@ class Entry:
         return int(self.name[1:].split(".")[0])
 
 
-CATALOGUE: dict[str, Entry] = {}
+CATALOGUE: dict[str, CatalogueEntry] = {}
 
 
 def fault(
     name: str, title: str, *, spec: str = "dropout", weight: float = 1.0, alone: bool = False
-) -> Callable[[Run], Run]:
+) -> Callable[[AttackFunction], AttackFunction]:
     """Enter a function into the catalogue; `spec` is that of the jobs it asks for."""
 
-    def enter(run: Run) -> Run:
+    def register(run: AttackFunction) -> AttackFunction:
         assert name not in CATALOGUE, f"{name} is there already"
-        CATALOGUE[name] = Entry(name, title, run, spec, weight, alone)
+        CATALOGUE[name] = CatalogueEntry(name, title, run, spec, weight, alone)
         return run
 
-    return enter
+    return register

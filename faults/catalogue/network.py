@@ -2,82 +2,109 @@
 
 from faults.attack import Attack
 from faults.catalogue.entries import fault
-from faults.catalogue.store import SCRIPTS, trap
-from faults.house import LEASE_SECONDS
-from faults.proxy import Mood, Spring
+from faults.catalogue.store import SCRIPTS, break_at_script
+from faults.proxy import BreakpointMode, NetworkCondition
+from faults.service_under_test import LEASE_SECONDS
 
-WORKERS = ("worker", "child")
+WORKER_ROLES = ("worker", "child")
 #: seconds of a partition: past the lease, so that a job changes hands
-PARTED = LEASE_SECONDS + 1.5
+PARTITION_SECONDS = LEASE_SECONDS + 1.5
 
 
-def part(attack: Attack, seconds: float, what: str, *roles: str, **mood: bool | float) -> None:
+def partition(
+    attack: Attack, seconds: float, description: str, *roles: str, **condition: bool | float
+) -> None:
     """Be in a mood towards some processes for a while; the round goes on in it."""
-    proxy = attack.house.proxy
-    who = attack.house.ports_of(*roles)
-    attack.victim()
-    proxy.behave(Mood(who=who, **mood))  # type: ignore[arg-type]
-    attack.until(lambda: False, seconds)
-    proxy.behave()
-    proxy.cut(who)  # what was swallowed never comes: a half-open connection ends some day
-    attack.strike(f"{what} for {seconds} s")
+    proxy = attack.service.proxy
+    ports = attack.service.port_filter(*roles)
+    attack.running_job()
+    proxy.set_condition(NetworkCondition(ports=ports, **condition))  # type: ignore[arg-type]
+    attack.wait_for(lambda: False, seconds)
+    proxy.set_condition()
+    proxy.cut_links(ports)  # what was swallowed never comes: a half-open connection ends some day
+    attack.record_fault(f"{description} for {seconds} s")
 
 
 @fault("F8.one-way", "what the store says to workers goes nowhere, past the lease", weight=0.35)
-def mute(attack: Attack) -> None:
-    part(attack, PARTED, "no reply reached a worker", *WORKERS, mute=True)
+def drop_replies(attack: Attack) -> None:
+    partition(
+        attack, PARTITION_SECONDS, "no reply reached a worker", *WORKER_ROLES, drop_replies=True
+    )
 
 
 @fault("F8.other-way", "what workers say goes nowhere, past the lease", weight=0.35)
-def deaf(attack: Attack) -> None:
-    part(attack, PARTED, "no request of a worker arrived", *WORKERS, deaf=True)
+def drop_requests(attack: Attack) -> None:
+    partition(
+        attack,
+        PARTITION_SECONDS,
+        "no request of a worker arrived",
+        *WORKER_ROLES,
+        drop_requests=True,
+    )
 
 
 @fault("F8.both", "workers parted from the store both ways, new connections too", weight=0.3)
-def parted(attack: Attack) -> None:
-    what = "workers were parted from the store"
-    part(attack, PARTED, what, *WORKERS, deaf=True, mute=True, refusing=True)
+def partition_workers(attack: Attack) -> None:
+    description = "workers were parted from the store"
+    partition(
+        attack,
+        PARTITION_SECONDS,
+        description,
+        *WORKER_ROLES,
+        drop_requests=True,
+        drop_replies=True,
+        refuse_connections=True,
+    )
 
 
 @fault("F8.api", "the API parted from the store for a second", weight=0.7)
-def api_parted(attack: Attack) -> None:
-    part(attack, 1.0, "the API was parted from the store", "api", deaf=True, mute=True)
+def partition_api(attack: Attack) -> None:
+    partition(
+        attack,
+        1.0,
+        "the API was parted from the store",
+        "api",
+        drop_requests=True,
+        drop_replies=True,
+    )
 
 
 @fault("F8.slow", "a slow link: 60 ms each way", weight=0.35)
-def slow(attack: Attack) -> None:
-    part(attack, 2.0, "every way took 60 ms", *WORKERS, "api", delay=0.06)
+def slow_down(attack: Attack) -> None:
+    partition(attack, 2.0, "every way took 60 ms", *WORKER_ROLES, "api", delay=0.06)
 
 
 @fault("F8.cut", "every connection cut", weight=3)
-def cut(attack: Attack) -> None:
-    attack.victim()
-    links = attack.house.proxy.cut()
-    attack.strike(f"cut {links} connections")
+def cut_connections(attack: Attack) -> None:
+    attack.running_job()
+    links = attack.service.proxy.cut_links()
+    attack.record_fault(f"cut {links} connections")
 
 
 @fault("F8.inside", "connections cut inside a reply", weight=4)
-def cut_inside(attack: Attack) -> None:
-    lose(attack, "inside")
+def cut_inside_reply(attack: Attack) -> None:
+    break_at_scripts(attack, "inside")
 
 
 @fault("F9", "the reply lost after a script ran", weight=8)
-def reply_lost(attack: Attack) -> None:
-    lose(attack, "reply")
+def lose_reply(attack: Attack) -> None:
+    break_at_scripts(attack, "reply")
 
 
 @fault("F9.request", "the connection cut before a script ran", weight=3)
-def request_lost(attack: Attack) -> None:
-    lose(attack, "request")
+def lose_request(attack: Attack) -> None:
+    break_at_scripts(attack, "request")
 
 
 @fault("F9.swallowed", "the reply swallowed: the client waits for its patience", weight=0.4)
-def reply_swallowed(attack: Attack) -> None:
-    lose(attack, "swallow")
+def swallow_reply(attack: Attack) -> None:
+    break_at_scripts(attack, "swallow")
 
 
-def lose(attack: Attack, spring: Spring) -> None:
+def break_at_scripts(attack: Attack, mode: BreakpointMode) -> None:
     """Set five traps at scripts drawn by lot, and submit what runs into them."""
-    for script in attack.dice.sample(SCRIPTS, 5):
-        attack.traps.append(trap(attack, script, spring, nth=attack.dice.randint(1, 2)))
-    attack.job()
+    for script in attack.rng.sample(SCRIPTS, 5):
+        attack.breakpoints.append(
+            break_at_script(attack, script, mode, nth=attack.rng.randint(1, 2))
+        )
+    attack.new_job()

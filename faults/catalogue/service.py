@@ -12,74 +12,80 @@ import psutil
 
 from faults.attack import Attack
 from faults.catalogue.entries import fault
-from faults.house import ADMIN_KEY, WHOLE
-from faults.processes import ROOT, send
+from faults.processes import ROOT, send_signal
+from faults.service_under_test import ADMIN_KEY, COMPLETE_SERVICE
 from faults.store_server import running_store
 from jobs.store.connection import connect
 
 #: seconds for an answer while the one process that could give it is itself started again
 RESTART_SECONDS = 20.0
-WEAK = {"appendfsync": "everysec", "maxmemory-policy": "allkeys-lru", "appendonly": "no"}
+WEAK_SETTINGS = {"appendfsync": "everysec", "maxmemory-policy": "allkeys-lru", "appendonly": "no"}
 
 
 @fault("F12.api", "every API process killed", weight=0.5)
-def api_killed(attack: Attack) -> None:
-    attack.victim()
-    attack.scene.patience = RESTART_SECONDS
-    attack.house.marked.kill("api")
-    attack.strike("killed the API")
-    attack.job("momentum")
+def kill_api(attack: Attack) -> None:
+    attack.running_job()
+    attack.context.answer_timeout = RESTART_SECONDS
+    attack.service.processes.kill("api")
+    attack.record_fault("killed the API")
+    attack.new_job("momentum")
 
 
 @fault("F16", "a store whose settings would lose jobs: no part starts on it", weight=0.06)
-def weak_store(attack: Attack) -> None:
-    name = attack.dice.choice(list(WEAK))
-    part = attack.dice.choice(["api", "workers"])
+def start_on_weak_store(attack: Attack) -> None:
+    setting = attack.rng.choice(list(WEAK_SETTINGS))
+    component = attack.rng.choice(["api", "workers"])
     with running_store() as server:
         client = connect(server.url)
-        client.config_set(name, WEAK[name])
+        client.config_set(setting, WEAK_SETTINGS[setting])
         client.close()
-        ran = subprocess.run(
-            [sys.executable, "-m", part], cwd=ROOT, capture_output=True, text=True, timeout=60,
-            env=_environment(attack, server.url),
+        completed = subprocess.run(
+            [sys.executable, "-m", component], cwd=ROOT, capture_output=True, text=True, timeout=60,
+            env=_make_environment(attack, server.url),
         )  # fmt: skip
-    attack.strike(f"started {part} on a store with {name} {WEAK[name]}")
-    refused = ran.returncode == 2 and f"{name}={WEAK[name]}" in ran.stderr
-    attack.promise(lambda: None if refused else f"{part} started on {name}={WEAK[name]}")
+    attack.record_fault(f"started {component} on a store with {setting} {WEAK_SETTINGS[setting]}")
+    is_refused = (
+        completed.returncode == 2 and f"{setting}={WEAK_SETTINGS[setting]}" in completed.stderr
+    )
+    attack.add_check(
+        lambda: None if is_refused else f"{component} started on {setting}={WEAK_SETTINGS[setting]}"
+    )
 
 
 @fault(
     "F25", "a rolling restart of every worker and of the API under load", weight=0.06, alone=True
 )
-def rolling_restart(attack: Attack) -> None:
-    house, failed = attack.house, list[str]()
-    attack.scene.patience = RESTART_SECONDS
-    over = threading.Event()
-    client = threading.Thread(target=_ask_on, args=(house.serving.url, over, failed))
-    jobs = [attack.job(spec) for spec in ("dropout", "momentum", "patience")]
+def restart_all(attack: Attack) -> None:
+    service, failures = attack.service, list[str]()
+    attack.context.answer_timeout = RESTART_SECONDS
+    stopped = threading.Event()
+    client = threading.Thread(
+        target=_request_until_stopped, args=(service.serving.url, stopped, failures)
+    )
+    jobs = [attack.new_job(spec) for spec in ("dropout", "momentum", "patience")]
     client.start()
-    arbiters = [each for each in house.role("api") if not _is_child(each)]
-    for process in [*house.role("worker"), *arbiters]:
+    arbiters = [candidate for candidate in service.processes_of("api") if not _is_child(candidate)]
+    for process in [*service.processes_of("worker"), *arbiters]:
         _restart(attack, process)
-    attack.until(lambda: all(job.over for job in jobs), 30)
-    over.set()
+    attack.wait_for(lambda: all(job.is_over for job in jobs), 30)
+    stopped.set()
     client.join()
-    attack.promise(lambda: f"requests failed: {failed[:3]}" if failed else None)
+    attack.add_check(lambda: f"requests failed: {failures[:3]}" if failures else None)
 
 
 def _restart(attack: Attack, process: psutil.Process) -> None:
     """Tell a process to go, and wait until it is gone and another has its place."""
-    send(process, signal.SIGTERM)
-    gone = attack.until(lambda: not process.is_running(), 20)
-    back = attack.until(lambda: _staffed(attack), 40)
-    attack.strike(f"restarted {process.pid}")
-    if not (gone and back):
-        attack.promise(lambda: f"no restart of {process.pid} within a minute")
+    send_signal(process, signal.SIGTERM)
+    has_ended = attack.wait_for(lambda: not process.is_running(), 20)
+    is_replaced = attack.wait_for(lambda: _is_staffed(attack), 40)
+    attack.record_fault(f"restarted {process.pid}")
+    if not (has_ended and is_replaced):
+        attack.add_check(lambda: f"no restart of {process.pid} within a minute")
 
 
-def _staffed(attack: Attack) -> bool:
-    roles = attack.house.roles()
-    return all(roles.get(role, 0) >= WHOLE[role] for role in ("worker", "child", "api"))
+def _is_staffed(attack: Attack) -> bool:
+    roles = attack.service.count_by_role()
+    return all(roles.get(role, 0) >= COMPLETE_SERVICE[role] for role in ("worker", "child", "api"))
 
 
 def _is_child(process: psutil.Process) -> bool:
@@ -87,24 +93,24 @@ def _is_child(process: psutil.Process) -> bool:
     return parent is not None and "-m api" in " ".join(parent.cmdline())
 
 
-def _ask_on(url: str, over: threading.Event, failed: list[str]) -> None:
+def _request_until_stopped(url: str, stopped: threading.Event, failures: list[str]) -> None:
     """Ask until told; each request on a connection of its own, as many clients do."""
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Connection": "close"}
     with httpx.Client(base_url=url, headers=headers, timeout=20) as http:
-        while not over.is_set():
+        while not stopped.is_set():
             try:
-                answer = http.get("/v1/jobs?limit=5")
+                response = http.get("/v1/jobs?limit=5")
             except httpx.TransportError as error:
-                failed.append(repr(error))
+                failures.append(repr(error))
                 continue
-            if answer.status_code != 200 and not (
-                answer.status_code == 503 and "Retry-After" in answer.headers
+            if response.status_code != 200 and not (
+                response.status_code == 503 and "Retry-After" in response.headers
             ):
-                failed.append(f"{answer.status_code} {answer.text[:80]}")
+                failures.append(f"{response.status_code} {response.text[:80]}")
             time.sleep(0.05)
 
 
-def _environment(attack: Attack, url: str) -> dict[str, str]:
-    ours = {"TICKFORGE_REDIS_URL": url, "TICKFORGE_ADMIN_KEY": ADMIN_KEY}
-    ours["TICKFORGE_DATA_DIR"] = str(Path(attack.house.folder) / "weak")
-    return attack.house.marked.environment(attack.house.folder, **ours)
+def _make_environment(attack: Attack, url: str) -> dict[str, str]:
+    env = {"TICKFORGE_REDIS_URL": url, "TICKFORGE_ADMIN_KEY": ADMIN_KEY}
+    env["TICKFORGE_DATA_DIR"] = str(Path(attack.service.folder) / "weak")
+    return attack.service.processes.make_environment(attack.service.folder, **env)

@@ -4,10 +4,10 @@ import hashlib
 import resource
 from typing import Any
 
-from faults.attack import Attack, NotRun
+from faults.attack import Attack, NotRunnable
 from faults.catalogue.entries import fault
-from faults.proxy import Spring, Trap
-from faults.specs import body
+from faults.proxy import BreakpointMode, ScriptBreakpoint
+from faults.specs import make_body
 from jobs.store.scripts import read_source
 
 SCRIPTS = (
@@ -15,113 +15,117 @@ SCRIPTS = (
     "request_transition", "move_segment", "mark_finalized", "wakeups_due",
 )  # fmt: skip
 #: what a full disk still takes of the log, in bytes
-ROOM = 3_000
+MAX_LOG_GROWTH_BYTES = 3_000
 
 
-def trap(attack: Attack, script: str, spring: Spring, **more: Any) -> Trap:
+def break_at_script(
+    attack: Attack, script: str, mode: BreakpointMode, **options: Any
+) -> ScriptBreakpoint:
     """A trap at a call of one script, taken up again at the round's end."""
     sha = hashlib.sha1(read_source(script).encode()).hexdigest().encode()
-    return attack.house.proxy.set(Trap(spring, sha=sha, **more))
+    return attack.service.proxy.add_breakpoint(ScriptBreakpoint(mode, sha=sha, **options))
 
 
 @fault("F5", "the store killed before or after a script, and started again", weight=3)
-def killed_at_a_script(attack: Attack) -> None:
-    springs: list[Spring] = ["request", "reply"]
-    script, spring = attack.dice.choice(SCRIPTS), attack.dice.choice(springs)
-    nth = attack.dice.randint(1, 3) if script in ("append", "renew", "due") else 1
-    pause = attack.dice.uniform(0.0, 0.3)
+def kill_store_at_script(attack: Attack) -> None:
+    modes: list[BreakpointMode] = ["request", "reply"]
+    script, mode = attack.rng.choice(SCRIPTS), attack.rng.choice(modes)
+    nth = attack.rng.randint(1, 3) if script in ("append", "renew", "due") else 1
+    pause = attack.rng.uniform(0.0, 0.3)
 
-    def fall() -> None:
-        attack.house.server.kill()
-        attack.after(pause, attack.house.server.start)
+    def kill_and_restart() -> None:
+        attack.service.server.kill()
+        attack.run_later(pause, attack.service.server.start)
 
-    attack.traps.append(trap(attack, script, spring, nth=nth, act=fall))
-    attack.say(f"the store dies at {script}, {spring}")
-    job = attack.job(attack.dice.choice(["dropout", "momentum"]))
-    attack.until(lambda: attack.traps[0].sprung.is_set() or job.over, 15)
+    attack.breakpoints.append(
+        break_at_script(attack, script, mode, nth=nth, action=kill_and_restart)
+    )
+    attack.log(f"the store dies at {script}, {mode}")
+    job = attack.new_job(attack.rng.choice(["dropout", "momentum"]))
+    attack.wait_for(lambda: attack.breakpoints[0].hit.is_set() or job.is_over, 15)
 
 
 @fault("F6", "power loss: the store killed, its log cut to what was synced", weight=1)
-def power_loss(attack: Attack) -> None:
-    house = attack.house
-    if house.preload.library is None:
-        raise NotRun("there is no gcc to build the shim with that notes what was synced")
-    attack.victim()
+def cut_power(attack: Attack) -> None:
+    service = attack.service
+    if service.preload.library is None:
+        raise NotRunnable("there is no gcc to build the shim with that notes what was synced")
+    attack.running_job()
     attack.sleep(0.0, 0.5)
-    house.server.kill()
-    gone = house.preload.cut_to_synced(house.server.folder)
-    house.server.start()
-    attack.strike(f"power loss, {gone} bytes of the log were not on the disk")
+    service.server.kill()
+    lost_bytes = service.preload.cut_to_synced(service.server.folder)
+    service.server.start()
+    attack.record_fault(f"power loss, {lost_bytes} bytes of the log were not on the disk")
 
 
 @fault("F7", "the store frozen for a second", weight=1)
-def frozen(attack: Attack) -> None:
-    attack.victim()
-    freeze(attack, 1.0)
+def freeze_store(attack: Attack) -> None:
+    attack.running_job()
+    freeze_for(attack, 1.0)
 
 
 @fault("F7.long", "the store frozen for 10 s: the API says 503 within 5 s", weight=0.06, alone=True)
-def frozen_for_long(attack: Attack) -> None:
-    attack.victim()
-    attack.house.server.freeze()
-    attack.after(10.0, attack.house.server.thaw)
-    answer = attack.scene.watcher.ask("GET", "/v1/jobs")
-    status = answer.status_code if answer is not None else None
-    attack.strike("froze the store for 10 s")
-    attack.promise(lambda: None if status == 503 else f"the API said {status} of a frozen store")
-    attack.until(lambda: False, 10.5)
+def freeze_store_for_long(attack: Attack) -> None:
+    attack.running_job()
+    attack.service.server.freeze()
+    attack.run_later(10.0, attack.service.server.thaw)
+    response = attack.context.watcher.request("GET", "/v1/jobs")
+    status = response.status_code if response is not None else None
+    attack.record_fault("froze the store for 10 s")
+    attack.add_check(lambda: None if status == 503 else f"the API said {status} of a frozen store")
+    attack.wait_for(lambda: False, 10.5)
 
 
-def freeze(attack: Attack, seconds: float) -> None:
+def freeze_for(attack: Attack, seconds: float) -> None:
     """Stop the store's process for a while."""
-    attack.house.server.freeze()
-    attack.until(lambda: False, seconds)
-    attack.house.server.thaw()
-    attack.strike(f"froze the store for {seconds} s")
+    attack.service.server.freeze()
+    attack.wait_for(lambda: False, seconds)
+    attack.service.server.thaw()
+    attack.record_fault(f"froze the store for {seconds} s")
 
 
 @fault("F14", "full disk under the store: it must end, and lose nothing", weight=0.25, alone=True)
-def full_disk(attack: Attack) -> None:
+def fill_disk(attack: Attack) -> None:
     """A limit of the file's size stands in for the disk; the server cannot write its log."""
-    house = attack.house
-    attack.victim()
-    log = max(house.server.folder.rglob("*.aof"), key=lambda file: file.stat().st_size)
-    limit = log.stat().st_size + attack.dice.randint(1, ROOM)
-    _, hard = resource.prlimit(house.server.pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(house.server.pid, resource.RLIMIT_FSIZE, (limit, hard))
-    ended = attack.until(house.server.ended, 15)
-    house.server.kill()
-    house.server.start()
-    attack.strike("filled the store's disk")
-    attack.promise(lambda: None if ended else "the store went on without room for its log")
+    service = attack.service
+    attack.running_job()
+    log = max(service.server.folder.rglob("*.aof"), key=lambda file: file.stat().st_size)
+    limit = log.stat().st_size + attack.rng.randint(1, MAX_LOG_GROWTH_BYTES)
+    _, hard = resource.prlimit(service.server.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(service.server.pid, resource.RLIMIT_FSIZE, (limit, hard))
+    has_ended = attack.wait_for(service.server.has_ended, 15)
+    service.server.kill()
+    service.server.start()
+    attack.record_fault("filled the store's disk")
+    attack.add_check(lambda: None if has_ended else "the store went on without room for its log")
 
 
 @fault(
     "F15", "the store's memory full: 507 for a submission, what runs ends", alone=True, weight=0.3
 )
-def full_memory(attack: Attack) -> None:
-    house = attack.house
-    attack.victim()
-    house.store.config_set("maxmemory", 1)
-    answer = attack.scene.watcher.ask("POST", "/v1/jobs", json=body("replayed"))
-    status = answer.status_code if answer is not None else None
-    running = [job for job in attack.scene.jobs if job.seen.job.get("status") == "running"]
-    ended = attack.until(lambda: all(job.over for job in running), 30)
-    house.store.config_set("maxmemory", 0)
-    attack.strike("filled the store's memory")
-    attack.promise(lambda: None if status == 507 else f"a submission got {status}, not 507")
-    attack.promise(lambda: None if ended else "a running job did not end")
+def fill_memory(attack: Attack) -> None:
+    service = attack.service
+    attack.running_job()
+    service.store.config_set("maxmemory", 1)
+    response = attack.context.watcher.request("POST", "/v1/jobs", json=make_body("replayed"))
+    status = response.status_code if response is not None else None
+    running = [job for job in attack.context.jobs if job.observed.job.get("status") == "running"]
+    have_ended = attack.wait_for(lambda: all(job.is_over for job in running), 30)
+    service.store.config_set("maxmemory", 0)
+    attack.record_fault("filled the store's memory")
+    attack.add_check(lambda: None if status == 507 else f"a submission got {status}, not 507")
+    attack.add_check(lambda: None if have_ended else "a running job did not end")
 
 
 @fault("F20.store", "the store's clock stepped by an hour, and back", weight=0.15, alone=True)
-def clock_stepped(attack: Attack) -> None:
-    preload = attack.house.preload
+def step_clock(attack: Attack) -> None:
+    preload = attack.service.preload
     if preload.library is None:
-        raise NotRun("there is no gcc to build the clock's shim with")
-    attack.victim()
-    hours = attack.dice.choice([-1, 1])
+        raise NotRunnable("there is no gcc to build the clock's shim with")
+    attack.running_job()
+    hours = attack.rng.choice([-1, 1])
     preload.step_clock(hours * 3600)
-    attack.until(lambda: False, 2.5)
-    attack.strike(f"stepped the store's clock by {hours:+} h")
+    attack.wait_for(lambda: False, 2.5)
+    attack.record_fault(f"stepped the store's clock by {hours:+} h")
     preload.step_clock(0)
-    attack.until(lambda: False, 1.5)
+    attack.wait_for(lambda: False, 1.5)

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from faults.mutants.catalogue import MUTANTS
-from faults.mutants.mutant import Inapplicable, Mutant
-from faults.mutants.trial import NotHealthy, Verdict, copied_tree
+from faults.mutants.mutant import EditNotApplicable, Mutant
+from faults.mutants.trial import UnhealthyTree, Verdict, tree_copy
 
 WIDTH = max(len(mutant.name) for mutant in MUTANTS)
 
@@ -19,12 +19,12 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m faults.mutants", description=__doc__)
     parser.add_argument("--list", action="store_true", help="say which there are, and try none")
     parser.add_argument("--only", metavar="NAME", action="append", help="try this one (repeatable)")
-    told = parser.parse_args(argv)
-    unknown = set(told.only or ()) - {mutant.name for mutant in MUTANTS}
+    options = parser.parse_args(argv)
+    unknown = set(options.only or ()) - {mutant.name for mutant in MUTANTS}
     if unknown:
         parser.error(f"--only: no mutant is named {', '.join(sorted(unknown))}; --list names them")
-    chosen = [mutant for mutant in MUTANTS if not told.only or mutant.name in told.only]
-    if told.list:
+    chosen = [mutant for mutant in MUTANTS if not options.only or mutant.name in options.only]
+    if options.list:
         for mutant in chosen:
             print(f"{mutant.name:{WIDTH}}  {mutant.breaks}")
         return 0
@@ -33,15 +33,15 @@ def main(argv: Sequence[str]) -> int:
 
 def _try_all(mutants: Sequence[Mutant]) -> int:
     survivors = 0
-    with copied_tree() as copy:
+    with tree_copy() as copy:
         try:
             copy.check_healthy(mutants)
             print("without a mutant all tests pass", flush=True)
             for mutant in mutants:
-                verdict = copy.attempt(mutant)
+                verdict = copy.try_mutant(mutant)
                 survivors += verdict.killer is None
                 print(_row(verdict), flush=True)
-        except (NotHealthy, Inapplicable) as error:
+        except (UnhealthyTree, EditNotApplicable) as error:
             print(error, file=sys.stderr)
             return 1
     print(f"{len(mutants)} mutants, {survivors} survived")
@@ -49,8 +49,8 @@ def _try_all(mutants: Sequence[Mutant]) -> int:
 
 
 def _row(verdict: Verdict) -> str:
-    came = f"killed by {verdict.killer}" if verdict.killer else f"SURVIVED ({verdict.said})"
-    return f"{verdict.name:{WIDTH}}  {verdict.seconds:5.1f} s  {came}"
+    result = f"killed by {verdict.killer}" if verdict.killer else f"SURVIVED ({verdict.message})"
+    return f"{verdict.name:{WIDTH}}  {verdict.seconds:5.1f} s  {result}"
 
 
 if __name__ == "__main__":

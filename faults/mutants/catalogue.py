@@ -1,5 +1,5 @@
 """Every mutant there is."""
 
-from faults.mutants import of_durability, of_the_ledger, of_training
+from faults.mutants import durability_mutants, ledger_mutants, training_mutants
 
-MUTANTS = (*of_the_ledger.MUTANTS, *of_training.MUTANTS, *of_durability.MUTANTS)
+MUTANTS = (*ledger_mutants.MUTANTS, *training_mutants.MUTANTS, *durability_mutants.MUTANTS)

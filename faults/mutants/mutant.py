@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
-class Inapplicable(Exception):
+class EditNotApplicable(Exception):
     """A text to be replaced is not in its file exactly once: the code has moved on."""
 
 
@@ -21,7 +21,9 @@ class Edit:
         path = root / self.file
         text = path.read_text()
         if (times := text.count(self.old)) != 1:
-            raise Inapplicable(f"{self.file} has this text {times} times, not once: {self.old!r}")
+            raise EditNotApplicable(
+                f"{self.file} has this text {times} times, not once: {self.old!r}"
+            )
         path.write_text(text.replace(self.old, self.new))
 
 

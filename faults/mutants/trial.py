@@ -20,9 +20,9 @@ from pathlib import Path
 from faults.mutants.mutant import Mutant
 
 ROOT = Path(__file__).parents[2]
-NURSERY = Path("faults", "mutants", "nursery.py")
+FORKSERVER = Path("faults", "mutants", "pytest_forkserver.py")
 #: errors of a badly made edit, not of the behaviour that it changes
-OF_THE_EDIT = ("ImportError", "ModuleNotFoundError", "SyntaxError", "NameError", "IndentationError",
+EDIT_ERRORS = ("ImportError", "ModuleNotFoundError", "SyntaxError", "NameError", "IndentationError",
                "AttributeError", "TypeError", "ResponseError")  # fmt: skip
 
 
@@ -33,48 +33,48 @@ class Verdict:
     name: str
     killer: str | None
     seconds: float
-    said: str
+    message: str
 
 
-class NotHealthy(Exception):
+class UnhealthyTree(Exception):
     """The tests do not pass on the tree as it is, so they say nothing of a mutant."""
 
 
-class Copy:
+class TreeCopy:
     """A copy of the tree, and what runs tests in it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
-        self._nursery = subprocess.Popen(
-            [sys.executable, str(NURSERY)], cwd=root, env=kept, text=True,
+        env = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        self._forkserver = subprocess.Popen(
+            [sys.executable, str(FORKSERVER)], cwd=root, env=env, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
 
     def end(self) -> None:
         """Let the nursery go."""
-        self._nursery.communicate()
+        self._forkserver.communicate()
 
     def check_healthy(self, mutants: Iterable[Mutant]) -> None:
         """Run the tests of all mutants on the tree as it is; raises NotHealthy unless all pass."""
         tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
-        failed, said = self._run(tests)
+        failed, message = self._run(tests)
         if failed is not None:
-            raise NotHealthy(f"without any mutant {failed} fails: {said}")
+            raise UnhealthyTree(f"without any mutant {failed} fails: {message}")
 
-    def attempt(self, mutant: Mutant) -> Verdict:
+    def try_mutant(self, mutant: Mutant) -> Verdict:
         """Try one mutant on a healthy tree, and make it healthy again."""
         before = {edit.file: (self.root / edit.file).read_bytes() for edit in mutant.edits}
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             mutant.apply(self.root)
-            killer, said = self._run(mutant.tests)
-        except NotHealthy as error:
-            killer, said = None, str(error)
+            killer, message = self._run(mutant.tests)
+        except UnhealthyTree as error:
+            killer, message = None, str(error)
         finally:
             for file, text in before.items():
                 (self.root / file).write_bytes(text)
-        return Verdict(mutant.name, killer, time.monotonic() - begun, said)
+        return Verdict(mutant.name, killer, time.monotonic() - started, message)
 
     def _run(self, tests: Sequence[str]) -> tuple[str | None, str]:
         """Run tests: the first that failed as a test should, and what was said."""
@@ -83,43 +83,43 @@ class Copy:
         code = self._pytest(str(log), "-q", "-x", f"--junitxml={report}", *tests)
         if code == 0:
             return None, "all tests passed"
-        found = _failure(report) if code == 1 and report.exists() else None
-        if found is None:
-            raise NotHealthy(f"the tests did not run: {log.read_text()[-2000:]}")
-        return found
+        failure = _read_failure(report) if code == 1 and report.exists() else None
+        if failure is None:
+            raise UnhealthyTree(f"the tests did not run: {log.read_text()[-2000:]}")
+        return failure
 
-    def _pytest(self, *told: str) -> int:
-        assert self._nursery.stdin is not None and self._nursery.stdout is not None
-        self._nursery.stdin.write(json.dumps(told) + "\n")
-        self._nursery.stdin.flush()
-        answer = self._nursery.stdout.readline()
-        assert answer, "the nursery has ended"
-        return int(answer)
+    def _pytest(self, *arguments: str) -> int:
+        assert self._forkserver.stdin is not None and self._forkserver.stdout is not None
+        self._forkserver.stdin.write(json.dumps(arguments) + "\n")
+        self._forkserver.stdin.flush()
+        reply = self._forkserver.stdout.readline()
+        assert reply, "the nursery has ended"
+        return int(reply)
 
 
 @contextmanager
-def copied_tree() -> Iterator[Copy]:
+def tree_copy() -> Iterator[TreeCopy]:
     """A copy of the tree as it lies there, without what is hidden and what is only data."""
     with tempfile.TemporaryDirectory(prefix="tickforge-mutant-") as folder:
-        shutil.copytree(ROOT, folder, ignore=_not_copied, dirs_exist_ok=True)
-        copy = Copy(Path(folder))
+        shutil.copytree(ROOT, folder, ignore=_ignored_names, dirs_exist_ok=True)
+        copy = TreeCopy(Path(folder))
         try:
             yield copy
         finally:
             copy.end()
 
 
-def _not_copied(folder: str, names: list[str]) -> set[str]:
+def _ignored_names(folder: str, names: list[str]) -> set[str]:
     data = {"data"} if Path(folder) == ROOT else set()
     return data | {name for name in names if name.startswith(".") or name == "__pycache__"}
 
 
-def _failure(report: Path) -> tuple[str, str] | None:
+def _read_failure(report: Path) -> tuple[str, str] | None:
     """The test that failed and its message; None where it failed for what the edit looks like."""
     for case in ElementTree.parse(report).iter("testcase"):
         failure = case.find("failure")
         if failure is not None:
             message = failure.get("message", "").split("\n")[0]
             kind = message.split(":")[0].rsplit(".", 1)[-1]
-            return None if kind in OF_THE_EDIT else (case.get("name", "?"), message)
+            return None if kind in EDIT_ERRORS else (case.get("name", "?"), message)
     return None

@@ -1,6 +1,6 @@
 """The gate: a fast engine's first ticks beside eager's, before anything is shown.
 
-torch's own compiler has two silent faults on this version (tests/test_miscompiles.py). So
+torch's own compiler has two silent faults on this version (tests/test_ticks_miscompiles.py). So
 whether an engine computes what eager does is measured for every job, on its own net, data, machine.
 """
 
@@ -56,7 +56,7 @@ def compare_with_eager(
 def dropout_disabled(net: nn.Module) -> Iterator[None]:
     """Inside, dropout drops nothing: native's masks are others than eager's, by design.
 
-    What native does with a mask is held by tests/test_native_dropout.py.
+    What native does with a mask is held by tests/test_ticks_native_dropout.py.
     """
     probabilities = {module: module.p for module in net.modules() if isinstance(module, nn.Dropout)}
     try:

@@ -1,0 +1,150 @@
+"""The whole service against the loop that one would write: from POST to `succeeded`, over HTTP.
+
+In turn, on the same machine, in one run. After every job all of its losses are read back over HTTP
+and compared: with those of the loop, bit for bit, where the engine's name promises torch's bits,
+else with those of the same engine in this process. A difference ends the measurement.
+"""
+
+import tempfile
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.article_loop import SEED_SPEC, TICKS, run_article_loop
+from bench.engines import GPT, WIDE, make_hand_written_loop, make_spec
+from bench.report import Figure, ratio
+from bench.service import BenchService, running_service
+from jobs.spec.job_spec import read_spec
+from ticks import machine
+from ticks.training import TrainingRun
+
+LONG_TICKS, QUICK_LONG_TICKS = 10_000_000, 1_000_000
+MAX_WARMUP_SECONDS = 45  # seconds
+#: net -> its changes to the seed, ticks of a round
+LARGER: dict[str, tuple[dict[str, Any], int]] = {
+    "mlp 512-512-512, batch 64": (WIDE, 400),
+    "GPT 4 x 128, batch 16 x 64": (GPT, 100),
+}
+
+
+@dataclass
+class Rounds:
+    """Ticks a second of the loop and of the service, round by round."""
+
+    loop: list[float] = field(default_factory=list)
+    service: list[float] = field(default_factory=list)
+
+
+def measure(rounds: int, *, long: int = LONG_TICKS) -> list[Figure]:
+    """Run loop and service in turn: the seed's net short and long, and the larger nets."""
+    machine.configure_torch(1)
+    with tempfile.TemporaryDirectory() as cache, running_service(XDG_CACHE_HOME=cache) as service:
+        losses = run_article_loop()[1]
+        cold = _run_short_job(service, losses)[0]
+        _wait_until_warm(service, losses)
+        warm, engines = Rounds(), set[str]()
+        long_rates = Rounds(loop=warm.loop)
+        larger = {net: Rounds() for net in LARGER}
+        loops = {net: make_hand_written_loop(make_spec(LARGER[net][0])) for net in LARGER}
+        expected = _native_losses(long)
+        for _ in range(rounds):
+            seconds, losses = run_article_loop()
+            warm.loop.append(TICKS / seconds)
+            seconds, engine = _run_short_job(service, losses)
+            engines.add(engine)
+            warm.service.append(TICKS / seconds)
+            long_rates.service.append(long / _run_long_job(service, long, expected))
+            for net, (changes, ticks) in LARGER.items():
+                started = time.perf_counter()
+                loops[net](ticks)
+                larger[net].loop.append(ticks / (time.perf_counter() - started))
+                larger[net].service.append(ticks / _run_larger_job(service, changes, ticks))
+    engine_names = ", ".join(sorted(engines))
+    return [
+        Figure("article's loop alone, 10,000 ticks", "s", [TICKS / rate for rate in warm.loop]),
+        Figure(f"POST to succeeded, 10,000 ticks, warm ({engine_names})", "s", _seconds(warm)),
+        Figure("POST to succeeded, 10,000 ticks, cold: nothing compiled yet", "s", [cold]),
+        *_figures("seed's net, 10,000 ticks", warm),
+        *_figures(f"seed's net, {long:,} ticks", long_rates),
+        *(figure for net, net_rounds in larger.items() for figure in _figures(net, net_rounds)),
+    ]
+
+
+def measure_quick(rounds: int) -> list[Figure]:
+    """The same with fewer ticks in the long job."""
+    return measure(rounds, long=QUICK_LONG_TICKS)
+
+
+def _seconds(rounds: Rounds) -> list[float]:
+    return [TICKS / rate for rate in rounds.service]
+
+
+def _figures(net: str, rounds: Rounds) -> list[Figure]:
+    return [
+        Figure(f"{net}: the loop", "ticks/s", rounds.loop),
+        Figure(f"{net}: service, POST to succeeded", "ticks/s", rounds.service),
+        ratio(f"{net}: service against the loop", rounds.service, rounds.loop),
+    ]
+
+
+def _run_short_job(service: BenchService, losses: bytes) -> tuple[float, str]:
+    seconds, job = _run_job(service, SEED_SPEC, TICKS)
+    assert job["engine"] in ("eager", "graph"), "a short job has torch's bits"
+    assert _read_losses(service, job) == losses, "the service's losses are not the article's"
+    return seconds, str(job["engine"])
+
+
+def _wait_until_warm(service: BenchService, losses: bytes) -> None:
+    """Wait until the worker has compiled what it compiles beside the first jobs."""
+    deadline = time.perf_counter() + MAX_WARMUP_SECONDS
+    while _run_short_job(service, losses)[1] != "graph" and time.perf_counter() < deadline:
+        time.sleep(1)
+
+
+def _run_long_job(service: BenchService, ticks: int, losses: bytes) -> float:
+    seconds, job = _run_job(service, _long_spec(ticks), ticks)
+    assert job["engine"] == "native", job["engine"]
+    assert _read_losses(service, job) == losses, "the service's losses are not the engine's"
+    return seconds
+
+
+def _run_larger_job(service: BenchService, changes: dict[str, Any], ticks: int) -> float:
+    body = {**changes, "optimizer": {"name": "adamw"}, "budget": {"ticks": ticks}}
+    seconds, job = _run_job(service, body, ticks)
+    assert len(_read_losses(service, job)) == 4 * ticks
+    return seconds
+
+
+def _long_spec(ticks: int) -> dict[str, Any]:
+    return {**SEED_SPEC, "budget": {"ticks": ticks}}
+
+
+def _native_losses(ticks: int) -> bytes:
+    """The same job in this process."""
+    spec = read_spec(_long_spec(ticks), max_parameters=10**6)
+    training = TrainingRun(spec, torch.device("cpu"), engine="native")
+    chunks = []
+    while training.ended is None:
+        chunks.append(training.run(1 << 18).chunk.columns["loss"])
+    return np.concatenate(chunks).astype("<f4").tobytes()
+
+
+def _run_job(
+    service: BenchService, body: dict[str, Any], ticks: int
+) -> tuple[float, dict[str, Any]]:
+    started = time.perf_counter()
+    job = service.wait(service.submit(body))
+    seconds = time.perf_counter() - started
+    assert job["status"] == "succeeded" and job["tick"] == ticks, job["error"]
+    return seconds, job
+
+
+def _read_losses(service: BenchService, job: dict[str, Any]) -> bytes:
+    """Every tick's loss, as the service gives it."""
+    headers = {"Accept": "application/octet-stream"}
+    response = service.http.get(f"/v1/jobs/{job['id']}/history", headers=headers)
+    response.raise_for_status()
+    return response.content

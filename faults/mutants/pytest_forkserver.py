@@ -1,0 +1,52 @@
+"""Runs pytest again and again without loading torch each time: a process that forks for every run.
+
+A script, started in the copy of the tree that it tests. It imports nothing of that tree itself, so
+each run sees the code as it is then. A line in: the log's path and pytest's arguments, as JSON. A
+line out: the exit code.
+"""
+
+import json
+import os
+import sys
+from typing import NoReturn
+
+import httpx
+import numpy
+import psutil
+import pydantic
+import pytest
+import redis
+import safetensors.torch
+import torch
+
+PRELOADED_MODULES = (httpx, numpy, psutil, pydantic, redis, safetensors)
+
+
+def main() -> None:
+    """Answer line after line until there is none."""
+    sys.path[0] = os.getcwd()  # it was the folder of this script
+    sys.dont_write_bytecode = True  # a mutant's would outlive it
+    # an optimizer loads half of torch; computing must wait for the fork
+    torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    for line in sys.stdin:
+        log, *arguments = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            _run(log, arguments)
+        _, status = os.waitpid(child, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _run(log: str, arguments: list[str]) -> NoReturn:
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for descriptor, number in ((nothing, 0), (output, 1), (output, 2)):
+        os.dup2(descriptor, number)
+    code = pytest.main(arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(int(code))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""A worker's part played by hand, through the ledger alone: claim, record, save, end."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from jobs.files import checkpoint_folders
+from jobs.files.artifacts import ArtifactStore
+from jobs.job import Checkpoint, SparsePoint
+from jobs.ledger.owner import LeaseLedger
+from jobs.recording.writer import HistoryWriter
+from jobs.settings import Settings
+from jobs.store.connection import Store
+
+FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c", "device": "cpu", "threads": 1}
+
+
+class ManualWorker:
+    """Owns the best queued job from the moment it is made."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self.ledger = LeaseLedger(store, lease_seconds=60)
+        self.files = ArtifactStore(settings.artifacts)
+        claim = self.ledger.claim("cpu", worker="by-hand", device="cpu", canaries={"1": "c"})
+        assert claim is not None, "there is no job to claim"
+        self.claim, self.lease = claim, claim.lease
+        self.ledger.record_engine(self.lease, "eager", "cpu", FINGERPRINT)
+        self._recorder = HistoryWriter(self.ledger, store, self.files, self.lease)
+        self.tick = claim.tick
+
+    def record(
+        self, losses: npt.ArrayLike, sparse: Sequence[SparsePoint] = (), **options: Any
+    ) -> None:
+        """Hand over the losses of the next ticks, and (as `told`) metrics or best."""
+        values = np.asarray(losses, np.float32)
+        self._recorder.append(
+            self.tick + 1, {"loss": values}, sparse,
+            **{"phase": "training", "elapsed": 0.5, "metrics": {}, **options},
+        )  # fmt: skip
+        self.tick += len(values)
+
+    def save(
+        self, weights: bytes = b"weights", drop: Sequence[int] = (), **changes: Any
+    ) -> Checkpoint:
+        """Make and commit a checkpoint of the tick where it stands; those of `drop` go."""
+        folder = checkpoint_folders.new_folder(self.files, self.lease)
+        (folder / "model.safetensors").write_bytes(weights)
+        (folder / "state.json").write_bytes(b"{}")
+        flags: dict[str, Any] = {"is_best": False, "is_final": False, **changes}
+        checkpoint = checkpoint_folders.publish(
+            self.files, self.lease, folder, tick=self.tick, state="0" * 16, metrics={}, **flags
+        )
+        self.ledger.commit_checkpoint(self.lease, checkpoint, drop)
+        return checkpoint
+
+    def end(self, status: str = "succeeded", **reasons: Any) -> None:
+        """Let go of the job for good (or, with `paused`, for now)."""
+        self.ledger.release(self.lease, status, self.tick, **reasons)

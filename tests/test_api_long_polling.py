@@ -1,0 +1,301 @@
+"""Answers held until there is news: what ends a wait, what does not, and what comes then."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api import job_responses, long_polling
+from api.app import create_app
+from jobs.settings import Settings
+from jobs.store.connection import Store, connect
+from tests.held_requests import HeldRequest
+from tests.manual_worker import ManualWorker
+from tests.support import running_store, settings_for, small_spec
+
+Wait = Callable[..., HeldRequest]
+
+
+@pytest.fixture
+def worker(submit: Callable[..., str], store: Store, settings: Settings) -> ManualWorker:
+    """A running job at tick 2."""
+    submit(budget={"ticks": 100})
+    worker = ManualWorker(store, settings)
+    worker.record([1.0, 2.0])
+    return worker
+
+
+@pytest.fixture
+def path(worker: ManualWorker) -> str:
+    return f"/v1/jobs/{worker.lease.job_id}"
+
+
+@pytest.fixture
+def wait(client: Any) -> Iterator[Wait]:
+    """Begin a GET that is held."""
+    yield lambda path, **headers: HeldRequest(client.application, path, **headers)
+    assert (
+        client.application.extensions[long_polling.LONG_POLLER_EXTENSION].held_request_limit.in_use
+        == 0
+    )
+
+
+def test_a_verb_ends_a_wait_at_once(
+    client: Any, wait: Wait, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_responses, "PROGRESS_AFTER_SECONDS", 15.0)
+    held = wait(f"{path}?wait=20").wait_until_held()
+    client.post(f"{path}/pause")
+    answer = held.wait_for_response(10)
+    assert (answer.status_code, answer.json["requested"]) == (200, "pause")
+
+
+@pytest.mark.parametrize("change", ["save", "patch", "end", "best"])
+def test_what_matters_ends_it_at_once(
+    client: Any,
+    wait: Wait,
+    worker: ManualWorker,
+    path: str,
+    change: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(job_responses, "PROGRESS_AFTER_SECONDS", 15.0)
+    held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).wait_until_held()
+    if change == "save":
+        worker.save()
+    elif change == "patch":
+        client.patch(path, json={"name": "another"})
+    elif change == "end":
+        worker.end("cancelled")
+    else:
+        worker.record([0.5], best={"metric": "val_loss", "tick": 3, "value": 0.5})
+    answer = held.wait_for_response(10)
+    assert answer.status_code == 200
+    body = answer.json
+    assert body["latest_checkpoint"] == 2 or body["name"] == "another" or body["finished_at"] or (
+        body["best"]["tick"] == 3
+    )  # fmt: skip
+
+
+def test_progress_alone_ends_it_after_a_second_and_no_sooner(
+    client: Any, wait: Wait, worker: ManualWorker, path: str
+) -> None:
+    held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).wait_until_held()
+    worker.record([3.0])
+    answer = held.wait_for_response(10)
+    assert (answer.status_code, answer.json["tick"]) == (200, 3)
+    assert held.seconds >= 1.0
+
+
+def test_so_does_progress_that_was_there_before_the_request(
+    client: Any, wait: Wait, worker: ManualWorker, path: str
+) -> None:
+    old = client.get(path).headers["ETag"]
+    worker.record([3.0])
+    held = wait(f"{path}?wait=20", If_None_Match=old)
+    assert held.wait_for_response(10).json["tick"] == 3
+    assert held.seconds >= 1.0
+
+
+def test_what_mattered_before_the_request_is_answered_without_a_wait(
+    client: Any, worker: ManualWorker, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        long_polling.HeldRequestLimit, "acquire", lambda self: pytest.fail("it waits")
+    )
+    old = client.get(path).headers["ETag"]
+    worker.save()
+    for tag in (old, '"no tag of ours"', f"W/{old}"):
+        answer = client.get(f"{path}?wait=20", headers={"If-None-Match": tag})
+        assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_when_the_time_is_over_it_is_304_for_who_has_it(client: Any, path: str, sent: bool) -> None:
+    tag = client.get(path).headers["ETag"]
+    answer = client.get(f"{path}?wait=0.2", headers={"If-None-Match": tag} if sent else {})
+    assert answer.status_code == (304 if sent else 200)
+    assert answer.headers["ETag"] == tag
+
+
+def test_without_a_tag_it_ends_with_the_next_change(
+    wait: Wait, worker: ManualWorker, path: str
+) -> None:
+    held = wait(f"{path}?wait=20").wait_until_held()
+    worker.record([3.0])
+    assert held.wait_for_response(10).json["tick"] == 3
+    assert held.seconds >= 1.0
+
+
+def test_until_the_end_nothing_else_ends_it(
+    client: Any, wait: Wait, worker: ManualWorker, path: str
+) -> None:
+    tag = client.get(path).headers["ETag"]
+    held = wait(f"{path}?wait=20&until=end", If_None_Match=tag).wait_until_held()
+    worker.record([3.0])
+    worker.save()
+    client.patch(path, json={"notes": "still there"})
+    worker.end("cancelled")
+    assert held.wait_for_response(10).json["status"] == "cancelled"
+    assert client.get(f"{path}?wait=20&until=end").json["status"] == "cancelled"
+
+
+def test_until_a_tick_it_is_that_tick(
+    client: Any, wait: Wait, worker: ManualWorker, path: str
+) -> None:
+    held = wait(f"{path}?wait=20&until=tick:5").wait_until_held()
+    worker.record([3.0])
+    worker.record([4.0, 5.0, 6.0])
+    assert held.wait_for_response(10).json["tick"] >= 5
+    assert client.get(f"{path}?wait=20&until=tick:6").json["tick"] == 6
+
+
+def test_an_ended_job_reaches_no_tick_and_is_told_at_once(
+    client: Any, worker: ManualWorker, path: str
+) -> None:
+    worker.end("cancelled")
+    assert client.get(f"{path}?wait=20&until=tick:50").json["tick"] == 2
+
+
+def test_with_until_the_time_over_is_200_with_what_there_is(client: Any, path: str) -> None:
+    sent = {"If-None-Match": client.get(path).headers["ETag"]}
+    answer = client.get(f"{path}?wait=0.2&until=end", headers=sent)
+    assert (answer.status_code, answer.json["tick"]) == (200, 2)
+
+
+def test_a_queued_jobs_place_is_progress_too(
+    client: Any, wait: Wait, submit: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(long_polling, "POLL_SECONDS", 0.1)
+    first, second = submit(), submit()
+    path = f"/v1/jobs/{second}"
+    held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).wait_until_held()
+    client.post(f"/v1/jobs/{first}/cancel")
+    assert held.wait_for_response(10).json["queue"]["position"] == 1
+
+
+def test_a_job_that_is_deleted_meanwhile_is_404(
+    client: Any, wait: Wait, worker: ManualWorker, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(long_polling, "POLL_SECONDS", 0.1)
+    worker.end("cancelled")
+    held = wait(f"{path}?wait=20").wait_until_held()
+    client.delete(path)
+    assert held.wait_for_response(10).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("query", "parameters"),
+    [
+        ("wait=31", ["wait"]),
+        ("wait=-1", ["wait"]),
+        ("wait=nan", ["wait"]),
+        ("wait=", ["wait"]),
+        ("wait=1_0", ["wait"]),
+        ("wait=1&until=tick:-1", ["until"]),
+        ("wait=x&until=never", ["wait", "until"]),
+    ],
+)
+def test_what_cannot_be_waited_for_is_400_and_named(
+    client: Any, path: str, query: str, parameters: list[str]
+) -> None:
+    answer = client.get(f"{path}?{query}")
+    assert answer.status_code == 400
+    assert [error["parameter"] for error in answer.json["errors"]] == parameters
+
+
+def test_a_history_is_held_until_a_tick_lies_beyond(
+    wait: Wait, worker: ManualWorker, path: str
+) -> None:
+    held = wait(f"{path}/history?after=3&wait=20").wait_until_held()
+    worker.record([3.0])
+    worker.record([4.0])
+    assert held.wait_for_response(10).json["tick"] == [4]
+
+
+def test_a_history_that_lies_beyond_is_answered_at_once(client: Any, path: str) -> None:
+    assert client.get(f"{path}/history?wait=20").json["tick"] == [1, 2]
+    assert client.get(f"{path}/history?wait=20&points=1").json["loss"]["mean"] == [1.5]
+    csv = client.get(f"{path}/history?wait=20&after=1", headers={"Accept": "text/csv"})
+    assert csv.text.split() == ["tick,loss", "2,2.0"]
+
+
+@pytest.mark.parametrize("form", ["application/json", "text/csv"])
+def test_a_known_history_is_held_until_it_is_another(
+    client: Any, wait: Wait, worker: ManualWorker, path: str, form: str
+) -> None:
+    whole = f"{path}/history"
+    tag = client.get(whole, headers={"Accept": form}).headers["ETag"]
+    sent = {"Accept": form, "If_None_Match": tag}
+    assert wait(f"{whole}?wait=0.2", **sent).wait_for_response().status_code == 304
+    held = wait(f"{whole}?wait=20", **sent).wait_until_held()
+    worker.record([3.0])
+    assert held.wait_for_response(10).status_code == 200
+
+
+def test_the_end_of_a_job_ends_a_wait_for_its_history(
+    wait: Wait, worker: ManualWorker, path: str
+) -> None:
+    held = wait(f"{path}/history?after=2&wait=20").wait_until_held()
+    worker.end("cancelled")
+    assert held.wait_for_response(10).json["complete"] is True
+
+
+def test_beyond_the_bound_a_wait_is_answered_at_once_and_a_stream_refused(
+    client: Any, worker: ManualWorker, path: str
+) -> None:
+    places = client.application.extensions[long_polling.LONG_POLLER_EXTENSION].held_request_limit
+    assert places.limit == 192
+    while places.acquire():
+        pass
+    try:
+        answer = client.get(f"{path}?wait=20")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (200, "2")
+        sent = {"If-None-Match": answer.headers["ETag"]}
+        answer = client.get(f"{path}?wait=20", headers=sent)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (304, "2")
+        for part in ("history?after=2", "events?after=9", "logs?after=0"):
+            answer = client.get(f"{path}/{part}&wait=20")
+            assert (answer.status_code, answer.headers["Retry-After"]) == (200, "2"), part
+        assert "Retry-After" not in client.get(f"{path}/history?wait=20").headers
+        stream = client.get(f"{path}/events", headers={"Accept": "text/event-stream"})
+        assert (stream.status_code, stream.headers["Retry-After"]) == (503, "2")
+        assert stream.json["type"] == "urn:tickforge:problem:crowded"
+    finally:
+        for _ in range(places.limit):
+            places.release()
+
+
+def test_a_process_that_leaves_lets_its_waits_go(client: Any, wait: Wait, path: str) -> None:
+    held = wait(f"{path}?wait=30").wait_until_held()
+    client.application.extensions[long_polling.LONG_POLLER_EXTENSION].shutdown()
+    assert held.wait_for_response(10).status_code == 200
+    assert client.get(f"{path}?wait=30").status_code == 200
+
+
+@pytest.mark.slow
+def test_a_wait_outlives_the_stores_restart(tmp_path: Path) -> None:
+    with running_store() as server:
+        settings = settings_for(server.url, tmp_path)
+        app = create_app(settings)
+        store = connect(server.url)
+        worker = submitted(app, store, settings)
+        held = HeldRequest(
+            app, f"/v1/jobs/{worker.lease.job_id}?wait=30&until=end"
+        ).wait_until_held()
+        time.sleep(0.5)  # its first look at the job, which a dead store would answer with 503
+        server.kill()
+        server.start()
+        worker.end("cancelled")
+        assert held.wait_for_response(10).json["status"] == "cancelled"
+        store.close()
+
+
+def submitted(app: Any, store: Store, settings: Settings) -> ManualWorker:
+    from tests.support import ADMIN_KEY
+
+    key = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    assert app.test_client().post("/v1/jobs", json=small_spec(), headers=key).status_code == 202
+    return ManualWorker(store, settings)

@@ -1,0 +1,183 @@
+"""The published document and the API held against each other, one test an operation.
+
+schemathesis makes requests from the document alone, valid and invalid ones, the same in every run;
+ids of things that exist are put into their paths, so that not all of them end as 404. All its
+checks are on, except that a rule between fields, or between a request and what is stored, may
+refuse what the document allows, in the words listed here. What submit and plan accept is tried
+with specs of our own in test_valid_specs.py.
+"""
+
+import json
+import re
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.config import SchemathesisConfig
+from schemathesis.pytest.lazy import get_all_tests
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from api import long_polling, sse
+from api.app import ENDPOINTS, create_app
+from api.openapi import PATH_PARAMETERS, build_document
+from jobs.settings import Settings
+from jobs.store.connection import Store, connect
+from tests import upload_strategies
+from tests.datasets import PETS, upload_new
+from tests.manual_worker import ManualWorker
+from tests.support import ADMIN_KEY, settings_for, small_spec
+
+HOW = settings(
+    max_examples=25, derandomize=True, deadline=None, database=None,
+    phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+SIGNED_IN = {"Authorization": f"Bearer {ADMIN_KEY}"}
+ALONE = {"extra-data-sources": {"responses": False}}  # no test knows another's answers
+CONFIG: dict[str, Any] = {
+    "seed": 1,
+    "max-stream-events": 20,
+    "generation": {"with-security-parameters": False},  # every request is signed in
+    "analysis": {"constants": {"enabled": False}},
+    "phases": {
+        "coverage": ALONE,
+        "fuzzing": {**ALONE, "error-feedback": {"enabled": False}},
+        "stateful": {"enabled": False},
+    },
+}
+#: operation -> what it may say of a request that the document allows
+BETWEEN = {
+    "GET /v1/datasets": "a next_after that such a list gave",
+    "GET /v1/jobs": "a next_after that such a list gave|key:value",
+    "GET /v1/jobs/{job_id}/events": "not for text/event-stream",
+    "GET /v1/jobs/{job_id}/history": "not together with .*|not recorded: .*|.* form.*",
+    "GET /v1/keys": "a next_after that such a list gave",
+    "POST /v1/datasets": "left out: only a CSV has one|used with another body",
+    "POST /v1/jobs/{job_id}/checkpoints": "used with another body",
+    "POST /v1/jobs/{job_id}/verify": "used with another body|0 or the tick of a checkpoint: .*"
+    "|less than `to`: .*|at most the last accepted tick: .*",
+    "POST /v1/keys": "each scope once|used with another body",
+}
+OWN_STRATEGIES = {"POST /v1/jobs", "POST /v1/jobs/plan"}
+
+
+class Served:
+    """The WSGI app of the test that runs. Ends each answer as a server does."""
+
+    app: Any = None
+
+    def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
+        pieces = self.app(environ, start_response)
+        try:
+            return [b"".join(pieces)]
+        finally:
+            pieces.close()
+
+
+upload_strategies.register_strategies()
+SERVED = Served()
+DOCUMENT = build_document(ENDPOINTS)
+SCHEMA = schemathesis.openapi.from_dict(DOCUMENT, config=SchemathesisConfig.from_dict(CONFIG))
+SCHEMA.app = SERVED
+
+
+@dataclass
+class World:
+    """A service with some of everything, and what its things are called."""
+
+    names: dict[str, list[str]]
+
+    def name(self, case: Any) -> None:
+        """Let most paths of the right form lead to something."""
+        for part, known in self.names.items():
+            given = case.path_parameters.get(part)
+            form = PATH_PARAMETERS[part]["schema"].get("pattern", ".+")
+            if isinstance(given, str) and re.fullmatch(form, given):
+                at = zlib.crc32(given.encode()) % (len(known) + 1)
+                case.path_parameters[part] = [given, *known][at]
+
+
+def operation_of(case: Any) -> dict[str, Any]:
+    operation: dict[str, Any] = DOCUMENT["paths"][case.operation.path][case.operation.method]
+    return operation
+
+
+@pytest.fixture
+def world(store_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setattr(long_polling, "MAX_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(sse, "_make_end_condition", lambda _call: lambda: True)
+    store = connect(store_server)
+    store.flushall()
+    settings = settings_for(store_server, tmp_path, TICKFORGE_RATE_LIMIT="0")
+    SERVED.app = create_app(settings)
+    return World(make_resources(SERVED.app.test_client(), store, settings))
+
+
+def make_resources(http: Any, store: Store, settings: Settings) -> dict[str, list[str]]:
+    """Make jobs of every status, keys and datasets; gives their ids."""
+    http.environ_base["HTTP_AUTHORIZATION"] = SIGNED_IN["Authorization"]
+    jobs = []
+    for ending in ("succeeded", "failed", "paused", "running", "queued"):
+        spec = small_spec(record=["loss", "grad_norm"], validation={"fraction": 0.25})
+        jobs.append(http.post("/v1/jobs", json=spec).json["id"])
+        if ending == "queued":
+            continue
+        worker = ManualWorker(store, settings)
+        worker.record([1.0, 0.5, float("nan")])
+        worker.save()
+        if ending != "running":
+            worker.end(ending, stopped_by="user" if ending == "succeeded" else None)
+    key = {"tenant": "other", "scopes": ["read"]}
+    keys = [http.post("/v1/keys", json=key).json["id"] for _ in range(2)]
+    text = upload_new(http, b"some words, and more\n", "text/plain")["id"]
+    return {
+        "job_id": jobs,
+        "key_id": keys,
+        "dataset_id": [upload_new(http, PETS)["id"], text],
+        "which": ["3", "latest", "final"],
+        "name": ["model.safetensors", "state.json"],
+    }
+
+
+def accepting(case: Any) -> dict[str, str]:
+    """Headers that ask for one of the forms of the answer, by turns."""
+    forms = [form for answer in operation_of(case)["responses"].values()
+             for form in answer.get("content", {}) if "problem" not in form]  # fmt: skip
+    at = zlib.crc32(repr(case).encode()) % (len(forms) + 1)
+    return SIGNED_IN if at == 0 else {**SIGNED_IN, "Accept": forms[at - 1]}
+
+
+def refused_between(case: Any, answer: Any) -> bool:
+    """Whether it is one of the refusals that a document cannot foresee."""
+    if answer.status_code not in (400, 422):
+        return False
+    if case.operation.label in OWN_STRATEGIES:
+        return True
+    words = BETWEEN.get(case.operation.label)
+    faults = json.loads(answer.content).get("errors", [])
+    return bool(words and faults) and all(re.fullmatch(words, entry["detail"]) for entry in faults)
+
+
+def answered_as_documented(case: Any, world: World) -> None:
+    world.name(case)
+    headers = accepting(case)
+    answer = case.call(headers=headers)
+    off = [positive_data_acceptance] if refused_between(case, answer) else []
+    case.validate_response(
+        answer, headers=headers, excluded_checks=off, transport_kwargs={"headers": headers}
+    )
+
+
+@pytest.mark.parametrize("operation", [endpoint.operation_id for endpoint in ENDPOINTS])
+def test_every_answer_is_as_documented(operation: str, world: World) -> None:
+    # not by SCHEMA.parametrize: that makes the cases of all operations when tests are collected
+    (generated,) = get_all_tests(
+        schema=SCHEMA.include(operation_id=operation),
+        test_func=answered_as_documented,
+        settings=HOW,
+        given_kwargs={},
+    )
+    generated.ok()[1](world=world)

@@ -1,0 +1,141 @@
+"""The pages for people: open, whole without a network, and drawn as they should be."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from api.app import ENDPOINTS
+from api.assets import ASSET_FILES, ASSET_PATHS, CONTENT_SECURITY_POLICY, STATIC_FOLDER
+from tests.api_process import running_api
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-dev-shm-usage",
+    "--virtual-time-budget=5000", "--enable-logging=stderr", "--dump-dom",
+)  # fmt: skip
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+PAGES = ("/", "/docs")
+
+
+@pytest.fixture
+def nobody(client: Any) -> Any:
+    """A client without a key, as a browser."""
+    client.environ_base.pop("HTTP_AUTHORIZATION")
+    client.environ_base["HTTP_ACCEPT"] = BROWSER["Accept"]
+    return client
+
+
+def test_the_pages_and_their_files_are_open_and_bound_to_us(nobody: Any) -> None:
+    for path in (*PAGES, *ASSET_PATHS):
+        answer = nobody.get(path)
+        assert answer.status_code == 200, path
+        assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        again = nobody.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+        assert (again.status_code, again.data) == (304, b""), path
+    assert (
+        "default-src 'none'" in CONTENT_SECURITY_POLICY
+        and "unsafe" not in CONTENT_SECURITY_POLICY
+        and "*" not in CONTENT_SECURITY_POLICY
+    )
+
+
+def test_media_types_are_those_of_the_files(nobody: Any) -> None:
+    kinds = {"/": "text/html", "/docs": "text/html", "/static/page.css": "text/css"}
+    kinds |= {"/static/docs.js": "text/javascript", "/static/icon.svg": "image/svg+xml"}
+    for path, kind in kinds.items():
+        assert nobody.get(path).mimetype == kind
+
+
+def test_no_file_names_another_host_or_holds_a_script_of_its_own() -> None:
+    files = sorted(STATIC_FOLDER.iterdir())
+    assert {path.name for path in files} == {*ASSET_FILES, "home.html", "docs.html"}
+    for file in files:
+        text = file.read_text()
+        hosts = set(re.findall(r"(?:https?:)?//([\w.-]+\.\w+)", text))
+        assert hosts <= {"127.0.0.1", "www.w3.org"}, file.name
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", text)
+        if file.suffix == ".html":
+            assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son\w+=", text)
+            loaded = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', text))
+            assert loaded <= ASSET_PATHS, file.name
+
+
+def test_every_module_that_is_imported_is_served() -> None:
+    for file in STATIC_FOLDER.glob("*.js"):
+        for name in re.findall(r'from "\./([^"]+)"', file.read_text()):
+            assert name in ASSET_FILES, (file.name, name)
+
+
+def test_the_first_page_is_html_for_browsers_and_json_for_others(nobody: Any) -> None:
+    page = nobody.get("/")
+    assert page.mimetype == "text/html" and page.headers["Vary"] == "Accept"
+    for accept in ("application/json", "*/*", "", "text/html;q=0.5, application/json"):
+        answer = nobody.get("/", headers={"Accept": accept})
+        assert answer.mimetype == "application/json", accept
+    links = nobody.get("/", headers={"Accept": "*/*"}).json["links"]
+    for path in links.values():
+        assert nobody.get(path).status_code in (200, 401), path
+        assert path in page.text, path
+
+
+def test_the_pages_say_something_without_javascript(nobody: Any) -> None:
+    assert 'href="/openapi.json"' in nobody.get("/docs").text.split("<noscript>")[1]
+    assert "/v1/jobs" in nobody.get("/").text
+
+
+@pytest.fixture(scope="module")
+def url(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_api(store_server, tmp_path_factory.mktemp("pages")) as api:
+        yield str(api.base_url).rstrip("/")
+
+
+def drawn(url: str, folder: Path, *flags: str) -> str:
+    """A page's DOM after its scripts have run; fails for what the browser complains of."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium here: the pages were not drawn")
+    done = subprocess.run(
+        [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", url],
+        capture_output=True, text=True, timeout=60, env={**os.environ, "HOME": str(folder)},
+    )  # fmt: skip
+    console_lines = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert console_lines == [], console_lines
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_reference_draws_every_operation(url: str, tmp_path: Path) -> None:
+    dom = drawn(f"{url}/docs#submit_job", tmp_path)
+    for endpoint in ENDPOINTS:
+        assert f'id="{endpoint.operation_id}"' in dom, endpoint.operation_id
+    document = httpx.get(f"{url}/openapi.json").json()
+    assert dom.count('class="operation"') == sum(map(len, document["paths"].values()))
+    inside = dom.split('id="submit_job"')[1].split('class="operation"')[0]
+    assert "Needs a key of scope <code>submit</code>" in inside
+    for field in document["components"]["schemas"]["JobSpecRequest"]["properties"]:
+        assert f"<code>{field}</code>" in inside, field
+    for words in ("at most 200 characters", "1 to 65536", 'class="try"', "Send POST"):
+        assert words in inside, words
+
+
+def test_the_first_page_takes_the_key_out_of_a_sign_in_link(url: str, tmp_path: Path) -> None:
+    dom = drawn(f"{url}/#key=secret-0123", tmp_path)
+    assert re.search(r'id="signed-in"[^>]*>', dom)[0].count("hidden") == 0  # type: ignore[index]
+    assert "secret-0123" not in dom
+    assert ">ready<" in dom and f"curl -s {url}/v1/jobs" in dom
+
+
+def test_every_tag_has_its_place_in_the_reference() -> None:
+    order = re.search(r"const ORDER = (\[.*\]);", (STATIC_FOLDER / "docs.js").read_text())
+    assert order is not None
+    assert {endpoint.tag for endpoint in ENDPOINTS} <= set(json.loads(order[1]))

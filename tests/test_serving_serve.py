@@ -1,0 +1,247 @@
+"""serve.py from outside: what it starts, says, refuses, and leaves behind."""
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from jobs.store.connection import connect
+from tests.processes import JobClient, MarkedProcesses, ServiceProcess, running_service, send_signal
+from tests.support import ADMIN_KEY, ROOT, running_store, small_spec, wait_until
+
+LONG = small_spec(budget={"ticks": 100_000_000}, compute={"engine": "eager"})
+
+
+def refused(command: list[str], folder: Path, **env: str) -> tuple[int, str]:
+    """Run a command that must end by itself, saying one line; its exit code and that line."""
+    marked = MarkedProcesses()
+    ran = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=marked.make_environment(folder, **env),
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert ran.stdout == "" and ran.stderr.count("\n") == 1, ran.stderr
+    assert not marked.living_processes()
+    return ran.returncode, ran.stderr
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    folder = tmp_path_factory.mktemp("serve")
+    with running_service(folder, TICKFORGE_STALL_SECONDS="1") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def jobs(service: ServiceProcess) -> JobClient:
+    return JobClient(service)
+
+
+def test_the_ready_line_is_true(service: ServiceProcess) -> None:
+    assert re.fullmatch(r"tickforge ready http://127\.0\.0\.1:\d+\n", service.ready_line)
+    with service.http as http:
+        assert http.get("/readyz").status_code == 200
+        (worker,) = http.get("/v1/workers").json()["data"]
+    assert worker["pid"] == service.processes.processes_of("worker")[0].pid
+    assert worker["queue"] == "cpu" and worker["fingerprint"]["canary"]
+
+
+def test_the_local_user_s_client_is_told(service: ServiceProcess) -> None:
+    config = json.loads((service.folder / "config" / "tickforge" / "config.json").read_text())
+
+    assert config["url"] == service.url
+    headers = {"Authorization": f"Bearer {config['key']}"}
+    assert httpx.get(f"{service.url}/v1/jobs", headers=headers).status_code == 200
+
+
+def test_a_second_serve_on_the_same_folder_is_refused(
+    service: ServiceProcess, tmp_path: Path
+) -> None:
+    data = service.folder / "data"
+    code, message = refused(["serve.py", "--port", "0", "--data", str(data)], tmp_path)
+    assert code == 1
+    assert f"{data} is in use by another serve.py" in message
+
+
+def test_no_process_but_template_and_trainer_has_torch_loaded(
+    service: ServiceProcess, jobs: JobClient
+) -> None:
+    jobs.wait_for_tick(jobs.submit(LONG), 1)
+    loaded = {
+        role: ["libtorch" in Path(f"/proc/{process.pid}/maps").read_text() for process in processes]
+        for role in ("serve", "api", "worker", "child", "template", "trainer")
+        if (processes := service.processes.processes_of(role))
+    }
+    assert loaded.pop("template") == [True] and loaded.pop("trainer") == [True]
+    assert set(loaded) == {"serve", "api", "worker", "child"}
+    assert not any(sum(loaded.values(), []))
+
+
+def test_the_template_has_one_thread(service: ServiceProcess) -> None:
+    (template,) = service.processes.processes_of("template")
+    assert template.num_threads() == 1
+
+
+def test_a_trainer_that_hangs_is_killed_and_its_job_given_back(
+    service: ServiceProcess, jobs: JobClient
+) -> None:
+    (job_id,) = [job["id"] for job in jobs.running_jobs()]
+    (trainer,) = service.processes.processes_of("trainer")
+
+    send_signal(trainer, signal.SIGSTOP)
+
+    jobs.wait_for(job_id, lambda job: job["attempt"] == 2 and job["phase"] == "training")
+    assert not trainer.is_running()
+    first, _ = jobs.attempts(job_id)
+    assert "stood still" in first["outcome"]
+    jobs.request(job_id, "cancel")
+    assert jobs.wait_for_end(job_id)["status"] == "cancelled"
+
+
+def test_a_job_posted_while_the_template_is_dead_waits_for_the_next(
+    service: ServiceProcess, jobs: JobClient
+) -> None:
+    (dead,) = service.processes.processes_of("template")
+    service.processes.kill("template")
+
+    assert jobs.wait_for_end(jobs.submit(small_spec()))["status"] == "succeeded"
+    (template,) = service.processes.processes_of("template")
+    assert template.pid != dead.pid
+
+
+def test_the_log_tells_a_job_s_story(service: ServiceProcess, jobs: JobClient) -> None:
+    job_id = jobs.submit(small_spec())
+    jobs.wait_for_end(job_id)
+    log = (service.folder / "data" / "artifacts" / "default" / job_id / "log.txt").read_text()
+    for fragment in ("attempt 1 by", "built 29 parameters, eager, cpu", "succeeded at tick 20"):
+        assert fragment in log
+
+
+def test_a_stop_leaves_no_process_and_no_temporary_folder(
+    service: ServiceProcess, jobs: JobClient
+) -> None:
+    (folder,) = {Path(part) for part in service.processes.processes_of("template")[0].cmdline()[3:]}
+    job_id = jobs.submit(LONG)
+    jobs.wait_for_tick(job_id, 100)
+
+    code, seconds, rest = service.stop()
+
+    assert (code, rest, service.processes.living_processes()) == (0, "", [])
+    assert seconds < 15
+    assert not folder.parent.exists()
+    assert sorted(path.name for path in (service.folder / "data").iterdir()) == [
+        "admin.key", "artifacts", "serve.lock", "store",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("TICKFORGE_PORT", "70000", "a whole number from 0 to 65535"),
+        ("TICKFORGE_WORKERS", "0", "a whole number from 1 to 256"),
+        ("TICKFORGE_LEASE_SECONDS", "soon", "a number from 1 to 3600"),
+        ("TICKFORGE_LOG_FORMAT", "xml", "one of json, text"),
+        ("TICKFORGE_REDIS_URL", "http://localhost", "redis://, rediss:// or unix://"),
+        ("TICKFORGE_ARTIFACTS_URL", "s3://bucket", "file:// and an absolute path"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line(
+    tmp_path: Path, name: str, value: str, rule: str
+) -> None:
+    data = tmp_path / "data"
+    code, message = refused(["serve.py", "--data", str(data)], tmp_path, **{name: value})
+    assert code == 2
+    assert f"{name}={value!r}: " in message and rule in message
+    assert not data.exists()
+
+
+def test_a_short_admin_key_is_refused_without_being_shown(tmp_path: Path) -> None:
+    code, message = refused(
+        ["serve.py", "--data", str(tmp_path / "data")], tmp_path, TICKFORGE_ADMIN_KEY="hunter2"
+    )
+    assert code == 2
+    assert "TICKFORGE_ADMIN_KEY" in message and "32 or more" in message and "hunter2" not in message
+
+
+def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = ["serve.py", "--port", str(port), "--data", str(tmp_path / "data")]
+        code, message = refused(command, tmp_path)
+    assert code == 1
+    assert f"127.0.0.1:{port}" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "command"),
+    [
+        ("appendfsync", "everysec", ["serve.py", "--port", "0"]),
+        ("maxmemory-policy", "allkeys-lru", ["serve.py", "--port", "0"]),
+        ("appendonly", "no", ["-m", "workers"]),
+    ],
+)
+def test_a_store_that_would_lose_jobs_is_refused(
+    tmp_path: Path, name: str, value: str, command: list[str]
+) -> None:
+    env = {"TICKFORGE_DATA_DIR": str(tmp_path / "data"), "TICKFORGE_ADMIN_KEY": ADMIN_KEY}
+    with running_store() as server:
+        client = connect(server.url)
+        client.config_set(name, value)
+        client.close()
+        code, message = refused(command, tmp_path, TICKFORGE_REDIS_URL=server.url, **env)
+    assert code == 2
+    assert f"the store has {name}={value}, needed is" in message
+
+
+def test_a_background_job_of_a_script_stops_in_order_on_sigint(tmp_path: Path) -> None:
+    inherited = {signal.SIGINT, signal.SIGQUIT}  # ignored in such a job
+    dispositions = {number: signal.signal(number, signal.SIG_IGN) for number in inherited}
+    try:
+        with running_service(tmp_path) as service:
+            (serve,) = service.marked.role("serve")
+            children = service.marked.role("api") + service.marked.role("worker")
+            assert not any(ignored_signals(each.pid) & inherited for each in [serve, *children])
+
+            send_signal(serve, signal.SIGINT)
+
+            wait_until(lambda: not service.marked.alive(), 15, "the end of all processes")
+            assert service.stop()[0] == 0
+    finally:
+        for number, disposition in dispositions.items():
+            signal.signal(number, disposition)
+
+
+def ignored_signals(pid: int) -> set[signal.Signals]:
+    """Return the signals that a process ignores, of those that have a name."""
+    mask = int(re.findall(r"SigIgn:\s(\w+)", Path(f"/proc/{pid}/status").read_text())[0], 16)
+    return {number for number in signal.Signals if mask >> (number - 1) & 1}
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server on PATH")
+def test_redis_server_of_path_serves_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binary = Path(shutil.which("redis-server") or "")
+    monkeypatch.setattr("faults.store_server.find_server", lambda: binary)
+    with (
+        running_store() as server,
+        running_service(tmp_path, TICKFORGE_REDIS_URL=server.url) as service,
+    ):
+        assert psutil.Process(server.pid).name() == "redis-server"
+        jobs = JobClient(service)
+        job_id = jobs.submit(small_spec(budget={"ticks": 3000}, compute={"engine": "eager"}))
+        jobs.wait_for_tick(job_id, 100)
+        server.kill()
+        server.start()
+        job = jobs.wait_for_end(job_id)
+        assert (job["status"], job["tick"], job["attempt"]) == ("succeeded", 3000, 1)
+        code, _, _ = service.stop()
+        assert (code, service.processes.living_processes()) == (0, [])
