@@ -206,13 +206,17 @@ def test_a_background_job_of_a_script_stops_in_order_on_sigint(tmp_path: Path) -
     dispositions = {number: signal.signal(number, signal.SIG_IGN) for number in inherited}
     try:
         with running_service(tmp_path) as service:
-            (serve,) = service.marked.role("serve")
-            children = service.marked.role("api") + service.marked.role("worker")
+            (serve,) = service.processes.processes_of("serve")
+            children = service.processes.processes_of("api") + service.processes.processes_of(
+                "worker"
+            )
             assert not any(ignored_signals(each.pid) & inherited for each in [serve, *children])
 
             send_signal(serve, signal.SIGINT)
 
-            wait_until(lambda: not service.marked.alive(), 15, "the end of all processes")
+            wait_until(
+                lambda: not service.processes.living_processes(), 15, "the end of all processes"
+            )
             assert service.stop()[0] == 0
     finally:
         for number, disposition in dispositions.items():
