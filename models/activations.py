@@ -1,4 +1,4 @@
-"""The activations a model may name. Knows no family."""
+"""The activations a model may name: elementwise, any shape to the same. Knows no family."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Makes the net a config describes, with the initial weights of a seed. Knows no job, no tick."""
+"""Build the net a config describes, with the initial weights of a seed. Knows no job, no tick."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +10,7 @@ from models.families import ModelConfig
 from models.mlp import net as mlp
 from models.transformer_lm import net as transformer_lm
 
-#: family -> its net of a config, inputs and outputs
+#: family -> function of (config, inputs, outputs) that builds its net
 NET_BUILDERS: dict[str, Callable[[Any, int, int], nn.Module]] = {
     "mlp": mlp.build_net,
     "transformer_lm": transformer_lm.build_net,
@@ -18,12 +18,14 @@ NET_BUILDERS: dict[str, Callable[[Any, int, int], nn.Module]] = {
 
 
 def build(config: ModelConfig, inputs: int, outputs: int, seed: int) -> nn.Module:
-    """Build the net of `config` on the CPU, float32.
+    """Build the net of `config` on the CPU, with float32 weights.
 
-    An mlp takes [rows, inputs] and gives [rows, outputs]; a language model takes tokens (int64) and
-    gives [rows, inputs, outputs]. Its weights are what its modules draw in order after
-    torch.manual_seed(seed): an mlp's are those of a hand-written nn.Sequential after that line.
-    Seeds torch's generator for the CPU alone, which is all that initialisation draws from.
+    An mlp maps [rows, inputs] to [rows, outputs] (float32); a language model maps tokens [rows, at
+    most inputs] (int64) to logits [rows, tokens, outputs] (float32).
+
+    The weights are what the modules draw, in order, after torch.manual_seed(seed); an mlp's equal
+    those of a hand-written nn.Sequential after that line. Only the CPU's generator is seeded: no
+    other is used to initialize weights.
     """
     torch.default_generator.manual_seed(seed)
     return NET_BUILDERS[config.family](config, inputs, outputs)

@@ -1,7 +1,7 @@
-"""The head of every checkpoint's model.py: the net from its constants and the weights beside it.
+"""The part of every model.py that builds the net from CONFIG and loads the weights beside it.
 
-models/checkpoint_source.py copies this file, the family's and those they use into one. Needs torch and
-safetensors alone; CONFIG, empty here, is replaced by what the checkpoint's config.json holds.
+models/checkpoint_source.py joins this file, the family's and what they use into one that needs only
+torch and safetensors. CONFIG, empty here, is replaced by the content of config.json.
 """
 
 from pathlib import Path
@@ -17,16 +17,17 @@ CONFIG: dict[str, Any] = {}
 
 
 def build() -> nn.Module:
-    """Make the net, without its trained weights."""
+    """Build the net on the CPU with random weights, in training mode."""
     config: Any = SimpleNamespace(**CONFIG["model"])
     return build_net(config, CONFIG["inputs"], CONFIG["outputs"])
 
 
 def load(folder: str | Path | None = None) -> nn.Module:
-    """Make the net with the weights of model.safetensors in a folder (default: this file's).
+    """Build the net with the weights of `folder`/model.safetensors (default: this file's folder).
 
-    It is in evaluation mode and on the CPU. Its outputs are the trainer's own bit for bit where
-    torch's version, its number of threads and the kind of processor are those of the training.
+    Returns it in evaluation mode, on the CPU. Its outputs equal the trainer's bit for bit where
+    torch's version, its thread count and the kind of processor are those of the training. Raises
+    FileNotFoundError without that file, RuntimeError where it holds another net's weights.
     """
     checkpoint_folder = Path(__file__).parent if folder is None else Path(folder)
     network = build()

@@ -1,6 +1,6 @@
-"""Writes model.py: one file that builds a checkpoint's net, from the very sources that trained it.
+"""Render model.py: one file that builds a checkpoint's net, from the sources that trained it.
 
-It copies the modules that the net is made of, so that it cannot drift from them. Knows no job.
+It joins the text of the modules the net consists of, so it cannot drift from them. Knows no job.
 """
 
 import ast
@@ -12,18 +12,20 @@ from types import ModuleType
 from typing import Any
 
 from models import activations, checkpoint_module, norms
-from models.mlp import inference as mlp_usage
+from models.mlp import inference as mlp_inference
 from models.mlp import net as mlp
-from models.transformer_lm import inference as transformer_lm_usage
+from models.transformer_lm import inference as transformer_lm_inference
 from models.transformer_lm import net as transformer_lm
 
-#: family -> its own modules, each after what it uses
+#: family -> the modules to join, each after those it uses
 MODULES: dict[str, tuple[ModuleType, ...]] = {
-    "mlp": (activations, norms, mlp, checkpoint_module, mlp_usage),
-    "transformer_lm": (activations, norms, transformer_lm, checkpoint_module, transformer_lm_usage),
-}
+    "mlp": (activations, norms, mlp, checkpoint_module, mlp_inference),
+    "transformer_lm": (
+        activations, norms, transformer_lm, checkpoint_module, transformer_lm_inference,
+    ),
+}  # fmt: skip
 IMPORT_NODES = ast.Import | ast.ImportFrom
-#: the line of standalone.py that the checkpoint's constants replace
+#: the line of checkpoint_module.py that the checkpoint's config replaces
 CONFIG_LINE = "CONFIG: dict[str, Any] = {}"
 
 USAGE = {
@@ -31,12 +33,13 @@ USAGE = {
     network = model.load()
     outputs = network(model.prepare(rows))  # rows: a float tensor [rows, {inputs}]
 
-After a training on a table with named columns, model.encode(records) makes such rows.
+After a training on a table with named columns, model.encode(records) makes such rows;
+model.class_names(outputs) names the likeliest classes of a classifier.
 """,
     "transformer_lm": """
     network = model.load()
     logits = network(model.encode("some text")[None])  # [1, tokens, {outputs}], at most {inputs}
-    print(model.write(network, "some text"))
+    print(model.generate(network, "some text"))
 """,
 }
 HEAD = '''"""The net of this checkpoint, in one file that needs only torch and safetensors.
@@ -51,7 +54,7 @@ from __future__ import annotations
 
 
 def render_model_py(config: Mapping[str, Any]) -> str:
-    """Return model.py for a checkpoint's config (what its config.json holds)."""
+    """Return the text of model.py for a checkpoint's config (the content of its config.json)."""
     family = config["model"]["family"]
     usage = USAGE[family].format_map(config)
     head = HEAD.format_map({**config, "family": family, "usage": usage})
@@ -61,9 +64,9 @@ def render_model_py(config: Mapping[str, Any]) -> str:
 
 @cache
 def join_modules(family: str) -> str:
-    """Join the family's modules: what they import from elsewhere once, then each without that.
+    """Join the family's modules: one block of their imports from elsewhere, then their bodies.
 
-    Kept, so that a process that has called it spares those it forks some 5 ms each.
+    Cached, so that a process that calls it before it forks saves each child about 5 ms.
     """
     imports: dict[str, set[str]] = {}
     bodies = []

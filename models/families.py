@@ -1,4 +1,4 @@
-"""The one table of model families: config, objectives, description. Knows no torch and no net."""
+"""The table of model families: config, objectives, description. Knows no torch and no net."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from models.transformer_lm.config import TransformerLmConfig
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of network that a spec may name; `reads` is what its data must be."""
+    """A kind of network that a spec may name; `reads` is the kind of data it is trained on."""
 
     name: str
     config: type[MlpConfig] | type[TransformerLmConfig]
@@ -44,7 +44,7 @@ def _family(value: Any) -> Any:
     return value.get("family") if isinstance(value, dict) else getattr(value, "family", None)
 
 
-#: any family's config, told apart by `family`
+#: any family's config, discriminated by its field `family`
 ModelConfig = Annotated[
     Annotated[MlpConfig, Tag("mlp")] | Annotated[TransformerLmConfig, Tag("transformer_lm")],
     Discriminator(

@@ -1,8 +1,7 @@
 """The norms a model may name: LayerNorm and its relatives, with their formulas. Knows no job.
 
-All act on x of shape [rows, width] (LayerNorm and RMSNorm: [..., width]), start as gamma = 1 and
-beta = 0, and draw no random number, so that a net with a norm has the initial weights of the same
-net without it.
+All act on x of shape [rows, width] (LayerNorm and RMSNorm: [..., width]) and start as gamma = 1 and
+beta = 0. They draw no random number, so a net's other weights start alike with a norm and without.
 """
 
 from collections.abc import Callable
@@ -15,15 +14,15 @@ EPS = 1e-5  # torch's default for LayerNorm, BatchNorm and GroupNorm
 
 
 class LayerNorm(nn.Module):
-    """Layer normalization: each row by the mean and deviation of its own features.
+    """Layer normalization: each row is normalized by the mean and variance of its own features.
 
         mean = 1/H * sum_i x_i          var = 1/H * sum_i (x_i - mean)^2
         y_i  = gamma_i * (x_i - mean) / sqrt(var + eps) + beta_i
 
-    over the H = width features of one row; the variance is the biased one and eps lies inside the
-    root. Ba, Kiros and Hinton 2016, "Layer Normalization", arXiv:1607.06450, equations 3 and 4 (eps
-    is not in the paper). No row sees another, so it is the same in training and evaluation and at
-    any batch size. Computed by torch's kernel: equal to nn.LayerNorm(width) bit for bit.
+    over the H = width features of one row, with the biased variance and eps inside the root. Ba,
+    Kiros and Hinton 2016, "Layer Normalization", arXiv:1607.06450, equations 3 and 4 (eps is not in
+    the paper). Rows are independent, so it is the same in training and evaluation and at any batch
+    size. Computed by torch's kernel: equal to nn.LayerNorm(width) bit for bit.
     """
 
     def __init__(self, width: int, eps: float = EPS) -> None:
@@ -41,12 +40,12 @@ class LayerNorm(nn.Module):
 
 
 class RMSNorm(nn.Module):
-    """Root mean square norm: LayerNorm without the mean and without beta.
+    """Root mean square normalization: LayerNorm without the mean and without beta.
 
         y_i = gamma_i * x_i / sqrt(1/H * sum_j x_j^2 + eps)
 
     Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", arXiv:1910.07467, equation 4
-    (eps added inside the root, as torch does).
+    (eps added inside the root, as torch does). Equal to nn.RMSNorm(width, eps) bit for bit.
     """
 
     def __init__(self, width: int, eps: float = EPS) -> None:
@@ -63,19 +62,21 @@ class RMSNorm(nn.Module):
 
 
 def batch_norm(width: int) -> nn.Module:
-    """Make BatchNorm: each feature by mean and biased variance over the rows of a part.
+    """Return BatchNorm: each feature normalized by its mean and biased variance over the rows.
 
-    Ioffe and Szegedy 2015, arXiv:1502.03167, algorithm 1. Couples the rows, needs at least two of
-    them in training, and keeps running averages (momentum 0.1) that evaluation uses.
+        y = gamma * (x - mean) / sqrt(var + eps) + beta
+
+    Ioffe and Szegedy 2015, "Batch Normalization", arXiv:1502.03167, algorithm 1. Training needs two
+    rows or more; evaluation uses running averages (momentum 0.1, unbiased variance).
     """
     return nn.BatchNorm1d(width, eps=EPS)
 
 
 class GroupNorm(nn.Module):
-    """Group normalization: LayerNorm's formula over each of equal slices of a row's features.
+    """Group normalization: LayerNorm's formula over each group of a row's features.
 
-    Wu and He 2018, arXiv:1803.08494, equation 7, with one gamma and beta a feature. The kernel of
-    nn.GroupNorm without that module's check of sizes, which refuses one row of one feature.
+    Wu and He 2018, "Group Normalization", arXiv:1803.08494, equation 7, with one gamma and beta per
+    feature. The kernel of nn.GroupNorm, without that module's refusal of one row of one feature.
     """
 
     def __init__(self, width: int, eps: float = EPS) -> None:
@@ -93,16 +94,16 @@ class GroupNorm(nn.Module):
 
 
 def group_count(width: int) -> int:
-    """Return how many groups GroupNorm makes of `width` features: its greatest divisor up to 8.
+    """Return GroupNorm's number of groups for `width` features: the greatest divisor up to 8.
 
-    Of widths up to 8 it is the greatest divisor below the width: a group of one feature is its own
-    mean, and would normalize everything to beta.
+    For widths up to 8 it is the greatest divisor below the width, because a group of one feature
+    equals its own mean and would always become beta.
     """
     return next(n for n in range(min(8, width - 1), 0, -1) if width % n == 0) if width > 1 else 1
 
 
 def layer_batch_norm(width: int) -> nn.Module:
-    """Make LayerNorm, then BatchNorm of what it gives; both with their own gamma and beta."""
+    """Return LayerNorm followed by BatchNorm, each with its own gamma and beta."""
     return nn.Sequential(LayerNorm(width), batch_norm(width))
 
 
@@ -116,5 +117,5 @@ NORMS: dict[str, Callable[[int], nn.Module]] = {
 
 
 def make_norm(name: str, width: int) -> list[nn.Module]:
-    """Make the named norm of `width` features: a list of one module; of none for "none"."""
+    """Return the named norm of `width` features in a list; an empty list for "none"."""
     return [] if name == "none" else [NORMS[name](width)]

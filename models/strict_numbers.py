@@ -1,7 +1,7 @@
-"""Numbers as JSON has them, read strictly: true is no number, "8" is none, and 8.0 is an integer.
+"""Validate JSON numbers strictly: true and "8" are not numbers, and 8.0 is an integer.
 
-JSON Schema's `integer` admits 8.0, strict pydantic does not. Limits stand *before* the validator in
-Annotated, or they would be missing from the published schema. Knows nothing of what is counted.
+JSON Schema's `integer` admits 8.0; strict pydantic does not. In Annotated, limits must stand
+*before* the validator, or they are missing from the published schema. Knows no field and no model.
 """
 
 from typing import Any

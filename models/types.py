@@ -5,7 +5,7 @@ from typing import Literal
 Norm = Literal["layer", "rms", "batch", "group", "layer+batch", "none"]
 Activation = Literal["relu", "gelu", "silu", "tanh", "sigmoid"]
 
-#: learnable numbers a norm has for each feature: gamma, and beta where there is one
+#: learnable numbers of a norm per feature: gamma, and beta unless it has none
 NORM_PARAMETERS: dict[Norm, int] = {
     "layer": 2,
     "rms": 1,

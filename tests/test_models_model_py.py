@@ -161,8 +161,8 @@ def test_a_language_models_file_reads_and_writes_text(vocabulary: str, tmp_path:
     model = imported(folder)
     assert model.decode(model.encode(text[:50])) == text[:50]
     network = model.load(folder)
-    written = model.write(network, text[:3], length=20, seed=4)
-    assert written.startswith(text[:3]) and written == model.write(network, text[:3], 20, 4)
+    written = model.generate(network, text[:3], length=20, seed=4)
+    assert written.startswith(text[:3]) and written == model.generate(network, text[:3], 20, 4)
     assert len(written) == 23 or vocabulary == "bytes"
     tokens = model.encode(text)[None, :8]
     assert torch.equal(network(tokens), training.trainer.net.eval()(tokens))
@@ -205,7 +205,7 @@ def test_records_of_a_table_become_the_rows_that_were_trained_on(
     assert torch.equal(rows, training.trainer.batches.rows.inputs)
     outputs = model.load(folder)(rows)
     assert torch.equal(outputs, training.trainer.net.eval()(rows))
-    assert set(model.names(outputs)) <= {"late", "soon"}
+    assert set(model.class_names(outputs)) <= {"late", "soon"}
     with pytest.raises(ValueError, match="colour: 'pink' is none of"):
         model.encode([records[0] | {"colour": "pink"}])
 

@@ -1,6 +1,6 @@
-"""What an mlp is asked to be, and the arithmetic of its size. Knows no torch.
+"""The config of an mlp, and the arithmetic of its size. Knows no torch.
 
-`num_parameters` equals the built net's count for every config, which the tests hold it to.
+Tests compare `num_parameters` with the count of the built net.
 """
 
 from itertools import pairwise
@@ -12,8 +12,8 @@ from models.strict_numbers import FINITE, INTEGRAL
 from models.types import NORM_PARAMETERS, Activation, Norm
 
 Width = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
-#: numbers kept for a hidden unit of a row: linear, norm, activation, gradients, and what lies idle
-#: between freed pieces; two more with dropout. Measured with it: up to 8, less in most runs
+#: numbers in memory per hidden unit of a row: linear, norm, activation, gradients, and what the
+#: allocator leaves unused; two more with dropout. Measured with dropout: up to 8, mostly fewer
 ACTIVATIONS_PER_UNIT, DROPOUT_EXTRA = 6, 2
 
 
@@ -31,16 +31,16 @@ class MlpConfig(BaseModel):
 
     @property
     def needs_batch_statistics(self) -> bool:
-        """Whether training needs at least two rows in every part: BatchNorm's mean is over rows."""
+        """Whether every part of a batch needs two rows or more (BatchNorm's mean is over rows)."""
         return "batch" in self.norm
 
     def num_parameters(self, inputs: int, outputs: int) -> int:
-        """Count the learnable numbers of the net [rows, inputs] to [rows, outputs]."""
+        """Return the number of learnable parameters of the net of `inputs` and `outputs`."""
         layers = [inputs, *self.hidden, outputs]
         linear = sum((fan_in + 1) * width for fan_in, width in pairwise(layers))
         return linear + NORM_PARAMETERS[self.norm] * sum(self.hidden)
 
     def activation_count(self, inputs: int, outputs: int) -> int:
-        """Estimate the numbers kept for one row between forward and backward pass."""
+        """Estimate the numbers in memory for one row between forward and backward pass."""
         per_unit = ACTIVATIONS_PER_UNIT + (DROPOUT_EXTRA if self.dropout > 0 else 0)
         return per_unit * (sum(self.hidden) + inputs + outputs)

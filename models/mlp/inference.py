@@ -1,4 +1,4 @@
-"""What model.py has for an mlp beside the net: its rows as it was trained on them, its classes."""
+"""The functions of an mlp's model.py beside the net: records to rows, outputs to class names."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,9 +10,11 @@ from models.checkpoint_module import CONFIG
 
 
 def encode(records: Sequence[Mapping[str, Any]]) -> Tensor:
-    """Turn records, each a value by column name, into rows [records, inputs] for `prepare`.
+    """Turn records, each {column name: value}, into rows [records, inputs] (float64) for `prepare`.
 
-    For nets trained on a table with named columns. A category becomes one input a class.
+    Only for nets trained on a table with named columns; a category becomes one input per class
+    (one-hot). Raises KeyError for a missing column and ValueError for an unknown category or a
+    value that is not a number.
     """
     return torch.tensor([list(_encode_record(record)) for record in records], dtype=torch.float64)
 
@@ -29,7 +31,11 @@ def _encode_record(record: Mapping[str, Any]) -> Iterator[float]:
 
 
 def prepare(rows: Tensor) -> Tensor:
-    """Standardise rows [rows, inputs] as those of the training were; as they came if none were."""
+    """Standardize rows [rows, inputs] as the training rows were, to float32.
+
+    Returns (row - mean) / deviation, computed in float64; the rows themselves if the training did
+    not standardize.
+    """
     scale = CONFIG.get("scale")
     if scale is None:
         return rows.float()
@@ -39,6 +45,6 @@ def prepare(rows: Tensor) -> Tensor:
 
 
 def class_names(outputs: Tensor) -> list[str]:
-    """Name the likeliest class of each row of the net's outputs [rows, classes]."""
+    """Return the name of the likeliest class of each row of the net's outputs [rows, classes]."""
     classes = CONFIG.get("classes") or [str(number) for number in range(CONFIG["outputs"])]
     return [classes[number] for number in outputs.argmax(dim=1).tolist()]

@@ -1,4 +1,4 @@
-"""The mlp as a torch module: linear layers, each hidden one normed, activated and dropped out."""
+"""The mlp as a torch module: linear layers, the hidden ones with norm, activation and dropout."""
 
 from torch import nn
 
@@ -8,7 +8,10 @@ from models.norms import make_norm
 
 
 def build_net(config: MlpConfig, inputs: int, outputs: int) -> nn.Sequential:
-    """Build the net [rows, inputs] to [rows, outputs]; what is "none" or 0 leaves no module."""
+    """Build the net from [rows, inputs] to [rows, outputs], float32.
+
+    A norm "none" and a dropout of 0 add no module.
+    """
     layers: list[nn.Module] = []
     for width in config.hidden:
         layers += hidden_block(config, inputs, width)
@@ -17,7 +20,7 @@ def build_net(config: MlpConfig, inputs: int, outputs: int) -> nn.Sequential:
 
 
 def hidden_block(config: MlpConfig, inputs: int, width: int) -> list[nn.Module]:
-    """Make one hidden layer's modules in order: linear, norm, activation, dropout."""
+    """Return one hidden layer's modules in order: linear, norm, activation, dropout."""
     dropout = [nn.Dropout(config.dropout)] if config.dropout > 0 else []
     linear = nn.Linear(inputs, width)
     return [linear, *make_norm(config.norm, width), ACTIVATIONS[config.activation](), *dropout]

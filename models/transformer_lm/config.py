@@ -1,6 +1,6 @@
-"""What a transformer_lm is asked to be, and the arithmetic of its size. Knows no torch.
+"""The config of a transformer_lm, and the arithmetic of its size. Knows no torch.
 
-`num_parameters` equals the built net's count for every config, which the tests hold it to.
+Tests compare `num_parameters` with the count of the built net.
 """
 
 from typing import Annotated, Any, Literal
@@ -10,14 +10,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from models.strict_numbers import FINITE, INTEGRAL
 from models.types import NORM_PARAMETERS, Activation
 
-#: numbers a layer keeps for the backward pass, for each feature of a token: normed inputs, query,
-#: key, value, what attention gives, two sums and their norms
+#: numbers a layer stores for the backward pass per feature of a token: normed inputs, query, key,
+#: value, attention's output, two sums and their norms
 ACTIVATIONS_PER_FEATURE = 12
-DROPOUT_EXTRA = 3  # more of them with dropout: masks, and what they leave
+DROPOUT_EXTRA = 3  # added with dropout: masks and masked values
 
 
 def _refuse_coupling_norm(norm: Any) -> Any:
-    """Refuse the norms that would let a token see later ones, with the reason."""
+    """Raise ValueError, with the reason, for norms that would let a token see later ones."""
     if norm in ("batch", "layer+batch", "group"):
         raise ValueError(
             "one of layer, rms, none: a transformer_lm normalizes each token by itself"
@@ -60,11 +60,14 @@ class TransformerLmConfig(BaseModel):
 
     @property
     def needs_batch_statistics(self) -> bool:
-        """Whether training needs at least two rows in every part: never."""
+        """Whether every part of a batch needs two rows or more: never."""
         return False
 
     def num_parameters(self, inputs: int, outputs: int) -> int:
-        """Count the learnable numbers of the net of windows of `inputs` tokens, `outputs` kinds."""
+        """Return the number of learnable parameters for windows of `inputs` tokens.
+
+        `outputs` is the size of the vocabulary.
+        """
         width, inner_width = self.width, self.feed_forward * self.width
         norm = NORM_PARAMETERS[self.norm] * width
         attention = 4 * (width + 1) * width
@@ -74,7 +77,7 @@ class TransformerLmConfig(BaseModel):
         return embeddings + self.layers * layer + last
 
     def activation_count(self, inputs: int, outputs: int) -> int:
-        """Estimate the numbers kept for one row between forward and backward pass."""
+        """Estimate the numbers in memory for one row between forward and backward pass."""
         per_feature = ACTIVATIONS_PER_FEATURE + (DROPOUT_EXTRA if self.dropout > 0 else 0)
         layer = (per_feature + 2 * self.feed_forward) * self.width
         return inputs * (self.layers * layer + 3 * outputs)

@@ -1,4 +1,4 @@
-"""What model.py has for a language model beside the net: text to tokens and back, and more text."""
+"""The functions of a language model's model.py beside the net: tokens, text, sampling."""
 
 import torch
 from torch import Tensor, nn
@@ -7,14 +7,17 @@ from models.checkpoint_module import CONFIG
 
 
 def encode(text: str) -> Tensor:
-    """Turn a text into tokens [length]; every character must be one that the training text has."""
+    """Turn a text into tokens [length], int64.
+
+    With a vocabulary of characters, raises ValueError for one that the training text has not.
+    """
     vocabulary = CONFIG.get("vocabulary")  # None: tokens are bytes
     numbers = list(text.encode()) if vocabulary is None else [vocabulary.index(c) for c in text]
     return torch.tensor(numbers, dtype=torch.int64)
 
 
 def decode(tokens: Tensor) -> str:
-    """Turn tokens [length] into text."""
+    """Turn tokens [length], int64, into text; bytes that are not UTF-8 become U+FFFD."""
     vocabulary = CONFIG.get("vocabulary")
     if vocabulary is None:
         return bytes(tokens.tolist()).decode(errors="replace")
@@ -23,9 +26,10 @@ def decode(tokens: Tensor) -> str:
 
 @torch.no_grad()
 def generate(network: nn.Module, text: str, length: int = 200, seed: int = 0) -> str:
-    """Go on with a text (one character or more) by `length` tokens, each drawn as likely as it is.
+    """Return `text` (one character or more) continued by `length` sampled tokens.
 
-    The net sees as many of the last tokens as it was trained on.
+    Each token is drawn from the net's distribution (temperature 1) by a generator of `seed`. The
+    net sees at most its context: the last CONFIG["inputs"] tokens.
     """
     tokens, generator = encode(text), torch.Generator().manual_seed(seed)
     for _ in range(length):

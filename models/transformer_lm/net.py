@@ -1,7 +1,7 @@
 """The transformer_lm as a torch module: tokens [rows, window] to logits [rows, window, vocabulary].
 
-Every operator but attention acts on each token by itself, and attention sees no later token: what
-stands at a position is a function of the tokens up to it.
+Every operator but attention acts on each token by itself, and attention sees no later token: the
+logits at a position are a function of the tokens up to it. All numbers are float32, tokens int64.
 """
 
 import math
@@ -13,12 +13,15 @@ from models.activations import ACTIVATIONS
 from models.norms import make_norm
 from models.transformer_lm.config import TransformerLmConfig
 
-#: standard deviation of the initial weights times the root of the width: GPT-2's 0.02 at its 768
+#: standard deviation of the initial weights times sqrt(width): GPT-2's 0.02 at its width 768
 INITIAL_SCALE = 0.02 * math.sqrt(768)
 
 
 class Attention(nn.Module):
-    """Causal self-attention of several heads; every position sees itself and those before it."""
+    """Causal multi-head self-attention: every position attends to itself and those before it.
+
+    Vaswani et al. 2017, "Attention Is All You Need", arXiv:1706.03762, equation 1 and section 3.2.
+    """
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -27,7 +30,7 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Attend over x [rows, window, width]; gives the same shape."""
+        """Return attention over x [rows, window, width], of the same shape."""
         rows, window, width = x.shape
         split = (rows, window, self.heads, width // self.heads)
         q, k, v = (
@@ -39,7 +42,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with an activation between them, at every position by itself."""
+    """Two linear layers with an activation between them, applied to each position separately."""
 
     def __init__(self, config: TransformerLmConfig) -> None:
         super().__init__()
@@ -49,7 +52,7 @@ class FeedForward(nn.Module):
         self.output = nn.Linear(inner_width, config.width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map x [..., width] to the same shape."""
+        """Return the net's output for x [..., width], of the same shape."""
         output: Tensor = self.output(self.activation(self.hidden(x)))
         return output
 
@@ -65,7 +68,7 @@ class Residual(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add what the sublayer makes of x [rows, window, width]; gives the same shape."""
+        """Return x [rows, window, width] plus the sublayer's output, of the same shape."""
         if self.is_post_norm:
             normed: Tensor = self.norm(x + self.dropout(self.sublayer(x)))
             return normed
@@ -76,7 +79,8 @@ class Residual(nn.Module):
 class TransformerLm(nn.Module):
     """Token and position embeddings, layers of attention and feed-forward net, logits.
 
-    Radford et al. 2018 (norm after) and 2019 (norm before, and one more before the logits).
+    GPT (Radford et al. 2018, norm after each sublayer) and GPT-2 (Radford et al. 2019, norm before
+    each sublayer, and one more before the logits).
     """
 
     def __init__(self, config: TransformerLmConfig, window: int, vocabulary: int) -> None:
@@ -93,25 +97,28 @@ class TransformerLm(nn.Module):
         initialize_weights(self, INITIAL_SCALE / math.sqrt(config.width), config.layers)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Give the logits of the token after each of `tokens` [rows, at most window]."""
+        """Return the logits of the token after each of `tokens` [rows, at most window].
+
+        Shape [rows, tokens, vocabulary].
+        """
         x = self.tokens(tokens) + self.positions.weight[: tokens.shape[1]]
         x = self.norm(self.layers(self.dropout(x)))
-        # Tied weights are no second parameter: a file of tensors may not name one twice.
+        # Tied weights are one parameter: safetensors refuses two names for the same memory.
         weight: Tensor = self.tokens.weight if self.logits is None else self.logits.weight
         return F.linear(x, weight)
 
 
 def make_layer(config: TransformerLmConfig) -> nn.Module:
-    """Make one layer: attention, then a feed-forward net, each added to the stream."""
+    """Return one layer: attention, then a feed-forward net, each added to the residual stream."""
     attention = Attention(config.width, config.heads)
     return nn.Sequential(Residual(config, attention), Residual(config, FeedForward(config)))
 
 
 def initialize_weights(net: nn.Module, deviation: float, layers: int) -> None:
-    """Draw all weights: normal around 0; biases 0; norms stay as they are.
+    """Draw all weights from a normal distribution around 0; set biases to 0; leave norms alone.
 
-    What is added to the stream is made smaller, as in GPT-2, so that the sum of all that is added
-    keeps its size however deep the net.
+    The weights of each sublayer's output are multiplied by 1 / sqrt(2 * layers), as in GPT-2, so
+    that the residual stream's size does not depend on the net's depth.
     """
     for module in net.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
@@ -124,5 +131,5 @@ def initialize_weights(net: nn.Module, deviation: float, layers: int) -> None:
 
 
 def build_net(config: TransformerLmConfig, inputs: int, outputs: int) -> nn.Module:
-    """Build the net of windows of `inputs` tokens that tells `outputs` kinds of token apart."""
+    """Build the net for windows of up to `inputs` tokens of a vocabulary of `outputs`."""
     return TransformerLm(config, inputs, outputs)
