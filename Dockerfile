@@ -35,7 +35,7 @@ ARG TORCH_INDEX=""
 RUN pip install -c requirements.txt ${TORCH_INDEX:+--index-url ${TORCH_INDEX}} torch
 USER tickforge
 VOLUME /data
-# Healthy: its main process has said within the last seconds that it lives.
+# Healthy: the worker has renewed its registration in the store within the last seconds.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-m", "workers", "--alive"]
 STOPSIGNAL SIGTERM
@@ -43,7 +43,7 @@ CMD ["python", "-m", "workers", "--queue", "cuda"]
 
 FROM worker-files AS worker
 ARG TORCH_INDEX=""
-# The engine native compiles each spec's ticks, graph its loop: that one here, once.
+# The engine native compiles each spec when it is trained; graph compiles its loop once, below.
 RUN apt-get update && apt-get install -y --no-install-recommends gcc g++ \
     && rm -rf /var/lib/apt/lists/*
 RUN pip install -c requirements.txt ${TORCH_INDEX:+--index-url ${TORCH_INDEX}} torch

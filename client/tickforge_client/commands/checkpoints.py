@@ -25,7 +25,7 @@ from tickforge_client.commands.control import print_job
 @common_options
 @pass_common
 def checkpoints(common: CommonOptions, job_id: str) -> None:
-    """List a job's checkpoints, the oldest first."""
+    """List a job's checkpoints, oldest first."""
     with common.client() as client:
         job_checkpoints = client.job(job_id).checkpoints
     if common.json:
@@ -55,12 +55,12 @@ def _marks(checkpoint: Checkpoint) -> str:
 
 @click.command()
 @job_argument
-@click.option("--name", help="what to call it, at most 200 characters")
+@click.option("--name", help="its name, at most 200 characters")
 @click.option("--pinned", is_flag=True, help="keep it until it is unpinned or deleted")
 @common_options
 @pass_common
 def checkpoint(common: CommonOptions, job_id: str, *, name: str | None, pinned: bool) -> None:
-    """Have a running job saved at the end of its chunk of ticks."""
+    """Request a checkpoint of a running job at the end of its chunk of ticks."""
     with common.client() as client:
         print_job(common, client.job(job_id).request_checkpoint(name=name, pinned=pinned))
 
@@ -68,13 +68,13 @@ def checkpoint(common: CommonOptions, job_id: str, *, name: str | None, pinned: 
 @click.command()
 @job_argument
 @click.argument("which", default="latest", metavar="[WHICH]")
-@click.option("-o", "--output", metavar="DIR", help="folder to put it in [JOB-TICK]")
+@click.option("-o", "--output", metavar="DIR", help="target folder [JOB-TICK]")
 @common_options
 @pass_common
 def download(common: CommonOptions, job_id: str, which: str, *, output: str | None) -> None:
     """Download a checkpoint: WHICH is a tick, or initial, latest, best or final (latest).
 
-    Goes on where an earlier download stopped, and verifies every file's sha256.
+    Resumes an interrupted download, and verifies every file's sha256.
     """
     with common.client() as client:
         checkpoint = client.job(job_id).checkpoint(which)

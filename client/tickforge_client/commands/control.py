@@ -40,7 +40,7 @@ def cancel(common: CommonOptions, job_id: str) -> None:
 @common_options
 @pass_common
 def stop(common: CommonOptions, job_id: str) -> None:
-    """End a job early, as succeeded, with a last validation and checkpoint."""
+    """End a job early as succeeded, with a final validation and checkpoint."""
     with common.client() as client:
         print_job(common, client.job(job_id).stop())
 
@@ -50,7 +50,7 @@ def stop(common: CommonOptions, job_id: str) -> None:
 @common_options
 @pass_common
 def pause(common: CommonOptions, job_id: str) -> None:
-    """Save a job where it stands and free its worker."""
+    """Save a job at its current tick and free its worker."""
     with common.client() as client:
         print_job(common, client.job(job_id).pause())
 
@@ -60,7 +60,7 @@ def pause(common: CommonOptions, job_id: str) -> None:
 @common_options
 @pass_common
 def resume(common: CommonOptions, job_id: str) -> None:
-    """Let a paused job go on."""
+    """Continue a paused job."""
     with common.client() as client:
         print_job(common, client.job(job_id).resume())
 
@@ -71,7 +71,7 @@ def resume(common: CommonOptions, job_id: str) -> None:
 @common_options
 @pass_common
 def delete(common: CommonOptions, job_id: str, *, yes: bool) -> None:
-    """Remove an ended job with its history and checkpoints, for good."""
+    """Delete an ended job, its history and its checkpoints permanently."""
     if not yes and sys.stdin.isatty():
         click.confirm(f"Remove {job_id} with its history and checkpoints?", abort=True, err=True)
     with common.client() as client:

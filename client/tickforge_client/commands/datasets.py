@@ -44,22 +44,22 @@ dataset_argument = click.argument("dataset_id", metavar="DATASET", callback=_che
 
 @click.group()
 def datasets() -> None:
-    """Upload data to train on, and look at them."""
+    """Upload datasets to train on, and inspect them."""
 
 
 @datasets.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--name", help="for people [the file's name]")
+@click.option("--name", help="display name [the file's name]")
 @click.option(
     "--type",
     "kind",
     type=click.Choice([*MEDIA_TYPE_ALIASES, *sorted(set(MEDIA_TYPES.values()))]),
-    help="what it is [by the file's name]",
+    help="type of the content [by the file's suffix]",
 )
 @click.option(
     "--delimiter",
     type=click.Choice(["comma", "semicolon", "tab", "pipe"]),
-    help="between the fields of a CSV",
+    help="separator of a CSV's fields",
 )
 @common_options
 @pass_common
@@ -83,7 +83,7 @@ def upload(
 
 @datasets.command(name="list")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--after", metavar="CURSOR", help="go on where an earlier list ended")
+@click.option("--after", metavar="CURSOR", help="continue an earlier list")
 @common_options
 @pass_common
 def list_datasets(common: CommonOptions, *, limit: int, after: str | None) -> None:
@@ -114,7 +114,7 @@ def list_datasets(common: CommonOptions, *, limit: int, after: str | None) -> No
 @common_options
 @pass_common
 def show_dataset(common: CommonOptions, dataset_id: str) -> None:
-    """Say what is known of a dataset: its rows, its columns and their values."""
+    """Show a dataset's size, and the types and ranges of its columns."""
     with common.client() as client:
         dataset = client.dataset(dataset_id)
     if common.json:
@@ -133,12 +133,12 @@ def show_dataset(common: CommonOptions, dataset_id: str) -> None:
 
 @datasets.command(name="rows")
 @dataset_argument
-@click.option("--after", type=click.IntRange(0), default=0, help="rows behind this one")
+@click.option("--after", type=click.IntRange(0), default=0, help="rows after this number")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @common_options
 @pass_common
 def show_rows(common: CommonOptions, dataset_id: str, *, after: int, limit: int) -> None:
-    """Print some rows, an object a line."""
+    """Print rows, one JSON object per line."""
     with common.client() as client:
         rows = client.dataset(dataset_id).rows(after=after, limit=limit)
         if common.json:
@@ -149,13 +149,13 @@ def show_rows(common: CommonOptions, dataset_id: str, *, after: int, limit: int)
 
 @datasets.command(name="download")
 @dataset_argument
-@click.option("-o", "--output", metavar="FILE", help="where to put it [ID and the type's ending]")
+@click.option("-o", "--output", metavar="FILE", help="target file [ID and the type's suffix]")
 @common_options
 @pass_common
 def download_dataset(common: CommonOptions, dataset_id: str, *, output: str | None) -> None:
     """Download a dataset as it was uploaded.
 
-    Goes on where an earlier download stopped, and verifies the sha256.
+    Resumes an interrupted download, and verifies the sha256.
     """
     with common.client() as client:
         dataset = client.dataset(dataset_id)
@@ -177,7 +177,7 @@ def download_dataset(common: CommonOptions, dataset_id: str, *, output: str | No
 @common_options
 @pass_common
 def delete_dataset(common: CommonOptions, dataset_id: str, *, yes: bool) -> None:
-    """Remove a dataset that no live job uses, for good."""
+    """Delete a dataset permanently, unless a live job uses it."""
     if not yes and sys.stdin.isatty():
         click.confirm(f"Remove {dataset_id}?", abort=True, err=True)
     with common.client() as client:

@@ -23,12 +23,14 @@ from tickforge_client.events import Event
 
 @click.command(name="events")
 @job_argument
-@click.option("--follow", is_flag=True, help="as they happen, to the job's end")
-@click.option("--after", type=click.IntRange(0), default=0, metavar="N", help="beyond this number")
+@click.option("--follow", is_flag=True, help="as they happen, until the job has ended")
+@click.option(
+    "--after", type=click.IntRange(0), default=0, metavar="N", help="only events after number N"
+)
 @common_options
 @pass_common
 def show_events(common: CommonOptions, job_id: str, *, follow: bool, after: int) -> int:
-    """List what happened to a job; followed to its end, the exit code tells its outcome."""
+    """List a job's events; with --follow the exit code is 1 if it failed or was cancelled."""
     with common.client() as client:
         if not follow:
             past_events = events.read(client.session, job_id, after)
@@ -45,14 +47,14 @@ def show_events(common: CommonOptions, job_id: str, *, follow: bool, after: int)
 
 @click.command(name="logs")
 @job_argument
-@click.option("--follow", is_flag=True, help="as it grows, to the job's end")
+@click.option("--follow", is_flag=True, help="as it grows, until the job has ended")
 @click.option(
-    "--after", type=click.IntRange(0), default=0, metavar="BYTE", help="leave out so many"
+    "--after", type=click.IntRange(0), default=0, metavar="BYTE", help="skip the first BYTE bytes"
 )
 @common_options
 @pass_common
 def show_logs(common: CommonOptions, job_id: str, *, follow: bool, after: int) -> None:
-    """Print what a job's workers said about it."""
+    """Print a job's log."""
     with common.client() as client:
         if common.json and not follow:
             log = logs.read(client.session, job_id, after)

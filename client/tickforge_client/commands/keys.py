@@ -26,11 +26,11 @@ def keys() -> None:
 
 
 @keys.command("list")
-@click.option("--tenant", metavar="NAME", help="this tenant's keys alone")
+@click.option("--tenant", metavar="NAME", help="only this tenant's keys")
 @common_options
 @pass_common
 def list_keys(common: CommonOptions, *, tenant: str | None) -> None:
-    """List keys, the newest first. The admin key of the server's settings is not among them."""
+    """List keys, newest first, without the admin key of the server's settings."""
     with common.client() as client:
         access_keys = list(client.keys(tenant=tenant))
     if common.json:
@@ -58,7 +58,7 @@ def list_keys(common: CommonOptions, *, tenant: str | None) -> None:
 @common_options
 @pass_common
 def create(common: CommonOptions, tenant: str, *, scopes: tuple[str, ...], name: str) -> None:
-    """Make a key for TENANT and print its secret, once: nobody can show it again."""
+    """Create a key for TENANT and print its secret, which is never shown again."""
     with common.client() as client:
         created = client.create_key(tenant, list(dict.fromkeys(scopes)), name=name)
     if common.json:
@@ -85,7 +85,7 @@ def _check_key_id(_context: click.Context, _parameter: click.Parameter, value: s
 @common_options
 @pass_common
 def delete(common: CommonOptions, key_id: str, *, yes: bool) -> None:
-    """Delete a key; it stops at once."""
+    """Delete a key; it is refused from now on."""
     if not yes and sys.stdin.isatty():
         click.confirm(f"Delete {key_id}?", abort=True, err=True)
     with common.client() as client:

@@ -1,4 +1,4 @@
-"""tickforge models, workers, version: the service itself."""
+"""tickforge models, workers, version: information on the service itself."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def models(common: CommonOptions) -> None:
 @common_options
 @pass_common
 def workers(common: CommonOptions) -> None:
-    """List the live workers and what they train."""
+    """List the live workers and the jobs they train."""
     with common.client() as client:
         page = client.workers()
     if common.json:
@@ -68,7 +68,7 @@ def workers(common: CommonOptions) -> None:
 @common_options
 @pass_common
 def version(common: CommonOptions) -> None:
-    """Say the versions of this client and of the service."""
+    """Show the versions of this client and of the service."""
     with common.client() as client:
         versions = client.version()
     if common.json:

@@ -47,7 +47,13 @@ spec_argument = click.argument("spec", metavar="SPEC.json", callback=_read_spec)
 @spec_argument
 @click.option("--watch", is_flag=True, help="show it until it has ended; exit code: its outcome")
 @click.option("--name", help="instead of the spec's name")
-@click.option("--label", "labels", multiple=True, metavar="KEY:VALUE", help="beside the spec's")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="KEY:VALUE",
+    help="in addition to the spec's; repeatable",
+)
 @click.option("--idempotency-key", metavar="KEY", help="the same key makes one job, ever")
 @common_options
 @pass_common
@@ -60,7 +66,7 @@ def submit(
     labels: tuple[str, ...],
     idempotency_key: str | None,
 ) -> int:
-    """Hand in a job and print its id. SPEC.json may be - for standard input."""
+    """Submit a job and print its id. SPEC.json may be - for standard input."""
     if name is not None:
         spec["name"] = name
     if labels:
@@ -86,7 +92,7 @@ def submit(
 @common_options
 @pass_common
 def plan(common: CommonOptions, spec: dict[str, Any]) -> None:
-    """Say what a spec would come to, without storing anything."""
+    """Estimate a spec's time, memory and engine, without storing anything."""
     with common.client() as client:
         estimate = client.plan(spec)
     if common.json:

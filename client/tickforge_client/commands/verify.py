@@ -28,7 +28,7 @@ from tickforge_client.commands.watch import watch_job
 @common_options
 @pass_common
 def verify(common: CommonOptions, job_id: str, *, start: int, to: int | None, watch: bool) -> int:
-    """Run a job's ticks again on an equal machine, compare every bit, and print the verify's id."""
+    """Re-run a job's ticks, compare every bit, and print the id of the job that does so."""
     with common.client() as client:
         job = client.job(job_id).verify(start=start, to=to)
         if watch:

@@ -27,7 +27,7 @@ STATUSES = ("queued", "running", "paused", *TERMINAL_STATUSES)
 @common_options
 @pass_common
 def status(common: CommonOptions, job_id: str) -> int:
-    """Say how a job stands; exit code 1 if it failed or was cancelled."""
+    """Show a job's status; exit code 1 if it failed or was cancelled."""
     with common.client() as client:
         job = client.job(job_id)
     if common.json:
@@ -42,7 +42,7 @@ def status(common: CommonOptions, job_id: str) -> int:
 @click.option("--label", multiple=True, metavar="KEY:VALUE", help="may be repeated")
 @click.option("--name", help="only jobs of this name")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
-@click.option("--after", metavar="CURSOR", help="go on where an earlier list ended")
+@click.option("--after", metavar="CURSOR", help="continue an earlier list")
 @common_options
 @pass_common
 def list_jobs(
