@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bench.service import ROOT
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from models.build import build
 from ticks.data.load import load_data
 

@@ -16,7 +16,7 @@ from bench.report import Figure, ratio
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore
 from jobs.job import Lease
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from workers.forkserver_client import ForkServerProcess, spawn_trainer
 from workers.trainer_client import SavedState, StateNotWritten, TrainerClient
 

@@ -19,7 +19,8 @@ from bench.native import compile_hand_kernel
 from bench.report import Figure, ratio
 from bench.service import ROOT
 from jobs.spec.engines import unsupported_reason
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
+from jobs.spec.reading import read_spec
 from models.build import build
 from ticks import machine
 from ticks.data.batches import TensorBatches, TensorRows

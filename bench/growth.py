@@ -13,7 +13,7 @@ from bench.report import Figure
 from bench.service import BenchService, running_service
 from bench.store_server import running_store, silence_logs
 from jobs.queries.jobs import JobQueries
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from ticks import machine
 from ticks.training import TrainingRun
 

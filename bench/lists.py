@@ -14,7 +14,7 @@ from bench.store_server import RunningStore, running_store, silence_logs
 from jobs.ledger.client import JobLedger
 from jobs.queries.jobs import Filter, JobQueries
 from jobs.settings import Settings
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from jobs.store.connection import Store
 
 FEW, MANY = 1_000, 100_000

@@ -17,7 +17,8 @@ from torch import nn
 
 from bench.report import Figure, ratio
 from bench.service import ROOT
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
+from jobs.spec.reading import read_spec
 from ticks import machine
 from ticks.data.batches import TensorBatches
 from ticks.data.load import load_data

@@ -13,7 +13,7 @@ from bench.article_loop import SEED_SPEC
 from bench.engines import GPT, WIDE
 from bench.report import Figure, ratio
 from bench.service import BenchService, running_service
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from ticks import machine
 from ticks.training import TrainingRun
 

@@ -29,7 +29,7 @@ from jobs.files.artifacts import ArtifactStore
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
 from jobs.recording.writer import HistoryWriter
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from jobs.store.connection import Store, connect
 
 ROOT = Path(__file__).parent.parent

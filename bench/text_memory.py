@@ -84,8 +84,8 @@ def main(arguments: Sequence[str]) -> None:
 
     from jobs.spec.dataset_binding import DataFile
     from jobs.spec.dataset_checks import KnownDataset
-    from jobs.spec.job_spec import read_spec
     from jobs.spec.profiles import DatasetProfile
+    from jobs.spec.reading import read_spec
     from jobs.spec.text import TextFacts
     from ticks import machine
     from ticks.training import TrainingRun

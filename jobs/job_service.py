@@ -26,8 +26,9 @@ from jobs.plan import Plan, check_memory, plan
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
 from jobs.spec.pydantic_errors import InvalidSpec
+from jobs.spec.reading import read_spec
 from jobs.spec.rules import FieldError
 from jobs.store.connection import Store
 

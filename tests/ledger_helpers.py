@@ -9,7 +9,8 @@ from jobs.job import Checkpoint, Lease
 from jobs.ledger.claims import Claim
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
+from jobs.spec.reading import read_spec
 from jobs.store import keys
 from tests.support import small_spec
 

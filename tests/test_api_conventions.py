@@ -18,7 +18,7 @@ from jobs.access_keys import AccessKeys
 from jobs.ledger.client import JobLedger
 from jobs.queries import worker_registry
 from jobs.settings import Settings
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from jobs.store.connection import connect
 from tests.manual_worker import ManualWorker
 from tests.support import ADMIN_KEY, ROOT, StoreServer, running_store, settings_for, small_spec

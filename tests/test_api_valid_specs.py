@@ -12,7 +12,8 @@ from api.app import create_app
 from jobs.datasets.repository import DatasetRepository
 from jobs.files.artifacts import ArtifactStore
 from jobs.settings import Settings
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
+from jobs.spec.reading import read_spec
 from jobs.store.connection import Store, connect
 from tests.data_strategies import KINDS, Spec, insert_ids, upload_all
 from tests.spec_faults import FAULTS, SpecFault

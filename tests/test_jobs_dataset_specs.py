@@ -6,7 +6,7 @@ import pytest
 
 from jobs.spec.dataset_binding import DataFile
 from jobs.spec.dataset_checks import KnownDataset
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
 from jobs.spec.profiles import DatasetProfile
 from jobs.spec.pydantic_errors import InvalidSpec
 from tests.datasets import PETS, profile_bytes, spec_on_dataset

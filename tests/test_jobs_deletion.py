@@ -12,7 +12,7 @@ from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
 from jobs.recording.segments import Segments
 from jobs.recording.writer import HistoryWriter
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from tests.support import small_spec
 
 

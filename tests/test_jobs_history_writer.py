@@ -20,7 +20,7 @@ from jobs.queries.jobs import JobQueries
 from jobs.recording.segment_mover import SegmentMover
 from jobs.recording.segments import Segments
 from jobs.recording.writer import MAX_TICKS_PER_CALL, HistoryWriter
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from jobs.store import keys
 from tests.support import small_spec
 

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from tests.support import ROOT
 from tests.training_records import run_and_record, start_training
 

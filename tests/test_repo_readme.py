@@ -3,7 +3,7 @@
 import json
 import re
 
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from tests.support import ROOT
 
 README = (ROOT / "README.md").read_text()

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
+from jobs.spec.reading import read_spec
 from tests.training_records import run_and_record, start_training
 
 EXAMPLES = Path(__file__).parent.parent / "examples"

@@ -11,7 +11,8 @@ from safetensors.torch import load_file
 
 from jobs.datasets.repository import DatasetRepository
 from jobs.files.artifacts import ArtifactStore
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
+from jobs.spec.reading import read_spec
 from jobs.store.connection import Store
 from tests.datasets import CSV, JSONL, NPZ, csv_of, jsonl_of, npz_of, spec_on_dataset
 from tests.training_records import CPU, RunRecord, run_and_record

@@ -12,7 +12,7 @@ from torch import nn
 from jobs import fault_points
 from jobs.plan import plan
 from jobs.spec.engines import ENGINES, MIN_NATIVE_TICKS, choose_engine
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
 from jobs.spec.pydantic_errors import InvalidSpec
 from tests.native_runs import QUICK, needs_compiler, objects_folder
 from tests.training_records import CPU, read_small_spec

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
+from jobs.spec.reading import read_spec
 from tests.test_ticks_chunks import ENDS, OVERFLOWING, at_random
 from tests.test_ticks_exact_resume import SPECS
 from tests.training_records import CPU, join_records, read_small_spec, run_and_record

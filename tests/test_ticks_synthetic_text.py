@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from jobs.spec.data import SyntheticData
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from ticks.data.synthetic_text import SyntheticText
 from ticks.training import TrainingRun
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jobs.spec.data import EXAMPLES_FOLDER
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from tests.texts import text_facts
 from tests.training_records import run_and_record, start_training
 from ticks.data.batches import RowSource

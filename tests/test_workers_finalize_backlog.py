@@ -4,7 +4,7 @@ import redis
 
 from jobs.ledger.client import JobLedger
 from jobs.settings import Settings
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from jobs.store import keys
 from tests.support import small_spec
 from workers.forkserver_client import ForkServerProcess

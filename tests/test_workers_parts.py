@@ -27,7 +27,7 @@ from jobs.files.artifacts import ArtifactStore
 from jobs.ledger.claims import Claim
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from jobs.store.connection import connect
 from jobs.trainer_frames import PeerGone
 from tests.support import ROOT, small_spec, wait_until

@@ -7,8 +7,9 @@ from typing import Any
 
 from jobs.spec.dataset_binding import DataFile
 from jobs.spec.dataset_checks import KnownDataset
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
 from jobs.spec.profiles import DatasetProfile
+from jobs.spec.reading import read_spec
 from jobs.spec.text import TextFacts
 
 TINY: dict[str, Any] = {"family": "transformer_lm", "layers": 2, "heads": 2, "width": 8}

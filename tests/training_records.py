@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
+from jobs.spec.reading import read_spec
 from tests.support import small_spec
 from ticks import machine, state_files
 from ticks.state import state_digest

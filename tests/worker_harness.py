@@ -15,7 +15,7 @@ from jobs.job import Job
 from jobs.ledger.client import JobLedger
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from jobs.store import keys
 from jobs.store.connection import Store, connect
 from tests.processes import WorkerProcess

@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from jobs.spec.job_spec import JobSpec, read_spec
+from jobs.spec.job_spec import JobSpec
 from jobs.spec.pydantic_errors import InvalidSpec
+from jobs.spec.reading import read_spec
 
 if TYPE_CHECKING:  # torch is imported once the spec is good: a bad one is answered at once
     from ticks.training import Failure, TrainingRun

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from jobs.spec.data import EXAMPLES_FOLDER
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from ticks import canary
 from ticks.engines.selection import available_engines
 from ticks.machine import cpu_name, versions

@@ -13,7 +13,7 @@ from faults.processes import send_signal
 from faults.specs import ENDLESS
 from jobs import celery_app
 from jobs.ledger.client import JobLedger
-from jobs.spec.job_spec import read_spec
+from jobs.spec.reading import read_spec
 from jobs.store import keys
 from jobs.store.connection import UNAVAILABLE, connect
 

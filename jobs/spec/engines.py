@@ -7,13 +7,11 @@ lies in a cache. So the article's own programs (10,000 ticks) have torch's bits.
 """
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
+from jobs.spec.job_spec import JobSpec
 from jobs.spec.native_limits import is_worthwhile, native_unsupported_reason
 from models.mlp.config import MlpConfig
-
-if TYPE_CHECKING:
-    from jobs.spec.job_spec import JobSpec
 
 EngineName = Literal["eager", "graph", "native"]
 ENGINES: tuple[EngineName, ...] = ("eager", "graph", "native")
@@ -40,7 +38,7 @@ class EngineDecision(NamedTuple):
     reason: str
 
 
-def unsupported_reason(spec: "JobSpec", engine: str) -> str | None:
+def unsupported_reason(spec: JobSpec, engine: str) -> str | None:
     """Say why an engine cannot train a spec; None if it can. `auto` always finds one."""
     if engine in ("eager", "auto"):
         return None
@@ -49,7 +47,7 @@ def unsupported_reason(spec: "JobSpec", engine: str) -> str | None:
     return native_unsupported_reason(spec) if engine == "native" else None
 
 
-def is_portable(spec: "JobSpec", engine: str) -> bool:
+def is_portable(spec: JobSpec, engine: str) -> bool:
     """Whether, from a state on, the spec alone decides every bit, whatever the processor.
 
     Only native's own arithmetic does that; rows from a seed are drawn by torch's. First weights are
@@ -59,7 +57,7 @@ def is_portable(spec: "JobSpec", engine: str) -> bool:
 
 
 def choose_engine(
-    spec: "JobSpec", available: Collection[str], ready: Collection[str]
+    spec: JobSpec, available: Collection[str], ready: Collection[str]
 ) -> EngineDecision:
     """Choose among the engines that a CPU worker has; `ready` need nothing compiled.
 
@@ -87,7 +85,7 @@ def choose_engine(
     return EngineDecision("graph", f"saves about {saved:.0f} s for {cost:.1f} s of preparation")
 
 
-def _estimate_saving(spec: "JobSpec", is_ready: bool) -> tuple[float, float]:
+def _estimate_saving(spec: JobSpec, is_ready: bool) -> tuple[float, float]:
     """Estimate the seconds that graph saves in the whole job, and those that it costs first."""
     layers = len(spec.model.hidden) if isinstance(spec.model, MlpConfig) else 5 * spec.model.layers
     saving_per_tick = (SAVED_SECONDS + SAVED_SECONDS_PER_LAYER * layers) * spec.micro_batches

@@ -8,16 +8,13 @@ import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, WithJsonSchema
+from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
-from jobs.spec.base import MAX_ROWS_PER_TICK, MAX_TICKS, Positive, Seed, SpecModel
-from jobs.spec.data import Data, DatasetData, Profile, TargetKind
+from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, SpecModel
+from jobs.spec.data import Data, DatasetData, Profile
 from jobs.spec.dataset_binding import DatasetBinding
-from jobs.spec.dataset_checks import DatasetLookup, DatasetMismatch, bind_datasets, no_datasets
-from jobs.spec.pydantic_errors import InvalidSpec, to_field_errors
-from jobs.spec.rules import FieldError, check_rules
 from jobs.spec.text import vocabulary_of
 from jobs.spec.training import (
     AdamW,
@@ -34,16 +31,6 @@ from models.strict_numbers import INTEGRAL
 
 Objective = Literal["mse", "cross_entropy", "language_model"]
 RecordedColumn = Literal["loss", "grad_norm"]
-DEFAULT_BATCH_SIZE = 32
-#: kind of target -> what is trained unless the spec says otherwise
-DEFAULT_OBJECTIVES: dict[TargetKind, Objective] = {
-    "class": "cross_entropy",
-    "number": "mse",
-    "token": "language_model",
-}
-DATA_ADAPTER: TypeAdapter[Any] = TypeAdapter(Data)
-
-
 MAX_NAME_CHARACTERS = 200  # characters
 Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
 # no colon in a key: the filter `label=key:value` is split at the first one
@@ -122,7 +109,7 @@ class JobSpec(JobSpecRequest):
     @cached_property
     def profile(self) -> Profile:
         """What is known of the data."""
-        return _build_profile(self, self.objective, self.facts)
+        return build_profile(self, self.objective, self.facts)
 
     @property
     def datasets(self) -> dict[str, str]:
@@ -137,7 +124,7 @@ class JobSpec(JobSpecRequest):
     @property
     def held_out_rows(self) -> int:
         """Rows of the data that are never trained on."""
-        return _count_held_out_rows(self.validation, self.profile.rows)
+        return count_held_out_rows(self.validation, self.profile.rows)
 
     @property
     def training_rows(self) -> int:
@@ -172,90 +159,7 @@ class JobSpec(JobSpecRequest):
         return self.schedule.rate(self.optimizer.lr, tick, self.ticks_total)
 
 
-def read_spec(
-    body: object, *, max_parameters: int, datasets: DatasetLookup = no_datasets
-) -> JobSpec:
-    """Check a parsed JSON body and fill in its gaps; raises InvalidSpec with all faults.
-
-    `datasets` finds an uploaded one by its id.
-    """
-    try:
-        request = JobSpecRequest.model_validate(body)
-    except ValidationError as error:
-        errors = [*to_field_errors(error, body), *_find_data_errors(body)]
-        other_errors = _check_valid_fields(body, errors, max_parameters, datasets)
-        raise InvalidSpec([*errors, *other_errors]) from None
-    if data_errors := _find_data_errors(body):
-        raise InvalidSpec(data_errors)
-    try:
-        binding = bind_datasets(request.data, request.validation, request.objective, datasets)
-    except DatasetMismatch as error:
-        raise InvalidSpec(error.errors) from None
-    spec = _fill_defaults(request, binding)
-    if errors := check_rules(spec, max_parameters):
-        raise InvalidSpec(errors)
-    return spec
-
-
-def _check_valid_fields(
-    body: object, errors: list[FieldError], max_parameters: int, datasets: DatasetLookup
-) -> list[FieldError]:
-    """Faults between those fields of a faulty body that are sound themselves."""
-    invalid_fields = {
-        field_error.pointer.split("/")[1] for field_error in errors if field_error.pointer
-    }
-    if not isinstance(body, dict):
-        return []
-    try:
-        valid_fields = {name: body[name] for name in body if name not in invalid_fields}
-        if "budget" in invalid_fields:
-            valid_fields["budget"] = {"ticks": MAX_TICKS}  # any: rules that read it are not asked
-        request = JobSpecRequest.model_validate(valid_fields)
-        binding = bind_datasets(request.data, request.validation, request.objective, datasets)
-    except ValidationError:
-        return []  # without its model, data or budget nothing can be said
-    except DatasetMismatch as error:
-        return [] if "objective" in invalid_fields else error.errors
-    return check_rules(_fill_defaults(request, binding), max_parameters, invalid_fields)
-
-
-def _find_data_errors(body: object) -> list[FieldError]:
-    """What is wrong inside the data alone; nothing where its form is wrong already."""
-    try:
-        data = DATA_ADAPTER.validate_python(body["data"])  # type: ignore[index]
-    except (ValidationError, TypeError, LookupError):
-        return []
-    return [FieldError("/data" + where, rule, value) for where, rule, value in data.find_errors()]
-
-
-def _fill_defaults(request: JobSpecRequest, binding: DatasetBinding | None) -> JobSpec:
-    """Fill in every default that depends on other fields."""
-    objective = request.objective or _default_objective(_build_profile(request, None, binding))
-    rows = _build_profile(request, objective, binding).rows
-    batch_size = request.batch_size or max(
-        1, min(DEFAULT_BATCH_SIZE, rows - _count_held_out_rows(request.validation, rows))
-    )
-    fields = {name: getattr(request, name) for name in JobSpecRequest.model_fields}
-    spec = JobSpec(
-        **{
-            **fields,
-            "facts": binding,
-            "name": request.name or request.model.family,
-            "objective": objective,
-            "batch_size": batch_size,
-            "record": request.record if "loss" in request.record else ["loss", *request.record],
-        }
-    )
-    if spec.validation is None or spec.validation.every_ticks is not None:
-        return spec
-    total = spec.ticks_total
-    every = 100 if total is None else max(100, -(-total // 100))
-    return spec.model_copy(
-        update={"validation": spec.validation.model_copy(update={"every_ticks": every})}
-    )
-
-
-def _build_profile(
+def build_profile(
     request: JobSpecRequest, objective: str | None, binding: DatasetBinding | None
 ) -> Profile:
     if isinstance(request.data, DatasetData):
@@ -266,10 +170,6 @@ def _build_profile(
     return profile.with_vocabulary(vocabulary_of(request.model))
 
 
-def _default_objective(profile: Profile) -> Objective:
-    return DEFAULT_OBJECTIVES[profile.kind]
-
-
-def _count_held_out_rows(validation: Validation | None, rows: int) -> int:
+def count_held_out_rows(validation: Validation | None, rows: int) -> int:
     fraction = None if validation is None else validation.fraction
     return 0 if fraction is None else math.floor(fraction * rows)

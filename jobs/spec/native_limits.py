@@ -4,13 +4,9 @@ It emits a small net's whole tick as C (ticks/engines/native). Its loops keep to
 sums and use one core's plain float32 arithmetic, so a large product belongs to a library's kernels.
 """
 
-from typing import TYPE_CHECKING
-
+from jobs.spec.job_spec import JobSpec
 from jobs.spec.training import Sgd
 from models.mlp.config import MlpConfig
-
-if TYPE_CHECKING:
-    from jobs.spec.job_spec import JobSpec
 
 MAX_LAYERS = 16  # hidden ones: a compiler takes about 0.4 s for each
 MAX_PARAMETERS = 1 << 26  # parameters, times three for state and gradient: what the work area holds
@@ -21,7 +17,7 @@ MIN_NORMAL_FLOAT32 = 1.1754943508222875e-38  # of float32's normal numbers
 MAX_WORTHWHILE_PRODUCT = 4_000_000
 
 
-def native_unsupported_reason(spec: "JobSpec") -> str | None:
+def native_unsupported_reason(spec: JobSpec) -> str | None:
     """Say why the native engine cannot run a spec; None if it can."""
     reasons = (
         _family_reason(spec),
@@ -32,12 +28,12 @@ def native_unsupported_reason(spec: "JobSpec") -> str | None:
     return next((reason for reason in reasons if reason is not None), None)
 
 
-def is_worthwhile(spec: "JobSpec") -> bool:
+def is_worthwhile(spec: JobSpec) -> bool:
     """Whether `auto` should choose it for a spec of the class whose object is at hand."""
     return spec.parameters * spec.batch_size <= MAX_WORTHWHILE_PRODUCT
 
 
-def _family_reason(spec: "JobSpec") -> str | None:
+def _family_reason(spec: JobSpec) -> str | None:
     if not isinstance(spec.model, MlpConfig):
         return f"native runs the family mlp, not {spec.model.family}"
     if spec.model.needs_batch_statistics:
@@ -45,7 +41,7 @@ def _family_reason(spec: "JobSpec") -> str | None:
     return None
 
 
-def _compute_reason(spec: "JobSpec") -> str | None:
+def _compute_reason(spec: JobSpec) -> str | None:
     compute = spec.compute
     if compute.device == "cuda":
         return "native runs on the device cpu"
@@ -56,7 +52,7 @@ def _compute_reason(spec: "JobSpec") -> str | None:
     return None
 
 
-def _size_reason(spec: "JobSpec") -> str | None:
+def _size_reason(spec: JobSpec) -> str | None:
     if isinstance(spec.model, MlpConfig) and len(spec.model.hidden) > MAX_LAYERS:
         return f"native has at most {MAX_LAYERS} hidden layers, not {len(spec.model.hidden)}"
     if spec.parameters > MAX_PARAMETERS:
@@ -64,7 +60,7 @@ def _size_reason(spec: "JobSpec") -> str | None:
     return None
 
 
-def _number_reason(spec: "JobSpec") -> str | None:
+def _number_reason(spec: JobSpec) -> str | None:
     optimizer = spec.optimizer
     if not isinstance(optimizer, Sgd) and optimizer.eps < MIN_NORMAL_FLOAT32:
         return f"native needs an eps of at least {MIN_NORMAL_FLOAT32:g}, a normal float32 number"

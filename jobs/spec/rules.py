@@ -4,15 +4,13 @@ Each rule gives the faults it finds; all rules are asked, so that a client learn
 """
 
 from collections.abc import Callable, Iterator, Set
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from jobs.spec.engines import unsupported_reason
+from jobs.spec.job_spec import JobSpec
 from jobs.spec.text import vocabulary_of
 from models.families import FAMILIES
 from models.transformer_lm.config import TransformerLmConfig
-
-if TYPE_CHECKING:
-    from jobs.spec.job_spec import JobSpec
 
 
 class FieldError(NamedTuple):
@@ -24,7 +22,7 @@ class FieldError(NamedTuple):
 
 
 def check_rules(
-    spec: "JobSpec", max_parameters: int, invalid_fields: Set[str] = frozenset()
+    spec: JobSpec, max_parameters: int, invalid_fields: Set[str] = frozenset()
 ) -> list[FieldError]:
     """List everything in a complete spec that does not fit together.
 
@@ -37,7 +35,7 @@ def check_rules(
     return errors if invalid_fields & SIZE_FIELDS else [*errors, *_check_size(spec, max_parameters)]
 
 
-def _check_family(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_family(spec: JobSpec) -> Iterator[FieldError]:
     data_kind = "a text" if spec.profile.kind == "token" else "a table"
     names = [family.name for family in FAMILIES.values() if family.reads == data_kind]
     if spec.model.family not in names:
@@ -45,7 +43,7 @@ def _check_family(spec: "JobSpec") -> Iterator[FieldError]:
         yield FieldError("/model/family", rule, spec.model.family)
 
 
-def _check_window(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_window(spec: JobSpec) -> Iterator[FieldError]:
     profile, model = spec.profile, spec.model
     if profile.text is None or not isinstance(model, TransformerLmConfig):
         return
@@ -55,7 +53,7 @@ def _check_window(spec: "JobSpec") -> Iterator[FieldError]:
         yield FieldError("/data/window", rule, profile.features)
 
 
-def _check_validation_text(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_validation_text(spec: JobSpec) -> Iterator[FieldError]:
     """A text to validate on must have a window's tokens, and only such as the first one has."""
     if spec.facts is None or spec.facts.validation is None or spec.validation is None:
         return
@@ -74,13 +72,13 @@ def _check_validation_text(spec: "JobSpec") -> Iterator[FieldError]:
         yield FieldError("/validation/id", rule, spec.validation.id)
 
 
-def _check_heads(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_heads(spec: JobSpec) -> Iterator[FieldError]:
     model = spec.model
     if isinstance(model, TransformerLmConfig) and model.width % model.heads:
         yield FieldError("/model/heads", f"a divisor of width ({model.width})", model.heads)
 
 
-def _check_objective(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_objective(spec: JobSpec) -> Iterator[FieldError]:
     objectives = FAMILIES[spec.model.family].objectives
     if spec.objective not in objectives:
         rule = f"an objective that the family {spec.model.family} serves: {', '.join(objectives)}"
@@ -94,7 +92,7 @@ def _check_objective(spec: "JobSpec") -> Iterator[FieldError]:
         yield FieldError("/objective", rule, spec.objective)
 
 
-def _check_validation(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_validation(spec: JobSpec) -> Iterator[FieldError]:
     if spec.validation is None or spec.validation.fraction is None:
         return
     if spec.held_out_rows < 1:
@@ -102,7 +100,7 @@ def _check_validation(spec: "JobSpec") -> Iterator[FieldError]:
         yield FieldError("/validation/fraction", rule, spec.validation.fraction)
 
 
-def _check_batch(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_batch(spec: JobSpec) -> Iterator[FieldError]:
     if spec.batch_size > spec.training_rows:
         rule = f"at most the {spec.training_rows} training rows"
         yield FieldError("/batch_size", rule, spec.batch_size)
@@ -112,7 +110,7 @@ def _check_batch(spec: "JobSpec") -> Iterator[FieldError]:
         )
 
 
-def _check_batch_norm(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_batch_norm(spec: JobSpec) -> Iterator[FieldError]:
     if not spec.model.needs_batch_statistics or spec.micro_batches > spec.batch_size:
         return
     rule = f"norm {spec.model.norm!r} needs two rows or more in every part of a tick"
@@ -127,7 +125,7 @@ def _check_batch_norm(spec: "JobSpec") -> Iterator[FieldError]:
         yield FieldError("/batch_size", rule, spec.batch_size)
 
 
-def _check_schedule(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_schedule(spec: JobSpec) -> Iterator[FieldError]:
     total = spec.ticks_total
     if total is None and spec.schedule.name != "constant":
         rule = "a schedule that needs the total of ticks needs a budget of ticks or epochs"
@@ -140,7 +138,7 @@ def _check_schedule(spec: "JobSpec") -> Iterator[FieldError]:
         )
 
 
-def _check_stop(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_stop(spec: JobSpec) -> Iterator[FieldError]:
     for name in ("patience", "converged", "target"):
         rule = getattr(spec.stop, name)
         metric = "loss" if rule is None else rule.metric
@@ -155,19 +153,19 @@ def _check_stop(spec: "JobSpec") -> Iterator[FieldError]:
             )
 
 
-def _check_record(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_record(spec: JobSpec) -> Iterator[FieldError]:
     if len(set(spec.record)) < len(spec.record):
         yield FieldError("/record", "each column once", list(spec.record))
 
 
-def _check_engine(spec: "JobSpec") -> Iterator[FieldError]:
+def _check_engine(spec: JobSpec) -> Iterator[FieldError]:
     if reason := unsupported_reason(spec, spec.compute.engine):
         yield FieldError(
             "/compute/engine", f"an engine that can train this: {reason}", spec.compute.engine
         )
 
 
-def _check_size(spec: "JobSpec", max_parameters: int) -> Iterator[FieldError]:
+def _check_size(spec: JobSpec, max_parameters: int) -> Iterator[FieldError]:
     if spec.parameters > max_parameters:
         rule = f"at most {max_parameters} parameters in the model; this one has {spec.parameters}"
         field = "width" if isinstance(spec.model, TransformerLmConfig) else "hidden"
@@ -179,7 +177,7 @@ BATCH_FIELDS = {*ROW_FIELDS, "batch_size"}
 SIZE_FIELDS = {"model", "data", "objective"}
 
 #: each rule with the fields it reads
-RULES: dict[Callable[["JobSpec"], Iterator[FieldError]], Set[str]] = {
+RULES: dict[Callable[[JobSpec], Iterator[FieldError]], Set[str]] = {
     _check_heads: {"model"},
     _check_validation_text: {"model", "data", "validation"},
     _check_objective: {"model", "data", "objective"},

@@ -1,0 +1,114 @@
+"""Reading a JobSpec: a JSON body checked against schema, datasets and rules, its defaults filled in.
+
+Every error of a body is found in one go. Knows no store and no tensor.
+"""
+
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from jobs.spec.base import MAX_TICKS
+from jobs.spec.data import Data, TargetKind
+from jobs.spec.dataset_binding import DatasetBinding
+from jobs.spec.dataset_checks import DatasetLookup, DatasetMismatch, bind_datasets, no_datasets
+from jobs.spec.job_spec import (
+    JobSpec,
+    JobSpecRequest,
+    Objective,
+    build_profile,
+    count_held_out_rows,
+)
+from jobs.spec.pydantic_errors import InvalidSpec, to_field_errors
+from jobs.spec.rules import FieldError, check_rules
+
+DEFAULT_BATCH_SIZE = 32
+#: kind of target -> what is trained unless the spec says otherwise
+DEFAULT_OBJECTIVES: dict[TargetKind, Objective] = {
+    "class": "cross_entropy",
+    "number": "mse",
+    "token": "language_model",
+}
+DATA_ADAPTER: TypeAdapter[Any] = TypeAdapter(Data)
+
+
+def read_spec(
+    body: object, *, max_parameters: int, datasets: DatasetLookup = no_datasets
+) -> JobSpec:
+    """Check a parsed JSON body and fill in its gaps; raises InvalidSpec with all faults.
+
+    `datasets` finds an uploaded one by its id.
+    """
+    try:
+        request = JobSpecRequest.model_validate(body)
+    except ValidationError as error:
+        errors = [*to_field_errors(error, body), *_find_data_errors(body)]
+        other_errors = _check_valid_fields(body, errors, max_parameters, datasets)
+        raise InvalidSpec([*errors, *other_errors]) from None
+    if data_errors := _find_data_errors(body):
+        raise InvalidSpec(data_errors)
+    try:
+        binding = bind_datasets(request.data, request.validation, request.objective, datasets)
+    except DatasetMismatch as error:
+        raise InvalidSpec(error.errors) from None
+    spec = _fill_defaults(request, binding)
+    if errors := check_rules(spec, max_parameters):
+        raise InvalidSpec(errors)
+    return spec
+
+
+def _check_valid_fields(
+    body: object, errors: list[FieldError], max_parameters: int, datasets: DatasetLookup
+) -> list[FieldError]:
+    """Faults between those fields of a faulty body that are sound themselves."""
+    invalid_fields = {
+        field_error.pointer.split("/")[1] for field_error in errors if field_error.pointer
+    }
+    if not isinstance(body, dict):
+        return []
+    try:
+        valid_fields = {name: body[name] for name in body if name not in invalid_fields}
+        if "budget" in invalid_fields:
+            valid_fields["budget"] = {"ticks": MAX_TICKS}  # any: rules that read it are not asked
+        request = JobSpecRequest.model_validate(valid_fields)
+        binding = bind_datasets(request.data, request.validation, request.objective, datasets)
+    except ValidationError:
+        return []  # without its model, data or budget nothing can be said
+    except DatasetMismatch as error:
+        return [] if "objective" in invalid_fields else error.errors
+    return check_rules(_fill_defaults(request, binding), max_parameters, invalid_fields)
+
+
+def _find_data_errors(body: object) -> list[FieldError]:
+    """What is wrong inside the data alone; nothing where its form is wrong already."""
+    try:
+        data = DATA_ADAPTER.validate_python(body["data"])  # type: ignore[index]
+    except (ValidationError, TypeError, LookupError):
+        return []
+    return [FieldError("/data" + where, rule, value) for where, rule, value in data.find_errors()]
+
+
+def _fill_defaults(request: JobSpecRequest, binding: DatasetBinding | None) -> JobSpec:
+    """Fill in every default that depends on other fields."""
+    objective = request.objective or DEFAULT_OBJECTIVES[build_profile(request, None, binding).kind]
+    rows = build_profile(request, objective, binding).rows
+    batch_size = request.batch_size or max(
+        1, min(DEFAULT_BATCH_SIZE, rows - count_held_out_rows(request.validation, rows))
+    )
+    fields = {name: getattr(request, name) for name in JobSpecRequest.model_fields}
+    spec = JobSpec(
+        **{
+            **fields,
+            "facts": binding,
+            "name": request.name or request.model.family,
+            "objective": objective,
+            "batch_size": batch_size,
+            "record": request.record if "loss" in request.record else ["loss", *request.record],
+        }
+    )
+    if spec.validation is None or spec.validation.every_ticks is not None:
+        return spec
+    total = spec.ticks_total
+    every = 100 if total is None else max(100, -(-total // 100))
+    return spec.model_copy(
+        update={"validation": spec.validation.model_copy(update={"every_ticks": every})}
+    )
