@@ -9,6 +9,7 @@ from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.profiles import DatasetProfile
 from jobs.spec.pydantic_errors import InvalidSpec
+from jobs.spec.reading import read_spec
 from tests.datasets import PETS, profile_bytes, spec_on_dataset
 
 TABLE, SECOND, ARRAYS, TEXT = ("ds_" + letter * 26 for letter in "abcd")

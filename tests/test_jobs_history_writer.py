@@ -22,6 +22,7 @@ from jobs.recording.segments import Segments
 from jobs.recording.writer import MAX_TICKS_PER_CALL, HistoryWriter
 from jobs.spec.reading import read_spec
 from jobs.store import keys
+from tests.histories import recorded_bytes, recorded_points
 from tests.support import small_spec
 
 Losses = npt.NDArray[np.float32]
@@ -98,7 +99,7 @@ def test_three_million_ticks_leave_little_in_the_store_and_an_exact_view(
         piece = values[starts[at] - 1 : ends[at]]
         assert (view["min"][at], view["max"][at]) == (piece.min(), piece.max())
     assert max(view["max"]) == 99.0
-    assert harness.history.read_raw(harness.job, "loss", 1, 3_000_000).tobytes() == values.tobytes()
+    assert recorded_bytes(harness.history, harness.job) == values.tobytes()
 
 
 def test_what_a_move_met_is_raised_to_whoever_waits_for_its_end(harness: HistoryHarness) -> None:
@@ -125,9 +126,7 @@ def test_an_ended_jobs_history_lies_in_files_alone(harness: HistoryHarness) -> N
 
     assert sealed == 1 and harness.stored("f32") == harness.stored("rows") == 0
     assert harness.store.scard(keys.UNFINALIZED_JOBS) == 0
-    assert (
-        harness.history.read_raw(harness.job, "loss", 1, len(values)).tobytes() == values.tobytes()
-    )
+    assert recorded_bytes(harness.history, harness.job) == values.tobytes()
     assert harness.job.bytes >= 4 * len(values)
 
 
@@ -206,7 +205,7 @@ def test_nonfinite_losses_keep_their_bits(harness: HistoryHarness) -> None:
     page = harness.history.read(harness.job)
     assert page["loss"] == [None, None, None, 1.0]
     assert [entry["value"] for entry in page["nonfinite"]] == ["nan", "inf", "-inf"]
-    assert harness.history.read_raw(harness.job, "loss", 1, 4).tobytes() == odd.tobytes()
+    assert recorded_bytes(harness.history, harness.job) == odd.tobytes()
 
 
 def test_sparse_points_come_with_the_ticks_they_belong_to(harness: HistoryHarness) -> None:
@@ -214,7 +213,7 @@ def test_sparse_points_come_with_the_ticks_they_belong_to(harness: HistoryHarnes
     state = SparsePoint("state", 20, struct.pack("<Q", 0xAB))
     harness.recorder().append(1, {"loss": losses(20)}, [point, state], metrics={"val_loss": 0.5})
 
-    assert harness.history.read_sparse(harness.job, "state") == {
+    assert recorded_points(harness.history, harness.job) == {
         "tick": [20],
         "value": [f"{0xAB:016x}"],
     }
@@ -231,7 +230,7 @@ def test_a_states_digest_that_comes_late_is_put_in_its_place(harness: HistoryHar
     for _ in range(2):  # a reply may be lost
         recorder.append(21, {}, [states[20]])
 
-    assert harness.history.read_sparse(harness.job, "state")["tick"] == [10, 20, 30]
+    assert recorded_points(harness.history, harness.job)["tick"] == [10, 20, 30]
     wrong = SparsePoint("state", 20, struct.pack("<Q", 21))
     with pytest.raises(TickMismatch):
         recorder.append(21, {}, [wrong])

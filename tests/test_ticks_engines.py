@@ -14,6 +14,7 @@ from jobs.plan import plan
 from jobs.spec.engines import ENGINES, MIN_NATIVE_TICKS, choose_engine
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.pydantic_errors import InvalidSpec
+from jobs.spec.reading import read_spec
 from tests.native_runs import QUICK, needs_compiler, objects_folder
 from tests.training_records import CPU, read_small_spec
 from ticks import machine

@@ -13,6 +13,7 @@ from jobs.files.checkpoint_folders import files_match
 from jobs.ledger.checkpoint_requests import CheckpointRequests
 from jobs.ledger.checkpoint_set import RequestedCheckpoint
 from jobs.store import keys
+from tests.histories import recorded_points
 from tests.support import running_store, small_spec, wait_until
 from tests.training_records import read_small_spec, start_training
 from tests.worker_harness import TENANT, WorkerHarness
@@ -95,7 +96,7 @@ def straight(harness: WorkerHarness) -> tuple[bytes, str]:
 
 
 def digests(harness: WorkerHarness, job_id: str) -> dict[str, list[Any]]:
-    return harness.history.read_sparse(harness.job(job_id), "state")
+    return recorded_points(harness.history, harness.job(job_id))
 
 
 def only_named_folders(harness: WorkerHarness, job_id: str) -> bool:

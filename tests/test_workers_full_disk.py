@@ -22,6 +22,7 @@ from jobs.recording.segments import Segments
 from jobs.recording.writer import MAX_SEGMENTS_IN_STORE
 from jobs.settings import Settings
 from jobs.store import keys
+from tests.histories import recorded_bytes
 from tests.ledger_helpers import submit_job
 from tests.manual_worker import ManualWorker
 from tests.processes import WorkerProcess
@@ -182,7 +183,7 @@ class LimitedDiskWorker(ManualWorker):
     def raw(self) -> bytes:
         """The losses as they are read back."""
         job = JobQueries(self.store).get_job(TENANT, self.lease.job_id)
-        return HistoryReader(self.store, self.files).read_raw(job, "loss", 1, self.tick).tobytes()
+        return recorded_bytes(HistoryReader(self.store, self.files), job)
 
     def in_store(self) -> int:
         """Segments of losses that lie in the store."""

@@ -20,6 +20,7 @@ from jobs.ledger.owner import LeaseLedger
 from jobs.queries.jobs import JobQueries
 from jobs.recording.writer import HistoryWriter
 from jobs.store.connection import connect
+from tests.histories import recorded_bytes, recorded_points
 from tests.ledger_helpers import claim_job, make_checkpoint, submit_job
 from tests.manual_worker import FINGERPRINT
 from tests.support import StoreServer, running_store, small_spec, wait_until
@@ -83,8 +84,8 @@ class LedgerWriterHarness:
     def recorded(self) -> tuple[int, bytes, int]:
         """The accepted tick, the losses' bits, how many points there are."""
         history, job = HistoryReader(self.store, self.files), self.job
-        points = history.read_sparse(job, "state")["tick"]
-        return job.tick, history.read_raw(job, "loss", 1, job.tick).tobytes(), len(points)
+        points = recorded_points(history, job)["tick"]
+        return job.tick, recorded_bytes(history, job), len(points)
 
     def snapshot(self) -> Path:
         """What the server has on disk now; it is started again."""

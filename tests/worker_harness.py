@@ -18,6 +18,7 @@ from jobs.queries.jobs import JobQueries
 from jobs.spec.reading import read_spec
 from jobs.store import keys
 from jobs.store.connection import Store, connect
+from tests.histories import recorded_bytes
 from tests.processes import WorkerProcess
 from tests.support import settings_for, small_spec, wait_until
 
@@ -96,7 +97,7 @@ class WorkerHarness:
         """Losses and final weights of a job that succeeded."""
         job = self.wait_for(job_id, lambda job: job.is_terminal)
         assert job.status == "succeeded", job.error
-        losses = self.history.read_raw(job, "loss", 1, job.tick).tobytes()
+        losses = recorded_bytes(self.history, job)
         return losses, self.index.get_checkpoint(TENANT, job_id, "final").sha256
 
     def pause_at(self, tick: int) -> str:

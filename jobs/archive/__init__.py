@@ -1,1 +1,1 @@
-"""What a lost store is rebuilt from: records of jobs, keys, datasets. Import modules, not this."""
+"""Records of jobs, keys and datasets as files, from which a lost store is rebuilt."""

@@ -1,7 +1,7 @@
-"""Gives everything that a store has a record in the artifacts: once for each store.
+"""Write the archive records that a store lacks, once per store.
 
-A new store has nothing. One that served before there was an archive has jobs, keys and datasets
-without a record; and so has one whose artifacts were lost.
+A store that served before the archive existed, or whose artifacts were lost, holds jobs, keys and
+datasets without a record.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from jobs.store import keys
 
 
 def backfill(store: "redis.Redis", files: ArtifactStore) -> None:
-    """Keep all there is, unless that was done. Raises StoreFull."""
+    """Write all records that are missing, once per store. Raises StoreFull."""
     if store.exists(keys.ARCHIVED):
         return
     job_archive, key_dataset_archive = JobArchive(store, files), KeyDatasetArchive(store, files)
@@ -42,8 +42,8 @@ def _backfill_jobs(store: "redis.Redis", archive: JobArchive, tenant: str) -> No
             store.hset(keys.job_idempotency_keys(tenant, job_id), key, digest)
     for job_id in _decode_all(store.zrange(keys.job_index(tenant), 0, -1)):
         try:
-            archive.save(tenant, job_id)  # of one that runs only what is said; its owner does more
-        except NoSuchJob:  # deleted meanwhile
+            archive.save(tenant, job_id)  # of a running job its owner writes the rest
+        except NoSuchJob:  # deleted since the index was read
             continue
     for deleted_id in _decode_all(store.zrange(keys.tombstones(tenant), 0, -1)):
         if is_job_id(deleted_id):

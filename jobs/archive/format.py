@@ -1,8 +1,8 @@
-"""The form of an archive's files: lines of JSON, each record sealed with a digest of all before it.
+"""The format of archive files: JSON lines, each record with a digest of all bytes before it.
 
-The first line names schema and kind. Lines that add to something (a part of a history, a long
-field, an event) follow; a record line makes all of them count. What stands behind the last record
-was cut short by a crash and never counted. Knows no job.
+Knows no job. The first line is a header with schema and kind. Addition lines (a part of a history,
+a long field, an event) follow; they take effect with the next record line. Lines after the last
+record come from a write that a crash cut short, and are ignored.
 """
 
 import base64
@@ -17,33 +17,33 @@ from jobs.files.artifacts import ArtifactStore
 
 SCHEMA = 1
 RecordKind = Literal["job", "said", "key", "dataset", "secret", "gone", "store"]
-EncodedBytes = str | dict[str, str]  # bytes, as JSON has them
-ADDITION_KEYS = ("part", "field", "event")  # what a line that adds says first
+EncodedBytes = str | dict[str, str]  # a text, or {"base64": ...}
+ADDITION_KEYS = ("part", "field", "event")  # first key of an addition line
 
 
 class BrokenArchive(Exception):
-    """A file of the archive is not what was written, or not of a form that is known here."""
+    """An archive file was altered, or has a form that this version does not know."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
 
 
 class RecordEncoder:
-    """The writing end of one file's lines; holds the digest, writes nothing itself."""
+    """Encodes the lines of one file and carries its running digest. Writes nothing itself."""
 
     def __init__(self) -> None:
         self._sha = hashlib.sha256()
 
     def header(self, kind: RecordKind) -> bytes:
-        """The line that every file begins with."""
+        """Encode the first line of a file."""
         return self.line({"schema": SCHEMA, "kind": kind})
 
     def line(self, value: dict[str, Any]) -> bytes:
-        """A line that counts with the next record."""
+        """Encode an addition line; it takes effect with the next record."""
         return self._add_to_digest(_to_json(value) + b"\n")
 
     def record(self, value: dict[str, Any]) -> bytes:
-        """A line that makes itself and all before it count."""
+        """Encode a record line, which puts itself and all lines before it into effect."""
         text = _to_json(value)
         sha = self._sha.copy()
         sha.update(text)
@@ -57,7 +57,7 @@ class RecordEncoder:
 
 @dataclass(frozen=True)
 class ParsedFile:
-    """What one file says: its kind, its last record, and what the lines before that add."""
+    """A file read back: its kind, its last record, and the additions before that record."""
 
     path: Path
     kind: RecordKind
@@ -66,13 +66,13 @@ class ParsedFile:
 
 
 def single_record(kind: RecordKind, record: dict[str, Any]) -> bytes:
-    """A whole file of one record."""
+    """Encode a complete file of one record."""
     encoder = RecordEncoder()
     return encoder.header(kind) + encoder.record(record)
 
 
 def read_file(files: ArtifactStore, path: Path) -> ParsedFile:
-    """Read a file up to its last record; raises BrokenArchive, or FileNotFoundError."""
+    """Read a file up to its last record. Raises BrokenArchive or FileNotFoundError."""
     kind: RecordKind | None = None
     record: dict[str, Any] | None = None
     additions: list[dict[str, Any]] = []
@@ -82,10 +82,8 @@ def read_file(files: ArtifactStore, path: Path) -> ParsedFile:
         if number == 1:
             kind = _parse_kind(path, value)
         elif "record" in value:
-            record, counted_additions = (
-                _check_record(path, number, value, sha.copy()),
-                len(additions),
-            )
+            record = _check_record(path, number, value, sha.copy())
+            counted_additions = len(additions)
         elif next(iter(value), None) in ADDITION_KEYS:
             additions.append(value)
         else:
@@ -97,7 +95,7 @@ def read_file(files: ArtifactStore, path: Path) -> ParsedFile:
 
 
 def encode_bytes(data: bytes) -> EncodedBytes:
-    """Bytes for JSON: as text where they are text, else base64."""
+    """Encode bytes for JSON: UTF-8 as a text, anything else as base64."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -105,12 +103,12 @@ def encode_bytes(data: bytes) -> EncodedBytes:
 
 
 def decode_bytes(encoded: EncodedBytes) -> bytes:
-    """Read what `spell` wrote."""
+    """Decode what `encode_bytes` returned."""
     return encoded.encode() if isinstance(encoded, str) else base64.b64decode(encoded["base64"])
 
 
 def decode_hash(encoded: dict[str, Any]) -> dict[str, bytes]:
-    """Read a whole hash that was spelled."""
+    """Decode every value of a hash."""
     return {name: decode_bytes(value) for name, value in encoded.items()}
 
 
@@ -119,7 +117,7 @@ def _to_json(value: dict[str, Any]) -> bytes:
 
 
 def _read_complete_lines(files: ArtifactStore, path: Path) -> Iterator[bytes]:
-    """All lines but one that was cut short."""
+    """Yield all lines but a last one without its newline."""
     with files.open(path) as file:
         for line in file:
             if line.endswith(b"\n"):

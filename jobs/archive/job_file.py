@@ -1,7 +1,7 @@
-"""One archive file of one job while it is written: what is new of its history, then its record.
+"""One archive file of a job while it is written: new parts of its history, then its record.
 
-Appended to, so that a checkpoint costs what is new since the one before. A crash between two
-records leaves a tail that never counts; who goes on begins a file of his own.
+It is appended to, so that a checkpoint writes only what is new since the one before. A crash leaves
+a tail without a record, which readers ignore; the next owner begins a file of its own.
 """
 
 import base64
@@ -15,43 +15,39 @@ from jobs.archive.format import EncodedBytes, RecordEncoder, encode_bytes
 from jobs.files.artifacts import ArtifactStore
 from jobs.store.job_snapshot import HashFields, JobSnapshot
 
-MAX_INLINE_FIELD_BYTES = (
-    1024  # bytes; a longer field is written when it is new, not with each record
-)
-MAX_FILE_BYTES = 64 << 20  # bytes of a file; then another is begun
+MAX_INLINE_FIELD_BYTES = 1024  # a longer field is written when it changes, not in each record
+MAX_FILE_BYTES = 64 << 20  # a longer file is not appended to
 
-HistoryDelta = dict[str, bytes]  # part of the history (its name) -> what is new of it
+HistoryDelta = dict[str, bytes]  # name of a history part -> its new bytes
 
 
 class JobFile:
-    """A file of archive/<version>.jsonl in a job's folder, begun with a snapshot's version."""
+    """The file archive/<version>.jsonl of a job; it begins with the snapshot of that version."""
 
     def __init__(
         self, files: ArtifactStore, tenant: str, job_id: str, snapshot: JobSnapshot
     ) -> None:
         self._files = files
-        self.segments_in_files = (
-            snapshot.segments_in_files
-        )  # the open part of a history is that behind these segments
+        # the file holds the history after these segments
+        self.segments_in_files = snapshot.segments_in_files
         self.path = job_file_path(files, tenant, job_id, snapshot.version, "jsonl")
-        self.part_sizes: dict[str, int] = {}  # bytes of each part that are in it
-        self.newest_event = 0  # number of the newest event in it
+        self.part_sizes: dict[str, int] = {}  # part's name -> its bytes in the file
+        self.newest_event = 0  # sequence number
         self.length = 0
         self._encoder, self._long_fields = RecordEncoder(), dict[str, bytes]()
 
     def can_append(self, snapshot: JobSnapshot) -> bool:
-        """Whether this snapshot can be added here."""
+        """Return whether the snapshot can follow: no segment has moved, the file is not full."""
         return self.segments_in_files == snapshot.segments_in_files and self.length < MAX_FILE_BYTES
 
     def append(self, snapshot: JobSnapshot, delta: HistoryDelta) -> None:
-        """Append what is new and a record, on disk when this returns; after an error begin anew."""
+        """Append the delta and a record, durably. After an error, discard this object."""
         text = b"" if self.length else self._encoder.header("job")
-        text += b"".join(self._encode_delta(snapshot, delta)) + self._encoder.record(
-            self._build_record(snapshot)
-        )
+        text += b"".join(self._encode_delta(snapshot, delta))
+        text += self._encoder.record(build_record(snapshot, without=self._long_fields))
         if self.length:
             append_bytes(self.path, text, offset=self.length)
-        else:  # whole under its name, or not there
+        else:
             self._files.write(self.path, text)
         self.length += len(text)
         for name, data in delta.items():
@@ -72,12 +68,9 @@ class JobFile:
         self.newest_event = max(self.newest_event, dropped) + len(snapshot.events)
         return lines
 
-    def _build_record(self, snapshot: JobSnapshot) -> dict[str, Any]:
-        return build_record(snapshot, without=self._long_fields)
-
 
 def build_record(snapshot: JobSnapshot, *, without: Collection[str]) -> dict[str, Any]:
-    """What a record line says of a job, but for the fields that stand in lines of their own."""
+    """Build the record of a snapshot, leaving out the fields named in `without`."""
     short_fields = {
         name: encode_bytes(value) for name, value in snapshot.fields.items() if name not in without
     }
@@ -92,7 +85,7 @@ def build_record(snapshot: JobSnapshot, *, without: Collection[str]) -> dict[str
 
 
 def submission_record(snapshot: JobSnapshot) -> bytes:
-    """A whole file of one snapshot of a job that has no history yet."""
+    """Encode a complete file of a job that has no history yet."""
     encoder = RecordEncoder()
     text = encoder.header("job") + b"".join(
         encoder.line({"event": encode_bytes(event)}) for event in snapshot.events
@@ -101,19 +94,19 @@ def submission_record(snapshot: JobSnapshot) -> bytes:
 
 
 def archive_folder(files: ArtifactStore, tenant: str, job_id: str) -> Path:
-    """The folder of a job's archive files."""
+    """Return the folder of a job's archive files."""
     return files.job_folder(tenant, job_id) / "archive"
 
 
 def job_file_path(
     files: ArtifactStore, tenant: str, job_id: str, version: int, suffix: str
 ) -> Path:
-    """Where the file lies that begins with this version of a job."""
+    """Return the path of the archive file whose first snapshot has this version."""
     return archive_folder(files, tenant, job_id) / f"{version:09d}.{suffix}"
 
 
 def append_bytes(path: Path, data: bytes, *, offset: int) -> None:
-    """Add bytes to a file of `at` bytes, on disk when this returns."""
+    """Write bytes at `offset` of an existing file, durably."""
     with path.open("r+b") as file:
         file.seek(offset)
         fault_points.hit("archive:write")

@@ -1,8 +1,8 @@
-"""The archive of jobs: what a client was answered about one is in a file before it is answered.
+"""The archive of jobs: a change is in a file before a client gets its response.
 
-A job has a file from its submission on; others beside its checkpoints take its place, the newest
-version counts. Of a job that runs, only its owner knows how far the history reaches; what clients
-change of it meanwhile is written as `said`. Makes no job and no history; who reads is rebuild.
+A job has a submission record; files beside its checkpoints replace it, and the newest version
+counts. The history of a running job is archived by its owner alone; what clients change meanwhile
+is written to a `.said` file. `python -m jobs.rebuild` reads all of them.
 """
 
 import contextlib
@@ -37,29 +37,27 @@ from jobs.store import keys
 from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
 from jobs.store.scripts import Scripts
 
-#: what clients change of a job that runs
+#: fields of a running job that clients change
 CLIENT_FIELDS = ("name", "labels", "notes", "priority", "rank", "requested", "wanted", "withdrawn")
-MAX_READ_ATTEMPTS = (
-    4  # a history may move or grow between two commands; at rest the first look finds it
-)
-POINT_BYTES = 16  # bytes of a sparse point, its tick first
+MAX_READ_ATTEMPTS = 4  # the history may move or grow between snapshot and read
+POINT_BYTES = 16  # a sparse point: tick and bits, 8 bytes each
 
 
 class JobArchive:
-    """Writes jobs to the archive. Every method raises StoreFull where the disk has no room."""
+    """Writes jobs to the archive. Every method raises StoreFull on a full disk."""
 
     def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
         self._store, self._files = store, files
         self._scripts, self._folders = Scripts(store), RecordFolders(files)
 
     def reserve(self) -> AbstractContextManager[DiskReservation]:
-        """Take room for a submission's record before the store is told of it."""
+        """Reserve space for a submission record before the job is stored."""
         return self._folders.reserve()
 
     def save_submission(
         self, reservation: DiskReservation, snapshot: JobSnapshot, response: str | None
     ) -> None:
-        """Keep a job as it was submitted, with the answer that its idempotency key brings again."""
+        """Archive a submitted job, with the response to replay for its idempotency key."""
         if response is not None:
             fields = {**snapshot.fields, "answer": response.encode()}
             snapshot = replace(snapshot, fields=fields)
@@ -69,9 +67,9 @@ class JobArchive:
         )
 
     def ensure_saved(self, tenant: str, job_id: str) -> None:
-        """See to it that a job is kept whose submission may have been cut short.
+        """Archive a job whose submission may have been cut short before its record.
 
-        Raises RequestInProgress for one that trains already and was not kept by its worker yet.
+        Raises RequestInProgress if a worker runs it and has not archived it yet.
         """
         if not self._has_record(tenant, job_id) and self.save(tenant, job_id) is None:
             raise RequestInProgress(job_id)
@@ -84,10 +82,11 @@ class JobArchive:
         lease: Lease | None = None,
         job_file: JobFile | None = None,
     ) -> JobFile | None:
-        """Keep a job as it is now, on disk when this returns; its owner shows the lease.
+        """Archive a job durably as it is now; its owner passes the lease.
 
-        Goes on in `volume` where that fits, and gives the file to go on in; None where another
-        owns the job, and only what clients said of it was kept. Raises NoSuchJob or LeaseLost.
+        Appends to `job_file` where possible. Returns the file to append to next time, or None if
+        another process owns the job and only the clients' changes were written. Raises NoSuchJob,
+        LeaseLost, or RequestInProgress if the history moved at every attempt.
         """
         for _ in range(MAX_READ_ATTEMPTS):
             snapshot = self._take_snapshot(
@@ -114,20 +113,20 @@ class JobArchive:
     def save_tombstone(
         self, tenant: str, job_id: str, sequence: int, idempotency_keys: Sequence[str]
     ) -> None:
-        """Keep that a job was deleted: no rebuild makes it again."""
-        tombstone = {
+        """Archive that a job was deleted, so that no rebuild restores it."""
+        deleted_ms: float | None = self._store.zscore(keys.tombstones(tenant), job_id)
+        record = {
             "tenant": tenant,
             "id": job_id,
             "sequence": sequence,
             "known": list(idempotency_keys),
+            "deleted_ms": int(deleted_ms or 0),
         }
-        deleted_ms: float | None = self._store.zscore(keys.tombstones(tenant), job_id)
-        record = {**tombstone, "deleted_ms": int(deleted_ms or 0)}
         self._folders.write(self._tombstone_path(tenant, job_id), single_record("gone", record))
         self._folders.delete(self._submission_path(tenant, job_id))
 
     def ensure_tombstone(self, tenant: str, job_id: str) -> None:
-        """The same for one whose deletion may have been cut short; does nothing for any other."""
+        """Archive a job's tombstone if its deletion may have been cut short before that."""
         if self._store.zscore(keys.tombstones(tenant), job_id) is None:
             return
         submission = self._submission_path(tenant, job_id)
@@ -137,7 +136,7 @@ class JobArchive:
             self.save_tombstone(tenant, job_id, sequence, list(record["hashes"]["known"]))
 
     def sweep(self) -> None:
-        """Remove what processes that died have left: room for records, files of deleted jobs."""
+        """Remove what dead processes have left: reservations, and files of deleted jobs."""
         self._folders.sweep()
         for name in self._folders.names("deleted"):
             tenant, job_id = split_record_name(name)
@@ -163,7 +162,7 @@ class JobArchive:
     def _read_delta(
         self, tenant: str, job_id: str, snapshot: JobSnapshot, part_sizes: Mapping[str, int]
     ) -> HistoryDelta | None:
-        """What is new of the history's open part; None where it has moved meanwhile."""
+        """Read what the file lacks of the stored history; None if a segment moved meanwhile."""
         segments = range(snapshot.segments_in_files, segment_of(snapshot.tick) + 1)
         dense = [
             SegmentPart(name, number, suffix)
@@ -196,7 +195,7 @@ class JobArchive:
         self._remove_older(tenant, job_id, snapshot.version, (".said",))
 
     def _after_new_file(self, tenant: str, job_id: str, version: int, *, is_owner: bool) -> None:
-        """Remove what a new file takes the place of; all, if the job was deleted meanwhile."""
+        """Remove the files that a new one replaces; all files if the job was deleted meanwhile."""
         self._remove_older(tenant, job_id, version, (".said", ".jsonl"))
         if not is_owner and not self._store.exists(keys.job(tenant, job_id)):
             self._files.remove_job(tenant, job_id)
@@ -206,7 +205,7 @@ class JobArchive:
         self, tenant: str, job_id: str, version: int, suffixes: tuple[str, ...]
     ) -> None:
         folder = archive_folder(self._files, tenant, job_id)
-        with contextlib.suppress(OSError):  # what stays is old, and the newest counts
+        with contextlib.suppress(OSError):  # a leftover is harmless: the newest version counts
             for name in os.listdir(folder):
                 number, suffix = os.path.splitext(name)
                 if suffix in suffixes and number.isdigit() and int(number) < version:
@@ -224,11 +223,12 @@ class JobArchive:
 
 
 def _truncate_points(tick: int, points: bytes) -> bytes:
-    """Sparse points of the ticks up to this one; they come in order."""
+    """Drop incomplete points, and points after `tick`; they are sorted by tick."""
     stop = len(points) - len(points) % POINT_BYTES
-    while (
-        stop
-        and int.from_bytes(points[stop - POINT_BYTES : stop - POINT_BYTES + 8], "little") > tick
-    ):
+    while stop and _tick_of(points[stop - POINT_BYTES : stop]) > tick:
         stop -= POINT_BYTES
     return points[:stop]
+
+
+def _tick_of(point: bytes) -> int:
+    return int.from_bytes(point[:8], "little")

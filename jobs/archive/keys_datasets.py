@@ -1,18 +1,31 @@
-"""The archive of access keys and datasets: what the store has of each, and that one was deleted.
+"""The archive of access keys and datasets: their records, tombstones and dataset id secrets.
 
-Of a key only the hash of its secret, of a dataset all but its bytes, which are files anyway.
+A key's record has only the hash of its secret; a dataset's bytes are files of their own.
 """
 
 from typing import Any
 
 import redis
 
-from jobs.archive.format import decode_bytes, encode_bytes, read_file, single_record
+from jobs.archive.format import (
+    RecordKind,
+    decode_bytes,
+    encode_bytes,
+    read_file,
+    single_record,
+)
 from jobs.archive.record_folders import DiskReservation, RecordFolders, record_name
 from jobs.files.artifacts import ArtifactStore
 from jobs.store import keys
 
 RawHash = dict[bytes, bytes]
+RECORD_KINDS: dict[str, RecordKind] = {  # by the record's folder
+    "keys": "key",
+    "deleted-keys": "gone",
+    "datasets": "dataset",
+    "deleted-datasets": "gone",
+    "secrets": "secret",
+}
 
 
 class KeyDatasetArchive:
@@ -23,22 +36,17 @@ class KeyDatasetArchive:
         self.reserve = self._folders.reserve
 
     def save_key(self, key_id: str, reservation: DiskReservation | None = None) -> None:
-        """Keep a key that was made."""
+        """Archive a new access key."""
         record: RawHash = self._store.hgetall(keys.access_key(key_id))  # type: ignore[assignment]
         idempotency_keys = {}
         if b"idempotency_key" in record:
             hash_key = keys.access_idempotency(record[b"maker"].decode())
             idempotency_keys = self._read_idempotency_keys(hash_key, [record[b"idempotency_key"]])
-        self._write(
-            "keys",
-            key_id,
-            "key",
-            {"fields": _encode_hash(record), "known": idempotency_keys},
-            reservation,
-        )
+        archived = {"fields": _encode_hash(record), "known": idempotency_keys}
+        self._write("keys", key_id, archived, reservation)
 
     def save_key_tombstone(self, key_id: str) -> None:
-        """Keep that a key is none any more; does nothing for one that was never kept."""
+        """Archive that a key was deleted; do nothing if it was never archived."""
         path = self._folders.path("keys", key_id)
         if not path.exists():
             return
@@ -50,63 +58,60 @@ class KeyDatasetArchive:
             "maker": fields.get("maker"),
             "known": list(record["known"]),
         }
-        self._write("deleted-keys", key_id, "gone", tombstone)
+        self._write("deleted-keys", key_id, tombstone)
         self._folders.delete(path)
 
     def save_dataset(
         self, tenant: str, dataset_id: str, reservation: DiskReservation | None = None
     ) -> None:
-        """Keep a dataset as it is now, with the idempotency keys that led to it."""
+        """Archive a dataset as it is now, with the idempotency keys that led to it."""
         last_written = None
-        while (
-            record := self._read_dataset(tenant, dataset_id)
-        ) != last_written:  # another adds a key
+        # again while other uploads of the same bytes add their keys
+        while (record := self._read_dataset(tenant, dataset_id)) != last_written:
             if not record["fields"]:
-                return  # deleted meanwhile, which is kept by who did it
-            self._write("datasets", record_name(tenant, dataset_id), "dataset", record, reservation)
+                return  # deleted meanwhile: the deleting request writes the tombstone
+            self._write("datasets", record_name(tenant, dataset_id), record, reservation)
             last_written, reservation = record, None
 
     def save_dataset_tombstone(
         self, tenant: str, dataset_id: str, sequence: int, idempotency_keys: list[str]
     ) -> None:
-        """Keep that a dataset was deleted."""
+        """Archive that a dataset was deleted."""
         deleted_ms: Any = self._store.zscore(keys.tombstones(tenant), dataset_id)
-        tombstone = {"tenant": tenant, "id": dataset_id, "sequence": sequence, "known": idempotency_keys,
-                "deleted_ms": int(deleted_ms or 0)}  # fmt: skip
-        # uploaded again it has the same id: each of its lives leaves a tombstone of its own
-        self._write(
-            "deleted-datasets", f"{record_name(tenant, dataset_id)}.{sequence}", "gone", tombstone
-        )
-        if (archived := self._read_archived_dataset(tenant, dataset_id)) and archived[
-            0
-        ] <= sequence:
-            self._folders.delete(self._folders.path("datasets", record_name(tenant, dataset_id)))
+        tombstone = {
+            "tenant": tenant,
+            "id": dataset_id,
+            "sequence": sequence,
+            "known": idempotency_keys,
+            "deleted_ms": int(deleted_ms or 0),
+        }
+        # a dataset uploaded again has the same id: each deletion has a tombstone of its own
+        name = record_name(tenant, dataset_id)
+        self._write("deleted-datasets", f"{name}.{sequence}", tombstone)
+        archived = self._read_archived_dataset(tenant, dataset_id)
+        if archived and archived[0] <= sequence:
+            self._folders.delete(self._folders.path("datasets", name))
 
     def ensure_dataset_tombstone(self, tenant: str, dataset_id: str) -> None:
-        """The same for one whose deletion may have been cut short; nothing for any other."""
+        """Archive the tombstone of a dataset whose deletion may have been cut short, if any."""
         archived = self._read_archived_dataset(tenant, dataset_id)
         if archived and not self._store.exists(keys.dataset(tenant, dataset_id)):
             self.save_dataset_tombstone(tenant, dataset_id, *archived)
 
-    def _read_archived_dataset(self, tenant: str, dataset_id: str) -> tuple[int, list[str]] | None:
-        """Sequence and idempotency keys of a dataset as it was last kept."""
-        try:
-            parsed_file = read_file(
-                self._files, self._folders.path("datasets", record_name(tenant, dataset_id))
-            )
-        except FileNotFoundError:
-            return None
-        return int(decode_bytes(parsed_file.record["fields"]["seq"])), list(
-            parsed_file.record["known"]
-        )
-
     def save_secret(self, tenant: str) -> None:
-        """Keep what a tenant's datasets' ids are made with."""
+        """Archive the secret that a tenant's dataset ids are derived from."""
         if not self._folders.path("secrets", tenant).exists():
             secret: Any = self._store.hget(keys.DATASET_ID_SECRETS, tenant)
-            self._write(
-                "secrets", tenant, "secret", {"tenant": tenant, "secret": encode_bytes(secret)}
-            )
+            self._write("secrets", tenant, {"tenant": tenant, "secret": encode_bytes(secret)})
+
+    def _read_archived_dataset(self, tenant: str, dataset_id: str) -> tuple[int, list[str]] | None:
+        """Read sequence number and idempotency keys of a dataset's record."""
+        path = self._folders.path("datasets", record_name(tenant, dataset_id))
+        try:
+            record = read_file(self._files, path).record
+        except FileNotFoundError:
+            return None
+        return int(decode_bytes(record["fields"]["seq"])), list(record["known"])
 
     def _read_dataset(self, tenant: str, dataset_id: str) -> dict[str, Any]:
         record: RawHash = self._store.hgetall(keys.dataset(tenant, dataset_id))  # type: ignore[assignment]
@@ -115,7 +120,7 @@ class KeyDatasetArchive:
         return {"fields": _encode_hash(record), "known": idempotency_keys}
 
     def _read_idempotency_keys(self, hash_key: str, key_names: list[bytes]) -> dict[str, Any]:
-        """Idempotency keys, each with what the store has of it."""
+        """Read idempotency keys with their values."""
         if not key_names:
             return {}
         values: Any = self._store.hmget(hash_key, key_names)
@@ -126,13 +131,11 @@ class KeyDatasetArchive:
         self,
         folder: str,
         name: str,
-        kind: Any,
         record: dict[str, Any],
         reservation: DiskReservation | None = None,
     ) -> None:
-        self._folders.write(
-            self._folders.path(folder, name), single_record(kind, record), reservation
-        )
+        data = single_record(RECORD_KINDS[folder], record)
+        self._folders.write(self._folders.path(folder, name), data, reservation)
 
 
 def _encode_hash(record: RawHash) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""What the archive has: jobs as they were last kept, keys, datasets, tombstones. Writes nothing.
+"""Read the archive: jobs, keys, datasets and tombstones. Writes nothing.
 
-Of a job the newest record counts, with what clients said of it since. Every file is checked against
-its digest; what is wrong with one is told by its name.
+A job's newest record counts, with the clients' changes since. Every file is checked against its
+digest; errors name the file.
 """
 
 import base64
@@ -32,7 +32,7 @@ DecodedHash = dict[str, bytes]
 
 @dataclass
 class ArchivedJob:
-    """A job as the archive has it; `faults` are of files that it can do without."""
+    """A job as it was last archived; `problems` are those of files that it can do without."""
 
     tenant: str
     id: str
@@ -42,12 +42,12 @@ class ArchivedJob:
     audit: list[bytes]
     attempts: list[DecodedHash]
     events: list[bytes]
-    parts: dict[str, bytes]  # of its history's open part, by name
+    parts: dict[str, bytes]  # history that was still in the store, by part
     problems: list[str] = field(default_factory=list)
 
     @property
     def status(self) -> str:
-        """Its status when it was kept."""
+        """The job's status when it was archived."""
         return self.fields["status"].decode()
 
 
@@ -58,7 +58,7 @@ class ArchiveReader:
         self._files, self._folders = files, RecordFolders(files)
 
     def job_names(self) -> list[tuple[str, str]]:
-        """Tenant and id of every job that was not deleted."""
+        """List (tenant, id) of every job that was not deleted, sorted."""
         names = {split_record_name(name) for name in self._folders.names("submitted")}
         for folder in self._job_folders():
             names.add((folder.parent.name, folder.name))
@@ -66,22 +66,20 @@ class ArchiveReader:
         return sorted((tenant, job_id) for tenant, job_id in names - deleted)
 
     def read_job(self, tenant: str, job_id: str) -> ArchivedJob:
-        """Read a job and check its history's files; raises BrokenArchive where it is not whole."""
+        """Read a job and check its history files. Raises BrokenArchive if it is incomplete."""
         parsed_files, problems = self._read_files(tenant, job_id)
         archived_job = _build_job(tenant, job_id, parsed_files[0])
         client_changes = [parsed_file for parsed_file in parsed_files if parsed_file.kind == "said"]
-        if client_changes and _version_of(
-            newest := max(client_changes, key=_version_of)
-        ) > _version_of(parsed_files[0]):
+        newest = max([parsed_files[0], *client_changes], key=_version_of)
+        if newest is not parsed_files[0]:
             _apply_client_changes(archived_job, newest.record)
-        versions = [_version_of(parsed_file) for parsed_file in parsed_files]
-        archived_job.fields["archived"] = str(max(versions)).encode()
+        archived_job.fields["archived"] = str(max(map(_version_of, parsed_files))).encode()
         self._check_history(archived_job)
         archived_job.problems += problems + list(self._find_damaged_checkpoints(archived_job))
         return archived_job
 
     def read_records(self, folder: str) -> Iterator[dict[str, Any] | BrokenArchive]:
-        """Read all records of a shelf's folder, in the order of their sequence numbers."""
+        """Read all records of a folder by sequence number, after the errors of damaged files."""
         records = []
         for name in self._folders.names(folder):
             try:
@@ -91,7 +89,7 @@ class ArchiveReader:
         yield from sorted(records, key=_sequence_of)
 
     def check_bytes(self, record: dict[str, Any]) -> None:
-        """Raise BrokenArchive unless a dataset's bytes lie where its record says."""
+        """Raise BrokenArchive unless a dataset's file exists with the length in its record."""
         fields = record["fields"]
         path = self._files.root / fields["path"]
         try:
@@ -103,7 +101,7 @@ class ArchiveReader:
             raise BrokenArchive(path, f"of dataset {fields['id']}, has {size} bytes")
 
     def _job_folders(self) -> Iterator[Path]:
-        """Folders of jobs, whatever is in them."""
+        """Yield every job's folder."""
         if not self._files.root.is_dir():
             return
         for tenant in sorted(self._files.root.iterdir()):
@@ -111,7 +109,7 @@ class ArchiveReader:
                 yield from (folder for folder in sorted(tenant.iterdir()) if is_job_id(folder.name))
 
     def _read_files(self, tenant: str, job_id: str) -> tuple[list[ParsedFile], list[str]]:
-        """A job's files, the newest whole one first, and what is wrong with older ones."""
+        """Read a job's files, the newest `job` file first, and list the problems of the others."""
         folder = archive_folder(self._files, tenant, job_id)
         paths = sorted(folder.glob("*.jsonl"), reverse=True)
         submission = self._folders.path("submitted", record_name(tenant, job_id))
@@ -128,10 +126,8 @@ class ArchiveReader:
                 problems.append(str(error))
         job_files = [parsed_file for parsed_file in parsed_files if parsed_file.kind == "job"]
         latest = max(job_files, key=_version_of)
-        return [
-            latest,
-            *(parsed_file for parsed_file in parsed_files if parsed_file is not latest),
-        ], problems
+        others = [parsed_file for parsed_file in parsed_files if parsed_file is not latest]
+        return [latest, *others], problems
 
     def _check_history(self, archived_job: ArchivedJob) -> None:
         folder = self._files.job_folder(archived_job.tenant, archived_job.id) / "history"
@@ -147,14 +143,11 @@ class ArchiveReader:
     def _find_damaged_checkpoints(self, archived_job: ArchivedJob) -> Iterator[str]:
         for text in archived_job.hashes["checkpoints"].values():
             checkpoint = parse_checkpoint(text)
-            folder = checkpoint_folders.folder_path(
-                self._files, archived_job.tenant, archived_job.id, checkpoint
-            )
+            place = (self._files, archived_job.tenant, archived_job.id, checkpoint)
+            folder = checkpoint_folders.folder_path(*place)
             try:
                 for entry in checkpoint.files:
-                    checkpoint_folders.open_file(
-                        self._files, archived_job.tenant, archived_job.id, checkpoint, entry.name
-                    )[0].close()
+                    checkpoint_folders.open_file(*place, entry.name)[0].close()
             except (checkpoint_folders.DamagedCheckpoint, UnsafePath) as error:
                 yield f"{folder}: {error}"
 
@@ -187,7 +180,7 @@ def _build_job(tenant: str, job_id: str, parsed_file: ParsedFile) -> ArchivedJob
 
 
 def _apply_client_changes(archived_job: ArchivedJob, changes: dict[str, Any]) -> None:
-    """Put what clients said of a running job over its owner's older record."""
+    """Apply the changes of clients to the owner's older record of a running job."""
     fields = decode_hash(changes["fields"])
     hashes = {name: decode_hash(encoded) for name, encoded in changes["hashes"].items()}
     for name in CLIENT_FIELDS:
@@ -195,7 +188,7 @@ def _apply_client_changes(archived_job: ArchivedJob, changes: dict[str, Any]) ->
     archived_job.fields |= fields
     archived_job.hashes |= {name: hashes[name] for name in ("answers", "known")}
     archived_job.removed = [decode_bytes(checkpoint) for checkpoint in changes["removed"]]
-    # one that was committed since belongs to ticks that are not known here
+    # a checkpoint committed since belongs to ticks that this record lacks
     current = hashes["checkpoints"]
     archived = archived_job.hashes["checkpoints"]
     archived_job.hashes["checkpoints"] = {
@@ -213,7 +206,7 @@ def _apply_client_changes(archived_job: ArchivedJob, changes: dict[str, Any]) ->
 
 
 def _without_dropped(events: list[bytes], dropped: int) -> list[bytes]:
-    """The events that were in the store: a file keeps also those that the store had dropped."""
+    """Leave out events that the store had dropped; a file holds them still."""
     return [event for event in events if json.loads(event)["seq"] > dropped]
 
 

@@ -1,7 +1,7 @@
-"""Folders of small records beside the jobs' own: what was submitted, keys, datasets, tombstones.
+"""Folders of small records: submissions, keys, datasets, secrets and tombstones, a file each.
 
-One file a thing, whole or not there. Room for one can be taken before the store is told of it, so
-that a full disk refuses before anything is stored. Knows no store.
+Knows no store. A file is complete or absent. Disk space for a record can be reserved before the
+store changes, so that a full disk refuses a request before anything is stored.
 """
 
 import contextlib
@@ -14,26 +14,26 @@ from pathlib import Path
 from jobs import fault_points
 from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full, make_folder, sync_folder
 
-#: below the artifacts' root; no tenant can have this name, for it has a dot
+#: below the artifacts' root; the dot keeps it apart from every tenant's folder
 ARCHIVE_FOLDER = "tickforge.archive"
-RESERVED_BYTES = 1 << 20  # bytes that are taken for a record before it is known how long it is
-ABANDONED_AFTER_SECONDS = 3600.0  # after which what lies in `incoming` belongs to nobody
+RESERVED_BYTES = 1 << 20  # for one record, whose length is not known yet
+ABANDONED_AFTER_SECONDS = 3600.0  # age from which a file in `incoming` is removed
 
 
 class DiskReservation:
-    """Disk space for one record that is not written yet."""
+    """Disk space for one record that is not written yet: a file in `incoming`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def reserve(self) -> None:
-        """Have the disk keep the space; raises OSError."""
+        """Allocate the space. Raises OSError."""
         fault_points.hit("archive:write")
         os.posix_fallocate(self._descriptor, 0, RESERVED_BYTES)
 
     def commit(self, path: Path, data: bytes) -> None:
-        """Let `data` be what lies at `path`, on disk when this returns."""
+        """Write `data` into the reserved space and move it to `path`, durably."""
         os.ftruncate(self._descriptor, max(len(data), 1))
         os.pwrite(self._descriptor, data, 0)
         fault_points.hit("archive:fsync")
@@ -43,24 +43,24 @@ class DiskReservation:
         sync_folder(path.parent)
 
     def release(self) -> None:
-        """Give back what was not used."""
+        """Close the file; remove it unless it was committed."""
         os.close(self._descriptor)
         self._path.unlink(missing_ok=True)
 
 
 class RecordFolders:
-    """The folders. Every write raises StoreFull where the disk has no room."""
+    """Lists, writes and deletes records. Every write raises StoreFull on a full disk."""
 
     def __init__(self, files: ArtifactStore) -> None:
         self._files, self.root = files, files.root / ARCHIVE_FOLDER
 
     def path(self, folder: str, name: str) -> Path:
-        """Where a record lies; both names are made by us, from ids."""
+        """Return a record's path. Both names come from ids, never from a client's text."""
         return self.root / folder / f"{name}.json"
 
     @contextlib.contextmanager
     def reserve(self) -> Iterator[DiskReservation]:
-        """Take room for one record, and give back what is not filled."""
+        """Reserve space for one record; release it at the end of the block. Raises StoreFull."""
         with disk_full_as_store_full():
             incoming = self.root / "incoming"
             make_folder(incoming)
@@ -73,7 +73,7 @@ class RecordFolders:
             reservation.release()
 
     def write(self, path: Path, data: bytes, reservation: DiskReservation | None = None) -> None:
-        """Write a record into room that was taken, or into what the disk has."""
+        """Write a record durably, into the reserved space if there is one. Raises StoreFull."""
         with disk_full_as_store_full():
             if reservation is None:
                 self._files.write(path, data)
@@ -82,20 +82,20 @@ class RecordFolders:
                 reservation.commit(path, data)
 
     def delete(self, path: Path) -> None:
-        """Remove a record; one that is gone is fine."""
+        """Delete a record, if it exists."""
         path.unlink(missing_ok=True)
         with contextlib.suppress(FileNotFoundError):
             sync_folder(path.parent)
 
     def names(self, folder: str) -> list[str]:
-        """Names of all records of a folder, without their ending, in order."""
+        """List the names of a folder's records, sorted."""
         with contextlib.suppress(FileNotFoundError):
             entries = os.listdir(self.root / folder)
             return sorted(name[:-5] for name in entries if name.endswith(".json"))
         return []
 
     def sweep(self) -> None:
-        """Remove room that was taken by processes that died."""
+        """Remove reservations left by processes that died."""
         with contextlib.suppress(FileNotFoundError):
             for entry in list(os.scandir(self.root / "incoming")):
                 with contextlib.suppress(FileNotFoundError):
@@ -104,11 +104,11 @@ class RecordFolders:
 
 
 def record_name(tenant: str, record_id: str) -> str:
-    """What a shelf calls a tenant's thing; no tenant has a dot in its name."""
+    """Join tenant and id into a record's name; tenants have no dot in theirs."""
     return f"{tenant}.{record_id}"
 
 
 def split_record_name(name: str) -> tuple[str, str]:
-    """Tenant and id of what a shelf calls so."""
+    """Split a record's name into tenant and id."""
     tenant, record_id = name.split(".", 1)
     return tenant, record_id

@@ -1,4 +1,4 @@
-"""Writes what the archive has back into an empty store. Knows no file."""
+"""Write archived jobs, keys, datasets and tombstones into an empty store. Knows no file."""
 
 from typing import Any
 
@@ -12,21 +12,21 @@ from jobs.store import keys
 from jobs.store.codec import SCHEMA_VERSION
 from jobs.store.scripts import Scripts
 
-DELETED_MARKER = "deleted -"  # what an idempotency key says whose thing was deleted
+DELETED_MARKER = "deleted -"  # value of an idempotency key whose result was deleted
 
 
 class RestoreError(Exception):
-    """One thing could not be made again; the text says which and why."""
+    """A job could not be restored; the message says which and why."""
 
 
 class Restorer:
-    """The writing half of a rebuild."""
+    """Writes archive records into the store."""
 
     def __init__(self, store: "redis.Redis") -> None:
         self._store, self._scripts = store, Scripts(store)
 
     def restore_job(self, archived_job: ArchivedJob) -> str:
-        """Make a job again; gives the status that it now has. Raises RestoreError."""
+        """Restore a job and return its status in the store. Raises RestoreError."""
         if (schema := archived_job.fields["schema"].decode()) != SCHEMA_VERSION:
             raise RestoreError(
                 f"job {archived_job.id}: its record has schema {schema}, known is {SCHEMA_VERSION}"
@@ -44,14 +44,14 @@ class Restorer:
         return answer[1].decode()
 
     def restore_job_tombstone(self, record: dict[str, Any]) -> None:
-        """Let a deleted job stay deleted."""
+        """Restore the tombstone of a deleted job."""
         tenant = record["tenant"]
         self._store.zadd(keys.tombstones(tenant), {record["id"]: record["deleted_ms"]})
         self._mark_keys_deleted(keys.idempotency(tenant), record["known"])
         self._advance_sequence(keys.SEQUENCE, record["sequence"])
 
     def restore_key(self, record: dict[str, Any]) -> None:
-        """Make an access key again."""
+        """Restore an access key."""
         fields = decode_hash(record["fields"])
         key_id, tenant = fields["id"].decode(), fields["tenant"].decode()
         sequence = int(fields["seq"])
@@ -66,17 +66,17 @@ class Restorer:
         self._advance_sequence(keys.ACCESS_SEQUENCE, sequence)
 
     def restore_key_tombstone(self, record: dict[str, Any]) -> None:
-        """Let a deleted key stay deleted."""
+        """Restore the tombstone of a deleted access key."""
         if record["known"]:
             self._mark_keys_deleted(keys.access_idempotency(record["maker"]), record["known"])
         self._advance_sequence(keys.ACCESS_SEQUENCE, record["sequence"])
 
     def restore_secret(self, record: dict[str, Any]) -> None:
-        """Let a tenant's datasets have the ids that they had."""
+        """Restore the secret that a tenant's dataset ids are derived from."""
         self._store.hset(keys.DATASET_ID_SECRETS, record["tenant"], decode_bytes(record["secret"]))
 
     def restore_dataset(self, record: dict[str, Any]) -> None:
-        """Make a dataset again, whose bytes are there."""
+        """Restore a dataset; the caller has checked that its bytes exist."""
         fields = decode_hash(record["fields"])
         tenant, dataset_id, sha256 = (fields[name].decode() for name in ("tenant", "id", "sha256"))
         sequence = int(fields["seq"])
@@ -93,7 +93,7 @@ class Restorer:
         self._advance_sequence(keys.DATASET_SEQUENCE, sequence)
 
     def restore_dataset_tombstone(self, record: dict[str, Any]) -> None:
-        """Let a deleted dataset stay deleted; one that was uploaded again is restored later."""
+        """Restore the tombstone of a deleted dataset, before any later upload of it is restored."""
         tenant = record["tenant"]
         self._store.zadd(keys.tombstones(tenant), {record["id"]: record["deleted_ms"]})
         self._mark_keys_deleted(keys.idempotency(tenant), record["known"])
@@ -128,14 +128,14 @@ class Restorer:
             self._store.hset(hash_key, mapping={key: DELETED_MARKER for key in idempotency_keys})
 
     def _advance_sequence(self, sequence_key: str, number: int) -> None:
-        """New things get numbers beyond those that were given out."""
+        """Raise a sequence to at least `number`, so that no number is assigned twice."""
         current: Any = self._store.get(sequence_key)
         if int(current or 0) < number:
             self._store.set(sequence_key, number)
 
 
 def _parse_part_name(name: str) -> SegmentPart:
-    """Read a part's name: <column>/<segment>.<suffix>."""
+    """Parse the name of a part: <column>/<segment>.<suffix>."""
     column, _, file = name.partition("/")
     number, _, suffix = file.partition(".")
     return SegmentPart(column, int(number), suffix)

@@ -1,8 +1,8 @@
-"""Whether store and artifacts belong together: one uuid in both, written once.
+"""Check that store and artifacts belong together: both hold one uuid, written once.
 
-A store without it beside artifacts that have one was lost (or is another); one that lacks what the
-artifacts know was set back to an earlier day. Neither may be worked on: files of the one would be
-removed or written over in the name of the other.
+A store without the uuid of its artifacts was lost or is another one; a store that lacks what the
+artifacts record was set back to a backup. Neither may be used: files of one job would be removed or
+overwritten for another.
 """
 
 import uuid
@@ -27,9 +27,9 @@ BATCH_SIZE = 500
 
 
 def check_store_matches(store: "redis.Redis", files: ArtifactStore) -> None:
-    """Let store and artifacts know each other, if both are new; raises StoreMismatch if not one.
+    """Raise StoreMismatch unless store and artifacts share a uuid.
 
-    What is older than this (neither has a uuid) is taken as it is found.
+    Artifacts without one get the store's, if the store has no uuid or no data yet.
     """
     store_id, artifacts_store_id = _fetch_store_id(store), read_store_id(files)
     if artifacts_store_id is None and (store_id is None or not _has_data(store)):
@@ -41,21 +41,21 @@ def check_store_matches(store: "redis.Redis", files: ArtifactStore) -> None:
 
 
 def check_not_older(store: "redis.Redis", files: ArtifactStore) -> None:
-    """Raise StoreMismatch if the artifacts know of something that this store has forgotten."""
+    """Raise StoreMismatch if the artifacts record something that this store lacks."""
     for difference in _find_forgotten(store, files):
         raise StoreMismatch(
-            f"the store is older than the artifacts in {files.root}: {difference}. Was it set back to a "
-            f"backup? Empty the server and rebuild it; {REBUILD_HINT}"
+            f"the store is older than the artifacts in {files.root}: {difference}. Was it set back "
+            f"to a backup? Empty the server and rebuild it; {REBUILD_HINT}"
         )
 
 
 def write_store_id(files: ArtifactStore, store_id: str) -> None:
-    """Write into the artifacts which store is theirs."""
+    """Write the store's uuid into the artifacts."""
     files.write(_store_id_path(files), single_record("store", {"uuid": store_id}))
 
 
 def read_store_id(files: ArtifactStore) -> str | None:
-    """Which store the artifacts are of; None where nothing says so. Raises StoreMismatch."""
+    """Read the uuid in the artifacts; None if there is none. Raises StoreMismatch if damaged."""
     try:
         return str(read_file(files, _store_id_path(files)).record["uuid"])
     except FileNotFoundError:
@@ -82,32 +82,36 @@ def _mismatch_message(
 ) -> str:
     if artifacts_store_id is None:
         return (
-            f"this store ({store_id}) has jobs, but the artifacts in {files.root} know no store: is it "
-            "the right folder? If the files are lost for good, `python -m jobs.rebuild --adopt` "
-            "makes this one the store's"
+            f"this store ({store_id}) has jobs, but the artifacts in {files.root} know no store: "
+            "is it the right folder? If the files are lost for good, "
+            "`python -m jobs.rebuild --adopt` makes this one the store's"
         )
     if store_id is None and not _has_data(store):
         return (
-            f"the store is empty, and the artifacts in {files.root} are of a store ({artifacts_store_id}) that "
-            f"is not there: was it lost? {REBUILD_HINT}"
+            f"the store is empty, and the artifacts in {files.root} are of a store "
+            f"({artifacts_store_id}) that is not there: was it lost? {REBUILD_HINT}"
         )
     if store_id is None:
         return (
-            f"this store has no uuid, and the artifacts in {files.root} are of store {artifacts_store_id}: "
-            f"a rebuild was cut short (empty the server, run it again), or this is another folder"
+            f"this store has no uuid, and the artifacts in {files.root} are of store "
+            f"{artifacts_store_id}: a rebuild was cut short (empty the server, run it again), "
+            "or this is another folder"
         )
-    return f"this is store {store_id}, and the artifacts in {files.root} are of another one ({artifacts_store_id})"
+    return (
+        f"this is store {store_id}, and the artifacts in {files.root} are of another one "
+        f"({artifacts_store_id})"
+    )
 
 
 def _find_forgotten(store: "redis.Redis", files: ArtifactStore) -> Iterator[str]:
-    """What the artifacts say and this store does not, in words."""
+    """Yield what the artifacts record and this store lacks, in words."""
     folders = RecordFolders(files)
-    for tenant_and_id, exists in _check_existence(store, folders.names("submitted")):
-        if not exists and store.zscore(keys.tombstones(tenant_and_id[0]), tenant_and_id[1]) is None:
-            yield f"it does not know job {tenant_and_id[1]}"
-    for tenant_and_id, exists in _check_existence(store, folders.names("deleted")):
+    for (tenant, job_id), exists in _check_existence(store, folders.names("submitted")):
+        if not exists and store.zscore(keys.tombstones(tenant), job_id) is None:
+            yield f"it does not know job {job_id}"
+    for (_, job_id), exists in _check_existence(store, folders.names("deleted")):
         if exists:
-            yield f"it has job {tenant_and_id[1]}, which was deleted"
+            yield f"it has job {job_id}, which was deleted"
     for key_id in folders.names("deleted-keys"):
         if store.exists(keys.access_key(key_id)):
             yield f"it has access key {key_id}, which was deleted"
@@ -123,7 +127,7 @@ def _find_unknown(
     make_key: Callable[[str], str],
     sequence_key: str,
 ) -> Iterator[str]:
-    """Keys or datasets that were made after all that this store knows."""
+    """Yield keys or datasets with a sequence number beyond this store's last one."""
     folders, last_sequence = RecordFolders(files), None
     for name in folders.names(folder):
         if store.exists(make_key(name)):
@@ -139,7 +143,7 @@ def _find_unknown(
 def _check_existence(
     store: "redis.Redis", names: list[str]
 ) -> Iterator[tuple[tuple[str, str], bool]]:
-    """Jobs by what a shelf calls them, and whether the store has them."""
+    """Yield (tenant, id) of each record's job, and whether the store has it."""
     for start in range(0, len(names), BATCH_SIZE):
         batch = [split_record_name(name) for name in names[start : start + BATCH_SIZE]]
         with store.pipeline(transaction=False) as pipe:
@@ -149,7 +153,7 @@ def _check_existence(
 
 
 def _find_older_jobs(store: "redis.Redis", files: ArtifactStore) -> Iterator[str]:
-    """Live jobs of which the artifacts have a record that this store has not given out."""
+    """Yield live jobs with an archived version newer than the store's."""
     tenants: Any = store.smembers(keys.TENANTS)
     for tenant in sorted(encoded.decode() for encoded in tenants):
         for status in LIVE_STATUSES:
@@ -157,9 +161,8 @@ def _find_older_jobs(store: "redis.Redis", files: ArtifactStore) -> Iterator[str
             for job_id in (encoded.decode() for encoded in ids):
                 archived_version: Any = store.hget(keys.job(tenant, job_id), "archived")
                 record_paths = archive_folder(files, tenant, job_id).glob("[0-9]*.*")
-                if max((int(path.stem) for path in record_paths), default=0) > int(
-                    archived_version or 0
-                ):
+                newest = max((int(path.stem) for path in record_paths), default=0)
+                if newest > int(archived_version or 0):
                     yield f"job {job_id} was further than it says"
 
 

@@ -1,1 +1,1 @@
-"""Uploaded datasets: received, profiled, kept, shown, deleted. Knows no HTTP and no tensor."""
+"""Uploaded datasets: upload, profile, storage, rows, deletion. Knows no HTTP and no tensor."""

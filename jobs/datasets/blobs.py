@@ -1,8 +1,8 @@
-"""Files of datasets' bytes: one for all datasets with the same bytes, durable before it counts.
+"""Files with the bytes of datasets, one for all datasets of the same bytes.
 
-Every file gets a path that no other file has or had: blobs/<2 hex>/<sha256>_<nonce>. Which of them
-is the one for its bytes is decided by the script that adds a dataset; so the removal of a file
-after its last dataset is gone can never meet a newer file of the same bytes.
+Every file has a path of its own, never used again: blobs/<2 hex>/<sha256>_<nonce>. The script that
+adds a dataset decides which file holds its bytes; so removing a file after its last dataset was
+deleted can never hit a newer file of the same bytes.
 """
 
 import contextlib
@@ -21,22 +21,20 @@ from jobs.store.scripts import Scripts
 
 BLOBS, INCOMING = "blobs", "incoming"
 BLOB_PATH = re.compile(r"blobs/[0-9a-f]{2}/[0-9a-f]{64}_[0-9a-f]{16}")
-#: a placed file that no dataset took within this time belonged to a process that died
+#: age from which a stored file that no dataset claimed is removed
 UNCLAIMED_AFTER_MS = 3_600_000
-MIN_ABANDONED_SECONDS = (
-    60.0  # an incoming file is locked by its writer from its first moment, or nearly so
-)
+MIN_ABANDONED_SECONDS = 60.0  # a new upload file exists for a moment before it is locked
 
 
 class Blobs:
-    """The files, and the note of those that nothing refers to."""
+    """Stores blobs, and removes those that no dataset refers to."""
 
     def __init__(self, store: Store, files: ArtifactStore) -> None:
         self._store, self._files = store, files
         self._scripts = Scripts(store)
 
     def new_upload_file(self) -> tuple[Path, BinaryIO]:
-        """Make a fresh file to write an upload into; locked as long as it is open."""
+        """Create a file for an upload; it is locked as long as it is open."""
         folder = self._files.root / BLOBS / INCOMING
         make_folder(folder)
         path = folder / secrets.token_hex(16)
@@ -45,9 +43,9 @@ class Blobs:
         return path, file
 
     def store(self, path: Path, sha256: str) -> str:
-        """Give a durable incoming file its path as a blob, and return that; see `discard`.
+        """Move a durable upload file to its path as a blob and return that path (below the root).
 
-        It is noted as doomed first: who dies before a dataset takes it leaves nothing for long.
+        Its deletion is scheduled first, so that a crash before a dataset claims it leaves nothing.
         """
         name = f"{BLOBS}/{sha256[:2]}/{sha256}_{secrets.token_hex(8)}"
         self._scripts.call("schedule_blob_deletion", {"path": name, "ms": UNCLAIMED_AFTER_MS})
@@ -58,15 +56,15 @@ class Blobs:
         return name
 
     def discard(self, name: str) -> None:
-        """Remove a placed file that no dataset took."""
+        """Remove a stored file that no dataset claimed."""
         self._remove(name)
 
     def open(self, name: str) -> BinaryIO:
-        """Open a blob for reading; raises FileNotFoundError or UnsafePath."""
+        """Open a blob for reading. Raises FileNotFoundError or UnsafePath."""
         return self._files.open(self._path(name))
 
     def sweep(self) -> None:
-        """Remove what nothing refers to any more, and what writers that died have left."""
+        """Remove blobs that are due for deletion, and upload files of dead processes."""
         for name in self._scripts.call("due_blob_deletions", {}):
             self._remove(name.decode())
         folder = self._files.root / BLOBS / INCOMING
@@ -87,7 +85,7 @@ class Blobs:
 
 
 def _remove_if_abandoned(path: Path) -> None:
-    """Remove an incoming file whose writer is gone: nobody holds its lock."""
+    """Remove an upload file that no process holds locked."""
     with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
         if time.time() - os.fstat(file.fileno()).st_mtime > MIN_ABANDONED_SECONDS:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,7 +1,7 @@
-"""The columns of a table as they stream by: types, ranges, classes, in bounded memory.
+"""Profile the columns of a streamed table in bounded memory: types, ranges, classes.
 
-A column is numbers until a text that is none comes; from then on it is a category. A category has
-at most 1,000 different values, so a number column remembers as many texts in case one comes later.
+A column holds numbers until its first text that is no number; then it is a category. A category has
+at most 1,000 distinct values, so a number column keeps up to as many, in case a text follows.
 """
 
 import re
@@ -15,14 +15,14 @@ from jobs.datasets.formats.table import RowBlock, TableReader, Value
 from jobs.spec.base import FLOAT32_MAX
 from jobs.spec.profiles import MAX_CLASSES, Column
 
-MAX_CLASS_CHARACTERS = 255  # characters
-MAX_DISTINCT_VALUES = 65_536  # different values kept over all columns
-MAX_TOTAL_CLASS_CHARACTERS = 262_144  # characters of all classes
-#: what tables write where a number is missing; a column of numbers and these is no category
+MAX_CLASS_CHARACTERS = 255
+MAX_DISTINCT_VALUES = 65_536  # over all columns
+MAX_TOTAL_CLASS_CHARACTERS = 262_144
+#: usual spellings of a missing number; a column of numbers and these is no category
 MISSING_MARKERS = {"na", "n/a", "nan", "null", "none", "nil", "-", "?", ".", "inf", "-inf", "+inf",
            "infinity", "-infinity", "+nan", "-nan"}  # fmt: skip
 NUMBER_PATTERN = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
-MAX_EXACT_INTEGER = 2.0**53  # beyond it float64 has no longer every whole number
+MAX_EXACT_INTEGER = 2.0**53  # float64 holds every whole number up to here
 FITS_FLOAT32_RULE = "a finite number that fits float32"
 MISSING_VALUE_RULE = "a value: it is missing"
 TOO_MANY_TEXTS_RULE = (
@@ -32,24 +32,19 @@ TOO_MANY_TEXTS_RULE = (
 
 
 class ColumnProfile:
-    """One column. `kept` are its different values; None once there were too many of them."""
+    """Profiles one column. `distinct` are its values, or None once there were too many."""
 
     def __init__(self, name: str, errors: DataErrors, forced_type: str | None) -> None:
         self.name, self._errors = name, errors
         self.is_number = forced_type != "category"
         self.distinct: set[Value] | None = set()
-        self.is_rejected = False  # nothing more is looked at: it has been refused
-        self._forced_type = forced_type
-        self._first_text: tuple[int, str] | None = (
-            None  # the first text that is no number, and its row
-        )
-        self._missing_markers: list[
-            tuple[int, str]
-        ] = []  # stand for a missing number, if all others are some
+        self.is_rejected = False  # its error is reported: ignore all further rows
+        self._first_text: tuple[int, str] | None = None  # the first that is no number, with its row
+        self._missing_markers: list[tuple[int, str]] = []  # errors if the column stays numbers
         self._low, self._high = np.inf, -np.inf
 
     def add(self, values: Sequence[Value], first: int, *, is_plain: bool) -> None:
-        """Look at the values of some rows, of which `first` is the number of the first."""
+        """Add the values of consecutive rows from row number `first` on."""
         if self.is_rejected:
             return
         was_number = self.is_number
@@ -65,7 +60,7 @@ class ColumnProfile:
             self._remember(values, first, is_checked=was_number)
 
     def build_profile(self) -> Column:
-        """Say what the column is; only of one without faults."""
+        """Build the profile of a column without errors."""
         if not self.is_number:
             names = sorted(str(value) for value in self.distinct or ())
             return Column(name=self.name, type="category", distinct=len(names), classes=names)
@@ -78,17 +73,17 @@ class ColumnProfile:
         return number.model_copy(update={"distinct": len(numbers), "whole": integers})
 
     def finalize(self) -> None:
-        """Note what is only known to be a fault now that all rows are seen."""
+        """Report missing-number markers, now that the column is known to hold numbers."""
         if self.is_number:
             for row, text in self._missing_markers:
                 self._errors.add(row, self.name, f"{FITS_FLOAT32_RULE}, and not missing", text)
 
     def drop_values(self) -> None:
-        """Keep no values any longer."""
+        """Drop the distinct values and collect none any more."""
         self.distinct = None
 
     def _check_values(self, values: Sequence[Value], first: int) -> None:
-        """Look at each value by itself, for some are no numbers."""
+        """Check values one by one, since some are no numbers."""
         for row, value in enumerate(values, first):
             text = str(value)
             if not text.strip():
@@ -106,7 +101,7 @@ class ColumnProfile:
                 self._errors.add(row, self.name, MISSING_VALUE_RULE, value)
 
     def _handle_text(self, row: int, text: str) -> None:
-        """Meet a text that is no number."""
+        """Treat a text that is no number: a missing value, an error, or the first of a category."""
         if text.strip().lower() in MISSING_MARKERS and self.is_number:
             if len(self._missing_markers) < 100:
                 self._missing_markers.append((row, text))
@@ -119,8 +114,8 @@ class ColumnProfile:
         assert self.distinct is not None
         new = set(values) - self.distinct
         if not self.is_number:
-            self._check_texts([value for value in new if not (is_checked and str(value).isspace())],
-                        values, first)  # fmt: skip
+            unchecked = [value for value in new if not (is_checked and str(value).isspace())]
+            self._check_texts(unchecked, values, first)
         self.distinct |= new
         if len(self.distinct) > MAX_CLASSES:
             self._overflow(values, first)
@@ -153,7 +148,7 @@ class ColumnProfile:
 
 
 class TableScanner:
-    """All columns of a table that a reader gives, its rows counted, and places to begin reading."""
+    """Profiles all columns of a table, counts its rows and notes offsets to begin reading at."""
 
     def __init__(self, reader: TableReader, errors: DataErrors) -> None:
         self._reader, self._errors = reader, errors
@@ -162,7 +157,7 @@ class TableScanner:
         self.row_offsets = RowOffsets()
 
     def add(self, block: RowBlock) -> None:
-        """Look at some more rows."""
+        """Add a block of rows."""
         if not self._columns:
             self._columns = [
                 ColumnProfile(name, self._errors, self._reader.type_of(at))
@@ -175,25 +170,22 @@ class TableScanner:
         self._limit_memory()
 
     def finish(self) -> list[Column]:
-        """Say what the columns are; raises BadData with what is wrong."""
+        """Return the profiles of all columns. Raises BadData with every error."""
         for column in self._columns:
             column.finalize()
         if not self._columns and not self._errors.entries:
             self._errors.add(None, None, "at least one row below the header")
         self._errors.check()
         profiles = [column.build_profile() for column in self._columns]
-        if (
-            sum(len(name) for column in profiles for name in column.classes or ())
-            > MAX_TOTAL_CLASS_CHARACTERS
-        ):
-            self._errors.add(
-                None, None, f"classes of at most {MAX_TOTAL_CLASS_CHARACTERS:,} characters in all"
-            )
+        characters = sum(len(name) for column in profiles for name in column.classes or ())
+        if characters > MAX_TOTAL_CLASS_CHARACTERS:
+            rule = f"classes of at most {MAX_TOTAL_CLASS_CHARACTERS:,} characters in all"
+            self._errors.add(None, None, rule)
         self._errors.check()
         return profiles
 
     def _limit_memory(self) -> None:
-        """Forget the values of the number columns that have most, if all have too many."""
+        """Drop the values of the largest number columns if all columns together hold too many."""
         num_values = sum(len(column.distinct or ()) for column in self._columns)
         if num_values <= MAX_DISTINCT_VALUES:
             return
@@ -209,7 +201,7 @@ class TableScanner:
 
 
 class RowOffsets:
-    """Rows and where they begin in the file: few of them, evenly spread however long it is."""
+    """At most 512 rows and their byte offsets, evenly spread over a file of any length."""
 
     MAX_ENTRIES = 512
 
@@ -219,7 +211,7 @@ class RowOffsets:
         self._count = 0
 
     def add(self, row: int, offset: int) -> None:
-        """Note the first row of a block."""
+        """Add a block's first row."""
         if self._count % self._stride == 0:
             self.entries.append((row, offset))
         self._count += 1
@@ -229,12 +221,12 @@ class RowOffsets:
 
 
 def to_floats(values: Sequence[Value]) -> NDArray[np.float64]:
-    """Read values that are all numbers."""
+    """Convert values to float64 [n]. Raises ValueError if one is no number."""
     return np.fromiter(map(float, values), np.float64, len(values))
 
 
 def _is_plain(values: Sequence[Value]) -> bool:
-    """Whether float() takes none of these texts for a number that JSON would not (1_000, ١٢)."""
+    """Return False if float() might read a text that is no number here (1_000, ١٢)."""
     text = "".join(map(str, values))
     return text.isascii() and "_" not in text
 
@@ -247,4 +239,4 @@ def _try_floats(values: Sequence[Value]) -> NDArray[np.float64] | None:
 
 
 def _fit_float32(numbers: NDArray[np.float64]) -> bool:
-    return bool((np.abs(numbers) <= FLOAT32_MAX).all())  # false where one is NaN
+    return bool((np.abs(numbers) <= FLOAT32_MAX).all())  # False for NaN

@@ -1,4 +1,4 @@
-"""What a dataset is to those who look at it, and its record in the store. Sends no command."""
+"""A dataset as clients see it, and its record in the store. Sends no command."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class _DatasetModel(BaseModel):
 
 
 class DatasetColumn(_DatasetModel):
-    """A column of a table, or what is known of an array's values."""
+    """A column of a table as clients see it."""
 
     name: str
     type: ColumnType
@@ -32,7 +32,7 @@ class DatasetColumn(_DatasetModel):
 
 
 class Dataset(_DatasetModel):
-    """An uploaded dataset. Which of the last fields it has depends on its type."""
+    """An uploaded dataset. Which of the last fields are set depends on its type."""
 
     id: str
     name: str
@@ -53,7 +53,7 @@ class Dataset(_DatasetModel):
 
 
 class DatasetRecord(NamedTuple):
-    """A dataset's record: what is shown of it, and what is not."""
+    """A dataset's record in the store: what clients see, and its profile, path and offsets."""
 
     sequence: int
     dataset: Dataset
@@ -63,7 +63,7 @@ class DatasetRecord(NamedTuple):
 
     @property
     def known_dataset(self) -> KnownDataset:
-        """What a spec that names it is checked against."""
+        """The dataset as checks of a spec see it."""
         dataset = self.dataset
         data_file = DataFile(
             path=self.path,
@@ -78,15 +78,16 @@ class DatasetRecord(NamedTuple):
 
 
 def parse_dataset(record: Mapping[bytes, bytes]) -> DatasetRecord:
-    """Read a whole record."""
+    """Parse a dataset's hash in the store."""
     fields = {name.decode(): value.decode() for name, value in record.items()}
     profile = DatasetProfile.model_validate_json(fields["profile"])
     is_csv = fields["type"] == "text/csv"
     url = f"/v1/datasets/{fields['id']}"
     link_names = ("content",) if profile.text else ("content", "rows")
     text = profile.text
-    columns = [DatasetColumn(**column.model_dump(exclude={"whole"})) for column in
-               profile.columns or []]  # fmt: skip
+    columns = [
+        DatasetColumn(**column.model_dump(exclude={"whole"})) for column in profile.columns or []
+    ]
     dataset = Dataset.model_validate(
         {
             "id": fields["id"],

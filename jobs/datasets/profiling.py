@@ -1,4 +1,4 @@
-"""A profile made while an upload streams by, one class a kind of file. Keeps no row."""
+"""Profile an upload while it streams by, with one class per kind of file. Keeps no row."""
 
 from pathlib import Path
 from typing import Protocol
@@ -14,25 +14,25 @@ from jobs.datasets.formats.table import TableReader
 from jobs.datasets.formats.text_scanner import TextScanner
 from jobs.spec.profiles import MAX_CLASSES, Array, DatasetProfile, Delimiter, MediaType
 
-OffsetList = list[tuple[int, int]]  # rows, and the byte of the file where each begins
+OffsetList = list[tuple[int, int]]  # row (from 1), byte offset in the file
 
 
 class Profiler(Protocol):
-    """Sees all bytes once, in any pieces."""
+    """Takes all bytes of a file once, in pieces of any size."""
 
     row_offsets: OffsetList
 
     def feed(self, data: bytes) -> None:
-        """Take some more bytes; raises BadData as soon as no more faults would be told."""
+        """Add the next bytes. Raises BadData once the list of errors is full."""
         ...
 
     def finish(self, path: Path) -> DatasetProfile:
-        """Say what is known, of a file that lies at `path` by now; raises BadData."""
+        """Return the profile; all bytes are in the file at `path`. Raises BadData."""
         ...
 
 
 def make_profiler(kind: MediaType, delimiter: Delimiter) -> Profiler:
-    """Make the profiler of a kind of file."""
+    """Create the profiler for a kind of file."""
     errors = DataErrors()
     if kind == "text/csv":
         return TableProfiler(CsvReader(errors, delimiter), errors)
@@ -49,12 +49,12 @@ class TableProfiler:
         self.row_offsets: OffsetList = []
 
     def feed(self, data: bytes) -> None:
-        """Take some more bytes."""
+        """Add the next bytes."""
         for block in self._reader.feed(data):
             self._scanner.add(block)
 
     def finish(self, path: Path) -> DatasetProfile:
-        """Say what is known."""
+        """Return the profile."""
         for block in self._reader.finish():
             self._scanner.add(block)
         columns = self._scanner.finish()
@@ -70,25 +70,25 @@ class TextProfiler:
         self.row_offsets: OffsetList = []
 
     def feed(self, data: bytes) -> None:
-        """Take some more bytes."""
+        """Add the next bytes."""
         self._scanner.feed(data)
 
     def finish(self, path: Path) -> DatasetProfile:
-        """Say what is known."""
+        """Return the profile."""
         return DatasetProfile(text=self._scanner.finish())
 
 
 class NpzProfiler:
-    """Profiles NPZ, which can be read only once it is whole."""
+    """Profiles NPZ, which can only be read as a whole file."""
 
     def __init__(self) -> None:
         self.row_offsets: OffsetList = []
 
     def feed(self, data: bytes) -> None:
-        """Wait for the rest."""
+        """Ignore the bytes: `finish` reads the file."""
 
     def finish(self, path: Path) -> DatasetProfile:
-        """Say what is known."""
+        """Return the profile."""
         with path.open("rb") as file:
             npz = Npz(file)
             check_values(npz, DataErrors())
@@ -105,7 +105,7 @@ class NpzProfiler:
 
 
 def _target_classes(npz: Npz) -> list[int] | None:
-    """The different targets, if each is one whole number and they are few."""
+    """Return the distinct targets, sorted, if they are at most 1,000 whole numbers, else None."""
     if len(npz.members["targets"].shape) > 1:
         return None
     distinct: set[float] = set()

@@ -1,20 +1,19 @@
-"""The datasets of a tenant: added, found, listed, deleted. Knows no HTTP and no format.
+"""Add, find, list and delete the datasets of a tenant. Knows no HTTP and no format.
 
-A dataset's id is made of its bytes, type and delimiter with the tenant's secret: the same upload
-gives the same dataset, and no id tells one tenant what another has.
+A dataset's id is derived from its bytes, type and delimiter with the tenant's secret: the same
+upload gives the same dataset, and an id reveals nothing about the data of other tenants.
 """
 
 import hashlib
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from jobs import tenants
 from jobs.archive.keys_datasets import KeyDatasetArchive
-from jobs.archive.record_folders import DiskReservation
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.dataset import Dataset, DatasetRecord, parse_dataset
 from jobs.datasets.upload import ReceivedUpload, Upload
@@ -34,13 +33,13 @@ from jobs.store.connection import Store
 from jobs.store.cursor import IndexCursor, Page, parse_cursor
 from jobs.store.scripts import Scripts
 
-#: how long an idempotency key is held for an upload of which nothing more is heard
+#: an upload's lock on its idempotency key expires this long after the last renewal
 KEY_HOLD_SECONDS = 120
 
 
 @dataclass(frozen=True)
 class AddResult:
-    """The dataset of an upload, and the status that its first answer has or had."""
+    """The dataset of an upload, and the HTTP status of its first response."""
 
     dataset: Dataset
     status: Literal[200, 201]
@@ -48,7 +47,7 @@ class AddResult:
 
 
 class DatasetRepository:
-    """Everything that is asked of datasets."""
+    """All operations on datasets."""
 
     def __init__(self, store: Store, files: ArtifactStore, *, max_bytes: int) -> None:
         self._store, self._max_bytes = store, max_bytes
@@ -57,15 +56,15 @@ class DatasetRepository:
         self._archive = KeyDatasetArchive(store, files)
 
     def start_upload(self, kind: MediaType, delimiter: Delimiter) -> Upload:
-        """Begin an upload; see Upload. Raises StoreFull."""
+        """Begin an upload (a context manager). Raises StoreFull."""
         self.blobs.sweep()
         return Upload(self.blobs, kind, delimiter, max_bytes=self._max_bytes)
 
     @contextmanager
     def hold_idempotency_key(self, tenant: str, key: str | None) -> Iterator[Callable[[], None]]:
-        """Hold an idempotency key while its upload comes in; call what this gives now and then.
+        """Lock an idempotency key while its upload comes in; yield a function that renews the lock.
 
-        Raises RequestInProgress where another request holds it. A holder that died lets go after a while.
+        Raises RequestInProgress if another request holds it. The lock of a dead process expires.
         """
         if key is None:
             yield lambda: None
@@ -94,22 +93,33 @@ class DatasetRepository:
         name: str,
         idempotency_key: str | None = None,
     ) -> AddResult:
-        """Make an upload a dataset, durable when this returns, or find the one it is already.
+        """Make an upload a dataset, durably, or return the dataset that it already is.
 
         Raises IdempotencyMismatch, IdempotentResultDeleted or StoreFull; then nothing was stored.
         """
-        content_identity = (received.type, received.delimiter, received.sha256)
         with self._archive.reserve() as reservation:
-            return self._add(tenant, received, content_identity, reservation, name, idempotency_key)
+            answer, *rest = self._add(tenant, received, name, idempotency_key)
+            if answer == b"mismatch":
+                raise IdempotencyMismatch(idempotency_key)
+            if answer == b"gone":
+                raise IdempotentResultDeleted(idempotency_key)
+            assert answer != b"late", "an hour has passed between two commands"
+            dataset_id = rest[0].decode()
+            status: Literal[200, 201] = 201 if rest[1] == b"201" else 200
+            self._archive.save_dataset(tenant, dataset_id, reservation)
+            record = self.find(tenant, dataset_id)
+        return AddResult(record.dataset, status, replayed=answer == b"replayed")
 
     def _add(
-        self, tenant: str, received: ReceivedUpload, content_identity: tuple[str, str, str], reservation: DiskReservation,
-        name: str, idempotency_key: str | None,
-    ) -> AddResult:  # fmt: skip
-        secret = tenants.ensure_dataset_id_secret(self._store, tenant)
+        self, tenant: str, received: ReceivedUpload, name: str, idempotency_key: str | None
+    ) -> list[bytes]:
+        """Store the file, run the script that adds the dataset, and return the script's reply."""
+        content_identity = (received.type, received.delimiter, received.sha256)
+        secret = tenant_id_secret(self._store, tenant)
         self._archive.save_secret(tenant)
         with disk_full_as_store_full():
             path = self.blobs.store(received.path, received.sha256)
+        body = json.dumps([*content_identity, name]).encode()
         header = {
             "tenant": tenant,
             "id": make_dataset_id(secret, *content_identity),
@@ -121,27 +131,16 @@ class DatasetRepository:
             "path": path,
             "marks": json.dumps(received.row_offsets),
             "idempotency_key": idempotency_key,
-            "body_digest": hashlib.sha256(
-                json.dumps([*content_identity, name]).encode()
-            ).hexdigest(),
+            "body_digest": hashlib.sha256(body).hexdigest(),
         }
         profile = received.profile.model_dump_json(exclude_none=True)
         try:
-            answer, *rest = self._scripts.call("add_dataset", header, profile)
+            return self._scripts.call("add_dataset", header, profile)
         finally:
             self._discard_if_unclaimed(path)
-        if answer == b"mismatch":
-            raise IdempotencyMismatch(idempotency_key)
-        if answer == b"gone":
-            raise IdempotentResultDeleted(idempotency_key)
-        assert answer != b"late", "an hour has passed between two commands"
-        status: Literal[200, 201] = 201 if rest[1] == b"201" else 200
-        self._archive.save_dataset(tenant, rest[0].decode(), reservation)
-        record = self.find(tenant, rest[0].decode())
-        return AddResult(record.dataset, status, replayed=answer == b"replayed")
 
     def find(self, tenant: str, dataset_id: str) -> DatasetRecord:
-        """Read one dataset. Raises NoSuchDataset."""
+        """Read a dataset's record. Raises NoSuchDataset."""
         if not is_dataset_id(dataset_id):
             raise NoSuchDataset(dataset_id)
         record: dict[bytes, bytes] = self._store.hgetall(keys.dataset(tenant, dataset_id))  # type: ignore[assignment]
@@ -150,7 +149,7 @@ class DatasetRepository:
         return parse_dataset(record)
 
     def look_up(self, tenant: str, dataset_id: str) -> KnownDataset | None:
-        """Return what a spec is checked against; None where the tenant has no such dataset."""
+        """Return the dataset as checks of a spec see it; None if the tenant has no such dataset."""
         try:
             return self.find(tenant, dataset_id).known_dataset
         except NoSuchDataset:
@@ -172,7 +171,7 @@ class DatasetRepository:
         return Page(datasets, last)
 
     def open(self, tenant: str, record: DatasetRecord) -> BinaryIO:
-        """Open a dataset's bytes. Raises NoSuchDataset where it was deleted since it was found."""
+        """Open a dataset's bytes. Raises NoSuchDataset if it was deleted meanwhile."""
         try:
             return self.blobs.open(record.path)
         except FileNotFoundError:
@@ -180,7 +179,7 @@ class DatasetRepository:
             raise
 
     def delete(self, tenant: str, dataset_id: str) -> None:
-        """Remove a dataset. Raises NoSuchDataset, or DatasetInUse while a live job uses it."""
+        """Delete a dataset. Raises NoSuchDataset, or DatasetInUse while a live job uses it."""
         if not is_dataset_id(dataset_id):
             raise NoSuchDataset(dataset_id)
         header = {"tenant": tenant, "id": dataset_id}
@@ -197,6 +196,14 @@ class DatasetRepository:
         self.blobs.sweep()
 
     def _discard_if_unclaimed(self, path: str) -> None:
-        """Remove a placed file unless the script took it: only what it did not take is doomed."""
+        """Remove a stored file whose deletion is still scheduled: the script did not claim it."""
         if self._store.zscore(keys.PENDING_BLOB_DELETIONS, path) is not None:
             self.blobs.discard(path)
+
+
+def tenant_id_secret(store: Store, tenant: str) -> bytes:
+    """Return the secret that a tenant's dataset ids are derived from; made once, never changed."""
+    store.hsetnx(keys.DATASET_ID_SECRETS, tenant, secrets.token_hex(32))
+    stored = store.hget(keys.DATASET_ID_SECRETS, tenant)
+    assert stored is not None, "it was just made"
+    return bytes.fromhex(bytes(stored).decode())  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Some rows of a dataset, read from its file: begins at the nearest known row before them."""
+"""Read some rows of a dataset from its file, from the nearest noted offset before them."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -18,7 +18,7 @@ READ_SIZE = 1 << 16
 def read_rows(
     file: BinaryIO, record: DatasetRecord, after: int, limit: int
 ) -> list[dict[str, Any]]:
-    """Return up to `limit` rows behind row `after` (0: from the first)."""
+    """Return up to `limit` rows after row `after` (0: from the first)."""
     if record.profile.columns is None:
         return _read_array_rows(file, after, limit)
     rows: list[dict[str, Any]] = []

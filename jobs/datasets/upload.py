@@ -1,6 +1,6 @@
-"""An upload on its way: written, hashed and profiled as it comes, whole on disk or not there.
+"""An upload in progress: bytes are written, hashed and profiled as they come.
 
-Knows no HTTP: who receives the bytes feeds them in.
+Knows no HTTP: the caller receives the bytes. A file that was not finished is removed.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ from jobs.spec.profiles import DatasetProfile, Delimiter, MediaType
 
 
 class UploadTooLarge(Exception):
-    """More bytes than one dataset may have."""
+    """The upload has more bytes than a dataset may have."""
 
 
 @dataclass(frozen=True)
 class ReceivedUpload:
-    """A whole upload: its file, durable but not yet placed, and what is known of it."""
+    """A complete upload: its file, durable but not stored as a blob yet, and its profile."""
 
     path: Path
     type: MediaType
@@ -35,7 +35,7 @@ class ReceivedUpload:
 
 
 class Upload:
-    """Takes bytes until `finish`. Leaving the block removes the file unless it was placed."""
+    """Takes bytes until `finish`. Leaving the block removes the file unless it became a blob."""
 
     def __init__(
         self, blobs: Blobs, kind: MediaType, delimiter: Delimiter, *, max_bytes: int
@@ -55,13 +55,13 @@ class Upload:
         _error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        # unlinked while it is locked: no sweep can be at the same file
+        # unlinked while locked, so that no sweep touches the file at the same time
         self._path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # what could not be written any more
+        with contextlib.suppress(OSError):  # the last bytes could not be written
             self._file.close()
 
     def write(self, data: bytes) -> None:
-        """Take some more bytes; raises BadData, UploadTooLarge or StoreFull."""
+        """Add the next bytes. Raises BadData, UploadTooLarge or StoreFull."""
         self._bytes += len(data)
         if self._bytes > self._max_bytes:
             raise UploadTooLarge(f"at most {self._max_bytes:,} bytes")
@@ -71,7 +71,7 @@ class Upload:
         self._profiler.feed(data)
 
     def finish(self) -> ReceivedUpload:
-        """Say what has come, once it is on disk; raises BadData or StoreFull."""
+        """Make the file durable and return the complete upload. Raises BadData or StoreFull."""
         with disk_full_as_store_full():
             self._file.flush()
         profile = self._profiler.finish(self._path)

@@ -1,1 +1,1 @@
-"""A job's history: columns over ticks, summary rows, views, forms. Import modules, not this."""
+"""Reading a job's history: columns over ticks, summary rows, views, encodings."""

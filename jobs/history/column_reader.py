@@ -1,8 +1,8 @@
-"""Where a history's bytes are read: open segments from the store, moved ones from files.
+"""Read the bytes of a history: open segments from the store, moved ones from files.
 
-A segment may move while it is read. So a reader takes the job's extent (its tick, and how many
-segments have moved) first, reads no further than that tick, and where a part is not found in the
-one place it takes the extent again and looks in the other. Knows bytes and arrays, no form.
+Knows bytes and arrays, no encoding. A segment may move while it is read. So a reader first takes
+the job's extent (its tick, and how many segments have moved) and reads no further than that tick;
+if a part is missing in one place, it takes the extent again and tries the other.
 """
 
 import json
@@ -23,14 +23,14 @@ from jobs.store import keys
 
 VALUE = np.dtype("<f4")
 POINT = np.dtype([("tick", "<u8"), ("bits", "<u8")])
-MAX_READ_ATTEMPTS = 4  # a part moves once, so the second look finds it; after some more it is lost
+MAX_READ_ATTEMPTS = 4  # a part moves once, so a second attempt suffices unless it is lost
 
-Points = npt.NDArray[np.void]  # POINT: bits are those of a float64 or of a state digest
+Points = npt.NDArray[np.void]  # dtype POINT; bits of a float64 or of a state digest
 
 
 @dataclass(frozen=True)
 class Extent:
-    """How far a job's history reached at one moment, and how many segments lie in files."""
+    """How far a job's history reached at one moment, and how many of its segments were in files."""
 
     tenant: str
     job_id: str
@@ -41,32 +41,31 @@ class Extent:
 
 
 class ColumnReader:
-    """Reads any job's history. Every method is right while the job runs and while segments move."""
+    """Reads histories, correctly also while the job runs and its segments move."""
 
     def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
         self._store, self._files = store, files
 
     def read_extent(self, tenant: str, job_id: str) -> Extent:
-        """Take how far a job's history reaches now; raises NoSuchJob."""
+        """Read how far a job's history reaches now. Raises NoSuchJob."""
         names = ("status", "tick", "segments", "columns", "kind")
         fields: list[Any] = self._store.hmget(keys.job(tenant, job_id), names)
         status, tick, segments_in_files, columns, kind = fields
         if status is None:
             raise NoSuchJob(job_id)
         if kind == b"verify":
-            tick = 0  # it compares another's ticks and records none
-        recorded_columns = tuple(json.loads(columns or b"[]"))
+            tick = 0  # a verify job compares the ticks of another and records none
         return Extent(
             tenant,
             job_id,
             status.decode(),
             int(tick or 0),
             int(segments_in_files or 0),
-            recorded_columns,
+            columns=tuple(json.loads(columns or b"[]")),
         )
 
     def values(self, extent: Extent, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
-        """Values of the accepted ticks first…last, both included -> float32 [last - first + 1]."""
+        """Read the accepted ticks first…last, inclusive -> float32 [last - first + 1]."""
         assert first >= 1 and last <= extent.tick, "a reader goes no further than its extent"
         pieces = [
             self._read_dense(
@@ -77,7 +76,7 @@ class ColumnReader:
         return np.frombuffer(b"".join(pieces), VALUE)
 
     def rows(self, extent: Extent, column: str, start: int, stop: int) -> Summaries:
-        """Summary rows start…stop-1, all of complete buckets -> ROW [stop - start]."""
+        """Read the summary rows start…stop-1, all of complete buckets -> ROW [stop - start]."""
         pieces = [
             self._read_dense(extent, SegmentPart(column, segment, "rows"), at, length, ROW.itemsize)
             for segment, at, length in split_at_multiples(start, stop, SEGMENT // BUCKET)
@@ -85,7 +84,7 @@ class ColumnReader:
         return np.frombuffer(b"".join(pieces), ROW)
 
     def points(self, extent: Extent, column: str, first: int, last: int) -> Points:
-        """Sparse points of the ticks first…last, in order -> POINT [n]; first may be 0."""
+        """Read the sparse points of the ticks first…last, in order -> POINT [n]; first may be 0."""
         segments = range(segment_of(first), segment_of(last) + 1)
         pieces = [
             self._read_sparse(extent, SegmentPart(column, segment, "sparse"))
@@ -119,7 +118,7 @@ class ColumnReader:
                     raise DamagedHistory(f"{extent.job_id}: {part.name} has not its size")
                 return os.pread(file.fileno(), length, start)
         except FileNotFoundError:
-            return b""  # the job may have been deleted: the next extent tells
+            return b""  # reading the extent again raises NoSuchJob if the job was deleted
 
     def _read_sparse(self, extent: Extent, part: SegmentPart) -> bytes:
         if part.segment >= extent.segments_in_files:
@@ -128,7 +127,7 @@ class ColumnReader:
                 return bytes(data)
             extent = self.read_extent(extent.tenant, extent.job_id)
             if part.segment >= extent.segments_in_files:
-                return b""  # nothing was recorded; else it has just moved
+                return b""  # nothing was recorded: the segment has not moved
         try:
             with self._files.open(part.path(self._files, extent.tenant, extent.job_id)) as file:
                 return file.read()
@@ -137,5 +136,5 @@ class ColumnReader:
 
 
 def decode_floats(points: Points) -> npt.NDArray[np.float64]:
-    """Read the bits of numeric sparse points as the float64 they are."""
+    """Decode the bits of numeric sparse points -> float64 [n]."""
     return np.ascontiguousarray(points["bits"]).view("<f8")

@@ -1,6 +1,6 @@
-"""A stretch of a recorded history held against the same ticks computed again, bit by bit.
+"""Compare a range of a recorded history with the same ticks computed again, bit by bit.
 
-Knows arrays and points; knows no trainer and no store but through Columns.
+Knows no trainer; reads the store through ColumnReader only.
 """
 
 import math
@@ -21,7 +21,7 @@ DenseValues = Mapping[str, npt.NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class RecordedRange:
-    """The recorded ticks first…last: values of dense columns, bytes of sparse ones by tick."""
+    """The recorded ticks first…last: arrays of dense columns, bytes of sparse ones by tick."""
 
     first: int
     last: int
@@ -29,19 +29,19 @@ class RecordedRange:
     sparse: Mapping[str, Mapping[int, bytes]]
 
     def values(self, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
-        """Values of some of its ticks."""
+        """Return the ticks first…last of a dense column -> float32 [last - first + 1]."""
         return self.dense[column][first - self.first : last + 1 - self.first]
 
     def has_validation_at(self, tick: int) -> bool:
-        """Whether something but a digest is recorded at a tick: it was validated there."""
+        """Return whether validation was recorded at a tick: any sparse value but a state digest."""
         return any(tick in self.sparse[name] for name in self.sparse if name != STATE_COLUMN)
 
     def first_difference(
         self, first: int, columns: DenseValues, points: Sequence[SparsePoint], last: int
     ) -> Difference | None:
-        """Return the first difference of the ticks first…last computed again; None: all equal.
+        """Return the first difference in the recomputed ticks first…last; None if all are equal.
 
-        A digest that was not recorded has nothing to be compared with.
+        Recomputed state digests without a recorded counterpart are ignored.
         """
         candidates = [
             self._dense_difference(name, first, columns.get(name), last) for name in self.dense
@@ -75,7 +75,7 @@ class RecordedRange:
 def read_range(
     reader: ColumnReader, extent: Extent, sparse: Iterable[str], first: int, last: int
 ) -> RecordedRange:
-    """Read a stretch, with the points of the sparse columns named."""
+    """Read the ticks first…last of all dense columns, and of the named sparse ones."""
     dense = {name: reader.values(extent, name, first, last) for name in extent.columns}
     points = {name: reader.points(extent, name, first, last) for name in sparse}
     return RecordedRange(
@@ -95,7 +95,7 @@ def read_range(
 def make_difference(
     tick: int, column: str, recorded: bytes | None, recomputed: bytes | None
 ) -> Difference:
-    """Tell one difference, to the bit."""
+    """Build a Difference from the bytes of both values; None where one is missing."""
     return Difference(
         tick=tick,
         column=column,

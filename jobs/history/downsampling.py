@@ -1,4 +1,4 @@
-"""Views: a range of ticks as a few buckets, exact in their extremes. Knows no store and no JSON."""
+"""Downsample a range of ticks to a few buckets, exact in their extremes. Knows no store."""
 
 from typing import Protocol
 
@@ -15,34 +15,32 @@ from jobs.history.summary_rows import (
     summarize_runs,
 )
 
-MAX_RAW_TICKS = (
-    1 << 18
-)  # ticks read one by one for a view (7 ms); above, buckets are of summary rows
+MAX_RAW_TICKS = 1 << 18  # read one by one for a view (7 ms); longer ranges use summary rows
 
 
 class DenseColumn(Protocol):
-    """One dense column of one job, as a view needs it."""
+    """One dense column of one job."""
 
     def values(self, first: int, last: int) -> npt.NDArray[np.float32]:
-        """Values of the ticks first…last, both included."""
+        """Read the ticks first…last, inclusive -> float32 [last - first + 1]."""
         ...
 
     def rows(self, start: int, stop: int) -> Summaries:
-        """Summary rows start…stop-1; row i is of the ticks i * 1024 + 1 … (i + 1) * 1024."""
+        """Read summary rows start…stop-1; row i has the ticks i * 1024 + 1 … (i + 1) * 1024."""
         ...
 
 
 def row_of(tick: int) -> int:
-    """Return the number of the summary row that `tick` (from 1) falls in."""
+    """Return the index of the summary row that contains `tick` (from 1)."""
     return (tick - 1) // BUCKET
 
 
 def bucket_edges(first: int, last: int, points: int) -> Edges:
-    """Cut the ticks first…last into at most `points` buckets: the first tick of each, and last + 1.
+    """Split the ticks first…last into at most `points` buckets.
 
-    There are exactly `points` where there are ticks (or, in a long range, rows) enough. In a long
-    range every inner border lies between two summary rows, so that only rows and the two ragged
-    ends need to be read.
+    Returns the first tick of each bucket and last + 1. There are exactly `points` buckets if there
+    are enough ticks (in a long range: summary rows). In a long range every inner edge lies between
+    two summary rows, so that only rows and the two incomplete ends need to be read.
     """
     assert 1 <= first <= last and points >= 1
     ticks, start = last - first + 1, row_of(first)
@@ -55,7 +53,7 @@ def bucket_edges(first: int, last: int, points: int) -> Edges:
 
 
 def downsample(column: DenseColumn, edges: Edges) -> Summaries:
-    """Summarize a column in the buckets of `borders` -> TALLY [len(edges) - 1]."""
+    """Summarize a column in the buckets of `edges` -> SUMMARY [len(edges) - 1]."""
     first, last = int(edges[0]), int(edges[-1]) - 1
     if np.all(edges[1:-1] % BUCKET == 1) and last - first >= BUCKET:
         starts = (edges[:-1] - 1) // BUCKET - row_of(first)
@@ -64,9 +62,9 @@ def downsample(column: DenseColumn, edges: Edges) -> Summaries:
 
 
 def downsample_points(ticks: Edges, values: Floats, points: int) -> tuple[Edges, Edges, Summaries]:
-    """Summarize a sparse column in at most `points` buckets of as many recorded ticks each.
+    """Summarize a sparse column in at most `points` buckets of equally many recorded ticks.
 
-    Gives the first and the last recorded tick of each bucket, and its TALLY.
+    Returns each bucket's first and last recorded tick, and its SUMMARY.
     """
     cuts = _even_edges(ticks.size, min(points, ticks.size))
     starts = cuts[:-1]
@@ -74,7 +72,7 @@ def downsample_points(ticks: Edges, values: Floats, points: int) -> tuple[Edges,
 
 
 def _summarize_rows(column: DenseColumn, first: int, last: int) -> Summaries:
-    """One tally for each row that first…last touches; a row cut by an end is made from values."""
+    """Return one SUMMARY for each row that overlaps first…last; cut rows come from values."""
     start, stop = row_of(first), row_of(last) + 1
     full_start, full_stop = -(-(first - 1) // BUCKET), last // BUCKET
     out = np.zeros(stop - start, SUMMARY)
@@ -92,5 +90,5 @@ def _summarize_all(values: Floats) -> Summaries:
 
 
 def _even_edges(count: int, parts: int) -> Edges:
-    """Cut 0…count into equal parts, to one: their borders, parts + 1 numbers."""
+    """Return the edges that split 0…count into `parts` parts whose sizes differ by at most 1."""
     return np.arange(parts + 1, dtype=np.int64) * count // parts

@@ -1,8 +1,8 @@
-"""Forms of a history: JSON lists, CSV lines. Knows arrays and their spelling; no store, no HTTP.
+"""Encode arrays of a history as JSON lists and CSV lines. Knows no store and no HTTP.
 
-A float32 is written as the decimal of the float64 it equals, so that it comes back bit for bit
-through either width. NaN and infinities are `nan`, `inf`, `-inf` in CSV; in JSON they are null and
-named beside the numbers.
+A float32 is written as the decimal of the float64 it equals, so that it is read back bit for bit
+in either width. NaN and infinities are `nan`, `inf`, `-inf` in CSV; in JSON they are null and
+listed beside the numbers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ Nonfinite = dict[str, int | str]  # {"tick", "column", "value": "nan" | "inf" | 
 
 
 def encode_numbers(values: Floats) -> list[float | None]:
-    """Spell values for JSON: floats, and null for what JSON cannot say."""
+    """Encode values for JSON: floats, and None for NaN and infinities."""
     plain: list[float | None] = values.tolist()
     for at in np.flatnonzero(~np.isfinite(values)).tolist():
         plain[at] = None
@@ -26,14 +26,14 @@ def encode_numbers(values: Floats) -> list[float | None]:
 
 
 def list_nonfinite(column: str, ticks: Ticks, values: Floats) -> list[Nonfinite]:
-    """Name each value that `numbers` made null."""
+    """List the values that `encode_numbers` makes null."""
     is_nonfinite = ~np.isfinite(values)
     pairs = zip(ticks[is_nonfinite].tolist(), values[is_nonfinite].tolist(), strict=True)
     return [{"tick": tick, "column": column, "value": repr(value)} for tick, value in pairs]
 
 
 def encode_buckets(first: Edges, last: Edges, summaries: Summaries) -> dict[str, list[Any]]:
-    """Spell a view of one column: six lists of one length; null where a bucket is all NaN."""
+    """Encode a view of one column as six lists of one length; null for a bucket without numbers."""
     with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         mean = summaries["sum"] / summaries["finite"]
     return {
@@ -47,21 +47,21 @@ def encode_buckets(first: Edges, last: Edges, summaries: Summaries) -> dict[str,
 
 
 def encode_digests(bits: Ticks) -> list[str]:
-    """Spell state digests: 16 hex digits each."""
+    """Encode state digests as 16 hex digits each."""
     return [f"{digest:016x}" for digest in bits.tolist()]
 
 
 def csv_header(columns: Sequence[str]) -> bytes:
-    """First line of a CSV history."""
+    """Encode the header line of a CSV history."""
     return ",".join(["tick", *columns]).encode() + b"\n"
 
 
 def csv_lines(ticks: Ticks, cells: Iterable[Iterable[str]]) -> bytes:
-    """Lines of some ticks: `cells` has an iterable of as many strings for each column."""
+    """Encode the lines of some ticks; `cells` has one string per tick for each column."""
     lines = map(",".join, zip(map(str, ticks.tolist()), *cells, strict=True))
     return ("\n".join(lines) + "\n").encode() if ticks.size else b""
 
 
 def csv_cells(values: Floats) -> Iterable[str]:
-    """Spell values for CSV, one string each."""
+    """Encode values for CSV, one string each."""
     return map(repr, values.tolist())

@@ -1,4 +1,4 @@
-"""A history's whole range as a stream of bytes, some ticks at a time. Knows no store, no HTTP."""
+"""Stream a range of a history as CSV or binary, in bounded memory. Knows no store, no HTTP."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from jobs.history.column_reader import Points, decode_floats
 from jobs.history.selection import ColumnSelection
 from jobs.values import STATE_COLUMN
 
-CSV_TICKS = 1 << 15  # ticks held in memory at once: some 5 MB of text and floats
+CSV_TICKS = 1 << 15  # in memory at once: about 5 MB of text and floats
 BINARY_TICKS = 1 << 18  # 1 MiB
 
 
 @dataclass(frozen=True)
 class BinaryExport:
-    """One dense column as little-endian float32: last - first + 1 values, maybe none."""
+    """One dense column as little-endian float32: last - first + 1 values, possibly none."""
 
     first: int
     last: int
@@ -24,7 +24,7 @@ class BinaryExport:
 
 
 def stream_binary(selection: ColumnSelection, column: str, first: int, last: int) -> BinaryExport:
-    """Stream a dense column (`lr` rounded to float32)."""
+    """Stream a dense column; `lr` is rounded to float32."""
     pieces = (
         selection.values(column, start, stop).astype("<f4").tobytes()
         for start, stop in _split_ticks(first, last, BINARY_TICKS)
@@ -35,9 +35,9 @@ def stream_binary(selection: ColumnSelection, column: str, first: int, last: int
 def stream_csv(
     selection: ColumnSelection, columns: Sequence[str], first: int, last: int
 ) -> Iterator[bytes]:
-    """Stream a header and a line a tick; of sparse columns alone, a line where there is a point.
+    """Stream a header and one line per tick; with sparse columns alone, one line per point's tick.
 
-    A sparse column's cell is empty where it has no point.
+    The cell of a sparse column is empty at a tick without a point.
     """
     yield encoders.csv_header(columns)
     for start, stop in _split_ticks(first, last, CSV_TICKS):
@@ -67,6 +67,6 @@ def _sparse_cells(name: str, ticks: encoders.Ticks, points: Points) -> list[str]
 
 
 def _split_ticks(first: int, last: int, size: int) -> Iterator[tuple[int, int]]:
-    """Cut the ticks first…last into pieces of at most `size`: first and last tick of each."""
+    """Yield (first, last) of consecutive pieces of at most `size` ticks."""
     for start in range(first, last + 1, size):
         yield start, min(start + size - 1, last)

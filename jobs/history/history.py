@@ -1,16 +1,12 @@
-"""A job's history as its readers want it: pages, the newest ticks, views, CSV, binary.
+"""The entry point for reading histories: pages, newest ticks, views, CSV, binary.
 
-The door to this room: sorts the question, hands it to who answers. Knows no HTTP, and nothing of
-where the bytes lie. Bounds `after` and `before` are exclusive; tick 0's points (the state before
-any update) come with `after=0`. Every method raises NoSuchJob, UnknownColumn or UnsupportedColumn at
-once, streams included.
+Knows no HTTP, and not where the bytes are. Bounds `after` and `before` are exclusive; `after=0`
+includes the points of tick 0 (the state before any update). Every method, streams included, raises
+NoSuchJob, UnknownColumn or UnsupportedColumn at the call.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import redis
 
 from jobs.files.artifacts import ArtifactStore
@@ -19,16 +15,16 @@ from jobs.history.column_reader import ColumnReader
 from jobs.history.errors import UnsupportedColumn
 from jobs.history.exports import BinaryExport
 from jobs.history.json_pages import HistoryJson
-from jobs.history.selection import RATE_COLUMN, ColumnSelection, select_columns
+from jobs.history.selection import ColumnSelection, select_columns
 from jobs.job import Job
 from jobs.values import STATE_COLUMN
 
-DEFAULT_LIMIT = 10_000  # ticks a page when nothing is said
+DEFAULT_LIMIT = 10_000  # ticks per page
 DEFAULT_COLUMNS = ("loss",)
 
 
 class HistoryReader:
-    """Reads histories. Holds no state: each answer is of the job as it was when asked."""
+    """Reads histories; each call sees the job as it is at that moment."""
 
     def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
         self._columns = ColumnReader(store, files)
@@ -41,10 +37,10 @@ class HistoryReader:
         before: int | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> HistoryJson:
-        """Read a page of at most `limit` ticks, as the contract's JSON.
+        """Read a page of at most `limit` ticks.
 
-        Sparse columns beside a dense one have the points of the page's ticks; alone, they make a
-        page of at most `limit` points each.
+        Sparse columns beside a dense one have the points of the page's ticks; sparse columns alone
+        have at most `limit` points each.
         """
         selection = self._select(job, columns)
         return json_pages.range_json(selection, *selection.tick_range(after, before), limit)
@@ -52,7 +48,7 @@ class HistoryReader:
     def read_newest(
         self, job: Job, n: int, columns: Sequence[str] = DEFAULT_COLUMNS
     ) -> HistoryJson:
-        """Read the newest `n` ticks; of sparse columns alone, the newest `n` points of each."""
+        """Read the newest `n` ticks; with sparse columns alone, the newest `n` points of each."""
         return json_pages.newest_json(self._select(job, columns), n)
 
     def read_view(
@@ -64,29 +60,14 @@ class HistoryReader:
         after: int = 0,
         before: int | None = None,
     ) -> HistoryJson:
-        """Summarize the range in at most `points` buckets a column, exact in their extremes.
+        """Summarize the range in at most `points` buckets per column, exact in their extremes.
 
-        A sparse column's buckets are of its recorded ticks; `state` has none: UnsupportedColumn.
+        Buckets of a sparse column hold recorded ticks. Raises UnsupportedColumn for `state`.
         """
         selection = self._select(job, columns)
         if STATE_COLUMN in selection.sparse:
             raise UnsupportedColumn(STATE_COLUMN, "is a digest and has no view")
         return json_pages.view_json(selection, *selection.tick_range(after, before), points)
-
-    def read_raw(self, job: Job, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
-        """Read a recorded dense column's ticks first…last, cut at the last accepted one."""
-        selection = self._select(job, [column])
-        if column == RATE_COLUMN or not selection.dense:
-            raise UnsupportedColumn(column, "is not recorded at every tick")
-        start, stop = selection.tick_range(first - 1, last + 1)
-        return selection.values(column, start, stop).astype(np.float32)
-
-    def read_sparse(self, job: Job, column: str) -> dict[str, list[Any]]:
-        """Read all points of a sparse column: {"tick": […], "value": […]}."""
-        selection = self._select(job, [column])
-        if not selection.sparse:
-            raise UnsupportedColumn(column, "is not sparse")
-        return json_pages.sparse_json(column, selection.points(column, 0, selection.extent.tick))
 
     def stream_csv(
         self,
@@ -95,7 +76,7 @@ class HistoryReader:
         after: int = 0,
         before: int | None = None,
     ) -> Iterator[bytes]:
-        """Stream the whole range as CSV, in bounded memory."""
+        """Stream the range as CSV, in bounded memory."""
         selection = self._select(job, columns)
         return exports.stream_csv(
             selection, list(dict.fromkeys(columns)), *selection.tick_range(after, before)
@@ -104,7 +85,7 @@ class HistoryReader:
     def stream_binary(
         self, job: Job, column: str = "loss", after: int = 0, before: int | None = None
     ) -> BinaryExport:
-        """Stream one dense column as little-endian float32; its first and last tick are known."""
+        """Stream one dense column as little-endian float32, with its first and last tick."""
         selection = self._select(job, [column])
         if not selection.dense:
             raise UnsupportedColumn(column, "is sparse and has no binary form")

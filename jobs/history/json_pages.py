@@ -1,4 +1,4 @@
-"""JSON answers made of a history: pages of ticks, newest points, views. Knows no store, no HTTP."""
+"""Build JSON objects of a history: pages of ticks, newest points, views. Knows no HTTP."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +12,13 @@ from jobs.history.downsampling import bucket_edges, downsample_points
 from jobs.history.selection import ColumnSelection
 from jobs.values import STATE_COLUMN
 
-HistoryJson = dict[str, Any]  # a JSON object of the contract's chapter on history
+HistoryJson = dict[str, Any]  # a response body
 
 
 def range_json(selection: ColumnSelection, first: int, end: int, limit: int) -> HistoryJson:
-    """Answer with at most `limit` of the ticks first…end; of sparse columns alone, of points.
+    """Build a page of at most `limit` of the ticks first…end; of points with sparse columns alone.
 
-    `next_after` is the last tick answered for, or null when there is nothing behind it now.
+    `next_after` is the page's last tick, or null if nothing follows now.
     """
     last = (
         min(end, first + limit - 1)
@@ -43,7 +43,7 @@ def range_json(selection: ColumnSelection, first: int, end: int, limit: int) -> 
 
 
 def newest_json(selection: ColumnSelection, count: int) -> HistoryJson:
-    """Answer with the newest `count` ticks; of sparse columns alone, points of each column."""
+    """Build a page of the newest `count` ticks; with sparse columns alone, points of each."""
     end = selection.extent.tick
     if selection.dense:
         return range_json(selection, max(1, end - count + 1), end, count)
@@ -58,7 +58,7 @@ def newest_json(selection: ColumnSelection, count: int) -> HistoryJson:
 
 
 def view_json(selection: ColumnSelection, first: int, last: int, max_buckets: int) -> HistoryJson:
-    """Answer with the ticks first…last in at most `most` buckets a column; `points` counts them."""
+    """Build a view of the ticks first…last with at most `max_buckets` buckets per column."""
     edges = bucket_edges(first, last, max_buckets) if last >= first else np.array([first], np.int64)
     starts, stops = edges[:-1], edges[1:] - 1
     views = {
@@ -79,7 +79,7 @@ def view_json(selection: ColumnSelection, first: int, last: int, max_buckets: in
 
 
 def sparse_json(name: str, points: Points) -> dict[str, list[Any]]:
-    """Spell a sparse column: {"tick": […], "value": […]}; a state digest is 16 hex digits."""
+    """Encode a sparse column: {"tick": […], "value": […]}; a state digest is 16 hex digits."""
     value = (
         encoders.encode_digests(points["bits"])
         if name == STATE_COLUMN
@@ -89,7 +89,7 @@ def sparse_json(name: str, points: Points) -> dict[str, list[Any]]:
 
 
 def _last_tick_within(selection: ColumnSelection, first: int, end: int, limit: int) -> int:
-    """Last tick up to which no sparse column has more than `limit` points, tick 0 uncounted."""
+    """Return the last tick up to which no sparse column has over `limit` points after tick 0."""
     for name in selection.sparse:
         ticks = selection.points(name, first, end)["tick"]
         counted_ticks = ticks[ticks > 0]

@@ -1,7 +1,8 @@
 """The `lr` column: computed from the spec's rate function, never stored. Knows no store.
 
-A rate rises up to the end of its warmup and is monotone behind it, so the extremes of a range lie
-at its ends or at those two ticks (the knees): a view of 10^9 ticks asks for some thousand rates.
+The rate rises to the end of the warmup and is monotone afterwards, so the extremes of a range are
+at its ends or at those two ticks (the knees). A view of 10^9 ticks computes a few thousand rates.
+The function itself is `jobs.spec.training.Schedule`.
 """
 
 from collections.abc import Callable
@@ -11,22 +12,22 @@ import numpy.typing as npt
 
 from jobs.history.summary_rows import SUMMARY, Edges, Summaries, summarize_runs
 
-RateFunction = Callable[[int], float]  # tick from 1 -> learning rate used in it
+RateFunction = Callable[[int], float]  # tick (from 1) -> its learning rate
 
-MAX_EXACT_TICKS = 1 << 15  # ticks up to which a view asks for the rate of each one
-NODES_PER_BUCKET = 33  # rates asked for in a longer view's bucket
+MAX_EXACT_TICKS = 1 << 15  # up to here a view computes every rate
+NODES_PER_BUCKET = 33  # rates computed per bucket of a longer view
 
 
 def compute_rates(rate: RateFunction, first: int, last: int) -> npt.NDArray[np.float64]:
-    """Rates of the ticks first…last -> float64 [last - first + 1]."""
+    """Compute the rates of the ticks first…last -> float64 [last - first + 1]."""
     return np.fromiter(map(rate, range(first, last + 1)), np.float64, last - first + 1)
 
 
 def downsample_rates(rate: RateFunction, edges: Edges, warmup: int) -> Summaries:
-    """Summarize rates in the buckets of `borders` -> TALLY [len(edges) - 1].
+    """Summarize rates in the buckets of `edges` -> SUMMARY [len(edges) - 1].
 
-    Extremes are exact. So is the mean up to 32,768 ticks; beyond, it is the trapezoid rule over
-    33 ticks a bucket.
+    Extremes are exact. The mean is exact up to 32,768 ticks; beyond, it comes from the trapezoid
+    rule over 33 ticks per bucket.
     """
     first, last = int(edges[0]), int(edges[-1]) - 1
     if last - first < MAX_EXACT_TICKS:

@@ -1,7 +1,7 @@
-"""One question about one history: which columns of which job, as far as it reached when asked.
+"""Columns of one job's history, checked, up to the extent that it had at the query.
 
-Tells dense columns (a value a tick), the computed `lr`, and sparse ones (points at some ticks)
-apart, so that what is built on it need not. Knows where to read; knows no form of an answer.
+Knows no encoding. Dense columns have one value per tick, stored or computed (`lr`); sparse ones
+have points at some ticks.
 """
 
 from collections.abc import Iterable
@@ -24,15 +24,15 @@ RATE_COLUMN = "lr"
 
 @dataclass(frozen=True)
 class ColumnSelection:
-    """Columns of a job, checked, with the extent that every part of the answer keeps to."""
+    """The requested columns of a job, and the extent that every read of them is limited to."""
 
     reader: ColumnReader
     extent: Extent
     spec: JobSpec
-    dense: tuple[str, ...]  # in the order asked for, `lr` among them
+    dense: tuple[str, ...]  # in the requested order, including `lr`
     sparse: tuple[str, ...]
-    exact: bool  # else: from this tick on the bits belong to another fingerprint
-    inexact_from: int | None
+    exact: bool
+    inexact_from: int | None  # first tick whose bits belong to another fingerprint
 
     @property
     def job_id(self) -> str:
@@ -41,17 +41,17 @@ class ColumnSelection:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the job has ended, so that nothing more will come."""
+        """Whether the job has ended, so that the history will not grow."""
         return self.extent.status in TERMINAL_STATUSES
 
     def tick_range(self, after: int, before: int | None) -> tuple[int, int]:
-        """First and last recorded tick between exclusive bounds; last = first - 1 if none is."""
+        """Return first and last recorded tick between exclusive bounds; last < first if none."""
         first = max(after, 0) + 1
         last = self.extent.tick if before is None else min(self.extent.tick, before - 1)
         return first, max(last, first - 1)
 
     def values(self, column: str, first: int, last: int) -> Floats:
-        """Values of a dense column -> float32 (`lr`: float64) [last - first + 1], maybe empty."""
+        """Read a dense column -> float32 (`lr`: float64) [last - first + 1], possibly empty."""
         if last < first:
             return np.empty(0, np.float32)
         if column == RATE_COLUMN:
@@ -59,7 +59,7 @@ class ColumnSelection:
         return self.reader.values(self.extent, column, first, last)
 
     def points(self, column: str, first: int, last: int) -> Points:
-        """Points of a sparse column; with first 1 also tick 0, the state before any update."""
+        """Read the points of a sparse column; first 1 includes tick 0 (before any update)."""
         return self.reader.points(self.extent, column, 0 if first <= 1 else first, last)
 
     def downsample(self, column: str, edges: Edges) -> Summaries:
@@ -70,7 +70,7 @@ class ColumnSelection:
 
 
 def select_columns(reader: ColumnReader, job: Job, columns: Iterable[str]) -> ColumnSelection:
-    """Take a job's extent and sort the columns asked for; raises NoSuchJob and UnknownColumn."""
+    """Read a job's extent and check the requested columns. Raises NoSuchJob or UnknownColumn."""
     extent = reader.read_extent(job.tenant, job.id)
     dense = [*dict.fromkeys([*job.spec.record, *extent.columns]), RATE_COLUMN]
     sparse = sparse_names(job.spec)
@@ -89,7 +89,7 @@ def select_columns(reader: ColumnReader, job: Job, columns: Iterable[str]) -> Co
 
 
 def sparse_names(spec: JobSpec) -> list[str]:
-    """Name the columns of a spec that have values at some ticks only."""
+    """Return the columns of a spec that have values at some ticks only."""
     validation_columns = []
     if spec.validation is not None:
         validation_columns = ["val_loss"]
@@ -100,7 +100,7 @@ def sparse_names(spec: JobSpec) -> list[str]:
 
 @dataclass(frozen=True)
 class _BoundColumn:
-    """A stored dense column as jobs.history.downsampling.Column wants it."""
+    """A stored dense column, as `downsample` takes it."""
 
     reader: ColumnReader
     extent: Extent

@@ -1,8 +1,7 @@
-"""Summary rows: what 1,024 ticks of a column come to. Arithmetic on arrays; knows no store.
+"""Summary rows: minimum, maximum, sum and counts of 1,024 ticks of a column. Knows no store.
 
-A row of a bucket without a finite value has min = +inf, max = -inf, sum = 0: the neutral elements,
-so that rows combine without a special case. Rows are stored as ROW (24 bytes) and reckoned with as
-TALLY.
+A bucket without a finite value has min = +inf, max = -inf, sum = 0: the neutral elements, so that
+rows combine without a special case. Rows are stored as ROW (24 bytes); arithmetic uses SUMMARY.
 """
 
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-BUCKET = 1024  # ticks a summary row
-SEGMENT = 1 << 20  # ticks a segment: 4 MiB of float32, 1,024 rows
+BUCKET = 1024  # ticks per summary row
+SEGMENT = 1 << 20  # ticks per segment: 4 MiB of float32, 1,024 rows
 
 ROW = np.dtype(
     [("min", "<f4"), ("max", "<f4"), ("sum", "<f8"), ("finite", "<u4"), ("nonfinite", "<u4")]
@@ -21,20 +20,20 @@ SUMMARY = np.dtype(
 )
 
 Floats = npt.NDArray[np.floating[Any]]
-Summaries = npt.NDArray[np.void]  # structured: ROW or TALLY
+Summaries = npt.NDArray[np.void]  # dtype ROW or SUMMARY
 Edges = npt.NDArray[np.int64]
 
 
 def summarize(values: npt.NDArray[np.float32]) -> Summaries:
-    """Return the rows of whole buckets: `values` float32 [n * 1024] -> ROW [n]."""
+    """Summarize complete buckets: float32 [n * 1024] -> ROW [n]."""
     assert values.size % BUCKET == 0, "a row is made of a whole bucket only"
     return summarize_runs(values, np.arange(0, values.size, BUCKET)).astype(ROW)
 
 
 def summarize_runs(values: Floats, starts: Edges) -> Summaries:
-    """Summarize values [n] in runs that begin at `starts` [m] (ascending, first 0) -> TALLY [m].
+    """Summarize values [n] in runs that begin at `starts` [m] (ascending, first 0) -> SUMMARY [m].
 
-    Minima and maxima are exact and over finite values only; sums are float64.
+    Minima, maxima and sums are over finite values only; sums are float64.
     """
     out = np.zeros(starts.size, SUMMARY)
     if starts.size == 0:
@@ -50,7 +49,7 @@ def summarize_runs(values: Floats, starts: Edges) -> Summaries:
 
 
 def combine_runs(summaries: Summaries, starts: Edges) -> Summaries:
-    """Merge neighbouring tallies [n] in runs that begin at `starts` [m] -> TALLY [m]."""
+    """Merge neighbouring summaries [n] in runs that begin at `starts` [m] -> SUMMARY [m]."""
     out = np.zeros(starts.size, SUMMARY)
     out["min"] = np.minimum.reduceat(summaries["min"], starts)
     out["max"] = np.maximum.reduceat(summaries["max"], starts)

@@ -1,1 +1,1 @@
-"""What a client may ask for: the JobSpec, its parts, and what must fit together. No torch."""
+"""The JobSpec: its parts, and the rules between them. Knows no torch."""

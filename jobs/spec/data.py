@@ -1,6 +1,6 @@
-"""Where a job's rows come from, and what is known of them without looking at them again.
+"""The `data` field of a spec: the source of a job's rows, and their profile.
 
-The profile is what every check at submission reads. Knows no tensor.
+Checks at submission read the profile, never the rows. Knows no tensor.
 """
 
 import json
@@ -16,20 +16,20 @@ from jobs.spec.base import Float32, Seed, SpecModel
 from jobs.spec.text import TextFacts, Vocabulary
 from models.strict_numbers import INTEGRAL
 
-#: small real data sets that come with the service: NAME.csv or NAME.txt, its profile NAME.json
+#: example data sets: NAME.csv or NAME.txt, with the profile in NAME.json
 EXAMPLES_FOLDER = Path(__file__).parents[2] / "examples" / "data"
 
 TargetKind = Literal["class", "number", "token"]
-#: tokens of one row of a text
+#: tokens per row of a text
 Window = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
 Row = Annotated[list[Float32], Field(min_length=1)]
 DatasetId = Annotated[str, Field(pattern=r"^ds_[a-z0-9]{26}$")]
 
 
 class Profile(SpecModel):
-    """What is known of a job's data: rows, features a row, outputs a net must have for it.
+    """The sizes that a job's net must fit, for any source of data: rows, features, outputs.
 
-    Of a text (kind `token`) rows are windows, features the tokens of one, outputs the vocabulary.
+    For a text (kind `token`) rows are windows, features the tokens of one, outputs the vocabulary.
     """
 
     rows: int
@@ -40,21 +40,21 @@ class Profile(SpecModel):
     text: TextFacts | None = None
 
     def with_vocabulary(self, vocabulary: Vocabulary) -> "Profile":
-        """Give the profile of the same text in other tokens; of a table, this one."""
+        """Return the profile of a text in tokens of `vocabulary`; of a table, this profile."""
         if self.text is None:
             return self
         return text_profile(self.text, self.features, vocabulary)
 
 
 def text_profile(text: TextFacts, window: int, vocabulary: Vocabulary = "bytes") -> Profile:
-    """Derive what is known of a text cut into windows; 0 rows where it is too short for one."""
+    """Build the profile of a text in windows of `window` tokens; 0 rows if it is too short."""
     rows, outputs = text.count_rows(window, vocabulary), text.count_distinct(vocabulary)
     return Profile(rows=rows, features=window, outputs=outputs, kind="token", text=text)
 
 
 class InlineData(SpecModel):
-    """Rows in the body itself. A target is a number or a row of numbers; the objective
-    cross_entropy takes whole numbers from 0 on as classes."""
+    """Rows in the request body. A target is a number or a row of numbers; for cross_entropy,
+    a class: a whole number from 0 on."""
 
     source: Literal["inline"]
     inputs: Annotated[list[Row], Field(min_length=1)]
@@ -62,7 +62,7 @@ class InlineData(SpecModel):
     shuffle: bool = True
 
     def find_errors(self) -> list[tuple[str, str, Any]]:
-        """What is wrong between the rows: (pointer below /data, rule, value)."""
+        """List errors between the rows: (pointer below /data, rule, value)."""
         errors: list[tuple[str, str, Any]] = []
         width = len(self.inputs[0])
         ragged = [at for at, row in enumerate(self.inputs) if len(row) != width]
@@ -80,7 +80,7 @@ class InlineData(SpecModel):
         return errors
 
     def profile(self, objective: str | None) -> Profile:
-        """Derive what is known; only of data without faults."""
+        """Build the profile of data without errors."""
         rows, features = len(self.inputs), len(self.inputs[0])
         numbers = _class_numbers(self.targets) if objective == "cross_entropy" else None
         if numbers is None:
@@ -91,28 +91,28 @@ class InlineData(SpecModel):
 
 
 class ExampleData(SpecModel):
-    """One of the small real data sets that come with the service: a table, or a text."""
+    """An example data set that comes with the service: a table, or a text."""
 
     source: Literal["example"]
     name: str
     window: Window | None = None
-    """Tokens of one row; for a text, and only for one."""
+    """Tokens per row; required for a text, null for a table."""
     shuffle: bool = True
 
     def find_errors(self) -> list[tuple[str, str, Any]]:
-        """An unknown name, a window too few or too many: (pointer below /data, rule, value)."""
+        """List errors of name and window: (pointer below /data, rule, value)."""
         if self.name not in example_names():
             return [("/name", "one of " + ", ".join(example_names()), self.name)]
         return find_window_errors(self.window, is_text=_example_profile(self.name).text is not None)
 
     def profile(self, objective: str | None) -> Profile:
-        """Read what is known from the file beside the data."""
+        """Read the profile from the file beside the data."""
         profile = _example_profile(self.name)
         return profile if profile.text is None else text_profile(profile.text, self.window or 1)
 
 
 def find_window_errors(window: int | None, *, is_text: bool) -> list[tuple[str, str, Any]]:
-    """A text without a window, or a table with one: (pointer below /data, rule, value)."""
+    """List errors of a text without a window, or of a table with one; see `find_errors`."""
     if is_text and window is None:
         return [("/window", "needed for a text: the tokens of one row, 1 to 65536", None)]
     if window is not None and not is_text:
@@ -121,24 +121,24 @@ def find_window_errors(window: int | None, *, is_text: bool) -> list[tuple[str, 
 
 
 class DatasetData(SpecModel):
-    """An uploaded dataset: a table by columns, an NPZ file by its arrays, or a text by windows."""
+    """An uploaded dataset: a table with columns, an NPZ file with arrays, or a text in windows."""
 
     source: Literal["dataset"]
     id: DatasetId
     target: str | None = None
-    """The column to be predicted; needed for a table, and only for one."""
+    """The column to predict; required for a table, null otherwise."""
     features: Annotated[list[str], Field(min_length=1)] | None = None
-    """The columns it is predicted from; null: every other one."""
+    """The columns to predict it from; null: all others."""
     types: dict[str, Literal["number", "category"]] = {}
-    """Columns that are to be read as another type: whole numbers as a category."""
+    """Columns to read as another type than their own: whole numbers as a category."""
     standardize: bool = True
-    """Number features by mean and deviation of the training rows."""
+    """Scale number features by mean and deviation of the training rows."""
     window: Window | None = None
-    """Tokens of one row; for a text, and only for one."""
+    """Tokens per row; required for a text, null otherwise."""
     shuffle: bool = True
 
     def find_errors(self) -> list[tuple[str, str, Any]]:
-        """What does not fit between the fields: (pointer below /data, rule, value)."""
+        """List errors between the fields: (pointer below /data, rule, value)."""
         names = self.features or []
         return [
             (f"/features/{at}", "each column once, and not the target", name)
@@ -149,8 +149,8 @@ class DatasetData(SpecModel):
 
 class SyntheticData(SpecModel):
     """Rows drawn from a seed: `regression` (normal inputs, a linear target with noise),
-    `classification` (normal clouds around one centre a class) or `sequence` (a text of letters, a
-    repeating pattern with noise; `samples` windows of `features` tokens)."""
+    `classification` (normal clouds around one centre per class) or `sequence` (a text of letters,
+    a repeating pattern with noise; `samples` windows of `features` tokens)."""
 
     source: Literal["synthetic"]
     kind: Literal["regression", "classification", "sequence"]
@@ -161,7 +161,7 @@ class SyntheticData(SpecModel):
     shuffle: bool = True
 
     def find_errors(self) -> list[tuple[str, str, Any]]:
-        """What does not fit between the fields: (pointer below /data, rule, value)."""
+        """List errors between the fields: (pointer below /data, rule, value)."""
         errors: list[tuple[str, str, Any]] = []
         if self.kind != "classification" and self.classes is not None:
             errors.append(("/classes", "null but for a classification", self.classes))
@@ -171,7 +171,7 @@ class SyntheticData(SpecModel):
         return errors
 
     def profile(self, objective: str | None) -> Profile:
-        """Derive what is known."""
+        """Build the profile."""
         if self.kind == "regression":
             return Profile(rows=self.samples, features=self.features, outputs=1, kind="number")
         if self.kind == "sequence":
@@ -207,7 +207,7 @@ Data = Annotated[
 
 @cache
 def example_names() -> tuple[str, ...]:
-    """Names of the data sets that come with the service."""
+    """Return the names of the example data sets, sorted."""
     return tuple(sorted(path.stem for path in EXAMPLES_FOLDER.glob("*.json")))
 
 
@@ -221,12 +221,12 @@ def _example_profile(name: str) -> Profile:
 
 
 def _width(target: float | Sequence[float]) -> int:
-    """0 for a number, else the length of the row of numbers."""
+    """Return 0 for a number, else the length of the row of numbers."""
     return len(target) if isinstance(target, Sequence) else 0
 
 
 def _class_numbers(targets: Sequence[float | Sequence[float]]) -> list[int] | None:
-    """The targets as class numbers if all of them are whole numbers from 0 to 999, else None."""
+    """Return the targets as classes if all are whole numbers from 0 to 999, else None."""
     flat = [target for target in targets if not isinstance(target, Sequence)]
     if len(flat) < len(targets) or any(t != int(t) or not 0 <= t < 1000 for t in flat):
         return None

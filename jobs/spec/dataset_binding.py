@@ -1,6 +1,6 @@
-"""What a trainer must know of the datasets of a spec, derived from their profiles at submission.
+"""What a trainer needs of a spec's uploaded datasets, derived from their profiles at submission.
 
-It is stored with the spec, so that the trainer asks nobody; clients neither see nor send it.
+It is stored with the spec, so that a trainer needs no store; clients neither see nor send it.
 """
 
 from jobs.spec.base import SpecModel
@@ -10,10 +10,10 @@ from jobs.spec.text import TextFacts
 
 
 class DataFile(SpecModel):
-    """Where the bytes of a dataset lie and how they are read."""
+    """The file of an uploaded dataset, and how a trainer reads it."""
 
     path: str
-    """Of the file, below the folder of artifacts."""
+    """Relative to the artifacts' root."""
     sha256: str
     bytes: int
     type: MediaType
@@ -23,36 +23,36 @@ class DataFile(SpecModel):
 
 
 class ClassNames(SpecModel):
-    """The classes of a column in their order: texts, or whole numbers spelled as such."""
+    """The classes of a column in order: texts, or whole numbers as decimal texts."""
 
     names: list[str]
     numbers: bool = False
 
 
 class DatasetBinding(SpecModel):
-    """The datasets of a spec, and what their columns become.
+    """The uploaded datasets of one spec: files, and the inputs and targets that columns become.
 
-    The features of a row are its number columns and, for each category, one input a class.
+    A row's features are its number columns and, for each category, one input per class.
     """
 
     data: DataFile
     validation: DataFile | None = None
     numbers: int = 0
-    """Features that are numbers."""
+    """How many features are numbers."""
     categories: dict[str, ClassNames] = {}
-    """Features that are categories."""
+    """Features that are categories, by column."""
     target: ClassNames | None = None
-    """The classes of the target; null where it is numbers."""
+    """The classes of the target; null if it is numbers."""
     outputs: int = 1
-    """Numbers of a target that is no class."""
+    """Numbers per target, if it has no classes."""
 
     @property
     def features(self) -> int:
-        """Inputs of a net for one row."""
+        """Inputs of a net per row."""
         return self.numbers + sum(len(category.names) for category in self.categories.values())
 
     def profile(self, window: int | None) -> Profile:
-        """Derive what rules and nets need to know; a text's tokens are bytes at first."""
+        """Build the profile that rules and nets read; a text's tokens are bytes at first."""
         if self.data.text is not None:
             return text_profile(self.data.text, window or 1)
         classes = None if self.target is None else len(self.target.names)

@@ -1,6 +1,6 @@
-"""A spec against the profiles of its datasets: every fault at submission, and the facts if none.
+"""Check a spec against the profiles of its datasets, and bind it to them.
 
-Reads profiles, never data. Who looks a dataset up by its id is the caller's affair.
+Reads profiles, never data; the caller provides the lookup of a dataset by its id.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from jobs.spec.training import Validation
 
 
 class KnownDataset(NamedTuple):
-    """A dataset that a spec may use."""
+    """An uploaded dataset as checks of a spec see it: its file and its profile."""
 
     file: DataFile
     profile: DatasetProfile
@@ -27,7 +27,7 @@ FEW_WHOLE_NUMBERS = f"at most {MAX_CLASSES:,} different whole numbers"
 
 
 class DatasetMismatch(Exception):
-    """A spec that its datasets do not fit; `faults` has all that were found."""
+    """A spec does not fit its datasets; `errors` lists everything that was found."""
 
     def __init__(self, errors: Sequence[FieldError]) -> None:
         super().__init__("; ".join(error.detail for error in errors))
@@ -35,15 +35,15 @@ class DatasetMismatch(Exception):
 
 
 def no_datasets(_dataset_id: str) -> None:
-    """Look a dataset up where there are none."""
+    """Find no dataset: the lookup for specs without uploaded ones."""
 
 
 def bind_datasets(
     data: object, validation: Validation | None, objective: str | None, look_up: DatasetLookup
 ) -> DatasetBinding | None:
-    """Look the datasets of a spec up and say what their columns become; None without any.
+    """Look up the datasets of a spec and bind its columns; None for a spec without any.
 
-    Raises Unfit with every fault.
+    Raises DatasetMismatch with every error.
     """
     if not isinstance(data, DatasetData):
         if validation is not None and validation.id is not None:
@@ -69,7 +69,7 @@ def bind_datasets(
 
 
 def default_objective(data: DatasetData, dataset: KnownDataset) -> str:
-    """What a target of this type is trained with, unless the spec says otherwise."""
+    """Return the objective for the type of the target column."""
     column = dataset.profile.column(data.target or "")
     is_class = column is not None and _type_of(data, column) == "category"
     return "cross_entropy" if is_class else "mse"
@@ -77,8 +77,8 @@ def default_objective(data: DatasetData, dataset: KnownDataset) -> str:
 
 def _bind(data: DatasetData, dataset: KnownDataset, objective: str | None) -> DatasetBinding:
     profile = dataset.profile
-    errors = [FieldError("/data" + pointer, rule, value) for pointer, rule, value in
-             find_window_errors(data.window, is_text=profile.text is not None)]  # fmt: skip
+    window_errors = find_window_errors(data.window, is_text=profile.text is not None)
+    errors = [FieldError("/data" + pointer, rule, value) for pointer, rule, value in window_errors]
     if profile.columns is None:
         errors += _column_field_errors(data, "a text" if profile.text else "an NPZ file")
     if errors:
@@ -118,7 +118,7 @@ def _bind_table(data: DatasetData, dataset: KnownDataset, as_classes: bool) -> D
     if not names:
         rule = "not the only column: features are needed"
         raise DatasetMismatch([FieldError("/data/target", rule, data.target)])
-    assert data.target is not None, "_unknown asks for it"
+    assert data.target is not None, "_find_unknown_columns reports it"
     target = columns[data.target]
     features = [columns[name] for name in names]
     errors = list(_find_type_errors(data, [*features, target]))
@@ -140,7 +140,7 @@ def _bind_table(data: DatasetData, dataset: KnownDataset, as_classes: bool) -> D
 
 
 def _find_unknown_columns(data: DatasetData, columns: dict[str, Column]) -> Iterator[FieldError]:
-    """Names of columns that the dataset has not got."""
+    """Yield errors for column names that the dataset lacks."""
     listed = ", ".join(list(columns)[:20]) + (", …" if len(columns) > 20 else "")
     rule = f"one of the dataset's columns: {listed}"
     if data.target not in columns:
@@ -154,7 +154,7 @@ def _find_unknown_columns(data: DatasetData, columns: dict[str, Column]) -> Iter
 
 
 def _find_type_errors(data: DatasetData, columns: Sequence[Column]) -> Iterator[FieldError]:
-    """Columns that cannot be read as the type that the spec names."""
+    """Yield errors for columns that cannot be read as the type in the spec."""
     for column in columns:
         type_name = data.types.get(column.name, column.type)
         if type_name == "number" and column.type == "category":
@@ -189,7 +189,10 @@ def _column_classes(column: Column) -> ClassNames:
 
 def _number_classes(values: list[int] | None, where: str, value: str, subject: str) -> ClassNames:
     if values is None:
-        rule = f"cross_entropy needs classes as targets: {subject} must be texts or have {FEW_WHOLE_NUMBERS}"
+        rule = (
+            f"cross_entropy needs classes as targets: {subject} must be texts or have "
+            f"{FEW_WHOLE_NUMBERS}"
+        )
         raise DatasetMismatch([FieldError(where, rule, value)])
     return _require_two(
         ClassNames(names=[str(number) for number in values], numbers=True), where, value
@@ -207,11 +210,8 @@ def _require_two(classes: ClassNames, where: str, value: str) -> ClassNames:
 def _find_differences(
     data: DatasetData, binding: DatasetBinding, profile: DatasetProfile, other: DatasetProfile
 ) -> Iterator[str]:
-    """In what a second dataset is not like the first, as far as the job uses that."""
-    if [profile.text is None, profile.columns is None] != [
-        other.text is None,
-        other.columns is None,
-    ]:
+    """Yield how a second dataset differs from the first in what the job uses."""
+    if _kind_of(profile) != _kind_of(other):
         yield "a dataset of the same kind as the one to train on: table, arrays or text"
     elif profile.inputs is not None:
         yield from _find_array_differences(binding, profile, other)
@@ -221,10 +221,14 @@ def _find_differences(
         ]
         for name in [*names, data.target or ""]:
             expected, actual = profile.column(name), other.column(name)
-            assert expected is not None, "the facts are made of columns there are"
+            assert expected is not None, "the binding has only existing columns"
             is_target = name == data.target
             classes = binding.target if is_target else binding.categories.get(name)
             yield from _find_column_differences(expected, actual, classes)
+
+
+def _kind_of(profile: DatasetProfile) -> tuple[bool, bool]:
+    return profile.text is None, profile.columns is None
 
 
 def _find_array_differences(

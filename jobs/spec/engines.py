@@ -1,9 +1,9 @@
-"""Which engine trains a spec: the written rule. Knows no torch and no machine; told what there is.
+"""The rule that chooses the engine of a spec. Knows no torch and no machine: callers pass both.
 
-Between different bits the spec alone chooses. `eager` and `graph` give the same bits, so that
-anything may choose between them: the number of ticks, what is compiled already. `native` has bits
-of its own: it is chosen for very long jobs of its class wherever there is a C compiler, whatever
-lies in a cache. So the article's own programs (10,000 ticks) have torch's bits.
+`eager` and `graph` compute the same bits, so that anything may decide between them: the number of
+ticks, or what is compiled already. `native` has bits of its own, so the spec alone decides: it is
+chosen for very long jobs of its class wherever there is a C compiler, whatever the caches hold.
+The baseline loop (10,000 ticks) therefore has torch's bits.
 """
 
 from collections.abc import Collection
@@ -16,30 +16,30 @@ from models.mlp.config import MlpConfig
 EngineName = Literal["eager", "graph", "native"]
 ENGINES: tuple[EngineName, ...] = ("eager", "graph", "native")
 
-#: ticks from which on a job of its class is trained by native (graph: a minute or less up to there)
+#: from here native trains a job of its class; shorter ones take graph a minute at most
 MIN_NATIVE_TICKS = 1_000_000
-#: ticks that are run twice before a fast engine is trusted, beside as many by eager
+#: ticks of an engine's trial, run twice by it and once by eager, before it may train
 TRIAL_TICKS = 64
-#: seconds that graph saves a tick, for every part of a batch: for each layer, and for the rest
+#: seconds that graph saves per tick and micro-batch: for each layer, and for the rest
 SAVED_SECONDS_PER_LAYER = 60e-6
 SAVED_SECONDS = 60e-6
-EAGER_OVERHEAD_RATIO = 1.5  # what eager's calls take, in what graph saves
-FLOPS_PER_SECOND = 2e10  # floating-point operations a second
-COMPILE_SECONDS = 15.0  # of the loop, once a machine
+EAGER_OVERHEAD_RATIO = 1.5  # time of eager's calls, relative to the time that graph saves
+FLOPS_PER_SECOND = 2e10
+COMPILE_SECONDS = 15.0  # of the loop, once per machine
 TRACE_SECONDS = 0.05  # of a tick, beside its own time
-#: graph must save so many times what it costs
+#: graph must save this many times its cost
 MIN_SAVING_RATIO = 2.0
 
 
 class EngineDecision(NamedTuple):
-    """An engine, and why, in words."""
+    """An engine, and the reason in words."""
 
     name: EngineName
     reason: str
 
 
 def unsupported_reason(spec: JobSpec, engine: str) -> str | None:
-    """Say why an engine cannot train a spec; None if it can. `auto` always finds one."""
+    """Return why an engine cannot train a spec, or None if it can; `auto` always can."""
     if engine in ("eager", "auto"):
         return None
     if spec.compute.device == "cuda":
@@ -48,10 +48,10 @@ def unsupported_reason(spec: JobSpec, engine: str) -> str | None:
 
 
 def is_portable(spec: JobSpec, engine: str) -> bool:
-    """Whether, from a state on, the spec alone decides every bit, whatever the processor.
+    """Return whether a resume from a saved state gives the same bits on every processor.
 
-    Only native's own arithmetic does that; rows from a seed are drawn by torch's. First weights are
-    too: from tick 0 on, nothing is portable.
+    Only native computes them itself. Synthetic rows are drawn by torch, and so are the first
+    weights: from tick 0 on, no job is portable.
     """
     return engine == "native" and spec.data.source != "synthetic"
 
@@ -59,9 +59,10 @@ def is_portable(spec: JobSpec, engine: str) -> bool:
 def choose_engine(
     spec: JobSpec, available: Collection[str], ready: Collection[str]
 ) -> EngineDecision:
-    """Choose among the engines that a CPU worker has; `ready` need nothing compiled.
+    """Choose among the engines of a CPU worker; those in `ready` need no compilation.
 
-    Of the spec's own engine, the name alone counts: a worker that lacks it must not train it.
+    An engine named in the spec is returned even if it is not available: such a worker must not
+    train the spec.
     """
     requested = spec.compute.engine
     if requested != "auto":
@@ -86,7 +87,7 @@ def choose_engine(
 
 
 def _estimate_saving(spec: JobSpec, is_ready: bool) -> tuple[float, float]:
-    """Estimate the seconds that graph saves in the whole job, and those that it costs first."""
+    """Estimate the seconds that graph saves over the whole job, and those it costs before."""
     layers = len(spec.model.hidden) if isinstance(spec.model, MlpConfig) else 5 * spec.model.layers
     saving_per_tick = (SAVED_SECONDS + SAVED_SECONDS_PER_LAYER * layers) * spec.micro_batches
     tokens = 1 if spec.profile.text is None else spec.profile.features

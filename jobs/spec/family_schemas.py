@@ -1,4 +1,4 @@
-"""The families as clients see them: what each is, what it serves, the schema of its config."""
+"""The model families as clients see them: description, objectives, schema of the config."""
 
 from typing import Any
 

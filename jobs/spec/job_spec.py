@@ -1,7 +1,7 @@
-"""The JobSpec: what a client asks for, checked once at the door, with every default filled in.
+"""The JobSpec and the request that it is made from. Knows no store and no tensor.
 
-`JobSpecRequest` is the request's body; `JobSpec` is the same with no gap left, and is what is stored,
-shown and trained. Knows no store and no tensor.
+`JobSpecRequest` is the body of a request; `JobSpec` has every default filled in, and is what is
+stored, shown and trained. `jobs/spec/reading.py` makes the one from the other.
 """
 
 import math
@@ -31,11 +31,11 @@ from models.strict_numbers import INTEGRAL
 
 Objective = Literal["mse", "cross_entropy", "language_model"]
 RecordedColumn = Literal["loss", "grad_norm"]
-MAX_NAME_CHARACTERS = 200  # characters
+MAX_NAME_CHARACTERS = 200
 Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
 # no colon in a key: the filter `label=key:value` is split at the first one
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^:]+$")]
-LABELS_SCHEMA = {  # pydantic would spell the pattern as patternProperties, which admits all others
+LABELS_SCHEMA = {  # pydantic would write patternProperties, which allows all other names
     "type": "object",
     "maxProperties": 32,
     "propertyNames": {"minLength": 1, "maxLength": 63, "pattern": "^[^:]+$"},
@@ -72,7 +72,7 @@ class JobSpecRequest(SpecModel):
     data: Data
     objective: Objective | None = None
     """null: cross_entropy for class targets, mse for numbers, language_model for a text."""
-    # by a factory: a union whose default is an object is more than generators of clients can read
+    # a factory, since client generators cannot read a union whose default is an object
     optimizer: Annotated[OptimizerSpec, Field(description="adamw, unless named")] = Field(
         default_factory=AdamW
     )
@@ -89,31 +89,31 @@ class JobSpecRequest(SpecModel):
     compute: Compute = Compute()
     priority: Priority = 0
     record: list[RecordedColumn] = ["loss"]
-    """Columns kept for every tick; loss always is."""
+    """Columns recorded at every tick; loss always is."""
 
 
 class JobSpec(JobSpecRequest):
-    """A spec with all defaults filled in; never changes."""
+    """A spec with all defaults filled in; it never changes."""
 
     name: Name
     objective: Objective
     batch_size: Annotated[int, Field(ge=1, le=MAX_ROWS_PER_TICK), INTEGRAL]
     facts: SkipJsonSchema[DatasetBinding | None] = Field(None, exclude=True)
-    """Of its datasets, which the spec only names; null without any. Not shown, see `whole`."""
+    """Its uploaded datasets; null without any. Stored (`to_stored`), but not shown to clients."""
 
     def to_stored(self) -> dict[str, Any]:
-        """All of it as JSON has it, as it is stored and sent to a trainer."""
+        """Return the spec with its hidden fields as JSON, as it is stored and sent to a trainer."""
         hidden_fields = {} if self.facts is None else {"facts": self.facts.model_dump(mode="json")}
         return {**self.model_dump(mode="json"), **hidden_fields}
 
     @cached_property
     def profile(self) -> Profile:
-        """What is known of the data."""
+        """The sizes of its data."""
         return build_profile(self, self.objective, self.facts)
 
     @property
     def datasets(self) -> dict[str, str]:
-        """The uploaded datasets that it uses: where each one's file lies, by id."""
+        """The uploaded datasets that it uses: id -> path of the file."""
         if not isinstance(self.data, DatasetData) or self.facts is None:
             return {}
         paths = {self.data.id: self.facts.data.path}
@@ -128,7 +128,7 @@ class JobSpec(JobSpecRequest):
 
     @property
     def training_rows(self) -> int:
-        """Rows that an epoch trains on."""
+        """Rows of one epoch."""
         return self.profile.rows - self.held_out_rows
 
     @cached_property
@@ -146,24 +146,25 @@ class JobSpec(JobSpecRequest):
 
     @cached_property
     def parameters(self) -> int:
-        """Trainable numbers of the model, exactly."""
+        """Number of trainable parameters, exactly."""
         return self.model.num_parameters(self.profile.features, self.profile.outputs)
 
     @property
     def queue(self) -> Literal["cpu", "cuda"]:
-        """Which workers may take it."""
+        """The queue whose workers may claim it."""
         return "cuda" if self.compute.device == "cuda" else "cpu"
 
     def rate(self, tick: int) -> float:
-        """Learning rate used in `tick` (from 1), in float64."""
+        """Return the learning rate of `tick` (from 1), in float64."""
         return self.schedule.rate(self.optimizer.lr, tick, self.ticks_total)
 
 
 def build_profile(
     request: JobSpecRequest, objective: str | None, binding: DatasetBinding | None
 ) -> Profile:
+    """Build the profile of a request's data; `binding` is needed for uploaded datasets."""
     if isinstance(request.data, DatasetData):
-        assert binding is not None, "read_spec has looked the dataset up"
+        assert binding is not None, "bind_datasets has looked the dataset up"
         profile = binding.profile(request.data.window)
     else:
         profile = request.data.profile(objective)
@@ -171,5 +172,6 @@ def build_profile(
 
 
 def count_held_out_rows(validation: Validation | None, rows: int) -> int:
+    """Return how many of `rows` a validation fraction holds out."""
     fraction = None if validation is None else validation.fraction
     return 0 if fraction is None else math.floor(fraction * rows)

@@ -1,24 +1,24 @@
-"""Which specs the native engine can run, and which it is worth choosing for. Knows no torch.
+"""Which specs the native engine can run, and for which `auto` prefers it. Knows no torch.
 
-It emits a small net's whole tick as C (ticks/engines/native). Its loops keep to a fixed order of
-sums and use one core's plain float32 arithmetic, so a large product belongs to a library's kernels.
+The engine (ticks/engines/native) emits the whole tick of a small net as C. It sums in a fixed order
+in plain float32 on one core, so large products are faster in a library's kernels.
 """
 
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.training import Sgd
 from models.mlp.config import MlpConfig
 
-MAX_LAYERS = 16  # hidden ones: a compiler takes about 0.4 s for each
-MAX_PARAMETERS = 1 << 26  # parameters, times three for state and gradient: what the work area holds
-MIN_NORMAL_FLOAT32 = 1.1754943508222875e-38  # of float32's normal numbers
-#: parameters times rows of a tick, beyond which a library's kernels win. Measured with AdamW on one
+MAX_LAYERS = 16  # hidden; a compiler takes about 0.4 s for each
+MAX_PARAMETERS = 1 << 26  # the work area holds three times as many: state and gradient too
+MIN_NORMAL_FLOAT32 = 1.1754943508222875e-38
+#: parameters x batch_size, above which a library's kernels are faster. Measured with AdamW on one
 #: core, microseconds a tick, native against eager: 64-64 batch 32 (3e5) 33 : 680; 256-256 batch 16
 #: (1.4e6) 220 : 740, batch 64 (5.5e6) 710 : 1,300; 512-512-512 batch 64 (3.6e7) 6,500 : 4,600
 MAX_WORTHWHILE_PRODUCT = 4_000_000
 
 
 def native_unsupported_reason(spec: JobSpec) -> str | None:
-    """Say why the native engine cannot run a spec; None if it can."""
+    """Return why the native engine cannot run a spec, or None if it can."""
     reasons = (
         _family_reason(spec),
         _compute_reason(spec),
@@ -29,7 +29,7 @@ def native_unsupported_reason(spec: JobSpec) -> str | None:
 
 
 def is_worthwhile(spec: JobSpec) -> bool:
-    """Whether `auto` should choose it for a spec of the class whose object is at hand."""
+    """Return whether `auto` should prefer native for a spec that it can run."""
     return spec.parameters * spec.batch_size <= MAX_WORTHWHILE_PRODUCT
 
 

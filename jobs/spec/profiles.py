@@ -1,6 +1,6 @@
-"""What is known of an uploaded dataset: its profile, the only thing that checks of a spec read.
+"""The profile of an uploaded dataset, which is all that checks of a spec read of it.
 
-Made once, while the upload streams by (jobs/datasets). Knows no file and no tensor.
+Knows no file and no tensor. jobs/datasets makes it once, while the upload streams by.
 """
 
 from typing import Literal
@@ -12,22 +12,22 @@ MediaType = Literal["text/csv", "application/x-ndjson", "text/plain", "applicati
 Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
 ColumnType = Literal["number", "category"]
 
-MAX_CLASSES = 1000  # different values of a column that can be told apart as classes
+MAX_CLASSES = 1000  # distinct values of a column that can serve as classes
 
 
 class Column(SpecModel):
-    """A column of a table."""
+    """A column of an uploaded table."""
 
     name: str
     type: ColumnType
     min: float | None = None
     max: float | None = None
     distinct: int | None = None
-    """How many different values; null for more than 1,000 numbers."""
+    """Number of distinct values; null for more than 1,000 numbers."""
     classes: list[str] | None = None
     """The values of a category, sorted."""
     whole: list[int] | None = None
-    """The values of a number column, sorted, if all are whole and few: it can serve as classes."""
+    """The distinct values of a number column, sorted, if all are whole and at most 1,000."""
 
 
 class Array(SpecModel):
@@ -38,14 +38,14 @@ class Array(SpecModel):
 
 
 class DatasetProfile(SpecModel):
-    """What is known of a dataset. A table has columns, an NPZ file arrays, a text characters."""
+    """Everything measured of an uploaded dataset: a table's columns, NPZ arrays, or a text."""
 
     rows: int | None = None
     columns: list[Column] | None = None
     inputs: Array | None = None
     targets: Array | None = None
     target_classes: list[int] | None = None
-    """The values of an NPZ file's targets, sorted, if all are whole and few."""
+    """The distinct targets of an NPZ file, sorted, if all are whole and at most 1,000."""
     text: TextFacts | None = None
 
     def column(self, name: str) -> Column | None:

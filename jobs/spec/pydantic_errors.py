@@ -1,4 +1,4 @@
-"""pydantic's errors as faults of a JSON body: pointer, rule, value. Knows no rule of its own."""
+"""Translate pydantic's errors into those of a JSON body: pointer, rule, value."""
 
 from typing import Any
 
@@ -8,14 +8,14 @@ from jobs.spec.rules import FieldError
 
 
 class InvalidSpec(Exception):
-    """A body that breaks the schema or a rule between fields; `faults` has all that were found."""
+    """A body breaks the schema or a rule between fields; `errors` lists all that were found."""
 
     def __init__(self, errors: list[FieldError]) -> None:
         super().__init__("; ".join(f"{error.pointer}: {error.detail}" for error in errors))
         self.errors = errors
 
 
-#: plainer words than pydantic's own, by its type of error
+#: by pydantic's type of error: plainer words than its own
 RULE_TEXTS = {
     "extra_forbidden": "unknown field",
     "missing": "required",
@@ -23,7 +23,7 @@ RULE_TEXTS = {
     "model_attributes_type": "an object",
     "dict_type": "an object",
 }
-#: for a union that no branch fits: the field that names the branch
+#: by the error of a union that no branch fits: the field that names the branch
 DISCRIMINATOR_FIELDS = {
     "unknown_family": "/family",
     "unknown_optimizer": "/name",
@@ -32,16 +32,12 @@ DISCRIMINATOR_FIELDS = {
 
 
 def to_field_errors(error: ValidationError, body: object) -> list[FieldError]:
-    """Translate each error; a union's tags, which pydantic's paths hold, are no part of a body."""
+    """Translate the errors of a body, each (pointer, rule) once."""
     field_errors = [
         _to_field_error(item, body)
         for item in error.errors(include_url=False, include_context=False)
     ]
-    return list(
-        {
-            (field_error.pointer, field_error.detail): field_error for field_error in field_errors
-        }.values()
-    )
+    return list({(error.pointer, error.detail): error for error in field_errors}.values())
 
 
 def _to_field_error(item: Any, body: object) -> FieldError:
@@ -55,10 +51,10 @@ def _to_field_error(item: Any, body: object) -> FieldError:
 
 
 def json_pointer(path: tuple[str | int, ...], body: object, *, missing: bool = False) -> str:
-    """Make the JSON pointer (RFC 6901) of a pydantic path into `body`.
+    """Build the JSON pointer (RFC 6901) of a pydantic path into `body`.
 
-    A step that `body` has not got is a tag (the name of a union's branch, or of a type) and is left
-    out; the last step of a `missing` field is its name.
+    A step that `body` lacks is a tag (the name of a union's branch, or of a type) and is left out;
+    the last step of a `missing` field is its name.
     """
     parts: list[str] = []
     node = body

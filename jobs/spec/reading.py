@@ -1,6 +1,6 @@
-"""Reading a JobSpec: a JSON body checked against schema, datasets and rules, its defaults filled in.
+"""Read a JobSpec from a JSON body: check schema, datasets and rules, and fill in defaults.
 
-Every error of a body is found in one go. Knows no store and no tensor.
+All errors of a body are reported together. Knows no store and no tensor.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ from jobs.spec.pydantic_errors import InvalidSpec, to_field_errors
 from jobs.spec.rules import FieldError, check_rules
 
 DEFAULT_BATCH_SIZE = 32
-#: kind of target -> what is trained unless the spec says otherwise
+#: kind of target -> objective of a spec that names none
 DEFAULT_OBJECTIVES: dict[TargetKind, Objective] = {
     "class": "cross_entropy",
     "number": "mse",
@@ -34,9 +34,9 @@ DATA_ADAPTER: TypeAdapter[Any] = TypeAdapter(Data)
 def read_spec(
     body: object, *, max_parameters: int, datasets: DatasetLookup = no_datasets
 ) -> JobSpec:
-    """Check a parsed JSON body and fill in its gaps; raises InvalidSpec with all faults.
+    """Check a parsed JSON body and fill in its defaults. Raises InvalidSpec with all errors.
 
-    `datasets` finds an uploaded one by its id.
+    `datasets` looks up an uploaded dataset by its id.
     """
     try:
         request = JobSpecRequest.model_validate(body)
@@ -59,7 +59,7 @@ def read_spec(
 def _check_valid_fields(
     body: object, errors: list[FieldError], max_parameters: int, datasets: DatasetLookup
 ) -> list[FieldError]:
-    """Faults between those fields of a faulty body that are sound themselves."""
+    """Return the errors between those fields of an invalid body that are valid alone."""
     invalid_fields = {
         field_error.pointer.split("/")[1] for field_error in errors if field_error.pointer
     }
@@ -68,18 +68,20 @@ def _check_valid_fields(
     try:
         valid_fields = {name: body[name] for name in body if name not in invalid_fields}
         if "budget" in invalid_fields:
-            valid_fields["budget"] = {"ticks": MAX_TICKS}  # any: rules that read it are not asked
+            valid_fields["budget"] = {
+                "ticks": MAX_TICKS
+            }  # any value: rules that read it are skipped
         request = JobSpecRequest.model_validate(valid_fields)
         binding = bind_datasets(request.data, request.validation, request.objective, datasets)
     except ValidationError:
-        return []  # without its model, data or budget nothing can be said
+        return []  # no rule applies without model, data or budget
     except DatasetMismatch as error:
         return [] if "objective" in invalid_fields else error.errors
     return check_rules(_fill_defaults(request, binding), max_parameters, invalid_fields)
 
 
 def _find_data_errors(body: object) -> list[FieldError]:
-    """What is wrong inside the data alone; nothing where its form is wrong already."""
+    """Return the errors within the data; none if the data breaks the schema already."""
     try:
         data = DATA_ADAPTER.validate_python(body["data"])  # type: ignore[index]
     except (ValidationError, TypeError, LookupError):
@@ -88,7 +90,7 @@ def _find_data_errors(body: object) -> list[FieldError]:
 
 
 def _fill_defaults(request: JobSpecRequest, binding: DatasetBinding | None) -> JobSpec:
-    """Fill in every default that depends on other fields."""
+    """Build the JobSpec, with every default that depends on other fields."""
     objective = request.objective or DEFAULT_OBJECTIVES[build_profile(request, None, binding).kind]
     rows = build_profile(request, objective, binding).rows
     batch_size = request.batch_size or max(

@@ -1,6 +1,6 @@
-"""What must fit together between the parts of a spec. Reads the profile, never the data.
+"""The rules between the parts of a spec. Reads the profile, never the data.
 
-Each rule gives the faults it finds; all rules are asked, so that a client learns all at once.
+Each rule yields its errors; all rules are checked, so that a client gets all errors together.
 """
 
 from collections.abc import Callable, Iterator, Set
@@ -14,7 +14,7 @@ from models.transformer_lm.config import TransformerLmConfig
 
 
 class FieldError(NamedTuple):
-    """One thing wrong with a body: where (JSON pointer), the rule it breaks, the value."""
+    """One error of a request body: JSON pointer, broken rule, value."""
 
     pointer: str
     detail: str
@@ -24,12 +24,12 @@ class FieldError(NamedTuple):
 def check_rules(
     spec: JobSpec, max_parameters: int, invalid_fields: Set[str] = frozenset()
 ) -> list[FieldError]:
-    """List everything in a complete spec that does not fit together.
+    """List the errors between the parts of a complete spec.
 
-    `wrong` are fields that are known to be wrong alone: rules that read one of them are not asked.
+    Rules that read one of `invalid_fields` are skipped: those fields are wrong by themselves.
     """
     if data_errors := [*_check_family(spec), *_check_window(spec)]:
-        return data_errors  # the other rules count rows, of which there are none that could be
+        return data_errors  # the other rules need a valid count of rows
     rules = [rule for rule, fields in RULES.items() if not invalid_fields & fields]
     errors = [error for rule in rules for error in rule(spec)]
     return errors if invalid_fields & SIZE_FIELDS else [*errors, *_check_size(spec, max_parameters)]
@@ -54,7 +54,7 @@ def _check_window(spec: JobSpec) -> Iterator[FieldError]:
 
 
 def _check_validation_text(spec: JobSpec) -> Iterator[FieldError]:
-    """A text to validate on must have a window's tokens, and only such as the first one has."""
+    """Check that a validation text is longer than a window and has no new characters."""
     if spec.facts is None or spec.facts.validation is None or spec.validation is None:
         return
     validation_file = spec.facts.validation
@@ -172,11 +172,11 @@ def _check_size(spec: JobSpec, max_parameters: int) -> Iterator[FieldError]:
         yield FieldError(f"/model/{field}", rule, spec.model.model_dump()[field])
 
 
-ROW_FIELDS = {"data", "objective", "validation"}  # what decides how many rows there are
+ROW_FIELDS = {"data", "objective", "validation"}  # these decide the number of rows
 BATCH_FIELDS = {*ROW_FIELDS, "batch_size"}
 SIZE_FIELDS = {"model", "data", "objective"}
 
-#: each rule with the fields it reads
+#: rule -> the fields it reads
 RULES: dict[Callable[[JobSpec], Iterator[FieldError]], Set[str]] = {
     _check_heads: {"model"},
     _check_validation_text: {"model", "data", "validation"},

@@ -1,6 +1,6 @@
 """How a job trains: optimizer, schedule, budget, stop rules, validation, checkpoints, compute.
 
-Each part alone; what must fit together between them is checked in `jobs/spec/rules.py`.
+Each part is checked alone; the rules between them are in `jobs/spec/rules.py`.
 """
 
 import math
@@ -42,7 +42,7 @@ class Sgd(SpecModel):
 
 class _Adaptive(SpecModel):
     lr: LearningRate = 0.001
-    # a list in JSON; strict pydantic takes no list for a tuple unless it is told to
+    # not strict: JSON has lists only, and strict pydantic accepts no list as a tuple
     betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0, le=1), FINITE] = 1e-8
 
@@ -78,15 +78,18 @@ OptimizerSpec = Annotated[
 
 
 class Schedule(SpecModel):
-    """The learning rate by tick: a linear warmup, then constant, linear or cosine."""
+    """The learning rate by tick: a linear warmup, then constant, linear or cosine.
+
+    `ticks/engines/native/rates.py` computes the same rates for many ticks at once.
+    """
 
     name: Literal["constant", "linear", "cosine"] = "constant"
     warmup_ticks: Annotated[int, Field(ge=0, le=MAX_TICKS), INTEGRAL] = 0
     end_factor: Annotated[float, Field(ge=0, le=1), FINITE] = 0.0
-    """The last rate as a share of lr; for linear and cosine."""
+    """The final rate as a share of lr, for linear and cosine."""
 
     def rate(self, lr: float, tick: int, total: int | None) -> float:
-        """Learning rate used in `tick` (from 1) of `total`, in float64 (contract: schedule)."""
+        """Return the learning rate of `tick` (from 1) of `total`, in float64."""
         warmup = self.warmup_ticks
         if tick <= warmup:
             return lr * tick / warmup
@@ -105,12 +108,12 @@ class Schedule(SpecModel):
 
 
 class Budget(SpecModel):
-    """What ends the job at the latest: the first of these that is reached."""
+    """The limits of a job: the first one reached ends it."""
 
     ticks: Ticks | None = None
     epochs: Annotated[int, Field(ge=1, le=1_000_000), INTEGRAL] | None = None
     seconds: Annotated[float, Field(ge=1, le=2_592_000), FINITE] | None = None
-    """Training time, without queue and pause."""
+    """Training time, without waiting in the queue and pauses."""
 
     @model_validator(mode="after")
     def _at_least_one(self) -> "Budget":
@@ -120,7 +123,7 @@ class Budget(SpecModel):
 
 
 class Patience(SpecModel):
-    """Ends the job when a metric has not improved for so many ticks."""
+    """Ends the job when a metric has not improved for `ticks` ticks."""
 
     metric: Metric = "val_loss"
     ticks: Ticks
@@ -128,7 +131,7 @@ class Patience(SpecModel):
 
 
 class Target(SpecModel):
-    """Ends the job when a metric is below or above a value."""
+    """Ends the job when a metric falls below or rises above a value."""
 
     metric: Metric = "val_loss"
     below: Finite | None = None
@@ -142,7 +145,7 @@ class Target(SpecModel):
 
 
 class Converged(SpecModel):
-    """Ends the job when the means of a metric's last two windows of ticks differ by no more."""
+    """Ends the job when a metric's means over its last two windows differ by no more."""
 
     metric: Metric = "loss"
     window: Ticks
@@ -150,23 +153,23 @@ class Converged(SpecModel):
 
 
 class Stop(SpecModel):
-    """Rules that end a job early; they compose."""
+    """Rules that end a job early; any of them does."""
 
     patience: Patience | None = None
     converged: Converged | None = None
     target: Target | None = None
     on_nonfinite: Literal["fail", "skip"] = "fail"
     check_every: Ticks = 100
-    """Training loss is looked at at ticks divisible by this."""
+    """Rules on the training loss are checked at ticks divisible by this."""
 
 
 class Validation(SpecModel):
-    """Rows that are never trained on, and when they are looked at: a fraction, or a dataset."""
+    """Rows to validate on, never trained on: a fraction of the data, or another dataset."""
 
     fraction: Annotated[float, Field(gt=0, le=0.5), FINITE] | None = None
-    """Of the rows, chosen by the seed."""
+    """Share of the rows, chosen by the seed."""
     id: Annotated[str, Field(pattern=r"^ds_[a-z0-9]{26}$")] | None = None
-    """A dataset with the same columns, all of whose rows are looked at."""
+    """A dataset with the same columns; all its rows are used."""
     every_ticks: Ticks | None = None
     """null: max(100, ⌈ticks_total ÷ 100⌉), or 100 without a total."""
 
@@ -178,7 +181,7 @@ class Validation(SpecModel):
 
 
 class CheckpointRules(SpecModel):
-    """When states are saved, beside the end, a pause and a drain; and how many are kept."""
+    """When checkpoints are saved (beside the end, a pause and a drain), and how many are kept."""
 
     every_seconds: Annotated[float, Field(ge=1, le=86_400), FINITE] | None = 30
     every_ticks: Ticks | None = None
@@ -188,14 +191,14 @@ class CheckpointRules(SpecModel):
 
 
 class Compute(SpecModel):
-    """What a job runs on, and how exact a resume must be."""
+    """The device and engine of a job, and how exact a resume must be."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(ge=1, le=256), INTEGRAL] = 1
     precision: Literal["float32", "bfloat16"] = "float32"
-    """What products are computed in; weights, optimizer and losses are float32 with either."""
+    """Precision of products; weights, optimizer state and losses are always float32."""
     engine: Literal["auto", "eager", "graph", "native"] = "auto"
-    """How ticks are executed. eager and graph give the same bits, native its own; auto: by a rule
-    (see plan) that takes native for a million ticks or more of a small net."""
+    """How ticks are executed. eager and graph give the same bits, native its own; auto chooses by a
+    rule (see plan), which takes native for a million ticks or more of a small net."""
     processes: Annotated[int, Field(ge=1, le=1), INTEGRAL] = 1
     exact: Literal["required", "best_effort"] = "required"

@@ -1,4 +1,4 @@
-"""What the bytes of a dataset mean: CSV, JSONL, NPZ, text. Knows no store and no HTTP.
+"""Readers of dataset formats: CSV, JSONL, NPZ, text. Knows no store and no HTTP.
 
-A trainer reads its rows through the same files, so that both see the same values.
+Upload and trainer use the same readers, so that both see the same values.
 """

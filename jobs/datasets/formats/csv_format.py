@@ -1,4 +1,4 @@
-"""CSV (RFC 4180): a header, then rows of as many fields; quotes, CRLF and a BOM as they may come.
+"""Read CSV (RFC 4180) with a header row; quotes, CRLF and a BOM are allowed.
 
 Knows no type of a column.
 """
@@ -20,9 +20,9 @@ NEWLINE = 10
 
 
 class CsvReader:
-    """Reads CSV. A row that is not like the header is a fault and left out of the blocks.
+    """Reads CSV. A row unlike the header is reported as an error and left out of the blocks.
 
-    With `names` there is no header to come: the bytes begin with row `first` at `offset`.
+    With `names` no header is read: the bytes begin with row `first` (from 1) at byte `offset`.
     """
 
     def __init__(
@@ -41,19 +41,19 @@ class CsvReader:
         self._row_pattern = _make_row_pattern(self._delimiter)
 
     def feed(self, data: bytes) -> Iterator[RowBlock]:
-        """Take some more bytes; give the rows that are whole now."""
+        """Add the next bytes and yield the rows that are complete."""
         for block in self._splitter.feed(data):
             yield from self._read_block(block)
 
     def finish(self) -> Iterator[RowBlock]:
-        """Give the last rows."""
+        """Yield the last rows. Raises BadData for a file without a header."""
         for block in self._splitter.finish():
             yield from self._read_block(block)
         if not self.names:
             raise data_error(None, None, "a header and at least one row")
 
     def type_of(self, column: int) -> str | None:
-        """CSV has no types."""
+        """Return None: CSV has no types."""
         return None
 
     def _read_block(self, block: ByteBlock) -> Iterator[RowBlock]:
@@ -73,7 +73,7 @@ class CsvReader:
             self._next_row += len(columns[0])
 
     def _take_header(self, block: ByteBlock) -> ByteBlock:
-        """Read the names; give the block without them."""
+        """Read the names from the header and return the block after it."""
         data, offset = block.data, block.offset
         if data.startswith(BOM):
             data, offset = data[len(BOM) :], offset + len(BOM)
@@ -87,7 +87,7 @@ class CsvReader:
         return ByteBlock(offset + size, data[size:])
 
     def _split_unquoted(self, data: bytes, text: str) -> list[list[Value]] | None:
-        """Split rows without quotes all at once; None if one of them has another width."""
+        """Split unquoted rows into columns, all at once; None if a row has another width."""
         width = len(self.names)
         raw = np.frombuffer(data, np.uint8)
         ends = np.append(np.flatnonzero(raw == NEWLINE), len(raw))
@@ -98,7 +98,7 @@ class CsvReader:
         return cast(list[list[Value]], [cells[at::width] for at in range(width)])
 
     def _split_rows(self, text: str) -> Iterator[tuple[int, list[Value] | None]]:
-        """Split row by row, and say what is wrong with each."""
+        """Split row by row and report errors; yield (row number, fields or None)."""
         for row in _iter_rows(text):
             number = self._next_row
             self._next_row += 1
@@ -138,7 +138,7 @@ class CsvReader:
 
 
 def _iter_rows(text: str) -> Iterator[str]:
-    """Split at newlines that are not between quotes."""
+    """Split at newlines outside quotes."""
     lines: list[str] = []
     quotes = 0
     for line in text.split("\n"):
@@ -152,7 +152,7 @@ def _iter_rows(text: str) -> Iterator[str]:
 
 
 def _make_row_pattern(delimiter: str) -> re.Pattern[str]:
-    """The form of a row whose quotes are as RFC 4180 has them."""
+    """Compile the pattern of a row whose quotes follow RFC 4180."""
     escaped = re.escape(delimiter)
     field = f'(?:"(?:[^"]|"")*+"|[^"\n{escaped}]*+)'
     return re.compile(f"{field}(?:{escaped}{field})*+")

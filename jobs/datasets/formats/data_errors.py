@@ -1,13 +1,13 @@
-"""What is wrong in a dataset, by row and column. Knows no format."""
+"""Errors in the bytes of a dataset, by row and column. Knows no format."""
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-MAX_ERRORS = 100  # that one refusal lists
+MAX_ERRORS = 100  # in one response
 
 
 class DataError(NamedTuple):
-    """One thing wrong: the row (from 1, without the header), the column's name, rule and value."""
+    """One error: row (from 1, header not counted), column name, broken rule, value."""
 
     row: int | None
     column: str | None
@@ -16,7 +16,7 @@ class DataError(NamedTuple):
 
 
 class BadData(Exception):
-    """A dataset that is refused; `faults` has what was found, the first ones first."""
+    """A dataset was refused; `errors` lists what was found, by row."""
 
     def __init__(self, errors: list[DataError]) -> None:
         super().__init__(errors[0].detail)
@@ -24,24 +24,24 @@ class BadData(Exception):
 
 
 def data_error(row: int | None, column: str | None, detail: str, value: Any = None) -> BadData:
-    """Make the refusal of what cannot be read any further."""
+    """Build the BadData of one error after which reading cannot go on."""
     return BadData([DataError(row, column, detail, value)])
 
 
 @dataclass
 class DataErrors:
-    """Faults as they are found. Looking further is no use once there are as many as are told."""
+    """Collects errors; raises BadData once it holds MAX_ERRORS."""
 
     entries: list[DataError] = field(default_factory=list)
 
     def add(self, row: int | None, column: str | None, detail: str, value: Any = None) -> None:
-        """Note one; raises BadData when no more would be told."""
+        """Add an error. Raises BadData if the list is full."""
         self.entries.append(DataError(row, column, detail, value))
         if len(self.entries) >= MAX_ERRORS:
             self.check()
 
     def check(self) -> None:
-        """Raise BadData if there is one."""
+        """Raise BadData if there is any error."""
         if self.entries:
             errors = sorted(self.entries, key=lambda error: (error.row is None, error.row or 0))
             raise BadData(errors)

@@ -1,5 +1,6 @@
-"""JSON lines: an object a row, all with the names of the first. Numbers and texts are told apart
-by JSON itself; true and false are texts. Knows no store.
+"""Read JSON lines: one object per row, all with the names of the first. Knows no store.
+
+JSON itself distinguishes numbers from texts; true and false count as texts.
 """
 
 import json
@@ -16,7 +17,7 @@ BOOLEAN_TEXTS = {True: "true", False: "false"}
 
 
 class JsonlReader:
-    """Reads JSON lines. A row that is not like the first is a fault and left out of the blocks."""
+    """Reads JSON lines. A row unlike the first is reported as an error and left out."""
 
     def __init__(
         self, errors: DataErrors, *, names: list[str] | None = None, first: int = 1, offset: int = 0
@@ -27,12 +28,12 @@ class JsonlReader:
         self._splitter = RowSplitter(has_quotes=False, offset=offset)
 
     def feed(self, data: bytes) -> Iterator[RowBlock]:
-        """Take some more bytes; give the rows that are whole now."""
+        """Add the next bytes and yield the rows that are complete."""
         for block in self._splitter.feed(data):
             yield from self._read_block(block)
 
     def finish(self) -> Iterator[RowBlock]:
-        """Give the last rows."""
+        """Yield the last rows. Raises BadData for a file without any."""
         for block in self._splitter.finish():
             yield from self._read_block(block)
         if not self._types:
@@ -40,7 +41,7 @@ class JsonlReader:
             raise data_error(None, None, "at least one row")
 
     def type_of(self, column: int) -> str | None:
-        """The type of the first row's value."""
+        """Return the type of the value in the first row."""
         return self._types[column]
 
     def _read_block(self, block: ByteBlock) -> Iterator[RowBlock]:
@@ -54,7 +55,7 @@ class JsonlReader:
             yield number, row
 
     def _parse_row(self, line: bytes) -> list[Value] | None:
-        """Read one line; None (and a fault) where it is not like the first."""
+        """Parse a line into values; report an error and return None if it is unlike the first."""
         fields = self._parse_object(line)
         if fields is None:
             return None

@@ -1,7 +1,7 @@
-"""NPZ as numpy.savez writes it: the arrays `inputs` and `targets`, read without trust or pickle.
+"""Read NPZ as numpy.savez writes it (arrays `inputs` and `targets`), without trust or pickle.
 
-Nothing is extracted and no name in the file becomes a path. Every size is checked against the bytes
-that are there before anything of that size is made. Reads the arrays a piece at a time.
+Nothing is extracted, and no name in the file becomes a path. Every size is checked against the
+file's bytes before memory of that size is allocated. Arrays are read in pieces.
 """
 
 import os
@@ -18,18 +18,18 @@ from jobs.datasets.formats.data_errors import DataErrors, data_error
 from jobs.spec.base import FLOAT32_MAX
 
 MEMBERS = {"inputs.npy": "inputs", "targets.npy": "targets"}
-MAX_DIRECTORY_BYTES = 4096  # bytes of the list of members; numpy's of two arrays takes some 250
-MAX_HEADER_BYTES = 4096  # bytes of an array's header
-MAX_COMPRESSION_RATIO = 100  # unpacked to packed
+MAX_DIRECTORY_BYTES = 4096  # the list of members; for two arrays numpy writes about 250
+MAX_HEADER_BYTES = 4096  # of an array
+MAX_COMPRESSION_RATIO = 100  # unpacked size to packed size
 MAX_FEATURES = 65_536
-READ_SIZE = 1 << 18  # bytes of an array at a time
+READ_SIZE = 1 << 18  # bytes
 NUMERIC_KINDS = "iuf"
 ZIP_RULE = "a zip file as numpy.savez writes it"
 
 
 @dataclass(frozen=True)
 class Member:
-    """One array: where its values lie in the zip, and their form."""
+    """One array: its entry in the zip, shape and dtype."""
 
     info: zipfile.ZipInfo
     header: int  # bytes before the first value
@@ -38,7 +38,7 @@ class Member:
 
     @property
     def rows(self) -> int:
-        """The first of its lengths."""
+        """Number of rows: the first dimension."""
         return self.shape[0]
 
     @property
@@ -48,7 +48,7 @@ class Member:
 
 
 class Npz:
-    """An open NPZ file whose form has been checked; raises BadData if it is another's."""
+    """An open NPZ file, its members and shapes checked. Raises BadData."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -61,7 +61,7 @@ class Npz:
         _check_shapes(self.members["inputs"], self.members["targets"])
 
     def read_pieces(self, name: str, after: int = 0) -> Iterator[tuple[int, NDArray[np.generic]]]:
-        """Read an array some rows at a time, from row `after` (from 0); raises BadData."""
+        """Yield (first row, rows) from row `after` (from 0) on, in pieces. Raises BadData."""
         member = self.members[name]
         try:
             with self._zip.open(member.info) as stream:
@@ -72,7 +72,7 @@ class Npz:
 
 
 def check_values(npz: Npz, errors: DataErrors) -> None:
-    """Look at every value of both arrays; raises BadData with those that no net could take."""
+    """Raise BadData with every value of both arrays that is not finite or exceeds float32."""
     for name in MEMBERS.values():
         for first, values in npz.read_pieces(name):
             flat = values.reshape(len(values), -1)
@@ -85,7 +85,7 @@ def check_values(npz: Npz, errors: DataErrors) -> None:
 
 
 def _check_directory(file: BinaryIO) -> None:
-    """Bound the list of members before zipfile reads it whole into memory."""
+    """Limit the list of members before zipfile reads all of it into memory."""
     size = file.seek(0, os.SEEK_END)
     file.seek(max(0, size - 22))
     end = file.read(22)
@@ -189,5 +189,5 @@ def _read_pieces(
             raise EOFError("it ends early")
         yield row, np.frombuffer(data, member.dtype).reshape(num_rows, *member.shape[1:])
         row += num_rows
-    if stream.read(1):  # also has zipfile check the sum of the whole
+    if stream.read(1):  # reading to the end also makes zipfile verify the CRC
         raise EOFError("it is longer than its shape says")

@@ -1,7 +1,7 @@
-"""Bytes that come in any pieces, cut into blocks of whole rows. Knows newlines and quotes only.
+"""Split streamed bytes into blocks of complete rows. Knows newlines and quotes only.
 
-Where it cuts depends on the bytes alone, never on the pieces in which they came: so whatever is
-decided a block at a time is decided alike for the same bytes.
+The cuts depend on the bytes alone, never on the pieces in which they came, so that decisions made
+per block are the same for the same bytes.
 """
 
 from collections.abc import Iterator
@@ -11,30 +11,28 @@ import numpy as np
 
 from jobs.datasets.formats.data_errors import data_error
 
-BLOCK_BYTES = 1 << 18  # bytes of one block, about
-MAX_ROW_BYTES = 1 << 20  # bytes of one row, and of newlines in a row
+BLOCK_BYTES = 1 << 18  # approximate
+MAX_ROW_BYTES = 1 << 20  # of a row, and of consecutive newlines
 NEWLINE, QUOTE = 10, 34
 
 
 class ByteBlock(NamedTuple):
-    """Whole rows, without the newline after the last; `offset` is where they begin in the file."""
+    """Complete rows without the last newline; `offset` is their first byte in the file."""
 
     offset: int
     data: bytes
 
 
 class RowSplitter:
-    """Cuts at newlines; with `quotes`, not at those between quotes."""
+    """Cuts at newlines; with `has_quotes`, only at those outside quotes."""
 
     def __init__(self, *, has_quotes: bool, offset: int = 0) -> None:
         self._has_quotes, self._offset = has_quotes, offset
         self._buffer = bytearray()
-        self._window_bytes = (
-            BLOCK_BYTES  # bytes that must be there before the next cut is looked for
-        )
+        self._window_bytes = BLOCK_BYTES  # buffered bytes from which the next cut is searched
 
     def feed(self, data: bytes) -> Iterator[ByteBlock]:
-        """Take some more bytes; give the blocks that are whole now."""
+        """Add the next bytes and yield the complete blocks. Raises BadData for an overlong row."""
         self._buffer += data
         while len(self._buffer) >= self._window_bytes:
             stop = self._last_row_end(bytes(self._buffer[: self._window_bytes]))
@@ -49,14 +47,14 @@ class RowSplitter:
                 self._window_bytes *= 2
 
     def finish(self) -> Iterator[ByteBlock]:
-        """Give what is left when all bytes have come; newlines at the end are no rows."""
+        """Yield the rest after the last byte; newlines at the end are no rows."""
         end = len(bytes(self._buffer).rstrip(b"\r\n"))
         if end:
             yield self._take_block(end)
         self._buffer.clear()
 
     def _take_block(self, stop: int) -> ByteBlock:
-        """Take the rows before `stop`; more newlines behind them stay: they may be blank rows."""
+        """Take the rows before `stop` with one newline; further newlines may be blank rows."""
         block = ByteBlock(self._offset, bytes(self._buffer[:stop]))
         newline = 2 if self._buffer[stop : stop + 2] == b"\r\n" else 1
         del self._buffer[: stop + newline]
@@ -64,7 +62,7 @@ class RowSplitter:
         return block
 
     def _last_row_end(self, window: bytes) -> int:
-        """Where the last whole row of a window ends, its newline left out; 0 if none does."""
+        """Return the end of the last complete row, without its newline; 0 if there is none."""
         ends = np.flatnonzero(np.frombuffer(window, np.uint8) == NEWLINE)
         if self._has_quotes and QUOTE in window:
             quotes = np.flatnonzero(np.frombuffer(window, np.uint8) == QUOTE)

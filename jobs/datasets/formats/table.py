@@ -1,4 +1,4 @@
-"""Blocks of a table's rows as columns of values, whatever format they came in. Knows no type."""
+"""Blocks of table rows as columns of values, the same for all formats. Knows no type."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,41 +16,41 @@ DELIMITERS: dict[Delimiter, str] = {"comma": ",", "semicolon": ";", "tab": "\t",
 
 @dataclass(frozen=True)
 class RowBlock:
-    """Some rows: a list of values a column. `first` is the number of the first row (from 1)."""
+    """Consecutive rows, one list of values per column; `first` is a row number (from 1)."""
 
     first: int
     columns: list[list[Value]]
-    offset: int  # of the block that they came in; its first row begins there
-    is_plain: bool = True  # whether float() takes no text for a number that is none
+    offset: int  # byte in the file where the block's first row begins
+    is_plain: bool = True  # no text that float() would wrongly read as a number
 
     @property
     def rows(self) -> int:
-        """How many rows."""
+        """Number of rows."""
         return len(self.columns[0])
 
 
 class TableReader(Protocol):
-    """Reads bytes that come in pieces. `names` are the columns, once the first rows are read."""
+    """Reads a streamed table. `names` are its columns, known once the first rows are read."""
 
     names: list[str]
 
     def feed(self, data: bytes) -> Iterator[RowBlock]:
-        """Take some more bytes; give the rows that are whole now. Raises BadData."""
+        """Add the next bytes and yield the rows that are complete. Raises BadData."""
         ...
 
     def finish(self) -> Iterator[RowBlock]:
-        """Give the last rows. Raises BadData."""
+        """Yield the last rows. Raises BadData."""
         ...
 
     def type_of(self, column: int) -> str | None:
-        """Return the type that the format itself gives a column; None where it is to be found."""
+        """Return the type that the format gives a column; None if the values decide."""
         ...
 
 
 def contiguous_blocks(
     rows: Iterable[tuple[int, list[Value] | None]], offset: int, *, is_plain: bool = True
 ) -> Iterator[RowBlock]:
-    """Make tables of numbered rows, one of those between two rows that are None."""
+    """Group numbered rows into blocks, split at rows that are None."""
     first, pending = 0, list[list[Value]]()
     for number, row in rows:
         if row is not None:
@@ -68,7 +68,10 @@ def _transpose(rows: list[list[Value]]) -> list[list[Value]]:
 
 
 def check_names(names: list[str], errors: DataErrors) -> None:
-    """Refuse names that are no names, at once: nothing can be told of columns without."""
+    """Raise BadData for empty, unprintable, repeated or overlong column names, or too many.
+
+    Checked before any row is read, since later errors name their column.
+    """
     if len(names) > MAX_COLUMNS:
         raise data_error(None, None, f"at most {MAX_COLUMNS:,} columns", len(names))
     unique_names: set[str] = set()

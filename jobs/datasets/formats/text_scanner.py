@@ -1,4 +1,4 @@
-"""Plain text in UTF-8: its bytes, characters, and which characters there are. Keeps none of it."""
+"""Scan streamed UTF-8 text: count bytes and characters, list distinct ones. Keeps no text."""
 
 import codecs
 
@@ -7,12 +7,12 @@ import numpy as np
 from jobs.datasets.formats.data_errors import data_error
 from jobs.spec.text import TextFacts
 
-NUM_CODE_POINTS = 0x110000  # of Unicode
+NUM_CODE_POINTS = 0x110000  # in Unicode
 MAX_DISTINCT_CHARACTERS = 65_536
 
 
 class TextScanner:
-    """What is known of a text as it streams by."""
+    """Collects the facts of a text as it streams by."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -20,12 +20,12 @@ class TextScanner:
         self._is_present = np.zeros(NUM_CODE_POINTS, np.bool_)
 
     def feed(self, data: bytes) -> None:
-        """Take some more bytes; raises BadData where they are no UTF-8."""
+        """Add the next bytes. Raises BadData if they are not UTF-8."""
         self._decode(data, final=False)
         self._bytes += len(data)
 
     def finish(self) -> TextFacts:
-        """Say what is known; raises BadData for a text that ends within a character, or is none."""
+        """Return the facts. Raises BadData for an empty text or an incomplete last character."""
         self._decode(b"", final=True)
         codes = np.flatnonzero(self._is_present)
         if not len(codes):

@@ -1,4 +1,7 @@
-"""Learning rates of many ticks at once, equal to the spec's own one by one. Knows no torch."""
+"""Compute the learning rates of many ticks at once, bit for bit those of the spec. Knows no torch.
+
+The definition is `jobs.spec.training.Schedule`; a test compares both.
+"""
 
 import math
 
