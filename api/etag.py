@@ -1,17 +1,21 @@
-"""Answers with an ETag, and 304 for who has them already. Knows no resource."""
+"""Responses with an ETag, or 304 if the client has them already. Knows no resource.
+
+Werkzeug's `make_conditional` will not do: it sends a second Date header, answers 412 to If-Match, and
+does nothing for a PATCH.
+"""
 
 import hashlib
 
 from flask import Request, Response
 
 JSON = "application/json"
-#: may be kept, but never shown again without asking whether it still holds
+#: a client may store it, but must ask each time whether it still holds
 REVALIDATE = "private, no-cache"
 NO_STORE = "no-store"
 
 
 def compute_etag(*parts: str | bytes) -> str:
-    """Return a strong ETag's value (without quotes) of what an answer is made from."""
+    """Return an ETag's value, without quotes: 32 hex digits of a digest of the parts."""
     digest = hashlib.sha256()
     for part in parts:
         data = part.encode() if isinstance(part, str) else part
@@ -20,12 +24,12 @@ def compute_etag(*parts: str | bytes) -> str:
 
 
 def etag_matches(request: Request, etag: str) -> bool:
-    """Whether If-None-Match names this tag (weakly, as RFC 9110 says) or is *."""
+    """Whether If-None-Match has this tag (weak comparison, as RFC 9110 says) or is `*`."""
     return bool(request.if_none_match) and request.if_none_match.contains_weak(etag)
 
 
 def not_modified(etag: str, *, weak: bool = False, vary: str | None = None) -> Response:
-    """Return the 304."""
+    """Return a 304 with this ETag."""
     return set_etag(Response(status=304), etag, weak=weak, vary=vary)
 
 
@@ -41,7 +45,7 @@ def json_with_etag(request: Request, text: str, *, vary: str | None = None) -> R
 def set_etag(
     response: Response, etag: str, *, weak: bool = False, vary: str | None = None
 ) -> Response:
-    """Put an ETag on an answer."""
+    """Set a response's ETag, with the headers that go with one."""
     response.set_etag(etag, weak)
     response.headers["Cache-Control"] = REVALIDATE
     if vary:

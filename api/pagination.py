@@ -2,8 +2,19 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
 
 from pydantic import BaseModel
+
+Item = TypeVar("Item")
+
+
+class ListPage(BaseModel, Generic[Item]):
+    """One page of a list, in the order of the request."""
+
+    data: list[Item]
+    next_after: str | None
+    has_more: bool
 
 
 def page_json(texts: Iterable[str], next_after: str | None = None) -> str:

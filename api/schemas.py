@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from api.pagination import ListPage
 from api.query import DECIMAL, Limit, Query, Wait
 from jobs.job import Attempt, Checkpoint, Job, Status
 from jobs.spec.family_schemas import FamilyInfo
@@ -83,28 +84,16 @@ class HistoryQuery(Query):
     """Seconds to hold the answer until something lies beyond `after`."""
 
 
-class JobPage(BaseModel):
+class JobPage(ListPage[Job]):
     """Jobs, newest first unless asked otherwise."""
 
-    data: list[Job]
-    next_after: str | None
-    has_more: bool
 
-
-class AttemptPage(BaseModel):
+class AttemptPage(ListPage[Attempt]):
     """Attempts, oldest first unless asked otherwise."""
 
-    data: list[Attempt]
-    next_after: str | None
-    has_more: bool
 
-
-class CheckpointPage(BaseModel):
+class CheckpointPage(ListPage[Checkpoint]):
     """Checkpoints, oldest first unless asked otherwise."""
-
-    data: list[Checkpoint]
-    next_after: str | None
-    has_more: bool
 
 
 class HistoryPage(BaseModel):

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from api.pagination import ListPage
 from api.query import DECIMAL, Limit, Query
 from jobs.datasets.dataset import Dataset
 from jobs.spec.profiles import Delimiter
@@ -35,17 +36,9 @@ class RowsQuery(Query):
     limit: Limit = 100
 
 
-class DatasetPage(BaseModel):
+class DatasetPage(ListPage[Dataset]):
     """Datasets, newest first unless asked otherwise."""
 
-    data: list[Dataset]
-    next_after: str | None
-    has_more: bool
 
-
-class RowPage(BaseModel):
+class RowPage(ListPage[dict[str, Any]]):
     """Rows in their order: an object by column names, or `inputs` and `targets`."""
-
-    data: list[dict[str, Any]]
-    next_after: str | None
-    has_more: bool

@@ -2,8 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
+from api.pagination import ListPage
 from api.query import DECIMAL, PageQuery, Query, Wait
 from api.schemas import JobId
 from jobs.queries.events import Event
@@ -46,9 +47,5 @@ class LogsQuery(Query):
     """Seconds to hold the answer until there is more."""
 
 
-class EventPage(BaseModel):
+class EventPage(ListPage[Event]):
     """Events, oldest first unless asked otherwise."""
-
-    data: list[Event]
-    next_after: str | None
-    has_more: bool

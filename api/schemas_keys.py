@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from api.pagination import ListPage
 from api.query import Limit, Query
 from jobs.access_keys import KeyInfo, Scope, Tenant
 
@@ -45,9 +46,5 @@ class KeyQuery(Query):
     order: Literal["asc", "desc"] = "desc"
 
 
-class KeyPage(BaseModel):
+class KeyPage(ListPage[KeyInfo]):
     """Keys, newest first unless asked otherwise."""
-
-    data: list[KeyInfo]
-    next_after: str | None
-    has_more: bool
