@@ -12,6 +12,7 @@ import torch
 
 def configure_torch(threads: int) -> None:
     """Set thread counts and torch's deterministic forms; once a process, before any operator."""
+    set_up_vector_math()
     torch.set_num_threads(threads)
     if torch.get_num_interop_threads() != 1:  # may be set only once
         torch.set_num_interop_threads(1)
@@ -24,6 +25,17 @@ def configure_torch(threads: int) -> None:
     # Two kernels of attention whose gradients on a GPU are other bits every time.
     torch.backends.cuda.enable_mem_efficient_sdp(False)
     torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def set_up_vector_math() -> None:
+    """Have MKL's vector math make its choice of kernels now, on this thread alone.
+
+    torch gives it sqrt, exp, log, tanh, erf and sin. It chooses at its first call in a process;
+    where that call runs on two threads at once, one of them can compute its half by other kernels,
+    to other bits (seen in 1 to 5 of 100 forked processes on some machines). One element is never
+    split between threads, and no later call chooses again.
+    """
+    torch.sqrt(torch.ones(1))
 
 
 def limit_memory(max_bytes: int) -> None:
