@@ -1,5 +1,6 @@
 """Fixtures over a real store. Each test that takes `store` begins with an empty one."""
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,15 @@ from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
 from jobs.store.connection import connect
 from tests.support import ADMIN_KEY, running_store, settings_for, small_spec
+
+
+def pytest_configure() -> None:
+    """Give this process and its children the signals of a shell, also as a script's background job.
+
+    Such a job inherits SIGINT and SIGQUIT ignored, and tests end processes with both.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -39,9 +39,13 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]
 @pytest.fixture(scope="module")
 def worker(harness: WorkerHarness) -> WorkerProcess:
     faults = str(harness.faults)
-    return harness.start_worker(
-        "usual", TICKFORGE_FAULTS=faults, TICKFORGE_STALL_SECONDS=str(STALL)
-    )
+    inherited = signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # as a script's background job
+    try:
+        return harness.start_worker(
+            "usual", TICKFORGE_FAULTS=faults, TICKFORGE_STALL_SECONDS=str(STALL)
+        )
+    finally:
+        signal.signal(signal.SIGQUIT, inherited)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +59,26 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServerPro
     template.start()
     yield template
     template.stop()
+
+
+@pytest.mark.parametrize("role", ["worker", "child", "template", "trainer"])
+def test_no_process_of_a_worker_ignores_the_sigquit_that_its_script_ignores(
+    harness: WorkerHarness, worker: WorkerProcess, role: str
+) -> None:
+    job_id = harness.submit(ENDLESS)
+    harness.wait_for(job_id, lambda job: job.tick > 0)
+
+    process = worker.processes.processes_of(role)[0]
+
+    assert not ignores(process.pid, signal.SIGQUIT)
+    harness.ledger.request_transition(TENANT, job_id, "cancel")
+    harness.wait_for(job_id, lambda job: job.is_terminal)
+
+
+def ignores(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    (mask,) = (line.split()[1] for line in status.splitlines() if line.startswith("SigIgn:"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])

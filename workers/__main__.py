@@ -32,7 +32,7 @@ LOG_INTERVAL_SECONDS = 5.0  # seconds between two lines that say that the store 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run a worker, or its self-test; return the exit code."""
     args = _parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, _exit_on_signal)  # until Celery takes it over
+    _set_signals()
     worker_folder = WorkerFolder()
     forkserver = ForkServerProcess(worker_folder.socket_path)
     try:
@@ -104,6 +104,14 @@ def _wait_for_store(settings: Settings) -> None:
             continue  # it went again
         store.close()
         return
+
+
+def _set_signals() -> None:
+    """Set what ends this process until Celery sets its own handlers."""
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    # a script's background job inherits SIGINT and SIGQUIT ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 def _exit_on_signal(*_signal: object) -> None:

@@ -46,6 +46,7 @@ def main(path: str) -> None:
     thread_count = len(os.listdir("/proc/self/task"))
     assert thread_count == 1, f"the template must have one thread, not {thread_count}"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # for trainers too; a script's job has it ignored
     if fault_points.is_armed():
         print(fault_points.ARMED_WARNING, file=sys.stderr)
     fault_points.hit("template:start")
