@@ -1,15 +1,17 @@
 """What a spec would mean, by arithmetic alone: exact counts, and estimates. Knows no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import BaseModel, Field
 
-from jobs.queries.worker_registry import WorkerInfo
 from jobs.spec.data import DatasetData
 from jobs.spec.engines import ENGINES, choose_engine
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.rules import FieldError
+
+WorkerInfo = Mapping[str, Any]  # as jobs/queries/worker_registry.py lists live ones
 
 FLOAT_BYTES, DOUBLE_BYTES = 4, 8  # bytes
 #: what a trainer process takes before it has a model: mostly torch itself, shared by all trainers

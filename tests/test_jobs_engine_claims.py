@@ -216,6 +216,32 @@ def test_a_job_whose_engine_no_worker_has_says_that_it_waits_for_a_fingerprint(
     assert reason() == "busy"
 
 
+@pytest.mark.parametrize(
+    ("worker", "reason"),
+    [
+        ({"canaries": {"1": "c1"}}, "busy"),
+        ({"canaries": {"1": "c2"}}, "fingerprint"),
+        ({"canaries": {"2": "c2"}}, "busy"),  # it has not measured its canary for one thread
+        ({"engines": ["graph", "native"]}, "fingerprint"),
+        ({"engines": ["eager"], "memory_bytes": None}, "busy"),
+        ({"memory_bytes": 1 << 20}, "no_worker"),
+        ({"queue": "cuda"}, "no_worker"),
+    ],
+)
+def test_a_queued_job_with_ticks_says_what_it_waits_for(
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis", index: JobQueries,
+    worker: dict[str, Any], reason: str,
+) -> None:  # fmt: skip
+    job_id = begun(ledger, lease_ledger, store, "eager")
+    assert claim(lease_ledger, canary="c2") is None  # back in its queue
+    worker_registry.register(store, "small", {"queue": "cpu", "memory_bytes": 1}, 60)
+    worker_registry.register(store, "gone", {"queue": "cpu"}, -1)
+    worker_registry.register(store, "w", {"queue": "cpu", **worker}, 60)
+
+    place = index.get_job("default", job_id).queue
+    assert place is not None and (place.position, place.reason) == (1, reason)
+
+
 def test_an_engine_that_is_not_to_be_had_after_all_gives_the_job_back() -> None:
     fault = TrainerError("MissingEngine", "the engine native is not to be had here", "")
 

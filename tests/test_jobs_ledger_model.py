@@ -29,12 +29,13 @@ HOW = settings(
 
 #: answers that a run must have met, or it has looked at too little
 MET = {
-    "append ok", "append Fenced", "append Gap", "append Diverged", "append into files",
-    "claim a job", "claim nothing", "commit ok", "commit Early", "commit Fenced", "renew ok",
-    "renew Fenced", "finish succeeded ok", "finish succeeded Short", "finish queued ok",
-    "finish paused ok", "finish failed Fenced", "move ok", "move Early", "move Fenced", "seal ok",
-    "seal Early", "delete ok", "delete NotEnded", "delete NoSuchJob", "cancel ok", "stop ok",
-    "stop IllegalMove", "pause ok", "resume ok", "due ok", "submit ok",
+    "append ok", "append LeaseLost", "append TickGap", "append TickMismatch", "append into files",
+    "claim a job", "claim nothing", "commit ok", "commit NotAccepted", "commit LeaseLost", "renew ok",
+    "renew LeaseLost", "finish succeeded ok", "finish succeeded WrongFinalTick", "finish queued ok",
+    "finish paused ok", "finish failed LeaseLost", "move ok", "move NotAccepted", "move LeaseLost",
+    "seal ok",
+    "seal NotAccepted", "delete ok", "delete NotTerminal", "delete NoSuchJob", "cancel ok", "stop ok",
+    "stop IllegalTransition", "pause ok", "resume ok", "due ok", "submit ok",
     "submit IdempotencyMismatch", "a lease that the store has forgotten",
 }  # fmt: skip
 
@@ -44,9 +45,9 @@ BROKEN = {
         "if j[1] == 'running' and h.term and j[2] == int(h.term) and j[3] == h.nonce then",
         "if j[1] == 'running' then",
     ),
-    "recorded losses are not compared": ("if had ~= offered then\n", "if false then\n"),
+    "recorded losses are not compared": ("if recorded ~= offered then\n", "if false then\n"),
     "a gap is let in": ("if first > tick + 1 then", "if false then"),
-    "a claim is not repeated": ("if again then", "if false then"),
+    "a claim is not repeated": ("if claimed then", "if false then"),
     "a checkpoint before its tick": ("if h.tick > tonumber(tick) then", "if false then"),
     "deaths are not counted": ("redis.call('HINCRBY', job, 'deaths', 1)", ""),
     "leases hold for ever": ("'-inf', int(now), 'LIMIT',", "'-inf', '-1', 'LIMIT',"),

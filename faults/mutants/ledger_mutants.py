@@ -31,14 +31,14 @@ MUTANTS = (
     Mutant(
         "replayed-losses-not-compared",
         "a replay that gives other losses goes unseen",
-        _lua_edit("append", "if had ~= offered then\n", "if false then\n"),
+        _lua_edit("append", "if recorded ~= offered then\n", "if false then\n"),
         _ledger_tests("test_a_recorded_tick_offered_with_one_other_bit_diverges"),
         quick=True,
     ),
     Mutant(
         "replayed-states-not-compared",
         "a replay that gives another state but the same losses goes unseen",
-        _lua_edit("append", "if had and had ~= offered then", "if false then"),
+        _lua_edit("append", "if recorded and recorded ~= offered then", "if false then"),
         _ledger_tests("test_a_state_digest_that_differs_diverges"),
         quick=True,
     ),
@@ -54,8 +54,8 @@ MUTANTS = (
         (
             Edit(
                 "jobs/ledger/owner.py",
-                '            "most_deaths": MOST_DEATHS,\n',
-                '            "most_deaths": MOST_DEATHS,\n'
+                '            "nonce": nonce,\n            "lease_ms": self._lease_ms,\n',
+                '            "nonce": nonce,\n            "lease_ms": self._lease_ms,\n'
                 '            "now": int(__import__("time").time() * 1000),\n',
             ),
             *_lua_edit(
@@ -70,7 +70,7 @@ MUTANTS = (
     Mutant(
         "claim-not-repeated",
         "a claim whose reply was lost, sent again, takes a second job",
-        _lua_edit("claim", "if again then", "if false then"),
+        _lua_edit("claim", "if claimed then", "if false then"),
         _ledger_tests("test_a_claim_sent_twice_with_one_nonce_repeats_its_answer"),
     ),
     Mutant(
@@ -88,24 +88,24 @@ MUTANTS = (
     Mutant(
         "another-body-under-an-old-key",
         "an idempotency key with another body is answered as if it were the first",
-        _lua_edit("submit", "if digest ~= h.body_digest then", "if false then"),
+        _lua_edit("prelude", "if digest ~= h.body_digest then", "if false then"),
         _ledger_tests("test_an_idempotency_key_with_another_body_is_refused"),
     ),
     Mutant(
         "deleted-job-comes-back",
         "the idempotency key of a deleted job makes a second one",
         (
-            *_lua_edit("delete", "redis.call('HSET', 'idempotency:' .. tenant, j[2], 'deleted -')",
-                  "redis.call('HDEL', 'idempotency:' .. tenant, j[2])"),
-            *_lua_edit("delete", "redis.call('HSET', 'idempotency:' .. tenant, each, 'deleted -')",
-                  "redis.call('HDEL', 'idempotency:' .. tenant, each)"),
+            *_lua_edit("delete", "redis.call('HSET', keys.idempotency(tenant), j[2], 'deleted -')",
+                  "redis.call('HDEL', keys.idempotency(tenant), j[2])"),
+            *_lua_edit("delete", "'HSET', keys.idempotency(tenant), idempotency_key, 'deleted -')",
+                  "'HDEL', keys.idempotency(tenant), idempotency_key)"),
         ),
         _ledger_tests("test_only_an_ended_job_is_deleted_and_its_key_then_is_gone"),
     ),
     Mutant(
         "no-tombstone",
         "nothing tells a deleted job from one that never was",
-        _lua_edit("delete", "redis.call('ZADD', 'tombstones:' .. tenant, now, id)", ""),
+        _lua_edit("delete", "redis.call('ZADD', keys.tombstones(tenant), now, id)", ""),
         (MODEL,),
     ),
     Mutant(
@@ -135,7 +135,7 @@ MUTANTS = (
     Mutant(
         "cancel-displaced",
         "a pause takes the place of a cancel",
-        _lua_edit("request_transition", "if asked ~= 'cancel' and asked ~= verb then", "if true then"),
+        _lua_edit("request_transition", "if requested ~= 'cancel' and requested ~= verb then", "if true then"),
         (MODEL,),
     ),
     Mutant(

@@ -9,10 +9,6 @@ from jobs.spec.job_spec import JobSpec
 from jobs.store.codec import parse_checkpoint, parse_spec
 from jobs.store.keys import split_member
 
-#: a job's identity: what must be equal for bits to be comparable
-IDENTITY_FIELDS = ("engine", "torch", "canary", "device", "threads")
-ANY_CANARY = "-"  # in its place, where bits do not depend on it
-
 
 @dataclass(frozen=True)
 class VerifyRange:

@@ -25,8 +25,8 @@ from jobs.errors import (
 )
 from jobs.job import Checkpoint, Lease
 from jobs.ledger.checkpoint_set import CheckpointSet, parse_checkpoint_set
-from jobs.ledger.claims import ANY_CANARY, IDENTITY_FIELDS, Claim, parse_claim
-from jobs.store.codec import encode_checkpoint
+from jobs.ledger.claims import Claim, parse_claim
+from jobs.store.codec import encode_checkpoint, encode_identity
 from jobs.store.keys import job_member
 from jobs.store.scripts import Scripts
 
@@ -82,7 +82,7 @@ class LeaseLedger:
             "canaries": dict(canaries),
             "nonce": nonce,
             "lease_ms": self._lease_ms,
-            "most_deaths": MAX_ATTEMPTS_WITHOUT_PROGRESS,
+            "max_attempts_without_progress": MAX_ATTEMPTS_WITHOUT_PROGRESS,
             "memory": memory,
             "engines": None if engines is None else dict(engines),
         }
@@ -104,13 +104,12 @@ class LeaseLedger:
 
         `portable`: from a checkpoint on, a machine of any canary gives the bits of this engine.
         """
-        parts = {**fingerprint, "canary": ANY_CANARY} if is_portable else fingerprint
         header = {
             **self._lease_fields(lease),
             "engine": engine,
             "device": device,
             "fingerprint": json.dumps(fingerprint),
-            "identity": " ".join(str(parts[part]) for part in IDENTITY_FIELDS),
+            "identity": encode_identity(fingerprint, is_portable=is_portable),
             "canary": fingerprint["canary"],
         }
         if self._call_with_lease("record_engine", header)[0] == b"unfit":
@@ -187,7 +186,7 @@ class LeaseLedger:
         line of an attempt: one that has it is told once, however often it is sent.
         """
         fields: dict[str, Any] = {"level": level, "message": message[:MAX_LOG_MESSAGE_CHARS]}
-        fields |= {"unwanted": checkpoint_refusal, "number": number}
+        fields |= {"checkpoint_refusal": checkpoint_refusal, "number": number}
         self._call_with_lease("add_log_event", {**self._lease_fields(lease), **fields})
 
     def read_checkpoints(self, lease: Lease) -> CheckpointSet:
@@ -217,8 +216,8 @@ class LeaseLedger:
             "is_best": checkpoint.is_best,
             "is_final": checkpoint.is_final,
             "drop": list(drop),
-            "changes": change_count,
-            "serves": fulfils_request,
+            "change_count": change_count,
+            "fulfils_request": fulfils_request,
         }
         answer = self._call_with_lease("commit_checkpoint", header, encode_checkpoint(checkpoint))
         if answer[0] == b"changed":
@@ -255,7 +254,7 @@ class LeaseLedger:
             "diverged": _has_mismatch(error, result) or None,
             "reason": reason,
             "result": None if result is None else result.model_dump_json(by_alias=True),
-            "whole": is_complete or None,
+            "is_complete": is_complete or None,
             "tail": tail,
         }
         answer, detail = self._call_with_lease("finish", header)[:2]

@@ -18,7 +18,7 @@ from jobs.store import keys
 from jobs.store.codec import decode_loss, format_rfc3339
 
 EventType = Literal["status", "validation", "checkpoint", "log"]
-MAX_EVENTS = 10_000  # kept of one job, as lua/prelude.lua has it
+MAX_EVENTS = 10_000  # of one job, as in lua/prelude.lua
 JOB_FIELDS = ("status", "requested", "stopped_by", "error", "tick", "loss")
 
 

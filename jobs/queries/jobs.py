@@ -6,18 +6,17 @@ more than 1,000 candidates a page.
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import redis
 
 from jobs.errors import NoSuchCheckpoint, NoSuchJob
 from jobs.ids import is_job_id
 from jobs.job import Attempt, Checkpoint, Job, QueuePosition
-from jobs.ledger.claims import ANY_CANARY
-from jobs.queries import worker_registry
 from jobs.store import keys
 from jobs.store.codec import Record, parse_attempt, parse_checkpoint, parse_job
 from jobs.store.cursor import IndexCursor, Page, parse_cursor
+from jobs.store.scripts import Scripts
 
 Filter = tuple[str, str]  # (field, value)
 
@@ -31,7 +30,7 @@ class JobQueries:
     """Reads jobs, attempts and checkpoints of a tenant."""
 
     def __init__(self, store: "redis.Redis") -> None:
-        self._store = store
+        self._store, self._scripts = store, Scripts(store)
 
     def get_job(self, tenant: str, job_id: str) -> Job:
         """Read one job. Raises NoSuchJob."""
@@ -165,15 +164,14 @@ class JobQueries:
     def _queue_positions(self, waiting: Sequence[Record]) -> list[QueuePosition]:
         if not waiting:
             return []
-        worker_infos = worker_registry.live_workers(self._store)
-        with self._store.pipeline(transaction=False) as pipe:
-            for record in waiting:
-                member = keys.job_member(record[b"tenant"].decode(), record[b"id"].decode())
-                pipe.zrank(keys.queued_jobs(record[b"queue"].decode()), member)
-            ranks = pipe.execute()
+        members = [
+            keys.job_member(record[b"tenant"].decode(), record[b"id"].decode())
+            for record in waiting
+        ]
+        flat = self._scripts.call("queue_positions", {"members": members})
         return [
-            _queue_position(record, rank, worker_infos)
-            for record, rank in zip(waiting, ranks, strict=True)
+            QueuePosition(position=int(position), reason=cast(Any, reason.decode()))
+            for position, reason in zip(flat[::2], flat[1::2], strict=True)
         ]
 
 
@@ -201,60 +199,3 @@ def _matches_field(record: Record, field: str, value: str) -> bool:
         return record.get(field.encode(), b"").decode() == value
     label, _, label_value = value.partition(":")
     return bool(json.loads(record[b"labels"]).get(label) == label_value)
-
-
-def _queue_position(
-    record: Record, rank: int | None, workers: Sequence[worker_registry.WorkerInfo]
-) -> QueuePosition:
-    queue_workers = [
-        worker for worker in workers if worker.get("queue") == record[b"queue"].decode()
-    ]
-    capable = [worker for worker in queue_workers if _has_memory(record, worker)]
-    reason: Any = "busy"
-    if not capable:
-        reason = "no_worker"
-    elif not any(_has_engine(record, worker) and _has_canary(record, worker) for worker in capable):
-        reason = "fingerprint"
-    return QueuePosition(position=0 if rank is None else rank + 1, reason=reason)
-
-
-def _has_memory(record: Record, worker: worker_registry.WorkerInfo) -> bool:
-    """Whether a worker has the memory that a job is thought to need, as far as it tells."""
-    memory_bytes: int | None = worker.get("memory_bytes")
-    return memory_bytes is None or int(record.get(b"memory") or 0) <= memory_bytes
-
-
-def _has_engine(record: Record, worker: worker_registry.WorkerInfo) -> bool:
-    """Whether a worker has the engine that a job must be trained by, as far as it tells."""
-    identity = record.get(b"identity", b"").decode()
-    has_ticks = identity and _has_recorded_ticks(record)
-    name = (
-        identity.split()[0].split("-")[0]
-        if has_ticks
-        else record.get(b"engine_asked", b"").decode()
-    )
-    return not name or name in worker.get("engines", [name])
-
-
-def _has_canary(record: Record, worker: worker_registry.WorkerInfo) -> bool:
-    """Whether a worker may give the bits that a job has, as far as is known."""
-    canary = record.get(b"canary", b"").decode()
-    is_exact_required = record.get(b"required") == b"1" and bool(canary)
-    if not is_exact_required or not _has_recorded_ticks(record) or _is_portable(record):
-        return True
-    worker_canary = worker.get("canaries", {}).get(record[b"threads"].decode())
-    return worker_canary is None or worker_canary == canary
-
-
-def _has_recorded_ticks(record: Record) -> bool:
-    """Whether there are bits that a worker's must be equal to (has_bits of lua/prelude.lua)."""
-    return record[b"tick"] != b"0" or record.get(b"kind") == b"verify" or b"begun" in record
-
-
-def _is_portable(record: Record) -> bool:
-    """Whether any canary gives its bits: of some engines, from a state on (lua/claim.lua)."""
-    if f" {ANY_CANARY} " not in record.get(b"identity", b"").decode():
-        return False
-    if record.get(b"kind") == b"verify":
-        return record[b"origin"] != b"0"
-    return b"latest_checkpoint" in record

@@ -15,6 +15,10 @@ from jobs.spec.job_spec import JobSpec
 
 Record = Mapping[bytes, bytes]
 
+#: the parts of a fingerprint that must be equal for ticks to be comparable
+IDENTITY_FIELDS = ("engine", "torch", "canary", "device", "threads")
+ANY_CANARY = "-"  # in a canary's place, where bits do not depend on it
+
 SCHEMA_VERSION = "1"  # of a job's record; lua/prelude.lua refuses others too
 #: a longer spec (inline data) is read anew each time rather than kept in memory
 MAX_CACHED_SPEC_BYTES = 16_384  # bytes
@@ -120,6 +124,12 @@ def encode_checkpoint(checkpoint: Checkpoint) -> str:
     fields = checkpoint.model_dump(mode="json")
     hidden = {name: getattr(checkpoint, name) for name in ("folder", "periodic", "state", "term")}
     return json.dumps({**fields, **hidden})
+
+
+def encode_identity(fingerprint: Mapping[str, Any], *, is_portable: bool) -> str:
+    """Spell a job's identity for the store; a portable one is equal on machines of any canary."""
+    parts = {**fingerprint, "canary": ANY_CANARY} if is_portable else fingerprint
+    return " ".join(str(parts[part]) for part in IDENTITY_FIELDS)
 
 
 def format_rfc3339(ms: int) -> str:

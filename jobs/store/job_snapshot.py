@@ -1,6 +1,6 @@
-"""All that the store has of a job beside its history, at one moment. Values only; sends no command.
+"""All that the store has of a job beside its history, at one moment. Sends no command.
 
-`lua/prelude.lua` (snapshot) takes it; a rebuild writes the same back.
+`read_snapshot` of lua/prelude.lua takes it; a rebuild writes it back.
 """
 
 import json
@@ -14,7 +14,7 @@ Reply = Sequence[Any]
 
 @dataclass(frozen=True)
 class JobSnapshot:
-    """A job's record and what belongs to it. `version` grows with each that is taken."""
+    """A job's record and what belongs to it. `version` grows with each snapshot taken."""
 
     fields: HashFields
     hashes: Mapping[str, HashFields]  # by the last part of their keys: checkpoints, digests, …
@@ -25,7 +25,7 @@ class JobSnapshot:
 
     @property
     def version(self) -> int:
-        """How many were taken of this job, with this one."""
+        """How many snapshots of this job were taken, this one included."""
         return int(self.fields["archived"])
 
     @property
@@ -40,7 +40,7 @@ class JobSnapshot:
 
     @property
     def segments_in_files(self) -> int:
-        """How many segments of its history lie in files of their own."""
+        """How many segments of its history are files."""
         return int(self.fields["segments"])
 
     @property
@@ -59,7 +59,7 @@ HASH_NAMES = ("checkpoints", "digests", "answers", "known")
 
 
 def parse_snapshot(reply: Reply) -> JobSnapshot:
-    """Read what `snapshot` of lua/prelude.lua answers."""
+    """Parse the reply of `read_snapshot` of lua/prelude.lua."""
     fields, *rest = reply
     hashes, (deleted_checkpoints, audit, attempts, events) = (
         rest[: len(HASH_NAMES)],

@@ -1,14 +1,15 @@
 #!lua flags=allow-oom
 -- Accept consecutive ticks of one segment: compare those already there bit by bit, add the rest.
 -- ARGV after the header: a blob for each of h.columns, then of h.rows, then of h.sparse.
--- -> {'ok', tick, requested, moved, wanted, trusted} | {'gap', tick} | {'diverged', tick, column, recorded, offered} | fenced
+-- -> {'ok', tick, requested, segment in files, checkpoint requested, uncompared_upto} |
+--    {'gap', tick} | {'diverged', tick, column, recorded, offered} | fenced
 local member = h.member
-local job = key(member)
-local refused = fenced(job)
-if refused then return refused end
+local job = keys.job(member)
+local lost = check_lease(job)
+if lost then return lost end
 local j = redis.call('HMGET', job, 'tick', 'segments', 'columns', 'inexact_upto', 'attempt', 'rate_to', 'sparse', 'wanted')
-local tick, moved = tonumber(j[1]), tonumber(j[2])
-local trusted = tonumber(j[4] or '-1') -- ticks up to it have another fingerprint's bits: not compared
+local tick, segments_in_files = tonumber(j[1]), tonumber(j[2])
+local uncompared_upto = tonumber(j[4] or '-1') -- ticks up to it have another fingerprint's bits: not compared
 local first, last = h.first, h.first + h.count - 1
 if first > tick + 1 then return { 'gap', int(tick) } end
 local segment = math.floor(math.max(first - 1, 0) / SEGMENT)
@@ -18,23 +19,23 @@ local function hex(bytes)
   return (string.gsub(bytes, '.', function(c) return string.format('%02x', string.byte(c)) end))
 end
 
--- the first tick from `from` to `upto` at which two runs of values differ
-local function difference(from, upto, had, offered)
+-- the first tick from `from` to `upto` at which two runs of values differ, with both values
+local function find_difference(from, upto, recorded, offered)
   for t = from, upto do
     local at = (t - from) * 4
-    local a, b = string.sub(had, at + 1, at + 4), string.sub(offered, at + 1, at + 4)
+    local a, b = string.sub(recorded, at + 1, at + 4), string.sub(offered, at + 1, at + 4)
     if a ~= b then return t, hex(a), hex(b) end
   end
 end
 
 local overlap = math.min(last, tick)
-local from = math.max(first, trusted + 1)
-if h.count > 0 and from <= overlap and segment >= moved then
+local from = math.max(first, uncompared_upto + 1)
+if h.count > 0 and from <= overlap and segment >= segments_in_files then
   for i, name in ipairs(h.columns) do
-    local had = redis.call('GETRANGE', key(member, 'f32:' .. name .. ':' .. int(segment)), int((from - 1 - base) * 4), int((overlap - base) * 4 - 1))
+    local recorded = redis.call('GETRANGE', keys.column(member, name, segment), int((from - 1 - base) * 4), int((overlap - base) * 4 - 1))
     local offered = string.sub(ARGV[1 + i], (from - first) * 4 + 1, (overlap - first + 1) * 4)
-    if had ~= offered then
-      local t, a, b = difference(from, overlap, had, offered)
+    if recorded ~= offered then
+      local t, a, b = find_difference(from, overlap, recorded, offered)
       return { 'diverged', int(t), name, a, b }
     end
   end
@@ -43,76 +44,76 @@ end
 -- sparse points: those of recorded ticks are compared (but `time`, whose first value stays); a state's digest may
 -- come late, for its checkpoint was written while the training went on
 local function tick_at(blob, n) return (struct.unpack('<I8', blob, (n - 1) * 16 + 1)) end
-local function find(blob, wanted) -- the value at this tick, else nil and how many points are before it
+local function find_point(blob, tick_wanted) -- the value at this tick, else nil and how many points are before it
   local low, high = 1, #blob / 16
   while low <= high do
     local middle = math.floor((low + high) / 2)
     local t = tick_at(blob, middle)
-    if t == wanted then return string.sub(blob, middle * 16 - 7, middle * 16) end
-    if t < wanted then low = middle + 1 else high = middle - 1 end
+    if t == tick_wanted then return string.sub(blob, middle * 16 - 7, middle * 16) end
+    if t < tick_wanted then low = middle + 1 else high = middle - 1 end
   end
   return nil, high
 end
-local function put_late(where, point, t)
-  local blob = redis.call('GET', where)
-  local _, before = find(blob, t)
-  redis.call('SET', where, string.sub(blob, 1, before * 16) .. point .. string.sub(blob, before * 16 + 1))
+local function insert_point(sparse, point, t)
+  local blob = redis.call('GET', sparse)
+  local _, before = find_point(blob, t)
+  redis.call('SET', sparse, string.sub(blob, 1, before * 16) .. point .. string.sub(blob, before * 16 + 1))
 end
-local attempt = key(member, 'attempt:' .. j[5])
+local attempt = keys.attempt(member, j[5])
 local a = redis.call('HMGET', attempt, 'first_tick', 'replayed_upto')
-local begun = tonumber(a[1] or '0') -- the first tick that was not recorded when this attempt began
-local counted = tonumber(a[2] or '-1') -- counted as replayed already: a call may come twice
+local first_new = tonumber(a[1] or '0') -- the first tick that was not recorded when this attempt began
+local replayed_upto = tonumber(a[2] or '-1') -- counted as replayed already: a call may come twice
 local added, digests = {}, 0
 for i, name in ipairs(h.sparse) do
   local blob = ARGV[1 + #h.columns + #h.rows + i]
   for n = 1, #blob / 16 do
     local t = tick_at(blob, n)
-    local home = math.floor(math.max(t - 1, 0) / SEGMENT)
+    local point_segment = math.floor(math.max(t - 1, 0) / SEGMENT)
     if t > math.max(last, tick) then return { 'gap', int(tick) } end
-    if home >= moved then
-      local where = key(member, 'sparse:' .. name .. ':' .. int(home))
-      local size = redis.call('STRLEN', where)
-      local newest = size > 0 and tick_at(redis.call('GETRANGE', where, int(size - 16), int(size - 1)), 1) or -1
+    if point_segment >= segments_in_files then
+      local sparse = keys.sparse(member, name, point_segment)
+      local size = redis.call('STRLEN', sparse)
+      local newest = size > 0 and tick_at(redis.call('GETRANGE', sparse, int(size - 16), int(size - 1)), 1) or -1
       if t > newest then
-        added[#added + 1] = { where, string.sub(blob, n * 16 - 15, n * 16), name, t }
-      elseif name ~= 'time' and t > trusted then
-        local had = find(redis.call('GET', where), t)
+        added[#added + 1] = { sparse, string.sub(blob, n * 16 - 15, n * 16), name, t }
+      elseif name ~= 'time' and t > uncompared_upto then
+        local recorded = find_point(redis.call('GET', sparse), t)
         local offered = string.sub(blob, n * 16 - 7, n * 16)
-        if had and had ~= offered then return { 'diverged', int(t), name, hex(had), hex(offered) } end
-        if had and name == 'state' and t < begun and t > counted then digests = digests + 1 end
-        if not had and name == 'state' then added[#added + 1] = { where, string.sub(blob, n * 16 - 15, n * 16), name, t, true } end
+        if recorded and recorded ~= offered then return { 'diverged', int(t), name, hex(recorded), hex(offered) } end
+        if recorded and name == 'state' and t < first_new and t > replayed_upto then digests = digests + 1 end
+        if not recorded and name == 'state' then added[#added + 1] = { sparse, string.sub(blob, n * 16 - 15, n * 16), name, t, true } end
       end
     end
   end
 end
 
 -- nothing is refused from here on
-local fresh = last - tick
-if fresh > 0 then
+local new_ticks = last - tick
+if new_ticks > 0 then
   for i, name in ipairs(h.columns) do
     local offered = string.sub(ARGV[1 + i], (tick + 1 - first) * 4 + 1)
-    redis.call('SETRANGE', key(member, 'f32:' .. name .. ':' .. int(segment)), int((tick - base) * 4), offered)
+    redis.call('SETRANGE', keys.column(member, name, segment), int((tick - base) * 4), offered)
     if name == 'loss' then redis.call('HSET', job, 'loss', string.sub(offered, -4)) end
   end
   if not j[3] then redis.call('HSET', job, 'columns', cjson.encode(h.columns)) end
   redis.call('HSET', job, 'tick', int(last), 'deaths', '0')
-  redis.call('INCRBY', 'jobs:ticks', int(fresh))
+  redis.call('INCRBY', keys.TICKS, int(new_ticks))
 end
-if segment >= moved then
+if segment >= segments_in_files then
   for i, name in ipairs(h.rows) do
-    redis.call('SETRANGE', key(member, 'rows:' .. name .. ':' .. int(segment)), int(h.row_at * 24), ARGV[1 + #h.columns + i])
+    redis.call('SETRANGE', keys.summary_rows(member, name, segment), int(h.row_at * 24), ARGV[1 + #h.columns + i])
   end
 end
 local names = j[7] or ''
 local validated
 for _, point in ipairs(added) do
-  if point[5] then put_late(point[1], point[2], point[4]) else redis.call('APPEND', point[1], point[2]) end
+  if point[5] then insert_point(point[1], point[2], point[4]) else redis.call('APPEND', point[1], point[2]) end
   if not string.find(names, ' ' .. point[3] .. ' ', 1, true) then names = names .. ' ' .. point[3] .. ' ' end
   if string.sub(point[3], 1, 4) == 'val_' then validated = point[4] end
 end
 if #added > 0 then redis.call('HSET', job, 'sparse', names) end
 
-if h.best and redis.call('HGET', job, 'best') ~= h.best then notice(member, 'n', 'best') end
+if h.best and redis.call('HGET', job, 'best') ~= h.best then notify(member, 'n', 'best') end
 for _, name in ipairs({ 'phase', 'metrics', 'best' }) do
   if h[name] then redis.call('HSET', job, name, h[name]) end
 end
@@ -120,25 +121,25 @@ if h.elapsed then
   redis.call('HSET', job, 'elapsed', h.elapsed)
   mark_rate(job, j[6], math.max(last, tick))
 end
-if fresh > 0 then redis.call('HSET', attempt, 'last_tick', int(last)) end
-local again, upto = math.max(first, counted + 1), math.min(last, begun - 1)
-if h.count > 0 and again <= upto then
-  redis.call('HINCRBY', attempt, 'replayed', int(upto - again + 1))
-  redis.call('HINCRBY', attempt, 'compared', int(math.max(0, upto - math.max(again, trusted + 1) + 1)))
+if new_ticks > 0 then redis.call('HSET', attempt, 'last_tick', int(last)) end
+local from_replayed, upto = math.max(first, replayed_upto + 1), math.min(last, first_new - 1)
+if h.count > 0 and from_replayed <= upto then
+  redis.call('HINCRBY', attempt, 'replayed', int(upto - from_replayed + 1))
+  redis.call('HINCRBY', attempt, 'compared', int(math.max(0, upto - math.max(from_replayed, uncompared_upto + 1) + 1)))
   redis.call('HSET', attempt, 'replayed_upto', int(upto))
   if digests > 0 then redis.call('HINCRBY', attempt, 'digests', int(digests)) end
 end
 if h.count > 0 then
-  local audit = key(member, 'audit')
-  local mine = int(h.term) .. ' ' .. h.nonce .. ' '
+  local audit = keys.audit(member)
+  local claim = int(h.term) .. ' ' .. h.nonce .. ' '
   local entry = redis.call('LINDEX', audit, '-1')
   local began, reached = string.match(entry or '', ' (%d+) (%d+)$')
-  if began and string.sub(entry, 1, #mine) == mine then
-    redis.call('LSET', audit, '-1', mine .. began .. ' ' .. int(math.max(last, tonumber(reached))))
-  else redis.call('RPUSH', audit, mine .. int(first) .. ' ' .. int(last)) end
+  if began and string.sub(entry, 1, #claim) == claim then
+    redis.call('LSET', audit, '-1', claim .. began .. ' ' .. int(math.max(last, tonumber(reached))))
+  else redis.call('RPUSH', audit, claim .. int(first) .. ' ' .. int(last)) end
 end
-if validated and h.metrics then event(member, 'validation', '{"tick":' .. int(validated) .. ',"metrics":' .. h.metrics .. '}') end
-if fresh > 0 then notice(member, 't', int(last), 'l', redis.call('HGET', job, 'loss') or '') end
+if validated and h.metrics then add_event(member, 'validation', '{"tick":' .. int(validated) .. ',"metrics":' .. h.metrics .. '}') end
+if new_ticks > 0 then notify(member, 't', int(last), 'l', redis.call('HGET', job, 'loss') or '') end
 renew_lease(member, job)
-return { 'ok', int(math.max(last, tick)), redis.call('HGET', job, 'requested') or '', segment < moved and '1' or '0',
-  j[8] and '1' or '0', int(trusted) }
+return { 'ok', int(math.max(last, tick)), redis.call('HGET', job, 'requested') or '', segment < segments_in_files and '1' or '0',
+  j[8] and '1' or '0', int(uncompared_upto) }

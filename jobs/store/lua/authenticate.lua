@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
--- A request shows a key: whose it is, and one token out of its bucket.
+-- Recognise the access key of a request, and take one token out of its bucket; only a request with the secret takes one.
 -- -> {'ok', sha256, tenant, scopes} | {'unknown'} | {'limited', seconds}
--- Only who has the secret takes tokens. The bucket lives in memory alone: no disk waits for it.
-local k = redis.call('HMGET', 'access:key:' .. h.id, 'sha256', 'tenant', 'scopes')
+-- The bucket is not replicated: no disk waits for it.
+local k = redis.call('HMGET', keys.access_key(h.id), 'sha256', 'tenant', 'scopes')
 if not k[1] or k[1] ~= h.sha256 then return { 'unknown' } end
 if h.rate > 0 then
   redis.set_repl(redis.REPL_NONE)
-  local bucket = 'limit:' .. h.id
+  local bucket = keys.rate_limit(h.id)
   local b = redis.call('HMGET', bucket, 'left', 'at')
   local seconds = clock[1] + clock[2] / 1000000
   local left = h.burst

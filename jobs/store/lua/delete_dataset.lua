@@ -1,21 +1,21 @@
--- Remove a dataset that no live job uses; with its last reference the bytes are doomed.
+-- Remove a dataset that no live job uses; with its last reference the file of its bytes is to be deleted.
 -- -> {'ok', sequence, idempotency key...} | {'gone'} | {'used', job id...}
-local record = dataset(h.tenant, h.id)
+local record, users = keys.dataset(h.tenant, h.id), keys.dataset_jobs(h.tenant, h.id)
 local d = redis.call('HMGET', record, 'sha256', 'path', 'seq')
 if not d[1] then return { 'gone' } end
-local users = redis.call('SRANDMEMBER', record .. ':jobs', 5)
-if #users > 0 then return { 'used', unpack(users) } end
-local known = redis.call('SMEMBERS', record .. ':keys')
-for _, idempotency_key in ipairs(known) do
-  redis.call('HSET', 'idempotency:' .. h.tenant, idempotency_key, 'deleted -')
+local some = redis.call('SRANDMEMBER', users, 5)
+if #some > 0 then return { 'used', unpack(some) } end
+local used = redis.call('SMEMBERS', keys.dataset_keys(h.tenant, h.id))
+for _, idempotency_key in ipairs(used) do
+  redis.call('HSET', keys.idempotency(h.tenant), idempotency_key, 'deleted -')
 end
-local blob = 'dataset:blob:' .. d[1]
-redis.call('SREM', blob .. ':references', h.tenant .. '/' .. h.id)
-if redis.call('SCARD', blob .. ':references') == 0 then
-  redis.call('ZADD', 'datasets:doomed', now, d[2])
+local blob, references = keys.blob(d[1]), keys.blob_references(d[1])
+redis.call('SREM', references, h.tenant .. '/' .. h.id)
+if redis.call('SCARD', references) == 0 then
+  redis.call('ZADD', keys.PENDING_BLOB_DELETIONS, now, d[2])
   redis.call('DEL', blob)
 end
-redis.call('ZREM', 'datasets:of:' .. h.tenant, h.id)
-redis.call('ZADD', 'tombstones:' .. h.tenant, now, h.id)
-redis.call('UNLINK', record, record .. ':keys', record .. ':jobs')
-return { 'ok', d[3], unpack(known) }
+redis.call('ZREM', keys.dataset_index(h.tenant), h.id)
+redis.call('ZADD', keys.tombstones(h.tenant), now, h.id)
+redis.call('UNLINK', record, keys.dataset_keys(h.tenant, h.id), users)
+return { 'ok', d[3], unpack(used) }

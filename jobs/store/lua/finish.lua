@@ -1,13 +1,13 @@
 #!lua flags=allow-oom
 -- The owner lets go of a job. -> {'ok', status} | {'short', tick} | fenced
 local member = h.member
-local job = key(member)
-local refused = fenced(job)
-if refused then
-  -- sent twice: it is as wished already
+local job = keys.job(member)
+local lost = check_lease(job)
+if lost then
+  -- sent twice: done already
   local j = redis.call('HMGET', job, 'status', 'term', 'owner')
   if j[1] == h.status and j[2] == int(h.term) and j[3] == h.nonce then return { 'ok', j[1] } end
-  return refused
+  return lost
 end
 local j = redis.call('HMGET', job, 'tick', 'ticks_total', 'open_ended', 'requested', 'withdrawn', 'term')
 if h.result then -- a verify is at the tick that its certificate says
@@ -15,8 +15,8 @@ if h.result then -- a verify is at the tick that its certificate says
   j[1] = int(h.tick)
 end
 if h.status == 'succeeded' then
-  local whole = h.whole or h.stopped_by == 'budget' and j[3] == '0'
-  local due = whole and j[2] or j[1]
+  local is_complete = h.is_complete or h.stopped_by == 'budget' and j[3] == '0'
+  local due = is_complete and j[2] or j[1]
   if int(h.tick) ~= j[1] or due ~= j[1] then return { 'short', j[1] } end
 end
 if h.stopped_by then redis.call('HSET', job, 'stopped_by', h.stopped_by) end
@@ -29,14 +29,14 @@ if status == 'queued' then
   if h.reason == 'drain' then redis.call('HSET', job, 'deaths', '0') end
 end
 if status == 'queued' or status == 'paused' then
-  -- nobody holds it now, so what was asked of it last happens at once; but who pauses for a fault stays paused
+  -- nobody holds it now, so the last request is carried out at once; but a job paused by a fault stays paused
   if j[4] == 'cancel' then status = 'cancelled'
   elseif j[4] == 'pause' then status = 'paused'
   elseif not h.error and (j[4] == 'stop' or j[5] == j[6]) then status = 'queued' end
 end
 if h.status == 'paused' or status == 'paused' then redis.call('HSET', job, 'deaths', '0') end
-if h.diverged then redis.call('HSET', key(member, 'attempt:' .. redis.call('HGET', job, 'attempt')), 'diverged', '1') end
-if h.status == 'queued' and h.reason and h.reason ~= 'drain' then tell(member, 'warning', h.reason) end
+if h.diverged then redis.call('HSET', keys.attempt(member, redis.call('HGET', job, 'attempt')), 'diverged', '1') end
+if h.status == 'queued' and h.reason and h.reason ~= 'drain' then add_log_event(member, 'warning', h.reason) end
 close_attempt(member, h.status == 'queued' and (h.reason or 'released') or status)
-move(member, status)
+set_status(member, status)
 return { 'ok', status }

@@ -1,20 +1,15 @@
 -- A new access key, or the old one of this idempotency key. -> {'new'|'same', id} | {'mismatch'} | {'gone'}
-local known = 'access:idempotency:' .. h.maker
+local idempotency = keys.access_idempotency(h.maker)
+local replay = find_replay(idempotency, 'same')
+if replay then return replay end
 if h.idempotency_key then
-  local had = redis.call('HGET', known, h.idempotency_key)
-  if had then
-    local id, digest = string.match(had, '^(%S+) (%S+)$')
-    if id == 'deleted' then return { 'gone' } end
-    if digest ~= h.body_digest then return { 'mismatch' } end
-    return { 'same', id }
-  end
-  redis.call('HSET', known, h.idempotency_key, h.id .. ' ' .. h.body_digest)
+  redis.call('HSET', idempotency, h.idempotency_key, h.id .. ' ' .. h.body_digest)
 end
-local seq = redis.call('INCR', 'access:sequence')
-local where = 'access:key:' .. h.id
-redis.call('HSET', where, 'id', h.id, 'tenant', h.tenant, 'scopes', h.scopes, 'name', h.name,
+local seq = redis.call('INCR', keys.ACCESS_SEQUENCE)
+local record = keys.access_key(h.id)
+redis.call('HSET', record, 'id', h.id, 'tenant', h.tenant, 'scopes', h.scopes, 'name', h.name,
   'sha256', h.sha256, 'created_ms', now, 'seq', int(seq))
-if h.idempotency_key then redis.call('HSET', where, 'maker', h.maker, 'idempotency_key', h.idempotency_key) end
-redis.call('ZADD', 'access:index', seq, h.id)
-redis.call('ZADD', 'access:index:' .. h.tenant, seq, h.id)
+if h.idempotency_key then redis.call('HSET', record, 'maker', h.maker, 'idempotency_key', h.idempotency_key) end
+redis.call('ZADD', keys.access_index(), seq, h.id)
+redis.call('ZADD', keys.access_index(h.tenant), seq, h.id)
 return { 'new', h.id }

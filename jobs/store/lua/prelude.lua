@@ -1,72 +1,118 @@
--- Before every script: time, keys (the legend is jobs/store/keys.py), status changes, events.
--- Every script is sent as prelude + itself, its header (a JSON object) is ARGV[1]. All times are the server's.
+-- Shared by all scripts: time, keys, status changes, events, leases, the fitness of workers. Each script is sent as
+-- prelude + itself; ARGV[1] is its header, a JSON object. All times are the server's, in ms.
 local h = cjson.decode(ARGV[1])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local SCHEMA = '1' -- of a job's record; jobs/store/codec.py reads the same
-local SEGMENT = 1048576
+local SCHEMA = '1' -- of a job's record, as in jobs/store/codec.py
+local SEGMENT = 1048576 -- ticks
 local ENDED = { succeeded = true, failed = true, cancelled = true }
 
 local function int(n) return string.format('%d', n) end
-local function key(member, part) return 'job:{' .. member .. '}' .. (part and ':' .. part or '') end
+
+-- Keys: one name or function each, as in jobs/store/keys.py, which says what they hold. No other script spells a key.
+local keys = {
+  SEQUENCE = 'jobs:sequence', QUEUES = 'queues', UNFINALIZED_JOBS = 'jobs:unsealed', WORKERS = 'workers',
+  TENANTS = 'jobs:tenants', TICKS = 'jobs:ticks', DATASET_SEQUENCE = 'datasets:sequence',
+  PENDING_BLOB_DELETIONS = 'datasets:doomed', ACCESS_SEQUENCE = 'access:sequence',
+}
+function keys.job_member(tenant, id) return tenant .. '/' .. id end
+function keys.job(member) return 'job:{' .. member .. '}' end
+function keys.column(member, name, segment) return keys.job(member) .. ':f32:' .. name .. ':' .. int(segment) end
+function keys.summary_rows(member, name, segment) return keys.job(member) .. ':rows:' .. name .. ':' .. int(segment) end
+function keys.sparse(member, name, segment) return keys.job(member) .. ':sparse:' .. name .. ':' .. int(segment) end
+function keys.segment_digests(member) return keys.job(member) .. ':digests' end
+function keys.checkpoints(member) return keys.job(member) .. ':checkpoints' end
+function keys.deleted_checkpoints(member) return keys.job(member) .. ':removed' end
+function keys.job_idempotency_keys(member) return keys.job(member) .. ':known' end
+function keys.checkpoint_responses(member) return keys.job(member) .. ':answers' end
+function keys.attempt(member, number) return keys.job(member) .. ':attempt:' .. int(number) end
+function keys.audit(member) return keys.job(member) .. ':audit' end
+function keys.events(member) return keys.job(member) .. ':events' end
+function keys.notices(member) return keys.job(member) .. ':notices' end
+function keys.queued_jobs(queue) return 'queued:' .. queue end
+function keys.leases(queue) return 'leases:' .. queue end
+function keys.wake_cooldown(queue) return 'rung:' .. queue end
+function keys.celery_queue(queue) return 'tickforge.' .. queue end
+function keys.claim(nonce) return 'claim:' .. nonce end
+function keys.idempotency(tenant) return 'idempotency:' .. tenant end
+function keys.tombstones(tenant) return 'tombstones:' .. tenant end
+function keys.job_index(tenant, field, value) return 'index:' .. tenant .. (field and ':' .. field .. ':' .. value or '') end
+function keys.dataset(tenant, id) return 'dataset:{' .. tenant .. '/' .. id .. '}' end
+function keys.dataset_jobs(tenant, id) return keys.dataset(tenant, id) .. ':jobs' end
+function keys.dataset_keys(tenant, id) return keys.dataset(tenant, id) .. ':keys' end
+function keys.dataset_index(tenant) return 'datasets:of:' .. tenant end
+function keys.blob(sha256) return 'dataset:blob:' .. sha256 end
+function keys.blob_references(sha256) return keys.blob(sha256) .. ':references' end
+function keys.access_key(id) return 'access:key:' .. id end
+function keys.access_index(tenant) return 'access:index' .. (tenant and ':' .. tenant or '') end
+function keys.access_idempotency(tenant) return 'access:idempotency:' .. tenant end
+function keys.rate_limit(id) return 'limit:' .. id end
+
 -- Whether a newer version has written a record: then nothing of it is read, and nothing written.
-local function newer(member)
-  local schema = redis.call('HGET', key(member), 'schema')
+local function has_newer_schema(member)
+  local schema = redis.call('HGET', keys.job(member), 'schema')
   return schema and schema ~= SCHEMA
 end
-if h.member and newer(h.member) then return { 'newer', h.member } end
+if h.member and has_newer_schema(h.member) then return { 'newer', h.member } end
 
 local function tenant_of(member) return string.match(member, '^(.-)/') end
 local function id_of(member) return string.match(member, '/(.*)$') end
-local function dataset(tenant, id, part) return 'dataset:{' .. tenant .. '/' .. id .. '}' .. (part and ':' .. part or '') end
-local function index(member, field, value)
-  local tenant = tenant_of(member)
-  return 'index:' .. tenant .. (field and ':' .. field .. ':' .. value or '')
+local function status_index(member, status) return keys.job_index(tenant_of(member), 'status', status) end
+
+-- Call `act` with each index that lists find a job by, beside its status: name, kind, parent, labels.
+local function for_each_index(member, act)
+  local tenant, j = tenant_of(member), redis.call('HMGET', keys.job(member), 'name', 'kind', 'labels', 'parent')
+  act(keys.job_index(tenant, 'name', j[1]))
+  act(keys.job_index(tenant, 'kind', j[2]))
+  if j[4] then act(keys.job_index(tenant, 'parent', j[4])) end
+  for label, value in pairs(cjson.decode(j[3])) do act(keys.job_index(tenant, 'label', label .. ':' .. value)) end
 end
 
--- What lists find a job by, beside its status: its name, its kind, its parent, each of its labels.
-local function each_index(member, act)
-  local j = redis.call('HMGET', key(member), 'name', 'kind', 'labels', 'parent')
-  act(index(member, 'name', j[1]))
-  act(index(member, 'kind', j[2]))
-  if j[4] then act(index(member, 'parent', j[4])) end
-  for label, value in pairs(cjson.decode(j[3])) do act(index(member, 'label', label .. ':' .. value)) end
+-- What was made under h.idempotency_key before: nil, {'gone'} if it was deleted, {'mismatch'} if it was of another
+-- body, else { same, id, status }.
+local function find_replay(idempotency_hash, same)
+  local entry = h.idempotency_key and redis.call('HGET', idempotency_hash, h.idempotency_key)
+  if not entry then return nil end
+  local id, digest, status = string.match(entry, '^(%S+) ([^ :]+):?(%d*)$')
+  if id == 'deleted' then return { 'gone' } end
+  if digest ~= h.body_digest then return { 'mismatch' } end
+  return { same, id, status }
 end
 
-local MOST_EVENTS = 10000 -- kept of one job; the oldest go, numbers stay
-local MOST_LINES = 200 -- `log` events of one job
+local MAX_EVENTS = 10000 -- of one job; the oldest go, numbers stay
+local MAX_LOG_EVENTS = 200 -- of one job
 
--- Wake who waits for this job: `t` a tick (with `l` its loss), `e` an event, `n` something else.
-local function notice(member, kind, value, ...)
-  redis.call('XADD', key(member, 'notices'), 'MAXLEN', '32', '*', kind, value, ...)
+-- Wake the readers that wait for this job: `t` a tick (with `l` its loss), `e` an event, `n` something else.
+local function notify(member, kind, value, ...)
+  redis.call('XADD', keys.notices(member), 'MAXLEN', '32', '*', kind, value, ...)
 end
 
--- An event's data is JSON text; its number is its place among all the job ever had.
-local function event(member, kind, data)
-  local list, job = key(member, 'events'), key(member)
-  local kept, dropped = redis.call('LLEN', list), tonumber(redis.call('HGET', job, 'events_dropped') or '0')
-  local seq = dropped + kept + 1
-  if kept >= MOST_EVENTS then
+-- Add an event; its data is JSON text, its number its place among all the job ever had.
+local function add_event(member, kind, data)
+  local list, job = keys.events(member), keys.job(member)
+  local count, dropped = redis.call('LLEN', list), tonumber(redis.call('HGET', job, 'events_dropped') or '0')
+  local seq = dropped + count + 1
+  if count >= MAX_EVENTS then
     redis.call('LPOP', list)
     redis.call('HINCRBY', job, 'events_dropped', 1)
   end
   redis.call('RPUSH', list, '{"seq":' .. int(seq) .. ',"at":' .. int(now) .. ',"type":"' .. kind .. '","data":' .. data .. '}')
-  notice(member, 'e', int(seq))
+  notify(member, 'e', int(seq))
 end
 
--- A line of a job's log that its followers should see.
-local function tell(member, level, message)
-  local lines = redis.call('HINCRBY', key(member), 'log_events', 1)
-  if lines > MOST_LINES then return end
-  if lines == MOST_LINES then level, message = 'warning', 'more is told in the log alone' end
-  event(member, 'log', cjson.encode({ level = level, message = message }))
+-- Add a line of a job's log that its followers should see.
+local function add_log_event(member, level, message)
+  local count = redis.call('HINCRBY', keys.job(member), 'log_events', 1)
+  if count > MAX_LOG_EVENTS then return end
+  if count == MAX_LOG_EVENTS then level, message = 'warning', 'more is told in the log alone' end
+  add_event(member, 'log', cjson.encode({ level = level, message = message }))
 end
 
--- Whether there are bits that those of a worker must be equal to: a verify's are its parent's. A job that had begun
--- before the store was lost (lua/restore.lua) has shown ticks, though none is known now.
-local function has_bits(tick, kind, begun) return tick ~= '0' or kind == 'verify' or begun end
+-- Whether a worker's ticks must be equal to recorded ones: a verify's to its parent's. A job that had begun before the
+-- store was lost (lua/restore.lua) has shown ticks to clients, though none is known now.
+local function has_recorded_ticks(tick, kind, begun) return tick ~= '0' or kind == 'verify' or begun end
 
--- Two marks at least a second of training apart: the rate is what lies between the older and now.
+-- Two marks at least a second of training apart: the rate is measured from the older to now.
 local function mark_rate(job, newest, tick)
   local at = newest and tonumber(string.match(newest, ' (.*)$'))
   if at and tonumber(h.elapsed) - at < 1 then return end
@@ -84,64 +130,64 @@ local function quoted_or_null(text)
   return '"' .. text .. '"'
 end
 
-local function status_event(member)
-  local j = redis.call('HMGET', key(member), 'status', 'requested', 'stopped_by', 'error')
-  event(member, 'status', '{"status":"' .. j[1] .. '","requested":' .. quoted_or_null(j[2])
+local function add_status_event(member)
+  local j = redis.call('HMGET', keys.job(member), 'status', 'requested', 'stopped_by', 'error')
+  add_event(member, 'status', '{"status":"' .. j[1] .. '","requested":' .. quoted_or_null(j[2])
     .. ',"stopped_by":' .. quoted_or_null(j[3]) .. ',"error":' .. json_or_null(j[4]) .. '}')
 end
 
--- A checkpoint was asked for, and none will come.
-local function drop_wanted(member, why)
-  if redis.call('HDEL', key(member), 'wanted') == 1 then
-    tell(member, 'warning', 'the checkpoint that was asked for is not made: ' .. why)
+-- Withdraw a client's request for a checkpoint, if there is one, and say why.
+local function drop_checkpoint_request(member, why)
+  if redis.call('HDEL', keys.job(member), 'wanted') == 1 then
+    add_log_event(member, 'warning', 'the checkpoint that was asked for is not made: ' .. why)
   end
 end
 
--- Something about a job's checkpoints has changed: which is the newest, and how often that was so.
-local function checkpoints_changed(member)
-  local job, latest = key(member), -1
-  for _, t in ipairs(redis.call('HKEYS', key(member, 'checkpoints'))) do latest = math.max(latest, tonumber(t)) end
+-- After a change of a job's checkpoints: note which is the newest, and count the change.
+local function update_latest_checkpoint(member)
+  local job, latest = keys.job(member), -1
+  for _, t in ipairs(redis.call('HKEYS', keys.checkpoints(member))) do latest = math.max(latest, tonumber(t)) end
   if latest >= 0 then redis.call('HSET', job, 'latest_checkpoint', int(latest)) else redis.call('HDEL', job, 'latest_checkpoint') end
   redis.call('HINCRBY', job, 'checkpoint_changes', 1)
 end
 
 -- Take a job out of the queued or leased set and put it where its new status belongs.
-local function move(member, status)
-  local job = key(member)
+local function set_status(member, status)
+  local job = keys.job(member)
   local j = redis.call('HMGET', job, 'status', 'queue', 'rank', 'seq', 'lease_ms', 'attempt')
-  redis.call('ZREM', 'queued:' .. j[2], member)
-  redis.call('ZREM', 'leases:' .. j[2], member)
-  if status == 'queued' then redis.call('ZADD', 'queued:' .. j[2], j[3], member) end
-  if status == 'running' then redis.call('ZADD', 'leases:' .. j[2], j[5], member) end
-  if j[1] then redis.call('ZREM', index(member, 'status', j[1]), id_of(member)) end
-  redis.call('ZADD', index(member, 'status', status), j[4], id_of(member))
+  redis.call('ZREM', keys.queued_jobs(j[2]), member)
+  redis.call('ZREM', keys.leases(j[2]), member)
+  if status == 'queued' then redis.call('ZADD', keys.queued_jobs(j[2]), j[3], member) end
+  if status == 'running' then redis.call('ZADD', keys.leases(j[2]), j[5], member) end
+  if j[1] then redis.call('ZREM', status_index(member, j[1]), id_of(member)) end
+  redis.call('ZADD', status_index(member, status), j[4], id_of(member))
   redis.call('HSET', job, 'status', status)
   if status ~= 'running' then redis.call('HDEL', job, 'phase', 'worker') end
   if status == 'paused' then redis.call('HDEL', job, 'requested') end
-  if status == 'paused' or ENDED[status] then drop_wanted(member, 'the job is ' .. status) end
+  if status == 'paused' or ENDED[status] then drop_checkpoint_request(member, 'the job is ' .. status) end
   if ENDED[status] then
     redis.call('HDEL', job, 'requested')
     redis.call('HSET', job, 'finished_ms', now)
-    redis.call('SADD', 'jobs:unsealed', member)
+    redis.call('SADD', keys.UNFINALIZED_JOBS, member)
     for id in string.gmatch(redis.call('HGET', job, 'datasets') or '', '%S+') do
-      redis.call('SREM', dataset(tenant_of(member), id, 'jobs'), id_of(member))
+      redis.call('SREM', keys.dataset_jobs(tenant_of(member), id), id_of(member))
     end
   end
-  status_event(member)
+  add_status_event(member)
 end
 
 local function close_attempt(member, outcome)
-  local number = redis.call('HGET', key(member), 'attempt')
+  local number = redis.call('HGET', keys.job(member), 'attempt')
   if number and number ~= '0' then
-    local attempt = key(member, 'attempt:' .. number)
+    local attempt = keys.attempt(member, number)
     if redis.call('HEXISTS', attempt, 'ended_ms') == 0 then
       redis.call('HSET', attempt, 'ended_ms', now, 'outcome', outcome)
     end
   end
 end
 
--- The fence: nil when the lease shown holds, else the answer to give. Who shows none is fenced too.
-local function fenced(job)
+-- nil when the lease shown holds, else the answer to give; without a lease too.
+local function check_lease(job)
   local j = redis.call('HMGET', job, 'status', 'term', 'owner')
   if j[1] == 'running' and h.term and j[2] == int(h.term) and j[3] == h.nonce then return nil end
   return { 'fenced', j[1] or 'gone' }
@@ -150,23 +196,61 @@ end
 local function renew_lease(member, job)
   local until_ms = now + h.lease_ms
   redis.call('HSET', job, 'lease_ms', int(until_ms))
-  redis.call('ZADD', 'leases:' .. redis.call('HGET', job, 'queue'), int(until_ms), member)
+  redis.call('ZADD', keys.leases(redis.call('HGET', job, 'queue')), int(until_ms), member)
 end
 
--- All that is kept of a job beside its history: its record, the hashes of jobs/store/job_snapshot.py, deleted checkpoints, audit,
--- attempts, and the events beyond `after`. Hashes are flat.
-local function snapshot(member, after)
-  local attempts, told = {}, { redis.call('HGETALL', key(member)) }
-  for n = 1, tonumber(redis.call('HGET', key(member), 'attempt')) do
-    attempts[n] = redis.call('HGETALL', key(member, 'attempt:' .. int(n)))
+-- All that the store has of a job beside its history, as jobs/store/job_snapshot.py reads it: its record, four hashes,
+-- deleted checkpoints, audit, attempts, and the events beyond number `after`. Hashes are flat lists.
+local function read_snapshot(member, after)
+  local attempts, reply = {}, { redis.call('HGETALL', keys.job(member)) }
+  for n = 1, tonumber(redis.call('HGET', keys.job(member), 'attempt')) do
+    attempts[n] = redis.call('HGETALL', keys.attempt(member, n))
   end
-  for _, part in ipairs({ 'checkpoints', 'digests', 'answers', 'known' }) do
-    told[#told + 1] = redis.call('HGETALL', key(member, part))
+  for _, hash in ipairs({ keys.checkpoints, keys.segment_digests, keys.checkpoint_responses, keys.job_idempotency_keys }) do
+    reply[#reply + 1] = redis.call('HGETALL', hash(member))
   end
-  local dropped = tonumber(redis.call('HGET', key(member), 'events_dropped') or '0')
-  told[#told + 1] = redis.call('SMEMBERS', key(member, 'removed'))
-  told[#told + 1] = redis.call('LRANGE', key(member, 'audit'), '0', '-1')
-  told[#told + 1] = attempts
-  told[#told + 1] = redis.call('LRANGE', key(member, 'events'), int(math.max(0, after - dropped)), '-1')
-  return told
+  local dropped = tonumber(redis.call('HGET', keys.job(member), 'events_dropped') or '0')
+  reply[#reply + 1] = redis.call('SMEMBERS', keys.deleted_checkpoints(member))
+  reply[#reply + 1] = redis.call('LRANGE', keys.audit(member), '0', '-1')
+  reply[#reply + 1] = attempts
+  reply[#reply + 1] = redis.call('LRANGE', keys.events(member), int(math.max(0, after - dropped)), '-1')
+  return reply
+end
+
+-- The engine's name in an identity: 'graph' of 'graph-1 2.13.0 <canary> cpu 1'.
+local function engine_of(identity) return identity and string.match(identity, '^%a+') end
+
+-- Whether any canary gives bits of this identity again: from a state on, since the first weights are drawn by torch.
+local function is_portable(member, identity, kind, origin)
+  if not string.find(identity or '', ' - ', 1, true) then return false end
+  if kind == 'verify' then return origin ~= '0' end
+  return redis.call('HLEN', keys.checkpoints(member)) > 0
+end
+
+-- What a worker must have to train a job.
+local function read_needs(member)
+  local j = redis.call('HMGET', keys.job(member), 'canary', 'threads', 'required', 'tick', 'kind', 'begun', 'identity',
+    'engine_asked', 'memory', 'origin')
+  local has_ticks = j[1] and has_recorded_ticks(j[4], j[5], j[6])
+  return {
+    memory = tonumber(j[9] or '0'), has_ticks = has_ticks, exact = j[3] == '1', canary = j[1], threads = j[2],
+    engine = has_ticks and engine_of(j[7]) or not has_ticks and j[8], version = string.match(j[7] or '', '^%S+ %S+'),
+    portable = has_ticks and is_portable(member, j[7], j[5], j[10]),
+  }
+end
+
+-- How a worker meets a job's needs: 'fit', 'inexact' (trains on, marked), 'unfit' (another worker's), 'small' (too
+-- little memory) or 'unmeasured' (its canary for these threads is needed). What a worker does not tell, it may have;
+-- an engine of a version not told is `true`.
+local function fitness(needs, worker)
+  if worker.memory and needs.memory > worker.memory then return 'small' end
+  local version = needs.engine and worker.engines and worker.engines[needs.engine]
+  if needs.engine and worker.engines and not version then return 'unfit' end
+  if not needs.has_ticks then return 'fit' end
+  local other = needs.exact and 'unfit' or 'inexact'
+  if version and version ~= true and version ~= needs.version then return other end
+  if needs.portable then return 'fit' end
+  local canary = worker.canaries[needs.threads]
+  if not canary then return 'unmeasured' end
+  return canary == needs.canary and 'fit' or other
 end

@@ -2,18 +2,18 @@
 -- How far a verify has compared: up to h.tick, whose loss is ARGV[2]; its attempt's counts are whole ones, so that
 -- sent twice it does no more than once. -> {'ok', requested} | fenced
 local member = h.member
-local job = key(member)
-local refused = fenced(job)
-if refused then return refused end
+local job = keys.job(member)
+local lost = check_lease(job)
+if lost then return lost end
 local j = redis.call('HMGET', job, 'tick', 'attempt', 'rate_to')
 redis.call('HSET', job, 'elapsed', h.elapsed, 'phase', 'replaying')
 if h.tick > tonumber(j[1]) then
   redis.call('HSET', job, 'tick', int(h.tick), 'loss', ARGV[2], 'deaths', '0')
-  redis.call('HSET', key(member, 'attempt:' .. j[2]), 'last_tick', int(h.tick))
+  redis.call('HSET', keys.attempt(member, j[2]), 'last_tick', int(h.tick))
   mark_rate(job, j[3], h.tick)
-  notice(member, 't', int(h.tick), 'l', ARGV[2])
+  notify(member, 't', int(h.tick), 'l', ARGV[2])
 end
-redis.call('HSET', key(member, 'attempt:' .. j[2]), 'replayed', int(h.compared), 'compared', int(h.compared),
+redis.call('HSET', keys.attempt(member, j[2]), 'replayed', int(h.compared), 'compared', int(h.compared),
   'digests', int(h.digests))
 renew_lease(member, job)
 return { 'ok', redis.call('HGET', job, 'requested') or '' }

@@ -2,11 +2,11 @@
 -- All that is kept of a job beside its history, at one moment, under a number that grows; of its events those
 -- beyond h.events. Whoever shows a lease must hold it. -> {'ok', snapshot...} | fenced | {'gone'}
 local member = h.member
-local job = key(member)
+local job = keys.job(member)
 if redis.call('EXISTS', job) == 0 then return { 'gone' } end
 if h.nonce then
-  local refused = fenced(job)
-  if refused then return refused end
+  local lost = check_lease(job)
+  if lost then return lost end
 end
 redis.call('HINCRBY', job, 'archived', 1)
-return { 'ok', unpack(snapshot(member, h.events)) }
+return { 'ok', unpack(read_snapshot(member, h.events)) }

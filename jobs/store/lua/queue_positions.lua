@@ -1,0 +1,34 @@
+#!lua flags=no-writes
+-- Where each of h.members waits, and for what: 'no_worker' lives that has the memory, none has its engine and canary
+-- ('fingerprint'), or all are 'busy'. -> {position from 1 or 0, reason, position, reason, ...}
+local queues = {}
+for _, text in ipairs(redis.call('HVALS', keys.WORKERS)) do
+  local info = cjson.decode(text)
+  if info.until_ms >= now then
+    local worker = { canaries = type(info.canaries) == 'table' and info.canaries or {}, memory = tonumber(info.memory_bytes) }
+    if type(info.engines) == 'table' then
+      worker.engines = {}
+      for _, engine in ipairs(info.engines) do worker.engines[engine] = true end
+    end
+    local queue = info.queue or ''
+    queues[queue] = queues[queue] or {}
+    table.insert(queues[queue], worker)
+  end
+end
+
+local function wait_reason(member, workers)
+  local needs, reason = read_needs(member), 'no_worker'
+  for _, worker in ipairs(workers) do
+    local fit = fitness(needs, worker)
+    if fit == 'unfit' then reason = 'fingerprint' elseif fit ~= 'small' then return 'busy' end
+  end
+  return reason
+end
+
+local reply = {}
+for _, member in ipairs(h.members) do
+  local queue = redis.call('HGET', keys.job(member), 'queue') or ''
+  reply[#reply + 1] = int((redis.call('ZRANK', keys.queued_jobs(queue), member) or -1) + 1)
+  reply[#reply + 1] = wait_reason(member, queues[queue] or {})
+end
+return reply
