@@ -55,14 +55,16 @@ BROKEN = {
 
 
 def machine(store: "redis.Redis", edits: Edits = ()) -> Any:
-    return type("Machine", (LedgerMachine,), {"store": store, "edits": edits, "met": Counter()})
+    return type(
+        "Machine", (LedgerMachine,), {"store": store, "edits": edits, "outcome_counts": Counter()}
+    )
 
 
 def test_the_ledger_does_what_the_model_does(store: "redis.Redis") -> None:
     kind = machine(store)
     run_state_machine_as_test(kind, settings=HOW)
     if HOW.max_examples >= FEW:
-        assert {what for what in MET if not kind.met[what]} == set()
+        assert {what for what in MET if not kind.outcome_counts[what]} == set()
 
 
 @pytest.mark.parametrize("broken", BROKEN)
