@@ -1,7 +1,8 @@
-"""The thread that keeps a lease alive, and ends a trainer that no longer deserves it.
+"""The thread that renews a lease, and kills a trainer that may not or does not go on.
 
-It renews every third of the lease. It kills the trainer, and says why, when the lease is another's,
-when nothing has moved for the stall limit, or when a cancel or a drain has waited for its grace.
+It kills when the lease is another worker's, when nothing has happened for the stall limit, and when
+a cancel or a drain has waited longer than its grace. Cancels reach an attempt in two ways: here,
+also while the trainer is stuck, and with the reply of each append.
 Knows the ledger and one function that kills; knows no chunk and no file.
 """
 
@@ -9,11 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from redis.exceptions import RedisError
 
+from jobs.background_thread import BackgroundThread
 from jobs.errors import LeaseLost, StoreFull
 from jobs.job import Lease
 from jobs.ledger.owner import LeaseLedger
@@ -21,16 +22,17 @@ from workers.drain import Drain
 
 KillReason = Literal["fenced", "stalled", "cancelled", "drained"]
 
-#: seconds between two looks; a phase that lasts longer than this is told to the ledger
+#: seconds between two checks; a phase that lasts longer than this is sent to the ledger
 CHECK_SECONDS = 0.25
-#: seconds a trainer may take to the end of its chunk once a cancel was requested
+#: seconds that a trainer may take to end its chunk once a cancel is requested
 CANCEL_GRACE_SECONDS = 10.0
 
 
-class Heartbeat:
-    """A context: the thread runs inside it.
+class Heartbeat(BackgroundThread):
+    """A context that renews a lease.
 
-    It is told `moved`, `phase` and `mark_store_unavailable`, and tells `verdict` and `is_store_unavailable`.
+    The attempt sets `phase`, calls `touch` and `mark_store_unavailable`, and reads
+    `is_store_unavailable`; `kill_reason` says why the trainer was killed, if it was.
     """
 
     def __init__(
@@ -42,7 +44,8 @@ class Heartbeat:
         stall_seconds: float,
         drain: Drain,
     ) -> None:
-        """Renew each `every` s; let nothing stand still for longer than `stall` s."""
+        """Renew every `renew_seconds`; kill after `stall_seconds` without a `touch`."""
+        super().__init__("heartbeat")
         self.phase = "starting"
         self.kill_reason: KillReason | None = None
         self._ledger, self._lease, self._drain = ledger, lease, drain
@@ -53,25 +56,10 @@ class Heartbeat:
         self._reported_phase = self.phase
         self._cancel_seen_at: float | None = None
         self._is_store_unavailable = False
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="heartbeat", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _at: TracebackType | None,
-    ) -> None:
-        self._stopped.set()
-        self._thread.join()
 
     @contextmanager
     def guarding(self, kill: Callable[[], None]) -> Iterator[None]:
-        """Inside, `kill` ends the trainer: it is called at most once, and never after the end."""
+        """Inside, the thread may call `kill`, which ends the trainer, at most once."""
         with self._kill_lock:
             self._kill = kill
             if self.kill_reason is not None:
@@ -83,7 +71,7 @@ class Heartbeat:
                 self._kill = None
 
     def touch(self) -> None:
-        """Note that the trainer or the store has answered, or that the store is waited for."""
+        """Count as activity that the trainer or the store has replied, or is waited for."""
         self._last_activity = time.monotonic()
 
     def enter_phase(self, phase: str) -> None:
@@ -92,15 +80,15 @@ class Heartbeat:
         self.touch()
 
     def mark_store_unavailable(self) -> None:
-        """Note that the store did not answer: it is asked at every look until it does."""
+        """Have the lease renewed at every check until the store replies."""
         self._is_store_unavailable = True
 
     @property
     def is_store_unavailable(self) -> bool:
-        """Whether the store, once it was in doubt, has not answered this thread since."""
+        """Return whether the store has not replied since `mark_store_unavailable`."""
         return self._is_store_unavailable
 
-    def _watch(self) -> None:
+    def _run(self) -> None:
         while not self._stopped.wait(CHECK_SECONDS):
             if (kill_reason := self._check()) is not None:
                 return self._kill_trainer(kill_reason)
@@ -133,7 +121,7 @@ class Heartbeat:
         except LeaseLost:
             return "fenced"
         except (RedisError, StoreFull):
-            return None  # away, full or out of order: tried again at the next look
+            return None  # unavailable or full: tried again at the next check
         self._last_renewal, self._reported_phase, self._is_store_unavailable = now, phase, False
         if action != "cancel":
             self._cancel_seen_at = None

@@ -1,23 +1,23 @@
-"""The thread in a worker's main process that puts right what crashes left: a duty, a period.
+"""The thread in a worker's main process that does its periodic tasks and repairs after crashes.
 
-It keeps the template alive, says that the worker lives, rings for jobs that nobody has heard,
-moves histories that were not sealed, and has graph's loop compiled ahead. A store that is away or
-slow only makes it late. Knows no job's content.
+It restarts the fork server, releases the job of a dead pool child, registers the worker, wakes
+workers for jobs that wait, finalizes ended jobs and compiles the graph engine ahead of time. A slow
+or unavailable store only delays it. Knows nothing of a job's content.
 """
 
 import contextlib
 import os
 import platform
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from jobs import celery_app, logs
+from jobs.background_thread import BackgroundThread
+from jobs.backoff import Backoff
 from jobs.errors import LeaseLost
 from jobs.files.artifacts import ArtifactStore
 from jobs.job import Lease
@@ -34,23 +34,23 @@ from workers.forkserver_client import ForkServerProcess, ForkServerUnavailable
 from workers.prewarm import Prewarm
 from workers.worker_folder import WorkerConfig
 
-POLL_SECONDS = 0.1  # between two looks at the clock
-FORKSERVER_CHECK_SECONDS = 0.2  # between two looks at the template
-ORPHAN_CHECK_SECONDS = 0.5  # between two looks at the runner
-WAKE_SECONDS = 1.0  # and no job is rung for more often
-MAX_REGISTER_INTERVAL_SECONDS = 2.0  # at the latest; at once when a job was begun or left
-REGISTER_CHECK_SECONDS = 0.2  # between two looks at whether one was
-REGISTRATION_TTL_SECONDS = 7.0  # how long an announcement counts: three may be late
+POLL_SECONDS = 0.1  # between two checks for tasks that are due
+FORKSERVER_CHECK_SECONDS = 0.2
+ORPHAN_CHECK_SECONDS = 0.5
+WAKE_SECONDS = 1.0  # also the shortest time between two wake-ups of a queue
+MAX_REGISTER_INTERVAL_SECONDS = 2.0  # a job that begins or ends is registered at the next check
+REGISTER_CHECK_SECONDS = 0.2
+REGISTRATION_TTL_SECONDS = 7.0  # three registrations may be late
 PREWARM_CHECK_SECONDS = 5.0
 FINALIZE_SECONDS = 10.0
-MAX_FINALIZE_SECONDS = 1.0  # of one round, at most: the other duties wait meanwhile
-#: a template that dies at once is started again after this, doubled each time up to the longest
+MAX_FINALIZE_SECONDS = 1.0  # of one round: the other tasks wait meanwhile
+#: seconds before a fork server that died at once is restarted, doubled up to the longest
 INITIAL_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 0.2, 10.0
 
 
 @dataclass
 class PeriodicTask:
-    """Something to be done every so often; `due` is when, by the monotonic clock."""
+    """An action and its interval; `due_at` is when it is due next, by the monotonic clock."""
 
     name: str
     interval_seconds: float
@@ -58,10 +58,11 @@ class PeriodicTask:
     due_at: float = 0.0
 
 
-class Reconciler:
-    """A context: the thread runs inside it."""
+class Reconciler(BackgroundThread):
+    """A context that runs the periodic tasks of one worker."""
 
     def __init__(self, config: WorkerConfig, forkserver: ForkServerProcess) -> None:
+        super().__init__("reconciler", join_seconds=1.0)
         self._config, self._forkserver = config, forkserver
         self._store = connect(config.settings.redis_url)
         self._ledger = JobLedger(self._store)
@@ -80,7 +81,8 @@ class Reconciler:
         self._prewarm = Prewarm()
         self._trainer_memory = memory.trainer_memory_limit(config.settings, config.queue)
         self._started_at = format_rfc3339(int(time.time() * 1000))
-        self._restart_at, self._restart_delay = 0.0, INITIAL_RESTART_DELAY_SECONDS
+        self._restart_at = 0.0
+        self._restart_backoff = Backoff(INITIAL_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS)
         self._registered_job: dict[str, Any] = {}
         self._register_at = 0.0
         self._tasks = [
@@ -91,23 +93,11 @@ class Reconciler:
             PeriodicTask("ring", WAKE_SECONDS, self.wake_workers),
             PeriodicTask("seal", FINALIZE_SECONDS, self.finalize_ended_jobs),
         ]
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run_due_tasks, name="reconciler", daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _at: TracebackType | None,
-    ) -> None:
-        self._stopped.set()
-        self._thread.join(1.0)
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         self._prewarm.stop()
-        if self._thread.is_alive():  # in a call to a store that does not answer: no second one
+        if self._thread.is_alive():  # the store does not reply to it: do not call it again
             return
         try:
             worker_registry.deregister(self._store, self._config.name)
@@ -115,28 +105,25 @@ class Reconciler:
             self._logger.warning("not withdrawn", error=repr(error))
 
     def restart_forkserver(self) -> None:
-        """Start the template again when it has died; a running trainer does not notice."""
+        """Restart the fork server if it has died; running trainers go on."""
         now = time.monotonic()
         if self._forkserver.is_alive:
             if now - self._restart_at > MAX_RESTART_DELAY_SECONDS:
-                self._restart_delay = INITIAL_RESTART_DELAY_SECONDS
+                self._restart_backoff.reset()
         elif now >= self._restart_at:
             self._logger.warning("the template died, it is started again")
             self._forkserver.start()
-            self._restart_at, self._restart_delay = (
-                now + self._restart_delay,
-                min(2 * self._restart_delay, MAX_RESTART_DELAY_SECONDS),
-            )
+            self._restart_at = now + self._restart_backoff.next_delay()
 
     def release_orphaned_job(self) -> None:
-        """Give back the job of a runner that has died, rather than let its lease run out."""
+        """Release the job of a pool child that has died, rather than let its lease run out."""
         current_job = self._config.worker_folder.read("job")
         if not current_job or _is_running(current_job["pid"]):
             return
         lease = Lease(
             current_job["tenant"], current_job["id"], current_job["term"], current_job["nonce"]
         )
-        with contextlib.suppress(LeaseLost):  # another's by now, or ended
+        with contextlib.suppress(LeaseLost):  # another worker's by now, or ended
             reason = "the runner ended without a word: killed, or out of memory"
             self._lease_ledger.release(lease, "queued", 0, reason=reason)
             self._logger.warning("the runner died, its job is given back", job=lease.job_id)
@@ -144,7 +131,7 @@ class Reconciler:
             self._config.worker_folder.write("job", {})
 
     def register_worker(self) -> None:
-        """Say that this worker lives, what it is and what it does."""
+        """Register this worker with what it is and the job it runs."""
         current_job, now = self._config.worker_folder.read("job") or {}, time.monotonic()
         if current_job == self._registered_job and now < self._register_at:
             return
@@ -155,7 +142,7 @@ class Reconciler:
         self._registered_job, self._register_at = current_job, now + MAX_REGISTER_INTERVAL_SECONDS
 
     def prewarm_graph_engine(self) -> None:
-        """Have the graph engine's loop compiled where it could be and is not, before jobs ask."""
+        """Compile the graph engine's loop ahead of jobs, where it can be and is not yet."""
         self._canaries.measure(1, may_retry=lambda: False)
         can_compile = (
             "graph" in self._canaries.engine_prefixes()
@@ -166,17 +153,17 @@ class Reconciler:
             self._prewarm.start()
 
     def wake_workers(self) -> None:
-        """Ring for jobs that wait or whose lease is over, wherever their bells went."""
+        """Wake workers for jobs that wait or whose lease is over: a wake-up may have got lost."""
         for queue, times in self._ledger.take_due_wakeups(WAKE_SECONDS).items():
             celery_app.wake_workers(queue, times)
 
     def finalize_ended_jobs(self) -> None:
-        """Move what ended jobs still have in the store, some after some while that comes off."""
+        """Move histories of ended jobs from the store to files, in batches."""
         deadline = time.monotonic() + MAX_FINALIZE_SECONDS
         while self._segments.finalize_some() and time.monotonic() < deadline:
             pass
 
-    def _run_due_tasks(self) -> None:
+    def _run(self) -> None:
         while not self._stopped.wait(POLL_SECONDS):
             for task in self._tasks:
                 if time.monotonic() >= task.due_at:
@@ -185,9 +172,9 @@ class Reconciler:
     def _run_task(self, task: PeriodicTask) -> None:
         try:
             task.action()
-        except ForkServerUnavailable:  # it is being started: asked again at once
+        except ForkServerUnavailable:  # it is being started: the task stays due
             return
-        except Exception as error:  # the store above all: the next round tries again
+        except Exception as error:  # the store above all: retried after the interval
             self._logger.warning("left undone", duty=task.name, error=repr(error))
         task.due_at = time.monotonic() + task.interval_seconds
 
@@ -214,7 +201,7 @@ class Reconciler:
 
 
 def _is_running(pid: int) -> bool:
-    """Whether a process runs; one that has ended and is not yet reaped does not."""
+    """Return whether a process runs; one that has ended and is not yet reaped does not."""
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
     except OSError:

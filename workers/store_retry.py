@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from jobs.backoff import Backoff
 from jobs.errors import StoreFull
 from jobs.store.connection import UNAVAILABLE
 from workers.drain import Drain
@@ -39,12 +40,11 @@ def retry_while_unavailable(call: Callable[[], T], may_retry: Callable[[], bool]
     The call must be safe to send twice: a reply can be lost after its call has taken effect.
     Raises StoreUnavailable once `may_retry`, asked before each pause, returns False.
     """
-    backoff = INITIAL_BACKOFF_SECONDS
+    backoff = Backoff(INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS)
     while True:
         try:
             return call()
         except (*UNAVAILABLE, StoreFull) as error:
             if not may_retry():
                 raise StoreUnavailable(f"the store takes nothing: {error}") from error
-        time.sleep(backoff)
-        backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
+        time.sleep(backoff.next_delay())

@@ -5,6 +5,7 @@ Knows the clock and the rules; knows no file, no store and no trainer.
 
 import time
 
+from jobs.backoff import Backoff
 from jobs.spec.training import CheckpointRules
 from workers.checkpointing.pending import CheckpointReasons
 from workers.chunks import next_multiple
@@ -22,6 +23,7 @@ class FailureTracker:
     def __init__(self, max_seconds: float) -> None:
         self.count = 0
         self._max_seconds = max_seconds
+        self._backoff = Backoff(INITIAL_RETRY_DELAY_SECONDS, MAX_RETRY_DELAY_SECONDS)
         self._first_failure_at = self._retry_at = 0.0
 
     def record(self) -> None:
@@ -29,14 +31,13 @@ class FailureTracker:
         now = time.monotonic()
         if not self.count:
             self._first_failure_at = now
-        self._retry_at = now + min(
-            INITIAL_RETRY_DELAY_SECONDS * 2 ** min(self.count, 10), MAX_RETRY_DELAY_SECONDS
-        )
+        self._retry_at = now + self._backoff.next_delay()
         self.count += 1
 
     def reset(self) -> None:
         """Forget the failures: a save has succeeded."""
         self.count = 0
+        self._backoff.reset()
 
     @property
     def is_retry_due(self) -> bool:
