@@ -75,7 +75,10 @@ def parse_model(model: type[Model], body: Any) -> Model:
 
 
 def body_digest(body: Any) -> str:
-    """Return sha256 of a parsed body: equal for bodies that are equal as JSON."""
+    """Return the sha256 of a parsed body; 8.0 and 8 give the same one.
+
+    Stored with idempotency keys and never shown, unlike the digests of certificates.
+    """
     text = json.dumps(_canonicalize(body), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

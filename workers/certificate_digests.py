@@ -15,7 +15,11 @@ from workers.trainer_client import StateNotWritten, TrainerClient
 
 
 def canonical_sha256(value: Any) -> str:
-    """Return the sha256 of a JSON value: UTF-8, names sorted, no spaces."""
+    """Return the sha256 of a JSON value: UTF-8, names sorted, no spaces.
+
+    Clients compute it from the shown value, so it keeps every number as written, unlike
+    `api.json_body.body_digest`.
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -8,7 +8,7 @@ record come from a write that a crash cut short, and are ignored.
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -105,6 +105,11 @@ def encode_bytes(data: bytes) -> EncodedBytes:
 def decode_bytes(encoded: EncodedBytes) -> bytes:
     """Decode what `encode_bytes` returned."""
     return encoded.encode() if isinstance(encoded, str) else base64.b64decode(encoded["base64"])
+
+
+def encode_hash(fields: Mapping[str, bytes]) -> dict[str, EncodedBytes]:
+    """Encode every value of a hash."""
+    return {name: encode_bytes(value) for name, value in fields.items()}
 
 
 def decode_hash(encoded: dict[str, Any]) -> dict[str, bytes]:

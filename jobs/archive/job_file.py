@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from jobs import fault_points
-from jobs.archive.format import EncodedBytes, RecordEncoder, encode_bytes
+from jobs.archive.format import RecordEncoder, encode_bytes, encode_hash
 from jobs.files.artifacts import ArtifactStore
-from jobs.store.job_snapshot import HashFields, JobSnapshot
+from jobs.store.job_snapshot import JobSnapshot
 
 MAX_INLINE_FIELD_BYTES = 1024  # a longer field is written when it changes, not in each record
 MAX_FILE_BYTES = 64 << 20  # a longer file is not appended to
@@ -71,16 +71,14 @@ class JobFile:
 
 def build_record(snapshot: JobSnapshot, *, without: Collection[str]) -> dict[str, Any]:
     """Build the record of a snapshot, leaving out the fields named in `without`."""
-    short_fields = {
-        name: encode_bytes(value) for name, value in snapshot.fields.items() if name not in without
-    }
+    short_fields = {name: value for name, value in snapshot.fields.items() if name not in without}
     return {
         "version": snapshot.version,
-        "fields": short_fields,
-        "hashes": {name: _encode_hash(fields) for name, fields in snapshot.hashes.items()},
+        "fields": encode_hash(short_fields),
+        "hashes": {name: encode_hash(fields) for name, fields in snapshot.hashes.items()},
         "removed": [encode_bytes(entry) for entry in snapshot.deleted_checkpoints],
         "audit": [encode_bytes(entry) for entry in snapshot.audit],
-        "attempts": [_encode_hash(entry) for entry in snapshot.attempts],
+        "attempts": [encode_hash(entry) for entry in snapshot.attempts],
     }
 
 
@@ -114,7 +112,3 @@ def append_bytes(path: Path, data: bytes, *, offset: int) -> None:
         file.flush()
         fault_points.hit("archive:fsync")
         os.fsync(file.fileno())
-
-
-def _encode_hash(fields: HashFields) -> dict[str, EncodedBytes]:
-    return {name: encode_bytes(value) for name, value in fields.items()}

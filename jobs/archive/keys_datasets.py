@@ -11,6 +11,7 @@ from jobs.archive.format import (
     RecordKind,
     decode_bytes,
     encode_bytes,
+    encode_hash,
     read_file,
     single_record,
 )
@@ -18,7 +19,6 @@ from jobs.archive.record_folders import DiskReservation, RecordFolders, record_n
 from jobs.files.artifacts import ArtifactStore
 from jobs.store import keys
 
-RawHash = dict[bytes, bytes]
 RECORD_KINDS: dict[str, RecordKind] = {  # by the record's folder
     "keys": "key",
     "deleted-keys": "gone",
@@ -37,12 +37,12 @@ class KeyDatasetArchive:
 
     def save_key(self, key_id: str, reservation: DiskReservation | None = None) -> None:
         """Archive a new access key."""
-        record: RawHash = self._store.hgetall(keys.access_key(key_id))  # type: ignore[assignment]
+        record = self._read_hash(keys.access_key(key_id))
         idempotency_keys = {}
-        if b"idempotency_key" in record:
-            hash_key = keys.access_idempotency(record[b"maker"].decode())
-            idempotency_keys = self._read_idempotency_keys(hash_key, [record[b"idempotency_key"]])
-        archived = {"fields": _encode_hash(record), "known": idempotency_keys}
+        if "idempotency_key" in record:
+            hash_key = keys.access_idempotency(record["maker"].decode())
+            idempotency_keys = self._read_idempotency_keys(hash_key, [record["idempotency_key"]])
+        archived = {"fields": encode_hash(record), "known": idempotency_keys}
         self._write("keys", key_id, archived, reservation)
 
     def save_key_tombstone(self, key_id: str) -> None:
@@ -114,10 +114,14 @@ class KeyDatasetArchive:
         return int(decode_bytes(record["fields"]["seq"])), list(record["known"])
 
     def _read_dataset(self, tenant: str, dataset_id: str) -> dict[str, Any]:
-        record: RawHash = self._store.hgetall(keys.dataset(tenant, dataset_id))  # type: ignore[assignment]
+        record = self._read_hash(keys.dataset(tenant, dataset_id))
         key_names: Any = self._store.smembers(keys.dataset_keys(tenant, dataset_id))
         idempotency_keys = self._read_idempotency_keys(keys.idempotency(tenant), sorted(key_names))
-        return {"fields": _encode_hash(record), "known": idempotency_keys}
+        return {"fields": encode_hash(record), "known": idempotency_keys}
+
+    def _read_hash(self, key: str) -> dict[str, bytes]:
+        fields: Any = self._store.hgetall(key)
+        return {name.decode(): value for name, value in fields.items()}
 
     def _read_idempotency_keys(self, hash_key: str, key_names: list[bytes]) -> dict[str, Any]:
         """Read idempotency keys with their values."""
@@ -136,7 +140,3 @@ class KeyDatasetArchive:
     ) -> None:
         data = single_record(RECORD_KINDS[folder], record)
         self._folders.write(self._folders.path(folder, name), data, reservation)
-
-
-def _encode_hash(record: RawHash) -> dict[str, Any]:
-    return {name.decode(): encode_bytes(value) for name, value in record.items()}

@@ -7,6 +7,7 @@ overwritten for another.
 
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -64,7 +65,7 @@ def read_store_id(files: ArtifactStore) -> str | None:
         raise StoreMismatch(f"whose artifacts these are cannot be read: {error}") from error
 
 
-def _store_id_path(files: ArtifactStore) -> Any:
+def _store_id_path(files: ArtifactStore) -> Path:
     return RecordFolders(files).root / "store.json"
 
 

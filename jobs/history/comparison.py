@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from jobs import values
 from jobs.certificate import Bits, Difference
-from jobs.history.column_reader import ColumnReader, Extent
+from jobs.history.column_reader import ColumnReader, Extent, Points
 from jobs.job import SparsePoint
 from jobs.values import STATE_COLUMN
 
@@ -77,19 +77,8 @@ def read_range(
 ) -> RecordedRange:
     """Read the ticks first…last of all dense columns, and of the named sparse ones."""
     dense = {name: reader.values(extent, name, first, last) for name in extent.columns}
-    points = {name: reader.points(extent, name, first, last) for name in sparse}
-    return RecordedRange(
-        first,
-        last,
-        dense,
-        {
-            name: {
-                int(tick): raw.tobytes()
-                for tick, raw in zip(column_points["tick"], column_points["bits"], strict=True)
-            }
-            for name, column_points in points.items()
-        },
-    )
+    points = {name: _bits_by_tick(reader.points(extent, name, first, last)) for name in sparse}
+    return RecordedRange(first, last, dense, points)
 
 
 def make_difference(
@@ -102,6 +91,10 @@ def make_difference(
         recorded=_encode_bits(column, recorded),
         recomputed=_encode_bits(column, recomputed),
     )
+
+
+def _bits_by_tick(points: Points) -> dict[int, bytes]:
+    return {int(tick): bits.tobytes() for tick, bits in points}
 
 
 def _sparse_difference(
