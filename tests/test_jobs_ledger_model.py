@@ -16,9 +16,9 @@ from tests.edited_scripts import Edits
 from tests.ledger_machine import LedgerMachine
 
 EXAMPLES = int(os.environ.get("TICKFORGE_MODEL_EXAMPLES", "0"))  # 0: a few, the same each time
-FEW = 40
-HOW = settings(
-    max_examples=EXAMPLES or FEW,
+DEFAULT_EXAMPLES = 40
+RUN_SETTINGS = settings(
+    max_examples=EXAMPLES or DEFAULT_EXAMPLES,
     derandomize=not EXAMPLES,
     stateful_step_count=60,
     deadline=None,
@@ -27,27 +27,27 @@ HOW = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-#: answers that a run must have met, or it has looked at too little
-MET = {
+#: outcomes that a run must have met, or it has looked at too little
+EXPECTED_OUTCOMES = {
     "append ok", "append LeaseLost", "append TickGap", "append TickMismatch", "append into files",
-    "claim a job", "claim nothing", "commit ok", "commit NotAccepted", "commit LeaseLost", "renew ok",
-    "renew LeaseLost", "finish succeeded ok", "finish succeeded WrongFinalTick", "finish queued ok",
-    "finish paused ok", "finish failed LeaseLost", "move ok", "move NotAccepted", "move LeaseLost",
-    "seal ok",
-    "seal NotAccepted", "delete ok", "delete NotTerminal", "delete NoSuchJob", "cancel ok", "stop ok",
-    "stop IllegalTransition", "pause ok", "resume ok", "due ok", "submit ok",
-    "submit IdempotencyMismatch", "a lease that the store has forgotten",
+    "claim a job", "claim nothing", "commit ok", "commit NotAccepted", "commit LeaseLost",
+    "renew ok", "renew LeaseLost", "finish succeeded ok", "finish succeeded WrongFinalTick",
+    "finish queued ok", "finish paused ok", "finish failed LeaseLost", "move ok",
+    "move NotAccepted", "move LeaseLost", "seal ok", "seal NotAccepted", "delete ok",
+    "delete NotTerminal", "delete NoSuchJob", "cancel ok", "stop ok", "stop IllegalTransition",
+    "pause ok", "resume ok", "due ok", "submit ok", "submit IdempotencyMismatch",
+    "a lease that the store has forgotten",
 }  # fmt: skip
 
 #: scripts that each break one promise, which the machine must see; more of them: `make mutants`
-BROKEN = {
+BROKEN_SCRIPTS = {
     "no fence": (
         "if j[1] == 'running' and h.term and j[2] == int(h.term) and j[3] == h.nonce then",
         "if j[1] == 'running' then",
     ),
-    "recorded losses are not compared": ("if recorded ~= offered then\n", "if false then\n"),
+    "recorded losses are not compared": ("if had ~= offered then\n", "if false then\n"),
     "a gap is let in": ("if first > tick + 1 then", "if false then"),
-    "a claim is not repeated": ("if claimed then", "if false then"),
+    "a claim is not repeated": ("if again then", "if false then"),
     "a checkpoint before its tick": ("if h.tick > tonumber(tick) then", "if false then"),
     "deaths are not counted": ("redis.call('HINCRBY', job, 'deaths', 1)", ""),
     "leases hold for ever": ("'-inf', int(now), 'LIMIT',", "'-inf', '-1', 'LIMIT',"),
@@ -62,12 +62,14 @@ def machine(store: "redis.Redis", edits: Edits = ()) -> Any:
 
 def test_the_ledger_does_what_the_model_does(store: "redis.Redis") -> None:
     kind = machine(store)
-    run_state_machine_as_test(kind, settings=HOW)
-    if HOW.max_examples >= FEW:
-        assert {what for what in MET if not kind.outcome_counts[what]} == set()
+    run_state_machine_as_test(kind, settings=RUN_SETTINGS)
+    if RUN_SETTINGS.max_examples >= DEFAULT_EXAMPLES:
+        assert {
+            outcome for outcome in EXPECTED_OUTCOMES if not kind.outcome_counts[outcome]
+        } == set()
 
 
-@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("broken", BROKEN_SCRIPTS)
 def test_the_machine_sees_a_broken_promise(store: "redis.Redis", broken: str) -> None:
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(machine(store, [BROKEN[broken]]), settings=HOW)
+        run_state_machine_as_test(machine(store, [BROKEN_SCRIPTS[broken]]), settings=RUN_SETTINGS)

@@ -52,7 +52,7 @@ MUTANTS = (
         (
             Edit(
                 "jobs/files/checkpoint_folders.py",
-                "            if digest(file) != entry.sha256:\n",
+                "            if hash_file(file) != entry.sha256:\n",
                 "            if False:\n",
             ),
         ),
