@@ -64,7 +64,6 @@ def serve(options: Options, stack: ExitStack) -> None:
     }
     environment.pop("TICKFORGE_ADMIN_KEY", None)  # workers do not need it
     service_address = ServiceAddress(options, listener)
-    probe = ReadinessProbe(Settings.from_env(environment), service_address.address, _log)
     api_fd = listener.fileno()
     api_environment = {"TICKFORGE_ADMIN_KEY": key, "TICKFORGE_API_FD": str(api_fd)}
     # The API inherits the lock too: one that outlives a killed serve.py still has the port.
@@ -73,7 +72,12 @@ def serve(options: Options, stack: ExitStack) -> None:
         _make_child(name, ("workers", "--name", name), environment)
         for name in service_address.worker_names
     ]
-    probe.worker_pids = _WorkerPids(workers)
+    probe = ReadinessProbe(
+        Settings.from_env(environment),
+        service_address.address,
+        worker_pids=lambda: {worker.name: worker.pid for worker in workers},
+        log=_log,
+    )
     supervisor = Supervisor(store, api, workers, readiness=probe, stop_signals=stop_signals)
     supervisor.run(lambda: _announce(service_address.url, key, options))
 
@@ -102,22 +106,6 @@ class ServiceAddress:
         """The workers' names, unique among all serve.py on one store."""
         prefix = f"{socket.gethostname()}-{self.address[1]}"
         return [f"{prefix}-{number}" for number in range(1, self.options.workers + 1)]
-
-
-class _WorkerPids(Mapping[str, int | None]):
-    """Process ids of the workers by name, always current: a restart changes an id."""
-
-    def __init__(self, children: Sequence[Child]) -> None:
-        self._children = {child.name: child for child in children}
-
-    def __getitem__(self, name: str) -> int | None:
-        return self._children[name].pid
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._children)
-
-    def __len__(self) -> int:
-        return len(self._children)
 
 
 def _prepare_store(options: Options, lock: int, stack: ExitStack) -> tuple[Child | None, str]:

@@ -19,15 +19,20 @@ LOG_INTERVAL = 5.0
 
 
 class ReadinessProbe:
-    """The supervisor's readiness checks; `worker_pids` maps the expected workers to their pids."""
+    """The supervisor's readiness checks; `worker_pids()` returns the expected workers' pids."""
 
     def __init__(
-        self, settings: Settings, address: tuple[str, int], log: Callable[[str], None]
+        self,
+        settings: Settings,
+        address: tuple[str, int],
+        *,
+        worker_pids: Callable[[], Mapping[str, int | None]],
+        log: Callable[[str], None],
     ) -> None:
-        self._settings, self._address, self._log = settings, address, log
+        self._settings, self._address = settings, address
+        self._worker_pids, self._log = worker_pids, log
         self._last_log_at = time.monotonic()
         self._store = connect(settings.redis_url)
-        self.worker_pids: Mapping[str, int | None] = {}
 
     def is_store_ready(self) -> bool:
         """Return whether the store answers and has loaded its file.
@@ -64,7 +69,7 @@ class ReadinessProbe:
             }
         except UNAVAILABLE:
             return False
-        return all(live_pids.get(name) == pid for name, pid in self.worker_pids.items())
+        return all(live_pids.get(name) == pid for name, pid in self._worker_pids().items())
 
     def _is_api_ready(self) -> bool:
         connection = http.client.HTTPConnection(*self._address, timeout=ANSWER_TIMEOUT)

@@ -52,7 +52,8 @@ def run_in(folder: Path, *code: str) -> "subprocess.CompletedProcess[str]":
         ),
         (
             "worker-files",
-            "import workers.tasks, workers.reconciler, ticks.process.commands, ticks.process.forkserver",
+            "import workers.tasks, workers.reconciler, ticks.process.commands; "
+            "import ticks.process.forkserver",
         ),
     ],
 )

@@ -30,7 +30,7 @@ EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141  # 128 + SIGINT, SIGPIPE: as a she
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done (a watched job: succeeded), 1 the job failed or was cancelled, "
-    "2 wrong usage or refused by the server, 3 server or network failing (a later attempt may succeed).",
+    "2 wrong usage or refused by the server, 3 server or network failing: a later try may succeed.",
 )
 @click.version_option(__version__, prog_name="tickforge")
 @common_options

@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tickforge_client.config import resolve_server, validate
@@ -14,6 +13,8 @@ from tickforge_client.datasets import Dataset
 from tickforge_client.http import ApiSession, api_path
 from tickforge_client.job import Job
 from tickforge_client.uploads import FileBody, media_type_of
+
+PAGE_ENTRIES = 1000  # the server's maximum
 
 
 class Client:
@@ -39,12 +40,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -70,8 +66,7 @@ class Client:
 
     def page(self, **params: Any) -> dict[str, Any]:
         """Return one page of GET /v1/jobs as JSON; `params` are its query parameters."""
-        query = {name: value for name, value in params.items() if value not in (None, (), [])}
-        page: dict[str, Any] = self.session.get(api_path("jobs"), query)
+        page: dict[str, Any] = self.session.get(api_path("jobs"), _drop_empty(params))
         return page
 
     def jobs(
@@ -82,13 +77,9 @@ class Client:
         name: str | None = None,
     ) -> Iterator[Job]:
         """Yield all jobs that match the filters, newest first; a label is "key:value"."""
-        after: str | None = None
-        while True:
-            page = self.page(status=status, label=label, name=name, after=after, limit=1000)
-            yield from (Job(self.session, fields) for fields in page["data"])
-            if not page["has_more"]:
-                return
-            after = page["next_after"]
+        query = _drop_empty({"status": status, "label": label, "name": name, "limit": PAGE_ENTRIES})
+        for fields in self.session.iter_entries(api_path("jobs"), query):
+            yield Job(self.session, fields)
 
     def models(self) -> Any:
         """Return the model families that can be trained, with their schemas, as JSON."""
@@ -128,30 +119,19 @@ class Client:
 
     def dataset_page(self, **params: Any) -> dict[str, Any]:
         """Return one page of GET /v1/datasets as JSON; `params` are its query parameters."""
-        query = {name: value for name, value in params.items() if value is not None}
-        page: dict[str, Any] = self.session.get(api_path("datasets"), query)
+        page: dict[str, Any] = self.session.get(api_path("datasets"), _drop_empty(params))
         return page
 
     @property
     def datasets(self) -> Iterator[Dataset]:
         """Yield all datasets, newest first."""
-        after: str | None = None
-        while True:
-            page = self.dataset_page(after=after, limit=1000)
-            yield from (Dataset(self.session, fields) for fields in page["data"])
-            if not page["has_more"]:
-                return
-            after = page["next_after"]
+        for fields in self.session.iter_entries(api_path("datasets"), {"limit": PAGE_ENTRIES}):
+            yield Dataset(self.session, fields)
 
     def keys(self, *, tenant: str | None = None) -> Iterator[dict[str, Any]]:
         """Yield the access keys, or one tenant's, newest first, without secrets. For admins."""
-        query: dict[str, Any] = {"limit": 1000, **({"tenant": tenant} if tenant else {})}
-        while True:
-            page = self.session.get(api_path("keys"), query)
-            yield from page["data"]
-            if not page["has_more"]:
-                return
-            query["after"] = page["next_after"]
+        query = {"limit": PAGE_ENTRIES, **({"tenant": tenant} if tenant else {})}
+        return self.session.iter_entries(api_path("keys"), query)
 
     def create_key(self, tenant: str, scopes: Sequence[str], *, name: str = "") -> dict[str, Any]:
         """Create an access key; only this response ever contains its `secret`.
@@ -172,3 +152,7 @@ class Client:
     def version(self) -> Any:
         """Return the versions and limits of the service as JSON."""
         return self.session.get(api_path("version"))
+
+
+def _drop_empty(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value not in (None, (), [])}

@@ -35,14 +35,9 @@ class Event:
 
 def read(session: ApiSession, job_id: str, after: int = 0) -> list[Event]:
     """Return all events so far with a sequence number above `after`."""
-    events: list[Event] = []
     path = api_path("jobs", job_id, "events")
-    while True:
-        page = session.get(path, {"after": after, "limit": 1000})
-        events += (_parse_event(entry["type"], entry) for entry in page["data"])
-        if not page["has_more"]:
-            return events
-        after = page["next_after"]
+    entries = session.iter_entries(path, {"after": after, "limit": 1000})
+    return [_parse_event(entry["type"], entry) for entry in entries]
 
 
 def follow(session: ApiSession, job_id: str, after: int = 0) -> Iterator[Event]:

@@ -89,6 +89,16 @@ class ApiSession:
         """Return the JSON at `path`."""
         return _parse_json(self._send("GET", path, params))
 
+    def iter_entries(self, path: str, params: Params) -> Iterator[Any]:
+        """Yield the entries of a list, fetching page after page."""
+        query = dict(params)
+        while True:
+            page = self.get(path, query)
+            yield from page["data"]
+            if not page["has_more"]:
+                return
+            query["after"] = page["next_after"]
+
     def get_if_changed(
         self, path: str, etag: str | None, params: Params | None = None
     ) -> ConditionalResponse:
@@ -180,10 +190,9 @@ class ApiSession:
     ) -> httpx.Request:
         import httpx
 
-        content: Any = body  # a FileBody is read while it is sent
-        timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
+        content, timeout = body, READ_TIMEOUT
         if isinstance(body, FileBody):
-            timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, read=UPLOAD_TIMEOUT)
+            timeout = UPLOAD_TIMEOUT  # the file is read while it is sent
         elif body is not None:
             content, headers = json.dumps(body, allow_nan=False), {**headers, **_JSON}
         try:
@@ -193,7 +202,7 @@ class ApiSession:
                 params=params,
                 headers=headers,
                 content=content,
-                timeout=timeout,
+                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, read=timeout),
             )
         except httpx.InvalidURL as error:
             raise NotConfigured(f"not a server's address: {self.url!r} ({error})") from error
@@ -220,7 +229,6 @@ class ApiSession:
                     "Accept": "application/json",
                     "User-Agent": f"tickforge-client/{__version__}",
                 },
-                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
                 # a proxy cannot reach a server on this machine
                 trust_env=urlsplit(self.url).hostname not in _LOOPBACK,
             )

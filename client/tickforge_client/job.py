@@ -206,17 +206,8 @@ class Job:
     @property
     def checkpoints(self) -> list[Checkpoint]:
         """The job's current checkpoints, oldest first."""
-        checkpoints: list[Checkpoint] = []
-        after: str | None = None
-        while True:
-            query = {} if after is None else {"after": after}
-            page = self._session.get(api_path("jobs", self.id, "checkpoints"), query)
-            checkpoints += (
-                Checkpoint.read(self._session, self.id, fields) for fields in page["data"]
-            )
-            if not page["has_more"]:
-                return checkpoints
-            after = page["next_after"]
+        entries = self._session.iter_entries(api_path("jobs", self.id, "checkpoints"), {})
+        return [Checkpoint.read(self._session, self.id, fields) for fields in entries]
 
     def checkpoint(self, which: str | int = "latest") -> Checkpoint:
         """Return one checkpoint: that of a tick, or initial, latest, best or final."""
