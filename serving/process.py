@@ -10,8 +10,10 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from jobs.backoff import Backoff
+
 PR_SET_PDEATHSIG = 1
-#: seconds before a dead child is started again: doubled each time it dies young
+#: seconds before a dead child is restarted: the first delay, and the longest
 INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 5.0
 #: seconds of life after which a child counts as healthy and its back-off is reset
 STABLE_SECONDS = 30.0
@@ -44,7 +46,7 @@ class Child:
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
-        self._backoff = INITIAL_BACKOFF_SECONDS
+        self._backoff = Backoff(INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS)
         self._restart_at = 0.0
 
     @property
@@ -116,13 +118,11 @@ class Child:
         lifetime = time.monotonic() - self._started_at
         code = self._reap()
         if lifetime >= STABLE_SECONDS:
-            self._backoff = INITIAL_BACKOFF_SECONDS
+            self._backoff.reset()
         self.deaths += 1
-        self._restart_at = time.monotonic() + self._backoff
-        self._log(
-            f"{self.name} ended ({_describe_exit(code)}); starts again in {self._backoff:g} s"
-        )
-        self._backoff = min(2 * self._backoff, MAX_BACKOFF_SECONDS)
+        delay = self._backoff.next_delay()
+        self._restart_at = time.monotonic() + delay
+        self._log(f"{self.name} ended ({_describe_exit(code)}); starts again in {delay:g} s")
 
 
 def set_parent_death_signal(parent: int, death_signal: signal.Signals) -> None:

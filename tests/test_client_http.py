@@ -59,7 +59,7 @@ def wire() -> Iterator[Callable[[Rule | list[StubResponse]], Wire]]:
 def test_every_request_carries_the_key_and_asks_for_json(wire) -> None:
     there = wire([StubResponse(body=job_document())])
     there.client.job("job_a")
-    (request,) = there.server.asked
+    (request,) = there.server.requests
     assert request.path == "/v1/jobs/job_a"
     assert request.headers["Authorization"] == f"Bearer {KEY}"
     assert request.headers["Accept"] == "application/json"
@@ -69,12 +69,12 @@ def test_a_submit_whose_answer_was_lost_is_sent_again_with_the_same_idempotency_
     there = wire([LOST_RESPONSE, LOST_RESPONSE, StubResponse(202, job_document())])
     submitted = there.client.submit(SPEC)
     assert submitted.id == job_document()["id"]
-    keys = [request.headers["Idempotency-Key"] for request in there.server.asked]
+    keys = [request.headers["Idempotency-Key"] for request in there.server.requests]
     assert len(keys) == 3
     assert len(set(keys)) == 1
-    assert [request.body for request in there.server.asked] == [SPEC] * 3
+    assert [request.body for request in there.server.requests] == [SPEC] * 3
     assert there.slept[0] < there.slept[1]
-    assert len(there.said) == 1
+    assert len(there.messages) == 1
 
 
 def test_each_submit_has_an_idempotency_key_of_its_own(wire) -> None:
@@ -82,7 +82,7 @@ def test_each_submit_has_an_idempotency_key_of_its_own(wire) -> None:
     there.client.submit(SPEC)
     there.client.submit(SPEC)
     there.client.submit(SPEC, idempotency_key="mine")
-    keys = [request.headers["Idempotency-Key"] for request in there.server.asked]
+    keys = [request.headers["Idempotency-Key"] for request in there.server.requests]
     assert len(set(keys)) == 3
     assert keys[2] == "mine"
 
@@ -118,7 +118,7 @@ def test_what_will_not_change_is_asked_once(wire, status: int) -> None:
     there = wire([problem_response(status)])
     with pytest.raises(Exception, match="refused"):
         there.client.job("job_a")
-    assert len(there.server.asked) == 1
+    assert len(there.server.requests) == 1
 
 
 def test_nobody_there_is_unreachable_and_the_key_is_not_told(
@@ -136,7 +136,7 @@ def test_nobody_there_is_unreachable_and_the_key_is_not_told(
 def test_a_delete_whose_answer_was_lost_is_done_when_the_job_is_not_there(wire) -> None:
     there = wire([StubResponse(body=job_document()), LOST_RESPONSE, problem_response(404)])
     there.client.job("job_a").delete()
-    assert [request.method for request in there.server.asked] == ["GET", "DELETE", "DELETE"]
+    assert [request.method for request in there.server.requests] == ["GET", "DELETE", "DELETE"]
 
 
 def test_a_delete_of_what_was_never_there_is_refused(wire) -> None:
@@ -201,7 +201,7 @@ def test_waiting_polls_with_the_etag_and_slows_down_while_nothing_happens(wire) 
     *_, last = there.client.submit(SPEC).changes()
     assert last.status == "succeeded"
     assert last.tick == 10
-    assert [request.headers["If-None-Match"] for request in there.server.asked[1:]] == [
+    assert [request.headers["If-None-Match"] for request in there.server.requests[1:]] == [
         None,
         *['"one"'] * 6,
     ]
@@ -229,6 +229,6 @@ def test_a_list_is_read_page_by_page_to_its_end(wire) -> None:
         ]
     )
     assert len(list(there.client.jobs(status=["running", "paused"], label=["team:a"]))) == 3
-    first, second = there.server.asked
+    first, second = there.server.requests
     assert first.query == {"status": ["running", "paused"], "label": ["team:a"], "limit": ["1000"]}
     assert second.query["after"] == ["here"]
