@@ -1,1 +1,1 @@
-"""How a tick is made. Torch; no Redis, no Celery, no HTTP, no clock."""
+"""Training, tick by tick: one tick is one parameter update. Knows no Redis, Celery or HTTP."""

@@ -1,8 +1,7 @@
-"""Trains a spec here, without any service: python -m ticks spec.json [--out FOLDER].
+"""Train a spec on this machine, without a service: python -m ticks spec.json [--out FOLDER].
 
-For debugging, for bug reports and as the reference in tests. As a worker's runner does for a job,
-it looks at the clock where a budget counts seconds. Exit codes: 0 trained, 1 the training
-failed, 2 a spec or folder that cannot be used.
+For debugging, bug reports, and as the reference in tests. Reads the clock only for a budget of
+seconds. Exit codes: 0 trained, 1 the training failed, 2 a spec or folder that cannot be used.
 """
 
 import argparse
@@ -17,16 +16,16 @@ from jobs.spec.job_spec import JobSpec
 from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.reading import read_spec
 
-if TYPE_CHECKING:  # torch is imported once the spec is good: a bad one is answered at once
+if TYPE_CHECKING:  # torch takes seconds to import; a bad spec is reported before that
     from ticks.training import Failure, TrainingRun
 
 MAX_PARAMETERS = 2 * 10**9
-PROGRESS_LINES = 20  # of progress, about
-MAX_RUN_TICKS = 1000  # ticks in one run, between looks at the clock
+PROGRESS_LINES = 20  # about, over the whole training
+MAX_RUN_TICKS = 1000  # ticks in one run, between two readings of the clock
 
 
 def main(arguments: list[str]) -> int:
-    """Read the spec, train it, save its last state; return the exit code."""
+    """Read the spec, train it, save its last state, and return the exit code."""
     options = parse_arguments(arguments)
     spec = load_spec(options.spec)
     folder = options.out or find_free_folder(spec.name)
@@ -59,7 +58,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 
 def load_spec(path: Path) -> JobSpec:
-    """Read a spec; says every fault on a line of its own and ends the program if there are any."""
+    """Read a spec; on errors, print each on a line of its own and exit with code 2."""
     try:
         return read_spec(json.loads(path.read_text()), max_parameters=MAX_PARAMETERS)
     except OSError as error:
@@ -67,14 +66,14 @@ def load_spec(path: Path) -> JobSpec:
     except ValueError as error:
         exit_with_error(f"{path}: not JSON: {error}")
     except InvalidSpec as error:
-        for fault in error.errors:
-            value = json.dumps(fault.value)
-            print(f"{fault.pointer or '/'}: {fault.detail}; got {value[:200]}", file=sys.stderr)
+        for entry in error.errors:
+            value = json.dumps(entry.value)
+            print(f"{entry.pointer or '/'}: {entry.detail}; got {value[:200]}", file=sys.stderr)
         raise SystemExit(2) from None
 
 
 def train(spec: JobSpec) -> tuple["TrainingRun", "Failure | None"]:
-    """Train to the end and print how it goes."""
+    """Train to the end, printing the progress; return the training and its failure, if any."""
     import torch
 
     from ticks import machine
@@ -87,19 +86,11 @@ def train(spec: JobSpec) -> tuple["TrainingRun", "Failure | None"]:
     started = time.monotonic()
     while training.ended is None:
         result = training.run(min(MAX_RUN_TICKS, report_every - training.ticks_done % report_every))
-        if (
-            training.ticks_done % report_every == 0
-            or result.decisions.sparse
-            or training.ended
-            or result.failure
-        ):
-            loss = float(result.chunk.columns["loss"][-1])
-            print(
-                format_progress(
-                    result.chunk.first + result.chunk.count - 1, loss, result.decisions.sparse
-                ),
-                flush=True,
-            )
+        chunk, sparse = result.chunk, result.decisions.sparse
+        is_due = training.ticks_done % report_every == 0
+        if is_due or sparse or training.ended or result.failure:
+            tick, loss = chunk.first + chunk.count - 1, float(chunk.columns["loss"][-1])
+            print(format_progress(tick, loss, sparse), flush=True)
         if result.failure:
             return training, result.failure
         seconds = spec.budget.seconds
@@ -110,13 +101,13 @@ def train(spec: JobSpec) -> tuple["TrainingRun", "Failure | None"]:
 
 
 def format_progress(tick: int, loss: float, sparse: list[Any]) -> str:
-    """Say a tick's loss and what was measured at it."""
+    """Format a line with a tick's loss and its metrics."""
     metrics = [f"{name} {value:.6g}" for name, _, value in sparse if name != "state"]
     return "  ".join([f"tick {tick:>9,}  loss {loss:.6g}", *metrics])
 
 
 def find_free_folder(name: str) -> Path:
-    """Find a new folder's name in checkpoints/."""
+    """Return the first unused path checkpoints/NAME-NUMBER."""
     slug = re.sub(r"[^A-Za-z0-9]+", "-", name).strip("-") or "job"
     parent, number = Path("checkpoints"), 1
     while (parent / f"{slug}-{number}").exists():
@@ -125,7 +116,7 @@ def find_free_folder(name: str) -> Path:
 
 
 def exit_with_error(message: str) -> NoReturn:
-    """Say why it cannot go on, and end the program."""
+    """Print a message to standard error and exit with code 2."""
     print(message, file=sys.stderr)
     raise SystemExit(2)
 

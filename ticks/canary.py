@@ -1,7 +1,7 @@
-"""The canary: a hash of what this machine's kernels answer, for one device and thread count.
+"""The canary: a hash of the results of torch's kernels here, for one device and thread count.
 
-Two machines with equal canaries are taken to compute equal bits. Names of processors do not
-suffice: environment variables change what MKL computes. Knows no spec; never used in the template.
+Machines with equal canaries are assumed to compute equal bits. Names of processors do not suffice:
+environment variables change MKL's results. Knows no spec; never called in the fork server.
 """
 
 import hashlib
@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from ticks.state import tensor_bytes
 
-#: rows, inner and columns of the products: one row and many, odd and even, small and past a cache
+#: (rows, inner size, columns) of the products: few and many, odd and even, in a cache and beyond
 SHAPES = ((1, 10, 50), (1, 64, 64), (7, 13, 5), (32, 64, 10), (33, 129, 257), (256, 256, 256))
-WIDTHS = (10, 50, 64, 257)
+WIDTHS = (10, 50, 64, 257)  # features of the normed rows
 
 
 def compute_canary(device: torch.device) -> str:
-    """Return 32 hex digits for the thread count that is set. Takes some 20 ms."""
+    """Return the canary, 32 hex digits, for the thread count that is set. Takes about 20 ms."""
     sha = hashlib.sha256()
     for result in kernel_results(device):
         sha.update(tensor_bytes(result))
@@ -27,12 +27,15 @@ def compute_canary(device: torch.device) -> str:
 
 
 def kernel_results(device: torch.device) -> list[Tensor]:
-    """Compute the fixed set: products, norms, elementary functions, reductions, random, updates."""
+    """Return the results of a fixed set of operators on fixed inputs.
+
+    Products, norms, elementary functions, reductions, optimizers, attention and random numbers.
+    """
     generator = torch.Generator().manual_seed(20_16)
     results = [draw(generator, 4099).to(device)]
     for rows, inner, columns in SHAPES:
         a, b = draw(generator, rows, inner).to(device), draw(generator, inner, columns).to(device)
-        # Also from an address that is not aligned, which MKL sums in another order.
+        # The last one reads from an unaligned address, where MKL sums in another order.
         results += [a @ b, F.linear(a, b.t().contiguous()), (a.t() @ a)[0], a[-1] @ b]
     for width in WIDTHS:
         results += layer_norm_results(draw(generator, 33, width).to(device))
@@ -48,12 +51,12 @@ def kernel_results(device: torch.device) -> list[Tensor]:
 
 
 def draw(generator: torch.Generator, *shape: int) -> Tensor:
-    """Draw normal numbers on the CPU."""
+    """Draw standard normal numbers, float32, on the CPU."""
     return torch.randn(*shape, generator=generator)
 
 
 def layer_norm_results(x: Tensor) -> list[Tensor]:
-    """LayerNorm and what is like it, forward and backward, and a loss over them."""
+    """Return LayerNorm, BatchNorm and RMSNorm of x [rows, width], a loss of them, and gradients."""
     x = x.requires_grad_()
     width = x.shape[1]
     gamma = torch.full_like(x[0], 1.5).requires_grad_()
@@ -71,7 +74,10 @@ def layer_norm_results(x: Tensor) -> list[Tensor]:
 
 
 def attention_results(x: Tensor, weight: Tensor) -> list[Tensor]:
-    """Causal attention of three heads over x [rows, window, 24], forward and backward."""
+    """Return causal attention of three heads over x [rows, window, 24], and its gradients.
+
+    `weight` is [72, 24].
+    """
     x, weight = x.requires_grad_(), weight.clone().requires_grad_()
     parts = F.linear(x, weight).chunk(3, dim=2)
     q, k, v = (part.reshape(len(x), -1, 3, 8).transpose(1, 2) for part in parts)
@@ -82,14 +88,14 @@ def attention_results(x: Tensor, weight: Tensor) -> list[Tensor]:
 
 
 def elementary_results(x: Tensor) -> list[Tensor]:
-    """Functions of one number, softmax, and reductions over many."""
+    """Return elementary functions, softmax and reductions of x [n]."""
     functions = (torch.exp, torch.tanh, torch.sigmoid, F.silu, torch.sqrt, torch.log, torch.rsqrt)
     reductions = (torch.softmax(x, 0), x.sum(), x.mean(), x.var(), torch.linalg.vector_norm(x))
     return [*(function(x.abs() + 0.1) for function in functions), *reductions]
 
 
 def optimizer_results(x: Tensor) -> list[Tensor]:
-    """Three updates by each optimizer."""
+    """Return the weights x [rows, columns] after three updates by each optimizer."""
     results = []
     for make_optimizer in (sgd, torch.optim.Adam, torch.optim.AdamW):
         weight = nn.Parameter(x.clone())

@@ -1,6 +1,6 @@
 """This process's torch: set up so that a tick is the same bits every time, and described.
 
-Knows no spec and no net. Never used in the template, which must compute nothing.
+Knows no spec and no net. Never called in the fork server, which must compute nothing.
 """
 
 import platform
@@ -39,17 +39,17 @@ def set_up_vector_math() -> None:
 
 
 def limit_memory(max_bytes: int) -> None:
-    """Let the kernel refuse this process more than so many bytes: then it fails, and it alone.
+    """Limit this process's private memory to `max_bytes`, so that an excess fails this job alone.
 
-    RLIMIT_DATA counts private writable memory, with what is still shared with the template; that
-    was within 10 % of what lay in memory (measured, nets of 29 to 25 million parameters). RLIMIT_AS
-    would count torch's libraries and the room that every thread reserves, too.
+    RLIMIT_DATA counts private writable memory, including pages still shared with the fork server;
+    for nets of 29 to 25 million parameters it was within 10 % of the resident memory. RLIMIT_AS
+    would also count torch's libraries and the address space that every thread reserves.
     """
     resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes, for people."""
+    """Return the versions of torch, numpy, Python and CUDA, for people to read."""
     installed = {
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -59,7 +59,10 @@ def versions() -> dict[str, str]:
 
 
 def fingerprint(engine: str, device: torch.device, threads: int) -> dict[str, object]:
-    """What a job's bits belong to, without the canary, and names for people beside it."""
+    """Return what a job's bits depend on, without the canary, and the versions beside it.
+
+    `engine` is an engine's identity (`engine_identity`), `threads` torch's thread count.
+    """
     return {
         "engine": engine,
         "torch": torch.__version__,
@@ -73,7 +76,7 @@ def fingerprint(engine: str, device: torch.device, threads: int) -> dict[str, ob
 
 
 def cpu_name() -> str:
-    """The processor's name as Linux tells it, else as Python does."""
+    """Return the processor's name from /proc/cpuinfo, else Python's name for it."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             return next(line.split(":", 1)[1].strip() for line in lines if "model name" in line)

@@ -1,7 +1,7 @@
-"""A tick's gradient as a fixed balanced tree over its parts. Knows no optimizer and no spec.
+"""A tick's gradient, summed over the parts of its batch in a fixed balanced tree.
 
-The order of the additions depends on the number of rows and parts alone, so that whoever computes
-the parts (one process or eight, each a subtree) gets the same bits.
+The order of the additions depends only on the numbers of rows and parts, so one process and eight,
+each computing a subtree, get the same bits. Knows no optimizer and no spec.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,19 +11,19 @@ from torch import Tensor
 
 from ticks.data.batches import TensorRows
 
-PartLoss = Callable[
-    [TensorRows, int], Tensor
-]  # the mean loss of a part's rows, given the part's number
-LossAndGradients = list[Tensor]  # the loss, then each parameter's gradient
+#: (rows of a part, its number from 0) -> mean loss of these rows, 0-dim
+PartLoss = Callable[[TensorRows, int], Tensor]
+LossAndGradients = list[Tensor]  # the loss (0-dim), then each parameter's gradient
 
 
 def compute_gradient(
     part_loss_of: PartLoss, batch: TensorRows, parts: int, parameters: Sequence[Tensor]
 ) -> LossAndGradients:
-    """Compute the batch's mean loss (0-dim) and its gradient.
+    """Return the batch's mean loss (0-dim) and its gradient for each parameter.
 
-    One part is what loss.backward() computes and nothing else. More are computed one after another,
-    so that only one part's activations are alive, each weighted by its share of the rows.
+    With one part these are the numbers of loss.backward(). More parts are computed one after
+    another, so that only one part's activations are in memory, and weighted by their shares of the
+    rows.
     """
     if parts == 1:
         mean_loss = part_loss_of(batch, 0)
@@ -35,7 +35,7 @@ def compute_gradient(
         part_loss = part_loss_of(batch.slice(first, last), index)
         sums = [part_loss.detach(), *torch.autograd.grad(part_loss, parameters)]
         weight = (last - first) / len(batch.inputs)
-        return [tensor * weight for tensor in sums]  # fresh memory: autograd's may be shared
+        return [tensor * weight for tensor in sums]  # a copy: autograd's tensors may share memory
 
     return sum_tree(weighted_part, 0, len(bounds))
 
@@ -43,7 +43,9 @@ def compute_gradient(
 def sum_tree(
     compute_part: Callable[[int], LossAndGradients], first: int, last: int
 ) -> LossAndGradients:
-    """Add parts first to last - 1 as a balanced tree, whose left half takes the odd one."""
+    """Return the sum of parts first to last - 1 as a balanced tree; of an odd number the left
+    half has one more.
+    """
     if last - first == 1:
         return compute_part(first)
     middle = first + (last - first + 1) // 2
@@ -52,7 +54,7 @@ def sum_tree(
 
 
 def part_bounds(rows: int, parts: int) -> list[tuple[int, int]]:
-    """Cut rows into parts of equal length, the first rows % parts of them longer by one.
+    """Return (first row, last row + 1) of each part; the first rows % parts have one row more.
 
     A batch of fewer rows than parts (an epoch's last) has as many parts as rows.
     """

@@ -1,6 +1,6 @@
-"""What a worker says of itself before it takes a job: devices, engines, canary, speed.
+"""What a worker reports of itself before it takes a job: devices, engines, canary, speed.
 
-Here, as in commands.py, ticks looks at a clock: it measures and decides nothing.
+Reads the clock, as process/commands.py does, only to report durations.
 """
 
 import json
@@ -22,7 +22,10 @@ WARMUP_TICKS, TIMED_TICKS = 200, 2000
 
 
 def run_selftest() -> dict[str, Any]:
-    """Return devices, engines, canary and ticks per second of the seed's net, with one thread."""
+    """Return devices, engines, canary, versions, and ticks per second of examples/seed_layernorm.
+
+    The speed is measured with the thread count that is set.
+    """
     device = torch.device("cpu")
     return {
         "device": device.type,
@@ -36,12 +39,12 @@ def run_selftest() -> dict[str, Any]:
 
 
 def available_devices() -> list[str]:
-    """Kinds of device there are."""
+    """Return the kinds of device of this machine."""
     return ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
 
 
 def measure_speed(spec_file: Path, device: torch.device) -> float:
-    """Measure ticks per second of a spec, its first ticks left out."""
+    """Return ticks per second of a spec's job after WARMUP_TICKS ticks."""
     spec = read_spec(json.loads(spec_file.read_text()), max_parameters=10**6)
     training = TrainingRun(spec, device)
     training.run(WARMUP_TICKS)

@@ -1,7 +1,7 @@
-"""A trainer's state as named tensors, in and out, and its 64-bit digest. Knows no file.
+"""A trainer's state as named tensors, read and restored, and its 64-bit digest. Knows no file.
 
-The state is the net's weights and buffers, the optimizer's tensors, and the tick: nothing random is
-in it, since every random number is a function of the spec's seed and the tick.
+The state is the net's weights and buffers, the optimizer's tensors, and the tick. It has no random
+generator's state, because every random number is a function of the spec's seed and the tick.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ def weights(trainer: Trainer) -> Tensors:
 
 
 def optimizer_tensors(trainer: Trainer) -> Tensors:
-    """Return the optimizer's tensors as "exp_avg/0.weight" and so on, sharing their memory.
+    """Return the optimizer's tensors by names such as "exp_avg/0.weight", sharing their memory.
 
-    Empty before the first update, and always for plain sgd.
+    Empty before the first update, and always for SGD without momentum.
     """
     state = trainer.optimizer.state
     return {
@@ -33,10 +33,11 @@ def optimizer_tensors(trainer: Trainer) -> Tensors:
 
 
 def restore(trainer: Trainer, net: Tensors, optimizer: Tensors, tick: int) -> None:
-    """Put a state back, of `weights` and `optimizer_tensors`, as of `tick`.
+    """Set a trainer to the state of `weights` and `optimizer_tensors` after `tick`.
 
-    Raises RuntimeError when the net's names or shapes differ. Copies into torch's own (aligned)
-    memory: a view of a file would lie anywhere, and where a tensor lies can be part of the bits.
+    The tensors are copied into torch's own, aligned memory: the address of a tensor can decide some
+    of the bits, and a view of a file may begin anywhere. Raises RuntimeError where names or shapes
+    of the net differ, KeyError for an unknown parameter of the optimizer.
     """
     trainer.net.load_state_dict(net)
     parameters = dict(trainer.net.named_parameters())
@@ -51,7 +52,7 @@ def restore(trainer: Trainer, net: Tensors, optimizer: Tensors, tick: int) -> No
 
 
 class StateBackup:
-    """A copy of a trainer's state, to put back into the same trainer, in place."""
+    """A copy of a trainer's state, to restore in place into the same trainer."""
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer, self._ticks_done = trainer, trainer.ticks_done
@@ -60,7 +61,7 @@ class StateBackup:
 
     @torch.no_grad()
     def restore(self) -> None:
-        """Put the state back; tensors that the optimizer has made since then go."""
+        """Restore the state; tensors that the optimizer has created since then are dropped."""
         for tensor, copy in self._pairs:
             tensor.copy_(copy)
         if not self._has_optimizer_state:
@@ -73,12 +74,12 @@ class StateBackup:
 
 
 def state_digest(trainer: Trainer) -> str:
-    """Return the digest of a trainer's state: see `digest_tensors`."""
+    """Return the digest of a trainer's state, 16 hex digits (see `digest_tensors`)."""
     return digest_tensors(weights(trainer), optimizer_tensors(trainer))
 
 
 def digest_tensors(net: Tensors, optimizer: Tensors) -> str:
-    """Return 16 hex digits of a sha256 over every state tensor's name, shape, type and bytes."""
+    """Return 16 hex digits of a sha256 over every tensor's name, shape, dtype and bytes."""
     tensors = {f"net/{name}": tensor for name, tensor in net.items()}
     tensors |= {f"optimizer/{name}": tensor for name, tensor in optimizer.items()}
     sha = hashlib.sha256()
@@ -89,6 +90,6 @@ def digest_tensors(net: Tensors, optimizer: Tensors) -> str:
 
 
 def tensor_bytes(tensor: Tensor) -> memoryview:
-    """Return a tensor's bytes in row-major order (a copy only if it must be)."""
+    """Return a tensor's bytes in row-major order, uncopied if contiguous and on the CPU."""
     flat = tensor.detach().cpu().contiguous().reshape(-1)
     return memoryview(flat.view(torch.uint8).numpy().data)

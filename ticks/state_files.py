@@ -1,9 +1,9 @@
-"""A job's whole state as files in a folder, and back. Knows tensors and JSON; no name of a folder.
+"""Write a job's whole state to files in a folder, and load it. Knows no folder's name.
 
-`model.safetensors` has weights and buffers, `state.safetensors` every other tensor, `state.json`
-every other number, `config.json` what is needed to build the net, and `model.py` builds it. Nothing
-is pickled. Floats are written so that they are read back to the bit; one that is not finite becomes
-a string.
+`model.safetensors` holds weights and buffers, `state.safetensors` all other tensors, `state.json`
+all other numbers, `config.json` what is needed to build the net, and `model.py` the code that does.
+Nothing is pickled. Floats are written so that they are read back to the bit; one that is not finite
+becomes a string.
 """
 
 import json
@@ -31,7 +31,7 @@ NUMBERS, CONFIG, MODEL = "state.json", "config.json", "model.py"
 
 
 class SaveResult(TypedDict):
-    """A state on disk: its tick, its digest (16 hex digits) and the newest metrics."""
+    """A state on disk: its tick, its digest (`state`, 16 hex digits) and the newest metrics."""
 
     tick: int
     state: str
@@ -39,19 +39,19 @@ class SaveResult(TypedDict):
 
 
 class LoadResult(SaveResult):
-    """A state read back, and what was decided up to its tick."""
+    """A loaded state, with the end (if any) and the best of the training up to its tick."""
 
     ended: str | None
     best: BestMetric | None
 
 
 class WrongState(ValueError):
-    """Files that hold no state of this spec."""
+    """The files' state is not of this spec."""
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """All that is saved of a training at one tick; its tensors may be the training's own."""
+    """All that is saved of a training at one tick; its tensors may share the training's memory."""
 
     tick: int
     metrics: dict[str, float]
@@ -63,7 +63,7 @@ class TrainingState:
 
 
 def capture(training: TrainingRun) -> TrainingState:
-    """Gather the state of where the training stands, sharing its memory."""
+    """Return the training's current state, sharing its memory."""
     trainer, spec = training.trainer, training.spec
     numbers = {
         "ended": training.ended,
@@ -79,13 +79,21 @@ def capture(training: TrainingRun) -> TrainingState:
         f"scale/{name}": tensor for name, tensor in _scaling_tensors(training).items()
     }
     return TrainingState(
-        training.ticks_done, dict(training.metrics), numbers, _net_config(training), weights(trainer),
-        optimizer_tensors(trainer), extra_tensors,
-    )  # fmt: skip
+        tick=training.ticks_done,
+        metrics=dict(training.metrics),
+        numbers=numbers,
+        config=_net_config(training),
+        net=weights(trainer),
+        optimizer=optimizer_tensors(trainer),
+        extra_tensors=extra_tensors,
+    )
 
 
 def write(state: TrainingState, folder: Path) -> SaveResult:
-    """Write a state into an empty folder, each file on disk."""
+    """Write a state into an empty folder and fsync each file; the caller fsyncs the folder.
+
+    Raises OSError or SafetensorError where the disk refuses it.
+    """
     digest = digest_tensors(state.net, state.optimizer)
     result = SaveResult(tick=state.tick, state=digest, metrics=state.metrics)
     tensors = {f"optimizer/{name}": tensor for name, tensor in state.optimizer.items()}
@@ -98,15 +106,15 @@ def write(state: TrainingState, folder: Path) -> SaveResult:
 
 
 def save(training: TrainingRun, folder: Path) -> SaveResult:
-    """Write the state of where the training stands into an empty folder, each file on disk."""
+    """Write the training's current state into an empty folder: `capture`, then `write`."""
     return write(capture(training), folder)
 
 
 def load(training: TrainingRun, folder: Path) -> LoadResult:
-    """Put the state of a folder into a training of the same spec.
+    """Load the state of a folder into a training of the same spec.
 
-    The digest is computed anew, from what lies in memory afterwards. Raises WrongState,
-    RuntimeError or KeyError when the files are another spec's.
+    The digest is computed from the tensors in memory afterwards. Raises WrongState, RuntimeError or
+    KeyError where the files are another spec's.
     """
     numbers = json.loads((folder / NUMBERS).read_text())
     tensors = _group_by_prefix(load_file(folder / TENSORS))
@@ -127,7 +135,7 @@ def load(training: TrainingRun, folder: Path) -> LoadResult:
 
 
 def _net_config(training: TrainingRun) -> dict[str, Any]:
-    """What is needed to build the net and to use it."""
+    """Return what is needed to build the net and to use it."""
     spec, scaling = training.spec, training.scaling
     config: dict[str, Any] = {
         "inputs": spec.profile.features,
@@ -150,7 +158,7 @@ def _scaling_tensors(training: TrainingRun) -> dict[str, Tensor]:
 
 
 def _group_by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Sort "group/name" tensors by group."""
+    """Turn {"group/name": tensor} into {group: {name: tensor}}."""
     groups: dict[str, dict[str, Tensor]] = {}
     for path, tensor in tensors.items():
         group, name = path.split("/", 1)
@@ -160,9 +168,8 @@ def _group_by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tenso
 
 def _check_scaling(training: TrainingRun, saved: Mapping[str, Tensor]) -> None:
     expected = _scaling_tensors(training)
-    if expected.keys() != saved.keys() or any(
-        not torch.equal(expected[n], saved[n]) for n in expected
-    ):
+    is_same = expected.keys() == saved.keys()
+    if not is_same or any(not torch.equal(expected[name], saved[name]) for name in expected):
         raise WrongState("the data was standardised by other means and deviations")
 
 

@@ -1,7 +1,7 @@
-"""Stop rules: when a job ends before its budget. Decided at ticks the spec names; knows no net.
+"""Stop rules: when a job ends before its budget. Knows no net.
 
-A validation metric is looked at at its validation ticks, training loss at ticks divisible by
-`check_every`. A number that is not finite satisfies no rule and is never the best.
+A rule reads a validation metric at its validation ticks, and the training loss at ticks divisible
+by `check_every`. A number that is not finite meets no rule and is never the best.
 """
 
 import math
@@ -14,7 +14,7 @@ from ticks.rolling_window import RollingWindow
 
 
 class StopRules:
-    """The stop rules of one job and what they remember."""
+    """The stop rules of one job and their state."""
 
     def __init__(self, stop: Stop) -> None:
         self.stop = stop
@@ -25,19 +25,20 @@ class StopRules:
 
     @property
     def needs_loss(self) -> bool:
-        """Whether a rule looks at training loss."""
+        """Whether a rule reads the training loss."""
         rules = (self.stop.target, self.stop.patience, self.stop.converged)
         return any(rule is not None and rule.metric == "loss" for rule in rules)
 
     def observe(self, first: int, losses: Column) -> None:
-        """Take in the training losses of consecutive accepted ticks."""
+        """Record the training losses [n] of consecutive accepted ticks from `first` on."""
         if self.stop.converged and self.stop.converged.metric == "loss":
             self.rolling_window.add(np.arange(first, first + len(losses)), losses)
 
     def check(self, tick: int, metrics: dict[str, float]) -> str | None:
-        """Look at the metrics seen at this tick; return the rule that ends the job, or None.
+        """Return the rule that ends the job at this tick, or None.
 
-        Where several do at one tick, target comes before patience before converged.
+        `metrics` are the values read at this tick. Of several rules that are met, target comes
+        before patience before converged.
         """
         is_target_met = self._check_target(self.stop.target, metrics)
         is_stale = self._check_patience(self.stop.patience, tick, metrics)

@@ -1,7 +1,8 @@
-"""The training loop's body: one tick is one parameter update, as in a hand-written PyTorch loop.
+"""The body of the training loop: one tick is one parameter update.
 
-`Trainer.tick` is that loop's body in torch's words: loss and gradients (`forward_backward`), update
-(`optimizer_step`), count; a loss that is not finite is undone instead (`restore_buffers`).
+`Trainer.tick` is the loop of examples/layernorm_loop.py in torch's words: loss and gradients
+(`forward_backward`), update (`optimizer_step`), count. A loss that is not finite is undone instead
+(`restore_buffers`).
 
 Everything random is a function of (seed, tick, part) or (seed, epoch), so `ticks_done` is the whole
 position in a training. Knows no stop rule, no validation, no file and no process.

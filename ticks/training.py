@@ -1,6 +1,6 @@
-"""A job under way: runs chunks of ticks and decides what is decided between them.
+"""A job's training: run chunks of ticks, and validate and apply the stop rules between them.
 
-Validation, the best, the stop rules and the end all happen at ticks the spec names, before `run`
+Validation, the best, the stop rules and the end happen at ticks the spec names, before `run`
 returns: nothing depends on how many ticks the caller asked for. Knows no file, no process and no
 clock.
 """
@@ -24,13 +24,12 @@ from ticks.stopping import StopRules
 from ticks.trainer import Trainer
 
 NO_TICK = 1 << 62  # later than any tick
-SparseValues = list[
-    tuple[str, int, float | str]
-]  # (column, tick, value); "state" has 16 hex digits
+#: (column, tick, value); the values of "state" are digests of 16 hex digits
+SparseValues = list[tuple[str, int, float | str]]
 
 
 class BestMetric(TypedDict):
-    """The tick whose validation loss was the lowest so far (the first of equals)."""
+    """The tick of the lowest validation loss so far (the first of equals)."""
 
     metric: str
     tick: int
@@ -47,7 +46,7 @@ class Failure(TypedDict):
 
 @dataclass
 class Decisions:
-    """What was decided at a tick; all empty at most of them."""
+    """The outcome of validation and stop rules at a tick; empty at most ticks."""
 
     sparse: SparseValues = field(default_factory=list)
     is_best: bool = False
@@ -55,7 +54,7 @@ class Decisions:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run: its chunk, and what was decided at its last tick."""
+    """One run: its chunk, the decisions at its last tick, and the failure that ended it, if any."""
 
     chunk: Chunk
     decisions: Decisions
@@ -63,16 +62,19 @@ class RunResult:
 
 
 def ignore_phase(phase: str) -> None:
-    """Announce a phase to nobody."""
+    """Ignore a phase: the default where nothing displays it."""
 
 
 class TrainingRun:
-    """A trainer with its engine, its held-out rows and its rules.
+    """A trainer with its engine, its held-out rows and its stop rules.
 
-    `ended` names the reason once the job has ended ("budget", "target", "patience", "converged");
-    `metrics` are those of the newest validation, made at `validated_at`; `engine_note` says why the
-    engine is which it is, and `instead` whether it stands in for another that was chosen. The
-    argument `engine` names the one that the job's history is of, if any.
+    `ended` names the reason once the job has ended ("budget", "target", "patience", "converged").
+    `metrics` are those of the newest validation, at tick `validated_at`. `engine_note` says why
+    this engine was chosen, and `is_fallback` whether it replaces one that could not be used.
+
+    The argument `engine` names the engine of the job's recorded history, if it has one; `announce`
+    is called with the name of each phase that takes time. Raises DamagedDataset, WrongText or
+    MissingEngine.
     """
 
     def __init__(
@@ -85,17 +87,14 @@ class TrainingRun:
     ) -> None:
         data = load_data(spec, device, artifacts, announce)
         self.spec, self.announce = spec, announce
-        self.held_out, self.scaling, self.column_info = (
-            data.held_out,
-            data.scaling,
-            data.column_info,
-        )
+        self.held_out, self.scaling = data.held_out, data.scaling
+        self.column_info = data.column_info
         self.trainer = Trainer(spec, data.training, device)
         choice = make_engine(self.trainer, device, engine, announce)
         self.engine_note, self.is_fallback = choice.reason, choice.is_fallback
-        self.engine: Engine = (
-            SingleTickEngine(choice.engine) if fault_points.is_armed() else choice.engine
-        )
+        self.engine: Engine = choice.engine
+        if fault_points.is_armed():
+            self.engine = SingleTickEngine(choice.engine)
         self.stop_rules = StopRules(spec.stop)
         self.ended: str | None = None
         self.best: BestMetric | None = None
@@ -104,19 +103,20 @@ class TrainingRun:
 
     @property
     def ticks_done(self) -> int:
-        """The last tick whose update was applied or skipped."""
+        """The last tick whose update was applied or skipped; 0 before the first."""
         return self.trainer.ticks_done
 
     @property
     def epoch(self) -> float:
-        """How often every row has been trained on, in parts of an epoch."""
+        """The number of passes over the training rows so far, with its fraction."""
         return self.ticks_done / self.spec.ticks_per_epoch
 
     def run(self, ticks: int) -> RunResult:
-        """Run at most k ticks, ending at the next tick where something is decided, and decide it.
+        """Run up to `ticks` ticks, at most to the next decision, and make that decision.
 
-        After the end, no tick at all. A loss that is not finite ends a run too: with `failed` and
-        `at` before it, or skipped, as the spec says.
+        Runs no tick once the job has ended. A loss that is not finite also ends the run: either
+        with a failure and `ticks_done` before that tick, or with that tick skipped (the spec's
+        `on_nonfinite`).
         """
         chunk = self.engine.run(
             0 if self.ended else min(ticks, self._next_decision() - self.ticks_done)
@@ -130,14 +130,14 @@ class TrainingRun:
         return RunResult(chunk, decisions, failure)
 
     def validate(self) -> Decisions:
-        """Validate at the present tick, unless that was done or there is nothing to validate on."""
+        """Validate after the current tick, unless done already or without held-out rows."""
         decisions = Decisions()
         if self.held_out is not None and self.validated_at != self.ticks_done:
             self._validate(decisions)
         return decisions
 
     def _next_decision(self) -> int:
-        """The first tick after `at` where something is decided; NO_TICK or later if none is."""
+        """Return the first tick after `ticks_done` with a decision; NO_TICK where there is none."""
         periods = [self.spec.stop.check_every] if self.stop_rules.needs_loss else []
         if self.held_out is not None:
             periods.append(self._validate_every())
@@ -161,7 +161,7 @@ class TrainingRun:
         return decisions
 
     def _validate(self, decisions: Decisions) -> dict[str, float]:
-        """Validate now; note metrics, state digest and whether this is the best."""
+        """Validate now; add metrics, state digest and whether this is the best to `decisions`."""
         assert self.held_out is not None
         self.announce("validating")
         fault_points.hit("validate", number=self.ticks_done)

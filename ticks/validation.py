@@ -1,4 +1,4 @@
-"""What the net makes of the rows it never trains on. Changes nothing in the net."""
+"""Evaluate the net on rows it is not trained on. Changes no weight and no buffer."""
 
 import torch
 
@@ -8,11 +8,11 @@ from ticks.trainer import Trainer
 
 @torch.no_grad()
 def evaluate(trainer: Trainer, rows: RowSource, classes: int | None) -> dict[str, float]:
-    """Compute val_loss over all rows and, where targets are classes, val_accuracy (0 to 1).
+    """Return val_loss, the mean over all rows, and, for class targets, val_accuracy (0 to 1).
 
-    The net runs in evaluation mode (no dropout, BatchNorm by its averages), as in training in the
-    spec's precision. Losses of blocks of rows
-    (always the same ones) are added in order in float64, weighted by rows.
+    The net runs in evaluation mode (no dropout, BatchNorm with its running averages) and in the
+    spec's precision. The losses of constant blocks of rows are added in order in float64, weighted
+    by their numbers of rows.
     """
     trainer.net.eval()
     loss, correct, count = 0.0, 0, 0

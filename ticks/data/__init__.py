@@ -1,1 +1,1 @@
-"""Rows for training: where they come from, and which make up a batch."""
+"""Rows for training: their sources, and the batch of each tick. Knows no net and no engine."""

@@ -1,7 +1,8 @@
-"""The rows a job trains on and those it holds out, as tensors. Reads example files; knows no net.
+"""Load the rows a job trains on and those it holds out, as tensors. Knows no net.
 
-Inputs are float32. Targets are class numbers (int64, [rows]) for cross_entropy, else float32
-[rows, outputs]. All lie in torch's own memory: where a row lies is part of a tick's bits.
+Inputs are float32 [rows, features]. Targets are class numbers, int64 [rows], for cross_entropy,
+else float32 [rows, outputs]. All are in torch's own memory, because the address of a row decides
+some of a tick's bits.
 """
 
 from collections.abc import Callable
@@ -17,17 +18,17 @@ from ticks.data import tables, text_windows
 from ticks.data.batches import RowSource, TensorRows, split_held_out
 from ticks.data.standardize import Scaling, fit_scaling, standardize
 
-NOISE_DEVIATION = 0.1  # standard deviation of what a synthetic regression adds to its targets
+NOISE_DEVIATION = 0.1  # standard deviation of the noise in a synthetic regression's targets
 
 
 class JobData(NamedTuple):
-    """A job's rows. `scale` is None where they are trained on as they came."""
+    """A job's rows; `scaling` is None where the inputs are not standardized."""
 
     training: RowSource
     held_out: RowSource | None
     scaling: Scaling | None
     column_info: dict[str, Any] = {}
-    """What config.json says of the columns and classes."""
+    """The entries of config.json about columns and classes."""
 
 
 def load_data(
@@ -36,48 +37,50 @@ def load_data(
     artifacts: Path | None = None,
     announce: Callable[[str], None] = lambda _phase: None,
 ) -> JobData:
-    """Read or draw the spec's rows, hold out what is validated on, and move both to the device.
+    """Read or draw the spec's rows, hold out those to validate on, and move both to the device.
 
-    Files of uploaded datasets lie below the folder `artifacts`.
+    Files of uploaded datasets are below the folder `artifacts`; `announce` is called with the phase
+    "loading" while one is read. Raises DamagedDataset or WrongText.
     """
     if spec.profile.text is not None:
         return JobData(*text_windows.load_text(spec, device, artifacts, announce), None)
     if isinstance(spec.data, DatasetData):
         assert artifacts is not None, "a dataset's file lies below the artifacts"
-        table_data = tables.load_table(spec, artifacts, announce)
-        held_out = table_data.held_out and _move_to_device(table_data.held_out, device)
-        return JobData(
-            _move_to_device(table_data.training, device),
-            held_out,
-            table_data.scaling,
-            table_data.column_info,
-        )
-    match spec.data:
-        case InlineData():
-            rows = _make_rows(spec, spec.data.inputs, spec.data.targets)
-        case ExampleData():
-            table = np.loadtxt(EXAMPLES_FOLDER / f"{spec.data.name}.csv", delimiter=",", skiprows=1)
-            rows = _make_rows(spec, table[:, :-1], table[:, -1])
-        case SyntheticData():
-            rows = (
-                _draw_regression(spec.data)
-                if spec.data.kind == "regression"
-                else _draw_classes(spec.data)
-            )
-    training, held_out = rows, None
+        data = tables.load_table(spec, artifacts, announce)
+    else:
+        data = _load_rows(spec)
+    held_out = data.held_out and data.held_out.to(device)
+    return JobData(data.training.to(device), held_out, data.scaling, data.column_info)
+
+
+def _load_rows(spec: JobSpec) -> tables.TableData:
+    """Load rows that are not an uploaded dataset's; those of an example are standardized."""
+    training, held_out, scaling = _read_rows(spec), None, None
     if spec.held_out_rows:
-        training, held_out = split_held_out(rows, spec.held_out_rows, spec.seed)
-    scaling = fit_scaling(training.inputs.numpy()) if isinstance(spec.data, ExampleData) else None
-    if scaling is not None:
+        training, held_out = split_held_out(training, spec.held_out_rows, spec.seed)
+    if isinstance(spec.data, ExampleData):
+        scaling = fit_scaling(training.inputs.numpy())
         training = _standardize_rows(training, scaling)
         held_out = held_out and _standardize_rows(held_out, scaling)
-    return JobData(
-        _move_to_device(training, device), held_out and _move_to_device(held_out, device), scaling
-    )
+    return tables.TableData(training, held_out, scaling, {})
+
+
+def _read_rows(spec: JobSpec) -> TensorRows:
+    match spec.data:
+        case InlineData():
+            return _make_rows(spec, spec.data.inputs, spec.data.targets)
+        case ExampleData():
+            table = np.loadtxt(EXAMPLES_FOLDER / f"{spec.data.name}.csv", delimiter=",", skiprows=1)
+            return _make_rows(spec, table[:, :-1], table[:, -1])
+        case SyntheticData(kind="regression"):
+            return _draw_regression(spec.data)
+        case SyntheticData():
+            return _draw_classes(spec.data)
+    raise AssertionError(f"no rows of {spec.data}")
 
 
 def _make_rows(spec: JobSpec, inputs: object, targets: object) -> TensorRows:
-    """Make tensors of rows of numbers, their targets as the objective takes them."""
+    """Convert rows of numbers to tensors, with targets as the objective needs them."""
     x = torch.tensor(np.asarray(inputs, dtype=np.float32))
     if spec.objective == "cross_entropy":
         return TensorRows(x, torch.tensor(np.asarray(targets, dtype=np.int64)))
@@ -85,7 +88,7 @@ def _make_rows(spec: JobSpec, inputs: object, targets: object) -> TensorRows:
 
 
 def _draw_regression(data: SyntheticData) -> TensorRows:
-    """Draw normal inputs and a linear target with noise, as the seed article's programs do."""
+    """Draw normal inputs and a noisy linear target, as examples/layernorm_loop.py does."""
     generator = torch.Generator().manual_seed(data.seed)
     inputs = torch.randn(data.samples, data.features, generator=generator)
     slopes = torch.randn(data.features, 1, generator=generator)
@@ -94,7 +97,7 @@ def _draw_regression(data: SyntheticData) -> TensorRows:
 
 
 def _draw_classes(data: SyntheticData) -> TensorRows:
-    """Draw a normal centre a class and, class after class in turn, a normal point around it."""
+    """Draw a normal centre for each class and, the classes in turn, normal points around them."""
     classes = data.profile("cross_entropy").outputs
     generator = torch.Generator().manual_seed(data.seed)
     centres = torch.randn(classes, data.features, generator=generator)
@@ -107,7 +110,3 @@ def _standardize_rows(rows: TensorRows, scaling: Scaling) -> TensorRows:
     inputs = rows.inputs.clone()
     standardize(rows.inputs.numpy(), scaling, inputs.numpy(), range(inputs.shape[1]))
     return TensorRows(inputs, rows.targets)
-
-
-def _move_to_device(rows: TensorRows, device: torch.device) -> TensorRows:
-    return TensorRows(rows.inputs.to(device), rows.targets.to(device))

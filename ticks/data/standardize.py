@@ -1,4 +1,4 @@
-"""Mean and deviation of features, in float64 and in one fixed order: the same on every machine."""
+"""Standardize features by mean and deviation, summed in float64 in one order on every machine."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,16 +11,16 @@ BLOCK_ROWS = 8192  # rows at a time; the order of additions does not depend on i
 
 
 class Scaling(NamedTuple):
-    """What inputs are standardised by: (input - mean) / deviation, a feature at a time, float64."""
+    """Standardized input = (input - mean) / deviation; both are float64 [features]."""
 
     mean: Floats
     deviation: Floats
 
 
 def fit_scaling(x: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> Scaling:
-    """Measure mean and deviation of each feature over the chosen rows (None: over all).
+    """Return mean and (biased) deviation of x [rows, features] over the rows of `mask` (None: all).
 
-    A feature that never varies keeps its scale. Rows are added strictly one after another.
+    A constant feature gets the deviation 1. Rows are added strictly one after another.
     """
     rows = len(x) if mask is None else int(mask.sum())
     mean = _sum_rows(x, mask, None) / rows
@@ -31,14 +31,14 @@ def fit_scaling(x: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> Scali
 def standardize(
     x: NDArray[Any], scaling: Scaling, output: NDArray[np.float32], columns: Sequence[int]
 ) -> None:
-    """Write the standardised features of all rows into these columns of float32 rows."""
+    """Write the standardized x [rows, features] into these columns of `output` [rows, ...]."""
     for first in range(0, len(x), BLOCK_ROWS):
         block = x[first : first + BLOCK_ROWS].astype(np.float64)
         output[first : first + BLOCK_ROWS, columns] = (block - scaling.mean) / scaling.deviation
 
 
 def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, mean: Floats | None) -> Floats:
-    """Add up the rows, or the squares of what they differ from `mean`."""
+    """Sum the rows, or, with a mean, the squares of their deviations from it."""
     total: Floats = np.zeros((1, x.shape[1]))
     for first in range(0, len(x), BLOCK_ROWS):
         block_slice = slice(first, first + BLOCK_ROWS)
@@ -46,7 +46,7 @@ def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, mean: Floats | No
             x[block_slice].astype(np.float64) if mask is None else x[block_slice][mask[block_slice]]
         )
         terms = block if mean is None else (block - mean) ** 2
-        # cumsum adds strictly row after row, where sum would add in pairs of its own choice
+        # cumsum adds row after row; sum would add in an order of numpy's choice
         total = np.cumsum(np.concatenate([total, terms]), axis=0)[-1:].copy()
     sums: Floats = total[0]
     return sums

@@ -1,7 +1,7 @@
-"""Uploaded tables and arrays as rows: categories one input a class, numbers by mean and deviation.
+"""Load uploaded tables and arrays as rows: categories one-hot, numbers standardized.
 
-Reads each file once, hashing it on the way. Values and their order are those that the service
-profiled: both read through jobs/datasets/formats. Knows no net.
+Each file is hashed while it is read. Values and their order are those the API profiled, because
+both read through jobs/datasets/formats. Knows no net.
 """
 
 import hashlib
@@ -26,15 +26,15 @@ from ticks.data.batches import TensorRows, held_out_mask
 from ticks.data.standardize import Floats, Scaling, fit_scaling, standardize
 
 READ_SIZE = 1 << 20  # bytes read at a time
-PROGRESS_EVERY = 64  # pieces between two signs of life
+PROGRESS_EVERY = 64  # pieces of READ_SIZE between two announcements
 
 
 class DamagedDataset(Exception):
-    """A dataset's file is not what was uploaded."""
+    """A dataset's file is missing or differs from what was uploaded."""
 
 
 class TableData(NamedTuple):
-    """A dataset's rows. `about` is what config.json says of the columns."""
+    """A table's rows, scaling, and the entries of config.json about its columns."""
 
     training: TensorRows
     held_out: TensorRows | None
@@ -43,7 +43,10 @@ class TableData(NamedTuple):
 
 
 def load_table(spec: JobSpec, artifacts: Path, announce: Callable[[str], None]) -> TableData:
-    """Read the rows to train on and those to look at; the first alone decide the scale."""
+    """Read the rows to train on and those to hold out; only the former decide the scaling.
+
+    The held-out rows are a part of the file, or a second dataset's. Raises DamagedDataset.
+    """
     facts, data = spec.facts, spec.data
     assert facts is not None and isinstance(data, DatasetData), "read_spec has looked it up"
     loader = TableLoader(facts, data, facts.data).read(artifacts, announce)
@@ -62,9 +65,10 @@ def load_table(spec: JobSpec, artifacts: Path, announce: Callable[[str], None]) 
 
 
 class TableLoader:
-    """The rows of one file on their way into tensors: inputs, exact numbers beside, targets.
+    """Reads the rows of one file into tensors.
 
-    `names` are the features, in their order; those of the first file where this is the second.
+    Numbers to be standardized are first held in `exact_numbers`, float64 [rows, numbers]. `names`
+    are the features in order: for a second dataset, those of the first.
     """
 
     def __init__(
@@ -85,7 +89,7 @@ class TableLoader:
             self._targets = torch.zeros(data_file.rows, dtype=torch.int64)
 
     def read(self, artifacts: Path, announce: Callable[[str], None]) -> "TableLoader":
-        """Fill from the file below `artifacts`; raises DamagedDataset."""
+        """Read the file below `artifacts` and return self; raises DamagedDataset."""
         path = artifacts / self._data_file.path
         if self._data_file.type == "application/x-npz":
             self._read_arrays(path, announce)
@@ -94,21 +98,21 @@ class TableLoader:
         return self
 
     def build_rows(self, scaling: Scaling | None) -> TensorRows:
-        """Give the rows, their numbers standardised where there is a scale."""
+        """Return the rows, standardizing their numbers if there is a scaling."""
         if scaling is not None:
             standardize(self.exact_numbers, scaling, self._inputs.numpy(), self._number_columns())
             self.exact_numbers = self.exact_numbers[:0]
         return TensorRows(self._inputs, self._targets)
 
     def expand_scaling(self, scaling: Scaling) -> Scaling:
-        """Give the scale of all inputs: those of categories stay as they are."""
+        """Return the scaling of all inputs: (0, 1) for those of categories."""
         mean, deviation = np.zeros(self._facts.features), np.ones(self._facts.features)
         mean[self._number_columns()] = scaling.mean
         deviation[self._number_columns()] = scaling.deviation
         return Scaling(mean, deviation)
 
     def column_info(self) -> dict[str, Any]:
-        """Say what the inputs are, and the names of the classes."""
+        """Return the entries of config.json: columns and target by name, names of the classes."""
         info: dict[str, Any] = {}
         if self.names:
             info["columns"] = [self._describe_column(name) for name in self.names]
@@ -124,13 +128,13 @@ class TableLoader:
         return {"name": name, "type": "category", "classes": list(classes.names)}
 
     def _number_columns(self) -> list[int]:
-        """Which inputs are numbers, in their order."""
+        """Return the indices of the inputs that are numbers."""
         if not self.names:
             return list(range(self._facts.features))
         return [offset for offset, classes in self._feature_layout().values() if classes is None]
 
     def _feature_layout(self) -> dict[str, tuple[int, ClassNames | None]]:
-        """Where each feature's inputs begin, and its classes if it is a category."""
+        """Return each feature's first input, and its classes if it is a category."""
         layout, offset = {}, 0
         for name in self.names:
             classes = self._facts.categories.get(name)
@@ -189,12 +193,15 @@ class TableLoader:
 
 
 def to_floats(values: Sequence[Value]) -> Floats:
-    """Read values that are all numbers."""
+    """Convert values that are all numbers, float64 [values]."""
     return np.fromiter(map(float, values), np.float64, len(values))
 
 
 def class_codes(values: Sequence[Value], classes: ClassNames) -> NDArray[np.int64]:
-    """Number values by their classes."""
+    """Return the class number of each value, int64 [values].
+
+    Raises KeyError for a value that is not a class (of classes that are names).
+    """
     if classes.numbers:
         ordered = np.array([float(name) for name in classes.names])
         return np.searchsorted(ordered, to_floats(values)).astype(np.int64)
@@ -211,7 +218,7 @@ def _read_tables(
 
 
 def read_with_checksum(path: Path, sha256: str, announce: Callable[[str], None]) -> Iterator[bytes]:
-    """Read a whole file; raises DamagedDataset at its end if it has other bytes."""
+    """Yield a file's bytes in pieces; raises DamagedDataset at its end if the hash differs."""
     sha, piece_count = hashlib.sha256(), 0
     try:
         with path.open("rb") as file:

@@ -1,8 +1,8 @@
-"""A text's rows: windows of its tokens, gathered from its file a batch at a time.
+"""A text's rows: windows of its tokens, read from its file one batch at a time.
 
-Row i is tokens i*window … (i+1)*window - 1, its targets the same one token later. Which rows a tick
-trains on, and which are held out, is computed and never stored, so that a text of any length takes
-the same memory. Rows are copied into one buffer: a batch is valid until the next is asked for.
+Row i has the tokens i*window … (i+1)*window - 1 as inputs, and as targets the tokens one later. The
+order and the split of rows are computed, never stored, so a text of any length takes the same
+memory. Rows are copied into one buffer: a batch is valid until the next call.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,20 +23,23 @@ from ticks.data.tables import read_with_checksum
 from ticks.data.tokens import TOKENIZERS, Ids
 from ticks.seeds import derive_seed
 
-#: tokens validated at a time, always: the bits of a result must not hang on anything else
+#: tokens validated at a time: constant, because the result's bits depend on it
 EVAL_BLOCK_TOKENS = 4096
 
 
 class TokenSource(Protocol):
-    """A text as numbers."""
+    """A text as token ids."""
 
     def read(self, first: int, count: int) -> Ids:
-        """Give `count` tokens from token `first` on."""
+        """Return `count` tokens from token `first` (from 0) on, [count]."""
         ...
 
 
 class TextWindows:
-    """`count` rows of a text; `number` gives the row in the text of each of its own numbers."""
+    """`count` rows of a text, as RowSource.
+
+    `map_numbers` maps this object's row numbers, 0 … count - 1, to rows of the text.
+    """
 
     def __init__(
         self,
@@ -51,7 +54,7 @@ class TextWindows:
         self._buffer = self._empty_rows(0)
 
     def take(self, numbers: Numbers) -> TensorRows:
-        """Copy the rows of these numbers into the buffer, in this order."""
+        """Copy the rows of these numbers [n] into the buffer, in this order, as [n, window]."""
         if len(self._buffer.inputs) < len(numbers):
             self._buffer = self._empty_rows(len(numbers))
         batch = self._buffer.slice(0, len(numbers))
@@ -59,17 +62,17 @@ class TextWindows:
         return batch.to(self.device)
 
     def take_copy(self, numbers: Numbers) -> TensorRows:
-        """Copy the rows of these numbers into memory of their own, in this order."""
+        """Copy the rows of these numbers [n] into fresh memory, in this order, as [n, window]."""
         rows = self._empty_rows(len(numbers))
         self._copy(numbers, rows)
         return rows.to(self.device)
 
     def batches(self, size: int, *, seed: int, shuffle: bool) -> "TextBatches":
-        """Return the batches of a training on these rows."""
+        """Return the batches of `size` rows of a training on these rows."""
         return TextBatches(self, size, seed=seed, shuffle=shuffle)
 
     def blocks(self) -> Iterator[TensorRows]:
-        """All rows in order, some at a time; each block is valid until the next."""
+        """Yield all rows in order, EVAL_BLOCK_TOKENS at a time, each block valid until the next."""
         size = max(1, EVAL_BLOCK_TOKENS // self.window)
         for first in range(0, self.count, size):
             yield self.take(np.arange(first, min(first + size, self.count)))
@@ -88,32 +91,31 @@ class TextWindows:
 
 
 class TextBatches:
-    """The batch of every tick. An epoch is every row once; its last batch may be short."""
+    """The batches of a text's rows. An epoch has every row once; its last batch may be short."""
 
     def __init__(self, rows: TextWindows, size: int, *, seed: int, shuffle: bool) -> None:
         self.rows, self.size, self.seed, self.shuffle = rows, size, seed, shuffle
         self.batches_per_epoch = -(-rows.count // size)
 
     def batch(self, tick: int) -> TensorRows:
-        """Return the batch of a tick (from 1)."""
+        """Return the batch of a tick (from 1), valid until the next call."""
         return self.rows.take(self._row_numbers(tick, tick))
 
     def batch_range(self, first: int, last: int) -> BatchRange:
-        """Return the batches of ticks first to last."""
+        """Return the batches of ticks first to last (from 1, both included)."""
         _, _, counts = batch_bounds(first, last, self.rows.count, self.size)
         rows = self.rows.take_copy(self._row_numbers(first, last))
         return BatchRange(rows, np.cumsum(counts) - counts, counts)
 
     def _row_numbers(self, first: int, last: int) -> Numbers:
-        """The rows' numbers of all batches of ticks first to last, one after another."""
+        """Return the row numbers of ticks first to last, int64 [rows of all their batches]."""
         epochs, firsts, counts = batch_bounds(first, last, self.rows.count, self.size)
         pieces = []
         for epoch, start, count in zip(epochs, firsts.tolist(), counts.tolist(), strict=True):
             numbers = np.arange(start, start + count)
             if self.shuffle:
-                numbers = IndexPermutation(self.rows.count, derive_seed("order", self.seed, epoch))(
-                    numbers
-                )
+                key = derive_seed("order", self.seed, epoch)
+                numbers = IndexPermutation(self.rows.count, key)(numbers)
             pieces.append(numbers)
         return np.concatenate(pieces)
 
@@ -124,10 +126,10 @@ def load_text(
     artifacts: Path | None = None,
     announce: Callable[[str], None] = lambda _phase: None,
 ) -> tuple[TextWindows, TextWindows | None]:
-    """Open the spec's text: the rows to train on, and those to validate on.
+    """Return the rows of the spec's text to train on, and those to validate on (or None).
 
-    The latter are chosen by the seed, or are all of a second text, read in the first one's tokens.
-    An uploaded text is hashed first: raises DamagedDataset where it has other bytes.
+    The latter are chosen by the seed, or are a second text, read with the first one's vocabulary.
+    An uploaded text is hashed first. Raises DamagedDataset or WrongText.
     """
     text, window = spec.profile.text, spec.profile.features
     assert text is not None, "the spec's data are a text"
@@ -140,25 +142,21 @@ def load_text(
             _text_file(spec, artifacts, announce), text, text.vocabulary
         )
     if held_out_count:
-        split = HeldOutSplit(
-            count + held_out_count, held_out_count, derive_seed("validation", spec.seed)
-        )
+        key = derive_seed("validation", spec.seed)
+        split = HeldOutSplit(count + held_out_count, held_out_count, key)
         return (
             TextWindows(tokens, window, count, device, split.training),
             TextWindows(tokens, window, held_out_count, device, split.held_out),
         )
+    training = TextWindows(tokens, window, count, device)
     validation_file = None if spec.facts is None else spec.facts.validation
     if validation_file is None:
-        return TextWindows(tokens, window, count, device), None
-    assert artifacts is not None and validation_file.text is not None, (
-        "the second dataset is a text too"
-    )
+        return training, None
+    assert artifacts is not None and validation_file.text is not None, "the second is a text too"
     path = _check_file(artifacts, validation_file, announce)
     validation_tokens = TOKENIZERS[vocabulary](path, validation_file.text, text.vocabulary)
     rows = validation_file.text.count_rows(window, vocabulary)
-    return TextWindows(tokens, window, count, device), TextWindows(
-        validation_tokens, window, rows, device
-    )
+    return training, TextWindows(validation_tokens, window, rows, device)
 
 
 def _text_file(spec: JobSpec, artifacts: Path | None, announce: Callable[[str], None]) -> Path:
@@ -169,7 +167,7 @@ def _text_file(spec: JobSpec, artifacts: Path | None, announce: Callable[[str], 
 
 
 def _check_file(artifacts: Path, data_file: DataFile, announce: Callable[[str], None]) -> Path:
-    """Read a dataset's file once for its hash, which no bit of it could change unseen."""
+    """Return the path of a dataset's file, read once to check its hash; raises DamagedDataset."""
     for _ in read_with_checksum(artifacts / data_file.path, data_file.sha256, announce):
         pass
     return artifacts / data_file.path

@@ -1,6 +1,7 @@
-"""The tokens of a text in a file: bytes, or characters as the profile numbers them.
+"""The tokens of a text in a file: its bytes, or its characters by their place in a vocabulary.
 
-Takes the same memory for a text of any length. Knows no row, no net and no spec.
+The memory needed does not grow with the text (but for an index of 8 bytes per 1,024 characters).
+Knows no row, no net and no spec.
 """
 
 import codecs
@@ -17,21 +18,21 @@ from jobs.spec.text import TextFacts, Vocabulary
 
 Ids = NDArray[np.integer]
 
-#: characters between two whose places are remembered: 8 bytes for each, and as many to skip
+#: characters from one indexed offset to the next; an offset takes 8 bytes
 INDEX_STRIDE = 1024
-#: bytes looked at in one go while an index is made
+#: bytes read at a time while the index is built
 SCAN_BYTES = 1 << 20
 
 
 class WrongText(ValueError):
-    """A file that is not the text it was taken for."""
+    """A file that does not match its profile: another size, other characters."""
 
 
 class FileReader:
-    """A file's bytes, read from the places where they are asked for.
+    """Reads a file's bytes at any offset; raises WrongText where the file has not `size` bytes.
 
-    Not memory-mapped: the system maps many pages around each byte that is touched, and a training
-    on 2 GB then shows 1.9 GB of memory. Read like this they stay in the system's cache alone.
+    Not memory-mapped: the kernel maps many pages around each byte that is read, so that a training
+    on 2 GB shows 1.9 GB of memory. With pread the pages stay in the kernel's cache.
     """
 
     def __init__(self, file: Path, size: int) -> None:
@@ -41,26 +42,26 @@ class FileReader:
             raise WrongText(f"{file.name} has not the {size} bytes of its profile")
 
     def read(self, first: int, last: int) -> bytes:
-        """Give bytes first to last - 1, fewer at the end."""
+        """Return bytes first to last - 1, fewer at the end of the file."""
         return os.pread(self._descriptor, last - first, first)
 
 
 class ByteTokens:
-    """Tokens that are bytes."""
+    """Tokens that are bytes, 0 … 255."""
 
     def __init__(self, file: Path, facts: TextFacts, _vocabulary: Sequence[str]) -> None:
         self._file = FileReader(file, facts.bytes)
 
     def read(self, first: int, count: int) -> Ids:
-        """Give `count` tokens from token `first` on."""
+        """Return `count` tokens from token `first` (from 0) on, uint8 [count]."""
         return np.frombuffer(self._file.read(first, first + count), np.uint8)
 
 
 class CharacterTokens:
-    """Tokens that are characters, each its place in a vocabulary sorted by code point.
+    """Tokens that are characters, numbered by their place in a vocabulary sorted by code point.
 
-    In UTF-8 a character has one to four bytes: every 1,024th one's place is remembered. In a text
-    of as many bytes as characters a character's number is its place.
+    In UTF-8 a character has one to four bytes, so the offset of every 1,024th character is indexed.
+    A text with as many bytes as characters needs no index.
     """
 
     def __init__(self, file: Path, facts: TextFacts, vocabulary: Sequence[str]) -> None:
@@ -70,13 +71,16 @@ class CharacterTokens:
         self._offsets = None if is_single_byte else character_offsets(self._file, facts)
 
     def read(self, first: int, count: int) -> Ids:
-        """Give `count` tokens from token `first` on."""
+        """Return `count` tokens from token `first` (from 0) on, int64 [count].
+
+        Raises WrongText for a character that is not in the vocabulary.
+        """
         if self._offsets is None:
             codes = np.frombuffer(self._file.read(first, first + count), np.uint8)
             return self._numbers(codes.astype(np.uint32))
         start, skip = int(self._offsets[first // INDEX_STRIDE]), first % INDEX_STRIDE
         encoded = self._file.read(start, start + 4 * (skip + count))
-        text, _ = codecs.utf_8_decode(encoded, "strict", False)  # the last one may be cut
+        text, _ = codecs.utf_8_decode(encoded, "strict", False)  # the last may be incomplete
         selected = text[skip : skip + count].encode("utf-32-le")
         return self._numbers(np.frombuffer(selected, "<u4"))
 
@@ -89,11 +93,11 @@ class CharacterTokens:
 
 
 def character_offsets(file: FileReader, facts: TextFacts) -> NDArray[np.int64]:
-    """Return the place (in bytes) of every 1,024th character."""
+    """Return the offset in bytes of every 1,024th character, int64; raises WrongText."""
     offsets, character_count = [], 0
     ends = range(0, facts.bytes + SCAN_BYTES, SCAN_BYTES)
     for first, last in pairwise(min(end, facts.bytes) for end in ends):
-        # every byte but those that go on with a character
+        # a character starts at every byte that is not a UTF-8 continuation byte
         block = np.frombuffer(file.read(first, last), np.uint8)
         starts = np.flatnonzero((block & 0xC0) != 0x80)
         offsets.append(starts[-character_count % INDEX_STRIDE :: INDEX_STRIDE] + first)
