@@ -25,10 +25,10 @@ from jobs.errors import (
 from jobs.files.artifacts import ArtifactStore
 from jobs.ids import KEY_ID, new_key_id
 from jobs.store import keys
-from jobs.store.codec import format_rfc3339
 from jobs.store.connection import Store
 from jobs.store.cursor import IndexCursor, Page, parse_cursor
 from jobs.store.scripts import Scripts
+from jobs.timestamps import format_rfc3339
 
 Scope = Literal["read", "submit", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

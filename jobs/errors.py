@@ -1,107 +1,150 @@
-"""What the ledger and its neighbours refuse, one class a reason. Knows no HTTP status."""
+"""Errors of the store, the ledger and their callers, one class a reason. Knows no HTTP status.
+
+JobsError
+├── ClientError          what a client asked cannot be done; the API answers with a problem
+│   ├── NotFound         NoSuchJob, NoSuchCheckpoint, NoSuchDataset, NoSuchKey
+│   ├── IllegalTransition, NotTerminal, LastCheckpoint, DatasetInUse, DatasetDeleted
+│   ├── IdempotencyMismatch, IdempotentResultDeleted, RequestInProgress
+│   └── BadCursor, QueueFull, RateLimitExceeded
+├── LeaseError           what the owner of a job may not do; clients never see one
+│   ├── LeaseLost, ConcurrentChange
+│   ├── TickGap, TickMismatch, NotAccepted, WrongFinalTick
+│   └── FingerprintMismatch, MissingCanary
+├── StoreFull, UnsupportedSchema        of any call
+└── InvalidSetting, UnsafeStore ─ StoreMismatch      at the start; an operator reads them
+"""
 
 from collections.abc import Sequence
 
 from jobs import values
 
 
-class NoSuchJob(LookupError):
-    """No job of this id in this tenant (also: it was deleted)."""
+class JobsError(Exception):
+    """Base of the errors below."""
 
 
-class UnsupportedSchema(Exception):
+# Any call may raise these.
+
+
+class StoreFull(JobsError):
+    """The store or the disk has no room; nothing was stored."""
+
+
+class UnsupportedSchema(JobsError):
     """A newer version of this service wrote the record; nothing of it was read or changed."""
 
 
-class NoSuchCheckpoint(LookupError):
+# Clients see these.
+
+
+class ClientError(JobsError):
+    """Base of the errors that answer a client's request."""
+
+
+class NotFound(ClientError):
+    """Base of the errors for something that this tenant does not have, or that was deleted."""
+
+
+class NoSuchJob(NotFound):
+    """The tenant has no job of this id."""
+
+
+class NoSuchCheckpoint(NotFound):
     """The job has no committed checkpoint of this tick or name."""
 
 
-class LastCheckpoint(Exception):
-    """The last checkpoint that a live job could go on from stays; `status` is what the job is."""
-
-    def __init__(self, status: str) -> None:
-        super().__init__(f"the job is {status} and could go on from no other checkpoint")
-        self.status = status
+class NoSuchDataset(NotFound):
+    """The tenant has no dataset of this id."""
 
 
-class ConcurrentChange(Exception):
-    """What a change was made from is no longer so; look again."""
+class NoSuchKey(NotFound):
+    """There is no access key of this id."""
 
 
-class DatasetDeleted(Exception):
-    """A job cannot be run again: a dataset of its spec has been deleted."""
-
-
-class NoSuchDataset(LookupError):
-    """No dataset of this id in this tenant (also: it was deleted)."""
-
-
-class DatasetInUse(Exception):
-    """Only a dataset that no live job uses can be deleted; `jobs` names some that do."""
-
-    def __init__(self, jobs: Sequence[str]) -> None:
-        super().__init__("live jobs use it: " + ", ".join(jobs))
-        self.jobs = list(jobs)
-
-
-class NoSuchKey(LookupError):
-    """No access key of this id (also: it was deleted)."""
-
-
-class RateLimitExceeded(Exception):
-    """A key has sent all it may for now; the next request passes in `seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the next request passes in {seconds:.3f} s")
-        self.seconds = seconds
-
-
-class QueueFull(Exception):
-    """The tenant has as many queued jobs as it may have; nothing was stored."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"{limit} jobs are queued, which is all that one tenant may have")
-        self.limit = limit
-
-
-class NotTerminal(Exception):
-    """Only an ended job can be deleted; `status` is what it is now."""
-
-    def __init__(self, status: str) -> None:
-        super().__init__(f"the job is {status}; only an ended job can be deleted")
-        self.status = status
-
-
-class IllegalTransition(Exception):
-    """A verb that the job's status does not allow; `allowed` names those it does."""
+class IllegalTransition(ClientError):
+    """The job's status does not allow this action; `allowed` lists the actions that it allows."""
 
     def __init__(self, action: str, status: str, allowed: Sequence[str]) -> None:
         super().__init__(f"cannot {action} a job that is {status}")
         self.action, self.status, self.allowed = action, status, list(allowed)
 
 
-class IdempotencyMismatch(Exception):
+class NotTerminal(ClientError):
+    """Only an ended job can be deleted; `status` is the job's."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the job is {status}; only an ended job can be deleted")
+        self.status = status
+
+
+class LastCheckpoint(ClientError):
+    """A live job's last checkpoint cannot be deleted; `status` is the job's."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"the job is {status} and could go on from no other checkpoint")
+        self.status = status
+
+
+class DatasetInUse(ClientError):
+    """A dataset that live jobs use cannot be deleted; `jobs` has the ids of some of them."""
+
+    def __init__(self, jobs: Sequence[str]) -> None:
+        super().__init__("live jobs use it: " + ", ".join(jobs))
+        self.jobs = list(jobs)
+
+
+class DatasetDeleted(ClientError):
+    """A job cannot be run again because a dataset of its spec was deleted."""
+
+
+class IdempotencyMismatch(ClientError):
     """This idempotency key was used with another body."""
 
 
-class RequestInProgress(Exception):
+class IdempotentResultDeleted(ClientError):
+    """What was made under this idempotency key has been deleted."""
+
+
+class RequestInProgress(ClientError):
     """The first request with this idempotency key is not answered yet."""
 
 
-class IdempotentResultDeleted(Exception):
-    """What this idempotency key made has been deleted."""
+class BadCursor(ClientError):
+    """No list gave out this cursor."""
 
 
-class BadCursor(ValueError):
-    """A list's cursor that no list gave out."""
+class QueueFull(ClientError):
+    """The tenant has `limit` queued jobs, the most that it may have; nothing was stored."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"{limit} jobs are queued, which is all that one tenant may have")
+        self.limit = limit
 
 
-class LeaseLost(Exception):
-    """The lease shown is not (or no longer) the job's: whoever shows it must drop all it has."""
+class RateLimitExceeded(ClientError):
+    """The key has used up its requests for now; the next one passes in `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"the next request passes in {seconds:.3f} s")
+        self.seconds = seconds
 
 
-class TickGap(Exception):
+# Owners of a job see these.
+
+
+class LeaseError(JobsError):
+    """Base of the errors that a job's owner meets."""
+
+
+class LeaseLost(LeaseError):
+    """The lease shown is not, or no longer, the job's; its holder must drop the attempt."""
+
+
+class ConcurrentChange(LeaseError):
+    """The state that a change was based on has changed; read it again."""
+
+
+class TickGap(LeaseError):
     """Ticks were offered beyond the accepted tick + 1; `tick` is the accepted one."""
 
     def __init__(self, tick: int) -> None:
@@ -109,8 +152,8 @@ class TickGap(Exception):
         self.tick = tick
 
 
-class TickMismatch(Exception):
-    """A tick that is recorded already was offered with other bits; both are given as hex."""
+class TickMismatch(LeaseError):
+    """A recorded tick was offered with other bits; `recorded` and `offered` are hex."""
 
     def __init__(self, tick: int, column: str, recorded: str, offered: str) -> None:
         recorded_text, offered_text = (
@@ -118,46 +161,46 @@ class TickMismatch(Exception):
             for text in (recorded, offered)
         )
         super().__init__(
-            f"{column} of tick {tick} is recorded as {recorded_text}, computed again it is {offered_text}"
+            f"{column} of tick {tick} is recorded as {recorded_text}, "
+            f"computed again it is {offered_text}"
         )
         self.tick, self.column, self.recorded, self.offered = tick, column, recorded, offered
 
 
-class WrongFinalTick(Exception):
-    """A job cannot succeed here; `tick` is the accepted one, which is not where it should end."""
+class NotAccepted(LeaseError):
+    """A segment or checkpoint reaches beyond the accepted tick, or the job has not ended."""
+
+
+class WrongFinalTick(LeaseError):
+    """A job cannot succeed at the accepted tick `tick`: it should end at another."""
 
     def __init__(self, tick: int) -> None:
         super().__init__(f"the accepted tick is {tick}")
         self.tick = tick
 
 
-class NotAccepted(Exception):
-    """A segment may not move yet, or a checkpoint is of a tick that is not accepted."""
+class FingerprintMismatch(LeaseError):
+    """The job's ticks have another fingerprint, and its spec requires an equal one."""
 
 
-class FingerprintMismatch(Exception):
-    """This job's bits belong to another fingerprint, and its spec requires equal ones."""
-
-
-class MissingCanary(Exception):
-    """Whether this worker is fit for a queued job hangs on a canary it has not measured yet."""
+class MissingCanary(LeaseError):
+    """Whether this worker may take a job depends on its canary for `threads`, not measured yet."""
 
     def __init__(self, threads: int) -> None:
         super().__init__(f"no canary for {threads} threads")
         self.threads = threads
 
 
-class StoreFull(Exception):
-    """The store has no memory (or no disk) left for new jobs; nothing was stored."""
+# Operators see these, when a process starts.
 
 
-class UnsafeStore(Exception):
+class InvalidSetting(JobsError):
+    """A setting cannot be used; the text names the variable, the value and the rule."""
+
+
+class UnsafeStore(JobsError):
     """The store's settings would lose jobs; the text says which and what is needed."""
 
 
 class StoreMismatch(UnsafeStore):
-    """The artifacts are of another store, or know more than this one; the text says what to do."""
-
-
-class InvalidSetting(ValueError):
-    """A setting that cannot be used; the text names the variable, the value and the rule."""
+    """The artifacts are of another store, or newer than it; the text says what to do."""

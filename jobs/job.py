@@ -12,7 +12,6 @@ from jobs.certificate import Certificate
 from jobs.spec.job_spec import JobSpec
 
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
-Kind = Literal["train", "verify"]
 Transition = Literal["cancel", "stop", "pause", "resume"]
 STATUSES: tuple[Status, ...] = (
     "queued", "running", "paused", "succeeded", "failed", "cancelled",

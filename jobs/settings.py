@@ -1,4 +1,7 @@
-"""The only reader of TICKFORGE_ variables in API, workers and serve.py. Opens nothing."""
+"""The only reader of TICKFORGE_ variables, TICKFORGE_FAULTS of jobs/fault_points.py excepted.
+
+Opens nothing.
+"""
 
 import re
 from collections.abc import Mapping

@@ -29,7 +29,7 @@ def test_a_list_goes_on_where_it_ended_while_jobs_are_added(
 
     seen = [job.id for page in (first, second, third) for job in page.data]
     assert seen == ids[::-1]
-    assert (first.has_more, third.has_more) == (True, False)
+    assert first.next_after is not None and third.next_after is None
 
 
 def test_a_list_of_several_statuses_has_the_jobs_of_any(

@@ -5,10 +5,10 @@ The trainer appends to the same file. A log that cannot be written never harms i
 
 import contextlib
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 from jobs.files.artifacts import ArtifactStore, make_folder
+from jobs.timestamps import now_rfc3339
 
 #: bytes after which nothing more is kept, and the last line says so
 MAX_LOG_BYTES = 16 << 20
@@ -71,5 +71,5 @@ def _format_entry(text: str) -> bytes:
     if len(text) > MAX_ENTRY_CHARS:
         half = MAX_ENTRY_CHARS // 2
         text = f"{text[:half]}\n…\n{text[-half:]}"
-    timestamp = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    timestamp = now_rfc3339()
     return f"{timestamp} {text}\n".encode("utf-8", "backslashreplace")

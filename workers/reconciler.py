@@ -26,8 +26,8 @@ from jobs.ledger.owner import LeaseLedger
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
 from jobs.recording.segments import Segments
-from jobs.store.codec import format_rfc3339
 from jobs.store.connection import connect
+from jobs.timestamps import now_rfc3339
 from workers import memory
 from workers.canaries import Canaries, torch_version
 from workers.forkserver_client import ForkServerProcess, ForkServerUnavailable
@@ -80,7 +80,7 @@ class Reconciler(BackgroundThread):
         }
         self._prewarm = Prewarm()
         self._trainer_memory = memory.trainer_memory_limit(config.settings, config.queue)
-        self._started_at = format_rfc3339(int(time.time() * 1000))
+        self._started_at = now_rfc3339()
         self._restart_at = 0.0
         self._restart_backoff = Backoff(INITIAL_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS)
         self._registered_job: dict[str, Any] = {}

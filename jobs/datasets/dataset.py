@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from jobs.spec.dataset_binding import DataFile
 from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.profiles import Array, ColumnType, DatasetProfile, Delimiter, MediaType
-from jobs.store.codec import format_rfc3339
+from jobs.timestamps import format_rfc3339
 
 
 class _DatasetModel(BaseModel):

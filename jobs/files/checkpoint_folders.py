@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +25,7 @@ from jobs.files.artifacts import (
     sync_folder,
 )
 from jobs.job import Checkpoint, CheckpointFile, Lease
+from jobs.timestamps import now_rfc3339
 
 WEIGHTS_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -75,7 +75,7 @@ def publish(
         entries = _list_files(files, tmp)
         checkpoint = Checkpoint(
             tick=tick,
-            created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            created_at=now_rfc3339(),
             bytes=sum(file.bytes for file in entries),
             metrics={name: _finite_or_none(value) for name, value in metrics.items()},
             sha256=next(file.sha256 for file in entries if file.name == WEIGHTS_FILE),

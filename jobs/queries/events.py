@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from jobs.errors import NoSuchJob
 from jobs.job import TERMINAL_STATUSES, JobError
 from jobs.store import keys
-from jobs.store.codec import decode_loss, format_rfc3339
+from jobs.store.codec import decode_loss
+from jobs.timestamps import format_rfc3339
 
 EventType = Literal["status", "validation", "checkpoint", "log"]
 MAX_EVENTS = 10_000  # of one job, as in lua/prelude.lua

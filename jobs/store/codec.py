@@ -4,7 +4,6 @@ import json
 import math
 import struct
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
@@ -12,6 +11,7 @@ from jobs.certificate import Certificate
 from jobs.errors import UnsupportedSchema
 from jobs.job import Attempt, BestValidation, Checkpoint, Job, JobError, QueuePosition, Status
 from jobs.spec.job_spec import JobSpec
+from jobs.timestamps import format_rfc3339
 
 Record = Mapping[bytes, bytes]
 
@@ -130,12 +130,6 @@ def encode_identity(fingerprint: Mapping[str, Any], *, is_portable: bool) -> str
     """Spell a job's identity for the store; a portable one is equal on machines of any canary."""
     parts = {**fingerprint, "canary": ANY_CANARY} if is_portable else fingerprint
     return " ".join(str(parts[part]) for part in IDENTITY_FIELDS)
-
-
-def format_rfc3339(ms: int) -> str:
-    """Spell a server time in ms: UTC with milliseconds."""
-    text = datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def decode_loss(bits: bytes | None) -> float | None:

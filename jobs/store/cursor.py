@@ -1,4 +1,4 @@
-"""A walk over one sorted set from a cursor on, and the pages that come of it. Knows no item."""
+"""Reads one sorted set in pages, from a cursor on. Knows no item."""
 
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -12,19 +12,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Page(Generic[T]):
-    """Some of a list, and where it goes on."""
+    """A part of a list; `next_after` is the cursor of the next part, None for the last."""
 
     data: list[T]
     next_after: str | None
 
-    @property
-    def has_more(self) -> bool:
-        """Whether there may be more behind `next_after`."""
-        return self.next_after is not None
-
 
 class IndexCursor:
-    """Members of one index beyond a sequence number, some at a time."""
+    """Reads the members of one index beyond a sequence number, some at a time."""
 
     def __init__(
         self, store: "redis.Redis", name: str, after: int | None, descending: bool
@@ -33,14 +28,14 @@ class IndexCursor:
         self._after = after
 
     def read_next(self, count: int) -> list[tuple[bytes, float]]:
-        """The next members with their numbers; none at the end."""
+        """Return the next members with their sequence numbers; an empty list at the end."""
         members = self._read_range(self._after, count)
         if members:
             self._after = int(members[-1][1])
         return members
 
     def has_more_after(self, sequence: int | None) -> bool:
-        """Whether there is a member beyond this number."""
+        """Return whether the index has a member beyond this number."""
         return bool(self._read_range(sequence, 1))
 
     def _read_range(self, after: int | None, count: int) -> list[tuple[bytes, float]]:
@@ -56,7 +51,7 @@ class IndexCursor:
 
 
 def parse_cursor(after: str | None) -> int | None:
-    """Read a cursor; raises BadCursor for what no page gave out."""
+    """Parse a cursor. Raises BadCursor for a text that no page gave out."""
     if after is None:
         return None
     if not (after.isascii() and after.isdigit() and len(after) <= 16):
