@@ -1,1 +1,1 @@
-"""HTTP in, JSON out. Knows jobs; no torch, no Redis command, no training words."""
+"""The HTTP API. Knows jobs; no torch, no Redis command, no training terms."""

@@ -1,4 +1,4 @@
-"""`python -m api`: the API alone, against TICKFORGE_REDIS_URL. Says why when it will not start."""
+"""Run the API alone, on the store at TICKFORGE_REDIS_URL: `python -m api`."""
 
 import os
 import sys
@@ -15,11 +15,11 @@ from jobs.settings import Settings
 from jobs.store.connection import Store, check_store, connect, wait_ready
 
 STARTUP_ERROR_EXIT_CODE = 2
-STORE_STARTUP_TIMEOUT_SECONDS = 60.0  # seconds for a store that starts, or loads its file
+STORE_STARTUP_TIMEOUT_SECONDS = 60.0  # a store may have a large file to load
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """Serve until SIGTERM; an exit code of 2 comes with one line that says what is wrong."""
+    """Serve until SIGTERM. Returns 2, with the reason on stderr, if the service cannot start."""
     try:
         settings = Settings.from_env(environ)
         logs.configure_logging(settings.log_format)
@@ -34,7 +34,7 @@ def main(environ: Mapping[str, str]) -> int:
 
 
 def _check_startup(settings: Settings) -> None:
-    """Raise InvalidSetting or UnsafeStore if this service could not keep its promises."""
+    """Wait for the store and check it. Raises InvalidSetting or UnsafeStore."""
     if settings.admin_key is None:
         raise InvalidSetting("TICKFORGE_ADMIN_KEY is not set: without it nobody could sign in")
     store = connect(settings.redis_url)

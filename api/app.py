@@ -1,4 +1,4 @@
-"""The WSGI app: its endpoints, and what happens to every request before and after them."""
+"""The WSGI app: all endpoints, and what happens before and after every request."""
 
 import re
 import time
@@ -44,16 +44,16 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *routes_keys.router.endpoints,
     *routes_site.router.endpoints,
 )
-MAX_LOGGED_PATH_LENGTH = 200  # characters of a path that are logged
+MAX_LOGGED_PATH_LENGTH = 200  # characters
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def create_app(settings: Settings, store: Store | None = None) -> Flask:
-    """Make an app on a store (by default: of its own, connected with the first command)."""
+    """Create the app. Without a store it connects to the one of the settings, on first use."""
     app = Flask("tickforge", static_folder=None)
-    # a chunked body is cut off here, so one byte more than is allowed must come through to be seen
+    # Flask cuts a chunked body off here: one byte more shows that it is too long
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
-    # /v1//jobs and /v1/jobs/ are paths like any other: unknown ones. No redirects.
+    # /v1//jobs and /v1/jobs/ are unknown paths, and redirect nowhere
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
@@ -105,12 +105,12 @@ def _handle_error(error: Exception) -> Response:
 def _finalize_response(response: Response, seconds: float) -> Response:
     discard_body(request.environ)
     if request.method == "OPTIONS" or response.status_code in (204, 304):
-        response.headers.pop("Content-Type", None)  # there is nothing that could have a type
+        response.headers.pop("Content-Type", None)  # there is no body
     response.headers["X-Request-Id"] = g.request_id
     response.headers.setdefault("Cache-Control", NO_STORE)
     response.headers["X-Content-Type-Options"] = "nosniff"
     if request.path in PUBLIC_PATHS and response.status_code < 400:
-        return response  # probes come every few seconds, for ever
+        return response  # a log line for each probe would be noise
     rule = request.url_rule
     logs.get_logger("api").info(
         "request",

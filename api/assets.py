@@ -1,4 +1,4 @@
-"""The pages' files: read once, sent with a policy that lets nothing else load. Knows no page."""
+"""The static files of the HTML pages, cached, with a strict content security policy."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -15,10 +15,10 @@ MEDIA_TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
-#: open to everybody, by name; a page (.html) has a path of its own
+#: served under /static/ without a key; pages (.html) have paths of their own
 ASSET_FILES = ("page.css", "icon.svg", "key.js", "home.js", "docs.js", "schema.js", "try.js")
 ASSET_PATHS = frozenset(f"/static/{name}" for name in ASSET_FILES)
-#: what a page may load: our own files, and our own API
+#: a page may load nothing but our files and our API
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -35,7 +35,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
 
 @dataclass(frozen=True)
 class Asset:
-    """One file as it is sent."""
+    """A static file with its media type and ETag."""
 
     data: bytes
     media_type: str
@@ -44,14 +44,14 @@ class Asset:
 
 @cache
 def load_asset(name: str) -> Asset:
-    """Read a file of the folder; `name` is one of ours, never a client's."""
+    """Read a static file once; `name` must not come from a client."""
     path = STATIC_FOLDER / name
     data = path.read_bytes()
     return Asset(data, MEDIA_TYPES[path.suffix], compute_etag(data))
 
 
 def asset_response(request: Request, name: str, *, vary: str | None = None) -> Response:
-    """Answer with a file, or 304."""
+    """Return a static file, or 304."""
     asset = load_asset(name)
     if etag_matches(request, asset.etag):
         return not_modified(asset.etag, vary=vary)

@@ -1,6 +1,6 @@
-"""Who is asking, and what they may: bearer keys, tenants, scopes. Refuses by default, in one place.
+"""Authentication and authorisation: bearer keys, tenants, scopes. Every path but a few needs a key.
 
-A secret is kept as its SHA-256 and compared in constant time; it is never in a URL or a log.
+A secret is stored as its SHA-256 and compared in constant time; it is never in a URL or a log.
 """
 
 import hmac
@@ -24,7 +24,7 @@ from jobs.access_keys import (
 )
 from jobs.errors import RateLimitExceeded
 
-#: what needs no key; everything else does, whether it exists or not
+#: all other paths need a key, whether they exist or not
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", *ASSET_PATHS})
 ADMIN_KEY_ID = "key_" + "admin".ljust(26, "0")
 ADMIN_TENANT = "default"
@@ -42,7 +42,7 @@ __all__ = [
 
 
 class TokenBucket:
-    """Lets `rate` requests a second pass, and a burst after a quiet time; 0 lets all pass."""
+    """Limits one process to `rate` requests a second, plus a burst; 0 does not limit."""
 
     def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = rate, burst_size(rate), clock
@@ -62,28 +62,34 @@ class TokenBucket:
 
 
 class Authenticator:
-    """Knows a key by its secret: the admin key of the settings here, every other in the store."""
+    """Finds the key of a secret: the admin key in the settings, all others in the store."""
 
     def __init__(self, access_keys: AccessKeys, admin_secret: str | None, rate: float) -> None:
         self._access_keys = access_keys
         self._admin_key = Key(ADMIN_KEY_ID, ADMIN_TENANT, frozenset(SCOPES))
         self._admin_sha256 = hash_secret(admin_secret) if admin_secret else None
-        self._bucket = TokenBucket(rate)  # each process has its own: this key asks no store
+        self._bucket = TokenBucket(rate)  # the admin key is checked, and counted, without the store
 
     def authenticate(self, secret: str) -> Key | None:
-        """Return the key of a secret and count the request; None for no key. Raises RateLimitExceeded."""
+        """Return the key of a secret, or None, and count the request.
+
+        Raises RateLimitExceeded.
+        """
         if self._admin_sha256 and hmac.compare_digest(self._admin_sha256, hash_secret(secret)):
             self._bucket.consume()
             return self._admin_key
         return self._access_keys.authenticate(secret)
 
     def is_valid(self, key: Key) -> bool:
-        """Whether a key found earlier is still one: for streams, which outlast a request."""
+        """Whether a key still exists; long streams ask from time to time."""
         return key.id == ADMIN_KEY_ID or self._access_keys.exists(key.id)
 
 
 def authenticate_request(authenticator: Authenticator, request: Request) -> Key | None:
-    """Return the caller's key, None where none is needed; raises Problem (401), RateLimitExceeded."""
+    """Return the request's key, or None on a public path.
+
+    Raises Problem (401) or RateLimitExceeded.
+    """
     if request.path in PUBLIC_PATHS:
         return None
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
@@ -102,13 +108,13 @@ def _unauthorized_problem() -> Problem:
 
 
 def check_not_revoked(authenticator: Authenticator, key: Key | None) -> None:
-    """Raise Problem (401) for a key that was deleted while its request was held."""
+    """Raise Problem (401) if the key was deleted while its request waited."""
     if key is not None and not authenticator.is_valid(key):
         raise _unauthorized_problem()
 
 
 def check_scope(key: Key | None, scope: Scope | None) -> None:
-    """Raise Problem (403) unless the key has what the endpoint needs."""
+    """Raise Problem (403) unless the key has the endpoint's scope."""
     if scope is None:
         return
     if key is None or not key.allows(scope):
@@ -116,7 +122,7 @@ def check_scope(key: Key | None, scope: Scope | None) -> None:
 
 
 def read_tenant_override(key: Key | None, request: Request) -> str | None:
-    """Whose things are asked for by `?tenant=`; raises Problem (400, 403)."""
+    """Return the tenant of an admin's `?tenant=`, if given. Raises Problem (400, 403)."""
     values = request.args.getlist("tenant")
     if not values:
         return None

@@ -1,6 +1,6 @@
-"""Endpoints as values: path, query, body, answers, scope. Routes them and calls their views.
+"""Endpoints as values: path, query, body, responses, scope. Routes requests to their views.
 
-The published document is written from the same values (api/openapi.py). Knows no endpoint.
+The published document is built from the same values (api/openapi.py). Knows no endpoint.
 """
 
 import inspect
@@ -26,12 +26,12 @@ from jobs.job_service import Idempotency
 
 View = Callable[..., Response]
 JSON = "application/json"
-MAX_IDEMPOTENCY_KEY_LENGTH = 255  # characters of an Idempotency-Key
+MAX_IDEMPOTENCY_KEY_LENGTH = 255  # characters
 
 
 @dataclass(frozen=True)
 class ResponseSpec:
-    """One documented success: its body (a model, or media types), and headers worth naming."""
+    """A documented success: its body (a model or media types) and its headers."""
 
     description: str
     model: type[BaseModel] | None = None
@@ -41,7 +41,11 @@ class ResponseSpec:
 
 @dataclass(frozen=True, eq=False)
 class Endpoint:
-    """One method of one path. `offers` are the media types it can answer with; () asks nothing."""
+    """One method of one path.
+
+    `produces` lists the media types to negotiate by Accept; () skips negotiation.
+    `upload_media_types` are those of a raw body, which the view reads itself.
+    """
 
     method: str
     path: str
@@ -54,31 +58,29 @@ class Endpoint:
     scope: Scope | None
     produces: tuple[str, ...]
     headers: tuple[str, ...]
-    upload_media_types: tuple[
-        str, ...
-    ] = ()  # media types of a raw body, which its view reads itself
-    is_body_optional: bool = False  # no body at all is {}
+    upload_media_types: tuple[str, ...] = ()
+    is_body_optional: bool = False  # no body is read as {}
 
     @property
     def operation_id(self) -> str:
-        """The operation's id."""
+        """The operation's id in the published document."""
         return self.view.__name__
 
     @property
     def is_tenant_scoped(self) -> bool:
-        """Whether it is a list or a thing of one tenant: an admin may name another's."""
+        """Whether it is about one tenant's resources, so that an admin may use `?tenant=`."""
         lists_or_names = self.method == "GET" or "<" in self.path
         return self.scope in ("read", "submit") and self.tag != "about" and lists_or_names
 
     @property
     def summary(self) -> str:
-        """What it does, in the view's own words."""
+        """The view's docstring."""
         return inspect.getdoc(self.view) or ""
 
 
 @dataclass(frozen=True)
 class RequestContext:
-    """What a view is told beside its path, query and body."""
+    """What a view gets beside its path, query and body."""
 
     deps: Dependencies
     key: Key | None
@@ -87,24 +89,24 @@ class RequestContext:
 
     @property
     def tenant(self) -> str:
-        """Whose things the caller sees."""
+        """The tenant whose resources the request is about."""
         assert self.key is not None, "an endpoint with a scope has a key"
         return self.tenant_override or self.key.tenant
 
     @property
     def visible_tenant(self) -> str | None:
-        """The tenant whose part of the service the caller sees; None for an admin, who sees all."""
+        """The tenant that the caller may see; None for an admin, who sees all."""
         return None if self.key is not None and self.key.allows("admin") else self.tenant
 
     @property
     def accepted_media_type(self) -> str:
-        """The offered media type that the client likes best."""
+        """The produced media type that the client prefers."""
         return _best_match(self.endpoint.produces) or self.endpoint.produces[0]
 
 
 @dataclass
 class Router:
-    """A table of endpoints, filled by a decorator on each view."""
+    """Collects endpoints by a decorator on each view."""
 
     tag: str
     endpoints: list[Endpoint] = field(default_factory=list)
@@ -123,7 +125,7 @@ class Router:
         upload_media_types: tuple[str, ...] = (),
         is_body_optional: bool = False,
     ) -> Callable[[View], View]:
-        """Enter a view under "METHOD /path"."""
+        """Register a view for the `route` "METHOD /path"."""
         method, path = route.split(" ")
 
         def register(view: View) -> View:
@@ -139,7 +141,7 @@ class Router:
 
 
 def register_routes(app: Flask, deps: Dependencies, endpoints: tuple[Endpoint, ...]) -> None:
-    """Route them all to `_answer`."""
+    """Add a URL rule for each endpoint, all served by `_dispatch`."""
     app.url_map.converters["default"] = _path_converter(endpoints)
     for endpoint in endpoints:
         view = partial(_dispatch, deps, endpoint)
@@ -147,9 +149,9 @@ def register_routes(app: Flask, deps: Dependencies, endpoints: tuple[Endpoint, .
 
 
 def _path_converter(endpoints: tuple[Endpoint, ...]) -> type[BaseConverter]:
-    """What a variable part of a path takes: anything but a fixed name that stands in its place.
+    """Return the converter of path variables, which excludes fixed names in the same place.
 
-    Without this, GET /v1/jobs/plan would be a job that does not exist instead of a 405.
+    Without it GET /v1/jobs/plan would be 404 (no job named plan) instead of 405.
     """
     parents = {
         endpoint.path.rpartition("/")[0] for endpoint in endpoints if endpoint.path.endswith(">")
@@ -164,7 +166,7 @@ def _path_converter(endpoints: tuple[Endpoint, ...]) -> type[BaseConverter]:
 
 
 def _dispatch(deps: Dependencies, endpoint: Endpoint, **path: str) -> Response:
-    """Check all that can be checked without knowing the endpoint, then call its view."""
+    """Check scope, path, Accept, query and body as the endpoint declares, then call its view."""
     check_scope(g.key, endpoint.scope)
     tenant = read_tenant_override(g.key, request) if endpoint.is_tenant_scoped else None
     if "job_id" in path and not is_job_id(path["job_id"]):
@@ -188,7 +190,7 @@ def _dispatch(deps: Dependencies, endpoint: Endpoint, **path: str) -> Response:
         require_empty_body(request)
     response = endpoint.view(RequestContext(deps, g.key, endpoint, tenant), **arguments)
     if getattr(query, "wait", 0):
-        check_not_revoked(g.keys, g.key)  # it may be deleted by now
+        check_not_revoked(g.keys, g.key)  # it may have been deleted meanwhile
     return response
 
 
@@ -199,7 +201,7 @@ def _best_match(produces: tuple[str, ...]) -> str | None:
 
 
 def json_response(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return JSON text that needs no ETag."""
+    """Return JSON text without an ETag."""
     return Response(text, status, headers=headers, content_type=JSON)
 
 
@@ -209,7 +211,7 @@ def model_response(model: BaseModel, status: int = 200) -> Response:
 
 
 def read_idempotency_key() -> str | None:
-    """Return the Idempotency-Key header, or None; raises Problem (400) for a malformed one."""
+    """Return the Idempotency-Key header, or None. Raises Problem (400) if it is malformed."""
     text = request.headers.get("Idempotency-Key")
     if text is None:
         return None
@@ -221,6 +223,6 @@ def read_idempotency_key() -> str | None:
 
 
 def read_idempotency(body: object) -> Idempotency | None:
-    """Return the idempotency key with the digest of what it stands for; raises Problem (400)."""
+    """Return the idempotency key, if any, with the digest of the body. Raises Problem (400)."""
     key = read_idempotency_key()
     return None if key is None else Idempotency(key, body_digest(body))

@@ -1,6 +1,6 @@
-"""Every refusal as a problem body (RFC 9457): the one table from exception to status and type.
+"""Errors as problem bodies (RFC 9457): the one table from exception to status and type.
 
-Knows no route. What is not in the table is a 500 that tells nothing and is logged.
+Any exception outside the table becomes a 500 without details, and is logged. Knows no route.
 """
 
 import json
@@ -25,12 +25,12 @@ from jobs.store.connection import UNAVAILABLE, OutOfMemory
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 URN_PREFIX = "urn:tickforge:problem:"
-MAX_VALUE_LENGTH = 200  # characters of a wrong value that are shown again
-MAX_LISTED_ERRORS = 100  # that one answer lists
+MAX_VALUE_LENGTH = 200  # characters of a rejected value
+MAX_LISTED_ERRORS = 100  # in one response
 STORE_UNAVAILABLE_RETRY_AFTER = "2"
-QUEUE_FULL_RETRY_AFTER = "10"  # a queue does not empty in a moment
+QUEUE_FULL_RETRY_AFTER = "10"  # a queue needs time to drain
 
-#: slug -> status, title
+#: last part of the type's URN -> status, title
 PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "bad-request": (400, "The request cannot be understood"),
     "malformed-json": (400, "The body is not JSON"),
@@ -71,7 +71,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
 
 
 class Problem(Exception):
-    """A refusal: its kind, a sentence, the faults that were found, and members of its own."""
+    """An error response: its type, a sentence, the single errors, and extension members."""
 
     def __init__(
         self,
@@ -85,15 +85,12 @@ class Problem(Exception):
         super().__init__(detail)
         self.status, self.title = PROBLEM_TYPES[slug]
         self.slug, self.detail = slug, detail
-        self.error_entries, self.headers, self.extensions = (
-            list(error_entries),
-            headers or {},
-            extensions,
-        )
+        self.error_entries, self.headers = list(error_entries), headers or {}
+        self.extensions = extensions
 
     @property
     def body(self) -> dict[str, Any]:
-        """What the client reads."""
+        """The JSON document."""
         document: dict[str, Any] = {
             "type": URN_PREFIX + self.slug,
             "title": self.title,
@@ -106,35 +103,31 @@ class Problem(Exception):
         return document
 
     def response(self) -> Response:
-        """Return the answer."""
+        """Return the problem as a response."""
         text = json.dumps(self.body, allow_nan=False)
         return Response(text, self.status, headers=self.headers, content_type=PROBLEM_MEDIA_TYPE)
 
 
 def error_entry(location: str, name: str, detail: str, *value: Any) -> dict[str, Any]:
-    """Describe one wrong thing: `where` is pointer, parameter or header; the value if there is."""
+    """Describe one error; `location` is "pointer", "parameter" or "header"."""
     entry = {location: name, "detail": _truncate(detail, 2 * MAX_VALUE_LENGTH)}
     return {**entry, "value": printable_value(value[0])} if value else entry
 
 
 def bad_parameter(name: str, detail: str, *value: Any) -> Problem:
-    """Refuse one query parameter."""
-    return Problem(
-        "invalid-parameter",
-        f"{name}: {detail}",
-        error_entries=[error_entry("parameter", name, detail, *value)],
-    )
+    """Return the problem of one query parameter."""
+    entry = error_entry("parameter", name, detail, *value)
+    return Problem("invalid-parameter", f"{name}: {detail}", error_entries=[entry])
 
 
 def bad_header(slug: str, name: str, detail: str, *value: Any) -> Problem:
-    """Refuse a header."""
-    return Problem(
-        slug, f"{name}: {detail}", error_entries=[error_entry("header", name, detail, *value)]
-    )
+    """Return the problem of one header."""
+    entry = error_entry("header", name, detail, *value)
+    return Problem(slug, f"{name}: {detail}", error_entries=[entry])
 
 
 def validation_problem(slug: str, field_errors: Sequence[FieldError]) -> Problem:
-    """Refuse a body for all its faults."""
+    """Return the problem of a body, with all its errors."""
     entries = [_field_error_entry(field_error) for field_error in field_errors[:MAX_LISTED_ERRORS]]
     first = f"{field_errors[0].pointer or 'the body'}: {field_errors[0].detail}"
     detail = first if len(field_errors) == 1 else f"{first}; {len(field_errors)} faults in all"
@@ -144,7 +137,7 @@ def validation_problem(slug: str, field_errors: Sequence[FieldError]) -> Problem
 
 
 def invalid_data_problem(data_errors: Sequence[DataError]) -> Problem:
-    """Refuse a dataset, with what is wrong by row and column."""
+    """Return the problem of a dataset, with its errors by row and column."""
     entries = [_data_error_entry(data_error) for data_error in data_errors[:MAX_LISTED_ERRORS]]
     first = ", ".join(
         f"{axis} {entries[0][axis]}" for axis in ("row", "column") if axis in entries[0]
@@ -154,20 +147,20 @@ def invalid_data_problem(data_errors: Sequence[DataError]) -> Problem:
 
 
 def printable_value(value: Any) -> Any:
-    """Return a wrong value as JSON can say it, cut if it is long."""
+    """Return a rejected value in a form that JSON can hold, cut if it is long."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
         value = str(value)
     try:
         text = json.dumps(value, allow_nan=False)
     except (ValueError, TypeError, RecursionError):
-        return _truncate(repr(value), MAX_VALUE_LENGTH)  # NaN, and what is no JSON at all
+        return _truncate(repr(value), MAX_VALUE_LENGTH)  # NaN, or not JSON at all
     if len(text) <= MAX_VALUE_LENGTH:
         return value
     return _truncate(value if isinstance(value, str) else text, MAX_VALUE_LENGTH)
 
 
 def to_problem(error: BaseException) -> Problem | None:
-    """Look an exception up; None for what nobody foresaw."""
+    """Return the problem of an exception; None for an unexpected one."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, HTTPException):
@@ -175,14 +168,8 @@ def to_problem(error: BaseException) -> Problem | None:
     if isinstance(error, UNAVAILABLE):
         detail = "try again; a POST with an Idempotency-Key can be repeated safely"
         return Problem("store-away", detail, headers={"Retry-After": STORE_UNAVAILABLE_RETRY_AFTER})
-    return next(
-        (
-            convert(error)
-            for exception_type, convert in EXCEPTION_TO_PROBLEM
-            if isinstance(error, exception_type)
-        ),
-        None,
-    )
+    matches = (convert(error) for kind, convert in EXCEPTION_TO_PROBLEM if isinstance(error, kind))
+    return next(matches, None)
 
 
 def _data_error_entry(data_error: DataError) -> dict[str, Any]:
@@ -197,7 +184,7 @@ def _field_error_entry(field_error: FieldError) -> dict[str, Any]:
 
 
 def _truncate(text: str, max_length: int) -> str:
-    text = text.encode(errors="replace").decode()  # a lone surrogate is no text
+    text = text.encode(errors="replace").decode()  # replaces lone surrogates
     return text if len(text) <= max_length else text[:max_length] + "…"
 
 
@@ -238,66 +225,54 @@ def _unknown_column(error: Any) -> Problem:
     )
 
 
-def _problem_converter(slug: str, detail: str = "") -> Callable[[Any], Problem]:
+def _idempotency_mismatch(error: Any) -> Problem:
+    return bad_header(
+        "idempotency-mismatch", "Idempotency-Key", "used with another body", str(error)
+    )
+
+
+def _with_slug(slug: str, detail: str = "") -> Callable[[Any], Problem]:
     return lambda error: Problem(slug, detail or str(error))
 
+
+NO_SUCH_CHECKPOINT = "the job has no such checkpoint now"
+DAMAGED_CHECKPOINT = "the checkpoint's files are not what was committed"
+OUT_OF_MEMORY = "nothing was stored: the store has no memory left"
+CURSOR_RULE = "a next_after that such a list gave"
 
 EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (InvalidSpec, lambda error: validation_problem("invalid-spec", error.errors)),
     (InvalidVerifyRange, lambda error: validation_problem("invalid-body", error.errors)),
-    (errors.NoSuchJob, _problem_converter("no-such-job", "no job of this id is yours")),
+    (errors.NoSuchJob, _with_slug("no-such-job", "no job of this id is yours")),
     (errors.UnsupportedSchema, _unsupported_schema),
-    (errors.NoSuchDataset, _problem_converter("no-such-dataset", "no dataset of this id is yours")),
+    (errors.NoSuchDataset, _with_slug("no-such-dataset", "no dataset of this id is yours")),
     (errors.DatasetInUse, lambda error: Problem("dataset-in-use", str(error), jobs=error.jobs)),
     (BadData, lambda error: invalid_data_problem(error.errors)),
-    (UploadTooLarge, _problem_converter("too-large")),
-    (errors.NoSuchKey, _problem_converter("no-such-key", "no key has this id")),
+    (UploadTooLarge, _with_slug("too-large")),
+    (errors.NoSuchKey, _with_slug("no-such-key", "no key has this id")),
     (errors.RateLimitExceeded, _rate_limited),
     (errors.QueueFull, _queue_full),
-    (
-        errors.NoSuchCheckpoint,
-        _problem_converter("no-such-checkpoint", "the job has no such checkpoint now"),
-    ),
-    (NoSuchFile, _problem_converter("no-such-file", "see `files` of the checkpoint")),
-    (UnsafePath, _problem_converter("no-such-file", "see `files` of the checkpoint")),
+    (errors.NoSuchCheckpoint, _with_slug("no-such-checkpoint", NO_SUCH_CHECKPOINT)),
+    (NoSuchFile, _with_slug("no-such-file", "see `files` of the checkpoint")),
+    (UnsafePath, _with_slug("no-such-file", "see `files` of the checkpoint")),
     (errors.IllegalTransition, _illegal_transition),
     (errors.NotTerminal, _not_terminal),
     (errors.LastCheckpoint, _last_checkpoint),
-    (errors.DatasetDeleted, _problem_converter("data-gone")),
-    (
-        errors.IdempotencyMismatch,
-        lambda error: bad_header(
-            "idempotency-mismatch", "Idempotency-Key", "used with another body", str(error)
-        ),
-    ),
+    (errors.DatasetDeleted, _with_slug("data-gone")),
+    (errors.IdempotencyMismatch, _idempotency_mismatch),
     (
         errors.RequestInProgress,
-        _problem_converter("in-work", "wait for its answer, or send it again later"),
+        _with_slug("in-work", "wait for its answer, or send it again later"),
     ),
-    (
-        errors.IdempotentResultDeleted,
-        _problem_converter("gone", "use a fresh key to make it again"),
-    ),
-    (
-        errors.BadCursor,
-        lambda error: bad_parameter("after", "a next_after that such a list gave", str(error)),
-    ),
-    (
-        OutOfMemory,
-        _problem_converter("storage-full", "nothing was stored: the store has no memory left"),
-    ),
+    (errors.IdempotentResultDeleted, _with_slug("gone", "use a fresh key to make it again")),
+    (errors.BadCursor, lambda error: bad_parameter("after", CURSOR_RULE, str(error))),
+    (OutOfMemory, _with_slug("storage-full", OUT_OF_MEMORY)),
     (errors.StoreFull, lambda error: Problem("storage-full", f"nothing was stored: {error}")),
     (UnknownColumn, _unknown_column),
     (UnsupportedColumn, lambda error: bad_parameter("columns", str(error), error.column)),
-    (
-        DamagedCheckpoint,
-        _problem_converter("damaged", "the checkpoint's files are not what was committed"),
-    ),
-    (ParseException, _problem_converter("bad-request", "the body is not sent as HTTP has it")),
-    (
-        DamagedHistory,
-        _problem_converter("damaged", "a part of the history is not what was recorded"),
-    ),
+    (DamagedCheckpoint, _with_slug("damaged", DAMAGED_CHECKPOINT)),
+    (ParseException, _with_slug("bad-request", "the body is not sent as HTTP has it")),
+    (DamagedHistory, _with_slug("damaged", "a part of the history is not what was recorded")),
 )
 
 STATUS_TO_SLUG = {
@@ -310,7 +285,7 @@ STATUS_TO_SLUG = {
 
 
 def _http_problem(error: HTTPException) -> Problem | None:
-    """What Flask itself refuses."""
+    """Return the problem of an error raised by Flask; None for a 5xx."""
     code = error.code or 500
     if code >= 500:
         return None

@@ -1,7 +1,7 @@
 """Responses with an ETag, or 304 if the client has them already. Knows no resource.
 
-Werkzeug's `make_conditional` will not do: it sends a second Date header, answers 412 to If-Match, and
-does nothing for a PATCH.
+Werkzeug's `make_conditional` will not do: it sends a second Date header, answers 412 to If-Match,
+and does nothing for a PATCH.
 """
 
 import hashlib

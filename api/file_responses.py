@@ -1,4 +1,7 @@
-"""A file as an answer: whole, a range of it, or 304. Its ETag is its sha256. Knows no resource."""
+"""File downloads: the whole file, a byte range (RFC 9110), or 304. The ETag is the sha256.
+
+A Range header with another unit or with several ranges gets the whole file; a malformed one is an
+error. Knows no resource."""
 
 import re
 from collections.abc import Iterator
@@ -9,14 +12,14 @@ from flask import Request, Response
 from api.errors import Problem, bad_header
 from api.etag import etag_matches, not_modified, set_etag
 
-READ_SIZE = 1 << 18  # bytes read at a time
+READ_SIZE = 1 << 18  # bytes
 BYTE_RANGE_PATTERN = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
 
 
 def file_response(
     request: Request, file: BinaryIO, *, size: int, sha256: str, media_type: str
 ) -> Response:
-    """Answer with what the request asks of an open file, which this closes. Raises Problem."""
+    """Return what the request wants of an open file, and close it. Raises Problem (400, 416)."""
     try:
         return _file_response(request, file, size, sha256, media_type)
     except BaseException:
@@ -33,7 +36,7 @@ def _file_response(
     byte_range = parse_range(request, size, sha256)
     start, stop = byte_range or (0, size)
     response = Response(_read_range(file, start, stop), content_type=media_type)
-    response.call_on_close(file.close)  # also where no piece was ever asked for (HEAD)
+    response.call_on_close(file.close)  # also if nothing is read (HEAD)
     response.content_length = stop - start
     response.headers["Accept-Ranges"] = "bytes"
     if byte_range is not None:
@@ -50,7 +53,7 @@ def _read_range(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
 
 
 def parse_range(request: Request, size: int, etag: str) -> tuple[int, int] | None:
-    """Return the start and the stop (exclusive) that are asked for; None for the whole.
+    """Return start and stop (exclusive) of the requested range; None for the whole file.
 
     Raises Problem: 400 for a malformed range, 416 for one outside the file.
     """
@@ -85,6 +88,6 @@ def _resolve_range(text: str, size: int) -> tuple[int, int]:
 
 
 def _if_range_matches(request: Request, etag: str) -> bool:
-    """Whether If-Range (if sent) names these very bytes; a date never does, for none is given."""
+    """Whether If-Range, if sent, is this ETag. A date never matches: we send no Last-Modified."""
     if_range = request.headers.get("If-Range")
     return if_range is None or if_range.strip() == f'"{etag}"'

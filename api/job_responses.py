@@ -1,7 +1,8 @@
-"""A job as an answer: its JSON, its ETag, and when a wait for it ends.
+"""Responses with a job: its JSON, its ETag, and when a long poll for it ends.
 
-The ETag has two halves: what matters, and how far it is. So a wait can tell progress alone, which
-ends it after a second, from what ends it at once, though all it knows of before is a tag.
+The ETag has two halves: one for all but progress, one for the whole. A long poll knows the
+previous state by its ETag alone, and so can still tell progress, which ends it after a second, from
+any other change, which ends it at once. Knows no store.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,10 +18,10 @@ from jobs.job import Job
 from jobs.job_service import Submission
 from jobs.queries.notices import JobName
 
-#: seconds of a wait before which progress alone does not end it
+#: seconds before which progress alone does not end a long poll
 PROGRESS_AFTER_SECONDS = 1.0
-HALF_ETAG_LENGTH = 16  # hex digits of a tag that stand for what matters
-#: what is progress alone; a spec never changes
+HALF_ETAG_LENGTH = 16  # hex digits
+#: fields whose changes are progress; and the spec, which never changes
 PROGRESS_FIELDS = {
     "phase", "tick", "progress", "epoch", "loss", "metrics", "ticks_per_second",
     "elapsed_seconds", "eta_seconds", "queue", "bytes", "spec",
@@ -30,41 +31,41 @@ SUBRESOURCES = ("history", "events", "logs", "checkpoints", "attempts")
 
 @dataclass(frozen=True)
 class JobView:
-    """A job as it was at one look."""
+    """A job as it was read, with its JSON and ETag."""
 
     job: Job
 
     @cached_property
     def text(self) -> str:
-        """Its JSON."""
+        """The JSON that clients see."""
         return job_json(self.job)
 
     @cached_property
     def significant_tag(self) -> str:
-        """The half of the tag that changes with more than progress."""
+        """The first half of the ETag, which progress alone does not change."""
         return compute_etag(self.job.model_dump_json(exclude=PROGRESS_FIELDS))[:HALF_ETAG_LENGTH]
 
     @cached_property
     def etag(self) -> str:
-        """The tag of the whole."""
+        """The ETag of the whole job."""
         return self.significant_tag + compute_etag(self.text)[:HALF_ETAG_LENGTH]
 
     def to_response(self, *, always_full: bool = False) -> Response:
-        """Return it, or 304 for who has it, unless the `whole` is due."""
+        """Return the job, or 304 if the client has it and `always_full` is not set."""
         if not always_full and etag_matches(request, self.etag):
             return not_modified(self.etag)
         return set_etag(Response(self.text, content_type="application/json"), self.etag)
 
 
 def job_response(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Answer a verb with the job and its ETag, so that a wait may begin from it."""
+    """Return a job with its ETag, from which a long poll may start."""
     view = JobView(job)
     response = Response(view.text, status, headers=headers, content_type="application/json")
     return set_etag(response, view.etag)
 
 
 def submission_response(submission: Submission, headers: Mapping[str, str]) -> Response:
-    """Answer 202 with the job, or with what the same request was answered before."""
+    """Return 202 with the job, or with the response that the same request had before."""
     replayed = {"Idempotent-Replayed": "true"} if submission.is_replayed else {}
     if submission.job is not None:
         return job_response(submission.job, 202, {**headers, **replayed})
@@ -73,7 +74,7 @@ def submission_response(submission: Submission, headers: Mapping[str, str]) -> R
 
 
 def job_json(job: Job) -> str:
-    """Spell a job, with where its parts are."""
+    """Return the JSON of a job, with links to its parts."""
     job_path = f"/v1/jobs/{job.id}"
     links = {"self": job_path, **{part: f"{job_path}/{part}" for part in SUBRESOURCES}}
     return job.model_copy(update={"links": links}).model_dump_json()
@@ -82,7 +83,7 @@ def job_json(job: Job) -> str:
 def long_poll_job(
     long_poller: LongPoller, name: JobName, get_job: Callable[[str, str], Job], query: JobPollQuery
 ) -> Response:
-    """Answer with a job, once what the query waits for has happened or its time is over."""
+    """Return a job when what the query waits for has happened, or its time is over."""
 
     def fetch() -> JobView:
         return JobView(get_job(*name))
@@ -102,7 +103,7 @@ def long_poll_job(
 
 
 class _ChangeDetector:
-    """Judges a wait for news of what the client has, or else of what there was at its beginning."""
+    """Tells whether a job differs from what the client has, or else from the first look."""
 
     def __init__(self) -> None:
         self._first: JobView | None = None

@@ -1,8 +1,8 @@
-"""Request bodies: JSON read strictly. Knows the rules of JSON, none of what is asked.
+"""Strict parsing of JSON request bodies. Knows no endpoint.
 
-Refused are: anything but UTF-8 JSON of at most 1 MiB, a name given twice in an object, nesting
-deeper than any spec, and half a surrogate pair, which no store could hold. NaN and infinities,
-which JSON has not but many writers write, pass here: the schema refuses them and names the field.
+Rejects anything but UTF-8 JSON of at most 1 MiB, an object with a name twice, deep nesting, and
+half a surrogate pair, which no store could hold. NaN and infinities pass, though they are not JSON:
+the schema rejects them with the name of their field.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_json(request: Request) -> Any:
-    """Parse the body; raises Problem (400, 413, 415)."""
+    """Return the parsed body. Raises Problem (400, 413, 415)."""
     _check_media_type(request)
     try:
         text = _read_bytes(request).decode()
@@ -37,7 +37,7 @@ def read_json(request: Request) -> Any:
     except json.JSONDecodeError as error:
         position = f"line {error.lineno}, column {error.colno}"
         raise Problem("malformed-json", f"{error.msg} at {position}") from None
-    except ValueError as error:  # of the hooks, and a number of thousands of digits
+    except ValueError as error:  # of the hook, or of a number with thousands of digits
         raise Problem("malformed-json", str(error)) from None
     except RecursionError:
         raise _too_deep_problem() from None
@@ -48,7 +48,7 @@ def read_json(request: Request) -> Any:
 
 
 def require_empty_body(request: Request) -> None:
-    """Let a verb's body be empty or {}; raises Problem for any other."""
+    """Raise Problem (422) unless the body is empty or {}."""
     if has_no_body(request):
         return
     if not _read_bytes(request) or (body := read_json(request)) == {}:
@@ -62,12 +62,12 @@ def require_empty_body(request: Request) -> None:
 
 
 def has_no_body(request: Request) -> bool:
-    """Whether no body was sent at all."""
+    """Whether the request has no body."""
     return not request.content_length and not request.headers.get("Transfer-Encoding")
 
 
 def parse_model(model: type[Model], body: Any) -> Model:
-    """Check a parsed body against a model; raises Problem with all faults."""
+    """Validate a parsed body. Raises Problem (422) with all errors."""
     try:
         return model.model_validate(body)
     except ValidationError as error:
@@ -140,7 +140,7 @@ def _check_encodable(body: Any) -> None:
 
 
 def _canonicalize(body: Any) -> Any:
-    """Make numbers that are equal as JSON the same: 8.0 and 8."""
+    """Replace floats that are whole numbers by ints: 8.0 and 8 are equal as JSON."""
     if isinstance(body, dict):
         return {name: _canonicalize(value) for name, value in body.items()}
     if isinstance(body, list):

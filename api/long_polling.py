@@ -1,7 +1,7 @@
-"""Answers held until there is news, and the bound on all that holds a thread. Knows no resource.
+"""Long polls: requests held until there is news; and the limit on requests that hold a thread.
 
-A wait that must not be (all places are taken) or cannot be (the process leaves, the client left)
-is answered with the state now.
+Without capacity, at shutdown, or after the client has disconnected, a long poll returns the current
+state at once. Knows no resource.
 """
 
 import select
@@ -19,24 +19,23 @@ from jobs.store.connection import UNAVAILABLE
 
 T = TypeVar("T")
 
-#: an app's Waiting, among its extensions
+#: key of the LongPoller in the app's extensions
 LONG_POLLER_EXTENSION = "tickforge.waiting"
 
-#: a longer wait is cut to this; tests of whatever takes a `wait` make it small
+#: longer waits are cut to this
 MAX_WAIT_SECONDS = 30.0
-#: between two looks without a notice: there is none of a queue's order, of other jobs, of files
+#: for changes without a notice: queue order, other jobs, files
 POLL_SECONDS = 2.0
-#: how long a wait bears an absent store, and how often it asks for it
 MAX_STORE_OUTAGE_SECONDS, STORE_RETRY_PAUSE_SECONDS = 3.0, 0.25
 RETRY_AFTER = "2"
-UNREACHABLE_TICK = 10**18  # a tick that no job reaches
+UNREACHABLE_TICK = 10**18  # no job gets this far
 
-#: what a peer that has left looks like; half-closed connections are taken for closed ones
+#: half-closed connections count as closed
 PEER_CLOSED_EVENTS = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
 
 
 class HeldRequestLimit:
-    """How many threads may be held at a time, and how many are; `told` hears of each change."""
+    """Limits how many requests may hold a thread; calls `on_change` with +1 and -1."""
 
     def __init__(self, threads: int, on_change: Callable[[int], None] = lambda _: None) -> None:
         self.limit = max(1, threads * 3 // 4)
@@ -46,11 +45,11 @@ class HeldRequestLimit:
 
     @property
     def in_use(self) -> int:
-        """How many are taken now."""
+        """How many requests hold a thread now."""
         return self._in_use
 
     def acquire(self) -> bool:
-        """Take one, if there is one."""
+        """Count one more; False if the limit is reached."""
         with self._lock:
             if self._in_use >= self.limit:
                 return False
@@ -59,7 +58,7 @@ class HeldRequestLimit:
         return True
 
     def release(self) -> None:
-        """Leave one."""
+        """Count one less."""
         with self._lock:
             self._in_use -= 1
         self._on_change(-1)
@@ -67,14 +66,14 @@ class HeldRequestLimit:
 
 @dataclass(frozen=True)
 class PollResult(Generic[T]):
-    """What was seen last: `over` when the time was, `crowded` when there was no place to wait."""
+    """What a poll fetched last."""
 
     value: T
     timed_out: bool = False
-    no_capacity: bool = False
+    no_capacity: bool = False  # nothing was waited for: too many requests are held
 
     def add_retry_after(self, response: Response) -> Response:
-        """Say when to ask again, where there was no place."""
+        """Add Retry-After to the response if there was no capacity to wait."""
         if self.no_capacity:
             response.headers["Retry-After"] = RETRY_AFTER
         return response
@@ -82,13 +81,13 @@ class PollResult(Generic[T]):
 
 @dataclass(frozen=True)
 class LongPoller:
-    """Where waits happen: the ears of the process, and its places."""
+    """Holds requests of one process."""
 
     notice_listener: NoticeListener
     held_request_limit: HeldRequestLimit
 
     def shutdown(self) -> None:
-        """Let go of every wait and stream, soon. A signal handler may call it."""
+        """End all long polls and streams soon. A signal handler may call it."""
         self.notice_listener.close()
 
     def wait_for(
@@ -102,9 +101,10 @@ class LongPoller:
         ticks_after: float = 0.0,
         interval: float | None = None,
     ) -> PollResult[T]:
-        """Look at a job until that `ends` it (given what was seen and the seconds waited).
+        """Fetch at each notice of a job until `is_done(value, seconds waited)` or a timeout.
 
-        Ticks are news from `least` on, and `ticks_after` seconds from the beginning.
+        Notices of ticks count from `min_tick` on, and only after `ticks_after` seconds.
+        Without a notice it fetches every `interval` seconds.
         """
         started_at = time.monotonic()
         value = fetch()
@@ -133,7 +133,7 @@ class LongPoller:
 
 
 def retry_while_store_unavailable(fetch: Callable[[], T]) -> T:
-    """Look, and again for a while when the store is away: it may be starting."""
+    """Fetch, with retries for MAX_STORE_OUTAGE_SECONDS while the store is unavailable."""
     deadline = time.monotonic() + MAX_STORE_OUTAGE_SECONDS
     while True:
         try:
@@ -145,18 +145,18 @@ def retry_while_store_unavailable(fetch: Callable[[], T]) -> T:
 
 
 def client_disconnected() -> bool:
-    """Whether who made this request has closed the connection."""
+    """Whether the request's client has closed the connection."""
     return peer_closed(client_socket())
 
 
 def client_socket() -> socket.socket | None:
-    """Return the request's connection, where the server tells it."""
+    """Return the request's socket, or None if the server does not expose it."""
     peer: Any = request.environ.get("gunicorn.socket")
     return peer if isinstance(peer, socket.socket) else None
 
 
 def peer_closed(peer: socket.socket | None) -> bool:
-    """Whether the other end of a connection has closed it. Reads nothing."""
+    """Whether the peer has closed the connection. Reads nothing."""
     if peer is None or peer.fileno() < 0:
         return peer is not None
     poll = select.poll()

@@ -1,7 +1,7 @@
-"""What the service tells of itself to Prometheus, summed over all API processes. Names no job.
+"""Prometheus metrics, summed over all API processes. Names no job.
 
-prometheus_client decides with its first import whether processes are summed, by an environment
-variable that api/server.py sets: so it is imported when an app is made, not with this module.
+prometheus_client reads at its first import, from an environment variable that api/server.py sets,
+whether there are several processes. So it is imported when an app is created, not with this module.
 """
 
 import os
@@ -32,7 +32,7 @@ LATENCY_BUCKETS_SECONDS = (
 
 
 class Metrics:
-    """Counts this process's requests; tells those of all processes, and a census."""
+    """Counts this process's requests; renders the sum over all processes."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -61,17 +61,17 @@ class Metrics:
     def observe_request(
         self, endpoint: str | None, method: str, status: int, seconds: float
     ) -> None:
-        """Count a request; `endpoint` is an operation's id, never a path."""
+        """Count a request. `endpoint` is an operation's id; a path would give too many labels."""
         name = endpoint or "none"
         self._requests.labels(name, method if method in METHODS else "other", str(status)).inc()
         self._request_seconds.labels(name).observe(seconds)
 
     def track_held(self, change: int) -> None:
-        """Note that a wait or a stream was begun (1) or has ended (-1)."""
+        """Count a long poll or stream that began (1) or ended (-1)."""
         self._held_requests.inc(change)
 
     def render(self, counts: ServiceCounts | None) -> bytes:
-        """Return all of it as Prometheus reads it; without a census the store was away."""
+        """Return the text that Prometheus scrapes; without `counts` the store is reported down."""
         from prometheus_client import CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()
@@ -80,7 +80,7 @@ class Metrics:
         return generate_latest(registry)
 
     def _process_collector(self) -> Any:
-        """The processes' sum where they share a folder, else what this one counted."""
+        """Collect the sum over the processes that share a folder, else this process alone."""
         if MULTIPROCESS_FOLDER_VARIABLE not in os.environ:
             return self._registry
         from prometheus_client.multiprocess import MultiProcessCollector
@@ -89,7 +89,7 @@ class Metrics:
 
 
 class _StoreCollector:
-    """A collector of values that were read just now."""
+    """Collects the counts just read from the store."""
 
     def __init__(self, counts: ServiceCounts | None) -> None:
         self._counts = counts
@@ -116,7 +116,7 @@ class _StoreCollector:
 
 
 def forget_process(pid: int) -> None:
-    """Forget what a process that has ended held open; what it counted stays."""
+    """Drop the gauges of a process that has ended; its counters stay."""
     if MULTIPROCESS_FOLDER_VARIABLE in os.environ:
         from prometheus_client.multiprocess import mark_process_dead
 

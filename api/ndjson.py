@@ -1,7 +1,7 @@
-"""A history's range as one JSON object a tick. Knows the pages of a history, no HTTP.
+"""A range of a history as NDJSON: one object per tick.
 
-A value that is not finite is null and named in `nonfinite`; a sparse column is there where it has
-a point.
+A value that is not finite is null and named in `nonfinite`. A sparse column appears only at ticks
+where it has a point. Knows no HTTP.
 """
 
 import json
@@ -11,13 +11,16 @@ from typing import Any
 from jobs.history.history import HistoryReader
 from jobs.job import Job
 
-PAGE_TICKS = 10_000  # ticks held in memory at once
+PAGE_TICKS = 10_000  # held in memory at once
 
 
 def stream_ndjson(
     history: HistoryReader, job: Job, columns: Sequence[str], after: int, before: int
 ) -> Iterator[bytes]:
-    """Stream the ticks between exclusive bounds. Raises what History.read does, at once."""
+    """Stream the ticks between two exclusive bounds.
+
+    Raises what HistoryReader.read does, before the first line.
+    """
     page = history.read(job, columns, after, before, PAGE_TICKS)
     return _stream_lines(history, job, columns, page, before)
 

@@ -1,4 +1,4 @@
-"""The published document (OpenAPI 3.1), written from the endpoints and their models.
+"""The published document (OpenAPI 3.1), built from the endpoints and their models.
 
 `python -m api.print_openapi` prints it; a test compares docs/openapi.json with that output.
 """
@@ -29,10 +29,10 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": "^job_[a-z0-9]{26}$"},
     },
     "which": {
-        "description": "a tick, or initial, latest, best, final",
+        "description": "a tick, or `initial`, `latest`, `best`, `final`",
         "schema": {"type": "string", "pattern": "^(0|[1-9][0-9]{0,14}|initial|latest|best|final)$"},
     },
-    "name": {"description": "a file's name, as its owner lists it", "schema": {"type": "string"}},
+    "name": {"description": "a file's name", "schema": {"type": "string"}},
     "dataset_id": {
         "description": "a dataset's id",
         "schema": {"type": "string", "pattern": "^ds_[a-z0-9]{26}$"},
@@ -42,7 +42,7 @@ PATH_PARAMETERS: dict[str, dict[str, Any]] = {
         "schema": {"type": "string", "pattern": "^key_[a-z0-9]{26}$"},
     },
 }
-#: bodies that are one text; the others are bytes, or server-sent events
+#: bodies of plain text; others are bytes or server-sent events
 TEXT_MEDIA_TYPES = (
     "text/csv",
     "text/plain",
@@ -58,44 +58,47 @@ TENANT_PARAMETER = {
     "description": "another tenant, for a key of scope `admin`",
     "schema": {"type": "string", "pattern": TENANT_PATTERN},
 }
-#: what each is for, and its form where any other is refused
+#: name -> description, constraints
 REQUEST_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Idempotency-Key": (
-        "1 to 255 printable ASCII characters; the same key and body make it once",
+        "1 to 255 printable ASCII characters; a repeated request with it changes nothing",
         {
             "minLength": 1,
             "maxLength": MAX_IDEMPOTENCY_KEY_LENGTH,
             "pattern": "^[!-~]([ -~]*[!-~])?$",
         },
     ),
-    "If-None-Match": ("an ETag from before; if it still holds, the answer is 304", {}),
+    "If-None-Match": ("an earlier ETag; the response is 304 if it is still current", {}),
     "Last-Event-ID": (
-        "number of the last event that was received; the stream goes on after it",
+        "number of the last event received; the stream continues after it",
         {"pattern": "^[0-9]{1,15}$"},
     ),
     "Range": ("one range of bytes", {}),
-    "If-Range": ("the ETag that the range belongs to; if it no longer holds, all is sent", {}),
+    "If-Range": (
+        "the ETag the range belongs to; the whole file is sent if it is no longer current",
+        {},
+    ),
 }
 RESPONSE_HEADERS = {
     "Accept-Ranges": "bytes",
-    "Content-Range": "which bytes of how many",
+    "Content-Range": "the bytes sent, and the size of the file",
     "ETag": "for If-None-Match",
-    "Idempotent-Replayed": "true when this idempotency key had made it before",
-    "Location": "the path of what was made",
-    "Retry-After": "seconds; there was no place to wait, so this is the state now",
-    "X-Complete": "true when nothing more will come",
+    "Idempotent-Replayed": "true if an earlier request with this idempotency key had this effect",
+    "Location": "path of the new resource",
+    "Retry-After": "seconds; there was no capacity to wait, so this is the current state",
+    "X-Complete": "true if nothing more will come",
     "X-First-Byte": "offset of the first byte sent",
-    "X-Next-After": "`after` to go on with",
+    "X-Next-After": "the next `after`",
     "X-First-Tick": "tick of the first value (binary form)",
     "X-Last-Tick": "tick of the last value (binary form)",
 }
-API_DESCRIPTION = """Posts a spec, trains it tick by tick, and lets clients poll its status, checkpoints and
-loss history. Everything under /v1 needs `Authorization: Bearer KEY`. Errors are problem details
-(RFC 9457) and list all faults at once."""
+API_DESCRIPTION = """Trains models tick by tick from posted specs; serves their status,
+checkpoints and loss histories. Everything under /v1 needs `Authorization: Bearer KEY`. Errors are
+problem details (RFC 9457) and list all errors of a request at once."""
 
 
 def build_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
-    """Write the document of these endpoints."""
+    """Return the document of these endpoints."""
     endpoints = list(endpoints)
     schema_refs, definitions = models_json_schema(
         sorted(_response_and_body_models(endpoints), key=str), ref_template=SCHEMA_REF
@@ -124,7 +127,7 @@ def build_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
 
 
 def _reachable(paths: object, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Those that the paths lead to: a field that is never shown leaves schemas of its parts."""
+    """Return the schemas that the paths refer to; excluded fields leave unused ones behind."""
     reachable: dict[str, Any] = {}
     pending = _schema_names(paths)
     while pending:
@@ -136,7 +139,7 @@ def _reachable(paths: object, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_discriminators(node: object, definitions: dict[str, Any]) -> None:
-    """Name the field by which the branches of each union are told apart."""
+    """Add to each union the constant field that tells its branches apart."""
     children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
     for item in children:
         _add_discriminators(item, definitions)
@@ -152,7 +155,7 @@ def _add_discriminators(node: object, definitions: dict[str, Any]) -> None:
 
 
 def _constant_fields(schema: dict[str, Any]) -> dict[str, str]:
-    """The fields that a model must have, with the only value of each."""
+    """Return the required fields that have a constant value, with that value."""
     fields = {name: schema["properties"][name] for name in schema.get("required", [])}
     return {name: field["const"] for name, field in fields.items() if "const" in field}
 
@@ -163,7 +166,7 @@ def _schema_names(node: object) -> set[str]:
 
 @cache
 def document_json(endpoints: tuple[Endpoint, ...]) -> str:
-    """Return the document as it is published and stored."""
+    """Return the text of the document, as served and as stored in docs/."""
     return json.dumps(build_document(endpoints), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -266,7 +269,7 @@ def _success_response(
 
 
 def _common_error_statuses(endpoint: Endpoint) -> set[int]:
-    """What the registrar and the app refuse before a view is asked, and what may happen to any."""
+    """Return the error statuses that any such endpoint may have, before its view is called."""
     statuses = {400, 500}
     if endpoint.scope is not None:
         statuses |= {401, 403, 429, 503}

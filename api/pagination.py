@@ -1,4 +1,4 @@
-"""Pages of lists: {"data", "next_after", "has_more"}. Knows no item."""
+"""Pages of lists: {"data", "next_after", "has_more"}. Knows no kind of item."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ class ListPage(BaseModel, Generic[Item]):
 
 
 def page_json(texts: Iterable[str], next_after: str | None = None) -> str:
-    """Join items that are JSON already."""
+    """Return the JSON of a page whose items are JSON already."""
     more = "false" if next_after is None else "true"
     return f'{{"data":[{",".join(texts)}],"next_after":{json.dumps(next_after)},"has_more":{more}}}'
 
@@ -26,7 +26,7 @@ def page_json(texts: Iterable[str], next_after: str | None = None) -> str:
 def paginate(
     items: Sequence[tuple[int, BaseModel]], *, after: int | None, limit: int, descending: bool
 ) -> str:
-    """Cut a page out of a short whole list, in ascending order of the numbers of its items."""
+    """Return the JSON of one page of a complete list of (number, item), in ascending order."""
     ordered = items[::-1] if descending else items
     if after is not None:
         ordered = [item for item in ordered if (item[0] < after if descending else item[0] > after)]

@@ -1,7 +1,7 @@
-"""Query parameters: read strictly into frozen models. Knows no endpoint.
+"""Strict parsing of query parameters into frozen models. Knows no endpoint.
 
-An unknown name is refused, a name given twice too (unless its field is a list), and a number is
-digits and nothing else.
+Rejects unknown names, repeated names (unless the field is a list), and numbers with anything but
+digits.
 """
 
 import re
@@ -19,7 +19,7 @@ MAX_PAGE_ITEMS = 1000
 
 
 class Query(BaseModel):
-    """What every query has in common."""
+    """Base of all query models."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
@@ -40,14 +40,14 @@ def _check_seconds(value: Any) -> Any:
     return value
 
 
-#: use as Annotated[int, Field(ge=0), DECIMAL]: limits before it, or the document loses them
+#: goes last, as in Annotated[int, Field(ge=0), DECIMAL]: else OpenAPI loses the bounds
 DECIMAL = BeforeValidator(_check_integer)
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS), DECIMAL]
 Wait = Annotated[float, Field(ge=0, le=30), BeforeValidator(_check_seconds)]
 
 
 class PageQuery(Query):
-    """A page of a list that begins with the oldest."""
+    """One page of a list, oldest first by default."""
 
     limit: Limit = 100
     after: Annotated[int, Field(ge=0, le=10**15), DECIMAL] | None = None
@@ -57,14 +57,14 @@ class PageQuery(Query):
 
 QueryT = TypeVar("QueryT", bound=Query)
 
-#: plainer words than pydantic's own, by its type of error
+#: by pydantic's type of error
 ERROR_MESSAGES = {"extra_forbidden": "no such parameter", "missing": "required"}
 
 
 def parse_query(model: type[QueryT], request: Request, ignored: Collection[str] = ()) -> QueryT:
-    """Check the query against a model; raises Problem (400) with all faults.
+    """Return the query as a model, without the `ignored` names.
 
-    Names in `besides` are read elsewhere.
+    Raises Problem (400) with all errors.
     """
     parameters = {
         name: values if _is_repeatable(model, name) or len(values) > 1 else values[0]

@@ -1,4 +1,4 @@
-"""Checkpoints over HTTP: the list, one of them, its files; saved now, named, pinned, deleted."""
+"""Endpoints of checkpoints: list, save now, read, name, pin, delete, download."""
 
 import re
 from typing import BinaryIO
@@ -52,11 +52,11 @@ def list_checkpoints(context: RequestContext, job_id: str, query: PageQuery) -> 
     is_body_optional=True,
     scope="submit",
     headers=("Idempotency-Key",),
-    responses={202: ResponseSpec("under way", Job, headers=("ETag", "Idempotent-Replayed"))},
+    responses={202: ResponseSpec("requested", Job, headers=("ETag", "Idempotent-Replayed"))},
     error_statuses=(404, 409, 410),
 )
 def save_checkpoint(context: RequestContext, job_id: str, body: object) -> Response:
-    """Have a running job saved at the end of its chunk; displaces no request of another kind."""
+    """Ask a running job to save a checkpoint at the end of its chunk; other requests stay."""
     payload = parse_model(CheckpointCreate, body)
     submission = context.deps.jobs.request_checkpoint(
         context.tenant,
@@ -76,7 +76,7 @@ def save_checkpoint(context: RequestContext, job_id: str, body: object) -> Respo
     error_statuses=(404,),
 )
 def patch_checkpoint(context: RequestContext, job_id: str, which: str, body: object) -> Response:
-    """Name a checkpoint, or pin it: a pinned one stays and does not count in `keep`."""
+    """Name or pin a checkpoint. A pinned one is never removed and does not count in `keep`."""
     changes = parse_model(CheckpointPatch, body).model_dump(exclude_unset=True)
     checkpoint = context.deps.jobs.patch_checkpoint(
         context.tenant, job_id, _parse_which(which), changes
@@ -92,7 +92,7 @@ def patch_checkpoint(context: RequestContext, job_id: str, which: str, body: obj
     error_statuses=(404, 409),
 )
 def delete_checkpoint(context: RequestContext, job_id: str, which: str) -> Response:
-    """Remove a checkpoint and its files; not the last one that a live job could go on from."""
+    """Delete a checkpoint and its files, but not the last one that a live job could resume from."""
     context.deps.jobs.delete_checkpoint(context.tenant, job_id, _parse_which(which))
     return Response(status=204)
 
@@ -107,7 +107,7 @@ def delete_checkpoint(context: RequestContext, job_id: str, which: str) -> Respo
     error_statuses=(404,),
 )
 def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response:
-    """Look at one checkpoint: of a tick, or the initial, latest, best or final one."""
+    """Read one checkpoint: of a tick, or the initial, latest, best or final one."""
     return json_with_etag(request, _get_checkpoint(context, job_id, which).model_dump_json())
 
 
@@ -123,7 +123,7 @@ def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response
     error_statuses=(404, 416),
 )
 def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: str) -> Response:
-    """Download one of a checkpoint's files, whole or a range of it. Its ETag is its sha256."""
+    """Download a file of a checkpoint, whole or a byte range. Its ETag is its sha256."""
     checkpoint = _get_checkpoint(context, job_id, which)
     file, entry = _open_file(context, job_id, checkpoint, name)
     return file_response(request, file, size=entry.bytes, sha256=entry.sha256, media_type=BINARY)
@@ -148,6 +148,6 @@ def _open_file(
             deps.artifacts, context.tenant, job_id, checkpoint, name
         )
     except checkpoint_folders.DamagedCheckpoint:
-        # it may have been dropped for a newer one since its record was read: then this is a 404
+        # if retention removed it since its record was read, this is a 404
         deps.job_queries.get_checkpoint(context.tenant, job_id, str(checkpoint.tick))
         raise

@@ -1,4 +1,4 @@
-"""Datasets over HTTP: upload, list, look, content, rows, delete."""
+"""Endpoints of datasets: upload, list, read, content, rows, delete."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ BINARY = "application/octet-stream"
     scope="submit",
     headers=("Idempotency-Key",),
     responses={
-        200: ResponseSpec("the same bytes and type as before", Dataset, headers=("Location",)),
+        200: ResponseSpec("there is such a dataset already", Dataset, headers=("Location",)),
         201: ResponseSpec("stored", Dataset, headers=("Location", "Idempotent-Replayed")),
     },
     error_statuses=(409, 410, 507),
@@ -46,8 +46,9 @@ BINARY = "application/octet-stream"
 def upload_dataset(context: RequestContext, query: UploadQuery, media_type: str) -> Response:
     """Upload a dataset: CSV with a header, JSON lines, plain text in UTF-8, or NPZ.
 
-    Streamed to disk, also without a Content-Length. NPZ holds the arrays `inputs` [rows, features]
-    and `targets` [rows] or [rows, outputs]. A refusal tells row and column, and leaves nothing.
+    The body is streamed to disk and needs no Content-Length. An NPZ file holds the arrays `inputs`
+    [rows, features] and `targets` [rows] or [rows, outputs]. Errors name row and column; a rejected
+    upload leaves nothing behind.
     """
     idempotency_key = read_idempotency_key()
     if query.delimiter != "comma" and media_type != "text/csv":
@@ -103,7 +104,7 @@ def list_datasets(context: RequestContext, query: DatasetQuery) -> Response:
     error_statuses=(404,),
 )
 def get_dataset(context: RequestContext, dataset_id: str) -> Response:
-    """Look at a dataset: what is known of its rows and columns."""
+    """Read a dataset's record: its size, rows and columns."""
     record = context.deps.datasets.find(context.tenant, dataset_id)
     return json_with_etag(request, record.dataset.model_dump_json())
 
@@ -114,7 +115,7 @@ def get_dataset(context: RequestContext, dataset_id: str) -> Response:
     headers=("Range", "If-Range", "If-None-Match"),
     responses={
         200: ResponseSpec(
-            "its bytes", media_types=DATASET_MEDIA_TYPES, headers=("ETag", "Accept-Ranges")
+            "the bytes", media_types=DATASET_MEDIA_TYPES, headers=("ETag", "Accept-Ranges")
         ),
         206: ResponseSpec(
             "the range", media_types=DATASET_MEDIA_TYPES, headers=("ETag", "Content-Range")
@@ -124,7 +125,7 @@ def get_dataset(context: RequestContext, dataset_id: str) -> Response:
     error_statuses=(404, 416),
 )
 def get_dataset_content(context: RequestContext, dataset_id: str) -> Response:
-    """Download a dataset as it was uploaded, whole or a range of it. Its ETag is its sha256."""
+    """Download a dataset as it was uploaded, whole or a byte range. Its ETag is its sha256."""
     record = context.deps.datasets.find(context.tenant, dataset_id)
     dataset = record.dataset
     file = context.deps.datasets.open(context.tenant, record)
@@ -140,7 +141,7 @@ def get_dataset_content(context: RequestContext, dataset_id: str) -> Response:
     error_statuses=(404,),
 )
 def list_dataset_rows(context: RequestContext, dataset_id: str, query: RowsQuery) -> Response:
-    """Look at some rows of a table or an NPZ file, as a job would read them."""
+    """Read some rows of a table or an NPZ file, as a job would read them."""
     record = context.deps.datasets.find(context.tenant, dataset_id)
     total = record.dataset.rows
     if total is None:
@@ -162,6 +163,6 @@ def list_dataset_rows(context: RequestContext, dataset_id: str, query: RowsQuery
     error_statuses=(404, 409),
 )
 def delete_dataset(context: RequestContext, dataset_id: str) -> Response:
-    """Remove a dataset that no live job uses. Its bytes go with the last dataset that is them."""
+    """Delete a dataset that no live job uses, and its bytes if no other dataset shares them."""
     context.deps.datasets.delete(context.tenant, dataset_id)
     return Response(status=204)

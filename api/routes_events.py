@@ -1,4 +1,4 @@
-"""What happened to jobs, over HTTP: one job's events as a list or a stream, a stream of many."""
+"""Endpoints of events: of one job as a list or a stream, of several jobs as a stream."""
 
 import re
 
@@ -34,7 +34,7 @@ EVENT_NUMBER_PATTERN = re.compile(r"[0-9]{1,15}")
     error_statuses=(404,),
 )
 def list_events(context: RequestContext, job_id: str, query: EventsQuery) -> Response:
-    """Read a job's events as a list, or follow them as server-sent events to the job's end."""
+    """Read a job's events as a list, or follow them as server-sent events until the job ends."""
     last_event_id = _read_last_event_id()
     if context.accepted_media_type == EVENT_STREAM:
         return _stream_job(context, job_id, query, last_event_id)
@@ -64,11 +64,11 @@ def list_events(context: RequestContext, job_id: str, query: EventsQuery) -> Res
     "GET /v1/events",
     query=StreamQuery,
     produces=(EVENT_STREAM,),
-    responses={200: ResponseSpec("events of these jobs, from now on", media_types=(EVENT_STREAM,))},
+    responses={200: ResponseSpec("new events of these jobs", media_types=(EVENT_STREAM,))},
     error_statuses=(404,),
 )
 def stream_events(context: RequestContext, query: StreamQuery) -> Response:
-    """Follow several jobs in one stream: each one's status at first, then what comes."""
+    """Follow several jobs in one stream: first the status of each, then their new events."""
     job_states, missing = {}, []
     for job_id in dict.fromkeys(query.job):
         try:
@@ -84,7 +84,7 @@ def stream_events(context: RequestContext, query: StreamQuery) -> Response:
 
 
 class _EventPageView:
-    """A page of events, as it was at one look."""
+    """A page of events as it was read, with its JSON and ETag."""
 
     def __init__(self, page: EventBatch) -> None:
         self._page = page
@@ -94,12 +94,12 @@ class _EventPageView:
 
     @property
     def is_done(self) -> bool:
-        """Whether there is something new for the client, or nothing to come."""
+        """Whether the page has events that the client lacks, or no more will come."""
         has_new = bool(self._page.events) and not etag_matches(request, self._etag)
         return has_new or self._page.is_terminal
 
     def to_response(self) -> Response:
-        """Return it, or 304 for who has it."""
+        """Return the page, or 304 if the client has it."""
         if etag_matches(request, self._etag):
             return not_modified(self._etag, vary=VARY)
         return set_etag(Response(self._text, content_type=JSON), self._etag, vary=VARY)

@@ -1,4 +1,4 @@
-"""Loss histories over HTTP: pages, the newest ticks and views as JSON; whole ranges as streams."""
+"""Endpoint of loss histories: pages, newest ticks and views as JSON; whole ranges as streams."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ JSON, CSV = "application/json", "text/csv"
 NDJSON, BINARY = "application/x-ndjson", "application/octet-stream"
 HISTORY_MEDIA_TYPES = (JSON, CSV, NDJSON, BINARY)
 VARY = "Accept"
-#: where the first is given, the others cannot be
+#: (parameter, parameters that cannot be used with it)
 EXCLUSIVE_PARAMETERS = (
     ("last", ("after", "before", "limit", "points")),
     ("points", ("limit",)),
@@ -41,7 +41,7 @@ EXCLUSIVE_PARAMETERS = (
     error_statuses=(404,),
 )
 def get_history(context: RequestContext, job_id: str, query: HistoryQuery) -> Response:
-    """Read the history: JSON in pages or as a view; CSV, NDJSON or float32 as a whole range."""
+    """Read a job's history: JSON in pages or as a view; CSV, NDJSON or float32 as a whole range."""
     _check_exclusive(query, context.accepted_media_type)
 
     def fetch() -> Job:
@@ -69,7 +69,7 @@ def _history_response(context: RequestContext, job: Job, query: HistoryQuery) ->
 
 
 def _has_more(context: RequestContext, job: Job, query: HistoryQuery) -> bool:
-    """Whether anything lies beyond `after`."""
+    """Whether the history has anything beyond `after`."""
     page = context.deps.history.read(job, query.columns.split(","), query.after, query.before, 1)
     column_values = (page[name] for name in (*query.columns.split(","), "tick") if name in page)
     return any(values["tick"] if isinstance(values, dict) else values for values in column_values)
@@ -104,10 +104,9 @@ def _read_page(context: RequestContext, job: Job, query: HistoryQuery) -> dict[s
 
 
 def _stream_range(context: RequestContext, job: Job, query: HistoryQuery) -> Response:
-    """Send a whole range in bounded memory, as far as the job had come when it was asked.
+    """Stream a whole range, up to the job's tick at the time of the request, in bounded memory.
 
-    The tag is weak and made of the job as it was then: the bytes are not known before they are
-    sent.
+    The ETag is weak and computed from the job's state: the bytes are known only once sent.
     """
     job_state = job.model_dump_json(include={"id", "status", "tick", "metrics", "elapsed_seconds"})
     query_json = query.model_dump_json(exclude={"wait"})
@@ -132,7 +131,7 @@ def _stream_range(context: RequestContext, job: Job, query: HistoryQuery) -> Res
 
 
 def _tick_bounds(job: Job, query: HistoryQuery) -> tuple[int, int]:
-    """Exclusive bounds; `before` is fixed, so that a running job's stream has an end."""
+    """Return exclusive bounds; the upper one makes a running job's stream end."""
     after = query.after if query.last is None else max(0, job.tick - query.last)
     end = job.tick + 1
     return after, end if query.before is None else min(end, query.before)

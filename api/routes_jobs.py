@@ -1,4 +1,4 @@
-"""Jobs over HTTP: submit, plan, list, look, say, ask, delete, attempts."""
+"""Endpoints of jobs: submit, plan, list, read, patch, transitions, delete, attempts."""
 
 from flask import Response
 
@@ -24,8 +24,8 @@ from jobs.spec.job_spec import JobSpecRequest
 router = Router("jobs")
 JOB_PATH = "/v1/jobs/<job_id>"
 TRANSITION_RESPONSES = {
-    200: ResponseSpec("so at once, or already", Job, headers=("ETag",)),
-    202: ResponseSpec("under way", Job, headers=("ETag",)),
+    200: ResponseSpec("done", Job, headers=("ETag",)),
+    202: ResponseSpec("requested", Job, headers=("ETag",)),
 }
 
 
@@ -50,10 +50,10 @@ def submit_job(context: RequestContext, body: object) -> Response:
     "POST /v1/jobs/plan",
     body=JobSpecRequest,
     scope="submit",
-    responses={200: ResponseSpec("what the spec would mean", Plan)},
+    responses={200: ResponseSpec("the plan", Plan)},
 )
 def plan_job(context: RequestContext, body: object) -> Response:
-    """Say what a spec would mean. Nothing is stored."""
+    """Check a spec and estimate its memory, engine and queue. Nothing is stored."""
     return model_response(context.deps.jobs.plan(context.tenant, body))
 
 
@@ -88,7 +88,7 @@ def list_jobs(context: RequestContext, query: JobQuery) -> Response:
     error_statuses=(404,),
 )
 def get_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Response:
-    """Look at a job, at once or when there is news."""
+    """Read a job, now or (with `wait`) once it has changed."""
     get_job = context.deps.job_queries.get_job
     return long_poll_job(context.deps.long_poller, (context.tenant, job_id), get_job, query)
 
@@ -101,7 +101,7 @@ def get_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Respon
     error_statuses=(404,),
 )
 def patch_job(context: RequestContext, job_id: str, body: object) -> Response:
-    """Change what is said about a job, never its spec."""
+    """Change a job's name, labels, notes or priority; never its spec."""
     changes = parse_model(JobPatch, body).model_dump(exclude_unset=True)
     return job_response(context.deps.jobs.patch(context.tenant, job_id, changes))
 
@@ -113,7 +113,7 @@ def patch_job(context: RequestContext, job_id: str, body: object) -> Response:
     error_statuses=(404, 409),
 )
 def cancel_job(context: RequestContext, job_id: str) -> Response:
-    """End a job as cancelled; what was checkpointed stays."""
+    """End a job as cancelled. Its checkpoints stay."""
     return _request_transition(context, job_id, "cancel")
 
 
@@ -124,7 +124,7 @@ def cancel_job(context: RequestContext, job_id: str) -> Response:
     error_statuses=(404, 409),
 )
 def stop_job(context: RequestContext, job_id: str) -> Response:
-    """End a job early and keep it: a last validation and checkpoint, then succeeded."""
+    """End a job early as succeeded, after a last validation and checkpoint."""
     return _request_transition(context, job_id, "stop")
 
 
@@ -135,7 +135,7 @@ def stop_job(context: RequestContext, job_id: str) -> Response:
     error_statuses=(404, 409),
 )
 def pause_job(context: RequestContext, job_id: str) -> Response:
-    """Save a checkpoint exactly where the job stands, and free its worker."""
+    """Save a checkpoint at the job's current tick and free its worker."""
     return _request_transition(context, job_id, "pause")
 
 
@@ -146,7 +146,7 @@ def pause_job(context: RequestContext, job_id: str) -> Response:
     error_statuses=(404, 409),
 )
 def resume_job(context: RequestContext, job_id: str) -> Response:
-    """Let a paused job go on from where it stands."""
+    """Continue a paused job from its last tick."""
     return _request_transition(context, job_id, "resume")
 
 
@@ -158,7 +158,7 @@ def resume_job(context: RequestContext, job_id: str) -> Response:
     error_statuses=(404, 409),
 )
 def delete_job(context: RequestContext, job_id: str) -> Response:
-    """Remove an ended job with its history and files."""
+    """Delete an ended job with its history and files."""
     context.deps.jobs.delete(context.tenant, job_id)
     return Response(status=204)
 
@@ -166,11 +166,11 @@ def delete_job(context: RequestContext, job_id: str) -> Response:
 @router.endpoint(
     f"GET {JOB_PATH}/attempts",
     query=PageQuery,
-    responses={200: ResponseSpec("the job's claims", AttemptPage)},
+    responses={200: ResponseSpec("the job's attempts", AttemptPage)},
     error_statuses=(404,),
 )
 def list_attempts(context: RequestContext, job_id: str, query: PageQuery) -> Response:
-    """List who has trained a job, one entry a claim."""
+    """List the attempts of a job, one for each claim by a worker."""
     attempts = context.deps.job_queries.list_attempts(context.tenant, job_id)
     return json_response(
         paginate(

@@ -1,4 +1,4 @@
-"""Access keys over HTTP: make, list, delete. All of it needs the scope admin."""
+"""Endpoints of access keys: create, list, delete. All need the scope admin."""
 
 from flask import Response
 
@@ -25,11 +25,11 @@ router = Router("keys")
     body=KeyCreate,
     scope="admin",
     headers=("Idempotency-Key",),
-    responses={201: ResponseSpec("made", KeyWithSecret, headers=("Idempotent-Replayed",))},
+    responses={201: ResponseSpec("created", KeyWithSecret, headers=("Idempotent-Replayed",))},
     error_statuses=(410, 507),
 )
 def create_key(context: RequestContext, body: object) -> Response:
-    """Make a key. Its secret is in this answer and never again."""
+    """Create a key. Its secret is in this response and never shown again."""
     idempotency_key = read_idempotency_key()
     payload = parse_model(KeyCreate, body)
     created = context.deps.access_key_service.create(
@@ -56,7 +56,7 @@ def create_key(context: RequestContext, body: object) -> Response:
     responses={200: ResponseSpec("a page of keys", KeyPage)},
 )
 def list_keys(context: RequestContext, query: KeyQuery) -> Response:
-    """List keys, newest first. The admin key of the service's settings is not among them."""
+    """List keys, newest first, without the admin key of the service's settings."""
     page = context.deps.access_keys.list_keys(
         query.tenant, limit=query.limit, after=query.after, descending=query.order == "desc"
     )
@@ -71,7 +71,7 @@ def list_keys(context: RequestContext, query: KeyQuery) -> Response:
     error_statuses=(404, 409),
 )
 def delete_key(context: RequestContext, key_id: str) -> Response:
-    """Delete a key; it stops with the next request."""
+    """Delete a key. It is invalid from the next request on."""
     if key_id == ADMIN_KEY_ID:
         raise Problem("settings-key", "change TICKFORGE_ADMIN_KEY and start the service again")
     if not is_key_id(key_id):

@@ -1,4 +1,4 @@
-"""A job's log over HTTP: the end of it while the job runs, the whole when it has ended."""
+"""Endpoint of a job's log: its end while the job runs, all of it afterwards."""
 
 import os
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from jobs.files.artifacts import UnsafePath
 
 router = Router("logs")
 TEXT = "text/plain"
-#: bytes that are shown of a running job's log when more is asked for
+#: at most, of a running job's log
 MAX_RUNNING_LOG_BYTES = 1 << 20
 READ_SIZE = 1 << 16
-POLL_SECONDS = 1.0  # seconds: a file that grows gives no notice
+POLL_SECONDS = 1.0  # a growing file sends no notice
 
 
 @dataclass(frozen=True)
 class LogRange:
-    """Which bytes of a log are due: start…stop-1 of the file with this number."""
+    """The bytes of a log to send: `start` to `stop` (exclusive) of the file with this inode."""
 
     start: int
     stop: int
@@ -33,7 +33,7 @@ class LogRange:
 
     @property
     def etag(self) -> str:
-        """A log only grows: its bytes are known by where they stand."""
+        """A log only grows, so the range identifies its bytes."""
         return compute_etag(f"{self.inode} {self.start} {self.stop} {self.is_complete}")
 
 
@@ -53,7 +53,7 @@ class LogRange:
     error_statuses=(404,),
 )
 def get_logs(context: RequestContext, job_id: str, query: LogsQuery) -> Response:
-    """Read what a job's workers said about it; of a running job the last 1 MiB at most."""
+    """Read the log that a job's workers wrote; at most the last 1 MiB while it runs."""
 
     def fetch() -> LogRange:
         return _find_range(context, job_id, query.after)
@@ -74,7 +74,7 @@ def get_logs(context: RequestContext, job_id: str, query: LogsQuery) -> Response
 
 
 def _find_range(context: RequestContext, job_id: str, after: int) -> LogRange:
-    # in this order: what an ended job's log holds after this was there when it ended
+    # before the file is read, so that the log of an ended job is complete
     is_complete = context.deps.events.read_since(context.tenant, job_id).is_terminal
     file = _open_log(context, job_id)
     if file is None:
@@ -102,7 +102,7 @@ def _log_response(context: RequestContext, job_id: str, log_range: LogRange) -> 
 
 
 def _open_log(context: RequestContext, job_id: str) -> BinaryIO | None:
-    """Open the log, through no link; None where nothing was said yet."""
+    """Open the log without following links; None if there is none yet."""
     files = context.deps.artifacts
     try:
         return files.open(files.job_folder(context.tenant, job_id) / "log.txt")
@@ -113,7 +113,7 @@ def _open_log(context: RequestContext, job_id: str) -> BinaryIO | None:
 
 
 def _find_next_line(file: BinaryIO, start: int) -> int:
-    """Where the first line after `start` begins (or, in one endless line, `start`)."""
+    """Return the offset of the first line after `start`; `start` itself if no line ends there."""
     file.seek(start)
     newline_offset = file.read(READ_SIZE).find(b"\n")
     return start + newline_offset + 1

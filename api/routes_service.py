@@ -1,4 +1,4 @@
-"""What runs here and whether it does: health, readiness, version, models, workers, the document."""
+"""Endpoints of the service: health, readiness, version, metrics, models, workers, document."""
 
 from functools import cache
 
@@ -21,10 +21,10 @@ router = Router("about")
 
 
 @router.endpoint(
-    "GET /healthz", scope=None, produces=(), responses={200: ResponseSpec("up", Health)}
+    "GET /healthz", scope=None, produces=(), responses={200: ResponseSpec("alive", Health)}
 )
 def get_health(context: RequestContext) -> Response:
-    """Say that this process lives; asks nobody else."""
+    """Report that this process is alive; checks nothing else."""
     return model_response(Health(status="ok"))
 
 
@@ -36,7 +36,7 @@ def get_health(context: RequestContext) -> Response:
     error_statuses=(503,),
 )
 def get_readiness(context: RequestContext) -> Response:
-    """Say whether the store answers, and if not, why."""
+    """Report whether the store answers, and if not, why."""
     try:
         context.deps.store.ping()
     except UNAVAILABLE as error:
@@ -54,13 +54,13 @@ def get_readiness(context: RequestContext) -> Response:
 
 @router.endpoint("GET /v1/models", responses={200: ResponseSpec("all families", FamilyPage)})
 def list_models(context: RequestContext) -> Response:
-    """List the families of networks, each with the schema of its config."""
+    """List the model families, each with the schema of its config."""
     return json_response(_families_json())
 
 
 @router.endpoint("GET /v1/workers", responses={200: ResponseSpec("live workers", WorkerPage)})
 def list_workers(context: RequestContext) -> Response:
-    """List the workers that live now, as they announced themselves; others' jobs have no name."""
+    """List the live workers. The jobs of other tenants are not named."""
     workers = worker_registry.live_workers(context.deps.store)
     return model_response(
         WorkerPage(
@@ -71,7 +71,7 @@ def list_workers(context: RequestContext) -> Response:
 
 @router.endpoint("GET /v1/version", responses={200: ResponseSpec("versions and limits", Version)})
 def get_version(context: RequestContext) -> Response:
-    """Say which versions run here, and what is bounded."""
+    """Read the versions of this service, and its limits."""
     workers = worker_registry.live_workers(context.deps.store)
     return model_response(
         Version(
@@ -117,7 +117,7 @@ def _families_json() -> str:
     responses={200: ResponseSpec("Prometheus text", media_types=("text/plain",))},
 )
 def get_metrics(context: RequestContext) -> Response:
-    """Read the metrics; jobs are the caller's tenant's, an admin's are everybody's."""
+    """Read Prometheus metrics. Jobs are counted for the caller's tenant; for an admin, for all."""
     return Response(
         context.deps.metrics.render(_read_counts(context)), content_type=METRICS_MEDIA_TYPE
     )

@@ -1,4 +1,4 @@
-"""Pages for people: where things are, and the document to be read. Their files are in static/."""
+"""The HTML pages: start page and API reference. Their files are in static/."""
 
 from flask import Response, request
 from werkzeug.exceptions import NotFound
@@ -30,10 +30,10 @@ LINKS = {
     "GET /",
     scope=None,
     produces=(),
-    responses={200: ResponseSpec("links to what there is", RootLinks, (HTML,))},
+    responses={200: ResponseSpec("links", RootLinks, (HTML,))},
 )
 def home(context: RequestContext) -> Response:
-    """Say where things are: a page for browsers, JSON for others."""
+    """Read links to everything here: HTML for browsers, JSON for others."""
     if request.accept_mimetypes.best_match((JSON, HTML)) == HTML:
         return asset_response(request, "home.html", vary="Accept")
     response = model_response(RootLinks(service="tickforge", version=version.SERVICE, links=LINKS))
@@ -48,7 +48,7 @@ def home(context: RequestContext) -> Response:
     responses={200: ResponseSpec("the page", media_types=(HTML,))},
 )
 def get_docs(context: RequestContext) -> Response:
-    """Read the published document as a page, and try it."""
+    """Read the API reference, and try it out."""
     return asset_response(request, "docs.html")
 
 
@@ -62,7 +62,7 @@ def get_docs(context: RequestContext) -> Response:
     error_statuses=(404,),
 )
 def get_static_file(context: RequestContext, name: str) -> Response:
-    """Get a file that the pages load."""
+    """Get a static file of the pages."""
     if name not in ASSET_FILES:
         raise NotFound
     return asset_response(request, name)

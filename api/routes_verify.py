@@ -1,4 +1,4 @@
-"""A verify over HTTP: a job that runs recorded ticks again and compares every bit."""
+"""Endpoint of verifies: jobs that run recorded ticks again and compare every bit."""
 
 from flask import Response
 

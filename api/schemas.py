@@ -1,4 +1,4 @@
-"""Bodies, queries and answers that only HTTP has; the rest of what is shown lies in jobs/job.py."""
+"""Bodies, queries and responses that only the API has; jobs/job.py has the others."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,13 +10,13 @@ from jobs.job import Attempt, Checkpoint, Job, Status
 from jobs.spec.family_schemas import FamilyInfo
 from jobs.spec.job_spec import Labels, Name, Notes, Priority
 
-MAX_PAGE_TICKS = 100_000  # that one page of a history has
+MAX_PAGE_TICKS = 100_000  # of one page
 JobId = Annotated[str, StringConstraints(pattern=r"^job_[a-z0-9]{26}$")]
 TickParameter = Annotated[int, Field(ge=0, le=10**15), DECIMAL]
 
 
 class ProblemDocument(BaseModel):
-    """A refusal (RFC 9457)."""
+    """An error (RFC 9457)."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -26,13 +26,13 @@ class ProblemDocument(BaseModel):
     detail: str
     errors: list[dict[str, Any]] | None = Field(
         None,
-        description="each with `detail`, and `pointer` (into the body), `parameter` or `header`, "
-        "and the `value` that was refused",
+        description="each with `detail`, with `pointer` (into the body), `parameter` or `header`, "
+        "and the rejected `value`",
     )
 
 
 class JobPatch(BaseModel):
-    """What is said about a job. A field that is left out stays; `labels` is replaced whole."""
+    """Changes of a job. An omitted field stays as it is; `labels` is replaced as a whole."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -43,18 +43,18 @@ class JobPatch(BaseModel):
 
 
 class JobQuery(Query):
-    """Which jobs, and which page of them."""
+    """Filters and page of a list of jobs."""
 
     status: list[Status] = []
-    """Repeatable: any of these."""
+    """Repeatable; matches any of them."""
     label: list[str] = []
-    """key:value, split at the first colon. Repeatable: all of these."""
+    """key:value, split at the first colon. Repeatable; matches all of them."""
     name: Annotated[str, Field(max_length=200)] | None = None
     kind: Literal["train", "verify"] | None = None
     parent: JobId | None = None
     limit: Limit = 100
     after: Annotated[str, Field(max_length=200)] | None = None
-    """`next_after` of the page before."""
+    """`next_after` of the previous page."""
     order: Literal["asc", "desc"] = "desc"
 
     @field_validator("label")
@@ -66,22 +66,22 @@ class JobQuery(Query):
 
 
 class HistoryQuery(Query):
-    """Which columns and ticks of a history, and how."""
+    """Columns, range and form of a history."""
 
     columns: Annotated[str, Field(max_length=1000, pattern=r"^[a-z0-9_]+(,[a-z0-9_]+)*$")] = "loss"
-    """Names with commas between them."""
+    """Comma-separated names."""
     after: TickParameter = 0
     """Ticks after this one."""
     before: TickParameter | None = None
     """Ticks before this one."""
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE_TICKS), DECIMAL] = 10_000
-    """Ticks a page; CSV, NDJSON and binary have none."""
+    """Ticks per page; CSV, NDJSON and binary have no pages."""
     last: Annotated[int, Field(ge=1, le=MAX_PAGE_TICKS), DECIMAL] | None = None
-    """The newest so many ticks."""
+    """This number of newest ticks."""
     points: Annotated[int, Field(ge=1, le=MAX_PAGE_TICKS), DECIMAL] | None = None
-    """A view of the range in at most so many buckets; JSON only."""
+    """A view of the range in at most this number of buckets; JSON only."""
     wait: Wait = 0
-    """Seconds to hold the answer until something lies beyond `after`."""
+    """Seconds to wait for anything beyond `after`."""
 
 
 class JobPage(ListPage[Job]):
@@ -97,24 +97,24 @@ class CheckpointPage(ListPage[Checkpoint]):
 
 
 class HistoryPage(BaseModel):
-    """Ticks and columns; a list of numbers for each column, objects for sparse ones and views."""
+    """Ticks and columns: lists of numbers; objects for sparse columns and views."""
 
     model_config = ConfigDict(extra="allow")
 
     job_id: str
     tick: list[int] = Field([], description="absent in a view, and with sparse columns alone")
     last_tick: int
-    next_after: int | None = Field(None, description="null when nothing more is there now")
+    next_after: int | None = Field(None, description="null if there is nothing more now")
     complete: bool = Field(description="whether the job has ended")
     exact: bool = Field(description="whether all bits belong to one fingerprint")
-    inexact_from: int | None = Field(description="the first tick of another fingerprint, if any")
+    inexact_from: int | None = Field(description="the first tick of another fingerprint")
     nonfinite: list[dict[str, Any]] = Field(
         [], description='what null stands for: {"tick", "column", "value": "nan"}'
     )
 
 
 class FamilyPage(BaseModel):
-    """All families."""
+    """All model families."""
 
     data: list[FamilyInfo]
     next_after: None = None
@@ -122,7 +122,7 @@ class FamilyPage(BaseModel):
 
 
 class WorkerPage(BaseModel):
-    """Live workers, as they announced themselves."""
+    """All live workers."""
 
     data: list[dict[str, Any]]
     next_after: None = None
@@ -130,7 +130,7 @@ class WorkerPage(BaseModel):
 
 
 class Version(BaseModel):
-    """What runs here."""
+    """Versions and limits of the service."""
 
     service: str
     contract: str
@@ -141,13 +141,13 @@ class Version(BaseModel):
 
 
 class Health(BaseModel):
-    """Up."""
+    """Health of the service."""
 
     status: Literal["ok", "ready"]
 
 
 class RootLinks(BaseModel):
-    """Where things are."""
+    """Links to everything here."""
 
     service: str
     version: str

@@ -1,4 +1,4 @@
-"""What is sent about checkpoints and verifies: bodies, each of which may be left out or empty."""
+"""Bodies about checkpoints and verifies; all may be omitted or empty."""
 
 from typing import Annotated
 
@@ -17,25 +17,25 @@ class _StrictBody(BaseModel):
 
 
 class CheckpointCreate(_StrictBody):
-    """A checkpoint to be saved now."""
+    """Request for a checkpoint."""
 
     name: Name | None = None
     pinned: bool = False
-    """Pinned: it does not count in `checkpoint.keep`, and stays until it is unpinned or deleted."""
+    """Whether it stays until it is unpinned or deleted, and does not count in `checkpoint.keep`."""
 
 
 class CheckpointPatch(_StrictBody):
-    """What is said of a checkpoint. A field that is left out stays."""
+    """Changes of a checkpoint. An omitted field stays as it is."""
 
     name: Name | None = None
-    """null: none."""
+    """null removes the name."""
     pinned: bool = False
 
 
 class VerifyRequest(_StrictBody):
-    """Which ticks to run again."""
+    """The ticks to run again."""
 
     start: TickNumber = Field(0, alias="from")
-    """0: from the spec; else the tick of a checkpoint to begin from."""
+    """0 to start from the spec, or the tick of a checkpoint."""
     to: Annotated[int, Field(ge=1, le=10**15), INTEGRAL] | None = None
-    """The last tick to compare; null: the last accepted one."""
+    """The last tick to compare; by default the last accepted one."""

@@ -1,4 +1,4 @@
-"""Queries and pages of datasets."""
+"""Queries and pages about datasets."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,28 +11,28 @@ from jobs.spec.profiles import Delimiter
 
 
 class UploadQuery(Query):
-    """What is said about an upload."""
+    """Name and format of an upload."""
 
     name: Annotated[str, Field(max_length=200)] = ""
-    """For people; the first upload of the same bytes names the dataset."""
+    """For display. Uploading the same bytes again does not change it."""
     delimiter: Delimiter = "comma"
-    """Between the fields of a CSV."""
+    """Separator of the fields of a CSV."""
 
 
 class DatasetQuery(Query):
-    """Which page of the datasets."""
+    """Page of a list of datasets."""
 
     limit: Limit = 100
     after: Annotated[str, Field(max_length=200)] | None = None
-    """`next_after` of the page before."""
+    """`next_after` of the previous page."""
     order: Literal["asc", "desc"] = "desc"
 
 
 class RowsQuery(Query):
-    """Which rows of a dataset."""
+    """Range of rows."""
 
     after: Annotated[int, Field(ge=0, le=10**15), DECIMAL] = 0
-    """Rows behind this one; the first row is 1."""
+    """Rows after this one; the first row is 1."""
     limit: Limit = 100
 
 

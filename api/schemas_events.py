@@ -1,4 +1,4 @@
-"""Queries and answers of what can be waited for: a job, its events, its log."""
+"""Queries and pages that support waiting: a job, its events, its log."""
 
 from typing import Annotated
 
@@ -9,42 +9,42 @@ from api.query import DECIMAL, PageQuery, Query, Wait
 from api.schemas import JobId
 from jobs.queries.events import Event
 
-MAX_STREAMED_JOBS = 50  # jobs of one stream
+MAX_STREAMED_JOBS = 50  # in one stream
 
 
 class JobPollQuery(Query):
-    """How long to wait for news of a job, and for which."""
+    """How long to wait for a change of a job, and for which change."""
 
     wait: Wait = 0
-    """Seconds to hold the answer until the ETag of If-None-Match no longer fits; without it, until
-    the next change."""
+    """Seconds to wait until the job differs from the ETag of If-None-Match; without one, until it
+    changes."""
     until: Annotated[str, Field(pattern=r"^(end|tick:[0-9]{1,15})$")] | None = None
-    """With `wait`: until the job has ended, or until that tick is accepted."""
+    """With `wait`: wait until the job has ended, or until that tick is accepted."""
 
 
 class EventsQuery(PageQuery):
-    """Which events."""
+    """Page of a job's events."""
 
     after: Annotated[int, Field(ge=0, le=10**15), DECIMAL] | None = None
-    """Events beyond this number (below it, where the newest come first)."""
+    """Events after this number; before it, if the order is `desc`."""
     wait: Wait = 0
-    """Seconds to hold the answer until there is one; JSON only."""
+    """Seconds to wait for an event; JSON only."""
 
 
 class StreamQuery(Query):
-    """Of which jobs."""
+    """Jobs to follow."""
 
     job: Annotated[list[JobId], Field(min_length=1, max_length=MAX_STREAMED_JOBS)]
-    """Repeatable."""
+    """Ids; repeatable."""
 
 
 class LogsQuery(Query):
-    """Which part of the log."""
+    """Range of a log."""
 
     after: Annotated[int, Field(ge=0, le=10**15), DECIMAL] = 0
-    """Bytes to leave out; `X-Next-After` of the answer before."""
+    """Bytes to skip: `X-Next-After` of the previous response."""
     wait: Wait = 0
-    """Seconds to hold the answer until there is more."""
+    """Seconds to wait for more."""
 
 
 class EventPage(ListPage[Event]):

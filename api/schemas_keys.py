@@ -1,4 +1,4 @@
-"""Bodies, queries and answers about access keys."""
+"""Bodies, queries and responses about access keys."""
 
 from typing import Annotated, Literal
 
@@ -16,11 +16,11 @@ def _check_unique_scopes(scopes: list[Scope]) -> list[Scope]:
 
 
 class KeyCreate(BaseModel):
-    """A key to be made."""
+    """A new key."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    tenant: Tenant = Field(description="whose jobs and datasets it opens")
+    tenant: Tenant = Field(description="whose jobs and datasets the key gives access to")
     scopes: Annotated[
         list[Scope], Field(min_length=1, max_length=3), AfterValidator(_check_unique_scopes)
     ]
@@ -28,21 +28,22 @@ class KeyCreate(BaseModel):
 
 
 class KeyWithSecret(KeyInfo):
-    """The key, with its secret the one time it is shown."""
+    """A new key with its secret."""
 
     secret: str | None = Field(
-        None, description="shown once; absent when this idempotency key had made the key before"
+        None,
+        description="shown only once; absent if the key was created by an earlier request",
     )
 
 
 class KeyQuery(Query):
-    """Which keys, and which page of them."""
+    """Filter and page of a list of keys."""
 
     tenant: Tenant | None = None
-    """This tenant's keys alone."""
+    """Only keys of this tenant."""
     limit: Limit = 100
     after: Annotated[str, Field(max_length=200)] | None = None
-    """`next_after` of the page before."""
+    """`next_after` of the previous page."""
     order: Literal["asc", "desc"] = "desc"
 
 

@@ -1,4 +1,4 @@
-"""Gunicorn around the app: threads, limits, and refusals of what is no HTTP. Knows no endpoint."""
+"""Gunicorn around the app: threads, limits, and responses to malformed HTTP. Knows no endpoint."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from jobs.settings import Settings
 GRACEFUL_SECONDS = 5
 KEEPALIVE_SECONDS = 30
 
-#: what gunicorn could not parse -> status, title; the first that fits
+#: exception of gunicorn's parser -> status, title; the first match counts
 PARSE_ERROR_RESPONSES: tuple[tuple[type[Exception], tuple[int, str]], ...] = (
     (errors.InvalidResponseHeader, (500, "Something went wrong here")),
     (errors.LimitRequestLine, (414, "The request line is too long")),
@@ -36,25 +36,25 @@ PARSE_ERROR_RESPONSES: tuple[tuple[type[Exception], tuple[int, str]], ...] = (
 
 
 class ApiThreadWorker(ThreadWorker):  # type: ignore[misc]
-    """Gunicorn's threaded worker; it answers what it cannot read with a problem, not with HTML."""
+    """Gunicorn's threaded worker, with problem bodies instead of HTML for malformed requests."""
 
     def handle_exit(self, sig: int, frame: Any) -> None:
-        """Leave in order: without waits and streams, when all answers are given."""
+        """Shut down gracefully: end long polls and streams, finish all other requests."""
         self._release_waiters()
         super().handle_exit(sig, frame)
 
     def handle_quit(self, sig: int, frame: Any) -> None:
-        """Leave at once; Python ends with the last thread only."""
+        """Shut down at once; held requests must end, or their threads would keep Python alive."""
         self._release_waiters()
         super().handle_quit(sig, frame)
 
     def _release_waiters(self) -> None:
-        app = getattr(self, "wsgi", None)  # none yet, or none that could be made
+        app = getattr(self, "wsgi", None)  # absent before the app is created
         if (long_poller := getattr(app, "extensions", {}).get(LONG_POLLER_EXTENSION)) is not None:
             long_poller.shutdown()
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Say `Connection: close` where the body may be too long to be read to its end."""
+        """Close the connection afterwards if the body may be too long to discard."""
         length = next((text for name, text in req.headers if name == "CONTENT-LENGTH"), "0")
         is_chunked = any(name == "TRANSFER-ENCODING" for name, _ in req.headers)
         if is_chunked or int(length) > MAX_DISCARDED_BYTES:
@@ -62,7 +62,7 @@ class ApiThreadWorker(ThreadWorker):  # type: ignore[misc]
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
-        """Answer on the bare socket: there is no request that an app could be asked about."""
+        """Write a response to the socket: there is no parsed request to pass to the app."""
         fallback = (500, "Something went wrong here")
         status, title = next(
             (
@@ -78,8 +78,8 @@ class ApiThreadWorker(ThreadWorker):  # type: ignore[misc]
         )
         body = json.dumps({"type": URN_PREFIX + "unreadable", "title": title, "status": status})
         head = (
-            f"HTTP/1.1 {status} {title}\r\nConnection: close\r\nContent-Type: {PROBLEM_MEDIA_TYPE}\r\n"
-            f"Content-Length: {len(body)}\r\n\r\n"
+            f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n"
+            f"Content-Type: {PROBLEM_MEDIA_TYPE}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         try:
             util.write_nonblock(client, (head + body).encode())
@@ -88,17 +88,17 @@ class ApiThreadWorker(ThreadWorker):  # type: ignore[misc]
 
 
 class GunicornServer(BaseApplication):  # type: ignore[misc]
-    """An arbiter with workers that make the app after the fork, each its own connections."""
+    """A gunicorn server whose workers create the app after the fork, with their own connections."""
 
     def __init__(self, settings: Settings, create_app: Callable[[], Flask]) -> None:
         self._settings, self._create_app = settings, create_app
-        # each process writes what it counts into files here, and any of them tells the sum
+        # each process writes its counts into files here, and any of them can report the sum
         self._metrics_folder = tempfile.mkdtemp(prefix="tickforge-metrics-")
         os.environ[metrics.MULTIPROCESS_FOLDER_VARIABLE] = self._metrics_folder
         super().__init__()
 
     def load_config(self) -> None:
-        """Set what differs from gunicorn's own."""
+        """Set what differs from gunicorn's defaults."""
         settings = self._settings
         is_inherited = settings.api_fd is not None
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
@@ -107,7 +107,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
             "worker_class": ApiThreadWorker,
             "workers": settings.api_processes,
             "threads": settings.api_threads,
-            # connections that wait for their next request take no thread
+            # idle connections take no thread
             "worker_connections": 4 * settings.api_threads + 1000,
             "graceful_timeout": GRACEFUL_SECONDS,
             "keepalive": KEEPALIVE_SECONDS,
@@ -122,5 +122,5 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Make the app; each worker calls this once."""
+        """Create the app; each worker calls this once."""
         return self._create_app()

@@ -1,7 +1,7 @@
-"""Server-sent events of one job or of many: what is sent, when, and when the stream ends.
+"""Server-sent events of one job or several: what is sent, when, and when a stream ends.
 
-Each stream holds a thread. It sleeps until its jobs have news, and looks up now and then for a
-client that has left, a key that was taken back and a process that leaves.
+Each stream holds a thread. It sleeps until its jobs have news, and wakes up now and then to see
+whether the client has disconnected, the key was deleted, or the process shuts down.
 """
 
 import json
@@ -24,18 +24,16 @@ from jobs.store.connection import UNAVAILABLE
 EVENT_STREAM = "text/event-stream"
 KEEPALIVE_SECONDS = 10.0
 KEEPALIVE = b": still here\n\n"
-MIN_TICKS_INTERVAL_SECONDS = 0.25  # at least, between two `ticks`
-CHECK_INTERVAL_SECONDS = (
-    2.0  # for clients that have left; a closed browser frees its thread so soon
-)
-STORE_RETRY_SECONDS = 1.0  # between two tries of an absent store
-#: a client that takes nothing for so long is cut off: its thread is wanted elsewhere
+MIN_TICKS_INTERVAL_SECONDS = 0.25  # between `ticks` frames
+CHECK_INTERVAL_SECONDS = 2.0  # for disconnected clients and deleted keys
+STORE_RETRY_SECONDS = 1.0
+#: then a client that reads nothing is disconnected, to free its thread
 WRITE_TIMEOUT_SECONDS = 15.0
 
 
 @dataclass
 class JobCursor:
-    """Where one job's part of a stream stands."""
+    """The position of one job in a stream."""
 
     name: JobName
     seq: int  # of the last event sent
@@ -48,19 +46,19 @@ class JobCursor:
 
 @dataclass
 class SseEncoder:
-    """How events are spelled: of one job with ids, of many with the job's id in the data."""
+    """Encodes events: with ids for one job, with the job's id in the data for several."""
 
     is_multiplexed: bool
 
     def encode_event(self, cursor: JobCursor, event: Event) -> str:
-        """Spell a numbered event."""
+        """Encode a numbered event."""
         data = event.model_dump_json()
         if self.is_multiplexed:
             return _encode_frame(event.type, f'{{"job_id":"{cursor.name[1]}",{data[1:]}')
         return f"id: {event.seq}\n" + _encode_frame(event.type, data)
 
     def encode_ticks(self, cursor: JobCursor) -> str:
-        """Spell how far a job is."""
+        """Encode a job's progress."""
         job_field = {"job_id": cursor.name[1]} if self.is_multiplexed else {}
         return _encode_frame(
             "ticks", json.dumps({**job_field, "tick": cursor.tick, "loss": cursor.loss})
@@ -69,7 +67,7 @@ class SseEncoder:
 
 @dataclass
 class EventStream:
-    """One client's stream, told when it is asked for more."""
+    """One client's stream, an iterator of frames."""
 
     events: Events
     cursors: list[JobCursor]
@@ -78,10 +76,10 @@ class EventStream:
     must_end: Callable[[], bool]
     next_ticks_at: float = 0.0
     next_keepalive_at: float = field(default_factory=lambda: time.monotonic() + KEEPALIVE_SECONDS)
-    next_store_attempt_at: float = 0.0  # when an absent store is asked again
+    next_store_attempt_at: float = 0.0  # after an outage
 
     def run(self) -> Iterator[bytes]:
-        """Tell what there is, then what comes; end with the jobs, or when it must."""
+        """Yield what is due until all jobs have ended or `must_end` is true."""
         while True:
             if payload := self.next_payload():
                 yield payload.encode()
@@ -92,7 +90,7 @@ class EventStream:
             )
 
     def next_payload(self) -> str:
-        """What is due now."""
+        """Return the frames that are due now, perhaps none."""
         events = "".join(
             self.read_events(cursor)
             for cursor in self.cursors
@@ -105,7 +103,7 @@ class EventStream:
         return payload
 
     def read_events(self, cursor: JobCursor) -> str:
-        """Read a job's news, and close its part when it has ended."""
+        """Return a job's new events; close its cursor if it has ended."""
         if time.monotonic() < self.next_store_attempt_at:
             return ""
         try:
@@ -122,7 +120,7 @@ class EventStream:
         return "".join(self.encoder.encode_event(cursor, event) for event in update.events)
 
     def next_ticks(self) -> str:
-        """`ticks` of all jobs that went on, unless that was told a moment ago."""
+        """Return a `ticks` frame for each job with progress, at most once per interval."""
         advanced = [cursor for cursor in self.cursors if cursor.tick != cursor.sent_tick]
         now = time.monotonic()
         if not advanced or now < self.next_ticks_at:
@@ -133,14 +131,14 @@ class EventStream:
         return "".join(self.encoder.encode_ticks(cursor) for cursor in advanced)
 
     def apply_notices(self, notices: Notices) -> None:
-        """Note what the jobs' notices say."""
+        """Take over the jobs' notices."""
         for cursor in self.cursors:
             cursor.has_news = cursor.has_news or cursor.name in notices.changed
             if (progress := notices.ticks.get(cursor.name)) and progress[0] > cursor.tick:
                 cursor.tick, cursor.loss = progress
 
     def next_wakeup(self) -> float:
-        """When to look up, whatever happens."""
+        """Return when to wake up, also without a notice (monotonic seconds)."""
         now = time.monotonic()
         wakeups = [now + CHECK_INTERVAL_SECONDS, self.next_keepalive_at]
         if any(cursor.has_news and cursor.is_open for cursor in self.cursors):
@@ -153,9 +151,9 @@ class EventStream:
 def sse_response(
     context: RequestContext, job_states: dict[JobName, EventsSince], after: int | None
 ) -> Response:
-    """Answer with the events of these jobs beyond `after`; None: of many, from now on.
+    """Return a stream of one job's events after `after`, or (None) of new events of several jobs.
 
-    Raises Problem (503) when no place is left.
+    Raises Problem (503) if too many requests are held.
     """
     long_poller, is_multiplexed = context.deps.long_poller, after is None
     with ExitStack() as resources:
@@ -194,7 +192,7 @@ def _prepend(initial_frames: str, event_stream: EventStream) -> Iterator[bytes]:
 
 
 def _make_end_condition(context: RequestContext) -> Callable[[], bool]:
-    """Make the question whether a stream must end though its jobs go on."""
+    """Return the function that tells whether a stream must end before its jobs do."""
     peer, authenticator, key, notice_listener = (
         client_socket(),
         g.keys,
@@ -221,7 +219,7 @@ def _make_end_condition(context: RequestContext) -> Callable[[], bool]:
 
 
 def _set_write_timeout(peer: socket.socket) -> None:
-    """Give a client up that takes nothing, and one that has gone without a word."""
+    """Drop a client that reads nothing, or that has vanished."""
     peer.settimeout(WRITE_TIMEOUT_SECONDS)
     if peer.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
         timeout_ms = int(1000 * WRITE_TIMEOUT_SECONDS)
@@ -229,7 +227,7 @@ def _set_write_timeout(peer: socket.socket) -> None:
 
 
 def _encode_status(cursor: JobCursor, state: EventsSince) -> str:
-    """How a job stands when a stream of many begins."""
+    """Encode the status of a job at the start of a stream of several jobs."""
     fields = {"job_id": cursor.name[1], "seq": state.seq, "at": state.at, "type": "status"}
     return _encode_frame("status", json.dumps({**fields, "data": state.status_payload}))
 

@@ -1,4 +1,7 @@
-"""A raw body, read a piece at a time: its media type, its length, its end. Knows no dataset."""
+"""Raw request bodies: read in pieces; the rest of a body discarded. Knows no dataset.
+
+A server that closes a connection with an unread body resets it, and the client may never see the
+response; one that keeps it open would read the rest of the body as the next request."""
 
 import contextlib
 import socket
@@ -10,18 +13,18 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.errors import Problem, bad_header
 
-READ_SIZE = 1 << 18  # bytes read at a time
-#: seconds without a byte after which a client is taken for gone: it holds a thread
+READ_SIZE = 1 << 18  # bytes
+#: without a byte, before a client counts as gone: it holds a thread
 READ_TIMEOUT_SECONDS = 60.0
-#: bytes of a refused body that are still read, for most clients send all before they listen
+#: of a rejected body: most clients send all of it before they read the response
 MAX_DISCARDED_UPLOAD_BYTES = 64 << 20
-MAX_DISCARDED_BYTES = 16 << 20  # behind that the connection is closed (api/server.py)
+MAX_DISCARDED_BYTES = 16 << 20  # for a longer body api/server.py closes the connection
 DISCARD_READ_SIZE = 1 << 16
 TEXT_MEDIA_TYPE_PREFIXES = ("text/", "application/x-ndjson")
 
 
 def read_media_type(request: Request, accepted: tuple[str, ...]) -> str:
-    """Return the body's media type without parameters; raises Problem (415)."""
+    """Return the body's media type without parameters. Raises Problem (415)."""
     content_type = request.headers.get("Content-Type", "")
     charset = request.mimetype_params.get("charset", "utf-8").lower()
     is_text = request.mimetype.startswith(TEXT_MEDIA_TYPE_PREFIXES)
@@ -34,15 +37,17 @@ def read_media_type(request: Request, accepted: tuple[str, ...]) -> str:
 
 
 class UploadStream:
-    """The pieces of a raw body that must be whole: one that is cut short is refused."""
+    """Iterates over the pieces of a raw body; a truncated body is an error."""
 
     def __init__(self, request: Request, *, max_bytes: int) -> None:
         self._request, self._max_bytes = request, max_bytes
         self._length = request.content_length
-        request.max_content_length = 1 << 62  # counted here: the limit of JSON is not this one
+        request.max_content_length = (
+            1 << 62
+        )  # counted here: the limit of JSON bodies does not apply
 
     def __iter__(self) -> Iterator[bytes]:
-        """Read it; raises Problem (400 where it ends early, 413 where it says it is too long)."""
+        """Yield the pieces. Raises Problem: 400 for a truncated body, 413 for a declared excess."""
         if self._length is not None and self._length > self._max_bytes:
             self.discard()
             raise Problem("too-large", f"at most {self._max_bytes:,} bytes")
@@ -55,7 +60,7 @@ class UploadStream:
             raise Problem("bad-request", "the body ended before its length")
 
     def discard(self) -> None:
-        """Read on for a while without looking, so that who is still sending hears the refusal."""
+        """Read and drop the rest, within limits, so that the client reads the response."""
         if self._length is not None and self._length > self._max_bytes + MAX_DISCARDED_UPLOAD_BYTES:
             return
         discarded_bytes = 0
@@ -74,7 +79,7 @@ class UploadStream:
 
     @contextlib.contextmanager
     def _apply_read_timeout(self) -> Iterator[None]:
-        """Bound the wait for a byte, where the server gives its socket."""
+        """Limit the wait for a byte, if the server exposes its socket."""
         connection = self._request.environ.get("gunicorn.socket")
         if not isinstance(connection, socket.socket):
             yield
@@ -84,16 +89,16 @@ class UploadStream:
         try:
             yield
         finally:
-            with contextlib.suppress(OSError):  # closed by now
+            with contextlib.suppress(OSError):  # already closed
                 connection.settimeout(previous_timeout)
 
 
 def discard_body(environ: dict[str, Any]) -> None:
-    """Read what the client still sends of its body; a client that stops ends it."""
+    """Read and drop the rest of a request's body, up to MAX_DISCARDED_BYTES."""
     length = environ.get("CONTENT_LENGTH") or ""
     is_chunked = "HTTP_TRANSFER_ENCODING" in environ
     if not is_chunked and not (length.isdigit() and int(length) <= MAX_DISCARDED_BYTES):
-        return  # nothing comes, or more than is waited for
+        return  # no body, or too long to discard
     remaining = MAX_DISCARDED_BYTES
     try:
         while remaining > 0 and (
@@ -101,4 +106,4 @@ def discard_body(environ: dict[str, Any]) -> None:
         ):
             remaining -= len(piece)
     except (OSError, ValueError):
-        return  # cut, or not sent as HTTP has it: gunicorn closes such a connection itself
+        return  # truncated or malformed: gunicorn closes the connection itself

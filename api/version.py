@@ -1,4 +1,4 @@
-"""The versions this service tells: its own and its contract's. A test holds them to pyproject."""
+"""The published versions of the service and of its API contract. A test compares with pyproject."""
 
 SERVICE = "0.1.0"
 CONTRACT = "1"
