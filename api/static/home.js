@@ -1,4 +1,4 @@
-// The first page: keeps the key of a sign-in link, and says whether the service is ready.
+// The start page: stores the key of a sign-in link, and shows whether the service is ready.
 import { key, signIn } from "./key.js";
 
 signIn();
@@ -9,9 +9,9 @@ document.getElementById("curl").firstChild.data = document
 
 const state = document.getElementById("state");
 try {
-  const answer = await fetch("/readyz");
-  const told = await answer.json();
-  state.textContent = answer.ok ? "ready" : `not ready: ${told.detail}`;
+  const response = await fetch("/readyz");
+  const body = await response.json();
+  state.textContent = response.ok ? "ready" : `not ready: ${body.detail}`;
 } catch {
   state.textContent = "does not answer";
 }

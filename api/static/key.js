@@ -1,4 +1,4 @@
-// The key of this tab: taken out of the address's fragment, kept until the tab is closed.
+// The access key of this tab, from the address's fragment; stored until the tab is closed.
 const NAME = "tickforge-key";
 
 export function key() {
@@ -10,14 +10,14 @@ export function keep(text) {
   else sessionStorage.removeItem(NAME);
 }
 
-// A sign-in link ends in #key=…: the browser never sends that part, and the address bar forgets it.
+// A sign-in link ends in #key=…, which a browser never sends; it is removed from the address bar.
 export function signIn() {
-  const found = /^#key=(.+)$/.exec(location.hash);
-  if (!found) return;
+  const match = /^#key=(.+)$/.exec(location.hash);
+  if (!match) return;
   history.replaceState(null, "", location.pathname);
   try {
-    keep(decodeURIComponent(found[1]));
+    keep(decodeURIComponent(match[1]));
   } catch {
-    keep(found[1]); // a key with a bare % in it
+    keep(match[1]); // a key with a bare % in it
   }
 }

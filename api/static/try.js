@@ -1,35 +1,36 @@
-// A form under an operation that sends it, with the key of this tab, and shows what came back.
+// A form that sends an operation's request, with the key of this tab, and shows the response.
 import { key } from "./key.js";
 import { element } from "./schema.js";
 
-const LONGEST = 200_000; // characters of an answer that are shown
+const MAX_SHOWN = 200_000; // characters of a response
 
-export function form({ path, method, told }, schemas) {
-  const inputs = (told.parameters || []).filter((one) => one.in !== "header").map(input);
-  const media = Object.keys(told.requestBody?.content || {});
+export function form({ path, method, operation }, schemas) {
+  const inputs = (operation.parameters || []).filter((parameter) => parameter.in !== "header").map(input);
+  const media = Object.keys(operation.requestBody?.content || {});
   const text = media.length ? element("textarea", { "aria-label": "body", spellcheck: "false" }) : null;
   if (media[0] === "application/json") {
-    text.value = JSON.stringify(example(told.requestBody.content[media[0]].schema, schemas), null, 1);
+    text.value = JSON.stringify(example(operation.requestBody.content[media[0]].schema, schemas), null, 1);
   }
-  const shown = element("div", { "aria-live": "polite" });
-  const made = element(
+  const result = element("div", { "aria-live": "polite" });
+  const node = element(
     "form", { class: "try" },
     element("h4", {}, "Try it"),
     ...inputs.map(({ label }) => label), text,
     element("p", {}, element("button", {}, `Send ${method}`)),
-    shown,
+    result,
   );
-  made.addEventListener("submit", async (event) => {
+  node.addEventListener("submit", async (event) => {
     event.preventDefault();
-    shown.replaceChildren("…");
-    shown.replaceChildren(...(await send(address(path, inputs), method, media[0], text?.value)));
+    result.replaceChildren("…");
+    result.replaceChildren(...(await send(address(path, inputs), method, media[0], text?.value)));
   });
-  return made;
+  return node;
 }
 
-function input(one) {
-  const field = element("input", { required: one.required, placeholder: placeholder(one.schema) });
-  return { one, field, label: element("label", {}, element("code", {}, one.name), field) };
+function input(parameter) {
+  const { name, required, schema } = parameter;
+  const field = element("input", { required, placeholder: placeholder(schema) });
+  return { parameter, field, label: element("label", {}, element("code", {}, name), field) };
 }
 
 function placeholder(schema) {
@@ -39,11 +40,12 @@ function placeholder(schema) {
 
 function address(path, inputs) {
   const query = new URLSearchParams();
-  for (const { one, field } of inputs) {
+  for (const { parameter, field } of inputs) {
+    const { name, schema } = parameter;
     const value = field.value.trim();
-    if (one.in === "path") path = path.replace(`{${one.name}}`, encodeURIComponent(value));
-    else if (value && one.schema.type === "array") value.split(",").forEach((each) => query.append(one.name, each.trim()));
-    else if (value) query.append(one.name, value);
+    if (parameter.in === "path") path = path.replace(`{${name}}`, encodeURIComponent(value));
+    else if (value && schema.type === "array") value.split(",").forEach((item) => query.append(name, item.trim()));
+    else if (value) query.append(name, value);
   }
   return query.size ? `${path}?${query}` : path;
 }
@@ -52,18 +54,18 @@ async function send(url, method, media, body) {
   const headers = key() ? { Authorization: `Bearer ${key()}` } : {};
   if (media) headers["Content-Type"] = media;
   try {
-    const answer = await fetch(url, { method, headers, body: media ? body : undefined });
-    const line = element("p", {}, element("span", { class: "status mono" }, `${answer.status}`), `${method} ${url}`);
-    return [line, element("pre", {}, element("code", {}, await told(answer)))];
+    const response = await fetch(url, { method, headers, body: media ? body : undefined });
+    const line = element("p", {}, element("span", { class: "status mono" }, `${response.status}`), `${method} ${url}`);
+    return [line, element("pre", {}, element("code", {}, await responseText(response)))];
   } catch (error) {
     return [element("p", { class: "warn" }, `no answer: ${error.message}`)];
   }
 }
 
-async function told(answer) {
-  const media = answer.headers.get("Content-Type") || "";
-  if (media.includes("octet-stream")) return `${(await answer.blob()).size} bytes`;
-  const text = await answer.text();
+async function responseText(response) {
+  const media = response.headers.get("Content-Type") || "";
+  if (media.includes("octet-stream")) return `${(await response.blob()).size} bytes`;
+  const text = await response.text();
   try {
     return cut(media.includes("json") ? JSON.stringify(JSON.parse(text), null, 1) : text);
   } catch {
@@ -72,10 +74,10 @@ async function told(answer) {
 }
 
 function cut(text) {
-  return text.length > LONGEST ? `${text.slice(0, LONGEST)}\n…` : text;
+  return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}\n…` : text;
 }
 
-// The smallest body that has all required fields.
+// The smallest body with all required fields.
 function example(schema, schemas, depth = 0) {
   const whole = schemas.resolve(schema);
   if (whole.examples) return whole.examples[0];
