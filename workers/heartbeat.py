@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from redis.exceptions import RedisError
-
 from jobs.background_thread import BackgroundThread
 from jobs.errors import LeaseLost, StoreFull
 from jobs.job import Lease
 from jobs.ledger.owner import LeaseLedger
+from jobs.store.connection import StoreError
 from workers.drain import Drain
 
 KillReason = Literal["fenced", "stalled", "cancelled", "drained"]
@@ -120,7 +119,7 @@ class Heartbeat(BackgroundThread):
             action = self._ledger.renew(self._lease, phase=phase)
         except LeaseLost:
             return "fenced"
-        except (RedisError, StoreFull):
+        except (StoreError, StoreFull):
             return None  # unavailable or full: tried again at the next check
         self._last_renewal, self._reported_phase, self._is_store_unavailable = now, phase, False
         if action != "cancel":

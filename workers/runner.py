@@ -12,8 +12,6 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from functools import partial
 
-import redis
-
 from jobs import fault_points, logs
 from jobs.archive.jobs import JobArchive
 from jobs.errors import LeaseLost, MissingCanary, WrongFinalTick
@@ -26,7 +24,7 @@ from jobs.ledger.owner import LeaseLedger
 from jobs.queries.jobs import JobQueries
 from jobs.recording.segments import Segments
 from jobs.recording.writer import HistoryWriter
-from jobs.store.connection import connect
+from jobs.store.connection import Store, connect
 from workers import exit_status, memory, outcomes
 from workers.canaries import Canaries
 from workers.checkpointing.archiver import AttemptArchiver
@@ -56,7 +54,7 @@ class JobRunner:
 
     def __init__(self, config: WorkerConfig, drain: Drain) -> None:
         self._config, self._drain = config, drain
-        self._store: redis.Redis = connect(config.settings.redis_url)
+        self._store: Store = connect(config.settings.redis_url)
         self._ledger = LeaseLedger(self._store, config.settings.lease_seconds)
         self._files = ArtifactStore(config.settings.artifacts)
         self._canaries = Canaries(config.worker_folder, config.device)

@@ -7,17 +7,16 @@ datasets without a record.
 from collections.abc import Iterator
 from typing import Any
 
-import redis
-
 from jobs.archive.jobs import JobArchive
 from jobs.archive.keys_datasets import KeyDatasetArchive
 from jobs.errors import NoSuchJob
 from jobs.files.artifacts import ArtifactStore
 from jobs.ids import is_job_id
 from jobs.store import keys
+from jobs.store.connection import Store
 
 
-def backfill(store: "redis.Redis", files: ArtifactStore) -> None:
+def backfill(store: Store, files: ArtifactStore) -> None:
     """Write all records that are missing, once per store. Raises StoreFull."""
     if store.exists(keys.ARCHIVED):
         return
@@ -34,7 +33,7 @@ def backfill(store: "redis.Redis", files: ArtifactStore) -> None:
     store.set(keys.ARCHIVED, "1")
 
 
-def _backfill_jobs(store: "redis.Redis", archive: JobArchive, tenant: str) -> None:
+def _backfill_jobs(store: Store, archive: JobArchive, tenant: str) -> None:
     idempotency_keys: Any = store.hgetall(keys.idempotency(tenant))
     for key, value in idempotency_keys.items():
         job_id, _, digest = value.decode().partition(" ")

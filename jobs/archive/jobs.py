@@ -12,8 +12,6 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-import redis
-
 from jobs.archive.format import decode_bytes, read_file, single_record
 from jobs.archive.job_file import (
     HistoryDelta,
@@ -34,6 +32,7 @@ from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
 from jobs.history.segment_parts import SegmentPart, segment_of
 from jobs.job import Lease
 from jobs.store import keys
+from jobs.store.connection import Store
 from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
 from jobs.store.scripts import Scripts
 
@@ -46,7 +45,7 @@ POINT_BYTES = 16  # a sparse point: tick and bits, 8 bytes each
 class JobArchive:
     """Writes jobs to the archive. Every method raises StoreFull on a full disk."""
 
-    def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
+    def __init__(self, store: Store, files: ArtifactStore) -> None:
         self._store, self._files = store, files
         self._scripts, self._folders = Scripts(store), RecordFolders(files)
 

@@ -5,8 +5,6 @@ A key's record has only the hash of its secret; a dataset's bytes are files of t
 
 from typing import Any
 
-import redis
-
 from jobs.archive.format import (
     RecordKind,
     decode_bytes,
@@ -18,6 +16,7 @@ from jobs.archive.format import (
 from jobs.archive.record_folders import DiskReservation, RecordFolders, record_name
 from jobs.files.artifacts import ArtifactStore
 from jobs.store import keys
+from jobs.store.connection import Store
 
 RECORD_KINDS: dict[str, RecordKind] = {  # by the record's folder
     "keys": "key",
@@ -31,7 +30,7 @@ RECORD_KINDS: dict[str, RecordKind] = {  # by the record's folder
 class KeyDatasetArchive:
     """Writes keys and datasets to the archive. Every method raises StoreFull on a full disk."""
 
-    def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
+    def __init__(self, store: Store, files: ArtifactStore) -> None:
         self._store, self._files, self._folders = store, files, RecordFolders(files)
         self.reserve = self._folders.reserve
 

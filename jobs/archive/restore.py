@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import redis
-
 from jobs.archive.format import decode_bytes, decode_hash
 from jobs.archive.reader import ArchivedJob, DecodedHash
 from jobs.history.segment_parts import SegmentPart
 from jobs.job import TERMINAL_STATUSES
 from jobs.store import keys
 from jobs.store.codec import SCHEMA_VERSION
+from jobs.store.connection import Store
 from jobs.store.scripts import Scripts
 
 DELETED_MARKER = "deleted -"  # value of an idempotency key whose result was deleted
@@ -22,7 +21,7 @@ class RestoreError(Exception):
 class Restorer:
     """Writes archive records into the store."""
 
-    def __init__(self, store: "redis.Redis") -> None:
+    def __init__(self, store: Store) -> None:
         self._store, self._scripts = store, Scripts(store)
 
     def restore_job(self, archived_job: ArchivedJob) -> str:

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import redis
-
 from jobs.archive.format import BrokenArchive, decode_bytes, read_file, single_record
 from jobs.archive.job_file import archive_folder
 from jobs.archive.record_folders import RecordFolders, split_record_name
 from jobs.errors import StoreMismatch
 from jobs.files.artifacts import ArtifactStore
 from jobs.store import keys
+from jobs.store.connection import Store
 
 LIVE_STATUSES = ("queued", "running", "paused")
 REBUILD_HINT = (
@@ -27,7 +26,7 @@ REBUILD_HINT = (
 BATCH_SIZE = 500
 
 
-def check_store_matches(store: "redis.Redis", files: ArtifactStore) -> None:
+def check_store_matches(store: Store, files: ArtifactStore) -> None:
     """Raise StoreMismatch unless store and artifacts share a uuid.
 
     Artifacts without one get the store's, if the store has no uuid or no data yet.
@@ -41,7 +40,7 @@ def check_store_matches(store: "redis.Redis", files: ArtifactStore) -> None:
     raise StoreMismatch(_mismatch_message(store, files, store_id, artifacts_store_id))
 
 
-def check_not_older(store: "redis.Redis", files: ArtifactStore) -> None:
+def check_not_older(store: Store, files: ArtifactStore) -> None:
     """Raise StoreMismatch if the artifacts record something that this store lacks."""
     for difference in _find_forgotten(store, files):
         raise StoreMismatch(
@@ -69,17 +68,17 @@ def _store_id_path(files: ArtifactStore) -> Path:
     return RecordFolders(files).root / "store.json"
 
 
-def _fetch_store_id(store: "redis.Redis") -> str | None:
+def _fetch_store_id(store: Store) -> str | None:
     value: Any = store.get(keys.STORE_UUID)
     return None if value is None else bytes(value).decode()
 
 
-def _has_data(store: "redis.Redis") -> bool:
+def _has_data(store: Store) -> bool:
     return bool(store.exists(keys.SEQUENCE, keys.DATASET_SEQUENCE))
 
 
 def _mismatch_message(
-    store: "redis.Redis", files: ArtifactStore, store_id: str | None, artifacts_store_id: str | None
+    store: Store, files: ArtifactStore, store_id: str | None, artifacts_store_id: str | None
 ) -> str:
     if artifacts_store_id is None:
         return (
@@ -104,7 +103,7 @@ def _mismatch_message(
     )
 
 
-def _find_forgotten(store: "redis.Redis", files: ArtifactStore) -> Iterator[str]:
+def _find_forgotten(store: Store, files: ArtifactStore) -> Iterator[str]:
     """Yield what the artifacts record and this store lacks, in words."""
     folders = RecordFolders(files)
     for (tenant, job_id), exists in _check_existence(store, folders.names("submitted")):
@@ -122,7 +121,7 @@ def _find_forgotten(store: "redis.Redis", files: ArtifactStore) -> Iterator[str]
 
 
 def _find_unknown(
-    store: "redis.Redis",
+    store: Store,
     files: ArtifactStore,
     folder: str,
     make_key: Callable[[str], str],
@@ -141,9 +140,7 @@ def _find_unknown(
             yield f"it does not know {name} of the {folder}"
 
 
-def _check_existence(
-    store: "redis.Redis", names: list[str]
-) -> Iterator[tuple[tuple[str, str], bool]]:
+def _check_existence(store: Store, names: list[str]) -> Iterator[tuple[tuple[str, str], bool]]:
     """Yield (tenant, id) of each record's job, and whether the store has it."""
     for start in range(0, len(names), BATCH_SIZE):
         batch = [split_record_name(name) for name in names[start : start + BATCH_SIZE]]
@@ -153,7 +150,7 @@ def _check_existence(
             yield from zip(batch, map(bool, pipe.execute()), strict=True)
 
 
-def _find_older_jobs(store: "redis.Redis", files: ArtifactStore) -> Iterator[str]:
+def _find_older_jobs(store: Store, files: ArtifactStore) -> Iterator[str]:
     """Yield live jobs with an archived version newer than the store's."""
     tenants: Any = store.smembers(keys.TENANTS)
     for tenant in sorted(encoded.decode() for encoded in tenants):

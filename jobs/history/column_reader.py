@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import redis
 
 from jobs.errors import NoSuchJob
 from jobs.files.artifacts import ArtifactStore
@@ -20,6 +19,7 @@ from jobs.history.errors import DamagedHistory
 from jobs.history.segment_parts import VALUE_BYTES, SegmentPart, segment_of, split_at_multiples
 from jobs.history.summary_rows import BUCKET, ROW, SEGMENT, Summaries
 from jobs.store import keys
+from jobs.store.connection import Store
 
 VALUE = np.dtype("<f4")
 POINT = np.dtype([("tick", "<u8"), ("bits", "<u8")])
@@ -43,7 +43,7 @@ class Extent:
 class ColumnReader:
     """Reads histories, correctly also while the job runs and its segments move."""
 
-    def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
+    def __init__(self, store: Store, files: ArtifactStore) -> None:
         self._store, self._files = store, files
 
     def read_extent(self, tenant: str, job_id: str) -> Extent:

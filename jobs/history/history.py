@@ -7,8 +7,6 @@ NoSuchJob, UnknownColumn or UnsupportedColumn at the call.
 
 from collections.abc import Iterator, Sequence
 
-import redis
-
 from jobs.files.artifacts import ArtifactStore
 from jobs.history import exports, json_pages
 from jobs.history.column_reader import ColumnReader
@@ -17,6 +15,7 @@ from jobs.history.exports import BinaryExport
 from jobs.history.json_pages import HistoryJson
 from jobs.history.selection import ColumnSelection, select_columns
 from jobs.job import Job
+from jobs.store.connection import Store
 from jobs.values import STATE_COLUMN
 
 DEFAULT_LIMIT = 10_000  # ticks per page
@@ -26,7 +25,7 @@ DEFAULT_COLUMNS = ("loss",)
 class HistoryReader:
     """Reads histories; each call sees the job as it is at that moment."""
 
-    def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
+    def __init__(self, store: Store, files: ArtifactStore) -> None:
         self._columns = ColumnReader(store, files)
 
     def read(

@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-import redis
-
 from jobs.errors import (
     IdempotencyMismatch,
     IdempotentResultDeleted,
@@ -27,6 +25,7 @@ from jobs.job import Lease, Transition
 from jobs.ledger.claims import VerifyRange
 from jobs.plan import estimate_memory_bytes
 from jobs.spec.job_spec import MAX_NAME_CHARACTERS, JobSpec
+from jobs.store.connection import Store
 from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
 from jobs.store.keys import job_member
 from jobs.store.scripts import Scripts
@@ -52,7 +51,7 @@ class DeleteResult:
 class JobLedger:
     """What clients ask of jobs, and the upkeep of jobs that nobody holds."""
 
-    def __init__(self, store: "redis.Redis") -> None:
+    def __init__(self, store: Store) -> None:
         self._scripts = Scripts(store)
 
     def submit(

@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import redis
-
 from jobs.certificate import Certificate
 from jobs.errors import (
     ConcurrentChange,
@@ -27,6 +25,7 @@ from jobs.job import Checkpoint, Lease
 from jobs.ledger.checkpoint_set import CheckpointSet, parse_checkpoint_set
 from jobs.ledger.claims import Claim, parse_claim
 from jobs.store.codec import encode_checkpoint, encode_identity
+from jobs.store.connection import Store
 from jobs.store.keys import job_member
 from jobs.store.scripts import Scripts
 
@@ -53,7 +52,7 @@ class AppendResult:
 class LeaseLedger:
     """Claims jobs and changes those that are claimed; a lease lasts `lease_seconds`."""
 
-    def __init__(self, store: "redis.Redis", lease_seconds: float) -> None:
+    def __init__(self, store: Store, lease_seconds: float) -> None:
         self._scripts = Scripts(store)
         self._lease_ms = int(lease_seconds * 1000)
 

@@ -4,11 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-import redis
-
 from jobs.job import STATUSES
 from jobs.queries import worker_registry
 from jobs.store import keys
+from jobs.store.connection import Store
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class ServiceCounts:
     ticks: int
 
 
-def count_all(store: "redis.Redis", tenant: str | None) -> ServiceCounts:
+def count_all(store: Store, tenant: str | None) -> ServiceCounts:
     """Count the jobs of a tenant, or of all; queues, workers and ticks are everybody's."""
     queues = sorted(_set_members(store, keys.QUEUES))
     tenants = [tenant] if tenant is not None else sorted(_set_members(store, keys.TENANTS))
@@ -44,6 +43,6 @@ def count_all(store: "redis.Redis", tenant: str | None) -> ServiceCounts:
     )
 
 
-def _set_members(store: "redis.Redis", key: str) -> set[str]:
+def _set_members(store: Store, key: str) -> set[str]:
     members: Any = store.smembers(key)
     return {member.decode() for member in members}

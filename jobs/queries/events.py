@@ -9,13 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import redis
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.errors import NoSuchJob
 from jobs.job import TERMINAL_STATUSES, JobError
 from jobs.store import keys
 from jobs.store.codec import decode_loss
+from jobs.store.connection import Store
 from jobs.timestamps import format_rfc3339
 
 EventType = Literal["status", "validation", "checkpoint", "log"]
@@ -79,7 +79,7 @@ class EventsSince:
 class Events:
     """Reads events of any job. Every method raises NoSuchJob."""
 
-    def __init__(self, store: "redis.Redis") -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
 
     def read(

@@ -8,13 +8,12 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
-import redis
-
 from jobs.errors import NoSuchCheckpoint, NoSuchJob
 from jobs.ids import is_job_id
 from jobs.job import Attempt, Checkpoint, Job, QueuePosition
 from jobs.store import keys
 from jobs.store.codec import Record, parse_attempt, parse_checkpoint, parse_job
+from jobs.store.connection import Store
 from jobs.store.cursor import IndexCursor, Page, parse_cursor
 from jobs.store.scripts import Scripts
 
@@ -29,7 +28,7 @@ INDEXED_FIELDS = ("status", "label", "name", "kind", "parent")
 class JobQueries:
     """Reads jobs, attempts and checkpoints of a tenant."""
 
-    def __init__(self, store: "redis.Redis") -> None:
+    def __init__(self, store: Store) -> None:
         self._store, self._scripts = store, Scripts(store)
 
     def get_job(self, tenant: str, job_id: str) -> Job:

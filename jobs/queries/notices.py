@@ -12,12 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import redis
-
 from jobs import logs
 from jobs.store import keys
 from jobs.store.codec import decode_loss
-from jobs.store.connection import UNAVAILABLE, connect
+from jobs.store.connection import UNAVAILABLE, CommandError, Store, connect
 
 #: how long one read blocks: whoever joins meanwhile hears of news so much later at most. (A read
 #: cannot be cut short by a plain user of the store, and this far below a command's time-out an
@@ -95,7 +93,7 @@ class NoticeListener:
     """The thread that reads notices; it lives while anybody listens."""
 
     def __init__(self, url: str) -> None:
-        self._store: redis.Redis = connect(url)
+        self._store: Store = connect(url)
         self._lock = threading.Lock()
         self._names: dict[bytes, JobName] = {}  # by the key of their notices
         self._positions: dict[JobName, bytes] = {}
@@ -146,7 +144,7 @@ class NoticeListener:
         while positions := self._next_positions():
             try:
                 streams: Any = self._store.xread(positions, block=BLOCK_MS)
-            except (*UNAVAILABLE, redis.ResponseError) as error:
+            except (*UNAVAILABLE, CommandError) as error:
                 if not is_unavailable:
                     logs.get_logger("tailer").warning("no news from the store", error=repr(error))
                 is_unavailable = True

@@ -3,25 +3,24 @@
 import json
 from typing import Any
 
-import redis
-
 from jobs.store import keys
+from jobs.store.connection import Store
 
 WorkerInfo = dict[str, Any]  # name, device, queue, job, tenant, engines, versions, memory_bytes, …
 
 
-def register(store: "redis.Redis", name: str, info: WorkerInfo, seconds: float) -> None:
+def register(store: Store, name: str, info: WorkerInfo, seconds: float) -> None:
     """Say that a worker lives, for `seconds` from now by the server's clock."""
     until = _now_ms(store) + int(seconds * 1000)
     store.hset(keys.WORKERS, name, json.dumps({**info, "name": name, "until_ms": until}))
 
 
-def deregister(store: "redis.Redis", name: str) -> None:
+def deregister(store: Store, name: str) -> None:
     """Say that a worker has left."""
     store.hdel(keys.WORKERS, name)
 
 
-def live_workers(store: "redis.Redis") -> list[WorkerInfo]:
+def live_workers(store: Store) -> list[WorkerInfo]:
     """Return the workers that live now, by name; forget those long gone."""
     now = _now_ms(store)
     announced: dict[bytes, bytes] = store.hgetall(keys.WORKERS)  # type: ignore[assignment]
@@ -41,6 +40,6 @@ def redact_for(tenant: str | None, info: WorkerInfo) -> WorkerInfo:
     return {name: value for name, value in {**visible, **hidden}.items() if name != "tenant"}
 
 
-def _now_ms(store: "redis.Redis") -> int:
+def _now_ms(store: Store) -> int:
     seconds, micros = store.time()
     return int(seconds) * 1000 + int(micros) // 1000

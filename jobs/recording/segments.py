@@ -6,8 +6,6 @@ in both places (jobs/history/column_reader.py), so nobody sees the move. Knows n
 
 import contextlib
 
-import redis
-
 from jobs import fault_points
 from jobs.archive.jobs import JobArchive
 from jobs.errors import LeaseLost, NoSuchJob, NotAccepted, RequestInProgress, StoreFull
@@ -18,12 +16,13 @@ from jobs.history.summary_rows import SEGMENT
 from jobs.job import Lease
 from jobs.ledger.client import JobLedger
 from jobs.store import keys
+from jobs.store.connection import Store
 
 
 class Segments:
     """Moves segments. Safe to repeat, and for several processes at once."""
 
-    def __init__(self, ledger: JobLedger, store: "redis.Redis", files: ArtifactStore) -> None:
+    def __init__(self, ledger: JobLedger, store: Store, files: ArtifactStore) -> None:
         self._ledger, self._store, self._files = ledger, store, files
         self._columns = ColumnReader(store, files)
         self._archive = JobArchive(store, files)

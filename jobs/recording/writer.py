@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import redis
 
 from jobs.errors import TickGap, TickMismatch
 from jobs.files.artifacts import ArtifactStore
@@ -24,6 +23,7 @@ from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import AppendResult, LeaseLedger
 from jobs.recording.segment_mover import SegmentMover
 from jobs.recording.segments import Segments
+from jobs.store.connection import Store
 from jobs.values import STATE_COLUMN
 
 #: ticks a call: status reads keep a p99 of 6 ms then (34 ms at 128 k)
@@ -43,7 +43,7 @@ class HistoryWriter:
     """
 
     def __init__(
-        self, ledger: LeaseLedger, store: "redis.Redis", files: ArtifactStore, lease: Lease
+        self, ledger: LeaseLedger, store: Store, files: ArtifactStore, lease: Lease
     ) -> None:
         self._ledger, self._lease = ledger, lease
         self._columns = ColumnReader(store, files)

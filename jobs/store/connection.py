@@ -9,6 +9,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ConnectionError,
     OutOfMemoryError,
+    RedisError,
     ResponseError,
     TimeoutError,
 )
@@ -16,13 +17,18 @@ from redis.retry import Retry
 
 from jobs.errors import UnsafeStore
 
-#: a client of the store, for who may name it but not import its library
-Store = redis.Redis
+# The names of redis-py that others may use: no file outside jobs/store imports it.
 
-#: what redis-py raises while a server is gone, restarting or still loading its file
+#: a client of the store
+Store = redis.Redis
+#: raised while a server is gone, restarting or still loading its file
 UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
-#: and while it has no memory left (of a script, jobs/store/scripts.py makes a StoreFull of it)
+#: raised by a command while the server has no memory left; a script raises StoreFull instead
 OutOfMemory = OutOfMemoryError
+#: raised for a command that the server refuses
+CommandError = ResponseError
+#: raised for any of these
+StoreError = RedisError
 COMMAND_TIMEOUT_SECONDS = 4.0  # an answer about a dead store must come within 5 s
 MIN_VERSION = (7, 0)
 
@@ -34,7 +40,7 @@ REQUIRED_CONFIG = {
 }
 
 
-def connect(url: str, *, blocking: bool = False) -> "redis.Redis":
+def connect(url: str, *, blocking: bool = False) -> Store:
     """Make a client (no connection yet). A `blocking` one waits for replies without limit."""
     seconds = None if blocking else COMMAND_TIMEOUT_SECONDS
     return redis.Redis.from_url(
@@ -47,7 +53,7 @@ def connect(url: str, *, blocking: bool = False) -> "redis.Redis":
     )
 
 
-def wait_ready(store: "redis.Redis", seconds: float) -> bool:
+def wait_ready(store: Store, seconds: float) -> bool:
     """Wait until the store answers, up to `seconds`; one that still loads its file does not."""
     deadline = time.monotonic() + seconds
     while True:
@@ -60,7 +66,7 @@ def wait_ready(store: "redis.Redis", seconds: float) -> bool:
         time.sleep(0.05)
 
 
-def check_store(store: "redis.Redis", *, unchecked: bool = False) -> None:
+def check_store(store: Store, *, unchecked: bool = False) -> None:
     """Raise UnsafeStore with the reason if this server would lose jobs.
 
     `unchecked` (TICKFORGE_STORE_UNCHECKED=1) is for servers that refuse CONFIG: the version is
@@ -74,14 +80,14 @@ def check_store(store: "redis.Redis", *, unchecked: bool = False) -> None:
             raise UnsafeStore(f"the store has {name}={value}, needed is {required}: {why}")
 
 
-def _check_version(store: "redis.Redis") -> None:
+def _check_version(store: Store) -> None:
     server_info: dict[str, Any] = store.info("server")
     version = str(server_info.get("valkey_version") or server_info["redis_version"])
     if tuple(map(int, version.split(".")[:2])) < MIN_VERSION:
         raise UnsafeStore(f"the store is version {version}, needed is 7.0 or newer")
 
 
-def _read_config(store: "redis.Redis", name: str) -> str:
+def _read_config(store: Store, name: str) -> str:
     try:
         config: dict[str, str] = store.config_get(name)  # type: ignore[assignment]
     except ResponseError as error:
