@@ -210,7 +210,8 @@ def test_a_background_job_of_a_script_stops_in_order_on_sigint(tmp_path: Path) -
             children = service.processes.processes_of("api") + service.processes.processes_of(
                 "worker"
             )
-            assert not any(ignored_signals(each.pid) & inherited for each in [serve, *children])
+            ignored = [ignored_signals(process.pid) for process in (serve, *children)]
+            assert not inherited & set().union(*ignored)
 
             send_signal(serve, signal.SIGINT)
 
