@@ -1,7 +1,7 @@
 """Clients of a measurement, in a process of their own: many open streams, or many requests.
 
 `python -m bench.load_generator streams URL KEY COUNT JOB…` holds streams until its input ends;
-`python -m bench.load_generator requests URL KEY SECONDS CLIENTS PATH [ETAG]` asks as fast as it can.
+`python -m bench.load_generator requests URL KEY SECONDS CLIENTS PATH [ETAG]` never pauses.
 Plain sockets: a richer client would take the cores from what is measured.
 """
 

@@ -106,7 +106,7 @@ class Campaign:
                 return [
                     Violation(
                         "I6",
-                        f"{self.service.count_by_role()} live, a whole service is {COMPLETE_SERVICE}",
+                        f"{self.service.count_by_role()} live, expected {COMPLETE_SERVICE}",
                     )
                 ]
             time.sleep(0.1)

@@ -131,7 +131,8 @@ def run(demo: Demo) -> int:
     wait_for_success(demo, crashed)
     for attempt in demo.list_attempts(crashed):
         demo.narrate(
-            f"attempt {attempt['number']}: ticks {attempt['first_tick']} to {attempt['last_tick']}, "
+            f"attempt {attempt['number']}: "
+            f"ticks {attempt['first_tick']} to {attempt['last_tick']}, "
             f"{attempt['replayed']} run again and compared; {attempt['outcome']}"
         )
     return print_comparison(demo.read_digests(straight), demo.read_digests(crashed))

@@ -146,7 +146,7 @@ def main(argv: Sequence[str]) -> int:
     differing_ticks = [tick for tick, bits in differing.items() if bits]
     print(
         f"{ticks} runs, each killed at another tick, {8 * sum(map(len, straight.values()))} bits "
-        f"compared in each: {sum(differing.values())} bits differ, {time.monotonic() - started:.0f} s"
+        f"compared in each: {sum(differing.values())} differ, {time.monotonic() - started:.0f} s"
     )
     if differing_ticks:
         print(

@@ -41,8 +41,8 @@ def format_table(findings: list[Finding]) -> str:
         if name in rounds:
             note = f" (not run: {reasons[name]})" if name in reasons else ""
             lines.append(
-                f"{name:<{name_width}}  {rounds[name]:>6}  {happened[name]:>8}  {violation_counts[name]:>10}"
-                f"  {entry.title}{note}"
+                f"{name:<{name_width}}  {rounds[name]:>6}  {happened[name]:>8}  "
+                f"{violation_counts[name]:>10}  {entry.title}{note}"
             )
     return "\n".join(lines)
 

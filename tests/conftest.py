@@ -13,6 +13,7 @@ from jobs.ledger.owner import LeaseLedger
 from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
 from jobs.store.connection import connect
+from tests.needs import require_program
 from tests.support import ADMIN_KEY, running_store, settings_for, small_spec
 
 
@@ -23,6 +24,14 @@ def pytest_configure() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip or fail a test whose programs are missing."""
+    for mark in item.iter_markers("needs"):
+        for program in mark.args:
+            require_program(program)
 
 
 @pytest.fixture(scope="session")

@@ -226,9 +226,10 @@ class LedgerMachine(RuleBasedStateMachine):
         drop = sorted(job.checkpoints)[:dropped] if job else []
         new_checkpoint = make_checkpoint(tick, bytes=size)
         self.compare_call(
-            "commit", lambda: self.lease_ledger.commit_checkpoint(self.as_lease(held), new_checkpoint, drop),
+            "commit",
+            lambda: self.lease_ledger.commit_checkpoint(self.as_lease(held), new_checkpoint, drop),
             lambda: self.world.commit(held, tick, size, drop),
-        )  # fmt: skip
+        )
 
     def finish(self, at: int, off: int, ending: tuple[Any, Any, Any], twice: bool) -> None:
         held, (status, stopped_by, reason) = self.pick_lease(at), ending

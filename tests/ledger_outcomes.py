@@ -6,8 +6,9 @@ from typing import Any
 from jobs import errors
 
 REFUSALS = (
-    errors.TickMismatch, errors.NotAccepted, errors.LeaseLost, errors.TickGap, errors.IdempotentResultDeleted, errors.NoSuchJob,
-    errors.IdempotencyMismatch, errors.IllegalTransition, errors.NotTerminal, errors.WrongFinalTick,
+    errors.TickMismatch, errors.NotAccepted, errors.LeaseLost, errors.TickGap,
+    errors.IdempotentResultDeleted, errors.NoSuchJob, errors.IdempotencyMismatch,
+    errors.IllegalTransition, errors.NotTerminal, errors.WrongFinalTick,
 )  # fmt: skip
 Call = tuple[Callable[[], Any], Callable[[], Any]]
 

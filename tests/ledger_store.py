@@ -148,7 +148,8 @@ def _expected_job(job: ModelJob, tenant: str, job_id: str) -> StoreContent:
     fields = {
         "status": job.status, "term": job.term, "owner": job.nonce, "tick": job.tick,
         "requested": job.requested, "attempt": len(job.attempts), "deaths": job.deaths,
-        "segments": job.segments_in_files, "stopped_by": job.stopped_by, "sealed": 1 if job.is_finalized else None,
+        "segments": job.segments_in_files, "stopped_by": job.stopped_by,
+        "sealed": 1 if job.is_finalized else None,
         "latest_checkpoint": job.latest, "checkpoint_bytes": size,
     }  # fmt: skip
     record = keys.job(tenant, job_id)

@@ -8,18 +8,17 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import numpy as np
-import pytest
 
 from jobs.spec.job_spec import JobSpec
 from tests.native_specs import make_trainer
+from tests.needs import C_COMPILER, needs
 from ticks.engines.chunk import Chunk
-from ticks.engines.native import compiler
 from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.engine import NativeEngine
 from ticks.state import state_digest
 from ticks.trainer import Trainer
 
-needs_compiler = pytest.mark.skipif(compiler.find_compiler() is None, reason="no C compiler here")
+needs_compiler = needs(C_COMPILER)
 QUICK = tuple("-O1" if flag == "-O3" else flag for flag in FLAGS)  # the same bits, sooner compiled
 #: builds that must not differ in a bit
 BUILDS = {

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,8 @@ import pytest
 from api.app import ENDPOINTS
 from api.assets import ASSET_FILES, ASSET_PATHS, CONTENT_SECURITY_POLICY, STATIC_FOLDER
 from tests.api_process import running_api
+from tests.needs import find_chromium, require_program
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run", "--disable-dev-shm-usage",
@@ -102,10 +101,9 @@ def url(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def drawn(url: str, folder: Path, *flags: str) -> str:
     """A page's DOM after its scripts have run; fails for what the browser complains of."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium here: the pages were not drawn")
+    require_program("chromium")
     done = subprocess.run(
-        [CHROMIUM, *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", url],
+        [find_chromium() or "", *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", url],
         capture_output=True, text=True, timeout=60, env={**os.environ, "HOME": str(folder)},
     )  # fmt: skip
     console_lines = [line for line in done.stderr.splitlines() if "CONSOLE" in line]

@@ -32,7 +32,8 @@ def test_the_page_has_a_row_for_each_fault_and_promise() -> None:
 def test_a_violation_that_was_found_is_shown() -> None:
     violation = {"invariant": "I4", "what": "two owners"}
     finding = {
-        "round": {"faults": ["F1"]}, "happened": {"F1": 3}, "not_run": {}, "violations": [violation],
+        "round": {"faults": ["F1"]}, "happened": {"F1": 3}, "not_run": {},
+        "violations": [violation],
     }  # fmt: skip
     result = {"seed": 1, "faults": 3, "jobs": 1, "seconds": 60, "left": [], "findings": [finding]}
     places = "".join(

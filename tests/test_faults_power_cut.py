@@ -1,7 +1,6 @@
 """A power cut takes what was not synced: an acknowledged job is not among it."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +12,10 @@ from jobs.ledger.client import JobLedger
 from jobs.queries.jobs import JobQueries
 from jobs.store.connection import connect
 from tests.ledger_helpers import submit_job
+from tests.needs import needs
 from tests.support import wait_until
 
-pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc to watch syncs with")
+pytestmark = needs("gcc")  # it watches syncs
 JOBS = 20  # one after the other in some ms: a log that is synced once a second misses most
 
 

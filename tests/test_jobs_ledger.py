@@ -35,6 +35,7 @@ from tests.ledger_helpers import (
     make_job_spec,
     submit_job,
 )
+from tests.needs import require_program
 from tests.support import running_store
 
 FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c1", "device": "cpu", "threads": 1}
@@ -43,9 +44,9 @@ FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c1", "device": "cpu",
 @pytest.fixture(scope="module", params=["embedded", "redis-server"])
 def store_server(request: pytest.FixtureRequest) -> Iterator[str]:
     """The protocol holds on the embedded server and on Debian's."""
-    binary = None if request.param == "embedded" else shutil.which(request.param)
-    if request.param != "embedded" and binary is None:
-        pytest.skip("no redis-server on PATH")
+    if request.param == "redis-server":
+        require_program(request.param)
+    binary = shutil.which(request.param)
     with running_store(None if binary is None else Path(binary)) as server:
         yield server.url
 

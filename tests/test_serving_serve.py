@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from jobs.store.connection import connect
+from tests.needs import needs
 from tests.processes import JobClient, MarkedProcesses, ServiceProcess, running_service, send_signal
 from tests.support import ADMIN_KEY, ROOT, running_store, small_spec, wait_until
 
@@ -230,7 +231,7 @@ def ignored_signals(pid: int) -> set[signal.Signals]:
     return {number for number in signal.Signals if mask >> (number - 1) & 1}
 
 
-@pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server on PATH")
+@needs("redis-server")
 def test_redis_server_of_path_serves_as_well(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from jobs.trainer_frames import PeerGone, send_frame
+from tests.needs import CPP_COMPILER, needs
 from tests.training_records import read_small_spec, run_and_record, start_training
-from ticks.engines.selection import available_engines
 from workers.forkserver_client import ForkServerProcess, spawn_trainer
 from workers.trainer_client import TrainerClient, TrainerError, TrainerProcess
 
@@ -97,7 +97,7 @@ def test_a_trainer_gives_the_bits_of_a_training_in_this_process(hired: Hire) -> 
     assert {"engine", "torch", "device", "threads", "cpu"} <= built["fingerprint"].keys()
 
 
-@pytest.mark.skipif("graph" not in available_engines(), reason="no C++ compiler here")
+@needs(CPP_COMPILER)
 def test_a_trainer_by_the_graph_engine_gives_the_same_bits_and_names_it(hired: Hire) -> None:
     _, trainer = hired()
     built = build(trainer, **RICH, compute={"engine": "graph"})

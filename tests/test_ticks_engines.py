@@ -16,6 +16,7 @@ from jobs.spec.job_spec import JobSpec
 from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.reading import read_spec
 from tests.native_runs import QUICK, needs_compiler, objects_folder
+from tests.needs import CPP_COMPILER, needs
 from tests.training_records import CPU, read_small_spec
 from ticks import machine
 from ticks.engines import selection as choosing
@@ -34,9 +35,7 @@ TEXT: dict[str, Any] = {
 }
 LONG: dict[str, Any] = {"budget": {"ticks": MIN_NATIVE_TICKS}}
 BATCH_NORM = {"model": {"family": "mlp", "hidden": [4], "norm": "batch"}}
-needs_graph = pytest.mark.skipif(
-    "graph" not in choosing.available_engines(), reason="no C++ compiler here"
-)
+needs_graph = needs(CPP_COMPILER)
 
 
 def article(program: str) -> JobSpec:

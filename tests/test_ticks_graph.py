@@ -13,6 +13,7 @@ import pytest
 
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
+from tests.needs import CPP_COMPILER, needs
 from tests.test_ticks_chunks import ENDS, OVERFLOWING, at_random
 from tests.test_ticks_exact_resume import SPECS
 from tests.training_records import CPU, join_records, read_small_spec, run_and_record
@@ -21,11 +22,10 @@ from ticks.engines import trial
 from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import loop
 from ticks.engines.graph.engine import GraphEngine
-from ticks.engines.selection import available_engines
 from ticks.state import state_digest
 from ticks.training import TrainingRun
 
-pytestmark = pytest.mark.skipif("graph" not in available_engines(), reason="no C++ compiler here")
+pytestmark = needs(CPP_COMPILER)
 
 ADAPTIVE: list[dict[str, Any]] = [{"name": "adam"}, {"name": "adamw"}]
 DESCENTS: list[dict[str, Any]] = [

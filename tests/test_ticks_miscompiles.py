@@ -4,7 +4,6 @@ Each test shows whether this torch has the fault, and that our engines compute r
 the update of SGD, and Adam's count of its steps.
 """
 
-import shutil
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -14,15 +13,13 @@ import torch
 import torch._inductor.config
 from torch import Tensor
 
+from tests.needs import needs
 from tests.training_records import CPU, read_small_spec, run_and_record
 from ticks import machine
 from ticks.engines.selection import available_engines
 from ticks.training import TrainingRun
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(shutil.which("g++") is None, reason="torch's compiler needs g++"),
-]
+pytestmark = [pytest.mark.slow, needs("g++")]  # torch's compiler needs it
 
 #: a version of torch that is tried anew says here whether it still has the faults
 IS_FAULTY = torch.__version__.startswith("2.13.")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.native_runs import needs_compiler
+from tests.needs import skip_or_fail
 from tests.support import ROOT
 from ticks.engines.native import compiler
 
@@ -15,7 +16,7 @@ pytestmark = needs_compiler
 
 
 def sanitizer() -> str:
-    """Where the compiler's address sanitizer lies; skips where there is none."""
+    """Return the path of the compiler's address sanitizer; without one the test is skipped."""
     c_compiler = compiler.find_compiler()
     assert c_compiler is not None
     library = subprocess.run(
@@ -25,7 +26,7 @@ def sanitizer() -> str:
         check=False,
     ).stdout.strip()
     if not Path(library).is_absolute():
-        pytest.skip("this compiler has no address sanitizer")
+        skip_or_fail("address sanitizer")
     return str(Path(library).resolve())
 
 

@@ -14,13 +14,11 @@ import psutil
 import pytest
 
 from tests.api_harness import ApiHarness, running_api_harness
+from tests.needs import C_COMPILER, CPP_COMPILER, needs
 from tests.support import small_spec, wait_until
-from ticks.engines import selection
 from ticks.engines.graph import build_loop
 
-pytestmark = pytest.mark.skipif(
-    len(selection.available_engines()) < 3, reason="no C and C++ compilers here"
-)
+pytestmark = needs(C_COMPILER, CPP_COMPILER)
 
 MOVED = {"budget": {"ticks": 4000}}
 #: torch's kernels as an older processor has them

@@ -94,7 +94,10 @@ def test_the_desk_of_a_killed_worker_is_removed_by_the_next_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    script = "import os; from workers.worker_folder import WorkerFolder; print(WorkerFolder().path, flush=True); os._exit(9)"
+    script = (
+        "import os; from workers.worker_folder import WorkerFolder;"
+        " print(WorkerFolder().path, flush=True); os._exit(9)"
+    )
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     completed = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, env=env, capture_output=True, text=True

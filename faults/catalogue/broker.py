@@ -169,7 +169,8 @@ def _make_message(task: str, args: Any, kind: str) -> dict[str, Any]:
         "content-type": kind, "content-encoding": "utf-8",
         "headers": {"task": task, "id": "forged", "lang": "py", "argsrepr": "", "kwargsrepr": ""},
         "properties": {
-            "delivery_tag": "forged", "delivery_info": {"exchange": "", "routing_key": WAKEUP_QUEUE},
+            "delivery_tag": "forged",
+            "delivery_info": {"exchange": "", "routing_key": WAKEUP_QUEUE},
             "delivery_mode": 2, "priority": 0,
         },
     }  # fmt: skip

@@ -11,8 +11,8 @@ from faults.specs import make_body
 from jobs.store.scripts import read_source
 
 SCRIPTS = (
-    "submit", "claim", "record_engine", "append", "renew", "add_log_event", "commit_checkpoint", "finish",
-    "request_transition", "move_segment", "mark_finalized", "wakeups_due",
+    "submit", "claim", "record_engine", "append", "renew", "add_log_event", "commit_checkpoint",
+    "finish", "request_transition", "move_segment", "mark_finalized", "wakeups_due",
 )  # fmt: skip
 #: what a full disk still takes of the log, in bytes
 MAX_LOG_GROWTH_BYTES = 3_000

@@ -129,13 +129,15 @@ MUTANTS = (
     Mutant(
         "cancel-lost-in-a-pause",
         "a cancel that comes while the owner pauses is forgotten",
-        _lua_edit("finish", "status == 'queued' or status == 'paused' then", "status == 'queued' then"),
+        _lua_edit("finish", "status == 'queued' or status == 'paused' then",
+             "status == 'queued' then"),
         ("tests/test_jobs_ledger_races.py",),
     ),
     Mutant(
         "cancel-displaced",
         "a pause takes the place of a cancel",
-        _lua_edit("request_transition", "if requested ~= 'cancel' and requested ~= verb then", "if true then"),
+        _lua_edit("request_transition", "if requested ~= 'cancel' and requested ~= verb then",
+             "if true then"),
         (MODEL,),
     ),
     Mutant(
