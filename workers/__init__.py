@@ -1,1 +1,1 @@
-"""The side that hears a bell, claims a job and runs a trainer process. No torch, no flask."""
+"""Workers: claim jobs and run each in a trainer process. No torch, no flask."""

@@ -1,7 +1,7 @@
 """A worker: `python -m workers [--queue cpu|cuda] [--name NAME] [--alive|--selftest]`.
 
-Starts the template first, then waits for the store, then listens for bells until SIGTERM, which
-drains what runs to a checkpoint. Exit codes: 0, or 2 for a setting or a store that will not do.
+Starts the fork server, waits for the store, then runs jobs until SIGTERM, which drains the current
+one to a checkpoint. Exit codes: 0, or 2 for an invalid setting or an unsafe store.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from workers.tasks import run_celery_worker
 from workers.trainer_client import TrainerClient
 from workers.worker_folder import WorkerConfig, WorkerFolder
 
-LOG_INTERVAL_SECONDS = 5.0  # seconds between two lines that say that the store is waited for
+LOG_INTERVAL_SECONDS = 5.0  # between two log lines while the store is waited for
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -62,7 +62,7 @@ def run_worker(config: WorkerConfig, forkserver: ForkServerProcess) -> int:
 
 
 def run_selftest(forkserver: ForkServerProcess) -> int:
-    """Print what this worker is and how fast; needs no store."""
+    """Print this machine's device, engines, canary and speed; needs no store."""
     forkserver.start()
     process = spawn_trainer(forkserver.socket_path, may_retry=lambda: forkserver.is_alive)
     try:
@@ -74,25 +74,18 @@ def run_selftest(forkserver: ForkServerProcess) -> int:
 
 
 def check_alive(settings: Settings, name: str) -> int:
-    """Exit code 0 if a worker of this machine (or of this name) has just said that it lives."""
+    """Return exit code 0 if a worker of this machine, or of this name, is registered, else 1."""
     try:
         live_workers = worker_registry.live_workers(connect(settings.redis_url))
     except UNAVAILABLE as error:
         print(f"error: the store does not answer: {error}", file=sys.stderr)
         return 1
-    name_prefix = f"{socket.gethostname()}-"
-    return (
-        0
-        if any(
-            worker["name"] == name or worker["name"].startswith(name_prefix)
-            for worker in live_workers
-        )
-        else 1
-    )
+    prefix, names = f"{socket.gethostname()}-", [worker["name"] for worker in live_workers]
+    return 0 if name in names or any(other.startswith(prefix) for other in names) else 1
 
 
 def _wait_for_store(settings: Settings) -> None:
-    """Wait until the store answers, however long; raises UnsafeStore if it would lose jobs."""
+    """Wait until the store replies. Raises UnsafeStore if its settings could lose jobs."""
     store, logger = connect(settings.redis_url), logs.get_logger("worker")
     while True:
         while not wait_ready(store, LOG_INTERVAL_SECONDS):
@@ -101,7 +94,7 @@ def _wait_for_store(settings: Settings) -> None:
             check_store(store, unchecked=settings.store_unchecked)
             check_store_matches(store, ArtifactStore(settings.artifacts))
         except UNAVAILABLE:
-            continue  # it went again
+            continue  # it has gone again
         store.close()
         return
 

@@ -1,7 +1,7 @@
-"""This machine's canaries by thread count, and its engines: told by a trainer of their own.
+"""This machine's canaries by thread count, and its engines, measured by a short-lived trainer.
 
-Measured once a worker and thread count. Knows the template and the desk, where the worker's two
-processes share what was measured.
+Each thread count is measured once per worker. Knows the fork server and the worker's folder, where
+the worker's two processes share the results.
 """
 
 import hashlib
@@ -17,29 +17,29 @@ CANARIES_FILE, ENGINES_FILE = "canaries", "engines"
 
 
 class Canaries:
-    """What torch answers here, on one device. Two workers of equal canaries compute equal bits."""
+    """The canaries of one device: workers with equal canaries compute equal bits."""
 
     def __init__(self, worker_folder: WorkerFolder, device: str) -> None:
         self._worker_folder, self._device = worker_folder, device
         self._canaries: dict[str, str] = {}
 
     def known_canaries(self) -> dict[str, str]:
-        """Return what has been measured here so far, by thread count as text."""
+        """Return the canaries measured so far, by thread count as text."""
         return {**(self._worker_folder.read(CANARIES_FILE) or {}), **self._canaries}
 
     def engine_prefixes(self) -> dict[str, str]:
-        """Return how identities begin of each engine there is here; known with a first canary."""
+        """Return the start of each available engine's identity by name; {} before a `measure`."""
         return dict((self._worker_folder.read(ENGINES_FILE) or {}).get("begin", {}))
 
     def ready_engines(self) -> list[str]:
-        """Return the engines that needed nothing compiled when a canary was last measured here."""
+        """Return the engines that needed no compiling at the last measurement."""
         return list((self._worker_folder.read(ENGINES_FILE) or {}).get("ready", []))
 
     def measure(self, threads: int, may_retry: Callable[[], bool] = lambda: True) -> str:
-        """Return the canary for so many threads, measured now if need be (some 50 ms).
+        """Return the canary for a thread count, measuring it first if needed (some 50 ms).
 
-        `may_wait` is asked while there is no template. Raises ForkServerUnavailable, PeerGone or TrainerError
-        when it cannot be had.
+        `may_retry` says whether to go on waiting for a fork server. Raises ForkServerUnavailable,
+        PeerGone or TrainerError.
         """
         thread_key = str(threads)
         if thread_key not in self._canaries:
@@ -66,12 +66,12 @@ def _engine_prefixes(reply: dict[str, Any]) -> dict[str, str]:
 
 
 def add_torch_version(canary: str) -> str:
-    """Return what workers announce and claims compare, of what the kernels answered."""
-    # Claims compare canaries alone, so the version of torch, which histories also belong to, is
-    # made part of it: else a worker would claim a job again and again that it is unfit for.
+    """Return a kernel canary combined with torch's version, as workers register it."""
+    # Claims compare canaries only, but a history belongs to one version of torch too: without it a
+    # worker would claim a job again and again and find its fingerprint different.
     return hashlib.sha256(f"{torch_version()} {canary}".encode()).hexdigest()[:32]
 
 
 def torch_version() -> str:
-    """Return the version of torch that the template has, without importing it."""
+    """Return the version of torch that trainers use, without importing it."""
     return version("torch")

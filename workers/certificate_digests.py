@@ -1,4 +1,4 @@
-"""What a certificate says beside the comparison: digests of spec, data and files. Knows no loop."""
+"""The digests of spec, data and weights in a certificate. Knows files; runs no tick."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def spec_sha256(spec: JobSpec) -> str:
 
 
 def data_sha256(spec: JobSpec, files: ArtifactStore) -> Pair:
-    """Return the sha256 of a spec's data: as it was recorded, and of what lies there now."""
+    """Return the sha256 of a spec's data: the recorded one, and that of the data as it is now."""
     if isinstance(spec.data, DatasetData) and spec.facts is not None:
         return _file_digests(spec.facts.data, files)
     if isinstance(spec.data, ExampleData):
@@ -44,14 +44,14 @@ def data_sha256(spec: JobSpec, files: ArtifactStore) -> Pair:
 
 
 def validation_sha256(spec: JobSpec, files: ArtifactStore) -> Pair | None:
-    """Return the same of a second dataset; None where there is none."""
+    """Return both sha256 of the validation dataset, as `data_sha256`; None if there is none."""
     if spec.facts is None or spec.facts.validation is None:
         return None
     return _file_digests(spec.facts.validation, files)
 
 
 def weights_sha256(trainer: TrainerClient, files: ArtifactStore, lease: Lease) -> str | None:
-    """Have the weights written once more and return their sha256; None: the disk is full."""
+    """Return the sha256 of the trainer's weights, written once more; None on a disk error."""
     folder = None
     try:
         folder = checkpoint_folders.new_folder(files, lease)
@@ -65,7 +65,7 @@ def weights_sha256(trainer: TrainerClient, files: ArtifactStore, lease: Lease) -
 
 
 def digest_difference(tick: int, column: str, digests: Pair | None) -> Difference | None:
-    """Tell that two digests of one file are not equal, where both are known."""
+    """Return the difference of two digests of `column`; None if equal or one is unknown."""
     if (
         digests is None
         or None in (digests.recorded, digests.recomputed)

@@ -1,31 +1,31 @@
-"""A pool child's wish to leave: set by a signal, read at chunk ends. Knows no job, no process."""
+"""A worker's request to stop after the current chunk, set by a signal. Knows no job."""
 
 import time
 
-#: seconds from the signal to the last moment at which a trainer may still answer; what is left of
-#: the promised 10 s releases the lease
+#: seconds from the signal after which a trainer is killed; the rest of the documented 10 s is for
+#: releasing the job
 GRACE_SECONDS = 8.0
 
 
 class Drain:
-    """Whether this process should leave. One flag, set once, safe to set in a signal handler."""
+    """A flag that is set once, and may be set in a signal handler."""
 
     def __init__(self) -> None:
         self._requested_at: float | None = None
 
     def request(self, *_signal: object) -> None:
-        """Ask for the drain; asking again changes nothing."""
+        """Request the drain; a second request changes nothing."""
         if self._requested_at is None:
             self._requested_at = time.monotonic()
 
     @property
     def is_requested(self) -> bool:
-        """True from the first request on."""
+        """Return whether a drain was requested."""
         return self._requested_at is not None
 
     @property
     def is_overdue(self) -> bool:
-        """True when the grace since the request is over: who has not answered is not waited for."""
+        """Return whether the grace after the request is over, so that nothing is waited for."""
         return (
             self._requested_at is not None and time.monotonic() - self._requested_at > GRACE_SECONDS
         )

@@ -1,4 +1,4 @@
-"""How a trainer's process ended, in words for the job's record. Knows wait statuses; no job."""
+"""Descriptions of how a trainer's process ended, for the job's record. Knows no job."""
 
 import os
 import signal
@@ -8,7 +8,10 @@ VMSTAT = Path("/proc/vmstat")
 
 
 def describe_exit(status: int | None, *, out_of_memory: bool = False) -> str:
-    """Say what a wait status means; None: nobody can tell."""
+    """Describe a wait status; None if it is unknown.
+
+    `out_of_memory`: the kernel's OOM killer was active meanwhile.
+    """
     if status is None:
         return "the trainer ended without a word: killed, or out of memory"
     if not os.WIFSIGNALED(status):
@@ -23,7 +26,7 @@ def describe_exit(status: int | None, *, out_of_memory: bool = False) -> str:
 
 
 def count_oom_kills() -> int:
-    """How often this machine's kernel has killed a process for want of memory; 0 where unknown."""
+    """Return how many processes this machine's OOM killer has killed; 0 if unknown."""
     try:
         lines = VMSTAT.read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))

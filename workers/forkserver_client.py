@@ -1,13 +1,7 @@
-"""The template process, from its worker's side: started, started again, asked for trainers.
+"""The client of the fork server: starts and restarts it, and requests trainers from it.
 
-The template has torch imported and is forked for each trainer. It is a program of its own, named
-here by one command line; nothing of it is imported.
-
-Its leash is its standard input: one end of a socket pair whose other end only this process keeps.
-So it may be started from any thread, also again by the one that looks after it: what fires when
-the *thread* that started a process ends is PR_SET_PDEATHSIG, and that is not used here. It is a
-socket and not a pipe because a pool child, forked at any moment, lets go of every inherited socket
-(pool.py) and so can never keep a dead worker's template alive.
+The fork server has torch imported and forks itself for each trainer. It is a program of its own,
+named here by its command line; nothing of it is imported.
 """
 
 import os
@@ -16,14 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from workers.trainer_client import TrainerProcess
 
 #: what must be set before torch is imported; a trainer sets its own thread count after the fork.
-#: A thread that waits for others must sleep: where it spins, two threads on two cores that somebody
-#: else uses too make 7 ticks/s instead of 190 (measured, a net of 512).
+#: Waiting threads must sleep: spinning ones, two on two busy cores, make 7 ticks/s instead of 190
+#: (measured, a net of 512).
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -31,18 +25,18 @@ ENVIRONMENT = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
     "PYTHONHASHSEED": "0",
 }
-#: seconds in which a template answers at the latest: torch's import on a loaded machine, with room
+#: seconds until a fork server must reply: torch's import on a loaded machine, with a margin
 READY_TIMEOUT_SECONDS = 120.0
 REPLY_TIMEOUT_SECONDS = 10.0
 RETRY_SECONDS = 0.05
 
 
 class ForkServerUnavailable(Exception):
-    """No trainer could be had: the template did not come up."""
+    """The fork server gave no trainer: it has not come up."""
 
 
 class ForkServerProcess:
-    """The template process of this worker. `start` may be called again when it has died."""
+    """The fork server of this worker. `start` may be called again when it has died."""
 
     def __init__(self, socket_path: Path) -> None:
         self.socket_path = socket_path
@@ -50,32 +44,24 @@ class ForkServerProcess:
         self._lifetime_socket: socket.socket | None = None
 
     def start(self) -> None:
-        """Start the process; it answers some seconds later (`hire` waits for that)."""
+        """Start the process; it replies some seconds later, for which `spawn_trainer` waits."""
         self.stop()
         self.socket_path.unlink(missing_ok=True)
-        our_end, child_end = socket.socketpair()
-        with child_end:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "ticks.process.forkserver", str(self.socket_path)],
-                stdin=child_end.fileno(),
-                stdout=subprocess.DEVNULL,
-                env=trainer_environment(),
-                start_new_session=True,  # a Ctrl-C for the worker must not end running trainers
-            )
-        self._lifetime_socket = our_end
+        command = (sys.executable, "-m", "ticks.process.forkserver", str(self.socket_path))
+        self._process, self._lifetime_socket = start_attached(command)
 
     @property
     def pid(self) -> int | None:
-        """Its process id, None before the first start."""
+        """Return its process id, or None before the first start."""
         return None if self._process is None else self._process.pid
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process runs; reaps it where it has ended."""
+        """Return whether the process runs; reap it if it has ended."""
         return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
-        """End the process; trainers it has forked go on. It has no state that could be lost."""
+        """Kill the process, which has no state to lose; trainers that it has forked go on."""
         if self._lifetime_socket is not None:
             self._lifetime_socket.close()
         if self._process is not None:
@@ -83,8 +69,27 @@ class ForkServerProcess:
             self._process.wait()
 
 
+def start_attached(
+    command: Sequence[str], stderr: int | None = None
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start a process that ends when the returned socket is closed, also by this process's death.
+
+    The socket's other end is the process's standard input. Unlike PR_SET_PDEATHSIG this does not
+    depend on the thread that starts it; unlike a pipe, a socket is closed in every forked pool
+    child (see pool_child.py), so that none keeps the process of a dead worker alive.
+    """
+    our_end, child_end = socket.socketpair()
+    with child_end:
+        process = subprocess.Popen(
+            command, stdin=child_end.fileno(), stdout=subprocess.DEVNULL, stderr=stderr,
+            env=trainer_environment(),
+            start_new_session=True,  # a Ctrl-C for the worker must not end running trainers
+        )  # fmt: skip
+    return process, our_end
+
+
 def trainer_environment() -> dict[str, str]:
-    """Give ours without our settings: a trainer needs no key and no way to the store."""
+    """Return this environment without our settings: a trainer needs no key and no store."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -96,10 +101,10 @@ def trainer_environment() -> dict[str, str]:
 def spawn_trainer(
     socket_path: Path, may_retry: Callable[[], bool] = lambda: True
 ) -> TrainerProcess:
-    """Return a fresh trainer from the template that listens at `path`.
+    """Return a new trainer, forked by the server that listens at `socket_path`.
 
-    Waits while the template is being started, as long as `may_wait` agrees. Raises ForkServerUnavailable
-    then, and after READY_TIMEOUT_SECONDS.
+    Waits while the server is being started. Raises ForkServerUnavailable after
+    READY_TIMEOUT_SECONDS, or once `may_retry` returns False.
     """
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while True:
@@ -112,14 +117,14 @@ def spawn_trainer(
 
 
 def fetch_exit_status(socket_path: Path, pid: int) -> int | None:
-    """Return the wait status of a trainer that has ended; None where its template cannot tell."""
+    """Return the wait status of a trainer that has ended; None if its fork server is gone."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(REPLY_TIMEOUT_SECONDS)
             client.connect(str(socket_path))
             client.sendall(b"?%d" % pid)
             return int(client.recv(32))
-    except (OSError, ValueError):  # it has died since, and another does not know
+    except (OSError, ValueError):  # it has died, or a restarted one does not know the pid
         return None
 
 
@@ -138,10 +143,10 @@ def _request_trainer(socket_path: Path) -> TrainerProcess:
 
 
 def _open_pidfd(pid: int, connection: socket.socket) -> int:
-    """Return a descriptor of the trainer at the other end of `leash`.
+    """Return a pidfd of the trainer at the other end of `connection`.
 
-    The template reaps it, so its pid may be another process's by now; not so if its end
-    of the leash is still open once the descriptor is.
+    The fork server reaps it, so its pid may be another process's by now; it is not if its end of
+    the connection is still open after the pidfd is. Raises ProcessLookupError otherwise.
     """
     pidfd = os.pidfd_open(pid)
     poll = select.poll()

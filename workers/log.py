@@ -1,6 +1,6 @@
-"""A job's log file: what its workers say about it, a line an event. Knows paths, no store.
+"""A job's log file, written by its workers and its trainers. Knows paths; knows no store.
 
-The trainer appends to the same file. A log that cannot be written never harms its job.
+A log that cannot be written never harms its job.
 """
 
 import contextlib
@@ -10,16 +10,16 @@ from pathlib import Path
 from jobs.files.artifacts import ArtifactStore, make_folder
 from jobs.timestamps import now_rfc3339
 
-#: bytes after which nothing more is kept, and the last line says so
+#: bytes after which nothing more is written; the last line says so
 MAX_LOG_BYTES = 16 << 20
 #: characters of one entry; a traceback of a deep model is cut in its middle
 MAX_ENTRY_CHARS = 8_000
-#: how much of its end is quoted elsewhere: lines, characters of each, bytes that are looked at
+#: the tail that a job's record quotes: lines, characters of each, bytes that are read for it
 TAIL_LINES, TAIL_WIDTH, TAIL_BYTES = 32, 160, 16_384
 
 
 class JobLog:
-    """The open log of one job. `path` is None where it could not be opened."""
+    """The open log of one job; `path` is None if it could not be opened."""
 
     def __init__(self, files: ArtifactStore, tenant: str, job_id: str) -> None:
         self.path: Path | None = None
@@ -32,7 +32,7 @@ class JobLog:
             self.path = path
 
     def write(self, text: str) -> None:
-        """Append an entry with the time in front of it."""
+        """Append an entry with a timestamp."""
         if self._file is None:
             return
         with contextlib.suppress(OSError):  # a full disk: the job matters more
@@ -43,7 +43,7 @@ class JobLog:
                 self.close()
 
     def tail(self) -> str:
-        """The last lines, as plain characters: what a record quotes of a log."""
+        """Return the last lines, with printable characters only; "" if there are none."""
         if self.path is None:
             return ""
         try:
@@ -56,7 +56,7 @@ class JobLog:
         return "\n".join(_printable(line) for line in lines)
 
     def close(self) -> None:
-        """Let go of the file; saying more does nothing."""
+        """Close the file; later entries are dropped."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -1,11 +1,11 @@
-"""How much memory a trainer may use on this machine. Reads the system; knows no job."""
+"""The memory that a trainer may use on this machine. Knows no job."""
 
 from pathlib import Path
 
 from jobs.settings import Settings
 
 MEMINFO = Path("/proc/meminfo")
-#: a container's bound, by the kernel's second and first kind of control groups
+#: a container's limit, in control groups v2 and v1
 CGROUP_LIMIT_FILES = (
     Path("/sys/fs/cgroup/memory.max"),
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
@@ -13,9 +13,9 @@ CGROUP_LIMIT_FILES = (
 
 
 def trainer_memory_limit(settings: Settings, queue: str) -> int | None:
-    """Bytes that one trainer may use; None where nobody can say.
+    """Return the bytes that one trainer may use; None for no limit.
 
-    A trainer on a GPU has most of its numbers there, so only a setting bounds it.
+    A trainer on a GPU holds most of its data there, so only a setting limits it.
     """
     if settings.trainer_memory_bytes:
         return settings.trainer_memory_bytes
@@ -23,7 +23,7 @@ def trainer_memory_limit(settings: Settings, queue: str) -> int | None:
 
 
 def machine_memory() -> int:
-    """Bytes that the machine has, or the container where that is less."""
+    """Return the machine's memory in bytes, or the container's limit if that is less."""
     lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
     total = int(lines["MemTotal"].split()[0]) * 1024
     return min(

@@ -1,6 +1,6 @@
-"""How an attempt leaves its job: the outcomes, and what each way of breaking off means.
+"""The outcomes of an attempt, and the outcome of each error that can end one.
 
-Knows the errors of ledger, trainer and template; knows no process and no store.
+Knows the errors of ledger, trainer and fork server; knows no process and no store.
 """
 
 import json
@@ -18,18 +18,18 @@ from workers.heartbeat import KillReason
 from workers.store_retry import StoreUnavailable
 from workers.trainer_client import TrainerError
 
-#: what a trainer may run into on one machine and not on another, or not a moment later
+#: parts of error messages that another machine, or a later attempt, may not meet
 TRANSIENT_MARKERS = (
     "memoryerror", "out of memory", "outofmemory", "can't allocate", "bad_alloc", "no space left",
 )  # fmt: skip
-#: the trainer's word for an engine that this machine turns out not to have: another may
+#: the trainer's error for an engine that this machine lacks and another may have
 MISSING_ENGINE = "MissingEngine"
-MAX_DETAIL_CHARS = 2_000  # characters of an error that are kept in the job's record
+MAX_DETAIL_CHARS = 2_000  # of an error in the job's record
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt leaves its job: what `ledger.finish` is told."""
+    """How an attempt leaves its job; the runner releases the job with it."""
 
     status: Status
     tick: int
@@ -37,12 +37,12 @@ class Outcome:
     error: dict[str, Any] | None = None
     reason: str | None = None
     result: Certificate | None = None  # of a verify
-    is_complete: bool = False  # a verify that compared all it was asked to
-    log_tail: str | None = None  # the end of the job's log, for who reads why it was given up
+    is_complete: bool = False  # a verify that compared its whole range
+    log_tail: str | None = None  # the end of the job's log, quoted if the job is given up
 
 
 class ReplayMismatch(Exception):
-    """What was computed again is not what was recorded; the job fails loudly with it."""
+    """A replay differs from what was recorded; the job fails with it."""
 
     def __init__(self, tick: int, detail: str) -> None:
         super().__init__(detail)
@@ -50,29 +50,29 @@ class ReplayMismatch(Exception):
 
 
 class CheckpointDeleted(Exception):
-    """A checkpoint was deleted by a client while it was loaded."""
+    """A client deleted a checkpoint while it was being loaded."""
 
 
 def requeue_outcome(tick: int, reason: str) -> Outcome:
-    """Return the job to its queue, where any worker may go on with it."""
+    """Return the outcome that puts a job back into its queue, for any worker to continue."""
     return Outcome("queued", tick, reason=reason[:MAX_DETAIL_CHARS])
 
 
 def stop_outcome(reason: str, tick: int) -> Outcome:
-    """Leave a job before its end, as it was asked to: drain, cancel or pause."""
+    """Return the outcome of a request to stop before the end: "drain", "cancel" or "pause"."""
     if reason == "drain":
         return requeue_outcome(tick, "drain")
     return Outcome("cancelled" if reason == "cancel" else "paused", tick)
 
 
 def failure_outcome(tick: int, kind: str, detail: str, error_tick: int | None = None) -> Outcome:
-    """End the job; `at` is the tick that the error belongs to."""
+    """Return the outcome that fails a job; `error_tick` is the tick that the error belongs to."""
     error = {"type": kind, "detail": detail[:MAX_DETAIL_CHARS], "tick": error_tick}
     return Outcome("failed", tick, error=error)
 
 
 def disk_pause_outcome(tick: int, detail: str) -> Outcome:
-    """Pause a job that the disk has no room for: its last good checkpoint still counts."""
+    """Return the outcome that pauses a job on a full disk; its last checkpoint is untouched."""
     detail += "; resume when there is room for it"
     return Outcome("paused", tick, error={"type": "checkpoint", "detail": detail, "tick": tick})
 
@@ -83,7 +83,7 @@ def divergence_outcome(
     recorded: Mapping[str, Any],
     computed: Mapping[str, Any],
 ) -> Outcome:
-    """Fail a job whose recorded bits did not come again, with the fingerprints of both."""
+    """Return the outcome that fails a job whose replay differs, with both fingerprints."""
     fingerprints = f"recorded on {json.dumps(recorded)}, run again on {json.dumps(computed)}"
     return failure_outcome(tick, "diverged", f"{error}; {fingerprints}", error.tick)
 
@@ -94,14 +94,14 @@ def outcome_of_error(
     tick: int,
     exit_description: str = describe_exit(None),
 ) -> Outcome | None:
-    """Return what an attempt that broke off at `tick` means; None: the job is not ours to touch.
+    """Return the outcome of an attempt that `error` ended at `tick`; None if the lease is lost.
 
-    `verdict` is the heartbeat's: why it killed the trainer, if it did; `ended` says how the trainer
-    ended otherwise.
+    `kill_reason` says why the heartbeat killed the trainer, if it did; `exit_description` says how
+    the trainer ended otherwise.
     """
     match error:
         case LeaseLost() | StoreUnavailable():
-            return None  # another's by now, or its lease runs out: whoever claims it goes on
+            return None  # another worker owns the job or will claim it
         case PeerGone():
             return _outcome_of_lost_trainer(kill_reason, tick, exit_description)
         case TrainerError():
@@ -114,7 +114,7 @@ def outcome_of_error(
             return requeue_outcome(tick, str(error))
         case FingerprintMismatch():
             return requeue_outcome(tick, "this worker's fingerprint is not the history's")
-    # a fault of ours or of this machine: five of them without a new tick end the job
+    # an error of ours or of this machine: the ledger gives the job up after some of them
     return requeue_outcome(tick, f"the worker failed: {error!r}")
 
 

@@ -1,4 +1,4 @@
-"""What a pool child does at its start and is told at its end. Knows signals and descriptors."""
+"""The start of a pool child, and the signal that drains it. Knows signals and descriptors."""
 
 import contextlib
 import os
@@ -8,22 +8,22 @@ from pathlib import Path
 
 from workers.drain import Drain
 
-#: what may not be kept of what a fork copied: the other process's connections, and its epoll set
+#: descriptors that a fork copies and a child must not keep: connections and the epoll set
 INHERITED_PREFIXES = ("socket:", "anon_inode:[eventpoll]")
 
 
 def init(drain: Drain, parent: int) -> None:
-    """Make a freshly forked pool child its own process: no inherited connection, its own signals.
+    """Set the signals of a newly forked pool child and replace the sockets it has inherited.
 
-    SIGUSR2 asks for the drain (SIGUSR1 is billiard's soft time limit). SIGTERM and SIGQUIT end the
+    SIGUSR2 requests the drain (SIGUSR1 is billiard's soft time limit). SIGTERM and SIGQUIT end the
     child at once, which harms nothing: the store changes by single scripts, files by rename.
-    Celery has just asked the kernel to kill it when its parent is gone; the parent may have been
-    gone by then.
+    Exits if `parent` is gone: Celery has the kernel kill the child with its parent, but that may
+    have ended before.
     """
     if os.getppid() != parent:
         os._exit(1)
     replace_inherited_sockets()
-    # The fork may have copied the old one's lock while another thread of the parent held it.
+    # the fork may have copied stderr's lock while another thread of the parent held it
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     signal.signal(signal.SIGUSR2, drain.request)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -31,12 +31,12 @@ def init(drain: Drain, parent: int) -> None:
 
 
 def replace_inherited_sockets() -> None:
-    """Put /dev/null in the place of every inherited socket and epoll set.
+    """Replace every inherited socket and epoll set by /dev/null.
 
     A child that replaces a dead one is forked while Celery's main process is connected. A socket
-    it kept would stay alive inside the main process's epoll set after the store's next restart,
-    and epoll_wait would return at once for ever. They are replaced and not closed because Python
-    objects still name these numbers: collected later, they would close whatever had got them.
+    left open here would stay in the main process's epoll set after the store's next restart, and
+    epoll_wait would return at once for ever. They are replaced, not closed, because Python objects
+    still hold these numbers: collected later, they would close whatever had reused them.
     """
     null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for name in os.listdir("/proc/self/fd"):
@@ -47,9 +47,9 @@ def replace_inherited_sockets() -> None:
 
 
 def drain_children() -> None:
-    """Send SIGUSR2 to every child of this process that has no session of its own: to the pool's.
+    """Send SIGUSR2 to the pool's children: those of this process without a session of their own.
 
-    Celery's main process tells its pool nothing in a warm shutdown.
+    Celery's main process does not notify its pool in a warm shutdown.
     """
     for pid in child_pids():
         with contextlib.suppress(ProcessLookupError):

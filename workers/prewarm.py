@@ -1,7 +1,7 @@
-"""Compiles the graph engine's loop while a worker has nothing better to do, once a machine.
+"""Compiles the graph engine's loop ahead of jobs, once per machine, at the lowest priority.
 
-A program of its own, named here by one command line, at the lowest priority. Its leash is its
-standard input (see template.py): it ends with the worker, and its compiler with it.
+The compiling is a program of its own, named here by its command line. It ends with the worker, and
+its compiler with it.
 """
 
 import os
@@ -10,10 +10,10 @@ import socket
 import subprocess
 import sys
 
-from workers.forkserver_client import trainer_environment
+from workers.forkserver_client import start_attached
 
 COMMAND = (sys.executable, "-m", "ticks.engines.graph", "--leash")
-LOWEST_PRIORITY = 19  # of priorities
+LOWEST_PRIORITY = 19
 
 
 class Prewarm:
@@ -24,27 +24,17 @@ class Prewarm:
         self._lifetime_socket: socket.socket | None = None
 
     def start(self) -> None:
-        """Begin; nobody waits for it."""
-        our_end, child_end = socket.socketpair()
-        with child_end:
-            self._process = subprocess.Popen(
-                COMMAND,
-                stdin=child_end.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=trainer_environment(),
-                start_new_session=True,
-            )
+        """Start compiling, without waiting for it."""
+        self._process, self._lifetime_socket = start_attached(COMMAND, stderr=subprocess.DEVNULL)
         os.setpriority(os.PRIO_PROCESS, self._process.pid, LOWEST_PRIORITY)
-        self._lifetime_socket = our_end
 
     @property
     def is_started(self) -> bool:
-        """Whether it was begun."""
+        """Return whether it was started."""
         return self._process is not None
 
     def stop(self) -> None:
-        """End it, its compiler too."""
+        """Kill the process and its compiler."""
         if self._process is None or self._process.poll() is not None:
             return
         os.killpg(self._process.pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
-"""Celery's part, and all of it: a bell wakes the pool child, which takes jobs until there are none.
+"""The Celery worker and its one task, which runs jobs in the pool child until none is left.
 
-Knows Celery's signals and one task; what a job is, the runner knows.
+Knows Celery's signals; knows nothing of what a job is.
 """
 
 import os
@@ -20,27 +20,27 @@ from workers.worker_folder import WorkerConfig
 
 
 class PoolChild:
-    """What the pool child has: made empty in the main process, filled in the child."""
+    """The pool child's runner: created empty in the main process, set up in the child."""
 
     def __init__(self, config: WorkerConfig) -> None:
         self._config, self._parent_pid = config, os.getpid()
         self._runner: JobRunner | None = None
 
     def init(self, **_signal: Any) -> None:
-        """Set up a child that Celery has just forked."""
+        """Set up the child that Celery has just forked."""
         drain = Drain()
         pool_child.init(drain, self._parent_pid)
         logs.configure_logging(self._config.settings.log_format)
         self._runner = JobRunner(self._config, drain)
 
     def run_jobs(self) -> None:
-        """Answer a bell."""
-        assert self._runner is not None, "only pool children hear bells"
+        """Run jobs until none is left."""
+        assert self._runner is not None, "only pool children run tasks"
         self._runner.run_jobs()
 
 
 def run_celery_worker(app: Celery, config: WorkerConfig) -> int:
-    """Hear bells until a SIGTERM, then drain; return the process's exit code."""
+    """Run tasks until SIGTERM, then drain; return the process's exit code."""
     child = PoolChild(config)
     app.task(name=TASK_NAME)(child.run_jobs)
 
@@ -48,12 +48,12 @@ def run_celery_worker(app: Celery, config: WorkerConfig) -> int:
         pool_child.drain_children()
 
     def set_up_logging(**_signal: Any) -> None:
-        """Keep Celery from setting up logging its own way: that was done."""
+        """Keep Celery from setting up logging: it is set up already."""
 
     signals.worker_process_init.connect(child.init, weak=False)
     signals.worker_shutting_down.connect(drain_pool, weak=False)
     signals.setup_logging.connect(set_up_logging, weak=False)
-    # Celery warns a superuser because of pickle, which is refused here; containers may be root's.
+    # Celery warns root because of pickle, which is refused here; containers may run as root
     warnings.simplefilter("ignore", SecurityWarning)
     worker = app.Worker(
         hostname=f"tickforge@{config.name}",

@@ -1,6 +1,6 @@
-"""The runner's end of a trainer process: its commands as methods, its death as an exception.
+"""The client of a trainer process: its commands as methods, its death as an exception.
 
-Knows the leash's frames; knows no store, no torch and not what a job is.
+Knows the frames; knows no store, no torch and not what a job is.
 """
 
 import contextlib
@@ -33,12 +33,12 @@ REPLY_KINDS = {
     "canary": ("canary",),
     "selftest": ("selftest",),
 }
-#: seconds a killed trainer has to be gone; after SIGKILL the kernel needs milliseconds
+#: seconds to wait for a killed trainer's end; the kernel needs milliseconds
 EXIT_TIMEOUT_SECONDS = 2.0
 
 
 class TrainerError(Exception):
-    """The trainer met an exception of its own and has ended; nothing about the job was lost."""
+    """The trainer raised an exception and has ended; nothing recorded was lost."""
 
     def __init__(self, kind: str, detail: str, traceback: str) -> None:
         super().__init__(f"{kind}: {detail}")
@@ -46,12 +46,12 @@ class TrainerError(Exception):
 
 
 class StateNotWritten(Exception):
-    """The trainer could not write its state to the disk; it goes on as if nobody had asked."""
+    """The trainer could not write its state to the disk; it can go on training."""
 
 
 @dataclass(frozen=True)
 class ChunkResult:
-    """What a chunk gave. `columns` are float32 arrays of `count` values, tick `first` first."""
+    """The values of `count` ticks from `first` on: a float32 array of shape (count,) per column."""
 
     first: int
     count: int
@@ -63,23 +63,23 @@ class ChunkResult:
     end_reason: str | None = None
     failure: JsonDict | None = None
     epoch: float | None = None
-    seconds: float = 0.0  # that the trainer took
-    save_result: "SavedState | StateNotWritten | None" = None  # what came meanwhile of a save aside
+    seconds: float = 0.0  # that the ticks took
+    save_result: "SavedState | StateNotWritten | None" = None  # of a background save that ended
 
     @property
     def last(self) -> int:
-        """The last tick that was run (first - 1 where none was)."""
+        """Return the last tick that was run; `first` - 1 if none was."""
         return self.first + self.count - 1
 
     @property
     def is_over(self) -> bool:
-        """Whether the training ended or failed with it."""
+        """Return whether the training ended or failed with these ticks."""
         return bool(self.end_reason or self.failure)
 
 
 @dataclass(frozen=True)
 class SavedState:
-    """A state on disk: its tick, its digest (16 hex digits) and the metrics at that tick."""
+    """A state on disk: its tick, its digest (16 hex digits) and the metrics at its tick."""
 
     tick: int
     state: str
@@ -88,19 +88,19 @@ class SavedState:
 
 @dataclass(frozen=True)
 class TrainerProcess:
-    """A hired process: its leash, and a descriptor that names it even when its pid is reused."""
+    """A spawned trainer: its connection, and a pidfd, which stays valid if the pid is reused."""
 
     pid: int
     pidfd: int
     connection: socket.socket
 
     def kill(self) -> None:
-        """End it now, from any thread; who waits on the leash sees it cut."""
+        """Kill it, from any thread; a read of its connection then raises PeerGone."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def close(self) -> None:
-        """End it, wait until it is gone, and let go of both descriptors."""
+        """Kill it, wait until it has ended, and close both descriptors."""
         self.kill()
         self.connection.close()
         select.select([self.pidfd], [], [], EXIT_TIMEOUT_SECONDS)
@@ -109,11 +109,11 @@ class TrainerProcess:
 
 @dataclass
 class TrainerClient:
-    """One trainer at the end of its leash. Every method may raise PeerGone or TrainerError."""
+    """The commands of one trainer. Every method may raise PeerGone or TrainerError."""
 
     connection: socket.socket
     on_phase: Callable[[str], None] = field(default=lambda _phase: None)
-    memory_bytes: int | None = None  # bytes that it may use
+    memory_bytes: int | None = None  # that the trainer may use
 
     def build(
         self,
@@ -126,12 +126,11 @@ class TrainerClient:
         *,
         background_saves: bool = False,
     ) -> JsonDict:
-        """Have model, optimizer and data built; return engine, device, parameters, fingerprint.
+        """Build model, optimizer and data; return engine, device, parameters and fingerprint.
 
-        Files of uploaded datasets lie below the folder `artifacts`; `job` is whose trainer it is;
-        `engine` is that of the history, if there is one. The answer's `engine_note` says why the
-        engine is which it is, `instead` whether it stands in for another. `aside`: states will be
-        asked for while it trains.
+        `artifacts` is the root of uploaded datasets' files, `engine` that of the history, if there
+        is one. The reply's `engine_note` says why the engine was chosen, `instead` whether it
+        replaces the one that was chosen. `background_saves`: prepare for saves while training.
         """
         paths = {"log": log, "artifacts": artifacts}
         path_texts = {name: None if path is None else str(path) for name, path in paths.items()}
@@ -144,59 +143,60 @@ class TrainerClient:
         ).header  # fmt: skip
 
     def load(self, folder: Path) -> JsonDict:
-        """Have a checkpoint's state loaded; return its tick, state, ended, best and metrics."""
+        """Load a checkpoint's state; return its tick, state, ended, best and metrics."""
         return self._request("load", {"folder": str(folder)}).header
 
     def run(self, ticks: int, *, digest: bool = False) -> ChunkResult:
-        """Run at most `ticks` ticks; `digest` adds the state's digest at the last of them."""
+        """Run at most `ticks` ticks; `digest` adds the state's digest after the last of them."""
         self.start_chunk(ticks, digest=digest)
         return self.wait_chunk()
 
     def start_chunk(self, ticks: int, *, digest: bool = False) -> None:
-        """Have the same run, and do not wait for it; the next that is asked for must be `ran`."""
-        # who is gone is noticed where the answer is waited for: ticks may be in hand until then
+        """Start what `run` does without waiting; the next call must be `wait_chunk`."""
+        # a dead trainer is noticed in wait_chunk: earlier ticks may still have to be recorded
         with contextlib.suppress(PeerGone):
             send_frame(self.connection, "run", {"k": ticks, "digest": digest})
 
     def wait_chunk(self) -> ChunkResult:
-        """Wait for the ticks that were started."""
+        """Wait for the ticks of `start_chunk`."""
         frame = self._receive_reply("run")
         header = frame.header
         columns = _parse_columns(header["columns"], header["count"], frame.body)
         return ChunkResult(
-            header["first"], header["count"], columns, _parse_sparse(header["sparse"]), header["metrics"],
-            header["best"], header["is_best"], header["ended"], header["failed"], header["epoch"],
-            header["seconds"], _parse_save_result(header["written"]),
+            header["first"], header["count"], columns, _parse_sparse(header["sparse"]),
+            header["metrics"], header["best"], header["is_best"], header["ended"], header["failed"],
+            header["epoch"], header["seconds"], _parse_save_result(header["written"]),
         )  # fmt: skip
 
     def validate(self, tick: int) -> ChunkResult:
-        """Validate at `tick`, where it stands, unless that was done; a chunk of 0 ticks."""
+        """Validate at `tick`, the trainer's last, unless that was done; return 0 ticks."""
         header = self._request("validate", {}).header
         sparse, best = _parse_sparse(header["sparse"]), header["best"]
         return ChunkResult(tick + 1, 0, {}, sparse, header["metrics"], best, header["is_best"])
 
     def save(self, folder: Path) -> SavedState:
-        """Have the state written into an empty folder, each file on disk. Raises StateNotWritten."""
+        """Write the state into an empty folder and sync its files. Raises StateNotWritten."""
         return _parse_saved_state(self._request("save", {"folder": str(folder)}).header)
 
     def save_in_background(self, folder: Path) -> SavedState | None:
-        """Have the same done while it trains on; what comes of it, `Ran.written` or `written` tell.
+        """Write the state into an empty folder while the trainer runs on.
 
-        A small state is saved at once, and returned. Raises StateNotWritten.
+        The result comes with a later ChunkResult, or from `wait_saved_state`. A small state is
+        saved at once, and returned. Raises StateNotWritten.
         """
         frame = self._request("save", {"folder": str(folder), "aside": True})
         return None if frame.kind == "saving" else _parse_saved_state(frame.header)
 
     def wait_saved_state(self) -> SavedState | StateNotWritten | None:
-        """Wait for what was saved aside, and return what came of it."""
+        """Wait for the background save and return its result; None if there is none."""
         return _parse_save_result(self._request("written", {}).header["written"])
 
     def canary(self, threads: int, device: str) -> JsonDict:
-        """Measure what this machine's kernels answer, and have engines and torch named."""
+        """Measure this machine's canary; return it with the engines and torch's version."""
         return self._request("canary", {"threads": threads, "device": device}).header
 
     def selftest(self) -> JsonDict:
-        """Return device, engines, canary and ticks per second of the seed's net."""
+        """Return device, engines, canary and the speed of a small net in ticks per second."""
         return self._request("selftest", {}).header
 
     def _request(self, command: str, header: JsonDict) -> Frame:

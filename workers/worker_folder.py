@@ -17,8 +17,6 @@ from typing import Any
 
 from jobs.settings import Settings
 
-JsonDict = dict[str, Any]
-
 FOLDER_PREFIX = "tickforge-worker-"
 #: bytes of a temporary folder's path; beyond, /tmp is used: a socket's path must fit into 108
 MAX_ROOT_BYTES = 70
@@ -39,16 +37,16 @@ class WorkerFolder:
         """Path of the socket that the fork server listens on."""
         return self.path / "template"
 
-    def write(self, name: str, content: JsonDict) -> None:
+    def write(self, name: str, content: dict[str, Any]) -> None:
         """Replace a JSON file atomically."""
         draft = self.path / f"{name}.{os.getpid()}"
         draft.write_text(json.dumps(content))
         draft.rename(self.path / name)
 
-    def read(self, name: str) -> JsonDict | None:
+    def read(self, name: str) -> dict[str, Any] | None:
         """Return a JSON file's content, or None if it has not been written yet."""
         try:
-            content: JsonDict = json.loads((self.path / name).read_text())
+            content: dict[str, Any] = json.loads((self.path / name).read_text())
         except FileNotFoundError:
             return None
         return content

@@ -36,12 +36,12 @@ class WriteBuffer:
         self._max_ticks, self._max_calls = max_ticks, max_calls
         self._sent: deque[BufferedCall] = deque()
         self._pending: deque[BufferedCall] = deque()
-        self._sent_ticks = self._pending_ticks = 0
+        self._sent_ticks = self.pending_ticks = 0
 
     def add(self, entry: BufferedCall) -> None:
         """Append a pending call."""
         self._pending.append(entry)
-        self._pending_ticks += entry.count
+        self.pending_ticks += entry.count
 
     @property
     def next_pending(self) -> BufferedCall | None:
@@ -49,23 +49,18 @@ class WriteBuffer:
         return self._pending[0] if self._pending else None
 
     @property
-    def pending_ticks(self) -> int:
-        """Return how many ticks the store has not accepted."""
-        return self._pending_ticks
-
-    @property
     def is_full(self) -> bool:
         """Return whether the pending calls have reached a limit, so that training must wait."""
-        return self._pending_ticks >= self._max_ticks or len(self._pending) >= self._max_calls
+        return self.pending_ticks >= self._max_ticks or len(self._pending) >= self._max_calls
 
     def drop_first(self) -> None:
         """Drop the first pending call, which the store has refused for good."""
-        self._pending_ticks -= self._pending.popleft().count
+        self.pending_ticks -= self._pending.popleft().count
 
     def mark_sent(self) -> None:
         """Move the first pending call to the sent ones: the store has accepted it."""
         entry = self._pending.popleft()
-        self._pending_ticks -= entry.count
+        self.pending_ticks -= entry.count
         self._sent.append(entry)
         self._sent_ticks += entry.count
         while self._sent_ticks > self._max_ticks or len(self._sent) > self._max_calls:
@@ -83,7 +78,7 @@ class WriteBuffer:
             entry = self._sent.pop()
             self._sent_ticks -= entry.count
             self._pending.appendleft(entry)
-            self._pending_ticks += entry.count
+            self.pending_ticks += entry.count
         return len(self._pending) > pending_before
 
     def _trim_to_last_two_commits(self) -> None:
