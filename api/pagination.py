@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel
 
+from api.query import PageQuery
+
 Item = TypeVar("Item")
 
 
@@ -23,13 +25,14 @@ def page_json(texts: Iterable[str], next_after: str | None = None) -> str:
     return f'{{"data":[{",".join(texts)}],"next_after":{json.dumps(next_after)},"has_more":{more}}}'
 
 
-def paginate(
-    items: Sequence[tuple[int, BaseModel]], *, after: int | None, limit: int, descending: bool
-) -> str:
+def paginate(items: Sequence[tuple[int, BaseModel]], query: PageQuery) -> str:
     """Return the JSON of one page of a complete list of (number, item), in ascending order."""
-    ordered = items[::-1] if descending else items
-    if after is not None:
-        ordered = [item for item in ordered if (item[0] < after if descending else item[0] > after)]
-    page = ordered[:limit]
-    next_after = str(page[-1][0]) if len(ordered) > len(page) else None
+    sign = -1 if query.order == "desc" else 1
+    remaining = [
+        (number, item)
+        for number, item in items[::sign]
+        if query.after is None or sign * number > sign * query.after
+    ]
+    page = remaining[: query.limit]
+    next_after = str(page[-1][0]) if len(remaining) > len(page) else None
     return page_json((item.model_dump_json() for _, item in page), next_after)

@@ -66,23 +66,19 @@ def parse_query(model: type[QueryT], request: Request, ignored: Collection[str] 
 
     Raises Problem (400) with all errors.
     """
-    parameters = {
-        name: values if _is_repeatable(model, name) or len(values) > 1 else values[0]
-        for name, values in request.args.lists()
-        if name not in ignored
-    }
-    duplicates = [
-        (name, "given more than once", values)
-        for name, values in parameters.items()
-        if isinstance(values, list) and not _is_repeatable(model, name)
-    ]
-    unique = {
-        name: value
-        for name, value in parameters.items()
-        if name not in {name for name, *_ in duplicates}
-    }
+    parameters: dict[str, Any] = {}
+    duplicates: list[tuple[Any, ...]] = []
+    for name, values in request.args.lists():
+        if name in ignored:
+            continue
+        if _is_repeatable(model, name):
+            parameters[name] = values
+        elif len(values) > 1:
+            duplicates.append((name, "given more than once", values))
+        else:
+            parameters[name] = values[0]
     try:
-        query = model.model_validate(unique)
+        query = model.model_validate(parameters)
     except ValidationError as error:
         raise _invalid_parameters([*duplicates, *_describe_errors(error)]) from None
     if duplicates:

@@ -36,14 +36,9 @@ CHECKPOINT_PATTERN = re.compile(r"0|[1-9][0-9]{0,14}|initial|latest|best|final")
 )
 def list_checkpoints(context: RequestContext, job_id: str, query: PageQuery) -> Response:
     """List checkpoints, oldest first."""
-    job_checkpoints = context.deps.job_queries.list_checkpoints(context.tenant, job_id)
-    text = paginate(
-        [(checkpoint.tick, checkpoint) for checkpoint in job_checkpoints],
-        after=query.after,
-        limit=query.limit,
-        descending=query.order == "desc",
-    )
-    return json_with_etag(request, text)
+    checkpoints = context.deps.job_queries.list_checkpoints(context.tenant, job_id)
+    items = [(checkpoint.tick, checkpoint) for checkpoint in checkpoints]
+    return json_with_etag(request, paginate(items, query))
 
 
 @router.endpoint(

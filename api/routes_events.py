@@ -1,6 +1,7 @@
 """Endpoints of events: of one job as a list or a stream, of several jobs as a stream."""
 
 import re
+from functools import partial
 
 from flask import Response, request
 
@@ -38,22 +39,13 @@ def list_events(context: RequestContext, job_id: str, query: EventsQuery) -> Res
     last_event_id = _read_last_event_id()
     if context.accepted_media_type == EVENT_STREAM:
         return _stream_job(context, job_id, query, last_event_id)
-
-    def fetch() -> "_EventPageView":
-        return _EventPageView(
-            context.deps.events.read(
-                context.tenant,
-                job_id,
-                after=query.after,
-                limit=query.limit,
-                descending=query.order == "desc",
-            )
-        )
-
+    name = context.tenant, job_id
+    read_events = partial(context.deps.events.read, *name, after=query.after, limit=query.limit)
+    descending = query.order == "desc"
     result = context.deps.long_poller.wait_for(
-        (context.tenant, job_id),
+        name,
         query.wait,
-        fetch,
+        lambda: _EventPageView(read_events(descending=descending)),
         lambda view, _: view.is_done,
         min_tick=UNREACHABLE_TICK,
     )

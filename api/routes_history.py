@@ -115,19 +115,20 @@ def _stream_range(context: RequestContext, job: Job, query: HistoryQuery) -> Res
     )
     if etag_matches(request, etag):
         return not_modified(etag, weak=True, vary=VARY)
-    columns = query.columns.split(",")
-    after, before = _tick_bounds(job, query)
-    if context.accepted_media_type == BINARY:
-        response = _binary_response(context, job, columns, after, before)
-    else:
-        history = context.deps.history
-        lines: Iterator[bytes] = (
-            history.stream_csv(job, columns, after, before)
-            if context.accepted_media_type == CSV
-            else stream_ndjson(history, job, columns, after, before)
-        )
-        response = Response(lines, content_type=context.accepted_media_type)
-    return set_etag(response, etag, weak=True, vary=VARY)
+    return set_etag(_range_response(context, job, query), etag, weak=True, vary=VARY)
+
+
+def _range_response(context: RequestContext, job: Job, query: HistoryQuery) -> Response:
+    media_type, history = context.accepted_media_type, context.deps.history
+    columns, (after, before) = query.columns.split(","), _tick_bounds(job, query)
+    if media_type == BINARY:
+        return _binary_response(context, job, columns, after, before)
+    lines: Iterator[bytes] = (
+        history.stream_csv(job, columns, after, before)
+        if media_type == CSV
+        else stream_ndjson(history, job, columns, after, before)
+    )
+    return Response(lines, content_type=media_type)
 
 
 def _tick_bounds(job: Job, query: HistoryQuery) -> tuple[int, int]:

@@ -172,14 +172,7 @@ def delete_job(context: RequestContext, job_id: str) -> Response:
 def list_attempts(context: RequestContext, job_id: str, query: PageQuery) -> Response:
     """List the attempts of a job, one for each claim by a worker."""
     attempts = context.deps.job_queries.list_attempts(context.tenant, job_id)
-    return json_response(
-        paginate(
-            [(attempt.number, attempt) for attempt in attempts],
-            after=query.after,
-            limit=query.limit,
-            descending=query.order == "desc",
-        )
-    )
+    return json_response(paginate([(attempt.number, attempt) for attempt in attempts], query))
 
 
 def _request_transition(context: RequestContext, job_id: str, transition: Transition) -> Response:

@@ -15,7 +15,7 @@ from flask import Response, g
 
 from api.endpoints import RequestContext
 from api.errors import Problem
-from api.long_polling import RETRY_AFTER, client_socket, peer_closed
+from api.long_polling import RETRY_AFTER, LongPoller, client_socket, peer_closed
 from jobs.errors import NoSuchJob
 from jobs.queries.events import Event, Events, EventsSince
 from jobs.queries.notices import JobName, Notices, Subscription
@@ -155,34 +155,38 @@ def sse_response(
 
     Raises Problem (503) if too many requests are held.
     """
-    long_poller, is_multiplexed = context.deps.long_poller, after is None
+    is_multiplexed = after is None
+    cursors = [
+        JobCursor(name, state.seq if after is None else after, state.tick, state.loss)
+        for name, state in job_states.items()
+    ]
     with ExitStack() as resources:
-        if not long_poller.held_request_limit.acquire():
-            raise Problem(
-                "crowded",
-                "every place for waits and streams is taken; polling with wait=0 always works",
-                headers={"Retry-After": RETRY_AFTER},
-            )
-        resources.callback(long_poller.held_request_limit.release)
-        listener = resources.enter_context(long_poller.notice_listener.subscribe(list(job_states)))
-        encoder = SseEncoder(is_multiplexed)
-        cursors = [
-            JobCursor(name, state.seq if after is None else after, state.tick, state.loss)
-            for name, state in job_states.items()
-        ]
+        listener = _subscribe(context.deps.long_poller, list(job_states), resources)
         event_stream = EventStream(
-            context.deps.events, cursors, encoder, listener, _make_end_condition(context)
+            context.deps.events,
+            cursors,
+            SseEncoder(is_multiplexed),
+            listener,
+            _make_end_condition(context),
         )
-        initial_frames = (
-            "".join(_encode_status(cursor, job_states[cursor.name]) for cursor in cursors)
-            if is_multiplexed
-            else ""
-        )
-        response = Response(_prepend(initial_frames, event_stream), content_type=EVENT_STREAM)
+        statuses = "".join(_encode_status(name, state) for name, state in job_states.items())
+        frames = _prepend(statuses if is_multiplexed else "", event_stream)
+        response = Response(frames, content_type=EVENT_STREAM)
         response.call_on_close(resources.pop_all().close)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     return response
+
+
+def _subscribe(long_poller: LongPoller, names: list[JobName], resources: ExitStack) -> Subscription:
+    if not long_poller.held_request_limit.acquire():
+        raise Problem(
+            "crowded",
+            "every place for waits and streams is taken; polling with wait=0 always works",
+            headers={"Retry-After": RETRY_AFTER},
+        )
+    resources.callback(long_poller.held_request_limit.release)
+    return resources.enter_context(long_poller.notice_listener.subscribe(names))
 
 
 def _prepend(initial_frames: str, event_stream: EventStream) -> Iterator[bytes]:
@@ -193,12 +197,8 @@ def _prepend(initial_frames: str, event_stream: EventStream) -> Iterator[bytes]:
 
 def _make_end_condition(context: RequestContext) -> Callable[[], bool]:
     """Return the function that tells whether a stream must end before its jobs do."""
-    peer, authenticator, key, notice_listener = (
-        client_socket(),
-        g.keys,
-        context.key,
-        context.deps.long_poller.notice_listener,
-    )
+    peer, authenticator, key = client_socket(), g.keys, context.key
+    notice_listener = context.deps.long_poller.notice_listener
     if peer is not None:
         _set_write_timeout(peer)
     checked_at = time.monotonic()
@@ -226,9 +226,9 @@ def _set_write_timeout(peer: socket.socket) -> None:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
 
 
-def _encode_status(cursor: JobCursor, state: EventsSince) -> str:
+def _encode_status(name: JobName, state: EventsSince) -> str:
     """Encode the status of a job at the start of a stream of several jobs."""
-    fields = {"job_id": cursor.name[1], "seq": state.seq, "at": state.at, "type": "status"}
+    fields = {"job_id": name[1], "seq": state.seq, "at": state.at, "type": "status"}
     return _encode_frame("status", json.dumps({**fields, "data": state.status_payload}))
 
 

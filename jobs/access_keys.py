@@ -1,7 +1,7 @@
-"""Keys as the store has them: the hash of a secret, its tenant, its scopes. Knows no HTTP.
+"""Access keys: the hash of a secret, its tenant, its scopes. Knows no HTTP.
 
-A secret is shown once, when it is made; it names its key, so that one look finds it. Every request
-looks: a deleted key stops at once.
+A secret is shown once, when its key is created. It contains the key's id, so that one read finds
+the key. Every request reads it, so a deleted key is invalid at once.
 """
 
 import hashlib
@@ -37,24 +37,24 @@ Tenant = Annotated[str, StringConstraints(pattern=TENANT_PATTERN)]
 
 SECRET_ALPHABET = string.ascii_letters + string.digits
 RANDOM_LENGTH = 43  # letters and digits: 256 bits
-BURST_SECONDS = 2  # of the rate, that a key which was quiet may send at once
+BURST_SECONDS = 2  # of the rate: what an idle key may send at once
 
 
 @dataclass(frozen=True)
 class Key:
-    """What a valid key stands for."""
+    """A valid key: its tenant and what it may do."""
 
     id: str
     tenant: str
     scopes: frozenset[Scope]
 
     def allows(self, scope: Scope) -> bool:
-        """Whether it may do what needs `scope`; admin includes the others."""
+        """Whether the key has `scope`; admin includes the others."""
         return scope in self.scopes or "admin" in self.scopes
 
 
 class KeyInfo(BaseModel):
-    """A key as an admin sees it: all but its secret."""
+    """A key as an admin sees it: without its secret."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -67,17 +67,17 @@ class KeyInfo(BaseModel):
 
 @dataclass(frozen=True)
 class CreateKeyResult:
-    """A key just made, with its secret; without, when its idempotency key had made it before."""
+    """A key; with its secret only if this request created it, not an earlier one."""
 
     info: KeyInfo
     secret: str | None
 
 
 class AccessKeys:
-    """Makes, lists, deletes and recognises keys, in the store alone."""
+    """Creates, lists, deletes and authenticates keys, in the store alone."""
 
     def __init__(self, store: Store, rate: float = 0) -> None:
-        """`rate` is the requests a second that each key may send; 0 does not count them."""
+        """`rate` is how many requests a second each key may send; 0 does not limit them."""
         self._store, self._rate = store, rate
         self._scripts = Scripts(store)
 
@@ -91,9 +91,9 @@ class AccessKeys:
         idempotency_key: str | None = None,
         body_digest: str = "",
     ) -> CreateKeyResult:
-        """Store a new key, or find the one of this idempotency key of the tenant `maker`.
+        """Store a new key, or find the one of this idempotency key of the tenant `creator`.
 
-        Raises IdempotencyMismatch, IdempotentResultDeleted or StoreFull; then nothing was stored.
+        Raises IdempotencyMismatch, IdempotentResultDeleted or StoreFull; then nothing is stored.
         """
         key_id = new_key_id()
         secret = _make_secret(key_id)
@@ -116,7 +116,7 @@ class AccessKeys:
         return CreateKeyResult(info, secret if answer == b"new" else None)
 
     def get(self, key_id: str) -> KeyInfo:
-        """Look at one key. Raises NoSuchKey."""
+        """Read one key. Raises NoSuchKey."""
         record: dict[bytes, bytes] = self._store.hgetall(keys.access_key(key_id))  # type: ignore[assignment]
         if not record:
             raise NoSuchKey(key_id)
@@ -125,7 +125,7 @@ class AccessKeys:
     def list_keys(
         self, tenant: str | None, *, limit: int, after: str | None, descending: bool
     ) -> Page[KeyInfo]:
-        """List a tenant's keys, or all, by when they were made. Raises BadCursor."""
+        """List the keys of a tenant, or all, by creation time. Raises BadCursor."""
         cursor = IndexCursor(
             self._store, keys.access_index(tenant), parse_cursor(after), descending
         )
@@ -142,16 +142,16 @@ class AccessKeys:
         )
 
     def delete(self, key_id: str) -> None:
-        """Let a key be no key any more, from the next request on. Raises NoSuchKey."""
+        """Delete a key, from the next request on. Raises NoSuchKey."""
         if self._scripts.call("delete_key", {"id": key_id})[0] == b"gone":
             raise NoSuchKey(key_id)
 
     def exists(self, key_id: str) -> bool:
-        """Whether a key is still one: for what lasts longer than a request."""
+        """Whether a key still exists."""
         return bool(self._store.exists(keys.access_key(key_id)))
 
     def authenticate(self, secret: str) -> Key | None:
-        """Recognise a secret and count the request, in one round trip; None for no valid one.
+        """Return the key of a secret, or None, and count the request, in one round trip.
 
         Raises RateLimitExceeded.
         """
@@ -167,7 +167,7 @@ class AccessKeys:
         }
         try:
             answer, *rest = self._scripts.call("authenticate", header)
-        except StoreFull:  # a disk that takes nothing more: reading goes on, uncounted
+        except StoreFull:  # reads still work on a full disk, uncounted
             return self._authenticate_uncounted(key_id, digest)
         if answer == b"limited":
             raise RateLimitExceeded(float(rest[0]))
@@ -222,12 +222,12 @@ class AccessKeyService:
 
 
 def hash_secret(secret: str) -> bytes:
-    """Hash a secret as it is stored: 256 random bits need no salt and no slowness."""
+    """Return the hash that is stored: 256 random bits need no salt and no slow hash."""
     return hashlib.sha256(secret.encode(errors="surrogateescape")).digest()
 
 
 def burst_size(rate: float) -> float:
-    """Requests that a quiet key may send at once; at least one, or none would ever pass."""
+    """Return how many requests an idle key may send at once: at least one."""
     return max(1.0, BURST_SECONDS * rate)
 
 
@@ -240,13 +240,13 @@ def _key_if_valid(
 
 
 def _make_secret(key_id: str) -> str:
-    """`tf_`, the id's letters, `_`, 256 random bits: scanners for leaked secrets know its form."""
+    """Return `tf_`, the id's letters, `_`, 256 random bits: a form that secret scanners detect."""
     random_part = "".join(secrets.choice(SECRET_ALPHABET) for _ in range(RANDOM_LENGTH))
     return f"tf_{key_id.removeprefix('key_')}_{random_part}"
 
 
 def _parse_key_id(secret: str) -> str | None:
-    """The id of the key that a secret claims to be."""
+    """Return the id in a secret; None if it has none."""
     prefix, _, rest = secret.partition("_")
     key_id = f"key_{rest.partition('_')[0]}"
     return key_id if prefix == "tf" and KEY_ID.fullmatch(key_id) else None
