@@ -44,10 +44,7 @@ class Restorer:
 
     def restore_job_tombstone(self, record: dict[str, Any]) -> None:
         """Restore the tombstone of a deleted job."""
-        tenant = record["tenant"]
-        self._store.zadd(keys.tombstones(tenant), {record["id"]: record["deleted_ms"]})
-        self._mark_keys_deleted(keys.idempotency(tenant), record["known"])
-        self._advance_sequence(keys.SEQUENCE, record["sequence"])
+        self._restore_tombstone(record, keys.SEQUENCE)
 
     def restore_key(self, record: dict[str, Any]) -> None:
         """Restore an access key."""
@@ -93,10 +90,7 @@ class Restorer:
 
     def restore_dataset_tombstone(self, record: dict[str, Any]) -> None:
         """Restore the tombstone of a deleted dataset, before any later upload of it is restored."""
-        tenant = record["tenant"]
-        self._store.zadd(keys.tombstones(tenant), {record["id"]: record["deleted_ms"]})
-        self._mark_keys_deleted(keys.idempotency(tenant), record["known"])
-        self._advance_sequence(keys.DATASET_SEQUENCE, record["sequence"])
+        self._restore_tombstone(record, keys.DATASET_SEQUENCE)
 
     def _write_job(self, archived_job: ArchivedJob) -> None:
         tenant, job_id = archived_job.tenant, archived_job.id
@@ -121,6 +115,12 @@ class Restorer:
                 if data:
                     pipe.set(_parse_part_name(name).key(tenant, job_id), data)
             pipe.execute()
+
+    def _restore_tombstone(self, record: dict[str, Any], sequence_key: str) -> None:
+        tenant = record["tenant"]
+        self._store.zadd(keys.tombstones(tenant), {record["id"]: record["deleted_ms"]})
+        self._mark_keys_deleted(keys.idempotency(tenant), record["known"])
+        self._advance_sequence(sequence_key, record["sequence"])
 
     def _mark_keys_deleted(self, hash_key: str, idempotency_keys: list[str]) -> None:
         if idempotency_keys:

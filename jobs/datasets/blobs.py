@@ -56,8 +56,12 @@ class Blobs:
         return name
 
     def discard(self, name: str) -> None:
-        """Remove a stored file that no dataset claimed."""
-        self._remove(name)
+        """Remove a blob that no dataset refers to."""
+        path = self._path(name)
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            sync_folder(path.parent)
+        self._store.zrem(keys.PENDING_BLOB_DELETIONS, name)
 
     def open(self, name: str) -> BinaryIO:
         """Open a blob for reading. Raises FileNotFoundError or UnsafePath."""
@@ -66,18 +70,11 @@ class Blobs:
     def sweep(self) -> None:
         """Remove blobs that are due for deletion, and upload files of dead processes."""
         for name in self._scripts.call("due_blob_deletions", {}):
-            self._remove(name.decode())
+            self.discard(name.decode())
         folder = self._files.root / BLOBS / INCOMING
         with contextlib.suppress(FileNotFoundError):
             for entry in list(os.scandir(folder)):
                 _remove_if_abandoned(Path(entry.path))
-
-    def _remove(self, name: str) -> None:
-        path = self._path(name)
-        path.unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            sync_folder(path.parent)
-        self._store.zrem(keys.PENDING_BLOB_DELETIONS, name)
 
     def _path(self, name: str) -> Path:
         assert BLOB_PATH.fullmatch(name), "a blob's path is made here"

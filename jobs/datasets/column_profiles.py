@@ -10,7 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.datasets.formats.data_errors import DataErrors
+from jobs.datasets.formats.data_errors import (
+    FITS_FLOAT32_RULE,
+    MISSING_VALUE_RULE,
+    DataErrors,
+)
 from jobs.datasets.formats.table import RowBlock, TableReader, Value
 from jobs.spec.base import FLOAT32_MAX
 from jobs.spec.profiles import MAX_CLASSES, Column
@@ -23,8 +27,6 @@ MISSING_MARKERS = {"na", "n/a", "nan", "null", "none", "nil", "-", "?", ".", "in
            "infinity", "-infinity", "+nan", "-nan"}  # fmt: skip
 NUMBER_PATTERN = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 MAX_EXACT_INTEGER = 2.0**53  # float64 holds every whole number up to here
-FITS_FLOAT32_RULE = "a finite number that fits float32"
-MISSING_VALUE_RULE = "a value: it is missing"
 TOO_MANY_TEXTS_RULE = (
     f"a number: it is the first value that is none, and a column of texts may have "
     f"{MAX_CLASSES:,} different ones at most, which this one exceeds"

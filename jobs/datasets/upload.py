@@ -8,7 +8,6 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from jobs.datasets.blobs import Blobs
@@ -49,12 +48,7 @@ class Upload:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         # unlinked while locked, so that no sweep touches the file at the same time
         self._path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # the last bytes could not be written

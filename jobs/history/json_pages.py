@@ -49,12 +49,13 @@ def newest_json(selection: ColumnSelection, count: int) -> HistoryJson:
         return range_json(selection, max(1, end - count + 1), end, count)
     points = {name: selection.points(name, 0, end)[-count:] for name in selection.sparse}
     encoded = {name: sparse_json(name, column_points) for name, column_points in points.items()}
-    metadata = {
+    return {
+        "job_id": selection.job_id,
+        **encoded,
         "nonfinite": _list_nonfinite_points(points),
         "next_after": None,
         **_extent_json(selection),
     }
-    return {"job_id": selection.job_id, **encoded, **metadata}
 
 
 def view_json(selection: ColumnSelection, first: int, last: int, max_buckets: int) -> HistoryJson:
@@ -108,8 +109,12 @@ def _list_nonfinite_points(columns: Mapping[str, Points]) -> list[encoders.Nonfi
 
 
 def _extent_json(selection: ColumnSelection) -> HistoryJson:
-    exactness = {"exact": selection.exact, "inexact_from": selection.inexact_from}
-    return {"last_tick": selection.extent.tick, "complete": selection.is_complete, **exactness}
+    return {
+        "last_tick": selection.extent.tick,
+        "complete": selection.is_complete,
+        "exact": selection.exact,
+        "inexact_from": selection.inexact_from,
+    }
 
 
 def _ticks_of(points: Points) -> npt.NDArray[np.int64]:

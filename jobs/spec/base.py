@@ -20,6 +20,7 @@ class SpecModel(BaseModel):
 
 
 Ticks = Annotated[int, Field(ge=1, le=MAX_TICKS), INTEGRAL]
+DatasetId = Annotated[str, Field(pattern=r"^ds_[a-z0-9]{26}$")]
 Seed = Annotated[int, Field(ge=0, le=2**63 - 1), INTEGRAL]
 Share = Annotated[float, Field(ge=0, lt=1), FINITE]
 Finite = Annotated[float, FINITE]

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from jobs.spec.base import Float32, Seed, SpecModel
+from jobs.spec.base import DatasetId, Float32, Seed, SpecModel
 from jobs.spec.text import TextFacts, Vocabulary
 from models.strict_numbers import INTEGRAL
 
@@ -23,7 +23,6 @@ TargetKind = Literal["class", "number", "token"]
 #: tokens per row of a text
 Window = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
 Row = Annotated[list[Float32], Field(min_length=1)]
-DatasetId = Annotated[str, Field(pattern=r"^ds_[a-z0-9]{26}$")]
 
 
 class Profile(SpecModel):

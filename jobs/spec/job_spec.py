@@ -31,6 +31,7 @@ from models.strict_numbers import INTEGRAL
 
 Objective = Literal["mse", "cross_entropy", "language_model"]
 RecordedColumn = Literal["loss", "grad_norm"]
+BatchSize = Annotated[int, Field(ge=1, le=MAX_ROWS_PER_TICK), INTEGRAL]
 MAX_NAME_CHARACTERS = 200
 Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
 # no colon in a key: the filter `label=key:value` is split at the first one
@@ -79,7 +80,7 @@ class JobSpecRequest(SpecModel):
     schedule: Schedule = Schedule()
     budget: Budget
     stop: Stop = Stop()
-    batch_size: Annotated[int, Field(ge=1, le=MAX_ROWS_PER_TICK), INTEGRAL] | None = None
+    batch_size: BatchSize | None = None
     """Rows of one tick; null: 32, or all rows if there are fewer."""
     micro_batches: Annotated[int, Field(ge=1, le=1024), INTEGRAL] = 1
     clip_norm: Positive | None = None
@@ -97,7 +98,7 @@ class JobSpec(JobSpecRequest):
 
     name: Name
     objective: Objective
-    batch_size: Annotated[int, Field(ge=1, le=MAX_ROWS_PER_TICK), INTEGRAL]
+    batch_size: BatchSize
     facts: SkipJsonSchema[DatasetBinding | None] = Field(None, exclude=True)
     """Its uploaded datasets; null without any. Stored (`to_stored`), but not shown to clients."""
 

@@ -19,13 +19,9 @@ MAX_WORTHWHILE_PRODUCT = 4_000_000
 
 def native_unsupported_reason(spec: JobSpec) -> str | None:
     """Return why the native engine cannot run a spec, or None if it can."""
-    reasons = (
-        _family_reason(spec),
-        _compute_reason(spec),
-        _size_reason(spec),
-        _number_reason(spec),
+    return (
+        _family_reason(spec) or _compute_reason(spec) or _size_reason(spec) or _number_reason(spec)
     )
-    return next((reason for reason in reasons if reason is not None), None)
 
 
 def is_worthwhile(spec: JobSpec) -> bool:

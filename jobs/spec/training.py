@@ -8,14 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from jobs.spec.base import (
-    MAX_TICKS,
-    Finite,
-    NonNegative,
-    Share,
-    SpecModel,
-    Ticks,
-)
+from jobs.spec.base import MAX_TICKS, DatasetId, Finite, NonNegative, Share, SpecModel, Ticks
 from models.strict_numbers import FINITE, INTEGRAL
 
 LearningRate = Annotated[float, Field(gt=0, le=10), FINITE]
@@ -168,7 +161,7 @@ class Validation(SpecModel):
 
     fraction: Annotated[float, Field(gt=0, le=0.5), FINITE] | None = None
     """Share of the rows, chosen by the seed."""
-    id: Annotated[str, Field(pattern=r"^ds_[a-z0-9]{26}$")] | None = None
+    id: DatasetId | None = None
     """A dataset with the same columns; all its rows are used."""
     every_ticks: Ticks | None = None
     """null: max(100, ⌈ticks_total ÷ 100⌉), or 100 without a total."""

@@ -11,12 +11,9 @@ from typing import cast
 import numpy as np
 
 from jobs.datasets.formats.data_errors import DataErrors, data_error
-from jobs.datasets.formats.row_splitter import ByteBlock, RowSplitter
+from jobs.datasets.formats.row_splitter import BOM, NEWLINE, ByteBlock, RowSplitter
 from jobs.datasets.formats.table import DELIMITERS, RowBlock, Value, check_names, contiguous_blocks
 from jobs.spec.profiles import Delimiter
-
-BOM = b"\xef\xbb\xbf"
-NEWLINE = 10
 
 
 class CsvReader:

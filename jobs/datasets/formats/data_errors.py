@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 MAX_ERRORS = 100  # in one response
+FITS_FLOAT32_RULE = "a finite number that fits float32"
+MISSING_VALUE_RULE = "a value: it is missing"
 
 
 class DataError(NamedTuple):

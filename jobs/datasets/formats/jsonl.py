@@ -7,12 +7,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.datasets.formats.data_errors import DataErrors, data_error
-from jobs.datasets.formats.row_splitter import ByteBlock, RowSplitter
+from jobs.datasets.formats.data_errors import (
+    FITS_FLOAT32_RULE,
+    MISSING_VALUE_RULE,
+    DataErrors,
+    data_error,
+)
+from jobs.datasets.formats.row_splitter import BOM, ByteBlock, RowSplitter
 from jobs.datasets.formats.table import RowBlock, Value, check_names, contiguous_blocks
 from jobs.spec.base import FLOAT32_MAX
 
-BOM = b"\xef\xbb\xbf"
 BOOLEAN_TEXTS = {True: "true", False: "false"}
 
 
@@ -89,7 +93,7 @@ class JsonlReader:
     def _report_name_differences(self, fields: dict[str, Any]) -> None:
         for name in self.names:
             if name not in fields:
-                self._errors.add(self._next_row, name, "a value: it is missing")
+                self._errors.add(self._next_row, name, MISSING_VALUE_RULE)
         for name in fields:
             if name not in self.names:
                 self._errors.add(self._next_row, name, "no name that the first row has not")
@@ -97,7 +101,7 @@ class JsonlReader:
     def _check_value(self, at: int, value: Any) -> bool:
         name, kind = self.names[at], self._types[at]
         if value is None or (isinstance(value, str) and not value.strip()):
-            self._errors.add(self._next_row, name, "a value: it is missing", value)
+            self._errors.add(self._next_row, name, MISSING_VALUE_RULE, value)
         elif isinstance(value, dict | list):
             self._errors.add(self._next_row, name, "a number or a text", value)
         elif kind == "number" and not _is_number(value):
@@ -107,9 +111,7 @@ class JsonlReader:
         elif isinstance(value, str) and not _is_valid_text(value):
             self._errors.add(self._next_row, name, "no half of a surrogate pair", repr(value))
         elif _is_number(value) and not abs(value) <= FLOAT32_MAX:
-            self._errors.add(
-                self._next_row, name, "a finite number that fits float32", str(value)[:60]
-            )
+            self._errors.add(self._next_row, name, FITS_FLOAT32_RULE, str(value)[:60])
         else:
             return True
         return False

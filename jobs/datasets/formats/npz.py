@@ -14,7 +14,7 @@ from typing import IO, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.datasets.formats.data_errors import DataErrors, data_error
+from jobs.datasets.formats.data_errors import FITS_FLOAT32_RULE, DataErrors, data_error
 from jobs.spec.base import FLOAT32_MAX
 
 MEMBERS = {"inputs.npy": "inputs", "targets.npy": "targets"}
@@ -79,8 +79,8 @@ def check_values(npz: Npz, errors: DataErrors) -> None:
             is_invalid = ~(np.abs(flat.astype(np.float64)) <= FLOAT32_MAX)
             for row, column in np.argwhere(is_invalid):
                 column_name = name if flat.shape[1] == 1 else f"{name}[{column}]"
-                rule = "a finite number that fits float32"
-                errors.add(first + int(row) + 1, column_name, rule, str(flat[row, column]))
+                value = str(flat[row, column])
+                errors.add(first + int(row) + 1, column_name, FITS_FLOAT32_RULE, value)
     errors.check()
 
 

@@ -14,6 +14,7 @@ from jobs.datasets.formats.data_errors import data_error
 BLOCK_BYTES = 1 << 18  # approximate
 MAX_ROW_BYTES = 1 << 20  # of a row, and of consecutive newlines
 NEWLINE, QUOTE = 10, 34
+BOM = b"\xef\xbb\xbf"
 
 
 class ByteBlock(NamedTuple):
