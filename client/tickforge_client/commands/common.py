@@ -53,13 +53,18 @@ def _store_option(context: click.Context, parameter: click.Parameter, value: Any
         setattr(context.ensure_object(CommonOptions), parameter.name, value)
 
 
-def _check_job_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", value):
-        raise click.BadParameter(f"{value!r} is no job's id")
-    return value
+def id_argument(name: str, metavar: str) -> Callable[[Function], Function]:
+    """Return a click argument for the id of a resource; a malformed id is a usage error."""
+
+    def check(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", value):
+            raise click.BadParameter(f"{value!r} is no {metavar.lower()}'s id")
+        return value
+
+    return click.argument(name, metavar=metavar, callback=check)
 
 
-job_argument = click.argument("job_id", metavar="JOB", callback=_check_job_id)
+job_argument = id_argument("job_id", "JOB")
 
 
 def print_lines(lines: Iterable[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
     common_options,
+    id_argument,
     pass_common,
     print_json,
     print_lines,
@@ -33,13 +33,7 @@ MEDIA_TYPE_ALIASES = {
 }
 
 
-def _check_dataset_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", value):
-        raise click.BadParameter(f"{value!r} is no dataset's id")
-    return value
-
-
-dataset_argument = click.argument("dataset_id", metavar="DATASET", callback=_check_dataset_id)
+dataset_argument = id_argument("dataset_id", "DATASET")
 
 
 @click.group()
