@@ -44,7 +44,7 @@ def lines(client: Any, job: str) -> list[str]:
     return [event["data"]["message"] for event in page if event["type"] == "log"]
 
 
-def test_a_request_is_told_beside_what_is_requested_and_displaces_nothing(
+def test_a_checkpoint_request_is_shown_beside_other_requests_and_displaces_none(
     client: Any, worker: ManualWorker, job: str, path: str
 ) -> None:
     worker.record([1.0])
@@ -78,7 +78,7 @@ def test_several_requests_are_served_by_one_checkpoint(
     assert client.get(f"{path}/2").json["name"] == "second"
 
 
-def test_a_request_that_a_job_leaves_behind_is_dropped_and_said_so(
+def test_a_request_that_a_job_leaves_behind_is_dropped_with_an_event(
     client: Any, worker: ManualWorker, job: str, path: str
 ) -> None:
     worker.record([1.0])
@@ -92,7 +92,7 @@ def test_a_request_that_a_job_leaves_behind_is_dropped_and_said_so(
     assert client.post(path).status_code == 409
 
 
-def test_only_a_running_job_can_be_saved_and_the_rest_is_told_what_it_may(
+def test_only_a_running_job_can_be_saved_and_others_answer_with_the_allowed_verbs(
     client: Any, worker: ManualWorker, job: str, path: str
 ) -> None:
     worker.record([1.0])
@@ -171,7 +171,7 @@ def test_a_name_and_a_pin_can_be_given_and_taken_and_files_stay_as_they_are(
     )
 
 
-def test_what_a_client_changes_while_one_is_saved_is_never_lost(
+def test_a_clients_change_during_a_save_is_never_lost(
     client: Any, worker: ManualWorker, path: str
 ) -> None:
     """A pin that lands between the owner's decision and its commit."""
@@ -212,7 +212,7 @@ def folders(worker: ManualWorker) -> list[Path]:
     return sorted(path for path in home.iterdir() if "-t" in path.name)
 
 
-def test_a_deleted_one_is_404_its_files_are_gone_and_the_job_knows(
+def test_a_deleted_checkpoint_is_404_its_files_are_gone_and_the_job_knows(
     client: Any, worker: ManualWorker, job: str, path: str
 ) -> None:
     saved_at(worker, 1, 2, 3)
@@ -230,7 +230,7 @@ def test_a_deleted_one_is_404_its_files_are_gone_and_the_job_knows(
     assert 3 in worker.ledger.read_checkpoints(worker.lease).deleted_ticks
 
 
-def test_the_last_one_that_a_live_job_could_go_on_from_stays(
+def test_the_last_checkpoint_that_a_live_job_could_resume_from_stays(
     client: Any, worker: ManualWorker, job: str, path: str
 ) -> None:
     saved_at(worker, 1, 2)
@@ -246,7 +246,7 @@ def test_the_last_one_that_a_live_job_could_go_on_from_stays(
     assert (ended["latest_checkpoint"], ended["bytes"], folders(worker)) == (None, 0, [])
 
 
-def test_those_that_a_deleted_best_one_outdid_are_not_the_best_again(
+def test_checkpoints_that_a_deleted_best_one_outdid_are_not_the_best_again(
     client: Any, worker: ManualWorker, path: str
 ) -> None:
     saved_at(worker, 1, 2, is_best=True)

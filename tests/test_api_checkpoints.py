@@ -59,7 +59,7 @@ def test_checkpoints_are_listed_oldest_first_and_found_by_name(
     assert [checkpoint["tick"] for checkpoint in rest["data"]] == [3]
 
 
-def test_a_checkpoint_tells_its_files_and_nothing_of_our_own(
+def test_a_checkpoint_lists_its_files_and_no_internal_field(
     client: Any, path: str, saved: Checkpoint
 ) -> None:
     body = client.get(f"{path}/2").json
@@ -72,7 +72,9 @@ def test_a_checkpoint_tells_its_files_and_nothing_of_our_own(
     assert weights in body["files"]
 
 
-def test_the_list_is_304_until_one_is_saved(client: Any, worker: ManualWorker, path: str) -> None:
+def test_the_list_is_304_until_a_checkpoint_is_saved(
+    client: Any, worker: ManualWorker, path: str
+) -> None:
     tag = client.get(path).headers["ETag"]
     assert client.get(path, headers={"If-None-Match": tag}).status_code == 304
     worker.save()
@@ -88,7 +90,7 @@ def test_a_download_is_the_file_with_its_sha256_as_etag(client: Any, file: str) 
     assert client.get(file, headers={"If-None-Match": TAG}).status_code == 304
 
 
-def test_head_tells_the_size_and_sends_nothing(client: Any, file: str) -> None:
+def test_head_gives_the_size_and_sends_no_body(client: Any, file: str) -> None:
     answer = client.head(file)
     assert (answer.status_code, answer.data, answer.content_length) == (200, b"", SIZE)
     assert answer.headers["ETag"] == TAG
@@ -127,7 +129,7 @@ def test_a_range_outside_the_file_is_416_with_its_size(
 @pytest.mark.parametrize(
     "range_header", ["bytes=a-b", "bytes=-", "bytes=5-2", "bytes=--5", "bytes="]
 )
-def test_what_is_no_range_is_400_and_names_the_header(
+def test_a_malformed_range_is_400_and_names_the_header(
     client: Any, file: str, range_header: str
 ) -> None:
     answer = client.get(file, headers={"Range": range_header})
@@ -135,7 +137,7 @@ def test_what_is_no_range_is_400_and_names_the_header(
 
 
 @pytest.mark.parametrize("range_header", ["lines=1-2", "bytes=0-1,5-6"])
-def test_other_units_and_several_ranges_get_the_whole(
+def test_a_range_in_another_unit_or_several_ranges_get_the_whole_file(
     client: Any, file: str, range_header: str
 ) -> None:
     assert client.get(file, headers={"Range": range_header}).status_code == 200

@@ -43,7 +43,7 @@ def test_every_route_but_the_open_ones_needs_a_key(client: Any) -> None:
     assert len(seen) > 15 and PUBLIC_PATHS - seen == ASSET_PATHS
 
 
-def test_what_is_not_there_is_404_with_a_key_and_401_without(client: Any) -> None:
+def test_an_unknown_path_is_404_with_a_key_and_401_without(client: Any) -> None:
     assert client.get("/v1/nothing").status_code == 404
     assert client.get("/static/nothing.js").status_code == 404
     client.environ_base.pop("HTTP_AUTHORIZATION")
@@ -79,7 +79,7 @@ def test_the_admin_key_is_found_by_its_secret_alone(store: Any) -> None:
     assert Authenticator(AccessKeys(store), None, rate=0).authenticate("") is None
 
 
-def test_every_answer_has_a_request_id_and_may_not_be_kept(client: Any) -> None:
+def test_every_response_has_a_request_id_and_may_not_be_cached(client: Any) -> None:
     for path in ("/healthz", "/v1/jobs", f"/v1/jobs/{UNKNOWN}", "/nothing"):
         answer = client.get(path)
         assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
@@ -94,7 +94,7 @@ def test_a_clients_request_id_is_kept_if_it_is_plain(client: Any, sent: str, is_
     assert (answer.headers["X-Request-Id"] == sent) == is_kept
 
 
-def test_what_has_an_etag_must_be_asked_for_again(client: Any) -> None:
+def test_a_response_with_an_etag_must_be_revalidated(client: Any) -> None:
     path = client.post("/v1/jobs", json=small_spec()).headers["Location"]
     assert client.get(path).headers["Cache-Control"] == "private, no-cache"
 
@@ -107,7 +107,7 @@ def test_head_and_options_are_answered(client: Any) -> None:
     assert set(options.headers["Allow"].split(", ")) == {"GET", "HEAD", "OPTIONS", "POST"}
 
 
-def test_an_unforeseen_error_tells_nothing_and_is_logged(
+def test_an_unforeseen_error_shows_no_detail_and_is_logged(
     client: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object) -> None:
@@ -142,7 +142,9 @@ def away(tmp_path: Path) -> Iterator[tuple[Any, StoreServer]]:
         yield client, server
 
 
-def test_while_the_store_is_away_all_is_503_but_health(away: tuple[Any, StoreServer]) -> None:
+def test_every_path_but_health_is_503_while_the_store_is_unavailable(
+    away: tuple[Any, StoreServer],
+) -> None:
     client, server = away
     assert client.get("/readyz").json == {"status": "ready"}
     job_id = client.post("/v1/jobs", json=small_spec()).json["id"]
@@ -194,7 +196,7 @@ def test_another_tenants_job_is_404(
     assert client.get("/v1/jobs").json["data"] == []
 
 
-def test_models_tell_their_schema_and_version_its_limits(client: Any) -> None:
+def test_models_show_their_schema_and_version_its_limits(client: Any) -> None:
     mlp, transformer = client.get("/v1/models").json["data"]
     assert mlp["family"] == "mlp"
     assert mlp["objectives"] == ["mse", "cross_entropy"]

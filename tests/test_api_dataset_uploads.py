@@ -200,7 +200,7 @@ def test_the_python_client_sends_a_file_again_from_its_beginning(tmp_path: Path)
     assert (first.headers["Content-Length"], first.headers["Content-Type"]) == ("6", TEXT)
 
 
-def test_a_file_whose_type_its_name_does_not_tell_is_a_usage_error(tmp_path: Path) -> None:
+def test_a_file_whose_name_shows_no_type_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "data.bin").write_bytes(b"a\n1\n")
     words = ["--url", "http://127.0.0.1:9", "--key", ADMIN_KEY, "datasets", "upload"]
 
@@ -209,7 +209,7 @@ def test_a_file_whose_type_its_name_does_not_tell_is_a_usage_error(tmp_path: Pat
     assert done.exit_code == 2 and "--type" in done.output
 
 
-def test_the_python_client_tells_row_and_column(api: Api, tmp_path: Path) -> None:
+def test_the_python_client_reports_row_and_column(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "bad.csv"
     file.write_bytes(b"a,b\n1,2\n3,\n")
     with Client(api.url, ADMIN_KEY) as client, pytest.raises(InvalidRequest) as caught:

@@ -103,7 +103,9 @@ def test_another_type_or_delimiter_gives_another_id(client: Any) -> None:
     assert [item["name"] for item in datasets[1]["columns"]] == ["a,b", "c"]
 
 
-def test_two_tenants_never_see_each_others(client: Any, other: Any, settings: Settings) -> None:
+def test_two_tenants_never_see_each_others_datasets(
+    client: Any, other: Any, settings: Settings
+) -> None:
     mine, theirs = upload_new(client, PETS), upload_new(other, PETS)
 
     assert mine["id"] != theirs["id"] and mine["sha256"] == theirs["sha256"]
@@ -185,7 +187,7 @@ def test_a_bad_file_is_refused_with_row_and_column_and_leaves_nothing(
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/html", "text/csv; charset=latin-1", ""])
-def test_another_media_type_is_415_and_names_those_there_are(client: Any, kind: str) -> None:
+def test_an_unknown_media_type_is_415_and_names_the_known_ones(client: Any, kind: str) -> None:
     answer = upload(client, PETS, kind)
 
     assert answer.status_code == 415
@@ -269,7 +271,7 @@ def test_a_submission_is_repeated_although_its_dataset_is_gone(client: Any) -> N
     assert client.post("/v1/jobs", json=spec).status_code == 422
 
 
-def test_what_is_known_for_the_trainer_is_never_shown_and_never_taken(client: Any) -> None:
+def test_the_trainers_dataset_facts_are_never_shown_and_never_accepted(client: Any) -> None:
     dataset = upload_new(client, PETS)
     job = client.post("/v1/jobs", json=spec_on_dataset(dataset["id"])).json
     plan = client.post("/v1/jobs/plan", json=spec_on_dataset(dataset["id"])).json

@@ -36,7 +36,7 @@ def validate(worker: ManualWorker, loss: float) -> None:
     worker.record([1.0, 2.0], [point], metrics={"val_loss": loss})
 
 
-def test_a_jobs_story_is_told_in_order_and_numbered(
+def test_the_events_of_a_job_are_in_order_and_numbered(
     client: Any, worker: ManualWorker, path: str
 ) -> None:
     validate(worker, 0.5)
@@ -79,7 +79,7 @@ def test_pages_hold_every_event_once(
     assert seen == (list(range(1, 8)) if order == "asc" else list(range(7, 0, -1)))
 
 
-def test_the_oldest_go_when_there_are_too_many_and_numbers_stay(
+def test_the_oldest_events_are_dropped_beyond_the_limit_and_numbers_stay(
     client: Any, worker: ManualWorker, path: str, store: Store
 ) -> None:
     name = (worker.lease.tenant, worker.lease.job_id)
@@ -113,19 +113,21 @@ def test_the_list_is_304_until_something_happens(
     assert client.get(path, headers=known).status_code == 200
 
 
-def test_it_is_held_until_one_lies_beyond(client: Any, worker: ManualWorker, path: str) -> None:
+def test_a_request_for_events_is_held_until_an_event_lies_beyond(
+    client: Any, worker: ManualWorker, path: str
+) -> None:
     held = HeldRequest(client.application, f"{path}?after=2&wait=20").wait_until_held()
     worker.record([1.0])  # a tick is no event
     worker.save()
     assert [event["type"] for event in held.wait_for_response(10).json["data"]] == ["checkpoint"]
 
 
-def test_nothing_more_comes_of_an_ended_job(client: Any, worker: ManualWorker, path: str) -> None:
+def test_an_ended_job_gets_no_more_events(client: Any, worker: ManualWorker, path: str) -> None:
     worker.end("cancelled")
     assert client.get(f"{path}?after=3&wait=20").json["data"] == []
 
 
-def test_when_its_time_is_over_it_is_304_for_who_has_it(
+def test_a_held_request_for_events_is_304_when_its_time_is_over(
     client: Any, worker: ManualWorker, path: str
 ) -> None:
     page = client.get(f"{path}?after=2&wait=0.1")
@@ -138,7 +140,7 @@ def test_when_its_time_is_over_it_is_304_for_who_has_it(
     ("query", "parameters"),
     [("after=-1", ["after"]), ("limit=0&wait=99", ["limit", "wait"]), ("from=1", ["from"])],
 )
-def test_what_cannot_be_asked_is_400(
+def test_an_impossible_query_for_events_is_400(
     client: Any, path: str, query: str, parameters: list[str]
 ) -> None:
     answer = client.get(f"{path}?{query}")
@@ -164,13 +166,13 @@ def test_a_workers_lines_are_events_up_to_a_bound(
     assert len(log_lines) == 200 and log_lines[-1] == ("warning", "more is told in the log alone")
 
 
-def test_nobody_tells_a_line_after_its_lease(worker: ManualWorker) -> None:
+def test_an_owner_without_the_lease_adds_no_log_line(worker: ManualWorker) -> None:
     worker.end("cancelled")
     with pytest.raises(LeaseLost):
         worker.ledger.add_log_event(worker.lease, "info", "too late")
 
 
-def test_a_lost_worker_a_job_given_back_and_another_fingerprint_are_told(
+def test_a_lost_worker_a_released_job_and_another_fingerprint_are_events(
     client: Any, submit: Callable[..., str], store: Store
 ) -> None:
     job_id = submit(compute={"exact": "best_effort"})

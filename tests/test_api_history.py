@@ -48,7 +48,7 @@ def test_pages_hold_every_tick_once_and_the_bits_of_every_loss(client: Any, path
     assert (page["last_tick"], page["complete"]) == (2500, False)
 
 
-def test_csv_ndjson_and_binary_tell_the_same(client: Any, path: str) -> None:
+def test_csv_ndjson_and_binary_hold_equal_values(client: Any, path: str) -> None:
     csv = client.get(path, headers=CSV)
     assert csv.mimetype == "text/csv"
     header, *lines = csv.text.splitlines()
@@ -117,7 +117,7 @@ def test_nonfinite_losses_are_null_and_named(client: Any, worker: ManualWorker, 
 
 
 @pytest.mark.parametrize("form", [{}, CSV, NDJSON, BINARY])
-def test_each_form_is_304_until_ticks_come(
+def test_every_format_is_304_until_ticks_come(
     client: Any, worker: ManualWorker, path: str, form: dict[str, str]
 ) -> None:
     first = client.get(path, headers=form)
@@ -129,7 +129,7 @@ def test_each_form_is_304_until_ticks_come(
     assert client.get(path, headers={**form, "If-None-Match": tag}).status_code == 200
 
 
-def test_one_forms_tag_does_not_answer_for_another(client: Any, path: str) -> None:
+def test_the_etag_of_one_format_does_not_answer_for_another(client: Any, path: str) -> None:
     tags = {client.get(path, headers=form).headers["ETag"] for form in ({}, CSV, NDJSON, BINARY)}
     assert len(tags) == 4
 
@@ -150,7 +150,7 @@ def test_the_history_of_an_ended_job_is_complete(
         ("text/csv, */*", "text/csv"),
     ],
 )
-def test_the_form_is_what_the_client_likes_best(
+def test_the_format_is_the_one_that_the_client_prefers(
     client: Any, path: str, accept: str, form: str
 ) -> None:
     assert client.get(path, headers={"Accept": accept}).mimetype == form
@@ -173,7 +173,7 @@ def test_the_form_is_what_the_client_likes_best(
         ("after=1_0&before=5.0", "*/*", ["after", "before"]),
     ],
 )
-def test_what_cannot_be_asked_is_400_and_named(
+def test_an_impossible_query_is_400_and_names_the_parameter(
     client: Any, path: str, query: str, accept: str, parameters: list[str]
 ) -> None:
     answer = client.get(f"{path}?{query}", headers={"Accept": accept})
@@ -181,6 +181,6 @@ def test_what_cannot_be_asked_is_400_and_named(
     assert [error["parameter"] for error in answer.json["errors"]] == parameters
 
 
-def test_an_unknown_column_is_told_which_there_are(client: Any, path: str) -> None:
+def test_an_unknown_column_is_answered_with_the_known_ones(client: Any, path: str) -> None:
     body = client.get(f"{path}?columns=loss,val_loss").json
     assert body["recorded"] == ["loss", "lr", "time", "state"]

@@ -27,7 +27,7 @@ def test_a_submission_is_answered_202_with_the_job_and_where_it_is(client: Any) 
     assert client.get(answer.headers["Location"]).json == job
 
 
-def test_a_submission_rings_its_queue_once(client: Any, submit: Submit, store: Store) -> None:
+def test_a_submission_wakes_its_queue_once(client: Any, submit: Submit, store: Store) -> None:
     submit()
     assert store.llen("tickforge.cpu") == 1
 
@@ -117,7 +117,7 @@ def test_filters_are_any_of_the_statuses_and_all_of_the_rest(client: Any, submit
     assert ids("name=z") == []
 
 
-def test_patch_changes_what_is_said_and_nothing_else(client: Any, submit: Submit) -> None:
+def test_a_patch_changes_the_named_fields_and_nothing_else(client: Any, submit: Submit) -> None:
     path = f"/v1/jobs/{submit(name='old', labels={'a': '1'})}"
     before = client.get(path).json
     answer = client.patch(path, json={"labels": {"b": "2"}, "priority": 7, "name": "new"})
@@ -167,7 +167,7 @@ def test_verbs_of_a_running_job_are_under_way(
     assert client.delete(path).status_code == 409
 
 
-def test_a_resume_rings_again(
+def test_a_resume_wakes_the_queue_again(
     client: Any, submit: Submit, store: Store, settings: Settings
 ) -> None:
     path = f"/v1/jobs/{submit()}"
@@ -197,7 +197,7 @@ def test_a_deleted_job_is_gone_with_its_files(
     assert client.get("/v1/jobs").json["data"] == []
 
 
-def test_attempts_tell_who_trained_what(
+def test_attempts_show_the_worker_and_its_ticks(
     client: Any, submit: Submit, store: Store, settings: Settings
 ) -> None:
     path = f"/v1/jobs/{submit()}/attempts"
@@ -236,7 +236,7 @@ def test_a_plan_counts_exactly_and_stores_nothing(client: Any) -> None:
     assert client.get("/v1/jobs").json["data"] == []
 
 
-def test_what_only_time_ends_has_no_total(client: Any) -> None:
+def test_a_job_with_a_budget_of_time_has_no_total(client: Any) -> None:
     body = client.post("/v1/jobs/plan", json=small_spec(budget={"seconds": 5})).json
     assert (body["ticks_total"], body["history_bytes"], body["seconds"]) == (None, None, None)
 

@@ -83,7 +83,7 @@ def test_a_wrong_body_is_422_and_names_the_field(
     assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
 
 
-def test_scopes_open_what_the_contract_says(make: Callable[..., Any]) -> None:
+def test_scopes_open_the_endpoints_of_the_contract(make: Callable[..., Any]) -> None:
     job = small_spec()
     expected = {
         "read": {"read": 200, "plan": 403, "submit": 403, "keys": 403, "metrics": 200},
@@ -178,7 +178,7 @@ def test_a_tenant_has_no_more_queued_jobs_than_it_may(
     assert again.status_code == 202
 
 
-def test_what_was_made_with_an_idempotency_key_and_deleted_is_410(client: Any) -> None:
+def test_a_key_made_with_an_idempotency_key_and_deleted_is_410(client: Any) -> None:
     once = {"Idempotency-Key": "k"}
     job_id = client.post("/v1/jobs", json=small_spec(), headers=once).json["id"]
     client.post(f"/v1/jobs/{job_id}/cancel")
@@ -190,7 +190,7 @@ def test_what_was_made_with_an_idempotency_key_and_deleted_is_410(client: Any) -
     assert (gone.status_code, gone.json["type"]) == (410, "urn:tickforge:problem:gone")
 
 
-def test_each_request_is_one_line_of_log(
+def test_every_request_is_one_line_of_log(
     client: Any, make: Callable[..., Any], capfd: pytest.CaptureFixture[str]
 ) -> None:
     logs.configure_logging("json")

@@ -37,9 +37,7 @@ def parts(answer: Any) -> tuple[str, str, str]:
     return headers["X-First-Byte"], headers["X-Next-After"], headers["X-Complete"]
 
 
-def test_what_a_worker_said_can_be_read_on_from_any_byte(
-    client: Any, worker: ManualWorker, path: str
-) -> None:
+def test_a_jobs_log_can_be_read_from_any_byte(client: Any, worker: ManualWorker, path: str) -> None:
     log = JobLog(worker.files, worker.lease.tenant, worker.lease.job_id)
     log.write("erste Zeile: ß")
     first = client.get(path)
@@ -54,7 +52,7 @@ def test_what_a_worker_said_can_be_read_on_from_any_byte(
     assert client.get(f"{path}?after=10000").data == b""
 
 
-def test_before_anything_was_said_it_is_empty(client: Any, path: str) -> None:
+def test_a_log_without_entries_is_empty(client: Any, path: str) -> None:
     answer = client.get(path)
     assert (answer.status_code, answer.data, parts(answer)) == (200, b"", ("0", "0", "false"))
 
@@ -76,7 +74,7 @@ def test_a_running_jobs_log_is_shown_from_a_line_in_its_last_mebibyte(
     assert client.get(f"{path}?after=1999900").data == line
 
 
-def test_it_is_304_until_it_grows(client: Any, path: str, file: Path) -> None:
+def test_a_log_is_304_until_it_grows(client: Any, path: str, file: Path) -> None:
     file.write_bytes(b"one\n")
     known = {"If-None-Match": client.get(path).headers["ETag"]}
     assert client.get(path, headers=known).status_code == 304
@@ -85,7 +83,7 @@ def test_it_is_304_until_it_grows(client: Any, path: str, file: Path) -> None:
     assert client.get(path, headers=known).data == b"one\ntwo\n"
 
 
-def test_it_is_held_until_it_grows(client: Any, path: str, file: Path) -> None:
+def test_a_request_for_a_log_is_held_until_it_grows(client: Any, path: str, file: Path) -> None:
     file.write_bytes(b"one\n")
     held = HeldRequest(client.application, f"{path}?after=4&wait=20").wait_until_held()
     run_later(0.1, lambda: file.write_bytes(b"one\ntwo\n")).join()
@@ -98,7 +96,7 @@ def test_the_end_of_the_job_ends_a_wait(client: Any, worker: ManualWorker, path:
     assert parts(held.wait_for_response(10)) == ("0", "0", "true")
 
 
-def test_a_link_in_its_place_is_not_followed(
+def test_a_link_in_place_of_a_log_is_not_followed(
     client: Any, path: str, file: Path, tmp_path: Path
 ) -> None:
     secret = tmp_path / "secret"
@@ -109,6 +107,6 @@ def test_a_link_in_its_place_is_not_followed(
     assert b"secret" not in answer.data
 
 
-def test_of_no_job_there_is_no_log(client: Any) -> None:
+def test_the_log_of_an_unknown_job_is_404(client: Any) -> None:
     assert client.get(f"/v1/jobs/job_{'a' * 26}/logs").status_code == 404
     assert client.get("/v1/jobs/..%2f..%2fetc/logs").status_code == 404

@@ -53,7 +53,7 @@ def test_a_verb_ends_a_wait_at_once(
 
 
 @pytest.mark.parametrize("change", ["save", "patch", "end", "best"])
-def test_what_matters_ends_it_at_once(
+def test_a_significant_change_ends_a_wait_at_once(
     client: Any,
     wait: Wait,
     worker: ManualWorker,
@@ -79,7 +79,7 @@ def test_what_matters_ends_it_at_once(
     )  # fmt: skip
 
 
-def test_progress_alone_ends_it_after_a_second_and_no_sooner(
+def test_progress_alone_ends_a_wait_after_a_second_and_no_sooner(
     client: Any, wait: Wait, worker: ManualWorker, path: str
 ) -> None:
     held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).wait_until_held()
@@ -89,7 +89,7 @@ def test_progress_alone_ends_it_after_a_second_and_no_sooner(
     assert held.seconds >= 1.0
 
 
-def test_so_does_progress_that_was_there_before_the_request(
+def test_progress_before_the_request_ends_a_wait_after_a_second(
     client: Any, wait: Wait, worker: ManualWorker, path: str
 ) -> None:
     old = client.get(path).headers["ETag"]
@@ -99,7 +99,7 @@ def test_so_does_progress_that_was_there_before_the_request(
     assert held.seconds >= 1.0
 
 
-def test_what_mattered_before_the_request_is_answered_without_a_wait(
+def test_a_significant_change_before_the_request_is_answered_without_a_wait(
     client: Any, worker: ManualWorker, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -113,14 +113,16 @@ def test_what_mattered_before_the_request_is_answered_without_a_wait(
 
 
 @pytest.mark.parametrize("sent", [True, False])
-def test_when_the_time_is_over_it_is_304_for_who_has_it(client: Any, path: str, sent: bool) -> None:
+def test_a_wait_without_a_change_is_304_for_a_client_with_the_etag(
+    client: Any, path: str, sent: bool
+) -> None:
     tag = client.get(path).headers["ETag"]
     answer = client.get(f"{path}?wait=0.2", headers={"If-None-Match": tag} if sent else {})
     assert answer.status_code == (304 if sent else 200)
     assert answer.headers["ETag"] == tag
 
 
-def test_without_a_tag_it_ends_with_the_next_change(
+def test_a_wait_without_an_etag_ends_with_the_next_change(
     wait: Wait, worker: ManualWorker, path: str
 ) -> None:
     held = wait(f"{path}?wait=20").wait_until_held()
@@ -129,7 +131,7 @@ def test_without_a_tag_it_ends_with_the_next_change(
     assert held.seconds >= 1.0
 
 
-def test_until_the_end_nothing_else_ends_it(
+def test_a_wait_for_the_end_ends_with_nothing_else(
     client: Any, wait: Wait, worker: ManualWorker, path: str
 ) -> None:
     tag = client.get(path).headers["ETag"]
@@ -142,7 +144,7 @@ def test_until_the_end_nothing_else_ends_it(
     assert client.get(f"{path}?wait=20&until=end").json["status"] == "cancelled"
 
 
-def test_until_a_tick_it_is_that_tick(
+def test_a_wait_for_a_tick_ends_at_that_tick(
     client: Any, wait: Wait, worker: ManualWorker, path: str
 ) -> None:
     held = wait(f"{path}?wait=20&until=tick:5").wait_until_held()
@@ -152,14 +154,14 @@ def test_until_a_tick_it_is_that_tick(
     assert client.get(f"{path}?wait=20&until=tick:6").json["tick"] == 6
 
 
-def test_an_ended_job_reaches_no_tick_and_is_told_at_once(
+def test_a_wait_for_a_tick_of_an_ended_job_is_answered_at_once(
     client: Any, worker: ManualWorker, path: str
 ) -> None:
     worker.end("cancelled")
     assert client.get(f"{path}?wait=20&until=tick:50").json["tick"] == 2
 
 
-def test_with_until_the_time_over_is_200_with_what_there_is(client: Any, path: str) -> None:
+def test_a_wait_with_until_answers_200_when_its_time_is_over(client: Any, path: str) -> None:
     sent = {"If-None-Match": client.get(path).headers["ETag"]}
     answer = client.get(f"{path}?wait=0.2&until=end", headers=sent)
     assert (answer.status_code, answer.json["tick"]) == (200, 2)
@@ -198,7 +200,7 @@ def test_a_job_that_is_deleted_meanwhile_is_404(
         ("wait=x&until=never", ["wait", "until"]),
     ],
 )
-def test_what_cannot_be_waited_for_is_400_and_named(
+def test_an_impossible_wait_is_400_and_names_the_parameter(
     client: Any, path: str, query: str, parameters: list[str]
 ) -> None:
     answer = client.get(f"{path}?{query}")
@@ -215,7 +217,7 @@ def test_a_history_is_held_until_a_tick_lies_beyond(
     assert held.wait_for_response(10).json["tick"] == [4]
 
 
-def test_a_history_that_lies_beyond_is_answered_at_once(client: Any, path: str) -> None:
+def test_a_history_with_a_tick_beyond_is_answered_at_once(client: Any, path: str) -> None:
     assert client.get(f"{path}/history?wait=20").json["tick"] == [1, 2]
     assert client.get(f"{path}/history?wait=20&points=1").json["loss"]["mean"] == [1.5]
     csv = client.get(f"{path}/history?wait=20&after=1", headers={"Accept": "text/csv"})
@@ -223,7 +225,7 @@ def test_a_history_that_lies_beyond_is_answered_at_once(client: Any, path: str) 
 
 
 @pytest.mark.parametrize("form", ["application/json", "text/csv"])
-def test_a_known_history_is_held_until_it_is_another(
+def test_a_known_history_is_held_until_it_changes(
     client: Any, wait: Wait, worker: ManualWorker, path: str, form: str
 ) -> None:
     whole = f"{path}/history"
@@ -243,7 +245,7 @@ def test_the_end_of_a_job_ends_a_wait_for_its_history(
     assert held.wait_for_response(10).json["complete"] is True
 
 
-def test_beyond_the_bound_a_wait_is_answered_at_once_and_a_stream_refused(
+def test_a_wait_beyond_the_limit_is_answered_at_once_and_a_stream_refused(
     client: Any, worker: ManualWorker, path: str
 ) -> None:
     places = client.application.extensions[long_polling.LONG_POLLER_EXTENSION].held_request_limit
@@ -268,7 +270,7 @@ def test_beyond_the_bound_a_wait_is_answered_at_once_and_a_stream_refused(
             places.release()
 
 
-def test_a_process_that_leaves_lets_its_waits_go(client: Any, wait: Wait, path: str) -> None:
+def test_a_process_that_stops_answers_its_waits(client: Any, wait: Wait, path: str) -> None:
     held = wait(f"{path}?wait=30").wait_until_held()
     client.application.extensions[long_polling.LONG_POLLER_EXTENSION].shutdown()
     assert held.wait_for_response(10).status_code == 200

@@ -55,7 +55,7 @@ def test_requests_are_counted_by_endpoint_method_and_status(client: Any) -> None
     assert value(answer.text, "tickforge_request_seconds_count", endpoint="list_jobs") == 3
 
 
-def test_jobs_queues_workers_and_ticks_are_told(
+def test_jobs_queues_workers_and_ticks_are_counted(
     client: Any, submit: Any, store: Any, settings: Settings
 ) -> None:
     for _ in range(3):
@@ -87,7 +87,7 @@ def test_a_tenants_key_counts_its_own_jobs_and_an_admins_all(client: Any, submit
     assert value(client.get("/metrics").text, "tickforge_jobs", status="queued") == 3
 
 
-def test_no_label_holds_what_grows_without_bound(client: Any, submit: Any) -> None:
+def test_no_label_has_unbounded_values(client: Any, submit: Any) -> None:
     job_id = submit(name="a-name", labels={"k": "a-label"})
     client.get(f"/v1/jobs/{job_id}")
     client.get("/v1/surprise")
@@ -104,7 +104,7 @@ def server() -> Iterator[StoreServer]:
         yield server
 
 
-def test_a_store_that_is_away_is_told_and_hides_nothing_else(
+def test_an_unavailable_store_is_reported_and_hides_no_other_metric(
     server: StoreServer, tmp_path: Path
 ) -> None:
     from api.app import create_app
@@ -120,7 +120,7 @@ def test_a_store_that_is_away_is_told_and_hides_nothing_else(
     assert "tickforge_jobs" not in answer.text
 
 
-def test_all_processes_are_summed_and_a_dead_one_loses_no_count(
+def test_counts_are_summed_over_processes_and_a_dead_one_loses_none(
     store: Any, store_server: str, tmp_path: Path
 ) -> None:
     folders = {"TMPDIR": str(tmp_path)}

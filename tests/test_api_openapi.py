@@ -68,7 +68,7 @@ def test_the_stored_copy_is_what_is_published() -> None:
     )
 
 
-def test_it_is_served_to_anyone(client: Any) -> None:
+def test_the_document_is_served_without_a_key(client: Any) -> None:
     client.environ_base.pop("HTTP_AUTHORIZATION")
     answer = client.get("/openapi.json")
     assert answer.json == DOCUMENT
@@ -76,7 +76,7 @@ def test_it_is_served_to_anyone(client: Any) -> None:
     assert client.get("/openapi.json", headers=known).status_code == 304
 
 
-def test_it_has_every_route_and_no_other(client: Any) -> None:
+def test_the_document_has_every_route_and_no_other(client: Any) -> None:
     routed = {
         (method, re.sub(r"<(\w+)>", r"{\1}", rule.rule))
         for rule in client.application.url_map.iter_rules()
@@ -101,7 +101,7 @@ def test_every_name_in_a_path_is_a_required_parameter() -> None:
         )
 
 
-def test_every_refusal_is_a_problem_and_every_success_tells_its_form() -> None:
+def test_every_error_is_a_problem_and_every_success_has_a_media_type() -> None:
     for method, path, operation in operations():
         for status, answer in operation["responses"].items():
             assert answer["description"]
@@ -111,7 +111,7 @@ def test_every_refusal_is_a_problem_and_every_success_tells_its_form() -> None:
                 assert answer["content"], (method, path, status)
 
 
-def test_everything_with_a_key_can_be_401_403_and_503() -> None:
+def test_every_endpoint_with_a_key_can_answer_401_403_and_503() -> None:
     assert DOCUMENT["components"]["securitySchemes"] == {
         "key": {"type": "http", "scheme": "bearer"}
     }

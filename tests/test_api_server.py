@@ -92,7 +92,9 @@ def test_a_body_sent_in_chunks_is_bounded_too(
         (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),
     ],
 )
-def test_what_is_no_http_is_a_problem_too(api: httpx.Client, sent: bytes, status: int) -> None:
+def test_a_request_that_is_not_http_is_answered_with_a_problem(
+    api: httpx.Client, sent: bytes, status: int
+) -> None:
     answer = exchange(api, sent)
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
@@ -165,17 +167,17 @@ def test_the_api_runs_without_torch(store: Any, store_server: str, tmp_path: Pat
     assert done.stdout.splitlines()[-1] == "False False False"
 
 
-def test_it_does_not_start_without_an_admin_key(store_server: str, tmp_path: Path) -> None:
+def test_the_api_does_not_start_without_an_admin_key(store_server: str, tmp_path: Path) -> None:
     environment = process_environment(store_server, tmp_path)
     assert "TICKFORGE_ADMIN_KEY is not set" in refusal(**{**environment, "TICKFORGE_ADMIN_KEY": ""})
 
 
-def test_it_does_not_start_with_a_setting_it_cannot_use(store_server: str, tmp_path: Path) -> None:
+def test_the_api_does_not_start_with_an_invalid_setting(store_server: str, tmp_path: Path) -> None:
     line = refusal(**process_environment(store_server, tmp_path, TICKFORGE_PORT="http"))
     assert "TICKFORGE_PORT='http': a whole number from 0 to 65535" in line
 
 
-def test_it_does_not_start_on_a_store_that_would_lose_jobs(tmp_path: Path) -> None:
+def test_the_api_does_not_start_on_a_store_that_would_lose_jobs(tmp_path: Path) -> None:
     from jobs.store.connection import connect
 
     with running_store() as server:

@@ -78,7 +78,7 @@ def test_an_ended_jobs_stream_is_its_whole_story_and_ends(
     assert [frame.data for frame in frames[1:]] == api.get(path).json()["data"]
 
 
-def test_what_happens_comes_as_it_happens(
+def test_events_are_streamed_as_they_happen(
     api: httpx.Client, worker: ManualWorker, path: str
 ) -> None:
     with open_stream(api, f"{path}?after=2") as stream:
@@ -96,7 +96,7 @@ def test_what_happens_comes_as_it_happens(
 @pytest.mark.parametrize(
     ("query", "sent", "first"), [("", "3", 4), ("?after=3", None, 4), ("?after=1", "4", 5)]
 )
-def test_it_goes_on_where_the_client_was(
+def test_a_stream_resumes_after_the_last_event_id(
     api: httpx.Client, worker: ManualWorker, path: str, query: str, sent: str | None, first: int
 ) -> None:
     worker.save()
@@ -109,7 +109,7 @@ def test_it_goes_on_where_the_client_was(
     assert ids == list(range(first, 6))
 
 
-def test_who_has_all_of_an_ended_jobs_events_gets_an_end(
+def test_a_client_with_all_events_of_an_ended_job_gets_the_end(
     api: httpx.Client, worker: ManualWorker, path: str
 ) -> None:
     worker.end("cancelled")
@@ -132,7 +132,7 @@ def test_a_stream_takes_no_parameter_of_a_list(api: httpx.Client, path: str) -> 
     assert [error["parameter"] for error in answer.json()["errors"]] == ["limit", "wait"]
 
 
-def test_ticks_come_four_times_a_second_at_most_and_the_last_is_told(
+def test_tick_events_come_at_most_four_times_a_second_and_include_the_last(
     api: httpx.Client, worker: ManualWorker, path: str
 ) -> None:
     with open_stream(api, f"{path}?after=2") as stream:
@@ -198,9 +198,7 @@ def test_a_closed_clients_place_is_free_again(
     wait_until(lambda: api.head(path, headers=SSE).status_code == 200, 12, "a free place")
 
 
-def test_a_stream_outlives_nothing_it_should_not(
-    api: httpx.Client, submit: Callable[..., str]
-) -> None:
+def test_a_deleted_key_ends_its_streams(api: httpx.Client, submit: Callable[..., str]) -> None:
     """A key that is taken back ends its streams."""
     created = api.post(
         "/v1/keys", json={"tenant": "default", "scopes": ["read"], "name": "k"}

@@ -99,14 +99,18 @@ def test_no_path_shows_a_tenant_anything_of_another(tenants: tuple[Tenant, Tenan
     assert walked > 15
 
 
-def test_what_is_hidden_from_others_is_there_for_its_owner(tenants: tuple[Tenant, Tenant]) -> None:
+def test_resources_hidden_from_other_tenants_are_visible_to_their_owner(
+    tenants: tuple[Tenant, Tenant],
+) -> None:
     ours, _ = tenants
     for endpoint in theirs():
         if endpoint.method == "GET":
             assert ours.ask(endpoint, ours.url(endpoint)).status_code == 200, endpoint.path
 
 
-def test_an_admin_sees_another_tenants_by_name(tenants: tuple[Tenant, Tenant], client: Any) -> None:
+def test_an_admin_reads_another_tenants_resources_by_naming_the_tenant(
+    tenants: tuple[Tenant, Tenant], client: Any
+) -> None:
     ours, _ = tenants
     admin = Tenant(client, ours.ids)
     for endpoint in [
@@ -132,7 +136,7 @@ def test_an_admin_sees_another_tenants_by_name(tenants: tuple[Tenant, Tenant], c
     assert client.post("/v1/jobs?tenant=first", json=small_spec()).status_code == 400
 
 
-def test_without_a_key_there_is_nothing_but_what_is_open(tenants: tuple[Tenant, Tenant]) -> None:
+def test_without_a_key_only_open_paths_answer(tenants: tuple[Tenant, Tenant]) -> None:
     ours, _ = tenants
     ours.http.environ_base.pop("HTTP_AUTHORIZATION")
     for endpoint in ENDPOINTS:
@@ -158,7 +162,7 @@ def test_an_idempotency_key_is_its_tenants_own(tenants: tuple[Tenant, Tenant]) -
     assert other.status_code == 422
 
 
-def test_a_spec_cannot_name_anothers_dataset(tenants: tuple[Tenant, Tenant]) -> None:
+def test_a_spec_cannot_name_another_tenants_dataset(tenants: tuple[Tenant, Tenant]) -> None:
     ours, others = tenants
     assert ours.ids["dataset_id"] != others.ids["dataset_id"]
     for tenant, status in ((others, 202), (ours, 422)):
@@ -181,7 +185,7 @@ def test_a_workers_job_is_named_to_its_tenant_alone(
         assert (shown["job"], shown["tenant"]) == (others.ids["job_id"], "second")
 
 
-def test_filters_find_nothing_of_anothers(tenants: tuple[Tenant, Tenant]) -> None:
+def test_filters_find_no_job_of_another_tenant(tenants: tuple[Tenant, Tenant]) -> None:
     ours, _ = tenants
     for query in ("label=owner:only-second", "name=job-of-second"):
         assert ours.http.get(f"/v1/jobs?{query}").json["data"] == []

@@ -108,7 +108,7 @@ def test_every_valid_spec_can_be_trained(
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
 @examples(3)
 @given(data=st.data())
-def test_one_fault_between_fields_is_422_at_its_place(
+def test_an_error_between_fields_is_422_at_its_place(
     spec_client: SpecClient, fault: SpecFault, data: st.DataObject
 ) -> None:
     spec = data.draw(fault.specs)

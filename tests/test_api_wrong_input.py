@@ -327,7 +327,7 @@ def test_a_deleted_jobs_id_is_404(client: Any, submit: Callable[..., str]) -> No
         check_problem(client.open(path, method=verb, json={}), 404)
 
 
-def test_a_verbs_body_may_say_nothing(client: Any, submit: Callable[..., str]) -> None:
+def test_the_body_of_a_verb_may_be_empty(client: Any, submit: Callable[..., str]) -> None:
     path = f"/v1/jobs/{submit(name='in due form')}/cancel"
     check_problem(client.post(path, json={"force": True}), 422)
     check_problem(client.post(path, data="now"), 415)

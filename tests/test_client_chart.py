@@ -60,11 +60,11 @@ def test_any_values_can_be_drawn(values: list[float]) -> None:
     assert any(row.strip() for row in cells(lines))
 
 
-def test_nothing_finite_is_said_not_drawn() -> None:
+def test_a_chart_without_a_finite_value_says_so() -> None:
     assert draw(curve([math.nan])) == draw([]) == ["(nothing to draw yet)"]
 
 
-def test_without_unicode_it_is_drawn_in_ascii() -> None:
+def test_a_chart_without_unicode_is_drawn_in_ascii() -> None:
     assert not can_show("ascii")
     assert not can_show(None)
     assert can_show("utf-8")

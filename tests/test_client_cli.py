@@ -59,7 +59,7 @@ ENDINGS = [("succeeded", 0), ("failed", 1), ("cancelled", 1)]
 
 @pytest.mark.parametrize(("status", "code"), ENDINGS)
 @pytest.mark.parametrize("command", ["watch", "status"])
-def test_the_exit_code_tells_the_jobs_outcome(
+def test_the_exit_code_is_the_jobs_outcome(
     serve: Serve, command: str, status: str, code: int
 ) -> None:
     serve([StubResponse(body=job_document(status=status))])
@@ -143,17 +143,19 @@ def test_a_file_that_is_no_spec_is_wrong_usage(
         ["list", "--url", "http://☃.example", "--key", "k"],
     ],
 )
-def test_wrong_usage_is_2_and_asks_no_server(arguments: list[str]) -> None:
+def test_wrong_usage_exits_with_2_and_sends_no_request(arguments: list[str]) -> None:
     assert cli.main(arguments) == 2
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 2), (404, 2), (409, 2), (500, 3), (507, 3)])
-def test_a_refusal_is_2_and_a_server_in_trouble_3(serve: Serve, status: int, code: int) -> None:
+def test_a_refusal_exits_with_2_and_a_server_error_with_3(
+    serve: Serve, status: int, code: int
+) -> None:
     serve([problem_response(status)])
     assert cli.main(["status", JOB]) == code
 
 
-def test_nobody_there_is_3(
+def test_an_absent_server_exits_with_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(http, "FIRST_CONTACT_RETRY_SECONDS", 0.1)

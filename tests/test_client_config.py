@@ -19,7 +19,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     return environ
 
 
-def test_it_reads_the_file_that_serve_py_writes(environ: dict[str, str]) -> None:
+def test_the_client_reads_the_file_that_serve_py_writes(environ: dict[str, str]) -> None:
     assert config_path(environ) == client_config_path(environ)
     assert resolve_server(None, None, environ) == Server(HOME, "key-of-the-file")
 
@@ -36,13 +36,13 @@ def test_the_files_key_is_not_handed_to_another_server(environ: dict[str, str]) 
     assert resolve_server(HOME + "/", None, environ).key == "key-of-the-file"
 
 
-def test_without_anything_it_says_how_to_give_a_key(tmp_path: Path) -> None:
+def test_a_client_without_any_key_explains_how_to_give_one(tmp_path: Path) -> None:
     with pytest.raises(NotConfigured, match="TICKFORGE_KEY"):
         resolve_server(None, None, {"XDG_CONFIG_HOME": str(tmp_path)})
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", "null", '{"url": 1}', "{"])
-def test_a_config_file_that_is_none_is_named(environ: dict[str, str], text: str) -> None:
+def test_an_invalid_config_file_is_named(environ: dict[str, str], text: str) -> None:
     config_path(environ).write_text(text)
     with pytest.raises(NotConfigured, match=r"config\.json"):
         resolve_server(None, None, environ)
@@ -52,7 +52,7 @@ def test_a_config_file_that_is_none_is_named(environ: dict[str, str], text: str)
     "url",
     ["localhost:8000", "ftp://x", "http://", "http://x:port", "http://u:p@x", "x", "http://["],
 )
-def test_an_address_that_is_none_is_refused(url: str) -> None:
+def test_an_invalid_address_is_refused(url: str) -> None:
     with pytest.raises(NotConfigured, match="not a server's address"):
         resolve_server(url, "key", {})
 
@@ -65,6 +65,6 @@ def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
     assert key not in repr(Server(HOME, key))
 
 
-def test_what_is_written_is_what_is_documented(environ: dict[str, str]) -> None:
+def test_the_written_file_is_the_documented_one(environ: dict[str, str]) -> None:
     document = json.loads(config_path(environ).read_text())
     assert document == {"url": HOME, "key": "key-of-the-file"}

@@ -81,7 +81,7 @@ def test_a_download_that_breaks_off_goes_on_where_it_stopped(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == [NAME]
 
 
-def test_what_an_earlier_process_left_is_gone_on_from(tmp_path: Path) -> None:
+def test_a_partial_file_of_an_earlier_process_is_resumed(tmp_path: Path) -> None:
     (tmp_path / f"{NAME}.part").write_bytes(WEIGHTS[:5000])
     (request,) = download(ranged, tmp_path)
     assert request.headers["Range"] == "bytes=5000-"
@@ -133,6 +133,6 @@ def test_a_file_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) 
     assert list((tmp_path / "here").iterdir()) == []
 
 
-def test_a_file_that_is_gone_is_told_at_once(tmp_path: Path) -> None:
+def test_a_file_that_is_gone_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="no such file"):
         download(lambda _: problem_response(404, title="no such file"), tmp_path)

@@ -69,7 +69,7 @@ def last_ids(server: StubServer) -> list[str]:
     return [a.headers["Last-Event-ID"] for a in server.requests if "Last-Event-ID" in a.headers]
 
 
-def test_a_stream_that_breaks_is_gone_on_with(follow) -> None:
+def test_a_broken_stream_is_resumed(follow) -> None:
     whole = TICKS + status(1, "queued") + status(2, "running")
     rest = TICKS + COMMENT + status(3, "succeeded")
     cut = StubResponse(200, (whole + "x" * 50).encode(), SSE, cut=len(whole))
@@ -85,7 +85,7 @@ def test_a_stream_that_breaks_is_gone_on_with(follow) -> None:
     assert len(there.slept) == 2
 
 
-def test_a_full_server_is_tried_again_when_it_says(follow) -> None:
+def test_a_full_server_is_tried_again_after_its_retry_after(follow) -> None:
     full = problem_response(503, {"Retry-After": "2"})
     there = There([full, StubResponse(200, status(1, "cancelled").encode(), SSE)])
     events, _ = follow(there)
@@ -97,13 +97,13 @@ def test_an_ended_job_whose_events_are_known_is_not_followed_for_ever(follow) ->
     assert [event.type for event in events] == ["ticks"]
 
 
-def test_streams_that_tell_nothing_are_given_up(follow, monkeypatch) -> None:
+def test_empty_streams_are_given_up(follow, monkeypatch) -> None:
     monkeypatch.setattr("tickforge_client.http.RETRY_SECONDS", 0.0)
     with pytest.raises(Unreachable, match="ended the stream"):
         follow(There([StubResponse(200, b"", SSE)] * 2))
 
 
-def test_waiting_for_the_end_is_one_request_while_nothing_ends_it() -> None:
+def test_waiting_for_the_end_is_one_request_until_its_time_is_over() -> None:
     slept: list[float] = []
     responses = [
         StubResponse(body=job_document()),
@@ -178,7 +178,7 @@ def test_the_command_lists_events_a_line_each(capsys) -> None:
     ]
 
 
-def test_followed_to_its_end_the_command_tells_the_outcome(capsys) -> None:
+def test_the_command_that_follows_a_job_to_its_end_prints_the_outcome(capsys) -> None:
     stream = StubResponse(200, (TICKS + status(1, "failed")).encode(), SSE)
     there = There([stream], at_last="failed")
     with running_stub(there.rule) as server:

@@ -82,7 +82,7 @@ def generate(folder: Path) -> str:
     return output
 
 
-def test_the_generator_stumbles_over_nothing_but_raw_uploads(generated: Generated) -> None:
+def test_the_generator_warns_of_raw_uploads_alone(generated: Generated) -> None:
     warned = [line for line in generated.generator_output.splitlines() if "WARNING" in line]
     assert len(warned) == 1 and LEFT_OUT in warned[0], generated.generator_output
     assert "ERROR" not in generated.generator_output

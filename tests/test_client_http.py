@@ -114,14 +114,14 @@ def test_a_server_that_asks_for_an_hour_is_not_waited_for(wire) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 500, 507])
-def test_what_will_not_change_is_asked_once(wire, status: int) -> None:
+def test_an_error_that_will_not_change_is_not_retried(wire, status: int) -> None:
     there = wire([problem_response(status)])
     with pytest.raises(Exception, match="refused"):
         there.client.job("job_a")
     assert len(there.server.requests) == 1
 
 
-def test_nobody_there_is_unreachable_and_the_key_is_not_told(
+def test_an_absent_server_is_unreachable_and_the_key_is_not_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with running_stub([StubResponse()]) as gone:
@@ -145,7 +145,7 @@ def test_a_delete_of_what_was_never_there_is_refused(wire) -> None:
         there.client.job("job_a").delete()
 
 
-def test_a_refused_spec_says_field_value_and_rule_of_every_fault(wire) -> None:
+def test_a_refused_spec_names_field_value_and_rule_of_every_error(wire) -> None:
     errors = [
         {"pointer": "/optimizer/lr", "detail": "at most 10", "value": 99},
         {"pointer": "/budget", "detail": "required"},
@@ -161,7 +161,7 @@ def test_a_refused_spec_says_field_value_and_rule_of_every_fault(wire) -> None:
     ]
 
 
-def test_an_illegal_move_says_what_is_possible(wire) -> None:
+def test_an_illegal_transition_names_the_allowed_verbs(wire) -> None:
     refusal = problem_response(
         409, detail="cannot pause", job_status="succeeded", allowed=["delete"]
     )

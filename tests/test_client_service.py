@@ -163,7 +163,7 @@ def test_one_idempotency_key_makes_one_job(client: Client, trained: Job) -> None
         client.submit(small(seed=1), idempotency_key="trained once")
 
 
-def test_jobs_are_found_by_label_and_the_service_tells_of_itself(client: Client) -> None:
+def test_jobs_are_found_by_label_and_the_service_describes_itself(client: Client) -> None:
     labels = {"team": "a:b"}
     job = client.submit(small(labels=labels))
     assert [listed.id for listed in client.jobs(label=["team:a:b"])] == [job.id]

@@ -49,7 +49,7 @@ def test_every_endpoint_has_a_row() -> None:
     assert documented == {f"{endpoint.method} {path_of(endpoint)}" for endpoint in ENDPOINTS}
 
 
-def test_the_scope_that_an_endpoint_needs_is_told() -> None:
+def test_the_row_of_an_endpoint_names_the_scope_that_it_needs() -> None:
     for endpoint in ENDPOINTS:
         row = f"| `{endpoint.method} {path_of(endpoint)}` | {endpoint.scope or '–'} |"
         assert row in TABLE, row

@@ -41,7 +41,9 @@ def describe(finding: Finding) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("faults", SHORT, ids=[" ".join(faults) for faults in SHORT])
-def test_nothing_is_lost_doubled_or_changed(campaign: Campaign, faults: list[str]) -> None:
+def test_a_campaign_loses_doubles_and_changes_nothing(
+    campaign: Campaign, faults: list[str]
+) -> None:
     finding = campaign.run(Round(SEED, faults))
 
     assert finding.violations == [], describe(finding)
@@ -104,7 +106,7 @@ def test_an_unknown_fault_is_refused_and_the_list_names_all() -> None:
     assert run("--list").stdout.count("\n") == len(CATALOGUE)
 
 
-def test_a_result_holds_what_is_needed_to_run_it_again(tmp_path: Path) -> None:
+def test_a_result_can_be_run_again(tmp_path: Path) -> None:
     finding = Finding(Round(1, ["F1"]), happened={"F1": 3})
     report.write_result(tmp_path / "result.json", 7, [finding], [], 1.0)
 

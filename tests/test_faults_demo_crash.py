@@ -29,7 +29,7 @@ def test_the_demo_kills_trainer_worker_and_store_and_every_bit_is_equal() -> Non
     folder.rmdir()
 
 
-def test_other_digests_are_called_different(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unequal_digests_are_reported(capsys: pytest.CaptureFixture[str]) -> None:
     assert print_comparison(Digests("a", "b"), Digests("a", "c")) == 1
 
     output = capsys.readouterr().out

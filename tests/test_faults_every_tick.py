@@ -28,7 +28,7 @@ def test_a_trainer_killed_at_a_tick_changes_no_bit(
     assert count_differing_bits(straight, ours.run_killed_at(tick, DEFAULT_TICKS)) == 0
 
 
-def test_everything_is_compared(straight: Bits) -> None:
+def test_every_recorded_quantity_is_compared(straight: Bits) -> None:
     assert len(straight["loss"]) == len(straight["grad_norm"]) == 4 * DEFAULT_TICKS
     assert {"val_loss", "val_accuracy", "state"} <= straight.keys()
     assert {
@@ -37,7 +37,7 @@ def test_everything_is_compared(straight: Bits) -> None:
     } <= straight.keys()
 
 
-def test_one_bit_anywhere_is_seen(straight: Bits) -> None:
+def test_a_difference_of_one_bit_is_seen(straight: Bits) -> None:
     for name, bits in straight.items():
         off = bits[:-1] + bytes([bits[-1] ^ 1])
         assert count_differing_bits(straight, straight | {name: off}) == 1

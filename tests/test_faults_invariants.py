@@ -117,7 +117,7 @@ def test_i3_sees_another_bit(changes: dict[str, Any], words: str) -> None:
     only(invariants.check_equal(evidence(**changes), reference()), "I3", words)
 
 
-def test_i3_asks_a_job_that_was_cut_short_for_its_part() -> None:
+def test_i3_compares_the_part_that_a_shortened_job_ran() -> None:
     half = evidence(
         status="cancelled", tick=20, stopped_by=None, columns={"loss": LOSSES[: 4 * 20]},
         points={"state": {20: STATE[20]}}, checkpoints=[],
@@ -149,7 +149,7 @@ def test_i5_sees_a_damaged_checkpoint() -> None:
     only(invariants.check_checkpoint_files(evidence(damaged=[20])), "I5", "checkpoint 20")
 
 
-def test_i6_sees_what_is_left_over() -> None:
+def test_i6_sees_leftover_processes_and_folders() -> None:
     only(
         invariants.check_nothing_left({"trainer": 1}, {"worker": 2}, []),
         "I6",
@@ -168,11 +168,11 @@ def test_i6_sees_what_is_left_over() -> None:
         ({"sealed": False}, "still lies in the store"),
     ],
 )
-def test_i7_sees_what_grows(changes: dict[str, Any], words: str) -> None:
+def test_i7_sees_unbounded_disk_use(changes: dict[str, Any], words: str) -> None:
     only(invariants.check_disk_use(evidence(**changes)), "I7", words)
 
 
-def test_i7_sees_too_many_bells() -> None:
+def test_i7_sees_too_many_wakeups() -> None:
     assert not invariants.check_wakeups(5, 3)
     only(invariants.check_wakeups(9, 3), "I7", "9 bells for 3 jobs")
 

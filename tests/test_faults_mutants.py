@@ -22,7 +22,7 @@ def copy() -> Iterator[TreeCopy]:
         yield tree
 
 
-def test_names_are_unique_and_all_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_mutants_have_unique_names_and_can_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list"]) == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert listed == [mutant.name for mutant in MUTANTS] and len(set(listed)) == len(listed)

@@ -84,14 +84,14 @@ def test_a_reply_is_cut_inside(proxy: Proxy, through: "redis.Redis", direct: "re
     assert direct.get("ran") == b"1"
 
 
-def test_a_trap_springs_once(proxy: Proxy, through: "redis.Redis") -> None:
+def test_a_breakpoint_is_hit_once(proxy: Proxy, through: "redis.Redis") -> None:
     proxy.add_breakpoint(ScriptBreakpoint("reply"))
     with pytest.raises(ConnectionError):
         through.evalsha(SHA.decode(), 0)
     assert through.evalsha(SHA.decode(), 0) == 2
 
 
-def test_what_is_done_at_a_trap_comes_before_the_reply_is_lost(
+def test_the_action_of_a_breakpoint_comes_before_the_reply_is_lost(
     proxy: Proxy, through: "redis.Redis", direct: "redis.Redis"
 ) -> None:
     proxy.add_breakpoint(
@@ -103,7 +103,7 @@ def test_what_is_done_at_a_trap_comes_before_the_reply_is_lost(
 
 
 @pytest.mark.parametrize(("way", "ran"), [("deaf", b"0"), ("mute", b"1")])
-def test_a_way_is_closed_and_opens_again(
+def test_a_direction_is_closed_and_opens_again(
     proxy: Proxy, through: "redis.Redis", direct: "redis.Redis", way: str, ran: bytes
 ) -> None:
     proxy.set_condition(NetworkCondition(drop_requests=way == "deaf", drop_replies=way == "mute"))
@@ -115,14 +115,16 @@ def test_a_way_is_closed_and_opens_again(
     assert through.ping()
 
 
-def test_a_mood_is_for_those_it_names(proxy: Proxy, through: "redis.Redis") -> None:
+def test_a_network_condition_holds_for_the_peers_that_it_names(
+    proxy: Proxy, through: "redis.Redis"
+) -> None:
     proxy.set_condition(
         NetworkCondition(ports=lambda _port: False, drop_requests=True, refuse_connections=True)
     )
     assert through.ping()
 
 
-def test_a_network_that_refuses_lets_nobody_in(proxy: Proxy, through: "redis.Redis") -> None:
+def test_a_network_that_refuses_lets_no_connection_in(proxy: Proxy, through: "redis.Redis") -> None:
     proxy.set_condition(NetworkCondition(refuse_connections=True))
     proxy.cut_links()
     with pytest.raises(ConnectionError):

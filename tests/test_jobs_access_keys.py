@@ -114,7 +114,7 @@ def test_a_key_may_send_its_burst_and_then_its_rate(store: Any) -> None:
     assert one.authenticate(secret_of(create_key(one))) is not None  # another key has its own
 
 
-def test_who_has_no_secret_takes_no_tokens(store: Any) -> None:
+def test_a_client_without_the_secret_takes_no_tokens(store: Any) -> None:
     access = AccessKeys(store, rate=1)
     secret = secret_of(create_key(access))
     for _ in range(20):

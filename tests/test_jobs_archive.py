@@ -100,7 +100,7 @@ def test_a_record_of_an_unknown_schema_is_refused_by_name(
     assert f"{path}: its schema is 2" in capsys.readouterr().err
 
 
-def test_a_missing_record_of_a_job_with_files_is_told(
+def test_a_missing_record_of_a_job_with_files_is_reported(
     rebuilder: RebuildHarness, submit: Callable[..., str], capsys: Capture
 ) -> None:
     job_id = submit()
@@ -111,7 +111,7 @@ def test_a_missing_record_of_a_job_with_files_is_told(
 
 
 @pytest.mark.parametrize("spoil", ["missing", "altered"])
-def test_a_spoiled_history_is_told(
+def test_a_damaged_history_is_reported(
     rebuilder: RebuildHarness, submit: Callable[..., str], capsys: Capture, spoil: str
 ) -> None:
     job_id = submit()
@@ -125,7 +125,7 @@ def test_a_spoiled_history_is_told(
     assert str(part) in capsys.readouterr().err
 
 
-def test_a_lost_checkpoint_is_told_and_its_job_restored(
+def test_a_lost_checkpoint_is_reported_and_its_job_restored(
     rebuilder: RebuildHarness, client: Any, submit: Callable[..., str], capsys: Capture
 ) -> None:
     job_id = submit()
@@ -182,7 +182,7 @@ def test_a_submission_whose_api_died_is_kept_when_it_is_sent_again(
     assert third.json["id"] == submitted.job_id and len(client.get("/v1/jobs").json["data"]) == 1
 
 
-def test_what_was_not_answered_is_not_restored_twice(
+def test_an_unanswered_submission_is_not_restored_twice(
     rebuilder: RebuildHarness, client: Any, ledger: JobLedger
 ) -> None:
     body, headers = small_spec(), {"Idempotency-Key": "k"}
@@ -273,7 +273,7 @@ def test_a_tail_that_was_cut_short_does_not_count(
 
 
 @pytest.mark.parametrize("exact", ["required", "best_effort"])
-def test_another_fingerprint_is_told_after_a_rebuild(
+def test_a_rebuilt_job_still_knows_its_fingerprint(
     rebuilder: RebuildHarness, client: Any, submit: Callable[..., str], exact: str
 ) -> None:
     job_id = submit(compute={"exact": exact})
@@ -293,7 +293,7 @@ def test_another_fingerprint_is_told_after_a_rebuild(
     assert (job["exact"], job["inexact_from"]) == (False, 1)
 
 
-def test_what_was_deleted_stays_deleted_also_when_the_deletion_was_cut_short(
+def test_a_deleted_job_stays_deleted_even_if_its_deletion_was_cut_short(
     rebuilder: RebuildHarness, client: Any, ledger: JobLedger, submit: Callable[..., str]
 ) -> None:
     job_id = submit()
@@ -317,7 +317,7 @@ def test_a_dataset_that_was_deleted_and_uploaded_again_is_restored(
     assert upload(client, PETS, key="two").status_code == 201
 
 
-def test_a_store_from_before_the_archive_is_taken_whole(
+def test_a_store_older_than_the_archive_is_archived_whole(
     rebuilder: RebuildHarness, client: Any, ledger: JobLedger
 ) -> None:
     shutil.rmtree(rebuilder.files.root)

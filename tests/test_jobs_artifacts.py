@@ -17,7 +17,7 @@ def files(tmp_path: Path) -> ArtifactStore:
     return ArtifactStore(tmp_path / "artifacts")
 
 
-def test_what_was_written_is_read_back_and_its_digest_is_sha256(files: ArtifactStore) -> None:
+def test_a_written_file_is_read_back_and_its_digest_is_sha256(files: ArtifactStore) -> None:
     path = files.job_folder(*JOB) / "history" / "loss" / "000000.f32"
     assert (
         files.write(path, b"abc")

@@ -69,7 +69,7 @@ def test_a_completed_checkpoint_lists_its_files_and_reads_back(files: ArtifactSt
     assert checkpoint_folders.files_match(files, *JOB, checkpoint)
 
 
-def test_everything_is_on_disk_before_the_folder_gets_its_name(
+def test_all_files_are_on_disk_before_the_folder_gets_its_name(
     files: ArtifactStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = begun(files)
@@ -290,7 +290,7 @@ def at(
     ],
     ids=range(11),
 )
-def test_two_periodic_ones_are_kept_beside_initial_best_final_and_pinned(
+def test_two_periodic_checkpoints_stay_beside_initial_best_final_and_pinned(
     had: list[Checkpoint], new: Checkpoint, dropped: list[int]
 ) -> None:
     assert checkpoint_folders.expired_ticks(had, new, periodic_count=2) == dropped

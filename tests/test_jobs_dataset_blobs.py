@@ -98,7 +98,7 @@ def test_an_upload_that_is_given_up_leaves_nothing(
     assert files_of(tmp_path) == []
 
 
-def test_what_a_dead_writer_left_is_swept_and_a_slow_writers_file_is_not(
+def test_a_dead_writers_files_are_swept_and_a_slow_writers_are_not(
     datasets: DatasetRepository, tmp_path: Path
 ) -> None:
     left = tmp_path / "blobs" / "incoming" / "left"
@@ -129,7 +129,7 @@ def test_a_placed_file_that_no_dataset_took_is_swept_in_time(
     assert files_of(tmp_path) == [] and store.zcard(keys.PENDING_BLOB_DELETIONS) == 0
 
 
-def test_a_full_disk_is_told_as_such_and_leaves_nothing(
+def test_a_full_disk_is_reported_as_such_and_leaves_nothing(
     datasets: DatasetRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_descriptor: int) -> None:

@@ -159,7 +159,7 @@ def test_a_bad_json_line_is_refused_with_row_and_column(
     assert word in fault.detail
 
 
-def test_all_faults_are_told_up_to_a_hundred() -> None:
+def test_errors_of_a_file_are_reported_up_to_a_hundred() -> None:
     few = expect_refusal(b"a,b\n,1\n2,\n3\n4,nan\n")
     many = expect_refusal(b"a,b\n" + b",1\n" * 100_000)
 

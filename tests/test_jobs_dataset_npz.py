@@ -66,7 +66,7 @@ def test_targets_may_be_rows_of_numbers(profile: Any) -> None:
         ({"inputs": np.asfortranarray(INPUTS), "targets": TARGETS}, "C order"),
     ],
 )
-def test_other_arrays_are_refused(fault: Any, arrays: dict[str, Any], word: str) -> None:
+def test_unsuitable_arrays_are_refused(fault: Any, arrays: dict[str, Any], word: str) -> None:
     assert word in fault(npz_of(**arrays)).detail
 
 
@@ -79,7 +79,7 @@ def test_values_that_no_net_could_take_are_named_by_row_and_place(fault: Any) ->
     assert (errors.row, errors.column, errors.value) == (5, "inputs[1]", "nan")
 
 
-def test_what_is_no_zip_is_refused(fault: Any) -> None:
+def test_a_file_that_is_no_zip_is_refused(fault: Any) -> None:
     good = npz_of(inputs=INPUTS, targets=TARGETS)
 
     for data in (b"", b"PK", good[:-1], good[:-200], b"a,b\n1,2\n", good + b"more"):

@@ -129,7 +129,7 @@ def test_a_stored_spec_is_whole_and_a_shown_one_can_be_sent_again() -> None:
         ({"validation": {"id": SECOND}}, "/validation/id", "none of this id"),
     ],
 )
-def test_what_does_not_fit_is_refused_where_it_stands(
+def test_a_field_that_does_not_fit_the_dataset_is_refused_at_its_place(
     change: dict[str, Any], pointer: str, word: str
 ) -> None:
     errors = faults(spec_on_dataset(**{"dataset_id": TABLE, **change}))
@@ -173,7 +173,7 @@ def test_a_second_dataset_may_differ_in_what_the_job_does_not_use() -> None:
     assert spec.validation is not None and spec.validation.every_ticks == 100
 
 
-def test_another_kind_of_dataset_is_no_second_one() -> None:
+def test_a_dataset_of_another_kind_cannot_be_the_second() -> None:
     body = spec_on_dataset(TABLE, validation={"id": ARRAYS})
     inline = {"source": "inline", "inputs": [[1], [2]], "targets": [1, 2]}
     other = {**spec_on_dataset(TABLE, validation={"id": SECOND}), "data": inline}

@@ -99,7 +99,7 @@ def test_a_job_that_names_an_engine_waits_for_a_worker_that_has_it(
     assert claimed is not None and claimed.engine is None  # it has no tick yet
 
 
-def test_a_named_engine_that_was_refused_at_the_gate_is_not_asked_for_again(
+def test_a_named_engine_that_failed_its_trial_is_not_tried_again(
     ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
     begun(ledger, lease_ledger, store, "eager", **NAMED)
@@ -168,7 +168,7 @@ def test_every_other_engine_needs_an_equal_canary(
         assert claim(lease_ledger, canary="c1") is not None
 
 
-def test_what_is_not_portable_is_not_described_with_another_canary(
+def test_an_engine_that_is_not_portable_is_not_recorded_with_another_canary(
     ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
     begun(ledger, lease_ledger, store, "native-1")
@@ -242,7 +242,7 @@ def test_a_queued_job_with_ticks_says_what_it_waits_for(
     assert place is not None and (place.position, place.reason) == (1, reason)
 
 
-def test_an_engine_that_is_not_to_be_had_after_all_gives_the_job_back() -> None:
+def test_an_engine_that_turns_out_unavailable_gives_the_job_back() -> None:
     fault = TrainerError("MissingEngine", "the engine native is not to be had here", "")
 
     outcome = outcome_of_error(fault, None, 3)

@@ -97,7 +97,7 @@ def test_the_file_is_not_loaded_before_it_has_passwords(tmp_path: Path) -> None:
     assert done.returncode != 0 and "users.acl:2" in done.stdout
 
 
-def test_nobody_gets_in_without_a_password(server: Server) -> None:
+def test_a_store_with_passwords_refuses_a_client_without_one(server: Server) -> None:
     client = connect(f"redis://127.0.0.1:{server.port}/0")
     with pytest.raises(Exception, match="(?i)auth"):
         client.ping()

@@ -46,14 +46,14 @@ def passes(program: str, folder: Path | None) -> "subprocess.CompletedProcess[st
     )  # fmt: skip
 
 
-def test_nothing_happens_where_no_folder_is_named(arm: Arm, tmp_path: Path) -> None:
+def test_a_fault_point_does_nothing_where_no_folder_is_named(arm: Arm, tmp_path: Path) -> None:
     arm(action="kill")
 
     assert passes("hit('here')", None).stdout == "passed\n"
     assert passes("hit('here')", tmp_path).returncode == -signal.SIGKILL
 
 
-def test_a_fault_happens_once_and_the_folder_tells(arm: Arm) -> None:
+def test_a_fault_happens_once_and_the_folder_shows_it(arm: Arm) -> None:
     file = arm()
 
     with pytest.raises(InjectedFault, match="here"):

@@ -102,7 +102,9 @@ def test_three_million_ticks_leave_little_in_the_store_and_an_exact_view(
     assert recorded_bytes(harness.history, harness.job) == values.tobytes()
 
 
-def test_what_a_move_met_is_raised_to_whoever_waits_for_its_end(harness: HistoryHarness) -> None:
+def test_an_error_of_a_segment_move_is_raised_to_the_caller_that_waits_for_it(
+    harness: HistoryHarness,
+) -> None:
     harness.recorder().append(1, {"loss": losses(SEGMENT)})
     mover = SegmentMover(
         Segments(JobLedger(harness.store), harness.store, harness.files),

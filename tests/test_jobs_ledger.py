@@ -169,7 +169,7 @@ def test_a_state_digest_that_differs_diverges(ledger: JobLedger, lease_ledger: L
     assert (caught.value.tick, caught.value.column) == (1, "state")
 
 
-def test_who_lost_the_lease_is_fenced_everywhere(
+def test_an_owner_that_lost_the_lease_is_fenced_everywhere(
     ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
     submit_job(ledger)
@@ -249,7 +249,7 @@ def test_deaths_without_a_new_tick_end_a_job(
     assert job.status == "failed" and job.error is not None and job.error.type == "poison"
 
 
-def test_each_new_tick_takes_back_the_deaths(
+def test_a_new_tick_resets_the_count_of_deaths(
     ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
     submit_job(ledger)
@@ -299,7 +299,7 @@ def test_success_needs_the_accepted_tick_and_the_budgets_total(
     assert lease_ledger.release(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
 
 
-def test_a_job_given_back_is_what_was_asked_of_it(
+def test_a_released_job_has_the_status_that_was_requested(
     ledger: JobLedger, lease_ledger: LeaseLedger, index: JobQueries
 ) -> None:
     for verb, becomes in (("pause", "paused"), ("cancel", "cancelled")):
@@ -341,7 +341,7 @@ def test_a_job_of_another_fingerprint_waits_for_an_equal_worker(
     assert claim_job(lease_ledger, canary="c1").tick == 1
 
 
-def test_best_effort_goes_on_elsewhere_and_says_from_which_tick(
+def test_a_best_effort_job_goes_on_elsewhere_and_records_from_which_tick(
     ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
     job_id = submit_job(ledger, compute={"exact": "best_effort"})
@@ -356,7 +356,7 @@ def test_best_effort_goes_on_elsewhere_and_says_from_which_tick(
     assert (job.exact, job.inexact_from, job.tick) == (False, 2, 2)
 
 
-def test_a_required_job_is_not_described_as_something_else(
+def test_a_job_that_must_be_exact_is_not_recorded_with_another_fingerprint(
     ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
 ) -> None:
     submit_job(ledger)
@@ -368,7 +368,7 @@ def test_a_required_job_is_not_described_as_something_else(
         lease_ledger.record_engine(lease, "eager", "cpu", {**FINGERPRINT, "torch": "3"})
 
 
-def test_bells_are_due_once_a_grace_and_no_more_than_jobs_wait(
+def test_wakeups_are_due_once_a_grace_and_no_more_than_jobs_wait(
     ledger: JobLedger, store: "redis.Redis"
 ) -> None:
     assert ledger.take_due_wakeups(10) == {}

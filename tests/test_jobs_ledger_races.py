@@ -37,7 +37,7 @@ def test_the_latest_request_counts_also_while_the_owner_pauses(
     assert (job.status, job.requested) == (becomes, still_asked)
 
 
-def test_a_pause_asked_for_again_after_a_resume_is_a_pause(
+def test_a_pause_requested_again_after_a_resume_is_a_pause(
     ledger: JobLedger, lease_ledger: LeaseLedger
 ) -> None:
     job_id = submit_job(ledger)
@@ -60,7 +60,7 @@ def test_a_resume_of_one_term_undoes_no_pause_of_the_next(
     assert lease_ledger.release(claim_job(lease_ledger).lease, "paused", 0) == "paused"
 
 
-def test_an_owner_that_pauses_for_a_fault_stays_paused_whatever_was_asked(
+def test_an_owner_that_pauses_for_an_error_stays_paused_whatever_was_requested(
     ledger: JobLedger,
     lease_ledger: LeaseLedger,
 ) -> None:
@@ -109,7 +109,7 @@ def test_the_audit_keeps_what_was_added_when_an_older_call_comes_again(
     assert [entry.decode() for entry in audit] == [f"1 {lease.nonce} 1 3"]
 
 
-def test_who_shows_no_lease_moves_no_segment_of_a_running_job(
+def test_a_caller_without_the_lease_moves_no_segment_of_a_running_job(
     ledger: JobLedger, lease_ledger: LeaseLedger
 ) -> None:
     job_id = submit_job(ledger)

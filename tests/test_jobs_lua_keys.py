@@ -33,7 +33,7 @@ def key_starts() -> set[str]:
     return made | {value for name, value in vars(keys).items() if name.isupper()}
 
 
-def test_all_keys_are_looked_for() -> None:
+def test_the_search_covers_every_key() -> None:
     assert {"job:{", "queued:", "leases:", "index:", "dataset:{", "jobs:ticks"} <= key_starts()
     assert all(len(start) > 3 for start in key_starts())
 

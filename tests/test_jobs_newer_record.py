@@ -25,7 +25,7 @@ def written_by_a_newer_version(store: "redis.Redis", job_id: str) -> dict[bytes,
     ("method", "path"),
     [("get", ""), ("post", "/cancel"), ("patch", ""), ("delete", ""), ("get", "/history")],
 )
-def test_the_api_answers_503_and_changes_nothing(
+def test_the_api_answers_503_for_a_newer_record_and_changes_nothing(
     client: Any, store: "redis.Redis", submit: Submit, method: str, path: str
 ) -> None:
     job_id = submit()
@@ -39,7 +39,7 @@ def test_the_api_answers_503_and_changes_nothing(
     assert store.hgetall(keys.job("default", job_id)) == before
 
 
-def test_no_worker_claims_it_and_others_are_claimed(
+def test_no_worker_claims_a_newer_record_and_other_jobs_are_claimed(
     store: "redis.Redis", settings: Settings, submit: Submit
 ) -> None:
     newer, ours = submit(), submit()
@@ -50,7 +50,7 @@ def test_no_worker_claims_it_and_others_are_claimed(
         ManualWorker(store, settings)
 
 
-def test_an_owner_writes_no_more_into_it(
+def test_an_owner_writes_no_more_into_a_newer_record(
     store: "redis.Redis", settings: Settings, submit: Submit
 ) -> None:
     job_id = submit()
@@ -65,7 +65,7 @@ def test_an_owner_writes_no_more_into_it(
     assert store.hgetall(keys.job("default", job_id)) == before
 
 
-def test_a_lease_that_ran_out_on_it_is_left_alone(
+def test_an_expired_lease_on_a_newer_record_is_left_alone(
     store: "redis.Redis", settings: Settings, submit: Submit
 ) -> None:
     job_id = submit()

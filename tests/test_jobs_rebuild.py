@@ -67,7 +67,7 @@ def http(rebuilt: tuple[Seen, httpx.Client]) -> httpx.Client:
     return rebuilt[1]
 
 
-def test_every_answer_is_what_it_was(seen: Seen) -> None:
+def test_every_response_after_a_rebuild_is_what_it_was(seen: Seen) -> None:
     for path, answer in seen.before.items():
         assert seen.after[path] == answer, path
     statuses = {status for status, _ in seen.before.values()}

@@ -122,7 +122,7 @@ def test_a_model_beyond_the_servers_limit_is_refused() -> None:
     assert fault.pointer == "/model/hidden" and "10 parameters" in fault.detail
 
 
-def test_all_faults_of_the_schema_are_told_at_once() -> None:
+def test_schema_errors_are_all_reported_at_once() -> None:
     data = {"source": "example", "name": "cats"}
     errors = faults(seed=-1, batch_size=0, budget={"ticks": 0}, extra=1, data=data)
 
@@ -130,14 +130,14 @@ def test_all_faults_of_the_schema_are_told_at_once() -> None:
     assert {f.pointer for f in errors} == expected
 
 
-def test_rules_between_sound_fields_are_told_beside_a_faulty_one() -> None:
+def test_errors_between_valid_fields_are_reported_beside_an_invalid_field() -> None:
     errors = faults(batch_size=33, optimizer={"name": "sgd", "lr": 50}, schedule={"name": "x"})
 
     assert {f.pointer for f in errors} == {"/optimizer/lr", "/schedule/name", "/batch_size"}
     assert [f.pointer for f in faults(micro_batches=64, batch_size=-1)] == ["/batch_size"]
 
 
-def test_all_rules_between_fields_are_told_at_once() -> None:
+def test_errors_between_fields_are_all_reported_at_once() -> None:
     errors = faults(
         batch_size=33, micro_batches=34, schedule={"warmup_ticks": 20}, objective="cross_entropy"
     )

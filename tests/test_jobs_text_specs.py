@@ -78,7 +78,7 @@ def test_a_wrong_spec_is_refused_with_the_field_that_is_wrong(kind: str) -> None
     assert errors[0].detail
 
 
-def test_what_is_wrong_is_said_in_words_that_help() -> None:
+def test_an_error_of_a_text_spec_is_explained() -> None:
     assert "one of mlp, transformer_lm" in faults(model={"family": "cnn"})[0].detail
     assert "a text: transformer_lm" in faults(data=GENESIS)[0].detail
     assert "a divisor of width (8)" in faults(**LM | {"model": TINY | {"heads": 3}})[0].detail

@@ -50,7 +50,7 @@ def brought_to(ledger: JobLedger, lease_ledger: LeaseLedger, status: str) -> str
 
 
 @pytest.mark.parametrize(("status", "verb"), list(MOVES))
-def test_a_verb_does_what_the_contracts_table_says(
+def test_a_verb_has_the_effect_of_the_contracts_table(
     status: str, verb: Any, ledger: JobLedger, lease_ledger: LeaseLedger, index: JobQueries
 ) -> None:
     job_id = brought_to(ledger, lease_ledger, status)

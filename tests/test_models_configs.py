@@ -73,7 +73,7 @@ def test_a_norm_changes_no_initial_weight() -> None:
     assert all(torch.equal(a.weight, b) for a, b in zip(plain[::2], linear, strict=True))
 
 
-def test_dropout_comes_last_in_a_layer_and_only_when_asked_for() -> None:
+def test_dropout_is_last_in_a_layer_and_absent_by_default() -> None:
     names = [type(m).__name__ for m in build(mlp(hidden=[4], dropout=0.5), 2, 1, 0)]
     assert names == ["Linear", "LayerNorm", "ReLU", "Dropout", "Linear"]
     assert len(build(mlp(hidden=[4], norm="none"), 2, 1, 0)) == 3

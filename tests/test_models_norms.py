@@ -124,7 +124,7 @@ def test_layer_batch_norm_is_the_one_after_the_other() -> None:
 
 
 @pytest.mark.parametrize("name", ["layer", "rms", "group"])
-def test_these_norms_couple_no_rows(name: str) -> None:
+def test_norms_over_features_couple_no_rows(name: str) -> None:
     module, x = filled(NORMS[name](12)), some((8, 12))
     alone = torch.cat([module(row) for row in x.split(1)])
     assert torch.equal(module(x), alone)
@@ -135,5 +135,5 @@ def test_batch_norms_couple_rows() -> None:
     assert not torch.equal(NORMS["batch"](12)(x)[:4], NORMS["batch"](12)(x[:4]))
 
 
-def test_no_norm_is_no_module() -> None:
+def test_the_absence_of_a_norm_is_no_module() -> None:
     assert make_norm("none", 5) == []

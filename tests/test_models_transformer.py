@@ -81,7 +81,7 @@ def test_an_earlier_token_is_seen_by_every_later_one(position: str) -> None:
     assert (net(tokens) != net(other)).any(dim=2).all()
 
 
-def test_where_a_token_stands_matters() -> None:
+def test_the_position_of_a_token_matters() -> None:
     net = perturbed(lm(), window=4, kinds=3)
     (logits,) = net(torch.zeros(1, 4, dtype=torch.int64))
     assert not torch.equal(logits[0], logits[1])

@@ -81,12 +81,12 @@ def test_the_api_image_has_no_torch_and_every_package_is_pinned() -> None:
     assert {name for names in installed.values() for name in names} <= set(pins)
 
 
-def test_every_image_runs_as_nobody_special_and_tells_its_health() -> None:
+def test_every_image_runs_unprivileged_and_has_a_health_check() -> None:
     for stage in ("api", "worker", "worker-cuda"):
         assert "USER tickforge" in STAGES[stage] and "HEALTHCHECK" in STAGES[stage]
 
 
-def test_the_cpu_worker_has_compilers_and_its_loop_compiled_by_who_runs_it() -> None:
+def test_the_cpu_worker_has_compilers_and_a_loop_compiled_by_its_user() -> None:
     lines = STAGES["worker"].splitlines()
     installed = next(line for line in lines if "apt-get install" in line)
     assert {"gcc", "g++"} <= set(installed.split())
@@ -109,7 +109,7 @@ def test_the_composed_services_have_settings_that_are_accepted() -> None:
         assert service["depends_on"]["store"]["condition"] == "service_healthy"
 
 
-def test_a_worker_is_healthy_while_it_says_that_it_lives(
+def test_a_worker_is_healthy_while_its_heartbeat_is_fresh(
     store: "redis.Redis", store_server: str, tmp_path: Path
 ) -> None:
     def alive() -> int:

@@ -48,7 +48,7 @@ def left_running(folder: Path) -> list[str]:
     return leftovers
 
 
-def test_the_demo_trains_the_digits_and_says_what_came_of_it(tmp_path: Path) -> None:
+def test_the_demo_trains_the_digits_and_prints_the_result(tmp_path: Path) -> None:
     demo = start_demo(tmp_path)
     output = demo.communicate(timeout=100)[0]
     assert demo.returncode == 0, output

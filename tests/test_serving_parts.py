@@ -214,7 +214,7 @@ def test_a_key_file_that_is_short_or_open_to_others_is_refused(
         admin_key.load_or_create_key(tmp_path)
 
 
-def test_the_client_is_told_url_and_key(tmp_path: Path) -> None:
+def test_the_client_config_has_url_and_key(tmp_path: Path) -> None:
     path = admin_key.client_config_path({"XDG_CONFIG_HOME": str(tmp_path)})
 
     assert admin_key.write_client_config(path, "http://127.0.0.1:1", "first")
@@ -232,7 +232,7 @@ def test_a_client_config_for_another_server_is_left_alone(tmp_path: Path, text: 
     assert path.read_text() == text
 
 
-def test_signals_have_names_in_what_is_said(make_child) -> None:
+def test_signals_have_names_in_messages(make_child) -> None:
     log_lines: list[str] = []
     child = make_child(f"kill -{int(signal.SIGKILL)} $$", log_lines)
 

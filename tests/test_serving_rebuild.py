@@ -17,7 +17,7 @@ from tests.support import ROOT, small_spec, wait_until
 POINTS = ("api:recorded", "archive:fsync", "archive:rename")
 
 
-def test_a_lost_embedded_store_has_each_job_once_whatever_was_killed(tmp_path: Path) -> None:
+def test_a_rebuilt_embedded_store_has_each_job_once_whatever_was_killed(tmp_path: Path) -> None:
     points = tmp_path / "points"
     points.mkdir()
     env = {"TICKFORGE_FAULTS": str(points), "TICKFORGE_API_PROCESSES": "1"}

@@ -55,7 +55,7 @@ def test_the_ready_line_is_true(service: ServiceProcess) -> None:
     assert worker["queue"] == "cpu" and worker["fingerprint"]["canary"]
 
 
-def test_the_local_user_s_client_is_told(service: ServiceProcess) -> None:
+def test_the_local_users_client_is_configured(service: ServiceProcess) -> None:
     config = json.loads((service.folder / "config" / "tickforge" / "config.json").read_text())
 
     assert config["url"] == service.url
@@ -72,7 +72,7 @@ def test_a_second_serve_on_the_same_folder_is_refused(
     assert f"{data} is in use by another serve.py" in message
 
 
-def test_no_process_but_template_and_trainer_has_torch_loaded(
+def test_no_process_but_fork_server_and_trainer_has_torch_loaded(
     service: ServiceProcess, jobs: JobClient
 ) -> None:
     jobs.wait_for_tick(jobs.submit(LONG), 1)
@@ -86,7 +86,7 @@ def test_no_process_but_template_and_trainer_has_torch_loaded(
     assert not any(sum(loaded.values(), []))
 
 
-def test_the_template_has_one_thread(service: ServiceProcess) -> None:
+def test_the_fork_server_has_one_thread(service: ServiceProcess) -> None:
     (template,) = service.processes.processes_of("template")
     assert template.num_threads() == 1
 
@@ -107,7 +107,7 @@ def test_a_trainer_that_hangs_is_killed_and_its_job_given_back(
     assert jobs.wait_for_end(job_id)["status"] == "cancelled"
 
 
-def test_a_job_posted_while_the_template_is_dead_waits_for_the_next(
+def test_a_job_posted_while_the_fork_server_is_dead_waits_for_the_next(
     service: ServiceProcess, jobs: JobClient
 ) -> None:
     (dead,) = service.processes.processes_of("template")
@@ -118,7 +118,7 @@ def test_a_job_posted_while_the_template_is_dead_waits_for_the_next(
     assert template.pid != dead.pid
 
 
-def test_the_log_tells_a_job_s_story(service: ServiceProcess, jobs: JobClient) -> None:
+def test_the_log_has_every_step_of_a_job(service: ServiceProcess, jobs: JobClient) -> None:
     job_id = jobs.submit(small_spec())
     jobs.wait_for_end(job_id)
     log = (service.folder / "data" / "artifacts" / "default" / job_id / "log.txt").read_text()

@@ -63,7 +63,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 
 @pytest.mark.slow
-def test_a_real_jobs_story_is_told_to_its_end_though_its_worker_was_killed(
+def test_a_jobs_events_are_streamed_to_its_end_though_its_worker_was_killed(
     service: ServiceProcess,
 ) -> None:
     jobs = JobClient(service)
@@ -93,7 +93,9 @@ def test_a_real_jobs_story_is_told_to_its_end_though_its_worker_was_killed(
 
 
 @pytest.mark.slow
-def test_it_stops_in_time_with_streams_and_waits_open(service: ServiceProcess) -> None:
+def test_the_service_stops_in_time_with_open_streams_and_long_polls(
+    service: ServiceProcess,
+) -> None:
     jobs = JobClient(service)
     job_id = jobs.submit(small_spec(budget={"ticks": 10**9}, compute={"engine": "eager"}))
     jobs.wait_for_tick(job_id, 1)

@@ -109,7 +109,7 @@ def test_a_trainer_by_the_graph_engine_gives_the_same_bits_and_names_it(hired: H
     assert built["fingerprint"]["engine"].startswith("graph-")
 
 
-def test_what_is_saved_by_one_trainer_goes_on_in_another(hired: Hire, tmp_path: Path) -> None:
+def test_a_state_saved_by_one_trainer_is_resumed_by_another(hired: Hire, tmp_path: Path) -> None:
     _, straight = hired()
     build(straight, **RICH)
     columns, sparse, last = finish(straight)
@@ -148,7 +148,7 @@ def test_two_threads_are_equal_bits_twice_and_when_resumed(hired: Hire, tmp_path
     assert head + finish(trainer)[0]["loss"] == columns[0]
 
 
-def test_the_template_has_one_thread_whatever_its_trainers_do(
+def test_the_fork_server_has_one_thread_whatever_its_trainers_do(
     template: ForkServerProcess, hired: Hire
 ) -> None:
     for _ in range(2):
@@ -186,7 +186,7 @@ print(before, child_within(2))
 """
 
 
-def test_why_a_template_computes_nothing() -> None:
+def test_a_fork_after_an_operator_hangs() -> None:
     done = subprocess.run(
         [sys.executable, "-c", FORK_BEFORE_AND_AFTER_AN_OPERATOR],
         capture_output=True, text=True, timeout=60, check=True,
@@ -194,7 +194,7 @@ def test_why_a_template_computes_nothing() -> None:
     assert done.stdout.strip() == "passed hung"
 
 
-def test_a_digest_is_given_when_asked_for_and_once(hired: Hire, tmp_path: Path) -> None:
+def test_a_state_digest_is_given_on_request_and_once_a_tick(hired: Hire, tmp_path: Path) -> None:
     _, trainer = hired()
     build(trainer, **RICH)
     assert [p.column for p in trainer.run(3).sparse] == []
@@ -215,7 +215,7 @@ def test_a_validation_is_announced_and_made_once_a_tick(hired: Hire) -> None:
     assert trainer.validate(5).sparse == [] and phases == ["validating"]
 
 
-def test_a_failure_tells_its_tick(hired: Hire) -> None:
+def test_a_failure_names_its_tick(hired: Hire) -> None:
     _, trainer = hired()
     build(trainer, optimizer={"name": "sgd", "lr": 10}, budget={"ticks": 2000})
     _, _, last = finish(trainer, k=1000)
@@ -223,7 +223,7 @@ def test_a_failure_tells_its_tick(hired: Hire) -> None:
     assert not np.isfinite(last.columns["loss"][-1])
 
 
-def test_an_exception_is_told_logged_and_ends_the_trainer(hired: Hire, tmp_path: Path) -> None:
+def test_an_exception_is_reported_logged_and_ends_the_trainer(hired: Hire, tmp_path: Path) -> None:
     process, trainer = hired()
     log = tmp_path / "log"
     log.write_text("what the runner wrote\n")
@@ -236,7 +236,7 @@ def test_an_exception_is_told_logged_and_ends_the_trainer(hired: Hire, tmp_path:
     assert log.read_text().startswith("what the runner wrote\nTraceback")
 
 
-def test_a_cut_leash_ends_a_trainer_in_the_middle_of_its_ticks(hired: Hire) -> None:
+def test_a_closed_socket_ends_a_trainer_in_the_middle_of_its_ticks(hired: Hire) -> None:
     process, trainer = hired()
     build(trainer, budget={"ticks": 10**9}, compute={"engine": "eager"})
     send_frame(trainer.connection, "run", {"k": 10**9, "digest": False})
@@ -245,7 +245,7 @@ def test_a_cut_leash_ends_a_trainer_in_the_middle_of_its_ticks(hired: Hire) -> N
     assert is_gone(process)
 
 
-def test_a_killed_trainer_is_a_cut_leash(hired: Hire) -> None:
+def test_a_killed_trainer_is_a_closed_socket(hired: Hire) -> None:
     process, trainer = hired()
     build(trainer, **RICH)
     process.kill()
@@ -253,7 +253,7 @@ def test_a_killed_trainer_is_a_cut_leash(hired: Hire) -> None:
         finish(trainer)
 
 
-def test_a_trainer_holds_no_socket_but_its_leash(template: ForkServerProcess, hired: Hire) -> None:
+def test_a_trainer_holds_no_socket_but_its_own(template: ForkServerProcess, hired: Hire) -> None:
     hired()
     process, trainer = hired()
     build(trainer, **RICH)
@@ -261,7 +261,7 @@ def test_a_trainer_holds_no_socket_but_its_leash(template: ForkServerProcess, hi
     assert sum(os.readlink(descriptor).startswith("socket:") for descriptor in descriptors) == 1
 
 
-def test_a_client_that_leaves_without_a_word_harms_nobody(
+def test_a_client_that_disconnects_without_a_request_harms_no_other(
     template: ForkServerProcess, hired: Hire
 ) -> None:
     for word in (b"", b"1"):
@@ -279,14 +279,14 @@ def test_a_canary_is_measured_for_a_thread_count(hired: Hire) -> None:
     assert all("eager" in canary["engines"] and canary["torch"] for canary in measured)
 
 
-def test_the_selftest_says_what_this_machine_is(hired: Hire) -> None:
+def test_the_selftest_describes_this_machine(hired: Hire) -> None:
     report = hired()[1].selftest()
     assert report["device"] == "cpu" and report["engines"][0] == "eager"
     assert report["canary"] == hired()[1].canary(1, "cpu")["canary"]
     assert report["ticks_per_second"] > 0
 
 
-def test_a_template_ends_with_its_leash_and_its_trainers_live_on(tmp_path: Path) -> None:
+def test_a_fork_server_ends_with_its_socket_and_its_trainers_live_on(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
         template = ForkServerProcess(Path(folder) / "t.sock")
         template.start()

@@ -77,7 +77,7 @@ def test_the_articles_programs_have_torchs_bits_wherever_they_are_trained(progra
 
 
 @pytest.mark.parametrize("case", RULE)
-def test_what_is_compiled_already_never_chooses_between_different_bits(case: str) -> None:
+def test_the_object_cache_never_chooses_between_different_bits(case: str) -> None:
     spec = read_small_spec(**RULE[case][0])
     cold, warm = (
         choose_engine(spec, ENGINES, ready=[]).name,
@@ -156,7 +156,7 @@ def test_a_machine_that_lacks_a_jobs_engine_says_so(
 
 
 @needs_graph
-def test_the_gate_leaves_the_state_as_it_was() -> None:
+def test_the_trial_leaves_the_state_as_it_was() -> None:
     fields: dict[str, Any] = {
         "optimizer": {"name": "adamw"},
         "model": {"family": "mlp", "hidden": [4], "norm": "batch"},
@@ -176,7 +176,7 @@ class Off(GraphEngine):
 
 
 @needs_graph
-def test_an_engine_that_differs_at_the_gate_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine_that_differs_in_the_trial_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(choosing.ENGINE_CLASSES, "graph", Off)
     training = train(read_small_spec(compute={"engine": "graph"}))
     assert training.engine.name == "eager" and training.ticks_done == 0
@@ -199,7 +199,7 @@ def objects(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @needs_compiler
-def test_native_passes_the_gate_with_dropout_though_its_masks_are_its_own(objects: None) -> None:
+def test_native_passes_the_trial_with_dropout_though_its_masks_are_its_own(objects: None) -> None:
     training = train(read_small_spec(**DROPPING))
     dropouts = [item.p for item in training.trainer.net.modules() if isinstance(item, nn.Dropout)]
 
@@ -211,7 +211,7 @@ def test_native_passes_the_gate_with_dropout_though_its_masks_are_its_own(object
 
 
 @needs_compiler
-def test_native_that_computes_something_else_is_not_taken(
+def test_a_native_engine_that_computes_something_else_is_not_taken(
     objects: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     template, right = codegen.read_template, "rate / (1.0 - power(job->beta1, (long)step))"

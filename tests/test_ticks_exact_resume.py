@@ -141,7 +141,7 @@ def test_a_skipped_tick_is_resumed_after(tmp_path: Path) -> None:
         assert join_records(before, run_and_record(resume_training(spec, folder))) == straight
 
 
-def test_loading_says_what_saving_said(tmp_path: Path) -> None:
+def test_loading_returns_the_values_that_saving_returned(tmp_path: Path) -> None:
     training = start_training(SPECS["adamw"])
     run_and_record(training, until=20)
     saved = state_files.save(training, tmp_path)

@@ -103,7 +103,7 @@ def test_a_language_model_gives_the_bits_of_eager(name: str) -> None:
 
 
 @pytest.mark.parametrize("end", ENDS)
-def test_it_ends_where_eager_ends_whatever_the_chunks(end: str) -> None:
+def test_graph_ends_where_eager_ends_whatever_the_chunks(end: str) -> None:
     changes, _ = ENDS[end]
     spec = read_small_spec(**changes)
     eager = run_and_record(begin(spec, "eager"))
@@ -190,14 +190,14 @@ def compared(engine: type[GraphEngine], spec: JobSpec) -> str | None:
 
 
 @pytest.mark.parametrize("engine", [Off, Wrong])
-def test_the_gate_sees_a_graph_that_is_not_eager(engine: type[GraphEngine]) -> None:
+def test_the_trial_sees_a_graph_that_differs_from_eager(engine: type[GraphEngine]) -> None:
     spec = read_small_spec(optimizer={"name": "sgd", "lr": 0.1})
     assert compared(GraphEngine, spec) is None
     differs = compared(engine, spec)
     assert differs is not None and ("loss of tick" in differs or "another state" in differs)
 
 
-def test_the_comparison_of_trainings_sees_it_too() -> None:
+def test_the_comparison_of_trainings_sees_a_graph_that_differs_too() -> None:
     spec = read_small_spec(optimizer={"name": "sgd", "lr": 0.1})
     training = begin(spec, "eager")
     training.engine = Off(training.trainer, spec.record)

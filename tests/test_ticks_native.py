@@ -279,7 +279,7 @@ def test_an_evaluation_goes_by_blocks_of_1024_rows() -> None:
 
 
 @pytest.mark.parametrize("number", range(12))
-def test_rates_of_many_ticks_are_the_spec_s_own(number: int) -> None:
+def test_rates_of_many_ticks_are_those_of_the_spec(number: int) -> None:
     spec = draw_spec(number)
 
     many = np.broadcast_to(learning_rates(spec, 1, 64), 64).tolist()
@@ -287,7 +287,7 @@ def test_rates_of_many_ticks_are_the_spec_s_own(number: int) -> None:
     assert many == [spec.rate(tick) for tick in range(1, 65)]
 
 
-def test_trainers_of_one_form_share_an_object() -> None:
+def test_trainers_of_one_signature_share_an_object() -> None:
     """A rate, a seed, a batch's size and parts are no part of the code."""
     before = len(list(objects_folder().glob("*.so")))
     shared = {"model": {"family": "mlp", "hidden": [5]}, "optimizer": {"name": "adam", "lr": 0.1}}

@@ -95,7 +95,7 @@ def test_ticks_with_dropout_are_those_of_the_defined_masks(batch: int) -> None:
     assert max_difference(ours, DroppingDoubles(spec, shift=1).losses(40)) > 1e-2
 
 
-def test_with_nothing_dropped_the_ticks_are_those_without_dropout() -> None:
+def test_ticks_at_rate_zero_are_those_without_dropout() -> None:
     """So two engines, each with masks of its own, can be compared."""
     engine = make_native(read_small_spec(**SPEC))
     for module in engine.trainer.net.modules():
@@ -109,7 +109,7 @@ def test_with_nothing_dropped_the_ticks_are_those_without_dropout() -> None:
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5, 0.9])
-def test_so_many_units_are_dropped_as_asked(p: float) -> None:
+def test_the_share_of_dropped_units_is_the_rate(p: float) -> None:
     masks = np.stack([keep_mask(p, 7, tick, 0, 0, 32, 64) for tick in range(1, 101)])
     deviation = (p * (1 - p) / masks.size) ** 0.5
 

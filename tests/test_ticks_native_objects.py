@@ -82,7 +82,7 @@ def test_the_longest_unused_objects_go_first(
     assert len(names) == 2 and "newer.so" in names
 
 
-def test_a_key_has_all_that_decides_the_code() -> None:
+def test_an_object_key_covers_all_that_decides_the_code() -> None:
     source = emit(form())
     inputs = [
         (source, 1, "gcc", FLAGS), (source + " ", 1, "gcc", FLAGS), (source, 8, "gcc", FLAGS),
@@ -111,7 +111,7 @@ def test_without_a_compiler_there_is_no_native_engine(
         cache.load_kernel(form(), 1, tmp_path)
 
 
-def test_a_compiler_that_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_compiler_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake = tmp_path / "cc-that-fails"
     lines = [
         "#!/bin/sh",

@@ -44,7 +44,7 @@ def sanitized(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str
 
 
 @pytest.mark.slow
-def test_the_sanitizers_find_nothing(tmp_path: Path) -> None:
+def test_the_sanitizers_report_no_error(tmp_path: Path) -> None:
     done = sanitized(tmp_path, "-m", "tests.native_sanitized", str(tmp_path), "6", "8", "17")
 
     assert done.returncode == 0, done.stderr[-3000:]

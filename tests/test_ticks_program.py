@@ -32,7 +32,7 @@ def test_the_digits_example_reaches_95_percent_on_rows_it_never_saw(
     assert state["tick"] == 3000 and state["metrics"]["val_accuracy"] >= 0.95
 
 
-def test_its_state_is_the_one_of_a_training_in_chunks(tmp_path: Path) -> None:
+def test_the_programs_state_is_that_of_a_training_in_chunks(tmp_path: Path) -> None:
     file, out = tmp_path / "spec.json", tmp_path / "out"
     file.write_text(json.dumps(small_spec(budget={"ticks": 30})))
     assert main([str(file), "--out", str(out)]) == 0
@@ -72,7 +72,7 @@ def test_a_bad_spec_gets_every_fault_on_a_line_of_its_own(tmp_path: Path) -> Non
     assert sorted(tmp_path.iterdir()) == [file]
 
 
-def test_what_is_no_json_or_no_file_is_said_in_one_line(tmp_path: Path) -> None:
+def test_an_unreadable_spec_is_reported_in_one_line(tmp_path: Path) -> None:
     file = tmp_path / "spec.json"
     missing = run(file, folder=tmp_path)
     file.write_text("{")

@@ -109,7 +109,7 @@ def test_a_state_that_loads_otherwise_ends_the_attempt(harness: WorkerHarness) -
     assert (job.error.type, job.error.tick) == ("diverged", newest.tick)
 
 
-def test_what_was_saved_loads_as_what_was_saved(tmp_path: Path) -> None:
+def test_a_saved_state_loads_with_its_digest(tmp_path: Path) -> None:
     spec = read_small_spec(**VALIDATED)
     training, before = at_16(spec, tmp_path)
     assert state_digest(training.trainer) == before.state

@@ -29,7 +29,7 @@ def spec(name: str, warmup: int = 0, end: float = 0.0, **changes: Any):
 @pytest.mark.parametrize("name", ["constant", "linear", "cosine"])
 @pytest.mark.parametrize("warmup", [0, 1, 7, 89])
 @pytest.mark.parametrize("end", [0.0, 0.1, 1.0])
-def test_the_rate_is_the_contracts(name: str, warmup: int, end: float) -> None:
+def test_the_rate_follows_the_contracts_formula(name: str, warmup: int, end: float) -> None:
     job_spec = spec(name, warmup, end)
     for tick in range(1, 91):
         exact = contract(name, tick, lr=0.3, w=warmup, total=90, e=end)

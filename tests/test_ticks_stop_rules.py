@@ -21,7 +21,7 @@ def decided(rule: StopRules, metric: str, values: dict[int, float]) -> dict[int,
     return {tick: name for tick, name in decisions.items() if name}
 
 
-def test_patience_ends_when_the_best_is_so_many_ticks_old() -> None:
+def test_patience_ends_when_the_best_is_its_number_of_ticks_old() -> None:
     patience = rules(patience={"metric": "val_loss", "ticks": 20})
     values = {10: 3.0, 20: 2.0, 30: 2.5, 40: 2.0, 50: 1.0}
     assert decided(patience, "val_loss", values) == {40: "patience"}
@@ -46,7 +46,7 @@ def test_target_is_strictly_below_or_above() -> None:
     assert decided(above, "val_accuracy", {1: 0.9, 2: 0.91}) == {2: "target"}
 
 
-def test_what_is_not_finite_satisfies_no_rule_and_is_never_the_best() -> None:
+def test_a_nonfinite_value_satisfies_no_rule_and_is_never_the_best() -> None:
     target = rules(target={"metric": "loss", "above": 1.0})
     assert decided(target, "loss", {1: math.inf, 2: math.nan}) == {}
     patience = rules(patience={"metric": "loss", "ticks": 2})
@@ -76,12 +76,12 @@ def test_converged_works_on_validation_values_by_their_ticks() -> None:
     assert decided(rule, "val_loss", values) == {40: "converged"}
 
 
-def test_of_several_rules_at_one_tick_target_names_the_end() -> None:
+def test_target_names_the_end_when_several_rules_are_met_at_one_tick() -> None:
     both = rules(target={"metric": "loss", "below": 1.0}, patience={"metric": "loss", "ticks": 1})
     assert both.check(10, {"loss": 0.5}) == "target"
 
 
-def test_what_is_held_of_the_losses_is_bounded() -> None:
+def test_memory_for_past_losses_is_bounded() -> None:
     rule = rules(converged={"metric": "loss", "window": 10, "rel_change": 0.0})
     for first in range(1, 200_001, 1000):
         rule.observe(first, np.ones(1000, dtype=np.float32))
@@ -99,7 +99,7 @@ def test_training_loss_is_looked_at_at_ticks_divisible_by_check_every_alone() ->
     assert (record.tick, record.ended) == (37, "target")
 
 
-def test_an_end_is_validated_even_between_validations() -> None:
+def test_the_last_tick_is_validated_even_between_validations() -> None:
     spec = read_small_spec(
         budget={"ticks": 100},
         validation={"fraction": 0.25, "every_ticks": 50},

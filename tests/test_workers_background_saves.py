@@ -72,7 +72,7 @@ def test_a_small_state_is_not_worth_a_copy(tmp_path: Path) -> None:
     )
 
 
-def test_what_the_writing_meets_is_raised_to_who_asks(tmp_path: Path) -> None:
+def test_an_error_of_a_background_save_is_raised_when_it_is_polled(tmp_path: Path) -> None:
     training, aside = start_training(read_small_spec(**BIG)), BackgroundStateWriter()
     training.run(1)
     assert aside.start(state_files.capture(training), tmp_path / "missing")
@@ -107,7 +107,7 @@ def only_named_folders(harness: WorkerHarness, job_id: str) -> bool:
     return folders == {item.folder for item in checkpoints}
 
 
-def test_checkpoints_made_aside_change_no_bit_and_hold_the_states_of_their_ticks(
+def test_background_checkpoints_change_no_bit_and_hold_the_states_of_their_ticks(
     harness: WorkerHarness, straight: tuple[bytes, str], tmp_path: Path
 ) -> None:
     assert 12 * read_small_spec(**SPEC).parameters > MIN_BYTES
@@ -128,7 +128,7 @@ def test_checkpoints_made_aside_change_no_bit_and_hold_the_states_of_their_ticks
     assert saved["state"] == by_tick[40].state == recorded["value"][recorded["tick"].index(40)]
 
 
-def test_a_trainer_killed_while_it_writes_aside_loses_no_bit(
+def test_a_trainer_killed_during_a_background_save_loses_no_bit(
     harness: WorkerHarness, straight: tuple[bytes, str]
 ) -> None:
     fired = [harness.arm("checkpoint:write", "kill", nth=nth) for nth in (2, 9)]
@@ -139,7 +139,7 @@ def test_a_trainer_killed_while_it_writes_aside_loses_no_bit(
     wait_until(lambda: only_named_folders(harness, job_id), 10)
 
 
-def test_a_runner_killed_while_it_completes_one_loses_no_bit(
+def test_a_runner_killed_while_it_completes_a_checkpoint_loses_no_bit(
     harness: WorkerHarness, straight: tuple[bytes, str]
 ) -> None:
     fired = harness.arm("checkpoint:rename", "kill")
@@ -150,7 +150,7 @@ def test_a_runner_killed_while_it_completes_one_loses_no_bit(
 
 
 @pytest.mark.parametrize("point", ["checkpoint:write", "checkpoint:rename"])
-def test_a_full_disk_beside_the_training_is_told_and_costs_no_tick(
+def test_a_full_disk_in_a_background_save_is_reported_and_costs_no_tick(
     harness: WorkerHarness, straight: tuple[bytes, str], point: str
 ) -> None:
     fired = harness.arm(point, "enospc")
@@ -166,7 +166,7 @@ ENDLESS = {**SPEC, "budget": {"ticks": 100_000}, "validation": None}
 
 
 @pytest.mark.parametrize("verb", ["cancel", "pause", "stop"])
-def test_a_request_during_a_save_aside_leaves_nothing_half_done(
+def test_a_request_during_a_background_save_leaves_nothing_half_done(
     harness: WorkerHarness, verb: Any
 ) -> None:
     fired = harness.arm("checkpoint:fsync", "delay", seconds=0.5)

@@ -56,7 +56,9 @@ def ticks(harness: ApiHarness, job_id: str) -> list[int]:
     return [checkpoint["tick"] for checkpoint in harness.checkpoints(job_id)]
 
 
-def test_one_is_saved_at_once_and_stays_for_as_long_as_it_is_pinned(harness: ApiHarness) -> None:
+def test_a_requested_checkpoint_is_saved_at_once_and_stays_while_it_is_pinned(
+    harness: ApiHarness,
+) -> None:
     job_id = harness.submit(SPEC)
     harness.wait_for(job_id, lambda job: job["tick"] >= 10)
     answer = harness.http.post(path(job_id), json={"name": "by hand", "pinned": True})
@@ -78,7 +80,9 @@ def test_one_is_saved_at_once_and_stays_for_as_long_as_it_is_pinned(harness: Api
     assert harness.job(job_id)["bytes"] == harness.bytes_on_disk(job_id)
 
 
-def test_a_disk_that_refuses_it_is_told_and_the_request_is_dropped(harness: ApiHarness) -> None:
+def test_a_disk_that_refuses_the_checkpoint_is_reported_and_the_request_dropped(
+    harness: ApiHarness,
+) -> None:
     job_id = harness.submit({**SPEC, "checkpoint": {"every_seconds": 86_400, "keep_best": False}})
     harness.wait_for(job_id, lambda job: job["tick"] >= 1)
     blocker = harness.folder(job_id) / "checkpoints"
@@ -101,7 +105,7 @@ def test_a_disk_that_refuses_it_is_told_and_the_request_is_dropped(harness: ApiH
     assert harness.wait_for_end(job_id)["status"] == "cancelled"
 
 
-def test_a_job_resumed_without_its_newest_one_replays_and_says_what_was_compared(
+def test_a_job_resumed_without_its_newest_checkpoint_replays_and_reports_the_comparison(
     harness: ApiHarness,
 ) -> None:
     job_id = harness.submit(SPEC)
@@ -122,7 +126,7 @@ def test_a_job_resumed_without_its_newest_one_replays_and_says_what_was_compared
     assert second["equal"] is True and second["digests_compared"] >= 1
 
 
-def test_one_that_is_asked_for_in_a_replay_is_of_the_ticks_behind_it(
+def test_a_checkpoint_requested_in_a_replay_is_of_the_ticks_after_the_replay(
     harness: ApiHarness, faults: Path
 ) -> None:
     job_id = harness.submit(SPEC)
@@ -143,7 +147,7 @@ def test_one_that_is_asked_for_in_a_replay_is_of_the_ticks_behind_it(
     fired.unlink()
 
 
-def test_one_that_is_deleted_while_it_is_loaded_is_done_without(
+def test_a_job_whose_checkpoint_is_deleted_while_it_loads_replays_without_it(
     harness: ApiHarness, faults: Path
 ) -> None:
     job_id = harness.submit(SPEC)

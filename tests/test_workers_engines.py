@@ -170,7 +170,7 @@ def test_an_engine_that_errs_is_caught_before_a_tick_is_shown_and_the_job_says_s
     assert harness.wait_for_end(harness.submit(job_of("eager")))["loss"] == job["loss"]
 
 
-def test_a_compiler_that_does_not_work_under_auto_is_told_and_the_job_is_trained(
+def test_a_compiler_that_fails_under_auto_is_reported_and_the_job_is_trained(
     harness: ApiHarness, tmp_path: Path
 ) -> None:
     failing = "#!/bin/sh\necho a compiler\n[ $# = 1 ] || exit 3\n"
@@ -220,7 +220,7 @@ def test_a_worker_that_leaves_takes_its_compiler_with_it(
     assert not worker.processes.living_processes()
 
 
-def test_where_the_loop_is_there_nothing_is_compiled(harness: ApiHarness, tmp_path: Path) -> None:
+def test_a_loop_compiled_ahead_is_not_compiled_again(harness: ApiHarness, tmp_path: Path) -> None:
     env = machine(tmp_path / "machine", sh="", sleep="", cxx=HANGING)
     shutil.copytree(build_loop.find_or_compile().parent, compiling_folder(env))
     worker = harness.start_worker("ready", **env)

@@ -14,7 +14,7 @@ from workers.worker_folder import WorkerConfig, WorkerFolder
 CROWD = 60  # more than one look at the unsealed takes
 
 
-def test_a_crowd_that_was_cancelled_is_sealed_in_one_round(
+def test_many_cancelled_jobs_are_finalized_in_one_round(
     store: "redis.Redis", ledger: JobLedger, settings: Settings
 ) -> None:
     spec = read_spec(small_spec(), max_parameters=10**6)

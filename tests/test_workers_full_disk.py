@@ -62,7 +62,7 @@ def straight(harness: WorkerHarness, worker: WorkerProcess) -> tuple[bytes, str]
 
 
 @pytest.mark.parametrize("point", ["checkpoint:write", "checkpoint:fsync", "checkpoint:rename"])
-def test_a_checkpoint_that_finds_no_room_is_told_and_costs_no_bit(
+def test_a_checkpoint_without_room_is_reported_and_costs_no_bit(
     harness: WorkerHarness, straight: tuple[bytes, str], point: str
 ) -> None:
     harness.arm(point, "enospc")
@@ -111,7 +111,7 @@ def allow(process: psutil.Process, file_bytes: int) -> None:
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (file_bytes, resource.RLIM_INFINITY))
 
 
-def test_a_disk_that_is_full_for_a_while_is_told_and_then_used_again(tmp_path: Path) -> None:
+def test_a_disk_that_is_full_for_a_while_is_reported_and_then_used_again(tmp_path: Path) -> None:
     """A real one: a file system of its own, filled to its last byte."""
     with small_disk(tmp_path / "disk", megabytes=4) as disk, ExitStack() as held:
         server = held.enter_context(running_store())
@@ -152,7 +152,7 @@ def fill(file: Path) -> None:
             return
 
 
-def test_misses_are_tried_again_after_growing_pauses_and_enough_after_a_while() -> None:
+def test_failed_saves_are_retried_after_growing_delays_up_to_a_limit() -> None:
     impatient, patient = FailureTracker(0), FailureTracker(3600)
     for number in range(1, MIN_FAILURES + 3):
         impatient.record()
@@ -232,7 +232,7 @@ def test_a_full_segment_without_a_file_stays_in_the_store_and_is_moved_later(
     assert owner.raw() == owner.losses[: owner.tick].tobytes()
 
 
-def test_so_many_full_segments_may_wait_and_then_the_training_does(
+def test_training_waits_once_enough_full_segments_wait_for_the_disk(
     owner: LimitedDiskWorker,
 ) -> None:
     with owner.full_disk():
@@ -242,7 +242,7 @@ def test_so_many_full_segments_may_wait_and_then_the_training_does(
         assert owner.recorder.is_backlogged
 
 
-def test_who_waits_for_the_disk_hears_what_is_asked_and_goes_on_when_there_is_room(
+def test_an_attempt_that_waits_for_the_disk_hears_requests_and_goes_on_when_there_is_room(
     owner: LimitedDiskWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobs.recording.writer.MAX_SEGMENTS_IN_STORE", 1)
@@ -258,7 +258,7 @@ def test_who_waits_for_the_disk_hears_what_is_asked_and_goes_on_when_there_is_ro
     assert levels == ["error", "info"], "told once that it is so, and once that it is over"
 
 
-def test_a_history_that_could_not_be_sealed_at_its_end_is_sealed_later(
+def test_a_history_that_could_not_be_finalized_at_its_end_is_finalized_later(
     owner: LimitedDiskWorker,
 ) -> None:
     segments = Segments(JobLedger(owner.store), owner.store, owner.files)
@@ -273,7 +273,7 @@ def test_a_history_that_could_not_be_sealed_at_its_end_is_sealed_later(
     assert owner.raw() == owner.losses[:100_000].tobytes()
 
 
-def test_a_worker_whose_disk_is_full_at_a_jobs_end_seals_it_afterwards(
+def test_a_worker_whose_disk_is_full_at_a_jobs_end_finalizes_it_afterwards(
     harness: WorkerHarness, straight: tuple[bytes, str]
 ) -> None:
     fired = harness.arm("segment:write", "enospc")

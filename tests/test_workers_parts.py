@@ -47,7 +47,7 @@ from workers.worker_folder import WorkerFolder
     st.integers(0, 10**9), st.integers(1, MAX_CHUNK_TICKS), st.lists(st.integers(0, 10**9)),
     st.none() | st.integers(1, 10**6),
 )  # fmt: skip
-def test_a_chunk_ends_at_or_before_the_next_mark(
+def test_a_chunk_ends_at_or_before_the_next_stop_tick(
     tick: int, pace: int, ticks: list[int], every: int | None
 ) -> None:
     learnt, marks = ChunkSizer(), StopTicks(ticks)
@@ -90,7 +90,7 @@ def test_a_log_that_cannot_be_opened_harms_nobody(tmp_path: Path) -> None:
     assert log.path is None
 
 
-def test_the_desk_of_a_killed_worker_is_removed_by_the_next_and_no_other(
+def test_the_folder_of_a_killed_worker_is_removed_by_the_next_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
@@ -128,7 +128,7 @@ def test_a_call_is_repeated_while_the_store_is_away_or_full() -> None:
     assert retry_while_unavailable(call, lambda: True) == "there"
 
 
-def test_who_may_not_wait_hears_that_the_store_is_away() -> None:
+def test_a_call_that_may_not_retry_raises_that_the_store_is_unavailable() -> None:
     def call() -> None:
         raise ConnectionError("gone")
 
@@ -166,7 +166,7 @@ def test_a_heartbeat_keeps_a_lease_past_its_end(lease_ledger: LeaseLedger, claim
     assert beat.kill_reason is None and not killed
 
 
-def test_a_heartbeat_kills_once_when_the_lease_is_another_s(
+def test_a_heartbeat_kills_the_trainer_once_when_the_lease_is_lost(
     lease_ledger: LeaseLedger, claim: Claim
 ) -> None:
     killed: list[None] = []
@@ -183,7 +183,7 @@ def test_a_heartbeat_kills_once_when_the_lease_is_another_s(
     assert (beat.kill_reason, len(killed)) == ("fenced", 1)
 
 
-def test_a_heartbeat_kills_who_stands_still_even_who_comes_late(
+def test_a_heartbeat_kills_a_stalled_trainer_even_one_that_is_guarded_late(
     lease_ledger: LeaseLedger, claim: Claim
 ) -> None:
     killed: list[None] = []
@@ -225,7 +225,7 @@ def test_a_heartbeat_outlives_a_store_that_is_away(claim: Claim) -> None:
         (RuntimeError("ours"), None, "queued", "the worker failed"),
     ],
 )
-def test_what_breaks_an_attempt_off_decides_how_the_job_is_left(
+def test_the_error_that_ends_an_attempt_decides_the_jobs_next_status(
     error: Exception, verdict: str | None, status: str, says: str | None
 ) -> None:
     outcome = outcomes.outcome_of_error(error, verdict, 7)  # type: ignore[arg-type]
@@ -239,13 +239,11 @@ def test_what_breaks_an_attempt_off_decides_how_the_job_is_left(
     ("error", "verdict"),
     [(LeaseLost("gone"), None), (PeerGone("cut"), "fenced"), (StoreUnavailable("away"), None)],
 )
-def test_a_job_that_is_not_ours_any_more_is_left_alone(
-    error: Exception, verdict: str | None
-) -> None:
+def test_a_job_whose_lease_is_lost_is_left_alone(error: Exception, verdict: str | None) -> None:
     assert outcomes.outcome_of_error(error, verdict, 7) is None  # type: ignore[arg-type]
 
 
-def test_a_pool_child_lets_go_of_what_it_inherited() -> None:
+def test_a_pool_child_closes_inherited_sockets() -> None:
     """A socket that a fork has copied shows its end to the other side only when the copy goes."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -272,7 +270,7 @@ def test_a_pool_child_whose_parent_has_gone_ends() -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (1, b"", b"")
 
 
-def test_the_self_test_tells_what_this_machine_is() -> None:
+def test_the_self_test_describes_this_machine() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "workers", "--selftest"], cwd=ROOT, capture_output=True, text=True
     )

@@ -48,7 +48,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_made_again(
     assert (second.replayed, second.equal) == (newest.tick - 200, True)
 
 
-def test_without_any_good_checkpoint_all_is_replayed_from_the_beginning(
+def test_a_job_without_a_good_checkpoint_is_replayed_from_the_beginning(
     harness: WorkerHarness, straight: tuple[bytes, str]
 ) -> None:
     job_id = harness.pause_at(220)

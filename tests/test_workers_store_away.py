@@ -118,7 +118,7 @@ def writer_harness(tmp_path: Path) -> Iterator[LedgerWriterHarness]:
         yield harness
 
 
-def test_training_goes_on_while_the_store_is_dead_and_all_is_handed_over_after(
+def test_training_goes_on_while_the_store_is_dead_and_every_tick_is_sent_afterwards(
     writer_harness: LedgerWriterHarness,
 ) -> None:
     writer_harness.train(1, 1000)
@@ -134,7 +134,7 @@ def test_training_goes_on_while_the_store_is_dead_and_all_is_handed_over_after(
     ]
 
 
-def test_an_error_that_a_dead_store_did_not_hear_of_is_among_the_events_once(
+def test_an_error_during_an_outage_of_the_store_is_among_the_events_once(
     writer_harness: LedgerWriterHarness,
 ) -> None:
     writer_harness.train(1, 1000)
@@ -155,7 +155,7 @@ def test_an_error_that_a_dead_store_did_not_hear_of_is_among_the_events_once(
     )
 
 
-def test_one_call_alone_waits_for_a_frozen_store(writer_harness: LedgerWriterHarness) -> None:
+def test_a_frozen_store_holds_up_one_call_alone(writer_harness: LedgerWriterHarness) -> None:
     writer_harness.train(1, 1000)
     os.kill(writer_harness.server.pid, signal.SIGSTOP)
     try:
@@ -172,7 +172,7 @@ def test_one_call_alone_waits_for_a_frozen_store(writer_harness: LedgerWriterHar
     assert writer_harness.recorded() == (50_100, LOSSES[:50_100].tobytes(), 501)
 
 
-def test_who_owes_as_many_ticks_as_may_wait_waits_for_the_store(tmp_path: Path) -> None:
+def test_an_attempt_with_a_full_buffer_waits_for_the_store(tmp_path: Path) -> None:
     with running_writer(tmp_path, max_ticks=500) as writer_harness:
         writer_harness.server.kill()
         writer_harness.train(1, 400)
@@ -202,7 +202,7 @@ def test_a_checkpoint_waits_for_the_ticks_before_it(writer_harness: LedgerWriter
     assert (writer_harness.job.tick, writer_harness.job.latest_checkpoint) == (2000, 2000)
 
 
-def test_a_store_that_lost_its_last_second_is_told_again(
+def test_a_store_that_lost_its_last_second_is_sent_the_ticks_again(
     writer_harness: LedgerWriterHarness,
 ) -> None:
     writer_harness.train(1, 1050)
@@ -223,7 +223,7 @@ def test_a_store_that_lost_its_last_second_is_told_again(
     )
 
 
-def test_a_checkpoint_that_was_committed_late_is_told_again_with_the_ticks_before_it(
+def test_a_checkpoint_that_was_committed_late_is_sent_again_with_the_ticks_before_it(
     writer_harness: LedgerWriterHarness,
 ) -> None:
     writer_harness.train(1, 1300)
@@ -239,7 +239,7 @@ def test_a_checkpoint_that_was_committed_late_is_told_again_with_the_ticks_befor
     assert writer_harness.job.latest_checkpoint == 1200
 
 
-def test_a_store_that_lost_even_the_fingerprint_is_told_it_again(
+def test_a_store_that_lost_even_the_fingerprint_is_sent_it_again(
     writer_harness: LedgerWriterHarness,
 ) -> None:
     store = connect(writer_harness.server.url)
@@ -256,7 +256,7 @@ def test_a_store_that_lost_even_the_fingerprint_is_told_it_again(
     assert (writer_harness.job.tick, writer_harness.job.engine) == (400, "eager")
 
 
-def test_what_was_said_before_the_last_two_checkpoints_is_kept_no_more(
+def test_calls_before_the_last_two_checkpoints_are_dropped(
     writer_harness: LedgerWriterHarness,
 ) -> None:
     writer_harness.train(1, 100)
@@ -270,7 +270,7 @@ def test_what_was_said_before_the_last_two_checkpoints_is_kept_no_more(
         writer_harness.train(3001, 3100)
 
 
-def test_a_backlog_knows_what_a_store_may_have_lost() -> None:
+def test_a_buffer_holds_all_that_a_store_may_have_lost() -> None:
     backlog = WriteBuffer(max_ticks=100)
 
     def buffer_call(last: int, count: int, commits: bool = False) -> None:
@@ -343,7 +343,7 @@ def back(server: StoreServer, how: str) -> None:
     server.start() if how == "killed" else os.kill(server.pid, signal.SIGCONT)
 
 
-def test_a_worker_tells_again_what_its_store_has_lost(
+def test_a_worker_sends_again_the_calls_that_its_store_has_lost(
     server: StoreServer, harness: WorkerHarness, straight: tuple[bytes, str]
 ) -> None:
     job_id = harness.submit(SPEC)

@@ -44,7 +44,7 @@ def embedded(service: ServiceProcess) -> Iterator["redis.Redis"]:
     store.close()
 
 
-def test_a_full_store_refuses_what_is_new_and_what_runs_ends_bit_for_bit(
+def test_a_full_store_refuses_new_jobs_and_running_ones_end_bit_for_bit(
     service: ServiceProcess, embedded: "redis.Redis"
 ) -> None:
     jobs = JobClient(service)
@@ -81,9 +81,7 @@ def refusals(http: Any) -> list[int]:
     ]
 
 
-def test_requests_are_heard_by_a_full_store(
-    service: ServiceProcess, embedded: "redis.Redis"
-) -> None:
+def test_a_full_store_accepts_requests(service: ServiceProcess, embedded: "redis.Redis") -> None:
     jobs = JobClient(service)
     job_id = jobs.submit(small_spec(budget={"ticks": 10**8}, compute={"engine": "eager"}))
     jobs.wait_for_tick(job_id, 100)
@@ -96,7 +94,7 @@ def test_requests_are_heard_by_a_full_store(
     assert jobs.wait_for_end(job_id)["status"] == "cancelled"
 
 
-def test_all_that_an_owner_says_is_taken_by_a_full_store(
+def test_a_full_store_accepts_every_call_of_an_owner(
     store: "redis.Redis", settings: Settings
 ) -> None:
     submit_job(JobLedger(store), budget={"ticks": SEGMENT + 100})

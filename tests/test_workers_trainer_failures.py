@@ -82,7 +82,7 @@ def ignores(pid: int, number: signal.Signals) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
-def test_a_template_tells_how_a_trainer_ended(
+def test_a_fork_server_reports_how_a_trainer_ended(
     template: ForkServerProcess, number: signal.Signals
 ) -> None:
     process = spawn_trainer(template.socket_path)
@@ -98,7 +98,7 @@ def test_a_template_tells_how_a_trainer_ended(
     assert fetch_exit_status(template.socket_path, 1) is None
 
 
-def test_a_template_leaves_no_zombie_behind(template: ForkServerProcess) -> None:
+def test_a_fork_server_leaves_no_zombie_behind(template: ForkServerProcess) -> None:
     processes = [spawn_trainer(template.socket_path) for _ in range(3)]
     for process in processes:
         process.close()
@@ -210,7 +210,7 @@ def test_an_estimate_is_near_what_a_trainer_takes(
     assert 0.95 * peak < estimate_memory_bytes(whole) < 1.5 * peak
 
 
-def test_what_a_machine_has_is_never_more_than_its_container(
+def test_the_memory_of_a_machine_is_never_more_than_its_containers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     group = tmp_path / "memory.max"
@@ -290,7 +290,7 @@ def test_a_spec_too_large_for_every_worker_is_refused_with_both_numbers(
     assert client.post("/v1/jobs", json=small_spec()).status_code == 202
 
 
-def test_where_nobody_knows_what_workers_have_nothing_is_refused_and_a_plan_says_so(
+def test_while_no_worker_reports_its_memory_no_spec_is_refused_and_a_plan_says_so(
     client: Any, store: Store
 ) -> None:
     unknown = "whether its memory suffices is not known: that is for live workers to tell"

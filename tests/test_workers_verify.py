@@ -52,7 +52,7 @@ def sha256_of_history(harness: ApiHarness, job_id: str, column: str, after: int)
     return hashlib.sha256(harness.http.get(path, headers=binary).data).hexdigest()
 
 
-def test_all_ticks_of_a_job_come_again_and_the_certificate_says_so(
+def test_a_verify_repeats_all_ticks_of_a_job_and_its_certificate_says_so(
     harness: ApiHarness, trained: dict[str, Any]
 ) -> None:
     verify = harness.verify(trained["id"])
@@ -82,7 +82,7 @@ def test_all_ticks_of_a_job_come_again_and_the_certificate_says_so(
     assert (attempt["replayed"], attempt["digests_compared"], attempt["equal"]) == (450, 5, True)
 
 
-def test_it_begins_from_a_checkpoint_and_ends_where_it_is_told(
+def test_a_verify_begins_from_a_checkpoint_and_ends_at_the_given_tick(
     harness: ApiHarness, trained: dict[str, Any]
 ) -> None:
     result = harness.verify(trained["id"], **{"from": 200, "to": 333})["result"]
@@ -112,7 +112,7 @@ def paused(harness: ApiHarness) -> Iterator[str]:
     harness.request(job_id, "cancel")
 
 
-def test_one_other_bit_of_a_recorded_loss_is_told_with_tick_and_both_values(
+def test_a_changed_bit_of_a_recorded_loss_is_reported_with_tick_and_both_values(
     harness: ApiHarness, paused: str
 ) -> None:
     with flipped(
@@ -135,7 +135,7 @@ def test_one_other_bit_of_a_recorded_loss_is_told_with_tick_and_both_values(
 
 
 @pytest.mark.parametrize("column", ["state", "val_loss"])
-def test_one_other_bit_of_a_sparse_column_is_told(
+def test_a_changed_bit_of_a_sparse_column_is_reported(
     harness: ApiHarness, paused: str, column: str
 ) -> None:
     with flipped(
@@ -147,7 +147,7 @@ def test_one_other_bit_of_a_sparse_column_is_told(
     assert first["recorded"] != first["recomputed"]
 
 
-def test_a_weight_that_is_off_by_one_bit_in_a_checkpoint_is_told(
+def test_a_weight_that_is_off_by_one_bit_in_a_checkpoint_is_reported(
     harness: ApiHarness, paused: str
 ) -> None:
     start = harness.checkpoints(paused)[0]["tick"]
@@ -176,7 +176,7 @@ def tamper_weights(harness: ApiHarness, job_id: str, tick: int) -> None:
     manifest.write_text(manifest.read_text().replace(*digests))
 
 
-def test_other_data_than_were_uploaded_are_told_without_a_tick(harness: ApiHarness) -> None:
+def test_data_that_differ_from_the_upload_are_reported_without_a_tick(harness: ApiHarness) -> None:
     rows = "".join(f"{x},{2 * x}\n" for x in range(64))
     dataset = harness.http.post(
         "/v1/datasets", data=f"x,y\n{rows}", headers={"Content-Type": "text/csv"}
@@ -200,7 +200,7 @@ def test_other_data_than_were_uploaded_are_told_without_a_tick(harness: ApiHarne
     assert (answer.status_code, answer.json["type"]) == (409, "urn:tickforge:problem:data-gone")
 
 
-def test_it_keeps_its_parents_dataset_from_being_deleted(harness: ApiHarness) -> None:
+def test_a_verify_keeps_its_parents_dataset_from_being_deleted(harness: ApiHarness) -> None:
     rows = "".join(f"{x},{3 * x}\n" for x in range(64))
     dataset = harness.http.post(
         "/v1/datasets", data=f"x,y\n{rows}", headers={"Content-Type": "text/csv"}
@@ -216,7 +216,7 @@ def test_it_keeps_its_parents_dataset_from_being_deleted(harness: ApiHarness) ->
     harness.request(busy, "cancel")
 
 
-def test_a_parent_deleted_meanwhile_fails_it_and_leaves_its_record(
+def test_a_parent_deleted_meanwhile_fails_the_verify_and_leaves_its_record(
     harness: ApiHarness,
 ) -> None:
     job = harness.wait_for_end(harness.submit(SPEC))
@@ -300,7 +300,7 @@ def test_a_job_that_was_stopped_or_failed_comes_again_up_to_its_last_tick(
         assert verify["result"]["to"] == job["tick"]
 
 
-def test_lists_find_it_by_kind_and_parent_and_its_own_history_is_empty(
+def test_lists_find_a_verify_by_kind_and_parent_and_its_own_history_is_empty(
     harness: ApiHarness, trained: dict[str, Any]
 ) -> None:
     verify = harness.verify(trained["id"], to=50)
@@ -338,7 +338,9 @@ def test_a_wrong_range_is_422_with_field_rule_and_value(
     assert rule in fault["detail"]
 
 
-def test_what_has_no_ticks_cannot_be_verified(harness: ApiHarness, trained: dict[str, Any]) -> None:
+def test_a_job_without_ticks_cannot_be_verified(
+    harness: ApiHarness, trained: dict[str, Any]
+) -> None:
     verify = harness.verify(trained["id"], to=10)
     answer = harness.request(verify["id"], "verify")
     assert (answer.status_code, answer.json["job_status"]) == (409, "succeeded")
@@ -365,7 +367,7 @@ def test_one_idempotency_key_makes_one_verify(harness: ApiHarness, trained: dict
     harness.wait_for_end(first.json["id"])
 
 
-def test_it_waits_for_a_worker_with_the_parents_fingerprint(
+def test_a_verify_waits_for_a_worker_with_the_parents_fingerprint(
     harness: ApiHarness, trained: dict[str, Any]
 ) -> None:
     record = f"job:{{default/{trained['id']}}}"

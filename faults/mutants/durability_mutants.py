@@ -37,7 +37,7 @@ MUTANTS = (
         "a checkpoint counts before its files are on the disk",
         (Edit("jobs/files/checkpoint_folders.py", "        os.fsync(opened.fileno())\n", ""),),
         (
-            "tests/test_jobs_checkpoint_folders.py::test_everything_is_on_disk_before_the_folder_gets_its_name",
+            "tests/test_jobs_checkpoint_folders.py::test_all_files_are_on_disk_before_the_folder_gets_its_name",
         ),
     ),
     Mutant(
@@ -78,7 +78,7 @@ MUTANTS = (
         (Edit("workers/delivery.py", "last=max(entry.last, self._last_tick)", "last=entry.last"),),
         (
             "tests/test_workers_store_away.py"
-            "::test_a_checkpoint_that_was_committed_late_is_told_again_with_the_ticks_before_it",
+            "::test_a_checkpoint_that_was_committed_late_is_sent_again_with_the_ticks_before_it",
         ),
     ),
     Mutant(
@@ -87,7 +87,7 @@ MUTANTS = (
         (Edit("workers/ledger_writer.py", 'if level != "info":', 'if level == "nothing":'),),
         (
             "tests/test_workers_store_away.py"
-            "::test_an_error_that_a_dead_store_did_not_hear_of_is_among_the_events_once",
+            "::test_an_error_during_an_outage_of_the_store_is_among_the_events_once",
         ),
     ),
     Mutant(

@@ -19,7 +19,7 @@ MUTANTS = (
         "fence-off",
         "whoever ran the job once may write to it for ever",
         _lua_edit("prelude", FENCE, "if j[1] == 'running' then"),
-        _ledger_tests("test_who_lost_the_lease_is_fenced_everywhere"),
+        _ledger_tests("test_an_owner_that_lost_the_lease_is_fenced_everywhere"),
         quick=True,
     ),
     Mutant(
