@@ -23,8 +23,10 @@ MAX_CLASS_CHARACTERS = 255
 MAX_DISTINCT_VALUES = 65_536  # over all columns
 MAX_TOTAL_CLASS_CHARACTERS = 262_144
 #: usual spellings of a missing number; a column of numbers and these is no category
-MISSING_MARKERS = {"na", "n/a", "nan", "null", "none", "nil", "-", "?", ".", "inf", "-inf", "+inf",
-           "infinity", "-infinity", "+nan", "-nan"}  # fmt: skip
+MISSING_MARKERS = {
+    "na", "n/a", "nan", "null", "none", "nil", "-", "?", ".",
+    "inf", "-inf", "+inf", "infinity", "-infinity", "+nan", "-nan",
+}  # fmt: skip
 NUMBER_PATTERN = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 MAX_EXACT_INTEGER = 2.0**53  # float64 holds every whole number up to here
 TOO_MANY_TEXTS_RULE = (
