@@ -1,1 +1,1 @@
-"""Ways to execute k ticks: one engine a module, all with the one interface of chunk.py."""
+"""The engines: ways to execute ticks, all with the interface `Engine` of chunk.py."""

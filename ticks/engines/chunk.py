@@ -1,4 +1,4 @@
-"""What every engine does and gives: k ticks in one go, and their columns."""
+"""The interface of all engines, `Engine`, and the result of a run, `Chunk`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from ticks.data.batches import Column, RowSource
 
 @dataclass(frozen=True)
 class Chunk:
-    """Consecutive ticks from `first` on, one float32 a tick in every column ("loss" first).
+    """Consecutive ticks from `first` on; each column ("loss" is the first) is float32 [ticks].
 
-    `nonfinite`: the last tick's loss is not finite, and its update was not applied.
+    `nonfinite`: the last tick's loss is not finite and its update was not applied.
     """
 
     first: int
@@ -22,12 +22,12 @@ class Chunk:
 
     @property
     def count(self) -> int:
-        """The number of ticks; 0 if there were none to run."""
+        """The number of ticks, from 0."""
         return len(self.columns["loss"])
 
 
 def concatenate(chunks: Sequence[Chunk]) -> Chunk:
-    """Join chunks that follow one another; all but the last have finite losses."""
+    """Join consecutive chunks (at least one), all but the last with finite losses."""
     if len(chunks) == 1:
         return chunks[0]
     names = chunks[0].columns
@@ -36,30 +36,30 @@ def concatenate(chunks: Sequence[Chunk]) -> Chunk:
 
 
 class Engine(Protocol):
-    """How ticks are executed. Every engine gives the bits that its name and version promise.
+    """A way to execute ticks; its name and version stand for the bits it computes.
 
-    Works on the trainer's own state, which is exact after every run, so that whoever saves,
-    validates or digests it need not know the engine. Between two runs the state may be another one
-    (a checkpoint was loaded), and lie elsewhere.
+    An engine works on the trainer's own state, which is up to date after every run, so that saving,
+    validating and digesting do not depend on the engine. Between two runs the state may be replaced
+    (a checkpoint was loaded) and its tensors may move.
     """
 
     name: str
     version: int
 
     def run(self, ticks: int) -> Chunk:
-        """Run k ticks, fewer only when one has a non-finite loss; nothing is decided here."""
+        """Run `ticks` ticks, fewer only when one has a loss that is not finite."""
         ...
 
     def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
-        """Compute val_loss over all rows and, where targets are classes, val_accuracy."""
+        """Return val_loss over all rows and, for class targets, val_accuracy (0 to 1)."""
         ...
 
 
 def engine_identity(engine: Engine) -> str:
-    """What a fingerprint calls an engine. The bits of eager are torch's: no version of ours."""
+    """Return an engine's name in a fingerprint, such as "graph-1"."""
     return format_identity(engine.name, engine.version)
 
 
 def format_identity(name: str, version: int) -> str:
-    """The same of an engine that need not be made."""
+    """Return the fingerprint's name of an engine; eager has no version, as its bits are torch's."""
     return name if name == "eager" else f"{name}-{version}"

@@ -1,4 +1,4 @@
-"""The eager engine: one tick after another through the trainer's own `tick`. Decides nothing."""
+"""The eager engine: one tick after another through `Trainer.tick`. The reference for the others."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from ticks.validation import evaluate
 
 
 class EagerEngine:
-    """Runs ticks as a hand-written PyTorch loop would, operator by operator."""
+    """Runs ticks as a hand-written PyTorch loop does, operator by operator."""
 
     name = "eager"
     version = 1
@@ -20,7 +20,7 @@ class EagerEngine:
         self.trainer, self.record = trainer, record
 
     def run(self, ticks: int) -> Chunk:
-        """Run up to k ticks; ends early, with `nonfinite`, at a loss that is not finite."""
+        """Run up to `ticks` ticks; ends early, with `nonfinite`, at a loss that is not finite."""
         trainer, first, ticks_run = self.trainer, self.trainer.ticks_done + 1, 0
         values = np.empty((ticks, 2), dtype=np.float32)
         is_applied = True
@@ -35,5 +35,5 @@ class EagerEngine:
         return Chunk(first, columns, nonfinite=not is_applied)
 
     def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
-        """Compute val_loss and val_accuracy by torch."""
+        """Return val_loss and, for class targets, val_accuracy (ticks/validation.py)."""
         return evaluate(self.trainer, rows, classes)

@@ -1,7 +1,7 @@
-"""Compiled objects, kept in a folder by a key made from all that decides them. Knows no language.
+"""A folder of compiled objects, by a key that covers all their code depends on.
 
-A file is `KEY-DIGEST.so`: the key, and the digest of the file's own bytes, checked before it is
-loaded. Written whole and renamed, so that processes may share the folder.
+A file is `KEY-DIGEST.so`: the key, and the digest of the file's bytes, which is checked before it
+is loaded. Files are written whole and renamed, so processes can share the folder.
 """
 
 import contextlib
@@ -14,12 +14,15 @@ from pathlib import Path
 
 
 class EngineUnavailable(Exception):
-    """Why this machine has no such engine, or not for this spec."""
+    """This machine cannot build the engine; the message says why."""
 
 
 @contextlib.contextmanager
 def cache_folder(path: Path) -> Iterator[None]:
-    """Make the folder; inside, whatever the disk refuses is told as Unavailable."""
+    """Create the folder; inside the context, OSErrors are raised as EngineUnavailable.
+
+    Raises EngineUnavailable also for a folder of another user.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         if path.stat().st_uid != os.getuid():
@@ -30,12 +33,12 @@ def cache_folder(path: Path) -> Iterator[None]:
 
 
 def key_of(*parts: str) -> str:
-    """Return 32 hex digits of a sha256 over all that decides an object's code."""
+    """Return the key of an object: 32 hex digits of a sha256 over all its code depends on."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
 
 
 def lookup(cache_path: Path, key: str) -> Path | None:
-    """Find the object of a key; a damaged one is removed."""
+    """Return the object's file, or None; damaged files of the key are removed."""
     for file in cache_path.glob(f"{key}-*.so"):
         with contextlib.suppress(FileNotFoundError):  # another process has just removed it
             if _digest(file) == file.stem.rpartition("-")[2]:
@@ -45,7 +48,7 @@ def lookup(cache_path: Path, key: str) -> Path | None:
 
 
 def store(cache_path: Path, key: str, compile_into: Callable[[Path], None]) -> Path:
-    """Have an object compiled into a file and give that its name, once it is on disk."""
+    """Compile an object into a temporary file, fsync it, and rename it; return the final path."""
     with tempfile.TemporaryDirectory(prefix="making-", dir=cache_path) as folder:
         compiled_file = Path(folder) / "made.so"
         compile_into(compiled_file)
@@ -55,7 +58,7 @@ def store(cache_path: Path, key: str, compile_into: Callable[[Path], None]) -> P
 
 
 def run_compiler(command: Sequence[str], language: str, timeout: float) -> None:
-    """Run a compiler for at most so many seconds; raises EngineUnavailable with what it said."""
+    """Run a compiler for at most `timeout` seconds; raises EngineUnavailable with its errors."""
     try:
         completed = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL

@@ -1,4 +1,4 @@
-"""Chooses a job's engine, before its first tick, and makes it. Knows no stop rule and no file."""
+"""Choose a job's engine before its first tick, and create it. Knows no stop rule and no file."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -31,7 +31,7 @@ ENGINE_CLASSES: dict[str, Callable[[Trainer, Sequence[str]], Engine]] = {
     "native": NativeEngine,
 }
 
-#: whether this machine has an engine; of native, its compiler is asked for its name
+#: whether this machine has an engine; native's check runs the compiler with --version
 AVAILABILITY_CHECKS: dict[str, Callable[[], bool]] = {
     "eager": lambda: True,
     "graph": build_loop.is_possible,
@@ -40,11 +40,11 @@ AVAILABILITY_CHECKS: dict[str, Callable[[], bool]] = {
 
 
 class MissingEngine(RuntimeError):
-    """A job must be trained by an engine that this machine does not have."""
+    """The job needs an engine that this machine does not have."""
 
 
 class EngineChoice(NamedTuple):
-    """An engine, and why it is that one; `instead`: of another that was chosen and not taken."""
+    """An engine and the reason for it; `is_fallback`: it replaces one that could not be used."""
 
     engine: Engine
     reason: str
@@ -52,17 +52,17 @@ class EngineChoice(NamedTuple):
 
 
 def available_identities() -> dict[str, str]:
-    """What fingerprints call the engines that this machine has, by name."""
+    """Return {name: identity in fingerprints} of the engines of this machine."""
     return {name: format_identity(name, VERSIONS[name]) for name in available_engines()}
 
 
 def available_engines() -> list[str]:
-    """Names of the engines that this machine has."""
+    """Return the names of the engines of this machine."""
     return [name for name, is_available in AVAILABILITY_CHECKS.items() if is_available()]
 
 
 def ready_engines() -> list[str]:
-    """Names of those that need nothing compiled but what is the job's own."""
+    """Return the engines that need no compiler: eager, and graph once its loop is compiled."""
     return ["eager", *(["graph"] if build_loop.is_ready() else [])]
 
 
@@ -72,10 +72,10 @@ def make_engine(
     recorded_engine: str | None,
     announce: Callable[[str], None],
 ) -> EngineChoice:
-    """Make the engine of a job, with the reason in words.
+    """Create the engine of a job.
 
-    `recorded` is the engine that its history has, if there is one: never changed under way. Raises
-    MissingEngine where the job must have one that is not here.
+    `recorded_engine` is the engine of the job's history, if it has one; it never changes. Raises
+    MissingEngine where the job needs an engine that is not available here.
     """
     name, reason = _choose_name(trainer.spec, device, recorded_engine)
     eager: Engine = EagerEngine(trainer, trainer.spec.record)
@@ -105,7 +105,7 @@ def _choose_name(
         return "eager", "the only engine on a GPU"
     preferred = choose_engine(spec, ENGINES, ready_engines())
     if preferred.name == "eager" or spec.compute.engine != "auto":
-        return preferred  # a short job is eager anyway, and waits for no compiler to say its name
+        return preferred  # a short job is eager anyway and need not wait for a compiler's --version
     return choose_engine(spec, available_engines(), ready_engines())
 
 
@@ -123,7 +123,7 @@ def _build_engine(trainer: Trainer, name: str) -> Engine:
 
 
 def _trial_difference(engine: Engine, eager: Engine, trainer: Trainer) -> str | None:
-    """Say why an engine may not own this history."""
+    """Return how the engine's first ticks differ from eager's, or None if it may be used."""
     ticks = min(TRIAL_TICKS, trainer.spec.ticks_total or TRIAL_TICKS)
     is_exact = engine.name == "graph"
     try:

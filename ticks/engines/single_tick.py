@@ -1,6 +1,8 @@
-"""An engine held to one tick at a time, with a fault point after each: for the tests alone.
+"""Run another engine one tick at a time, with a fault point after each tick.
 
-An engine's bits do not depend on how many ticks it runs in one go, so neither do a job's on this.
+Used where fault points are armed (TICKFORGE_FAULTS, see ticks/training.py): in tests and in
+rounds of faults. An engine's bits do not depend on how many ticks it runs at a time, so this
+changes none.
 """
 
 from jobs import fault_points
@@ -9,14 +11,14 @@ from ticks.engines.chunk import Chunk, Engine, concatenate
 
 
 class SingleTickEngine:
-    """Another engine, which a fault may strike between any two of its ticks."""
+    """Another engine, whose process a fault may end between any two ticks."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.name, self.version = engine.name, engine.version
 
     def run(self, ticks: int) -> Chunk:
-        """Run up to k ticks; ends early, with `nonfinite`, at a loss that is not finite."""
+        """Run up to `ticks` ticks; ends early, with `nonfinite`, at a loss that is not finite."""
         chunks: list[Chunk] = []
         while len(chunks) < ticks and not (chunks and chunks[-1].nonfinite):
             chunks.append(self.engine.run(1))
@@ -24,5 +26,5 @@ class SingleTickEngine:
         return concatenate(chunks) if chunks else self.engine.run(0)
 
     def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
-        """Compute val_loss and val_accuracy as the engine does."""
+        """Return what the engine's `evaluate` returns."""
         return self.engine.evaluate(rows, classes)

@@ -1,7 +1,7 @@
-"""The gate: a fast engine's first ticks beside eager's, before anything is shown.
+"""Compare an engine's first ticks with eager's before a job records anything.
 
-torch's own compiler has two silent faults on this version (tests/test_ticks_miscompiles.py). So
-whether an engine computes what eager does is measured for every job, on its own net, data, machine.
+torch's own compiler has two silent faults in this version (tests/test_ticks_miscompiles.py), so
+each job checks on its own net, data and machine that its engine computes what eager does.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from ticks.trainer import Trainer
 DifferenceFinder = Callable[[Chunk, Chunk], str | None]
 Mask = NDArray[np.bool_]
 
-#: native's losses may differ from eager's by so much of the larger of the two and the first loss
+#: native's losses may differ from eager's by this share of max(|eager's loss|, first loss)
 RELATIVE_TOLERANCE = 1e-4
 
 
@@ -32,9 +32,9 @@ def compare_with_eager(
     *,
     is_exact: bool,
 ) -> str | None:
-    """Run ticks by both engines and undo them; return how they differ, None if they do not.
+    """Run ticks by both engines, undo them, and return their first difference, or None.
 
-    `exact`: the state too must be the same bits.
+    `is_exact`: the states must also be equal bit for bit.
     """
     backup = StateBackup(trainer)
     try:
@@ -54,9 +54,9 @@ def compare_with_eager(
 
 @contextmanager
 def dropout_disabled(net: nn.Module) -> Iterator[None]:
-    """Inside, dropout drops nothing: native's masks are others than eager's, by design.
+    """Disable dropout inside the context, because native's masks differ from eager's by design.
 
-    What native does with a mask is held by tests/test_ticks_native_dropout.py.
+    tests/test_ticks_native_dropout.py covers native's own masks.
     """
     probabilities = {module: module.p for module in net.modules() if isinstance(module, nn.Dropout)}
     try:
@@ -69,7 +69,7 @@ def dropout_disabled(net: nn.Module) -> Iterator[None]:
 
 
 def bit_difference(actual: Chunk, expected: Chunk) -> str | None:
-    """Say where two chunks are not the same bits."""
+    """Describe the first value of two chunks whose bits differ; None if there is none."""
 
     def is_unequal(a: Column, b: Column) -> Mask:
         unequal: Mask = a.view(np.int32) != b.view(np.int32)
@@ -79,7 +79,7 @@ def bit_difference(actual: Chunk, expected: Chunk) -> str | None:
 
 
 def tolerance_difference(actual: Chunk, expected: Chunk) -> str | None:
-    """Say where two chunks differ by more than rounding."""
+    """Describe the first value of two chunks beyond RELATIVE_TOLERANCE; None if there is none."""
     scale = np.abs(expected.columns["loss"][0]) if expected.count else 0.0
 
     def is_beyond(a: Column, b: Column) -> Mask:

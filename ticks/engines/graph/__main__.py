@@ -1,7 +1,7 @@
-"""Compiles the loop ahead of the first job that needs it: python -m ticks.engines.graph [--leash].
+"""Compile the graph engine's loop before a job needs it: python -m ticks.engines.graph [--leash].
 
-With --leash, standard input is a socket: when its other end is gone, this process and the compiler
-end. Exit code 1, with the reason, where there is no loop to be had.
+With --leash, standard input is a socket; when its other end closes, this process and the compiler
+are killed. Exit code 1, with the reason, where the loop cannot be compiled.
 """
 
 import argparse
@@ -16,9 +16,11 @@ from ticks.engines.object_cache import EngineUnavailable
 
 
 def main() -> int:
-    """Find or compile; print the object's file."""
+    """Find or compile the loop, and print the path of its object."""
     parser = argparse.ArgumentParser(prog="python -m ticks.engines.graph", allow_abbrev=False)
-    parser.add_argument("--leash", action="store_true", help="end with who holds standard input")
+    parser.add_argument(
+        "--leash", action="store_true", help="end when the other end of standard input closes"
+    )
     if parser.parse_args().leash:
         threading.Thread(target=_exit_when_peer_gone, daemon=True).start()
     try:
@@ -34,7 +36,9 @@ def _exit_when_peer_gone() -> None:
     poll.register(0, select.POLLRDHUP)
     while not any(event for _, event in poll.poll()):
         pass
-    os.killpg(0, signal.SIGKILL)  # its own group: who leashes it starts a session for it
+    os.killpg(
+        0, signal.SIGKILL
+    )  # its own group: with --leash it is started in a session of its own
 
 
 if __name__ == "__main__":

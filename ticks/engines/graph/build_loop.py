@@ -1,6 +1,6 @@
-"""Finds or compiles the loop: one object a machine and version of torch, whatever the spec.
+"""Find or compile the graph engine's loop: one object per machine and version of torch.
 
-A lock lets one process compile, and the others find what it made.
+A lock lets one process compile while others wait and then find its object. Knows no spec.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ FLAGS = (
 )  # fmt: skip
 LIBRARIES = ("-ltorch_cpu", "-lc10")
 COMPILER_NAMES = ("g++", "c++", "clang++")
-COMPILE_TIMEOUT_SECONDS = 600  # seconds on a busy machine; an idle one needs 6
+COMPILE_TIMEOUT_SECONDS = 600  # for a busy machine; an idle one needs 6
 
 
 def default_folder() -> Path:
-    """Return the user's cache folder for the loop; without a home, one among temporary files."""
+    """Return the user's cache folder for the loop; without a home, a temporary folder."""
     cache_home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))
     if not cache_home.is_absolute():
         cache_home = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
@@ -43,22 +43,22 @@ def default_folder() -> Path:
 
 
 def find_compiler() -> str | None:
-    """Find a C++ compiler on the path."""
+    """Return the path of a C++ compiler, or None."""
     return next((path for name in COMPILER_NAMES if (path := shutil.which(name))), None)
 
 
 def is_ready() -> bool:
-    """Whether the loop need not be compiled."""
+    """Return whether the loop is compiled already."""
     return any(default_folder().glob(f"{object_key()}-*.so"))
 
 
 def is_possible() -> bool:
-    """Whether the loop is there or could be compiled."""
+    """Return whether the loop is compiled already or could be compiled here."""
     return is_ready() or (find_compiler() is not None and (TORCH / "include" / "ATen").is_dir())
 
 
 def find_or_compile() -> Path:
-    """Return the object's file, compiled first if it must be; raises EngineUnavailable."""
+    """Return the path of the loop's object, compiling it if needed; raises EngineUnavailable."""
     cache_path = default_folder()
     with cache_folder(cache_path):
         if object_file := lookup(cache_path, object_key()):
@@ -75,16 +75,16 @@ def object_key() -> str:
 
 @contextlib.contextmanager
 def _exclusive_lock(cache_path: Path) -> Iterator[None]:
-    """Inside, no other process compiles into the folder; what killed ones left is gone."""
+    """Hold the folder's lock inside the context; remove what killed compilations left."""
     with (cache_path / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # let go of when closed, or when the process ends
+        fcntl.flock(lock, fcntl.LOCK_EX)  # released when the file is closed or the process ends
         for leftover in cache_path.glob("making-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         yield
 
 
 def compile_loop(cache_path: Path) -> Path:
-    """Compile the loop into a folder; raises EngineUnavailable."""
+    """Compile the loop into a folder and return its object; raises EngineUnavailable."""
     compiler_path = find_compiler()
     if compiler_path is None:
         raise EngineUnavailable("no C++ compiler on this machine")

@@ -1,4 +1,4 @@
-"""The graph engine: recorded ticks, run many at a time, with the bits of eager. Decides nothing."""
+"""The graph engine: traced ticks, run many at a time, with the bits of eager."""
 
 import operator
 from collections.abc import Sequence
@@ -17,16 +17,16 @@ from ticks.seeds import derive_seed
 from ticks.state import optimizer_tensors
 from ticks.trainer import Trainer
 
-VERSION = 1  # of loop.cpp and of what programs are
-MAX_GATHERED_BYTES = 8 << 20  # of rows gathered ahead
+VERSION = 1  # of loop.cpp and of the programs' format
+MAX_GATHERED_BYTES = 8 << 20  # of rows copied for one run of the loop
 MAX_TICKS = 4096  # in one run of the loop
 
 
 class GraphEngine:
     """Runs ticks on the trainer's own tensors, through the kernels that eager calls.
 
-    A program is recorded for each number of rows that a tick may have. Raises EngineUnavailable where
-    there is no loop, Untraceable where a tick does what no program can repeat.
+    A program is traced for each number of rows that a tick may have. Raises EngineUnavailable where
+    there is no loop; a run raises Untraceable where a tick does something no program can repeat.
     """
 
     name = "graph"
@@ -40,7 +40,7 @@ class GraphEngine:
         loop.load_library()
 
     def run(self, ticks: int) -> Chunk:
-        """Run up to k ticks; ends early, with `nonfinite`, at a loss that is not finite."""
+        """Run up to `ticks` ticks; ends early, with `nonfinite`, at a loss that is not finite."""
         chunks: list[Chunk] = []
         remaining = ticks
         while remaining > 0 and not (chunks and chunks[-1].nonfinite):
@@ -49,14 +49,14 @@ class GraphEngine:
         return concatenate(chunks) if chunks else self._eager.run(0)
 
     def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
-        """Compute val_loss and val_accuracy as eager does."""
+        """Return val_loss and, for class targets, val_accuracy, computed by eager."""
         return self._eager.evaluate(rows, classes)
 
     def _run_some(self, ticks: int) -> Chunk:
-        """Run some of k ticks."""
+        """Run at least one of `ticks` ticks."""
         trainer = self.trainer
         if trainer.update_rule.has_state and not trainer.optimizer.state:
-            return self._eager.run(1)  # which makes the optimizer's tensors
+            return self._eager.run(1)  # creates the optimizer's tensors
         batch_range = trainer.batches.batch_range(
             trainer.ticks_done + 1, trainer.ticks_done + min(ticks, self._max_ticks)
         )
@@ -64,7 +64,7 @@ class GraphEngine:
 
     @cached_property
     def _max_ticks(self) -> int:
-        """How many ticks one run of the loop may have: a row is as large as any other."""
+        """The most ticks of one run of the loop, by the bytes of their rows."""
         tick = self.trainer.batches.batch(self.trainer.ticks_done + 1)
         size = self.trainer.batches.size * (tick.inputs[0].nbytes + tick.targets[0].nbytes)
         return min(MAX_TICKS, max(1, MAX_GATHERED_BYTES // size))
@@ -90,7 +90,7 @@ class GraphEngine:
         return Chunk(first, columns, bool(nonfinite))
 
     def _bind(self, batch_range: BatchRange) -> None:
-        """Make the programs that are missing; all anew where the optimizer's tensors are others."""
+        """Trace the missing programs; trace all again if the optimizer's tensors were replaced."""
         tensors = list(optimizer_tensors(self.trainer).values())
         is_same = len(tensors) == len(self._bound_tensors) and all(
             map(operator.is_, tensors, self._bound_tensors)
@@ -104,14 +104,14 @@ class GraphEngine:
                 self._programs[rows] = trace_tick(self.trainer, tick, first)
 
     def _numbers(self, first: int, count: int) -> NDArray[np.float64]:
-        """What changes from update to update."""
+        """Return the numbers that change from update to update, float64 [count, numbers]."""
         trainer = self.trainer
         rule, rate = trainer.update_rule, trainer.spec.rate
         step = rule.count_steps(trainer.optimizer) + 1
         return np.array([rule.step_scalars(rate(first + i), step + i) for i in range(count)])
 
     def _seeds(self, first: int, count: int) -> NDArray[np.uint64]:
-        """Seeds of each tick's parts."""
+        """Return the seeds of each tick's parts, uint64 [count, parts]."""
         spec = self.trainer.spec
         if not self.trainer.has_dropout:
             return np.zeros((count, 1), np.uint64)

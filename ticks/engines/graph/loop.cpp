@@ -1,6 +1,6 @@
 // Runs many ticks of programs: torch's own CPU kernels, called one after another.
 //
-// Only what changes from tick to tick is put in anew, so that a tick costs its kernels and some
+// Only arguments that change from tick to tick are set again, so a tick costs its kernels and about
 // 0.1 us a call. Knows no net, no optimizer and no Python, whose lock is not held while it runs.
 
 #include <ATen/CPUGeneratorImpl.h>
@@ -32,7 +32,7 @@ class Runner {
  public:
   explicit Runner(const Ticks& ticks) : ticks_(ticks) { stack_.reserve(32); }
 
-  // Gives how many ticks were made; less than all where a loss is not finite.
+  // Returns the number of ticks run; less than all where a loss is not finite.
   int64_t run(Program** programs) {
     for (tick_ = 0; tick_ < ticks_.count; ++tick_) {
       Program& program = *programs[ticks_.program[tick_]];
@@ -146,7 +146,7 @@ void* tickforge_read(const char* text, void** tensors, int64_t registers) {
 
 void tickforge_free(void* program) { delete static_cast<Program*>(program); }
 
-// Gives the number of ticks made, or -1.
+// Returns the number of ticks run, or -1.
 int64_t tickforge_run(void** programs, const Ticks* ticks) {
   try {
     at::AutoDispatchBelowADInplaceOrView below;  // straight to the kernels: nothing is recorded

@@ -1,4 +1,4 @@
-"""The compiled loop: found or compiled, and called. Knows no net and no spec."""
+"""Load the compiled loop, and run programs by it. Knows no net and no spec."""
 
 import ctypes
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ class BrokenProgram(RuntimeError):
 
 
 class _TickStruct(ctypes.Structure):
-    """As struct Ticks in loop.cpp."""
+    """struct Ticks of loop.cpp, field by field."""
 
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("count", "parts", "width")),
@@ -32,9 +32,11 @@ class _TickStruct(ctypes.Structure):
 
 
 class TickArguments:
-    """What changes from tick to tick: arrays of one entry a tick; losses and norms are filled in.
+    """The arguments that change from tick to tick, and the losses and norms that are filled in.
 
-    `inputs` and `targets` hold the rows that are gathered; consecutive ones stay where they are.
+    `program` (which program) and `first` (first row of the batch) are [ticks], `seeds` [ticks,
+    parts], `numbers` [ticks, numbers of the update], `losses` and `norms` float32 [ticks]. `rows`
+    are the inputs and targets that ticks copy; None where they read consecutive rows in place.
     """
 
     def __init__(
@@ -59,7 +61,10 @@ class TickArguments:
 
 
 class LoadedProgram:
-    """A program in the loop's own form. The state it changes is that of its tensors."""
+    """A program as the loop holds it; running it changes its tensors in place.
+
+    `tensors` has one for each register that keeps its memory. Raises BrokenProgram.
+    """
 
     def __init__(self, text: str, tensors: Sequence[Tensor | None]) -> None:
         self.text, self.tensors, self._library = text, tensors, load_library()
@@ -81,7 +86,10 @@ class LoadedProgram:
 
 
 def run_programs(programs: Sequence[LoadedProgram], arguments: TickArguments) -> int:
-    """Run ticks; return how many were made, fewer than asked for where a loss is not finite."""
+    """Run ticks and return their number: less than requested after a loss that is not finite.
+
+    Raises BrokenProgram.
+    """
     array = (ctypes.c_void_p * len(programs))(*(program.raw for program in programs))
     ticks_run: int = load_library().tickforge_run(array, ctypes.byref(arguments.raw))
     if ticks_run < 0:
@@ -91,7 +99,7 @@ def run_programs(programs: Sequence[LoadedProgram], arguments: TickArguments) ->
 
 @cache
 def load_library() -> ctypes.CDLL:
-    """Load the loop, compiled first if it must be. Its calls let go of Python's lock."""
+    """Load the loop, compiling it if needed. Its calls release Python's global lock."""
     cdll = ctypes.CDLL(str(build_loop.find_or_compile()))
     pointer, integer = ctypes.c_void_p, ctypes.c_int64
     cdll.tickforge_read.restype = pointer
@@ -110,7 +118,7 @@ def _last_error(cdll: ctypes.CDLL) -> str:
 
 
 def _handles(tensors: list[Tensor]) -> list[int]:
-    """Return torch's own handles (AtenTensorHandle) of tensors; each must be given back."""
+    """Return torch's handles (AtenTensorHandle) of tensors; the caller must release each."""
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
     return [

@@ -43,7 +43,7 @@ struct Program {
   int64_t loss = -1, norm = -1;
   std::vector<Slide> slides;
   std::vector<Gather> gathers;
-  std::vector<Instruction> sections[3];  // measure, update, withdraw
+  std::vector<Instruction> sections[3];  // forward_backward, optimizer step, restore_buffers
 };
 
 inline Integers integers(const std::string& word) {
@@ -57,7 +57,7 @@ inline int64_t integer(const std::string& word) { return std::stoll(word.substr(
 inline double real(const std::string& word) { return std::strtod(word.c_str() + 1, nullptr); }
 
 template <typename T>
-IValue wrapped(T number, at::ScalarType type) {  // a Python number where a tensor is asked for
+IValue wrapped(T number, at::ScalarType type) {  // a Python number where the schema has a tensor
   at::Tensor tensor = at::detail::empty_cpu({}, type);
   *tensor.mutable_data_ptr<T>() = number;
   tensor.unsafeGetTensorImpl()->set_wrapped_number(true);

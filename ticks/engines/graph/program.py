@@ -1,8 +1,8 @@
-"""Writes what was recorded as a program, a text that loop.cpp runs. Knows no net and no optimizer.
+"""Write a recorded tick as a program, a text that loop.cpp runs. Knows no net and no optimizer.
 
-Every value has a register. Most keep their memory from tick to tick (the memory of the recorded
-tick): what the state is made of, and what is computed by an operator that can write into memory it
-is given. Other operators make fresh memory at every tick, as all do in eager.
+Every value has a register. Most keep the memory of the recorded tick: the state, and the results of
+operators that can write into given memory. Other operators allocate memory at every tick, as all do
+in eager.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,47 +20,51 @@ from ticks.engines.graph.recording import (
     Trace,
 )
 
-#: torch's numbers of types (c10/core/ScalarType.h), which the dispatcher takes
+#: the dispatcher's numbers of dtypes (c10/core/ScalarType.h)
 DTYPES = {
     torch.uint8: 0, torch.int32: 3, torch.int64: 4, torch.float32: 6, torch.float64: 7,
     torch.bool: 11, torch.bfloat16: 15,
 }  # fmt: skip
-#: of layouts and memory formats (c10/core/Layout.h, MemoryFormat.h)
+#: the dispatcher's numbers of layouts and memory formats (c10/core/Layout.h, MemoryFormat.h)
 FORMATS = {torch.strided: 0, torch.contiguous_format: 0, torch.preserve_format: 1}
 EMPTY = ("aten::empty", "aten::empty_like", "aten::new_empty", "aten::empty_strided")
 ZEROS = ("aten::zeros", "aten::zeros_like", "aten::new_zeros")
 FILLED = ("aten::ones_like", "aten::full", "aten::full_like", "aten::ones")
-#: operators whose form for given memory resizes it at every tick
+#: operators whose out variant resizes the given memory at every tick
 RESIZING = ("aten::mse_loss",)
-#: bytes beyond which a value is made anew at every tick and given back after its last use, as in
-#: eager: a large net takes no more memory than there, and what was just given back is in the cache
+#: bytes above which a value is allocated at every tick and freed after its last use, as in eager:
+#: a large net needs no more memory than there, and memory just freed is still in the cache
 MIN_LARGE_BYTES = 1 << 19
 
 
 class Untraceable(Exception):
-    """Something in a tick that no program can repeat; the message says what."""
+    """A tick does something that no program can repeat; the message says what."""
 
 
 class Instruction(NamedTuple):
-    """An instruction, and the memory it touches."""
+    """An instruction, and the memory (storage ids) it touches."""
 
     text: str
     memory: frozenset[int] = frozenset()
 
 
 class ProgramWriter:
-    """Writes one program. `numbers`: values of the recorded tick that change, and their slots."""
+    """Writes one program.
+
+    `scalar_slots` maps values in the record that change from tick to tick to their slots. Raises
+    Untraceable.
+    """
 
     def __init__(self, trace: Trace, scalar_slots: Mapping[float, int]) -> None:
         self.trace, self.scalar_slots = trace, scalar_slots
         self.instructions: list[Instruction] = []
         self.registers: dict[TensorLayout, int] = {}
-        self.bases: dict[int, TensorLayout] = {}  # of memory made anew at every tick
+        self.bases: dict[int, TensorLayout] = {}  # of memory allocated at every tick
         self._touched_memory: set[int] = set()
         self._write_instructions()
 
     def render(self, head: Sequence[str], outputs: Sequence[TensorLayout]) -> str:
-        """Return the whole program; what lies at the kept places is never given back."""
+        """Return the program's text; the memory of `outputs` is never freed."""
         last = {
             memory: index
             for index, instruction in enumerate(self.instructions)
@@ -87,7 +91,7 @@ class ProgramWriter:
         ]
 
     def register(self, layout: TensorLayout) -> int:
-        """Return the register of a place; a view of fresh memory is made on its first use."""
+        """Return a layout's register; a view of fresh memory is created on its first use."""
         self._touched_memory.add(layout.memory)
         if layout not in self.registers:
             base = self.bases.get(layout.memory)
@@ -161,7 +165,7 @@ class ProgramWriter:
             )
 
     def _initialize(self, name: str, layout: TensorLayout, written_memory: set[int]) -> None:
-        """Take memory that the recorded tick made; its content stays unless it is written into."""
+        """Reuse memory the recorded tick allocated; zero it if the tick writes into it."""
         if layout.memory not in written_memory or name in EMPTY:
             return
         if name not in ZEROS:
@@ -169,7 +173,7 @@ class ProgramWriter:
         self._emit(torch.ops.aten.zero_.default, [self._encode(layout)], [])
 
     def _fresh_registers(self, result: Any) -> str:
-        """Take a register for each tensor of a result that lies in fresh memory."""
+        """Return the registers of a result's tensors, which are in fresh memory."""
         registers = []
         for layout in result if isinstance(result, list) else [result]:
             if layout is not None:
@@ -190,7 +194,7 @@ class ProgramWriter:
         ]
 
     def _encode(self, value: Any, kind: str = "Tensor") -> str:
-        """Spell an argument of a kind, the schema's."""
+        """Encode an argument whose type in the operator's schema is `kind`."""
         if isinstance(value, TensorLayout):
             return f"t{self.register(value)}"
         if isinstance(value, list) and value and isinstance(value[0], TensorLayout):
@@ -201,7 +205,7 @@ class ProgramWriter:
 
 
 def encode_constant(value: Any, kind: str) -> str:
-    """Spell an argument that is the same at every tick."""
+    """Encode an argument that is the same at every tick; raises Untraceable."""
     if value is None:
         return "n"
     if isinstance(value, torch.dtype | torch.layout | torch.memory_format):
@@ -222,7 +226,7 @@ def encode_constant(value: Any, kind: str) -> str:
 
 
 def encode_number(value: float, kind: str) -> str:
-    """Spell a number: where the schema asks for a tensor it is one of no dimension."""
+    """Encode a number; where the schema has a tensor it becomes a 0-dim one."""
     is_integer = isinstance(value, int)
     if "Tensor" in kind:
         return f"v{value}" if is_integer else f"w{value.hex()}"
@@ -230,12 +234,12 @@ def encode_number(value: float, kind: str) -> str:
 
 
 def encode_list(letter: str, values: Sequence[int]) -> str:
-    """Spell a list of whole numbers."""
+    """Encode a list of integers, such as "I2,3"."""
     return letter + ",".join(map(str, values))
 
 
 def iter_layouts(values: Any) -> Iterator[TensorLayout]:
-    """All places in a list, also those in lists in it."""
+    """Yield all layouts in a list and in the lists in it."""
     for value in values:
         if isinstance(value, TensorLayout):
             yield value
@@ -244,7 +248,7 @@ def iter_layouts(values: Any) -> Iterator[TensorLayout]:
 
 
 def written_layouts(call: OperatorCall) -> Iterator[TensorLayout]:
-    """The places of the arguments that a call writes into."""
+    """Yield the layouts of the arguments that a call writes into."""
     for value, argument in zip(call.arguments, call.operator._schema.arguments, strict=True):
         if argument.alias_info is not None and argument.alias_info.is_write:
             yield from iter_layouts([value])
@@ -252,7 +256,7 @@ def written_layouts(call: OperatorCall) -> Iterator[TensorLayout]:
 
 @cache
 def find_out_variant(operator: Any) -> Any:
-    """Return the form of an operator that writes into memory it is given; None without a kernel."""
+    """Return an operator's out variant, or None where it has none with a CPU kernel."""
     if operator._schema.name in RESIZING:
         return None
     inputs = [(argument.name, str(argument.type)) for argument in operator._schema.arguments]

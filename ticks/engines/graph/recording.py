@@ -1,7 +1,7 @@
-"""Watches ticks being made: every operator called, and where each of its tensors lies.
+"""Record a tick: every operator it calls, and the layout of each of its tensors.
 
-A tensor is told by its place: memory, sizes, strides, offset. So views need no call of their own.
-The memory itself is kept, for the program to use again. Knows no net.
+A layout is memory, sizes, strides and offset, so views need no call of their own. The memory itself
+is kept alive for the program to use again. Knows no net.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class TensorLayout(NamedTuple):
-    """Where a tensor lies: in which memory, and how."""
+    """A tensor's storage (its id), sizes, strides, offset (in elements) and dtype."""
 
     memory: int
     sizes: tuple[int, ...]
@@ -25,7 +25,7 @@ class TensorLayout(NamedTuple):
 
 @dataclass(frozen=True)
 class OperatorCall:
-    """One call: operator, arguments in the schema's order with places for tensors, results."""
+    """One call: operator, arguments in the schema's order, results; tensors as TensorLayout."""
 
     operator: Any
     arguments: list[Any]
@@ -34,24 +34,24 @@ class OperatorCall:
 
 @dataclass(frozen=True)
 class SeedCall:
-    """The generator was seeded for a part of the tick."""
+    """The generator was seeded for a part (from 0) of the tick."""
 
     part: int
 
 
 class SectionBoundary:
-    """The end of a section of the tick."""
+    """The end of one of a tick's three sections (see trace.record_tick)."""
 
 
 @dataclass
 class Trace:
-    """What happened, in order, and the memory that it happened in."""
+    """The recorded events in order, and the memory they used by storage id."""
 
     events: list[OperatorCall | SeedCall | SectionBoundary] = field(default_factory=list)
     memory: dict[int, torch.UntypedStorage] = field(default_factory=dict)
 
     def layout_of(self, tensor: Tensor) -> TensorLayout:
-        """Say where a tensor lies, and keep that memory."""
+        """Return a tensor's layout, and keep its memory alive."""
         storage = tensor.untyped_storage()
         self.memory.setdefault(storage._cdata, storage)
         return TensorLayout(
@@ -60,15 +60,15 @@ class Trace:
         )  # fmt: skip
 
     def add_seed(self, part: int) -> None:
-        """Note that the generator is seeded for a part."""
+        """Record that the generator is seeded for a part (from 0)."""
         self.events.append(SeedCall(part))
 
     def add_boundary(self) -> None:
-        """Note that a section of the tick ends."""
+        """Record the end of a section of the tick."""
         self.events.append(SectionBoundary())
 
     def to_layouts(self, value: Any) -> Any:
-        """Put places for tensors, also in lists."""
+        """Return the value with tensors replaced by layouts, also in lists."""
         if isinstance(value, Tensor):
             return self.layout_of(value)
         if isinstance(value, list | tuple):
@@ -77,7 +77,7 @@ class Trace:
 
 
 class OperatorTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Records every operator called while it is entered, below autograd."""
+    """Records every operator called inside its context, below autograd."""
 
     def __init__(self, trace: Trace) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -90,7 +90,7 @@ class OperatorTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Call the operator and note it."""
+        """Call the operator and record the call."""
         keywords = kwargs or {}
         arguments = [
             args[index]
@@ -107,13 +107,13 @@ class OperatorTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 class SeedRecorder:
-    """Stands for the generator while a tick is recorded: notes each seeding, and does it."""
+    """Replaces the generator while a tick is recorded: records each seeding and passes it on."""
 
     def __init__(self, trace: Trace, seed_generator: Callable[[int], object]) -> None:
         self.trace, self.seed_generator, self.part = trace, seed_generator, 0
 
     def manual_seed(self, seed: int) -> None:
-        """Seed for the next part."""
+        """Seed the generator for the next part."""
         self.trace.add_seed(self.part)
         self.part += 1
         self.seed_generator(seed)

@@ -1,4 +1,4 @@
-"""Makes the program of a tick: lets the trainer make that tick, watched, and undoes it."""
+"""Trace a tick: let the trainer run it while its operators are recorded, then undo it."""
 
 from ticks.data.batches import TensorRows
 from ticks.engines.graph.loop import LoadedProgram
@@ -7,14 +7,15 @@ from ticks.engines.graph.recording import OperatorTracer, SeedRecorder, Trace
 from ticks.state import StateBackup
 from ticks.trainer import BackwardResult, Trainer
 
-#: stand in the recorded tick for the numbers that change: values that nothing else in it has
-PLACEHOLDERS = tuple(1 + (2 * at + 1) / 2**40 for at in range(8))
+#: values for the changing numbers in the recorded tick, which nothing else in it equals
+PLACEHOLDERS = tuple(1 + (2 * slot + 1) / 2**40 for slot in range(8))
 
 
 def trace_tick(trainer: Trainer, tick: int, first: int | None) -> LoadedProgram:
-    """Make the program of a tick whose batch begins at row `first`; None: whose rows are copied.
+    """Return the program of a tick whose batch begins at row `first`; None: whose rows are copied.
 
-    The optimizer's tensors must be there. The state is afterwards what it was.
+    The optimizer's state must exist already. The trainer's state is restored. Raises Untraceable or
+    BrokenProgram.
     """
     batch = trainer.batches.batch(tick)
     backup = StateBackup(trainer)
@@ -35,7 +36,7 @@ def trace_tick(trainer: Trainer, tick: int, first: int | None) -> LoadedProgram:
 
 
 def record_tick(trainer: Trainer, batch: TensorRows) -> tuple[Trace, BackwardResult]:
-    """Have a tick made and watch it: what it measures, its update, and the way back."""
+    """Record a tick in three sections: forward_backward, optimizer step, restore_buffers."""
     trace, generator = Trace(), trainer.generator
     trainer.generator = SeedRecorder(trace, generator.manual_seed)
     scalar_count = len(trainer.update_rule.step_scalars(1.0, 1))
@@ -56,7 +57,7 @@ def record_tick(trainer: Trainer, batch: TensorRows) -> tuple[Trace, BackwardRes
 def input_bindings(
     writer: ProgramWriter, trace: Trace, batch: TensorRows, first: int | None
 ) -> list[str]:
-    """Say how a tick gets its batch: consecutive rows where they lie, others by a copy."""
+    """Return the program's lines that provide its batch: rows read in place, or copied."""
     layouts = [trace.layout_of(tensor) for tensor in batch]
     if layouts[0].memory == layouts[1].memory:
         raise Untraceable("inputs and targets share memory")

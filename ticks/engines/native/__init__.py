@@ -1,1 +1,1 @@
-"""The native engine: a small net's ticks emitted as C, for one job or one job a SIMD lane."""
+"""The native engine: a small net's ticks generated as C, for one job or for one job per lane."""

@@ -1,6 +1,6 @@
-"""One job as the C code sees it: pointers into torch's memory, numbers, and what came of it.
+"""Bind one job to the C code: pointers into torch's memory, numbers, and the results.
 
-Every run binds anew, so a state that was put back in between is seen, wherever it lies.
+Every run binds again, so a state that was restored in between is used wherever its tensors are.
 """
 
 import ctypes
@@ -18,12 +18,12 @@ from ticks.engines.native.rates import learning_rates
 from ticks.engines.native.signature import KernelSignature
 from ticks.trainer import Trainer
 
-CACHE_LINE_BYTES = 64  # bytes of a line of memory: what the work area is aligned to
+CACHE_LINE_BYTES = 64  # alignment of the work area
 POINTER, INT, DOUBLE = ctypes.c_void_p, ctypes.c_int64, ctypes.c_double
 
 
 class JobStruct(ctypes.Structure):
-    """struct job of c/job.h, field by field."""
+    """struct job of c/job.h, field by field; the units stand there."""
 
     _fields_ = (
         ("inputs", POINTER), ("targets", POINTER), ("order", POINTER), ("rates", POINTER),
@@ -39,17 +39,17 @@ class JobStruct(ctypes.Structure):
 
 
 def allocate_work_area(size: int) -> NDArray[np.uint8]:
-    """Make an aligned area of so many bytes, all 0: what lies beyond an array's end stays so."""
+    """Return an aligned work area of `size` bytes, all 0: elements beyond an array's end stay 0."""
     memory = np.zeros(size + CACHE_LINE_BYTES, dtype=np.uint8)
     padding = -memory.ctypes.data % CACHE_LINE_BYTES
     return memory[padding : padding + size]
 
 
 class BoundJob:
-    """A trainer's state and its next `ticks` ticks, bound to a Job; `keep` takes what came of it.
+    """A trainer's state and its next `ticks` ticks, bound to a JobStruct.
 
-    The optimizer's tensors that are not there before the first update are made here, and become
-    torch's own only once there was one.
+    Optimizer tensors that do not exist before the first update are created here; they become
+    torch's in `collect_results`, once an update was applied.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class BoundJob:
         self.trainer, self.signature, self.job = trainer, signature, job
         self.columns = np.empty((2, ticks), dtype=np.float32)
         self._moments = [self._moment_tensors(name) for name in signature.moments]
-        self._references: list[Any] = []  # what the job points at
+        self._references: list[Any] = []  # keeps alive what the job points at
         self._bind_state()
         self._bind_rows(ticks)
         set_scalars(job, trainer)
 
-    def collect_results(self, record: "list[str]") -> Chunk:
-        """Take the state's position and the columns over; the rest was changed in place."""
+    def collect_results(self, record: list[str]) -> Chunk:
+        """Return the columns and advance `ticks_done`; the state was changed in place."""
         trainer, job = self.trainer, self.job
         ticks_run, is_nonfinite = int(job.done), bool(job.nonfinite)
         first = trainer.ticks_done + 1
@@ -107,7 +107,7 @@ class BoundJob:
         return [torch.zeros_like(p) if tensor is None else tensor for tensor, p in pairs]
 
     def _store_moments(self) -> None:
-        """Make the moments torch's, as it would have made them itself."""
+        """Store the moments in torch's optimizer, as its own step would."""
         for index, parameter in enumerate(self.trainer.parameters):
             state = self.trainer.optimizer.state
             moments = {
@@ -124,16 +124,16 @@ class BoundJob:
         assert all(t.is_contiguous() and t.dtype == torch.float32 for t in tensors)
         return self._address(np.array([t.data_ptr() for t in tensors], dtype=np.uint64))
 
-    def _address(self, array: "NDArray[Any]") -> int:
+    def _address(self, array: NDArray[Any]) -> int:
         self._references.append(array)
         address: int = array.ctypes.data
         return address
 
 
 def set_scalars(job: JobStruct, trainer: Trainer) -> None:
-    """Set what is an argument and not in the code.
+    """Set the job's numbers that are arguments of the code, from the spec.
 
-    Dropout's p is the net's own, so that whoever sets it to 0 there may compare engines.
+    Dropout's p is read from the net, where `trial.dropout_disabled` sets it to 0.
     """
     spec, optimizer = trainer.spec, trainer.spec.optimizer
     dropouts = (module.p for module in trainer.net.modules() if isinstance(module, nn.Dropout))
@@ -147,7 +147,7 @@ def set_scalars(job: JobStruct, trainer: Trainer) -> None:
 
 
 def bind_evaluation(job: JobStruct, trainer: Trainer, rows: TensorRows) -> Any:
-    """Bind the weights and rows to look at; returns what must live as long as the job."""
+    """Bind weights and rows for an evaluation; return an object that must outlive the job."""
     pointers = np.array([p.data_ptr() for p in trainer.parameters], dtype=np.uint64)
     job.inputs, job.targets = rows.inputs.data_ptr(), rows.targets.data_ptr()
     job.rows, job.batch, job.weights = len(rows.inputs), 1, pointers.ctypes.data

@@ -1,4 +1,4 @@
-"""The objects of native's forms: found by their key, compiled, kept, loaded. Knows no torch."""
+"""Load the compiled object of a kernel signature, from the cache or compiled. Knows no torch."""
 
 import contextlib
 import ctypes
@@ -12,11 +12,11 @@ from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.signature import KernelSignature
 from ticks.engines.object_cache import EngineUnavailable
 
-MAX_OBJECTS = 512  # of about 50 kB; the longest unused go first
+MAX_OBJECTS = 512  # of about 50 kB each; the least recently used are removed first
 
 
 def default_folder() -> Path:
-    """Return the user's cache folder for objects; raises EngineUnavailable where there is none."""
+    """Return the user's cache folder for objects; raises EngineUnavailable without a home."""
     try:
         home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     except RuntimeError as error:  # a user without a home
@@ -30,7 +30,10 @@ def load_kernel(
     folder: Path | None = None,
     flags: tuple[str, ...] = FLAGS,
 ) -> ctypes.CDLL:
-    """Load the object of a form, compiling it if it is not there; raises EngineUnavailable."""
+    """Load the object of a signature for `lanes` jobs, compiling it if needed.
+
+    Raises EngineUnavailable.
+    """
     c_compiler = compiler.find_compiler()
     if c_compiler is None:
         raise EngineUnavailable("no C compiler on this machine")
@@ -44,7 +47,7 @@ def load_kernel(
 
 
 def key_of(source: str, lanes: int, identity: str, flags: tuple[str, ...]) -> str:
-    """Return the key of an object."""
+    """Return an object's key: its source, lanes, compiler and flags, hashed."""
     return object_cache.key_of(source, str(lanes), identity, *flags)
 
 
@@ -75,7 +78,7 @@ def _compile_and_load(
 
 
 def _evict(cache_path: Path) -> None:
-    """Remove the longest unused objects beyond the limit; a loaded one stays in memory."""
+    """Remove the least recently used objects beyond MAX_OBJECTS; loaded ones stay in memory."""
     ages: list[tuple[float, Path]] = []
     for file in cache_path.glob("*.so"):
         with contextlib.suppress(FileNotFoundError):

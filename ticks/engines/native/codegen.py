@@ -1,24 +1,25 @@
-"""Emits a form's ticks as C: the templates of c/, and between them the net, layer by layer.
+"""Generate a signature's ticks as C: the templates of c/, and between them the net by layers.
 
-**The order of operations is the definition of this engine.** It follows from the form alone, never
-from the machine, the compiler, the lanes or the chunks:
+**The order of operations is the definition of this engine.** It follows from the signature alone,
+never from the machine, the compiler, the lanes or the chunks:
 
-* All is float32 but the rate's factors (rate / (1 - beta1^n) and their like: float64, rounded
-  once), each operation IEEE's, none contracted or reassociated. Elementary functions are those of
+* All numbers are float32 but the rate's factors (such as rate / (1 - beta1^n): float64, rounded
+  once). Each operation is IEEE's; none is contracted or reassociated. Elementary functions are in
   c/functions.h. A recorded NaN, and one in the state after a chunk, is the quiet NaN 0x7fc00000.
 * A sum over features has eight strands and a tree (c/lanes.h); one over rows goes row by row; that
   of row losses has eight strands by row number mod 8.
-* A linear layer whose outputs >= inputs starts at the bias and adds input after input; its way back
-  sums over features. Another sums over features and adds the bias; its way back adds output after
-  output to +0. A gradient adds row after row.
-* A norm multiplies by 1 / n rounded to float32; eps is in the root; a scale is 1 / sqrt.
-* The parts of a tick are added in the tree of ticks/micro_batches.py, each first multiplied by its share.
-* The optimizer's formulas are torch's, in the order of c/optimizers.h, but for the weights where
-  batch_size is 1 and SGD has neither momentum, decay nor clipping: p + (-rate * d) * x. A buffer
-  of momentum starts at +0. A gradient's norm: squares of a line, lines, tensors, in order.
+* A linear layer with outputs >= inputs starts at the bias and adds input after input; its backward
+  pass sums over features. Another sums over features and adds the bias; its backward pass adds
+  output after output to +0. A gradient adds row after row.
+* A norm multiplies by 1 / n rounded to float32; eps is inside the root; a scale is 1 / sqrt.
+* The parts of a tick are multiplied by their shares and added in the tree of
+  ticks/micro_batches.py.
+* The optimizer's formulas are torch's, in the order of c/optimizers.h, except for weights with
+  batch_size 1 and SGD without momentum, decay and clipping: p + (-rate * d) * x. A momentum buffer
+  starts at +0. A gradient's norm adds the squares of a line, then lines, then tensors, in order.
 * Dropout's bits are those of c/layers.h, functions of (seed, tick, part, layer, row, unit).
 
-VERSION counts changes of this definition: it belongs to the fingerprint of a history.
+VERSION counts changes of this definition; it belongs to the fingerprint of a history.
 """
 
 from collections.abc import Iterator
@@ -30,36 +31,37 @@ from ticks.engines.native.tensors import LinearLayer, group_count, linear_layers
 
 VERSION = 1
 TEMPLATES = Path(__file__).parent / "c"
-TILE_ROWS = 16  # rows on their way at a time; lanes of one-row batches need the nearest cache
+TILE_ROWS = 16  # rows computed at a time; lanes of one-row batches need the nearest cache
 NAMES = "enum { MSE, CROSS_ENTROPY, SGD, ADAM, ADAMW, RELU, GELU, SILU, TANH, SIGMOID };"
 
 
 @cache
 def read_template(name: str) -> str:
-    """Return a template's text."""
+    """Return the text of c/NAME.h."""
     return (TEMPLATES / f"{name}.h").read_text(encoding="utf-8")
 
 
 def emit(kernel: KernelSignature) -> str:
-    """Return the whole C source of a form, for any number of lanes (-DLANES=…)."""
+    """Return the whole C source of a signature, for any number of lanes (-DLANES=…)."""
+    head, middle = ("lanes", "functions", "job"), ("optimizers", "lines", "layers", "losses")
     parts = [
-        read_template("lanes"), read_template("functions"), read_template("job"), *_constants(kernel),
-        *_work(kernel), read_template("optimizers"), read_template("lines"), read_template("layers"),
-        read_template("losses"), *_forward(kernel), *_backward(kernel), read_template("tick"),
+        *map(read_template, head), *_constants(kernel), *_work(kernel),
+        *map(read_template, middle), *_forward(kernel), *_backward(kernel), read_template("tick"),
     ]  # fmt: skip
     return "\n".join(parts)
 
 
 def _constants(kernel: KernelSignature) -> Iterator[str]:
+    looks_ahead = kernel.is_plain and linear_layers(kernel)[0].is_columnwise
     constants = {
         "INPUTS": kernel.inputs, "OUTPUTS": kernel.outputs,
         "TILE": f"(LANES > 1 && {int(kernel.is_one_row)} ? 1 : {TILE_ROWS})",
         "OBJECTIVE": kernel.objective.upper(), "ACTIVATION": kernel.activation.upper(),
         "OPTIMIZER": kernel.optimizer.upper(), "DECOUPLED": int(kernel.optimizer == "adamw"),
         "WEIGHT_DECAY": int(kernel.has_weight_decay), "MOMENTUM": int(kernel.has_momentum),
-        "NESTEROV": int(kernel.is_nesterov), "DROPOUT": int(kernel.has_dropout), "CLIP": int(kernel.has_clipping),
-        "GRAD_NORM": int(kernel.needs_grad_norm), "FUSED": int(kernel.is_fused),
-        "PLAIN": int(kernel.is_plain), "AHEAD": int(kernel.is_plain and linear_layers(kernel)[0].is_columnwise),
+        "NESTEROV": int(kernel.is_nesterov), "DROPOUT": int(kernel.has_dropout),
+        "CLIP": int(kernel.has_clipping), "GRAD_NORM": int(kernel.needs_grad_norm),
+        "FUSED": int(kernel.is_fused), "PLAIN": int(kernel.is_plain), "AHEAD": int(looks_ahead),
         "FIRST": int(len(kernel.moments) > 0), "SECOND": int(len(kernel.moments) > 1),
     }  # fmt: skip
     yield NAMES
@@ -76,7 +78,7 @@ def _constants(kernel: KernelSignature) -> Iterator[str]:
 
 
 def _work(kernel: KernelSignature) -> Iterator[str]:
-    """The work area: state, numbers, and n rows' values at every stage."""
+    """Yield struct work: state, numbers, and n rows' values at every stage."""
     max_width = max(kernel.inputs, *kernel.hidden, kernel.outputs)
     yield "struct work {"
     yield "  vec p[PLACES], first[FIRST ? PLACES : 1], second[SECOND ? PLACES : 1];"
@@ -125,7 +127,7 @@ def _forward(kernel: KernelSignature) -> Iterator[str]:
 
 
 def _output_buffer(name: str, kernel: KernelSignature, layer: LinearLayer) -> str:
-    """Where a linear layer's outputs go: straight to the activation where there is no norm."""
+    """The buffer of a linear layer's outputs: the activation's where there is no norm."""
     return f"w->{'a' if kernel.norm == 'none' else name}{layer.number}"
 
 
@@ -142,13 +144,18 @@ def _hidden(kernel: KernelSignature, layer: LinearLayer) -> Iterator[str]:
         beta = "0" if kernel.norm == "rms" else f"w->p + BETA{at}"
         summed = "w->made ? &w->summed : 0" if at == 0 and kernel.is_plain else "0"
         yield (
-            f"  norm_forward(n, {width}, {group_count(kernel, width)}, {int(kernel.norm != 'rms')}, "
+            f"  norm_forward(n, {_norm_shape(kernel, width)}, "
             f"w->p + GAMMA{at}, {beta}, {summed}, w->z{at}, w->scale{at}, w->a{at}, w->slope{at});"
         )
     else:
         yield f"  activate(n, {width}, w->a{at}, w->slope{at});"
     if kernel.has_dropout:
         yield f"  if (train) drop(w, n, row, {width}, {at}, w->a{at}, w->kept{at});"
+
+
+def _norm_shape(kernel: KernelSignature, width: int) -> str:
+    """The arguments width, groups, and whether the mean is subtracted."""
+    return f"{width}, {group_count(kernel, width)}, {int(kernel.norm != 'rms')}"
 
 
 def _backward(kernel: KernelSignature) -> Iterator[str]:
@@ -165,7 +172,7 @@ def _backward(kernel: KernelSignature) -> Iterator[str]:
 
 
 def _is_one_pass(kernel: KernelSignature, number: int) -> bool:
-    """Whether there is such a hidden layer, and its row goes back through its norm in one pass."""
+    """Whether hidden layer `number` exists and its norm's backward pass also updates it."""
     is_simple_norm = kernel.norm in ("layer", "rms") and not kernel.has_dropout
     return (
         kernel.is_plain
@@ -184,14 +191,14 @@ def _hidden_back(kernel: KernelSignature, layer: LinearLayer, d: str) -> Iterato
     else:
         beta = "-1" if kernel.norm == "rms" else f"BETA{at}"
         yield (
-            f"  norm_backward(w, n, {width}, {group_count(kernel, width)}, {int(kernel.norm != 'rms')}, "
+            f"  norm_backward(w, n, {_norm_shape(kernel, width)}, "
             f"GAMMA{at}, {beta}, w->z{at}, w->scale{at}, w->a{at}, w->slope{at}, {d}, fresh, "
             "masked);"
         )
 
 
 def _linear_back(kernel: KernelSignature, layer: LinearLayer, d: str, to: str) -> Iterator[str]:
-    """The gradient of the layer's inputs first: it needs the weights from before the update."""
+    """Yield a layer's backward pass; the inputs' gradient first, as it needs the old weights."""
     at, x = layer.number, "w->x" if layer.number == 0 else f"w->a{layer.number - 1}"
     weight = f"w->p + WEIGHT{at}"
     lines, width = (
@@ -214,7 +221,7 @@ def _linear_back(kernel: KernelSignature, layer: LinearLayer, d: str, to: str) -
 
 
 def _plain_step(kernel: KernelSignature, layer: LinearLayer, shape: str, d: str) -> str:
-    """The plain step of a layer; the first one's makes the next row's products on its way."""
+    """Return a layer's plain SGD step; the first layer's also computes the next row's products."""
     at, placement_names = layer.number, f"WEIGHT{layer.number}, BIAS{layer.number}"
     if layer.is_columnwise:
         back = f"back{at}" if _is_one_pass(kernel, at) else f"(struct back){{.d = {d}}}"
@@ -228,7 +235,7 @@ def _plain_step(kernel: KernelSignature, layer: LinearLayer, shape: str, d: str)
 
 
 def _plain_back(kernel: KernelSignature, layer: LinearLayer, d: str, to: str) -> Iterator[str]:
-    """Through the norm before a layer, with the layer's own lines where they are of its inputs."""
+    """Yield the backward pass through the norm before a layer, which updates the layer's rows."""
     at, width = layer.number - 1, layer.inputs
     beta = "-1" if kernel.norm == "rms" else f"BETA{at}"
     lines = 0 if layer.is_columnwise else layer.outputs

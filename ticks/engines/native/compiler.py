@@ -1,6 +1,6 @@
-"""The C compiler of this machine: found, named, and run. Knows no net.
+"""Find, identify and run the C compiler of this machine. Knows no net.
 
-`-ffp-contract=off` and no fast-math: a sum of products is what the source says on every machine.
+With `-ffp-contract=off` and without fast-math, the order of operations is the source's everywhere.
 """
 
 import hashlib
@@ -20,24 +20,24 @@ FLAGS = (
     "-fno-trapping-math", "-fPIC", "-shared", "-w", "-Wno-psabi",
 )  # fmt: skip
 COMPILER_NAMES = ("gcc", "cc", "clang")
-COMPILE_TIMEOUT_SECONDS = 300  # seconds for one source on a busy machine
+COMPILE_TIMEOUT_SECONDS = 300  # for one source, on a busy machine
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """A C compiler: how it is called, and what it says it is."""
+    """A C compiler: its command, and an identity with its version and the processor's."""
 
     command: tuple[str, ...]
     identity: str
 
     def compile(self, source: Path, target: Path, lanes: int, flags: tuple[str, ...]) -> None:
-        """Compile one file to a shared object; raises EngineUnavailable with what the compiler said."""
+        """Compile one file to a shared object for `lanes` jobs; raises EngineUnavailable."""
         command = [*self.command, *flags, f"-DLANES={lanes}", str(source), "-o", str(target), "-lm"]
         run_compiler(command, "C", COMPILE_TIMEOUT_SECONDS)
 
 
 def find_compiler() -> Compiler | None:
-    """Find the compiler that CC names, else gcc, cc or clang on the path."""
+    """Return the compiler that CC names, else gcc, cc or clang on the path; None without one."""
     return _first_working(os.environ.get("CC", ""), os.environ.get("PATH", ""))
 
 
@@ -53,7 +53,7 @@ def _first_working(cc: str, path: str) -> Compiler | None:
 
 
 def _identity(command: tuple[str, ...]) -> str | None:
-    """What the compiler says it is and compiles for; None if it cannot be run."""
+    """Return the command, its version and the processor's id; None if it cannot be run."""
     try:
         completed = subprocess.run(
             [*command, "--version"], capture_output=True, text=True, timeout=60, check=True,
@@ -61,14 +61,13 @@ def _identity(command: tuple[str, ...]) -> str | None:
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    return (
-        f"{command} {completed.stdout.splitlines()[0] if completed.stdout else ''} {processor_id()}"
-    )
+    version = completed.stdout.splitlines()[0] if completed.stdout else ""
+    return f"{command} {version} {processor_id()}"
 
 
 @cache
 def cpu_features() -> frozenset[str]:
-    """Return the processor's features as Linux names them; empty where nobody does."""
+    """Return the processor's features by Linux's names; empty on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -79,6 +78,6 @@ def cpu_features() -> frozenset[str]:
 
 @cache
 def processor_id() -> str:
-    """Name what -march=native means here: code for one processor may not run on another."""
+    """Return 16 hex digits for what -march=native means here, which other processors may lack."""
     words = " ".join([platform.machine(), platform.processor(), *sorted(cpu_features())])
     return hashlib.sha256(words.encode()).hexdigest()[:16]

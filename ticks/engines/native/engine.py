@@ -1,6 +1,6 @@
-"""The native engine: one job's ticks as a compiled C function. Decides nothing.
+"""The native engine: one job's ticks as a compiled C function.
 
-Its bits are a function of the spec alone (see emit.py), so its fingerprint is its name and VERSION.
+Its bits are a function of the spec alone (see codegen.py), so name and VERSION identify them.
 """
 
 import ctypes
@@ -18,9 +18,10 @@ from ticks.trainer import Trainer
 
 
 class NativeEngine:
-    """Runs ticks on the tensors of torch in place, without the lock of the interpreter.
+    """Runs ticks on torch's tensors in place, without Python's global lock.
 
-    Raises EngineUnavailable where there is no compiler; the spec is of the class.
+    The spec must be within jobs/spec/native_limits.py. Raises EngineUnavailable where its code
+    cannot be compiled.
     """
 
     name = "native"
@@ -41,14 +42,14 @@ class NativeEngine:
         self._work = allocate_work_area(size)
 
     def run(self, ticks: int) -> Chunk:
-        """Run up to k ticks; ends early, with `nonfinite`, at a loss that is not finite."""
+        """Run up to `ticks` ticks; ends early, with `nonfinite`, at a loss that is not finite."""
         job = JobStruct()
         bound_job = BoundJob(self.trainer, self.signature, job, ticks)
         self._code.run(ctypes.byref(job), ctypes.c_void_p(self._work.ctypes.data))
         return bound_job.collect_results(self.record)
 
     def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
-        """Compute what ticks/validation.py's `evaluate` does, in this engine's own bits."""
+        """Return what ticks/validation.py's `evaluate` does, in this engine's own bits."""
         assert isinstance(rows, TensorRows), "the rows of a table lie in memory"
         job, loss, correct = JobStruct(), ctypes.c_double(), ctypes.c_int64()
         pointers = bind_evaluation(job, self.trainer, rows)

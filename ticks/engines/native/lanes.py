@@ -1,7 +1,8 @@
-"""Many jobs of one form at once, one a SIMD lane, each bit-equal to its run alone. Decides nothing.
+"""Run many jobs at once, one per SIMD lane; used by bench/ and the tests only, by no service.
 
-Every lane has its own data, order, rates, seed and number of ticks. One that has ended, or met a
-loss that is not finite, is masked: it costs time and changes nobody's bits.
+All jobs have one kernel signature, and each has the bits of its run alone. Every lane has its own
+data, order, rates, seed and number of ticks; one that has ended, or met a loss that is not finite,
+is masked: it takes time and changes no other lane's bits.
 """
 
 import ctypes
@@ -17,18 +18,20 @@ from ticks.engines.native.signature import KernelSignature, signature_of
 from ticks.engines.native.tensors import tensor_placements
 from ticks.trainer import Trainer
 
-NEAREST_CACHE_BYTES = 32 << 10  # bytes of the data cache next to a core, of most processors
-LaneGroup = tuple[KernelSignature, int]  # jobs of one kind may share lanes
+NEAREST_CACHE_BYTES = 32 << 10  # level 1 data cache of most processors
+LaneGroup = tuple[KernelSignature, int]  # signature, parts: jobs of equal ones can share lanes
 
 
 def lane_group(trainer: Trainer) -> LaneGroup:
-    """Return what trainers must have in common to run in lanes: the form, and the parts."""
+    """Return what trainers must have in common to run in lanes: signature and number of parts."""
     return signature_of(trainer.spec), trainer.spec.micro_batches
 
 
 def best_lane_count(signature: KernelSignature) -> int:
-    """Return how many lanes are the fastest here: 16 where a vector has so many and the weights of
-    16 jobs stay in the nearest cache, else 8."""
+    """Return the fastest number of lanes here.
+
+    16 where vectors have 16 floats and the weights of 16 jobs fit into the nearest cache, else 8.
+    """
     weight_count = sum(
         placement.lines * placement.width for placement in tensor_placements(signature)
     )
@@ -36,7 +39,10 @@ def best_lane_count(signature: KernelSignature) -> int:
 
 
 class LaneBatch:
-    """Runs up to `lanes` trainers of one kind together. Raises EngineUnavailable without a compiler."""
+    """Runs up to `lanes` trainers of one lane group together.
+
+    Raises EngineUnavailable where their code cannot be compiled.
+    """
 
     name = "native"
     version = VERSION
@@ -51,7 +57,7 @@ class LaneBatch:
     ) -> None:
         self.trainers, self.record = list(trainers), list(record)
         groups = {lane_group(trainer) for trainer in self.trainers}
-        assert len(groups) == 1, "all of one kind"
+        assert len(groups) == 1, "all of one lane group"
         ((self.signature, parts),) = groups
         self.lanes = lanes or best_lane_count(self.signature)
         assert 0 < len(self.trainers) <= self.lanes, "at least one job, at most one a lane"
@@ -60,7 +66,7 @@ class LaneBatch:
         self._work = allocate_work_area(self._code.work_bytes(ctypes.c_int64(parts)))
 
     def run(self, ticks: Sequence[int]) -> list[Chunk]:
-        """Run so many ticks of each; a lane ends early at a loss that is not finite."""
+        """Run up to `ticks[i]` ticks of trainer i; a lane ends early at a non-finite loss."""
         jobs = (JobStruct * self.lanes)()
         pairs = zip(self.trainers, jobs, ticks, strict=False)
         bound_jobs = [
@@ -72,6 +78,6 @@ class LaneBatch:
         return [bound_job.collect_results(self.record) for bound_job in bound_jobs]
 
     def _fill_lane(self, first: JobStruct, empty: JobStruct) -> None:
-        """Let a lane without a job read what the first one reads, and write nothing."""
+        """Bind an empty lane to the first one's data, with 0 ticks to run."""
         ctypes.memmove(ctypes.byref(empty), ctypes.byref(first), ctypes.sizeof(JobStruct))
         empty.ticks = 0

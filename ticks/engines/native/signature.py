@@ -1,7 +1,7 @@
-"""A form: what of a spec decides the C that is emitted. Numbers are not in it. Knows no torch.
+"""The kernel signature: the part of a spec that decides the generated C. Knows no torch.
 
-Specs of one form share one compiled object: rates, betas, eps, clip, dropout's p, seeds, ticks, the
-batch's size (beyond "one row") and the number of parts are arguments of its functions.
+Specs of one signature share one compiled object: rates, betas, eps, clip, dropout's p, seeds,
+ticks, the batch's size (beyond "one row") and the number of parts are arguments of its functions.
 """
 
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ class KernelSignature:
     has_momentum: bool
     is_nesterov: bool
     has_clipping: bool
-    needs_grad_norm: bool  # known at every tick: it is recorded, or clipping needs it
+    needs_grad_norm: bool  # at every tick: it is recorded, or clipping needs it
     is_one_row: bool  # every batch is one row
 
     @property
     def is_plain(self) -> bool:
-        """Whether a line steps by the row times a number: one row, and SGD with nothing to it."""
+        """Whether a tick is one row and plain SGD: a weight's line changes by row * number."""
         is_bare_sgd = self.optimizer == "sgd" and not (
             self.has_momentum or self.has_weight_decay or self.has_clipping
         )
@@ -40,21 +40,21 @@ class KernelSignature:
 
     @property
     def is_fused(self) -> bool:
-        """Whether a gradient is applied where it is made."""
+        """Whether a gradient is applied where it is computed, without being stored."""
         return self.is_plain or (self.is_one_row and not self.needs_grad_norm)
 
     @property
     def moments(self) -> tuple[str, ...]:
-        """torch's names of the tensors that the optimizer keeps for each of the net's."""
+        """torch's names of the optimizer's state tensors of each parameter."""
         if self.optimizer == "sgd":
             return ("momentum_buffer",) if self.has_momentum else ()
         return ("exp_avg", "exp_avg_sq")
 
 
 def signature_of(spec: JobSpec) -> KernelSignature:
-    """Return the form of a spec of the class (jobs/spec/native_limits.py)."""
+    """Return the signature of a spec within jobs/spec/native_limits.py."""
     model, optimizer = spec.model, spec.optimizer
-    assert isinstance(model, MlpConfig), "only an mlp is in the class"
+    assert isinstance(model, MlpConfig), "native is for mlps only"
     sgd = optimizer if isinstance(optimizer, Sgd) else None
     return KernelSignature(
         inputs=spec.profile.features,

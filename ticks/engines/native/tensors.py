@@ -1,8 +1,8 @@
-"""Where a net's tensors lie in the C code: each as lines, in the order of its parameters.
+"""The layout of a net's tensors in the C code: each as lines, in the order of the parameters.
 
-A weight [outputs, inputs] becomes lines along its longer side, so that a block of 8 wastes little:
-`columns` (outputs >= inputs) has a line of outputs for each input, `rows` a line of inputs for each
-output. That choice is part of the order of sums (see emit.py).
+A weight [outputs, inputs] is stored as lines along its longer side, so that blocks of 8 waste
+little: a columnwise layer (outputs >= inputs) has a line of outputs per input, another a line of
+inputs per output. That choice is part of the order of sums (see codegen.py).
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from ticks.engines.native.signature import KernelSignature
 
 @dataclass(frozen=True)
 class TensorPlacement:
-    """One tensor: `lines` of `width`, element (i, j) at i * line_step + j * step of torch's."""
+    """One tensor as `lines` of `width`; element (i, j) is torch's at i * line_step + j * step."""
 
     name: str
     lines: int
@@ -25,7 +25,7 @@ class TensorPlacement:
 
 @dataclass(frozen=True)
 class LinearLayer:
-    """One linear layer."""
+    """One linear layer, numbered from 0."""
 
     number: int
     inputs: int
@@ -33,7 +33,7 @@ class LinearLayer:
 
     @property
     def is_columnwise(self) -> bool:
-        """Whether its lines are of outputs."""
+        """Whether a line of its weight holds outputs (of one input)."""
         return self.outputs >= self.inputs
 
 
@@ -47,7 +47,7 @@ def linear_layers(kernel: KernelSignature) -> list[LinearLayer]:
 
 
 def group_count(kernel: KernelSignature, width: int) -> int:
-    """Return in how many slices a row of `width` is normed."""
+    """Return the number of groups in which the norm normalizes a row of `width`."""
     return group_norm_groups(width) if kernel.norm == "group" else 1
 
 

@@ -10,7 +10,7 @@ struct job {
   float *const *second;  /* exp_avg_sq of each */
   float *losses, *norms; /* one for each tick; norms may be null */
   int64_t rows, batch, parts;
-  int64_t tick, ticks;   /* the last tick before these, and how many are asked for */
+  int64_t tick, ticks;   /* the last tick before these, and the number to run */
   int64_t rate_step;
   uint64_t seed;
   double weight_decay, momentum, beta1, beta2, eps, clip, dropout;

@@ -46,7 +46,7 @@ INLINE void give(struct work *w, int place, vec g, int masked) {
   if (!FUSED || GRAD_NORM) w->g[place] = g;
 }
 
-/* The same of a linear layer, whose plain step is made apart. */
+/* `give` for a linear layer, whose plain step is computed elsewhere. */
 INLINE void keep(struct work *w, int place, vec g, int masked) {
   if (PLAIN) w->g[place] = g;
   else give(w, place, g, masked);

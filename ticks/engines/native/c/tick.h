@@ -1,6 +1,6 @@
-/* A tick, and k of them: rows in, forward, loss, backward, update. The door for Python is `run`. */
+/* A tick, and k of them: rows in, forward, loss, backward, update. Python calls `run`. */
 
-/* A number as it is told: NaN has more than one spelling, and which one hangs on the compiler. */
+/* A number as it is stored: NaN has many encodings, and the compiler decides which one occurs. */
 INLINE float plain(float a) {
   if (a == a) return a;
   return __builtin_nanf("");
