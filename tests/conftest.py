@@ -13,6 +13,7 @@ from jobs.ledger.owner import LeaseLedger
 from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
 from jobs.store.connection import connect
+from tests.manual_worker import ManualWorker
 from tests.needs import require_program
 from tests.support import ADMIN_KEY, running_store, settings_for, small_spec
 
@@ -97,3 +98,10 @@ def submit(client: Any) -> Callable[..., str]:
         return str(response.json["id"])
 
     return post
+
+
+@pytest.fixture
+def worker(submit: Callable[..., str], store: "redis.Redis", settings: Settings) -> ManualWorker:
+    """The owner of a running job of 100 ticks that has none yet."""
+    submit(budget={"ticks": 100})
+    return ManualWorker(store, settings)

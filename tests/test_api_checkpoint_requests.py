@@ -1,6 +1,5 @@
 """Checkpoints that clients ask for, name, pin and delete, with the owner played by hand."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +9,9 @@ from jobs.errors import ConcurrentChange
 from jobs.files import checkpoint_folders
 from jobs.job import Checkpoint
 from jobs.ledger.owner import LeaseLedger
-from jobs.settings import Settings
 from jobs.store.codec import encode_checkpoint, parse_checkpoint
-from jobs.store.connection import Store
 from tests.ledger_helpers import make_checkpoint
 from tests.manual_worker import ManualWorker
-
-
-@pytest.fixture
-def worker(submit: Callable[..., str], store: Store, settings: Settings) -> ManualWorker:
-    submit(budget={"ticks": 100})
-    return ManualWorker(store, settings)
 
 
 @pytest.fixture

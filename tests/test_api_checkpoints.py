@@ -1,26 +1,17 @@
 """Checkpoints over HTTP: the list, names, downloads whole and in ranges."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.job import Checkpoint
-from jobs.settings import Settings
-from jobs.store.connection import Store
 from tests.manual_worker import ManualWorker
 
 WEIGHTS = bytes(range(256)) * 4000
 SIZE = len(WEIGHTS)
 TAG = f'"{hashlib.sha256(WEIGHTS).hexdigest()}"'
-
-
-@pytest.fixture
-def worker(submit: Callable[..., str], store: Store, settings: Settings) -> ManualWorker:
-    submit(budget={"ticks": 100})
-    return ManualWorker(store, settings)
 
 
 @pytest.fixture

@@ -1,23 +1,14 @@
 """A job's log over HTTP: the end of a running job's, the whole of an ended one's, from any byte."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.routes_logs import MAX_RUNNING_LOG_BYTES
-from jobs.settings import Settings
-from jobs.store.connection import Store
 from tests.held_requests import HeldRequest, run_later
 from tests.manual_worker import ManualWorker
 from workers.log import JobLog
-
-
-@pytest.fixture
-def worker(submit: Callable[..., str], store: Store, settings: Settings) -> ManualWorker:
-    submit(budget={"ticks": 100})
-    return ManualWorker(store, settings)
 
 
 @pytest.fixture

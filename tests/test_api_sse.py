@@ -45,12 +45,6 @@ def submit(api: httpx.Client, store: Store) -> Callable[..., str]:
 
 
 @pytest.fixture
-def worker(submit: Callable[..., str], store: Store, settings: Settings) -> ManualWorker:
-    submit(budget={"ticks": 1000})
-    return ManualWorker(store, settings)
-
-
-@pytest.fixture
 def path(worker: ManualWorker) -> str:
     return f"/v1/jobs/{worker.lease.job_id}/events"
 

@@ -4,15 +4,18 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
 from serving.demo import isolated_environment, running_service, train
 from tests.support import wait_until
 from tickforge_client import Client, Conflict, InvalidRequest, Job, NotFound, cli
+from tickforge_client.http import ApiSession
 
 Spec = dict[str, Any]
 
@@ -106,16 +109,26 @@ def test_a_downloaded_checkpoint_is_what_was_saved(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(f.name for f in final.files)
 
 
-def test_a_download_resumes_at_the_real_service(trained: Job, tmp_path: Path) -> None:
+def test_a_download_resumes_at_the_real_service(
+    trained: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     final = trained.checkpoint("final").download(tmp_path / "whole")
     weights = (final / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors.part").write_bytes(weights[:100])
-    heard: list[int] = []
-    trained.checkpoint("final").download(
-        tmp_path, lambda name, here, _: heard.append(here) if name == "model.safetensors" else None
-    )
+    answers: dict[str, tuple[int, str | None]] = {}
+    stream = ApiSession.stream
+
+    @contextmanager
+    def recorded(session: ApiSession, path: str, **options: Any) -> Iterator[httpx.Response]:
+        with stream(session, path, **options) as response:
+            answers[Path(path).name] = response.status_code, response.headers.get("content-length")
+            yield response
+
+    monkeypatch.setattr(ApiSession, "stream", recorded)
+    trained.checkpoint("final").download(tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == weights
-    assert heard[0] > 100 or len(weights) == 100
+    assert answers["model.safetensors"] == (206, str(len(weights) - 100))
+    assert {status for status, _ in answers.values()} == {200, 206}
 
 
 def test_a_job_is_paused_resumed_stopped_and_deleted(client: Client) -> None:

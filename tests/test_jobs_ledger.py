@@ -250,13 +250,19 @@ def test_deaths_without_a_new_tick_end_a_job(
 
 
 def test_a_new_tick_resets_the_count_of_deaths(
-    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis"
+    ledger: JobLedger, lease_ledger: LeaseLedger, store: "redis.Redis", index: JobQueries
 ) -> None:
-    submit_job(ledger)
-    for tick in range(1, 2 * MAX_ATTEMPTS_WITHOUT_PROGRESS):
+    job_id = submit_job(ledger)
+    attempts = 2 * MAX_ATTEMPTS_WITHOUT_PROGRESS
+    for tick in range(1, attempts + 1):
         lease = claim_job(lease_ledger).lease
         append_losses(lease_ledger, lease, tick, [1.0])
         expire_lease(store, lease)
+    assert lease_ledger.claim("cpu", worker="w", device="cpu", canaries={}) is not None
+
+    job = index.get_job("default", job_id)
+    assert (job.status, job.attempt, job.tick) == ("running", attempts + 1, attempts)
+    assert job.error is None and job.finished_at is None
 
 
 def test_a_checkpoint_of_a_tick_not_accepted_is_early(

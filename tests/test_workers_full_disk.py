@@ -243,12 +243,11 @@ def test_training_waits_once_enough_full_segments_wait_for_the_disk(
 
 
 def test_an_attempt_that_waits_for_the_disk_hears_requests_and_goes_on_when_there_is_room(
-    owner: LimitedDiskWorker, monkeypatch: pytest.MonkeyPatch
+    owner: LimitedDiskWorker,
 ) -> None:
-    monkeypatch.setattr("jobs.recording.writer.MAX_SEGMENTS_IN_STORE", 1)
     books = books_of(owner)
     with owner.full_disk():
-        owner.train(SEGMENT + 10)
+        owner.train(MAX_SEGMENTS_IN_STORE * SEGMENT + 10)
         assert not books.wait_for_capacity()
         JobLedger(owner.store).request_transition(TENANT, owner.lease.job_id, "pause")
         assert not books.wait_for_capacity()
