@@ -1,1 +1,1 @@
-"""The trainer's process: the fork server, its commands, the background writer."""
+"""The trainer's process: the fork server that starts it, its commands, its background writer."""

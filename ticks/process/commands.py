@@ -1,7 +1,7 @@
-"""The trainer process: answers the runner's commands over the leash until it is cut.
+"""The trainer process: carries out the worker's commands, received as frames, until it leaves.
 
-Knows the frames and one training; decides nothing. What every command takes and gives stands in
-`workers/trainer_client.py`, the other end.
+Knows the frames and one training; decides nothing. Commands and replies are documented at the other
+end, `workers/trainer_client.py`; parameters are the keys of the frames' headers.
 """
 
 import contextlib
@@ -31,11 +31,11 @@ from ticks.selftest import run_selftest
 from ticks.state import state_digest
 from ticks.training import Decisions, RunResult, TrainingRun
 
-EXIT_PEER_GONE, EXIT_ERROR = 3, 1  # exit codes: the leash was cut; an exception was sent
+EXIT_PEER_GONE, EXIT_ERROR = 3, 1  # exit codes: the worker has left; an exception was sent
 
 
 def serve(connection: socket.socket) -> None:
-    """Answer command after command; never returns. An exception is sent and ends the process."""
+    """Carry out commands one by one; never returns. An exception is sent and ends the process."""
     threading.Thread(target=exit_when_peer_gone, args=(connection,), daemon=True).start()
     handler = CommandHandler(connection)
     try:
@@ -50,7 +50,7 @@ def serve(connection: socket.socket) -> None:
 
 
 def exit_when_peer_gone(connection: socket.socket) -> None:
-    """End the process when the other side is gone, also while the main thread is in an operator."""
+    """End the process when the peer closes, even while the main thread is in an operator."""
     poll = select.poll()
     poll.register(connection, select.POLLRDHUP)
     while not any(event for _, event in poll.poll()):
@@ -59,7 +59,7 @@ def exit_when_peer_gone(connection: socket.socket) -> None:
 
 
 class CommandHandler:
-    """One trainer's commands, a method each, named as their frames are."""
+    """One trainer's commands, a method for each kind of frame."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
@@ -67,7 +67,7 @@ class CommandHandler:
         self.state_writer, self.can_save_in_background = BackgroundStateWriter(), False
 
     def handle(self, frame: Frame) -> None:
-        """Carry out one command and send its answer."""
+        """Carry out one command and send its reply."""
         handlers: dict[str, Callable[..., None]] = {
             "build": self.build, "load": self.load, "run": self.run, "validate": self.validate,
             "save": self.save, "written": self.wait_saved_state, "canary": self.canary,
@@ -86,11 +86,11 @@ class CommandHandler:
         memory: int | None = None,
         aside: bool = False,
     ) -> None:
-        """Build net, optimizer and data of a spec; from here on print into the job's log.
+        """Build net, optimizer and data of a spec; from here on, print into the file `log`.
 
-        `engine` is the one that the job's history is of, if it has one. `job` is whose trainer this
-        is, which only fault points ask; more than `memory` bytes are refused to this process by the
-        kernel. `aside`: states will be asked for while it trains.
+        `engine` is the engine of the job's history, if it has one. `job` is the job's id, read by
+        fault points only. `memory` limits this process's private memory, in bytes. `aside`: states
+        will also be saved in the background.
         """
         if log is not None:
             redirect_output(log)
@@ -121,46 +121,43 @@ class CommandHandler:
         send_frame(self.connection, "built", {**reply, **engine_choice, "fingerprint": fingerprint})
 
     def load(self, folder: str) -> None:
-        """Load a checkpoint's state."""
+        """Load the state of a checkpoint's folder."""
         fault_points.hit("load")
-        send_frame(
-            self.connection, "loaded", {**state_files.load(self._require_training(), Path(folder))}
-        )
+        loaded = state_files.load(self._require_training(), Path(folder))
+        send_frame(self.connection, "loaded", {**loaded})
 
     def run(self, k: int, digest: bool = False) -> None:
-        """Run at most k ticks, and time them; `digest` asks for the last one's state digest."""
-        started = time.monotonic()
-        result = self._require_training().run(k)
+        """Run up to `k` ticks and reply with their columns and the seconds they took.
+
+        `digest`: add the state digest of the last tick.
+        """
+        started, training = time.monotonic(), self._require_training()
+        result = training.run(k)
         if self.can_save_in_background:
-            self.state_writer.preallocate(self._require_training())
+            self.state_writer.preallocate(training)
         if digest:
             self._add_digest(result)
         seconds = time.monotonic() - started
-        columns = result.chunk.columns
+        chunk = result.chunk
         header = {
-            "first": result.chunk.first, "count": result.chunk.count, "columns": list(columns),
-            "ended": self._require_training().ended, "failed": result.failure, "epoch": self._require_training().epoch,
+            "first": chunk.first, "count": chunk.count, "columns": list(chunk.columns),
+            "ended": training.ended, "failed": result.failure, "epoch": training.epoch,
             "seconds": seconds, "written": self._poll_saved_state(),
             **self._decision_fields(result.decisions),
         }  # fmt: skip
-        send_frame(
-            self.connection,
-            "ran",
-            header,
-            *(np.ascontiguousarray(column).data for column in columns.values()),
-        )
+        columns = (np.ascontiguousarray(column).data for column in chunk.columns.values())
+        send_frame(self.connection, "ran", header, *columns)
 
     def validate(self) -> None:
-        """Validate where the training stands."""
-        send_frame(
-            self.connection, "validated", self._decision_fields(self._require_training().validate())
-        )
+        """Validate after the current tick."""
+        decisions = self._require_training().validate()
+        send_frame(self.connection, "validated", self._decision_fields(decisions))
 
     def save(self, folder: str, aside: bool = False) -> None:
-        """Write the state into an empty folder, or say that the disk would not have it.
+        """Write the state into an empty folder; reply "saved", or "unsaved" with the disk's error.
 
-        A large one, if that is to be had `aside`, from a copy in a thread: what comes of it is told
-        with the first ticks that are run after its end, or to `written`.
+        With `aside`, a large state is copied and written in a thread ("saving"): its result is sent
+        with the first `run` after its end, or by `written`.
         """
         state = state_files.capture(self._require_training())
         if aside and self.state_writer.start(state, Path(folder)):
@@ -170,11 +167,11 @@ class CommandHandler:
         send_frame(self.connection, "unsaved" if "detail" in reply else "saved", reply)
 
     def wait_saved_state(self) -> None:
-        """Wait for the state that is written aside, and tell what came of it."""
+        """Wait for the state that is written in the background, and reply with its result."""
         send_frame(self.connection, "written", {"written": self._poll_saved_state(wait=True)})
 
     def canary(self, threads: int, device: str) -> None:
-        """Measure what the kernels answer, and say which engines there are."""
+        """Reply with this machine's canary for a thread count and device, and its engines."""
         machine.configure_torch(threads)
         kernel_canary = canary.compute_canary(torch.device(device))
         engines = available_identities() if device == "cpu" else {"eager": "eager"}
@@ -182,12 +179,12 @@ class CommandHandler:
         send_frame(self.connection, "canary", {"canary": kernel_canary, **reply})
 
     def selftest(self) -> None:
-        """Say what this worker is and how fast."""
+        """Reply with the devices, engines, canary and speed of this machine."""
         machine.configure_torch(1)
         send_frame(self.connection, "selftest", run_selftest())
 
     def announce(self, phase: str) -> None:
-        """Tell the runner what takes time now."""
+        """Send the name of the phase that takes time now."""
         send_frame(self.connection, "phase", {"phase": phase})
 
     def _require_training(self) -> TrainingRun:
@@ -195,7 +192,7 @@ class CommandHandler:
         return self.training
 
     def _poll_saved_state(self, *, wait: bool = False) -> dict[str, Any]:
-        """What came of a state written aside; empty where there is nothing to tell."""
+        """Return the result of a background save; empty if none has ended since the last call."""
         return _save_reply(lambda: self.state_writer.poll(wait=wait))
 
     def _decision_fields(self, decisions: Decisions) -> dict[str, Any]:
@@ -206,14 +203,14 @@ class CommandHandler:
         }  # fmt: skip
 
     def _add_digest(self, result: RunResult) -> None:
-        """Add the digest, unless it is there or the last tick has no state of its own."""
+        """Add the state digest, unless it is there or the last tick failed and has no state."""
         training, sparse = self._require_training(), result.decisions.sparse
         if not result.failure and all(column != "state" for column, _, _ in sparse):
             sparse.append(("state", training.ticks_done, state_digest(training.trainer)))
 
 
 def _save_reply(save: Callable[[], state_files.SaveResult | None]) -> dict[str, Any]:
-    """What came of a save; `detail` says what the disk said that would not have it."""
+    """Return a save's result; {"detail": message} if the disk refused it."""
     try:
         return {**(save() or {})}
     except (OSError, SafetensorError) as error:
@@ -221,7 +218,7 @@ def _save_reply(save: Callable[[], state_files.SaveResult | None]) -> dict[str, 
 
 
 def redirect_output(log: str) -> None:
-    """Append standard output and error of this process, C's too, to a file."""
+    """Append this process's standard output and error, also those of C code, to a file."""
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     for stream, standard_descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
         stream.flush()

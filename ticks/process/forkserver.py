@@ -1,17 +1,17 @@
-"""The template: a process with torch imported that forks a trainer for whoever asks.
+"""The fork server: a process with torch imported that forks a trainer for each request.
 
     python -m ticks.process.forkserver PATH
 
 Listens on a unix socket at PATH. A request is one of two:
 
-    1       fork a trainer; the answer is its pid as text, with one end of a socket pair, its leash
-    ?PID    how did that trainer end? The answer is its wait status as text, or - for not known
+    1       fork a trainer; the reply is its pid as text, with one end of its socket pair
+    ?PID    how did that trainer end? The reply is its wait status as text, or - if not known
 
-Its own leash is its standard input, a socket: when the other end is gone it ends (and no trainer
-with it).
+Standard input is a socket: when its other end closes, the fork server ends, but no trainer. A
+trainer ends when the other end of its own socket pair closes.
 
-It runs no operator and has one thread. After one operator with two threads, every later child that
-uses two threads waits for ever for a pool of threads that fork did not copy.
+It runs no operator and has one thread: after an operator with two threads, every child with two
+threads would wait forever for a thread pool that fork did not copy.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ import sys
 import traceback
 from pathlib import Path
 
-# torch's first optimizer would import torch._dynamo, for more than a second, in every trainer, and
-# the first state that is saved numpy.ctypeslib, for some milliseconds.
+# Otherwise every trainer would import torch._dynamo with its first optimizer (more than a second)
+# and numpy.ctypeslib with its first saved state (some milliseconds).
 import numpy.ctypeslib  # noqa: F401
 import torch._dynamo  # noqa: F401
 
@@ -35,16 +35,16 @@ from models import checkpoint_source
 from ticks.engines.graph import build_loop
 from ticks.process import commands
 
-REQUEST_TIMEOUT_SECONDS = 1.0  # for a client to say what it wants; no other is served meanwhile
-MAX_STATUSES = 64  # trainers whose end is remembered
-#: added to a trainer's badness: where memory runs out the kernel ends it, not the store or a worker
+REQUEST_TIMEOUT_SECONDS = 1.0  # for a client's request; no other client is served meanwhile
+MAX_STATUSES = 64  # ended trainers whose wait status is remembered
+#: a trainer's oom_score_adj: out of memory, the kernel kills it before the store or a worker
 OOM_SCORE = "500"
 
 
 def main(path: str) -> None:
-    """Serve until the leash is cut."""
+    """Serve until the other end of standard input closes."""
     thread_count = len(os.listdir("/proc/self/task"))
-    assert thread_count == 1, f"the template must have one thread, not {thread_count}"
+    assert thread_count == 1, f"the fork server must have one thread, not {thread_count}"
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # for trainers too; a script's job has it ignored
     if fault_points.is_armed():
@@ -52,7 +52,7 @@ def main(path: str) -> None:
     fault_points.hit("template:start")
     preload()
     gc.collect()
-    gc.freeze()  # what was imported is never collected, so that its pages stay shared
+    gc.freeze()  # imported objects are never collected, so their pages stay shared
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(path)
         listener.listen(8)
@@ -60,14 +60,14 @@ def main(path: str) -> None:
 
 
 def preload() -> None:
-    """Read once what every trainer would read for itself; no operator is among it."""
+    """Read once what every trainer would otherwise read itself; runs no operator."""
     build_loop.object_key()
     for family in checkpoint_source.MODULES:
         checkpoint_source.join_modules(family)
 
 
 def serve(listener: socket.socket, children: "ChildRegistry") -> None:
-    """Answer client after client, and reap trainers as they end, until the leash is cut."""
+    """Serve clients one by one and reap trainers until the other end of standard input closes."""
     while True:
         ready = select.select([listener.fileno(), children.wakeup_receiver.fileno(), 0], [], [])[0]
         if 0 in ready:
@@ -75,14 +75,17 @@ def serve(listener: socket.socket, children: "ChildRegistry") -> None:
         children.reap()
         if listener.fileno() in ready:
             client, _ = listener.accept()
-            with client, contextlib.suppress(OSError, ValueError):  # gone, or none of ours
+            with (
+                client,
+                contextlib.suppress(OSError, ValueError),
+            ):  # it has left, or sent no request
                 handle_client(listener, client, children)
 
 
 class ChildRegistry:
-    """The trainers that were forked: reaped as they end, how each ended kept for a while.
+    """Reaps the trainers as they end, and remembers the wait status of the last MAX_STATUSES.
 
-    `ended` can be read from when one has ended.
+    `wakeup_receiver` becomes readable when a trainer has ended.
     """
 
     def __init__(self) -> None:
@@ -90,11 +93,11 @@ class ChildRegistry:
         self.wakeup_receiver.setblocking(False)
         self._wakeup_sender.setblocking(False)
         self._statuses: dict[int, int] = {}
-        signal.signal(signal.SIGCHLD, lambda *_signal: None)  # one that is ignored tells no status
+        signal.signal(signal.SIGCHLD, lambda *_signal: None)  # ignored, it would lose the status
         signal.set_wakeup_fd(self._wakeup_sender.fileno(), warn_on_full_buffer=False)
 
     def reap(self) -> None:
-        """Take note of all that have ended."""
+        """Store the wait status of all trainers that have ended."""
         with contextlib.suppress(BlockingIOError):
             self.wakeup_receiver.recv(4096)
         with contextlib.suppress(ChildProcessError):
@@ -105,11 +108,11 @@ class ChildRegistry:
             del self._statuses[next(iter(self._statuses))]
 
     def status(self, pid: int) -> int | None:
-        """The wait status of one that has ended."""
+        """Return an ended trainer's wait status, or None if it is not known."""
         return self._statuses.get(pid)
 
     def close(self) -> None:
-        """Take note of no more; in a fresh trainer the others are none of its own."""
+        """Stop reaping; also called in a forked trainer, which has no children."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.wakeup_receiver.close()
@@ -117,7 +120,7 @@ class ChildRegistry:
 
 
 def handle_client(listener: socket.socket, client: socket.socket, children: ChildRegistry) -> None:
-    """Fork a trainer for one client and hand it the pid and the leash; or say how one ended."""
+    """Serve one client's request: fork a trainer, or reply how one ended."""
     client.settimeout(REQUEST_TIMEOUT_SECONDS)
     request = client.recv(32)
     if request[:1] == b"?":
@@ -128,7 +131,7 @@ def handle_client(listener: socket.socket, client: socket.socket, children: Chil
 
 
 def fork_trainer(listener: socket.socket, client: socket.socket, children: ChildRegistry) -> None:
-    """Make a trainer for one client."""
+    """Fork a trainer; send its pid and the parent's end of its socket pair to the client."""
     parent_end, child_end = socket.socketpair()
     with parent_end, child_end:
         pid = os.fork()
@@ -139,12 +142,10 @@ def fork_trainer(listener: socket.socket, client: socket.socket, children: Child
 
 
 def become_trainer(connection: socket.socket, inherited_sockets: tuple[socket.socket, ...]) -> None:
-    """Go on as a trainer; never returns."""
-    exit_code = 1
+    """Continue as a trainer in the forked child; never returns."""
     try:
-        for (
-            inherited
-        ) in inherited_sockets:  # whatever stays open here keeps somebody else's leash alive
+        # An end left open here would hide from other processes that its owner has ended.
+        for inherited in inherited_sockets:
             inherited.close()
         null_descriptor = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null_descriptor, 0)
@@ -156,7 +157,7 @@ def become_trainer(connection: socket.socket, inherited_sockets: tuple[socket.so
     except BaseException:
         traceback.print_exc()
     finally:
-        os._exit(exit_code)
+        os._exit(1)
 
 
 if __name__ == "__main__":

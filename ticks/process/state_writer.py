@@ -1,7 +1,7 @@
-"""Writes large states in a thread, each from a copy, while the training goes on. Knows no leash.
+"""Write large states in a thread, from a copy, while the training continues. Knows no frames.
 
-The copy has a room of its own, kept from one to the next: memory that a process has not touched yet
-costs ten times the copying.
+The copy's memory is kept from one state to the next: first touching a page costs ten times as much
+as copying into it.
 """
 
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,13 +16,13 @@ from ticks.state import Tensors
 from ticks.state_files import SaveResult, TrainingState, capture, write
 from ticks.training import TrainingRun
 
-#: smaller states are written at once: their files cost more than their bytes do
+#: smaller states are written at once: creating their files takes longer than writing their bytes
 MIN_BYTES = 8 << 20
-ALIGNMENT_BYTES = 64  # bytes
+ALIGNMENT_BYTES = 64  # of each tensor of the copy
 
 
 class BackgroundStateWriter:
-    """One trainer's thread for writing states; it holds one copy and writes one at a time."""
+    """One trainer's thread for writing states, with memory for one copy; one state at a time."""
 
     def __init__(self) -> None:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="aside")
@@ -31,18 +31,18 @@ class BackgroundStateWriter:
         self._is_preallocated = False
 
     def preallocate(self, training: TrainingRun) -> None:
-        """Make room for the copy of a large state ahead, in the thread; does nothing twice.
+        """Allocate memory for the copy of a large state in the thread; only the first call acts.
 
-        To be called behind the first tick: before it there is no optimizer's state.
+        Call it after the first tick: before that, the optimizer has no state.
         """
         if not self._is_preallocated and (size := _aligned_size(capture(training))) >= MIN_BYTES:
             self._copy_buffer = self._executor.submit(_allocate, size)
         self._is_preallocated = True
 
     def start(self, state: TrainingState, folder: Path) -> bool:
-        """Copy a state and have it written into an empty folder.
+        """Copy a state and start writing it into an empty folder.
 
-        False, and nothing is done, for a small one, or where there is no memory for a copy.
+        Returns False, without doing anything, for a small state or without memory for a copy.
         """
         assert self._pending_write is None, (
             "one at a time: the outcome of the last was not asked for"
@@ -58,9 +58,9 @@ class BackgroundStateWriter:
         return True
 
     def poll(self, *, wait: bool = False) -> SaveResult | None:
-        """Tell once what came of it; None where there is nothing to tell (yet).
+        """Return the result of the write that was started, once; None before its end.
 
-        Raises what the writing raised.
+        `wait`: wait for its end. Raises what the write raised.
         """
         pending = self._pending_write
         if pending is None or not (wait or pending.done()):
@@ -75,7 +75,7 @@ class BackgroundStateWriter:
 
 
 def _allocate(size: int) -> Tensor:
-    """Memory of so many bytes, every page of it touched (numpy asks for large pages)."""
+    """Allocate `size` bytes and touch every page (numpy asks for huge pages)."""
     memory = np.empty(size, np.uint8)
     memory.fill(0)
     return torch.from_numpy(memory)
@@ -92,7 +92,7 @@ def _round_up(size: int) -> int:
 
 @torch.no_grad()
 def _copy_state(state: TrainingState, buffer: Tensor) -> TrainingState:
-    """The same state in other memory."""
+    """Return a copy of the state whose tensors are in `buffer`."""
     offset = 0
 
     def copy_tensors(tensors: Tensors) -> Tensors:
