@@ -1,7 +1,7 @@
-"""Celery as a doorbell: the app, its settings, and how to ring. A lost bell loses nothing.
+"""The Celery app and its settings. Celery only wakes workers: a lost message loses nothing.
 
-What must not be lost is in the ledger; the reconciler rings again for it (reliability.md's lessons:
-early ack, no prefetch, no result, no ETA, json only). Knows no job.
+The queue of jobs is in the store, and reconcilers send wake-up messages until it is empty. So:
+early ack, no prefetch, no results, no ETA, JSON only. Knows no job.
 """
 
 from urllib.parse import parse_qs, urlsplit
@@ -49,13 +49,13 @@ app.conf.update(
 
 
 def configure_broker(settings: Settings) -> Celery:
-    """Point the app at its broker, before the first bell or worker."""
+    """Set the app's broker, before the first message or worker."""
     app.conf.broker_url = to_kombu_url(settings.broker_url)
     return app
 
 
 def to_kombu_url(url: str) -> str:
-    """Spell a store's address as kombu wants it: unix:///path?db=1 has another scheme there."""
+    """Return a store's URL as kombu writes it; unix:///path?db=1 has another scheme there."""
     parts = urlsplit(url)
     if parts.scheme != "unix":
         return url
@@ -65,12 +65,12 @@ def to_kombu_url(url: str) -> str:
 
 
 def wake_workers(queue: str, times: int = 1) -> None:
-    """Wake a worker of this queue. Never raises: the reconciler rings for what was not heard."""
+    """Wake workers of a queue by `times` messages. Never raises: a reconciler sends them again."""
     try:
         with producers[app.connection_for_write()].acquire(block=True) as producer:
             for _ in range(times):
                 app.send_task(
                     TASK_NAME, queue=keys.celery_queue(queue), producer=producer, retry=False
                 )
-    except Exception as error:  # whatever the broker's client raises: see above
+    except Exception as error:  # whatever the broker's client raises
         logs.get_logger("bell").warning("bell not rung", queue=queue, error=repr(error))

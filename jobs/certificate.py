@@ -1,6 +1,6 @@
-"""What a verify ends with: which recorded ticks were run again, and whether every bit was equal.
+"""The result of a verify: which recorded ticks were run again, and whether every bit was equal.
 
-Never a proof: equal bits on an equal fingerprint is what it says. Values only.
+It is no proof; it says that bits were equal on an equal fingerprint. Values only.
 """
 
 from typing import Any, Literal
@@ -13,7 +13,7 @@ class _CertificateModel(BaseModel):
 
 
 class Bits(_CertificateModel):
-    """One value to the bit: `bits` in hex (a number's most significant byte first), and read."""
+    """One value: its bits in hex, most significant byte first for a number, and decoded."""
 
     bits: str
     value: float | str | None = Field(
@@ -22,7 +22,7 @@ class Bits(_CertificateModel):
 
 
 class Difference(_CertificateModel):
-    """The first thing that was not the same. Null: it is not there."""
+    """The first value that differed; null where it is missing."""
 
     tick: int
     column: str = Field(
@@ -34,21 +34,21 @@ class Difference(_CertificateModel):
 
 
 class Pair(_CertificateModel):
-    """The same thing as it was recorded, and as it is now; null where it is not known."""
+    """A digest as it was recorded and as it is now; null where it is not known."""
 
     recorded: str | None
     recomputed: str | None
 
 
 class Fingerprints(_CertificateModel):
-    """What the recorded bits were made on, and what they were made on again."""
+    """The fingerprint of the recorded ticks, and that of the verify."""
 
     recorded: dict[str, Any]
     run: dict[str, Any]
 
 
 class Certificate(_CertificateModel):
-    """Equal bits on an equal fingerprint, or where they are not; no proof of more than that."""
+    """Whether the bits were equal on an equal fingerprint, or where they first differed."""
 
     job_id: str = Field(description="the job whose ticks were run again")
     start: int = Field(

@@ -1,9 +1,9 @@
-"""Fault points: named places of our own code where a process can be made to fail, for the tests.
+"""Fault points: named places in the code where a test can make a process fail.
 
-Off unless `TICKFORGE_FAULTS` names a folder. Each file in it is one armed fault (JSON: `Fault`);
-who reaches its point often enough takes the file away, by a rename that only one process can make,
-and acts. So a fault happens once, in whichever process gets there first, and what has happened can
-be read from the folder. Knows nothing of what it breaks.
+Off unless TICKFORGE_FAULTS names a folder, read when this module is imported. Each file in it is
+one armed fault (JSON: `Fault`). The first process that reaches its point often enough renames the
+file, which only one can, and fails; so each fault happens once, and the folder shows which did.
+Knows nothing of what it breaks.
 """
 
 import errno
@@ -27,8 +27,10 @@ ARMED_WARNING = "fault points are armed: this process can be made to fail (TICKF
 
 
 class Fault(TypedDict, total=False):
-    """One armed fault. `nth`: at the n-th time (1) that one process reaches the point; `at`: at the
-    number (a tick) that the point tells instead; `job`: only for this job; `seconds`: of a delay.
+    """One armed fault.
+
+    `nth`: fires when a process reaches the point for the n-th time (default 1); `at`: fires at this
+    number (a tick) of the point instead; `job`: only for this job; `seconds`: length of a delay.
     """
 
     point: str
@@ -40,7 +42,7 @@ class Fault(TypedDict, total=False):
 
 
 class InjectedFault(RuntimeError):
-    """What the action `raise` raises; nothing in our code expects it."""
+    """Raised by the action `raise`; no code expects it."""
 
 
 def _read_faults_folder() -> Path | None:
@@ -49,23 +51,23 @@ def _read_faults_folder() -> Path | None:
 
 
 _faults_folder = _read_faults_folder()
-_hit_counts: dict[str, int] = {}  # how often this process has reached the point of each armed fault
-_current_job: str | None = None  # the job this process works for, where it told
+_hit_counts: dict[str, int] = {}  # by the file of an armed fault
+_current_job: str | None = None  # that this process works for
 
 
 def is_armed() -> bool:
-    """Whether this process has fault points at all; who starts with them says WARNING."""
+    """Return whether faults can be armed; a process that starts so logs ARMED_WARNING."""
     return _faults_folder is not None
 
 
 def set_current_job(job_id: str | None) -> None:
-    """Note which job the process works for, so that a fault can wait for one job."""
+    """Set the job that the process works for, so that a fault can wait for one job."""
     global _current_job
     _current_job = job_id
 
 
 def hit(name: str, number: int | None = None) -> None:
-    """Pass a named place; `at` is its number, where it has one. May never return."""
+    """Pass a fault point; `number` is its tick, if it has one. May never return."""
     if _faults_folder is None:
         return
     for file in _armed_files(_faults_folder):
@@ -83,10 +85,10 @@ def _armed_files(folder: Path) -> list[Path]:
 
 
 def _read_if_due(file: Path, name: str, number: int | None) -> Fault | None:
-    """Return the fault that lies in a file if it is meant for this passage."""
+    """Return a file's fault if it fires now."""
     try:
         fault: Fault = json.loads(file.read_text())
-    except (FileNotFoundError, ValueError):  # another process took it; it is being written
+    except (FileNotFoundError, ValueError):  # another process took it, or it is being written
         return None
     if fault["point"] != name or fault.get("job", _current_job) != _current_job:
         return None

@@ -13,22 +13,22 @@ KEY_ID = re.compile(r"key_[a-z0-9]{26}")
 
 
 def new_job_id() -> str:
-    """Make an id that nobody can guess."""
+    """Make a job's id, which cannot be guessed."""
     return "job_" + _random_suffix()
 
 
 def new_key_id() -> str:
-    """Make an id for an access key; it is no secret."""
+    """Make an access key's id, which is not secret."""
     return "key_" + _random_suffix()
 
 
 def is_job_id(text: str) -> bool:
-    """Whether a client's text has the form of a job's id."""
+    """Return whether a text has the form of a job's id."""
     return JOB_ID.fullmatch(text) is not None
 
 
 def make_dataset_id(secret: bytes, *parts: str) -> str:
-    """Make the id of what `parts` say; only who has the secret could tell which parts it was."""
+    """Make the dataset id of `parts`; without the secret it reveals nothing of them."""
     text = json.dumps(parts).encode()
     number = int.from_bytes(hmac.digest(secret, text, "sha256"), "little")
     digits = []
@@ -39,12 +39,12 @@ def make_dataset_id(secret: bytes, *parts: str) -> str:
 
 
 def is_dataset_id(text: str) -> bool:
-    """Whether a client's text has the form of a dataset's id."""
+    """Return whether a text has the form of a dataset's id."""
     return DATASET_ID.fullmatch(text) is not None
 
 
 def is_key_id(text: str) -> bool:
-    """Whether a client's text has the form of a key's id."""
+    """Return whether a text has the form of an access key's id."""
     return KEY_ID.fullmatch(text) is not None
 
 

@@ -1,6 +1,6 @@
-"""What a job is to those who look at it: the Job, its statuses and moves, checkpoints, attempts.
+"""Jobs, checkpoints and attempts as clients see them, and the lease of a job's owner.
 
-Values only; knows no store. `jobs/store/codec.py` reads a Job from its record.
+Values only; knows no store. jobs/store/codec.py parses them from records.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ TERMINAL_STATUSES: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
 
 @dataclass(frozen=True)
 class Lease:
-    """Who may write to a job: the term only grows, the nonce tells two holders of one term apart.
+    """The right to write to a job: a fencing number that only grows, and the claim's nonce.
 
-    (A store that came back with a second of its log missing hands a term out again.)
+    A store that restarts without the last second of its log may give out a term twice; the nonce
+    tells the two holders apart.
     """
 
     tenant: str
@@ -53,7 +54,7 @@ class BestValidation(_JobModel):
 
 
 class JobError(_JobModel):
-    """Why a job failed; `tick` where it was, if it was at one."""
+    """Why a job failed, and at which tick, if at one."""
 
     type: str
     detail: str
@@ -61,14 +62,14 @@ class JobError(_JobModel):
 
 
 class QueuePosition(_JobModel):
-    """Where a queued job stands and what it waits for."""
+    """The place of a queued job, from 1 (0: not known), and what it waits for."""
 
     position: int
     reason: Literal["no_worker", "busy", "fingerprint"]
 
 
 class Job(_JobModel):
-    """A job as clients see it (contract: Job)."""
+    """A job as clients see it."""
 
     tenant: str = Field(exclude=True)
     id: str
@@ -107,7 +108,7 @@ class Job(_JobModel):
     inexact_from: int | None = Field(
         description="the first tick whose bits belong to another fingerprint than those before it"
     )
-    inexact_upto: int = Field(0, exclude=True)  # ticks up to it are of another fingerprint
+    inexact_upto: int = Field(0, exclude=True)  # ticks up to it have another fingerprint
     worker: str | None
     parent: str | None = Field(description="of a verify: the job whose ticks it runs again")
     latest_checkpoint: int | None
@@ -116,7 +117,7 @@ class Job(_JobModel):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing more will come."""
+        """Return whether the job has ended."""
         return self.status in TERMINAL_STATUSES
 
 
@@ -129,7 +130,7 @@ class CheckpointFile(_JobModel):
 
 
 class Checkpoint(_JobModel):
-    """A committed checkpoint, named by its tick; `sha256` is of the weights file."""
+    """A committed checkpoint; its tick identifies it, `sha256` is of the weights file."""
 
     tick: int
     name: str | None = None
@@ -141,14 +142,16 @@ class Checkpoint(_JobModel):
     files: list[CheckpointFile]
     is_best: bool
     is_final: bool
-    folder: str = Field(exclude=True)  # its name among the job's checkpoints
-    periodic: bool = Field(True, exclude=True)  # counts in `keep`; not one saved as best alone
+    folder: str = Field(exclude=True)  # in the job's folder of checkpoints
+    periodic: bool = Field(
+        True, exclude=True
+    )  # counts in `keep`; False for one saved only as the best
     state: str = Field(exclude=True)  # digest of the state, 16 hex digits
     term: int = Field(exclude=True)
 
 
 class Attempt(_JobModel):
-    """One claim of a job and what came of it."""
+    """One claim of a job and its outcome."""
 
     number: int
     worker: str

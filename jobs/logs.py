@@ -30,7 +30,7 @@ def configure_logging(log_format: str) -> None:
 
 
 class _StderrLogger:
-    """Writes each line by one system call: no lock that a fork could copy while it is held."""
+    """Writes each line by one system call, with no lock that a fork could copy while held."""
 
     def __init__(self, *_args: object) -> None:
         pass
@@ -42,5 +42,5 @@ class _StderrLogger:
 
 
 def get_logger(name: str, **bound: Any) -> Any:
-    """Return a logger that names its part of the service on every line."""
+    """Return a logger that writes `part=name` and `bound` on every line."""
     return structlog.get_logger().bind(part=name, **bound)

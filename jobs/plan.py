@@ -1,4 +1,4 @@
-"""What a spec would mean, by arithmetic alone: exact counts, and estimates. Knows no torch."""
+"""Plans a spec by arithmetic alone: exact counts, and estimates. Knows no torch and no store."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,17 +13,17 @@ from jobs.spec.rules import FieldError
 
 WorkerInfo = Mapping[str, Any]  # as jobs/queries/worker_registry.py lists live ones
 
-FLOAT_BYTES, DOUBLE_BYTES = 4, 8  # bytes
-#: what a trainer process takes before it has a model: mostly torch itself, shared by all trainers
+FLOAT_BYTES, DOUBLE_BYTES = 4, 8
+#: memory of a trainer process without a model: mostly torch itself, shared by all trainers
 PROCESS_BYTES = 300 << 20
-#: headers, names, JSON and model.py of one checkpoint
+#: bytes of headers, names, JSON and model.py of one checkpoint
 CHECKPOINT_OVERHEAD = 24 << 10
-ROW_BYTES = 24 / 1024  # one summary row for 1,024 ticks of a column
+ROW_BYTES = 24 / 1024  # of a column and tick: a summary row for 1,024 ticks
 DIGEST_BYTES = 16
 
 
 class LikelyEngine(BaseModel):
-    """How the ticks would be executed; the worker decides, before tick 1."""
+    """The engine that would train; the worker decides before tick 1."""
 
     likely: str
     why: str
@@ -31,7 +31,7 @@ class LikelyEngine(BaseModel):
 
 
 class Plan(BaseModel):
-    """What a spec would mean. Nothing is stored."""
+    """What a spec would do, and need. Nothing is stored."""
 
     spec: JobSpec
     ticks_total: int | None
@@ -63,14 +63,14 @@ def plan(spec: JobSpec, workers: Sequence[WorkerInfo]) -> Plan:
 
 
 def estimate_memory_bytes(spec: JobSpec) -> int:
-    """Estimate what a trainer needs at its most; tests hold it near what trainers take."""
+    """Estimate the peak memory of a trainer; tests compare it with what trainers take."""
     return PROCESS_BYTES + sum(_memory_parts(spec).values())
 
 
 def check_memory(spec: JobSpec, workers: Sequence[WorkerInfo]) -> None:
-    """Raise InvalidSpec for a spec too large for every live worker of its queue.
+    """Raise InvalidSpec for a spec that needs more memory than any live worker of its queue has.
 
-    Where none lives, or one does not tell what it has, nobody knows, and nothing is refused.
+    Raises nothing where no worker lives, or one of them does not announce its memory.
     """
     max_memory = _max_worker_memory(_queue_workers(spec, workers))
     needed = estimate_memory_bytes(spec)
@@ -93,7 +93,7 @@ def _max_worker_memory(queue_workers: Sequence[WorkerInfo]) -> int | None:
 
 
 def _state_bytes(spec: JobSpec) -> int:
-    """Bytes of weights and of what the optimizer keeps for each of them."""
+    """Return the bytes of the weights and of the optimizer's state for them."""
     optimizer_slots = 2
     if spec.optimizer.name == "sgd":
         optimizer_slots = 1 if spec.optimizer.momentum > 0 else 0
@@ -101,7 +101,7 @@ def _state_bytes(spec: JobSpec) -> int:
 
 
 def _memory_parts(spec: JobSpec) -> dict[str, int]:
-    """Bytes by the field that they come from."""
+    """Return the estimated bytes by the field of the spec that causes them."""
     gradients = spec.parameters * FLOAT_BYTES * (2 if spec.micro_batches > 1 else 1)
     rows = -(-spec.batch_size // spec.micro_batches)
     activations = spec.model.activation_count(spec.profile.features, spec.profile.outputs)
@@ -114,10 +114,10 @@ def _memory_parts(spec: JobSpec) -> dict[str, int]:
 
 
 def _data_bytes(spec: JobSpec) -> int:
-    """Bytes of the rows at their most: while they are split and standardised."""
+    """Return the peak bytes of the rows, while they are split and standardized."""
     profile, facts = spec.profile, spec.facts
     if profile.text is not None:
-        return 0  # it stays in its file
+        return 0  # it is read from its file
     validation_rows = 0 if facts is None or facts.validation is None else facts.validation.rows
     rows = profile.rows * (2 if spec.held_out_rows else 1) + validation_rows
     float64_bytes = 0
@@ -137,7 +137,7 @@ def _history_bytes(spec: JobSpec) -> int | None:
 
 
 def _likely_engine(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> LikelyEngine:
-    """By what live workers announce; without any, by what a worker with a compiler would have."""
+    """Choose among the engines that live workers announce; without workers, among all."""
     if spec.queue == "cuda":
         likely, why = "eager", "the only engine on a GPU"
     else:

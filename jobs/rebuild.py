@@ -1,8 +1,8 @@
 """Rebuilds an empty store from the artifacts; serving.rebuild does it for serve.py's own store.
 
-`python -m jobs.rebuild` is for the day the store's own files are lost. API and workers must not run
-meanwhile. The store's uuid is written last, so that every start refuses the store of an interrupted
-rebuild; empty it and start over. Broken records are named and left out, with exit code 1.
+`python -m jobs.rebuild` is for a store whose own files are lost. API and workers must not run
+meanwhile. The store's uuid is written last, so that API and workers refuse the store of an
+interrupted rebuild: empty it and start again. Broken records are reported and left out.
 """
 
 import argparse
@@ -24,11 +24,11 @@ from jobs.store import keys
 from jobs.store.connection import UNAVAILABLE, Store, check_store, connect
 
 ArchiveRecord = dict[str, Any]
-PROGRESS_EVERY_JOBS = 500  # jobs between two lines that say how far it is
+PROGRESS_EVERY_JOBS = 500  # between two lines of progress
 
 
 class Rebuild:
-    """One rebuild, or (without a store) one look at what a rebuild would do."""
+    """One rebuild; without a store, a dry run."""
 
     def __init__(
         self, files: ArtifactStore, store: Store | None, print_line: Callable[[str], None]
@@ -39,7 +39,7 @@ class Rebuild:
         self.errors: list[str] = []
 
     def run(self) -> None:
-        """Restore all: what others name first."""
+        """Restore everything: datasets and keys before the jobs that refer to them."""
         self._restore_each("secrets", "secrets", Restorer.restore_secret)
         self._restore_each(
             "deleted-datasets", "deleted datasets", Restorer.restore_dataset_tombstone
@@ -91,7 +91,7 @@ class Rebuild:
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Rebuild; return the exit code: 0, 1 if something was left out, 2 if nothing was done."""
+    """Rebuild; return 0, 1 if something was left out, or 2 if nothing was done."""
     args = _parser().parse_args(argv)
     placeholder_env = {"TICKFORGE_REDIS_URL": "unix:///nowhere"} if args.dry_run else {}
     try:
@@ -108,7 +108,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def rebuild(store: Store, files: ArtifactStore) -> int:
-    """Fill an empty store; return the exit code. Raises UnsafeStore for one that is not empty."""
+    """Fill an empty store; return 0, or 1 if something was left out. Raises UnsafeStore."""
     if size := store.dbsize():
         raise UnsafeStore(
             f"the server is not empty ({size} keys): a rebuild fills an empty one, so that nothing "
@@ -119,12 +119,12 @@ def rebuild(store: Store, files: ArtifactStore) -> int:
         raise UnsafeStore(f"the artifacts in {files.root} are of no store: nothing can be rebuilt")
     code = _run_and_report(Rebuild(files, store, _print_line), "restored")
     store.set(keys.ARCHIVED, "1")
-    store.set(keys.STORE_UUID, store_uuid)  # last: with it the store counts as whole
+    store.set(keys.STORE_UUID, store_uuid)  # last: it marks the store as complete
     return code
 
 
 def _adopt(store: Store, files: ArtifactStore) -> int:
-    """Make the artifacts' folder this store's, and keep in it all that the store has."""
+    """Make the artifacts this store's, and archive everything that the store has."""
     if (recorded_uuid := store_identity.read_store_id(files)) is not None:
         raise UnsafeStore(f"the artifacts in {files.root} are of store {recorded_uuid} already")
     store.delete(keys.STORE_UUID, keys.ARCHIVED)

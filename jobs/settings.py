@@ -17,7 +17,7 @@ MAX_PARAMETERS = 2_000_000_000
 
 @dataclass(frozen=True)
 class Settings:
-    """Every setting with its value in force; README lists them with their defaults."""
+    """All settings with their values; the README lists them with their defaults."""
 
     redis_url: str
     broker_url: str
@@ -26,7 +26,7 @@ class Settings:
     lease_seconds: float
     stall_seconds: float
     disk_retry_seconds: float
-    trainer_memory_bytes: int  # 0: what the machine or the container has
+    trainer_memory_bytes: int  # 0: that of the machine or container
     max_parameters: int
     min_free_bytes: int
     log_format: str
@@ -36,13 +36,13 @@ class Settings:
     api_fd: int | None = None  # a listening socket that `python -m api` inherits
     api_processes: int = 2
     api_threads: int = 256  # of each process
-    rate_limit: float = 1000  # requests/s of each access key; 0 counts none
-    max_queued: int = 10_000  # jobs of one tenant that wait
+    rate_limit: float = 1000  # requests/s of each access key; 0: no limit
+    max_queued: int = 10_000  # queued jobs of one tenant
     max_dataset_bytes: int = 10 << 30  # of one upload
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read and check all variables; raises InvalidSetting for the first that cannot be used."""
+        """Read and check all variables. Raises InvalidSetting for the first that is invalid."""
         redis_url = _read_url(environ, "TICKFORGE_REDIS_URL", None)
         return cls(
             redis_url=redis_url,
@@ -90,9 +90,8 @@ def _read_url(environ: Mapping[str, str], name: str, default: str | None) -> str
         raise InvalidSetting(f"{name} is not set: {rule}")
     parts = urlsplit(value)
     if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
-        raise _invalid(
-            name, re.sub(r":[^:@]*@", ":…@", value), rule
-        )  # a password is not to be logged
+        without_password = re.sub(r":[^:@]*@", ":…@", value)  # the error is logged
+        raise _invalid(name, without_password, rule)
     return value
 
 
@@ -102,7 +101,7 @@ def read_data_folder(environ: Mapping[str, str]) -> Path:
 
 
 def _read_artifacts_folder(environ: Mapping[str, str]) -> Path:
-    """TICKFORGE_ARTIFACTS_URL (file://…), else the folder `artifacts` of TICKFORGE_DATA_DIR."""
+    """Return TICKFORGE_ARTIFACTS_URL (file://…), or `artifacts` of TICKFORGE_DATA_DIR."""
     url = environ.get("TICKFORGE_ARTIFACTS_URL")
     if not url:
         return read_data_folder(environ) / "artifacts"
@@ -140,7 +139,7 @@ def _read_number(
 def read_integer(
     environ: Mapping[str, str], name: str, default: int, minimum: int, maximum: int
 ) -> int:
-    """Return a variable's whole number; raises InvalidSetting outside of minimum to maximum."""
+    """Read a whole number. Raises InvalidSetting outside of `minimum` to `maximum`."""
     text = environ.get(name) or str(default)
     if not (text.isascii() and text.isdigit() and minimum <= int(text[:18]) <= maximum):
         raise _invalid(name, text, f"a whole number from {minimum} to {maximum}")

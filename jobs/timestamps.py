@@ -1,4 +1,4 @@
-"""Times as the API shows them: RFC 3339 in UTC with milliseconds, as in 2026-01-31T12:00:00.000Z."""
+"""Times as the API shows them: RFC 3339, UTC, milliseconds, as in 2026-01-31T12:00:00.000Z."""
 
 import time
 from datetime import UTC, datetime

@@ -1,7 +1,7 @@
-"""The frames that runner and trainer speak over their socket. Knows no command's meaning, no torch.
+"""The frames between runner and trainer on their socket. Knows no command's meaning, no torch.
 
-A frame is two little-endian u32 lengths, a JSON object that holds `kind`, and a body of bytes. The
-socket is also the leash: when one end is gone the other sees it cut.
+A frame is two little-endian u32 lengths, a JSON object with `kind`, and a body of bytes. When one
+end dies, the other gets PeerGone.
 """
 
 import json
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
 
 LENGTHS = struct.Struct("<II")
-MAX_PAYLOAD_BYTES = 1 << 30  # bytes of a header or a body; more is no frame of ours
+MAX_PAYLOAD_BYTES = 1 << 30  # of a header or a body
 
 
 class PeerGone(ConnectionError):
@@ -21,7 +21,7 @@ class PeerGone(ConnectionError):
 
 
 class Frame(NamedTuple):
-    """One message: what it is, its fields, its bytes."""
+    """One message: its kind, its fields, its bytes."""
 
     kind: str
     header: dict[str, Any]
@@ -31,9 +31,9 @@ class Frame(NamedTuple):
 def send_frame(
     connection: socket.socket, kind: str, header: dict[str, Any] | None = None, *body: "Buffer"
 ) -> None:
-    """Send one frame, its body's parts (contiguous arrays, bytes) one behind the other, uncopied.
+    """Send one frame; its body is the parts (contiguous arrays, bytes) in order, not copied.
 
-    Raises PeerGone when nobody is there to read it.
+    Raises PeerGone.
     """
     text = json.dumps({"kind": kind, **(header or {})}).encode()
     length = sum(memoryview(part).nbytes for part in body)
@@ -46,7 +46,7 @@ def send_frame(
 
 
 def receive_frame(connection: socket.socket) -> Frame:
-    """Wait for the next frame; raises PeerGone at the end, be it between frames or inside one."""
+    """Wait for the next frame. Raises PeerGone at the end, also inside a frame."""
     text_length, body_length = LENGTHS.unpack(_receive_exactly(connection, LENGTHS.size))
     if max(text_length, body_length) > MAX_PAYLOAD_BYTES:
         raise PeerGone(f"a frame of {max(text_length, body_length)} bytes is none of ours")
@@ -59,7 +59,7 @@ def _receive_exactly(connection: socket.socket, count: int) -> bytearray:
     while offset < count:
         try:
             received = connection.recv_into(memoryview(data)[offset:])
-        except ConnectionResetError as error:  # how a cut shows when bytes were still unread
+        except ConnectionResetError as error:  # the peer died with unread bytes
             raise PeerGone("the other end is gone") from error
         if received == 0:
             raise PeerGone("the other end is gone")

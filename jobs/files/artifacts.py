@@ -1,8 +1,8 @@
 """Artifact files of jobs: durable writes, guarded reads, removal. Knows no Redis and no format.
 
-Every path is made here or below a folder made here, from names that were checked: no client
-string is ever part of one. A job is root/<tenant>/<job_id>/{log.txt, checkpoints/, history/,
-archive/}; root/tickforge.archive is no tenant's, for no tenant has a dot in its name.
+Every path is made from names that were validated: no unchecked string of a client is part of one.
+A job's folder is root/<tenant>/<job_id>/{log.txt, checkpoints/, history/, archive/}.
+root/tickforge.archive cannot be a tenant's, since no tenant has a dot in its name.
 """
 
 import contextlib
@@ -22,29 +22,29 @@ from jobs.errors import StoreFull
 
 NAME_PATTERN = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-READ_SIZE = 1 << 20  # bytes read at a time while hashing
-DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # how a disk says that it has no room
+READ_SIZE = 1 << 20  # bytes
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UnsafePath(ValueError):
-    """A name or path that may not be part of an artifact's path; nothing was touched."""
+    """A name or path may not be part of an artifact's path; nothing was touched."""
 
 
 class ArtifactStore:
-    """The artifacts under one local folder. Holds no open file and no state but the root."""
+    """The artifacts under one local folder. Keeps no file open and has no state but the root."""
 
     def __init__(self, root: Path, *, min_free_bytes: int = 0) -> None:
         self.root, self._min_free_bytes = root.absolute(), min_free_bytes
 
     def job_folder(self, tenant: str, job_id: str) -> Path:
-        """Return the job's folder (which may not exist yet); raises UnsafePath on any odd name."""
+        """Return the job's folder, which may not exist. Raises UnsafePath for an invalid name."""
         return self.root / validate_name(tenant) / validate_name(job_id)
 
     def write(self, path: Path, data: bytes | memoryview) -> str:
-        """Put `data` at `path`, on disk before this returns; give its sha256 (hex).
+        """Write a file, durable when this returns; return the sha256 of `data` in hex.
 
-        Replaces what was there, whole or not at all: an error (a full disk) leaves neither a half
-        file nor a temporary one.
+        It replaces an older file whole or not at all: an error, such as a full disk, leaves no
+        partial and no temporary file.
         """
         self._relative_parts(path)
         make_folder(path.parent)
@@ -61,7 +61,7 @@ class ArtifactStore:
         return hashlib.sha256(data).hexdigest()
 
     def check_free_space(self) -> None:
-        """Raise StoreFull if fewer than `min_free_bytes` are free: running jobs need the rest."""
+        """Raise StoreFull if fewer than `min_free_bytes` are free; running jobs need those."""
         folder = self.root  # or the nearest parent, before the first artifact
         while not folder.exists():
             folder = folder.parent
@@ -72,9 +72,9 @@ class ArtifactStore:
             )
 
     def open(self, path: Path) -> BinaryIO:
-        """Open a regular file for reading, through no symbolic link at any level below the root.
+        """Open a regular file for reading, following no symbolic link below the root.
 
-        Raises FileNotFoundError when it is not there, UnsafePath when it is not a plain file.
+        Raises FileNotFoundError, or UnsafePath for anything but a regular file.
         """
         *folders, name = self._relative_parts(path)
         folder = os.open(self.root, FOLDER_FLAGS)
@@ -91,12 +91,12 @@ class ArtifactStore:
         return os.fdopen(opened, "rb")
 
     def compute_sha256(self, path: Path) -> str:
-        """Return the hex digest of a file's bytes as they lie there now."""
+        """Return the sha256 of a file in hex."""
         with self.open(path) as file:
             return hash_file(file)
 
     def remove_job(self, tenant: str, job_id: str) -> None:
-        """Remove all files of a job. Safe to repeat, and after a removal that was cut short."""
+        """Remove all files of a job. Safe to repeat, also after an interrupted removal."""
         folder = self.job_folder(tenant, job_id)
         remove_tree(folder)
         purge_trash(folder.parent, job_id)
@@ -123,7 +123,7 @@ def validate_name(name: str) -> str:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents, each durable: its parent, which names it, is synced too."""
+    """Make a folder and its missing parents, all durable: each parent is synced."""
     missing = []
     while not path.is_dir():
         missing.append(path)
@@ -134,7 +134,7 @@ def make_folder(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Bring a folder's entries (files made, renamed or removed in it) to disk."""
+    """Make the entries of a folder durable: files created, renamed or removed in it."""
     folder = os.open(path, FOLDER_FLAGS)
     try:
         os.fsync(folder)
@@ -143,10 +143,10 @@ def sync_folder(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder and all in it, or nothing if it is not there.
+    """Remove a folder and its contents, if it exists.
 
-    It is renamed first, so that a reader sees it whole or not at all, also when the removal is
-    cut short.
+    It is renamed first, so that readers see it whole or not at all, even if the removal is
+    interrupted.
     """
     trash = path.parent / f".{path.name}.{secrets.token_hex(8)}.gone"
     try:
@@ -158,14 +158,14 @@ def remove_tree(path: Path) -> None:
 
 
 def purge_trash(folder: Path, name: str = "*") -> None:
-    """Remove what removals in `folder` (of `name`) left when they were cut short."""
+    """Remove what interrupted removals of `name` left in `folder`."""
     for trash in folder.glob(f".{name}.*.gone"):
         _erase(trash)
 
 
 @contextlib.contextmanager
 def disk_full_as_store_full() -> Iterator[None]:
-    """Tell a full disk by name: raises StoreFull."""
+    """Raise StoreFull for an OSError of a full disk or quota."""
     try:
         yield
     except OSError as error:
@@ -175,7 +175,7 @@ def disk_full_as_store_full() -> Iterator[None]:
 
 
 def hash_file(file: BinaryIO) -> str:
-    """Return the sha256 (hex) of a file from where it stands to its end, in bounded memory."""
+    """Return the sha256 in hex of a file from its position on, read in blocks."""
     sha = hashlib.sha256()
     while block := file.read(READ_SIZE):
         sha.update(block)
@@ -192,7 +192,7 @@ def _erase(path: Path) -> None:
 def _ignore_missing(
     _function: object, _path: object, info: tuple[object, BaseException, object]
 ) -> None:
-    if not isinstance(info[1], FileNotFoundError):  # another remover may be at the same tree
+    if not isinstance(info[1], FileNotFoundError):  # another process may be removing it too
         raise info[1]
 
 
@@ -200,6 +200,6 @@ def _open_at(folder: int, name: str, flags: int) -> int:
     try:
         return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):  # a link, or one in a folder's place
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):  # a link, or no folder
             raise UnsafePath(f"{name} is a link or no folder") from error
         raise

@@ -1,8 +1,8 @@
-"""Checkpoint folders: begun, completed, verified, opened, removed. Knows no tensor and no store.
+"""Checkpoint folders: created, published, verified, read, removed. Knows no tensor and no store.
 
-A trainer saves into a fresh folder; `complete` lists it in a manifest and gives it its name,
-<tick>-t<term>. A folder under such a name is whole and never changes. It counts once the ledger
-has committed it, which is not done here.
+A trainer saves into a new folder; `publish` adds a manifest and renames it to <tick>-t<term>. A
+folder of such a name is complete and never changes. It is a checkpoint once the ledger has
+committed it.
 """
 
 import json
@@ -30,21 +30,21 @@ from jobs.timestamps import now_rfc3339
 WEIGHTS_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
 FILE_PATTERN = re.compile(r"[a-z0-9_]{1,60}\.(safetensors|json|py)")
-# a second save of one tick under one term gets a suffix, for the first one never changes
+# a second save of the same tick and term gets a suffix: the first one never changes
 FOLDER_PATTERN = re.compile(r"\d+-t(\d+)(?:-[0-9a-f]+)?")
 UNFINISHED_PATTERN = re.compile(r"tmp-t(\d+)-[0-9a-f]+")
 
 
 class DamagedCheckpoint(Exception):
-    """A checkpoint's folder does not hold what it must; the checkpoint must not count."""
+    """A checkpoint's folder is not as its record says; it must not be used."""
 
 
 class NoSuchFile(LookupError):
-    """A checkpoint's manifest names no such file."""
+    """The checkpoint lists no file of this name."""
 
 
 def new_folder(files: ArtifactStore, lease: Lease) -> Path:
-    """Make a fresh, empty folder for a trainer to save into."""
+    """Make an empty folder for a trainer to save into."""
     parent = _checkpoints_folder(files, lease.tenant, lease.job_id)
     folder = parent / f"tmp-t{lease.term}-{secrets.token_hex(8)}"
     make_folder(folder)
@@ -63,13 +63,13 @@ def publish(
     is_final: bool,
     periodic: bool = True,
 ) -> Checkpoint:
-    """Make the saved folder a durable checkpoint under its own name, and read it back.
+    """Make a saved folder durable under its final name, read it back, and return its record.
 
-    Any failure (a full disk, a file that should not be there, bytes that read back differently)
-    removes the folder and is raised: OSError, UnsafePath or DamagedCheckpoint.
+    On any failure the folder is removed. Raises OSError (a full disk), UnsafePath, or
+    DamagedCheckpoint for unexpected files or bytes that read back differently.
     """
     parent = _checkpoints_folder(files, lease.tenant, lease.job_id)
-    assert tmp.parent == parent, "only what `begin` made becomes a checkpoint"
+    assert tmp.parent == parent, "only a folder of new_folder becomes a checkpoint"
     folder = _make_free_name(parent, f"{tick}-t{lease.term}")
     try:
         entries = _list_files(files, tmp)
@@ -101,7 +101,7 @@ def publish(
 
 
 def files_match(files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint) -> bool:
-    """Whether the folder holds, byte for byte, what was committed. Reads all of it."""
+    """Return whether the folder is as its record says, byte for byte. Reads all of it."""
     try:
         _check_folder(files, folder_path(files, tenant, job_id, checkpoint), checkpoint)
     except (DamagedCheckpoint, UnsafePath, OSError):
@@ -110,7 +110,7 @@ def files_match(files: ArtifactStore, tenant: str, job_id: str, checkpoint: Chec
 
 
 def folder_path(files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint) -> Path:
-    """Return a checkpoint's folder; raises UnsafePath if its record names no folder of ours."""
+    """Return a checkpoint's folder. Raises UnsafePath if its record has no valid name."""
     if not FOLDER_PATTERN.fullmatch(checkpoint.folder):
         raise UnsafePath(f"not a checkpoint's folder: {checkpoint.folder!r}")
     return _checkpoints_folder(files, tenant, job_id) / checkpoint.folder
@@ -119,10 +119,10 @@ def folder_path(files: ArtifactStore, tenant: str, job_id: str, checkpoint: Chec
 def open_file(
     files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint, name: str
 ) -> tuple[BinaryIO, CheckpointFile]:
-    """Open one of the files that the checkpoint lists, by its name: the file and its entry.
+    """Open a file that the checkpoint lists; return it with its entry.
 
-    Raises NoSuchFile for any other name, whatever lies in the folder, and DamagedCheckpoint when
-    a listed file is not there or has not its size (its digest is the reader's to check).
+    Raises NoSuchFile for a name that is not listed, and DamagedCheckpoint for a file that is
+    missing or of another size. The caller must compare the digest.
     """
     entry = next((entry for entry in checkpoint.files if entry.name == name), None)
     if entry is None or not FILE_PATTERN.fullmatch(name):
@@ -132,7 +132,7 @@ def open_file(
 
 
 def remove_folder(files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint) -> None:
-    """Remove a checkpoint's folder, whole or not at all; one that is gone is fine."""
+    """Remove a checkpoint's folder, whole or not at all, if it exists."""
     remove_tree(folder_path(files, tenant, job_id, checkpoint))
 
 
@@ -144,10 +144,10 @@ def remove_orphans(
     *,
     term: int | None = None,
 ) -> None:
-    """Remove what crashes left: unfinished folders, and finished ones that are not in `keep`.
+    """Remove what crashes left: unfinished folders, and others not in `folders_to_keep`.
 
-    With `term` only folders of this term and earlier ones go, so that a holder that has lost its
-    lease takes nothing from the next.
+    With `term` only folders of this and earlier terms, so that a holder that has lost its lease
+    removes nothing of the next one's.
     """
     parent = _checkpoints_folder(files, tenant, job_id)
     if not parent.is_dir():
@@ -164,9 +164,8 @@ def expired_ticks(
 ) -> list[int]:
     """Return the ticks to drop once `new` is committed, oldest first; never `new` itself.
 
-    `keep` counts the periodic ones, the newest stay; beside them stay tick 0, the best (the newest
-    that was best when it was saved), the final one and pinned ones. One that was saved as best
-    alone goes when there is a better one.
+    What stays: the newest `periodic_count` periodic ones, tick 0, the best (the newest that was
+    best when it was saved), the final one and pinned ones.
     """
     by_tick = {checkpoint.tick: checkpoint for checkpoint in [*checkpoints, new]}
     best = max((tick for tick, checkpoint in by_tick.items() if checkpoint.is_best), default=0)
@@ -189,7 +188,7 @@ def _make_free_name(parent: Path, name: str) -> str:
 
 
 def _list_files(files: ArtifactStore, folder: Path) -> list[CheckpointFile]:
-    """List what a trainer saved, each file brought to disk."""
+    """List the files that a trainer saved, after making each durable."""
     names = sorted(os.listdir(folder))
     if unexpected := [
         name for name in names if not FILE_PATTERN.fullmatch(name) or name == MANIFEST_FILE
@@ -208,13 +207,13 @@ def _make_entry(files: ArtifactStore, file: Path) -> CheckpointFile:
 
 
 def _make_manifest(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What manifest.json holds: the checkpoint as clients see it, its state's digest and term."""
+    """Return the contents of manifest.json: the checkpoint for clients, state digest, term."""
     fields: dict[str, Any] = checkpoint.model_dump(mode="json")
     return {**fields, "state": checkpoint.state, "term": checkpoint.term}
 
 
 def _check_folder(files: ArtifactStore, folder: Path, checkpoint: Checkpoint) -> None:
-    """Raise DamagedCheckpoint unless the manifest and each file are what the record says."""
+    """Raise DamagedCheckpoint unless the manifest and each file are as the record says."""
     expected = [entry.model_dump() for entry in checkpoint.files]
     if _read_manifest(files, folder).get("files") != expected:
         raise DamagedCheckpoint(f"{folder.name}: the manifest lists other files")

@@ -1,6 +1,6 @@
-"""What clients do with checkpoints: ask for one now, name it, pin it, delete it.
+"""What clients do with checkpoints: request one now, name it, pin it, delete it.
 
-A name and a pin stand in the checkpoint's record and change nothing of its files. Knows no HTTP.
+Names and pins are in a checkpoint's record; its files never change. Knows no HTTP.
 """
 
 from typing import Any, Literal
@@ -43,9 +43,10 @@ class CheckpointRequests:
         idempotency_key: str | None = None,
         body_digest: str = "-",
     ) -> Literal["asked", "asked before"]:
-        """Ask a running job for a checkpoint at the end of its chunk, beside what is requested.
+        """Request a checkpoint of a running job at the end of its current chunk.
 
-        Raises IllegalTransition (with what is allowed) when it does not run, IdempotencyMismatch or IdempotentResultDeleted.
+        Raises IllegalTransition, with the actions that are allowed, for a job that does not run,
+        IdempotencyMismatch or IdempotentResultDeleted.
         """
         header = {
             "member": keys.job_member(tenant, job_id),
@@ -70,19 +71,19 @@ class CheckpointRequests:
         return "asked"
 
     def store_response(self, tenant: str, job_id: str, idempotency_key: str, response: str) -> None:
-        """Keep the answer to `want`, for whoever sends it again."""
+        """Store the response to `request`, to be sent again for its idempotency key."""
         header = {"member": keys.job_member(tenant, job_id), "idempotency_key": idempotency_key}
         self._scripts.call("store_response", header, response)
 
     def get_stored_response(self, tenant: str, job_id: str, idempotency_key: str) -> str | None:
-        """Return what `want` was answered under this key, if that is known."""
+        """Return the stored response to `request` under this key, or None."""
         text: Any = self._store.hget(keys.checkpoint_responses(tenant, job_id), idempotency_key)
         return bytes(text).decode() if text else None
 
     def update(
         self, tenant: str, job_id: str, selector: str, changes: dict[str, Any]
     ) -> Checkpoint:
-        """Change a checkpoint's `name` or `pinned`. Raises NoSuchCheckpoint."""
+        """Change `name` or `pinned` of a checkpoint. Raises NoSuchCheckpoint."""
         while True:
             checkpoint = self._queries.get_checkpoint(tenant, job_id, selector)
             if self._try_replace(tenant, job_id, checkpoint.tick, changes):
@@ -90,9 +91,9 @@ class CheckpointRequests:
                 return self._queries.get_checkpoint(tenant, job_id, str(checkpoint.tick))
 
     def delete(self, tenant: str, job_id: str, selector: str) -> None:
-        """Let a checkpoint count no more, and remove its files.
+        """Remove a checkpoint's record, then its files.
 
-        Raises NoSuchCheckpoint, or LastCheckpoint of a live job.
+        Raises NoSuchCheckpoint, or LastCheckpoint for the only one of a live job.
         """
         tick = self._queries.get_checkpoint(tenant, job_id, selector).tick
         header = {"member": keys.job_member(tenant, job_id), "tick": tick}
@@ -105,7 +106,7 @@ class CheckpointRequests:
             raise LastCheckpoint(rest[0].decode())
         try:
             self._archive.save(tenant, job_id)
-        except StoreFull:  # what is deleted may be what makes room
+        except StoreFull:  # removing the files may make the room that the record needs
             self._remove_files(tenant, job_id, parse_checkpoint(rest[0]))
             self._archive.save(tenant, job_id)
         self._remove_files(tenant, job_id, parse_checkpoint(rest[0]))
@@ -113,14 +114,14 @@ class CheckpointRequests:
     def _remove_files(self, tenant: str, job_id: str, checkpoint: Checkpoint) -> None:
         try:
             checkpoint_folders.remove_folder(self._files, tenant, job_id, checkpoint)
-        except OSError as error:  # it is gone all the same; a sweep or the job's end frees the disk
+        except OSError as error:  # the record is gone; the next sweep frees the disk
             logs.get_logger("care").warning("files not removed", job=job_id, error=repr(error))
 
     def _try_replace(self, tenant: str, job_id: str, tick: int, changes: dict[str, Any]) -> bool:
-        """Whether the record could be changed; not, where another change came first."""
+        """Replace the record; return False where another change came first."""
         current: Any = self._store.hget(keys.checkpoints(tenant, job_id), str(tick))
         if current is None:
-            return False  # the next look tells whether it is gone
+            return False  # the caller reads again and sees whether it was deleted
         updated = encode_checkpoint(parse_checkpoint(current).model_copy(update=changes))
         header = {"member": keys.job_member(tenant, job_id), "tick": tick}
         answer = self._scripts.call("update_checkpoint", header, current, updated)[0]

@@ -1,4 +1,4 @@
-"""What counts of a job's checkpoints at one moment, as its owner reads it before it adds one.
+"""A job's committed checkpoints at one moment, as its owner reads them before it adds one.
 
 Values only; knows no store and no file.
 """
@@ -13,7 +13,7 @@ from jobs.store.codec import parse_checkpoint
 
 @dataclass(frozen=True)
 class RequestedCheckpoint:
-    """A checkpoint that a client asks for."""
+    """A checkpoint that a client requests."""
 
     name: str | None
     pinned: bool
@@ -21,33 +21,32 @@ class RequestedCheckpoint:
 
 @dataclass(frozen=True)
 class CheckpointSet:
-    """The committed checkpoints, oldest first; `changes` counts what has changed about them."""
+    """The committed checkpoints, oldest first; `change_count` grows with each change of them."""
 
     change_count: int
-    tick: int  # the accepted one
+    tick: int  # the accepted tick
     request: RequestedCheckpoint | None
-    deleted_ticks: frozenset[int]  # ticks of those that clients deleted
+    deleted_ticks: frozenset[int]  # of checkpoints that clients deleted
     checkpoints: tuple[Checkpoint, ...]
 
     def get(self, tick: int) -> Checkpoint | None:
-        """The one of this tick."""
-        return next(
-            (checkpoint for checkpoint in self.checkpoints if checkpoint.tick == tick), None
-        )
+        """Return the checkpoint of this tick, or None."""
+        return next((entry for entry in self.checkpoints if entry.tick == tick), None)
 
     def contains_folder(self, folder: str) -> bool:
-        """Whether the checkpoint in this folder counts."""
+        """Return whether a committed checkpoint is in this folder."""
         return any(checkpoint.folder == folder for checkpoint in self.checkpoints)
 
     def fulfils_request(self, new: Checkpoint, *, was_requested: bool = False) -> bool:
-        """Whether this one is what a client asks for: only the state of now is, no replayed one.
+        """Return whether a new checkpoint fulfils the request of a client.
 
-        `asked`: it was the state of now when it was begun, and was asked for already.
+        It must be of the accepted tick, not of a replayed one; `was_requested`: its save began at
+        the accepted tick, after the request.
         """
         return self.request is not None and (was_requested or new.tick == self.tick)
 
     def with_request_fields(self, new: Checkpoint, *, was_requested: bool = False) -> Checkpoint:
-        """Return it with what is said of it: by whoever asked for it, or of the one before it."""
+        """Return the new checkpoint with name and pin of the request and of the one it replaces."""
         previous = self.get(new.tick)
         name, pinned = (previous.name, previous.pinned) if previous else (None, False)
         is_requested = self.fulfils_request(new, was_requested=was_requested)
@@ -59,7 +58,7 @@ class CheckpointSet:
 
 
 def parse_checkpoint_set(reply: Sequence[bytes]) -> CheckpointSet:
-    """Read what lua/read_checkpoints.lua answers."""
+    """Parse the reply of lua/read_checkpoints.lua."""
     changes, tick, request_json, deleted, *texts = reply
     checkpoints = (parse_checkpoint(text) for text in texts)
     request = json.loads(request_json) if request_json else None

@@ -1,4 +1,4 @@
-"""What whoever claims a job is told: whose it is, where it stands, what its bits belong to."""
+"""A claimed job as its new owner sees it. Values only; knows no store."""
 
 import json
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ from jobs.store.keys import split_member
 
 @dataclass(frozen=True)
 class VerifyRange:
-    """What a verify runs again: the ticks of job `parent` after `start` up to `end`."""
+    """The ticks that a verify runs again: those of job `parent` after `start`, up to `end`."""
 
     parent: str
     start: int
@@ -21,7 +21,7 @@ class VerifyRange:
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that is ours until its lease ends, and where it stands. Newest checkpoint first."""
+    """A job owned until its lease ends. `checkpoints` has the newest first."""
 
     lease: Lease
     tick: int
@@ -31,14 +31,14 @@ class Claim:
     exact: bool
     spec: JobSpec
     checkpoints: list[Checkpoint]
-    fingerprint: dict[str, Any] = field(default_factory=dict)  # of the bits there are
-    verify_range: VerifyRange | None = None  # a verify: it runs these ticks again
-    engine: str | None = None  # that must train it: the one that its ticks are of
-    canary: str | None = None  # of the machine that drew its first weights
+    fingerprint: dict[str, Any] = field(default_factory=dict)  # of the recorded ticks
+    verify_range: VerifyRange | None = None  # of a verify
+    engine: str | None = None  # that must train it, if it has ticks
+    canary: str | None = None  # of the machine that drew the first weights
 
 
 def parse_claim(reply: list[bytes], nonce: str) -> Claim:
-    """Read what claim.lua answers."""
+    """Parse the reply of lua/claim.lua."""
     member, term, tick, elapsed, attempt, requested, exact, spec, *rest = reply
     kind, parent, origin, end, fingerprint, engine, canary, *checkpoint_texts = rest
     tenant, job_id = split_member(member.decode())

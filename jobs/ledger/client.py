@@ -33,16 +33,16 @@ from jobs.store.scripts import Scripts
 
 @dataclass(frozen=True)
 class SubmitResult:
-    """The job of a submission; not `new` when its idempotency key had made it before."""
+    """The job of a submission; `is_new` is False for a repeated idempotency key."""
 
     job_id: str
     is_new: bool
-    snapshot: JobSnapshot | None = None  # of a new one, as it was made
+    snapshot: JobSnapshot | None = None  # of a new job
 
 
 @dataclass(frozen=True)
 class DeleteResult:
-    """What is left of a deleted job: its place among all, and the idempotency keys it has used."""
+    """A deleted job's sequence number, and the idempotency keys that were used for it."""
 
     sequence: int
     idempotency_keys: list[str]
@@ -64,11 +64,12 @@ class JobLedger:
         max_queued: int | None = None,
         verify_range: VerifyRange | None = None,
     ) -> SubmitResult:
-        """Store a new job as queued, durable when this returns, or find the one of this key.
+        """Store a new queued job, durable when this returns, or find the job of this key.
 
-        With `verifies` it is a verify, and the spec its parent's; NoSuchJob where that is gone.
-        Raises IdempotencyMismatch, IdempotentResultDeleted, StoreFull, or QueueFull where the tenant has `max_queued`
-        jobs waiting, or NoSuchDataset where one was deleted meanwhile; then nothing was stored.
+        With `verify_range` it is a verify and has its parent's spec. Raises IdempotencyMismatch,
+        IdempotentResultDeleted, StoreFull, QueueFull once the tenant has `max_queued` queued jobs,
+        NoSuchDataset for a dataset of the spec that was deleted, NoSuchJob for a deleted parent;
+        then nothing was stored.
         """
         header = {
             "tenant": tenant,
@@ -103,7 +104,7 @@ class JobLedger:
         return SubmitResult(rest[0].decode(), is_new=True, snapshot=parse_snapshot(rest[1:]))
 
     def store_response(self, tenant: str, job_id: str, response: str) -> None:
-        """Keep the answer to a submission with an idempotency key, for whoever sends it again."""
+        """Store the response to a submission, to be sent again for its idempotency key."""
         self._scripts.call("store_response", {"member": job_member(tenant, job_id)}, response)
 
     def patch(
@@ -116,7 +117,7 @@ class JobLedger:
         notes: str | None = None,
         priority: int | None = None,
     ) -> None:
-        """Change what is said about a job; None leaves a field alone. Raises NoSuchJob."""
+        """Change a job's descriptive fields; None leaves a field alone. Raises NoSuchJob."""
         changes = {"name": name, "notes": notes}
         if labels is not None:
             changes["labels"] = json.dumps(dict(labels))
@@ -128,27 +129,20 @@ class JobLedger:
     def request_transition(
         self, tenant: str, job_id: str, transition: Transition
     ) -> Literal["done", "under_way"]:
-        """Ask something of a job. Raises NoSuchJob, or IllegalTransition with the legal verbs."""
-        header = {"member": job_member(tenant, job_id), "verb": transition}
-        answer, *rest = self._scripts.call("request_transition", header)
-        if answer == b"gone":
-            raise NoSuchJob(job_id)
-        if answer == b"illegal":
-            status, *allowed = (text.decode() for text in rest)
-            raise IllegalTransition(transition, status, allowed)
+        """Request a transition; return whether it is done, or under way until its owner acts.
+
+        Raises NoSuchJob, or IllegalTransition with the actions that are allowed.
+        """
+        answer = self._request(tenant, job_id, transition, action=transition)
         return "done" if answer == b"done" else "under_way"
 
     def raise_illegal_transition(self, tenant: str, job_id: str, action: str) -> NoReturn:
-        """Raise IllegalTransition for something that no status allows, with what this one does allow."""
-        header = {"member": job_member(tenant, job_id), "verb": "-"}
-        answer, *rest = self._scripts.call("request_transition", header)
-        if answer == b"gone":
-            raise NoSuchJob(job_id)
-        status, *allowed = (text.decode() for text in rest)
-        raise IllegalTransition(action, status, allowed)
+        """Raise IllegalTransition for an action that is never a transition, or NoSuchJob."""
+        self._request(tenant, job_id, "-", action=action)
+        raise AssertionError("no status allows the transition '-'")
 
     def delete(self, tenant: str, job_id: str) -> DeleteResult:
-        """Remove an ended job's record and leave a tombstone. Raises NoSuchJob or NotTerminal."""
+        """Remove an ended job's record, leaving a tombstone. Raises NoSuchJob or NotTerminal."""
         answer, *rest = self._scripts.call("delete", {"member": job_member(tenant, job_id)})
         if answer == b"gone":
             raise NoSuchJob(job_id)
@@ -176,16 +170,28 @@ class JobLedger:
         self._raise_if_refused(job_id, self._scripts.call("move_segment", header))
 
     def mark_finalized(self, tenant: str, job_id: str) -> None:
-        """Note that all of an ended job's history lies in files. Raises NoSuchJob or NotAccepted."""
-        self._raise_if_refused(
-            job_id, self._scripts.call("mark_finalized", {"member": job_member(tenant, job_id)})
-        )
+        """Record that an ended job's whole history is in files. Raises NoSuchJob or NotAccepted."""
+        header = {"member": job_member(tenant, job_id)}
+        self._raise_if_refused(job_id, self._scripts.call("mark_finalized", header))
 
     def take_due_wakeups(self, grace_seconds: float, limit: int = 64) -> dict[str, int]:
-        """How many bells each queue needs now; at most once a grace, whoever asks."""
+        """Return {queue: wake-up messages to send now}, at most `limit` for a queue.
+
+        A queue is returned at most once in `grace_seconds`, over all callers.
+        """
         header = {"grace_ms": max(1, int(grace_seconds * 1000)), "limit": limit}
         flat = self._scripts.call("wakeups_due", header)
         return {queue.decode(): int(n) for queue, n in zip(flat[::2], flat[1::2], strict=True)}
+
+    def _request(self, tenant: str, job_id: str, verb: str, *, action: str) -> bytes:
+        header = {"member": job_member(tenant, job_id), "verb": verb}
+        answer, *rest = self._scripts.call("request_transition", header)
+        if answer == b"gone":
+            raise NoSuchJob(job_id)
+        if answer == b"illegal":
+            status, *allowed = (text.decode() for text in rest)
+            raise IllegalTransition(action, status, allowed)
+        return answer
 
     def _raise_if_refused(self, job_id: str, answer: list[bytes]) -> None:
         if answer[0] == b"gone":
@@ -197,7 +203,7 @@ class JobLedger:
 
 
 def _training_fields(spec: JobSpec) -> dict[str, Any]:
-    """What a new training job's record says beside its spec."""
+    """Return the fields of a new training job."""
     return {
         "kind": "train",
         "name": spec.name,
@@ -212,7 +218,7 @@ def _training_fields(spec: JobSpec) -> dict[str, Any]:
 
 
 def _verify_fields(spec: JobSpec, verify_range: VerifyRange) -> dict[str, Any]:
-    """The same of a verify: only a worker with an equal fingerprint can say anything."""
+    """Return the fields of a verify; only a worker of an equal fingerprint can compare ticks."""
     return {
         "kind": "verify",
         "name": f"verify of {spec.name}"[:MAX_NAME_CHARACTERS],

@@ -29,17 +29,17 @@ from jobs.store.connection import Store
 from jobs.store.keys import job_member
 from jobs.store.scripts import Scripts
 
-#: attempts without a new tick after which a job is given up
+#: attempts in a row without a new tick after which a job fails
 MAX_ATTEMPTS_WITHOUT_PROGRESS = 5
-MAX_LOG_MESSAGE_CHARS = 1_000  # characters of a `log` event
+MAX_LOG_MESSAGE_CHARS = 1_000
 
 
 @dataclass(frozen=True)
 class AppendResult:
-    """What an append was told: the accepted tick, what is requested, whether its part has moved.
+    """The accepted tick after an append, and what clients request of the job.
 
-    `wanted`: a checkpoint is asked for, beside what is requested. `trusted`: ticks up to it are of
-    another fingerprint and are not compared.
+    `segment_in_files`: the ticks' segment is in files, so the caller must compare with those.
+    Ticks up to `uncompared_upto` have another fingerprint and are not compared.
     """
 
     tick: int
@@ -67,11 +67,11 @@ class LeaseLedger:
         memory: int | None = None,
         engines: Mapping[str, str] | None = None,
     ) -> Claim | None:
-        """Become the owner of the best job this worker is fit for; None when there is none.
+        """Become the owner of the first job that this worker may train, or return None.
 
-        `canaries` are this machine's by thread count (as text), `memory` the bytes that a trainer
-        may use, `engines` how the identities of its engines begin, by name (None: not told). Sent
-        again with the same nonce, a claim repeats its answer. Raises MissingCanary.
+        `canaries` are this machine's by thread count (as text), `memory` is in bytes, `engines` has
+        the start of the identity of each engine by name; None of either: anything goes. Sent again
+        with the same nonce, a claim repeats its result. Raises MissingCanary.
         """
         nonce = nonce or secrets.token_hex(16)
         header = {
@@ -99,9 +99,10 @@ class LeaseLedger:
         *,
         is_portable: bool = False,
     ) -> None:
-        """Say what trains, before the first tick. Raises LeaseLost, or Unfit for recorded bits.
+        """Record what trains the job, before its first tick of this attempt.
 
-        `portable`: from a checkpoint on, a machine of any canary gives the bits of this engine.
+        `is_portable`: from a checkpoint on, machines of any canary give equal bits with this
+        engine. Raises LeaseLost, or FingerprintMismatch where recorded ticks need another one.
         """
         header = {
             **self._lease_fields(lease),
@@ -125,9 +126,11 @@ class LeaseLedger:
         sparse: Mapping[str, bytes],
         **progress: str | None,
     ) -> AppendResult:
-        """Offer `count` ticks of one segment (jobs/recording/writer.py cuts them).
+        """Offer `count` ticks of one segment, and sparse points; recorded ticks are compared.
 
-        Raises LeaseLost, TickGap, or TickMismatch where a recorded tick has other bits.
+        `columns` has float32 values by name, `rows` complete summary rows from row `row_at` of the
+        segment on, `sparse` 16-byte points; jobs/recording/writer.py makes them. Raises LeaseLost,
+        TickGap, or TickMismatch where a recorded tick has other bits.
         """
         header = {
             **self._lease_fields(lease),
@@ -151,24 +154,21 @@ class LeaseLedger:
         )
 
     def renew(self, lease: Lease, *, phase: str | None = None) -> str | None:
-        """Prolong the lease and learn what is requested. Raises LeaseLost."""
+        """Renew the lease; return what clients request, or None. Raises LeaseLost."""
         answer = self._call_with_lease("renew", {**self._lease_fields(lease), "phase": phase})
         return answer[1].decode() or None
 
     def record_verify_progress(
         self, lease: Lease, tick: int, loss: bytes, elapsed: float, compared: int, digests: int
     ) -> str | None:
-        """Say how far a verify is, and how many ticks and digests its attempt has compared.
+        """Record that a verify has compared up to `tick`; return what clients request, or None.
 
-        Gives what is requested. Raises LeaseLost.
+        `compared` and `digests` are the attempt's totals. Raises LeaseLost.
         """
         fields = {"tick": tick, "elapsed": repr(elapsed), "compared": compared, "digests": digests}
-        return (
-            self._call_with_lease(
-                "record_verify_progress", {**self._lease_fields(lease), **fields}, loss
-            )[1].decode()
-            or None
-        )
+        header = {**self._lease_fields(lease), **fields}
+        answer = self._call_with_lease("record_verify_progress", header, loss)
+        return answer[1].decode() or None
 
     def add_log_event(
         self,
@@ -179,20 +179,19 @@ class LeaseLedger:
         checkpoint_refusal: str | None = None,
         number: int | None = None,
     ) -> None:
-        """Tell a job's followers a line of its log; bounded, the rest stays in the log. Fenced.
+        """Add a `log` event of at most MAX_LOG_MESSAGE_CHARS; after 200 a job, none is added.
 
-        `unwanted`: why a checkpoint that is asked for will not be made. `number` grows with each
-        line of an attempt: one that has it is told once, however often it is sent.
+        `checkpoint_refusal` withdraws a requested checkpoint and says why. A `number`, which grows
+        with each event of an attempt, makes it safe to send twice. Raises LeaseLost.
         """
         fields: dict[str, Any] = {"level": level, "message": message[:MAX_LOG_MESSAGE_CHARS]}
         fields |= {"checkpoint_refusal": checkpoint_refusal, "number": number}
         self._call_with_lease("add_log_event", {**self._lease_fields(lease), **fields})
 
     def read_checkpoints(self, lease: Lease) -> CheckpointSet:
-        """Read what counts of a job's checkpoints now, and what is asked for. Raises LeaseLost."""
-        return parse_checkpoint_set(
-            self._call_with_lease("read_checkpoints", self._lease_fields(lease))[1:]
-        )
+        """Read the committed checkpoints and what clients request of them. Raises LeaseLost."""
+        reply = self._call_with_lease("read_checkpoints", self._lease_fields(lease))
+        return parse_checkpoint_set(reply[1:])
 
     def commit_checkpoint(
         self,
@@ -203,10 +202,10 @@ class LeaseLedger:
         change_count: int | None = None,
         fulfils_request: bool = False,
     ) -> None:
-        """Let a durable checkpoint count, and those of the ticks in `drop` no longer.
+        """Commit a durable checkpoint, and remove the records of those at the ticks of `drop`.
 
-        `changes` is what Kept told: Changed is raised where that is no longer so. `serves`: it is
-        the one that a client asked for. Raises LeaseLost, or NotAccepted for a tick that is not accepted.
+        `fulfils_request`: a client requested it. Raises LeaseLost, NotAccepted for a tick beyond
+        the accepted one, or ConcurrentChange where `change_count`, as CheckpointSet has it, is old.
         """
         header = {
             **self._lease_fields(lease),
@@ -237,12 +236,12 @@ class LeaseLedger:
         is_complete: bool = False,
         tail: str | None = None,
     ) -> str:
-        """Let go of a job; gives the status it then has. `queued` gives it back, and says why.
+        """Leave the job in `status`; return the status that it then has.
 
-        `tail`, the end of its log, is quoted where giving it back was once too often.
-
-        A verify ends with its `result`; `whole`: of all the ticks that it was asked to compare.
-        Raises LeaseLost, or WrongFinalTick when it cannot have succeeded at this tick.
+        `queued` gives it back with a `reason`; `tail`, the end of its log, is quoted if that fails
+        it for good. A request of a client that came meanwhile may change the status. A verify ends
+        with its `result`, `is_complete` when that is of its whole range. Raises LeaseLost, or
+        WrongFinalTick where a job cannot have succeeded at `tick`.
         """
         header = {
             **self._lease_fields(lease),

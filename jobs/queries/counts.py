@@ -1,4 +1,4 @@
-"""How many of what there is now, for whoever watches the service. Names no job."""
+"""Counts of jobs, workers and ticks, for monitoring. Names no job."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from jobs.store.connection import Store
 
 @dataclass(frozen=True)
 class ServiceCounts:
-    """Jobs by status, queued jobs and live workers by queue, ticks accepted so far."""
+    """Jobs by status, queued jobs and live workers by queue, accepted ticks."""
 
     jobs: dict[str, int]
     queued: dict[str, int]
@@ -21,7 +21,7 @@ class ServiceCounts:
 
 
 def count_all(store: Store, tenant: str | None) -> ServiceCounts:
-    """Count the jobs of a tenant, or of all; queues, workers and ticks are everybody's."""
+    """Count the jobs of one tenant, or of all; the other counts are over all tenants."""
     queues = sorted(_set_members(store, keys.QUEUES))
     tenants = [tenant] if tenant is not None else sorted(_set_members(store, keys.TENANTS))
     with store.pipeline(transaction=False) as pipe:

@@ -1,7 +1,7 @@
-"""A job's numbered events, read from any place on. Changes nothing, waits for nothing.
+"""Reads a job's numbered events from any number on. Changes nothing, waits for nothing.
 
-An event is written by the script that makes it so (lua/prelude.lua). Of each job the newest
-10,000 are kept; the numbers of those left out stay taken.
+Events are written by the script that causes them (lua/prelude.lua). A job has its newest 10,000;
+the numbers of dropped ones are not used again.
 """
 
 import json
@@ -39,7 +39,7 @@ class Event(BaseModel):
 
 @dataclass(frozen=True)
 class EventBatch:
-    """Some events, whether there are more now, and whether more may come."""
+    """A page of events; `is_terminal`: the job has ended, so no more will come."""
 
     events: list[Event]
     has_more: bool
@@ -48,7 +48,7 @@ class EventBatch:
 
 @dataclass(frozen=True)
 class EventsSince:
-    """A job at one moment, as its followers see it, and its events beyond a number."""
+    """A job's state at one moment, and its events beyond a number."""
 
     status: str
     requested: str | None
@@ -57,17 +57,17 @@ class EventsSince:
     tick: int
     loss: float | None
     seq: int  # of the newest event
-    at: str  # when that was
+    at: str  # its time
     events: list[Event]
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing more will come."""
+        """Return whether the job has ended."""
         return self.status in TERMINAL_STATUSES
 
     @property
     def status_payload(self) -> dict[str, Any]:
-        """What a status event says, of now."""
+        """Return the data of a status event for the present state."""
         return {
             "status": self.status,
             "requested": self.requested,
@@ -85,7 +85,7 @@ class Events:
     def read(
         self, tenant: str, job_id: str, *, after: int | None, limit: int, descending: bool = False
     ) -> EventBatch:
-        """Read a page of the events beyond a number; descending: of those below it."""
+        """Read a page of the events after a number; descending: of those before it."""
 
         def slice_bounds(dropped: int) -> tuple[int, int]:
             if not descending:
@@ -102,7 +102,7 @@ class Events:
         return EventBatch(page, bool(page) and page[-1].seq != last, status in TERMINAL_STATUSES)
 
     def read_since(self, tenant: str, job_id: str, after: int | None = None) -> EventsSince:
-        """Read how a job stands, and its events beyond `after` (None: none of them)."""
+        """Read a job's state, and its events after number `after` (None: no events)."""
 
         def slice_bounds(dropped: int) -> tuple[int, int]:
             return (0, 0) if after is None else (max(0, after - dropped), MAX_EVENTS)
@@ -124,9 +124,9 @@ class Events:
     def _read_window(
         self, tenant: str, job_id: str, slice_bounds: Callable[[int], tuple[int, int]]
     ) -> "_EventWindow":
-        """Read fields and the events at `places` (start, stop) of the list, at one moment.
+        """Read the fields and the events at `slice_bounds(dropped)` of the list, at one moment.
 
-        Where they lie hangs on how many were dropped: none of most jobs, so that is tried first.
+        Most jobs have dropped no event, so 0 is tried first.
         """
         events, guess = keys.events(tenant, job_id), 0
         while True:
@@ -151,7 +151,7 @@ class Events:
 class _EventWindow:
     fields: list[bytes | None]
     dropped: int
-    newest: Event  # there is one: a job begins with its status
+    newest: Event  # always there: a job begins with a status event
     events: list[Event]
 
 

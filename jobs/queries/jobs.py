@@ -1,7 +1,6 @@
-"""Finding jobs and what belongs to them: one by id, pages of many by filter. Changes nothing.
+"""Reads jobs, attempts and checkpoints: one by id, or pages by filter. Changes nothing.
 
-A list costs O(page): it walks the smallest index that a filter names, newest first, and looks at no
-more than 1,000 candidates a page.
+A page reads the smallest index among its filters, newest first, and at most 1,000 candidates.
 """
 
 import json
@@ -19,8 +18,8 @@ from jobs.store.scripts import Scripts
 
 Filter = tuple[str, str]  # (field, value)
 
-MAX_CANDIDATES = 1000  # looked at for one page
-MAX_PAGE_BYTES = 4 << 20  # of specs (inline data!) in one page; the job that reaches it is the last
+MAX_CANDIDATES = 1000  # for one page
+MAX_PAGE_BYTES = 4 << 20  # of specs (with inline data); the job that exceeds it is the last
 BATCH_SIZE = 100  # records read in one round trip
 INDEXED_FIELDS = ("status", "label", "name", "kind", "parent")
 
@@ -47,10 +46,9 @@ class JobQueries:
         after: str | None = None,
         descending: bool = True,
     ) -> Page[Job]:
-        """Read a page of the jobs that fit: any of the statuses, all of the other filters.
+        """Read a page of the jobs that have any of the statuses and match all other filters.
 
-        It may have fewer than `limit`: with large specs, or where few of many candidates fit.
-
+        It may have fewer than `limit` jobs: with large specs, or where few candidates match.
         Raises BadCursor for an `after` that no page gave out.
         """
         index_cursor = IndexCursor(
@@ -76,18 +74,18 @@ class JobQueries:
     def find_by_idempotency_key(
         self, tenant: str, idempotency_key: str, body_digest: str
     ) -> str | None:
-        """Return the job that this key and body have made, if they have."""
+        """Return the id of the job submitted with this key and body, or None."""
         entry = self._store.hget(keys.idempotency(tenant), idempotency_key)
         job_id, _, digest = bytes(entry or b"").decode().partition(" ")  # type: ignore[arg-type]
         return job_id if is_job_id(job_id) and digest == body_digest else None
 
     def get_stored_response(self, tenant: str, job_id: str) -> str | None:
-        """What the submission of this job was answered, if it had an idempotency key."""
+        """Return the stored response to the job's submission, or None without one."""
         text: Any = self._store.hget(keys.job(tenant, job_id), "answer")
         return None if text is None else bytes(text).decode()
 
     def list_attempts(self, tenant: str, job_id: str) -> list[Attempt]:
-        """Read all claims of a job, oldest first. Raises NoSuchJob."""
+        """Read all attempts of a job, oldest first. Raises NoSuchJob."""
         count = self._store.hget(keys.job(tenant, job_id), "attempt")
         if count is None:
             raise NoSuchJob(job_id)
@@ -97,7 +95,7 @@ class JobQueries:
             return [parse_attempt(record) for record in pipe.execute() if record]
 
     def list_checkpoints(self, tenant: str, job_id: str) -> list[Checkpoint]:
-        """Read a job's committed checkpoints by tick; one of them at most is the best."""
+        """Read a job's committed checkpoints by tick; at most one is the best. Raises NoSuchJob."""
         with self._store.pipeline(transaction=False) as pipe:
             pipe.hmget(keys.job(tenant, job_id), "status", "best_gone")
             pipe.hvals(keys.checkpoints(tenant, job_id))
@@ -110,7 +108,7 @@ class JobQueries:
         best = max(
             (checkpoint.tick for checkpoint in checkpoints if checkpoint.is_best), default=None
         )
-        if best is not None and best <= int(best_gone or -1):  # outdone by one that was deleted
+        if best is not None and best <= int(best_gone or -1):  # a better one was deleted
             best = None
         return [
             checkpoint.model_copy(update={"is_best": checkpoint.tick == best})
@@ -118,7 +116,10 @@ class JobQueries:
         ]
 
     def get_checkpoint(self, tenant: str, job_id: str, selector: str) -> Checkpoint:
-        """Find one by tick, or as initial, latest, best or final. Raises NoSuchCheckpoint."""
+        """Find a checkpoint by tick, or as initial, latest, best or final.
+
+        Raises NoSuchJob or NoSuchCheckpoint.
+        """
         checkpoints = self.list_checkpoints(tenant, job_id)
         matches = [
             checkpoint for checkpoint in checkpoints if _matches_selector(checkpoint, selector)
@@ -128,7 +129,7 @@ class JobQueries:
         return matches[-1]
 
     def _smallest_index(self, tenant: str, filters: Sequence[Filter]) -> str:
-        """The smallest set that holds every job that fits."""
+        """Return the key of the smallest index that has every matching job."""
         statuses = [value for field, value in filters if field == "status"]
         usable = [
             (field, value)

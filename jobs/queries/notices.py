@@ -1,8 +1,7 @@
-"""Waiting for news of jobs: one thread reads all the notices, and wakes who asked for them.
+"""Waiting for changes of jobs: one thread reads all notices and wakes the subscribers.
 
-However many threads wait, a process has one connection that does. A notice is a hint: who hears
-one reads the job and judges; so one too many does no harm, and after the store was away everybody
-is given a hint.
+A process needs one connection for this, however many threads wait. A notice is a hint: subscribers
+read the job and judge, so a needless one does no harm; after an outage every subscriber gets one.
 """
 
 import threading
@@ -17,11 +16,10 @@ from jobs.store import keys
 from jobs.store.codec import decode_loss
 from jobs.store.connection import UNAVAILABLE, CommandError, Store, connect
 
-#: how long one read blocks: whoever joins meanwhile hears of news so much later at most. (A read
-#: cannot be cut short by a plain user of the store, and this far below a command's time-out an
-#: ordinary client does, which notices a store that stands still.)
+#: a read blocks for this long, so a new subscription is delayed by it at most; far below a
+#: command's timeout, so that an ordinary client notices a store that hangs
 BLOCK_MS = 100
-#: between two reads: what comes at once is heard at once, what comes all the time is heard in gulps
+#: between two reads: a single notice is delivered at once, a stream of them in batches
 READ_PAUSE_SECONDS = 0.02
 RETRY_SECONDS = 0.5
 
@@ -30,7 +28,7 @@ JobName = tuple[str, str]  # tenant, job id
 
 @dataclass(frozen=True)
 class Notices:
-    """What was heard: jobs of which something happened, and the newest tick and loss of others."""
+    """The jobs that changed, and the newest tick and loss of those that trained on."""
 
     changed: frozenset[JobName]
     ticks: Mapping[JobName, tuple[int, float | None]]
@@ -38,7 +36,7 @@ class Notices:
 
 @dataclass(eq=False)
 class Subscription:
-    """One waiting thread's ears. Ticks below `least` are no news to it."""
+    """The notices of some jobs for one thread. Ticks below `min_tick` are left out."""
 
     names: Collection[JobName]
     min_tick: int = 0
@@ -49,9 +47,9 @@ class Subscription:
     _condition: threading.Condition = field(default_factory=threading.Condition)
 
     def wait(self, until: float, *, ticks_from: float = 0.0) -> Notices:
-        """Wait for news, till `until` (monotonic) at most; ticks alone are none before theirs.
+        """Wait for a notice until `until`; ticks alone end the wait from `ticks_from` on.
 
-        Returns at once when the process is leaving.
+        Both are monotonic times. Returns at once when the process shuts down.
         """
         with self._condition:
             self._ticks_from = ticks_from
@@ -66,19 +64,19 @@ class Subscription:
     def deliver(
         self, name: JobName, is_changed: bool, tick: tuple[int, float | None] | None
     ) -> None:
-        """Let it hear of a job."""
+        """Add a notice of a job, and wake the waiting thread."""
         with self._condition:
             was_idle = not self._changed and not self._ticks
             if is_changed:
                 self._changed.add(name)
             if tick is not None and tick[0] >= self.min_tick:
                 self._ticks[name] = tick
-            # the first tick wakes it too: to sleep on until ticks are news
+            # the first tick wakes it too, to wait on until `ticks_from`
             if is_changed or (was_idle and self._ticks):
                 self._condition.notify()
 
     def close(self) -> None:
-        """Let it wait no more."""
+        """End the waiting."""
         with self._condition:
             self._is_closed = True
             self._condition.notify()
@@ -90,7 +88,7 @@ class Subscription:
 
 
 class NoticeListener:
-    """The thread that reads notices; it lives while anybody listens."""
+    """Owns the thread that reads notices, which runs while there are subscriptions."""
 
     def __init__(self, url: str) -> None:
         self._store: Store = connect(url)
@@ -103,7 +101,7 @@ class NoticeListener:
 
     @contextmanager
     def subscribe(self, names: Collection[JobName], *, min_tick: int = 0) -> Iterator[Subscription]:
-        """Hear of everything that happens to these jobs from now on. Look at them after this."""
+        """Subscribe to these jobs; read them after this, so that no change is missed."""
         subscription = Subscription(names, min_tick)
         newest = self._newest_positions(names)
         with self._lock:
@@ -121,7 +119,7 @@ class NoticeListener:
                 self._unsubscribe(subscription)
 
     def close(self) -> None:
-        """Let everybody go, soon. Takes no lock: a signal handler may call it."""
+        """End all waiting soon. Takes no lock: signal handlers may call it."""
         self.is_closing = True
 
     def _unsubscribe(self, subscription: Subscription) -> None:
@@ -132,7 +130,7 @@ class NoticeListener:
                 del self._names[keys.notices(*name).encode()]
 
     def _newest_positions(self, names: Collection[JobName]) -> dict[JobName, bytes]:
-        """Where each job's notices end now."""
+        """Return the id of each job's newest notice."""
         with self._store.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.xrevrange(keys.notices(*name), count=1)
@@ -158,7 +156,7 @@ class NoticeListener:
                 time.sleep(READ_PAUSE_SECONDS)
 
     def _next_positions(self) -> dict[Any, Any] | None:
-        """What to read; None ends the thread, and whoever listens then starts another."""
+        """Return the positions to read from; None ends the thread until the next subscription."""
         with self._lock:
             if self.is_closing:
                 for subscription in self._all_subscriptions():
@@ -175,7 +173,7 @@ class NoticeListener:
             for key, entries in streams:
                 name = self._names.get(key)
                 if name is None:
-                    continue  # its last listener left meanwhile
+                    continue  # its last subscription ended meanwhile
                 self._positions[name] = entries[-1][0]
                 notices = [fields for _, fields in entries]
                 ticks = [fields for fields in notices if b"t" in fields]
@@ -184,7 +182,7 @@ class NoticeListener:
                     subscription.deliver(name, len(ticks) < len(notices), newest)
 
     def _notify_all(self) -> None:
-        """Give everybody a hint; and where notices end may have changed with a lost log."""
+        """Notify all, and read from the start: a store that lost data has other positions."""
         with self._lock:
             self._positions = {name: b"0" for name in self._positions}
             for subscription in self._all_subscriptions():

@@ -1,4 +1,4 @@
-"""Workers that live: what each last announced, until when it counts. Knows no job's record."""
+"""The live workers and what each last announced. Knows no job's record."""
 
 import json
 from typing import Any
@@ -10,18 +10,18 @@ WorkerInfo = dict[str, Any]  # name, device, queue, job, tenant, engines, versio
 
 
 def register(store: Store, name: str, info: WorkerInfo, seconds: float) -> None:
-    """Say that a worker lives, for `seconds` from now by the server's clock."""
+    """Register a worker as live for `seconds` from now, by the store's clock."""
     until = _now_ms(store) + int(seconds * 1000)
     store.hset(keys.WORKERS, name, json.dumps({**info, "name": name, "until_ms": until}))
 
 
 def deregister(store: Store, name: str) -> None:
-    """Say that a worker has left."""
+    """Remove a worker that leaves."""
     store.hdel(keys.WORKERS, name)
 
 
 def live_workers(store: Store) -> list[WorkerInfo]:
-    """Return the workers that live now, by name; forget those long gone."""
+    """Return the live workers by name; remove those that expired a minute ago."""
     now = _now_ms(store)
     announced: dict[bytes, bytes] = store.hgetall(keys.WORKERS)  # type: ignore[assignment]
     workers = [json.loads(text) for _, text in sorted(announced.items())]
@@ -32,7 +32,10 @@ def live_workers(store: Store) -> list[WorkerInfo]:
 
 
 def redact_for(tenant: str | None, info: WorkerInfo) -> WorkerInfo:
-    """What a tenant sees of a worker: another's job is no more than `busy`. None sees all."""
+    """Return what a tenant may see of a worker: of another tenant's job only `busy`.
+
+    A `tenant` of None sees all.
+    """
     visible = {**info, "busy": info.get("job") is not None}
     if tenant is None or info.get("tenant") == tenant:
         return visible

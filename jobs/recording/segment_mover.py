@@ -1,7 +1,7 @@
-"""Moves a running history's full segments to files, in a thread beside the calls of new ticks.
+"""Moves a running history's full segments to files in a thread of its own, so no tick waits for it.
 
-Only one of its owner's threads is here, and no tick waits for it: what the disk does not take is
-tried again later, what the store does not take with the next call. Knows no trainer.
+A move that the disk refuses is retried later, one that the store refuses with the next ticks. Knows
+no trainer.
 """
 
 import time
@@ -14,20 +14,20 @@ from jobs.job import Lease
 from jobs.recording.segments import Segments
 from jobs.store.connection import UNAVAILABLE
 
-#: seconds before a disk that did not take a segment is tried again
+#: after the disk refused a segment
 RETRY_SECONDS = 5.0
-#: least seconds between two records of how much has moved: a native job fills ten segments a second
+#: between two archive records of the moves: a native job fills ten segments a second
 RECORD_SECONDS = 1.0
 
 
 class SegmentMover:
-    """Moves one history's segments under one lease; `unmoved` says what the disk said, if it did.
+    """Moves one history's segments under one lease; `last_error` is the disk's, if it refused one.
 
-    What else a move raises (LeaseLost above all) is raised by the next `go` or `rest`.
+    Any other error of a move, LeaseLost above all, is raised by the next `schedule` or `wait_idle`.
     """
 
     def __init__(self, segments: Segments, lease: Lease, segments_in_files: int) -> None:
-        """`moved` segments lie in files."""
+        """Begin after the first `segments_in_files` segments."""
         self.last_error: str | None = None
         self.segments_in_files = segments_in_files
         self._segments, self._lease = segments, lease
@@ -37,19 +37,19 @@ class SegmentMover:
         self._retry_at = self._record_at = 0.0
 
     def schedule(self, tick: int) -> None:
-        """Move what is full at this tick, unless the last move is not over or its disk is full."""
+        """Start to move what is full at this tick, unless a move runs or waits for its retry."""
         self._tick = tick
         if self._current_move is None or self._current_move.done():
             self._finish_current_move()
             self._start_if_due()
 
     def wait_idle(self) -> None:
-        """Wait until nothing moves, and nothing that was told to `go` can."""
+        """Wait until no move runs and none can start."""
         while self._finish_current_move():
             self._start_if_due()
 
     def close(self) -> None:
-        """Wait for the last move, whatever it meets; there is none after it."""
+        """Wait for the move that runs, ignoring its errors; no other starts."""
         self._thread.shutdown()
 
     @property
@@ -61,7 +61,7 @@ class SegmentMover:
             self._current_move = self._thread.submit(self._move_full_segments)
 
     def _finish_current_move(self) -> bool:
-        """Wait for the move under way; gives whether there was one, and it met nothing."""
+        """Wait for the move that runs; return whether there was one and it succeeded."""
         move, self._current_move = self._current_move, None
         return move is not None and move.result()
 
@@ -78,7 +78,7 @@ class SegmentMover:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             return False
         except (*UNAVAILABLE, StoreFull, NotAccepted):
-            return False  # the calls beside this one meet it too
+            return False  # the appends meet it too, and handle it
         self.last_error, self._retry_at = None, 0.0
         return True
 

@@ -1,7 +1,7 @@
-"""Moves parts of a history from the store to files: a full segment, and the rest at the end.
+"""Moves parts of a history from the store to files: full segments, and the rest at the end.
 
-The file first, durable; then one script puts its digest in the place of the strings. A reader looks
-in both places (jobs/history/column_reader.py), so nobody sees the move. Knows no trainer.
+The files are durable before one script replaces the store's strings by their digests. Readers look
+in both places (jobs/history/column_reader.py), so none notices a move. Knows no trainer.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from jobs.store.connection import Store
 
 
 class Segments:
-    """Moves segments. Safe to repeat, and for several processes at once."""
+    """Moves segments. Every move is safe to repeat, also by several processes at once."""
 
     def __init__(self, ledger: JobLedger, store: Store, files: ArtifactStore) -> None:
         self._ledger, self._store, self._files = ledger, store, files
@@ -28,7 +28,7 @@ class Segments:
         self._archive = JobArchive(store, files)
 
     def move(self, tenant: str, job_id: str, segment: int, lease: Lease | None = None) -> None:
-        """Move one segment; of a running job only its owner may, and only a full one.
+        """Move one segment; a live job's must be full, and needs its lease.
 
         Raises NoSuchJob, LeaseLost or NotAccepted.
         """
@@ -37,7 +37,7 @@ class Segments:
             return
         contents = self._read_parts(tenant, job_id, extent.columns, segment)
         if segment < self._columns.read_extent(tenant, job_id).segments_in_files:
-            return  # another mover was quicker: what was read here may be what it has left
+            return  # another mover was quicker, so these strings may be incomplete
         digests, size = {}, 0
         for part, data in contents:
             fault_points.hit("segment:write")
@@ -46,22 +46,22 @@ class Segments:
         fault_points.hit("segment:commit")
         try:
             self._ledger.move_segment(tenant, job_id, segment, digests, size, lease)
-        except NoSuchJob:  # deleted in the meantime: its files were removed before ours were there
+        except NoSuchJob:  # deleted after its files were removed, before ours were written
             self._files.remove_job(tenant, job_id)
             raise
 
     def archive_record(self, lease: Lease) -> None:
-        """Keep a running job's record beside the files that it has now.
+        """Archive a running job's record, to match its files.
 
-        Where the disk will not have it, the next checkpoint's record does.
+        Where the disk refuses it, the next checkpoint's record makes up for it.
         """
         with contextlib.suppress(OSError, StoreFull, RequestInProgress):
             self._archive.save(lease.tenant, lease.job_id, lease=lease)
 
     def finalize(self, tenant: str, job_id: str) -> None:
-        """Move what an ended job still has in the store, and keep its record beside it.
+        """Move the rest of an ended job's history to files, and archive its record.
 
-        Raises NoSuchJob, or NotAccepted for a live one.
+        Raises NoSuchJob, or NotAccepted for a live job.
         """
         extent = self._columns.read_extent(tenant, job_id)
         for segment in range(extent.segments_in_files, -(-extent.tick // SEGMENT)):
@@ -70,7 +70,7 @@ class Segments:
         self._ledger.mark_finalized(tenant, job_id)
 
     def finalize_some(self, limit: int = 16) -> int:
-        """Seal jobs that ended and were not sealed by their last owner; gives how many."""
+        """Finalize up to `limit` ended jobs that their owners did not; return how many."""
         members: list[bytes] = self._store.srandmember(keys.UNFINALIZED_JOBS, limit)  # type: ignore[assignment]
         count = 0
         for name in members:
@@ -87,7 +87,7 @@ class Segments:
     def _read_parts(
         self, tenant: str, job_id: str, columns: tuple[str, ...], segment: int
     ) -> list[tuple[SegmentPart, bytes]]:
-        """Read a segment's parts, all before any is written; sparse ones where there are any."""
+        """Read a segment's parts; sparse parts without points are left out."""
         contents: list[tuple[SegmentPart, bytes]] = []
         for part in self._list_parts(tenant, job_id, columns, segment):
             data: bytes = self._store.get(part.key(tenant, job_id)) or b""  # type: ignore[assignment]

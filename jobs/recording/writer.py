@@ -1,8 +1,8 @@
-"""What one owner hands over of a history: cut into calls and summarized; full segments move on.
+"""The writing end of a history under one lease: ticks are cut into calls and summarized.
 
-Calls hold at most 16,384 ticks of one segment. A summary row is made when its 1,024 ticks are
-whole; the values of the ragged bucket before it are kept here, and read back once at the start.
-Knows no trainer.
+A call has at most 16,384 ticks of one segment. A summary row is made once its 1,024 ticks are
+complete; the values of an incomplete bucket are buffered, and read back once at the start. Full
+segments move to files. Knows no trainer.
 """
 
 import json
@@ -26,9 +26,9 @@ from jobs.recording.segments import Segments
 from jobs.store.connection import Store
 from jobs.values import STATE_COLUMN
 
-#: ticks a call: status reads keep a p99 of 6 ms then (34 ms at 128 k)
+#: the p99 of status reads is then 6 ms; it is 34 ms at 128 k
 MAX_TICKS_PER_CALL = 16_384
-#: full segments that may wait in the store for their files: 16 MiB a column
+#: full segments that may wait for their files: 16 MiB a column
 MAX_SEGMENTS_IN_STORE = 4
 
 Values = npt.NDArray[np.float32]
@@ -36,10 +36,10 @@ Dense = Mapping[str, Values]
 
 
 class HistoryWriter:
-    """The writing end of one job's history under one lease.
+    """Appends to one job's history; must be closed.
 
-    A disk that does not take a full segment stops nobody: `unmoved` says what it said, `crowded`
-    when so many segments wait for it that no more ticks should come. To be closed.
+    A disk that refuses a full segment stops no append: `last_move_error` has its error,
+    `is_backlogged` says when no more ticks should come.
     """
 
     def __init__(
@@ -47,8 +47,8 @@ class HistoryWriter:
     ) -> None:
         self._ledger, self._lease = ledger, lease
         self._columns = ColumnReader(store, files)
-        self._partial_bucket: dict[str, Values] = {}  # values since the last bucket's border
-        self._next_tick: int | None = None  # the tick that would continue them
+        self._partial_bucket: dict[str, Values] = {}  # values since the last complete bucket
+        self._next_tick: int | None = None  # the tick after them
         self._tick, segments_in_files = self._read_position()
         segments = Segments(JobLedger(store), store, files)
         self._mover = SegmentMover(segments, lease, segments_in_files)
@@ -65,11 +65,11 @@ class HistoryWriter:
         metrics: Mapping[str, float | None] | None = None,
         best: Mapping[str, Any] | None = None,
     ) -> AppendResult:
-        """Offer consecutive ticks from `first` on, and sparse points of them or of earlier ticks.
+        """Append consecutive ticks from `first` on, and sparse points of these or earlier ticks.
 
-        No columns: the points alone, with `first` the tick behind them. What is `replayed` tells
-        nothing new about the job. Raises LeaseLost, TickGap or TickMismatch, or what the last move to files
-        met; may be sent again after any loss of a reply.
+        `columns` has float32 values by name, one a tick. Without columns the points come alone, and
+        `first` is the tick after them. `replayed` ticks change no progress of the job. Safe to
+        repeat. Raises LeaseLost, TickGap or TickMismatch, and the error of the last move to files.
         """
         progress: dict[str, str | None] = {"phase": phase}
         if not replayed:
@@ -93,38 +93,38 @@ class HistoryWriter:
         return result
 
     def list_digest_ticks(self, after: int, upto: int) -> set[int]:
-        """Ticks in (after, upto] whose state digest is recorded."""
+        """Return the ticks in (after, upto] that have a recorded state digest."""
         extent = self._columns.read_extent(self._lease.tenant, self._lease.job_id)
         points = self._columns.points(extent, STATE_COLUMN, after + 1, upto)
         return set(points["tick"].tolist())
 
     @property
     def last_move_error(self) -> str | None:
-        """What the disk said that did not take a full segment; it is tried again later."""
+        """Return the disk's error where it refused a full segment; the move is retried."""
         return self._mover.last_error
 
     @property
     def is_backlogged(self) -> bool:
-        """Whether as many full segments as may wait in the store do."""
+        """Return whether more than MAX_SEGMENTS_IN_STORE full segments wait for their files."""
         return (
             self._tick - self._mover.segments_in_files * SEGMENT > MAX_SEGMENTS_IN_STORE * SEGMENT
         )
 
     def flush_full_segments(self) -> None:
-        """Try once more to move what waits for files, and wait for the end of it."""
+        """Try once more to move full segments, and wait for the end of it."""
         self._mover.schedule(self._tick)
         self._mover.wait_idle()
 
     def wait_idle(self) -> None:
-        """Wait until nothing of this history moves to files; raises what a move has met."""
+        """Wait until no segment moves; raise the error of a move, if there is one."""
         self._mover.wait_idle()
 
     def close(self) -> None:
-        """Wait until nothing moves, whatever it meets: there is no more to hand over."""
+        """Wait until no segment moves, ignoring errors; nothing may be appended after it."""
         self._mover.close()
 
     def _read_position(self) -> tuple[int, int]:
-        """The accepted tick, and how many segments lie in files."""
+        """Return the accepted tick, and how many segments are in files."""
         extent = self._columns.read_extent(self._lease.tenant, self._lease.job_id)
         return extent.tick, extent.segments_in_files
 
@@ -153,7 +153,7 @@ class HistoryWriter:
     def _summarize(
         self, first: int, count: int, columns: Dense
     ) -> tuple[int, dict[str, bytes], dict[str, Values]]:
-        """Rows of the buckets these ticks complete: number in the segment, rows, what is left."""
+        """Return the first row's number in the segment, the rows of completed buckets, the rest."""
         if not count:
             return 0, {}, self._partial_bucket
         if self._next_tick != first:
@@ -176,13 +176,13 @@ class HistoryWriter:
         if border == first - 1:
             return {name: np.empty(0, np.float32) for name in columns}
         extent = self._columns.read_extent(self._lease.tenant, self._lease.job_id)
-        last = min(first - 1, extent.tick)  # a gap is the ledger's to refuse
+        last = min(first - 1, extent.tick)  # the ledger refuses a gap
         return {name: self._columns.values(extent, name, border + 1, last) for name in columns}
 
     def _compare_with_files(
         self, first: int, columns: Dense, sparse: Mapping[str, bytes], uncompared_upto: int
     ) -> None:
-        """Compare replayed ticks beyond `trusted` of a segment that lies in files, bit by bit."""
+        """Compare ticks after `uncompared_upto` with the files, by bits. Raises TickMismatch."""
         extent = self._columns.read_extent(self._lease.tenant, self._lease.job_id)
         start = max(first, uncompared_upto + 1)
         for name, column in columns.items():
@@ -202,7 +202,7 @@ class HistoryWriter:
     def _compare_points(
         self, extent: Extent, name: str, offered: Points, uncompared_upto: int
     ) -> None:
-        """Compare points with those recorded in files; others are not compared."""
+        """Compare points with those in files. Raises TickMismatch."""
         for point in offered:
             tick = int(point["tick"])
             if tick <= uncompared_upto or segment_of(tick) >= extent.segments_in_files:
@@ -214,7 +214,7 @@ class HistoryWriter:
 
 
 def _split_into_calls(first: int, count: int) -> Iterator[tuple[int, int]]:
-    """Cut ticks at segment borders and into calls: first tick, length; one empty cut for none."""
+    """Yield first tick and length of each call, within one segment; for 0 ticks one empty call."""
     if not count:
         yield first, 0
     end = first + count
@@ -230,7 +230,7 @@ def _slice_columns(columns: Dense, start: int, length: int) -> dict[str, Values]
 
 
 def _pack_points(points: Sequence[SparsePoint]) -> dict[str, bytes]:
-    """Points by column, in the order of their ticks: u64 tick, then 8 bytes."""
+    """Pack points by column in the order of ticks: u64 tick, then 8 bytes of value."""
     blobs: dict[str, bytes] = {}
     for point in sorted(points, key=lambda point: point.tick):
         packed = point.tick.to_bytes(8, "little") + point.bits

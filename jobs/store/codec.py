@@ -1,4 +1,4 @@
-"""Between records in the store and values: Job, Checkpoint, Attempt, JobSpec. Sends no command."""
+"""Parses records of the store into Job, Attempt, Checkpoint and JobSpec. Sends no command."""
 
 import json
 import math
@@ -19,13 +19,13 @@ Record = Mapping[bytes, bytes]
 IDENTITY_FIELDS = ("engine", "torch", "canary", "device", "threads")
 ANY_CANARY = "-"  # in a canary's place, where bits do not depend on it
 
-SCHEMA_VERSION = "1"  # of a job's record; lua/prelude.lua refuses others too
-#: a longer spec (inline data) is read anew each time rather than kept in memory
-MAX_CACHED_SPEC_BYTES = 16_384  # bytes
+SCHEMA_VERSION = "1"  # of a job's record, as in lua/prelude.lua
+#: longer specs, with inline data, are parsed each time instead of cached
+MAX_CACHED_SPEC_BYTES = 16_384
 
 
 def parse_spec(text: bytes) -> JobSpec:
-    """Read a stored spec."""
+    """Parse a stored spec."""
     return (
         _parse_spec_cached(text)
         if len(text) <= MAX_CACHED_SPEC_BYTES
@@ -39,7 +39,7 @@ def _parse_spec_cached(text: bytes) -> JobSpec:
 
 
 def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
-    """Make the Job of a whole record; `place` where it is queued. Raises UnsupportedSchema."""
+    """Parse a job's hash; `queue_position` is needed while queued. Raises UnsupportedSchema."""
     fields = _Fields(record)
     if fields.text("schema") != SCHEMA_VERSION:
         raise UnsupportedSchema(fields.text("id"))
@@ -93,7 +93,7 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
 
 
 def parse_attempt(record: Record) -> Attempt:
-    """Make the Attempt of a whole record."""
+    """Parse an attempt's hash."""
     fields = _Fields(record)
     compared = fields.integer("compared")
     return Attempt(
@@ -115,25 +115,25 @@ def parse_attempt(record: Record) -> Attempt:
 
 
 def parse_checkpoint(text: bytes) -> Checkpoint:
-    """Read a committed checkpoint."""
+    """Parse a committed checkpoint."""
     return Checkpoint.model_validate_json(text)
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> str:
-    """Spell a checkpoint for the store, with what clients do not see."""
+    """Encode a checkpoint for the store, with the fields that clients do not see."""
     fields = checkpoint.model_dump(mode="json")
     hidden = {name: getattr(checkpoint, name) for name in ("folder", "periodic", "state", "term")}
     return json.dumps({**fields, **hidden})
 
 
 def encode_identity(fingerprint: Mapping[str, Any], *, is_portable: bool) -> str:
-    """Spell a job's identity for the store; a portable one is equal on machines of any canary."""
+    """Encode a job's identity; that of a portable engine is equal on machines of any canary."""
     parts = {**fingerprint, "canary": ANY_CANARY} if is_portable else fingerprint
     return " ".join(str(parts[part]) for part in IDENTITY_FIELDS)
 
 
 def decode_loss(bits: bytes | None) -> float | None:
-    """Read a loss's four bytes; None for none, and where it is not finite."""
+    """Return the loss of four bytes (float32, little-endian); None if absent or not finite."""
     if not bits:
         return None
     (value,) = struct.unpack("<f", bits)
@@ -141,7 +141,7 @@ def decode_loss(bits: bytes | None) -> float | None:
 
 
 class _Fields:
-    """A record's fields by their type; an absent one is None (0 as a whole number)."""
+    """The fields of a hash by type; an absent one is None, or 0 as an integer."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
@@ -171,7 +171,7 @@ def _validate_or_none(model: Any, value: Any) -> Any:
 
 
 class _Span(NamedTuple):
-    """What a job has to go through: the ticks after `start` up to `end`, or so many seconds."""
+    """A job's budget: the ticks after `start` up to `end`, or `seconds` of training."""
 
     start: int
     end: int | None
@@ -185,7 +185,7 @@ def _span(fields: _Fields, spec: JobSpec) -> _Span:
 
 
 def _result(fields: _Fields) -> Certificate | None:
-    """Read a verify's certificate; when it was made is the server's to say."""
+    """Parse a verify's certificate; its times are those of the job."""
     result = fields.json("result")
     if result is None:
         return None
@@ -194,14 +194,14 @@ def _result(fields: _Fields) -> Certificate | None:
 
 
 def _progress(span: _Span, tick: int, elapsed: float) -> float:
-    """By whichever budget is nearest its end."""
+    """Return the share done, 0 to 1, of the budget that is nearest to its end."""
     by_ticks = (tick - span.start) / (span.end - span.start) if span.end else 0.0
     by_time = elapsed / span.seconds if span.seconds else 0.0
     return min(1.0, max(by_ticks, by_time))
 
 
 def _rate(fields: _Fields | None, span: _Span, tick: int, elapsed: float) -> float | None:
-    """Ticks per second since a mark some seconds of training ago; without one, over the whole."""
+    """Return ticks per second since the older mark; without one, since the start."""
     mark = ((fields and fields.text("rate_from")) or f"{span.start} 0").split(" ")
     since = elapsed - float(mark[1])
     return (tick - int(mark[0])) / since if since > 0 and tick > int(mark[0]) else None

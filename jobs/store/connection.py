@@ -1,4 +1,4 @@
-"""Connections to the store, and what its settings must be. Knows no key and no job."""
+"""Connections to the store, and the settings that it must have. Knows no key and no job."""
 
 import time
 from typing import Any
@@ -29,10 +29,10 @@ OutOfMemory = OutOfMemoryError
 CommandError = ResponseError
 #: raised for any of these
 StoreError = RedisError
-COMMAND_TIMEOUT_SECONDS = 4.0  # an answer about a dead store must come within 5 s
+COMMAND_TIMEOUT_SECONDS = 4.0  # clients must learn of a dead store within 5 s
 MIN_VERSION = (7, 0)
 
-#: CONFIG name -> (needed value, why)
+#: {CONFIG name: (required value, reason)}
 REQUIRED_CONFIG = {
     "maxmemory-policy": ("noeviction", "any other policy throws away acknowledged jobs"),
     "appendonly": ("yes", "without it a restart loses every job"),
@@ -41,20 +41,20 @@ REQUIRED_CONFIG = {
 
 
 def connect(url: str, *, blocking: bool = False) -> Store:
-    """Make a client (no connection yet). A `blocking` one waits for replies without limit."""
+    """Make a client, not yet connected. A `blocking` one waits for replies without limit."""
     seconds = None if blocking else COMMAND_TIMEOUT_SECONDS
     return redis.Redis.from_url(
         url,
         socket_timeout=seconds,
         socket_connect_timeout=COMMAND_TIMEOUT_SECONDS,
-        # one fresh connection for one that the server has closed; who is silent is not asked twice
+        # reconnect once where the server has closed the connection; a timeout is not retried
         retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
         health_check_interval=0,
     )
 
 
 def wait_ready(store: Store, seconds: float) -> bool:
-    """Wait until the store answers, up to `seconds`; one that still loads its file does not."""
+    """Wait up to `seconds` until the store answers commands; return whether it does."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -67,10 +67,10 @@ def wait_ready(store: Store, seconds: float) -> bool:
 
 
 def check_store(store: Store, *, unchecked: bool = False) -> None:
-    """Raise UnsafeStore with the reason if this server would lose jobs.
+    """Raise UnsafeStore, with the reason, if this server would lose jobs.
 
-    `unchecked` (TICKFORGE_STORE_UNCHECKED=1) is for servers that refuse CONFIG: the version is
-    still checked, and who runs the server answers for the rest.
+    `unchecked` (TICKFORGE_STORE_UNCHECKED=1) is for servers that refuse CONFIG: only the version
+    is checked, and the operator is responsible for the settings.
     """
     _check_version(store)
     if unchecked:

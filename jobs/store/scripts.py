@@ -1,7 +1,7 @@
-"""The ledger's Lua scripts: read from lua/, sent once, called by name. Knows no job.
+"""The Lua scripts of lua/, called by name. Knows no job.
 
-Every script is the prelude and itself; a first line `#!lua flags=…` stays the first. ARGV[1] is a
-header (JSON); None is left out of it, for cjson's null is true in Lua.
+Each script is sent with the prelude before it; a first line `#!lua flags=…` stays first. ARGV[1] is
+a JSON header; fields that are None are left out, since cjson's null is true in Lua.
 """
 
 import json
@@ -19,17 +19,17 @@ LUA_FOLDER = Path(__file__).parent / "lua"
 
 
 class Scripts:
-    """The scripts on one store; EVALSHA, and the text again for a server that has lost it."""
+    """The scripts on one store, sent by EVALSHA, or whole to a server that does not have them."""
 
     def __init__(self, store: "redis.Redis") -> None:
         self._store = store
         self._registered: dict[str, Any] = {}
 
     def call(self, name: str, header: dict[str, Any], *blobs: bytes | str) -> list[bytes]:
-        """Run one script.
+        """Run one script; return its reply.
 
-        Raises StoreFull where the server refuses to take more, UnsupportedSchema where a newer version
-        of this service wrote the job's record.
+        Raises StoreFull where the server can store nothing more, UnsupportedSchema where a newer
+        version of this service wrote the job's record.
         """
         script = self._registered.get(name)
         if script is None:
@@ -52,7 +52,7 @@ class Scripts:
 
 @cache
 def read_source(name: str) -> str:
-    """Return a script's whole text: its flags, the prelude, its body."""
+    """Return the text of a script: its flags, the prelude, its body."""
     text = (LUA_FOLDER / f"{name}.lua").read_text()
     flags = ""
     if text.startswith("#!"):
