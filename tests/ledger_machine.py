@@ -277,11 +277,11 @@ class LedgerMachine(RuleBasedStateMachine):
         """An owner dies and never shows its lease again."""
         self.leases.remove(self.pick_lease(at))
 
-    def reconcile(self, at: int, bells: bool) -> None:
-        """Bells are rung for who waits, or an ended job is sealed."""
+    def reconcile(self, at: int, wakeups: bool) -> None:
+        """Wake-ups are due for queued jobs, or an ended job is finalized."""
         number = self.pick_job(at)
         self.store.delete(keys.wake_cooldown("cpu"))
-        if bells:
+        if wakeups:
             self.compare_call(
                 "due",
                 lambda: self.ledger.take_due_wakeups(10).get("cpu", 0),

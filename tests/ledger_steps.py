@@ -55,7 +55,7 @@ STEPS: dict[str, tuple[int, dict[str, Any]]] = {
     }),
     "lease_runs_out": (2, {"at": INDEXES}),
     "crash": (1, {"at": INDEXES}),
-    "reconcile": (1, {"at": INDEXES, "bells": st.booleans()}),
+    "reconcile": (1, {"at": INDEXES, "wakeups": st.booleans()}),
     "mark": (1, {}),
     "roll_back": (1, {}),
 }  # fmt: skip

@@ -30,7 +30,7 @@ ARRAYS = npz_of(inputs=np.arange(6.0).reshape(3, 2), targets=np.array([0, 1, 1])
 
 
 @pytest.fixture(autouse=True)
-def no_bell(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_wakeups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(celery_app, "wake_workers", lambda queue, n=1: None)
 
 

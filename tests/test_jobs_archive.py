@@ -200,10 +200,10 @@ def test_a_running_job_is_restored_as_its_owner_kept_it_and_as_clients_changed_i
     job_id = submit()
     worker = ManualWorker(rebuilder.store, rebuilder.settings)
     worker.record(np.arange(1, 3001), [SparsePoint("state", 2000, b"12345678")])
-    volume = rebuilder.archive.save(TENANT, job_id, lease=worker.lease)
+    job_file = rebuilder.archive.save(TENANT, job_id, lease=worker.lease)
     worker.record(np.arange(3001, 4001))
     saved = worker.save()
-    rebuilder.archive.save(TENANT, job_id, lease=worker.lease, job_file=volume)
+    rebuilder.archive.save(TENANT, job_id, lease=worker.lease, job_file=job_file)
     events = client.get(f"/v1/jobs/{job_id}/events").json["data"]
     worker.record(np.arange(4001, 5001))
     client.patch(f"/v1/jobs/{job_id}", json={"name": "said", "labels": {"a": "b"}})
@@ -230,10 +230,10 @@ def test_a_history_over_a_segments_border_is_restored_whole(
     job_id = submit(budget={"ticks": SEGMENT + 10_000})
     worker = ManualWorker(rebuilder.store, rebuilder.settings)
     values = np.random.default_rng(1).random(SEGMENT + 3000, np.float32)
-    volume: JobFile | None = None
+    job_file: JobFile | None = None
     for start in range(0, values.size, 1 << 19):
         worker.record(values[start : start + (1 << 19)])
-        volume = rebuilder.archive.save(TENANT, job_id, lease=worker.lease, job_file=volume)
+        job_file = rebuilder.archive.save(TENANT, job_id, lease=worker.lease, job_file=job_file)
     assert rebuilder.lose_and_rebuild() == 0
     assert rebuilder.losses(job_id).tobytes() == values.tobytes()
 
@@ -242,13 +242,13 @@ def test_a_record_costs_what_is_new(rebuilder: RebuildHarness, submit: Callable[
     job_id = submit()
     worker = ManualWorker(rebuilder.store, rebuilder.settings)
     worker.record(np.zeros(100_000))
-    volume = rebuilder.archive.save(TENANT, job_id, lease=worker.lease)
-    assert volume is not None
-    whole = volume.length
+    job_file = rebuilder.archive.save(TENANT, job_id, lease=worker.lease)
+    assert job_file is not None
+    whole = job_file.length
     worker.record(np.zeros(1000))
-    rebuilder.archive.save(TENANT, job_id, lease=worker.lease, job_file=volume)
-    assert volume.length - whole < whole / 20
-    assert [path.name for path in rebuilder.home(job_id).iterdir()] == [volume.path.name]
+    rebuilder.archive.save(TENANT, job_id, lease=worker.lease, job_file=job_file)
+    assert job_file.length - whole < whole / 20
+    assert [path.name for path in rebuilder.home(job_id).iterdir()] == [job_file.path.name]
 
 
 def test_a_tail_that_was_cut_short_does_not_count(
@@ -257,17 +257,17 @@ def test_a_tail_that_was_cut_short_does_not_count(
     job_id = submit()
     worker = ManualWorker(rebuilder.store, rebuilder.settings)
     worker.record([1.0, 2.0])
-    volume = rebuilder.archive.save(TENANT, job_id, lease=worker.lease)
-    saved_bytes = volume.path.read_bytes() if volume else b""
+    job_file = rebuilder.archive.save(TENANT, job_id, lease=worker.lease)
+    saved_bytes = job_file.path.read_bytes() if job_file else b""
     worker.record([3.0])
-    rebuilder.archive.save(TENANT, job_id, lease=worker.lease, job_file=volume)
-    assert volume is not None
-    for length in (len(saved_bytes) + 1, volume.path.stat().st_size - 1):
-        data = volume.path.read_bytes()
-        volume.path.write_bytes(data[:length])
+    rebuilder.archive.save(TENANT, job_id, lease=worker.lease, job_file=job_file)
+    assert job_file is not None
+    for length in (len(saved_bytes) + 1, job_file.path.stat().st_size - 1):
+        data = job_file.path.read_bytes()
+        job_file.path.write_bytes(data[:length])
         assert rebuilder.lose_and_rebuild() == 0
         assert rebuilder.losses(job_id).tolist() == [1.0, 2.0]
-        volume.path.write_bytes(data)
+        job_file.path.write_bytes(data)
     assert rebuilder.lose_and_rebuild() == 0
     assert rebuilder.losses(job_id).tolist() == [1.0, 2.0, 3.0]
 

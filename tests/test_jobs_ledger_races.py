@@ -15,7 +15,7 @@ from tests.ledger_helpers import append_losses, claim_job, expire_lease, submit_
 
 
 @pytest.mark.parametrize(
-    ("verb", "becomes", "still_asked"),
+    ("verb", "becomes", "still_requested"),
     [("cancel", "cancelled", None), ("stop", "queued", "stop"), ("resume", "queued", None)],
 )
 def test_the_latest_request_counts_also_while_the_owner_pauses(
@@ -24,7 +24,7 @@ def test_the_latest_request_counts_also_while_the_owner_pauses(
     index: JobQueries,
     verb: Any,
     becomes: str,
-    still_asked: str | None,
+    still_requested: str | None,
 ) -> None:
     job_id = submit_job(ledger)
     lease = claim_job(lease_ledger).lease
@@ -34,7 +34,7 @@ def test_the_latest_request_counts_also_while_the_owner_pauses(
 
     assert lease_ledger.release(lease, "paused", 1) == becomes
     job = index.get_job("default", job_id)
-    assert (job.status, job.requested) == (becomes, still_asked)
+    assert (job.status, job.requested) == (becomes, still_requested)
 
 
 def test_a_pause_requested_again_after_a_resume_is_a_pause(

@@ -20,7 +20,9 @@ LUA_CONSTANTS = dict(re.findall(r"\b([A-Z_]+) = '([a-z]\S*)'", PRELUDE))
 
 def arguments(name: str) -> list[Any]:
     parameters = inspect.signature(getattr(keys, name)).parameters
-    return [7 if each in ("segment", "number") else f"<{each}>" for each in parameters]
+    return [
+        7 if parameter in ("segment", "number") else f"<{parameter}>" for parameter in parameters
+    ]
 
 
 def python_key(name: str) -> str:
@@ -29,8 +31,10 @@ def python_key(name: str) -> str:
 
 def key_starts() -> set[str]:
     """What the keys of the store begin with, up to their first argument."""
-    made = {python_key(name).split("<")[0] for name in LUA_FUNCTIONS if name != "job_member"}
-    return made | {value for name, value in vars(keys).items() if name.isupper()}
+    key_prefixes = {
+        python_key(name).split("<")[0] for name in LUA_FUNCTIONS if name != "job_member"
+    }
+    return key_prefixes | {value for name, value in vars(keys).items() if name.isupper()}
 
 
 def test_the_search_covers_every_key() -> None:
@@ -51,10 +55,10 @@ def test_a_key_is_equal_in_lua_and_python(store: "redis.Redis", name: str) -> No
     given = arguments(name)
     if LUA_FUNCTIONS[name] == "member":
         given = ["/".join(given[:2]), *given[2:]]
-    made: Any = store.eval(
+    lua_key: Any = store.eval(
         f"{PRELUDE} return keys.{name}(unpack(h.given))", 0, json.dumps({"given": given})
     )
-    assert made.decode() == python_key(name)
+    assert lua_key.decode() == python_key(name)
 
 
 def test_the_named_keys_are_equal_in_lua_and_python() -> None:

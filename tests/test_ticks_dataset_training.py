@@ -28,13 +28,13 @@ COLOURS = ("red", "green", "blue")
 def table(rows: int = 60, seed: int = 1) -> list[dict[str, str | float]]:
     """Rows of two numbers and a colour; the class hangs on both kinds."""
     rng = np.random.default_rng(seed)
-    rows_made: list[dict[str, str | float]] = []
+    table_rows: list[dict[str, str | float]] = []
     for _ in range(rows):
         big, colour = 1.7e9 + 1000 * rng.standard_normal(), COLOURS[rng.integers(3)]
         label = "late" if (big > 1.7e9) != (colour == "red") else "soon"
         small = float(rng.standard_normal())
-        rows_made.append({"time": float(big), "small": small, "colour": colour, "label": label})
-    return rows_made
+        table_rows.append({"time": float(big), "small": small, "colour": colour, "label": label})
+    return table_rows
 
 
 class Home:

@@ -187,16 +187,16 @@ def test_a_client_that_asks_for_a_large_checkpoint_gets_one_of_that_moment(
     harness: WorkerHarness,
 ) -> None:
     job_id = harness.submit({**ENDLESS, "checkpoint": {"every_ticks": None, "every_seconds": None}})
-    asked_at = harness.wait_for(job_id, lambda job: job.tick >= 10).tick
+    requested_at = harness.wait_for(job_id, lambda job: job.tick >= 10).tick
     fired = harness.arm("checkpoint:fsync", "delay", seconds=0.5)
-    care = CheckpointRequests(
+    requests = CheckpointRequests(
         harness.store, harness.files, JobArchive(harness.store, harness.files)
     )
-    care.request(TENANT, job_id, RequestedCheckpoint("by hand", pinned=True))
+    requests.request(TENANT, job_id, RequestedCheckpoint("by hand", pinned=True))
     wait_until(lambda: harness.index.list_checkpoints(TENANT, job_id), 20)
     (requested,) = harness.index.list_checkpoints(TENANT, job_id)
 
     assert fired.exists() and (requested.name, requested.pinned) == ("by hand", True)
-    assert asked_at <= requested.tick < harness.job(job_id).tick
+    assert requested_at <= requested.tick < harness.job(job_id).tick
     assert not harness.store.hexists(keys.job(TENANT, job_id), "wanted")
     harness.ledger.request_transition(TENANT, job_id, "cancel")

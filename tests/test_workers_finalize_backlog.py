@@ -22,11 +22,11 @@ def test_many_cancelled_jobs_are_finalized_in_one_round(
         ledger.request_transition("default", ledger.submit("default", spec).job_id, "cancel")
     assert store.scard(keys.UNFINALIZED_JOBS) == CROWD
 
-    desk = WorkerFolder()
+    folder = WorkerFolder()
     reconciler = Reconciler(
-        WorkerConfig("by-hand", "cpu", settings, desk), ForkServerProcess(desk.socket_path)
+        WorkerConfig("by-hand", "cpu", settings, folder), ForkServerProcess(folder.socket_path)
     )
     reconciler.finalize_ended_jobs()
-    desk.remove()
+    folder.remove()
 
     assert store.scard(keys.UNFINALIZED_JOBS) < CROWD - 32

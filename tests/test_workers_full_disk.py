@@ -168,7 +168,7 @@ def test_failed_saves_are_retried_after_growing_delays_up_to_a_limit() -> None:
 
 
 class LimitedDiskWorker(ManualWorker):
-    """An owner by hand, with books, whose process may be forbidden to write long files."""
+    """A manual worker whose process may be forbidden to write long files."""
 
     def __init__(self, store: "redis.Redis", settings: Settings) -> None:
         submit_job(JobLedger(store), budget={"ticks": 10**8})
@@ -208,7 +208,7 @@ def owner(
     return LimitedDiskWorker(store, settings)
 
 
-def books_of(owner: LimitedDiskWorker) -> LedgerWriter:
+def make_ledger_writer(owner: LimitedDiskWorker) -> LedgerWriter:
     beat = Heartbeat(owner.ledger, owner.lease, renew_seconds=20, stall_seconds=600, drain=Drain())
     return LedgerWriter(
         owner.ledger, owner.recorder, owner.claim, beat, Drain(), lambda _line: None
@@ -245,14 +245,14 @@ def test_training_waits_once_enough_full_segments_wait_for_the_disk(
 def test_an_attempt_that_waits_for_the_disk_hears_requests_and_goes_on_when_there_is_room(
     owner: LimitedDiskWorker,
 ) -> None:
-    books = books_of(owner)
+    writer = make_ledger_writer(owner)
     with owner.full_disk():
         owner.train(MAX_SEGMENTS_IN_STORE * SEGMENT + 10)
-        assert not books.wait_for_capacity()
+        assert not writer.wait_for_capacity()
         JobLedger(owner.store).request_transition(TENANT, owner.lease.job_id, "pause")
-        assert not books.wait_for_capacity()
-    assert books.requests.client_action == "pause"
-    assert not books.wait_for_capacity() and books.wait_for_capacity()
+        assert not writer.wait_for_capacity()
+    assert writer.requests.client_action == "pause"
+    assert not writer.wait_for_capacity() and writer.wait_for_capacity()
     levels = [level for level, _ in log_events(owner.store, owner.lease.job_id)]
     assert levels == ["error", "info"], "told once that it is so, and once that it is over"
 
