@@ -69,7 +69,7 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
         g.request_id = (
             client_request_id if REQUEST_ID_PATTERN.fullmatch(client_request_id) else uuid4().hex
         )
-        g.keys, g.key = authenticator, None
+        g.authenticator, g.key = authenticator, None
         g.key = authenticate_request(authenticator, request)
 
     @app.after_request

@@ -190,7 +190,7 @@ def _dispatch(deps: Dependencies, endpoint: Endpoint, **path: str) -> Response:
         require_empty_body(request)
     response = endpoint.view(RequestContext(deps, g.key, endpoint, tenant), **arguments)
     if getattr(query, "wait", 0):
-        check_not_revoked(g.keys, g.key)  # it may have been deleted meanwhile
+        check_not_revoked(g.authenticator, g.key)  # it may have been deleted meanwhile
     return response
 
 

@@ -1,5 +1,7 @@
 """Endpoints of jobs: submit, plan, list, read, patch, transitions, delete, attempts."""
 
+from functools import partial
+
 from flask import Response
 
 from api.endpoints import (
@@ -23,10 +25,15 @@ from jobs.spec.job_spec import JobSpecRequest
 
 router = Router("jobs")
 JOB_PATH = "/v1/jobs/<job_id>"
-TRANSITION_RESPONSES = {
-    200: ResponseSpec("done", Job, headers=("ETag",)),
-    202: ResponseSpec("requested", Job, headers=("ETag",)),
-}
+transition_endpoint = partial(
+    router.endpoint,
+    scope="submit",
+    responses={
+        200: ResponseSpec("done", Job, headers=("ETag",)),
+        202: ResponseSpec("requested", Job, headers=("ETag",)),
+    },
+    error_statuses=(404, 409),
+)
 
 
 @router.endpoint(
@@ -106,45 +113,25 @@ def patch_job(context: RequestContext, job_id: str, body: object) -> Response:
     return job_response(context.deps.jobs.patch(context.tenant, job_id, changes))
 
 
-@router.endpoint(
-    f"POST {JOB_PATH}/cancel",
-    scope="submit",
-    responses=TRANSITION_RESPONSES,
-    error_statuses=(404, 409),
-)
+@transition_endpoint(f"POST {JOB_PATH}/cancel")
 def cancel_job(context: RequestContext, job_id: str) -> Response:
     """End a job as cancelled. Its checkpoints stay."""
     return _request_transition(context, job_id, "cancel")
 
 
-@router.endpoint(
-    f"POST {JOB_PATH}/stop",
-    scope="submit",
-    responses=TRANSITION_RESPONSES,
-    error_statuses=(404, 409),
-)
+@transition_endpoint(f"POST {JOB_PATH}/stop")
 def stop_job(context: RequestContext, job_id: str) -> Response:
     """End a job early as succeeded, after a last validation and checkpoint."""
     return _request_transition(context, job_id, "stop")
 
 
-@router.endpoint(
-    f"POST {JOB_PATH}/pause",
-    scope="submit",
-    responses=TRANSITION_RESPONSES,
-    error_statuses=(404, 409),
-)
+@transition_endpoint(f"POST {JOB_PATH}/pause")
 def pause_job(context: RequestContext, job_id: str) -> Response:
     """Save a checkpoint at the job's current tick and free its worker."""
     return _request_transition(context, job_id, "pause")
 
 
-@router.endpoint(
-    f"POST {JOB_PATH}/resume",
-    scope="submit",
-    responses=TRANSITION_RESPONSES,
-    error_statuses=(404, 409),
-)
+@transition_endpoint(f"POST {JOB_PATH}/resume")
 def resume_job(context: RequestContext, job_id: str) -> Response:
     """Continue a paused job from its last tick."""
     return _request_transition(context, job_id, "resume")

@@ -197,7 +197,7 @@ def _prepend(initial_frames: str, event_stream: EventStream) -> Iterator[bytes]:
 
 def _make_end_condition(context: RequestContext) -> Callable[[], bool]:
     """Return the function that tells whether a stream must end before its jobs do."""
-    peer, authenticator, key = client_socket(), g.keys, context.key
+    peer, authenticator, key = client_socket(), g.authenticator, context.key
     notice_listener = context.deps.long_poller.notice_listener
     if peer is not None:
         _set_write_timeout(peer)
