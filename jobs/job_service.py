@@ -171,7 +171,7 @@ class JobService:
             idempotency_key=key, body_digest=body_digest,
         )  # fmt: skip
         job = self._queries.get_job(tenant, job_id)
-        if outcome == "asked before":
+        if outcome == "repeated":
             submission = self._replay_checkpoint_request(tenant, job, key or "")
         else:
             submission = Submission(job_id, job)

@@ -42,7 +42,7 @@ class CheckpointRequests:
         *,
         idempotency_key: str | None = None,
         body_digest: str = "-",
-    ) -> Literal["asked", "asked before"]:
+    ) -> Literal["requested", "repeated"]:
         """Request a checkpoint of a running job at the end of its current chunk.
 
         Raises IllegalTransition, with the actions that are allowed, for a job that does not run,
@@ -67,8 +67,8 @@ class CheckpointRequests:
             case "deleted":
                 raise IdempotentResultDeleted(idempotency_key)
             case "same":
-                return "asked before"
-        return "asked"
+                return "repeated"
+        return "requested"
 
     def store_response(self, tenant: str, job_id: str, idempotency_key: str, response: str) -> None:
         """Store the response to `request`, to be sent again for its idempotency key."""

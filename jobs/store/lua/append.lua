@@ -41,8 +41,8 @@ if h.count > 0 and from <= overlap and segment >= segments_in_files then
   end
 end
 
--- sparse points: those of recorded ticks are compared (but `time`, whose first value stays); a state's digest may
--- come late, for its checkpoint was written while the training went on
+-- sparse points of recorded ticks are compared, but for `time`, whose first value stays; a state's digest may come late,
+-- since its checkpoint is written while the training goes on
 local function tick_at(blob, n) return (struct.unpack('<I8', blob, (n - 1) * 16 + 1)) end
 local function find_point(blob, tick_wanted) -- the value at this tick, else nil and how many points are before it
   local low, high = 1, #blob / 16

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- The one way to become a job's owner: an expired lease first, then the head of the queue.
+-- Become a job's owner: of one whose lease is over, or of the first in the queue.
 -- -> {'ok', member, term, tick, elapsed, attempt, requested, exact, spec, kind, parent, origin, end, fingerprint,
 --     engine, canary, checkpoint...} | {'none'} | {'canary', threads}
 local MAX_CANDIDATES = 256 -- in one call
@@ -60,7 +60,7 @@ if claimed then
   return { 'none' }
 end
 
--- The answer for this job: taken, a canary asked for, or nil where another worker must take it.
+-- Take a job that the worker is fit for, or ask for its canary; nil where only another worker may take it.
 local function try_take(member)
   local needs = read_needs(member)
   local fit = fitness(needs, worker)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- A checkpoint whose files are durable begins to count, others stop counting.
--- Only if nothing about them has changed since the owner looked (h.change_count), where that is sent.
+-- Commit a checkpoint whose files are durable, and remove others' records. With h.change_count only if the set has
+-- not changed since the owner read it.
 -- -> {'ok'} | {'early', tick} | {'changed'} | fenced
 local member = h.member
 local job = keys.job(member)

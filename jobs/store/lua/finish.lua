@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- The owner lets go of a job. -> {'ok', status} | {'short', tick} | fenced
+-- The owner releases a job. -> {'ok', status} | {'short', tick} | fenced
 local member = h.member
 local job = keys.job(member)
 local lost = check_lease(job)
@@ -10,7 +10,7 @@ if lost then
   return lost
 end
 local j = redis.call('HMGET', job, 'tick', 'ticks_total', 'open_ended', 'requested', 'withdrawn', 'term')
-if h.result then -- a verify is at the tick that its certificate says
+if h.result then -- a verify ends at the tick of its certificate
   redis.call('HSET', job, 'tick', int(h.tick))
   j[1] = int(h.tick)
 end

@@ -1,4 +1,4 @@
--- A new access key, or the old one of this idempotency key. -> {'new'|'same', id} | {'mismatch'} | {'gone'}
+-- Make an access key, or find the one of this idempotency key. -> {'new'|'same', id} | {'mismatch'} | {'gone'}
 local idempotency = keys.access_idempotency(h.maker)
 local replay = find_replay(idempotency, 'same')
 if replay then return replay end

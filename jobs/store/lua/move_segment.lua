@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- The files of a full segment (or of the last one, after the end) take the place of its strings.
+-- Replace a segment's strings by the digests of its files: a full segment's, or after the end the last one's.
 -- -> {'ok'} | {'early', tick} | fenced | {'gone'}
 local member = h.member
 local job = keys.job(member)

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Change what is said about a job. -> {'ok'} | {'gone'}
+-- Change the descriptive fields and the priority of a job. -> {'ok'} | {'gone'}
 local member = h.member
 local job = keys.job(member)
 local j = redis.call('HMGET', job, 'status', 'seq', 'queue')

@@ -240,8 +240,8 @@ local function read_needs(member)
 end
 
 -- How a worker meets a job's needs: 'fit', 'inexact' (trains on, marked), 'unfit' (another worker's), 'small' (too
--- little memory) or 'unmeasured' (its canary for these threads is needed). What a worker does not tell, it may have;
--- an engine of a version not told is `true`.
+-- little memory) or 'unmeasured' (its canary for these threads is needed). An absent field of a worker rules out
+-- nothing; nor does an engine of unknown version, which is `true`.
 local function fitness(needs, worker)
   if worker.memory and needs.memory > worker.memory then return 'small' end
   local version = needs.engine and worker.engines and worker.engines[needs.engine]

@@ -1,5 +1,5 @@
--- What counts of a job's checkpoints now, for its owner who is about to add one.
--- -> {'ok', changes, tick, wanted, removed, checkpoint...} | fenced
+-- A job's committed checkpoints, for its owner, which is about to add one.
+-- -> {'ok', change count, tick, requested checkpoint, deleted ticks, checkpoint...} | fenced
 local job = keys.job(h.member)
 local lost = check_lease(job)
 if lost then return lost end

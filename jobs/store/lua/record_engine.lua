@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Say what trains: engine, device, fingerprint. -> {'ok'} | {'unfit'} | fenced
+-- Record what trains: engine, device, fingerprint. -> {'ok'} | {'unfit'} | fenced
 local member = h.member
 local job = keys.job(member)
 local lost = check_lease(job)

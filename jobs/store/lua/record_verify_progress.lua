@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- How far a verify has compared: up to h.tick, whose loss is ARGV[2]; its attempt's counts are whole ones, so that
--- sent twice it does no more than once. -> {'ok', requested} | fenced
+-- A verify has compared up to h.tick, whose loss is ARGV[2]. The counts are totals of its attempt, so that sending it
+-- twice changes nothing more. -> {'ok', requested} | fenced
 local member = h.member
 local job = keys.job(member)
 local lost = check_lease(job)

@@ -1,12 +1,12 @@
--- A new job, or the old one of this idempotency key. A verify (h.parent) is of its parent's ticks after h.origin
--- up to h.ticks_total, and waits for a worker with its parent's fingerprint.
+-- Make a job, or find the one of this idempotency key. A verify (h.parent) runs its parent's ticks after h.origin up to
+-- h.ticks_total again, and needs a worker with its parent's fingerprint.
 -- -> {'new', id, snapshot...} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'no dataset', id} | {'no parent'}
 local member = keys.job_member(h.tenant, h.id)
 local idempotency = keys.idempotency(h.tenant)
 local replay = find_replay(idempotency, 'same')
 if replay then return replay end
 if h.max_queued and redis.call('ZCARD', status_index(member, 'queued')) >= h.max_queued then return { 'full' } end
--- the file a spec was checked against must be the dataset's still
+-- the dataset must still have the file that the spec was checked against
 for id, path in pairs(h.datasets) do
   if redis.call('HGET', keys.dataset(h.tenant, id), 'path') ~= path then return { 'no dataset', id } end
 end
