@@ -91,7 +91,7 @@ def test_a_trainer_gives_the_bits_of_a_training_in_this_process(hired: Hire) -> 
     record = run_and_record(start_training(read_small_spec(**RICH)))
     assert columns == record.columns
     assert [(p.column, p.tick) for p in sparse] == [(name, tick) for name, tick, _ in record.sparse]
-    assert (last.ended, last.last, last.epoch) == ("budget", 40, 40 / 3)
+    assert (last.end_reason, last.last, last.epoch) == ("budget", 40, 40 / 3)
     assert repr(last.metrics) == record.metrics and repr(last.best) == record.best
     assert built["engine"] == "eager" and built["parameters"] == 3 * 6 + 6 + 12 + 35 + 10 + 6
     assert {"engine", "torch", "device", "threads", "cpu"} <= built["fingerprint"].keys()
@@ -219,7 +219,7 @@ def test_a_failure_names_its_tick(hired: Hire) -> None:
     _, trainer = hired()
     build(trainer, optimizer={"name": "sgd", "lr": 10}, budget={"ticks": 2000})
     _, _, last = finish(trainer, k=1000)
-    assert last.failed is not None and last.failed["tick"] == last.last
+    assert last.failure is not None and last.failure["tick"] == last.last
     assert not np.isfinite(last.columns["loss"][-1])
 
 

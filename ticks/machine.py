@@ -1,4 +1,4 @@
-"""This process's torch: set up so that a tick is the same bits every time, and described.
+"""Configure this process's torch so that a tick gives the same bits every time; describe it.
 
 Knows no spec and no net. Never called in the fork server, which must compute nothing.
 """
@@ -11,29 +11,29 @@ import torch
 
 
 def configure_torch(threads: int) -> None:
-    """Set thread counts and torch's deterministic forms; once a process, before any operator."""
+    """Set torch's thread counts and deterministic kernels; once a process, before any operator."""
     set_up_vector_math()
     torch.set_num_threads(threads)
     if torch.get_num_interop_threads() != 1:  # may be set only once
         torch.set_num_interop_threads(1)
     torch.use_deterministic_algorithms(True)
-    # It also fills every fresh tensor with NaN to show reads of what nobody wrote: a debugging aid.
+    # A debugging aid of the deterministic mode, which would fill every fresh tensor with NaN.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
-    # Two kernels of attention whose gradients on a GPU are other bits every time.
+    # The gradients of these two attention kernels differ from run to run on a GPU.
     torch.backends.cuda.enable_mem_efficient_sdp(False)
     torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 def set_up_vector_math() -> None:
-    """Have MKL's vector math make its choice of kernels now, on this thread alone.
+    """Let MKL's vector math choose its kernels now, on this thread alone.
 
-    torch gives it sqrt, exp, log, tanh, erf and sin. It chooses at its first call in a process;
-    where that call runs on two threads at once, one of them can compute its half by other kernels,
-    to other bits (seen in 1 to 5 of 100 forked processes on some machines). One element is never
-    split between threads, and no later call chooses again.
+    It computes sqrt, exp, log, tanh, erf and sin for torch, and chooses at its first call in a
+    process. If that call runs on two threads at once, one of them can use other kernels, with other
+    bits (seen in 1 to 5 of 100 forked processes on some machines). One element is never split
+    between threads, and no later call chooses again.
     """
     torch.sqrt(torch.ones(1))
 

@@ -131,16 +131,8 @@ def load_text(
     The latter are chosen by the seed, or are a second text, read with the first one's vocabulary.
     An uploaded text is hashed first. Raises DamagedDataset or WrongText.
     """
-    text, window = spec.profile.text, spec.profile.features
-    assert text is not None, "the spec's data are a text"
-    vocabulary = vocabulary_of(spec.model)
-    count, held_out_count = spec.training_rows, spec.held_out_rows
-    if isinstance(spec.data, SyntheticData):
-        tokens: TokenSource = SyntheticText(spec.data.seed, as_bytes=vocabulary == "bytes")
-    else:
-        tokens = TOKENIZERS[vocabulary](
-            _text_file(spec, artifacts, announce), text, text.vocabulary
-        )
+    window, count, held_out_count = spec.profile.features, spec.training_rows, spec.held_out_rows
+    tokens = _open_text(spec, artifacts, announce)
     if held_out_count:
         key = derive_seed("validation", spec.seed)
         split = HeldOutSplit(count + held_out_count, held_out_count, key)
@@ -149,14 +141,35 @@ def load_text(
             TextWindows(tokens, window, held_out_count, device, split.held_out),
         )
     training = TextWindows(tokens, window, count, device)
-    validation_file = None if spec.facts is None else spec.facts.validation
-    if validation_file is None:
+    if spec.facts is None or spec.facts.validation is None:
         return training, None
-    assert artifacts is not None and validation_file.text is not None, "the second is a text too"
-    path = _check_file(artifacts, validation_file, announce)
-    validation_tokens = TOKENIZERS[vocabulary](path, validation_file.text, text.vocabulary)
-    rows = validation_file.text.count_rows(window, vocabulary)
-    return training, TextWindows(validation_tokens, window, rows, device)
+    assert artifacts is not None
+    return training, _open_second_text(spec, spec.facts.validation, device, artifacts, announce)
+
+
+def _open_text(
+    spec: JobSpec, artifacts: Path | None, announce: Callable[[str], None]
+) -> TokenSource:
+    text, vocabulary = spec.profile.text, vocabulary_of(spec.model)
+    if isinstance(spec.data, SyntheticData):
+        return SyntheticText(spec.data.seed, as_bytes=vocabulary == "bytes")
+    assert text is not None, "the spec's data are a text"
+    return TOKENIZERS[vocabulary](_text_file(spec, artifacts, announce), text, text.vocabulary)
+
+
+def _open_second_text(
+    spec: JobSpec,
+    data_file: DataFile,
+    device: torch.device,
+    artifacts: Path,
+    announce: Callable[[str], None],
+) -> TextWindows:
+    """Return all rows of the text to validate on, in the tokens of the first text."""
+    vocabulary, window = vocabulary_of(spec.model), spec.profile.features
+    assert spec.profile.text is not None and data_file.text is not None, "both are texts"
+    path = _check_file(artifacts, data_file, announce)
+    tokens = TOKENIZERS[vocabulary](path, data_file.text, spec.profile.text.vocabulary)
+    return TextWindows(tokens, window, data_file.text.count_rows(window, vocabulary), device)
 
 
 def _text_file(spec: JobSpec, artifacts: Path | None, announce: Callable[[str], None]) -> Path:

@@ -44,9 +44,7 @@ class BackgroundStateWriter:
 
         Returns False, without doing anything, for a small state or without memory for a copy.
         """
-        assert self._pending_write is None, (
-            "one at a time: the outcome of the last was not asked for"
-        )
+        assert self._pending_write is None, "the last write's result has not been polled"
         if (size := _aligned_size(state)) < MIN_BYTES:
             return False
         try:

@@ -19,7 +19,7 @@ def main() -> int:
     """Find or compile the loop, and print the path of its object."""
     parser = argparse.ArgumentParser(prog="python -m ticks.engines.graph", allow_abbrev=False)
     parser.add_argument(
-        "--leash", action="store_true", help="end when the other end of standard input closes"
+        "--leash", action="store_true", help="end when standard input's peer closes"
     )
     if parser.parse_args().leash:
         threading.Thread(target=_exit_when_peer_gone, daemon=True).start()
@@ -36,9 +36,7 @@ def _exit_when_peer_gone() -> None:
     poll.register(0, select.POLLRDHUP)
     while not any(event for _, event in poll.poll()):
         pass
-    os.killpg(
-        0, signal.SIGKILL
-    )  # its own group: with --leash it is started in a session of its own
+    os.killpg(0, signal.SIGKILL)  # with --leash this process was started in its own session
 
 
 if __name__ == "__main__":
