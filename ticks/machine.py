@@ -28,12 +28,12 @@ def configure_torch(threads: int) -> None:
 
 
 def set_up_vector_math() -> None:
-    """Let MKL's vector math choose its kernels now, on this thread alone.
+    """Make MKL's vector math choose its kernels now, on this thread alone.
 
-    It computes sqrt, exp, log, tanh, erf and sin for torch, and chooses at its first call in a
-    process. If that call runs on two threads at once, one of them can use other kernels, with other
-    bits (seen in 1 to 5 of 100 forked processes on some machines). One element is never split
-    between threads, and no later call chooses again.
+    torch gives it sqrt, exp, log, tanh, erf and sin. At its first call in a process it stores the
+    processor's type in two steps, without a lock; a thread that reads it between the two, for its
+    part of the same tensor, uses kernels of another accuracy (findings/ has the numbers). A tensor
+    of one element is never split between threads, and no later call stores anything.
     """
     torch.sqrt(torch.ones(1))
 
