@@ -8,7 +8,7 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test serve check bench bench-peers clean faults demo-crash mutants every-tick model
+.PHONY: help setup demo test serve check bench bench-peers clean faults demo-crash mutants every-tick threads model
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ mutants: setup ## break each promise in a copy of the code: a test must see it (
 
 every-tick: setup ## kill a job's trainer at each of its 200 ticks in turn: no bit may differ
 	@$(BIN)/python -m faults.every_tick
+
+threads: setup ## thousands of trainers of 2 and 4 threads: equal bits? (COUNT=100, CONTROL=1, INTEL=1)
+	@$(BIN)/python -m faults.threads --count $(or $(COUNT),100) $(if $(CONTROL),--control) $(if $(INTEL),--intel)
 
 model: setup ## the ledger beside its model, from another seed each time (SEED=…, EXAMPLES=2000)
 	@seed=$(or $(SEED),$$(date +%s)); echo "SEED=$$seed"; TICKFORGE_MODEL_EXAMPLES=$(or $(EXAMPLES),2000) \

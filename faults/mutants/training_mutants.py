@@ -5,6 +5,10 @@ from faults.mutants.mutant import Edit, Mutant
 EXACT = "tests/test_ticks_exact_resume.py::test_resumed_at_any_tick_is_the_straight_training"
 CONTROLS = "tests/test_ticks_resume_controls.py"
 CHUNKS = "tests/test_ticks_chunks.py::test_the_length_of_chunks_changes_no_bit_and_no_decision"
+VECTOR_MATH = (
+    "tests/test_ticks_vector_math.py"
+    "::test_the_vector_math_is_set_up_on_one_thread_before_there_can_be_two"
+)
 NORMS = "tests/test_models_norms.py"
 #: a mark that only a load sets, so that a straight run of the mutant is the right one
 AT = "    trainer.ticks_done = tick\n"
@@ -115,6 +119,13 @@ MUTANTS = (
             ),
         ),
         (f"{CHUNKS}[patience with loss]",),
+        quick=True,
+    ),
+    Mutant(
+        "vector-math-on-two-threads",
+        "MKL's vector math chooses its kernels at the first tick, on two threads at once",
+        (Edit("ticks/machine.py", "    set_up_vector_math()\n", ""),),
+        (f"{VECTOR_MATH}[build]",),
         quick=True,
     ),
     Mutant(
