@@ -41,7 +41,7 @@ PROMISES = (
         ("F1", "F2", "F4", "F17", "F18", "F29", "F30", "F31"),
         ("rng-off-by-one", "data-off-by-one", "tick-applied-twice", "validated-again",
          "one-ulp-after-a-load", "optimizer-forgotten", "patience-forgotten",
-         "stop-rule-at-chunk-ends"),
+         "stop-rule-at-chunk-ends", "vector-math-on-two-threads"),
     ),
     Promise(
         "A committed checkpoint is whole, and an old one goes only after the new one counts",
