@@ -2,8 +2,10 @@
 
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from faults.processes import (
     send_signal,
 )
 from tests.support import ROOT
+from workers.forkserver_client import ForkServerProcess
 
 __all__ = [
     "LEASE_SECONDS",
@@ -25,6 +28,18 @@ __all__ = [
     "send_signal",
     "running_service",
 ]  # beside what is made here
+
+
+@contextmanager
+def running_fork_server() -> Iterator[ForkServerProcess]:
+    """A fork server whose socket's path is short, wherever temporary files lie."""
+    with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
+        fork_server = ForkServerProcess(Path(folder) / "t.sock")
+        fork_server.start()
+        try:
+            yield fork_server
+        finally:
+            fork_server.stop()
 
 
 class JobClient:

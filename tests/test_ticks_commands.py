@@ -1,11 +1,10 @@
-"""A real template and the trainers it forks, commanded as a runner does it."""
+"""A real fork server and the trainers it forks, commanded as a runner does it."""
 
 import os
 import select
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 from jobs.trainer_frames import PeerGone, send_frame
 from tests.needs import CPP_COMPILER, needs
+from tests.processes import running_fork_server
 from tests.training_records import read_small_spec, run_and_record, start_training
 from workers.forkserver_client import ForkServerProcess, spawn_trainer
 from workers.trainer_client import TrainerClient, TrainerError, TrainerProcess
@@ -37,21 +37,18 @@ Hire = Callable[[], tuple[TrainerProcess, TrainerClient]]
 
 
 @pytest.fixture(scope="module")
-def template() -> Iterator[ForkServerProcess]:
-    with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
-        started = ForkServerProcess(Path(folder) / "t.sock")
-        started.start()
-        yield started
-        started.stop()
+def fork_server() -> Iterator[ForkServerProcess]:
+    with running_fork_server() as fork_server:
+        yield fork_server
 
 
 @pytest.fixture
-def hired(template: ForkServerProcess) -> Iterator[Hire]:
+def hired(fork_server: ForkServerProcess) -> Iterator[Hire]:
     """Hires trainers, and buries them in the end."""
     processes: list[TrainerProcess] = []
 
     def hire_one() -> tuple[TrainerProcess, TrainerClient]:
-        processes.append(spawn_trainer(template.socket_path))
+        processes.append(spawn_trainer(fork_server.socket_path))
         return processes[-1], TrainerClient(processes[-1].connection)
 
     yield hire_one
@@ -149,13 +146,13 @@ def test_two_threads_are_equal_bits_twice_and_when_resumed(hired: Hire, tmp_path
 
 
 def test_the_fork_server_has_one_thread_whatever_its_trainers_do(
-    template: ForkServerProcess, hired: Hire
+    fork_server: ForkServerProcess, hired: Hire
 ) -> None:
     for _ in range(2):
         _, trainer = hired()
         build(trainer, **WIDE)
         trainer.run(2)
-        assert threads(template.pid) == 1
+        assert threads(fork_server.pid) == 1
 
 
 FORK_BEFORE_AND_AFTER_AN_OPERATOR = """
@@ -253,7 +250,7 @@ def test_a_killed_trainer_is_a_closed_socket(hired: Hire) -> None:
         finish(trainer)
 
 
-def test_a_trainer_holds_no_socket_but_its_own(template: ForkServerProcess, hired: Hire) -> None:
+def test_a_trainer_holds_no_socket_but_its_own(fork_server: ForkServerProcess, hired: Hire) -> None:
     hired()
     process, trainer = hired()
     build(trainer, **RICH)
@@ -262,11 +259,11 @@ def test_a_trainer_holds_no_socket_but_its_own(template: ForkServerProcess, hire
 
 
 def test_a_client_that_disconnects_without_a_request_harms_no_other(
-    template: ForkServerProcess, hired: Hire
+    fork_server: ForkServerProcess, hired: Hire
 ) -> None:
     for word in (b"", b"1"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.connect(str(template.socket_path))
+            client.connect(str(fork_server.socket_path))
             client.sendall(word)
     _, trainer = hired()
     assert build(trainer, **RICH)["device"] == "cpu"
@@ -287,14 +284,12 @@ def test_the_selftest_describes_this_machine(hired: Hire) -> None:
 
 
 def test_a_fork_server_ends_with_its_socket_and_its_trainers_live_on(tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
-        template = ForkServerProcess(Path(folder) / "t.sock")
-        template.start()
-        process = spawn_trainer(template.socket_path)
+    with running_fork_server() as fork_server:
+        process = spawn_trainer(fork_server.socket_path)
         trainer = TrainerClient(process.connection)
         build(trainer, **RICH)
-        template.stop()
-        assert not template.is_alive
+        fork_server.stop()
+        assert not fork_server.is_alive
         assert trainer.run(4).last == 4
         process.close()
 

@@ -1,7 +1,6 @@
 """Training on uploaded tables and arrays: to the last bit, resumed, standardised, by any form."""
 
 import json
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,12 @@ from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
 from jobs.store.connection import Store
 from tests.datasets import CSV, JSONL, NPZ, csv_of, jsonl_of, npz_of, spec_on_dataset
+from tests.processes import running_fork_server
 from tests.training_records import CPU, RunRecord, run_and_record
 from ticks import machine, state_files
 from ticks.data.tables import DamagedDataset
 from ticks.training import TrainingRun
-from workers.forkserver_client import ForkServerProcess, spawn_trainer
+from workers.forkserver_client import spawn_trainer
 from workers.trainer_client import TrainerClient
 
 COLOURS = ("red", "green", "blue")
@@ -224,10 +224,8 @@ def test_a_damaged_file_is_never_trained_on(home: Home) -> None:
 def test_a_trainer_process_reads_the_artifacts_and_gives_the_same_bits(home: Home) -> None:
     spec = home.spec(home.add(csv_of(table())), validation={"fraction": 0.25})
     straight = home.train_and_record(spec)
-    with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
-        template = ForkServerProcess(Path(folder) / "t.sock")
-        template.start()
-        process = spawn_trainer(template.socket_path)
+    with running_fork_server() as fork_server:
+        process = spawn_trainer(fork_server.socket_path)
         try:
             phases: list[str] = []
             trainer = TrainerClient(process.connection, phases.append)
@@ -235,7 +233,6 @@ def test_a_trainer_process_reads_the_artifacts_and_gives_the_same_bits(home: Hom
             ran = trainer.run(100)
         finally:
             process.close()
-            template.stop()
 
     assert ran.columns["loss"].tobytes() == straight.columns["loss"]
     assert phases[0] == "loading" and ran.metrics["val_loss"] > 0

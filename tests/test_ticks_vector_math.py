@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from tests.processes import running_fork_server
 from tests.support import ROOT
 from tests.test_ticks_commands import WIDE
 from tests.training_records import read_small_spec
@@ -99,11 +100,9 @@ def test_the_fork_server_runs_no_operator() -> None:
 
 
 @pytest.fixture(scope="module")
-def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServerProcess]:
-    started = ForkServerProcess(tmp_path_factory.mktemp("t") / "t")
-    started.start()
-    yield started
-    started.stop()
+def fork_server() -> Iterator[ForkServerProcess]:
+    with running_fork_server() as fork_server:
+        yield fork_server
 
 
 def test_300_forked_trainers_of_two_threads_have_one_digest(fork_server: ForkServerProcess) -> None:

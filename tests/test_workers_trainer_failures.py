@@ -17,7 +17,7 @@ from jobs.queries import worker_registry
 from jobs.store import keys
 from jobs.store.connection import Store
 from tests.ledger_helpers import make_job_spec
-from tests.processes import WorkerProcess, send_signal
+from tests.processes import WorkerProcess, running_fork_server, send_signal
 from tests.support import running_store, small_spec, wait_until
 from tests.worker_harness import SPEC, TENANT, WorkerHarness
 from workers import exit_status, memory
@@ -54,11 +54,9 @@ def straight(harness: WorkerHarness, worker: WorkerProcess) -> tuple[bytes, str]
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServerProcess]:
-    template = ForkServerProcess(tmp_path_factory.mktemp("t") / "t")
-    template.start()
-    yield template
-    template.stop()
+def fork_server() -> Iterator[ForkServerProcess]:
+    with running_fork_server() as fork_server:
+        yield fork_server
 
 
 @pytest.mark.parametrize("role", ["worker", "child", "template", "trainer"])
@@ -83,27 +81,27 @@ def ignores(pid: int, number: signal.Signals) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGKILL])
 def test_a_fork_server_reports_how_a_trainer_ended(
-    template: ForkServerProcess, number: signal.Signals
+    fork_server: ForkServerProcess, number: signal.Signals
 ) -> None:
-    process = spawn_trainer(template.socket_path)
-    assert fetch_exit_status(template.socket_path, process.pid) is None
+    process = spawn_trainer(fork_server.socket_path)
+    assert fetch_exit_status(fork_server.socket_path, process.pid) is None
     os.kill(process.pid, number)
     process.connection.recv(1)
     process.close()
 
-    status = fetch_exit_status(template.socket_path, process.pid)
+    status = fetch_exit_status(fork_server.socket_path, process.pid)
 
     assert status is not None and os.WTERMSIG(status) == number
     assert number.name in exit_status.describe_exit(status)
-    assert fetch_exit_status(template.socket_path, 1) is None
+    assert fetch_exit_status(fork_server.socket_path, 1) is None
 
 
-def test_a_fork_server_leaves_no_zombie_behind(template: ForkServerProcess) -> None:
-    processes = [spawn_trainer(template.socket_path) for _ in range(3)]
+def test_a_fork_server_leaves_no_zombie_behind(fork_server: ForkServerProcess) -> None:
+    processes = [spawn_trainer(fork_server.socket_path) for _ in range(3)]
     for process in processes:
         process.close()
-    assert template.pid is not None
-    wait_until(lambda: psutil.Process(template.pid).children() == [], 5)
+    assert fork_server.pid is not None
+    wait_until(lambda: psutil.Process(fork_server.pid).children() == [], 5)
 
 
 def test_an_ending_in_words_blames_the_kernel_only_when_it_was_killing() -> None:
@@ -192,11 +190,11 @@ def test_a_trainer_that_hangs_is_ended_and_the_job_goes_on(
     ],
 )  # fmt: skip
 def test_an_estimate_is_near_what_a_trainer_takes(
-    template: ForkServerProcess, tmp_path: Path, changes: dict[str, Any]
+    fork_server: ForkServerProcess, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     """Between the trainer's peak and 1.5 times that, but for 5 % below."""
     whole = make_job_spec(**{**changes, "budget": {"ticks": 5}})
-    process = spawn_trainer(template.socket_path)
+    process = spawn_trainer(fork_server.socket_path)
     try:
         trainer = TrainerClient(process.connection)
         trainer.build(whole.to_stored(), "cpu", None)
@@ -252,8 +250,8 @@ def test_a_job_too_large_for_a_worker_waits_and_one_that_is_after_all_fails_alon
         assert harness.result_bits(other) == straight and harness.job(other).attempt == 1
 
 
-def test_a_trainer_is_the_first_to_go_where_memory_runs_out(template: ForkServerProcess) -> None:
-    process = spawn_trainer(template.socket_path)
+def test_a_trainer_is_the_first_to_go_where_memory_runs_out(fork_server: ForkServerProcess) -> None:
+    process = spawn_trainer(fork_server.socket_path)
     trainer = TrainerClient(process.connection, memory_bytes=2 << 30)
     trainer.build(make_job_spec().to_stored(), "cpu", None)
     score = Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip()
@@ -261,7 +259,7 @@ def test_a_trainer_is_the_first_to_go_where_memory_runs_out(template: ForkServer
     process.close()
 
     assert (score, limits) == ("500", (2 << 30, 2 << 30))
-    assert Path(f"/proc/{template.pid}/oom_score_adj").read_text().strip() != "500"
+    assert Path(f"/proc/{fork_server.pid}/oom_score_adj").read_text().strip() != "500"
 
 
 # at the door
