@@ -25,12 +25,12 @@ from tests.ledger_helpers import claim_job, make_checkpoint, submit_job
 from tests.manual_worker import FINGERPRINT
 from tests.support import StoreServer, running_store, small_spec, wait_until
 from tests.worker_harness import TENANT, WorkerHarness, log_events
+from workers.delivery import BufferedCall, WriteBuffer
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
 from workers.ledger_writer import LedgerWriter
 from workers.store_retry import StoreUnavailable
 from workers.trainer_client import ChunkResult, encode_value
-from workers.write_buffer import BufferedCall, WriteBuffer
 
 LOSSES = np.random.default_rng(5).standard_normal(100_000).astype(np.float32)
 

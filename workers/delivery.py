@@ -1,17 +1,136 @@
 """Delivery of one attempt's calls to the store: in order, buffered while it is unavailable.
 
-Knows the buffer and the heartbeat; knows nothing of what a call means.
+Knows the heartbeat; knows nothing of what a call means, beyond the requests in its reply.
 """
 
+from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from jobs.errors import NotAccepted, StoreFull, TickGap
+from jobs.ledger.claims import Claim
+from jobs.ledger.owner import AppendResult
 from jobs.store.connection import UNAVAILABLE
-from workers.client_requests import ClientRequests
+from workers.drain import Drain
 from workers.heartbeat import Heartbeat
 from workers.store_retry import StoreRetry, StoreUnavailable
-from workers.write_buffer import BufferedCall, WriteBuffer
+
+#: ticks that may be pending, and as many that are held after they were sent
+MAX_BUFFERED_TICKS = 1 << 20
+#: the same in calls: a slow training's chunks are single ticks
+MAX_BUFFERED_CALLS = 1 << 14
+
+
+class ClientRequests:
+    """What clients and the machine request of a claimed job, as last read from the store.
+
+    Requests arrive with the reply of each append, of each renewal while training waits for room,
+    and of each progress record of a verify. (The heartbeat sees a cancel on its own, so that it
+    reaches a trainer that is stuck inside a chunk.)
+    """
+
+    def __init__(self, claim: Claim, drain: Drain) -> None:
+        self._recorded_tick, self._drain = claim.tick, drain
+        self.client_action: str | None = claim.requested  # cancel, pause or stop
+        self.has_checkpoint_request = False
+
+    @property
+    def action(self) -> str | None:
+        """Return the client's action or, if there is none, "drain" when the worker must leave."""
+        return self.client_action or ("drain" if self._drain.is_requested else None)
+
+    def action_after(self, *, has_progress: bool) -> str | None:
+        """Return the requested action; a stop counts only once there is progress."""
+        action = self.action
+        return None if action == "stop" and not has_progress else action
+
+    def wants_checkpoint_at(self, tick: int) -> bool:
+        """Return whether a client waits for the checkpoint of this tick; never during a replay."""
+        return self.has_checkpoint_request and tick >= self._recorded_tick
+
+    def update(self, result: AppendResult) -> None:
+        """Take the requests that came with the reply to an append."""
+        self.client_action = result.requested
+        self.has_checkpoint_request = result.checkpoint_requested
+
+
+@dataclass(frozen=True)
+class BufferedCall:
+    """A call that may be sent twice; it appends `count` ticks, the last of them `last`."""
+
+    last: int
+    count: int
+    call: Callable[[], AppendResult | None]
+    is_commit: bool = False
+
+
+class WriteBuffer:
+    """An attempt's calls in order: first the sent ones, then the pending ones.
+
+    A call is pending until the store has accepted it. It is kept, although accepted, from the
+    commit before the newest one on: if the store restarts without its last second, such calls are
+    sent again from its accepted tick. Bounded in ticks and in calls.
+    """
+
+    def __init__(
+        self, max_ticks: int = MAX_BUFFERED_TICKS, max_calls: int = MAX_BUFFERED_CALLS
+    ) -> None:
+        self._max_ticks, self._max_calls = max_ticks, max_calls
+        self._sent: deque[BufferedCall] = deque()
+        self._pending: deque[BufferedCall] = deque()
+        self._sent_ticks = self.pending_ticks = 0
+
+    def add(self, entry: BufferedCall) -> None:
+        """Append a pending call."""
+        self._pending.append(entry)
+        self.pending_ticks += entry.count
+
+    @property
+    def next_pending(self) -> BufferedCall | None:
+        """Return the first call that the store has not accepted, or None."""
+        return self._pending[0] if self._pending else None
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether the pending calls have reached a limit, so that training must wait."""
+        return self.pending_ticks >= self._max_ticks or len(self._pending) >= self._max_calls
+
+    def drop_first(self) -> None:
+        """Drop the first pending call, which the store has refused for good."""
+        self.pending_ticks -= self._pending.popleft().count
+
+    def mark_sent(self) -> None:
+        """Move the first pending call to the sent ones: the store has accepted it."""
+        entry = self._pending.popleft()
+        self.pending_ticks -= entry.count
+        self._sent.append(entry)
+        self._sent_ticks += entry.count
+        while self._sent_ticks > self._max_ticks or len(self._sent) > self._max_calls:
+            self._drop_oldest_sent()
+        if entry.is_commit:
+            self._trim_to_last_two_commits()
+
+    def requeue_from(self, accepted_tick: int) -> bool:
+        """Make the sent calls pending again that a store at `accepted_tick` may have lost.
+
+        Returns False if there is none: the buffer no longer holds what the store lacks.
+        """
+        pending_before = len(self._pending)
+        while self._sent and self._sent[-1].last >= accepted_tick:
+            entry = self._sent.pop()
+            self._sent_ticks -= entry.count
+            self._pending.appendleft(entry)
+            self.pending_ticks += entry.count
+        return len(self._pending) > pending_before
+
+    def _trim_to_last_two_commits(self) -> None:
+        commit_count = sum(entry.is_commit for entry in self._sent)
+        while commit_count > 2 or (commit_count == 2 and not self._sent[0].is_commit):
+            commit_count -= self._sent[0].is_commit
+            self._drop_oldest_sent()
+
+    def _drop_oldest_sent(self) -> None:
+        self._sent_ticks -= self._sent.popleft().count
 
 
 class BufferedDelivery:
@@ -40,7 +159,8 @@ class BufferedDelivery:
         """Send a call after all earlier ones; it may stay buffered unless `wait` is set."""
         if entry.count:
             self._last_tick = entry.last
-        # a call that comes late is sent again together with the ticks it came after
+        # a call without ticks is ordered after the last tick sent, so that both are sent again
+        # together
         self._buffer.add(replace(entry, last=max(entry.last, self._last_tick)))
         self._send_pending(wait=wait or self._buffer.is_full)
         self._heartbeat.touch()

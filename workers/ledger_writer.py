@@ -21,13 +21,11 @@ from jobs.recording.writer import HistoryWriter
 from jobs.spec.engines import is_portable
 from jobs.store.connection import UNAVAILABLE
 from jobs.values import STATE_COLUMN
-from workers.client_requests import ClientRequests
-from workers.delivery import BufferedDelivery
+from workers.delivery import BufferedCall, BufferedDelivery, ClientRequests, WriteBuffer
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
 from workers.store_retry import StoreRetry
 from workers.trainer_client import ChunkResult, JsonDict, encode_value
-from workers.write_buffer import BufferedCall, WriteBuffer
 
 Level = Literal["info", "warning", "error"]
 

@@ -56,11 +56,6 @@ class TrainerSession:
         folder = checkpoint_folders.folder_path(self.files, tenant, job_id, checkpoint)
         return self.trainer.load(folder)
 
-    def requested_action(self, *, has_progress: bool) -> str | None:
-        """Return what is requested of the job; a stop counts only once there is progress."""
-        action = self.ledger_writer.requests.action
-        return None if action == "stop" and not has_progress else action
-
     def publish(self, level: Level, text: str, unsaved_reason: str | None = None) -> None:
         """Write a line into the job's log and add it to the job's events.
 

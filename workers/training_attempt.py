@@ -165,7 +165,7 @@ class TrainingAttempt:
             return None
         if self.failure:
             return "failed"
-        action = self.session.requested_action(has_progress=self.tick > 0)
+        action = self.ledger_writer.requests.action_after(has_progress=self.tick > 0)
         if action == "cancel":
             return "cancel"
         if self.end_reason:

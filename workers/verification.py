@@ -79,7 +79,7 @@ class Verification:
             self.load()
         while self.difference is None and self.tick < self.verify_range.end:
             has_progress = self.tick != self.verify_range.start
-            if action := self.session.requested_action(has_progress=has_progress):
+            if action := self.ledger_writer.requests.action_after(has_progress=has_progress):
                 return self.stop_early(action)
             self.compare_chunk()
         return self.certify()
