@@ -29,7 +29,7 @@ from jobs.archive.record_folders import (
 )
 from jobs.errors import LeaseLost, NoSuchJob, RequestInProgress
 from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
-from jobs.history.segment_parts import SegmentPart, segment_of
+from jobs.history.column_reader import SegmentPart, segment_of
 from jobs.job import Lease
 from jobs.store import keys
 from jobs.store.connection import Store

@@ -4,7 +4,7 @@ from typing import Any
 
 from jobs.archive.format import decode_bytes, decode_hash
 from jobs.archive.reader import ArchivedJob, DecodedHash
-from jobs.history.segment_parts import SegmentPart
+from jobs.history.column_reader import SegmentPart
 from jobs.job import TERMINAL_STATUSES
 from jobs.store import keys
 from jobs.store.codec import SCHEMA_VERSION

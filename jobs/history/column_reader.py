@@ -7,20 +7,23 @@ if a part is missing in one place, it takes the extent again and tries the other
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from jobs.errors import NoSuchJob
-from jobs.files.artifacts import ArtifactStore
+from jobs.files.artifacts import ArtifactStore, validate_name
 from jobs.history.errors import DamagedHistory
-from jobs.history.segment_parts import VALUE_BYTES, SegmentPart, segment_of, split_at_multiples
 from jobs.history.summary_rows import BUCKET, ROW, SEGMENT, Summaries
 from jobs.store import keys
 from jobs.store.connection import Store
 
+VALUE_BYTES = 4  # little-endian float32
+MAKE_KEY = {"f32": keys.column, "rows": keys.summary_rows, "sparse": keys.sparse}  # by suffix
 VALUE = np.dtype("<f4")
 POINT = np.dtype([("tick", "<u8"), ("bits", "<u8")])
 MAX_READ_ATTEMPTS = 4  # a part moves once, so a second attempt suffices unless it is lost
@@ -38,6 +41,33 @@ class Extent:
     tick: int
     segments_in_files: int
     columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SegmentPart:
+    """The values, summary rows or points of one column in one segment."""
+
+    column: str
+    segment: int
+    suffix: str  # f32: values | rows: summary rows | sparse: points
+
+    @property
+    def name(self) -> str:
+        """Path below the job's history folder; also its name in the list of digests."""
+        return f"{validate_name(self.column)}/{self.segment:06d}.{self.suffix}"
+
+    def key(self, tenant: str, job_id: str) -> str:
+        """Return its key in the store while the segment is open."""
+        return MAKE_KEY[self.suffix](tenant, job_id, self.column, self.segment)
+
+    def path(self, files: ArtifactStore, tenant: str, job_id: str) -> Path:
+        """Return its path once the segment has moved to files."""
+        return files.job_folder(tenant, job_id) / "history" / self.name
+
+    def size(self, tick: int) -> int:
+        """Return its length in bytes in a history of `tick` ticks; not for sparse points."""
+        ticks = min(max(tick - self.segment * SEGMENT, 0), SEGMENT)
+        return ticks * VALUE_BYTES if self.suffix == "f32" else ticks // BUCKET * ROW.itemsize
 
 
 class ColumnReader:
@@ -138,3 +168,16 @@ class ColumnReader:
 def decode_floats(points: Points) -> npt.NDArray[np.float64]:
     """Decode the bits of numeric sparse points -> float64 [n]."""
     return np.ascontiguousarray(points["bits"]).view("<f8")
+
+
+def segment_of(tick: int) -> int:
+    """Return the segment of a tick; tick 0 (before any update) belongs to the first."""
+    return max(tick - 1, 0) // SEGMENT
+
+
+def split_at_multiples(start: int, stop: int, size: int) -> Iterator[tuple[int, int, int]]:
+    """Split start…stop-1 at multiples of `size`; yield (index, offset in it, length)."""
+    while start < stop:
+        length = min(size - start % size, stop - start)
+        yield start // size, start % size, length
+        start += length

@@ -10,8 +10,7 @@ from jobs import fault_points
 from jobs.archive.jobs import JobArchive
 from jobs.errors import LeaseLost, NoSuchJob, NotAccepted, RequestInProgress, StoreFull
 from jobs.files.artifacts import ArtifactStore
-from jobs.history.column_reader import ColumnReader
-from jobs.history.segment_parts import SegmentPart
+from jobs.history.column_reader import ColumnReader, SegmentPart
 from jobs.history.summary_rows import SEGMENT
 from jobs.job import Lease
 from jobs.ledger.client import JobLedger

@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from jobs.errors import TickGap, TickMismatch
 from jobs.files.artifacts import ArtifactStore
-from jobs.history.column_reader import POINT, ColumnReader, Extent, Points
-from jobs.history.segment_parts import segment_of
+from jobs.history.column_reader import POINT, ColumnReader, Extent, Points, segment_of
 from jobs.history.summary_rows import BUCKET, SEGMENT, summarize
 from jobs.job import Lease, SparsePoint
 from jobs.ledger.client import JobLedger

@@ -4,10 +4,10 @@ Knows the clock and the rules; knows no file, no store and no trainer.
 """
 
 import time
+from dataclasses import dataclass
 
 from jobs.backoff import Backoff
 from jobs.spec.training import CheckpointRules
-from workers.checkpointing.pending import CheckpointReasons
 from workers.chunks import next_multiple
 from workers.trainer_client import ChunkResult
 
@@ -51,6 +51,16 @@ class FailureTracker:
             self.count >= MIN_FAILURES
             and time.monotonic() - self._first_failure_at >= self._max_seconds
         )
+
+
+@dataclass(frozen=True)
+class CheckpointReasons:
+    """Why a checkpoint is saved; `is_requested`: a client waited for one when it was begun."""
+
+    is_best: bool
+    is_final: bool
+    is_periodic: bool
+    is_requested: bool = False
 
 
 class CheckpointSchedule:

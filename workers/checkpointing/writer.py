@@ -7,7 +7,8 @@ past this tick compares it. Replaced checkpoints are removed only after the comm
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -19,8 +20,7 @@ from jobs.files.checkpoint_folders import DamagedCheckpoint
 from jobs.job import Checkpoint, SparsePoint
 from jobs.values import STATE_COLUMN
 from workers.checkpointing.archiver import AttemptArchiver
-from workers.checkpointing.pending import CheckpointReasons, PendingCheckpoint
-from workers.checkpointing.schedule import CheckpointSchedule
+from workers.checkpointing.schedule import CheckpointReasons, CheckpointSchedule
 from workers.trainer_client import SavedState, StateNotWritten, encode_value
 from workers.trainer_session import TrainerSession
 
@@ -32,6 +32,44 @@ SAVE_ERRORS = (OSError, UnsafePath, DamagedCheckpoint)
 
 class CheckpointNotSaved(Exception):
     """A checkpoint could not be saved; the earlier ones are untouched."""
+
+
+@dataclass
+class PendingCheckpoint:
+    """A folder that a trainer writes into, until it is a checkpoint ready to be committed."""
+
+    folder: Path
+    reasons: CheckpointReasons
+    saved_state: SavedState | None = None
+    _executor: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="making")
+    )
+    _future: Future[Checkpoint] | None = None
+
+    def complete(self, saved_state: SavedState, publish: Callable[[], Checkpoint]) -> None:
+        """Publish the written files as a checkpoint, in a thread."""
+        self.saved_state, self._future = saved_state, self._executor.submit(publish)
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether the thread is done, with a checkpoint or an error."""
+        return self._future is not None and self._future.done()
+
+    def result(self) -> Checkpoint:
+        """Wait for the thread and return the checkpoint; raises what publishing raised."""
+        assert self._future is not None, "its files are not written yet"
+        try:
+            return self._future.result()
+        finally:
+            self._executor.shutdown()
+
+    def discard(self, remove: Callable[[Checkpoint], None]) -> None:
+        """Remove its files; `remove` is called with a checkpoint that was already published."""
+        with contextlib.suppress(Exception):  # remove_orphans removes what stays
+            if self._future is not None:
+                remove(self.result())
+            else:
+                remove_tree(self.folder)
 
 
 class CheckpointWriter:
