@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from faults.processes import (
     running_service,
     send_signal,
 )
-from tests.support import ROOT
+from tests.support import ROOT, wait_until
 from workers.forkserver_client import ForkServerProcess
 
 __all__ = [
@@ -77,18 +76,16 @@ class JobClient:
         self, job_id: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 30
     ) -> dict[str, Any]:
         """Poll until something is true of the job; the API may be away for a while."""
-        deadline = time.monotonic() + seconds
-        job: dict[str, Any] = {}
-        while time.monotonic() < deadline:
+
+        def job_if() -> dict[str, Any] | None:
             try:
                 job = self.get(job_id)
             except httpx.HTTPError:
-                pass
-            else:
-                if condition(job):
-                    return job
-            time.sleep(0.03)
-        raise AssertionError(f"not within {seconds:g} s: {job}")
+                return None
+            return job if condition(job) else None
+
+        result: dict[str, Any] = wait_until(job_if, seconds, f"what is expected of {job_id}")
+        return result
 
     def wait_for_end(self, job_id: str, seconds: float = 30) -> dict[str, Any]:
         return self.wait_for(job_id, lambda job: job["finished_at"] is not None, seconds)

@@ -298,7 +298,7 @@ def test_a_wait_outlives_the_stores_restart(tmp_path: Path) -> None:
         held = HeldRequest(
             app, f"/v1/jobs/{worker.lease.job_id}?wait=30&until=end"
         ).wait_until_held()
-        time.sleep(0.5)  # its first look at the job, which a dead store would answer with 503
+        time.sleep(2)  # its first look at the job, which a dead store would answer with 503
         server.kill()
         server.start()
         worker.end("cancelled")

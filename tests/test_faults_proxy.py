@@ -32,8 +32,8 @@ def proxy(server: StoreServer) -> Iterator[Proxy]:
 
 @pytest.fixture
 def through(proxy: Proxy) -> Iterator["redis.Redis"]:
-    """A client that gives up after half a second and asks nothing twice."""
-    client = redis.Redis.from_url(proxy.url, socket_timeout=0.5, retry=None)
+    """A client that gives up after a while and asks nothing twice."""
+    client = redis.Redis.from_url(proxy.url, socket_timeout=1.5, retry=None)
     client.set("ran", 0)
     yield client
     client.close()

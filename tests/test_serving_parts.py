@@ -8,7 +8,6 @@ import signal
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,15 +18,7 @@ from jobs.settings import MIN_ADMIN_KEY_LENGTH
 from serving import admin_key, embedded_store
 from serving.lock import FolderInUse, data_folder_lock
 from serving.process import INITIAL_BACKOFF_SECONDS, Child, Command
-
-ROOT = Path(__file__).parent.parent
-
-
-def until(fact: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not fact():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.02)
+from tests.support import ROOT, wait_until
 
 
 def runs(pid: int) -> bool:
@@ -61,7 +52,7 @@ def test_a_dead_child_is_started_again_after_a_pause_that_doubles(make_child) ->
         child.restart_if_dead()
         return child.deaths == 3
 
-    until(tended)
+    wait_until(tended)
 
     assert log_lines == [
         f"child ended (exit 3); starts again in {pause:g} s"
@@ -77,16 +68,16 @@ def test_the_end_of_a_child_takes_its_process_group_with_it(make_child, tmp_path
     child = make_child(f"sleep 100 & echo $! > {tmp_path}/pid; kill -9 $$")
     child.start()
 
-    until(child.reap_if_exited)
+    wait_until(child.reap_if_exited)
 
     left_over = int((tmp_path / "pid").read_text())
-    until(lambda: not runs(left_over))
+    wait_until(lambda: not runs(left_over))
 
 
 def test_a_child_that_ignores_sigterm_is_killed(make_child, tmp_path: Path) -> None:
     child = make_child(f"trap '' TERM; touch {tmp_path}/deaf; while :; do sleep 0.1; done")
     child.start()
-    until((tmp_path / "deaf").exists)
+    wait_until((tmp_path / "deaf").exists)
     pid = child.pid
 
     child.terminate()
@@ -114,7 +105,7 @@ time.sleep(100)
         pid = int(parent.stdout.readline())
         parent.kill()
 
-    until(lambda: not runs(pid))
+    wait_until(lambda: not runs(pid))
 
 
 def test_a_folder_is_locked_once(tmp_path: Path) -> None:
@@ -240,5 +231,5 @@ def test_signals_have_names_in_messages(make_child) -> None:
         child.restart_if_dead()
         return child.deaths == 1
 
-    until(tended)
+    wait_until(tended)
     assert "SIGKILL" in log_lines[0]

@@ -1,4 +1,4 @@
-"""The parts of a worker one by one: chunks, log, desk, heartbeat, outcomes, pool child."""
+"""The parts of a worker one by one: chunks, log, folder, heartbeat, outcomes, pool child."""
 
 import os
 import re
@@ -30,6 +30,7 @@ from jobs.ledger.owner import LeaseLedger
 from jobs.spec.reading import read_spec
 from jobs.store.connection import connect
 from jobs.trainer_frames import PeerGone
+from tests.ledger_helpers import expire_lease
 from tests.support import ROOT, small_spec, wait_until
 from workers import outcomes
 from workers.chunks import MAX_CHUNK_TICKS, ChunkSizer, StopTicks, chunk_length, next_multiple
@@ -41,6 +42,8 @@ from workers.outcomes import CheckpointDeleted, ReplayMismatch
 from workers.store_retry import StoreUnavailable, retry_while_unavailable
 from workers.trainer_client import TrainerError
 from workers.worker_folder import WorkerFolder
+
+LEASE_SECONDS = 3
 
 
 @given(
@@ -138,7 +141,7 @@ def test_a_call_that_may_not_retry_raises_that_the_store_is_unavailable() -> Non
 
 @pytest.fixture
 def lease_ledger(store: "redis.Redis") -> LeaseLedger:
-    return LeaseLedger(store, 1)
+    return LeaseLedger(store, LEASE_SECONDS)
 
 
 @pytest.fixture
@@ -161,16 +164,16 @@ def test_a_heartbeat_keeps_a_lease_past_its_end(lease_ledger: LeaseLedger, claim
         ) as beat,
         beat.guarding(lambda: killed.append(None)),
     ):
-        time.sleep(1.6)
+        time.sleep(LEASE_SECONDS + 0.5)
         assert lease_ledger.claim("cpu", worker="x", device="cpu", canaries={}) is None
     assert beat.kill_reason is None and not killed
 
 
 def test_a_heartbeat_kills_the_trainer_once_when_the_lease_is_lost(
-    lease_ledger: LeaseLedger, claim: Claim
+    store: "redis.Redis", lease_ledger: LeaseLedger, claim: Claim
 ) -> None:
     killed: list[None] = []
-    time.sleep(1.1)
+    expire_lease(store, claim.lease)
     claimed(lease_ledger)
     with (
         Heartbeat(

@@ -25,7 +25,7 @@ from workers.forkserver_client import ForkServerProcess, fetch_exit_status, spaw
 from workers.log import TAIL_LINES, TAIL_WIDTH, JobLog
 from workers.trainer_client import TrainerClient
 
-STALL = 2
+STALL = 4  # s; a busy machine needs some for a build
 ENDLESS = small_spec(budget={"ticks": 10**8})
 
 
