@@ -46,7 +46,7 @@ class Checkpoint:
     @classmethod
     def read(cls, session: ApiSession, job_id: str, fields: Mapping[str, Any]) -> Checkpoint:
         """Make a Checkpoint of the server's JSON."""
-        files = (CheckpointFile(f["name"], f["bytes"], f["sha256"]) for f in fields["files"])
+        files = [CheckpointFile(f["name"], f["bytes"], f["sha256"]) for f in fields["files"]]
         return cls(
             job_id=job_id,
             tick=fields["tick"],
@@ -77,12 +77,10 @@ class Checkpoint:
         for file in self.files:
             if not _SAFE_NAME.fullmatch(file.name):
                 raise UnexpectedAnswer(f"the server names a file {file.name!r}: not downloaded")
-            download_file(
-                self._session,
-                self._remote_file(file),
-                folder / file.name,
-                _progress_callback(on_bytes, file),
-            )
+            path = api_path("jobs", self.job_id, "checkpoints", self.tick, "files", file.name)
+            remote = RemoteFile(path, file.bytes, file.sha256)
+            on_file_bytes = _progress_callback(on_bytes, file)
+            download_file(self._session, remote, folder / file.name, on_file_bytes)
         return folder
 
     def update(self, **changes: Any) -> Checkpoint:
@@ -96,10 +94,6 @@ class Checkpoint:
     @property
     def _path(self) -> str:
         return api_path("jobs", self.job_id, "checkpoints", self.tick)
-
-    def _remote_file(self, file: CheckpointFile) -> RemoteFile:
-        path = api_path("jobs", self.job_id, "checkpoints", self.tick, "files", file.name)
-        return RemoteFile(path, file.bytes, file.sha256)
 
 
 def _progress_callback(

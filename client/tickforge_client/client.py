@@ -57,8 +57,7 @@ class Client:
 
     def plan(self, spec: Mapping[str, Any]) -> dict[str, Any]:
         """Return the server's estimate for a spec (time, memory, engine …); nothing is stored."""
-        plan: dict[str, Any] = self.session.post(api_path("jobs", "plan"), spec)
-        return plan
+        return self.session.post(api_path("jobs", "plan"), spec)
 
     def job(self, job_id: str) -> Job:
         """Return the job with this id. Raises NotFound."""
@@ -66,15 +65,10 @@ class Client:
 
     def page(self, **params: Any) -> dict[str, Any]:
         """Return one page of GET /v1/jobs as JSON; `params` are its query parameters."""
-        page: dict[str, Any] = self.session.get(api_path("jobs"), _drop_empty(params))
-        return page
+        return self.session.get(api_path("jobs"), _drop_empty(params))
 
     def jobs(
-        self,
-        *,
-        status: Sequence[str] = (),
-        label: Sequence[str] = (),
-        name: str | None = None,
+        self, *, status: Sequence[str] = (), label: Sequence[str] = (), name: str | None = None
     ) -> Iterator[Job]:
         """Yield all jobs that match the filters, newest first; a label is "key:value"."""
         query = _drop_empty({"status": status, "label": label, "name": name, "limit": PAGE_ENTRIES})
@@ -106,12 +100,11 @@ class Client:
         """
         file = Path(path)
         media_type = type or media_type_of(file)
-        params = {"name": file.name[:200] if name is None else name}
-        if delimiter is not None:
-            params["delimiter"] = delimiter
+        params = {"name": file.name[:200] if name is None else name, "delimiter": delimiter}
         body = FileBody(file, on_bytes)
-        created = self.session.upload(api_path("datasets"), params, body, media_type)
-        return Dataset(self.session, created)
+        path = api_path("datasets")
+        fields = self.session.upload(path, _drop_empty(params), body, media_type)
+        return Dataset(self.session, fields)
 
     def dataset(self, dataset_id: str) -> Dataset:
         """Return the dataset with this id. Raises NotFound."""
@@ -119,8 +112,7 @@ class Client:
 
     def dataset_page(self, **params: Any) -> dict[str, Any]:
         """Return one page of GET /v1/datasets as JSON; `params` are its query parameters."""
-        page: dict[str, Any] = self.session.get(api_path("datasets"), _drop_empty(params))
-        return page
+        return self.session.get(api_path("datasets"), _drop_empty(params))
 
     @property
     def datasets(self) -> Iterator[Dataset]:
@@ -140,7 +132,7 @@ class Client:
         """
         body = {"tenant": tenant, "scopes": list(scopes), "name": name}
         while True:
-            created: dict[str, Any] = self.session.create(api_path("keys"), body)
+            created = self.session.create(api_path("keys"), body)
             if "secret" in created:
                 return created
             self.delete_key(created["id"])

@@ -63,10 +63,8 @@ class Dataset:
         """Yield the rows after row number `after` (rows count from 1), at most `limit` of them."""
         remaining = limit
         while remaining is None or remaining > 0:
-            query = {
-                "after": after,
-                "limit": PAGE_ROWS if remaining is None else min(PAGE_ROWS, remaining),
-            }
+            page_rows = PAGE_ROWS if remaining is None else min(PAGE_ROWS, remaining)
+            query = {"after": after, "limit": page_rows}
             page = self._session.get(api_path("datasets", self.id, "rows"), query)
             yield from page["data"]
             if not page["has_more"]:

@@ -76,9 +76,8 @@ def _download_range(
     if 0 < received < remote.bytes:
         headers |= {"Range": f"bytes={received}-", "If-Range": f'"{remote.sha256}"'}
     with session.stream(remote.path, headers=headers) as response, part.open("r+b") as file:
-        if response.status_code == 206 and _starts_at(
-            response.headers.get("content-range"), received
-        ):
+        content_range = response.headers.get("content-range", "")
+        if response.status_code == 206 and content_range.startswith(f"bytes {received}-"):
             file.seek(received)
         else:
             file.truncate(0)
@@ -89,10 +88,6 @@ def _download_range(
                 on_bytes(file.tell())
         file.flush()
         os.fsync(file.fileno())
-
-
-def _starts_at(content_range: str | None, position: int) -> bool:
-    return (content_range or "").startswith(f"bytes {position}-")
 
 
 def _sha256(path: Path) -> str:

@@ -62,17 +62,12 @@ class FieldError:
     @classmethod
     def parse(cls, entry: Mapping[str, Any]) -> FieldError:
         """Make a FieldError of an entry of a problem's `errors`."""
-        templates = {
-            "pointer": "{}",
-            "parameter": "parameter {}",
-            "header": "header {}",
-        }
+        templates = {"pointer": "{}", "parameter": "parameter {}", "header": "header {}"}
         where = next(
             (template.format(entry[key]) for key, template in templates.items() if key in entry), ""
         )
         if "row" in entry or "column" in entry:  # of a dataset
-            position = [f"{key} {entry[key]}" for key in ("row", "column") if key in entry]
-            where = ", ".join(position)
+            where = ", ".join(f"{key} {entry[key]}" for key in ("row", "column") if key in entry)
         return cls(where, str(entry.get("detail", "")), entry.get("value"), "value" in entry)
 
     def __str__(self) -> str:
@@ -133,10 +128,8 @@ class Conflict(Problem):
 
     def lines(self) -> list[str]:
         """Return the message's lines, with the actions possible instead."""
-        first, *rest = super().lines()
-        if self.allowed:
-            rest.append(f"  possible now: {', '.join(self.allowed)}")
-        return [first, *rest]
+        possible = [f"  possible now: {', '.join(self.allowed)}"] if self.allowed else []
+        return super().lines() + possible
 
 
 class ServerError(Problem):

@@ -21,6 +21,16 @@ def number_text(value: float | None) -> str:
     return "-" if value is None else f"{value:.5g}"
 
 
+def count_text(count: int | None) -> str:
+    """Return an integer with commas between thousands; "-" for None."""
+    return "-" if count is None else f"{count:,}"
+
+
+def metrics_text(metrics: Mapping[str, float | None]) -> str:
+    """Return metrics as "name=value  name=value"."""
+    return _pairs_text({name: number_text(value) for name, value in metrics.items()})
+
+
 def duration_text(seconds: float | None) -> str:
     """Return a duration in seconds as "8.1 s", "5 min 03 s" or "2 h 05 min"; "-" for None."""
     if seconds is None:
@@ -84,8 +94,10 @@ def progress_line(job: Fields) -> str:
 
 def result_lines(job: Fields) -> list[str]:
     """Return lines with the outcome of an ended job: status, error, loss and metrics."""
-    lines = [f"{plain_text(job['name'])} {status_text(job)} at tick {ticks_text(job)}"]
-    lines[0] += f" after {duration_text(job['elapsed_seconds'])} of training"
+    lines = [
+        f"{plain_text(job['name'])} {status_text(job)} at tick {ticks_text(job)} "
+        f"after {duration_text(job['elapsed_seconds'])} of training"
+    ]
     if error := job["error"]:
         lines.append(plain_text(f"{error['type']}: {error['detail']}"))
     metrics = {"loss": job["loss"], **job["metrics"]}
@@ -103,9 +115,7 @@ def detail_lines(job: Fields) -> list[str]:
         "tick": ticks_text(job),
         "epoch": number_text(job["epoch"]),
         "loss": number_text(job["loss"]),
-        "metrics": _pairs_text(
-            {name: number_text(value) for name, value in job["metrics"].items()}
-        ),
+        "metrics": metrics_text(job["metrics"]),
         "best": f"{best['metric']} {number_text(best['value'])} at tick {best['tick']:,}"
         if best
         else "",

@@ -62,8 +62,7 @@ def read(
         newest_tick = session.get(path, {**query, "last": 1})["last_tick"]
         after, last = max(0, newest_tick - last), None
     if last is not None:
-        document: HistoryJson = session.get(path, {**query, "last": last})
-        return document
+        return session.get(path, {**query, "last": last})
     if before is not None:
         query["before"] = before
     return _merge_pages(_fetch_pages(session, path, {**query, "limit": PAGE_TICKS}, after))
@@ -121,12 +120,9 @@ def _merge_pages(pages: Iterator[HistoryJson]) -> HistoryJson:
 def _to_column(values: Any, ticks: Sequence[int], nonfinite: Mapping[int, str]) -> Any:
     if isinstance(values, Mapping):
         sparse_ticks, values = values["tick"], values["value"]
-        if values and isinstance(values[0], str):
-            return Sparse(_make_array("q", sparse_ticks), values)
-        return Sparse(
-            _make_array("q", sparse_ticks),
-            _make_array("d", _restore_nonfinite(values, sparse_ticks, nonfinite)),
-        )
+        if not values or not isinstance(values[0], str):
+            values = _make_array("d", _restore_nonfinite(values, sparse_ticks, nonfinite))
+        return Sparse(_make_array("q", sparse_ticks), values)
     return _make_array("d", _restore_nonfinite(values, ticks, nonfinite))
 
 

@@ -19,7 +19,6 @@ from tickforge_client._version import __version__
 from tickforge_client.errors import (
     NotConfigured,
     Problem,
-    TickforgeError,
     UnexpectedAnswer,
     Unreachable,
     make_problem,
@@ -41,15 +40,15 @@ RETRY_SECONDS = 60.0
 #: statuses after which the same request may succeed: the server or a proxy is busy
 RETRYABLE_STATUSES = {429, 502, 503, 504}
 REQUEST_IN_PROGRESS = "urn:tickforge:problem:in-work"
-_JSON = {"Content-Type": "application/json"}
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 Params = Mapping[str, Any]
+JsonObject = dict[str, Any]
 
 
 class ConditionalResponse(NamedTuple):
     """A body (None if unchanged), its ETag, and the Retry-After in seconds if there is one."""
 
-    body: Any
+    body: JsonObject | None
     etag: str | None
     retry_after: float | None
 
@@ -80,12 +79,13 @@ class ApiSession:
 
     def new_backoff(self) -> Backoff:
         """Return a Backoff for one call: short until the server has ever answered, longer after."""
-        return Backoff(self._retry_seconds, sleep=self.sleep, on_retry=self._on_retry)
+        return Backoff(
+            lambda: RETRY_SECONDS if self._has_answered else FIRST_CONTACT_RETRY_SECONDS,
+            sleep=self.sleep,
+            on_retry=self._on_retry,
+        )
 
-    def _retry_seconds(self) -> float:
-        return RETRY_SECONDS if self._has_answered else FIRST_CONTACT_RETRY_SECONDS
-
-    def get(self, path: str, params: Params | None = None) -> Any:
+    def get(self, path: str, params: Params | None = None) -> JsonObject:
         """Return the JSON at `path`."""
         return _parse_json(self._send("GET", path, params))
 
@@ -109,12 +109,12 @@ class ApiSession:
             return ConditionalResponse(None, etag, min_pause)
         return ConditionalResponse(_parse_json(response), response.headers.get("etag"), min_pause)
 
-    def create(self, path: str, body: Any, idempotency_key: str | None = None) -> Any:
+    def create(self, path: str, body: Any, idempotency_key: str | None = None) -> JsonObject:
         """POST JSON that creates a resource; retries never create a second one."""
         key = idempotency_key or secrets.token_hex(16)
         return _parse_json(self._send("POST", path, body=body, headers={"Idempotency-Key": key}))
 
-    def upload(self, path: str, params: Params, body: FileBody, media_type: str) -> Any:
+    def upload(self, path: str, params: Params, body: FileBody, media_type: str) -> JsonObject:
         """POST a file that becomes a resource; retries never create a second one."""
         headers = {
             "Content-Type": media_type,
@@ -123,11 +123,11 @@ class ApiSession:
         }
         return _parse_json(self._send("POST", path, params, body=body, headers=headers))
 
-    def post(self, path: str, body: Any = None) -> Any:
+    def post(self, path: str, body: Any = None) -> JsonObject:
         """POST an idempotent action."""
         return _parse_json(self._send("POST", path, body=body))
 
-    def patch(self, path: str, body: Any) -> Any:
+    def patch(self, path: str, body: Any) -> JsonObject:
         """PATCH with a JSON body."""
         return _parse_json(self._send("PATCH", path, body=body))
 
@@ -167,23 +167,21 @@ class ApiSession:
         backoff = self.new_backoff()
         has_lost_response = False  # an attempt may have been processed
         while True:
-            failure: TickforgeError
-            min_pause: float | None = None  # seconds
             try:
                 response = self._send_once(request, stream)
             except Unreachable as error:
-                has_lost_response, failure = True, error
-            else:
-                refusal = _read_problem(response)
-                is_already_deleted = (
-                    has_lost_response and method == "DELETE" and response.status_code == 404
-                )
-                if refusal is None or is_already_deleted:
-                    return response
-                if not _is_retryable(refusal):
-                    raise refusal
-                failure, min_pause = refusal, parse_retry_after(response.headers.get("retry-after"))
-            backoff.wait(failure, min_pause)
+                has_lost_response = True
+                backoff.wait(error)
+                continue
+            refusal = _read_problem(response)
+            is_already_deleted = (
+                has_lost_response and method == "DELETE" and response.status_code == 404
+            )
+            if refusal is None or is_already_deleted:
+                return response
+            if not _is_retryable(refusal):
+                raise refusal
+            backoff.wait(refusal, parse_retry_after(response.headers.get("retry-after")))
 
     def _build_request(
         self, method: str, path: str, params: Params | None, body: Any, headers: Mapping[str, str]
@@ -194,7 +192,10 @@ class ApiSession:
         if isinstance(body, FileBody):
             timeout = UPLOAD_TIMEOUT  # the file is read while it is sent
         elif body is not None:
-            content, headers = json.dumps(body, allow_nan=False), {**headers, **_JSON}
+            content, headers = (
+                json.dumps(body, allow_nan=False),
+                {**headers, "Content-Type": "application/json"},
+            )
         try:
             return self._open_client().build_request(
                 method,
@@ -253,19 +254,18 @@ def _read_problem(response: httpx.Response) -> Problem | None:
     except ValueError:
         body = None
     if not isinstance(body, dict):  # a proxy's error page, or not Tickforge at all
-        body = {
-            "title": response.reason_phrase,
-            "detail": f"from {response.url.copy_with(query=None)}",
-        }
+        url = response.url.copy_with(query=None)
+        body = {"title": response.reason_phrase, "detail": f"from {url}"}
     return make_problem(response.status_code, body)
 
 
-def _parse_json(response: httpx.Response) -> Any:
+def _parse_json(response: httpx.Response) -> JsonObject:
     try:
-        return response.json()
+        body: JsonObject = response.json()
     except ValueError as error:
         url = response.url.copy_with(query=None)
         raise UnexpectedAnswer(f"{url} did not answer with JSON: is it Tickforge?") from error
+    return body
 
 
 def _describe_error(error: Exception) -> str:

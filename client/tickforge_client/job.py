@@ -10,12 +10,11 @@ from typing import Any
 from tickforge_client import events, history, logs
 from tickforge_client.checkpoints import Checkpoint
 from tickforge_client.errors import JobTimeout
-from tickforge_client.events import Event
+from tickforge_client.events import TERMINAL_STATUSES, Event
 from tickforge_client.history import History
 from tickforge_client.http import ApiSession, api_path
 from tickforge_client.logs import Log
 
-TERMINAL_STATUSES = events.TERMINAL_STATUSES
 #: seconds a long poll waits for a change, well below http.READ_TIMEOUT
 LONG_POLL_SECONDS = 20.0
 #: seconds between two polls that the server does not hold: at first, and at most
@@ -199,9 +198,8 @@ class Job:
     def view(self, columns: str | Sequence[str] = "loss", *, points: int) -> dict[str, Any]:
         """Return the history in at most `points` buckets per column, as the server's JSON."""
         names = columns if isinstance(columns, str) else ",".join(columns)
-        path = api_path("jobs", self.id, "history")
-        view: dict[str, Any] = self._session.get(path, {"columns": names, "points": points})
-        return view
+        query = {"columns": names, "points": points}
+        return self._session.get(api_path("jobs", self.id, "history"), query)
 
     @property
     def checkpoints(self) -> list[Checkpoint]:

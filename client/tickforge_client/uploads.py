@@ -46,6 +46,7 @@ def media_type_of(path: Path) -> str:
     """Return the media type of a file name's suffix. Raises UnknownType."""
     media_type = MEDIA_TYPES.get(path.suffix.lower())
     if media_type is None:
-        suffixes = ", ".join(MEDIA_TYPES)
-        raise UnknownType(f"{path}: a name that ends in one of {suffixes}, or a type (--type)")
+        raise UnknownType(
+            f"{path}: a name that ends in one of {', '.join(MEDIA_TYPES)}, or a type (--type)"
+        )
     return media_type

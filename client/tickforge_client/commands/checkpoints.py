@@ -8,44 +8,30 @@ import click
 
 from tickforge_client import formatting
 from tickforge_client.checkpoints import Checkpoint
-from tickforge_client.commands.common import (
-    CommonOptions,
-    common_options,
-    job_argument,
-    pass_common,
-    print_json,
-    print_lines,
-    print_to_stderr,
-)
+from tickforge_client.commands.common import CommonOptions, job_argument, pass_common, print_json
 from tickforge_client.commands.control import print_job
 
 
 @click.command()
 @job_argument
-@common_options
 @pass_common
 def checkpoints(common: CommonOptions, job_id: str) -> None:
     """List a job's checkpoints, oldest first."""
     with common.client() as client:
         job_checkpoints = client.job(job_id).checkpoints
-    if common.json:
-        print_json([checkpoint.fields for checkpoint in job_checkpoints])
-        return
-    rows = [
+    rows = (
         (
             checkpoint.tick,
             _marks(checkpoint),
-            formatting.plain_text(checkpoint.name or ""),
+            checkpoint.name or "",
             formatting.size_text(checkpoint.bytes),
-            "  ".join(
-                f"{name}={formatting.number_text(value)}"
-                for name, value in checkpoint.metrics.items()
-            ),
+            formatting.metrics_text(checkpoint.metrics),
             checkpoint.created_at,
         )
         for checkpoint in job_checkpoints
-    ]
-    print_lines(formatting.table_lines(("TICK", "", "NAME", "SIZE", "METRICS", "CREATED"), rows))
+    )
+    document = [checkpoint.fields for checkpoint in job_checkpoints]
+    common.print_table(document, ("TICK", "", "NAME", "SIZE", "METRICS", "CREATED"), rows)
 
 
 def _marks(checkpoint: Checkpoint) -> str:
@@ -57,7 +43,6 @@ def _marks(checkpoint: Checkpoint) -> str:
 @job_argument
 @click.option("--name", help="its name, at most 200 characters")
 @click.option("--pinned", is_flag=True, help="keep it until it is unpinned or deleted")
-@common_options
 @pass_common
 def checkpoint(common: CommonOptions, job_id: str, *, name: str | None, pinned: bool) -> None:
     """Request a checkpoint of a running job at the end of its chunk of ticks."""
@@ -69,7 +54,6 @@ def checkpoint(common: CommonOptions, job_id: str, *, name: str | None, pinned: 
 @job_argument
 @click.argument("which", default="latest", metavar="[WHICH]")
 @click.option("-o", "--output", metavar="DIR", help="target folder [JOB-TICK]")
-@common_options
 @pass_common
 def download(common: CommonOptions, job_id: str, which: str, *, output: str | None) -> None:
     """Download a checkpoint: WHICH is a tick, or initial, latest, best or final (latest).
@@ -88,7 +72,6 @@ def download(common: CommonOptions, job_id: str, which: str, *, output: str | No
         print_json({"tick": checkpoint.tick, "folder": str(folder), "files": files})
     else:
         for file in checkpoint.files:
-            print_to_stderr(
-                f"{file.name}  {formatting.size_text(file.bytes)}  sha256 {file.sha256}"
-            )
+            size = formatting.size_text(file.bytes)
+            click.echo(f"{file.name}  {size}  sha256 {file.sha256}", err=True)
         click.echo(folder)

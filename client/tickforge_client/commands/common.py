@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import click
 
+from tickforge_client import formatting
 from tickforge_client.client import Client
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -28,10 +30,31 @@ class CommonOptions:
 
     def client(self) -> Client:
         """Return a client of the server that flags, environment and config file name."""
-        return Client(self.url, self.key, say=print_to_stderr)
+        return Client(self.url, self.key, say=partial(click.echo, err=True))
 
+    def print_result(self, document: Any, text: object) -> None:
+        """Print one line, or with --json the document."""
+        if self.json:
+            print_json(document)
+        else:
+            click.echo(text)
 
-pass_common = click.make_pass_decorator(CommonOptions, ensure=True)
+    def print_table(
+        self, document: Any, head: Sequence[str], rows: Iterable[Sequence[object]]
+    ) -> None:
+        """Print the rows under `head`, or with --json the document, without reading the rows."""
+        if self.json:
+            print_json(document)
+        else:
+            print_lines(formatting.table_lines(head, list(rows)))
+
+    def print_page(
+        self, page: Mapping[str, Any], head: Sequence[str], rows: Iterable[Sequence[object]]
+    ) -> None:
+        """Print a page of a list like print_table, and the option that gives the next page."""
+        self.print_table(page, head, rows)
+        if page["has_more"] and not self.json:
+            click.echo(f"more: --after {page['next_after']}", err=True)
 
 
 def common_options(function: Function) -> Function:
@@ -41,11 +64,19 @@ def common_options(function: Function) -> Function:
         ("--key", "key to the server [TICKFORGE_KEY]"),
         ("--url", "the server, http://HOST:PORT [TICKFORGE_URL]"),
     ):
-        settings: dict[str, Any] = {"is_flag": True} if name == "--json" else {"metavar": "TEXT"}
-        click.option(name, help=help_text, callback=_store_option, expose_value=False, **settings)(
-            function
-        )
+        click.option(
+            name,
+            is_flag=name == "--json",
+            help=help_text,
+            callback=_store_option,
+            expose_value=False,
+        )(function)
     return function
+
+
+def pass_common(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the common options to a command, and pass them as its first argument."""
+    return common_options(click.make_pass_decorator(CommonOptions, ensure=True)(function))
 
 
 def _store_option(context: click.Context, parameter: click.Parameter, value: Any) -> None:
@@ -65,6 +96,13 @@ def id_argument(name: str, metavar: str) -> Callable[[Function], Function]:
 
 
 job_argument = id_argument("job_id", "JOB")
+yes_option = click.option("--yes", is_flag=True, help="do not ask")
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask in a terminal, unless `yes`; raises Abort if the answer is no."""
+    if not yes and sys.stdin.isatty():
+        click.confirm(question, abort=True, err=True)
 
 
 def print_lines(lines: Iterable[str]) -> None:
@@ -76,11 +114,6 @@ def print_lines(lines: Iterable[str]) -> None:
 def print_json(value: Any) -> None:
     """Print one JSON document to standard output."""
     click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
-
-
-def print_to_stderr(line: str) -> None:
-    """Print a line to standard error."""
-    click.echo(line, err=True)
 
 
 def exit_code(status: str) -> int:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 
 import click
 
 from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
-    common_options,
+    confirm,
     job_argument,
     pass_common,
     print_json,
+    yes_option,
 )
 from tickforge_client.job import Job
 
@@ -25,58 +26,34 @@ def print_job(common: CommonOptions, job: Job) -> None:
         click.echo(f"{job.id} {formatting.progress_line(job.fields)}")
 
 
-@click.command()
-@job_argument
-@common_options
-@pass_common
-def cancel(common: CommonOptions, job_id: str) -> None:
-    """End a job as cancelled; its checkpoints stay."""
-    with common.client() as client:
-        print_job(common, client.job(job_id).cancel())
+def _action_command(action: Callable[[Job], Job], help_text: str) -> click.Command:
+    """Return the command that requests an action of a job, and prints the job."""
+
+    @click.command(action.__name__, help=help_text)
+    @job_argument
+    @pass_common
+    def request(common: CommonOptions, job_id: str) -> None:
+        with common.client() as client:
+            print_job(common, action(client.job(job_id)))
+
+    return request
+
+
+cancel = _action_command(Job.cancel, "End a job as cancelled; its checkpoints stay.")
+stop = _action_command(
+    Job.stop, "End a job early as succeeded, with a final validation and checkpoint."
+)
+pause = _action_command(Job.pause, "Save a job at its current tick and free its worker.")
+resume = _action_command(Job.resume, "Continue a paused job.")
 
 
 @click.command()
 @job_argument
-@common_options
-@pass_common
-def stop(common: CommonOptions, job_id: str) -> None:
-    """End a job early as succeeded, with a final validation and checkpoint."""
-    with common.client() as client:
-        print_job(common, client.job(job_id).stop())
-
-
-@click.command()
-@job_argument
-@common_options
-@pass_common
-def pause(common: CommonOptions, job_id: str) -> None:
-    """Save a job at its current tick and free its worker."""
-    with common.client() as client:
-        print_job(common, client.job(job_id).pause())
-
-
-@click.command()
-@job_argument
-@common_options
-@pass_common
-def resume(common: CommonOptions, job_id: str) -> None:
-    """Continue a paused job."""
-    with common.client() as client:
-        print_job(common, client.job(job_id).resume())
-
-
-@click.command()
-@job_argument
-@click.option("--yes", is_flag=True, help="do not ask")
-@common_options
+@yes_option
 @pass_common
 def delete(common: CommonOptions, job_id: str, *, yes: bool) -> None:
     """Delete an ended job, its history and its checkpoints permanently."""
-    if not yes and sys.stdin.isatty():
-        click.confirm(f"Remove {job_id} with its history and checkpoints?", abort=True, err=True)
+    confirm(f"Remove {job_id} with its history and checkpoints?", yes=yes)
     with common.client() as client:
         client.job(job_id).delete()
-    if common.json:
-        print_json({"id": job_id, "deleted": True})
-    else:
-        click.echo(f"{job_id} deleted")
+    common.print_result({"id": job_id, "deleted": True}, f"{job_id} deleted")

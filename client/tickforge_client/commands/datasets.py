@@ -14,12 +14,12 @@ import click
 from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
-    common_options,
+    confirm,
     id_argument,
     pass_common,
     print_json,
     print_lines,
-    print_to_stderr,
+    yes_option,
 )
 from tickforge_client.datasets import Dataset
 from tickforge_client.uploads import MEDIA_TYPES, UnknownType, media_type_of
@@ -55,7 +55,6 @@ def datasets() -> None:
     type=click.Choice(["comma", "semicolon", "tab", "pipe"]),
     help="separator of a CSV's fields",
 )
-@common_options
 @pass_common
 def upload(
     common: CommonOptions, file: Path, *, name: str | None, kind: str | None, delimiter: str | None
@@ -69,43 +68,33 @@ def upload(
         dataset = client.upload(
             file, name=name, type=media_type, delimiter=delimiter, on_bytes=on_bytes
         )
-    if common.json:
-        print_json(dataset.fields)
-    else:
-        click.echo(dataset.id)
+    common.print_result(dataset.fields, dataset.id)
 
 
 @datasets.command(name="list")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--after", metavar="CURSOR", help="continue an earlier list")
-@common_options
 @pass_common
 def list_datasets(common: CommonOptions, *, limit: int, after: str | None) -> None:
     """List datasets, the newest first."""
     with common.client() as client:
         page = client.dataset_page(limit=limit, after=after)
-    if common.json:
-        print_json(page)
-        return
-    rows = [
+    rows = (
         (
             dataset["id"],
             dataset["name"],
             dataset["type"],
-            _row_count_text(dataset),
+            formatting.count_text(dataset["rows"]),
             formatting.size_text(dataset["bytes"]),
             dataset["created_at"],
         )
         for dataset in page["data"]
-    ]
-    print_lines(formatting.table_lines(("ID", "NAME", "TYPE", "ROWS", "SIZE", "CREATED"), rows))
-    if page["has_more"]:
-        print_to_stderr(f"more: --after {page['next_after']}")
+    )
+    common.print_page(page, ("ID", "NAME", "TYPE", "ROWS", "SIZE", "CREATED"), rows)
 
 
 @datasets.command(name="show")
 @dataset_argument
-@common_options
 @pass_common
 def show_dataset(common: CommonOptions, dataset_id: str) -> None:
     """Show a dataset's size, and the types and ranges of its columns."""
@@ -129,7 +118,6 @@ def show_dataset(common: CommonOptions, dataset_id: str) -> None:
 @dataset_argument
 @click.option("--after", type=click.IntRange(0), default=0, help="rows after this number")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
-@common_options
 @pass_common
 def show_rows(common: CommonOptions, dataset_id: str, *, after: int, limit: int) -> None:
     """Print rows, one JSON object per line."""
@@ -144,7 +132,6 @@ def show_rows(common: CommonOptions, dataset_id: str, *, after: int, limit: int)
 @datasets.command(name="download")
 @dataset_argument
 @click.option("-o", "--output", metavar="FILE", help="target file [ID and the type's suffix]")
-@common_options
 @pass_common
 def download_dataset(common: CommonOptions, dataset_id: str, *, output: str | None) -> None:
     """Download a dataset as it was uploaded.
@@ -159,27 +146,20 @@ def download_dataset(common: CommonOptions, dataset_id: str, *, output: str | No
                 dataset.download(target, on_bytes)
         except OSError as error:
             raise click.FileError(str(target), str(error)) from error
-    if common.json:
-        print_json({"id": dataset.id, "file": str(target), "sha256": dataset.sha256})
-    else:
-        click.echo(target)
+    document = {"id": dataset.id, "file": str(target), "sha256": dataset.sha256}
+    common.print_result(document, target)
 
 
 @datasets.command(name="delete")
 @dataset_argument
-@click.option("--yes", is_flag=True, help="do not ask")
-@common_options
+@yes_option
 @pass_common
 def delete_dataset(common: CommonOptions, dataset_id: str, *, yes: bool) -> None:
     """Delete a dataset permanently, unless a live job uses it."""
-    if not yes and sys.stdin.isatty():
-        click.confirm(f"Remove {dataset_id}?", abort=True, err=True)
+    confirm(f"Remove {dataset_id}?", yes=yes)
     with common.client() as client:
         client.dataset(dataset_id).delete()
-    if common.json:
-        print_json({"id": dataset_id, "deleted": True})
-    else:
-        click.echo(f"{dataset_id} deleted")
+    common.print_result({"id": dataset_id, "deleted": True}, f"{dataset_id} deleted")
 
 
 def _column_lines(dataset: Dataset) -> list[str]:
@@ -196,10 +176,6 @@ def _column_lines(dataset: Dataset) -> list[str]:
         for column in dataset.columns
     ]
     return formatting.table_lines(head, rows)
-
-
-def _row_count_text(fields: dict[str, Any]) -> str:
-    return "-" if fields["rows"] is None else f"{fields['rows']:,}"
 
 
 def _array_text(array: dict[str, Any]) -> str:

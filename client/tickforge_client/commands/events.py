@@ -11,7 +11,6 @@ import click
 from tickforge_client import events, formatting, logs
 from tickforge_client.commands.common import (
     CommonOptions,
-    common_options,
     exit_code,
     job_argument,
     pass_common,
@@ -27,7 +26,6 @@ from tickforge_client.events import Event
 @click.option(
     "--after", type=click.IntRange(0), default=0, metavar="N", help="only events after number N"
 )
-@common_options
 @pass_common
 def show_events(common: CommonOptions, job_id: str, *, follow: bool, after: int) -> int:
     """List a job's events; with --follow the exit code is 1 if it failed or was cancelled."""
@@ -51,7 +49,6 @@ def show_events(common: CommonOptions, job_id: str, *, follow: bool, after: int)
 @click.option(
     "--after", type=click.IntRange(0), default=0, metavar="BYTE", help="skip the first BYTE bytes"
 )
-@common_options
 @pass_common
 def show_logs(common: CommonOptions, job_id: str, *, follow: bool, after: int) -> None:
     """Print a job's log."""

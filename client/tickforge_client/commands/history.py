@@ -12,7 +12,6 @@ from tickforge_client import chart, formatting, history
 from tickforge_client.client import Client
 from tickforge_client.commands.common import (
     CommonOptions,
-    common_options,
     job_argument,
     pass_common,
     print_json,
@@ -26,7 +25,6 @@ from tickforge_client.commands.common import (
 @click.option("--csv", is_flag=True, help="every tick as CSV")
 @click.option("--last", type=click.IntRange(1), metavar="N", help="only the newest N ticks")
 @click.option("--points", type=click.IntRange(1), metavar="N", help="a view of N buckets")
-@common_options
 @pass_common
 def show_history(
     common: CommonOptions,
@@ -57,9 +55,7 @@ def show_history(
 
 
 def _print_csv(client: Client, job_id: str, names: list[str], last: int | None) -> None:
-    query: dict[str, Any] = {"columns": ",".join(names)}
-    if last is not None:
-        query["last"] = last
+    query = {"columns": ",".join(names), **({"last": last} if last is not None else {})}
     for piece in history.stream_csv(client.session, job_id, query):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
@@ -71,12 +67,9 @@ def _show_view(view: Mapping[str, Any], names: list[str], common: CommonOptions)
         return
     parts = ("tick_first", "tick_last", "min", "max", "mean")
     for name in names:
+        head = ("TICK_FIRST", "TICK_LAST", f"{name} MIN", "MAX", "MEAN")
         rows = list(zip(*(view[name][part] for part in parts), strict=True))
-        print_lines(
-            formatting.table_lines(
-                (*(part.upper() for part in parts[:2]), f"{name} MIN", "MAX", "MEAN"), rows
-            )
-        )
+        print_lines(formatting.table_lines(head, rows))
 
 
 def _show_last(document: Mapping[str, Any], names: list[str]) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import click
 
 from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
-    common_options,
+    confirm,
     pass_common,
     print_json,
-    print_lines,
-    print_to_stderr,
+    yes_option,
 )
 
 SCOPES = ("read", "submit", "admin")
@@ -27,20 +25,16 @@ def keys() -> None:
 
 @keys.command("list")
 @click.option("--tenant", metavar="NAME", help="only this tenant's keys")
-@common_options
 @pass_common
 def list_keys(common: CommonOptions, *, tenant: str | None) -> None:
     """List keys, newest first, without the admin key of the server's settings."""
     with common.client() as client:
         access_keys = list(client.keys(tenant=tenant))
-    if common.json:
-        print_json(access_keys)
-        return
-    rows = [
+    rows = (
         (key["id"], key["tenant"], ",".join(key["scopes"]), key["created_at"], key["name"])
         for key in access_keys
-    ]
-    print_lines(formatting.table_lines(("KEY", "TENANT", "SCOPES", "CREATED", "NAME"), rows))
+    )
+    common.print_table(access_keys, ("KEY", "TENANT", "SCOPES", "CREATED", "NAME"), rows)
 
 
 @keys.command()
@@ -55,7 +49,6 @@ def list_keys(common: CommonOptions, *, tenant: str | None) -> None:
     help="what it may do; repeatable",
 )
 @click.option("--name", default="", metavar="TEXT", help="what it is for")
-@common_options
 @pass_common
 def create(common: CommonOptions, tenant: str, *, scopes: tuple[str, ...], name: str) -> None:
     """Create a key for TENANT and print its secret, which is never shown again."""
@@ -64,11 +57,9 @@ def create(common: CommonOptions, tenant: str, *, scopes: tuple[str, ...], name:
     if common.json:
         print_json(created)
         return
-    print_to_stderr(
-        f"{created['id']} of {formatting.plain_text(created['tenant'])}: "
-        f"{', '.join(created['scopes'])}"
-    )
-    print_to_stderr("its secret, which is shown this once:")
+    tenant, scope_list = formatting.plain_text(created["tenant"]), ", ".join(created["scopes"])
+    click.echo(f"{created['id']} of {tenant}: {scope_list}", err=True)
+    click.echo("its secret, which is shown this once:", err=True)
     click.echo(created["secret"])
 
 
@@ -81,16 +72,14 @@ def _check_key_id(_context: click.Context, _parameter: click.Parameter, value: s
 
 @keys.command()
 @click.argument("key_id", metavar="KEY", callback=_check_key_id)
-@click.option("--yes", is_flag=True, help="do not ask")
-@common_options
+@yes_option
 @pass_common
 def delete(common: CommonOptions, key_id: str, *, yes: bool) -> None:
     """Delete a key; it is refused from now on."""
-    if not yes and sys.stdin.isatty():
-        click.confirm(f"Delete {key_id}?", abort=True, err=True)
+    confirm(f"Delete {key_id}?", yes=yes)
     with common.client() as client:
         client.delete_key(key_id)
     if common.json:
         print_json({"id": key_id, "deleted": True})
     else:
-        print_to_stderr(f"{key_id} is no key any more")
+        click.echo(f"{key_id} is no key any more", err=True)

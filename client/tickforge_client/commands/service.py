@@ -8,47 +8,29 @@ import click
 
 from tickforge_client import formatting
 from tickforge_client._version import __version__
-from tickforge_client.commands.common import (
-    CommonOptions,
-    common_options,
-    pass_common,
-    print_json,
-    print_lines,
-)
+from tickforge_client.commands.common import CommonOptions, pass_common, print_json, print_lines
 
 
 @click.command()
-@common_options
 @pass_common
 def models(common: CommonOptions) -> None:
     """List the model families with their objectives; --json has the schema of each."""
     with common.client() as client:
         page = client.models()
-    if common.json:
-        print_json(page)
-        return
-    rows = [
-        (
-            family["family"],
-            ", ".join(family.get("objectives", [])),
-            family.get("description", ""),
-        )
+    rows = (
+        (family["family"], ", ".join(family.get("objectives", [])), family.get("description", ""))
         for family in page["data"]
-    ]
-    print_lines(formatting.table_lines(("FAMILY", "OBJECTIVES", ""), rows))
+    )
+    common.print_table(page, ("FAMILY", "OBJECTIVES", ""), rows)
 
 
 @click.command()
-@common_options
 @pass_common
 def workers(common: CommonOptions) -> None:
     """List the live workers and the jobs they train."""
     with common.client() as client:
         page = client.workers()
-    if common.json:
-        print_json(page)
-        return
-    rows = [
+    rows = (
         (
             worker.get("name", ""),
             worker.get("queue", ""),
@@ -58,14 +40,11 @@ def workers(common: CommonOptions) -> None:
             ", ".join(worker.get("engines") or []),
         )
         for worker in page["data"]
-    ]
-    print_lines(
-        formatting.table_lines(("WORKER", "QUEUE", "DEVICE", "JOB", "TICKS/S", "ENGINES"), rows)
     )
+    common.print_table(page, ("WORKER", "QUEUE", "DEVICE", "JOB", "TICKS/S", "ENGINES"), rows)
 
 
 @click.command()
-@common_options
 @pass_common
 def version(common: CommonOptions) -> None:
     """Show the versions of this client and of the service."""

@@ -11,14 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from tickforge_client import formatting
-from tickforge_client.commands.common import (
-    CommonOptions,
-    common_options,
-    pass_common,
-    print_json,
-    print_lines,
-    print_to_stderr,
-)
+from tickforge_client.commands.common import CommonOptions, pass_common, print_json, print_lines
 from tickforge_client.commands.watch import watch_job
 
 
@@ -55,7 +48,6 @@ spec_argument = click.argument("spec", metavar="SPEC.json", callback=_read_spec)
     help="in addition to the spec's; repeatable",
 )
 @click.option("--idempotency-key", metavar="KEY", help="the same key makes one job, ever")
-@common_options
 @pass_common
 def submit(
     common: CommonOptions,
@@ -83,13 +75,12 @@ def submit(
     else:
         click.echo(job.id)
         if sys.stderr.isatty():
-            print_to_stderr(f"see it train: tickforge watch {job.id}")
+            click.echo(f"see it train: tickforge watch {job.id}", err=True)
     return 0
 
 
 @click.command()
 @spec_argument
-@common_options
 @pass_common
 def plan(common: CommonOptions, spec: dict[str, Any]) -> None:
     """Estimate a spec's time, memory and engine, without storing anything."""
@@ -102,9 +93,9 @@ def plan(common: CommonOptions, spec: dict[str, Any]) -> None:
     print_lines(
         formatting.key_value_lines(
             {
-                "ticks": _format_count(estimate.get("ticks_total")),
-                "ticks per epoch": _format_count(estimate.get("ticks_per_epoch")),
-                "parameters": _format_count(estimate.get("parameters")),
+                "ticks": formatting.count_text(estimate.get("ticks_total")),
+                "ticks per epoch": formatting.count_text(estimate.get("ticks_per_epoch")),
+                "parameters": formatting.count_text(estimate.get("parameters")),
                 **{
                     name.removesuffix("_bytes"): formatting.size_text(round(estimate[name]))
                     for name in ("memory_bytes", "checkpoint_bytes", "history_bytes")
@@ -118,10 +109,6 @@ def plan(common: CommonOptions, spec: dict[str, Any]) -> None:
     print_lines(
         f"warning: {formatting.plain_text(warning)}" for warning in estimate.get("warnings", [])
     )
-
-
-def _format_count(count: int | None) -> str:
-    return "-" if count is None else f"{count:,}"
 
 
 def _mapping_or_empty(value: Any) -> Mapping[str, Any]:

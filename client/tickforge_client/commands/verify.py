@@ -8,15 +8,7 @@ from typing import Any
 import click
 
 from tickforge_client import formatting
-from tickforge_client.commands.common import (
-    EXIT_FAILED,
-    CommonOptions,
-    common_options,
-    job_argument,
-    pass_common,
-    print_json,
-    print_to_stderr,
-)
+from tickforge_client.commands.common import EXIT_FAILED, CommonOptions, job_argument, pass_common
 from tickforge_client.commands.watch import watch_job
 
 
@@ -25,7 +17,6 @@ from tickforge_client.commands.watch import watch_job
 @click.option("--from", "start", type=click.IntRange(0), default=0, help="tick of a checkpoint [0]")
 @click.option("--to", type=click.IntRange(1), help="the last tick to compare [the last accepted]")
 @click.option("--watch", is_flag=True, help="show it until it has ended; exit code 0: all equal")
-@common_options
 @pass_common
 def verify(common: CommonOptions, job_id: str, *, start: int, to: int | None, watch: bool) -> int:
     """Re-run a job's ticks, compare every bit, and print the id of the job that does so."""
@@ -34,10 +25,7 @@ def verify(common: CommonOptions, job_id: str, *, start: int, to: int | None, wa
         if watch:
             code, result = watch_job(job, common), job.fields.get("result")
             return code if result is None else _print_verdict(result, common)
-    if common.json:
-        print_json(job.fields)
-    else:
-        click.echo(job.id)
+    common.print_result(job.fields, job.id)
     return 0
 
 
@@ -48,12 +36,7 @@ def _print_verdict(result: Mapping[str, Any], common: CommonOptions) -> int:
         ticks, digests = result["ticks_compared"], result["digests_compared"]
         click.echo(f"{result['verdict']}: {ticks:,} ticks and {digests:,} states compared")
     if difference is not None:
-        values = " and ".join(str((difference[side] or {}).get("bits")) for side in _SIDES)
-        print_to_stderr(
-            f"{formatting.plain_text(difference['column'])} of tick {difference['tick']} "
-            f"differs: {values}"
-        )
+        column, tick = formatting.plain_text(difference["column"]), difference["tick"]
+        bits = [str((difference[side] or {}).get("bits")) for side in ("recorded", "recomputed")]
+        click.echo(f"{column} of tick {tick} differs: {' and '.join(bits)}", err=True)
     return EXIT_FAILED if difference is not None else 0
-
-
-_SIDES = ("recorded", "recomputed")

@@ -9,22 +9,20 @@ import click
 from tickforge_client import formatting, progress
 from tickforge_client.commands.common import (
     CommonOptions,
-    common_options,
     exit_code,
     job_argument,
     pass_common,
     print_json,
     print_lines,
-    print_to_stderr,
 )
-from tickforge_client.job import TERMINAL_STATUSES, Job
+from tickforge_client.events import TERMINAL_STATUSES
+from tickforge_client.job import Job
 
 STATUSES = ("queued", "running", "paused", *TERMINAL_STATUSES)
 
 
 @click.command()
 @job_argument
-@common_options
 @pass_common
 def status(common: CommonOptions, job_id: str) -> int:
     """Show a job's status; exit code 1 if it failed or was cancelled."""
@@ -43,7 +41,6 @@ def status(common: CommonOptions, job_id: str) -> int:
 @click.option("--name", help="only jobs of this name")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--after", metavar="CURSOR", help="continue an earlier list")
-@common_options
 @pass_common
 def list_jobs(
     common: CommonOptions,
@@ -57,10 +54,7 @@ def list_jobs(
     """List jobs, the newest first."""
     with common.client() as client:
         page = client.page(status=status, label=label, name=name, limit=limit, after=after)
-    if common.json:
-        print_json(page)
-        return
-    rows = [
+    rows = (
         (
             job["id"],
             job["name"],
@@ -70,15 +64,12 @@ def list_jobs(
             job["created_at"],
         )
         for job in page["data"]
-    ]
-    print_lines(formatting.table_lines(("ID", "NAME", "STATUS", "TICK", "LOSS", "CREATED"), rows))
-    if page["has_more"]:
-        print_to_stderr(f"more: --after {page['next_after']}")
+    )
+    common.print_page(page, ("ID", "NAME", "STATUS", "TICK", "LOSS", "CREATED"), rows)
 
 
 @click.command()
 @job_argument
-@common_options
 @pass_common
 def watch(common: CommonOptions, job_id: str) -> int:
     """Show a job until it has ended; exit code 0 if it succeeded, 1 if not."""
@@ -97,6 +88,7 @@ def watch_job(job: Job, common: CommonOptions) -> int:
             progress.show_progress(job, sys.stdout)
             print_lines(formatting.result_lines(job.fields))
     except KeyboardInterrupt:
-        print_to_stderr(f"\nthe job goes on: tickforge watch {job.id}, tickforge cancel {job.id}")
+        hint = f"\nthe job goes on: tickforge watch {job.id}, tickforge cancel {job.id}"
+        click.echo(hint, err=True)
         raise
     return exit_code(job.status)
