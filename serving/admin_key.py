@@ -36,9 +36,8 @@ def load_or_create_key(folder: Path) -> str:
 
 def client_config_path(environ: Mapping[str, str]) -> Path:
     """Return the client's config file: $XDG_CONFIG_HOME/tickforge/config.json."""
-    if configured := environ.get("XDG_CONFIG_HOME"):
-        return Path(configured) / "tickforge" / "config.json"
-    return Path.home() / ".config" / "tickforge" / "config.json"
+    home = environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home else Path.home() / ".config") / "tickforge" / "config.json"
 
 
 def write_client_config(path: Path, url: str, key: str) -> bool:

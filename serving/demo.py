@@ -17,8 +17,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from serving.process import set_parent_death_signal
 from tickforge_client import Client, Job, TickforgeError, formatting, progress
@@ -43,7 +41,7 @@ def main() -> int:
     # a script's background job inherits SIGINT and SIGQUIT ignored
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-        signal.signal(number, _exit_on_signal)
+        signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     folder = Path(tempfile.mkdtemp(prefix="tickforge-demo-"))
     try:
         return run_demo(folder)
@@ -122,11 +120,10 @@ def isolated_environment(folder: Path) -> dict[str, str]:
 @contextmanager
 def running_service(data: Path, log: Path, env: Mapping[str, str]) -> Iterator[str]:
     """Run serve.py on a free port while the block lasts; yield its URL. Raises NotReady."""
-    command = [sys.executable, "serve.py", "--port", "0", "--data", str(data), "--workers", "1"]
     parent = os.getpid()
     with log.open("wb") as log_file:
         service = subprocess.Popen(
-            command,
+            [sys.executable, "serve.py", "--port", "0", "--data", data, "--workers", "1"],
             cwd=ROOT,
             env=env,
             stdin=subprocess.DEVNULL,
@@ -164,10 +161,6 @@ def _stop_service(service: subprocess.Popen[bytes]) -> None:
         service.wait()
         assert service.stdout is not None
         service.stdout.close()
-
-
-def _exit_on_signal(number: int, _frame: FrameType | None) -> NoReturn:
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.errors import InvalidSetting, UnsafeStore
@@ -43,10 +42,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         options = parse_options(argv, environ)
         with ExitStack() as stack:
             serve(options, stack)
-    except USAGE_ERRORS as error:
-        return _report_error(error, 2)
-    except START_ERRORS as error:
-        return _report_error(error, 1)
+    except (*USAGE_ERRORS, *START_ERRORS) as error:
+        _log(f"error: {error}")
+        return 2 if isinstance(error, USAGE_ERRORS) else 1
     return 0
 
 
@@ -63,49 +61,39 @@ def serve(options: Options, stack: ExitStack) -> None:
         "TICKFORGE_REDIS_URL": url,
     }
     environment.pop("TICKFORGE_ADMIN_KEY", None)  # workers do not need it
-    service_address = ServiceAddress(options, listener)
+    host, port = _client_address(listener)
     api_fd = listener.fileno()
     api_environment = {"TICKFORGE_ADMIN_KEY": key, "TICKFORGE_API_FD": str(api_fd)}
     # The API inherits the lock too: one that outlives a killed serve.py still has the port.
     api = _make_child("api", ("api",), {**environment, **api_environment}, pass_fds=(api_fd, lock))
     workers = [
         _make_child(name, ("workers", "--name", name), environment)
-        for name in service_address.worker_names
+        for name in _worker_names(port, options.workers)
     ]
     probe = ReadinessProbe(
         Settings.from_env(environment),
-        service_address.address,
+        (host, port),
         worker_pids=lambda: {worker.name: worker.pid for worker in workers},
         log=_log,
     )
     supervisor = Supervisor(store, api, workers, readiness=probe, stop_signals=stop_signals)
-    supervisor.run(lambda: _announce(service_address.url, key, options))
+    supervisor.run(lambda: _announce(_make_url(host, port), key, options))
 
 
-@dataclass(frozen=True)
-class ServiceAddress:
-    """The service's address, and the workers' names that follow from it."""
+def _client_address(listener: socket.socket) -> tuple[str, int]:
+    """Return host and port for a client on this machine."""
+    host, port = listener.getsockname()[:2]
+    return WILDCARD_TO_LOOPBACK.get(host, host), port
 
-    options: Options
-    listener: socket.socket
 
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port for a client on this machine."""
-        host, port = self.listener.getsockname()[:2]
-        return WILDCARD_TO_LOOPBACK.get(host, host), port
+def _make_url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    @property
-    def url(self) -> str:
-        """The URL for a client on this machine."""
-        host, port = self.address
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
-    @property
-    def worker_names(self) -> list[str]:
-        """The workers' names, unique among all serve.py on one store."""
-        prefix = f"{socket.gethostname()}-{self.address[1]}"
-        return [f"{prefix}-{number}" for number in range(1, self.options.workers + 1)]
+def _worker_names(port: int, count: int) -> list[str]:
+    """Return the workers' names, unique among all serve.py on one store."""
+    prefix = f"{socket.gethostname()}-{port}"
+    return [f"{prefix}-{number}" for number in range(1, count + 1)]
 
 
 def _prepare_store(options: Options, lock: int, stack: ExitStack) -> tuple[Child | None, str]:
@@ -127,7 +115,7 @@ def _prepare_store(options: Options, lock: int, stack: ExitStack) -> tuple[Child
 def _listen(options: Options) -> Iterator[socket.socket]:
     """Bind the API's listening socket here, so that the ready line can name a free port."""
     candidates = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
-    family, address = candidates[0][0], candidates[0][4]
+    family, _, _, _, address = candidates[0]
     try:
         listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
@@ -144,22 +132,13 @@ def _make_child(
 
 
 def _announce(url: str, key: str, options: Options) -> None:
-    _write_client_config(url, key, options)
-    if terminal := next((out for out in (sys.stderr, sys.stdout) if out.isatty()), None):
-        print(f"sign in: {url}/#key={key}", file=terminal, flush=True)
-    print(f"tickforge ready {url}", flush=True)
-
-
-def _write_client_config(url: str, key: str, options: Options) -> None:
     try:
         write_client_config(client_config_path(options.environment), url, key)
     except (OSError, RuntimeError) as error:  # no home folder, or a read-only one
         _log(f"the client's config file was not written: {error}")
-
-
-def _report_error(error: Exception, code: int) -> int:
-    _log(f"error: {error}")
-    return code
+    if terminal := next((out for out in (sys.stderr, sys.stdout) if out.isatty()), None):
+        print(f"sign in: {url}/#key={key}", file=terminal, flush=True)
+    print(f"tickforge ready {url}", flush=True)
 
 
 def _log(text: str) -> None:

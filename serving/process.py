@@ -23,36 +23,30 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Command:
-    """A program to run. The kernel sends it `on_parent_death` when we die, even by SIGKILL."""
+    """A program to run in a folder, with an environment and open file descriptors."""
 
     name: str
     argv: tuple[str, ...]
     folder: str
     env: Mapping[str, str] = field(repr=False)
     pass_fds: tuple[int, ...] = ()
-    on_parent_death: signal.Signals = signal.SIGKILL
 
 
 class Child:
     """A command's process, in a process group of its own.
 
-    The kernel ties the child's life to the *thread* that started it, not to the process: call
-    `start` and `restart_if_dead` from the main thread only.
+    The kernel kills it when we die, even by SIGKILL. It ties the child's life to the *thread* that
+    started it, not to the process: call `start` and `restart_if_dead` from the main thread only.
     """
 
     def __init__(self, command: Command, log: Callable[[str], None]) -> None:
-        self.command = command
+        self.command, self.name = command, command.name
         self.deaths = 0
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._backoff = Backoff(INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS)
         self._restart_at = 0.0
-
-    @property
-    def name(self) -> str:
-        """The command's name."""
-        return self.command.name
 
     @property
     def pid(self) -> int | None:
@@ -70,7 +64,7 @@ class Child:
             stdout=2,  # our standard output is for the ready line only
             pass_fds=self.command.pass_fds,
             process_group=0,
-            preexec_fn=lambda: set_parent_death_signal(parent, self.command.on_parent_death),
+            preexec_fn=lambda: set_parent_death_signal(parent, signal.SIGKILL),
         )
         self._started_at = time.monotonic()
 
@@ -127,9 +121,8 @@ class Child:
 
 def set_parent_death_signal(parent: int, death_signal: signal.Signals) -> None:
     """In the child, before exec: have the kernel send `death_signal` when the parent dies."""
-    if _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0) != 0:
-        os._exit(127)
-    if os.getppid() != parent:  # the parent died before the call above
+    code = _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
+    if code != 0 or os.getppid() != parent:  # … or the parent died before that call
         os._exit(127)
 
 

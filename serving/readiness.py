@@ -19,7 +19,10 @@ LOG_INTERVAL = 5.0
 
 
 class ReadinessProbe:
-    """The supervisor's readiness checks; `worker_pids()` returns the expected workers' pids."""
+    """The supervisor's readiness checks; both return soon, and False for "not yet".
+
+    `worker_pids()` returns the expected workers' pids by name.
+    """
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from jobs import rebuild
@@ -68,12 +68,9 @@ def _running_store(
         preexec_fn=lambda: set_parent_death_signal(parent, signal.SIGKILL),
     )
     try:
-        client = connect(f"unix://{socket_path}")
-        try:
+        with closing(connect(f"unix://{socket_path}")) as client:
             if not wait_ready(client, START_SECONDS):
                 raise OSError("the store does not answer")
-        finally:
-            client.close()
         yield f"unix://{socket_path}"
     finally:
         server.terminate()  # every write is fsynced already

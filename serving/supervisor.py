@@ -6,9 +6,9 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Protocol
 
 from serving.process import Child
+from serving.readiness import ReadinessProbe
 
 #: deaths of one child before the service was first ready, after which the start fails
 MAX_DEATHS_BEFORE_READY = 5
@@ -25,13 +25,6 @@ KILL_STORE_AFTER_SECONDS = 14.5
 
 class StartFailed(Exception):
     """The service cannot become ready; the message says why."""
-
-
-class Readiness(Protocol):
-    """The supervisor's view of the service; both checks return soon, and False for "not yet"."""
-
-    def is_store_ready(self) -> bool: ...  # raises for an unsafe store
-    def is_service_ready(self) -> bool: ...
 
 
 class StopSignals:
@@ -57,7 +50,7 @@ class Supervisor:
         api: Child,
         workers: Sequence[Child],
         *,
-        readiness: Readiness,
+        readiness: ReadinessProbe,
         stop_signals: StopSignals,
     ) -> None:
         self._store = [store] if store is not None else []
@@ -108,25 +101,22 @@ class Supervisor:
             child.kill()
         for child in self._store:
             child.terminate()
-            _wait_until_exited(
-                [child], time.monotonic() + KILL_STORE_AFTER_SECONDS - KILL_AFTER_SECONDS
-            )
+            deadline = time.monotonic() + KILL_STORE_AFTER_SECONDS - KILL_AFTER_SECONDS
+            self._wait_for_exit([child], deadline, is_abortable=False)
             child.kill()
 
-    def _wait_for_exit(self, children: Sequence[Child], deadline: float) -> None:
-        _wait_until_exited(children, deadline, is_aborted=lambda: self._stop_signals.count > 1)
+    def _wait_for_exit(
+        self, children: Sequence[Child], deadline: float, *, is_abortable: bool = True
+    ) -> None:
+        """Wait until all have exited, the deadline, or a second signal if `is_abortable`."""
+        # a list, not a generator: each child is checked, so that all groups are killed at once
+        while not all([child.reap_if_exited() for child in children]):
+            is_aborted = is_abortable and self._stop_signals.count > 1
+            if is_aborted or time.monotonic() > deadline:
+                return
+            time.sleep(POLL_SECONDS / 5)
 
 
 def _restart_dead(children: Sequence[Child]) -> None:
     for child in children:
         child.restart_if_dead()
-
-
-def _wait_until_exited(
-    children: Sequence[Child], deadline: float, is_aborted: Callable[[], bool] = lambda: False
-) -> None:
-    # a list, not a generator: every child is checked, so that each one's group is killed at once
-    while not all([child.reap_if_exited() for child in children]):
-        if time.monotonic() > deadline or is_aborted():
-            return
-        time.sleep(POLL_SECONDS / 5)
