@@ -13,15 +13,7 @@ from flask import Request
 
 from api.assets import ASSET_PATHS
 from api.errors import Problem, bad_parameter
-from jobs.access_keys import (
-    SCOPES,
-    TENANT_PATTERN,
-    AccessKeys,
-    Key,
-    Scope,
-    burst_size,
-    hash_secret,
-)
+from jobs.access_keys import SCOPES, TENANT_PATTERN, AccessKeys, Key, Scope, burst_size, hash_secret
 from jobs.errors import RateLimitExceeded
 
 #: all other paths need a key, whether they exist or not

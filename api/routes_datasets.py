@@ -6,13 +6,7 @@ from typing import Any, cast
 
 from flask import Response, request
 
-from api.endpoints import (
-    RequestContext,
-    ResponseSpec,
-    Router,
-    json_response,
-    read_idempotency_key,
-)
+from api.endpoints import RequestContext, ResponseSpec, Router, json_response, read_idempotency_key
 from api.errors import Problem, bad_parameter
 from api.etag import json_with_etag
 from api.file_responses import file_response

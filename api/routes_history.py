@@ -18,10 +18,7 @@ NDJSON, BINARY = "application/x-ndjson", "application/octet-stream"
 HISTORY_MEDIA_TYPES = (JSON, CSV, NDJSON, BINARY)
 VARY = "Accept"
 #: (parameter, parameters that cannot be used with it)
-EXCLUSIVE_PARAMETERS = (
-    ("last", ("after", "before", "limit", "points")),
-    ("points", ("limit",)),
-)
+EXCLUSIVE_PARAMETERS = (("last", ("after", "before", "limit", "points")), ("points", ("limit",)))
 
 
 @router.endpoint(

@@ -3,13 +3,7 @@
 from flask import Response
 
 from api.auth import ADMIN_KEY_ID
-from api.endpoints import (
-    RequestContext,
-    ResponseSpec,
-    Router,
-    json_response,
-    read_idempotency_key,
-)
+from api.endpoints import RequestContext, ResponseSpec, Router, json_response, read_idempotency_key
 from api.errors import Problem
 from api.json_body import body_digest, parse_model
 from api.pagination import page_json

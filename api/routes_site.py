@@ -27,10 +27,7 @@ LINKS = {
 
 
 @router.endpoint(
-    "GET /",
-    scope=None,
-    produces=(),
-    responses={200: ResponseSpec("links", RootLinks, (HTML,))},
+    "GET /", scope=None, produces=(), responses={200: ResponseSpec("links", RootLinks, (HTML,))}
 )
 def home(context: RequestContext) -> Response:
     """Read links to everything here: HTML for browsers, JSON for others."""

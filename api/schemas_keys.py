@@ -31,8 +31,7 @@ class KeyWithSecret(KeyInfo):
     """A new key with its secret."""
 
     secret: str | None = Field(
-        None,
-        description="shown only once; absent if the key was created by an earlier request",
+        None, description="shown only once; absent if the key was created by an earlier request"
     )
 
 

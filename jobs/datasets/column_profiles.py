@@ -10,11 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.datasets.formats.data_errors import (
-    FITS_FLOAT32_RULE,
-    MISSING_VALUE_RULE,
-    DataErrors,
-)
+from jobs.datasets.formats.data_errors import FITS_FLOAT32_RULE, MISSING_VALUE_RULE, DataErrors
 from jobs.datasets.formats.table import RowBlock, TableReader, Value
 from jobs.spec.base import FLOAT32_MAX
 from jobs.spec.profiles import MAX_CLASSES, Column

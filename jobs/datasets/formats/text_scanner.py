@@ -35,9 +35,7 @@ class TextScanner:
                 None, None, f"at most {MAX_DISTINCT_CHARACTERS:,} different characters", len(codes)
             )
         return TextFacts(
-            bytes=self._bytes,
-            characters=self._characters,
-            vocabulary=[chr(code) for code in codes],
+            bytes=self._bytes, characters=self._characters, vocabulary=[chr(code) for code in codes]
         )
 
     def _decode(self, data: bytes, *, final: bool) -> None:
