@@ -5,6 +5,8 @@ cluster would keep them in one slot. Sends no command. The fields of a job's has
 jobs/store/job_fields.py.
 """
 
+from collections.abc import Callable
+
 SEQUENCE = "jobs:sequence"  # int: number of submissions, over all tenants
 QUEUES = "queues"  # set: names of the queues that ever had a job
 UNFINALIZED_JOBS = "jobs:unsealed"  # set of members: ended, with history left in the store
@@ -12,9 +14,7 @@ WORKERS = "workers"  # hash: name -> JSON of jobs/queries/worker_registry.py, wi
 TENANTS = "jobs:tenants"  # set: tenants that ever had a job
 TICKS = "jobs:ticks"  # int: number of accepted ticks, over all tenants
 DATASET_SEQUENCE = "datasets:sequence"  # int: number of datasets made, over all tenants
-DATASET_ID_SECRETS = (
-    "datasets:secrets"  # hash: tenant -> secret that its datasets' ids are made with
-)
+DATASET_ID_SECRETS = "datasets:secrets"  # hash: tenant -> secret that dataset ids are made with
 PENDING_BLOB_DELETIONS = "datasets:doomed"  # sorted set: unused blob files by removal time in ms
 ACCESS_SEQUENCE = "access:sequence"  # int: number of access keys made
 STORE_UUID = "store:uuid"  # string: id of this store; the artifacts' root has it too
@@ -52,89 +52,14 @@ def sparse(tenant: str, job_id: str, name: str, segment: int) -> str:
     return f"{job(tenant, job_id)}:sparse:{name}:{segment}"
 
 
-def segment_digests(tenant: str, job_id: str) -> str:
-    """Hash: name of a history file -> its sha256 in hex."""
-    return f"{job(tenant, job_id)}:digests"
-
-
-def checkpoints(tenant: str, job_id: str) -> str:
-    """Hash: tick -> the committed checkpoint (JSON)."""
-    return f"{job(tenant, job_id)}:checkpoints"
-
-
-def deleted_checkpoints(tenant: str, job_id: str) -> str:
-    """Set: ticks of checkpoints that clients deleted while the job lived."""
-    return f"{job(tenant, job_id)}:removed"
-
-
-def job_idempotency_keys(tenant: str, job_id: str) -> str:
-    """Hash: idempotency key used for this job -> digest of the request body."""
-    return f"{job(tenant, job_id)}:known"
-
-
-def checkpoint_responses(tenant: str, job_id: str) -> str:
-    """Hash: idempotency key of a checkpoint request -> the response (JSON), empty before it."""
-    return f"{job(tenant, job_id)}:answers"
-
-
 def attempt(tenant: str, job_id: str, number: int) -> str:
     """Hash: one attempt; jobs/store/codec.py reads it."""
     return f"{job(tenant, job_id)}:attempt:{number}"
 
 
-def audit(tenant: str, job_id: str) -> str:
-    """List: `term nonce first last` of the ticks accepted under each lease."""
-    return f"{job(tenant, job_id)}:audit"
-
-
-def events(tenant: str, job_id: str) -> str:
-    """List: the newest 10,000 events (JSON), each with its number."""
-    return f"{job(tenant, job_id)}:events"
-
-
-def notices(tenant: str, job_id: str) -> str:
-    """Stream of the last 32 notices; `notify` of lua/prelude.lua lists their kinds."""
-    return f"{job(tenant, job_id)}:notices"
-
-
-def queued_jobs(queue: str) -> str:
-    """Sorted set: queued jobs by rank (highest priority first, then first submitted)."""
-    return f"queued:{queue}"
-
-
-def leases(queue: str) -> str:
-    """Sorted set: running jobs by the end of their lease, in ms of the store's clock."""
-    return f"leases:{queue}"
-
-
-def wake_cooldown(queue: str) -> str:
-    """String that expires when wake-up messages may be sent again."""
-    return f"rung:{queue}"
-
-
-def celery_queue(queue: str) -> str:
-    """List, in the broker: Celery's queue."""
-    return f"tickforge.{queue}"
-
-
-def claim(nonce: str) -> str:
-    """String: the member claimed under this nonce, so that a repeated claim gets it again."""
-    return f"claim:{nonce}"
-
-
 def upload_lock(tenant: str, key: str) -> str:
     """String that exists while an upload with this idempotency key is received."""
     return f"idempotency:{tenant}:in-work:{key}"
-
-
-def idempotency(tenant: str) -> str:
-    """Hash: idempotency key -> `<id or "deleted"> <digest of the request body>`."""
-    return f"idempotency:{tenant}"
-
-
-def tombstones(tenant: str) -> str:
-    """Sorted set: ids of deleted jobs and datasets by the time of deletion in ms."""
-    return f"tombstones:{tenant}"
 
 
 def job_index(tenant: str, field: str = "", value: str = "") -> str:
@@ -147,46 +72,64 @@ def dataset(tenant: str, dataset_id: str) -> str:
     return f"dataset:{{{tenant}/{dataset_id}}}"
 
 
-def dataset_jobs(tenant: str, dataset_id: str) -> str:
-    """Set: ids of the live jobs that use the dataset."""
-    return f"{dataset(tenant, dataset_id)}:jobs"
-
-
-def dataset_keys(tenant: str, dataset_id: str) -> str:
-    """Set: idempotency keys used for the dataset."""
-    return f"{dataset(tenant, dataset_id)}:keys"
-
-
-def dataset_index(tenant: str) -> str:
-    """Sorted set: ids of a tenant's datasets by seq."""
-    return f"datasets:of:{tenant}"
-
-
-def blob(sha256: str) -> str:
-    """Hash: `path` of the file with these bytes."""
-    return f"dataset:blob:{sha256}"
-
-
-def blob_references(sha256: str) -> str:
-    """Set: datasets (`<tenant>/<id>`) with these bytes."""
-    return f"{blob(sha256)}:references"
-
-
-def access_key(key_id: str) -> str:
-    """Hash: an access key: sha256 of its secret, tenant, scopes, name, created_ms."""
-    return f"access:key:{key_id}"
-
-
 def access_index(tenant: str | None = None) -> str:
     """Sorted set: ids of a tenant's access keys, or of all, by seq."""
     return "access:index" if tenant is None else f"access:index:{tenant}"
 
 
-def access_idempotency(tenant: str) -> str:
-    """Hash: idempotency key -> `<key id or "deleted"> <digest>`; of the tenant that makes keys."""
-    return f"access:idempotency:{tenant}"
+def _key_of(pattern: str) -> Callable[[str], str]:
+    """Return the function that puts its argument in the place of {}."""
+    return lambda name: pattern.format(name)
 
 
-def rate_limit(key_id: str) -> str:
-    """Hash: the requests that a key has `left`, and since when; not replicated."""
-    return f"limit:{key_id}"
+def _of_job(suffix: str) -> Callable[[str, str], str]:
+    """Return the function of tenant and job id whose key is that of the job with this suffix."""
+    return lambda tenant, job_id: f"{job(tenant, job_id)}:{suffix}"
+
+
+def _of_dataset(suffix: str) -> Callable[[str, str], str]:
+    """Return the function of tenant and dataset id whose key has this suffix."""
+    return lambda tenant, dataset_id: f"{dataset(tenant, dataset_id)}:{suffix}"
+
+
+# Of a job: functions of its tenant and its id.
+
+segment_digests = _of_job("digests")  # hash: name of a history file -> its sha256 in hex
+checkpoints = _of_job("checkpoints")  # hash: tick -> the committed checkpoint (JSON)
+deleted_checkpoints = _of_job("removed")  # set: ticks of those that clients deleted while it lived
+#: hash: idempotency key used for this job -> digest of the request body
+job_idempotency_keys = _of_job("known")
+#: hash: idempotency key of a checkpoint request -> the response (JSON), empty before it
+checkpoint_responses = _of_job("answers")
+audit = _of_job("audit")  # list: `term nonce first last` of the ticks accepted under each lease
+events = _of_job("events")  # list: the newest 10,000 events (JSON), each with its number
+notices = _of_job("notices")  # stream: the last 32; `notify` of lua/prelude.lua lists their kinds
+
+# Of a queue.
+
+queued_jobs = _key_of("queued:{}")  # sorted set: by rank (highest priority, then first submitted)
+leases = _key_of("leases:{}")  # sorted set: running jobs by the end of their lease, in store ms
+wake_cooldown = _key_of("rung:{}")  # string: expires when wake-up messages may be sent again
+celery_queue = _key_of("tickforge.{}")  # list, in the broker: Celery's queue
+
+# Of a tenant.
+
+idempotency = _key_of("idempotency:{}")  # hash: key -> `<id or "deleted"> <digest of the body>`
+tombstones = _key_of("tombstones:{}")  # sorted set: ids of deleted jobs and datasets by time in ms
+dataset_index = _key_of("datasets:of:{}")  # sorted set: ids of its datasets by seq
+#: hash: idempotency key -> `<key id or "deleted"> <digest>`; of the tenant that makes keys
+access_idempotency = _key_of("access:idempotency:{}")
+
+# Of a dataset: functions of its tenant and its id; the blobs are of a sha256.
+
+dataset_jobs = _of_dataset("jobs")  # set: ids of the live jobs that use the dataset
+dataset_keys = _of_dataset("keys")  # set: idempotency keys used for the dataset
+blob = _key_of("dataset:blob:{}")  # hash: `path` of the file with these bytes
+blob_references = _key_of("dataset:blob:{}:references")  # set: datasets with them (`<tenant>/<id>`)
+
+# Of an access key's id, and of a claim's nonce.
+
+#: hash: an access key: sha256 of its secret, tenant, scopes, name, created_ms
+access_key = _key_of("access:key:{}")
+rate_limit = _key_of("limit:{}")  # hash: the requests `left`, and since when; not replicated
+claim = _key_of("claim:{}")  # string: the member claimed under it, so that a repeat gets it again
