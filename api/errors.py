@@ -19,8 +19,7 @@ from jobs.files.artifacts import UnsafePath
 from jobs.files.checkpoint_folders import DamagedCheckpoint, NoSuchFile
 from jobs.history.errors import DamagedHistory, UnknownColumn, UnsupportedColumn
 from jobs.job_service import InvalidVerifyRange
-from jobs.spec.pydantic_errors import InvalidSpec
-from jobs.spec.rules import FieldError
+from jobs.spec.base import FieldError, InvalidSpec
 from jobs.store.connection import UNAVAILABLE, OutOfMemory
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"

@@ -16,8 +16,8 @@ from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.errors import Problem, bad_header, validation_problem
+from jobs.spec.base import FieldError
 from jobs.spec.pydantic_errors import to_field_errors
-from jobs.spec.rules import FieldError
 
 MAX_BODY_BYTES = 1 << 20
 MAX_NESTING_DEPTH = 32

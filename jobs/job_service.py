@@ -26,19 +26,14 @@ from jobs.plan import Plan, check_memory, plan
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
+from jobs.spec.base import FieldError, InvalidFields, InvalidSpec
 from jobs.spec.job_spec import JobSpec
-from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.reading import read_spec
-from jobs.spec.rules import FieldError
 from jobs.store.connection import Store
 
 
-class InvalidVerifyRange(Exception):
-    """The ticks to verify do not fit the job; `errors` has at least one entry."""
-
-    def __init__(self, errors: list[FieldError]) -> None:
-        super().__init__(f"{len(errors)} errors in a verify request")
-        self.errors = errors
+class InvalidVerifyRange(InvalidFields):
+    """The ticks to verify do not fit the job."""
 
 
 @dataclass(frozen=True)

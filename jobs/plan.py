@@ -5,11 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from jobs.spec.base import FieldError, InvalidSpec
 from jobs.spec.data import DatasetData
 from jobs.spec.engines import ENGINES, choose_engine
 from jobs.spec.job_spec import JobSpec
-from jobs.spec.pydantic_errors import InvalidSpec
-from jobs.spec.rules import FieldError
 
 WorkerInfo = Mapping[str, Any]  # as jobs/queries/worker_registry.py lists live ones
 

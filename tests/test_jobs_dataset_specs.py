@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from jobs.spec.base import InvalidSpec
 from jobs.spec.dataset_binding import DataFile
 from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.profiles import DatasetProfile
-from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.reading import read_spec
 from tests.datasets import PETS, profile_bytes, spec_on_dataset
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
+from jobs.spec.base import FieldError, InvalidSpec
 from jobs.spec.job_spec import JobSpec
-from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.reading import read_spec
-from jobs.spec.rules import FieldError
 from tests.support import small_spec
 
 INLINE = {"source": "inline", "inputs": [[1, 2], [3, 4], [5, 6]], "targets": [0, 1, 2]}

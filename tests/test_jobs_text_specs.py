@@ -5,10 +5,9 @@ from typing import Any
 import pytest
 
 from jobs.plan import plan
+from jobs.spec.base import FieldError, InvalidSpec
 from jobs.spec.job_spec import JobSpec
-from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.reading import read_spec
-from jobs.spec.rules import FieldError
 from tests.support import small_spec
 from tests.texts import IDS, TINY, lm_spec, random_text
 

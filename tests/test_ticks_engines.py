@@ -11,9 +11,9 @@ from torch import nn
 
 from jobs import fault_points
 from jobs.plan import plan
+from jobs.spec.base import InvalidSpec
 from jobs.spec.engines import ENGINES, MIN_NATIVE_TICKS, choose_engine
 from jobs.spec.job_spec import JobSpec
-from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.reading import read_spec
 from tests.native_runs import QUICK, needs_compiler, objects_folder
 from tests.needs import CPP_COMPILER, needs

@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from jobs.spec.base import InvalidSpec
 from jobs.spec.job_spec import JobSpec
-from jobs.spec.pydantic_errors import InvalidSpec
 from jobs.spec.reading import read_spec
 
 if TYPE_CHECKING:  # torch takes seconds to import; a bad spec is reported before that

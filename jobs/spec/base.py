@@ -1,6 +1,7 @@
-"""The base class of all parts of a spec, and common types of numbers."""
+"""The base class of all parts of a spec, common types of numbers, and errors by field."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +18,26 @@ class SpecModel(BaseModel):
     model_config = ConfigDict(
         strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True
     )
+
+
+class FieldError(NamedTuple):
+    """One error of a request body: JSON pointer, broken rule, value."""
+
+    pointer: str
+    detail: str
+    value: Any
+
+
+class InvalidFields(Exception):
+    """Fields of a body break its schema or a rule; `errors` lists all that were found."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        super().__init__("; ".join(f"{error.pointer}: {error.detail}" for error in errors))
+        self.errors = list(errors)
+
+
+class InvalidSpec(InvalidFields):
+    """A spec breaks the schema or a rule between fields."""
 
 
 Ticks = Annotated[int, Field(ge=1, le=MAX_TICKS), INTEGRAL]

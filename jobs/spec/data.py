@@ -4,7 +4,7 @@ Checks at submission read the profile, never the rows. Knows no tensor.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from string import ascii_lowercase
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from jobs.spec.base import DatasetId, Float32, Seed, SpecModel
+from jobs.spec.base import DatasetId, FieldError, Float32, Seed, SpecModel
 from jobs.spec.text import TextFacts, Vocabulary
 from models.strict_numbers import INTEGRAL
 
@@ -60,23 +60,21 @@ class InlineData(SpecModel):
     targets: Annotated[list[Float32 | Row], Field(min_length=1)]
     shuffle: bool = True
 
-    def find_errors(self) -> list[tuple[str, str, Any]]:
-        """List errors between the rows: (pointer below /data, rule, value)."""
-        errors: list[tuple[str, str, Any]] = []
+    def find_errors(self) -> Iterator[FieldError]:
+        """Yield errors between the rows."""
         width = len(self.inputs[0])
         ragged = [at for at, row in enumerate(self.inputs) if len(row) != width]
         for at in ragged[:10]:
-            errors.append(
-                (f"/inputs/{at}", f"a row of {width} numbers like the first", self.inputs[at])
-            )
+            rule = f"a row of {width} numbers like the first"
+            yield FieldError(f"/data/inputs/{at}", rule, self.inputs[at])
         if len(self.targets) != len(self.inputs):
             rule = f"one target a row: {len(self.inputs)}"
-            errors.append(("/targets", rule, f"{len(self.targets)} targets"))
+            yield FieldError("/data/targets", rule, f"{len(self.targets)} targets")
         first = _width(self.targets[0])
         mismatched = [at for at, target in enumerate(self.targets) if _width(target) != first]
         for at in mismatched[:10]:
-            errors.append((f"/targets/{at}", "a target of the first one's form", self.targets[at]))
-        return errors
+            rule = "a target of the first one's form"
+            yield FieldError(f"/data/targets/{at}", rule, self.targets[at])
 
     def profile(self, objective: str | None) -> Profile:
         """Build the profile of data without errors."""
@@ -98,11 +96,13 @@ class ExampleData(SpecModel):
     """Tokens per row; required for a text, null for a table."""
     shuffle: bool = True
 
-    def find_errors(self) -> list[tuple[str, str, Any]]:
-        """List errors of name and window: (pointer below /data, rule, value)."""
-        if self.name not in example_names():
-            return [("/name", "one of " + ", ".join(example_names()), self.name)]
-        return find_window_errors(self.window, is_text=_example_profile(self.name).text is not None)
+    def find_errors(self) -> Iterator[FieldError]:
+        """Yield errors of name and window."""
+        if self.name in example_names():
+            is_text = _example_profile(self.name).text is not None
+            yield from find_window_errors(self.window, is_text=is_text)
+        else:
+            yield FieldError("/data/name", "one of " + ", ".join(example_names()), self.name)
 
     def profile(self, objective: str | None) -> Profile:
         """Read the profile from the file beside the data."""
@@ -110,13 +110,14 @@ class ExampleData(SpecModel):
         return profile if profile.text is None else text_profile(profile.text, self.window or 1)
 
 
-def find_window_errors(window: int | None, *, is_text: bool) -> list[tuple[str, str, Any]]:
-    """List errors of a text without a window, or of a table with one; see `find_errors`."""
+def find_window_errors(window: int | None, *, is_text: bool) -> Iterator[FieldError]:
+    """Yield the error of a text without a window, or of a table with one."""
     if is_text and window is None:
-        return [("/window", "needed for a text: the tokens of one row, 1 to 65536", None)]
+        rule = "needed for a text: the tokens of one row, 1 to 65536"
+        yield FieldError("/data/window", rule, None)
     if window is not None and not is_text:
-        return [("/window", "null: these data are a table, which has no windows", window)]
-    return []
+        rule = "null: these data are a table, which has no windows"
+        yield FieldError("/data/window", rule, window)
 
 
 class DatasetData(SpecModel):
@@ -136,14 +137,13 @@ class DatasetData(SpecModel):
     """Tokens per row; required for a text, null otherwise."""
     shuffle: bool = True
 
-    def find_errors(self) -> list[tuple[str, str, Any]]:
-        """List errors between the fields: (pointer below /data, rule, value)."""
+    def find_errors(self) -> Iterator[FieldError]:
+        """Yield errors between the fields."""
         names = self.features or []
-        return [
-            (f"/features/{at}", "each column once, and not the target", name)
-            for at, name in enumerate(names)
-            if name == self.target or name in names[:at]
-        ]
+        for at, name in enumerate(names):
+            if name == self.target or name in names[:at]:
+                rule = "each column once, and not the target"
+                yield FieldError(f"/data/features/{at}", rule, name)
 
 
 class SyntheticData(SpecModel):
@@ -159,15 +159,13 @@ class SyntheticData(SpecModel):
     seed: Seed = 0
     shuffle: bool = True
 
-    def find_errors(self) -> list[tuple[str, str, Any]]:
-        """List errors between the fields: (pointer below /data, rule, value)."""
-        errors: list[tuple[str, str, Any]] = []
+    def find_errors(self) -> Iterator[FieldError]:
+        """Yield errors between the fields."""
         if self.kind != "classification" and self.classes is not None:
-            errors.append(("/classes", "null but for a classification", self.classes))
+            yield FieldError("/data/classes", "null but for a classification", self.classes)
         if self.samples * self.features > 1_000_000_000:
             rule = "samples × features of at most 1,000,000,000"
-            errors.append(("/samples", rule, self.samples))
-        return errors
+            yield FieldError("/data/samples", rule, self.samples)
 
     def profile(self, objective: str | None) -> Profile:
         """Build the profile."""
@@ -177,14 +175,8 @@ class SyntheticData(SpecModel):
             tokens = self.samples * self.features + 1
             facts = TextFacts(bytes=tokens, characters=tokens, vocabulary=list(ascii_lowercase))
             return text_profile(facts, self.features)
-        classes = self.classes or 2
-        return Profile(
-            rows=self.samples,
-            features=self.features,
-            outputs=classes,
-            kind="class",
-            classes=classes,
-        )
+        rows, features, classes = self.samples, self.features, self.classes or 2
+        return Profile(rows=rows, features=features, outputs=classes, kind="class", classes=classes)
 
 
 def _source_of(value: Any) -> Any:

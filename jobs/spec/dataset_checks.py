@@ -6,10 +6,10 @@ Reads profiles, never data; the caller provides the lookup of a dataset by its i
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from jobs.spec.base import FieldError, InvalidSpec
 from jobs.spec.data import DatasetData, find_window_errors
 from jobs.spec.dataset_binding import ClassNames, DataFile, DatasetBinding
 from jobs.spec.profiles import MAX_CLASSES, Column, DatasetProfile
-from jobs.spec.rules import FieldError
 from jobs.spec.training import Validation
 
 
@@ -26,12 +26,8 @@ UNKNOWN_DATASET_RULE = "the id of a dataset of yours; there is none of this id"
 FEW_WHOLE_NUMBERS = f"at most {MAX_CLASSES:,} different whole numbers"
 
 
-class DatasetMismatch(Exception):
-    """A spec does not fit its datasets; `errors` lists everything that was found."""
-
-    def __init__(self, errors: Sequence[FieldError]) -> None:
-        super().__init__("; ".join(error.detail for error in errors))
-        self.errors = list(errors)
+class DatasetMismatch(InvalidSpec):
+    """A spec does not fit its datasets."""
 
 
 def no_datasets(_dataset_id: str) -> None:
@@ -50,22 +46,23 @@ def bind_datasets(
             rule = "a fraction: only a job on a dataset can be validated on another"
             raise DatasetMismatch([FieldError("/validation/id", rule, validation.id)])
         return None
-    dataset = look_up(data.id)
-    if dataset is None:
-        raise DatasetMismatch([FieldError("/data/id", UNKNOWN_DATASET_RULE, data.id)])
+    dataset = _require_dataset(look_up, "/data/id", data.id)
     binding = _bind(data, dataset, objective)
     if validation is None or validation.id is None:
         return binding
-    validation_dataset = look_up(validation.id)
-    if validation_dataset is None:
-        raise DatasetMismatch([FieldError("/validation/id", UNKNOWN_DATASET_RULE, validation.id)])
-    if differences := list(
-        _find_differences(data, binding, dataset.profile, validation_dataset.profile)
-    ):
+    other = _require_dataset(look_up, "/validation/id", validation.id)
+    if differences := list(_find_differences(data, binding, dataset.profile, other.profile)):
         raise DatasetMismatch(
             [FieldError("/validation/id", difference, validation.id) for difference in differences]
         )
-    return binding.model_copy(update={"validation": validation_dataset.file})
+    return binding.model_copy(update={"validation": other.file})
+
+
+def _require_dataset(look_up: DatasetLookup, pointer: str, dataset_id: str) -> KnownDataset:
+    dataset = look_up(dataset_id)
+    if dataset is None:
+        raise DatasetMismatch([FieldError(pointer, UNKNOWN_DATASET_RULE, dataset_id)])
+    return dataset
 
 
 def default_objective(data: DatasetData, dataset: KnownDataset) -> str:
@@ -77,8 +74,7 @@ def default_objective(data: DatasetData, dataset: KnownDataset) -> str:
 
 def _bind(data: DatasetData, dataset: KnownDataset, objective: str | None) -> DatasetBinding:
     profile = dataset.profile
-    window_errors = find_window_errors(data.window, is_text=profile.text is not None)
-    errors = [FieldError("/data" + pointer, rule, value) for pointer, rule, value in window_errors]
+    errors = list(find_window_errors(data.window, is_text=profile.text is not None))
     if profile.columns is None:
         errors += _column_field_errors(data, "a text" if profile.text else "an NPZ file")
     if errors:
@@ -99,11 +95,10 @@ def _bind_arrays(_data: DatasetData, dataset: KnownDataset, as_classes: bool) ->
     inputs, targets = dataset.profile.inputs, dataset.profile.targets
     assert inputs is not None and targets is not None, "an NPZ file has both"
     outputs = targets.shape[1] if len(targets.shape) > 1 else 1
-    classes = None
-    if as_classes:
-        classes = _number_classes(
-            dataset.profile.target_classes, "/objective", "cross_entropy", "targets"
-        )
+    values = dataset.profile.target_classes
+    classes = (
+        _number_classes(values, "/objective", "cross_entropy", "targets") if as_classes else None
+    )
     return DatasetBinding(
         data=dataset.file, numbers=inputs.shape[1], target=classes, outputs=outputs
     )
@@ -157,14 +152,11 @@ def _find_type_errors(data: DatasetData, columns: Sequence[Column]) -> Iterator[
     """Yield errors for columns that cannot be read as the type in the spec."""
     for column in columns:
         type_name = data.types.get(column.name, column.type)
+        pointer = _type_pointer(column.name)
         if type_name == "number" and column.type == "category":
-            yield FieldError(
-                _type_pointer(column.name), "category: its values are texts", type_name
-            )
+            yield FieldError(pointer, "category: its values are texts", type_name)
         if type_name == "category" and column.type == "number" and column.whole is None:
-            yield FieldError(
-                _type_pointer(column.name), f"number: a category has {FEW_WHOLE_NUMBERS}", type_name
-            )
+            yield FieldError(pointer, f"number: a category has {FEW_WHOLE_NUMBERS}", type_name)
 
 
 def _type_pointer(name: str) -> str:
@@ -184,26 +176,21 @@ def _target_classes(column: Column) -> ClassNames:
 def _column_classes(column: Column) -> ClassNames:
     if column.classes is not None:
         return ClassNames(names=column.classes)
-    return ClassNames(names=[str(value) for value in column.whole or []], numbers=True)
+    return ClassNames(names=list(map(str, column.whole or [])), numbers=True)
 
 
 def _number_classes(values: list[int] | None, where: str, value: str, subject: str) -> ClassNames:
     if values is None:
-        rule = (
-            f"cross_entropy needs classes as targets: {subject} must be texts or have "
-            f"{FEW_WHOLE_NUMBERS}"
-        )
+        rule = f"{subject} must be texts or have {FEW_WHOLE_NUMBERS}"
+        rule = f"cross_entropy needs classes as targets: {rule}"
         raise DatasetMismatch([FieldError(where, rule, value)])
-    return _require_two(
-        ClassNames(names=[str(number) for number in values], numbers=True), where, value
-    )
+    return _require_two(ClassNames(names=list(map(str, values)), numbers=True), where, value)
 
 
 def _require_two(classes: ClassNames, where: str, value: str) -> ClassNames:
     if len(classes.names) < 2:
-        raise DatasetMismatch(
-            [FieldError(where, "at least 2 classes; all rows have the same one", value)]
-        )
+        rule = "at least 2 classes; all rows have the same one"
+        raise DatasetMismatch([FieldError(where, rule, value)])
     return classes
 
 

@@ -4,16 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs.spec.rules import FieldError
-
-
-class InvalidSpec(Exception):
-    """A body breaks the schema or a rule between fields; `errors` lists all that were found."""
-
-    def __init__(self, errors: list[FieldError]) -> None:
-        super().__init__("; ".join(f"{error.pointer}: {error.detail}" for error in errors))
-        self.errors = errors
-
+from jobs.spec.base import FieldError
 
 #: by pydantic's type of error: plainer words than its own
 RULE_TEXTS = {
@@ -33,10 +24,8 @@ DISCRIMINATOR_FIELDS = {
 
 def to_field_errors(error: ValidationError, body: object) -> list[FieldError]:
     """Translate the errors of a body, each (pointer, rule) once."""
-    field_errors = [
-        _to_field_error(item, body)
-        for item in error.errors(include_url=False, include_context=False)
-    ]
+    items = error.errors(include_url=False, include_context=False)
+    field_errors = [_to_field_error(item, body) for item in items]
     return list({(error.pointer, error.detail): error for error in field_errors}.values())
 
 

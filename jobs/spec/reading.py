@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from jobs.spec.base import MAX_TICKS
+from jobs.spec.base import MAX_TICKS, FieldError, InvalidSpec
 from jobs.spec.data import Data, TargetKind
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.dataset_checks import DatasetLookup, DatasetMismatch, bind_datasets, no_datasets
@@ -18,8 +18,8 @@ from jobs.spec.job_spec import (
     build_profile,
     count_held_out_rows,
 )
-from jobs.spec.pydantic_errors import InvalidSpec, to_field_errors
-from jobs.spec.rules import FieldError, check_rules
+from jobs.spec.pydantic_errors import to_field_errors
+from jobs.spec.rules import check_rules
 
 DEFAULT_BATCH_SIZE = 32
 #: kind of target -> objective of a spec that names none
@@ -46,10 +46,7 @@ def read_spec(
         raise InvalidSpec([*errors, *other_errors]) from None
     if data_errors := _find_data_errors(body):
         raise InvalidSpec(data_errors)
-    try:
-        binding = bind_datasets(request.data, request.validation, request.objective, datasets)
-    except DatasetMismatch as error:
-        raise InvalidSpec(error.errors) from None
+    binding = bind_datasets(request.data, request.validation, request.objective, datasets)
     spec = _fill_defaults(request, binding)
     if errors := check_rules(spec, max_parameters):
         raise InvalidSpec(errors)
@@ -60,17 +57,13 @@ def _check_valid_fields(
     body: object, errors: list[FieldError], max_parameters: int, datasets: DatasetLookup
 ) -> list[FieldError]:
     """Return the errors between those fields of an invalid body that are valid alone."""
-    invalid_fields = {
-        field_error.pointer.split("/")[1] for field_error in errors if field_error.pointer
-    }
+    invalid_fields = {error.pointer.split("/")[1] for error in errors if error.pointer}
     if not isinstance(body, dict):
         return []
     try:
         valid_fields = {name: body[name] for name in body if name not in invalid_fields}
-        if "budget" in invalid_fields:
-            valid_fields["budget"] = {
-                "ticks": MAX_TICKS
-            }  # any value: rules that read it are skipped
+        if "budget" in invalid_fields:  # any value will do: rules that read it are skipped
+            valid_fields["budget"] = {"ticks": MAX_TICKS}
         request = JobSpecRequest.model_validate(valid_fields)
         binding = bind_datasets(request.data, request.validation, request.objective, datasets)
     except ValidationError:
@@ -86,31 +79,25 @@ def _find_data_errors(body: object) -> list[FieldError]:
         data = DATA_ADAPTER.validate_python(body["data"])  # type: ignore[index]
     except (ValidationError, TypeError, LookupError):
         return []
-    return [FieldError("/data" + where, rule, value) for where, rule, value in data.find_errors()]
+    return list(data.find_errors())
 
 
 def _fill_defaults(request: JobSpecRequest, binding: DatasetBinding | None) -> JobSpec:
     """Build the JobSpec, with every default that depends on other fields."""
     objective = request.objective or DEFAULT_OBJECTIVES[build_profile(request, None, binding).kind]
     rows = build_profile(request, objective, binding).rows
-    batch_size = request.batch_size or max(
-        1, min(DEFAULT_BATCH_SIZE, rows - count_held_out_rows(request.validation, rows))
-    )
+    training_rows = rows - count_held_out_rows(request.validation, rows)
     fields = {name: getattr(request, name) for name in JobSpecRequest.model_fields}
-    spec = JobSpec(
-        **{
-            **fields,
-            "facts": binding,
-            "name": request.name or request.model.family,
-            "objective": objective,
-            "batch_size": batch_size,
-            "record": request.record if "loss" in request.record else ["loss", *request.record],
-        }
-    )
+    fields |= {
+        "facts": binding,
+        "name": request.name or request.model.family,
+        "objective": objective,
+        "batch_size": request.batch_size or max(1, min(DEFAULT_BATCH_SIZE, training_rows)),
+        "record": request.record if "loss" in request.record else ["loss", *request.record],
+    }
+    spec = JobSpec(**fields)
     if spec.validation is None or spec.validation.every_ticks is not None:
         return spec
-    total = spec.ticks_total
-    every = 100 if total is None else max(100, -(-total // 100))
-    return spec.model_copy(
-        update={"validation": spec.validation.model_copy(update={"every_ticks": every})}
-    )
+    every = max(100, -(-(spec.ticks_total or 0) // 100))
+    validation = spec.validation.model_copy(update={"every_ticks": every})
+    return spec.model_copy(update={"validation": validation})

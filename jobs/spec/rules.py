@@ -4,21 +4,13 @@ Each rule yields its errors; all rules are checked, so that a client gets all er
 """
 
 from collections.abc import Callable, Iterator, Set
-from typing import Any, NamedTuple
 
+from jobs.spec.base import FieldError
 from jobs.spec.engines import unsupported_reason
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.text import vocabulary_of
 from models.families import FAMILIES
 from models.transformer_lm.config import TransformerLmConfig
-
-
-class FieldError(NamedTuple):
-    """One error of a request body: JSON pointer, broken rule, value."""
-
-    pointer: str
-    detail: str
-    value: Any
 
 
 def check_rules(
@@ -62,9 +54,8 @@ def _check_validation_text(spec: JobSpec) -> Iterator[FieldError]:
         return
     window, vocabulary = spec.profile.features, vocabulary_of(spec.model)
     if validation_file.text.count_rows(window, vocabulary) < 1:
-        yield FieldError(
-            "/validation/id", f"a text longer than a window ({window})", spec.validation.id
-        )
+        rule = f"a text longer than a window ({window})"
+        yield FieldError("/validation/id", rule, spec.validation.id)
     new = sorted(set(validation_file.text.vocabulary) - set(spec.profile.text.vocabulary))
     if vocabulary == "characters" and new:
         listed = ", ".join(map(repr, new[:5])) + (", …" if len(new) > 5 else "")
