@@ -15,19 +15,13 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from jobs.archive.keys_datasets import KeyDatasetArchive
-from jobs.errors import (
-    IdempotencyMismatch,
-    IdempotentResultDeleted,
-    NoSuchKey,
-    RateLimitExceeded,
-    StoreFull,
-)
+from jobs.errors import NoSuchKey, RateLimitExceeded, StoreFull
 from jobs.files.artifacts import ArtifactStore
 from jobs.ids import KEY_ID, new_key_id
 from jobs.store import keys
 from jobs.store.connection import Store
-from jobs.store.cursor import IndexCursor, Page, parse_cursor
-from jobs.store.scripts import Scripts
+from jobs.store.cursor import Page, read_records_page
+from jobs.store.scripts import Scripts, check_idempotency
 from jobs.timestamps import format_rfc3339
 
 Scope = Literal["read", "submit", "admin"]
@@ -78,8 +72,7 @@ class AccessKeys:
 
     def __init__(self, store: Store, rate: float = 0) -> None:
         """`rate` is how many requests a second each key may send; 0 does not limit them."""
-        self._store, self._rate = store, rate
-        self._scripts = Scripts(store)
+        self._store, self._scripts, self._rate = store, Scripts(store), rate
 
     def create(
         self,
@@ -108,10 +101,7 @@ class AccessKeys:
             "body_digest": body_digest or "-",
         }
         answer, *rest = self._scripts.call("make_key", header)
-        if answer == b"mismatch":
-            raise IdempotencyMismatch(idempotency_key)
-        if answer == b"gone":
-            raise IdempotentResultDeleted(idempotency_key)
+        check_idempotency(answer, idempotency_key)
         info = self.get(rest[0].decode())
         return CreateKeyResult(info, secret if answer == b"new" else None)
 
@@ -126,20 +116,9 @@ class AccessKeys:
         self, tenant: str | None, *, limit: int, after: str | None, descending: bool
     ) -> Page[KeyInfo]:
         """List the keys of a tenant, or all, by creation time. Raises BadCursor."""
-        cursor = IndexCursor(
-            self._store, keys.access_index(tenant), parse_cursor(after), descending
-        )
-        members = cursor.read_next(limit)
-        with self._store.pipeline(transaction=False) as pipe:
-            for key_id, _ in members:
-                pipe.hgetall(keys.access_key(key_id.decode()))
-            records = pipe.execute()
-        last = int(members[-1][1]) if members else None
-        has_more = members and cursor.has_more_after(last)
-        return Page(
-            [_parse_key_info(record) for record in records if record],
-            str(last) if has_more else None,
-        )
+        index = keys.access_index(tenant)
+        page = read_records_page(self._store, index, keys.access_key, limit, after, descending)
+        return Page(list(map(_parse_key_info, page.data)), page.next_after)
 
     def delete(self, key_id: str) -> None:
         """Delete a key, from the next request on. Raises NoSuchKey."""
@@ -155,8 +134,7 @@ class AccessKeys:
 
         Raises RateLimitExceeded.
         """
-        key_id = _parse_key_id(secret)
-        if key_id is None:
+        if (key_id := _parse_key_id(secret)) is None:
             return None
         digest = hash_secret(secret).hex()
         header = {
@@ -189,8 +167,7 @@ class AccessKeyService:
     """
 
     def __init__(self, store: Store, artifacts: ArtifactStore) -> None:
-        self._access_keys = AccessKeys(store)
-        self._archive = KeyDatasetArchive(store, artifacts)
+        self._access_keys, self._archive = AccessKeys(store), KeyDatasetArchive(store, artifacts)
 
     def create(
         self,

@@ -78,10 +78,6 @@ class ColumnProfile:
             for row, text in self._missing_markers:
                 self._errors.add(row, self.name, f"{FITS_FLOAT32_RULE}, and not missing", text)
 
-    def drop_values(self) -> None:
-        """Drop the distinct values and collect none any more."""
-        self.distinct = None
-
     def _check_values(self, values: Sequence[Value], first: int) -> None:
         """Check values one by one, since some are no numbers."""
         for row, value in enumerate(values, first):
@@ -193,7 +189,7 @@ class TableScanner:
         for column in by_size:
             if column.is_number and num_values > MAX_DISTINCT_VALUES // 2:
                 num_values -= len(column.distinct or ())
-                column.drop_values()
+                column.distinct = None
         if num_values > MAX_DISTINCT_VALUES:
             rule = f"at most {MAX_DISTINCT_VALUES:,} different texts over all columns"
             self._errors.add(self.rows, by_size[0].name, rule)
@@ -207,8 +203,7 @@ class RowOffsets:
 
     def __init__(self) -> None:
         self.entries: list[tuple[int, int]] = []
-        self._stride = 1
-        self._count = 0
+        self._stride, self._count = 1, 0
 
     def add(self, row: int, offset: int) -> None:
         """Add a block's first row."""
@@ -216,8 +211,7 @@ class RowOffsets:
             self.entries.append((row, offset))
         self._count += 1
         if len(self.entries) > self.MAX_ENTRIES:
-            self.entries = self.entries[::2]
-            self._stride *= 2
+            self.entries, self._stride = self.entries[::2], 2 * self._stride
 
 
 def to_floats(values: Sequence[Value]) -> NDArray[np.float64]:

@@ -1,7 +1,8 @@
 """Profile an upload while it streams by, with one class per kind of file. Keeps no row."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -14,21 +15,21 @@ from jobs.datasets.formats.table import TableReader
 from jobs.datasets.formats.text_scanner import TextScanner
 from jobs.spec.profiles import MAX_CLASSES, Array, DatasetProfile, Delimiter, MediaType
 
-OffsetList = list[tuple[int, int]]  # row (from 1), byte offset in the file
+OffsetList = Sequence[tuple[int, int]]  # row (from 1), byte offset in the file
 
 
-class Profiler(Protocol):
+class Profiler(ABC):
     """Takes all bytes of a file once, in pieces of any size."""
 
-    row_offsets: OffsetList
+    row_offsets: OffsetList = ()
 
+    @abstractmethod
     def feed(self, data: bytes) -> None:
         """Add the next bytes. Raises BadData once the list of errors is full."""
-        ...
 
+    @abstractmethod
     def finish(self, path: Path) -> DatasetProfile:
         """Return the profile; all bytes are in the file at `path`. Raises BadData."""
-        ...
 
 
 def make_profiler(kind: MediaType, delimiter: Delimiter) -> Profiler:
@@ -41,12 +42,11 @@ def make_profiler(kind: MediaType, delimiter: Delimiter) -> Profiler:
     return TextProfiler() if kind == "text/plain" else NpzProfiler()
 
 
-class TableProfiler:
+class TableProfiler(Profiler):
     """Profiles CSV and JSON lines."""
 
     def __init__(self, reader: TableReader, errors: DataErrors) -> None:
         self._reader, self._scanner = reader, TableScanner(reader, errors)
-        self.row_offsets: OffsetList = []
 
     def feed(self, data: bytes) -> None:
         """Add the next bytes."""
@@ -62,12 +62,11 @@ class TableProfiler:
         return DatasetProfile(rows=self._scanner.rows, columns=columns)
 
 
-class TextProfiler:
+class TextProfiler(Profiler):
     """Profiles plain text."""
 
     def __init__(self) -> None:
         self._scanner = TextScanner()
-        self.row_offsets: OffsetList = []
 
     def feed(self, data: bytes) -> None:
         """Add the next bytes."""
@@ -78,11 +77,8 @@ class TextProfiler:
         return DatasetProfile(text=self._scanner.finish())
 
 
-class NpzProfiler:
+class NpzProfiler(Profiler):
     """Profiles NPZ, which can only be read as a whole file."""
-
-    def __init__(self) -> None:
-        self.row_offsets: OffsetList = []
 
     def feed(self, data: bytes) -> None:
         """Ignore the bytes: `finish` reads the file."""
@@ -96,12 +92,8 @@ class NpzProfiler:
                 Array(shape=list(npz.members[name].shape), dtype=npz.members[name].dtype.str)
                 for name in ("inputs", "targets")
             )
-            return DatasetProfile(
-                rows=inputs.shape[0],
-                inputs=inputs,
-                targets=targets,
-                target_classes=_target_classes(npz),
-            )
+            rows, classes = inputs.shape[0], _target_classes(npz)
+            return DatasetProfile(rows=rows, inputs=inputs, targets=targets, target_classes=classes)
 
 
 def _target_classes(npz: Npz) -> list[int] | None:

@@ -11,27 +11,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO, Literal
 
 from jobs.archive.keys_datasets import KeyDatasetArchive
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.dataset import Dataset, DatasetRecord, parse_dataset
 from jobs.datasets.upload import ReceivedUpload, Upload
-from jobs.errors import (
-    DatasetInUse,
-    IdempotencyMismatch,
-    IdempotentResultDeleted,
-    NoSuchDataset,
-    RequestInProgress,
-)
+from jobs.errors import DatasetInUse, NoSuchDataset, RequestInProgress
 from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
 from jobs.ids import is_dataset_id, make_dataset_id
 from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.profiles import Delimiter, MediaType
 from jobs.store import keys
 from jobs.store.connection import Store
-from jobs.store.cursor import IndexCursor, Page, parse_cursor
-from jobs.store.scripts import Scripts
+from jobs.store.cursor import Page, read_records_page
+from jobs.store.scripts import Scripts, check_idempotency
 
 #: an upload's lock on its idempotency key expires this long after the last renewal
 KEY_HOLD_SECONDS = 120
@@ -51,9 +46,8 @@ class DatasetRepository:
 
     def __init__(self, store: Store, files: ArtifactStore, *, max_bytes: int) -> None:
         self._store, self._max_bytes = store, max_bytes
-        self._scripts = Scripts(store)
+        self._scripts, self._archive = Scripts(store), KeyDatasetArchive(store, files)
         self.blobs = Blobs(store, files)
-        self._archive = KeyDatasetArchive(store, files)
 
     def start_upload(self, kind: MediaType, delimiter: Delimiter) -> Upload:
         """Begin an upload (a context manager). Raises StoreFull."""
@@ -99,10 +93,7 @@ class DatasetRepository:
         """
         with self._archive.reserve() as reservation:
             answer, *rest = self._add(tenant, received, name, idempotency_key)
-            if answer == b"mismatch":
-                raise IdempotencyMismatch(idempotency_key)
-            if answer == b"gone":
-                raise IdempotentResultDeleted(idempotency_key)
+            check_idempotency(answer, idempotency_key)
             assert answer != b"late", "an hour has passed between two commands"
             dataset_id = rest[0].decode()
             status: Literal[200, 201] = 201 if rest[1] == b"201" else 200
@@ -136,8 +127,9 @@ class DatasetRepository:
         profile = received.profile.model_dump_json(exclude_none=True)
         try:
             return self._scripts.call("add_dataset", header, profile)
-        finally:
-            self._discard_if_unclaimed(path)
+        finally:  # if its deletion is still scheduled, the script did not claim it
+            if self._store.zscore(keys.PENDING_BLOB_DELETIONS, path) is not None:
+                self.blobs.discard(path)
 
     def find(self, tenant: str, dataset_id: str) -> DatasetRecord:
         """Read a dataset's record. Raises NoSuchDataset."""
@@ -159,16 +151,9 @@ class DatasetRepository:
         self, tenant: str, *, limit: int, after: str | None = None, descending: bool = True
     ) -> Page[Dataset]:
         """Read a page of a tenant's datasets. Raises BadCursor."""
-        cursor = IndexCursor(
-            self._store, keys.dataset_index(tenant), parse_cursor(after), descending
-        )
-        members = cursor.read_next(limit + 1)
-        with self._store.pipeline(transaction=False) as pipe:
-            for member, _ in members[:limit]:
-                pipe.hgetall(keys.dataset(tenant, member.decode()))
-            datasets = [parse_dataset(record).dataset for record in pipe.execute() if record]
-        last = str(int(members[limit - 1][1])) if len(members) > limit else None
-        return Page(datasets, last)
+        index, key_of = keys.dataset_index(tenant), partial(keys.dataset, tenant)
+        page = read_records_page(self._store, index, key_of, limit, after, descending)
+        return Page([parse_dataset(record).dataset for record in page.data], page.next_after)
 
     def open(self, tenant: str, record: DatasetRecord) -> BinaryIO:
         """Open a dataset's bytes. Raises NoSuchDataset if it was deleted meanwhile."""
@@ -182,23 +167,15 @@ class DatasetRepository:
         """Delete a dataset. Raises NoSuchDataset, or DatasetInUse while a live job uses it."""
         if not is_dataset_id(dataset_id):
             raise NoSuchDataset(dataset_id)
-        header = {"tenant": tenant, "id": dataset_id}
-        answer, *rest = self._scripts.call("delete_dataset", header)
+        answer, *rest = self._scripts.call("delete_dataset", {"tenant": tenant, "id": dataset_id})
         if answer == b"gone":
             self._archive.ensure_dataset_tombstone(tenant, dataset_id)
             raise NoSuchDataset(dataset_id)
         if answer == b"used":
             raise DatasetInUse([job.decode() for job in rest])
-        sequence, *idempotency_keys = rest
-        self._archive.save_dataset_tombstone(
-            tenant, dataset_id, int(sequence), [key.decode() for key in idempotency_keys]
-        )
+        idempotency_keys = [key.decode() for key in rest[1:]]
+        self._archive.save_dataset_tombstone(tenant, dataset_id, int(rest[0]), idempotency_keys)
         self.blobs.sweep()
-
-    def _discard_if_unclaimed(self, path: str) -> None:
-        """Remove a stored file whose deletion is still scheduled: the script did not claim it."""
-        if self._store.zscore(keys.PENDING_BLOB_DELETIONS, path) is not None:
-            self.blobs.discard(path)
 
 
 def tenant_id_secret(store: Store, tenant: str) -> bytes:

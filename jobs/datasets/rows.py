@@ -9,7 +9,7 @@ from jobs.datasets.formats.csv_format import CsvReader
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.jsonl import JsonlReader
 from jobs.datasets.formats.npz import Npz
-from jobs.datasets.formats.table import RowBlock, TableReader
+from jobs.datasets.formats.table import RowBlock, TableReader, Value
 from jobs.spec.profiles import Column
 
 READ_SIZE = 1 << 16
@@ -24,19 +24,20 @@ def read_rows(
     rows: list[dict[str, Any]] = []
     for block in _read_blocks(file, record, after):
         skip = max(0, after + 1 - block.first)
-        rows += _row_objects(block, record.profile.columns, skip, limit - len(rows))
+        stop = skip + limit - len(rows)
+        columns = zip(record.profile.columns, block.columns, strict=True)
+        rows += _to_objects(
+            {column.name: _to_cells(column, values[skip:stop]) for column, values in columns}
+        )
         if len(rows) == limit:
             break
     return rows
 
 
 def _read_blocks(file: BinaryIO, record: DatasetRecord, after: int) -> Iterator[RowBlock]:
-    columns = record.profile.columns or []
-    first_row, offset = max(
-        (entry for entry in record.row_offsets if entry[0] <= after + 1), default=(1, 0)
-    )
-    names = [column.name for column in columns]
-    errors = DataErrors()
+    offsets = (entry for entry in record.row_offsets if entry[0] <= after + 1)
+    first_row, offset = max(offsets, default=(1, 0))
+    names, errors = [column.name for column in record.profile.columns or []], DataErrors()
     reader: TableReader = JsonlReader(errors, names=names, first=first_row, offset=offset)
     if record.dataset.type == "text/csv":
         delimiter = record.dataset.delimiter or "comma"
@@ -47,24 +48,19 @@ def _read_blocks(file: BinaryIO, record: DatasetRecord, after: int) -> Iterator[
     yield from reader.finish()
 
 
-def _row_objects(
-    block: RowBlock, columns: list[Column], skip: int, limit: int
-) -> Iterator[dict[str, Any]]:
-    names = [column.name for column in columns]
-    column_values: list[list[Any]] = []
-    for column, values in zip(columns, block.columns, strict=True):
-        selected = values[skip : skip + limit]
-        column_values.append(
-            to_floats(selected).tolist() if column.type == "number" else list(selected)
-        )
-    for row in zip(*column_values, strict=True):
-        yield dict(zip(names, row, strict=True))
+def _to_cells(column: Column, values: list[Value]) -> list[Any]:
+    return to_floats(values).tolist() if column.type == "number" else values
+
+
+def _to_objects(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
+    """Return an object for each row of some columns."""
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _read_array_rows(file: BinaryIO, after: int, limit: int) -> list[dict[str, Any]]:
     npz = Npz(file)
-    arrays = {name: _read_array(npz, name, after, limit) for name in ("inputs", "targets")}
-    return [dict(zip(arrays, row, strict=True)) for row in zip(*arrays.values(), strict=True)]
+    names = ("inputs", "targets")
+    return _to_objects({name: _read_array(npz, name, after, limit) for name in names})
 
 
 def _read_array(npz: Npz, name: str, after: int, limit: int) -> list[Any]:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from jobs.errors import (
-    IdempotencyMismatch,
-    IdempotentResultDeleted,
     IllegalTransition,
     LeaseLost,
     NoSuchDataset,
@@ -28,7 +26,7 @@ from jobs.spec.job_spec import MAX_NAME_CHARACTERS, JobSpec
 from jobs.store.connection import Store
 from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
 from jobs.store.keys import job_member
-from jobs.store.scripts import Scripts
+from jobs.store.scripts import Scripts, check_idempotency
 
 
 @dataclass(frozen=True)
@@ -89,10 +87,7 @@ class JobLedger:
             "datasets": spec.datasets,
         }
         answer, *rest = self._scripts.call("submit", header, json.dumps(spec.to_stored()))
-        if answer == b"mismatch":
-            raise IdempotencyMismatch(idempotency_key)
-        if answer == b"gone":
-            raise IdempotentResultDeleted(idempotency_key)
+        check_idempotency(answer, idempotency_key)
         if answer == b"full":
             raise QueueFull(max_queued or 0)
         if answer == b"no dataset":

@@ -1,5 +1,6 @@
 """Reads one sorted set in pages, from a cursor on. Knows no item."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -48,6 +49,20 @@ class IndexCursor:
             withscores=True,
         )  # fmt: skip
         return [(bytes(item), float(score)) for item, score in members]
+
+
+def read_records_page(
+    store: "redis.Redis", index: str, key_of: Callable[[str], str], limit: int, after: str | None,
+    descending: bool,
+) -> Page[dict[bytes, bytes]]:  # fmt: skip
+    """Read a page of the hashes that belong to an index's members. Raises BadCursor."""
+    members = IndexCursor(store, index, parse_cursor(after), descending).read_next(limit + 1)
+    with store.pipeline(transaction=False) as pipe:
+        for member, _ in members[:limit]:
+            pipe.hgetall(key_of(member.decode()))
+        records = pipe.execute()
+    last = str(int(members[limit - 1][1])) if len(members) > limit else None
+    return Page([record for record in records if record], last)
 
 
 def parse_cursor(after: str | None) -> int | None:

@@ -13,7 +13,12 @@ import redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from jobs import fault_points
-from jobs.errors import StoreFull, UnsupportedSchema
+from jobs.errors import (
+    IdempotencyMismatch,
+    IdempotentResultDeleted,
+    StoreFull,
+    UnsupportedSchema,
+)
 
 LUA_FOLDER = Path(__file__).parent / "lua"
 
@@ -48,6 +53,14 @@ class Scripts:
         if reply and reply[0] == b"newer":
             raise UnsupportedSchema(reply[1].decode())
         return reply
+
+
+def check_idempotency(answer: bytes, idempotency_key: str | None) -> None:
+    """Raise the error of a key that was used with another body, or whose result was deleted."""
+    if answer == b"mismatch":
+        raise IdempotencyMismatch(idempotency_key)
+    if answer == b"gone":
+        raise IdempotentResultDeleted(idempotency_key)
 
 
 @cache

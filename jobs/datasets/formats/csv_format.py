@@ -12,11 +12,18 @@ import numpy as np
 
 from jobs.datasets.formats.data_errors import DataErrors, data_error
 from jobs.datasets.formats.row_splitter import BOM, NEWLINE, ByteBlock, RowSplitter
-from jobs.datasets.formats.table import DELIMITERS, RowBlock, Value, check_names, contiguous_blocks
+from jobs.datasets.formats.table import (
+    DELIMITERS,
+    RowBlock,
+    TableReader,
+    Value,
+    check_names,
+    contiguous_blocks,
+)
 from jobs.spec.profiles import Delimiter
 
 
-class CsvReader:
+class CsvReader(TableReader):
     """Reads CSV. A row unlike the header is reported as an error and left out of the blocks.
 
     With `names` no header is read: the bytes begin with row `first` (from 1) at byte `offset`.
@@ -31,27 +38,15 @@ class CsvReader:
         first: int = 1,
         offset: int = 0,
     ) -> None:
-        self.names = names or []
-        self._errors, self._next_row = errors, first
+        super().__init__(errors, RowSplitter(has_quotes=True, offset=offset), names, first)
         self._delimiter = DELIMITERS[delimiter]
-        self._splitter = RowSplitter(has_quotes=True, offset=offset)
         self._row_pattern = _make_row_pattern(self._delimiter)
-
-    def feed(self, data: bytes) -> Iterator[RowBlock]:
-        """Add the next bytes and yield the rows that are complete."""
-        for block in self._splitter.feed(data):
-            yield from self._read_block(block)
 
     def finish(self) -> Iterator[RowBlock]:
         """Yield the last rows. Raises BadData for a file without a header."""
-        for block in self._splitter.finish():
-            yield from self._read_block(block)
+        yield from super().finish()
         if not self.names:
             raise data_error(None, None, "a header and at least one row")
-
-    def type_of(self, column: int) -> str | None:
-        """Return None: CSV has no types."""
-        return None
 
     def _read_block(self, block: ByteBlock) -> Iterator[RowBlock]:
         if not self.names:

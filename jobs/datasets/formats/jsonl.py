@@ -14,32 +14,24 @@ from jobs.datasets.formats.data_errors import (
     data_error,
 )
 from jobs.datasets.formats.row_splitter import BOM, ByteBlock, RowSplitter
-from jobs.datasets.formats.table import RowBlock, Value, check_names, contiguous_blocks
+from jobs.datasets.formats.table import RowBlock, TableReader, Value, check_names, contiguous_blocks
 from jobs.spec.base import FLOAT32_MAX
 
 BOOLEAN_TEXTS = {True: "true", False: "false"}
 
 
-class JsonlReader:
+class JsonlReader(TableReader):
     """Reads JSON lines. A row unlike the first is reported as an error and left out."""
 
     def __init__(
         self, errors: DataErrors, *, names: list[str] | None = None, first: int = 1, offset: int = 0
     ) -> None:
-        self.names = names or []
-        self._errors, self._next_row = errors, first
+        super().__init__(errors, RowSplitter(has_quotes=False, offset=offset), names, first)
         self._types: list[str] = []
-        self._splitter = RowSplitter(has_quotes=False, offset=offset)
-
-    def feed(self, data: bytes) -> Iterator[RowBlock]:
-        """Add the next bytes and yield the rows that are complete."""
-        for block in self._splitter.feed(data):
-            yield from self._read_block(block)
 
     def finish(self) -> Iterator[RowBlock]:
         """Yield the last rows. Raises BadData for a file without any."""
-        for block in self._splitter.finish():
-            yield from self._read_block(block)
+        yield from super().finish()
         if not self._types:
             self._errors.check()
             raise data_error(None, None, "at least one row")
@@ -60,8 +52,7 @@ class JsonlReader:
 
     def _parse_row(self, line: bytes) -> list[Value] | None:
         """Parse a line into values; report an error and return None if it is unlike the first."""
-        fields = self._parse_object(line)
-        if fields is None:
+        if (fields := self._parse_object(line)) is None:
             return None
         if not self.names:
             self.names = list(fields)
@@ -83,12 +74,13 @@ class JsonlReader:
             rule = f"UTF-8, not the byte 0x{line[error.start]:02x}"
             raise data_error(self._next_row, None, rule) from None
         except (ValueError, RecursionError) as error:
-            self._errors.add(self._next_row, None, f"a JSON object: {error}", _printable(line))
-            return None
-        if not isinstance(parsed, dict):
-            self._errors.add(self._next_row, None, "a JSON object", _printable(line))
-            return None
-        return parsed
+            parsed, rule = None, f"a JSON object: {error}"
+        else:
+            rule = "a JSON object"
+        if isinstance(parsed, dict):
+            return parsed
+        self._errors.add(self._next_row, None, rule, line[:200].decode(errors="replace"))
+        return None
 
     def _report_name_differences(self, fields: dict[str, Any]) -> None:
         for name in self.names:
@@ -123,10 +115,6 @@ def _is_number(value: Any) -> bool:
 
 def _is_valid_text(value: str) -> bool:
     return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
-
-
-def _printable(line: bytes) -> str:
-    return line[:200].decode(errors="replace")
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

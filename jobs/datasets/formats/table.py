@@ -1,10 +1,11 @@
 """Blocks of table rows as columns of values, the same for all formats. Knows no type."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from jobs.datasets.formats.data_errors import DataErrors, data_error
+from jobs.datasets.formats.row_splitter import ByteBlock, RowSplitter
 from jobs.spec.profiles import Delimiter
 
 Value = str | float | int
@@ -29,22 +30,32 @@ class RowBlock:
         return len(self.columns[0])
 
 
-class TableReader(Protocol):
+class TableReader(ABC):
     """Reads a streamed table. `names` are its columns, known once the first rows are read."""
 
-    names: list[str]
+    def __init__(
+        self, errors: DataErrors, splitter: RowSplitter, names: list[str] | None, first: int
+    ) -> None:
+        self.names = names or []
+        self._errors, self._splitter, self._next_row = errors, splitter, first
 
     def feed(self, data: bytes) -> Iterator[RowBlock]:
         """Add the next bytes and yield the rows that are complete. Raises BadData."""
-        ...
+        for block in self._splitter.feed(data):
+            yield from self._read_block(block)
 
     def finish(self) -> Iterator[RowBlock]:
-        """Yield the last rows. Raises BadData."""
-        ...
+        """Yield the last rows. Raises BadData, also for a file without any."""
+        for block in self._splitter.finish():
+            yield from self._read_block(block)
 
     def type_of(self, column: int) -> str | None:
         """Return the type that the format gives a column; None if the values decide."""
-        ...
+        return None
+
+    @abstractmethod
+    def _read_block(self, block: ByteBlock) -> Iterator[RowBlock]:
+        """Yield the rows of a block. Raises BadData."""
 
 
 def contiguous_blocks(
