@@ -32,6 +32,10 @@ class Recorded:
         return self._rows[start:stop]
 
 
+def downsample(column: Recorded, edges: Edges) -> Summaries:
+    return downsampling.downsample(column.values, column.rows, edges)
+
+
 def losses(ticks: int, seed: int = 0) -> Float32:
     """Noise with rare peaks and three values that are no numbers: a missed tick shows."""
     draw = np.random.default_rng(seed)
@@ -77,14 +81,14 @@ def test_a_view_of_any_range_agrees_with_its_values(one: int, other: int, points
     values = losses(20_000)
     first, last = sorted((one, other))
     edges = downsampling.bucket_edges(first, last, points)
-    assert agrees(values, edges, downsampling.downsample(Recorded(values), edges))
+    assert agrees(values, edges, downsample(Recorded(values), edges))
 
 
 def test_a_long_range_reads_its_ragged_ends_only() -> None:
     values = losses(3_000_000)
     column = Recorded(values)
     edges = downsampling.bucket_edges(1000, 2_999_999, 1000)
-    view_result = downsampling.downsample(column, edges)
+    view_result = downsample(column, edges)
     assert edges.size - 1 == 1000
     assert column.read < 2 * BUCKET
     assert agrees(values, edges, view_result)
@@ -103,9 +107,7 @@ def test_no_view_reads_more_than_a_million_values() -> None:
 
 def mutant_rows_for_ends(column: Recorded, edges: Edges) -> Summaries:
     """Forgets that the ends are ragged: takes the whole row for each end."""
-    return downsampling.downsample(
-        column, np.unique(np.clip((edges - 1) // BUCKET * BUCKET + 1, 1, None))
-    )
+    return downsample(column, np.unique(np.clip((edges - 1) // BUCKET * BUCKET + 1, 1, None)))
 
 
 def mutant_no_ends(column: Recorded, edges: Edges) -> Summaries:
@@ -113,12 +115,12 @@ def mutant_no_ends(column: Recorded, edges: Edges) -> Summaries:
     inner = edges.copy()
     inner[0] = -(-(edges[0] - 1) // BUCKET) * BUCKET + 1
     inner[-1] = (edges[-1] - 1) // BUCKET * BUCKET + 1
-    return downsampling.downsample(column, inner)
+    return downsample(column, inner)
 
 
 def mutant_counts_nan(column: Recorded, edges: Edges) -> Summaries:
     """Takes a NaN for a number of its own."""
-    view_result = downsampling.downsample(column, edges)
+    view_result = downsample(column, edges)
     view_result["finite"] += view_result["nonfinite"]
     return view_result
 
@@ -127,7 +129,7 @@ def mutant_counts_nan(column: Recorded, edges: Edges) -> Summaries:
 def test_a_wrong_view_is_noticed(mutant: View) -> None:
     values = losses(10_000)
     edges = downsampling.bucket_edges(1000, 9001, 4)
-    assert agrees(values, edges, downsampling.downsample(Recorded(values), edges))
+    assert agrees(values, edges, downsample(Recorded(values), edges))
     assert not agrees(values, edges, mutant(Recorded(values), edges))
 
 

@@ -79,20 +79,15 @@ class ColumnReader:
     def read_extent(self, tenant: str, job_id: str) -> Extent:
         """Read how far a job's history reaches now. Raises NoSuchJob."""
         names = ("status", "tick", "segments", "columns", "kind")
-        fields: list[Any] = self._store.hmget(keys.job(tenant, job_id), names)
-        status, tick, segments_in_files, columns, kind = fields
+        reply: Any = self._store.hmget(keys.job(tenant, job_id), names)
+        status, tick, segments_in_files, columns, kind = reply
         if status is None:
             raise NoSuchJob(job_id)
         if kind == b"verify":
             tick = 0  # a verify job compares the ticks of another and records none
-        return Extent(
-            tenant,
-            job_id,
-            status.decode(),
-            int(tick or 0),
-            int(segments_in_files or 0),
-            columns=tuple(json.loads(columns or b"[]")),
-        )
+        columns = tuple(json.loads(columns or b"[]"))
+        segments_in_files = int(segments_in_files or 0)
+        return Extent(tenant, job_id, status.decode(), int(tick or 0), segments_in_files, columns)
 
     def values(self, extent: Extent, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
         """Read the accepted ticks first…last, inclusive -> float32 [last - first + 1]."""
@@ -116,10 +111,8 @@ class ColumnReader:
     def points(self, extent: Extent, column: str, first: int, last: int) -> Points:
         """Read the sparse points of the ticks first…last, in order -> POINT [n]; first may be 0."""
         segments = range(segment_of(first), segment_of(last) + 1)
-        pieces = [
-            self._read_sparse(extent, SegmentPart(column, segment, "sparse"))
-            for segment in segments
-        ]
+        parts = (SegmentPart(column, segment, "sparse") for segment in segments)
+        pieces = [self._read_sparse(extent, part) for part in parts]
         points = np.frombuffer(b"".join(pieces), POINT)
         start, stop = np.searchsorted(points["tick"], np.array([first, last + 1], np.uint64))
         return points[start:stop]

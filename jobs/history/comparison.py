@@ -53,11 +53,8 @@ class RecordedRange:
             if name == STATE_COLUMN:
                 actual = {tick: raw for tick, raw in actual.items() if tick in expected}
             candidates.append(_sparse_difference(name, expected, actual))
-        return min(
-            (candidate for candidate in candidates if candidate is not None),
-            key=lambda candidate: candidate.tick,
-            default=None,
-        )
+        differences = (candidate for candidate in candidates if candidate is not None)
+        return min(differences, key=lambda difference: difference.tick, default=None)
 
     def _dense_difference(
         self, name: str, first: int, recomputed: npt.NDArray[np.float32] | None, last: int
@@ -85,12 +82,8 @@ def make_difference(
     tick: int, column: str, recorded: bytes | None, recomputed: bytes | None
 ) -> Difference:
     """Build a Difference from the bytes of both values; None where one is missing."""
-    return Difference(
-        tick=tick,
-        column=column,
-        recorded=_encode_bits(column, recorded),
-        recomputed=_encode_bits(column, recomputed),
-    )
+    before, after = _encode_bits(column, recorded), _encode_bits(column, recomputed)
+    return Difference(tick=tick, column=column, recorded=before, recomputed=after)
 
 
 def _bits_by_tick(points: Points) -> dict[int, bytes]:

@@ -1,6 +1,6 @@
 """Downsample a range of ticks to a few buckets, exact in their extremes. Knows no store."""
 
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,19 +15,12 @@ from jobs.history.summary_rows import (
     summarize_runs,
 )
 
+#: of one dense column: reads the ticks first…last, inclusive -> float32 [last - first + 1]
+ReadValues = Callable[[int, int], npt.NDArray[np.float32]]
+#: reads its summary rows start…stop-1; row i has the ticks i * 1024 + 1 … (i + 1) * 1024
+ReadRows = Callable[[int, int], Summaries]
+
 MAX_RAW_TICKS = 1 << 18  # read one by one for a view (7 ms); longer ranges use summary rows
-
-
-class DenseColumn(Protocol):
-    """One dense column of one job."""
-
-    def values(self, first: int, last: int) -> npt.NDArray[np.float32]:
-        """Read the ticks first…last, inclusive -> float32 [last - first + 1]."""
-        ...
-
-    def rows(self, start: int, stop: int) -> Summaries:
-        """Read summary rows start…stop-1; row i has the ticks i * 1024 + 1 … (i + 1) * 1024."""
-        ...
 
 
 def row_of(tick: int) -> int:
@@ -52,13 +45,13 @@ def bucket_edges(first: int, last: int, points: int) -> Edges:
     return edges
 
 
-def downsample(column: DenseColumn, edges: Edges) -> Summaries:
+def downsample(read_values: ReadValues, read_rows: ReadRows, edges: Edges) -> Summaries:
     """Summarize a column in the buckets of `edges` -> SUMMARY [len(edges) - 1]."""
     first, last = int(edges[0]), int(edges[-1]) - 1
     if np.all(edges[1:-1] % BUCKET == 1) and last - first >= BUCKET:
         starts = (edges[:-1] - 1) // BUCKET - row_of(first)
-        return combine_runs(_summarize_rows(column, first, last), starts)
-    return summarize_runs(column.values(first, last), edges[:-1] - first)
+        return combine_runs(_summarize_rows(read_values, read_rows, first, last), starts)
+    return summarize_runs(read_values(first, last), edges[:-1] - first)
 
 
 def downsample_points(ticks: Edges, values: Floats, points: int) -> tuple[Edges, Edges, Summaries]:
@@ -71,17 +64,19 @@ def downsample_points(ticks: Edges, values: Floats, points: int) -> tuple[Edges,
     return ticks[starts], ticks[cuts[1:] - 1], summarize_runs(values, starts)
 
 
-def _summarize_rows(column: DenseColumn, first: int, last: int) -> Summaries:
+def _summarize_rows(
+    read_values: ReadValues, read_rows: ReadRows, first: int, last: int
+) -> Summaries:
     """Return one SUMMARY for each row that overlaps first…last; cut rows come from values."""
     start, stop = row_of(first), row_of(last) + 1
     full_start, full_stop = -(-(first - 1) // BUCKET), last // BUCKET
     out = np.zeros(stop - start, SUMMARY)
     if full_stop > full_start:
-        out[full_start - start : full_stop - start] = column.rows(full_start, full_stop)
+        out[full_start - start : full_stop - start] = read_rows(full_start, full_stop)
     if full_start > start:
-        out[0] = _summarize_all(column.values(first, min(last, full_start * BUCKET)))
+        out[0] = _summarize_all(read_values(first, min(last, full_start * BUCKET)))
     if full_stop < stop and full_stop >= full_start:
-        out[-1] = _summarize_all(column.values(full_stop * BUCKET + 1, last))
+        out[-1] = _summarize_all(read_values(full_stop * BUCKET + 1, last))
     return out
 
 

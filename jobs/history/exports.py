@@ -44,9 +44,7 @@ def stream_csv(
         points = {name: selection.points(name, start, stop) for name in selection.sparse}
         ticks = np.arange(start, stop + 1)
         if not selection.dense:
-            ticks = np.unique(
-                np.concatenate([column_points["tick"] for column_points in points.values()])
-            )
+            ticks = np.unique(np.concatenate([column["tick"] for column in points.values()]))
         cells = [
             _sparse_cells(name, ticks, points[name])
             if name in points

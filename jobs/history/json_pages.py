@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from jobs.history import encoders
 from jobs.history.column_reader import Points, decode_floats
@@ -32,7 +31,7 @@ def range_json(selection: ColumnSelection, first: int, end: int, limit: int) -> 
         entry for name in values for entry in encoders.list_nonfinite(name, ticks, values[name])
     ]
     return {
-        "job_id": selection.job_id,
+        "job_id": selection.job.id,
         **({"tick": ticks.tolist()} if selection.dense else {}),
         **{name: encoders.encode_numbers(column) for name, column in values.items()},
         **{name: sparse_json(name, column_points) for name, column_points in points.items()},
@@ -48,10 +47,9 @@ def newest_json(selection: ColumnSelection, count: int) -> HistoryJson:
     if selection.dense:
         return range_json(selection, max(1, end - count + 1), end, count)
     points = {name: selection.points(name, 0, end)[-count:] for name in selection.sparse}
-    encoded = {name: sparse_json(name, column_points) for name, column_points in points.items()}
     return {
-        "job_id": selection.job_id,
-        **encoded,
+        "job_id": selection.job.id,
+        **{name: sparse_json(name, column_points) for name, column_points in points.items()},
         "nonfinite": _list_nonfinite_points(points),
         "next_after": None,
         **_extent_json(selection),
@@ -68,15 +66,11 @@ def view_json(selection: ColumnSelection, first: int, last: int, max_buckets: in
     }
     for name in selection.sparse:
         points = selection.points(name, first, last)
-        views[name] = encoders.encode_buckets(
-            *downsample_points(_ticks_of(points), decode_floats(points), max_buckets)
-        )
-    return {
-        "job_id": selection.job_id,
-        "points": edges.size - 1,
-        **views,
-        **_extent_json(selection),
-    }
+        ticks = points["tick"].astype(np.int64)
+        buckets = downsample_points(ticks, decode_floats(points), max_buckets)
+        views[name] = encoders.encode_buckets(*buckets)
+    fixed = {"job_id": selection.job.id, "points": edges.size - 1}
+    return {**fixed, **views, **_extent_json(selection)}
 
 
 def sparse_json(name: str, points: Points) -> dict[str, list[Any]]:
@@ -112,10 +106,6 @@ def _extent_json(selection: ColumnSelection) -> HistoryJson:
     return {
         "last_tick": selection.extent.tick,
         "complete": selection.is_complete,
-        "exact": selection.exact,
-        "inexact_from": selection.inexact_from,
+        "exact": selection.job.exact,
+        "inexact_from": selection.job.inexact_from,
     }
-
-
-def _ticks_of(points: Points) -> npt.NDArray[np.int64]:
-    return points["tick"].astype(np.int64)

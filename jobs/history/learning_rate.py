@@ -42,9 +42,8 @@ def _summarize_bucket(
     rate: RateFunction, first: int, last: int, warmup: int
 ) -> tuple[float, float, float, int, int]:
     knees = [tick for tick in (warmup, warmup + 1) if first <= tick <= last]
-    ticks = np.union1d(
-        np.linspace(first, last, NODES_PER_BUCKET).astype(np.int64), np.array(knees, np.int64)
-    )
+    nodes = np.linspace(first, last, NODES_PER_BUCKET).astype(np.int64)
+    ticks = np.union1d(nodes, np.array(knees, np.int64))
     samples = np.array([rate(tick) for tick in ticks.tolist()])
     total = np.trapezoid(samples, ticks) + (samples[0] + samples[-1]) / 2
     return samples.min(), samples.max(), total, last - first + 1, 0

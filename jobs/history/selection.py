@@ -6,9 +6,9 @@ have points at some ticks.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from jobs.history.column_reader import ColumnReader, Extent, Points
 from jobs.history.downsampling import downsample
@@ -28,16 +28,9 @@ class ColumnSelection:
 
     reader: ColumnReader
     extent: Extent
-    spec: JobSpec
+    job: Job
     dense: tuple[str, ...]  # in the requested order, including `lr`
     sparse: tuple[str, ...]
-    exact: bool
-    inexact_from: int | None  # first tick whose bits belong to another fingerprint
-
-    @property
-    def job_id(self) -> str:
-        """The job's id."""
-        return self.extent.job_id
 
     @property
     def is_complete(self) -> bool:
@@ -55,7 +48,7 @@ class ColumnSelection:
         if last < first:
             return np.empty(0, np.float32)
         if column == RATE_COLUMN:
-            return compute_rates(self.spec.rate, first, last)
+            return compute_rates(self.job.spec.rate, first, last)
         return self.reader.values(self.extent, column, first, last)
 
     def points(self, column: str, first: int, last: int) -> Points:
@@ -65,8 +58,10 @@ class ColumnSelection:
     def downsample(self, column: str, edges: Edges) -> Summaries:
         """Summarize a dense column in the buckets of `edges`."""
         if column == RATE_COLUMN:
-            return downsample_rates(self.spec.rate, edges, self.spec.schedule.warmup_ticks)
-        return downsample(_BoundColumn(self.reader, self.extent, column), edges)
+            spec = self.job.spec
+            return downsample_rates(spec.rate, edges, spec.schedule.warmup_ticks)
+        read_values = partial(self.reader.values, self.extent, column)
+        return downsample(read_values, partial(self.reader.rows, self.extent, column), edges)
 
 
 def select_columns(reader: ColumnReader, job: Job, columns: Iterable[str]) -> ColumnSelection:
@@ -77,37 +72,14 @@ def select_columns(reader: ColumnReader, job: Job, columns: Iterable[str]) -> Co
     names = list(dict.fromkeys(columns))
     if unknown := [name for name in names if name not in dense and name not in sparse]:
         raise UnknownColumn(unknown, [*dense, *sparse])
-    return ColumnSelection(
-        reader,
-        extent,
-        job.spec,
-        tuple(name for name in names if name in dense),
-        tuple(name for name in names if name in sparse),
-        job.exact,
-        job.inexact_from,
-    )
+    requested_dense = tuple(name for name in names if name in dense)
+    requested_sparse = tuple(name for name in names if name in sparse)
+    return ColumnSelection(reader, extent, job, requested_dense, requested_sparse)
 
 
 def sparse_names(spec: JobSpec) -> list[str]:
     """Return the columns of a spec that have values at some ticks only."""
-    validation_columns = []
-    if spec.validation is not None:
-        validation_columns = ["val_loss"]
-        if spec.profile.kind == "class":
-            validation_columns.append("val_accuracy")
-    return [*validation_columns, "time", STATE_COLUMN]
-
-
-@dataclass(frozen=True)
-class _BoundColumn:
-    """A stored dense column, as `downsample` takes it."""
-
-    reader: ColumnReader
-    extent: Extent
-    column: str
-
-    def values(self, first: int, last: int) -> npt.NDArray[np.float32]:
-        return self.reader.values(self.extent, self.column, first, last)
-
-    def rows(self, start: int, stop: int) -> Summaries:
-        return self.reader.rows(self.extent, self.column, start, stop)
+    if spec.validation is None:
+        return ["time", STATE_COLUMN]
+    accuracy = ["val_accuracy"] if spec.profile.kind == "class" else []
+    return ["val_loss", *accuracy, "time", STATE_COLUMN]

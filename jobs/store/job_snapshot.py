@@ -60,21 +60,10 @@ HASH_NAMES = ("checkpoints", "digests", "answers", "known")
 
 def parse_snapshot(reply: Reply) -> JobSnapshot:
     """Parse the reply of `read_snapshot` of lua/prelude.lua."""
-    fields, *rest = reply
-    hashes, (deleted_checkpoints, audit, attempts, events) = (
-        rest[: len(HASH_NAMES)],
-        rest[len(HASH_NAMES) :],
-    )
-    return JobSnapshot(
-        fields=_pairs_to_dict(fields),
-        hashes={
-            name: _pairs_to_dict(pairs) for name, pairs in zip(HASH_NAMES, hashes, strict=True)
-        },
-        deleted_checkpoints=deleted_checkpoints,
-        audit=audit,
-        attempts=[_pairs_to_dict(attempt) for attempt in attempts],
-        events=events,
-    )
+    record, *hashes, deleted_checkpoints, audit, attempt_records, events = reply
+    fields, attempts = _pairs_to_dict(record), list(map(_pairs_to_dict, attempt_records))
+    by_name = dict(zip(HASH_NAMES, map(_pairs_to_dict, hashes), strict=True))
+    return JobSnapshot(fields, by_name, deleted_checkpoints, audit, attempts, events)
 
 
 def _pairs_to_dict(pairs: Sequence[bytes]) -> dict[str, bytes]:
