@@ -117,6 +117,13 @@ def decode_hash(encoded: dict[str, Any]) -> dict[str, bytes]:
     return {name: decode_bytes(value) for name, value in encoded.items()}
 
 
+def sequence_of(record: dict[str, Any]) -> int:
+    """Return the sequence number in a record of a job, key or dataset, or in a tombstone."""
+    if "fields" in record:
+        return int(decode_bytes(record["fields"]["seq"]))
+    return int(record.get("sequence", 0))
+
+
 def _to_json(value: dict[str, Any]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 

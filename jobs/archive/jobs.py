@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from jobs.archive.format import decode_bytes, read_file, single_record
+from jobs.archive.format import read_file, sequence_of, single_record
 from jobs.archive.job_file import (
     HistoryDelta,
     JobFile,
@@ -21,6 +21,7 @@ from jobs.archive.job_file import (
     job_file_path,
     submission_record,
 )
+from jobs.archive.keys_datasets import read_tombstone
 from jobs.archive.record_folders import (
     DiskReservation,
     RecordFolders,
@@ -61,9 +62,8 @@ class JobArchive:
             fields = {**snapshot.fields, "answer": response.encode()}
             snapshot = replace(snapshot, fields=fields)
         tenant, job_id = (snapshot.fields[name].decode() for name in ("tenant", "id"))
-        self._folders.write(
-            self._submission_path(tenant, job_id), submission_record(snapshot), reservation
-        )
+        path = self._submission_path(tenant, job_id)
+        self._folders.write(path, submission_record(snapshot), reservation)
 
     def ensure_saved(self, tenant: str, job_id: str) -> None:
         """Archive a job whose submission may have been cut short before its record.
@@ -74,13 +74,9 @@ class JobArchive:
             raise RequestInProgress(job_id)
 
     def save(
-        self,
-        tenant: str,
-        job_id: str,
-        *,
-        lease: Lease | None = None,
+        self, tenant: str, job_id: str, *, lease: Lease | None = None,
         job_file: JobFile | None = None,
-    ) -> JobFile | None:
+    ) -> JobFile | None:  # fmt: skip
         """Archive a job durably as it is now; its owner passes the lease.
 
         Appends to `job_file` where possible. Returns the file to append to next time, or None if
@@ -88,9 +84,8 @@ class JobArchive:
         LeaseLost, or RequestInProgress if the history moved at every attempt.
         """
         for _ in range(MAX_READ_ATTEMPTS):
-            snapshot = self._take_snapshot(
-                tenant, job_id, lease, job_file.newest_event if job_file else 0
-            )
+            newest_event = job_file.newest_event if job_file else 0
+            snapshot = self._take_snapshot(tenant, job_id, lease, newest_event)
             if lease is None and snapshot.status == "running" and snapshot.columns:
                 self._save_client_changes(tenant, job_id, snapshot)
                 return None
@@ -113,15 +108,8 @@ class JobArchive:
         self, tenant: str, job_id: str, sequence: int, idempotency_keys: Sequence[str]
     ) -> None:
         """Archive that a job was deleted, so that no rebuild restores it."""
-        deleted_ms: float | None = self._store.zscore(keys.tombstones(tenant), job_id)
-        record = {
-            "tenant": tenant,
-            "id": job_id,
-            "sequence": sequence,
-            "known": list(idempotency_keys),
-            "deleted_ms": int(deleted_ms or 0),
-        }
-        self._folders.write(self._tombstone_path(tenant, job_id), single_record("gone", record))
+        tombstone = read_tombstone(self._store, tenant, job_id, sequence, idempotency_keys)
+        self._folders.write(self._tombstone_path(tenant, job_id), single_record("gone", tombstone))
         self._folders.delete(self._submission_path(tenant, job_id))
 
     def ensure_tombstone(self, tenant: str, job_id: str) -> None:
@@ -131,8 +119,9 @@ class JobArchive:
         submission = self._submission_path(tenant, job_id)
         if submission.exists() and not self._tombstone_path(tenant, job_id).exists():
             record = read_file(self._files, submission).record
-            sequence = int(decode_bytes(record["fields"]["seq"]))
-            self.save_tombstone(tenant, job_id, sequence, list(record["hashes"]["known"]))
+            self.save_tombstone(
+                tenant, job_id, sequence_of(record), list(record["hashes"]["known"])
+            )
 
     def sweep(self) -> None:
         """Remove what dead processes have left: reservations, and files of deleted jobs."""
@@ -145,10 +134,7 @@ class JobArchive:
     def _take_snapshot(
         self, tenant: str, job_id: str, lease: Lease | None, newest_event: int
     ) -> JobSnapshot:
-        header: dict[str, object] = {
-            "member": keys.job_member(tenant, job_id),
-            "events": newest_event,
-        }
+        header = {"member": keys.job_member(tenant, job_id), "events": newest_event}
         if lease is not None:
             header |= {"term": lease.term, "nonce": lease.nonce}
         answer, *rest = self._scripts.call("snapshot", header)
@@ -224,10 +210,6 @@ class JobArchive:
 def _truncate_points(tick: int, points: bytes) -> bytes:
     """Drop incomplete points, and points after `tick`; they are sorted by tick."""
     stop = len(points) - len(points) % POINT_BYTES
-    while stop and _tick_of(points[stop - POINT_BYTES : stop]) > tick:
+    while stop and int.from_bytes(points[stop - POINT_BYTES : stop - 8], "little") > tick:
         stop -= POINT_BYTES
     return points[:stop]
-
-
-def _tick_of(point: bytes) -> int:
-    return int.from_bytes(point[:8], "little")

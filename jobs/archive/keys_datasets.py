@@ -3,14 +3,15 @@
 A key's record has only the hash of its secret; a dataset's bytes are files of their own.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from jobs.archive.format import (
     RecordKind,
-    decode_bytes,
     encode_bytes,
     encode_hash,
     read_file,
+    sequence_of,
     single_record,
 )
 from jobs.archive.record_folders import DiskReservation, RecordFolders, record_name
@@ -50,13 +51,9 @@ class KeyDatasetArchive:
         if not path.exists():
             return
         record = read_file(self._files, path).record
-        fields = record["fields"]
-        tombstone = {
-            "id": key_id,
-            "sequence": int(decode_bytes(fields["seq"])),
-            "maker": fields.get("maker"),
-            "known": list(record["known"]),
-        }
+        sequence, maker = sequence_of(record), record["fields"].get("maker")
+        known = list(record["known"])
+        tombstone = {"id": key_id, "sequence": sequence, "maker": maker, "known": known}
         self._write("deleted-keys", key_id, tombstone)
         self._folders.delete(path)
 
@@ -76,14 +73,7 @@ class KeyDatasetArchive:
         self, tenant: str, dataset_id: str, sequence: int, idempotency_keys: list[str]
     ) -> None:
         """Archive that a dataset was deleted."""
-        deleted_ms: Any = self._store.zscore(keys.tombstones(tenant), dataset_id)
-        tombstone = {
-            "tenant": tenant,
-            "id": dataset_id,
-            "sequence": sequence,
-            "known": idempotency_keys,
-            "deleted_ms": int(deleted_ms or 0),
-        }
+        tombstone = read_tombstone(self._store, tenant, dataset_id, sequence, idempotency_keys)
         # a dataset uploaded again has the same id: each deletion has a tombstone of its own
         name = record_name(tenant, dataset_id)
         self._write("deleted-datasets", f"{name}.{sequence}", tombstone)
@@ -110,7 +100,7 @@ class KeyDatasetArchive:
             record = read_file(self._files, path).record
         except FileNotFoundError:
             return None
-        return int(decode_bytes(record["fields"]["seq"])), list(record["known"])
+        return sequence_of(record), list(record["known"])
 
     def _read_dataset(self, tenant: str, dataset_id: str) -> dict[str, Any]:
         record = self._read_hash(keys.dataset(tenant, dataset_id))
@@ -131,11 +121,22 @@ class KeyDatasetArchive:
         return {key.decode(): encode_bytes(value) for key, value in pairs if value is not None}
 
     def _write(
-        self,
-        folder: str,
-        name: str,
-        record: dict[str, Any],
+        self, folder: str, name: str, record: dict[str, Any],
         reservation: DiskReservation | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         data = single_record(RECORD_KINDS[folder], record)
         self._folders.write(self._folders.path(folder, name), data, reservation)
+
+
+def read_tombstone(
+    store: Store, tenant: str, record_id: str, sequence: int, idempotency_keys: Sequence[str]
+) -> dict[str, Any]:
+    """Return the record of a deleted job or dataset."""
+    deleted_ms: Any = store.zscore(keys.tombstones(tenant), record_id)
+    return {
+        "tenant": tenant,
+        "id": record_id,
+        "sequence": sequence,
+        "known": list(idempotency_keys),
+        "deleted_ms": int(deleted_ms or 0),
+    }

@@ -7,12 +7,19 @@ digest; errors name the file.
 import base64
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jobs.archive.format import BrokenArchive, ParsedFile, decode_bytes, decode_hash, read_file
+from jobs.archive.format import (
+    BrokenArchive,
+    ParsedFile,
+    decode_bytes,
+    decode_hash,
+    read_file,
+    sequence_of,
+)
 from jobs.archive.job_file import archive_folder
 from jobs.archive.jobs import CLIENT_FIELDS
 from jobs.archive.record_folders import (
@@ -25,30 +32,17 @@ from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore, UnsafePath
 from jobs.ids import is_job_id
 from jobs.store.codec import parse_checkpoint
-from jobs.store.job_snapshot import HASH_NAMES
-
-DecodedHash = dict[str, bytes]
+from jobs.store.job_snapshot import HASH_NAMES, JobSnapshot
 
 
-@dataclass
-class ArchivedJob:
+@dataclass(frozen=True)
+class ArchivedJob(JobSnapshot):
     """A job as it was last archived; `problems` are those of files that it can do without."""
 
     tenant: str
     id: str
-    fields: DecodedHash
-    hashes: dict[str, DecodedHash]
-    removed: list[bytes]
-    audit: list[bytes]
-    attempts: list[DecodedHash]
-    events: list[bytes]
-    parts: dict[str, bytes]  # history that was still in the store, by part
-    problems: list[str] = field(default_factory=list)
-
-    @property
-    def status(self) -> str:
-        """The job's status when it was archived."""
-        return self.fields["status"].decode()
+    parts: Mapping[str, bytes]  # history that was still in the store, by part
+    problems: Sequence[str] = ()
 
 
 class ArchiveReader:
@@ -67,16 +61,16 @@ class ArchiveReader:
 
     def read_job(self, tenant: str, job_id: str) -> ArchivedJob:
         """Read a job and check its history files. Raises BrokenArchive if it is incomplete."""
-        parsed_files, problems = self._read_files(tenant, job_id)
-        archived_job = _build_job(tenant, job_id, parsed_files[0])
-        client_changes = [parsed_file for parsed_file in parsed_files if parsed_file.kind == "said"]
-        newest = max([parsed_files[0], *client_changes], key=_version_of)
-        if newest is not parsed_files[0]:
-            _apply_client_changes(archived_job, newest.record)
-        archived_job.fields["archived"] = str(max(map(_version_of, parsed_files))).encode()
-        self._check_history(archived_job)
-        archived_job.problems += problems + list(self._find_damaged_checkpoints(archived_job))
-        return archived_job
+        (latest, *others), problems = self._read_files(tenant, job_id)
+        job = _build_job(tenant, job_id, latest)
+        client_changes = [parsed_file for parsed_file in others if parsed_file.kind == "said"]
+        newest = max([latest, *client_changes], key=_version_of)
+        if newest is not latest:
+            job = _apply_client_changes(job, newest.record)
+        version = max(map(_version_of, [latest, *others]))
+        job = replace(job, fields={**job.fields, "archived": str(version).encode()})
+        self._check_history(job)
+        return replace(job, problems=[*problems, *self._find_damaged_checkpoints(job)])
 
     def read_records(self, folder: str) -> Iterator[dict[str, Any] | BrokenArchive]:
         """Read all records of a folder by sequence number, after the errors of damaged files."""
@@ -86,7 +80,7 @@ class ArchiveReader:
                 records.append(read_file(self._files, self._folders.path(folder, name)).record)
             except BrokenArchive as error:
                 yield error
-        yield from sorted(records, key=_sequence_of)
+        yield from sorted(records, key=sequence_of)
 
     def check_bytes(self, record: dict[str, Any]) -> None:
         """Raise BrokenArchive unless a dataset's file exists with the length in its record."""
@@ -129,10 +123,9 @@ class ArchiveReader:
         others = [parsed_file for parsed_file in parsed_files if parsed_file is not latest]
         return [latest, *others], problems
 
-    def _check_history(self, archived_job: ArchivedJob) -> None:
-        folder = self._files.job_folder(archived_job.tenant, archived_job.id) / "history"
-        for name, digest in archived_job.hashes["digests"].items():
-            path = folder / name
+    def _check_history(self, job: ArchivedJob) -> None:
+        for name, digest in job.hashes["digests"].items():
+            path = self._files.job_folder(job.tenant, job.id) / "history" / name
             try:
                 is_intact = self._files.compute_sha256(path) == digest.decode()
             except (FileNotFoundError, UnsafePath) as error:
@@ -140,10 +133,9 @@ class ArchiveReader:
             if not is_intact:
                 raise BrokenArchive(path, "a part of a history has other bytes than it had")
 
-    def _find_damaged_checkpoints(self, archived_job: ArchivedJob) -> Iterator[str]:
-        for text in archived_job.hashes["checkpoints"].values():
-            checkpoint = parse_checkpoint(text)
-            place = (self._files, archived_job.tenant, archived_job.id, checkpoint)
+    def _find_damaged_checkpoints(self, job: ArchivedJob) -> Iterator[str]:
+        for checkpoint in map(parse_checkpoint, job.hashes["checkpoints"].values()):
+            place = (self._files, job.tenant, job.id, checkpoint)
             folder = checkpoint_folders.folder_path(*place)
             try:
                 for entry in checkpoint.files:
@@ -165,57 +157,43 @@ def _build_job(tenant: str, job_id: str, parsed_file: ParsedFile) -> ArchivedJob
             fields[line["field"]] = decode_bytes(line["value"])
         else:
             events.append(decode_bytes(line["event"]))
-    dropped = int(fields.get("events_dropped", b"0"))
+    dropped = int(fields.get("events_dropped", b"0"))  # by the store; a file holds them still
     return ArchivedJob(
-        tenant=tenant,
-        id=job_id,
         fields=fields,
         hashes={name: decode_hash(record["hashes"][name]) for name in HASH_NAMES},
-        removed=[decode_bytes(encoded) for encoded in record["removed"]],
-        audit=[decode_bytes(encoded) for encoded in record["audit"]],
-        attempts=[decode_hash(encoded) for encoded in record["attempts"]],
-        events=_without_dropped(events, dropped),
+        deleted_checkpoints=list(map(decode_bytes, record["removed"])),
+        audit=list(map(decode_bytes, record["audit"])),
+        attempts=list(map(decode_hash, record["attempts"])),
+        events=[event for event in events if json.loads(event)["seq"] > dropped],
+        tenant=tenant,
+        id=job_id,
         parts=parts,
     )
 
 
-def _apply_client_changes(archived_job: ArchivedJob, changes: dict[str, Any]) -> None:
+def _apply_client_changes(job: ArchivedJob, changes: dict[str, Any]) -> ArchivedJob:
     """Apply the changes of clients to the owner's older record of a running job."""
-    fields = decode_hash(changes["fields"])
-    hashes = {name: decode_hash(encoded) for name, encoded in changes["hashes"].items()}
-    for name in CLIENT_FIELDS:
-        archived_job.fields.pop(name, None)
-    archived_job.fields |= fields
-    archived_job.hashes |= {name: hashes[name] for name in ("answers", "known")}
-    archived_job.removed = [decode_bytes(checkpoint) for checkpoint in changes["removed"]]
+    changed = {name: decode_hash(encoded) for name, encoded in changes["hashes"].items()}
     # a checkpoint committed since belongs to ticks that this record lacks
-    current = hashes["checkpoints"]
-    archived = archived_job.hashes["checkpoints"]
-    archived_job.hashes["checkpoints"] = {
-        tick: current[tick] for tick in archived if tick in current
-    }
-    remaining = [parse_checkpoint(text) for text in archived_job.hashes["checkpoints"].values()]
-    archived_job.fields["checkpoint_bytes"] = str(
-        sum(checkpoint.bytes for checkpoint in remaining)
-    ).encode()
-    archived_job.fields.pop("latest_checkpoint", None)
+    archived, current = job.hashes["checkpoints"], changed["checkpoints"]
+    checkpoints = {tick: current[tick] for tick in archived if tick in current}
+    remaining = list(map(parse_checkpoint, checkpoints.values()))
+    replaced = (*CLIENT_FIELDS, "latest_checkpoint")
+    fields = {name: value for name, value in job.fields.items() if name not in replaced}
+    fields |= decode_hash(changes["fields"])
+    fields["checkpoint_bytes"] = str(sum(checkpoint.bytes for checkpoint in remaining)).encode()
     if remaining:
-        archived_job.fields["latest_checkpoint"] = str(
-            max(checkpoint.tick for checkpoint in remaining)
-        ).encode()
-
-
-def _without_dropped(events: list[bytes], dropped: int) -> list[bytes]:
-    """Leave out events that the store had dropped; a file holds them still."""
-    return [event for event in events if json.loads(event)["seq"] > dropped]
+        latest = max(checkpoint.tick for checkpoint in remaining)
+        fields["latest_checkpoint"] = str(latest).encode()
+    client_hashes = {name: changed[name] for name in ("answers", "known")}
+    return replace(
+        job,
+        fields=fields,
+        hashes={**job.hashes, **client_hashes, "checkpoints": checkpoints},
+        deleted_checkpoints=list(map(decode_bytes, changes["removed"])),
+    )
 
 
 def _version_of(parsed_file: ParsedFile) -> int:
     version: int = parsed_file.record["version"]
     return version
-
-
-def _sequence_of(record: dict[str, Any]) -> int:
-    if "fields" in record:
-        return int(decode_bytes(record["fields"]["seq"]))
-    return int(record.get("sequence", 0))

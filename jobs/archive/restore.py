@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from jobs.archive.format import decode_bytes, decode_hash
-from jobs.archive.reader import ArchivedJob, DecodedHash
+from jobs.archive.format import decode_bytes, decode_hash, sequence_of
+from jobs.archive.reader import ArchivedJob
 from jobs.history.column_reader import SegmentPart
 from jobs.job import TERMINAL_STATUSES
 from jobs.store import keys
@@ -24,23 +24,18 @@ class Restorer:
     def __init__(self, store: Store) -> None:
         self._store, self._scripts = store, Scripts(store)
 
-    def restore_job(self, archived_job: ArchivedJob) -> str:
+    def restore_job(self, job: ArchivedJob) -> str:
         """Restore a job and return its status in the store. Raises RestoreError."""
-        if (schema := archived_job.fields["schema"].decode()) != SCHEMA_VERSION:
-            raise RestoreError(
-                f"job {archived_job.id}: its record has schema {schema}, known is {SCHEMA_VERSION}"
-            )
-        for dataset_id in archived_job.fields.get("datasets", b"").decode().split():
-            is_live = archived_job.status not in TERMINAL_STATUSES
-            if is_live and not self._store.exists(keys.dataset(archived_job.tenant, dataset_id)):
-                raise RestoreError(
-                    f"job {archived_job.id}: its dataset {dataset_id} could not be restored"
-                )
-        self._write_job(archived_job)
-        answer = self._scripts.call(
-            "restore", {"member": keys.job_member(archived_job.tenant, archived_job.id)}
-        )
-        return answer[1].decode()
+        if (schema := job.fields["schema"].decode()) != SCHEMA_VERSION:
+            reason = f"its record has schema {schema}, known is {SCHEMA_VERSION}"
+            raise RestoreError(f"job {job.id}: {reason}")
+        for dataset_id in job.fields.get("datasets", b"").decode().split():
+            is_live = job.status not in TERMINAL_STATUSES
+            if is_live and not self._store.exists(keys.dataset(job.tenant, dataset_id)):
+                raise RestoreError(f"job {job.id}: its dataset {dataset_id} could not be restored")
+        self._write_job(job)
+        header = {"member": keys.job_member(job.tenant, job.id)}
+        return self._scripts.call("restore", header)[1].decode()
 
     def restore_job_tombstone(self, record: dict[str, Any]) -> None:
         """Restore the tombstone of a deleted job."""
@@ -48,9 +43,8 @@ class Restorer:
 
     def restore_key(self, record: dict[str, Any]) -> None:
         """Restore an access key."""
-        fields = decode_hash(record["fields"])
+        fields, sequence = decode_hash(record["fields"]), sequence_of(record)
         key_id, tenant = fields["id"].decode(), fields["tenant"].decode()
-        sequence = int(fields["seq"])
         with self._store.pipeline(transaction=True) as pipe:
             pipe.hset(keys.access_key(key_id), mapping=fields)  # type: ignore[arg-type]
             pipe.zadd(keys.access_index(), {key_id: sequence})
@@ -73,9 +67,8 @@ class Restorer:
 
     def restore_dataset(self, record: dict[str, Any]) -> None:
         """Restore a dataset; the caller has checked that its bytes exist."""
-        fields = decode_hash(record["fields"])
+        fields, sequence = decode_hash(record["fields"]), sequence_of(record)
         tenant, dataset_id, sha256 = (fields[name].decode() for name in ("tenant", "id", "sha256"))
-        sequence = int(fields["seq"])
         with self._store.pipeline(transaction=True) as pipe:
             pipe.hset(keys.dataset(tenant, dataset_id), mapping=fields)  # type: ignore[arg-type]
             pipe.zadd(keys.dataset_index(tenant), {dataset_id: sequence})
@@ -92,26 +85,23 @@ class Restorer:
         """Restore the tombstone of a deleted dataset, before any later upload of it is restored."""
         self._restore_tombstone(record, keys.DATASET_SEQUENCE)
 
-    def _write_job(self, archived_job: ArchivedJob) -> None:
-        tenant, job_id = archived_job.tenant, archived_job.id
-        job_key = keys.job(tenant, job_id)
+    def _write_job(self, job: ArchivedJob) -> None:
+        tenant, job_id = job.tenant, job.id
+        hashes = {keys.job(tenant, job_id): job.fields}
+        hashes |= {f"{keys.job(tenant, job_id)}:{name}": job.hashes[name] for name in job.hashes}
+        for number, attempt in enumerate(job.attempts, 1):
+            hashes[keys.attempt(tenant, job_id, number)] = attempt
         with self._store.pipeline(transaction=True) as pipe:
-            hashes: list[tuple[str, DecodedHash]] = [(job_key, archived_job.fields)]
-            hashes += [
-                (f"{job_key}:{name}", fields) for name, fields in archived_job.hashes.items()
-            ]
-            for number, attempt in enumerate(archived_job.attempts, 1):
-                hashes.append((keys.attempt(tenant, job_id, number), attempt))
-            for name, fields in hashes:
+            for name, fields in hashes.items():
                 if fields:
                     pipe.hset(name, mapping=fields)  # type: ignore[arg-type]
-            if archived_job.removed:
-                pipe.sadd(keys.deleted_checkpoints(tenant, job_id), *archived_job.removed)
-            if archived_job.audit:
-                pipe.rpush(keys.audit(tenant, job_id), *archived_job.audit)
-            if archived_job.events:
-                pipe.rpush(keys.events(tenant, job_id), *archived_job.events)
-            for name, data in archived_job.parts.items():
+            if job.deleted_checkpoints:
+                pipe.sadd(keys.deleted_checkpoints(tenant, job_id), *job.deleted_checkpoints)
+            if job.audit:
+                pipe.rpush(keys.audit(tenant, job_id), *job.audit)
+            if job.events:
+                pipe.rpush(keys.events(tenant, job_id), *job.events)
+            for name, data in job.parts.items():
                 if data:
                     pipe.set(_parse_part_name(name).key(tenant, job_id), data)
             pipe.execute()

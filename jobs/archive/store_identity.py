@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from jobs.archive.format import BrokenArchive, decode_bytes, read_file, single_record
+from jobs.archive.format import BrokenArchive, read_file, sequence_of, single_record
 from jobs.archive.job_file import archive_folder
 from jobs.archive.record_folders import RecordFolders, split_record_name
 from jobs.errors import StoreMismatch
@@ -135,8 +135,8 @@ def _find_unknown(
         if last_sequence is None:
             value: Any = store.get(sequence_key)
             last_sequence = int(value or 0)
-        fields = read_file(files, folders.path(folder, name)).record["fields"]
-        if int(decode_bytes(fields["seq"])) > last_sequence:
+        record = read_file(files, folders.path(folder, name)).record
+        if sequence_of(record) > last_sequence:
             yield f"it does not know {name} of the {folder}"
 
 
