@@ -1,1 +1,1 @@
-"""The fault suite: a service under attack, a catalogue of attacks, what must hold all the same."""
+"""The fault suite: a service under attack, a catalogue of attacks, invariants that must hold."""

@@ -1,4 +1,4 @@
-"""`python -m faults`: the catalogue against a running service; exit code 1 on any violation."""
+"""`python -m faults`: attack a running service by the catalogue; exit 1 on any violation."""
 
 import argparse
 import secrets
@@ -19,7 +19,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the rounds that were asked for and print what they found."""
+    """Run the requested rounds and print what they found."""
     options = build_parser().parse_args(argv)
     entries = schedule.select_entries(options.only)
     if not entries:
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
 def run_rounds(
     rounds: Iterable[Round], max_faults: int | None
 ) -> tuple[list[Finding], list[Violation]]:
-    """Run rounds until they end, or so many faults have happened."""
+    """Run rounds until the schedule ends or `faults` faults have happened."""
     findings: list[Finding] = []
     with Campaign() as campaign:
         for number, round_ in enumerate(rounds, 1):
@@ -74,7 +74,7 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
 def print_summary(
     findings: list[Finding], remaining: list[Violation], seconds: float, file: Path
 ) -> int:
-    """Print the table and the sum of it all; return the exit code."""
+    """Print the table and the totals; return the exit code."""
     violations = [violation for finding in findings for violation in finding.violations] + remaining
     for leftover in remaining:
         print(f"      {leftover.invariant}: {leftover.what}")
@@ -89,7 +89,7 @@ def print_summary(
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m faults", allow_abbrev=False,
         description="Attacks a whole service with the faults of docs/reliability.md and checks "

@@ -1,7 +1,7 @@
-"""A round: jobs that train, attacks on them, and what is found when all has come to an end.
+"""One round: jobs that train, attacks on them, and checks once every job has ended.
 
-An entry of the catalogue gets an `Attack`: jobs to be had, points to be armed, things to be done a
-little later, promises of its own. What it draws comes from its dice, so that a seed repeats it.
+A catalogue entry gets an `Attack`: it can create jobs, arm fault points, schedule actions and add
+checks of its own. It draws from its own random generator, so that a seed repeats it.
 """
 
 import random
@@ -21,18 +21,18 @@ from faults.waits import wait_until
 from faults.watcher import ObservedJob, Watcher
 from jobs.fault_points import Action, Fault
 
-#: what a job may end as beside its undisturbed end, once something was asked of it
+#: statuses that a job may end with after a request, beside its undisturbed end
 ENDS_AFTER_REQUEST = {"cancel": {"cancelled"}, "stop": {"succeeded"}, "pause": set[str]()}
 PromiseCheck = Callable[[], str | None]
 
 
 class NotRunnable(Exception):
-    """A fault that cannot be made to happen on this machine; the text says why."""
+    """The fault cannot be produced on this machine; the message says why."""
 
 
 @dataclass
 class JobUnderTest:
-    """A job of a round: its spec's name, what clients were shown of it, how it may end."""
+    """A job of a round: the name of its spec, what clients were shown, its allowed ends."""
 
     job_id: str
     spec: str
@@ -51,23 +51,23 @@ class JobUnderTest:
 
 
 class RoundContext:
-    """What the attacks of one round share."""
+    """The state that the attacks of one round share."""
 
     def __init__(self, service: ServiceUnderTest, watcher: Watcher) -> None:
         self.service, self.watcher = service, watcher
         self.jobs: list[JobUnderTest] = []
         self.timers: list[threading.Thread] = []
-        self.forged_messages = 0  # bells that an attack has put into the broker's list
-        self.answer_timeout = MAX_ANSWER_SECONDS  # of a client with one answer
+        self.forged_messages = 0  # wake-ups that an attack has put into the broker's list
+        self.answer_timeout = MAX_ANSWER_SECONDS  # until a client has its response
         self.story: list[str] = []
         self._started = time.monotonic()
 
     def log(self, message: str) -> None:
-        """Add a line to the round's story."""
+        """Add a line to the round's log of events."""
         self.story.append(f"{time.monotonic() - self._started:5.1f} s  {message}")
 
     def submit(self, spec: str) -> JobUnderTest:
-        """Submit a job and watch it; asked again while the service is away."""
+        """Submit a job and watch it; retried while the service is unavailable."""
         headers = {"Idempotency-Key": f"faults-{time.monotonic_ns()}"}
         response: httpx.Response | None = None
 
@@ -83,14 +83,14 @@ class RoundContext:
         return self.add(response.json()["id"], spec)
 
     def add(self, job_id: str, spec: str) -> JobUnderTest:
-        """Take an acknowledged job into the round."""
+        """Add an acknowledged job to the round."""
         job = JobUnderTest(job_id, spec, self.watcher.watch(job_id))
         self.jobs.append(job)
         return job
 
 
 class Attack:
-    """One attack of a round: the catalogue's name for it, its dice, what it has done."""
+    """One attack of a round: its name in the catalogue, its random generator, its faults so far."""
 
     def __init__(self, name: str, context: RoundContext, rng: random.Random, spec: str) -> None:
         self.name, self.context, self.rng, self._spec = name, context, rng, spec
@@ -101,11 +101,11 @@ class Attack:
         self.fault_count = 0
 
     def new_job(self, spec: str | None = None) -> JobUnderTest:
-        """A job that this attack may do anything to; new, so that points may wait for it."""
+        """Return a new job that this attack may do anything to; fault points can wait for it."""
         return self.context.submit(spec or self._spec)
 
     def running_job(self) -> JobUnderTest:
-        """A job under way: one of the round's, else a new one, seen to train."""
+        """Return a job that trains: one of the round's, or else a new one."""
         under_way = [job for job in self.context.jobs if not job.is_over]
         job = self.rng.choice(under_way) if under_way else self.new_job()
         self.wait_for(lambda: job.tick > 0 or job.is_over, 20)
@@ -114,7 +114,7 @@ class Attack:
     def arm(
         self, point: str, action: Action, job: JobUnderTest | None = None, **options: Any
     ) -> ArmedFault:
-        """Let a fault wait at a point (of one job's processes)."""
+        """Arm a fault at a point, for the processes of one job or for all."""
         scope = {} if job is None else {"job": job.job_id}
         fault = cast(Fault, {"point": point, "action": action, **scope, **options})
         armed_fault = self.service.arm(fault)
@@ -122,24 +122,24 @@ class Attack:
         return armed_fault
 
     def record_fault(self, description: str, times: int = 1) -> None:
-        """Note that something was done."""
+        """Count a fault that has happened and log it."""
         self.fault_count += times
         self.log(description)
 
     def log(self, message: str) -> None:
-        """Tell the round's story."""
+        """Add a line to the round's log of events."""
         self.context.log(f"{self.name}: {message}")
 
     def run_later(self, seconds: float, action: Callable[[], object]) -> None:
-        """Do something a little later; the round waits for it."""
+        """Run an action after a delay; the round waits for it."""
         timer = threading.Timer(seconds, action)
         timer.start()
         self.context.timers.append(timer)
 
     def request(self, job: JobUnderTest, verb: str) -> bool:
-        """Ask something of a job as a client; whether it was told that it was taken.
+        """Send a client's request; return whether it was accepted.
 
-        Who is told nothing, or that the service is away, cannot know: it may have been.
+        Without an answer, or with 503, it may have been accepted all the same.
         """
         response = self.context.watcher.request("POST", f"/v1/jobs/{job.job_id}/{verb}")
         if response is not None and 400 <= response.status_code < 500:
@@ -148,7 +148,7 @@ class Attack:
         return response is not None and response.status_code < 300
 
     def wait_for(self, condition: Callable[[], Any], seconds: float) -> bool:
-        """Wait for something that need not happen; whether it did."""
+        """Wait for a condition that may never hold; return whether it did."""
         deadline = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > deadline:
@@ -157,14 +157,14 @@ class Attack:
         return True
 
     def add_check(self, check: PromiseCheck) -> None:
-        """Something that must hold at the round's end beyond the invariants."""
+        """Add a check, beyond the invariants, to be run at the round's end."""
         self.promise_checks.append(check)
 
     def sleep(self, min_seconds: float, max_seconds: float) -> None:
-        """Let the round go on for a moment of the dice's choice."""
+        """Sleep for a random time."""
         time.sleep(self.rng.uniform(min_seconds, max_seconds))
 
     def count_faults(self) -> int:
-        """How many faults have happened, those at points and traps included."""
+        """Return how many faults have happened, those at fault points and breakpoints included."""
         fired = [armed_fault.has_fired for armed_fault in self.armed_faults]
-        return self.fault_count + sum(fired) + sum(trap.hit.is_set() for trap in self.breakpoints)
+        return self.fault_count + sum(fired) + sum(point.hit.is_set() for point in self.breakpoints)

@@ -1,6 +1,6 @@
-"""Rounds against one service: attack, wait until all has ended, compare with undisturbed runs.
+"""Rounds against one service: attack, wait until all jobs end, compare with undisturbed runs.
 
-What a round found is a `Finding`; who prints it is not known here.
+The result of a round is a `Finding`. Knows no output format.
 """
 
 import random
@@ -25,17 +25,17 @@ from faults.specs import SPECS
 from faults.waits import wait_until
 from faults.watcher import Watcher
 
-#: seconds in which every job of a round has ended, or the round says that it did not
+#: seconds after which a job of a round that has not ended is a violation
 ROUND_SECONDS = 90.0
-#: seconds in which a service that is left alone is whole again: two templates import torch
+#: seconds in which a service recovers after the last attack: two fork servers import torch
 RECOVERY_SECONDS = 60.0
-LOG_LINES = 400  # of the service's log that are kept with a violation
-MAX_STAGGER_SECONDS = 0.4  # between the beginnings of two attacks, at most
+LOG_LINES = 400  # of the service's log, in a finding with violations
+MAX_STAGGER_SECONDS = 0.4  # between the starts of two attacks
 
 
 @dataclass
 class Finding:
-    """What came of a round. `happened`: how many faults of each name, `not_run`: why not."""
+    """The result of a round. `happened` counts the faults of each name, `not_run` holds reasons."""
 
     round: Round
     happened: dict[str, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Finding:
 
 
 class Campaign:
-    """A context: a service runs inside it, and one round after another may attack it."""
+    """A context in which a service runs and can be attacked in one round after another."""
 
     def __init__(self) -> None:
         self.service = ServiceUnderTest()
@@ -99,7 +99,7 @@ class Campaign:
         return finding
 
     def check_recovered(self) -> list[Violation]:
-        """I6, when nobody attacks any more: the service is whole, and nothing is beside it."""
+        """Check I6 after the last attack: the service has all its processes and no others."""
         deadline = time.monotonic() + RECOVERY_SECONDS
         while not self.service.is_complete():
             if time.monotonic() > deadline:
@@ -123,7 +123,7 @@ class Campaign:
         self._delete_jobs(context)
 
     def _run_attacks(self, context: RoundContext, round_: Round, finding: Finding) -> list[Attack]:
-        """Let the round's attacks run beside one another until each has done its worst."""
+        """Run the attacks of a round side by side, each to its end."""
         rng = random.Random(round_.seed)
         attacks, threads = [], []
         for name in round_.faults:
@@ -148,7 +148,7 @@ class Campaign:
             finding.violations.append(Violation("attack", f"{attack.name} broke off: {trace}"))
 
     def _undo_faults(self, context: RoundContext) -> None:
-        """Undo what an attack has left: a frozen or dead store, a bad network, timers."""
+        """Undo what the attacks left: a frozen or dead store, a bad network, pending timers."""
         for timer in context.timers:
             timer.join()
         self.service.proxy.set_condition()
@@ -158,7 +158,7 @@ class Campaign:
         self.service.server.start()
 
     def _wait_for_ends(self, context: RoundContext, finding: Finding) -> None:
-        """Wait until every job has ended; one that waits for a client is resumed."""
+        """Wait until every job has ended; a paused one is resumed."""
         deadline = time.monotonic() + ROUND_SECONDS
         while live := [job for job in context.jobs if not job.is_over]:
             for job in live:

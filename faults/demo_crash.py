@@ -1,7 +1,7 @@
-"""`make demo-crash`: one job straight, and again while its trainer, worker and store are killed.
+"""`make demo-crash`: run one job undisturbed, and once while trainer, worker and store are killed.
 
 For a person to watch. It ends with the digests of both histories and of both final weights; exit
-code 0 only if they are equal. Reached over HTTP alone, as anybody would.
+code 0 only if they are equal. It uses HTTP alone, as any client would.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ class Digests(NamedTuple):
 
 
 class Kill(NamedTuple):
-    """Who is killed from which tick on, and what is to be seen then."""
+    """The role that is killed at a tick, and the message for the viewer."""
 
     tick: int
     target: str
@@ -47,28 +47,28 @@ class Kill(NamedTuple):
 
 KILLS = (
     Kill(700, "the trainer", ("trainer",), "the process that computes the ticks"),
-    Kill(1700, "the worker", ("worker", "child"), "who held the job; the job's lease runs out"),
+    Kill(1700, "the worker", ("worker", "child"), "which held the job; its lease runs out"),
     Kill(2200, "the store", ("store",), "the server that holds every record"),
 )
 
 
 class Demo:
-    """A running service, its client, and the clock of the story."""
+    """A running service, a client of it, and the clock of the demo."""
 
     def __init__(self, service: ServiceProcess, http: httpx.Client) -> None:
         self.service, self._http = service, http
         self._started = time.monotonic()
 
     def narrate(self, text: str) -> None:
-        """Tell the viewer, with the time."""
+        """Print a message with the time."""
         print(f"{time.monotonic() - self._started:6.1f} s  {text}", flush=True)
 
     def submit(self, spec: dict[str, Any]) -> str:
-        """Submit the job; gives its id."""
+        """Submit the job; return its id."""
         return str(self._http.post("/v1/jobs", json=spec).raise_for_status().json()["id"])
 
     def get_job(self, job_id: str) -> dict[str, Any] | None:
-        """The job as the API tells it now; None while the store is away."""
+        """Return the job as the API shows it now, or None while the store is unavailable."""
         try:
             response = self._http.get(f"/v1/jobs/{job_id}")
         except httpx.TransportError:
@@ -76,7 +76,7 @@ class Demo:
         return response.json() if response.status_code == 200 else None
 
     def wait_for(self, job_id: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """Look until something is true of the job."""
+        """Poll until a condition on the job holds."""
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while time.monotonic() < deadline:
             job = self.get_job(job_id)
@@ -86,19 +86,19 @@ class Demo:
         raise TimeoutError(f"nothing new within {TIMEOUT_SECONDS:g} s")
 
     def read_digests(self, job_id: str) -> Digests:
-        """What the job left, digested."""
+        """Return the digests of what the job has left."""
         history = self._http.get(f"/v1/jobs/{job_id}/history", headers=BINARY).raise_for_status()
         final = self._http.get(f"/v1/jobs/{job_id}/checkpoints/final").raise_for_status()
         return Digests(hashlib.sha256(history.content).hexdigest(), final.json()["sha256"])
 
     def list_attempts(self, job_id: str) -> list[dict[str, Any]]:
-        """Who has trained the job."""
+        """Return the attempts of the job."""
         page = self._http.get(f"/v1/jobs/{job_id}/attempts").raise_for_status()
         return list(page.json()["data"])
 
 
 def main() -> int:
-    """Run the demo on a temporary folder; return its exit code."""
+    """Run the demo in a temporary folder; return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     signal.signal(signal.SIGTERM, _on_signal)
@@ -117,7 +117,7 @@ def main() -> int:
 
 
 def run(demo: Demo) -> int:
-    """Both runs and their comparison; 0 only if every bit is equal."""
+    """Run both jobs and compare them; return 0 only if every bit is equal."""
     # without the best ones, which would lie where the kills are: there is something to run again
     rules = {"every_ticks": 500, "keep_best": False}
     spec = {**json.loads(EXAMPLE.read_text()), "checkpoint": rules}
@@ -139,7 +139,7 @@ def run(demo: Demo) -> int:
 
 
 def kill_and_wait(demo: Demo, job_id: str, kill: Kill) -> None:
-    """Kill somebody at a tick, and wait for the next new one."""
+    """Kill processes at a tick, and wait for the next new tick."""
     job = demo.wait_for(job_id, lambda job: job["tick"] >= kill.tick)
     demo.service.processes.kill(*kill.roles)
     started = time.monotonic()
@@ -158,7 +158,7 @@ def wait_for_success(demo: Demo, job_id: str) -> None:
 
 
 def print_comparison(straight: Digests, crashed: Digests) -> int:
-    """Print both runs' digests and what they are to one another."""
+    """Print the digests of both runs and whether they are equal."""
     for name in Digests._fields:
         print(f"\n{name} (sha256)")
         print(f"  undisturbed    {getattr(straight, name)}")

@@ -1,8 +1,8 @@
-"""`python -m faults.every_tick` (make every-tick): one job, killed at each of its ticks in turn.
+"""`python -m faults.every_tick` (make every-tick): run a job, killed at each of its ticks in turn.
 
-The trainer is killed right after tick k, for k = 1, 2, … to the last; each time the job goes on by
-itself, and its whole history, every state digest and the final weights must be those of the run
-that nobody disturbed, bit for bit. Everything is asked over HTTP, of one service for all runs.
+The trainer is killed right after tick k, for k = 1, 2, … to the last. Each time the job goes on by
+itself, and its history, state digests and final weights must equal those of the undisturbed run,
+bit for bit. Everything is read over HTTP, from one service for all runs.
 """
 
 import argparse
@@ -27,7 +27,7 @@ Bits = dict[str, bytes]
 
 
 def make_spec(ticks: int) -> dict[str, Any]:
-    """All that has a state: dropout, momentum, a schedule, shuffled rows, parts, clipping."""
+    """Return a spec with all that has a state: dropout, momentum, schedule, shuffling, clipping."""
     return {
         "model": {"family": "mlp", "hidden": [16, 16], "dropout": 0.2},
         "data": {
@@ -48,17 +48,17 @@ def make_spec(ticks: int) -> dict[str, Any]:
 
 
 class JobRuns:
-    """Jobs of one service, told to the last bit; `points` is the folder of its fault points."""
+    """Runs of jobs on one service, as bytes; `points` is the folder of its fault points."""
 
     def __init__(self, http: httpx.Client, points: Path) -> None:
         self._http, self._points = http, points
 
     def run_undisturbed(self, ticks: int) -> Bits:
-        """The bits of a run that nobody disturbs."""
+        """Return the bits of an undisturbed run."""
         return self._collect_bits(self._wait_for_end(self._submit(ticks), attempts=1))
 
     def run_killed_at(self, tick: int, ticks: int) -> Bits:
-        """The bits of a run whose trainer was killed right after this tick."""
+        """Return the bits of a run whose trainer was killed right after this tick."""
         armed = self._points / f"{secrets.token_hex(6)}{ARMED_SUFFIX}"
         armed.write_text(json.dumps({"point": "tick", "action": "kill", "at": tick}))
         job = self._wait_for_end(self._submit(ticks), attempts=2)
@@ -84,7 +84,7 @@ class JobRuns:
         return job
 
     def _collect_bits(self, job: dict[str, Any]) -> Bits:
-        """History, validation, state digests and weights, by what they are."""
+        """Return history, validation, state digests and weights, by name."""
         job_path = f"/v1/jobs/{job['id']}"
         binary = {"Accept": "application/octet-stream"}
         bits = {
@@ -106,7 +106,7 @@ class JobRuns:
 
 
 def count_differing_bits(first: Bits, second: Bits) -> int:
-    """How many bits differ; of what only one of them has, all do."""
+    """Return how many bits differ; all bits of what only one of the two has count."""
     return sum(
         _count_differing(first.get(name, b""), second.get(name, b"")) for name in first | second
     )
@@ -120,7 +120,7 @@ def _count_differing(first: bytes, second: bytes) -> int:
 
 @contextmanager
 def open_runs() -> Iterator[JobRuns]:
-    """A service with one worker, whose trainers can be killed at their ticks."""
+    """Run a service with one worker, whose trainers can be killed at their ticks."""
     with tempfile.TemporaryDirectory(prefix="tickforge-every-tick-") as folder:
         points = Path(folder) / "points"
         points.mkdir()
@@ -131,7 +131,7 @@ def open_runs() -> Iterator[JobRuns]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Kill at every tick; 1 if a single bit differs."""
+    """Kill at every tick; return 1 if a single bit differs."""
     parser = argparse.ArgumentParser(prog="python -m faults.every_tick", description=__doc__)
     parser.add_argument(
         "--ticks", type=int, default=DEFAULT_TICKS, help=f"of the job ({DEFAULT_TICKS})"

@@ -1,6 +1,6 @@
-"""What must hold after every round, I1 to I8: each a function from evidence to violations.
+"""The invariants I1 to I8 that must hold after every round: functions from evidence to violations.
 
-Looks at records, at what clients were shown and at what is alive; never at a log. Asks nobody.
+They look at records, at what clients were shown and at living processes; never at a log.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from faults.records import Evidence, Reference
 
 TERMINAL = ("succeeded", "failed", "cancelled")
 MAX_ANSWER_SECONDS = 5.0
-#: beside the kept checkpoints: the first, the best, the final one, and one that is being made
+#: checkpoints beside the periodic ones: initial, best, final, and one that is being saved
 MAX_EXTRA_CHECKPOINTS = 4
 #: bytes of a manifest, for each checkpoint; the record counts what it lists
 MAX_MANIFEST_BYTES = 8_192
@@ -18,14 +18,14 @@ MAX_ARCHIVE_BYTES = 1 << 20  # of what a lost store would be rebuilt from: no va
 
 
 class Violation(NamedTuple):
-    """A promise that was broken: which, and how."""
+    """A broken invariant: which one, and how."""
 
     invariant: str
     what: str
 
 
 class RecordedResponse(NamedTuple):
-    """One answer that a client had: None for a connection that was refused or cut."""
+    """A response that a client got; status None for a connection that was refused or cut."""
 
     request: str
     status: int | None
@@ -34,7 +34,7 @@ class RecordedResponse(NamedTuple):
 
 
 def check_acknowledged(job_id: str, evidence: Evidence | None) -> list[Violation]:
-    """I1: an acknowledged job exists, and has ended or stands where a worker will find it."""
+    """I1: an acknowledged job exists, and has ended or is where a worker will find it."""
     if evidence is None:
         return [Violation("I1", f"{job_id} is gone")]
     if evidence.status in (*TERMINAL, "paused"):
@@ -67,7 +67,7 @@ def check_shown(evidence: Evidence) -> list[Violation]:
 def check_equal(
     evidence: Evidence, reference: Reference, *, cut_short: bool = False
 ) -> list[Violation]:
-    """I3: every bit is the undisturbed run's; `cut_short`: up to where somebody ended it."""
+    """I3: every bit equals the undisturbed run's; `cut_short`: up to where a request ended it."""
     messages = []
     for name, bits in evidence.columns.items():
         expected = reference.columns.get(name, b"")
@@ -102,7 +102,7 @@ def check_order(evidence: Evidence) -> list[Violation]:
 
 
 def check_checkpoint_files(evidence: Evidence) -> list[Violation]:
-    """I5: every committed checkpoint's files are, byte for byte, what was committed."""
+    """I5: the files of every committed checkpoint are the committed bytes."""
     return [
         Violation("I5", f"{evidence.job_id}: checkpoint {tick} does not verify")
         for tick in evidence.damaged
@@ -112,7 +112,7 @@ def check_checkpoint_files(evidence: Evidence) -> list[Violation]:
 def check_nothing_left(
     alive: Mapping[str, int], max_counts: Mapping[str, int], ended: Iterable[Evidence]
 ) -> list[Violation]:
-    """I6: no process beyond those of a whole service, no checkpoint folder that nothing names."""
+    """I6: no process beyond those of a whole service, no checkpoint folder without a record."""
     messages = [
         f"{count} processes are {role}, {max_counts.get(role, 0)} should be at most"
         for role, count in alive.items()
@@ -129,7 +129,7 @@ def check_nothing_left(
 
 
 def check_disk_use(evidence: Evidence) -> list[Violation]:
-    """I7, of one job: what it keeps on disk is what its record says and its spec allows."""
+    """I7, for one job: its files are what its record lists and its spec allows."""
     messages = []
     if len(evidence.checkpoints) > evidence.keep + MAX_EXTRA_CHECKPOINTS:
         messages.append(f"{len(evidence.checkpoints)} checkpoints are kept of {evidence.keep}")
@@ -149,16 +149,16 @@ def check_disk_use(evidence: Evidence) -> list[Violation]:
 
 
 def check_wakeups(wakeups: int, queued_jobs: int, max_forged: int = 0) -> list[Violation]:
-    """I7, of a queue: bells that nobody has heard are no more than jobs that wait, and a few."""
+    """I7, for a queue: pending wake-ups are at most a few more than waiting jobs."""
     if wakeups > queued_jobs + max_forged + 2:
-        return [Violation("I7", f"{wakeups} bells for {queued_jobs} jobs that wait")]
+        return [Violation("I7", f"{wakeups} wake-ups for {queued_jobs} queued jobs")]
     return []
 
 
 def check_responses(
     responses: Iterable[RecordedResponse], max_seconds: float = MAX_ANSWER_SECONDS
 ) -> list[Violation]:
-    """I8: a 5xx says what is wrong, and nothing hangs."""
+    """I8: every 5xx has a problem body, and no request hangs."""
     messages = []
     for response in responses:
         if response.status is not None and response.status >= 500 and not response.is_problem:
@@ -171,7 +171,7 @@ def check_responses(
 def _point_differences(
     name: str, points: Mapping[int, int], expected: Mapping[int, int], cut_short: bool
 ) -> list[str]:
-    """State digests lie where checkpoints were made, by faults too; all else lies where it must."""
+    """Compare sparse points: state digests lie at checkpoints, also at those that faults caused."""
     common = {tick: bits for tick, bits in points.items() if tick in expected}
     messages = [f"{name} of tick {t} differs" for t, bits in common.items() if bits != expected[t]]
     if name != "state" and not cut_short and points.keys() != expected.keys():

@@ -1,4 +1,4 @@
-"""Writes what a campaign found into docs/reliability.md: python -m faults.page RESULT.json.
+"""Write the result of a campaign into docs/reliability.md: python -m faults.page RESULT.json.
 
 The page's two tables stand between markers and are made from the result, so that no number of them
 is typed by hand. Runs no fault.
@@ -17,7 +17,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "reliability.md"
 
 
 def main(argv: list[str]) -> int:
-    """Fill the page's tables from one result."""
+    """Fill the tables of the page from one result."""
     if len(argv) != 1:
         print("usage: python -m faults.page RESULT.json", file=sys.stderr)
         return 2
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
 
 
 def fill_tables(page: str, tables: dict[str, str]) -> str:
-    """Put each table between its two markers."""
+    """Return the page with each table between its two markers."""
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = page.partition(start)
@@ -41,12 +41,12 @@ def fill_tables(page: str, tables: dict[str, str]) -> str:
 
 
 def is_named_by(promise: Promise, name: str) -> bool:
-    """Whether a fault of the catalogue is one that this promise names."""
+    """Return whether a promise names this fault, by its name or its beginning."""
     return any(name == fault or name.startswith(f"{fault}.") for fault in promise.faults)
 
 
 def promises_table(result: dict[str, Any]) -> str:
-    """One row a promise: what attacks it, how often that was done, what came of it."""
+    """Return a row for each promise: its faults, how often they happened, and the violations."""
     rounds, happened, _ = _count_faults(result)
     violation_counts = Counter(_broken_invariants(result))
     lines = [
@@ -70,7 +70,7 @@ def promises_table(result: dict[str, Any]) -> str:
 
 
 def faults_table(result: dict[str, Any]) -> str:
-    """One row a fault of the catalogue, with how the whole was run."""
+    """Return a row for each fault of the catalogue, below a line about the whole run."""
     rounds, happened, reasons = _count_faults(result)
     lines = [
         f"Seed {result['seed']}: {result['faults']} faults against {result['jobs']} jobs in "

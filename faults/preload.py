@@ -1,7 +1,7 @@
-"""A library that is loaded before the C library's own functions, built by gcc where there is one.
+"""A library to be preloaded, built by gcc where there is one.
 
-It notes, for every file that is synced, how far the sync reached (a power cut leaves no more), and
-shifts the clock by what a file says. Without gcc the faults that need it are not run, and say so.
+It records, for every file that is synced, how far the sync reached (a power cut leaves no more),
+and shifts the clock by what a file says. Without gcc the faults that need it are not run.
 """
 
 import os
@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parent / "preload.c"
 
 @dataclass(frozen=True)
 class Preload:
-    """The built library and its two files, or nothing at all."""
+    """The built library and its two files, or nothing without gcc."""
 
     library: Path | None
     synced: Path
@@ -23,7 +23,7 @@ class Preload:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs that is to be watched."""
+        """Return the variables for a process that is to be watched."""
         if self.library is None:
             return {}
         return {
@@ -33,13 +33,13 @@ class Preload:
         }
 
     def step_clock(self, seconds: int) -> None:
-        """Shift the clock of the watched processes, from now on."""
+        """Shift the clock of the watched processes from now on."""
         draft = self.clock.with_suffix(".draft")
         draft.write_text(f"{seconds}\n")
         draft.rename(self.clock)
 
     def cut_to_synced(self, folder: Path) -> int:
-        """Cut the files below a folder to what was synced of them; gives the bytes that went."""
+        """Cut the files below a folder to their synced length; return how many bytes went."""
         removed_bytes = 0
         for note in self.synced.iterdir():
             text, _, path = note.read_text().strip().partition(" ")

@@ -1,4 +1,4 @@
-"""Whole services as marked processes: started, looked at, killed by their role. Knows no fault."""
+"""Whole services as marked processes: started, found, and killed by their role. Knows no fault."""
 
 import os
 import secrets
@@ -23,13 +23,13 @@ LEASE_SECONDS = "3"  # a busy machine may hold a heartbeat up for longer than on
 
 
 class MarkedProcesses:
-    """Every living process that was started, by whomever, under one mark."""
+    """All living processes that were started under one mark, by any of them."""
 
     def __init__(self) -> None:
         self.mark = secrets.token_hex(8)
 
     def make_environment(self, folder: Path, **extra: str) -> dict[str, str]:
-        """What a first process of this mark gets."""
+        """Return the environment of a first process with this mark."""
         names = ("PATH", "HOME", "XDG_CACHE_HOME")  # compiled engines are found again
         inherited = {name: os.environ[name] for name in names if name in os.environ}
         defaults = {
@@ -39,20 +39,20 @@ class MarkedProcesses:
         return {**inherited, **defaults, MARK_VARIABLE: self.mark, **extra}
 
     def living_processes(self) -> list[psutil.Process]:
-        """Those that run now; a zombie does not."""
+        """Return the processes that run; zombies do not count."""
         return [process for process in psutil.process_iter() if self._has_mark(process)]
 
     def processes_of(self, name: str) -> list[psutil.Process]:
-        """Those of a role: serve, store, api, worker, child, template, trainer, compiler."""
+        """Return those of a role: serve, store, api, worker, child, template, trainer, compiler."""
         return [process for process in self.living_processes() if role_of(process) == name]
 
     def kill(self, *roles: str) -> None:
-        """SIGKILL all of these roles at once, the first named first."""
+        """Send SIGKILL to all processes of these roles, the first named role first."""
         for process in [candidate for role in roles for candidate in self.processes_of(role)]:
             send_signal(process, signal.SIGKILL)
 
     def kill_all(self) -> None:
-        """Kill them all, and remove the private folders that killed workers leave."""
+        """Kill all processes, and remove the private folders that killed workers leave."""
         alive = self.living_processes()
         worker_folders = [
             Path(candidate.cmdline()[-1]).parent
@@ -74,7 +74,7 @@ class MarkedProcesses:
 
 
 def role_of(process: psutil.Process) -> str:
-    """Return what a process is in our tree, by its command line and its parent's."""
+    """Return the role of a process, by its command line and its parent's."""
     try:
         line, parent = " ".join(process.cmdline()), process.parent()
         above = " ".join(parent.cmdline()) if parent else ""
@@ -92,13 +92,13 @@ def role_of(process: psutil.Process) -> str:
 
 
 def send_signal(process: psutil.Process, number: signal.Signals) -> None:
-    """Send a signal to a process that may have gone."""
+    """Send a signal to a process that may have ended."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(number)
 
 
 class ServiceProcess:
-    """A serve.py under attack, on a data folder that outlives it."""
+    """A serve.py that can be attacked, on a data folder that outlives it."""
 
     def __init__(self, folder: Path, *, workers: int = 1, **env: str) -> None:
         self.folder, self.processes = folder, MarkedProcesses()
@@ -108,7 +108,7 @@ class ServiceProcess:
         self.ready_line = ""
 
     def start(self) -> None:
-        """Start it and wait for its ready line."""
+        """Start serve.py and wait for its ready line."""
         with (self.folder / "stderr").open("a") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "serve.py", *self._argv],
@@ -131,14 +131,14 @@ class ServiceProcess:
 
     @property
     def http(self) -> httpx.Client:
-        """A client with the admin key that serve.py made."""
+        """Return a client with the admin key that serve.py made."""
         key = (self.folder / "data" / "admin.key").read_text().strip()
         headers = {"Authorization": f"Bearer {key}"}
         # plain HTTP: no certificates are loaded, which would cost 22 ms a client
         return httpx.Client(base_url=self.url, headers=headers, timeout=10, verify=False)
 
     def stop(self) -> tuple[int, float, str]:
-        """SIGTERM: the exit code, the seconds it took, and what else it printed."""
+        """Send SIGTERM; return the exit code, the seconds until the end, and further output."""
         assert self._process is not None and self._process.stdout is not None
         began = time.monotonic()
         self._process.terminate()
@@ -147,7 +147,7 @@ class ServiceProcess:
         return self._process.wait(30), time.monotonic() - began, rest
 
     def kill(self) -> None:
-        """SIGKILL serve.py alone, and wait until all that was its has gone."""
+        """Send SIGKILL to serve.py alone, and wait until all its processes have ended."""
         assert self._process is not None and self._process.stdout is not None
         self._process.kill()
         self._process.wait()
@@ -159,7 +159,7 @@ class ServiceProcess:
         )
 
     def end(self) -> None:
-        """Leave nothing, however the test ended."""
+        """Kill whatever is left of the service."""
         self.processes.kill_all()
         if self._process is not None:
             self._process.wait()
@@ -171,7 +171,7 @@ class ServiceProcess:
 
 @contextmanager
 def running_service(folder: Path, **options: Any) -> Iterator[ServiceProcess]:
-    """A running service, and nothing of it afterwards."""
+    """Run a service; all its processes have ended afterwards."""
     service = ServiceProcess(folder, **options)
     try:
         service.start()

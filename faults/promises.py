@@ -1,4 +1,4 @@
-"""What is promised, the faults that attack it, and the mutants that show the check can fail.
+"""The promises, the faults that attack them, and the mutants that show that a check can fail.
 
 docs/reliability.md is written from this (page.py). Names are those of the catalogues.
 """
@@ -59,7 +59,7 @@ PROMISES = (
          "no-tombstone"),
     ),
     Promise(
-        "What a client asks happens, or is told that it cannot",
+        "A client's request takes effect, or is refused with a reason",
         "I1, I8",
         ("F4", "F23", "F31.request", "F31.replay"),
         ("cancel-lost-in-a-pause", "cancel-displaced", "succeeded-too-early"),

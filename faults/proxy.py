@@ -1,10 +1,9 @@
-"""A TCP proxy in front of the store, whose moods are a network's. Knows RESP only as bytes.
+"""A TCP proxy in front of the store that can behave like a bad network. Knows RESP only as bytes.
 
-One thread moves the bytes of every connection, a link. Who controls it sets its mood: a delay,
-deaf (what clients say goes nowhere), mute (what the store says goes nowhere), refusing (new
-connections are closed). Moods and traps may be for some links only: `who` is asked with the port
-of the link's client. A trap waits for the n-th call of a script (of one script: by its hash, as
-EVALSHA names it), and springs once.
+One thread moves the bytes of every connection, a link. A network condition adds a delay, drops
+requests, drops replies, or closes new connections. Conditions and breakpoints may hold for some
+links only: `ports` is called with the port of the link's client. A breakpoint waits for the n-th
+call of a script (named by its hash, as in EVALSHA), and is hit once.
 """
 
 import contextlib
@@ -21,23 +20,23 @@ from typing import Literal, Self
 READ_SIZE = 1 << 16
 POLL_SECONDS = 0.01  # between two looks at what was delayed
 SEND_TIMEOUT_SECONDS = (
-    1.0  # who does not read (a frozen process) loses its link and holds up nobody
+    1.0  # a client that does not read (a frozen process) loses its link and holds up no other
 )
 PortFilter = Callable[[int], bool]
-#: what a trap does: nothing reaches the store; or it runs, and its reply is lost, cut, or swallowed
+#: what a breakpoint does: drop the request; or run it, and lose, cut or withhold its reply
 BreakpointMode = Literal["request", "reply", "inside", "swallow"]
 
 
 def match_all_ports(_port: int) -> bool:
-    """Whom a mood is for when nobody is named."""
+    """Match every link; the default."""
     return True
 
 
 @dataclass
 class ScriptBreakpoint:
-    """Springs at the `nth` script call of a link in `who`; `act` is called just before.
+    """Is hit at the `nth` script call of a link in `ports`; `act` is called just before.
 
-    At a request, `act` comes before the script has run; at anything else, after it.
+    At a request, `act` comes before the script has run; otherwise after it.
     """
 
     mode: BreakpointMode
@@ -50,7 +49,7 @@ class ScriptBreakpoint:
 
 @dataclass
 class NetworkCondition:
-    """How the network is, for the links in `who`."""
+    """The behaviour of the network for the links in `ports`."""
 
     ports: PortFilter = match_all_ports
     delay: float = 0.0
@@ -61,12 +60,12 @@ class NetworkCondition:
 
 @dataclass
 class Link:
-    """One client's connection and ours to the store."""
+    """One client's connection, and the proxy's connection to the store for it."""
 
     client: socket.socket
     store: socket.socket
     port: int
-    pending_breakpoint: ScriptBreakpoint | None = None  # springs with the next reply
+    pending_breakpoint: ScriptBreakpoint | None = None  # hit with the next reply
     delayed: list[tuple[float, socket.socket, bytes]] = field(default_factory=list)
 
     def close(self) -> None:
@@ -75,7 +74,7 @@ class Link:
 
 
 class Proxy:
-    """A context: it listens on a free port of 127.0.0.1 while inside."""
+    """A context in which the proxy listens on a free port of 127.0.0.1."""
 
     def __init__(self, upstream: Path) -> None:
         self._upstream = str(upstream)
@@ -94,7 +93,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Where clients find the store."""
+        """Return the URL at which clients reach the store."""
         return f"redis://127.0.0.1:{self.port}"
 
     def __enter__(self) -> Self:
@@ -114,23 +113,23 @@ class Proxy:
         self._selector.close()
 
     def set_condition(self, condition: NetworkCondition | None = None) -> None:
-        """Take on a mood; None: a good network again."""
+        """Set the network condition; without one, the network is good."""
         with self._lock:
             self._condition = condition or NetworkCondition()
 
     def add_breakpoint(self, breakpoint_: ScriptBreakpoint) -> ScriptBreakpoint:
-        """Set a trap; `sprung` tells when it has sprung."""
+        """Add a breakpoint; its event `hit` is set when it is hit."""
         with self._lock:
             self._breakpoints.append(breakpoint_)
         return breakpoint_
 
     def clear_breakpoints(self) -> None:
-        """Take up the traps that have not sprung."""
+        """Remove the breakpoints that were not hit."""
         with self._lock:
             self._breakpoints.clear()
 
     def cut_links(self, ports: PortFilter = match_all_ports) -> int:
-        """Close links now; gives how many."""
+        """Close links now; return how many."""
         with self._lock:
             links = {id(link): link for link in self._links.values() if ports(link.port)}
             for link in links.values():
@@ -237,7 +236,7 @@ class Proxy:
             self._drop(link)
 
     def _send_delayed(self) -> None:
-        """Send what has been late for long enough, in its order."""
+        """Send what has been delayed for long enough, in order."""
         now = time.monotonic()
         for link in [link for link in self._links.values() if link.delayed]:
             while link.delayed and link.delayed[0][0] <= now:

@@ -1,4 +1,4 @@
-"""What the records say of one job: read from the store's keys and the files, never from a log.
+"""The records of one job: read from the store's keys and the files, never from a log.
 
 `Evidence` is all that the invariants look at, as plain values, so that a test can tamper with it.
 """
@@ -22,7 +22,7 @@ TENANT = "default"
 
 
 class AuditEntry(NamedTuple):
-    """One line of a job's audit list: which claim had which ticks accepted."""
+    """One entry of a job's audit list: a claim, and the ticks that were accepted from it."""
 
     term: int
     nonce: str
@@ -32,7 +32,7 @@ class AuditEntry(NamedTuple):
 
 @dataclass
 class Evidence:
-    """One job as the records have it. Points are by column: tick -> its 8 bytes as a number."""
+    """The records of one job. Points are by column: tick -> its 8 bytes as an integer."""
 
     job_id: str
     status: str
@@ -59,7 +59,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Reference:
-    """What an undisturbed run of the same spec gives."""
+    """The result of an undisturbed run of a spec."""
 
     status: str
     tick: int
@@ -70,7 +70,7 @@ class Reference:
 
 
 def gather_evidence(store: Store, files: ArtifactStore, job_id: str) -> Evidence:
-    """Gather what is recorded of a job now. Raises NoSuchJob."""
+    """Read the records of a job. Raises NoSuchJob."""
     job = JobQueries(store).get_job(TENANT, job_id)
     saved_checkpoints = JobQueries(store).list_checkpoints(TENANT, job_id)
     folder = files.job_folder(TENANT, job_id)
@@ -104,7 +104,7 @@ def gather_evidence(store: Store, files: ArtifactStore, job_id: str) -> Evidence
 
 
 def make_reference(evidence: Evidence) -> Reference:
-    """Take an undisturbed job's evidence for what its spec gives."""
+    """Make a reference of an undisturbed job's evidence."""
     return Reference(
         evidence.status, evidence.tick, evidence.stopped_by, evidence.columns, evidence.points,
         {checkpoint.tick: checkpoint.sha256 for checkpoint in evidence.checkpoints},

@@ -1,4 +1,4 @@
-"""What a campaign found, as lines, as a table and as JSON. Runs nothing."""
+"""The result of a campaign as lines, as a table and as JSON. Runs nothing."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from faults.schedule import Round, schedule_json
 
 
 def format_round(number: int, finding: Finding) -> str:
-    """One round in a line, and a line for each violation."""
+    """Return a line for a round and one for each violation."""
     names = " ".join(finding.round.faults)
     verdict = "ok" if not finding.violations else f"{len(finding.violations)} VIOLATIONS"
     lines = [
@@ -27,7 +27,7 @@ def format_round(number: int, finding: Finding) -> str:
 
 
 def format_table(findings: list[Finding]) -> str:
-    """One line for each fault of the catalogue that was scheduled."""
+    """Return a line for each fault that was scheduled."""
     rounds, happened, violation_counts = Counter[str](), Counter[str](), Counter[str]()
     reasons: dict[str, str] = {}
     for finding in findings:
@@ -50,7 +50,7 @@ def format_table(findings: list[Finding]) -> str:
 def write_result(
     file: Path, seed: int, findings: list[Finding], remaining: list[Violation], seconds: float
 ) -> None:
-    """Write all of it, with the schedule that runs it again."""
+    """Write the whole result as JSON, with the schedule that runs it again."""
     rounds: list[Round] = [finding.round for finding in findings]
     payload = {
         **json.loads(schedule_json(seed, rounds)),

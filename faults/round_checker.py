@@ -1,4 +1,4 @@
-"""After a round: the evidence of every job is gathered, and every invariant asked of it."""
+"""After a round: gather the evidence of every job, and check every invariant."""
 
 import os
 import time
@@ -14,18 +14,18 @@ from jobs.errors import NoSuchJob
 from jobs.store import keys
 from jobs.store.connection import UNAVAILABLE
 
-#: seconds in which nobody trains any more and ended jobs' histories lie in files
+#: seconds in which all trainers end and ended jobs' histories lie in files
 SETTLE_SECONDS = 30.0
 STORE_SECONDS = 10.0  # for the store to be back
 
 
 def load_factor() -> float:
-    """How much longer all takes than on a quiet machine: what waits for a core, by core."""
+    """Return how much slower this machine is than a quiet one: load per core, at least 1."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 class RoundChecker:
-    """Asks a house's records what a round has done to its jobs."""
+    """Checks the records of a service after a round."""
 
     def __init__(
         self, service: ServiceUnderTest, watcher: Watcher, references: Mapping[str, Reference]
@@ -33,7 +33,7 @@ class RoundChecker:
         self._service, self._watcher, self._references = service, watcher, references
 
     def check_round(self, context: RoundContext, attacks: list[Attack]) -> list[Violation]:
-        """All violations of a round that has come to its end."""
+        """Return all violations of a round that has ended."""
         self._wait_until_settled(context)
         gathered = [(job, self._gather_evidence(job)) for job in context.jobs]
         violations = [
@@ -55,9 +55,9 @@ class RoundChecker:
         return violations
 
     def _wait_until_settled(self, context: RoundContext) -> None:
-        """Wait until zombies have left and histories lie in files, by a reconciler if need be.
+        """Wait until zombies have ended and histories lie in files, by a reconciler if need be.
 
-        And until bells were heard: a worker that was parted from the broker comes back late.
+        And until wake-ups were consumed: a worker that was parted from the broker comes back late.
         """
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline and (
@@ -81,7 +81,7 @@ class RoundChecker:
             return False
 
     def _gather_evidence(self, job: JobUnderTest) -> Evidence | None:
-        """What is recorded of a job, and what clients saw; None where there is no record."""
+        """Return the records of a job with what clients were shown; None without a record."""
         self._watcher.observe(job.job_id)
         deadline = time.monotonic() + STORE_SECONDS
         while True:

@@ -1,4 +1,4 @@
-"""Which faults meet in which round: drawn from a seed, written as JSON, run again from that."""
+"""The faults of each round: drawn from a seed, written as JSON, and run again from that."""
 
 import json
 import random
@@ -13,14 +13,14 @@ MAX_FAULTS_PER_ROUND = 8  # attacks of one round
 
 @dataclass(frozen=True)
 class Round:
-    """The faults of a round, by name, and the seed of their dice."""
+    """The faults of a round, by name, and the seed of its random generators."""
 
     seed: int
     faults: list[str]
 
 
 def select_entries(only: str | None) -> list[CatalogueEntry]:
-    """The entries that a name stands for: `F2` all of its kinds, `F2.worker` one; None all."""
+    """Return the entries of a name: `F2` is all its variants, `F2.worker` one, None all."""
     matching = [
         entry
         for entry in CATALOGUE.values()
@@ -30,7 +30,7 @@ def select_entries(only: str | None) -> list[CatalogueEntry]:
 
 
 def draw_rounds(seed: int, entries: list[CatalogueEntry]) -> Iterator[Round]:
-    """Rounds without end: first every fault once, then as their weights say."""
+    """Draw rounds for ever: first every fault once, then by weight."""
     rng = random.Random(seed)
     remaining = [entry for entry in entries if not entry.alone]
     rng.shuffle(remaining)
@@ -45,12 +45,12 @@ def draw_rounds(seed: int, entries: list[CatalogueEntry]) -> Iterator[Round]:
 
 
 def schedule_json(seed: int, rounds: list[Round]) -> str:
-    """A schedule as JSON."""
+    """Return a schedule as JSON."""
     return json.dumps({"seed": seed, "rounds": [asdict(round_) for round_ in rounds]}, indent=1)
 
 
 def read_schedule(file: Path) -> tuple[int, list[Round]]:
-    """A schedule that was written, and its seed."""
+    """Return a written schedule and its seed."""
     payload = json.loads(file.read_text())
     return payload["seed"], [
         Round(round_["seed"], round_["faults"]) for round_ in payload["rounds"]
@@ -68,7 +68,7 @@ def _draw_entries(rng: random.Random, entries: list[CatalogueEntry]) -> list[Cat
 
 
 def _with_distinct_numbers(entries: list[CatalogueEntry], max_count: int) -> list[CatalogueEntry]:
-    """The first of them, no two of one number: those would undo each other."""
+    """Return the first names of distinct numbers: two of one number would undo each other."""
     distinct: list[CatalogueEntry] = []
     for entry in entries:
         if all(entry.number != other.number for other in distinct):

@@ -1,7 +1,7 @@
 """A whole service to be attacked: its store behind a proxy, serve.py with two workers, its folders.
 
-serve.py is the product's own; the store is started here, so that it can be killed, frozen, filled
-and robbed of what it did not sync. Knows no attack and no invariant.
+serve.py is the product's own; the store is started here, so that it can be killed, frozen, filled,
+and cut to what it synced. Knows no attack and no invariant.
 """
 
 import json
@@ -50,23 +50,23 @@ COMPLETE_SERVICE = {
 
 @dataclass(frozen=True)
 class ArmedFault:
-    """A fault that waits at a point."""
+    """A fault that waits at a fault point."""
 
     fault: Fault
     file: Path
 
     @property
     def has_fired(self) -> bool:
-        """Whether some process has met it."""
+        """Return whether some process has met it."""
         return self.file.with_suffix(FIRED_SUFFIX).exists()
 
     def disarm(self) -> None:
-        """Take it away where nobody has met it."""
+        """Remove it if no process has met it."""
         self.file.unlink(missing_ok=True)
 
 
 class ServiceUnderTest:
-    """A context: the service runs inside it, and nothing of it afterwards."""
+    """A context in which the service runs; all its processes and files are gone afterwards."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tickforge-faults-"))
@@ -101,7 +101,7 @@ class ServiceUnderTest:
 
     @property
     def data(self) -> Path:
-        """The service's data folder."""
+        """Return the service's data folder."""
         return self.folder / "data"
 
     def __enter__(self) -> Self:
@@ -127,12 +127,12 @@ class ServiceUnderTest:
         self._shut_down()
 
     def client(self, timeout: float = 20.0) -> httpx.Client:
-        """A client that is signed in; the timeout is beyond what the service may take."""
+        """Return a client with the admin key; its timeout is longer than the service may take."""
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         return httpx.Client(base_url=self.serving.url, headers=headers, timeout=timeout)
 
     def arm(self, fault: Fault) -> ArmedFault:
-        """Let a fault wait at its point."""
+        """Arm a fault at its point."""
         file = self.points / f"{secrets.token_hex(6)}{ARMED_SUFFIX}"
         draft = file.with_suffix(".draft")
         draft.write_text(json.dumps(fault))
@@ -140,19 +140,19 @@ class ServiceUnderTest:
         return ArmedFault(fault, file)
 
     def disarm_unfired(self) -> None:
-        """Take away what has not fired; what has still tells."""
+        """Remove the faults that have not fired; the others still show that they have."""
         for file in self.points.glob(f"*{ARMED_SUFFIX}"):
             file.unlink(missing_ok=True)
 
     def disarm_all(self) -> None:
-        """Take away all of it."""
+        """Remove all faults, fired ones too."""
         for file in list(self.points.iterdir()):
             file.unlink(missing_ok=True)
 
     def read_log(self, offset: int = 0) -> tuple[list[str], int]:
-        """What the service's own log says behind an offset, requests left out; and where it ends.
+        """Return the service's log from an offset on, requests left out, and the next offset.
 
-        For whoever looks for a violation's cause: no check reads it.
+        For a reader who looks for the cause of a violation: no check uses it.
         """
         with (self.folder / "stderr").open("rb") as log:
             log.seek(offset)
@@ -161,33 +161,33 @@ class ServiceUnderTest:
         return [line for line in lines if "] request key=" not in line], offset + len(text)
 
     def processes_of(self, name: str) -> list[psutil.Process]:
-        """The living processes of a role."""
+        """Return the living processes of a role."""
         return self.processes.processes_of(name)
 
     def count_by_role(self) -> dict[str, int]:
-        """How many processes live in each role."""
+        """Return the number of living processes by role."""
         return dict(Counter(role_of(process) for process in self.processes.living_processes()))
 
     def frozen_processes(self) -> list[psutil.Process]:
-        """The processes that a SIGSTOP holds."""
+        """Return the processes that are stopped by SIGSTOP."""
         return [process for process in self.processes.living_processes() if _is_stopped(process)]
 
     def is_complete(self) -> bool:
-        """Whether every process that should live does, and none trains."""
+        """Return whether every process of a whole service lives, and no trainer."""
         return self.count_by_role() == COMPLETE_SERVICE
 
     def runner_of(self, job_id: str) -> psutil.Process | None:
-        """The pool child that holds a running job, None where nobody does."""
+        """Return the pool child that holds a running job, or None."""
         name = self._worker_of(job_id)
         for child in self.processes_of("child"):
             parent = child.parent()
-            # who is just dying has no command line any more
+            # a dying process has no command line any more
             if name and parent is not None and parent.cmdline()[-1:] == [name]:
                 return child
         return None
 
     def port_filter(self, *roles: str) -> PortFilter:
-        """Whether a port is of a process that has one of these roles now, or is asked for later."""
+        """Return a test of whether a port belongs to a process that has one of these roles."""
         decisions: dict[int, bool] = {}
 
         def has_port(port: int) -> bool:
@@ -199,7 +199,7 @@ class ServiceUnderTest:
         return has_port
 
     def start_worker(self, name: str, **env: str) -> subprocess.Popen[bytes]:
-        """A worker beside those of serve.py, on the same store and artifacts."""
+        """Start a worker beside those of serve.py, on the same store and artifacts."""
         defaults = {
             "TICKFORGE_REDIS_URL": self.proxy.url,
             "TICKFORGE_DATA_DIR": str(self.data),
@@ -212,12 +212,12 @@ class ServiceUnderTest:
         )  # fmt: skip
 
     def count_wakeups(self) -> int:
-        """How many bells hang in the broker's list, unheard."""
+        """Return the number of wake-ups in the broker's list."""
         length: Any = self.store.llen(keys.celery_queue("cpu"))
         return int(length)
 
     def count_queued_jobs(self) -> int:
-        """How many jobs are queued."""
+        """Return the number of queued jobs."""
         count: Any = self.store.zcard(keys.queued_jobs("cpu"))
         return int(count)
 

@@ -1,6 +1,6 @@
-"""The jobs under attack: tiny, a second or three each, together touching every kind of state.
+"""The jobs under attack: tiny, a second or three each, together covering every kind of state.
 
-None has a budget of seconds or a checkpoint by the clock: what each must give is one value.
+None has a budget of seconds or a checkpoint by the clock: each has exactly one right result.
 """
 
 from typing import Any
@@ -39,7 +39,7 @@ SPECS: dict[str, Spec] = {
         "record": ["loss", "grad_norm"],
         "checkpoint": {"every_ticks": 150, "every_seconds": None, "at_start": True},
     },
-    # ends by a rule, at a tick that nobody may change
+    # ends by a rule, at a tick that no attack may change
     "patience": {
         "model": {"family": "mlp", "hidden": [8], "dropout": 0.2},
         "data": CLASSES,
@@ -50,7 +50,7 @@ SPECS: dict[str, Spec] = {
         "validation": {"fraction": 0.25, "every_ticks": 100},
         "checkpoint": {"every_ticks": 300, "every_seconds": None, "keep": 2},
     },
-    # no checkpoint before the end: every attempt replays all there is
+    # no checkpoint before the end: every attempt replays all recorded ticks
     "replayed": {
         "model": {"family": "mlp", "hidden": [4]},
         "data": NUMBERS,
@@ -68,7 +68,7 @@ SPECS: dict[str, Spec] = {
         "checkpoint": {"every_ticks": 200, "every_seconds": None},
         "compute": {"engine": "native"},
     },
-    # a state so large that it is written aside, while the training goes on
+    # a state so large that it is saved in the background, while the training goes on
     "large": {
         "model": {"family": "mlp", "hidden": [840, 840], "dropout": 0.1},
         "data": CLASSES,
@@ -78,7 +78,7 @@ SPECS: dict[str, Spec] = {
         "checkpoint": {"every_ticks": 45, "every_seconds": None},
         "compute": {"engine": "eager"},
     },
-    # runs away, and fails at its own tick
+    # diverges, and fails at the same tick each time
     "nonfinite": {
         "model": {"family": "mlp", "hidden": [8], "norm": "none"},
         "data": NUMBERS,
@@ -97,5 +97,5 @@ ENDLESS: Spec = {
 
 
 def make_body(name: str) -> Spec:
-    """The body of POST /v1/jobs for one of them."""
+    """Return the body of POST /v1/jobs for one of them."""
     return {**SPECS[name], "name": name}

@@ -1,4 +1,4 @@
-"""A store's server of our own, to be killed, frozen and started again at will. Knows no service."""
+"""A store's server for tests, to be killed, frozen and started again. Knows no service."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from serving.embedded_store import find_server, server_command
 
 
 class StoreServer:
-    """A server of our own on a unix socket, with the settings that serve.py gives it."""
+    """A server on a unix socket, with the settings that serve.py gives it."""
 
     def __init__(
         self, binary: Path | None = None, environ: Mapping[str, str] | None = None
@@ -34,7 +34,7 @@ class StoreServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Run it (again, on what its log holds) unless it runs, and wait until it answers."""
+        """Start it, on its earlier log if there is one, unless it runs; wait until it answers."""
         command = server_command(self.binary, self.folder, self.socket)
         with self._lock:
             if self.has_ended():
@@ -49,7 +49,7 @@ class StoreServer:
             client.close()
 
     def kill(self) -> None:
-        """SIGKILL; what it acknowledged is in its log."""
+        """Send SIGKILL; what it acknowledged is in its log."""
         with self._lock:
             if self._process is not None:
                 self._process.kill()
@@ -57,15 +57,15 @@ class StoreServer:
                 self._process = None
 
     def has_ended(self) -> bool:
-        """Whether it has ended, by itself or by our hand."""
+        """Return whether it has ended, by itself or by a signal."""
         return self._process is None or self._process.poll() is not None
 
     def freeze(self) -> None:
-        """SIGSTOP: it neither answers nor closes a connection."""
+        """Send SIGSTOP: it neither answers nor closes a connection."""
         self._send(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT: it goes on where it stood."""
+        """Send SIGCONT: it goes on where it stopped."""
         self._send(signal.SIGCONT)
 
     def _send(self, number: signal.Signals) -> None:
@@ -74,14 +74,14 @@ class StoreServer:
                 os.kill(self.pid, number)
 
     def remove(self) -> None:
-        """Kill it and remove all it has written."""
+        """Kill it and remove its folder."""
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 @contextmanager
 def running_store(binary: Path | None = None) -> Iterator[StoreServer]:
-    """A server for one test or module alone: it may be killed and started at will."""
+    """Run a server for one test or module alone: it may be killed and started at will."""
     server = StoreServer(binary)
     try:
         server.start()

@@ -1,13 +1,13 @@
-"""Waiting for what other processes do, with the patience that a busy machine needs."""
+"""Waiting for other processes, with deadlines that suit a busy machine."""
 
 import time
 from typing import Any
 
 
 def wait_until(condition: Any, seconds: float = 10, description: str = "it") -> Any:
-    """Call `happened` until it gives something true, and return that.
+    """Call `condition` until its value is true, and return that value.
 
-    `seconds` are those of a quiet machine; a busy one is given three times as many.
+    `seconds` is for a quiet machine; a busy one is given three times as many.
     """
     deadline = time.monotonic() + 3 * seconds
     while not (value := condition()):

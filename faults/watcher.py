@@ -1,6 +1,6 @@
-"""A client's eyes: a thread that polls jobs over HTTP and keeps all that it has been shown.
+"""What clients see: a thread that polls jobs over HTTP and records all that it was shown.
 
-It notes each answer's status and time, each status a job was shown with, and the losses as they
+It records each response's status and time, each status a job was shown with, and the losses as they
 came. Knows HTTP and nothing of the store.
 """
 
@@ -22,7 +22,7 @@ PROBLEM = "application/problem+json"
 
 @dataclass
 class ObservedJob:
-    """What a client has been shown of one job."""
+    """What a client was shown of one job."""
 
     losses: bytes = b""
     statuses: list[str] = field(default_factory=list)
@@ -34,7 +34,7 @@ class ObservedJob:
 
 
 class Watcher:
-    """A context: the thread runs inside it. Every request of a round may go through `ask`."""
+    """A context in which the thread runs. Requests of a round may go through `request`."""
 
     def __init__(self, http: httpx.Client) -> None:
         self._http = http
@@ -57,23 +57,23 @@ class Watcher:
         self._thread.join()
 
     def watch(self, job_id: str) -> ObservedJob:
-        """Look at a job from now on."""
+        """Poll a job from now on."""
         with self._lock:
             return self._jobs.setdefault(job_id, ObservedJob())
 
     def forget(self) -> None:
-        """Look at nothing; the next round has jobs of its own."""
+        """Stop polling all jobs; the next round has jobs of its own."""
         with self._lock:
             self._jobs.clear()
 
     def take_responses(self) -> list[RecordedResponse]:
-        """The answers since the last call."""
+        """Return the responses since the last call."""
         with self._lock:
             responses, self._responses = self._responses, []
         return responses
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response | None:
-        """Make a request and note its answer; None when the connection was refused or cut."""
+        """Send a request and record its response; None when the connection was refused or cut."""
         started = time.monotonic()
         response: httpx.Response | None = None
         with contextlib.suppress(httpx.TransportError):
@@ -89,7 +89,7 @@ class Watcher:
         return response
 
     def observe(self, job_id: str) -> None:
-        """Look at one job now: how it stands, and what is new of its history."""
+        """Fetch one job now: its state, and what is new of its history."""
         observed = self.watch(job_id)
         response = self.request("GET", f"/v1/jobs/{job_id}")
         if response is None or response.status_code != 200:

@@ -1,7 +1,7 @@
-"""The catalogue of faults, F1 to F31: each a function that attacks, under its name.
+"""The catalogue of faults, F1 to F31: attack functions by name.
 
-A name has a letter and a number, and after a point what kind of it this is. The numbers are those
-of docs/reliability.md. A module a group; importing this package fills `CATALOGUE`.
+A name is a letter and a number, and after a point the variant. The numbers are those of
+docs/reliability.md. One module per group; importing this package fills `CATALOGUE`.
 """
 
 from faults.catalogue import (

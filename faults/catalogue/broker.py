@@ -1,4 +1,4 @@
-"""What befalls the bells: deleted, tripled, old, forged; nobody to ring, or far too many."""
+"""Faults of the broker: wake-ups deleted, tripled, outdated, forged; no reconciler, or too many."""
 
 import json
 import signal
@@ -18,10 +18,10 @@ from jobs.store import keys
 from jobs.store.connection import UNAVAILABLE, connect
 
 WAKEUP_QUEUE = keys.celery_queue("cpu")
-#: a pickle that would make a file if anybody opened it: os.system('touch …')
+#: a pickle that would make a file if it were loaded: os.system('touch …')
 PICKLE = b"\x80\x03cposix\nsystem\nX%b%b\x85R."
 CROWD_SIZE, POLLERS = 1_000, 20
-FINALIZE_SECONDS = 120  # seconds in which so many ended jobs have their records in files
+FINALIZE_SECONDS = 120  # in which the histories of the crowd move to files
 
 
 @fault("F10", "the broker's list and its unacknowledged messages deleted", weight=5)
@@ -30,7 +30,7 @@ def delete_wakeups(attack: Attack) -> None:
     for _ in range(10):
         attack.service.store.delete(WAKEUP_QUEUE, "unacked", "unacked_index")
         time.sleep(0.02)
-    attack.record_fault("deleted every bell for 0.2 s")
+    attack.record_fault("deleted every wake-up for 0.2 s")
 
 
 @fault("F11", "messages tripled, out of order, and old ones again", weight=3)
@@ -48,7 +48,7 @@ def triple_wakeups(attack: Attack) -> None:
     attack.wait_for(lambda: jobs[0].tick > 0, 5)
 
 
-@fault("F19.many", "ten reconcilers more", weight=1)
+@fault("F19.many", "ten more reconcilers", weight=1)
 def run_many_reconcilers(attack: Attack) -> None:
     service, max_pending = attack.service, [0, 0]
     attack.new_job()
@@ -105,7 +105,7 @@ def push_garbage(attack: Attack) -> None:
     attack.new_job("replayed")
 
 
-@fault("F24.pickle", "a pickle in the broker's list: nobody opens it", weight=0.15)
+@fault("F24.pickle", "a pickle in the broker's list: it is never loaded", weight=0.15)
 def push_pickle(attack: Attack) -> None:
     file = attack.service.folder / "opened"
     command = f"touch {file}".encode()
@@ -122,7 +122,7 @@ def push_pickle(attack: Attack) -> None:
 
 @fault("F27", f"{CROWD_SIZE:,} jobs queued, {POLLERS} pollers", weight=0.05, alone=True)
 def queue_crowd(attack: Attack) -> None:
-    """They wait behind everybody and are cancelled: what counts is what they make of the rest."""
+    """Queue 1,000 jobs behind all others and cancel them: they must not slow the rest down."""
     service, body = attack.service, {**ENDLESS, "priority": -100}
     spec, max_pending = read_spec(body, max_parameters=10**6), 0
     ledger = JobLedger(service.store)
@@ -142,13 +142,13 @@ def queue_crowd(attack: Attack) -> None:
     attack.record_fault(f"{CROWD_SIZE} jobs waited")
     attack.add_check(
         lambda: (
-            None if max_pending <= CROWD_SIZE + 25 else f"{max_pending} bells for {CROWD_SIZE} jobs"
+            None if max_pending <= CROWD_SIZE + 25 else f"{max_pending} wake-ups for {CROWD_SIZE} jobs"
         )
     )
     attack.wait_for(lambda: job.is_over, 30)
     were_taken = attack.wait_for(lambda: service.count_wakeups() <= 2, 60)
     attack.add_check(
-        lambda: None if were_taken else f"{service.count_wakeups()} bells were not heard"
+        lambda: None if were_taken else f"{service.count_wakeups()} wake-ups were not consumed"
     )
     were_finalized = attack.wait_for(
         lambda: service.store.scard(keys.UNFINALIZED_JOBS) <= 2, FINALIZE_SECONDS
@@ -163,7 +163,7 @@ def _poll_jobs(attack: Attack) -> None:
 
 
 def _make_message(task: str, args: Any, kind: str) -> dict[str, Any]:
-    """A message as kombu would have put it there."""
+    """Return a message in the form that kombu would give it."""
     return {
         "body": args if isinstance(args, str) else json.dumps([args, {}, {}]),
         "content-type": kind, "content-encoding": "utf-8",

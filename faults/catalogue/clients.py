@@ -1,4 +1,4 @@
-"""What clients do at the wrong moment: every request between two scripts, and in every phase."""
+"""Requests of clients at the worst moment: between any two scripts, and in every phase."""
 
 import secrets
 
@@ -24,7 +24,7 @@ PHASES = {
 DELAY_SECONDS = 0.5
 
 
-@fault("F12.recorded", "the API killed between the record and the bell", weight=1)
+@fault("F12.recorded", "the API killed between the record and the wake-up", weight=1)
 def kill_after_record(attack: Attack) -> None:
     _kill_in_submission(attack, "api:recorded")
 
@@ -35,7 +35,7 @@ def kill_before_answer(attack: Attack) -> None:
 
 
 def _kill_in_submission(attack: Attack, point: str) -> None:
-    """The same Idempotency-Key must give one job, however often it is sent."""
+    """Kill the API in a submission: one Idempotency-Key gives one job, however often it is sent."""
     watcher, idempotency_key = attack.context.watcher, secrets.token_hex(8)
     attack.context.answer_timeout = RESTART_SECONDS
     submission = {**make_body("replayed"), "labels": {"once": idempotency_key}}
@@ -56,7 +56,7 @@ def _kill_in_submission(attack: Attack, point: str) -> None:
     def check_one_job() -> str | None:
         page = watcher.request("GET", f"/v1/jobs?label=once:{idempotency_key}")
         job_ids = {job["id"] for job in page.json()["data"]} if page is not None else set()
-        return None if job_ids == ids and len(ids) == 1 else f"one key made {job_ids}, told {ids}"
+        return None if job_ids == ids and len(ids) == 1 else f"one key made {job_ids}, answered {ids}"
 
     attack.add_check(check_one_job)
 
@@ -110,7 +110,7 @@ def signal_in_a_phase(attack: Attack) -> None:
     attack.arm(point, action, job, nth=attack.rng.randint(1, 3))
 
 
-@fault("F31.template", "signals landing in a template's start", weight=0.15)
+@fault("F31.template", "signals landing in a fork server's start", weight=0.15)
 def signal_in_a_templates_start(attack: Attack) -> None:
     actions: list[Action] = ["term", "kill", "segv"]
     attack.arm("template:start", attack.rng.choice(actions))
@@ -120,7 +120,7 @@ def signal_in_a_templates_start(attack: Attack) -> None:
 
 
 def resume_if_paused(attack: Attack, job: JobUnderTest) -> None:
-    """Resume what was paused, so that the round comes to its end."""
+    """Resume a paused job, so that the round can end."""
 
     def is_resumed() -> bool:
         if job.is_over:

@@ -1,4 +1,4 @@
-"""What befalls the files: no room at a write, a sync or a rename; bytes flipped, cut, missing."""
+"""Faults of the disk: no room at a write, sync or rename; bytes flipped, cut or missing."""
 
 import os
 from pathlib import Path
@@ -21,7 +21,7 @@ def fill_disk_while_saving(attack: Attack) -> None:
 
 
 def _check_event(attack: Attack, job: JobUnderTest) -> str | None:
-    """A save that failed is among the job's events."""
+    """Return a check that a failed save is among the job's events."""
     fired = [
         armed_fault
         for armed_fault in attack.armed_faults
@@ -34,14 +34,16 @@ def _check_event(attack: Attack, job: JobUnderTest) -> str | None:
     return None if is_reported else "a checkpoint was not saved, and no event says so"
 
 
-@fault("F13.final", "no room for the final checkpoint: it waits, and is there in the end", weight=2)
+@fault(
+    "F13.final", "no room for the final checkpoint: the job waits, and has it in the end", weight=2
+)
 def fill_disk_at_end(attack: Attack) -> None:
     job = attack.new_job("replayed")
     attack.arm("checkpoint:write", "enospc", job, nth=attack.rng.randint(1, 5))
     attack.arm("checkpoint:fsync", "enospc", job, nth=attack.rng.randint(1, 5))
 
 
-@fault("F13.segment", "no room for a part of the history that moves to files", weight=1)
+@fault("F13.segment", "no room for a segment of the history that moves to files", weight=1)
 def fill_disk_while_moving(attack: Attack) -> None:
     job = attack.new_job("replayed")
     attack.arm("segment:write", "enospc", job, nth=attack.rng.randint(1, 3))
@@ -61,7 +63,7 @@ def damage_checkpoint(attack: Attack) -> None:
 
 
 def _damage_newest(attack: Attack, job: JobUnderTest) -> str:
-    """Harm the newest checkpoint in one of the ways a disk may."""
+    """Damage the newest checkpoint in one of the ways a disk may."""
     service = attack.service
     newest = JobQueries(service.store).list_checkpoints(TENANT, job.job_id)[-1]
     folder = checkpoint_folders.folder_path(service.files, TENANT, job.job_id, newest)

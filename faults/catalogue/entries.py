@@ -1,4 +1,4 @@
-"""How a fault enters the catalogue: its name, what it does, what must hold beyond I1 to I8."""
+"""The entries of the catalogue: a fault's name, its attack, and the spec of the jobs it creates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ AttackFunction = Callable[[Attack], None]
 
 @dataclass(frozen=True)
 class CatalogueEntry:
-    """One kind of fault. `weight`: how often the dice take it; `alone`: no other in its round."""
+    """One kind of fault. `weight`: its relative frequency; `alone`: no other fault in its round."""
 
     name: str
     title: str
@@ -21,7 +21,7 @@ class CatalogueEntry:
 
     @property
     def number(self) -> int:
-        """F12.answered is 12."""
+        """Return the number in the name: 12 for F12.answered."""
         return int(self.name[1:].split(".")[0])
 
 
@@ -31,7 +31,7 @@ CATALOGUE: dict[str, CatalogueEntry] = {}
 def fault(
     name: str, title: str, *, spec: str = "dropout", weight: float = 1.0, alone: bool = False
 ) -> Callable[[AttackFunction], AttackFunction]:
-    """Enter a function into the catalogue; `spec` is that of the jobs it asks for."""
+    """Register a function in the catalogue; `spec` names the spec of the jobs that it creates."""
 
     def register(run: AttackFunction) -> AttackFunction:
         assert name not in CATALOGUE, f"{name} is there already"

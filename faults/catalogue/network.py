@@ -1,4 +1,4 @@
-"""What befalls the network before the store: cut, deaf, mute, slow, replies lost."""
+"""Faults of the network before the store: cut, one-way, slow, replies lost."""
 
 from faults.attack import Attack
 from faults.catalogue.entries import fault
@@ -14,25 +14,25 @@ PARTITION_SECONDS = LEASE_SECONDS + 1.5
 def partition(
     attack: Attack, seconds: float, description: str, *roles: str, **condition: bool | float
 ) -> None:
-    """Be in a mood towards some processes for a while; the round goes on in it."""
+    """Set a network condition for some processes for a while; the round goes on in it."""
     proxy = attack.service.proxy
     ports = attack.service.port_filter(*roles)
     attack.running_job()
     proxy.set_condition(NetworkCondition(ports=ports, **condition))  # type: ignore[arg-type]
     attack.wait_for(lambda: False, seconds)
     proxy.set_condition()
-    proxy.cut_links(ports)  # what was swallowed never comes: a half-open connection ends some day
+    proxy.cut_links(ports)  # dropped bytes never come: a half-open connection ends some day
     attack.record_fault(f"{description} for {seconds} s")
 
 
-@fault("F8.one-way", "what the store says to workers goes nowhere, past the lease", weight=0.35)
+@fault("F8.one-way", "replies of the store to workers dropped, past the lease", weight=0.35)
 def drop_replies(attack: Attack) -> None:
     partition(
         attack, PARTITION_SECONDS, "no reply reached a worker", *WORKER_ROLES, drop_replies=True
     )
 
 
-@fault("F8.other-way", "what workers say goes nowhere, past the lease", weight=0.35)
+@fault("F8.other-way", "requests of workers dropped, past the lease", weight=0.35)
 def drop_requests(attack: Attack) -> None:
     partition(
         attack,
@@ -96,13 +96,13 @@ def lose_request(attack: Attack) -> None:
     break_at_scripts(attack, "request")
 
 
-@fault("F9.swallowed", "the reply swallowed: the client waits for its patience", weight=0.4)
+@fault("F9.swallowed", "the reply withheld: the client waits for its timeout", weight=0.4)
 def swallow_reply(attack: Attack) -> None:
     break_at_scripts(attack, "swallow")
 
 
 def break_at_scripts(attack: Attack, mode: BreakpointMode) -> None:
-    """Set five traps at scripts drawn by lot, and submit what runs into them."""
+    """Set five breakpoints at random scripts, and submit jobs that run into them."""
     for script in attack.rng.sample(SCRIPTS, 5):
         attack.breakpoints.append(
             break_at_script(attack, script, mode, nth=attack.rng.randint(1, 2))

@@ -1,4 +1,4 @@
-"""What befalls the whole service: its API killed, a rolling restart under load, wrong settings."""
+"""Faults of the whole service: its API killed, a rolling restart under load, wrong settings."""
 
 import signal
 import subprocess
@@ -74,7 +74,7 @@ def restart_all(attack: Attack) -> None:
 
 
 def _restart(attack: Attack, process: psutil.Process) -> None:
-    """Tell a process to go, and wait until it is gone and another has its place."""
+    """Send SIGTERM to a process, and wait until it is gone and another has its place."""
     send_signal(process, signal.SIGTERM)
     has_ended = attack.wait_for(lambda: not process.is_running(), 20)
     is_replaced = attack.wait_for(lambda: _is_staffed(attack), 40)
@@ -94,7 +94,7 @@ def _is_child(process: psutil.Process) -> bool:
 
 
 def _request_until_stopped(url: str, stopped: threading.Event, failures: list[str]) -> None:
-    """Ask until told; each request on a connection of its own, as many clients do."""
+    """Send requests until stopped, each on a new connection, as many clients do."""
     headers = {"Authorization": f"Bearer {ADMIN_KEY}", "Connection": "close"}
     with httpx.Client(base_url=url, headers=headers, timeout=20) as http:
         while not stopped.is_set():

@@ -1,4 +1,4 @@
-"""What befalls the store: killed at any script, robbed of what was not synced, frozen, full."""
+"""Faults of the store: killed at any script, unsynced bytes lost, frozen, full."""
 
 import hashlib
 import resource
@@ -21,7 +21,7 @@ MAX_LOG_GROWTH_BYTES = 3_000
 def break_at_script(
     attack: Attack, script: str, mode: BreakpointMode, **options: Any
 ) -> ScriptBreakpoint:
-    """A trap at a call of one script, taken up again at the round's end."""
+    """Set a breakpoint at one script for the round; it is cleared at the round's end."""
     sha = hashlib.sha1(read_source(script).encode()).hexdigest().encode()
     return attack.service.proxy.add_breakpoint(ScriptBreakpoint(mode, sha=sha, **options))
 
@@ -77,7 +77,7 @@ def freeze_store_for_long(attack: Attack) -> None:
 
 
 def freeze_for(attack: Attack, seconds: float) -> None:
-    """Stop the store's process for a while."""
+    """Freeze the store's process for a while."""
     attack.service.server.freeze()
     attack.wait_for(lambda: False, seconds)
     attack.service.server.thaw()
@@ -86,7 +86,7 @@ def freeze_for(attack: Attack, seconds: float) -> None:
 
 @fault("F14", "full disk under the store: it must end, and lose nothing", weight=0.25, alone=True)
 def fill_disk(attack: Attack) -> None:
-    """A limit of the file's size stands in for the disk; the server cannot write its log."""
+    """Limit the size of the store's files, as a full disk does: it cannot write its log."""
     service = attack.service
     attack.running_job()
     log = max(service.server.folder.rglob("*.aof"), key=lambda file: file.stat().st_size)

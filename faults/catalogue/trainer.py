@@ -1,4 +1,4 @@
-"""What befalls a trainer: killed at a tick, in a save, by its own job, hung; chains of these."""
+"""Faults of a trainer: killed at a tick, in a save, by its own job, hung; chains of these."""
 
 from faults.attack import Attack
 from faults.catalogue.entries import fault
@@ -9,9 +9,9 @@ FOREVER_SECONDS = 1e6  # seconds
 MAX_SEGFAULTS = 20
 
 
-@fault("F1", "the trainer killed at ticks drawn by lot", spec="momentum", weight=8)
+@fault("F1", "the trainer killed at random ticks", spec="momentum", weight=8)
 def kill_at_ticks(attack: Attack) -> None:
-    """Five deaths, each later than the last: every attempt makes new ticks."""
+    """Kill the trainer five times, each at a later tick, so that every attempt makes new ticks."""
     job = attack.new_job(
         attack.rng.choice(["dropout", "momentum", "patience", "replayed", "native"])
     )
@@ -36,9 +36,12 @@ def kill_while_saving(attack: Attack) -> None:
         attack.arm(point, "kill", job, nth=attack.rng.randint(1, 4))
 
 
-@fault("F21", "a job that kills its process each time", spec="replayed", weight=0.7)
+@fault("F21", "a job that kills its trainer each time", spec="replayed", weight=0.7)
 def poison_job(attack: Attack) -> None:
-    """An attempt that gets nearer to the tick counts anew, so there are more than five deaths."""
+    """Kill every trainer of the job: attempts without a new tick must end it.
+
+    An attempt that gets nearer to the tick resets the count, so there are more than five deaths.
+    """
     job = attack.new_job()
     tick = attack.rng.randint(1, 40)
     for _ in range(MAX_SEGFAULTS):

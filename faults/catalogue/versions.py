@@ -1,4 +1,4 @@
-"""What another version, or another machine, would have left: refused, never misread."""
+"""Leftovers of another version or another machine: they are refused and never misread."""
 
 import signal
 import subprocess
@@ -15,9 +15,9 @@ from jobs.store import keys
 NEWER_SCHEMA = "2"  # a schema that this code does not know
 
 
-@fault("F26", "a record of a schema that is not known yet: refused until it is gone", weight=0.4)
+@fault("F26", "a record of a newer schema: refused until it is gone", weight=0.4)
 def write_newer_record(attack: Attack) -> None:
-    """The job is paused, then a newer version has written its record; then that one is gone."""
+    """Pause the job, let a newer version write its record, and take that version away."""
     store, job = attack.service.store, attack.new_job("replayed")
     record_key = keys.job(TENANT, job.job_id)
     if not _pause_job(attack, job):
@@ -41,7 +41,7 @@ def write_newer_record(attack: Attack) -> None:
 
 @fault("F28", "an empty store before another store's artifacts: no part starts on it", weight=0.08)
 def start_on_another_store(attack: Attack) -> None:
-    """As after a store that was lost, or restored from another's backup: somebody must decide."""
+    """Start on a store that was lost or restored from another's backup: an operator must decide."""
     service, component = attack.service, attack.rng.choice(["api", "workers"])
     with running_store() as server:
         env = {"TICKFORGE_REDIS_URL": server.url, "TICKFORGE_ADMIN_KEY": ADMIN_KEY}
@@ -57,9 +57,9 @@ def start_on_another_store(attack: Attack) -> None:
     )
 
 
-@fault("F29", "a worker whose kernels give other bits is all there is", weight=0.08, alone=True)
+@fault("F29", "the only worker has kernels that give other bits", weight=0.08, alone=True)
 def train_with_other_kernels(attack: Attack) -> None:
-    """The job waits for a worker that is equal to its first, and says so."""
+    """Leave only a worker with other kernels: the job waits for an equal one, and says so."""
     service, job = attack.service, attack.new_job("replayed")
     if not _pause_job(attack, job):
         return
@@ -93,7 +93,7 @@ def _pause_job(attack: Attack, job: JobUnderTest) -> bool:
 
 
 def _is_alone(attack: Attack) -> bool:
-    """Whether the odd worker is the only one that says it lives."""
+    """Return whether the odd worker is the only one that is announced."""
     page = attack.context.watcher.request("GET", "/v1/workers")
     names = [] if page is None else [worker["name"] for worker in page.json().get("data", [])]
     return names == ["other-kernels"]

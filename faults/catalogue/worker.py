@@ -1,4 +1,4 @@
-"""What befalls a worker's processes: killed, frozen past the lease, told to go, its clock wrong."""
+"""Faults of a worker's processes: killed, frozen past the lease, stopped, with a wrong clock."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ PAST_LEASE_SECONDS = 2 * LEASE_SECONDS + 0.5
 
 
 def runner_of(attack: Attack, job: JobUnderTest) -> psutil.Process | None:
-    """The pool child that holds a job; None when it was let go of in the meantime."""
+    """Return the pool child that holds a job, or None if the job was released in the meantime."""
     return attack.service.runner_of(job.job_id)
 
 
@@ -64,7 +64,9 @@ def kill_worker(attack: Attack) -> None:
         attack.record_fault(f"killed the worker {worker.pid}")
 
 
-@fault("F2.group", "a worker's whole process group killed, template and trainer too", weight=0.15)
+@fault(
+    "F2.group", "a worker's whole process group killed, fork server and trainer too", weight=0.15
+)
 def kill_group(attack: Attack) -> None:
     runner = runner_of(attack, attack.running_job())
     if runner is None or (worker := runner.parent()) is None:
@@ -77,7 +79,7 @@ def kill_group(attack: Attack) -> None:
         attack.record_fault(f"killed the group {worker.pid} and {len(descendants)} below it")
 
 
-@fault("F2.template", "the template killed", weight=0.25)
+@fault("F2.template", "the fork server killed", weight=0.25)
 def kill_template(attack: Attack) -> None:
     attack.running_job()
     templates = attack.service.processes_of("template")
@@ -88,11 +90,11 @@ def kill_template(attack: Attack) -> None:
 
 @fault("F3.append", "the runner frozen before an append, past its lease, then woken", weight=1.5)
 def freeze_before_append(attack: Attack) -> None:
-    """The zombie's write comes when the next owner has written: only the fence keeps it out."""
+    """Let a frozen owner write after the next owner has written: only the fence keeps it out."""
     job = attack.new_job("replayed")
     armed = attack.arm("store:append:before", "stop", job, nth=attack.rng.randint(2, 3))
     attack.wait_for(lambda: armed.has_fired or job.is_over, 60)
-    armed.disarm()  # a runner that stopped later would be woken by nobody
+    armed.disarm()  # a runner that stopped later would never be woken
     if armed.has_fired and attack.wait_for(attack.service.frozen_processes, 5):
         for runner in attack.service.frozen_processes():
             attack.run_later(PAST_LEASE_SECONDS, partial(send_signal, runner, signal.SIGCONT))
@@ -140,7 +142,7 @@ def terminate_runner(attack: Attack) -> None:
     runner = runner_of(attack, attack.running_job())
     if runner is not None:
         send_signal(runner, attack.rng.choice([signal.SIGTERM, signal.SIGQUIT]))
-        attack.record_fault(f"told the runner {runner.pid} to go")
+        attack.record_fault(f"signalled the runner {runner.pid}")
 
 
 @fault("F30.drain", "SIGKILL in the middle of a drain", weight=0.2)
@@ -163,7 +165,7 @@ def add_worker_with_wrong_clock(attack: Attack) -> None:
 
 @contextlib.contextmanager
 def worker_with_wrong_clock(attack: Attack, hours: int) -> Iterator[None]:
-    """A third worker for a while, with its clock wrong by so many hours."""
+    """Run a third worker for a while, with its clock wrong by some hours."""
     preload = attack.service.preload
     if preload.library is None:
         raise NotRunnable("there is no gcc to build the clock's shim with")
@@ -180,13 +182,13 @@ def worker_with_wrong_clock(attack: Attack, hours: int) -> Iterator[None]:
 
 
 def _signal_worker(attack: Attack, *signals: signal.Signals) -> psutil.Process | None:
-    """Signal the worker of a running job; the bound of its leaving is a promise."""
+    """Signal the worker of a running job, and check that it leaves within the promised time."""
     runner = runner_of(attack, attack.running_job())
     if runner is None or (worker := runner.parent()) is None:
         return None
     for number in signals:
         send_signal(worker, number)
-    attack.record_fault(f"told the worker {worker.pid} to go: {' '.join(s.name for s in signals)}")
+    attack.record_fault(f"signalled the worker {worker.pid}: {' '.join(s.name for s in signals)}")
     if not attack.wait_for(lambda: not worker.is_running() or _has_exited(worker), 15):
         attack.add_check(lambda: f"the worker {worker.pid} was there 15 s after {signals}")
     return worker

@@ -1,1 +1,1 @@
-"""Mutants: small faults put into a copy of the code, each of which a test must see."""
+"""Mutants: small faults in a copy of the code, each of which a test must see."""

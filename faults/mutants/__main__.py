@@ -1,4 +1,4 @@
-"""`python -m faults.mutants` (make mutants): puts faults into a copy of the code, one at a time.
+"""`python -m faults.mutants` (make mutants): put faults into a copy of the code, one at a time.
 
 Each must be seen by the tests that are named with it. Exits 1 when one survives.
 """

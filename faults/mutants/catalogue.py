@@ -1,4 +1,4 @@
-"""Every mutant there is."""
+"""All mutants."""
 
 from faults.mutants import durability_mutants, ledger_mutants, training_mutants
 

@@ -1,4 +1,4 @@
-"""Mutants of what is on the disk when something is acknowledged, and of what is read back."""
+"""Mutants of durability: what is on disk when a request is acknowledged, and what is read back."""
 
 from faults.mutants.mutant import Edit, Mutant
 
@@ -74,7 +74,7 @@ MUTANTS = (
     ),
     Mutant(
         "late-checkpoint-not-said-again",
-        "a store that lost a checkpoint which came behind later ticks is not told of it again",
+        "a checkpoint that was committed after later ticks is not sent again to a store that lost it",
         (Edit("workers/delivery.py", "last=max(entry.last, self._last_tick)", "last=entry.last"),),
         (
             "tests/test_workers_store_away.py"
@@ -83,7 +83,7 @@ MUTANTS = (
     ),
     Mutant(
         "error-not-said-again",
-        "an error that the store did not hear of is never among the job's events",
+        "an error that the store did not hear of never gets among the job's events",
         (Edit("workers/ledger_writer.py", 'if level != "info":', 'if level == "nothing":'),),
         (
             "tests/test_workers_store_away.py"

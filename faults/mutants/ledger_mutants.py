@@ -1,4 +1,4 @@
-"""Mutants of the protocol: the fence, the comparison, what is counted and what is kept."""
+"""Mutants of the protocol: the fence, the comparison, counts and retention."""
 
 from faults.mutants.mutant import Edit, Mutant
 

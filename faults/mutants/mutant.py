@@ -1,23 +1,23 @@
-"""A mutant as a value: what is changed, and which tests must fail then; it edits a tree."""
+"""A mutant as a value: its edits, and the tests that must fail with them."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 
 class EditNotApplicable(Exception):
-    """A text to be replaced is not in its file exactly once: the code has moved on."""
+    """The text to be replaced is not in its file exactly once: the code has changed."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One text of one file, replaced by another."""
+    """One text of one file, and its replacement."""
 
     file: str
     old: str
     new: str
 
     def apply(self, root: Path) -> None:
-        """Edit the file below `root`."""
+        """Edit the file below `root`. Raises EditNotApplicable."""
         path = root / self.file
         text = path.read_text()
         if (times := text.count(self.old)) != 1:
@@ -29,7 +29,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A promise broken by a few edits, and the tests that must see it.
+    """A promise that a few edits break, and the tests that must see it.
 
     A `quick` one is tried by every run of the test suite, the others by `make mutants`.
     """
@@ -41,6 +41,6 @@ class Mutant:
     quick: bool = False
 
     def apply(self, root: Path) -> None:
-        """Put the fault into the tree below `root`."""
+        """Apply all edits to the tree below `root`."""
         for edit in self.edits:
             edit.apply(root)

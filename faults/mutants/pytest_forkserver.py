@@ -1,8 +1,8 @@
-"""Runs pytest again and again without loading torch each time: a process that forks for every run.
+"""Run pytest again and again without loading torch each time: a process that forks for every run.
 
 A script, started in the copy of the tree that it tests. It imports nothing of that tree itself, so
-each run sees the code as it is then. A line in: the log's path and pytest's arguments, as JSON. A
-line out: the exit code.
+each run sees the code as it is then. Input: a line of JSON with the log's path and pytest's
+arguments. Output: a line with the exit code.
 """
 
 import json
@@ -23,7 +23,7 @@ PRELOADED_MODULES = (httpx, numpy, psutil, pydantic, redis, safetensors)
 
 
 def main() -> None:
-    """Answer line after line until there is none."""
+    """Run pytest for each line of standard input."""
     sys.path[0] = os.getcwd()  # it was the folder of this script
     sys.dont_write_bytecode = True  # a mutant's would outlive it
     # an optimizer loads half of torch; computing must wait for the fork

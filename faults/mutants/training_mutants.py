@@ -1,4 +1,4 @@
-"""Mutants of the arithmetic: what a resume must restore, where rules are read, what a norm is."""
+"""Mutants of the arithmetic: what a resume restores, where rules are read, what a norm computes."""
 
 from faults.mutants.mutant import Edit, Mutant
 

@@ -1,7 +1,7 @@
-"""Trying mutants: a copy of the tree, the tests on it as it is, then with one fault after another.
+"""Try mutants: run tests on a copy of the tree as it is, then with one fault after another.
 
-A mutant is killed when one of its tests fails by what it asserts or by what our code raises. A test
-that cannot be collected, or that trips over the edit itself, shows nothing.
+A mutant is killed when one of its tests fails by an assertion or by an error of our code. A test
+that cannot be collected, or that fails by the edit itself (a NameError …), shows nothing.
 """
 
 import json
@@ -28,7 +28,7 @@ EDIT_ERRORS = ("ImportError", "ModuleNotFoundError", "SyntaxError", "NameError",
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one trial: `killer` is the test that saw the mutant, None where none did."""
+    """The result of one trial; `killer` is the test that saw the mutant, or None."""
 
     name: str
     killer: str | None
@@ -37,11 +37,11 @@ class Verdict:
 
 
 class UnhealthyTree(Exception):
-    """The tests do not pass on the tree as it is, so they say nothing of a mutant."""
+    """The tests do not pass on the unchanged tree, so they say nothing about a mutant."""
 
 
 class TreeCopy:
-    """A copy of the tree, and what runs tests in it."""
+    """A copy of the tree, with a fork server that runs tests in it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -52,18 +52,18 @@ class TreeCopy:
         )  # fmt: skip
 
     def end(self) -> None:
-        """Let the nursery go."""
+        """End the fork server."""
         self._forkserver.communicate()
 
     def check_healthy(self, mutants: Iterable[Mutant]) -> None:
-        """Run the tests of all mutants on the tree as it is; raises NotHealthy unless all pass."""
+        """Run the tests of all mutants on the unchanged tree. Raises UnhealthyTree if one fails."""
         tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
         failed, message = self._run(tests)
         if failed is not None:
             raise UnhealthyTree(f"without any mutant {failed} fails: {message}")
 
     def try_mutant(self, mutant: Mutant) -> Verdict:
-        """Try one mutant on a healthy tree, and make it healthy again."""
+        """Try one mutant on a healthy tree, and restore the tree."""
         before = {edit.file: (self.root / edit.file).read_bytes() for edit in mutant.edits}
         started = time.monotonic()
         try:
@@ -77,7 +77,7 @@ class TreeCopy:
         return Verdict(mutant.name, killer, time.monotonic() - started, message)
 
     def _run(self, tests: Sequence[str]) -> tuple[str | None, str]:
-        """Run tests: the first that failed as a test should, and what was said."""
+        """Run tests; return the first that failed for a reason of behaviour, and its message."""
         report, log = self.root / "report.xml", self.root / "report.txt"
         report.unlink(missing_ok=True)
         code = self._pytest(str(log), "-q", "-x", f"--junitxml={report}", *tests)
@@ -93,13 +93,13 @@ class TreeCopy:
         self._forkserver.stdin.write(json.dumps(arguments) + "\n")
         self._forkserver.stdin.flush()
         reply = self._forkserver.stdout.readline()
-        assert reply, "the nursery has ended"
+        assert reply, "the fork server has ended"
         return int(reply)
 
 
 @contextmanager
 def tree_copy() -> Iterator[TreeCopy]:
-    """A copy of the tree as it lies there, without what is hidden and what is only data."""
+    """Make a copy of the tree without hidden files and data."""
     with tempfile.TemporaryDirectory(prefix="tickforge-mutant-") as folder:
         shutil.copytree(ROOT, folder, ignore=_ignored_names, dirs_exist_ok=True)
         copy = TreeCopy(Path(folder))
@@ -115,7 +115,7 @@ def _ignored_names(folder: str, names: list[str]) -> set[str]:
 
 
 def _read_failure(report: Path) -> tuple[str, str] | None:
-    """The test that failed and its message; None where it failed for what the edit looks like."""
+    """Return the failed test and its message; None if it failed by the edit itself."""
     for case in ElementTree.parse(report).iter("testcase"):
         failure = case.find("failure")
         if failure is not None:
