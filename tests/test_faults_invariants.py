@@ -174,7 +174,7 @@ def test_i7_sees_unbounded_disk_use(changes: dict[str, Any], words: str) -> None
 
 def test_i7_sees_too_many_wakeups() -> None:
     assert not invariants.check_wakeups(5, 3)
-    only(invariants.check_wakeups(9, 3), "I7", "9 bells for 3 jobs")
+    only(invariants.check_wakeups(9, 3), "I7", "9 wake-ups for 3 queued jobs")
 
 
 @pytest.mark.parametrize(

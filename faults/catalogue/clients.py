@@ -56,7 +56,7 @@ def _kill_in_submission(attack: Attack, point: str) -> None:
     def check_one_job() -> str | None:
         page = watcher.request("GET", f"/v1/jobs?label=once:{idempotency_key}")
         job_ids = {job["id"] for job in page.json()["data"]} if page is not None else set()
-        return None if job_ids == ids and len(ids) == 1 else f"one key made {job_ids}, answered {ids}"
+        return None if job_ids == ids and len(ids) == 1 else f"one key made {job_ids}, got {ids}"
 
     attack.add_check(check_one_job)
 

@@ -74,7 +74,7 @@ MUTANTS = (
     ),
     Mutant(
         "late-checkpoint-not-said-again",
-        "a checkpoint that was committed after later ticks is not sent again to a store that lost it",
+        "a checkpoint committed after later ticks is not sent again to a store that lost it",
         (Edit("workers/delivery.py", "last=max(entry.last, self._last_tick)", "last=entry.last"),),
         (
             "tests/test_workers_store_away.py"
