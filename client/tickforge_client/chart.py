@@ -72,12 +72,9 @@ def draw(
     rows = _render_rows(
         _curve_dots(finite, axis, width * CELL_WIDTH, height * CELL_HEIGHT), width, height, braille
     )
-    labels = {
-        0: axis.high,
-        height // 2: axis.to_value(1 - height // 2 / (height - 1)),
-        height - 1: low,
-    }
-    lines = [f"{_format_number(labels.get(i)):>10} │{row}" for i, row in enumerate(rows)]
+    middle = axis.to_value(1 - height // 2 / (height - 1))
+    labels = {0: f"{high:.4g}", height // 2: f"{middle:.4g}", height - 1: f"{low:.4g}"}
+    lines = [f"{labels.get(i, ''):>10} │{row}" for i, row in enumerate(rows)]
     ends = f"{finite[0].tick:,.0f}", f"{finite[-1].tick:,.0f}"
     note = "tick, log scale" if axis.is_log else "tick"
     lines.append(f"{'':>10} └{'─' * width}")
@@ -130,7 +127,3 @@ def _render_rows(
     if braille:
         return ["".join(chr(_BLANK + cell) if cell else " " for cell in row) for row in cells]
     return ["".join("*" if cell else " " for cell in row) for row in cells]
-
-
-def _format_number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"

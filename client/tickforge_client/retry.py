@@ -38,10 +38,8 @@ class Backoff:
 
         `min_pause` is a lower bound in seconds, the server's Retry-After.
         """
-        pause = self._pause * random.uniform(0.5, 1)
+        pause = max(self._pause * random.uniform(0.5, 1), min_pause or 0.0)
         self._pause = min(2 * self._pause, MAX_BACKOFF_SECONDS)
-        if min_pause is not None:
-            pause = max(pause, min_pause)
         if time.monotonic() + pause > self._started + self._time_limit():
             raise error
         if self._on_retry is not None:

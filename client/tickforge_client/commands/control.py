@@ -12,7 +12,6 @@ from tickforge_client.commands.common import (
     confirm,
     job_argument,
     pass_common,
-    print_json,
     yes_option,
 )
 from tickforge_client.job import Job
@@ -20,10 +19,7 @@ from tickforge_client.job import Job
 
 def print_job(common: CommonOptions, job: Job) -> None:
     """Print a job as the server returned it: one line, or JSON."""
-    if common.json:
-        print_json(job.fields)
-    else:
-        click.echo(f"{job.id} {formatting.progress_line(job.fields)}")
+    common.print_result(job.fields, f"{job.id} {formatting.progress_line(job.fields)}")
 
 
 def _action_command(action: Callable[[Job], Job], help_text: str) -> click.Command:

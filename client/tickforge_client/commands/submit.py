@@ -70,12 +70,9 @@ def submit(
         job = client.submit(spec, idempotency_key=idempotency_key)
         if watch:
             return watch_job(job, common)
-    if common.json:
-        print_json(job.fields)
-    else:
-        click.echo(job.id)
-        if sys.stderr.isatty():
-            click.echo(f"see it train: tickforge watch {job.id}", err=True)
+    common.print_result(job.fields, job.id)
+    if sys.stderr.isatty() and not common.json:
+        click.echo(f"see it train: tickforge watch {job.id}", err=True)
     return 0
 
 
