@@ -114,7 +114,7 @@ class LongPoller:
             return PollResult(value, no_capacity=True)
         try:
             deadline = started_at + min(seconds, MAX_WAIT_SECONDS)
-            with self.notice_listener.subscribe([name], min_tick=min_tick) as listener:
+            with self.notice_listener.subscribe([name], min_tick=min_tick) as subscription:
                 while True:
                     value = retry_while_store_unavailable(fetch)
                     now = time.monotonic()
@@ -124,7 +124,7 @@ class LongPoller:
                         return PollResult(value, timed_out=True)
                     ticks_from = started_at + ticks_after
                     wakeup_at = min(deadline, now + (interval or POLL_SECONDS))
-                    listener.wait(
+                    subscription.wait(
                         min(wakeup_at, ticks_from) if now < ticks_from else wakeup_at,
                         ticks_from=ticks_from,
                     )

@@ -92,7 +92,7 @@ class CheckpointBench:
 
     def _complete(self, folder: Path, saved: SavedState) -> int:
         checkpoint = checkpoint_folders.publish(
-            self._files, LEASE, folder, tick=saved.tick, state=saved.state, metrics={},
+            self._files, LEASE, folder, tick=saved.tick, state=saved.state_digest, metrics={},
             is_best=False, is_final=False,
         )  # fmt: skip
         checkpoint_folders.remove_folder(self._files, LEASE.tenant, LEASE.job_id, checkpoint)

@@ -62,7 +62,7 @@ def _rate_in_process(body: dict[str, Any], chunk: int) -> float:
     training = TrainingRun(spec, torch.device("cpu"), engine=body["compute"]["engine"])
     training.run(1)
     started = time.perf_counter()
-    while training.ended is None:
+    while training.end_reason is None:
         training.run(chunk)
     return (training.ticks_done - 1) / (time.perf_counter() - started)
 

@@ -127,7 +127,7 @@ def _native_losses(ticks: int) -> bytes:
     spec = read_spec(_long_spec(ticks), max_parameters=10**6)
     training = TrainingRun(spec, torch.device("cpu"), engine="native")
     chunks = []
-    while training.ended is None:
+    while training.end_reason is None:
         chunks.append(training.run(1 << 18).chunk.columns["loss"])
     return np.concatenate(chunks).astype("<f4").tobytes()
 

@@ -116,7 +116,7 @@ def main(arguments: Sequence[str]) -> None:
     started = time.perf_counter()
     training = TrainingRun(spec, torch.device("cpu"), artifacts=text.parent)
     loaded = time.perf_counter()
-    while training.ended is None:
+    while training.end_reason is None:
         training.run(500)
     trained = time.perf_counter()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -106,9 +106,9 @@ def run_trainer(server: Path, spec: dict[str, Any]) -> str:
     with forked_trainer(server) as connection:
         send_frame(connection, "build", {"spec": spec, "device": "cpu", "log": log})
         receive_reply(connection, "built")
-        send_frame(connection, "run", {"k": TICKS, "digest": True})
+        send_frame(connection, "run", {"ticks": TICKS, "digest": True})
         ran = receive_reply(connection, "ran")
-    assert ran.header["count"] == TICKS and not ran.header["failed"], ran.header
+    assert ran.header["count"] == TICKS and not ran.header["failure"], ran.header
     (state,) = (value for column, _, value in ran.header["sparse"] if column == "state")
     return hashlib.sha256(bytes(ran.body) + state.encode()).hexdigest()[:16]
 

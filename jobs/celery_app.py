@@ -73,4 +73,4 @@ def wake_workers(queue: str, times: int = 1) -> None:
                     TASK_NAME, queue=keys.celery_queue(queue), producer=producer, retry=False
                 )
     except Exception as error:  # whatever the broker's client raises
-        logs.get_logger("bell").warning("bell not rung", queue=queue, error=repr(error))
+        logs.get_logger("wake-up").warning("wake-up not sent", queue=queue, error=repr(error))

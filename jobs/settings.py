@@ -25,7 +25,7 @@ class Settings:
     admin_key: str | None = field(repr=False)
     lease_seconds: float
     stall_seconds: float
-    disk_retry_seconds: float
+    max_failing_saves_seconds: float
     trainer_memory_bytes: int  # 0: that of the machine or container
     max_parameters: int
     min_free_bytes: int
@@ -51,7 +51,7 @@ class Settings:
             admin_key=_read_admin_key(environ),
             lease_seconds=_read_number(environ, "TICKFORGE_LEASE_SECONDS", 15, 1, 3600),
             stall_seconds=_read_number(environ, "TICKFORGE_STALL_SECONDS", 600, 1, 86_400),
-            disk_retry_seconds=_read_number(
+            max_failing_saves_seconds=_read_number(
                 environ, "TICKFORGE_DISK_PATIENCE_SECONDS", 120, 0, 86_400
             ),
             trainer_memory_bytes=read_integer(

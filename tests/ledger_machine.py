@@ -237,7 +237,7 @@ class LedgerMachine(RuleBasedStateMachine):
         for _ in range(1 + twice):
             self.compare_call(
                 f"finish {status}",
-                lambda: self.lease_ledger.release(
+                lambda: self.lease_ledger.finish(
                     self.as_lease(held), status, tick, stopped_by=stopped_by, reason=reason
                 ),
                 lambda: self.world.release(held, status, tick, stopped_by, reason),

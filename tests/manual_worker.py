@@ -57,4 +57,4 @@ class ManualWorker:
 
     def end(self, status: str = "succeeded", **reasons: Any) -> None:
         """Let go of the job for good (or, with `paused`, for now)."""
-        self.ledger.release(self.lease, status, self.tick, **reasons)
+        self.ledger.finish(self.lease, status, self.tick, **reasons)

@@ -187,7 +187,7 @@ def test_a_lost_worker_a_released_job_and_another_fingerprint_are_events(
     second = ledger.claim("cpu", worker="second", **who)
     assert second is not None
     ledger.record_engine(second.lease, "eager", "cpu", {**FINGERPRINT, "torch": "3"})
-    ledger.release(second.lease, "queued", 1, reason="the trainer stood still and was killed")
+    ledger.finish(second.lease, "queued", 1, reason="the trainer stood still and was killed")
 
     lost, changed, given_back = lines(client, path)
     assert lost == ("warning", "the lease of worker first ran out")

@@ -42,7 +42,7 @@ def test_a_job_deleted_while_its_history_moves_leaves_no_file(
     assert claim is not None
     recorder = HistoryWriter(lease_ledger, store, files, claim.lease)
     recorder.append(1, {"loss": np.ones(20, np.float32)})
-    lease_ledger.release(claim.lease, "cancelled", 20)
+    lease_ledger.finish(claim.lease, "cancelled", 20)
 
     with pytest.raises(NoSuchJob):
         Segments(ledger, store, files).finalize("default", job_id)

@@ -123,7 +123,7 @@ def test_an_error_of_a_segment_move_is_raised_to_the_caller_that_waits_for_it(
 def test_an_ended_jobs_history_lies_in_files_alone(harness: HistoryHarness) -> None:
     values = losses(SEGMENT + 5000)
     hand_over(harness.recorder(), values, chunks(2, 100_000))
-    harness.ledger.release(harness.lease, "cancelled", len(values))
+    harness.ledger.finish(harness.lease, "cancelled", len(values))
     sealed = Segments(JobLedger(harness.store), harness.store, harness.files).finalize_some()
 
     assert sealed == 1 and harness.stored("f32") == harness.stored("rows") == 0

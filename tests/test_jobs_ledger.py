@@ -184,7 +184,7 @@ def test_an_owner_that_lost_the_lease_is_fenced_everywhere(
         lambda: lease_ledger.renew(old),
         lambda: lease_ledger.record_engine(old, "eager", "cpu", FINGERPRINT),
         lambda: lease_ledger.commit_checkpoint(old, make_checkpoint(1)),
-        lambda: lease_ledger.release(old, "succeeded", 1, stopped_by="user"),
+        lambda: lease_ledger.finish(old, "succeeded", 1, stopped_by="user"),
     ):
         with pytest.raises(LeaseLost):
             write()
@@ -299,10 +299,10 @@ def test_success_needs_the_accepted_tick_and_the_budgets_total(
 
     for tick, stopped_by in ((1, "user"), (3, "budget"), (2, "budget")):
         with pytest.raises(WrongFinalTick):
-            lease_ledger.release(lease, "succeeded", tick, stopped_by=stopped_by)
+            lease_ledger.finish(lease, "succeeded", tick, stopped_by=stopped_by)
     append_losses(lease_ledger, lease, 3, [1.0])
-    assert lease_ledger.release(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
-    assert lease_ledger.release(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
+    assert lease_ledger.finish(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
+    assert lease_ledger.finish(lease, "succeeded", 3, stopped_by="budget") == "succeeded"
 
 
 def test_a_released_job_has_the_status_that_was_requested(
@@ -313,7 +313,7 @@ def test_a_released_job_has_the_status_that_was_requested(
         lease = claim_job(lease_ledger).lease
         ledger.request_transition("default", job_id, verb)  # type: ignore[arg-type]
 
-        assert lease_ledger.release(lease, "queued", 0, reason="drain") == becomes
+        assert lease_ledger.finish(lease, "queued", 0, reason="drain") == becomes
         assert index.get_job("default", job_id).requested is None
 
 
@@ -398,7 +398,7 @@ def test_a_full_store_refuses_a_job_and_lets_running_ones_go_on(
             submit_job(ledger)
         append_losses(lease_ledger, lease, 1, [1.0])
         lease_ledger.renew(lease)
-        assert lease_ledger.release(lease, "cancelled", 1) == "cancelled"
+        assert lease_ledger.finish(lease, "cancelled", 1) == "cancelled"
     finally:
         store.config_set("maxmemory", 0)
     assert len(index.list_jobs("default").data) == 1
@@ -413,7 +413,7 @@ def test_an_attempt_says_what_was_replayed_and_how_it_ended(
     expire_lease(store, lease)
     again = claim_job(lease_ledger).lease
     append_losses(lease_ledger, again, 1, [3.0, 2.0, 1.0])
-    lease_ledger.release(again, "paused", 3)
+    lease_ledger.finish(again, "paused", 3)
 
     first, second = index.list_attempts("default", job_id)
     assert (first.first_tick, first.last_tick, first.outcome, first.equal) == (1, 2, "lost", None)

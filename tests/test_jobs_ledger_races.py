@@ -32,7 +32,7 @@ def test_the_latest_request_counts_also_while_the_owner_pauses(
     ledger.request_transition("default", job_id, "pause")
     ledger.request_transition("default", job_id, verb)  # the owner has read the pause, and saves
 
-    assert lease_ledger.release(lease, "paused", 1) == becomes
+    assert lease_ledger.finish(lease, "paused", 1) == becomes
     job = index.get_job("default", job_id)
     assert (job.status, job.requested) == (becomes, still_requested)
 
@@ -45,7 +45,7 @@ def test_a_pause_requested_again_after_a_resume_is_a_pause(
     for verb in ("pause", "resume", "pause"):
         ledger.request_transition("default", job_id, verb)
 
-    assert lease_ledger.release(lease, "paused", 0) == "paused"
+    assert lease_ledger.finish(lease, "paused", 0) == "paused"
 
 
 def test_a_resume_of_one_term_undoes_no_pause_of_the_next(
@@ -57,7 +57,7 @@ def test_a_resume_of_one_term_undoes_no_pause_of_the_next(
     ledger.request_transition("default", job_id, "resume")
     expire_lease(store, lease)
 
-    assert lease_ledger.release(claim_job(lease_ledger).lease, "paused", 0) == "paused"
+    assert lease_ledger.finish(claim_job(lease_ledger).lease, "paused", 0) == "paused"
 
 
 def test_an_owner_that_pauses_for_an_error_stays_paused_whatever_was_requested(
@@ -70,7 +70,7 @@ def test_an_owner_that_pauses_for_an_error_stays_paused_whatever_was_requested(
     ledger.request_transition("default", job_id, "stop")
     error = {"type": "checkpoint", "detail": "no room", "tick": 1}
 
-    assert lease_ledger.release(lease, "paused", 1, error=error) == "paused"
+    assert lease_ledger.finish(lease, "paused", 1, error=error) == "paused"
 
 
 @pytest.mark.parametrize("off", [-3600, 3600])

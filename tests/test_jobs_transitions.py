@@ -39,11 +39,11 @@ def brought_to(ledger: JobLedger, lease_ledger: LeaseLedger, status: str) -> str
     lease = claim_job(lease_ledger).lease
     append_losses(lease_ledger, lease, 1, [1.0])
     if status in ("again", "paused", "cancelled"):
-        lease_ledger.release(lease, {"again": "queued"}.get(status, status), 1, reason="drain")
+        lease_ledger.finish(lease, {"again": "queued"}.get(status, status), 1, reason="drain")
     elif status in ("succeeded", "failed", "stopped"):
         append_losses(lease_ledger, lease, 2, [1.0])
         became = "failed" if status == "failed" else "succeeded"
-        lease_ledger.release(
+        lease_ledger.finish(
             lease, became, 2, stopped_by="user" if status == "stopped" else "budget"
         )
     return job_id

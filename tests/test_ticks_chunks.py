@@ -99,7 +99,7 @@ def test_the_comparison_sees_another_seed() -> None:
 def test_a_run_gives_all_its_ticks_once_in_order() -> None:
     training = start_training(read_small_spec(**RICH))
     first = 1
-    while training.ended is None:
+    while training.end_reason is None:
         chunk = training.run(11).chunk
         assert chunk.first == first
         assert {len(column) for column in chunk.columns.values()} == {chunk.count}

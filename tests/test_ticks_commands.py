@@ -118,8 +118,12 @@ def test_a_state_saved_by_one_trainer_is_resumed_by_another(hired: Hire, tmp_pat
     _, second = hired()
     build(second, **RICH)
     loaded = second.load(tmp_path)
-    assert (loaded["tick"], loaded["state"]) == (13, saved.state) == (saved.tick, saved.state)
-    assert loaded["metrics"] == saved.metrics == head_more.metrics and loaded["ended"] is None
+    assert (
+        (loaded["tick"], loaded["state"])
+        == (13, saved.state_digest)
+        == (saved.tick, saved.state_digest)
+    )
+    assert loaded["metrics"] == saved.metrics == head_more.metrics and loaded["end_reason"] is None
     rest, rest_sparse, rest_last = finish(second)
     for name, bits in columns.items():
         assert head.columns[name].tobytes() + head_more.columns[name].tobytes() + rest[name] == bits
@@ -198,7 +202,7 @@ def test_a_state_digest_is_given_on_request_and_once_a_tick(hired: Hire, tmp_pat
     assert [(p.column, p.tick) for p in trainer.run(2, digest=True).sparse] == [("state", 5)]
     at_8 = trainer.run(3, digest=True).sparse
     assert [p.column for p in at_8] == ["val_loss", "state"]
-    assert at_8[1].bits[::-1].hex() == trainer.save(tmp_path).state
+    assert at_8[1].bits[::-1].hex() == trainer.save(tmp_path).state_digest
 
 
 def test_a_validation_is_announced_and_made_once_a_tick(hired: Hire) -> None:
@@ -236,7 +240,7 @@ def test_an_exception_is_reported_logged_and_ends_the_trainer(hired: Hire, tmp_p
 def test_a_closed_socket_ends_a_trainer_in_the_middle_of_its_ticks(hired: Hire) -> None:
     process, trainer = hired()
     build(trainer, budget={"ticks": 10**9}, compute={"engine": "eager"})
-    send_frame(trainer.connection, "run", {"k": 10**9, "digest": False})
+    send_frame(trainer.connection, "run", {"ticks": 10**9, "digest": False})
     assert not is_gone(process, 0.3)
     trainer.connection.shutdown(socket.SHUT_RDWR)
     assert is_gone(process)

@@ -131,7 +131,7 @@ def test_an_ended_training_stays_ended_after_a_load(tmp_path: Path) -> None:
     run_and_record(training)
     state_files.save(training, tmp_path)
     again = resume_training(SPECS["sgd"], tmp_path)
-    assert again.ended == "budget" and again.run(5).chunk.count == 0
+    assert again.end_reason == "budget" and again.run(5).chunk.count == 0
 
 
 def test_a_skipped_tick_is_resumed_after(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_loading_returns_the_values_that_saving_returned(tmp_path: Path) -> None
     saved = state_files.save(training, tmp_path)
     loaded = state_files.load(start_training(SPECS["adamw"]), tmp_path)
     assert {name: loaded[name] for name in saved} == saved
-    assert loaded["best"] == training.best and loaded["ended"] is None
+    assert loaded["best"] == training.best and loaded["end_reason"] is None
 
 
 # What each part of the state is there for: without it a resume must be seen to differ.

@@ -36,7 +36,7 @@ def test_a_language_model_learns_the_pattern(vocabulary: str) -> None:
     spec = read_spec({**BODY, "model": model}, max_parameters=10**9)
     assert isinstance(spec.data, SyntheticData) and spec.profile.rows == 400
     training = TrainingRun(spec, torch.device("cpu"))
-    while training.ended is None:
+    while training.end_reason is None:
         training.run(100)
 
     assert training.metrics["val_loss"] < 1.5 < np.log(26)

@@ -48,15 +48,15 @@ def run_and_record(
     columns: dict[str, bytes] = {}
     sparse: list[tuple[str, int, str]] = []
     failed, chunks = None, iter(lengths)
-    while not (training.ended or failed or training.ticks_done >= until):
+    while not (training.end_reason or failed or training.ticks_done >= until):
         result = training.run(min(next(chunks), until - training.ticks_done))
         for name, values in result.chunk.columns.items():
             columns[name] = columns.get(name, b"") + values.tobytes()
         sparse += [(name, tick, repr(value)) for name, tick, value in result.decisions.sparse]
         failed = result.failure
     return RunRecord(
-        columns, sparse, training.ticks_done, training.ended, repr(failed), repr(training.best),
-        repr(training.metrics), state_digest(training.trainer),
+        columns, sparse, training.ticks_done, training.end_reason, repr(failed),
+        repr(training.best), repr(training.metrics), state_digest(training.trainer),
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
     save_result = state_files.save(training, folder)
     summary = (
-        f"failed: {failure['detail']}" if failure else f"ended by {training.ended or 'budget'}"
+        f"failed: {failure['detail']}" if failure else f"ended by {training.end_reason or 'budget'}"
     )
     print(f"{summary}; tick {save_result['tick']}, state {save_result['state']}, saved in {folder}")
     return 1 if failure else 0
@@ -84,11 +84,11 @@ def train(spec: JobSpec) -> tuple["TrainingRun", "Failure | None"]:
     training = TrainingRun(spec, device)
     report_every = -(-(spec.ticks_total or PROGRESS_LINES * MAX_RUN_TICKS) // PROGRESS_LINES)
     started = time.monotonic()
-    while training.ended is None:
+    while training.end_reason is None:
         result = training.run(min(MAX_RUN_TICKS, report_every - training.ticks_done % report_every))
         chunk, sparse = result.chunk, result.decisions.sparse
         is_due = training.ticks_done % report_every == 0
-        if is_due or sparse or training.ended or result.failure:
+        if is_due or sparse or training.end_reason or result.failure:
             tick, loss = chunk.first + chunk.count - 1, float(chunk.columns["loss"][-1])
             print(format_progress(tick, loss, sparse), flush=True)
         if result.failure:

@@ -41,7 +41,7 @@ class SaveResult(TypedDict):
 class LoadResult(SaveResult):
     """A loaded state, with the end (if any) and the best of the training up to its tick."""
 
-    ended: str | None
+    end_reason: str | None
     best: BestMetric | None
 
 
@@ -66,7 +66,7 @@ def capture(training: TrainingRun) -> TrainingState:
     """Return the training's current state, sharing its memory."""
     trainer, spec = training.trainer, training.spec
     numbers = {
-        "ended": training.ended,
+        "ended": training.end_reason,
         "best": training.best,
         "validated_at": training.validated_at,
         "rules": {"best": training.stop_rules.best, "best_tick": training.stop_rules.best_tick},
@@ -125,12 +125,12 @@ def load(training: TrainingRun, folder: Path) -> LoadResult:
     rules, recent = training.stop_rules, tensors["recent"]
     rules.best, rules.best_tick = numbers["rules"]["best"], numbers["rules"]["best_tick"]
     rules.rolling_window.restore(recent["ticks"].numpy(), recent["values"].numpy())
-    training.ended, training.best = numbers["ended"], numbers["best"]
+    training.end_reason, training.best = numbers["ended"], numbers["best"]
     training.validated_at = numbers["validated_at"]
     training.metrics = {name: float(value) for name, value in numbers["metrics"].items()}
     return LoadResult(
         tick=training.ticks_done, state=state_digest(training.trainer), metrics=training.metrics,
-        ended=training.ended, best=training.best,
+        end_reason=training.end_reason, best=training.best,
     )  # fmt: skip
 
 

@@ -30,7 +30,7 @@ class StopRules:
         return any(rule is not None and rule.metric == "loss" for rule in rules)
 
     def observe(self, first: int, losses: Column) -> None:
-        """Record the training losses [n] of consecutive accepted ticks from `first` on."""
+        """Record the training losses [n] of consecutive ticks from `first` on, skipped ones too."""
         if self.stop.converged and self.stop.converged.metric == "loss":
             self.rolling_window.add(np.arange(first, first + len(losses)), losses)
 

@@ -68,7 +68,7 @@ def ignore_phase(phase: str) -> None:
 class TrainingRun:
     """A trainer with its engine, its held-out rows and its stop rules.
 
-    `ended` names the reason once the job has ended ("budget", "target", "patience", "converged").
+    `end_reason` is set once the job has ended: "budget", "target", "patience" or "converged".
     `metrics` are those of the newest validation, at tick `validated_at`. `engine_note` says why
     this engine was chosen, and `is_fallback` whether it replaces one that could not be used.
 
@@ -96,7 +96,7 @@ class TrainingRun:
         if fault_points.is_armed():
             self.engine = SingleTickEngine(choice.engine)
         self.stop_rules = StopRules(spec.stop)
-        self.ended: str | None = None
+        self.end_reason: str | None = None
         self.best: BestMetric | None = None
         self.metrics: dict[str, float] = {}
         self.validated_at: int | None = None
@@ -119,14 +119,14 @@ class TrainingRun:
         `on_nonfinite`).
         """
         chunk = self.engine.run(
-            0 if self.ended else min(ticks, self._next_decision() - self.ticks_done)
+            0 if self.end_reason else min(ticks, self._next_decision() - self.ticks_done)
         )
         failure = self._failure(chunk) if chunk.nonfinite else None
         if chunk.nonfinite and failure is None:
             self.trainer.skip_tick()
-        accepted = chunk.columns["loss"][: self.ticks_done + 1 - chunk.first]
-        self.stop_rules.observe(chunk.first, accepted)
-        decisions = Decisions() if failure or not chunk.count else self._decide(float(accepted[-1]))
+        losses = chunk.columns["loss"][: self.ticks_done + 1 - chunk.first]
+        self.stop_rules.observe(chunk.first, losses)
+        decisions = Decisions() if failure or not chunk.count else self._decide(float(losses[-1]))
         return RunResult(chunk, decisions, failure)
 
     def validate(self) -> Decisions:
@@ -153,10 +153,10 @@ class TrainingRun:
             metrics |= self._validate(decisions)
         if self.stop_rules.needs_loss and self.ticks_done % self.spec.stop.check_every == 0:
             metrics["loss"] = loss
-        self.ended = self.stop_rules.check(self.ticks_done, metrics) or (
+        self.end_reason = self.stop_rules.check(self.ticks_done, metrics) or (
             "budget" if is_over else None
         )
-        if self.ended and self.held_out is not None and self.validated_at != self.ticks_done:
+        if self.end_reason and self.held_out is not None and self.validated_at != self.ticks_done:
             self._validate(decisions)
         return decisions
 

@@ -6,6 +6,7 @@ Knows the heartbeat; knows nothing of what a call means, beyond the requests in 
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal, cast
 
 from jobs.errors import NotAccepted, StoreFull, TickGap
 from jobs.ledger.claims import Claim
@@ -14,6 +15,9 @@ from jobs.store.connection import UNAVAILABLE
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
 from workers.store_retry import StoreRetry, StoreUnavailable
+
+#: requests of clients, and of the machine (drain)
+Action = Literal["cancel", "pause", "stop", "drain"]
 
 #: ticks that may be pending, and as many that are held after they were sent
 MAX_BUFFERED_TICKS = 1 << 20
@@ -31,15 +35,16 @@ class ClientRequests:
 
     def __init__(self, claim: Claim, drain: Drain) -> None:
         self._recorded_tick, self._drain = claim.tick, drain
-        self.client_action: str | None = claim.requested  # cancel, pause or stop
+        self.client_action: str | None = claim.requested  # an Action but drain
         self.has_checkpoint_request = False
 
     @property
-    def action(self) -> str | None:
+    def action(self) -> Action | None:
         """Return the client's action or, if there is none, "drain" when the worker must leave."""
-        return self.client_action or ("drain" if self._drain.is_requested else None)
+        drain: Action | None = "drain" if self._drain.is_requested else None
+        return cast(Action | None, self.client_action) or drain
 
-    def action_after(self, *, has_progress: bool) -> str | None:
+    def action_after(self, *, has_progress: bool) -> Action | None:
         """Return the requested action; a stop counts only once there is progress."""
         action = self.action
         return None if action == "stop" and not has_progress else action

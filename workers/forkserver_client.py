@@ -112,7 +112,9 @@ def spawn_trainer(
             return _request_trainer(socket_path)
         except (OSError, ValueError, IndexError) as error:  # not up yet, or it died in mid-answer
             if time.monotonic() > deadline or not may_retry():
-                raise ForkServerUnavailable(f"the template gave no trainer: {error!r}") from error
+                raise ForkServerUnavailable(
+                    f"the fork server gave no trainer: {error!r}"
+                ) from error
         time.sleep(RETRY_SECONDS)
 
 

@@ -79,7 +79,7 @@ class Heartbeat(BackgroundThread):
         self.touch()
 
     def mark_store_unavailable(self) -> None:
-        """Have the lease renewed at every check until the store replies."""
+        """Note that the store did not answer: the thread now renews at every check."""
         self._is_store_unavailable = True
 
     @property

@@ -30,7 +30,7 @@ from workers.trainer_client import ChunkResult, JsonDict, encode_value
 Level = Literal["info", "warning", "error"]
 
 #: seconds between two attempts to move full segments to a disk that training waits for
-DISK_RETRY_SECONDS = 0.5
+DISK_RETRY_PAUSE_SECONDS = 0.5
 
 
 class LedgerWriter:
@@ -127,17 +127,17 @@ class LedgerWriter:
         `is_requested`: the save was started for a client's request, so it fulfils that request
         even if later ticks were accepted meanwhile.
         """
-        superseded: list[Checkpoint] = []
-        call = partial(self._commit_checkpoint, checkpoint, keep_count, is_requested, superseded)
+        removed: list[Checkpoint] = []
+        call = partial(self._commit_checkpoint, checkpoint, keep_count, is_requested, removed)
         self._delivery.send(BufferedCall(checkpoint.tick, 0, call, is_commit=True), wait=True)
-        return superseded
+        return removed
 
     def _commit_checkpoint(
         self,
         checkpoint: Checkpoint,
         keep_count: int,
         is_requested: bool,
-        superseded: list[Checkpoint],
+        removed: list[Checkpoint],
     ) -> None:
         """Commit against the current set, read again whenever a client has changed it meanwhile."""
         lease, requests = self._claim.lease, self.requests
@@ -148,7 +148,7 @@ class LedgerWriter:
             named = current.with_request_fields(checkpoint, was_requested=is_requested)
             fulfils = current.fulfils_request(checkpoint, was_requested=is_requested)
             expired = expired_ticks(current.checkpoints, named, keep_count)
-            superseded[:] = [
+            removed[:] = [
                 old for old in current.checkpoints if old.tick in (*expired, checkpoint.tick)
             ]
             with contextlib.suppress(ConcurrentChange):
@@ -207,14 +207,15 @@ class LedgerWriter:
     def wait_for_capacity(self) -> bool:
         """Wait for room for new ticks; return False to have the caller check `requests` first.
 
-        There is none while too many full segments wait in the store for a disk that refuses them.
+        There is no room while too many full segments wait in the store for a disk that refuses
+        them.
         """
         self._report_disk_state()
         if self._history_writer.is_backlogged:
             self.wait_for_segments()  # a move under way may make room
         if not self._history_writer.is_backlogged:
             return True
-        time.sleep(DISK_RETRY_SECONDS)
+        time.sleep(DISK_RETRY_PAUSE_SECONDS)
         lease = self._claim.lease
         self.requests.client_action = self.retry(lambda: self._ledger.renew(lease, phase="saving"))
         self.retry(self._history_writer.flush_full_segments)

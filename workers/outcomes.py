@@ -29,7 +29,7 @@ MAX_DETAIL_CHARS = 2_000  # of an error in the job's record
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt leaves its job; the runner releases the job with it."""
+    """How an attempt leaves its job; the runner finishes the job with it."""
 
     status: Status
     tick: int
@@ -58,8 +58,8 @@ def requeue_outcome(tick: int, reason: str) -> Outcome:
     return Outcome("queued", tick, reason=reason[:MAX_DETAIL_CHARS])
 
 
-def stop_outcome(reason: str, tick: int) -> Outcome:
-    """Return the outcome of a request to stop before the end: "drain", "cancel" or "pause"."""
+def interruption_outcome(reason: str, tick: int) -> Outcome:
+    """Return the outcome of an interrupted training: by "drain", "cancel" or "pause"."""
     if reason == "drain":
         return requeue_outcome(tick, "drain")
     return Outcome("cancelled" if reason == "cancel" else "paused", tick)

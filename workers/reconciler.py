@@ -86,12 +86,12 @@ class Reconciler(BackgroundThread):
         self._registered_job: dict[str, Any] = {}
         self._register_at = 0.0
         self._tasks = [
-            PeriodicTask("template", FORKSERVER_CHECK_SECONDS, self.restart_forkserver),
+            PeriodicTask("fork server", FORKSERVER_CHECK_SECONDS, self.restart_forkserver),
             PeriodicTask("release", ORPHAN_CHECK_SECONDS, self.release_orphaned_job),
-            PeriodicTask("announce", REGISTER_CHECK_SECONDS, self.register_worker),
+            PeriodicTask("register", REGISTER_CHECK_SECONDS, self.register_worker),
             PeriodicTask("prewarm", PREWARM_CHECK_SECONDS, self.prewarm_graph_engine),
-            PeriodicTask("ring", WAKE_SECONDS, self.wake_workers),
-            PeriodicTask("seal", FINALIZE_SECONDS, self.finalize_ended_jobs),
+            PeriodicTask("wake up", WAKE_SECONDS, self.wake_workers),
+            PeriodicTask("finalize", FINALIZE_SECONDS, self.finalize_ended_jobs),
         ]
 
     def __exit__(self, *error: object) -> None:
@@ -102,7 +102,7 @@ class Reconciler(BackgroundThread):
         try:
             worker_registry.deregister(self._store, self._config.name)
         except Exception as error:
-            self._logger.warning("not withdrawn", error=repr(error))
+            self._logger.warning("not deregistered", error=repr(error))
 
     def restart_forkserver(self) -> None:
         """Restart the fork server if it has died; running trainers go on."""
@@ -111,7 +111,7 @@ class Reconciler(BackgroundThread):
             if now - self._restart_at > MAX_RESTART_DELAY_SECONDS:
                 self._restart_backoff.reset()
         elif now >= self._restart_at:
-            self._logger.warning("the template died, it is started again")
+            self._logger.warning("the fork server died, it is started again")
             self._forkserver.start()
             self._restart_at = now + self._restart_backoff.next_delay()
 
@@ -125,7 +125,7 @@ class Reconciler(BackgroundThread):
         )
         with contextlib.suppress(LeaseLost):  # another worker's by now, or ended
             reason = "the runner ended without a word: killed, or out of memory"
-            self._lease_ledger.release(lease, "queued", 0, reason=reason)
+            self._lease_ledger.finish(lease, "queued", 0, reason=reason)
             self._logger.warning("the runner died, its job is given back", job=lease.job_id)
         if self._config.worker_folder.read("job") == current_job:
             self._config.worker_folder.write("job", {})
@@ -175,7 +175,7 @@ class Reconciler(BackgroundThread):
         except ForkServerUnavailable:  # it is being started: the task stays due
             return
         except Exception as error:  # the store above all: retried after the interval
-            self._logger.warning("left undone", duty=task.name, error=repr(error))
+            self._logger.warning("task failed", task=task.name, error=repr(error))
         task.due_at = time.monotonic() + task.interval_seconds
 
     def _worker_info(self) -> dict[str, Any]:

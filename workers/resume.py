@@ -36,7 +36,7 @@ class ResumePoint:
             if not self.checkpointer.is_committed(checkpoint):
                 continue  # a client has deleted it
             text = f"checkpoint {checkpoint.tick} is damaged, looking for an older one"
-            self.session.publish("warning", text)
+            self.session.report("warning", text)
             self.checkpointer.mark_damaged(checkpoint)
         return None
 

@@ -1,4 +1,4 @@
-"""The owner of jobs: claims one, spawns a trainer, runs an attempt, releases the job, archives it.
+"""The owner of jobs: claims one, spawns a trainer, runs an attempt, finishes the job, archives it.
 
 Lives in the pool child and is the one file that knows store, trainer process and log at once.
 training_attempt.py and verification.py have what an attempt does, outcomes.py what its errors mean.
@@ -98,7 +98,7 @@ class JobRunner:
             if outcome is None:
                 self._log_lost_lease(lease, log)
             else:
-                status = self._release(lease, outcome, log)
+                status = self._finish_job(lease, outcome, log)
         self._archive(lease, status)
         return status != "queued"
 
@@ -172,8 +172,8 @@ class JobRunner:
             queries = JobQueries(self._store)
             return Verification(session, session.claim.verify_range, column_reader, queries)
         archiver = AttemptArchiver(JobArchive(self._store, self._files), session)
-        max_failing_seconds = self._config.settings.disk_retry_seconds
-        return TrainingAttempt(session, Checkpointer(session, archiver, max_failing_seconds))
+        max_failing_saves_seconds = self._config.settings.max_failing_saves_seconds
+        return TrainingAttempt(session, Checkpointer(session, archiver, max_failing_saves_seconds))
 
     def _describe_exit(self, process: TrainerProcess | None, oom_kills_before: int) -> str:
         """Describe how a trainer ended; its attempt began after `oom_kills_before` OOM kills."""
@@ -191,12 +191,12 @@ class JobRunner:
         log.write("the lease is over, what was not accepted is dropped")
         self._logger.warning("lease lost", job=lease.job_id)
 
-    def _release(self, lease: Lease, outcome: Outcome, log: JobLog) -> str | None:
-        """Release the job and log how; return its status, or None if it is not ours any more."""
+    def _finish_job(self, lease: Lease, outcome: Outcome, log: JobLog) -> str | None:
+        """Leave the job and log how; return its status, or None if it is not ours any more."""
         reason = outcome.stopped_by or outcome.reason or ""
-        # logged before the release, so that an ended job's log is complete for its first reader
+        # logged before the finish, so that an ended job's log is complete for its first reader
         log.write(" ".join(filter(None, (f"{outcome.status} at tick {outcome.tick}", reason))))
-        status = self._release_with_retry(lease, outcome)
+        status = self._finish_with_retry(lease, outcome)
         if status != outcome.status:
             log.write(f"but the job is {status or 'not ours any more'}")
         self._logger.info(
@@ -204,11 +204,11 @@ class JobRunner:
         )
         return status
 
-    def _release_with_retry(self, lease: Lease, outcome: Outcome) -> str | None:
+    def _finish_with_retry(self, lease: Lease, outcome: Outcome) -> str | None:
         # a drain explains a requeue whatever broke the attempt off: it is no fault of the job
         is_drained = outcome.status == "queued" and self._drain.is_requested
         call = partial(
-            self._ledger.release, lease, outcome.status, outcome.tick,
+            self._ledger.finish, lease, outcome.status, outcome.tick,
             stopped_by=outcome.stopped_by, error=outcome.error,
             reason="drain" if is_drained else outcome.reason, tail=outcome.log_tail,
             result=outcome.result, is_complete=outcome.is_complete,
@@ -218,7 +218,7 @@ class JobRunner:
         except WrongFinalTick as error:
             reason = f"it ended at tick {outcome.tick}, but {error}"
             requeue = outcomes.requeue_outcome(outcome.tick, reason)
-            return self._release_with_retry(lease, requeue)
+            return self._finish_with_retry(lease, requeue)
         except (LeaseLost, StoreUnavailable):
             return None
 

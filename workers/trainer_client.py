@@ -1,6 +1,7 @@
 """The client of a trainer process: its commands as methods, its death as an exception.
 
-Knows the frames; knows no store, no torch and not what a job is.
+Knows the frames, whose keys ticks/process/commands.py lists; knows no store, no torch and not what
+a job is.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ REPLY_KINDS = {
     "run": ("ran",),
     "validate": ("validated",),
     "save": ("saved", "saving"),
-    "written": ("written",),
+    "wait_saved_state": ("saved_state",),
     "canary": ("canary",),
     "selftest": ("selftest",),
 }
@@ -82,7 +83,7 @@ class SavedState:
     """A state on disk: its tick, its digest (16 hex digits) and the metrics at its tick."""
 
     tick: int
-    state: str
+    state_digest: str
     metrics: JsonDict
 
 
@@ -129,7 +130,7 @@ class TrainerClient:
         """Build model, optimizer and data; return engine, device, parameters and fingerprint.
 
         `artifacts` is the root of uploaded datasets' files, `engine` that of the history, if there
-        is one. The reply's `engine_note` says why the engine was chosen, `instead` whether it
+        is one. The reply's `engine_note` says why the engine was chosen, `is_fallback` whether it
         replaces the one that was chosen. `background_saves`: prepare for saves while training.
         """
         paths = {"log": log, "artifacts": artifacts}
@@ -138,12 +139,13 @@ class TrainerClient:
             "build",
             {
                 "spec": spec, "device": device, "job": job, "engine": engine,
-                "memory": self.memory_bytes, "aside": background_saves, **path_texts,
+                "memory_bytes": self.memory_bytes, "background_saves": background_saves,
+                **path_texts,
             },
         ).header  # fmt: skip
 
     def load(self, folder: Path) -> JsonDict:
-        """Load a checkpoint's state; return its tick, state, ended, best and metrics."""
+        """Load a checkpoint's state; return its tick, state, end_reason, best and metrics."""
         return self._request("load", {"folder": str(folder)}).header
 
     def run(self, ticks: int, *, digest: bool = False) -> ChunkResult:
@@ -155,7 +157,7 @@ class TrainerClient:
         """Start what `run` does without waiting; the next call must be `wait_chunk`."""
         # a dead trainer is noticed in wait_chunk: earlier ticks may still have to be recorded
         with contextlib.suppress(PeerGone):
-            send_frame(self.connection, "run", {"k": ticks, "digest": digest})
+            send_frame(self.connection, "run", {"ticks": ticks, "digest": digest})
 
     def wait_chunk(self) -> ChunkResult:
         """Wait for the ticks of `start_chunk`."""
@@ -164,8 +166,9 @@ class TrainerClient:
         columns = _parse_columns(header["columns"], header["count"], frame.body)
         return ChunkResult(
             header["first"], header["count"], columns, _parse_sparse(header["sparse"]),
-            header["metrics"], header["best"], header["is_best"], header["ended"], header["failed"],
-            header["epoch"], header["seconds"], _parse_save_result(header["written"]),
+            header["metrics"], header["best"], header["is_best"], header["end_reason"],
+            header["failure"], header["epoch"], header["seconds"],
+            _parse_save_result(header["save_result"]),
         )  # fmt: skip
 
     def validate(self, tick: int) -> ChunkResult:
@@ -184,12 +187,12 @@ class TrainerClient:
         The result comes with a later ChunkResult, or from `wait_saved_state`. A small state is
         saved at once, and returned. Raises StateNotWritten.
         """
-        frame = self._request("save", {"folder": str(folder), "aside": True})
+        frame = self._request("save", {"folder": str(folder), "in_background": True})
         return None if frame.kind == "saving" else _parse_saved_state(frame.header)
 
     def wait_saved_state(self) -> SavedState | StateNotWritten | None:
         """Wait for the background save and return its result; None if there is none."""
-        return _parse_save_result(self._request("written", {}).header["written"])
+        return _parse_save_result(self._request("wait_saved_state", {}).header["save_result"])
 
     def canary(self, threads: int, device: str) -> JsonDict:
         """Measure this machine's canary; return it with the engines and torch's version."""

@@ -56,7 +56,7 @@ class TrainerSession:
         folder = checkpoint_folders.folder_path(self.files, tenant, job_id, checkpoint)
         return self.trainer.load(folder)
 
-    def publish(self, level: Level, text: str, unsaved_reason: str | None = None) -> None:
+    def report(self, level: Level, text: str, unsaved_reason: str | None = None) -> None:
         """Write a line into the job's log and add it to the job's events.
 
         `unsaved_reason`: why the checkpoint that a client requested will not be saved.

@@ -4,6 +4,8 @@ Knows the trainer's commands, the ledger writer and the checkpointer; knows no p
 and no lease.
 """
 
+from typing import Literal
+
 from jobs import fault_points
 from jobs.errors import TickMismatch
 from workers import outcomes
@@ -13,6 +15,18 @@ from workers.outcomes import Outcome, ReplayMismatch
 from workers.resume import ResumePoint
 from workers.trainer_client import ChunkResult, JsonDict
 from workers.trainer_session import TrainerSession
+
+#: why an attempt ends, as `reason_to_end` returns it (`end_reason` is the trainer's own reason)
+EndReason = Literal[
+    "cancel",  # requested by a client
+    "pause",  # likewise
+    "stop",  # likewise
+    "drain",  # the worker must leave
+    "failed",  # the trainer reported a failure, such as a loss that is not finite
+    "ended",  # the trainer ended the training: the budget's ticks, or a stop rule
+    "seconds",  # the budget's seconds are over
+    "unsaved",  # checkpoints could not be saved for too long
+]
 
 
 class TrainingAttempt:
@@ -36,7 +50,7 @@ class TrainingAttempt:
         except (TickMismatch, ReplayMismatch) as error:
             tick, recorded = max(self.tick, self.claim.tick), self.claim.fingerprint
             outcome = outcomes.divergence_outcome(error, tick, recorded, self.session.fingerprint)
-            self.session.publish("error", (outcome.error or {})["detail"])
+            self.session.report("error", (outcome.error or {})["detail"])
             return outcome
         finally:
             self.checkpointer.discard_pending()
@@ -48,7 +62,7 @@ class TrainingAttempt:
         if self.is_start_checkpoint_missing():
             self.checkpointer.save_now(self.tick, self.best)
         if self.tick < self.claim.tick and (reason := self.replay()):
-            return outcomes.stop_outcome(reason, self.claim.tick)  # nothing new to save
+            return outcomes.interruption_outcome(reason, self.claim.tick)  # nothing new to save
         while not (reason := self.reason_to_end()):
             self.train_chunk()
         return self.end(reason)
@@ -60,8 +74,8 @@ class TrainingAttempt:
         engine, parameters = reply["engine"], reply["parameters"]
         self.session.log.write(f"built {parameters} parameters, {engine}, {self.session.device}")
         message = f"engine {engine}: {reply['engine_note']}"
-        if reply["instead"]:  # not the engine that was chosen
-            self.session.publish("warning", message)
+        if reply["is_fallback"]:
+            self.session.report("warning", message)
         else:
             self.session.log.write(message)
 
@@ -69,7 +83,8 @@ class TrainingAttempt:
         """Load the checkpoint to resume from; without one, check the initial weights."""
         resume_point = ResumePoint(self.session, self.checkpointer)
         if loaded := resume_point.load_newest():
-            self.tick, self.end_reason, self.best = loaded["tick"], loaded["ended"], loaded["best"]
+            self.tick, self.best = loaded["tick"], loaded["best"]
+            self.end_reason = loaded["end_reason"]
             self.session.log.write(f"loaded checkpoint {self.tick}")
         if self.tick == 0:
             resume_point.check_initial_weights(self.session.fingerprint["canary"])
@@ -84,7 +99,7 @@ class TrainingAttempt:
 
         Returns the requested action that ended the replay early, if any.
         """
-        self.session.publish("info", f"replaying ticks {self.tick + 1} to {self.claim.tick}")
+        self.session.report("info", f"replaying ticks {self.tick + 1} to {self.claim.tick}")
         digest_ticks = self.ledger_writer.digested_ticks(self.tick, self.claim.tick)
         stop_ticks = StopTicks([*digest_ticks, *self.checkpointer.damaged_ticks, self.claim.tick])
         while self.tick < self.claim.tick:
@@ -92,7 +107,7 @@ class TrainingAttempt:
                 return action
             self.replay_chunk(stop_ticks, digest_ticks)
         summary = "every bit equal" if self.claim.exact else "equal from the last fingerprint on"
-        self.session.publish("info", f"replayed to tick {self.claim.tick}, {summary}")
+        self.session.report("info", f"replayed to tick {self.claim.tick}, {summary}")
         return None
 
     def replay_chunk(self, stop_ticks: StopTicks, digest_ticks: set[int]) -> None:
@@ -159,7 +174,7 @@ class TrainingAttempt:
         budget_seconds = self.spec.budget.seconds
         return budget_seconds is not None and self.elapsed >= budget_seconds
 
-    def reason_to_end(self) -> str | None:
+    def reason_to_end(self) -> EndReason | None:
         """Return why to end after this chunk, or None; of several reasons the weightiest."""
         if self.is_chunk_in_flight:
             return None
@@ -174,7 +189,7 @@ class TrainingAttempt:
             return "seconds"
         return "unsaved" if self.checkpointer.has_failed_too_often else action
 
-    def end(self, reason: str) -> Outcome:
+    def end(self, reason: EndReason) -> Outcome:
         """Save what this reason requires and return the outcome."""
         self.ledger_writer.flush()
         if reason == "cancel":
@@ -192,14 +207,14 @@ class TrainingAttempt:
         stopped_by = {"stop": "user", "seconds": "budget"}.get(reason, self.end_reason)
         return Outcome("succeeded", self.tick, stopped_by=stopped_by)
 
-    def save_and_stop(self, reason: str) -> Outcome:
+    def save_and_stop(self, reason: EndReason) -> Outcome:
         """Save the trainer's state, after a failure the one before it, unless it is saved."""
         tick_to_save = self.tick - 1 if reason == "failed" else self.tick
         if tick_to_save > 0 and not self.checkpointer.has_checkpoint(tick_to_save):
             self.checkpointer.save_now(tick_to_save, self.best)
         if reason == "failed":
             return Outcome("failed", self.tick, error=self.failure)
-        return outcomes.stop_outcome(reason, self.tick)
+        return outcomes.interruption_outcome(reason, self.tick)
 
     def validate(self) -> None:
         """Validate at the last tick, unless that was done."""

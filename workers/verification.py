@@ -122,7 +122,7 @@ class Verification:
         """End as requested; a stop certifies the ticks that were compared."""
         if action == "stop":
             return self.certify(stopped_by="user")
-        return outcomes.stop_outcome(action, self.tick)
+        return outcomes.interruption_outcome(action, self.tick)
 
     def compare_chunk(self) -> None:
         """Run some ticks again and compare them with the recorded ones."""

@@ -35,7 +35,7 @@ class WorkerFolder:
     @property
     def socket_path(self) -> Path:
         """Path of the socket that the fork server listens on."""
-        return self.path / "template"
+        return self.path / "socket"
 
     def write(self, name: str, content: dict[str, Any]) -> None:
         """Replace a JSON file atomically."""

@@ -30,7 +30,7 @@ from jobs.archive.record_folders import (
 )
 from jobs.errors import LeaseLost, NoSuchJob, RequestInProgress
 from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
-from jobs.history.column_reader import SegmentPart, segment_of
+from jobs.history.column_reader import SegmentPiece, segment_of
 from jobs.job import Lease
 from jobs.store import keys
 from jobs.store.connection import Store
@@ -150,11 +150,11 @@ class JobArchive:
         """Read what the file lacks of the stored history; None if a segment moved meanwhile."""
         segments = range(snapshot.segments_in_files, segment_of(snapshot.tick) + 1)
         dense = [
-            SegmentPart(name, number, suffix)
+            SegmentPiece(name, number, suffix)
             for number in segments for name in snapshot.columns for suffix in ("f32", "rows")
         ]  # fmt: skip
         points = [
-            SegmentPart(name, number, "sparse") for number in segments for name in snapshot.sparse
+            SegmentPiece(name, number, "sparse") for number in segments for name in snapshot.sparse
         ]
         with self._store.pipeline(transaction=False) as pipe:
             for part in dense:

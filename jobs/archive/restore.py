@@ -4,7 +4,7 @@ from typing import Any
 
 from jobs.archive.format import decode_bytes, decode_hash, sequence_of
 from jobs.archive.reader import ArchivedJob
-from jobs.history.column_reader import SegmentPart
+from jobs.history.column_reader import SegmentPiece
 from jobs.job import TERMINAL_STATUSES
 from jobs.store import keys
 from jobs.store.codec import SCHEMA_VERSION
@@ -123,8 +123,8 @@ class Restorer:
             self._store.set(sequence_key, number)
 
 
-def _parse_part_name(name: str) -> SegmentPart:
+def _parse_part_name(name: str) -> SegmentPiece:
     """Parse the name of a part: <column>/<segment>.<suffix>."""
     column, _, file = name.partition("/")
     number, _, suffix = file.partition(".")
-    return SegmentPart(column, int(number), suffix)
+    return SegmentPiece(column, int(number), suffix)

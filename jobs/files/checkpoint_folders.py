@@ -122,7 +122,8 @@ def open_file(
     """Open a file that the checkpoint lists; return it with its entry.
 
     Raises NoSuchFile for a name that is not listed, and DamagedCheckpoint for a file that is
-    missing or of another size. The caller must compare the digest.
+    missing or of another size. Its bytes are not hashed here: the client compares them with
+    `sha256`.
     """
     entry = next((entry for entry in checkpoint.files if entry.name == name), None)
     if entry is None or not FILE_PATTERN.fullmatch(name):
@@ -175,8 +176,10 @@ def expired_ticks(
         if tick not in (0, best) and not checkpoint.is_final and not checkpoint.pinned
     }
     periodic = [tick for tick, checkpoint in removable.items() if checkpoint.periodic]
-    superseded = [tick for tick, checkpoint in removable.items() if not checkpoint.periodic]
-    return [tick for tick in sorted([*periodic[:-periodic_count], *superseded]) if tick != new.tick]
+    not_periodic = [tick for tick, checkpoint in removable.items() if not checkpoint.periodic]
+    return [
+        tick for tick in sorted([*periodic[:-periodic_count], *not_periodic]) if tick != new.tick
+    ]
 
 
 def _checkpoints_folder(files: ArtifactStore, tenant: str, job_id: str) -> Path:

@@ -2,7 +2,7 @@
 
 Knows bytes and arrays, no encoding. A segment may move while it is read. So a reader first takes
 the job's extent (its tick, and how many segments have moved) and reads no further than that tick;
-if a part is missing in one place, it takes the extent again and tries the other.
+if a piece is missing in one place, it takes the extent again and tries the other.
 """
 
 import json
@@ -26,7 +26,7 @@ VALUE_BYTES = 4  # little-endian float32
 MAKE_KEY = {"f32": keys.column, "rows": keys.summary_rows, "sparse": keys.sparse}  # by suffix
 VALUE = np.dtype("<f4")
 POINT = np.dtype([("tick", "<u8"), ("bits", "<u8")])
-MAX_READ_ATTEMPTS = 4  # a part moves once, so a second attempt suffices unless it is lost
+MAX_READ_ATTEMPTS = 4  # a piece moves once, so a second attempt suffices unless it is lost
 
 Points = npt.NDArray[np.void]  # dtype POINT; bits of a float64 or of a state digest
 
@@ -44,7 +44,7 @@ class Extent:
 
 
 @dataclass(frozen=True)
-class SegmentPart:
+class SegmentPiece:
     """The values, summary rows or points of one column in one segment."""
 
     column: str
@@ -94,7 +94,7 @@ class ColumnReader:
         assert first >= 1 and last <= extent.tick, "a reader goes no further than its extent"
         pieces = [
             self._read_dense(
-                extent, SegmentPart(column, segment, "f32"), start, length, VALUE_BYTES
+                extent, SegmentPiece(column, segment, "f32"), start, length, VALUE_BYTES
             )
             for segment, start, length in split_at_multiples(first - 1, last, SEGMENT)
         ]
@@ -103,7 +103,9 @@ class ColumnReader:
     def rows(self, extent: Extent, column: str, start: int, stop: int) -> Summaries:
         """Read the summary rows start…stop-1, all of complete buckets -> ROW [stop - start]."""
         pieces = [
-            self._read_dense(extent, SegmentPart(column, segment, "rows"), at, length, ROW.itemsize)
+            self._read_dense(
+                extent, SegmentPiece(column, segment, "rows"), at, length, ROW.itemsize
+            )
             for segment, at, length in split_at_multiples(start, stop, SEGMENT // BUCKET)
         ]
         return np.frombuffer(b"".join(pieces), ROW)
@@ -111,48 +113,50 @@ class ColumnReader:
     def points(self, extent: Extent, column: str, first: int, last: int) -> Points:
         """Read the sparse points of the ticks first…last, in order -> POINT [n]; first may be 0."""
         segments = range(segment_of(first), segment_of(last) + 1)
-        parts = (SegmentPart(column, segment, "sparse") for segment in segments)
-        pieces = [self._read_sparse(extent, part) for part in parts]
+        segment_pieces = (SegmentPiece(column, segment, "sparse") for segment in segments)
+        pieces = [self._read_sparse(extent, piece) for piece in segment_pieces]
         points = np.frombuffer(b"".join(pieces), POINT)
         start, stop = np.searchsorted(points["tick"], np.array([first, last + 1], np.uint64))
         return points[start:stop]
 
     def _read_dense(
-        self, extent: Extent, part: SegmentPart, start: int, length: int, width: int
+        self, extent: Extent, piece: SegmentPiece, start: int, length: int, width: int
     ) -> bytes:
         for _ in range(MAX_READ_ATTEMPTS):
-            data = self._read_range(extent, part, start * width, length * width)
+            data = self._read_range(extent, piece, start * width, length * width)
             if len(data) == length * width:
                 return data
             extent = self.read_extent(extent.tenant, extent.job_id)
-        raise DamagedHistory(f"{extent.job_id}: {part.name} is missing or too short")
+        raise DamagedHistory(f"{extent.job_id}: {piece.name} is missing or too short")
 
-    def _read_range(self, extent: Extent, part: SegmentPart, start: int, length: int) -> bytes:
-        if part.segment < extent.segments_in_files:
-            return self._read_file_range(extent, part, start, length)
-        key = part.key(extent.tenant, extent.job_id)
+    def _read_range(self, extent: Extent, piece: SegmentPiece, start: int, length: int) -> bytes:
+        if piece.segment < extent.segments_in_files:
+            return self._read_file_range(extent, piece, start, length)
+        key = piece.key(extent.tenant, extent.job_id)
         data: Any = self._store.getrange(key, start, start + length - 1)
         return bytes(data)
 
-    def _read_file_range(self, extent: Extent, part: SegmentPart, start: int, length: int) -> bytes:
+    def _read_file_range(
+        self, extent: Extent, piece: SegmentPiece, start: int, length: int
+    ) -> bytes:
         try:
-            with self._files.open(part.path(self._files, extent.tenant, extent.job_id)) as file:
-                if os.fstat(file.fileno()).st_size != part.size(extent.tick):
-                    raise DamagedHistory(f"{extent.job_id}: {part.name} has not its size")
+            with self._files.open(piece.path(self._files, extent.tenant, extent.job_id)) as file:
+                if os.fstat(file.fileno()).st_size != piece.size(extent.tick):
+                    raise DamagedHistory(f"{extent.job_id}: {piece.name} has not its size")
                 return os.pread(file.fileno(), length, start)
         except FileNotFoundError:
             return b""  # reading the extent again raises NoSuchJob if the job was deleted
 
-    def _read_sparse(self, extent: Extent, part: SegmentPart) -> bytes:
-        if part.segment >= extent.segments_in_files:
-            data: Any = self._store.get(part.key(extent.tenant, extent.job_id))
+    def _read_sparse(self, extent: Extent, piece: SegmentPiece) -> bytes:
+        if piece.segment >= extent.segments_in_files:
+            data: Any = self._store.get(piece.key(extent.tenant, extent.job_id))
             if data:
                 return bytes(data)
             extent = self.read_extent(extent.tenant, extent.job_id)
-            if part.segment >= extent.segments_in_files:
+            if piece.segment >= extent.segments_in_files:
                 return b""  # nothing was recorded: the segment has not moved
         try:
-            with self._files.open(part.path(self._files, extent.tenant, extent.job_id)) as file:
+            with self._files.open(piece.path(self._files, extent.tenant, extent.job_id)) as file:
                 return file.read()
         except FileNotFoundError:
             return b""

@@ -18,4 +18,4 @@ class UnsupportedColumn(ValueError):
 
 
 class DamagedHistory(Exception):
-    """A part of an accepted history is missing or has the wrong length."""
+    """A piece of an accepted history is missing or has the wrong length."""

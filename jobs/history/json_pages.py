@@ -14,19 +14,19 @@ from jobs.values import STATE_COLUMN
 HistoryJson = dict[str, Any]  # a response body
 
 
-def range_json(selection: ColumnSelection, first: int, end: int, limit: int) -> HistoryJson:
-    """Build a page of at most `limit` of the ticks first…end; of points with sparse columns alone.
+def range_json(selection: ColumnSelection, first: int, last: int, limit: int) -> HistoryJson:
+    """Build a page of at most `limit` of the ticks first…last; of points with sparse columns alone.
 
     `next_after` is the page's last tick, or null if nothing follows now.
     """
-    last = (
-        min(end, first + limit - 1)
+    page_last = (
+        min(last, first + limit - 1)
         if selection.dense
-        else _last_tick_within(selection, first, end, limit)
+        else _last_tick_within(selection, first, last, limit)
     )
-    ticks = np.arange(first, last + 1)
-    values = {name: selection.values(name, first, last) for name in selection.dense}
-    points = {name: selection.points(name, first, last) for name in selection.sparse}
+    ticks = np.arange(first, page_last + 1)
+    values = {name: selection.values(name, first, page_last) for name in selection.dense}
+    points = {name: selection.points(name, first, page_last) for name in selection.sparse}
     nonfinite_values = [
         entry for name in values for entry in encoders.list_nonfinite(name, ticks, values[name])
     ]
@@ -36,17 +36,17 @@ def range_json(selection: ColumnSelection, first: int, end: int, limit: int) -> 
         **{name: encoders.encode_numbers(column) for name, column in values.items()},
         **{name: sparse_json(name, column_points) for name, column_points in points.items()},
         "nonfinite": nonfinite_values + _list_nonfinite_points(points),
-        "next_after": last if last < end else None,
+        "next_after": page_last if page_last < last else None,
         **_extent_json(selection),
     }
 
 
 def newest_json(selection: ColumnSelection, count: int) -> HistoryJson:
     """Build a page of the newest `count` ticks; with sparse columns alone, points of each."""
-    end = selection.extent.tick
+    last = selection.extent.tick
     if selection.dense:
-        return range_json(selection, max(1, end - count + 1), end, count)
-    points = {name: selection.points(name, 0, end)[-count:] for name in selection.sparse}
+        return range_json(selection, max(1, last - count + 1), last, count)
+    points = {name: selection.points(name, 0, last)[-count:] for name in selection.sparse}
     return {
         "job_id": selection.job.id,
         **{name: sparse_json(name, column_points) for name, column_points in points.items()},
@@ -83,14 +83,14 @@ def sparse_json(name: str, points: Points) -> dict[str, list[Any]]:
     return {"tick": points["tick"].tolist(), "value": value}
 
 
-def _last_tick_within(selection: ColumnSelection, first: int, end: int, limit: int) -> int:
+def _last_tick_within(selection: ColumnSelection, first: int, last: int, limit: int) -> int:
     """Return the last tick up to which no sparse column has over `limit` points after tick 0."""
     for name in selection.sparse:
-        ticks = selection.points(name, first, end)["tick"]
+        ticks = selection.points(name, first, last)["tick"]
         counted_ticks = ticks[ticks > 0]
         if counted_ticks.size > limit:
-            end = int(counted_ticks[limit - 1])
-    return end
+            last = int(counted_ticks[limit - 1])
+    return last
 
 
 def _list_nonfinite_points(columns: Mapping[str, Points]) -> list[encoders.Nonfinite]:

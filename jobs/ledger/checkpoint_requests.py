@@ -114,8 +114,10 @@ class CheckpointRequests:
     def _remove_files(self, tenant: str, job_id: str, checkpoint: Checkpoint) -> None:
         try:
             checkpoint_folders.remove_folder(self._files, tenant, job_id, checkpoint)
-        except OSError as error:  # the record is gone; the next sweep frees the disk
-            logs.get_logger("care").warning("files not removed", job=job_id, error=repr(error))
+        except OSError as error:
+            # the record is gone; the next attempt's remove_orphans, or the job's deletion, does it
+            logger = logs.get_logger("checkpoints")
+            logger.warning("files not removed", job=job_id, error=repr(error))
 
     def _try_replace(self, tenant: str, job_id: str, tick: int, changes: dict[str, Any]) -> bool:
         """Replace the record; return False where another change came first."""

@@ -1,4 +1,4 @@
-"""What a lease opens: claim a job, append its ticks, commit its checkpoints, release it.
+"""Claims jobs, and makes the changes that need a lease: ticks, checkpoints, the finish.
 
 Each method runs one script, which checks the lease; sent twice, it changes no more than once. All
 times are the server's. Knows no file and no HTTP.
@@ -70,8 +70,8 @@ class LeaseLedger:
         """Become the owner of the first job that this worker may train, or return None.
 
         `canaries` are this machine's by thread count (as text), `memory` is in bytes, `engines` has
-        the start of the identity of each engine by name; None of either: anything goes. Sent again
-        with the same nonce, a claim repeats its result. Raises MissingCanary.
+        the start of the identity of each engine by name; `memory` or `engines` None: not checked.
+        Sent again with the same nonce, a claim repeats its result. Raises MissingCanary.
         """
         nonce = nonce or secrets.token_hex(16)
         header = {
@@ -142,8 +142,8 @@ class LeaseLedger:
             "sparse": list(sparse),
             **progress,
         }
-        blobs = (*columns.values(), *rows.values(), *sparse.values())
-        answer, *rest = self._call_with_lease("append", header, *blobs)
+        arrays = (*columns.values(), *rows.values(), *sparse.values())
+        answer, *rest = self._call_with_lease("append", header, *arrays)
         if answer == b"gap":
             raise TickGap(int(rest[0]))
         if answer == b"diverged":
@@ -223,7 +223,7 @@ class LeaseLedger:
         if answer[0] == b"early":
             raise NotAccepted(f"tick {checkpoint.tick}; the accepted tick is {int(answer[1])}")
 
-    def release(
+    def finish(
         self,
         lease: Lease,
         status: str,
@@ -236,7 +236,7 @@ class LeaseLedger:
         is_complete: bool = False,
         tail: str | None = None,
     ) -> str:
-        """Leave the job in `status`; return the status that it then has.
+        """End the lease and leave the job in `status`; return the status that it then has.
 
         `queued` gives it back with a `reason`; `tail`, the end of its log, is quoted if that fails
         it for good. A request of a client that came meanwhile may change the status. A verify ends
@@ -269,9 +269,9 @@ class LeaseLedger:
         }
 
     def _call_with_lease(
-        self, name: str, header: dict[str, Any], *blobs: bytes | str
+        self, name: str, header: dict[str, Any], *byte_arguments: bytes | str
     ) -> list[bytes]:
-        answer = self._scripts.call(name, header, *blobs)
+        answer = self._scripts.call(name, header, *byte_arguments)
         if answer[0] == b"fenced":
             raise LeaseLost(f"{header['member']}: the lease is over ({answer[1].decode()})")
         return answer

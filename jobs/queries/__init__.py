@@ -1,1 +1,1 @@
-"""Reads of the store that change nothing: jobs, events, notices, workers, counts."""
+"""Reads of the store: jobs, events, notices, counts; also the register of live workers."""

@@ -110,7 +110,7 @@ class NoticeListener:
                 self._positions.setdefault(name, newest[name])
                 self._subscriptions.setdefault(name, set()).add(subscription)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="tailer", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="notices", daemon=True)
                 self._thread.start()
         try:
             yield subscription
@@ -144,7 +144,7 @@ class NoticeListener:
                 streams: Any = self._store.xread(positions, block=BLOCK_MS)
             except (*UNAVAILABLE, CommandError) as error:
                 if not is_unavailable:
-                    logs.get_logger("tailer").warning("no news from the store", error=repr(error))
+                    logs.get_logger("notices").warning("no news from the store", error=repr(error))
                 is_unavailable = True
                 time.sleep(RETRY_SECONDS)
                 continue

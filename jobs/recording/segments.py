@@ -1,4 +1,4 @@
-"""Moves parts of a history from the store to files: full segments, and the rest at the end.
+"""Moves pieces of a history from the store to files: full segments, and the rest at the end.
 
 The files are durable before one script replaces the store's strings by their digests. Readers look
 in both places (jobs/history/column_reader.py), so none notices a move. Knows no trainer.
@@ -10,7 +10,7 @@ from jobs import fault_points
 from jobs.archive.jobs import JobArchive
 from jobs.errors import LeaseLost, NoSuchJob, NotAccepted, RequestInProgress, StoreFull
 from jobs.files.artifacts import ArtifactStore
-from jobs.history.column_reader import ColumnReader, SegmentPart
+from jobs.history.column_reader import ColumnReader, SegmentPiece
 from jobs.history.summary_rows import SEGMENT
 from jobs.job import Lease
 from jobs.ledger.client import JobLedger
@@ -34,13 +34,13 @@ class Segments:
         extent = self._columns.read_extent(tenant, job_id)
         if segment < extent.segments_in_files:
             return
-        contents = self._read_parts(tenant, job_id, extent.columns, segment)
+        contents = self._read_pieces(tenant, job_id, extent.columns, segment)
         if segment < self._columns.read_extent(tenant, job_id).segments_in_files:
             return  # another mover was quicker, so these strings may be incomplete
         digests, size = {}, 0
-        for part, data in contents:
+        for piece, data in contents:
             fault_points.hit("segment:write")
-            digests[part.name] = self._files.write(part.path(self._files, tenant, job_id), data)
+            digests[piece.name] = self._files.write(piece.path(self._files, tenant, job_id), data)
             size += len(data)
         fault_points.hit("segment:commit")
         try:
@@ -83,23 +83,23 @@ class Segments:
                 continue
         return count
 
-    def _read_parts(
+    def _read_pieces(
         self, tenant: str, job_id: str, columns: tuple[str, ...], segment: int
-    ) -> list[tuple[SegmentPart, bytes]]:
-        """Read a segment's parts; sparse parts without points are left out."""
-        contents: list[tuple[SegmentPart, bytes]] = []
-        for part in self._list_parts(tenant, job_id, columns, segment):
-            data: bytes = self._store.get(part.key(tenant, job_id)) or b""  # type: ignore[assignment]
-            if part.suffix != "sparse" or data:
-                contents.append((part, data))
+    ) -> list[tuple[SegmentPiece, bytes]]:
+        """Read a segment's pieces; sparse pieces without points are left out."""
+        contents: list[tuple[SegmentPiece, bytes]] = []
+        for piece in self._list_pieces(tenant, job_id, columns, segment):
+            data: bytes = self._store.get(piece.key(tenant, job_id)) or b""  # type: ignore[assignment]
+            if piece.suffix != "sparse" or data:
+                contents.append((piece, data))
         return contents
 
-    def _list_parts(
+    def _list_pieces(
         self, tenant: str, job_id: str, columns: tuple[str, ...], segment: int
-    ) -> list[SegmentPart]:
+    ) -> list[SegmentPiece]:
         names: bytes | None = self._store.hget(keys.job(tenant, job_id), "sparse")  # type: ignore[assignment]
         dense = [
-            SegmentPart(name, segment, suffix) for name in columns for suffix in ("f32", "rows")
+            SegmentPiece(name, segment, suffix) for name in columns for suffix in ("f32", "rows")
         ]
         points = (names or b"").decode().split()
-        return dense + [SegmentPart(name, segment, "sparse") for name in points]
+        return dense + [SegmentPiece(name, segment, "sparse") for name in points]

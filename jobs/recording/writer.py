@@ -194,9 +194,9 @@ class HistoryWriter:
                 i = int(differing[0])
                 bits = (array[i : i + 1].tobytes().hex() for array in (recorded, offered))
                 raise TickMismatch(start + i, name, *bits)
-        for name, blob in sparse.items():
+        for name, points in sparse.items():
             if name != "time":
-                self._compare_points(extent, name, np.frombuffer(blob, POINT), uncompared_upto)
+                self._compare_points(extent, name, np.frombuffer(points, POINT), uncompared_upto)
 
     def _compare_points(
         self, extent: Extent, name: str, offered: Points, uncompared_upto: int
@@ -230,11 +230,11 @@ def _slice_columns(columns: Dense, start: int, length: int) -> dict[str, Values]
 
 def _pack_points(points: Sequence[SparsePoint]) -> dict[str, bytes]:
     """Pack points by column in the order of ticks: u64 tick, then 8 bytes of value."""
-    blobs: dict[str, bytes] = {}
+    packed_points: dict[str, bytes] = {}
     for point in sorted(points, key=lambda point: point.tick):
         packed = point.tick.to_bytes(8, "little") + point.bits
-        blobs[point.column] = blobs.get(point.column, b"") + packed
-    return blobs
+        packed_points[point.column] = packed_points.get(point.column, b"") + packed
+    return packed_points
 
 
 def _metrics_json(metrics: Mapping[str, float | None] | None) -> str | None:

@@ -1,6 +1,7 @@
 """Read a JobSpec from a JSON body: check schema, datasets and rules, and fill in defaults.
 
-All errors of a body are reported together. Knows no store and no tensor.
+All errors of a body are reported together, except that errors within the data, or of its dataset,
+hide those of the rules between fields. Knows no store and no tensor.
 """
 
 from typing import Any

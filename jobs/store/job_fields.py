@@ -56,7 +56,7 @@ JOB_FIELDS = {
     "rate_to": "`tick elapsed` of the newer mark, at least a second of training later",
     "loss": "4 bytes: float32 of the accepted tick, little-endian",
     "metrics": "JSON object: the newest values of validation",
-    "best": "JSON object: tick and metrics of the best validation",
+    "best": "JSON object: metric, tick and value of the lowest val_loss",
     # Its history.
     "columns": "JSON list: names of dense columns",
     "sparse": "names of sparse columns, separated by spaces",

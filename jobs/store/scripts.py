@@ -30,7 +30,7 @@ class Scripts:
         self._store = store
         self._registered: dict[str, Any] = {}
 
-    def call(self, name: str, header: dict[str, Any], *blobs: bytes | str) -> list[bytes]:
+    def call(self, name: str, header: dict[str, Any], *byte_arguments: bytes | str) -> list[bytes]:
         """Run one script; return its reply.
 
         Raises StoreFull where the server can store nothing more, UnsupportedSchema where a newer
@@ -42,7 +42,7 @@ class Scripts:
         fields = {key: value for key, value in header.items() if value is not None}
         fault_points.hit(f"store:{name}:before")
         try:
-            reply: list[bytes] = script(args=[json.dumps(fields), *blobs])
+            reply: list[bytes] = script(args=[json.dumps(fields), *byte_arguments])
         except OutOfMemoryError as error:
             raise StoreFull("the store has no memory left") from error
         except ResponseError as error:

@@ -1,7 +1,32 @@
 """The trainer process: carries out the worker's commands, received as frames, until it leaves.
 
-Knows the frames and one training; decides nothing. Commands and replies are documented at the other
-end, `workers/trainer_client.py`; parameters are the keys of the frames' headers.
+Knows the frames and one training; decides nothing. The worker's end is workers/trainer_client.py,
+which documents what each command does. The commands, with the keys of their headers:
+
+    build             spec, device, log, artifacts, job, engine, memory_bytes, background_saves
+    load              folder
+    run               ticks, digest
+    validate          -
+    save              folder, in_background
+    wait_saved_state  -
+    canary            threads, device
+    selftest          -
+
+and their replies:
+
+    built        engine, device, parameters, engine_note, is_fallback, fingerprint
+    loaded       tick, state (its digest), metrics, end_reason, best
+    ran          first, count, columns, end_reason, failure, epoch, seconds, save_result,
+                 and those of validated; the body has the columns, float32 [count] each
+    validated    sparse, is_best, metrics, best
+    saved        tick, state (its digest), metrics
+    saving       tick: a thread writes the state; a later `ran` has its save_result
+    unsaved      detail: the disk's error
+    saved_state  save_result: the keys of `saved` or `unsaved`, or {}
+    canary       canary, engines, ready, torch
+    selftest     as run_selftest returns it
+    phase        phase; sent any number of times before a reply
+    error        type, detail, traceback; the process then ends
 """
 
 import contextlib
@@ -70,7 +95,7 @@ class CommandHandler:
         """Carry out one command and send its reply."""
         handlers: dict[str, Callable[..., None]] = {
             "build": self.build, "load": self.load, "run": self.run, "validate": self.validate,
-            "save": self.save, "written": self.wait_saved_state, "canary": self.canary,
+            "save": self.save, "wait_saved_state": self.wait_saved_state, "canary": self.canary,
             "selftest": self.selftest,
         }  # fmt: skip
         handlers[frame.kind](**frame.header)
@@ -83,19 +108,19 @@ class CommandHandler:
         artifacts: str | None = None,
         engine: str | None = None,
         job: str | None = None,
-        memory: int | None = None,
-        aside: bool = False,
+        memory_bytes: int | None = None,
+        background_saves: bool = False,
     ) -> None:
         """Build net, optimizer and data of a spec; from here on, print into the file `log`.
 
         `engine` is the engine of the job's history, if it has one. `job` is the job's id, read by
-        fault points only. `memory` limits this process's private memory, in bytes. `aside`: states
-        will also be saved in the background.
+        fault points only. `memory_bytes` limits this process's private memory. `background_saves`:
+        states will also be saved in the background.
         """
         if log is not None:
             redirect_output(log)
-        if memory is not None:
-            machine.limit_memory(memory)
+        if memory_bytes is not None:
+            machine.limit_memory(memory_bytes)
         fault_points.set_current_job(job)
         if fault_points.is_armed():
             print(fault_points.ARMED_WARNING, flush=True)
@@ -103,7 +128,7 @@ class CommandHandler:
         job_spec = JobSpec.model_validate(spec)
         machine.configure_torch(job_spec.compute.threads)
         artifacts_folder = None if artifacts is None else Path(artifacts)
-        self.can_save_in_background = aside
+        self.can_save_in_background = background_saves
         self.training = TrainingRun(
             job_spec, torch.device(device), self.announce, artifacts_folder, engine
         )
@@ -116,7 +141,7 @@ class CommandHandler:
         reply = {"engine": built_engine.name, "device": device, "parameters": parameters}
         engine_choice = {
             "engine_note": self.training.engine_note,
-            "instead": self.training.is_fallback,
+            "is_fallback": self.training.is_fallback,
         }
         send_frame(self.connection, "built", {**reply, **engine_choice, "fingerprint": fingerprint})
 
@@ -126,13 +151,13 @@ class CommandHandler:
         loaded = state_files.load(self._require_training(), Path(folder))
         send_frame(self.connection, "loaded", {**loaded})
 
-    def run(self, k: int, digest: bool = False) -> None:
-        """Run up to `k` ticks and reply with their columns and the seconds they took.
+    def run(self, ticks: int, digest: bool = False) -> None:
+        """Run up to `ticks` ticks and reply with their columns and the seconds they took.
 
         `digest`: add the state digest of the last tick.
         """
         started, training = time.monotonic(), self._require_training()
-        result = training.run(k)
+        result = training.run(ticks)
         if self.can_save_in_background:
             self.state_writer.preallocate(training)
         if digest:
@@ -141,8 +166,8 @@ class CommandHandler:
         chunk = result.chunk
         header = {
             "first": chunk.first, "count": chunk.count, "columns": list(chunk.columns),
-            "ended": training.ended, "failed": result.failure, "epoch": training.epoch,
-            "seconds": seconds, "written": self._poll_saved_state(),
+            "end_reason": training.end_reason, "failure": result.failure, "epoch": training.epoch,
+            "seconds": seconds, "save_result": self._poll_saved_state(),
             **self._decision_fields(result.decisions),
         }  # fmt: skip
         columns = (np.ascontiguousarray(column).data for column in chunk.columns.values())
@@ -153,14 +178,14 @@ class CommandHandler:
         decisions = self._require_training().validate()
         send_frame(self.connection, "validated", self._decision_fields(decisions))
 
-    def save(self, folder: str, aside: bool = False) -> None:
+    def save(self, folder: str, in_background: bool = False) -> None:
         """Write the state into an empty folder; reply "saved", or "unsaved" with the disk's error.
 
-        With `aside`, a large state is copied and written in a thread ("saving"): its result is sent
-        with the first `run` after its end, or by `written`.
+        With `in_background`, a large state is copied and written in a thread ("saving"): its result
+        is sent with the first `run` after its end, or by `wait_saved_state`.
         """
         state = state_files.capture(self._require_training())
-        if aside and self.state_writer.start(state, Path(folder)):
+        if in_background and self.state_writer.start(state, Path(folder)):
             send_frame(self.connection, "saving", {"tick": state.tick})
             return
         reply = _save_reply(lambda: state_files.write(state, Path(folder)))
@@ -168,7 +193,8 @@ class CommandHandler:
 
     def wait_saved_state(self) -> None:
         """Wait for the state that is written in the background, and reply with its result."""
-        send_frame(self.connection, "written", {"written": self._poll_saved_state(wait=True)})
+        result = self._poll_saved_state(wait=True)
+        send_frame(self.connection, "saved_state", {"save_result": result})
 
     def canary(self, threads: int, device: str) -> None:
         """Reply with this machine's canary for a thread count and device, and its engines."""

@@ -25,7 +25,7 @@ class BackgroundStateWriter:
     """One trainer's thread for writing states, with memory for one copy; one state at a time."""
 
     def __init__(self) -> None:
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="aside")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="state-writer")
         self._copy_buffer: Future[Tensor] | None = None
         self._pending_write: Future[SaveResult] | None = None
         self._is_preallocated = False

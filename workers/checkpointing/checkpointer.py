@@ -20,14 +20,19 @@ FINAL_TRIES, FINAL_RETRY_SECONDS = 4, 1.0
 
 
 class Checkpointer:
-    """The checkpoints of one attempt. `tick` is always the tick that the trainer has reached."""
+    """The checkpoints of one attempt.
+
+    `tick` is the attempt's, for messages; a running save's own tick is in its SavedState.
+    """
 
     def __init__(
-        self, session: TrainerSession, archiver: AttemptArchiver, max_failing_seconds: float
+        self, session: TrainerSession, archiver: AttemptArchiver, max_failing_saves_seconds: float
     ) -> None:
-        """Let training go on for at most `max_failing_seconds` while saves fail."""
+        """Let training go on for at most `max_failing_saves_seconds` while saves fail."""
         self._session, self._archiver = session, archiver
-        self._schedule = CheckpointSchedule(session.claim.spec.checkpoint, max_failing_seconds)
+        self._schedule = CheckpointSchedule(
+            session.claim.spec.checkpoint, max_failing_saves_seconds
+        )
         self._writer = CheckpointWriter(session, archiver, self._schedule)
         self._damaged: dict[str, int] = {}  # ticks of damaged checkpoints by folder
 
@@ -163,17 +168,17 @@ class Checkpointer:
         self._writer.discard_pending()
 
     def _try_save(self, tick: int, save: Callable[[], SavedState | None]) -> bool:
-        """Return whether the disk accepted a save; publish a failure, log what was committed."""
+        """Return whether the disk accepted a save; report a failure, log what was committed."""
         try:
             saved_state = save()
         except CheckpointNotSaved as error:
             is_requested = self._session.ledger_writer.requests.wants_checkpoint_at(tick)
             text = f"checkpoint_error at tick {tick}: {error}"
-            self._session.publish("error", text, str(error) if is_requested else None)
+            self._session.report("error", text, str(error) if is_requested else None)
             return False
         if saved_state is not None:
             self._session.log.write(
-                f"saved checkpoint {saved_state.tick}, state {saved_state.state}"
+                f"saved checkpoint {saved_state.tick}, state {saved_state.state_digest}"
             )
         return True
 

@@ -66,8 +66,8 @@ class CheckpointReasons:
 class CheckpointSchedule:
     """The rules of one job's spec, the time of its last save, and the failures since."""
 
-    def __init__(self, rules: CheckpointRules, max_failing_seconds: float) -> None:
-        self.rules, self.failures = rules, FailureTracker(max_failing_seconds)
+    def __init__(self, rules: CheckpointRules, max_failing_saves_seconds: float) -> None:
+        self.rules, self.failures = rules, FailureTracker(max_failing_saves_seconds)
         self._last_save_at = time.monotonic()
 
     def is_due_by_tick(self, chunk: ChunkResult) -> bool:

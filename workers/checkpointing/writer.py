@@ -42,7 +42,7 @@ class PendingCheckpoint:
     reasons: CheckpointReasons
     saved_state: SavedState | None = None
     _executor: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="making")
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="publish")
     )
     _future: Future[Checkpoint] | None = None
 
@@ -65,7 +65,7 @@ class PendingCheckpoint:
 
     def discard(self, remove: Callable[[Checkpoint], None]) -> None:
         """Remove its files; `remove` is called with a checkpoint that was already published."""
-        with contextlib.suppress(Exception):  # remove_orphans removes what stays
+        with contextlib.suppress(Exception):  # the next attempt's remove_orphans does
             if self._future is not None:
                 remove(self.result())
             else:
@@ -196,7 +196,7 @@ class CheckpointWriter:
         return self._commit(saved_state, self._publish(folder, saved_state, reasons), reasons)
 
     def _record_digest(self, saved_state: SavedState) -> None:
-        digest = SparsePoint(STATE_COLUMN, saved_state.tick, encode_value(saved_state.state))
+        digest = SparsePoint(STATE_COLUMN, saved_state.tick, encode_value(saved_state.state_digest))
         self._ledger_writer.append_points(saved_state.tick, [digest], phase="saving")
 
     def _publish(
@@ -205,8 +205,8 @@ class CheckpointWriter:
         try:
             return checkpoint_folders.publish(
                 self._files, self._claim.lease, folder, tick=saved_state.tick,
-                state=saved_state.state, metrics=saved_state.metrics, is_best=reasons.is_best,
-                is_final=reasons.is_final, periodic=reasons.is_periodic,
+                state=saved_state.state_digest, metrics=saved_state.metrics,
+                is_best=reasons.is_best, is_final=reasons.is_final, periodic=reasons.is_periodic,
             )  # fmt: skip
         except SAVE_ERRORS as error:
             raise CheckpointNotSaved(repr(error)) from error
@@ -215,22 +215,23 @@ class CheckpointWriter:
         self, saved_state: SavedState, checkpoint: Checkpoint, reasons: CheckpointReasons
     ) -> SavedState:
         fault_points.hit("checkpoint:commit")
-        superseded = self._ledger_writer.commit_checkpoint(
+        removed = self._ledger_writer.commit_checkpoint(
             checkpoint, self._schedule.rules.keep, is_requested=reasons.is_requested
         )
         self._newest_bytes = checkpoint.bytes
         self._schedule.failures.reset()
-        if self._archiver.save():  # else the archived record names the old ones: a sweep's work
-            for old in superseded:
+        if self._archiver.save():  # else the archived record still names the old ones
+            for old in removed:
                 self._remove_checkpoint(old)
         return saved_state
 
     def _remove_checkpoint(self, checkpoint: Checkpoint) -> None:
         lease = self._claim.lease
-        with contextlib.suppress(OSError):  # a later sweep removes it
+        # what stays is removed by the next attempt's remove_orphans, or the job's deletion
+        with contextlib.suppress(OSError):
             checkpoint_folders.remove_folder(self._files, lease.tenant, lease.job_id, checkpoint)
 
 
 def _discard_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError):  # a later sweep removes it
+    with contextlib.suppress(OSError):  # see _remove_checkpoint
         remove_tree(folder)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Accept consecutive ticks of one segment: compare those already there bit by bit, add the rest.
--- ARGV after the header: a blob for each of h.columns, then of h.rows, then of h.sparse.
+-- ARGV after the header: the bytes of each of h.columns, then of h.rows, then of h.sparse.
 -- -> {'ok', tick, requested, segment in files, checkpoint requested, uncompared_upto} |
 --    {'gap', tick} | {'diverged', tick, column, recorded, offered} | fenced
 local member = h.member
@@ -43,21 +43,21 @@ end
 
 -- sparse points of recorded ticks are compared, but for `time`, whose first value stays; a state's digest may come late,
 -- since its checkpoint is written while the training goes on
-local function tick_at(blob, n) return (struct.unpack('<I8', blob, (n - 1) * 16 + 1)) end
-local function find_point(blob, tick_wanted) -- the value at this tick, else nil and how many points are before it
-  local low, high = 1, #blob / 16
+local function tick_at(points, n) return (struct.unpack('<I8', points, (n - 1) * 16 + 1)) end
+local function find_point(points, tick_wanted) -- the value at this tick, else nil and how many points are before it
+  local low, high = 1, #points / 16
   while low <= high do
     local middle = math.floor((low + high) / 2)
-    local t = tick_at(blob, middle)
-    if t == tick_wanted then return string.sub(blob, middle * 16 - 7, middle * 16) end
+    local t = tick_at(points, middle)
+    if t == tick_wanted then return string.sub(points, middle * 16 - 7, middle * 16) end
     if t < tick_wanted then low = middle + 1 else high = middle - 1 end
   end
   return nil, high
 end
 local function insert_point(sparse, point, t)
-  local blob = redis.call('GET', sparse)
-  local _, before = find_point(blob, t)
-  redis.call('SET', sparse, string.sub(blob, 1, before * 16) .. point .. string.sub(blob, before * 16 + 1))
+  local points = redis.call('GET', sparse)
+  local _, before = find_point(points, t)
+  redis.call('SET', sparse, string.sub(points, 1, before * 16) .. point .. string.sub(points, before * 16 + 1))
 end
 local attempt = keys.attempt(member, j[5])
 local a = redis.call('HMGET', attempt, 'first_tick', 'replayed_upto')
@@ -65,9 +65,9 @@ local first_new = tonumber(a[1] or '0') -- the first tick that was not recorded 
 local replayed_upto = tonumber(a[2] or '-1') -- counted as replayed already: a call may come twice
 local added, digests = {}, 0
 for i, name in ipairs(h.sparse) do
-  local blob = ARGV[1 + #h.columns + #h.rows + i]
-  for n = 1, #blob / 16 do
-    local t = tick_at(blob, n)
+  local points = ARGV[1 + #h.columns + #h.rows + i]
+  for n = 1, #points / 16 do
+    local t = tick_at(points, n)
     local point_segment = math.floor(math.max(t - 1, 0) / SEGMENT)
     if t > math.max(last, tick) then return { 'gap', int(tick) } end
     if point_segment >= segments_in_files then
@@ -75,13 +75,13 @@ for i, name in ipairs(h.sparse) do
       local size = redis.call('STRLEN', sparse)
       local newest = size > 0 and tick_at(redis.call('GETRANGE', sparse, int(size - 16), int(size - 1)), 1) or -1
       if t > newest then
-        added[#added + 1] = { sparse, string.sub(blob, n * 16 - 15, n * 16), name, t }
+        added[#added + 1] = { sparse, string.sub(points, n * 16 - 15, n * 16), name, t }
       elseif name ~= 'time' and t > uncompared_upto then
         local recorded = find_point(redis.call('GET', sparse), t)
-        local offered = string.sub(blob, n * 16 - 7, n * 16)
+        local offered = string.sub(points, n * 16 - 7, n * 16)
         if recorded and recorded ~= offered then return { 'diverged', int(t), name, hex(recorded), hex(offered) } end
         if recorded and name == 'state' and t < first_new and t > replayed_upto then digests = digests + 1 end
-        if not recorded and name == 'state' then added[#added + 1] = { sparse, string.sub(blob, n * 16 - 15, n * 16), name, t, true } end
+        if not recorded and name == 'state' then added[#added + 1] = { sparse, string.sub(points, n * 16 - 15, n * 16), name, t, true } end
       end
     end
   end

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- The owner releases a job. -> {'ok', status} | {'short', tick} | fenced
+-- The owner ends its lease and leaves the job in a status. -> {'ok', status} | {'short', tick} | fenced
 local member = h.member
 local job = keys.job(member)
 local lost = check_lease(job)

@@ -31,6 +31,7 @@ if h.idempotency_key then
 end
 if parent then
   redis.call('HSET', job, 'parent', h.parent, 'origin', int(h.origin))
+  -- in the order of the HMGET above; the parent's `fingerprint` is this record's `recorded`
   for i, field in ipairs({ 'canary', 'identity', 'recorded' }) do
     if parent[i + 1] then redis.call('HSET', job, field, parent[i + 1]) end
   end
