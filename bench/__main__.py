@@ -32,7 +32,7 @@ Measure = Callable[[int], list[Figure]]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One measurement: what it is, how, and in how many rounds when nothing is said."""
+    """One measurement: its title, its function, and its rounds by default."""
 
     title: str
     measure: Measure
@@ -74,7 +74,7 @@ BENCHMARKS = {
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the named benches, or those of the page."""
+    """Run the named measurements, or those of the page."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--rounds", type=int, help="rounds of each")

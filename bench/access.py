@@ -1,6 +1,7 @@
-"""What knowing a key and counting its requests costs: against the admin key, which asks no store.
+"""The cost of checking an access key and counting its requests, against the admin key.
 
-Side by side in one process, through the whole app but its socket; the log is switched off.
+The admin key needs no store. Both run in one process, through the whole app but its socket; the log
+is switched off.
 """
 
 import statistics
@@ -50,5 +51,5 @@ def measure(rounds: int) -> list[Figure]:
 
 
 def _deciles(values: list[float]) -> list[float]:
-    """The first to the ninth tenth: the median stays, chance at both ends goes."""
+    """Return the deciles: the median stays, outliers at both ends go."""
     return statistics.quantiles(values, n=10)

@@ -1,4 +1,4 @@
-"""The seed article's loop, as it stands there: what everything is measured against."""
+"""The article's loop, verbatim: the baseline of all measurements."""
 
 import json
 import time
@@ -18,7 +18,7 @@ SEED_SPEC: dict[str, Any] = json.loads((ROOT / "examples" / "seed_layernorm.json
 
 
 def run_article_loop() -> tuple[float, bytes]:
-    """Run the article's 10,000 ticks; seconds, and losses as float32. The data is made before."""
+    """Run the article's 10,000 ticks; return seconds and float32 losses. The data exist before."""
     torch.set_num_threads(1)
     spec = read_spec(SEED_SPEC, max_parameters=10**6)
     rows = load_data(spec, torch.device("cpu")).training

@@ -1,8 +1,8 @@
-"""A checkpoint of 300 MB: how long it holds the training up, written aside and written at once.
+"""A checkpoint of 300 MB: how long it holds the training up, saved in the background and at once.
 
-A real trainer at the end of its leash, commanded as a runner does it, in turn: the state saved
-aside while it trains on, and at once. *Held up* is the time from one tick's answer to the moment
-when the next may be asked for.
+A real trainer process, commanded as a runner does it, saves its state in the background while it
+trains on, and at once, in turn. *Held up* is the time from one tick's reply to the moment when the
+next may be requested.
 """
 
 import statistics
@@ -40,7 +40,7 @@ TICKS_BETWEEN = 5  # ticks between two checkpoints
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Save in turn aside and at once."""
+    """Save in the background and at once, in turn."""
     with tempfile.TemporaryDirectory(prefix="tickforge-bench-") as folder:
         files, template = (
             ArtifactStore(Path(folder) / "artifacts"),
@@ -65,14 +65,16 @@ class CheckpointBench:
         self.time_ticks(TICKS_BETWEEN)
 
     def time_ticks(self, count: int) -> list[float]:
-        """Train so many single ticks; seconds of each."""
+        """Train single ticks; return the seconds of each."""
         return [_time_call(lambda: self.trainer.run(1)) for _ in range(count)]
 
     def save_in_background(self) -> tuple[float, float, list[float], int]:
-        """Seconds held up, seconds until it lay on disk, those of the ticks meanwhile, bytes."""
+        """Return seconds held up, until it is on disk, and of ticks meanwhile; and its bytes."""
         started = time.perf_counter()
         folder = checkpoint_folders.new_folder(self._files, LEASE)
-        assert self.trainer.save_in_background(folder) is None, "so large a state is saved aside"
+        assert self.trainer.save_in_background(folder) is None, (
+            "so large a state is saved in the background"
+        )
         held_up, ticks = time.perf_counter() - started, list[float]()
         outcome: SavedState | StateNotWritten | None = None
         while outcome is None:
@@ -84,7 +86,7 @@ class CheckpointBench:
         return held_up, written, ticks, self._complete(folder, outcome)
 
     def save_at_once(self) -> float:
-        """Seconds until the state has become a checkpoint, nothing trained meanwhile."""
+        """Return the seconds until the state is a checkpoint; nothing is trained meanwhile."""
         started = time.perf_counter()
         folder = checkpoint_folders.new_folder(self._files, LEASE)
         self._complete(folder, self.trainer.save(folder))

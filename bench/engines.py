@@ -2,7 +2,7 @@
 
 The hand-written loop is the article's: slices of one tensor, torch's own optimizer, `.item()` every
 tick. torch.compile is used as usual, on the model alone. The kernel by hand is a yardstick for the
-seed's net. What is compiled once is not in the rates; what it takes is said beside them.
+seed's net. Rates leave compilation out; its time is shown beside them.
 """
 
 import json
@@ -64,7 +64,7 @@ def measure(rounds: int) -> list[Figure]:
 def compare_engines(
     net: str, spec: JobSpec, ticks: int, times: dict[str, int], rounds: int
 ) -> list[Figure]:
-    """Run the loop and every engine that can in turn, each for `ticks` times its `times`."""
+    """Run the loop and every engine that can train the spec in turn, `ticks` times a factor."""
     names = [name for name in available_engines() if unsupported_reason(spec, name) is None]
     runs: dict[str, Run] = {"loop": make_hand_written_loop(spec)}
     figures = []
@@ -99,14 +99,14 @@ def compare_engines(
 
 
 def make_spec(changes: dict[str, Any]) -> JobSpec:
-    """The seed's spec, or another net, without an end."""
+    """Return the seed's spec, or that of another net, without an end."""
     seed = json.loads((ROOT / "examples" / "seed_layernorm.json").read_text())
     body = {**changes, "optimizer": {"name": "adamw"}} if changes else seed
     return read_spec({**body, "budget": {"ticks": 10**9}}, max_parameters=10**7)
 
 
 def start_training(spec: JobSpec, engine: str) -> tuple[TrainingRun, float]:
-    """Build a training by an engine and make its first ticks; the seconds of both."""
+    """Build a training by an engine and run its first ticks; return the seconds of both."""
     started = time.perf_counter()
     training = TrainingRun(spec, CPU, engine=engine)
     training.run(2)
@@ -114,7 +114,7 @@ def start_training(spec: JobSpec, engine: str) -> tuple[TrainingRun, float]:
 
 
 def make_hand_written_loop(spec: JobSpec, *, compiled: bool = False) -> Run:
-    """The loop as one would write it for this net and these rows."""
+    """Return the loop as one would write it for this net and these rows."""
     rows = load_data(spec, CPU).training
     batches = rows.batches(spec.batch_size, seed=0, shuffle=False)
     if isinstance(batches, TensorBatches):
@@ -145,13 +145,13 @@ def _copy_batches(batches: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def time_loop_compilation() -> float:
-    """Seconds to compile graph's loop."""
+    """Return the seconds to compile graph's loop."""
     with tempfile.TemporaryDirectory() as folder:
         return time_run(lambda _: build_loop.compile_loop(Path(folder)), 1)
 
 
 def time_run(run: Run, ticks: int) -> float:
-    """Seconds of a run."""
+    """Return the seconds of a run."""
     started = time.perf_counter()
     run(ticks)
     return time.perf_counter() - started

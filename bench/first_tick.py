@@ -1,4 +1,4 @@
-"""From POST to the first recorded tick on a warm worker, and where the time goes."""
+"""Seconds from POST to the first recorded tick on a warm worker, by phase."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""What grows with the number of ticks, of jobs and of parameters, and what does not."""
+"""Costs that grow with the number of ticks, of jobs and of parameters, and costs that do not."""
 
 import gc
 import time
@@ -30,7 +30,7 @@ def measure(rounds: int) -> list[Figure]:
 
 
 def measure_quick(rounds: int) -> list[Figure]:
-    """The same without the two largest sizes of each."""
+    """Measure all three without their two largest sizes."""
     return _measure(rounds, len(TICKS) - 2, len(JOBS) - 2, len(PARAMETERS) - 2)
 
 
@@ -44,7 +44,7 @@ def _measure(rounds: int, ticks: int, jobs: int, parameters: int) -> list[Figure
 
 
 def _by_ticks(sizes: tuple[int, ...]) -> list[Figure]:
-    """One job of each length through one service, then reads of it."""
+    """Run one job of each length through one service, then read it."""
     figures = []
     with running_service() as service:
         service.wait(
@@ -83,7 +83,7 @@ def _time_reads(service: BenchService, job: dict[str, Any], path: str) -> list[f
 
 
 def _by_jobs(sizes: tuple[int, ...]) -> list[Figure]:
-    """Jobs in one store, ever more of them."""
+    """Fill one store with more and more jobs."""
     figures, job_count = [], 0
     with running_store() as store:
         index = JobQueries(store.client)
@@ -103,7 +103,7 @@ def _by_jobs(sizes: tuple[int, ...]) -> list[Figure]:
 
 
 def _by_parameters(sizes: list[tuple[int, str]], rounds: int) -> list[Figure]:
-    """Eager ticks of ever larger nets, in process: batch 1, so that it is the parameters' share."""
+    """Time eager ticks of larger and larger nets in process, at batch size 1."""
     machine.configure_torch(1)
     figures = []
     for width, label in sizes:

@@ -1,4 +1,4 @@
-"""Lists among many jobs: what a page costs with 1,000 jobs and with 100,000 of one tenant.
+"""Lists among many jobs: the time of a page with 1,000 jobs and with 100,000 of one tenant.
 
 Records are made through the ledger, as submissions are, with the store's fsync off meanwhile.
 """
@@ -50,7 +50,7 @@ def measure(rounds: int) -> list[Figure]:
 def compare_sizes(
     name: str, few: Callable[[], object], many: Callable[[], object], rounds: int
 ) -> list[Figure]:
-    """The same page at both sizes, in turns."""
+    """Time one page at both sizes, in turn."""
     few(), many()
     pairs = [(_time_ms(few), _time_ms(many)) for _ in range(rounds)]
     small, large = [few_ms for few_ms, _ in pairs], [many_ms for _, many_ms in pairs]
@@ -62,7 +62,7 @@ def compare_sizes(
 
 
 def page_requests(store: RunningStore, size: int) -> dict[str, Callable[[], object]]:
-    """The pages that are asked for: the first of each kind, one from the middle, one as JSON."""
+    """Return the pages to be timed: the first of each kind, one from the middle, one as JSON."""
     index = JobQueries(store.client)
     client = create_app(make_settings(store)).test_client()
     headers = {"Authorization": f"Bearer {KEY}"}
@@ -77,7 +77,7 @@ def page_requests(store: RunningStore, size: int) -> dict[str, Callable[[], obje
 
 
 def make_settings(store: RunningStore) -> Settings:
-    """Settings of an API on this store."""
+    """Return the settings of an API on this store."""
     environment = {
         "TICKFORGE_REDIS_URL": store.url,
         "TICKFORGE_DATA_DIR": str(store.folder / "data"),
@@ -88,7 +88,7 @@ def make_settings(store: RunningStore) -> Settings:
 
 
 def submit_jobs(store: Store, size: int) -> None:
-    """Submit jobs, and cancel one of ten."""
+    """Submit jobs, and cancel every tenth."""
     ledger = JobLedger(store)
     store.config_set("appendfsync", "no")
     store.config_set("auto-aof-rewrite-percentage", "0")  # no rewrite in a measurement's way

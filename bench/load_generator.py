@@ -19,7 +19,7 @@ RETRY_SECONDS = 0.2  # seconds before a refused stream is tried again
 
 
 class ServerAddress:
-    """Where the server is, and how a request to it begins."""
+    """The server's address, and the beginning of a request to it."""
 
     def __init__(self, url: str, key: str) -> None:
         parts = urlsplit(url)
@@ -31,7 +31,7 @@ class ServerAddress:
         return socket.create_connection(self._address, timeout=30)
 
     def request(self, path: str, *headers: str) -> bytes:
-        """Spell a GET."""
+        """Return the bytes of a GET request."""
         header_lines = "".join(f"{header}\r\n" for header in headers)
         return f"GET {path} HTTP/1.1\r\n{self._head}{header_lines}\r\n".encode()
 
@@ -45,7 +45,7 @@ class EventStreams:
         self.open, self.refused, self.frames = 0, 0, 0
 
     def open_stream(self) -> None:
-        """Open one more, however often it is refused."""
+        """Open one more stream, retried while it is refused."""
         job = self._jobs[self.open % len(self._jobs)]
         while True:
             peer = self._server.connect()
@@ -62,7 +62,7 @@ class EventStreams:
         self.open += 1
 
     def read(self, seconds: float) -> None:
-        """Read what comes for a while."""
+        """Read from all streams for a while."""
         for key, _ in self._selector.select(seconds):
             peer = key.fileobj
             assert isinstance(peer, socket.socket)
@@ -74,7 +74,7 @@ class EventStreams:
 
 
 def hold_streams(server: ServerAddress, count: int, jobs: Sequence[str]) -> None:
-    """Open streams, say so, and read them until the standard input ends; then say how it went."""
+    """Open streams, print a line, read them until standard input ends; then print the counts."""
     streams = EventStreams(server, jobs)
     while streams.open < count:
         streams.open_stream()
@@ -93,7 +93,7 @@ def hold_streams(server: ServerAddress, count: int, jobs: Sequence[str]) -> None
 def send_requests(
     server: ServerAddress, seconds: float, clients: int, path: str, etag: str | None
 ) -> None:
-    """Ask as fast as so many clients can; print the seconds of every answer and all time."""
+    """Send requests from that many clients without pause; print the seconds of each response."""
     request = server.request(path, *([f"If-None-Match: {etag}"] if etag else []))
     latencies: list[float] = []
     started = time.perf_counter()

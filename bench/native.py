@@ -109,7 +109,7 @@ def _run_article_loop() -> float:
 
 
 def compile_hand_kernel(folder: Path) -> Callable[[int], object]:
-    """Compile the kernel and give it the seed's weights and rows; the function runs ticks."""
+    """Compile the kernel with the seed's weights and rows; return the function that runs ticks."""
     c_compiler = compiler.find_compiler()
     assert c_compiler is not None, "the bench needs a C compiler"
     library = folder / "hand.so"

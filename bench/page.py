@@ -1,8 +1,8 @@
 """`python -m bench.page`: write the figures of docs/performance.md from bench/results/*.json.
 
-Between two markers of the page, `<!-- table NAME -->` and `<!-- end -->`, stands what the newest
-run of that bench gave; `<!-- targets -->` holds what was aimed at, hit or missed by how much.
-Prose is written by hand, figures never.
+Between two markers of the page, `<!-- table NAME -->` and `<!-- end -->`, it puts the figures of
+the newest run of that measurement; `<!-- targets -->` gets every target and its result. Prose is
+written by hand, figures never.
 """
 
 import json
@@ -23,7 +23,7 @@ Run = dict[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """What was aimed at: a figure of a bench, at least or at most so much."""
+    """A target: a bound, at least or at most, for a figure of a measurement."""
 
     description: str
     benchmark: str
@@ -68,7 +68,7 @@ TARGETS = (
 
 
 def main() -> int:
-    """Fill the page in."""
+    """Fill the page."""
     makers: dict[str, Callable[[str], str]] = {
         "table": figures_table,
         "targets": lambda _name: targets_table(),
@@ -82,14 +82,14 @@ def main() -> int:
 
 
 def newest_run(benchmark: str) -> Run | None:
-    """The newest run of a bench in its full form: a quick one is never shown."""
+    """Return the newest full run of a measurement; quick runs are never shown."""
     paths = sorted(RESULTS.glob(f"*Z-{benchmark}.json"))
     runs: list[Run] = [json.loads(path.read_text()) for path in paths]
     return ([run for run in runs if run.get("at") and "form" not in run["machine"]] or [None])[-1]
 
 
 def figures_table(benchmark: str) -> str:
-    """A bench's figures, and what they were measured on."""
+    """Return the figures of a measurement, and the machine they come from."""
     run = newest_run(benchmark)
     if run is None:
         return "Not measured yet.\n"
@@ -104,7 +104,7 @@ def figures_table(benchmark: str) -> str:
 
 
 def targets_table() -> str:
-    """Every target beside what was measured."""
+    """Return a row for every target with its measured value."""
     lines = ["| target | aimed at | measured | |", "| --- | ---: | ---: | --- |"]
     for target in TARGETS:
         goal = (
@@ -123,7 +123,7 @@ def targets_table() -> str:
 
 
 def measured_value(target: Target) -> float | None:
-    """The median of a target's figure, if there is one."""
+    """Return the median of a target's figure, or None if it was not measured."""
     run = newest_run(target.benchmark)
     for figure in run["figures"] if run else []:
         if figure["name"] == target.figure:
@@ -132,14 +132,14 @@ def measured_value(target: Target) -> float | None:
 
 
 def describe_result(target: Target, value: float) -> str:
-    """Hit, or missed by how much of what was aimed at."""
+    """Return "hit", or by how much the target was missed."""
     goal = target.minimum or target.maximum or 1.0
     shortfall = 1 - value / goal if target.minimum else value / goal - 1
     return "hit" if shortfall <= 0 else f"**missed by {shortfall:.{int(shortfall < 0.01)}%}**"
 
 
 def format_number(value: float) -> str:
-    """Three figures, without an exponent."""
+    """Return a number with three significant digits and no exponent."""
     if abs(value) >= 100:
         digits = len(str(int(abs(value)))) - 3
         return f"{int(round(value, -digits)):,}"

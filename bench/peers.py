@@ -2,7 +2,7 @@
 
 The same nets, rows and optimizers, in turn, each on one thread and with every step logged. Peers
 are timed from the start of their training to its end, the service from POST to `succeeded`. They
-are installed apart (bench/peers-requirements.txt); nothing else needs them.
+are installed separately (bench/peers-requirements.txt); nothing else needs them.
 """
 
 import logging
@@ -43,7 +43,7 @@ Batch = tuple[Tensor, Tensor]
 
 
 class LossModule(nn.Module):
-    """A net that gives its own loss, with the batches that it is trained on."""
+    """A net that returns its own loss, with the batches that it is trained on."""
 
     def __init__(self, spec: JobSpec) -> None:
         super().__init__()
@@ -51,16 +51,16 @@ class LossModule(nn.Module):
         self.criterion, self.spec = OBJECTIVES[spec.objective](), spec
 
     def forward(self, inputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
-        """Return the loss, as the HF Trainer wants it."""
+        """Return the loss, as the HF Trainer expects it."""
         return {"loss": self.criterion(self.net(inputs), targets)}
 
     def build_optimizer(self) -> torch.optim.Optimizer:
-        """Make torch's own optimizer of the spec."""
+        """Return torch's own optimizer of the spec."""
         return make_optimizer(self.spec.optimizer, self.net.parameters())
 
 
 class ReadyBatches(torch.utils.data.Dataset[Batch]):
-    """Batches that are there already."""
+    """Batches that are made before the clock starts."""
 
     def __init__(self, batches: list[Batch], ticks: int, *, as_dict: bool = False) -> None:
         self.batches, self.ticks, self.as_dict = batches, ticks, as_dict
@@ -88,7 +88,7 @@ def run_loop(spec: JobSpec, batches: list[Batch], ticks: int, _folder: str) -> f
 
 
 class LightningNet(pytorch_lightning.LightningModule):
-    """The net as Lightning wants it."""
+    """The net as a Lightning module."""
 
     def __init__(self, spec: JobSpec) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ def run_hf_trainer(spec: JobSpec, batches: list[Batch], ticks: int, folder: str)
 
 
 def run_ignite(spec: JobSpec, batches: list[Batch], ticks: int, _folder: str) -> float:
-    """Ignite with a handler that keeps every loss."""
+    """Ignite with a handler that records every loss."""
     module, losses = LossModule(spec), []
     step = ignite.engine.create_supervised_trainer(
         module.net, module.build_optimizer(), module.criterion
@@ -184,7 +184,7 @@ PEERS: dict[str, Callable[[JobSpec, list[Batch], int, str], float]] = {
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Run all of them in turn, and the service among them."""
+    """Run all of them and the service, in turn."""
     torch_of_this_machine.configure_torch(1)
     figures = []
     with tempfile.TemporaryDirectory() as folder, running_service() as service:

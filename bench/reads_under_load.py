@@ -1,4 +1,4 @@
-"""Reads of a job's status while a native job writes all the ticks it can, and while all is idle."""
+"""Reads of a job's status while a native job writes ticks at full speed, and while all is idle."""
 
 import time
 
@@ -12,7 +12,7 @@ ENDLESS_TICKS = 1_000_000_000
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Read an ended job's status while the worker is idle, then a flooding one's."""
+    """Read an ended job's status while the worker is idle, then that of a busy job."""
     with running_service() as service:
         idle = service.submit(SEED_SPEC)
         service.wait(idle)

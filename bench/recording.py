@@ -1,7 +1,7 @@
-"""What recording every tick costs: a service's steady rate against the same engine in process.
+"""The cost of recording every tick: a service's steady rate against the same engine in process.
 
-The service's rate is what a client sees: ticks between two looks at the running job, a quarter of
-a second apart at the least, so trainer, runner, ledger, store and segment files are all in it.
+The service's rate is what a client sees: ticks between two looks at the running job, at least a
+quarter of a second apart, so trainer, runner, ledger, store and segment files are all in it.
 """
 
 import time
@@ -53,7 +53,7 @@ def measure(rounds: int, *, share: int = 1) -> list[Figure]:
 
 
 def measure_quick(rounds: int) -> list[Figure]:
-    """The same with half the ticks."""
+    """Measure every row with half the ticks."""
     return measure(rounds, share=2)
 
 
@@ -68,7 +68,7 @@ def _rate_in_process(body: dict[str, Any], chunk: int) -> float:
 
 
 def _rate_recorded(service: BenchService, body: dict[str, Any]) -> float:
-    """Ticks a second between the first and the last look at which the job was under way."""
+    """Return ticks per second between the first and the last look at the running job."""
     total, job_id = body["budget"]["ticks"], service.submit(body)
     samples: list[tuple[float, int]] = []
     while True:

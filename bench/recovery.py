@@ -1,4 +1,4 @@
-"""Seconds from a kill or a drain to the next new tick, by its cause, with the default lease."""
+"""Seconds from a kill or a drain to the next new tick, by cause, with the default lease."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ SPEC: dict[str, Any] = {
 }
 KILL_TARGETS = ("trainer", "pool child", "template", "worker", "store")
 DRAIN_CAUSE = (
-    "the only worker told to leave"  # by SIGTERM: it saves, gives the job back, starts again
+    "the only worker told to leave"  # by SIGTERM: it saves, releases the job, starts again
 )
 RESTART_SECONDS = 60.0  # for a worker that was told to leave to be there again
 
@@ -59,7 +59,7 @@ def _drain_to_another(rounds: int) -> list[float]:
 
 
 def _await_two_workers(service: BenchService, drained_pids: set[int]) -> None:
-    """Wait until two workers take jobs, for they have a canary, and neither is one that left."""
+    """Wait until two workers take jobs (both have a canary), and neither is one that left."""
     deadline = time.perf_counter() + RESTART_SECONDS
     while True:
         data = service.http.get("/v1/workers").json()["data"]
@@ -73,7 +73,7 @@ def _await_two_workers(service: BenchService, drained_pids: set[int]) -> None:
 
 
 def _drain_worker(service: BenchService, job_id: str, pid: int) -> float:
-    """Seconds from a SIGTERM to the first tick of the next attempt: the leaving one's are none."""
+    """Return the seconds from SIGTERM to the first tick of the next attempt."""
     attempt = service.job(job_id)["attempt"]
     os.kill(pid, signal.SIGTERM)
     started = time.perf_counter()

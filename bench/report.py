@@ -1,4 +1,4 @@
-"""Figures of one run: median, minimum and maximum, a table for people, JSON beside it."""
+"""Figures of one run: median, minimum and maximum, as a table and as JSON."""
 
 import json
 import os
@@ -15,7 +15,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured thing: its values in one unit, over the rounds of one run."""
+    """One measured quantity: its values in one unit, over the rounds of one run."""
 
     name: str
     unit: str
@@ -23,19 +23,19 @@ class Figure:
 
     @property
     def formatted(self) -> str:
-        """Median (minimum to maximum), number of rounds."""
+        """Return median (minimum to maximum) and the number of rounds."""
         low, high = min(self.values), max(self.values)
         middle = statistics.median(self.values)
         return f"{middle:,.3g} ({low:,.3g} to {high:,.3g}) {self.unit}, n = {len(self.values)}"
 
 
 def ratio(name: str, numerators: Sequence[float], denominators: Sequence[float]) -> Figure:
-    """Ratios round by round: what was measured side by side is compared side by side."""
+    """Return the ratios round by round, of values that were measured side by side."""
     return Figure(name, "×", [a / b for a, b in zip(numerators, denominators, strict=True)])
 
 
 def describe_machine() -> dict[str, str]:
-    """What it was measured on, with the load before."""
+    """Describe the machine, with its load before the run."""
     model = "unknown"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -54,7 +54,7 @@ def _load_average() -> str:
 
 
 def show(name: str, title: str, environment: dict[str, str], figures: Sequence[Figure]) -> None:
-    """Print a table and write it as JSON, with the load behind it beside the one before it."""
+    """Print a table and write it as JSON, with the load before and after the run."""
     environment = environment | {"load after": _load_average()}
     print(f"\n{title}\n  " + " | ".join(f"{key} {value}" for key, value in environment.items()))
     width = max(len(figure.name) for figure in figures)

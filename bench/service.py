@@ -46,7 +46,7 @@ class BenchService:
                 return job
 
     def process_of(self, *words: str) -> psutil.Process:
-        """The process of this service whose command line holds all words."""
+        """Return the process of this service whose command line contains all words."""
         for child in psutil.Process(self.process.pid).children(recursive=True):
             line = " ".join(child.cmdline())
             if all(word in line for word in words):

@@ -1,4 +1,4 @@
-"""The whole service against the loop that one would write: from POST to `succeeded`, over HTTP.
+"""The whole service against the hand-written loop: from POST to `succeeded`, over HTTP.
 
 In turn, on the same machine, in one run. After every job all of its losses are read back over HTTP
 and compared: with those of the loop, bit for bit, where the engine's name promises torch's bits,
@@ -32,7 +32,7 @@ LARGER: dict[str, tuple[dict[str, Any], int]] = {
 
 @dataclass
 class Rounds:
-    """Ticks a second of the loop and of the service, round by round."""
+    """Ticks per second of the loop and of the service, round by round."""
 
     loop: list[float] = field(default_factory=list)
     service: list[float] = field(default_factory=list)
@@ -74,7 +74,7 @@ def measure(rounds: int, *, long: int = LONG_TICKS) -> list[Figure]:
 
 
 def measure_quick(rounds: int) -> list[Figure]:
-    """The same with fewer ticks in the long job."""
+    """Measure with fewer ticks in the long job."""
     return measure(rounds, long=QUICK_LONG_TICKS)
 
 
@@ -98,7 +98,7 @@ def _run_short_job(service: BenchService, losses: bytes) -> tuple[float, str]:
 
 
 def _wait_until_warm(service: BenchService, losses: bytes) -> None:
-    """Wait until the worker has compiled what it compiles beside the first jobs."""
+    """Wait until the worker has compiled its loop beside the first jobs."""
     deadline = time.perf_counter() + MAX_WARMUP_SECONDS
     while _run_short_job(service, losses)[1] != "graph" and time.perf_counter() < deadline:
         time.sleep(1)
@@ -123,7 +123,7 @@ def _long_spec(ticks: int) -> dict[str, Any]:
 
 
 def _native_losses(ticks: int) -> bytes:
-    """The same job in this process."""
+    """Return the losses of this job in this process."""
     spec = read_spec(_long_spec(ticks), max_parameters=10**6)
     training = TrainingRun(spec, torch.device("cpu"), engine="native")
     chunks = []
@@ -143,7 +143,7 @@ def _run_job(
 
 
 def _read_losses(service: BenchService, job: dict[str, Any]) -> bytes:
-    """Every tick's loss, as the service gives it."""
+    """Return every tick's loss, read from the service."""
     headers = {"Accept": "application/octet-stream"}
     response = service.http.get(f"/v1/jobs/{job['id']}/history", headers=headers)
     response.raise_for_status()

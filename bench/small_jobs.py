@@ -1,4 +1,4 @@
-"""Many tiny jobs through HTTP on one worker: jobs a minute, and where a job's time goes."""
+"""Many tiny jobs through HTTP on one worker: jobs per minute, and the time of each phase."""
 
 import re
 import time
@@ -19,7 +19,7 @@ STEPS = {
 
 
 def measure(_rounds: int, *, jobs: int = JOBS) -> list[Figure]:
-    """Submit all jobs, wait until the last has ended, and read how each went."""
+    """Submit all jobs, wait until the last has ended, and read the times of each."""
     with running_service(TICKFORGE_RATE_LIMIT="0") as service:
         service.wait(service.submit(SPEC))  # the worker's first job pays for its canary
         started = time.perf_counter()
@@ -40,7 +40,7 @@ def measure(_rounds: int, *, jobs: int = JOBS) -> list[Figure]:
 
 
 def measure_quick(rounds: int) -> list[Figure]:
-    """The same with few jobs."""
+    """Measure with few jobs."""
     return measure(rounds, jobs=QUICK_JOBS)
 
 

@@ -14,7 +14,7 @@ from serving.embedded_store import find_server, server_command
 
 
 def silence_logs() -> None:
-    """Let the app's log go nowhere."""
+    """Discard the app's log."""
     structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
 
 
@@ -29,7 +29,7 @@ class RunningStore:
 
 @contextmanager
 def running_store() -> Iterator[RunningStore]:
-    """Run a store with the settings of serve.py; nothing is left of it."""
+    """Run a store with the settings of serve.py, and remove it afterwards."""
     with tempfile.TemporaryDirectory(prefix="tickforge-bench-", dir="/tmp") as name:
         folder = Path(name)
         command = server_command(find_server(), folder, folder / "store.sock")

@@ -1,7 +1,7 @@
 """Plain requests while 300 event streams are open: two API processes, 10^5 jobs, 10^6 ticks.
 
-The streams follow jobs that train (a writer appends to them all the while). Each round asks one
-kind of request as fast as a few clients can; latencies are told of those that ran side by side.
+The streams follow jobs that train (a writer appends to them all the while). Each round sends one
+kind of request as fast as a few clients can.
 """
 
 import json
@@ -42,7 +42,7 @@ FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c", "device": "cpu", 
 
 
 def measure(rounds: int) -> list[Figure]:
-    """Ask each kind without streams, then with."""
+    """Send each kind of request without streams, then with them."""
     silence_logs()
     with ExitStack() as stack:
         store = stack.enter_context(running_store())
@@ -71,7 +71,7 @@ def measure(rounds: int) -> list[Figure]:
 
 
 def measure_api_load(rounds: int) -> list[float]:
-    """How much of a core the API takes for its streams, without other requests."""
+    """Return the share of a core that the API takes for its streams, without other requests."""
     children = psutil.Process().children(recursive=True)
     api_processes = [process for process in children if process.cmdline()[1:3] == ["-m", "api"]]
     percentages = []
@@ -87,7 +87,7 @@ def _processor_seconds(processes: list[psutil.Process]) -> float:
 
 
 def request_kinds(url: str, job_id: str) -> dict[str, tuple[str, ...]]:
-    """Name of a request -> its path (and ETag)."""
+    """Return the path (and ETag) of each kind of request."""
     headers = {"Authorization": f"Bearer {KEY}"}
     status = f"/v1/jobs/{job_id}"
     etag = httpx.get(url + status, headers=headers).headers["ETag"]
@@ -103,7 +103,7 @@ def request_kinds(url: str, job_id: str) -> dict[str, tuple[str, ...]]:
 def measure_requests(
     url: str, name: str, arguments: tuple[str, ...], suffix: str, rounds: int
 ) -> list[Figure]:
-    """Ask one kind for some rounds: requests a second, median and 99th percentile."""
+    """Send one kind for some rounds: requests per second, median and 99th percentile."""
     rates, middles, tails = [], [], []
     for _ in range(rounds):
         result = json.loads(
@@ -137,7 +137,7 @@ class ManualJob:
         self._tick = 0
 
     def record(self, count: int) -> None:
-        """Hand over so many ticks."""
+        """Append some ticks."""
         losses = np.random.default_rng(self._tick).random(count, np.float32)
         state: dict[str, Any] = {"phase": "training", "elapsed": (self._tick + count) / 5000}
         self._recorder.append(self._tick + 1, {"loss": losses}, **state)
@@ -146,7 +146,7 @@ class ManualJob:
 
 @dataclass
 class Appender:
-    """Appends to all followed jobs until it is to stop."""
+    """A thread that appends to all followed jobs until it is stopped."""
 
     jobs: list[ManualJob]
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -155,11 +155,11 @@ class Appender:
 
     @property
     def rate(self) -> float:
-        """Appends a second so far."""
+        """Return the appends per second so far."""
         return self.appends / (time.monotonic() - self.started)
 
     def run(self) -> None:
-        """Go on."""
+        """Append until stopped."""
         while not self.stopped.wait(CHUNK_SECONDS):
             for job in self.jobs:
                 job.record(CHUNK_TICKS)
@@ -168,7 +168,7 @@ class Appender:
 
 @contextmanager
 def appending(jobs: list[ManualJob]) -> Iterator[Appender]:
-    """Train these jobs meanwhile."""
+    """Append to these jobs meanwhile."""
     writer = Appender(jobs)
     thread = threading.Thread(target=writer.run)
     thread.start()
@@ -213,7 +213,7 @@ class StreamClients:
     process: "subprocess.Popen[str]"
 
     def figures(self) -> list[Figure]:
-        """End it; how many streams it had to the last, and what they were sent."""
+        """End it; return how many streams were open to the end, and how much they received."""
         out, _ = self.process.communicate()
         result = json.loads(out)
         return [

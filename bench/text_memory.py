@@ -1,7 +1,7 @@
 """Memory of a training on a text of 2 GB against one of 2 MB.
 
-The long text is the example's, again and again, in a temporary file. Each training is a process,
-which says the peak of its resident memory.
+The long text is the example's, repeated, in a temporary file. Each training is a process that
+prints the peak of its resident memory.
 """
 
 import hashlib
@@ -76,7 +76,7 @@ def _train(text: Path, vocabulary: str) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train on one text and say how much memory that took and how long."""
+    """Train on one text and print its memory and time."""
     import resource
     import time
 

@@ -1,4 +1,4 @@
-"""The API and a real worker on one store, for tests that look under both: submit, ask, tamper."""
+"""The API and a real worker on one store, for tests that send requests and look behind them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +15,7 @@ from tests.support_api import ReadingClient
 
 
 class ApiHarness:
-    """Asks the API as a client does; `store` and `files` are what lies behind it."""
+    """Sends requests as a client does; `store` and `files` are what lies behind the API."""
 
     def __init__(self, url: str, data: Path, stack: ExitStack) -> None:
         self._url, self._data, self._stack = url, data, stack
@@ -74,14 +74,14 @@ class ApiHarness:
         return [event["data"] for event in page if event["type"] == kind]
 
     def store_key(self, job_id: str, part: str) -> str:
-        """The store's key of a part of a job."""
+        """Return the store's key of a part of a job."""
         return f"job:{{default/{job_id}}}:{part}"
 
     def folder(self, job_id: str) -> Path:
         return self.files.job_folder("default", job_id)
 
     def bytes_on_disk(self, job_id: str) -> int:
-        """Of what Job.bytes counts: files that checkpoints list, and the history's."""
+        """Return what Job.bytes counts: files that checkpoints list, and the history's."""
         job_folder = self.folder(job_id)
         files = [file for file in job_folder.rglob("*") if file.is_file()]
         return sum(
@@ -94,7 +94,7 @@ class ApiHarness:
 
 @contextmanager
 def running_api_harness(data: Path) -> Iterator[ApiHarness]:
-    """A store of its own; workers are started by `worker`."""
+    """Run a harness on a store of its own; start workers by `start_worker`."""
     with ExitStack() as stack:
         server = stack.enter_context(running_store())
         harness = ApiHarness(server.url, data, stack)

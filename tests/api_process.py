@@ -1,4 +1,4 @@
-"""`python -m api` as a process of a test, on a store that the test may drive by hand."""
+"""`python -m api` as a process of a test, on a store that the test can write to."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from tests.support import ADMIN_KEY, ROOT, process_environment, wait_until
 
 @contextmanager
 def running_api(url: str, data: Path, **env: str) -> Iterator[httpx.Client]:
-    """The API as a process on an inherited socket; ended by SIGTERM, and then gone."""
+    """Run the API as a process on an inherited socket; it is ended by SIGTERM."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         number = str(listener.fileno())
         environment = process_environment(url, data, TICKFORGE_API_FD=number, **env)

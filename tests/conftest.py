@@ -59,13 +59,13 @@ def ledger(store: "redis.Redis") -> JobLedger:
 
 @pytest.fixture
 def lease_ledger(store: "redis.Redis") -> LeaseLedger:
-    """The owner's half, with leases that last longer than a test."""
+    """The owner's half of the protocol, with leases that last longer than a test."""
     return LeaseLedger(store, lease_seconds=30)
 
 
 @pytest.fixture
 def index(store: "redis.Redis") -> JobQueries:
-    """What finds jobs on the empty store."""
+    """The queries of jobs on the empty store."""
     return JobQueries(store)
 
 
@@ -90,7 +90,7 @@ def client(settings: Settings) -> Any:
 
 @pytest.fixture
 def submit(client: Any) -> Callable[..., str]:
-    """Submit a small job (`changes` replace fields of its spec); gives its id."""
+    """Submit a small job (`changes` replace fields of its spec); returns its id."""
 
     def post(**changes: Any) -> str:
         response = client.post("/v1/jobs", json=small_spec(**changes))
@@ -102,6 +102,6 @@ def submit(client: Any) -> Callable[..., str]:
 
 @pytest.fixture
 def worker(submit: Callable[..., str], store: "redis.Redis", settings: Settings) -> ManualWorker:
-    """The owner of a running job of 100 ticks that has none yet."""
+    """The owner of a running job of 100 ticks, none of which is recorded yet."""
     submit(budget={"ticks": 100})
     return ManualWorker(store, settings)

@@ -1,7 +1,7 @@
 """Hypothesis strategies of data that a spec may name: every source, and texts, tables and arrays.
 
 A dataset is named here by one of STANDING_IN, since ids are made by the service that a test runs:
-`naming` puts the real ids in.
+`insert_ids` puts the real ids in.
 """
 
 import json
@@ -44,7 +44,7 @@ class SpecData:
 
 
 def upload_all(client: Any) -> dict[str, str]:
-    """Upload all files; gives what stands in for each id -> the id."""
+    """Upload all files; return the id for each placeholder."""
     return {
         STANDING_IN[name]: upload_new(client, data, kind)["id"]
         for name, (data, kind) in FILES.items()
@@ -61,12 +61,12 @@ def insert_ids(spec: Spec, ids: Mapping[str, str]) -> Spec:
 
 
 def optional_fields(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Spec]:
-    """An object with any of these fields."""
+    """Draw an object with any of these fields."""
     return st.fixed_dictionaries({}, optional=fields)
 
 
 def integers(minimum: int, maximum: int) -> st.SearchStrategy[Any]:
-    """An integer as JSON has it: 8 or 8.0."""
+    """Draw an integer in one of its two JSON spellings: 8 or 8.0."""
     numbers = st.integers(minimum, maximum)
     return numbers | numbers.filter(lambda value: abs(value) <= 2**53).map(float)
 
@@ -118,7 +118,7 @@ def synthetic(draw: st.DrawFn) -> SpecData:
 
 @st.composite
 def tables(draw: st.DrawFn) -> SpecData:
-    """The table of pets, by each of its columns."""
+    """Draw specs on the table of pets, for each of its columns."""
     target = draw(st.sampled_from(["weight", "colour", "age", "pet"]))
     others = [name for name in ("weight", "colour", "age", "pet") if name != target]
     data: Spec = {"source": "dataset", "id": STANDING_IN["pets"], "target": target}
@@ -149,7 +149,7 @@ DIGITS = SpecData({"source": "example", "name": "digits"}, "class", 1797, {})
 
 @st.composite
 def texts(draw: st.DrawFn) -> SpecData:
-    """A text by bytes or characters; the model says which."""
+    """Draw specs on a text by bytes or characters; the model says which."""
     vocabulary = draw(st.sampled_from(["bytes", "characters"]))
     if draw(FLAG):
         facts = json.loads((EXAMPLES_FOLDER / "genesis.json").read_text())["text"]

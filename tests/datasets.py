@@ -1,4 +1,4 @@
-"""What tests of datasets share: small tables in several forms, uploads, what is left on disk."""
+"""Helpers for datasets: small tables in several formats, uploads, files on disk."""
 
 import io
 import json
@@ -14,7 +14,7 @@ from jobs.datasets.profiling import make_profiler
 from jobs.spec.profiles import DatasetProfile, MediaType
 
 CSV, JSONL, TEXT, NPZ = "text/csv", "application/x-ndjson", "text/plain", "application/x-npz"
-#: numbers and a category; the class is told by both
+#: numbers and a category; the class depends on both
 PETS = b"""weight,colour,age,pet
 4.5,black,3,cat
 31.5,brown,7,dog
@@ -27,7 +27,7 @@ Row = dict[str, str | float]
 
 
 def upload(client: Any, data: bytes, kind: str = CSV, **query: str) -> Any:
-    """POST it; gives the answer."""
+    """POST a dataset; return the response."""
     headers = {"Idempotency-Key": query.pop("key")} if "key" in query else {}
     return client.post(
         "/v1/datasets", data=data, content_type=kind, query_string=query, headers=headers
@@ -35,7 +35,7 @@ def upload(client: Any, data: bytes, kind: str = CSV, **query: str) -> Any:
 
 
 def upload_new(client: Any, data: bytes, kind: str = CSV, **query: str) -> dict[str, Any]:
-    """POST it; gives the Dataset, which must be new."""
+    """POST a dataset that must be new; return it."""
     response = upload(client, data, kind, **query)
     assert response.status_code == 201, response.json
     dataset: dict[str, Any] = response.json
@@ -62,7 +62,7 @@ def profile_bytes(
 def expect_refusal(
     data: bytes, kind: MediaType = "text/csv", piece_size: int = 1 << 18
 ) -> list[DataError]:
-    """The faults of bytes that must be refused."""
+    """Return the errors of bytes that must be refused."""
     try:
         profile = profile_bytes(data, kind, piece_size)
     except BadData as error:
@@ -94,6 +94,6 @@ def npz_of(compressed: bool = False, **arrays: Any) -> bytes:
 
 
 def files_of(folder: Path) -> list[str]:
-    """Every file below a folder, but the archive's."""
+    """Return every file below a folder, except the archive's."""
     paths = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
     return sorted(str(path) for path in paths if path.parts[0] != ARCHIVE_FOLDER)

@@ -10,8 +10,8 @@ Edits = Sequence[tuple[str, str]]  # old text, new text
 
 
 class EditedScripts(Scripts):
-    """The scripts with some of their text replaced; what is to be replaced is there once at most,
-    and is there in one of them.
+    """Scripts with replacements; each replaced text occurs at most once in a script, and in one of
+    them.
     """
 
     def __init__(self, store: "redis.Redis", edits: Edits) -> None:

@@ -1,4 +1,4 @@
-"""Requests that are held, made from a thread of their own, and the hand that ends them."""
+"""Requests that are held (long polls), made from a thread of their own."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from tests.support_api import ReadingClient
 
 
 class HeldRequest:
-    """A GET under way; `answer` waits for what comes of it, `seconds` is what that took."""
+    """A GET under way; `seconds` is the time until its response."""
 
     def __init__(self, app: Any, path: str, **headers: str) -> None:
         self._client = ReadingClient(app, app.response_class)
@@ -32,20 +32,20 @@ class HeldRequest:
         self._responses.append(response)
 
     def wait_until_held(self) -> "HeldRequest":
-        """Return when it is held; fails if it was answered at once."""
+        """Return when the request is held; fails if it was answered at once."""
         wait_until(self._has_begun, 10, "the wait's begin")
         assert not self._responses, self._responses[0].json
         return self
 
     def wait_for_response(self, seconds: float = 20) -> Any:
-        """Wait for the answer."""
+        """Wait for the response."""
         self._thread.join(seconds)
         assert self._responses, f"no answer within {seconds:g} s"
         return self._responses[0]
 
 
 def run_later(seconds: float, action: Callable[[], Any]) -> threading.Timer:
-    """Do something a little later."""
+    """Run an action after a delay."""
     timer = threading.Timer(seconds, action)
     timer.start()
     return timer

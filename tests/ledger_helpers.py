@@ -1,4 +1,4 @@
-"""What tests of the protocol do as clients and as owners of jobs, through the ledger alone."""
+"""What clients and owners of jobs do through the ledger, for tests of the protocol."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def append_losses(
 
 
 def expire_lease(store: "redis.Redis", lease: Lease) -> None:
-    """Let the lease be over now, as if its time had passed."""
+    """End the lease now, as if its time had passed."""
     name = keys.job_member(lease.tenant, lease.job_id)
     store.zadd(keys.leases("cpu"), {name: 1})
 

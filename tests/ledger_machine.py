@@ -1,8 +1,8 @@
-"""The ledger on a real store, driven by Hypothesis beside its model: every answer is the same one.
+"""The ledger on a real store, driven by Hypothesis beside its model: all outcomes must be equal.
 
 The scripts are the product's but for one number: a segment has 4 ticks, so that histories cross its
 border all the time. Losses and states are functions of job and tick, as an exact training's are.
-Clocks are injected: a lease is over when a rule says so. Not here: fingerprints, summary rows.
+Clocks are injected: a lease is over when a step says so. Not modelled: fingerprints, summary rows.
 """
 
 import struct
@@ -30,7 +30,7 @@ TENANT = "t"
 
 
 class LedgerMachine(RuleBasedStateMachine):
-    """Clients, owners, crashes, clocks and a store that forgets; the world says what must come."""
+    """Clients, owners, crashes, clocks and a store that forgets, beside the model (`world`)."""
 
     store: ClassVar["redis.Redis"]
     edits: ClassVar[Edits] = ()
@@ -46,7 +46,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.ledger._scripts = self.lease_ledger._scripts = scripts
         self.world = World()
         self.ids: dict[int, str] = {}  # by number
-        self.leases: list[HeldLease] = []  # all that somebody may still show
+        self.leases: list[HeldLease] = []  # all that an owner may still use
         self.nonces = 0
         self.shown: dict[str, dict[int, int]] = {}  # id -> every tick that was ever accepted
         self.previous: dict[str, ledger_store.JobRecord] = {}
@@ -55,20 +55,20 @@ class LedgerMachine(RuleBasedStateMachine):
     # Both sides, and what they answer.
 
     def compare_call(self, name: str, ledger: Callable[[], Any], model: Callable[[], Any]) -> Any:
-        """Do it in the world and in the store; the answers must be the same, refusals too."""
+        """Make a call on the model and on the ledger; results and errors must be equal."""
         expected, actual = call_outcome(model), call_outcome(ledger)
         assert actual == expected, f"{name}: answered {actual}, promised {expected}"
         self.outcome_counts[f"{name} {expected[0]}"] += 1
         return expected[1] if expected[0] == "ok" else None
 
     def pick_job(self, at: int) -> int:
-        """A job's number, the newest first, also of a deleted one; mostly one that had an owner."""
+        """Return a job's number, the newest first, deleted ones too; mostly one with an owner."""
         if at % 3 and self.leases:
             return self.leases[-1 - at // 3 % len(self.leases)].number
         return self.world.submissions - at // 3 % self.world.submissions
 
     def pick_lease(self, at: int) -> HeldLease:
-        """A lease that somebody may still show, the newest first; two in three times one holds."""
+        """Return a lease that an owner may still use, the newest first; mostly a valid one."""
         holding = [held for held in self.leases if self.world.is_holder(held)]
         candidates = holding if holding and at % 3 else self.leases
         return candidates[-1 - at // 3 % len(candidates)]
@@ -102,8 +102,8 @@ class LedgerMachine(RuleBasedStateMachine):
             self.compare_call("submit", ledger,
                       lambda: self.world.submit(priority, TOTALS[budget], key, body))  # fmt: skip
 
-    def ask(self, at: int, what: Any) -> None:
-        """Of any job, also one that is gone."""
+    def request(self, at: int, what: Any) -> None:
+        """Send a client's request for any job, deleted ones too."""
         number = self.pick_job(at)
         name = TENANT, self.ids[number]
 
@@ -126,7 +126,7 @@ class LedgerMachine(RuleBasedStateMachine):
     # What owners do: the one who holds a job, and those who only think so.
 
     def train(self, at: int, upto: int, moves: bool) -> None:
-        """An owner's ordinary day: ticks in order, full segments into files."""
+        """An owner's normal work: append ticks in order, move full segments into files."""
         held = self.pick_lease(at)
         if not self.world.is_holder(held):
             return self.claim("a", reply_lost=False)
@@ -151,7 +151,7 @@ class LedgerMachine(RuleBasedStateMachine):
             self._claim(worker, f"n{self.nonces}")
 
     def claim_late(self, worker: str, at: int) -> None:
-        """A claim is sent again when much else has happened."""
+        """Send an old claim again, after other calls."""
         self._claim(worker, self.pick_lease(at).nonce)
 
     def _claim(self, worker: str, nonce: str) -> None:
@@ -174,7 +174,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def append(
         self, at: int, back: int, count: int, wrong: Any, digest: int | None, twice: bool
     ) -> None:
-        """Ticks from some way back, or beyond a gap; recorded ones with a wrong bit or without."""
+        """Append ticks from some way back or beyond a gap; recorded ones may have a wrong bit."""
         held = self.pick_lease(at)
         tick = self._tick(held)
         first = max(1, tick + 1 - back)
@@ -219,7 +219,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
     def commit(self, at: int, back: int, size: int, dropped: int) -> None:
-        """A checkpoint of now, of before, or of a tick that is not accepted; old ones go."""
+        """Commit a checkpoint of the newest, an earlier or an unaccepted tick; drop old ones."""
         held = self.pick_lease(at)
         tick = max(0, self._tick(held) - back)
         job = self.world.jobs.get(held.number)
@@ -244,7 +244,7 @@ class LedgerMachine(RuleBasedStateMachine):
             )
 
     def move_segment(self, at: int, ahead: int, shown: bool) -> None:
-        """By an owner; or by anybody, which only an ended job allows."""
+        """Move a segment as the owner, or without a lease, which only an ended job allows."""
         held = self.pick_lease(at)
         job = self.world.jobs.get(held.number)
         segment = max(0, (job.segments_in_files if job else 0) + ahead)
@@ -264,7 +264,7 @@ class LedgerMachine(RuleBasedStateMachine):
     # What happens to them.
 
     def lease_runs_out(self, at: int) -> None:
-        """Time passes. Nobody is told."""
+        """Let a lease's time pass."""
         number = self.pick_job(at)
         job = self.world.jobs.get(number)
         if job is not None and job.status == "running":
@@ -274,7 +274,7 @@ class LedgerMachine(RuleBasedStateMachine):
             )
 
     def crash(self, at: int) -> None:
-        """An owner dies and never shows its lease again."""
+        """Let an owner die: its lease is never used again."""
         self.leases.remove(self.pick_lease(at))
 
     def reconcile(self, at: int, wakeups: bool) -> None:
@@ -292,12 +292,12 @@ class LedgerMachine(RuleBasedStateMachine):
                       lambda: self.world.mark_finalized(number))  # fmt: skip
 
     def mark(self) -> None:
-        """What the store holds now is all that a rollback will find."""
+        """Remember the store's content as the point that a rollback returns to."""
         self.store.delete(keys.wake_cooldown("cpu"))  # nothing that lives by a clock
         self.rollback_point = deepcopy(self.world), ledger_store.dump_store(self.store)
 
     def roll_back(self) -> None:
-        """The store has lost its last second. Owners know nothing of it and go on."""
+        """Restore the remembered content: the store has lost its last second unnoticed."""
         if self.rollback_point is None:
             return
         submissions, (self.world, dumped) = self.world.submissions, self.rollback_point
@@ -309,7 +309,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def check_store(self) -> None:
-        """What the store holds is the world, and what anybody was ever shown is still so."""
+        """The store equals the model, and every tick that was ever accepted still has its bits."""
         content = ledger_store.read_store(self.store)
         ledger_store.check_equals_model(content, self.world, self.ids, TENANT)
         now = ledger_store.read_records(content)

@@ -1,7 +1,7 @@
-"""What the protocol of jobs promises, as plain Python: the model that the ledger is compared with.
+"""The promises of the protocol of jobs in plain Python: the model that the ledger is compared with.
 
-A world of jobs in memory. Each method does what the ledger's of the same name must do, and returns
-or raises what that must; nothing of it is taken from the scripts. Knows no store.
+A world of jobs in memory. Each method has the result or error that the ledger's method of the same
+name must have; nothing of it is taken from the scripts. Knows no store.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from tests.ledger_owners import SEGMENT_TICKS, VERBS, ModelJob, Owners
 
 @dataclass
 class World(Owners):
-    """The jobs, what clients may ask of them, and what is known beside them."""
+    """The jobs of a tenant, the requests of its clients, and the records beside the jobs."""
 
     submissions: int = 0
     keys: dict[str, tuple[int | None, str]] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class World(Owners):
     expired_count: int = 0  # leases so far whose time was over
 
     def submit(self, priority: int, total: int | None, key: str | None, body: str) -> int:
-        """Queue a new job, or find the one of this key; gives its number."""
+        """Queue a new job, or find the one of this idempotency key; return its number."""
         if key is not None and key in self.keys:
             number, digest = self.keys[key]
             if number is None:
@@ -41,7 +41,7 @@ class World(Owners):
         return self.submissions
 
     def request_transition(self, number: int, verb: str) -> str:
-        """Do what the contract's table of verbs says, or refuse it."""
+        """Apply the contract's table of verbs, or refuse."""
         job = self.job(number)
         if verb not in self.allowed(job):
             raise IllegalTransition(verb, job.status, self.allowed(job))
@@ -65,7 +65,7 @@ class World(Owners):
         return "under_way"
 
     def allowed(self, job: ModelJob) -> list[str]:
-        """The verbs that a job may be given now."""
+        """Return the verbs that a job allows now."""
         was_started = job.tick > 0 or job.status != "queued"
         table = {
             "queued": [verb for verb in VERBS if verb != "stop" or was_started],
@@ -78,7 +78,7 @@ class World(Owners):
         return table[job.status]
 
     def patch(self, number: int, priority: int) -> None:
-        """Give a job another priority."""
+        """Change a job's priority."""
         self.job(number).priority = priority
 
     def delete(self, number: int) -> None:
@@ -92,17 +92,17 @@ class World(Owners):
             self.keys[job.key] = (None, "-")
 
     def mark_finalized(self, number: int) -> None:
-        """Note that an ended job's history lies in files alone."""
+        """Record that an ended job's history lies in files alone."""
         job = self.job(number)
         if not job.is_terminal or job.segments_in_files * SEGMENT_TICKS < job.tick:
             raise NotAccepted
         job.is_finalized = True
 
     def wakeups_due(self) -> int:
-        """How many bells are needed: one a job that waits to be claimed."""
+        """Return how many wake-ups are due: one for each queued job."""
         return len(self.queued()) + len(self._expired())
 
     def expire_lease(self, number: int) -> None:
-        """Let the lease of a running job be over."""
+        """End the lease of a running job."""
         self.expired_count += 1
         self.jobs[number].expiry_order = self.expired_count

@@ -1,4 +1,4 @@
-"""What ledger and model answer, in a form in which both can be compared: values and refusals."""
+"""Outcomes of calls on ledger and model, as values that can be compared: results and errors."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ Call = tuple[Callable[[], Any], Callable[[], Any]]
 
 
 def call_outcome(call: Callable[[], Any]) -> tuple[str, Any]:
-    """What a call gives, or how it refuses."""
+    """Return "ok" and the result of a call, or the name and details of its error."""
     try:
         return "ok", call()
     except REFUSALS as refusal:
@@ -22,7 +22,7 @@ def call_outcome(call: Callable[[], Any]) -> tuple[str, Any]:
 
 
 def _refusal_details(refusal: Exception) -> Any:
-    """What a refusal says beside its reason."""
+    """Return the details of an error."""
     match refusal:
         case errors.TickGap() | errors.WrongFinalTick():
             return refusal.tick

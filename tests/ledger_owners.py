@@ -1,6 +1,6 @@
-"""What a lease promises its owner, as plain Python: jobs in memory, and all that owners may do.
+"""The promises of a lease in plain Python: jobs in memory, and all that their owners may do.
 
-The half of the model (ledger_model.py) that a lease opens. Nothing of it is taken from the scripts.
+The owners' half of the model (ledger_model.py). Nothing of it is taken from the scripts.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ VERBS = ("cancel", "stop", "pause", "resume")
 
 
 class HeldLease(NamedTuple):
-    """A lease that somebody was given: of the job with this number."""
+    """A lease that was given to an owner, of the job with this number."""
 
     number: int
     term: int
@@ -29,7 +29,7 @@ class HeldLease(NamedTuple):
 
 
 class ClaimResult(NamedTuple):
-    """What a claim tells its owner."""
+    """The result of a claim."""
 
     held: HeldLease
     tick: int
@@ -40,7 +40,7 @@ class ClaimResult(NamedTuple):
 
 @dataclass
 class ModelAttempt:
-    """One claim and what came of it."""
+    """One claim and its result."""
 
     first: int
     last: int
@@ -49,7 +49,7 @@ class ModelAttempt:
 
 @dataclass
 class ModelJob:
-    """A job's whole truth."""
+    """The whole state of a job."""
 
     priority: int
     total: int | None  # ticks; None: only seconds end it
@@ -80,11 +80,11 @@ class ModelJob:
 
     @property
     def is_terminal(self) -> bool:
-        """Whether nothing more will come."""
+        """Whether the job has ended."""
         return self.status in TERMINAL
 
     def set_status(self, status: str) -> None:
-        """Take a new status, and all that comes with it."""
+        """Set a new status and the fields that change with it."""
         self.status, self.expiry_order = status, None
         if status == "paused" or self.is_terminal:
             self.requested = None
@@ -92,13 +92,13 @@ class ModelJob:
 
 @dataclass
 class Owners:
-    """All jobs by number (their order of submission), and what their owners know."""
+    """All jobs by number (their order of submission), and their leases."""
 
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     claims: dict[str, int] = field(default_factory=dict)  # nonce -> number
 
     def claim(self, nonce: str) -> ClaimResult | None:
-        """Own the best job: one whose lease ran out first, else by priority and age."""
+        """Claim the best job: one whose lease ran out first, else by priority and age."""
         if nonce in self.claims:
             job = self.jobs.get(self.claims[nonce])
             is_repeat = job is not None and job.status == "running" and job.nonce == nonce
@@ -113,7 +113,7 @@ class Owners:
         return None
 
     def queued(self) -> list[int]:
-        """Numbers of the queued jobs in the order in which they are claimed."""
+        """Return the numbers of the queued jobs in the order in which they are claimed."""
         waiting = [number for number, job in self.jobs.items() if job.status == "queued"]
         return sorted(waiting, key=lambda number: (-self.jobs[number].priority, number))
 
@@ -124,7 +124,7 @@ class Owners:
         return sorted(expiry_order, key=lambda number: expiry_order[number])
 
     def _apply_request(self, job: ModelJob) -> bool:
-        """Do what was asked of a job that nobody holds; True when it is not to be run."""
+        """Apply a request to a job without an owner; return True if it is not to be run."""
         if job.requested in ("cancel", "pause"):
             job.set_status("cancelled" if job.requested == "cancel" else "paused")
             return True
@@ -150,7 +150,7 @@ class Owners:
         return ClaimResult(held, job.tick, len(job.attempts), job.requested, checkpoint_ticks)
 
     def is_holder(self, held: HeldLease) -> bool:
-        """The fence: whether this lease is the one that may write."""
+        """The fence: return whether this lease may write."""
         job = self.jobs.get(held.number)
         return job is not None and (job.status, job.term, job.nonce) == ("running", *held[1:])
 
@@ -162,7 +162,7 @@ class Owners:
     def append_ticks(
         self, held: HeldLease, first: int, losses: Sequence[int], states: dict[int, int]
     ) -> tuple[int, str | None, bool]:
-        """Accept the next ticks, and none that contradicts what is recorded."""
+        """Accept the next ticks; refuse a gap and values that differ from recorded ones."""
         job = self._require_holder(held)
         last = first + len(losses) - 1
         if first > job.tick + 1:
@@ -188,13 +188,13 @@ class Owners:
         return job.tick, job.requested, in_files
 
     def renew(self, held: HeldLease) -> str | None:
-        """Prolong the lease; gives what is requested."""
+        """Prolong the lease; return the requested transition."""
         job = self._require_holder(held)
         job.expiry_order = None
         return job.requested
 
     def commit(self, held: HeldLease, tick: int, size: int, drop: Sequence[int]) -> None:
-        """Let a checkpoint of an accepted tick count, and those of `drop` no longer."""
+        """Commit a checkpoint of an accepted tick, and drop those of `drop`."""
         job = self._require_holder(held)
         if tick > job.tick:
             raise NotAccepted
@@ -209,7 +209,7 @@ class Owners:
     def release(
         self, held: HeldLease, status: str, tick: int, stopped_by: str | None, reason: str | None
     ) -> str:
-        """Let go of a job; the latest request counts, and sent twice it is done once."""
+        """Release a job; the latest request counts, and a second call changes nothing."""
         current = self.jobs.get(held.number)
         if current is not None and (current.status, current.term, current.nonce) == (
             status,
@@ -241,7 +241,7 @@ class Owners:
         return "queued" if job.requested == "stop" or job.is_pause_withdrawn else status
 
     def move_segment(self, number: int, segment: int, held: HeldLease | None) -> None:
-        """Let a full segment's files (or an ended job's last one's) take its place, in order."""
+        """Replace a full segment, or an ended job's last one, by its files, in order."""
         job = self.job(number)
         if segment < job.segments_in_files:
             return
@@ -263,7 +263,7 @@ class Owners:
 
 
 def segment_of(tick: int) -> int:
-    """The segment that a tick lies in."""
+    """Return the segment of a tick."""
     return max(tick - 1, 0) // SEGMENT_TICKS
 
 

@@ -1,4 +1,4 @@
-"""What may happen to the ledger at a step of its machine, how often, and what is drawn for it."""
+"""The steps of the ledger's machine: how often each is drawn, and from which values."""
 
 import zlib
 from typing import Any
@@ -32,7 +32,7 @@ STEPS: dict[str, tuple[int, dict[str, Any]]] = {
         "key": st.sampled_from([None, None, "k", "l"]), "body": st.sampled_from("ab"),
         "twice": FLAGS,
     }),
-    "ask": (3, {"at": INDEXES, "what": st.sampled_from([*VERBS, *VERBS, "delete", "patch"])}),
+    "request": (3, {"at": INDEXES, "what": st.sampled_from([*VERBS, *VERBS, "delete", "patch"])}),
     "claim": (2, {"worker": st.sampled_from("abc"), "reply_lost": FLAGS}),
     "claim_late": (1, {"worker": st.sampled_from("abc"), "at": INDEXES}),
     "train": (4, {"at": INDEXES, "upto": st.integers(1, 12), "moves": st.booleans()}),
@@ -65,7 +65,7 @@ NEEDS_A_LEASE = {
 
 
 def steps() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
-    """One strategy for all, not a rule each: Hypothesis would leave half of the rules out."""
+    """Draw a step. One strategy, not a rule each: Hypothesis would leave half of the rules out."""
     choices = []
     for name, (weight, strategies) in STEPS.items():
         choices += [st.tuples(st.just(name), st.fixed_dictionaries(strategies))] * weight
@@ -73,5 +73,5 @@ def steps() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
 
 
 def expected_bits(job_id: str, quantity: str, tick: int) -> int:
-    """The bits that an exact training gives for a tick, whoever runs it."""
+    """Return the bits that an exact training gives for a tick, whichever owner runs it."""
     return zlib.crc32(f"{job_id} {quantity} {tick}".encode())

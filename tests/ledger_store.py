@@ -1,7 +1,7 @@
-"""What the store holds of jobs, read in one go, and held against the model and the contract.
+"""The store's records of jobs, read in one go, and compared with the model and the contract.
 
-`compare` asks for the model's very state; `records` and `check_moves` for what the contract says of
-any state, whatever the model thinks of it.
+`check_equals_model` compares with the model's state; `read_records` and `check_transitions` check
+what the contract says of any state.
 """
 
 import json
@@ -43,7 +43,7 @@ SHARED_KEY = re.compile(r"index:.*|queued:.*|leases:.*|tombstones:.*|idempotency
 
 @dataclass(frozen=True)
 class JobRecord:
-    """What anybody can see of a job."""
+    """What clients can see of a job."""
 
     status: str
     term: int
@@ -67,14 +67,14 @@ def read_store(store: "redis.Redis") -> StoreContent:
 
 
 def dump_store(store: "redis.Redis") -> StoreDump:
-    """All that the store holds."""
+    """Return all that the store holds."""
     names: list[bytes] = list(store.scan_iter("*"))
     dumped: StoreDump = {name: store.dump(name) for name in names}  # type: ignore[misc]
     return dumped
 
 
 def restore_store(store: "redis.Redis", dumped: StoreDump) -> None:
-    """Let the store hold this and nothing else."""
+    """Replace the content of the store."""
     store.flushall()
     for name, value in dumped.items():
         store.restore(name, 0, value)
@@ -83,7 +83,7 @@ def restore_store(store: "redis.Redis", dumped: StoreDump) -> None:
 def check_equals_model(
     content: StoreContent, world: World, ids: dict[int, str], tenant: str
 ) -> None:
-    """Whether the store holds the world and nothing else."""
+    """Check that the store holds the model's state and nothing else."""
     actual = {name: value for name, value in content.items() if SHARED_KEY.fullmatch(name)}
     actual |= {name: sorted(actual[name]) for name in actual if name.startswith(ORDERED_BY_TIME)}
     live = {keys.job_member(tenant, ids[number]) for number in world.jobs}
@@ -103,7 +103,7 @@ def check_equals_model(
 
 
 def _visible(name: str, part: str | None, value: Any) -> StoreContent:
-    """A job's key as far as the model knows it."""
+    """Return a key of a job as far as the model knows it."""
     if part is None:
         value = {"checkpoint_bytes": b"0"} | value
         return {name: {field: value[field].decode() for field in FIELDS if field in value}}
@@ -118,7 +118,7 @@ def _visible(name: str, part: str | None, value: Any) -> StoreContent:
 
 
 def _expected_shared(world: World, ids: dict[int, str], tenant: str) -> StoreContent:
-    """The sets that name jobs; an empty one is not there."""
+    """Return the sets that name jobs; an empty one is left out."""
     everyone = [ids[number] for number in sorted(world.jobs)]
     members = {number: keys.job_member(tenant, ids[number]) for number in world.jobs}
     running = [n for n, job in world.jobs.items() if job.status == "running"]
@@ -143,7 +143,7 @@ def _expected_shared(world: World, ids: dict[int, str], tenant: str) -> StoreCon
 
 
 def _expected_job(job: ModelJob, tenant: str, job_id: str) -> StoreContent:
-    """A job's own keys."""
+    """Return a job's own keys."""
     size = sum(job.checkpoints.values())
     fields = {
         "status": job.status, "term": job.term, "owner": job.nonce, "tick": job.tick,
@@ -179,7 +179,7 @@ def _pack(kind: str, numbers: list[int]) -> bytes:
 
 
 def read_records(content: StoreContent) -> dict[str, JobRecord]:
-    """Read every job by its id, and check what must be true of it at any time."""
+    """Read every job by its id, and check what must hold at any time."""
     by_id = {}
     for match in map(JOB_KEY.fullmatch, content):
         if match and match["part"] is None:
@@ -217,11 +217,11 @@ def _read_record(content: StoreContent, tenant: str, job_id: str) -> JobRecord:
 
 
 def _check_audit(audit: list[str], tick: int) -> None:
-    """One owner a term, terms only grow, and what they added covers every tick."""
+    """Check the audit: one owner a term, growing terms, accepted ranges that cover every tick."""
     covered, terms = 0, []
     for entry in audit:
         term, _nonce, first, last = entry.split()
-        assert int(first) <= covered + 1, f"nobody added the ticks before {first}: {audit}"
+        assert int(first) <= covered + 1, f"no claim added the ticks before {first}: {audit}"
         covered = max(covered, int(last))
         terms.append(int(term))
     assert covered == tick, f"{tick} ticks are accepted, the audit knows {covered}: {audit}"
@@ -229,7 +229,7 @@ def _check_audit(audit: list[str], tick: int) -> None:
 
 
 def check_transitions(before: dict[str, JobRecord], now: dict[str, JobRecord]) -> None:
-    """Whether every job went from one status to the next as it may, its term and tick only up."""
+    """Check that statuses changed as allowed, and that terms and ticks only grew."""
     for job_id, old in before.items():
         if job_id not in now:
             assert old.status in TERMINAL, f"{job_id} was {old.status} and is gone"
@@ -241,7 +241,7 @@ def check_transitions(before: dict[str, JobRecord], now: dict[str, JobRecord]) -
 
 
 def check_shown(shown: dict[str, dict[int, int]], now: dict[str, JobRecord]) -> None:
-    """Whether every tick that anybody was ever shown still has its bits; note the new ones."""
+    """Check that every tick that was ever accepted still has its bits; add the new ones."""
     for job_id, record in now.items():
         known = shown.setdefault(job_id, {})
         changed = {

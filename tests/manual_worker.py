@@ -1,4 +1,4 @@
-"""A worker's part played by hand, through the ledger alone: claim, record, save, end."""
+"""A worker by hand, through the ledger alone: claim, record, save, end."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c", "device": "cpu", 
 
 
 class ManualWorker:
-    """Owns the best queued job from the moment it is made."""
+    """Owns the best queued job from its construction on."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self.ledger = LeaseLedger(store, lease_seconds=60)
@@ -33,7 +33,7 @@ class ManualWorker:
     def record(
         self, losses: npt.ArrayLike, sparse: Sequence[SparsePoint] = (), **options: Any
     ) -> None:
-        """Hand over the losses of the next ticks, and (as `told`) metrics or best."""
+        """Append the losses of the next ticks, with metrics or best as `options`."""
         values = np.asarray(losses, np.float32)
         self._recorder.append(
             self.tick + 1, {"loss": values}, sparse,
@@ -44,7 +44,7 @@ class ManualWorker:
     def save(
         self, weights: bytes = b"weights", drop: Sequence[int] = (), **changes: Any
     ) -> Checkpoint:
-        """Make and commit a checkpoint of the tick where it stands; those of `drop` go."""
+        """Make and commit a checkpoint of the current tick; those of `drop` are removed."""
         folder = checkpoint_folders.new_folder(self.files, self.lease)
         (folder / "model.safetensors").write_bytes(weights)
         (folder / "state.json").write_bytes(b"{}")
@@ -56,5 +56,5 @@ class ManualWorker:
         return checkpoint
 
     def end(self, status: str = "succeeded", **reasons: Any) -> None:
-        """Let go of the job for good (or, with `paused`, for now)."""
+        """Finish the attempt: the job ends or, with `paused`, waits."""
         self.ledger.finish(self.lease, status, self.tick, **reasons)

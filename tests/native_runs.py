@@ -1,4 +1,4 @@
-"""What the tests of the native engine share: compiled objects of one run, and its builds."""
+"""Helpers for the native engine: compiled objects of one run, and builds that must agree."""
 
 import atexit
 import shutil
@@ -31,7 +31,7 @@ BUILDS = {
 
 @cache
 def objects_folder() -> Path:
-    """A folder for the objects of this run of the tests, removed at its end."""
+    """Return a folder for the objects of this run of the tests, removed at its end."""
     directory = Path(mkdtemp(prefix="native-objects-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
@@ -43,7 +43,7 @@ def make_native(spec: JobSpec, flags: tuple[str, ...] = QUICK) -> NativeEngine:
 
 
 def run_bits(trainer: Trainer, chunks: Sequence[Chunk]) -> tuple[bytes, str]:
-    """All bits of a run: its columns', and the state's digest."""
+    """Return all bits of a run: its columns', and the state's digest."""
     columns = [np.concatenate([c.columns[n] for c in chunks]) for n in chunks[0].columns]
     return b"".join(column.tobytes() for column in columns), state_digest(trainer)
 
@@ -51,6 +51,6 @@ def run_bits(trainer: Trainer, chunks: Sequence[Chunk]) -> tuple[bytes, str]:
 def run_chunks(
     spec: JobSpec, lengths: Sequence[int], flags: tuple[str, ...] = QUICK
 ) -> tuple[bytes, str]:
-    """Run chunks of these lengths and tell all bits."""
+    """Run chunks of these lengths and return all bits."""
     engine = make_native(spec, flags)
     return run_bits(engine.trainer, [engine.run(length) for length in lengths])

@@ -1,4 +1,4 @@
-"""Specs of the native class, drawn by a seed; and the same ticks in float64, by torch."""
+"""Specs of the native class, drawn from a seed; and their ticks in float64, by torch."""
 
 import random
 from collections.abc import Sequence
@@ -93,7 +93,7 @@ class Float64Training:
         self.optimizer = make_optimizer(self.spec.optimizer, self.parameters)
 
     def losses(self, ticks: int) -> NDArray[np.float64]:
-        """Run so many ticks from the first."""
+        """Run some ticks from the first."""
         return np.array([self._tick(tick) for tick in range(1, ticks + 1)])
 
     def _tick(self, tick: int) -> float:
@@ -120,5 +120,5 @@ def make_trainer(spec: JobSpec) -> Trainer:
 
 
 def max_difference(first: "NDArray[Any]", second: "NDArray[Any]") -> float:
-    """The largest difference of two loss sequences, relative to losses above 1."""
+    """Return the largest difference of two loss sequences, relative to losses above 1."""
     return float(np.max(np.abs(first - second) / np.maximum(1.0, np.abs(second))))

@@ -31,7 +31,7 @@ __all__ = [
 
 @contextmanager
 def running_fork_server() -> Iterator[ForkServerProcess]:
-    """A fork server whose socket's path is short, wherever temporary files lie."""
+    """Run a fork server whose socket's path is short, wherever temporary files lie."""
     with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
         fork_server = ForkServerProcess(Path(folder) / "t.sock")
         fork_server.start()
@@ -75,7 +75,7 @@ class JobClient:
     def wait_for(
         self, job_id: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 30
     ) -> dict[str, Any]:
-        """Poll until something is true of the job; the API may be away for a while."""
+        """Poll until a condition on the job holds; the API may be unavailable for a while."""
 
         def job_if() -> dict[str, Any] | None:
             try:
@@ -94,7 +94,7 @@ class JobClient:
         return self.wait_for(job_id, lambda job: job["tick"] >= tick)
 
     def result_bits(self, job_id: str) -> dict[str, Any]:
-        """All that must be equal in two runs of one spec: history, states, final weights."""
+        """Return all that must be equal in two runs of one spec: history, states, final weights."""
         with self._service.http as http:
             binary = {"Accept": "application/octet-stream"}
             loss = http.get(f"/v1/jobs/{job_id}/history", headers=binary).raise_for_status().content
@@ -118,11 +118,11 @@ class WorkerProcess:
         )
 
     def stop(self) -> int:
-        """SIGTERM; the exit code."""
+        """Send SIGTERM; return the exit code."""
         self.process.terminate()
         return self.process.wait(15)
 
     def end(self) -> None:
-        """Leave nothing of it, however the test ended."""
+        """Kill whatever is left of it."""
         self.processes.kill_all()
         self.process.wait()

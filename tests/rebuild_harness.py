@@ -1,4 +1,4 @@
-"""A service that is filled, loses its store and is rebuilt: what tests of the archive share."""
+"""A service that is filled, loses its store and is rebuilt, for tests of the archive."""
 
 import json
 import shutil
@@ -65,7 +65,7 @@ class LostStore:
 
     @contextmanager
     def http(self) -> Iterator[httpx.Client]:
-        """A client of the running service with the admin key."""
+        """Return a client of the running service with the admin key."""
         headers = {"Authorization": f"Bearer {ADMIN_KEY}"}
         with httpx.Client(base_url=self.service.url, headers=headers, timeout=20) as client:
             yield client
@@ -75,7 +75,7 @@ class LostStore:
         (self.points / f"{name}.fault").write_text(json.dumps(fault))
 
     def lose_store(self) -> None:
-        """Kill everything at once, and throw away all that the store had."""
+        """Kill everything at once, and remove all that the store had."""
         self.service.end()
         self.server.kill()
         for path in self.server.folder.iterdir():
@@ -83,7 +83,7 @@ class LostStore:
         self.server.start()
 
     def rebuild(self, *flags: str) -> "subprocess.CompletedProcess[str]":
-        """`python -m jobs.rebuild`."""
+        """Run `python -m jobs.rebuild`."""
         env = process_environment(self.server.url, self.data)
         return subprocess.run(
             [sys.executable, "-m", "jobs.rebuild", *flags],
@@ -91,12 +91,12 @@ class LostStore:
         )  # fmt: skip
 
     def end(self) -> None:
-        """Leave nothing."""
+        """Kill whatever is left of it."""
         self.service.end()
 
 
 class FilledService:
-    """Everything that a service can have, made over HTTP; `ids` by what each job is."""
+    """All kinds of resources, made over HTTP; `ids` has each job's id by its role."""
 
     def __init__(self, lost: LostStore, http: httpx.Client) -> None:
         self._lost_store, self._http = lost, http
@@ -170,7 +170,7 @@ class FilledService:
         self._change_checkpoints()
 
     def _change_checkpoints(self) -> None:
-        """A named checkpoint, a deleted one, and a verify, all of an ended job."""
+        """Name a checkpoint, delete one, and verify the ended job."""
         job_path = f"/v1/jobs/{self.ids['straight']}"
         patched = self._http.patch(
             f"{job_path}/checkpoints/final", json={"name": "best", "pinned": True}
@@ -220,7 +220,7 @@ def bearer(secret: str) -> dict[str, str]:
 
 
 def read_all_answers(http: httpx.Client, filled: FilledService) -> dict[str, Any]:
-    """What every GET answers that does not hang on what trains now."""
+    """Return the response of every GET that does not depend on what trains now."""
     answers: dict[str, Any] = {}
 
     def get(path: str, **options: Any) -> None:
@@ -262,7 +262,7 @@ def read_all_answers(http: httpx.Client, filled: FilledService) -> dict[str, Any
 
 
 def without_queue_position(response: httpx.Response) -> Any:
-    """An answer's body, less where a job stands in its queue: what ran waits there now."""
+    """Return a response's body without the queue position: jobs that ran are queued now."""
     if response.headers.get("Content-Type") != "application/json":
         return response.content
     body = response.json()
@@ -272,7 +272,7 @@ def without_queue_position(response: httpx.Response) -> Any:
 
 
 def result_bits(http: httpx.Client, job_id: str) -> dict[str, Any]:
-    """All that must be equal in two runs of one spec."""
+    """Return all that must be equal in two runs of one spec."""
     job_path = f"/v1/jobs/{job_id}"
     points = http.get(f"{job_path}/history?columns=loss,val_loss,state").json()
     return {

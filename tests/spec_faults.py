@@ -1,4 +1,4 @@
-"""Specs with exactly one fault between their fields, and the place where it must be found."""
+"""Specs with exactly one error between their fields, and the place where it must be reported."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ FREE = ("name", "labels", "notes", "seed", "priority", "compute", "checkpoint", 
 
 @dataclass(frozen=True)
 class SpecFault:
-    """Fields that do not fit together; `pointer` is where the answer must say so."""
+    """Fields that do not fit together; `pointer` is where the response must say so."""
 
     name: str
     pointer: str
@@ -34,7 +34,7 @@ class SpecFault:
 
     @property
     def specs(self) -> st.SearchStrategy[Spec]:
-        """Specs that have this fault and no other."""
+        """Draw specs that have this error and no other."""
         base: Spec = {"budget": {"ticks": 20}, **ON_TABLE}
 
         def faulty(valid: Spec) -> Spec:
@@ -45,7 +45,7 @@ class SpecFault:
 
 
 def fields_on(data: Spec, **changes: Any) -> Spec:
-    """A spec's fields on these data, changed."""
+    """Return a spec's fields on these data, with changes."""
     kind = LM if data in (TEXT, GENESIS) else MLP
     return {"model": kind, "data": data | changes}
 
@@ -117,7 +117,7 @@ FAULTS = [
               fields_on(PETS, types={"colour": "number"})),
     SpecFault("fractions as a category", "/data/types/weight",
               fields_on(PETS, types={"weight": "category"})),
-    SpecFault("nobody's dataset", "/data/id", fields_on(PETS, id=UNKNOWN_ID)),
+    SpecFault("an unknown dataset", "/data/id", fields_on(PETS, id=UNKNOWN_ID)),
     SpecFault("no such example", "/data/name", {"data": {"source": "example", "name": "mnist"}}),
     SpecFault("a ragged row", "/data/inputs/1", fields_on(ROWS, inputs=[[1, 2], [3], [5, 6]])),
     SpecFault("a target too few", "/data/targets", fields_on(ROWS, targets=[0.5, 1])),

@@ -76,7 +76,7 @@ ABOUT = optional_fields(
 
 
 def stop_rules(metrics: list[str]) -> st.SearchStrategy[Spec]:
-    """Stop rules on what is measured. Not saying the metric means val_loss, or loss."""
+    """Draw stop rules on metrics that are measured; without a metric they use val_loss, or loss."""
     metric = st.sampled_from(metrics)
     finite = floats(-1e9, 1e9)
     side = st.one_of(st.fixed_dictionaries({name: finite}) for name in ("below", "above"))
@@ -96,7 +96,7 @@ def stop_rules(metrics: list[str]) -> st.SearchStrategy[Spec]:
 
 @st.composite
 def validations(draw: st.DrawFn, data: SpecData) -> tuple[Spec | None, int]:
-    """A validation, and the rows that it holds out."""
+    """Draw a validation, and the number of rows that it holds out."""
     interval = draw(optional_fields(every_ticks=TICKS | st.none()))
     if data.validation_id and draw(FLAG):
         return {"id": data.validation_id, **interval}, 0
@@ -109,7 +109,7 @@ def validations(draw: st.DrawFn, data: SpecData) -> tuple[Spec | None, int]:
 
 @st.composite
 def batches(draw: st.DrawFn, training: int, is_coupled: bool, max_rows: int) -> tuple[Spec, int]:
-    """Batch fields, and the rows of a batch. `coupled`: every part needs two rows or more."""
+    """Draw batch fields, and the rows of a batch. `coupled`: every part needs two rows or more."""
     if is_coupled:
         size = draw(st.sampled_from([n for n in range(2, min(training, max_rows) + 1)
                                      if training % n != 1]))  # fmt: skip
@@ -133,7 +133,7 @@ def schedules(draw: st.DrawFn, total: int | None) -> Spec:
 
 
 def total_of(budget: Spec, training: int, batch: int) -> int | None:
-    """The ticks of a job, by the contract."""
+    """Return the ticks of a job, by the contract."""
     epochs = [budget["epochs"] * -(-training // batch)] if "epochs" in budget else []
     totals = [int(ticks) for ticks in (*epochs, budget.get("ticks")) if ticks is not None]
     return min(totals, default=None)
@@ -141,7 +141,7 @@ def total_of(budget: Spec, training: int, batch: int) -> int | None:
 
 @st.composite
 def specs(draw: st.DrawFn, source: st.SearchStrategy[SpecData] = ANY_DATA) -> Spec:
-    """A spec on such data that must be accepted."""
+    """Draw a spec on such data that must be accepted."""
     data = draw(source)
     compute = dict(data.required_fields)
     if data.kind == "token":

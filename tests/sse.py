@@ -1,4 +1,4 @@
-"""Reading server-sent events in tests: frames as they come, with the time of each."""
+"""Read server-sent events in tests: frames as they come, with the time of each."""
 
 import json
 import time
@@ -23,7 +23,7 @@ class Frame:
 
 
 class SseReader:
-    """An open stream of one response."""
+    """Reads the open stream of one response."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
@@ -44,17 +44,17 @@ class SseReader:
                 fields = {}
 
     def next(self, kind: str = "") -> Frame:
-        """The next frame, or the next of a kind."""
+        """Return the next frame, or the next of a type."""
         return next(frame for frame in self._frames if not kind or frame.type == kind)
 
     def read_rest(self) -> list[Frame]:
-        """All frames to the stream's end."""
+        """Return all frames to the stream's end."""
         return list(self._frames)
 
 
 @contextmanager
 def open_stream(http: httpx.Client, path: str, **headers: str) -> Iterator[SseReader]:
-    """Open a stream; close it in the end."""
+    """Open a stream, and close it at the end."""
     request_headers = {**SSE, **{name.replace("_", "-"): value for name, value in headers.items()}}
     with http.stream("GET", path, headers=request_headers, timeout=20) as response:
         assert response.status_code == 200, response.read()

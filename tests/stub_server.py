@@ -1,4 +1,4 @@
-"""A tiny HTTP server that answers as it is told: for what the client does on the wire alone."""
+"""A tiny HTTP server with prepared responses, to test what the client sends and how it reacts."""
 
 import json
 import socket
@@ -26,7 +26,7 @@ class ReceivedRequest:
 
 @dataclass(frozen=True)
 class StubResponse:
-    """What to answer. `cut`: bytes of the body after which the connection breaks off."""
+    """A prepared response. `cut`: bytes of the body after which the connection breaks off."""
 
     status: int = 200
     body: bytes | dict[str, Any] | list[Any] = b""
@@ -41,7 +41,7 @@ Rule = Callable[[ReceivedRequest], StubResponse]
 
 @dataclass
 class StubServer:
-    """Where it is, and what it was asked."""
+    """The server's address, and the requests that it received."""
 
     url: str
     requests: list[ReceivedRequest] = field(default_factory=list)
@@ -52,7 +52,7 @@ class StubServer:
 
 @contextmanager
 def running_stub(rule: Rule | list[StubResponse]) -> Iterator[StubServer]:
-    """A server that answers by a rule, or with these answers in turn (the last one for good)."""
+    """Run a server with responses by a rule, or from a list (the last one for good)."""
     stub = StubServer("")
     responses = list(rule) if isinstance(rule, list) else []
 
@@ -86,14 +86,14 @@ def running_stub(rule: Rule | list[StubResponse]) -> Iterator[StubServer]:
 def problem_response(
     status: int, headers: dict[str, str] | None = None, **body: Any
 ) -> StubResponse:
-    """A refusal as the service words it."""
+    """Return a problem response in the service's form."""
     payload = {"type": "urn:tickforge:problem:test", "title": "refused", "status": status, **body}
     content_type = {"Content-Type": "application/problem+json"}
     return StubResponse(status, payload, {**content_type, **(headers or {})})
 
 
 def job_document(**changes: Any) -> dict[str, Any]:
-    """A Job of the contract."""
+    """Return a Job of the contract."""
     fields = {
         "id": "job_" + "a" * 26, "kind": "train", "name": "digits-ln", "labels": {}, "notes": "",
         "priority": 0, "status": "running", "requested": None, "phase": "training", "tick": 1234,

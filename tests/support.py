@@ -1,4 +1,4 @@
-"""What several test files need: a real store's server, settings for it, specs to submit."""
+"""Helpers of many test files: a real store's server, settings for it, specs to submit."""
 
 import json
 import os
@@ -18,7 +18,7 @@ ADMIN_KEY = "an-admin-key-of-the-tests-0123456789"
 
 
 def service_environment(url: str, data: Path, **extra: str) -> dict[str, str]:
-    """The TICKFORGE_ variables of a service on this store and data folder."""
+    """Return the TICKFORGE_ variables of a service on this store and data folder."""
     return {
         "TICKFORGE_REDIS_URL": url,
         "TICKFORGE_DATA_DIR": str(data),
@@ -28,12 +28,12 @@ def service_environment(url: str, data: Path, **extra: str) -> dict[str, str]:
 
 
 def settings_for(url: str, data: Path, **extra: str) -> Settings:
-    """Settings of a service on this store and data folder."""
+    """Return the settings of a service on this store and data folder."""
     return Settings.from_env(service_environment(url, data, **extra))
 
 
 def process_environment(url: str, data: Path, **extra: str) -> dict[str, str]:
-    """What a child process of a test sees: PATH, the repository, and `environment`."""
+    """Return a child process's environment: PATH, the repository, the service's variables."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return {**inherited, "PYTHONPATH": str(ROOT), **service_environment(url, data, **extra)}
 

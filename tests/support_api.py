@@ -1,4 +1,4 @@
-"""Flask's test client, made to end each answer as a server does."""
+"""Flask's test client, made to end each response as a server does."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from werkzeug.test import TestResponse
 
 
 class ReadingClient(FlaskClient):
-    """Reads every answer to its end and closes it, so that its files are closed too."""
+    """Reads every response to its end and closes it, so that its files are closed too."""
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
         """Send a request."""

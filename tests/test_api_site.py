@@ -26,21 +26,21 @@ PAGES = ("/", "/docs")
 
 
 @pytest.fixture
-def nobody(client: Any) -> Any:
+def anonymous(client: Any) -> Any:
     """A client without a key, as a browser."""
     client.environ_base.pop("HTTP_AUTHORIZATION")
     client.environ_base["HTTP_ACCEPT"] = BROWSER["Accept"]
     return client
 
 
-def test_the_pages_and_their_files_are_open_and_bound_to_us(nobody: Any) -> None:
+def test_the_pages_and_their_files_are_open_and_bound_to_us(anonymous: Any) -> None:
     for path in (*PAGES, *ASSET_PATHS):
-        answer = nobody.get(path)
+        answer = anonymous.get(path)
         assert answer.status_code == 200, path
         assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
-        again = nobody.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+        again = anonymous.get(path, headers={"If-None-Match": answer.headers["ETag"]})
         assert (again.status_code, again.data) == (304, b""), path
     assert (
         "default-src 'none'" in CONTENT_SECURITY_POLICY
@@ -49,11 +49,11 @@ def test_the_pages_and_their_files_are_open_and_bound_to_us(nobody: Any) -> None
     )
 
 
-def test_media_types_are_those_of_the_files(nobody: Any) -> None:
+def test_media_types_are_those_of_the_files(anonymous: Any) -> None:
     kinds = {"/": "text/html", "/docs": "text/html", "/static/page.css": "text/css"}
     kinds |= {"/static/docs.js": "text/javascript", "/static/icon.svg": "image/svg+xml"}
     for path, kind in kinds.items():
-        assert nobody.get(path).mimetype == kind
+        assert anonymous.get(path).mimetype == kind
 
 
 def test_no_file_names_another_host_or_holds_a_script_of_its_own() -> None:
@@ -76,21 +76,21 @@ def test_every_module_that_is_imported_is_served() -> None:
             assert name in ASSET_FILES, (file.name, name)
 
 
-def test_the_first_page_is_html_for_browsers_and_json_for_others(nobody: Any) -> None:
-    page = nobody.get("/")
+def test_the_first_page_is_html_for_browsers_and_json_for_others(anonymous: Any) -> None:
+    page = anonymous.get("/")
     assert page.mimetype == "text/html" and page.headers["Vary"] == "Accept"
     for accept in ("application/json", "*/*", "", "text/html;q=0.5, application/json"):
-        answer = nobody.get("/", headers={"Accept": accept})
+        answer = anonymous.get("/", headers={"Accept": accept})
         assert answer.mimetype == "application/json", accept
-    links = nobody.get("/", headers={"Accept": "*/*"}).json["links"]
+    links = anonymous.get("/", headers={"Accept": "*/*"}).json["links"]
     for path in links.values():
-        assert nobody.get(path).status_code in (200, 401), path
+        assert anonymous.get(path).status_code in (200, 401), path
         assert path in page.text, path
 
 
-def test_the_pages_say_something_without_javascript(nobody: Any) -> None:
-    assert 'href="/openapi.json"' in nobody.get("/docs").text.split("<noscript>")[1]
-    assert "/v1/jobs" in nobody.get("/").text
+def test_the_pages_say_something_without_javascript(anonymous: Any) -> None:
+    assert 'href="/openapi.json"' in anonymous.get("/docs").text.split("<noscript>")[1]
+    assert "/v1/jobs" in anonymous.get("/").text
 
 
 @pytest.fixture(scope="module")

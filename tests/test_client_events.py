@@ -39,7 +39,7 @@ def test_frames_are_read_as_the_standard_says() -> None:
 
 
 class There:
-    """A server whose streams come in turn; everything else is told by a job."""
+    """A server with prepared streams, one after another; every other answer is a job."""
 
     def __init__(self, streams: list[StubResponse], at_last: str = "running") -> None:
         self.streams, self.at_last = streams, at_last

@@ -31,7 +31,7 @@ SPEC = {"model": {"family": "mlp"}}
 
 
 class Wire:
-    """A client of a server that answers as told; `slept` holds its pauses, none of them real."""
+    """A client of a server with prepared answers; `slept` holds its pauses, none of them real."""
 
     def __init__(self, server: StubServer) -> None:
         self.server = server

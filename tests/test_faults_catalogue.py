@@ -54,7 +54,7 @@ def test_a_campaign_loses_doubles_and_changes_nothing(
 def test_a_campaign_sees_a_history_that_was_changed(
     campaign: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The control: somebody writes over a tick that clients were shown."""
+    """The control: an attack writes over a tick that clients were shown."""
 
     def forge(attack: Attack) -> None:
         job = attack.new_job("replayed")

@@ -37,7 +37,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess
 
 @pytest.fixture(autouse=True)
 def nothing_left_over(service: ServiceProcess) -> Iterator[None]:
-    """After each test the tree is whole again, and nobody trains."""
+    """After each test the service has all its processes again, and no trainer."""
     yield
     whole = {"serve": 1, "store": 1, "worker": 2, "child": 2, "template": 2, "trainer": 0}
     wait_until(

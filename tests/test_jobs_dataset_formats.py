@@ -1,4 +1,4 @@
-"""What is read of CSV, JSON lines and text, and what is wrong with those that are refused."""
+"""Profiles of CSV, JSON lines and text, and the errors of files that are refused."""
 
 import csv
 import io

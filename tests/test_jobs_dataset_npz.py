@@ -1,4 +1,4 @@
-"""NPZ files: what is known of honest ones, and how the others are refused without being trusted."""
+"""NPZ files: profiles of valid ones, and refusals that trust nothing in the others."""
 
 import io
 import struct

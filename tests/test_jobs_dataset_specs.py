@@ -28,7 +28,7 @@ def arrays(targets: list[int], classes: list[int] | None) -> DatasetProfile:
 
 
 def read(body: dict[str, Any], **profiles: DatasetProfile) -> JobSpec:
-    """Read a spec with these datasets; TABLE is the pets unless told."""
+    """Read a spec with these datasets; TABLE is the pets by default."""
     named = {"table": TABLE, "second": SECOND, "arrays": ARRAYS, "text": TEXT}
     profiles = {"table": profile_bytes(PETS), **profiles}
     known = {named[name]: profile for name, profile in profiles.items()}

@@ -17,7 +17,7 @@ from tests.support import small_spec
 
 
 class Deleting(JobLedger):
-    """A ledger whose client deletes the job just before the segment's move is told to it."""
+    """A ledger on which a client deletes the job just before a segment's move is recorded."""
 
     def __init__(self, store: "redis.Redis", files: ArtifactStore) -> None:
         super().__init__(store)

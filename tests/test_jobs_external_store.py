@@ -1,4 +1,4 @@
-"""A store that is somebody else's: TCP, users with few rights, several workers."""
+"""A store that is run separately: TCP, users with few rights, several workers."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The protocol of jobs on a real store: who may write, what is refused, what sending twice does."""
+"""The protocol of jobs on a real store: the fence, refusals, and calls that are sent twice."""
 
 import shutil
 import struct
@@ -383,7 +383,7 @@ def test_wakeups_are_due_once_a_grace_and_no_more_than_jobs_wait(
     assert ledger.take_due_wakeups(10) == {"cpu": 2}
     assert ledger.take_due_wakeups(10) == {}
     store.delete(keys.wake_cooldown("cpu"))
-    store.rpush(keys.celery_queue("cpu"), "a bell not yet heard")
+    store.rpush(keys.celery_queue("cpu"), "a wake-up not yet consumed")
     assert ledger.take_due_wakeups(10) == {"cpu": 1}
 
 

@@ -23,7 +23,7 @@ RUN_SETTINGS = settings(
     stateful_step_count=60,
     deadline=None,
     database=None,
-    phases=[Phase.generate],  # what fails is told as it was found: sixty steps at most
+    phases=[Phase.generate],  # a failure is not shrunk: it has sixty steps at most
     suppress_health_check=list(HealthCheck),
 )
 

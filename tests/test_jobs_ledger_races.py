@@ -1,4 +1,4 @@
-"""What comes between two calls of an owner: requests, other clocks, calls that come twice."""
+"""Events between two calls of an owner: requests, other clocks, calls that arrive twice."""
 
 import time
 from typing import Any

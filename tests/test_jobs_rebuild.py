@@ -23,7 +23,7 @@ def lost(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LostStore]:
 
 
 class Seen:
-    """What was there before the store was lost, and what was told while it was built again."""
+    """The responses before the store was lost, and the output of its rebuild."""
 
     filled: FilledService
     before: dict[str, Any]

@@ -13,7 +13,7 @@ from tests.manual_worker import ManualWorker
 
 
 class Overtaken(redis.Redis):
-    """A client before whose first GET somebody else does something."""
+    """A client before whose first GET another process does something."""
 
     first: Callable[[], Any] | None = None
 

@@ -1,4 +1,4 @@
-"""The door: what a spec may say, what must fit together, which defaults are filled in."""
+"""Reading a spec: allowed fields, rules between fields, and defaults."""
 
 import json
 from typing import Any

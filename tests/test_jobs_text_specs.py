@@ -1,4 +1,4 @@
-"""The door for texts: what a spec of a language model may say, and where its faults are."""
+"""Reading a spec of a language model: allowed fields, defaults, and the place of each error."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What images and compose file say, checked as far as can be without a container engine."""
+"""Images and compose file, checked as far as possible without a container engine."""
 
 import os
 import re

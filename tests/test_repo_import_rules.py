@@ -1,4 +1,4 @@
-"""The arrows of the house hold, and a forbidden one is seen."""
+"""The import contracts hold, and a forbidden import is seen."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""The README says what is there: settings, files, commands, a spec that is one."""
+"""The README names the settings, folders and commands that exist, and a valid spec."""
 
 import json
 import re

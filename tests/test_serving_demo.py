@@ -1,4 +1,4 @@
-"""`make demo`: the whole story from nothing, and that nothing of it is left running."""
+"""`make demo`: a whole run from an empty folder, after which no process is left."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""serve.py on its own store: an API killed over a submission loses none, and a rebuild neither."""
+"""serve.py on its own store: neither an API killed in a submission nor a rebuild loses a job."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ import pytest
 from tests.processes import JobClient, ServiceProcess, running_service
 from tests.support import ROOT, small_spec, wait_until
 
-#: between record and bell; before the record is on disk; before it has its name
+#: between record and wake-up; before the record is on disk; before it has its name
 POINTS = ("api:recorded", "archive:fsync", "archive:rename")
 
 

@@ -142,7 +142,7 @@ def test_two_threads_are_equal_bits_twice_and_when_resumed(hired: Hire, tmp_path
     build(trainer, **WIDE)
     head = trainer.run(5).columns["loss"].tobytes()
     trainer.save(tmp_path)
-    assert threads(process.pid) >= 3  # main, the one that watches the leash, torch's second
+    assert threads(process.pid) >= 3  # main, the one that watches the socket, torch's second
     _, trainer = hired()
     build(trainer, **WIDE)
     trainer.load(tmp_path)

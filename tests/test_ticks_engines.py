@@ -1,4 +1,4 @@
-"""Which engine trains a job: the written rule, the gate, what is said of it, what is refused."""
+"""Which engine trains a job: the rule, the trial, the reasons that are shown, the refusals."""
 
 import json
 from functools import partial

@@ -1,4 +1,4 @@
-"""The native engine's bits hang on the spec alone: not on the build, the chunks or a resume."""
+"""The native engine's bits depend on the spec alone: not on the build, the chunks or a resume."""
 
 import hashlib
 import random

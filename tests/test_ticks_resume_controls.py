@@ -1,4 +1,4 @@
-"""What a resume must not do, and why losses alone are a weak witness of it."""
+"""Errors that a resume must not make, and why equal losses alone do not exclude them."""
 
 import json
 from collections.abc import Iterator

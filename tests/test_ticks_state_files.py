@@ -1,4 +1,4 @@
-"""What a checkpoint's files hold, for whoever downloads them."""
+"""The content of a checkpoint's files, for those who download them."""
 
 import json
 import math

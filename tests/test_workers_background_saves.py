@@ -20,7 +20,7 @@ from tests.worker_harness import TENANT, WorkerHarness
 from ticks import state_files
 from ticks.process.state_writer import MIN_BYTES, BackgroundStateWriter
 
-#: 0.7 million parameters, with Adam's moments a little more than what is written aside
+#: 0.7 million parameters, with Adam's moments a little more than what is saved in the background
 BIG: dict[str, Any] = {
     "model": {"family": "mlp", "hidden": [840, 840], "dropout": 0.1},
     "batch_size": 2,
@@ -35,56 +35,56 @@ SPEC = small_spec(
 
 
 def test_a_copy_is_the_state_of_its_tick_whatever_comes_after(tmp_path: Path) -> None:
-    training, aside = start_training(read_small_spec(**BIG)), BackgroundStateWriter()
+    training, writer = start_training(read_small_spec(**BIG)), BackgroundStateWriter()
     training.run(3)
-    for name in ("at once", "aside"):
+    for name in ("at once", "background"):
         (tmp_path / name).mkdir()
     at_once = state_files.save(training, tmp_path / "at once")
-    assert aside.start(state_files.capture(training), tmp_path / "aside")
+    assert writer.start(state_files.capture(training), tmp_path / "background")
     for _ in range(5):
         training.run(1)
 
-    assert aside.poll(wait=True) == at_once and at_once["tick"] == 3
+    assert writer.poll(wait=True) == at_once and at_once["tick"] == 3
     for file in (tmp_path / "at once").iterdir():
-        assert (tmp_path / "aside" / file.name).read_bytes() == file.read_bytes()
-    assert aside.poll() is None
+        assert (tmp_path / "background" / file.name).read_bytes() == file.read_bytes()
+    assert writer.poll() is None
 
 
 def test_the_room_for_a_copy_is_made_behind_the_first_tick_and_used_again(tmp_path: Path) -> None:
-    training, aside = start_training(read_small_spec(**BIG)), BackgroundStateWriter()
+    training, writer = start_training(read_small_spec(**BIG)), BackgroundStateWriter()
     training.run(1)
-    aside.preallocate(training)
-    assert aside._copy_buffer is not None
-    room = aside._copy_buffer.result().data_ptr()
+    writer.preallocate(training)
+    assert writer._copy_buffer is not None
+    room = writer._copy_buffer.result().data_ptr()
     for number in range(2):
         (tmp_path / str(number)).mkdir()
-        assert aside.start(state_files.capture(training), tmp_path / str(number))
-        aside.poll(wait=True)
+        assert writer.start(state_files.capture(training), tmp_path / str(number))
+        writer.poll(wait=True)
         training.run(1)
-    assert aside._copy_buffer.result().data_ptr() == room
+    assert writer._copy_buffer.result().data_ptr() == room
 
 
 def test_a_small_state_is_not_worth_a_copy(tmp_path: Path) -> None:
-    training, aside = start_training(read_small_spec()), BackgroundStateWriter()
+    training, writer = start_training(read_small_spec()), BackgroundStateWriter()
     training.run(1)
     assert (
-        not aside.start(state_files.capture(training), tmp_path) and list(tmp_path.iterdir()) == []
+        not writer.start(state_files.capture(training), tmp_path) and list(tmp_path.iterdir()) == []
     )
 
 
 def test_an_error_of_a_background_save_is_raised_when_it_is_polled(tmp_path: Path) -> None:
-    training, aside = start_training(read_small_spec(**BIG)), BackgroundStateWriter()
+    training, writer = start_training(read_small_spec(**BIG)), BackgroundStateWriter()
     training.run(1)
-    assert aside.start(state_files.capture(training), tmp_path / "missing")
+    assert writer.start(state_files.capture(training), tmp_path / "missing")
     with pytest.raises(SafetensorError, match="missing"):
-        aside.poll(wait=True)
-    assert aside.poll(wait=True) is None
+        writer.poll(wait=True)
+    assert writer.poll(wait=True) is None
 
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
     with running_store() as server, ExitStack() as held:
-        harness = WorkerHarness(server.url, tmp_path_factory.mktemp("aside"), held)
+        harness = WorkerHarness(server.url, tmp_path_factory.mktemp("background"), held)
         harness.start_worker("usual", TICKFORGE_FAULTS=str(harness.faults))
         yield harness
 

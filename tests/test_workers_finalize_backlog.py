@@ -1,4 +1,4 @@
-"""Many jobs that ended at once are sealed soon: a round goes on while that comes off."""
+"""Many jobs that ended at once are finalized soon: a round goes on while it makes progress."""
 
 import redis
 

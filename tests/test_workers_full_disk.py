@@ -1,4 +1,4 @@
-"""A full disk: under checkpoints, under segments. Training goes on, is bounded, and tells it."""
+"""A full disk under checkpoints and under segments: training goes on, bounded, with an event."""
 
 import os
 import resource
@@ -254,7 +254,7 @@ def test_an_attempt_that_waits_for_the_disk_hears_requests_and_goes_on_when_ther
     assert writer.requests.client_action == "pause"
     assert not writer.wait_for_capacity() and writer.wait_for_capacity()
     levels = [level for level, _ in log_events(owner.store, owner.lease.job_id)]
-    assert levels == ["error", "info"], "told once that it is so, and once that it is over"
+    assert levels == ["error", "info"], "logged once when it begins, and once when it is over"
 
 
 def test_a_history_that_could_not_be_finalized_at_its_end_is_finalized_later(

@@ -164,7 +164,7 @@ def test_a_worker_with_other_kernels_leaves_a_begun_job_alone_unless_it_is_best_
 def test_the_end_of_a_worker_s_main_process_is_the_end_of_all_its_processes(
     harness: WorkerHarness,
 ) -> None:
-    """No supervisor helps here: the kernel and the leashes do it."""
+    """No supervisor helps here: the kernel and the closed sockets do it."""
     job_id = harness.submit(small_spec(budget={"ticks": 10**8}, compute={"engine": "eager"}))
     owner = harness.wait_for(job_id, lambda job: job.tick > 0).worker
     worker = next(

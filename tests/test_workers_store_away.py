@@ -43,7 +43,7 @@ def ran(first: int, count: int) -> ChunkResult:
 
 
 class LedgerWriterHarness:
-    """The books of a claimed job on a store that may be killed."""
+    """The ledger writer of a claimed job on a store that may be killed."""
 
     def __init__(self, server: StoreServer, folder: Path, backlog: WriteBuffer) -> None:
         self.server, self.store = server, connect(server.url)
@@ -141,7 +141,7 @@ def test_an_error_during_an_outage_of_the_store_is_among_the_events_once(
     writer_harness.writer.log_event("warning", "as it should be")
     writer_harness.server.kill()
     writer_harness.writer.log_event("error", "checkpoint_error at tick 1000")
-    writer_harness.writer.log_event("info", "nobody waits for this")
+    writer_harness.writer.log_event("info", "no reply is awaited")
     writer_harness.server.start()
     writer_harness.writer.flush()
     expected = [("warning", "as it should be"), ("error", "checkpoint_error at tick 1000")]
@@ -177,7 +177,7 @@ def test_an_attempt_with_a_full_buffer_waits_for_the_store(tmp_path: Path) -> No
         writer_harness.server.kill()
         writer_harness.train(1, 400)
         writer_harness.drain.request()
-        writer_harness.drain._requested_at = -1e9  # long ago: nobody is waited for any more
+        writer_harness.drain._requested_at = -1e9  # long ago: its grace is over
         with pytest.raises(StoreUnavailable):
             writer_harness.train(401, 600)
 

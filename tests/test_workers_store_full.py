@@ -1,4 +1,4 @@
-"""A store whose memory is full: nothing new is taken, what runs ends well, everything is read."""
+"""A store whose memory is full: new jobs are refused, running ones succeed, reads are answered."""
 
 from collections.abc import Iterator
 from pathlib import Path

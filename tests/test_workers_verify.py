@@ -1,4 +1,4 @@
-"""A verify: recorded ticks run again by a real worker, equal to the bit or told where they are not.
+"""A verify: recorded ticks run again by a real worker, equal to the bit, or reported as different.
 
 Each comparison has its negative control: one recorded bit changed, and the verdict says which.
 """

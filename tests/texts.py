@@ -17,7 +17,7 @@ IDS = {"text": "ds_" + "a" * 26, "other": "ds_" + "b" * 26}
 
 
 def text_facts(text: str) -> TextFacts:
-    """What an upload finds out about a text."""
+    """Return the profile of a text."""
     size, characters = len(text.encode()), len(text)
     return TextFacts(bytes=size, characters=characters, vocabulary=sorted(set(text)))
 
@@ -49,7 +49,7 @@ def lm_spec(window: int = 8, model: dict[str, Any] | None = None, **fields: Any)
 
 
 def write_texts(folder: Path, **texts: str) -> Path:
-    """Write texts where a trainer looks for those of lm_spec; gives the folder."""
+    """Write texts where a trainer looks for those of lm_spec; return the folder."""
     for name, text in texts.items():
         (folder / f"{name}.txt").write_bytes(text.encode())
     return folder

@@ -1,4 +1,4 @@
-"""Trainings in this process, told to the last bit: what the tests of ticks compare."""
+"""Trainings in this process as records of all bits, which the tests of ticks compare."""
 
 from collections.abc import Iterable, Iterator
 from itertools import repeat
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 class RunRecord(NamedTuple):
-    """All that a training said, and its state's digest; floats as their bytes or their repr."""
+    """All results of a training, and its state's digest; floats as their bytes or their repr."""
 
     columns: dict[str, bytes]
     sparse: list[tuple[str, int, str]]
@@ -70,7 +70,7 @@ def resume_training(spec: JobSpec, folder: Path, artifacts: Path | None = None) 
 def train_saving_at(
     spec: JobSpec, ticks: Iterable[int], folder: Path, artifacts: Path | None = None
 ) -> Iterator[tuple[int, Path, RunRecord]]:
-    """Train straight, saving at these ticks: (tick, folder, what was said up to there)."""
+    """Train without a break, saving at these ticks: (tick, folder, record up to there)."""
     training = start_training(spec, artifacts)
     columns: dict[str, bytes] = {}
     sparse: list[tuple[str, int, str]] = []
@@ -85,6 +85,6 @@ def train_saving_at(
 
 
 def join_records(before: RunRecord, after: RunRecord) -> RunRecord:
-    """What was said in both, as if it were one training."""
+    """Join the records of two parts, as if they were one training."""
     columns = {name: before.columns.get(name, b"") + after.columns[name] for name in after.columns}
     return after._replace(columns=columns, sparse=before.sparse + after.sparse)

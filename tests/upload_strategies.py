@@ -18,7 +18,7 @@ LETTERS = st.text("abc é世\n", min_size=1, max_size=60)
 
 @st.composite
 def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Rows of columns that are numbers or words."""
+    """Draw rows of columns that are numbers or words."""
     kinds = draw(st.lists(st.sampled_from([NUMBERS, WORDS]), min_size=1, max_size=4))
     names = [f"column {index}" for index, _ in enumerate(kinds)]
     rows = st.tuples(*kinds).map(lambda values: dict(zip(names, values, strict=True)))
@@ -27,7 +27,7 @@ def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 @st.composite
 def arrays(draw: st.DrawFn) -> bytes:
-    """An NPZ file of inputs and targets."""
+    """Draw an NPZ file of inputs and targets."""
     rows, features = draw(st.integers(1, 5)), draw(st.integers(1, 4))
     inputs = np.arange(rows * features, dtype=np.float32).reshape(rows, features)
     return npz_of(inputs=inputs, targets=np.arange(rows), compressed=draw(st.booleans()))
@@ -46,7 +46,7 @@ def jsonl_of(rows: list[dict[str, Any]]) -> bytes:
 
 
 def register_strategies() -> None:
-    """Tell schemathesis how such bodies are made."""
+    """Register with schemathesis how such bodies are made."""
     schemathesis.openapi.media_type(CSV, tables().map(csv_of))
     schemathesis.openapi.media_type(JSONL, tables().map(jsonl_of))
     schemathesis.openapi.media_type(TEXT, LETTERS.map(str.encode))

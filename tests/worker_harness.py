@@ -1,4 +1,4 @@
-"""A store, a data folder and real workers in front of them, without an API."""
+"""A store, a data folder and real workers, without an API."""
 
 import json
 import secrets
@@ -31,7 +31,7 @@ SPEC = small_spec(
 
 
 class WorkerHarness:
-    """A store, a data folder, and workers in front of them."""
+    """A store, a data folder, and workers on them."""
 
     def __init__(self, url: str, data: Path, stack: ExitStack) -> None:
         self._url, self._data, self._stack = url, data, stack
@@ -61,7 +61,7 @@ class WorkerHarness:
         return job_id
 
     def wake_workers(self) -> None:
-        """Ring here: another house may have rung last."""
+        """Wake this harness's workers; another harness's Celery app may have been used last."""
         celery_app.configure_broker(self._settings)
         celery_app.wake_workers("cpu")
 
@@ -73,9 +73,9 @@ class WorkerHarness:
         return self.job(job_id)
 
     def arm(self, point: str, action: str, **options: Any) -> Path:
-        """Let a fault wait at a point of our workers' code; the file that is there once it fired.
+        """Arm a fault at a point of the workers' code; return the file that exists once it fired.
 
-        For workers started with `TICKFORGE_FAULTS=str(house.faults)`.
+        For workers started with `TICKFORGE_FAULTS=str(harness.faults)`.
         """
         file = self.faults / f"{secrets.token_hex(6)}{ARMED_SUFFIX}"
         draft = file.with_suffix(".draft")
@@ -84,7 +84,7 @@ class WorkerHarness:
         return file.with_suffix(FIRED_SUFFIX)
 
     def log_events(self, job_id: str) -> list[tuple[str, str]]:
-        """Level and message of the `log` events of a job."""
+        """Return level and message of the `log` events of a job."""
         return log_events(self.store, job_id)
 
     def folder(self, job_id: str) -> Path:
@@ -94,14 +94,14 @@ class WorkerHarness:
         return (self.folder(job_id) / "log.txt").read_text()
 
     def result_bits(self, job_id: str) -> tuple[bytes, str]:
-        """Losses and final weights of a job that succeeded."""
+        """Return losses and final weights of a job that succeeded."""
         job = self.wait_for(job_id, lambda job: job.is_terminal)
         assert job.status == "succeeded", job.error
         losses = recorded_bytes(self.history, job)
         return losses, self.index.get_checkpoint(TENANT, job_id, "final").sha256
 
     def pause_at(self, tick: int) -> str:
-        """A job that was paused at this tick or some later."""
+        """Return a job that was paused at this tick or a later one."""
         job_id = self.submit()
         self.wait_for(job_id, lambda job: job.tick >= tick)
         self.ledger.request_transition(TENANT, job_id, "pause")
@@ -114,7 +114,7 @@ class WorkerHarness:
 
 
 def log_events(store: Store, job_id: str) -> list[tuple[str, str]]:
-    """Level and message of each `log` event of a job."""
+    """Return level and message of each `log` event of a job."""
     texts: Any = store.lrange(keys.events(TENANT, job_id), 0, -1)
     lines = [event["data"] for event in map(json.loads, texts) if event["type"] == "log"]
     return [(line["level"], line["message"]) for line in lines]
