@@ -240,7 +240,7 @@ class LedgerMachine(RuleBasedStateMachine):
                 lambda: self.lease_ledger.finish(
                     self.as_lease(held), status, tick, stopped_by=stopped_by, reason=reason
                 ),
-                lambda: self.world.release(held, status, tick, stopped_by, reason),
+                lambda: self.world.finish(held, status, tick, stopped_by, reason),
             )
 
     def move_segment(self, at: int, ahead: int, shown: bool) -> None:

@@ -206,10 +206,10 @@ class Owners:
         job.checkpoints[tick] = size
         job.latest = max(job.checkpoints)
 
-    def release(
+    def finish(
         self, held: HeldLease, status: str, tick: int, stopped_by: str | None, reason: str | None
     ) -> str:
-        """Release a job; the latest request counts, and a second call changes nothing."""
+        """Finish an attempt; the latest request counts, and a second call changes nothing."""
         current = self.jobs.get(held.number)
         if current is not None and (current.status, current.term, current.nonce) == (
             status,
