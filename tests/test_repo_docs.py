@@ -16,6 +16,11 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 CODE = re.compile(r"`([^`\n]+)`")
 FILE = re.compile(r"(?:[a-z_]+/)+[a-z_0-9]+\.(?:py|lua|acl|yaml|md|json|csv|txt)")
 
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+#: what stands behind a file or an arrow in a walk: functions, methods, attributes
+CALLED = re.compile(r"(?:\.py`(?:\*\*)?,\s|→\s+)`([A-Za-z_][\w.]*)`")
+STEP = re.compile(r"^\d+\. .*(?:\n {2,}.*)*", re.M)
+
 
 def slug(heading: str) -> str:
     """The anchor of a heading, as GitHub makes it."""
@@ -43,7 +48,7 @@ def test_every_link_leads_to_a_file_and_a_heading(page: str) -> None:
             assert anchor in map(slug, headings), target
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
 def test_every_file_that_is_named_exists(page: str) -> None:
     named = {
         name for code in CODE.findall((ROOT / page).read_text()) for name in FILE.findall(code)
@@ -78,3 +83,41 @@ def test_every_make_target_that_contributing_names_exists() -> None:
 
     named = re.findall(r"^make ([a-z-]+)|`make ([a-z-]+)", CONTRIBUTING, re.M)
     assert {first or second for first, second in named} <= targets
+
+
+def walks() -> dict[str, str]:
+    """Return the text of each of the four walks by its title."""
+    section = ARCHITECTURE.partition("## Four walks")[2].partition("\n## ")[0]
+    return dict(part.split("\n", 1) for part in section.split("\n### ")[1:])
+
+
+def test_every_file_and_function_of_a_walk_exists() -> None:
+    assert len(walks()) == 4
+    for walk in walks().values():
+        text = "".join((ROOT / name).read_text() for name in FILE.findall(walk))
+        for step in STEP.findall(walk):
+            for name in CALLED.findall(step):
+                for part in name.split("."):
+                    pattern = (
+                        rf"^ *(?:(?:def|class|local function) {part}\b|{part}: |self\.{part}\b)"
+                    )
+                    assert re.search(pattern, text, re.M) or f"/{part}.py" in walk, name
+
+
+@pytest.mark.parametrize(
+    ("title", "max_files"),
+    [("A job", 35), ("A loss", 22), ("A checkpoint", 22), ("A cancel", 14)],
+)
+def test_a_walk_takes_no_more_files_than_it_should(title: str, max_files: int) -> None:
+    (walk,) = (text for name, text in walks().items() if name.startswith(title + ","))
+    to_open = set(re.findall(r"\*\*`(\S+)`\*\*", walk))
+
+    assert 5 < len(to_open) <= max_files
+
+
+def test_the_glossary_is_alphabetical_and_has_every_word_once() -> None:
+    rows = re.findall(r"^\| ([^|]+?) \| [^|]+ \|$", ARCHITECTURE.partition("## Glossary")[2], re.M)
+    words = [row for row in rows if row not in ("word", "---")]
+
+    assert len(words) > 90
+    assert words == sorted(set(words), key=str.lower)
