@@ -35,7 +35,7 @@ def _measure_job(service: BenchService) -> dict[str, float]:
         time.sleep(0.002)
     first_seen = time.perf_counter()
     job = service.wait(job_id)
-    done = time.perf_counter()
+    completed = time.perf_counter()
     created, started = _timestamp(job["created_at"]), _timestamp(job["started_at"])
     log = (service.folder / "artifacts" / "default" / job_id / "log.txt").read_text()
     built = _timestamp(re.search(r"(\S+) built", log)[1])  # type: ignore[index]
@@ -44,7 +44,7 @@ def _measure_job(service: BenchService) -> dict[str, float]:
         "  of it: POST to its answer": answered - posted,
         "  of it: record stored to claimed": started - created,
         "  of it: claimed to built": built - started,
-        "POST to succeeded, 200 ticks": done - posted,
+        "POST to succeeded, 200 ticks": completed - posted,
     }
 
 

@@ -221,11 +221,11 @@ def bearer(secret: str) -> dict[str, str]:
 
 def read_all_answers(http: httpx.Client, filled: FilledService) -> dict[str, Any]:
     """Return the response of every GET that does not depend on what trains now."""
-    answers: dict[str, Any] = {}
+    responses: dict[str, Any] = {}
 
     def get(path: str, **options: Any) -> None:
         response = http.get(path, **options)
-        answers[f"{path} {options.get('headers')}"] = (
+        responses[f"{path} {options.get('headers')}"] = (
             response.status_code,
             without_queue_position(response),
         )
@@ -258,7 +258,7 @@ def read_all_answers(http: httpx.Client, filled: FilledService) -> dict[str, Any
     for secret in filled.secrets.values():
         get("/v1/jobs", headers=bearer(secret))
         get(f"/v1/jobs/{filled.ids['straight']}", headers=bearer(secret))
-    return answers
+    return responses
 
 
 def without_queue_position(response: httpx.Response) -> Any:

@@ -42,9 +42,9 @@ def test_a_checkpoint_request_is_shown_beside_other_requests_and_displaces_none(
     assert not worker.ledger.read_checkpoints(worker.lease).request
     client.post(f"{job}/cancel")
 
-    answer = client.post(path, json={"name": "here"})
+    response = client.post(path, json={"name": "here"})
 
-    assert (answer.status_code, answer.json["requested"]) == (202, "cancel")
+    assert (response.status_code, response.json["requested"]) == (202, "cancel")
     appended = worker.ledger.append_ticks(worker.lease, 2, 0, {}, {}, 0, {})
     assert (appended.requested, appended.checkpoint_requested) == ("cancel", True)
 
@@ -138,9 +138,9 @@ def test_a_wrong_body_is_422_and_names_the_field(
     client: Any, worker: ManualWorker, path: str, body: dict[str, Any], pointer: str
 ) -> None:
     saved_at(worker, 1)
-    for answer in (client.post(path, json=body), client.patch(f"{path}/1", json=body)):
-        assert answer.status_code == 422
-        assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+    for response in (client.post(path, json=body), client.patch(f"{path}/1", json=body)):
+        assert response.status_code == 422
+        assert [error["pointer"] for error in response.json["errors"]] == [pointer]
 
 
 def test_a_name_and_a_pin_can_be_given_and_taken_and_files_stay_as_they_are(

@@ -73,18 +73,18 @@ def test_the_list_is_304_until_a_checkpoint_is_saved(
 
 
 def test_a_download_is_the_file_with_its_sha256_as_etag(client: Any, file: str) -> None:
-    answer = client.get(file)
-    assert (answer.status_code, answer.data) == (200, WEIGHTS)
-    assert answer.content_length == SIZE
-    assert answer.headers["ETag"] == TAG
-    assert answer.headers["Accept-Ranges"] == "bytes"
+    response = client.get(file)
+    assert (response.status_code, response.data) == (200, WEIGHTS)
+    assert response.content_length == SIZE
+    assert response.headers["ETag"] == TAG
+    assert response.headers["Accept-Ranges"] == "bytes"
     assert client.get(file, headers={"If-None-Match": TAG}).status_code == 304
 
 
 def test_head_gives_the_size_and_sends_no_body(client: Any, file: str) -> None:
-    answer = client.head(file)
-    assert (answer.status_code, answer.data, answer.content_length) == (200, b"", SIZE)
-    assert answer.headers["ETag"] == TAG
+    response = client.head(file)
+    assert (response.status_code, response.data, response.content_length) == (200, b"", SIZE)
+    assert response.headers["ETag"] == TAG
 
 
 @pytest.mark.parametrize(
@@ -101,20 +101,20 @@ def test_head_gives_the_size_and_sends_no_body(client: Any, file: str) -> None:
 def test_a_range_is_206_with_these_bytes(
     client: Any, file: str, range_header: str, start: int, stop: int
 ) -> None:
-    answer = client.get(file, headers={"Range": range_header})
-    assert (answer.status_code, answer.data) == (206, WEIGHTS[start:stop])
-    assert answer.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{SIZE}"
-    assert (answer.content_length, answer.headers["ETag"]) == (stop - start, TAG)
+    response = client.get(file, headers={"Range": range_header})
+    assert (response.status_code, response.data) == (206, WEIGHTS[start:stop])
+    assert response.headers["Content-Range"] == f"bytes {start}-{stop - 1}/{SIZE}"
+    assert (response.content_length, response.headers["ETag"]) == (stop - start, TAG)
 
 
 @pytest.mark.parametrize("range_header", [f"bytes={SIZE}-", "bytes=-0", f"bytes={SIZE}-{SIZE + 5}"])
 def test_a_range_outside_the_file_is_416_with_its_size(
     client: Any, file: str, range_header: str
 ) -> None:
-    answer = client.get(file, headers={"Range": range_header})
-    assert answer.status_code == 416
-    assert answer.headers["Content-Range"] == f"bytes */{SIZE}"
-    assert answer.mimetype == "application/problem+json"
+    response = client.get(file, headers={"Range": range_header})
+    assert response.status_code == 416
+    assert response.headers["Content-Range"] == f"bytes */{SIZE}"
+    assert response.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_a_range_outside_the_file_is_416_with_its_size(
 def test_a_malformed_range_is_400_and_names_the_header(
     client: Any, file: str, range_header: str
 ) -> None:
-    answer = client.get(file, headers={"Range": range_header})
-    assert (answer.status_code, answer.json["errors"][0]["header"]) == (400, "Range")
+    response = client.get(file, headers={"Range": range_header})
+    assert (response.status_code, response.json["errors"][0]["header"]) == (400, "Range")
 
 
 @pytest.mark.parametrize("range_header", ["lines=1-2", "bytes=0-1,5-6"])
@@ -161,9 +161,9 @@ def test_if_range_gets_the_range_of_these_bytes_only(
     ],
 )
 def test_no_other_file_can_be_named(client: Any, path: str, saved: Checkpoint, name: str) -> None:
-    answer = client.get(f"{path}/2/files/{name}")
-    assert answer.status_code == 404
-    assert answer.mimetype == "application/problem+json"
+    response = client.get(f"{path}/2/files/{name}")
+    assert response.status_code == 404
+    assert response.mimetype == "application/problem+json"
 
 
 @pytest.mark.parametrize("which", ["7", "best", "newest", "-1", "02", "2.0", "1e0", "%2e%2e"])
@@ -182,14 +182,14 @@ def test_a_link_in_a_files_place_is_not_followed(
     secret.write_bytes(WEIGHTS)
     weights.unlink()
     weights.symlink_to(secret)
-    answer = client.get(file)
-    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+    response = client.get(file)
+    assert (response.status_code, response.mimetype) == (404, "application/problem+json")
 
 
 def test_a_lost_file_is_a_500_that_says_so(client: Any, worker: ManualWorker, file: str) -> None:
     next(worker.files.root.rglob("model.safetensors")).unlink()
-    answer = client.get(file)
-    assert (answer.status_code, answer.json["type"]) == (500, "urn:tickforge:problem:damaged")
+    response = client.get(file)
+    assert (response.status_code, response.json["type"]) == (500, "urn:tickforge:problem:damaged")
 
 
 def test_a_dropped_checkpoint_is_404(

@@ -40,25 +40,25 @@ def test_every_path_answers_an_unknown_method_with_405_and_allow(client: Any) ->
     assert len(allowed) > 20
     for rule, methods in allowed.items():
         for method in METHODS - methods:
-            answer = client.open(path_of(rule), method=method)
-            assert answer.status_code == 405, (method, rule)
-            assert set(answer.headers["Allow"].split(", ")) == methods, (method, rule)
-            assert answer.json["type"] == "urn:tickforge:problem:method-not-allowed"
+            response = client.open(path_of(rule), method=method)
+            assert response.status_code == 405, (method, rule)
+            assert set(response.headers["Allow"].split(", ")) == methods, (method, rule)
+            assert response.json["type"] == "urn:tickforge:problem:method-not-allowed"
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.operation_id)
 def test_an_unknown_query_parameter_is_refused_everywhere(client: Any, endpoint: Endpoint) -> None:
-    answer = client.open(f"{path_of(endpoint.path)}?nonsense=1", method=endpoint.method)
-    assert answer.status_code == 400
-    assert "nonsense" in [error.get("parameter") for error in answer.json["errors"]]
+    response = client.open(f"{path_of(endpoint.path)}?nonsense=1", method=endpoint.method)
+    assert response.status_code == 400
+    assert "nonsense" in [error.get("parameter") for error in response.json["errors"]]
 
 
 @pytest.mark.parametrize("name", ["job", "dataset", "key"])
 def test_an_id_that_leads_nowhere_is_404_of_its_kind(client: Any, name: str) -> None:
     for some_id in (IDS[f"{name}_id"] + "a" * 26, "x"):
-        answer = client.delete(f"/v1/{name}s/{some_id}")
-        assert answer.status_code == 404
-        assert answer.json["type"] == f"urn:tickforge:problem:no-such-{name}"
+        response = client.delete(f"/v1/{name}s/{some_id}")
+        assert response.status_code == 404
+        assert response.json["type"] == f"urn:tickforge:problem:no-such-{name}"
 
 
 @pytest.fixture

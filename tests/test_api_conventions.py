@@ -81,9 +81,9 @@ def test_the_admin_key_is_found_by_its_secret_alone(store: Any) -> None:
 
 def test_every_response_has_a_request_id_and_may_not_be_cached(client: Any) -> None:
     for path in ("/healthz", "/v1/jobs", f"/v1/jobs/{UNKNOWN}", "/nothing"):
-        answer = client.get(path)
-        assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
-        assert answer.headers["Cache-Control"] == "no-store"
+        response = client.get(path)
+        assert re.fullmatch(r"[0-9a-f]{32}", response.headers["X-Request-Id"])
+        assert response.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_every_response_has_a_request_id_and_may_not_be_cached(client: Any) -> N
 def test_a_clients_request_id_is_kept_if_it_is_plain(
     client: Any, sent: str, is_returned: bool
 ) -> None:
-    answer = client.get("/healthz", headers={"X-Request-Id": sent})
-    assert (answer.headers["X-Request-Id"] == sent) == is_returned
+    response = client.get("/healthz", headers={"X-Request-Id": sent})
+    assert (response.headers["X-Request-Id"] == sent) == is_returned
 
 
 def test_a_response_with_an_etag_must_be_revalidated(client: Any) -> None:
@@ -116,11 +116,11 @@ def test_an_unforeseen_error_shows_no_detail_and_is_logged(
         raise RuntimeError("a secret of ours")
 
     monkeypatch.setattr("api.routes_service.worker_registry.live_workers", broken)
-    answer = client.get("/v1/workers", headers={"X-Request-Id": "id-7"})
+    response = client.get("/v1/workers", headers={"X-Request-Id": "id-7"})
 
-    assert answer.status_code == 500
-    assert answer.mimetype == "application/problem+json"
-    assert "secret" not in answer.text and "id-7" in answer.json["detail"]
+    assert response.status_code == 500
+    assert response.mimetype == "application/problem+json"
+    assert "secret" not in response.text and "id-7" in response.json["detail"]
     logged = capsys.readouterr()
     assert "a secret of ours" in logged.out + logged.err
 
@@ -162,9 +162,9 @@ def test_every_path_but_health_is_503_while_the_store_is_unavailable(
         ("POST", "/v1/jobs"),
         ("POST", f"/v1/jobs/{job_id}/cancel"),
     ):
-        answer = client.open(path, method=method, json=small_spec() if path == "/v1/jobs" else {})
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2"), path
-        assert answer.mimetype == "application/problem+json"
+        response = client.open(path, method=method, json=small_spec() if path == "/v1/jobs" else {})
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2"), path
+        assert response.mimetype == "application/problem+json"
     assert client.get("/readyz").json["reason"] == "away"
 
     server.start()
@@ -177,8 +177,11 @@ def test_a_full_store_is_507_and_stores_nothing(away: tuple[Any, StoreServer]) -
     client.get("/readyz")
     store = connect(server.url)
     store.config_set("maxmemory", 1)
-    answer = client.post("/v1/jobs", json=small_spec())
-    assert (answer.status_code, answer.json["type"]) == (507, "urn:tickforge:problem:storage-full")
+    response = client.post("/v1/jobs", json=small_spec())
+    assert (response.status_code, response.json["type"]) == (
+        507,
+        "urn:tickforge:problem:storage-full",
+    )
     store.config_set("maxmemory", 0)
     store.close()
     assert client.get("/v1/jobs").json["data"] == []
@@ -193,8 +196,8 @@ def test_another_tenants_job_is_404(
         ("GET", ""), ("GET", "/history"), ("GET", "/checkpoints"), ("GET", "/attempts"),
         ("PATCH", ""), ("DELETE", ""), ("POST", "/cancel"),
     ):  # fmt: skip
-        answer = client.open(f"/v1/jobs/{job_id}{path}", method=method, json={})
-        assert answer.status_code == 404, path
+        response = client.open(f"/v1/jobs/{job_id}{path}", method=method, json={})
+        assert response.status_code == 404, path
     assert client.get("/v1/jobs").json["data"] == []
 
 

@@ -86,15 +86,15 @@ def test_a_hundred_megabytes_go_by_in_constant_memory(api: Api) -> None:
     api.http.post("/v1/datasets", content=header + piece, headers={"Content-Type": CSV})
     before, highest = memory(), [0]
 
-    answer = api.http.post(
+    response = api.http.post(
         "/v1/datasets", content=body(), headers={"Content-Type": CSV}, timeout=120
     )
 
-    assert answer.status_code == 201, answer.text
-    assert answer.json()["bytes"] > 100 * MIB
-    assert answer.json()["rows"] == pieces * (MIB // 128)
+    assert response.status_code == 201, response.text
+    assert response.json()["bytes"] > 100 * MIB
+    assert response.json()["rows"] == pieces * (MIB // 128)
     assert before > 20 * MIB and max(highest) - before < 30 * MIB
-    api.http.delete(answer.json()["links"]["self"])
+    api.http.delete(response.json()["links"]["self"])
 
 
 def test_a_client_that_goes_away_leaves_nothing(api: Api) -> None:
@@ -131,9 +131,9 @@ def test_a_refusal_reaches_a_client_that_is_still_sending(api: Api) -> None:
     before = api.files()
     bad = b"a,b\n" + b",1\n" * 1000 + b"1,2\n" * (4 * MIB)
 
-    answer = api.http.post("/v1/datasets", content=bad, headers={"Content-Type": CSV}, timeout=60)
+    response = api.http.post("/v1/datasets", content=bad, headers={"Content-Type": CSV}, timeout=60)
 
-    assert answer.status_code == 422 and len(answer.json()["errors"]) == 100
+    assert response.status_code == 422 and len(response.json()["errors"]) == 100
     assert api.files() == before
     assert api.http.get("/v1/datasets").status_code == 200
 
@@ -204,9 +204,9 @@ def test_a_file_whose_name_shows_no_type_is_a_usage_error(tmp_path: Path) -> Non
     (tmp_path / "data.bin").write_bytes(b"a\n1\n")
     words = ["--url", "http://127.0.0.1:9", "--key", ADMIN_KEY, "datasets", "upload"]
 
-    done = CliRunner().invoke(tickforge, [*words, str(tmp_path / "data.bin")])
+    completed = CliRunner().invoke(tickforge, [*words, str(tmp_path / "data.bin")])
 
-    assert done.exit_code == 2 and "--type" in done.output
+    assert completed.exit_code == 2 and "--type" in completed.output
 
 
 def test_the_python_client_reports_row_and_column(api: Api, tmp_path: Path) -> None:
@@ -222,11 +222,11 @@ def test_the_command_uploads_shows_and_deletes(api: Api, tmp_path: Path) -> None
     (tmp_path / "pets.data").write_bytes(PETS.replace(b",", b";"))
 
     def run(*words: str) -> str:
-        done = CliRunner().invoke(
+        completed = CliRunner().invoke(
             tickforge, ["--url", api.url, "--key", ADMIN_KEY, "datasets", *words]
         )
-        assert done.exception is None or words[0] == "fails", done.output
-        return done.stdout
+        assert completed.exception is None or words[0] == "fails", completed.output
+        return completed.stdout
 
     dataset_id = run(
         "upload", str(tmp_path / "pets.data"), "--type", "csv", "--delimiter", "semicolon",

@@ -45,11 +45,13 @@ def other(client: Any) -> Any:
 
 
 def test_an_upload_gives_the_dataset_and_its_place(client: Any) -> None:
-    answer = upload(client, PETS, name="pets")
+    response = upload(client, PETS, name="pets")
 
-    dataset = answer.json
-    assert answer.status_code == 201
-    assert answer.headers["Location"] == f"/v1/datasets/{dataset['id']}" == dataset["links"]["self"]
+    dataset = response.json
+    assert response.status_code == 201
+    assert (
+        response.headers["Location"] == f"/v1/datasets/{dataset['id']}" == dataset["links"]["self"]
+    )
     assert re.fullmatch(r"ds_[a-z0-9]{26}", dataset["id"])
     assert (dataset["name"], dataset["type"], dataset["rows"], dataset["bytes"]) == (
         "pets",
@@ -176,10 +178,10 @@ def test_a_bad_file_is_refused_with_row_and_column_and_leaves_nothing(
     client: Any, settings: Settings
 ) -> None:
     for kind, data in ((CSV, b"a,b\n1,2\n3,\n"), (NPZ, b"no zip"), (TEXT, b"\xff")):
-        answer = upload(client, data, kind)
+        response = upload(client, data, kind)
 
-        assert answer.status_code == 422
-        assert answer.json["type"] == "urn:tickforge:problem:invalid-data"
+        assert response.status_code == 422
+        assert response.json["type"] == "urn:tickforge:problem:invalid-data"
     faults = upload(client, b"a,b\n1,2\n3,\n").json["errors"]
     assert faults == [{"row": 2, "column": "b", "detail": "a value: it is missing", "value": ""}]
     assert client.get("/v1/datasets").json["data"] == []
@@ -188,16 +190,16 @@ def test_a_bad_file_is_refused_with_row_and_column_and_leaves_nothing(
 
 @pytest.mark.parametrize("kind", ["application/json", "text/html", "text/csv; charset=latin-1", ""])
 def test_an_unknown_media_type_is_415_and_names_the_known_ones(client: Any, kind: str) -> None:
-    answer = upload(client, PETS, kind)
+    response = upload(client, PETS, kind)
 
-    assert answer.status_code == 415
-    assert "application/x-ndjson" in answer.json["detail"]
+    assert response.status_code == 415
+    assert "application/x-ndjson" in response.json["detail"]
 
 
 def test_a_delimiter_is_for_csv_alone(client: Any) -> None:
-    answer = upload(client, b"abc", TEXT, delimiter="tab")
+    response = upload(client, b"abc", TEXT, delimiter="tab")
 
-    assert (answer.status_code, answer.json["errors"][0]["parameter"]) == (400, "delimiter")
+    assert (response.status_code, response.json["errors"][0]["parameter"]) == (400, "delimiter")
 
 
 def test_a_key_makes_one_dataset_and_repeats_its_answer(client: Any) -> None:

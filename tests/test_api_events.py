@@ -143,9 +143,9 @@ def test_a_held_request_for_events_is_304_when_its_time_is_over(
 def test_an_impossible_query_for_events_is_400(
     client: Any, path: str, query: str, parameters: list[str]
 ) -> None:
-    answer = client.get(f"{path}?{query}")
-    assert answer.status_code == 400
-    assert [error["parameter"] for error in answer.json["errors"]] == parameters
+    response = client.get(f"{path}?{query}")
+    assert response.status_code == 400
+    assert [error["parameter"] for error in response.json["errors"]] == parameters
 
 
 def lines(client: Any, path: str) -> list[tuple[str, str]]:

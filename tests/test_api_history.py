@@ -176,9 +176,9 @@ def test_the_format_is_the_one_that_the_client_prefers(
 def test_an_impossible_query_is_400_and_names_the_parameter(
     client: Any, path: str, query: str, accept: str, parameters: list[str]
 ) -> None:
-    answer = client.get(f"{path}?{query}", headers={"Accept": accept})
-    assert answer.status_code == 400
-    assert [error["parameter"] for error in answer.json["errors"]] == parameters
+    response = client.get(f"{path}?{query}", headers={"Accept": accept})
+    assert response.status_code == 400
+    assert [error["parameter"] for error in response.json["errors"]] == parameters
 
 
 def test_an_unknown_column_is_answered_with_the_known_ones(client: Any, path: str) -> None:

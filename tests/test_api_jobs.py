@@ -16,15 +16,15 @@ Submit = Callable[..., str]
 
 
 def test_a_submission_is_answered_202_with_the_job_and_where_it_is(client: Any) -> None:
-    answer = client.post("/v1/jobs", json=small_spec(name="first"))
+    response = client.post("/v1/jobs", json=small_spec(name="first"))
 
-    assert answer.status_code == 202
-    job = answer.json
-    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}" == job["links"]["self"]
+    assert response.status_code == 202
+    job = response.json
+    assert response.headers["Location"] == f"/v1/jobs/{job['id']}" == job["links"]["self"]
     assert (job["status"], job["tick"], job["name"]) == ("queued", 0, "first")
     assert job["queue"] == {"position": 1, "reason": "no_worker"}
     assert job["spec"]["optimizer"]["name"] == "adamw"
-    assert client.get(answer.headers["Location"]).json == job
+    assert client.get(response.headers["Location"]).json == job
 
 
 def test_a_submission_wakes_its_queue_once(client: Any, submit: Submit, store: Store) -> None:
@@ -120,14 +120,14 @@ def test_filters_are_any_of_the_statuses_and_all_of_the_rest(client: Any, submit
 def test_a_patch_changes_the_named_fields_and_nothing_else(client: Any, submit: Submit) -> None:
     path = f"/v1/jobs/{submit(name='old', labels={'a': '1'})}"
     before = client.get(path).json
-    answer = client.patch(path, json={"labels": {"b": "2"}, "priority": 7, "name": "new"})
+    response = client.patch(path, json={"labels": {"b": "2"}, "priority": 7, "name": "new"})
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     changed = {"labels": {"b": "2"}, "priority": 7, "name": "new"}
-    assert answer.json == {**before, **changed}
-    assert client.get("/v1/jobs?label=b:2").json["data"] == [answer.json]
+    assert response.json == {**before, **changed}
+    assert client.get("/v1/jobs?label=b:2").json["data"] == [response.json]
     assert client.get("/v1/jobs?label=a:1").json["data"] == []
-    assert client.patch(path, json={}).json == answer.json
+    assert client.patch(path, json={}).json == response.json
 
 
 def test_verbs_of_a_queued_job(client: Any, submit: Submit) -> None:
@@ -145,11 +145,11 @@ def test_verbs_of_a_queued_job(client: Any, submit: Submit) -> None:
         ("cancel", "cancelled", 200),
         ("cancel", "cancelled", 200),
     ):
-        answer = client.post(f"{path}/{verb}")
-        assert (answer.status_code, answer.json["status"]) == (code, status), verb
+        response = client.post(f"{path}/{verb}")
+        assert (response.status_code, response.json["status"]) == (code, status), verb
     for verb in ("resume", "pause", "stop"):
-        answer = client.post(f"{path}/{verb}", json={})
-        assert (answer.status_code, answer.json["allowed"]) == (409, ["cancel"]), verb
+        response = client.post(f"{path}/{verb}", json={})
+        assert (response.status_code, response.json["allowed"]) == (409, ["cancel"]), verb
 
 
 def test_verbs_of_a_running_job_are_under_way(
@@ -188,8 +188,8 @@ def test_a_deleted_job_is_gone_with_its_files(
     folder = Path(worker.files.job_folder("default", job_id))
     assert folder.exists()
 
-    answer = client.delete(f"/v1/jobs/{job_id}")
-    assert (answer.status_code, answer.data) == (204, b"")
+    response = client.delete(f"/v1/jobs/{job_id}")
+    assert (response.status_code, response.data) == (204, b"")
     assert not folder.exists()
     for path in ("", "/history", "/checkpoints", "/attempts", "/checkpoints/latest"):
         assert client.get(f"/v1/jobs/{job_id}{path}").status_code == 404, path
@@ -220,10 +220,10 @@ def test_attempts_show_the_worker_and_its_ticks(
 
 
 def test_a_plan_counts_exactly_and_stores_nothing(client: Any) -> None:
-    answer = client.post("/v1/jobs/plan", json=small_spec(budget={"epochs": 3}))
+    response = client.post("/v1/jobs/plan", json=small_spec(budget={"epochs": 3}))
 
-    assert answer.status_code == 200
-    body = answer.json
+    assert response.status_code == 200
+    body = response.json
     assert (body["ticks_per_epoch"], body["ticks_total"]) == (4, 12)
     assert body["parameters"] == 3 * 4 + 4 + 2 * 4 + 4 * 1 + 1  # linear, LayerNorm, linear
     assert body["checkpoint_bytes"] > 3 * 4 * body["parameters"]

@@ -32,9 +32,9 @@ def make(client: Any) -> Callable[..., Any]:
     """Make a key; gives a client that is signed in with it."""
 
     def make(*scopes: str, tenant: str = "team_a") -> Any:
-        answer = client.post("/v1/keys", json={"tenant": tenant, "scopes": scopes})
-        assert answer.status_code == 201, answer.json
-        return signed_in(client, answer.json["secret"])
+        response = client.post("/v1/keys", json={"tenant": tenant, "scopes": scopes})
+        assert response.status_code == 201, response.json
+        return signed_in(client, response.json["secret"])
 
     return make
 
@@ -78,9 +78,9 @@ def test_a_replay_answers_without_the_secret(client: Any) -> None:
 def test_a_wrong_body_is_422_and_names_the_field(
     client: Any, change: dict[str, Any], pointer: str
 ) -> None:
-    answer = client.post("/v1/keys", json={**BODY, **change})
-    assert answer.status_code == 422
-    assert [error["pointer"] for error in answer.json["errors"]] == [pointer]
+    response = client.post("/v1/keys", json={**BODY, **change})
+    assert response.status_code == 422
+    assert [error["pointer"] for error in response.json["errors"]] == [pointer]
 
 
 def test_scopes_open_the_endpoints_of_the_contract(make: Callable[..., Any]) -> None:
@@ -92,14 +92,16 @@ def test_scopes_open_the_endpoints_of_the_contract(make: Callable[..., Any]) -> 
     }
     for scope, statuses in expected.items():
         client = make(scope)
-        answers: dict[str, TestResponse] = {
+        responses: dict[str, TestResponse] = {
             "read": client.get("/v1/jobs"),
             "plan": client.post("/v1/jobs/plan", json=job),
             "submit": client.post("/v1/jobs", json=job),
             "keys": client.get("/v1/keys"),
             "metrics": client.get("/metrics"),
         }
-        assert {name: answer.status_code for name, answer in answers.items()} == statuses, scope
+        assert {name: response.status_code for name, response in responses.items()} == statuses, (
+            scope
+        )
     refused = make("read").post("/v1/jobs", json=job)
     assert refused.json["type"] == "urn:tickforge:problem:missing-scope"
     assert refused.json["scope"] == "submit" and "submit" in refused.json["detail"]
@@ -121,8 +123,8 @@ def test_a_deleted_key_stops_at_once_for_every_process(
 
 
 def test_the_admin_key_of_the_settings_stays(client: Any) -> None:
-    answer = client.delete(f"/v1/keys/{ADMIN_KEY_ID}")
-    assert (answer.status_code, answer.json["type"][-12:]) == (409, "settings-key")
+    response = client.delete(f"/v1/keys/{ADMIN_KEY_ID}")
+    assert (response.status_code, response.json["type"][-12:]) == (409, "settings-key")
     assert client.get("/v1/keys").json["data"] == []
 
 
@@ -150,9 +152,9 @@ def test_too_many_requests_of_one_key_are_429(
     client = limited(store_server, tmp_path, TICKFORGE_RATE_LIMIT="3")
     secret = client.post("/v1/keys", json=BODY).json["secret"]
     for who in (signed_in(client, secret), client):
-        answers = [who.get("/v1/jobs") for _ in range(12)]
-        refused = [answer for answer in answers if answer.status_code == 429]
-        assert answers[0].status_code == 200 and 3 <= len(refused) <= 8
+        responses = [who.get("/v1/jobs") for _ in range(12)]
+        refused = [response for response in responses if response.status_code == 429]
+        assert responses[0].status_code == 200 and 3 <= len(refused) <= 8
         assert refused[0].headers["Retry-After"] == "1"
         assert refused[0].mimetype == "application/problem+json"
         assert refused[0].json["type"] == "urn:tickforge:problem:rate-limited"

@@ -44,8 +44,8 @@ def test_a_jobs_log_can_be_read_from_any_byte(client: Any, worker: ManualWorker,
 
 
 def test_a_log_without_entries_is_empty(client: Any, path: str) -> None:
-    answer = client.get(path)
-    assert (answer.status_code, answer.data, parts(answer)) == (200, b"", ("0", "0", "false"))
+    response = client.get(path)
+    assert (response.status_code, response.data, parts(response)) == (200, b"", ("0", "0", "false"))
 
 
 def test_a_running_jobs_log_is_shown_from_a_line_in_its_last_mebibyte(
@@ -53,11 +53,11 @@ def test_a_running_jobs_log_is_shown_from_a_line_in_its_last_mebibyte(
 ) -> None:
     line = b"x" * 99 + b"\n"
     file.write_bytes(line * 20_000)
-    answer = client.get(path)
-    first, behind, _ = parts(answer)
-    assert MAX_RUNNING_LOG_BYTES - 100 < len(answer.data) <= MAX_RUNNING_LOG_BYTES
-    assert answer.data.startswith(b"x" * 99) and int(first) % 100 == 0
-    assert behind == "2000000" and answer.content_length == len(answer.data)
+    response = client.get(path)
+    first, behind, _ = parts(response)
+    assert MAX_RUNNING_LOG_BYTES - 100 < len(response.data) <= MAX_RUNNING_LOG_BYTES
+    assert response.data.startswith(b"x" * 99) and int(first) % 100 == 0
+    assert behind == "2000000" and response.content_length == len(response.data)
 
     worker.end("cancelled")
     whole = client.get(path)
@@ -93,9 +93,9 @@ def test_a_link_in_place_of_a_log_is_not_followed(
     secret = tmp_path / "secret"
     secret.write_text("secret")
     file.symlink_to(secret)
-    answer = client.get(path)
-    assert (answer.status_code, answer.mimetype) == (500, "application/problem+json")
-    assert b"secret" not in answer.data
+    response = client.get(path)
+    assert (response.status_code, response.mimetype) == (500, "application/problem+json")
+    assert b"secret" not in response.data
 
 
 def test_the_log_of_an_unknown_job_is_404(client: Any) -> None:

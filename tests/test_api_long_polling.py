@@ -52,8 +52,8 @@ def test_a_verb_ends_a_wait_at_once(
     monkeypatch.setattr(job_responses, "PROGRESS_AFTER_SECONDS", 15.0)
     held = wait(f"{path}?wait=20").wait_until_held()
     client.post(f"{path}/pause")
-    answer = held.wait_for_response(10)
-    assert (answer.status_code, answer.json["requested"]) == (200, "pause")
+    response = held.wait_for_response(10)
+    assert (response.status_code, response.json["requested"]) == (200, "pause")
 
 
 #: a change of a running job at tick 2: who makes it, and how its answer shows it
@@ -86,8 +86,8 @@ def test_a_significant_change_ends_a_wait_at_once(
     assert not is_shown(before.json)
     held = wait(f"{path}?wait=20", If_None_Match=before.headers["ETag"]).wait_until_held()
     make_change(worker, client)
-    answer = held.wait_for_response(10)
-    assert answer.status_code == 200 and is_shown(answer.json)
+    response = held.wait_for_response(10)
+    assert response.status_code == 200 and is_shown(response.json)
 
 
 def test_progress_alone_ends_a_wait_after_a_second_and_no_sooner(
@@ -95,8 +95,8 @@ def test_progress_alone_ends_a_wait_after_a_second_and_no_sooner(
 ) -> None:
     held = wait(f"{path}?wait=20", If_None_Match=client.get(path).headers["ETag"]).wait_until_held()
     worker.record([3.0])
-    answer = held.wait_for_response(10)
-    assert (answer.status_code, answer.json["tick"]) == (200, 3)
+    response = held.wait_for_response(10)
+    assert (response.status_code, response.json["tick"]) == (200, 3)
     assert held.seconds >= 1.0
 
 
@@ -119,8 +119,8 @@ def test_a_significant_change_before_the_request_is_answered_without_a_wait(
     old = client.get(path).headers["ETag"]
     worker.save()
     for tag in (old, '"no tag of ours"', f"W/{old}"):
-        answer = client.get(f"{path}?wait=20", headers={"If-None-Match": tag})
-        assert answer.status_code == 200
+        response = client.get(f"{path}?wait=20", headers={"If-None-Match": tag})
+        assert response.status_code == 200
 
 
 @pytest.mark.parametrize("sent", [True, False])
@@ -128,9 +128,9 @@ def test_a_wait_without_a_change_is_304_for_a_client_with_the_etag(
     client: Any, path: str, sent: bool
 ) -> None:
     tag = client.get(path).headers["ETag"]
-    answer = client.get(f"{path}?wait=0.2", headers={"If-None-Match": tag} if sent else {})
-    assert answer.status_code == (304 if sent else 200)
-    assert answer.headers["ETag"] == tag
+    response = client.get(f"{path}?wait=0.2", headers={"If-None-Match": tag} if sent else {})
+    assert response.status_code == (304 if sent else 200)
+    assert response.headers["ETag"] == tag
 
 
 def test_a_wait_without_an_etag_ends_with_the_next_change(
@@ -174,8 +174,8 @@ def test_a_wait_for_a_tick_of_an_ended_job_is_answered_at_once(
 
 def test_a_wait_with_until_answers_200_when_its_time_is_over(client: Any, path: str) -> None:
     sent = {"If-None-Match": client.get(path).headers["ETag"]}
-    answer = client.get(f"{path}?wait=0.2&until=end", headers=sent)
-    assert (answer.status_code, answer.json["tick"]) == (200, 2)
+    response = client.get(f"{path}?wait=0.2&until=end", headers=sent)
+    assert (response.status_code, response.json["tick"]) == (200, 2)
 
 
 def test_a_queued_jobs_place_is_progress_too(
@@ -214,9 +214,9 @@ def test_a_job_that_is_deleted_meanwhile_is_404(
 def test_an_impossible_wait_is_400_and_names_the_parameter(
     client: Any, path: str, query: str, parameters: list[str]
 ) -> None:
-    answer = client.get(f"{path}?{query}")
-    assert answer.status_code == 400
-    assert [error["parameter"] for error in answer.json["errors"]] == parameters
+    response = client.get(f"{path}?{query}")
+    assert response.status_code == 400
+    assert [error["parameter"] for error in response.json["errors"]] == parameters
 
 
 def test_a_history_is_held_until_a_tick_lies_beyond(
@@ -264,14 +264,14 @@ def test_a_wait_beyond_the_limit_is_answered_at_once_and_a_stream_refused(
     while places.acquire():
         pass
     try:
-        answer = client.get(f"{path}?wait=20")
-        assert (answer.status_code, answer.headers["Retry-After"]) == (200, "2")
-        sent = {"If-None-Match": answer.headers["ETag"]}
-        answer = client.get(f"{path}?wait=20", headers=sent)
-        assert (answer.status_code, answer.headers["Retry-After"]) == (304, "2")
+        response = client.get(f"{path}?wait=20")
+        assert (response.status_code, response.headers["Retry-After"]) == (200, "2")
+        sent = {"If-None-Match": response.headers["ETag"]}
+        response = client.get(f"{path}?wait=20", headers=sent)
+        assert (response.status_code, response.headers["Retry-After"]) == (304, "2")
         for part in ("history?after=2", "events?after=9", "logs?after=0"):
-            answer = client.get(f"{path}/{part}&wait=20")
-            assert (answer.status_code, answer.headers["Retry-After"]) == (200, "2"), part
+            response = client.get(f"{path}/{part}&wait=20")
+            assert (response.status_code, response.headers["Retry-After"]) == (200, "2"), part
         assert "Retry-After" not in client.get(f"{path}/history?wait=20").headers
         stream = client.get(f"{path}/events", headers={"Accept": "text/event-stream"})
         assert (stream.status_code, stream.headers["Retry-After"]) == (503, "2")

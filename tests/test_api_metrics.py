@@ -41,8 +41,8 @@ def test_requests_are_counted_by_endpoint_method_and_status(client: Any) -> None
     client.get("/v1/jobs/job_" + "a" * 26)
     client.get("/nothing")
     client.open("/v1/jobs", method="BREW")
-    answer = client.get("/metrics")
-    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    response = client.get("/metrics")
+    assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
     for endpoint, method, status, count in (
         ("submit_job", "POST", "202", 1),
         ("list_jobs", "GET", "200", 3),
@@ -51,8 +51,8 @@ def test_requests_are_counted_by_endpoint_method_and_status(client: Any) -> None
         ("none", "other", "405", 1),
     ):
         labels = {"endpoint": endpoint, "method": method, "status": status}
-        assert value(answer.text, "tickforge_requests_total", **labels) == count, labels
-    assert value(answer.text, "tickforge_request_seconds_count", endpoint="list_jobs") == 3
+        assert value(response.text, "tickforge_requests_total", **labels) == count, labels
+    assert value(response.text, "tickforge_request_seconds_count", endpoint="list_jobs") == 3
 
 
 def test_jobs_queues_workers_and_ticks_are_counted(
@@ -114,10 +114,10 @@ def test_an_unavailable_store_is_reported_and_hides_no_other_metric(
     client = app.test_client()
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {settings.admin_key}"
     server.kill()
-    answer = client.get("/metrics")
-    assert answer.status_code == 200
-    assert value(answer.text, "tickforge_store_up") == 0
-    assert "tickforge_jobs" not in answer.text
+    response = client.get("/metrics")
+    assert response.status_code == 200
+    assert value(response.text, "tickforge_store_up") == 0
+    assert "tickforge_jobs" not in response.text
 
 
 def test_counts_are_summed_over_processes_and_a_dead_one_loses_none(

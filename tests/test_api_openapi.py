@@ -70,9 +70,9 @@ def test_the_stored_copy_is_what_is_published() -> None:
 
 def test_the_document_is_served_without_a_key(client: Any) -> None:
     client.environ_base.pop("HTTP_AUTHORIZATION")
-    answer = client.get("/openapi.json")
-    assert answer.json == DOCUMENT
-    known = {"If-None-Match": answer.headers["ETag"]}
+    response = client.get("/openapi.json")
+    assert response.json == DOCUMENT
+    known = {"If-None-Match": response.headers["ETag"]}
     assert client.get("/openapi.json", headers=known).status_code == 304
 
 
@@ -103,12 +103,12 @@ def test_every_name_in_a_path_is_a_required_parameter() -> None:
 
 def test_every_error_is_a_problem_and_every_success_has_a_media_type() -> None:
     for method, path, operation in operations():
-        for status, answer in operation["responses"].items():
-            assert answer["description"]
+        for status, response in operation["responses"].items():
+            assert response["description"]
             if int(status) >= 400:
-                assert list(answer["content"]) == ["application/problem+json"], (path, status)
+                assert list(response["content"]) == ["application/problem+json"], (path, status)
             elif status not in ("204", "304"):
-                assert answer["content"], (method, path, status)
+                assert response["content"], (method, path, status)
 
 
 def test_every_endpoint_with_a_key_can_answer_401_403_and_503() -> None:

@@ -144,8 +144,8 @@ def make_resources(http: Any, store: Store, settings: Settings) -> dict[str, lis
 
 def accepting(case: Any) -> dict[str, str]:
     """Headers that ask for one of the forms of the answer, by turns."""
-    forms = [form for answer in operation_of(case)["responses"].values()
-             for form in answer.get("content", {}) if "problem" not in form]  # fmt: skip
+    forms = [form for response in operation_of(case)["responses"].values()
+             for form in response.get("content", {}) if "problem" not in form]  # fmt: skip
     at = zlib.crc32(repr(case).encode()) % (len(forms) + 1)
     return SIGNED_IN if at == 0 else {**SIGNED_IN, "Accept": forms[at - 1]}
 
@@ -164,10 +164,10 @@ def refused_between(case: Any, answer: Any) -> bool:
 def answered_as_documented(case: Any, world: World) -> None:
     world.name(case)
     headers = accepting(case)
-    answer = case.call(headers=headers)
-    off = [positive_data_acceptance] if refused_between(case, answer) else []
+    response = case.call(headers=headers)
+    off = [positive_data_acceptance] if refused_between(case, response) else []
     case.validate_response(
-        answer, headers=headers, excluded_checks=off, transport_kwargs={"headers": headers}
+        response, headers=headers, excluded_checks=off, transport_kwargs={"headers": headers}
     )
 
 

@@ -43,12 +43,12 @@ print("torch" in sys.modules, "ticks" in sys.modules, "workers" in sys.modules)
 
 def refusal(**environment: str) -> str:
     """What `python -m api` says on standard error when it ends with code 2, and nothing else."""
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-m", "api"], cwd=ROOT, capture_output=True, text=True, timeout=30,
         env={name: value for name, value in environment.items() if value},
     )  # fmt: skip
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
+    assert (completed.returncode, completed.stdout) == (2, "")
+    (line,) = completed.stderr.splitlines()
     return line
 
 
@@ -95,8 +95,8 @@ def test_a_body_sent_in_chunks_is_bounded_too(
 def test_a_request_that_is_not_http_is_answered_with_a_problem(
     api: httpx.Client, sent: bytes, status: int
 ) -> None:
-    answer = exchange(api, sent)
-    head, _, body = answer.partition(b"\r\n\r\n")
+    response = exchange(api, sent)
+    head, _, body = response.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 %d " % status)
     assert b"application/problem+json" in head
     assert json.loads(body)["status"] == status
@@ -147,8 +147,8 @@ def test_one_key_sent_by_many_at_once_makes_one_job(api: httpx.Client) -> None:
 
     def submit() -> None:
         headers = {**api.headers, "Idempotency-Key": "at once"}
-        answer = httpx.post(f"{api.base_url}/v1/jobs", json=small_spec(), headers=headers)
-        job_ids.append(answer.json()["id"])
+        response = httpx.post(f"{api.base_url}/v1/jobs", json=small_spec(), headers=headers)
+        job_ids.append(response.json()["id"])
 
     threads = [threading.Thread(target=submit) for _ in range(16)]
     for thread in threads:
@@ -159,12 +159,12 @@ def test_one_key_sent_by_many_at_once_makes_one_job(api: httpx.Client) -> None:
 
 
 def test_the_api_runs_without_torch(store: Any, store_server: str, tmp_path: Path) -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", WITHOUT_TORCH], cwd=ROOT, capture_output=True, text=True, timeout=60,
         env=process_environment(store_server, tmp_path),
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "False False False"
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout.splitlines()[-1] == "False False False"
 
 
 def test_the_api_does_not_start_without_an_admin_key(store_server: str, tmp_path: Path) -> None:
@@ -200,6 +200,6 @@ def test_a_refused_body_leaves_the_connection_fit_for_the_next_request(api: http
 
 
 def test_an_answer_without_a_body_has_no_media_type(api: httpx.Client) -> None:
-    answer = api.options("/v1/jobs")
+    response = api.options("/v1/jobs")
 
-    assert answer.status_code == 200 and "Content-Type" not in answer.headers
+    assert response.status_code == 200 and "Content-Type" not in response.headers

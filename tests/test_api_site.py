@@ -35,12 +35,12 @@ def anonymous(client: Any) -> Any:
 
 def test_the_pages_and_their_files_are_open_and_bound_to_us(anonymous: Any) -> None:
     for path in (*PAGES, *ASSET_PATHS):
-        answer = anonymous.get(path)
-        assert answer.status_code == 200, path
-        assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
-        assert answer.headers["X-Content-Type-Options"] == "nosniff"
-        assert answer.headers["Referrer-Policy"] == "no-referrer"
-        again = anonymous.get(path, headers={"If-None-Match": answer.headers["ETag"]})
+        response = anonymous.get(path)
+        assert response.status_code == 200, path
+        assert response.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        again = anonymous.get(path, headers={"If-None-Match": response.headers["ETag"]})
         assert (again.status_code, again.data) == (304, b""), path
     assert (
         "default-src 'none'" in CONTENT_SECURITY_POLICY
@@ -80,8 +80,8 @@ def test_the_first_page_is_html_for_browsers_and_json_for_others(anonymous: Any)
     page = anonymous.get("/")
     assert page.mimetype == "text/html" and page.headers["Vary"] == "Accept"
     for accept in ("application/json", "*/*", "", "text/html;q=0.5, application/json"):
-        answer = anonymous.get("/", headers={"Accept": accept})
-        assert answer.mimetype == "application/json", accept
+        response = anonymous.get("/", headers={"Accept": accept})
+        assert response.mimetype == "application/json", accept
     links = anonymous.get("/", headers={"Accept": "*/*"}).json["links"]
     for path in links.values():
         assert anonymous.get(path).status_code in (200, 401), path
@@ -102,14 +102,14 @@ def url(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def drawn(url: str, folder: Path, *flags: str) -> str:
     """A page's DOM after its scripts have run; fails for what the browser complains of."""
     require_program("chromium")
-    done = subprocess.run(
+    completed = subprocess.run(
         [find_chromium() or "", *FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", url],
         capture_output=True, text=True, timeout=60, env={**os.environ, "HOME": str(folder)},
     )  # fmt: skip
-    console_lines = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    console_lines = [line for line in completed.stderr.splitlines() if "CONSOLE" in line]
     assert console_lines == [], console_lines
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout
 
 
 def test_the_reference_draws_every_operation(url: str, tmp_path: Path) -> None:

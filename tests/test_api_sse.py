@@ -115,15 +115,15 @@ def test_a_client_with_all_events_of_an_ended_job_gets_the_end(
 def test_a_bad_last_event_id_is_400_and_names_the_header(
     api: httpx.Client, path: str, sent: str
 ) -> None:
-    answer = api.get(path, headers={**SSE, "Last-Event-ID": sent})
-    assert answer.status_code == 400
-    assert answer.json()["errors"][0]["header"] == "Last-Event-ID"
+    response = api.get(path, headers={**SSE, "Last-Event-ID": sent})
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["header"] == "Last-Event-ID"
 
 
 def test_a_stream_takes_no_parameter_of_a_list(api: httpx.Client, path: str) -> None:
-    answer = api.get(f"{path}?wait=1&limit=2", headers=SSE)
-    assert answer.status_code == 400
-    assert [error["parameter"] for error in answer.json()["errors"]] == ["limit", "wait"]
+    response = api.get(f"{path}?wait=1&limit=2", headers=SSE)
+    assert response.status_code == 400
+    assert [error["parameter"] for error in response.json()["errors"]] == ["limit", "wait"]
 
 
 def test_tick_events_come_at_most_four_times_a_second_and_include_the_last(
@@ -169,9 +169,9 @@ def test_many_jobs_come_in_one_stream_to_the_end_of_the_last(
 def test_a_stream_of_many_names_what_is_not_there(api: httpx.Client, worker: ManualWorker) -> None:
     unknown = ["job_" + "a" * 26, "job_" + "b" * 26]
     query = "&".join(f"job={item}" for item in [worker.lease.job_id, *unknown])
-    answer = api.get(f"/v1/events?{query}", headers=SSE)
-    assert answer.status_code == 404
-    assert [item["value"] for item in answer.json()["errors"]] == unknown
+    response = api.get(f"/v1/events?{query}", headers=SSE)
+    assert response.status_code == 404
+    assert [item["value"] for item in response.json()["errors"]] == unknown
     for query in ("", "job=x", "&".join(f"job={unknown[0]}" for _ in range(51))):
         refused = api.get(f"/v1/events?{query}", headers=SSE)
         assert refused.status_code == 400, query

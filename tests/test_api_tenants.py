@@ -78,24 +78,27 @@ def tenants(client: Any, store: Any, settings: Settings) -> tuple[Tenant, Tenant
 def dataset(http: Any, name: str) -> dict[str, str]:
     if not any(endpoint.path == "/v1/datasets" for endpoint in ENDPOINTS):
         return {}
-    answer = http.post(f"/v1/datasets?name=of-{name}", data=DATA, content_type="text/csv")
-    assert answer.status_code == 201, answer.json
-    return {"dataset_id": answer.json["id"]}
+    response = http.post(f"/v1/datasets?name=of-{name}", data=DATA, content_type="text/csv")
+    assert response.status_code == 201, response.json
+    return {"dataset_id": response.json["id"]}
 
 
 def test_no_path_shows_a_tenant_anything_of_another(tenants: tuple[Tenant, Tenant]) -> None:
     ours, others = tenants
     walked = 0
     for endpoint in theirs():
-        answer = ours.ask(endpoint, ours.url(endpoint, others.ids))
+        response = ours.ask(endpoint, ours.url(endpoint, others.ids))
         where = f"{endpoint.method} {endpoint.path}"
         walked += 1
         if named(endpoint):
-            assert answer.status_code == 404, (where, answer.text)
+            assert response.status_code == 404, (where, response.text)
         elif endpoint.method == "GET":
-            assert answer.status_code == 200, where
+            assert response.status_code == 200, where
             for word in (*others.ids.values(), "of-second", "only-second"):
-                assert ours.ids.get("dataset_id") == word or word not in answer.text, (where, word)
+                assert ours.ids.get("dataset_id") == word or word not in response.text, (
+                    where,
+                    word,
+                )
     assert walked > 15
 
 
@@ -141,13 +144,13 @@ def test_without_a_key_only_open_paths_answer(tenants: tuple[Tenant, Tenant]) ->
     ours.http.environ_base.pop("HTTP_AUTHORIZATION")
     for endpoint in ENDPOINTS:
         path = ours.url(endpoint, {**ours.ids, "key_id": "key_" + "a" * 26, "dataset_id": "ds_x"})
-        answer = ours.ask(endpoint, path)
+        response = ours.ask(endpoint, path)
         if endpoint.path in PUBLIC_PATHS:
-            assert answer.status_code == 200, path
+            assert response.status_code == 200, path
         else:
-            assert answer.status_code == 401, path
-            assert answer.mimetype == "application/problem+json"
-            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+            assert response.status_code == 401, path
+            assert response.mimetype == "application/problem+json"
+            assert response.headers["WWW-Authenticate"].startswith("Bearer")
 
 
 def test_an_idempotency_key_is_its_tenants_own(tenants: tuple[Tenant, Tenant]) -> None:
@@ -155,7 +158,7 @@ def test_an_idempotency_key_is_its_tenants_own(tenants: tuple[Tenant, Tenant]) -
     responses = [
         tenant.http.post("/v1/jobs", json=small_spec(), headers=once) for tenant in tenants
     ]
-    assert [answer.status_code for answer in responses] == [202, 202]
+    assert [response.status_code for response in responses] == [202, 202]
     assert responses[0].json["id"] != responses[1].json["id"]
     assert "Idempotent-Replayed" not in responses[1].headers
     other = tenants[1].http.post("/v1/jobs", json=small_spec(seed=2), headers=once)

@@ -269,8 +269,8 @@ def test_a_wrong_spec_is_422_and_each_fault_has_its_pointer(
     client: Any, name: str, path: str
 ) -> None:
     body, pointers = SPECS[name]
-    answer = client.post(path, data=json.dumps(body), content_type=JSON)
-    problem = check_problem(answer, 422)
+    response = client.post(path, data=json.dumps(body), content_type=JSON)
+    problem = check_problem(response, 422)
     assert sorted(error["pointer"] for error in problem["errors"]) == sorted(pointers)
     assert all(error["detail"] for error in problem["errors"])
 
@@ -278,8 +278,8 @@ def test_a_wrong_spec_is_422_and_each_fault_has_its_pointer(
 @pytest.mark.parametrize("name", BODIES)
 def test_a_wrong_body_is_refused_before_it_is_looked_at(client: Any, name: str) -> None:
     body, headers, status, kind = BODIES[name]
-    answer = client.post("/v1/jobs", data=body, headers={"Content-Type": JSON, **headers})
-    assert check_problem(answer, status)["type"] == URN_PREFIX + kind
+    response = client.post("/v1/jobs", data=body, headers={"Content-Type": JSON, **headers})
+    assert check_problem(response, status)["type"] == URN_PREFIX + kind
 
 
 @pytest.mark.parametrize(("line", "status", "parameters"), REQUESTS)
@@ -287,10 +287,10 @@ def test_a_wrong_request_is_refused_by_name(
     client: Any, submit: Callable[..., str], line: str, status: int, parameters: list[str]
 ) -> None:
     method, path = line.replace("{id}", submit(name="in due form")).split(" ")
-    answer = client.open(path, method=method)
-    problem = check_problem(answer, status)
+    response = client.open(path, method=method)
+    problem = check_problem(response, status)
     assert sorted(error["parameter"] for error in problem.get("errors", [])) == parameters
-    assert (status == 405) == ("Allow" in answer.headers)
+    assert (status == 405) == ("Allow" in response.headers)
     assert (status == 409) == ("job_status" in problem and "allowed" in problem)
 
 
@@ -313,9 +313,9 @@ def test_without_a_valid_key_everything_is_401(client: Any, name: str) -> None:
     client.environ_base.pop("HTTP_AUTHORIZATION")
     for line in ("POST /v1/jobs", "GET /v1/nothing", "GET /metrics", "GET /v1/jobs?zz=1"):
         method, path = line.split(" ")
-        answer = client.open(path, method=method, headers=headers, json=small_spec())
-        check_problem(answer, 401)
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        response = client.open(path, method=method, headers=headers, json=small_spec())
+        check_problem(response, 401)
+        assert response.headers["WWW-Authenticate"].startswith("Bearer")
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ADMIN_KEY}"
 
 
@@ -342,8 +342,8 @@ def test_a_wrong_value_is_shown_again_but_cut(client: Any) -> None:
 
 
 def test_a_body_with_thousands_of_faults_gets_a_short_answer(client: Any) -> None:
-    answer = client.post("/v1/jobs", json=inline([["x"]] * 5000, [0.0] * 5000))
-    problem = check_problem(answer, 422)
+    response = client.post("/v1/jobs", json=inline([["x"]] * 5000, [0.0] * 5000))
+    problem = check_problem(response, 422)
     assert len(problem["errors"]) == 100
     assert problem["errors_left_out"] == 4900
 

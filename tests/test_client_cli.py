@@ -261,12 +261,12 @@ def on_a_terminal(*arguments: str, **environ: str) -> tuple[int, str]:
 @pytest.mark.parametrize("no_colour", ["", "1"])
 def test_a_terminal_sees_bar_rate_and_curve(serve: Serve, no_colour: str) -> None:
     buckets = {"tick_first": [1, 6], "tick_last": [5, 10], "mean": [8.0, 0.1]}
-    answers = [job_document(tick=5), job_document(status="succeeded", tick=10)]
+    responses = [job_document(tick=5), job_document(status="succeeded", tick=10)]
 
     def rule(request: Any) -> StubResponse:
         if request.path.endswith("history"):
             return StubResponse(body={"loss": buckets})
-        return StubResponse(body=answers.pop(0) if len(answers) > 1 else answers[0])
+        return StubResponse(body=responses.pop(0) if len(responses) > 1 else responses[0])
 
     serve(rule)
     code, output = on_a_terminal("watch", JOB, NO_COLOR=no_colour)

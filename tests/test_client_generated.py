@@ -46,9 +46,9 @@ class Generated:
         package = importlib.import_module(NAME)
         operation = importlib.import_module(f"{NAME}.api.{where}")
         with package.AuthenticatedClient(base_url=self.url, token=self.key) as client:
-            answer = operation.sync_detailed(*path, client=client, **parameters)
-        assert answer.status_code < 400, answer.content
-        return answer.parsed
+            response = operation.sync_detailed(*path, client=client, **parameters)
+        assert response.status_code < 400, response.content
+        return response.parsed
 
     def model(self, name: str) -> Any:
         return getattr(importlib.import_module(f"{NAME}.models"), name)

@@ -64,7 +64,7 @@ def test_without_numpy_the_arrays_are_plain_ones(monkeypatch: pytest.MonkeyPatch
 
 
 def test_non_finite_values_come_back_as_they_were() -> None:
-    answer = {
+    response = {
         "job_id": "job_a", "tick": [1, 2, 3, 4], "loss": [1.0, None, None, None],
         "nonfinite": [
             {"tick": 2, "column": "loss", "value": "inf"},
@@ -73,21 +73,21 @@ def test_non_finite_values_come_back_as_they_were() -> None:
         ],
         "next_after": None, "last_tick": 4, "complete": True,
     }  # fmt: skip
-    loss = read([StubResponse(body=answer)])["loss"].tolist()
+    loss = read([StubResponse(body=response)])["loss"].tolist()
     assert loss[:3] == [1.0, math.inf, -math.inf]
     assert math.isnan(loss[3])
 
 
 def test_an_empty_history_is_empty_arrays() -> None:
-    answer = {"job_id": "job_a", "tick": [], "loss": [], "next_after": None, "last_tick": 0}
-    history = read([StubResponse(body={**answer, "complete": False})])
+    response = {"job_id": "job_a", "tick": [], "loss": [], "next_after": None, "last_tick": 0}
+    history = read([StubResponse(body={**response, "complete": False})])
     assert len(history) == 0
     assert history["loss"].tolist() == []
 
 
 def test_state_digests_stay_text() -> None:
     state = {"tick": [0, 7], "value": ["00ff" * 4, "ff00" * 4]}
-    answer = {"job_id": "job_a", "state": state, "next_after": None, "last_tick": 7}
-    history = read([StubResponse(body={**answer, "complete": True})], "state")
+    response = {"job_id": "job_a", "state": state, "next_after": None, "last_tick": 7}
+    history = read([StubResponse(body={**response, "complete": True})], "state")
     assert history["state"].value == ["00ff" * 4, "ff00" * 4]
     assert history["state"].tick.tolist() == [0, 7]

@@ -69,12 +69,12 @@ def test_a_secret_given_in_place_of_an_id_is_not_repeated(
 
 def test_a_key_whose_secret_was_lost_on_its_way_is_deleted_and_made_anew(tmp_path: Path) -> None:
     about = {"id": "key_" + "a" * 26, "tenant": "t", "scopes": ["read"], "name": ""}
-    answers = [
+    responses = [
         StubResponse(201, about, {"Idempotent-Replayed": "true"}),
         StubResponse(204),
         StubResponse(201, {**about, "secret": "tf_s"}),
     ]
-    with running_stub(answers) as server, Client(server.url, KEY) as client:
+    with running_stub(responses) as server, Client(server.url, KEY) as client:
         assert client.create_key("t", ["read"])["secret"] == "tf_s"
     assert server.request_lines() == [
         "POST /v1/keys",

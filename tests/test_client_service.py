@@ -115,20 +115,23 @@ def test_a_download_resumes_at_the_real_service(
     final = trained.checkpoint("final").download(tmp_path / "whole")
     weights = (final / "model.safetensors").read_bytes()
     (tmp_path / "model.safetensors.part").write_bytes(weights[:100])
-    answers: dict[str, tuple[int, str | None]] = {}
+    responses: dict[str, tuple[int, str | None]] = {}
     stream = ApiSession.stream
 
     @contextmanager
     def recorded(session: ApiSession, path: str, **options: Any) -> Iterator[httpx.Response]:
         with stream(session, path, **options) as response:
-            answers[Path(path).name] = response.status_code, response.headers.get("content-length")
+            responses[Path(path).name] = (
+                response.status_code,
+                response.headers.get("content-length"),
+            )
             yield response
 
     monkeypatch.setattr(ApiSession, "stream", recorded)
     trained.checkpoint("final").download(tmp_path)
     assert (tmp_path / "model.safetensors").read_bytes() == weights
-    assert answers["model.safetensors"] == (206, str(len(weights) - 100))
-    assert {status for status, _ in answers.values()} == {200, 206}
+    assert responses["model.safetensors"] == (206, str(len(weights) - 100))
+    assert {status for status, _ in responses.values()} == {200, 206}
 
 
 def test_a_job_is_paused_resumed_stopped_and_deleted(client: Client) -> None:

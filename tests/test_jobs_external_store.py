@@ -93,8 +93,8 @@ def command(folder: Path, port: int) -> list[str]:
 
 def test_the_file_is_not_loaded_before_it_has_passwords(tmp_path: Path) -> None:
     shutil.copy(ROOT / "deploy" / "users.acl", tmp_path)
-    done = subprocess.run(command(tmp_path, 0), capture_output=True, text=True, timeout=20)
-    assert done.returncode != 0 and "users.acl:2" in done.stdout
+    completed = subprocess.run(command(tmp_path, 0), capture_output=True, text=True, timeout=20)
+    assert completed.returncode != 0 and "users.acl:2" in completed.stdout
 
 
 def test_a_store_with_passwords_refuses_a_client_without_one(server: Server) -> None:

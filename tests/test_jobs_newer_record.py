@@ -32,10 +32,10 @@ def test_the_api_answers_503_for_a_newer_record_and_changes_nothing(
     before = written_by_a_newer_version(store, job_id)
 
     body = {"json": {"notes": "mine"}} if method == "patch" else {}
-    answer = getattr(client, method)(f"/v1/jobs/{job_id}{path}", **body)
+    response = getattr(client, method)(f"/v1/jobs/{job_id}{path}", **body)
 
-    assert answer.status_code == 503 and answer.json["type"].endswith(":newer-record")
-    assert answer.headers["Retry-After"]
+    assert response.status_code == 503 and response.json["type"].endswith(":newer-record")
+    assert response.headers["Retry-After"]
     assert store.hgetall(keys.job("default", job_id)) == before
 
 

@@ -48,9 +48,9 @@ def rebuilt(lost: LostStore) -> Iterator[tuple[Seen, httpx.Client]]:
     lost.service.end()
     dry = lost.rebuild("--dry-run")
     assert dry.returncode == 0, dry.stdout + dry.stderr
-    done = lost.rebuild()
-    assert done.returncode == 0, done.stdout + done.stderr
-    seen.dry, seen.rebuilt = dry.stdout, done.stdout
+    completed = lost.rebuild()
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    seen.dry, seen.rebuilt = dry.stdout, completed.stdout
     with api_alone(lost.server.url, lost.data) as http:
         seen.after = read_all_answers(http, seen.filled)
         yield seen, http
@@ -68,8 +68,8 @@ def http(rebuilt: tuple[Seen, httpx.Client]) -> httpx.Client:
 
 
 def test_every_response_after_a_rebuild_is_what_it_was(seen: Seen) -> None:
-    for path, answer in seen.before.items():
-        assert seen.after[path] == answer, path
+    for path, response in seen.before.items():
+        assert seen.after[path] == response, path
     statuses = {status for status, _ in seen.before.values()}
     assert {200, 401, 404} <= statuses
 

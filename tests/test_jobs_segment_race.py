@@ -44,8 +44,8 @@ def test_a_mover_that_was_overtaken_leaves_the_files_of_the_other(
     slow.finalize("default", job_id)
     slow_store.close()
 
-    answer = client.get(
+    response = client.get(
         f"/v1/jobs/{job_id}/history", headers={"Accept": "application/octet-stream"}
     )
-    assert answer.status_code == 200
-    assert answer.data == losses.tobytes()
+    assert response.status_code == 200
+    assert response.data == losses.tobytes()

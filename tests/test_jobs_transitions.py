@@ -60,9 +60,9 @@ def test_a_verb_has_the_effect_of_the_contracts_table(
         assert verb not in caught.value.allowed
         return
 
-    answer = ledger.request_transition("default", job_id, verb)
+    response = ledger.request_transition("default", job_id, verb)
 
-    assert answer == ("under_way" if (status, verb) in UNDER_WAY else "done")
+    assert response == ("under_way" if (status, verb) in UNDER_WAY else "done")
     assert index.get_job("default", job_id).status == after
 
 

@@ -14,11 +14,11 @@ EXAMPLES = ROOT / "examples"
 
 
 def test_the_baseline_loop_prints_the_losses_that_the_trainer_records() -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, EXAMPLES / "layernorm_loop.py"],
         capture_output=True, text=True, check=True, timeout=120,
     )  # fmt: skip
-    printed = np.array([float(line) for line in done.stdout.splitlines()], "<f4")
+    printed = np.array([float(line) for line in completed.stdout.splitlines()], "<f4")
     spec = read_spec(
         json.loads((EXAMPLES / "seed_layernorm.json").read_text()), max_parameters=10**6
     )

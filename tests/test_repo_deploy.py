@@ -61,9 +61,9 @@ def test_an_image_holds_every_file_that_its_process_needs(
     stage: str, code: str, tmp_path: Path
 ) -> None:
     copied(stage, tmp_path)
-    done = run_in(tmp_path, "-c", code)
+    completed = run_in(tmp_path, "-c", code)
 
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr
 
 
 def test_the_api_image_has_no_torch_and_every_package_is_pinned() -> None:

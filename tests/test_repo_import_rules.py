@@ -21,9 +21,9 @@ def lint(folder: Path) -> "subprocess.CompletedProcess[str]":
 
 
 def test_every_room_keeps_its_import_rule() -> None:
-    done = lint(ROOT)
+    completed = lint(ROOT)
 
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert completed.returncode == 0, completed.stdout + completed.stderr
 
 
 @pytest.mark.parametrize(

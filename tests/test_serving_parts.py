@@ -136,8 +136,8 @@ with data_folder_lock(Path({str(tmp_path)!r})) as descriptor:
 
 def test_the_wheel_carries_a_server_that_runs() -> None:
     server = embedded_store.find_server(path="")
-    answer = subprocess.run([server, "--version"], capture_output=True, text=True, check=True)
-    assert "v=9.1.2" in answer.stdout
+    response = subprocess.run([server, "--version"], capture_output=True, text=True, check=True)
+    assert "v=9.1.2" in response.stdout
 
 
 def without_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,9 +35,11 @@ def test_a_rebuilt_embedded_store_has_each_job_once_whatever_was_killed(tmp_path
         with pytest.raises(AssertionError, match="serving.rebuild --data"):
             service.start()
         service.end()
-        done = rebuilt(service)
-        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-        assert "3 succeeded jobs restored" in done.stdout
+        completed = rebuilt(service)
+        assert (completed.returncode, completed.stderr) == (0, ""), (
+            completed.stdout + completed.stderr
+        )
+        assert "3 succeeded jobs restored" in completed.stdout
 
         service.start()
         for point in POINTS:
@@ -65,7 +67,7 @@ def posted(service: ServiceProcess, key: str) -> Any:
     try:
         with service.http as http:
             headers = {"Idempotency-Key": key}
-            answer = http.post("/v1/jobs", json=small_spec(), headers=headers)
+            response = http.post("/v1/jobs", json=small_spec(), headers=headers)
     except httpx.TransportError:
         return None
-    return answer.json()["id"] if answer.status_code == 202 else None
+    return response.json()["id"] if response.status_code == 202 else None

@@ -34,17 +34,17 @@ class Followers:
             thread.start()
 
     def _follow(self) -> None:
-        with self._http.stream("GET", f"{self._path}/events", headers=SSE) as answer:
-            pieces = answer.iter_raw()
-            self._count(answer.status_code == 200 and bool(next(pieces)), 0)
+        with self._http.stream("GET", f"{self._path}/events", headers=SSE) as response:
+            pieces = response.iter_raw()
+            self._count(response.status_code == 200 and bool(next(pieces)), 0)
             for _ in pieces:
                 pass
         self._count(0, 1)
 
     def _wait(self) -> None:
         self._count(1, 0)
-        answer = self._http.get(f"{self._path}?wait=30&until=end")
-        self._count(0, answer.status_code == 200)
+        response = self._http.get(f"{self._path}?wait=30&until=end")
+        self._count(0, response.status_code == 200)
 
     def _count(self, begun: int, ended: int) -> None:
         with self._lock:

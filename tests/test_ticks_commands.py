@@ -188,11 +188,11 @@ print(before, child_within(2))
 
 
 def test_a_fork_after_an_operator_hangs() -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", FORK_BEFORE_AND_AFTER_AN_OPERATOR],
         capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    assert done.stdout.strip() == "passed hung"
+    assert completed.stdout.strip() == "passed hung"
 
 
 def test_a_state_digest_is_given_on_request_and_once_a_tick(hired: Hire, tmp_path: Path) -> None:

@@ -50,10 +50,10 @@ def library() -> ctypes.CDLL:
 def call(name: str, x: Floats) -> Floats:
     room = np.zeros(-(-len(x) // 8) * 8, np.float32)
     room[: len(x)] = x
-    answer = np.empty_like(room)
-    pointers = (ctypes.c_void_p(array.ctypes.data) for array in (room, answer))
+    response = np.empty_like(room)
+    pointers = (ctypes.c_void_p(array.ctypes.data) for array in (room, response))
     getattr(library(), f"door_{name}")(*pointers, len(room))
-    return answer[: len(x)]
+    return response[: len(x)]
 
 
 def arguments(low: float, high: float) -> Floats:
@@ -106,6 +106,6 @@ def test_functions_keep_nan_and_have_the_right_limits() -> None:
 
 def test_the_compiler_s_own_library_is_not_called() -> None:
     """Neither libm nor libmvec: their bits would be another machine's."""
-    done = subprocess.run(["nm", "-D", str(library()._name)], capture_output=True, text=True)
+    completed = subprocess.run(["nm", "-D", str(library()._name)], capture_output=True, text=True)
 
-    assert not any(f" {name}f" in done.stdout for name in ("exp", "log", "tanh", "erf"))
+    assert not any(f" {name}f" in completed.stdout for name in ("exp", "log", "tanh", "erf"))

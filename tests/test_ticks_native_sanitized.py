@@ -45,9 +45,9 @@ def sanitized(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str
 
 @pytest.mark.slow
 def test_the_sanitizers_report_no_error(tmp_path: Path) -> None:
-    done = sanitized(tmp_path, "-m", "tests.native_sanitized", str(tmp_path), "6", "8", "17")
+    completed = sanitized(tmp_path, "-m", "tests.native_sanitized", str(tmp_path), "6", "8", "17")
 
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert completed.returncode == 0, completed.stderr[-3000:]
 
 
 @pytest.mark.slow
@@ -59,6 +59,6 @@ def test_a_step_beyond_an_array_would_be_found(tmp_path: Path) -> None:
         "codegen.read_template = lambda n: sound(n).replace('k < INPUTS', 'k < 40 * INPUTS');"
         f"s.main(Path({str(tmp_path)!r}), [2])"
     )
-    done = sanitized(tmp_path, "-c", code)
+    completed = sanitized(tmp_path, "-c", code)
 
-    assert done.returncode != 0 and "AddressSanitizer" in done.stderr
+    assert completed.returncode != 0 and "AddressSanitizer" in completed.stderr

@@ -65,9 +65,9 @@ def test_a_bad_spec_gets_every_fault_on_a_line_of_its_own(tmp_path: Path) -> Non
     file = tmp_path / "spec.json"
     bad = small_spec(optimizer={"name": "sgd", "lr": 11}, batch_size=0, colour="red")
     file.write_text(json.dumps(bad))
-    done = run(file, folder=tmp_path)
-    assert done.returncode == 2 and not done.stdout
-    pointers = sorted(line.split(":")[0] for line in done.stderr.splitlines())
+    completed = run(file, folder=tmp_path)
+    assert completed.returncode == 2 and not completed.stdout
+    pointers = sorted(line.split(":")[0] for line in completed.stderr.splitlines())
     assert pointers == ["/batch_size", "/colour", "/optimizer/lr"]
     assert sorted(tmp_path.iterdir()) == [file]
 
@@ -83,6 +83,6 @@ def test_an_unreadable_spec_is_reported_in_one_line(tmp_path: Path) -> None:
 
 
 def test_help_is_printed(tmp_path: Path) -> None:
-    done = run("--help", folder=tmp_path)
-    assert done.returncode == 0
-    assert "--out FOLDER" in done.stdout
+    completed = run("--help", folder=tmp_path)
+    assert completed.returncode == 0
+    assert "--out FOLDER" in completed.stdout

@@ -61,8 +61,8 @@ def test_a_requested_checkpoint_is_saved_at_once_and_stays_while_it_is_pinned(
 ) -> None:
     job_id = harness.submit(SPEC)
     harness.wait_for(job_id, lambda job: job["tick"] >= 10)
-    answer = harness.http.post(path(job_id), json={"name": "by hand", "pinned": True})
-    assert (answer.status_code, answer.json["requested"]) == (202, None)
+    response = harness.http.post(path(job_id), json={"name": "by hand", "pinned": True})
+    assert (response.status_code, response.json["requested"]) == (202, None)
     wait_until(lambda: any(checkpoint["pinned"] for checkpoint in harness.checkpoints(job_id)), 20)
     (mine,) = (checkpoint for checkpoint in harness.checkpoints(job_id) if checkpoint["pinned"])
     assert mine["name"] == "by hand" and mine["tick"] >= 10

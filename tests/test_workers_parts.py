@@ -120,13 +120,13 @@ def test_the_folder_of_a_killed_worker_is_removed_by_the_next_and_no_other(
 
 
 def test_a_call_is_repeated_while_the_store_is_away_or_full() -> None:
-    answers = [ConnectionError("gone"), StoreFull("full"), ConnectionError("gone"), "there"]
+    responses = [ConnectionError("gone"), StoreFull("full"), ConnectionError("gone"), "there"]
 
     def call() -> str:
-        answer = answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        response = responses.pop(0)
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     assert retry_while_unavailable(call, lambda: True) == "there"
 

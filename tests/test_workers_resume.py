@@ -152,9 +152,9 @@ def test_a_worker_with_other_kernels_leaves_a_begun_job_alone_unless_it_is_best_
     for job_id in begun:
         harness.resume(job_id)
 
-    done = harness.wait_for(begun[1], lambda job: job.is_terminal)
-    assert (done.status, done.exact) == ("succeeded", False)
-    assert done.inexact_from is not None and done.inexact_from > 220
+    completed = harness.wait_for(begun[1], lambda job: job.is_terminal)
+    assert (completed.status, completed.exact) == ("succeeded", False)
+    assert completed.inexact_from is not None and completed.inexact_from > 220
     harness.wait_for(begun[0], lambda job: bool(job.queue and job.queue.reason == "fingerprint"))
     harness.start_worker("equal")
     assert harness.result_bits(begun[0]) == straight

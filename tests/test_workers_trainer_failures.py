@@ -277,9 +277,9 @@ def test_a_spec_too_large_for_every_worker_is_refused_with_both_numbers(
     announced(store, "other", memory_bytes=1 << 50, queue="cuda")
 
     for path in ("/v1/jobs", "/v1/jobs/plan"):
-        answer = client.post(path, json=HUNGRY)
-        (fault,) = answer.json["errors"]
-        assert answer.status_code == 422 and fault["pointer"] == "/batch_size"
+        response = client.post(path, json=HUNGRY)
+        (fault,) = response.json["errors"]
+        assert response.status_code == 422 and fault["pointer"] == "/batch_size"
         assert (
             f"has {SHARE}" in fault["detail"]
             and str(estimate_memory_bytes(make_job_spec(**HUNGRY))) in fault["detail"]

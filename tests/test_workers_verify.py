@@ -196,8 +196,8 @@ def test_data_that_differ_from_the_upload_are_reported_without_a_tick(harness: A
     assert (first["column"], first["recorded"]["bits"]) == ("data", dataset["sha256"])
 
     assert harness.http.delete(f"/v1/datasets/{dataset['id']}").status_code == 204
-    answer = harness.request(job["id"], "verify")
-    assert (answer.status_code, answer.json["type"]) == (409, "urn:tickforge:problem:data-gone")
+    response = harness.request(job["id"], "verify")
+    assert (response.status_code, response.json["type"]) == (409, "urn:tickforge:problem:data-gone")
 
 
 def test_a_verify_keeps_its_parents_dataset_from_being_deleted(harness: ApiHarness) -> None:
@@ -330,10 +330,10 @@ def test_lists_find_a_verify_by_kind_and_parent_and_its_own_history_is_empty(
 def test_a_wrong_range_is_422_with_field_rule_and_value(
     harness: ApiHarness, trained: dict[str, Any], body: dict[str, Any], pointer: str, rule: str
 ) -> None:
-    answer = harness.http.post(f"/v1/jobs/{trained['id']}/verify", json=body)
+    response = harness.http.post(f"/v1/jobs/{trained['id']}/verify", json=body)
 
-    assert answer.status_code == 422
-    (fault,) = answer.json["errors"]
+    assert response.status_code == 422
+    (fault,) = response.json["errors"]
     assert (fault["pointer"], fault["value"]) == (pointer, *body.values())
     assert rule in fault["detail"]
 
@@ -342,14 +342,14 @@ def test_a_job_without_ticks_cannot_be_verified(
     harness: ApiHarness, trained: dict[str, Any]
 ) -> None:
     verify = harness.verify(trained["id"], to=10)
-    answer = harness.request(verify["id"], "verify")
-    assert (answer.status_code, answer.json["job_status"]) == (409, "succeeded")
+    response = harness.request(verify["id"], "verify")
+    assert (response.status_code, response.json["job_status"]) == (409, "succeeded")
 
     busy = harness.submit({**SPEC, "budget": {"ticks": 100_000}, **EAGER})
     queued = harness.submit(SPEC)
-    answer = harness.request(queued, "verify")
-    assert (answer.status_code, answer.json["job_status"]) == (409, "queued")
-    assert answer.json["allowed"] == ["cancel", "pause", "resume"]
+    response = harness.request(queued, "verify")
+    assert (response.status_code, response.json["job_status"]) == (409, "queued")
+    assert response.json["allowed"] == ["cancel", "pause", "resume"]
     for job_id in (queued, busy):
         harness.request(job_id, "cancel")
 
