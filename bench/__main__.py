@@ -6,7 +6,7 @@ Without a name: what docs/performance.md shows. `--quick`: few rounds and small 
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import (
@@ -27,44 +27,39 @@ from bench import (
 )
 from bench.report import Figure, describe_machine, show
 
-Measure = Callable[[int], list[Figure]]
-
 
 @dataclass(frozen=True)
 class Benchmark:
     """One measurement: its title, its function, and its rounds by default."""
 
     title: str
-    measure: Measure
+    measure: Callable[..., list[Figure]]
     rounds: int
-    quick: Measure | None = None  # where fewer rounds alone would not be quick
+    quick_sizes: Mapping[str, int] | None = None  # where fewer rounds alone would not be quick
     quick_rounds: int = 2
     on_page: bool = True  # whether docs/performance.md shows it
 
 
 BENCHMARKS = {
     "service": Benchmark(
-        "Service: against the loop, over HTTP",
-        service_vs_loop.measure,
-        3,
-        service_vs_loop.measure_quick,
+        "Service: against the loop, over HTTP", service_vs_loop.measure, 3, {"long": 1_000_000}
     ),
     "engines": Benchmark("Engines: against the loop, in one process", engines.measure, 5),
     "native": Benchmark("Native: the seed's net, processor time", native.measure, 7),
     "recording": Benchmark(
-        "Recording: every tick, against none", recording.measure, 7, recording.measure_quick, 1
+        "Recording: every tick, against none", recording.measure, 7, {"share": 2}, 1
     ),
     "first_tick": Benchmark(
-        "First tick: one small job, warm worker", first_tick.measure, 20, None, 5
+        "First tick: one small job, warm worker", first_tick.measure, 20, quick_rounds=5
     ),
     "flood": Benchmark("Flood: reads while a native job writes", reads_under_load.measure, 8),
     "checkpoint": Benchmark(
-        "Checkpoint: 300 MB, aside and at once", checkpoint.measure, 7, None, 3
+        "Checkpoint: 300 MB, aside and at once", checkpoint.measure, 7, quick_rounds=3
     ),
     "small_jobs": Benchmark(
-        "Small jobs: many, on one worker", small_jobs.measure, 1, small_jobs.measure_quick, 1
+        "Small jobs: many, on one worker", small_jobs.measure, 1, {"jobs": 50}, 1
     ),
-    "growth": Benchmark("Growth: ticks, jobs, parameters", growth.measure, 2, growth.measure_quick),
+    "growth": Benchmark("Growth: ticks, jobs, parameters", growth.measure, 2, {"skipped_sizes": 2}),
     "lists": Benchmark("Lists: among 1,000 and 100,000 jobs", lists.measure, 30, on_page=False),
     "access": Benchmark("Access: what a key costs", access.measure, 2000, on_page=False),
     "streams": Benchmark("Streams: requests while 300 are open", streams.measure, 3, on_page=False),
@@ -83,14 +78,13 @@ def main(argv: Sequence[str]) -> int:
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
         parser.error(f"no bench {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     started = time.perf_counter()
-    for name in options.names or [
-        name for name, benchmark in BENCHMARKS.items() if benchmark.on_page
-    ]:
+    names = options.names or [name for name, benchmark in BENCHMARKS.items() if benchmark.on_page]
+    for name in names:
         benchmark = BENCHMARKS[name]
-        measure = benchmark.quick or benchmark.measure if options.quick else benchmark.measure
+        sizes = (benchmark.quick_sizes or {}) if options.quick else {}
         rounds = options.rounds or (benchmark.quick_rounds if options.quick else benchmark.rounds)
         environment = describe_machine() | ({"form": "quick"} if options.quick else {})
-        show(name, benchmark.title, environment, measure(rounds))
+        show(name, benchmark.title, environment, benchmark.measure(rounds, **sizes))
     print(f"\n{time.perf_counter() - started:.0f} s in all")
     return 0
 

@@ -5,28 +5,27 @@ is switched off.
 """
 
 import statistics
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from api.app import create_app
-from bench.lists import KEY, SPEC, make_settings
+from bench.lists import ADMIN_HEADERS, SPEC, api_environment
 from bench.report import Figure
 from bench.store_server import running_store, silence_logs
+from bench.timing import measure_in_turn, time_call
 from jobs.access_keys import AccessKeys
-
-SCOPES = ["read", "submit"]
+from jobs.settings import Settings
 
 
 def measure(rounds: int) -> list[Figure]:
     """Time one look-up, and a status read with either key."""
     silence_logs()
     with running_store() as store:
-        client = create_app(make_settings(store)).test_client()
-        admin = {"Authorization": f"Bearer {KEY}"}
-        job = client.post("/v1/jobs", json=SPEC, headers=admin).get_json()["id"]
-        body = {"tenant": "default", "scopes": SCOPES}
-        secret = client.post("/v1/keys", json=body, headers=admin).get_json()["secret"]
+        client = create_app(Settings.from_env(api_environment(store))).test_client()
+        job = client.post("/v1/jobs", json=SPEC, headers=ADMIN_HEADERS).get_json()["id"]
+        body = {"tenant": "default", "scopes": ["read", "submit"]}
+        secret = client.post("/v1/keys", json=body, headers=ADMIN_HEADERS).get_json()["secret"]
         user = {"Authorization": f"Bearer {secret}"}
 
         def status(headers: dict[str, str]) -> Callable[[], Any]:
@@ -37,19 +36,13 @@ def measure(rounds: int) -> list[Figure]:
             "ping, for comparison": store.client.ping,
             "a key known, not counted": lambda: plain.authenticate(secret),
             "a key known and counted": lambda: counted.authenticate(secret),
-            "status read, admin key": status(admin),
+            "status read, admin key": status(ADMIN_HEADERS),
             "status read, stored key": status(user),
         }
-        timings: dict[str, list[float]] = {name: [] for name in operations}
-        for iteration in range(rounds + 50):
-            for name, operation in operations.items():
-                started = time.perf_counter()
-                operation()
-                if iteration >= 50:
-                    timings[name].append(1000 * (time.perf_counter() - started))
-    return [Figure(name, "ms", _deciles(values)) for name, values in timings.items()]
-
-
-def _deciles(values: list[float]) -> list[float]:
-    """Return the deciles: the median stays, outliers at both ends go."""
-    return statistics.quantiles(values, n=10)
+        timers = {name: partial(time_call, operation) for name, operation in operations.items()}
+        seconds = measure_in_turn(timers, rounds, warmup_rounds=50)
+    # the deciles: the median stays, outliers at both ends go
+    return [
+        Figure(name, "ms", [1000 * decile for decile in statistics.quantiles(values, n=10)])
+        for name, values in seconds.items()
+    ]

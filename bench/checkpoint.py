@@ -8,11 +8,11 @@ next may be requested.
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bench.report import Figure, ratio
+from bench.timing import time_call
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore
 from jobs.job import Lease
@@ -42,10 +42,8 @@ TICKS_BETWEEN = 5  # ticks between two checkpoints
 def measure(rounds: int) -> list[Figure]:
     """Save in the background and at once, in turn."""
     with tempfile.TemporaryDirectory(prefix="tickforge-bench-") as folder:
-        files, template = (
-            ArtifactStore(Path(folder) / "artifacts"),
-            ForkServerProcess(Path(folder) / "t.sock"),
-        )
+        files = ArtifactStore(Path(folder) / "artifacts")
+        template = ForkServerProcess(Path(folder) / "t.sock")
         template.start()
         process = spawn_trainer(template.socket_path)
         try:
@@ -60,13 +58,13 @@ class CheckpointBench:
 
     def __init__(self, trainer: TrainerClient, files: ArtifactStore) -> None:
         self.trainer, self._files = trainer, files
-        stored_spec = read_spec(LARGE, max_parameters=10**9).to_stored()
-        trainer.build(stored_spec, "cpu", None, background_saves=True)
+        spec = read_spec(LARGE, max_parameters=10**9)
+        trainer.build(spec.to_stored(), "cpu", None, background_saves=True)
         self.time_ticks(TICKS_BETWEEN)
 
     def time_ticks(self, count: int) -> list[float]:
         """Train single ticks; return the seconds of each."""
-        return [_time_call(lambda: self.trainer.run(1)) for _ in range(count)]
+        return [time_call(lambda: self.trainer.run(1)) for _ in range(count)]
 
     def save_in_background(self) -> tuple[float, float, list[float], int]:
         """Return seconds held up, until it is on disk, and of ticks meanwhile; and its bytes."""
@@ -120,9 +118,3 @@ def _figures(bench: CheckpointBench, rounds: int) -> list[Figure]:
         Figure("a tick with nothing beside it", "ms", [1000 * value for value in alone]),
         ratio("a tick's time while a state is written, against that", meanwhile, alone),
     ]
-
-
-def _time_call(action: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started

@@ -5,19 +5,20 @@ tick. torch.compile is used as usual, on the model alone. The kernel by hand is 
 seed's net. Rates leave compilation out; its time is shown beside them.
 """
 
-import json
 import shutil
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from bench.article_loop import SEED_SPEC
 from bench.native import compile_hand_kernel
 from bench.report import Figure, ratio
-from bench.service import ROOT
+from bench.timing import measure_in_turn, time_call
 from jobs.spec.engines import unsupported_reason
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
@@ -35,18 +36,20 @@ CPU = torch.device("cpu")
 COMPILED, BY_HAND = "torch.compile", "kernel by hand"
 Run = Callable[[int], object]
 
+ADAMW = {"name": "adamw"}
 ON_TABLE = {"source": "synthetic", "kind": "regression", "samples": 2048, "features": 64, "seed": 1}
 WIDE = {
-    "model": {"family": "mlp", "hidden": [512, 512, 512]}, "batch_size": 64,
+    "model": {"family": "mlp", "hidden": [512, 512, 512]}, "batch_size": 64, "optimizer": ADAMW,
     "data": {**ON_TABLE, "shuffle": False},
 }  # fmt: skip
 GPT = {
     "model": {"family": "transformer_lm", "layers": 4, "heads": 4, "width": 128}, "batch_size": 16,
+    "optimizer": ADAMW,
     "data": {"source": "example", "name": "genesis", "window": 64, "shuffle": False},
 }  # fmt: skip
-#: the net, and the ticks a round of the loop and of eager; the others run so many times as many
+#: net -> its spec, ticks a round of the loop and of eager, and times as many by the others
 NETS: dict[str, tuple[dict[str, Any], int, dict[str, int]]] = {
-    "seed's net": ({}, 1000, {"graph": 10, "native": 500, BY_HAND: 500}),
+    "seed's net": (SEED_SPEC, 1000, {"graph": 10, "native": 500, BY_HAND: 500}),
     "mlp 512-512-512, batch 64": (WIDE, 40, {}),
     "GPT 4 x 128, batch 16 x 64": (GPT, 5, {}),
 }
@@ -56,8 +59,8 @@ def measure(rounds: int) -> list[Figure]:
     """Measure all nets; ratios are of what was run in the same round."""
     machine.configure_torch(1)
     figures = [Figure("graph, its loop compiled: once a machine", "s", [time_loop_compilation()])]
-    for net, (changes, ticks, times) in NETS.items():
-        figures += compare_engines(net, make_spec(changes), ticks, times, rounds)
+    for net, (body, ticks, times) in NETS.items():
+        figures += compare_engines(net, make_spec(body), ticks, times, rounds)
     return figures
 
 
@@ -72,23 +75,22 @@ def compare_engines(
         print(f"  {net}: {COMPILED} is left out, there is no g++")
     else:
         runs[COMPILED] = make_hand_written_loop(spec, compiled=True)
-        figures.append(
-            Figure(f"{net}: {COMPILED}, first ticks", "s", [time_run(runs[COMPILED], 2)])
-        )
+        seconds = time_call(partial(runs[COMPILED], 2))
+        figures.append(Figure(f"{net}: {COMPILED}, first ticks", "s", [seconds]))
     if BY_HAND in times:
         with tempfile.TemporaryDirectory() as folder:
             runs[BY_HAND] = compile_hand_kernel(Path(folder))
     for name in names:
-        training, seconds = start_training(spec, name)
-        runs[name] = training.run
+        started = time.perf_counter()
+        runs[name] = TrainingRun(spec, CPU, engine=name).run
+        runs[name](2)
+        seconds = time.perf_counter() - started
         figures.append(Figure(f"{net}: {name}, from nothing to its first tick", "s", [seconds]))
-    tick_seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for round_number in range(rounds + 1):
-        for name, run in runs.items():
-            count = ticks * times.get(name, 1)
-            seconds = time_run(run, count) / count
-            if round_number:  # the first round warms up
-                tick_seconds[name].append(seconds)
+    timers = {
+        name: partial(_seconds_per_tick, run, ticks * times.get(name, 1))
+        for name, run in runs.items()
+    }
+    tick_seconds = measure_in_turn(timers, rounds, warmup_rounds=1)
     for name, values in tick_seconds.items():
         figures.append(Figure(f"{net}: {name}", "ticks/s", [1 / seconds for seconds in values]))
     return figures + [
@@ -98,19 +100,9 @@ def compare_engines(
     ]
 
 
-def make_spec(changes: dict[str, Any]) -> JobSpec:
-    """Return the seed's spec, or that of another net, without an end."""
-    seed = json.loads((ROOT / "examples" / "seed_layernorm.json").read_text())
-    body = {**changes, "optimizer": {"name": "adamw"}} if changes else seed
+def make_spec(body: dict[str, Any]) -> JobSpec:
+    """Return a net's spec without an end."""
     return read_spec({**body, "budget": {"ticks": 10**9}}, max_parameters=10**7)
-
-
-def start_training(spec: JobSpec, engine: str) -> tuple[TrainingRun, float]:
-    """Build a training by an engine and run its first ticks; return the seconds of both."""
-    started = time.perf_counter()
-    training = TrainingRun(spec, CPU, engine=engine)
-    training.run(2)
-    return training, time.perf_counter() - started
 
 
 def make_hand_written_loop(spec: JobSpec, *, compiled: bool = False) -> Run:
@@ -120,7 +112,7 @@ def make_hand_written_loop(spec: JobSpec, *, compiled: bool = False) -> Run:
     if isinstance(batches, TensorBatches):
         all_rows = batches.rows
     else:  # a text: as a tensor of windows, which such a loop would have made before
-        all_rows = TensorRows(*map(torch.cat, zip(*_copy_batches(batches), strict=True)))
+        all_rows = TensorRows(*map(torch.cat, zip(*copy_batches(batches), strict=True)))
     model = build(spec.model, spec.profile.features, spec.profile.outputs, spec.seed)
     forward = torch.compile(model) if compiled else model
     criterion, size = OBJECTIVES[spec.objective](), spec.batch_size
@@ -140,18 +132,16 @@ def make_hand_written_loop(spec: JobSpec, *, compiled: bool = False) -> Run:
     return run
 
 
-def _copy_batches(batches: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def copy_batches(batches: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return copies of the first eight batches."""
     return [tuple(tensor.clone() for tensor in batches.batch(tick)) for tick in range(1, 9)]
 
 
 def time_loop_compilation() -> float:
     """Return the seconds to compile graph's loop."""
     with tempfile.TemporaryDirectory() as folder:
-        return time_run(lambda _: build_loop.compile_loop(Path(folder)), 1)
+        return time_call(lambda: build_loop.compile_loop(Path(folder)))
 
 
-def time_run(run: Run, ticks: int) -> float:
-    """Return the seconds of a run."""
-    started = time.perf_counter()
-    run(ticks)
-    return time.perf_counter() - started
+def _seconds_per_tick(run: Run, ticks: int) -> float:
+    return time_call(partial(run, ticks)) / ticks

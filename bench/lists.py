@@ -4,13 +4,13 @@ Records are made through the ledger, as submissions are, with the store's fsync 
 """
 
 import json
-import time
 from collections.abc import Callable
 from functools import partial
 
 from api.app import create_app
 from bench.report import Figure, ratio
 from bench.store_server import RunningStore, running_store, silence_logs
+from bench.timing import measure_in_turn, time_call
 from jobs.ledger.client import JobLedger
 from jobs.queries.jobs import Filter, JobQueries
 from jobs.settings import Settings
@@ -20,6 +20,7 @@ from jobs.store.connection import Store
 FEW, MANY = 1_000, 100_000
 TENANT = "default"
 KEY = "a-key-for-the-measurement-0123456789"
+ADMIN_HEADERS = {"Authorization": f"Bearer {KEY}"}
 SPEC = {
     "model": {"family": "mlp", "hidden": [8]},
     "data": {"source": "synthetic", "kind": "regression"},
@@ -51,9 +52,8 @@ def compare_sizes(
     name: str, few: Callable[[], object], many: Callable[[], object], rounds: int
 ) -> list[Figure]:
     """Time one page at both sizes, in turn."""
-    few(), many()
-    pairs = [(_time_ms(few), _time_ms(many)) for _ in range(rounds)]
-    small, large = [few_ms for few_ms, _ in pairs], [many_ms for _, many_ms in pairs]
+    timers = {"few": lambda: 1000 * time_call(few), "many": lambda: 1000 * time_call(many)}
+    small, large = measure_in_turn(timers, rounds, warmup_rounds=1).values()
     return [
         Figure(f"{name}, {FEW:,} jobs", "ms", small),
         Figure(f"{name}, {MANY:,} jobs", "ms", large),
@@ -64,27 +64,25 @@ def compare_sizes(
 def page_requests(store: RunningStore, size: int) -> dict[str, Callable[[], object]]:
     """Return the pages to be timed: the first of each kind, one from the middle, one as JSON."""
     index = JobQueries(store.client)
-    client = create_app(make_settings(store)).test_client()
-    headers = {"Authorization": f"Bearer {KEY}"}
+    client = create_app(Settings.from_env(api_environment(store))).test_client()
     return {
         **{
             name: partial(index.list_jobs, TENANT, filters=filters, limit=100)
             for name, filters in QUERIES.items()
         },
         "100 from the middle": partial(index.list_jobs, TENANT, limit=100, after=str(size // 2)),
-        "GET /v1/jobs, newest 100": lambda: client.get("/v1/jobs", headers=headers).data,
+        "GET /v1/jobs, newest 100": lambda: client.get("/v1/jobs", headers=ADMIN_HEADERS).data,
     }
 
 
-def make_settings(store: RunningStore) -> Settings:
+def api_environment(store: RunningStore) -> dict[str, str]:
     """Return the settings of an API on this store."""
-    environment = {
+    return {
         "TICKFORGE_REDIS_URL": store.url,
         "TICKFORGE_DATA_DIR": str(store.folder / "data"),
         "TICKFORGE_ADMIN_KEY": KEY,
         "TICKFORGE_RATE_LIMIT": "0",
     }
-    return Settings.from_env(environment)
 
 
 def submit_jobs(store: Store, size: int) -> None:
@@ -99,9 +97,3 @@ def submit_jobs(store: Store, size: int) -> None:
         if number % 10 == 0:
             ledger.request_transition(TENANT, job, "cancel")
     store.config_set("appendfsync", "always")
-
-
-def _time_ms(operation: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    operation()
-    return 1000 * (time.perf_counter() - started)

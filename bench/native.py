@@ -5,19 +5,20 @@ with -ffast-math. Rates are of processor time, so that neighbours on a busy mach
 """
 
 import ctypes
-import json
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from bench.article_loop import SEED_SPEC
 from bench.report import Figure, ratio
 from bench.service import ROOT
-from jobs.spec.job_spec import JobSpec
+from bench.timing import measure_in_turn, time_call
 from jobs.spec.reading import read_spec
 from ticks import machine
 from ticks.data.batches import TensorBatches
@@ -38,12 +39,8 @@ def measure(rounds: int) -> list[Figure]:
     machine.configure_torch(1)
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
-        started = time.perf_counter()
-        native = NativeEngine(_make_trainer(0), ["loss"], folder)
-        cold = time.perf_counter() - started
-        started = time.perf_counter()
-        NativeEngine(_make_trainer(0), ["loss"], folder)
-        warm = time.perf_counter() - started
+        cold, warm = (time_call(partial(_make_native_engine, folder)) for _ in range(2))
+        native = _make_native_engine(folder)
         runs: dict[str, Run] = {
             "article's loop": _run_article_loop,
             "eager": _timed_runs(EagerEngine(_make_trainer(0), ["loss"]).run, SLOW_TICKS),
@@ -52,10 +49,7 @@ def measure(rounds: int) -> list[Figure]:
             "native, 8 lanes": _lane_runs(8, folder),
             "native, 16 lanes": _lane_runs(16, folder),
         }
-        rates: dict[str, list[float]] = {name: [] for name in runs}
-        for _ in range(rounds):
-            for name, run in runs.items():
-                rates[name].append(run())
+        rates = measure_in_turn(runs, rounds)
     alone = rates["native, one job"]
     return [
         Figure("native, its object compiled", "s", [cold]),
@@ -68,14 +62,13 @@ def measure(rounds: int) -> list[Figure]:
     ]
 
 
+def _make_native_engine(folder: Path) -> NativeEngine:
+    return NativeEngine(_make_trainer(0), ["loss"], folder)
+
+
 def _make_trainer(seed: int) -> Trainer:
-    spec = _make_spec(seed)
+    spec = read_spec({**SEED_SPEC, "seed": seed}, max_parameters=10**6)
     return Trainer(spec, load_data(spec, torch.device("cpu")).training, torch.device("cpu"))
-
-
-def _make_spec(seed: int) -> JobSpec:
-    body = json.loads((ROOT / "examples" / "seed_layernorm.json").read_text())
-    return read_spec({**body, "seed": seed}, max_parameters=10**6)
 
 
 def _timed_runs(run: Callable[[int], object], ticks: int) -> Run:

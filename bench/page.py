@@ -8,8 +8,6 @@ written by hand, figures never.
 import json
 import re
 import statistics
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,16 +44,11 @@ TARGETS = (
     Target("GPT through the service, against the loop", "service",
            "GPT 4 x 128, batch 16 x 64: service against the loop", minimum=1),
     Target("8 lanes, job-ticks/s on one core", "native", "native, 8 lanes", minimum=25e6),
-    Target("recorded, of in process: eager", "recording",
-           "seed's net, eager: recorded against in process", minimum=0.9),
-    Target("recorded, of in process: graph", "recording",
-           "seed's net, graph: recorded against in process", minimum=0.9),
-    Target("recorded, of in process: native", "recording",
-           "seed's net, native: recorded against in process", minimum=0.9),
-    Target("recorded, of in process: mlp 512", "recording",
-           "mlp 512-512-512, eager: recorded against in process", minimum=0.9),
-    Target("recorded, of in process: GPT", "recording",
-           "GPT 4 x 128, eager: recorded against in process", minimum=0.9),
+    *(Target(f"recorded, of in process: {name}", "recording",
+             f"{row}: recorded against in process", minimum=0.9)
+      for name, row in (("eager", "seed's net, eager"), ("graph", "seed's net, graph"),
+                        ("native", "seed's net, native"), ("mlp 512", "mlp 512-512-512, eager"),
+                        ("GPT", "GPT 4 x 128, eager"))),
     Target("POST to first tick, ms", "first_tick",
            "POST to first tick seen by a poller", maximum=100),
     Target("a checkpoint of 300 MB, ms that training is held up", "checkpoint",
@@ -67,25 +60,22 @@ TARGETS = (
 )  # fmt: skip
 
 
-def main() -> int:
+def main() -> None:
     """Fill the page."""
-    makers: dict[str, Callable[[str], str]] = {
-        "table": figures_table,
-        "targets": lambda _name: targets_table(),
-    }
 
     def fill(match: re.Match[str]) -> str:
-        return match[1] + makers[match["kind"]](match["name"]) + match[4]
+        is_table = match["kind"] == "table"
+        return match[1] + (figures_table(match["name"]) if is_table else targets_table()) + match[4]
 
     PAGE.write_text(MARKED.sub(fill, PAGE.read_text()))
-    return 0
 
 
 def newest_run(benchmark: str) -> Run | None:
     """Return the newest full run of a measurement; quick runs are never shown."""
     paths = sorted(RESULTS.glob(f"*Z-{benchmark}.json"))
     runs: list[Run] = [json.loads(path.read_text()) for path in paths]
-    return ([run for run in runs if run.get("at") and "form" not in run["machine"]] or [None])[-1]
+    full_runs = [run for run in runs if run.get("at") and "form" not in run["machine"]]
+    return full_runs[-1] if full_runs else None
 
 
 def figures_table(benchmark: str) -> str:
@@ -107,18 +97,13 @@ def targets_table() -> str:
     """Return a row for every target with its measured value."""
     lines = ["| target | aimed at | measured | |", "| --- | ---: | ---: | --- |"]
     for target in TARGETS:
-        goal = (
-            f"≥ {format_number(target.minimum)}"
-            if target.minimum
-            else f"≤ {format_number(target.maximum or 0)}"
-        )
+        sign, goal = ("≥", target.minimum) if target.minimum else ("≤", target.maximum or 0)
         value = measured_value(target)
-        cells = (
-            ("–", "not measured yet")
-            if value is None
-            else (format_number(value), describe_result(target, value))
-        )
-        lines.append(f"| {target.description} | {goal} | {cells[0]} | {cells[1]} |")
+        measured, result = "–", "not measured yet"
+        if value is not None:
+            measured, result = format_number(value), describe_result(target, value)
+        goal_text = f"{sign} {format_number(goal)}"
+        lines.append(f"| {target.description} | {goal_text} | {measured} | {result} |")
     return "\n".join([*lines, ""])
 
 
@@ -147,4 +132,4 @@ def format_number(value: float) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

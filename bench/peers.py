@@ -7,11 +7,11 @@ are installed separately (bench/peers-requirements.txt); nothing else needs them
 
 import logging
 import os
-import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import ignite.engine
@@ -22,9 +22,10 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 
 from bench.article_loop import SEED_SPEC
-from bench.engines import CPU, GPT, WIDE, make_spec
+from bench.engines import CPU, GPT, WIDE, copy_batches, make_spec
 from bench.report import Figure, describe_machine, ratio, show
 from bench.service import BenchService, running_service
+from bench.timing import measure_in_turn
 from jobs.spec.job_spec import JobSpec
 from models.build import build
 from ticks import machine as torch_of_this_machine
@@ -32,13 +33,13 @@ from ticks.data.load import load_data
 from ticks.objectives import OBJECTIVES
 from ticks.optimizers import make_optimizer
 
-#: net -> its changes to the seed, ticks of a round
+#: net -> its spec, ticks of a round
 NETS: dict[str, tuple[dict[str, Any], int]] = {
-    "seed's net": ({}, 2000),
+    "seed's net": (SEED_SPEC, 2000),
     "mlp 512-512-512, batch 64": (WIDE, 400),
     "GPT 4 x 128, batch 16 x 64": (GPT, 100),
 }
-ROUNDS, BATCHES = 3, 8
+ROUNDS = 3
 Batch = tuple[Tensor, Tensor]
 
 
@@ -188,45 +189,36 @@ def measure(rounds: int) -> list[Figure]:
     torch_of_this_machine.configure_torch(1)
     figures = []
     with tempfile.TemporaryDirectory() as folder, running_service() as service:
-        for net, (changes, ticks) in NETS.items():
-            spec, rates_by_peer = make_spec(changes), {name: [] for name in (*PEERS, "service")}
+        for net, (body, ticks) in NETS.items():
+            spec = make_spec(body)
             source = load_data(spec, CPU).training
-            batch_source = source.batches(spec.batch_size, seed=0, shuffle=False)
-            batches = [
-                tuple(tensor.clone() for tensor in batch_source.batch(number))
-                for number in range(1, BATCHES + 1)
-            ]
-            for number in range(rounds + 1):
-                seconds = {name: run(spec, batches, ticks, folder) for name, run in PEERS.items()}
-                seconds["service"] = _time_service(service, changes, ticks)
-                for name in rates_by_peer if number else ():  # the first round warms up
-                    rates_by_peer[name].append(ticks / seconds[name])
-            for name, rates in rates_by_peer.items():
-                figures.append(Figure(f"{net}: {name}", "ticks/s", rates))
-            for name in rates_by_peer:
-                if name != "service":
-                    title = f"{net}: service against {name}"
-                    figures.append(ratio(title, rates_by_peer["service"], rates_by_peer[name]))
+            batches = copy_batches(source.batches(spec.batch_size, seed=0, shuffle=False))
+            timers = {
+                name: partial(run, spec, batches, ticks, folder) for name, run in PEERS.items()
+            }
+            job_spec = {**body, "budget": {"ticks": ticks}}
+            timers["service"] = partial(_time_service, service, job_spec)
+            seconds = measure_in_turn(timers, rounds, warmup_rounds=1)
+            for name, values in seconds.items():
+                figures.append(Figure(f"{net}: {name}", "ticks/s", [ticks / s for s in values]))
+            for name in PEERS:
+                title = f"{net}: service against {name}"
+                figures.append(ratio(title, seconds[name], seconds["service"]))
     return figures
 
 
-def _time_service(service: BenchService, changes: dict[str, Any], ticks: int) -> float:
-    body = {**changes, "optimizer": {"name": "adamw"}} if changes else SEED_SPEC
-    started = time.perf_counter()
-    job = service.wait(service.submit({**body, "budget": {"ticks": ticks}}))
-    assert job["status"] == "succeeded" and job["tick"] == ticks, job["error"]
-    return time.perf_counter() - started
+def _time_service(service: BenchService, body: dict[str, Any]) -> float:
+    return service.run(body)[0]
 
 
-def main() -> int:
+def main() -> None:
     """Measure and show."""
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     environment = describe_machine()
     show("peers", "Peers: beside the loop and the service", environment, measure(ROUNDS))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -5,6 +5,8 @@ quarter of a second apart, so trainer, runner, ledger, store and segment files a
 """
 
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,48 +15,40 @@ from bench.article_loop import SEED_SPEC
 from bench.engines import GPT, WIDE
 from bench.report import Figure, ratio
 from bench.service import BenchService, running_service
+from bench.timing import measure_in_turn
 from jobs.spec.reading import read_spec
 from ticks import machine
 from ticks.training import TrainingRun
 
 POLL_SECONDS = 0.25  # seconds between two looks
-ADAMW = {"optimizer": {"name": "adamw"}}
 #: row -> spec, engine, ticks of a round, ticks of a chunk in process: 50 ms of work, or a few
 ROWS: dict[str, tuple[dict[str, Any], str, int, int]] = {
     "seed's net, eager": (SEED_SPEC, "eager", 12_000, 200),
     "seed's net, graph": (SEED_SPEC, "graph", 60_000, 1_000),
     "seed's net, native": (SEED_SPEC, "native", 20_000_000, 300_000),
-    "mlp 512-512-512, eager": ({**WIDE, **ADAMW}, "eager", 400, 8),
-    "GPT 4 x 128, eager": ({**GPT, **ADAMW}, "eager", 40, 1),
+    "mlp 512-512-512, eager": (WIDE, "eager", 400, 8),
+    "GPT 4 x 128, eager": (GPT, "eager", 40, 1),
 }
 
 
 def measure(rounds: int, *, share: int = 1) -> list[Figure]:
-    """Measure every row in process and through a service, in turn."""
+    """Measure every row in process and through a service, in turn; divide its ticks by `share`."""
     machine.configure_torch(1)
-    in_process: dict[str, list[float]] = {row: [] for row in ROWS}
-    recorded: dict[str, list[float]] = {row: [] for row in ROWS}
+    measurements, figures = dict[str, Callable[[], float]](), list[Figure]()
     with running_service() as service:
-        for round_number in range(rounds + 1):
-            for row, (body, engine, ticks, chunk) in ROWS.items():
-                spec = {**body, "budget": {"ticks": ticks // share}, "compute": {"engine": engine}}
-                rates = _rate_in_process(spec, chunk), _rate_recorded(service, spec)
-                if round_number:  # the first round compiles and warms up
-                    in_process[row].append(rates[0])
-                    recorded[row].append(rates[1])
-    figures = []
+        for row, (body, engine, ticks, chunk) in ROWS.items():
+            spec = {**body, "budget": {"ticks": ticks // share}, "compute": {"engine": engine}}
+            measurements[f"{row}: in process"] = partial(_rate_in_process, spec, chunk)
+            measurements[f"{row}: recorded"] = partial(_rate_recorded, service, spec)
+        rates = measure_in_turn(measurements, rounds, warmup_rounds=1)  # which compiles
     for row in ROWS:
+        in_process, recorded = rates[f"{row}: in process"], rates[f"{row}: recorded"]
         figures += [
-            Figure(f"{row}: in process", "ticks/s", in_process[row]),
-            Figure(f"{row}: recorded", "ticks/s", recorded[row]),
-            ratio(f"{row}: recorded against in process", recorded[row], in_process[row]),
+            Figure(f"{row}: in process", "ticks/s", in_process),
+            Figure(f"{row}: recorded", "ticks/s", recorded),
+            ratio(f"{row}: recorded against in process", recorded, in_process),
         ]
     return figures
-
-
-def measure_quick(rounds: int) -> list[Figure]:
-    """Measure every row with half the ticks."""
-    return measure(rounds, share=2)
 
 
 def _rate_in_process(body: dict[str, Any], chunk: int) -> float:

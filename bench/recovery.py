@@ -3,10 +3,12 @@
 import os
 import signal
 import time
+from functools import partial
 from typing import Any
 
 from bench.report import Figure
 from bench.service import BenchService, running_service
+from bench.timing import measure_in_turn
 
 SPEC: dict[str, Any] = {
     "model": {"family": "mlp", "hidden": [64, 64], "dropout": 0.1},
@@ -16,29 +18,24 @@ SPEC: dict[str, Any] = {
     "compute": {"engine": "eager"},
 }
 KILL_TARGETS = ("trainer", "pool child", "template", "worker", "store")
-DRAIN_CAUSE = (
-    "the only worker told to leave"  # by SIGTERM: it saves, releases the job, starts again
-)
+#: by SIGTERM: it saves, releases the job, starts again
+DRAIN_CAUSE = "the only worker told to leave"
 RESTART_SECONDS = 60.0  # for a worker that was told to leave to be there again
 
 
 def measure(rounds: int) -> list[Figure]:
     """Kill each part of a running service in turn while a job trains, and drain its worker."""
-    seconds_by_cause: dict[str, list[float]] = {cause: [] for cause in (*KILL_TARGETS, DRAIN_CAUSE)}
     with running_service() as service:
         job_id = service.submit(SPEC)
-        for _ in range(rounds):
-            for cause in seconds_by_cause:
-                _await_tick(service, job_id, 300)
-                seconds_by_cause[cause].append(_time_recovery(service, job_id, cause))
+        timers = {
+            cause: partial(_time_recovery, service, job_id, cause)
+            for cause in (*KILL_TARGETS, DRAIN_CAUSE)
+        }
+        seconds = measure_in_turn(timers, rounds)
         service.http.post(f"/v1/jobs/{job_id}/cancel")
-    killed = [
-        Figure(f"{cause} killed to next new tick", "s", seconds_by_cause[cause])
-        for cause in KILL_TARGETS
-    ]
     return [
-        *killed,
-        Figure(f"{DRAIN_CAUSE} to next new tick", "s", seconds_by_cause[DRAIN_CAUSE]),
+        *(Figure(f"{name} killed to next new tick", "s", seconds[name]) for name in KILL_TARGETS),
+        Figure(f"{DRAIN_CAUSE} to next new tick", "s", seconds[DRAIN_CAUSE]),
         Figure("one of two workers told to leave to next new tick", "s", _drain_to_another(rounds)),
     ]
 
@@ -63,10 +60,8 @@ def _await_two_workers(service: BenchService, drained_pids: set[int]) -> None:
     deadline = time.perf_counter() + RESTART_SECONDS
     while True:
         data = service.http.get("/v1/workers").json()["data"]
-        if (
-            sum(bool(w["fingerprint"]["canary"]) and w["pid"] not in drained_pids for w in data)
-            == 2
-        ):
+        ready = [w for w in data if w["fingerprint"]["canary"] and w["pid"] not in drained_pids]
+        if len(ready) == 2:
             return
         assert time.perf_counter() < deadline, "a worker did not come back"
         time.sleep(0.1)
@@ -84,6 +79,7 @@ def _drain_worker(service: BenchService, job_id: str, pid: int) -> float:
 
 
 def _time_recovery(service: BenchService, job_id: str, cause: str) -> float:
+    _await_tick(service, job_id, 300)
     pid = _find_pid(service, cause)
     if cause == DRAIN_CAUSE:
         return _drain_worker(service, job_id, pid)

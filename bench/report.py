@@ -36,13 +36,10 @@ def ratio(name: str, numerators: Sequence[float], denominators: Sequence[float])
 
 def describe_machine() -> dict[str, str]:
     """Describe the machine, with its load before the run."""
-    model = "unknown"
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return {
-        "cpu": f"{model}, {len(os.sched_getaffinity(0))} cores",
+        "cpu": f"{models[0] if models else 'unknown'}, {len(os.sched_getaffinity(0))} cores",
         "load before": _load_average(),
         "python": platform.python_version(),
         "torch": version("torch"),

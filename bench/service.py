@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,16 +35,23 @@ class BenchService:
 
     def job(self, job_id: str) -> dict[str, Any]:
         """Return the Job as it is now."""
-        job: dict[str, Any] = self.http.get(f"/v1/jobs/{job_id}").json()
-        return job
+        return self.http.get(f"/v1/jobs/{job_id}").json()
 
     def wait(self, job_id: str) -> dict[str, Any]:
         """Wait until the job has ended; return it."""
         while True:
             query = {"wait": 30, "until": "end"}
-            job: dict[str, Any] = self.http.get(f"/v1/jobs/{job_id}", params=query).json()
+            job = self.http.get(f"/v1/jobs/{job_id}", params=query).json()
             if job["finished_at"] is not None:
                 return job
+
+    def run(self, spec: Mapping[str, Any]) -> tuple[float, dict[str, Any]]:
+        """Train a spec to its budget; return the seconds from POST to `succeeded`, and the job."""
+        started = time.perf_counter()
+        job = self.wait(self.submit(spec))
+        seconds = time.perf_counter() - started
+        assert job["status"] == "succeeded" and job["tick"] == job["ticks_total"], job["error"]
+        return seconds, job
 
     def process_of(self, *words: str) -> psutil.Process:
         """Return the process of this service whose command line contains all words."""

@@ -8,6 +8,7 @@ else with those of the same engine in this process. A difference ends the measur
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,13 @@ from bench.article_loop import SEED_SPEC, TICKS, run_article_loop
 from bench.engines import GPT, WIDE, make_hand_written_loop, make_spec
 from bench.report import Figure, ratio
 from bench.service import BenchService, running_service
+from bench.timing import time_call
 from jobs.spec.reading import read_spec
 from ticks import machine
 from ticks.training import TrainingRun
 
-LONG_TICKS, QUICK_LONG_TICKS = 10_000_000, 1_000_000
 MAX_WARMUP_SECONDS = 45  # seconds
-#: net -> its changes to the seed, ticks of a round
+#: net -> its spec, ticks of a round
 LARGER: dict[str, tuple[dict[str, Any], int]] = {
     "mlp 512-512-512, batch 64": (WIDE, 400),
     "GPT 4 x 128, batch 16 x 64": (GPT, 100),
@@ -38,7 +39,7 @@ class Rounds:
     service: list[float] = field(default_factory=list)
 
 
-def measure(rounds: int, *, long: int = LONG_TICKS) -> list[Figure]:
+def measure(rounds: int, *, long: int = 10_000_000) -> list[Figure]:
     """Run loop and service in turn: the seed's net short and long, and the larger nets."""
     machine.configure_torch(1)
     with tempfile.TemporaryDirectory() as cache, running_service(XDG_CACHE_HOME=cache) as service:
@@ -49,37 +50,27 @@ def measure(rounds: int, *, long: int = LONG_TICKS) -> list[Figure]:
         long_rates = Rounds(loop=warm.loop)
         larger = {net: Rounds() for net in LARGER}
         loops = {net: make_hand_written_loop(make_spec(LARGER[net][0])) for net in LARGER}
-        expected = _native_losses(long)
+        long_spec = {**SEED_SPEC, "budget": {"ticks": long}}
+        expected = _native_losses(long_spec)
         for _ in range(rounds):
             seconds, losses = run_article_loop()
             warm.loop.append(TICKS / seconds)
             seconds, engine = _run_short_job(service, losses)
             engines.add(engine)
             warm.service.append(TICKS / seconds)
-            long_rates.service.append(long / _run_long_job(service, long, expected))
-            for net, (changes, ticks) in LARGER.items():
-                started = time.perf_counter()
-                loops[net](ticks)
-                larger[net].loop.append(ticks / (time.perf_counter() - started))
-                larger[net].service.append(ticks / _run_larger_job(service, changes, ticks))
-    engine_names = ", ".join(sorted(engines))
+            long_rates.service.append(long / _run_long_job(service, long_spec, expected))
+            for net, (body, ticks) in LARGER.items():
+                larger[net].loop.append(ticks / time_call(partial(loops[net], ticks)))
+                larger[net].service.append(ticks / _run_larger_job(service, body, ticks))
+    warm_name = f"POST to succeeded, 10,000 ticks, warm ({', '.join(sorted(engines))})"
     return [
         Figure("article's loop alone, 10,000 ticks", "s", [TICKS / rate for rate in warm.loop]),
-        Figure(f"POST to succeeded, 10,000 ticks, warm ({engine_names})", "s", _seconds(warm)),
+        Figure(warm_name, "s", [TICKS / rate for rate in warm.service]),
         Figure("POST to succeeded, 10,000 ticks, cold: nothing compiled yet", "s", [cold]),
         *_figures("seed's net, 10,000 ticks", warm),
         *_figures(f"seed's net, {long:,} ticks", long_rates),
         *(figure for net, net_rounds in larger.items() for figure in _figures(net, net_rounds)),
     ]
-
-
-def measure_quick(rounds: int) -> list[Figure]:
-    """Measure with fewer ticks in the long job."""
-    return measure(rounds, long=QUICK_LONG_TICKS)
-
-
-def _seconds(rounds: Rounds) -> list[float]:
-    return [TICKS / rate for rate in rounds.service]
 
 
 def _figures(net: str, rounds: Rounds) -> list[Figure]:
@@ -91,7 +82,7 @@ def _figures(net: str, rounds: Rounds) -> list[Figure]:
 
 
 def _run_short_job(service: BenchService, losses: bytes) -> tuple[float, str]:
-    seconds, job = _run_job(service, SEED_SPEC, TICKS)
+    seconds, job = service.run(SEED_SPEC)
     assert job["engine"] in ("eager", "graph"), "a short job has torch's bits"
     assert _read_losses(service, job) == losses, "the service's losses are not the article's"
     return seconds, str(job["engine"])
@@ -104,42 +95,27 @@ def _wait_until_warm(service: BenchService, losses: bytes) -> None:
         time.sleep(1)
 
 
-def _run_long_job(service: BenchService, ticks: int, losses: bytes) -> float:
-    seconds, job = _run_job(service, _long_spec(ticks), ticks)
+def _run_long_job(service: BenchService, body: dict[str, Any], losses: bytes) -> float:
+    seconds, job = service.run(body)
     assert job["engine"] == "native", job["engine"]
     assert _read_losses(service, job) == losses, "the service's losses are not the engine's"
     return seconds
 
 
-def _run_larger_job(service: BenchService, changes: dict[str, Any], ticks: int) -> float:
-    body = {**changes, "optimizer": {"name": "adamw"}, "budget": {"ticks": ticks}}
-    seconds, job = _run_job(service, body, ticks)
+def _run_larger_job(service: BenchService, body: dict[str, Any], ticks: int) -> float:
+    seconds, job = service.run({**body, "budget": {"ticks": ticks}})
     assert len(_read_losses(service, job)) == 4 * ticks
     return seconds
 
 
-def _long_spec(ticks: int) -> dict[str, Any]:
-    return {**SEED_SPEC, "budget": {"ticks": ticks}}
-
-
-def _native_losses(ticks: int) -> bytes:
-    """Return the losses of this job in this process."""
-    spec = read_spec(_long_spec(ticks), max_parameters=10**6)
+def _native_losses(body: dict[str, Any]) -> bytes:
+    """Return the losses of the long job, trained in this process."""
+    spec = read_spec(body, max_parameters=10**6)
     training = TrainingRun(spec, torch.device("cpu"), engine="native")
     chunks = []
     while training.end_reason is None:
         chunks.append(training.run(1 << 18).chunk.columns["loss"])
     return np.concatenate(chunks).astype("<f4").tobytes()
-
-
-def _run_job(
-    service: BenchService, body: dict[str, Any], ticks: int
-) -> tuple[float, dict[str, Any]]:
-    started = time.perf_counter()
-    job = service.wait(service.submit(body))
-    seconds = time.perf_counter() - started
-    assert job["status"] == "succeeded" and job["tick"] == ticks, job["error"]
-    return seconds, job
 
 
 def _read_losses(service: BenchService, job: dict[str, Any]) -> bytes:

@@ -9,7 +9,6 @@ from bench.first_tick import SPEC
 from bench.report import Figure
 from bench.service import BenchService, running_service
 
-JOBS, QUICK_JOBS = 1_000, 50
 #: a step -> how its first and its last moment are found in a job's log
 STEPS = {
     "claimed to built": (r"attempt 1 by", r"built \d+ parameters"),
@@ -18,7 +17,7 @@ STEPS = {
 }
 
 
-def measure(_rounds: int, *, jobs: int = JOBS) -> list[Figure]:
+def measure(_rounds: int, *, jobs: int = 1_000) -> list[Figure]:
     """Submit all jobs, wait until the last has ended, and read the times of each."""
     with running_service(TICKFORGE_RATE_LIMIT="0") as service:
         service.wait(service.submit(SPEC))  # the worker's first job pays for its canary
@@ -37,11 +36,6 @@ def measure(_rounds: int, *, jobs: int = JOBS) -> list[Figure]:
         *(Figure(f"  of each job: {name}", "ms", values) for name, values in steps.items()),
         Figure("  of each job: all of it", "ms", [1000 * seconds / jobs]),
     ]
-
-
-def measure_quick(rounds: int) -> list[Figure]:
-    """Measure with few jobs."""
-    return measure(rounds, jobs=QUICK_JOBS)
 
 
 def _step_durations(service: BenchService, ids: list[str]) -> dict[str, list[float]]:

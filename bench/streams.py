@@ -15,15 +15,15 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import psutil
 
-from bench.lists import KEY, MANY, SPEC, TENANT, submit_jobs
+from bench.lists import ADMIN_HEADERS, KEY, MANY, SPEC, TENANT, api_environment, submit_jobs
 from bench.report import Figure
+from bench.service import ROOT
 from bench.store_server import RunningStore, running_store, silence_logs
 from jobs.files.artifacts import ArtifactStore
 from jobs.ledger.client import JobLedger
@@ -32,10 +32,10 @@ from jobs.recording.writer import HistoryWriter
 from jobs.spec.reading import read_spec
 from jobs.store.connection import Store, connect
 
-ROOT = Path(__file__).parent.parent
 STREAM_COUNT, FOLLOWED_JOBS = 300, 10
 TICKS = 1_000_000
 CLIENT_COUNT, ROUND_SECONDS = 4, 3.0
+LOAD_GENERATOR = (sys.executable, "-m", "bench.load_generator")
 #: a job that trains hands over so many ticks, so often
 CHUNK_TICKS, CHUNK_SECONDS = 500, 0.1
 FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c", "device": "cpu", "threads": 1}
@@ -53,20 +53,12 @@ def measure(rounds: int) -> list[Figure]:
         url = stack.enter_context(running_api(store))
         writer = stack.enter_context(appending(followed))
         requests = request_kinds(url, long.job_id)
-        figures = [
-            figure
-            for name in requests
-            for figure in measure_requests(url, name, requests[name], "", rounds)
-        ]
+        figures = measure_requests(url, requests, "", rounds)
         clients = stack.enter_context(open_streams(url, [job.job_id for job in followed]))
-        figures.append(
-            Figure(
-                f"API with {STREAM_COUNT} streams alone", "% of a core", measure_api_load(rounds)
-            )
-        )
-        for name, arguments in requests.items():
-            figures += measure_requests(url, name, arguments, f", {STREAM_COUNT} streams", rounds)
-        figures += clients.figures()
+        load = measure_api_load(rounds)
+        figures.append(Figure(f"API with {STREAM_COUNT} streams alone", "% of a core", load))
+        figures += measure_requests(url, requests, f", {STREAM_COUNT} streams", rounds)
+        figures += end_streams(clients)
     return [*figures, Figure("appends to the followed jobs", "/s", [writer.rate])]
 
 
@@ -88,9 +80,8 @@ def _processor_seconds(processes: list[psutil.Process]) -> float:
 
 def request_kinds(url: str, job_id: str) -> dict[str, tuple[str, ...]]:
     """Return the path (and ETag) of each kind of request."""
-    headers = {"Authorization": f"Bearer {KEY}"}
     status = f"/v1/jobs/{job_id}"
-    etag = httpx.get(url + status, headers=headers).headers["ETag"]
+    etag = httpx.get(url + status, headers=ADMIN_HEADERS).headers["ETag"]
     return {
         "status GET": (status,),
         "status 304": (status, etag),
@@ -101,47 +92,47 @@ def request_kinds(url: str, job_id: str) -> dict[str, tuple[str, ...]]:
 
 
 def measure_requests(
-    url: str, name: str, arguments: tuple[str, ...], suffix: str, rounds: int
+    url: str, requests: dict[str, tuple[str, ...]], suffix: str, rounds: int
 ) -> list[Figure]:
-    """Send one kind for some rounds: requests per second, median and 99th percentile."""
-    rates, middles, tails = [], [], []
-    for _ in range(rounds):
-        result = json.loads(
-            _run_load_generator("requests", url, str(ROUND_SECONDS), str(CLIENT_COUNT), *arguments)
-        )
-        latencies = sorted(1000 * seconds for seconds in result["took"])
-        rates.append(len(latencies) / result["seconds"])
-        middles.append(statistics.median(latencies))
-        tails.append(latencies[int(0.99 * len(latencies))])
-    return [
-        Figure(f"{name}{suffix}", "requests/s", rates),
-        Figure("  p50", "ms", middles),
-        Figure("  p99", "ms", tails),
-    ]
+    """Send each kind for some rounds: requests per second, median and 99th percentile."""
+    figures = []
+    for name, arguments in requests.items():
+        rates, middles, tails = [], [], []
+        for _ in range(rounds):
+            result = _run_requests(url, arguments)
+            latencies = sorted(1000 * seconds for seconds in result["took"])
+            rates.append(len(latencies) / result["seconds"])
+            middles.append(statistics.median(latencies))
+            tails.append(latencies[int(0.99 * len(latencies))])
+        figures += [
+            Figure(f"{name}{suffix}", "requests/s", rates),
+            Figure("  p50", "ms", middles),
+            Figure("  p99", "ms", tails),
+        ]
+    return figures
 
 
 class ManualJob:
     """A job that is trained by hand."""
 
     def __init__(self, store: RunningStore, ticks: int) -> None:
-        self._files = ArtifactStore(store.folder / "data" / "artifacts")
-        self._store: Store = connect(store.url)
-        body = {**SPEC, "budget": {"ticks": ticks}}
-        spec = read_spec(body, max_parameters=10**9)
-        self.job_id = JobLedger(self._store).submit(TENANT, spec).job_id
-        ledger = LeaseLedger(self._store, lease_seconds=3600)
+        client: Store = connect(store.url)
+        spec = read_spec({**SPEC, "budget": {"ticks": ticks}}, max_parameters=10**9)
+        self.job_id = JobLedger(client).submit(TENANT, spec).job_id
+        ledger = LeaseLedger(client, lease_seconds=3600)
         claim = ledger.claim("cpu", worker="by-hand", device="cpu", canaries={"1": "c"})
         assert claim is not None and claim.lease.job_id == self.job_id
         ledger.record_engine(claim.lease, "eager", "cpu", FINGERPRINT)
-        self._recorder = HistoryWriter(ledger, self._store, self._files, claim.lease)
+        files = ArtifactStore(store.folder / "data" / "artifacts")
+        self._recorder = HistoryWriter(ledger, client, files, claim.lease)
         self._tick = 0
 
     def record(self, count: int) -> None:
         """Append some ticks."""
         losses = np.random.default_rng(self._tick).random(count, np.float32)
-        state: dict[str, Any] = {"phase": "training", "elapsed": (self._tick + count) / 5000}
-        self._recorder.append(self._tick + 1, {"loss": losses}, **state)
-        self._tick += count
+        first_tick, self._tick = self._tick + 1, self._tick + count
+        elapsed = self._tick / 5000
+        self._recorder.append(first_tick, {"loss": losses}, phase="training", elapsed=elapsed)
 
 
 @dataclass
@@ -184,14 +175,7 @@ def running_api(store: RunningStore) -> Iterator[str]:
     """Run `python -m api` on a store: two processes of 256 threads."""
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
         fd, port = listener.fileno(), listener.getsockname()[1]
-        env = {
-            **os.environ,
-            "TICKFORGE_REDIS_URL": store.url,
-            "TICKFORGE_DATA_DIR": str(store.folder / "data"),
-            "TICKFORGE_ADMIN_KEY": KEY,
-            "TICKFORGE_RATE_LIMIT": "0",
-            "TICKFORGE_API_FD": str(fd),
-        }
+        env = {**os.environ, **api_environment(store), "TICKFORGE_API_FD": str(fd)}
         process = subprocess.Popen(
             [sys.executable, "-m", "api"], cwd=ROOT, env=env, pass_fds=(fd,),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -206,36 +190,10 @@ def running_api(store: RunningStore) -> Iterator[str]:
         process.wait(20)
 
 
-@dataclass
-class StreamClients:
-    """The process that holds the streams."""
-
-    process: "subprocess.Popen[str]"
-
-    def figures(self) -> list[Figure]:
-        """End it; return how many streams were open to the end, and how much they received."""
-        out, _ = self.process.communicate()
-        result = json.loads(out)
-        return [
-            Figure("streams open to the last", "", [result["open"]]),
-            Figure("  refused once and tried again", "", [result["refused"]]),
-            Figure("  events received", "/s", [result["frames_per_second"]]),
-        ]
-
-
 @contextmanager
-def open_streams(url: str, jobs: list[str]) -> Iterator[StreamClients]:
-    """Hold the streams open."""
-    argv = [
-        sys.executable,
-        "-m",
-        "bench.load_generator",
-        "streams",
-        url,
-        KEY,
-        str(STREAM_COUNT),
-        *jobs,
-    ]
+def open_streams(url: str, jobs: list[str]) -> Iterator["subprocess.Popen[str]"]:
+    """Hold the streams open in a process."""
+    argv = [*LOAD_GENERATOR, "streams", url, KEY, str(STREAM_COUNT), *jobs]
     process = subprocess.Popen(
         argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -243,12 +201,23 @@ def open_streams(url: str, jobs: list[str]) -> Iterator[StreamClients]:
         assert process.stdout is not None
         if process.stdout.readline() != "open\n":
             raise RuntimeError("the streams did not open")
-        yield StreamClients(process)
+        yield process
     finally:
         process.kill()
         process.wait()
 
 
-def _run_load_generator(mode: str, url: str, *rest: str) -> str:
-    argv = [sys.executable, "-m", "bench.load_generator", mode, url, KEY, *rest]
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+def end_streams(process: "subprocess.Popen[str]") -> list[Figure]:
+    """End it; return how many streams were open to the end, and how much they received."""
+    result = json.loads(process.communicate()[0])
+    return [
+        Figure("streams open to the last", "", [result["open"]]),
+        Figure("  refused once and tried again", "", [result["refused"]]),
+        Figure("  events received", "/s", [result["frames_per_second"]]),
+    ]
+
+
+def _run_requests(url: str, arguments: tuple[str, ...]) -> dict[str, Any]:
+    argv = [*LOAD_GENERATOR, "requests", url, KEY, str(ROUND_SECONDS), str(CLIENT_COUNT)]
+    command = [*argv, *arguments]
+    return json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout)

@@ -48,11 +48,10 @@ def measure(rounds: int) -> list[Figure]:
         for quantity, unit in [name.split(", ")]
     ]
     for vocabulary in ("bytes", "characters"):
-        peaks = {
-            size: values_by_case[vocabulary, size, "peak memory, MB"] for size in ("2 GB", "2 MB")
-        }
-        name = f"{vocabulary}, peak memory of 2 GB against 2 MB"
-        figures.append(ratio(name, peaks["2 GB"], peaks["2 MB"]))
+        long, short = (
+            values_by_case[vocabulary, size, "peak memory, MB"] for size in ("2 GB", "2 MB")
+        )
+        figures.append(ratio(f"{vocabulary}, peak memory of 2 GB against 2 MB", long, short))
     return figures
 
 
@@ -71,8 +70,7 @@ def _write_text(file: Path, size: int) -> Path:
 def _train(text: Path, vocabulary: str) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.text_memory", str(text), vocabulary]
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    measured: dict[str, float] = json.loads(output)
-    return measured
+    return json.loads(output)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -119,9 +117,8 @@ def main(arguments: Sequence[str]) -> None:
     while training.end_reason is None:
         training.run(500)
     trained = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     result = {
-        "peak memory, MB": peak / 1e6,
+        "peak memory, MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
         "opened in, s": loaded - started,
         "ticks, 1/s": TICKS / (trained - loaded),
     }
