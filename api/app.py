@@ -57,7 +57,7 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
     app.url_map.redirect_defaults = False
-    deps = Dependencies.create(settings, partial(document_json, ENDPOINTS), store)
+    deps = Dependencies(settings, partial(document_json, ENDPOINTS), store)
     authenticator = Authenticator(deps.access_keys, settings.admin_key, settings.rate_limit)
     celery_app.configure_broker(settings)
     app.extensions[LONG_POLLER_EXTENSION] = deps.long_poller
@@ -66,18 +66,16 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
     def start_request() -> None:
         g.started = time.perf_counter()
         client_request_id = request.headers.get("X-Request-Id", "")
-        g.request_id = (
-            client_request_id if REQUEST_ID_PATTERN.fullmatch(client_request_id) else uuid4().hex
-        )
+        is_usable = REQUEST_ID_PATTERN.fullmatch(client_request_id)
+        g.request_id = client_request_id if is_usable else uuid4().hex
         g.authenticator, g.key = authenticator, None
         g.key = authenticate_request(authenticator, request)
 
     @app.after_request
     def finish_request(response: Response) -> Response:
         seconds = time.perf_counter() - g.started
-        deps.metrics.observe_request(
-            request.endpoint, request.method, response.status_code, seconds
-        )
+        status = response.status_code
+        deps.metrics.observe_request(request.endpoint, request.method, status, seconds)
         return _finalize_response(response, seconds)
 
     app.register_error_handler(Exception, _handle_error)

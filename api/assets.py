@@ -1,12 +1,12 @@
 """The static files of the HTML pages, cached, with a strict content security policy."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
-from flask import Request, Response
+from flask import Response
 
-from api.etag import compute_etag, etag_matches, not_modified, set_etag
+from api.etag import compute_etag, response_or_304
 
 STATIC_FOLDER = Path(__file__).parent / "static"
 MEDIA_TYPES = {
@@ -50,12 +50,9 @@ def load_asset(name: str) -> Asset:
     return Asset(data, MEDIA_TYPES[path.suffix], compute_etag(data))
 
 
-def asset_response(request: Request, name: str, *, vary: str | None = None) -> Response:
+def asset_response(name: str, *, vary: str | None = None) -> Response:
     """Return a static file, or 304."""
-    asset = load_asset(name)
-    if etag_matches(request, asset.etag):
-        return not_modified(asset.etag, vary=vary)
-    response = Response(asset.data, content_type=asset.media_type)
-    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    response.headers["Referrer-Policy"] = "no-referrer"
-    return set_etag(response, asset.etag, vary=vary)
+    asset, headers = load_asset(name), {"Referrer-Policy": "no-referrer"}
+    headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    make_response = partial(Response, asset.data, headers=headers, content_type=asset.media_type)
+    return response_or_304(asset.etag, make_response, vary=vary)

@@ -21,17 +21,6 @@ PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", 
 ADMIN_KEY_ID = "key_" + "admin".ljust(26, "0")
 ADMIN_TENANT = "default"
 
-__all__ = [
-    "ADMIN_KEY_ID",
-    "ADMIN_TENANT",
-    "PUBLIC_PATHS",
-    "Key",
-    "Authenticator",
-    "Scope",
-    "check_scope",
-    "authenticate_request",
-]
-
 
 class TokenBucket:
     """Limits one process to `rate` requests a second, plus a burst; 0 does not limit."""

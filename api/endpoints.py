@@ -14,18 +14,19 @@ from flask import Flask, Response, g, request
 from pydantic import BaseModel
 from werkzeug.routing import BaseConverter
 
-from api.auth import Key, Scope, check_not_revoked, check_scope, read_tenant_override
+from api.auth import check_not_revoked, check_scope, read_tenant_override
 from api.dependencies import Dependencies
 from api.errors import bad_header
+from api.etag import JSON
 from api.json_body import body_digest, has_no_body, read_json, require_empty_body
 from api.query import NoQuery, Query, parse_query
 from api.upload_body import read_media_type
+from jobs.access_keys import Key, Scope
 from jobs.errors import NoSuchJob
 from jobs.ids import is_job_id
 from jobs.job_service import Idempotency
 
 View = Callable[..., Response]
-JSON = "application/json"
 MAX_IDEMPOTENCY_KEY_LENGTH = 255  # characters
 
 
@@ -125,8 +126,10 @@ class Router:
         upload_media_types: tuple[str, ...] = (),
         is_body_optional: bool = False,
     ) -> Callable[[View], View]:
-        """Register a view for the `route` "METHOD /path"."""
+        """Register a view for the `route` "METHOD /path"; If-None-Match implies a 304."""
         method, path = route.split(" ")
+        if "If-None-Match" in headers:
+            responses = {**responses, 304: ResponseSpec("not modified")}
 
         def register(view: View) -> View:
             self.endpoints.append(
@@ -138,6 +141,13 @@ class Router:
             return view
 
         return register
+
+    def delete_endpoint(self, path: str, scope: Scope = "submit") -> Callable[[View], View]:
+        """Register a view that deletes what lies at `path`, and answers 204."""
+        return self.endpoint(
+            f"DELETE {path}", scope=scope, produces=(),
+            responses={204: ResponseSpec("deleted")}, error_statuses=(404, 409),
+        )  # fmt: skip
 
 
 def register_routes(app: Flask, deps: Dependencies, endpoints: tuple[Endpoint, ...]) -> None:
@@ -153,9 +163,8 @@ def _path_converter(endpoints: tuple[Endpoint, ...]) -> type[BaseConverter]:
 
     Without it GET /v1/jobs/plan would be 404 (no job named plan) instead of 405.
     """
-    parents = {
-        endpoint.path.rpartition("/")[0] for endpoint in endpoints if endpoint.path.endswith(">")
-    }
+    variable = [endpoint.path for endpoint in endpoints if endpoint.path.endswith(">")]
+    parents = {path.rpartition("/")[0] for path in variable}
     fixed = [endpoint.path.rpartition("/") for endpoint in endpoints if "<" not in endpoint.path]
     names = sorted({name for parent, _, name in fixed if parent in parents})
 
@@ -175,15 +184,13 @@ def _dispatch(deps: Dependencies, endpoint: Endpoint, **path: str) -> Response:
         produced = ", ".join(endpoint.produces)
         raise bad_header("not-acceptable", "Accept", produced, request.headers["Accept"])
     arguments: dict[str, Any] = dict(path)
-    query = parse_query(
-        endpoint.query, request, ignored=("tenant",) if endpoint.is_tenant_scoped else ()
-    )
+    ignored = ("tenant",) if endpoint.is_tenant_scoped else ()
+    query = parse_query(endpoint.query, request, ignored)
     if endpoint.query is not NoQuery:
         arguments["query"] = query
     if endpoint.body is not None:
-        arguments["body"] = (
-            {} if endpoint.is_body_optional and has_no_body(request) else read_json(request)
-        )
+        is_omitted = endpoint.is_body_optional and has_no_body(request)
+        arguments["body"] = {} if is_omitted else read_json(request)
     elif endpoint.upload_media_types:
         arguments["media_type"] = read_media_type(request, endpoint.upload_media_types)
     elif endpoint.method != "GET":

@@ -27,7 +27,6 @@ URN_PREFIX = "urn:tickforge:problem:"
 MAX_VALUE_LENGTH = 200  # characters of a rejected value
 MAX_LISTED_ERRORS = 100  # in one response
 STORE_UNAVAILABLE_RETRY_AFTER = "2"
-QUEUE_FULL_RETRY_AFTER = "10"  # a queue needs time to drain
 
 #: last part of the type's URN -> status, title
 PROBLEM_TYPES: dict[str, tuple[int, str]] = {
@@ -138,9 +137,8 @@ def validation_problem(slug: str, field_errors: Sequence[FieldError]) -> Problem
 def invalid_data_problem(data_errors: Sequence[DataError]) -> Problem:
     """Return the problem of a dataset, with its errors by row and column."""
     entries = [_data_error_entry(data_error) for data_error in data_errors[:MAX_LISTED_ERRORS]]
-    first = ", ".join(
-        f"{axis} {entries[0][axis]}" for axis in ("row", "column") if axis in entries[0]
-    )
+    axes = [axis for axis in ("row", "column") if axis in entries[0]]
+    first = ", ".join(f"{axis} {entries[0][axis]}" for axis in axes)
     detail = f"{first or 'the data'}: {data_errors[0].detail}"
     return Problem("invalid-data", detail, error_entries=entries)
 
@@ -172,7 +170,7 @@ def to_problem(error: BaseException) -> Problem | None:
 
 
 def _data_error_entry(data_error: DataError) -> dict[str, Any]:
-    fields = {name: getattr(data_error, name) for name in ("row", "column", "value")}
+    fields = {"row": data_error.row, "column": data_error.column, "value": data_error.value}
     entry = {name: printable_value(value) for name, value in fields.items() if value is not None}
     return {**entry, "detail": _truncate(data_error.detail, 2 * MAX_VALUE_LENGTH)}
 
@@ -187,23 +185,8 @@ def _truncate(text: str, max_length: int) -> str:
     return text if len(text) <= max_length else text[:max_length] + "…"
 
 
-def _illegal_transition(error: Any) -> Problem:
-    extensions = {"job_status": error.status, "allowed": error.allowed}
-    return Problem("illegal-move", str(error), **extensions)
-
-
 def _not_terminal(error: Any) -> Problem:
-    extensions = {"job_status": error.status, "allowed": ["cancel"]}
-    return Problem("illegal-move", str(error), **extensions)
-
-
-def _last_checkpoint(error: Any) -> Problem:
-    return Problem("last-checkpoint", str(error), job_status=error.status)
-
-
-def _unsupported_schema(_error: Any) -> Problem:
-    detail = "this process is older than a job's record: ask again when all of them are new"
-    return Problem("newer-record", detail, headers={"Retry-After": QUEUE_FULL_RETRY_AFTER})
+    return Problem("illegal-move", str(error), job_status=error.status, allowed=["cancel"])
 
 
 def _rate_limited(error: Any) -> Problem:
@@ -211,31 +194,34 @@ def _rate_limited(error: Any) -> Problem:
     return Problem("rate-limited", f"try again in {wait} s", headers={"Retry-After": wait})
 
 
-def _queue_full(error: Any) -> Problem:
-    return Problem("queue-full", str(error), headers={"Retry-After": QUEUE_FULL_RETRY_AFTER})
-
-
 def _unknown_column(error: Any) -> Problem:
-    return Problem(
-        "invalid-parameter",
-        str(error),
-        error_entries=[error_entry("parameter", "columns", str(error), ",".join(error.columns))],
-        recorded=error.recorded,
-    )
+    detail = str(error)
+    entry = error_entry("parameter", "columns", detail, ",".join(error.columns))
+    return Problem("invalid-parameter", detail, error_entries=[entry], recorded=error.recorded)
 
 
 def _idempotency_mismatch(error: Any) -> Problem:
-    return bad_header(
-        "idempotency-mismatch", "Idempotency-Key", "used with another body", str(error)
-    )
+    rule = "used with another body"
+    return bad_header("idempotency-mismatch", "Idempotency-Key", rule, str(error))
 
 
-def _with_slug(slug: str, detail: str = "") -> Callable[[Any], Problem]:
-    return lambda error: Problem(slug, detail or str(error))
+def _with_slug(
+    slug: str, detail: str = "", headers: dict[str, str] | None = None, **extensions: str
+) -> Callable[[Any], Problem]:
+    """Return the function from an error to its problem; `extensions` name the error's fields."""
+
+    def convert(error: Any) -> Problem:
+        members = {name: getattr(error, field) for name, field in extensions.items()}
+        return Problem(slug, detail or str(error), headers=headers, **members)
+
+    return convert
 
 
+OLDER_PROCESS = "this process is older than a job's record: ask again when all of them are new"
+RETRY_LATER = {"Retry-After": "10"}  # a queue needs time to drain
 NO_SUCH_CHECKPOINT = "the job has no such checkpoint now"
 DAMAGED_CHECKPOINT = "the checkpoint's files are not what was committed"
+IN_PROGRESS = "wait for its answer, or send it again later"
 OUT_OF_MEMORY = "nothing was stored: the store has no memory left"
 CURSOR_RULE = "a next_after that such a list gave"
 
@@ -243,26 +229,23 @@ EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ..
     (InvalidSpec, lambda error: validation_problem("invalid-spec", error.errors)),
     (InvalidVerifyRange, lambda error: validation_problem("invalid-body", error.errors)),
     (errors.NoSuchJob, _with_slug("no-such-job", "no job of this id is yours")),
-    (errors.UnsupportedSchema, _unsupported_schema),
+    (errors.UnsupportedSchema, _with_slug("newer-record", OLDER_PROCESS, RETRY_LATER)),
     (errors.NoSuchDataset, _with_slug("no-such-dataset", "no dataset of this id is yours")),
-    (errors.DatasetInUse, lambda error: Problem("dataset-in-use", str(error), jobs=error.jobs)),
+    (errors.DatasetInUse, _with_slug("dataset-in-use", jobs="jobs")),
     (BadData, lambda error: invalid_data_problem(error.errors)),
     (UploadTooLarge, _with_slug("too-large")),
     (errors.NoSuchKey, _with_slug("no-such-key", "no key has this id")),
     (errors.RateLimitExceeded, _rate_limited),
-    (errors.QueueFull, _queue_full),
+    (errors.QueueFull, _with_slug("queue-full", headers=RETRY_LATER)),
     (errors.NoSuchCheckpoint, _with_slug("no-such-checkpoint", NO_SUCH_CHECKPOINT)),
     (NoSuchFile, _with_slug("no-such-file", "see `files` of the checkpoint")),
     (UnsafePath, _with_slug("no-such-file", "see `files` of the checkpoint")),
-    (errors.IllegalTransition, _illegal_transition),
+    (errors.IllegalTransition, _with_slug("illegal-move", job_status="status", allowed="allowed")),
     (errors.NotTerminal, _not_terminal),
-    (errors.LastCheckpoint, _last_checkpoint),
+    (errors.LastCheckpoint, _with_slug("last-checkpoint", job_status="status")),
     (errors.DatasetDeleted, _with_slug("data-gone")),
     (errors.IdempotencyMismatch, _idempotency_mismatch),
-    (
-        errors.RequestInProgress,
-        _with_slug("in-work", "wait for its answer, or send it again later"),
-    ),
+    (errors.RequestInProgress, _with_slug("in-work", IN_PROGRESS)),
     (errors.IdempotentResultDeleted, _with_slug("gone", "use a fresh key to make it again")),
     (errors.BadCursor, lambda error: bad_parameter("after", CURSOR_RULE, str(error))),
     (OutOfMemory, _with_slug("storage-full", OUT_OF_MEMORY)),

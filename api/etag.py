@@ -5,8 +5,9 @@ and does nothing for a PATCH.
 """
 
 import hashlib
+from collections.abc import Callable
 
-from flask import Request, Response
+from flask import Response, request
 
 JSON = "application/json"
 #: a client may store it, but must ask each time whether it still holds
@@ -23,23 +24,22 @@ def compute_etag(*parts: str | bytes) -> str:
     return digest.hexdigest()[:32]
 
 
-def etag_matches(request: Request, etag: str) -> bool:
+def etag_matches(etag: str) -> bool:
     """Whether If-None-Match has this tag (weak comparison, as RFC 9110 says) or is `*`."""
     return bool(request.if_none_match) and request.if_none_match.contains_weak(etag)
 
 
-def not_modified(etag: str, *, weak: bool = False, vary: str | None = None) -> Response:
-    """Return a 304 with this ETag."""
-    return set_etag(Response(status=304), etag, weak=weak, vary=vary)
+def response_or_304(
+    etag: str, make_response: Callable[[], Response], *, weak: bool = False, vary: str | None = None
+) -> Response:
+    """Return a response with this ETag, or 304 if the client has that already."""
+    response = Response(status=304) if etag_matches(etag) else make_response()
+    return set_etag(response, etag, weak=weak, vary=vary)
 
 
-def json_with_etag(request: Request, text: str, *, vary: str | None = None) -> Response:
+def json_with_etag(text: str, *, vary: str | None = None) -> Response:
     """Return JSON text with the ETag of its bytes, or 304."""
-    body = text.encode()
-    etag = compute_etag(body)
-    if etag_matches(request, etag):
-        return not_modified(etag, vary=vary)
-    return set_etag(Response(body, content_type=JSON), etag, vary=vary)
+    return response_or_304(compute_etag(text), lambda: Response(text, content_type=JSON), vary=vary)
 
 
 def set_etag(

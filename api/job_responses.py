@@ -11,7 +11,7 @@ from functools import cached_property
 
 from flask import Response, request
 
-from api.etag import compute_etag, etag_matches, not_modified, set_etag
+from api.etag import JSON, compute_etag, etag_matches, response_or_304, set_etag
 from api.long_polling import UNREACHABLE_TICK, LongPoller
 from api.schemas_events import JobPollQuery
 from jobs.job import Job
@@ -52,25 +52,26 @@ class JobView:
 
     def to_response(self, *, always_full: bool = False) -> Response:
         """Return the job, or 304 if the client has it and `always_full` is not set."""
-        if not always_full and etag_matches(request, self.etag):
-            return not_modified(self.etag)
-        return set_etag(Response(self.text, content_type="application/json"), self.etag)
+        response = Response(self.text, content_type=JSON)
+        if always_full:
+            return set_etag(response, self.etag)
+        return response_or_304(self.etag, lambda: response)
 
 
 def job_response(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a job with its ETag, from which a long poll may start."""
     view = JobView(job)
-    response = Response(view.text, status, headers=headers, content_type="application/json")
+    response = Response(view.text, status, headers=headers, content_type=JSON)
     return set_etag(response, view.etag)
 
 
 def submission_response(submission: Submission, headers: Mapping[str, str]) -> Response:
     """Return 202 with the job, or with the response that the same request had before."""
-    replayed = {"Idempotent-Replayed": "true"} if submission.is_replayed else {}
+    if submission.is_replayed:
+        headers = {**headers, "Idempotent-Replayed": "true"}
     if submission.job is not None:
-        return job_response(submission.job, 202, {**headers, **replayed})
-    text = submission.stored_response
-    return Response(text, 202, headers={**headers, **replayed}, content_type="application/json")
+        return job_response(submission.job, 202, headers)
+    return Response(submission.stored_response, 202, headers=headers, content_type=JSON)
 
 
 def job_json(job: Job) -> str:
@@ -96,9 +97,8 @@ def long_poll_job(
             min_tick=tick,
         )  # fmt: skip
         return result.add_retry_after(result.value.to_response(always_full=result.timed_out))
-    result = wait_for(
-        name, query.wait, fetch, _ChangeDetector(), ticks_after=PROGRESS_AFTER_SECONDS
-    )
+    changed = _ChangeDetector()
+    result = wait_for(name, query.wait, fetch, changed, ticks_after=PROGRESS_AFTER_SECONDS)
     return result.add_retry_after(result.value.to_response())
 
 
@@ -118,7 +118,7 @@ class _ChangeDetector:
 
     def _is_unchanged(self, view: JobView) -> bool:
         if request.if_none_match:
-            return etag_matches(request, view.etag)
+            return etag_matches(view.etag)
         self._first = self._first or view
         return view.etag == self._first.etag
 

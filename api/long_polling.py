@@ -39,28 +39,22 @@ class HeldRequestLimit:
 
     def __init__(self, threads: int, on_change: Callable[[int], None] = lambda _: None) -> None:
         self.limit = max(1, threads * 3 // 4)
-        self._on_change = on_change
-        self._in_use = 0
-        self._lock = threading.Lock()
-
-    @property
-    def in_use(self) -> int:
-        """How many requests hold a thread now."""
-        return self._in_use
+        self.in_use = 0  # how many requests hold a thread now
+        self._on_change, self._lock = on_change, threading.Lock()
 
     def acquire(self) -> bool:
         """Count one more; False if the limit is reached."""
         with self._lock:
-            if self._in_use >= self.limit:
+            if self.in_use >= self.limit:
                 return False
-            self._in_use += 1
+            self.in_use += 1
         self._on_change(1)
         return True
 
     def release(self) -> None:
         """Count one less."""
         with self._lock:
-            self._in_use -= 1
+            self.in_use -= 1
         self._on_change(-1)
 
 
@@ -85,10 +79,6 @@ class LongPoller:
 
     notice_listener: NoticeListener
     held_request_limit: HeldRequestLimit
-
-    def shutdown(self) -> None:
-        """End all long polls and streams soon. A signal handler may call it."""
-        self.notice_listener.close()
 
     def wait_for(
         self,
@@ -120,14 +110,14 @@ class LongPoller:
                     now = time.monotonic()
                     if is_done(value, now - started_at):
                         return PollResult(value)
-                    if now >= deadline or self.notice_listener.is_closing or client_disconnected():
+                    must_end = self.notice_listener.is_closing or peer_closed(client_socket())
+                    if now >= deadline or must_end:
                         return PollResult(value, timed_out=True)
                     ticks_from = started_at + ticks_after
                     wakeup_at = min(deadline, now + (interval or POLL_SECONDS))
-                    subscription.wait(
-                        min(wakeup_at, ticks_from) if now < ticks_from else wakeup_at,
-                        ticks_from=ticks_from,
-                    )
+                    if now < ticks_from:
+                        wakeup_at = min(wakeup_at, ticks_from)
+                    subscription.wait(wakeup_at, ticks_from=ticks_from)
         finally:
             self.held_request_limit.release()
 
@@ -142,11 +132,6 @@ def retry_while_store_unavailable(fetch: Callable[[], T]) -> T:
             if time.monotonic() > deadline:
                 raise
         time.sleep(STORE_RETRY_PAUSE_SECONDS)
-
-
-def client_disconnected() -> bool:
-    """Whether the request's client has closed the connection."""
-    return peer_closed(client_socket())
 
 
 def client_socket() -> socket.socket | None:

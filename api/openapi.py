@@ -15,32 +15,24 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from api import schemas, version
 from api.endpoints import MAX_IDEMPOTENCY_KEY_LENGTH, Endpoint, ResponseSpec
 from api.errors import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES
+from api.etag import JSON
 from jobs.access_keys import TENANT_PATTERN
 
 SCHEMA_REF = "#/components/schemas/{model}"
 PATH_PARAMETER_PATTERN = re.compile(r"<(\w+)>")
 SCHEMA_NAME_PATTERN = re.compile(re.escape(SCHEMA_REF).replace(r"\{model\}", r"(\w+)"))
-JSON = "application/json"
 SchemaRefs = Mapping[Any, dict[str, Any]]  # (model, mode) -> reference
 
-PATH_PARAMETERS: dict[str, dict[str, Any]] = {
-    "job_id": {
-        "description": "a job's id",
-        "schema": {"type": "string", "pattern": "^job_[a-z0-9]{26}$"},
-    },
-    "which": {
-        "description": "a tick, or `initial`, `latest`, `best`, `final`",
-        "schema": {"type": "string", "pattern": "^(0|[1-9][0-9]{0,14}|initial|latest|best|final)$"},
-    },
-    "name": {"description": "a file's name", "schema": {"type": "string"}},
-    "dataset_id": {
-        "description": "a dataset's id",
-        "schema": {"type": "string", "pattern": "^ds_[a-z0-9]{26}$"},
-    },
-    "key_id": {
-        "description": "a key's id",
-        "schema": {"type": "string", "pattern": "^key_[a-z0-9]{26}$"},
-    },
+#: name -> description, constraints
+PATH_PARAMETERS: dict[str, tuple[str, dict[str, str]]] = {
+    "job_id": ("a job's id", {"pattern": "^job_[a-z0-9]{26}$"}),
+    "which": (
+        "a tick, or `initial`, `latest`, `best`, `final`",
+        {"pattern": "^(0|[1-9][0-9]{0,14}|initial|latest|best|final)$"},
+    ),
+    "name": ("a file's name", {}),
+    "dataset_id": ("a dataset's id", {"pattern": "^ds_[a-z0-9]{26}$"}),
+    "key_id": ("a key's id", {"pattern": "^key_[a-z0-9]{26}$"}),
 }
 #: bodies of plain text; others are bytes or server-sent events
 TEXT_MEDIA_TYPES = (
@@ -132,9 +124,8 @@ def _reachable(paths: object, definitions: dict[str, Any]) -> dict[str, Any]:
     pending = _schema_names(paths)
     while pending:
         reachable |= {name: definitions[name] for name in pending}
-        pending = {
-            inner for name in pending for inner in _schema_names(definitions[name])
-        } - reachable.keys()
+        inner_names = {inner for name in pending for inner in _schema_names(definitions[name])}
+        pending = inner_names - reachable.keys()
     return reachable
 
 
@@ -150,8 +141,8 @@ def _add_discriminators(node: object, definitions: dict[str, Any]) -> None:
                 item[field]: SCHEMA_REF.format(model=name)
                 for item, name in zip(constants, branches, strict=True)
             }
-            discriminator = {"propertyName": field, "mapping": dict(sorted(mapping.items()))}
-            node["discriminator"] = discriminator
+            mapping = dict(sorted(mapping.items()))
+            node["discriminator"] = {"propertyName": field, "mapping": mapping}
 
 
 def _constant_fields(schema: dict[str, Any]) -> dict[str, str]:
@@ -202,17 +193,14 @@ def _operation(endpoint: Endpoint, schema_refs: SchemaRefs) -> dict[str, Any]:
         is_required = not endpoint.is_body_optional
         operation["requestBody"] = {"required": is_required, "content": {JSON: {"schema": schema}}}
     if endpoint.upload_media_types:
-        content = {
-            media_type: {"schema": {"type": "string"} if media_type in TEXT_MEDIA_TYPES else {}}
-            for media_type in endpoint.upload_media_types
-        }
+        content = _contents(endpoint.upload_media_types)
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
 
 def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     parameters = [
-        {"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]}
+        {"name": name, "in": "path", "required": True, **_described(*PATH_PARAMETERS[name])}
         for name in PATH_PARAMETER_PATTERN.findall(endpoint.path)
     ]
     query = endpoint.query.model_json_schema()
@@ -226,15 +214,27 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     if endpoint.is_tenant_scoped:
         parameters.append(TENANT_PARAMETER)
     for name in endpoint.headers:
-        text, constraints = REQUEST_HEADERS[name]
-        details = {"description": text, "schema": {"type": "string", **constraints}}
+        details = _described(*REQUEST_HEADERS[name])
         parameters.append({"name": name, "in": "header", "required": False, **details})
     return parameters
 
 
+def _described(description: str, constraints: Mapping[str, Any] = {}) -> dict[str, Any]:
+    """Return the description and the schema of a text with these constraints."""
+    return {"description": description, "schema": {"type": "string", **constraints}}
+
+
+def _contents(media_types: Iterable[str]) -> dict[str, Any]:
+    """Return the contents of these media types: texts, or anything."""
+    return {
+        media_type: {"schema": {"type": "string"} if media_type in TEXT_MEDIA_TYPES else {}}
+        for media_type in media_types
+    }
+
+
 def _responses(endpoint: Endpoint, schema_refs: SchemaRefs) -> dict[str, Any]:
     responses = {
-        str(status): _success_response(response, schema_refs, endpoint)
+        str(status): _success_response(response, schema_refs)
         for status, response in endpoint.responses.items()
     }
     problem_schema = schema_refs[(schemas.ProblemDocument, "serialization")]
@@ -247,25 +247,14 @@ def _responses(endpoint: Endpoint, schema_refs: SchemaRefs) -> dict[str, Any]:
     return dict(sorted(responses.items()))
 
 
-def _success_response(
-    response: ResponseSpec, schema_refs: SchemaRefs, endpoint: Endpoint
-) -> dict[str, Any]:
+def _success_response(response: ResponseSpec, schema_refs: SchemaRefs) -> dict[str, Any]:
     content: dict[str, Any] = {}
     if response.model is not None:
         content[JSON] = {"schema": schema_refs[(response.model, "serialization")]}
-    for media_type in response.media_types:
-        content[media_type] = {
-            "schema": {"type": "string"} if media_type in TEXT_MEDIA_TYPES else {}
-        }
-    document: dict[str, Any] = {"description": response.description}
-    if content:
-        document["content"] = content
-    if response.headers:
-        document["headers"] = {
-            name: {"description": RESPONSE_HEADERS[name], "schema": {"type": "string"}}
-            for name in response.headers
-        }
-    return document
+    content |= _contents(response.media_types)
+    headers = {name: _described(RESPONSE_HEADERS[name]) for name in response.headers}
+    members = {"description": response.description, "content": content, "headers": headers}
+    return {name: member for name, member in members.items() if member}
 
 
 def _common_error_statuses(endpoint: Endpoint) -> set[int]:

@@ -1,8 +1,9 @@
 """Pages of lists: {"data", "next_after", "has_more"}. Knows no kind of item."""
 
 import json
+import math
 from collections.abc import Iterable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
@@ -19,6 +20,14 @@ class ListPage(BaseModel, Generic[Item]):
     has_more: bool
 
 
+class CompleteList(BaseModel, Generic[Item]):
+    """A list that has one page only."""
+
+    data: list[Item]
+    next_after: None = None
+    has_more: Literal[False] = False
+
+
 def page_json(texts: Iterable[str], next_after: str | None = None) -> str:
     """Return the JSON of a page whose items are JSON already."""
     more = "false" if next_after is None else "true"
@@ -28,11 +37,8 @@ def page_json(texts: Iterable[str], next_after: str | None = None) -> str:
 def paginate(items: Sequence[tuple[int, BaseModel]], query: PageQuery) -> str:
     """Return the JSON of one page of a complete list of (number, item), in ascending order."""
     sign = -1 if query.order == "desc" else 1
-    remaining = [
-        (number, item)
-        for number, item in items[::sign]
-        if query.after is None or sign * number > sign * query.after
-    ]
+    after = -math.inf if query.after is None else sign * query.after
+    remaining = [(number, item) for number, item in items[::sign] if sign * number > after]
     page = remaining[: query.limit]
     next_after = str(page[-1][0]) if len(remaining) > len(page) else None
     return page_json((item.model_dump_json() for _, item in page), next_after)

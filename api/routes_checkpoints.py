@@ -3,7 +3,7 @@
 import re
 from typing import BinaryIO
 
-from flask import Response, request
+from flask import Response
 
 from api.endpoints import RequestContext, ResponseSpec, Router, read_idempotency
 from api.etag import json_with_etag
@@ -28,17 +28,14 @@ CHECKPOINT_PATTERN = re.compile(r"0|[1-9][0-9]{0,14}|initial|latest|best|final")
     f"GET {CHECKPOINTS_PATH}",
     query=PageQuery,
     headers=("If-None-Match",),
-    responses={
-        200: ResponseSpec("the job's checkpoints", CheckpointPage, headers=("ETag",)),
-        304: ResponseSpec("not modified"),
-    },
+    responses={200: ResponseSpec("the job's checkpoints", CheckpointPage, headers=("ETag",))},
     error_statuses=(404,),
 )
 def list_checkpoints(context: RequestContext, job_id: str, query: PageQuery) -> Response:
     """List checkpoints, oldest first."""
     checkpoints = context.deps.job_queries.list_checkpoints(context.tenant, job_id)
     items = [(checkpoint.tick, checkpoint) for checkpoint in checkpoints]
-    return json_with_etag(request, paginate(items, query))
+    return json_with_etag(paginate(items, query))
 
 
 @router.endpoint(
@@ -76,16 +73,10 @@ def patch_checkpoint(context: RequestContext, job_id: str, which: str, body: obj
     checkpoint = context.deps.jobs.patch_checkpoint(
         context.tenant, job_id, _parse_which(which), changes
     )
-    return json_with_etag(request, checkpoint.model_dump_json())
+    return json_with_etag(checkpoint.model_dump_json())
 
 
-@router.endpoint(
-    f"DELETE {CHECKPOINTS_PATH}/<which>",
-    scope="submit",
-    produces=(),
-    responses={204: ResponseSpec("deleted")},
-    error_statuses=(404, 409),
-)
+@router.delete_endpoint(f"{CHECKPOINTS_PATH}/<which>")
 def delete_checkpoint(context: RequestContext, job_id: str, which: str) -> Response:
     """Delete a checkpoint and its files, but not the last one that a live job could resume from."""
     context.deps.jobs.delete_checkpoint(context.tenant, job_id, _parse_which(which))
@@ -95,15 +86,12 @@ def delete_checkpoint(context: RequestContext, job_id: str, which: str) -> Respo
 @router.endpoint(
     f"GET {CHECKPOINTS_PATH}/<which>",
     headers=("If-None-Match",),
-    responses={
-        200: ResponseSpec("the checkpoint", Checkpoint, headers=("ETag",)),
-        304: ResponseSpec("not modified"),
-    },
+    responses={200: ResponseSpec("the checkpoint", Checkpoint, headers=("ETag",))},
     error_statuses=(404,),
 )
 def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response:
     """Read one checkpoint: of a tick, or the initial, latest, best or final one."""
-    return json_with_etag(request, _get_checkpoint(context, job_id, which).model_dump_json())
+    return json_with_etag(_get_checkpoint(context, job_id, which).model_dump_json())
 
 
 @router.endpoint(
@@ -113,7 +101,6 @@ def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response
     responses={
         200: ResponseSpec("the file", media_types=(BINARY,), headers=("ETag", "Accept-Ranges")),
         206: ResponseSpec("the range", media_types=(BINARY,), headers=("ETag", "Content-Range")),
-        304: ResponseSpec("not modified"),
     },
     error_statuses=(404, 416),
 )
@@ -121,7 +108,7 @@ def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: 
     """Download a file of a checkpoint, whole or a byte range. Its ETag is its sha256."""
     checkpoint = _get_checkpoint(context, job_id, which)
     file, entry = _open_file(context, job_id, checkpoint, name)
-    return file_response(request, file, size=entry.bytes, sha256=entry.sha256, media_type=BINARY)
+    return file_response(file, size=entry.bytes, sha256=entry.sha256, media_type=BINARY)
 
 
 def _get_checkpoint(context: RequestContext, job_id: str, which: str) -> Checkpoint:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any, cast
+from typing import cast
 
 from flask import Response, request
 
@@ -15,7 +15,7 @@ from api.schemas_datasets import DatasetPage, DatasetQuery, RowPage, RowsQuery, 
 from api.upload_body import UploadStream
 from jobs.datasets.dataset import Dataset
 from jobs.datasets.rows import read_rows
-from jobs.datasets.upload import ReceivedUpload
+from jobs.datasets.upload import ReceivedUpload, Upload
 from jobs.spec.profiles import MediaType
 
 router = Router("datasets")
@@ -64,12 +64,12 @@ def upload_dataset(context: RequestContext, query: UploadQuery, media_type: str)
     return json_response(result.dataset.model_dump_json(), result.status, headers)
 
 
-def _receive(upload: Any, body: UploadStream, renew_hold: Callable[[], None]) -> ReceivedUpload:
+def _receive(upload: Upload, body: UploadStream, renew_hold: Callable[[], None]) -> ReceivedUpload:
     try:
         for piece in body:
             upload.write(piece)
             renew_hold()
-        return cast(ReceivedUpload, upload.finish())
+        return upload.finish()
     except Exception:
         body.discard()
         raise
@@ -83,24 +83,20 @@ def list_datasets(context: RequestContext, query: DatasetQuery) -> Response:
     page = context.deps.datasets.read_page(
         context.tenant, limit=query.limit, after=query.after, descending=query.order == "desc"
     )
-    return json_response(
-        page_json([dataset.model_dump_json() for dataset in page.data], page.next_after)
-    )
+    texts = [dataset.model_dump_json() for dataset in page.data]
+    return json_response(page_json(texts, page.next_after))
 
 
 @router.endpoint(
     f"GET {DATASET_PATH}",
     headers=("If-None-Match",),
-    responses={
-        200: ResponseSpec("the dataset", Dataset, headers=("ETag",)),
-        304: ResponseSpec("not modified"),
-    },
+    responses={200: ResponseSpec("the dataset", Dataset, headers=("ETag",))},
     error_statuses=(404,),
 )
 def get_dataset(context: RequestContext, dataset_id: str) -> Response:
     """Read a dataset's record: its size, rows and columns."""
     record = context.deps.datasets.find(context.tenant, dataset_id)
-    return json_with_etag(request, record.dataset.model_dump_json())
+    return json_with_etag(record.dataset.model_dump_json())
 
 
 @router.endpoint(
@@ -114,7 +110,6 @@ def get_dataset(context: RequestContext, dataset_id: str) -> Response:
         206: ResponseSpec(
             "the range", media_types=DATASET_MEDIA_TYPES, headers=("ETag", "Content-Range")
         ),
-        304: ResponseSpec("not modified"),
     },
     error_statuses=(404, 416),
 )
@@ -123,9 +118,7 @@ def get_dataset_content(context: RequestContext, dataset_id: str) -> Response:
     record = context.deps.datasets.find(context.tenant, dataset_id)
     dataset = record.dataset
     file = context.deps.datasets.open(context.tenant, record)
-    return file_response(
-        request, file, size=dataset.bytes, sha256=dataset.sha256, media_type=dataset.type
-    )
+    return file_response(file, size=dataset.bytes, sha256=dataset.sha256, media_type=dataset.type)
 
 
 @router.endpoint(
@@ -144,18 +137,11 @@ def list_dataset_rows(context: RequestContext, dataset_id: str, query: RowsQuery
         page_rows = read_rows(file, record, query.after, query.limit)
     last = query.after + len(page_rows)
     next_after = str(last) if page_rows and last < total else None
-    return json_response(
-        page_json([json.dumps(row, allow_nan=False) for row in page_rows], next_after)
-    )
+    texts = [json.dumps(row, allow_nan=False) for row in page_rows]
+    return json_response(page_json(texts, next_after))
 
 
-@router.endpoint(
-    f"DELETE {DATASET_PATH}",
-    scope="submit",
-    produces=(),
-    responses={204: ResponseSpec("deleted")},
-    error_statuses=(404, 409),
-)
+@router.delete_endpoint(DATASET_PATH)
 def delete_dataset(context: RequestContext, dataset_id: str) -> Response:
     """Delete a dataset that no live job uses, and its bytes if no other dataset shares them."""
     context.deps.datasets.delete(context.tenant, dataset_id)

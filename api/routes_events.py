@@ -7,7 +7,7 @@ from flask import Response, request
 
 from api.endpoints import RequestContext, ResponseSpec, Router
 from api.errors import Problem, bad_header, error_entry
-from api.etag import compute_etag, etag_matches, not_modified, set_etag
+from api.etag import JSON, compute_etag, etag_matches, response_or_304
 from api.long_polling import UNREACHABLE_TICK
 from api.pagination import page_json
 from api.schemas_events import EventPage, EventsQuery, StreamQuery
@@ -16,7 +16,6 @@ from jobs.errors import NoSuchJob
 from jobs.queries.events import EventBatch
 
 router = Router("events")
-JSON = "application/json"
 VARY = "Accept"
 EVENT_NUMBER_PATTERN = re.compile(r"[0-9]{1,15}")
 
@@ -29,8 +28,7 @@ EVENT_NUMBER_PATTERN = re.compile(r"[0-9]{1,15}")
     responses={
         200: ResponseSpec(
             "events", EventPage, media_types=(EVENT_STREAM,), headers=("ETag", "Retry-After")
-        ),
-        304: ResponseSpec("not modified"),
+        )
     },
     error_statuses=(404,),
 )
@@ -39,16 +37,12 @@ def list_events(context: RequestContext, job_id: str, query: EventsQuery) -> Res
     last_event_id = _read_last_event_id()
     if context.accepted_media_type == EVENT_STREAM:
         return _stream_job(context, job_id, query, last_event_id)
-    name = context.tenant, job_id
+    name, descending = (context.tenant, job_id), query.order == "desc"
     read_events = partial(context.deps.events.read, *name, after=query.after, limit=query.limit)
-    descending = query.order == "desc"
     result = context.deps.long_poller.wait_for(
-        name,
-        query.wait,
-        lambda: _EventPageView(read_events(descending=descending)),
-        lambda view, _: view.is_done,
-        min_tick=UNREACHABLE_TICK,
-    )
+        name, query.wait, lambda: _EventPageView(read_events(descending=descending)),
+        lambda view, _: view.is_done, min_tick=UNREACHABLE_TICK,
+    )  # fmt: skip
     return result.add_retry_after(result.value.to_response())
 
 
@@ -64,9 +58,8 @@ def stream_events(context: RequestContext, query: StreamQuery) -> Response:
     job_states, missing = {}, []
     for job_id in dict.fromkeys(query.job):
         try:
-            job_states[context.tenant, job_id] = context.deps.events.read_since(
-                context.tenant, job_id
-            )
+            name = context.tenant, job_id
+            job_states[name] = context.deps.events.read_since(*name)
         except NoSuchJob:
             missing.append(error_entry("parameter", "job", "no job of this id is yours", job_id))
     if missing:
@@ -87,14 +80,13 @@ class _EventPageView:
     @property
     def is_done(self) -> bool:
         """Whether the page has events that the client lacks, or no more will come."""
-        has_new = bool(self._page.events) and not etag_matches(request, self._etag)
+        has_new = bool(self._page.events) and not etag_matches(self._etag)
         return has_new or self._page.is_terminal
 
     def to_response(self) -> Response:
         """Return the page, or 304 if the client has it."""
-        if etag_matches(request, self._etag):
-            return not_modified(self._etag, vary=VARY)
-        return set_etag(Response(self._text, content_type=JSON), self._etag, vary=VARY)
+        make_response = partial(Response, self._text, content_type=JSON)
+        return response_or_304(self._etag, make_response, vary=VARY)
 
 
 def _read_last_event_id() -> int | None:
@@ -111,11 +103,8 @@ def _stream_job(
         error_entry("parameter", name, f"not for {EVENT_STREAM}", getattr(query, name))
         for name in sorted(query.model_fields_set - {"after"})
     ]:
-        raise Problem(
-            "invalid-parameter",
-            f"only `after` goes with {EVENT_STREAM}",
-            error_entries=error_entries,
-        )
+        detail = f"only `after` goes with {EVENT_STREAM}"
+        raise Problem("invalid-parameter", detail, error_entries=error_entries)
     after = (query.after or 0) if last_event_id is None else last_event_id
     job_state = context.deps.events.read_since(context.tenant, job_id)
     return sse_response(context, {(context.tenant, job_id): job_state}, after)

@@ -2,19 +2,19 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 
 from flask import Response, request
 
 from api.endpoints import RequestContext, ResponseSpec, Router
 from api.errors import Problem, bad_parameter, error_entry
-from api.etag import compute_etag, etag_matches, json_with_etag, not_modified, set_etag
+from api.etag import JSON, compute_etag, json_with_etag, response_or_304
 from api.ndjson import stream_ndjson
 from api.schemas import HistoryPage, HistoryQuery
 from jobs.job import Job
 
 router = Router("history")
-JSON, CSV = "application/json", "text/csv"
-NDJSON, BINARY = "application/x-ndjson", "application/octet-stream"
+CSV, NDJSON, BINARY = "text/csv", "application/x-ndjson", "application/octet-stream"
 HISTORY_MEDIA_TYPES = (JSON, CSV, NDJSON, BINARY)
 VARY = "Accept"
 #: (parameter, parameters that cannot be used with it)
@@ -32,8 +32,7 @@ EXCLUSIVE_PARAMETERS = (("last", ("after", "before", "limit", "points")), ("poin
             HistoryPage,
             media_types=HISTORY_MEDIA_TYPES[1:],
             headers=("ETag", "Retry-After", "X-First-Tick", "X-Last-Tick"),
-        ),
-        304: ResponseSpec("not modified"),
+        )
     },
     error_statuses=(404,),
 )
@@ -41,27 +40,23 @@ def get_history(context: RequestContext, job_id: str, query: HistoryQuery) -> Re
     """Read a job's history: JSON in pages or as a view; CSV, NDJSON or float32 as a whole range."""
     _check_exclusive(query, context.accepted_media_type)
 
-    def fetch() -> Job:
-        return context.deps.job_queries.get_job(context.tenant, job_id)
-
     def is_done(job: Job, _waited_seconds: float) -> bool:
         if job.is_terminal or not _has_more(context, job, query):
             return job.is_terminal
-        return (
-            not request.if_none_match or _history_response(context, job, query).status_code != 304
-        )
+        is_conditional = bool(request.if_none_match)
+        return not is_conditional or _history_response(context, job, query).status_code != 304
 
-    result = context.deps.long_poller.wait_for(
-        (context.tenant, job_id), query.wait, fetch, is_done, min_tick=query.after + 1
-    )
+    name = context.tenant, job_id
+    fetch = partial(context.deps.job_queries.get_job, *name)
+    wait_for = context.deps.long_poller.wait_for
+    result = wait_for(name, query.wait, fetch, is_done, min_tick=query.after + 1)
     return result.add_retry_after(_history_response(context, result.value, query))
 
 
 def _history_response(context: RequestContext, job: Job, query: HistoryQuery) -> Response:
     if context.accepted_media_type == JSON:
-        return json_with_etag(
-            request, json.dumps(_read_page(context, job, query), allow_nan=False), vary=VARY
-        )
+        text = json.dumps(_read_page(context, job, query), allow_nan=False)
+        return json_with_etag(text, vary=VARY)
     return _stream_range(context, job, query)
 
 
@@ -82,22 +77,20 @@ def _check_exclusive(query: HistoryQuery, media_type: str) -> None:
     ]
     if error_entries:
         names = ", ".join(entry["parameter"] for entry in error_entries)
-        raise Problem(
-            "invalid-parameter", f"{names}: not together with others", error_entries=error_entries
-        )
+        detail = f"{names}: not together with others"
+        raise Problem("invalid-parameter", detail, error_entries=error_entries)
     if query.points is not None and media_type != JSON:
         raise bad_parameter("points", "a view has the form application/json only")
 
 
 def _read_page(context: RequestContext, job: Job, query: HistoryQuery) -> dict[str, object]:
     history, columns = context.deps.history, query.columns.split(",")
+    after, before = query.after, query.before
     if query.last is not None:
         return history.read_newest(job, query.last, columns)
     if query.points is not None:
-        return history.read_view(
-            job, columns, points=query.points, after=query.after, before=query.before
-        )
-    return history.read(job, columns, query.after, query.before, query.limit)
+        return history.read_view(job, columns, points=query.points, after=after, before=before)
+    return history.read(job, columns, after, before, query.limit)
 
 
 def _stream_range(context: RequestContext, job: Job, query: HistoryQuery) -> Response:
@@ -106,13 +99,10 @@ def _stream_range(context: RequestContext, job: Job, query: HistoryQuery) -> Res
     The ETag is weak and computed from the job's state: the bytes are known only once sent.
     """
     job_state = job.model_dump_json(include={"id", "status", "tick", "metrics", "elapsed_seconds"})
-    query_json = query.model_dump_json(exclude={"wait"})
-    etag = compute_etag(
-        job_state, str(job.latest_checkpoint), query_json, context.accepted_media_type
-    )
-    if etag_matches(request, etag):
-        return not_modified(etag, weak=True, vary=VARY)
-    return set_etag(_range_response(context, job, query), etag, weak=True, vary=VARY)
+    query_json, media_type = query.model_dump_json(exclude={"wait"}), context.accepted_media_type
+    etag = compute_etag(job_state, str(job.latest_checkpoint), query_json, media_type)
+    make_response = partial(_range_response, context, job, query)
+    return response_or_304(etag, make_response, weak=True, vary=VARY)
 
 
 def _range_response(context: RequestContext, job: Job, query: HistoryQuery) -> Response:

@@ -88,10 +88,7 @@ def list_jobs(context: RequestContext, query: JobQuery) -> Response:
     f"GET {JOB_PATH}",
     query=JobPollQuery,
     headers=("If-None-Match",),
-    responses={
-        200: ResponseSpec("the job", Job, headers=("ETag", "Retry-After")),
-        304: ResponseSpec("not modified"),
-    },
+    responses={200: ResponseSpec("the job", Job, headers=("ETag", "Retry-After"))},
     error_statuses=(404,),
 )
 def get_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Response:
@@ -137,13 +134,7 @@ def resume_job(context: RequestContext, job_id: str) -> Response:
     return _request_transition(context, job_id, "resume")
 
 
-@router.endpoint(
-    f"DELETE {JOB_PATH}",
-    scope="submit",
-    produces=(),
-    responses={204: ResponseSpec("deleted")},
-    error_statuses=(404, 409),
-)
+@router.delete_endpoint(JOB_PATH)
 def delete_job(context: RequestContext, job_id: str) -> Response:
     """Delete an ended job with its history and files."""
     context.deps.jobs.delete(context.tenant, job_id)

@@ -57,13 +57,7 @@ def list_keys(context: RequestContext, query: KeyQuery) -> Response:
     return json_response(page_json([key.model_dump_json() for key in page.data], page.next_after))
 
 
-@router.endpoint(
-    "DELETE /v1/keys/<key_id>",
-    scope="admin",
-    produces=(),
-    responses={204: ResponseSpec("deleted")},
-    error_statuses=(404, 409),
-)
+@router.delete_endpoint("/v1/keys/<key_id>", scope="admin")
 def delete_key(context: RequestContext, key_id: str) -> Response:
     """Delete a key. It is invalid from the next request on."""
     if key_id == ADMIN_KEY_ID:

@@ -3,13 +3,14 @@
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import BinaryIO
 
-from flask import Response, request
+from flask import Response
 
 from api.endpoints import RequestContext, ResponseSpec, Router
 from api.errors import Problem
-from api.etag import compute_etag, etag_matches, not_modified, set_etag
+from api.etag import compute_etag, etag_matches, response_or_304
 from api.long_polling import UNREACHABLE_TICK
 from api.schemas_events import LogsQuery
 from jobs.files.artifacts import UnsafePath
@@ -47,30 +48,23 @@ class LogRange:
             "the log's text",
             media_types=(TEXT,),
             headers=("ETag", "Retry-After", "X-First-Byte", "X-Next-After", "X-Complete"),
-        ),
-        304: ResponseSpec("not modified"),
+        )
     },
     error_statuses=(404,),
 )
 def get_logs(context: RequestContext, job_id: str, query: LogsQuery) -> Response:
     """Read the log that a job's workers wrote; at most the last 1 MiB while it runs."""
 
-    def fetch() -> LogRange:
-        return _find_range(context, job_id, query.after)
-
     def is_done(log_range: LogRange, _waited_seconds: float) -> bool:
-        has_new = log_range.start < log_range.stop and not etag_matches(request, log_range.etag)
+        has_new = log_range.start < log_range.stop and not etag_matches(log_range.etag)
         return has_new or log_range.is_complete
 
     result = context.deps.long_poller.wait_for(
-        (context.tenant, job_id),
-        query.wait,
-        fetch,
-        is_done,
-        min_tick=UNREACHABLE_TICK,
-        interval=POLL_SECONDS,
-    )
-    return result.add_retry_after(_log_response(context, job_id, result.value))
+        (context.tenant, job_id), query.wait, partial(_find_range, context, job_id, query.after),
+        is_done, min_tick=UNREACHABLE_TICK, interval=POLL_SECONDS,
+    )  # fmt: skip
+    make_response = partial(_log_response, context, job_id, result.value)
+    return result.add_retry_after(response_or_304(result.value.etag, make_response))
 
 
 def _find_range(context: RequestContext, job_id: str, after: int) -> LogRange:
@@ -88,8 +82,6 @@ def _find_range(context: RequestContext, job_id: str, after: int) -> LogRange:
 
 
 def _log_response(context: RequestContext, job_id: str, log_range: LogRange) -> Response:
-    if etag_matches(request, log_range.etag):
-        return not_modified(log_range.etag)
     file = _open_log(context, job_id) if log_range.start < log_range.stop else None
     response = Response(b"" if file is None else _read_range(file, log_range), mimetype=TEXT)
     if file is not None:
@@ -98,7 +90,7 @@ def _log_response(context: RequestContext, job_id: str, log_range: LogRange) -> 
     response.headers["X-First-Byte"] = str(log_range.start)
     response.headers["X-Next-After"] = str(log_range.stop)
     response.headers["X-Complete"] = "true" if log_range.is_complete else "false"
-    return set_etag(response, log_range.etag)
+    return response
 
 
 def _open_log(context: RequestContext, job_id: str) -> BinaryIO | None:

@@ -1,8 +1,9 @@
 """Endpoints of the service: health, readiness, version, metrics, models, workers, document."""
 
+import contextlib
 from functools import cache
 
-from flask import Response, request
+from flask import Response
 
 from api import version
 from api.endpoints import RequestContext, ResponseSpec, Router, json_response, model_response
@@ -13,7 +14,7 @@ from api.metrics import METRICS_MEDIA_TYPE
 from api.query import MAX_PAGE_ITEMS
 from api.schemas import MAX_PAGE_TICKS, FamilyPage, Health, Version, WorkerPage
 from jobs.queries import worker_registry
-from jobs.queries.counts import ServiceCounts, count_all
+from jobs.queries.counts import count_all
 from jobs.spec.family_schemas import describe_families
 from jobs.store.connection import UNAVAILABLE
 
@@ -40,15 +41,11 @@ def get_readiness(context: RequestContext) -> Response:
     try:
         context.deps.store.ping()
     except UNAVAILABLE as error:
-        is_loading = "loading" in str(error).lower()
-        reason = "loading" if is_loading else "away"
-        detail = "the store still loads its file" if is_loading else "the store does not answer"
-        raise Problem(
-            "store-away",
-            detail,
-            headers={"Retry-After": STORE_UNAVAILABLE_RETRY_AFTER},
-            reason=reason,
-        ) from None
+        reason, detail = "away", "the store does not answer"
+        if "loading" in str(error).lower():
+            reason, detail = "loading", "the store still loads its file"
+        headers = {"Retry-After": STORE_UNAVAILABLE_RETRY_AFTER}
+        raise Problem("store-away", detail, headers=headers, reason=reason) from None
     return model_response(Health(status="ready"))
 
 
@@ -61,25 +58,23 @@ def list_models(context: RequestContext) -> Response:
 @router.endpoint("GET /v1/workers", responses={200: ResponseSpec("live workers", WorkerPage)})
 def list_workers(context: RequestContext) -> Response:
     """List the live workers. The jobs of other tenants are not named."""
-    workers = worker_registry.live_workers(context.deps.store)
-    return model_response(
-        WorkerPage(
-            data=[worker_registry.redact_for(context.visible_tenant, worker) for worker in workers]
-        )
-    )
+    workers, tenant = worker_registry.live_workers(context.deps.store), context.visible_tenant
+    visible = [worker_registry.redact_for(tenant, worker) for worker in workers]
+    return model_response(WorkerPage(data=visible))
 
 
 @router.endpoint("GET /v1/version", responses={200: ResponseSpec("versions and limits", Version)})
 def get_version(context: RequestContext) -> Response:
     """Read the versions of this service, and its limits."""
     workers = worker_registry.live_workers(context.deps.store)
+    versions = [item.get("versions") or {} for item in workers]
     return model_response(
         Version(
             service=version.SERVICE,
             contract=version.CONTRACT,
             families=[item.family for item in describe_families()],
             engines=sorted({name for item in workers for name in item.get("engines", [])}),
-            torch=sorted({item["versions"]["torch"] for item in workers if _has_torch(item)}),
+            torch=sorted({item["torch"] for item in versions if "torch" in item}),
             limits={
                 "body_bytes": MAX_BODY_BYTES,
                 "dataset_bytes": context.deps.settings.max_dataset_bytes,
@@ -91,10 +86,6 @@ def get_version(context: RequestContext) -> Response:
     )
 
 
-def _has_torch(worker: worker_registry.WorkerInfo) -> bool:
-    return "torch" in (worker.get("versions") or {})
-
-
 @router.endpoint(
     "GET /openapi.json",
     scope=None,
@@ -103,7 +94,7 @@ def _has_torch(worker: worker_registry.WorkerInfo) -> bool:
 )
 def get_openapi(context: RequestContext) -> Response:
     """Read this document."""
-    return json_with_etag(request, context.deps.openapi_json())
+    return json_with_etag(context.deps.openapi_json())
 
 
 @cache
@@ -118,13 +109,7 @@ def _families_json() -> str:
 )
 def get_metrics(context: RequestContext) -> Response:
     """Read Prometheus metrics. Jobs are counted for the caller's tenant; for an admin, for all."""
-    return Response(
-        context.deps.metrics.render(_read_counts(context)), content_type=METRICS_MEDIA_TYPE
-    )
-
-
-def _read_counts(context: RequestContext) -> ServiceCounts | None:
-    try:
-        return count_all(context.deps.store, context.visible_tenant)
-    except UNAVAILABLE:
-        return None
+    counts = None
+    with contextlib.suppress(*UNAVAILABLE):
+        counts = count_all(context.deps.store, context.visible_tenant)
+    return Response(context.deps.metrics.render(counts), content_type=METRICS_MEDIA_TYPE)

@@ -5,7 +5,8 @@ from werkzeug.exceptions import NotFound
 
 from api import version
 from api.assets import ASSET_FILES, asset_response
-from api.endpoints import JSON, RequestContext, ResponseSpec, Router, model_response
+from api.endpoints import RequestContext, ResponseSpec, Router, model_response
+from api.etag import JSON
 from api.schemas import RootLinks
 
 router = Router("pages")
@@ -32,7 +33,7 @@ LINKS = {
 def home(context: RequestContext) -> Response:
     """Read links to everything here: HTML for browsers, JSON for others."""
     if request.accept_mimetypes.best_match((JSON, HTML)) == HTML:
-        return asset_response(request, "home.html", vary="Accept")
+        return asset_response("home.html", vary="Accept")
     response = model_response(RootLinks(service="tickforge", version=version.SERVICE, links=LINKS))
     response.headers["Vary"] = "Accept"
     return response
@@ -46,7 +47,7 @@ def home(context: RequestContext) -> Response:
 )
 def get_docs(context: RequestContext) -> Response:
     """Read the API reference, and try it out."""
-    return asset_response(request, "docs.html")
+    return asset_response("docs.html")
 
 
 @router.endpoint(
@@ -62,4 +63,4 @@ def get_static_file(context: RequestContext, name: str) -> Response:
     """Get a static file of the pages."""
     if name not in ASSET_FILES:
         raise NotFound
-    return asset_response(request, name)
+    return asset_response(name)

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
-from api.pagination import ListPage
+from api.pagination import CompleteList, ListPage
 from api.query import DECIMAL, Limit, Query, Wait
 from jobs.job import Attempt, Checkpoint, Job, Status
 from jobs.spec.family_schemas import FamilyInfo
@@ -113,20 +113,12 @@ class HistoryPage(BaseModel):
     )
 
 
-class FamilyPage(BaseModel):
+class FamilyPage(CompleteList[FamilyInfo]):
     """All model families."""
 
-    data: list[FamilyInfo]
-    next_after: None = None
-    has_more: Literal[False] = False
 
-
-class WorkerPage(BaseModel):
+class WorkerPage(CompleteList[dict[str, Any]]):
     """All live workers."""
-
-    data: list[dict[str, Any]]
-    next_after: None = None
-    has_more: Literal[False] = False
 
 
 class Version(BaseModel):

@@ -51,7 +51,7 @@ class ApiThreadWorker(ThreadWorker):  # type: ignore[misc]
     def _release_waiters(self) -> None:
         app = getattr(self, "wsgi", None)  # absent before the app is created
         if (long_poller := getattr(app, "extensions", {}).get(LONG_POLLER_EXTENSION)) is not None:
-            long_poller.shutdown()
+            long_poller.notice_listener.close()
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Close the connection afterwards if the body may be too long to discard."""
@@ -63,19 +63,10 @@ class ApiThreadWorker(ThreadWorker):  # type: ignore[misc]
 
     def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
         """Write a response to the socket: there is no parsed request to pass to the app."""
-        fallback = (500, "Something went wrong here")
-        status, title = next(
-            (
-                status_and_title
-                for kind, status_and_title in PARSE_ERROR_RESPONSES
-                if isinstance(exc, kind)
-            ),
-            fallback,
-        )
-        logged_error = exc if status == 500 else None
-        logs.get_logger("api").warning(
-            "request not read", status=status, error=repr(exc), exc_info=logged_error
-        )
+        matches = (match for kind, match in PARSE_ERROR_RESPONSES if isinstance(exc, kind))
+        status, title = next(matches, (500, "Something went wrong here"))
+        details = {"status": status, "error": repr(exc), "exc_info": exc if status == 500 else None}
+        logs.get_logger("api").warning("request not read", **details)
         body = json.dumps({"type": URN_PREFIX + "unreadable", "title": title, "status": status})
         head = (
             f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n"

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import chain
 
 from flask import Response, g
 
@@ -60,9 +61,8 @@ class SseEncoder:
     def encode_ticks(self, cursor: JobCursor) -> str:
         """Encode a job's progress."""
         job_field = {"job_id": cursor.name[1]} if self.is_multiplexed else {}
-        return _encode_frame(
-            "ticks", json.dumps({**job_field, "tick": cursor.tick, "loss": cursor.loss})
-        )
+        fields = {**job_field, "tick": cursor.tick, "loss": cursor.loss}
+        return _encode_frame("ticks", json.dumps(fields))
 
 
 @dataclass
@@ -85,17 +85,13 @@ class EventStream:
                 yield payload.encode()
             if not any(cursor.is_open for cursor in self.cursors) or self.must_end():
                 return
-            self.apply_notices(
-                self.listener.wait(self.next_wakeup(), ticks_from=self.next_ticks_at)
-            )
+            notices = self.listener.wait(self.next_wakeup(), ticks_from=self.next_ticks_at)
+            self.apply_notices(notices)
 
     def next_payload(self) -> str:
         """Return the frames that are due now, perhaps none."""
-        events = "".join(
-            self.read_events(cursor)
-            for cursor in self.cursors
-            if cursor.has_news and cursor.is_open
-        )
+        due = [cursor for cursor in self.cursors if cursor.has_news and cursor.is_open]
+        events = "".join(map(self.read_events, due))
         payload = self.next_ticks() + events
         if (now := time.monotonic()) >= self.next_keepalive_at:
             self.next_keepalive_at = now + KEEPALIVE_SECONDS
@@ -162,15 +158,11 @@ def sse_response(
     ]
     with ExitStack() as resources:
         listener = _subscribe(context.deps.long_poller, list(job_states), resources)
-        event_stream = EventStream(
-            context.deps.events,
-            cursors,
-            SseEncoder(is_multiplexed),
-            listener,
-            _make_end_condition(context),
-        )
+        events, encoder = context.deps.events, SseEncoder(is_multiplexed)
+        must_end = _make_end_condition(context)
+        event_stream = EventStream(events, cursors, encoder, listener, must_end)
         statuses = "".join(_encode_status(name, state) for name, state in job_states.items())
-        frames = _prepend(statuses if is_multiplexed else "", event_stream)
+        frames = chain([statuses.encode()] if is_multiplexed else [], event_stream.run())
         response = Response(frames, content_type=EVENT_STREAM)
         response.call_on_close(resources.pop_all().close)
     response.headers["Cache-Control"] = "no-store"
@@ -180,19 +172,10 @@ def sse_response(
 
 def _subscribe(long_poller: LongPoller, names: list[JobName], resources: ExitStack) -> Subscription:
     if not long_poller.held_request_limit.acquire():
-        raise Problem(
-            "crowded",
-            "every place for waits and streams is taken; polling with wait=0 always works",
-            headers={"Retry-After": RETRY_AFTER},
-        )
+        detail = "every place for waits and streams is taken; polling with wait=0 always works"
+        raise Problem("crowded", detail, headers={"Retry-After": RETRY_AFTER})
     resources.callback(long_poller.held_request_limit.release)
     return resources.enter_context(long_poller.notice_listener.subscribe(names))
-
-
-def _prepend(initial_frames: str, event_stream: EventStream) -> Iterator[bytes]:
-    if initial_frames:
-        yield initial_frames.encode()
-    yield from event_stream.run()
 
 
 def _make_end_condition(context: RequestContext) -> Callable[[], bool]:

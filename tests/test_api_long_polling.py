@@ -283,7 +283,7 @@ def test_a_wait_beyond_the_limit_is_answered_at_once_and_a_stream_refused(
 
 def test_a_process_that_stops_answers_its_waits(client: Any, wait: Wait, path: str) -> None:
     held = wait(f"{path}?wait=30").wait_until_held()
-    client.application.extensions[long_polling.LONG_POLLER_EXTENSION].shutdown()
+    client.application.extensions[long_polling.LONG_POLLER_EXTENSION].notice_listener.close()
     assert held.wait_for_response(10).status_code == 200
     assert client.get(f"{path}?wait=30").status_code == 200
 
