@@ -8,7 +8,7 @@ from collections.abc import Callable
 from api.job_responses import job_json
 from api.long_polling import HeldRequestLimit, LongPoller
 from api.metrics import Metrics
-from jobs.access_keys import AccessKeys, AccessKeyService
+from jobs.access_keys import AccessKeys
 from jobs.datasets.repository import DatasetRepository
 from jobs.files.artifacts import ArtifactStore
 from jobs.history.history import HistoryReader
@@ -35,8 +35,7 @@ class Dependencies:
         self.jobs = JobService(store, artifacts, self.datasets, settings, job_json)
         self.job_queries, self.events = JobQueries(store), Events(store)
         self.history = HistoryReader(store, artifacts)
-        self.access_keys = AccessKeys(store, settings.rate_limit)
-        self.access_key_service = AccessKeyService(store, artifacts)
+        self.access_keys = AccessKeys(store, artifacts, settings.rate_limit)
         self.metrics = Metrics()
         held_request_limit = HeldRequestLimit(settings.api_threads, self.metrics.track_held)
         self.long_poller = LongPoller(NoticeListener(settings.redis_url), held_request_limit)

@@ -144,10 +144,14 @@ class Router:
 
     def delete_endpoint(self, path: str, scope: Scope = "submit") -> Callable[[View], View]:
         """Register a view that deletes what lies at `path`, and answers 204."""
+        responses = {204: ResponseSpec("deleted")}
         return self.endpoint(
-            f"DELETE {path}", scope=scope, produces=(),
-            responses={204: ResponseSpec("deleted")}, error_statuses=(404, 409),
-        )  # fmt: skip
+            f"DELETE {path}",
+            scope=scope,
+            produces=(),
+            responses=responses,
+            error_statuses=(404, 409),
+        )
 
 
 def register_routes(app: Flask, deps: Dependencies, endpoints: tuple[Endpoint, ...]) -> None:

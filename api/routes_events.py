@@ -40,9 +40,12 @@ def list_events(context: RequestContext, job_id: str, query: EventsQuery) -> Res
     name, descending = (context.tenant, job_id), query.order == "desc"
     read_events = partial(context.deps.events.read, *name, after=query.after, limit=query.limit)
     result = context.deps.long_poller.wait_for(
-        name, query.wait, lambda: _EventPageView(read_events(descending=descending)),
-        lambda view, _: view.is_done, min_tick=UNREACHABLE_TICK,
-    )  # fmt: skip
+        name,
+        query.wait,
+        lambda: _EventPageView(read_events(descending=descending)),
+        lambda view, _: view.is_done,
+        min_tick=UNREACHABLE_TICK,
+    )
     return result.add_retry_after(result.value.to_response())
 
 

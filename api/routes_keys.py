@@ -26,7 +26,7 @@ def create_key(context: RequestContext, body: object) -> Response:
     """Create a key. Its secret is in this response and never shown again."""
     idempotency_key = read_idempotency_key()
     payload = parse_model(KeyCreate, body)
-    created = context.deps.access_key_service.create(
+    created = context.deps.access_keys.create(
         payload.tenant,
         frozenset(payload.scopes),
         payload.name,
@@ -64,5 +64,5 @@ def delete_key(context: RequestContext, key_id: str) -> Response:
         raise Problem("settings-key", "change TICKFORGE_ADMIN_KEY and start the service again")
     if not is_key_id(key_id):
         raise NoSuchKey(key_id)
-    context.deps.access_key_service.delete(key_id)
+    context.deps.access_keys.delete(key_id)
     return Response(status=204)

@@ -59,10 +59,10 @@ def get_logs(context: RequestContext, job_id: str, query: LogsQuery) -> Response
         has_new = log_range.start < log_range.stop and not etag_matches(log_range.etag)
         return has_new or log_range.is_complete
 
+    name, fetch = (context.tenant, job_id), partial(_find_range, context, job_id, query.after)
     result = context.deps.long_poller.wait_for(
-        (context.tenant, job_id), query.wait, partial(_find_range, context, job_id, query.after),
-        is_done, min_tick=UNREACHABLE_TICK, interval=POLL_SECONDS,
-    )  # fmt: skip
+        name, query.wait, fetch, is_done, min_tick=UNREACHABLE_TICK, interval=POLL_SECONDS
+    )
     make_response = partial(_log_response, context, job_id, result.value)
     return result.add_retry_after(response_or_304(result.value.etag, make_response))
 

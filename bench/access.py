@@ -15,6 +15,7 @@ from bench.report import Figure
 from bench.store_server import running_store, silence_logs
 from bench.timing import measure_in_turn, time_call
 from jobs.access_keys import AccessKeys
+from jobs.files.artifacts import ArtifactStore
 from jobs.settings import Settings
 
 
@@ -22,7 +23,8 @@ def measure(rounds: int) -> list[Figure]:
     """Time one look-up, and a status read with either key."""
     silence_logs()
     with running_store() as store:
-        client = create_app(Settings.from_env(api_environment(store))).test_client()
+        settings = Settings.from_env(api_environment(store))
+        client = create_app(settings).test_client()
         job = client.post("/v1/jobs", json=SPEC, headers=ADMIN_HEADERS).get_json()["id"]
         body = {"tenant": "default", "scopes": ["read", "submit"]}
         secret = client.post("/v1/keys", json=body, headers=ADMIN_HEADERS).get_json()["secret"]
@@ -31,7 +33,9 @@ def measure(rounds: int) -> list[Figure]:
         def status(headers: dict[str, str]) -> Callable[[], Any]:
             return lambda: client.get(f"/v1/jobs/{job}", headers=headers).data
 
-        counted, plain = AccessKeys(store.client, rate=1e6), AccessKeys(store.client)
+        artifacts = ArtifactStore(settings.artifacts)
+        counted = AccessKeys(store.client, artifacts, rate=1e6)
+        plain = AccessKeys(store.client, artifacts)
         operations = {
             "ping, for comparison": store.client.ping,
             "a key known, not counted": lambda: plain.authenticate(secret),

@@ -20,7 +20,7 @@ from jobs.files.artifacts import ArtifactStore
 from jobs.ids import KEY_ID, new_key_id
 from jobs.store import keys
 from jobs.store.connection import Store
-from jobs.store.cursor import Page, read_records_page
+from jobs.store.cursor import IndexCursor, Page
 from jobs.store.scripts import Scripts, check_idempotency
 from jobs.timestamps import format_rfc3339
 
@@ -68,11 +68,12 @@ class CreateKeyResult:
 
 
 class AccessKeys:
-    """Creates, lists, deletes and authenticates keys, in the store alone."""
+    """Creates, lists, deletes and authenticates keys; a change is archived before it returns."""
 
-    def __init__(self, store: Store, rate: float = 0) -> None:
+    def __init__(self, store: Store, artifacts: ArtifactStore, rate: float = 0) -> None:
         """`rate` is how many requests a second each key may send; 0 does not limit them."""
         self._store, self._scripts, self._rate = store, Scripts(store), rate
+        self._archive = KeyDatasetArchive(store, artifacts)
 
     def create(
         self,
@@ -100,9 +101,11 @@ class AccessKeys:
             "idempotency_key": idempotency_key,
             "body_digest": body_digest or "-",
         }
-        answer, *rest = self._scripts.call("make_key", header)
-        check_idempotency(answer, idempotency_key)
-        info = self.get(rest[0].decode())
+        with self._archive.reserve() as reservation:
+            answer, *rest = self._scripts.call("make_key", header)
+            check_idempotency(answer, idempotency_key)
+            info = self.get(rest[0].decode())
+            self._archive.save_key(info.id, reservation)
         return CreateKeyResult(info, secret if answer == b"new" else None)
 
     def get(self, key_id: str) -> KeyInfo:
@@ -116,13 +119,15 @@ class AccessKeys:
         self, tenant: str | None, *, limit: int, after: str | None, descending: bool
     ) -> Page[KeyInfo]:
         """List the keys of a tenant, or all, by creation time. Raises BadCursor."""
-        index = keys.access_index(tenant)
-        page = read_records_page(self._store, index, keys.access_key, limit, after, descending)
+        cursor = IndexCursor(self._store, keys.access_index(tenant), after, descending)
+        page = cursor.read_records(keys.access_key, limit)
         return Page(list(map(_parse_key_info, page.data)), page.next_after)
 
     def delete(self, key_id: str) -> None:
-        """Delete a key, from the next request on. Raises NoSuchKey."""
-        if self._scripts.call("delete_key", {"id": key_id})[0] == b"gone":
+        """Delete a key, from the next request on. Raises NoSuchKey or StoreFull."""
+        answer = self._scripts.call("delete_key", {"id": key_id})[0]
+        self._archive.save_key_tombstone(key_id)  # perhaps of an earlier try that was cut short
+        if answer == b"gone":
             raise NoSuchKey(key_id)
 
     def exists(self, key_id: str) -> bool:
@@ -158,44 +163,6 @@ class AccessKeys:
         return _key_if_valid(
             key_id, digest, record[b"sha256"], record[b"tenant"], record[b"scopes"]
         )
-
-
-class AccessKeyService:
-    """Creates and deletes keys for clients: the script, then its archive record.
-
-    Both methods raise StoreFull on a full disk.
-    """
-
-    def __init__(self, store: Store, artifacts: ArtifactStore) -> None:
-        self._access_keys, self._archive = AccessKeys(store), KeyDatasetArchive(store, artifacts)
-
-    def create(
-        self,
-        tenant: str,
-        scopes: frozenset[Scope],
-        name: str,
-        *,
-        creator: str,
-        idempotency_key: str | None,
-        body_digest: str,
-    ) -> CreateKeyResult:
-        """Create a key, or find the one of this idempotency key; see AccessKeys.create."""
-        with self._archive.reserve() as reservation:
-            result = self._access_keys.create(
-                tenant, scopes, name,
-                creator=creator, idempotency_key=idempotency_key, body_digest=body_digest,
-            )  # fmt: skip
-            self._archive.save_key(result.info.id, reservation)
-        return result
-
-    def delete(self, key_id: str) -> None:
-        """Delete a key, from the next request on. Raises NoSuchKey."""
-        try:
-            self._access_keys.delete(key_id)
-        except NoSuchKey:  # an earlier try, cut short, may have deleted it
-            self._archive.save_key_tombstone(key_id)
-            raise
-        self._archive.save_key_tombstone(key_id)
 
 
 def hash_secret(secret: str) -> bytes:

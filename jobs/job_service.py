@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from jobs import celery_app, fault_points, logs
 from jobs.archive.backfill import backfill
@@ -36,8 +36,7 @@ class InvalidVerifyRange(InvalidFields):
     """The ticks to verify do not fit the job."""
 
 
-@dataclass(frozen=True)
-class Idempotency:
+class Idempotency(NamedTuple):
     """An idempotency key, and the digest of the request body that it stands for."""
 
     key: str
@@ -160,7 +159,7 @@ class JobService:
 
         Raises IllegalTransition, IdempotencyMismatch or IdempotentResultDeleted.
         """
-        key, body_digest = (idempotency.key, idempotency.body_digest) if idempotency else (None, "")
+        key, body_digest = idempotency or (None, "")
         outcome = self._checkpoints.request(
             tenant, job_id, RequestedCheckpoint(name, pinned),
             idempotency_key=key, body_digest=body_digest,
@@ -187,11 +186,8 @@ class JobService:
         self._checkpoints.delete(tenant, job_id, selector)
 
     def _parse_spec(self, tenant: str, body: object) -> JobSpec:
-        spec = read_spec(
-            body,
-            max_parameters=self._settings.max_parameters,
-            datasets=partial(self._datasets.look_up, tenant),
-        )
+        look_up = partial(self._datasets.look_up, tenant)
+        spec = read_spec(body, max_parameters=self._settings.max_parameters, datasets=look_up)
         check_memory(spec, worker_registry.live_workers(self._store))
         return spec
 
@@ -202,13 +198,14 @@ class JobService:
         idempotency: Idempotency | None,
         verify_range: VerifyRange | None = None,
     ) -> Submission:
+        key, body_digest = idempotency or (None, "")
         self._artifacts.check_free_space()
         with self._archive.reserve() as reservation:
             result = self._ledger.submit(
                 tenant,
                 spec,
-                idempotency_key=idempotency.key if idempotency else None,
-                body_digest=idempotency.body_digest if idempotency else "",
+                idempotency_key=key,
+                body_digest=body_digest,
                 max_queued=self._settings.max_queued,
                 verify_range=verify_range,
             )
@@ -226,8 +223,7 @@ class JobService:
     def _find_replay(self, tenant: str, idempotency: Idempotency | None) -> Submission | None:
         if idempotency is None:
             return None
-        key, body_digest = idempotency.key, idempotency.body_digest
-        job_id = self._queries.find_by_idempotency_key(tenant, key, body_digest)
+        job_id = self._queries.find_by_idempotency_key(tenant, *idempotency)
         return None if job_id is None else self._replay(tenant, job_id)
 
     def _replay(self, tenant: str, job_id: str) -> Submission:
@@ -240,9 +236,8 @@ class JobService:
         response = self._checkpoints.get_stored_response(tenant, job.id, key)
         if response is None:
             return Submission(job.id, job, is_replayed=True)
-        spec = job.spec.model_dump(mode="json")
-        response = json.dumps({**json.loads(response), "spec": spec})
-        return Submission(job.id, None, response, is_replayed=True)
+        fields = {**json.loads(response), "spec": job.spec.model_dump(mode="json")}
+        return Submission(job.id, None, json.dumps(fields), is_replayed=True)
 
     def _save_and_read(self, tenant: str, job_id: str) -> Job:
         self._archive.save(tenant, job_id)
@@ -279,6 +274,5 @@ def _find_range_errors(
 
 def _without_spec(response: str) -> str:
     """Leave out the spec, which may be large and never changes: a replay adds it again."""
-    return json.dumps(
-        {name: value for name, value in json.loads(response).items() if name != "spec"}
-    )
+    fields = json.loads(response)
+    return json.dumps({name: fields[name] for name in fields if name != "spec"})

@@ -15,6 +15,7 @@ from api.auth import PUBLIC_PATHS, Authenticator, Key, check_scope
 from api.errors import Problem
 from api.version import SERVICE
 from jobs.access_keys import AccessKeys
+from jobs.files.artifacts import ArtifactStore
 from jobs.ledger.client import JobLedger
 from jobs.queries import worker_registry
 from jobs.settings import Settings
@@ -71,12 +72,13 @@ def test_reading_needs_read_and_changing_needs_submit() -> None:
             assert endpoint.scope == scope, endpoint.operation_id
 
 
-def test_the_admin_key_is_found_by_its_secret_alone(store: Any) -> None:
-    keys = Authenticator(AccessKeys(store), "a" * 32, rate=0)
+def test_the_admin_key_is_found_by_its_secret_alone(store: Any, tmp_path: Path) -> None:
+    access_keys = AccessKeys(store, ArtifactStore(tmp_path))
+    keys = Authenticator(access_keys, "a" * 32, rate=0)
     assert keys.authenticate("a" * 32) is not None
     for wrong in ("A" * 32, "a" * 31, "", "\udc80"):
         assert keys.authenticate(wrong) is None
-    assert Authenticator(AccessKeys(store), None, rate=0).authenticate("") is None
+    assert Authenticator(access_keys, None, rate=0).authenticate("") is None
 
 
 def test_every_response_has_a_request_id_and_may_not_be_cached(client: Any) -> None:

@@ -3,6 +3,7 @@
 import re
 import time
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +17,16 @@ from jobs.errors import (
     NoSuchKey,
     RateLimitExceeded,
 )
+from jobs.files.artifacts import ArtifactStore
 from jobs.store.connection import connect
 from tests.support import running_store
 
 READ = frozenset({"read"})
+
+
+@pytest.fixture
+def artifacts(tmp_path: Path) -> ArtifactStore:
+    return ArtifactStore(tmp_path)
 
 
 def create_key(access: AccessKeys, tenant: str = "team_a", **how: Any) -> CreateKeyResult:
@@ -31,24 +38,26 @@ def secret_of(key: CreateKeyResult) -> str:
     return key.secret
 
 
-def test_a_secret_has_256_random_bits_behind_the_id_of_its_key(store: Any) -> None:
-    key = create_key(AccessKeys(store))
+def test_a_secret_has_256_random_bits_behind_the_id_of_its_key(
+    store: Any, artifacts: ArtifactStore
+) -> None:
+    key = create_key(AccessKeys(store, artifacts))
     assert re.fullmatch(r"key_[a-z0-9]{26}", key.info.id)
     prefix, letters, drawn = secret_of(key).split("_")
     assert (prefix, f"key_{letters}") == ("tf", key.info.id)
     assert 62 ** len(drawn) > 2**256
-    assert secret_of(create_key(AccessKeys(store))) != secret_of(key)
+    assert secret_of(create_key(AccessKeys(store, artifacts))) != secret_of(key)
 
 
-def test_a_secret_is_nowhere_in_the_store(store: Any) -> None:
-    secret = secret_of(create_key(AccessKeys(store), idempotency_key="once")).encode()
+def test_a_secret_is_nowhere_in_the_store(store: Any, artifacts: ArtifactStore) -> None:
+    secret = secret_of(create_key(AccessKeys(store, artifacts), idempotency_key="once")).encode()
     for name in store.scan_iter():
         assert secret[-43:] not in store.dump(name)
     assert secret not in name
 
 
-def test_only_the_whole_secret_opens(store: Any) -> None:
-    access = AccessKeys(store)
+def test_only_the_whole_secret_opens(store: Any, artifacts: ArtifactStore) -> None:
+    access = AccessKeys(store, artifacts)
     secret = secret_of(create_key(access))
     key = access.authenticate(secret)
     assert key is not None
@@ -57,8 +66,10 @@ def test_only_the_whole_secret_opens(store: Any) -> None:
         assert access.authenticate(wrong) is None, wrong
 
 
-def test_a_deleted_key_opens_nothing_from_the_next_request_on(store: Any) -> None:
-    access, elsewhere = AccessKeys(store, rate=5), AccessKeys(store, rate=5)
+def test_a_deleted_key_opens_nothing_from_the_next_request_on(
+    store: Any, artifacts: ArtifactStore
+) -> None:
+    access, elsewhere = AccessKeys(store, artifacts, rate=5), AccessKeys(store, artifacts, rate=5)
     key = create_key(access)
     assert elsewhere.authenticate(secret_of(key)) is not None and elsewhere.exists(key.info.id)
     access.delete(key.info.id)
@@ -69,8 +80,10 @@ def test_a_deleted_key_opens_nothing_from_the_next_request_on(store: Any) -> Non
         access.delete(key.info.id)
 
 
-def test_an_idempotency_key_makes_one_key_and_shows_its_secret_once(store: Any) -> None:
-    access = AccessKeys(store)
+def test_an_idempotency_key_makes_one_key_and_shows_its_secret_once(
+    store: Any, artifacts: ArtifactStore
+) -> None:
+    access = AccessKeys(store, artifacts)
     first = create_key(access, idempotency_key="once", body_digest="a")
     again = create_key(access, idempotency_key="once", body_digest="a")
     assert (again.info, again.secret) == (first.info, None)
@@ -83,8 +96,8 @@ def test_an_idempotency_key_makes_one_key_and_shows_its_secret_once(store: Any) 
     assert other.secret is not None
 
 
-def test_pages_go_through_all_keys_or_a_tenants(store: Any) -> None:
-    access = AccessKeys(store)
+def test_pages_go_through_all_keys_or_a_tenants(store: Any, artifacts: ArtifactStore) -> None:
+    access = AccessKeys(store, artifacts)
     ids = [create_key(access, tenant).info.id for tenant in ("a", "b", "a", "b", "a")]
     page = access.list_keys(None, limit=2, after=None, descending=True)
     seen = [key.id for key in page.data]
@@ -103,8 +116,11 @@ def test_pages_go_through_all_keys_or_a_tenants(store: Any) -> None:
         access.list_keys(None, limit=2, after="x", descending=True)
 
 
-def test_a_key_may_send_its_burst_and_then_its_rate(store: Any) -> None:
-    one, two = AccessKeys(store, rate=10), AccessKeys(store, rate=10)  # two processes
+def test_a_key_may_send_its_burst_and_then_its_rate(store: Any, artifacts: ArtifactStore) -> None:
+    one, two = (
+        AccessKeys(store, artifacts, rate=10),
+        AccessKeys(store, artifacts, rate=10),
+    )  # two processes
     secret = secret_of(create_key(one))
     passed, began = 0, time.monotonic()
     with pytest.raises(RateLimitExceeded) as limited:
@@ -116,16 +132,16 @@ def test_a_key_may_send_its_burst_and_then_its_rate(store: Any) -> None:
     assert one.authenticate(secret_of(create_key(one))) is not None  # another key has its own
 
 
-def test_a_client_without_the_secret_takes_no_tokens(store: Any) -> None:
-    access = AccessKeys(store, rate=1)
+def test_a_client_without_the_secret_takes_no_tokens(store: Any, artifacts: ArtifactStore) -> None:
+    access = AccessKeys(store, artifacts, rate=1)
     secret = secret_of(create_key(access))
     for _ in range(20):
         assert access.authenticate(secret[:-1]) is None
     assert access.authenticate(secret) is not None
 
 
-def test_counting_requests_writes_nothing_to_the_disk(store: Any) -> None:
-    access = AccessKeys(store, rate=1000)
+def test_counting_requests_writes_nothing_to_the_disk(store: Any, artifacts: ArtifactStore) -> None:
+    access = AccessKeys(store, artifacts, rate=1000)
     secret = secret_of(create_key(access))
     access.authenticate(secret)
     before = store.info("persistence")["aof_current_size"]
@@ -134,23 +150,23 @@ def test_counting_requests_writes_nothing_to_the_disk(store: Any) -> None:
     assert store.info("persistence")["aof_current_size"] == before
 
 
-def test_a_store_that_takes_nothing_more_still_knows_its_keys() -> None:
+def test_a_store_that_takes_nothing_more_still_knows_its_keys(artifacts: ArtifactStore) -> None:
     with running_store() as server:
         store = connect(server.url)
-        access = AccessKeys(store, rate=1000)
+        access = AccessKeys(store, artifacts, rate=1000)
         secret = secret_of(create_key(access))
         store.config_set("maxmemory", 1)
         assert access.authenticate(secret) is not None
         store.close()
 
 
-def test_keys_outlive_the_store_being_killed() -> None:
+def test_keys_outlive_the_store_being_killed(artifacts: ArtifactStore) -> None:
     with running_store() as server:
         store = connect(server.url)
-        secret = secret_of(create_key(AccessKeys(store)))
+        secret = secret_of(create_key(AccessKeys(store, artifacts)))
         server.kill()
         server.start()
-        assert AccessKeys(store, rate=5).authenticate(secret) is not None
+        assert AccessKeys(store, artifacts, rate=5).authenticate(secret) is not None
         store.close()
 
 

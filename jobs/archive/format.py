@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from jobs.files.artifacts import ArtifactStore
 
@@ -150,8 +150,7 @@ def _parse_kind(path: Path, value: dict[str, Any]) -> RecordKind:
     if value.get("schema") != SCHEMA:
         schema = value.get("schema", "none")
         raise BrokenArchive(path, f"its schema is {schema}, this version reads {SCHEMA}")
-    kind: RecordKind = value["kind"]
-    return kind
+    return cast(RecordKind, value["kind"])
 
 
 def _check_record(path: Path, number: int, value: dict[str, Any], sha: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ a tail without a record, which readers ignore; the next owner begins a file of i
 
 import base64
 import os
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,8 @@ class JobFile:
         # the file holds the history after these segments
         self.segments_in_files = snapshot.segments_in_files
         self.path = job_file_path(files, tenant, job_id, snapshot.version, "jsonl")
-        self.part_sizes: dict[str, int] = {}  # part's name -> its bytes in the file
-        self.newest_event = 0  # sequence number
-        self.length = 0
+        self.part_sizes = Counter[str]()  # part's name -> its bytes in the file
+        self.newest_event, self.length = 0, 0  # a sequence number, and bytes
         self._encoder, self._long_fields = RecordEncoder(), dict[str, bytes]()
 
     def can_append(self, snapshot: JobSnapshot) -> bool:
@@ -50,8 +50,7 @@ class JobFile:
         else:
             self._files.write(self.path, text)
         self.length += len(text)
-        for name, data in delta.items():
-            self.part_sizes[name] = self.part_sizes.get(name, 0) + len(data)
+        self.part_sizes.update({name: len(data) for name, data in delta.items()})
 
     def _encode_delta(self, snapshot: JobSnapshot, delta: HistoryDelta) -> list[bytes]:
         encode_line, lines = self._encoder.line, []

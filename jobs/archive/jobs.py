@@ -74,9 +74,13 @@ class JobArchive:
             raise RequestInProgress(job_id)
 
     def save(
-        self, tenant: str, job_id: str, *, lease: Lease | None = None,
+        self,
+        tenant: str,
+        job_id: str,
+        *,
+        lease: Lease | None = None,
         job_file: JobFile | None = None,
-    ) -> JobFile | None:  # fmt: skip
+    ) -> JobFile | None:
         """Archive a job durably as it is now; its owner passes the lease.
 
         Appends to `job_file` where possible. Returns the file to append to next time, or None if
@@ -197,8 +201,8 @@ class JobArchive:
                     (folder / name).unlink(missing_ok=True)
 
     def _has_record(self, tenant: str, job_id: str) -> bool:
-        folder = archive_folder(self._files, tenant, job_id)
-        return self._submission_path(tenant, job_id).exists() or any(folder.glob("*.jsonl"))
+        job_files = archive_folder(self._files, tenant, job_id).glob("*.jsonl")
+        return self._submission_path(tenant, job_id).exists() or any(job_files)
 
     def _submission_path(self, tenant: str, job_id: str) -> Path:
         return self._folders.path("submitted", record_name(tenant, job_id))

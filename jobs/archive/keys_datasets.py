@@ -121,9 +121,12 @@ class KeyDatasetArchive:
         return {key.decode(): encode_bytes(value) for key, value in pairs if value is not None}
 
     def _write(
-        self, folder: str, name: str, record: dict[str, Any],
+        self,
+        folder: str,
+        name: str,
+        record: dict[str, Any],
         reservation: DiskReservation | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         data = single_record(RECORD_KINDS[folder], record)
         self._folders.write(self._folders.path(folder, name), data, reservation)
 

@@ -195,5 +195,4 @@ def _apply_client_changes(job: ArchivedJob, changes: dict[str, Any]) -> Archived
 
 
 def _version_of(parsed_file: ParsedFile) -> int:
-    version: int = parsed_file.record["version"]
-    return version
+    return int(parsed_file.record["version"])

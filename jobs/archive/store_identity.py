@@ -116,7 +116,13 @@ def _find_forgotten(store: Store, files: ArtifactStore) -> Iterator[str]:
         if store.exists(keys.access_key(key_id)):
             yield f"it has access key {key_id}, which was deleted"
     yield from _find_unknown(store, files, "keys", keys.access_key, keys.ACCESS_SEQUENCE)
-    yield from _find_unknown(store, files, "datasets", _dataset_key, keys.DATASET_SEQUENCE)
+    yield from _find_unknown(
+        store,
+        files,
+        "datasets",
+        lambda name: keys.dataset(*split_record_name(name)),
+        keys.DATASET_SEQUENCE,
+    )
     yield from _find_older_jobs(store, files)
 
 
@@ -162,7 +168,3 @@ def _find_older_jobs(store: Store, files: ArtifactStore) -> Iterator[str]:
                 newest = max((int(path.stem) for path in record_paths), default=0)
                 if newest > int(archived_version or 0):
                     yield f"job {job_id} was further than it says"
-
-
-def _dataset_key(name: str) -> str:
-    return keys.dataset(*split_record_name(name))

@@ -30,8 +30,7 @@ class Blobs:
     """Stores blobs, and removes those that no dataset refers to."""
 
     def __init__(self, store: Store, files: ArtifactStore) -> None:
-        self._store, self._files = store, files
-        self._scripts = Scripts(store)
+        self._store, self._files, self._scripts = store, files, Scripts(store)
 
     def new_upload_file(self) -> tuple[Path, BinaryIO]:
         """Create a file for an upload; it is locked as long as it is open."""

@@ -25,7 +25,7 @@ from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.profiles import Delimiter, MediaType
 from jobs.store import keys
 from jobs.store.connection import Store
-from jobs.store.cursor import Page, read_records_page
+from jobs.store.cursor import IndexCursor, Page
 from jobs.store.scripts import Scripts, check_idempotency
 
 #: an upload's lock on its idempotency key expires this long after the last renewal
@@ -151,8 +151,8 @@ class DatasetRepository:
         self, tenant: str, *, limit: int, after: str | None = None, descending: bool = True
     ) -> Page[Dataset]:
         """Read a page of a tenant's datasets. Raises BadCursor."""
-        index, key_of = keys.dataset_index(tenant), partial(keys.dataset, tenant)
-        page = read_records_page(self._store, index, key_of, limit, after, descending)
+        cursor = IndexCursor(self._store, keys.dataset_index(tenant), after, descending)
+        page = cursor.read_records(partial(keys.dataset, tenant), limit)
         return Page([parse_dataset(record).dataset for record in page.data], page.next_after)
 
     def open(self, tenant: str, record: DatasetRecord) -> BinaryIO:

@@ -33,12 +33,11 @@ def count_all(store: Store, tenant: str | None) -> ServiceCounts:
                 pipe.zcard(keys.job_index(tenant_name, "status", status))
         ticks, *sizes = pipe.execute()
     queue_sizes, status_counts = sizes[: len(queues)], sizes[len(queues) :]
+    workers = Counter(str(worker.get("queue")) for worker in worker_registry.live_workers(store))
     return ServiceCounts(
         jobs={status: sum(status_counts[i :: len(STATUSES)]) for i, status in enumerate(STATUSES)},
         queued=dict(zip(queues, queue_sizes, strict=True)),
-        workers=dict(
-            Counter(str(worker.get("queue")) for worker in worker_registry.live_workers(store))
-        ),
+        workers=dict(workers),
         ticks=int(ticks or 0),
     )
 

@@ -69,10 +69,7 @@ class EventsSince:
     def status_payload(self) -> dict[str, Any]:
         """Return the data of a status event for the present state."""
         return {
-            "status": self.status,
-            "requested": self.requested,
-            "stopped_by": self.stopped_by,
-            "error": self.error,
+            name: getattr(self, name) for name in ("status", "requested", "stopped_by", "error")
         }
 
 
@@ -141,8 +138,7 @@ class Events:
                 raise NoSuchJob(job_id)
             dropped = int(dropped_text or 0)
             if dropped == guess:
-                texts = lists[0] if lists else []
-                parsed = [_parse_event(text) for text in texts]
+                parsed = [_parse_event(text) for texts in lists for text in texts]
                 return _EventWindow(fields, dropped, _parse_event(newest), parsed)
             guess = dropped
 
@@ -160,9 +156,7 @@ def _parse_event(text: bytes) -> Event:
     data = payload["data"]
     if payload["type"] == "status" and data["error"] is not None:
         data["error"] = JobError.model_validate(data["error"]).model_dump()
-    return Event(
-        seq=payload["seq"], at=format_rfc3339(payload["at"]), type=payload["type"], data=data
-    )
+    return Event.model_validate({**payload, "at": format_rfc3339(payload["at"])})
 
 
 def _text_or_none(value: bytes | None) -> str | None:

@@ -51,9 +51,8 @@ class JobQueries:
         It may have fewer than `limit` jobs: with large specs, or where few candidates match.
         Raises BadCursor for an `after` that no page gave out.
         """
-        index_cursor = IndexCursor(
-            self._store, self._smallest_index(tenant, filters), parse_cursor(after), descending
-        )
+        index = self._smallest_index(tenant, filters)
+        index_cursor = IndexCursor(self._store, index, after, descending)
         records: list[Record] = []
         examined, cursor, size, is_full = 0, after, 0, False
         while not is_full and examined < MAX_CANDIDATES:
@@ -102,14 +101,12 @@ class JobQueries:
             (status, best_gone), texts = pipe.execute()
         if status is None:
             raise NoSuchJob(job_id)
-        checkpoints = sorted(
-            (parse_checkpoint(text) for text in texts), key=lambda checkpoint: checkpoint.tick
-        )
+        checkpoints = sorted(map(parse_checkpoint, texts), key=lambda checkpoint: checkpoint.tick)
         best = max(
-            (checkpoint.tick for checkpoint in checkpoints if checkpoint.is_best), default=None
+            (checkpoint.tick for checkpoint in checkpoints if checkpoint.is_best), default=-1
         )
-        if best is not None and best <= int(best_gone or -1):  # a better one was deleted
-            best = None
+        if best <= int(best_gone or -1):  # a better one was deleted
+            best = -1
         return [
             checkpoint.model_copy(update={"is_best": checkpoint.tick == best})
             for checkpoint in checkpoints
@@ -120,13 +117,10 @@ class JobQueries:
 
         Raises NoSuchJob or NoSuchCheckpoint.
         """
-        checkpoints = self.list_checkpoints(tenant, job_id)
-        matches = [
-            checkpoint for checkpoint in checkpoints if _matches_selector(checkpoint, selector)
-        ]
-        if not matches:
-            raise NoSuchCheckpoint(selector)
-        return matches[-1]
+        for checkpoint in reversed(self.list_checkpoints(tenant, job_id)):
+            if _matches_selector(checkpoint, selector):
+                return checkpoint
+        raise NoSuchCheckpoint(selector)
 
     def _smallest_index(self, tenant: str, filters: Sequence[Filter]) -> str:
         """Return the key of the smallest index that has every matching job."""
@@ -151,10 +145,8 @@ class JobQueries:
         with self._store.pipeline(transaction=False) as pipe:
             for job_id, _ in batch:
                 pipe.hgetall(keys.job(tenant, job_id.decode()))
-            records = pipe.execute()
-        return [
-            (int(sequence), record) for (_, sequence), record in zip(batch, records, strict=True)
-        ]
+            sequences = (int(sequence) for _, sequence in batch)
+            return list(zip(sequences, pipe.execute(), strict=True))
 
     def _make_jobs(self, records: Sequence[Record]) -> list[Job]:
         waiting = [record for record in records if record.get(b"status") == b"queued"]
@@ -164,10 +156,8 @@ class JobQueries:
     def _queue_positions(self, waiting: Sequence[Record]) -> list[QueuePosition]:
         if not waiting:
             return []
-        members = [
-            keys.job_member(record[b"tenant"].decode(), record[b"id"].decode())
-            for record in waiting
-        ]
+        names = [(record[b"tenant"].decode(), record[b"id"].decode()) for record in waiting]
+        members = [keys.job_member(*name) for name in names]
         flat = self._scripts.call("queue_positions", {"members": members})
         return [
             QueuePosition(position=int(position), reason=cast(Any, reason.decode()))

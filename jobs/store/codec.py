@@ -26,16 +26,11 @@ MAX_CACHED_SPEC_BYTES = 16_384
 
 def parse_spec(text: bytes) -> JobSpec:
     """Parse a stored spec."""
-    return (
-        _parse_spec_cached(text)
-        if len(text) <= MAX_CACHED_SPEC_BYTES
-        else JobSpec.model_validate_json(text)
-    )
+    is_short = len(text) <= MAX_CACHED_SPEC_BYTES
+    return _parse_spec_cached(text) if is_short else JobSpec.model_validate_json(text)
 
 
-@lru_cache(maxsize=512)
-def _parse_spec_cached(text: bytes) -> JobSpec:
-    return JobSpec.model_validate_json(text)
+_parse_spec_cached = lru_cache(maxsize=512)(JobSpec.model_validate_json)
 
 
 def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
@@ -48,6 +43,7 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
     status = cast(Status, fields.text("status"))
     tick, elapsed = fields.integer("tick"), float(fields.text("elapsed") or 0)
     rate = _rate(fields if status == "running" else None, span, tick, elapsed)
+    latest_checkpoint = record.get(b"latest_checkpoint")
     return Job(
         tenant=fields.text("tenant") or "",
         id=fields.text("id") or "",
@@ -57,7 +53,7 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
         notes=fields.text("notes") or "",
         priority=fields.integer("priority"),
         status=status,
-        requested=cast(Any, fields.text("requested")),
+        **fields.texts("requested", "stopped_by", "engine", "device", "worker", "parent"),
         phase=fields.text("phase") if status == "running" else None,
         tick=tick,
         ticks_total=span.end,
@@ -73,21 +69,16 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
         queue=queue_position if status == "queued" else None,
         bytes=fields.integer("checkpoint_bytes") + fields.integer("history_bytes"),
         attempt=fields.integer("attempt"),
-        stopped_by=cast(Any, fields.text("stopped_by")),
         error=_validate_or_none(JobError, fields.json("error")),
         result=_result(fields),
         created_at=fields.time("created_ms") or "",
         started_at=fields.time("started_ms"),
         finished_at=fields.time("finished_ms"),
-        engine=fields.text("engine"),
-        device=fields.text("device"),
         fingerprint=fields.json("fingerprint") or {},
         exact=fields.text("exact") != "0",
         inexact_from=fields.integer("inexact_from") or None,
         inexact_upto=fields.integer("inexact_upto"),
-        worker=fields.text("worker"),
-        parent=fields.text("parent"),
-        latest_checkpoint=_int_or_none(record.get(b"latest_checkpoint")),
+        latest_checkpoint=None if latest_checkpoint is None else int(latest_checkpoint),
         spec=spec,
     )
 
@@ -95,22 +86,17 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
 def parse_attempt(record: Record) -> Attempt:
     """Parse an attempt's hash."""
     fields = _Fields(record)
-    compared = fields.integer("compared")
+    counts = ("number", "first_tick", "last_tick", "replayed", "compared")
+    integers: dict[str, Any] = {name: fields.integer(name) for name in counts}
     return Attempt(
-        number=fields.integer("number"),
+        **integers,
+        **fields.texts("device", "engine", "outcome"),
         worker=fields.text("worker") or "",
-        device=fields.text("device"),
-        engine=fields.text("engine"),
         fingerprint=fields.json("fingerprint") or {},
-        first_tick=fields.integer("first_tick"),
-        last_tick=fields.integer("last_tick"),
-        replayed=fields.integer("replayed"),
-        compared=compared,
         digests_compared=fields.integer("digests"),
-        equal=False if fields.text("diverged") else (True if compared else None),
+        equal=False if fields.text("diverged") else (True if integers["compared"] else None),
         started_at=fields.time("started_ms") or "",
         ended_at=fields.time("ended_ms"),
-        outcome=fields.text("outcome"),
     )
 
 
@@ -121,9 +107,8 @@ def parse_checkpoint(text: bytes) -> Checkpoint:
 
 def encode_checkpoint(checkpoint: Checkpoint) -> str:
     """Encode a checkpoint for the store, with the fields that clients do not see."""
-    fields = checkpoint.model_dump(mode="json")
     hidden = {name: getattr(checkpoint, name) for name in ("folder", "periodic", "state", "term")}
-    return json.dumps({**fields, **hidden})
+    return json.dumps({**checkpoint.model_dump(mode="json"), **hidden})
 
 
 def encode_identity(fingerprint: Mapping[str, Any], *, is_portable: bool) -> str:
@@ -147,8 +132,10 @@ class _Fields:
         self._record = record
 
     def text(self, name: str) -> str | None:
-        value = self._record.get(name.encode())
-        return None if value is None or value == b"" else value.decode()
+        return (self._record.get(name.encode()) or b"").decode() or None
+
+    def texts(self, *names: str) -> dict[str, Any]:
+        return {name: self.text(name) for name in names}
 
     def integer(self, name: str) -> int:
         return int(self._record.get(name.encode()) or 0)
@@ -160,10 +147,6 @@ class _Fields:
     def time(self, name: str) -> str | None:
         text = self.text(name)
         return None if text is None else format_rfc3339(int(float(text)))
-
-
-def _int_or_none(text: bytes | None) -> int | None:
-    return None if text is None else int(text)
 
 
 def _validate_or_none(model: Any, value: Any) -> Any:
@@ -186,8 +169,7 @@ def _span(fields: _Fields, spec: JobSpec) -> _Span:
 
 def _result(fields: _Fields) -> Certificate | None:
     """Parse a verify's certificate; its times are those of the job."""
-    result = fields.json("result")
-    if result is None:
+    if (result := fields.json("result")) is None:
         return None
     times = {"started_at": fields.time("started_ms"), "finished_at": fields.time("finished_ms")}
     return Certificate.model_validate({**result, **times})

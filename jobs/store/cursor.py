@@ -23,10 +23,11 @@ class IndexCursor:
     """Reads the members of one index beyond a sequence number, some at a time."""
 
     def __init__(
-        self, store: "redis.Redis", name: str, after: int | None, descending: bool
+        self, store: "redis.Redis", name: str, after: str | None, descending: bool
     ) -> None:
+        """Start after a cursor that a page gave out. Raises BadCursor."""
         self._store, self._name, self._descending = store, name, descending
-        self._after = after
+        self._after = parse_cursor(after)
 
     def read_next(self, count: int) -> list[tuple[bytes, float]]:
         """Return the next members with their sequence numbers; an empty list at the end."""
@@ -34,6 +35,15 @@ class IndexCursor:
         if members:
             self._after = int(members[-1][1])
         return members
+
+    def read_records(self, key_of: Callable[[str], str], limit: int) -> Page[dict[bytes, bytes]]:
+        """Read a page of the hashes that belong to the members."""
+        members = self.read_next(limit + 1)
+        with self._store.pipeline(transaction=False) as pipe:
+            for member, _ in members[:limit]:
+                pipe.hgetall(key_of(member.decode()))
+            records = [record for record in pipe.execute() if record]
+        return Page(records, str(int(members[limit - 1][1])) if len(members) > limit else None)
 
     def has_more_after(self, sequence: int | None) -> bool:
         """Return whether the index has a member beyond this number."""
@@ -49,20 +59,6 @@ class IndexCursor:
             withscores=True,
         )  # fmt: skip
         return [(bytes(item), float(score)) for item, score in members]
-
-
-def read_records_page(
-    store: "redis.Redis", index: str, key_of: Callable[[str], str], limit: int, after: str | None,
-    descending: bool,
-) -> Page[dict[bytes, bytes]]:  # fmt: skip
-    """Read a page of the hashes that belong to an index's members. Raises BadCursor."""
-    members = IndexCursor(store, index, parse_cursor(after), descending).read_next(limit + 1)
-    with store.pipeline(transaction=False) as pipe:
-        for member, _ in members[:limit]:
-            pipe.hgetall(key_of(member.decode()))
-        records = pipe.execute()
-    last = str(int(members[limit - 1][1])) if len(members) > limit else None
-    return Page([record for record in records if record], last)
 
 
 def parse_cursor(after: str | None) -> int | None:
