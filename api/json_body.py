@@ -15,7 +15,9 @@ from flask import Request
 from pydantic import BaseModel, ValidationError
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from api.errors import Problem, bad_header, validation_problem
+from api.errors import Problem, validation_problem
+from api.etag import JSON
+from api.upload_body import check_media_type
 from jobs.spec.base import FieldError
 from jobs.spec.pydantic_errors import to_field_errors
 
@@ -27,7 +29,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def read_json(request: Request) -> Any:
     """Return the parsed body. Raises Problem (400, 413, 415)."""
-    _check_media_type(request)
+    check_media_type(request, (JSON,), f"{JSON} in UTF-8", is_text=True)
     try:
         text = _read_bytes(request).decode()
     except UnicodeDecodeError as error:
@@ -53,12 +55,11 @@ def require_empty_body(request: Request) -> None:
         return
     if not _read_bytes(request) or (body := read_json(request)) == {}:
         return
-    names = list(body) if isinstance(body, dict) else []
-    rule = "unknown field: the body must be empty or {}"
-    unknown_fields = [FieldError(f"/{name}", rule, body[name]) for name in names]
-    raise validation_problem(
-        "invalid-body", unknown_fields or [FieldError("", "must be empty or {}", body)]
-    )
+    field_errors = [FieldError("", "must be empty or {}", body)]
+    if isinstance(body, dict):
+        rule = "unknown field: the body must be empty or {}"
+        field_errors = [FieldError(f"/{name}", rule, body[name]) for name in body]
+    raise validation_problem("invalid-body", field_errors)
 
 
 def has_no_body(request: Request) -> bool:
@@ -91,17 +92,6 @@ def _read_bytes(request: Request) -> bytes:
     if len(data) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
     return data
-
-
-def _check_media_type(request: Request) -> None:
-    content_type = request.headers.get("Content-Type", "")
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
-        raise bad_header(
-            "unsupported-media-type", "Content-Type", "application/json in UTF-8", content_type
-        )
-    if encoding := request.headers.get("Content-Encoding"):
-        raise bad_header("unsupported-media-type", "Content-Encoding", "none", encoding)
 
 
 def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -36,11 +36,9 @@ def create_key(context: RequestContext, body: object) -> Response:
     )
     key_with_secret = KeyWithSecret(**created.info.model_dump(), secret=created.secret)
     is_replayed = created.secret is None
-    return json_response(
-        key_with_secret.model_dump_json(exclude={"secret"} if is_replayed else None),
-        201,
-        {"Idempotent-Replayed": "true"} if is_replayed else None,
-    )
+    text = key_with_secret.model_dump_json(exclude={"secret"} if is_replayed else None)
+    headers = {"Idempotent-Replayed": "true"} if is_replayed else None
+    return json_response(text, 201, headers)
 
 
 @router.endpoint(

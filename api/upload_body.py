@@ -25,15 +25,22 @@ TEXT_MEDIA_TYPE_PREFIXES = ("text/", "application/x-ndjson")
 
 def read_media_type(request: Request, accepted: tuple[str, ...]) -> str:
     """Return the body's media type without parameters. Raises Problem (415)."""
-    content_type = request.headers.get("Content-Type", "")
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    rule = "one of " + ", ".join(accepted) + " (texts in UTF-8)"
     is_text = request.mimetype.startswith(TEXT_MEDIA_TYPE_PREFIXES)
+    check_media_type(request, accepted, rule, is_text=is_text)
+    return request.mimetype
+
+
+def check_media_type(
+    request: Request, accepted: tuple[str, ...], rule: str, *, is_text: bool
+) -> None:
+    """Raise Problem (415) for another media type, an encoded body, or a text not in UTF-8."""
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
     if request.mimetype not in accepted or (is_text and charset not in ("utf-8", "utf8")):
-        rule = "one of " + ", ".join(accepted) + " (texts in UTF-8)"
+        content_type = request.headers.get("Content-Type", "")
         raise bad_header("unsupported-media-type", "Content-Type", rule, content_type)
     if encoding := request.headers.get("Content-Encoding"):
         raise bad_header("unsupported-media-type", "Content-Encoding", "none", encoding)
-    return request.mimetype
 
 
 class UploadStream:
@@ -42,9 +49,8 @@ class UploadStream:
     def __init__(self, request: Request, *, max_bytes: int) -> None:
         self._request, self._max_bytes = request, max_bytes
         self._length = request.content_length
-        request.max_content_length = (
-            1 << 62
-        )  # counted here: the limit of JSON bodies does not apply
+        # counted here: the limit of JSON bodies does not apply
+        request.max_content_length = 1 << 62
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the pieces. Raises Problem: 400 for a truncated body, 413 for a declared excess."""

@@ -55,7 +55,6 @@ class Dataset(_DatasetModel):
 class DatasetRecord(NamedTuple):
     """A dataset's record in the store: what clients see, and its profile, path and offsets."""
 
-    sequence: int
     dataset: Dataset
     profile: DatasetProfile
     path: str
@@ -81,20 +80,15 @@ def parse_dataset(record: Mapping[bytes, bytes]) -> DatasetRecord:
     """Parse a dataset's hash in the store."""
     fields = {name.decode(): value.decode() for name, value in record.items()}
     profile = DatasetProfile.model_validate_json(fields["profile"])
-    is_csv = fields["type"] == "text/csv"
-    url = f"/v1/datasets/{fields['id']}"
-    link_names = ("content",) if profile.text else ("content", "rows")
-    text = profile.text
-    columns = [
-        DatasetColumn(**column.model_dump(exclude={"whole"})) for column in profile.columns or []
-    ]
+    text, url = profile.text, f"/v1/datasets/{fields['id']}"
+    columns = [column.model_dump(exclude={"whole"}) for column in profile.columns or []]
+    links = {"self": url, "content": f"{url}/content", "rows": f"{url}/rows"}
+    if text is not None:
+        del links["rows"]
     dataset = Dataset.model_validate(
         {
-            "id": fields["id"],
-            "name": fields["name"],
-            "type": fields["type"],
-            "delimiter": fields["delimiter"] if is_csv else None,
-            "sha256": fields["sha256"],
+            **{name: fields[name] for name in ("id", "name", "type", "sha256")},
+            "delimiter": fields["delimiter"] if fields["type"] == "text/csv" else None,
             "bytes": int(fields["bytes"]),
             "created_at": format_rfc3339(int(float(fields["created_ms"]))),
             "rows": profile.rows,
@@ -103,8 +97,8 @@ def parse_dataset(record: Mapping[bytes, bytes]) -> DatasetRecord:
             "targets": profile.targets,
             "characters": None if text is None else text.characters,
             "vocabulary_size": None if text is None else len(text.vocabulary),
-            "links": {"self": url, **{link_name: f"{url}/{link_name}" for link_name in link_names}},
+            "links": links,
         }
     )
     row_offsets = [(int(row), int(offset)) for row, offset in json.loads(fields["marks"])]
-    return DatasetRecord(int(fields["seq"]), dataset, profile, fields["path"], row_offsets)
+    return DatasetRecord(dataset, profile, fields["path"], row_offsets)

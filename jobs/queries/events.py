@@ -92,10 +92,10 @@ class Events:
                 return -limit, 0
             return max(0, after - 1 - dropped - limit), max(0, after - 1 - dropped)
 
-        window = self._read_window(tenant, job_id, slice_bounds)
-        page = window.events[::-1] if descending else window.events
-        last = window.dropped + 1 if descending else window.newest.seq
-        status = (window.fields[0] or b"").decode()
+        fields, dropped, newest, events = self._read_window(tenant, job_id, slice_bounds)
+        page = events[::-1] if descending else events
+        last = dropped + 1 if descending else newest.seq
+        status = (fields[0] or b"").decode()
         return EventBatch(page, bool(page) and page[-1].seq != last, status in TERMINAL_STATUSES)
 
     def read_since(self, tenant: str, job_id: str, after: int | None = None) -> EventsSince:
@@ -104,8 +104,8 @@ class Events:
         def slice_bounds(dropped: int) -> tuple[int, int]:
             return (0, 0) if after is None else (max(0, after - dropped), MAX_EVENTS)
 
-        window = self._read_window(tenant, job_id, slice_bounds)
-        status, requested, stopped_by, error, tick, loss = window.fields
+        fields, _, newest, events = self._read_window(tenant, job_id, slice_bounds)
+        status, requested, stopped_by, error, tick, loss = fields
         return EventsSince(
             status=(status or b"").decode(),
             requested=_text_or_none(requested),
@@ -113,17 +113,19 @@ class Events:
             error=None if not error else JobError.model_validate_json(error).model_dump(),
             tick=int(tick or 0),
             loss=decode_loss(loss),
-            seq=window.newest.seq,
-            at=window.newest.at,
-            events=window.events,
+            seq=newest.seq,
+            at=newest.at,
+            events=events,
         )
 
     def _read_window(
         self, tenant: str, job_id: str, slice_bounds: Callable[[int], tuple[int, int]]
-    ) -> "_EventWindow":
+    ) -> tuple[list[bytes | None], int, Event, list[Event]]:
         """Read the fields and the events at `slice_bounds(dropped)` of the list, at one moment.
 
-        Most jobs have dropped no event, so 0 is tried first.
+        Returns the fields, the number of dropped events, the newest event, which is always there
+        (a job begins with a status event), and the events. Most jobs have dropped no event, so 0
+        is tried first.
         """
         events, guess = keys.events(tenant, job_id), 0
         while True:
@@ -139,16 +141,8 @@ class Events:
             dropped = int(dropped_text or 0)
             if dropped == guess:
                 parsed = [_parse_event(text) for texts in lists for text in texts]
-                return _EventWindow(fields, dropped, _parse_event(newest), parsed)
+                return fields, dropped, _parse_event(newest), parsed
             guess = dropped
-
-
-@dataclass(frozen=True)
-class _EventWindow:
-    fields: list[bytes | None]
-    dropped: int
-    newest: Event  # always there: a job begins with a status event
-    events: list[Event]
 
 
 def _parse_event(text: bytes) -> Event:

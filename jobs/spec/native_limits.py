@@ -4,6 +4,8 @@ The engine (ticks/engines/native) emits the whole tick of a small net as C. It s
 in plain float32 on one core, so large products are faster in a library's kernels.
 """
 
+from collections.abc import Iterator
+
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.training import Sgd
 from models.mlp.config import MlpConfig
@@ -19,9 +21,7 @@ MAX_WORTHWHILE_PRODUCT = 4_000_000
 
 def native_unsupported_reason(spec: JobSpec) -> str | None:
     """Return why the native engine cannot run a spec, or None if it can."""
-    return (
-        _family_reason(spec) or _compute_reason(spec) or _size_reason(spec) or _number_reason(spec)
-    )
+    return next(_unsupported_reasons(spec), None)
 
 
 def is_worthwhile(spec: JobSpec) -> bool:
@@ -29,35 +29,21 @@ def is_worthwhile(spec: JobSpec) -> bool:
     return spec.parameters * spec.batch_size <= MAX_WORTHWHILE_PRODUCT
 
 
-def _family_reason(spec: JobSpec) -> str | None:
-    if not isinstance(spec.model, MlpConfig):
-        return f"native runs the family mlp, not {spec.model.family}"
-    if spec.model.needs_batch_statistics:
-        return f"native runs norms that couple no rows, not {spec.model.norm}"
-    return None
-
-
-def _compute_reason(spec: JobSpec) -> str | None:
-    compute = spec.compute
+def _unsupported_reasons(spec: JobSpec) -> Iterator[str]:
+    model, compute, optimizer = spec.model, spec.compute, spec.optimizer
+    if not isinstance(model, MlpConfig):
+        yield f"native runs the family mlp, not {model.family}"
+    if model.needs_batch_statistics:
+        yield f"native runs norms that couple no rows, not {model.norm}"
     if compute.device == "cuda":
-        return "native runs on the device cpu"
+        yield "native runs on the device cpu"
     if compute.precision != "float32":
-        return f"native computes in float32, not {compute.precision}"
+        yield f"native computes in float32, not {compute.precision}"
     if compute.threads != 1:
-        return f"native runs on 1 thread, not {compute.threads}"
-    return None
-
-
-def _size_reason(spec: JobSpec) -> str | None:
-    if isinstance(spec.model, MlpConfig) and len(spec.model.hidden) > MAX_LAYERS:
-        return f"native has at most {MAX_LAYERS} hidden layers, not {len(spec.model.hidden)}"
+        yield f"native runs on 1 thread, not {compute.threads}"
+    if isinstance(model, MlpConfig) and len(model.hidden) > MAX_LAYERS:
+        yield f"native has at most {MAX_LAYERS} hidden layers, not {len(model.hidden)}"
     if spec.parameters > MAX_PARAMETERS:
-        return f"native has at most {MAX_PARAMETERS} parameters, not {spec.parameters}"
-    return None
-
-
-def _number_reason(spec: JobSpec) -> str | None:
-    optimizer = spec.optimizer
+        yield f"native has at most {MAX_PARAMETERS} parameters, not {spec.parameters}"
     if not isinstance(optimizer, Sgd) and optimizer.eps < MIN_NORMAL_FLOAT32:
-        return f"native needs an eps of at least {MIN_NORMAL_FLOAT32:g}, a normal float32 number"
-    return None
+        yield f"native needs an eps of at least {MIN_NORMAL_FLOAT32:g}, a normal float32 number"
