@@ -81,11 +81,8 @@ def authenticate_request(authenticator: Authenticator, request: Request) -> Key 
 
 
 def _unauthorized_problem() -> Problem:
-    return Problem(
-        "unauthorized",
-        "send the header Authorization: Bearer KEY",
-        headers={"WWW-Authenticate": 'Bearer realm="tickforge"'},
-    )
+    headers = {"WWW-Authenticate": 'Bearer realm="tickforge"'}
+    return Problem("unauthorized", "send the header Authorization: Bearer KEY", headers=headers)
 
 
 def check_not_revoked(authenticator: Authenticator, key: Key | None) -> None:

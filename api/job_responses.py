@@ -61,8 +61,7 @@ class JobView:
 def job_response(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a job with its ETag, from which a long poll may start."""
     view = JobView(job)
-    response = Response(view.text, status, headers=headers, content_type=JSON)
-    return set_etag(response, view.etag)
+    return set_etag(Response(view.text, status, headers=headers, content_type=JSON), view.etag)
 
 
 def submission_response(submission: Submission, headers: Mapping[str, str]) -> Response:

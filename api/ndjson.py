@@ -49,9 +49,7 @@ def _tick_objects(page: dict[str, Any], columns: list[str]) -> list[dict[str, An
         for tick, value in zip(page[name]["tick"], page[name]["value"], strict=True):
             if tick in by_tick or not dense:
                 by_tick.setdefault(tick, {"tick": tick})[name] = value
-    for nonfinite in page["nonfinite"]:
-        if nonfinite["tick"] in by_tick:
-            by_tick[nonfinite["tick"]].setdefault("nonfinite", {})[nonfinite["column"]] = nonfinite[
-                "value"
-            ]
+    for entry in page["nonfinite"]:
+        if row := by_tick.get(entry["tick"]):
+            row.setdefault("nonfinite", {})[entry["column"]] = entry["value"]
     return [by_tick[tick] for tick in sorted(by_tick)]

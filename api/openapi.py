@@ -164,16 +164,12 @@ def document_json(endpoints: tuple[Endpoint, ...]) -> str:
 def _response_and_body_models(
     endpoints: Iterable[Endpoint],
 ) -> set[tuple[type[BaseModel], JsonSchemaMode]]:
-    models: set[tuple[type[BaseModel], JsonSchemaMode]] = {
-        (schemas.ProblemDocument, "serialization")
+    bodies = {endpoint.body for endpoint in endpoints}
+    responses = [response for endpoint in endpoints for response in endpoint.responses.values()]
+    models = {schemas.ProblemDocument, *(response.model for response in responses)}
+    return {(body, "validation") for body in bodies if body is not None} | {
+        (model, "serialization") for model in models if model is not None
     }
-    for endpoint in endpoints:
-        if endpoint.body is not None:
-            models.add((endpoint.body, "validation"))
-        for response in endpoint.responses.values():
-            if response.model is not None:
-                models.add((response.model, "serialization"))
-    return models
 
 
 def _operation(endpoint: Endpoint, schema_refs: SchemaRefs) -> dict[str, Any]:

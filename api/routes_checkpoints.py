@@ -106,8 +106,7 @@ def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response
 )
 def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: str) -> Response:
     """Download a file of a checkpoint, whole or a byte range. Its ETag is its sha256."""
-    checkpoint = _get_checkpoint(context, job_id, which)
-    file, entry = _open_file(context, job_id, checkpoint, name)
+    file, entry = _open_file(context, job_id, _get_checkpoint(context, job_id, which), name)
     return file_response(file, size=entry.bytes, sha256=entry.sha256, media_type=BINARY)
 
 

@@ -107,8 +107,7 @@ def _open_log(context: RequestContext, job_id: str) -> BinaryIO | None:
 def _find_next_line(file: BinaryIO, start: int) -> int:
     """Return the offset of the first line after `start`; `start` itself if no line ends there."""
     file.seek(start)
-    newline_offset = file.read(READ_SIZE).find(b"\n")
-    return start + newline_offset + 1
+    return start + file.read(READ_SIZE).find(b"\n") + 1
 
 
 def _read_range(file: BinaryIO, log_range: LogRange) -> Iterator[bytes]:

@@ -110,8 +110,7 @@ class JobService:
             action = "verify, for want of ticks of its own,"
             self._ledger.raise_illegal_transition(tenant, job_id, action)
         verify_range = VerifyRange(job_id, start, parent.tick if end is None else end)
-        checkpoints = self._queries.list_checkpoints(tenant, job_id)
-        starts = [checkpoint.tick for checkpoint in checkpoints]
+        starts = [saved.tick for saved in self._queries.list_checkpoints(tenant, job_id)]
         if errors := list(_find_range_errors(parent, verify_range, starts)):
             raise InvalidVerifyRange(errors)
         try:

@@ -59,8 +59,7 @@ class JobArchive:
     ) -> None:
         """Archive a submitted job, with the response to replay for its idempotency key."""
         if response is not None:
-            fields = {**snapshot.fields, "answer": response.encode()}
-            snapshot = replace(snapshot, fields=fields)
+            snapshot = replace(snapshot, fields={**snapshot.fields, "answer": response.encode()})
         tenant, job_id = (snapshot.fields[name].decode() for name in ("tenant", "id"))
         path = self._submission_path(tenant, job_id)
         self._folders.write(path, submission_record(snapshot), reservation)

@@ -111,8 +111,7 @@ class ArchiveReader:
             paths.append(submission)
         if not paths:
             raise BrokenArchive(folder, "there is no record of this job")
-        newest_file = read_file(self._files, paths[0])
-        parsed_files, problems = [newest_file], []
+        parsed_files, problems = [read_file(self._files, paths[0])], []
         for path in [*paths[1:], *folder.glob("*.said")]:
             try:
                 parsed_files.append(read_file(self._files, path))
@@ -151,8 +150,7 @@ def _build_job(tenant: str, job_id: str, parsed_file: ParsedFile) -> ArchivedJob
     events = []
     for line in parsed_file.additions:
         if "part" in line:
-            data = base64.b64decode(line["base64"])
-            parts[line["part"]] = parts.get(line["part"], b"") + data
+            parts[line["part"]] = parts.get(line["part"], b"") + base64.b64decode(line["base64"])
         elif "field" in line:
             fields[line["field"]] = decode_bytes(line["value"])
         else:

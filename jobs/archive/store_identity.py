@@ -141,8 +141,7 @@ def _find_unknown(
         if last_sequence is None:
             value: Any = store.get(sequence_key)
             last_sequence = int(value or 0)
-        record = read_file(files, folders.path(folder, name)).record
-        if sequence_of(record) > last_sequence:
+        if sequence_of(read_file(files, folders.path(folder, name)).record) > last_sequence:
             yield f"it does not know {name} of the {folder}"
 
 

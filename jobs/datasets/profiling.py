@@ -88,10 +88,8 @@ class NpzProfiler(Profiler):
         with path.open("rb") as file:
             npz = Npz(file)
             check_values(npz, DataErrors())
-            inputs, targets = (
-                Array(shape=list(npz.members[name].shape), dtype=npz.members[name].dtype.str)
-                for name in ("inputs", "targets")
-            )
+            members = (npz.members[name] for name in ("inputs", "targets"))
+            inputs, targets = (Array(shape=list(m.shape), dtype=m.dtype.str) for m in members)
             rows, classes = inputs.shape[0], _target_classes(npz)
             return DatasetProfile(rows=rows, inputs=inputs, targets=targets, target_classes=classes)
 

@@ -26,9 +26,8 @@ def read_rows(
         skip = max(0, after + 1 - block.first)
         stop = skip + limit - len(rows)
         columns = zip(record.profile.columns, block.columns, strict=True)
-        rows += _to_objects(
-            {column.name: _to_cells(column, values[skip:stop]) for column, values in columns}
-        )
+        cells = {column.name: _to_cells(column, values[skip:stop]) for column, values in columns}
+        rows += _to_objects(cells)
         if len(rows) == limit:
             break
     return rows

@@ -105,8 +105,7 @@ def _bind_arrays(_data: DatasetData, dataset: KnownDataset, as_classes: bool) ->
 
 
 def _bind_table(data: DatasetData, dataset: KnownDataset, as_classes: bool) -> DatasetBinding:
-    profile = dataset.profile
-    columns = {column.name: column for column in profile.columns or []}
+    columns = {column.name: column for column in dataset.profile.columns or []}
     if errors := list(_find_unknown_columns(data, columns)):
         raise DatasetMismatch(errors)
     names = data.features or [name for name in columns if name != data.target]

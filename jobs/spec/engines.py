@@ -67,14 +67,8 @@ def choose_engine(
     requested = spec.compute.engine
     if requested != "auto":
         return EngineDecision(requested, "the spec names it")
-    ticks = spec.ticks_total
-    is_long = ticks is not None and ticks >= MIN_NATIVE_TICKS
-    if (
-        is_long
-        and "native" in available
-        and native_unsupported_reason(spec) is None
-        and is_worthwhile(spec)
-    ):
+    is_long = (spec.ticks_total or 0) >= MIN_NATIVE_TICKS and "native" in available
+    if is_long and native_unsupported_reason(spec) is None and is_worthwhile(spec):
         return EngineDecision("native", f"{MIN_NATIVE_TICKS:,} ticks or more of a small net")
     if "graph" not in available:
         return EngineDecision("eager", "nothing else can run it here")

@@ -37,26 +37,22 @@ def _check_family(spec: JobSpec) -> Iterator[FieldError]:
 
 def _check_window(spec: JobSpec) -> Iterator[FieldError]:
     profile, model = spec.profile, spec.model
-    if profile.text is None or not isinstance(model, TransformerLmConfig):
-        return
-    tokens = profile.text.count_tokens(model.vocabulary)
-    if profile.rows < 1:
+    if profile.text and isinstance(model, TransformerLmConfig) and profile.rows < 1:
+        tokens = profile.text.count_tokens(model.vocabulary)
         rule = f"below the {tokens} {model.vocabulary} of the text"
         yield FieldError("/data/window", rule, profile.features)
 
 
 def _check_validation_text(spec: JobSpec) -> Iterator[FieldError]:
     """Check that a validation text is longer than a window and has no new characters."""
-    if spec.facts is None or spec.facts.validation is None or spec.validation is None:
-        return
-    validation_file = spec.facts.validation
-    if validation_file.text is None or spec.profile.text is None:
+    text = spec.facts.validation.text if spec.facts and spec.facts.validation else None
+    if text is None or spec.profile.text is None or spec.validation is None:
         return
     window, vocabulary = spec.profile.features, vocabulary_of(spec.model)
-    if validation_file.text.count_rows(window, vocabulary) < 1:
+    if text.count_rows(window, vocabulary) < 1:
         rule = f"a text longer than a window ({window})"
         yield FieldError("/validation/id", rule, spec.validation.id)
-    new = sorted(set(validation_file.text.vocabulary) - set(spec.profile.text.vocabulary))
+    new = sorted(set(text.vocabulary) - set(spec.profile.text.vocabulary))
     if vocabulary == "characters" and new:
         listed = ", ".join(map(repr, new[:5])) + (", …" if len(new) > 5 else "")
         rule = f"a text of no other characters than the one to train on has; it has {listed}"
@@ -84,9 +80,7 @@ def _check_objective(spec: JobSpec) -> Iterator[FieldError]:
 
 
 def _check_validation(spec: JobSpec) -> Iterator[FieldError]:
-    if spec.validation is None or spec.validation.fraction is None:
-        return
-    if spec.held_out_rows < 1:
+    if spec.validation and spec.validation.fraction and spec.held_out_rows < 1:
         rule = f"a fraction that holds out at least one of {spec.profile.rows} rows"
         yield FieldError("/validation/fraction", rule, spec.validation.fraction)
 
@@ -96,9 +90,8 @@ def _check_batch(spec: JobSpec) -> Iterator[FieldError]:
         rule = f"at most the {spec.training_rows} training rows"
         yield FieldError("/batch_size", rule, spec.batch_size)
     if spec.micro_batches > spec.batch_size:
-        yield FieldError(
-            "/micro_batches", f"at most batch_size ({spec.batch_size})", spec.micro_batches
-        )
+        rule = f"at most batch_size ({spec.batch_size})"
+        yield FieldError("/micro_batches", rule, spec.micro_batches)
 
 
 def _check_batch_norm(spec: JobSpec) -> Iterator[FieldError]:
@@ -106,9 +99,8 @@ def _check_batch_norm(spec: JobSpec) -> Iterator[FieldError]:
         return
     rule = f"norm {spec.model.norm!r} needs two rows or more in every part of a tick"
     if spec.batch_size // spec.micro_batches < 2:
-        yield FieldError(
-            "/batch_size", f"{rule}; micro_batches is {spec.micro_batches}", spec.batch_size
-        )
+        rule += f"; micro_batches is {spec.micro_batches}"
+        yield FieldError("/batch_size", rule, spec.batch_size)
         return
     last = spec.training_rows % spec.batch_size
     if last and last // min(last, spec.micro_batches) < 2:
@@ -117,31 +109,26 @@ def _check_batch_norm(spec: JobSpec) -> Iterator[FieldError]:
 
 
 def _check_schedule(spec: JobSpec) -> Iterator[FieldError]:
-    total = spec.ticks_total
-    if total is None and spec.schedule.name != "constant":
+    total, schedule = spec.ticks_total, spec.schedule
+    if total is None and schedule.name != "constant":
         rule = "a schedule that needs the total of ticks needs a budget of ticks or epochs"
-        yield FieldError("/schedule/name", rule, spec.schedule.name)
-    if total is not None and spec.schedule.warmup_ticks >= total:
-        yield FieldError(
-            "/schedule/warmup_ticks",
-            f"below the {total} ticks of the job",
-            spec.schedule.warmup_ticks,
-        )
+        yield FieldError("/schedule/name", rule, schedule.name)
+    if total is not None and schedule.warmup_ticks >= total:
+        rule = f"below the {total} ticks of the job"
+        yield FieldError("/schedule/warmup_ticks", rule, schedule.warmup_ticks)
 
 
 def _check_stop(spec: JobSpec) -> Iterator[FieldError]:
     for name in ("patience", "converged", "target"):
         rule = getattr(spec.stop, name)
         metric = "loss" if rule is None else rule.metric
-        where = f"/stop/{name}/metric"
+        detail = None
         if metric != "loss" and spec.validation is None:
-            yield FieldError(
-                where, "a metric that is measured: without validation there is only loss", metric
-            )
+            detail = "a metric that is measured: without validation there is only loss"
         elif metric == "val_accuracy" and spec.profile.kind != "class":
-            yield FieldError(
-                where, "val_accuracy needs classes as targets; these are numbers", metric
-            )
+            detail = "val_accuracy needs classes as targets; these are numbers"
+        if detail is not None:
+            yield FieldError(f"/stop/{name}/metric", detail, metric)
 
 
 def _check_record(spec: JobSpec) -> Iterator[FieldError]:
@@ -151,9 +138,8 @@ def _check_record(spec: JobSpec) -> Iterator[FieldError]:
 
 def _check_engine(spec: JobSpec) -> Iterator[FieldError]:
     if reason := unsupported_reason(spec, spec.compute.engine):
-        yield FieldError(
-            "/compute/engine", f"an engine that can train this: {reason}", spec.compute.engine
-        )
+        rule = f"an engine that can train this: {reason}"
+        yield FieldError("/compute/engine", rule, spec.compute.engine)
 
 
 def _check_size(spec: JobSpec, max_parameters: int) -> Iterator[FieldError]:

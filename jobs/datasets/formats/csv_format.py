@@ -46,7 +46,7 @@ class CsvReader(TableReader):
         """Yield the last rows. Raises BadData for a file without a header."""
         yield from super().finish()
         if not self.names:
-            raise data_error(None, None, "a header and at least one row")
+            raise data_error("a header and at least one row")
 
     def _read_block(self, block: ByteBlock) -> Iterator[RowBlock]:
         if not self.names:
@@ -126,7 +126,7 @@ class CsvReader(TableReader):
             at = before[before.rfind(b"\n") + 1 :].count(self._delimiter.encode())
             column = self.names[at] if at < len(self.names) else None
             rule = f"UTF-8, not the byte 0x{data[error.start]:02x}"
-            raise data_error(number, column, rule) from None
+            raise data_error(rule, row=number, column=column) from None
 
 
 def _iter_rows(text: str) -> Iterator[str]:

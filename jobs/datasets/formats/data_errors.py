@@ -25,7 +25,9 @@ class BadData(Exception):
         self.errors = errors
 
 
-def data_error(row: int | None, column: str | None, detail: str, value: Any = None) -> BadData:
+def data_error(
+    detail: str, value: Any = None, *, row: int | None = None, column: str | None = None
+) -> BadData:
     """Build the BadData of one error after which reading cannot go on."""
     return BadData([DataError(row, column, detail, value)])
 

@@ -34,7 +34,7 @@ class JsonlReader(TableReader):
         yield from super().finish()
         if not self._types:
             self._errors.check()
-            raise data_error(None, None, "at least one row")
+            raise data_error("at least one row")
 
     def type_of(self, column: int) -> str | None:
         """Return the type of the value in the first row."""
@@ -72,7 +72,7 @@ class JsonlReader(TableReader):
             parsed = json.loads(line.decode(), object_pairs_hook=_unique_names)
         except UnicodeDecodeError as error:
             rule = f"UTF-8, not the byte 0x{line[error.start]:02x}"
-            raise data_error(self._next_row, None, rule) from None
+            raise data_error(rule, row=self._next_row) from None
         except (ValueError, RecursionError) as error:
             parsed, rule = None, f"a JSON object: {error}"
         else:

@@ -57,7 +57,7 @@ class Npz:
             self._zip = zipfile.ZipFile(file)
             self.members = _read_members(self._zip)
         except (zipfile.BadZipFile, struct.error, EOFError, NotImplementedError) as error:
-            raise data_error(None, None, f"{ZIP_RULE}: {error}") from None
+            raise data_error(f"{ZIP_RULE}: {error}") from None
         _check_shapes(self.members["inputs"], self.members["targets"])
 
     def read_pieces(self, name: str, after: int = 0) -> Iterator[tuple[int, NDArray[np.generic]]]:
@@ -68,7 +68,9 @@ class Npz:
                 _skip(stream, member.header + after * member.row_bytes)
                 yield from _read_pieces(stream, member, after)
         except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-            raise data_error(None, name, f"an array whose bytes can be unpacked: {error}") from None
+            raise data_error(
+                f"an array whose bytes can be unpacked: {error}", column=name
+            ) from None
 
 
 def check_values(npz: Npz, errors: DataErrors) -> None:
@@ -90,47 +92,47 @@ def _check_directory(file: BinaryIO) -> None:
     file.seek(max(0, size - 22))
     end = file.read(22)
     if len(end) < 22 or end[:4] != b"PK\x05\x06" or end[20:] != b"\0\0":
-        raise data_error(None, None, ZIP_RULE)
+        raise data_error(ZIP_RULE)
     (directory,) = struct.unpack("<L", end[12:16])
     if directory == 0xFFFFFFFF:
         directory = _zip64_directory_size(file, size)
     if directory > MAX_DIRECTORY_BYTES:
-        raise data_error(None, None, f"{ZIP_RULE}, with two members")
+        raise data_error(f"{ZIP_RULE}, with two members")
 
 
 def _zip64_directory_size(file: BinaryIO, size: int) -> int:
     file.seek(max(0, size - 42))
     locator = file.read(20)
     if locator[:4] != b"PK\x06\x07":
-        raise data_error(None, None, ZIP_RULE)
+        raise data_error(ZIP_RULE)
     (record_offset,) = struct.unpack("<Q", locator[8:16])
     file.seek(min(record_offset, size))
     record = file.read(56)
     if len(record) < 56 or record[:4] != b"PK\x06\x06":
-        raise data_error(None, None, ZIP_RULE)
+        raise data_error(ZIP_RULE)
     return int(struct.unpack("<Q", record[40:48])[0])
 
 
 def _read_members(archive: zipfile.ZipFile) -> dict[str, Member]:
     names = [info.filename for info in archive.infolist()]
     if sorted(names) != sorted(MEMBERS):
-        raise data_error(None, None, "the arrays inputs and targets, and nothing else", names)
+        raise data_error("the arrays inputs and targets, and nothing else", names)
     return {MEMBERS[info.filename]: _read_member(archive, info) for info in archive.infolist()}
 
 
 def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     name = MEMBERS[info.filename]
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise data_error(None, name, "stored or deflated, not encrypted")
+        raise data_error("stored or deflated, not encrypted", column=name)
     if info.file_size > MAX_COMPRESSION_RATIO * max(info.compress_size, 1):
         raise data_error(
-            None, name, f"unpacked at most {MAX_COMPRESSION_RATIO} times as long", info.file_size
+            f"unpacked at most {MAX_COMPRESSION_RATIO} times as long", info.file_size, column=name
         )
     with archive.open(info) as stream:
         shape, dtype, header = _read_header(stream, name)
     member = Member(info, header, shape, dtype)
     if not shape or header + shape[0] * member.row_bytes != info.file_size:
-        raise data_error(None, name, "as many bytes as its shape says", info.file_size)
+        raise data_error("as many bytes as its shape says", info.file_size, column=name)
     return member
 
 
@@ -146,13 +148,13 @@ def _read_header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtyp
             stream, max_header_size=MAX_HEADER_BYTES
         )
     except (ValueError, KeyError, OverflowError) as error:
-        raise data_error(None, name, f"an array as numpy.save writes it: {error}") from None
+        raise data_error(f"an array as numpy.save writes it: {error}", column=name) from None
     if dtype.kind not in NUMERIC_KINDS or dtype.itemsize > 8 or dtype.subdtype is not None:
         raise data_error(
-            None, name, "an array of integers or floats of at most 64 bits", str(dtype)
+            "an array of integers or floats of at most 64 bits", str(dtype), column=name
         )
     if is_fortran_order and len(shape) > 1:
-        raise data_error(None, name, "an array in C order (numpy.ascontiguousarray makes one)")
+        raise data_error("an array in C order (numpy.ascontiguousarray makes one)", column=name)
     return shape, dtype, stream.tell()
 
 
@@ -160,13 +162,13 @@ def _check_shapes(inputs: Member, targets: Member) -> None:
     shapes = [list(inputs.shape), list(targets.shape)]
     if len(inputs.shape) != 2 or len(targets.shape) not in (1, 2):
         rule = "inputs [rows, features] and targets [rows] or [rows, outputs]"
-        raise data_error(None, None, rule, shapes)
+        raise data_error(rule, shapes)
     if inputs.rows != targets.rows or inputs.rows < 1:
-        raise data_error(None, None, "one target a row, and at least one row", shapes)
+        raise data_error("one target a row, and at least one row", shapes)
     for member, name in ((inputs, "inputs"), (targets, "targets")):
         if any(not 1 <= length <= MAX_FEATURES for length in member.shape[1:]):
             raise data_error(
-                None, name, f"rows of 1 to {MAX_FEATURES:,} numbers", list(member.shape)
+                f"rows of 1 to {MAX_FEATURES:,} numbers", list(member.shape), column=name
             )
 
 

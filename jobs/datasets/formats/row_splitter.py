@@ -41,9 +41,7 @@ class RowSplitter:
                 yield self._take_block(stop)
                 self._window_bytes = BLOCK_BYTES
             elif self._window_bytes >= MAX_ROW_BYTES:
-                raise data_error(
-                    None, None, f"rows of at most {MAX_ROW_BYTES:,} bytes; is a quote unclosed?"
-                )
+                raise data_error(f"rows of at most {MAX_ROW_BYTES:,} bytes; is a quote unclosed?")
             else:
                 self._window_bytes *= 2
 

@@ -84,7 +84,7 @@ def check_names(names: list[str], errors: DataErrors) -> None:
     Checked before any row is read, since later errors name their column.
     """
     if len(names) > MAX_COLUMNS:
-        raise data_error(None, None, f"at most {MAX_COLUMNS:,} columns", len(names))
+        raise data_error(f"at most {MAX_COLUMNS:,} columns", len(names))
     unique_names: set[str] = set()
     for at, name in enumerate(names):
         if not name.strip() or not name.isprintable() or len(name) > MAX_NAME_CHARACTERS:

@@ -29,10 +29,10 @@ class TextScanner:
         self._decode(b"", final=True)
         codes = np.flatnonzero(self._is_present)
         if not len(codes):
-            raise data_error(None, None, "at least one character")
+            raise data_error("at least one character")
         if len(codes) > MAX_DISTINCT_CHARACTERS:
             raise data_error(
-                None, None, f"at most {MAX_DISTINCT_CHARACTERS:,} different characters", len(codes)
+                f"at most {MAX_DISTINCT_CHARACTERS:,} different characters", len(codes)
             )
         return TextFacts(
             bytes=self._bytes, characters=self._characters, vocabulary=[chr(code) for code in codes]
@@ -45,7 +45,7 @@ class TextScanner:
         except UnicodeDecodeError as error:
             line = self._lines + 1 + error.object[: error.start].count(b"\n")
             byte_offset = self._bytes - num_pending + error.start
-            raise data_error(line, None, f"UTF-8; byte {byte_offset} of the file is none") from None
+            raise data_error(f"UTF-8; byte {byte_offset} of the file is none", row=line) from None
         self._characters += len(text)
         self._lines += text.count("\n")
         self._is_present[np.frombuffer(text.encode("utf-32-le"), "<u4")] = True
