@@ -1,8 +1,8 @@
-"""The baseline: what `examples/seed_layernorm.json` asks for, as a plain PyTorch loop.
+"""The baseline: the training of `examples/seed_layernorm.json` as a plain PyTorch loop.
 
     python examples/layernorm_loop.py
 
-Prints the losses of its 10,000 ticks. The service gives the same ones, bit for bit.
+Prints the losses of its 10,000 ticks. The losses of the service are equal, bit for bit.
 """
 
 import torch

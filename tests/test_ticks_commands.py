@@ -33,7 +33,7 @@ WIDE: dict[str, Any] = {
     "budget": {"ticks": 12},
     "compute": {"threads": 2},
 }
-Hire = Callable[[], tuple[TrainerProcess, TrainerClient]]
+Spawn = Callable[[], tuple[TrainerProcess, TrainerClient]]
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +43,15 @@ def fork_server() -> Iterator[ForkServerProcess]:
 
 
 @pytest.fixture
-def hired(fork_server: ForkServerProcess) -> Iterator[Hire]:
-    """Hires trainers, and buries them in the end."""
+def spawn(fork_server: ForkServerProcess) -> Iterator[Spawn]:
+    """Spawn trainers, and close them at the end."""
     processes: list[TrainerProcess] = []
 
-    def hire_one() -> tuple[TrainerProcess, TrainerClient]:
+    def spawn_one() -> tuple[TrainerProcess, TrainerClient]:
         processes.append(spawn_trainer(fork_server.socket_path))
         return processes[-1], TrainerClient(processes[-1].connection)
 
-    yield hire_one
+    yield spawn_one
     for process in processes:
         process.close()
 
@@ -81,8 +81,8 @@ def finish(trainer: TrainerClient, k: int = 7) -> tuple[dict[str, bytes], list[A
             return columns, sparse, ran
 
 
-def test_a_trainer_gives_the_bits_of_a_training_in_this_process(hired: Hire) -> None:
-    _, trainer = hired()
+def test_a_trainer_gives_the_bits_of_a_training_in_this_process(spawn: Spawn) -> None:
+    _, trainer = spawn()
     built = build(trainer, **RICH)
     columns, sparse, last = finish(trainer)
     record = run_and_record(start_training(read_small_spec(**RICH)))
@@ -95,8 +95,8 @@ def test_a_trainer_gives_the_bits_of_a_training_in_this_process(hired: Hire) -> 
 
 
 @needs(CPP_COMPILER)
-def test_a_trainer_by_the_graph_engine_gives_the_same_bits_and_names_it(hired: Hire) -> None:
-    _, trainer = hired()
+def test_a_trainer_by_the_graph_engine_gives_the_same_bits_and_names_it(spawn: Spawn) -> None:
+    _, trainer = spawn()
     built = build(trainer, **RICH, compute={"engine": "graph"})
     columns, sparse, _ = finish(trainer)
     record = run_and_record(start_training(read_small_spec(**RICH)))
@@ -106,16 +106,16 @@ def test_a_trainer_by_the_graph_engine_gives_the_same_bits_and_names_it(hired: H
     assert built["fingerprint"]["engine"].startswith("graph-")
 
 
-def test_a_state_saved_by_one_trainer_is_resumed_by_another(hired: Hire, tmp_path: Path) -> None:
-    _, straight = hired()
+def test_a_state_saved_by_one_trainer_is_resumed_by_another(spawn: Spawn, tmp_path: Path) -> None:
+    _, straight = spawn()
     build(straight, **RICH)
     columns, sparse, last = finish(straight)
-    _, first = hired()
+    _, first = spawn()
     build(first, **RICH)
     head = first.run(8)
     head_more = first.run(5)
     saved = first.save(tmp_path)
-    _, second = hired()
+    _, second = spawn()
     build(second, **RICH)
     loaded = second.load(tmp_path)
     assert (
@@ -131,29 +131,29 @@ def test_a_state_saved_by_one_trainer_is_resumed_by_another(hired: Hire, tmp_pat
     assert rest_last == last or (rest_last.metrics, rest_last.best) == (last.metrics, last.best)
 
 
-def test_two_threads_are_equal_bits_twice_and_when_resumed(hired: Hire, tmp_path: Path) -> None:
+def test_two_threads_are_equal_bits_twice_and_when_resumed(spawn: Spawn, tmp_path: Path) -> None:
     columns = []
     for _ in range(2):
-        _, trainer = hired()
+        _, trainer = spawn()
         build(trainer, **WIDE)
         columns.append(finish(trainer)[0]["loss"])
     assert columns[0] == columns[1]
-    process, trainer = hired()
+    process, trainer = spawn()
     build(trainer, **WIDE)
     head = trainer.run(5).columns["loss"].tobytes()
     trainer.save(tmp_path)
     assert threads(process.pid) >= 3  # main, the one that watches the socket, torch's second
-    _, trainer = hired()
+    _, trainer = spawn()
     build(trainer, **WIDE)
     trainer.load(tmp_path)
     assert head + finish(trainer)[0]["loss"] == columns[0]
 
 
 def test_the_fork_server_has_one_thread_whatever_its_trainers_do(
-    fork_server: ForkServerProcess, hired: Hire
+    fork_server: ForkServerProcess, spawn: Spawn
 ) -> None:
     for _ in range(2):
-        _, trainer = hired()
+        _, trainer = spawn()
         build(trainer, **WIDE)
         trainer.run(2)
         assert threads(fork_server.pid) == 1
@@ -195,8 +195,8 @@ def test_a_fork_after_an_operator_hangs() -> None:
     assert completed.stdout.strip() == "passed hung"
 
 
-def test_a_state_digest_is_given_on_request_and_once_a_tick(hired: Hire, tmp_path: Path) -> None:
-    _, trainer = hired()
+def test_a_state_digest_is_given_on_request_and_once_a_tick(spawn: Spawn, tmp_path: Path) -> None:
+    _, trainer = spawn()
     build(trainer, **RICH)
     assert [p.column for p in trainer.run(3).sparse] == []
     assert [(p.column, p.tick) for p in trainer.run(2, digest=True).sparse] == [("state", 5)]
@@ -205,8 +205,8 @@ def test_a_state_digest_is_given_on_request_and_once_a_tick(hired: Hire, tmp_pat
     assert at_8[1].bits[::-1].hex() == trainer.save(tmp_path).state_digest
 
 
-def test_a_validation_is_announced_and_made_once_a_tick(hired: Hire) -> None:
-    _, trainer = hired()
+def test_a_validation_is_announced_and_made_once_a_tick(spawn: Spawn) -> None:
+    _, trainer = spawn()
     phases: list[str] = []
     trainer.on_phase = phases.append
     build(trainer, **RICH)
@@ -216,16 +216,16 @@ def test_a_validation_is_announced_and_made_once_a_tick(hired: Hire) -> None:
     assert trainer.validate(5).sparse == [] and phases == ["validating"]
 
 
-def test_a_failure_names_its_tick(hired: Hire) -> None:
-    _, trainer = hired()
+def test_a_failure_names_its_tick(spawn: Spawn) -> None:
+    _, trainer = spawn()
     build(trainer, optimizer={"name": "sgd", "lr": 10}, budget={"ticks": 2000})
     _, _, last = finish(trainer, k=1000)
     assert last.failure is not None and last.failure["tick"] == last.last
     assert not np.isfinite(last.columns["loss"][-1])
 
 
-def test_an_exception_is_reported_logged_and_ends_the_trainer(hired: Hire, tmp_path: Path) -> None:
-    process, trainer = hired()
+def test_an_exception_is_reported_logged_and_ends_the_trainer(spawn: Spawn, tmp_path: Path) -> None:
+    process, trainer = spawn()
     log = tmp_path / "log"
     log.write_text("what the runner wrote\n")
     build(trainer, log=log, **RICH)
@@ -237,8 +237,8 @@ def test_an_exception_is_reported_logged_and_ends_the_trainer(hired: Hire, tmp_p
     assert log.read_text().startswith("what the runner wrote\nTraceback")
 
 
-def test_a_closed_socket_ends_a_trainer_in_the_middle_of_its_ticks(hired: Hire) -> None:
-    process, trainer = hired()
+def test_a_closed_socket_ends_a_trainer_in_the_middle_of_its_ticks(spawn: Spawn) -> None:
+    process, trainer = spawn()
     build(trainer, budget={"ticks": 10**9}, compute={"engine": "eager"})
     send_frame(trainer.connection, "run", {"ticks": 10**9, "digest": False})
     assert not is_gone(process, 0.3)
@@ -246,44 +246,46 @@ def test_a_closed_socket_ends_a_trainer_in_the_middle_of_its_ticks(hired: Hire) 
     assert is_gone(process)
 
 
-def test_a_killed_trainer_is_a_closed_socket(hired: Hire) -> None:
-    process, trainer = hired()
+def test_a_killed_trainer_is_a_closed_socket(spawn: Spawn) -> None:
+    process, trainer = spawn()
     build(trainer, **RICH)
     process.kill()
     with pytest.raises(PeerGone):
         finish(trainer)
 
 
-def test_a_trainer_holds_no_socket_but_its_own(fork_server: ForkServerProcess, hired: Hire) -> None:
-    hired()
-    process, trainer = hired()
+def test_a_trainer_holds_no_socket_but_its_own(
+    fork_server: ForkServerProcess, spawn: Spawn
+) -> None:
+    spawn()
+    process, trainer = spawn()
     build(trainer, **RICH)
     descriptors = Path(f"/proc/{process.pid}/fd").iterdir()
     assert sum(os.readlink(descriptor).startswith("socket:") for descriptor in descriptors) == 1
 
 
 def test_a_client_that_disconnects_without_a_request_harms_no_other(
-    fork_server: ForkServerProcess, hired: Hire
+    fork_server: ForkServerProcess, spawn: Spawn
 ) -> None:
     for word in (b"", b"1"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.connect(str(fork_server.socket_path))
             client.sendall(word)
-    _, trainer = hired()
+    _, trainer = spawn()
     assert build(trainer, **RICH)["device"] == "cpu"
 
 
-def test_a_canary_is_measured_for_a_thread_count(hired: Hire) -> None:
-    measured = [hired()[1].canary(number, "cpu") for number in (1, 1, 2)]
+def test_a_canary_is_measured_for_a_thread_count(spawn: Spawn) -> None:
+    measured = [spawn()[1].canary(number, "cpu") for number in (1, 1, 2)]
     assert measured[0] == measured[1]
     assert [len(canary["canary"]) for canary in measured] == [32, 32, 32]
     assert all("eager" in canary["engines"] and canary["torch"] for canary in measured)
 
 
-def test_the_selftest_describes_this_machine(hired: Hire) -> None:
-    report = hired()[1].selftest()
+def test_the_selftest_describes_this_machine(spawn: Spawn) -> None:
+    report = spawn()[1].selftest()
     assert report["device"] == "cpu" and report["engines"][0] == "eager"
-    assert report["canary"] == hired()[1].canary(1, "cpu")["canary"]
+    assert report["canary"] == spawn()[1].canary(1, "cpu")["canary"]
     assert report["ticks_per_second"] > 0
 
 
@@ -298,11 +300,11 @@ def test_a_fork_server_ends_with_its_socket_and_its_trainers_live_on(tmp_path: P
         process.close()
 
 
-def test_ticks_that_were_started_are_run_without_anyone_waiting(hired: Hire) -> None:
-    _, straight = hired()
+def test_ticks_that_were_started_are_run_without_anyone_waiting(spawn: Spawn) -> None:
+    _, straight = spawn()
     build(straight, **RICH)
     expected = straight.run(5)
-    _, trainer = hired()
+    _, trainer = spawn()
     build(trainer, **RICH)
     trainer.start_chunk(5)
     assert select.select([trainer.connection], [], [], 30)[
@@ -313,8 +315,8 @@ def test_ticks_that_were_started_are_run_without_anyone_waiting(hired: Hire) -> 
     assert ran.columns["loss"].tobytes() == expected.columns["loss"].tobytes()
 
 
-def test_a_trainer_that_is_gone_is_noticed_where_its_ticks_are_waited_for(hired: Hire) -> None:
-    process, trainer = hired()
+def test_a_trainer_that_is_gone_is_noticed_where_its_ticks_are_waited_for(spawn: Spawn) -> None:
+    process, trainer = spawn()
     build(trainer, **RICH)
     process.kill()
     assert is_gone(process)

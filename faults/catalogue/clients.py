@@ -111,11 +111,11 @@ def signal_in_a_phase(attack: Attack) -> None:
 
 
 @fault("F31.template", "signals landing in a fork server's start", weight=0.15)
-def signal_in_a_templates_start(attack: Attack) -> None:
+def signal_in_fork_server_start(attack: Attack) -> None:
     actions: list[Action] = ["term", "kill", "segv"]
     attack.arm("template:start", attack.rng.choice(actions))
     attack.service.processes.kill("template")
-    attack.record_fault("killed the templates")
+    attack.record_fault("killed the fork servers")
     attack.new_job("replayed")
 
 

@@ -80,12 +80,12 @@ def kill_group(attack: Attack) -> None:
 
 
 @fault("F2.template", "the fork server killed", weight=0.25)
-def kill_template(attack: Attack) -> None:
+def kill_fork_server(attack: Attack) -> None:
     attack.running_job()
-    templates = attack.service.processes_of("template")
-    if templates:
-        send_signal(attack.rng.choice(templates), signal.SIGKILL)
-        attack.record_fault("killed a template")
+    fork_servers = attack.service.processes_of("template")
+    if fork_servers:
+        send_signal(attack.rng.choice(fork_servers), signal.SIGKILL)
+        attack.record_fault("killed a fork server")
 
 
 @fault("F3.append", "the runner frozen before an append, past its lease, then woken", weight=1.5)
