@@ -6,6 +6,7 @@ digits.
 
 import re
 from collections.abc import Collection, Iterable
+from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 from flask import Request
@@ -28,22 +29,17 @@ class NoQuery(Query):
     """An endpoint without parameters."""
 
 
-def _check_integer(value: Any) -> Any:
-    if isinstance(value, str) and not INTEGER_PATTERN.fullmatch(value):
-        raise ValueError("a whole number in digits")
-    return value
-
-
-def _check_seconds(value: Any) -> Any:
-    if isinstance(value, str) and not SECONDS_PATTERN.fullmatch(value):
-        raise ValueError("a number of seconds")
+def _check_form(pattern: re.Pattern[str], rule: str, value: Any) -> Any:
+    if isinstance(value, str) and not pattern.fullmatch(value):
+        raise ValueError(rule)
     return value
 
 
 #: goes last, as in Annotated[int, Field(ge=0), DECIMAL]: else OpenAPI loses the bounds
-DECIMAL = BeforeValidator(_check_integer)
+DECIMAL = BeforeValidator(partial(_check_form, INTEGER_PATTERN, "a whole number in digits"))
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS), DECIMAL]
-Wait = Annotated[float, Field(ge=0, le=30), BeforeValidator(_check_seconds)]
+SECONDS = BeforeValidator(partial(_check_form, SECONDS_PATTERN, "a number of seconds"))
+Wait = Annotated[float, Field(ge=0, le=30), SECONDS]
 
 
 class PageQuery(Query):

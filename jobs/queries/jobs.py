@@ -125,14 +125,13 @@ class JobQueries:
     def _smallest_index(self, tenant: str, filters: Sequence[Filter]) -> str:
         """Return the key of the smallest index that has every matching job."""
         statuses = [value for field, value in filters if field == "status"]
-        usable = [
-            (field, value)
+        names = [
+            keys.job_index(tenant, field, value)
             for field, value in filters
             if field in INDEXED_FIELDS and (field != "status" or len(statuses) == 1)
         ]
-        if not usable:
+        if not names:
             return keys.job_index(tenant)
-        names = [keys.job_index(tenant, field, value) for field, value in usable]
         with self._store.pipeline(transaction=False) as pipe:
             for name in names:
                 pipe.zcard(name)
