@@ -72,9 +72,8 @@ class BufferedCall:
 class WriteBuffer:
     """An attempt's calls in order: first the sent ones, then the pending ones.
 
-    A call is pending until the store has accepted it. It is kept, although accepted, from the
-    commit before the newest one on: if the store restarts without its last second, such calls are
-    sent again from its accepted tick. Bounded in ticks and in calls.
+    A call is pending until the store has accepted it. Accepted calls since the last commit but one
+    are kept, to be sent again to a store that restarted without them. Bounded in ticks and calls.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """A claimed job with the trainer spawned for it: what training and verifying have in common.
 
-Knows the trainer's commands and the ledger writer; knows no process, no Celery and no lease.
+Knows the trainer's commands and the ledger writer; knows no process and no Celery.
 """
 
 from collections.abc import Callable

@@ -127,8 +127,8 @@ class TrainingAttempt:
     def train_chunk(self) -> None:
         """Run new ticks, record them, and save where that is due.
 
-        The trainer runs the next chunk while this one is recorded, unless something must be
-        decided first.
+        The trainer runs the next chunk while this one is recorded, unless a save is due or
+        `can_run_ahead` says no.
         """
         if not (self.is_chunk_in_flight or self.ledger_writer.wait_for_capacity()):
             return

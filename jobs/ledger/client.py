@@ -1,4 +1,4 @@
-"""Every change of a job that needs no lease; jobs/ledger/owner.py has what a lease opens.
+"""Changes of jobs without a lease; jobs/ledger/owner.py has those that need one.
 
 Each method runs one script and may be sent twice; all times are the server's. Knows no file and no
 HTTP.
@@ -47,7 +47,10 @@ class DeleteResult:
 
 
 class JobLedger:
-    """What clients ask of jobs, and the upkeep of jobs that nobody holds."""
+    """What clients ask of jobs, and the upkeep of ended ones.
+
+    `move_segment` alone checks a lease, and only that of a live job.
+    """
 
     def __init__(self, store: Store) -> None:
         self._scripts = Scripts(store)

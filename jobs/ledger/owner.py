@@ -70,7 +70,8 @@ class LeaseLedger:
         """Become the owner of the first job that this worker may train, or return None.
 
         `canaries` are this machine's by thread count (as text), `memory` is in bytes, `engines` has
-        the start of the identity of each engine by name; `memory` or `engines` None: not checked.
+        the first two words of each engine's identity by name; None of `memory` or `engines`: not
+        checked.
         Sent again with the same nonce, a claim repeats its result. Raises MissingCanary.
         """
         nonce = nonce or secrets.token_hex(16)
@@ -129,8 +130,9 @@ class LeaseLedger:
         """Offer `count` ticks of one segment, and sparse points; recorded ticks are compared.
 
         `columns` has float32 values by name, `rows` complete summary rows from row `row_at` of the
-        segment on, `sparse` 16-byte points; jobs/recording/writer.py makes them. Raises LeaseLost,
-        TickGap, or TickMismatch where a recorded tick has other bits.
+        segment on, `sparse` 16-byte points; jobs/recording/writer.py makes them. `progress` is what
+        the job shows from now on: phase, metrics, best, elapsed. Raises LeaseLost, TickGap, or
+        TickMismatch where a recorded tick has other bits.
         """
         header = {
             **self._lease_fields(lease),

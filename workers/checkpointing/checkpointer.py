@@ -22,7 +22,8 @@ FINAL_TRIES, FINAL_RETRY_SECONDS = 4, 1.0
 class Checkpointer:
     """The checkpoints of one attempt.
 
-    `tick` is the attempt's, for messages; a running save's own tick is in its SavedState.
+    `save_now`, `save_final` and `begin_save` take the tick to be saved. In `finish` and
+    `on_trainer_result`, `tick` is only for messages: the save's own tick is in its SavedState.
     """
 
     def __init__(

@@ -23,7 +23,7 @@ local function fail_poisoned(member, deaths)
   set_status(member, 'failed')
 end
 
--- Do what a client requested while nobody held the job, or give up a poisoned one. True when that settles it.
+-- Do what is requested of a job that nobody holds now, or give up a poisoned one. True when that settles it.
 local function settle(member)
   local j = redis.call('HMGET', keys.job(member), 'requested', 'deaths')
   if j[1] == 'cancel' then set_status(member, 'cancelled'); return true end

@@ -186,7 +186,7 @@ local function close_attempt(member, outcome)
   end
 end
 
--- nil when the lease shown holds, else the answer to give; without a lease too.
+-- nil if the job runs and h.term and h.nonce are those of its last claim, else { 'fenced', status }. Time is not compared.
 local function check_lease(job)
   local j = redis.call('HMGET', job, 'status', 'term', 'owner')
   if j[1] == 'running' and h.term and j[2] == int(h.term) and j[3] == h.nonce then return nil end
