@@ -59,9 +59,8 @@ def run_rounds(
         return findings, campaign.check_recovered()
 
 
-_received_signals: list[
-    int
-] = []  # signals so far: the first ends the run after its round, with its result
+#: signals so far: the first ends the run after its round, with its result
+_received_signals: list[int] = []
 
 
 def _on_signal(number: int, _frame: FrameType | None) -> None:

@@ -37,9 +37,8 @@ class JobUnderTest:
     job_id: str
     spec: str
     observed: ObservedJob
-    allowed_ends: set[str] = field(
-        default_factory=set
-    )  # ends it may have beside the undisturbed one
+    #: ends it may have beside the undisturbed one
+    allowed_ends: set[str] = field(default_factory=set)
 
     @property
     def is_over(self) -> bool:
@@ -68,14 +67,12 @@ class RoundContext:
 
     def submit(self, spec: str) -> JobUnderTest:
         """Submit a job and watch it; retried while the service is unavailable."""
-        headers = {"Idempotency-Key": f"faults-{time.monotonic_ns()}"}
+        body, headers = make_body(spec), {"Idempotency-Key": f"faults-{time.monotonic_ns()}"}
         response: httpx.Response | None = None
 
         def is_accepted() -> bool:
             nonlocal response
-            response = self.watcher.request(
-                "POST", "/v1/jobs", json=make_body(spec), headers=headers
-            )
+            response = self.watcher.request("POST", "/v1/jobs", json=body, headers=headers)
             return response is not None and response.status_code == 202
 
         wait_until(is_accepted, 30, "an accepted job")
@@ -159,6 +156,10 @@ class Attack:
     def add_check(self, check: PromiseCheck) -> None:
         """Add a check, beyond the invariants, to be run at the round's end."""
         self.promise_checks.append(check)
+
+    def expect(self, is_true: bool, message: str) -> None:
+        """Add a check whose outcome is known: unless `is_true`, `message` is a violation."""
+        self.add_check(lambda: None if is_true else message)
 
     def sleep(self, min_seconds: float, max_seconds: float) -> None:
         """Sleep for a random time."""

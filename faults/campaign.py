@@ -9,7 +9,6 @@ import threading
 import time
 import traceback
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Self
 
 from faults import records
@@ -65,16 +64,11 @@ class Campaign:
         try:
             self._run_references()
         except BaseException:
-            self.__exit__(None, None, None)
+            self.__exit__()
             raise
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.watcher.__exit__(None, None, None)
         self.service.__exit__(None, None, None)
 
@@ -87,9 +81,8 @@ class Campaign:
         self._undo_faults(context)
         self._wait_for_ends(context, finding)
         self.service.disarm_unfired()
-        finding.violations += RoundChecker(self.service, self.watcher, self.references).check_round(
-            context, attacks
-        )
+        checker = RoundChecker(self.service, self.watcher, self.references)
+        finding.violations += checker.check_round(context, attacks)
         finding.happened = {attack.name: attack.count_faults() for attack in attacks}
         finding.jobs, finding.story = len(context.jobs), context.story
         if finding.violations:
@@ -103,12 +96,8 @@ class Campaign:
         deadline = time.monotonic() + RECOVERY_SECONDS
         while not self.service.is_complete():
             if time.monotonic() > deadline:
-                return [
-                    Violation(
-                        "I6",
-                        f"{self.service.count_by_role()} live, expected {COMPLETE_SERVICE}",
-                    )
-                ]
+                counts = self.service.count_by_role()
+                return [Violation("I6", f"{counts} live, expected {COMPLETE_SERVICE}")]
             time.sleep(0.1)
         return []
 
@@ -127,8 +116,7 @@ class Campaign:
         rng = random.Random(round_.seed)
         attacks, threads = [], []
         for name in round_.faults:
-            attack_rng = random.Random(rng.getrandbits(32))
-            attack = Attack(name, context, attack_rng, CATALOGUE[name].spec)
+            attack = Attack(name, context, random.Random(rng.getrandbits(32)), CATALOGUE[name].spec)
             thread = threading.Thread(target=self._run_attack, args=(attack, finding), name=name)
             attacks.append(attack)
             threads.append(thread)

@@ -71,16 +71,16 @@ class JobRuns:
         response = self._http.post("/v1/jobs", json=make_spec(ticks)).raise_for_status()
         return str(response.json()["id"])
 
+    def _get(self, path: str, **options: Any) -> httpx.Response:
+        return self._http.get(path, **options).raise_for_status()
+
     def _wait_for_end(self, job_id: str, attempts: int) -> dict[str, Any]:
         deadline = time.monotonic() + JOB_TIMEOUT_SECONDS
         job: dict[str, Any] = {"finished_at": None}
         while job["finished_at"] is None and time.monotonic() < deadline:
-            response = self._http.get(f"/v1/jobs/{job_id}?wait=20&until=end")
-            job = response.raise_for_status().json()
-        outcome = (job["status"], job["tick"], job["attempt"], job["exact"])
-        assert outcome == ("succeeded", job["ticks_total"], attempts, True), (
-            f"{job_id} is {outcome}"
-        )
+            job = self._get(f"/v1/jobs/{job_id}?wait=20&until=end").json()
+        result = (job["status"], job["tick"], job["attempt"], job["exact"])
+        assert result == ("succeeded", job["ticks_total"], attempts, True), f"{job_id} is {result}"
         return job
 
     def _collect_bits(self, job: dict[str, Any]) -> Bits:
@@ -88,20 +88,16 @@ class JobRuns:
         job_path = f"/v1/jobs/{job['id']}"
         binary = {"Accept": "application/octet-stream"}
         bits = {
-            column: self._http.get(f"{job_path}/history?columns={column}", headers=binary)
-            .raise_for_status()
-            .content
+            column: self._get(f"{job_path}/history?columns={column}", headers=binary).content
             for column in ("loss", "grad_norm")
         }
         names = "val_loss,val_accuracy,state"
-        sparse = self._http.get(f"{job_path}/history?columns={names}").raise_for_status().json()
+        sparse = self._get(f"{job_path}/history?columns={names}").json()
         bits |= {name: json.dumps(sparse[name]).encode() for name in names.split(",")}
-        checkpoints = self._http.get(f"{job_path}/checkpoints").raise_for_status().json()["data"]
-        for checkpoint in checkpoints:
+        for checkpoint in self._get(f"{job_path}/checkpoints").json()["data"]:
             for file in checkpoint["files"]:
                 if file["name"].endswith(".safetensors"):
-                    digest = bytes.fromhex(file["sha256"])
-                    bits[f"{checkpoint['tick']}/{file['name']}"] = digest
+                    bits[f"{checkpoint['tick']}/{file['name']}"] = bytes.fromhex(file["sha256"])
         return bits
 
 
@@ -133,9 +129,7 @@ def open_runs() -> Iterator[JobRuns]:
 def main(argv: Sequence[str]) -> int:
     """Kill at every tick; return 1 if a single bit differs."""
     parser = argparse.ArgumentParser(prog="python -m faults.every_tick", description=__doc__)
-    parser.add_argument(
-        "--ticks", type=int, default=DEFAULT_TICKS, help=f"of the job ({DEFAULT_TICKS})"
-    )
+    parser.add_argument("--ticks", type=int, default=DEFAULT_TICKS, help="of the job (%(default)s)")
     ticks = parser.parse_args(argv).ticks
     if ticks < MIN_TICKS:
         parser.error(f"--ticks {ticks}: {MIN_TICKS} or more")
@@ -149,9 +143,8 @@ def main(argv: Sequence[str]) -> int:
         f"compared in each: {sum(differing.values())} differ, {time.monotonic() - started:.0f} s"
     )
     if differing_ticks:
-        print(
-            f"differing when killed at tick {', '.join(map(str, differing_ticks))}", file=sys.stderr
-        )
+        listing = ", ".join(map(str, differing_ticks))
+        print(f"differing when killed at tick {listing}", file=sys.stderr)
     return 1 if differing_ticks else 0
 
 

@@ -49,19 +49,14 @@ def check_shown(evidence: Evidence) -> list[Violation]:
     """I2: what clients were shown is a prefix of the history, and no terminal status changed."""
     if evidence.unreadable is not None:
         return [Violation("I2", evidence.unreadable)]
-    loss, violations = evidence.columns.get("loss", b""), []
+    loss, messages = evidence.columns.get("loss", b""), []
     if not loss.startswith(evidence.shown):
-        tick = _first_difference(evidence.shown, loss)
-        violations.append(
-            Violation("I2", f"{evidence.job_id}: tick {tick} was shown with other bits")
-        )
+        messages.append(f"tick {_first_difference(evidence.shown, loss)} was shown with other bits")
     last = [status for status in evidence.statuses if status in TERMINAL]
     if len(set(last)) > 1 or (last and evidence.status != last[-1]):
         statuses = " ".join([*evidence.statuses, evidence.status])
-        violations.append(
-            Violation("I2", f"{evidence.job_id}: an end was shown and changed: {statuses}")
-        )
-    return violations
+        messages.append(f"an end was shown and changed: {statuses}")
+    return [Violation("I2", f"{evidence.job_id}: {message}") for message in messages]
 
 
 def check_equal(
@@ -103,48 +98,38 @@ def check_order(evidence: Evidence) -> list[Violation]:
 
 def check_checkpoint_files(evidence: Evidence) -> list[Violation]:
     """I5: the files of every committed checkpoint are the committed bytes."""
-    return [
-        Violation("I5", f"{evidence.job_id}: checkpoint {tick} does not verify")
-        for tick in evidence.damaged
-    ]
+    messages = [f"checkpoint {tick} does not verify" for tick in evidence.damaged]
+    return [Violation("I5", f"{evidence.job_id}: {message}") for message in messages]
 
 
 def check_nothing_left(
     alive: Mapping[str, int], max_counts: Mapping[str, int], ended: Iterable[Evidence]
 ) -> list[Violation]:
     """I6: no process beyond those of a whole service, no checkpoint folder without a record."""
-    messages = [
-        f"{count} processes are {role}, {max_counts.get(role, 0)} should be at most"
-        for role, count in alive.items()
-        if count > max_counts.get(role, 0)
-    ]
+    messages = []
+    for role, count in alive.items():
+        if count > (max_count := max_counts.get(role, 0)):
+            messages.append(f"{count} processes are {role}, {max_count} should be at most")
     for evidence in ended:
         listed = {checkpoint.folder for checkpoint in evidence.checkpoints}
-        messages += [
-            f"{evidence.job_id}: nothing names {name}"
-            for name in evidence.folders
-            if name not in listed
-        ]
+        unlisted = [name for name in evidence.folders if name not in listed]
+        messages += [f"{evidence.job_id}: nothing names {name}" for name in unlisted]
     return [Violation("I6", message) for message in messages]
 
 
 def check_disk_use(evidence: Evidence) -> list[Violation]:
     """I7, for one job: its files are what its record lists and its spec allows."""
-    messages = []
-    if len(evidence.checkpoints) > evidence.keep + MAX_EXTRA_CHECKPOINTS:
-        messages.append(f"{len(evidence.checkpoints)} checkpoints are kept of {evidence.keep}")
+    messages, count, recorded = [], len(evidence.checkpoints), evidence.recorded_bytes
+    if count > evidence.keep + MAX_EXTRA_CHECKPOINTS:
+        messages.append(f"{count} checkpoints are kept of {evidence.keep}")
     archived = sum(size for name, size in evidence.disk.items() if name.startswith("archive/"))
     if archived > MAX_ARCHIVE_BYTES:
         messages.append(f"{archived} bytes of archive")
-    max_bytes = (
-        evidence.recorded_bytes + MAX_MANIFEST_BYTES * (len(evidence.checkpoints) + 1) + archived
-    )
+    max_bytes = recorded + MAX_MANIFEST_BYTES * (count + 1) + archived
     if evidence.status in TERMINAL and not evidence.sealed:
         messages.append("its history still lies in the store")
     elif evidence.status in TERMINAL and sum(evidence.disk.values()) > max_bytes:
-        messages.append(
-            f"its record says {evidence.recorded_bytes} bytes, on disk are {evidence.disk}"
-        )
+        messages.append(f"its record says {recorded} bytes, on disk are {evidence.disk}")
     return [Violation("I7", f"{evidence.job_id}: {message}") for message in messages]
 
 
@@ -182,11 +167,9 @@ def _point_differences(
 def _end_differences(evidence: Evidence, reference: Reference) -> list[str]:
     ends = (evidence.status, evidence.tick, evidence.stopped_by)
     expected = (reference.status, reference.tick, reference.stopped_by)
-    return (
-        []
-        if ends == expected
-        else [f"it ended as {ends}, undisturbed as {expected} ({evidence.error})"]
-    )
+    if ends == expected:
+        return []
+    return [f"it ended as {ends}, undisturbed as {expected} ({evidence.error})"]
 
 
 def _first_difference(first: bytes, second: bytes) -> int:

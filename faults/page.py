@@ -22,10 +22,8 @@ def main(argv: list[str]) -> int:
         print("usage: python -m faults.page RESULT.json", file=sys.stderr)
         return 2
     result = json.loads(Path(argv[0]).read_text())
-    page = fill_tables(
-        PAGE.read_text(), {"promises": promises_table(result), "faults": faults_table(result)}
-    )
-    PAGE.write_text(page)
+    tables = {"promises": promises_table(result), "faults": faults_table(result)}
+    PAGE.write_text(fill_tables(PAGE.read_text(), tables))
     return 0
 
 
@@ -48,19 +46,16 @@ def is_named_by(promise: Promise, name: str) -> bool:
 def promises_table(result: dict[str, Any]) -> str:
     """Return a row for each promise: its faults, how often they happened, and the violations."""
     rounds, happened, _ = _count_faults(result)
-    violation_counts = Counter(_broken_invariants(result))
+    violations = Counter(_broken_invariants(result))
     lines = [
         "| promise | attacked by | rounds | faults | violations | a check that can fail: mutants |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for promise in PROMISES:
         names = [name for name in CATALOGUE if is_named_by(promise, name)]
-        round_count, fault_count = (
-            sum(count[name] for name in names) for count in (rounds, happened)
-        )
-        violation_count = sum(
-            violation_counts[invariant] for invariant in promise.invariants.split(", ")
-        )
+        round_count = sum(rounds[name] for name in names)
+        fault_count = sum(happened[name] for name in names)
+        violation_count = sum(violations[invariant] for invariant in promise.invariants.split(", "))
         mutants = ", ".join(f"`{mutant}`" for mutant in promise.mutants)
         lines.append(
             f"| {promise.text} ({promise.invariants}) | {' '.join(promise.faults)} "
@@ -91,9 +86,7 @@ def _sort_key(entry: tuple[str, object]) -> tuple[int, str]:
 
 
 def _broken_invariants(result: dict[str, Any]) -> list[str]:
-    violations = [
-        violation for finding in result["findings"] for violation in finding["violations"]
-    ]
+    violations = [entry for finding in result["findings"] for entry in finding["violations"]]
     return [violation["invariant"] for violation in [*violations, *result["left"]]]
 
 

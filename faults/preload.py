@@ -26,11 +26,8 @@ class Preload:
         """Return the variables for a process that is to be watched."""
         if self.library is None:
             return {}
-        return {
-            "LD_PRELOAD": str(self.library),
-            "FAULTS_SYNCED": str(self.synced),
-            "FAULTS_CLOCK": str(self.clock),
-        }
+        library, synced, clock = map(str, (self.library, self.synced, self.clock))
+        return {"LD_PRELOAD": library, "FAULTS_SYNCED": synced, "FAULTS_CLOCK": clock}
 
     def step_clock(self, seconds: int) -> None:
         """Shift the clock of the watched processes from now on."""

@@ -31,12 +31,9 @@ class MarkedProcesses:
     def make_environment(self, folder: Path, **extra: str) -> dict[str, str]:
         """Return the environment of a first process with this mark."""
         names = ("PATH", "HOME", "XDG_CACHE_HOME")  # compiled engines are found again
-        inherited = {name: os.environ[name] for name in names if name in os.environ}
-        defaults = {
-            "TICKFORGE_LEASE_SECONDS": LEASE_SECONDS,
-            "XDG_CONFIG_HOME": str(folder / "config"),
-        }
-        return {**inherited, **defaults, MARK_VARIABLE: self.mark, **extra}
+        env = {name: os.environ[name] for name in names if name in os.environ}
+        env |= {"TICKFORGE_LEASE_SECONDS": LEASE_SECONDS, "XDG_CONFIG_HOME": str(folder / "config")}
+        return {**env, MARK_VARIABLE: self.mark, **extra}
 
     def living_processes(self) -> list[psutil.Process]:
         """Return the processes that run; zombies do not count."""
@@ -54,11 +51,8 @@ class MarkedProcesses:
     def kill_all(self) -> None:
         """Kill all processes, and remove the private folders that killed workers leave."""
         alive = self.living_processes()
-        worker_folders = [
-            Path(candidate.cmdline()[-1]).parent
-            for candidate in alive
-            if role_of(candidate) == "template"
-        ]
+        fork_servers = [process for process in alive if role_of(process) == "template"]
+        worker_folders = [Path(process.cmdline()[-1]).parent for process in fork_servers]
         for process in alive:
             send_signal(process, signal.SIGKILL)
         psutil.wait_procs(alive, 5)
@@ -109,7 +103,8 @@ class ServiceProcess:
 
     def start(self) -> None:
         """Start serve.py and wait for its ready line."""
-        with (self.folder / "stderr").open("a") as stderr:
+        log = self.folder / "stderr"
+        with log.open("a") as stderr:
             self._process = subprocess.Popen(
                 [sys.executable, "serve.py", *self._argv],
                 cwd=ROOT,
@@ -121,9 +116,7 @@ class ServiceProcess:
             )
         assert self._process.stdout is not None
         self.ready_line = self._process.stdout.readline()
-        assert self.ready_line.startswith("tickforge ready http"), (
-            self.folder / "stderr"
-        ).read_text()
+        assert self.ready_line.startswith("tickforge ready http"), log.read_text()
 
     @property
     def url(self) -> str:
@@ -152,11 +145,7 @@ class ServiceProcess:
         self._process.kill()
         self._process.wait()
         self._process.stdout.close()
-        wait_until(
-            lambda: not self.processes.living_processes(),
-            10,
-            "the end of what serve.py had started",
-        )
+        wait_until(lambda: not self.processes.living_processes(), 10, "the end of its processes")
 
     def end(self) -> None:
         """Kill whatever is left of the service."""

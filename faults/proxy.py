@@ -14,14 +14,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
+
+from jobs.background_thread import BackgroundThread
 
 READ_SIZE = 1 << 16
 POLL_SECONDS = 0.01  # between two looks at what was delayed
-SEND_TIMEOUT_SECONDS = (
-    1.0  # a client that does not read (a frozen process) loses its link and holds up no other
-)
+#: a client that does not read (a frozen process) loses its link and holds up no other
+SEND_TIMEOUT_SECONDS = 1.0
 PortFilter = Callable[[int], bool]
 #: what a breakpoint does: drop the request; or run it, and lose, cut or withhold its reply
 BreakpointMode = Literal["request", "reply", "inside", "swallow"]
@@ -73,41 +73,27 @@ class Link:
         self.store.close()
 
 
-class Proxy:
+class Proxy(BackgroundThread):
     """A context in which the proxy listens on a free port of 127.0.0.1."""
 
     def __init__(self, upstream: Path) -> None:
+        super().__init__("proxy")
         self._upstream = str(upstream)
         self._server = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._server.getsockname()[1]
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._server, selectors.EVENT_READ)
         self._links: dict[socket.socket, Link] = {}
-        self._condition, self._breakpoints, self._lock = (
-            NetworkCondition(),
-            list[ScriptBreakpoint](),
-            threading.Lock(),
-        )
-        self._is_stopped = False
-        self._thread = threading.Thread(target=self._serve, name="proxy", daemon=True)
+        self._condition, self._lock = NetworkCondition(), threading.Lock()
+        self._breakpoints: list[ScriptBreakpoint] = []
 
     @property
     def url(self) -> str:
         """Return the URL at which clients reach the store."""
         return f"redis://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _at: TracebackType | None,
-    ) -> None:
-        self._is_stopped = True
-        self._thread.join()
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
         self.cut_links()
         self._server.close()
         self._selector.close()
@@ -136,8 +122,8 @@ class Proxy:
                 self._drop(link)
         return len(links)
 
-    def _serve(self) -> None:
-        while not self._is_stopped:
+    def _run(self) -> None:
+        while not self._stopped.is_set():
             for key, _ in self._selector.select(POLL_SECONDS):
                 with self._lock, contextlib.suppress(OSError):
                     self._handle_ready(key.fileobj)  # type: ignore[arg-type]
@@ -215,11 +201,8 @@ class Proxy:
         breakpoint_.hit.set()
 
     def _match_breakpoint(self, link: Link, data: bytes) -> ScriptBreakpoint | None:
-        for breakpoint_ in [
-            breakpoint_
-            for breakpoint_ in self._breakpoints
-            if breakpoint_.sha in data and breakpoint_.ports(link.port)
-        ]:
+        matching = [b for b in self._breakpoints if b.sha in data and b.ports(link.port)]
+        for breakpoint_ in matching:
             breakpoint_.nth -= 1
             if breakpoint_.nth <= 0:
                 self._breakpoints.remove(breakpoint_)

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore
+from jobs.files.checkpoint_folders import files_match
 from jobs.history.column_reader import ColumnReader
 from jobs.history.errors import DamagedHistory
 from jobs.job import Checkpoint
@@ -72,7 +72,7 @@ class Reference:
 def gather_evidence(store: Store, files: ArtifactStore, job_id: str) -> Evidence:
     """Read the records of a job. Raises NoSuchJob."""
     job = JobQueries(store).get_job(TENANT, job_id)
-    saved_checkpoints = JobQueries(store).list_checkpoints(TENANT, job_id)
+    checkpoints = JobQueries(store).list_checkpoints(TENANT, job_id)
     folder = files.job_folder(TENANT, job_id)
     member, queue = keys.job_member(TENANT, job_id), job.spec.queue
     columns, points, unreadable = _history(store, files, job_id)
@@ -92,12 +92,8 @@ def gather_evidence(store: Store, files: ArtifactStore, job_id: str) -> Evidence
         points=points,
         unreadable=unreadable,
         audit=_audit(store, job_id),
-        checkpoints=saved_checkpoints,
-        damaged=[
-            c.tick
-            for c in saved_checkpoints
-            if not checkpoint_folders.files_match(files, TENANT, job_id, c)
-        ],
+        checkpoints=checkpoints,
+        damaged=[c.tick for c in checkpoints if not files_match(files, TENANT, job_id, c)],
         folders=_names(folder / "checkpoints"),
         disk={name: size for name, size in _sizes(folder) if name != "log.txt"},
     )
@@ -116,16 +112,15 @@ def _history(
 ) -> tuple[dict[str, bytes], dict[str, dict[int, int]], str | None]:
     reader = ColumnReader(store, files)
     extent = reader.read_extent(TENANT, job_id)
+    last = extent.tick
     try:
-        columns = {
-            name: reader.values(extent, name, 1, extent.tick).tobytes() for name in extent.columns
-        }
+        columns = {name: reader.values(extent, name, 1, last).tobytes() for name in extent.columns}
     except DamagedHistory as damage:
         return {}, {}, str(damage)
     text: bytes = store.hget(keys.job(TENANT, job_id), "sparse") or b""  # type: ignore[assignment]
     points = {}
     for name in set(text.decode().split()) - {"time"}:  # which is of a clock
-        array = reader.points(extent, name, 0, extent.tick)
+        array = reader.points(extent, name, 0, last)
         ticks, bits = np.asarray(array["tick"]).tolist(), np.asarray(array["bits"]).tolist()
         points[name] = dict(zip(ticks, bits, strict=True))
     return columns, points, None

@@ -8,7 +8,7 @@ from pathlib import Path
 from faults.campaign import Finding
 from faults.catalogue import CATALOGUE
 from faults.invariants import Violation
-from faults.schedule import Round, schedule_json
+from faults.schedule import schedule_json
 
 
 def format_round(number: int, finding: Finding) -> str:
@@ -51,9 +51,8 @@ def write_result(
     file: Path, seed: int, findings: list[Finding], remaining: list[Violation], seconds: float
 ) -> None:
     """Write the whole result as JSON, with the schedule that runs it again."""
-    rounds: list[Round] = [finding.round for finding in findings]
     payload = {
-        **json.loads(schedule_json(seed, rounds)),
+        **json.loads(schedule_json(seed, [finding.round for finding in findings])),
         "faults": sum(finding.fault_count for finding in findings),
         "jobs": sum(finding.jobs for finding in findings),
         "seconds": round(seconds, 1),
@@ -65,5 +64,5 @@ def write_result(
 
 
 def _finding_json(finding: Finding) -> dict[str, object]:
-    payload = asdict(finding)
-    return {**payload, "violations": [violation._asdict() for violation in finding.violations]}
+    violations = [violation._asdict() for violation in finding.violations]
+    return {**asdict(finding), "violations": violations}

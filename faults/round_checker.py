@@ -36,22 +36,16 @@ class RoundChecker:
         """Return all violations of a round that has ended."""
         self._wait_until_settled(context)
         gathered = [(job, self._gather_evidence(job)) for job in context.jobs]
-        violations = [
-            violation for job, evidence in gathered for violation in self._check_job(job, evidence)
-        ]
+        violations = [v for job, evidence in gathered for v in self._check_job(job, evidence)]
         ended = [evidence for _, evidence in gathered if evidence is not None]
-        violations += invariants.check_nothing_left(
-            self._service.count_by_role(), COMPLETE_SERVICE, ended
-        )
+        counts = self._service.count_by_role()
+        violations += invariants.check_nothing_left(counts, COMPLETE_SERVICE, ended)
         violations += self._check_wakeups(context)
-        violations += invariants.check_responses(
-            self._watcher.take_responses(), context.answer_timeout * load_factor()
-        )
+        max_seconds = context.answer_timeout * load_factor()
+        violations += invariants.check_responses(self._watcher.take_responses(), max_seconds)
         for attack in attacks:
             results = [promise() for promise in attack.promise_checks]
-            violations += [
-                Violation(attack.name, message) for message in results if message is not None
-            ]
+            violations += [Violation(attack.name, text) for text in results if text is not None]
         return violations
 
     def _wait_until_settled(self, context: RoundContext) -> None:
@@ -83,12 +77,11 @@ class RoundChecker:
     def _gather_evidence(self, job: JobUnderTest) -> Evidence | None:
         """Return the records of a job with what clients were shown; None without a record."""
         self._watcher.observe(job.job_id)
+        store, files = self._service.store, self._service.files
         deadline = time.monotonic() + STORE_SECONDS
         while True:
             try:
-                evidence = records.gather_evidence(
-                    self._service.store, self._service.files, job.job_id
-                )
+                evidence = records.gather_evidence(store, files, job.job_id)
             except NoSuchJob:
                 return None
             except UNAVAILABLE:

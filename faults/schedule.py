@@ -21,12 +21,8 @@ class Round:
 
 def select_entries(only: str | None) -> list[CatalogueEntry]:
     """Return the entries of a name: `F2` is all its variants, `F2.worker` one, None all."""
-    matching = [
-        entry
-        for entry in CATALOGUE.values()
-        if only is None or entry.name == only or entry.name.split(".")[0] == only
-    ]
-    return sorted(matching, key=lambda entry: (entry.number, entry.name))
+    entries = sorted(CATALOGUE.values(), key=lambda entry: (entry.number, entry.name))
+    return [entry for entry in entries if only in (None, entry.name, entry.name.split(".")[0])]
 
 
 def draw_rounds(seed: int, entries: list[CatalogueEntry]) -> Iterator[Round]:
@@ -37,7 +33,7 @@ def draw_rounds(seed: int, entries: list[CatalogueEntry]) -> Iterator[Round]:
     for entry in [entry for entry in entries if entry.alone]:
         yield Round(rng.getrandbits(32), [entry.name])
     while remaining:
-        batch = _with_distinct_numbers(remaining, MAX_FAULTS_PER_ROUND)
+        batch = _with_distinct_numbers(remaining)
         remaining = [entry for entry in remaining if entry not in batch]
         yield Round(rng.getrandbits(32), [entry.name for entry in batch])
     while True:
@@ -52,9 +48,7 @@ def schedule_json(seed: int, rounds: list[Round]) -> str:
 def read_schedule(file: Path) -> tuple[int, list[Round]]:
     """Return a written schedule and its seed."""
     payload = json.loads(file.read_text())
-    return payload["seed"], [
-        Round(round_["seed"], round_["faults"]) for round_ in payload["rounds"]
-    ]
+    return payload["seed"], [Round(entry["seed"], entry["faults"]) for entry in payload["rounds"]]
 
 
 def _draw_entries(rng: random.Random, entries: list[CatalogueEntry]) -> list[CatalogueEntry]:
@@ -62,15 +56,13 @@ def _draw_entries(rng: random.Random, entries: list[CatalogueEntry]) -> list[Cat
     drawn = rng.choices(entries, weights, k=MAX_FAULTS_PER_ROUND * 2)
     if drawn[0].alone:
         return drawn[:1]
-    return _with_distinct_numbers(
-        [entry for entry in drawn if not entry.alone], MAX_FAULTS_PER_ROUND
-    )
+    return _with_distinct_numbers([entry for entry in drawn if not entry.alone])
 
 
-def _with_distinct_numbers(entries: list[CatalogueEntry], max_count: int) -> list[CatalogueEntry]:
+def _with_distinct_numbers(entries: list[CatalogueEntry]) -> list[CatalogueEntry]:
     """Return the first names of distinct numbers: two of one number would undo each other."""
     distinct: list[CatalogueEntry] = []
     for entry in entries:
         if all(entry.number != other.number for other in distinct):
             distinct.append(entry)
-    return distinct[:max_count]
+    return distinct[:MAX_FAULTS_PER_ROUND]

@@ -13,7 +13,6 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import httpx
@@ -38,14 +37,8 @@ WORKERS = 2
 LEASE_SECONDS, STALL_SECONDS = 2.0, 4.0
 ADMIN_KEY = "an-admin-key-of-the-fault-suite-0123456789"
 #: the processes of a whole service; `api` is an arbiter and one process that answers
-COMPLETE_SERVICE = {
-    "serve": 1,
-    "store": 1,
-    "api": 2,
-    "worker": WORKERS,
-    "child": WORKERS,
-    "template": WORKERS,
-}
+COMPLETE_SERVICE = {"serve": 1, "store": 1, "api": 2}
+COMPLETE_SERVICE |= {"worker": WORKERS, "child": WORKERS, "template": WORKERS}
 
 
 @dataclass(frozen=True)
@@ -69,14 +62,14 @@ class ServiceUnderTest:
     """A context in which the service runs; all its processes and files are gone afterwards."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="tickforge-faults-"))
-        self.points = self.folder / "points"
+        self.folder = folder = Path(tempfile.mkdtemp(prefix="tickforge-faults-"))
+        self.points = folder / "points"
         self.points.mkdir()
-        self.preload = preload.build_preload(self.folder)
+        self.preload = preload.build_preload(folder)
         self.server = StoreServer()
         self.proxy = Proxy(self.server.socket)
         self.serving = ServiceProcess(
-            self.folder,
+            folder,
             workers=WORKERS,
             TICKFORGE_REDIS_URL=self.proxy.url,
             TICKFORGE_ADMIN_KEY=ADMIN_KEY,
@@ -87,16 +80,12 @@ class ServiceUnderTest:
             TICKFORGE_API_THREADS="32",
         )
         self.processes = self.serving.processes
-        self.server.environ = self.processes.make_environment(
-            self.folder, **self.preload.environment
-        )
+        self.server.environ = self.processes.make_environment(folder, **self.preload.environment)
         self.store = connect(self.server.url)
         # a store that was killed a moment ago is still reading its log
-        retry = Retry(ConstantBackoff(0.1), 30, supported_errors=(ConnectionError,))
-        self.store.set_retry(retry)
-        self.settings = Settings.from_env(
-            {"TICKFORGE_REDIS_URL": self.server.url, "TICKFORGE_DATA_DIR": str(self.data)}
-        )
+        self.store.set_retry(Retry(ConstantBackoff(0.1), 30, supported_errors=(ConnectionError,)))
+        env = {"TICKFORGE_REDIS_URL": self.server.url, "TICKFORGE_DATA_DIR": str(self.data)}
+        self.settings = Settings.from_env(env)
         self.files = ArtifactStore(self.settings.artifacts)
 
     @property
@@ -117,12 +106,7 @@ class ServiceUnderTest:
             raise
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _at: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.http.close()
         self._shut_down()
 
@@ -242,10 +226,7 @@ def _is_stopped(process: psutil.Process) -> bool:
 
 def _ports(process: psutil.Process) -> set[int]:
     try:
-        return {
-            connection.laddr.port
-            for connection in process.net_connections("tcp")
-            if connection.laddr
-        }
+        connections = process.net_connections("tcp")
+        return {connection.laddr.port for connection in connections if connection.laddr}
     except psutil.Error:
         return set()

@@ -8,12 +8,12 @@ import contextlib
 import threading
 import time
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
 from faults.invariants import TERMINAL, RecordedResponse
+from jobs.background_thread import BackgroundThread
 
 POLL_SECONDS = 0.15
 BINARY = {"Accept": "application/octet-stream"}
@@ -33,28 +33,14 @@ class ObservedJob:
         return bool(self.statuses) and self.statuses[-1] in TERMINAL
 
 
-class Watcher:
+class Watcher(BackgroundThread):
     """A context in which the thread runs. Requests of a round may go through `request`."""
 
     def __init__(self, http: httpx.Client) -> None:
-        self._http = http
+        super().__init__("watcher")
+        self._http, self._lock = http, threading.Lock()
         self._jobs: dict[str, ObservedJob] = {}
         self._responses: list[RecordedResponse] = []
-        self._lock, self._stopped = threading.Lock(), threading.Event()
-        self._thread = threading.Thread(target=self._poll, name="watcher", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _at: TracebackType | None,
-    ) -> None:
-        self._stopped.set()
-        self._thread.join()
 
     def watch(self, job_id: str) -> ObservedJob:
         """Poll a job from now on."""
@@ -81,11 +67,11 @@ class Watcher:
         seconds = time.monotonic() - started
         media_type = "" if response is None else response.headers.get("Content-Type", "")
         status = None if response is None else response.status_code
-        recorded = RecordedResponse(
-            f"{method} {path}", status, media_type.startswith(PROBLEM), seconds
-        )
+        is_problem = media_type.startswith(PROBLEM)
         with self._lock:
-            self._responses.append(recorded)
+            self._responses.append(
+                RecordedResponse(f"{method} {path}", status, is_problem, seconds)
+            )
         return response
 
     def observe(self, job_id: str) -> None:
@@ -102,17 +88,14 @@ class Watcher:
             self._fetch_losses(job_id, observed, known_ticks)
 
     def _fetch_losses(self, job_id: str, observed: ObservedJob, known_ticks: int) -> None:
-        response = self.request(
-            "GET", f"/v1/jobs/{job_id}/history?after={known_ticks}", headers=BINARY
-        )
+        path = f"/v1/jobs/{job_id}/history?after={known_ticks}"
+        response = self.request("GET", path, headers=BINARY)
         if response is not None and response.status_code == 200:
             observed.losses += response.content
 
-    def _poll(self) -> None:
+    def _run(self) -> None:
         while not self._stopped.wait(POLL_SECONDS):
             with self._lock:
-                live_jobs = [
-                    job_id for job_id, observed in self._jobs.items() if not observed.has_ended
-                ]
+                live_jobs = [job_id for job_id, job in self._jobs.items() if not job.has_ended]
             for job_id in live_jobs:
                 self.observe(job_id)

@@ -4,29 +4,12 @@ A name is a letter and a number, and after a point the variant. The numbers are 
 docs/reliability.md. One module per group; importing this package fills `CATALOGUE`.
 """
 
-from faults.catalogue import (
-    broker,
-    clients,
-    disk,
-    network,
-    service,
-    store,
-    trainer,
-    versions,
-    worker,
-)
+from importlib import import_module
+from pkgutil import iter_modules
+
 from faults.catalogue.entries import CATALOGUE, CatalogueEntry
 
-__all__ = [
-    "CATALOGUE",
-    "CatalogueEntry",
-    "broker",
-    "clients",
-    "disk",
-    "network",
-    "service",
-    "store",
-    "trainer",
-    "versions",
-    "worker",
-]
+__all__ = ["CATALOGUE", "CatalogueEntry"]
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

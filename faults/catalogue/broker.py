@@ -61,9 +61,8 @@ def run_many_reconcilers(attack: Attack) -> None:
             try:
                 for queue, times in ledger.take_due_wakeups(1.0).items():
                     celery_app.wake_workers(queue, times)
-                max_pending[0] = max(
-                    max_pending[0], service.count_wakeups() - service.count_queued_jobs()
-                )
+                pending = service.count_wakeups() - service.count_queued_jobs()
+                max_pending[0] = max(max_pending[0], pending)
             except UNAVAILABLE:
                 pass
             time.sleep(0.05)
@@ -75,10 +74,8 @@ def run_many_reconcilers(attack: Attack) -> None:
     for thread in threads:
         thread.join()
     attack.record_fault("ten more reconcilers rang")
-    forged = attack.context.forged_messages + 4
-    attack.add_check(
-        lambda: "; ".join(v.what for v in check_wakeups(max_pending[0], 0, forged)) or None
-    )
+    violations = check_wakeups(max_pending[0], 0, attack.context.forged_messages + 4)
+    attack.expect(not violations, "; ".join(violation.what for violation in violations))
 
 
 @fault("F19.none", "no reconciler for 4 s", weight=0.25)
@@ -109,10 +106,8 @@ def push_garbage(attack: Attack) -> None:
 def push_pickle(attack: Attack) -> None:
     file = attack.service.folder / "opened"
     command = f"touch {file}".encode()
-    body = PICKLE % (len(command).to_bytes(4, "little"), command)
-    message = _make_message(
-        celery_app.TASK_NAME, body.decode("latin-1"), "application/x-python-serialize"
-    )
+    body = (PICKLE % (len(command).to_bytes(4, "little"), command)).decode("latin-1")
+    message = _make_message(celery_app.TASK_NAME, body, "application/x-python-serialize")
     attack.service.store.lpush(WAKEUP_QUEUE, json.dumps(message))
     attack.context.forged_messages += 1
     attack.record_fault("forged a message with a pickle")
@@ -140,9 +135,7 @@ def queue_crowd(attack: Attack) -> None:
     for job_id in job_ids:
         ledger.request_transition("default", job_id, "cancel")
     attack.record_fault(f"{CROWD_SIZE} jobs waited")
-    attack.add_check(
-        lambda: None if max_pending <= CROWD_SIZE + 25 else f"{max_pending} wake-ups pending"
-    )
+    attack.expect(max_pending <= CROWD_SIZE + 25, f"{max_pending} wake-ups pending")
     attack.wait_for(lambda: job.is_over, 30)
     were_taken = attack.wait_for(lambda: service.count_wakeups() <= 2, 60)
     attack.add_check(
@@ -151,7 +144,7 @@ def queue_crowd(attack: Attack) -> None:
     were_finalized = attack.wait_for(
         lambda: service.store.scard(keys.UNFINALIZED_JOBS) <= 2, FINALIZE_SECONDS
     )
-    attack.add_check(lambda: None if were_finalized else f"not sealed in {FINALIZE_SECONDS} s")
+    attack.expect(were_finalized, f"not sealed in {FINALIZE_SECONDS} s")
 
 
 def _poll_jobs(attack: Attack) -> None:

@@ -37,14 +37,13 @@ def kill_before_answer(attack: Attack) -> None:
 def _kill_in_submission(attack: Attack, point: str) -> None:
     """Kill the API in a submission: one Idempotency-Key gives one job, however often it is sent."""
     watcher, idempotency_key = attack.context.watcher, secrets.token_hex(8)
+    headers = {"Idempotency-Key": idempotency_key}
     attack.context.answer_timeout = RESTART_SECONDS
     submission = {**make_body("replayed"), "labels": {"once": idempotency_key}}
     armed = attack.arm(point, "kill")
     ids = set()
     for _ in range(20):
-        response = watcher.request(
-            "POST", "/v1/jobs", json=submission, headers={"Idempotency-Key": idempotency_key}
-        )
+        response = watcher.request("POST", "/v1/jobs", json=submission, headers=headers)
         if response is not None and response.status_code == 202:
             ids.add(response.json()["id"])
             if armed.has_fired:
@@ -106,8 +105,7 @@ def signal_in_a_phase(attack: Attack) -> None:
     if phase == "a load":
         attack.arm("tick", "kill", job, at=attack.rng.randint(300, 1400))
     actions: list[Action] = ["term", "quit", "kill"]
-    action = attack.rng.choice(actions)
-    attack.arm(point, action, job, nth=attack.rng.randint(1, 3))
+    attack.arm(point, attack.rng.choice(actions), job, nth=attack.rng.randint(1, 3))
 
 
 @fault("F31.template", "signals landing in a fork server's start", weight=0.15)
@@ -127,9 +125,7 @@ def resume_if_paused(attack: Attack, job: JobUnderTest) -> None:
             return True
         if job.observed.job.get("status") == "paused":
             return attack.request(job, "resume")
-        return (
-            job.observed.job.get("requested") is None
-            and job.observed.job.get("status") == "running"
-        )
+        state = job.observed.job
+        return state.get("requested") is None and state.get("status") == "running"
 
     attack.wait_for(is_resumed, 6)

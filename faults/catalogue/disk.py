@@ -22,12 +22,8 @@ def fill_disk_while_saving(attack: Attack) -> None:
 
 def _check_event(attack: Attack, job: JobUnderTest) -> str | None:
     """Return a check that a failed save is among the job's events."""
-    fired = [
-        armed_fault
-        for armed_fault in attack.armed_faults
-        if armed_fault.has_fired and armed_fault.fault["point"][:4] == "chec"
-    ]
-    if not fired:
+    points = [armed.fault["point"] for armed in attack.armed_faults if armed.has_fired]
+    if not any(point.startswith("checkpoint:") for point in points):
         return None
     page = attack.context.watcher.request("GET", f"/v1/jobs/{job.job_id}/events")
     is_reported = page is not None and "checkpoint_error" in page.text
@@ -52,9 +48,8 @@ def fill_disk_while_moving(attack: Attack) -> None:
 @fault("F18", "a committed checkpoint damaged: a bit flipped, cut, missing", weight=2)
 def damage_checkpoint(attack: Attack) -> None:
     job = attack.new_job()
-    if not attack.wait_for(lambda: job.observed.job.get("latest_checkpoint") or job.is_over, 20):
-        return
-    if not attack.request(job, "pause"):
+    is_saved = attack.wait_for(lambda: job.observed.job.get("latest_checkpoint") or job.is_over, 20)
+    if not is_saved or not attack.request(job, "pause"):
         return
     attack.wait_for(lambda: job.observed.job.get("status") in ("paused", "succeeded"), 20)
     if job.observed.job.get("status") == "paused":

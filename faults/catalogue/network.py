@@ -1,5 +1,7 @@
 """Faults of the network before the store: cut, one-way, slow, replies lost."""
 
+from collections.abc import Sequence
+
 from faults.attack import Attack
 from faults.catalogue.entries import fault
 from faults.catalogue.store import SCRIPTS, break_at_script
@@ -12,7 +14,11 @@ PARTITION_SECONDS = LEASE_SECONDS + 1.5
 
 
 def partition(
-    attack: Attack, seconds: float, description: str, *roles: str, **condition: bool | float
+    attack: Attack,
+    description: str,
+    roles: Sequence[str] = WORKER_ROLES,
+    seconds: float = PARTITION_SECONDS,
+    **condition: bool | float,
 ) -> None:
     """Set a network condition for some processes for a while; the round goes on in it."""
     proxy = attack.service.proxy
@@ -27,58 +33,35 @@ def partition(
 
 @fault("F8.one-way", "replies of the store to workers dropped, past the lease", weight=0.35)
 def drop_replies(attack: Attack) -> None:
-    partition(
-        attack, PARTITION_SECONDS, "no reply reached a worker", *WORKER_ROLES, drop_replies=True
-    )
+    partition(attack, "no reply reached a worker", drop_replies=True)
 
 
 @fault("F8.other-way", "requests of workers dropped, past the lease", weight=0.35)
 def drop_requests(attack: Attack) -> None:
-    partition(
-        attack,
-        PARTITION_SECONDS,
-        "no request of a worker arrived",
-        *WORKER_ROLES,
-        drop_requests=True,
-    )
+    partition(attack, "no request of a worker arrived", drop_requests=True)
 
 
 @fault("F8.both", "workers parted from the store both ways, new connections too", weight=0.3)
 def partition_workers(attack: Attack) -> None:
     description = "workers were parted from the store"
-    partition(
-        attack,
-        PARTITION_SECONDS,
-        description,
-        *WORKER_ROLES,
-        drop_requests=True,
-        drop_replies=True,
-        refuse_connections=True,
-    )
+    partition(attack, description, drop_requests=True, drop_replies=True, refuse_connections=True)
 
 
 @fault("F8.api", "the API parted from the store for a second", weight=0.7)
 def partition_api(attack: Attack) -> None:
-    partition(
-        attack,
-        1.0,
-        "the API was parted from the store",
-        "api",
-        drop_requests=True,
-        drop_replies=True,
-    )
+    description = "the API was parted from the store"
+    partition(attack, description, ["api"], 1.0, drop_requests=True, drop_replies=True)
 
 
 @fault("F8.slow", "a slow link: 60 ms each way", weight=0.35)
 def slow_down(attack: Attack) -> None:
-    partition(attack, 2.0, "every way took 60 ms", *WORKER_ROLES, "api", delay=0.06)
+    partition(attack, "every way took 60 ms", [*WORKER_ROLES, "api"], 2.0, delay=0.06)
 
 
 @fault("F8.cut", "every connection cut", weight=3)
 def cut_connections(attack: Attack) -> None:
     attack.running_job()
-    links = attack.service.proxy.cut_links()
-    attack.record_fault(f"cut {links} connections")
+    attack.record_fault(f"cut {attack.service.proxy.cut_links()} connections")
 
 
 @fault("F8.inside", "connections cut inside a reply", weight=4)
@@ -104,7 +87,5 @@ def swallow_reply(attack: Attack) -> None:
 def break_at_scripts(attack: Attack, mode: BreakpointMode) -> None:
     """Set five breakpoints at random scripts, and submit jobs that run into them."""
     for script in attack.rng.sample(SCRIPTS, 5):
-        attack.breakpoints.append(
-            break_at_script(attack, script, mode, nth=attack.rng.randint(1, 2))
-        )
+        break_at_script(attack, script, mode, nth=attack.rng.randint(1, 2))
     attack.new_job()

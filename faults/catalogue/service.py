@@ -33,35 +33,29 @@ def kill_api(attack: Attack) -> None:
 
 @fault("F16", "a store whose settings would lose jobs: no part starts on it", weight=0.06)
 def start_on_weak_store(attack: Attack) -> None:
-    setting = attack.rng.choice(list(WEAK_SETTINGS))
-    component = attack.rng.choice(["api", "workers"])
+    setting, component = (
+        attack.rng.choice(list(WEAK_SETTINGS)),
+        attack.rng.choice(["api", "workers"]),
+    )
     with running_store() as server:
         client = connect(server.url)
         client.config_set(setting, WEAK_SETTINGS[setting])
         client.close()
-        completed = subprocess.run(
-            [sys.executable, "-m", component], cwd=ROOT, capture_output=True, text=True, timeout=60,
-            env=_make_environment(attack, server.url),
-        )  # fmt: skip
+        completed = run_component(attack, component, server.url, attack.service.folder / "weak")
     attack.record_fault(f"started {component} on a store with {setting} {WEAK_SETTINGS[setting]}")
-    is_refused = (
-        completed.returncode == 2 and f"{setting}={WEAK_SETTINGS[setting]}" in completed.stderr
-    )
-    attack.add_check(
-        lambda: None if is_refused else f"{component} started on {setting}={WEAK_SETTINGS[setting]}"
-    )
+    weakness = f"{setting}={WEAK_SETTINGS[setting]}"
+    is_refused = completed.returncode == 2 and weakness in completed.stderr
+    attack.expect(is_refused, f"{component} started on {weakness}")
 
 
 @fault(
     "F25", "a rolling restart of every worker and of the API under load", weight=0.06, alone=True
 )
 def restart_all(attack: Attack) -> None:
-    service, failures = attack.service, list[str]()
+    service, failures, stopped = attack.service, list[str](), threading.Event()
     attack.context.answer_timeout = RESTART_SECONDS
-    stopped = threading.Event()
-    client = threading.Thread(
-        target=_request_until_stopped, args=(service.serving.url, stopped, failures)
-    )
+    arguments = (service.serving.url, stopped, failures)
+    client = threading.Thread(target=_request_until_stopped, args=arguments)
     jobs = [attack.new_job(spec) for spec in ("dropout", "momentum", "patience")]
     client.start()
     arbiters = [candidate for candidate in service.processes_of("api") if not _is_child(candidate)]
@@ -103,14 +97,25 @@ def _request_until_stopped(url: str, stopped: threading.Event, failures: list[st
             except httpx.TransportError as error:
                 failures.append(repr(error))
                 continue
-            if response.status_code != 200 and not (
-                response.status_code == 503 and "Retry-After" in response.headers
-            ):
+            can_retry = response.status_code == 503 and "Retry-After" in response.headers
+            if response.status_code != 200 and not can_retry:
                 failures.append(f"{response.status_code} {response.text[:80]}")
             time.sleep(0.05)
 
 
-def _make_environment(attack: Attack, url: str) -> dict[str, str]:
-    env = {"TICKFORGE_REDIS_URL": url, "TICKFORGE_ADMIN_KEY": ADMIN_KEY}
-    env["TICKFORGE_DATA_DIR"] = str(Path(attack.service.folder) / "weak")
-    return attack.service.processes.make_environment(attack.service.folder, **env)
+def run_component(
+    attack: Attack, component: str, url: str, data: Path
+) -> subprocess.CompletedProcess[str]:
+    """Start `api` or `workers` on a store and data folder that it should refuse; await its end."""
+    env = attack.service.processes.make_environment(
+        attack.service.folder, TICKFORGE_REDIS_URL=url, TICKFORGE_ADMIN_KEY=ADMIN_KEY,
+        TICKFORGE_DATA_DIR=str(data),
+    )  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-m", component],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )

@@ -18,12 +18,11 @@ SCRIPTS = (
 MAX_LOG_GROWTH_BYTES = 3_000
 
 
-def break_at_script(
-    attack: Attack, script: str, mode: BreakpointMode, **options: Any
-) -> ScriptBreakpoint:
+def break_at_script(attack: Attack, script: str, mode: BreakpointMode, **options: Any) -> None:
     """Set a breakpoint at one script for the round; it is cleared at the round's end."""
     sha = hashlib.sha1(read_source(script).encode()).hexdigest().encode()
-    return attack.service.proxy.add_breakpoint(ScriptBreakpoint(mode, sha=sha, **options))
+    breakpoint_ = ScriptBreakpoint(mode, sha=sha, **options)
+    attack.breakpoints.append(attack.service.proxy.add_breakpoint(breakpoint_))
 
 
 @fault("F5", "the store killed before or after a script, and started again", weight=3)
@@ -37,9 +36,7 @@ def kill_store_at_script(attack: Attack) -> None:
         attack.service.server.kill()
         attack.run_later(pause, attack.service.server.start)
 
-    attack.breakpoints.append(
-        break_at_script(attack, script, mode, nth=nth, action=kill_and_restart)
-    )
+    break_at_script(attack, script, mode, nth=nth, action=kill_and_restart)
     attack.log(f"the store dies at {script}, {mode}")
     job = attack.new_job(attack.rng.choice(["dropout", "momentum"]))
     attack.wait_for(lambda: attack.breakpoints[0].hit.is_set() or job.is_over, 15)
@@ -61,7 +58,10 @@ def cut_power(attack: Attack) -> None:
 @fault("F7", "the store frozen for a second", weight=1)
 def freeze_store(attack: Attack) -> None:
     attack.running_job()
-    freeze_for(attack, 1.0)
+    attack.service.server.freeze()
+    attack.wait_for(lambda: False, 1.0)
+    attack.service.server.thaw()
+    attack.record_fault("froze the store for 1.0 s")
 
 
 @fault("F7.long", "the store frozen for 10 s: the API says 503 within 5 s", weight=0.06, alone=True)
@@ -72,16 +72,8 @@ def freeze_store_for_long(attack: Attack) -> None:
     response = attack.context.watcher.request("GET", "/v1/jobs")
     status = response.status_code if response is not None else None
     attack.record_fault("froze the store for 10 s")
-    attack.add_check(lambda: None if status == 503 else f"the API said {status} of a frozen store")
+    attack.expect(status == 503, f"the API said {status} of a frozen store")
     attack.wait_for(lambda: False, 10.5)
-
-
-def freeze_for(attack: Attack, seconds: float) -> None:
-    """Freeze the store's process for a while."""
-    attack.service.server.freeze()
-    attack.wait_for(lambda: False, seconds)
-    attack.service.server.thaw()
-    attack.record_fault(f"froze the store for {seconds} s")
 
 
 @fault("F14", "full disk under the store: it must end, and lose nothing", weight=0.25, alone=True)
@@ -97,7 +89,7 @@ def fill_disk(attack: Attack) -> None:
     service.server.kill()
     service.server.start()
     attack.record_fault("filled the store's disk")
-    attack.add_check(lambda: None if has_ended else "the store went on without room for its log")
+    attack.expect(has_ended, "the store went on without room for its log")
 
 
 @fault(
@@ -113,8 +105,8 @@ def fill_memory(attack: Attack) -> None:
     have_ended = attack.wait_for(lambda: all(job.is_over for job in running), 30)
     service.store.config_set("maxmemory", 0)
     attack.record_fault("filled the store's memory")
-    attack.add_check(lambda: None if status == 507 else f"a submission got {status}, not 507")
-    attack.add_check(lambda: None if have_ended else "a running job did not end")
+    attack.expect(status == 507, f"a submission got {status}, not 507")
+    attack.expect(have_ended, "a running job did not end")
 
 
 @fault("F20.store", "the store's clock stepped by an hour, and back", weight=0.15, alone=True)

@@ -12,9 +12,8 @@ MAX_SEGFAULTS = 20
 @fault("F1", "the trainer killed at random ticks", spec="momentum", weight=8)
 def kill_at_ticks(attack: Attack) -> None:
     """Kill the trainer five times, each at a later tick, so that every attempt makes new ticks."""
-    job = attack.new_job(
-        attack.rng.choice(["dropout", "momentum", "patience", "replayed", "native"])
-    )
+    spec = attack.rng.choice(["dropout", "momentum", "patience", "replayed", "native"])
+    job = attack.new_job(spec)
     last = {"patience": 480}.get(job.spec, SPECS[job.spec]["budget"]["ticks"])
     for tick in sorted(attack.rng.sample(range(1, last + 1), 5)):
         attack.arm("tick", "kill", job, at=tick)
@@ -49,12 +48,9 @@ def poison_job(attack: Attack) -> None:
     job.allowed_ends.add("failed")
 
     def check_given_up() -> str | None:
-        job_state = job.observed.job
-        if (
-            job_state.get("status") != "failed"
-            or (job_state.get("error") or {}).get("type") != "poison"
-        ):
-            return f"not given up: {job_state.get('status')}, {job_state.get('error')}"
+        status, error = job.observed.job.get("status"), job.observed.job.get("error")
+        if status != "failed" or (error or {}).get("type") != "poison":
+            return f"not given up: {status}, {error}"
         return None
 
     attack.add_check(check_given_up)
@@ -63,9 +59,8 @@ def poison_job(attack: Attack) -> None:
 @fault("F22", "the trainer hangs for ever", spec="replayed", weight=0.5)
 def hang_trainer(attack: Attack) -> None:
     job = attack.new_job()
-    armed = attack.arm(
-        "tick", "delay", job, at=attack.rng.randint(1, 1000), seconds=FOREVER_SECONDS
-    )
+    tick = attack.rng.randint(1, 1000)
+    armed = attack.arm("tick", "delay", job, at=tick, seconds=FOREVER_SECONDS)
 
     def check_stall_limit() -> str | None:
         if armed.has_fired and job.observed.job.get("attempt", 0) < 2:

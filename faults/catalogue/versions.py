@@ -1,14 +1,12 @@
 """Leftovers of another version or another machine: they are refused and never misread."""
 
 import signal
-import subprocess
-import sys
 
 from faults.attack import Attack, JobUnderTest
 from faults.catalogue.entries import fault
-from faults.processes import ROOT, send_signal
+from faults.catalogue.service import run_component
+from faults.processes import send_signal
 from faults.records import TENANT
-from faults.service_under_test import ADMIN_KEY
 from faults.store_server import running_store
 from jobs.store import keys
 
@@ -31,11 +29,9 @@ def write_newer_record(attack: Attack) -> None:
     is_claimed = store.hget(record_key, "attempt") != before
     store.hset(record_key, "schema", "1")
     attack.record_fault("wrote a newer schema into a record")
-    attack.add_check(
-        lambda: None if status == 503 else f"a newer record was answered with {status}"
-    )
-    attack.add_check(lambda: "a newer record was claimed" if is_claimed else None)
-    attack.add_check(lambda: "a newer record was changed" if is_accepted else None)
+    attack.expect(status == 503, f"a newer record was answered with {status}")
+    attack.expect(not is_claimed, "a newer record was claimed")
+    attack.expect(not is_accepted, "a newer record was changed")
     attack.wait_for(lambda: attack.request(job, "resume"), 10)
 
 
@@ -44,16 +40,10 @@ def start_on_another_store(attack: Attack) -> None:
     """Start on a store that was lost or restored from another's backup: an operator must decide."""
     service, component = attack.service, attack.rng.choice(["api", "workers"])
     with running_store() as server:
-        env = {"TICKFORGE_REDIS_URL": server.url, "TICKFORGE_ADMIN_KEY": ADMIN_KEY}
-        env["TICKFORGE_DATA_DIR"] = str(service.data)
-        completed = subprocess.run(
-            [sys.executable, "-m", component], cwd=ROOT, capture_output=True, text=True, timeout=60,
-            env=service.processes.make_environment(service.folder, **env),
-        )  # fmt: skip
+        completed = run_component(attack, component, server.url, service.data)
     attack.record_fault(f"started {component} on another store")
-    error_text = completed.stderr.strip()[-200:]
-    attack.add_check(
-        lambda: None if completed.returncode == 2 else f"{component} started: {error_text}"
+    attack.expect(
+        completed.returncode == 2, f"{component} started: {completed.stderr.strip()[-200:]}"
     )
 
 
@@ -72,9 +62,7 @@ def train_with_other_kernels(attack: Attack) -> None:
         attack.request(job, "resume")
         is_waiting = attack.wait_for(lambda: _is_waiting_for_fingerprint(job), 30)
         attack.record_fault("left a job to a worker of other kernels")
-        attack.add_check(
-            lambda: None if is_waiting else f"it did not wait: {job.observed.job.get('queue')}"
-        )
+        attack.expect(is_waiting, f"it did not wait: {job.observed.job.get('queue')}")
         attack.add_check(
             lambda: None if job.observed.job.get("exact") else "it is not exact any more"
         )

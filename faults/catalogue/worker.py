@@ -8,7 +8,7 @@ from functools import partial
 
 import psutil
 
-from faults.attack import Attack, JobUnderTest, NotRunnable
+from faults.attack import Attack, NotRunnable
 from faults.catalogue.entries import fault
 from faults.processes import send_signal
 from faults.service_under_test import LEASE_SECONDS
@@ -26,15 +26,14 @@ OWNER_SCRIPTS = (
 PAST_LEASE_SECONDS = 2 * LEASE_SECONDS + 0.5
 
 
-def runner_of(attack: Attack, job: JobUnderTest) -> psutil.Process | None:
-    """Return the pool child that holds a job, or None if the job was released in the meantime."""
-    return attack.service.runner_of(job.job_id)
+def find_runner(attack: Attack) -> psutil.Process | None:
+    """Return the pool child that holds a running job, or None if it was released meanwhile."""
+    return attack.service.runner_of(attack.running_job().job_id)
 
 
 @fault("F2.runner", "the pool child killed", weight=4)
 def kill_runner(attack: Attack) -> None:
-    runner = runner_of(attack, attack.running_job())
-    if runner is not None:
+    if (runner := find_runner(attack)) is not None:
         send_signal(runner, signal.SIGKILL)
         attack.record_fault(f"killed the runner {runner.pid}")
 
@@ -58,8 +57,7 @@ def raise_at_script(attack: Attack) -> None:
 
 @fault("F2.worker", "the worker's main process killed", weight=0.2)
 def kill_worker(attack: Attack) -> None:
-    runner = runner_of(attack, attack.running_job())
-    if runner is not None and (worker := runner.parent()) is not None:
+    if (runner := find_runner(attack)) is not None and (worker := runner.parent()) is not None:
         send_signal(worker, signal.SIGKILL)
         attack.record_fault(f"killed the worker {worker.pid}")
 
@@ -68,8 +66,7 @@ def kill_worker(attack: Attack) -> None:
     "F2.group", "a worker's whole process group killed, fork server and trainer too", weight=0.15
 )
 def kill_group(attack: Attack) -> None:
-    runner = runner_of(attack, attack.running_job())
-    if runner is None or (worker := runner.parent()) is None:
+    if (runner := find_runner(attack)) is None or (worker := runner.parent()) is None:
         return
     with contextlib.suppress(psutil.Error, ProcessLookupError):
         descendants = worker.children(recursive=True)
@@ -82,8 +79,7 @@ def kill_group(attack: Attack) -> None:
 @fault("F2.template", "the fork server killed", weight=0.25)
 def kill_fork_server(attack: Attack) -> None:
     attack.running_job()
-    fork_servers = attack.service.processes_of("template")
-    if fork_servers:
+    if fork_servers := attack.service.processes_of("template"):
         send_signal(attack.rng.choice(fork_servers), signal.SIGKILL)
         attack.record_fault("killed a fork server")
 
@@ -102,9 +98,7 @@ def freeze_before_append(attack: Attack) -> None:
 
 @fault("F3.runner", "the runner frozen past its lease at any moment, then woken", weight=1.5)
 def freeze_runner(attack: Attack) -> None:
-    job = attack.running_job()
-    runner = runner_of(attack, job)
-    if runner is not None:
+    if (runner := find_runner(attack)) is not None:
         send_signal(runner, signal.SIGSTOP)
         attack.run_later(PAST_LEASE_SECONDS, lambda: send_signal(runner, signal.SIGCONT))
         attack.record_fault(f"froze the runner {runner.pid}")
@@ -113,8 +107,7 @@ def freeze_runner(attack: Attack) -> None:
 @fault("F3.trainer", "the trainer frozen past its lease, then woken", weight=1)
 def freeze_trainer(attack: Attack) -> None:
     attack.running_job()
-    trainers = attack.service.processes_of("trainer")
-    if trainers:
+    if trainers := attack.service.processes_of("trainer"):
         trainer = attack.rng.choice(trainers)
         send_signal(trainer, signal.SIGSTOP)
         seconds = attack.rng.choice([1.0, PAST_LEASE_SECONDS])
@@ -139,8 +132,7 @@ def quit_worker(attack: Attack) -> None:
 
 @fault("F4.runner", "SIGTERM or SIGQUIT to the pool child alone", weight=3)
 def terminate_runner(attack: Attack) -> None:
-    runner = runner_of(attack, attack.running_job())
-    if runner is not None:
+    if (runner := find_runner(attack)) is not None:
         send_signal(runner, attack.rng.choice([signal.SIGTERM, signal.SIGQUIT]))
         attack.record_fault(f"signalled the runner {runner.pid}")
 
@@ -183,8 +175,7 @@ def worker_with_wrong_clock(attack: Attack, hours: int) -> Iterator[None]:
 
 def _signal_worker(attack: Attack, *signals: signal.Signals) -> psutil.Process | None:
     """Signal the worker of a running job, and check that it leaves within the promised time."""
-    runner = runner_of(attack, attack.running_job())
-    if runner is None or (worker := runner.parent()) is None:
+    if (runner := find_runner(attack)) is None or (worker := runner.parent()) is None:
         return None
     for number in signals:
         send_signal(worker, number)
