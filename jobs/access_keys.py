@@ -141,13 +141,8 @@ class AccessKeys:
         """
         if (key_id := _parse_key_id(secret)) is None:
             return None
-        digest = hash_secret(secret).hex()
-        header = {
-            "id": key_id,
-            "sha256": digest,
-            "rate": self._rate,
-            "burst": burst_size(self._rate),
-        }
+        digest, rate = hash_secret(secret).hex(), self._rate
+        header = {"id": key_id, "sha256": digest, "rate": rate, "burst": burst_size(rate)}
         try:
             answer, *rest = self._scripts.call("authenticate", header)
         except StoreFull:  # reads still work on a full disk, uncounted
@@ -157,12 +152,10 @@ class AccessKeys:
         return _key_if_valid(key_id, digest, *rest) if answer == b"ok" else None
 
     def _authenticate_uncounted(self, key_id: str, digest: str) -> Key | None:
-        record: dict[bytes, bytes] = self._store.hgetall(keys.access_key(key_id))  # type: ignore[assignment]
-        if not record:
+        entry: dict[bytes, bytes] = self._store.hgetall(keys.access_key(key_id))  # type: ignore[assignment]
+        if not entry:
             return None
-        return _key_if_valid(
-            key_id, digest, record[b"sha256"], record[b"tenant"], record[b"scopes"]
-        )
+        return _key_if_valid(key_id, digest, entry[b"sha256"], entry[b"tenant"], entry[b"scopes"])
 
 
 def hash_secret(secret: str) -> bytes:
@@ -197,8 +190,7 @@ def _parse_key_id(secret: str) -> str | None:
 
 
 def _parse_scopes(text: bytes) -> list[Scope]:
-    granted = text.decode().split()
-    return [scope for scope in SCOPES if scope in granted]
+    return [scope for scope in SCOPES if scope in text.decode().split()]
 
 
 def _parse_key_info(record: Mapping[bytes, bytes]) -> KeyInfo:

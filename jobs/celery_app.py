@@ -59,18 +59,16 @@ def to_kombu_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme != "unix":
         return url
-    user = f"{parts.netloc}" if parts.netloc else ""
     database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"redis+socket://{user}{parts.path}?virtual_host={database}"
+    return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
 
 
 def wake_workers(queue: str, times: int = 1) -> None:
     """Wake workers of a queue by `times` messages. Never raises: a reconciler sends them again."""
     try:
+        name = keys.celery_queue(queue)
         with producers[app.connection_for_write()].acquire(block=True) as producer:
             for _ in range(times):
-                app.send_task(
-                    TASK_NAME, queue=keys.celery_queue(queue), producer=producer, retry=False
-                )
+                app.send_task(TASK_NAME, queue=name, producer=producer, retry=False)
     except Exception as error:  # whatever the broker's client raises
         logs.get_logger("wake-up").warning("wake-up not sent", queue=queue, error=repr(error))

@@ -52,8 +52,7 @@ class Certificate(_CertificateModel):
 
     job_id: str = Field(description="the job whose ticks were run again")
     start: int = Field(
-        alias="from",
-        description="0: from the spec; else from the checkpoint of this tick",
+        alias="from", description="0: from the spec; else from the checkpoint of this tick"
     )
     to: int = Field(description="the last tick that was compared")
     ticks_compared: int

@@ -45,12 +45,8 @@ class InjectedFault(RuntimeError):
     """Raised by the action `raise`; no code expects it."""
 
 
-def _read_faults_folder() -> Path | None:
-    folder = os.environ.get("TICKFORGE_FAULTS")
-    return Path(folder) if folder else None
-
-
-_faults_folder = _read_faults_folder()
+_folder_name = os.environ.get("TICKFORGE_FAULTS")
+_faults_folder = Path(_folder_name) if _folder_name else None
 _hit_counts: dict[str, int] = {}  # by the file of an armed fault
 _current_job: str | None = None  # that this process works for
 

@@ -29,9 +29,8 @@ def is_job_id(text: str) -> bool:
 
 def make_dataset_id(secret: bytes, *parts: str) -> str:
     """Make the dataset id of `parts`; without the secret it reveals nothing of them."""
-    text = json.dumps(parts).encode()
-    number = int.from_bytes(hmac.digest(secret, text, "sha256"), "little")
-    digits = []
+    digest = hmac.digest(secret, json.dumps(parts).encode(), "sha256")
+    number, digits = int.from_bytes(digest, "little"), []
     for _ in range(26):
         number, digit = divmod(number, len(ALPHABET))
         digits.append(ALPHABET[digit])

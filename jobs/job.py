@@ -143,9 +143,8 @@ class Checkpoint(_JobModel):
     is_best: bool
     is_final: bool
     folder: str = Field(exclude=True)  # in the job's folder of checkpoints
-    periodic: bool = Field(
-        True, exclude=True
-    )  # counts in `keep`; False for one saved only as the best
+    #: counts in `keep`; False for one saved only as the best
+    periodic: bool = Field(True, exclude=True)
     state: str = Field(exclude=True)  # digest of the state, 16 hex digits
     term: int = Field(exclude=True)
 

@@ -105,8 +105,8 @@ def _memory_parts(spec: JobSpec) -> dict[str, int]:
     rows = -(-spec.batch_size // spec.micro_batches)
     activations = spec.model.activation_count(spec.profile.features, spec.profile.outputs)
     return {
-        "/model": 2 * _state_bytes(spec)
-        + gradients,  # a checkpoint is written from a copy of the state
+        # a checkpoint is written from a copy of the state
+        "/model": 2 * _state_bytes(spec) + gradients,
         "/batch_size": rows * activations * FLOAT_BYTES,
         "/data": _data_bytes(spec),
     }
@@ -140,9 +140,8 @@ def _likely_engine(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> Likely
     if spec.queue == "cuda":
         likely, why = "eager", "the only engine on a GPU"
     else:
-        available = {name for worker in queue_workers for name in worker.get("engines", [])} or set(
-            ENGINES
-        )
+        announced = {name for worker in queue_workers for name in worker.get("engines", [])}
+        available = announced or set(ENGINES)
         likely, why = choose_engine(spec, available, ready=available)
     return LikelyEngine(likely=likely, why=why, workers=len(queue_workers))
 
@@ -152,11 +151,8 @@ def _find_warnings(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> list[s
     if not queue_workers:
         warnings.append(f"no live worker serves the queue {spec.queue}: the job would wait for one")
     engine = spec.compute.engine
-    if (
-        queue_workers
-        and engine != "auto"
-        and all(engine not in worker.get("engines", [engine]) for worker in queue_workers)
-    ):
+    is_offered = any(engine in worker.get("engines", [engine]) for worker in queue_workers)
+    if queue_workers and engine != "auto" and not is_offered:
         warnings.append(f"no live worker has the engine {engine}: the job would wait for one")
     if _max_worker_memory(queue_workers) is None:
         warnings.append(

@@ -40,23 +40,19 @@ class Rebuild:
 
     def run(self) -> None:
         """Restore everything: datasets and keys before the jobs that refer to them."""
-        self._restore_each("secrets", "secrets", Restorer.restore_secret)
-        self._restore_each(
-            "deleted-datasets", "deleted datasets", Restorer.restore_dataset_tombstone
-        )
-        self._restore_each(
-            "datasets", "datasets", Restorer.restore_dataset, self._reader.check_bytes
-        )
-        self._restore_each("deleted-keys", "deleted keys", Restorer.restore_key_tombstone)
-        self._restore_each("keys", "keys", Restorer.restore_key)
-        self._restore_each("deleted", "deleted jobs", Restorer.restore_job_tombstone)
+        self._restore("secrets", "secrets", Restorer.restore_secret)
+        self._restore("deleted-datasets", "deleted datasets", Restorer.restore_dataset_tombstone)
+        self._restore("datasets", "datasets", Restorer.restore_dataset, self._reader.check_bytes)
+        self._restore("deleted-keys", "deleted keys", Restorer.restore_key_tombstone)
+        self._restore("keys", "keys", Restorer.restore_key)
+        self._restore("deleted", "deleted jobs", Restorer.restore_job_tombstone)
         names = self._reader.job_names()
         for number, (tenant, job_id) in enumerate(names, 1):
             self._restore_job(tenant, job_id)
             if number % PROGRESS_EVERY_JOBS == 0:
                 self._print_line(f"{number} of {len(names)} jobs")
 
-    def _restore_each(
+    def _restore(
         self,
         folder: str,
         label: str,
@@ -77,17 +73,13 @@ class Rebuild:
 
     def _restore_job(self, tenant: str, job_id: str) -> None:
         try:
-            archived_job = self._reader.read_job(tenant, job_id)
-            status = (
-                archived_job.status
-                if self._restorer is None
-                else self._restorer.restore_job(archived_job)
-            )
+            job = self._reader.read_job(tenant, job_id)
+            status = job.status if self._restorer is None else self._restorer.restore_job(job)
         except (BrokenArchive, RestoreError, UnsafePath) as error:
             self.errors.append(f"not restored: {error}")
         else:
             self.counts[f"{status} jobs"] += 1
-            self.errors += archived_job.problems
+            self.errors += job.problems
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:

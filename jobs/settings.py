@@ -6,6 +6,7 @@ Opens nothing.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +14,7 @@ from jobs.errors import InvalidSetting
 
 MIN_ADMIN_KEY_LENGTH = 32  # characters; a shorter one could be guessed
 MAX_PARAMETERS = 2_000_000_000
+Environ = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -41,41 +43,32 @@ class Settings:
     max_dataset_bytes: int = 10 << 30  # of one upload
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> "Settings":
+    def from_env(cls, environ: Environ) -> "Settings":
         """Read and check all variables. Raises InvalidSetting for the first that is invalid."""
         redis_url = _read_url(environ, "TICKFORGE_REDIS_URL", None)
+        number, integer = partial(_read_number, environ), partial(read_integer, environ)
         return cls(
             redis_url=redis_url,
             broker_url=_read_url(environ, "TICKFORGE_BROKER_URL", redis_url),
             artifacts=_read_artifacts_folder(environ),
             admin_key=_read_admin_key(environ),
-            lease_seconds=_read_number(environ, "TICKFORGE_LEASE_SECONDS", 15, 1, 3600),
-            stall_seconds=_read_number(environ, "TICKFORGE_STALL_SECONDS", 600, 1, 86_400),
-            max_failing_saves_seconds=_read_number(
-                environ, "TICKFORGE_DISK_PATIENCE_SECONDS", 120, 0, 86_400
-            ),
-            trainer_memory_bytes=read_integer(
-                environ, "TICKFORGE_TRAINER_MEMORY_BYTES", 0, 0, 999_999_999_999_999
-            ),
-            max_parameters=int(
-                _read_number(environ, "TICKFORGE_MAX_PARAMETERS", MAX_PARAMETERS, 1, 1e12)
-            ),
-            min_free_bytes=int(
-                _read_number(environ, "TICKFORGE_MIN_FREE_BYTES", 64 << 20, 0, 1e15)
-            ),
+            lease_seconds=number("TICKFORGE_LEASE_SECONDS", 15, 1, 3600),
+            stall_seconds=number("TICKFORGE_STALL_SECONDS", 600, 1, 86_400),
+            max_failing_saves_seconds=number("TICKFORGE_DISK_PATIENCE_SECONDS", 120, 0, 86_400),
+            trainer_memory_bytes=integer("TICKFORGE_TRAINER_MEMORY_BYTES", 0, 0, 10**15 - 1),
+            max_parameters=int(number("TICKFORGE_MAX_PARAMETERS", MAX_PARAMETERS, 1, 1e12)),
+            min_free_bytes=int(number("TICKFORGE_MIN_FREE_BYTES", 64 << 20, 0, 1e15)),
             log_format=_read_choice(environ, "TICKFORGE_LOG_FORMAT", "text", ("json", "text")),
             store_unchecked=_read_choice(environ, "TICKFORGE_STORE_UNCHECKED", "0", ("0", "1"))
             == "1",
             host=environ.get("TICKFORGE_HOST") or "127.0.0.1",
-            port=read_integer(environ, "TICKFORGE_PORT", 8000, 0, 65_535),
+            port=integer("TICKFORGE_PORT", 8000, 0, 65_535),
             api_fd=_read_api_fd(environ),
-            api_processes=read_integer(environ, "TICKFORGE_API_PROCESSES", 2, 1, 64),
-            api_threads=read_integer(environ, "TICKFORGE_API_THREADS", 256, 8, 4096),
-            rate_limit=_read_number(environ, "TICKFORGE_RATE_LIMIT", 1000, 0, 1e6),
-            max_queued=read_integer(environ, "TICKFORGE_MAX_QUEUED", 10_000, 1, 10**9),
-            max_dataset_bytes=read_integer(
-                environ, "TICKFORGE_MAX_DATASET_BYTES", 10 << 30, 1, 999_999_999_999_999
-            ),
+            api_processes=integer("TICKFORGE_API_PROCESSES", 2, 1, 64),
+            api_threads=integer("TICKFORGE_API_THREADS", 256, 8, 4096),
+            rate_limit=number("TICKFORGE_RATE_LIMIT", 1000, 0, 1e6),
+            max_queued=integer("TICKFORGE_MAX_QUEUED", 10_000, 1, 10**9),
+            max_dataset_bytes=integer("TICKFORGE_MAX_DATASET_BYTES", 10 << 30, 1, 10**15 - 1),
         )
 
 
@@ -83,7 +76,7 @@ def _invalid(name: str, value: str, rule: str) -> InvalidSetting:
     return InvalidSetting(f"{name}={value!r}: {rule}")
 
 
-def _read_url(environ: Mapping[str, str], name: str, default: str | None) -> str:
+def _read_url(environ: Environ, name: str, default: str | None) -> str:
     value = environ.get(name) or default
     rule = "redis://, rediss:// or unix:// followed by where the server is"
     if value is None:
@@ -95,12 +88,12 @@ def _read_url(environ: Mapping[str, str], name: str, default: str | None) -> str
     return value
 
 
-def read_data_folder(environ: Mapping[str, str]) -> Path:
+def read_data_folder(environ: Environ) -> Path:
     """Return TICKFORGE_DATA_DIR, `data` by default, as an absolute path."""
     return Path(environ.get("TICKFORGE_DATA_DIR") or "data").absolute()
 
 
-def _read_artifacts_folder(environ: Mapping[str, str]) -> Path:
+def _read_artifacts_folder(environ: Environ) -> Path:
     """Return TICKFORGE_ARTIFACTS_URL (file://…), or `artifacts` of TICKFORGE_DATA_DIR."""
     url = environ.get("TICKFORGE_ARTIFACTS_URL")
     if not url:
@@ -111,7 +104,7 @@ def _read_artifacts_folder(environ: Mapping[str, str]) -> Path:
     return Path(unquote(parts.path))
 
 
-def _read_admin_key(environ: Mapping[str, str]) -> str | None:
+def _read_admin_key(environ: Environ) -> str | None:
     key = environ.get("TICKFORGE_ADMIN_KEY")
     if not key:
         return None
@@ -124,7 +117,7 @@ def _read_admin_key(environ: Mapping[str, str]) -> str | None:
 
 
 def _read_number(
-    environ: Mapping[str, str], name: str, default: float, minimum: float, maximum: float
+    environ: Environ, name: str, default: float, minimum: float, maximum: float
 ) -> float:
     text = environ.get(name) or str(default)
     try:
@@ -136,9 +129,7 @@ def _read_number(
     return value
 
 
-def read_integer(
-    environ: Mapping[str, str], name: str, default: int, minimum: int, maximum: int
-) -> int:
+def read_integer(environ: Environ, name: str, default: int, minimum: int, maximum: int) -> int:
     """Read a whole number. Raises InvalidSetting outside of `minimum` to `maximum`."""
     text = environ.get(name) or str(default)
     if not (text.isascii() and text.isdigit() and minimum <= int(text[:18]) <= maximum):
@@ -146,14 +137,12 @@ def read_integer(
     return int(text)
 
 
-def _read_api_fd(environ: Mapping[str, str]) -> int | None:
+def _read_api_fd(environ: Environ) -> int | None:
     name = "TICKFORGE_API_FD"
     return read_integer(environ, name, 0, 3, 1 << 20) if environ.get(name) else None
 
 
-def _read_choice(
-    environ: Mapping[str, str], name: str, default: str, choices: tuple[str, ...]
-) -> str:
+def _read_choice(environ: Environ, name: str, default: str, choices: tuple[str, ...]) -> str:
     value = environ.get(name) or default
     if value not in choices:
         raise _invalid(name, value, "one of " + ", ".join(choices))

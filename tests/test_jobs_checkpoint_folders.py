@@ -293,4 +293,4 @@ def at(
 def test_two_periodic_checkpoints_stay_beside_initial_best_final_and_pinned(
     had: list[Checkpoint], new: Checkpoint, dropped: list[int]
 ) -> None:
-    assert checkpoint_folders.expired_ticks(had, new, periodic_count=2) == dropped
+    assert checkpoint_folders.expired_ticks(had, new, keep_count=2) == dropped

@@ -6,7 +6,6 @@ committed it.
 """
 
 import json
-import math
 import os
 import re
 import secrets
@@ -26,6 +25,7 @@ from jobs.files.artifacts import (
 )
 from jobs.job import Checkpoint, CheckpointFile, Lease
 from jobs.timestamps import now_rfc3339
+from jobs.values import finite_or_none
 
 WEIGHTS_FILE = "model.safetensors"
 MANIFEST_FILE = "manifest.json"
@@ -77,7 +77,7 @@ def publish(
             tick=tick,
             created_at=now_rfc3339(),
             bytes=sum(file.bytes for file in entries),
-            metrics={name: _finite_or_none(value) for name, value in metrics.items()},
+            metrics={name: finite_or_none(value) for name, value in metrics.items()},
             sha256=next(file.sha256 for file in entries if file.name == WEIGHTS_FILE),
             files=entries,
             is_best=is_best,
@@ -160,12 +160,10 @@ def remove_orphans(
     purge_trash(parent)
 
 
-def expired_ticks(
-    checkpoints: Iterable[Checkpoint], new: Checkpoint, periodic_count: int
-) -> list[int]:
+def expired_ticks(checkpoints: Iterable[Checkpoint], new: Checkpoint, keep_count: int) -> list[int]:
     """Return the ticks to drop once `new` is committed, oldest first; never `new` itself.
 
-    What stays: the newest `periodic_count` periodic ones, tick 0, the best (the newest that was
+    What stays: the newest `keep_count` periodic ones, tick 0, the best (the newest that was
     best when it was saved), the final one and pinned ones.
     """
     by_tick = {checkpoint.tick: checkpoint for checkpoint in [*checkpoints, new]}
@@ -177,9 +175,7 @@ def expired_ticks(
     }
     periodic = [tick for tick, checkpoint in removable.items() if checkpoint.periodic]
     not_periodic = [tick for tick, checkpoint in removable.items() if not checkpoint.periodic]
-    return [
-        tick for tick in sorted([*periodic[:-periodic_count], *not_periodic]) if tick != new.tick
-    ]
+    return [tick for tick in sorted([*periodic[:-keep_count], *not_periodic]) if tick != new.tick]
 
 
 def _checkpoints_folder(files: ArtifactStore, tenant: str, job_id: str) -> Path:
@@ -211,8 +207,11 @@ def _make_entry(files: ArtifactStore, file: Path) -> CheckpointFile:
 
 def _make_manifest(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the contents of manifest.json: the checkpoint for clients, state digest, term."""
-    fields: dict[str, Any] = checkpoint.model_dump(mode="json")
-    return {**fields, "state": checkpoint.state, "term": checkpoint.term}
+    return {
+        **checkpoint.model_dump(mode="json"),
+        "state": checkpoint.state,
+        "term": checkpoint.term,
+    }
 
 
 def _check_folder(files: ArtifactStore, folder: Path, checkpoint: Checkpoint) -> None:
@@ -244,7 +243,3 @@ def _open_entry(files: ArtifactStore, file: Path, entry: CheckpointFile) -> Bina
         opened.close()
         raise DamagedCheckpoint(f"{file.parent.name}/{file.name} has not its size")
     return opened
-
-
-def _finite_or_none(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

@@ -80,13 +80,11 @@ class CheckpointRequests:
         text: Any = self._store.hget(keys.checkpoint_responses(tenant, job_id), idempotency_key)
         return bytes(text).decode() if text else None
 
-    def update(
-        self, tenant: str, job_id: str, selector: str, changes: dict[str, Any]
-    ) -> Checkpoint:
+    def update(self, tenant: str, job_id: str, selector: str, fields: dict[str, Any]) -> Checkpoint:
         """Change `name` or `pinned` of a checkpoint. Raises NoSuchCheckpoint."""
         while True:
             checkpoint = self._queries.get_checkpoint(tenant, job_id, selector)
-            if self._try_replace(tenant, job_id, checkpoint.tick, changes):
+            if self._try_replace(tenant, job_id, checkpoint.tick, fields):
                 self._archive.save(tenant, job_id)
                 return self._queries.get_checkpoint(tenant, job_id, str(checkpoint.tick))
 
@@ -116,8 +114,8 @@ class CheckpointRequests:
             checkpoint_folders.remove_folder(self._files, tenant, job_id, checkpoint)
         except OSError as error:
             # the record is gone; the next attempt's remove_orphans, or the job's deletion, does it
-            logger = logs.get_logger("checkpoints")
-            logger.warning("files not removed", job=job_id, error=repr(error))
+            log = logs.get_logger("checkpoints")
+            log.warning("files not removed", job=job_id, error=repr(error))
 
     def _try_replace(self, tenant: str, job_id: str, tick: int, changes: dict[str, Any]) -> bool:
         """Replace the record; return False where another change came first."""

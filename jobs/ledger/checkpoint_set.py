@@ -60,7 +60,6 @@ class CheckpointSet:
 def parse_checkpoint_set(reply: Sequence[bytes]) -> CheckpointSet:
     """Parse the reply of lua/read_checkpoints.lua."""
     changes, tick, request_json, deleted, *texts = reply
-    checkpoints = (parse_checkpoint(text) for text in texts)
     request = json.loads(request_json) if request_json else None
     return CheckpointSet(
         change_count=int(changes),
@@ -69,5 +68,5 @@ def parse_checkpoint_set(reply: Sequence[bytes]) -> CheckpointSet:
         if request is None
         else RequestedCheckpoint(request.get("name"), request["pinned"]),
         deleted_ticks=frozenset(map(int, deleted.split())),
-        checkpoints=tuple(sorted(checkpoints, key=lambda checkpoint: checkpoint.tick)),
+        checkpoints=tuple(sorted(map(parse_checkpoint, texts), key=lambda saved: saved.tick)),
     )

@@ -42,10 +42,6 @@ def parse_claim(reply: list[bytes], nonce: str) -> Claim:
     member, term, tick, elapsed, attempt, requested, exact, spec, *rest = reply
     kind, parent, origin, end, fingerprint, engine, canary, *checkpoint_texts = rest
     tenant, job_id = split_member(member.decode())
-    verify_range = (
-        VerifyRange(parent.decode(), int(origin), int(end)) if kind == b"verify" else None
-    )
-    checkpoints = [parse_checkpoint(text) for text in checkpoint_texts]
     return Claim(
         lease=Lease(tenant, job_id, int(term), nonce),
         tick=int(tick),
@@ -54,9 +50,11 @@ def parse_claim(reply: list[bytes], nonce: str) -> Claim:
         requested=requested.decode() or None,
         exact=exact == b"1",
         spec=parse_spec(spec),
-        checkpoints=sorted(checkpoints, key=lambda checkpoint: -checkpoint.tick),
+        checkpoints=sorted(map(parse_checkpoint, checkpoint_texts), key=lambda saved: -saved.tick),
         fingerprint=json.loads(fingerprint or b"{}"),
         engine=engine.decode() or None,
         canary=canary.decode() or None,
-        verify_range=verify_range,
+        verify_range=VerifyRange(parent.decode(), int(origin), int(end))
+        if kind == b"verify"
+        else None,
     )

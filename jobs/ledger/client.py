@@ -72,6 +72,7 @@ class JobLedger:
         NoSuchDataset for a dataset of the spec that was deleted, NoSuchJob for a deleted parent;
         then nothing was stored.
         """
+        fields = _verify_fields(spec, verify_range) if verify_range else _training_fields(spec)
         header = {
             "tenant": tenant,
             "id": new_job_id(),
@@ -79,11 +80,7 @@ class JobLedger:
             "threads": spec.compute.threads,
             "memory": estimate_memory_bytes(spec),
             "engine_asked": None if spec.compute.engine == "auto" else spec.compute.engine,
-            **(
-                _training_fields(spec)
-                if verify_range is None
-                else _verify_fields(spec, verify_range)
-            ),
+            **fields,
             "idempotency_key": idempotency_key,
             "body_digest": body_digest or "-",
             "max_queued": max_queued,
@@ -157,12 +154,8 @@ class JobLedger:
         A live job's segment needs its lease; an ended job's does not. Raises NoSuchJob, LeaseLost,
         or NotAccepted for a segment that is not full.
         """
-        header = {
-            "member": job_member(tenant, job_id),
-            "segment": segment,
-            "digests": dict(digests),
-            "bytes": size,
-        }
+        header: dict[str, Any] = {"member": job_member(tenant, job_id), "segment": segment}
+        header |= {"digests": dict(digests), "bytes": size}
         if lease is not None:
             header |= {"term": lease.term, "nonce": lease.nonce}
         self._raise_if_refused(job_id, self._scripts.call("move_segment", header))

@@ -169,8 +169,7 @@ class LeaseLedger:
         """
         fields = {"tick": tick, "elapsed": repr(elapsed), "compared": compared, "digests": digests}
         header = {**self._lease_fields(lease), **fields}
-        answer = self._call_with_lease("record_verify_progress", header, loss)
-        return answer[1].decode() or None
+        return self._call_with_lease("record_verify_progress", header, loss)[1].decode() or None
 
     def add_log_event(
         self,

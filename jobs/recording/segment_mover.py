@@ -33,8 +33,7 @@ class SegmentMover:
         self._segments, self._lease = segments, lease
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="mover")
         self._current_move: Future[bool] | None = None
-        self._tick = 0
-        self._retry_at = self._record_at = 0.0
+        self._tick, self._retry_at, self._record_at = 0, 0.0, 0.0
 
     def schedule(self, tick: int) -> None:
         """Start to move what is full at this tick, unless a move runs or waits for its retry."""
@@ -66,11 +65,10 @@ class SegmentMover:
         return move is not None and move.result()
 
     def _move_full_segments(self) -> bool:
+        lease = self._lease
         try:
             while self._is_due:
-                self._segments.move(
-                    self._lease.tenant, self._lease.job_id, self.segments_in_files, self._lease
-                )
+                self._segments.move(lease.tenant, lease.job_id, self.segments_in_files, lease)
                 self.segments_in_files += 1
                 self._archive_record()
         except (OSError, UnsafePath) as error:

@@ -6,7 +6,6 @@ segments move to files. Knows no trainer.
 """
 
 import json
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ from jobs.ledger.owner import AppendResult, LeaseLedger
 from jobs.recording.segment_mover import SegmentMover
 from jobs.recording.segments import Segments
 from jobs.store.connection import Store
-from jobs.values import STATE_COLUMN
+from jobs.values import STATE_COLUMN, finite_or_none
 
 #: the p99 of status reads is then 6 ms; it is 34 ms at 128 k
 MAX_TICKS_PER_CALL = 16_384
@@ -72,21 +71,17 @@ class HistoryWriter:
         """
         progress: dict[str, str | None] = {"phase": phase}
         if not replayed:
-            progress |= {
-                "metrics": _metrics_json(metrics),
-                "best": None if best is None else json.dumps(best),
-            }
-            progress |= {"elapsed": None if elapsed is None else repr(elapsed)}
+            progress["metrics"] = _metrics_json(metrics)
+            progress["best"] = None if best is None else json.dumps(best)
+            progress["elapsed"] = None if elapsed is None else repr(elapsed)
         count = len(next(iter(columns.values()))) if columns else 0
         calls = list(_split_into_calls(first, count))
         for start, length in calls[:-1]:
-            self._append_call(
-                start, _slice_columns(columns, start - first, length), {}, phase=phase
-            )
+            values = _slice_columns(columns, start - first, length)
+            self._append_call(start, values, {}, phase=phase)
         start, length = calls[-1]
-        result = self._append_call(
-            start, _slice_columns(columns, start - first, length), _pack_points(sparse), **progress
-        )
+        values = _slice_columns(columns, start - first, length)
+        result = self._append_call(start, values, _pack_points(sparse), **progress)
         self._tick = result.tick
         self._mover.schedule(self._tick)
         return result
@@ -105,9 +100,7 @@ class HistoryWriter:
     @property
     def is_backlogged(self) -> bool:
         """Return whether more than MAX_SEGMENTS_IN_STORE full segments wait for their files."""
-        return (
-            self._tick - self._mover.segments_in_files * SEGMENT > MAX_SEGMENTS_IN_STORE * SEGMENT
-        )
+        return self._tick > (self._mover.segments_in_files + MAX_SEGMENTS_IN_STORE) * SEGMENT
 
     def flush_full_segments(self) -> None:
         """Try once more to move full segments, and wait for the end of it."""
@@ -157,12 +150,9 @@ class HistoryWriter:
             return 0, {}, self._partial_bucket
         if self._next_tick != first:
             self._partial_bucket = self._read_partial_bucket(first, columns)
-        lead = (first - 1) % BUCKET
+        partial, lead = self._partial_bucket, (first - 1) % BUCKET
         complete = (lead + count) // BUCKET * BUCKET
-        joined = {
-            name: np.concatenate([self._partial_bucket[name], added])
-            for name, added in columns.items()
-        }
+        joined = {name: np.concatenate([partial[name], added]) for name, added in columns.items()}
         partial_bucket = {name: values[complete:] for name, values in joined.items()}
         row_at = (first - 1 - lead) % SEGMENT // BUCKET
         if not complete:
@@ -240,8 +230,4 @@ def _pack_points(points: Sequence[SparsePoint]) -> dict[str, bytes]:
 def _metrics_json(metrics: Mapping[str, float | None] | None) -> str | None:
     if not metrics:
         return None
-    finite = {
-        name: value if value is not None and math.isfinite(value) else None
-        for name, value in metrics.items()
-    }
-    return json.dumps(finite)
+    return json.dumps({name: finite_or_none(value) for name, value in metrics.items()})
