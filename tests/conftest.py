@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ def store_server() -> Iterator[str]:
     """URL of a server that runs as long as the tests of this process. Never kill this one."""
     with running_store() as server:
         yield server.url
+
+
+@pytest.fixture(scope="module")
+def empty_store(store_server: str) -> str:
+    """URL of that server, emptied once: a service of a module starts on no other test's data."""
+    with closing(connect(store_server)) as client:
+        client.flushall()
+    return store_server
 
 
 @pytest.fixture

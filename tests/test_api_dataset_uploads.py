@@ -50,9 +50,9 @@ class Api(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def api(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def api(empty_store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     data = tmp_path_factory.mktemp("data")
-    with running_api(store_server, data, TICKFORGE_API_PROCESSES="1") as http:
+    with running_api(empty_store, data, TICKFORGE_API_PROCESSES="1") as http:
         yield Api(http, data)
 
 

@@ -123,10 +123,8 @@ def exchange(client: httpx.Client, sent: bytes) -> bytes:
 
 
 @pytest.fixture(scope="module")
-def api(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
-    with connect(store_server) as store:
-        store.flushall()  # it may be known as another folder's
-    with running_api(store_server, tmp_path_factory.mktemp("data")) as client:
+def api(empty_store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    with running_api(empty_store, tmp_path_factory.mktemp("data")) as client:
         yield client
 
 
@@ -178,7 +176,6 @@ def test_the_api_does_not_start_with_an_invalid_setting(store_server: str, tmp_p
 
 
 def test_the_api_does_not_start_on_a_store_that_would_lose_jobs(tmp_path: Path) -> None:
-    from jobs.store.connection import connect
 
     with running_store() as server:
         store = connect(server.url)

@@ -94,8 +94,8 @@ def test_the_pages_say_something_without_javascript(anonymous: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def url(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_api(store_server, tmp_path_factory.mktemp("pages")) as api:
+def url(empty_store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_api(empty_store, tmp_path_factory.mktemp("pages")) as api:
         yield str(api.base_url).rstrip("/")
 
 

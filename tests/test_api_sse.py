@@ -25,9 +25,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def api(store_server: str, data: Path) -> Iterator[httpx.Client]:
+def api(empty_store: str, data: Path) -> Iterator[httpx.Client]:
     bounded = {"TICKFORGE_API_THREADS": str(THREADS), "TICKFORGE_API_PROCESSES": "1"}
-    with running_api(store_server, data, **bounded) as client:
+    with running_api(empty_store, data, **bounded) as client:
         yield client
 
 

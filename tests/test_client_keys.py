@@ -14,8 +14,8 @@ from tickforge_client import Client, NotAuthorized, cli
 
 
 @pytest.fixture(scope="module")
-def url(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_api(store_server, tmp_path_factory.mktemp("keys")) as api:
+def url(empty_store: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_api(empty_store, tmp_path_factory.mktemp("keys")) as api:
         yield str(api.base_url)
 
 
