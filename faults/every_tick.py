@@ -103,12 +103,10 @@ class JobRuns:
 
 def count_differing_bits(first: Bits, second: Bits) -> int:
     """Return how many bits differ; all bits of what only one of the two has count."""
-    return sum(
-        _count_differing(first.get(name, b""), second.get(name, b"")) for name in first | second
-    )
+    return sum(_distance(first.get(name, b""), second.get(name, b"")) for name in first | second)
 
 
-def _count_differing(first: bytes, second: bytes) -> int:
+def _distance(first: bytes, second: bytes) -> int:
     length = max(len(first), len(second))
     xor = int.from_bytes(first[:length], "little") ^ int.from_bytes(second[:length], "little")
     return xor.bit_count() if len(first) == len(second) else 8 * length

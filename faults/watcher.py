@@ -68,10 +68,9 @@ class Watcher(BackgroundThread):
         media_type = "" if response is None else response.headers.get("Content-Type", "")
         status = None if response is None else response.status_code
         is_problem = media_type.startswith(PROBLEM)
+        recorded = RecordedResponse(f"{method} {path}", status, is_problem, seconds)
         with self._lock:
-            self._responses.append(
-                RecordedResponse(f"{method} {path}", status, is_problem, seconds)
-            )
+            self._responses.append(recorded)
         return response
 
     def observe(self, job_id: str) -> None:

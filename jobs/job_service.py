@@ -124,16 +124,14 @@ class JobService:
         self._ledger.patch(tenant, job_id, **changes)
         return self._save_and_read(tenant, job_id)
 
-    def request_transition(
-        self, tenant: str, job_id: str, transition: Transition
-    ) -> tuple[Job, bool]:
+    def request_transition(self, tenant: str, job_id: str, action: Transition) -> tuple[Job, bool]:
         """Return the job, and whether the transition is done rather than under way.
 
         Raises IllegalTransition.
         """
-        outcome = self._ledger.request_transition(tenant, job_id, transition)
+        outcome = self._ledger.request_transition(tenant, job_id, action)
         job = self._save_and_read(tenant, job_id)
-        if transition in ("stop", "resume") and job.status == "queued":
+        if action in ("stop", "resume") and job.status == "queued":
             celery_app.wake_workers(job.spec.queue)
         return job, outcome == "done"
 

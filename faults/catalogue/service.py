@@ -33,10 +33,8 @@ def kill_api(attack: Attack) -> None:
 
 @fault("F16", "a store whose settings would lose jobs: no part starts on it", weight=0.06)
 def start_on_weak_store(attack: Attack) -> None:
-    setting, component = (
-        attack.rng.choice(list(WEAK_SETTINGS)),
-        attack.rng.choice(["api", "workers"]),
-    )
+    setting = attack.rng.choice(list(WEAK_SETTINGS))
+    component = attack.rng.choice(["api", "workers"])
     with running_store() as server:
         client = connect(server.url)
         client.config_set(setting, WEAK_SETTINGS[setting])

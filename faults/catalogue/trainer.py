@@ -62,12 +62,10 @@ def hang_trainer(attack: Attack) -> None:
     tick = attack.rng.randint(1, 1000)
     armed = attack.arm("tick", "delay", job, at=tick, seconds=FOREVER_SECONDS)
 
-    def check_stall_limit() -> str | None:
-        if armed.has_fired and job.observed.job.get("attempt", 0) < 2:
-            return "it hung, and no second attempt was made"
-        return None
+    def is_stuck() -> bool:
+        return armed.has_fired and bool(job.observed.job.get("attempt", 0) < 2)
 
-    attack.add_check(check_stall_limit)
+    attack.add_check(lambda: "it hung, and no second attempt was made" if is_stuck() else None)
 
 
 @fault("F30.save", "killed in a save, in the load after it, in the replay after that", weight=3)

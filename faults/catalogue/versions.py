@@ -40,11 +40,9 @@ def start_on_another_store(attack: Attack) -> None:
     """Start on a store that was lost or restored from another's backup: an operator must decide."""
     service, component = attack.service, attack.rng.choice(["api", "workers"])
     with running_store() as server:
-        completed = run_component(attack, component, server.url, service.data)
+        result = run_component(attack, component, server.url, service.data)
     attack.record_fault(f"started {component} on another store")
-    attack.expect(
-        completed.returncode == 2, f"{component} started: {completed.stderr.strip()[-200:]}"
-    )
+    attack.expect(result.returncode == 2, f"{component} started: {result.stderr.strip()[-200:]}")
 
 
 @fault("F29", "the only worker has kernels that give other bits", weight=0.08, alone=True)
@@ -63,9 +61,7 @@ def train_with_other_kernels(attack: Attack) -> None:
         is_waiting = attack.wait_for(lambda: _is_waiting_for_fingerprint(job), 30)
         attack.record_fault("left a job to a worker of other kernels")
         attack.expect(is_waiting, f"it did not wait: {job.observed.job.get('queue')}")
-        attack.add_check(
-            lambda: None if job.observed.job.get("exact") else "it is not exact any more"
-        )
+        attack.add_check(lambda: None if job.observed.job.get("exact") else "it is inexact now")
     finally:
         odd_worker.terminate()
         odd_worker.wait(30)

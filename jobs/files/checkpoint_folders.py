@@ -207,11 +207,7 @@ def _make_entry(files: ArtifactStore, file: Path) -> CheckpointFile:
 
 def _make_manifest(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the contents of manifest.json: the checkpoint for clients, state digest, term."""
-    return {
-        **checkpoint.model_dump(mode="json"),
-        "state": checkpoint.state,
-        "term": checkpoint.term,
-    }
+    return checkpoint.model_dump(mode="json") | {"state": checkpoint.state, "term": checkpoint.term}
 
 
 def _check_folder(files: ArtifactStore, folder: Path, checkpoint: Checkpoint) -> None:

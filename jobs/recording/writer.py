@@ -125,12 +125,10 @@ class HistoryWriter:
     ) -> AppendResult:
         count = len(next(iter(columns.values()))) if columns else 0
         row_at, rows, partial_bucket = self._summarize(first, count, columns)
-        values = {
-            name: column.astype("<f4", copy=False).tobytes() for name, column in columns.items()
-        }
+        data = {name: array.astype("<f4", copy=False).tobytes() for name, array in columns.items()}
         try:
             result = self._ledger.append_ticks(
-                self._lease, first, count, values, rows, row_at, sparse, **progress
+                self._lease, first, count, data, rows, row_at, sparse, **progress
             )
         except TickGap:  # a store that has lost ticks may have lost the moves of segments too
             self._mover.wait_idle()
