@@ -37,18 +37,16 @@ def main(arguments: list[str]) -> int:
     from ticks import state_files
 
     save_result = state_files.save(training, folder)
-    summary = (
-        f"failed: {failure['detail']}" if failure else f"ended by {training.end_reason or 'budget'}"
-    )
+    end_reason = training.end_reason or "budget"
+    summary = f"failed: {failure['detail']}" if failure else f"ended by {end_reason}"
     print(f"{summary}; tick {save_result['tick']}, state {save_result['state']}, saved in {folder}")
     return 1 if failure else 0
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ticks", description="Train a spec here, without any service."
-    )
+    description = "Train a spec here, without any service."
+    parser = argparse.ArgumentParser(prog="python -m ticks", description=description)
     parser.add_argument("spec", type=Path, help="the spec, a JSON file as POST /v1/jobs takes it")
     parser.add_argument(
         "--out", type=Path, metavar="FOLDER",

@@ -61,16 +61,12 @@ def layer_norm_results(x: Tensor) -> list[Tensor]:
     width = x.shape[1]
     gamma = torch.full_like(x[0], 1.5).requires_grad_()
     beta = torch.ones_like(x[0]).requires_grad_()
-    normalized = F.layer_norm(x, (width,), gamma, beta)
-    normalized = F.batch_norm(normalized, None, None, training=True) + F.rms_norm(
-        x, (width,), gamma
-    )
+    hidden = F.layer_norm(x, (width,), gamma, beta)
+    hidden = F.batch_norm(hidden, None, None, training=True) + F.rms_norm(x, (width,), gamma)
     targets = torch.arange(len(x), device=x.device) % width
-    loss = F.cross_entropy(F.gelu(normalized), targets) + F.mse_loss(
-        normalized, torch.zeros_like(normalized)
-    )
+    loss = F.cross_entropy(F.gelu(hidden), targets) + F.mse_loss(hidden, torch.zeros_like(hidden))
     gradients = torch.autograd.grad(loss, [x, gamma, beta])
-    return [normalized.detach(), loss.detach(), *gradients]
+    return [hidden.detach(), loss.detach(), *gradients]
 
 
 def attention_results(x: Tensor, weight: Tensor) -> list[Tensor]:

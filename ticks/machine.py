@@ -50,11 +50,8 @@ def limit_memory(max_bytes: int) -> None:
 
 def versions() -> dict[str, str]:
     """Return the versions of torch, numpy, Python and CUDA, for people to read."""
-    installed = {
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
+    installed = {"torch": torch.__version__, "numpy": np.__version__}
+    installed["python"] = platform.python_version()
     return installed | ({"cuda": torch.version.cuda} if torch.version.cuda else {})
 
 

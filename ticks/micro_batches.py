@@ -40,16 +40,14 @@ def compute_gradient(
     return sum_tree(weighted_part, 0, len(bounds))
 
 
-def sum_tree(
-    compute_part: Callable[[int], LossAndGradients], first: int, last: int
-) -> LossAndGradients:
+def sum_tree(compute: Callable[[int], LossAndGradients], first: int, last: int) -> LossAndGradients:
     """Return the sum of parts first to last - 1 as a balanced tree; of an odd number the left
     half has one more.
     """
     if last - first == 1:
-        return compute_part(first)
+        return compute(first)
     middle = first + (last - first + 1) // 2
-    left, right = sum_tree(compute_part, first, middle), sum_tree(compute_part, middle, last)
+    left, right = sum_tree(compute, first, middle), sum_tree(compute, middle, last)
     return [a.add_(b) for a, b in zip(left, right, strict=True)]
 
 

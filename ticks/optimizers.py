@@ -44,18 +44,16 @@ class UpdateRule(Protocol):
         ...
 
 
-def make_optimizer(optimizer_spec: spec.OptimizerSpec, parameters: Iterable[Tensor]) -> Optimizer:
+def make_optimizer(settings: spec.OptimizerSpec, parameters: Iterable[Tensor]) -> Optimizer:
     """Make torch's optimizer, which holds the state; the spec's field names are torch's."""
-    return OPTIMIZERS[optimizer_spec.name](
-        parameters, **optimizer_spec.model_dump(exclude={"name"})
-    )
+    return OPTIMIZERS[settings.name](parameters, **settings.model_dump(exclude={"name"}))
 
 
-def make_update_rule(optimizer_spec: spec.OptimizerSpec) -> UpdateRule:
+def make_update_rule(settings: spec.OptimizerSpec) -> UpdateRule:
     """Return the rule by which the spec's optimizer updates."""
-    if isinstance(optimizer_spec, spec.Sgd):
-        return SgdRule(optimizer_spec)
-    return AdamRule(optimizer_spec)
+    if isinstance(settings, spec.Sgd):
+        return SgdRule(settings)
+    return AdamRule(settings)
 
 
 class SgdRule:
@@ -65,9 +63,9 @@ class SgdRule:
     deep learning", in torch's form.
     """
 
-    def __init__(self, optimizer_spec: spec.Sgd) -> None:
-        self.weight_decay, self.momentum = optimizer_spec.weight_decay, optimizer_spec.momentum
-        self.is_nesterov, self.has_state = optimizer_spec.nesterov, optimizer_spec.momentum > 0
+    def __init__(self, settings: spec.Sgd) -> None:
+        self.weight_decay, self.momentum = settings.weight_decay, settings.momentum
+        self.is_nesterov, self.has_state = settings.nesterov, settings.momentum > 0
 
     def step_scalars(self, rate: float, step: int) -> StepScalars:
         """Return (-rate,)."""
@@ -114,11 +112,11 @@ class AdamRule:
 
     has_state = True
 
-    def __init__(self, optimizer_spec: spec.Adam | spec.AdamW) -> None:
-        self.weight_decay = optimizer_spec.weight_decay
-        self.is_decoupled = isinstance(optimizer_spec, spec.AdamW)
-        self.beta1, self.beta2 = optimizer_spec.betas
-        self.eps = optimizer_spec.eps
+    def __init__(self, settings: spec.Adam | spec.AdamW) -> None:
+        self.weight_decay = settings.weight_decay
+        self.is_decoupled = isinstance(settings, spec.AdamW)
+        self.beta1, self.beta2 = settings.betas
+        self.eps = settings.eps
 
     def step_scalars(self, rate: float, step: int) -> StepScalars:
         """Return (1 - rate * weight_decay, sqrt(1 - beta2^step), -rate / (1 - beta1^step))."""
@@ -149,9 +147,7 @@ class AdamRule:
         torch._foreach_add_(denominators, self.eps)
         torch._foreach_addcdiv_(parameters, averages, denominators, negative_step_size)
 
-    def _state_tensors(
-        self, optimizer: Optimizer, parameters: Tensors
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+    def _state_tensors(self, optimizer: Optimizer, parameters: Tensors) -> list[list[Tensor]]:
         state = optimizer.state
         if not state:
             for parameter in parameters:
@@ -161,11 +157,7 @@ class AdamRule:
                     "exp_avg_sq": torch.zeros_like(parameter),
                 }
         states = [state[parameter] for parameter in parameters]
-        return (
-            [entry["step"] for entry in states],
-            [entry["exp_avg"] for entry in states],
-            [entry["exp_avg_sq"] for entry in states],
-        )
+        return [[entry[key] for entry in states] for key in ("step", "exp_avg", "exp_avg_sq")]
 
 
 def hyperparameters(optimizer: Optimizer) -> dict[str, object]:

@@ -74,10 +74,8 @@ def capture(training: TrainingRun) -> TrainingState:
         "versions": versions(),
     }
     ticks, values = training.stop_rules.rolling_window.trim(training.ticks_done)
-    extra_tensors = {"recent/ticks": torch.tensor(ticks), "recent/values": torch.tensor(values)}
-    extra_tensors |= {
-        f"scale/{name}": tensor for name, tensor in _scaling_tensors(training).items()
-    }
+    extra = {"recent/ticks": torch.tensor(ticks), "recent/values": torch.tensor(values)}
+    extra |= {f"scale/{name}": tensor for name, tensor in _scaling_tensors(training).items()}
     return TrainingState(
         tick=training.ticks_done,
         metrics=dict(training.metrics),
@@ -85,7 +83,7 @@ def capture(training: TrainingRun) -> TrainingState:
         config=_net_config(training),
         net=weights(trainer),
         optimizer=optimizer_tensors(trainer),
-        extra_tensors=extra_tensors,
+        extra_tensors=extra,
     )
 
 
@@ -119,9 +117,8 @@ def load(training: TrainingRun, folder: Path) -> LoadResult:
     numbers = json.loads((folder / NUMBERS).read_text())
     tensors = _group_by_prefix(load_file(folder / TENSORS))
     _check_scaling(training, tensors.get("scale", {}))
-    restore(
-        training.trainer, load_file(folder / WEIGHTS), tensors.get("optimizer", {}), numbers["tick"]
-    )
+    net, optimizer = load_file(folder / WEIGHTS), tensors.get("optimizer", {})
+    restore(training.trainer, net, optimizer, numbers["tick"])
     rules, recent = training.stop_rules, tensors["recent"]
     rules.best, rules.best_tick = numbers["rules"]["best"], numbers["rules"]["best_tick"]
     rules.rolling_window.restore(recent["ticks"].numpy(), recent["values"].numpy())

@@ -93,9 +93,8 @@ class Trainer:
         """
         for buffer, backup in self._buffers:
             backup.copy_(buffer)
-        loss, *gradients = compute_gradient(
-            self.part_loss, batch, self.spec.micro_batches, self.parameters
-        )
+        parts = self.spec.micro_batches
+        loss, *gradients = compute_gradient(self.part_loss, batch, parts, self.parameters)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         grad_norm = self._clip_grad_norm(gradients) if self._needs_grad_norm else None

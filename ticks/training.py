@@ -6,7 +6,6 @@ clock.
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
@@ -16,6 +15,7 @@ import torch
 from jobs import fault_points
 from jobs.spec.job_spec import JobSpec
 from ticks.data.load import load_data
+from ticks.data.tables import Announce, ignore_phase
 from ticks.engines.chunk import Chunk, Engine
 from ticks.engines.selection import make_engine
 from ticks.engines.single_tick import SingleTickEngine
@@ -61,10 +61,6 @@ class RunResult:
     failure: Failure | None
 
 
-def ignore_phase(phase: str) -> None:
-    """Ignore a phase: the default where nothing displays it."""
-
-
 class TrainingRun:
     """A trainer with its engine, its held-out rows and its stop rules.
 
@@ -81,7 +77,7 @@ class TrainingRun:
         self,
         spec: JobSpec,
         device: torch.device,
-        announce: Callable[[str], None] = ignore_phase,
+        announce: Announce = ignore_phase,
         artifacts: Path | None = None,
         engine: str | None = None,
     ) -> None:
@@ -118,9 +114,8 @@ class TrainingRun:
         with a failure and `ticks_done` before that tick, or with that tick skipped (the spec's
         `on_nonfinite`).
         """
-        chunk = self.engine.run(
-            0 if self.end_reason else min(ticks, self._next_decision() - self.ticks_done)
-        )
+        count = 0 if self.end_reason else min(ticks, self._next_decision() - self.ticks_done)
+        chunk = self.engine.run(count)
         failure = self._failure(chunk) if chunk.nonfinite else None
         if chunk.nonfinite and failure is None:
             self.trainer.skip_tick()
@@ -153,9 +148,8 @@ class TrainingRun:
             metrics |= self._validate(decisions)
         if self.stop_rules.needs_loss and self.ticks_done % self.spec.stop.check_every == 0:
             metrics["loss"] = loss
-        self.end_reason = self.stop_rules.check(self.ticks_done, metrics) or (
-            "budget" if is_over else None
-        )
+        budget_reason = "budget" if is_over else None
+        self.end_reason = self.stop_rules.check(self.ticks_done, metrics) or budget_reason
         if self.end_reason and self.held_out is not None and self.validated_at != self.ticks_done:
             self._validate(decisions)
         return decisions

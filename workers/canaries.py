@@ -20,20 +20,20 @@ class Canaries:
     """The canaries of one device: workers with equal canaries compute equal bits."""
 
     def __init__(self, worker_folder: WorkerFolder, device: str) -> None:
-        self._worker_folder, self._device = worker_folder, device
+        self._folder, self._device = worker_folder, device
         self._canaries: dict[str, str] = {}
 
     def known_canaries(self) -> dict[str, str]:
         """Return the canaries measured so far, by thread count as text."""
-        return {**(self._worker_folder.read(CANARIES_FILE) or {}), **self._canaries}
+        return {**(self._folder.read(CANARIES_FILE) or {}), **self._canaries}
 
     def engine_prefixes(self) -> dict[str, str]:
         """Return the start of each available engine's identity by name; {} before a `measure`."""
-        return dict((self._worker_folder.read(ENGINES_FILE) or {}).get("begin", {}))
+        return dict((self._folder.read(ENGINES_FILE) or {}).get("begin", {}))
 
     def ready_engines(self) -> list[str]:
         """Return the engines that needed no compiling at the last measurement."""
-        return list((self._worker_folder.read(ENGINES_FILE) or {}).get("ready", []))
+        return list((self._folder.read(ENGINES_FILE) or {}).get("ready", []))
 
     def measure(self, threads: int, may_retry: Callable[[], bool] = lambda: True) -> str:
         """Return the canary for a thread count, measuring it first if needed (some 50 ms).
@@ -47,21 +47,19 @@ class Canaries:
         if thread_key not in self._canaries:
             reply = self._measure_in_trainer(threads, may_retry)
             self._canaries[thread_key] = add_torch_version(reply["canary"])
-            self._worker_folder.write(
-                ENGINES_FILE, {"begin": _engine_prefixes(reply), "ready": reply["ready"]}
-            )
-            self._worker_folder.write(CANARIES_FILE, self.known_canaries())
+            self._folder.write(ENGINES_FILE, {"begin": _prefixes(reply), "ready": reply["ready"]})
+            self._folder.write(CANARIES_FILE, self.known_canaries())
         return self._canaries[thread_key]
 
     def _measure_in_trainer(self, threads: int, may_retry: Callable[[], bool]) -> dict[str, Any]:
-        process = spawn_trainer(self._worker_folder.socket_path, may_retry)
+        process = spawn_trainer(self._folder.socket_path, may_retry)
         try:
             return TrainerClient(process.connection).canary(threads, self._device)
         finally:
             process.close()
 
 
-def _engine_prefixes(reply: dict[str, Any]) -> dict[str, str]:
+def _prefixes(reply: dict[str, Any]) -> dict[str, str]:
     return {name: f"{engine} {reply['torch']}" for name, engine in reply["engines"].items()}
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 from typing import Any
 
 from jobs.certificate import Bits, Difference, Pair
@@ -34,10 +35,7 @@ def data_sha256(spec: JobSpec, files: ArtifactStore) -> Pair:
     if isinstance(spec.data, DatasetData) and spec.facts is not None:
         return _file_digests(spec.facts.data, files)
     if isinstance(spec.data, ExampleData):
-        (file,) = (
-            EXAMPLES_FOLDER / f"{spec.data.name}{suffix}"
-            for suffix in _existing_suffixes(spec.data.name)
-        )
+        (file,) = _example_files(spec.data.name)
         return Pair(recorded=None, recomputed=hashlib.sha256(file.read_bytes()).hexdigest())
     digest = canonical_sha256(spec.data.model_dump(mode="json"))
     return Pair(recorded=digest, recomputed=digest)
@@ -66,21 +64,15 @@ def weights_sha256(trainer: TrainerClient, files: ArtifactStore, lease: Lease) -
 
 def digest_difference(tick: int, column: str, digests: Pair | None) -> Difference | None:
     """Return the difference of two digests of `column`; None if equal or one is unknown."""
-    if (
-        digests is None
-        or None in (digests.recorded, digests.recomputed)
-        or digests.recorded == digests.recomputed
-    ):
+    old, new = (digests.recorded, digests.recomputed) if digests else (None, None)
+    if old is None or new is None or old == new:
         return None
-    recorded, recomputed = (
-        Bits(bits=digest or "") for digest in (digests.recorded, digests.recomputed)
-    )
-    return Difference(tick=tick, column=column, recorded=recorded, recomputed=recomputed)
+    return Difference(tick=tick, column=column, recorded=Bits(bits=old), recomputed=Bits(bits=new))
 
 
 def _file_digests(source: DataFile, files: ArtifactStore) -> Pair:
     return Pair(recorded=source.sha256, recomputed=files.compute_sha256(files.root / source.path))
 
 
-def _existing_suffixes(name: str) -> list[str]:
-    return [suffix for suffix in (".csv", ".txt") if (EXAMPLES_FOLDER / f"{name}{suffix}").exists()]
+def _example_files(name: str) -> list[Path]:
+    return [file for ext in ("csv", "txt") if (file := EXAMPLES_FOLDER / f"{name}.{ext}").exists()]

@@ -48,6 +48,4 @@ def next_multiple(tick: int, every: int | None) -> int | None:
 
 def chunk_length(tick: int, chunk_sizer: ChunkSizer, *end_ticks: int | None) -> int:
     """Return how many ticks to run after `tick`: the sizer's, cut at the nearest end tick."""
-    return min(
-        [chunk_sizer.ticks, *(end_tick - tick for end_tick in end_ticks if end_tick is not None)]
-    )
+    return min([chunk_sizer.ticks, *(end - tick for end in end_ticks if end is not None)])

@@ -20,9 +20,9 @@ from workers.store_retry import StoreRetry, StoreUnavailable
 Action = Literal["cancel", "pause", "stop", "drain"]
 
 #: ticks that may be pending, and as many that are held after they were sent
-MAX_BUFFERED_TICKS = 1 << 20
+MAX_TICKS = 1 << 20
 #: the same in calls: a slow training's chunks are single ticks
-MAX_BUFFERED_CALLS = 1 << 14
+MAX_CALLS = 1 << 14
 
 
 class ClientRequests:
@@ -76,9 +76,7 @@ class WriteBuffer:
     are kept, to be sent again to a store that restarted without them. Bounded in ticks and calls.
     """
 
-    def __init__(
-        self, max_ticks: int = MAX_BUFFERED_TICKS, max_calls: int = MAX_BUFFERED_CALLS
-    ) -> None:
+    def __init__(self, max_ticks: int = MAX_TICKS, max_calls: int = MAX_CALLS) -> None:
         self._max_ticks, self._max_calls = max_ticks, max_calls
         self._sent: deque[BufferedCall] = deque()
         self._pending: deque[BufferedCall] = deque()

@@ -1,6 +1,6 @@
 """A worker's request to stop after the current chunk, set by a signal. Knows no job."""
 
-import time
+from time import monotonic
 
 #: seconds from the signal after which a trainer is killed; the rest of the documented 10 s is for
 #: releasing the job
@@ -16,7 +16,7 @@ class Drain:
     def request(self, *_signal: object) -> None:
         """Request the drain; a second request changes nothing."""
         if self._requested_at is None:
-            self._requested_at = time.monotonic()
+            self._requested_at = monotonic()
 
     @property
     def is_requested(self) -> bool:
@@ -26,6 +26,4 @@ class Drain:
     @property
     def is_overdue(self) -> bool:
         """Return whether the grace after the request is over, so that nothing is waited for."""
-        return (
-            self._requested_at is not None and time.monotonic() - self._requested_at > GRACE_SECONDS
-        )
+        return self._requested_at is not None and monotonic() - self._requested_at > GRACE_SECONDS

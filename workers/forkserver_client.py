@@ -98,10 +98,8 @@ def trainer_environment() -> dict[str, str]:
     return {**inherited, **ENVIRONMENT}
 
 
-def spawn_trainer(
-    socket_path: Path, may_retry: Callable[[], bool] = lambda: True
-) -> TrainerProcess:
-    """Return a new trainer, forked by the server that listens at `socket_path`.
+def spawn_trainer(server: Path, may_retry: Callable[[], bool] = lambda: True) -> TrainerProcess:
+    """Return a new trainer, forked by the server that listens at `server`.
 
     Waits while the server is being started. Raises ForkServerUnavailable after
     READY_TIMEOUT_SECONDS, or once `may_retry` returns False.
@@ -109,12 +107,11 @@ def spawn_trainer(
     deadline = time.monotonic() + READY_TIMEOUT_SECONDS
     while True:
         try:
-            return _request_trainer(socket_path)
+            return _request_trainer(server)
         except (OSError, ValueError, IndexError) as error:  # not up yet, or it died in mid-answer
             if time.monotonic() > deadline or not may_retry():
-                raise ForkServerUnavailable(
-                    f"the fork server gave no trainer: {error!r}"
-                ) from error
+                detail = f"the fork server gave no trainer: {error!r}"
+                raise ForkServerUnavailable(detail) from error
         time.sleep(RETRY_SECONDS)
 
 

@@ -51,7 +51,7 @@ class Heartbeat(BackgroundThread):
         self._renew_seconds, self._stall_seconds = renew_seconds, stall_seconds
         self._kill: Callable[[], None] | None = None
         self._kill_lock = threading.Lock()
-        self._last_activity = self._last_renewal = time.monotonic()
+        self._last_activity = self._renewed_at = time.monotonic()
         self._reported_phase = self.phase
         self._cancel_seen_at: float | None = None
         self._is_store_unavailable = False
@@ -106,10 +106,8 @@ class Heartbeat(BackgroundThread):
             return "drained"
         if self._cancel_seen_at is not None and now - self._cancel_seen_at > CANCEL_GRACE_SECONDS:
             return "cancelled"
-        is_recently_renewed = (
-            now - self._last_renewal < self._renew_seconds and not self._is_store_unavailable
-        )
-        if is_recently_renewed and self.phase == self._reported_phase:
+        is_renewed = now - self._renewed_at < self._renew_seconds and not self._is_store_unavailable
+        if is_renewed and self.phase == self._reported_phase:
             return None
         return self._renew(now)
 
@@ -121,7 +119,7 @@ class Heartbeat(BackgroundThread):
             return "fenced"
         except (StoreError, StoreFull):
             return None  # unavailable or full: tried again at the next check
-        self._last_renewal, self._reported_phase, self._is_store_unavailable = now, phase, False
+        self._renewed_at, self._reported_phase, self._is_store_unavailable = now, phase, False
         if action != "cancel":
             self._cancel_seen_at = None
         elif self._cancel_seen_at is None:

@@ -133,11 +133,7 @@ class LedgerWriter:
         return removed
 
     def _commit_checkpoint(
-        self,
-        checkpoint: Checkpoint,
-        keep_count: int,
-        is_requested: bool,
-        removed: list[Checkpoint],
+        self, checkpoint: Checkpoint, keep_count: int, is_requested: bool, removed: list[Checkpoint]
     ) -> None:
         """Commit against the current set, read again whenever a client has changed it meanwhile."""
         lease, requests = self._claim.lease, self.requests
@@ -148,9 +144,8 @@ class LedgerWriter:
             named = current.with_request_fields(checkpoint, was_requested=is_requested)
             fulfils = current.fulfils_request(checkpoint, was_requested=is_requested)
             expired = expired_ticks(current.checkpoints, named, keep_count)
-            removed[:] = [
-                old for old in current.checkpoints if old.tick in (*expired, checkpoint.tick)
-            ]
+            removed_ticks = (*expired, checkpoint.tick)
+            removed[:] = [old for old in current.checkpoints if old.tick in removed_ticks]
             with contextlib.suppress(ConcurrentChange):
                 self._ledger.commit_checkpoint(
                     lease, named, expired,
@@ -186,15 +181,11 @@ class LedgerWriter:
                 self._send_event(level, message)
 
     def _send_event(
-        self,
-        level: Level,
-        message: str,
-        unsaved_reason: str | None = None,
-        number: int | None = None,
+        self, level: Level, text: str, unsaved_reason: str | None = None, number: int | None = None
     ) -> None:
         with contextlib.suppress(StoreFull):  # the job's log file has the line
             self._ledger.add_log_event(
-                self._claim.lease, level, message, checkpoint_refusal=unsaved_reason, number=number
+                self._claim.lease, level, text, checkpoint_refusal=unsaved_reason, number=number
             )
 
     @property
@@ -231,5 +222,6 @@ class LedgerWriter:
         if disk_error is None:
             self.log_event("info", "history: full segments lie in files again")
         else:
-            text = f"history_error: a full segment stays in the store: {disk_error}"
-            self.log_event("error", text)
+            self.log_event(
+                "error", f"history_error: a full segment stays in the store: {disk_error}"
+            )

@@ -52,8 +52,7 @@ class JobLog:
                 text = file.read(TAIL_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
-        lines = text.splitlines()[-TAIL_LINES:]
-        return "\n".join(_printable(line) for line in lines)
+        return "\n".join(map(_printable, text.splitlines()[-TAIL_LINES:]))
 
     def close(self) -> None:
         """Close the file; later entries are dropped."""
@@ -71,5 +70,4 @@ def _format_entry(text: str) -> bytes:
     if len(text) > MAX_ENTRY_CHARS:
         half = MAX_ENTRY_CHARS // 2
         text = f"{text[:half]}\n…\n{text[-half:]}"
-    timestamp = now_rfc3339()
-    return f"{timestamp} {text}\n".encode("utf-8", "backslashreplace")
+    return f"{now_rfc3339()} {text}\n".encode("utf-8", "backslashreplace")

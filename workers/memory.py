@@ -6,10 +6,7 @@ from jobs.settings import Settings
 
 MEMINFO = Path("/proc/meminfo")
 #: a container's limit, in control groups v2 and v1
-CGROUP_LIMIT_FILES = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
+CGROUP_LIMIT_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def trainer_memory_limit(settings: Settings, queue: str) -> int | None:
@@ -26,13 +23,12 @@ def machine_memory() -> int:
     """Return the machine's memory in bytes, or the container's limit if that is less."""
     lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
     total = int(lines["MemTotal"].split()[0]) * 1024
-    return min(
-        [total, *(limit for path in CGROUP_LIMIT_FILES if (limit := _read_limit(path)) is not None)]
-    )
+    limits = map(_read_limit, CGROUP_LIMIT_FILES)
+    return min([total, *(limit for limit in limits if limit is not None)])
 
 
-def _read_limit(path: Path) -> int | None:
+def _read_limit(path: str) -> int | None:
     try:
-        return int(path.read_text())
+        return int(Path(path).read_text())
     except (OSError, ValueError):  # no such group, or "max"
         return None

@@ -4,9 +4,7 @@ Knows the errors of ledger, trainer and fork server; knows no process and no sto
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from jobs.certificate import Certificate
 from jobs.errors import FingerprintMismatch, LeaseLost, NotAccepted, TickGap, TickMismatch
@@ -16,7 +14,7 @@ from workers.exit_status import describe_exit
 from workers.forkserver_client import ForkServerUnavailable
 from workers.heartbeat import KillReason
 from workers.store_retry import StoreUnavailable
-from workers.trainer_client import TrainerError
+from workers.trainer_client import JsonDict, TrainerError
 
 #: parts of error messages that another machine, or a later attempt, may not meet
 TRANSIENT_MARKERS = (
@@ -34,7 +32,7 @@ class Outcome:
     status: Status
     tick: int
     stopped_by: str | None = None
-    error: dict[str, Any] | None = None
+    error: JsonDict | None = None
     reason: str | None = None
     result: Certificate | None = None  # of a verify
     is_complete: bool = False  # a verify that compared its whole range
@@ -78,10 +76,7 @@ def disk_pause_outcome(tick: int, detail: str) -> Outcome:
 
 
 def divergence_outcome(
-    error: TickMismatch | ReplayMismatch,
-    tick: int,
-    recorded: Mapping[str, Any],
-    computed: Mapping[str, Any],
+    error: TickMismatch | ReplayMismatch, tick: int, recorded: JsonDict, computed: JsonDict
 ) -> Outcome:
     """Return the outcome that fails a job whose replay differs, with both fingerprints."""
     fingerprints = f"recorded on {json.dumps(recorded)}, run again on {json.dumps(computed)}"
@@ -89,23 +84,20 @@ def divergence_outcome(
 
 
 def outcome_of_error(
-    error: Exception,
-    kill_reason: KillReason | None,
-    tick: int,
-    exit_description: str = describe_exit(None),
+    error: Exception, kill_reason: KillReason | None, tick: int, ending: str = describe_exit(None)
 ) -> Outcome | None:
     """Return the outcome of an attempt that `error` ended at `tick`; None if the lease is lost.
 
-    `kill_reason` says why the heartbeat killed the trainer, if it did; `exit_description` says how
+    `kill_reason` says why the heartbeat killed the trainer, if it did; `ending` says how
     the trainer ended otherwise.
     """
     match error:
         case LeaseLost() | StoreUnavailable():
             return None  # another worker owns the job or will claim it
         case PeerGone():
-            return _outcome_of_lost_trainer(kill_reason, tick, exit_description)
+            return _exit_outcome(kill_reason, tick, ending)
         case TrainerError():
-            return _outcome_of_trainer_error(error, tick)
+            return _trainer_error_outcome(error, tick)
         case TickMismatch() | ReplayMismatch():
             return failure_outcome(tick, "diverged", str(error), error.tick)
         case TickGap() | NotAccepted():
@@ -118,9 +110,7 @@ def outcome_of_error(
     return requeue_outcome(tick, f"the worker failed: {error!r}")
 
 
-def _outcome_of_lost_trainer(
-    kill_reason: KillReason | None, tick: int, exit_description: str
-) -> Outcome | None:
+def _exit_outcome(kill_reason: KillReason | None, tick: int, ending: str) -> Outcome | None:
     match kill_reason:
         case "fenced":
             return None
@@ -130,10 +120,10 @@ def _outcome_of_lost_trainer(
             return requeue_outcome(tick, "drain")
         case "stalled":
             return requeue_outcome(tick, "the trainer stood still and was killed")
-    return requeue_outcome(tick, exit_description)
+    return requeue_outcome(tick, ending)
 
 
-def _outcome_of_trainer_error(error: TrainerError, tick: int) -> Outcome:
+def _trainer_error_outcome(error: TrainerError, tick: int) -> Outcome:
     message = f"{error.kind}: {error.detail}"
     if error.kind == MISSING_ENGINE:
         return requeue_outcome(tick, error.detail)

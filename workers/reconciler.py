@@ -29,7 +29,7 @@ from jobs.recording.segments import Segments
 from jobs.store.connection import connect
 from jobs.timestamps import now_rfc3339
 from workers import memory
-from workers.canaries import Canaries, torch_version
+from workers.canaries import Canaries
 from workers.forkserver_client import ForkServerProcess, ForkServerUnavailable
 from workers.prewarm import Prewarm
 from workers.worker_folder import WorkerConfig
@@ -63,23 +63,18 @@ class Reconciler(BackgroundThread):
 
     def __init__(self, config: WorkerConfig, forkserver: ForkServerProcess) -> None:
         super().__init__("reconciler", join_seconds=1.0)
-        self._config, self._forkserver = config, forkserver
-        self._store = connect(config.settings.redis_url)
+        self._config, self._forkserver, settings = config, forkserver, config.settings
+        self._store = connect(settings.redis_url)
         self._ledger = JobLedger(self._store)
-        self._lease_ledger = LeaseLedger(self._store, config.settings.lease_seconds)
-        self._segments = Segments(
-            self._ledger, self._store, ArtifactStore(config.settings.artifacts)
-        )
+        self._lease_ledger = LeaseLedger(self._store, settings.lease_seconds)
+        self._segments = Segments(self._ledger, self._store, ArtifactStore(settings.artifacts))
         self._job_queries = JobQueries(self._store)
         self._canaries = Canaries(config.worker_folder, config.device)
         self._logger = logs.get_logger("reconciler", worker=config.name)
-        self._versions = {
-            "torch": torch_version(),
-            "numpy": version("numpy"),
-            "python": platform.python_version(),
-        }
+        self._versions = {name: version(name) for name in ("torch", "numpy")}
+        self._versions["python"] = platform.python_version()
         self._prewarm = Prewarm()
-        self._trainer_memory = memory.trainer_memory_limit(config.settings, config.queue)
+        self._trainer_memory = memory.trainer_memory_limit(settings, config.queue)
         self._started_at = now_rfc3339()
         self._restart_at = 0.0
         self._restart_backoff = Backoff(INITIAL_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS)
@@ -120,9 +115,7 @@ class Reconciler(BackgroundThread):
         current_job = self._config.worker_folder.read("job")
         if not current_job or _is_running(current_job["pid"]):
             return
-        lease = Lease(
-            current_job["tenant"], current_job["id"], current_job["term"], current_job["nonce"]
-        )
+        lease = Lease(*(current_job[key] for key in ("tenant", "id", "term", "nonce")))
         with contextlib.suppress(LeaseLost):  # another worker's by now, or ended
             reason = "the runner ended without a word: killed, or out of memory"
             self._lease_ledger.finish(lease, "queued", 0, reason=reason)
@@ -135,20 +128,15 @@ class Reconciler(BackgroundThread):
         current_job, now = self._config.worker_folder.read("job") or {}, time.monotonic()
         if current_job == self._registered_job and now < self._register_at:
             return
-        worker_info = {**self._worker_info(), **self._job_info(current_job)}
-        worker_registry.register(
-            self._store, self._config.name, worker_info, REGISTRATION_TTL_SECONDS
-        )
+        info = {**self._worker_info(), **self._job_info(current_job)}
+        worker_registry.register(self._store, self._config.name, info, REGISTRATION_TTL_SECONDS)
         self._registered_job, self._register_at = current_job, now + MAX_REGISTER_INTERVAL_SECONDS
 
     def prewarm_graph_engine(self) -> None:
         """Compile the graph engine's loop ahead of jobs, where it can be and is not yet."""
         self._canaries.measure(1, may_retry=lambda: False)
-        can_compile = (
-            "graph" in self._canaries.engine_prefixes()
-            and "graph" not in self._canaries.ready_engines()
-        )
-        if can_compile and not self._prewarm.is_started:
+        engines, ready = self._canaries.engine_prefixes(), self._canaries.ready_engines()
+        if "graph" in engines and "graph" not in ready and not self._prewarm.is_started:
             self._logger.info("compiling the graph engine's loop ahead of jobs")
             self._prewarm.start()
 

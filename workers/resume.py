@@ -48,9 +48,8 @@ class ResumePoint:
         claim = self.session.claim
         is_from_scratch = claim.tick > 0 and not self.checkpointer.has_checkpoint(0)
         if is_from_scratch and claim.exact and claim.canary != canary:
-            raise FingerprintMismatch(
-                "no checkpoint is left, and the first weights were another machine's"
-            )
+            detail = "no checkpoint is left, and the first weights were another machine's"
+            raise FingerprintMismatch(detail)
 
     def _load(self, checkpoint: Checkpoint) -> JsonDict | None:
         try:

@@ -27,7 +27,7 @@ from jobs.recording.writer import HistoryWriter
 from jobs.store.connection import Store, connect
 from workers import exit_status, memory, outcomes
 from workers.canaries import Canaries
-from workers.checkpointing.archiver import AttemptArchiver
+from workers.checkpointing.archiver import Archiver
 from workers.checkpointing.checkpointer import Checkpointer
 from workers.drain import Drain
 from workers.forkserver_client import fetch_exit_status, spawn_trainer
@@ -89,11 +89,9 @@ class JobRunner:
                     outcome = attempt.run()
             except Exception as error:
                 tick = max(claim.tick, attempt.tick if attempt else 0)
-                exit_description = self._describe_exit(process, oom_kills_before)
+                ending = self._describe_exit(process, oom_kills_before)
                 self._log_error(error, lease, log)
-                outcome = outcomes.outcome_of_error(
-                    error, heartbeat.kill_reason, tick, exit_description
-                )
+                outcome = outcomes.outcome_of_error(error, heartbeat.kill_reason, tick, ending)
                 outcome = outcome and replace(outcome, log_tail=log.tail())
             if outcome is None:
                 self._log_lost_lease(lease, log)
@@ -152,28 +150,25 @@ class JobRunner:
         self, claim: Claim, process: TrainerProcess, heartbeat: Heartbeat, log: JobLog
     ) -> Iterator[TrainerSession]:
         """Yield a session with the trainer; at the end no write of it is in flight any more."""
-        create_history_writer = partial(
-            HistoryWriter, self._ledger, self._store, self._files, claim.lease
-        )
-        history_writer = StoreRetry(heartbeat, self._drain)(create_history_writer)
-        ledger_writer = LedgerWriter(
-            self._ledger, history_writer, claim, heartbeat, self._drain, log.write
-        )
+        create = partial(HistoryWriter, self._ledger, self._store, self._files, claim.lease)
+        history = StoreRetry(heartbeat, self._drain)(create)
+        writer = LedgerWriter(self._ledger, history, claim, heartbeat, self._drain, log.write)
         trainer = TrainerClient(process.connection, heartbeat.enter_phase, self._trainer_memory)
-        with closing(ledger_writer):
+        with closing(writer):
             yield TrainerSession(
-                claim, trainer, self._config.device, self._canaries.measure, ledger_writer,
+                claim, trainer, self._config.device, self._canaries.measure, writer,
                 self._files, heartbeat, log,
             )  # fmt: skip
 
     def _create_attempt(self, session: TrainerSession) -> TrainingAttempt | Verification:
         if session.claim.verify_range is not None:
-            column_reader = ColumnReader(self._store, self._files)
-            queries = JobQueries(self._store)
-            return Verification(session, session.claim.verify_range, column_reader, queries)
-        archiver = AttemptArchiver(JobArchive(self._store, self._files), session)
-        max_failing_saves_seconds = self._config.settings.max_failing_saves_seconds
-        return TrainingAttempt(session, Checkpointer(session, archiver, max_failing_saves_seconds))
+            reader = ColumnReader(self._store, self._files)
+            return Verification(
+                session, session.claim.verify_range, reader, JobQueries(self._store)
+            )
+        archiver = Archiver(JobArchive(self._store, self._files), session)
+        max_seconds = self._config.settings.max_failing_saves_seconds
+        return TrainingAttempt(session, Checkpointer(session, archiver, max_seconds))
 
     def _describe_exit(self, process: TrainerProcess | None, oom_kills_before: int) -> str:
         """Describe how a trainer ended; its attempt began after `oom_kills_before` OOM kills."""
@@ -193,15 +188,13 @@ class JobRunner:
 
     def _finish_job(self, lease: Lease, outcome: Outcome, log: JobLog) -> str | None:
         """Leave the job and log how; return its status, or None if it is not ours any more."""
-        reason = outcome.stopped_by or outcome.reason or ""
+        cause = outcome.stopped_by or outcome.reason or ""
         # logged before the finish, so that an ended job's log is complete for its first reader
-        log.write(" ".join(filter(None, (f"{outcome.status} at tick {outcome.tick}", reason))))
+        log.write(" ".join(filter(None, (f"{outcome.status} at tick {outcome.tick}", cause))))
         status = self._finish_with_retry(lease, outcome)
         if status != outcome.status:
             log.write(f"but the job is {status or 'not ours any more'}")
-        self._logger.info(
-            "job left", job=lease.job_id, status=status, tick=outcome.tick, why=reason
-        )
+        self._logger.info("job left", job=lease.job_id, status=status, tick=outcome.tick, why=cause)
         return status
 
     def _finish_with_retry(self, lease: Lease, outcome: Outcome) -> str | None:
@@ -217,8 +210,7 @@ class JobRunner:
             return retry_while_unavailable(call, lambda: not self._drain.is_overdue)
         except WrongFinalTick as error:
             reason = f"it ended at tick {outcome.tick}, but {error}"
-            requeue = outcomes.requeue_outcome(outcome.tick, reason)
-            return self._finish_with_retry(lease, requeue)
+            return self._finish_with_retry(lease, outcomes.requeue_outcome(outcome.tick, reason))
         except (LeaseLost, StoreUnavailable):
             return None
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
 from jobs.job import SparsePoint
 from jobs.trainer_frames import Frame, PeerGone, receive_frame, send_frame
@@ -56,7 +56,7 @@ class ChunkResult:
 
     first: int
     count: int
-    columns: dict[str, npt.NDArray[np.float32]]
+    columns: dict[str, NDArray[np.float32]]
     sparse: list[SparsePoint]
     metrics: JsonDict
     best: JsonDict | None
@@ -227,9 +227,7 @@ def _parse_save_result(header: JsonDict) -> SavedState | StateNotWritten | None:
     return _parse_saved_state(header) if header else None
 
 
-def _parse_columns(
-    names: list[str], count: int, body: bytearray
-) -> dict[str, npt.NDArray[np.float32]]:
+def _parse_columns(names: list[str], count: int, body: bytearray) -> dict[str, NDArray[np.float32]]:
     values = np.frombuffer(body, "<f4").reshape(len(names), count)
     return dict(zip(names, values, strict=True))
 

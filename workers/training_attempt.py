@@ -160,19 +160,15 @@ class TrainingAttempt:
         Not with slow chunks, where it would gain little and a request would wait for two of them,
         except while a checkpoint is committed.
         """
-        must_stop = chunk.is_over or self.ledger_writer.requests.action or self.is_out_of_time
+        has_request = self.ledger_writer.requests.action or self.checkpointer.is_requested
+        must_stop = chunk.is_over or has_request or self.is_out_of_time
         is_worthwhile = self.session.chunk_sizer.can_run_ahead or self.checkpointer.is_ready
-        return (
-            is_worthwhile
-            and self.ledger_writer.is_keeping_up
-            and not (must_stop or self.checkpointer.is_requested)
-        )
+        return is_worthwhile and self.ledger_writer.is_keeping_up and not must_stop
 
     @property
     def is_out_of_time(self) -> bool:
         """Return whether the training has taken the seconds of the spec's budget."""
-        budget_seconds = self.spec.budget.seconds
-        return budget_seconds is not None and self.elapsed >= budget_seconds
+        return self.spec.budget.seconds is not None and self.elapsed >= self.spec.budget.seconds
 
     def reason_to_end(self) -> EndReason | None:
         """Return why to end after this chunk, or None; of several reasons the weightiest."""
@@ -200,8 +196,9 @@ class TrainingAttempt:
         if reason in ("stop", "seconds"):
             self.validate()
         if reason == "unsaved":
-            detail = "no checkpoint could be saved for too long"
-            return outcomes.disk_pause_outcome(self.tick, detail)
+            return outcomes.disk_pause_outcome(
+                self.tick, "no checkpoint could be saved for too long"
+            )
         if not self.checkpointer.save_final(self.tick, self.best):
             return outcomes.disk_pause_outcome(self.tick, "the final checkpoint could not be saved")
         stopped_by = {"stop": "user", "seconds": "budget"}.get(reason, self.end_reason)

@@ -7,6 +7,7 @@ process and no Celery.
 
 import hashlib
 import time
+from itertools import chain
 from typing import Any
 
 from jobs import values
@@ -53,7 +54,7 @@ class Verification:
         self.data = Pair(recorded=None, recomputed=None)
         self.validation: Pair | None = None
         self.current_range: RecordedRange | None = None
-        self.column_hashes: dict[str, Any] = {}  # a running sha256 of each column
+        self.hashes: dict[str, Any] = {}  # a running sha256 of each column
         self.stop_ticks = StopTicks([])  # ticks of the current range with recorded points
 
     def run(self) -> Outcome:
@@ -111,12 +112,8 @@ class Verification:
             raise DamagedHistory(f"the files of checkpoint {start} are not what was committed")
         self.digests_compared += 1
         if loaded["state"] != checkpoint.state:
-            recorded_bits, loaded_bits = (
-                bytes.fromhex(text)[::-1] for text in (checkpoint.state, loaded["state"])
-            )
-            self.difference = comparison.make_difference(
-                start, STATE_COLUMN, recorded_bits, loaded_bits
-            )
+            states = (bytes.fromhex(text)[::-1] for text in (checkpoint.state, loaded["state"]))
+            self.difference = comparison.make_difference(start, STATE_COLUMN, *states)
 
     def stop_early(self, action: str) -> Outcome:
         """End as requested; a stop certifies the ticks that were compared."""
@@ -131,18 +128,15 @@ class Verification:
         recorded_range = self.recorded_range()
         chunk = self.run_chunk(recorded_range)
         points = list(chunk.sparse)
-        if recorded_range.has_validation_at(chunk.last) and not any(
-            point.column != STATE_COLUMN for point in points
-        ):
+        has_values = any(point.column != STATE_COLUMN for point in points)
+        if recorded_range.has_validation_at(chunk.last) and not has_values:
             points += self.trainer.validate(chunk.last).sparse  # recorded when the job was stopped
         # where the training ends by itself, the next recorded tick has not come again
         has_ended_early = chunk.is_over and chunk.last < recorded_range.last
-        last_expected = chunk.last + 1 if has_ended_early else chunk.last
-        self.difference = recorded_range.first_difference(
-            chunk.first, chunk.columns, points, last_expected
-        )
-        last_compared = chunk.last if self.difference is None else self.difference.tick
-        self.count_compared(recorded_range, chunk, last_compared)
+        end = chunk.last + 1 if has_ended_early else chunk.last
+        self.difference = recorded_range.first_difference(chunk.first, chunk.columns, points, end)
+        last = chunk.last if self.difference is None else self.difference.tick
+        self.count_compared(recorded_range, chunk, last)
         self.session.chunk_sizer.observe(chunk.count, time.monotonic() - started_at)
         self.elapsed += time.monotonic() - started_at
         self.ledger_writer.record_verify_progress(
@@ -160,34 +154,26 @@ class Verification:
         needs_digest = last == self.verify_range.end or last in recorded_range.sparse[STATE_COLUMN]
         return self.trainer.run(ticks, digest=needs_digest)
 
-    def count_compared(
-        self, recorded_range: RecordedRange, chunk: ChunkResult, last_compared: int
-    ) -> None:
-        """Count and hash what was compared of a chunk, up to `last_compared`."""
+    def count_compared(self, recorded_range: RecordedRange, chunk: ChunkResult, last: int) -> None:
+        """Count and hash what was compared of a chunk, up to `last`."""
         for name in recorded_range.dense:
-            column_hash = self.column_hashes.setdefault(name, hashlib.sha256())
-            column_hash.update(recorded_range.values(name, chunk.first, last_compared).tobytes())
+            column_hash = self.hashes.setdefault(name, hashlib.sha256())
+            column_hash.update(recorded_range.values(name, chunk.first, last).tobytes())
         for name, points in recorded_range.sparse.items():
-            count = sum(tick in points for tick in range(chunk.first, last_compared + 1))
+            count = sum(tick in points for tick in range(chunk.first, last + 1))
             if name == STATE_COLUMN:
                 self.digests_compared += count
             else:
                 self.points_compared += count
-        digests = [
-            point.bits
-            for point in chunk.sparse
-            if point.column == STATE_COLUMN and point.tick == last_compared
-        ]
+        digests = [point.bits for point in chunk.sparse if point[:2] == (STATE_COLUMN, last)]
         self.state = _format_digest(digests[-1]) if digests else None
-        self.tick = last_compared
+        self.tick = last
 
     def recorded_range(self) -> RecordedRange:
         """Return the recorded range with the next tick. Raises NoSuchJob if the parent is gone."""
         if self.current_range is None or self.current_range.last == self.tick:
             self.current_range = self.ledger_writer.retry(self._read_range)
-            self.stop_ticks = StopTicks(
-                tick for points in self.current_range.sparse.values() for tick in points
-            )
+            self.stop_ticks = StopTicks(chain(*self.current_range.sparse.values()))
         return self.current_range
 
     def certify(self, stopped_by: str | None = None) -> Outcome:
@@ -195,9 +181,8 @@ class Verification:
         checkpoint = self.checkpoint_or_none(self.tick)
         weights = Pair(recorded=checkpoint and checkpoint.sha256, recomputed=None)
         if checkpoint is not None and self.difference is None:
-            recomputed = certificate_digests.weights_sha256(
-                self.trainer, self.session.files, self.claim.lease
-            )
+            files, lease = self.session.files, self.claim.lease
+            recomputed = certificate_digests.weights_sha256(self.trainer, files, lease)
             weights = Pair(recorded=checkpoint.sha256, recomputed=recomputed)
             self.difference = certificate_digests.digest_difference(self.tick, "weights", weights)
         certificate = self.make_certificate(checkpoint, weights)
@@ -211,32 +196,26 @@ class Verification:
 
     def make_certificate(self, checkpoint: Checkpoint | None, weights: Pair) -> Certificate:
         """Return the certificate: what was compared, on which machine, and the verdict."""
-        spec, start = self.claim.spec, self.verify_range.start
+        claim, start = self.claim, self.verify_range.start
         sparse = self.current_range.sparse if self.current_range else {STATE_COLUMN: {}}
-        recorded_digest = sparse[STATE_COLUMN].get(self.tick)
-        state = (
-            _format_digest(recorded_digest) if recorded_digest else checkpoint and checkpoint.state
-        )
+        digest = sparse[STATE_COLUMN].get(self.tick)
+        state = _format_digest(digest) if digest else checkpoint and checkpoint.state
         fields = {
             "job_id": self.verify_range.parent,
             "from": start,
             "to": self.tick,
             "ticks_compared": self.tick - start,
-            "columns": list(self.column_hashes),
-            "sparse_columns": _comparable_columns(spec) if self.current_range else [],
+            "columns": list(self.hashes),
+            "sparse_columns": _comparable_columns(claim.spec) if self.current_range else [],
             "points_compared": self.points_compared,
             "digests_compared": self.digests_compared,
-            "spec_sha256": certificate_digests.spec_sha256(spec),
+            "spec_sha256": certificate_digests.spec_sha256(claim.spec),
             "data_sha256": self.data,
             "validation_sha256": self.validation,
-            "history_sha256": {
-                name: column_hash.hexdigest() for name, column_hash in self.column_hashes.items()
-            },
+            "history_sha256": {name: sha256.hexdigest() for name, sha256 in self.hashes.items()},
             "state": Pair(recorded=state, recomputed=self.state),
             "weights_sha256": weights,
-            "fingerprint": Fingerprints(
-                recorded=self.claim.fingerprint, run=self.session.fingerprint
-            ),
+            "fingerprint": Fingerprints(recorded=claim.fingerprint, run=self.session.fingerprint),
             "verdict": "equal" if self.difference is None else "different",
             "first_difference": self.difference,
         }
@@ -244,10 +223,8 @@ class Verification:
 
     def parent_checkpoint(self, tick: int) -> Checkpoint:
         """Return the parent's checkpoint of a tick. Raises NoSuchCheckpoint."""
-        tenant, parent = self.claim.lease.tenant, self.verify_range.parent
-        return self.ledger_writer.retry(
-            lambda: self.job_queries.get_checkpoint(tenant, parent, str(tick))
-        )
+        job = self.claim.lease.tenant, self.verify_range.parent
+        return self.ledger_writer.retry(lambda: self.job_queries.get_checkpoint(*job, str(tick)))
 
     def checkpoint_or_none(self, tick: int) -> Checkpoint | None:
         """Return the parent's checkpoint of a tick, or None."""

@@ -158,20 +158,18 @@ def batch_bounds(
     return epochs.tolist(), firsts, np.minimum(size, rows - firsts)
 
 
-def split_held_out(
-    rows: TensorRows, held_out_count: int, seed: int
-) -> tuple[TensorRows, TensorRows]:
-    """Split off `held_out_count` rows chosen by the seed.
+def split_held_out(rows: TensorRows, count: int, seed: int) -> tuple[TensorRows, TensorRows]:
+    """Split off `count` rows chosen by the seed.
 
     Returns (training, held out), copies, each in the rows' order.
     """
-    mask = held_out_mask(len(rows.inputs), held_out_count, seed)
+    mask = held_out_mask(len(rows.inputs), count, seed)
     return rows.take(torch.nonzero(~mask).flatten()), rows.take(torch.nonzero(mask).flatten())
 
 
-def held_out_mask(row_count: int, held_out_count: int, seed: int) -> Tensor:
-    """Return a mask, bool [row_count]: true at the `held_out_count` rows the seed chooses."""
+def held_out_mask(row_count: int, count: int, seed: int) -> Tensor:
+    """Return a mask, bool [row_count]: true at the `count` rows the seed chooses."""
     generator = torch.Generator().manual_seed(derive_seed("validation", seed))
     mask = torch.zeros(row_count, dtype=torch.bool)
-    mask[torch.randperm(row_count, generator=generator)[:held_out_count]] = True
+    mask[torch.randperm(row_count, generator=generator)[:count]] = True
     return mask

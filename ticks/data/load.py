@@ -5,7 +5,6 @@ else float32 [rows, outputs]. All are in torch's own memory, because the address
 some of a tick's bits.
 """
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +34,7 @@ def load_data(
     spec: JobSpec,
     device: torch.device,
     artifacts: Path | None = None,
-    announce: Callable[[str], None] = lambda _phase: None,
+    announce: tables.Announce = tables.ignore_phase,
 ) -> JobData:
     """Read or draw the spec's rows, hold out those to validate on, and move both to the device.
 

@@ -41,10 +41,8 @@ def _sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, mean: Floats | No
     """Sum the rows, or, with a mean, the squares of their deviations from it."""
     total: Floats = np.zeros((1, x.shape[1]))
     for first in range(0, len(x), BLOCK_ROWS):
-        block_slice = slice(first, first + BLOCK_ROWS)
-        block = (
-            x[block_slice].astype(np.float64) if mask is None else x[block_slice][mask[block_slice]]
-        )
+        rows = slice(first, first + BLOCK_ROWS)
+        block = x[rows].astype(np.float64) if mask is None else x[rows][mask[rows]]
         terms = block if mean is None else (block - mean) ** 2
         # cumsum adds row after row; sum would add in an order of numpy's choice
         total = np.cumsum(np.concatenate([total, terms]), axis=0)[-1:].copy()

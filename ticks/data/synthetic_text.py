@@ -29,7 +29,6 @@ class SyntheticText:
         positions = np.arange(first, first + count, dtype=np.uint64)
         hashes = random_words(self._seed, positions)
         is_noise = (hashes >> np.uint64(32)) % np.uint64(NOISE_ONE_IN) == 0
-        letters = np.where(
-            is_noise, hashes % np.uint64(LETTERS), self._pattern[positions % np.uint64(PERIOD)]
-        )
+        pattern = self._pattern[positions % np.uint64(PERIOD)]
+        letters = np.where(is_noise, hashes % np.uint64(LETTERS), pattern)
         return letters.astype(np.int64) + self._base

@@ -29,6 +29,10 @@ READ_SIZE = 1 << 20  # bytes read at a time
 PROGRESS_EVERY = 64  # pieces of READ_SIZE between two announcements
 
 
+#: called with the name of each phase that takes time
+Announce = Callable[[str], None]
+
+
 class DamagedDataset(Exception):
     """A dataset's file is missing or differs from what was uploaded."""
 
@@ -42,7 +46,11 @@ class TableData(NamedTuple):
     column_info: dict[str, Any]
 
 
-def load_table(spec: JobSpec, artifacts: Path, announce: Callable[[str], None]) -> TableData:
+def ignore_phase(phase: str) -> None:
+    """Ignore a phase: the default where nothing displays it."""
+
+
+def load_table(spec: JobSpec, artifacts: Path, announce: Announce) -> TableData:
     """Read the rows to train on and those to hold out; only the former decide the scaling.
 
     The held-out rows are a part of the file, or a second dataset's. Raises DamagedDataset.
@@ -72,26 +80,21 @@ class TableLoader:
     """
 
     def __init__(
-        self,
-        facts: DatasetBinding,
-        data: DatasetData,
-        data_file: DataFile,
-        *,
-        names: Sequence[str] = (),
+        self, facts: DatasetBinding, data: DatasetData, file: DataFile, *, names: Sequence[str] = ()
     ) -> None:
         self.names = list(names or data.features or [])
-        self._facts, self._data, self._data_file = facts, data, data_file
-        self._inputs = torch.zeros(data_file.rows, facts.features)
-        as_float64 = data_file.rows if data.standardize else 0
+        self._facts, self._data, self._file = facts, data, file
+        self._inputs = torch.zeros(file.rows, facts.features)
+        as_float64 = file.rows if data.standardize else 0
         self.exact_numbers: Floats = np.empty((as_float64, facts.numbers))
-        self._targets: Tensor = torch.zeros(data_file.rows, facts.outputs)
+        self._targets: Tensor = torch.zeros(file.rows, facts.outputs)
         if facts.target is not None:
-            self._targets = torch.zeros(data_file.rows, dtype=torch.int64)
+            self._targets = torch.zeros(file.rows, dtype=torch.int64)
 
-    def read(self, artifacts: Path, announce: Callable[[str], None]) -> "TableLoader":
+    def read(self, artifacts: Path, announce: Announce) -> "TableLoader":
         """Read the file below `artifacts` and return self; raises DamagedDataset."""
-        path = artifacts / self._data_file.path
-        if self._data_file.type == "application/x-npz":
+        path = artifacts / self._file.path
+        if self._file.type == "application/x-npz":
             self._read_arrays(path, announce)
         else:
             self._read_table(path, announce)
@@ -142,11 +145,11 @@ class TableLoader:
             offset += 1 if classes is None else len(classes.names)
         return layout
 
-    def _read_table(self, path: Path, announce: Callable[[str], None]) -> None:
+    def _read_table(self, path: Path, announce: Announce) -> None:
         reader: TableReader = JsonlReader(DataErrors())
-        if self._data_file.type == "text/csv":
-            reader = CsvReader(DataErrors(), self._data_file.delimiter)
-        for table in _read_tables(reader, path, self._data_file.sha256, announce):
+        if self._file.type == "text/csv":
+            reader = CsvReader(DataErrors(), self._file.delimiter)
+        for table in _read_tables(reader, path, self._file.sha256, announce):
             if not self.names:
                 self.names = [name for name in reader.names if name != self._data.target]
             self._add_table(table, {name: index for index, name in enumerate(reader.names)})
@@ -173,8 +176,8 @@ class TableLoader:
         else:
             targets[start:stop] = class_codes(values, classes)
 
-    def _read_arrays(self, path: Path, announce: Callable[[str], None]) -> None:
-        for _ in read_with_checksum(path, self._data_file.sha256, announce):
+    def _read_arrays(self, path: Path, announce: Announce) -> None:
+        for _ in read_with_checksum(path, self._file.sha256, announce):
             pass
         with path.open("rb") as file:
             npz = Npz(file)
@@ -210,14 +213,14 @@ def class_codes(values: Sequence[Value], classes: ClassNames) -> NDArray[np.int6
 
 
 def _read_tables(
-    reader: TableReader, path: Path, sha256: str, announce: Callable[[str], None]
+    reader: TableReader, path: Path, sha256: str, announce: Announce
 ) -> Iterator[RowBlock]:
     for piece in read_with_checksum(path, sha256, announce):
         yield from reader.feed(piece)
     yield from reader.finish()
 
 
-def read_with_checksum(path: Path, sha256: str, announce: Callable[[str], None]) -> Iterator[bytes]:
+def read_with_checksum(path: Path, sha256: str, announce: Announce) -> Iterator[bytes]:
     """Yield a file's bytes in pieces; raises DamagedDataset at its end if the hash differs."""
     sha, piece_count = hashlib.sha256(), 0
     try:

@@ -19,7 +19,7 @@ from jobs.spec.text import vocabulary_of
 from ticks.data.batches import BatchRange, TensorRows, batch_bounds
 from ticks.data.permutations import HeldOutSplit, IndexPermutation, Numbers
 from ticks.data.synthetic_text import SyntheticText
-from ticks.data.tables import read_with_checksum
+from ticks.data.tables import Announce, ignore_phase, read_with_checksum
 from ticks.data.tokens import TOKENIZERS, Ids
 from ticks.seeds import derive_seed
 
@@ -85,9 +85,7 @@ class TextWindows:
 
     def _empty_rows(self, rows: int) -> TensorRows:
         shape = (rows, self.window)
-        return TensorRows(
-            torch.zeros(shape, dtype=torch.int64), torch.zeros(shape, dtype=torch.int64)
-        )
+        return TensorRows(*(torch.zeros(shape, dtype=torch.int64) for _ in range(2)))
 
 
 class TextBatches:
@@ -121,10 +119,7 @@ class TextBatches:
 
 
 def load_text(
-    spec: JobSpec,
-    device: torch.device,
-    artifacts: Path | None = None,
-    announce: Callable[[str], None] = lambda _phase: None,
+    spec: JobSpec, device: torch.device, artifacts: Path | None, announce: Announce = ignore_phase
 ) -> tuple[TextWindows, TextWindows | None]:
     """Return the rows of the spec's text to train on, and those to validate on (or None).
 
@@ -147,9 +142,7 @@ def load_text(
     return training, _open_second_text(spec, spec.facts.validation, device, artifacts, announce)
 
 
-def _open_text(
-    spec: JobSpec, artifacts: Path | None, announce: Callable[[str], None]
-) -> TokenSource:
+def _open_text(spec: JobSpec, artifacts: Path | None, announce: Announce) -> TokenSource:
     text, vocabulary = spec.profile.text, vocabulary_of(spec.model)
     if isinstance(spec.data, SyntheticData):
         return SyntheticText(spec.data.seed, as_bytes=vocabulary == "bytes")
@@ -158,28 +151,24 @@ def _open_text(
 
 
 def _open_second_text(
-    spec: JobSpec,
-    data_file: DataFile,
-    device: torch.device,
-    artifacts: Path,
-    announce: Callable[[str], None],
+    spec: JobSpec, file: DataFile, device: torch.device, artifacts: Path, announce: Announce
 ) -> TextWindows:
     """Return all rows of the text to validate on, in the tokens of the first text."""
     vocabulary, window = vocabulary_of(spec.model), spec.profile.features
-    assert spec.profile.text is not None and data_file.text is not None, "both are texts"
-    path = _check_file(artifacts, data_file, announce)
-    tokens = TOKENIZERS[vocabulary](path, data_file.text, spec.profile.text.vocabulary)
-    return TextWindows(tokens, window, data_file.text.count_rows(window, vocabulary), device)
+    assert spec.profile.text is not None and file.text is not None, "both are texts"
+    path = _check_file(artifacts, file, announce)
+    tokens = TOKENIZERS[vocabulary](path, file.text, spec.profile.text.vocabulary)
+    return TextWindows(tokens, window, file.text.count_rows(window, vocabulary), device)
 
 
-def _text_file(spec: JobSpec, artifacts: Path | None, announce: Callable[[str], None]) -> Path:
+def _text_file(spec: JobSpec, artifacts: Path | None, announce: Announce) -> Path:
     if isinstance(spec.data, ExampleData):
         return EXAMPLES_FOLDER / f"{spec.data.name}.txt"
     assert artifacts is not None and spec.facts is not None, "where datasets lie is known"
     return _check_file(artifacts, spec.facts.data, announce)
 
 
-def _check_file(artifacts: Path, data_file: DataFile, announce: Callable[[str], None]) -> Path:
+def _check_file(artifacts: Path, data_file: DataFile, announce: Announce) -> Path:
     """Return the path of a dataset's file, read once to check its hash; raises DamagedDataset."""
     for _ in read_with_checksum(artifacts / data_file.path, data_file.sha256, announce):
         pass

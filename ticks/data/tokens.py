@@ -94,18 +94,16 @@ class CharacterTokens:
 
 def character_offsets(file: FileReader, facts: TextFacts) -> NDArray[np.int64]:
     """Return the offset in bytes of every 1,024th character, int64; raises WrongText."""
-    offsets, character_count = [], 0
+    offsets, count = [], 0
     ends = range(0, facts.bytes + SCAN_BYTES, SCAN_BYTES)
     for first, last in pairwise(min(end, facts.bytes) for end in ends):
         # a character starts at every byte that is not a UTF-8 continuation byte
         block = np.frombuffer(file.read(first, last), np.uint8)
         starts = np.flatnonzero((block & 0xC0) != 0x80)
-        offsets.append(starts[-character_count % INDEX_STRIDE :: INDEX_STRIDE] + first)
-        character_count += len(starts)
-    if character_count != facts.characters:
-        raise WrongText(
-            f"the text has {character_count} characters, its profile says {facts.characters}"
-        )
+        offsets.append(starts[-count % INDEX_STRIDE :: INDEX_STRIDE] + first)
+        count += len(starts)
+    if count != facts.characters:
+        raise WrongText(f"the text has {count} characters, its profile says {facts.characters}")
     return np.concatenate(offsets)
 
 

@@ -1,6 +1,7 @@
 """Choose a job's engine before its first tick, and create it. Knows no stop rule and no file."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ import torch
 from jobs import fault_points
 from jobs.spec.engines import ENGINES, TRIAL_TICKS, choose_engine, unsupported_reason
 from jobs.spec.job_spec import JobSpec
+from ticks.data.tables import Announce
 from ticks.engines import trial
 from ticks.engines.chunk import Engine, format_identity
 from ticks.engines.eager import EagerEngine
@@ -20,11 +22,7 @@ from ticks.engines.native.engine import NativeEngine
 from ticks.engines.object_cache import EngineUnavailable
 from ticks.trainer import Trainer
 
-VERSIONS = {
-    "eager": EagerEngine.version,
-    "graph": GraphEngine.version,
-    "native": NativeEngine.version,
-}
+VERSIONS = {engine.name: engine.version for engine in (EagerEngine, GraphEngine, NativeEngine)}
 ENGINE_CLASSES: dict[str, Callable[[Trainer, Sequence[str]], Engine]] = {
     "eager": EagerEngine,
     "graph": GraphEngine,
@@ -67,17 +65,14 @@ def ready_engines() -> list[str]:
 
 
 def make_engine(
-    trainer: Trainer,
-    device: torch.device,
-    recorded_engine: str | None,
-    announce: Callable[[str], None],
+    trainer: Trainer, device: torch.device, recorded: str | None, announce: Announce
 ) -> EngineChoice:
     """Create the engine of a job.
 
-    `recorded_engine` is the engine of the job's history, if it has one; it never changes. Raises
+    `recorded` is the engine of the job's history, if it has one; it never changes. Raises
     MissingEngine where the job needs an engine that is not available here.
     """
-    name, reason = _choose_name(trainer.spec, device, recorded_engine)
+    name, reason = _choose_name(trainer.spec, device, recorded)
     eager: Engine = EagerEngine(trainer, trainer.spec.record)
     if name == "eager":
         return EngineChoice(eager, reason)
@@ -86,21 +81,18 @@ def make_engine(
     try:
         engine = _build_engine(trainer, name)
     except MissingEngine as error:
-        if recorded_engine is None and trainer.spec.compute.engine == "auto":
+        if recorded is None and trainer.spec.compute.engine == "auto":
             return EngineChoice(eager, str(error), is_fallback=True)
         raise
-    if recorded_engine is None and (difference := _trial_difference(engine, eager, trainer)):
-        return EngineChoice(
-            eager, f"{name} was tried and not taken: {difference}", is_fallback=True
-        )
+    if recorded is None and (difference := _trial_difference(engine, eager, trainer)):
+        reason = f"{name} was tried and not taken: {difference}"
+        return EngineChoice(eager, reason, is_fallback=True)
     return EngineChoice(engine, reason)
 
 
-def _choose_name(
-    spec: JobSpec, device: torch.device, recorded_engine: str | None
-) -> tuple[str, str]:
-    if recorded_engine is not None:
-        return recorded_engine, "its history is of this engine"
+def _choose_name(spec: JobSpec, device: torch.device, recorded: str | None) -> tuple[str, str]:
+    if recorded is not None:
+        return recorded, "its history is of this engine"
     if device.type != "cpu":
         return "eager", "the only engine on a GPU"
     preferred = choose_engine(spec, ENGINES, ready_engines())
@@ -125,15 +117,11 @@ def _build_engine(trainer: Trainer, name: str) -> Engine:
 def _trial_difference(engine: Engine, eager: Engine, trainer: Trainer) -> str | None:
     """Return how the engine's first ticks differ from eager's, or None if it may be used."""
     ticks = min(TRIAL_TICKS, trainer.spec.ticks_total or TRIAL_TICKS)
-    is_exact = engine.name == "graph"
+    compare = partial(trial.compare_with_eager, engine, eager, trainer, ticks)
     try:
-        if is_exact:
-            return trial.compare_with_eager(
-                engine, eager, trainer, ticks, trial.bit_difference, is_exact=True
-            )
+        if engine.name == "graph":
+            return compare(trial.bit_difference, is_exact=True)
         with trial.dropout_disabled(trainer.net):
-            return trial.compare_with_eager(
-                engine, eager, trainer, ticks, trial.tolerance_difference, is_exact=False
-            )
+            return compare(trial.tolerance_difference, is_exact=False)
     except (Untraceable, BrokenProgram) as error:
         return f"its ticks cannot be repeated: {error}"

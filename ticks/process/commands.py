@@ -127,22 +127,16 @@ class CommandHandler:
         fault_points.hit("build")
         job_spec = JobSpec.model_validate(spec)
         machine.configure_torch(job_spec.compute.threads)
-        artifacts_folder = None if artifacts is None else Path(artifacts)
+        folder, torch_device = None if artifacts is None else Path(artifacts), torch.device(device)
         self.can_save_in_background = background_saves
-        self.training = TrainingRun(
-            job_spec, torch.device(device), self.announce, artifacts_folder, engine
-        )
+        self.training = TrainingRun(job_spec, torch_device, self.announce, folder, engine)
         built_engine, trainer = self.training.engine, self.training.trainer
-        threads = job_spec.compute.threads
-        fingerprint = machine.fingerprint(
-            engine_identity(built_engine), torch.device(device), threads
-        )
+        identity, threads = engine_identity(built_engine), job_spec.compute.threads
+        fingerprint = machine.fingerprint(identity, torch_device, threads)
         parameters = sum(parameter.numel() for parameter in trainer.parameters)
         reply = {"engine": built_engine.name, "device": device, "parameters": parameters}
-        engine_choice = {
-            "engine_note": self.training.engine_note,
-            "is_fallback": self.training.is_fallback,
-        }
+        note, is_fallback = self.training.engine_note, self.training.is_fallback
+        engine_choice = {"engine_note": note, "is_fallback": is_fallback}
         send_frame(self.connection, "built", {**reply, **engine_choice, "fingerprint": fingerprint})
 
     def load(self, folder: str) -> None:

@@ -11,12 +11,12 @@ from jobs.files.artifacts import UnsafePath
 from workers.trainer_session import TrainerSession
 
 
-class AttemptArchiver:
+class Archiver:
     """The archive of the job that one attempt works on."""
 
     def __init__(self, archive: JobArchive, session: TrainerSession) -> None:
         self._archive, self._session = archive, session
-        self._job_file: JobFile | None = None
+        self._file: JobFile | None = None
         self.has_tried = False  # whether this attempt has called `save`
 
     def save(self) -> bool:
@@ -30,11 +30,9 @@ class AttemptArchiver:
         return ledger_writer.retry(self._try_save)
 
     def _try_save(self) -> bool:
-        lease, job_file, self._job_file = self._session.claim.lease, self._job_file, None
+        lease, file, self._file = self._session.claim.lease, self._file, None
         try:
-            self._job_file = self._archive.save(
-                lease.tenant, lease.job_id, lease=lease, job_file=job_file
-            )
+            self._file = self._archive.save(lease.tenant, lease.job_id, lease=lease, job_file=file)
         except (OSError, UnsafePath, StoreFull, RequestInProgress) as error:
             self._session.log.write(f"the archive has no newer record: {error}")
             return False

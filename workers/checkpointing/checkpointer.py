@@ -9,7 +9,8 @@ from collections.abc import Callable
 from functools import partial
 
 from jobs.job import Checkpoint
-from workers.checkpointing.archiver import AttemptArchiver
+from jobs.ledger.checkpoint_set import CheckpointSet
+from workers.checkpointing.archiver import Archiver
 from workers.checkpointing.schedule import CheckpointSchedule
 from workers.checkpointing.writer import CheckpointNotSaved, CheckpointWriter
 from workers.trainer_client import ChunkResult, JsonDict, SavedState, StateNotWritten
@@ -26,14 +27,11 @@ class Checkpointer:
     `on_trainer_result`, `tick` is only for messages: the save's own tick is in its SavedState.
     """
 
-    def __init__(
-        self, session: TrainerSession, archiver: AttemptArchiver, max_failing_saves_seconds: float
-    ) -> None:
-        """Let training go on for at most `max_failing_saves_seconds` while saves fail."""
+    def __init__(self, session: TrainerSession, archiver: Archiver, max_seconds: float) -> None:
+        """Let training go on for at most `max_seconds` while saves fail."""
         self._session, self._archiver = session, archiver
-        self._schedule = CheckpointSchedule(
-            session.claim.spec.checkpoint, max_failing_saves_seconds
-        )
+        self._ledger_writer = session.ledger_writer
+        self._schedule = CheckpointSchedule(session.claim.spec.checkpoint, max_seconds)
         self._writer = CheckpointWriter(session, archiver, self._schedule)
         self._damaged: dict[str, int] = {}  # ticks of damaged checkpoints by folder
 
@@ -53,24 +51,19 @@ class Checkpointer:
 
     def is_due_in_replay(self, chunk: ChunkResult) -> bool:
         """Return whether to save after replayed ticks: a checkpoint is missing or was damaged."""
-        return not chunk.is_over and (
-            self._is_due_by_tick(chunk) or self._needs_recreation(chunk.last)
-        )
+        return not chunk.is_over and (self._is_due_by_tick(chunk) or self._needs_save(chunk.last))
 
     def _is_due_by_tick(self, chunk: ChunkResult) -> bool:
         if not self._schedule.is_due_by_tick(chunk):
             return False
-        committed = self._session.ledger_writer.read_checkpoints()
-        return (
-            not self._is_intact(committed.get(chunk.last))
-            and chunk.last not in committed.deleted_ticks
-        )
+        committed, tick = self._committed(), chunk.last
+        return not self._is_intact(committed.get(tick)) and tick not in committed.deleted_ticks
 
-    def _needs_recreation(self, tick: int) -> bool:
-        return (
-            tick in self.damaged_ticks
-            and tick not in self._session.ledger_writer.read_checkpoints().deleted_ticks
-        )
+    def _needs_save(self, tick: int) -> bool:
+        return tick in self.damaged_ticks and tick not in self._committed().deleted_ticks
+
+    def _committed(self) -> CheckpointSet:
+        return self._ledger_writer.read_checkpoints()
 
     def next_due_tick(self, tick: int) -> int | None:
         """Return the first tick after this one that the spec wants saved in any case."""
@@ -84,16 +77,15 @@ class Checkpointer:
     @property
     def is_requested(self) -> bool:
         """Return whether a client waits for a checkpoint and no save is running."""
-        return self._session.ledger_writer.requests.has_checkpoint_request and not self.is_busy
+        return self._ledger_writer.requests.has_checkpoint_request and not self.is_busy
 
     def has_checkpoint(self, tick: int) -> bool:
         """Return whether an intact checkpoint of this tick is committed."""
-        return self._is_intact(self._session.ledger_writer.read_checkpoints().get(tick))
+        return self._is_intact(self._committed().get(tick))
 
     def is_committed(self, checkpoint: Checkpoint) -> bool:
         """Return whether a checkpoint still is committed: a client may have deleted it."""
-        committed = self._session.ledger_writer.read_checkpoints()
-        return committed.contains_folder(checkpoint.folder)
+        return self._committed().contains_folder(checkpoint.folder)
 
     def mark_damaged(self, checkpoint: Checkpoint) -> None:
         """Treat a committed checkpoint as missing, so that a replay saves it again."""
@@ -114,8 +106,7 @@ class Checkpointer:
     def save_now(self, tick: int, best: JsonDict | None, *, is_final: bool = False) -> bool:
         """Save a checkpoint and wait for it; return False if the disk refused it."""
         self._session.heartbeat.phase = "saving"
-        is_best = _is_best_at(best, tick)
-        save = partial(self._writer.save, tick, is_best=is_best, is_final=is_final)
+        save = partial(self._writer.save, tick, is_best=_is_best_at(best, tick), is_final=is_final)
         return self._try_save(tick, save)
 
     def save_final(self, tick: int, best: JsonDict | None) -> bool:
@@ -137,11 +128,9 @@ class Checkpointer:
         save = partial(self._writer.begin_save, tick, is_best=_is_best_at(best, tick))
         self._try_save(tick, save)
 
-    def on_trainer_result(
-        self, tick: int, save_result: SavedState | StateNotWritten | None
-    ) -> None:
+    def on_trainer_result(self, tick: int, result: SavedState | StateNotWritten | None) -> None:
         """Take the trainer's report, if any, on the files of the save that is running."""
-        self._try_save(tick, partial(self._writer.on_trainer_result, save_result))
+        self._try_save(tick, partial(self._writer.on_trainer_result, result))
 
     def on_ticks_recorded(self, chunk: ChunkResult) -> None:
         """Archive a job with its first ticks, and commit a running save if its files are ready."""
@@ -171,16 +160,14 @@ class Checkpointer:
     def _try_save(self, tick: int, save: Callable[[], SavedState | None]) -> bool:
         """Return whether the disk accepted a save; report a failure, log what was committed."""
         try:
-            saved_state = save()
+            state = save()
         except CheckpointNotSaved as error:
-            is_requested = self._session.ledger_writer.requests.wants_checkpoint_at(tick)
+            is_requested = self._ledger_writer.requests.wants_checkpoint_at(tick)
             text = f"checkpoint_error at tick {tick}: {error}"
             self._session.report("error", text, str(error) if is_requested else None)
             return False
-        if saved_state is not None:
-            self._session.log.write(
-                f"saved checkpoint {saved_state.tick}, state {saved_state.state_digest}"
-            )
+        if state is not None:
+            self._session.log.write(f"saved checkpoint {state.tick}, state {state.state_digest}")
         return True
 
 

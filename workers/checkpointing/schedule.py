@@ -3,8 +3,8 @@
 Knows the clock and the rules; knows no file, no store and no trainer.
 """
 
-import time
 from dataclasses import dataclass
+from time import monotonic
 
 from jobs.backoff import Backoff
 from jobs.spec.training import CheckpointRules
@@ -24,13 +24,13 @@ class FailureTracker:
         self.count = 0
         self._max_seconds = max_seconds
         self._backoff = Backoff(INITIAL_RETRY_DELAY_SECONDS, MAX_RETRY_DELAY_SECONDS)
-        self._first_failure_at = self._retry_at = 0.0
+        self._failing_since = self._retry_at = 0.0
 
     def record(self) -> None:
         """Count a failed save and set the time of the next try."""
-        now = time.monotonic()
+        now = monotonic()
         if not self.count:
-            self._first_failure_at = now
+            self._failing_since = now
         self._retry_at = now + self._backoff.next_delay()
         self.count += 1
 
@@ -42,15 +42,12 @@ class FailureTracker:
     @property
     def is_retry_due(self) -> bool:
         """Return whether the delay after the last failure is over."""
-        return time.monotonic() >= self._retry_at
+        return monotonic() >= self._retry_at
 
     @property
     def is_limit_reached(self) -> bool:
         """Return whether to pause the job rather than train on without a checkpoint."""
-        return (
-            self.count >= MIN_FAILURES
-            and time.monotonic() - self._first_failure_at >= self._max_seconds
-        )
+        return self.count >= MIN_FAILURES and monotonic() - self._failing_since >= self._max_seconds
 
 
 @dataclass(frozen=True)
@@ -66,9 +63,9 @@ class CheckpointReasons:
 class CheckpointSchedule:
     """The rules of one job's spec, the time of its last save, and the failures since."""
 
-    def __init__(self, rules: CheckpointRules, max_failing_saves_seconds: float) -> None:
-        self.rules, self.failures = rules, FailureTracker(max_failing_saves_seconds)
-        self._last_save_at = time.monotonic()
+    def __init__(self, rules: CheckpointRules, max_seconds: float) -> None:
+        self.rules, self.failures = rules, FailureTracker(max_seconds)
+        self._last_save_at = monotonic()
 
     def is_due_by_tick(self, chunk: ChunkResult) -> bool:
         """Return whether the state after this chunk is due by its tick, or as the best so far."""
@@ -78,7 +75,7 @@ class CheckpointSchedule:
     def is_due_by_clock(self) -> bool:
         """Return whether the last save was begun `every_seconds` ago or earlier."""
         interval = self.rules.every_seconds
-        return interval is not None and time.monotonic() - self._last_save_at >= interval
+        return interval is not None and monotonic() - self._last_save_at >= interval
 
     def next_due_tick(self, tick: int) -> int | None:
         """Return the first tick after this one that is due by the rule of `every_ticks`."""
@@ -86,11 +83,10 @@ class CheckpointSchedule:
 
     def start_save(self, tick: int, *, is_best: bool, is_final: bool = False) -> CheckpointReasons:
         """Restart the clock and return the reasons for a save at this tick."""
-        is_due_by_clock, self._last_save_at = self.is_due_by_clock, time.monotonic()
+        is_due_by_clock, self._last_save_at = self.is_due_by_clock, monotonic()
         is_kept_best = is_best and self.rules.keep_best
         is_periodic = not is_kept_best or is_due_by_clock or self._is_periodic(tick)
         return CheckpointReasons(is_kept_best, is_final, is_periodic)
 
     def _is_periodic(self, tick: int) -> bool:
-        interval = self.rules.every_ticks
-        return interval is not None and tick % interval == 0
+        return self.rules.every_ticks is not None and tick % self.rules.every_ticks == 0

@@ -19,7 +19,7 @@ from jobs.files.artifacts import UnsafePath, remove_tree
 from jobs.files.checkpoint_folders import DamagedCheckpoint
 from jobs.job import Checkpoint, SparsePoint
 from jobs.values import STATE_COLUMN
-from workers.checkpointing.archiver import AttemptArchiver
+from workers.checkpointing.archiver import Archiver
 from workers.checkpointing.schedule import CheckpointReasons, CheckpointSchedule
 from workers.trainer_client import SavedState, StateNotWritten, encode_value
 from workers.trainer_session import TrainerSession
@@ -41,9 +41,7 @@ class PendingCheckpoint:
     folder: Path
     reasons: CheckpointReasons
     saved_state: SavedState | None = None
-    _executor: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="publish")
-    )
+    _executor: ThreadPoolExecutor = field(default_factory=partial(ThreadPoolExecutor, 1, "publish"))
     _future: Future[Checkpoint] | None = None
 
     def complete(self, saved_state: SavedState, publish: Callable[[], Checkpoint]) -> None:
@@ -79,13 +77,14 @@ class CheckpointWriter:
     """
 
     def __init__(
-        self, session: TrainerSession, archiver: AttemptArchiver, schedule: CheckpointSchedule
+        self, session: TrainerSession, archiver: Archiver, schedule: CheckpointSchedule
     ) -> None:
         self._archiver, self._schedule = archiver, schedule
         self._files, self._claim, self._trainer = session.files, session.claim, session.trainer
         self._ledger_writer = session.ledger_writer
-        checkpoints = session.claim.checkpoints
-        self._newest_bytes = checkpoints[0].bytes if checkpoints else None
+        self._newest_bytes = next(
+            (checkpoint.bytes for checkpoint in session.claim.checkpoints), None
+        )
         self.pending: PendingCheckpoint | None = None
 
     def remove_orphans(self) -> None:
@@ -112,10 +111,9 @@ class CheckpointWriter:
         """
         assert self.pending is None, "the save before must be finished first"
         with self._track_failures():
-            reasons = replace(
-                self._schedule.start_save(tick, is_best=is_best),
-                is_requested=self._ledger_writer.requests.has_checkpoint_request,
-            )
+            reasons = self._schedule.start_save(tick, is_best=is_best)
+            is_requested = self._ledger_writer.requests.has_checkpoint_request
+            reasons = replace(reasons, is_requested=is_requested)
             folder = self._create_folder()
             saved_state = self._write_files(folder, self._trainer.save_in_background)
             if saved_state is None:
@@ -164,14 +162,12 @@ class CheckpointWriter:
     def _create_folder(self) -> Path:
         try:
             folder = checkpoint_folders.new_folder(self._files, self._claim.lease)
-            free_bytes = shutil.disk_usage(folder).free
+            free = shutil.disk_usage(folder).free
         except SAVE_ERRORS as error:
             raise CheckpointNotSaved(repr(error)) from error
-        if free_bytes < (needed_bytes := self._needed_bytes()):
+        if free < (needed := self._needed_bytes()):
             _discard_folder(folder)
-            raise CheckpointNotSaved(
-                f"{free_bytes} bytes of disk are free, {needed_bytes} are wanted"
-            )
+            raise CheckpointNotSaved(f"{free} bytes of disk are free, {needed} are wanted")
         return folder
 
     def _needed_bytes(self) -> int:
@@ -199,13 +195,11 @@ class CheckpointWriter:
         digest = SparsePoint(STATE_COLUMN, saved_state.tick, encode_value(saved_state.state_digest))
         self._ledger_writer.append_points(saved_state.tick, [digest], phase="saving")
 
-    def _publish(
-        self, folder: Path, saved_state: SavedState, reasons: CheckpointReasons
-    ) -> Checkpoint:
+    def _publish(self, folder: Path, state: SavedState, reasons: CheckpointReasons) -> Checkpoint:
         try:
             return checkpoint_folders.publish(
-                self._files, self._claim.lease, folder, tick=saved_state.tick,
-                state=saved_state.state_digest, metrics=saved_state.metrics,
+                self._files, self._claim.lease, folder, tick=state.tick,
+                state=state.state_digest, metrics=state.metrics,
                 is_best=reasons.is_best, is_final=reasons.is_final, periodic=reasons.is_periodic,
             )  # fmt: skip
         except SAVE_ERRORS as error:

@@ -14,14 +14,8 @@ from pathlib import Path
 
 import torch
 
-from ticks.engines.object_cache import (
-    EngineUnavailable,
-    cache_folder,
-    key_of,
-    lookup,
-    run_compiler,
-    store,
-)
+from ticks.engines import object_cache
+from ticks.engines.object_cache import EngineUnavailable, key_of, lookup, run_compiler, store
 
 SOURCE = Path(__file__).parent / "loop.cpp"
 HEADER = SOURCE.with_name("program.h")
@@ -60,7 +54,7 @@ def is_possible() -> bool:
 def find_or_compile() -> Path:
     """Return the path of the loop's object, compiling it if needed; raises EngineUnavailable."""
     cache_path = default_folder()
-    with cache_folder(cache_path):
+    with object_cache.cache_folder(cache_path):
         if object_file := lookup(cache_path, object_key()):
             return object_file
         with _exclusive_lock(cache_path):
@@ -89,8 +83,8 @@ def compile_loop(cache_path: Path) -> Path:
     if compiler_path is None:
         raise EngineUnavailable("no C++ compiler on this machine")
     command = [compiler_path, *FLAGS, str(SOURCE), *LIBRARIES]
-    return store(
-        cache_path,
-        object_key(),
-        lambda target: run_compiler([*command, "-o", str(target)], "C++", COMPILE_TIMEOUT_SECONDS),
-    )
+
+    def compile_into(target: Path) -> None:
+        run_compiler([*command, "-o", str(target)], "C++", COMPILE_TIMEOUT_SECONDS)
+
+    return store(cache_path, object_key(), compile_into)

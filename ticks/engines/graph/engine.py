@@ -36,7 +36,7 @@ class GraphEngine:
         self.trainer, self.record = trainer, record
         self._eager = EagerEngine(trainer, record)
         self._programs: dict[int, loop.LoadedProgram] = {}  # by the rows of a tick
-        self._bound_tensors: list[Tensor] = []  # the optimizer's tensors that the programs use
+        self._bound: list[Tensor] = []  # the optimizer's tensors that the programs use
         loop.load_library()
 
     def run(self, ticks: int) -> Chunk:
@@ -57,10 +57,8 @@ class GraphEngine:
         trainer = self.trainer
         if trainer.update_rule.has_state and not trainer.optimizer.state:
             return self._eager.run(1)  # creates the optimizer's tensors
-        batch_range = trainer.batches.batch_range(
-            trainer.ticks_done + 1, trainer.ticks_done + min(ticks, self._max_ticks)
-        )
-        return self._run_range(batch_range)
+        last = trainer.ticks_done + min(ticks, self._max_ticks)
+        return self._run_range(trainer.batches.batch_range(trainer.ticks_done + 1, last))
 
     @cached_property
     def _max_ticks(self) -> int:
@@ -92,11 +90,9 @@ class GraphEngine:
     def _bind(self, batch_range: BatchRange) -> None:
         """Trace the missing programs; trace all again if the optimizer's tensors were replaced."""
         tensors = list(optimizer_tensors(self.trainer).values())
-        is_same = len(tensors) == len(self._bound_tensors) and all(
-            map(operator.is_, tensors, self._bound_tensors)
-        )
+        is_same = len(tensors) == len(self._bound) and all(map(operator.is_, tensors, self._bound))
         if not is_same:
-            self._programs, self._bound_tensors = {}, tensors
+            self._programs, self._bound = {}, tensors
         for index, rows in enumerate(batch_range.counts.tolist()):
             if rows not in self._programs:
                 tick = self.trainer.ticks_done + 1 + index
@@ -112,12 +108,9 @@ class GraphEngine:
 
     def _seeds(self, first: int, count: int) -> NDArray[np.uint64]:
         """Return the seeds of each tick's parts, uint64 [count, parts]."""
-        spec = self.trainer.spec
+        spec, ticks = self.trainer.spec, range(first, first + count)
         if not self.trainer.has_dropout:
             return np.zeros((count, 1), np.uint64)
         parts = range(spec.micro_batches)
-        ticks = range(first, first + count)
-        seeds = [
-            [derive_seed("dropout", spec.seed, tick, part) for part in parts] for tick in ticks
-        ]
+        seeds = [[derive_seed("dropout", spec.seed, tick, i) for i in parts] for tick in ticks]
         return np.array(seeds, np.uint64)

@@ -70,9 +70,8 @@ class LoadedProgram:
         self.text, self.tensors, self._library = text, tensors, load_library()
         present = [tensor for tensor in tensors if tensor is not None]
         handles = iter(_handles(present))
-        array = (ctypes.c_void_p * len(tensors))(
-            *(None if tensor is None else next(handles) for tensor in tensors)
-        )
+        pointers = (None if tensor is None else next(handles) for tensor in tensors)
+        array = (ctypes.c_void_p * len(tensors))(*pointers)
         self.raw = self._library.tickforge_read(text.encode(), array, len(tensors))
         for handle in array:
             if handle:
@@ -121,16 +120,12 @@ def _handles(tensors: list[Tensor]) -> list[int]:
     """Return torch's handles (AtenTensorHandle) of tensors; the caller must release each."""
     get = ctypes.pythonapi.PyCapsule_GetPointer
     get.restype, get.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-    return [
-        get(pointer_capsule, None)
-        for pointer_capsule in torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(tensors)
-    ]
+    capsules = torch._C._aoti.unsafe_alloc_void_ptrs_from_tensors(tensors)
+    return [get(capsule, None) for capsule in capsules]
 
 
 def _capsule(handle: int) -> Any:
     make = ctypes.pythonapi.PyCapsule_New
-    make.restype, make.argtypes = (
-        ctypes.py_object,
-        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p],
-    )
+    make.restype = ctypes.py_object
+    make.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     return make(handle, None, None)

@@ -12,13 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ticks.engines.graph.recording import (
-    OperatorCall,
-    SectionBoundary,
-    SeedCall,
-    TensorLayout,
-    Trace,
-)
+from ticks.engines.graph.recording import Boundary, OperatorCall, SeedCall, TensorLayout, Trace
 
 #: the dispatcher's numbers of dtypes (c10/core/ScalarType.h)
 DTYPES = {
@@ -66,9 +60,7 @@ class ProgramWriter:
     def render(self, head: Sequence[str], outputs: Sequence[TensorLayout]) -> str:
         """Return the program's text; the memory of `outputs` is never freed."""
         last = {
-            memory: index
-            for index, instruction in enumerate(self.instructions)
-            for memory in instruction.memory
+            memory: index for index, step in enumerate(self.instructions) for memory in step.memory
         }
         drops: dict[int, list[int]] = {}
         output_memory = {layout.memory for layout in outputs}
@@ -128,16 +120,14 @@ class ProgramWriter:
         for event in events:
             if isinstance(event, SeedCall):
                 self._add(f"seed i{event.part}")
-            elif isinstance(event, SectionBoundary):
+            elif isinstance(event, Boundary):
                 self._add("cut")
             else:
                 known_memory |= {layout.memory for layout in iter_layouts(event.arguments)}
                 self._write_call(event, known_memory, written_memory)
                 known_memory |= {layout.memory for layout in iter_layouts(event.results)}
 
-    def _write_call(
-        self, call: OperatorCall, known_memory: set[int], written_memory: set[int]
-    ) -> None:
+    def _write_call(self, call: OperatorCall, known: set[int], written: set[int]) -> None:
         name, results = call.operator._schema.name, list(iter_layouts(call.results))
         if not name.startswith("aten::"):
             return  # marks of torch's profiler
@@ -145,23 +135,15 @@ class ProgramWriter:
             self._emit(call.operator, self._arguments(call), [])
         elif not results:
             raise Untraceable(f"{name} gives a number, on which the rest may depend")
-        elif all(layout.memory in known_memory for layout in results):
+        elif all(layout.memory in known for layout in results):
             return  # a view
         elif name in EMPTY + ZEROS + FILLED:
-            self._initialize(name, results[0], written_memory)
-        elif (out_variant := find_out_variant(call.operator)) and not any(
-            map(self._is_large, results)
-        ):
-            self._emit(
-                out_variant,
-                self._arguments(call) + [self._encode(target) for target in results],
-                [],
-            )
+            self._initialize(name, results[0], written)
+        elif (variant := find_out_variant(call.operator)) and not any(map(self._is_large, results)):
+            self._emit(variant, [*self._arguments(call), *map(self._encode, results)], [])
         else:
             self._emit(
-                call.operator,
-                self._arguments(call),
-                [self._fresh_registers(result) for result in call.results],
+                call.operator, self._arguments(call), list(map(self._fresh_registers, call.results))
             )
 
     def _initialize(self, name: str, layout: TensorLayout, written_memory: set[int]) -> None:
@@ -188,10 +170,7 @@ class ProgramWriter:
 
     def _arguments(self, call: OperatorCall) -> list[str]:
         kinds = [str(argument.type) for argument in call.operator._schema.arguments]
-        return [
-            self._encode(argument, kind)
-            for argument, kind in zip(call.arguments, kinds, strict=True)
-        ]
+        return [self._encode(arg, kind) for arg, kind in zip(call.arguments, kinds, strict=True)]
 
     def _encode(self, value: Any, kind: str = "Tensor") -> str:
         """Encode an argument whose type in the operator's schema is `kind`."""
@@ -264,15 +243,13 @@ def find_out_variant(operator: Any) -> Any:
     for name in packet.overloads():
         variant = getattr(packet, name)
         out_arguments = [argument for argument in variant._schema.arguments if argument.is_out]
-        input_arguments = [
-            (argument.name, str(argument.type))
-            for argument in variant._schema.arguments
-            if not argument.is_out
+        arguments = [
+            (arg.name, str(arg.type)) for arg in variant._schema.arguments if not arg.is_out
         ]
         full_name = f"{variant._schema.name}.{variant._schema.overload_name}"
         if (
             len(out_arguments) == len(operator._schema.returns)
-            and input_arguments == inputs
+            and arguments == inputs
             and torch._C._dispatch_has_kernel_for_dispatch_key(full_name, "CPU")
         ):
             return variant

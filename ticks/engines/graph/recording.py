@@ -39,7 +39,7 @@ class SeedCall:
     part: int
 
 
-class SectionBoundary:
+class Boundary:
     """The end of one of a tick's three sections (see trace.record_tick)."""
 
 
@@ -47,7 +47,7 @@ class SectionBoundary:
 class Trace:
     """The recorded events in order, and the memory they used by storage id."""
 
-    events: list[OperatorCall | SeedCall | SectionBoundary] = field(default_factory=list)
+    events: list[OperatorCall | SeedCall | Boundary] = field(default_factory=list)
     memory: dict[int, torch.UntypedStorage] = field(default_factory=dict)
 
     def layout_of(self, tensor: Tensor) -> TensorLayout:
@@ -65,7 +65,7 @@ class Trace:
 
     def add_boundary(self) -> None:
         """Record the end of a section of the tick."""
-        self.events.append(SectionBoundary())
+        self.events.append(Boundary())
 
     def to_layouts(self, value: Any) -> Any:
         """Return the value with tensors replaced by layouts, also in lists."""
@@ -86,7 +86,7 @@ class OperatorTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self,
         func: Any,
-        types: Sequence[type],
+        types: Any,
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:

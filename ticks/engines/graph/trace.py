@@ -39,14 +39,12 @@ def record_tick(trainer: Trainer, batch: TensorRows) -> tuple[Trace, BackwardRes
     """Record a tick in three sections: forward_backward, optimizer step, restore_buffers."""
     trace, generator = Trace(), trainer.generator
     trainer.generator = SeedRecorder(trace, generator.manual_seed)
-    scalar_count = len(trainer.update_rule.step_scalars(1.0, 1))
+    scalars = PLACEHOLDERS[: len(trainer.update_rule.step_scalars(1.0, 1))]
     try:
         with OperatorTracer(trace):
             result = trainer.forward_backward(batch)
             trace.add_boundary()
-            trainer.update_rule.apply(
-                trainer.optimizer, result.gradients, PLACEHOLDERS[:scalar_count]
-            )
+            trainer.update_rule.apply(trainer.optimizer, result.gradients, scalars)
             trace.add_boundary()
             trainer.restore_buffers()
     finally:

@@ -110,10 +110,8 @@ class BoundJob:
         """Store the moments in torch's optimizer, as its own step would."""
         for index, parameter in enumerate(self.trainer.parameters):
             state = self.trainer.optimizer.state
-            moments = {
-                name: tensors[index]
-                for name, tensors in zip(self.signature.moments, self._moments, strict=True)
-            }
+            pairs = zip(self.signature.moments, self._moments, strict=True)
+            moments = {name: tensors[index] for name, tensors in pairs}
             if "exp_avg" in moments:
                 steps = state[parameter].setdefault("step", torch.tensor(0.0))
                 steps.fill_(self.job.step)

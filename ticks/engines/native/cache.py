@@ -8,7 +8,7 @@ from pathlib import Path
 from ticks.engines import object_cache
 from ticks.engines.native import compiler
 from ticks.engines.native.codegen import emit
-from ticks.engines.native.compiler import FLAGS
+from ticks.engines.native.compiler import FLAGS, Flags
 from ticks.engines.native.signature import KernelSignature
 from ticks.engines.object_cache import EngineUnavailable
 
@@ -25,62 +25,52 @@ def default_folder() -> Path:
 
 
 def load_kernel(
-    signature: KernelSignature,
-    lanes: int,
-    folder: Path | None = None,
-    flags: tuple[str, ...] = FLAGS,
+    signature: KernelSignature, lanes: int, folder: Path | None = None, flags: Flags = FLAGS
 ) -> ctypes.CDLL:
     """Load the object of a signature for `lanes` jobs, compiling it if needed.
 
     Raises EngineUnavailable.
     """
-    c_compiler = compiler.find_compiler()
-    if c_compiler is None:
+    cc = compiler.find_compiler()
+    if cc is None:
         raise EngineUnavailable("no C compiler on this machine")
     source = emit(signature)
-    key = key_of(source, lanes, c_compiler.identity, flags)
-    cache_path = folder or default_folder()
-    with object_cache.cache_folder(cache_path):
-        return _load_cached(cache_path, key) or _compile_and_load(
-            cache_path, key, source, lanes, c_compiler, flags
-        )
+    key = key_of(source, lanes, cc.identity, flags)
+    path = folder or default_folder()
+    with object_cache.cache_folder(path):
+        return _load_cached(path, key) or _compile_and_load(path, key, source, lanes, cc, flags)
 
 
-def key_of(source: str, lanes: int, identity: str, flags: tuple[str, ...]) -> str:
+def key_of(source: str, lanes: int, identity: str, flags: Flags) -> str:
     """Return an object's key: its source, lanes, compiler and flags, hashed."""
     return object_cache.key_of(source, str(lanes), identity, *flags)
 
 
-def _load_cached(cache_path: Path, key: str) -> ctypes.CDLL | None:
+def _load_cached(path: Path, key: str) -> ctypes.CDLL | None:
     with contextlib.suppress(FileNotFoundError):  # another process has just evicted it
-        if file := object_cache.lookup(cache_path, key):
+        if file := object_cache.lookup(path, key):
             os.utime(file)
             return ctypes.CDLL(str(file))
     return None
 
 
 def _compile_and_load(
-    cache_path: Path,
-    key: str,
-    source: str,
-    lanes: int,
-    c_compiler: compiler.Compiler,
-    flags: tuple[str, ...],
+    path: Path, key: str, source: str, lanes: int, cc: compiler.Compiler, flags: Flags
 ) -> ctypes.CDLL:
     def compile_into(target: Path) -> None:
         source_file = target.with_suffix(".c")
         source_file.write_text(source, encoding="utf-8")
-        c_compiler.compile(source_file, target, lanes, flags)
+        cc.compile(source_file, target, lanes, flags)
 
-    library = ctypes.CDLL(str(object_cache.store(cache_path, key, compile_into)))
-    _evict(cache_path)
+    library = ctypes.CDLL(str(object_cache.store(path, key, compile_into)))
+    _evict(path)
     return library
 
 
-def _evict(cache_path: Path) -> None:
+def _evict(path: Path) -> None:
     """Remove the least recently used objects beyond MAX_OBJECTS; loaded ones stay in memory."""
     ages: list[tuple[float, Path]] = []
-    for file in cache_path.glob("*.so"):
+    for file in path.glob("*.so"):
         with contextlib.suppress(FileNotFoundError):
             ages.append((file.stat().st_mtime, file))
     for _, file in sorted(ages)[:-MAX_OBJECTS]:

@@ -114,11 +114,8 @@ def _forward(kernel: KernelSignature) -> Iterator[str]:
     for layer in linear_layers(kernel):
         is_last = layer.number == len(kernel.hidden)
         to = "w->out" if is_last else _output_buffer("z", kernel, layer)
-        prefix = (
-            "  if (!w->made) "
-            if layer.number == 0 and kernel.is_plain and layer.is_columnwise
-            else "  "
-        )
+        is_ahead = layer.number == 0 and kernel.is_plain and layer.is_columnwise
+        prefix = "  if (!w->made) " if is_ahead else "  "
         yield prefix + _linear(layer, f"w->{previous}", to)
         if not is_last:
             yield from _hidden(kernel, layer)
@@ -174,12 +171,8 @@ def _backward(kernel: KernelSignature) -> Iterator[str]:
 def _is_one_pass(kernel: KernelSignature, number: int) -> bool:
     """Whether hidden layer `number` exists and its norm's backward pass also updates it."""
     is_simple_norm = kernel.norm in ("layer", "rms") and not kernel.has_dropout
-    return (
-        kernel.is_plain
-        and not kernel.needs_grad_norm
-        and is_simple_norm
-        and 0 <= number < len(kernel.hidden)
-    )
+    is_simple = kernel.is_plain and not kernel.needs_grad_norm and is_simple_norm
+    return is_simple and 0 <= number < len(kernel.hidden)
 
 
 def _hidden_back(kernel: KernelSignature, layer: LinearLayer, d: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ticks.engines.object_cache import run_compiler
 
+Flags = tuple[str, ...]
 FLAGS = (
     "-std=gnu11", "-O3", "-march=native", "-ffp-contract=off", "-fno-math-errno",
     "-fno-trapping-math", "-fPIC", "-shared", "-w", "-Wno-psabi",

@@ -32,9 +32,7 @@ def best_lane_count(signature: KernelSignature) -> int:
 
     16 where vectors have 16 floats and the weights of 16 jobs fit into the nearest cache, else 8.
     """
-    weight_count = sum(
-        placement.lines * placement.width for placement in tensor_placements(signature)
-    )
+    weight_count = sum(tensor.lines * tensor.width for tensor in tensor_placements(signature))
     return 16 if "avx512f" in cpu_features() and 16 * 4 * weight_count <= NEAREST_CACHE_BYTES else 8
 
 
@@ -69,13 +67,11 @@ class LaneBatch:
         """Run up to `ticks[i]` ticks of trainer i; a lane ends early at a non-finite loss."""
         jobs = (JobStruct * self.lanes)()
         pairs = zip(self.trainers, jobs, ticks, strict=False)
-        bound_jobs = [
-            BoundJob(trainer, self.signature, job, count) for trainer, job, count in pairs
-        ]
-        for lane in range(len(bound_jobs), self.lanes):
+        bound = [BoundJob(trainer, self.signature, job, count) for trainer, job, count in pairs]
+        for lane in range(len(bound), self.lanes):
             self._fill_lane(jobs[0], jobs[lane])
         self._code.run(ctypes.byref(jobs), ctypes.c_void_p(self._work.ctypes.data))
-        return [bound_job.collect_results(self.record) for bound_job in bound_jobs]
+        return [bound_job.collect_results(self.record) for bound_job in bound]
 
     def _fill_lane(self, first: JobStruct, empty: JobStruct) -> None:
         """Bind an empty lane to the first one's data, with 0 ticks to run."""

@@ -20,9 +20,8 @@ def learning_rates(spec: JobSpec, first: int, count: int) -> Rates:
         return np.array([spec.rate(first)])
     ticks = np.arange(first, first + count, dtype=np.float64)
     warmup_rates = spec.optimizer.lr * ticks / max(warmup, 1)
-    return np.where(
-        ticks <= warmup, warmup_rates, spec.optimizer.lr * _schedule_factors(spec, ticks)
-    )
+    rates = spec.optimizer.lr * _schedule_factors(spec, ticks)
+    return np.where(ticks <= warmup, warmup_rates, rates)
 
 
 def _schedule_factors(spec: JobSpec, ticks: Rates) -> Rates:

@@ -7,6 +7,7 @@ inputs per output. That choice is part of the order of sums (see codegen.py).
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from models.norms import group_count as group_norm_groups
 from ticks.engines.native.signature import KernelSignature
@@ -40,10 +41,7 @@ class LinearLayer:
 def linear_layers(kernel: KernelSignature) -> list[LinearLayer]:
     """Return the linear layers in order."""
     widths = [kernel.inputs, *kernel.hidden, kernel.outputs]
-    return [
-        LinearLayer(number, *pair)
-        for number, pair in enumerate(zip(widths, widths[1:], strict=False))
-    ]
+    return [LinearLayer(number, *pair) for number, pair in enumerate(pairwise(widths))]
 
 
 def group_count(kernel: KernelSignature, width: int) -> int:
