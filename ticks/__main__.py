@@ -78,8 +78,7 @@ def train(spec: JobSpec) -> tuple["TrainingRun", "Failure | None"]:
     from ticks.training import TrainingRun
 
     machine.configure_torch(spec.compute.threads)
-    device = torch.device("cuda" if spec.compute.device == "cuda" else "cpu")
-    training = TrainingRun(spec, device)
+    training = TrainingRun(spec, torch.device("cuda" if spec.compute.device == "cuda" else "cpu"))
     report_every = -(-(spec.ticks_total or PROGRESS_LINES * MAX_RUN_TICKS) // PROGRESS_LINES)
     started = time.monotonic()
     while training.end_reason is None:

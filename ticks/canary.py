@@ -65,8 +65,7 @@ def layer_norm_results(x: Tensor) -> list[Tensor]:
     hidden = F.batch_norm(hidden, None, None, training=True) + F.rms_norm(x, (width,), gamma)
     targets = torch.arange(len(x), device=x.device) % width
     loss = F.cross_entropy(F.gelu(hidden), targets) + F.mse_loss(hidden, torch.zeros_like(hidden))
-    gradients = torch.autograd.grad(loss, [x, gamma, beta])
-    return [hidden.detach(), loss.detach(), *gradients]
+    return [hidden.detach(), loss.detach(), *torch.autograd.grad(loss, [x, gamma, beta])]
 
 
 def attention_results(x: Tensor, weight: Tensor) -> list[Tensor]:
@@ -79,8 +78,7 @@ def attention_results(x: Tensor, weight: Tensor) -> list[Tensor]:
     q, k, v = (part.reshape(len(x), -1, 3, 8).transpose(1, 2) for part in parts)
     attended = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
     output = F.gelu(F.linear(attended, weight)).float()
-    gradients = torch.autograd.grad(output.square().mean(), [x, weight])
-    return [output.detach(), *gradients]
+    return [output.detach(), *torch.autograd.grad(output.square().mean(), [x, weight])]
 
 
 def elementary_results(x: Tensor) -> list[Tensor]:

@@ -19,8 +19,7 @@ def configure_torch(threads: int) -> None:
     torch.use_deterministic_algorithms(True)
     # A debugging aid of the deterministic mode, which would fill every fresh tensor with NaN.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     # The gradients of these two attention kernels differ from run to run on a GPU.
     torch.backends.cuda.enable_mem_efficient_sdp(False)

@@ -113,10 +113,9 @@ class AdamRule:
     has_state = True
 
     def __init__(self, settings: spec.Adam | spec.AdamW) -> None:
-        self.weight_decay = settings.weight_decay
+        self.weight_decay, self.eps = settings.weight_decay, settings.eps
         self.is_decoupled = isinstance(settings, spec.AdamW)
         self.beta1, self.beta2 = settings.betas
-        self.eps = settings.eps
 
     def step_scalars(self, rate: float, step: int) -> StepScalars:
         """Return (1 - rate * weight_decay, sqrt(1 - beta2^step), -rate / (1 - beta1^step))."""

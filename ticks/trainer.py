@@ -104,8 +104,7 @@ class Trainer:
         """Update all parameters by their gradients and a learning rate."""
         self.optimizer.param_groups[0]["lr"] = rate
         step = self.update_rule.count_steps(self.optimizer) + 1
-        scalars = self.update_rule.step_scalars(rate, step)
-        self.update_rule.apply(self.optimizer, gradients, scalars)
+        self.update_rule.apply(self.optimizer, gradients, self.update_rule.step_scalars(rate, step))
 
     def restore_buffers(self) -> None:
         """Put back the net's buffers as they were before the last `forward_backward`."""

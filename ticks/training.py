@@ -82,9 +82,8 @@ class TrainingRun:
         engine: str | None = None,
     ) -> None:
         data = load_data(spec, device, artifacts, announce)
-        self.spec, self.announce = spec, announce
-        self.held_out, self.scaling = data.held_out, data.scaling
-        self.column_info = data.column_info
+        self.spec, self.announce, self.held_out = spec, announce, data.held_out
+        self.scaling, self.column_info = data.scaling, data.column_info
         self.trainer = Trainer(spec, data.training, device)
         choice = make_engine(self.trainer, device, engine, announce)
         self.engine_note, self.is_fallback = choice.reason, choice.is_fallback
@@ -159,8 +158,7 @@ class TrainingRun:
         assert self.held_out is not None
         self.announce("validating")
         fault_points.hit("validate", number=self.ticks_done)
-        classes = self.spec.profile.classes
-        self.metrics = self.engine.evaluate(self.held_out, classes)
+        self.metrics = self.engine.evaluate(self.held_out, self.spec.profile.classes)
         self.validated_at = self.ticks_done
         decisions.sparse += [(name, self.ticks_done, value) for name, value in self.metrics.items()]
         decisions.sparse.append(("state", self.ticks_done, state_digest(self.trainer)))

@@ -76,10 +76,9 @@ class Reconciler(BackgroundThread):
         self._prewarm = Prewarm()
         self._trainer_memory = memory.trainer_memory_limit(settings, config.queue)
         self._started_at = now_rfc3339()
-        self._restart_at = 0.0
+        self._restart_at = self._register_at = 0.0
         self._restart_backoff = Backoff(INITIAL_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS)
         self._registered_job: dict[str, Any] = {}
-        self._register_at = 0.0
         self._tasks = [
             PeriodicTask("fork server", FORKSERVER_CHECK_SECONDS, self.restart_forkserver),
             PeriodicTask("release", ORPHAN_CHECK_SECONDS, self.release_orphaned_job),

@@ -228,8 +228,7 @@ def _parse_save_result(header: JsonDict) -> SavedState | StateNotWritten | None:
 
 
 def _parse_columns(names: list[str], count: int, body: bytearray) -> dict[str, NDArray[np.float32]]:
-    values = np.frombuffer(body, "<f4").reshape(len(names), count)
-    return dict(zip(names, values, strict=True))
+    return dict(zip(names, np.frombuffer(body, "<f4").reshape(len(names), count), strict=True))
 
 
 def _parse_sparse(points: list[tuple[str, int, float | str]]) -> list[SparsePoint]:

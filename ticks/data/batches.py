@@ -97,12 +97,11 @@ class TensorBatches:
     """The batches of rows in memory. An epoch has every row once; its last batch may be short."""
 
     def __init__(self, rows: TensorRows, size: int, *, seed: int, shuffle: bool) -> None:
-        self.rows, self.size, self.seed = rows, size, seed
+        self.rows, self.size, self.seed, self.shuffle = rows, size, seed, shuffle
         self.row_count = len(rows.inputs)
         self.batches_per_epoch = -(-self.row_count // size)
         self._order: tuple[int, Tensor] | None = None  # cache: an epoch and its order
         self._buffer = TensorRows(rows.inputs[:size].clone(), rows.targets[:size].clone())
-        self.shuffle = shuffle
 
     def batch(self, tick: int) -> TensorRows:
         """Return the batch of a tick (from 1); a shuffled one is valid until the next call."""

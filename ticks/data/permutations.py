@@ -40,8 +40,7 @@ class IndexPermutation:
     """
 
     def __init__(self, count: int, key: int) -> None:
-        self.count = count
-        self.high = math.isqrt(count - 1) + 1
+        self.count, self.high = count, math.isqrt(count - 1) + 1
         self.low = -(-count // self.high)
         self._keys = random_words(key, np.arange(1, ROUNDS + 1, dtype=np.uint64))
 

@@ -29,6 +29,5 @@ class SyntheticText:
         positions = np.arange(first, first + count, dtype=np.uint64)
         hashes = random_words(self._seed, positions)
         is_noise = (hashes >> np.uint64(32)) % np.uint64(NOISE_ONE_IN) == 0
-        pattern = self._pattern[positions % np.uint64(PERIOD)]
-        letters = np.where(is_noise, hashes % np.uint64(LETTERS), pattern)
-        return letters.astype(np.int64) + self._base
+        plain = self._pattern[positions % np.uint64(PERIOD)]
+        return np.where(is_noise, hashes % np.uint64(LETTERS), plain).astype(np.int64) + self._base

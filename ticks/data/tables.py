@@ -85,8 +85,7 @@ class TableLoader:
         self.names = list(names or data.features or [])
         self._facts, self._data, self._file = facts, data, file
         self._inputs = torch.zeros(file.rows, facts.features)
-        as_float64 = file.rows if data.standardize else 0
-        self.exact_numbers: Floats = np.empty((as_float64, facts.numbers))
+        self.exact_numbers: Floats = np.empty((file.rows if data.standardize else 0, facts.numbers))
         self._targets: Tensor = torch.zeros(file.rows, facts.outputs)
         if facts.target is not None:
             self._targets = torch.zeros(file.rows, dtype=torch.int64)

@@ -50,8 +50,7 @@ class TextWindows:
         map_numbers: Callable[[Numbers], Numbers] = lambda numbers: numbers,
     ) -> None:
         self.tokens, self.window, self.count, self.device = tokens, window, count, device
-        self._map_numbers = map_numbers
-        self._buffer = self._empty_rows(0)
+        self._map_numbers, self._buffer = map_numbers, self._empty_rows(0)
 
     def take(self, numbers: Numbers) -> TensorRows:
         """Copy the rows of these numbers [n] into the buffer, in this order, as [n, window]."""
@@ -84,8 +83,7 @@ class TextWindows:
             inputs[index], targets[index] = tokens[:-1], tokens[1:]
 
     def _empty_rows(self, rows: int) -> TensorRows:
-        shape = (rows, self.window)
-        return TensorRows(*(torch.zeros(shape, dtype=torch.int64) for _ in range(2)))
+        return TensorRows(*(torch.zeros((rows, self.window), dtype=torch.int64) for _ in range(2)))
 
 
 class TextBatches:

@@ -81,8 +81,7 @@ class CharacterTokens:
         start, skip = int(self._offsets[first // INDEX_STRIDE]), first % INDEX_STRIDE
         encoded = self._file.read(start, start + 4 * (skip + count))
         text, _ = codecs.utf_8_decode(encoded, "strict", False)  # the last may be incomplete
-        selected = text[skip : skip + count].encode("utf-32-le")
-        return self._numbers(np.frombuffer(selected, "<u4"))
+        return self._numbers(np.frombuffer(text[skip : skip + count].encode("utf-32-le"), "<u4"))
 
     def _numbers(self, codes: NDArray[np.uint32]) -> Ids:
         numbers = np.searchsorted(self._codes, codes)
@@ -98,8 +97,7 @@ def character_offsets(file: FileReader, facts: TextFacts) -> NDArray[np.int64]:
     ends = range(0, facts.bytes + SCAN_BYTES, SCAN_BYTES)
     for first, last in pairwise(min(end, facts.bytes) for end in ends):
         # a character starts at every byte that is not a UTF-8 continuation byte
-        block = np.frombuffer(file.read(first, last), np.uint8)
-        starts = np.flatnonzero((block & 0xC0) != 0x80)
+        starts = np.flatnonzero((np.frombuffer(file.read(first, last), np.uint8) & 0xC0) != 0x80)
         offsets.append(starts[-count % INDEX_STRIDE :: INDEX_STRIDE] + first)
         count += len(starts)
     if count != facts.characters:

@@ -83,8 +83,7 @@ def tolerance_difference(actual: Chunk, expected: Chunk) -> str | None:
     scale = np.abs(expected.columns["loss"][0]) if expected.count else 0.0
 
     def is_beyond(a: Column, b: Column) -> Mask:
-        tolerance = RELATIVE_TOLERANCE * np.maximum(np.abs(b), scale)
-        is_near: Mask = np.abs(a - b) <= tolerance
+        is_near: Mask = np.abs(a - b) <= RELATIVE_TOLERANCE * np.maximum(np.abs(b), scale)
         return ~is_near & np.isfinite(b)
 
     return _first_difference(actual, expected, is_beyond)

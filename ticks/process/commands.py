@@ -127,17 +127,15 @@ class CommandHandler:
         fault_points.hit("build")
         job_spec = JobSpec.model_validate(spec)
         machine.configure_torch(job_spec.compute.threads)
-        folder, torch_device = None if artifacts is None else Path(artifacts), torch.device(device)
+        root, torch_device = None if artifacts is None else Path(artifacts), torch.device(device)
         self.can_save_in_background = background_saves
-        self.training = TrainingRun(job_spec, torch_device, self.announce, folder, engine)
-        built_engine, trainer = self.training.engine, self.training.trainer
-        identity, threads = engine_identity(built_engine), job_spec.compute.threads
+        self.training = training = TrainingRun(job_spec, torch_device, self.announce, root, engine)
+        identity, threads = engine_identity(training.engine), job_spec.compute.threads
         fingerprint = machine.fingerprint(identity, torch_device, threads)
-        parameters = sum(parameter.numel() for parameter in trainer.parameters)
-        reply = {"engine": built_engine.name, "device": device, "parameters": parameters}
-        note, is_fallback = self.training.engine_note, self.training.is_fallback
-        engine_choice = {"engine_note": note, "is_fallback": is_fallback}
-        send_frame(self.connection, "built", {**reply, **engine_choice, "fingerprint": fingerprint})
+        parameters = sum(parameter.numel() for parameter in training.trainer.parameters)
+        reply = {"engine": training.engine.name, "device": device, "parameters": parameters}
+        choice = {"engine_note": training.engine_note, "is_fallback": training.is_fallback}
+        send_frame(self.connection, "built", {**reply, **choice, "fingerprint": fingerprint})
 
     def load(self, folder: str) -> None:
         """Load the state of a checkpoint's folder."""
@@ -156,8 +154,7 @@ class CommandHandler:
             self.state_writer.preallocate(training)
         if digest:
             self._add_digest(result)
-        seconds = time.monotonic() - started
-        chunk = result.chunk
+        seconds, chunk = time.monotonic() - started, result.chunk
         header = {
             "first": chunk.first, "count": chunk.count, "columns": list(chunk.columns),
             "end_reason": training.end_reason, "failure": result.failure, "epoch": training.epoch,

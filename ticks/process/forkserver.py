@@ -75,10 +75,8 @@ def serve(listener: socket.socket, children: "ChildRegistry") -> None:
         children.reap()
         if listener.fileno() in ready:
             client, _ = listener.accept()
-            with (
-                client,
-                contextlib.suppress(OSError, ValueError),
-            ):  # it has left, or sent no request
+            # it may have left, or sent no request
+            with client, contextlib.suppress(OSError, ValueError):
                 handle_client(listener, client, children)
 
 

@@ -21,8 +21,7 @@ class FailureTracker:
     """Counts failed saves in a row: training may go on without checkpoints for `max_seconds`."""
 
     def __init__(self, max_seconds: float) -> None:
-        self.count = 0
-        self._max_seconds = max_seconds
+        self.count, self._max_seconds = 0, max_seconds
         self._backoff = Backoff(INITIAL_RETRY_DELAY_SECONDS, MAX_RETRY_DELAY_SECONDS)
         self._failing_since = self._retry_at = 0.0
 

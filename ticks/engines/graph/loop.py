@@ -49,8 +49,7 @@ class TickArguments:
         numbers: NDArray[np.float64],
     ) -> None:
         count = len(program)
-        self.losses = np.empty(count, np.float32)
-        self.norms = np.full(count, np.nan, np.float32)
+        self.losses, self.norms = np.empty(count, np.float32), np.full(count, np.nan, np.float32)
         self._references = (program, first, rows, seeds, numbers)
         inputs, targets = (None, None) if rows is None else (tensor.data_ptr() for tensor in rows)
         self.raw = _TickStruct(
@@ -68,8 +67,7 @@ class LoadedProgram:
 
     def __init__(self, text: str, tensors: Sequence[Tensor | None]) -> None:
         self.text, self.tensors, self._library = text, tensors, load_library()
-        present = [tensor for tensor in tensors if tensor is not None]
-        handles = iter(_handles(present))
+        handles = iter(_handles([tensor for tensor in tensors if tensor is not None]))
         pointers = (None if tensor is None else next(handles) for tensor in tensors)
         array = (ctypes.c_void_p * len(tensors))(*pointers)
         self.raw = self._library.tickforge_read(text.encode(), array, len(tensors))

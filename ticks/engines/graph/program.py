@@ -59,9 +59,7 @@ class ProgramWriter:
 
     def render(self, head: Sequence[str], outputs: Sequence[TensorLayout]) -> str:
         """Return the program's text; the memory of `outputs` is never freed."""
-        last = {
-            memory: index for index, step in enumerate(self.instructions) for memory in step.memory
-        }
+        last = {memory: i for i, step in enumerate(self.instructions) for memory in step.memory}
         drops: dict[int, list[int]] = {}
         output_memory = {layout.memory for layout in outputs}
         for layout, register in self.registers.items():
@@ -242,11 +240,10 @@ def find_out_variant(operator: Any) -> Any:
     packet = operator.overloadpacket
     for name in packet.overloads():
         variant = getattr(packet, name)
-        out_arguments = [argument for argument in variant._schema.arguments if argument.is_out]
-        arguments = [
-            (arg.name, str(arg.type)) for arg in variant._schema.arguments if not arg.is_out
-        ]
-        full_name = f"{variant._schema.name}.{variant._schema.overload_name}"
+        schema = variant._schema
+        out_arguments = [argument for argument in schema.arguments if argument.is_out]
+        arguments = [(arg.name, str(arg.type)) for arg in schema.arguments if not arg.is_out]
+        full_name = f"{schema.name}.{schema.overload_name}"
         if (
             len(out_arguments) == len(operator._schema.returns)
             and arguments == inputs

@@ -86,21 +86,18 @@ class OperatorTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self,
         func: Any,
-        types: Any,
+        types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Call the operator and record the call."""
         keywords = kwargs or {}
         arguments = [
-            args[index]
-            if index < len(args)
-            else keywords.get(argument.name, argument.default_value)
-            for index, argument in enumerate(func._schema.arguments)
+            args[i] if i < len(args) else keywords.get(argument.name, argument.default_value)
+            for i, argument in enumerate(func._schema.arguments)
         ]
         output = func(*args, **keywords)
-        has_many = len(func._schema.returns) > 1
-        results = list(output) if has_many else [output]
+        results = list(output) if len(func._schema.returns) > 1 else [output]
         to_layouts = self.trace.to_layouts
         self.trace.events.append(OperatorCall(func, to_layouts(arguments), to_layouts(results)))
         return output

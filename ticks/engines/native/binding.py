@@ -113,8 +113,7 @@ class BoundJob:
             pairs = zip(self.signature.moments, self._moments, strict=True)
             moments = {name: tensors[index] for name, tensors in pairs}
             if "exp_avg" in moments:
-                steps = state[parameter].setdefault("step", torch.tensor(0.0))
-                steps.fill_(self.job.step)
+                state[parameter].setdefault("step", torch.tensor(0.0)).fill_(self.job.step)
             if moments:
                 state[parameter].update(moments)
 

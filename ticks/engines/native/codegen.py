@@ -184,9 +184,8 @@ def _hidden_back(kernel: KernelSignature, layer: LinearLayer, d: str) -> Iterato
     else:
         beta = "-1" if kernel.norm == "rms" else f"BETA{at}"
         yield (
-            f"  norm_backward(w, n, {_norm_shape(kernel, width)}, "
-            f"GAMMA{at}, {beta}, w->z{at}, w->scale{at}, w->a{at}, w->slope{at}, {d}, fresh, "
-            "masked);"
+            f"  norm_backward(w, n, {_norm_shape(kernel, width)}, GAMMA{at}, {beta}, "
+            f"w->z{at}, w->scale{at}, w->a{at}, w->slope{at}, {d}, fresh, masked);"
         )
 
 
@@ -218,9 +217,7 @@ def _plain_step(kernel: KernelSignature, layer: LinearLayer, shape: str, d: str)
     at, placement_names = layer.number, f"WEIGHT{layer.number}, BIAS{layer.number}"
     if layer.is_columnwise:
         back = f"back{at}" if _is_one_pass(kernel, at) else f"(struct back){{.d = {d}}}"
-        coming = (
-            f"w->made ? w->coming : 0, {_output_buffer('z', kernel, layer)}" if at == 0 else "0, 0"
-        )
+        coming = "0, 0" if at else f"w->made ? w->coming : 0, {_output_buffer('z', kernel, layer)}"
         return f"  step_columns({shape}, {back}, {placement_names}, {coming}, masked);"
     if _is_one_pass(kernel, at - 1):
         return f"  step_bias(w, {layer.outputs}, {d}, BIAS{at}, masked);"
