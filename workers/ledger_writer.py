@@ -215,13 +215,11 @@ class LedgerWriter:
 
     def _report_disk_state(self) -> None:
         """Publish one event when segments begin to stay in the store, and one when that is over."""
-        disk_error = self._history_writer.last_move_error
-        if self._is_disk_error_reported == (disk_error is not None):
+        error = self._history_writer.last_move_error
+        if self._is_disk_error_reported == (error is not None):
             return
-        self._is_disk_error_reported = disk_error is not None
-        if disk_error is None:
+        self._is_disk_error_reported = error is not None
+        if error is None:
             self.log_event("info", "history: full segments lie in files again")
         else:
-            self.log_event(
-                "error", f"history_error: a full segment stays in the store: {disk_error}"
-            )
+            self.log_event("error", f"history_error: a full segment stays in the store: {error}")

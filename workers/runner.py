@@ -161,11 +161,9 @@ class JobRunner:
             )  # fmt: skip
 
     def _create_attempt(self, session: TrainerSession) -> TrainingAttempt | Verification:
-        if session.claim.verify_range is not None:
+        if (verify_range := session.claim.verify_range) is not None:
             reader = ColumnReader(self._store, self._files)
-            return Verification(
-                session, session.claim.verify_range, reader, JobQueries(self._store)
-            )
+            return Verification(session, verify_range, reader, JobQueries(self._store))
         archiver = Archiver(JobArchive(self._store, self._files), session)
         max_seconds = self._config.settings.max_failing_saves_seconds
         return TrainingAttempt(session, Checkpointer(session, archiver, max_seconds))

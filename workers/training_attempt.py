@@ -196,9 +196,8 @@ class TrainingAttempt:
         if reason in ("stop", "seconds"):
             self.validate()
         if reason == "unsaved":
-            return outcomes.disk_pause_outcome(
-                self.tick, "no checkpoint could be saved for too long"
-            )
+            detail = "no checkpoint could be saved for too long"
+            return outcomes.disk_pause_outcome(self.tick, detail)
         if not self.checkpointer.save_final(self.tick, self.best):
             return outcomes.disk_pause_outcome(self.tick, "the final checkpoint could not be saved")
         stopped_by = {"stop": "user", "seconds": "budget"}.get(reason, self.end_reason)

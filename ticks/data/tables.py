@@ -148,7 +148,7 @@ class TableLoader:
         reader: TableReader = JsonlReader(DataErrors())
         if self._file.type == "text/csv":
             reader = CsvReader(DataErrors(), self._file.delimiter)
-        for table in _read_tables(reader, path, self._file.sha256, announce):
+        for table in _blocks(reader, path, self._file.sha256, announce):
             if not self.names:
                 self.names = [name for name in reader.names if name != self._data.target]
             self._add_table(table, {name: index for index, name in enumerate(reader.names)})
@@ -211,9 +211,7 @@ def class_codes(values: Sequence[Value], classes: ClassNames) -> NDArray[np.int6
     return np.fromiter((code_by_name[str(value)] for value in values), np.int64, len(values))
 
 
-def _read_tables(
-    reader: TableReader, path: Path, sha256: str, announce: Announce
-) -> Iterator[RowBlock]:
+def _blocks(reader: TableReader, path: Path, sha256: str, announce: Announce) -> Iterator[RowBlock]:
     for piece in read_with_checksum(path, sha256, announce):
         yield from reader.feed(piece)
     yield from reader.finish()

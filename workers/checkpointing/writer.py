@@ -82,9 +82,7 @@ class CheckpointWriter:
         self._archiver, self._schedule = archiver, schedule
         self._files, self._claim, self._trainer = session.files, session.claim, session.trainer
         self._ledger_writer = session.ledger_writer
-        self._newest_bytes = next(
-            (checkpoint.bytes for checkpoint in session.claim.checkpoints), None
-        )
+        self._newest_bytes = next((old.bytes for old in session.claim.checkpoints), None)
         self.pending: PendingCheckpoint | None = None
 
     def remove_orphans(self) -> None:
@@ -171,9 +169,11 @@ class CheckpointWriter:
         return folder
 
     def _needed_bytes(self) -> int:
-        """Return the bytes that must be free: twice the newest checkpoint's, or an estimate."""
-        weight_bytes = 4 * self._claim.spec.parameters
-        return 2 * (self._newest_bytes or 3 * weight_bytes)
+        """Return the bytes that must be free: twice the newest checkpoint's.
+
+        Without one, it is estimated as three float32 for each parameter.
+        """
+        return 2 * (self._newest_bytes or 3 * 4 * self._claim.spec.parameters)
 
     def _write_files(self, folder: Path, write: Callable[[Path], T]) -> T:
         try:
