@@ -29,7 +29,7 @@ from workers.trainer_client import ChunkResult, JsonDict, encode_value
 
 Level = Literal["info", "warning", "error"]
 
-#: seconds between two attempts to move full segments to a disk that training waits for
+#: seconds between two looks at a disk that training waits for; the mover has its own retry delay
 DISK_RETRY_PAUSE_SECONDS = 0.5
 
 

@@ -152,7 +152,7 @@ class JobLedger:
         """Replace a segment's strings by the digests of its files, `size` bytes in all.
 
         A live job's segment needs its lease; an ended job's does not. Raises NoSuchJob, LeaseLost,
-        or NotAccepted for a segment that is not full.
+        or NotAccepted for a live job's segment that has no accepted tick after it.
         """
         header: dict[str, Any] = {"member": job_member(tenant, job_id), "segment": segment}
         header |= {"digests": dict(digests), "bytes": size}

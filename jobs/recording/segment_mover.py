@@ -23,7 +23,8 @@ RECORD_SECONDS = 1.0
 class SegmentMover:
     """Moves one history's segments under one lease; `last_error` is the disk's, if it refused one.
 
-    Any other error of a move, LeaseLost above all, is raised by the next `schedule` or `wait_idle`.
+    A store that is unavailable, full or not yet that far ends a move without an error: appends meet
+    it too. Any other error, LeaseLost above all, is raised by the next `schedule` or `wait_idle`.
     """
 
     def __init__(self, segments: Segments, lease: Lease, segments_in_files: int) -> None:

@@ -67,7 +67,7 @@ class HistoryWriter:
 
         `columns` has float32 values by name, one a tick. Without columns the points come alone, and
         `first` is the tick after them. `replayed` ticks change no progress of the job. Safe to
-        repeat. Raises LeaseLost, TickGap or TickMismatch, and the error of the last move to files.
+        repeat. Raises LeaseLost, TickGap or TickMismatch, and what `SegmentMover` raises.
         """
         progress: dict[str, str | None] = {"phase": phase}
         if not replayed:
@@ -103,7 +103,7 @@ class HistoryWriter:
         return self._tick > (self._mover.segments_in_files + MAX_SEGMENTS_IN_STORE) * SEGMENT
 
     def flush_full_segments(self) -> None:
-        """Try once more to move full segments, and wait for the end of it."""
+        """Move full segments, unless the disk refused one just now, and wait for the end of it."""
         self._mover.schedule(self._tick)
         self._mover.wait_idle()
 
