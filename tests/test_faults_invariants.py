@@ -49,7 +49,7 @@ def reference(**changes: Any) -> Reference:
 
 
 def flipped(data: bytes, tick: int) -> bytes:
-    """The same losses with the lowest bit of one tick's changed."""
+    """Losses with the lowest bit of one tick's changed."""
     at = 4 * (tick - 1)
     return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
 

@@ -67,7 +67,7 @@ def test_no_public_docstring_begins_with_the_same() -> None:
     """A reader of one docstring does not see the one before it."""
     violations = [
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
-        for path in source_files(*PRODUCT, "faults")
+        for path in source_files(*FOLDERS)
         for node in ast.walk(parse(path))
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
         and not node.name.startswith("_")

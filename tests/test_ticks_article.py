@@ -1,7 +1,9 @@
 """The seed article's two programs: its own loop, verbatim, against our trainer, bit for bit."""
 
 import json
-from pathlib import Path
+import subprocess
+import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,14 +12,23 @@ from torch import Tensor, nn
 
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
-from tests.training_records import run_and_record, start_training
+from tests.support import ROOT
+from tests.training_records import RunRecord, run_and_record, start_training
+from ticks.training import TrainingRun
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = ROOT / "examples"
 PROGRAMS = ["seed_layernorm", "seed_plain"]
 
 
 def spec_of(program: str) -> JobSpec:
     return read_spec(json.loads((EXAMPLES / f"{program}.json").read_text()), max_parameters=10**6)
+
+
+@cache
+def trained(program: str) -> tuple[TrainingRun, RunRecord]:
+    """Run a program's whole training once, for all tests that compare it."""
+    training = start_training(spec_of(program))
+    return training, run_and_record(training)
 
 
 def net_of(program: str) -> nn.Sequential:
@@ -51,14 +62,25 @@ def article(model: nn.Module, inputs, targets, epochs: int, lr: float = 0.01) ->
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_all_10_000_losses_and_the_weights_equal_the_articles_loop(program: str) -> None:
-    training = start_training(spec_of(program))
-    record = run_and_record(training)
+    training, record = trained(program)
     model = net_of(program)
     losses = article(model, *data(), epochs=100)
     assert record.tick == 10_000 and record.ended == "budget"
     assert record.columns["loss"] == losses
     pairs = zip(training.trainer.net.parameters(), model.parameters(), strict=True)
     assert all(torch.equal(ours, theirs) for ours, theirs in pairs)
+
+
+def test_the_example_loop_prints_the_losses_that_the_trainer_records() -> None:
+    completed = subprocess.run(
+        [sys.executable, EXAMPLES / "layernorm_loop.py"],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    printed = np.array([float(line) for line in completed.stdout.splitlines()], "<f4")
+    _, record = trained("seed_layernorm")
+
+    assert len(printed) == 10_000
+    assert printed.tobytes() == record.columns["loss"]
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def test_the_sanitizers_report_no_error(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_step_beyond_an_array_would_be_found(tmp_path: Path) -> None:
-    """The same run of templates that read one input too many of a row."""
+    """The sanitizers' run, of templates that read one input too many of a row."""
     code = (
         "from ticks.engines.native import codegen; from tests import native_sanitized as s;"
         "from pathlib import Path; sound = codegen.read_template;"
