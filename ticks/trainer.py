@@ -77,13 +77,16 @@ class Trainer:
 
         A loss that is not finite leaves weights, buffers, optimizer and `ticks_done` as they were.
         """
-        loss, grad_norm, gradients = self.forward_backward(batch)
+        result = self.forward_backward(batch)
+        # read once and before the update: a GPU's kernels of the update are not waited for
+        loss = result.loss.item()
+        grad_norm = math.nan if result.grad_norm is None else result.grad_norm.item()
         if applied := math.isfinite(loss):
-            self.optimizer_step(gradients, self.spec.rate(self.ticks_done + 1))
+            self.optimizer_step(result.gradients, self.spec.rate(self.ticks_done + 1))
             self.ticks_done += 1
         else:
             self.restore_buffers()
-        return TickResult(loss.item(), math.nan if grad_norm is None else grad_norm.item(), applied)
+        return TickResult(loss, grad_norm, applied)
 
     def forward_backward(self, batch: TensorRows) -> BackwardResult:
         """Compute loss and clipped gradients of tick `ticks_done` + 1.

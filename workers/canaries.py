@@ -67,9 +67,4 @@ def add_torch_version(canary: str) -> str:
     """Return a kernel canary combined with torch's version, as workers register it."""
     # Claims compare canaries only, but a history belongs to one version of torch too: without it a
     # worker would claim a job again and again and find its fingerprint different.
-    return hashlib.sha256(f"{torch_version()} {canary}".encode()).hexdigest()[:32]
-
-
-def torch_version() -> str:
-    """Return the version of torch that trainers use, without importing it."""
-    return version("torch")
+    return hashlib.sha256(f"{version('torch')} {canary}".encode()).hexdigest()[:32]

@@ -40,12 +40,12 @@ class ResumePoint:
             self.checkpointer.mark_damaged(checkpoint)
         return None
 
-    def check_initial_weights(self, canary: str) -> None:
+    def check_initial_weights(self) -> None:
         """Raise FingerprintMismatch if initial weights drawn here would not be the recorded job's.
 
         How torch draws and scales them depends on the processor.
         """
-        claim = self.session.claim
+        claim, canary = self.session.claim, self.session.fingerprint["canary"]
         is_from_scratch = claim.tick > 0 and not self.checkpointer.has_checkpoint(0)
         if is_from_scratch and claim.exact and claim.canary != canary:
             detail = "no checkpoint is left, and the first weights were another machine's"

@@ -57,6 +57,7 @@ class JobRunner:
         self._store: Store = connect(config.settings.redis_url)
         self._ledger = LeaseLedger(self._store, config.settings.lease_seconds)
         self._files = ArtifactStore(config.settings.artifacts)
+        self._segments = Segments(JobLedger(self._store), self._store, self._files)
         self._canaries = Canaries(config.worker_folder, config.device)
         self._trainer_memory = memory.trainer_memory_limit(config.settings, config.queue)
         self._logger = logs.get_logger("runner", worker=config.name)
@@ -219,8 +220,7 @@ class JobRunner:
         """
         try:
             if status in TERMINAL_STATUSES:
-                segments = Segments(JobLedger(self._store), self._store, self._files)
-                segments.finalize(lease.tenant, lease.job_id)
+                self._segments.finalize(lease.tenant, lease.job_id)
             elif status is not None:
                 JobArchive(self._store, self._files).save(lease.tenant, lease.job_id)
         except Exception as error:

@@ -87,7 +87,7 @@ class TrainingAttempt:
             self.end_reason = loaded["end_reason"]
             self.session.log.write(f"loaded checkpoint {self.tick}")
         if self.tick == 0:
-            resume_point.check_initial_weights(self.session.fingerprint["canary"])
+            resume_point.check_initial_weights()
 
     def is_start_checkpoint_missing(self) -> bool:
         """Return whether the spec wants a checkpoint of tick 0 and there is none."""

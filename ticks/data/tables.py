@@ -38,7 +38,7 @@ class DamagedDataset(Exception):
 
 
 class TableData(NamedTuple):
-    """A table's rows, scaling, and the entries of config.json about its columns."""
+    """Rows in memory, their scaling, and the entries of config.json about their columns."""
 
     training: TensorRows
     held_out: TensorRows | None
