@@ -29,7 +29,7 @@ def break_at_script(attack: Attack, script: str, mode: BreakpointMode, **options
 def kill_store_at_script(attack: Attack) -> None:
     modes: list[BreakpointMode] = ["request", "reply"]
     script, mode = attack.rng.choice(SCRIPTS), attack.rng.choice(modes)
-    nth = attack.rng.randint(1, 3) if script in ("append", "renew", "due") else 1
+    nth = attack.rng.randint(1, 3) if script in ("append", "renew", "wakeups_due") else 1
     pause = attack.rng.uniform(0.0, 0.3)
 
     def kill_and_restart() -> None:
