@@ -39,7 +39,8 @@ def response_or_304(
 
 def json_with_etag(text: str, *, vary: str | None = None) -> Response:
     """Return JSON text with the ETag of its bytes, or 304."""
-    return response_or_304(compute_etag(text), lambda: Response(text, content_type=JSON), vary=vary)
+    data = text.encode()
+    return response_or_304(compute_etag(data), lambda: Response(data, content_type=JSON), vary=vary)
 
 
 def set_etag(

@@ -52,10 +52,9 @@ class JobView:
 
     def to_response(self, *, always_full: bool = False) -> Response:
         """Return the job, or 304 if the client has it and `always_full` is not set."""
-        response = Response(self.text, content_type=JSON)
         if always_full:
-            return set_etag(response, self.etag)
-        return response_or_304(self.etag, lambda: response)
+            return set_etag(Response(self.text, content_type=JSON), self.etag)
+        return response_or_304(self.etag, lambda: Response(self.text, content_type=JSON))
 
 
 def job_response(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -110,8 +110,8 @@ class LongPoller:
                     now = time.monotonic()
                     if is_done(value, now - started_at):
                         return PollResult(value)
-                    must_end = self.notice_listener.is_closing or peer_closed(client_socket())
-                    if now >= deadline or must_end:
+                    is_closing = now >= deadline or self.notice_listener.is_closing
+                    if is_closing or peer_closed(client_socket()):
                         return PollResult(value, timed_out=True)
                     ticks_from = started_at + ticks_after
                     wakeup_at = min(deadline, now + (interval or POLL_SECONDS))

@@ -161,9 +161,9 @@ def sse_response(
         events, encoder = context.deps.events, SseEncoder(is_multiplexed)
         must_end = _make_end_condition(context)
         event_stream = EventStream(events, cursors, encoder, listener, must_end)
-        statuses = "".join(_encode_status(name, state) for name, state in job_states.items())
-        frames = chain([statuses.encode()] if is_multiplexed else [], event_stream.run())
-        response = Response(frames, content_type=EVENT_STREAM)
+        statuses = (_encode_status(name, state) for name, state in job_states.items())
+        opening = ["".join(statuses).encode()] if is_multiplexed else []
+        response = Response(chain(opening, event_stream.run()), content_type=EVENT_STREAM)
         response.call_on_close(resources.pop_all().close)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"

@@ -22,6 +22,12 @@ MARK_VARIABLE = "FAULTS_MARK"  # an environment variable that every process of o
 LEASE_SECONDS = "3"  # a busy machine may hold a heartbeat up for longer than one
 
 
+def inherited_environment(*more: str) -> dict[str, str]:
+    """Return what a child may know of our environment: programs, caches of engines, and `more`."""
+    names = ("PATH", "HOME", "XDG_CACHE_HOME", *more)
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
 class MarkedProcesses:
     """All living processes that were started under one mark, by any of them."""
 
@@ -30,8 +36,7 @@ class MarkedProcesses:
 
     def make_environment(self, folder: Path, **extra: str) -> dict[str, str]:
         """Return the environment of a first process with this mark."""
-        names = ("PATH", "HOME", "XDG_CACHE_HOME")  # compiled engines are found again
-        env = {name: os.environ[name] for name in names if name in os.environ}
+        env = inherited_environment()
         env |= {"TICKFORGE_LEASE_SECONDS": LEASE_SECONDS, "XDG_CONFIG_HOME": str(folder / "config")}
         return {**env, MARK_VARIABLE: self.mark, **extra}
 

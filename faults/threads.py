@@ -12,7 +12,6 @@ any other, MKL notes the processor's type in one step. --intel makes MKL take th
 
 import argparse
 import hashlib
-import os
 import shutil
 import socket
 import subprocess
@@ -25,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from faults.processes import ROOT
+from faults.processes import ROOT, inherited_environment
 from faults.thread_specs import SPECS, TICKS, make_spec
 from faults.waits import wait_until
 from jobs.trainer_frames import Frame, receive_frame, send_frame
@@ -34,7 +33,6 @@ COUNT = 100  # trainers of one spec and number of threads
 THREADS = (2, 4)
 TIMEOUT_SECONDS = 60.0  # for one reply of a trainer
 START_SECONDS = 40.0  # torch's import, on a quiet machine
-INHERITED = ("PATH", "HOME", "XDG_CACHE_HOME")  # compiled engines are found again
 WIDTH = max(len(name) for name in SPECS)
 
 #: replaces itself by another program, in the environment that a worker gives its fork server
@@ -56,7 +54,6 @@ INTEL = b"int mkl_serv_intel_cpu_true(void) { return 1; }\n"
 @contextmanager
 def fork_server(*, control: bool = False, intel: bool = False) -> Iterator[Path]:
     """Run a fork server; yield its socket's path. `intel` needs gcc."""
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     with tempfile.TemporaryDirectory(prefix="tickforge-threads-") as name:
         path = Path(name) / "s"
         preload = {"LD_PRELOAD": str(build_intel(Path(name)))} if intel else {}
@@ -64,7 +61,7 @@ def fork_server(*, control: bool = False, intel: bool = False) -> Iterator[Path]
         with ours, theirs:
             process = subprocess.Popen(
                 [sys.executable, "-c", START, *(CONTROL if control else FORK_SERVER), str(path)],
-                cwd=ROOT, env={**inherited, **preload, "PYTHONPATH": str(ROOT)},
+                cwd=ROOT, env={**inherited_environment(), **preload, "PYTHONPATH": str(ROOT)},
                 stdin=theirs.fileno(),
             )  # fmt: skip
             try:
@@ -73,11 +70,6 @@ def fork_server(*, control: bool = False, intel: bool = False) -> Iterator[Path]
             finally:
                 process.kill()
                 process.wait()
-
-
-def has_gcc() -> bool:
-    """Return whether `intel` is possible."""
-    return shutil.which("gcc") is not None
 
 
 def build_intel(folder: Path) -> Path:
@@ -145,7 +137,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--control", action="store_true", help="without the call")
     parser.add_argument("--intel", action="store_true", help="as on an Intel processor (gcc)")
     options = parser.parse_args(argv)
-    if options.intel and not has_gcc():
+    if options.intel and shutil.which("gcc") is None:
         parser.error("--intel: there is no gcc")
     started = time.monotonic()
     with fork_server(control=options.control, intel=options.intel) as server:

@@ -1,10 +1,10 @@
 """Helpers of many test files: a real store's server, settings for it, specs to submit."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from faults.processes import inherited_environment
 from faults.store_server import StoreServer, running_store
 from faults.waits import wait_until
 from jobs.settings import Settings
@@ -12,8 +12,6 @@ from jobs.settings import Settings
 __all__ = ["StoreServer", "running_store", "wait_until"]  # beside what is made here
 
 ROOT = Path(__file__).parent.parent
-#: of our own environment: where programs, caches and temporary files are
-INHERITED = ("PATH", "HOME", "XDG_CACHE_HOME", "TMPDIR")
 ADMIN_KEY = "an-admin-key-of-the-tests-0123456789"
 
 
@@ -34,7 +32,7 @@ def settings_for(url: str, data: Path, **extra: str) -> Settings:
 
 def process_environment(url: str, data: Path, **extra: str) -> dict[str, str]:
     """Return a child process's environment: PATH, the repository, the service's variables."""
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    inherited = inherited_environment("TMPDIR")
     return {**inherited, "PYTHONPATH": str(ROOT), **service_environment(url, data, **extra)}
 
 
