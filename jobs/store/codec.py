@@ -1,7 +1,6 @@
 """Parses records of the store into Job, Attempt, Checkpoint and JobSpec. Sends no command."""
 
 import json
-import math
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
@@ -12,6 +11,7 @@ from jobs.errors import UnsupportedSchema
 from jobs.job import Attempt, BestValidation, Checkpoint, Job, JobError, QueuePosition, Status
 from jobs.spec.job_spec import JobSpec
 from jobs.timestamps import format_rfc3339
+from jobs.values import finite_or_none
 
 Record = Mapping[bytes, bytes]
 
@@ -119,10 +119,7 @@ def encode_identity(fingerprint: Mapping[str, Any], *, is_portable: bool) -> str
 
 def decode_loss(bits: bytes | None) -> float | None:
     """Return the loss of four bytes (float32, little-endian); None if absent or not finite."""
-    if not bits:
-        return None
-    (value,) = struct.unpack("<f", bits)
-    return value if math.isfinite(value) else None
+    return finite_or_none(struct.unpack("<f", bits)[0]) if bits else None
 
 
 class _Fields:

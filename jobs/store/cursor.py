@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import redis
-
 from jobs.errors import BadCursor
+from jobs.store.connection import Store
 
 T = TypeVar("T")
 
@@ -22,9 +21,7 @@ class Page(Generic[T]):
 class IndexCursor:
     """Reads the members of one index beyond a sequence number, some at a time."""
 
-    def __init__(
-        self, store: "redis.Redis", name: str, after: str | None, descending: bool
-    ) -> None:
+    def __init__(self, store: Store, name: str, after: str | None, descending: bool) -> None:
         """Start after a cursor that a page gave out. Raises BadCursor."""
         self._store, self._name, self._descending = store, name, descending
         self._after = parse_cursor(after)

@@ -114,7 +114,8 @@ celery_queue = _key_of("tickforge.{}")  # list, in the broker: Celery's queue
 
 # Of a tenant.
 
-idempotency = _key_of("idempotency:{}")  # hash: key -> `<id or "deleted"> <digest of the body>`
+#: hash: key -> `<id or "deleted"> <digest of the body>`; a dataset's digest is `digest:status`
+idempotency = _key_of("idempotency:{}")
 tombstones = _key_of("tombstones:{}")  # sorted set: ids of deleted jobs and datasets by time in ms
 dataset_index = _key_of("datasets:of:{}")  # sorted set: ids of its datasets by seq
 #: hash: idempotency key -> `<key id or "deleted"> <digest>`; of the tenant that makes keys
@@ -129,7 +130,8 @@ blob_references = _key_of("dataset:blob:{}:references")  # set: datasets with th
 
 # Of an access key's id, and of a claim's nonce.
 
-#: hash: an access key: sha256 of its secret, tenant, scopes, name, created_ms
+#: hash: an access key: id, sha256 of its secret, tenant, scopes, name, created_ms, seq;
+#: `maker` and `idempotency_key` where it was made with one
 access_key = _key_of("access:key:{}")
 rate_limit = _key_of("limit:{}")  # hash: the requests `left`, and since when; not replicated
 claim = _key_of("claim:{}")  # string: the member claimed under it, so that a repeat gets it again

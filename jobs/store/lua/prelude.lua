@@ -69,7 +69,7 @@ local function for_each_index(member, act)
 end
 
 -- What was made under h.idempotency_key before: nil, {'gone'} if it was deleted, {'mismatch'} if it was of another
--- body, else { same, id, status }.
+-- body, else { same, id, status }; the status is '' but for datasets.
 local function find_replay(idempotency_hash, same)
   local entry = h.idempotency_key and redis.call('HGET', idempotency_hash, h.idempotency_key)
   if not entry then return nil end
@@ -227,15 +227,15 @@ local function is_portable(member, identity, kind, origin)
   return redis.call('HLEN', keys.checkpoints(member)) > 0
 end
 
--- What a worker must have to train a job.
+-- What a worker must have to train a job, its queue too.
 local function read_needs(member)
   local j = redis.call('HMGET', keys.job(member), 'canary', 'threads', 'required', 'tick', 'kind', 'begun', 'identity',
-    'engine_asked', 'memory', 'origin')
+    'engine_asked', 'memory', 'origin', 'queue')
   local has_ticks = j[1] and has_recorded_ticks(j[4], j[5], j[6])
   return {
     memory = tonumber(j[9] or '0'), has_ticks = has_ticks, exact = j[3] == '1', canary = j[1], threads = j[2],
     engine = has_ticks and engine_of(j[7]) or not has_ticks and j[8], version = string.match(j[7] or '', '^%S+ %S+'),
-    portable = has_ticks and is_portable(member, j[7], j[5], j[10]),
+    portable = has_ticks and is_portable(member, j[7], j[5], j[10]), queue = j[11] or '',
   }
 end
 

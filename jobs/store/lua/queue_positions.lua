@@ -1,6 +1,6 @@
 #!lua flags=no-writes
--- Where each of h.members waits, and for what: 'no_worker' lives that has the memory, none has its engine and canary
--- ('fingerprint'), or all are 'busy'. -> {position from 1 or 0, reason, position, reason, ...}
+-- The position and wait reason of each of h.members: 'no_worker' (none live with the memory), 'fingerprint' (none of
+-- those has its engine and canary) or 'busy'. -> {position from 1 or 0, reason, position, reason, ...}
 local queues = {}
 for _, text in ipairs(redis.call('HVALS', keys.WORKERS)) do
   local info = cjson.decode(text)
@@ -16,8 +16,8 @@ for _, text in ipairs(redis.call('HVALS', keys.WORKERS)) do
   end
 end
 
-local function wait_reason(member, workers)
-  local needs, reason = read_needs(member), 'no_worker'
+local function wait_reason(needs, workers)
+  local reason = 'no_worker'
   for _, worker in ipairs(workers) do
     local fit = fitness(needs, worker)
     if fit == 'unfit' then reason = 'fingerprint' elseif fit ~= 'small' then return 'busy' end
@@ -27,8 +27,8 @@ end
 
 local reply = {}
 for _, member in ipairs(h.members) do
-  local queue = redis.call('HGET', keys.job(member), 'queue') or ''
-  reply[#reply + 1] = int((redis.call('ZRANK', keys.queued_jobs(queue), member) or -1) + 1)
-  reply[#reply + 1] = wait_reason(member, queues[queue] or {})
+  local needs = read_needs(member)
+  reply[#reply + 1] = int((redis.call('ZRANK', keys.queued_jobs(needs.queue), member) or -1) + 1)
+  reply[#reply + 1] = wait_reason(needs, queues[needs.queue] or {})
 end
 return reply
