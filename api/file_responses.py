@@ -30,7 +30,7 @@ def file_response(file: BinaryIO, *, size: int, sha256: str, media_type: str) ->
 def _range_response(file: BinaryIO, size: int, sha256: str, media_type: str) -> Response:
     byte_range = parse_range(size, sha256)
     start, stop = byte_range or (0, size)
-    response = Response(_read_range(file, start, stop), content_type=media_type)
+    response = Response(read_range(file, start, stop), content_type=media_type)
     response.content_length = stop - start
     response.headers["Accept-Ranges"] = "bytes"
     if byte_range is not None:
@@ -39,7 +39,8 @@ def _range_response(file: BinaryIO, size: int, sha256: str, media_type: str) -> 
     return response
 
 
-def _read_range(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+def read_range(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+    """Yield the bytes of a file from `start` to `stop` (exclusive), a piece at a time."""
     file.seek(start)
     while start < stop and (piece := file.read(min(READ_SIZE, stop - start))):
         start += len(piece)

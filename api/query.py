@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from flask import Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from api.errors import Problem, error_entry
+from api.errors import MAX_LISTED_ERRORS, Problem, error_entry
 
 INTEGER_PATTERN = re.compile(r"-?[0-9]{1,18}")
 SECONDS_PATTERN = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,3})?")
@@ -98,4 +98,4 @@ def _describe_errors(error: ValidationError) -> Iterable[tuple[Any, ...]]:
 def _invalid_parameters(errors: Iterable[tuple[Any, ...]]) -> Problem:
     entries = [error_entry("parameter", *error) for error in errors]
     detail = f"{entries[0]['parameter']}: {entries[0]['detail']}"
-    return Problem("invalid-parameter", detail, error_entries=entries[:100])
+    return Problem("invalid-parameter", detail, error_entries=entries[:MAX_LISTED_ERRORS])

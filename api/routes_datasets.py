@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import cast
+from typing import cast, get_args
 
 from flask import Response, request
 
@@ -21,7 +21,7 @@ from jobs.spec.profiles import MediaType
 router = Router("datasets")
 DATASETS_PATH = "/v1/datasets"
 DATASET_PATH = f"{DATASETS_PATH}/<dataset_id>"
-DATASET_MEDIA_TYPES = ("text/csv", "application/x-ndjson", "text/plain", "application/x-npz")
+DATASET_MEDIA_TYPES: tuple[str, ...] = get_args(MediaType)
 BINARY = "application/octet-stream"
 
 

@@ -1,7 +1,6 @@
 """Endpoint of a job's log: its end while the job runs, all of it afterwards."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
@@ -11,6 +10,7 @@ from flask import Response
 from api.endpoints import RequestContext, ResponseSpec, Router
 from api.errors import Problem
 from api.etag import compute_etag, etag_matches, response_or_304
+from api.file_responses import read_range
 from api.long_polling import UNREACHABLE_TICK
 from api.schemas_events import LogsQuery
 from jobs.files.artifacts import UnsafePath
@@ -19,7 +19,7 @@ router = Router("logs")
 TEXT = "text/plain"
 #: at most, of a running job's log
 MAX_RUNNING_LOG_BYTES = 1 << 20
-READ_SIZE = 1 << 16
+MAX_LINE_BYTES = 1 << 16  # searched for the end of a line
 POLL_SECONDS = 1.0  # a growing file sends no notice
 
 
@@ -83,7 +83,9 @@ def _find_range(context: RequestContext, job_id: str, after: int) -> LogRange:
 
 def _log_response(context: RequestContext, job_id: str, log_range: LogRange) -> Response:
     file = _open_log(context, job_id) if log_range.start < log_range.stop else None
-    response = Response(b"" if file is None else _read_range(file, log_range), mimetype=TEXT)
+    response = Response(
+        b"" if file is None else read_range(file, log_range.start, log_range.stop), mimetype=TEXT
+    )
     if file is not None:
         response.call_on_close(file.close)
     response.content_length = log_range.stop - log_range.start
@@ -107,12 +109,4 @@ def _open_log(context: RequestContext, job_id: str) -> BinaryIO | None:
 def _find_next_line(file: BinaryIO, start: int) -> int:
     """Return the offset of the first line after `start`; `start` itself if no line ends there."""
     file.seek(start)
-    return start + file.read(READ_SIZE).find(b"\n") + 1
-
-
-def _read_range(file: BinaryIO, log_range: LogRange) -> Iterator[bytes]:
-    file.seek(log_range.start)
-    remaining = log_range.stop - log_range.start
-    while remaining > 0 and (piece := file.read(min(READ_SIZE, remaining))):
-        remaining -= len(piece)
-        yield piece
+    return start + file.read(MAX_LINE_BYTES).find(b"\n") + 1

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from faults.records import Evidence, Reference
+from jobs.job import TERMINAL_STATUSES
 
-TERMINAL = ("succeeded", "failed", "cancelled")
 MAX_ANSWER_SECONDS = 5.0
 #: checkpoints beside the periodic ones: initial, best, final, and one that is being saved
 MAX_EXTRA_CHECKPOINTS = 4
@@ -37,7 +37,7 @@ def check_acknowledged(job_id: str, evidence: Evidence | None) -> list[Violation
     """I1: an acknowledged job exists, and has ended or is where a worker will find it."""
     if evidence is None:
         return [Violation("I1", f"{job_id} is gone")]
-    if evidence.status in (*TERMINAL, "paused"):
+    if evidence.status in (*TERMINAL_STATUSES, "paused"):
         return []
     is_findable = {"queued": evidence.in_queue, "running": evidence.leased}
     if not is_findable.get(evidence.status, False):
@@ -52,7 +52,7 @@ def check_shown(evidence: Evidence) -> list[Violation]:
     loss, messages = evidence.columns.get("loss", b""), []
     if not loss.startswith(evidence.shown):
         messages.append(f"tick {_first_difference(evidence.shown, loss)} was shown with other bits")
-    last = [status for status in evidence.statuses if status in TERMINAL]
+    last = [status for status in evidence.statuses if status in TERMINAL_STATUSES]
     if len(set(last)) > 1 or (last and evidence.status != last[-1]):
         statuses = " ".join([*evidence.statuses, evidence.status])
         messages.append(f"an end was shown and changed: {statuses}")
@@ -126,9 +126,9 @@ def check_disk_use(evidence: Evidence) -> list[Violation]:
     if archived > MAX_ARCHIVE_BYTES:
         messages.append(f"{archived} bytes of archive")
     max_bytes = recorded + MAX_MANIFEST_BYTES * (count + 1) + archived
-    if evidence.status in TERMINAL and not evidence.sealed:
+    if evidence.status in TERMINAL_STATUSES and not evidence.sealed:
         messages.append("its history still lies in the store")
-    elif evidence.status in TERMINAL and sum(evidence.disk.values()) > max_bytes:
+    elif evidence.status in TERMINAL_STATUSES and sum(evidence.disk.values()) > max_bytes:
         messages.append(f"its record says {recorded} bytes, on disk are {evidence.disk}")
     return [Violation("I7", f"{evidence.job_id}: {message}") for message in messages]
 

@@ -12,8 +12,9 @@ from typing import Any
 
 import httpx
 
-from faults.invariants import TERMINAL, RecordedResponse
+from faults.invariants import RecordedResponse
 from jobs.background_thread import BackgroundThread
+from jobs.job import TERMINAL_STATUSES
 
 POLL_SECONDS = 0.15
 BINARY = {"Accept": "application/octet-stream"}
@@ -30,7 +31,7 @@ class ObservedJob:
 
     @property
     def has_ended(self) -> bool:
-        return bool(self.statuses) and self.statuses[-1] in TERMINAL
+        return bool(self.statuses) and self.statuses[-1] in TERMINAL_STATUSES
 
 
 class Watcher(BackgroundThread):
