@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Literal, TypedDict
 
-Action = Literal["kill", "stop", "term", "quit", "segv", "delay", "raise", "enospc"]
+Action = Literal["kill", "stop", "term", "quit", "segv", "delay", "block", "raise", "enospc"]
 SIGNALS = {
     "kill": signal.SIGKILL,
     "stop": signal.SIGSTOP,
@@ -23,6 +23,7 @@ SIGNALS = {
     "segv": signal.SIGSEGV,
 }
 ARMED_SUFFIX, FIRED_SUFFIX = ".fault", ".fired"
+RELEASE_POLL_SECONDS = 0.01
 ARMED_WARNING = "fault points are armed: this process can be made to fail (TICKFORGE_FAULTS)"
 
 
@@ -31,6 +32,7 @@ class Fault(TypedDict, total=False):
 
     `nth`: fires when a process reaches the point for the n-th time (default 1); `at`: fires at this
     number (a tick) of the point instead; `job`: only for this job; `seconds`: length of a delay.
+    A `block` lasts until the file of the fired fault is deleted.
     """
 
     point: str
@@ -69,7 +71,7 @@ def hit(name: str, number: int | None = None) -> None:
     for file in _armed_files(_faults_folder):
         fault = _read_if_due(file, name, number)
         if fault is not None and _claim_file(file):
-            _inject(fault)
+            _inject(fault, file.with_suffix(FIRED_SUFFIX))
 
 
 def _armed_files(folder: Path) -> list[Path]:
@@ -102,12 +104,15 @@ def _claim_file(file: Path) -> bool:
     return True
 
 
-def _inject(fault: Fault) -> None:
+def _inject(fault: Fault, fired_file: Path) -> None:
     action = fault["action"]
     if action in SIGNALS:
         os.kill(os.getpid(), SIGNALS[action])
     elif action == "delay":
         time.sleep(fault.get("seconds", 1.0))
+    elif action == "block":
+        while fired_file.exists():
+            time.sleep(RELEASE_POLL_SECONDS)
     elif action == "enospc":
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), fault["point"])
     else:

@@ -70,9 +70,11 @@ class LostStore:
         with httpx.Client(base_url=self.service.url, headers=headers, timeout=20) as client:
             yield client
 
-    def arm(self, name: str, **fault: Any) -> None:
-        """Arm a fault point in the running service."""
-        (self.points / f"{name}.fault").write_text(json.dumps(fault))
+    def arm(self, name: str, **fault: Any) -> Path:
+        """Arm a fault point in the running service; return the file that exists once it fired."""
+        file = self.points / f"{name}.fault"
+        file.write_text(json.dumps(fault))
+        return file.with_suffix(".fired")
 
     def lose_store(self) -> None:
         """Kill everything at once, and remove all that the store had."""
@@ -183,18 +185,18 @@ class FilledService:
         assert self.wait_for_end("verify")["status"] == "succeeded"
 
     def _make_paused_job(self) -> None:
-        self._hold_at_tick("paused", PAUSE_TICK, 2.0)
+        fired_file = self._block_at_tick("paused", PAUSE_TICK)
         job_id = self.submit("paused", LONG)
-        wait_until(lambda: self._job_if(job_id, lambda job: job["tick"] > 0), 20, "a tick")
+        wait_until(fired_file.exists, 30, "the tick at which its trainer stands still")
         self._http.post(f"/v1/jobs/{job_id}/pause")
+        fired_file.unlink()
         wait_until(
             lambda: self._job_if(job_id, lambda job: job["status"] == "paused"), 20, "a pause"
         )
 
     def _make_running_job(self) -> None:
-        self._hold_at_tick("running", HOLD_TICK, 120.0)
+        fired_file = self._block_at_tick("running", HOLD_TICK)
         job_id = self.submit("running", LONG, key="j-running")
-        fired_file = self._lost_store.points / "running.fired"
         wait_until(fired_file.exists, 30, "the tick at which its trainer stands still")
         wait_until(lambda: self._job_if(job_id, lambda job: job["latest_checkpoint"] == 600), 20)
         patched = self._http.patch(f"/v1/jobs/{job_id}", json={"notes": "said while it ran"})
@@ -211,8 +213,9 @@ class FilledService:
         ) as other:
             self.ids["other"] = other.post("/v1/jobs", json=small_spec()).json()["id"]
 
-    def _hold_at_tick(self, name: str, tick: int, seconds: float) -> None:
-        self._lost_store.arm(name, point="tick", action="delay", at=tick, seconds=seconds)
+    def _block_at_tick(self, name: str, tick: int) -> Path:
+        """Let the next trainer stand still before a tick until the returned file is deleted."""
+        return self._lost_store.arm(name, point="tick", action="block", at=tick)
 
 
 def bearer(secret: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from jobs import fault_points
 from jobs.fault_points import InjectedFault, hit
-from tests.support import ROOT
+from tests.support import ROOT, wait_until
 from workers.forkserver_client import trainer_environment
 
 Arm = Callable[..., Path]
@@ -106,6 +107,17 @@ def test_a_delay_holds_the_process_up(arm: Arm) -> None:
     began = time.monotonic()
     hit("here")
     assert time.monotonic() - began >= 0.2
+
+
+def test_a_block_holds_the_process_until_its_file_is_deleted(arm: Arm, tmp_path: Path) -> None:
+    fired = arm(action="block").with_suffix(".fired")
+
+    with ThreadPoolExecutor() as threads:
+        passed = threads.submit(hit, "here")
+        wait_until(fired.exists, 10)
+        assert not passed.done()
+        fired.unlink()
+        passed.result(timeout=10)
 
 
 def test_a_file_that_is_being_written_hides_no_other(arm: Arm, tmp_path: Path) -> None:

@@ -169,12 +169,15 @@ ENDLESS = {**SPEC, "budget": {"ticks": 100_000}, "validation": None}
 def test_a_request_during_a_background_save_leaves_nothing_half_done(
     harness: WorkerHarness, verb: Any
 ) -> None:
-    fired = harness.arm("checkpoint:fsync", "delay", seconds=0.5)
+    fired = harness.arm("checkpoint:fsync", "block")
     job_id = harness.submit(ENDLESS)
     wait_until(fired.exists, 20)
     harness.ledger.request_transition(TENANT, job_id, verb)
+    if verb != "cancel":  # which alone does not wait for the save
+        fired.unlink()
     ends = {"cancel": "cancelled", "pause": "paused", "stop": "succeeded"}
     job = harness.wait_for(job_id, lambda job: job.status == ends[verb])
+    fired.unlink(missing_ok=True)
 
     wait_until(lambda: only_named_folders(harness, job_id), 10)
     checkpoint_ticks = [
@@ -188,15 +191,19 @@ def test_a_client_that_asks_for_a_large_checkpoint_gets_one_of_that_moment(
 ) -> None:
     job_id = harness.submit({**ENDLESS, "checkpoint": {"every_ticks": None, "every_seconds": None}})
     requested_at = harness.wait_for(job_id, lambda job: job.tick >= 10).tick
-    fired = harness.arm("checkpoint:fsync", "delay", seconds=0.5)
+    fired = harness.arm("checkpoint:fsync", "block")
     requests = CheckpointRequests(
         harness.store, harness.files, JobArchive(harness.store, harness.files)
     )
     requests.request(TENANT, job_id, RequestedCheckpoint("by hand", pinned=True))
+    wait_until(fired.exists, 20)
+    saved_from = harness.job(job_id).tick
+    harness.wait_for(job_id, lambda job: job.tick > saved_from)  # it trains while the disk is slow
+    fired.unlink()
     wait_until(lambda: harness.index.list_checkpoints(TENANT, job_id), 20)
     (requested,) = harness.index.list_checkpoints(TENANT, job_id)
 
-    assert fired.exists() and (requested.name, requested.pinned) == ("by hand", True)
+    assert (requested.name, requested.pinned) == ("by hand", True)
     assert requested_at <= requested.tick < harness.job(job_id).tick
     assert not harness.store.hexists(keys.job(TENANT, job_id), "wanted")
     harness.ledger.request_transition(TENANT, job_id, "cancel")

@@ -34,10 +34,10 @@ def harness(tmp_path_factory: pytest.TempPathFactory, faults: Path) -> Iterator[
         yield harness
 
 
-def delayed(faults: Path, point: str, job_id: str) -> Path:
-    """Let the job stand still for a second at a point, once; gives what then lies in the folder."""
+def block(faults: Path, point: str, job_id: str) -> Path:
+    """Let the job stand still at a point until the returned file, made then, is deleted."""
     armed = faults / f"{point}.tmp"
-    armed.write_text(json.dumps({"point": point, "action": "delay", "seconds": 1, "job": job_id}))
+    armed.write_text(json.dumps({"point": point, "action": "block", "job": job_id}))
     armed.rename(armed.with_suffix(".fault"))
     return armed.with_suffix(".fired")
 
@@ -132,11 +132,12 @@ def test_a_checkpoint_requested_in_a_replay_is_of_the_ticks_after_the_replay(
     job_id = harness.submit(SPEC)
     job = paused_at(harness, job_id, 220)
     harness.http.delete(f"{path(job_id)}/{job['tick']}")
-    fired = delayed(faults, "replay", job_id)
+    fired = block(faults, "replay", job_id)
 
     harness.request(job_id, "resume")
     wait_until(fired.exists, 20, "the replay")
     assert harness.http.post(path(job_id), json={"name": "later"}).status_code == 202
+    fired.unlink()
     wait_until(
         lambda: "later" in [checkpoint["name"] for checkpoint in harness.checkpoints(job_id)], 20
     )
@@ -144,7 +145,6 @@ def test_a_checkpoint_requested_in_a_replay_is_of_the_ticks_after_the_replay(
 
     (named,) = (checkpoint for checkpoint in harness.checkpoints(job_id) if checkpoint["name"])
     assert named["tick"] > job["tick"]
-    fired.unlink()
 
 
 def test_a_job_whose_checkpoint_is_deleted_while_it_loads_replays_without_it(
@@ -152,11 +152,12 @@ def test_a_job_whose_checkpoint_is_deleted_while_it_loads_replays_without_it(
 ) -> None:
     job_id = harness.submit(SPEC)
     job = paused_at(harness, job_id, 120)
-    fired = delayed(faults, "load", job_id)
+    fired = block(faults, "load", job_id)
 
     harness.request(job_id, "resume")
     wait_until(fired.exists, 20, "the load")
     assert harness.http.delete(f"{path(job_id)}/{job['tick']}").status_code == 204
+    fired.unlink()
     harness.wait_for(job_id, lambda seen: seen["tick"] > job["tick"] + 10)
     harness.request(job_id, "cancel")
 
@@ -164,7 +165,6 @@ def test_a_job_whose_checkpoint_is_deleted_while_it_loads_replays_without_it(
     outcomes = [attempt["outcome"] for attempt in harness.attempts(job_id)]
     assert outcomes[1] == f"checkpoint {job['tick']} was deleted while it was loaded"
     assert harness.attempts(job_id)[2]["equal"] is True
-    fired.unlink()
 
 
 def test_a_state_that_does_not_come_again_fails_the_job_with_both_values_and_fingerprints(

@@ -120,11 +120,12 @@ def test_a_native_job_goes_on_from_a_checkpoint_on_another_processor_and_no_bit_
     first = harness.start_worker("first", TICKFORGE_FAULTS=str(faults))
     straight = harness.wait_for_end(harness.submit(job_of("native", **MOVED)))
     weights = [first_weights(harness)]
-    held_up = {"point": "tick", "action": "delay", "at": 1000, "seconds": 5}
-    (faults / "one.fault").write_text(json.dumps(held_up))
+    blocked = {"point": "tick", "action": "block", "at": 1000}
+    (faults / "one.fault").write_text(json.dumps(blocked))
     job_id = harness.submit(job_of("native", **MOVED))
     wait_until(lambda: (faults / "one.fired").exists(), 30)
     harness.request(job_id, "pause")
+    (faults / "one.fired").unlink()
     assert harness.wait_for(job_id, lambda job: job["status"] == "paused")["tick"] < 4000
     first.stop()
     harness.start_worker("older", **OLDER)

@@ -159,8 +159,8 @@ def test_a_trainer_that_hangs_is_ended_and_the_job_goes_on(
     harness: WorkerHarness, worker: WorkerProcess, straight: tuple[bytes, str], how: str
 ) -> None:
     """Asleep its other threads run; stopped none does, as when one holds the GIL for ever."""
-    action = {"sleeping": "delay", "stopped": "stop"}[how]
-    harness.arm("tick", action, at=300, seconds=3600)
+    action = {"sleeping": "block", "stopped": "stop"}[how]
+    harness.arm("tick", action, at=300)
     job_id = harness.submit(SPEC)
 
     assert harness.result_bits(job_id) == straight
