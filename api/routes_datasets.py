@@ -16,7 +16,7 @@ from api.upload_body import UploadStream
 from jobs.datasets.dataset import Dataset
 from jobs.datasets.rows import read_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
-from jobs.spec.profiles import MediaType
+from jobs.spec.profiles import MediaType, ParseOptions
 
 router = Router("datasets")
 DATASETS_PATH = "/v1/datasets"
@@ -47,12 +47,12 @@ def upload_dataset(context: RequestContext, query: UploadQuery, media_type: str)
     idempotency_key = read_idempotency_key()
     if query.delimiter != "comma" and media_type != "text/csv":
         raise bad_parameter("delimiter", "left out: only a CSV has one", query.delimiter)
-    datasets = context.deps.datasets
+    datasets, options = context.deps.datasets, ParseOptions(delimiter=query.delimiter)
     body = UploadStream(request, max_bytes=context.deps.settings.max_dataset_bytes)
     context.deps.artifacts.check_free_space()
     with (
         datasets.hold_idempotency_key(context.tenant, idempotency_key) as renew_hold,
-        datasets.start_upload(cast(MediaType, media_type), query.delimiter) as upload,
+        datasets.start_upload(cast(MediaType, media_type), options) as upload,
     ):
         received = _receive(upload, body, renew_hold)
         result = datasets.add(

@@ -11,7 +11,7 @@ import numpy as np
 from jobs.archive.record_folders import ARCHIVE_FOLDER
 from jobs.datasets.formats.data_errors import BadData, DataError
 from jobs.datasets.profiling import make_profiler
-from jobs.spec.profiles import DatasetProfile, MediaType
+from jobs.spec.profiles import DatasetProfile, MediaType, ParseOptions
 
 CSV, JSONL, TEXT, NPZ = "text/csv", "application/x-ndjson", "text/plain", "application/x-npz"
 #: numbers and a category; the class depends on both
@@ -53,7 +53,7 @@ def profile_bytes(
     data: bytes, kind: MediaType = "text/csv", piece_size: int = 1 << 18
 ) -> DatasetProfile:
     """Profile bytes that come in pieces of this length."""
-    accumulator = make_profiler(kind, "comma")
+    accumulator = make_profiler(kind, ParseOptions())
     for offset in range(0, len(data), piece_size):
         accumulator.feed(data[offset : offset + piece_size])
     return accumulator.finish(Path("/dev/null"))

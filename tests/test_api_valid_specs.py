@@ -14,6 +14,7 @@ from jobs.files.artifacts import ArtifactStore
 from jobs.settings import Settings
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
+from jobs.spec.stored import read_stored_spec
 from jobs.store.connection import Store, connect
 from tests.data_strategies import KINDS, Spec, insert_ids, upload_all
 from tests.spec_faults import FAULTS, SpecFault
@@ -45,7 +46,7 @@ class SpecClient:
         """As a trainer gets it."""
         known = partial(self.datasets.look_up, "default")
         read = read_spec(insert_ids(spec, self.ids), max_parameters=10**9, datasets=known)
-        return JobSpec.model_validate(read.to_stored())
+        return read_stored_spec(read.to_stored())
 
     def post(self, path: str, spec: Spec) -> Any:
         return self.http.post(path, json=insert_ids(spec, self.ids))

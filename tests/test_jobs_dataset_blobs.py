@@ -11,6 +11,7 @@ from jobs.datasets.blobs import Blobs
 from jobs.datasets.repository import DatasetRepository
 from jobs.errors import StoreFull
 from jobs.files.artifacts import ArtifactStore
+from jobs.spec.profiles import ParseOptions
 from jobs.store import keys
 from jobs.store.connection import Store, connect
 from tests.datasets import PETS, files_of
@@ -22,7 +23,7 @@ def datasets(store: Store, tmp_path: Path) -> DatasetRepository:
 
 
 def add(datasets: DatasetRepository, tenant: str = "a", data: bytes = PETS) -> str:
-    with datasets.start_upload("text/csv", "comma") as upload:
+    with datasets.start_upload("text/csv", ParseOptions()) as upload:
         upload.write(data)
         return datasets.add(tenant, upload.finish(), name="").dataset.id
 
@@ -90,7 +91,7 @@ def test_uploads_and_deletions_at_once_leave_each_dataset_its_bytes(
 def test_an_upload_that_is_given_up_leaves_nothing(
     datasets: DatasetRepository, tmp_path: Path
 ) -> None:
-    with pytest.raises(RuntimeError), datasets.start_upload("text/csv", "comma") as upload:
+    with pytest.raises(RuntimeError), datasets.start_upload("text/csv", ParseOptions()) as upload:
         upload.write(PETS)
         assert len(files_of(tmp_path)) == 1
         raise RuntimeError
@@ -105,7 +106,7 @@ def test_a_dead_writers_files_are_swept_and_a_slow_writers_are_not(
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
     os.utime(left, (0, 0))
-    with datasets.start_upload("text/csv", "comma") as upload:
+    with datasets.start_upload("text/csv", ParseOptions()) as upload:
         upload.write(PETS)
         slow = upload._path
         os.utime(slow, (0, 0))
@@ -135,7 +136,7 @@ def test_a_full_disk_is_reported_as_such_and_leaves_nothing(
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(StoreFull), datasets.start_upload("text/csv", "comma") as upload:
+    with pytest.raises(StoreFull), datasets.start_upload("text/csv", ParseOptions()) as upload:
         upload.write(PETS)
         monkeypatch.setattr(os, "fsync", full)
         upload.finish()

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.datasets.formats.data_errors import BadData, DataError
 from jobs.datasets.profiling import make_profiler
-from jobs.spec.profiles import DatasetProfile
+from jobs.spec.profiles import DatasetProfile, ParseOptions
 from tests.datasets import npz_of
 
 INPUTS = np.arange(12, dtype=np.float32).reshape(6, 2)
@@ -21,7 +21,7 @@ TARGETS = np.array([0, 1, 2, 0, 1, 2])
 def profile(tmp_path: Any) -> Any:
     def make(data: bytes) -> DatasetProfile:
         (tmp_path / "file").write_bytes(data)
-        return make_profiler("application/x-npz", "comma").finish(tmp_path / "file")
+        return make_profiler("application/x-npz", ParseOptions()).finish(tmp_path / "file")
 
     return make
 

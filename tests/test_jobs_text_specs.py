@@ -6,8 +6,8 @@ import pytest
 
 from jobs.plan import plan
 from jobs.spec.base import FieldError, InvalidSpec
-from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
+from jobs.spec.stored import read_stored_spec
 from tests.support import small_spec
 from tests.texts import IDS, TINY, lm_spec, random_text
 
@@ -109,7 +109,7 @@ def test_defaults_are_those_of_a_language_model() -> None:
     spec = read_spec(body, max_parameters=10**9)
     assert (spec.name, spec.objective, spec.batch_size) == ("transformer_lm", "language_model", 32)
     assert spec.ticks_total == 2 * -(-((196_795 - 1) // 64) // 32)
-    assert JobSpec.model_validate(spec.model_dump(mode="json")) == spec
+    assert read_stored_spec(spec.to_stored()) == spec
 
 
 def test_a_text_to_validate_on_has_a_window_and_only_known_characters() -> None:

@@ -11,7 +11,9 @@ from safetensors.torch import load_file
 from jobs.datasets.repository import DatasetRepository
 from jobs.files.artifacts import ArtifactStore
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.profiles import ParseOptions
 from jobs.spec.reading import read_spec
+from jobs.spec.stored import read_stored_spec
 from jobs.store.connection import Store
 from tests.datasets import CSV, JSONL, NPZ, csv_of, jsonl_of, npz_of, spec_on_dataset
 from tests.processes import running_fork_server
@@ -45,7 +47,7 @@ class Home:
         self.datasets = DatasetRepository(store, ArtifactStore(folder), max_bytes=1 << 24)
 
     def add(self, data: bytes, kind: Any = CSV) -> str:
-        with self.datasets.start_upload(kind, "comma") as upload:
+        with self.datasets.start_upload(kind, ParseOptions()) as upload:
             upload.write(data)
             return self.datasets.add("a", upload.finish(), name="").dataset.id
 
@@ -58,7 +60,7 @@ class Home:
             max_parameters=10**6,
             datasets=lambda referenced_id: self.datasets.look_up("a", referenced_id),
         )
-        return JobSpec.model_validate(spec.to_stored())  # as a trainer gets it
+        return read_stored_spec(spec.to_stored())  # as a trainer gets it
 
     def training(self, spec: JobSpec) -> TrainingRun:
         machine.configure_torch(1)

@@ -70,6 +70,7 @@ class DatasetRecord(NamedTuple):
             bytes=dataset.bytes,
             type=dataset.type,
             delimiter=dataset.delimiter or "comma",
+            options=self.profile.options,
             rows=dataset.rows or 0,
             text=self.profile.text,
         )

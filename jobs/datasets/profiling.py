@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from jobs.datasets.column_profiles import TableScanner
-from jobs.datasets.formats.csv_format import CsvReader
 from jobs.datasets.formats.data_errors import DataErrors
-from jobs.datasets.formats.jsonl import JsonlReader
 from jobs.datasets.formats.npz import Npz, check_values
+from jobs.datasets.formats.readers import make_table_reader
 from jobs.datasets.formats.table import TableReader
 from jobs.datasets.formats.text_scanner import TextScanner
-from jobs.spec.profiles import MAX_CLASSES, Array, DatasetProfile, Delimiter, MediaType
+from jobs.spec.profiles import MAX_CLASSES, Array, DatasetProfile, MediaType, ParseOptions
 
 OffsetList = Sequence[tuple[int, int]]  # row (from 1), byte offset in the file
 
@@ -32,13 +31,11 @@ class Profiler(ABC):
         """Return the profile; all bytes are in the file at `path`. Raises BadData."""
 
 
-def make_profiler(kind: MediaType, delimiter: Delimiter) -> Profiler:
+def make_profiler(kind: MediaType, options: ParseOptions) -> Profiler:
     """Create the profiler for a kind of file."""
     errors = DataErrors()
-    if kind == "text/csv":
-        return TableProfiler(CsvReader(errors, delimiter), errors)
-    if kind == "application/x-ndjson":
-        return TableProfiler(JsonlReader(errors), errors)
+    if kind in ("text/csv", "application/x-ndjson"):
+        return TableProfiler(make_table_reader(kind, options, errors), errors)
     return TextProfiler() if kind == "text/plain" else NpzProfiler()
 
 

@@ -22,7 +22,7 @@ from jobs.errors import DatasetInUse, NoSuchDataset, RequestInProgress
 from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
 from jobs.ids import is_dataset_id, make_dataset_id
 from jobs.spec.dataset_checks import KnownDataset
-from jobs.spec.profiles import Delimiter, MediaType
+from jobs.spec.profiles import MediaType, ParseOptions
 from jobs.store import keys
 from jobs.store.connection import Store
 from jobs.store.cursor import IndexCursor, Page
@@ -49,10 +49,10 @@ class DatasetRepository:
         self._scripts, self._archive = Scripts(store), KeyDatasetArchive(store, files)
         self.blobs = Blobs(store, files)
 
-    def start_upload(self, kind: MediaType, delimiter: Delimiter) -> Upload:
+    def start_upload(self, kind: MediaType, options: ParseOptions) -> Upload:
         """Begin an upload (a context manager). Raises StoreFull."""
         self.blobs.sweep()
-        return Upload(self.blobs, kind, delimiter, max_bytes=self._max_bytes)
+        return Upload(self.blobs, kind, options, max_bytes=self._max_bytes)
 
     @contextmanager
     def hold_idempotency_key(self, tenant: str, key: str | None) -> Iterator[Callable[[], None]]:
@@ -105,7 +105,7 @@ class DatasetRepository:
         self, tenant: str, received: ReceivedUpload, name: str, idempotency_key: str | None
     ) -> list[bytes]:
         """Store the file, run the script that adds the dataset, and return the script's reply."""
-        content_identity = (received.type, received.delimiter, received.sha256)
+        content_identity = received.content_identity
         secret = tenant_id_secret(self._store, tenant)
         self._archive.save_secret(tenant)
         with disk_full_as_store_full():
@@ -116,7 +116,7 @@ class DatasetRepository:
             "id": make_dataset_id(secret, *content_identity),
             "name": name,
             "type": received.type,
-            "delimiter": received.delimiter,
+            "delimiter": received.options.delimiter,
             "sha256": received.sha256,
             "bytes": received.bytes,
             "path": path,
@@ -124,7 +124,7 @@ class DatasetRepository:
             "idempotency_key": idempotency_key,
             "body_digest": hashlib.sha256(body).hexdigest(),
         }
-        profile = received.profile.model_dump_json(exclude_none=True)
+        profile = received.profile.model_dump_json(exclude_none=True, exclude_defaults=True)
         try:
             return self._scripts.call("add_dataset", header, profile)
         finally:  # if its deletion is still scheduled, the script did not claim it

@@ -5,11 +5,10 @@ from typing import Any, BinaryIO
 
 from jobs.datasets.column_profiles import to_floats
 from jobs.datasets.dataset import DatasetRecord
-from jobs.datasets.formats.csv_format import CsvReader
 from jobs.datasets.formats.data_errors import DataErrors
-from jobs.datasets.formats.jsonl import JsonlReader
 from jobs.datasets.formats.npz import Npz
-from jobs.datasets.formats.table import RowBlock, TableReader, Value
+from jobs.datasets.formats.readers import make_table_reader
+from jobs.datasets.formats.table import RowBlock, Value
 from jobs.spec.profiles import Column
 
 READ_SIZE = 1 << 16
@@ -37,10 +36,14 @@ def _read_blocks(file: BinaryIO, record: DatasetRecord, after: int) -> Iterator[
     offsets = (entry for entry in record.row_offsets if entry[0] <= after + 1)
     first_row, offset = max(offsets, default=(1, 0))
     names, errors = [column.name for column in record.profile.columns or []], DataErrors()
-    reader: TableReader = JsonlReader(errors, names=names, first=first_row, offset=offset)
-    if record.dataset.type == "text/csv":
-        delimiter = record.dataset.delimiter or "comma"
-        reader = CsvReader(errors, delimiter, names=names, first=first_row, offset=offset)
+    reader = make_table_reader(
+        record.dataset.type,
+        record.known_dataset.file.parse_options,
+        errors,
+        names=names,
+        first=first_row,
+        offset=offset,
+    )
     file.seek(offset)
     while piece := file.read(READ_SIZE):
         yield from reader.feed(piece)

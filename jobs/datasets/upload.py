@@ -5,6 +5,7 @@ Knows no HTTP: the caller receives the bytes. A file that was not finished is re
 
 import contextlib
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Self
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.profiling import OffsetList, make_profiler
 from jobs.files.artifacts import disk_full_as_store_full
-from jobs.spec.profiles import DatasetProfile, Delimiter, MediaType
+from jobs.spec.profiles import DatasetProfile, MediaType, ParseOptions
 
 
 class UploadTooLarge(Exception):
@@ -26,21 +27,31 @@ class ReceivedUpload:
 
     path: Path
     type: MediaType
-    delimiter: Delimiter
+    options: ParseOptions
     sha256: str
     bytes: int
     profile: DatasetProfile
     row_offsets: OffsetList
+
+    @property
+    def content_identity(self) -> tuple[str, ...]:
+        """What its dataset's id is derived from: type, digest, and options that are no default.
+
+        The delimiter is always among them, as in the ids of earlier builds.
+        """
+        options = self.options.model_dump(exclude={"delimiter"}, exclude_defaults=True)
+        others = [json.dumps(options, sort_keys=True)] if options else []
+        return (self.type, self.options.delimiter, self.sha256, *others)
 
 
 class Upload:
     """Takes bytes until `finish`. Leaving the block removes the file unless it became a blob."""
 
     def __init__(
-        self, blobs: Blobs, kind: MediaType, delimiter: Delimiter, *, max_bytes: int
+        self, blobs: Blobs, kind: MediaType, options: ParseOptions, *, max_bytes: int
     ) -> None:
-        self._kind, self._delimiter, self._max_bytes = kind, delimiter, max_bytes
-        self._profiler = make_profiler(kind, delimiter)
+        self._kind, self._options, self._max_bytes = kind, options, max_bytes
+        self._profiler = make_profiler(kind, options)
         self._sha, self._bytes = hashlib.sha256(), 0
         with disk_full_as_store_full():
             self._path, self._file = blobs.new_upload_file()
@@ -68,13 +79,13 @@ class Upload:
         """Make the file durable and return the complete upload. Raises BadData or StoreFull."""
         with disk_full_as_store_full():
             self._file.flush()
-        profile = self._profiler.finish(self._path)
+        profile = self._profiler.finish(self._path).model_copy(update={"options": self._options})
         with disk_full_as_store_full():
             os.fsync(self._file.fileno())
         return ReceivedUpload(
             path=self._path,
             type=self._kind,
-            delimiter=self._delimiter,
+            options=self._options,
             sha256=self._sha.hexdigest(),
             bytes=self._bytes,
             profile=profile,

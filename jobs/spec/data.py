@@ -58,6 +58,10 @@ class InlineData(SpecModel):
     source: Literal["inline"]
     inputs: Annotated[list[Row], Field(min_length=1)]
     targets: Annotated[list[Float32 | Row], Field(min_length=1)]
+    standardize: bool = False
+    """Scale features by mean and deviation of the training rows."""
+    standardize_target: bool = False
+    """Scale targets that are numbers likewise; losses are those of the scaled targets."""
     shuffle: bool = True
 
     def find_errors(self) -> Iterator[FieldError]:
@@ -129,10 +133,22 @@ class DatasetData(SpecModel):
     """The column to predict; required for a table, null otherwise."""
     features: Annotated[list[str], Field(min_length=1)] | None = None
     """The columns to predict it from; null: all others."""
-    types: dict[str, Literal["number", "category"]] = {}
-    """Columns to read as another type than their own: whole numbers as a category."""
+    exclude: list[str] = []
+    """Columns to leave out, where `features` is null."""
+    types: dict[str, Literal["number", "category", "text", "datetime", "ignore"]] = {}
+    """Columns to read as another type than their own, such as whole numbers as a category."""
+    missing: Literal["error", "drop", "mean", "median", "category"] = "error"
+    """What is done about gaps in the columns used: refuse the job, drop their rows, fill numbers
+    with the mean or median of the training rows (and tell the net by an input of 0 or 1), or make
+    the gap of a category a class (mean and median do that as well)."""
+    unseen: Literal["error", "ignore"] = "error"
+    """What is done about classes of a category that only a second dataset has: refuse the job, or
+    set all inputs of the column to 0."""
     standardize: bool = True
     """Scale number features by mean and deviation of the training rows."""
+    standardize_target: bool | None = None
+    """Scale targets that are numbers likewise; losses are those of the scaled targets, predictions
+    are in the target's own units. null: true for numbers, false for classes."""
     window: Window | None = None
     """Tokens per row; required for a text, null otherwise."""
     shuffle: bool = True

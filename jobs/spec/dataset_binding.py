@@ -5,7 +5,7 @@ It is stored with the spec, so that a trainer needs no store; clients neither se
 
 from jobs.spec.base import SpecModel
 from jobs.spec.data import Profile, text_profile
-from jobs.spec.profiles import Delimiter, MediaType
+from jobs.spec.profiles import Delimiter, MediaType, ParseOptions
 from jobs.spec.text import TextFacts
 
 
@@ -18,8 +18,14 @@ class DataFile(SpecModel):
     bytes: int
     type: MediaType
     delimiter: Delimiter = "comma"
+    options: ParseOptions = ParseOptions()
     rows: int = 0
     text: TextFacts | None = None
+
+    @property
+    def parse_options(self) -> ParseOptions:
+        """How its bytes are read; records of earlier builds have a delimiter alone."""
+        return self.options.model_copy(update={"delimiter": self.delimiter})
 
 
 class ClassNames(SpecModel):

@@ -51,6 +51,9 @@ Notes = Annotated[str, Field(max_length=10_000)]
 Priority = Annotated[int, Field(ge=-100, le=100), INTEGRAL]
 
 
+#: of the rules by which a spec is read: defaults, splits, classes (`jobs/spec/stored.py`)
+FIRST_REVISION, REVISION = 1, 2
+
 #: shown with the schema
 EXAMPLE_SPEC: JsonDict = {
     "name": "digits",
@@ -102,9 +105,14 @@ class JobSpec(JobSpecRequest):
     facts: SkipJsonSchema[DatasetBinding | None] = Field(None, exclude=True)
     """Its uploaded datasets; null without any. Stored (`to_stored`), but not shown to clients."""
 
+    revision: SkipJsonSchema[int] = Field(FIRST_REVISION, exclude=True)
+    """Of the rules by which it is read; stored, but not shown. A record without it: the first."""
+
     def to_stored(self) -> dict[str, Any]:
         """Return the spec with its hidden fields as JSON, as it is stored and sent to a trainer."""
-        hidden_fields = {} if self.facts is None else {"facts": self.facts.model_dump(mode="json")}
+        hidden_fields: dict[str, Any] = {"revision": self.revision}
+        if self.facts is not None:
+            hidden_fields["facts"] = self.facts.model_dump(mode="json", exclude_defaults=True)
         return {**self.model_dump(mode="json"), **hidden_fields}
 
     @cached_property

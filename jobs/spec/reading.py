@@ -13,6 +13,7 @@ from jobs.spec.data import Data, TargetKind
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.dataset_checks import DatasetLookup, DatasetMismatch, bind_datasets, no_datasets
 from jobs.spec.job_spec import (
+    REVISION,
     JobSpec,
     JobSpecRequest,
     Objective,
@@ -91,6 +92,7 @@ def _fill_defaults(request: JobSpecRequest, binding: DatasetBinding | None) -> J
     fields = {name: getattr(request, name) for name in JobSpecRequest.model_fields}
     fields |= {
         "facts": binding,
+        "revision": REVISION,
         "name": request.name or request.model.family,
         "objective": objective,
         "batch_size": request.batch_size or max(1, min(DEFAULT_BATCH_SIZE, training_rows)),

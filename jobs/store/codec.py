@@ -10,6 +10,7 @@ from jobs.certificate import Certificate
 from jobs.errors import UnsupportedSchema
 from jobs.job import Attempt, BestValidation, Checkpoint, Job, JobError, QueuePosition, Status
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.stored import parse_stored_spec
 from jobs.timestamps import format_rfc3339
 from jobs.values import finite_or_none
 
@@ -27,10 +28,10 @@ MAX_CACHED_SPEC_BYTES = 16_384
 def parse_spec(text: bytes) -> JobSpec:
     """Parse a stored spec."""
     is_short = len(text) <= MAX_CACHED_SPEC_BYTES
-    return _parse_spec_cached(text) if is_short else JobSpec.model_validate_json(text)
+    return _parse_spec_cached(text) if is_short else parse_stored_spec(text)
 
 
-_parse_spec_cached = lru_cache(maxsize=512)(JobSpec.model_validate_json)
+_parse_spec_cached = lru_cache(maxsize=512)(parse_stored_spec)
 
 
 def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:

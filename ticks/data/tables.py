@@ -14,10 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from jobs.datasets.formats.csv_format import CsvReader
 from jobs.datasets.formats.data_errors import DataErrors
-from jobs.datasets.formats.jsonl import JsonlReader
 from jobs.datasets.formats.npz import Npz
+from jobs.datasets.formats.readers import make_table_reader
 from jobs.datasets.formats.table import RowBlock, TableReader, Value
 from jobs.spec.data import DatasetData
 from jobs.spec.dataset_binding import ClassNames, DataFile, DatasetBinding
@@ -145,9 +144,7 @@ class TableLoader:
         return layout
 
     def _read_table(self, path: Path, announce: Announce) -> None:
-        reader: TableReader = JsonlReader(DataErrors())
-        if self._file.type == "text/csv":
-            reader = CsvReader(DataErrors(), self._file.delimiter)
+        reader = make_table_reader(self._file.type, self._file.parse_options, DataErrors())
         for table in _blocks(reader, path, self._file.sha256, announce):
             if not self.names:
                 self.names = [name for name in reader.names if name != self._data.target]

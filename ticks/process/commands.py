@@ -46,7 +46,7 @@ import torch
 from safetensors import SafetensorError
 
 from jobs import fault_points
-from jobs.spec.job_spec import JobSpec
+from jobs.spec.stored import read_stored_spec
 from jobs.trainer_frames import Frame, PeerGone, receive_frame, send_frame
 from ticks import canary, machine, state_files
 from ticks.engines.chunk import engine_identity
@@ -125,7 +125,7 @@ class CommandHandler:
         if fault_points.is_armed():
             print(fault_points.ARMED_WARNING, flush=True)
         fault_points.hit("build")
-        job_spec = JobSpec.model_validate(spec)
+        job_spec = read_stored_spec(spec)
         machine.configure_torch(job_spec.compute.threads)
         root, torch_device = None if artifacts is None else Path(artifacts), torch.device(device)
         self.can_save_in_background = background_saves

@@ -8,11 +8,17 @@ from jobs.datasets.formats.data_errors import DataErrors, data_error
 from jobs.datasets.formats.row_splitter import ByteBlock, RowSplitter
 from jobs.spec.profiles import Delimiter
 
-Value = str | float | int
+Value = str | float | int | None  # None: null in JSON
 MAX_COLUMNS = 10_000
 MAX_NAME_CHARACTERS = 200
 
-DELIMITERS: dict[Delimiter, str] = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+DELIMITERS: dict[Delimiter, str] = {
+    "comma": ",",
+    "semicolon": ";",
+    "tab": "\t",
+    "space": " ",
+    "pipe": "|",
+}
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,26 @@
+"""Read a spec as it was stored, by this build or an earlier one: it means what it meant then."""
+
+import json
+from typing import Any
+
+from jobs.spec.job_spec import FIRST_REVISION, JobSpec
+
+
+def read_stored_spec(fields: dict[str, Any]) -> JobSpec:
+    """Read the fields of `JobSpec.to_stored`, of any build."""
+    if fields.get("revision", FIRST_REVISION) == FIRST_REVISION:
+        fields = _with_first_defaults(fields)
+    return JobSpec.model_validate(fields)
+
+
+def parse_stored_spec(text: str | bytes) -> JobSpec:
+    """Read a stored spec from its JSON."""
+    return read_stored_spec(json.loads(text))
+
+
+def _with_first_defaults(fields: dict[str, Any]) -> dict[str, Any]:
+    """Add what a record of the first revision lacks where today's default is another."""
+    data = fields["data"]
+    if data["source"] == "dataset":
+        data = {"standardize_target": False, **data}
+    return {**fields, "data": data}
