@@ -7,11 +7,9 @@ from jobs.datasets.column_profiles import to_floats
 from jobs.datasets.dataset import DatasetRecord
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.npz import Npz
-from jobs.datasets.formats.readers import make_table_reader
+from jobs.datasets.formats.readers import read_table_blocks
 from jobs.datasets.formats.table import RowBlock, Value
 from jobs.spec.profiles import Column
-
-READ_SIZE = 1 << 16
 
 
 def read_rows(
@@ -35,19 +33,18 @@ def read_rows(
 def _read_blocks(file: BinaryIO, record: DatasetRecord, after: int) -> Iterator[RowBlock]:
     offsets = (entry for entry in record.row_offsets if entry[0] <= after + 1)
     first_row, offset = max(offsets, default=(1, 0))
-    names, errors = [column.name for column in record.profile.columns or []], DataErrors()
-    reader = make_table_reader(
-        record.dataset.type,
-        record.known_dataset.file.parse_options,
-        errors,
-        names=names,
-        first=first_row,
-        offset=offset,
+    return (
+        block
+        for _, block in read_table_blocks(
+            file,
+            record.dataset.type,
+            record.known_dataset.file.parse_options,
+            DataErrors(),
+            names=[column.name for column in record.profile.columns or []],
+            first=first_row,
+            offset=offset,
+        )
     )
-    file.seek(offset)
-    while piece := file.read(READ_SIZE):
-        yield from reader.feed(piece)
-    yield from reader.finish()
 
 
 def _to_cells(column: Column, values: list[Value]) -> list[Any]:

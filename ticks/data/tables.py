@@ -16,8 +16,8 @@ from torch import Tensor
 
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.npz import Npz
-from jobs.datasets.formats.readers import make_table_reader
-from jobs.datasets.formats.table import RowBlock, TableReader, Value
+from jobs.datasets.formats.readers import read_table_blocks
+from jobs.datasets.formats.table import RowBlock, Value
 from jobs.spec.data import DatasetData
 from jobs.spec.dataset_binding import ClassNames, DataFile, DatasetBinding
 from jobs.spec.job_spec import JobSpec
@@ -144,11 +144,14 @@ class TableLoader:
         return layout
 
     def _read_table(self, path: Path, announce: Announce) -> None:
-        reader = make_table_reader(self._file.type, self._file.parse_options, DataErrors())
-        for table in _blocks(reader, path, self._file.sha256, announce):
+        pieces = read_with_checksum(path, self._file.sha256, announce)
+        blocks = read_table_blocks(
+            path, self._file.type, self._file.parse_options, DataErrors(), pieces=pieces
+        )
+        for names, table in blocks:
             if not self.names:
-                self.names = [name for name in reader.names if name != self._data.target]
-            self._add_table(table, {name: index for index, name in enumerate(reader.names)})
+                self.names = [name for name in names if name != self._data.target]
+            self._add_table(table, {name: index for index, name in enumerate(names)})
 
     def _add_table(self, table: RowBlock, columns: dict[str, int]) -> None:
         start, stop = table.first - 1, table.first - 1 + table.rows
@@ -206,12 +209,6 @@ def class_codes(values: Sequence[Value], classes: ClassNames) -> NDArray[np.int6
         return np.searchsorted(ordered, to_floats(values)).astype(np.int64)
     code_by_name = {name: code for code, name in enumerate(classes.names)}
     return np.fromiter((code_by_name[str(value)] for value in values), np.int64, len(values))
-
-
-def _blocks(reader: TableReader, path: Path, sha256: str, announce: Announce) -> Iterator[RowBlock]:
-    for piece in read_with_checksum(path, sha256, announce):
-        yield from reader.feed(piece)
-    yield from reader.finish()
 
 
 def read_with_checksum(path: Path, sha256: str, announce: Announce) -> Iterator[bytes]:

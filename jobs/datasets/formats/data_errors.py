@@ -25,6 +25,14 @@ class BadData(Exception):
         self.errors = errors
 
 
+class MissingExtra(Exception):
+    """A format needs a package that is not installed here; the text says how to install it."""
+
+    def __init__(self, media_type: str, package: str, requirements: str) -> None:
+        super().__init__(f"{media_type} needs {package}: pip install -r {requirements}")
+        self.media_type, self.package = media_type, package
+
+
 def data_error(
     detail: str, value: Any = None, *, row: int | None = None, column: str | None = None
 ) -> BadData:

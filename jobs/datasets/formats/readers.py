@@ -1,10 +1,59 @@
-"""Make the reader of a table's format. Knows no store and no type of a column."""
+"""Read tables of any format as blocks of rows. Knows no store and no type of a column."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 from jobs.datasets.formats.csv_format import CsvReader
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.jsonl import JsonlReader
-from jobs.datasets.formats.table import TableReader
+from jobs.datasets.formats.table import RowBlock, TableReader
 from jobs.spec.profiles import MediaType, ParseOptions
+
+READ_SIZE = 1 << 18  # bytes
+
+
+class NamedBlock(NamedTuple):
+    """Consecutive rows, with the names of all columns."""
+
+    names: list[str]
+    block: RowBlock
+
+
+def read_table_blocks(
+    file: Path | BinaryIO,
+    media_type: MediaType,
+    options: ParseOptions,
+    errors: DataErrors,
+    *,
+    pieces: Iterable[bytes] | None = None,
+    names: list[str] | None = None,
+    first: int = 1,
+    offset: int = 0,
+) -> Iterator[NamedBlock]:
+    """Yield the rows of a table of any format; blocks of one table may differ in length.
+
+    `pieces` are the bytes of the file from `offset` on, if the caller reads them anyway (to compute
+    their checksum); they are consumed before the last block is yielded. With `names` the rows from
+    number `first` (from 1) on are read: where a format is streamed, they begin at byte `offset`.
+    Raises BadData; MissingExtra where the format needs a package that is not installed.
+    """
+    reader = make_table_reader(media_type, options, errors, names=names, first=first, offset=offset)
+    for piece in _read_bytes(file, offset) if pieces is None else pieces:
+        for block in reader.feed(piece):
+            yield NamedBlock(reader.names, block)
+    for block in reader.finish():
+        yield NamedBlock(reader.names, block)
+
+
+def _read_bytes(file: Path | BinaryIO, offset: int) -> Iterator[bytes]:
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            yield from _read_bytes(opened, offset)
+        return
+    file.seek(offset)
+    yield from iter(partial(file.read, READ_SIZE), b"")
 
 
 def make_table_reader(
