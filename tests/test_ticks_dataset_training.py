@@ -95,6 +95,39 @@ def test_equal_numbers_as_csv_and_npz_give_equal_bits(home: Home) -> None:
     assert home.train_and_record(home.spec(csv, "c")) == home.train_and_record(home.spec(npz, None))
 
 
+def test_arrays_of_any_order_and_type_give_the_bits_of_the_same_numbers(home: Home) -> None:
+    inputs = np.random.default_rng(4).standard_normal((40, 3)).astype(np.float32)
+    labels = np.arange(40) % 3
+    rows = [
+        {**dict(zip("abc", map(float, row), strict=True)), "label": f"{label}"}
+        for row, label in zip(inputs, labels, strict=True)
+    ]
+    forms = [
+        npz_of(inputs=inputs, targets=labels),
+        npz_of(True, inputs=np.asfortranarray(inputs), targets=labels[:, None]),
+        npz_of(inputs=np.asfortranarray(inputs.astype(">f8")), targets=labels.astype(np.float16)),
+        npz_of(inputs=inputs.astype(np.float64), targets=np.int8(labels), more=labels),
+    ]
+
+    expected = home.train_and_record(home.spec(home.add(csv_of(rows)), objective="cross_entropy"))
+    for data in forms:
+        spec = home.spec(home.add(data, NPZ), None, objective="cross_entropy")
+        assert home.train_and_record(spec) == expected
+
+
+def test_booleans_are_learned_as_0_and_1(home: Home) -> None:
+    inputs = np.random.default_rng(4).random((40, 3)) > 0.5
+    forms = [npz_of(inputs=inputs, targets=inputs[:, 0]), npz_of(
+        inputs=inputs.astype(np.float64), targets=inputs[:, 0].astype(int))]  # fmt: skip
+
+    one, other = (
+        home.train_and_record(home.spec(home.add(data, NPZ), None, objective="cross_entropy"))
+        for data in forms
+    )
+
+    assert one == other
+
+
 @pytest.mark.parametrize("held", ["fraction", "id"])
 def test_a_resumed_training_equals_a_straight_one(home: Home, tmp_path: Path, held: str) -> None:
     train, check = home.add(csv_of(table())), home.add(csv_of(table(25, seed=2)))

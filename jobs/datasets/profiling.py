@@ -4,16 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from jobs.datasets.array_profiles import profile_npz
 from jobs.datasets.column_profiles import TableScanner
 from jobs.datasets.formats.data_errors import DataErrors
-from jobs.datasets.formats.npz import Npz, check_values
 from jobs.datasets.formats.readers import make_table_reader
 from jobs.datasets.formats.table import TableReader
 from jobs.datasets.formats.text_scanner import TextScanner
-from jobs.spec.profiles import MAX_CLASSES, Array, DatasetProfile, MediaType, ParseOptions
+from jobs.spec.profiles import DatasetProfile, MediaType, ParseOptions
 
+UNLIMITED = 1 << 62  # bytes
 OffsetList = Sequence[tuple[int, int]]  # row (from 1), byte offset in the file
 
 
@@ -31,12 +30,14 @@ class Profiler(ABC):
         """Return the profile; all bytes are in the file at `path`. Raises BadData."""
 
 
-def make_profiler(kind: MediaType, options: ParseOptions) -> Profiler:
-    """Create the profiler for a kind of file."""
+def make_profiler(
+    kind: MediaType, options: ParseOptions, *, max_bytes: int = UNLIMITED
+) -> Profiler:
+    """Create the profiler for a kind of file, which may have `max_bytes` when it is unpacked."""
     errors = DataErrors()
     if kind in ("text/csv", "application/x-ndjson"):
         return TableProfiler(make_table_reader(kind, options, errors), errors)
-    return TextProfiler() if kind == "text/plain" else NpzProfiler()
+    return TextProfiler() if kind == "text/plain" else NpzProfiler(options, max_bytes)
 
 
 class TableProfiler(Profiler):
@@ -77,30 +78,12 @@ class TextProfiler(Profiler):
 class NpzProfiler(Profiler):
     """Profiles NPZ, which can only be read as a whole file."""
 
+    def __init__(self, options: ParseOptions, max_bytes: int) -> None:
+        self._options, self._max_bytes = options, max_bytes
+
     def feed(self, data: bytes) -> None:
         """Ignore the bytes: `finish` reads the file."""
 
     def finish(self, path: Path) -> DatasetProfile:
         """Return the profile."""
-        with path.open("rb") as file:
-            npz = Npz(file)
-            check_values(npz, DataErrors())
-            members = (npz.members[name] for name in ("inputs", "targets"))
-            inputs, targets = (Array(shape=list(m.shape), dtype=m.dtype.str) for m in members)
-            rows, classes = inputs.shape[0], _target_classes(npz)
-            return DatasetProfile(rows=rows, inputs=inputs, targets=targets, target_classes=classes)
-
-
-def _target_classes(npz: Npz) -> list[int] | None:
-    """Return the distinct targets, sorted, if they are at most 1,000 whole numbers, else None."""
-    if len(npz.members["targets"].shape) > 1:
-        return None
-    distinct: set[float] = set()
-    for _, values in npz.read_pieces("targets"):
-        numbers = values.astype(np.float64)
-        if (numbers != np.round(numbers)).any() or (np.abs(numbers) > 2.0**53).any():
-            return None
-        distinct.update(np.unique(numbers).tolist())
-        if len(distinct) > MAX_CLASSES:
-            return None
-    return [int(number) for number in sorted(distinct)]
+        return profile_npz(path, self._options, self._max_bytes)

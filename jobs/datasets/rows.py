@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 from jobs.datasets.column_profiles import to_floats
 from jobs.datasets.dataset import DatasetRecord
 from jobs.datasets.formats.data_errors import DataErrors
-from jobs.datasets.formats.npz import Npz
+from jobs.datasets.formats.npz import ROLES, Npz
 from jobs.datasets.formats.readers import read_table_blocks
 from jobs.datasets.formats.table import RowBlock, Value
 from jobs.spec.profiles import Column
@@ -17,7 +17,9 @@ def read_rows(
 ) -> list[dict[str, Any]]:
     """Return up to `limit` rows after row `after` (0: from the first)."""
     if record.profile.columns is None:
-        return _read_array_rows(file, after, limit)
+        options = record.known_dataset.file.parse_options
+        with Npz(file, options) as npz:
+            return _to_objects({role: _read_array(npz, role, after, limit) for role in ROLES})
     rows: list[dict[str, Any]] = []
     for block in _read_blocks(file, record, after):
         skip = max(0, after + 1 - block.first)
@@ -56,17 +58,11 @@ def _to_objects(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _read_array_rows(file: BinaryIO, after: int, limit: int) -> list[dict[str, Any]]:
-    npz = Npz(file)
-    names = ("inputs", "targets")
-    return _to_objects({name: _read_array(npz, name, after, limit) for name in names})
-
-
-def _read_array(npz: Npz, name: str, after: int, limit: int) -> list[Any]:
+def _read_array(npz: Npz, role: str, after: int, limit: int) -> list[Any]:
     rows: list[Any] = []
-    if after >= npz.members[name].rows:
+    if after >= npz.members[role].rows:
         return rows
-    for _, values in npz.read_pieces(name, after):
+    for _, values in npz.read_pieces(role, after):
         rows += values[: limit - len(rows)].tolist()
         if len(rows) == limit:
             break

@@ -51,7 +51,7 @@ class Upload:
         self, blobs: Blobs, kind: MediaType, options: ParseOptions, *, max_bytes: int
     ) -> None:
         self._kind, self._options, self._max_bytes = kind, options, max_bytes
-        self._profiler = make_profiler(kind, options)
+        self._profiler = make_profiler(kind, options, max_bytes=max_bytes)
         self._sha, self._bytes = hashlib.sha256(), 0
         with disk_full_as_store_full():
             self._path, self._file = blobs.new_upload_file()
@@ -79,8 +79,8 @@ class Upload:
         """Make the file durable and return the complete upload. Raises BadData or StoreFull."""
         with disk_full_as_store_full():
             self._file.flush()
-        profile = self._profiler.finish(self._path).model_copy(update={"options": self._options})
-        with disk_full_as_store_full():
+            profile = self._profiler.finish(self._path)
+            profile = profile.model_copy(update={"options": self._options})
             os.fsync(self._file.fileno())
         return ReceivedUpload(
             path=self._path,

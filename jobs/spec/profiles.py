@@ -102,6 +102,10 @@ class DatasetProfile(SpecModel):
     targets: Array | None = None
     target_classes: list[int] | None = None
     """The distinct targets of an NPZ file, sorted, if all are whole and at most 1,000."""
+    target_mean: list[float] | None = None
+    """Mean of each of the numbers of an NPZ file's targets; null for more than 1,000."""
+    target_deviation: list[float] | None = None
+    """Their (biased) standard deviations."""
     text: TextFacts | None = None
     notes: list[Note] = []
     """What is doubtful, in the order of the columns."""

@@ -178,8 +178,7 @@ class TableLoader:
     def _read_arrays(self, path: Path, announce: Announce) -> None:
         for _ in read_with_checksum(path, self._file.sha256, announce):
             pass
-        with path.open("rb") as file:
-            npz = Npz(file)
+        with path.open("rb") as file, Npz(file, self._file.parse_options) as npz:
             for first, values in npz.read_pieces("inputs"):
                 destination = self.exact_numbers if self._data.standardize else self._inputs.numpy()
                 destination[first : first + len(values)] = values

@@ -1,195 +1,154 @@
-"""Read NPZ as numpy.savez writes it (arrays `inputs` and `targets`), without trust or pickle.
+"""Read NPZ as numpy.savez writes it: an array of inputs and one of targets, without pickle.
 
 Nothing is extracted, and no name in the file becomes a path. Every size is checked against the
-file's bytes before memory of that size is allocated. Arrays are read in pieces.
+file's bytes before memory of that size is allocated. Arrays are read in pieces of rows.
 """
 
-import os
+import contextlib
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.datasets.formats.data_errors import FITS_FLOAT32_RULE, DataErrors, data_error
+from jobs.datasets.formats.fortran_rows import FortranRows, unpacked_file
+from jobs.datasets.formats.npz_directory import ZIP_RULE, check_directory
+from jobs.datasets.formats.npz_members import Member, find_members, ignored_names
 from jobs.spec.base import FLOAT32_MAX
+from jobs.spec.profiles import ParseOptions
 
-MEMBERS = {"inputs.npy": "inputs", "targets.npy": "targets"}
-MAX_DIRECTORY_BYTES = 4096  # the list of members; for two arrays numpy writes about 250
-MAX_HEADER_BYTES = 4096  # of an array
-MAX_COMPRESSION_RATIO = 100  # unpacked size to packed size
-MAX_FEATURES = 65_536
+ROLES = ("inputs", "targets")
 READ_SIZE = 1 << 18  # bytes
-NUMERIC_KINDS = "iuf"
-ZIP_RULE = "a zip file as numpy.savez writes it"
-
-
-@dataclass(frozen=True)
-class Member:
-    """One array: its entry in the zip, shape and dtype."""
-
-    info: zipfile.ZipInfo
-    header: int  # bytes before the first value
-    shape: tuple[int, ...]
-    dtype: np.dtype[np.generic]
-
-    @property
-    def rows(self) -> int:
-        """Number of rows: the first dimension."""
-        return self.shape[0]
-
-    @property
-    def row_bytes(self) -> int:
-        """Bytes of one row."""
-        return self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
 
 
 class Npz:
-    """An open NPZ file, its members and shapes checked. Raises BadData."""
+    """An open NPZ file; its `members` by role (inputs, targets), their shapes checked.
 
-    def __init__(self, file: BinaryIO) -> None:
+    `max_bytes` bounds what both arrays together take unpacked. Use it in a `with` block, which
+    removes temporary files. Raises BadData.
+    """
+
+    def __init__(
+        self, file: BinaryIO, options: ParseOptions, *, max_bytes: int | None = None
+    ) -> None:
         self._file = file
-        _check_directory(file)
+        self._fortran: dict[str, FortranRows] = {}
+        self._unpacked_files = contextlib.ExitStack()
+        check_directory(file)
         try:
             self._zip = zipfile.ZipFile(file)
-            self.members = _read_members(self._zip)
+            self.members = find_members(self._zip, options)
         except (zipfile.BadZipFile, struct.error, EOFError, NotImplementedError) as error:
             raise data_error(f"{ZIP_RULE}: {error}") from None
-        _check_shapes(self.members["inputs"], self.members["targets"])
+        self.ignored = ignored_names(self._zip, self.members)
+        size = sum(member.info.file_size for member in self.members.values())
+        if max_bytes is not None and size > max_bytes:
+            raise data_error(f"arrays of at most {max_bytes:,} bytes unpacked", size)
 
-    def read_pieces(self, name: str, after: int = 0) -> Iterator[tuple[int, NDArray[np.generic]]]:
-        """Yield (first row, rows) from row `after` (from 0) on, in pieces. Raises BadData."""
-        member = self.members[name]
-        try:
-            with self._zip.open(member.info) as stream:
-                _skip(stream, member.header + after * member.row_bytes)
-                yield from _read_pieces(stream, member, after)
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-            raise data_error(
-                f"an array whose bytes can be unpacked: {error}", column=name
-            ) from None
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self._unpacked_files.close()
+
+    def read_pieces(self, role: str, after: int = 0) -> Iterator[tuple[int, NDArray[np.generic]]]:
+        """Yield (first row, rows) from row `after` (from 0) on, in pieces. Raises BadData.
+
+        Targets of one column come as [rows]. Compressed arrays in Fortran order are unpacked to a
+        temporary file first: OSError if there is no room for it.
+        """
+        member = self.members[role]
+        read_rows = self._fortran_rows if member.is_fortran else self._stream_rows
+        is_column = role == "targets" and member.shape[1:] == (1,)
+        for first, rows in read_rows(member, after):
+            values = rows != 0 if member.dtype.kind == "b" else rows
+            yield first, values[:, 0] if is_column else values
+
+    def check_sums(self) -> None:
+        """Read what `read_pieces` would read without its check sum. Raises BadData."""
+        for member in self.members.values():
+            if member.is_fortran and not member.is_compressed:
+                for _ in self._read_bytes(member):
+                    pass
+
+    def _stream_rows(self, member: Member, row: int) -> Iterator[tuple[int, NDArray[np.generic]]]:
+        num_rows = max(1, READ_SIZE // member.row_bytes)
+        with self._zip.open(member.info) as stream:
+            _skip(stream, member, member.header + row * member.row_bytes)
+            while row < member.rows:
+                size = min(num_rows, member.rows - row) * member.row_bytes
+                data = _read(stream, member, size)
+                yield row, np.frombuffer(data, member.storage).reshape(-1, *member.shape[1:])
+                row += num_rows
+            _check_end(stream, member)
+
+    def _fortran_rows(self, member: Member, row: int) -> Iterator[tuple[int, NDArray[np.generic]]]:
+        rows = self._fortran.get(member.name)
+        if rows is None:
+            rows = self._fortran[member.name] = self._open_fortran(member)
+        return rows.read_pieces(row)
+
+    def _open_fortran(self, member: Member) -> FortranRows:
+        if member.is_compressed:
+            unpacked = unpacked_file(self._read_bytes(member), member.info.file_size)
+            file = self._unpacked_files.enter_context(unpacked)
+            return FortranRows(file, member.header, member.shape, member.storage)
+        self._file.seek(member.info.header_offset)
+        name_length, extra_length = struct.unpack("<HH", self._file.read(30)[26:])
+        offset = member.info.header_offset + 30 + name_length + extra_length + member.header
+        return FortranRows(self._file, offset, member.shape, member.storage)
+
+    def _read_bytes(self, member: Member) -> Iterator[bytes]:
+        """Yield all bytes of a member; their sum is checked."""
+        with self._zip.open(member.info) as stream:
+            for start in range(0, member.info.file_size, READ_SIZE):
+                yield _read(stream, member, min(READ_SIZE, member.info.file_size - start))
+            _check_end(stream, member)
 
 
 def check_values(npz: Npz, errors: DataErrors) -> None:
     """Raise BadData with every value of both arrays that is not finite or exceeds float32."""
-    for name in MEMBERS.values():
-        for first, values in npz.read_pieces(name):
+    for role in ROLES:
+        for first, values in npz.read_pieces(role):
             flat = values.reshape(len(values), -1)
             is_invalid = ~(np.abs(flat.astype(np.float64)) <= FLOAT32_MAX)
             for row, column in np.argwhere(is_invalid):
+                name = npz.members[role].name
                 column_name = name if flat.shape[1] == 1 else f"{name}[{column}]"
                 value = str(flat[row, column])
                 errors.add(first + int(row) + 1, column_name, FITS_FLOAT32_RULE, value)
     errors.check()
 
 
-def _check_directory(file: BinaryIO) -> None:
-    """Limit the list of members before zipfile reads all of it into memory."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 22))
-    end = file.read(22)
-    if len(end) < 22 or end[:4] != b"PK\x05\x06" or end[20:] != b"\0\0":
-        raise data_error(ZIP_RULE)
-    (directory,) = struct.unpack("<L", end[12:16])
-    if directory == 0xFFFFFFFF:
-        directory = _zip64_directory_size(file, size)
-    if directory > MAX_DIRECTORY_BYTES:
-        raise data_error(f"{ZIP_RULE}, with two members")
+def _skip(stream: IO[bytes], member: Member, count: int) -> None:
+    for start in range(0, count, READ_SIZE):
+        _read(stream, member, min(READ_SIZE, count - start))
 
 
-def _zip64_directory_size(file: BinaryIO, size: int) -> int:
-    file.seek(max(0, size - 42))
-    locator = file.read(20)
-    if locator[:4] != b"PK\x06\x07":
-        raise data_error(ZIP_RULE)
-    (record_offset,) = struct.unpack("<Q", locator[8:16])
-    file.seek(min(record_offset, size))
-    record = file.read(56)
-    if len(record) < 56 or record[:4] != b"PK\x06\x06":
-        raise data_error(ZIP_RULE)
-    return int(struct.unpack("<Q", record[40:48])[0])
+def _check_end(stream: IO[bytes], member: Member) -> None:
+    """Read the end of a member, where zipfile checks the sum of its bytes."""
+    with _damage_named(member):
+        if stream.read(1):
+            raise EOFError("it is longer than its shape says")
 
 
-def _read_members(archive: zipfile.ZipFile) -> dict[str, Member]:
-    names = [info.filename for info in archive.infolist()]
-    if sorted(names) != sorted(MEMBERS):
-        raise data_error("the arrays inputs and targets, and nothing else", names)
-    return {MEMBERS[info.filename]: _read_member(archive, info) for info in archive.infolist()}
+def _read(stream: IO[bytes], member: Member, count: int) -> bytes:
+    with _damage_named(member):
+        data = stream.read(count)
+        if len(data) < count:
+            raise EOFError("it ends early")
+    return data
 
 
-def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
-    name = MEMBERS[info.filename]
-    if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise data_error("stored or deflated, not encrypted", column=name)
-    if info.file_size > MAX_COMPRESSION_RATIO * max(info.compress_size, 1):
-        raise data_error(
-            f"unpacked at most {MAX_COMPRESSION_RATIO} times as long", info.file_size, column=name
-        )
-    with archive.open(info) as stream:
-        shape, dtype, header = _read_header(stream, name)
-    member = Member(info, header, shape, dtype)
-    if not shape or header + shape[0] * member.row_bytes != info.file_size:
-        raise data_error("as many bytes as its shape says", info.file_size, column=name)
-    return member
-
-
-def _read_header(stream: IO[bytes], name: str) -> tuple[tuple[int, ...], np.dtype[np.generic], int]:
-    npy_format = np.lib.format
-    header_readers = {
-        (1, 0): npy_format.read_array_header_1_0,
-        (2, 0): npy_format.read_array_header_2_0,
-    }
+@contextlib.contextmanager
+def _damage_named(member: Member) -> Iterator[None]:
+    """Turn what zipfile raises for damaged bytes into BadData that names the array."""
     try:
-        version = npy_format.read_magic(stream)
-        shape, is_fortran_order, dtype = header_readers[version](
-            stream, max_header_size=MAX_HEADER_BYTES
-        )
-    except (ValueError, KeyError, OverflowError) as error:
-        raise data_error(f"an array as numpy.save writes it: {error}", column=name) from None
-    if dtype.kind not in NUMERIC_KINDS or dtype.itemsize > 8 or dtype.subdtype is not None:
-        raise data_error(
-            "an array of integers or floats of at most 64 bits", str(dtype), column=name
-        )
-    if is_fortran_order and len(shape) > 1:
-        raise data_error("an array in C order (numpy.ascontiguousarray makes one)", column=name)
-    return shape, dtype, stream.tell()
-
-
-def _check_shapes(inputs: Member, targets: Member) -> None:
-    shapes = [list(inputs.shape), list(targets.shape)]
-    if len(inputs.shape) != 2 or len(targets.shape) not in (1, 2):
-        rule = "inputs [rows, features] and targets [rows] or [rows, outputs]"
-        raise data_error(rule, shapes)
-    if inputs.rows != targets.rows or inputs.rows < 1:
-        raise data_error("one target a row, and at least one row", shapes)
-    for member, name in ((inputs, "inputs"), (targets, "targets")):
-        if any(not 1 <= length <= MAX_FEATURES for length in member.shape[1:]):
-            raise data_error(
-                f"rows of 1 to {MAX_FEATURES:,} numbers", list(member.shape), column=name
-            )
-
-
-def _skip(stream: IO[bytes], count: int) -> None:
-    while count > 0:
-        num_read = len(stream.read(min(count, READ_SIZE)))
-        if not num_read:
-            raise EOFError("it ends early")
-        count -= num_read
-
-
-def _read_pieces(
-    stream: IO[bytes], member: Member, row: int
-) -> Iterator[tuple[int, NDArray[np.generic]]]:
-    rows = max(1, READ_SIZE // member.row_bytes)
-    while row < member.rows:
-        num_rows = min(rows, member.rows - row)
-        data = stream.read(num_rows * member.row_bytes)
-        if len(data) < num_rows * member.row_bytes:
-            raise EOFError("it ends early")
-        yield row, np.frombuffer(data, member.dtype).reshape(num_rows, *member.shape[1:])
-        row += num_rows
-    if stream.read(1):  # reading to the end also makes zipfile verify the CRC
-        raise EOFError("it is longer than its shape says")
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        rule = f"an array whose bytes can be unpacked: {error}"
+        raise data_error(rule, column=member.name) from None
