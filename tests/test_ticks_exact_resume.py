@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import ticks.trainer
+from jobs.sampling.seeds import derive_seed
 from jobs.spec.job_spec import JobSpec
 from tests.test_ticks_chunks import ENDS, OVERFLOWING
 from tests.training_records import (
@@ -24,7 +25,6 @@ from tests.training_records import (
     train_saving_at,
 )
 from ticks import state_files
-from ticks.seeds import derive_seed
 from ticks.state import state_digest
 from ticks.training import TrainingRun
 

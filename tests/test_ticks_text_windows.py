@@ -10,11 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobs.sampling.permutations import HeldOutSplit, IndexPermutation, Numbers
 from tests.texts import lm_spec, random_text, text_facts, write_texts
 from tests.training_records import CPU
 from ticks.data import text_windows as texts
 from ticks.data import tokens as reading
-from ticks.data.permutations import HeldOutSplit, IndexPermutation, Numbers
 from ticks.data.tables import DamagedDataset
 from ticks.data.text_windows import TextWindows
 from ticks.data.tokens import ByteTokens, CharacterTokens, WrongText
@@ -114,7 +114,7 @@ def test_a_file_of_other_bytes_than_were_uploaded_is_refused(other: str, tmp_pat
 
 def opened(folder: Path, text: str, **changes: object) -> tuple[TextWindows, TextWindows | None]:
     write_texts(folder, text=text)
-    return texts.load_text(lm_spec(text=text, **changes), CPU, folder)
+    return texts.load_text(lm_spec(text=text, **changes), CPU, folder)[:2]
 
 
 def test_a_row_is_a_window_and_its_targets_are_one_token_later(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_second_text_is_read_in_the_firsts_characters(tmp_path: Path) -> None:
         model={"vocabulary": "characters"},
         validation={"id": "ds_" + "b" * 26},
     )
-    _, held_out = texts.load_text(spec, CPU, tmp_path)
+    _, held_out, _ = texts.load_text(spec, CPU, tmp_path)
     assert held_out is not None
     ids = torch.cat([block.inputs.flatten() for block in held_out.blocks()]).tolist()
     assert "".join(sorted(set(text))[number] for number in ids) == other[:48]

@@ -14,6 +14,7 @@ import torch
 
 import ticks.data.text_windows
 import ticks.trainer
+from jobs.sampling.seeds import derive_seed
 from jobs.spec.job_spec import JobSpec
 from jobs.store.connection import Store
 from tests.datasets import TEXT as TEXT_TYPE
@@ -28,7 +29,6 @@ from tests.training_records import (
     start_training,
     train_saving_at,
 )
-from ticks.seeds import derive_seed
 from ticks.training import TrainingRun
 
 TEXT = random_text(211)  # 26 windows of 8: 20 to train on, 7 batches an epoch, the last of 2 rows

@@ -14,13 +14,13 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from jobs.sampling.seeds import derive_seed
 from jobs.spec.job_spec import JobSpec
 from models.build import build
 from ticks.data.batches import RowSource, TensorRows
 from ticks.micro_batches import compute_gradient
 from ticks.objectives import OBJECTIVES
 from ticks.optimizers import Tensors, make_optimizer, make_update_rule
-from ticks.seeds import derive_seed
 
 
 class TickResult(NamedTuple):

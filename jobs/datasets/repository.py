@@ -17,12 +17,15 @@ from typing import BinaryIO, Literal
 from jobs.archive.keys_datasets import KeyDatasetArchive
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.dataset import Dataset, DatasetRecord, parse_dataset
+from jobs.datasets.row_splits import split_dataset_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
 from jobs.errors import DatasetInUse, NoSuchDataset, RequestInProgress
 from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
 from jobs.ids import is_dataset_id, make_dataset_id
 from jobs.spec.dataset_checks import KnownDataset
+from jobs.spec.job_spec import JobSpec
 from jobs.spec.profiles import MediaType, ParseOptions
+from jobs.spec.row_split import RowSplit
 from jobs.store import keys
 from jobs.store.connection import Store
 from jobs.store.cursor import IndexCursor, Page
@@ -143,9 +146,15 @@ class DatasetRepository:
     def look_up(self, tenant: str, dataset_id: str) -> KnownDataset | None:
         """Return the dataset as checks of a spec see it; None if the tenant has no such dataset."""
         try:
-            return self.find(tenant, dataset_id).known_dataset
+            record = self.find(tenant, dataset_id)
         except NoSuchDataset:
             return None
+
+        def split_rows(spec: JobSpec) -> RowSplit:
+            with self.open(tenant, record) as file:
+                return split_dataset_rows(file, spec)
+
+        return record.known_dataset._replace(split_rows=split_rows)
 
     def read_page(
         self, tenant: str, *, limit: int, after: str | None = None, descending: bool = True

@@ -43,6 +43,7 @@ class DatasetBinding(SpecModel):
 
     data: DataFile
     validation: DataFile | None = None
+    test: DataFile | None = None
     numbers: int = 0
     """How many features are numbers."""
     categories: dict[str, ClassNames] = {}
@@ -51,6 +52,10 @@ class DatasetBinding(SpecModel):
     """The classes of the target; null if it is numbers."""
     outputs: int = 1
     """Numbers per target, if it has no classes."""
+    held_out_rows: int | None = None
+    """Rows that a validation by groups holds out; null where the fraction alone tells."""
+    test_rows: int | None = None
+    """Rows that a test by groups holds out; null where the fraction alone tells."""
 
     @property
     def features(self) -> int:

@@ -3,14 +3,16 @@
 Reads profiles, never data; the caller provides the lookup of a dataset by its id.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from jobs.spec.base import FieldError, InvalidSpec
 from jobs.spec.data import DatasetData, find_window_errors
 from jobs.spec.dataset_binding import ClassNames, DataFile, DatasetBinding
+from jobs.spec.held_out import HeldOut
+from jobs.spec.job_spec import JobSpec
 from jobs.spec.profiles import MAX_CLASSES, Column, DatasetProfile
-from jobs.spec.training import Validation
+from jobs.spec.row_split import RowSplit
 
 
 class KnownDataset(NamedTuple):
@@ -18,9 +20,12 @@ class KnownDataset(NamedTuple):
 
     file: DataFile
     profile: DatasetProfile
+    split_rows: Callable[[JobSpec], RowSplit] | None = None
+    """Reads its file and splits its rows, where the profile cannot tell how many are held out."""
 
 
 DatasetLookup = Callable[[str], KnownDataset | None]
+HeldOutParts = Mapping[str, HeldOut | None]
 
 UNKNOWN_DATASET_RULE = "the id of a dataset of yours; there is none of this id"
 FEW_WHOLE_NUMBERS = f"at most {MAX_CLASSES:,} different whole numbers"
@@ -35,27 +40,31 @@ def no_datasets(_dataset_id: str) -> None:
 
 
 def bind_datasets(
-    data: object, validation: Validation | None, objective: str | None, look_up: DatasetLookup
+    data: object,
+    held_out: HeldOutParts,
+    objective: str | None,
+    look_up: DatasetLookup,
 ) -> DatasetBinding | None:
     """Look up the datasets of a spec and bind its columns; None for a spec without any.
 
-    Raises DatasetMismatch with every error.
+    `held_out` has the validation and the test, by name. Raises DatasetMismatch with every error.
     """
+    others = {name: part.id for name, part in held_out.items() if part is not None and part.id}
     if not isinstance(data, DatasetData):
-        if validation is not None and validation.id is not None:
-            rule = "a fraction: only a job on a dataset can be validated on another"
-            raise DatasetMismatch([FieldError("/validation/id", rule, validation.id)])
+        rule = "a fraction: only a job on a dataset can be validated or tested on another"
+        if errors := [FieldError(f"/{name}/id", rule, other) for name, other in others.items()]:
+            raise DatasetMismatch(errors)
         return None
     dataset = _require_dataset(look_up, "/data/id", data.id)
-    binding = _bind(data, dataset, objective)
-    if validation is None or validation.id is None:
-        return binding
-    other = _require_dataset(look_up, "/validation/id", validation.id)
-    if differences := list(_find_differences(data, binding, dataset.profile, other.profile)):
-        raise DatasetMismatch(
-            [FieldError("/validation/id", difference, validation.id) for difference in differences]
-        )
-    return binding.model_copy(update={"validation": other.file})
+    binding, errors = _bind(data, dataset, objective), []
+    for name, other_id in others.items():
+        other = _require_dataset(look_up, f"/{name}/id", other_id)
+        differences = _find_differences(data, binding, dataset.profile, other.profile)
+        errors += [FieldError(f"/{name}/id", difference, other_id) for difference in differences]
+        binding = binding.model_copy(update={name: other.file})
+    if errors:
+        raise DatasetMismatch(errors)
+    return binding
 
 
 def _require_dataset(look_up: DatasetLookup, pointer: str, dataset_id: str) -> KnownDataset:

@@ -4,7 +4,6 @@
 stored, shown and trained. `jobs/spec/reading.py` makes the one from the other.
 """
 
-import math
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ from pydantic.json_schema import SkipJsonSchema
 from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, SpecModel
 from jobs.spec.data import Data, DatasetData, Profile
 from jobs.spec.dataset_binding import DatasetBinding
+from jobs.spec.held_out import FinalTest, HeldOut, Validation, count_binary_share, count_share
 from jobs.spec.text import vocabulary_of
 from jobs.spec.training import (
     AdamW,
@@ -24,7 +24,6 @@ from jobs.spec.training import (
     OptimizerSpec,
     Schedule,
     Stop,
-    Validation,
 )
 from models.families import ModelConfig
 from models.strict_numbers import INTEGRAL
@@ -88,6 +87,7 @@ class JobSpecRequest(SpecModel):
     micro_batches: Annotated[int, Field(ge=1, le=1024), INTEGRAL] = 1
     clip_norm: Positive | None = None
     validation: Validation | None = None
+    test: FinalTest | None = None
     checkpoint: CheckpointRules = CheckpointRules()
     seed: Seed = 0
     compute: Compute = Compute()
@@ -132,13 +132,27 @@ class JobSpec(JobSpecRequest):
 
     @property
     def held_out_rows(self) -> int:
-        """Rows of the data that are never trained on."""
-        return count_held_out_rows(self.validation, self.profile.rows)
+        """Rows of the data to validate on, which are never trained on."""
+        counted = None if self.facts is None else self.facts.held_out_rows
+        return self.count_share(self.validation) if counted is None else counted
+
+    @property
+    def test_rows(self) -> int:
+        """Rows of the data for the test at the end, which are never trained on either."""
+        counted = None if self.facts is None else self.facts.test_rows
+        return self.count_share(self.test) if counted is None else counted
 
     @property
     def training_rows(self) -> int:
         """Rows of one epoch."""
-        return self.profile.rows - self.held_out_rows
+        return self.profile.rows - self.held_out_rows - self.test_rows
+
+    def count_share(self, part: HeldOut | None) -> int:
+        """Return the number of rows that a fraction stands for, whatever the split makes of it."""
+        if part is None or part.fraction is None:
+            return 0
+        count = count_binary_share if self.revision == FIRST_REVISION else count_share
+        return count(part.fraction, self.profile.rows)
 
     @cached_property
     def ticks_per_epoch(self) -> int:
@@ -178,9 +192,3 @@ def build_profile(
     else:
         profile = request.data.profile(objective)
     return profile.with_vocabulary(vocabulary_of(request.model))
-
-
-def count_held_out_rows(validation: Validation | None, rows: int) -> int:
-    """Return how many of `rows` a validation fraction holds out."""
-    fraction = None if validation is None else validation.fraction
-    return 0 if fraction is None else math.floor(fraction * rows)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from jobs.spec.base import MAX_TICKS, FieldError, InvalidSpec
-from jobs.spec.data import Data, TargetKind
+from jobs.spec.data import Data, DatasetData, TargetKind
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.dataset_checks import DatasetLookup, DatasetMismatch, bind_datasets, no_datasets
 from jobs.spec.job_spec import (
@@ -18,10 +18,11 @@ from jobs.spec.job_spec import (
     JobSpecRequest,
     Objective,
     build_profile,
-    count_held_out_rows,
 )
 from jobs.spec.pydantic_errors import to_field_errors
 from jobs.spec.rules import check_rules
+from jobs.spec.split_checks import find_group_errors
+from jobs.spec.split_defaults import exclude_groups, resolve_splits
 
 DEFAULT_BATCH_SIZE = 32
 #: kind of target -> objective of a spec that names none
@@ -48,8 +49,8 @@ def read_spec(
         raise InvalidSpec([*errors, *other_errors]) from None
     if data_errors := _find_data_errors(body):
         raise InvalidSpec(data_errors)
-    binding = bind_datasets(request.data, request.validation, request.objective, datasets)
-    spec = _fill_defaults(request, binding)
+    request = exclude_groups(request)
+    spec = _fill_defaults(request, _bind(request, datasets), datasets)
     if errors := check_rules(spec, max_parameters):
         raise InvalidSpec(errors)
     return spec
@@ -67,12 +68,27 @@ def _check_valid_fields(
         if "budget" in invalid_fields:  # any value will do: rules that read it are skipped
             valid_fields["budget"] = {"ticks": MAX_TICKS}
         request = JobSpecRequest.model_validate(valid_fields)
-        binding = bind_datasets(request.data, request.validation, request.objective, datasets)
+        request = exclude_groups(request)
+        binding = _bind(request, datasets)
     except ValidationError:
         return []  # no rule applies without model, data or budget
     except DatasetMismatch as error:
         return [] if "objective" in invalid_fields else error.errors
-    return check_rules(_fill_defaults(request, binding), max_parameters, invalid_fields)
+    spec = _fill_defaults(request, binding, datasets)
+    return check_rules(spec, max_parameters, invalid_fields)
+
+
+def _bind(request: JobSpecRequest, datasets: DatasetLookup) -> DatasetBinding | None:
+    """Bind the datasets of a request, and check its columns of groups. Raises DatasetMismatch."""
+    held_out = {"validation": request.validation, "test": request.test}
+    errors = find_group_errors(request, datasets)
+    try:
+        binding = bind_datasets(request.data, held_out, request.objective, datasets)
+    except DatasetMismatch as error:
+        raise DatasetMismatch([*error.errors, *errors]) from None
+    if errors:
+        raise DatasetMismatch(errors)
+    return binding
 
 
 def _find_data_errors(body: object) -> list[FieldError]:
@@ -84,23 +100,44 @@ def _find_data_errors(body: object) -> list[FieldError]:
     return list(data.find_errors())
 
 
-def _fill_defaults(request: JobSpecRequest, binding: DatasetBinding | None) -> JobSpec:
+def _fill_defaults(
+    request: JobSpecRequest, binding: DatasetBinding | None, datasets: DatasetLookup
+) -> JobSpec:
     """Build the JobSpec, with every default that depends on other fields."""
     objective = request.objective or DEFAULT_OBJECTIVES[build_profile(request, None, binding).kind]
-    rows = build_profile(request, objective, binding).rows
-    training_rows = rows - count_held_out_rows(request.validation, rows)
+    request = resolve_splits(request, build_profile(request, objective, binding))
     fields = {name: getattr(request, name) for name in JobSpecRequest.model_fields}
     fields |= {
         "facts": binding,
         "revision": REVISION,
         "name": request.name or request.model.family,
         "objective": objective,
-        "batch_size": request.batch_size or max(1, min(DEFAULT_BATCH_SIZE, training_rows)),
+        "batch_size": request.batch_size or DEFAULT_BATCH_SIZE,
         "record": request.record if "loss" in request.record else ["loss", *request.record],
     }
+    fields["facts"] = _count_groups(JobSpec(**fields), datasets)
+    if request.batch_size is None:
+        training_rows = JobSpec(**fields).training_rows
+        fields["batch_size"] = max(1, min(DEFAULT_BATCH_SIZE, training_rows))
     spec = JobSpec(**fields)
     if spec.validation is None or spec.validation.every_ticks is not None:
         return spec
     every = max(100, -(-(spec.ticks_total or 0) // 100))
     validation = spec.validation.model_copy(update={"every_ticks": every})
     return spec.model_copy(update={"validation": validation})
+
+
+def _count_groups(spec: JobSpec, datasets: DatasetLookup) -> DatasetBinding | None:
+    """Return the binding with the numbers of rows that splits by groups hold out.
+
+    They depend on the sizes of the groups, so the dataset's file is read.
+    """
+    parts = {"held_out_rows": spec.validation, "test_rows": spec.test}
+    grouped = [name for name, part in parts.items() if part is not None and part.split == "group"]
+    if not grouped or spec.facts is None or not isinstance(spec.data, DatasetData):
+        return spec.facts
+    dataset = datasets(spec.data.id)
+    assert dataset is not None and dataset.split_rows is not None, "it was found a moment ago"
+    split = dataset.split_rows(spec)
+    counts = {"held_out_rows": int(split.held_out.sum()), "test_rows": int(split.test.sum())}
+    return spec.facts.model_copy(update={name: counts[name] for name in grouped})

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Set
 from jobs.spec.base import FieldError
 from jobs.spec.engines import unsupported_reason
 from jobs.spec.job_spec import JobSpec
-from jobs.spec.text import vocabulary_of
+from jobs.spec.split_checks import check_splits
+from jobs.spec.text import TextFacts, vocabulary_of
 from models.families import FAMILIES
 from models.transformer_lm.config import TransformerLmConfig
 
@@ -43,20 +44,26 @@ def _check_window(spec: JobSpec) -> Iterator[FieldError]:
         yield FieldError("/data/window", rule, profile.features)
 
 
-def _check_validation_text(spec: JobSpec) -> Iterator[FieldError]:
-    """Check that a validation text is longer than a window and has no new characters."""
-    text = spec.facts.validation.text if spec.facts and spec.facts.validation else None
-    if text is None or spec.profile.text is None or spec.validation is None:
+def _check_other_texts(spec: JobSpec) -> Iterator[FieldError]:
+    """Check that other texts are longer than a window and have no new characters."""
+    if spec.facts is None or spec.profile.text is None:
         return
+    parts = (("validation", spec.validation, spec.facts.validation),
+             ("test", spec.test, spec.facts.test))  # fmt: skip
+    for name, part, file in parts:
+        if part is not None and file is not None and file.text is not None:
+            for rule in _other_text_errors(spec, spec.profile.text, file.text):
+                yield FieldError(f"/{name}/id", rule, part.id)
+
+
+def _other_text_errors(spec: JobSpec, first: TextFacts, other: TextFacts) -> Iterator[str]:
     window, vocabulary = spec.profile.features, vocabulary_of(spec.model)
-    if text.count_rows(window, vocabulary) < 1:
-        rule = f"a text longer than a window ({window})"
-        yield FieldError("/validation/id", rule, spec.validation.id)
-    new = sorted(set(text.vocabulary) - set(spec.profile.text.vocabulary))
+    if other.count_rows(window, vocabulary) < 1:
+        yield f"a text longer than a window ({window})"
+    new = sorted(set(other.vocabulary) - set(first.vocabulary))
     if vocabulary == "characters" and new:
         listed = ", ".join(map(repr, new[:5])) + (", …" if len(new) > 5 else "")
-        rule = f"a text of no other characters than the one to train on has; it has {listed}"
-        yield FieldError("/validation/id", rule, spec.validation.id)
+        yield f"a text of no other characters than the one to train on has; it has {listed}"
 
 
 def _check_heads(spec: JobSpec) -> Iterator[FieldError]:
@@ -77,12 +84,6 @@ def _check_objective(spec: JobSpec) -> Iterator[FieldError]:
     if spec.objective == "mse" and spec.profile.kind == "class":
         rule = "mse needs numbers as targets, not classes"
         yield FieldError("/objective", rule, spec.objective)
-
-
-def _check_validation(spec: JobSpec) -> Iterator[FieldError]:
-    if spec.validation and spec.validation.fraction and spec.held_out_rows < 1:
-        rule = f"a fraction that holds out at least one of {spec.profile.rows} rows"
-        yield FieldError("/validation/fraction", rule, spec.validation.fraction)
 
 
 def _check_batch(spec: JobSpec) -> Iterator[FieldError]:
@@ -149,16 +150,16 @@ def _check_size(spec: JobSpec, max_parameters: int) -> Iterator[FieldError]:
         yield FieldError(f"/model/{field}", rule, spec.model.model_dump()[field])
 
 
-ROW_FIELDS = {"data", "objective", "validation"}  # these decide the number of rows
+ROW_FIELDS = {"data", "objective", "validation", "test"}  # these decide the number of rows
 BATCH_FIELDS = {*ROW_FIELDS, "batch_size"}
 SIZE_FIELDS = {"model", "data", "objective"}
 
 #: rule -> the fields it reads
 RULES: dict[Callable[[JobSpec], Iterator[FieldError]], Set[str]] = {
     _check_heads: {"model"},
-    _check_validation_text: {"model", "data", "validation"},
+    _check_other_texts: {"model", "data", "validation", "test"},
     _check_objective: {"model", "data", "objective"},
-    _check_validation: ROW_FIELDS,
+    check_splits: ROW_FIELDS,
     _check_batch: {*BATCH_FIELDS, "micro_batches"},
     _check_batch_norm: {*BATCH_FIELDS, "micro_batches", "model"},
     _check_schedule: {*BATCH_FIELDS, "budget", "schedule"},

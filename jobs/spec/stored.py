@@ -23,4 +23,11 @@ def _with_first_defaults(fields: dict[str, Any]) -> dict[str, Any]:
     data = fields["data"]
     if data["source"] == "dataset":
         data = {"standardize_target": False, **data}
-    return {**fields, "data": data}
+    return {**fields, "data": data, "validation": _with_random_split(fields.get("validation"))}
+
+
+def _with_random_split(validation: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Add the only split that the first revision had to a fraction."""
+    if validation is None or validation.get("fraction") is None:
+        return validation
+    return {"split": "random", **validation}

@@ -1,4 +1,4 @@
-"""How a job trains: optimizer, schedule, budget, stop rules, validation, checkpoints, compute.
+"""How a job trains: optimizer, schedule, budget, stop rules, checkpoints, compute.
 
 Each part is checked alone; the rules between them are in `jobs/spec/rules.py`.
 """
@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from jobs.spec.base import MAX_TICKS, DatasetId, Finite, NonNegative, Share, SpecModel, Ticks
+from jobs.spec.base import MAX_TICKS, Finite, NonNegative, Share, SpecModel, Ticks
 from models.strict_numbers import FINITE, INTEGRAL
 
 LearningRate = Annotated[float, Field(gt=0, le=10), FINITE]
@@ -154,23 +154,6 @@ class Stop(SpecModel):
     on_nonfinite: Literal["fail", "skip"] = "fail"
     check_every: Ticks = 100
     """Rules on the training loss are checked at ticks divisible by this."""
-
-
-class Validation(SpecModel):
-    """Rows to validate on, never trained on: a fraction of the data, or another dataset."""
-
-    fraction: Annotated[float, Field(gt=0, le=0.5), FINITE] | None = None
-    """Share of the rows, chosen by the seed."""
-    id: DatasetId | None = None
-    """A dataset with the same columns; all its rows are used."""
-    every_ticks: Ticks | None = None
-    """null: max(100, ⌈ticks_total ÷ 100⌉), or 100 without a total."""
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> "Validation":
-        if (self.fraction is None) == (self.id is None):
-            raise ValueError("exactly one of fraction and id is needed")
-        return self
 
 
 class CheckpointRules(SpecModel):

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ticks.seeds import derive_seed
+from jobs.sampling.seeds import derive_seed
 
 #: one number of each tick of a run: [ticks]
 Column = NDArray[np.float32]
@@ -155,20 +155,3 @@ def batch_bounds(
     epochs, positions = np.divmod(np.arange(first - 1, last), -(-rows // size))
     firsts = positions * size
     return epochs.tolist(), firsts, np.minimum(size, rows - firsts)
-
-
-def split_held_out(rows: TensorRows, count: int, seed: int) -> tuple[TensorRows, TensorRows]:
-    """Split off `count` rows chosen by the seed.
-
-    Returns (training, held out), copies, each in the rows' order.
-    """
-    mask = held_out_mask(len(rows.inputs), count, seed)
-    return rows.take(torch.nonzero(~mask).flatten()), rows.take(torch.nonzero(mask).flatten())
-
-
-def held_out_mask(row_count: int, count: int, seed: int) -> Tensor:
-    """Return a mask, bool [row_count]: true at the `count` rows the seed chooses."""
-    generator = torch.Generator().manual_seed(derive_seed("validation", seed))
-    mask = torch.zeros(row_count, dtype=torch.bool)
-    mask[torch.randperm(row_count, generator=generator)[:count]] = True
-    return mask

@@ -14,7 +14,8 @@ import torch
 from jobs.spec.data import EXAMPLES_FOLDER, DatasetData, ExampleData, InlineData, SyntheticData
 from jobs.spec.job_spec import JobSpec
 from ticks.data import tables, text_windows
-from ticks.data.batches import RowSource, TensorRows, split_held_out
+from ticks.data.batches import RowSource, TensorRows
+from ticks.data.splits import SplitRows, split_table, take_parts
 from ticks.data.standardize import Scaling, fit_scaling, standardize
 
 NOISE_DEVIATION = 0.1  # standard deviation of the noise in a synthetic regression's targets
@@ -25,6 +26,7 @@ class JobData(NamedTuple):
 
     training: RowSource
     held_out: RowSource | None
+    test: RowSource | None
     scaling: Scaling | None
     column_info: dict[str, Any] = {}
     """The entries of config.json about columns and classes."""
@@ -48,20 +50,21 @@ def load_data(
         data = tables.load_table(spec, artifacts, announce)
     else:
         data = _load_rows(spec)
-    held_out = data.held_out and data.held_out.to(device)
-    return JobData(data.training.to(device), held_out, data.scaling, data.column_info)
+    held_out, test = (part and part.to(device) for part in (data.held_out, data.test))
+    return JobData(data.training.to(device), held_out, test, data.scaling, data.column_info)
 
 
 def _load_rows(spec: JobSpec) -> tables.TableData:
     """Load rows that are not an uploaded dataset's; those of an example are standardized."""
-    training, held_out, scaling = _read_rows(spec), None, None
-    if spec.held_out_rows:
-        training, held_out = split_held_out(training, spec.held_out_rows, spec.seed)
+    rows, scaling = _read_rows(spec), None
+    parts = take_parts(rows, split_table(spec, rows.targets))
     if isinstance(spec.data, ExampleData):
-        scaling = fit_scaling(training.inputs.numpy())
-        training = _standardize_rows(training, scaling)
-        held_out = held_out and _standardize_rows(held_out, scaling)
-    return tables.TableData(training, held_out, scaling, {})
+        scaling = fit_scaling(parts.training.inputs.numpy())
+        held_out, test = (
+            part and _standardize_rows(part, scaling) for part in (parts.held_out, parts.test)
+        )
+        parts = SplitRows(_standardize_rows(parts.training, scaling), held_out, test)
+    return tables.TableData(*parts, scaling, {})
 
 
 def _read_rows(spec: JobSpec) -> TensorRows:

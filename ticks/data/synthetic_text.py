@@ -6,7 +6,7 @@ learned the pattern reaches a loss of about 0.62 nats a token.
 
 import numpy as np
 
-from ticks.data.permutations import random_words
+from jobs.sampling.permutations import random_words
 from ticks.data.tokens import Ids
 
 LETTERS = 26

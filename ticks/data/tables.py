@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jobs.datasets.formats.class_codes import class_codes
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.npz import Npz
 from jobs.datasets.formats.readers import read_table_blocks
@@ -21,7 +22,8 @@ from jobs.datasets.formats.table import RowBlock, Value
 from jobs.spec.data import DatasetData
 from jobs.spec.dataset_binding import ClassNames, DataFile, DatasetBinding
 from jobs.spec.job_spec import JobSpec
-from ticks.data.batches import TensorRows, held_out_mask
+from ticks.data.batches import TensorRows
+from ticks.data.splits import split_table, take_parts
 from ticks.data.standardize import Floats, Scaling, fit_scaling, standardize
 
 READ_SIZE = 1 << 20  # bytes read at a time
@@ -41,6 +43,7 @@ class TableData(NamedTuple):
 
     training: TensorRows
     held_out: TensorRows | None
+    test: TensorRows | None
     scaling: Scaling | None
     column_info: dict[str, Any]
 
@@ -52,23 +55,22 @@ def ignore_phase(phase: str) -> None:
 def load_table(spec: JobSpec, artifacts: Path, announce: Announce) -> TableData:
     """Read the rows to train on and those to hold out; only the former decide the scaling.
 
-    The held-out rows are a part of the file, or a second dataset's. Raises DamagedDataset.
+    The others are a part of the file, or another dataset's. Raises DamagedDataset.
     """
     facts, data = spec.facts, spec.data
     assert facts is not None and isinstance(data, DatasetData), "read_spec has looked it up"
     loader = TableLoader(facts, data, facts.data).read(artifacts, announce)
-    mask = held_out_mask(facts.data.rows, spec.held_out_rows, spec.seed)
-    scaling = fit_scaling(loader.exact_numbers, ~mask.numpy()) if data.standardize else None
-    rows = loader.build_rows(scaling)
-    training, held_out = rows, None
-    if spec.held_out_rows:
-        training = rows.take(torch.nonzero(~mask).flatten())
-        held_out = rows.take(torch.nonzero(mask).flatten())
+    split = split_table(spec, loader.targets, artifacts)
+    scaling = fit_scaling(loader.exact_numbers, split.training) if data.standardize else None
+    training, held_out, test = take_parts(loader.build_rows(scaling), split)
     if facts.validation is not None:
         validation_loader = TableLoader(facts, data, facts.validation, names=loader.names)
         held_out = validation_loader.read(artifacts, announce).build_rows(scaling)
+    if facts.test is not None:
+        test_loader = TableLoader(facts, data, facts.test, names=loader.names)
+        test = test_loader.read(artifacts, announce).build_rows(scaling)
     input_scaling = None if scaling is None else loader.expand_scaling(scaling)
-    return TableData(training, held_out, input_scaling, loader.column_info())
+    return TableData(training, held_out, test, input_scaling, loader.column_info())
 
 
 class TableLoader:
@@ -85,9 +87,9 @@ class TableLoader:
         self._facts, self._data, self._file = facts, data, file
         self._inputs = torch.zeros(file.rows, facts.features)
         self.exact_numbers: Floats = np.empty((file.rows if data.standardize else 0, facts.numbers))
-        self._targets: Tensor = torch.zeros(file.rows, facts.outputs)
+        self.targets: Tensor = torch.zeros(file.rows, facts.outputs)
         if facts.target is not None:
-            self._targets = torch.zeros(file.rows, dtype=torch.int64)
+            self.targets = torch.zeros(file.rows, dtype=torch.int64)
 
     def read(self, artifacts: Path, announce: Announce) -> "TableLoader":
         """Read the file below `artifacts` and return self; raises DamagedDataset."""
@@ -103,7 +105,7 @@ class TableLoader:
         if scaling is not None:
             standardize(self.exact_numbers, scaling, self._inputs.numpy(), self._number_columns())
             self.exact_numbers = self.exact_numbers[:0]
-        return TensorRows(self._inputs, self._targets)
+        return TensorRows(self._inputs, self.targets)
 
     def expand_scaling(self, scaling: Scaling) -> Scaling:
         """Return the scaling of all inputs: (0, 1) for those of categories."""
@@ -169,7 +171,7 @@ class TableLoader:
         self._add_targets(table.columns[columns[self._data.target or ""]], start, stop)
 
     def _add_targets(self, values: Sequence[Value], start: int, stop: int) -> None:
-        targets, classes = self._targets.numpy(), self._facts.target
+        targets, classes = self.targets.numpy(), self._facts.target
         if classes is None:
             targets[start:stop, 0] = to_floats(values)
         else:
@@ -186,7 +188,7 @@ class TableLoader:
                 self._add_target_array(first, values)
 
     def _add_target_array(self, first: int, values: NDArray[np.generic]) -> None:
-        targets, stop = self._targets.numpy(), first + len(values)
+        targets, stop = self.targets.numpy(), first + len(values)
         if self._facts.target is None:
             targets[first:stop] = values.reshape(len(values), -1)
         else:
@@ -196,18 +198,6 @@ class TableLoader:
 def to_floats(values: Sequence[Value]) -> Floats:
     """Convert values that are all numbers, float64 [values]."""
     return np.fromiter(map(float, values), np.float64, len(values))
-
-
-def class_codes(values: Sequence[Value], classes: ClassNames) -> NDArray[np.int64]:
-    """Return the class number of each value, int64 [values].
-
-    Raises KeyError for a value that is not a class (of classes that are names).
-    """
-    if classes.numbers:
-        ordered = np.array([float(name) for name in classes.names])
-        return np.searchsorted(ordered, to_floats(values)).astype(np.int64)
-    code_by_name = {name: code for code, name in enumerate(classes.names)}
-    return np.fromiter((code_by_name[str(value)] for value in values), np.int64, len(values))
 
 
 def read_with_checksum(path: Path, sha256: str, announce: Announce) -> Iterator[bytes]:

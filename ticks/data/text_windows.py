@@ -7,21 +7,22 @@ memory. Rows are copied into one buffer: a batch is valid until the next call.
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 
+from jobs.sampling.permutations import IndexPermutation, Numbers
+from jobs.sampling.seeds import derive_seed
 from jobs.spec.data import EXAMPLES_FOLDER, ExampleData, SyntheticData
 from jobs.spec.dataset_binding import DataFile
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.text import vocabulary_of
+from jobs.spec.window_split import RowMap, split_windows
 from ticks.data.batches import BatchRange, TensorRows, batch_bounds
-from ticks.data.permutations import HeldOutSplit, IndexPermutation, Numbers
 from ticks.data.synthetic_text import SyntheticText
 from ticks.data.tables import Announce, ignore_phase, read_with_checksum
 from ticks.data.tokens import TOKENIZERS, Ids
-from ticks.seeds import derive_seed
 
 #: tokens validated at a time: constant, because the result's bits depend on it
 EVAL_BLOCK_TOKENS = 4096
@@ -116,28 +117,42 @@ class TextBatches:
         return np.concatenate(pieces)
 
 
+class TextParts(NamedTuple):
+    """Windows to train on, to validate on and to test on; None where a spec holds none out."""
+
+    training: TextWindows
+    held_out: TextWindows | None
+    test: TextWindows | None
+
+
 def load_text(
     spec: JobSpec, device: torch.device, artifacts: Path | None, announce: Announce = ignore_phase
-) -> tuple[TextWindows, TextWindows | None]:
-    """Return the rows of the spec's text to train on, and those to validate on (or None).
+) -> TextParts:
+    """Return the rows of the spec's text, split as it says.
 
-    The latter are chosen by the seed, or are a second text, read with the first one's vocabulary.
-    An uploaded text is hashed first. Raises DamagedDataset or WrongText.
+    Rows to validate and to test on may be those of another text, read with the first one's
+    vocabulary. An uploaded text is hashed first. Raises DamagedDataset or WrongText.
     """
-    window, count, held_out_count = spec.profile.features, spec.training_rows, spec.held_out_rows
+    window, split = spec.profile.features, split_windows(spec)
     tokens = _open_text(spec, artifacts, announce)
-    if held_out_count:
-        key = derive_seed("validation", spec.seed)
-        split = HeldOutSplit(count + held_out_count, held_out_count, key)
-        return (
-            TextWindows(tokens, window, count, device, split.training),
-            TextWindows(tokens, window, held_out_count, device, split.held_out),
-        )
-    training = TextWindows(tokens, window, count, device)
-    if spec.facts is None or spec.facts.validation is None:
-        return training, None
-    assert artifacts is not None
-    return training, _open_second_text(spec, spec.facts.validation, device, artifacts, announce)
+
+    def side(count: int, row_map: RowMap) -> TextWindows:
+        return TextWindows(tokens, window, count, device, row_map)
+
+    def other_text(file: DataFile | None) -> TextWindows | None:
+        if file is None:
+            return None
+        assert artifacts is not None, "where datasets lie is known"
+        return _open_other_text(spec, file, device, artifacts, announce)
+
+    files = (None, None) if spec.facts is None else (spec.facts.validation, spec.facts.test)
+    held_out = side(spec.held_out_rows, split.held_out) if spec.held_out_rows else None
+    test = side(spec.test_rows, split.test) if spec.test_rows else None
+    return TextParts(
+        side(spec.training_rows, split.training),
+        held_out or other_text(files[0]),
+        test or other_text(files[1]),
+    )
 
 
 def _open_text(spec: JobSpec, artifacts: Path | None, announce: Announce) -> TokenSource:
@@ -148,10 +163,10 @@ def _open_text(spec: JobSpec, artifacts: Path | None, announce: Announce) -> Tok
     return TOKENIZERS[vocabulary](_text_file(spec, artifacts, announce), text, text.vocabulary)
 
 
-def _open_second_text(
+def _open_other_text(
     spec: JobSpec, file: DataFile, device: torch.device, artifacts: Path, announce: Announce
 ) -> TextWindows:
-    """Return all rows of the text to validate on, in the tokens of the first text."""
+    """Return all rows of a text to validate or to test on, in the tokens of the first text."""
     vocabulary, window = vocabulary_of(spec.model), spec.profile.features
     assert spec.profile.text is not None and file.text is not None, "both are texts"
     path = _check_file(artifacts, file, announce)

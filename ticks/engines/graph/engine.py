@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jobs.sampling.seeds import derive_seed
 from ticks.data.batches import BatchRange, RowSource
 from ticks.engines.chunk import Chunk, concatenate
 from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import loop
 from ticks.engines.graph.trace import trace_tick
-from ticks.seeds import derive_seed
 from ticks.state import optimizer_tensors
 from ticks.trainer import Trainer
 

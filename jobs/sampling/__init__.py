@@ -1,0 +1,1 @@
+"""Which rows are trained on or held out, in which order: pure functions. Knows no spec."""
