@@ -20,7 +20,7 @@ from api.errors import bad_header
 from api.etag import JSON
 from api.json_body import body_digest, has_no_body, read_json, require_empty_body
 from api.query import NoQuery, Query, parse_query
-from api.upload_body import read_media_type
+from api.upload_body import check_media_type
 from jobs.access_keys import Key, Scope
 from jobs.errors import NoSuchJob
 from jobs.ids import is_job_id
@@ -196,7 +196,9 @@ def _dispatch(deps: Dependencies, endpoint: Endpoint, **path: str) -> Response:
         is_omitted = endpoint.is_body_optional and has_no_body(request)
         arguments["body"] = {} if is_omitted else read_json(request)
     elif endpoint.upload_media_types:
-        arguments["media_type"] = read_media_type(request, endpoint.upload_media_types)
+        content_type = request.headers.get("Content-Type", "")
+        rule = f"one of {', '.join(endpoint.upload_media_types)} (texts in UTF-8)"
+        check_media_type(content_type, endpoint.upload_media_types, rule)
     elif endpoint.method != "GET":
         require_empty_body(request)
     response = endpoint.view(RequestContext(deps, g.key, endpoint, tenant), **arguments)

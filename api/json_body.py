@@ -17,7 +17,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.errors import Problem, validation_problem
 from api.etag import JSON
-from api.upload_body import check_media_type
+from api.upload_body import check_media_type, read_content_encoding
 from jobs.spec.base import FieldError
 from jobs.spec.pydantic_errors import to_field_errors
 
@@ -29,7 +29,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def read_json(request: Request) -> Any:
     """Return the parsed body. Raises Problem (400, 413, 415)."""
-    check_media_type(request, (JSON,), f"{JSON} in UTF-8", is_text=True)
+    check_media_type(request.headers.get("Content-Type", ""), (JSON,), f"{JSON} in UTF-8")
+    read_content_encoding(request)
     try:
         text = _read_bytes(request).decode()
     except UnicodeDecodeError as error:

@@ -37,12 +37,29 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, str]]] = {
 #: bodies of plain text; others are bytes or server-sent events
 TEXT_MEDIA_TYPES = (
     "text/csv",
+    "text/tab-separated-values",
     "text/plain",
     "text/html",
     "text/css",
     "text/javascript",
     "application/x-ndjson",
+    "application/jsonl",
+    "application/jsonlines",
 )
+FORM = "multipart/form-data"
+FORM_SCHEMA = {
+    "title": "UploadForm",
+    "type": "object",
+    "properties": {
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "one file; its field may have any name",
+        }
+    },
+    "required": ["file"],
+}
+
 TENANT_PARAMETER = {
     "name": "tenant",
     "in": "query",
@@ -59,6 +76,10 @@ REQUEST_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
             "maxLength": MAX_IDEMPOTENCY_KEY_LENGTH,
             "pattern": "^[!-~]([ -~]*[!-~])?$",
         },
+    ),
+    "Content-Encoding": (
+        "of a compressed file, not of a form: `gzip`",
+        {"pattern": "^(gzip)?$"},
     ),
     "If-None-Match": ("an earlier ETag; the response is 304 if it is still current", {}),
     "Last-Event-ID": (
@@ -221,11 +242,15 @@ def _described(description: str, constraints: Mapping[str, Any] = {}) -> dict[st
 
 
 def _contents(media_types: Iterable[str]) -> dict[str, Any]:
-    """Return the contents of these media types: texts, or anything."""
-    return {
+    """Return the contents of these media types: texts, a form with a file of another, or bytes."""
+    contents: dict[str, Any] = {
         media_type: {"schema": {"type": "string"} if media_type in TEXT_MEDIA_TYPES else {}}
         for media_type in media_types
     }
+    if FORM in contents:
+        file_types = ", ".join(name for name in contents if name != FORM)
+        contents[FORM] = {"schema": FORM_SCHEMA, "encoding": {"file": {"contentType": file_types}}}
+    return contents
 
 
 def _responses(endpoint: Endpoint, schema_refs: SchemaRefs) -> dict[str, Any]:

@@ -2,21 +2,21 @@
 
 import json
 from collections.abc import Callable
-from typing import cast, get_args
+from typing import get_args
 
 from flask import Response, request
 
 from api.endpoints import RequestContext, ResponseSpec, Router, json_response, read_idempotency_key
-from api.errors import Problem, bad_parameter
+from api.errors import Problem
 from api.etag import json_with_etag
 from api.file_responses import file_response
 from api.pagination import page_json
 from api.schemas_datasets import DatasetPage, DatasetQuery, RowPage, RowsQuery, UploadQuery
-from api.upload_body import UploadStream
+from api.upload_source import UPLOAD_MEDIA_TYPES, UploadSource, open_source
 from jobs.datasets.dataset import Dataset
 from jobs.datasets.rows import read_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
-from jobs.spec.profiles import MediaType, ParseOptions
+from jobs.spec.profiles import MediaType
 
 router = Router("datasets")
 DATASETS_PATH = "/v1/datasets"
@@ -28,35 +28,35 @@ BINARY = "application/octet-stream"
 @router.endpoint(
     f"POST {DATASETS_PATH}",
     query=UploadQuery,
-    upload_media_types=DATASET_MEDIA_TYPES,
+    upload_media_types=UPLOAD_MEDIA_TYPES,
     scope="submit",
-    headers=("Idempotency-Key",),
+    headers=("Idempotency-Key", "Content-Encoding"),
     responses={
         200: ResponseSpec("there is such a dataset already", Dataset, headers=("Location",)),
         201: ResponseSpec("stored", Dataset, headers=("Location", "Idempotent-Replayed")),
     },
     error_statuses=(409, 410, 507),
 )
-def upload_dataset(context: RequestContext, query: UploadQuery, media_type: str) -> Response:
-    """Upload a dataset: CSV with a header, JSON lines, plain text in UTF-8, or NPZ.
+def upload_dataset(context: RequestContext, query: UploadQuery) -> Response:
+    """Upload a dataset: CSV, TSV, JSON lines, plain text in UTF-8, NPZ, Parquet.
 
-    The body is streamed to disk and needs no Content-Length. An NPZ file holds the arrays `inputs`
-    [rows, features] and `targets` [rows] or [rows, outputs]. Errors name row and column; a rejected
-    upload leaves nothing behind.
+    The body is the file, plain or gzip'd (`Content-Encoding: gzip`), or a form with one file
+    (multipart/form-data; its type is that of the part, else that of the file name's suffix). It is
+    streamed to disk and needs no Content-Length; digest, size and limit are of the decoded bytes.
+    An NPZ file holds the arrays `inputs` [rows, features] and `targets` [rows] or [rows, outputs].
+    Errors name row and column; a rejected upload leaves nothing behind.
     """
     idempotency_key = read_idempotency_key()
-    if query.delimiter != "comma" and media_type != "text/csv":
-        raise bad_parameter("delimiter", "left out: only a CSV has one", query.delimiter)
-    datasets, options = context.deps.datasets, ParseOptions(delimiter=query.delimiter)
-    body = UploadStream(request, max_bytes=context.deps.settings.max_dataset_bytes)
+    datasets = context.deps.datasets
+    source = open_source(request, query, context.deps.settings.max_dataset_bytes)
     context.deps.artifacts.check_free_space()
     with (
         datasets.hold_idempotency_key(context.tenant, idempotency_key) as renew_hold,
-        datasets.start_upload(cast(MediaType, media_type), options) as upload,
+        datasets.start_upload(source.format.kind, source.format.options) as upload,
     ):
-        received = _receive(upload, body, renew_hold)
+        received = _receive(upload, source, renew_hold)
         result = datasets.add(
-            context.tenant, received, name=query.name, idempotency_key=idempotency_key
+            context.tenant, received, name=source.name, idempotency_key=idempotency_key
         )
     headers = {"Location": f"{DATASETS_PATH}/{result.dataset.id}"}
     if result.replayed:
@@ -64,14 +64,16 @@ def upload_dataset(context: RequestContext, query: UploadQuery, media_type: str)
     return json_response(result.dataset.model_dump_json(), result.status, headers)
 
 
-def _receive(upload: Upload, body: UploadStream, renew_hold: Callable[[], None]) -> ReceivedUpload:
+def _receive(
+    upload: Upload, source: UploadSource, renew_hold: Callable[[], None]
+) -> ReceivedUpload:
     try:
-        for piece in body:
+        for piece in source.pieces:
             upload.write(piece)
             renew_hold()
         return upload.finish()
     except Exception:
-        body.discard()
+        source.discard()
         raise
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import parse_options_header
 
 from api.errors import Problem, bad_header
 
@@ -20,47 +21,59 @@ READ_TIMEOUT_SECONDS = 60.0
 MAX_DISCARDED_UPLOAD_BYTES = 64 << 20
 MAX_DISCARDED_BYTES = 16 << 20  # for a longer body api/server.py closes the connection
 DISCARD_READ_SIZE = 1 << 16
-TEXT_MEDIA_TYPE_PREFIXES = ("text/", "application/x-ndjson")
+#: of a form's parts, and of gzip: 1/64 of the dataset's bytes more where nothing can be compressed
+MAX_WRAPPING_BYTES = 1 << 17
+#: their charset means nothing
+BINARY_MEDIA_TYPES = (
+    "application/x-npz",
+    "application/vnd.apache.parquet",
+    "multipart/form-data",
+)
 
 
-def read_media_type(request: Request, accepted: tuple[str, ...]) -> str:
-    """Return the body's media type without parameters. Raises Problem (415)."""
-    rule = "one of " + ", ".join(accepted) + " (texts in UTF-8)"
-    is_text = request.mimetype.startswith(TEXT_MEDIA_TYPE_PREFIXES)
-    check_media_type(request, accepted, rule, is_text=is_text)
-    return request.mimetype
-
-
-def check_media_type(
-    request: Request, accepted: tuple[str, ...], rule: str, *, is_text: bool
-) -> None:
-    """Raise Problem (415) for another media type, an encoded body, or a text not in UTF-8."""
-    charset = request.mimetype_params.get("charset", "utf-8").lower()
-    if request.mimetype not in accepted or (is_text and charset not in ("utf-8", "utf8")):
-        content_type = request.headers.get("Content-Type", "")
+def check_media_type(content_type: str, accepted: tuple[str, ...], rule: str) -> None:
+    """Raise Problem (415) for another media type, or a text that is not in UTF-8."""
+    media_type, parameters = parse_options_header(content_type)
+    charset = parameters.get("charset", "utf-8").lower()
+    is_text = media_type.lower() not in BINARY_MEDIA_TYPES
+    if media_type.lower() not in accepted or (is_text and charset not in ("utf-8", "utf8")):
         raise bad_header("unsupported-media-type", "Content-Type", rule, content_type)
-    if encoding := request.headers.get("Content-Encoding"):
-        raise bad_header("unsupported-media-type", "Content-Encoding", "none", encoding)
+
+
+def read_content_encoding(request: Request, accepted: tuple[str, ...] = ()) -> str | None:
+    """Return the body's encoding, None for a plain one. Raises Problem (415) for another one."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if not encoding or encoding in accepted:
+        return encoding or None
+    rule = " or ".join([*accepted, "none"])
+    raise bad_header("unsupported-media-type", "Content-Encoding", rule, encoding)
 
 
 class UploadStream:
-    """Iterates over the pieces of a raw body; a truncated body is an error."""
+    """Iterates over the pieces of a body as it was sent; a truncated body is an error.
 
-    def __init__(self, request: Request, *, max_bytes: int) -> None:
-        self._request, self._max_bytes = request, max_bytes
+    With `is_wrapped` a dataset's bytes are inside a form or gzip, which may add some of their own.
+    """
+
+    def __init__(self, request: Request, *, max_bytes: int, is_wrapped: bool = False) -> None:
+        wrapping_bytes = max_bytes // 64 + MAX_WRAPPING_BYTES if is_wrapped else 0
+        self._max_dataset_bytes, self._max_bytes = max_bytes, max_bytes + wrapping_bytes
+        self._request = request
         self._length = request.content_length
         # counted here: the limit of JSON bodies does not apply
         request.max_content_length = 1 << 62
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield the pieces. Raises Problem: 400 for a truncated body, 413 for a declared excess."""
+        """Yield the pieces. Raises Problem: 400 for a truncated body, 413 for too long a one."""
         if self._length is not None and self._length > self._max_bytes:
             self.discard()
-            raise Problem("too-large", f"at most {self._max_bytes:,} bytes")
+            raise self._too_large()
         bytes_read = 0
         with self._apply_read_timeout():
             while piece := self._read():
                 bytes_read += len(piece)
+                if bytes_read > self._max_bytes:
+                    raise self._too_large()
                 yield piece
         if self._length is not None and bytes_read < self._length:
             raise Problem("bad-request", "the body ended before its length")
@@ -73,6 +86,9 @@ class UploadStream:
         with self._apply_read_timeout(), contextlib.suppress(Problem):
             while discarded_bytes < MAX_DISCARDED_UPLOAD_BYTES and (piece := self._read()):
                 discarded_bytes += len(piece)
+
+    def _too_large(self) -> Problem:
+        return Problem("too-large", f"at most {self._max_dataset_bytes:,} bytes")
 
     def _read(self) -> bytes:
         try:

@@ -14,6 +14,7 @@ from jobs.datasets.profiling import make_profiler
 from jobs.spec.profiles import DatasetProfile, MediaType, ParseOptions
 
 CSV, JSONL, TEXT, NPZ = "text/csv", "application/x-ndjson", "text/plain", "application/x-npz"
+TSV, FORM = "text/tab-separated-values", "multipart/form-data"
 #: numbers and a category; the class depends on both
 PETS = b"""weight,colour,age,pet
 4.5,black,3,cat
@@ -26,7 +27,7 @@ PETS = b"""weight,colour,age,pet
 Row = dict[str, str | float]
 
 
-def upload(client: Any, data: bytes, kind: str = CSV, **query: str) -> Any:
+def upload(client: Any, data: bytes, kind: str = CSV, **query: Any) -> Any:
     """POST a dataset; return the response."""
     headers = {"Idempotency-Key": query.pop("key")} if "key" in query else {}
     return client.post(
@@ -34,7 +35,7 @@ def upload(client: Any, data: bytes, kind: str = CSV, **query: str) -> Any:
     )
 
 
-def upload_new(client: Any, data: bytes, kind: str = CSV, **query: str) -> dict[str, Any]:
+def upload_new(client: Any, data: bytes, kind: str = CSV, **query: Any) -> dict[str, Any]:
     """POST a dataset that must be new; return it."""
     response = upload(client, data, kind, **query)
     assert response.status_code == 201, response.json

@@ -4,6 +4,7 @@ The generator is openapi-python-client: it needs no network and reads OpenAPI 3.
 """
 
 import importlib
+import io
 import json
 import subprocess
 import sys
@@ -15,12 +16,15 @@ from typing import Any
 import httpx
 import pytest
 
+from api import upload_format
+from tests.datasets import PETS
 from tests.processes import running_service
 from tests.support import wait_until
 
 NAME = "generated_tickforge"
 CONFIG = {"package_name_override": NAME, "project_name_override": NAME, "post_hooks": []}
-#: what this generator cannot do, beside nothing: a raw body that is neither JSON nor a form
+#: what this generator cannot do, beside nothing: a raw body that is neither JSON nor a form; it
+#: warns of each type of one, and uploads files as forms
 LEFT_OUT = "POST /v1/datasets"
 SPEC = {
     "name": "by a generated client",
@@ -83,9 +87,22 @@ def generate(folder: Path) -> str:
 
 
 def test_the_generator_warns_of_raw_uploads_alone(generated: Generated) -> None:
-    warned = [line for line in generated.generator_output.splitlines() if "WARNING" in line]
-    assert len(warned) == 1 and LEFT_OUT in warned[0], generated.generator_output
-    assert "ERROR" not in generated.generator_output
+    output = generated.generator_output
+    warned = [line for line in output.splitlines() if "WARNING" in line]
+    assert len(warned) == len(upload_format.MEDIA_TYPES), output
+    assert all(LEFT_OUT in line for line in warned), output
+    assert output.count("Unsupported content type") == len(warned) and "ERROR" not in output
+
+
+def test_a_generated_client_uploads_a_file_as_a_form(generated: Generated) -> None:
+    file_class = importlib.import_module(f"{NAME}.types").File
+    file = file_class(io.BytesIO(PETS), file_name="pets.csv")
+    body = generated.model("UploadDatasetFilesUploadForm")(file=file)
+
+    dataset = generated.call("datasets.upload_dataset", body=body, missing=["-"])
+
+    assert (dataset.name, dataset.rows) == ("pets.csv", 6)
+    assert str(dataset.type_) == "text/csv"
 
 
 def test_a_generated_client_trains_a_job(generated: Generated) -> None:

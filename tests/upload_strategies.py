@@ -3,13 +3,14 @@
 import csv
 import io
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
 import schemathesis
 from hypothesis import strategies as st
 
-from tests.datasets import CSV, JSONL, NPZ, TEXT, npz_of
+from tests.datasets import CSV, JSONL, NPZ, TEXT, TSV, npz_of
 
 NUMBERS = st.integers(-1000, 1000) | st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 WORDS = st.text("abcxyzäöß ", min_size=1, max_size=8).map(lambda word: f"w{word}w")
@@ -33,9 +34,9 @@ def arrays(draw: st.DrawFn) -> bytes:
     return npz_of(inputs=inputs, targets=np.arange(rows), compressed=draw(st.booleans()))
 
 
-def csv_of(rows: list[dict[str, Any]]) -> bytes:
+def csv_of(rows: list[dict[str, Any]], delimiter: str = ",") -> bytes:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]))
+    writer = csv.DictWriter(text, list(rows[0]), delimiter=delimiter)
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
@@ -48,6 +49,8 @@ def jsonl_of(rows: list[dict[str, Any]]) -> bytes:
 def register_strategies() -> None:
     """Register with schemathesis how such bodies are made."""
     schemathesis.openapi.media_type(CSV, tables().map(csv_of))
-    schemathesis.openapi.media_type(JSONL, tables().map(jsonl_of))
+    schemathesis.openapi.media_type(TSV, tables().map(partial(csv_of, delimiter="\t")))
+    for jsonl in (JSONL, "application/jsonl", "application/jsonlines"):
+        schemathesis.openapi.media_type(jsonl, tables().map(jsonl_of))
     schemathesis.openapi.media_type(TEXT, LETTERS.map(str.encode))
     schemathesis.openapi.media_type(NPZ, arrays())

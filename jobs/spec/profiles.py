@@ -16,6 +16,9 @@ MediaType = Literal[
     "application/vnd.apache.parquet",
 ]
 Delimiter = Literal["comma", "semicolon", "tab", "space", "pipe"]
+Header = Literal["present", "absent"]
+Decimal = Literal["point", "comma"]
+Thousands = Literal["none", "comma", "point", "space"]
 ColumnType = Literal["number", "category", "text", "datetime", "empty"]
 
 MAX_CLASSES = 1000  # distinct values of a column that can serve as classes
@@ -26,11 +29,11 @@ class ParseOptions(SpecModel):
 
     delimiter: Delimiter = "comma"
     """Separator of the fields of a CSV."""
-    header: Literal["present", "absent"] = "present"
+    header: Header = "present"
     """Whether the first row of a CSV names its columns; absent: they are c1, c2, ..."""
-    decimal: Literal["point", "comma"] = "point"
+    decimal: Decimal = "point"
     """The sign before the fraction of a number in a CSV."""
-    thousands: Literal["none", "comma", "point", "space"] = "none"
+    thousands: Thousands = "none"
     """The sign between groups of three digits of a number in a CSV."""
     missing: list[str] = []
     """Cells that mean a missing value, beside those of the documented list."""

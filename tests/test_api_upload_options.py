@@ -1,0 +1,193 @@
+"""Options of an upload: what they may be, for which files, and when they make another dataset."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobs.datasets.repository import tenant_id_secret
+from jobs.ids import make_dataset_id
+from jobs.store.connection import Store
+from tests.datasets import CSV, JSONL, NPZ, PETS, TEXT, TSV, npz_of, upload, upload_new
+
+ARRAYS = npz_of(inputs=np.arange(6.0).reshape(3, 2), targets=np.array([0, 1, 1]))
+TABBED = PETS.replace(b",", b"\t")
+ABSENT = f"{CSV}; header=absent"
+
+
+def faults(response: Any) -> list[tuple[str, str, Any]]:
+    """Where each error of a 400 lies, its rule and its value."""
+    assert response.status_code == 400, response.json
+    return [
+        (entry.get("parameter") or entry["header"], entry["detail"], entry["value"])
+        for entry in response.json["errors"]
+    ]
+
+
+def test_options_that_a_kind_of_file_does_not_have_are_400_all_at_once(client: Any) -> None:
+    response = upload(
+        client, b"abc", TEXT, delimiter="tab", header="absent", decimal="comma", missing="x"
+    )
+
+    assert faults(response) == [
+        ("delimiter", f"left out for {TEXT}: it is an option of {CSV} alone", "tab"),
+        ("header", f"left out for {TEXT}: it is an option of {CSV} alone", "absent"),
+        ("decimal", f"left out for {TEXT}: it is an option of {CSV} alone", "comma"),
+        (
+            "missing",
+            f"left out for {TEXT}: it is an option of {CSV}, {JSONL}, "
+            "application/vnd.apache.parquet alone",
+            ["x"],
+        ),
+    ]
+    refused = [name for name, _, _ in faults(upload(client, PETS, CSV, inputs="X", targets="y"))]
+    assert refused == ["inputs", "targets"]
+    assert [name for name, _, _ in faults(upload(client, b"{}", JSONL, thousands="comma"))] == [
+        "thousands"
+    ]
+
+
+def test_the_default_of_an_option_may_be_sent_with_any_file(client: Any) -> None:
+    dataset = upload_new(
+        client, b"abc", TEXT, decimal="point", thousands="none", inputs="inputs", targets="targets"
+    )
+
+    assert dataset["id"] == upload(client, b"abc", TEXT).json["id"]
+
+
+@pytest.mark.parametrize(
+    ("query", "fault"),
+    [
+        ({"thousands": "point"}, ("thousands", "another sign than decimal, which is point")),
+        (
+            {"thousands": "comma", "decimal": "comma"},
+            ("thousands", "another sign than decimal, which is comma"),
+        ),
+    ],
+)
+def test_decimal_and_thousands_are_two_signs(
+    client: Any, query: dict[str, str], fault: tuple[str, str]
+) -> None:
+    assert [entry[:2] for entry in faults(upload(client, PETS, CSV, **query))] == [fault]
+
+
+def test_inputs_and_targets_are_two_arrays(client: Any) -> None:
+    response = upload(client, ARRAYS, NPZ, inputs="x", targets="x")
+
+    assert faults(response) == [("targets", "another array than inputs", "x")]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("header", "none"),
+        ("decimal", ","),
+        ("thousands", "tab"),
+        ("layout", "table"),
+        ("inputs", ""),
+    ],
+)
+def test_a_value_or_name_that_is_no_option_is_400(client: Any, name: str, value: str) -> None:
+    assert [entry[0] for entry in faults(upload(client, PETS, CSV, **{name: value}))] == [name]
+
+
+def test_tsv_is_csv_with_tabs(client: Any) -> None:
+    dataset = upload_new(client, TABBED, TSV)
+
+    assert (dataset["type"], dataset["delimiter"], dataset["rows"]) == (CSV, "tab", 6)
+    assert upload(client, TABBED, CSV, delimiter="tab").json["id"] == dataset["id"]
+    assert upload(client, TABBED, TSV, delimiter="tab").json["id"] == dataset["id"]
+    assert faults(upload(client, TABBED, TSV, delimiter="comma")) == [
+        ("delimiter", f"tab for {TSV}", "comma")
+    ]
+
+
+@pytest.mark.parametrize("kind", ["application/jsonl", "application/jsonlines"])
+def test_json_lines_have_three_names(client: Any, kind: str) -> None:
+    dataset = upload_new(client, b'{"a": 1}\n', kind)
+
+    assert dataset["type"] == JSONL
+    assert upload(client, b'{"a": 1}\n', JSONL).json["id"] == dataset["id"]
+
+
+def test_the_media_types_header_is_the_option(client: Any) -> None:
+    by_type = upload(client, PETS, ABSENT).json["id"]
+
+    assert upload(client, PETS, CSV, header="absent").json["id"] == by_type
+    assert upload(client, PETS, f"{CSV}; Header=Absent", header="absent").json["id"] == by_type
+    assert upload(client, PETS, f"{CSV}; header=present").json["id"] != by_type
+
+
+@pytest.mark.parametrize(
+    ("kind", "query", "fault"),
+    [
+        (ABSENT, {"header": "present"},
+         ("header", "absent, as Content-Type has it, or left out", "present")),
+        (f"{CSV}; header=present", {"header": "absent"},
+         ("header", "present, as Content-Type has it, or left out", "absent")),
+        (f"{CSV}; header=no", {}, ("Content-Type", "header=present or header=absent", "no")),
+        (f"{JSONL}; header=absent", {}, ("Content-Type", f"no header= for {JSONL}", "absent")),
+    ],
+)  # fmt: skip
+def test_a_media_type_that_says_another_header_is_400(
+    client: Any, kind: str, query: dict[str, str], fault: tuple[str, str, str]
+) -> None:
+    assert faults(upload(client, PETS, kind, **query)) == [fault]
+
+
+def test_an_option_makes_another_dataset_where_it_is_not_its_default(client: Any) -> None:
+    plain = upload_new(client, PETS)["id"]
+    others = [
+        upload_new(client, PETS, header="absent")["id"],
+        upload_new(client, PETS, decimal="comma")["id"],
+        upload_new(client, PETS, thousands="space")["id"],
+        upload_new(client, PETS, missing="-999")["id"],
+    ]
+    defaults = {"delimiter": "comma", "header": "present", "decimal": "point", "thousands": "none"}
+
+    assert len({plain, *others}) == 5
+    assert upload(client, PETS, **defaults).json["id"] == plain
+    assert upload(client, PETS, missing=" N/A ").json["id"] == plain  # of the documented list
+
+
+def test_missing_tokens_are_a_set(client: Any) -> None:
+    first = upload_new(client, PETS, missing=["-1", "x", "NA"])["id"]
+
+    assert upload(client, PETS, missing=["x", " -1 ", "x"]).json["id"] == first
+
+
+def test_too_many_or_too_long_tokens_are_400(client: Any) -> None:
+    many = [f"t{at}" for at in range(101)]
+
+    for tokens in (many, ["x" * 101]):
+        assert [entry[0] for entry in faults(upload(client, PETS, missing=tokens))] == ["missing"]
+
+
+def test_the_ids_of_earlier_builds_stay(client: Any, store: Store) -> None:
+    secret = tenant_id_secret(store, "default")
+    for data, kind, delimiter in (
+        (PETS, CSV, "comma"), (TABBED, CSV, "tab"), (b"abc", TEXT, "comma"), (ARRAYS, NPZ, "comma"),
+    ):  # fmt: skip
+        query = {} if delimiter == "comma" else {"delimiter": delimiter}
+        dataset = upload_new(client, data, kind, **query)
+
+        assert dataset["id"] == make_dataset_id(secret, kind, delimiter, dataset["sha256"])
+
+
+def test_a_key_with_other_options_is_another_body(client: Any) -> None:
+    upload_new(client, PETS, key="k")
+
+    assert upload(client, PETS, key="k").headers["Idempotent-Replayed"] == "true"
+    for query in ({"header": "absent"}, {"missing": "7"}, {"decimal": "comma"}):
+        response = upload(client, PETS, key="k", **query)
+        assert (response.status_code, response.json["errors"][0]["header"]) == (
+            422, "Idempotency-Key",
+        )  # fmt: skip
+
+
+def test_a_bom_and_crlf_are_kept_in_the_bytes(client: Any) -> None:
+    data = b"\xef\xbb\xbf" + PETS.replace(b"\n", b"\r\n")
+    dataset = upload_new(client, data)
+
+    assert client.get(dataset["links"]["content"]).data == data
+    assert [column["name"] for column in dataset["columns"]][0] == "weight"
