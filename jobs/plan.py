@@ -9,6 +9,7 @@ from jobs.spec.base import FieldError, InvalidSpec
 from jobs.spec.data import DatasetData
 from jobs.spec.engines import ENGINES, choose_engine
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.spec_warnings import find_spec_warnings, find_target_warnings
 
 WorkerInfo = Mapping[str, Any]  # as jobs/queries/worker_registry.py lists live ones
 
@@ -120,8 +121,9 @@ def _data_bytes(spec: JobSpec) -> int:
     validation_rows = 0 if facts is None or facts.validation is None else facts.validation.rows
     rows = profile.rows * (2 if spec.held_out_rows else 1) + validation_rows
     float64_bytes = 0
-    if facts is not None and isinstance(spec.data, DatasetData) and spec.data.standardize:
-        float64_bytes = max(profile.rows, validation_rows) * facts.numbers * DOUBLE_BYTES
+    if facts is not None and isinstance(spec.data, DatasetData):
+        columns = facts.numbers + len(facts.categories) + facts.outputs
+        float64_bytes = max(facts.data.rows, validation_rows) * columns * DOUBLE_BYTES
     return rows * (profile.features + profile.outputs) * FLOAT_BYTES + float64_bytes
 
 
@@ -147,7 +149,7 @@ def _likely_engine(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> Likely
 
 
 def _find_warnings(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> list[str]:
-    warnings = []
+    warnings = [*find_spec_warnings(spec), *find_target_warnings(spec)]
     if not queue_workers:
         warnings.append(f"no live worker serves the queue {spec.queue}: the job would wait for one")
     engine = spec.compute.engine

@@ -33,8 +33,10 @@ USAGE = {
     network = model.load()
     outputs = network(model.prepare(rows))  # rows: a float tensor [rows, {inputs}]
 
-After a training on a table with named columns, model.encode(records) makes such rows;
-model.class_names(outputs) names the likeliest classes of a classifier.
+After a training on a table with named columns, model.encode(records) makes such rows, and
+model.predict(records) is all of it. model.class_names(outputs) names the likeliest classes of a
+classifier; model.to_target_units(outputs) are the predictions of a net of numbers, which was
+trained on standardized targets if CONFIG has a target_scale.
 """,
     "transformer_lm": """
     network = model.load()

@@ -77,7 +77,9 @@ def test_every_valid_spec_is_planned_and_submitted(
     planned = spec_client.post("/v1/jobs/plan", spec)
     assert planned.status_code == 200, planned.json
     again = spec_client.post("/v1/jobs/plan", planned.json["spec"])
-    assert again.json == planned.json, "a spec with all its defaults means itself"
+    # a default that is written out needs no warning
+    first_plan, second_plan = (response.json | {"warnings": []} for response in (planned, again))
+    assert second_plan == first_plan, "a spec with all its defaults means itself"
     submitted = spec_client.post("/v1/jobs", spec)
     assert submitted.status_code == 202, submitted.json
     assert submitted.json["spec"] == planned.json["spec"]

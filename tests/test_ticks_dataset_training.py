@@ -19,7 +19,7 @@ from tests.datasets import CSV, JSONL, NPZ, csv_of, jsonl_of, npz_of, spec_on_da
 from tests.processes import running_fork_server
 from tests.training_records import CPU, RunRecord, run_and_record
 from ticks import machine, state_files
-from ticks.data.tables import DamagedDataset
+from ticks.data.dataset_files import DamagedDataset
 from ticks.training import TrainingRun
 from workers.forkserver_client import spawn_trainer
 from workers.trainer_client import TrainerClient
@@ -190,7 +190,7 @@ def test_a_checkpoint_of_other_data_is_refused(home: Home, tmp_path: Path) -> No
 
 def test_without_standardising_numbers_are_trained_on_as_they_came(home: Home) -> None:
     rows = [{"a": at + 0.25, "b": float(at % 3)} for at in range(8)]
-    data = {"standardize": False, "shuffle": False}
+    data = {"standardize": False, "standardize_target": False, "shuffle": False}
     spec = home.spec(home.add(csv_of(rows)), "b", data=data, batch_size=8)
     training = home.training(spec)
 

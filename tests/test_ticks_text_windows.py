@@ -15,7 +15,7 @@ from tests.texts import lm_spec, random_text, text_facts, write_texts
 from tests.training_records import CPU
 from ticks.data import text_windows as texts
 from ticks.data import tokens as reading
-from ticks.data.tables import DamagedDataset
+from ticks.data.dataset_files import DamagedDataset
 from ticks.data.text_windows import TextWindows
 from ticks.data.tokens import ByteTokens, CharacterTokens, WrongText
 

@@ -133,7 +133,7 @@ def load(training: TrainingRun, folder: Path) -> LoadResult:
 
 def _net_config(training: TrainingRun) -> dict[str, Any]:
     """Return what is needed to build the net and to use it."""
-    spec, scaling = training.spec, training.scaling
+    spec = training.spec
     config: dict[str, Any] = {
         "inputs": spec.profile.features,
         "outputs": spec.profile.outputs,
@@ -142,16 +142,23 @@ def _net_config(training: TrainingRun) -> dict[str, Any]:
         "model": spec.model.model_dump(mode="json"),
         **training.column_info,
     }
-    if scaling is not None:
-        config["scale"] = {name: values.tolist() for name, values in scaling._asdict().items()}
+    scalings = {"scale": training.scaling, "target_scale": training.target_scaling}
+    for name, scaling in scalings.items():
+        if scaling is not None:
+            config[name] = {part: values.tolist() for part, values in scaling._asdict().items()}
     if spec.profile.text is not None and vocabulary_of(spec.model) == "characters":
         config["vocabulary"] = list(spec.profile.text.vocabulary)
     return config
 
 
 def _scaling_tensors(training: TrainingRun) -> dict[str, Tensor]:
-    scaling = {} if training.scaling is None else training.scaling._asdict()
-    return {name: torch.tensor(values) for name, values in scaling.items()}
+    scalings = {"": training.scaling, "target_": training.target_scaling}
+    return {
+        prefix + name: torch.tensor(values)
+        for prefix, scaling in scalings.items()
+        if scaling is not None
+        for name, values in scaling._asdict().items()
+    }
 
 
 def _group_by_prefix(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -13,9 +13,12 @@ from typing import TypedDict
 import torch
 
 from jobs import fault_points
+from jobs.spec.data import FIRST_REVISION
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.spec_warnings import target_scale_warnings
+from ticks.data.batches import RowSource, TensorRows
+from ticks.data.dataset_files import Announce, ignore_phase
 from ticks.data.load import load_data
-from ticks.data.tables import Announce, ignore_phase
 from ticks.engines.chunk import Chunk, Engine
 from ticks.engines.selection import make_engine
 from ticks.engines.single_tick import SingleTickEngine
@@ -65,6 +68,7 @@ class TrainingRun:
     """A trainer with its engine, its held-out rows and its stop rules.
 
     `end_reason` is set once the job has ended: "budget", "target", "patience" or "converged".
+    `warnings` tell what is doubtful about the training rows.
     `metrics` are those of the newest validation, at tick `validated_at`. `engine_note` says why
     this engine was chosen, and `is_fallback` whether it replaces one that could not be used.
 
@@ -83,7 +87,9 @@ class TrainingRun:
     ) -> None:
         data = load_data(spec, device, artifacts, announce)
         self.spec, self.announce, self.held_out = spec, announce, data.held_out
-        self.scaling, self.column_info = data.scaling, data.column_info
+        self.scaling, self.target_scaling = data.scaling, data.target_scaling
+        self.column_info = data.column_info
+        self.warnings = _find_warnings(spec, data.training)
         self.trainer = Trainer(spec, data.training, device)
         choice = make_engine(self.trainer, device, engine, announce)
         self.engine_note, self.is_fallback = choice.reason, choice.is_fallback
@@ -181,3 +187,15 @@ class TrainingRun:
         tick = chunk.first + chunk.count - 1
         loss = float(chunk.columns["loss"][-1])
         return Failure(type="nonfinite", detail=f"the loss of tick {tick} is {loss}", tick=tick)
+
+
+def _find_warnings(spec: JobSpec, rows: RowSource) -> list[str]:
+    """Return the warnings of targets of numbers that are not scaled and should be."""
+    if not isinstance(rows, TensorRows) or spec.revision == FIRST_REVISION:
+        return []
+    if spec.profile.kind != "number" or spec.is_target_scaled:
+        return []
+    targets = rows.targets.double()
+    deviations = targets.std(dim=0, correction=0).tolist()
+    statistics = zip(targets.mean(dim=0).tolist(), deviations, strict=True)
+    return target_scale_warnings(spec, list(statistics))

@@ -4,10 +4,12 @@ Knows the trainer's commands, the ledger writer and the checkpointer; knows no p
 and no lease.
 """
 
+import math
 from typing import Literal
 
 from jobs import fault_points
 from jobs.errors import TickMismatch
+from jobs.spec.spec_warnings import find_spec_warnings
 from workers import outcomes
 from workers.checkpointing.checkpointer import Checkpointer
 from workers.chunks import StopTicks, chunk_length
@@ -41,6 +43,7 @@ class TrainingAttempt:
         self.best: JsonDict | None = None
         self.end_reason: str | None = None  # why the trainer itself ended the training
         self.failure: JsonDict | None = None
+        self.is_skip_reported = False
         self.is_chunk_in_flight = False  # whether the trainer already runs the next chunk
 
     def run(self) -> Outcome:
@@ -78,6 +81,9 @@ class TrainingAttempt:
             self.session.report("warning", message)
         else:
             self.session.log.write(message)
+        if self.claim.attempt == 1:
+            for warning in [*find_spec_warnings(self.spec), *reply["warnings"]]:
+                self.session.report("warning", warning)
 
     def load(self) -> None:
         """Load the checkpoint to resume from; without one, check the initial weights."""
@@ -144,10 +150,23 @@ class TrainingAttempt:
             self.trainer.start_chunk(self.next_chunk_ticks(chunk.last))
         self.ledger_writer.append_ticks(chunk, self.elapsed, phase="training")
         self._advance(chunk)
+        self._report_skipped(chunk)
         self.checkpointer.on_ticks_recorded(chunk)
         can_save_request = not (self.is_chunk_in_flight or chunk.is_over)
         if is_save_due or (self.checkpointer.is_requested and can_save_request):
             self.checkpointer.begin_save(self.tick, self.best)
+
+    def _report_skipped(self, chunk: ChunkResult) -> None:
+        """Tell once an attempt that the update of a tick was not applied."""
+        losses = chunk.columns["loss"]
+        is_skipped = chunk.failure is None and len(losses) > 0 and not math.isfinite(losses[-1])
+        if is_skipped and not self.is_skip_reported:
+            self.is_skip_reported = True
+            self.session.report(
+                "warning",
+                f"the loss of tick {chunk.last} is not finite: its update is not applied, "
+                "as of all such ticks from here on (stop.on_nonfinite is skip)",
+            )
 
     def next_chunk_ticks(self, tick: int, stop_tick: int | None = None) -> int:
         """Return how many ticks to run after `tick`, at most up to `stop_tick`."""

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from jobs.spec.base import DatasetId, FieldError, Float32, Seed, SpecModel
+from jobs.spec.profiles import MAX_CLASSES
 from jobs.spec.text import TextFacts, Vocabulary
 from models.strict_numbers import INTEGRAL
 
@@ -23,6 +24,8 @@ TargetKind = Literal["class", "number", "token"]
 #: tokens per row of a text
 Window = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
 Row = Annotated[list[Float32], Field(min_length=1)]
+#: of the rules by which a spec is read: defaults, splits, classes (`jobs/spec/stored.py`)
+FIRST_REVISION, REVISION = 1, 2
 
 
 class Profile(SpecModel):
@@ -52,8 +55,8 @@ def text_profile(text: TextFacts, window: int, vocabulary: Vocabulary = "bytes")
 
 
 class InlineData(SpecModel):
-    """Rows in the request body. A target is a number or a row of numbers; for cross_entropy,
-    a class: a whole number from 0 on."""
+    """Rows in the request body. A target is a number or a row of numbers; for cross_entropy, a
+    class: a whole number. The different ones are the classes, in their order."""
 
     source: Literal["inline"]
     inputs: Annotated[list[Row], Field(min_length=1)]
@@ -80,15 +83,28 @@ class InlineData(SpecModel):
             rule = "a target of the first one's form"
             yield FieldError(f"/data/targets/{at}", rule, self.targets[at])
 
-    def profile(self, objective: str | None) -> Profile:
+    def profile(self, objective: str | None, revision: int) -> Profile:
         """Build the profile of data without errors."""
         rows, features = len(self.inputs), len(self.inputs[0])
-        numbers = _class_numbers(self.targets) if objective == "cross_entropy" else None
-        if numbers is None:
+        classes = self.class_numbers(revision) if objective == "cross_entropy" else None
+        if classes is None:
             outputs = _width(self.targets[0]) or 1
             return Profile(rows=rows, features=features, outputs=outputs, kind="number")
-        classes = max(2, max(numbers) + 1)
-        return Profile(rows=rows, features=features, outputs=classes, kind="class", classes=classes)
+        outputs = len(classes)
+        return Profile(rows=rows, features=features, outputs=outputs, kind="class", classes=outputs)
+
+    def class_numbers(self, revision: int) -> list[int] | None:
+        """Return the classes, sorted: the different targets; None if they cannot be classes.
+
+        In the first revision of specs these were all numbers up to the largest target.
+        """
+        numbers = _whole_numbers(self.targets)
+        if numbers is None:
+            return None
+        if revision == FIRST_REVISION:
+            is_valid = min(numbers) >= 0 and max(numbers) < MAX_CLASSES
+            return list(range(max(2, max(numbers) + 1))) if is_valid else None
+        return sorted(numbers) if 2 <= len(numbers) <= MAX_CLASSES else None
 
 
 class ExampleData(SpecModel):
@@ -108,7 +124,7 @@ class ExampleData(SpecModel):
         else:
             yield FieldError("/data/name", "one of " + ", ".join(example_names()), self.name)
 
-    def profile(self, objective: str | None) -> Profile:
+    def profile(self, objective: str | None, revision: int) -> Profile:
         """Read the profile from the file beside the data."""
         profile = _example_profile(self.name)
         return profile if profile.text is None else text_profile(profile.text, self.window or 1)
@@ -160,6 +176,10 @@ class DatasetData(SpecModel):
             if name == self.target or name in names[:at]:
                 rule = "each column once, and not the target"
                 yield FieldError(f"/data/features/{at}", rule, name)
+        for at, name in enumerate(self.exclude):
+            if name == self.target or name in names:
+                rule = "a column that is neither the target nor among the features"
+                yield FieldError(f"/data/exclude/{at}", rule, name)
 
 
 class SyntheticData(SpecModel):
@@ -183,7 +203,7 @@ class SyntheticData(SpecModel):
             rule = "samples × features of at most 1,000,000,000"
             yield FieldError("/data/samples", rule, self.samples)
 
-    def profile(self, objective: str | None) -> Profile:
+    def profile(self, objective: str | None, revision: int) -> Profile:
         """Build the profile."""
         if self.kind == "regression":
             return Profile(rows=self.samples, features=self.features, outputs=1, kind="number")
@@ -232,9 +252,9 @@ def _width(target: float | Sequence[float]) -> int:
     return len(target) if isinstance(target, Sequence) else 0
 
 
-def _class_numbers(targets: Sequence[float | Sequence[float]]) -> list[int] | None:
-    """Return the targets as classes if all are whole numbers from 0 to 999, else None."""
+def _whole_numbers(targets: Sequence[float | Sequence[float]]) -> set[int] | None:
+    """Return the different targets if all are whole numbers, else None."""
     flat = [target for target in targets if not isinstance(target, Sequence)]
-    if len(flat) < len(targets) or any(t != int(t) or not 0 <= t < 1000 for t in flat):
+    if len(flat) < len(targets) or any(target != int(target) for target in flat):
         return None
-    return [int(target) for target in flat]
+    return set(map(int, flat))

@@ -20,6 +20,8 @@ class DataFile(SpecModel):
     delimiter: Delimiter = "comma"
     options: ParseOptions = ParseOptions()
     rows: int = 0
+    dropped_rows: int = 0
+    """Rows that the job leaves out since a column it uses has a gap there."""
     text: TextFacts | None = None
 
     @property
@@ -27,25 +29,42 @@ class DataFile(SpecModel):
         """How its bytes are read; records of earlier builds have a delimiter alone."""
         return self.options.model_copy(update={"delimiter": self.delimiter})
 
+    @property
+    def used_rows(self) -> int:
+        """Rows that the job uses."""
+        return self.rows - self.dropped_rows
+
+
+#: the class of a gap in a category; no cell that is not missing is spelled like that
+GAP_CLASS = ""
+
 
 class ClassNames(SpecModel):
     """The classes of a column in order: texts, or whole numbers as decimal texts."""
 
     names: list[str]
     numbers: bool = False
+    """Whether a cell belongs to the class of its value rather than of its text."""
 
 
 class DatasetBinding(SpecModel):
     """The uploaded datasets of one spec: files, and the inputs and targets that columns become.
 
-    A row's features are its number columns and, for each category, one input per class.
+    A row's features are its numbers (times among them), for each of `gaps` one input that is 1
+    where the number is missing, and for each category one input per class.
     """
 
     data: DataFile
     validation: DataFile | None = None
     test: DataFile | None = None
+    left_out: list[str] = []
+    """Columns beside the target that are no features, where the spec names no features."""
     numbers: int = 0
-    """How many features are numbers."""
+    """How many features are numbers or times."""
+    times: list[str] = []
+    """Those that are times, and the target if it is one."""
+    gaps: list[str] = []
+    """Those that have gaps, which are filled."""
     categories: dict[str, ClassNames] = {}
     """Features that are categories, by column."""
     target: ClassNames | None = None
@@ -56,11 +75,16 @@ class DatasetBinding(SpecModel):
     """Rows that a validation by groups holds out; null where the fraction alone tells."""
     test_rows: int | None = None
     """Rows that a test by groups holds out; null where the fraction alone tells."""
+    target_statistics: list[list[float]] = []
+    """Mean and deviation of each number of a target, over all rows."""
+    notes: list[str] = []
+    """What is doubtful about the columns used, and how the target is read."""
 
     @property
     def features(self) -> int:
         """Inputs of a net per row."""
-        return self.numbers + sum(len(category.names) for category in self.categories.values())
+        classes = sum(len(category.names) for category in self.categories.values())
+        return self.numbers + len(self.gaps) + classes
 
     def profile(self, window: int | None) -> Profile:
         """Build the profile that rules and nets read; a text's tokens are bytes at first."""
@@ -68,7 +92,7 @@ class DatasetBinding(SpecModel):
             return text_profile(self.data.text, window or 1)
         classes = None if self.target is None else len(self.target.names)
         return Profile(
-            rows=self.data.rows,
+            rows=self.data.used_rows,
             features=self.features,
             outputs=classes or self.outputs,
             kind="number" if classes is None else "class",

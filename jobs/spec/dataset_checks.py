@@ -3,16 +3,27 @@
 Reads profiles, never data; the caller provides the lookup of a dataset by its id.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import NamedTuple
 
 from jobs.spec.base import FieldError, InvalidSpec
+from jobs.spec.column_types import (
+    category_values,
+    feature_columns,
+    find_type_errors,
+    list_names,
+    type_of,
+    type_pointer,
+)
 from jobs.spec.data import DatasetData, find_window_errors
 from jobs.spec.dataset_binding import ClassNames, DataFile, DatasetBinding
 from jobs.spec.held_out import HeldOut
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.missing_values import count_dropped_rows, find_missing_errors, with_gap_class
 from jobs.spec.profiles import MAX_CLASSES, Column, DatasetProfile
 from jobs.spec.row_split import RowSplit
+from jobs.spec.second_dataset import find_differences
+from jobs.spec.target_classes import array_objective, column_objective, target_note
 
 
 class KnownDataset(NamedTuple):
@@ -55,30 +66,42 @@ def bind_datasets(
         if errors := [FieldError(f"/{name}/id", rule, other) for name, other in others.items()]:
             raise DatasetMismatch(errors)
         return None
-    dataset = _require_dataset(look_up, "/data/id", data.id)
+    dataset = require_dataset(look_up, "/data/id", data.id)
     binding, errors = _bind(data, dataset, objective), []
     for name, other_id in others.items():
-        other = _require_dataset(look_up, f"/{name}/id", other_id)
-        differences = _find_differences(data, binding, dataset.profile, other.profile)
+        other = require_dataset(look_up, f"/{name}/id", other_id)
+        differences = find_differences(data, binding, dataset.profile, other.profile)
         errors += [FieldError(f"/{name}/id", difference, other_id) for difference in differences]
-        binding = binding.model_copy(update={name: other.file})
+        if not errors:
+            file = _other_file(data, dataset, other, f"/{name}/id")
+            binding = binding.model_copy(update={name: file})
     if errors:
         raise DatasetMismatch(errors)
     return binding
 
 
-def _require_dataset(look_up: DatasetLookup, pointer: str, dataset_id: str) -> KnownDataset:
+def require_dataset(look_up: DatasetLookup, pointer: str, dataset_id: str) -> KnownDataset:
+    """Look up a dataset. Raises DatasetMismatch where the tenant has no such one."""
     dataset = look_up(dataset_id)
     if dataset is None:
         raise DatasetMismatch([FieldError(pointer, UNKNOWN_DATASET_RULE, dataset_id)])
     return dataset
 
 
-def default_objective(data: DatasetData, dataset: KnownDataset) -> str:
-    """Return the objective for the type of the target column."""
-    column = dataset.profile.column(data.target or "")
-    is_class = column is not None and _type_of(data, column) == "category"
-    return "cross_entropy" if is_class else "mse"
+def _other_file(
+    data: DatasetData, dataset: KnownDataset, other: KnownDataset, pointer: str
+) -> DataFile:
+    """Return the file of a second dataset, with the rows that it drops as the first one does."""
+    if dataset.profile.columns is None:
+        return other.file
+    columns = {column.name: column for column in dataset.profile.columns}
+    names = {column.name for column in feature_columns(data, columns)} | {data.target}
+    used = [column for column in other.profile.columns or [] if column.name in names]
+    dropped = count_dropped_rows(data, other.profile, used)
+    if dropped is None or dropped == other.profile.rows:
+        rule = "a dataset that has rows left where rows with gaps are dropped"
+        raise DatasetMismatch([FieldError(pointer, rule, data.missing)])
+    return other.file.model_copy(update={"dropped_rows": dropped})
 
 
 def _bind(data: DatasetData, dataset: KnownDataset, objective: str | None) -> DatasetBinding:
@@ -90,173 +113,149 @@ def _bind(data: DatasetData, dataset: KnownDataset, objective: str | None) -> Da
         raise DatasetMismatch(errors)
     if profile.text is not None:
         return DatasetBinding(data=dataset.file)
-    as_classes = (objective or default_objective(data, dataset)) == "cross_entropy"
-    return (_bind_arrays if profile.columns is None else _bind_table)(data, dataset, as_classes)
+    bind = _bind_arrays if profile.columns is None else _bind_table
+    return bind(data, dataset, objective)
 
 
 def _column_field_errors(data: DatasetData, kind: str) -> list[FieldError]:
-    fields = {"target": data.target, "features": data.features, "types": data.types or None}
+    fields = {
+        "target": data.target,
+        "features": data.features,
+        "exclude": data.exclude or None,
+        "types": data.types or None,
+    }
     rule = f"left out: this dataset is {kind}, which has no named columns"
     return [FieldError(f"/data/{name}", rule, value) for name, value in fields.items() if value]
 
 
-def _bind_arrays(_data: DatasetData, dataset: KnownDataset, as_classes: bool) -> DatasetBinding:
-    inputs, targets = dataset.profile.inputs, dataset.profile.targets
+def _bind_arrays(data: DatasetData, dataset: KnownDataset, objective: str | None) -> DatasetBinding:
+    profile = dataset.profile
+    inputs, targets, values = profile.inputs, profile.targets, profile.target_classes
     assert inputs is not None and targets is not None, "an NPZ file has both"
     outputs = targets.shape[1] if len(targets.shape) > 1 else 1
-    values = dataset.profile.target_classes
-    classes = (
-        _number_classes(values, "/objective", "cross_entropy", "targets") if as_classes else None
-    )
+    classes = None
+    if (objective or array_objective(profile)) == "cross_entropy":
+        if values is None:
+            raise DatasetMismatch([_no_classes("/objective", "cross_entropy", "targets")])
+        classes = ClassNames(names=list(map(str, values)), numbers=True)
+        classes = _require_two(classes, "/objective", "cross_entropy")
+    note = target_note(data, profile, None, are_classes=classes is not None)
     return DatasetBinding(
-        data=dataset.file, numbers=inputs.shape[1], target=classes, outputs=outputs
+        data=dataset.file,
+        numbers=inputs.shape[1],
+        target=classes,
+        outputs=outputs,
+        target_statistics=[] if classes else targets.statistics,
+        notes=[note] if note and objective is None else [],
     )
 
 
-def _bind_table(data: DatasetData, dataset: KnownDataset, as_classes: bool) -> DatasetBinding:
-    columns = {column.name: column for column in dataset.profile.columns or []}
+def _bind_table(data: DatasetData, dataset: KnownDataset, objective: str | None) -> DatasetBinding:
+    profile = dataset.profile
+    columns = {column.name: column for column in profile.columns or []}
     if errors := list(_find_unknown_columns(data, columns)):
         raise DatasetMismatch(errors)
-    names = data.features or [name for name in columns if name != data.target]
-    if not names:
+    features, target = feature_columns(data, columns), columns[data.target or ""]
+    if not features:
         rule = "not the only column: features are needed"
         raise DatasetMismatch([FieldError("/data/target", rule, data.target)])
-    assert data.target is not None, "_find_unknown_columns reports it"
-    target = columns[data.target]
-    features = [columns[name] for name in names]
-    errors = list(_find_type_errors(data, [*features, target]))
-    is_class = as_classes or _type_of(data, target) == "category"
+    errors = list(find_type_errors(data, [*features, target]))
+    errors += find_missing_errors(data, profile, features, target)
     classes = None
     try:
-        classes = _target_classes(target) if is_class else None
+        is_class = (objective or column_objective(data, profile, target)) == "cross_entropy"
+        if is_class or type_of(data, target) == "category":
+            classes = _target_classes(data, target)
     except DatasetMismatch as error:
         errors += error.errors
     if errors:
         raise DatasetMismatch(errors)
-    categories = [column for column in features if _type_of(data, column) == "category"]
+    categories = [column for column in features if type_of(data, column) == "category"]
+    numbers = [column for column in features if type_of(data, column) != "category"]
+    dropped = count_dropped_rows(data, profile, [*features, target]) or 0
+    used = {column.name for column in features} | {target.name}
     return DatasetBinding(
-        data=dataset.file,
-        numbers=len(features) - len(categories),
-        categories={column.name: _column_classes(column) for column in categories},
+        data=dataset.file.model_copy(update={"dropped_rows": dropped}),
+        left_out=[] if data.features else [name for name in columns if name not in used],
+        numbers=len(numbers),
+        times=[column.name for column in [*numbers, target] if type_of(data, column) == "datetime"],
+        gaps=[column.name for column in numbers if column.missing and data.missing != "drop"],
+        categories={column.name: _feature_classes(data, column) for column in categories},
         target=classes,
+        target_statistics=_statistics(target) if classes is None else [],
+        notes=_notes(data, profile, used, target, classes, objective),
     )
 
 
+def _notes(
+    data: DatasetData,
+    profile: DatasetProfile,
+    used: Set[str],
+    target: Column,
+    classes: ClassNames | None,
+    objective: str | None,
+) -> list[str]:
+    """Return what is doubtful about the columns used, and how the target is read by default."""
+    notes = [
+        note.detail if note.column is None else f"column {note.column!r}: {note.detail}"
+        for note in profile.notes
+        if note.column is None or note.column in used
+    ]
+    note_of_target = target_note(data, profile, target, are_classes=classes is not None)
+    return [*notes, note_of_target] if note_of_target and objective is None else notes
+
+
+def _statistics(target: Column) -> list[list[float]]:
+    """Return mean and deviation of a target of numbers, where its profile has them."""
+    if target.mean is None or target.deviation is None:
+        return []
+    return [[target.mean, target.deviation]]
+
+
 def _find_unknown_columns(data: DatasetData, columns: dict[str, Column]) -> Iterator[FieldError]:
-    """Yield errors for column names that the dataset lacks."""
-    listed = ", ".join(list(columns)[:20]) + (", …" if len(columns) > 20 else "")
-    rule = f"one of the dataset's columns: {listed}"
+    """Yield errors for column names that the dataset lacks, or that are both left out and used."""
+    rule = f"one of the dataset's columns: {list_names(list(columns))}"
     if data.target not in columns:
         yield FieldError("/data/target", rule, data.target)
-    for at, name in enumerate(data.features or []):
-        if name not in columns:
-            yield FieldError(f"/data/features/{at}", rule, name)
+    for field, names in (("features", data.features or []), ("exclude", data.exclude)):
+        for at, name in enumerate(names):
+            if name not in columns:
+                yield FieldError(f"/data/{field}/{at}", rule, name)
     for name in data.types:
         if name not in columns:
-            yield FieldError(_type_pointer(name), rule, name)
+            yield FieldError(type_pointer(name), rule, name)
 
 
-def _find_type_errors(data: DatasetData, columns: Sequence[Column]) -> Iterator[FieldError]:
-    """Yield errors for columns that cannot be read as the type in the spec."""
-    for column in columns:
-        type_name = data.types.get(column.name, column.type)
-        pointer = _type_pointer(column.name)
-        if type_name == "number" and column.type == "category":
-            yield FieldError(pointer, "category: its values are texts", type_name)
-        if type_name == "category" and column.type == "number" and column.whole is None:
-            yield FieldError(pointer, f"number: a category has {FEW_WHOLE_NUMBERS}", type_name)
+def _feature_classes(data: DatasetData, column: Column) -> ClassNames:
+    classes = category_values(column)
+    assert classes is not None, "find_type_errors reports it"
+    return with_gap_class(data, column, classes)
 
 
-def _type_pointer(name: str) -> str:
-    return "/data/types/" + name.replace("~", "~0").replace("/", "~1")
+def _target_classes(data: DatasetData, column: Column) -> ClassNames:
+    """Return the classes of a target: numbers by their value, unless the spec makes it a category.
+
+    Raises DatasetMismatch.
+    """
+    if type_of(data, column) == "number":
+        if column.whole is None:
+            raise DatasetMismatch([_no_classes("/data/target", column.name, "it")])
+        classes = ClassNames(names=list(map(str, column.whole)), numbers=True)
+    else:
+        values = category_values(column)
+        if values is None:
+            raise DatasetMismatch([_no_classes("/data/target", column.name, "it")])
+        classes = values
+    return _require_two(classes, "/data/target", column.name)
 
 
-def _type_of(data: DatasetData, column: Column) -> str:
-    return data.types.get(column.name, column.type)
+def _no_classes(pointer: str, value: str, subject: str) -> FieldError:
+    rule = f"{subject} must be texts or have {FEW_WHOLE_NUMBERS}"
+    return FieldError(pointer, f"cross_entropy needs classes as targets: {rule}", value)
 
 
-def _target_classes(column: Column) -> ClassNames:
-    if column.type == "number":
-        return _number_classes(column.whole, "/data/target", column.name, "it")
-    return _require_two(_column_classes(column), "/data/target", column.name)
-
-
-def _column_classes(column: Column) -> ClassNames:
-    if column.classes is not None:
-        return ClassNames(names=column.classes)
-    return ClassNames(names=list(map(str, column.whole or [])), numbers=True)
-
-
-def _number_classes(values: list[int] | None, where: str, value: str, subject: str) -> ClassNames:
-    if values is None:
-        rule = f"{subject} must be texts or have {FEW_WHOLE_NUMBERS}"
-        rule = f"cross_entropy needs classes as targets: {rule}"
-        raise DatasetMismatch([FieldError(where, rule, value)])
-    return _require_two(ClassNames(names=list(map(str, values)), numbers=True), where, value)
-
-
-def _require_two(classes: ClassNames, where: str, value: str) -> ClassNames:
+def _require_two(classes: ClassNames, pointer: str, value: str) -> ClassNames:
     if len(classes.names) < 2:
         rule = "at least 2 classes; all rows have the same one"
-        raise DatasetMismatch([FieldError(where, rule, value)])
+        raise DatasetMismatch([FieldError(pointer, rule, value)])
     return classes
-
-
-def _find_differences(
-    data: DatasetData, binding: DatasetBinding, profile: DatasetProfile, other: DatasetProfile
-) -> Iterator[str]:
-    """Yield how a second dataset differs from the first in what the job uses."""
-    if _kind_of(profile) != _kind_of(other):
-        yield "a dataset of the same kind as the one to train on: table, arrays or text"
-    elif profile.inputs is not None:
-        yield from _find_array_differences(binding, profile, other)
-    elif profile.columns is not None:
-        names = data.features or [
-            column.name for column in profile.columns if column.name != data.target
-        ]
-        for name in [*names, data.target or ""]:
-            expected, actual = profile.column(name), other.column(name)
-            assert expected is not None, "the binding has only existing columns"
-            is_target = name == data.target
-            classes = binding.target if is_target else binding.categories.get(name)
-            yield from _find_column_differences(expected, actual, classes)
-
-
-def _kind_of(profile: DatasetProfile) -> tuple[bool, bool]:
-    return profile.text is None, profile.columns is None
-
-
-def _find_array_differences(
-    binding: DatasetBinding, profile: DatasetProfile, other: DatasetProfile
-) -> Iterator[str]:
-    for name in ("inputs", "targets"):
-        expected, actual = getattr(profile, name).shape[1:], getattr(other, name).shape[1:]
-        if expected != actual:
-            yield f"{name} of rows like those to train on: {expected}, not {actual}"
-    if binding.target is not None:
-        yield from _find_new_classes(binding.target, other.target_classes, "targets")
-
-
-def _find_column_differences(
-    expected: Column, actual: Column | None, classes: ClassNames | None
-) -> Iterator[str]:
-    if actual is None:
-        yield f"the column {expected.name!r}, which it lacks"
-    elif classes is None and actual.type != "number":
-        yield f"numbers in the column {expected.name!r}, where it has texts"
-    elif classes is not None:
-        values = actual.whole if classes.numbers else actual.classes
-        yield from _find_new_classes(classes, values, f"the column {expected.name!r}")
-
-
-def _find_new_classes(
-    classes: ClassNames, values: Sequence[object] | None, where: str
-) -> Iterator[str]:
-    if values is None:
-        kind = "whole numbers" if classes.numbers else "texts"
-        yield f"{kind} as classes in {where}"
-        return
-    new = [str(value) for value in values if str(value) not in set(classes.names)]
-    if new:
-        listed = ", ".join(map(repr, new[:5])) + (", …" if len(new) > 5 else "")
-        yield f"in {where} only classes that the data to train on have, not {listed}"

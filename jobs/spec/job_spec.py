@@ -12,7 +12,7 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
 from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, SpecModel
-from jobs.spec.data import Data, DatasetData, Profile
+from jobs.spec.data import FIRST_REVISION, REVISION, Data, DatasetData, Profile
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.held_out import FinalTest, HeldOut, Validation, count_binary_share, count_share
 from jobs.spec.text import vocabulary_of
@@ -49,9 +49,6 @@ Labels = Annotated[
 Notes = Annotated[str, Field(max_length=10_000)]
 Priority = Annotated[int, Field(ge=-100, le=100), INTEGRAL]
 
-
-#: of the rules by which a spec is read: defaults, splits, classes (`jobs/spec/stored.py`)
-FIRST_REVISION, REVISION = 1, 2
 
 #: shown with the schema
 EXAMPLE_SPEC: JsonDict = {
@@ -118,7 +115,7 @@ class JobSpec(JobSpecRequest):
     @cached_property
     def profile(self) -> Profile:
         """The sizes of its data."""
-        return build_profile(self, self.objective, self.facts)
+        return build_profile(self, self.objective, self.facts, self.revision)
 
     @property
     def datasets(self) -> dict[str, str]:
@@ -129,6 +126,11 @@ class JobSpec(JobSpecRequest):
         if self.validation is not None and self.validation.id and self.facts.validation is not None:
             paths[self.validation.id] = self.facts.validation.path
         return paths
+
+    @property
+    def is_target_scaled(self) -> bool:
+        """Whether targets are standardized, so that losses are not in their own units."""
+        return bool(getattr(self.data, "standardize_target", False))
 
     @property
     def held_out_rows(self) -> int:
@@ -183,12 +185,15 @@ class JobSpec(JobSpecRequest):
 
 
 def build_profile(
-    request: JobSpecRequest, objective: str | None, binding: DatasetBinding | None
+    request: JobSpecRequest,
+    objective: str | None,
+    binding: DatasetBinding | None,
+    revision: int = REVISION,
 ) -> Profile:
     """Build the profile of a request's data; `binding` is needed for uploaded datasets."""
     if isinstance(request.data, DatasetData):
         assert binding is not None, "bind_datasets has looked the dataset up"
         profile = binding.profile(request.data.window)
     else:
-        profile = request.data.profile(objective)
+        profile = request.data.profile(objective, revision)
     return profile.with_vocabulary(vocabulary_of(request.model))

@@ -9,11 +9,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from jobs.spec.base import MAX_TICKS, FieldError, InvalidSpec
-from jobs.spec.data import Data, DatasetData, TargetKind
+from jobs.spec.data import REVISION, Data, DatasetData, TargetKind
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.dataset_checks import DatasetLookup, DatasetMismatch, bind_datasets, no_datasets
 from jobs.spec.job_spec import (
-    REVISION,
     JobSpec,
     JobSpecRequest,
     Objective,
@@ -119,6 +118,9 @@ def _fill_defaults(
     if request.batch_size is None:
         training_rows = JobSpec(**fields).training_rows
         fields["batch_size"] = max(1, min(DEFAULT_BATCH_SIZE, training_rows))
+    if isinstance(request.data, DatasetData) and request.data.standardize_target is None:
+        is_number = objective == "mse" and build_profile(request, None, binding).kind == "number"
+        fields["data"] = request.data.model_copy(update={"standardize_target": is_number})
     spec = JobSpec(**fields)
     if spec.validation is None or spec.validation.every_ticks is not None:
         return spec

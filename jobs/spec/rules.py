@@ -79,11 +79,17 @@ def _check_objective(spec: JobSpec) -> Iterator[FieldError]:
         yield FieldError("/objective", rule, spec.objective)
         return
     if spec.objective == "cross_entropy" and spec.profile.kind != "class":
-        rule = "cross_entropy needs classes as targets (whole numbers from 0 to 999)"
+        rule = "cross_entropy needs classes as targets (2 to 1,000 different whole numbers)"
         yield FieldError("/objective", rule, spec.objective)
     if spec.objective == "mse" and spec.profile.kind == "class":
         rule = "mse needs numbers as targets, not classes"
         yield FieldError("/objective", rule, spec.objective)
+
+
+def _check_target_scaling(spec: JobSpec) -> Iterator[FieldError]:
+    if spec.is_target_scaled and spec.profile.kind != "number":
+        rule = "false or null: only targets that are numbers can be scaled"
+        yield FieldError("/data/standardize_target", rule, True)
 
 
 def _check_batch(spec: JobSpec) -> Iterator[FieldError]:
@@ -159,6 +165,7 @@ RULES: dict[Callable[[JobSpec], Iterator[FieldError]], Set[str]] = {
     _check_heads: {"model"},
     _check_other_texts: {"model", "data", "validation", "test"},
     _check_objective: {"model", "data", "objective"},
+    _check_target_scaling: {"model", "data", "objective"},
     check_splits: ROW_FIELDS,
     _check_batch: {*BATCH_FIELDS, "micro_batches"},
     _check_batch_norm: {*BATCH_FIELDS, "micro_batches", "model"},

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from jobs.spec.job_spec import FIRST_REVISION, JobSpec
+from jobs.spec.data import FIRST_REVISION
+from jobs.spec.job_spec import JobSpec
 
 
 def read_stored_spec(fields: dict[str, Any]) -> JobSpec:

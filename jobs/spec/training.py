@@ -79,7 +79,7 @@ class Schedule(SpecModel):
     name: Literal["constant", "linear", "cosine"] = "constant"
     warmup_ticks: Annotated[int, Field(ge=0, le=MAX_TICKS), INTEGRAL] = 0
     end_factor: Annotated[float, Field(ge=0, le=1), FINITE] = 0.0
-    """The final rate as a share of lr, for linear and cosine."""
+    """The rate that linear and cosine fall to, as a share of lr: reached one tick after the end."""
 
     def rate(self, lr: float, tick: int, total: int | None) -> float:
         """Return the learning rate of `tick` (from 1) of `total`, in float64."""

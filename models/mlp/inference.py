@@ -1,20 +1,56 @@
-"""The functions of an mlp's model.py beside the net: records to rows, outputs to class names."""
+"""The functions of an mlp's model.py beside the net: records to rows, outputs to predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from math import isfinite
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from models.checkpoint_module import CONFIG
+from models.checkpoint_module import CONFIG, load
+
+BLOCK_ROWS = 32  # rows predicted at a time: constant, because the bits of a prediction depend on it
+SEPARATORS = {"comma": ",", "point": ".", "space": " "}
+
+
+def predict(records: Sequence[Mapping[str, Any]], network: nn.Module | None = None) -> list[Any]:
+    """Return a prediction for each record, {column name: value}, of the net beside this file.
+
+    That of a class is {"class", "probabilities": {class: probability}}; that of a number is
+    {"value"}, in the units of the target column. Rows are computed 32 at a time, the last ones
+    padded, so that a prediction does not depend on the records beside it. Raises what `encode`
+    does.
+    """
+    network = load() if network is None else network
+    rows = prepare(encode(records))
+    blocks = [rows[at : at + BLOCK_ROWS] for at in range(0, len(rows), BLOCK_ROWS)]
+    return [prediction for block in blocks for prediction in _predict(network, block)]
+
+
+@torch.no_grad()
+def _predict(network: nn.Module, rows: Tensor) -> list[dict[str, Any]]:
+    padding = torch.zeros(BLOCK_ROWS - len(rows), rows.shape[1])
+    outputs = network(torch.cat([rows, padding]))[: len(rows)]
+    if CONFIG["objective"] != "cross_entropy":
+        values = to_target_units(outputs).tolist()
+        is_single = CONFIG["outputs"] == 1
+        return [{"value": row[0]} if is_single else {"values": row} for row in values]
+    names = _class_list()
+    return [
+        {"class": name, "probabilities": dict(zip(names, row, strict=True))}
+        for name, row in zip(class_names(outputs), outputs.softmax(dim=1).tolist(), strict=True)
+    ]
 
 
 def encode(records: Sequence[Mapping[str, Any]]) -> Tensor:
     """Turn records, each {column name: value}, into rows [records, inputs] (float64) for `prepare`.
 
-    Only for nets trained on a table with named columns; a category becomes one input per class
-    (one-hot). Raises KeyError for a missing column and ValueError for an unknown category or a
-    value that is not a number.
+    Only for nets trained on a table with named columns. Values may be written as in the file of the
+    training, or as the service shows its rows. A category becomes one input per class (one-hot), a
+    number that may be missing two: the number and 1 where it is missing. Raises KeyError for a
+    missing column and ValueError for an unknown category or a value that is not a number.
     """
     return torch.tensor([list(_encode_record(record)) for record in records], dtype=torch.float64)
 
@@ -22,12 +58,60 @@ def encode(records: Sequence[Mapping[str, Any]]) -> Tensor:
 def _encode_record(record: Mapping[str, Any]) -> Iterator[float]:
     for column in CONFIG["columns"]:
         value = record[column["name"]]
-        if column["type"] == "number":
-            yield float(value)
+        if column["type"] == "category":
+            code = _class_code(column, value)
+            yield from (float(at == code) for at in range(len(column["classes"])))
             continue
-        if str(value) not in column["classes"]:
-            raise ValueError(f"{column['name']}: {value!r} is none of {column['classes']}")
-        yield from (float(str(value) == name) for name in column["classes"])
+        is_gap = _is_missing(value)
+        if is_gap and "fill" not in column:
+            raise ValueError(f"{column['name']}: {value!r} is missing, which no training row was")
+        yield column["fill"] if is_gap else _to_number(column, value)
+        if column.get("indicator"):
+            yield float(is_gap)
+
+
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is missing: None, NaN, or a text that stood for that in the file."""
+    if isinstance(value, str):
+        return value.strip() in CONFIG.get("cells", {}).get("missing", [])
+    return value is None or value != value
+
+
+def _to_number(column: Mapping[str, Any], value: Any) -> float:
+    if column["type"] == "datetime" and isinstance(value, str):
+        moment = datetime.fromisoformat(value.strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    if isinstance(value, str):
+        cells = CONFIG.get("cells", {})
+        separator = SEPARATORS.get(cells.get("thousands", "none"), "")
+        value = value.replace(separator, "") if separator else value
+        value = value.replace(",", ".") if cells.get("decimal") == "comma" else value
+    number = float(value)
+    if not isfinite(number):
+        raise ValueError(f"{column['name']}: {value!r} is not a finite number")
+    return number
+
+
+def _class_code(column: Mapping[str, Any], value: Any) -> int | None:
+    """Return the class number of a value; None where an unknown one is all zeros."""
+    classes = column["classes"]
+    text = "" if _is_missing(value) else _spelling(value)
+    if text in classes:
+        return int(classes.index(text))
+    if column.get("by_value") and text:
+        with suppress(ValueError):
+            values = [float(name) if name else None for name in classes]
+            return values.index(float(text))
+    if column.get("unseen") == "ignore":
+        return None
+    raise ValueError(f"{column['name']}: {value!r} is none of {classes}")
+
+
+def _spelling(value: Any) -> str:
+    """Return a value as a text: true and false as in JSON, line ends as they were trained on."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value).replace("\r\n", "\n")
 
 
 def prepare(rows: Tensor) -> Tensor:
@@ -44,7 +128,24 @@ def prepare(rows: Tensor) -> Tensor:
     return ((rows.double() - mean) / deviation).float()
 
 
+def to_target_units(outputs: Tensor) -> Tensor:
+    """Return outputs [rows, outputs] of a net of numbers in the units of its targets, float64.
+
+    That is output * deviation + mean of the training's targets, or the outputs themselves if the
+    training did not standardize its targets.
+    """
+    scale = CONFIG.get("target_scale")
+    if scale is None:
+        return outputs.double()
+    mean = torch.tensor(scale["mean"], dtype=torch.float64)
+    return outputs.double() * torch.tensor(scale["deviation"], dtype=torch.float64) + mean
+
+
 def class_names(outputs: Tensor) -> list[str]:
     """Return the name of the likeliest class of each row of the net's outputs [rows, classes]."""
-    classes = CONFIG.get("classes") or [str(number) for number in range(CONFIG["outputs"])]
-    return [classes[number] for number in outputs.argmax(dim=1).tolist()]
+    names = _class_list()
+    return [names[number] for number in outputs.argmax(dim=1).tolist()]
+
+
+def _class_list() -> list[str]:
+    return CONFIG.get("classes") or [str(number) for number in range(CONFIG["outputs"])]

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from jobs.datasets.formats.group_codes import read_group_codes
 from jobs.sampling.splits import Mask, Numbers
@@ -22,17 +21,23 @@ class SplitRows(NamedTuple):
     test: TensorRows | None
 
 
-def split_table(spec: JobSpec, targets: Tensor, artifacts: Path | None = None) -> RowSplit:
+def split_table(
+    spec: JobSpec,
+    classes: Numbers | None,
+    artifacts: Path | None = None,
+    row_numbers: Numbers | None = None,
+) -> RowSplit:
     """Return the masks of all rows of a table by the spec's splits.
 
-    `targets` are those of the rows that count: all of the file, but for rows that are dropped. The
-    columns of groups are read from the dataset's file below `artifacts`.
+    `classes` are those of the targets, int64 [rows]; None for numbers. The columns of groups are
+    read from the dataset's file below `artifacts`; `row_numbers` [rows] are the rows of the file
+    (from 0) that are not dropped.
     """
     groups = {}
     if columns := group_columns(spec):
         assert artifacts is not None and spec.facts is not None, "columns are a dataset's"
         groups = read_group_codes(artifacts / spec.facts.data.path, spec.facts.data, columns)
-    classes = targets.numpy() if targets.dtype == torch.int64 else None
+        groups = {name: codes[row_numbers] for name, codes in groups.items()}
     split = split_rows(spec, classes, groups, permute)
     assert split.held_out.sum() == spec.held_out_rows, "submission has counted them"
     assert split.test.sum() == spec.test_rows, "submission has counted them"

@@ -20,8 +20,8 @@ from jobs.spec.job_spec import JobSpec
 from jobs.spec.text import vocabulary_of
 from jobs.spec.window_split import RowMap, split_windows
 from ticks.data.batches import BatchRange, TensorRows, batch_bounds
+from ticks.data.dataset_files import Announce, ignore_phase, read_with_checksum
 from ticks.data.synthetic_text import SyntheticText
-from ticks.data.tables import Announce, ignore_phase, read_with_checksum
 from ticks.data.tokens import TOKENIZERS, Ids
 
 #: tokens validated at a time: constant, because the result's bits depend on it

@@ -9,7 +9,7 @@ import torch
 from jobs import fault_points
 from jobs.spec.engines import ENGINES, TRIAL_TICKS, choose_engine, unsupported_reason
 from jobs.spec.job_spec import JobSpec
-from ticks.data.tables import Announce
+from ticks.data.dataset_files import Announce
 from ticks.engines import trial
 from ticks.engines.chunk import Engine, format_identity
 from ticks.engines.eager import EagerEngine

@@ -14,7 +14,7 @@ which documents what each command does. The commands, with the keys of their hea
 
 and their replies:
 
-    built        engine, device, parameters, engine_note, is_fallback, fingerprint
+    built        engine, device, parameters, engine_note, is_fallback, warnings, fingerprint
     loaded       tick, state (its digest), metrics, end_reason, best
     ran          first, count, columns, end_reason, failure, epoch, seconds, save_result,
                  and those of validated; the body has the columns, float32 [count] each
@@ -134,7 +134,11 @@ class CommandHandler:
         fingerprint = machine.fingerprint(identity, torch_device, threads)
         parameters = sum(parameter.numel() for parameter in training.trainer.parameters)
         reply = {"engine": training.engine.name, "device": device, "parameters": parameters}
-        choice = {"engine_note": training.engine_note, "is_fallback": training.is_fallback}
+        choice = {
+            "engine_note": training.engine_note,
+            "is_fallback": training.is_fallback,
+            "warnings": training.warnings,
+        }
         send_frame(self.connection, "built", {**reply, **choice, "fingerprint": fingerprint})
 
     def load(self, folder: str) -> None:

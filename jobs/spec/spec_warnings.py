@@ -1,0 +1,74 @@
+"""What a spec asks for that works, but seldom as hoped: told with its plan and its job.
+
+Reads the spec and what is bound to it, never data.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from jobs.spec.data import InlineData
+from jobs.spec.job_spec import JobSpec
+from models.mlp.config import MlpConfig
+
+#: a target of numbers trains badly unscaled where its mean is more deviations from 0 ...
+MAX_MEAN_IN_DEVIATIONS = 3.0
+#: ... or its deviation is outside of this range
+DEVIATION_RANGE = (0.1, 10.0)
+
+
+def find_spec_warnings(spec: JobSpec) -> list[str]:
+    """Return the warnings of a spec, each with the field that is the way out."""
+    notes = [] if spec.facts is None else spec.facts.notes
+    return [*notes, *_model_warnings(spec)]
+
+
+def find_target_warnings(spec: JobSpec) -> list[str]:
+    """Return the warnings of targets that are not scaled and should be, judged by all rows."""
+    if spec.profile.kind != "number" or spec.is_target_scaled:
+        return []
+    statistics = _inline_statistics(spec)
+    if spec.facts is not None:
+        statistics = spec.facts.target_statistics
+    return target_scale_warnings(spec, statistics)
+
+
+def target_scale_warnings(spec: JobSpec, statistics: Sequence[Sequence[float]]) -> list[str]:
+    """Return the warnings for mean and deviation of each target that is not scaled."""
+    name = getattr(spec.data, "target", None) or "targets"
+    names = [name if len(statistics) == 1 else f"{name}[{at}]" for at in range(len(statistics))]
+    warnings = map(_target_scale_warning, names, statistics)
+    return [warning for warning in warnings if warning is not None]
+
+
+def _target_scale_warning(name: str, statistics: Sequence[float]) -> str | None:
+    """Return the warning of an unscaled target of this mean and deviation; None if it is fine."""
+    (mean, deviation), (low, high) = statistics, DEVIATION_RANGE
+    if abs(mean) <= MAX_MEAN_IN_DEVIATIONS * deviation and low <= deviation <= high:
+        return None
+    return (
+        f"the target {name!r} has mean {mean:.6g} and deviation {deviation:.6g} and is not scaled: "
+        "training may take very long or fail; set data.standardize_target to true"
+    )
+
+
+def _inline_statistics(spec: JobSpec) -> list[list[float]]:
+    """Return mean and deviation of each target of rows in the body."""
+    if not isinstance(spec.data, InlineData):
+        return []
+    rows = [target if isinstance(target, Sequence) else [target] for target in spec.data.targets]
+    return [mean_and_deviation(column) for column in zip(*rows, strict=True)]
+
+
+def mean_and_deviation(values: Sequence[float]) -> list[float]:
+    """Return mean and (biased) deviation of some numbers."""
+    mean = math.fsum(values) / len(values)
+    return [mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))]
+
+
+def _model_warnings(spec: JobSpec) -> Iterator[str]:
+    model = spec.model
+    if isinstance(model, MlpConfig) and "layer" in model.norm and 1 in model.hidden:
+        yield (
+            f"model.hidden has a layer of width 1: model.norm {model.norm!r} over one feature is 0 "
+            "for every row, and nothing is learned through it; take another width or norm"
+        )
