@@ -145,7 +145,7 @@ def _bind_arrays(data: DatasetData, dataset: KnownDataset, objective: str | None
         numbers=inputs.shape[1],
         target=classes,
         outputs=outputs,
-        target_statistics=[] if classes else targets.statistics,
+        target_statistics=[] if classes else _array_statistics(profile),
         notes=[note] if note and objective is None else [],
     )
 
@@ -203,6 +203,11 @@ def _notes(
     ]
     note_of_target = target_note(data, profile, target, are_classes=classes is not None)
     return [*notes, note_of_target] if note_of_target and objective is None else notes
+
+
+def _array_statistics(profile: DatasetProfile) -> list[list[float]]:
+    pairs = zip(profile.target_mean or [], profile.target_deviation or [], strict=True)
+    return [list(pair) for pair in pairs]
 
 
 def _statistics(target: Column) -> list[list[float]]:

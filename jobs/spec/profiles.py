@@ -94,15 +94,6 @@ class Array(SpecModel):
 
     shape: list[int]
     dtype: str
-    mean: list[float] = []
-    """Of targets: the mean of each output over all rows; empty in records of earlier builds."""
-    deviation: list[float] = []
-    """Of targets: likewise their (biased) standard deviation."""
-
-    @property
-    def statistics(self) -> list[list[float]]:
-        """Mean and deviation of each output, if they are known."""
-        return [list(pair) for pair in zip(self.mean, self.deviation, strict=True)]
 
 
 class DatasetProfile(SpecModel):
