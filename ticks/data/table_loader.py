@@ -51,13 +51,11 @@ class TableLoader:
         self.targets: Floats | Codes = np.empty((file.rows, binding.outputs))
         if binding.target is not None:
             self.targets = np.empty(file.rows, np.int64)
-        self._codes = {
-            name: ClassEncoder(classes, self._parser)
-            for name, classes in binding.categories.items()
+        parser, target = self._parser, binding.target
+        self._encoders = {
+            name: ClassEncoder(classes, parser) for name, classes in binding.categories.items()
         }
-        self._target_codes = (
-            None if binding.target is None else ClassEncoder(binding.target, self._parser)
-        )
+        self._target_encoder = None if target is None else ClassEncoder(target, parser)
         self._is_dropped = np.zeros(file.rows, np.bool_)
         self.row_numbers: Codes = np.arange(file.rows)
 
@@ -74,7 +72,7 @@ class TableLoader:
     @property
     def class_numbers(self) -> Codes | None:
         """The classes of the targets, int64 [rows]; None for numbers."""
-        return self.targets.astype(np.int64) if self._target_codes is not None else None
+        return self.targets.astype(np.int64) if self._target_encoder is not None else None
 
     @property
     def number_names(self) -> list[str]:
@@ -98,8 +96,8 @@ class TableLoader:
         for at, name in enumerate(self.number_names):
             read = self._parser.times if name in self._binding.times else self._parser.numbers
             self.numbers[rows, at] = read(columns[name])
-        for name, codes in self._codes.items():
-            self.codes[name][rows] = codes.codes(columns[name])
+        for name, encoder in self._encoders.items():
+            self.codes[name][rows] = encoder.codes(columns[name])
         target = columns[self._data.target or ""]
         self._add_targets(target, rows)
         if self._file.dropped_rows:
@@ -107,12 +105,12 @@ class TableLoader:
                 self._is_dropped[rows] |= self._parser.missing_mask(columns[name])
 
     def _add_targets(self, values: Sequence[Value], rows: slice) -> None:
-        if self._target_codes is None:
+        if self._target_encoder is None:
             is_time = self._data.target in self._binding.times
             read = self._parser.times if is_time else self._parser.numbers
             self.targets[rows, 0] = read(values)
         else:
-            self.targets[rows] = self._target_codes.codes(values)
+            self.targets[rows] = self._target_encoder.codes(values)
 
     def _leave_out_dropped(self) -> None:
         if int(self._is_dropped.sum()) != self._file.dropped_rows:
@@ -132,10 +130,10 @@ class TableLoader:
                 self.numbers[first : first + len(values)] = values
             for first, values in npz.read_pieces("targets"):
                 rows = slice(first, first + len(values))
-                if self._target_codes is None:
+                if self._target_encoder is None:
                     self.targets[rows] = values.reshape(len(values), -1)
                 else:
-                    self.targets[rows] = self._target_codes.codes(values.reshape(-1).tolist())
+                    self.targets[rows] = self._target_encoder.codes(values.reshape(-1).tolist())
 
 
 def one_hot(codes: Codes, classes: int) -> NDArray[np.float32]:
