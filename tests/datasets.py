@@ -51,21 +51,27 @@ def spec_on_dataset(dataset_id: str, target: str | None = "pet", **changes: Any)
 
 
 def profile_bytes(
-    data: bytes, kind: MediaType = "text/csv", piece_size: int = 1 << 18
+    data: bytes,
+    kind: MediaType = "text/csv",
+    piece_size: int = 1 << 18,
+    options: ParseOptions | None = None,
 ) -> DatasetProfile:
     """Profile bytes that come in pieces of this length."""
-    accumulator = make_profiler(kind, ParseOptions())
+    accumulator = make_profiler(kind, options or ParseOptions())
     for offset in range(0, len(data), piece_size):
         accumulator.feed(data[offset : offset + piece_size])
     return accumulator.finish(Path("/dev/null"))
 
 
 def expect_refusal(
-    data: bytes, kind: MediaType = "text/csv", piece_size: int = 1 << 18
+    data: bytes,
+    kind: MediaType = "text/csv",
+    piece_size: int = 1 << 18,
+    options: ParseOptions | None = None,
 ) -> list[DataError]:
     """Return the errors of bytes that must be refused."""
     try:
-        profile = profile_bytes(data, kind, piece_size)
+        profile = profile_bytes(data, kind, piece_size, options)
     except BadData as error:
         return error.errors
     raise AssertionError(f"not refused: {profile}")

@@ -65,7 +65,8 @@ def test_an_upload_gives_the_dataset_and_its_place(client: Any) -> None:
     ]  # fmt: skip
     assert dataset["columns"][0] == {
         "name": "weight", "type": "number", "min": 3.25, "max": 40.125, "distinct": 6,
-        "classes": None,
+        "mean": pytest.approx(106.375 / 6), "deviation": pytest.approx(14.469151212339844),
+        "missing": 0, "classes": None, "index": False,
     }  # fmt: skip
     assert dataset["columns"][3]["classes"] == ["cat", "dog"]
     assert client.get(dataset["links"]["self"]).json == dataset
@@ -177,13 +178,14 @@ def test_the_list_is_newest_first_and_pages_hold_while_datasets_come(client: Any
 def test_a_bad_file_is_refused_with_row_and_column_and_leaves_nothing(
     client: Any, settings: Settings
 ) -> None:
-    for kind, data in ((CSV, b"a,b\n1,2\n3,\n"), (NPZ, b"no zip"), (TEXT, b"\xff")):
+    for kind, data in ((CSV, b"a,b\n1,2\n3\n"), (NPZ, b"no zip"), (TEXT, b"\xff")):
         response = upload(client, data, kind)
 
         assert response.status_code == 422
         assert response.json["type"] == "urn:tickforge:problem:invalid-data"
-    faults = upload(client, b"a,b\n1,2\n3,\n").json["errors"]
-    assert faults == [{"row": 2, "column": "b", "detail": "a value: it is missing", "value": ""}]
+    faults = upload(client, b"a,b\n1,2\n3\n").json["errors"]
+    rule = "2 fields as in the header, not 1"
+    assert faults == [{"row": 2, "column": None, "detail": rule, "value": "3"}]
     assert client.get("/v1/datasets").json["data"] == []
     assert files_of(settings.artifacts) == []
 

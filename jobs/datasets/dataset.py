@@ -2,13 +2,21 @@
 
 import json
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.spec.dataset_binding import DataFile
 from jobs.spec.dataset_checks import KnownDataset
-from jobs.spec.profiles import Array, ColumnType, DatasetProfile, Delimiter, MediaType
+from jobs.spec.profiles import (
+    Array,
+    ColumnType,
+    DatasetProfile,
+    Delimiter,
+    MediaType,
+    Note,
+    ParseOptions,
+)
 from jobs.timestamps import format_rfc3339
 
 
@@ -21,13 +29,21 @@ class DatasetColumn(_DatasetModel):
 
     name: str
     type: ColumnType
-    min: float | None = Field(None, description="the least number; null for a category")
-    max: float | None = Field(None, description="the greatest number; null for a category")
+    min: float | None = Field(
+        None, description="the least number, or second since 1970 (UTC) of a datetime"
+    )
+    max: float | None = Field(None, description="the greatest number, or second since 1970")
+    mean: float | None = Field(None, description="of the numbers, or seconds, of all rows")
+    deviation: float | None = Field(None, description="their (biased) standard deviation")
+    missing: int = Field(0, description="how many cells have no value")
     distinct: int | None = Field(
-        None, description="how many different values; null for more than 1,000 numbers"
+        None, description="how many different values, missing ones aside; null for more than 1,000"
     )
     classes: list[str] | None = Field(
         None, description="the values of a category, in the order of its inputs or outputs"
+    )
+    index: bool = Field(
+        False, description="whether it is the nameless row index that a tool wrote beside the data"
     )
 
 
@@ -38,6 +54,9 @@ class Dataset(_DatasetModel):
     name: str
     type: MediaType
     delimiter: Delimiter | None = Field(None, description="of a CSV")
+    options: ParseOptions | None = Field(
+        None, description="how the bytes are read, as said at the upload; null for a text"
+    )
     sha256: str
     bytes: int
     created_at: str
@@ -49,6 +68,7 @@ class Dataset(_DatasetModel):
     vocabulary_size: int | None = Field(
         None, description="how many different characters a text has"
     )
+    notes: list[Note] = Field([], description="what is doubtful, and what to do about it")
     links: dict[str, str] = {}
 
 
@@ -81,8 +101,11 @@ def parse_dataset(record: Mapping[bytes, bytes]) -> DatasetRecord:
     """Parse a dataset's hash in the store."""
     fields = {name.decode(): value.decode() for name, value in record.items()}
     profile = DatasetProfile.model_validate_json(fields["profile"])
+    delimiter = cast(Delimiter, fields["delimiter"])  # a record of before has it here alone
+    options = profile.options.model_copy(update={"delimiter": delimiter})
     text, url = profile.text, f"/v1/datasets/{fields['id']}"
-    columns = [column.model_dump(exclude={"whole"}) for column in profile.columns or []]
+    shown = set(DatasetColumn.model_fields)
+    columns = [column.model_dump(include=shown) for column in profile.columns or []]
     links = {"self": url, "content": f"{url}/content", "rows": f"{url}/rows"}
     if text is not None:
         del links["rows"]
@@ -90,6 +113,7 @@ def parse_dataset(record: Mapping[bytes, bytes]) -> DatasetRecord:
         {
             **{name: fields[name] for name in ("id", "name", "type", "sha256")},
             "delimiter": fields["delimiter"] if fields["type"] == "text/csv" else None,
+            "options": None if text is not None else options,
             "bytes": int(fields["bytes"]),
             "created_at": format_rfc3339(int(float(fields["created_ms"]))),
             "rows": profile.rows,
@@ -98,6 +122,7 @@ def parse_dataset(record: Mapping[bytes, bytes]) -> DatasetRecord:
             "targets": profile.targets,
             "characters": None if text is None else text.characters,
             "vocabulary_size": None if text is None else len(text.vocabulary),
+            "notes": profile.notes,
             "links": links,
         }
     )

@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jobs.datasets.array_profiles import profile_npz
-from jobs.datasets.column_profiles import TableScanner
+from jobs.datasets.column_notes import find_notes
+from jobs.datasets.column_profiles import build_columns
+from jobs.datasets.formats.cells import CellParser
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.readers import make_table_reader
-from jobs.datasets.formats.table import TableReader
+from jobs.datasets.formats.table import RowBlock, TableReader
 from jobs.datasets.formats.text_scanner import TextScanner
+from jobs.datasets.table_scanner import TableScanner
 from jobs.spec.profiles import DatasetProfile, MediaType, ParseOptions
 
 UNLIMITED = 1 << 62  # bytes
@@ -36,28 +39,47 @@ def make_profiler(
     """Create the profiler for a kind of file, which may have `max_bytes` when it is unpacked."""
     errors = DataErrors()
     if kind in ("text/csv", "application/x-ndjson"):
-        return TableProfiler(make_table_reader(kind, options, errors), errors)
+        reader = make_table_reader(kind, options, errors)
+        return TableProfiler(reader, CellParser(options), errors)
     return TextProfiler() if kind == "text/plain" else NpzProfiler(options, max_bytes)
 
 
 class TableProfiler(Profiler):
-    """Profiles CSV and JSON lines."""
+    """Profiles tables that are read row by row: CSV and JSON lines."""
 
-    def __init__(self, reader: TableReader, errors: DataErrors) -> None:
-        self._reader, self._scanner = reader, TableScanner(reader, errors)
+    def __init__(self, reader: TableReader, parser: CellParser, errors: DataErrors) -> None:
+        self._reader, self._parser, self._errors = reader, parser, errors
+        self._scanner: TableScanner | None = None
 
     def feed(self, data: bytes) -> None:
         """Add the next bytes."""
         for block in self._reader.feed(data):
-            self._scanner.add(block)
+            self._add(block)
 
     def finish(self, path: Path) -> DatasetProfile:
         """Return the profile."""
         for block in self._reader.finish():
-            self._scanner.add(block)
-        columns = self._scanner.finish()
-        self.row_offsets = self._scanner.row_offsets.entries
-        return DatasetProfile(rows=self._scanner.rows, columns=columns)
+            self._add(block)
+        if self._scanner is None:
+            self._errors.add(None, None, "at least one row below the header")
+        self._errors.check()
+        assert self._scanner is not None, "a table without rows is an error"
+        scanner, reader = self._scanner, self._reader
+        self.row_offsets = scanner.row_offsets.entries
+        columns = build_columns(scanner, reader.names, reader.index_column)
+        notes = [*reader.notes, *find_notes(scanner, columns, self._parser)]
+        return DatasetProfile(
+            rows=scanner.rows, columns=columns, notes=notes, gaps=scanner.gaps.build()
+        )
+
+    def _add(self, block: RowBlock) -> None:
+        if self._scanner is None:
+            self._scanner = TableScanner(
+                self._parser,
+                len(self._reader.names),
+                has_typed_cells=self._reader.has_typed_cells,
+            )
+        self._scanner.add(block)
 
 
 class TextProfiler(Profiler):

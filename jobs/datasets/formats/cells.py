@@ -5,12 +5,15 @@ The profile of an upload and the rows of a job both read cells here, so that the
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.datasets.formats.table import Value
+from jobs.datasets.formats.times import parse_time
+from jobs.spec.base import FLOAT32_MAX
 from jobs.spec.profiles import ParseOptions
 
 Floats = NDArray[np.float64]
@@ -22,7 +25,30 @@ MISSING_TOKENS = frozenset(
         "#NUM!", "#NULL!", "?", ".", "-", "--", "\\N",
     }
 )  # fmt: skip
-NUMBER_PATTERN = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+#: of these characters, float() reads what NUMBER_PATTERN allows
+PLAIN_CHARACTERS = b"0123456789+-.eE "
+DECIMAL_SIGNS = {"point": ".", "comma": ","}
+THOUSANDS_SIGNS = {"comma": ",", "point": ".", "space": " \u00a0\u202f"}
+
+
+class Kind(IntEnum):
+    """What a cell is."""
+
+    MISSING = 0
+    NUMBER = 1
+    TIME = 2
+    TEXT = 3
+
+
+class Cell(NamedTuple):
+    """What a cell is, and its number, or its seconds since 1970; NaN for others."""
+
+    kind: Kind
+    value: float = np.nan
+
+
+MISSING_CELL, TEXT_CELL = Cell(Kind.MISSING), Cell(Kind.TEXT)
 
 
 class CellParser:
@@ -30,11 +56,16 @@ class CellParser:
 
     def __init__(self, options: ParseOptions) -> None:
         self.options = options
-        self.missing_tokens = MISSING_TOKENS | frozenset(options.missing)
+        self.missing_tokens = MISSING_TOKENS | {token.strip() for token in options.missing}
+        self._decimal = DECIMAL_SIGNS[options.decimal]
+        spelled = [token for token in self.missing_tokens if NUMBER_PATTERN.fullmatch(token)]
+        #: numbers that may mean a missing value, such as -999; float64
+        self.missing_numbers = np.array(list(map(float, spelled)), np.float64)
+        self._grouped = _grouped_pattern(options)
 
     def is_missing(self, value: Value) -> bool:
         """Return whether a cell is missing."""
-        return value is None or (isinstance(value, str) and value.strip() in self.missing_tokens)
+        return value is None or spelling(value).strip() in self.missing_tokens
 
     def missing_mask(self, values: Sequence[Value]) -> NDArray[np.bool_]:
         """Return a mask [values] of the missing cells."""
@@ -43,9 +74,12 @@ class CellParser:
     def numbers(self, values: Sequence[Value]) -> Floats:
         """Return cells as numbers, float64 [values], NaN for missing ones.
 
-        Raises ValueError for a cell that is neither.
+        Raises ValueError for a cell that is neither. A number is finite and fits float32.
         """
-        return np.fromiter(map(self._number, values), np.float64, len(values))
+        numbers = self.plain_numbers(values)
+        if numbers is None:
+            numbers = np.fromiter(map(self._number, values), np.float64, len(values))
+        return numbers
 
     def times(self, values: Sequence[Value]) -> Floats:
         """Return cells as seconds since 1970 (UTC), float64 [values], NaN for missing ones.
@@ -54,20 +88,106 @@ class CellParser:
         """
         return np.fromiter(map(self._time, values), np.float64, len(values))
 
-    def _number(self, value: Value) -> float:
+    def classify(self, value: Value) -> Cell:
+        """Return what a cell is. A text that is a number counts as one."""
+        if isinstance(value, str):
+            return self._classify_text(value.strip())
         if self.is_missing(value):
-            return np.nan
-        if isinstance(value, str) and not NUMBER_PATTERN.fullmatch(value):
-            raise ValueError(value)
-        return float(value or 0)
+            return MISSING_CELL
+        assert value is not None, "null is missing"
+        number = _to_float(value)
+        return TEXT_CELL if number is None else Cell(Kind.NUMBER, number)
+
+    def plain_numbers(self, values: Sequence[Value]) -> Floats | None:
+        """Return cells as float64 [values] if all are numbers without groups of digits, else None.
+
+        This is the fast way to read most columns of numbers.
+        """
+        numbers = _plain_floats(values, self._decimal)
+        if numbers is None or not (np.abs(numbers) <= FLOAT32_MAX).all():
+            return None
+        return None if np.isin(numbers, self.missing_numbers).any() else numbers
+
+    def _classify_text(self, text: str) -> Cell:
+        if text in self.missing_tokens:
+            return MISSING_CELL
+        if (number := self._parse_number(text)) is not None:
+            return Cell(Kind.NUMBER, number)
+        if (seconds := parse_time(text)) is not None:
+            return Cell(Kind.TIME, seconds)
+        return TEXT_CELL
+
+    def _parse_number(self, text: str) -> float | None:
+        """Return a text without blanks around it as a number; None if it is none."""
+        if self._grouped is not None and self._grouped.fullmatch(text):
+            for sign in THOUSANDS_SIGNS[self.options.thousands]:
+                text = text.replace(sign, "")
+        if self._decimal == ",":
+            if "." in text:
+                return None
+            text = text.replace(",", ".")
+        return _to_float(text) if NUMBER_PATTERN.fullmatch(text) else None
+
+    def _number(self, value: Value) -> float:
+        cell = self.classify(value)
+        if cell.kind not in (Kind.MISSING, Kind.NUMBER):
+            raise ValueError(f"{value!r} is no number")
+        return cell.value
 
     def _time(self, value: Value) -> float:
         if self.is_missing(value):
             return np.nan
-        moment = datetime.fromisoformat(str(value).strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        seconds = parse_time(value.strip()) if isinstance(value, str) else None
+        if seconds is None:
+            raise ValueError(f"{value!r} is no date or time")
+        return seconds
 
 
 def spelling(value: Value) -> str:
     """Return a cell as a text, which is its class in a category."""
     return str(value)
+
+
+def _grouped_pattern(options: ParseOptions) -> re.Pattern[str] | None:
+    """Compile the pattern of a number whose digits stand in groups of three."""
+    if options.thousands == "none":
+        return None
+    decimal = re.escape(DECIMAL_SIGNS[options.decimal])
+    sign = f"[{re.escape(THOUSANDS_SIGNS[options.thousands])}]"
+    return re.compile(rf"[+-]?\d{{1,3}}({sign}\d{{3}})+({decimal}\d*)?", re.ASCII)
+
+
+def _plain_floats(values: Sequence[Any], decimal: str) -> Floats | None:
+    """Return values as floats if they are numbers or plain texts, else None."""
+    try:
+        joined = "\n".join(values)
+    except TypeError:  # not all are texts
+        return _numbers_alone(values)
+    if decimal == ",":
+        if "." in joined:
+            return None
+        joined, values = joined.replace(",", "."), [value.replace(",", ".") for value in values]
+    try:
+        if joined.encode().translate(None, PLAIN_CHARACTERS + b"\n"):
+            return None
+        return np.fromiter(map(float, values), np.float64, len(values))
+    except (ValueError, UnicodeEncodeError):
+        return None
+
+
+def _numbers_alone(values: Sequence[Any]) -> Floats | None:
+    if not set(map(type, values)) <= {int, float}:
+        return None
+    try:
+        return np.fromiter(map(float, values), np.float64, len(values))
+    except OverflowError:
+        return None
+
+
+def _to_float(value: str | float) -> float | None:
+    """Return a number that is finite and fits float32, else None."""
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if abs(number) <= FLOAT32_MAX else None

@@ -1,6 +1,6 @@
-"""Read CSV (RFC 4180) with a header row; quotes, CRLF and a BOM are allowed.
+"""Read CSV (RFC 4180), with or without a header; quotes, CRLF and a BOM are allowed.
 
-Knows no type of a column.
+A line break in a quoted cell is read as \\n, however the file spells it. Knows no type of a column.
 """
 
 import csv
@@ -8,10 +8,16 @@ import re
 from collections.abc import Iterator
 from typing import cast
 
-import numpy as np
-
+from jobs.datasets.formats.cell_grid import find_cells
+from jobs.datasets.formats.cells import DECIMAL_SIGNS
+from jobs.datasets.formats.csv_header import (
+    complete_names,
+    number_columns,
+    suggest_delimiter,
+    take_sep_line,
+)
 from jobs.datasets.formats.data_errors import DataErrors, data_error
-from jobs.datasets.formats.row_splitter import BOM, NEWLINE, ByteBlock, RowSplitter
+from jobs.datasets.formats.row_splitter import BOM, ByteBlock, RowSplitter
 from jobs.datasets.formats.table import (
     DELIMITERS,
     RowBlock,
@@ -20,7 +26,11 @@ from jobs.datasets.formats.table import (
     check_names,
     contiguous_blocks,
 )
-from jobs.spec.profiles import Delimiter
+from jobs.spec.profiles import Note, ParseOptions
+
+#: with delimiter=space any run of blanks separates, but not inside quotes
+BLANK_RUNS = re.compile(rb'"(?:[^"]|"")*+"|[ \t]*\n[ \t]*|[ \t]+')
+BLANK_RUNS_UNQUOTED = ((re.compile(rb"[ \t]+"), b" "), (re.compile(rb" ?\n ?"), b"\n"))
 
 
 class CsvReader(TableReader):
@@ -29,65 +39,97 @@ class CsvReader(TableReader):
     With `names` no header is read: the bytes begin with row `first` (from 1) at byte `offset`.
     """
 
+    has_typed_cells = False
+
     def __init__(
         self,
         errors: DataErrors,
-        delimiter: Delimiter = "comma",
+        options: ParseOptions | None = None,
         *,
         names: list[str] | None = None,
         first: int = 1,
         offset: int = 0,
     ) -> None:
-        super().__init__(errors, RowSplitter(has_quotes=True, offset=offset), names, first)
-        self._delimiter = DELIMITERS[delimiter]
+        self._options = options or ParseOptions()
+        self._delimiter = DELIMITERS[self._options.delimiter]
+        blanks = b" \t".replace(b"\t" if self._delimiter == "\t" else b"", b"")
+        splitter = RowSplitter(has_quotes=True, offset=offset, blanks=blanks)
+        super().__init__(errors, splitter, names, first)
         self._row_pattern = _make_row_pattern(self._delimiter)
+        self._header: list[str] | None = None
+        self._first_lines: list[str] = []  # that suggestions are made from
 
     def finish(self) -> Iterator[RowBlock]:
-        """Yield the last rows. Raises BadData for a file without a header."""
+        """Yield the last rows. Raises BadData for a file without a header or rows."""
         yield from super().finish()
         if not self.names:
-            raise data_error("a header and at least one row")
+            has_header = self._options.header == "present"
+            raise data_error("a header and at least one row" if has_header else "at least one row")
 
     def _read_block(self, block: ByteBlock) -> Iterator[RowBlock]:
         if not self.names:
             block = self._take_header(block)
             if not block.data:
                 return
-        text = self._decode(block.data)
-        if "\r" in text:
-            text = text.replace("\r\n", "\n")
-        is_plain = text.isascii() and "_" not in text
-        columns = None if '"' in text else self._split_unquoted(block.data, text)
-        if columns is None:
-            yield from contiguous_blocks(self._split_rows(text), block.offset, is_plain=is_plain)
+            self._name_columns(block.data)
+        data = self._normalize(block.data)
+        text = self._decode(data)
+        decimal = DECIMAL_SIGNS[self._options.decimal]
+        grid = find_cells(data, len(self.names), delimiter=self._delimiter, decimal=decimal)
+        if grid is None:
+            yield from contiguous_blocks(self._split_rows(text), block.offset)
         else:
-            yield RowBlock(self._next_row, columns, block.offset, is_plain)
-            self._next_row += len(columns[0])
+            yield RowBlock(self._next_row, None, block.offset, grid)
+            self._next_row += grid.rows
 
     def _take_header(self, block: ByteBlock) -> ByteBlock:
-        """Read the names from the header and return the block after it."""
-        data, offset = block.data, block.offset
-        if data.startswith(BOM):
-            data, offset = data[len(BOM) :], offset + len(BOM)
-        size, quotes = 0, 0
-        for line in data.split(b"\n"):
-            size, quotes = size + len(line) + 1, quotes + line.count(b'"')
-            if quotes % 2 == 0:
-                break
-        self.names = self._split_fields(self._decode(data[:size]).rstrip("\r\n")) or [""]
-        check_names(self.names, self._errors)
-        return ByteBlock(offset + size, data[size:])
+        """Take BOM, `sep=` line and header from the file's first block; return what is left."""
+        if self._header is not None:
+            return block
+        size = len(BOM) if block.data.startswith(BOM) else 0
+        sep_size, notes = take_sep_line(block.data[size:], self._options.delimiter)
+        self.notes += notes
+        size += sep_size
+        self._header = []
+        if self._options.header == "present":
+            header_size = _first_row_size(block.data[size:])
+            line = self._take_line(block.data[size : size + header_size])
+            self._header = self._split_fields(line) or []
+            self._errors.check()
+            size += header_size
+            if not "".join(self._header).strip():
+                raise data_error("a header that names the columns in the first line")
+        return ByteBlock(block.offset + size, block.data[size:])
 
-    def _split_unquoted(self, data: bytes, text: str) -> list[list[Value]] | None:
-        """Split unquoted rows into columns, all at once; None if a row has another width."""
-        width = len(self.names)
-        raw = np.frombuffer(data, np.uint8)
-        ends = np.append(np.flatnonzero(raw == NEWLINE), len(raw))
-        before = np.searchsorted(np.flatnonzero(raw == ord(self._delimiter)), ends)
-        if not np.array_equal(before, np.arange(1, len(ends) + 1) * (width - 1)):
-            return None
-        cells = text.replace("\n", self._delimiter).split(self._delimiter)
-        return cast(list[list[Value]], [cells[at::width] for at in range(width)])
+    def _name_columns(self, data: bytes) -> None:
+        """Name the columns, now that the first row has come."""
+        line = self._take_line(data[: _first_row_size(data)])
+        first_row = line.split(self._delimiter)
+        if '"' in line and self._row_pattern.fullmatch(line):
+            first_row = self._split_fields(line) or first_row
+        assert self._header is not None, "it comes before the first row"
+        if self._options.header == "absent":
+            columns = number_columns(first_row)
+        else:
+            columns = complete_names(self._header, first_row)
+        check_names(columns.names, self._errors)
+        self.names, self.index_column = columns.names, columns.index_column
+        self.notes += columns.notes
+        hint = suggest_delimiter(self._first_lines, self._options.delimiter)
+        if len(self.names) == 1 and hint:
+            self.notes.append(Note(code="one_column", column=self.names[0], detail=hint))
+
+    def _take_line(self, data: bytes) -> str:
+        """Decode one row, and keep it for suggestions."""
+        line = self._decode(self._normalize(data)).removesuffix("\n")
+        self._first_lines.append(line)
+        return line
+
+    def _normalize(self, data: bytes) -> bytes:
+        """Spell line breaks as one newline, and delimiters that are runs of blanks as one."""
+        if b"\r" in data:
+            data = data.replace(b"\r\n", b"\n").removesuffix(b"\r")
+        return _join_blanks(data) if self._delimiter == " " else data
 
     def _split_rows(self, text: str) -> Iterator[tuple[int, list[Value] | None]]:
         """Split row by row and report errors; yield (row number, fields or None)."""
@@ -98,10 +140,15 @@ class CsvReader(TableReader):
 
     def _parse_row(self, row: str, number: int) -> list[str] | None:
         fields = self._split_fields(row, number)
-        if fields is None or len(fields) == len(self.names):
+        if fields is None or (len(fields) == len(self.names) and row.strip(" ")):
             return fields
-        rule = f"{len(self.names)} fields as in the header, not {len(fields)}"
-        self._errors.add(number, None, "not a blank row" if not row else rule, row[:200])
+        if not row.strip():
+            rule = "not a blank row"
+        else:
+            rule = f"{len(self.names)} fields as in the header, not {len(fields)}"
+            if hint := suggest_delimiter([*self._first_lines, row], self._options.delimiter):
+                rule += f"; {hint}"
+        self._errors.add(number, None, rule, row[:200])
         return None
 
     def _split_fields(self, row: str, number: int | None = None) -> list[str] | None:
@@ -127,6 +174,33 @@ class CsvReader(TableReader):
             column = self.names[at] if at < len(self.names) else None
             rule = f"UTF-8, not the byte 0x{data[error.start]:02x}"
             raise data_error(rule, row=number, column=column) from None
+
+
+def _first_row_size(data: bytes) -> int:
+    """Return the length of the first row, with its newline."""
+    size, quotes = 0, 0
+    for line in data.split(b"\n"):
+        size, quotes = size + len(line) + 1, quotes + line.count(b'"')
+        if quotes % 2 == 0:
+            break
+    return size
+
+
+def _join_blanks(data: bytes) -> bytes:
+    """Spell each run of blanks outside quotes as one blank, and none at the ends of a row."""
+    data = data.strip(b" \t")
+    if b'"' in data:
+        return BLANK_RUNS.sub(_join_run, data)
+    for pattern, replacement in BLANK_RUNS_UNQUOTED:
+        data = pattern.sub(replacement, data)
+    return data
+
+
+def _join_run(match: re.Match[bytes]) -> bytes:
+    run: bytes = match[0]
+    if run.startswith(b'"'):
+        return run
+    return b"\n" if b"\n" in run else b" "
 
 
 def _iter_rows(text: str) -> Iterator[str]:

@@ -71,4 +71,4 @@ def make_table_reader(
     """
     if media_type == "application/x-ndjson":
         return JsonlReader(errors, names=names, first=first, offset=offset)
-    return CsvReader(errors, options.delimiter, names=names, first=first, offset=offset)
+    return CsvReader(errors, options, names=names, first=first, offset=offset)

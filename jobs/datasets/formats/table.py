@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import cast
 
+from jobs.datasets.formats.cell_grid import CellGrid
 from jobs.datasets.formats.data_errors import DataErrors, data_error
 from jobs.datasets.formats.row_splitter import ByteBlock, RowSplitter
-from jobs.spec.profiles import Delimiter
+from jobs.spec.profiles import Delimiter, Note
 
 Value = str | float | int | None  # None: null in JSON
 MAX_COLUMNS = 10_000
@@ -21,28 +22,47 @@ DELIMITERS: dict[Delimiter, str] = {
 }
 
 
-@dataclass(frozen=True)
 class RowBlock:
-    """Consecutive rows, one list of values per column; `first` is a row number (from 1)."""
+    """Consecutive rows: one list of values per column, or a grid of cells that become texts.
 
-    first: int
-    columns: list[list[Value]]
-    offset: int  # byte in the file where the block's first row begins
-    is_plain: bool = True  # no text that float() would wrongly read as a number
+    `first` is a row number (from 1), `offset` the byte in the file where that row begins.
+    """
+
+    def __init__(
+        self,
+        first: int,
+        columns: list[list[Value]] | None,
+        offset: int,
+        grid: CellGrid | None = None,
+    ) -> None:
+        assert (columns is None) != (grid is None), "either"
+        self.first, self.offset, self.grid = first, offset, grid
+        self.rows = len(columns[0]) if columns is not None else 0 if grid is None else grid.rows
+        self._columns = columns
 
     @property
-    def rows(self) -> int:
-        """Number of rows."""
-        return len(self.columns[0])
+    def columns(self) -> list[list[Value]]:
+        """The values of all columns."""
+        if self._columns is None:
+            assert self.grid is not None, "either"
+            self._columns = cast(list[list[Value]], self.grid.all_texts())
+        return self._columns
 
 
 class TableReader(ABC):
     """Reads a streamed table. `names` are its columns, known once the first rows are read."""
 
+    #: whether the format itself tells numbers from texts, so that a text is never a number
+    has_typed_cells = True
+
     def __init__(
         self, errors: DataErrors, splitter: RowSplitter, names: list[str] | None, first: int
     ) -> None:
         self.names = names or []
+        #: the position of a nameless row index that a tool wrote beside the data
+        self.index_column: int | None = None
+        #: what is doubtful about the file, known once its first rows are read
+        self.notes: list[Note] = []
         self._errors, self._splitter, self._next_row = errors, splitter, first
 
     def feed(self, data: bytes) -> Iterator[RowBlock]:
@@ -55,17 +75,13 @@ class TableReader(ABC):
         for block in self._splitter.finish():
             yield from self._read_block(block)
 
-    def type_of(self, column: int) -> str | None:
-        """Return the type that the format gives a column; None if the values decide."""
-        return None
-
     @abstractmethod
     def _read_block(self, block: ByteBlock) -> Iterator[RowBlock]:
         """Yield the rows of a block. Raises BadData."""
 
 
 def contiguous_blocks(
-    rows: Iterable[tuple[int, list[Value] | None]], offset: int, *, is_plain: bool = True
+    rows: Iterable[tuple[int, list[Value] | None]], offset: int
 ) -> Iterator[RowBlock]:
     """Group numbered rows into blocks, split at rows that are None."""
     first, pending = 0, list[list[Value]]()
@@ -74,10 +90,10 @@ def contiguous_blocks(
             first = first if pending else number
             pending.append(row)
         elif pending:
-            yield RowBlock(first, _transpose(pending), offset, is_plain)
+            yield RowBlock(first, _transpose(pending), offset)
             pending = []
     if pending:
-        yield RowBlock(first, _transpose(pending), offset, is_plain)
+        yield RowBlock(first, _transpose(pending), offset)
 
 
 def _transpose(rows: list[list[Value]]) -> list[list[Value]]:

@@ -1,0 +1,92 @@
+"""Remember the different texts of each column of a table, in bounded memory.
+
+A column is given up at its 1,001st text and at its first of more than 255 characters. If all
+columns together hold too much, the largest of numbers are given up first, then the largest of all.
+"""
+
+from collections.abc import Mapping
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.datasets.formats.cells import Cell, Kind
+from jobs.spec.profiles import MAX_CLASSES
+
+MAX_CLASS_CHARACTERS = 255
+MAX_SPELLINGS = 65_536  # over all columns
+MAX_SPELLING_CHARACTERS = 262_144  # over all columns
+MAX_SAMPLES = 5  # texts of a column that are kept to show them
+
+#: why a column's texts are not known
+GivenUp = Literal["many", "long", "memory"]
+
+
+class Spellings:
+    """The texts of the columns as written, with what they are: insertion order is row order."""
+
+    def __init__(self, columns: int) -> None:
+        self.texts: list[dict[str, Cell]] = [{} for _ in range(columns)]
+        self.is_kept: NDArray[np.bool_] = np.ones(columns, np.bool_)
+        self.given_up: dict[int, GivenUp] = {}
+        #: the numbers of columns that have more than 1,000 texts, but not as many numbers
+        self.numbers: dict[int, set[float]] = {}
+        #: the first different texts of each column that are no numbers
+        self.samples: list[list[str]] = [[] for _ in range(columns)]
+        self._count, self._characters = 0, 0
+
+    def add(self, column: int, cells: Mapping[str, Cell]) -> None:
+        """Add texts of a column, in the order of their rows; missing ones are not counted."""
+        self._add_samples(column, cells)
+        if not self.is_kept[column]:
+            return
+        known = self.texts[column]
+        for text, cell in cells.items():
+            if cell.kind == Kind.MISSING or text in known:
+                continue
+            known[text] = cell
+            self._count, self._characters = self._count + 1, self._characters + len(text)
+            if len(text) > MAX_CLASS_CHARACTERS:
+                return self._give_up(column, "long")
+            if len(known) > MAX_CLASSES:
+                numbers = {cell.value for cell in known.values() if cell.kind == Kind.NUMBER}
+                if len(numbers) <= MAX_CLASSES:
+                    self.numbers[column] = numbers
+                return self._give_up(column, "many")
+
+    def add_numbers(self, column: int, numbers: NDArray[np.float64]) -> None:
+        """Add numbers of a column whose texts were too many."""
+        self.numbers[column].update(np.unique(numbers).tolist())
+        if len(self.numbers[column]) > MAX_CLASSES:
+            del self.numbers[column]
+
+    def limit_memory(self, is_number: NDArray[np.bool_]) -> None:
+        """Give up the largest columns if all together hold too much, numbers first."""
+        if not self._is_over():
+            return
+        sizes = np.fromiter(map(len, self.texts), np.int64, len(self.texts))
+        for column in np.lexsort((-sizes, ~is_number)).tolist():
+            if not self._is_over(2):
+                return
+            if self.is_kept[column] and sizes[column] > 1:
+                self._give_up(column, "memory")
+
+    def _is_over(self, times: int = 1) -> bool:
+        """Return whether `times` as much is more than may be held."""
+        too_many = times * self._count > MAX_SPELLINGS
+        return too_many or times * self._characters > MAX_SPELLING_CHARACTERS
+
+    def _add_samples(self, column: int, cells: Mapping[str, Cell]) -> None:
+        samples = self.samples[column]
+        if len(samples) < MAX_SAMPLES:
+            others = (text for text, cell in cells.items() if cell.kind in (Kind.TIME, Kind.TEXT))
+            new = (text for text in others if text not in samples)
+            samples += islice(new, MAX_SAMPLES - len(samples))
+
+    def _give_up(self, column: int, reason: GivenUp) -> None:
+        texts = self.texts[column]
+        self._count -= len(texts)
+        self._characters -= sum(map(len, texts))
+        self.texts[column], self.is_kept[column] = {}, False
+        self.given_up[column] = reason
