@@ -185,7 +185,7 @@ def test_a_bad_file_is_refused_with_row_and_column_and_leaves_nothing(
         assert response.json["type"] == "urn:tickforge:problem:invalid-data"
     faults = upload(client, b"a,b\n1,2\n3\n").json["errors"]
     rule = "2 fields as in the header, not 1"
-    assert faults == [{"row": 2, "column": None, "detail": rule, "value": "3"}]
+    assert faults == [{"row": 2, "detail": rule, "value": "3"}]
     assert client.get("/v1/datasets").json["data"] == []
     assert files_of(settings.artifacts) == []
 
