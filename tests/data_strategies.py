@@ -108,7 +108,7 @@ def synthetic(draw: st.DrawFn) -> SpecData:
     kind = draw(st.sampled_from(["regression", "classification"]))
     samples = draw(st.integers(2, 10_000))
     options = draw(
-        optional_fields(features=integers(1, 300), seed=integers(0, 2**63 - 1), shuffle=FLAG)
+        optional_fields(features=integers(1, 300), seed=integers(0, 2**32 - 1), shuffle=FLAG)
     )
     if kind == "classification":
         options |= draw(optional_fields(classes=integers(2, 1000)))

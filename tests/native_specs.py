@@ -40,7 +40,7 @@ def draw_spec(number: int, **changes: Any) -> JobSpec:
             "norm": NORMS[number % 4],
             "activation": ACTIVATIONS[number % 5],
         },
-        **_draw_data(rng, rows, features, number % 3 == 0),
+        **_draw_data(rng, rows, features, number % 3 == 0, drop_last=number % 5 == 2),
         "optimizer": _draw_optimizer(rng),
         "schedule": {
             "name": rng.choice(["constant", "linear", "cosine"]),
@@ -57,7 +57,9 @@ def draw_spec(number: int, **changes: Any) -> JobSpec:
     return read_small_spec(**(body | changes))
 
 
-def _draw_data(rng: random.Random, rows: int, features: int, classes: bool) -> dict[str, Any]:
+def _draw_data(
+    rng: random.Random, rows: int, features: int, classes: bool, *, drop_last: bool
+) -> dict[str, Any]:
     array_rng = np.random.default_rng(rng.randint(0, 10**9))
     inputs = array_rng.standard_normal((rows, features)).round(3).tolist()
     shuffle = rng.random() < 0.5
@@ -67,7 +69,10 @@ def _draw_data(rng: random.Random, rows: int, features: int, classes: bool) -> d
         targets = (array_rng.standard_normal(rows) + 0.001).round(3).tolist()
     else:
         targets = array_rng.standard_normal((rows, rng.randint(2, 25))).round(3).tolist()
-    data = {"source": "inline", "inputs": inputs, "targets": targets, "shuffle": shuffle}
+    data = {
+        "source": "inline", "inputs": inputs, "targets": targets,
+        "shuffle": shuffle, "drop_last": drop_last,
+    }  # fmt: skip
     return {"data": data, "objective": "cross_entropy" if classes else "mse"}
 
 

@@ -63,6 +63,8 @@ FAULTS = [
               {"model": MLP | {"norm": "batch"}, "batch_size": 1}),
     SpecFault("batch norm with a last batch of one", "/batch_size",
               {"model": MLP | {"norm": "layer+batch"}, "batch_size": 13}),
+    SpecFault("all rows held out", "/test/fraction",
+              {"validation": {"fraction": 0.5}, "test": {"fraction": 0.5}, "batch_size": 1}),
     SpecFault("warmup of all ticks", "/schedule/warmup_ticks", {"schedule": {"warmup_ticks": 20}}),
     SpecFault("cosine without a total", "/schedule/name",
               {"schedule": {"name": "cosine"}, "budget": {"seconds": 5}}),

@@ -67,7 +67,7 @@ COMPUTES = optional_fields(
 #: of labels
 KEYS = NAMES.map(lambda name: ("k" + name.replace(":", ""))[:63])
 ABOUT = optional_fields(
-    name=NAMES | st.none(), notes=NAMES, seed=integers(0, 2**63 - 1), priority=integers(-100, 100),
+    name=NAMES | st.none(), notes=NAMES, seed=integers(0, 2**32 - 1), priority=integers(-100, 100),
     labels=st.dictionaries(KEYS, NAMES, max_size=3),
     record=st.lists(st.sampled_from(["loss", "grad_norm"]), unique=True),
     clip_norm=floats(1e-9, 1e9) | st.none(), checkpoint=CHECKPOINTS, compute=COMPUTES,

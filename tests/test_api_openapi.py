@@ -149,7 +149,7 @@ def test_bounds_of_the_contract_are_published() -> None:
     assert spec["additionalProperties"] is False
     assert spec["required"] == ["model", "data", "budget"]
     seed = spec["properties"]["seed"]
-    assert (seed["minimum"], seed["maximum"], seed["default"]) == (0, 2**63 - 1, 0)
+    assert (seed["minimum"], seed["maximum"], seed["default"]) == (0, 2**32 - 1, 0)
     jobs = DOCUMENT["paths"]["/v1/jobs"]["get"]["parameters"]
     limit = next(parameter for parameter in jobs if parameter["name"] == "limit")["schema"]
     assert (limit["minimum"], limit["maximum"], limit["default"]) == (1, 1000, 100)

@@ -57,6 +57,8 @@ SPECS: dict[str, tuple[Any, list[str]]] = {
     "a rate above 10": (changed("optimizer.lr", 10.1), ["/optimizer/lr"]),
     "a number beyond float64": (changed("optimizer.lr", 10**400), ["/optimizer/lr"]),
     "an integer beyond int64": (small_spec(seed=2**63), ["/seed"]),
+    "a seed of more than 32 bits": (small_spec(seed=2**32), ["/seed"]),
+    "data of a seed of more than 32 bits": (changed("data.seed", 2**32), ["/data/seed"]),
     "dropout of 1": (changed("model.dropout", 1), ["/model/dropout"]),
     "no hidden layer": (changed("model.hidden", []), ["/model/hidden"]),
     "65 hidden layers": (changed("model.hidden", [1] * 65), ["/model/hidden"]),

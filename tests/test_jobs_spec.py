@@ -193,3 +193,15 @@ def test_the_rate_follows_the_contracts_formula() -> None:
 
     assert [spec.rate(tick) for tick in (1, 2, 3)] == [0.25, 0.5, 0.5]
     assert spec.rate(10) == 0.5 * (1 - 0.8 * 7 / 8)
+
+
+def test_a_seed_of_more_than_32_bits_is_refused_but_read_in_a_stored_spec() -> None:
+    """torch's CPU generator reads 32 bits, so that 0 and 2^32 would train the same net."""
+    data = {"source": "synthetic", "kind": "regression", "samples": 40}
+    assert read(seed=2**32 - 1, data={**data, "seed": 2**32 - 1}).seed == 2**32 - 1
+    errors = faults(seed=2**32, data={**data, "seed": 2**40})
+    assert {error.pointer for error in errors} == {"/seed", "/data/seed"}
+    stored = read(data=data).to_stored()
+    stored["seed"], stored["data"]["seed"] = 2**63 - 1, 2**40
+    spec = read_stored_spec(stored)
+    assert spec.to_stored() == stored

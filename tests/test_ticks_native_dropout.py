@@ -20,8 +20,13 @@ MASK = (1 << 64) - 1
 SPEC: dict[str, Any] = {
     "model": {"family": "mlp", "hidden": [13, 9], "activation": "tanh", "dropout": 0.3},
     "optimizer": {"name": "sgd", "lr": 0.05}, "micro_batches": 3, "batch_size": 7,
-    "seed": 2**63 - 5, "budget": {"ticks": 40},
+    "budget": {"ticks": 40},
 }  # fmt: skip
+
+
+def read_stored(**fields: Any) -> JobSpec:
+    """A spec with a seed of 63 bits, as records of earlier builds may have it."""
+    return read_small_spec(**fields).model_copy(update={"seed": 2**63 - 5})
 
 
 def mixed(x: int) -> int:
@@ -88,7 +93,7 @@ class DroppingDoubles(Float64Training):
 
 @pytest.mark.parametrize("batch", [1, 7])
 def test_ticks_with_dropout_are_those_of_the_defined_masks(batch: int) -> None:
-    spec = read_small_spec(**SPEC | {"batch_size": batch, "micro_batches": min(batch, 3)})
+    spec = read_stored(**SPEC | {"batch_size": batch, "micro_batches": min(batch, 3)})
     ours = make_native(spec).run(40).columns["loss"]
 
     assert max_difference(ours, DroppingDoubles(spec).losses(40)) < 1e-5
@@ -97,11 +102,11 @@ def test_ticks_with_dropout_are_those_of_the_defined_masks(batch: int) -> None:
 
 def test_ticks_at_rate_zero_are_those_without_dropout() -> None:
     """So two engines, each with masks of its own, can be compared."""
-    engine = make_native(read_small_spec(**SPEC))
+    engine = make_native(read_stored(**SPEC))
     for module in engine.trainer.net.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    without = read_small_spec(**SPEC | {"model": SPEC["model"] | {"dropout": 0}})
+    without = read_stored(**SPEC | {"model": SPEC["model"] | {"dropout": 0}})
 
     ours, plain = engine.run(40), make_native(without).run(40)
 

@@ -65,7 +65,12 @@ class Trainer:
         self.optimizer = make_optimizer(spec.optimizer, self.parameters)
         self.update_rule = make_update_rule(spec.optimizer)
         self.criterion = OBJECTIVES[spec.objective]()
-        self.batches = rows.batches(spec.batch_size, seed=spec.seed, shuffle=spec.data.shuffle)
+        self.batches = rows.batches(
+            spec.batch_size,
+            seed=spec.seed,
+            shuffle=spec.data.shuffle,
+            drop_last=spec.data.drop_last,
+        )
         self.generator: SeedableGenerator = dropout_generator(device)
         self._buffers = [(buffer, buffer.clone()) for buffer in self.net.buffers()]
         self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.net.modules())

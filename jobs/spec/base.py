@@ -42,7 +42,11 @@ class InvalidSpec(InvalidFields):
 
 Ticks = Annotated[int, Field(ge=1, le=MAX_TICKS), INTEGRAL]
 DatasetId = Annotated[str, Field(pattern=r"^ds_[a-z0-9]{26}$")]
-Seed = Annotated[int, Field(ge=0, le=2**63 - 1), INTEGRAL]
+#: torch's CPU generator reads 32 bits: beyond them, different seeds would draw the same numbers
+MAX_SEED = 2**32 - 1
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED), INTEGRAL]
+#: as records of earlier builds may have it
+StoredSeed = Annotated[int, Field(ge=0, le=2**63 - 1), INTEGRAL]
 Share = Annotated[float, Field(ge=0, lt=1), FINITE]
 Finite = Annotated[float, FINITE]
 #: within the range of float32, which nets are trained in

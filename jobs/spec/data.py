@@ -10,15 +10,18 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, WithJsonSchema
 
-from jobs.spec.base import DatasetId, FieldError, Float32, Seed, SpecModel
+from jobs.spec.base import MAX_SEED, DatasetId, FieldError, Float32, SpecModel, StoredSeed
 from jobs.spec.profiles import MAX_CLASSES
 from jobs.spec.text import TextFacts, Vocabulary
 from models.strict_numbers import INTEGRAL
 
 #: example data sets: NAME.csv or NAME.txt, with the profile in NAME.json
 EXAMPLES_FOLDER = Path(__file__).parents[2] / "examples" / "data"
+
+#: of new specs; those of earlier builds may have larger ones
+SEED_SCHEMA = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
 
 TargetKind = Literal["class", "number", "token"]
 #: tokens per row of a text
@@ -66,6 +69,8 @@ class InlineData(SpecModel):
     standardize_target: bool = False
     """Scale targets that are numbers likewise; losses are those of the scaled targets."""
     shuffle: bool = True
+    drop_last: bool = False
+    """Leave out an epoch's last batch where it has fewer rows than the others."""
 
     def find_errors(self) -> Iterator[FieldError]:
         """Yield errors between the rows."""
@@ -115,6 +120,8 @@ class ExampleData(SpecModel):
     window: Window | None = None
     """Tokens per row; required for a text, null for a table."""
     shuffle: bool = True
+    drop_last: bool = False
+    """Leave out an epoch's last batch where it has fewer rows than the others."""
 
     def find_errors(self) -> Iterator[FieldError]:
         """Yield errors of name and window."""
@@ -168,6 +175,8 @@ class DatasetData(SpecModel):
     window: Window | None = None
     """Tokens per row; required for a text, null otherwise."""
     shuffle: bool = True
+    drop_last: bool = False
+    """Leave out an epoch's last batch where it has fewer rows than the others."""
 
     def find_errors(self) -> Iterator[FieldError]:
         """Yield errors between the fields."""
@@ -192,13 +201,17 @@ class SyntheticData(SpecModel):
     samples: Annotated[int, Field(ge=1, le=10_000_000), INTEGRAL] = 1000
     features: Annotated[int, Field(ge=1, le=65_536), INTEGRAL] = 10
     classes: Annotated[int, Field(ge=2, le=1000), INTEGRAL] | None = None
-    seed: Seed = 0
+    seed: Annotated[StoredSeed, WithJsonSchema(SEED_SCHEMA)] = 0
     shuffle: bool = True
+    drop_last: bool = False
+    """Leave out an epoch's last batch where it has fewer rows than the others."""
 
     def find_errors(self) -> Iterator[FieldError]:
         """Yield errors between the fields."""
         if self.kind != "classification" and self.classes is not None:
             yield FieldError("/data/classes", "null but for a classification", self.classes)
+        if self.seed > MAX_SEED:
+            yield FieldError("/data/seed", f"at most {MAX_SEED}: 32 bits are read", self.seed)
         if self.samples * self.features > 1_000_000_000:
             rule = "samples × features of at most 1,000,000,000"
             yield FieldError("/data/samples", rule, self.samples)

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
-from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, SpecModel
+from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, SpecModel, StoredSeed
 from jobs.spec.data import FIRST_REVISION, REVISION, Data, DatasetData, Profile
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.held_out import FinalTest, HeldOut, Validation, count_binary_share, count_share
@@ -99,6 +99,7 @@ class JobSpec(JobSpecRequest):
     name: Name
     objective: Objective
     batch_size: BatchSize
+    seed: StoredSeed = 0
     facts: SkipJsonSchema[DatasetBinding | None] = Field(None, exclude=True)
     """Its uploaded datasets; null without any. Stored (`to_stored`), but not shown to clients."""
 
@@ -158,7 +159,9 @@ class JobSpec(JobSpecRequest):
 
     @cached_property
     def ticks_per_epoch(self) -> int:
-        """Ticks of one pass over the training rows; the last batch may be short."""
+        """Ticks of one pass over the training rows; the last batch may be short, or left out."""
+        if self.data.drop_last:
+            return self.training_rows // self.batch_size
         return -(-self.training_rows // self.batch_size)
 
     @cached_property

@@ -93,7 +93,7 @@ def _check_target_scaling(spec: JobSpec) -> Iterator[FieldError]:
 
 
 def _check_batch(spec: JobSpec) -> Iterator[FieldError]:
-    if spec.batch_size > spec.training_rows:
+    if spec.batch_size > spec.training_rows > 0:  # no rows at all: see check_splits
         rule = f"at most the {spec.training_rows} training rows"
         yield FieldError("/batch_size", rule, spec.batch_size)
     if spec.micro_batches > spec.batch_size:
@@ -109,9 +109,10 @@ def _check_batch_norm(spec: JobSpec) -> Iterator[FieldError]:
         rule += f"; micro_batches is {spec.micro_batches}"
         yield FieldError("/batch_size", rule, spec.batch_size)
         return
-    last = spec.training_rows % spec.batch_size
+    last = 0 if spec.data.drop_last else spec.training_rows % spec.batch_size
     if last and last // min(last, spec.micro_batches) < 2:
         rule += f"; an epoch's last batch would have {last} of {spec.training_rows} rows"
+        rule += " (data.drop_last leaves it out)"
         yield FieldError("/batch_size", rule, spec.batch_size)
 
 

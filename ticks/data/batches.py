@@ -44,9 +44,11 @@ class TensorRows(NamedTuple):
         """Return the rows on a device; uncopied if they are there already."""
         return TensorRows(self.inputs.to(device), self.targets.to(device))
 
-    def batches(self, size: int, *, seed: int, shuffle: bool) -> "TensorBatches":
+    def batches(
+        self, size: int, *, seed: int, shuffle: bool, drop_last: bool = False
+    ) -> "TensorBatches":
         """Return the batches of `size` rows of a training on these rows."""
-        return TensorBatches(self, size, seed=seed, shuffle=shuffle)
+        return TensorBatches(self, size, seed=seed, shuffle=shuffle, drop_last=drop_last)
 
     def blocks(self) -> Iterator["TensorRows"]:
         """Yield all rows in order, EVAL_BLOCK_ROWS at a time, as views."""
@@ -70,7 +72,7 @@ class BatchSource(Protocol):
     """The batch of every tick."""
 
     size: int
-    """Rows of a batch; the last batch of an epoch may have fewer."""
+    """Rows of a batch; the last batch of an epoch may have fewer, unless it is left out then."""
 
     def batch(self, tick: int) -> TensorRows:
         """Return the batch of a tick (from 1), valid until the next call."""
@@ -84,8 +86,13 @@ class BatchSource(Protocol):
 class RowSource(Protocol):
     """Rows to train on or to validate on, in memory or in a file."""
 
-    def batches(self, size: int, *, seed: int, shuffle: bool) -> BatchSource:
-        """Return the batches of `size` rows of a training on these rows."""
+    def batches(
+        self, size: int, *, seed: int, shuffle: bool, drop_last: bool = False
+    ) -> BatchSource:
+        """Return the batches of `size` rows of a training on these rows.
+
+        With `drop_last` an epoch's last batch is left out where it would have fewer.
+        """
         ...
 
     def blocks(self) -> Iterator[TensorRows]:
@@ -94,12 +101,18 @@ class RowSource(Protocol):
 
 
 class TensorBatches:
-    """The batches of rows in memory. An epoch has every row once; its last batch may be short."""
+    """The batches of rows in memory. An epoch has every row once; its last batch may be short.
 
-    def __init__(self, rows: TensorRows, size: int, *, seed: int, shuffle: bool) -> None:
+    With `drop_last` a short one is left out: an epoch has `epoch_rows` of the rows, whole batches.
+    """
+
+    def __init__(
+        self, rows: TensorRows, size: int, *, seed: int, shuffle: bool, drop_last: bool = False
+    ) -> None:
         self.rows, self.size, self.seed, self.shuffle = rows, size, seed, shuffle
         self.row_count = len(rows.inputs)
-        self.batches_per_epoch = -(-self.row_count // size)
+        self.epoch_rows = self.row_count - (self.row_count % size if drop_last else 0)
+        self.batches_per_epoch = -(-self.epoch_rows // size)
         self._order: tuple[int, Tensor] | None = None  # cache: an epoch and its order
         self._buffer = TensorRows(rows.inputs[:size].clone(), rows.targets[:size].clone())
 
@@ -107,14 +120,14 @@ class TensorBatches:
         """Return the batch of a tick (from 1); a shuffled one is valid until the next call."""
         epoch, position = divmod(tick - 1, self.batches_per_epoch)
         first = position * self.size
-        last = min(first + self.size, self.row_count)
+        last = min(first + self.size, self.epoch_rows)
         if not self.shuffle:
             return self.rows.slice(first, last)
         return self._gather(self.epoch_order(epoch)[first:last])
 
     def batch_range(self, first: int, last: int) -> BatchRange:
         """Return the batches of ticks first to last (from 1, both included)."""
-        _, firsts, counts = batch_bounds(first, last, self.row_count, self.size)
+        _, firsts, counts = batch_bounds(first, last, self.epoch_rows, self.size)
         if not self.shuffle:
             return BatchRange(None, firsts, counts)
         rows = self.rows.take(self.row_numbers(first, last))

@@ -67,9 +67,11 @@ class TextWindows:
         self._copy(numbers, rows)
         return rows.to(self.device)
 
-    def batches(self, size: int, *, seed: int, shuffle: bool) -> "TextBatches":
+    def batches(
+        self, size: int, *, seed: int, shuffle: bool, drop_last: bool = False
+    ) -> "TextBatches":
         """Return the batches of `size` rows of a training on these rows."""
-        return TextBatches(self, size, seed=seed, shuffle=shuffle)
+        return TextBatches(self, size, seed=seed, shuffle=shuffle, drop_last=drop_last)
 
     def blocks(self) -> Iterator[TensorRows]:
         """Yield all rows in order, EVAL_BLOCK_TOKENS at a time, each block valid until the next."""
@@ -88,11 +90,16 @@ class TextWindows:
 
 
 class TextBatches:
-    """The batches of a text's rows. An epoch has every row once; its last batch may be short."""
+    """The batches of a text's rows. An epoch has every row once; its last batch may be short.
 
-    def __init__(self, rows: TextWindows, size: int, *, seed: int, shuffle: bool) -> None:
+    With `drop_last` a short one is left out: an epoch has `epoch_rows` of the rows, whole batches.
+    """
+
+    def __init__(
+        self, rows: TextWindows, size: int, *, seed: int, shuffle: bool, drop_last: bool = False
+    ) -> None:
         self.rows, self.size, self.seed, self.shuffle = rows, size, seed, shuffle
-        self.batches_per_epoch = -(-rows.count // size)
+        self.epoch_rows = rows.count - (rows.count % size if drop_last else 0)
 
     def batch(self, tick: int) -> TensorRows:
         """Return the batch of a tick (from 1), valid until the next call."""
@@ -100,13 +107,13 @@ class TextBatches:
 
     def batch_range(self, first: int, last: int) -> BatchRange:
         """Return the batches of ticks first to last (from 1, both included)."""
-        _, _, counts = batch_bounds(first, last, self.rows.count, self.size)
+        _, _, counts = batch_bounds(first, last, self.epoch_rows, self.size)
         rows = self.rows.take_copy(self._row_numbers(first, last))
         return BatchRange(rows, np.cumsum(counts) - counts, counts)
 
     def _row_numbers(self, first: int, last: int) -> Numbers:
         """Return the row numbers of ticks first to last, int64 [rows of all their batches]."""
-        epochs, firsts, counts = batch_bounds(first, last, self.rows.count, self.size)
+        epochs, firsts, counts = batch_bounds(first, last, self.epoch_rows, self.size)
         pieces = []
         for epoch, start, count in zip(epochs, firsts.tolist(), counts.tolist(), strict=True):
             numbers = np.arange(start, start + count)

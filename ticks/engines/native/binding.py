@@ -89,7 +89,7 @@ class BoundJob:
         batches = trainer.batches
         assert isinstance(batches, TensorBatches), "the rows of a table lie in memory"
         job.inputs, job.targets = batches.rows.inputs.data_ptr(), batches.rows.targets.data_ptr()
-        job.rows, job.batch = batches.row_count, batches.size
+        job.rows, job.batch = batches.epoch_rows, batches.size
         job.tick, job.ticks = trainer.ticks_done, ticks
         job.order = None
         if batches.shuffle:
