@@ -112,6 +112,9 @@ class Job(_JobModel):
     worker: str | None
     parent: str | None = Field(description="of a verify: the job whose ticks it runs again")
     latest_checkpoint: int | None
+    warnings: list[str] = Field(
+        description="what is doubtful about the spec and the columns that it uses"
+    )
     spec: JobSpec
     links: dict[str, str] = {}
 

@@ -9,7 +9,7 @@ from jobs.spec.base import FieldError, InvalidSpec
 from jobs.spec.data import DatasetData
 from jobs.spec.engines import ENGINES, choose_engine
 from jobs.spec.job_spec import JobSpec
-from jobs.spec.spec_warnings import find_spec_warnings, find_target_warnings
+from jobs.spec.spec_warnings import find_warnings
 
 WorkerInfo = Mapping[str, Any]  # as jobs/queries/worker_registry.py lists live ones
 
@@ -149,7 +149,7 @@ def _likely_engine(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> Likely
 
 
 def _find_warnings(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> list[str]:
-    warnings = [*find_spec_warnings(spec), *find_target_warnings(spec)]
+    warnings = find_warnings(spec)
     if not queue_workers:
         warnings.append(f"no live worker serves the queue {spec.queue}: the job would wait for one")
     engine = spec.compute.engine

@@ -2,25 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from jobs.datasets.repository import DatasetRepository
-from jobs.files.artifacts import ArtifactStore
-from jobs.spec.job_spec import JobSpec
-from jobs.spec.profiles import ParseOptions
-from jobs.spec.reading import read_spec
-from jobs.spec.stored import read_stored_spec
 from jobs.store.connection import Store
-from tests.datasets import CSV, JSONL, NPZ, csv_of, jsonl_of, npz_of, spec_on_dataset
+from tests.dataset_home import Home
+from tests.datasets import JSONL, NPZ, csv_of, jsonl_of, npz_of
 from tests.processes import running_fork_server
-from tests.training_records import CPU, RunRecord, run_and_record
-from ticks import machine, state_files
+from tests.training_records import run_and_record
+from ticks import state_files
 from ticks.data.dataset_files import DamagedDataset
-from ticks.training import TrainingRun
 from workers.forkserver_client import spawn_trainer
 from workers.trainer_client import TrainerClient
 
@@ -37,37 +30,6 @@ def table(rows: int = 60, seed: int = 1) -> list[dict[str, str | float]]:
         small = float(rng.standard_normal())
         table_rows.append({"time": float(big), "small": small, "colour": colour, "label": label})
     return table_rows
-
-
-class Home:
-    """A tenant's datasets on disk, and trainings on them."""
-
-    def __init__(self, store: Store, folder: Path) -> None:
-        self.folder = folder
-        self.datasets = DatasetRepository(store, ArtifactStore(folder), max_bytes=1 << 24)
-
-    def add(self, data: bytes, kind: Any = CSV) -> str:
-        with self.datasets.start_upload(kind, ParseOptions()) as upload:
-            upload.write(data)
-            return self.datasets.add("a", upload.finish(), name="").dataset.id
-
-    def spec(self, dataset_id: str, target: str | None = "label", **changes: Any) -> JobSpec:
-        body = spec_on_dataset(
-            dataset_id, target, **{"batch_size": 16, "budget": {"ticks": 20}, **changes}
-        )
-        spec = read_spec(
-            body,
-            max_parameters=10**6,
-            datasets=lambda referenced_id: self.datasets.look_up("a", referenced_id),
-        )
-        return read_stored_spec(spec.to_stored())  # as a trainer gets it
-
-    def training(self, spec: JobSpec) -> TrainingRun:
-        machine.configure_torch(1)
-        return TrainingRun(spec, CPU, artifacts=self.folder)
-
-    def train_and_record(self, spec: JobSpec) -> RunRecord:
-        return run_and_record(self.training(spec))
 
 
 @pytest.fixture

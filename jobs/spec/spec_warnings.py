@@ -6,7 +6,7 @@ Reads the spec and what is bound to it, never data.
 import math
 from collections.abc import Iterator, Sequence
 
-from jobs.spec.data import InlineData
+from jobs.spec.data import FIRST_REVISION, InlineData
 from jobs.spec.job_spec import JobSpec
 from models.mlp.config import MlpConfig
 
@@ -16,15 +16,25 @@ MAX_MEAN_IN_DEVIATIONS = 3.0
 DEVIATION_RANGE = (0.1, 10.0)
 
 
+def find_warnings(spec: JobSpec) -> list[str]:
+    """Return all that is doubtful about a spec, as far as it and its profiles tell."""
+    return [*find_spec_warnings(spec), *find_target_warnings(spec)]
+
+
 def find_spec_warnings(spec: JobSpec) -> list[str]:
-    """Return the warnings of a spec, each with the field that is the way out."""
+    """Return the warnings of all but the targets' scale, each with the field that is the way out.
+
+    A spec of an earlier build has none.
+    """
+    if spec.revision == FIRST_REVISION:
+        return []
     notes = [] if spec.facts is None else spec.facts.notes
     return [*notes, *_model_warnings(spec)]
 
 
 def find_target_warnings(spec: JobSpec) -> list[str]:
     """Return the warnings of targets that are not scaled and should be, judged by all rows."""
-    if spec.profile.kind != "number" or spec.is_target_scaled:
+    if spec.revision == FIRST_REVISION or spec.is_target_scaled or spec.profile.kind != "number":
         return []
     statistics = _inline_statistics(spec)
     if spec.facts is not None:

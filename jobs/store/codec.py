@@ -10,6 +10,7 @@ from jobs.certificate import Certificate
 from jobs.errors import UnsupportedSchema
 from jobs.job import Attempt, BestValidation, Checkpoint, Job, JobError, QueuePosition, Status
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.spec_warnings import find_warnings
 from jobs.spec.stored import parse_stored_spec
 from jobs.timestamps import format_rfc3339
 from jobs.values import finite_or_none
@@ -80,6 +81,7 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
         inexact_from=fields.integer("inexact_from") or None,
         inexact_upto=fields.integer("inexact_upto"),
         latest_checkpoint=None if latest_checkpoint is None else int(latest_checkpoint),
+        warnings=find_warnings(spec),
         spec=spec,
     )
 
