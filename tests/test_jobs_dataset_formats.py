@@ -122,36 +122,6 @@ def test_a_bad_csv_is_refused_with_row_and_column(
     assert word in fault.detail
 
 
-@pytest.mark.parametrize(
-    ("line", "column", "word"),
-    [
-        (b"", None, "JSON object"),
-        (b"[1]", None, "JSON object"),
-        (b'{"a": 1, "a": 1, "b": "x"}', None, "twice"),
-        (b'{"a": 1}', "b", "missing"),
-        (b'{"a": 1, "b": "x", "c": 1}', "c", "first row"),
-        (b'{"a": null, "b": "x"}', "a", "missing"),
-        (b'{"a": 1, "b": " "}', "b", "missing"),
-        (b'{"a": "1", "b": "x"}', "a", "number"),
-        (b'{"a": true, "b": "x"}', "a", "number"),
-        (b'{"a": 1, "b": 2}', "b", "text"),
-        (b'{"a": [1], "b": "x"}', "a", "number or a text"),
-        (b'{"a": NaN, "b": "x"}', "a", "finite"),
-        (b'{"a": 1' + b"0" * 400 + b', "b": "x"}', "a", "finite"),
-        (b'{"a": 1, "b": "\\ud800"}', "b", "surrogate"),
-        (b'{"a": 1, "b": "\xff"}', None, "0xff"),
-        (b"[" * 100_000, None, "JSON object"),
-    ],
-)
-def test_a_bad_json_line_is_refused_with_row_and_column(
-    line: bytes, column: str | None, word: str
-) -> None:
-    fault, *_ = expect_refusal(b'{"a": 0, "b": "w"}\n' + line + b'\n{"a": 2, "b": "y"}\n', JSONL)
-
-    assert (fault.row, fault.column) == (2, column)
-    assert word in fault.detail
-
-
 def test_errors_of_a_file_are_reported_up_to_a_hundred() -> None:
     few = expect_refusal(b'a,b\n1\n2,"x"y\n3\n4,5\n')
     many = expect_refusal(b"a,b\n" + b"1\n" * 100_000)

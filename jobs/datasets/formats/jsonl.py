@@ -1,120 +1,120 @@
-"""Read JSON lines: one object per row, all with the names of the first. Knows no store.
+"""Read JSON lines: one object per row, with the names of the first row. Knows no store.
 
-JSON itself distinguishes numbers from texts; true and false count as texts.
+JSON itself distinguishes numbers from texts. A name that a row lacks is a gap, as null is; a name
+that the first row lacks is an error.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from jobs.datasets.formats.data_errors import (
-    FITS_FLOAT32_RULE,
-    MISSING_VALUE_RULE,
-    DataErrors,
-    data_error,
-)
+from jobs.datasets.formats.data_errors import DataErrors, data_error
+from jobs.datasets.formats.jsonl_fields import MESSAGES, JsonFields, Row
 from jobs.datasets.formats.row_splitter import BOM, ByteBlock, RowSplitter
-from jobs.datasets.formats.table import RowBlock, TableReader, Value, check_names, contiguous_blocks
-from jobs.spec.base import FLOAT32_MAX
+from jobs.datasets.formats.table import (
+    MAX_NAME_CHARACTERS,
+    RowBlock,
+    TableReader,
+    Value,
+    check_names,
+    contiguous_blocks,
+)
+from jobs.spec.profiles import Note
 
-BOOLEAN_TEXTS = {True: "true", False: "false"}
+MAX_QUOTED_CHARACTERS = 200
+#: Python writes these, though JSON has no such numbers
+CONSTANTS = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}
+NAME_PATTERN = re.compile(r'"\s*:')  # every name of an object ends so; a text may as well
+OBJECT_RULE = "a JSON object"
+LINES_HINT = "; one a line, not a list of all (pandas: to_json(orient='records', lines=True))"
+TEXT_NAMES = (["text"], [MESSAGES])
 
 
 class JsonlReader(TableReader):
-    """Reads JSON lines. A row unlike the first is reported as an error and left out."""
+    """Reads JSON lines. A row with an error is left out of the blocks."""
 
     def __init__(
         self, errors: DataErrors, *, names: list[str] | None = None, first: int = 1, offset: int = 0
     ) -> None:
         super().__init__(errors, RowSplitter(has_quotes=False, offset=offset), names, first)
-        self._types: list[str] = []
+        self._fields = JsonFields.from_names(names) if names else None
 
     def finish(self) -> Iterator[RowBlock]:
         """Yield the last rows. Raises BadData for a file without any."""
         yield from super().finish()
-        if not self._types:
+        if self._fields is None:
             self._errors.check()
             raise data_error("at least one row")
 
-    def type_of(self, column: int) -> str | None:
-        """Return the type of the value in the first row."""
-        return self._types[column]
-
     def _read_block(self, block: ByteBlock) -> Iterator[RowBlock]:
         data = block.data.removeprefix(BOM) if block.offset == 0 else block.data
-        yield from contiguous_blocks(self._number_rows(data.split(b"\n")), block.offset)
+        lines = self._decode(data).split("\n")
+        first = self._next_row
+        rows = [self._parse_line(line, number) for number, line in enumerate(lines, first)]
+        self._next_row += len(rows)
+        objects = [row for row in rows if row is not None]
+        if not objects:
+            return
+        if self._fields is None:
+            self._set_fields(JsonFields.from_rows(objects))
+        assert self._fields is not None, "just set"
+        columns = self._fields.read_columns(objects) if len(objects) == len(rows) else None
+        if columns is not None:
+            yield RowBlock(first, columns, block.offset)
+        else:
+            yield from contiguous_blocks(self._check_rows(rows, first), block.offset)
 
-    def _number_rows(self, lines: list[bytes]) -> Iterator[tuple[int, list[Value] | None]]:
-        for line in lines:
-            number, row = self._next_row, self._parse_row(line)
-            self._next_row += 1
-            yield number, row
+    def _set_fields(self, fields: JsonFields) -> None:
+        self._fields, self.names = fields, fields.names
+        check_names(self.names or [""], DataErrors())  # its own: rows may have errors already
+        if self.names in TEXT_NAMES:
+            detail = (
+                "rows of one text: a language model reads them as text/plain "
+                "(jq -r .text writes that), other families need further columns"
+            )
+            self.notes.append(Note(code="text_rows", column=self.names[0], detail=detail))
 
-    def _parse_row(self, line: bytes) -> list[Value] | None:
-        """Parse a line into values; report an error and return None if it is unlike the first."""
-        if (fields := self._parse_object(line)) is None:
-            return None
-        if not self.names:
-            self.names = list(fields)
-            check_names(self.names or [""], self._errors)
-        if fields.keys() != set(self.names):
-            self._report_name_differences(fields)
-            return None
-        values = [fields[name] for name in self.names]
-        if not self._types:
-            self._types = ["number" if _is_number(value) else "category" for value in values]
-        if all(map(self._check_value, range(len(values)), values)):
-            return [BOOLEAN_TEXTS[item] if isinstance(item, bool) else item for item in values]
-        return None
+    def _check_rows(
+        self, rows: list[Row | None], first: int
+    ) -> Iterator[tuple[int, list[Value] | None]]:
+        """Yield each row with its number, None instead of one with faults, which are reported."""
+        assert self._fields is not None, "known once there is a row"
+        for number, row in enumerate(rows, first):
+            if row is None:
+                yield number, None
+                continue
+            cells, faults = self._fields.read_row(row)
+            for name, rule, value in faults:
+                self._errors.add(number, name[:MAX_NAME_CHARACTERS], rule, _quote(value))
+            yield number, None if faults else cells
 
-    def _parse_object(self, line: bytes) -> dict[str, Any] | None:
+    def _parse_line(self, line: str, number: int) -> Row | None:
+        """Parse a line; report an error and return None for what is no object."""
         try:
-            parsed = json.loads(line.decode(), object_pairs_hook=_unique_names)
-        except UnicodeDecodeError as error:
-            rule = f"UTF-8, not the byte 0x{line[error.start]:02x}"
-            raise data_error(rule, row=self._next_row) from None
+            parsed = DECODER.decode(line)
+            if isinstance(parsed, dict):
+                if not _has_unique_names(line, parsed):
+                    STRICT_DECODER.decode(line)
+                return parsed
+            rule = OBJECT_RULE + LINES_HINT
         except (ValueError, RecursionError) as error:
-            parsed, rule = None, f"a JSON object: {error}"
-        else:
-            rule = "a JSON object"
-        if isinstance(parsed, dict):
-            return parsed
-        self._errors.add(self._next_row, None, rule, line[:200].decode(errors="replace"))
+            rule = f"{OBJECT_RULE}: {error}"
+        self._errors.add(number, None, rule, line[:MAX_QUOTED_CHARACTERS])
         return None
 
-    def _report_name_differences(self, fields: dict[str, Any]) -> None:
-        for name in self.names:
-            if name not in fields:
-                self._errors.add(self._next_row, name, MISSING_VALUE_RULE)
-        for name in fields:
-            if name not in self.names:
-                self._errors.add(self._next_row, name, "no name that the first row has not")
-
-    def _check_value(self, at: int, value: Any) -> bool:
-        name, kind = self.names[at], self._types[at]
-        if value is None or (isinstance(value, str) and not value.strip()):
-            self._errors.add(self._next_row, name, MISSING_VALUE_RULE, value)
-        elif isinstance(value, dict | list):
-            self._errors.add(self._next_row, name, "a number or a text", value)
-        elif kind == "number" and not _is_number(value):
-            self._errors.add(self._next_row, name, "a number as in the first row", value)
-        elif kind == "category" and _is_number(value):
-            self._errors.add(self._next_row, name, "a text as in the first row", value)
-        elif isinstance(value, str) and not _is_valid_text(value):
-            self._errors.add(self._next_row, name, "no half of a surrogate pair", repr(value))
-        elif _is_number(value) and not abs(value) <= FLOAT32_MAX:
-            self._errors.add(self._next_row, name, FITS_FLOAT32_RULE, str(value)[:60])
-        else:
-            return True
-        return False
+    def _decode(self, data: bytes) -> str:
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            number = self._next_row + data.count(b"\n", 0, error.start)
+            rule = f"UTF-8, not the byte 0x{data[error.start]:02x}"
+            raise data_error(rule, row=number) from None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_valid_text(value: str) -> bool:
-    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+def _has_unique_names(line: str, row: Row) -> bool:
+    """Return False if the line may have a name twice: it has more names than the object."""
+    return line.count(":") == len(row) or len(NAME_PATTERN.findall(line)) == len(row)
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -122,3 +122,16 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(fields) < len(pairs):
         raise ValueError("it has a name twice")
     return fields
+
+
+def _quote(value: Any) -> str:
+    try:
+        return json.dumps(value)[:MAX_QUOTED_CHARACTERS]
+    except RecursionError:  # it was parsed one level higher
+        return "a deeply nested value"
+
+
+DECODER = json.JSONDecoder(parse_constant=CONSTANTS.__getitem__)
+STRICT_DECODER = json.JSONDecoder(
+    parse_constant=CONSTANTS.__getitem__, object_pairs_hook=_unique_names
+)
