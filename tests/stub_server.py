@@ -117,8 +117,18 @@ def _read_request(handler: BaseHTTPRequestHandler) -> ReceivedRequest:
         parts.path,
         parse_qs(parts.query),
         handler.headers,
-        json.loads(body) if body else None,
+        _parse_body(body),
     )
+
+
+def _parse_body(body: bytes) -> Any:
+    """Return a body's JSON, None for no body, and the bytes of anything else."""
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except ValueError:
+        return body
 
 
 def _write_response(handler: BaseHTTPRequestHandler, response: StubResponse) -> None:

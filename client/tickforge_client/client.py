@@ -90,20 +90,38 @@ class Client:
         name: str | None = None,
         type: str | None = None,
         delimiter: str | None = None,
+        header: str | None = None,
+        decimal: str | None = None,
+        thousands: str | None = None,
+        missing: Sequence[str] = (),
+        inputs: str | None = None,
+        targets: str | None = None,
         on_bytes: Callable[[int], None] | None = None,
     ) -> Dataset:
-        """Stream a CSV, JSON lines, text or NPZ file to the server and return its dataset.
+        """Stream a CSV, TSV, JSON lines, text, NPZ or Parquet file, plain or gzip'd, to the server.
 
-        The same content always gets the same id. `type` is a media type, by default that of the
-        file's suffix (UnknownType if there is none); `delimiter` is for CSV. `on_bytes` is called
-        with the number of bytes sent so far. Raises InvalidRequest with row and column of errors.
+        Returns its dataset; the same content and options always get the same id. `type` is a media
+        type, by default that of the file's suffix (UnknownType if there is none). Of a CSV:
+        `delimiter` (comma, semicolon, tab, space, pipe), `header` (present, absent), `decimal`
+        (point, comma), `thousands` (none, comma, point, space). Of a table: `missing`, the cells
+        that mean a missing value beside the documented ones. Of NPZ: the names of the arrays
+        `inputs` and `targets`. `on_bytes` is called with the number of bytes sent so far. Raises
+        InvalidRequest with row and column of errors; what is doubtful is in the dataset's `notes`.
         """
         file = Path(path)
         media_type = type or media_type_of(file)
-        params = {"name": file.name[:200] if name is None else name, "delimiter": delimiter}
+        params = {
+            "name": file.name[:200] if name is None else name,
+            "delimiter": delimiter,
+            "header": header,
+            "decimal": decimal,
+            "thousands": thousands,
+            "missing": list(missing),
+            "inputs": inputs,
+            "targets": targets,
+        }
         body = FileBody(file, on_bytes)
-        path = api_path("datasets")
-        fields = self.session.upload(path, _drop_empty(params), body, media_type)
+        fields = self.session.upload(api_path("datasets"), _drop_empty(params), body, media_type)
         return Dataset(self.session, fields)
 
     def dataset(self, dataset_id: str) -> Dataset:

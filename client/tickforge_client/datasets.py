@@ -59,6 +59,11 @@ class Dataset:
         """Profiles of a table's columns: name, type, min, max, distinct, classes; else empty."""
         return list(self.fields["columns"] or [])
 
+    @property
+    def notes(self) -> list[Mapping[str, Any]]:
+        """What is doubtful about the data: code, column (None: the whole), detail. Or empty."""
+        return list(self.fields.get("notes") or [])
+
     def rows(self, *, after: int = 0, limit: int | None = None) -> Iterator[dict[str, Any]]:
         """Yield the rows after row number `after` (rows count from 1), at most `limit` of them."""
         remaining = limit

@@ -120,6 +120,7 @@ class ApiSession:
             "Content-Type": media_type,
             "Content-Length": str(body.size),
             "Idempotency-Key": secrets.token_hex(16),
+            **({"Content-Encoding": "gzip"} if body.is_gzip else {}),
         }
         return _parse_json(self._send("POST", path, params, body=body, headers=headers))
 

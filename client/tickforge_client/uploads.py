@@ -11,11 +11,15 @@ READ_SIZE = 1 << 18  # bytes
 #: media type by suffix
 MEDIA_TYPES = {
     ".csv": "text/csv",
+    ".data": "text/csv",
+    ".tsv": "text/tab-separated-values",
     ".jsonl": "application/x-ndjson",
     ".ndjson": "application/x-ndjson",
     ".txt": "text/plain",
     ".npz": "application/x-npz",
+    ".parquet": "application/vnd.apache.parquet",
 }
+GZIP_SUFFIX, GZIP_MAGIC = ".gz", b"\x1f\x8b"
 
 
 class UnknownType(TickforgeError, ValueError):
@@ -23,10 +27,15 @@ class UnknownType(TickforgeError, ValueError):
 
 
 class FileBody:
-    """An iterable over a file's bytes; `on_bytes` is called with the number read so far."""
+    """An iterable over a file's bytes; `on_bytes` is called with the number read so far.
+
+    A file is gzip'd if its first bytes say so, whatever its name: no dataset begins with them.
+    """
 
     def __init__(self, path: Path, on_bytes: Callable[[int], None] | None = None) -> None:
         self.path, self.size = path, path.stat().st_size
+        with path.open("rb") as file:
+            self.is_gzip = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
         self._on_bytes = on_bytes
 
     def __iter__(self) -> Iterator[bytes]:
@@ -43,10 +52,12 @@ class FileBody:
 
 
 def media_type_of(path: Path) -> str:
-    """Return the media type of a file name's suffix. Raises UnknownType."""
-    media_type = MEDIA_TYPES.get(path.suffix.lower())
+    """Return the media type of a file name's suffix before any .gz. Raises UnknownType."""
+    media_type = MEDIA_TYPES.get(Path(path.name.lower().removesuffix(GZIP_SUFFIX)).suffix)
     if media_type is None:
+        suffixes = ", ".join(MEDIA_TYPES)
         raise UnknownType(
-            f"{path}: a name that ends in one of {', '.join(MEDIA_TYPES)}, or a type (--type)"
+            f"{path}: a name that ends in one of {suffixes} ({GZIP_SUFFIX} may follow), "
+            "or a type (--type)"
         )
     return media_type

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +18,10 @@ from tickforge_client.commands.common import (
     print_lines,
     yes_option,
 )
+from tickforge_client.commands.progress_bar import progress_bar
+from tickforge_client.commands.upload import note_lines, upload
 from tickforge_client.datasets import Dataset
-from tickforge_client.uploads import MEDIA_TYPES, UnknownType, media_type_of
-
-#: --type accepts these names, or a media type
-MEDIA_TYPE_ALIASES = {
-    "csv": "text/csv",
-    "jsonl": "application/x-ndjson",
-    "text": "text/plain",
-    "npz": "application/x-npz",
-}
-
+from tickforge_client.uploads import MEDIA_TYPES
 
 dataset_argument = id_argument("dataset_id", "DATASET")
 
@@ -41,34 +31,7 @@ def datasets() -> None:
     """Upload datasets to train on, and inspect them."""
 
 
-@datasets.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--name", help="display name [the file's name]")
-@click.option(
-    "--type",
-    "kind",
-    type=click.Choice([*MEDIA_TYPE_ALIASES, *sorted(set(MEDIA_TYPES.values()))]),
-    help="type of the content [by the file's suffix]",
-)
-@click.option(
-    "--delimiter",
-    type=click.Choice(["comma", "semicolon", "tab", "pipe"]),
-    help="separator of a CSV's fields",
-)
-@pass_common
-def upload(
-    common: CommonOptions, file: Path, *, name: str | None, kind: str | None, delimiter: str | None
-) -> None:
-    """Upload FILE and print the dataset's id. The same file gives the same id."""
-    try:
-        media_type = media_type_of(file) if kind is None else MEDIA_TYPE_ALIASES.get(kind, kind)
-    except UnknownType as error:
-        raise click.UsageError(str(error)) from error
-    with common.client() as client, _progress_bar(file.name, file.stat().st_size) as on_bytes:
-        dataset = client.upload(
-            file, name=name, type=media_type, delimiter=delimiter, on_bytes=on_bytes
-        )
-    common.print_result(dataset.fields, dataset.id)
+datasets.add_command(upload)
 
 
 @datasets.command(name="list")
@@ -112,6 +75,8 @@ def show_dataset(common: CommonOptions, dataset_id: str) -> None:
     print_lines(formatting.key_value_lines(properties))
     if dataset.columns:
         print_lines(["", *_column_lines(dataset)])
+    if dataset.notes:
+        print_lines(["", *note_lines(dataset)])
 
 
 @datasets.command(name="rows")
@@ -142,7 +107,7 @@ def download_dataset(common: CommonOptions, dataset_id: str, *, output: str | No
         dataset = client.dataset(dataset_id)
         target = Path(output or dataset.id + _file_suffix(dataset))
         try:
-            with _progress_bar(target.name, dataset.bytes) as on_bytes:
+            with progress_bar(target.name, dataset.bytes) as on_bytes:
                 dataset.download(target, on_bytes)
         except OSError as error:
             raise click.FileError(str(target), str(error)) from error
@@ -163,7 +128,7 @@ def delete_dataset(common: CommonOptions, dataset_id: str, *, yes: bool) -> None
 
 
 def _column_lines(dataset: Dataset) -> list[str]:
-    head = ("COLUMN", "TYPE", "MIN", "MAX", "DISTINCT", "CLASSES")
+    head = ("COLUMN", "TYPE", "MIN", "MAX", "DISTINCT", "MISSING", "CLASSES")
     rows = [
         (
             column["name"],
@@ -171,6 +136,7 @@ def _column_lines(dataset: Dataset) -> list[str]:
             formatting.number_text(column["min"]),
             formatting.number_text(column["max"]),
             column["distinct"] or "",
+            column.get("missing") or "",
             ", ".join(column["classes"] or [])[:60],
         )
         for column in dataset.columns
@@ -186,19 +152,3 @@ def _file_suffix(dataset: Dataset) -> str:
     return next(
         (suffix for suffix, media_type in MEDIA_TYPES.items() if media_type == dataset.type), ""
     )
-
-
-@contextmanager
-def _progress_bar(name: str, size: int) -> Iterator[Callable[[int], None] | None]:
-    """Show a progress bar on standard error if that is a terminal; yield its update callback."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
-    name_column = TextColumn("{task.description}", markup=False)
-    columns = (name_column, BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(formatting.plain_text(name), total=size)
-        yield lambda bytes_done: bar.update(task, completed=bytes_done)
