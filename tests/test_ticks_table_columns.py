@@ -46,10 +46,10 @@ def import_model(home: Home, spec: Any, folder: Path, ticks: int = 2) -> ModuleT
     training.run(ticks)
     folder.mkdir()
     state_files.save(training, folder)
-    found = importlib.util.spec_from_file_location(f"model_{folder.name}", folder / "model.py")
-    assert found is not None and found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    found.loader.exec_module(module)
+    location = importlib.util.spec_from_file_location(f"model_{folder.name}", folder / "model.py")
+    assert location is not None and location.loader is not None
+    module = importlib.util.module_from_spec(location)
+    location.loader.exec_module(module)
     return module
 
 
@@ -68,8 +68,8 @@ def test_targets_are_scaled_by_the_training_rows_and_predictions_are_in_their_un
     (predicted,) = model.predict([PRICES[7]])
     output = network(model.prepare(model.encode([PRICES[7]]))).item()
     assert predicted["value"] == pytest.approx(output * scale.deviation[0] + scale.mean[0])
-    kept = json.loads((tmp_path / "scaled" / "config.json").read_text())["target_scale"]
-    assert (kept["mean"], kept["deviation"]) == (scale.mean.tolist(), scale.deviation.tolist())
+    saved = json.loads((tmp_path / "scaled" / "config.json").read_text())["target_scale"]
+    assert (saved["mean"], saved["deviation"]) == (scale.mean.tolist(), scale.deviation.tolist())
 
 
 def test_a_prediction_does_not_depend_on_the_records_beside_it(home: Home, tmp_path: Path) -> None:
