@@ -13,7 +13,7 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import HTTPException
 
 from jobs import errors
-from jobs.datasets.formats.data_errors import BadData, DataError
+from jobs.datasets.formats.data_errors import BadData, DataError, MissingExtra
 from jobs.datasets.upload import UploadTooLarge
 from jobs.files.artifacts import UnsafePath
 from jobs.files.checkpoint_folders import DamagedCheckpoint, NoSuchFile
@@ -205,6 +205,11 @@ def _idempotency_mismatch(error: Any) -> Problem:
     return bad_header("idempotency-mismatch", "Idempotency-Key", rule, str(error))
 
 
+def _missing_extra(error: Any) -> Problem:
+    slug = "unsupported-media-type"
+    return bad_header(slug, "Content-Type", f"not read here: {error}", error.media_type)
+
+
 def _with_slug(
     slug: str, detail: str = "", headers: dict[str, str] | None = None, **extensions: str
 ) -> Callable[[Any], Problem]:
@@ -233,6 +238,7 @@ EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ..
     (errors.NoSuchDataset, _with_slug("no-such-dataset", "no dataset of this id is yours")),
     (errors.DatasetInUse, _with_slug("dataset-in-use", jobs="jobs")),
     (BadData, lambda error: invalid_data_problem(error.errors)),
+    (MissingExtra, _missing_extra),
     (UploadTooLarge, _with_slug("too-large")),
     (errors.NoSuchKey, _with_slug("no-such-key", "no key has this id")),
     (errors.RateLimitExceeded, _rate_limited),

@@ -1,6 +1,7 @@
 """Uploads through the real server: any length in constant memory, cut short, refused in time."""
 
 import dataclasses
+import gzip
 import json
 import socket
 from collections.abc import Iterator
@@ -15,13 +16,15 @@ from click.testing import CliRunner
 from api.app import create_app
 from jobs.settings import Settings
 from tests.api_process import running_api
-from tests.datasets import CSV, PETS, TEXT, files_of, spec_on_dataset
+from tests.datasets import CSV, FORM, PETS, TEXT, files_of, spec_on_dataset
 from tests.stub_server import LOST_RESPONSE, StubResponse, running_stub
 from tests.support import ADMIN_KEY, wait_until
 from tickforge_client import Client, Conflict, Dataset, InvalidRequest, NotFound
 from tickforge_client.cli import tickforge
 
 MIB = 1 << 20
+FORM_TYPE = f"{FORM}; boundary=between"
+FORM_HEAD = b'--between\r\nContent-Disposition: form-data; name="f"; filename="x.csv"\r\n\r\n'
 
 
 class Api(NamedTuple):
@@ -38,13 +41,13 @@ class Api(NamedTuple):
         blobs = self.data / "artifacts" / "blobs"
         return files_of(blobs)
 
-    def connect(self, head: str) -> socket.socket:
+    def connect(self, head: str, kind: str = CSV) -> socket.socket:
         """A bare connection that has sent the head of an upload."""
         port = self.http.base_url.port
         assert port is not None
         opened = socket.create_connection(("127.0.0.1", port), timeout=10)
         lines = ("POST /v1/datasets HTTP/1.1", "Host: here", f"Authorization: Bearer {ADMIN_KEY}",
-                 "Content-Type: text/csv", head)  # fmt: skip
+                 f"Content-Type: {kind}", head)  # fmt: skip
         opened.sendall("\r\n".join([*lines, "", ""]).encode())
         return opened
 
@@ -97,14 +100,46 @@ def test_a_hundred_megabytes_go_by_in_constant_memory(api: Api) -> None:
     api.http.delete(response.json()["links"]["self"])
 
 
+@pytest.mark.parametrize("wrapping", ["gzip", "form"])
+def test_gzip_and_forms_go_by_in_constant_memory(api: Api, wrapping: str) -> None:
+    piece, head, end = rows(MIB // 128), b"a,b,c,d,e,f,kind\n", b""
+    headers = {"Content-Type": CSV, "Content-Encoding": "gzip"}
+    if wrapping == "gzip":
+        piece, head = gzip.compress(piece, 1), gzip.compress(head)
+    else:
+        headers = {"Content-Type": FORM_TYPE}
+        head, end = FORM_HEAD + head, b"\r\n--between--\r\n"
+    before, highest = memory(), [0]
+
+    def body() -> Iterator[bytes]:
+        yield head
+        for number in range(40):
+            if number % 10 == 9:
+                highest.append(memory())
+            yield piece
+        yield end
+
+    response = api.http.post("/v1/datasets", content=body(), headers=headers, timeout=120)
+
+    assert (response.status_code, response.json()["rows"]) == (201, 40 * (MIB // 128)), (
+        response.text
+    )
+    assert before > 20 * MIB and max(highest) - before < 40 * MIB
+    api.http.delete(response.json()["links"]["self"])
+
+
 def test_a_client_that_goes_away_leaves_nothing(api: Api) -> None:
     before = api.files()
-    for head, data in (
-        ("Content-Length: 1000000", rows(300)),
-        ("Transfer-Encoding: chunked", b"ffff\r\n" + rows(300)),
-        ("Transfer-Encoding: chunked", b"4\r\na,b\n\r\n4\r\n1,2\n\r\n"),  # whole chunks, no end
+    zipped = gzip.compress(rows(3000), 0)
+    for head, data, kind in (
+        ("Content-Length: 1000000", rows(300), CSV),
+        ("Transfer-Encoding: chunked", b"ffff\r\n" + rows(300), CSV),
+        # whole chunks, no end
+        ("Transfer-Encoding: chunked", b"4\r\na,b\n\r\n4\r\n1,2\n\r\n", CSV),
+        ("Content-Encoding: gzip\r\nContent-Length: 1000000", zipped, CSV),
+        ("Content-Length: 1000000", FORM_HEAD + rows(3000), FORM_TYPE),
     ):
-        connection = api.connect(head)
+        connection = api.connect(head, kind)
         connection.sendall(data)
         wait_until(lambda: len(api.files()) > len(before), 10, "the upload's file")
         connection.close()

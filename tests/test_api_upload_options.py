@@ -24,6 +24,51 @@ def faults(response: Any) -> list[tuple[str, str, Any]]:
     ]
 
 
+def column_of(dataset: dict[str, Any], name: str) -> dict[str, Any]:
+    (column,) = [column for column in dataset["columns"] if column["name"] == name]
+    assert isinstance(column, dict)
+    return column
+
+
+def test_without_a_header_the_first_row_is_a_row(client: Any) -> None:
+    dataset = upload_new(client, b"1.5,red\n2.5,blue\n", ABSENT)
+
+    assert dataset["rows"] == 2
+    assert [column["name"] for column in dataset["columns"]] == ["c1", "c2"]
+    rows = client.get(dataset["links"]["rows"]).json["data"]
+    assert rows == [{"c1": 1.5, "c2": "red"}, {"c1": 2.5, "c2": "blue"}]
+
+
+def test_numbers_are_read_by_their_signs(client: Any) -> None:
+    data = b"price;size\n1.234.567,5;1\n-2,25;2\n"
+    dataset = upload_new(client, data, delimiter="semicolon", decimal="comma", thousands="point")
+
+    price = column_of(dataset, "price")
+    assert (price["type"], price["min"], price["max"]) == ("number", -2.25, 1234567.5)
+    assert client.get(dataset["links"]["rows"]).json["data"][1] == {"price": -2.25, "size": 2}
+
+
+def test_cells_beside_the_documented_ones_are_missing_where_the_upload_says_so(
+    client: Any,
+) -> None:
+    data = b"a,b\n1,x\n-999,none of it\n NA,x\n3,y\n"
+    plain = column_of(upload_new(client, data), "a")
+    dataset = upload_new(client, data, missing=["-999", "none of it"])
+
+    assert (plain["missing"], plain["min"]) == (1, -999)
+    assert (column_of(dataset, "a")["missing"], column_of(dataset, "a")["min"]) == (2, 1)
+    assert column_of(dataset, "b")["missing"] == 1
+
+
+def test_arrays_of_other_names_are_inputs_and_targets(client: Any) -> None:
+    arrays = npz_of(X=np.arange(6.0).reshape(3, 2), y=np.array([0, 1, 1]))
+
+    dataset = upload_new(client, arrays, NPZ, inputs="X", targets="y")
+
+    assert (dataset["inputs"]["shape"], dataset["targets"]["shape"]) == ([3, 2], [3])
+    assert upload(client, arrays, NPZ).status_code == 422
+
+
 def test_options_that_a_kind_of_file_does_not_have_are_400_all_at_once(client: Any) -> None:
     response = upload(
         client, b"abc", TEXT, delimiter="tab", header="absent", decimal="comma", missing="x"
