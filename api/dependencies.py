@@ -9,6 +9,7 @@ from api.job_responses import job_json
 from api.long_polling import HeldRequestLimit, LongPoller
 from api.metrics import Metrics
 from jobs.access_keys import AccessKeys
+from jobs.datasets.job_row_reader import JobRowReader
 from jobs.datasets.repository import DatasetRepository
 from jobs.files.artifacts import ArtifactStore
 from jobs.history.history import HistoryReader
@@ -32,6 +33,7 @@ class Dependencies:
             settings.artifacts, min_free_bytes=settings.min_free_bytes
         )
         self.datasets = DatasetRepository(store, artifacts, max_bytes=settings.max_dataset_bytes)
+        self.job_rows = JobRowReader(self.datasets.open_file)
         self.jobs = JobService(store, artifacts, self.datasets, settings, job_json)
         self.job_queries, self.events = JobQueries(store), Events(store)
         self.history = HistoryReader(store, artifacts)

@@ -26,7 +26,7 @@ PROGRESS_FIELDS = {
     "phase", "tick", "progress", "epoch", "loss", "metrics", "ticks_per_second",
     "elapsed_seconds", "eta_seconds", "queue", "bytes", "spec",
 }  # fmt: skip
-SUBRESOURCES = ("history", "events", "logs", "checkpoints", "attempts")
+SUBRESOURCES = ("history", "events", "logs", "checkpoints", "attempts", "rows")
 
 
 @dataclass(frozen=True)

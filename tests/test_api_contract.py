@@ -116,7 +116,7 @@ def fields(node: Any) -> Iterator[tuple[str, Any]]:
 
 def test_links_of_a_job_lead_somewhere(client: Any, trained: str) -> None:
     links = client.get(f"/v1/jobs/{trained}").json["links"]
-    assert set(links) == {"self", "history", "events", "logs", "checkpoints", "attempts"}
+    assert set(links) == {"self", "history", "events", "logs", "checkpoints", "attempts", "rows"}
     for link in links.values():
         assert client.get(link).status_code == 200, link
 

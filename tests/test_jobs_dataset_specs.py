@@ -211,3 +211,31 @@ def test_a_text_is_no_data_for_an_mlp() -> None:
         faults(spec_on_dataset(TEXT, "pet", data={"window": 4}), text=text)[0][0] == "/data/target"
     )
     assert faults(spec_on_dataset(TEXT, None), text=text)[0][0] == "/data/window"
+
+
+def test_a_column_of_groups_must_be_of_a_table_and_have_no_gap() -> None:
+    rows = b"patient,size,pet\n" + b"a,1,cat\nb,2,dog\n" * 3
+    with_gap = rows + b",3,cat\n"
+    validation = {"fraction": 0.3, "group": "patient"}
+
+    def pointers(profile: DatasetProfile, **changes: Any) -> list[str]:
+        body = spec_on_dataset(TABLE, **{"validation": validation, **changes})
+        return [pointer for pointer, _ in faults(body, table=profile)]
+
+    table, gap = profile_bytes(rows), profile_bytes(with_gap)
+    assert pointers(gap) == ["/validation/group"]
+    assert pointers(table, validation={"fraction": 0.3, "group": "doctor"}) == ["/validation/group"]
+    assert pointers(table, test={"fraction": 0.3, "group": "pet"}, validation=None) == [
+        "/test/group"
+    ]
+    for bad in (
+        {"fraction": 0.3, "split": "group"},
+        {"fraction": 0.3, "split": "last", "group": "patient"},
+        {"id": SECOND, "split": "random"},
+        {"id": SECOND, "group": "patient"},
+    ):
+        assert pointers(table, validation=bad) == ["/validation"]
+    body = spec_on_dataset(ARRAYS, None, validation=validation)
+    assert [pointer for pointer, _ in faults(body, arrays=arrays([6], [0, 1]))] == [
+        "/validation/group"
+    ]

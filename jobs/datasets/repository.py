@@ -17,11 +17,12 @@ from typing import BinaryIO, Literal
 from jobs.archive.keys_datasets import KeyDatasetArchive
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.dataset import Dataset, DatasetRecord, parse_dataset
-from jobs.datasets.row_splits import split_dataset_rows
+from jobs.datasets.row_splits import split_job_rows, used_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
-from jobs.errors import DatasetInUse, NoSuchDataset, RequestInProgress
+from jobs.errors import DatasetDeleted, DatasetInUse, NoSuchDataset, RequestInProgress
 from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
 from jobs.ids import is_dataset_id, make_dataset_id
+from jobs.spec.dataset_binding import DataFile
 from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.profiles import MediaType, ParseOptions
@@ -151,8 +152,7 @@ class DatasetRepository:
             return None
 
         def split_rows(spec: JobSpec) -> RowSplit:
-            with self.open(tenant, record) as file:
-                return split_dataset_rows(file, spec)
+            return split_job_rows(spec, self.open_file, used_rows(spec, self.open_file))
 
         return record.known_dataset._replace(split_rows=split_rows)
 
@@ -171,6 +171,13 @@ class DatasetRepository:
         except FileNotFoundError:
             self.find(tenant, record.dataset.id)
             raise
+
+    def open_file(self, file: DataFile) -> BinaryIO:
+        """Open the bytes of a dataset that a job uses. Raises DatasetDeleted."""
+        try:
+            return self.blobs.open(file.path)
+        except FileNotFoundError:
+            raise DatasetDeleted("a dataset of the job has been deleted") from None
 
     def delete(self, tenant: str, dataset_id: str) -> None:
         """Delete a dataset. Raises NoSuchDataset, or DatasetInUse while a live job uses it."""

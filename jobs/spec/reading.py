@@ -48,8 +48,8 @@ def read_spec(
         raise InvalidSpec([*errors, *other_errors]) from None
     if data_errors := _find_data_errors(body):
         raise InvalidSpec(data_errors)
-    request = exclude_groups(request)
-    spec = _fill_defaults(request, _bind(request, datasets), datasets)
+    request, binding = _bind(request, datasets)
+    spec = _fill_defaults(request, binding, datasets)
     if errors := check_rules(spec, max_parameters):
         raise InvalidSpec(errors)
     return spec
@@ -66,9 +66,7 @@ def _check_valid_fields(
         valid_fields = {name: body[name] for name in body if name not in invalid_fields}
         if "budget" in invalid_fields:  # any value will do: rules that read it are skipped
             valid_fields["budget"] = {"ticks": MAX_TICKS}
-        request = JobSpecRequest.model_validate(valid_fields)
-        request = exclude_groups(request)
-        binding = _bind(request, datasets)
+        request, binding = _bind(JobSpecRequest.model_validate(valid_fields), datasets)
     except ValidationError:
         return []  # no rule applies without model, data or budget
     except DatasetMismatch as error:
@@ -77,17 +75,23 @@ def _check_valid_fields(
     return check_rules(spec, max_parameters, invalid_fields)
 
 
-def _bind(request: JobSpecRequest, datasets: DatasetLookup) -> DatasetBinding | None:
-    """Bind the datasets of a request, and check its columns of groups. Raises DatasetMismatch."""
-    held_out = {"validation": request.validation, "test": request.test}
+def _bind(
+    request: JobSpecRequest, datasets: DatasetLookup
+) -> tuple[JobSpecRequest, DatasetBinding | None]:
+    """Bind the datasets of a request whose columns of groups are no features.
+
+    Returns the request with these columns excluded. Raises DatasetMismatch.
+    """
     errors = find_group_errors(request, datasets)
+    request = exclude_groups(request, datasets)
+    held_out = {"validation": request.validation, "test": request.test}
     try:
         binding = bind_datasets(request.data, held_out, request.objective, datasets)
     except DatasetMismatch as error:
         raise DatasetMismatch([*error.errors, *errors]) from None
     if errors:
         raise DatasetMismatch(errors)
-    return binding
+    return request, binding
 
 
 def _find_data_errors(body: object) -> list[FieldError]:

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from jobs.sampling.splits import Split
 from jobs.spec.data import DatasetData, Profile
+from jobs.spec.dataset_checks import DatasetLookup
 from jobs.spec.held_out import HeldOut, count_share
 from jobs.spec.job_spec import JobSpecRequest
 from jobs.spec.split_checks import named_groups
@@ -25,13 +26,14 @@ def resolve_splits(request: JobSpecRequest, profile: Profile) -> JobSpecRequest:
     return request.model_copy(update=changes)
 
 
-def exclude_groups(request: JobSpecRequest) -> JobSpecRequest:
+def exclude_groups(request: JobSpecRequest, look_up: DatasetLookup) -> JobSpecRequest:
     """Leave the columns of groups out of the features, where `features` does not name columns."""
-    data = request.data
-    if not isinstance(data, DatasetData) or data.features is not None:
+    data, groups = request.data, [group for _, group in named_groups(request)]
+    if not groups or not isinstance(data, DatasetData) or data.features is not None:
         return request
-    groups = [group for _, group in named_groups(request)]
-    exclude = list(dict.fromkeys([*data.exclude, *groups]))
+    dataset = look_up(data.id)
+    known = [group for group in groups if dataset and dataset.profile.column(group)]
+    exclude = list(dict.fromkeys([*data.exclude, *known]))
     return request.model_copy(update={"data": data.model_copy(update={"exclude": exclude})})
 
 

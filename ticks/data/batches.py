@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jobs.sampling.batches import batch_bounds, count_epoch_rows
 from jobs.sampling.seeds import derive_seed
 
 #: one number of each tick of a run: [ticks]
@@ -111,7 +112,7 @@ class TensorBatches:
     ) -> None:
         self.rows, self.size, self.seed, self.shuffle = rows, size, seed, shuffle
         self.row_count = len(rows.inputs)
-        self.epoch_rows = self.row_count - (self.row_count % size if drop_last else 0)
+        self.epoch_rows = count_epoch_rows(self.row_count, size, drop_last=drop_last)
         self.batches_per_epoch = -(-self.epoch_rows // size)
         self._order: tuple[int, Tensor] | None = None  # cache: an epoch and its order
         self._buffer = TensorRows(rows.inputs[:size].clone(), rows.targets[:size].clone())
@@ -156,15 +157,3 @@ class TensorBatches:
         torch.index_select(self.rows.inputs, 0, rows, out=batch.inputs)
         torch.index_select(self.rows.targets, 0, rows, out=batch.targets)
         return batch
-
-
-def batch_bounds(
-    first: int, last: int, rows: int, size: int
-) -> tuple[list[int], NDArray[np.int64], NDArray[np.int64]]:
-    """Return epoch, first row and number of rows of each tick from first to last (from 1).
-
-    Epochs and rows count from 0; `rows` are in an epoch, `size` in a batch.
-    """
-    epochs, positions = np.divmod(np.arange(first - 1, last), -(-rows // size))
-    firsts = positions * size
-    return epochs.tolist(), firsts, np.minimum(size, rows - firsts)

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
+from jobs.sampling.batches import batch_bounds, count_epoch_rows
 from jobs.sampling.permutations import IndexPermutation, Numbers
 from jobs.sampling.seeds import derive_seed
 from jobs.spec.data import EXAMPLES_FOLDER, ExampleData, SyntheticData
@@ -19,7 +20,7 @@ from jobs.spec.dataset_binding import DataFile
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.text import vocabulary_of
 from jobs.spec.window_split import RowMap, split_windows
-from ticks.data.batches import BatchRange, TensorRows, batch_bounds
+from ticks.data.batches import BatchRange, TensorRows
 from ticks.data.dataset_files import Announce, ignore_phase, read_with_checksum
 from ticks.data.synthetic_text import SyntheticText
 from ticks.data.tokens import TOKENIZERS, Ids
@@ -99,7 +100,7 @@ class TextBatches:
         self, rows: TextWindows, size: int, *, seed: int, shuffle: bool, drop_last: bool = False
     ) -> None:
         self.rows, self.size, self.seed, self.shuffle = rows, size, seed, shuffle
-        self.epoch_rows = rows.count - (rows.count % size if drop_last else 0)
+        self.epoch_rows = count_epoch_rows(rows.count, size, drop_last=drop_last)
 
     def batch(self, tick: int) -> TensorRows:
         """Return the batch of a tick (from 1), valid until the next call."""
