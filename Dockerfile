@@ -1,14 +1,16 @@
 # Two images from one file: `--target api` (no torch) and `--target worker`; `worker-cuda` takes
 # TORCH_INDEX, the wheel index that pytorch.org's install page names for your CUDA version.
+# `--build-arg PARQUET=1`, in API and worker, reads Parquet uploads.
 FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONPATH=/app TICKFORGE_DATA_DIR=/data
 WORKDIR /app
 RUN useradd --system --uid 10001 --home-dir /app tickforge && install -d -o tickforge /data
-COPY requirements.txt .
+COPY requirements.txt requirements-parquet.txt ./
 
 FROM base AS api
-RUN pip install -c requirements.txt \
+ARG PARQUET=""
+RUN pip install -c requirements.txt ${PARQUET:+-r requirements-parquet.txt} \
     flask celery redis packaging pydantic gunicorn structlog prometheus-client numpy
 COPY api api
 COPY jobs jobs
@@ -23,7 +25,9 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=10s --retries=3 \
 CMD ["python", "-m", "api"]
 
 FROM base AS worker-files
-RUN pip install -c requirements.txt celery redis packaging pydantic structlog numpy safetensors
+ARG PARQUET=""
+RUN pip install -c requirements.txt ${PARQUET:+-r requirements-parquet.txt} \
+    celery redis packaging pydantic structlog numpy safetensors
 COPY workers workers
 COPY ticks ticks
 COPY jobs jobs

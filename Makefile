@@ -8,7 +8,7 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test serve check bench bench-peers clean faults demo-crash mutants every-tick threads model
+.PHONY: help setup parquet demo test serve check bench bench-peers clean faults demo-crash mutants every-tick threads model
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -22,6 +22,12 @@ $(READY): requirements.txt client/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable client
+	@touch $@
+
+parquet: .venv/.parquet ## the extra that reads Parquet uploads (pyarrow)
+
+.venv/.parquet: requirements-parquet.txt $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-parquet.txt
 	@touch $@
 
 demo: setup ## train the example digits through the whole service, from nothing to a loss curve

@@ -14,6 +14,7 @@ from jobs.datasets.profiling import make_profiler
 from jobs.spec.profiles import DatasetProfile, MediaType, ParseOptions
 
 CSV, JSONL, TEXT, NPZ = "text/csv", "application/x-ndjson", "text/plain", "application/x-npz"
+PARQUET = "application/vnd.apache.parquet"
 TSV, FORM = "text/tab-separated-values", "multipart/form-data"
 #: numbers and a category; the class depends on both
 PETS = b"""weight,colour,age,pet
@@ -97,6 +98,17 @@ def npz_of(compressed: bool = False, **arrays: Any) -> bytes:
     """Spell arrays as NPZ."""
     file = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(file, **arrays)
+    return file.getvalue()
+
+
+def parquet_of(columns: Any, **options: Any) -> bytes:
+    """Spell a table of columns, or rows, as Parquet. Needs pyarrow (tests/needs.py)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = io.BytesIO()
+    table = pa.Table.from_pylist(columns) if isinstance(columns, list) else pa.table(columns)
+    pq.write_table(table, file, **options)
     return file.getvalue()
 
 

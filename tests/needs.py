@@ -3,6 +3,7 @@
 So a green run of CI has run everything. What stays optional (clang, a GPU) skips everywhere.
 """
 
+import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ REQUIRE_ALL = "TICKFORGE_REQUIRE_ALL"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "chrome")
 C_COMPILER = "C compiler"
 CPP_COMPILER = "C++ compiler"
+PYARROW = "pyarrow"  # make parquet
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
@@ -61,8 +63,13 @@ def _has_cpp_compiler() -> bool:
     return "graph" in available_engines()
 
 
+def _has_pyarrow() -> bool:
+    return importlib.util.find_spec("pyarrow") is not None
+
+
 CHECKS: dict[str, Callable[[], bool]] = {
     "chromium": lambda: find_chromium() is not None,
     C_COMPILER: _has_c_compiler,
     CPP_COMPILER: _has_cpp_compiler,
+    PYARROW: _has_pyarrow,
 }

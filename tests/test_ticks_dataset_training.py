@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from jobs.store.connection import Store
 from tests.dataset_home import Home
-from tests.datasets import JSONL, NPZ, csv_of, jsonl_of, npz_of
+from tests.datasets import JSONL, NPZ, PARQUET, csv_of, jsonl_of, npz_of, parquet_of
+from tests.needs import PYARROW, needs
 from tests.processes import running_fork_server
 from tests.training_records import run_and_record
 from ticks import state_files
@@ -55,6 +56,48 @@ def test_equal_numbers_as_csv_and_npz_give_equal_bits(home: Home) -> None:
     npz = home.add(npz_of(inputs=numbers[:, :2], targets=numbers[:, 2]), NPZ)
 
     assert home.train_and_record(home.spec(csv, "c")) == home.train_and_record(home.spec(npz, None))
+
+
+@needs(PYARROW)
+@pytest.mark.parametrize("objective", ["mse", "cross_entropy"])
+def test_equal_numbers_in_any_format_give_equal_bits(home: Home, objective: str) -> None:
+    rng = np.random.default_rng(6)
+    inputs = rng.standard_normal((50, 3)).astype(np.float32)
+    targets = rng.integers(0, 3, 50) if objective == "cross_entropy" else rng.standard_normal(50)
+    rows = [
+        {**dict(zip("abc", map(float, row), strict=True)), "y": target.item()}
+        for row, target in zip(inputs, targets, strict=True)
+    ]
+    tables = [
+        home.add(csv_of(rows)),
+        home.add(jsonl_of(rows), JSONL),
+        home.add(parquet_of(rows, row_group_size=7), PARQUET),
+        home.add(parquet_of({**dict(zip("abc", inputs.T, strict=True)), "y": targets}), PARQUET),
+    ]
+    arrays = home.add(npz_of(inputs=inputs, targets=targets), NPZ)
+    changes = {"objective": objective, "validation": {"fraction": 0.2, "split": "random"}}
+
+    expected = home.train_and_record(home.spec(arrays, None, **changes))
+    for table_id in tables:
+        assert home.train_and_record(home.spec(table_id, "y", **changes)) == expected
+
+
+@needs(PYARROW)
+def test_vectors_are_learned_as_their_columns(home: Home) -> None:
+    vectors = np.random.default_rng(7).standard_normal((40, 3))
+    rows = [
+        {"v": vector.tolist(), "y": float(vector.sum()), "flag": bool(vector[0] > 0)}
+        for vector in vectors
+    ]
+    flat = [
+        {**{f"v[{at}]": value for at, value in enumerate(row["v"])}, "y": row["y"],
+         "flag": str(row["flag"]).lower()}
+        for row in rows
+    ]  # fmt: skip
+
+    expected = home.train_and_record(home.spec(home.add(csv_of(flat)), "y"))
+    for data, kind in ((jsonl_of(rows), JSONL), (parquet_of(rows), PARQUET)):
+        assert home.train_and_record(home.spec(home.add(data, kind), "y")) == expected
 
 
 def test_arrays_of_any_order_and_type_give_the_bits_of_the_same_numbers(home: Home) -> None:

@@ -9,6 +9,7 @@ from jobs.datasets.column_notes import find_notes
 from jobs.datasets.column_profiles import build_columns
 from jobs.datasets.formats.cells import CellParser
 from jobs.datasets.formats.data_errors import DataErrors
+from jobs.datasets.formats.parquet import PARQUET, ParquetReader, require_pyarrow
 from jobs.datasets.formats.readers import make_table_reader
 from jobs.datasets.formats.table import RowBlock, TableReader
 from jobs.datasets.formats.text_scanner import TextScanner
@@ -36,16 +37,21 @@ class Profiler(ABC):
 def make_profiler(
     kind: MediaType, options: ParseOptions, *, max_bytes: int = UNLIMITED
 ) -> Profiler:
-    """Create the profiler for a kind of file, which may have `max_bytes` when it is unpacked."""
+    """Create the profiler for a kind of file, which may have `max_bytes` when it is unpacked.
+
+    Raises MissingExtra where the kind needs a package that is not installed.
+    """
     errors = DataErrors()
     if kind in ("text/csv", "application/x-ndjson"):
         reader = make_table_reader(kind, options, errors)
         return TableProfiler(reader, CellParser(options), errors)
+    if kind == PARQUET:
+        return ParquetProfiler(CellParser(options), errors, max_bytes)
     return TextProfiler() if kind == "text/plain" else NpzProfiler(options, max_bytes)
 
 
 class TableProfiler(Profiler):
-    """Profiles tables that are read row by row: CSV and JSON lines."""
+    """Profiles tables: CSV and JSON lines as they come, a Parquet file at its end."""
 
     def __init__(self, reader: TableReader, parser: CellParser, errors: DataErrors) -> None:
         self._reader, self._parser, self._errors = reader, parser, errors
@@ -80,6 +86,26 @@ class TableProfiler(Profiler):
                 has_typed_cells=self._reader.has_typed_cells,
             )
         self._scanner.add(block)
+
+
+class ParquetProfiler(Profiler):
+    """Profiles Parquet, which can only be read as a whole file."""
+
+    def __init__(self, parser: CellParser, errors: DataErrors, max_bytes: int) -> None:
+        require_pyarrow()
+        self._parser, self._errors, self._max_bytes = parser, errors, max_bytes
+
+    def feed(self, data: bytes) -> None:
+        """Ignore the bytes: `finish` reads the file."""
+
+    def finish(self, path: Path) -> DatasetProfile:
+        """Return the profile."""
+        with path.open("rb") as file:
+            reader = ParquetReader(file, self._errors, max_bytes=self._max_bytes)
+            profiler = TableProfiler(reader, self._parser, self._errors)
+            profile = profiler.finish(path)
+        self.row_offsets = profiler.row_offsets
+        return profile
 
 
 class TextProfiler(Profiler):

@@ -21,7 +21,7 @@ from jobs.datasets.formats.row_splitter import BOM, ByteBlock, RowSplitter
 from jobs.datasets.formats.table import (
     DELIMITERS,
     RowBlock,
-    TableReader,
+    StreamedReader,
     Value,
     check_names,
     contiguous_blocks,
@@ -33,7 +33,7 @@ BLANK_RUNS = re.compile(rb'"(?:[^"]|"")*+"|[ \t]*\n[ \t]*|[ \t]+')
 BLANK_RUNS_UNQUOTED = ((re.compile(rb"[ \t]+"), b" "), (re.compile(rb" ?\n ?"), b"\n"))
 
 
-class CsvReader(TableReader):
+class CsvReader(StreamedReader):
     """Reads CSV. A row unlike the header is reported as an error and left out of the blocks.
 
     With `names` no header is read: the bytes begin with row `first` (from 1) at byte `offset`.

@@ -15,7 +15,7 @@ from jobs.datasets.formats.row_splitter import BOM, ByteBlock, RowSplitter
 from jobs.datasets.formats.table import (
     MAX_NAME_CHARACTERS,
     RowBlock,
-    TableReader,
+    StreamedReader,
     Value,
     check_names,
     contiguous_blocks,
@@ -31,7 +31,7 @@ LINES_HINT = "; one a line, not a list of all (pandas: to_json(orient='records',
 TEXT_NAMES = (["text"], [MESSAGES])
 
 
-class JsonlReader(TableReader):
+class JsonlReader(StreamedReader):
     """Reads JSON lines. A row with an error is left out of the blocks."""
 
     def __init__(

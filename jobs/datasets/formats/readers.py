@@ -1,6 +1,7 @@
 """Read tables of any format as blocks of rows. Knows no store and no type of a column."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -8,7 +9,8 @@ from typing import BinaryIO, NamedTuple
 from jobs.datasets.formats.csv_format import CsvReader
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.jsonl import JsonlReader
-from jobs.datasets.formats.table import RowBlock, TableReader
+from jobs.datasets.formats.parquet import PARQUET, ParquetReader
+from jobs.datasets.formats.table import RowBlock, StreamedReader
 from jobs.spec.profiles import MediaType, ParseOptions
 
 READ_SIZE = 1 << 18  # bytes
@@ -39,21 +41,33 @@ def read_table_blocks(
     number `first` (from 1) on are read: where a format is streamed, they begin at byte `offset`.
     Raises BadData; MissingExtra where the format needs a package that is not installed.
     """
+    if media_type == PARQUET:
+        for _ in pieces or ():
+            pass
+        with _opened(file) as whole_file:
+            parquet = ParquetReader(whole_file, errors, names=names, first=first)
+            yield from (NamedBlock(parquet.names, block) for block in parquet.finish())
+        return
     reader = make_table_reader(media_type, options, errors, names=names, first=first, offset=offset)
     for piece in _read_bytes(file, offset) if pieces is None else pieces:
-        for block in reader.feed(piece):
-            yield NamedBlock(reader.names, block)
-    for block in reader.finish():
-        yield NamedBlock(reader.names, block)
+        yield from (NamedBlock(reader.names, block) for block in reader.feed(piece))
+    yield from (NamedBlock(reader.names, block) for block in reader.finish())
 
 
 def _read_bytes(file: Path | BinaryIO, offset: int) -> Iterator[bytes]:
+    with _opened(file) as opened:
+        opened.seek(offset)
+        yield from iter(partial(opened.read, READ_SIZE), b"")
+
+
+@contextmanager
+def _opened(file: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Open a path; a file is open already, and stays so."""
     if isinstance(file, Path):
         with file.open("rb") as opened:
-            yield from _read_bytes(opened, offset)
-        return
-    file.seek(offset)
-    yield from iter(partial(file.read, READ_SIZE), b"")
+            yield opened
+    else:
+        yield file
 
 
 def make_table_reader(
@@ -64,7 +78,7 @@ def make_table_reader(
     names: list[str] | None = None,
     first: int = 1,
     offset: int = 0,
-) -> TableReader:
+) -> StreamedReader:
     """Make the reader of a streamed table.
 
     With `names` the bytes begin with row `first` (from 1) at byte `offset` of the file.

@@ -50,20 +50,36 @@ class RowBlock:
 
 
 class TableReader(ABC):
-    """Reads a streamed table. `names` are its columns, known once the first rows are read."""
+    """Reads a table. `names` are its columns, known once the first rows are read."""
 
     #: whether the format itself tells numbers from texts, so that a text is never a number
     has_typed_cells = True
 
-    def __init__(
-        self, errors: DataErrors, splitter: RowSplitter, names: list[str] | None, first: int
-    ) -> None:
+    def __init__(self, errors: DataErrors, names: list[str] | None, first: int) -> None:
         self.names = names or []
         #: the position of a nameless row index that a tool wrote beside the data
         self.index_column: int | None = None
         #: what is doubtful about the file, known once its first rows are read
         self.notes: list[Note] = []
-        self._errors, self._splitter, self._next_row = errors, splitter, first
+        self._errors, self._next_row = errors, first
+
+    @abstractmethod
+    def feed(self, data: bytes) -> Iterator[RowBlock]:
+        """Add the next bytes and yield the rows that can be read by now. Raises BadData."""
+
+    @abstractmethod
+    def finish(self) -> Iterator[RowBlock]:
+        """Yield the last rows. Raises BadData, also for a file without any."""
+
+
+class StreamedReader(TableReader):
+    """Reads a table whose rows are lines, as its bytes come."""
+
+    def __init__(
+        self, errors: DataErrors, splitter: RowSplitter, names: list[str] | None, first: int
+    ) -> None:
+        super().__init__(errors, names, first)
+        self._splitter = splitter
 
     def feed(self, data: bytes) -> Iterator[RowBlock]:
         """Add the next bytes and yield the rows that are complete. Raises BadData."""
