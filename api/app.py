@@ -33,19 +33,11 @@ from jobs import celery_app, logs
 from jobs.settings import Settings
 from jobs.store.connection import Store
 
-ENDPOINTS: tuple[Endpoint, ...] = (
-    *routes_service.router.endpoints,
-    *routes_jobs.router.endpoints,
-    *routes_history.router.endpoints,
-    *routes_checkpoints.router.endpoints,
-    *routes_verify.router.endpoints,
-    *routes_rows.router.endpoints,
-    *routes_datasets.router.endpoints,
-    *routes_events.router.endpoints,
-    *routes_logs.router.endpoints,
-    *routes_keys.router.endpoints,
-    *routes_site.router.endpoints,
-)
+ROUTES = (
+    routes_service, routes_jobs, routes_history, routes_checkpoints, routes_verify, routes_rows,
+    routes_datasets, routes_events, routes_logs, routes_keys, routes_site,
+)  # fmt: skip
+ENDPOINTS: tuple[Endpoint, ...] = sum((tuple(routes.router.endpoints) for routes in ROUTES), ())
 MAX_LOGGED_PATH_LENGTH = 200  # characters
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

@@ -144,13 +144,9 @@ class Router:
 
     def delete_endpoint(self, path: str, scope: Scope = "submit") -> Callable[[View], View]:
         """Register a view that deletes what lies at `path`, and answers 204."""
-        responses = {204: ResponseSpec("deleted")}
+        route, responses = f"DELETE {path}", {204: ResponseSpec("deleted")}
         return self.endpoint(
-            f"DELETE {path}",
-            scope=scope,
-            produces=(),
-            responses=responses,
-            error_statuses=(404, 409),
+            route, scope=scope, produces=(), responses=responses, error_statuses=(404, 409)
         )
 
 

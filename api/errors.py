@@ -263,12 +263,13 @@ EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ..
     (DamagedHistory, _with_slug("damaged", "a part of the history is not what was recorded")),
 )
 
-STATUS_TO_SLUG = {
-    404: "not-found",
-    405: "method-not-allowed",
-    406: "not-acceptable",
-    413: "too-large",
-    415: "unsupported-media-type",
+#: status of an error raised by Flask -> type, and the detail instead of Flask's, if any
+HTTP_PROBLEMS = {
+    404: ("not-found", "nothing lies at this path"),
+    405: ("method-not-allowed", "it takes {allowed}"),
+    406: ("not-acceptable", ""),
+    413: ("too-large", "the body may have 1 MiB at most"),
+    415: ("unsupported-media-type", ""),
 }
 
 
@@ -278,10 +279,6 @@ def _http_problem(error: HTTPException) -> Problem | None:
     if code >= 500:
         return None
     headers = {name: value for name, value in error.get_headers() if name == "Allow"}
-    details = {
-        404: "nothing lies at this path",
-        405: f"it takes {headers.get('Allow')}",
-        413: "the body may have 1 MiB at most",
-    }
-    slug = STATUS_TO_SLUG.get(code, "bad-request")
-    return Problem(slug, details.get(code) or error.description or error.name, headers=headers)
+    slug, rule = HTTP_PROBLEMS.get(code, ("bad-request", ""))
+    detail = rule.format(allowed=headers.get("Allow")) or error.description or error.name
+    return Problem(slug, detail, headers=headers)

@@ -109,10 +109,8 @@ class _ChangeDetector:
     def __call__(self, view: JobView, waited_seconds: float) -> bool:
         if self._is_unchanged(view):
             return False
-        return (
-            waited_seconds >= PROGRESS_AFTER_SECONDS
-            or view.significant_tag not in self._known_significant_tags()
-        )
+        is_progress_due = waited_seconds >= PROGRESS_AFTER_SECONDS
+        return is_progress_due or view.significant_tag not in self._known_significant_tags()
 
     def _is_unchanged(self, view: JobView) -> bool:
         if request.if_none_match:

@@ -25,11 +25,9 @@ class Metrics:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         self._registry = registry = CollectorRegistry()
+        labels = ["endpoint", "method", "status"]
         self._requests = Counter(
-            "tickforge_requests",
-            "Requests answered.",
-            ["endpoint", "method", "status"],
-            registry=registry,
+            "tickforge_requests", "Requests answered.", labels, registry=registry
         )
         self._request_seconds = Histogram(
             "tickforge_request_seconds",

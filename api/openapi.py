@@ -225,9 +225,8 @@ def _parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
         details = {"description": schema.pop("description")} if "description" in schema else {}
         schema.pop("title", None)
         is_required = name in query.get("required", [])
-        parameters.append(
-            {"name": name, "in": "query", "required": is_required, **details, "schema": schema}
-        )
+        details = {"required": is_required, **details, "schema": schema}
+        parameters.append({"name": name, "in": "query", **details})
     if endpoint.is_tenant_scoped:
         parameters.append(TENANT_PARAMETER)
     for name in endpoint.headers:

@@ -1,7 +1,6 @@
 """Endpoints of checkpoints: list, save now, read, name, pin, delete, download."""
 
 import re
-from typing import BinaryIO
 
 from flask import Response
 
@@ -16,7 +15,7 @@ from api.schemas import CheckpointPage
 from api.schemas_checkpoints import CheckpointCreate, CheckpointPatch
 from jobs.errors import NoSuchCheckpoint
 from jobs.files import checkpoint_folders
-from jobs.job import Checkpoint, CheckpointFile, Job
+from jobs.job import Checkpoint, Job
 
 router = Router("checkpoints")
 CHECKPOINTS_PATH = "/v1/jobs/<job_id>/checkpoints"
@@ -50,12 +49,9 @@ def list_checkpoints(context: RequestContext, job_id: str, query: PageQuery) -> 
 def save_checkpoint(context: RequestContext, job_id: str, body: object) -> Response:
     """Ask a running job to save a checkpoint at the end of its chunk; other requests stay."""
     payload = parse_model(CheckpointCreate, body)
+    idempotency = read_idempotency({"checkpoint of": job_id, "body": body})
     submission = context.deps.jobs.request_checkpoint(
-        context.tenant,
-        job_id,
-        payload.name,
-        payload.pinned,
-        read_idempotency({"checkpoint of": job_id, "body": body}),
+        context.tenant, job_id, payload.name, payload.pinned, idempotency
     )
     return submission_response(submission, {})
 
@@ -70,9 +66,8 @@ def save_checkpoint(context: RequestContext, job_id: str, body: object) -> Respo
 def patch_checkpoint(context: RequestContext, job_id: str, which: str, body: object) -> Response:
     """Name or pin a checkpoint. A pinned one is never removed and does not count in `keep`."""
     changes = parse_model(CheckpointPatch, body).model_dump(exclude_unset=True)
-    checkpoint = context.deps.jobs.patch_checkpoint(
-        context.tenant, job_id, _parse_which(which), changes
-    )
+    jobs, selector = context.deps.jobs, _parse_which(which)
+    checkpoint = jobs.patch_checkpoint(context.tenant, job_id, selector, changes)
     return json_with_etag(checkpoint.model_dump_json())
 
 
@@ -106,7 +101,13 @@ def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response
 )
 def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: str) -> Response:
     """Download a file of a checkpoint, whole or a byte range. Its ETag is its sha256."""
-    file, entry = _open_file(context, job_id, _get_checkpoint(context, job_id, which), name)
+    files, checkpoint = context.deps.artifacts, _get_checkpoint(context, job_id, which)
+    try:
+        file, entry = checkpoint_folders.open_file(files, context.tenant, job_id, checkpoint, name)
+    except checkpoint_folders.DamagedCheckpoint:
+        # if retention removed it since its record was read, this is a 404
+        _get_checkpoint(context, job_id, str(checkpoint.tick))
+        raise
     return file_response(file, size=entry.bytes, sha256=entry.sha256, media_type=BINARY)
 
 
@@ -118,17 +119,3 @@ def _parse_which(which: str) -> str:
     if not CHECKPOINT_PATTERN.fullmatch(which):
         raise NoSuchCheckpoint(which)
     return which
-
-
-def _open_file(
-    context: RequestContext, job_id: str, checkpoint: Checkpoint, name: str
-) -> tuple[BinaryIO, CheckpointFile]:
-    deps = context.deps
-    try:
-        return checkpoint_folders.open_file(
-            deps.artifacts, context.tenant, job_id, checkpoint, name
-        )
-    except checkpoint_folders.DamagedCheckpoint:
-        # if retention removed it since its record was read, this is a 404
-        deps.job_queries.get_checkpoint(context.tenant, job_id, str(checkpoint.tick))
-        raise

@@ -83,9 +83,8 @@ def _find_range(context: RequestContext, job_id: str, after: int) -> LogRange:
 
 def _log_response(context: RequestContext, job_id: str, log_range: LogRange) -> Response:
     file = _open_log(context, job_id) if log_range.start < log_range.stop else None
-    response = Response(
-        b"" if file is None else read_range(file, log_range.start, log_range.stop), mimetype=TEXT
-    )
+    pieces = b"" if file is None else read_range(file, log_range.start, log_range.stop)
+    response = Response(pieces, mimetype=TEXT)
     if file is not None:
         response.call_on_close(file.close)
     response.content_length = log_range.stop - log_range.start

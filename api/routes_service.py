@@ -1,7 +1,7 @@
 """Endpoints of the service: health, readiness, version, metrics, models, workers, document."""
 
 import contextlib
-from functools import cache
+from functools import cache, partial
 
 from flask import Response
 
@@ -19,22 +19,17 @@ from jobs.spec.family_schemas import describe_families
 from jobs.store.connection import UNAVAILABLE
 
 router = Router("about")
+public_endpoint = partial(router.endpoint, scope=None, produces=())
 
 
-@router.endpoint(
-    "GET /healthz", scope=None, produces=(), responses={200: ResponseSpec("alive", Health)}
-)
+@public_endpoint("GET /healthz", responses={200: ResponseSpec("alive", Health)})
 def get_health(context: RequestContext) -> Response:
     """Report that this process is alive; checks nothing else."""
     return model_response(Health(status="ok"))
 
 
-@router.endpoint(
-    "GET /readyz",
-    scope=None,
-    produces=(),
-    responses={200: ResponseSpec("ready", Health)},
-    error_statuses=(503,),
+@public_endpoint(
+    "GET /readyz", responses={200: ResponseSpec("ready", Health)}, error_statuses=(503,)
 )
 def get_readiness(context: RequestContext) -> Response:
     """Report whether the store answers, and if not, why."""
@@ -86,11 +81,8 @@ def get_version(context: RequestContext) -> Response:
     )
 
 
-@router.endpoint(
-    "GET /openapi.json",
-    scope=None,
-    produces=(),
-    responses={200: ResponseSpec("the document", media_types=(JSON,))},
+@public_endpoint(
+    "GET /openapi.json", responses={200: ResponseSpec("the document", media_types=(JSON,))}
 )
 def get_openapi(context: RequestContext) -> Response:
     """Read this document."""

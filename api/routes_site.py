@@ -1,5 +1,7 @@
 """The HTML pages: start page and API reference. Their files are in static/."""
 
+from functools import partial
+
 from flask import Response, request
 from werkzeug.exceptions import NotFound
 
@@ -10,7 +12,9 @@ from api.etag import JSON
 from api.schemas import RootLinks
 
 router = Router("pages")
+public_endpoint = partial(router.endpoint, scope=None, produces=())
 HTML = "text/html"
+ASSET_MEDIA_TYPES = ("text/css", "text/javascript", "image/svg+xml")
 LINKS = {
     "docs": "/docs",
     "openapi": "/openapi.json",
@@ -27,9 +31,7 @@ LINKS = {
 }
 
 
-@router.endpoint(
-    "GET /", scope=None, produces=(), responses={200: ResponseSpec("links", RootLinks, (HTML,))}
-)
+@public_endpoint("GET /", responses={200: ResponseSpec("links", RootLinks, (HTML,))})
 def home(context: RequestContext) -> Response:
     """Read links to everything here: HTML for browsers, JSON for others."""
     if request.accept_mimetypes.best_match((JSON, HTML)) == HTML:
@@ -39,24 +41,15 @@ def home(context: RequestContext) -> Response:
     return response
 
 
-@router.endpoint(
-    "GET /docs",
-    scope=None,
-    produces=(),
-    responses={200: ResponseSpec("the page", media_types=(HTML,))},
-)
+@public_endpoint("GET /docs", responses={200: ResponseSpec("the page", media_types=(HTML,))})
 def get_docs(context: RequestContext) -> Response:
     """Read the API reference, and try it out."""
     return asset_response("docs.html")
 
 
-@router.endpoint(
+@public_endpoint(
     "GET /static/<name>",
-    scope=None,
-    produces=(),
-    responses={
-        200: ResponseSpec("the file", media_types=("text/css", "text/javascript", "image/svg+xml"))
-    },
+    responses={200: ResponseSpec("the file", media_types=ASSET_MEDIA_TYPES)},
     error_statuses=(404,),
 )
 def get_static_file(context: RequestContext, name: str) -> Response:

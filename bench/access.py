@@ -46,7 +46,5 @@ def measure(rounds: int) -> list[Figure]:
         timers = {name: partial(time_call, operation) for name, operation in operations.items()}
         seconds = measure_in_turn(timers, rounds, warmup_rounds=50)
     # the deciles: the median stays, outliers at both ends go
-    return [
-        Figure(name, "ms", [1000 * decile for decile in statistics.quantiles(values, n=10)])
-        for name, values in seconds.items()
-    ]
+    deciles = {name: statistics.quantiles(values, n=10) for name, values in seconds.items()}
+    return [Figure(name, "ms", [1000 * value for value in deciles[name]]) for name in deciles]

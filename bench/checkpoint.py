@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.engines import ADAMW, ON_TABLE
 from bench.report import Figure, ratio
 from bench.timing import time_call
 from jobs.files import checkpoint_folders
@@ -23,15 +24,9 @@ from workers.trainer_client import SavedState, StateNotWritten, TrainerClient
 #: 25 million parameters, with AdamW's two moments 300 MB
 LARGE: dict[str, Any] = {
     "model": {"family": "mlp", "hidden": [4_950, 4_950]},
-    "data": {
-        "source": "synthetic",
-        "kind": "regression",
-        "samples": 256,
-        "features": 64,
-        "seed": 1,
-    },
+    "data": {**ON_TABLE, "samples": 256},
     "batch_size": 1,
-    "optimizer": {"name": "adamw"},
+    "optimizer": ADAMW,
     "budget": {"ticks": 1_000_000},
     "compute": {"engine": "eager"},
 }
@@ -70,9 +65,7 @@ class CheckpointBench:
         """Return seconds held up, until it is on disk, and of ticks meanwhile; and its bytes."""
         started = time.perf_counter()
         folder = checkpoint_folders.new_folder(self._files, LEASE)
-        assert self.trainer.save_in_background(folder) is None, (
-            "so large a state is saved in the background"
-        )
+        assert self.trainer.save_in_background(folder) is None, "it is not small enough to wait for"
         held_up, ticks = time.perf_counter() - started, list[float]()
         outcome: SavedState | StateNotWritten | None = None
         while outcome is None:
@@ -101,7 +94,6 @@ class CheckpointBench:
 
 def _figures(bench: CheckpointBench, rounds: int) -> list[Figure]:
     held_up, at_once, rates, alone, meanwhile = ([] for _ in range(5))  # type: ignore[var-annotated]
-    size = 0
     for _ in range(rounds):
         alone.append(statistics.median(bench.time_ticks(TICKS_BETWEEN)))
         seconds, written, ticks, size = bench.save_in_background()

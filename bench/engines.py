@@ -86,17 +86,15 @@ def compare_engines(
         runs[name](2)
         seconds = time.perf_counter() - started
         figures.append(Figure(f"{net}: {name}, from nothing to its first tick", "s", [seconds]))
-    timers = {
-        name: partial(_seconds_per_tick, run, ticks * times.get(name, 1))
-        for name, run in runs.items()
-    }
+    counts = {name: ticks * times.get(name, 1) for name in runs}
+    timers = {name: partial(_seconds_per_tick, run, counts[name]) for name, run in runs.items()}
     tick_seconds = measure_in_turn(timers, rounds, warmup_rounds=1)
     for name, values in tick_seconds.items():
         figures.append(Figure(f"{net}: {name}", "ticks/s", [1 / seconds for seconds in values]))
+    loop = tick_seconds.pop("loop")
     return figures + [
-        ratio(f"{net}: {name} against the loop", tick_seconds["loop"], tick_seconds[name])
-        for name in tick_seconds
-        if name != "loop"
+        ratio(f"{net}: {name} against the loop", loop, values)
+        for name, values in tick_seconds.items()
     ]
 
 
@@ -107,8 +105,7 @@ def make_spec(body: dict[str, Any]) -> JobSpec:
 
 def make_hand_written_loop(spec: JobSpec, *, compiled: bool = False) -> Run:
     """Return the loop as one would write it for this net and these rows."""
-    rows = load_data(spec, CPU).training
-    batches = rows.batches(spec.batch_size, seed=0, shuffle=False)
+    batches = load_data(spec, CPU).training.batches(spec.batch_size, seed=0, shuffle=False)
     if isinstance(batches, TensorBatches):
         all_rows = batches.rows
     else:  # a text: as a tensor of windows, which such a loop would have made before

@@ -37,8 +37,7 @@ def _measure_job(service: BenchService) -> dict[str, float]:
     job = service.wait(job_id)
     completed = time.perf_counter()
     created, started = _timestamp(job["created_at"]), _timestamp(job["started_at"])
-    log = (service.folder / "artifacts" / "default" / job_id / "log.txt").read_text()
-    built = _timestamp(re.search(r"(\S+) built", log)[1])  # type: ignore[index]
+    built = _timestamp(re.search(r"(\S+) built", service.log(job_id))[1])  # type: ignore[index]
     return {
         "POST to first tick seen by a poller": first_seen - posted,
         "  of it: POST to its answer": answered - posted,

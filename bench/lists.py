@@ -17,6 +17,7 @@ from jobs.settings import Settings
 from jobs.spec.reading import read_spec
 from jobs.store.connection import Store
 
+Request = Callable[[], object]
 FEW, MANY = 1_000, 100_000
 TENANT = "default"
 KEY = "a-key-for-the-measurement-0123456789"
@@ -43,14 +44,11 @@ def measure(rounds: int) -> list[Figure]:
         submit_jobs(small.client, FEW)
         submit_jobs(large.client, MANY)
         few, many = page_requests(small, FEW), page_requests(large, MANY)
-        return [
-            figure for name in few for figure in compare_sizes(name, few[name], many[name], rounds)
-        ]
+        pages = [compare_sizes(name, few[name], many[name], rounds) for name in few]
+    return [figure for figures in pages for figure in figures]
 
 
-def compare_sizes(
-    name: str, few: Callable[[], object], many: Callable[[], object], rounds: int
-) -> list[Figure]:
+def compare_sizes(name: str, few: Request, many: Request, rounds: int) -> list[Figure]:
     """Time one page at both sizes, in turn."""
     timers = {"few": lambda: 1000 * time_call(few), "many": lambda: 1000 * time_call(many)}
     small, large = measure_in_turn(timers, rounds, warmup_rounds=1).values()
@@ -61,16 +59,14 @@ def compare_sizes(
     ]
 
 
-def page_requests(store: RunningStore, size: int) -> dict[str, Callable[[], object]]:
+def page_requests(store: RunningStore, size: int) -> dict[str, Request]:
     """Return the pages to be timed: the first of each kind, one from the middle, one as JSON."""
     index = JobQueries(store.client)
     client = create_app(Settings.from_env(api_environment(store))).test_client()
+    list_page = partial(index.list_jobs, TENANT, limit=100)
     return {
-        **{
-            name: partial(index.list_jobs, TENANT, filters=filters, limit=100)
-            for name, filters in QUERIES.items()
-        },
-        "100 from the middle": partial(index.list_jobs, TENANT, limit=100, after=str(size // 2)),
+        **{name: partial(list_page, filters=filters) for name, filters in QUERIES.items()},
+        "100 from the middle": partial(list_page, after=str(size // 2)),
         "GET /v1/jobs, newest 100": lambda: client.get("/v1/jobs", headers=ADMIN_HEADERS).data,
     }
 

@@ -51,8 +51,7 @@ class EventStreams:
             peer = self._server.connect()
             path = f"/v1/jobs/{job}/events"
             peer.sendall(self._server.request(path, "Accept: text/event-stream"))
-            status_line = peer.recv(READ_SIZE)
-            if status_line.startswith(b"HTTP/1.1 200"):
+            if peer.recv(READ_SIZE).startswith(b"HTTP/1.1 200"):
                 break
             peer.close()
             self.refused += 1
@@ -91,18 +90,14 @@ def hold_streams(server: ServerAddress, count: int, jobs: Sequence[str]) -> None
 
 
 def send_requests(
-    server: ServerAddress, seconds: float, clients: int, path: str, etag: str | None
+    server: ServerAddress, seconds: float, clients: int, path: str, *etags: str
 ) -> None:
     """Send requests from that many clients without pause; print the seconds of each response."""
-    request = server.request(path, *([f"If-None-Match: {etag}"] if etag else []))
+    request = server.request(path, *(f"If-None-Match: {etag}" for etag in etags))
     latencies: list[float] = []
     started = time.perf_counter()
-    threads = [
-        threading.Thread(
-            target=_request_until, args=(server, request, started + seconds, latencies)
-        )
-        for _ in range(clients)
-    ]
+    arguments = (server, request, started + seconds, latencies)
+    threads = [threading.Thread(target=_request_until, args=arguments) for _ in range(clients)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -146,5 +141,4 @@ if __name__ == "__main__":
     if mode == "streams":
         hold_streams(ServerAddress(url, key), int(rest[0]), rest[1:])
     else:
-        etag = rest[3] if len(rest) > 3 else None
-        send_requests(ServerAddress(url, key), float(rest[0]), int(rest[1]), rest[2], etag)
+        send_requests(ServerAddress(url, key), float(rest[0]), int(rest[1]), *rest[2:])

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import ignite.engine
 import pytorch_lightning
 import torch
 import transformers
+from ignite.engine import Events, create_supervised_trainer
 from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 
@@ -164,11 +164,10 @@ def run_hf_trainer(spec: JobSpec, batches: list[Batch], ticks: int, folder: str)
 def run_ignite(spec: JobSpec, batches: list[Batch], ticks: int, _folder: str) -> float:
     """Ignite with a handler that records every loss."""
     module, losses = LossModule(spec), []
-    step = ignite.engine.create_supervised_trainer(
-        module.net, module.build_optimizer(), module.criterion
-    )
+    optimizer = module.build_optimizer()
+    step = create_supervised_trainer(module.net, optimizer, module.criterion)
     step.add_event_handler(
-        ignite.engine.Events.ITERATION_COMPLETED, lambda engine: losses.append(engine.state.output)
+        Events.ITERATION_COMPLETED, lambda engine: losses.append(engine.state.output)
     )
     loader = torch.utils.data.DataLoader(ReadyBatches(batches, ticks), batch_size=None)
     started = time.perf_counter()
@@ -193,9 +192,8 @@ def measure(rounds: int) -> list[Figure]:
             spec = make_spec(body)
             source = load_data(spec, CPU).training
             batches = copy_batches(source.batches(spec.batch_size, seed=0, shuffle=False))
-            timers = {
-                name: partial(run, spec, batches, ticks, folder) for name, run in PEERS.items()
-            }
+            arguments = (spec, batches, ticks, folder)
+            timers = {name: partial(run, *arguments) for name, run in PEERS.items()}
             job_spec = {**body, "budget": {"ticks": ticks}}
             timers["service"] = partial(_time_service, service, job_spec)
             seconds = measure_in_turn(timers, rounds, warmup_rounds=1)
@@ -216,8 +214,7 @@ def main() -> None:
     os.environ |= {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
-    environment = describe_machine()
-    show("peers", "Peers: beside the loop and the service", environment, measure(ROUNDS))
+    show("peers", "Peers: beside the loop and the service", describe_machine(), measure(ROUNDS))
 
 
 if __name__ == "__main__":

@@ -27,10 +27,8 @@ def measure(rounds: int) -> list[Figure]:
     """Kill each part of a running service in turn while a job trains, and drain its worker."""
     with running_service() as service:
         job_id = service.submit(SPEC)
-        timers = {
-            cause: partial(_time_recovery, service, job_id, cause)
-            for cause in (*KILL_TARGETS, DRAIN_CAUSE)
-        }
+        causes = (*KILL_TARGETS, DRAIN_CAUSE)
+        timers = {cause: partial(_time_recovery, service, job_id, cause) for cause in causes}
         seconds = measure_in_turn(timers, rounds)
         service.http.post(f"/v1/jobs/{job_id}/cancel")
     return [
@@ -90,16 +88,15 @@ def _time_recovery(service: BenchService, job_id: str, cause: str) -> float:
     return time.perf_counter() - started
 
 
-def _await_tick(
-    service: BenchService, job_id: str, new_ticks: int, since: int | None = None
-) -> None:
+def _await_tick(service: BenchService, job_id: str, more: int, since: int | None = None) -> None:
     """Wait until `more` ticks beyond `since` (or beyond now) are accepted."""
     while True:
         response = service.http.get(f"/v1/jobs/{job_id}")
-        tick = response.json().get("tick", -1) if response.status_code == 200 else -1
-        since = tick if since is None and tick >= 0 else since
-        if since is not None and tick >= since + new_ticks:
-            return
+        if response.status_code == 200:
+            tick = response.json()["tick"]
+            since = tick if since is None else since
+            if tick >= since + more:
+                return
         time.sleep(0.01)
 
 

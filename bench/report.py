@@ -59,10 +59,6 @@ def show(name: str, title: str, environment: dict[str, str], figures: Sequence[F
         print(f"  {figure.name:<{width}}  {figure.formatted}")
     RESULTS.mkdir(exist_ok=True)
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    payload = {
-        "title": title,
-        "at": stamp,
-        "machine": environment,
-        "figures": [asdict(figure) for figure in figures],
-    }
+    entries = [asdict(figure) for figure in figures]
+    payload = {"title": title, "at": stamp, "machine": environment, "figures": entries}
     (RESULTS / f"{stamp}-{name}.json").write_text(json.dumps(payload, indent=1) + "\n")

@@ -40,8 +40,7 @@ class BenchService:
     def wait(self, job_id: str) -> dict[str, Any]:
         """Wait until the job has ended; return it."""
         while True:
-            query = {"wait": 30, "until": "end"}
-            job = self.http.get(f"/v1/jobs/{job_id}", params=query).json()
+            job = self.http.get(f"/v1/jobs/{job_id}", params={"wait": 30, "until": "end"}).json()
             if job["finished_at"] is not None:
                 return job
 
@@ -52,6 +51,10 @@ class BenchService:
         seconds = time.perf_counter() - started
         assert job["status"] == "succeeded" and job["tick"] == job["ticks_total"], job["error"]
         return seconds, job
+
+    def log(self, job_id: str) -> str:
+        """Return the log of a job."""
+        return (self.folder / "artifacts" / "default" / job_id / "log.txt").read_text()
 
     def process_of(self, *words: str) -> psutil.Process:
         """Return the process of this service whose command line contains all words."""

@@ -3,6 +3,7 @@
 import re
 import time
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from bench.first_tick import SPEC
@@ -41,14 +42,13 @@ def measure(_rounds: int, *, jobs: int = 1_000) -> list[Figure]:
 def _step_durations(service: BenchService, ids: list[str]) -> dict[str, list[float]]:
     durations: dict[str, list[float]] = {name: [] for name in STEPS}
     between: list[float] = []
-    before: float | None = None
-    for job_id in ids:
-        log = (service.folder / "artifacts" / "default" / job_id / "log.txt").read_text()
+    logs = [service.log(job_id) for job_id in ids]
+    for log in logs:
         for name, (first, last) in STEPS.items():
             durations[name].append(1000 * (_timestamp(log, last) - _timestamp(log, first)))
-        if before is not None:
-            between.append(1000 * (_timestamp(log, r"attempt 1 by") - before))
-        before = _timestamp(log, r"succeeded at tick")
+    for log, next_log in pairwise(logs):
+        seconds = _timestamp(next_log, r"attempt 1 by") - _timestamp(log, r"succeeded at tick")
+        between.append(1000 * seconds)
     return {**durations, "handed back, sealed, to the next one claimed": between}
 
 

@@ -10,11 +10,10 @@ import socket
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import httpx
@@ -25,6 +24,7 @@ from bench.lists import ADMIN_HEADERS, KEY, MANY, SPEC, TENANT, api_environment,
 from bench.report import Figure
 from bench.service import ROOT
 from bench.store_server import RunningStore, running_store, silence_logs
+from jobs.background_thread import BackgroundThread
 from jobs.files.artifacts import ArtifactStore
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
@@ -36,6 +36,7 @@ STREAM_COUNT, FOLLOWED_JOBS = 300, 10
 TICKS = 1_000_000
 CLIENT_COUNT, ROUND_SECONDS = 4, 3.0
 LOAD_GENERATOR = (sys.executable, "-m", "bench.load_generator")
+Requests = dict[str, tuple[str, ...]]  # kind -> path (and ETag)
 #: a job that trains hands over so many ticks, so often
 CHUNK_TICKS, CHUNK_SECONDS = 500, 0.1
 FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c", "device": "cpu", "threads": 1}
@@ -51,7 +52,7 @@ def measure(rounds: int) -> list[Figure]:
         long.record(TICKS)
         submit_jobs(store.client, MANY)
         url = stack.enter_context(running_api(store))
-        writer = stack.enter_context(appending(followed))
+        appender = stack.enter_context(Appender(followed))
         requests = request_kinds(url, long.job_id)
         figures = measure_requests(url, requests, "", rounds)
         clients = stack.enter_context(open_streams(url, [job.job_id for job in followed]))
@@ -59,7 +60,7 @@ def measure(rounds: int) -> list[Figure]:
         figures.append(Figure(f"API with {STREAM_COUNT} streams alone", "% of a core", load))
         figures += measure_requests(url, requests, f", {STREAM_COUNT} streams", rounds)
         figures += end_streams(clients)
-    return [*figures, Figure("appends to the followed jobs", "/s", [writer.rate])]
+    return [*figures, Figure("appends to the followed jobs", "/s", [appender.rate])]
 
 
 def measure_api_load(rounds: int) -> list[float]:
@@ -78,7 +79,7 @@ def _processor_seconds(processes: list[psutil.Process]) -> float:
     return sum(sum(process.cpu_times()[:2]) for process in processes)
 
 
-def request_kinds(url: str, job_id: str) -> dict[str, tuple[str, ...]]:
+def request_kinds(url: str, job_id: str) -> Requests:
     """Return the path (and ETag) of each kind of request."""
     status = f"/v1/jobs/{job_id}"
     etag = httpx.get(url + status, headers=ADMIN_HEADERS).headers["ETag"]
@@ -91,9 +92,7 @@ def request_kinds(url: str, job_id: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-def measure_requests(
-    url: str, requests: dict[str, tuple[str, ...]], suffix: str, rounds: int
-) -> list[Figure]:
+def measure_requests(url: str, requests: Requests, suffix: str, rounds: int) -> list[Figure]:
     """Send each kind for some rounds: requests per second, median and 99th percentile."""
     figures = []
     for name, arguments in requests.items():
@@ -104,11 +103,8 @@ def measure_requests(
             rates.append(len(latencies) / result["seconds"])
             middles.append(statistics.median(latencies))
             tails.append(latencies[int(0.99 * len(latencies))])
-        figures += [
-            Figure(f"{name}{suffix}", "requests/s", rates),
-            Figure("  p50", "ms", middles),
-            Figure("  p99", "ms", tails),
-        ]
+        figures.append(Figure(f"{name}{suffix}", "requests/s", rates))
+        figures += [Figure("  p50", "ms", middles), Figure("  p99", "ms", tails)]
     return figures
 
 
@@ -135,39 +131,23 @@ class ManualJob:
         self._recorder.append(first_tick, {"loss": losses}, phase="training", elapsed=elapsed)
 
 
-@dataclass
-class Appender:
-    """A thread that appends to all followed jobs until it is stopped."""
+class Appender(BackgroundThread):
+    """A context whose thread appends to all followed jobs."""
 
-    jobs: list[ManualJob]
-    stopped: threading.Event = field(default_factory=threading.Event)
-    appends: int = 0
-    started: float = field(default_factory=time.monotonic)
+    def __init__(self, jobs: list[ManualJob]) -> None:
+        super().__init__("appender")
+        self._jobs, self._appends, self._started = jobs, 0, time.monotonic()
 
     @property
     def rate(self) -> float:
         """Return the appends per second so far."""
-        return self.appends / (time.monotonic() - self.started)
+        return self._appends / (time.monotonic() - self._started)
 
-    def run(self) -> None:
-        """Append until stopped."""
-        while not self.stopped.wait(CHUNK_SECONDS):
-            for job in self.jobs:
+    def _run(self) -> None:
+        while not self._stopped.wait(CHUNK_SECONDS):
+            for job in self._jobs:
                 job.record(CHUNK_TICKS)
-                self.appends += 1
-
-
-@contextmanager
-def appending(jobs: list[ManualJob]) -> Iterator[Appender]:
-    """Append to these jobs meanwhile."""
-    writer = Appender(jobs)
-    thread = threading.Thread(target=writer.run)
-    thread.start()
-    try:
-        yield writer
-    finally:
-        writer.stopped.set()
-        thread.join()
+                self._appends += 1
 
 
 @contextmanager
@@ -178,7 +158,7 @@ def running_api(store: RunningStore) -> Iterator[str]:
         env = {**os.environ, **api_environment(store), "TICKFORGE_API_FD": str(fd)}
         process = subprocess.Popen(
             [sys.executable, "-m", "api"], cwd=ROOT, env=env, pass_fds=(fd,),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=DEVNULL, stderr=DEVNULL,
         )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
     try:
@@ -194,9 +174,7 @@ def running_api(store: RunningStore) -> Iterator[str]:
 def open_streams(url: str, jobs: list[str]) -> Iterator["subprocess.Popen[str]"]:
     """Hold the streams open in a process."""
     argv = [*LOAD_GENERATOR, "streams", url, KEY, str(STREAM_COUNT), *jobs]
-    process = subprocess.Popen(
-        argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(argv, cwd=ROOT, stdin=PIPE, stdout=PIPE, text=True)
     try:
         assert process.stdout is not None
         if process.stdout.readline() != "open\n":

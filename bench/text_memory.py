@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.report import Figure, ratio
 
-LONG_BYTES, SHORT_BYTES = 2_000_000_000, 2_000_000  # bytes
+SIZES = {"2 GB": 2_000_000_000, "2 MB": 2_000_000}  # bytes
 MIN_FREE_BYTES = 1 << 30  # bytes of disk that must be left
 WINDOW, TICKS = 64, 2000
 HELD_OUT_ROWS = 600  # rows, about, of either text
@@ -29,14 +29,9 @@ def measure(rounds: int) -> list[Figure]:
     values_by_case: dict[tuple[str, str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as directory:
         folder = Path(directory)
-        if shutil.disk_usage(folder).free < LONG_BYTES + MIN_FREE_BYTES:
-            raise SystemExit(
-                f"the bench needs {LONG_BYTES + MIN_FREE_BYTES:,} free bytes in {folder}"
-            )
-        texts = {
-            "2 GB": _write_text(folder / "long.txt", LONG_BYTES),
-            "2 MB": _write_text(folder / "short.txt", SHORT_BYTES),
-        }
+        if shutil.disk_usage(folder).free < (needed := SIZES["2 GB"] + MIN_FREE_BYTES):
+            raise SystemExit(f"the bench needs {needed:,} free bytes in {folder}")
+        texts = {size: _write_text(folder / f"{size}.txt", count) for size, count in SIZES.items()}
         for _ in range(rounds):
             for vocabulary in ("bytes", "characters"):
                 for size, text in texts.items():
@@ -48,9 +43,7 @@ def measure(rounds: int) -> list[Figure]:
         for quantity, unit in [name.split(", ")]
     ]
     for vocabulary in ("bytes", "characters"):
-        long, short = (
-            values_by_case[vocabulary, size, "peak memory, MB"] for size in ("2 GB", "2 MB")
-        )
+        long, short = (values_by_case[vocabulary, size, "peak memory, MB"] for size in SIZES)
         figures.append(ratio(f"{vocabulary}, peak memory of 2 GB against 2 MB", long, short))
     return figures
 
@@ -69,8 +62,7 @@ def _write_text(file: Path, size: int) -> Path:
 
 def _train(text: Path, vocabulary: str) -> dict[str, float]:
     command = [sys.executable, "-m", "bench.text_memory", str(text), vocabulary]
-    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(output)
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -105,11 +97,8 @@ def main(arguments: Sequence[str]) -> None:
         "budget": {"ticks": TICKS},
         "validation": {"fraction": HELD_OUT_ROWS * WINDOW / size, "every_ticks": TICKS},
     }  # fmt: skip
-    spec = read_spec(
-        body,
-        max_parameters=10**6,
-        datasets=lambda _: KnownDataset(source, DatasetProfile(text=facts)),
-    )
+    dataset = KnownDataset(source, DatasetProfile(text=facts))
+    spec = read_spec(body, max_parameters=10**6, datasets=lambda _: dataset)
     machine.configure_torch(1)
     started = time.perf_counter()
     training = TrainingRun(spec, torch.device("cpu"), artifacts=text.parent)

@@ -16,9 +16,7 @@ def measure_in_turn(
 ) -> dict[str, list[float]]:
     """Take every measurement once a round; return the values of the rounds after the warm-up."""
     values: dict[str, list[float]] = {name: [] for name in measurements}
-    for round_number in range(warmup_rounds + rounds):
+    for _ in range(warmup_rounds + rounds):
         for name, measure in measurements.items():
-            value = measure()
-            if round_number >= warmup_rounds:
-                values[name].append(value)
-    return values
+            values[name].append(measure())
+    return {name: taken[warmup_rounds:] for name, taken in values.items()}

@@ -68,15 +68,12 @@ class RoundContext:
     def submit(self, spec: str) -> JobUnderTest:
         """Submit a job and watch it; retried while the service is unavailable."""
         body, headers = make_body(spec), {"Idempotency-Key": f"faults-{time.monotonic_ns()}"}
-        response: httpx.Response | None = None
 
-        def is_accepted() -> bool:
-            nonlocal response
+        def submit_once() -> httpx.Response | None:
             response = self.watcher.request("POST", "/v1/jobs", json=body, headers=headers)
-            return response is not None and response.status_code == 202
+            return response if response is not None and response.status_code == 202 else None
 
-        wait_until(is_accepted, 30, "an accepted job")
-        assert response is not None
+        response = wait_until(submit_once, 30, "an accepted job")
         return self.add(response.json()["id"], spec)
 
     def add(self, job_id: str, spec: str) -> JobUnderTest:

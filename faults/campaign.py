@@ -29,6 +29,7 @@ ROUND_SECONDS = 90.0
 #: seconds in which a service recovers after the last attack: two fork servers import torch
 RECOVERY_SECONDS = 60.0
 LOG_LINES = 400  # of the service's log, in a finding with violations
+STATE_FIELDS = ("status", "tick", "attempt", "phase")  # of a job, in a violation
 MAX_STAGGER_SECONDS = 0.4  # between the starts of two attacks
 
 
@@ -154,9 +155,7 @@ class Campaign:
                     self.watcher.request("POST", f"/v1/jobs/{job.job_id}/resume")
             if time.monotonic() > deadline:
                 for job in live:
-                    state = {
-                        k: job.observed.job.get(k) for k in ("status", "tick", "attempt", "phase")
-                    }
+                    state = {name: job.observed.job.get(name) for name in STATE_FIELDS}
                     message = f"{job.job_id} ({job.spec}) did not end: {state}"
                     finding.violations.append(Violation("I1", message))
                     self.watcher.request("POST", f"/v1/jobs/{job.job_id}/cancel")

@@ -93,8 +93,7 @@ class Demo:
 
     def list_attempts(self, job_id: str) -> list[dict[str, Any]]:
         """Return the attempts of the job."""
-        page = self._http.get(f"/v1/jobs/{job_id}/attempts").raise_for_status()
-        return list(page.json()["data"])
+        return list(self._http.get(f"/v1/jobs/{job_id}/attempts").raise_for_status().json()["data"])
 
 
 def main() -> int:

@@ -101,7 +101,8 @@ class ServiceProcess:
 
     def __init__(self, folder: Path, *, workers: int = 1, **env: str) -> None:
         self.folder, self.processes = folder, MarkedProcesses()
-        self._argv = ["--port", "0", "--data", str(folder / "data"), "--workers", str(workers)]
+        options = ["--port", "0", "--data", str(folder / "data"), "--workers", str(workers)]
+        self._argv = [sys.executable, "serve.py", *options]
         self._env = env
         self._process: subprocess.Popen[str] | None = None
         self.ready_line = ""
@@ -109,16 +110,12 @@ class ServiceProcess:
     def start(self) -> None:
         """Start serve.py and wait for its ready line."""
         log = self.folder / "stderr"
+        env = self.processes.make_environment(self.folder, **self._env)
         with log.open("a") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, "serve.py", *self._argv],
-                cwd=ROOT,
-                env=self.processes.make_environment(self.folder, **self._env),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                text=True,
-            )
+                self._argv, cwd=ROOT, env=env, text=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr,
+            )  # fmt: skip
         assert self._process.stdout is not None
         self.ready_line = self._process.stdout.readline()
         assert self.ready_line.startswith("tickforge ready http"), log.read_text()

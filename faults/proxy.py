@@ -201,8 +201,7 @@ class Proxy(BackgroundThread):
         breakpoint_.hit.set()
 
     def _match_breakpoint(self, link: Link, data: bytes) -> ScriptBreakpoint | None:
-        matching = [b for b in self._breakpoints if b.sha in data and b.ports(link.port)]
-        for breakpoint_ in matching:
+        for breakpoint_ in [b for b in self._breakpoints if b.sha in data and b.ports(link.port)]:
             breakpoint_.nth -= 1
             if breakpoint_.nth <= 0:
                 self._breakpoints.remove(breakpoint_)

@@ -140,7 +140,5 @@ def _names(folder: Path) -> list[str]:
 
 
 def _sizes(folder: Path) -> list[tuple[str, int]]:
-    if not folder.is_dir():
-        return []
     files = [path for path in folder.rglob("*") if path.is_file()]
     return [(str(path.relative_to(folder)), path.stat().st_size) for path in files]

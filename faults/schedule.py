@@ -52,8 +52,7 @@ def read_schedule(file: Path) -> tuple[int, list[Round]]:
 
 
 def _draw_entries(rng: random.Random, entries: list[CatalogueEntry]) -> list[CatalogueEntry]:
-    weights = [entry.weight for entry in entries]
-    drawn = rng.choices(entries, weights, k=MAX_FAULTS_PER_ROUND * 2)
+    drawn = rng.choices(entries, [entry.weight for entry in entries], k=MAX_FAULTS_PER_ROUND * 2)
     if drawn[0].alone:
         return drawn[:1]
     return _with_distinct_numbers([entry for entry in drawn if not entry.alone])

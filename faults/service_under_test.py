@@ -68,13 +68,14 @@ class ServiceUnderTest:
         self.preload = preload.build_preload(folder)
         self.server = StoreServer()
         self.proxy = Proxy(self.server.socket)
+        self._worker_env = {"TICKFORGE_REDIS_URL": self.proxy.url}
+        self._worker_env |= {"TICKFORGE_LEASE_SECONDS": str(LEASE_SECONDS)}
         self.serving = ServiceProcess(
             folder,
             workers=WORKERS,
-            TICKFORGE_REDIS_URL=self.proxy.url,
+            **self._worker_env,
             TICKFORGE_ADMIN_KEY=ADMIN_KEY,
             TICKFORGE_FAULTS=str(self.points),
-            TICKFORGE_LEASE_SECONDS=str(LEASE_SECONDS),
             TICKFORGE_STALL_SECONDS=str(STALL_SECONDS),
             TICKFORGE_API_PROCESSES="1",
             TICKFORGE_API_THREADS="32",
@@ -184,14 +185,10 @@ class ServiceUnderTest:
 
     def start_worker(self, name: str, **env: str) -> subprocess.Popen[bytes]:
         """Start a worker beside those of serve.py, on the same store and artifacts."""
-        defaults = {
-            "TICKFORGE_REDIS_URL": self.proxy.url,
-            "TICKFORGE_DATA_DIR": str(self.data),
-            "TICKFORGE_LEASE_SECONDS": str(LEASE_SECONDS),
-        }
+        env = {**self._worker_env, "TICKFORGE_DATA_DIR": str(self.data), **env}
         return subprocess.Popen(
             [sys.executable, "-m", "workers", "--name", name], cwd=ROOT,
-            env=self.processes.make_environment(self.folder, **{**defaults, **env}),
+            env=self.processes.make_environment(self.folder, **env),
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 

@@ -156,14 +156,10 @@ class TickMismatch(LeaseError):
     """A recorded tick was offered with other bits; `recorded` and `offered` are hex."""
 
     def __init__(self, tick: int, column: str, recorded: str, offered: str) -> None:
-        recorded_text, offered_text = (
-            f"{text} ({values.decode_value(column, bytes.fromhex(text))})"
-            for text in (recorded, offered)
-        )
-        super().__init__(
-            f"{column} of tick {tick} is recorded as {recorded_text}, "
-            f"computed again it is {offered_text}"
-        )
+        bits = (bytes.fromhex(recorded), bytes.fromhex(offered))
+        before, after = (values.decode_value(column, raw) for raw in bits)
+        offer = f"computed again it is {offered} ({after})"
+        super().__init__(f"{column} of tick {tick} is recorded as {recorded} ({before}), {offer}")
         self.tick, self.column, self.recorded, self.offered = tick, column, recorded, offered
 
 

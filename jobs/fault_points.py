@@ -31,15 +31,15 @@ class Fault(TypedDict, total=False):
     """One armed fault.
 
     `nth`: fires when a process reaches the point for the n-th time (default 1); `at`: fires at this
-    number (a tick) of the point instead; `job`: only for this job; `seconds`: length of a delay.
-    A `block` lasts until the file of the fired fault is deleted.
+    number (a tick) of the point instead; `job`: only in a process that works for this job, or for
+    none (null); `seconds`: length of a delay. A `block` lasts until the fired fault's file is gone.
     """
 
     point: str
     action: Action
     nth: int
     at: int
-    job: str
+    job: str | None
     seconds: float
 
 

@@ -4,7 +4,7 @@ Values only; knows no store. jobs/store/codec.py parses them from records.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,9 +13,7 @@ from jobs.spec.job_spec import JobSpec
 
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 Transition = Literal["cancel", "stop", "pause", "resume"]
-STATUSES: tuple[Status, ...] = (
-    "queued", "running", "paused", "succeeded", "failed", "cancelled",
-)  # fmt: skip
+STATUSES: tuple[Status, ...] = get_args(Status)
 TERMINAL_STATUSES: tuple[Status, ...] = ("succeeded", "failed", "cancelled")
 
 

@@ -25,9 +25,8 @@ def load_or_create_key(folder: Path) -> str:
         _write_private(path, secrets.token_urlsafe(32) + "\n")
     mode = path.stat().st_mode & 0o777
     if mode & 0o077:
-        raise BadKeyFile(
-            f"{path} is open to other users (mode {mode:o}): chmod 600 it or delete it"
-        )
+        detail = f"{path} is open to other users (mode {mode:o}): chmod 600 it or delete it"
+        raise BadKeyFile(detail)
     key = path.read_text().strip()
     if len(key) < MIN_ADMIN_KEY_LENGTH:
         raise BadKeyFile(f"{path} holds fewer than {MIN_ADMIN_KEY_LENGTH} characters: delete it")

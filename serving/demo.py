@@ -111,9 +111,8 @@ def find_checkpoint_folder(job: Job, data: Path) -> Path:
 
 def isolated_environment(folder: Path) -> dict[str, str]:
     """Return our environment without TICKFORGE_ variables, with a config folder of its own."""
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith("TICKFORGE_")
-    }
+    names = [name for name in os.environ if not name.startswith("TICKFORGE_")]
+    inherited = {name: os.environ[name] for name in names}
     return {**inherited, "XDG_CONFIG_HOME": str(folder / "config")}
 
 

@@ -92,9 +92,8 @@ def _create_socket_folder(environ: Mapping[str, str]) -> Path:
         socket_path = Path(parent, "tickforge-12345678", "store.sock")
         if len(os.fsencode(socket_path)) <= MAX_SOCKET_PATH_BYTES:
             return Path(tempfile.mkdtemp(prefix="tickforge-", dir=parent))
-    raise ServerNotFound(
-        "no folder for the store's socket: neither XDG_RUNTIME_DIR nor /tmp will do"
-    )
+    detail = "neither XDG_RUNTIME_DIR nor /tmp will do"
+    raise ServerNotFound(f"no folder for the store's socket: {detail}")
 
 
 def _remove_left_socket(pointer_file: Path) -> None:

@@ -14,12 +14,7 @@ from pathlib import Path
 
 from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.settings import Settings
-from serving.admin_key import (
-    BadKeyFile,
-    client_config_path,
-    load_or_create_key,
-    write_client_config,
-)
+from serving import admin_key
 from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
 from serving.lock import BadFolder, FolderInUse, data_folder_lock
 from serving.options import Options, parse_options
@@ -33,7 +28,7 @@ BACKLOG = 256
 WILDCARD_TO_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 USAGE_ERRORS = (InvalidSetting, UnsafeStore)
-START_ERRORS = (BadFolder, FolderInUse, BadKeyFile, ServerNotFound, StartFailed, OSError)
+START_ERRORS = (BadFolder, FolderInUse, admin_key.BadKeyFile, ServerNotFound, StartFailed, OSError)
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -54,22 +49,17 @@ def serve(options: Options, stack: ExitStack) -> None:
     lock = stack.enter_context(data_folder_lock(options.data))
     store, url = _prepare_store(options, lock, stack)
     listener = stack.enter_context(_listen(options))
-    key = options.environment.get("TICKFORGE_ADMIN_KEY") or load_or_create_key(options.data)
-    environment = {
-        **options.environment,
-        "TICKFORGE_DATA_DIR": str(options.data),
-        "TICKFORGE_REDIS_URL": url,
-    }
-    environment.pop("TICKFORGE_ADMIN_KEY", None)  # workers do not need it
+    environment = {**options.environment, "TICKFORGE_REDIS_URL": url}
+    environment["TICKFORGE_DATA_DIR"] = str(options.data)
+    key = environment.pop("TICKFORGE_ADMIN_KEY", None)  # workers do not need it
+    key = key or admin_key.load_or_create_key(options.data)
     host, port = _client_address(listener)
     api_fd = listener.fileno()
     api_environment = {"TICKFORGE_ADMIN_KEY": key, "TICKFORGE_API_FD": str(api_fd)}
     # The API inherits the lock too: one that outlives a killed serve.py still has the port.
     api = _make_child("api", ("api",), {**environment, **api_environment}, pass_fds=(api_fd, lock))
-    workers = [
-        _make_child(name, ("workers", "--name", name), environment)
-        for name in _worker_names(port, options.workers)
-    ]
+    names = _worker_names(port, options.workers)
+    workers = [_make_child(name, ("workers", "--name", name), environment) for name in names]
     probe = ReadinessProbe(
         Settings.from_env(environment),
         (host, port),
@@ -133,7 +123,8 @@ def _make_child(
 
 def _announce(url: str, key: str, options: Options) -> None:
     try:
-        write_client_config(client_config_path(options.environment), url, key)
+        config_path = admin_key.client_config_path(options.environment)
+        admin_key.write_client_config(config_path, url, key)
     except (OSError, RuntimeError) as error:  # no home folder, or a read-only one
         _log(f"the client's config file was not written: {error}")
     if terminal := next((out for out in (sys.stderr, sys.stdout) if out.isatty()), None):

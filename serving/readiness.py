@@ -66,12 +66,10 @@ class ReadinessProbe:
 
     def _has_all_workers(self) -> bool:
         try:
-            live_pids = {
-                worker["name"]: worker["pid"]
-                for worker in worker_registry.live_workers(self._store)
-            }
+            workers = worker_registry.live_workers(self._store)
         except UNAVAILABLE:
             return False
+        live_pids = {worker["name"]: worker["pid"] for worker in workers}
         return all(live_pids.get(name) == pid for name, pid in self._worker_pids().items())
 
     def _is_api_ready(self) -> bool:

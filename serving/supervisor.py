@@ -82,9 +82,8 @@ class Supervisor:
                 return True
             for child in children:
                 if child.deaths >= MAX_DEATHS_BEFORE_READY:
-                    raise StartFailed(
-                        f"{child.name} ended {child.deaths} times before it was ready"
-                    )
+                    detail = f"{child.name} ended {child.deaths} times before it was ready"
+                    raise StartFailed(detail)
             time.sleep(POLL_SECONDS / 2)
         return False
 

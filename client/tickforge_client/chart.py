@@ -11,6 +11,7 @@ CELL_WIDTH, CELL_HEIGHT = 2, 4
 #: the bit of each dot in a braille character, by row and column
 _BITS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 _BLANK = 0x2800
+_Dot = tuple[int, int]  # x, y from the top
 #: above this ratio of largest to smallest value (all > 0) the axis is logarithmic
 _LOG_SCALE_RATIO = 20.0
 
@@ -69,9 +70,8 @@ def draw(
     values = [point.value for point in finite]
     low, high = min(values), max(values)
     axis = _Axis(low, high, is_log=low > 0 and high / low > _LOG_SCALE_RATIO)
-    rows = _render_rows(
-        _curve_dots(finite, axis, width * CELL_WIDTH, height * CELL_HEIGHT), width, height, braille
-    )
+    dots = _curve_dots(finite, axis, width * CELL_WIDTH, height * CELL_HEIGHT)
+    rows = _render_rows(dots, width, height, braille)
     middle = axis.to_value(1 - height // 2 / (height - 1))
     labels = {0: f"{high:.4g}", height // 2: f"{middle:.4g}", height - 1: f"{low:.4g}"}
     lines = [f"{labels.get(i, ''):>10} │{row}" for i, row in enumerate(rows)]
@@ -94,13 +94,11 @@ def can_show(encoding: str | None) -> bool:
     return True
 
 
-def _curve_dots(
-    points: Sequence[Point], axis: _Axis, width: int, height: int
-) -> Iterator[tuple[int, int]]:
-    """Yield the dots (x, y from the top) of a line through the points, without gaps."""
+def _curve_dots(points: Sequence[Point], axis: _Axis, width: int, height: int) -> Iterator[_Dot]:
+    """Yield the dots of a line through the points, without gaps."""
     first, last = points[0].tick, points[-1].tick
     span = max(last - first, 1)
-    previous: tuple[int, int] | None = None
+    previous: _Dot | None = None
     for point in points:
         x = round((point.tick - first) / span * (width - 1))
         y = round((1 - axis.to_fraction(point.value)) * (height - 1))
@@ -108,19 +106,15 @@ def _curve_dots(
         previous = x, y
 
 
-def _line_dots(start: tuple[int, int], end: tuple[int, int]) -> Iterator[tuple[int, int]]:
-    steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
+def _line_dots(start: _Dot, end: _Dot) -> Iterator[_Dot]:
+    (x, y), width, height = start, end[0] - start[0], end[1] - start[1]
+    steps = max(abs(width), abs(height), 1)
     for step in range(steps + 1):
         fraction = step / steps
-        yield (
-            round(start[0] + (end[0] - start[0]) * fraction),
-            round(start[1] + (end[1] - start[1]) * fraction),
-        )
+        yield round(x + width * fraction), round(y + height * fraction)
 
 
-def _render_rows(
-    dots: Iterator[tuple[int, int]], width: int, height: int, braille: bool
-) -> list[str]:
+def _render_rows(dots: Iterator[_Dot], width: int, height: int, braille: bool) -> list[str]:
     cells = [[0] * width for _ in range(height)]
     for x, y in dots:
         cells[y // CELL_HEIGHT][x // CELL_WIDTH] |= _BITS[y % CELL_HEIGHT][x % CELL_WIDTH]

@@ -73,6 +73,5 @@ def _read_config(path: Path) -> Server | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NotConfigured(
-            f'{path} cannot be read ({error}): it should hold {{"url": …, "key": …}}'
-        ) from error
+        form = '{"url": …, "key": …}'
+        raise NotConfigured(f"{path} cannot be read ({error}): it should hold {form}") from error

@@ -62,10 +62,9 @@ class FieldError:
     @classmethod
     def parse(cls, entry: Mapping[str, Any]) -> FieldError:
         """Make a FieldError of an entry of a problem's `errors`."""
-        templates = {"pointer": "{}", "parameter": "parameter {}", "header": "header {}"}
-        where = next(
-            (template.format(entry[key]) for key, template in templates.items() if key in entry), ""
-        )
+        labels = {"pointer": "", "parameter": "parameter ", "header": "header "}
+        places = [f"{label}{entry[key]}" for key, label in labels.items() if key in entry]
+        where = places[0] if places else ""
         if "row" in entry or "column" in entry:  # of a dataset
             where = ", ".join(f"{key} {entry[key]}" for key in ("row", "column") if key in entry)
         return cls(where, str(entry.get("detail", "")), entry.get("value"), "value" in entry)

@@ -5,7 +5,7 @@ Names and labels may be written by others: characters that could control a termi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 Fields = Mapping[str, Any]
@@ -107,7 +107,7 @@ def result_lines(job: Fields) -> list[str]:
 
 def detail_lines(job: Fields) -> list[str]:
     """Return one line per field of a job; empty fields are left out."""
-    best = job["best"]
+    best, error = job["best"], job["error"]
     rows = {
         "id": job["id"],
         "name": job["name"],
@@ -116,16 +116,14 @@ def detail_lines(job: Fields) -> list[str]:
         "epoch": number_text(job["epoch"]),
         "loss": number_text(job["loss"]),
         "metrics": metrics_text(job["metrics"]),
-        "best": f"{best['metric']} {number_text(best['value'])} at tick {best['tick']:,}"
-        if best
-        else "",
+        "best": best and f"{best['metric']} {number_text(best['value'])} at tick {best['tick']:,}",
         "rate": f"{job['ticks_per_second']:,.0f} ticks/s" if job["ticks_per_second"] else "",
         "trained": duration_text(job["elapsed_seconds"]),
         "ETA": duration_text(job["eta_seconds"]) if job["eta_seconds"] is not None else "",
         "checkpoint": "" if job["latest_checkpoint"] is None else f"{job['latest_checkpoint']:,}",
-        "error": f"{job['error']['type']}: {job['error']['detail']}" if job["error"] else "",
-        "worker": job["worker"] or "",
-        "engine": job["engine"] or "",
+        "error": error and f"{error['type']}: {error['detail']}",
+        "worker": job["worker"],
+        "engine": job["engine"],
         "attempt": job["attempt"],
         "exact": "yes" if job["exact"] else "no",
         "labels": _pairs_text(job["labels"]),
@@ -148,20 +146,15 @@ def table_lines(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[s
     """Return a table with aligned columns under `head`; columns of numbers are right-aligned."""
     cells = [list(head), *([plain_text(cell) for cell in row] for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    right_aligned = [
-        bool(rows) and all(isinstance(row[i], int | float) for row in rows)
-        for i in range(len(head))
-    ]
-    return ["  ".join(_align_row(row, widths, right_aligned)).rstrip() for row in cells]
+    are_numbers = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(head))]
+    alignments = [">" if rows and is_number else "<" for is_number in are_numbers]
+    columns = list(zip(alignments, widths, strict=True))
+    return ["  ".join(_align_row(row, columns)).rstrip() for row in cells]
 
 
-def _align_row(
-    row: Sequence[str], widths: Sequence[int], right_aligned: Sequence[bool]
-) -> list[str]:
-    columns = zip(row, widths, right_aligned, strict=True)
-    return [
-        f"{cell:>{width}}" if is_right else f"{cell:<{width}}" for cell, width, is_right in columns
-    ]
+def _align_row(row: Sequence[str], columns: Sequence[tuple[str, int]]) -> Iterator[str]:
+    for cell, (alignment, width) in zip(row, columns, strict=True):
+        yield f"{cell:{alignment}{width}}"
 
 
 def _pairs_text(values: Mapping[str, object]) -> str:

@@ -59,8 +59,7 @@ def read(
     path = api_path("jobs", job_id, "history")
     query: dict[str, Any] = {"columns": ",".join(columns)}
     if last is not None and last > PAGE_TICKS:
-        newest_tick = session.get(path, {**query, "last": 1})["last_tick"]
-        after, last = max(0, newest_tick - last), None
+        after, last = max(0, session.get(path, {**query, "last": 1})["last_tick"] - last), None
     if last is not None:
         return session.get(path, {**query, "last": last})
     if before is not None:
@@ -74,12 +73,11 @@ def to_arrays(document: HistoryJson, columns: Sequence[str]) -> History:
     for entry in document.get("nonfinite", []):
         nonfinite.setdefault(entry["column"], {})[entry["tick"]] = entry["value"]
     ticks = document.get("tick", [])
+    arrays = {name: _to_column(document[name], ticks, nonfinite.get(name, {})) for name in columns}
     return History(
         job_id=document["job_id"],
         tick=_make_array("q", ticks),
-        columns={
-            name: _to_column(document[name], ticks, nonfinite.get(name, {})) for name in columns
-        },
+        columns=arrays,
         last_tick=document["last_tick"],
         complete=document["complete"],
     )

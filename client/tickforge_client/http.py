@@ -116,12 +116,10 @@ class ApiSession:
 
     def upload(self, path: str, params: Params, body: FileBody, media_type: str) -> JsonObject:
         """POST a file that becomes a resource; retries never create a second one."""
-        headers = {
-            "Content-Type": media_type,
-            "Content-Length": str(body.size),
-            "Idempotency-Key": secrets.token_hex(16),
-            **({"Content-Encoding": "gzip"} if body.is_gzip else {}),
-        }
+        headers = {"Content-Type": media_type, "Content-Length": str(body.size)}
+        headers["Idempotency-Key"] = secrets.token_hex(16)
+        if body.is_gzip:
+            headers["Content-Encoding"] = "gzip"
         return _parse_json(self._send("POST", path, params, body=body, headers=headers))
 
     def post(self, path: str, body: Any = None) -> JsonObject:
@@ -147,9 +145,8 @@ class ApiSession:
         try:
             yield response
         except httpx.RequestError as error:
-            raise Unreachable(
-                f"{self.url} broke off its answer ({_describe_error(error)})"
-            ) from error
+            cause = _describe_error(error)
+            raise Unreachable(f"{self.url} broke off its answer ({cause})") from error
         finally:
             response.close()
 
@@ -175,11 +172,10 @@ class ApiSession:
                 backoff.wait(error)
                 continue
             refusal = _read_problem(response)
-            is_already_deleted = (
-                has_lost_response and method == "DELETE" and response.status_code == 404
-            )
-            if refusal is None or is_already_deleted:
+            if refusal is None:
                 return response
+            if has_lost_response and method == "DELETE" and refusal.status == 404:
+                return response  # deleted by an attempt whose answer was lost
             if not _is_retryable(refusal):
                 raise refusal
             backoff.wait(refusal, parse_retry_after(response.headers.get("retry-after")))
@@ -189,22 +185,16 @@ class ApiSession:
     ) -> httpx.Request:
         import httpx
 
-        content, timeout = body, READ_TIMEOUT
-        if isinstance(body, FileBody):
-            timeout = UPLOAD_TIMEOUT  # the file is read while it is sent
-        elif body is not None:
-            content, headers = (
-                json.dumps(body, allow_nan=False),
-                {**headers, "Content-Type": "application/json"},
-            )
+        # an upload's file is read while it is sent
+        read_timeout = UPLOAD_TIMEOUT if isinstance(body, FileBody) else READ_TIMEOUT
+        timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, read=read_timeout)
+        content, url = body, self.url + path
+        if body is not None and not isinstance(body, FileBody):
+            content = json.dumps(body, allow_nan=False)
+            headers = {**headers, "Content-Type": "application/json"}
         try:
             return self._open_client().build_request(
-                method,
-                self.url + path,
-                params=params,
-                headers=headers,
-                content=content,
-                timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, read=timeout),
+                method, url, params=params, headers=headers, content=content, timeout=timeout
             )
         except httpx.InvalidURL as error:
             raise NotConfigured(f"not a server's address: {self.url!r} ({error})") from error

@@ -190,9 +190,8 @@ class Job:
         `after` and `before` are exclusive bounds; `last` requests the newest ticks instead.
         """
         names = [columns] if isinstance(columns, str) else list(columns)
-        document = history.read(
-            self._session, self.id, names, after=after, before=before, last=last
-        )
+        session, job_id = self._session, self.id
+        document = history.read(session, job_id, names, after=after, before=before, last=last)
         return history.to_arrays(document, names)
 
     def view(self, columns: str | Sequence[str] = "loss", *, points: int) -> dict[str, Any]:

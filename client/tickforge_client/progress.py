@@ -30,8 +30,7 @@ def show_progress(job: Job, out: TextIO) -> bool:
 
 def curve_lines(job: Job, column: str = "loss", *, width: int = 64, out: TextIO) -> list[str]:
     """Return the lines of a job's curve, in characters that `out` can encode."""
-    view = job.view(column, points=width * chart.CELL_WIDTH)
-    points = chart.mean_points(view, column)
+    points = chart.mean_points(job.view(column, points=width * chart.CELL_WIDTH), column)
     return chart.draw(points, width=width, braille=chart.can_show(out.encoding))
 
 
@@ -56,9 +55,8 @@ def _show_live(job: Job, out: TextIO) -> None:
     tick, drawn_at = 0, 0.0
     with Live(console=console, auto_refresh=False) as live:
         for _ in job.changes():
-            if job.tick > tick and (
-                job.ended or time.monotonic() > drawn_at + CURVE_INTERVAL_SECONDS
-            ):
+            is_due = job.ended or time.monotonic() > drawn_at + CURVE_INTERVAL_SECONDS
+            if job.tick > tick and is_due:
                 chart_lines = curve_lines(job, width=width, out=out)
                 tick, drawn_at = job.tick, time.monotonic()
             live.update(_frame(job, chart_lines, console), refresh=True)
@@ -70,13 +68,9 @@ def _frame(job: Job, chart_lines: list[str], console: Console) -> RenderableType
     from rich.text import Text
 
     fields = job.fields
-    head = Text.assemble(
-        (formatting.plain_text(job.name), "bold"),
-        "  ",
-        (formatting.progress_line(fields), _COLOURS.get(job.status, "")),
-        overflow="ellipsis",
-        no_wrap=True,
-    )
+    name = (formatting.plain_text(job.name), "bold")
+    progress = (formatting.progress_line(fields), _COLOURS.get(job.status, ""))
+    head = Text.assemble(name, "  ", progress, overflow="ellipsis", no_wrap=True)
     fraction = 1.0 if job.status == "succeeded" else float(fields["progress"])
     bar = ProgressBar(total=1.0, completed=fraction, width=min(console.width, MAX_CURVE_WIDTH + 12))
     # a Text interprets no markup: a job's name cannot style the screen

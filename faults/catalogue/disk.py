@@ -75,6 +75,5 @@ def _damage_newest(attack: Attack, job: JobUnderTest) -> str:
 
 def _flip_bit(attack: Attack, file: Path) -> None:
     data = bytearray(file.read_bytes())
-    offset = attack.rng.randrange(len(data))
-    data[offset] ^= 1 << attack.rng.randrange(8)
+    data[attack.rng.randrange(len(data))] ^= 1 << attack.rng.randrange(8)
     file.write_bytes(bytes(data))

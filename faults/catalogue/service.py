@@ -109,11 +109,5 @@ def run_component(
         attack.service.folder, TICKFORGE_REDIS_URL=url, TICKFORGE_ADMIN_KEY=ADMIN_KEY,
         TICKFORGE_DATA_DIR=str(data),
     )  # fmt: skip
-    return subprocess.run(
-        [sys.executable, "-m", component],
-        env=env,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    argv = [sys.executable, "-m", component]
+    return subprocess.run(argv, env=env, cwd=ROOT, capture_output=True, text=True, timeout=60)

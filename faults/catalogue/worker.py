@@ -163,9 +163,8 @@ def worker_with_wrong_clock(attack: Attack, hours: int) -> Iterator[None]:
         raise NotRunnable("there is no gcc to build the clock's shim with")
     clock = attack.service.folder / "clock-of-a-worker"
     clock.write_text(f"{hours * 3600}\n")
-    worker = attack.service.start_worker(
-        "wrong-clock", LD_PRELOAD=str(preload.library), FAULTS_CLOCK=str(clock)
-    )
+    env = {"LD_PRELOAD": str(preload.library), "FAULTS_CLOCK": str(clock)}
+    worker = attack.service.start_worker("wrong-clock", **env)
     try:
         yield
     finally:

@@ -1,13 +1,13 @@
 """Mutants of the protocol: the fence, the comparison, counts and retention."""
 
-from faults.mutants.mutant import Edit, Mutant
+from faults.mutants.mutant import Edit, Mutant, edit_once
 
 MODEL = "tests/test_jobs_ledger_model.py::test_the_ledger_does_what_the_model_does"
 FENCE = "if j[1] == 'running' and h.term and j[2] == int(h.term) and j[3] == h.nonce then"
 
 
 def _lua_edit(script: str, old: str, new: str) -> tuple[Edit, ...]:
-    return (Edit(f"jobs/store/lua/{script}.lua", old, new),)
+    return edit_once(f"jobs/store/lua/{script}.lua", old, new)
 
 
 def _ledger_tests(test: str) -> tuple[str, ...]:

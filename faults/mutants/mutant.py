@@ -21,9 +21,8 @@ class Edit:
         path = root / self.file
         text = path.read_text()
         if (times := text.count(self.old)) != 1:
-            raise EditNotApplicable(
-                f"{self.file} has this text {times} times, not once: {self.old!r}"
-            )
+            message = f"{self.file} has this text {times} times, not once: {self.old!r}"
+            raise EditNotApplicable(message)
         path.write_text(text.replace(self.old, self.new))
 
 
@@ -44,3 +43,8 @@ class Mutant:
         """Apply all edits to the tree below `root`."""
         for edit in self.edits:
             edit.apply(root)
+
+
+def edit_once(file: str, old: str, new: str) -> tuple[Edit, ...]:
+    """Return the edits of a mutant that has one."""
+    return (Edit(file, old, new),)

@@ -1,6 +1,6 @@
 """Mutants of the arithmetic: what a resume restores, where rules are read, what a norm computes."""
 
-from faults.mutants.mutant import Edit, Mutant
+from faults.mutants.mutant import Edit, Mutant, edit_once
 
 EXACT = "tests/test_ticks_exact_resume.py::test_resumed_at_any_tick_is_the_straight_training"
 CONTROLS = "tests/test_ticks_resume_controls.py"
@@ -17,17 +17,19 @@ TICK = "            result = trainer.tick(trainer.batches.batch(trainer.ticks_do
 LAYER = "return F.layer_norm(x, (self.width,), self.weight, self.bias, self.eps)"
 BY_HAND = "x.mean(-1, keepdim=True)) / {root} * self.weight + self.bias"
 
+
+def _edit_after_load(file: str, old: str, new: str) -> tuple[Edit, ...]:
+    return (RESUMED, Edit(file, old, new))
+
+
 MUTANTS = (
     Mutant(
         "rng-off-by-one",
         "after a resume every tick draws the random numbers of the next one",
-        (
-            RESUMED,
-            Edit(
-                "ticks/trainer.py",
-                "self.ticks_done + 1, part_number)",
-                'self.ticks_done + 1 + getattr(self, "resumed", 0), part_number)',
-            ),
+        _edit_after_load(
+            "ticks/trainer.py",
+            "self.ticks_done + 1, part_number)",
+            'self.ticks_done + 1 + getattr(self, "resumed", 0), part_number)',
         ),
         (f"{EXACT}[momentum]",),
         quick=True,
@@ -35,13 +37,10 @@ MUTANTS = (
     Mutant(
         "data-off-by-one",
         "after a resume every tick takes the batch of the next one",
-        (
-            RESUMED,
-            Edit(
-                "ticks/engines/eager.py",
-                "trainer.batches.batch(trainer.ticks_done + 1)",
-                'trainer.batches.batch(trainer.ticks_done + 1 + getattr(trainer, "resumed", 0))',
-            ),
+        _edit_after_load(
+            "ticks/engines/eager.py",
+            "trainer.batches.batch(trainer.ticks_done + 1)",
+            'trainer.batches.batch(trainer.ticks_done + 1 + getattr(trainer, "resumed", 0))',
         ),
         (f"{EXACT}[momentum]",),
         quick=True,
@@ -49,15 +48,12 @@ MUTANTS = (
     Mutant(
         "tick-applied-twice",
         "the first tick after a resume is applied twice, on the same batch",
-        (
-            RESUMED,
-            Edit(
-                "ticks/engines/eager.py",
-                TICK,
-                '            if trainer.__dict__.pop("resumed", 0):\n'
-                "                trainer.tick(trainer.batches.batch(trainer.ticks_done + 1))\n"
-                f"                trainer.ticks_done -= 1\n{TICK}",
-            ),
+        _edit_after_load(
+            "ticks/engines/eager.py",
+            TICK,
+            '            if trainer.__dict__.pop("resumed", 0):\n'
+            "                trainer.tick(trainer.batches.batch(trainer.ticks_done + 1))\n"
+            f"                trainer.ticks_done -= 1\n{TICK}",
         ),
         (f"{EXACT}[momentum]",),
         quick=True,
@@ -65,12 +61,10 @@ MUTANTS = (
     Mutant(
         "validated-again",
         "a resume at a validated tick validates again",
-        (
-            Edit(
-                "ticks/state_files.py",
-                'training.validated_at = numbers["validated_at"]',
-                "training.validated_at = None",
-            ),
+        edit_once(
+            "ticks/state_files.py",
+            'training.validated_at = numbers["validated_at"]',
+            "training.validated_at = None",
         ),
         (f"{CONTROLS}::test_a_resume_at_a_validated_tick_does_not_validate_again",),
         quick=True,
@@ -78,14 +72,12 @@ MUTANTS = (
     Mutant(
         "one-ulp-after-a-load",
         "a load leaves one weight one ulp off, which shows in no loss",
-        (
-            Edit(
-                "ticks/state.py",
-                AT,
-                f"{AT}    if tick:\n"
-                "        first = trainer.parameters[0].data.view(-1)\n"
-                "        first[0] = torch.nextafter(first[0], torch.tensor(torch.inf))\n",
-            ),
+        edit_once(
+            "ticks/state.py",
+            AT,
+            f"{AT}    if tick:\n"
+            "        first = trainer.parameters[0].data.view(-1)\n"
+            "        first[0] = torch.nextafter(first[0], torch.tensor(torch.inf))\n",
         ),
         (f"{EXACT}[momentum]",),
         quick=True,
@@ -93,30 +85,26 @@ MUTANTS = (
     Mutant(
         "optimizer-forgotten",
         "a resume begins with an optimizer that has seen nothing",
-        (Edit("ticks/state.py", "in optimizer.items():", "in dict[str, Tensor]().items():"),),
+        edit_once("ticks/state.py", "in optimizer.items():", "in dict[str, Tensor]().items():"),
         (f"{EXACT}[momentum]",),
     ),
     Mutant(
         "patience-forgotten",
         "a resume begins its patience anew",
-        (
-            Edit(
-                "ticks/state_files.py",
-                'numbers["rules"]["best"], numbers["rules"]["best_tick"]',
-                "None, training.ticks_done",
-            ),
+        edit_once(
+            "ticks/state_files.py",
+            'numbers["rules"]["best"], numbers["rules"]["best_tick"]',
+            "None, training.ticks_done",
         ),
         ("tests/test_ticks_exact_resume.py::test_a_resume_ends_where_the_straight_training_ends",),
     ),
     Mutant(
         "stop-rule-at-chunk-ends",
         "when a job stops hangs on how its ticks were cut into chunks",
-        (
-            Edit(
-                "ticks/training.py",
-                "periods = [self.spec.stop.check_every] if self.stop_rules.needs_loss else []",
-                "periods: list[int] = []",
-            ),
+        edit_once(
+            "ticks/training.py",
+            "periods = [self.spec.stop.check_every] if self.stop_rules.needs_loss else []",
+            "periods: list[int] = []",
         ),
         (f"{CHUNKS}[patience with loss]",),
         quick=True,
@@ -124,50 +112,44 @@ MUTANTS = (
     Mutant(
         "vector-math-on-two-threads",
         "MKL's vector math chooses its kernels at the first tick, on two threads at once",
-        (Edit("ticks/machine.py", "    set_up_vector_math()\n", ""),),
+        edit_once("ticks/machine.py", "    set_up_vector_math()\n", ""),
         (f"{VECTOR_MATH}[build]",),
         quick=True,
     ),
     Mutant(
         "rate-of-the-last-tick",
         "every tick takes the learning rate of the one before it",
-        (
-            Edit(
-                "ticks/trainer.py",
-                "self.spec.rate(self.ticks_done + 1)",
-                "self.spec.rate(max(1, self.ticks_done))",
-            ),
+        edit_once(
+            "ticks/trainer.py",
+            "self.spec.rate(self.ticks_done + 1)",
+            "self.spec.rate(max(1, self.ticks_done))",
         ),
         ("tests/test_ticks_schedules.py::test_the_trainer_uses_the_rate_of_its_tick",),
     ),
     Mutant(
         "dropout-while-validating",
         "what is validated is not the net that is saved",
-        (Edit("ticks/validation.py", "    trainer.net.eval()\n", ""),),
+        edit_once("ticks/validation.py", "    trainer.net.eval()\n", ""),
         (CONTROLS,),
     ),
     Mutant(
         "layer-norm-unbiased",
         "LayerNorm divides by H - 1",
-        (
-            Edit(
-                "models/norms.py",
-                LAYER,
-                "return (x - " + BY_HAND.format(root="(x.var(-1, keepdim=True) + self.eps).sqrt()"),
-            ),
+        edit_once(
+            "models/norms.py",
+            LAYER,
+            "return (x - " + BY_HAND.format(root="(x.var(-1, keepdim=True) + self.eps).sqrt()"),
         ),
         (f"{NORMS}::test_layer_norm_is_the_formula",),
     ),
     Mutant(
         "layer-norm-eps-outside",
         "LayerNorm adds eps outside the root",
-        (
-            Edit(
-                "models/norms.py",
-                LAYER,
-                "return (x - "
-                + BY_HAND.format(root="(x.var(-1, keepdim=True, correction=0).sqrt() + self.eps)"),
-            ),
+        edit_once(
+            "models/norms.py",
+            LAYER,
+            "return (x - "
+            + BY_HAND.format(root="(x.var(-1, keepdim=True, correction=0).sqrt() + self.eps)"),
         ),
         (f"{NORMS}::test_layer_norm_is_the_formula",),
     ),

@@ -84,9 +84,8 @@ def build_record(snapshot: JobSnapshot, *, without: Collection[str]) -> dict[str
 def submission_record(snapshot: JobSnapshot) -> bytes:
     """Encode a complete file of a job that has no history yet."""
     encoder = RecordEncoder()
-    text = encoder.header("job") + b"".join(
-        encoder.line({"event": encode_bytes(event)}) for event in snapshot.events
-    )
+    text = encoder.header("job")
+    text += b"".join(encoder.line({"event": encode_bytes(event)}) for event in snapshot.events)
     return text + encoder.record(build_record(snapshot, without=()))
 
 

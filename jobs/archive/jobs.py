@@ -22,15 +22,10 @@ from jobs.archive.job_file import (
     submission_record,
 )
 from jobs.archive.keys_datasets import read_tombstone
-from jobs.archive.record_folders import (
-    DiskReservation,
-    RecordFolders,
-    record_name,
-    split_record_name,
-)
+from jobs.archive.record_folders import DiskReservation, RecordFolders, record_name
 from jobs.errors import LeaseLost, NoSuchJob, RequestInProgress
 from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
-from jobs.history.column_reader import SegmentPiece, segment_of
+from jobs.history.column_reader import list_pieces, segment_of
 from jobs.job import Lease
 from jobs.store import keys
 from jobs.store.connection import Store
@@ -122,15 +117,13 @@ class JobArchive:
         submission = self._submission_path(tenant, job_id)
         if submission.exists() and not self._tombstone_path(tenant, job_id).exists():
             record = read_file(self._files, submission).record
-            self.save_tombstone(
-                tenant, job_id, sequence_of(record), list(record["hashes"]["known"])
-            )
+            idempotency_keys = list(record["hashes"]["known"])
+            self.save_tombstone(tenant, job_id, sequence_of(record), idempotency_keys)
 
     def sweep(self) -> None:
         """Remove what dead processes have left: reservations, and files of deleted jobs."""
         self._folders.sweep()
-        for name in self._folders.names("deleted"):
-            tenant, job_id = split_record_name(name)
+        for tenant, job_id in self._folders.split_names("deleted"):
             if self._files.job_folder(tenant, job_id).exists():
                 self._files.remove_job(tenant, job_id)
 
@@ -152,13 +145,8 @@ class JobArchive:
     ) -> HistoryDelta | None:
         """Read what the file lacks of the stored history; None if a segment moved meanwhile."""
         segments = range(snapshot.segments_in_files, segment_of(snapshot.tick) + 1)
-        dense = [
-            SegmentPiece(name, number, suffix)
-            for number in segments for name in snapshot.columns for suffix in ("f32", "rows")
-        ]  # fmt: skip
-        points = [
-            SegmentPiece(name, number, "sparse") for number in segments for name in snapshot.sparse
-        ]
+        dense = list_pieces(snapshot.columns, segments, "f32", "rows")
+        points = list_pieces(snapshot.sparse, segments, "sparse")
         with self._store.pipeline(transaction=False) as pipe:
             for part in dense:
                 start, stop = part_sizes.get(part.name, 0), part.size(snapshot.tick)

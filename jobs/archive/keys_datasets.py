@@ -136,10 +136,5 @@ def read_tombstone(
 ) -> dict[str, Any]:
     """Return the record of a deleted job or dataset."""
     deleted_ms: Any = store.zscore(keys.tombstones(tenant), record_id)
-    return {
-        "tenant": tenant,
-        "id": record_id,
-        "sequence": sequence,
-        "known": list(idempotency_keys),
-        "deleted_ms": int(deleted_ms or 0),
-    }
+    record = {"tenant": tenant, "id": record_id, "sequence": sequence}
+    return {**record, "known": list(idempotency_keys), "deleted_ms": int(deleted_ms or 0)}

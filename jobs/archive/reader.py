@@ -22,12 +22,7 @@ from jobs.archive.format import (
 )
 from jobs.archive.job_file import archive_folder
 from jobs.archive.jobs import CLIENT_FIELDS
-from jobs.archive.record_folders import (
-    ARCHIVE_FOLDER,
-    RecordFolders,
-    record_name,
-    split_record_name,
-)
+from jobs.archive.record_folders import ARCHIVE_FOLDER, RecordFolders, record_name
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore, UnsafePath
 from jobs.ids import is_job_id
@@ -53,11 +48,10 @@ class ArchiveReader:
 
     def job_names(self) -> list[tuple[str, str]]:
         """List (tenant, id) of every job that was not deleted, sorted."""
-        names = {split_record_name(name) for name in self._folders.names("submitted")}
+        names = set(self._folders.split_names("submitted"))
         for folder in self._job_folders():
             names.add((folder.parent.name, folder.name))
-        deleted = {split_record_name(name) for name in self._folders.names("deleted")}
-        return sorted((tenant, job_id) for tenant, job_id in names - deleted)
+        return sorted(names - set(self._folders.split_names("deleted")))
 
     def read_job(self, tenant: str, job_id: str) -> ArchivedJob:
         """Read a job and check its history files. Raises BrokenArchive if it is incomplete."""

@@ -94,6 +94,10 @@ class RecordFolders:
             return sorted(name[:-5] for name in entries if name.endswith(".json"))
         return []
 
+    def split_names(self, folder: str) -> list[tuple[str, str]]:
+        """List tenant and id of a folder's records, sorted."""
+        return list(map(split_record_name, self.names(folder)))
+
     def sweep(self) -> None:
         """Remove reservations left by processes that died."""
         with contextlib.suppress(FileNotFoundError):

@@ -97,33 +97,29 @@ def _mismatch_message(
             f"{artifacts_store_id}: a rebuild was cut short (empty the server, run it again), "
             "or this is another folder"
         )
-    return (
-        f"this is store {store_id}, and the artifacts in {files.root} are of another one "
-        f"({artifacts_store_id})"
-    )
+    owner = f"of another one ({artifacts_store_id})"
+    return f"this is store {store_id}, and the artifacts in {files.root} are {owner}"
 
 
 def _find_forgotten(store: Store, files: ArtifactStore) -> Iterator[str]:
     """Yield what the artifacts record and this store lacks, in words."""
     folders = RecordFolders(files)
-    for (tenant, job_id), exists in _check_existence(store, folders.names("submitted")):
+    for (tenant, job_id), exists in _check_existence(store, folders.split_names("submitted")):
         if not exists and store.zscore(keys.tombstones(tenant), job_id) is None:
             yield f"it does not know job {job_id}"
-    for (_, job_id), exists in _check_existence(store, folders.names("deleted")):
+    for (_, job_id), exists in _check_existence(store, folders.split_names("deleted")):
         if exists:
             yield f"it has job {job_id}, which was deleted"
     for key_id in folders.names("deleted-keys"):
         if store.exists(keys.access_key(key_id)):
             yield f"it has access key {key_id}, which was deleted"
     yield from _find_unknown(store, files, "keys", keys.access_key, keys.ACCESS_SEQUENCE)
-    yield from _find_unknown(
-        store,
-        files,
-        "datasets",
-        lambda name: keys.dataset(*split_record_name(name)),
-        keys.DATASET_SEQUENCE,
-    )
+    yield from _find_unknown(store, files, "datasets", _dataset_key, keys.DATASET_SEQUENCE)
     yield from _find_older_jobs(store, files)
+
+
+def _dataset_key(record_name: str) -> str:
+    return keys.dataset(*split_record_name(record_name))
 
 
 def _find_unknown(
@@ -145,10 +141,12 @@ def _find_unknown(
             yield f"it does not know {name} of the {folder}"
 
 
-def _check_existence(store: Store, names: list[str]) -> Iterator[tuple[tuple[str, str], bool]]:
-    """Yield (tenant, id) of each record's job, and whether the store has it."""
+def _check_existence(
+    store: Store, names: list[tuple[str, str]]
+) -> Iterator[tuple[tuple[str, str], bool]]:
+    """Yield (tenant, id) of each job, and whether the store has it."""
     for start in range(0, len(names), BATCH_SIZE):
-        batch = [split_record_name(name) for name in names[start : start + BATCH_SIZE]]
+        batch = names[start : start + BATCH_SIZE]
         with store.pipeline(transaction=False) as pipe:
             for tenant, job_id in batch:
                 pipe.exists(keys.job(tenant, job_id))

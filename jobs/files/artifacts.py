@@ -66,10 +66,8 @@ class ArtifactStore:
         while not folder.exists():
             folder = folder.parent
         if (free_bytes := shutil.disk_usage(folder).free) < self._min_free_bytes:
-            raise StoreFull(
-                f"{free_bytes} bytes of disk are free, and {self._min_free_bytes} are kept for "
-                "what runs"
-            )
+            reserve = f"{self._min_free_bytes} are kept for what runs"
+            raise StoreFull(f"{free_bytes} bytes of disk are free, and {reserve}")
 
     def open(self, path: Path) -> BinaryIO:
         """Open a regular file for reading, following no symbolic link below the root.

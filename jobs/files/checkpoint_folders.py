@@ -128,8 +128,7 @@ def open_file(
     entry = next((entry for entry in checkpoint.files if entry.name == name), None)
     if entry is None or not FILE_PATTERN.fullmatch(name):
         raise NoSuchFile(name)
-    folder = folder_path(files, tenant, job_id, checkpoint)
-    return _open_entry(files, folder / name, entry), entry
+    return _open_entry(files, folder_path(files, tenant, job_id, checkpoint) / name, entry), entry
 
 
 def remove_folder(files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint) -> None:

@@ -7,7 +7,7 @@ if a piece is missing in one place, it takes the extent again and tries the othe
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from jobs.store.connection import Store
 VALUE_BYTES = 4  # little-endian float32
 MAKE_KEY = {"f32": keys.column, "rows": keys.summary_rows, "sparse": keys.sparse}  # by suffix
 VALUE = np.dtype("<f4")
+#: suffix of a dense column's pieces -> what they hold, and how many in a segment
+ITEMS = {"f32": (VALUE, SEGMENT), "rows": (ROW, SEGMENT // BUCKET)}
 POINT = np.dtype([("tick", "<u8"), ("bits", "<u8")])
 MAX_READ_ATTEMPTS = 4  # a piece moves once, so a second attempt suffices unless it is lost
 
@@ -92,39 +94,35 @@ class ColumnReader:
     def values(self, extent: Extent, column: str, first: int, last: int) -> npt.NDArray[np.float32]:
         """Read the accepted ticks first…last, inclusive -> float32 [last - first + 1]."""
         assert first >= 1 and last <= extent.tick, "a reader goes no further than its extent"
-        pieces = [
-            self._read_dense(
-                extent, SegmentPiece(column, segment, "f32"), start, length, VALUE_BYTES
-            )
-            for segment, start, length in split_at_multiples(first - 1, last, SEGMENT)
-        ]
-        return np.frombuffer(b"".join(pieces), VALUE)
+        return self._read_items(extent, column, "f32", first - 1, last)
 
     def rows(self, extent: Extent, column: str, start: int, stop: int) -> Summaries:
         """Read the summary rows start…stop-1, all of complete buckets -> ROW [stop - start]."""
-        pieces = [
-            self._read_dense(
-                extent, SegmentPiece(column, segment, "rows"), at, length, ROW.itemsize
-            )
-            for segment, at, length in split_at_multiples(start, stop, SEGMENT // BUCKET)
-        ]
-        return np.frombuffer(b"".join(pieces), ROW)
+        return self._read_items(extent, column, "rows", start, stop)
 
     def points(self, extent: Extent, column: str, first: int, last: int) -> Points:
         """Read the sparse points of the ticks first…last, in order -> POINT [n]; first may be 0."""
-        segments = range(segment_of(first), segment_of(last) + 1)
-        segment_pieces = (SegmentPiece(column, segment, "sparse") for segment in segments)
-        pieces = [self._read_sparse(extent, piece) for piece in segment_pieces]
-        points = np.frombuffer(b"".join(pieces), POINT)
+        pieces = list_pieces([column], range(segment_of(first), segment_of(last) + 1), "sparse")
+        contents = b"".join(self._read_sparse(extent, piece) for piece in pieces)
+        points = np.frombuffer(contents, POINT)
         start, stop = np.searchsorted(points["tick"], np.array([first, last + 1], np.uint64))
         return points[start:stop]
 
-    def _read_dense(
-        self, extent: Extent, piece: SegmentPiece, start: int, length: int, width: int
-    ) -> bytes:
+    def _read_items(
+        self, extent: Extent, column: str, suffix: str, start: int, stop: int
+    ) -> npt.NDArray[Any]:
+        """Read values or summary rows start…stop-1 of a column."""
+        dtype, size = ITEMS[suffix]
+        width, data = dtype.itemsize, []
+        for segment, at, length in split_at_multiples(start, stop, size):
+            piece = SegmentPiece(column, segment, suffix)
+            data.append(self._read_dense(extent, piece, at * width, length * width))
+        return np.frombuffer(b"".join(data), dtype)
+
+    def _read_dense(self, extent: Extent, piece: SegmentPiece, start: int, length: int) -> bytes:
         for _ in range(MAX_READ_ATTEMPTS):
-            data = self._read_range(extent, piece, start * width, length * width)
-            if len(data) == length * width:
+            data = self._read_range(extent, piece, start, length)
+            if len(data) == length:
                 return data
             extent = self.read_extent(extent.tenant, extent.job_id)
         raise DamagedHistory(f"{extent.job_id}: {piece.name} is missing or too short")
@@ -160,6 +158,14 @@ class ColumnReader:
                 return file.read()
         except FileNotFoundError:
             return b""
+
+
+def list_pieces(
+    columns: Iterable[str], segments: Iterable[int], *suffixes: str
+) -> list[SegmentPiece]:
+    """List the pieces of some columns, segment by segment."""
+    kinds = [(name, suffix) for name in columns for suffix in suffixes]
+    return [SegmentPiece(name, segment, suffix) for segment in segments for name, suffix in kinds]
 
 
 def decode_floats(points: Points) -> npt.NDArray[np.float64]:

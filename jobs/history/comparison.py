@@ -93,9 +93,8 @@ def _bits_by_tick(points: Points) -> dict[int, bytes]:
 def _sparse_difference(
     name: str, expected: Mapping[int, bytes], actual: Mapping[int, bytes]
 ) -> Difference | None:
-    unequal_ticks = [
-        tick for tick in expected.keys() | actual.keys() if expected.get(tick) != actual.get(tick)
-    ]
+    ticks = expected.keys() | actual.keys()
+    unequal_ticks = [tick for tick in ticks if expected.get(tick) != actual.get(tick)]
     if not unequal_ticks:
         return None
     tick = min(unequal_ticks)

@@ -76,10 +76,8 @@ class HistoryReader:
         before: int | None = None,
     ) -> Iterator[bytes]:
         """Stream the range as CSV, in bounded memory."""
-        selection = self._select(job, columns)
-        return exports.stream_csv(
-            selection, list(dict.fromkeys(columns)), *selection.tick_range(after, before)
-        )
+        selection, names = self._select(job, columns), list(dict.fromkeys(columns))
+        return exports.stream_csv(selection, names, *selection.tick_range(after, before))
 
     def stream_binary(
         self, job: Job, column: str = "loss", after: int = 0, before: int | None = None

@@ -19,11 +19,9 @@ def range_json(selection: ColumnSelection, first: int, last: int, limit: int) ->
 
     `next_after` is the page's last tick, or null if nothing follows now.
     """
-    page_last = (
-        min(last, first + limit - 1)
-        if selection.dense
-        else _last_tick_within(selection, first, last, limit)
-    )
+    page_last = min(last, first + limit - 1)
+    if not selection.dense:
+        page_last = _last_tick_within(selection, first, last, limit)
     ticks = np.arange(first, page_last + 1)
     values = {name: selection.values(name, first, page_last) for name in selection.dense}
     points = {name: selection.points(name, first, page_last) for name in selection.sparse}
@@ -60,10 +58,9 @@ def view_json(selection: ColumnSelection, first: int, last: int, max_buckets: in
     """Build a view of the ticks first…last with at most `max_buckets` buckets per column."""
     edges = bucket_edges(first, last, max_buckets) if last >= first else np.array([first], np.int64)
     starts, stops = edges[:-1], edges[1:] - 1
-    views = {
-        name: encoders.encode_buckets(starts, stops, selection.downsample(name, edges))
-        for name in selection.dense
-    }
+    views = {}
+    for name in selection.dense:
+        views[name] = encoders.encode_buckets(starts, stops, selection.downsample(name, edges))
     for name in selection.sparse:
         points = selection.points(name, first, last)
         ticks = points["tick"].astype(np.int64)

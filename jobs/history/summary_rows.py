@@ -12,12 +12,9 @@ import numpy.typing as npt
 BUCKET = 1024  # ticks per summary row
 SEGMENT = 1 << 20  # ticks per segment: 4 MiB of float32, 1,024 rows
 
-ROW = np.dtype(
-    [("min", "<f4"), ("max", "<f4"), ("sum", "<f8"), ("finite", "<u4"), ("nonfinite", "<u4")]
-)
-SUMMARY = np.dtype(
-    [("min", "<f8"), ("max", "<f8"), ("sum", "<f8"), ("finite", "<i8"), ("nonfinite", "<i8")]
-)
+FIELDS = ("min", "max", "sum", "finite", "nonfinite")
+ROW = np.dtype({"names": FIELDS, "formats": ("<f4", "<f4", "<f8", "<u4", "<u4")})
+SUMMARY = np.dtype({"names": FIELDS, "formats": ("<f8", "<f8", "<f8", "<i8", "<i8")})
 
 Floats = npt.NDArray[np.floating[Any]]
 Summaries = npt.NDArray[np.void]  # dtype ROW or SUMMARY

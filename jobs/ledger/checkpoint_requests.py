@@ -66,9 +66,7 @@ class CheckpointRequests:
                 raise IdempotencyMismatch(idempotency_key)
             case "deleted":
                 raise IdempotentResultDeleted(idempotency_key)
-            case "same":
-                return "repeated"
-        return "requested"
+        return "repeated" if answer == "same" else "requested"
 
     def store_response(self, tenant: str, job_id: str, idempotency_key: str, response: str) -> None:
         """Store the response to `request`, to be sent again for its idempotency key."""

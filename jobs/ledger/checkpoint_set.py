@@ -60,13 +60,11 @@ class CheckpointSet:
 def parse_checkpoint_set(reply: Sequence[bytes]) -> CheckpointSet:
     """Parse the reply of lua/read_checkpoints.lua."""
     changes, tick, request_json, deleted, *texts = reply
-    request = json.loads(request_json) if request_json else None
+    request = json.loads(request_json or b"null")
     return CheckpointSet(
         change_count=int(changes),
         tick=int(tick),
-        request=None
-        if request is None
-        else RequestedCheckpoint(request.get("name"), request["pinned"]),
+        request=request and RequestedCheckpoint(request.get("name"), request["pinned"]),
         deleted_ticks=frozenset(map(int, deleted.split())),
         checkpoints=tuple(sorted(map(parse_checkpoint, texts), key=lambda saved: saved.tick)),
     )

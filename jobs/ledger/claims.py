@@ -42,6 +42,7 @@ def parse_claim(reply: list[bytes], nonce: str) -> Claim:
     member, term, tick, elapsed, attempt, requested, exact, spec, *rest = reply
     kind, parent, origin, end, fingerprint, engine, canary, *checkpoint_texts = rest
     tenant, job_id = split_member(member.decode())
+    is_verify = kind == b"verify"
     return Claim(
         lease=Lease(tenant, job_id, int(term), nonce),
         tick=int(tick),
@@ -54,7 +55,5 @@ def parse_claim(reply: list[bytes], nonce: str) -> Claim:
         fingerprint=json.loads(fingerprint or b"{}"),
         engine=engine.decode() or None,
         canary=canary.decode() or None,
-        verify_range=VerifyRange(parent.decode(), int(origin), int(end))
-        if kind == b"verify"
-        else None,
+        verify_range=VerifyRange(parent.decode(), int(origin), int(end)) if is_verify else None,
     )

@@ -105,15 +105,14 @@ class LeaseLedger:
         `is_portable`: from a checkpoint on, machines of any canary give equal bits with this
         engine. Raises LeaseLost, or FingerprintMismatch where recorded ticks need another one.
         """
-        header = {
-            **self._lease_fields(lease),
+        fields = {
             "engine": engine,
             "device": device,
             "fingerprint": json.dumps(fingerprint),
             "identity": encode_identity(fingerprint, is_portable=is_portable),
             "canary": fingerprint["canary"],
         }
-        if self._call_with_lease("record_engine", header)[0] == b"unfit":
+        if self._call_with_lease("record_engine", lease, fields)[0] == b"unfit":
             raise FingerprintMismatch(f"{lease.job_id} was begun on another fingerprint")
 
     def append_ticks(
@@ -134,8 +133,7 @@ class LeaseLedger:
         the job shows from now on: phase, metrics, best, elapsed. Raises LeaseLost, TickGap, or
         TickMismatch where a recorded tick has other bits.
         """
-        header = {
-            **self._lease_fields(lease),
+        fields = {
             "first": first,
             "count": count,
             "columns": list(columns),
@@ -145,7 +143,7 @@ class LeaseLedger:
             **progress,
         }
         arrays = (*columns.values(), *rows.values(), *sparse.values())
-        answer, *rest = self._call_with_lease("append", header, *arrays)
+        answer, *rest = self._call_with_lease("append", lease, fields, *arrays)
         if answer == b"gap":
             raise TickGap(int(rest[0]))
         if answer == b"diverged":
@@ -157,8 +155,7 @@ class LeaseLedger:
 
     def renew(self, lease: Lease, *, phase: str | None = None) -> str | None:
         """Renew the lease; return what clients request, or None. Raises LeaseLost."""
-        answer = self._call_with_lease("renew", {**self._lease_fields(lease), "phase": phase})
-        return answer[1].decode() or None
+        return self._call_with_lease("renew", lease, {"phase": phase})[1].decode() or None
 
     def record_verify_progress(
         self, lease: Lease, tick: int, loss: bytes, elapsed: float, compared: int, digests: int
@@ -168,8 +165,8 @@ class LeaseLedger:
         `compared` and `digests` are the attempt's totals. Raises LeaseLost.
         """
         fields = {"tick": tick, "elapsed": repr(elapsed), "compared": compared, "digests": digests}
-        header = {**self._lease_fields(lease), **fields}
-        return self._call_with_lease("record_verify_progress", header, loss)[1].decode() or None
+        answer = self._call_with_lease("record_verify_progress", lease, fields, loss)
+        return answer[1].decode() or None
 
     def add_log_event(
         self,
@@ -187,12 +184,11 @@ class LeaseLedger:
         """
         fields: dict[str, Any] = {"level": level, "message": message[:MAX_LOG_MESSAGE_CHARS]}
         fields |= {"checkpoint_refusal": checkpoint_refusal, "number": number}
-        self._call_with_lease("add_log_event", {**self._lease_fields(lease), **fields})
+        self._call_with_lease("add_log_event", lease, fields)
 
     def read_checkpoints(self, lease: Lease) -> CheckpointSet:
         """Read the committed checkpoints and what clients request of them. Raises LeaseLost."""
-        reply = self._call_with_lease("read_checkpoints", self._lease_fields(lease))
-        return parse_checkpoint_set(reply[1:])
+        return parse_checkpoint_set(self._call_with_lease("read_checkpoints", lease, {})[1:])
 
     def commit_checkpoint(
         self,
@@ -208,8 +204,7 @@ class LeaseLedger:
         `fulfils_request`: a client requested it. Raises LeaseLost, NotAccepted for a tick beyond
         the accepted one, or ConcurrentChange where `change_count`, as CheckpointSet has it, is old.
         """
-        header = {
-            **self._lease_fields(lease),
+        fields = {
             "tick": checkpoint.tick,
             "bytes": checkpoint.bytes,
             "is_best": checkpoint.is_best,
@@ -218,7 +213,8 @@ class LeaseLedger:
             "change_count": change_count,
             "fulfils_request": fulfils_request,
         }
-        answer = self._call_with_lease("commit_checkpoint", header, encode_checkpoint(checkpoint))
+        encoded = encode_checkpoint(checkpoint)
+        answer = self._call_with_lease("commit_checkpoint", lease, fields, encoded)
         if answer[0] == b"changed":
             raise ConcurrentChange(f"{lease.job_id}: the checkpoints")
         if answer[0] == b"early":
@@ -244,8 +240,7 @@ class LeaseLedger:
         with its `result`, `is_complete` when that is of its whole range. Raises LeaseLost, or
         WrongFinalTick where a job cannot have succeeded at `tick`.
         """
-        header = {
-            **self._lease_fields(lease),
+        fields = {
             "status": status,
             "tick": tick,
             "stopped_by": stopped_by,
@@ -256,25 +251,20 @@ class LeaseLedger:
             "is_complete": is_complete or None,
             "tail": tail,
         }
-        answer, detail = self._call_with_lease("finish", header)[:2]
+        answer, detail = self._call_with_lease("finish", lease, fields)[:2]
         if answer == b"short":
             raise WrongFinalTick(int(detail))
         return detail.decode()
 
-    def _lease_fields(self, lease: Lease) -> dict[str, Any]:
-        return {
-            "member": job_member(lease.tenant, lease.job_id),
-            "term": lease.term,
-            "nonce": lease.nonce,
-            "lease_ms": self._lease_ms,
-        }
-
     def _call_with_lease(
-        self, name: str, header: dict[str, Any], *byte_arguments: bytes | str
+        self, name: str, lease: Lease, fields: dict[str, Any], *byte_arguments: bytes | str
     ) -> list[bytes]:
+        member = job_member(lease.tenant, lease.job_id)
+        header = {"member": member, "term": lease.term, "nonce": lease.nonce, **fields}
+        header["lease_ms"] = self._lease_ms
         answer = self._scripts.call(name, header, *byte_arguments)
         if answer[0] == b"fenced":
-            raise LeaseLost(f"{header['member']}: the lease is over ({answer[1].decode()})")
+            raise LeaseLost(f"{member}: the lease is over ({answer[1].decode()})")
         return answer
 
 

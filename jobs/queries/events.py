@@ -68,9 +68,8 @@ class EventsSince:
     @property
     def status_payload(self) -> dict[str, Any]:
         """Return the data of a status event for the present state."""
-        return {
-            name: getattr(self, name) for name in ("status", "requested", "stopped_by", "error")
-        }
+        names = ("status", "requested", "stopped_by", "error")
+        return {name: getattr(self, name) for name in names}
 
 
 class Events:

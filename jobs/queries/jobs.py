@@ -101,16 +101,11 @@ class JobQueries:
             (status, best_gone), texts = pipe.execute()
         if status is None:
             raise NoSuchJob(job_id)
-        checkpoints = sorted(map(parse_checkpoint, texts), key=lambda checkpoint: checkpoint.tick)
-        best = max(
-            (checkpoint.tick for checkpoint in checkpoints if checkpoint.is_best), default=-1
-        )
+        checkpoints = sorted(map(parse_checkpoint, texts), key=lambda saved: saved.tick)
+        best = max((saved.tick for saved in checkpoints if saved.is_best), default=-1)
         if best <= int(best_gone or -1):  # a better one was deleted
             best = -1
-        return [
-            checkpoint.model_copy(update={"is_best": checkpoint.tick == best})
-            for checkpoint in checkpoints
-        ]
+        return [saved.model_copy(update={"is_best": saved.tick == best}) for saved in checkpoints]
 
     def get_checkpoint(self, tenant: str, job_id: str, selector: str) -> Checkpoint:
         """Find a checkpoint by tick, or as initial, latest, best or final.
@@ -165,12 +160,8 @@ class JobQueries:
 
 
 def _matches_selector(checkpoint: Checkpoint, selector: str) -> bool:
-    by_name = {
-        "initial": checkpoint.tick == 0,
-        "latest": True,
-        "best": checkpoint.is_best,
-        "final": checkpoint.is_final,
-    }
+    by_name = {"initial": checkpoint.tick == 0, "latest": True}
+    by_name |= {"best": checkpoint.is_best, "final": checkpoint.is_final}
     return by_name.get(selector, str(checkpoint.tick) == selector)
 
 
@@ -178,9 +169,8 @@ def _matches_filters(record: Record, filters: Sequence[Filter]) -> bool:
     statuses = [value.encode() for field, value in filters if field == "status"]
     if statuses and record[b"status"] not in statuses:
         return False
-    return all(
-        _matches_field(record, field, value) for field, value in filters if field != "status"
-    )
+    others = [(field, value) for field, value in filters if field != "status"]
+    return all(_matches_field(record, field, value) for field, value in others)
 
 
 def _matches_field(record: Record, field: str, value: str) -> bool:

@@ -24,6 +24,8 @@ READ_PAUSE_SECONDS = 0.02
 RETRY_SECONDS = 0.5
 
 JobName = tuple[str, str]  # tenant, job id
+TickAndLoss = tuple[int, float | None]
+Entry = tuple[bytes, dict[bytes, bytes]]  # of a stream: its id, its fields
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Notices:
     """The jobs that changed, and the newest tick and loss of those that trained on."""
 
     changed: frozenset[JobName]
-    ticks: Mapping[JobName, tuple[int, float | None]]
+    ticks: Mapping[JobName, TickAndLoss]
 
 
 @dataclass(eq=False)
@@ -41,7 +43,7 @@ class Subscription:
     names: Collection[JobName]
     min_tick: int = 0
     _changed: set[JobName] = field(default_factory=set)
-    _ticks: dict[JobName, tuple[int, float | None]] = field(default_factory=dict)
+    _ticks: dict[JobName, TickAndLoss] = field(default_factory=dict)
     _ticks_from: float = 0.0
     _is_closed: bool = False
     _condition: threading.Condition = field(default_factory=threading.Condition)
@@ -61,9 +63,7 @@ class Subscription:
             self._ticks.clear()
         return notices
 
-    def deliver(
-        self, name: JobName, is_changed: bool, tick: tuple[int, float | None] | None
-    ) -> None:
+    def deliver(self, name: JobName, is_changed: bool, tick: TickAndLoss | None) -> None:
         """Add a notice of a job, and wake the waiting thread."""
         with self._condition:
             was_idle = not self._changed and not self._ticks
@@ -82,9 +82,8 @@ class Subscription:
             self._condition.notify()
 
     def _has_news(self, now: float) -> bool:
-        return (
-            self._is_closed or bool(self._changed) or bool(self._ticks and now >= self._ticks_from)
-        )
+        has_ticks = bool(self._ticks) and now >= self._ticks_from
+        return self._is_closed or bool(self._changed) or has_ticks
 
 
 class NoticeListener:
@@ -166,9 +165,7 @@ class NoticeListener:
                 return None
             return {key: self._positions[name] for key, name in self._names.items()}
 
-    def _dispatch(
-        self, streams: list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]
-    ) -> None:
+    def _dispatch(self, streams: list[tuple[bytes, list[Entry]]]) -> None:
         with self._lock:
             for key, entries in streams:
                 name = self._names.get(key)

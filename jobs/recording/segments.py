@@ -10,7 +10,7 @@ from jobs import fault_points
 from jobs.archive.jobs import JobArchive
 from jobs.errors import LeaseLost, NoSuchJob, NotAccepted, RequestInProgress, StoreFull
 from jobs.files.artifacts import ArtifactStore
-from jobs.history.column_reader import ColumnReader, SegmentPiece
+from jobs.history.column_reader import ColumnReader, SegmentPiece, list_pieces
 from jobs.history.summary_rows import SEGMENT
 from jobs.job import Lease
 from jobs.ledger.client import JobLedger
@@ -87,19 +87,12 @@ class Segments:
         self, tenant: str, job_id: str, columns: tuple[str, ...], segment: int
     ) -> list[tuple[SegmentPiece, bytes]]:
         """Read a segment's pieces; sparse pieces without points are left out."""
+        names: bytes | None = self._store.hget(keys.job(tenant, job_id), "sparse")  # type: ignore[assignment]
+        sparse = (names or b"").decode().split()
+        pieces = list_pieces(columns, [segment], "f32", "rows")
         contents: list[tuple[SegmentPiece, bytes]] = []
-        for piece in self._list_pieces(tenant, job_id, columns, segment):
+        for piece in pieces + list_pieces(sparse, [segment], "sparse"):
             data: bytes = self._store.get(piece.key(tenant, job_id)) or b""  # type: ignore[assignment]
             if piece.suffix != "sparse" or data:
                 contents.append((piece, data))
         return contents
-
-    def _list_pieces(
-        self, tenant: str, job_id: str, columns: tuple[str, ...], segment: int
-    ) -> list[SegmentPiece]:
-        names: bytes | None = self._store.hget(keys.job(tenant, job_id), "sparse")  # type: ignore[assignment]
-        dense = [
-            SegmentPiece(name, segment, suffix) for name in columns for suffix in ("f32", "rows")
-        ]
-        points = (names or b"").decode().split()
-        return dense + [SegmentPiece(name, segment, "sparse") for name in points]

@@ -4,15 +4,8 @@ import time
 from typing import Any
 
 import redis
+from redis import exceptions
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    ConnectionError,
-    OutOfMemoryError,
-    RedisError,
-    ResponseError,
-    TimeoutError,
-)
 from redis.retry import Retry
 
 from jobs.errors import UnsafeStore
@@ -22,13 +15,13 @@ from jobs.errors import UnsafeStore
 #: a client of the store
 Store = redis.Redis
 #: raised while a server is gone, restarting or still loading its file
-UNAVAILABLE = (ConnectionError, TimeoutError, BusyLoadingError)
+UNAVAILABLE = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError)
 #: raised by a command while the server has no memory left; a script raises StoreFull instead
-OutOfMemory = OutOfMemoryError
+OutOfMemory = exceptions.OutOfMemoryError
 #: raised for a command that the server refuses
-CommandError = ResponseError
+CommandError = exceptions.ResponseError
 #: raised for any of these
-StoreError = RedisError
+StoreError = exceptions.RedisError
 COMMAND_TIMEOUT_SECONDS = 4.0  # clients must learn of a dead store within 5 s
 MIN_VERSION = (7, 0)
 
@@ -48,7 +41,7 @@ def connect(url: str, *, blocking: bool = False) -> Store:
         socket_timeout=seconds,
         socket_connect_timeout=COMMAND_TIMEOUT_SECONDS,
         # reconnect once where the server has closed the connection; a timeout is not retried
-        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
+        retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),
         health_check_interval=0,
     )
 
@@ -90,7 +83,7 @@ def _check_version(store: Store) -> None:
 def _read_config(store: Store, name: str) -> str:
     try:
         config: dict[str, str] = store.config_get(name)  # type: ignore[assignment]
-    except ResponseError as error:
+    except CommandError as error:
         raise UnsafeStore(
             f"the store does not tell {name} ({error}); if you know that its settings are "
             "maxmemory-policy noeviction, appendonly yes, appendfsync always, "

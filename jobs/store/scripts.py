@@ -13,12 +13,7 @@ import redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from jobs import fault_points
-from jobs.errors import (
-    IdempotencyMismatch,
-    IdempotentResultDeleted,
-    StoreFull,
-    UnsupportedSchema,
-)
+from jobs.errors import IdempotencyMismatch, IdempotentResultDeleted, StoreFull, UnsupportedSchema
 
 LUA_FOLDER = Path(__file__).parent / "lua"
 

@@ -59,18 +59,10 @@ class CommonOptions:
 
 def common_options(function: Function) -> Function:
     """Add the options --url, --key and --json to a command."""
-    for name, help_text in (
-        ("--json", "print JSON"),
-        ("--key", "key to the server [TICKFORGE_KEY]"),
-        ("--url", "the server, http://HOST:PORT [TICKFORGE_URL]"),
-    ):
-        click.option(
-            name,
-            is_flag=name == "--json",
-            help=help_text,
-            callback=_store_option,
-            expose_value=False,
-        )(function)
+    option = partial(click.option, callback=_store_option, expose_value=False)
+    option("--json", is_flag=True, help="print JSON")(function)
+    option("--key", help="key to the server [TICKFORGE_KEY]")(function)
+    option("--url", help="the server, http://HOST:PORT [TICKFORGE_URL]")(function)
     return function
 
 

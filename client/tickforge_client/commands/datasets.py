@@ -66,10 +66,8 @@ def show_dataset(common: CommonOptions, dataset_id: str) -> None:
     if common.json:
         print_json(dataset.fields)
         return
-    fields = dataset.fields
-    properties = {
-        name: fields[name] for name in ("id", "name", "type", "rows", "characters", "sha256")
-    }
+    fields, names = dataset.fields, ("id", "name", "type", "rows", "characters", "sha256")
+    properties = {name: fields[name] for name in names}
     arrays = {name: _array_text(fields[name]) for name in ("inputs", "targets") if fields[name]}
     properties |= {"size": formatting.size_text(dataset.bytes), **arrays}
     print_lines(formatting.key_value_lines(properties))
@@ -149,6 +147,5 @@ def _array_text(array: dict[str, Any]) -> str:
 
 
 def _file_suffix(dataset: Dataset) -> str:
-    return next(
-        (suffix for suffix, media_type in MEDIA_TYPES.items() if media_type == dataset.type), ""
-    )
+    suffixes = [suffix for suffix, media_type in MEDIA_TYPES.items() if media_type == dataset.type]
+    return suffixes[0] if suffixes else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
+from functools import partial
 
 import click
 
@@ -19,13 +20,13 @@ from tickforge_client.commands.common import (
 )
 from tickforge_client.events import Event
 
+after_option = partial(click.option, "--after", type=click.IntRange(0), default=0)
+
 
 @click.command(name="events")
 @job_argument
 @click.option("--follow", is_flag=True, help="as they happen, until the job has ended")
-@click.option(
-    "--after", type=click.IntRange(0), default=0, metavar="N", help="only events after number N"
-)
+@after_option(metavar="N", help="only events after number N")
 @pass_common
 def show_events(common: CommonOptions, job_id: str, *, follow: bool, after: int) -> int:
     """List a job's events; with --follow the exit code is 1 if it failed or was cancelled."""
@@ -46,26 +47,26 @@ def show_events(common: CommonOptions, job_id: str, *, follow: bool, after: int)
 @click.command(name="logs")
 @job_argument
 @click.option("--follow", is_flag=True, help="as it grows, until the job has ended")
-@click.option(
-    "--after", type=click.IntRange(0), default=0, metavar="BYTE", help="skip the first BYTE bytes"
-)
+@after_option(metavar="BYTE", help="skip the first BYTE bytes")
 @pass_common
 def show_logs(common: CommonOptions, job_id: str, *, follow: bool, after: int) -> None:
     """Print a job's log."""
     with common.client() as client:
-        if common.json and not follow:
-            log = logs.read(client.session, job_id, after)
-            payload = {"text": log.text.decode(errors="replace"), "next_after": log.next_after}
-            print_json({**payload, "complete": log.complete})
+        if follow:
+            for piece in logs.follow(client.session, job_id, after):
+                _write_bytes(piece)
             return
-        pieces = (
-            logs.follow(client.session, job_id, after)
-            if follow
-            else [logs.read(client.session, job_id, after).text]
-        )
-        for piece in pieces:
-            sys.stdout.buffer.write(piece)
-            sys.stdout.buffer.flush()
+        log = logs.read(client.session, job_id, after)
+    if common.json:
+        payload = {"text": log.text.decode(errors="replace"), "next_after": log.next_after}
+        print_json({**payload, "complete": log.complete})
+    else:
+        _write_bytes(log.text)
+
+
+def _write_bytes(piece: bytes) -> None:
+    sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
 
 
 def _event_line(event: Event) -> str:
@@ -81,6 +82,5 @@ def _event_line(event: Event) -> str:
         metrics = details.pop("metrics", {})
         words = [f"tick {details.pop('tick'):,}", *details]
         words += [f"{name} {formatting.number_text(value)}" for name, value in metrics.items()]
-    return formatting.plain_text(
-        f"{event.seq:>4}  {event.at}  {event.type:<10}  {'  '.join(words)}"
-    )
+    text = "  ".join(words)
+    return formatting.plain_text(f"{event.seq:>4}  {event.at}  {event.type:<10}  {text}")

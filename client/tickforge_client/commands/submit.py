@@ -62,10 +62,8 @@ def submit(
     if name is not None:
         spec["name"] = name
     if labels:
-        spec["labels"] = {
-            **_mapping_or_empty(spec.get("labels")),
-            **dict(map(_parse_label, labels)),
-        }
+        own_labels = _mapping_or_empty(spec.get("labels"))
+        spec["labels"] = {**own_labels, **dict(map(_parse_label, labels))}
     with common.client() as client:
         job = client.submit(spec, idempotency_key=idempotency_key)
         if watch:
@@ -87,25 +85,19 @@ def plan(common: CommonOptions, spec: dict[str, Any]) -> None:
         print_json(estimate)
         return
     engine = _mapping_or_empty(estimate.get("engine"))
-    print_lines(
-        formatting.key_value_lines(
-            {
-                "ticks": formatting.count_text(estimate.get("ticks_total")),
-                "ticks per epoch": formatting.count_text(estimate.get("ticks_per_epoch")),
-                "parameters": formatting.count_text(estimate.get("parameters")),
-                **{
-                    name.removesuffix("_bytes"): formatting.size_text(round(estimate[name]))
-                    for name in ("memory_bytes", "checkpoint_bytes", "history_bytes")
-                    if estimate.get(name) is not None
-                },
-                "engine": f"{engine.get('likely', '-')}: {engine.get('why', '')}",
-                "time": formatting.duration_text(estimate.get("seconds")),
-            }
-        )
-    )
-    print_lines(
-        f"warning: {formatting.plain_text(warning)}" for warning in estimate.get("warnings", [])
-    )
+    properties = {
+        "ticks": formatting.count_text(estimate.get("ticks_total")),
+        "ticks per epoch": formatting.count_text(estimate.get("ticks_per_epoch")),
+        "parameters": formatting.count_text(estimate.get("parameters")),
+    }
+    for part in ("memory", "checkpoint", "history"):
+        if (size := estimate.get(f"{part}_bytes")) is not None:
+            properties[part] = formatting.size_text(round(size))
+    properties["engine"] = f"{engine.get('likely', '-')}: {engine.get('why', '')}"
+    properties["time"] = formatting.duration_text(estimate.get("seconds"))
+    print_lines(formatting.key_value_lines(properties))
+    for warning in estimate.get("warnings", []):
+        click.echo(f"warning: {formatting.plain_text(warning)}")
 
 
 def _mapping_or_empty(value: Any) -> Mapping[str, Any]:
