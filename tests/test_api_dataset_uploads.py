@@ -196,6 +196,25 @@ def test_a_body_declared_too_long_is_refused_before_it_comes(api: Api) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "head", "status"),
+    [
+        (f"{CSV}; header=no", "", 400),
+        (f"{TEXT}; header=absent", "", 400),
+        ("image/png", "", 415),
+        (CSV, "Content-Encoding: br\r\n", 415),
+        ("multipart/form-data", "", 400),
+    ],
+)
+def test_a_fault_of_type_option_or_encoding_is_told_before_the_body_comes(
+    api: Api, kind: str, head: str, status: int
+) -> None:
+    connection = api.connect(f"{head}Content-Length: {1 << 30}", kind)
+
+    assert connection.recv(100).startswith(f"HTTP/1.1 {status}".encode())
+    connection.close()
+
+
 def test_the_python_client_uploads_reads_and_deletes(api: Api, tmp_path: Path) -> None:
     file = tmp_path / "pets.csv"
     file.write_bytes(PETS)

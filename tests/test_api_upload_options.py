@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from api.errors import to_problem
+from jobs.datasets.formats.data_errors import MissingExtra
 from jobs.datasets.repository import tenant_id_secret
 from jobs.ids import make_dataset_id
 from jobs.store.connection import Store
@@ -12,6 +14,7 @@ from tests.datasets import CSV, JSONL, NPZ, PETS, TEXT, TSV, npz_of, upload, upl
 
 ARRAYS = npz_of(inputs=np.arange(6.0).reshape(3, 2), targets=np.array([0, 1, 1]))
 TABBED = PETS.replace(b",", b"\t")
+PARQUET = "application/vnd.apache.parquet"
 ABSENT = f"{CSV}; header=absent"
 
 
@@ -80,8 +83,7 @@ def test_options_that_a_kind_of_file_does_not_have_are_400_all_at_once(client: A
         ("decimal", f"left out for {TEXT}: it is an option of {CSV} alone", "comma"),
         (
             "missing",
-            f"left out for {TEXT}: it is an option of {CSV}, {JSONL}, "
-            "application/vnd.apache.parquet alone",
+            f"left out for {TEXT}: it is an option of {CSV}, {JSONL}, {PARQUET} alone",
             ["x"],
         ),
     ]
@@ -236,3 +238,12 @@ def test_a_bom_and_crlf_are_kept_in_the_bytes(client: Any) -> None:
 
     assert client.get(dataset["links"]["content"]).data == data
     assert [column["name"] for column in dataset["columns"]][0] == "weight"
+
+
+def test_a_format_whose_package_is_missing_is_415_with_the_way_to_install_it() -> None:
+    problem = to_problem(MissingExtra(PARQUET, "pyarrow", "requirements-parquet.txt"))
+
+    assert problem is not None and problem.status == 415
+    (entry,) = problem.error_entries
+    assert (entry["header"], entry["value"]) == ("Content-Type", PARQUET)
+    assert "pip install -r requirements-parquet.txt" in entry["detail"]

@@ -16,7 +16,7 @@ FILE_RULE = "a Parquet file"
 DELTA_LENGTHS, DELTA_PREFIXES = 6, 7  # encodings of texts
 
 
-class Chunk(NamedTuple):
+class ColumnChunk(NamedTuple):
     """The pages of a column in a row group: where they are, as the footer says."""
 
     column: str
@@ -30,7 +30,7 @@ class RowGroup(NamedTuple):
     """Some rows of a file."""
 
     rows: int
-    chunks: list[Chunk]
+    chunks: list[ColumnChunk]
 
 
 def read_row_groups(file: BinaryIO) -> list[RowGroup]:
@@ -68,7 +68,7 @@ def _read_footer(file: BinaryIO) -> bytes:
 
 def _read_group(reader: ThriftReader, kind: int) -> RowGroup:
     reader.check_struct(kind)
-    rows, chunks = 0, list[Chunk]()
+    rows, chunks = 0, list[ColumnChunk]()
     for field, field_kind in reader.read_fields():
         if field == 1:
             length, item_kind = reader.read_list(field_kind)
@@ -82,7 +82,7 @@ def _read_group(reader: ThriftReader, kind: int) -> RowGroup:
     return RowGroup(rows, chunks)
 
 
-def _read_chunk(reader: ThriftReader, kind: int) -> Chunk:
+def _read_chunk(reader: ThriftReader, kind: int) -> ColumnChunk:
     reader.check_struct(kind)
     chunk = None
     for field, field_kind in reader.read_fields():
@@ -95,7 +95,7 @@ def _read_chunk(reader: ThriftReader, kind: int) -> Chunk:
     return chunk
 
 
-def _read_chunk_metadata(reader: ThriftReader, kind: int) -> Chunk:
+def _read_chunk_metadata(reader: ThriftReader, kind: int) -> ColumnChunk:
     """Read encodings (field 2), path (3), number of values (5), size (7) and offsets (9, 11)."""
     reader.check_struct(kind)
     encodings, path, numbers = list[int](), list[str](), dict[int, int]()
@@ -113,4 +113,4 @@ def _read_chunk_metadata(reader: ThriftReader, kind: int) -> Chunk:
     offsets = [numbers[field] for field in (9, 11) if numbers.get(field, 0) > 0]
     if not offsets or numbers.get(5, -1) < 0 or numbers.get(7, -1) < 0:
         raise MalformedStruct("a column without its sizes")
-    return Chunk(".".join(path), frozenset(encodings), numbers[5], min(offsets), numbers[7])
+    return ColumnChunk(".".join(path), frozenset(encodings), numbers[5], min(offsets), numbers[7])

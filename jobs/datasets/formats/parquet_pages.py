@@ -8,7 +8,7 @@ import io
 from typing import BinaryIO, NamedTuple
 
 from jobs.datasets.formats.data_errors import data_error
-from jobs.datasets.formats.parquet_footer import DELTA_PREFIXES, Chunk, RowGroup
+from jobs.datasets.formats.parquet_footer import DELTA_PREFIXES, ColumnChunk, RowGroup
 from jobs.datasets.formats.thrift_reader import MalformedStruct, ThriftReader
 
 USUAL_HEADER_BYTES = 256
@@ -30,7 +30,7 @@ class GroupSize(NamedTuple):
     row_bytes: float
 
 
-class Page(NamedTuple):
+class PageHeader(NamedTuple):
     """What the header of a page says, and its own length."""
 
     header_bytes: int
@@ -63,7 +63,7 @@ class PageScanner:
             raise data_error(f"{rule} (write smaller row groups)", open_bytes)
         return GroupSize(cells, row_bytes)
 
-    def _measure_chunk(self, chunk: Chunk) -> tuple[int, float]:
+    def _measure_chunk(self, chunk: ColumnChunk) -> tuple[int, float]:
         """Return the bytes of the largest pages, and the most bytes per value in a page."""
         position, stop = chunk.offset, chunk.offset + chunk.bytes
         if stop > self._size:
@@ -82,7 +82,7 @@ class PageScanner:
             density = max(density, (largest + dictionary) / PREFIX_ALLOWANCE)
         return largest + dictionary, density
 
-    def _read_page(self, position: int, column: str) -> Page:
+    def _read_page(self, position: int, column: str) -> PageHeader:
         self._count += 1
         if self._count > MAX_PAGES:
             raise data_error(f"at most {MAX_PAGES:,} pages (write larger row groups)")
@@ -101,7 +101,7 @@ class PageScanner:
         return page
 
 
-def _parse_header(data: bytes) -> Page:
+def _parse_header(data: bytes) -> PageHeader:
     """Read a page header: unpacked size (field 2), packed (3), and the header of its kind.
 
     The first field of that is the number of values.
@@ -121,7 +121,7 @@ def _parse_header(data: bytes) -> Page:
         raise MalformedStruct("a header without its sizes")
     if is_dictionary and values > unpacked:
         raise MalformedStruct("a dictionary of more values than bytes")
-    return Page(reader.position, unpacked, packed, values, is_dictionary)
+    return PageHeader(reader.position, unpacked, packed, values, is_dictionary)
 
 
 def _read_first_field(reader: ThriftReader) -> int:
