@@ -38,7 +38,8 @@ def _find_array_differences(
     binding: DatasetBinding, profile: DatasetProfile, other: DatasetProfile
 ) -> Iterator[str]:
     for name in ("inputs", "targets"):
-        expected, actual = getattr(profile, name).shape[1:], getattr(other, name).shape[1:]
+        shapes = (getattr(dataset, name).shape[1:] for dataset in (profile, other))
+        expected, actual = (shape or [1] for shape in shapes)  # targets [rows, 1] are as [rows]
         if expected != actual:
             yield f"{name} of rows like those to train on: {expected}, not {actual}"
     if binding.target is not None:
