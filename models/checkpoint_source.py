@@ -11,7 +11,7 @@ from pprint import pformat
 from types import ModuleType
 from typing import Any
 
-from models import activations, checkpoint_module, norms
+from models import activations, checkpoint_module, norms, times
 from models.mlp import inference as mlp_inference
 from models.mlp import net as mlp
 from models.transformer_lm import inference as transformer_lm_inference
@@ -19,7 +19,7 @@ from models.transformer_lm import net as transformer_lm
 
 #: family -> the modules to join, each after those it uses
 MODULES: dict[str, tuple[ModuleType, ...]] = {
-    "mlp": (activations, norms, mlp, checkpoint_module, mlp_inference),
+    "mlp": (activations, norms, mlp, checkpoint_module, times, mlp_inference),
     "transformer_lm": (
         activations, norms, transformer_lm, checkpoint_module, transformer_lm_inference,
     ),

@@ -118,7 +118,6 @@ def test_a_stored_spec_is_whole_and_a_shown_one_can_be_sent_again() -> None:
         ({"data": {"features": []}}, "/data/features", "at least 1"),
         ({"data": {"types": {"a/b": "number"}}}, "/data/types/a~1b", "columns"),
         ({"data": {"types": {"pet": "number"}}}, "/data/types/pet", "no numbers"),
-        ({"data": {"types": {"weight": "category"}}}, "/data/types/weight", "different values"),
         ({"data": {"types": {"age": "text"}}}, "/data/types/age", "a text needs a family"),
         ({"data": {"window": 3}}, "/data/window", "table"),
         ({"target": "weight", "objective": "cross_entropy"}, "/data/target", "whole numbers"),
@@ -136,6 +135,14 @@ def test_a_field_that_does_not_fit_the_dataset_is_refused_at_its_place(
     errors = faults(spec_on_dataset(**{"dataset_id": TABLE, **change}))
 
     assert errors[0][0] == pointer and word in errors[0][1]
+
+
+def test_a_column_of_more_than_1000_different_values_is_no_category() -> None:
+    table = profile_bytes(b"x,y\n" + b"".join(b"%d.5,%d\n" % (at, at % 2) for at in range(1001)))
+    spec = spec_on_dataset(TABLE, "y", data={"types": {"x": "category"}})
+
+    ((pointer, detail),) = faults(spec, table=table)
+    assert pointer == "/data/types/x" and "at most 1,000 different values" in detail
 
 
 def test_a_target_needs_two_classes_and_a_table_features() -> None:

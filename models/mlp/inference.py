@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
@@ -10,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoint_module import CONFIG, load
+from models.times import parse_time
 
 BLOCK_ROWS = 32  # rows predicted at a time: constant, because the bits of a prediction depend on it
-SEPARATORS = {"comma": ",", "point": ".", "space": " "}
+SEPARATORS = {"comma": ",", "point": ".", "space": " \u00a0\u202f"}
 
 
 def predict(records: Sequence[Mapping[str, Any]], network: nn.Module | None = None) -> list[Any]:
@@ -72,19 +72,20 @@ def _encode_record(record: Mapping[str, Any]) -> Iterator[float]:
 
 def _is_missing(value: Any) -> bool:
     """Return whether a value is missing: None, NaN, or a text that stood for that in the file."""
-    if isinstance(value, str):
-        return value.strip() in CONFIG.get("cells", {}).get("missing", [])
-    return value is None or value != value
+    if value is None or value != value:
+        return True
+    return str(value).strip() in CONFIG.get("cells", {}).get("missing", [])
 
 
 def _to_number(column: Mapping[str, Any], value: Any) -> float:
     if column["type"] == "datetime" and isinstance(value, str):
-        moment = datetime.fromisoformat(value.strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        if (seconds := parse_time(value.strip())) is None:
+            raise ValueError(f"{column['name']}: {value!r} is no date or time")
+        return seconds
     if isinstance(value, str):
         cells = CONFIG.get("cells", {})
-        separator = SEPARATORS.get(cells.get("thousands", "none"), "")
-        value = value.replace(separator, "") if separator else value
+        for separator in SEPARATORS.get(cells.get("thousands", "none"), ""):
+            value = value.replace(separator, "")
         value = value.replace(",", ".") if cells.get("decimal") == "comma" else value
     number = float(value)
     if not isfinite(number):

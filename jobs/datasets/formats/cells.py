@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.datasets.formats.table import Value
-from jobs.datasets.formats.times import parse_time
 from jobs.spec.base import FLOAT32_MAX
 from jobs.spec.profiles import ParseOptions
+from models.times import parse_time
 
 Floats = NDArray[np.float64]
 #: the documented list of cells that mean a missing value, whatever blanks surround them
@@ -26,6 +26,8 @@ MISSING_TOKENS = frozenset(
     }
 )  # fmt: skip
 NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+#: what people also write, of which nobody can tell the day from the month
+AMBIGUOUS_PATTERN = re.compile(r"\d{1,2}([-/.])\d{1,2}\1(\d{4}|\d{2})( .*)?", re.ASCII)
 #: of these characters, float() reads what NUMBER_PATTERN allows
 PLAIN_CHARACTERS = b"0123456789+-.eE "
 DECIMAL_SIGNS = {"point": ".", "comma": ","}

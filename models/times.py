@@ -1,5 +1,7 @@
 """Read dates and times: the forms that have one meaning, as seconds since 1970 (UTC).
 
+The profile of a table, its rows in a training and every model.py read them here.
+
 They are ISO 8601's `YYYY-MM-DD`, also with slashes, alone or followed by `T` or a blank and
 `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`, and then nothing (UTC), `Z` or an offset such as
 `+02:00`. Days before months, months before days and two-digit years are ambiguous: they are texts.
@@ -14,8 +16,6 @@ TIME_PATTERN = re.compile(
     r"(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d{1,12}))?)?(Z|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
-#: what people also write, of which nobody can tell the day from the month
-AMBIGUOUS_PATTERN = re.compile(r"\d{1,2}([-/.])\d{1,2}\1(\d{4}|\d{2})( .*)?", re.ASCII)
 
 
 def parse_time(text: str) -> float | None:
