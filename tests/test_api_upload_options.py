@@ -1,20 +1,32 @@
 """Options of an upload: what they may be, for which files, and when they make another dataset."""
 
+import importlib.util
+import io
 from typing import Any
 
 import numpy as np
 import pytest
 
-from api.errors import to_problem
-from jobs.datasets.formats.data_errors import MissingExtra
+from jobs.datasets.formats.parquet import PARQUET
 from jobs.datasets.repository import tenant_id_secret
 from jobs.ids import make_dataset_id
 from jobs.store.connection import Store
-from tests.datasets import CSV, JSONL, NPZ, PETS, TEXT, TSV, npz_of, upload, upload_new
+from tests.datasets import (
+    CSV,
+    JSONL,
+    NPZ,
+    PETS,
+    TEXT,
+    TSV,
+    npz_of,
+    parquet_of,
+    upload,
+    upload_new,
+)  # fmt: skip
+from tests.needs import PYARROW, needs
 
 ARRAYS = npz_of(inputs=np.arange(6.0).reshape(3, 2), targets=np.array([0, 1, 1]))
 TABBED = PETS.replace(b",", b"\t")
-PARQUET = "application/vnd.apache.parquet"
 ABSENT = f"{CSV}; header=absent"
 
 
@@ -240,10 +252,30 @@ def test_a_bom_and_crlf_are_kept_in_the_bytes(client: Any) -> None:
     assert [column["name"] for column in dataset["columns"]][0] == "weight"
 
 
-def test_a_format_whose_package_is_missing_is_415_with_the_way_to_install_it() -> None:
-    problem = to_problem(MissingExtra(PARQUET, "pyarrow", "requirements-parquet.txt"))
+def test_a_format_whose_package_is_missing_is_415_with_the_way_to_install_it(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
 
-    assert problem is not None and problem.status == 415
-    (entry,) = problem.error_entries
-    assert (entry["header"], entry["value"]) == ("Content-Type", PARQUET)
+    response = upload(client, b"PAR1", PARQUET)
+
+    (entry,) = response.json["errors"]
+    assert (response.status_code, entry["header"], entry["value"]) == (415, "Content-Type", PARQUET)
     assert "pip install -r requirements-parquet.txt" in entry["detail"]
+
+
+@needs(PYARROW)
+def test_parquet_is_a_table_by_its_type_or_by_a_forms_file_name(client: Any) -> None:
+    data = parquet_of({"a": [1.5, None, -999], "b": ["x", "y", "x"]})
+    dataset = upload_new(client, data, PARQUET, missing="-999")
+
+    assert (dataset["type"], dataset["rows"]) == (PARQUET, 3)
+    assert column_of(dataset, "a")["type"] == "number"
+    assert column_of(dataset, "b")["classes"] == ["x", "y"]
+    assert client.get(dataset["links"]["content"]).data == data
+    form = {"file": (io.BytesIO(data), "table.parquet")}
+    formed = client.post("/v1/datasets?missing=-999", data=form, content_type="multipart/form-data")
+    assert (formed.status_code, formed.json["id"]) == (200, dataset["id"])
+    assert [entry[0] for entry in faults(upload(client, data, PARQUET, header="absent"))] == [
+        "header"
+    ]

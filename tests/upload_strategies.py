@@ -1,6 +1,7 @@
 """Hypothesis strategies of files that may be uploaded, one for each media type."""
 
 import csv
+import importlib.util
 import io
 import json
 from functools import partial
@@ -10,7 +11,8 @@ import numpy as np
 import schemathesis
 from hypothesis import strategies as st
 
-from tests.datasets import CSV, JSONL, NPZ, TEXT, TSV, npz_of
+from jobs.datasets.formats.parquet import PARQUET
+from tests.datasets import CSV, JSONL, NPZ, TEXT, TSV, npz_of, parquet_of
 
 NUMBERS = st.integers(-1000, 1000) | st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 WORDS = st.text("abcxyzäöß ", min_size=1, max_size=8).map(lambda word: f"w{word}w")
@@ -52,5 +54,8 @@ def register_strategies() -> None:
     schemathesis.openapi.media_type(TSV, tables().map(partial(csv_of, delimiter="\t")))
     for jsonl in (JSONL, "application/jsonl", "application/jsonlines"):
         schemathesis.openapi.media_type(jsonl, tables().map(jsonl_of))
+    is_parquet_read = importlib.util.find_spec("pyarrow") is not None
+    parquet = tables().map(parquet_of) if is_parquet_read else st.just(b"PAR1")
+    schemathesis.openapi.media_type(PARQUET, parquet)
     schemathesis.openapi.media_type(TEXT, LETTERS.map(str.encode))
     schemathesis.openapi.media_type(NPZ, arrays())
