@@ -96,6 +96,17 @@ def test_features_may_be_chosen_and_whole_numbers_read_as_a_category() -> None:
     assert (typed.objective, typed.profile.outputs) == ("cross_entropy", 6)
 
 
+def test_a_category_has_at_most_a_thousand_different_values() -> None:
+    rows = "".join(f"{number}.5,{number % 2}\n" for number in range(1001))
+    many = profile_bytes(f"x,y\n{rows}".encode())
+
+    ((pointer, detail),) = faults(
+        spec_on_dataset(TABLE, "y", data={"types": {"x": "category"}}), table=many
+    )
+    assert pointer == "/data/types/x" and "different values" in detail
+    assert read(spec_on_dataset(TABLE, data={"types": {"weight": "category"}})).profile.features > 6
+
+
 def test_a_stored_spec_is_whole_and_a_shown_one_can_be_sent_again() -> None:
     spec = read(spec_on_dataset(TABLE, validation={"id": SECOND}), second=profile_bytes(PETS))
 

@@ -4,7 +4,7 @@ A column is given up at its 1,001st text and at its first of more than 255 chara
 columns together hold too much, the largest of numbers are given up first, then the largest of all.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 from typing import Literal
 
@@ -39,27 +39,37 @@ class Spellings:
     def add(self, column: int, cells: Mapping[str, Cell]) -> None:
         """Add texts of a column, in the order of their rows; missing ones are not counted."""
         self._add_samples(column, cells)
-        if not self.is_kept[column]:
-            return
-        known = self.texts[column]
         for text, cell in cells.items():
-            if cell.kind == Kind.MISSING or text in known:
-                continue
-            known[text] = cell
-            self._count, self._characters = self._count + 1, self._characters + len(text)
-            if len(text) > MAX_CLASS_CHARACTERS:
-                return self._give_up(column, "long")
-            if len(known) > MAX_CLASSES:
-                numbers = {cell.value for cell in known.values() if cell.kind == Kind.NUMBER}
-                if len(numbers) <= MAX_CLASSES:
-                    self.numbers[column] = numbers
-                return self._give_up(column, "many")
+            if not self.is_kept[column]:
+                return
+            if cell.kind != Kind.MISSING:
+                self._add(column, text, cell)
 
-    def add_numbers(self, column: int, numbers: NDArray[np.float64]) -> None:
+    def add_numbers(self, numbers: Iterable[tuple[int, str, float]]) -> None:
+        """Add numbers as (column, text, number)."""
+        for column, text, number in numbers:
+            if text not in self.texts[column] and self.is_kept[column]:
+                self._add(column, text, Cell(Kind.NUMBER, number))
+
+    def count_numbers(self, column: int, numbers: NDArray[np.float64]) -> None:
         """Add numbers of a column whose texts were too many."""
         self.numbers[column].update(np.unique(numbers).tolist())
         if len(self.numbers[column]) > MAX_CLASSES:
             del self.numbers[column]
+
+    def _add(self, column: int, text: str, cell: Cell) -> None:
+        known = self.texts[column]
+        if text in known:
+            return
+        known[text] = cell
+        self._count, self._characters = self._count + 1, self._characters + len(text)
+        if len(text) > MAX_CLASS_CHARACTERS:
+            self._give_up(column, "long")
+        elif len(known) > MAX_CLASSES:
+            numbers = {cell.value for cell in known.values() if cell.kind == Kind.NUMBER}
+            if len(numbers) <= MAX_CLASSES:
+                self.numbers[column] = numbers
+            self._give_up(column, "many")
 
     def limit_memory(self, is_number: NDArray[np.bool_]) -> None:
         """Give up the largest columns if all together hold too much, numbers first."""

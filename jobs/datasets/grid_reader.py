@@ -27,9 +27,7 @@ class GridReader:
         """Read all cells of a grid."""
         decimals = read_decimals(grid)
         values, is_number = decimals.values, decimals.is_read
-        missing_numbers = self._reader.parser.missing_numbers
-        if len(missing_numbers):
-            is_number &= ~np.isin(values, missing_numbers)
+        is_number &= ~self._reader.parser.may_be_missing(values)
         kinds = np.where(is_number, np.uint8(Kind.NUMBER), np.uint8(Kind.TEXT))
         lengths = grid.ends - grid.starts
         kinds[lengths == 0] = Kind.MISSING
@@ -56,23 +54,39 @@ class GridReader:
     def _look_up(
         self, grid: CellGrid, cells: BlockCells, unknown: Indices, lengths: Indices
     ) -> None:
-        is_short = lengths.ravel()[unknown] <= MAX_CELL_BYTES
+        """Look up cells, and read and remember those that are new."""
+        if not len(unknown):
+            return
+        kinds, values = cells.kinds.ravel(), cells.values.ravel()
         keys = make_keys(grid, unknown)
+        is_short = lengths.ravel()[unknown] <= MAX_CELL_BYTES
         is_seen = self._seen.find(keys) & is_short
-        kinds, values = self._seen.get(keys.slots[is_seen])
-        cells.kinds.ravel()[unknown[is_seen]] = kinds
-        cells.values.ravel()[unknown[is_seen]] = values
+        other = np.flatnonzero(is_seen & (kinds[unknown] != Kind.NUMBER))  # the rest is known
+        kinds[unknown[other]], values[unknown[other]] = self._seen.get(keys.slots[other])
         new = np.flatnonzero(~is_seen)
         if not len(new):
             return
-        by_column = new[np.argsort(keys.columns[new], kind="stable")]
-        borders = np.flatnonzero(np.diff(keys.columns[by_column])) + 1
-        for group in np.split(by_column, borders):
-            column, rows = int(keys.columns[group[0]]), unknown[group] // grid.columns
-            new_cells = self._reader.read_column(column, grid.texts(rows, column))
+        is_number = kinds[unknown[new]] == Kind.NUMBER
+        self._add_numbers(grid, cells, unknown[new[is_number]])
+        self._read_others(grid, cells, unknown[new[~is_number]])
+        short = new[is_short[new]]
+        self._seen.add(keys, short, kinds[unknown[short]], values[unknown[short]])
+
+    def _add_numbers(self, grid: CellGrid, cells: BlockCells, new: Indices) -> None:
+        """Remember numbers that have been read, of any columns."""
+        columns = grid.column_numbers[new].tolist()
+        numbers = zip(columns, grid.texts(new), cells.values.ravel()[new].tolist(), strict=True)
+        self._reader.spellings.add_numbers(numbers)
+
+    def _read_others(self, grid: CellGrid, cells: BlockCells, new: Indices) -> None:
+        """Read cells that decimals leave, column by column."""
+        columns = grid.column_numbers[new]
+        by_column = np.argsort(columns, kind="stable")
+        borders = np.flatnonzero(np.diff(columns[by_column])) + 1
+        for group in np.split(new[by_column], borders) if len(new) else ():
+            column, rows = int(group[0] % grid.columns), group // grid.columns
+            new_cells = self._reader.read_column(column, grid.texts(group))
             cells.kinds[rows, column], cells.values[rows, column] = new_cells
-            short, at = group[is_short[group]], rows[is_short[group]]
-            self._seen.add(keys, short, cells.kinds[at, column], cells.values[at, column])
 
 
 def _is_blank(characters: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
+Counts = NDArray[np.int64]
 
 
 class NumberStatistics:
@@ -20,20 +21,32 @@ class NumberStatistics:
         self.low, self.high = np.full(columns, np.inf), np.full(columns, -np.inf)
         self._mean, self._squares = np.zeros(columns), np.zeros(columns)
 
-    def add(self, values: Floats, mask: Mask) -> None:
-        """Add values [rows, columns], of which those in the mask count."""
-        count = np.count_nonzero(mask, axis=0)
-        if count.all() and count.sum() == mask.size:
-            low, high, sums = values.min(axis=0), values.max(axis=0), values.sum(axis=0)
-            offsets = values - sums / count
-        else:
-            low = np.where(mask, values, np.inf).min(axis=0)
-            high = np.where(mask, values, -np.inf).max(axis=0)
-            sums = np.where(mask, values, 0).sum(axis=0)
-            offsets = np.where(mask, values - sums / np.maximum(count, 1), 0)
-        self._combine(count, sums / np.maximum(count, 1), np.square(offsets).sum(axis=0))
-        np.minimum(self.low, low, out=self.low)
-        np.maximum(self.high, high, out=self.high)
+    def add(self, values: Floats, mask: Mask, count: Counts) -> None:
+        """Add values [columns, rows], of which those in the mask count: `count` of each column."""
+        is_full = count == values.shape[1]
+        if is_full.all():
+            self._add(slice(None), values, count)
+            return
+        full, partial = np.flatnonzero(is_full), np.flatnonzero(~is_full & (count > 0))
+        if len(full):
+            self._add(full, values[full], count[full])
+        if len(partial):
+            self._add(partial, values[partial], count[partial], mask[partial])
+
+    def _add(
+        self, at: slice | Counts, values: Floats, count: Counts, mask: Mask | None = None
+    ) -> None:
+        """Add values [columns, rows] of the columns `at`; without a mask all of them."""
+        low = values if mask is None else np.where(mask, values, np.inf)
+        high = values if mask is None else np.where(mask, values, -np.inf)
+        summands = values if mask is None else np.where(mask, values, 0)
+        mean = summands.sum(axis=1) / count
+        offsets = values - mean[:, None]
+        if mask is not None:
+            offsets[~mask] = 0
+        self.low[at] = np.minimum(self.low[at], low.min(axis=1))
+        self.high[at] = np.maximum(self.high[at], high.max(axis=1))
+        self._combine(at, count, mean, np.einsum("ij,ij->i", offsets, offsets))
 
     def mean(self, column: int) -> float:
         """Return the mean of a column with numbers; of equal ones, their value."""
@@ -46,10 +59,9 @@ class NumberStatistics:
             return 0.0
         return float(np.sqrt(self._squares[column] / self.count[column]))
 
-    def _combine(self, count: NDArray[np.intp], mean: Floats, squares: Floats) -> None:
-        total = np.maximum(self.count + count, 1)
-        difference = mean - self._mean
-        share = np.where(count > 0, count / total, 0)
-        self._squares += squares + np.square(difference) * self.count * share
-        self._mean += difference * share
-        self.count += count
+    def _combine(self, at: slice | Counts, count: Counts, mean: Floats, squares: Floats) -> None:
+        before, total = self.count[at], self.count[at] + count
+        difference = mean - self._mean[at]
+        self._squares[at] += squares + np.square(difference) * before * (count / total)
+        self._mean[at] += difference * (count / total)
+        self.count[at] = total

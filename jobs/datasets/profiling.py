@@ -73,7 +73,7 @@ class TableProfiler(Profiler):
         scanner, reader = self._scanner, self._reader
         self.row_offsets = scanner.row_offsets.entries
         columns = build_columns(scanner, reader.names, reader.index_column)
-        notes = [*reader.notes, *find_notes(scanner, columns, self._parser)]
+        notes = [*reader.notes, *find_notes(scanner, columns)]
         return DatasetProfile(
             rows=scanner.rows, columns=columns, notes=notes, gaps=scanner.gaps.build()
         )

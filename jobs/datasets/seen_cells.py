@@ -42,14 +42,14 @@ class SeenCells:
 
     def find(self, keys: CellKeys) -> NDArray[np.bool_]:
         """Return which cells are known."""
-        is_known: NDArray[np.bool_] = self._last[keys.slots] == keys.last
-        is_known &= self._columns[keys.slots] == keys.columns
-        is_known &= self._first[keys.slots] == keys.first
+        is_known: NDArray[np.bool_] = self._last.take(keys.slots) == keys.last
+        is_known &= self._columns.take(keys.slots) == keys.columns
+        is_known &= self._first.take(keys.slots) == keys.first
         return is_known
 
     def get(self, slots: Indices) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         """Return kinds and values of known cells."""
-        return self._kinds[slots], self._values[slots]
+        return self._kinds.take(slots), self._values.take(slots)
 
     def add(
         self,
@@ -67,11 +67,15 @@ class SeenCells:
 
 def make_keys(grid: CellGrid, cells: Indices) -> CellKeys:
     """Return the keys of cells of at most 16 bytes; `cells` are positions in the flat grid."""
-    ends = grid.ends.ravel()[cells]
-    lengths = ends - grid.starts.ravel()[cells]
-    last = grid.words_before(ends) & HIGH_BYTES.take(lengths, mode="clip")
-    first = grid.words_before(ends - 8) & HIGH_BYTES.take(lengths - 8, mode="clip")
-    columns = cells % grid.columns
+    ends = grid.ends.ravel().take(cells)
+    lengths = ends - grid.starts.ravel().take(cells)
+    last = grid.last_words.take(cells) & HIGH_BYTES.take(lengths, mode="clip")
+    first = np.zeros_like(last)
+    long = np.flatnonzero(lengths > 8)
+    if len(long):
+        masks = HIGH_BYTES.take(lengths[long] - 8, mode="clip")
+        first[long] = grid.words_before(ends[long] - 8) & masks
+    columns = grid.column_numbers.take(cells)
     mixed = last * MULTIPLIERS[0] ^ first * MULTIPLIERS[1]
     mixed ^= columns.view(np.uint64) * MULTIPLIERS[2]
     slots = ((mixed ^ (mixed >> np.uint64(29))) * MULTIPLIERS[3]) >> np.uint64(64 - SLOT_BITS)

@@ -3,6 +3,8 @@
 Knows no type of a column: that follows from what is counted here.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,8 @@ from jobs.datasets.number_statistics import NumberStatistics
 
 #: a column with this many texts, which are not kept, is one of texts: no more is asked of it
 MIN_SETTLED_TEXTS = 1000
+#: blocks of at least as many rows are computed column by column, others row by row
+MIN_LONG_ROWS = 16
 
 
 class TableScanner:
@@ -57,18 +61,19 @@ class TableScanner:
         self.row_offsets.add(block.first, block.offset)
 
     def _count(self, cells: BlockCells, first: int) -> None:
+        kinds, values = _by_column(cells.kinds), _by_column(cells.values)
         for kind in Kind:
-            mask = cells.kinds == kind
-            counts = np.count_nonzero(mask, axis=0)
-            if not counts.any():
+            mask = kinds == kind
+            if not mask.any():
                 continue
+            counts = mask.sum(axis=1, dtype=np.int64)
             new = np.flatnonzero((counts > 0) & (self.first_rows[kind] == 0))
-            self.first_rows[kind, new] = first + mask[:, new].argmax(axis=0)
+            self.first_rows[kind, new] = first + mask[new].argmax(axis=1)
             self.counts[kind] += counts
             if kind == Kind.MISSING:
-                self.gaps.add(mask)
+                self.gaps.add(cells.kinds == kind)
             elif kind != Kind.TEXT:
-                (self.numbers if kind == Kind.NUMBER else self.times).add(cells.values, mask)
+                (self.numbers if kind == Kind.NUMBER else self.times).add(values, mask, counts)
         self._limit_spellings(cells)
 
     def _limit_spellings(self, cells: BlockCells) -> None:
@@ -78,12 +83,17 @@ class TableScanner:
         """
         for column in list(self.spellings.numbers):
             is_number = cells.kinds[:, column] == Kind.NUMBER
-            self.spellings.add_numbers(column, cells.values[is_number, column])
+            self.spellings.count_numbers(column, cells.values[is_number, column])
         texts = self.counts[Kind.TEXT]
         self.spellings.limit_memory(texts == 0)
         others = np.maximum(self.counts[Kind.NUMBER], self.counts[Kind.TIME])
         is_text = (texts >= MIN_SETTLED_TEXTS) & (texts > others)
         self.is_settled[:] |= is_text & ~self.spellings.is_kept
+
+
+def _by_column(cells: NDArray[Any]) -> NDArray[Any]:
+    """Return cells [rows, columns] as [columns, rows], with columns of many rows contiguous."""
+    return np.ascontiguousarray(cells.T) if len(cells) >= MIN_LONG_ROWS else cells.T
 
 
 class RowOffsets:

@@ -1,7 +1,7 @@
 """Find the cells of many rows of CSV at once, as positions in their bytes. Knows no type."""
 
 import re
-from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,16 @@ class CellGrid:
         """Number of columns."""
         return int(self.starts.shape[1])
 
+    @cached_property
+    def column_numbers(self) -> Positions:
+        """The column of each cell of the flat grid."""
+        return np.tile(np.arange(self.columns), self.rows)
+
+    @cached_property
+    def last_words(self) -> Words:
+        """The 8 bytes before the end of each cell of the flat grid."""
+        return self.words_before(self.ends.ravel())
+
     def words_before(self, positions: Positions) -> Words:
         """Return the 8 bytes before each position as a word, the nearest byte the highest."""
         first = positions - 8
@@ -48,9 +58,9 @@ class CellGrid:
         words |= high_part << (np.uint64(63) - shift)
         return words
 
-    def texts(self, rows: Sequence[int] | Positions, column: int) -> list[str]:
-        """Return the cells of a column in these rows."""
-        starts, ends = self.starts[rows, column].tolist(), self.ends[rows, column].tolist()
+    def texts(self, cells: Positions) -> list[str]:
+        """Return cells as texts; `cells` are their positions in the flat grid."""
+        starts, ends = self.starts.ravel()[cells].tolist(), self.ends.ravel()[cells].tolist()
         if (text := self._text) is not None:
             return [text[start:end] for start, end in zip(starts, ends, strict=True)]
         padded = self._padded
@@ -58,8 +68,8 @@ class CellGrid:
 
     def all_texts(self) -> list[list[str]]:
         """Return the cells of all columns."""
-        rows = np.arange(self.rows)
-        return [self.texts(rows, column) for column in range(self.columns)]
+        cells = np.arange(self.starts.size).reshape(-1, self.columns)
+        return [self.texts(cells[:, column]) for column in range(self.columns)]
 
 
 def find_cells(data: bytes, width: int, *, delimiter: str, decimal: str) -> CellGrid | None:
@@ -84,10 +94,9 @@ def find_cells(data: bytes, width: int, *, delimiter: str, decimal: str) -> Cell
     if not _is_regular(characters[at], width):
         return None
     ends = signs[at]
-    starts = np.append(PADDING, ends[:-1] + 1)
-    inner = np.diff(at, prepend=-1) - 1  # signs inside each cell
-    is_point = (inner == 1) & (characters[at - 1] == point)
-    points = np.where(is_point, signs[at - 1], np.where(inner > 0, -1, ends))
+    starts = np.empty_like(ends)
+    starts[0], starts[1:] = PADDING, ends[:-1] + 1
+    points = _find_points(signs, characters == point, at, ends)
     if quotes is not None:
         is_quoted = _find_quoted(raw, quotes, starts, ends)
         if is_quoted is None:
@@ -96,6 +105,22 @@ def find_cells(data: bytes, width: int, *, delimiter: str, decimal: str) -> Cell
         starts, ends = starts + is_quoted, ends - is_quoted
     shape = (-1, width)
     return CellGrid(padded, starts.reshape(shape), ends.reshape(shape), points.reshape(shape))
+
+
+def _find_points(
+    signs: Positions, is_point: NDArray[np.bool_], at: Positions, ends: Positions
+) -> Positions:
+    """Return the decimal sign of each cell; `at` are those of the signs that end the cells."""
+    if len(signs) == len(ends):
+        return ends
+    inner = at.copy()  # signs inside each cell
+    inner[1:] -= at[:-1] + 1
+    points = np.where(inner == 1, signs.take(at - 1, mode="wrap"), ends)
+    is_end = np.zeros(len(signs), np.bool_)
+    is_end[at] = True
+    if inner.max() > 1 or not (is_point | is_end).all():
+        points[(inner > 1) | ((inner == 1) & ~is_point[at - 1])] = -1
+    return points
 
 
 def _is_regular(ends: Bytes, width: int) -> bool:

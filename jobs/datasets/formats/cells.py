@@ -61,8 +61,7 @@ class CellParser:
         self.missing_tokens = MISSING_TOKENS | {token.strip() for token in options.missing}
         self._decimal = DECIMAL_SIGNS[options.decimal]
         spelled = [token for token in self.missing_tokens if NUMBER_PATTERN.fullmatch(token)]
-        #: numbers that may mean a missing value, such as -999; float64
-        self.missing_numbers = np.array(list(map(float, spelled)), np.float64)
+        self._missing_numbers = np.array(list(map(float, spelled)), np.float64)
         self._grouped = _grouped_pattern(options)
 
     def is_missing(self, value: Value) -> bool:
@@ -108,7 +107,13 @@ class CellParser:
         numbers = _plain_floats(values, self._decimal)
         if numbers is None or not (np.abs(numbers) <= FLOAT32_MAX).all():
             return None
-        return None if np.isin(numbers, self.missing_numbers).any() else numbers
+        return None if self.may_be_missing(numbers).any() else numbers
+
+    def may_be_missing(self, numbers: Floats) -> NDArray[np.bool_]:
+        """Return which numbers may be spelled as a missing value is, such as -999."""
+        if not len(self._missing_numbers):
+            return np.zeros(numbers.shape, np.bool_)
+        return np.isin(numbers, self._missing_numbers)
 
     def _classify_text(self, text: str) -> Cell:
         if text in self.missing_tokens:

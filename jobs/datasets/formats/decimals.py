@@ -17,6 +17,10 @@ POWERS = 10.0 ** np.arange(MAX_DIGITS + 1)
 WHOLE_POWERS = np.array([10**exponent for exponent in range(MAX_DIGITS + 1)], np.uint64)
 #: the highest 0 to 8 bytes of a word: the last characters before a position
 HIGH_BYTES = np.array([0, *((1 << 64) - (1 << 64 - 8 * n) for n in range(1, 9))], np.uint64)
+#: by the length of the decimal sign and what follows: the bytes of what follows (of a cell without
+#: a sign, all bytes), and the power of ten to divide by
+TAIL_BYTES = np.array([(1 << 64) - 1, *HIGH_BYTES[:8].tolist()], np.uint64)
+TAIL_POWERS = np.array([1.0, *POWERS])
 PLUS, MINUS = 43, 45
 ZEROS = np.uint64(0x3030303030303030)  # eight characters 0
 SIXES = np.uint64(0x0606060606060606)
@@ -35,35 +39,35 @@ def read_decimals(grid: CellGrid) -> Decimals:
     """Read the cells that are plain decimals."""
     shape = grid.starts.shape
     starts, ends, points = grid.starts.ravel(), grid.ends.ravel(), grid.points.ravel()
-    first = grid.bytes[starts]
+    first = grid.bytes.take(starts)
     is_negative = first == MINUS
-    whole = points - starts - (is_negative | (first == PLUS))  # digits before the sign
-    fraction = np.maximum(ends - points - 1, 0)
-    digits = whole + fraction
-    is_read = (whole >= 0) & (digits > 0) & (digits <= 8)
-    is_long = np.flatnonzero((whole >= 0) & (digits > 8) & (digits <= MAX_DIGITS))
-    mantissa, is_decimal = _read_short(grid, points, ends, whole, fraction)
-    is_read &= is_decimal
+    characters = ends - starts
+    characters -= is_negative | (first == PLUS)
+    tail = ends - points  # from the decimal sign on
+    digits = characters - (tail > 0)
+    mantissa, is_read = _read_short(grid.last_words, tail, digits)
+    is_read &= (characters <= 8) & (digits > 0) & (points > 0)
+    is_long = np.flatnonzero((characters > 8) & (digits <= MAX_DIGITS) & (points > 0))
     if len(is_long):
+        fraction = np.maximum(tail[is_long] - 1, 0)
         mantissa[is_long], is_read[is_long] = _read_long(
-            grid, points[is_long], ends[is_long], whole[is_long], fraction[is_long]
+            grid, points[is_long], ends[is_long], digits[is_long] - fraction, fraction
         )
-    values = mantissa / POWERS.take(fraction, mode="clip")
+    values = mantissa / TAIL_POWERS.take(tail, mode="clip")
     np.negative(values, out=values, where=is_negative)
     return Decimals(values.reshape(shape), is_read.reshape(shape))
 
 
 def _read_short(
-    grid: CellGrid, points: Positions, ends: Positions, whole: Positions, fraction: Positions
+    words: Words, tail: Positions, digits: Positions
 ) -> tuple[Words, NDArray[np.bool_]]:
-    """Return the digits around each point as a whole number, and whether they are digits.
+    """Return cells of at most 8 characters as whole numbers without their decimal sign.
 
-    The fraction's digits are the last before the end; those before the point are moved beside them.
+    A word ends with the cell, so what is before the sign moves up by one byte, over it.
     """
-    words = grid.words_before(ends) & HIGH_BYTES.take(fraction, mode="clip")
-    shift = (fraction << 2).view(np.uint64)  # twice, since 64 bits at once are no shift
-    words |= ((grid.words_before(points) & HIGH_BYTES.take(whole, mode="clip")) >> shift) >> shift
-    return _read_words(words, HIGH_BYTES.take(whole + fraction, mode="clip"))
+    after = TAIL_BYTES.take(tail, mode="clip")
+    joined = (words & after) | ((words << np.uint64(8)) & ~after)
+    return _read_words(joined, HIGH_BYTES.take(digits, mode="clip"))
 
 
 def _read_long(
@@ -84,18 +88,18 @@ def _read_digits(
     for done in (0, 8, 16):
         masks = HIGH_BYTES.take(digits - done, mode="clip")
         positions = np.maximum(ends - done, 8)
-        number, is_number = _read_words(grid.words_before(positions) & masks, masks)
+        number, is_number = _read_words(grid.words_before(positions), masks)
         total += number * WHOLE_POWERS[done]
         is_decimal &= is_number
     return total, is_decimal
 
 
 def _read_words(words: Words, masks: Words) -> tuple[Words, NDArray[np.bool_]]:
-    """Return words of 8 characters as numbers, and whether those in the masks are digits.
+    """Return the characters in the masks as numbers, and whether they are digits.
 
     Neighbouring digits are joined to pairs, pairs to fours, fours to eight: all in one word.
     """
-    digits = words ^ (ZEROS & masks)
+    digits = (words ^ ZEROS) & masks
     is_decimal = (((digits + SIXES) | digits) & HIGH_NIBBLES) == 0
     pairs = (digits * np.uint64(10 * 256 + 1)) >> np.uint64(8)
     fours = ((pairs & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(100 * 65536 + 1)) >> np.uint64(16)
