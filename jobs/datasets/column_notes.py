@@ -134,7 +134,7 @@ def _header_notes(columns: Sequence[Column]) -> Iterator[Note]:
         return
     listed = ", ".join(map(_show, names[:3]))
     detail = f"columns are named {listed}; if the first line is data, upload with header=absent"
-    yield Note(code="header_like_data", column=names[0], detail=detail)
+    yield Note(code="header_like_data", detail=detail)
 
 
 def _limit(notes: Iterable[Note]) -> list[Note]:

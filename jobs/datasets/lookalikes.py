@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from jobs.datasets.formats.times import AMBIGUOUS_PATTERN
-
+#: dates of which nobody can tell the day from the month, or the year
+AMBIGUOUS_DATE = re.compile(r"\d{1,2}([-/.])\d{1,2}\1(\d{4}|\d{2})( .*)?", re.ASCII)
 #: what texts look like -> what to do; the first form that all texts have counts
 NUMBER_FORMS = (
     (
@@ -44,7 +44,7 @@ def suggest_number(texts: Sequence[str]) -> str:
 
 def are_ambiguous_dates(texts: Sequence[str]) -> bool:
     """Return whether texts look like dates whose day and month nobody can tell apart."""
-    return bool(texts) and all(AMBIGUOUS_PATTERN.fullmatch(text.strip()) for text in texts)
+    return bool(texts) and all(AMBIGUOUS_DATE.fullmatch(text.strip()) for text in texts)
 
 
 def find_similar(texts: Sequence[str]) -> tuple[str, str] | None:
