@@ -49,7 +49,7 @@ def read_format(media_type: str, parameters: Mapping[str, str], query: UploadQue
     faults = [
         *_iter_unfit_options(media_type, kind, options),
         *_iter_header_faults(media_type, kind, parameters.get("header"), query.header),
-        *_iter_contradictions(query),
+        *_iter_contradictions(kind, query),
     ]
     if faults:
         first = faults[0].get("parameter") or faults[0]["header"]
@@ -91,11 +91,11 @@ def _iter_header_faults(
         yield error_entry("parameter", "header", rule, option)
 
 
-def _iter_contradictions(query: UploadQuery) -> Iterator[dict[str, Any]]:
-    if query.thousands == query.decimal:
+def _iter_contradictions(kind: str, query: UploadQuery) -> Iterator[dict[str, Any]]:
+    if kind == CSV and query.thousands == query.decimal:
         rule = f"another sign than decimal, which is {query.decimal}"
         yield error_entry("parameter", "thousands", rule, query.thousands)
-    if query.inputs == query.targets:
+    if kind == NPZ and query.inputs == query.targets:
         yield error_entry("parameter", "targets", "another array than inputs", query.targets)
 
 

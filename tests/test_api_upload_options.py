@@ -99,9 +99,9 @@ def test_options_that_a_kind_of_file_does_not_have_are_400_all_at_once(client: A
             ["x"],
         ),
     ]
-    refused = [name for name, _, _ in faults(upload(client, PETS, CSV, inputs="X", targets="y"))]
+    refused = [name for name, _, _ in faults(upload(client, PETS, CSV, inputs="y", targets="y"))]
     assert refused == ["inputs", "targets"]
-    assert [name for name, _, _ in faults(upload(client, b"{}", JSONL, thousands="comma"))] == [
+    assert [name for name, _, _ in faults(upload(client, b"{}", JSONL, thousands="point"))] == [
         "thousands"
     ]
 

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,16 @@ def test_the_command_reads_standard_input(url: str, tmp_path: Path) -> None:
     assert (zipped["id"], tabbed["delimiter"]) == (first["id"], "tab")
     untyped = run_upload(url, "-", stdin=PETS)
     assert untyped.exit_code == 2 and "--type" in untyped.output
+
+
+def test_standard_input_that_cannot_be_copied_is_an_error_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+
+    result = run_upload("http://127.0.0.1:9", "-", "--type", "csv", stdin=PETS)
+
+    assert result.exit_code == 1 and "standard input" in result.stderr, result.output
 
 
 def test_standard_input_of_a_real_pipe_is_read(url: str) -> None:

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +125,11 @@ def _open_input(file: Path) -> Iterator[tuple[Path, str]]:
     if file != STANDARD_INPUT:
         yield file, file.name
         return
-    with tempfile.NamedTemporaryFile(prefix="tickforge-upload-") as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
-        copy.flush()
+    with ExitStack() as stack:
+        try:
+            copy = stack.enter_context(tempfile.NamedTemporaryFile(prefix="tickforge-upload-"))
+            shutil.copyfileobj(sys.stdin.buffer, copy)
+            copy.flush()
+        except OSError as error:
+            raise click.FileError("standard input", f"its copy: {error}") from error
         yield Path(copy.name), "standard input"
