@@ -26,8 +26,8 @@ class Difference(_CertificateModel):
 
     tick: int
     column: str = Field(
-        description="a column of the history; or `data`, `validation_data`, `weights`: the "
-        "sha256 of a file"
+        description="a column of the history; or `data`, `validation_data`, `test_data`, "
+        "`weights`: the sha256 of a file"
     )
     recorded: Bits | None
     recomputed: Bits | None
@@ -68,6 +68,7 @@ class Certificate(_CertificateModel):
         "`spec.data` as JSON"
     )
     validation_sha256: Pair | None = Field(description="the same of a second dataset, if any")
+    test_sha256: Pair | None = Field(None, description="the same of a test's dataset, if any")
     history_sha256: dict[str, str] = Field(
         description="of each column's recorded values of the compared ticks, as the history's "
         "binary form sends them: float32, little-endian"

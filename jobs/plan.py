@@ -18,6 +18,7 @@ FLOAT_BYTES, DOUBLE_BYTES = 4, 8
 PROCESS_BYTES = 300 << 20
 #: bytes of headers, names, JSON and model.py of one checkpoint
 CHECKPOINT_OVERHEAD = 24 << 10
+MIN_MEASURED_ROWS = 10  # metrics of fewer say little
 ROW_BYTES = 24 / 1024  # of a column and tick: a summary row for 1,024 ticks
 DIGEST_BYTES = 16
 
@@ -54,7 +55,7 @@ def plan(spec: JobSpec, workers: Sequence[WorkerInfo]) -> Plan:
         ticks_per_epoch=spec.ticks_per_epoch,
         parameters=spec.parameters,
         memory_bytes=estimate_memory_bytes(spec),
-        checkpoint_bytes=_state_bytes(spec) + CHECKPOINT_OVERHEAD,
+        checkpoint_bytes=_state_bytes(spec) + _best_weights_bytes(spec) + CHECKPOINT_OVERHEAD,
         history_bytes=_history_bytes(spec),
         engine=_likely_engine(spec, queue_workers),
         seconds=None,
@@ -100,14 +101,21 @@ def _state_bytes(spec: JobSpec) -> int:
     return spec.parameters * FLOAT_BYTES * (1 + optimizer_slots)
 
 
+def _best_weights_bytes(spec: JobSpec) -> int:
+    """Return the bytes of the best weights that the test at the end reads."""
+    is_kept = spec.test is not None and spec.validation is not None and spec.checkpoint.keep_best
+    return spec.parameters * FLOAT_BYTES if is_kept else 0
+
+
 def _memory_parts(spec: JobSpec) -> dict[str, int]:
     """Return the estimated bytes by the field of the spec that causes them."""
     gradients = spec.parameters * FLOAT_BYTES * (2 if spec.micro_batches > 1 else 1)
+    test_weights = 2 * _best_weights_bytes(spec)  # beside the best ones, for a moment, the last
     rows = -(-spec.batch_size // spec.micro_batches)
     activations = spec.model.activation_count(spec.profile.features, spec.profile.outputs)
     return {
         # a checkpoint is written from a copy of the state
-        "/model": 2 * _state_bytes(spec) + gradients,
+        "/model": 2 * _state_bytes(spec) + gradients + test_weights,
         "/batch_size": rows * activations * FLOAT_BYTES,
         "/data": _data_bytes(spec),
     }
@@ -118,12 +126,13 @@ def _data_bytes(spec: JobSpec) -> int:
     profile, facts = spec.profile, spec.facts
     if profile.text is not None:
         return 0  # it is read from its file
-    validation_rows = 0 if facts is None or facts.validation is None else facts.validation.rows
-    rows = profile.rows * (2 if spec.held_out_rows else 1) + validation_rows
+    files = [] if facts is None else [facts.validation, facts.test]
+    other_rows = [file.rows for file in files if file is not None]
+    rows = profile.rows * (2 if spec.held_out_rows or spec.test_rows else 1) + sum(other_rows)
     float64_bytes = 0
     if facts is not None and isinstance(spec.data, DatasetData):
         columns = facts.numbers + len(facts.categories) + facts.outputs
-        float64_bytes = max(facts.data.rows, validation_rows) * columns * DOUBLE_BYTES
+        float64_bytes = max(facts.data.rows, *other_rows, 0) * columns * DOUBLE_BYTES
     return rows * (profile.features + profile.outputs) * FLOAT_BYTES + float64_bytes
 
 
@@ -160,6 +169,7 @@ def _find_warnings(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> list[s
         warnings.append(
             "whether its memory suffices is not known: that is for live workers to tell"
         )
-    if spec.held_out_rows and spec.held_out_rows < 10:
-        warnings.append(f"validation looks at {spec.held_out_rows} rows only")
+    for name, rows in (("validation", spec.held_out_rows), ("test", spec.test_rows)):
+        if 0 < rows < MIN_MEASURED_ROWS:
+            warnings.append(f"{name} looks at {rows} rows only")
     return warnings

@@ -10,6 +10,7 @@ from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
 from jobs.spec.job_spec import JobSpec
 from tests.datasets import CSV, TEXT, npz_of, upload_new
+from tests.support import small_spec
 from tests.training_records import CPU
 from ticks.data.load import JobData, load_data
 from ticks.trainer import Trainer
@@ -163,3 +164,24 @@ def test_rows_that_hang_on_a_deleted_file_are_refused_and_others_listed(
     answer = client.get(f"/v1/jobs/{by_split['stratified']}/rows")
     assert (answer.status_code, answer.json["type"].split(":")[-1]) == (409, "data-gone")
     assert len(listed(client, by_split["random"])) == 72
+
+
+def test_a_plan_tells_groups_that_take_far_more_rows_than_the_fraction(client: Any) -> None:
+    rows = (f"{'b' if row % 9 else 'a'},{row},c{row % 2}" for row in range(90))
+    lines = ["doctor,size,label", *rows]
+    data = {
+        "source": "dataset", "id": upload_new(client, "\n".join(lines).encode(), CSV)["id"],
+        "target": "label",
+    }  # fmt: skip
+    seeds = {}
+    for seed in range(8):
+        body = {
+            **small_spec(data=data, seed=seed, batch_size=4),
+            "validation": {"fraction": 0.05, "group": "doctor"},
+        }
+        plan = client.post("/v1/jobs/plan", json=body).json
+        group_warnings = [
+            text for text in plan["warnings"] if text.startswith("validation.group 'doctor'")
+        ]
+        seeds[plan["ticks_per_epoch"]] = bool(group_warnings)
+    assert seeds == {80 // 4: True, -(-10 // 4): True}

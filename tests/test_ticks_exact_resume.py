@@ -65,6 +65,7 @@ SPECS: dict[str, JobSpec] = {
     "group": everything(**norm("group")),
     "batch norm": everything(**norm("batch"), batch_size=6),
     "both norms": everything(**norm("layer+batch"), batch_size=6, micro_batches=1),
+    "a test of the best": everything(test={"fraction": 0.2}),
     "without short batches": everything(
         data={
             "source": "synthetic",

@@ -19,6 +19,7 @@ SPEC = small_spec(
     model={"family": "mlp", "hidden": [16], "dropout": 0.1},
     data={"source": "example", "name": "digits"},
     validation={"fraction": 0.2, "every_ticks": 100},
+    test={"fraction": 0.1},
     record=["loss", "grad_norm"],
     micro_batches=2,
     budget={"ticks": 450},
@@ -65,8 +66,9 @@ def test_a_verify_repeats_all_ticks_of_a_job_and_its_certificate_says_so(
     assert (result["verdict"], result["first_difference"]) == ("equal", None)
     assert (result["from"], result["to"], result["ticks_compared"]) == (0, 450, 450)
     assert result["columns"] == ["loss", "grad_norm"]
-    # val_loss and val_accuracy at 100, 200, 300, 400, 450; digests there
-    assert (result["points_compared"], result["digests_compared"]) == (10, 5)
+    # val_loss and val_accuracy at 100, 200, 300, 400, 450; digests there; the test at 450
+    assert (result["points_compared"], result["digests_compared"]) == (12, 5)
+    assert trained["metrics"].keys() == {"val_loss", "val_accuracy", "test_loss", "test_accuracy"}
     for column in ("loss", "grad_norm"):
         had = sha256_of_history(harness, trained["id"], column, 0)
         assert result["history_sha256"][column] == had
@@ -132,6 +134,19 @@ def test_a_changed_bit_of_a_recorded_loss_is_reported_with_tick_and_both_values(
     (value,) = struct.unpack(">f", bytes.fromhex(first["recomputed"]["bits"]))
     assert value == first["recomputed"]["value"]
     assert harness.attempts(verify["id"])[0]["equal"] is False
+
+
+def test_a_verify_from_a_checkpoint_repeats_the_test_of_an_earlier_best_state(
+    harness: ApiHarness,
+) -> None:
+    """The rate destroys what was learned: the best state is long gone at the last checkpoint."""
+    spec = {**SPEC, "optimizer": {"name": "sgd", "lr": 5.0}, "validation": {"fraction": 0.2}}
+    job = harness.wait_for_end(harness.submit(spec))
+    assert job["best"]["tick"] < 400
+
+    result = harness.verify(job["id"], **{"from": 400})["result"]
+
+    assert (result["verdict"], result["points_compared"]) == ("equal", 2 + 2)
 
 
 @pytest.mark.parametrize("column", ["state", "val_loss"])

@@ -69,6 +69,7 @@ def capture(training: TrainingRun) -> TrainingState:
         "ended": training.end_reason,
         "best": training.best,
         "validated_at": training.validated_at,
+        "tested_at": training.tested_at,
         "rules": {"best": training.stop_rules.best, "best_tick": training.stop_rules.best_tick},
         "optimizer": {"name": spec.optimizer.name, **hyperparameters(trainer.optimizer)},
         "versions": versions(),
@@ -76,6 +77,7 @@ def capture(training: TrainingRun) -> TrainingState:
     ticks, values = training.stop_rules.rolling_window.trim(training.ticks_done)
     extra = {"recent/ticks": torch.tensor(ticks), "recent/values": torch.tensor(values)}
     extra |= {f"scale/{name}": tensor for name, tensor in _scaling_tensors(training).items()}
+    extra |= {f"best/{name}": tensor for name, tensor in _best_weights(training).items()}
     return TrainingState(
         tick=training.ticks_done,
         metrics=dict(training.metrics),
@@ -124,6 +126,8 @@ def load(training: TrainingRun, folder: Path) -> LoadResult:
     rules.rolling_window.restore(recent["ticks"].numpy(), recent["values"].numpy())
     training.end_reason, training.best = numbers["ended"], numbers["best"]
     training.validated_at = numbers["validated_at"]
+    training.tested_at = numbers.get("tested_at")  # states of earlier builds have none
+    _restore_best_weights(training, tensors.get("best", {}))
     training.metrics = {name: float(value) for name, value in numbers["metrics"].items()}
     return LoadResult(
         tick=training.ticks_done, state=state_digest(training.trainer), metrics=training.metrics,
@@ -149,6 +153,22 @@ def _net_config(training: TrainingRun) -> dict[str, Any]:
     if spec.profile.text is not None and vocabulary_of(spec.model) == "characters":
         config["vocabulary"] = list(spec.profile.text.vocabulary)
     return config
+
+
+def _best_weights(training: TrainingRun) -> Tensors:
+    """Return the best weights, which the test at the end reads; none if the state has them."""
+    is_best = training.best is not None and training.best["tick"] == training.ticks_done
+    final_test = training.final_test
+    return {} if final_test is None or is_best else final_test.best_weights
+
+
+def _restore_best_weights(training: TrainingRun, saved: Tensors) -> None:
+    final_test, best = training.final_test, training.best
+    if final_test is None:
+        return
+    final_test.restore_best(saved)
+    if best is not None and best["tick"] == training.ticks_done:
+        final_test.keep_best()
 
 
 def _scaling_tensors(training: TrainingRun) -> dict[str, Tensor]:

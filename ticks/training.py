@@ -22,6 +22,7 @@ from ticks.data.load import load_data
 from ticks.engines.chunk import Chunk, Engine
 from ticks.engines.selection import make_engine
 from ticks.engines.single_tick import SingleTickEngine
+from ticks.final_test import FinalTest
 from ticks.state import state_digest
 from ticks.stopping import StopRules
 from ticks.trainer import Trainer
@@ -65,11 +66,12 @@ class RunResult:
 
 
 class TrainingRun:
-    """A trainer with its engine, its held-out rows and its stop rules.
+    """A trainer with its engine, its held-out rows, its test and its stop rules.
 
     `end_reason` is set once the job has ended: "budget", "target", "patience" or "converged".
     `warnings` tell what is doubtful about the training rows.
-    `metrics` are those of the newest validation, at tick `validated_at`. `engine_note` says why
+    `metrics` are those of the newest validation, at tick `validated_at`, and of the test, at tick
+    `tested_at`. `engine_note` says why
     this engine was chosen, and `is_fallback` whether it replaces one that could not be used.
 
     The argument `engine` names the engine of the job's recorded history, if it has one; `announce`
@@ -101,6 +103,11 @@ class TrainingRun:
         self.best: BestMetric | None = None
         self.metrics: dict[str, float] = {}
         self.validated_at: int | None = None
+        self.tested_at: int | None = None
+        self.final_test: FinalTest | None = None
+        if data.test is not None:
+            keeps_best = spec.checkpoint.keep_best
+            self.final_test = FinalTest(data.test, self.trainer, keeps_best=keeps_best)
 
     @property
     def ticks_done(self) -> int:
@@ -130,10 +137,12 @@ class TrainingRun:
         return RunResult(chunk, decisions, failure)
 
     def validate(self) -> Decisions:
-        """Validate after the current tick, unless done already or without held-out rows."""
+        """Validate and test after the current tick, which is the last, unless done already.
+
+        Does nothing without held-out rows.
+        """
         decisions = Decisions()
-        if self.held_out is not None and self.validated_at != self.ticks_done:
-            self._validate(decisions)
+        self._end(decisions)
         return decisions
 
     def _next_decision(self) -> int:
@@ -155,9 +164,23 @@ class TrainingRun:
             metrics["loss"] = loss
         budget_reason = "budget" if is_over else None
         self.end_reason = self.stop_rules.check(self.ticks_done, metrics) or budget_reason
-        if self.end_reason and self.held_out is not None and self.validated_at != self.ticks_done:
-            self._validate(decisions)
+        if self.end_reason:
+            self._end(decisions)
         return decisions
+
+    def _end(self, decisions: Decisions) -> None:
+        """Validate the last state, and test the best one; what is done already stays."""
+        if self.held_out is not None and self.validated_at != self.ticks_done:
+            self._validate(decisions)
+        if self.final_test is not None and self.tested_at != self.ticks_done:
+            self._test(self.final_test, decisions)
+
+    def _test(self, final_test: FinalTest, decisions: Decisions) -> None:
+        """Evaluate the rows of the test, and add the metrics to `decisions`."""
+        self.announce("validating")
+        metrics = final_test.evaluate(self.engine, self.spec.profile.classes)
+        self.metrics, self.tested_at = {**self.metrics, **metrics}, self.ticks_done
+        decisions.sparse += [(name, self.ticks_done, value) for name, value in metrics.items()]
 
     def _validate(self, decisions: Decisions) -> dict[str, float]:
         """Validate now; add metrics, state digest and whether this is the best to `decisions`."""
@@ -175,6 +198,8 @@ class TrainingRun:
         is_better = math.isfinite(value) and (self.best is None or value < self.best["value"])
         if is_better:
             self.best = BestMetric(metric="val_loss", tick=self.ticks_done, value=value)
+            if self.final_test is not None:
+                self.final_test.keep_best()
         return is_better
 
     def _validate_every(self) -> int:

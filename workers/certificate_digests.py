@@ -48,6 +48,13 @@ def validation_sha256(spec: JobSpec, files: ArtifactStore) -> Pair | None:
     return _file_digests(spec.facts.validation, files)
 
 
+def test_sha256(spec: JobSpec, files: ArtifactStore) -> Pair | None:
+    """Return both sha256 of the test's dataset, as `data_sha256`; None if there is none."""
+    if spec.facts is None or spec.facts.test is None:
+        return None
+    return _file_digests(spec.facts.test, files)
+
+
 def weights_sha256(trainer: TrainerClient, files: ArtifactStore, lease: Lease) -> str | None:
     """Return the sha256 of the trainer's weights, written once more; None on a disk error."""
     folder = None

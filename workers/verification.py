@@ -53,6 +53,7 @@ class Verification:
         self.difference: Difference | None = None
         self.data = Pair(recorded=None, recomputed=None)
         self.validation: Pair | None = None
+        self.test: Pair | None = None
         self.current_range: RecordedRange | None = None
         self.hashes: dict[str, Any] = {}  # a running sha256 of each column
         self.stop_ticks = StopTicks([])  # ticks of the current range with recorded points
@@ -91,9 +92,12 @@ class Verification:
         spec, start, files = self.claim.spec, self.verify_range.start, self.session.files
         self.data = certificate_digests.data_sha256(spec, files)
         self.validation = certificate_digests.validation_sha256(spec, files)
-        self.difference = certificate_digests.digest_difference(
-            start, "data", self.data
-        ) or certificate_digests.digest_difference(start, "validation_data", self.validation)
+        self.test = certificate_digests.test_sha256(spec, files)
+        pairs = {"data": self.data, "validation_data": self.validation, "test_data": self.test}
+        differences = (
+            certificate_digests.digest_difference(start, name, pair) for name, pair in pairs.items()
+        )
+        self.difference = next(filter(None, differences), None)
 
     def load(self) -> None:
         """Load the checkpoint to start from and compare its state's digest with the recorded one.
@@ -128,8 +132,7 @@ class Verification:
         recorded_range = self.recorded_range()
         chunk = self.run_chunk(recorded_range)
         points = list(chunk.sparse)
-        has_values = any(point.column != STATE_COLUMN for point in points)
-        if recorded_range.has_validation_at(chunk.last) and not has_values:
+        if recorded_range.metrics_at(chunk.last) - {point.column for point in points}:
             points += self.trainer.validate(chunk.last).sparse  # recorded when the job was stopped
         # where the training ends by itself, the next recorded tick has not come again
         has_ended_early = chunk.is_over and chunk.last < recorded_range.last
@@ -212,6 +215,7 @@ class Verification:
             "spec_sha256": certificate_digests.spec_sha256(claim.spec),
             "data_sha256": self.data,
             "validation_sha256": self.validation,
+            "test_sha256": self.test,
             "history_sha256": {name: sha256.hexdigest() for name, sha256 in self.hashes.items()},
             "state": Pair(recorded=state, recomputed=self.state),
             "weights_sha256": weights,

@@ -32,9 +32,9 @@ class RecordedRange:
         """Return the ticks first…last of a dense column -> float32 [last - first + 1]."""
         return self.dense[column][first - self.first : last + 1 - self.first]
 
-    def has_validation_at(self, tick: int) -> bool:
-        """Return whether validation was recorded at a tick: any sparse value but a state digest."""
-        return any(tick in self.sparse[name] for name in self.sparse if name != STATE_COLUMN)
+    def metrics_at(self, tick: int) -> set[str]:
+        """Return the sparse columns with a value at a tick, state digests not counted."""
+        return {name for name in self.sparse if name != STATE_COLUMN and tick in self.sparse[name]}
 
     def first_difference(
         self, first: int, columns: DenseValues, points: Sequence[SparsePoint], last: int

@@ -79,7 +79,7 @@ def select_columns(reader: ColumnReader, job: Job, columns: Iterable[str]) -> Co
 
 def sparse_names(spec: JobSpec) -> list[str]:
     """Return the columns of a spec that have values at some ticks only."""
-    if spec.validation is None:
-        return ["time", STATE_COLUMN]
-    accuracy = ["val_accuracy"] if spec.profile.kind == "class" else []
-    return ["val_loss", *accuracy, "time", STATE_COLUMN]
+    measured = [] if spec.validation is None else ["val"]
+    measured += [] if spec.test is None else ["test"]
+    metrics = ["loss", "accuracy"] if spec.profile.kind == "class" else ["loss"]
+    return [f"{part}_{name}" for part in measured for name in metrics] + ["time", STATE_COLUMN]

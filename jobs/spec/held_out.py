@@ -49,7 +49,7 @@ class Validation(HeldOut):
     """null: max(100, ⌈ticks_total ÷ 100⌉), or 100 without a total."""
 
 
-class FinalTest(HeldOut):
+class HeldOutTest(HeldOut):
     """Rows that are evaluated once, at the end. They are drawn first, before the validation's."""
 
 

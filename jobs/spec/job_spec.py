@@ -14,7 +14,7 @@ from pydantic.json_schema import SkipJsonSchema
 from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, SpecModel, StoredSeed
 from jobs.spec.data import FIRST_REVISION, REVISION, Data, DatasetData, Profile
 from jobs.spec.dataset_binding import DatasetBinding
-from jobs.spec.held_out import FinalTest, HeldOut, Validation, count_binary_share, count_share
+from jobs.spec.held_out import HeldOut, HeldOutTest, Validation, count_binary_share, count_share
 from jobs.spec.text import vocabulary_of
 from jobs.spec.training import (
     AdamW,
@@ -84,7 +84,7 @@ class JobSpecRequest(SpecModel):
     micro_batches: Annotated[int, Field(ge=1, le=1024), INTEGRAL] = 1
     clip_norm: Positive | None = None
     validation: Validation | None = None
-    test: FinalTest | None = None
+    test: HeldOutTest | None = None
     checkpoint: CheckpointRules = CheckpointRules()
     seed: Seed = 0
     compute: Compute = Compute()
@@ -124,8 +124,10 @@ class JobSpec(JobSpecRequest):
         if not isinstance(self.data, DatasetData) or self.facts is None:
             return {}
         paths = {self.data.id: self.facts.data.path}
-        if self.validation is not None and self.validation.id and self.facts.validation is not None:
-            paths[self.validation.id] = self.facts.validation.path
+        others = ((self.validation, self.facts.validation), (self.test, self.facts.test))
+        for part, file in others:
+            if part is not None and part.id is not None and file is not None:
+                paths[part.id] = file.path
         return paths
 
     @property

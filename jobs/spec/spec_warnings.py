@@ -14,6 +14,8 @@ from models.mlp.config import MlpConfig
 MAX_MEAN_IN_DEVIATIONS = 3.0
 #: ... or its deviation is outside of this range
 DEVIATION_RANGE = (0.1, 10.0)
+#: groups, which are held out whole, may be this many times the rows that were asked for, untold
+MAX_GROUP_EXCESS = 1.5
 
 
 def find_warnings(spec: JobSpec) -> list[str]:
@@ -29,7 +31,7 @@ def find_spec_warnings(spec: JobSpec) -> list[str]:
     if spec.revision == FIRST_REVISION:
         return []
     notes = [] if spec.facts is None else spec.facts.notes
-    return [*notes, *_model_warnings(spec)]
+    return [*notes, *_model_warnings(spec), *_split_warnings(spec)]
 
 
 def find_target_warnings(spec: JobSpec) -> list[str]:
@@ -82,3 +84,18 @@ def _model_warnings(spec: JobSpec) -> Iterator[str]:
             f"model.hidden has a layer of width 1: model.norm {model.norm!r} over one feature is 0 "
             "for every row, and nothing is learned through it; take another width or norm"
         )
+
+
+def _split_warnings(spec: JobSpec) -> Iterator[str]:
+    parts = {
+        "validation": (spec.validation, spec.held_out_rows),
+        "test": (spec.test, spec.test_rows),
+    }
+    for name, (part, rows) in parts.items():
+        if part is None or part.split != "group":
+            continue
+        if rows > MAX_GROUP_EXCESS * (wanted := max(1, spec.count_share(part))):
+            yield (
+                f"{name}.group {part.group!r}: groups are held out whole, which takes {rows:,} of "
+                f"{spec.profile.rows:,} rows where the fraction {part.fraction} means {wanted:,}"
+            )

@@ -109,7 +109,7 @@ local validated
 for _, point in ipairs(added) do
   if point[5] then insert_point(point[1], point[2], point[4]) else redis.call('APPEND', point[1], point[2]) end
   if not string.find(names, ' ' .. point[3] .. ' ', 1, true) then names = names .. ' ' .. point[3] .. ' ' end
-  if string.sub(point[3], 1, 4) == 'val_' then validated = point[4] end
+  if string.find(point[3], '^val_') or string.find(point[3], '^test_') then validated = point[4] end
 end
 if #added > 0 then redis.call('HSET', job, 'sparse', names) end
 
