@@ -157,6 +157,14 @@ def test_a_text_is_counted_in_bytes_and_characters() -> None:
     assert "".join(text.vocabulary) == "".join(sorted(set("Grüße, Welt!\n")))
 
 
+@pytest.mark.parametrize("piece", [1, 2, 1000])
+def test_a_byte_order_mark_is_no_part_of_a_text(piece: int) -> None:
+    plain = profile_bytes(b"ab\xef\xbb\xbf", TEXT).text
+    marked = profile_bytes(b"\xef\xbb\xbfab\xef\xbb\xbf", TEXT, piece).text
+
+    assert plain is not None and marked == plain.model_copy(update={"skipped": 3})
+
+
 @pytest.mark.parametrize(
     ("data", "row", "word"),
     [(b"", None, "one character"), (b"ab\ncd\xffe", 2, "byte 5"), (b"ab\xc3", 1, "byte 2")],

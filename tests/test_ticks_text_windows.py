@@ -96,6 +96,22 @@ def test_tokens_are_the_texts_bytes_or_its_characters(text: str, data: st.DataOb
             assert decoded == text[first : first + count]
 
 
+@pytest.mark.parametrize("tokenizer", [ByteTokens, CharacterTokens])
+def test_a_byte_order_mark_before_a_text_is_no_token(
+    tokenizer: type[ByteTokens] | type[CharacterTokens], tmp_path: Path
+) -> None:
+    text = random_text(3000)
+    facts = text_facts(text)
+    plain, marked = tmp_path / "plain.txt", tmp_path / "marked.txt"
+    plain.write_text(text)
+    marked.write_text("\ufeff" + text)
+
+    expected = tokenizer(plain, facts, facts.vocabulary).read(1500, 1000)
+    marked_facts = facts.model_copy(update={"skipped": 3})
+    tokens = tokenizer(marked, marked_facts, facts.vocabulary).read(1500, 1000)
+    assert np.array_equal(tokens, expected)
+
+
 def test_a_file_that_is_not_the_profiles_text_is_refused(tmp_path: Path) -> None:
     facts = text_facts("one é two")
     for other in ("another length", "two é ohe", "one  ee  t"):

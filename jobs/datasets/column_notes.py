@@ -78,7 +78,8 @@ class ColumnNotes:
             suggestion = suggest_number(self._samples)
             if suggestion or 2 * numbers >= self._present:
                 detail = self._describe_others(numbers, "numbers")
-                default = "if they mean missing values, upload the file with missing=…"
+                default = "if they mean missing values, upload the file with missing="
+                default += self._samples[0].strip()[:MAX_SHOWN_CHARACTERS]
                 yield self._note("mostly_numbers", f"{detail}; {suggestion or default}")
 
     def _find_texts(self) -> Iterator[Note]:

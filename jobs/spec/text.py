@@ -20,6 +20,9 @@ class TextFacts(SpecModel):
     bytes: int
     characters: int
     vocabulary: list[str]
+    skipped: int = 0
+    """Bytes of the file before the text: those of a byte-order mark, which is no part of it. (In
+    records of earlier builds it is the first character.)"""
 
     def count_tokens(self, vocabulary: Vocabulary) -> int:
         """Return the number of tokens."""

@@ -29,28 +29,29 @@ class WrongText(ValueError):
 
 
 class FileReader:
-    """Reads a file's bytes at any offset; raises WrongText where the file has not `size` bytes.
+    """Reads the bytes of a text in a file; raises WrongText where the file has another size.
 
     Not memory-mapped: the kernel maps many pages around each byte that is read, so that a training
     on 2 GB shows 1.9 GB of memory. With pread the pages stay in the kernel's cache.
     """
 
-    def __init__(self, file: Path, size: int) -> None:
-        self._descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, file: Path, facts: TextFacts) -> None:
+        self._descriptor, self._skipped = os.open(file, os.O_RDONLY | os.O_CLOEXEC), facts.skipped
         weakref.finalize(self, os.close, self._descriptor)
+        size = facts.skipped + facts.bytes
         if os.fstat(self._descriptor).st_size != size:
             raise WrongText(f"{file.name} has not the {size} bytes of its profile")
 
     def read(self, first: int, last: int) -> bytes:
-        """Return bytes first to last - 1, fewer at the end of the file."""
-        return os.pread(self._descriptor, last - first, first)
+        """Return bytes first to last - 1 of the text, fewer at its end."""
+        return os.pread(self._descriptor, last - first, self._skipped + first)
 
 
 class ByteTokens:
     """Tokens that are bytes, 0 … 255."""
 
     def __init__(self, file: Path, facts: TextFacts, _vocabulary: Sequence[str]) -> None:
-        self._file = FileReader(file, facts.bytes)
+        self._file = FileReader(file, facts)
 
     def read(self, first: int, count: int) -> Ids:
         """Return `count` tokens from token `first` (from 0) on, uint8 [count]."""
@@ -65,7 +66,7 @@ class CharacterTokens:
     """
 
     def __init__(self, file: Path, facts: TextFacts, vocabulary: Sequence[str]) -> None:
-        self._file = FileReader(file, facts.bytes)
+        self._file = FileReader(file, facts)
         self._codes = np.array([ord(character) for character in vocabulary], np.uint32)
         is_single_byte = facts.bytes == facts.characters
         self._offsets = None if is_single_byte else character_offsets(self._file, facts)

@@ -112,10 +112,12 @@ class CsvReader(StreamedReader):
             columns = number_columns(first_row)
         else:
             columns = complete_names(self._header, first_row)
+        hint = suggest_delimiter(self._first_lines, self._options.delimiter)
+        if hint and "\t" in "".join(columns.names):
+            raise data_error(f"a header of printable names; {hint}", line[:200])
         check_names(columns.names, self._errors)
         self.names, self.index_column = columns.names, columns.index_column
         self.notes += columns.notes
-        hint = suggest_delimiter(self._first_lines, self._options.delimiter)
         if len(self.names) == 1 and hint:
             self.notes.append(Note(code="one_column", column=self.names[0], detail=hint))
 
@@ -161,6 +163,8 @@ class CsvReader(StreamedReader):
                 self._errors.add(number, None, str(error), row[:200])
                 return None
         rule = 'quotes around the whole field, and "" for a quote inside it'
+        if hint := suggest_delimiter([*self._first_lines, row], self._options.delimiter):
+            rule += f"; {hint}"
         self._errors.add(number, None, rule, row[:200])
         return None
 

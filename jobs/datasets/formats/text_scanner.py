@@ -1,4 +1,7 @@
-"""Scan streamed UTF-8 text: count bytes and characters, list distinct ones. Keeps no text."""
+"""Scan streamed UTF-8 text: count bytes and characters, list distinct ones. Keeps no text.
+
+A byte-order mark at the beginning is no part of the text.
+"""
 
 import codecs
 
@@ -7,6 +10,7 @@ import numpy as np
 from jobs.datasets.formats.data_errors import data_error
 from jobs.spec.text import TextFacts
 
+BOM = "\ufeff"
 NUM_CODE_POINTS = 0x110000  # in Unicode
 MAX_DISTINCT_CHARACTERS = 65_536
 
@@ -16,7 +20,7 @@ class TextScanner:
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
-        self._bytes, self._characters, self._lines = 0, 0, 0
+        self._bytes, self._characters, self._lines, self._skipped = 0, 0, 0, 0
         self._is_present = np.zeros(NUM_CODE_POINTS, np.bool_)
 
     def feed(self, data: bytes) -> None:
@@ -35,7 +39,10 @@ class TextScanner:
                 f"at most {MAX_DISTINCT_CHARACTERS:,} different characters", len(codes)
             )
         return TextFacts(
-            bytes=self._bytes, characters=self._characters, vocabulary=[chr(code) for code in codes]
+            bytes=self._bytes - self._skipped,
+            characters=self._characters,
+            vocabulary=[chr(code) for code in codes],
+            skipped=self._skipped,
         )
 
     def _decode(self, data: bytes, *, final: bool) -> None:
@@ -46,6 +53,8 @@ class TextScanner:
             line = self._lines + 1 + error.object[: error.start].count(b"\n")
             byte_offset = self._bytes - num_pending + error.start
             raise data_error(f"UTF-8; byte {byte_offset} of the file is none", row=line) from None
+        if not (self._characters or self._skipped) and text.startswith(BOM):
+            text, self._skipped = text[len(BOM) :], len(BOM.encode())
         self._characters += len(text)
         self._lines += text.count("\n")
         self._is_present[np.frombuffer(text.encode("utf-32-le"), "<u4")] = True
