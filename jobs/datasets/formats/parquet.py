@@ -5,7 +5,7 @@ trusted: those of its metadata and pages are checked before pyarrow reads them.
 """
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -43,8 +43,10 @@ PARQUET: MediaType = "application/vnd.apache.parquet"
 REQUIREMENTS = "requirements-parquet.txt"
 MAX_LIST_LENGTH = 1_000_000  # in the metadata
 MAX_SCHEMA_DEPTH = 32
-STREAM_BYTES = 1 << 16  # read at a time from a column
-MAX_BLOCK_CELLS = 1 << 17
+MIN_STREAM_BYTES, MAX_STREAM_BYTES = 1 << 12, 1 << 16  # read at a time from a column
+TOTAL_STREAM_BYTES = 1 << 25  # of all columns, as far as the least allows
+USUAL_BLOCK_CELLS, MAX_BLOCK_CELLS = 1 << 17, 1 << 20
+MIN_BLOCK_ROWS = 100  # each column of each block has its price, so wide tables have larger ones
 MAX_BLOCK_BYTES = 1 << 25
 MIN_CELL_BYTES = 2  # of a cell of a CSV, its separator included
 PANDAS_INDEX = "__index_level_0__"
@@ -88,10 +90,12 @@ class ParquetReader(TableReader):
             yield from self._read_groups(groups)
 
     def _read_groups(self, groups: list[RowGroup]) -> Iterator[RowBlock]:
-        table = _open(self._file, [])
+        table = _open(self._file)
         self._check_sizes(table.metadata, groups)
         check_fields(table.schema_arrow)
-        table = _open(self._file, _dictionary_columns(table, groups))
+        stream_bytes = TOTAL_STREAM_BYTES // table.metadata.num_columns
+        stream_bytes = min(max(stream_bytes, MIN_STREAM_BYTES), MAX_STREAM_BYTES)
+        table = _open(self._file, _dictionary_columns(table, groups), stream_bytes)
         pages, start = PageScanner(self._file), 1
         for at, group in enumerate(groups):
             stop = start + group.rows
@@ -165,7 +169,8 @@ class ParquetReader(TableReader):
 
 def _batch_rows(size: GroupSize, num_rows: int) -> int:
     """Return how many rows are read at a time."""
-    by_cells = MAX_BLOCK_CELLS * num_rows // max(size.cells, 1)
+    cells = max(size.cells / max(num_rows, 1), 1)  # of a row
+    by_cells = int(max(USUAL_BLOCK_CELLS / cells, min(MIN_BLOCK_ROWS, MAX_BLOCK_CELLS / cells)))
     by_bytes = int(MAX_BLOCK_BYTES / max(size.row_bytes, 1))
     return max(1, min(by_cells, by_bytes))
 
@@ -183,14 +188,16 @@ def check_fields(schema: Any) -> None:
         raise BadData(errors)
 
 
-def _open(file: BinaryIO, text_columns: list[str]) -> "pyarrow.parquet.ParquetFile":
+def _open(
+    file: BinaryIO, dictionary_columns: Sequence[str] = (), stream_bytes: int = MIN_STREAM_BYTES
+) -> "pyarrow.parquet.ParquetFile":
     import pyarrow.parquet
 
     file.seek(0)
     return pyarrow.parquet.ParquetFile(
         file,
-        read_dictionary=text_columns,
-        buffer_size=STREAM_BYTES,
+        read_dictionary=list(dictionary_columns),
+        buffer_size=stream_bytes,
         pre_buffer=False,
         coerce_int96_timestamp_unit="us",
         thrift_string_size_limit=MAX_FOOTER_BYTES,
