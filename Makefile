@@ -8,7 +8,7 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parquet demo test serve check bench bench-peers clean faults demo-crash mutants every-tick threads model
+.PHONY: help setup parquet demo test serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick threads model
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -56,6 +56,14 @@ bench-peers: $(PEERS)/.ready ## the same beside Lightning, the HF Trainer and ig
 $(PEERS)/.ready: bench/peers-requirements.txt requirements.txt
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r bench/peers-requirements.txt
+	@touch $@
+
+bench-tables: .venv/.tables ## nets trained on real tables beside scikit-learn's (QUICK=1: a first look)
+	@$(BIN)/python -m bench.tables $(if $(QUICK),--quick)
+	@$(if $(QUICK),,$(BIN)/python -m bench.page)
+
+.venv/.tables: bench/tables-requirements.txt $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r bench/tables-requirements.txt
 	@touch $@
 
 faults: setup ## attack a whole service, F1 to F31, and check its records (SEED=… ROUNDS=… ONLY=F7)

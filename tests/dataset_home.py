@@ -1,6 +1,8 @@
 """A tenant's datasets on disk, and trainings on them in this process."""
 
+import importlib.util
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from jobs.datasets.repository import DatasetRepository
@@ -45,3 +47,12 @@ class Home:
 
     def train_and_record(self, spec: JobSpec) -> RunRecord:
         return run_and_record(self.training(spec))
+
+
+def import_model_file(folder: Path) -> ModuleType:
+    """Import the model.py of a checkpoint's folder, as its user would."""
+    location = importlib.util.spec_from_file_location(f"model_{folder.name}", folder / "model.py")
+    assert location is not None and location.loader is not None
+    module = importlib.util.module_from_spec(location)
+    location.loader.exec_module(module)
+    return module

@@ -1,6 +1,5 @@
 """Columns of a table as a net takes them: scaled, filled, encoded, and told apart."""
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +11,7 @@ import torch
 
 from jobs.spec.stored import read_stored_spec
 from jobs.store.connection import Store
-from tests.dataset_home import Home
+from tests.dataset_home import Home, import_model_file
 from tests.datasets import CSV, JSONL, NPZ, csv_of, jsonl_of, npz_of
 from tests.training_records import CPU, read_small_spec
 from ticks import state_files
@@ -46,11 +45,7 @@ def import_model(home: Home, spec: Any, folder: Path, ticks: int = 2) -> ModuleT
     training.run(ticks)
     folder.mkdir()
     state_files.save(training, folder)
-    location = importlib.util.spec_from_file_location(f"model_{folder.name}", folder / "model.py")
-    assert location is not None and location.loader is not None
-    module = importlib.util.module_from_spec(location)
-    location.loader.exec_module(module)
-    return module
+    return import_model_file(folder)
 
 
 def test_targets_are_scaled_by_the_training_rows_and_predictions_are_in_their_units(
