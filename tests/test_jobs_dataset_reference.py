@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jobs.datasets import seen_cells
 from jobs.datasets.formats.cell_grid import find_cells
 from jobs.datasets.formats.cells import MISSING_TOKENS
 from jobs.datasets.formats.decimals import read_decimals
@@ -64,15 +65,20 @@ def test_any_table_has_the_profile_of_its_cells_one_by_one(data: bytes) -> None:
     check_against_slow(data)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_a_table_of_many_blocks_has_the_profile_of_its_cells_one_by_one(seed: int) -> None:
-    rng = random.Random(seed)
+@pytest.mark.parametrize("slot_bits", [1, 4, 17])
+def test_a_table_of_many_blocks_has_the_profile_of_its_cells_one_by_one(
+    slot_bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seen_cells, "SLOT_BITS", slot_bits)  # few places for many cells
+    rng = random.Random(slot_bits)
     makers = [
         lambda: f"{rng.gauss(0, 100):.{rng.randrange(8)}f}",
         lambda: repr(rng.random()),
         lambda: rng.choice(["7", "12", "", "NA", "1e3"]),
         lambda: rng.choice(["red", "Never-married", "a very long name of a class", "?"]),
-        lambda: f"name {rng.randrange(10**6)}",
+        lambda: f"name {rng.randrange(10**6)}" if rng.random() < 0.9 else " ? ",
+        lambda: rng.choice("ab") + " " * rng.randrange(2) + "the same 16 bytes",
+        lambda: rng.choice(["x-the same", "y-the same", "the same", "7"]),
         lambda: f"2020-01-{rng.randrange(1, 29):02}",
         lambda: str(rng.randrange(1200)) + rng.choice(["", ".0"]),
         lambda: rng.choice(["5", "5", "5", "5", "#oops"]),
@@ -80,7 +86,7 @@ def test_a_table_of_many_blocks_has_the_profile_of_its_cells_one_by_one(seed: in
     rows = [",".join(make() for make in makers) for _ in range(6000)]
     rows[4000] = rows[4000].replace("#oops", '"x, ""y"""')
 
-    check_against_slow("\n".join(["a,b,c,d,e,f,g,h", *rows]).encode())
+    check_against_slow("\n".join(["a,b,c,d,e,f,g,h,i,j", *rows]).encode())
 
 
 @settings(max_examples=300, deadline=None)
