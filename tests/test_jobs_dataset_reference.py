@@ -84,6 +84,9 @@ def test_a_table_of_many_blocks_has_the_profile_of_its_cells_one_by_one(
         lambda: rng.choice(["5", "5", "5", "5", "#oops"]),
     ]
     rows = [",".join(make() for make in makers) for _ in range(6000)]
+    for at in range(5000, 6000):  # cells like those that have been seen, but others
+        late = rows[at].replace("x-the", "z-the").replace("athe", "cthe").replace("a the", "d the")
+        rows[at] = late.removesuffix(",7") + ",12" * late.endswith(",7")
     rows[4000] = rows[4000].replace("#oops", '"x, ""y"""')
 
     check_against_slow("\n".join(["a,b,c,d,e,f,g,h,i,j", *rows]).encode())
