@@ -93,11 +93,13 @@ def inline(draw: st.DrawFn) -> SpecData:
         target_width = draw(st.integers(1, 3))
         target_values = st.lists(FLOAT32, min_size=target_width, max_size=target_width)
     targets = draw(st.lists(target_values, min_size=rows, max_size=rows))
+    if target_kind == "class" and len(set(targets)) < 2:
+        targets[0] = 21  # one class alone is refused
     data = {
         "source": "inline",
         "inputs": inputs,
         "targets": targets,
-        **draw(optional_fields(shuffle=FLAG)),
+        **draw(optional_fields(shuffle=FLAG, drop_last=FLAG)),
     }
     required_fields = {"objective": "cross_entropy"} if target_kind == "class" else {}
     return SpecData(data, "class" if target_kind == "class" else "number", rows, required_fields)
@@ -108,7 +110,9 @@ def synthetic(draw: st.DrawFn) -> SpecData:
     kind = draw(st.sampled_from(["regression", "classification"]))
     samples = draw(st.integers(2, 10_000))
     options = draw(
-        optional_fields(features=integers(1, 300), seed=integers(0, 2**32 - 1), shuffle=FLAG)
+        optional_fields(
+            features=integers(1, 300), seed=integers(0, 2**32 - 1), shuffle=FLAG, drop_last=FLAG
+        )
     )
     if kind == "classification":
         options |= draw(optional_fields(classes=integers(2, 1000)))
@@ -124,7 +128,7 @@ def tables(draw: st.DrawFn) -> SpecData:
     data: Spec = {"source": "dataset", "id": STANDING_IN["pets"], "target": target}
     data |= draw(optional_fields(
         features=st.lists(st.sampled_from(others), min_size=1, unique=True) | st.none(),
-        standardize=FLAG, shuffle=FLAG,
+        standardize=FLAG, shuffle=FLAG, drop_last=FLAG,
     ))  # fmt: skip
     if draw(FLAG):
         data["types"] = {"age": "category"}
@@ -137,7 +141,11 @@ def tables(draw: st.DrawFn) -> SpecData:
 @st.composite
 def arrays(draw: st.DrawFn) -> SpecData:
     name = draw(st.sampled_from(["numbers", "classes"]))
-    data = {"source": "dataset", "id": STANDING_IN[name], **draw(optional_fields(shuffle=FLAG))}
+    data = {
+        "source": "dataset",
+        "id": STANDING_IN[name],
+        **draw(optional_fields(shuffle=FLAG, drop_last=FLAG)),
+    }
     if name == "numbers":
         return SpecData(data, "number", 8, {}, validation_id=STANDING_IN[name])
     required_fields = {"objective": "cross_entropy"}
@@ -160,7 +168,7 @@ def texts(draw: st.DrawFn) -> SpecData:
         tokens = len(text)
     window = draw(st.integers(1, 48))
     rows = (tokens - 1) // window
-    data |= {"window": window, **draw(optional_fields(shuffle=FLAG))}
+    data |= {"window": window, **draw(optional_fields(shuffle=FLAG, drop_last=FLAG))}
     validation_id = data.get("id")
     return SpecData(data, "token", rows, {"vocabulary": vocabulary}, validation_id, max_rows=64)
 

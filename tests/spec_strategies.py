@@ -1,7 +1,5 @@
 """Hypothesis strategies of valid specs: every family, optimizer, schedule, source and rule."""
 
-import math
-
 from hypothesis import strategies as st
 
 from tests.data_strategies import (
@@ -94,25 +92,48 @@ def stop_rules(metrics: list[str]) -> st.SearchStrategy[Spec]:
     )  # fmt: skip
 
 
+#: of a fraction; `group` and `stratified` hang on the data
+SPLITS = optional_fields(split=st.sampled_from([None, "random", "last"]))
+
+
+def fraction_of(count: int, rows: int) -> float:
+    """Return a fraction, of at most a half, that holds out so many of the rows."""
+    return min(0.5, (count + 0.25) / rows)
+
+
 @st.composite
-def validations(draw: st.DrawFn, data: SpecData) -> tuple[Spec | None, int]:
-    """Draw a validation, and the number of rows that it holds out."""
+def validations(draw: st.DrawFn, data: SpecData, free: int) -> tuple[Spec | None, int]:
+    """Draw a validation, and the number of the `free` rows that it holds out."""
     interval = draw(optional_fields(every_ticks=TICKS | st.none()))
     if data.validation_id and draw(FLAG):
         return {"id": data.validation_id, **interval}, 0
-    if data.rows < 2 or draw(FLAG):
+    most = min(free // 2, data.rows // 2)
+    if most < 1 or draw(FLAG):
         return None, 0
-    held_out = draw(st.integers(1, data.rows // 2))
-    fraction = min(0.5, (held_out + 0.25) / data.rows)
-    return {"fraction": fraction, **interval}, math.floor(fraction * data.rows)
+    held_out = draw(st.integers(1, most))
+    fraction = fraction_of(held_out, data.rows)
+    return {"fraction": fraction, **draw(SPLITS), **interval}, held_out
 
 
 @st.composite
-def batches(draw: st.DrawFn, training: int, is_coupled: bool, max_rows: int) -> tuple[Spec, int]:
+def final_tests(draw: st.DrawFn, data: SpecData) -> tuple[Spec | None, int]:
+    """Draw a test, and the number of rows that it holds out."""
+    if data.validation_id and draw(FLAG):
+        return {"id": data.validation_id}, 0
+    if data.rows < 3 or draw(FLAG):
+        return None, 0
+    held_out = draw(st.integers(1, data.rows // 3))
+    return {"fraction": fraction_of(held_out, data.rows), **draw(SPLITS)}, held_out
+
+
+@st.composite
+def batches(
+    draw: st.DrawFn, training: int, is_coupled: bool, drop_last: bool, max_rows: int
+) -> tuple[Spec, int]:
     """Draw batch fields, and the rows of a batch. `coupled`: every part needs two rows or more."""
     if is_coupled:
         size = draw(st.sampled_from([n for n in range(2, min(training, max_rows) + 1)
-                                     if training % n != 1]))  # fmt: skip
+                                     if training % n != 1 or drop_last]))  # fmt: skip
         return {"batch_size": size}, size
     if draw(FLAG):
         size = min(32, training)
@@ -132,9 +153,10 @@ def schedules(draw: st.DrawFn, total: int | None) -> Spec:
                      end_factor=floats(0, 1)))  # fmt: skip
 
 
-def total_of(budget: Spec, training: int, batch: int) -> int | None:
+def total_of(budget: Spec, training: int, batch: int, drop_last: bool) -> int | None:
     """Return the ticks of a job, by the contract."""
-    epochs = [budget["epochs"] * -(-training // batch)] if "epochs" in budget else []
+    epoch = training // batch if drop_last else -(-training // batch)
+    epochs = [budget["epochs"] * epoch] if "epochs" in budget else []
     totals = [int(ticks) for ticks in (*epochs, budget.get("ticks")) if ticks is not None]
     return min(totals, default=None)
 
@@ -148,20 +170,22 @@ def specs(draw: st.DrawFn, source: st.SearchStrategy[SpecData] = ANY_DATA) -> Sp
         model = draw(transformers()) | {"vocabulary": compute.pop("vocabulary")}
     else:
         model = draw(MLPS)
-    validation, held_out = draw(validations(data))
-    training = data.rows - held_out
+    test, test_rows = draw(final_tests(data))
+    validation, held_out = draw(validations(data, data.rows - test_rows))
+    training, drop_last = data.rows - held_out - test_rows, data.data.get("drop_last", False)
     is_coupled = "batch" in model.get("norm", "layer")
     if is_coupled and training < 2:
         model, is_coupled = model | {"norm": "layer"}, False
-    sizes, batch = draw(batches(training, is_coupled, data.max_rows))
+    sizes, batch = draw(batches(training, is_coupled, drop_last, data.max_rows))
     budget = draw(BUDGETS)
     metrics = ["loss", *(["val_loss"] if validation else [])]
     if validation and data.kind == "class":
         metrics.append("val_accuracy")
     parts = {
-        "schedule": schedules(total_of(budget, training, batch)),
+        "schedule": schedules(total_of(budget, training, batch, drop_last)),
         "stop": stop_rules(metrics),
     }
     spec = {"model": model, "data": data.data, "budget": budget, **compute, **sizes}
     spec |= {} if validation is None and draw(FLAG) else {"validation": validation}
+    spec |= {} if test is None and draw(FLAG) else {"test": test}
     return spec | draw(optional_fields(**parts)) | draw(ABOUT)
