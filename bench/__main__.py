@@ -24,6 +24,7 @@ from bench import (
     small_jobs,
     streams,
     text_memory,
+    upload,
 )
 from bench.report import Figure, describe_machine, show
 
@@ -64,6 +65,9 @@ BENCHMARKS = {
     "access": Benchmark("Access: what a key costs", access.measure, 2000, on_page=False),
     "streams": Benchmark("Streams: requests while 300 are open", streams.measure, 3, on_page=False),
     "recovery": Benchmark("Recovery: kills and a drain", recovery.measure, 10, on_page=False),
+    "upload": Benchmark(
+        "Upload: profiles of tables", upload.measure, 3, {"rows": 100_000}, 1, on_page=False
+    ),
     "text_memory": Benchmark("Text: 2 GB against 2 MB", text_memory.measure, 1, on_page=False),
 }
 

@@ -109,3 +109,18 @@ def test_decimals_read_at_once_have_the_bits_that_float_gives(cells: list[str]) 
         short = cell.lstrip("+-")
         if NUMBER.fullmatch(cell) and short.replace(".", "").isdigit() and len(short) <= 15:
             assert is_read
+
+
+def test_a_seen_cell_is_known_by_all_its_bytes_and_its_column() -> None:
+    grid = find_cells(b"x-the same,y-the same\nx-the same,the same", 2, delimiter=",", decimal=".")
+    assert grid is not None
+    keys = seen_cells.make_keys(grid, np.arange(4))
+    one_slot = keys._replace(slots=np.zeros(4, np.int64))
+    cache = seen_cells.SeenCells()
+    cache.add(one_slot, np.array([0]), 3, 0.0)
+
+    assert cache.find(one_slot).tolist() == [True, False, True, False]
+    same_column = one_slot._replace(columns=np.zeros(4, np.int64))
+    assert cache.find(same_column).tolist() == [True, False, True, False]
+    other_column = one_slot._replace(columns=np.ones(4, np.int64))
+    assert not cache.find(other_column).any()
