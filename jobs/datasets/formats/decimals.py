@@ -21,6 +21,7 @@ HIGH_BYTES = np.array([0, *((1 << 64) - (1 << 64 - 8 * n) for n in range(1, 9))]
 #: a sign, all bytes), and the power of ten to divide by
 TAIL_BYTES = np.array([(1 << 64) - 1, *HIGH_BYTES[:8].tolist()], np.uint64)
 TAIL_POWERS = np.array([1.0, *POWERS])
+SIGNS = np.array([1.0, -1.0])
 PLUS, MINUS = 43, 45
 ZEROS = np.uint64(0x3030303030303030)  # eight characters 0
 SIXES = np.uint64(0x0606060606060606)
@@ -54,7 +55,7 @@ def read_decimals(grid: CellGrid) -> Decimals:
             grid, points[is_long], ends[is_long], digits[is_long] - fraction, fraction
         )
     values = mantissa / TAIL_POWERS.take(tail, mode="clip")
-    np.negative(values, out=values, where=is_negative)
+    values *= SIGNS.take(is_negative.view(np.uint8))
     return Decimals(values.reshape(shape), is_read.reshape(shape))
 
 
