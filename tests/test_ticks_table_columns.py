@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from jobs.datasets.rows import read_rows
 from jobs.spec.stored import read_stored_spec
 from jobs.store.connection import Store
 from tests.dataset_home import Home, import_model_file
@@ -198,3 +199,28 @@ def test_the_first_revision_keeps_its_rules(home: Home) -> None:
     targets: Any = load_data(old_inline, CPU).training
     assert targets.targets.tolist() == [0, 5, 9]
     assert torch.equal(load_data(inline, CPU).training.targets, torch.tensor([0, 1, 2]))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("kind", [CSV, JSONL])
+def test_model_py_encodes_every_row_of_its_file_as_uploaded_and_as_shown(
+    home: Home, tmp_path: Path, kind: Any
+) -> None:
+    rows: Any = [
+        {"zip": "02134" if kind == CSV else "a\r\nb", "n": 1.5 + at % 2, "on": at % 2 == 0,
+         "y": at / 7}
+        for at in range(8)
+    ]  # fmt: skip
+    data = {"types": {"zip": "category", "n": "category"}, "shuffle": False, "standardize": False}
+    dataset = home.add((csv_of if kind == CSV else jsonl_of)(rows), kind)
+    spec = home.spec(dataset, "y", data=data, batch_size=8)
+    inputs, _ = rows_of(home, spec)
+    model = import_model(home, spec, tmp_path / "rows")
+
+    record = home.datasets.find("a", dataset)
+    with home.datasets.open("a", record) as file:
+        shown = read_rows(file, record, 0, 8)
+    uploaded = [{name: str(value) for name, value in row.items()} for row in rows]
+    if kind == JSONL:
+        uploaded = rows
+    for records in (uploaded, shown):
+        assert model.encode(records).float().tolist() == inputs

@@ -1,7 +1,6 @@
 """The functions of an mlp's model.py beside the net: records to rows, outputs to predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from math import isfinite
 from typing import Any
 
@@ -94,25 +93,38 @@ def _to_number(column: Mapping[str, Any], value: Any) -> float:
 
 
 def _class_code(column: Mapping[str, Any], value: Any) -> int | None:
-    """Return the class number of a value; None where an unknown one is all zeros."""
+    """Return the class number of a value; None where an unknown one is all zeros.
+
+    A value belongs to the class that is spelled like it, else to the only class of equal value
+    where the training read numbers, or the value is one.
+    """
     classes = column["classes"]
-    text = "" if _is_missing(value) else _spelling(value)
-    if text in classes:
-        return int(classes.index(text))
-    if column.get("by_value") and text:
-        with suppress(ValueError):
-            values = [float(name) if name else None for name in classes]
-            return values.index(float(text))
+    for text in _spellings(value):
+        if text in classes:
+            return int(classes.index(text))
+    if column.get("by_value") or not isinstance(value, str):
+        numbers = [_as_number(name) for name in classes]
+        if numbers.count(_as_number(value)) == 1 and _as_number(value) is not None:
+            return numbers.index(_as_number(value))
     if column.get("unseen") == "ignore":
         return None
     raise ValueError(f"{column['name']}: {value!r} is none of {classes}")
 
 
-def _spelling(value: Any) -> str:
-    """Return a value as a text: true and false as in JSON, line ends as they were trained on."""
+def _spellings(value: Any) -> list[str]:
+    """Return how a training may have spelled a value: as in JSON, and with a CSV's line ends."""
+    if _is_missing(value):
+        return [""]
     if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value).replace("\r\n", "\n")
+        return ["true" if value else "false"]
+    return [str(value), str(value).replace("\r\n", "\n")]
+
+
+def _as_number(value: Any) -> float | None:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def prepare(rows: Tensor) -> Tensor:
