@@ -184,9 +184,12 @@ def test_equal_numbers_make_equal_nets_in_every_form(home: Home, objective: str)
 
 def test_the_first_revision_keeps_its_rules(home: Home) -> None:
     rows = [{"k": 0.1, "x": float(at), "y": 100.0 + at} for at in range(3)]
-    stored = home.spec(home.add(csv_of(rows)), "y", batch_size=3).to_stored()
+    spec = home.spec(home.add(csv_of(rows)), "y", batch_size=3)
+    stored = {**spec.to_stored(), "validation": {"fraction": 0.5, "every_ticks": 10}}
     del stored["revision"], stored["data"]["standardize_target"]
     old = read_stored_spec(stored)
+    assert old.validation is not None and old.validation.split == "random"
+    old = old.model_copy(update={"validation": None})
     training = home.training(old)
 
     assert not old.is_target_scaled and training.target_scaling is None
