@@ -102,6 +102,7 @@ def test_decimal_commas_and_thousands_are_read_by_an_option() -> None:
     assert (space.type, space.max, space.min) == ("number", 12_345.5, 7)
     assert column("3.5", decimal="comma").type == "category"
     assert column("12,34", thousands="comma").type == "category"
+    assert column("0,634", "1,234", thousands="comma").type == "category", "0.634, and not 634"
 
 
 def test_memory_is_bounded_by_columns_with_many_values() -> None:

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 
 #: dates of which nobody can tell the day from the month, or the year
 AMBIGUOUS_DATE = re.compile(r"\d{1,2}([-/.])\d{1,2}\1(\d{4}|\d{2})( .*)?", re.ASCII)
+BLANKS = "[ \u00a0\u202f]"
 #: what texts look like -> what to do; the first form that all texts have counts
 NUMBER_FORMS = (
     (
-        re.compile(r"[+-]?\d{1,3}(\.\d{3})+,\d+"),
-        "they look like numbers with decimal commas and points between groups of digits: upload "
-        "the file with decimal=comma and thousands=point",
+        re.compile(r"[+-]?[1-9]\d{0,2},\d{3}"),
+        "they look like numbers with commas, between groups of digits or before decimals: upload "
+        "the file with thousands=comma or with decimal=comma",
     ),
     (
-        re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?"),
+        re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?"),
         "they look like numbers with commas between groups of digits: upload the file with "
         "thousands=comma",
     ),
@@ -22,9 +23,19 @@ NUMBER_FORMS = (
         "they look like numbers with decimal commas: upload the file with decimal=comma",
     ),
     (
-        re.compile(r"[+-]?\d{1,3}([ \u00a0\u202f]\d{3})+(\.\d*)?"),
+        re.compile(r"[+-]?(\d{1,3}(\.\d{3})*,\d+|[1-9]\d{0,2}(\.\d{3})+)"),
+        "they look like numbers with decimal commas and points between groups of digits: upload "
+        "the file with decimal=comma and thousands=point",
+    ),
+    (
+        re.compile(rf"[+-]?[1-9]\d{{0,2}}({BLANKS}\d{{3}})+(\.\d*)?"),
         "they look like numbers with blanks between groups of digits: upload the file with "
         "thousands=space",
+    ),
+    (
+        re.compile(rf"[+-]?(\d{{1,3}},\d+|[1-9]\d{{0,2}}({BLANKS}\d{{3}})+(,\d+)?)"),
+        "they look like numbers with decimal commas and blanks between groups of digits: upload "
+        "the file with decimal=comma and thousands=space",
     ),
     (
         re.compile(r"[+-]?[$€£¥] ?-?\d[\d.,]*|[+-]?\d[\d.,]* ?[$€£¥%]"),

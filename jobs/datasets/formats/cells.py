@@ -156,12 +156,15 @@ def spelling(value: Value) -> str:
 
 
 def _grouped_pattern(options: ParseOptions) -> re.Pattern[str] | None:
-    """Compile the pattern of a number whose digits stand in groups of three."""
+    """Compile the pattern of a number whose digits stand in groups of three.
+
+    It does not begin with 0: `0,634` has a decimal comma, whatever the options say.
+    """
     if options.thousands == "none":
         return None
     decimal = re.escape(DECIMAL_SIGNS[options.decimal])
     sign = f"[{re.escape(THOUSANDS_SIGNS[options.thousands])}]"
-    return re.compile(rf"[+-]?\d{{1,3}}({sign}\d{{3}})+({decimal}\d*)?", re.ASCII)
+    return re.compile(rf"[+-]?[1-9]\d{{0,2}}({sign}\d{{3}})+({decimal}\d*)?", re.ASCII)
 
 
 def _plain_floats(values: Sequence[Any], decimal: str) -> Floats | None:
