@@ -227,3 +227,59 @@ def test_model_py_encodes_every_row_of_its_file_as_uploaded_and_as_shown(
         uploaded = rows
     for records in (uploaded, shown):
         assert model.encode(records).float().tolist() == inputs
+
+
+def test_a_category_of_numbers_takes_them_as_the_service_shows_its_rows(
+    home: Home, tmp_path: Path
+) -> None:
+    dataset = home.add(b"zip,size,y\n02134,1.50,1\n00501,2.50,2\n10001,1.50,4\n")
+    types = {"zip": "category", "size": "category"}
+    spec = home.spec(dataset, "y", data={"types": types, "unseen": "ignore"}, batch_size=3)
+    model = import_model(home, spec, tmp_path / "spellings")
+
+    written = [{"zip": "02134", "size": "1.50"}, {"zip": "10001", "size": "2.50"}]
+    shown = [{"zip": 2134.0, "size": 1.5}, {"zip": 10001.0, "size": 2.5}]
+    assert model.encode(shown).tolist() == model.encode(written).tolist()
+    assert model.encode([{"zip": "2134", "size": 3}]).sum() == 0, "a text keeps its spelling"
+
+
+def test_a_category_with_decimal_commas_takes_numbers(home: Home, tmp_path: Path) -> None:
+    options = {"decimal": "comma", "thousands": "point", "delimiter": "semicolon"}
+    dataset = home.add(b"a;y\n1.234,50;1\n2,5;2\n7;4\n", **options)
+    spec = home.spec(dataset, "y", data={"types": {"a": "category"}}, batch_size=3)
+    model = import_model(home, spec, tmp_path / "commas")
+
+    written, shown = [{"a": "1.234,50"}, {"a": "2,5"}], [{"a": 1234.5}, {"a": 2.5}]
+    assert model.encode(shown).tolist() == model.encode(written).tolist()
+
+
+def test_a_number_that_stands_for_two_spellings_is_none_of_them(home: Home, tmp_path: Path) -> None:
+    dataset = home.add(b"zip,y\n02134,1\n2134,2\n10001,4\n")
+    spec = home.spec(dataset, "y", data={"types": {"zip": "category"}}, batch_size=3)
+    model = import_model(home, spec, tmp_path / "doubtful")
+
+    assert model.encode([{"zip": 2134}]).tolist() == model.encode([{"zip": "2134"}]).tolist()
+    with pytest.raises(ValueError, match="2134.0 is none of"):
+        model.encode([{"zip": 2134.0}])
+
+
+def test_a_list_of_numbers_is_taken_as_it_was_uploaded(home: Home, tmp_path: Path) -> None:
+    rows = [{"v": None, "y": 1}, *({"v": [at, None if at == 3 else 2], "y": at} for at in range(5))]
+    spec = home.spec(home.add(jsonl_of(rows), JSONL), "y", data={"missing": "mean"}, batch_size=6)
+    model = import_model(home, spec, tmp_path / "lists")
+
+    columns = [{f"v[{at}]": row["v"] and row["v"][at] for at in range(2)} for row in rows]
+    assert model.encode(rows).tolist() == model.encode(columns).tolist()
+    with pytest.raises(ValueError, match=r"v\[1\]: the list of 1 numbers is too short"):
+        model.encode([{"v": [1]}])
+
+
+def test_digits_in_groups_are_read_as_in_the_training(home: Home, tmp_path: Path) -> None:
+    dataset = home.add(b'a,y\n"1,234",1\n"12",2\n"1,234,567.5",4\n', thousands="comma")
+    spec = home.spec(dataset, "y", batch_size=3)
+    model = import_model(home, spec, tmp_path / "groups")
+
+    assert model.encode([{"a": "1,234,567.5"}, {"a": " 12 "}]).tolist() == [[1_234_567.5], [12]]
+    for text in ("1,5", "0,634", "1,2345"):
+        with pytest.raises(ValueError, match=text):
+            model.encode([{"a": text}])

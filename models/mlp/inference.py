@@ -1,5 +1,6 @@
 """The functions of an mlp's model.py beside the net: records to rows, outputs to predictions."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from typing import Any
@@ -12,6 +13,8 @@ from models.times import parse_time
 
 BLOCK_ROWS = 32  # rows predicted at a time: constant, because the bits of a prediction depend on it
 SEPARATORS = {"comma": ",", "point": ".", "space": " \u00a0\u202f"}
+GROUPS = r"[+-]?[1-9]\d{{0,2}}([{0}]\d{{3}})+([^{0}\d]\d*)?"  # of three digits, with a separator
+VECTOR_COLUMN = re.compile(r"(.*)\[(\d+)\]", re.DOTALL)
 
 
 def predict(records: Sequence[Mapping[str, Any]], network: nn.Module | None = None) -> list[Any]:
@@ -47,16 +50,17 @@ def encode(records: Sequence[Mapping[str, Any]]) -> Tensor:
     """Turn records, each {column name: value}, into rows [records, inputs] (float64) for `prepare`.
 
     Only for nets trained on a table with named columns. Values may be written as in the file of the
-    training, or as the service shows its rows. A category becomes one input per class (one-hot), a
-    number that may be missing two: the number and 1 where it is missing. Raises KeyError for a
-    missing column and ValueError for an unknown category or a value that is not a number.
+    training, or as the service shows its rows; the columns `v[0]`, `v[1]` of a list may be a list
+    `v`. A category becomes one input per class (one-hot), a number that may be missing two: the
+    number and 1 where it is missing. Raises KeyError for a missing column and ValueError for an
+    unknown category or a value that is not a number.
     """
     return torch.tensor([list(_encode_record(record)) for record in records], dtype=torch.float64)
 
 
 def _encode_record(record: Mapping[str, Any]) -> Iterator[float]:
     for column in CONFIG["columns"]:
-        value = record[column["name"]]
+        value = _value_of(record, column["name"])
         if column["type"] == "category":
             code = _class_code(column, value)
             yield from (float(at == code) for at in range(len(column["classes"])))
@@ -67,6 +71,17 @@ def _encode_record(record: Mapping[str, Any]) -> Iterator[float]:
         yield column["fill"] if is_gap else _to_number(column, value)
         if column.get("indicator"):
             yield float(is_gap)
+
+
+def _value_of(record: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a column; that of `v[2]` may be in a list `v`, as in JSON lines."""
+    match = VECTOR_COLUMN.fullmatch(name)
+    if name in record or match is None or match[1] not in record:
+        return record[name]
+    numbers, at = record[match[1]], int(match[2])
+    if numbers is not None and at >= len(numbers):
+        raise ValueError(f"{name}: the list of {len(numbers)} numbers is too short")
+    return None if numbers is None else numbers[at]
 
 
 def _is_missing(value: Any) -> bool:
@@ -82,14 +97,20 @@ def _to_number(column: Mapping[str, Any], value: Any) -> float:
             raise ValueError(f"{column['name']}: {value!r} is no date or time")
         return seconds
     if isinstance(value, str):
-        cells = CONFIG.get("cells", {})
-        for separator in SEPARATORS.get(cells.get("thousands", "none"), ""):
-            value = value.replace(separator, "")
-        value = value.replace(",", ".") if cells.get("decimal") == "comma" else value
+        value = _to_plain(value.strip())
     number = float(value)
     if not isfinite(number):
         raise ValueError(f"{column['name']}: {value!r} is not a finite number")
     return number
+
+
+def _to_plain(text: str) -> str:
+    """Return a number as the file of the training wrote it with a point alone, as Python does."""
+    cells = CONFIG.get("cells", {})
+    separators = SEPARATORS.get(cells.get("thousands", "none"), "")
+    if separators and re.fullmatch(GROUPS.format(separators), text):
+        text = re.sub(f"[{separators}]", "", text)
+    return text.replace(",", ".") if cells.get("decimal") == "comma" else text
 
 
 def _class_code(column: Mapping[str, Any], value: Any) -> int | None:
@@ -122,7 +143,7 @@ def _spellings(value: Any) -> list[str]:
 
 def _as_number(value: Any) -> float | None:
     try:
-        return float(value)
+        return float(_to_plain(value.strip()) if isinstance(value, str) else value)
     except (TypeError, ValueError):
         return None
 
