@@ -31,7 +31,7 @@ class ColumnNotes:
     def __init__(self, scanner: TableScanner, column: Column, at: int) -> None:
         self._scanner, self._column, self._at = scanner, column, at
         self._present = scanner.rows - column.missing
-        self._samples = scanner.spellings.samples[at]
+        self._texts = scanner.spellings.samples[Kind.TEXT][at]
 
     def find(self) -> Iterator[Note]:
         """Yield the notes."""
@@ -66,20 +66,21 @@ class ColumnNotes:
                 "numbers_as_texts",
                 'all its texts are numbers; data.types with "number" reads them as such',
             )
-        elif are_ambiguous_dates(self._samples):
+        elif are_ambiguous_dates(self._texts):
             yield self._note(
                 "ambiguous_dates",
-                f"{self._describe_samples()}; nobody can tell the day from the month. Write dates "
-                "as YYYY-MM-DD to have them read as times",
+                f"{self._describe_first(Kind.TEXT)}; nobody can tell the day from the month. Write "
+                "dates as YYYY-MM-DD to have them read as times",
             )
         elif 2 * times >= self._present:
-            yield self._note("mostly_times", self._describe_others(times, "dates or times"))
+            others = self._describe_others(times, "dates or times", Kind.TEXT, Kind.NUMBER)
+            yield self._note("mostly_times", others)
         else:
-            suggestion = suggest_number(self._samples)
+            suggestion = suggest_number(self._texts)
             if suggestion or 2 * numbers >= self._present:
-                detail = self._describe_others(numbers, "numbers")
+                detail = self._describe_others(numbers, "numbers", Kind.TEXT, Kind.TIME)
                 default = "if they mean missing values, upload the file with missing="
-                default += self._samples[0].strip()[:MAX_SHOWN_CHARACTERS]
+                default += (self._texts or ["TOKEN"])[0].strip()[:MAX_SHOWN_CHARACTERS]
                 yield self._note("mostly_numbers", f"{detail}; {suggestion or default}")
 
     def _find_texts(self) -> Iterator[Note]:
@@ -103,18 +104,20 @@ class ColumnNotes:
             rule = f"{first} and {second} differ only in case or blanks, and are two classes"
             yield self._note("similar_classes", rule)
 
-    def _describe_others(self, fitting: int, kind: str) -> str:
-        """Tell how many cells are no numbers, or no times, and which is the first."""
+    def _describe_others(self, fitting: int, name: str, *kinds: Kind) -> str:
+        """Tell how many cells are no numbers, or no times, but of `kinds`, and which is first."""
         others = self._present - fitting
-        return f"{others:,} of {self._present:,} cells are no {kind}: {self._describe_samples()}"
+        first = self._describe_first(*kinds)
+        return f"{others:,} of {self._present:,} cells are no {name}: {first}"
 
-    def _describe_samples(self) -> str:
-        rows = self._first_row(Kind.TEXT), self._first_row(Kind.TIME)
-        row = min(row for row in rows if row)
-        others = ", ".join(map(_show, self._samples[1:3]))
-        return f"the first is {_show(self._samples[0])} in row {row}" + (
-            f", then {others}" if others else ""
-        )
+    def _describe_first(self, *kinds: Kind) -> str:
+        """Tell the first cell of these kinds, and the others of its kind that are known."""
+        row, kind = min((row, kind) for kind in kinds if (row := self._first_row(kind)))
+        samples = self._scanner.spellings.samples.get(kind)
+        if not samples or not samples[self._at]:
+            return f"the first is in row {row}"
+        first, *others = map(_show, samples[self._at][:3])
+        return f"the first is {first} in row {row}" + (f", then {', '.join(others)}" * bool(others))
 
     def _first_row(self, kind: Kind) -> int:
         return int(self._scanner.first_rows[kind, self._at])

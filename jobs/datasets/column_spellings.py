@@ -32,8 +32,10 @@ class Spellings:
         self.given_up: dict[int, GivenUp] = {}
         #: the numbers of columns that have more than 1,000 texts, but not as many numbers
         self.numbers: dict[int, set[float]] = {}
-        #: the first different texts of each column that are no numbers
-        self.samples: list[list[str]] = [[] for _ in range(columns)]
+        #: the first different texts and times of each column
+        self.samples: dict[Kind, list[list[str]]] = {
+            kind: [[] for _ in range(columns)] for kind in (Kind.TEXT, Kind.TIME)
+        }
         self._count, self._characters = 0, 0
 
     def add(self, column: int, cells: Mapping[str, Cell]) -> None:
@@ -88,11 +90,12 @@ class Spellings:
         return too_many or times * self._characters > MAX_SPELLING_CHARACTERS
 
     def _add_samples(self, column: int, cells: Mapping[str, Cell]) -> None:
-        samples = self.samples[column]
-        if len(samples) < MAX_SAMPLES:
-            others = (text for text, cell in cells.items() if cell.kind in (Kind.TIME, Kind.TEXT))
-            new = (text for text in others if text not in samples)
-            samples += islice(new, MAX_SAMPLES - len(samples))
+        for kind, columns in self.samples.items():
+            samples = columns[column]
+            if len(samples) < MAX_SAMPLES:
+                texts = (text for text, cell in cells.items() if cell.kind is kind)
+                new = (text for text in texts if text not in samples)
+                samples += islice(new, MAX_SAMPLES - len(samples))
 
     def _give_up(self, column: int, reason: GivenUp) -> None:
         texts = self.texts[column]
