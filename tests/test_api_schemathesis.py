@@ -58,7 +58,7 @@ BETWEEN = {
     "GET /v1/jobs/{job_id}/history": "not together with .*|not recorded: .*|.* form.*",
     "GET /v1/keys": "a next_after that such a list gave",
     "POST /v1/datasets": "left out for .*|tab for .*|another sign than .*|another array than .*"
-    r"|\d+ fields as in the header, not \d+|at least one row below the header"
+    r"|\d+ fields as in the (header|first row), not \d+|at least one row below the header"
     "|not read here: .* needs pyarrow: .*|used with another body",
     "POST /v1/jobs/{job_id}/checkpoints": "used with another body",
     "POST /v1/jobs/{job_id}/verify": "used with another body|0 or the tick of a checkpoint: .*"

@@ -279,3 +279,11 @@ def test_parquet_is_a_table_by_its_type_or_by_a_forms_file_name(client: Any) -> 
     assert [entry[0] for entry in faults(upload(client, data, PARQUET, header="absent"))] == [
         "header"
     ]
+
+
+def test_a_row_of_another_length_is_compared_with_the_first_one_where_there_is_no_header(
+    client: Any,
+) -> None:
+    (fault,) = upload(client, b"1,2\n3,4,5\n", CSV, header="absent").json["errors"]
+
+    assert (fault["row"], fault["detail"]) == (2, "2 fields as in the first row, not 3")

@@ -91,6 +91,14 @@ SPECS: dict[str, tuple[Any, list[str]]] = {
     "budget of 0 ticks": (small_spec(budget={"ticks": 0}), ["/budget/ticks"]),
     "budget above 10^9 ticks": (small_spec(budget={"ticks": 10**9 + 1}), ["/budget/ticks"]),
     "batch larger than the rows": (small_spec(batch_size=33), ["/batch_size"]),
+    "batch larger than the rows, without a last one": (
+        small_spec(
+            batch_size=33,
+            budget={"epochs": 1},
+            data={"source": "synthetic", "kind": "regression", "samples": 32, "drop_last": True},
+        ),
+        ["/batch_size"],
+    ),
     "more parts than rows of a batch": (small_spec(micro_batches=9), ["/micro_batches"]),
     "BatchNorm with batch 1": (small_spec(model=NORM, batch_size=1), ["/batch_size"]),
     "BatchNorm with a last batch of 1": (

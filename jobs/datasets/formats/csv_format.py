@@ -147,7 +147,8 @@ class CsvReader(StreamedReader):
         if not row.strip():
             rule = "not a blank row"
         else:
-            rule = f"{len(self.names)} fields as in the header, not {len(fields)}"
+            model = "header" if self._options.header == "present" else "first row"
+            rule = f"{len(self.names)} fields as in the {model}, not {len(fields)}"
             if hint := suggest_delimiter([*self._first_lines, row], self._options.delimiter):
                 rule += f"; {hint}"
         self._errors.add(number, None, rule, row[:200])
