@@ -92,6 +92,10 @@ def test_tokens_that_mean_missing_are_added_by_an_option() -> None:
     added = column("1", "-999", "unknown", missing=["-999", "unknown"])
 
     assert (added.type, added.missing, added.min) == ("number", 2, 1)
+    for token in ("-999", "-999.0", "-999.00"):
+        floats = column("1", "-999", "-999.0", missing=[token])
+        assert (floats.missing, floats.min) == (2, 1), "pandas writes -999.0 beside a gap"
+    assert column("1", "-999", "-999,0", missing=["-999"], decimal="comma").missing == 2
 
 
 def test_decimal_commas_and_thousands_are_read_by_an_option() -> None:

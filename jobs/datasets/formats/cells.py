@@ -26,8 +26,8 @@ MISSING_TOKENS = frozenset(
     }
 )  # fmt: skip
 NUMBER_PATTERN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-#: what people also write, of which nobody can tell the day from the month
-AMBIGUOUS_PATTERN = re.compile(r"\d{1,2}([-/.])\d{1,2}\1(\d{4}|\d{2})( .*)?", re.ASCII)
+#: tools write -999 where a column has whole numbers alone, else -999.0
+WHOLE_PATTERN = re.compile(r"([+-]?\d+)(\.0*)?", re.ASCII)
 #: of these characters, float() reads what NUMBER_PATTERN allows
 PLAIN_CHARACTERS = b"0123456789+-.eE "
 DECIMAL_SIGNS = {"point": ".", "comma": ","}
@@ -58,8 +58,11 @@ class CellParser:
 
     def __init__(self, options: ParseOptions) -> None:
         self.options = options
-        self.missing_tokens = MISSING_TOKENS | {token.strip() for token in options.missing}
         self._decimal = DECIMAL_SIGNS[options.decimal]
+        added = {token.strip() for token in options.missing}
+        whole = [match[1] for token in added if (match := WHOLE_PATTERN.fullmatch(token))]
+        added |= {*whole, *(f"{digits}{self._decimal}0" for digits in whole)}
+        self.missing_tokens = MISSING_TOKENS | added
         spelled = [token for token in self.missing_tokens if NUMBER_PATTERN.fullmatch(token)]
         self._missing_numbers = np.array(list(map(float, spelled)), np.float64)
         self._grouped = _grouped_pattern(options)
