@@ -140,3 +140,11 @@ def test_a_gap_of_a_spreadsheet_among_numbers_is_a_gap() -> None:
     ]  # fmt: skip
     gaps = profile((TABLES / "gap_in_unused_column.csv").read_bytes()).gaps or []
     assert [(gap.columns, gap.rows) for gap in gaps] == [([0], 1)]
+
+
+def test_a_first_line_of_classes_is_told_as_one_that_looks_like_data() -> None:
+    (note,) = profile_bytes(b"M,low,y\nF,high,1\nM,high,2\nF,high,3.5\n").notes[:1]
+
+    assert note.code == "header_like_data" and note.detail.startswith("columns are named 'M';")
+    good = profile_bytes(b"sex,low,y\nF,high,1\nM,high,2\nF,high,3.5\n").notes
+    assert "header_like_data" not in [note.code for note in good]

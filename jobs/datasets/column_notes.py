@@ -127,18 +127,21 @@ class ColumnNotes:
 
 
 def _header_notes(columns: Sequence[Column]) -> Iterator[Note]:
-    """Yield a note if names of columns are numbers, unless they count, as 0, 1, 2 or years do."""
+    """Yield a note if names of columns are numbers, or classes of their own column."""
+    names = _number_names(columns)
+    names += [column.name for column in columns if column.name in (column.classes or [])]
+    if names:
+        listed = ", ".join(map(_show, names[:3]))
+        detail = f"columns are named {listed}; if the first line is data, upload with header=absent"
+        yield Note(code="header_like_data", detail=detail)
+
+
+def _number_names(columns: Sequence[Column]) -> list[str]:
+    """Return the names that are numbers, unless they count, as 0, 1, 2 or years do."""
     names = [column.name for column in columns if NUMBER_PATTERN.fullmatch(column.name.strip())]
     numbers = list(map(float, names))
-    if (
-        not names
-        or all(b - a == 1 for a, b in zip(numbers, numbers[1:], strict=False))
-        and len(names) > 1
-    ):
-        return
-    listed = ", ".join(map(_show, names[:3]))
-    detail = f"columns are named {listed}; if the first line is data, upload with header=absent"
-    yield Note(code="header_like_data", detail=detail)
+    steps = [b - a for a, b in zip(numbers, numbers[1:], strict=False)]
+    return [] if steps and set(steps) == {1} else names
 
 
 def _limit(notes: Iterable[Note]) -> list[Note]:
