@@ -185,3 +185,19 @@ def test_a_plan_tells_groups_that_take_far_more_rows_than_the_fraction(client: A
         ]
         seeds[plan["ticks_per_epoch"]] = bool(group_warnings)
     assert seeds == {80 // 4: True, -(-10 // 4): True}
+
+
+def test_a_plan_tells_that_the_rows_to_validate_on_are_those_to_train_on(client: Any) -> None:
+    first, second = (
+        upload_new(client, table() + line, CSV)["id"] for line in (b"", b"\n90,p1,1,c1")
+    )
+    data = {"source": "dataset", "id": first, "target": "label", "exclude": ["size"]}
+
+    def warned_fields(other: str) -> list[str]:
+        parts = {"validation": {"id": other}, "test": {"id": other}}
+        plan = client.post("/v1/jobs/plan", json=small_spec(data=data, **parts)).json
+        words = [text.split()[0] for text in plan["warnings"]]
+        return [word for word in words if word.endswith(".id")]
+
+    assert warned_fields(second) == []
+    assert warned_fields(first) == ["validation.id", "test.id"]

@@ -92,6 +92,11 @@ def _split_warnings(spec: JobSpec) -> Iterator[str]:
         "test": (spec.test, spec.test_rows),
     }
     for name, (part, rows) in parts.items():
+        if part is not None and part.id is not None and part.id == getattr(spec.data, "id", None):
+            yield (
+                f"{name}.id is the dataset that is trained on: its rows say nothing of new ones; "
+                f"take {name}.fraction or another dataset"
+            )
         if part is None or part.split != "group":
             continue
         if rows > MAX_GROUP_EXCESS * (wanted := max(1, spec.count_share(part))):
