@@ -201,3 +201,13 @@ def test_a_plan_tells_that_the_rows_to_validate_on_are_those_to_train_on(client:
 
     assert warned_fields(second) == []
     assert warned_fields(first) == ["validation.id", "test.id"]
+
+
+def test_a_plan_tells_that_another_dataset_is_read_by_other_options(client: Any) -> None:
+    first = upload_new(client, table(), CSV)["id"]
+    second = upload_new(client, table() + b"\n", CSV, missing="-999")["id"]
+    data = {"source": "dataset", "id": first, "target": "label", "exclude": ["size"]}
+
+    spec = small_spec(data=data, validation={"id": second})
+    warnings = client.post("/v1/jobs/plan", json=spec).json["warnings"]
+    assert ["(missing)" in text for text in warnings if "validation.id" in text] == [True]

@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from jobs.spec.data import FIRST_REVISION, InlineData
+from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.job_spec import JobSpec
 from models.mlp.config import MlpConfig
 
@@ -14,6 +15,8 @@ from models.mlp.config import MlpConfig
 MAX_MEAN_IN_DEVIATIONS = 3.0
 #: ... or its deviation is outside of this range
 DEVIATION_RANGE = (0.1, 10.0)
+#: options of an upload that say what its cells mean
+CELL_OPTIONS = ("missing", "decimal", "thousands")
 #: groups, which are held out whole, may be this many times the rows that were asked for, untold
 MAX_GROUP_EXCESS = 1.5
 
@@ -30,8 +33,25 @@ def find_spec_warnings(spec: JobSpec) -> list[str]:
     """
     if spec.revision == FIRST_REVISION:
         return []
-    notes = [] if spec.facts is None else spec.facts.notes
+    notes = [] if spec.facts is None else [*spec.facts.notes, *_option_warnings(spec.facts)]
     return [*notes, *_model_warnings(spec), *_split_warnings(spec)]
+
+
+def _option_warnings(binding: DatasetBinding) -> Iterator[str]:
+    """Yield a warning for each other dataset whose cells are read by other options."""
+    options = binding.data.parse_options
+    for name, file in (("validation", binding.validation), ("test", binding.test)):
+        if file is None or file.text is not None:
+            continue
+        names = [
+            field for field in CELL_OPTIONS
+            if getattr(options, field) != getattr(file.parse_options, field)
+        ]  # fmt: skip
+        if names:
+            yield (
+                f"the dataset {name}.id was uploaded with other options than data.id "
+                f"({', '.join(names)}): cells that are written alike may be read differently"
+            )
 
 
 def find_target_warnings(spec: JobSpec) -> list[str]:
