@@ -136,19 +136,6 @@ def test_texts_that_only_python_takes_for_numbers_are_texts() -> None:
     assert (a.classes, b.classes) == (["1_000", "7"], ["3", "١٢"])
 
 
-def test_memory_is_bounded_by_columns_with_many_values() -> None:
-    wide = ",".join(f"c{at}" for at in range(400)).encode() + b",label\n"
-    rng = random.Random(2)
-    for row in range(300):
-        wide += ",".join(str(rng.randrange(900)) for _ in range(400)).encode()
-        wide += b",%d\n" % (row % 3)
-
-    *some, label = profile_bytes(wide).columns or []
-
-    value_count = sum(len(column.whole or ()) for column in some)
-    assert value_count <= 65_536 and label.whole == [0, 1, 2]
-
-
 def test_a_text_is_counted_in_bytes_and_characters() -> None:
     text = profile_bytes("Grüße, Welt!\n".encode(), TEXT).text
 

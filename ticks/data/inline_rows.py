@@ -8,7 +8,7 @@ from jobs.spec.data import FIRST_REVISION, InlineData
 from jobs.spec.job_spec import JobSpec
 from ticks.data.batches import TensorRows
 from ticks.data.splits import split_table, take_parts
-from ticks.data.standardize import Scaling, fit_scaling, standardize
+from ticks.data.standardize import Scaling, fit_scaling, to_float32
 from ticks.data.tables import TableData
 
 
@@ -34,10 +34,5 @@ def _numbers(
     values: NDArray[np.float64], training: NDArray[np.bool_], is_scaled: bool
 ) -> tuple[torch.Tensor, Scaling | None]:
     """Return values [rows, columns] in float32, standardized by the training rows if wanted."""
-    output = torch.zeros(values.shape)
     scaling = fit_scaling(values, training) if is_scaled else None
-    if scaling is None:
-        output.numpy()[:] = values
-    else:
-        standardize(values, scaling, output.numpy(), range(values.shape[1]))
-    return output, scaling
+    return to_float32(values, scaling), scaling

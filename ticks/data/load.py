@@ -26,7 +26,7 @@ from ticks.data.batches import RowSource, TensorRows
 from ticks.data.dataset_files import Announce, ignore_phase
 from ticks.data.inline_rows import load_inline
 from ticks.data.splits import SplitRows, split_table, take_parts
-from ticks.data.standardize import Scaling, fit_scaling, standardize
+from ticks.data.standardize import Scaling, fit_scaling, to_float32
 
 NOISE_DEVIATION = 0.1  # standard deviation of the noise in a synthetic regression's targets
 
@@ -122,6 +122,4 @@ def _draw_classes(data: SyntheticData) -> TensorRows:
 
 
 def _standardize_rows(rows: TensorRows, scaling: Scaling) -> TensorRows:
-    inputs = rows.inputs.clone()
-    standardize(rows.inputs.numpy(), scaling, inputs.numpy(), range(inputs.shape[1]))
-    return TensorRows(inputs, rows.targets)
+    return TensorRows(to_float32(rows.inputs.numpy(), scaling), rows.targets)

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 Floats = NDArray[np.float64]
 BLOCK_ROWS = 8192  # rows at a time; the order of additions does not depend on it
@@ -43,6 +45,16 @@ def standardize(
     for first in range(0, len(x), BLOCK_ROWS):
         block = x[first : first + BLOCK_ROWS].astype(np.float64)
         output[first : first + BLOCK_ROWS, columns] = (block - scaling.mean) / scaling.deviation
+
+
+def to_float32(values: NDArray[Any], scaling: Scaling | None) -> Tensor:
+    """Return values [rows, columns] in float32, in torch's own memory; standardized if scaled."""
+    output = torch.zeros(values.shape)
+    if scaling is None:
+        output.numpy()[:] = values
+    else:
+        standardize(values, scaling, output.numpy(), range(values.shape[1]))
+    return output
 
 
 def sum_rows(x: NDArray[Any], mask: NDArray[np.bool_] | None, mean: Floats | None) -> Floats:

@@ -101,8 +101,8 @@ class TableLoader:
         target = columns[self._data.target or ""]
         self._add_targets(target, rows)
         if self._file.dropped_rows:
-            for name in [*self.names, self._data.target or ""]:
-                self._is_dropped[rows] |= self._parser.missing_mask(columns[name])
+            used_names = [*self.names, self._data.target or ""]
+            self._is_dropped[rows] = self._parser.gap_mask([columns[name] for name in used_names])
 
     def _add_targets(self, values: Sequence[Value], rows: slice) -> None:
         if self._target_encoder is None:

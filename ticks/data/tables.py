@@ -20,7 +20,7 @@ from ticks.data.column_config import describe_columns
 from ticks.data.dataset_files import Announce
 from ticks.data.filling import fill, fit_fills
 from ticks.data.splits import split_table, take_parts
-from ticks.data.standardize import Floats, Scaling, fit_scaling, standardize
+from ticks.data.standardize import Floats, Scaling, fit_scaling, standardize, to_float32
 from ticks.data.table_loader import TableLoader, one_hot
 
 
@@ -116,13 +116,7 @@ class TableColumns:
     def _build_targets(self, loader: TableLoader) -> torch.Tensor:
         if self._binding.target is not None:
             return torch.tensor(loader.targets)
-        targets = torch.zeros(loader.targets.shape)
-        if self.target_scaling is None:
-            targets.numpy()[:] = loader.targets
-        else:
-            outputs = range(self._binding.outputs)
-            standardize(loader.targets, self.target_scaling, targets.numpy(), outputs)
-        return targets
+        return to_float32(loader.targets, self.target_scaling)
 
     def _number_inputs(self) -> list[int]:
         """Return the inputs that are numbers, in the order of the loader's numbers."""

@@ -75,6 +75,13 @@ class CellParser:
         """Return a mask [values] of the missing cells."""
         return np.fromiter(map(self.is_missing, values), np.bool_, len(values))
 
+    def gap_mask(self, columns: Sequence[Sequence[Value]]) -> NDArray[np.bool_]:
+        """Return a mask [rows] of the rows that lack a value in one of these columns or more."""
+        has_gap = np.zeros(len(columns[0]), np.bool_)
+        for values in columns:
+            has_gap |= self.missing_mask(values)
+        return has_gap
+
     def numbers(self, values: Sequence[Value]) -> Floats:
         """Return cells as numbers, float64 [values], NaN for missing ones.
 

@@ -26,6 +26,7 @@ def read_kept_rows(
     parser = CellParser(options)
     for names, block in read_table_blocks(file, data_file.type, options, DataErrors()):
         rows = slice(block.first - 1, block.first - 1 + block.rows)
-        for name in used_columns:
-            is_kept[rows] &= ~parser.missing_mask(block.columns[names.index(name)])
+        is_kept[rows] = ~parser.gap_mask(
+            [block.columns[names.index(name)] for name in used_columns]
+        )
     return np.flatnonzero(is_kept)
