@@ -1,8 +1,8 @@
 """Endpoints of datasets: upload, list, read, content, rows, delete."""
 
 import json
-from collections.abc import Callable
-from typing import get_args
+from collections.abc import Callable, Iterable
+from typing import Any, get_args
 
 from flask import Response, request
 
@@ -14,9 +14,10 @@ from api.pagination import page_json
 from api.schemas_datasets import DatasetPage, DatasetQuery, RowPage, RowsQuery, UploadQuery
 from api.upload_source import UPLOAD_MEDIA_TYPES, UploadSource, open_source
 from jobs.datasets.dataset import Dataset
-from jobs.datasets.rows import read_rows
+from jobs.datasets.rows import iter_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
 from jobs.spec.profiles import MediaType
+from jobs.store.page_budget import PageBudget
 
 router = Router("datasets")
 DATASETS_PATH = "/v1/datasets"
@@ -81,12 +82,11 @@ def _receive(
     f"GET {DATASETS_PATH}", query=DatasetQuery, responses={200: ResponseSpec("a page", DatasetPage)}
 )
 def list_datasets(context: RequestContext, query: DatasetQuery) -> Response:
-    """List datasets, newest first."""
+    """List datasets, newest first. A page may have fewer than `limit` where they are large."""
     page = context.deps.datasets.read_page(
         context.tenant, limit=query.limit, after=query.after, descending=query.order == "desc"
     )
-    texts = [dataset.model_dump_json() for dataset in page.data]
-    return json_response(page_json(texts, page.next_after))
+    return json_response(page_json(page.data, page.next_after))
 
 
 @router.endpoint(
@@ -130,17 +130,30 @@ def get_dataset_content(context: RequestContext, dataset_id: str) -> Response:
     error_statuses=(404,),
 )
 def list_dataset_rows(context: RequestContext, dataset_id: str, query: RowsQuery) -> Response:
-    """Read some rows of a table or an NPZ file, as a job would read them."""
+    """Read some rows of a table or an NPZ file, as a job would read them.
+
+    A page may have fewer than `limit` where they are large.
+    """
     record = context.deps.datasets.find(context.tenant, dataset_id)
     total = record.dataset.rows
     if total is None:
         raise Problem("not-found", "a text has no rows; read its content")
     with context.deps.datasets.open(context.tenant, record) as file:
-        page_rows = read_rows(file, record, query.after, query.limit)
-    last = query.after + len(page_rows)
-    next_after = str(last) if page_rows and last < total else None
-    texts = [json.dumps(row, allow_nan=False) for row in page_rows]
+        texts = _take_rows(iter_rows(file, record, query.after), query.limit)
+    last = query.after + len(texts)
+    next_after = str(last) if texts and last < total else None
     return json_response(page_json(texts, next_after))
+
+
+def _take_rows(rows: Iterable[dict[str, Any]], limit: int) -> list[str]:
+    """Return the first rows as JSON: at most `limit`, fewer where they are large."""
+    texts, budget = list[str](), PageBudget(limit)
+    for row in rows:
+        texts.append(json.dumps(row, allow_nan=False))
+        budget.spend(texts[-1])
+        if budget.is_spent:
+            break
+    return texts
 
 
 @router.delete_endpoint(DATASET_PATH)

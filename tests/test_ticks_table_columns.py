@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.datasets.rows import read_rows
+from jobs.datasets.rows import iter_rows
 from jobs.spec.stored import read_stored_spec
 from jobs.store.connection import Store
 from tests.dataset_home import Home, import_model_file
@@ -221,7 +221,7 @@ def test_model_py_encodes_every_row_of_its_file_as_uploaded_and_as_shown(
 
     record = home.datasets.find("a", dataset)
     with home.datasets.open("a", record) as file:
-        shown = read_rows(file, record, 0, 8)
+        shown = list(iter_rows(file, record, 0))
     uploaded = [{name: str(value) for name, value in row.items()} for row in rows]
     if kind == JSONL:
         uploaded = rows

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import BinaryIO, Literal
 
 from jobs.archive.keys_datasets import KeyDatasetArchive
@@ -30,6 +29,7 @@ from jobs.spec.row_split import RowSplit
 from jobs.store import keys
 from jobs.store.connection import Store
 from jobs.store.cursor import IndexCursor, Page
+from jobs.store.page_budget import PageBudget, read_hashes
 from jobs.store.scripts import Scripts, check_idempotency
 
 #: an upload's lock on its idempotency key expires this long after the last renewal
@@ -158,11 +158,23 @@ class DatasetRepository:
 
     def read_page(
         self, tenant: str, *, limit: int, after: str | None = None, descending: bool = True
-    ) -> Page[Dataset]:
-        """Read a page of a tenant's datasets. Raises BadCursor."""
+    ) -> Page[str]:
+        """Read a page of a tenant's datasets, each as JSON. Raises BadCursor.
+
+        It ends early where its datasets have more than MAX_PAGE_BYTES together.
+        """
         cursor = IndexCursor(self._store, keys.dataset_index(tenant), after, descending)
-        page = cursor.read_records(partial(keys.dataset, tenant), limit)
-        return Page([parse_dataset(record).dataset for record in page.data], page.next_after)
+        members, texts, budget, examined = cursor.read_next(limit + 1), [], PageBudget(limit), 0
+        names = [keys.dataset(tenant, member.decode()) for member, _ in members[:limit]]
+        for record in read_hashes(self._store, names, "profile"):
+            examined += 1
+            if record:
+                texts.append(parse_dataset(record).dataset.model_dump_json())
+                budget.spend(texts[-1])
+            if budget.is_spent:
+                break
+        next_after = str(int(members[examined - 1][1])) if examined < len(members) else None
+        return Page(texts, next_after)
 
     def open(self, tenant: str, record: DatasetRecord) -> BinaryIO:
         """Open a dataset's bytes. Raises NoSuchDataset if it was deleted meanwhile."""

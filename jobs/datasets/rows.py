@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from math import isnan
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from jobs.datasets.dataset import DatasetRecord
 from jobs.datasets.formats.cells import CellParser
 from jobs.datasets.formats.data_errors import DataErrors
@@ -12,28 +15,33 @@ from jobs.datasets.formats.readers import read_table_blocks
 from jobs.datasets.formats.table import RowBlock, Value
 from jobs.spec.profiles import Column
 
+CELLS_AT_ONCE = 1 << 12  # that become values at a time
 
-def read_rows(
-    file: BinaryIO, record: DatasetRecord, after: int, limit: int
-) -> list[dict[str, Any]]:
-    """Return up to `limit` rows after row `after` (0: from the first)."""
+
+def iter_rows(file: BinaryIO, record: DatasetRecord, after: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows after row `after` (0: from the first), as they are asked for."""
+    for columns in _iter_columns(file, record, after):
+        yield from (
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        )
+
+
+def _iter_columns(
+    file: BinaryIO, record: DatasetRecord, after: int
+) -> Iterator[dict[str, list[Any]]]:
+    """Yield the values of some consecutive rows at a time by column."""
     if record.profile.columns is None:
-        options = record.known_dataset.file.parse_options
-        with Npz(file, options) as npz:
-            return _to_objects({role: _read_array(npz, role, after, limit) for role in ROLES})
-    rows: list[dict[str, Any]] = []
+        yield from _iter_arrays(file, record, after)
+        return
     parser = CellParser(record.known_dataset.file.parse_options)
+    step = max(1, CELLS_AT_ONCE // len(record.profile.columns))
     for block in _read_blocks(file, record, after):
-        skip = max(0, after + 1 - block.first)
-        stop = skip + limit - len(rows)
-        columns = zip(record.profile.columns, block.columns, strict=True)
-        cells = {
-            column.name: _to_cells(parser, column, values[skip:stop]) for column, values in columns
-        }
-        rows += _to_objects(cells)
-        if len(rows) == limit:
-            break
-    return rows
+        for start in range(max(0, after + 1 - block.first), block.rows, step):
+            columns = zip(record.profile.columns, block.columns, strict=True)
+            yield {
+                column.name: _to_cells(parser, column, values[start : start + step])
+                for column, values in columns
+            }
 
 
 def _read_blocks(file: BinaryIO, record: DatasetRecord, after: int) -> Iterator[RowBlock]:
@@ -65,17 +73,17 @@ def _to_cells(parser: CellParser, column: Column, values: list[Value]) -> list[A
     return [None if isnan(number) else number for number in parser.numbers(values).tolist()]
 
 
-def _to_objects(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
-    """Return an object for each row of some columns."""
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def _iter_arrays(
+    file: BinaryIO, record: DatasetRecord, after: int
+) -> Iterator[dict[str, list[Any]]]:
+    with Npz(file, record.known_dataset.file.parse_options) as npz:
+        if after >= npz.members["inputs"].rows:
+            return
+        inputs, targets = (_iter_array_rows(npz, role, after) for role in ROLES)
+        for pair in zip(inputs, targets, strict=True):
+            yield {role: [values.tolist()] for role, values in zip(ROLES, pair, strict=True)}
 
 
-def _read_array(npz: Npz, role: str, after: int, limit: int) -> list[Any]:
-    rows: list[Any] = []
-    if after >= npz.members[role].rows:
-        return rows
+def _iter_array_rows(npz: Npz, role: str, after: int) -> Iterator[NDArray[np.generic]]:
     for _, values in npz.read_pieces(role, after):
-        rows += values[: limit - len(rows)].tolist()
-        if len(rows) == limit:
-            break
-    return rows
+        yield from values
