@@ -13,6 +13,7 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import HTTPException
 
 from jobs import errors
+from jobs.datasets.formats.damage import DamagedDataset
 from jobs.datasets.formats.data_errors import BadData, DataError, MissingExtra
 from jobs.datasets.upload import UploadTooLarge
 from jobs.files.artifacts import UnsafePath
@@ -225,6 +226,7 @@ def _with_slug(
 OLDER_PROCESS = "this process is older than a job's record: ask again when all of them are new"
 RETRY_LATER = {"Retry-After": "10"}  # a queue needs time to drain
 NO_SUCH_CHECKPOINT = "the job has no such checkpoint now"
+DAMAGED_DATASET = "the dataset's file is not what was uploaded: delete it and upload it again"
 DAMAGED_CHECKPOINT = "the checkpoint's files are not what was committed"
 IN_PROGRESS = "wait for its answer, or send it again later"
 OUT_OF_MEMORY = "nothing was stored: the store has no memory left"
@@ -258,6 +260,7 @@ EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ..
     (errors.StoreFull, lambda error: Problem("storage-full", f"nothing was stored: {error}")),
     (UnknownColumn, _unknown_column),
     (UnsupportedColumn, lambda error: bad_parameter("columns", str(error), error.column)),
+    (DamagedDataset, _with_slug("damaged", DAMAGED_DATASET)),
     (DamagedCheckpoint, _with_slug("damaged", DAMAGED_CHECKPOINT)),
     (ParseException, _with_slug("bad-request", "the body is not sent as HTTP has it")),
     (DamagedHistory, _with_slug("damaged", "a part of the history is not what was recorded")),

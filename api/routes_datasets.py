@@ -14,6 +14,7 @@ from api.pagination import page_json
 from api.schemas_datasets import DatasetPage, DatasetQuery, RowPage, RowsQuery, UploadQuery
 from api.upload_source import UPLOAD_MEDIA_TYPES, UploadSource, open_source
 from jobs.datasets.dataset import Dataset
+from jobs.datasets.formats.damage import report_damage
 from jobs.datasets.rows import iter_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
 from jobs.spec.profiles import MediaType
@@ -138,7 +139,10 @@ def list_dataset_rows(context: RequestContext, dataset_id: str, query: RowsQuery
     total = record.dataset.rows
     if total is None:
         raise Problem("not-found", "a text has no rows; read its content")
-    with context.deps.datasets.open(context.tenant, record) as file:
+    with (
+        context.deps.datasets.open(context.tenant, record) as file,
+        report_damage(file, record.dataset.sha256),
+    ):
         texts = _take_rows(iter_rows(file, record, query.after), query.limit)
     last = query.after + len(texts)
     next_after = str(last) if texts and last < total else None

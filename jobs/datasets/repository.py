@@ -16,6 +16,7 @@ from typing import BinaryIO, Literal
 from jobs.archive.keys_datasets import KeyDatasetArchive
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.dataset import Dataset, DatasetRecord, parse_dataset
+from jobs.datasets.formats.damage import DamagedDataset
 from jobs.datasets.row_splits import split_job_rows, used_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
 from jobs.errors import DatasetDeleted, DatasetInUse, NoSuchDataset, RequestInProgress
@@ -177,12 +178,12 @@ class DatasetRepository:
         return Page(texts, next_after)
 
     def open(self, tenant: str, record: DatasetRecord) -> BinaryIO:
-        """Open a dataset's bytes. Raises NoSuchDataset if it was deleted meanwhile."""
+        """Open a dataset's bytes. Raises DamagedDataset, or NoSuchDataset if it was deleted."""
         try:
             return self.blobs.open(record.path)
         except FileNotFoundError:
             self.find(tenant, record.dataset.id)
-            raise
+            raise DamagedDataset(f"the file of sha256 {record.dataset.sha256} is missing") from None
 
     def open_file(self, file: DataFile) -> BinaryIO:
         """Open the bytes of a dataset that a job uses. Raises DatasetDeleted."""

@@ -3,13 +3,14 @@
 The trainer splits by the same functions (ticks/data/splits.py), from rows in memory.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import BinaryIO
 
 import numpy as np
 
 from jobs.datasets.formats.class_codes import read_class_codes
+from jobs.datasets.formats.damage import report_damage
 from jobs.datasets.formats.group_codes import read_group_codes
 from jobs.datasets.formats.kept_rows import read_kept_rows, read_names
 from jobs.sampling.randperm import randperm
@@ -27,7 +28,7 @@ def split_job_rows(spec: JobSpec, open_file: OpenFile, rows: Numbers) -> RowSpli
     """Split the `rows` that a job uses; of a file only what the splits need is read."""
     groups, classes = {}, None
     if (columns := group_columns(spec)) and spec.facts is not None:
-        with open_file(spec.facts.data) as stream:
+        with _read_stored(spec.facts.data, open_file) as stream:
             groups = read_group_codes(stream, spec.facts.data, columns)
     if needs_classes(spec):
         classes = _read_classes(spec, open_file)[rows]
@@ -47,8 +48,15 @@ def kept_rows(spec: JobSpec, file: DataFile, open_file: OpenFile) -> Numbers:
     if not file.dropped_rows:
         return np.arange(file.rows)
     columns = _used_columns(spec, open_file)
-    with open_file(file) as stream:
+    with _read_stored(file, open_file) as stream:
         return read_kept_rows(stream, file, columns)
+
+
+@contextmanager
+def _read_stored(file: DataFile, open_file: OpenFile) -> Iterator[BinaryIO]:
+    """Open a dataset's file for a block that reads it. Raises DamagedDataset."""
+    with open_file(file) as stream, report_damage(stream, file.sha256):
+        yield stream
 
 
 def _used_columns(spec: JobSpec, open_file: OpenFile) -> list[str]:
@@ -56,7 +64,7 @@ def _used_columns(spec: JobSpec, open_file: OpenFile) -> list[str]:
     assert facts is not None and isinstance(data, DatasetData), "only a dataset's rows are dropped"
     if data.features is not None:
         return [*data.features, data.target or ""]
-    with open_file(facts.data) as stream:
+    with _read_stored(facts.data, open_file) as stream:
         return [name for name in read_names(stream, facts.data) if name not in facts.left_out]
 
 
@@ -66,7 +74,7 @@ def _read_classes(spec: JobSpec, open_file: OpenFile) -> Numbers:
         case DatasetData():
             facts = spec.facts
             assert facts is not None and facts.target is not None, "only classes are stratified"
-            with open_file(facts.data) as stream:
+            with _read_stored(facts.data, open_file) as stream:
                 return read_class_codes(stream, facts.data, spec.data.target, facts.target)
         case InlineData():
             classes = spec.data.class_numbers(spec.revision)

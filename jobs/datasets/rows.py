@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from jobs.datasets.dataset import DatasetRecord
 from jobs.datasets.formats.cells import CellParser
-from jobs.datasets.formats.data_errors import DataErrors
+from jobs.datasets.formats.data_errors import DataErrors, data_error
 from jobs.datasets.formats.npz import ROLES, Npz
 from jobs.datasets.formats.readers import read_table_blocks
 from jobs.datasets.formats.table import RowBlock, Value
@@ -33,7 +33,9 @@ def _iter_columns(
     if record.profile.columns is None:
         yield from _iter_arrays(file, record, after)
         return
-    parser = CellParser(record.known_dataset.file.parse_options)
+    if after >= (record.profile.rows or 0):
+        return
+    parser, rows = CellParser(record.known_dataset.file.parse_options), 0
     step = max(1, CELLS_AT_ONCE // len(record.profile.columns))
     for block in _read_blocks(file, record, after):
         for start in range(max(0, after + 1 - block.first), block.rows, step):
@@ -42,6 +44,9 @@ def _iter_columns(
                 column.name: _to_cells(parser, column, values[start : start + step])
                 for column, values in columns
             }
+        rows = block.first + block.rows - 1
+    if rows != record.profile.rows:
+        raise data_error(f"{record.profile.rows} rows, not {rows}")
 
 
 def _read_blocks(file: BinaryIO, record: DatasetRecord, after: int) -> Iterator[RowBlock]:

@@ -4,15 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from jobs.datasets.formats.damage import DamagedDataset
+
 READ_SIZE = 1 << 20  # bytes read at a time
 PROGRESS_EVERY = 64  # pieces of READ_SIZE between two announcements
 
 #: called with the name of each phase that takes time
 Announce = Callable[[str], None]
-
-
-class DamagedDataset(Exception):
-    """A dataset's file is missing or differs from what was uploaded."""
 
 
 def ignore_phase(phase: str) -> None:

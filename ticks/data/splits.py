@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from jobs.datasets.formats.damage import report_damage
 from jobs.datasets.formats.group_codes import read_group_codes
 from jobs.sampling.splits import Mask, Numbers
 from jobs.spec.job_spec import JobSpec
@@ -36,8 +37,10 @@ def split_table(
     groups = {}
     if columns := group_columns(spec):
         assert artifacts is not None and spec.facts is not None, "columns are a dataset's"
-        groups = read_group_codes(artifacts / spec.facts.data.path, spec.facts.data, columns)
-        groups = {name: codes[row_numbers] for name, codes in groups.items()}
+        file, path = spec.facts.data, artifacts / spec.facts.data.path
+        with report_damage(path, file.sha256):
+            groups = read_group_codes(path, file, columns)
+            groups = {name: codes[row_numbers] for name, codes in groups.items()}
     split = split_rows(spec, classes, groups, permute)
     assert split.held_out.sum() == spec.held_out_rows, "submission has counted them"
     assert split.test.sum() == spec.test_rows, "submission has counted them"

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from jobs.datasets.formats.cells import CellParser
 from jobs.datasets.formats.class_codes import NO_CLASS, ClassEncoder
+from jobs.datasets.formats.damage import DamagedDataset, report_damage
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.npz import Npz
 from jobs.datasets.formats.readers import read_table_blocks
 from jobs.datasets.formats.table import RowBlock, Value
 from jobs.spec.data import DatasetData
 from jobs.spec.dataset_binding import DataFile, DatasetBinding
-from ticks.data.dataset_files import Announce, DamagedDataset, read_with_checksum
+from ticks.data.dataset_files import Announce, read_with_checksum
 from ticks.data.standardize import Floats
 
 Codes = NDArray[np.int64]
@@ -62,11 +63,12 @@ class TableLoader:
     def read(self, artifacts: Path, announce: Announce) -> "TableLoader":
         """Read the file below `artifacts` and return self; raises DamagedDataset."""
         path = artifacts / self._file.path
-        if self._file.type == "application/x-npz":
-            self._read_arrays(path, announce)
-        else:
-            self._read_table(path, announce)
-            self._leave_out_dropped()
+        with report_damage(path, self._file.sha256):
+            if self._file.type == "application/x-npz":
+                self._read_arrays(path, announce)
+            else:
+                self._read_table(path, announce)
+                self._leave_out_dropped()
         return self
 
     @property

@@ -39,7 +39,7 @@ class CsvReader(StreamedReader):
     With `names` no header is read: the bytes begin with row `first` (from 1) at byte `offset`.
     """
 
-    has_typed_cells = False
+    file_rule, has_typed_cells = "a CSV that can be read", False
 
     def __init__(
         self,
@@ -59,9 +59,8 @@ class CsvReader(StreamedReader):
         self._header: list[str] | None = None
         self._first_lines: list[str] = []  # that suggestions are made from
 
-    def finish(self) -> Iterator[RowBlock]:
-        """Yield the last rows. Raises BadData for a file without a header or rows."""
-        yield from super().finish()
+    def _read_rest(self) -> Iterator[RowBlock]:
+        yield from super()._read_rest()
         if not self.names:
             has_header = self._options.header == "present"
             raise data_error("a header and at least one row" if has_header else "at least one row")

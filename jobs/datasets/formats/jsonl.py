@@ -34,15 +34,16 @@ TEXT_NAMES = (["text"], [MESSAGES])
 class JsonlReader(StreamedReader):
     """Reads JSON lines. A row with an error is left out of the blocks."""
 
+    file_rule = "JSON lines that can be read"
+
     def __init__(
         self, errors: DataErrors, *, names: list[str] | None = None, first: int = 1, offset: int = 0
     ) -> None:
         super().__init__(errors, RowSplitter(has_quotes=False, offset=offset), names, first)
         self._fields = JsonFields.from_names(names) if names else None
 
-    def finish(self) -> Iterator[RowBlock]:
-        """Yield the last rows. Raises BadData for a file without any."""
-        yield from super().finish()
+    def _read_rest(self) -> Iterator[RowBlock]:
+        yield from super()._read_rest()
         if self._fields is None:
             self._errors.check()
             raise data_error("at least one row")

@@ -7,13 +7,13 @@ file's bytes before memory of that size is allocated. Arrays are read in pieces 
 import contextlib
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import IO, BinaryIO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.datasets.formats.damage import refuse_damage
 from jobs.datasets.formats.data_errors import FITS_FLOAT32_RULE, DataErrors, data_error
 from jobs.datasets.formats.fortran_rows import FortranRows, unpacked_file
 from jobs.datasets.formats.npz_directory import ZIP_RULE, check_directory
@@ -23,6 +23,8 @@ from jobs.spec.profiles import ParseOptions
 
 ROLES = ("inputs", "targets")
 READ_SIZE = 1 << 18  # bytes
+MAX_PIECE_VALUES = 1 << 18  # whatever their size: what is computed of a piece is float64
+UNPACK_RULE = "an array whose bytes can be unpacked"
 
 
 class Npz:
@@ -39,11 +41,9 @@ class Npz:
         self._fortran: dict[str, FortranRows] = {}
         self._unpacked_files = contextlib.ExitStack()
         check_directory(file)
-        try:
+        with refuse_damage(ZIP_RULE):
             self._zip = zipfile.ZipFile(file)
             self.members = find_members(self._zip, options)
-        except (zipfile.BadZipFile, struct.error, EOFError, NotImplementedError) as error:
-            raise data_error(f"{ZIP_RULE}: {error}") from None
         self.ignored = ignored_names(self._zip, self.members)
         size = sum(member.info.file_size for member in self.members.values())
         if max_bytes is not None and size > max_bytes:
@@ -64,27 +64,29 @@ class Npz:
         member = self.members[role]
         read_rows = self._fortran_rows if member.is_fortran else self._stream_rows
         is_column = role == "targets" and member.shape[1:] == (1,)
-        for first, rows in read_rows(member, after):
-            values = rows != 0 if member.dtype.kind == "b" else rows
-            yield first, values[:, 0] if is_column else values
+        with refuse_damage(UNPACK_RULE, column=member.name):
+            for first, rows in _cut_pieces(read_rows(member, after)):
+                values = rows != 0 if member.dtype.kind == "b" else rows
+                yield first, values[:, 0] if is_column else values
 
     def check_sums(self) -> None:
         """Read what `read_pieces` would read without its check sum. Raises BadData."""
         for member in self.members.values():
             if member.is_fortran and not member.is_compressed:
-                for _ in self._read_bytes(member):
-                    pass
+                with refuse_damage(UNPACK_RULE, column=member.name):
+                    for _ in self._read_bytes(member):
+                        pass
 
     def _stream_rows(self, member: Member, row: int) -> Iterator[tuple[int, NDArray[np.generic]]]:
         num_rows = max(1, READ_SIZE // member.row_bytes)
         with self._zip.open(member.info) as stream:
-            _skip(stream, member, member.header + row * member.row_bytes)
+            _skip(stream, member.header + row * member.row_bytes)
             while row < member.rows:
                 size = min(num_rows, member.rows - row) * member.row_bytes
-                data = _read(stream, member, size)
+                data = _read(stream, size)
                 yield row, np.frombuffer(data, member.storage).reshape(-1, *member.shape[1:])
                 row += num_rows
-            _check_end(stream, member)
+            _check_end(stream)
 
     def _fortran_rows(self, member: Member, row: int) -> Iterator[tuple[int, NDArray[np.generic]]]:
         rows = self._fortran.get(member.name)
@@ -106,8 +108,8 @@ class Npz:
         """Yield all bytes of a member; their sum is checked."""
         with self._zip.open(member.info) as stream:
             for start in range(0, member.info.file_size, READ_SIZE):
-                yield _read(stream, member, min(READ_SIZE, member.info.file_size - start))
-            _check_end(stream, member)
+                yield _read(stream, min(READ_SIZE, member.info.file_size - start))
+            _check_end(stream)
 
 
 def check_values(npz: Npz, errors: DataErrors) -> None:
@@ -124,31 +126,29 @@ def check_values(npz: Npz, errors: DataErrors) -> None:
     errors.check()
 
 
-def _skip(stream: IO[bytes], member: Member, count: int) -> None:
+def _cut_pieces(
+    pieces: Iterator[tuple[int, NDArray[np.generic]]],
+) -> Iterator[tuple[int, NDArray[np.generic]]]:
+    """Cut pieces of rows into some of at most MAX_PIECE_VALUES values, or of one row."""
+    for first, rows in pieces:
+        step = max(1, MAX_PIECE_VALUES * len(rows) // rows.size)
+        for at in range(0, len(rows), step):
+            yield first + at, rows[at : at + step]
+
+
+def _skip(stream: IO[bytes], count: int) -> None:
     for start in range(0, count, READ_SIZE):
-        _read(stream, member, min(READ_SIZE, count - start))
+        _read(stream, min(READ_SIZE, count - start))
 
 
-def _check_end(stream: IO[bytes], member: Member) -> None:
+def _check_end(stream: IO[bytes]) -> None:
     """Read the end of a member, where zipfile checks the sum of its bytes."""
-    with _damage_named(member):
-        if stream.read(1):
-            raise EOFError("it is longer than its shape says")
+    if stream.read(1):
+        raise EOFError("it is longer than its shape says")
 
 
-def _read(stream: IO[bytes], member: Member, count: int) -> bytes:
-    with _damage_named(member):
-        data = stream.read(count)
-        if len(data) < count:
-            raise EOFError("it ends early")
+def _read(stream: IO[bytes], count: int) -> bytes:
+    data = stream.read(count)
+    if len(data) < count:
+        raise EOFError("it ends early")
     return data
-
-
-@contextlib.contextmanager
-def _damage_named(member: Member) -> Iterator[None]:
-    """Turn what zipfile raises for damaged bytes into BadData that names the array."""
-    try:
-        yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        rule = f"an array whose bytes can be unpacked: {error}"
-        raise data_error(rule, column=member.name) from None

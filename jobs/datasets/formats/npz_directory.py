@@ -8,31 +8,35 @@ from jobs.datasets.formats.data_errors import data_error
 
 MAX_DIRECTORY_BYTES = 1 << 18  # some two thousand arrays
 ZIP_RULE = "a zip file as numpy.savez writes it"
+END_BYTES, LOCATOR_BYTES, END64_BYTES = 22, 20, 56
 
 
 def check_directory(file: BinaryIO) -> None:
-    """Raise BadData for a file that does not end as a zip does, or one with a huge list."""
+    """Raise BadData for a file that does not end as a zip does, or one with a huge list.
+
+    A record of 64 bits before the last one decides where there is one, as it does for zipfile,
+    whatever the last one says.
+    """
     size = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size - 22))
-    end = file.read(22)
-    if len(end) < 22 or end[:4] != b"PK\x05\x06" or end[20:] != b"\0\0":
+    file.seek(max(0, size - END64_BYTES - LOCATOR_BYTES - END_BYTES))
+    data = file.read()
+    end, before = data[-END_BYTES:], data[:-END_BYTES]
+    if len(end) < END_BYTES or end[:4] != b"PK\x05\x06" or end[20:] != b"\0\0":
         raise data_error(ZIP_RULE)
     (directory,) = struct.unpack("<L", end[12:16])
-    if directory == 0xFFFFFFFF:
-        directory = _zip64_directory_size(file, size)
+    if before[-LOCATOR_BYTES:].startswith(b"PK\x06\x07"):
+        directory = _directory_size64(before, size)
     if directory > MAX_DIRECTORY_BYTES:
         rule = f"{ZIP_RULE}, whose list of arrays has at most {MAX_DIRECTORY_BYTES:,} bytes"
         raise data_error(rule, directory)
 
 
-def _zip64_directory_size(file: BinaryIO, size: int) -> int:
-    file.seek(max(0, size - 42))
-    locator = file.read(20)
-    if locator[:4] != b"PK\x06\x07":
+def _directory_size64(before: bytes, size: int) -> int:
+    """Return the size in the record of 64 bits, which must be where its locator says."""
+    record, locator = before[:-LOCATOR_BYTES], before[-LOCATOR_BYTES:]
+    if len(record) < END64_BYTES or not record.startswith(b"PK\x06\x06"):
         raise data_error(ZIP_RULE)
-    (record_offset,) = struct.unpack("<Q", locator[8:16])
-    file.seek(min(record_offset, size))
-    record = file.read(56)
-    if len(record) < 56 or record[:4] != b"PK\x06\x06":
-        raise data_error(ZIP_RULE)
+    (offset,) = struct.unpack("<Q", locator[8:16])
+    if offset != size - END_BYTES - LOCATOR_BYTES - END64_BYTES:
+        raise data_error(f"{ZIP_RULE}: its last records are not one after another", offset)
     return int(struct.unpack("<Q", record[40:48])[0])

@@ -1,17 +1,20 @@
 """Find the two arrays of a job in an NPZ file, and check what their headers say. Reads no value."""
 
+import io
 import math
 import zipfile
 from dataclasses import dataclass
-from typing import IO
 
 import numpy as np
 
+from jobs.datasets.formats.damage import refuse_damage
 from jobs.datasets.formats.data_errors import BadData, DataError, data_error
 from jobs.spec.profiles import ParseOptions
 
 SUFFIX = ".npy"
+ARRAY_RULE = "an array as numpy.save writes it"
 MAX_HEADER_BYTES = 4096  # of an array
+PREFIX_BYTES = 12  # before a header: magic, version, length
 MAX_FEATURES = 65_536
 MAX_LISTED_NAMES, MAX_LISTED_CHARACTERS = 20, 60
 NUMERIC_KINDS = "biuf"
@@ -135,8 +138,9 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
     name = _array_name(info)
     if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise data_error("stored or deflated, not encrypted", column=name)
-    with archive.open(info) as stream:
-        shape, is_fortran, dtype, header = _read_header(stream, name)
+    with refuse_damage(ARRAY_RULE, column=name), archive.open(info) as stream:
+        start = io.BytesIO(stream.read(PREFIX_BYTES + MAX_HEADER_BYTES))
+        shape, is_fortran, dtype, header = _read_header(start, name)
     _check_dtype(dtype, name)
     is_fortran = is_fortran and sum(length > 1 for length in shape) > 1
     member = Member(name, info, header, shape, dtype, is_fortran)
@@ -146,19 +150,22 @@ def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Member:
 
 
 def _read_header(
-    stream: IO[bytes], name: str
+    stream: io.BytesIO, name: str
 ) -> tuple[tuple[int, ...], bool, np.dtype[np.generic], int]:
-    """Return shape, whether it is in Fortran order, dtype, and the header's length in bytes."""
+    """Return shape, whether it is in Fortran order, dtype, and the header's length in bytes.
+
+    The stream has the first bytes of an array alone: numpy reads a header of any length that there
+    is before it looks at the length.
+    """
     npy_format = np.lib.format
     header_readers = {
         (1, 0): npy_format.read_array_header_1_0,
         (2, 0): npy_format.read_array_header_2_0,
     }
-    try:
-        version = npy_format.read_magic(stream)
-        shape, is_fortran, dtype = header_readers[version](stream, max_header_size=MAX_HEADER_BYTES)
-    except (ValueError, KeyError, OverflowError) as error:
-        raise data_error(f"an array as numpy.save writes it: {error}", column=name) from None
+    version = npy_format.read_magic(stream)
+    if version not in header_readers:
+        raise data_error(f"{ARRAY_RULE}: its version is {version}", column=name)
+    shape, is_fortran, dtype = header_readers[version](stream, max_header_size=MAX_HEADER_BYTES)
     return shape, is_fortran, dtype, stream.tell()
 
 

@@ -6,7 +6,6 @@ trusted: those of its metadata and pages are checked before pyarrow reads them.
 
 import importlib.util
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -64,6 +63,8 @@ class ParquetReader(TableReader):
     `max_bytes` bounds its cells: a CSV of as many bytes could have them.
     """
 
+    file_rule = f"{FILE_RULE} that can be read"
+
     def __init__(
         self,
         file: BinaryIO,
@@ -79,17 +80,12 @@ class ParquetReader(TableReader):
         self._widths: list[int] = []  # columns of each field; 0: one, which is no list
         self._num_cells = 0
 
-    def feed(self, data: bytes) -> Iterator[RowBlock]:
-        """Ignore the bytes: `finish` reads the file."""
+    def _read_piece(self, data: bytes) -> Iterator[RowBlock]:
+        """Ignore the bytes: the file is read as a whole."""
         return iter(())
 
-    def finish(self) -> Iterator[RowBlock]:
-        """Yield the rows. Raises BadData, also for a file without any."""
+    def _read_rest(self) -> Iterator[RowBlock]:
         groups = read_row_groups(self._file)
-        with _damage_named():
-            yield from self._read_groups(groups)
-
-    def _read_groups(self, groups: list[RowGroup]) -> Iterator[RowBlock]:
         table = _open(self._file)
         self._check_sizes(table.metadata, groups)
         check_fields(table.schema_arrow)
@@ -222,14 +218,3 @@ def _dictionary_columns(table: "pyarrow.parquet.ParquetFile", groups: list[RowGr
     }
     texts = (field.name for field in table.schema_arrow if is_text(field.type))
     return [name for name in texts if name not in delta_columns]
-
-
-@contextmanager
-def _damage_named() -> Iterator[None]:
-    """Turn what pyarrow raises for bytes that it cannot read into BadData."""
-    import pyarrow
-
-    try:
-        yield
-    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise data_error(f"{FILE_RULE} that can be read: {str(error)[:300]}") from None

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import cast
 
 from jobs.datasets.formats.cell_grid import CellGrid
+from jobs.datasets.formats.damage import refuse_damage
 from jobs.datasets.formats.data_errors import DataErrors, data_error
 from jobs.datasets.formats.row_splitter import ByteBlock, RowSplitter
 from jobs.spec.profiles import Delimiter, Note
@@ -52,6 +53,8 @@ class RowBlock:
 class TableReader(ABC):
     """Reads a table. `names` are its columns, known once the first rows are read."""
 
+    #: what a file has to be, for one that cannot be read
+    file_rule: str
     #: whether the format itself tells numbers from texts, so that a text is never a number
     has_typed_cells = True
 
@@ -63,13 +66,23 @@ class TableReader(ABC):
         self.notes: list[Note] = []
         self._errors, self._next_row = errors, first
 
-    @abstractmethod
     def feed(self, data: bytes) -> Iterator[RowBlock]:
         """Add the next bytes and yield the rows that can be read by now. Raises BadData."""
+        with refuse_damage(self.file_rule):
+            yield from self._read_piece(data)
 
-    @abstractmethod
     def finish(self) -> Iterator[RowBlock]:
         """Yield the last rows. Raises BadData, also for a file without any."""
+        with refuse_damage(self.file_rule):
+            yield from self._read_rest()
+
+    @abstractmethod
+    def _read_piece(self, data: bytes) -> Iterator[RowBlock]:
+        """Add the next bytes and yield the rows that can be read by now."""
+
+    @abstractmethod
+    def _read_rest(self) -> Iterator[RowBlock]:
+        """Yield the last rows."""
 
 
 class StreamedReader(TableReader):
@@ -81,13 +94,11 @@ class StreamedReader(TableReader):
         super().__init__(errors, names, first)
         self._splitter = splitter
 
-    def feed(self, data: bytes) -> Iterator[RowBlock]:
-        """Add the next bytes and yield the rows that are complete. Raises BadData."""
+    def _read_piece(self, data: bytes) -> Iterator[RowBlock]:
         for block in self._splitter.feed(data):
             yield from self._read_block(block)
 
-    def finish(self) -> Iterator[RowBlock]:
-        """Yield the last rows. Raises BadData, also for a file without any."""
+    def _read_rest(self) -> Iterator[RowBlock]:
         for block in self._splitter.finish():
             yield from self._read_block(block)
 
