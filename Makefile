@@ -8,7 +8,7 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parquet demo test serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick threads model
+.PHONY: help setup parquet demo test serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick threads model soak
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ bench-tables: .venv/.tables ## nets trained on real tables beside scikit-learn's
 
 faults: setup ## attack a whole service, F1 to F31, and check its records (SEED=… ROUNDS=… ONLY=F7)
 	@$(BIN)/python -m faults $(if $(SEED),--seed $(SEED)) --rounds $(or $(ROUNDS),25) $(if $(ONLY),--only $(ONLY))
+
+soak: setup ## a service in use while a worker is killed, then every invariant (SEED=…, MINUTES=20)
+	@$(BIN)/python -m faults.soak $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),20)
 
 demo-crash: setup ## a job straight, and again while trainer, worker and store are killed: equal?
 	@$(BIN)/python -m faults.demo_crash

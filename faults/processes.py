@@ -121,6 +121,12 @@ class ServiceProcess:
         assert self.ready_line.startswith("tickforge ready http"), log.read_text()
 
     @property
+    def pid(self) -> int:
+        """Return the process id of serve.py."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def url(self) -> str:
         return self.ready_line.split()[-1]
 

@@ -48,6 +48,17 @@ class RoundChecker:
             violations += [Violation(attack.name, text) for text in results if text is not None]
         return violations
 
+    def check_job(self, job: JobUnderTest) -> list[Violation]:
+        """Return all violations of one job that has ended and whose history lies in files."""
+        return self._check_job(job, self._gather_evidence(job))
+
+    def is_finalized(self, job: JobUnderTest) -> bool:
+        """Return whether the history of an ended job lies in files."""
+        try:
+            return self._service.store.hget(keys.job(TENANT, job.job_id), "sealed") == b"1"
+        except UNAVAILABLE:
+            return False
+
     def _wait_until_settled(self, context: RoundContext) -> None:
         """Wait until zombies have ended and histories lie in files, by a reconciler if need be.
 
@@ -57,7 +68,7 @@ class RoundChecker:
         while time.monotonic() < deadline and (
             self._service.processes_of("trainer")
             or self._check_wakeups(context)
-            or not all(self._is_finalized(job) for job in context.jobs if job.is_over)
+            or not all(self.is_finalized(job) for job in context.jobs if job.is_over)
         ):
             time.sleep(0.1)
 
@@ -67,12 +78,6 @@ class RoundChecker:
         except UNAVAILABLE as error:
             return [Violation("I7", f"the store cannot be asked: {error}")]
         return invariants.check_wakeups(wakeups, queued_jobs, context.forged_messages)
-
-    def _is_finalized(self, job: JobUnderTest) -> bool:
-        try:
-            return self._service.store.hget(keys.job(TENANT, job.job_id), "sealed") == b"1"
-        except UNAVAILABLE:
-            return False
 
     def _gather_evidence(self, job: JobUnderTest) -> Evidence | None:
         """Return the records of a job with what clients were shown; None without a record."""

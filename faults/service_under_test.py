@@ -63,8 +63,9 @@ class ServiceUnderTest:
 
     def __init__(self) -> None:
         self.folder = folder = Path(tempfile.mkdtemp(prefix="tickforge-faults-"))
-        self.points = folder / "points"
+        self.points, self.temporary = folder / "points", folder / "tmp"
         self.points.mkdir()
+        self.temporary.mkdir()
         self.preload = preload.build_preload(folder)
         self.server = StoreServer()
         self.proxy = Proxy(self.server.socket)
@@ -79,6 +80,7 @@ class ServiceUnderTest:
             TICKFORGE_STALL_SECONDS=str(STALL_SECONDS),
             TICKFORGE_API_PROCESSES="1",
             TICKFORGE_API_THREADS="32",
+            TMPDIR=str(self.temporary),
         )
         self.processes = self.serving.processes
         self.server.environ = self.processes.make_environment(folder, **self.preload.environment)

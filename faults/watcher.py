@@ -28,6 +28,8 @@ class ObservedJob:
     losses: bytes = b""
     statuses: list[str] = field(default_factory=list)
     job: dict[str, Any] = field(default_factory=dict)
+    #: two threads that fetched the same ticks would append them twice
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def has_ended(self) -> bool:
@@ -48,10 +50,13 @@ class Watcher(BackgroundThread):
         with self._lock:
             return self._jobs.setdefault(job_id, ObservedJob())
 
-    def forget(self) -> None:
-        """Stop polling all jobs; the next round has jobs of its own."""
+    def forget(self, job_id: str | None = None) -> None:
+        """Stop polling a job, or (None) all of them: the next round has jobs of its own."""
         with self._lock:
-            self._jobs.clear()
+            if job_id is None:
+                self._jobs.clear()
+            else:
+                self._jobs.pop(job_id, None)
 
     def take_responses(self) -> list[RecordedResponse]:
         """Return the responses since the last call."""
@@ -77,15 +82,16 @@ class Watcher(BackgroundThread):
     def observe(self, job_id: str) -> None:
         """Fetch one job now: its state, and what is new of its history."""
         observed = self.watch(job_id)
-        response = self.request("GET", f"/v1/jobs/{job_id}")
-        if response is None or response.status_code != 200:
-            return
-        observed.job = response.json()
-        if not observed.statuses or observed.statuses[-1] != observed.job["status"]:
-            observed.statuses.append(observed.job["status"])
-        known_ticks = len(observed.losses) // 4
-        if observed.job["tick"] > known_ticks:
-            self._fetch_losses(job_id, observed, known_ticks)
+        with observed.lock:
+            response = self.request("GET", f"/v1/jobs/{job_id}")
+            if response is None or response.status_code != 200:
+                return
+            observed.job = response.json()
+            if not observed.statuses or observed.statuses[-1] != observed.job["status"]:
+                observed.statuses.append(observed.job["status"])
+            known_ticks = len(observed.losses) // 4
+            if observed.job["tick"] > known_ticks:
+                self._fetch_losses(job_id, observed, known_ticks)
 
     def _fetch_losses(self, job_id: str, observed: ObservedJob, known_ticks: int) -> None:
         path = f"/v1/jobs/{job_id}/history?after={known_ticks}"

@@ -17,9 +17,12 @@ from faults.attack import Attack
 from faults.campaign import Campaign, Finding
 from faults.catalogue import CATALOGUE
 from faults.schedule import Round
+from faults.soak.leftovers import take_inventory
+from faults.soak.soak import Soak
 from tests.support import ROOT
 
 SEED = 10
+SOAK_SECONDS = 6.0
 SHORT = [
     ["F1", "F2.script", "F9", "F13", "F17", "F10"],
     ["F3.append", "F5", "F11", "F12.recorded", "F23", "F30.commit"],
@@ -70,8 +73,23 @@ def test_a_campaign_sees_a_history_that_was_changed(
 
 
 @pytest.mark.slow
+def test_a_service_in_use_while_a_worker_is_killed_keeps_every_invariant(
+    campaign: Campaign,
+) -> None:
+    soak = Soak(campaign, SEED)
+
+    soak.run(SOAK_SECONDS)
+
+    assert soak.tally.violations == [], soak.as_json()
+    assert {"requests", "uploads"} <= set(soak.tally.counts)
+
+
+@pytest.mark.slow
 def test_a_service_that_is_left_alone_is_whole_again(campaign: Campaign) -> None:
     assert campaign.check_recovered() == []
+    # workers were killed: what they left is removed by the next, which knows it by its name
+    temporary = take_inventory(campaign.service).temporary
+    assert [kind for kind in temporary if not kind.startswith("tickforge-")] == []
 
 
 def test_a_seed_gives_one_schedule_and_it_can_be_written_and_read(tmp_path: Path) -> None:

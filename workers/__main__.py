@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 
 from jobs import celery_app, fault_points, logs
@@ -55,6 +56,8 @@ def run_worker(config: WorkerConfig, forkserver: ForkServerProcess) -> int:
     logs.configure_logging(config.settings.log_format)
     if fault_points.is_armed():
         logs.get_logger("worker").warning(fault_points.ARMED_WARNING)
+    # Celery's pool makes a temporary folder, which a killed worker leaves: the next one removes it
+    tempfile.tempdir = str(config.worker_folder.path)
     forkserver.start()
     _wait_for_store(config.settings)
     with Reconciler(config, forkserver):
