@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from urllib.parse import urlsplit
+from contextlib import closing
 
 from api.app import create_app
 from api.server import GunicornServer
@@ -12,7 +12,8 @@ from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.files.artifacts import ArtifactStore
 from jobs.job_service import prepare_archive
 from jobs.settings import Settings
-from jobs.store.connection import Store, check_store, connect, wait_ready
+from jobs.store.connection import check_store, connect, wait_ready
+from jobs.store_address import describe_address
 
 STARTUP_ERROR_EXIT_CODE = 2
 STORE_STARTUP_TIMEOUT_SECONDS = 60.0  # a store may have a large file to load
@@ -39,21 +40,23 @@ def _check_startup(settings: Settings) -> None:
         raise InvalidSetting("TICKFORGE_ADMIN_KEY is not set: without it nobody could sign in")
     store = connect(settings.redis_url)
     try:
-        _wait_for_store(store, settings.redis_url)
+        for variable, url in settings.servers.items():
+            _wait_for_server(variable, url)
         check_store(store, unchecked=settings.store_unchecked)
         prepare_archive(store, ArtifactStore(settings.artifacts))
     finally:
         store.close()
 
 
-def _wait_for_store(store: Store, url: str) -> None:
-    parts = urlsplit(url)
-    address = f"{parts.hostname}:{parts.port or 6379}" if parts.hostname else parts.path
-    if wait_ready(store, 1):
-        return
-    logs.get_logger("api").warning("waiting for the store", at=address)
-    if not wait_ready(store, STORE_STARTUP_TIMEOUT_SECONDS):
-        raise UnsafeStore(f"the store at {address} does not answer (TICKFORGE_REDIS_URL)")
+def _wait_for_server(variable: str, url: str) -> None:
+    """Wait until the store, or the broker, answers. Raises UnsafeStore."""
+    with closing(connect(url)) as client:
+        if wait_ready(client, 1, variable=variable):
+            return
+        address = describe_address(url)
+        logs.get_logger("api").warning("waiting for the store", at=address)
+        if not wait_ready(client, STORE_STARTUP_TIMEOUT_SECONDS, variable=variable):
+            raise UnsafeStore(f"the store at {address} does not answer ({variable})")
 
 
 if __name__ == "__main__":

@@ -70,4 +70,11 @@ PROMISES = (
         ("F7", "F13", "F14", "F15", "F16", "F21", "F22", "F26", "F28"),
         ("error-not-said-again", "poison-not-counted", "half-deleted-history"),
     ),
+    Promise(
+        "An address means the same for store and broker, and no password is shown",
+        "-",
+        (),
+        ("password-in-an-error", "password-in-the-brokers-address", "address-option-ignored",
+         "unknown-address-option-accepted"),
+    ),
 )  # fmt: skip

@@ -4,14 +4,17 @@ The queue of jobs is in the store, and reconcilers send wake-up messages until i
 early ack, no prefetch, no results, no ETA, JSON only. Knows no job.
 """
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import quote
 
 from celery import Celery
 from kombu.pools import producers
 
 from jobs import logs
+from jobs.broker_transport import ADDRESS_OPTION, SCHEME
 from jobs.settings import Settings
 from jobs.store import keys
+from jobs.store.connection import connection_options
+from jobs.store_address import describe_address
 
 TASK_NAME = "tickforge.ring"
 
@@ -50,17 +53,18 @@ app.conf.update(
 
 def configure_broker(settings: Settings) -> Celery:
     """Set the app's broker, before the first message or worker."""
-    app.conf.broker_url = to_kombu_url(settings.broker_url)
+    address = settings.broker_url
+    options = {**app.conf.broker_transport_options, ADDRESS_OPTION: connection_options(address)}
+    app.conf.broker_transport_options = options
+    app.conf.broker_url = kombu_url(address)
     return app
 
 
-def to_kombu_url(url: str) -> str:
-    """Return a store's URL as kombu writes it; unix:///path?db=1 has another scheme there."""
-    parts = urlsplit(url)
-    if parts.scheme != "unix":
-        return url
-    database = parse_qs(parts.query).get("db", ["0"])[0]
-    return f"redis+socket://{parts.netloc}{parts.path}?virtual_host={database}"
+def kombu_url(address: str) -> str:
+    """Return where the broker is, as kombu writes it: for its log lines, so without a password."""
+    place = describe_address(address)
+    path, host = f"{SCHEME}+socket://{quote(place)}", f"{SCHEME}://{place}"
+    return path if place.startswith("/") else host
 
 
 def wake_workers(queue: str, times: int = 1) -> None:

@@ -3,7 +3,6 @@
 Opens nothing.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from jobs.errors import InvalidSetting
+from jobs.store_address import BadAddress, check_address
 
 MIN_ADMIN_KEY_LENGTH = 32  # characters; a shorter one could be guessed
 MAX_PARAMETERS = 2_000_000_000
@@ -21,8 +21,8 @@ Environ = Mapping[str, str]
 class Settings:
     """All settings with their values; the README lists them with their defaults."""
 
-    redis_url: str
-    broker_url: str
+    redis_url: str = field(repr=False)  # may hold a password
+    broker_url: str = field(repr=False)
     artifacts: Path
     admin_key: str | None = field(repr=False)
     lease_seconds: float
@@ -41,6 +41,13 @@ class Settings:
     rate_limit: float = 1000  # requests/s of each access key; 0: no limit
     max_queued: int = 10_000  # queued jobs of one tenant
     max_dataset_bytes: int = 10 << 30  # of one upload
+
+    @property
+    def servers(self) -> dict[str, str]:
+        """Return the addresses of store and broker by their variables: one if they are equal."""
+        store = {"TICKFORGE_REDIS_URL": self.redis_url}
+        has_broker = self.broker_url != self.redis_url
+        return {**store, "TICKFORGE_BROKER_URL": self.broker_url} if has_broker else store
 
     @classmethod
     def from_env(cls, environ: Environ) -> "Settings":
@@ -78,13 +85,13 @@ def _invalid(name: str, value: str, rule: str) -> InvalidSetting:
 
 def _read_url(environ: Environ, name: str, default: str | None) -> str:
     value = environ.get(name) or default
-    rule = "redis://, rediss:// or unix:// followed by where the server is"
     if value is None:
-        raise InvalidSetting(f"{name} is not set: {rule}")
-    parts = urlsplit(value)
-    if parts.scheme not in ("redis", "rediss", "unix") or not (parts.netloc or parts.path):
-        without_password = re.sub(r":[^:@]*@", ":…@", value)  # the error is logged
-        raise _invalid(name, without_password, rule)
+        raise InvalidSetting(f"{name} is not set: the address of a Redis or Valkey")
+    try:
+        check_address(value)
+    except BadAddress as error:  # the value may hold a password, and the error is logged
+        detail = f"{name} (a value of {len(value)} characters): {error}"
+        raise InvalidSetting(detail) from None
     return value
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.settings import Settings
+from jobs.store_address import unix_address
 from serving import admin_key
 from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
 from serving.lock import BadFolder, FolderInUse, data_folder_lock
@@ -98,7 +99,7 @@ def _prepare_store(options: Options, lock: int, stack: ExitStack) -> tuple[Child
     argv = server_command(find_server(options.environment.get("PATH")), folder, socket_path)
     # It inherits the lock: the folder stays locked while a store outlives us.
     command = Command("store", argv, str(folder), options.environment, pass_fds=(lock,))
-    return Child(command, _log), f"unix://{socket_path}"
+    return Child(command, _log), unix_address(socket_path)
 
 
 @contextmanager

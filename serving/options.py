@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.settings import Settings, read_data_folder, read_integer
@@ -21,7 +21,7 @@ class Options:
     port: int
     workers: int
     data: Path
-    environment: Mapping[str, str]
+    environment: Mapping[str, str] = field(repr=False)  # keys and passwords among it
 
 
 def parse_options(argv: Sequence[str], environ: Mapping[str, str]) -> Options:

@@ -10,7 +10,8 @@ from jobs.archive.store_identity import check_not_older, check_store_matches
 from jobs.files.artifacts import ArtifactStore
 from jobs.queries import worker_registry
 from jobs.settings import Settings
-from jobs.store.connection import UNAVAILABLE, check_store, connect
+from jobs.store.connection import UNAVAILABLE, check_store, connect, ping
+from jobs.store_address import describe_address
 
 #: seconds after which a missing answer counts as "not ready"
 ANSWER_TIMEOUT = 1.0
@@ -35,15 +36,17 @@ class ReadinessProbe:
         self._settings, self._address = settings, address
         self._worker_pids, self._log = worker_pids, log
         self._last_log_at = time.monotonic()
-        self._store = connect(settings.redis_url)
+        self._clients = {name: connect(url) for name, url in settings.servers.items()}
+        self._store = self._clients["TICKFORGE_REDIS_URL"]
 
     def is_store_ready(self) -> bool:
-        """Return whether the store answers and has loaded its file.
+        """Return whether store and broker answer, and the store has loaded its file.
 
         Raises UnsafeStore if it could lose jobs, or is not the store of the artifacts.
         """
         try:
-            self._store.ping()
+            for variable, client in self._clients.items():
+                ping(client, variable=variable)
             check_store(self._store, unchecked=self._settings.store_unchecked)
             artifacts = ArtifactStore(self._settings.artifacts)
             check_store_matches(self._store, artifacts)
@@ -60,8 +63,8 @@ class ReadinessProbe:
     def _log_wait(self, error: Exception) -> None:
         """Log every LOG_INTERVAL seconds that the store is awaited."""
         if time.monotonic() - self._last_log_at > LOG_INTERVAL:
-            store_address = self._settings.redis_url.split("@")[-1]  # without a password
-            self._log(f"waiting for the store at {store_address}: {error}")
+            addresses = " and ".join(map(describe_address, self._settings.servers.values()))
+            self._log(f"waiting for the store at {addresses}: {error}")
             self._last_log_at = time.monotonic()
 
     def _has_all_workers(self) -> bool:

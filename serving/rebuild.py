@@ -19,6 +19,7 @@ from pathlib import Path
 from jobs import rebuild
 from jobs.settings import read_data_folder
 from jobs.store.connection import connect, wait_ready
+from jobs.store_address import unix_address
 from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
 from serving.lock import BadFolder, FolderInUse, data_folder_lock
 from serving.process import set_parent_death_signal
@@ -68,10 +69,10 @@ def _running_store(
         preexec_fn=lambda: set_parent_death_signal(parent, signal.SIGKILL),
     )
     try:
-        with closing(connect(f"unix://{socket_path}")) as client:
+        with closing(connect(unix_address(socket_path))) as client:
             if not wait_ready(client, START_SECONDS):
                 raise OSError("the store does not answer")
-        yield f"unix://{socket_path}"
+        yield unix_address(socket_path)
     finally:
         server.terminate()  # every write is fsynced already
         server.wait(STOP_SECONDS)

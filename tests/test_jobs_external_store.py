@@ -18,11 +18,10 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from jobs.errors import UnsafeStore
-from jobs.settings import Settings
 from jobs.store.connection import Store, check_store, connect, wait_ready
 from serving.embedded_store import DURABILITY_SETTINGS, find_server
 from tests.api_process import running_api
-from tests.support import ROOT, process_environment, service_environment, small_spec, wait_until
+from tests.support import ROOT, process_environment, small_spec, wait_until
 from tests.test_api_server import refusal
 
 PASSWORDS = {"api": "the-api's-password", "worker": "the-worker's-password"}
@@ -46,8 +45,11 @@ class Server:
     port: int
 
     def url(self, user: str) -> str:
-        """An address with a user's password."""
-        return f"redis://{user}:{QUOTED[user]}@127.0.0.1:{self.port}/0"
+        """An address with a user's password: the worker's has all in its options."""
+        if user == "worker":
+            credentials = f"username={user}&password={QUOTED[user]}"
+            return f"redis://127.0.0.1:{self.port}?{credentials}&db=2&health_check_interval=5"
+        return f"redis://{user}:{QUOTED[user]}@127.0.0.1:{self.port}/2"
 
     def as_user(self, user: str) -> Store:
         """A client of a user."""
@@ -137,6 +139,7 @@ def test_a_store_that_refuses_config_must_be_vouched_for(server: Server, tmp_pat
 def test_two_workers_train_on_one_store_each_job_once(server: Server, tmp_path: Path) -> None:
     with ExitStack() as held:
         api = held.enter_context(running_api(server.url("api"), tmp_path, **UNCHECKED))
+        held.callback(check_no_password, tmp_path)
         for name in ("first", "second"):
             held.callback(end, work(server.url("worker"), tmp_path, name))
         wait_until(lambda: len(api.get("/v1/workers").json()["data"]) == 2, 40, "both workers")
@@ -169,6 +172,11 @@ def test_two_workers_train_on_one_store_each_job_once(server: Server, tmp_path: 
         assert 'tickforge_jobs{status="succeeded"} 4' in api.get("/metrics").text
 
 
+def check_no_password(data: Path) -> None:
+    for log in data.glob("*.log"):
+        assert PASSWORDS["worker"] not in (text := log.read_text()) and QUOTED["worker"] not in text
+
+
 def work(url: str, data: Path, name: str) -> "subprocess.Popen[bytes]":
     env = {**process_environment(url, data, **UNCHECKED), "OMP_NUM_THREADS": "1"}
     with (data / f"{name}.log").open("wb") as log:
@@ -191,13 +199,3 @@ def end(process: "subprocess.Popen[bytes]") -> None:
 def ended(api: httpx.Client, job_id: str) -> Any:
     job = api.get(f"/v1/jobs/{job_id}").json()
     return job if job["finished_at"] else None
-
-
-def test_an_address_may_ask_for_tls(tmp_path: Path) -> None:
-    url = "rediss://api:secret@store:6380/0?ssl_ca_certs=/etc/ca.crt"
-    settings = Settings.from_env(service_environment(url, tmp_path))
-    assert (settings.redis_url, settings.broker_url) == (url, url)
-    client = connect(url)
-    assert client.connection_pool.connection_kwargs["ssl_ca_certs"] == "/etc/ca.crt"
-    assert client.connection_pool.connection_class.__name__ == "SSLConnection"
-    client.close()

@@ -12,6 +12,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 
 from jobs import celery_app, fault_points, logs
 from jobs.archive.store_identity import check_store_matches
@@ -20,6 +21,7 @@ from jobs.files.artifacts import ArtifactStore
 from jobs.queries import worker_registry
 from jobs.settings import Settings
 from jobs.store.connection import UNAVAILABLE, check_store, connect, wait_ready
+from jobs.store_address import describe_address
 from workers.canaries import add_torch_version
 from workers.forkserver_client import ForkServerProcess, spawn_trainer
 from workers.reconciler import Reconciler
@@ -89,10 +91,10 @@ def check_alive(settings: Settings, name: str) -> int:
 
 def _wait_for_store(settings: Settings) -> None:
     """Wait until the store replies. Raises UnsafeStore if its settings could lose jobs."""
-    store, logger = connect(settings.redis_url), logs.get_logger("worker")
+    store = connect(settings.redis_url)
     while True:
-        while not wait_ready(store, LOG_INTERVAL_SECONDS):
-            logger.warning("waiting for the store")
+        for variable, url in settings.servers.items():
+            _wait_for_server(variable, url)
         try:
             check_store(store, unchecked=settings.store_unchecked)
             check_store_matches(store, ArtifactStore(settings.artifacts))
@@ -100,6 +102,14 @@ def _wait_for_store(settings: Settings) -> None:
             continue  # it has gone again
         store.close()
         return
+
+
+def _wait_for_server(variable: str, url: str) -> None:
+    """Wait until the store, or the broker, answers. Raises UnsafeStore."""
+    with closing(connect(url)) as client:
+        while not wait_ready(client, LOG_INTERVAL_SECONDS, variable=variable):
+            address = describe_address(url)
+            logs.get_logger("worker").warning("waiting for the store", at=address)
 
 
 def _set_signals() -> None:

@@ -1,8 +1,14 @@
 """All mutants."""
 
-from faults.mutants import data_mutants, durability_mutants, ledger_mutants, training_mutants
+from faults.mutants import (
+    data_mutants,
+    durability_mutants,
+    ledger_mutants,
+    operator_mutants,
+    training_mutants,
+)
 
 MUTANTS = (
     *ledger_mutants.MUTANTS, *training_mutants.MUTANTS, *durability_mutants.MUTANTS,
-    *data_mutants.MUTANTS,
+    *data_mutants.MUTANTS, *operator_mutants.MUTANTS,
 )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import Any
 import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
+from redis.connection import Connection, parse_url
 from redis.retry import Retry
 
 from jobs.errors import UnsafeStore
@@ -16,6 +17,8 @@ from jobs.errors import UnsafeStore
 Store = redis.Redis
 #: raised while a server is gone, restarting or still loading its file
 UNAVAILABLE = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.BusyLoadingError)
+#: raised at a connection's start for a wrong user, password or database
+REFUSALS = (exceptions.AuthenticationError, exceptions.AuthorizationError, exceptions.ResponseError)
 #: raised by a command while the server has no memory left; a script raises StoreFull instead
 OutOfMemory = exceptions.OutOfMemoryError
 #: raised for a command that the server refuses
@@ -46,12 +49,29 @@ def connect(url: str, *, blocking: bool = False) -> Store:
     )
 
 
-def wait_ready(store: Store, seconds: float) -> bool:
-    """Wait up to `seconds` until the store answers commands; return whether it does."""
+def connection_options(url: str) -> dict[str, Any]:
+    """Return an address as keyword arguments of redis-py's connection pool."""
+    return {"connection_class": Connection, "db": 0, **parse_url(url)}  # type: ignore[no-untyped-call]
+
+
+def ping(store: Store, *, variable: str = "TICKFORGE_REDIS_URL") -> None:
+    """Send one command. Raises one of UNAVAILABLE.
+
+    Raises UnsafeStore, naming the variable of the address, where the server answers that user,
+    password or database are wrong: that does not pass by waiting.
+    """
+    try:
+        store.ping()
+    except REFUSALS as error:
+        raise UnsafeStore(f"{variable}: the server refuses this address: {error}") from None
+
+
+def wait_ready(store: Store, seconds: float, *, variable: str = "TICKFORGE_REDIS_URL") -> bool:
+    """Wait up to `seconds` until the store answers; return whether it does. Raises UnsafeStore."""
     deadline = time.monotonic() + seconds
     while True:
         try:
-            store.ping()
+            ping(store, variable=variable)
             return True
         except UNAVAILABLE:
             if time.monotonic() > deadline:

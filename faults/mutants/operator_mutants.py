@@ -1,0 +1,36 @@
+"""Mutants of what an operator relies on: addresses, logs, cursors after a rebuild, folders."""
+
+from faults.mutants.mutant import Mutant, edit_once
+
+ADDRESSES = "tests/test_jobs_store_addresses.py"
+
+MUTANTS = (
+    Mutant(
+        "password-in-an-error",
+        "a wrong address is repeated in the error that is logged, its password with it",
+        edit_once("jobs/settings.py", "{name} (a value of {len(value)} characters): {error}",
+                  "{name} ({value}): {error}"),
+        (f"{ADDRESSES}::test_no_error_and_no_log_line_shows_a_password",),
+    ),
+    Mutant(
+        "password-in-the-brokers-address",
+        "Celery gets the address whole, and shows it in its log",
+        edit_once("jobs/celery_app.py", "    place = describe_address(address)\n",
+                  '    place = address.partition("://")[2]\n'),
+        (f"{ADDRESSES}::test_no_error_and_no_log_line_shows_a_password",),
+    ),
+    Mutant(
+        "address-option-ignored",
+        "the broker's connections do not have the options of its address: no job is ever run",
+        edit_once("jobs/broker_transport.py", "        return {**params, **options}\n",
+                  "        return params\n"),
+        (f"{ADDRESSES}::test_a_broker_gets_messages_at_each_spelling_of_an_address",),
+    ),
+    Mutant(
+        "unknown-address-option-accepted",
+        "an option that is not read is taken without a word",
+        edit_once("jobs/store_address.py", "        if name not in known:\n",
+                  "        if False:\n"),
+        (f"{ADDRESSES}::test_an_address_that_is_not_read_whole_is_refused",),
+    ),
+)  # fmt: skip
