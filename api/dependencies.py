@@ -5,6 +5,7 @@ Knows no request.
 
 from collections.abc import Callable
 
+from api.checked_files import CheckedFiles
 from api.job_responses import job_json
 from api.long_polling import HeldRequestLimit, LongPoller
 from api.metrics import Metrics
@@ -12,8 +13,10 @@ from jobs.access_keys import AccessKeys
 from jobs.datasets.job_row_reader import JobRowReader
 from jobs.datasets.repository import DatasetRepository
 from jobs.files.artifacts import ArtifactStore
+from jobs.files.file_digests import FileDigests
 from jobs.history.history import HistoryReader
 from jobs.job_service import JobService
+from jobs.queries.damage_marks import DamageMarks
 from jobs.queries.events import Events
 from jobs.queries.jobs import JobQueries
 from jobs.queries.notices import NoticeListener
@@ -36,7 +39,9 @@ class Dependencies:
         self.job_rows = JobRowReader(self.datasets.open_file)
         self.jobs = JobService(store, artifacts, self.datasets, settings, job_json)
         self.job_queries, self.events = JobQueries(store), Events(store)
-        self.history = HistoryReader(store, artifacts)
+        digests = FileDigests()
+        self.checked_files = CheckedFiles(digests, DamageMarks(store))
+        self.history = HistoryReader(store, artifacts, digests)
         self.access_keys = AccessKeys(store, artifacts, settings.rate_limit)
         self.metrics = Metrics()
         held_request_limit = HeldRequestLimit(settings.api_threads, self.metrics.track_held)

@@ -12,6 +12,7 @@ from flask import Response
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import HTTPException
 
+from api.checked_files import DamagedFile
 from jobs import errors
 from jobs.datasets.formats.damage import DamagedDataset
 from jobs.datasets.formats.data_errors import BadData, DataError, MissingExtra
@@ -51,6 +52,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "illegal-move": (409, "The job's status does not allow this"),
     "settings-key": (409, "This key comes from the service's settings"),
     "gone": (410, "What this idempotency key made has been deleted"),
+    "precondition-failed": (412, "The file is another one than was asked for"),
     "too-large": (413, "The body is too large"),
     "unsupported-media-type": (415, "The body is not in a form that is read"),
     "range-not-satisfiable": (416, "The file has no such range"),
@@ -262,6 +264,7 @@ EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ..
     (UnsupportedColumn, lambda error: bad_parameter("columns", str(error), error.column)),
     (DamagedDataset, _with_slug("damaged", DAMAGED_DATASET)),
     (DamagedCheckpoint, _with_slug("damaged", DAMAGED_CHECKPOINT)),
+    (DamagedFile, _with_slug("damaged")),
     (ParseException, _with_slug("bad-request", "the body is not sent as HTTP has it")),
     (DamagedHistory, _with_slug("damaged", "a part of the history is not what was recorded")),
 )

@@ -1,36 +1,73 @@
-"""File downloads: the whole file, a byte range (RFC 9110), or 304. The ETag is the sha256.
+"""File downloads: the whole file, a byte range, 304 or 412 (RFC 9110). The ETag is the sha256.
 
 A Range header with another unit or with several ranges gets the whole file; a malformed one is an
 error. Knows no resource."""
 
 import re
-from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import BinaryIO
 
 from flask import Response, request
 
+from api.checked_files import CheckedFiles
 from api.errors import Problem, bad_header
-from api.etag import response_or_304
+from api.etag import set_etag
+from api.preconditions import check_preconditions, is_not_modified
 
-READ_SIZE = 1 << 18  # bytes
 BYTE_RANGE_PATTERN = re.compile(r"bytes=\s*(\d{0,18})-(\d{0,18})\s*")
+#: of a download, those that choose what is sent, in the order in which they are looked at
+DOWNLOAD_HEADERS = (
+    "If-Match", "If-Unmodified-Since", "If-None-Match", "If-Modified-Since", "Range", "If-Range",
+)  # fmt: skip
+#: of every form of it
+ANSWER_HEADERS = ("ETag", "Last-Modified", "Accept-Ranges")
 
 
-def file_response(file: BinaryIO, *, size: int, sha256: str, media_type: str) -> Response:
-    """Return what the request wants of an open file, and close it. Raises Problem (400, 416)."""
+@dataclass(frozen=True)
+class FileFacts:
+    """What is known of a file that is sent: its bytes' number and digest, and when it was made."""
+
+    size: int
+    sha256: str
+    media_type: str
+    created_at: str  # RFC 3339
+
+    @property
+    def modified(self) -> datetime:
+        """Its last modification, in whole seconds as HTTP has them: it never changes."""
+        return datetime.fromisoformat(self.created_at).replace(microsecond=0)
+
+
+def file_response(file: BinaryIO, facts: FileFacts, checked_files: CheckedFiles) -> Response:
+    """Return what the request wants of an open file, and close it.
+
+    Raises Problem (400, 412, 416), or DamagedFile where its bytes are not those of its digest.
+    """
     try:
-        response = response_or_304(sha256, lambda: _range_response(file, size, sha256, media_type))
+        check_preconditions(facts.sha256, facts.modified)
+        if is_not_modified(facts.sha256, facts.modified):
+            response = Response(status=304)
+        else:
+            response = _range_response(file, facts, checked_files)
     except BaseException:
         file.close()
         raise
+    response.last_modified = facts.modified
     response.call_on_close(file.close)  # also if nothing is read (HEAD, 304)
-    return response
+    return set_etag(response, facts.sha256)
 
 
-def _range_response(file: BinaryIO, size: int, sha256: str, media_type: str) -> Response:
+def _range_response(file: BinaryIO, facts: FileFacts, checked_files: CheckedFiles) -> Response:
+    size, sha256 = facts.size, facts.sha256
     byte_range = parse_range(size, sha256)
     start, stop = byte_range or (0, size)
-    response = Response(read_range(file, start, stop), content_type=media_type)
+    pieces = (
+        checked_files.read_whole(file, sha256, size)
+        if byte_range is None
+        else checked_files.read_part(file, sha256, start, stop)
+    )
+    response = Response(pieces, content_type=facts.media_type)
     response.content_length = stop - start
     response.headers["Accept-Ranges"] = "bytes"
     if byte_range is not None:
@@ -39,21 +76,13 @@ def _range_response(file: BinaryIO, size: int, sha256: str, media_type: str) -> 
     return response
 
 
-def read_range(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
-    """Yield the bytes of a file from `start` to `stop` (exclusive), a piece at a time."""
-    file.seek(start)
-    while start < stop and (piece := file.read(min(READ_SIZE, stop - start))):
-        start += len(piece)
-        yield piece
-
-
 def parse_range(size: int, etag: str) -> tuple[int, int] | None:
     """Return start and stop (exclusive) of the requested range; None for the whole file.
 
     Raises Problem: 400 for a malformed range, 416 for one outside the file.
     """
     text, if_range = request.headers.get("Range"), request.headers.get("If-Range", f'"{etag}"')
-    # a date never matches: we send no Last-Modified
+    # a date never matches: two checkpoints may be made within its second
     if text is None or request.method == "HEAD" or if_range.strip() != f'"{etag}"':
         return None
     return _resolve_range(text, size) if text.startswith("bytes=") and "," not in text else None

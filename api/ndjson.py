@@ -1,7 +1,8 @@
 """A range of a history as NDJSON: one object per tick.
 
 A value that is not finite is null and named in `nonfinite`. A sparse column appears only at ticks
-where it has a point. Knows no HTTP.
+where it has a point; an object of tick 0, before any update, has sparse columns alone. Knows no
+HTTP.
 """
 
 import json
@@ -19,8 +20,9 @@ def stream_ndjson(
 ) -> Iterator[bytes]:
     """Stream the ticks between two exclusive bounds.
 
-    Raises what HistoryReader.read does, before the first line.
+    Raises what HistoryReader.read does of the whole range, before the first line.
     """
+    history.check_range(job, columns, after, before)
     page = history.read(job, columns, after, before, PAGE_TICKS)
     return _stream_lines(history, job, columns, page, before)
 
@@ -47,7 +49,7 @@ def _tick_objects(page: dict[str, Any], columns: list[str]) -> list[dict[str, An
     }
     for name in sparse:
         for tick, value in zip(page[name]["tick"], page[name]["value"], strict=True):
-            if tick in by_tick or not dense:
+            if tick in by_tick or tick == 0 or not dense:
                 by_tick.setdefault(tick, {"tick": tick})[name] = value
     for entry in page["nonfinite"]:
         if row := by_tick.get(entry["tick"]):

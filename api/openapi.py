@@ -13,9 +13,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api import schemas, version
-from api.endpoints import MAX_IDEMPOTENCY_KEY_LENGTH, Endpoint, ResponseSpec
+from api.endpoints import Endpoint, ResponseSpec
 from api.errors import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES
 from api.etag import JSON
+from api.openapi_headers import REQUEST_HEADERS, RESPONSE_HEADERS
 from jobs.access_keys import TENANT_PATTERN
 
 SCHEMA_REF = "#/components/schemas/{model}"
@@ -68,43 +69,6 @@ TENANT_PARAMETER = {
     "schema": {"type": "string", "pattern": TENANT_PATTERN},
 }
 #: name -> description, constraints
-REQUEST_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "Idempotency-Key": (
-        "1 to 255 printable ASCII characters; a repeated request with it changes nothing",
-        {
-            "minLength": 1,
-            "maxLength": MAX_IDEMPOTENCY_KEY_LENGTH,
-            "pattern": "^[!-~]([ -~]*[!-~])?$",
-        },
-    ),
-    "Content-Encoding": (
-        "of a compressed file, not of a form: `gzip`",
-        {"pattern": "^(gzip)?$"},
-    ),
-    "If-None-Match": ("an earlier ETag; the response is 304 if it is still current", {}),
-    "Last-Event-ID": (
-        "number of the last event received; the stream continues after it",
-        {"pattern": "^[0-9]{1,15}$"},
-    ),
-    "Range": ("one range of bytes", {}),
-    "If-Range": (
-        "the ETag the range belongs to; the whole file is sent if it is no longer current",
-        {},
-    ),
-}
-RESPONSE_HEADERS = {
-    "Accept-Ranges": "bytes",
-    "Content-Range": "the bytes sent, and the size of the file",
-    "ETag": "for If-None-Match",
-    "Idempotent-Replayed": "true if an earlier request with this idempotency key had this effect",
-    "Location": "path of the new resource",
-    "Retry-After": "seconds; there was no capacity to wait, so this is the current state",
-    "X-Complete": "true if nothing more will come",
-    "X-First-Byte": "offset of the first byte sent",
-    "X-Next-After": "the next `after`",
-    "X-First-Tick": "tick of the first value (binary form)",
-    "X-Last-Tick": "tick of the last value (binary form)",
-}
 API_DESCRIPTION = """Trains models tick by tick from posted specs; serves their status,
 checkpoints and loss histories. Everything under /v1 needs `Authorization: Bearer KEY`. Errors are
 problem details (RFC 9457) and list all errors of a request at once."""

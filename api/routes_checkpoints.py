@@ -6,7 +6,7 @@ from flask import Response
 
 from api.endpoints import RequestContext, ResponseSpec, Router, read_idempotency
 from api.etag import json_with_etag
-from api.file_responses import file_response
+from api.file_responses import ANSWER_HEADERS, DOWNLOAD_HEADERS, FileFacts, file_response
 from api.job_responses import submission_response
 from api.json_body import parse_model
 from api.pagination import paginate
@@ -92,12 +92,14 @@ def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response
 @router.endpoint(
     f"GET {CHECKPOINTS_PATH}/<which>/files/<name>",
     produces=(BINARY,),
-    headers=("Range", "If-Range", "If-None-Match"),
+    headers=DOWNLOAD_HEADERS,
     responses={
-        200: ResponseSpec("the file", media_types=(BINARY,), headers=("ETag", "Accept-Ranges")),
-        206: ResponseSpec("the range", media_types=(BINARY,), headers=("ETag", "Content-Range")),
+        200: ResponseSpec("the file", media_types=(BINARY,), headers=ANSWER_HEADERS),
+        206: ResponseSpec(
+            "the range", media_types=(BINARY,), headers=(*ANSWER_HEADERS, "Content-Range")
+        ),
     },
-    error_statuses=(404, 416),
+    error_statuses=(404, 412, 416),
 )
 def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: str) -> Response:
     """Download a file of a checkpoint, whole or a byte range. Its ETag is its sha256."""
@@ -108,7 +110,8 @@ def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: 
         # if retention removed it since its record was read, this is a 404
         _get_checkpoint(context, job_id, str(checkpoint.tick))
         raise
-    return file_response(file, size=entry.bytes, sha256=entry.sha256, media_type=BINARY)
+    facts = FileFacts(entry.bytes, entry.sha256, BINARY, checkpoint.created_at)
+    return file_response(file, facts, context.deps.checked_files)
 
 
 def _get_checkpoint(context: RequestContext, job_id: str, which: str) -> Checkpoint:

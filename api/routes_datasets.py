@@ -2,18 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterable
-from typing import Any, get_args
+from typing import Any, BinaryIO, get_args
 
 from flask import Response, request
 
+from api.checked_files import DamagedFile
 from api.endpoints import RequestContext, ResponseSpec, Router, json_response, read_idempotency_key
 from api.errors import Problem
 from api.etag import json_with_etag
-from api.file_responses import file_response
+from api.file_responses import ANSWER_HEADERS, DOWNLOAD_HEADERS, FileFacts, file_response
 from api.pagination import page_json
 from api.schemas_datasets import DatasetPage, DatasetQuery, RowPage, RowsQuery, UploadQuery
 from api.upload_source import UPLOAD_MEDIA_TYPES, UploadSource, open_source
-from jobs.datasets.dataset import Dataset
+from jobs.datasets.dataset import Dataset, DatasetRecord
 from jobs.datasets.formats.damage import report_damage
 from jobs.datasets.rows import iter_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
@@ -105,23 +106,22 @@ def get_dataset(context: RequestContext, dataset_id: str) -> Response:
 @router.endpoint(
     f"GET {DATASET_PATH}/content",
     produces=(*DATASET_MEDIA_TYPES, BINARY),
-    headers=("Range", "If-Range", "If-None-Match"),
+    headers=DOWNLOAD_HEADERS,
     responses={
-        200: ResponseSpec(
-            "the bytes", media_types=DATASET_MEDIA_TYPES, headers=("ETag", "Accept-Ranges")
-        ),
+        200: ResponseSpec("the bytes", media_types=DATASET_MEDIA_TYPES, headers=ANSWER_HEADERS),
         206: ResponseSpec(
-            "the range", media_types=DATASET_MEDIA_TYPES, headers=("ETag", "Content-Range")
+            "the range", media_types=DATASET_MEDIA_TYPES, headers=(*ANSWER_HEADERS, "Content-Range")
         ),
     },
-    error_statuses=(404, 416),
+    error_statuses=(404, 412, 416),
 )
 def get_dataset_content(context: RequestContext, dataset_id: str) -> Response:
     """Download a dataset as it was uploaded, whole or a byte range. Its ETag is its sha256."""
     record = context.deps.datasets.find(context.tenant, dataset_id)
     dataset = record.dataset
-    file = context.deps.datasets.open(context.tenant, record)
-    return file_response(file, size=dataset.bytes, sha256=dataset.sha256, media_type=dataset.type)
+    file = _open(context, record)
+    facts = FileFacts(dataset.bytes, dataset.sha256, dataset.type, dataset.created_at)
+    return file_response(file, facts, context.deps.checked_files)
 
 
 @router.endpoint(
@@ -139,10 +139,8 @@ def list_dataset_rows(context: RequestContext, dataset_id: str, query: RowsQuery
     total = record.dataset.rows
     if total is None:
         raise Problem("not-found", "a text has no rows; read its content")
-    with (
-        context.deps.datasets.open(context.tenant, record) as file,
-        report_damage(file, record.dataset.sha256),
-    ):
+    with _open(context, record) as file, report_damage(file, record.dataset.sha256):
+        context.deps.checked_files.check(file, record.dataset.sha256)
         texts = _take_rows(iter_rows(file, record, query.after), query.limit)
     last = query.after + len(texts)
     next_after = str(last) if texts and last < total else None
@@ -165,3 +163,11 @@ def delete_dataset(context: RequestContext, dataset_id: str) -> Response:
     """Delete a dataset that no live job uses, and its bytes if no other dataset shares them."""
     context.deps.datasets.delete(context.tenant, dataset_id)
     return Response(status=204)
+
+
+def _open(context: RequestContext, record: DatasetRecord) -> BinaryIO:
+    """Open a dataset's file. Raises NoSuchDataset where it was deleted, DamagedFile where lost."""
+    try:
+        return context.deps.datasets.open(context.tenant, record)
+    except FileNotFoundError:
+        raise DamagedFile("the dataset's file is missing") from None

@@ -7,10 +7,10 @@ from typing import BinaryIO
 
 from flask import Response
 
+from api.checked_files import read_range
 from api.endpoints import RequestContext, ResponseSpec, Router
 from api.errors import Problem
 from api.etag import compute_etag, etag_matches, response_or_304
-from api.file_responses import read_range
 from api.long_polling import UNREACHABLE_TICK
 from api.schemas_events import LogsQuery
 from jobs.files.artifacts import UnsafePath

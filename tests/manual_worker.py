@@ -1,6 +1,6 @@
 """A worker by hand, through the ledger alone: claim, record, save, end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,12 +42,18 @@ class ManualWorker:
         self.tick += len(values)
 
     def save(
-        self, weights: bytes = b"weights", drop: Sequence[int] = (), **changes: Any
+        self,
+        weights: bytes = b"weights",
+        drop: Sequence[int] = (),
+        more_files: Mapping[str, bytes] = {},
+        **changes: Any,
     ) -> Checkpoint:
         """Make and commit a checkpoint of the current tick; those of `drop` are removed."""
         folder = checkpoint_folders.new_folder(self.files, self.lease)
         (folder / "model.safetensors").write_bytes(weights)
         (folder / "state.json").write_bytes(b"{}")
+        for name, data in more_files.items():
+            (folder / name).write_bytes(data)
         flags: dict[str, Any] = {"is_best": False, "is_final": False, **changes}
         checkpoint = checkpoint_folders.publish(
             self.files, self.lease, folder, tick=self.tick, state="0" * 16, metrics={}, **flags

@@ -50,8 +50,8 @@ MUTANTS = (
         "a resume trusts a checkpoint whose bytes have changed",
         edit_once(
             "jobs/files/checkpoint_folders.py",
-            "            if hash_file(file) != entry.sha256:\n",
-            "            if False:\n",
+            "            return hash_file(file) == entry.sha256\n",
+            "            return True\n",
         ),
         (f"{FOLDERS}::test_a_damaged_checkpoint_is_refused",),
     ),

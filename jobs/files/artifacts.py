@@ -86,7 +86,7 @@ class ArtifactStore:
         if not stat.S_ISREG(os.fstat(opened).st_mode):
             os.close(opened)
             raise UnsafePath(f"{path} is not a plain file")
-        return os.fdopen(opened, "rb")
+        return open(path, "rb", opener=lambda _path, _flags: opened)  # its name is the path
 
     def compute_sha256(self, path: Path) -> str:
         """Return the sha256 of a file in hex."""

@@ -102,11 +102,18 @@ def publish(
 
 def files_match(files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint) -> bool:
     """Return whether the folder is as its record says, byte for byte. Reads all of it."""
+    return not damaged_files(files, tenant, job_id, checkpoint)
+
+
+def damaged_files(
+    files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint
+) -> list[str]:
+    """Return the names of files that are not as the record says, or missing. Reads all of them."""
     try:
-        _check_folder(files, folder_path(files, tenant, job_id, checkpoint), checkpoint)
-    except (DamagedCheckpoint, UnsafePath, OSError):
-        return False
-    return True
+        folder = folder_path(files, tenant, job_id, checkpoint)
+    except UnsafePath:
+        return [entry.name for entry in checkpoint.files]
+    return _damaged_names(files, folder, checkpoint)
 
 
 def folder_path(files: ArtifactStore, tenant: str, job_id: str, checkpoint: Checkpoint) -> Path:
@@ -211,22 +218,33 @@ def _make_manifest(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _check_folder(files: ArtifactStore, folder: Path, checkpoint: Checkpoint) -> None:
     """Raise DamagedCheckpoint unless the manifest and each file are as the record says."""
-    expected = [entry.model_dump() for entry in checkpoint.files]
-    if _read_manifest(files, folder).get("files") != expected:
-        raise DamagedCheckpoint(f"{folder.name}: the manifest lists other files")
-    for entry in checkpoint.files:
-        with _open_entry(files, folder / entry.name, entry) as file:
-            if hash_file(file) != entry.sha256:
-                raise DamagedCheckpoint(f"{folder.name}/{entry.name} has other bytes")
+    if names := _damaged_names(files, folder, checkpoint):
+        raise DamagedCheckpoint(f"{folder.name}: {', '.join(names)}: not what was saved")
 
 
-def _read_manifest(files: ArtifactStore, folder: Path) -> dict[str, Any]:
+def _damaged_names(files: ArtifactStore, folder: Path, checkpoint: Checkpoint) -> list[str]:
+    has_manifest = _lists_files(files, folder / MANIFEST_FILE, checkpoint)
+    entries = [entry.name for entry in checkpoint.files if not _is_intact(files, folder, entry)]
+    return entries if has_manifest else [*entries, MANIFEST_FILE]
+
+
+def _is_intact(files: ArtifactStore, folder: Path, entry: CheckpointFile) -> bool:
     try:
-        with files.open(folder / MANIFEST_FILE) as file:
+        with _open_entry(files, folder / entry.name, entry) as file:
+            return hash_file(file) == entry.sha256
+    except (DamagedCheckpoint, UnsafePath, OSError):
+        return False
+
+
+def _lists_files(files: ArtifactStore, path: Path, checkpoint: Checkpoint) -> bool:
+    """Return whether a manifest lists exactly the files of the record."""
+    try:
+        with files.open(path) as file:
             manifest = json.load(file)
-    except (FileNotFoundError, ValueError) as error:
-        raise DamagedCheckpoint(f"{folder.name}: no manifest, or a torn one") from error
-    return manifest if isinstance(manifest, dict) else {}
+    except (OSError, UnsafePath, ValueError):
+        return False
+    expected = [entry.model_dump() for entry in checkpoint.files]
+    return isinstance(manifest, dict) and manifest.get("files") == expected
 
 
 def _open_entry(files: ArtifactStore, file: Path, entry: CheckpointFile) -> BinaryIO:

@@ -18,4 +18,8 @@ class UnsupportedColumn(ValueError):
 
 
 class DamagedHistory(Exception):
-    """A piece of an accepted history is missing or has the wrong length."""
+    """A part of an accepted history is not what was recorded; `files` names what is damaged."""
+
+    def __init__(self, detail: str, *files: str) -> None:
+        super().__init__(detail)
+        self.files = list(files)

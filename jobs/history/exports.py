@@ -1,6 +1,6 @@
 """Stream a range of a history as CSV or binary, in bounded memory. Knows no store, no HTTP."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,14 +37,19 @@ def stream_csv(
 ) -> Iterator[bytes]:
     """Stream a header and one line per tick; with sparse columns alone, one line per point's tick.
 
-    The cell of a sparse column is empty at a tick without a point.
+    The cell of a sparse column is empty at a tick without a point. Points of tick 0, before any
+    update, are a line in which the dense columns are empty.
     """
     yield encoders.csv_header(columns)
+    if first <= 1:
+        points = {name: selection.points(name, 1, 0) for name in selection.sparse}
+        yield _csv_points(columns, points)
     for start, stop in _split_ticks(first, last, CSV_TICKS):
-        points = {name: selection.points(name, start, stop) for name in selection.sparse}
-        ticks = np.arange(start, stop + 1)
+        points = {name: _points_from(selection, name, start, stop) for name in selection.sparse}
         if not selection.dense:
-            ticks = np.unique(np.concatenate([column["tick"] for column in points.values()]))
+            yield _csv_points(columns, points)
+            continue
+        ticks = np.arange(start, stop + 1)
         cells = [
             _sparse_cells(name, ticks, points[name])
             if name in points
@@ -52,6 +57,23 @@ def stream_csv(
             for name in columns
         ]
         yield encoders.csv_lines(ticks, cells)
+
+
+def _points_from(selection: ColumnSelection, name: str, start: int, stop: int) -> Points:
+    points = selection.points(name, start, stop)
+    return points[points["tick"] >= start]  # without tick 0
+
+
+def _csv_points(columns: Sequence[str], points: Mapping[str, Points]) -> bytes:
+    """Encode one line per tick that has a point in any sparse column."""
+    if not points:
+        return b""
+    ticks = np.unique(np.concatenate([column["tick"] for column in points.values()]))
+    cells = [
+        _sparse_cells(name, ticks, points[name]) if name in points else [""] * ticks.size
+        for name in columns
+    ]
+    return encoders.csv_lines(ticks, cells)
 
 
 def _sparse_cells(name: str, ticks: encoders.Ticks, points: Points) -> list[str]:

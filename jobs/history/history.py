@@ -2,12 +2,13 @@
 
 Knows no HTTP, and not where the bytes are. Bounds `after` and `before` are exclusive; `after=0`
 includes the points of tick 0 (the state before any update). Every method, streams included, raises
-NoSuchJob, UnknownColumn or UnsupportedColumn at the call.
+NoSuchJob, UnknownColumn, UnsupportedColumn or DamagedHistory at the call.
 """
 
 from collections.abc import Iterator, Sequence
 
 from jobs.files.artifacts import ArtifactStore
+from jobs.files.file_digests import FileDigests
 from jobs.history import exports, json_pages
 from jobs.history.column_reader import ColumnReader
 from jobs.history.errors import UnsupportedColumn
@@ -25,8 +26,10 @@ DEFAULT_COLUMNS = ("loss",)
 class HistoryReader:
     """Reads histories; each call sees the job as it is at that moment."""
 
-    def __init__(self, store: Store, files: ArtifactStore) -> None:
-        self._columns = ColumnReader(store, files)
+    def __init__(
+        self, store: Store, files: ArtifactStore, digests: FileDigests | None = None
+    ) -> None:
+        self._columns = ColumnReader(store, files, digests)
 
     def read(
         self,
@@ -77,7 +80,9 @@ class HistoryReader:
     ) -> Iterator[bytes]:
         """Stream the range as CSV, in bounded memory."""
         selection, names = self._select(job, columns), list(dict.fromkeys(columns))
-        return exports.stream_csv(selection, names, *selection.tick_range(after, before))
+        first, last = selection.tick_range(after, before)
+        selection.check_files(first, last)
+        return exports.stream_csv(selection, names, first, last)
 
     def stream_binary(
         self, job: Job, column: str = "loss", after: int = 0, before: int | None = None
@@ -86,7 +91,14 @@ class HistoryReader:
         selection = self._select(job, [column])
         if not selection.dense:
             raise UnsupportedColumn(column, "is sparse and has no binary form")
-        return exports.stream_binary(selection, column, *selection.tick_range(after, before))
+        first, last = selection.tick_range(after, before)
+        selection.check_files(first, last)
+        return exports.stream_binary(selection, column, first, last)
+
+    def check_range(self, job: Job, columns: Sequence[str], after: int, before: int | None) -> None:
+        """Raise what a read of the range would, before any of it is read."""
+        selection = self._select(job, columns)
+        selection.check_files(*selection.tick_range(after, before))
 
     def _select(self, job: Job, columns: Sequence[str]) -> ColumnSelection:
         return select_columns(self._columns, job, columns)

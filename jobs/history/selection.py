@@ -55,6 +55,11 @@ class ColumnSelection:
         """Read the points of a sparse column; first 1 includes tick 0 (before any update)."""
         return self.reader.points(self.extent, column, 0 if first <= 1 else first, last)
 
+    def check_files(self, first: int, last: int) -> None:
+        """Raise DamagedHistory unless all files with the values of these ticks are intact."""
+        stored = [name for name in self.dense if name != RATE_COLUMN and last >= first]
+        self.reader.check_files(self.extent, stored, self.sparse, 0 if first <= 1 else first, last)
+
     def downsample(self, column: str, edges: Edges) -> Summaries:
         """Summarize a dense column in the buckets of `edges`."""
         if column == RATE_COLUMN:
