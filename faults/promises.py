@@ -52,6 +52,13 @@ PROMISES = (
          "late-checkpoint-not-said-again"),
     ),
     Promise(
+        "What is served or certified was read, and is what was committed",
+        "I5",
+        ("F18",),
+        ("damaged-download-completed", "damage-forgotten", "range-unhashed", "history-unhashed",
+         "summary-row-not-checked", "damaged-checkpoint-certified"),
+    ),
+    Promise(
         "Nothing is done twice, and nothing deleted comes back",
         "I1, I4",
         ("F9", "F11", "F12", "F28"),

@@ -48,7 +48,10 @@ class Fingerprints(_CertificateModel):
 
 
 class Certificate(_CertificateModel):
-    """Whether the bits were equal on an equal fingerprint, or where they first differed."""
+    """Whether the bits were equal on an equal fingerprint, or where they first differed.
+
+    One of an earlier build has no `damaged_files`: it looked at no file but the data's.
+    """
 
     job_id: str = Field(description="the job whose ticks were run again")
     start: int = Field(
@@ -76,7 +79,14 @@ class Certificate(_CertificateModel):
     state: Pair = Field(description="the digest of weights and optimizer at `to`")
     weights_sha256: Pair = Field(description="of `model.safetensors` at `to`, if it was kept there")
     fingerprint: Fingerprints
-    verdict: Literal["equal", "different"]
+    verdict: Literal["equal", "different", "damaged"] = Field(
+        description="`damaged`: no bit was different, but `damaged_files` are not what was recorded"
+    )
     first_difference: Difference | None
+    damaged_files: list[str] = Field(
+        default=[],
+        description="below the job's folder; of the checkpoints at `from` and `to`, and of the "
+        "history up to `to`, summary rows included. All of these are read",
+    )
     started_at: str | None = None
     finished_at: str | None = None

@@ -35,6 +35,7 @@ from workers.heartbeat import Heartbeat
 from workers.ledger_writer import LedgerWriter
 from workers.log import JobLog
 from workers.outcomes import Outcome
+from workers.parent_job import ParentJob
 from workers.store_retry import StoreRetry, StoreUnavailable, retry_while_unavailable
 from workers.trainer_client import TrainerClient, TrainerError, TrainerProcess
 from workers.trainer_session import TrainerSession
@@ -163,8 +164,10 @@ class JobRunner:
 
     def _create_attempt(self, session: TrainerSession) -> TrainingAttempt | Verification:
         if (verify_range := session.claim.verify_range) is not None:
-            reader = ColumnReader(self._store, self._files)
-            return Verification(session, verify_range, reader, JobQueries(self._store))
+            reader, queries = ColumnReader(self._store, self._files), JobQueries(self._store)
+            tenant, parent = session.claim.lease.tenant, verify_range.parent
+            parent_job = ParentJob(tenant, parent, reader, queries, self._files)
+            return Verification(session, verify_range, parent_job)
         archiver = Archiver(JobArchive(self._store, self._files), session)
         max_seconds = self._config.settings.max_failing_saves_seconds
         return TrainingAttempt(session, Checkpointer(session, archiver, max_seconds))

@@ -7,6 +7,7 @@ process and no Celery.
 
 import hashlib
 import time
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -14,23 +15,23 @@ from jobs import values
 from jobs.certificate import Certificate, Difference, Fingerprints, Pair
 from jobs.errors import NoSuchCheckpoint, NoSuchJob
 from jobs.history import comparison
-from jobs.history.column_reader import ColumnReader
 from jobs.history.comparison import RecordedRange
 from jobs.history.errors import DamagedHistory
 from jobs.history.selection import sparse_names
 from jobs.job import Checkpoint
 from jobs.ledger.claims import VerifyRange
-from jobs.queries.jobs import JobQueries
 from jobs.spec.job_spec import JobSpec
 from jobs.values import STATE_COLUMN
 from workers import certificate_digests, outcomes
 from workers.chunks import StopTicks, chunk_length
 from workers.outcomes import Outcome
+from workers.parent_job import ParentJob
 from workers.trainer_client import ChunkResult, TrainerError
 from workers.trainer_session import TrainerSession
 
 #: ticks of the recorded history that are held in memory
 RANGE_TICKS = 65_536
+NOT_COMMITTED = "not what was committed: {}"
 
 
 class Verification:
@@ -40,13 +41,12 @@ class Verification:
         self,
         session: TrainerSession,
         verify_range: VerifyRange,
-        column_reader: ColumnReader,
-        job_queries: JobQueries,
+        parent: ParentJob,
     ) -> None:
         self.session, self.verify_range = session, verify_range
         self.claim, self.trainer = session.claim, session.trainer
         self.ledger_writer, self.heartbeat = session.ledger_writer, session.heartbeat
-        self.column_reader, self.job_queries = column_reader, job_queries
+        self.parent = parent
         self.tick, self.elapsed = verify_range.start, session.claim.elapsed
         self.points_compared = self.digests_compared = 0
         self.state: str | None = None  # the digest after the last tick, where it was computed
@@ -68,7 +68,7 @@ class Verification:
             detail = f"the checkpoint of tick {self.verify_range.start}, to begin from, was deleted"
             return self.fail("checkpoint", detail)
         except DamagedHistory as error:
-            return self.fail("damaged", str(error))
+            return self.fail_damaged(str(error), error.files)
         except FileNotFoundError as error:
             return self.fail("data", f"a file that is needed is not there: {error.filename}")
 
@@ -113,7 +113,8 @@ class Verification:
             raise
         if loaded is None:
             self.parent_checkpoint(start)  # is it damaged, or was it deleted?
-            raise DamagedHistory(f"the files of checkpoint {start} are not what was committed")
+            names = self.parent.damaged_files(checkpoint)
+            raise DamagedHistory(NOT_COMMITTED.format(", ".join(names)), *names)
         self.digests_compared += 1
         if loaded["state"] != checkpoint.state:
             states = (bytes.fromhex(text)[::-1] for text in (checkpoint.state, loaded["state"]))
@@ -140,6 +141,8 @@ class Verification:
         self.difference = recorded_range.first_difference(chunk.first, chunk.columns, points, end)
         last = chunk.last if self.difference is None else self.difference.tick
         self.count_compared(recorded_range, chunk, last)
+        if self.difference is None and last == recorded_range.last:
+            self.check_unread(recorded_range)
         self.session.chunk_sizer.observe(chunk.count, time.monotonic() - started_at)
         self.elapsed += time.monotonic() - started_at
         self.ledger_writer.record_verify_progress(
@@ -179,15 +182,19 @@ class Verification:
             self.stop_ticks = StopTicks(chain(*self.current_range.sparse.values()))
         return self.current_range
 
+    def check_unread(self, recorded_range: RecordedRange) -> None:
+        """Check the rest of what is recorded of the compared ticks. Raises DamagedHistory."""
+        columns, first = list(recorded_range.dense), recorded_range.first
+        self.ledger_writer.retry(lambda: self.parent.check_unread(columns, first, self.tick))
+
     def certify(self, stopped_by: str | None = None) -> Outcome:
-        """Compare the weights where a checkpoint has them, and end with the certificate."""
+        """Check the files of a checkpoint at the last tick, and end with the certificate."""
+        if stopped_by and self.current_range is not None and self.difference is None:
+            self.check_unread(self.current_range)
         checkpoint = self.checkpoint_or_none(self.tick)
-        weights = Pair(recorded=checkpoint and checkpoint.sha256, recomputed=None)
-        if checkpoint is not None and self.difference is None:
-            files, lease = self.session.files, self.claim.lease
-            recomputed = certificate_digests.weights_sha256(self.trainer, files, lease)
-            weights = Pair(recorded=checkpoint.sha256, recomputed=recomputed)
-            self.difference = certificate_digests.digest_difference(self.tick, "weights", weights)
+        weights = self.compare_weights(checkpoint)
+        if self.difference is None and (names := self.damaged_files(checkpoint)):
+            return self.fail_damaged(NOT_COMMITTED.format(", ".join(names)), names, weights)
         certificate = self.make_certificate(checkpoint, weights)
         ticks, digests = certificate.ticks_compared, self.digests_compared
         self.session.log.write(f"{certificate.verdict}: {ticks} ticks, {digests} digests")
@@ -197,8 +204,28 @@ class Verification:
             stopped_by=stopped_by, result=certificate, is_complete=is_complete,
         )  # fmt: skip
 
-    def make_certificate(self, checkpoint: Checkpoint | None, weights: Pair) -> Certificate:
+    def compare_weights(self, checkpoint: Checkpoint | None) -> Pair:
+        """Compare the trainer's weights, written once more, with the record of a checkpoint."""
+        if checkpoint is None or self.difference is not None:
+            return Pair(recorded=checkpoint and checkpoint.sha256, recomputed=None)
+        files, lease = self.session.files, self.claim.lease
+        recomputed = certificate_digests.weights_sha256(self.trainer, files, lease)
+        weights = Pair(recorded=checkpoint.sha256, recomputed=recomputed)
+        self.difference = certificate_digests.digest_difference(self.tick, "weights", weights)
+        return weights
+
+    def damaged_files(self, checkpoint: Checkpoint | None) -> list[str]:
+        """Return the damaged files of a checkpoint, if there is one and it stays."""
+        try:
+            return [] if checkpoint is None else self.parent.damaged_files(checkpoint)
+        except NoSuchCheckpoint:
+            return []
+
+    def make_certificate(
+        self, checkpoint: Checkpoint | None, weights: Pair, damaged_files: list[str] | None = None
+    ) -> Certificate:
         """Return the certificate: what was compared, on which machine, and the verdict."""
+        verdict = "equal" if self.difference is None else "different"
         claim, start = self.claim, self.verify_range.start
         sparse = self.current_range.sparse if self.current_range else {STATE_COLUMN: {}}
         digest = sparse[STATE_COLUMN].get(self.tick)
@@ -220,15 +247,15 @@ class Verification:
             "state": Pair(recorded=state, recomputed=self.state),
             "weights_sha256": weights,
             "fingerprint": Fingerprints(recorded=claim.fingerprint, run=self.session.fingerprint),
-            "verdict": "equal" if self.difference is None else "different",
+            "verdict": verdict if damaged_files is None else "damaged",
             "first_difference": self.difference,
+            "damaged_files": damaged_files or [],
         }
         return Certificate.model_validate(fields)
 
     def parent_checkpoint(self, tick: int) -> Checkpoint:
         """Return the parent's checkpoint of a tick. Raises NoSuchCheckpoint."""
-        job = self.claim.lease.tenant, self.verify_range.parent
-        return self.ledger_writer.retry(lambda: self.job_queries.get_checkpoint(*job, str(tick)))
+        return self.ledger_writer.retry(lambda: self.parent.checkpoint(tick))
 
     def checkpoint_or_none(self, tick: int) -> Checkpoint | None:
         """Return the parent's checkpoint of a tick, or None."""
@@ -241,13 +268,17 @@ class Verification:
         """Return the outcome of a verify that could not compare."""
         return outcomes.failure_outcome(self.tick, kind, detail)
 
+    def fail_damaged(self, detail: str, files: list[str], weights: Pair | None = None) -> Outcome:
+        """Return the outcome of a verify of damaged files, with what it had compared by then."""
+        checkpoint = self.checkpoint_or_none(self.tick)
+        weights = weights or Pair(recorded=checkpoint and checkpoint.sha256, recomputed=None)
+        certificate = self.make_certificate(checkpoint, weights, files)
+        return replace(self.fail("damaged", detail), result=certificate)
+
     def _read_range(self) -> RecordedRange:
-        extent = self.column_reader.read_extent(self.claim.lease.tenant, self.verify_range.parent)
-        last = min(self.tick + RANGE_TICKS, self.verify_range.end)
-        if extent.tick < last:
-            raise DamagedHistory(f"the history ends at tick {extent.tick}")
-        names = _comparable_columns(self.claim.spec)
-        return comparison.read_range(self.column_reader, extent, names, self.tick + 1, last)
+        # at multiples, so that no bucket of a summary row lies in two ranges
+        last = min((self.tick // RANGE_TICKS + 1) * RANGE_TICKS, self.verify_range.end)
+        return self.parent.read_range(_comparable_columns(self.claim.spec), self.tick + 1, last)
 
 
 def _format_digest(bits: bytes) -> str:

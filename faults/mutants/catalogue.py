@@ -1,6 +1,7 @@
 """All mutants."""
 
 from faults.mutants import (
+    damage_mutants,
     data_mutants,
     durability_mutants,
     ledger_mutants,
@@ -10,5 +11,5 @@ from faults.mutants import (
 
 MUTANTS = (
     *ledger_mutants.MUTANTS, *training_mutants.MUTANTS, *durability_mutants.MUTANTS,
-    *data_mutants.MUTANTS, *operator_mutants.MUTANTS,
+    *data_mutants.MUTANTS, *operator_mutants.MUTANTS, *damage_mutants.MUTANTS,
 )  # fmt: skip

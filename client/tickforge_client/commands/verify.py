@@ -39,4 +39,6 @@ def _print_verdict(result: Mapping[str, Any], common: CommonOptions) -> int:
         column, tick = formatting.plain_text(difference["column"]), difference["tick"]
         bits = [str((difference[side] or {}).get("bits")) for side in ("recorded", "recomputed")]
         click.echo(f"{column} of tick {tick} differs: {' and '.join(bits)}", err=True)
-    return EXIT_FAILED if difference is not None else 0
+    for name in result.get("damaged_files", []):
+        click.echo(f"{formatting.plain_text(name)} is not what was recorded", err=True)
+    return 0 if result["verdict"] == "equal" else EXIT_FAILED
