@@ -8,26 +8,45 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from models.mlp.net import build_net
 
 CONFIG: dict[str, Any] = {}
 
 
+class Bfloat16Net(nn.Module):
+    """Put before a net's class, it computes as a training of precision bfloat16 does.
+
+    That is under torch.autocast: matrix products in bfloat16, weights and outputs float32.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the net's outputs, float32."""
+        with torch.autocast(inputs.device.type, torch.bfloat16):
+            outputs: Tensor = super().forward(inputs)
+        return outputs.float()
+
+
 def build() -> nn.Module:
     """Build the net on the CPU with random weights, in training mode."""
     config: Any = SimpleNamespace(**CONFIG["model"])
-    return build_net(config, CONFIG["inputs"], CONFIG["outputs"])
+    network = build_net(config, CONFIG["inputs"], CONFIG["outputs"])
+    if CONFIG.get("precision") == "bfloat16":
+        # of the same object, so that its weights keep their names
+        network.__class__ = type("Bfloat16Net", (Bfloat16Net, type(network)), {})
+    return network
 
 
 def load(folder: str | Path | None = None) -> nn.Module:
     """Build the net with the weights of `folder`/model.safetensors (default: this file's folder).
 
-    Returns it in evaluation mode, on the CPU. Its outputs equal the trainer's bit for bit where
-    torch's version, its thread count and the kind of processor are those of the training. Raises
-    FileNotFoundError without that file, RuntimeError where it holds another net's weights.
+    Returns it in evaluation mode, on the CPU. It computes in the training's precision, and its
+    outputs equal the trainer's bit for bit where torch's version, its thread count and the kind of
+    processor are those of the training. Raises FileNotFoundError without that file, RuntimeError
+    where it holds another net's weights.
     """
     checkpoint_folder = Path(__file__).parent if folder is None else Path(folder)
     network = build()

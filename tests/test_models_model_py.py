@@ -1,12 +1,13 @@
 """model.py of a checkpoint: in a process with torch and safetensors alone, the very net."""
 
+import copy
 import importlib.util
 import json
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from jobs.spec.training import Compute
 from jobs.store.connection import Store
 from models.build import build
 from models.checkpoint_source import render_model_py
@@ -25,8 +27,9 @@ from tests.test_models_transformer import configs as transformers
 from tests.test_ticks_dataset_training import Home, table
 from tests.test_ticks_exact_resume import SPECS
 from tests.texts import lm_spec, random_text, write_texts
-from tests.training_records import run_and_record, start_training
+from tests.training_records import read_small_spec, run_and_record, start_training
 from ticks import machine, state_files
+from ticks.training import TrainingRun
 
 #: loads model.py of each folder below the current one and compares, in a process of its own
 ALONE = """
@@ -118,25 +121,61 @@ def test_any_net_is_built_and_loaded_bit_for_bit(
     assert alone(home) == "24 equal"
 
 
-def test_a_trainings_checkpoint_is_its_net_bit_for_bit(tmp_path: Path) -> None:
+def small_trainings() -> dict[str, TrainingRun]:
+    """Trainings of every family in every precision, and of nets with more than weights."""
+    specs = {name: SPECS[name] for name in ("batch norm", "example")}
+    for precision in get_args(Compute.model_fields["precision"].annotation):
+        compute = {"precision": precision, "engine": "eager"}
+        hidden = {"family": "mlp", "hidden": [16, 8], "dropout": 0.1}
+        specs[f"mlp {precision}"] = read_small_spec(model=hidden, compute=compute)
+        specs[f"transformer_lm {precision}"] = lm_spec(model={"dropout": 0.1}, compute=compute)
+    trained = {f"{spec.model.family} {spec.compute.precision}" for spec in specs.values()}
+    assert trained >= {f"{family} bfloat16" for family in FAMILIES}
+    return {name: start_training(spec) for name, spec in specs.items()}
+
+
+@torch.no_grad()
+def test_a_trainings_checkpoint_is_its_net_bit_for_bit_in_every_precision(tmp_path: Path) -> None:
     home = tmp_path / "checkpoints"
-    for name in ("batch norm", "example"):
-        training = start_training(SPECS[name])
-        run_and_record(training, until=20)
+    trainings = small_trainings()
+    for name, training in trainings.items():
+        with torch.enable_grad():
+            run_and_record(training, until=20)
         folder = home / name.replace(" ", "-")
         folder.mkdir(parents=True)
         state_files.save(training, folder)
-        rows = training.trainer.batches.rows.inputs[:9]
-        net = training.trainer.net.eval()
-        tried = {"inputs": rows, "outputs": net(rows).detach()}
+        rows = next(iter(training.trainer.batches.rows.blocks())).inputs[:9]
+        training.trainer.net.eval()
+        tried = {"inputs": rows, "outputs": training.trainer.forward(rows)}
         if training.scaling is not None:
             table = torch.tensor(rows.double().numpy() * training.scaling.deviation)
             tried["rows"] = table + torch.tensor(training.scaling.mean)
             back = (tried["rows"].numpy() - training.scaling.mean) / training.scaling.deviation
             tried["inputs"] = torch.tensor(back).float()
-            tried["outputs"] = net(tried["inputs"]).detach()
+            tried["outputs"] = training.trainer.forward(tried["inputs"])
         save_file({name: t.contiguous() for name, t in tried.items()}, folder / "tried.safetensors")
-    assert alone(home) == "2 equal"
+        if name.endswith("bfloat16"):
+            assert not torch.equal(tried["outputs"], training.trainer.net(tried["inputs"]))
+            with torch.enable_grad():  # as people use it
+                assert torch.equal(imported(folder).load()(tried["inputs"]), tried["outputs"])
+    assert alone(home) == f"{len(trainings)} equal"
+
+
+def test_a_net_of_bfloat16_has_the_names_copies_and_training_mode_of_any_other(
+    tmp_path: Path,
+) -> None:
+    spec = read_small_spec(compute={"precision": "bfloat16", "engine": "eager"})
+    training = start_training(spec)
+    state_files.save(training, tmp_path)
+    network = imported(tmp_path).load()
+    assert network.state_dict().keys() == training.trainer.net.state_dict().keys()
+    copied, inputs = copy.deepcopy(network), torch.ones(2, spec.profile.features)
+    with torch.no_grad():
+        assert torch.equal(copied(inputs), network(inputs))
+        next(network.parameters()).add_(1.0)
+        assert not torch.equal(copied(inputs), network(inputs))
+    network.train()(inputs).sum().backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 def imported(folder: Path) -> ModuleType:

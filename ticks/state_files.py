@@ -146,6 +146,8 @@ def _net_config(training: TrainingRun) -> dict[str, Any]:
         "model": spec.model.model_dump(mode="json"),
         **training.column_info,
     }
+    if spec.compute.precision != "float32":
+        config["precision"] = spec.compute.precision
     scalings = {"scale": training.scaling, "target_scale": training.target_scaling}
     for name, scaling in scalings.items():
         if scaling is not None:
