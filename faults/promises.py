@@ -56,7 +56,7 @@ PROMISES = (
         "I5",
         ("F18",),
         ("damaged-download-completed", "damage-forgotten", "range-unhashed", "history-unhashed",
-         "summary-row-not-checked", "damaged-checkpoint-certified"),
+         "summary-row-not-checked", "damaged-checkpoint-certified", "exported-net-in-float32"),
     ),
     Promise(
         "Nothing is done twice, and nothing deleted comes back",

@@ -153,13 +153,16 @@ class TickGap(LeaseError):
 
 
 class TickMismatch(LeaseError):
-    """A recorded tick was offered with other bits; `recorded` and `offered` are hex."""
+    """A recorded tick was offered with other bits; `recorded` and `offered` are the bytes.
 
-    def __init__(self, tick: int, column: str, recorded: str, offered: str) -> None:
-        bits = (bytes.fromhex(recorded), bytes.fromhex(offered))
-        before, after = (values.decode_value(column, raw) for raw in bits)
-        offer = f"computed again it is {offered} ({after})"
-        super().__init__(f"{column} of tick {tick} is recorded as {recorded} ({before}), {offer}")
+    The message has them as the certificate of a verify does: most significant byte first.
+    """
+
+    def __init__(self, tick: int, column: str, recorded: bytes, offered: bytes) -> None:
+        before, after = (values.describe_bits(column, raw) for raw in (recorded, offered))
+        super().__init__(
+            f"{column} of tick {tick} is recorded as {before}, computed again it is {after}"
+        )
         self.tick, self.column, self.recorded, self.offered = tick, column, recorded, offered
 
 

@@ -271,7 +271,7 @@ def _compare(column: str, recorded: dict[int, int], offered: dict[int, int]) -> 
     size = 4 if column == "loss" else 8
     for tick, bits in sorted(offered.items()):
         if recorded.get(tick, bits) != bits:
-            values = (value.to_bytes(size, "little").hex() for value in (recorded[tick], bits))
+            values = (value.to_bytes(size, "little") for value in (recorded[tick], bits))
             raise TickMismatch(tick, column, *values)
 
 

@@ -100,6 +100,31 @@ def test_sparse_columns_are_points(client: Any, path: str) -> None:
     assert [json.loads(line).get("time") for line in lines.splitlines()] == [None, 0.25, None]
 
 
+@pytest.mark.parametrize("columns", ["state", "loss,state", "state,lr,time"])
+def test_a_state_digest_of_tick_0_is_in_every_form(
+    client: Any, worker: ManualWorker, path: str, columns: str
+) -> None:
+    worker.record([1.0], [SparsePoint("state", tick, bytes([tick + 1] * 8)) for tick in (0, 3)])
+    names = columns.split(",")
+    for query, ticks in (("", [0, 3]), ("&before=1", [0]), ("&before=2", [0]), ("&after=1", [3])):
+        page = client.get(f"{path}?columns={columns}{query}").json
+        by_json = dict(zip(page["state"]["tick"], page["state"]["value"], strict=True))
+        assert list(by_json) == ticks
+
+        header, *lines = client.get(f"{path}?columns={columns}{query}", headers=CSV).text.split()
+        rows = [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+        assert {int(row["tick"]): row["state"] for row in rows if row["state"]} == by_json
+
+        text = client.get(f"{path}?columns={columns}{query}", headers=NDJSON).text
+        objects = list(map(json.loads, text.splitlines()))
+        assert {row["tick"]: row["state"] for row in objects if "state" in row} == by_json
+        assert [row["tick"] for row in objects] == [int(row["tick"]) for row in rows]
+        if 0 in ticks:  # before any update there is nothing else
+            others = [name for name in names if name != "state"]
+            assert [rows[0][name] for name in others] == [""] * len(others)
+            assert objects[0] == {"tick": 0, "state": by_json[0]}
+
+
 def test_nonfinite_losses_are_null_and_named(client: Any, worker: ManualWorker, path: str) -> None:
     worker.record([np.nan, np.inf, 1.0])
     page = client.get(f"{path}?last=3")

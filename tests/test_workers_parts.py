@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -24,6 +25,7 @@ from jobs.errors import (
     TickMismatch,
 )
 from jobs.files.artifacts import ArtifactStore
+from jobs.history.comparison import make_difference
 from jobs.ledger.claims import Claim
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
@@ -219,7 +221,12 @@ def test_a_heartbeat_outlives_a_store_that_is_away(claim: Claim) -> None:
         (TrainerError("SafetensorError", "No space left on device", ""), None, "queued", "space"),
         (TrainerError("ValueError", "shapes", ""), None, "failed", "ValueError: shapes"),
         (CheckpointDeleted("checkpoint 5 was deleted"), None, "queued", "checkpoint 5 was deleted"),
-        (TickMismatch(7, "loss", "00000000", "0000803f"), None, "failed", "loss of tick 7"),
+        (
+            TickMismatch(7, "loss", bytes(4), b"\0\0\x80\x3f"),
+            None,
+            "failed",
+            "again it is 3f800000 (1.0)",
+        ),
         (ReplayMismatch(7, "ended early"), None, "failed", "ended early"),
         (TickGap(5), None, "queued", "lost ticks"),
         (NotAccepted("tick 5"), None, "queued", "lost ticks"),
@@ -236,6 +243,24 @@ def test_the_error_that_ends_an_attempt_decides_the_jobs_next_status(
     assert (outcome.status, outcome.tick) == (status, 7)
     detail = outcome.reason or (outcome.error or {}).get("detail")
     assert detail is None if says is None else says in detail
+
+
+@pytest.mark.parametrize(
+    ("column", "raw", "bits"),
+    [
+        ("loss", struct.pack("<f", 1.0), "3f800000"),
+        ("val_loss", struct.pack("<d", 1.0), "3ff0000000000000"),
+        ("state", struct.pack("<Q", 0x0102030405060708), "0102030405060708"),
+    ],
+)
+def test_bits_that_differ_are_spelled_alike_in_errors_and_certificates(
+    column: str, raw: bytes, bits: str
+) -> None:
+    zero = bytes(len(raw))
+    difference = make_difference(3, column, raw, zero)
+    assert difference.recorded is not None and difference.recorded.bits == bits
+    text = str(TickMismatch(3, column, raw, zero))
+    assert f"recorded as {bits}" in text and f"again it is {zero.hex()}" in text
 
 
 @pytest.mark.parametrize(

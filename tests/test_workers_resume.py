@@ -76,7 +76,7 @@ def test_a_recorded_bit_that_does_not_come_again_fails_the_job_loudly(
     job = harness.wait_for(job_id, lambda job: job.is_terminal)
     assert job.status == "failed" and job.error is not None
     assert (job.error.type, job.error.tick) == ("diverged", 100)
-    assert "recorded as 0000803f" in job.error.detail
+    assert "recorded as 3f800000 (1.0), computed again" in job.error.detail
     assert harness.index.list_attempts(TENANT, job_id)[1].equal is False
 
 

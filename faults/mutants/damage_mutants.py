@@ -71,4 +71,16 @@ MUTANTS = (
             f"{VERIFY}::test_a_flipped_bit_of_any_file_of_the_last_checkpoint_is_damage_though_the_ticks_are_equal",
         ),
     ),
+    Mutant(
+        "exported-net-in-float32",
+        "model.py of a bfloat16 training computes other outputs than its trainer did",
+        edit_once(
+            "models/checkpoint_module.py",
+            '    if CONFIG.get("precision") == "bfloat16":\n',
+            "    if False:\n",
+        ),
+        (
+            "tests/test_models_model_py.py::test_a_trainings_checkpoint_is_its_net_bit_for_bit_in_every_precision",
+        ),
+    ),
 )

@@ -108,4 +108,4 @@ def _encode_bits(column: str, raw: bytes | None) -> Bits | None:
     if column == STATE_COLUMN:
         return Bits(bits=str(value), value=None)
     printable_value = value if isinstance(value, float) and math.isfinite(value) else str(value)
-    return Bits(bits=raw[::-1].hex(), value=printable_value)
+    return Bits(bits=values.format_bits(raw), value=printable_value)

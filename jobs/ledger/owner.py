@@ -147,8 +147,8 @@ class LeaseLedger:
         if answer == b"gap":
             raise TickGap(int(rest[0]))
         if answer == b"diverged":
-            tick, column, recorded, offered = (text.decode() for text in rest)
-            raise TickMismatch(int(tick), column, recorded, offered)
+            tick, column, *both = (text.decode() for text in rest)
+            raise TickMismatch(int(tick), column, *map(bytes.fromhex, both))
         return AppendResult(
             int(rest[0]), rest[1].decode() or None, rest[2] == b"1", rest[3] == b"1", int(rest[4])
         )

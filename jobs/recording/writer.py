@@ -180,7 +180,7 @@ class HistoryWriter:
             differing = np.flatnonzero(recorded.view(np.uint32) != offered.view(np.uint32))
             if differing.size:
                 i = int(differing[0])
-                bits = (array[i : i + 1].tobytes().hex() for array in (recorded, offered))
+                bits = (array[i : i + 1].tobytes() for array in (recorded, offered))
                 raise TickMismatch(start + i, name, *bits)
         for name, points in sparse.items():
             if name != "time":
@@ -196,7 +196,7 @@ class HistoryWriter:
                 continue
             for recorded in self._columns.points(extent, name, tick, tick):
                 if recorded["bits"] != point["bits"]:
-                    bits = (side["bits"].tobytes().hex() for side in (recorded, point))
+                    bits = (side["bits"].tobytes() for side in (recorded, point))
                     raise TickMismatch(tick, name, *bits)
 
 
