@@ -10,8 +10,8 @@ from api.server import GunicornServer
 from jobs import fault_points, logs
 from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.files.artifacts import ArtifactStore
-from jobs.job_service import prepare_archive
 from jobs.settings import Settings
+from jobs.startup import prepare_store
 from jobs.store.connection import check_store, connect, wait_ready
 from jobs.store_address import describe_address
 
@@ -43,7 +43,7 @@ def _check_startup(settings: Settings) -> None:
         for variable, url in settings.servers.items():
             _wait_for_server(variable, url)
         check_store(store, unchecked=settings.store_unchecked)
-        prepare_archive(store, ArtifactStore(settings.artifacts))
+        prepare_store(store, ArtifactStore(settings.artifacts), settings)
     finally:
         store.close()
 

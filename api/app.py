@@ -18,6 +18,7 @@ from api import (
     routes_rows,
     routes_service,
     routes_site,
+    routes_tenants,
     routes_verify,
 )
 from api.auth import PUBLIC_PATHS, Authenticator, authenticate_request
@@ -35,7 +36,7 @@ from jobs.store.connection import Store
 
 ROUTES = (
     routes_service, routes_jobs, routes_history, routes_checkpoints, routes_verify, routes_rows,
-    routes_datasets, routes_events, routes_logs, routes_keys, routes_site,
+    routes_datasets, routes_events, routes_logs, routes_keys, routes_tenants, routes_site,
 )  # fmt: skip
 ENDPOINTS: tuple[Endpoint, ...] = sum((tuple(routes.router.endpoints) for routes in ROUTES), ())
 MAX_LOGGED_PATH_LENGTH = 200  # characters

@@ -20,8 +20,10 @@ from jobs.queries.damage_marks import DamageMarks
 from jobs.queries.events import Events
 from jobs.queries.jobs import JobQueries
 from jobs.queries.notices import NoticeListener
+from jobs.queries.tenant_events import TenantEvents
 from jobs.settings import Settings
 from jobs.store.connection import Store, connect
+from jobs.tenants import Tenants
 
 
 class Dependencies:
@@ -42,6 +44,7 @@ class Dependencies:
         digests = FileDigests()
         self.checked_files = CheckedFiles(digests, DamageMarks(store))
         self.history = HistoryReader(store, artifacts, digests)
+        self.tenants, self.tenant_events = Tenants(store, artifacts), TenantEvents(store)
         self.access_keys = AccessKeys(store, artifacts, settings.rate_limit)
         self.metrics = Metrics()
         held_request_limit = HeldRequestLimit(settings.api_threads, self.metrics.track_held)

@@ -70,7 +70,7 @@ class Endpoint:
     @property
     def is_tenant_scoped(self) -> bool:
         """Whether it is about one tenant's resources, so that an admin may use `?tenant=`."""
-        lists_or_names = self.method == "GET" or "<" in self.path
+        lists_or_names = self.method in ("GET", "DELETE") or "<" in self.path
         return self.scope in ("read", "submit") and self.tag != "about" and lists_or_names
 
     @property

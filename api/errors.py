@@ -61,6 +61,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "invalid-body": (422, "The body breaks its rules"),
     "idempotency-mismatch": (422, "The idempotency key was used with another body"),
     "rate-limited": (429, "Too many requests with this key"),
+    "quota": (429, "A quota of the tenant is used up"),
     "queue-full": (429, "Too many jobs of this tenant are queued"),
     "internal": (500, "Something went wrong here"),
     "damaged": (500, "A stored file is damaged"),
@@ -227,6 +228,8 @@ def _with_slug(
 
 OLDER_PROCESS = "this process is older than a job's record: ask again when all of them are new"
 RETRY_LATER = {"Retry-After": "10"}  # a queue needs time to drain
+RETRY_MUCH_LATER = {"Retry-After": "60"}  # jobs must end, or be deleted
+QUOTA_MEMBERS = {"name": "name", "used": "used", "limit": "limit"}
 NO_SUCH_CHECKPOINT = "the job has no such checkpoint now"
 DAMAGED_DATASET = "the dataset's file is not what was uploaded: delete it and upload it again"
 DAMAGED_CHECKPOINT = "the checkpoint's files are not what was committed"
@@ -247,6 +250,7 @@ EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ..
     (errors.NoSuchKey, _with_slug("no-such-key", "no key has this id")),
     (errors.RateLimitExceeded, _rate_limited),
     (errors.QueueFull, _with_slug("queue-full", headers=RETRY_LATER)),
+    (errors.QuotaExceeded, _with_slug("quota", headers=RETRY_MUCH_LATER, **QUOTA_MEMBERS)),
     (errors.NoSuchCheckpoint, _with_slug("no-such-checkpoint", NO_SUCH_CHECKPOINT)),
     (NoSuchFile, _with_slug("no-such-file", "see `files` of the checkpoint")),
     (UnsafePath, _with_slug("no-such-file", "see `files` of the checkpoint")),

@@ -53,9 +53,10 @@ def upload_dataset(context: RequestContext, query: UploadQuery) -> Response:
     datasets = context.deps.datasets
     source = open_source(request, query, context.deps.settings.max_dataset_bytes)
     context.deps.artifacts.check_free_space()
+    quota = datasets.check_quota(context.tenant, idempotency_key, source.known_bytes)
     with (
         datasets.hold_idempotency_key(context.tenant, idempotency_key) as renew_hold,
-        datasets.start_upload(source.format.kind, source.format.options) as upload,
+        datasets.start_upload(source.format.kind, source.format.options, quota=quota) as upload,
     ):
         received = _receive(upload, source, renew_hold)
         result = datasets.add(

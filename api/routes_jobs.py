@@ -12,15 +12,18 @@ from api.endpoints import (
     model_response,
     read_idempotency,
 )
+from api.errors import bad_parameter
 from api.job_responses import job_json, job_response, long_poll_job, submission_response
 from api.json_body import parse_model
 from api.pagination import page_json, paginate
 from api.query import PageQuery
 from api.schemas import AttemptPage, JobPage, JobPatch, JobQuery
 from api.schemas_events import JobPollQuery
+from api.schemas_tenants import JobDeleteQuery, JobDeleteResult, parse_older_than
 from jobs import fault_points
 from jobs.job import Job, Transition
 from jobs.plan import Plan
+from jobs.queries.ended_jobs import EndedJobFilter
 from jobs.spec.job_spec import JobSpecRequest
 
 router = Router("jobs")
@@ -139,6 +142,35 @@ def delete_job(context: RequestContext, job_id: str) -> Response:
     """Delete an ended job with its history and files."""
     context.deps.jobs.delete(context.tenant, job_id)
     return Response(status=204)
+
+
+@router.endpoint(
+    "DELETE /v1/jobs",
+    query=JobDeleteQuery,
+    scope="submit",
+    responses={200: ResponseSpec("what was deleted", JobDeleteResult)},
+    error_statuses=(507,),
+)
+def delete_jobs(context: RequestContext, query: JobDeleteQuery) -> Response:
+    """Delete the ended jobs that match, the first submitted first, with history and files.
+
+    At least one filter is needed. A call looks at 1,000 jobs, for about ten seconds at most;
+    `next_after` goes on. Jobs with a pinned checkpoint and those that a live job needs stay: each
+    can be deleted by its id.
+    """
+    if not (query.label or query.status or query.older_than):
+        raise bad_parameter("label", "at least one of label, status and older_than is needed")
+    older_than = None if query.older_than is None else parse_older_than(query.older_than)
+    choice = EndedJobFilter(query.label, query.status, older_than)
+    result = context.deps.jobs.delete_ended(context.tenant, choice, after=query.after)
+    return model_response(
+        JobDeleteResult(
+            deleted=result.deleted,
+            kept=result.spared,
+            next_after=result.next_after,
+            has_more=result.next_after is not None,
+        )
+    )
 
 
 @router.endpoint(

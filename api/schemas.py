@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api.pagination import CompleteList, ListPage
 from api.query import DECIMAL, Limit, Query, Wait
@@ -13,6 +13,13 @@ from jobs.spec.job_spec import Labels, Name, Notes, Priority
 MAX_PAGE_TICKS = 100_000  # of one page
 JobId = Annotated[str, StringConstraints(pattern=r"^job_[a-z0-9]{26}$")]
 TickParameter = Annotated[int, Field(ge=0, le=10**15), DECIMAL]
+
+
+def check_labels(labels: list[str]) -> list[str]:
+    """Return the labels of a filter. Raises ValueError for one that is not key:value."""
+    if any(label.find(":") < 1 for label in labels):
+        raise ValueError("key:value")
+    return labels
 
 
 class ProblemDocument(BaseModel):
@@ -47,7 +54,7 @@ class JobQuery(Query):
 
     status: list[Status] = []
     """Repeatable; matches any of them."""
-    label: list[str] = []
+    label: Annotated[list[str], AfterValidator(check_labels)] = []
     """key:value, split at the first colon. Repeatable; matches all of them."""
     name: Annotated[str, Field(max_length=200)] | None = None
     kind: Literal["train", "verify"] | None = None
@@ -56,13 +63,6 @@ class JobQuery(Query):
     after: Annotated[str, Field(max_length=200)] | None = None
     """`next_after` of the previous page."""
     order: Literal["asc", "desc"] = "desc"
-
-    @field_validator("label")
-    @classmethod
-    def _check_key_value(cls, labels: list[str]) -> list[str]:
-        if any(label.find(":") < 1 for label in labels):
-            raise ValueError("key:value")
-        return labels
 
 
 class HistoryQuery(Query):

@@ -39,6 +39,7 @@ class UploadSource:
     name: str
     pieces: Iterator[bytes]
     discard: Callable[[], None]  # reads and drops the rest of the body
+    known_bytes: int = 0  # of the decoded file, as far as the head of the request tells
 
 
 def open_source(request: Request, query: UploadQuery, max_bytes: int) -> UploadSource:
@@ -53,7 +54,8 @@ def open_source(request: Request, query: UploadQuery, max_bytes: int) -> UploadS
     body = UploadStream(request, max_bytes=max_bytes, is_wrapped=is_gzip)
     way_out = "send Content-Encoding: gzip with them"
     pieces = decode_gzip(body) if is_gzip else refuse_gzip(body, way_out)
-    return UploadSource(upload_format, query.name, pieces, body.discard)
+    known_bytes = 0 if is_gzip else request.content_length or 0
+    return UploadSource(upload_format, query.name, pieces, body.discard, known_bytes)
 
 
 def _open_form(request: Request, query: UploadQuery, max_bytes: int) -> UploadSource:

@@ -3,9 +3,10 @@
 JobsError
 ├── ClientError          what a client asked cannot be done; the API answers with a problem
 │   ├── NotFound         NoSuchJob, NoSuchCheckpoint, NoSuchDataset, NoSuchKey
-│   ├── IllegalTransition, NotTerminal, LastCheckpoint, DatasetInUse, DatasetDeleted
+│   ├── IllegalTransition, NotTerminal, JobSpared, LastCheckpoint, DatasetInUse, DatasetDeleted
 │   ├── IdempotencyMismatch, IdempotentResultDeleted, RequestInProgress
-│   └── BadCursor, QueueFull, RateLimitExceeded
+│   ├── QueueFull, QuotaExceeded, RateLimitExceeded
+│   └── BadCursor
 ├── LeaseError           what the owner of a job may not do; clients never see one
 │   ├── LeaseLost, ConcurrentChange
 │   ├── TickGap, TickMismatch, NotAccepted, WrongFinalTick
@@ -77,6 +78,10 @@ class NotTerminal(ClientError):
         self.status = status
 
 
+class JobSpared(ClientError):
+    """The job has a pinned checkpoint, or a live job needs it; it is deleted by name alone."""
+
+
 class LastCheckpoint(ClientError):
     """A live job's last checkpoint cannot be deleted; `status` is the job's."""
 
@@ -119,6 +124,17 @@ class QueueFull(ClientError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} jobs are queued, which is all that one tenant may have")
         self.limit = limit
+
+
+class QuotaExceeded(ClientError):
+    """A quota of the tenant would be exceeded; nothing was stored.
+
+    `used` of `limit` is in use: jobs, or bytes.
+    """
+
+    def __init__(self, name: str, used: int, limit: int) -> None:
+        super().__init__(f"{used:,} of {limit:,} {name} are in use: the tenant may have no more")
+        self.name, self.used, self.limit = name, used, limit
 
 
 class RateLimitExceeded(ClientError):

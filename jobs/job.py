@@ -63,7 +63,7 @@ class QueuePosition(_JobModel):
     """The place of a queued job, from 1 (0: not known), and what it waits for."""
 
     position: int
-    reason: Literal["no_worker", "busy", "fingerprint"]
+    reason: Literal["no_worker", "busy", "fingerprint", "quota"]
 
 
 class Job(_JobModel):

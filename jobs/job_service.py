@@ -5,25 +5,26 @@ may raise StoreFull. Knows no HTTP.
 """
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from jobs import celery_app, fault_points, logs
-from jobs.archive.backfill import backfill
+from jobs import celery_app, fault_points
 from jobs.archive.jobs import JobArchive
-from jobs.archive.store_identity import check_not_older, check_store_matches
 from jobs.datasets.repository import DatasetRepository
-from jobs.errors import DatasetDeleted, NoSuchDataset, NoSuchJob
+from jobs.errors import DatasetDeleted, JobSpared, NoSuchDataset, NoSuchJob, NotTerminal
 from jobs.files.artifacts import ArtifactStore
 from jobs.job import Checkpoint, Job, Transition
+from jobs.job_deletion import JobDeletion
 from jobs.ledger.checkpoint_requests import CheckpointRequests
 from jobs.ledger.checkpoint_set import RequestedCheckpoint
 from jobs.ledger.claims import VerifyRange
 from jobs.ledger.client import JobLedger
 from jobs.plan import Plan, check_memory, plan
 from jobs.queries import worker_registry
+from jobs.queries.ended_jobs import EndedJobFilter, EndedJobs
 from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
 from jobs.spec.base import FieldError, InvalidFields, InvalidSpec
@@ -31,9 +32,19 @@ from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
 from jobs.store.connection import Store
 
+MAX_BULK_SECONDS = 10.0  # a client waits for the answer
+
 
 class InvalidVerifyRange(InvalidFields):
     """The ticks to verify do not fit the job."""
+
+
+class BulkDeleteResult(NamedTuple):
+    """How many jobs were deleted, how many matched and stay, and where the next call begins."""
+
+    deleted: int
+    spared: int
+    next_after: str | None
 
 
 class Idempotency(NamedTuple):
@@ -73,6 +84,7 @@ class JobService:
         self._settings, self._encode_job = settings, encode_job
         self._ledger, self._queries = JobLedger(store), JobQueries(store)
         self._archive = JobArchive(store, artifacts)
+        self._deletion, self._ended_jobs = JobDeletion(store, artifacts), EndedJobs(store)
         self._checkpoints = CheckpointRequests(store, artifacts, self._archive)
 
     def plan(self, tenant: str, body: object) -> Plan:
@@ -83,7 +95,7 @@ class JobService:
         """Queue a training job, or find the job of this idempotency key.
 
         Raises InvalidSpec, IdempotencyMismatch, IdempotentResultDeleted, RequestInProgress or
-        QueueFull.
+        QueueFull or QuotaExceeded.
         """
         while True:
             try:
@@ -137,16 +149,29 @@ class JobService:
 
     def delete(self, tenant: str, job_id: str) -> None:
         """Remove an ended job with its history and files. Raises NotTerminal."""
-        try:
-            result = self._ledger.delete(tenant, job_id)
-        except NoSuchJob:
-            self._archive.ensure_tombstone(tenant, job_id)
-            raise
-        self._archive.save_tombstone(tenant, job_id, result.sequence, result.idempotency_keys)
-        try:
-            self._artifacts.remove_job(tenant, job_id)
-        except OSError as error:  # the job is deleted all the same; its disk space is not yet free
-            logs.get_logger("api").warning("files not removed", job=job_id, error=repr(error))
+        self._deletion.delete(tenant, job_id)
+
+    def delete_ended(
+        self, tenant: str, choice: EndedJobFilter, *, after: str | None = None
+    ) -> BulkDeleteResult:
+        """Delete the ended jobs that match, the first submitted first, but those spared.
+
+        Looks at 1,000 jobs at most, and begins none after ten seconds. Raises BadCursor.
+        """
+        deadline, deleted, spared = time.monotonic() + MAX_BULK_SECONDS, 0, 0
+        page = self._ended_jobs.read_page(tenant, choice, after=after)
+        for sequence, job_id in page.data:
+            if time.monotonic() >= deadline:
+                return BulkDeleteResult(deleted, spared, after)
+            try:
+                self._deletion.delete(tenant, job_id, spare=True)
+                deleted += 1
+            except (JobSpared, NotTerminal):
+                spared += 1
+            except NoSuchJob:  # another request was quicker
+                pass
+            after = str(sequence)
+        return BulkDeleteResult(deleted, spared, page.next_after)
 
     def request_checkpoint(
         self, tenant: str, job_id: str, name: str | None, pinned: bool,
@@ -239,17 +264,6 @@ class JobService:
     def _save_and_read(self, tenant: str, job_id: str) -> Job:
         self._archive.save(tenant, job_id)
         return self._queries.get_job(tenant, job_id)
-
-
-def prepare_archive(store: Store, artifacts: ArtifactStore) -> None:
-    """Check that store and artifacts belong together, and complete the archive, before serving.
-
-    Raises UnsafeStore.
-    """
-    check_store_matches(store, artifacts)
-    check_not_older(store, artifacts)
-    backfill(store, artifacts)
-    JobArchive(store, artifacts).sweep()
 
 
 def _find_range_errors(

@@ -22,6 +22,7 @@ from jobs.files.artifacts import ArtifactStore, UnsafePath
 from jobs.settings import Settings
 from jobs.store import keys
 from jobs.store.connection import UNAVAILABLE, Store, check_store, connect
+from jobs.tenants import recount_tenants
 
 ArchiveRecord = dict[str, Any]
 PROGRESS_EVERY_JOBS = 500  # between two lines of progress
@@ -45,6 +46,7 @@ class Rebuild:
         self._restore("datasets", "datasets", Restorer.restore_dataset, self._reader.check_bytes)
         self._restore("deleted-keys", "deleted keys", Restorer.restore_key_tombstone)
         self._restore("keys", "keys", Restorer.restore_key)
+        self._restore("tenants", "tenants", Restorer.restore_tenant)
         self._restore("deleted", "deleted jobs", Restorer.restore_job_tombstone)
         names = self._reader.job_names()
         for number, (tenant, job_id) in enumerate(names, 1):
@@ -110,6 +112,7 @@ def rebuild(store: Store, files: ArtifactStore) -> int:
     if store_uuid is None:
         raise UnsafeStore(f"the artifacts in {files.root} are of no store: nothing can be rebuilt")
     code = _run_and_report(Rebuild(files, store, _print_line), "restored")
+    recount_tenants(store)
     store.set(keys.ARCHIVED, "1")
     store.set(keys.STORE_UUID, store_uuid)  # last: it marks the store as complete
     return code

@@ -41,6 +41,7 @@ class Settings:
     rate_limit: float = 1000  # requests/s of each access key; 0: no limit
     max_queued: int = 10_000  # queued jobs of one tenant
     max_dataset_bytes: int = 10 << 30  # of one upload
+    default_quotas: Mapping[str, int] = field(default_factory=dict)  # of a tenant without its own
 
     @property
     def servers(self) -> dict[str, str]:
@@ -76,7 +77,24 @@ class Settings:
             rate_limit=number("TICKFORGE_RATE_LIMIT", 1000, 0, 1e6),
             max_queued=integer("TICKFORGE_MAX_QUEUED", 10_000, 1, 10**9),
             max_dataset_bytes=integer("TICKFORGE_MAX_DATASET_BYTES", 10 << 30, 1, 10**15 - 1),
+            default_quotas=_read_default_quotas(environ),
         )
+
+
+def _read_default_quotas(environ: Environ) -> dict[str, int]:
+    """Return the quotas that are set, by name."""
+    names = {
+        "queued": "TICKFORGE_QUOTA_QUEUED",
+        "running": "TICKFORGE_QUOTA_RUNNING",
+        "spec_bytes": "TICKFORGE_QUOTA_SPEC_BYTES",
+        "dataset_bytes": "TICKFORGE_QUOTA_DATASET_BYTES",
+        "artifact_bytes": "TICKFORGE_QUOTA_ARTIFACT_BYTES",
+    }
+    return {
+        quota: read_integer(environ, name, 0, 0, 10**15 - 1)
+        for quota, name in names.items()
+        if environ.get(name)
+    }
 
 
 def _invalid(name: str, value: str, rule: str) -> InvalidSetting:

@@ -5,6 +5,7 @@ border all the time. Losses and states are functions of job and tick, as an exac
 Clocks are injected: a lease is over when a step says so. Not modelled: fingerprints, summary rows.
 """
 
+import json
 import struct
 from collections import Counter
 from collections.abc import Callable
@@ -98,9 +99,20 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.ids[self.world.submissions] = result.job_id
             return next(number for number, job_id in self.ids.items() if job_id == result.job_id)
 
+        size = len(json.dumps(SPECS[budget, priority].to_stored()))
         for _ in range(2 if twice and key else 1):
-            self.compare_call("submit", ledger,
-                      lambda: self.world.submit(priority, TOTALS[budget], key, body))  # fmt: skip
+            self.compare_call(
+                "submit",
+                ledger,
+                lambda: self.world.submit(priority, TOTALS[budget], key, body, size),
+            )
+
+    def set_quota(self, running: int | None) -> None:
+        """Limit the running jobs of the tenant; what runs goes on."""
+        is_unset = running is None
+        changes = {"set": {} if is_unset else {"running": running}, "unset": ["running"] * is_unset}
+        self.ledger._scripts.call("patch_tenant", {"tenant": TENANT, **changes})
+        self.world.running_quota = running
 
     def request(self, at: int, what: Any) -> None:
         """Send a client's request for any job, deleted ones too."""

@@ -25,7 +25,9 @@ class World(Owners):
     tombstones: set[int] = field(default_factory=set)
     expired_count: int = 0  # leases so far whose time was over
 
-    def submit(self, priority: int, total: int | None, key: str | None, body: str) -> int:
+    def submit(
+        self, priority: int, total: int | None, key: str | None, body: str, spec_bytes: int
+    ) -> int:
         """Queue a new job, or find the one of this idempotency key; return its number."""
         if key is not None and key in self.keys:
             number, digest = self.keys[key]
@@ -35,7 +37,7 @@ class World(Owners):
                 raise IdempotencyMismatch(key)
             return number
         self.submissions += 1
-        self.jobs[self.submissions] = ModelJob(priority, total, key)
+        self.jobs[self.submissions] = ModelJob(priority, total, key, spec_bytes)
         if key is not None:
             self.keys[key] = (self.submissions, body)
         return self.submissions
@@ -99,8 +101,8 @@ class World(Owners):
         job.is_finalized = True
 
     def wakeups_due(self) -> int:
-        """Return how many wake-ups are due: one for each queued job."""
-        return len(self.queued()) + len(self._expired())
+        """Return how many wake-ups are due: one for each queued job that may run."""
+        return int(min(len(self.queued()), self.free_places())) + len(self._expired())
 
     def expire_lease(self, number: int) -> None:
         """End the lease of a running job."""

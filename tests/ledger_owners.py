@@ -5,6 +5,7 @@ The owners' half of the model (ledger_model.py). Nothing of it is taken from the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import NamedTuple
 
 from jobs.errors import LeaseLost, NoSuchJob, NotAccepted, TickGap, TickMismatch, WrongFinalTick
@@ -54,6 +55,7 @@ class ModelJob:
     priority: int
     total: int | None  # ticks; None: only seconds end it
     key: str | None
+    spec_bytes: int
     status: str = "queued"
     requested: str | None = None
     is_pause_withdrawn: bool = (
@@ -96,6 +98,7 @@ class Owners:
 
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     claims: dict[str, int] = field(default_factory=dict)  # nonce -> number
+    running_quota: int | None = None  # jobs of the tenant that may run at a time
 
     def claim(self, nonce: str) -> ClaimResult | None:
         """Claim the best job: one whose lease ran out first, else by priority and age."""
@@ -107,7 +110,7 @@ class Owners:
             self.jobs[number].attempts[-1].outcome = "lost"
             if not self._apply_request(self.jobs[number]):
                 return self._start_attempt(number, nonce)
-        for number in self.queued():
+        for number in self.queued() if self.free_places() else []:
             if not self._apply_request(self.jobs[number]):
                 return self._start_attempt(number, nonce)
         return None
@@ -116,6 +119,11 @@ class Owners:
         """Return the numbers of the queued jobs in the order in which they are claimed."""
         waiting = [number for number, job in self.jobs.items() if job.status == "queued"]
         return sorted(waiting, key=lambda number: (-self.jobs[number].priority, number))
+
+    def free_places(self) -> float:
+        """Return how many more jobs may run now; one that runs beyond the quota goes on."""
+        running = sum(job.status == "running" for job in self.jobs.values())
+        return inf if self.running_quota is None else max(0, self.running_quota - running)
 
     def _expired(self) -> list[int]:
         expiry_order = {

@@ -18,6 +18,7 @@ SPECS = {
     for budget in TOTALS
     for priority in (-1, 0, 5)
 }
+DELETIONS = ("delete", "delete", "delete")  # most of them are of live jobs
 INDEXES = st.integers(0, 9)
 FLAGS = st.booleans()
 ENDINGS = [
@@ -32,7 +33,8 @@ STEPS: dict[str, tuple[int, dict[str, Any]]] = {
         "key": st.sampled_from([None, None, "k", "l"]), "body": st.sampled_from("ab"),
         "twice": FLAGS,
     }),
-    "request": (3, {"at": INDEXES, "what": st.sampled_from([*VERBS, *VERBS, "delete", "patch"])}),
+    "request": (3, {"at": INDEXES, "what": st.sampled_from([*VERBS, *VERBS, *DELETIONS, "patch"])}),
+    "set_quota": (1, {"running": st.sampled_from([None, None, None, 2, 1, 0])}),
     "claim": (2, {"worker": st.sampled_from("abc"), "reply_lost": FLAGS}),
     "claim_late": (1, {"worker": st.sampled_from("abc"), "at": INDEXES}),
     "train": (4, {"at": INDEXES, "upto": st.integers(1, 12), "moves": st.booleans()}),

@@ -37,8 +37,10 @@ FIELDS = (
     "sealed", "latest_checkpoint", "checkpoint_bytes",
 )  # fmt: skip
 JOB_KEY = re.compile(r"job:\{(?P<member>[^}]*)\}(?::(?P<part>.*))?")
-ORDERED_BY_TIME = ("leases:", "tombstones:")  # the model has no clock
-SHARED_KEY = re.compile(r"index:.*|queued:.*|leases:.*|tombstones:.*|idempotency:.*|jobs:unsealed")
+ORDERED_BY_TIME = ("leases:", "tombstones:", "tenants:ended:")  # the model has no clock
+SHARED_KEY = re.compile(
+    r"(index|queued|leases|tombstones|idempotency|tenants:(usage|ended|waiting)):.*|jobs:unsealed"
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ def check_equals_model(
 ) -> None:
     """Check that the store holds the model's state and nothing else."""
     actual = {name: value for name, value in content.items() if SHARED_KEY.fullmatch(name)}
+    usage = keys.tenant_usage(tenant)
+    actual[usage] = {name: size for name, size in actual.get(usage, {}).items() if size != b"0"}
     actual |= {name: sorted(actual[name]) for name in actual if name.startswith(ORDERED_BY_TIME)}
     live = {keys.job_member(tenant, ids[number]) for number in world.jobs}
     for name, value in content.items():
@@ -122,12 +126,17 @@ def _expected_shared(world: World, ids: dict[int, str], tenant: str) -> StoreCon
     everyone = [ids[number] for number in sorted(world.jobs)]
     members = {number: keys.job_member(tenant, ids[number]) for number in world.jobs}
     running = [n for n, job in world.jobs.items() if job.status == "running"]
+    queued = [members[number] for number in world.queued()]
+    ended = [ids[n] for n, job in world.jobs.items() if job.is_terminal]
     unsealed = [n for n, job in world.jobs.items() if job.is_terminal and not job.is_finalized]
     shared: StoreContent = {
         keys.job_index(tenant): everyone,
         keys.job_index(tenant, "name", "n"): everyone,
         keys.job_index(tenant, "kind", "train"): everyone,
-        keys.queued_jobs("cpu"): [members[number] for number in world.queued()],
+        keys.queued_jobs("cpu"): queued,
+        keys.tenant_queue("cpu", tenant): queued,
+        keys.waiting_tenants("cpu"): [tenant] * bool(queued),
+        keys.ended_jobs(tenant): sorted(ended),
         keys.leases("cpu"): sorted(members[number] for number in running),
         keys.UNFINALIZED_JOBS: sorted(members[number] for number in unsealed),
         keys.tombstones(tenant): sorted(ids[number] for number in world.tombstones),
@@ -139,7 +148,18 @@ def _expected_shared(world: World, ids: dict[int, str], tenant: str) -> StoreCon
     for status in STATUSES:
         of_status = [ids[n] for n in sorted(world.jobs) if world.jobs[n].status == status]
         shared[keys.job_index(tenant, "status", status)] = of_status
-    return {name: value for name, value in shared.items() if value}
+    usage = {
+        "spec_bytes": sum(job.spec_bytes for job in world.jobs.values()),
+        "artifact_bytes": sum(map(_file_bytes, world.jobs.values())),
+    }
+    counters = {name: str(size).encode() for name, size in usage.items() if size}
+    shared = {name: value for name, value in shared.items() if value}
+    return {**shared, keys.tenant_usage(tenant): counters}
+
+
+def _file_bytes(job: ModelJob) -> int:
+    """Return the bytes of a job's files; a segment that the machine moves has one."""
+    return sum(job.checkpoints.values()) + job.segments_in_files
 
 
 def _expected_job(job: ModelJob, tenant: str, job_id: str) -> StoreContent:

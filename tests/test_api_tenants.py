@@ -16,7 +16,7 @@ from tests.manual_worker import ManualWorker
 from tests.support import small_spec
 
 #: what stands for a part of a path that is not another tenant's id
-PARTS = {"which": "latest", "name": "model.safetensors", "tick": "3"}
+PARTS = {"which": "latest", "name": "model.safetensors", "tick": "3", "tenant_name": "t"}
 #: what an endpoint cannot do without
 QUERIES = {"GET /v1/events": "job={job_id}"}
 EVENTS = {"Accept": "text/event-stream"}

@@ -9,8 +9,9 @@ import pytest
 
 from tests.api_process import running_api
 from tests.stub_server import KEY, StubResponse, running_stub
-from tests.support import ADMIN_KEY
+from tests.support import ADMIN_KEY, small_spec
 from tickforge_client import Client, NotAuthorized, cli
+from tickforge_client.errors import QuotaExceeded
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +84,32 @@ def test_a_key_whose_secret_was_lost_on_its_way_is_deleted_and_made_anew(tmp_pat
     ]
     first, _, second = (request.headers["Idempotency-Key"] for request in server.requests)
     assert first != second
+
+
+def test_a_tenants_quotas_and_jobs_are_shown_set_and_deleted(
+    at: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["tenants", "set", "default", "--queued", "2", "--keep-last", "5"]) == 0
+    assert "queued 2, keep_last 5" in capsys.readouterr().out
+    with Client(at, ADMIN_KEY, sleep=lambda _: pytest.fail("a quota is not waited for")) as client:
+        jobs = [client.submit(small_spec(labels={"n": str(n)})) for n in range(2)]
+        with pytest.raises(QuotaExceeded) as refusal:
+            client.submit(small_spec())
+        assert (refusal.value.body["used"], refusal.value.body["limit"]) == (2, 2)
+        for job in jobs:
+            job.cancel()
+        assert client.tenants() == ["default"] and list(client.usage_events()) == []
+    assert cli.main(["usage"]) == 0
+    assert capsys.readouterr().out.splitlines()[1].split() == ["queued", "0", "2"]
+    assert cli.main(["usage", "--events"]) == 0
+    assert cli.main(["jobs", "delete", "--label", "n:1", "--older-than", "1s", "--json"]) == 0
+    assert cli.main(["jobs", "delete", "--status", "cancelled", "--yes", "--json"]) == 0
+    deletions = [json.loads(line) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert sum(deletion["deleted"] for deletion in deletions) == 2
+    assert cli.main(["jobs", "delete"]) == cli.main(["tenants", "set", "t"]) == 2
+    assert cli.main(["tenants", "set", "t", "--queued", "-1"]) == 2
+    assert cli.main(["tenants", "set", "default", "--queued", "none", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["quotas"]["queued"] is None
+    assert cli.main(["tenants", "show", "default"]) == 0
+    assert cli.main(["tenants", "list"]) == 0
+    assert "default: keep_last 5" in capsys.readouterr().out

@@ -50,6 +50,14 @@ BROKEN_SCRIPTS = {
     "a claim is not repeated": ("if claimed then", "if false then"),
     "a checkpoint before its tick": ("if h.tick > tonumber(tick) then", "if false then"),
     "deaths are not counted": ("redis.call('HINCRBY', job, 'deaths', 1)", ""),
+    "the quota of running jobs is not held": (
+        "if must_wait(tenant_of(member)) then has_waiting = true",
+        "if false then has_waiting = true",
+    ),
+    "a deleted job's spec still counts": (
+        "add_usage(tenant, 'spec_bytes', -redis.call('HSTRLEN', job, 'spec'))\n",
+        "\n",
+    ),
     "leases hold for ever": ("'-inf', int(now), 'LIMIT',", "'-inf', '-1', 'LIMIT',"),
 }
 

@@ -23,12 +23,13 @@ PRIVATE_WORDS = {
 #: participles that said nothing of the value which they named
 EMPTY_WORDS = {"found", "each", "made", "said"}
 PATIENCE_FILES = ("jobs/spec/training.py", "ticks/stopping.py", "tests/")
-#: names on the wire, and where they may stand: a method of HTTP's clients, a rule of the spec, an
-#: option of ticks.engines.graph
+#: names on the wire, and where they may stand: a method of HTTP's clients, a rule of the spec, a
+#: field of an answer, an option of ticks.engines.graph
 WIRE_NAMES = {
     "post": ("client/", "bench/", "faults/", "tests/"),
     "patience": PATIENCE_FILES,
     "Patience": PATIENCE_FILES,
+    "kept": ("api/schemas_tenants.py", "api/routes_jobs.py"),
     "leash": ("ticks/engines/graph/__main__.py",),
 }
 

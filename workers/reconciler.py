@@ -1,8 +1,8 @@
 """The thread in a worker's main process that does its periodic tasks and repairs after crashes.
 
 It restarts the fork server, releases the job of a dead pool child, registers the worker, wakes
-workers for jobs that wait, finalizes ended jobs and compiles the graph engine ahead of time. A slow
-or unavailable store only delays it. Knows nothing of a job's content.
+workers for jobs that wait, finalizes ended jobs, deletes old ones and compiles the graph engine
+ahead of time. A slow or unavailable store only delays it. Knows nothing of a job's content.
 """
 
 import contextlib
@@ -26,6 +26,7 @@ from jobs.ledger.owner import LeaseLedger
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
 from jobs.recording.segments import Segments
+from jobs.retention import Retention
 from jobs.store.connection import connect
 from jobs.timestamps import now_rfc3339
 from workers import memory
@@ -43,7 +44,9 @@ REGISTER_CHECK_SECONDS = 0.2
 REGISTRATION_TTL_SECONDS = 7.0  # three registrations may be late
 PREWARM_CHECK_SECONDS = 5.0
 FINALIZE_SECONDS = 10.0
+RETENTION_SECONDS = 10.0  # over all workers: one of them does it
 MAX_FINALIZE_SECONDS = 1.0  # of one round: the other tasks wait meanwhile
+MAX_RETENTION_SECONDS = 1.0  # likewise
 #: seconds before a fork server that died at once is restarted, doubled up to the longest
 INITIAL_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS = 0.2, 10.0
 
@@ -67,7 +70,9 @@ class Reconciler(BackgroundThread):
         self._store = connect(settings.redis_url)
         self._ledger = JobLedger(self._store)
         self._lease_ledger = LeaseLedger(self._store, settings.lease_seconds)
-        self._segments = Segments(self._ledger, self._store, ArtifactStore(settings.artifacts))
+        files = ArtifactStore(settings.artifacts)
+        self._segments = Segments(self._ledger, self._store, files)
+        self._retention = Retention(self._store, files)
         self._job_queries = JobQueries(self._store)
         self._canaries = Canaries(config.worker_folder, config.device)
         self._logger = logs.get_logger("reconciler", worker=config.name)
@@ -86,6 +91,7 @@ class Reconciler(BackgroundThread):
             PeriodicTask("prewarm", PREWARM_CHECK_SECONDS, self.prewarm_graph_engine),
             PeriodicTask("wake up", WAKE_SECONDS, self.wake_workers),
             PeriodicTask("finalize", FINALIZE_SECONDS, self.finalize_ended_jobs),
+            PeriodicTask("retention", RETENTION_SECONDS, self.delete_old_jobs),
         ]
 
     def __exit__(self, *error: object) -> None:
@@ -149,6 +155,11 @@ class Reconciler(BackgroundThread):
         deadline = time.monotonic() + MAX_FINALIZE_SECONDS
         while self._segments.finalize_some() and time.monotonic() < deadline:
             pass
+
+    def delete_old_jobs(self) -> None:
+        """Delete ended jobs that no rule of their tenant keeps, in batches."""
+        if count := self._retention.apply_some(MAX_RETENTION_SECONDS, RETENTION_SECONDS):
+            self._logger.info("old jobs deleted", count=count)
 
     def _run(self) -> None:
         while not self._stopped.wait(POLL_SECONDS):

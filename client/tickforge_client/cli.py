@@ -18,6 +18,7 @@ from tickforge_client.commands.history import show_history
 from tickforge_client.commands.keys import keys
 from tickforge_client.commands.service import models, version, workers
 from tickforge_client.commands.submit import plan, submit
+from tickforge_client.commands.tenants import jobs, tenants, usage
 from tickforge_client.commands.verify import verify
 from tickforge_client.commands.watch import list_jobs, status, watch
 from tickforge_client.errors import NotConfigured, Problem, ServerError, TickforgeError
@@ -45,7 +46,7 @@ def tickforge() -> None:
 for command in (
     submit, plan, status, list_jobs, watch, show_events, show_logs, show_history, checkpoints,
     checkpoint, download, verify, cancel, stop, pause, resume, delete, datasets, models, workers,
-    keys, version,
+    keys, usage, tenants, jobs, version,
 ):  # fmt: skip
     tickforge.add_command(command)
 

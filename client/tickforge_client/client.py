@@ -159,6 +159,55 @@ class Client:
         """Delete an access key; it is refused from now on."""
         self.session.delete(api_path("keys", key_id))
 
+    def usage(self, *, tenant: str | None = None) -> dict[str, Any]:
+        """Return what the key's tenant uses of its quotas (`tenant`: another's, for admins)."""
+        return self.session.get(api_path("usage"), _drop_empty({"tenant": tenant}))
+
+    def usage_events(self, *, tenant: str | None = None) -> Iterator[dict[str, Any]]:
+        """Yield what retention deleted, the oldest first."""
+        query = _drop_empty({"tenant": tenant, "limit": PAGE_ENTRIES})
+        return self.session.iter_entries(api_path("usage", "events"), query)
+
+    def tenants(self) -> list[str]:
+        """Return the names of all tenants. For admins."""
+        return list(self.session.get(api_path("tenants"))["data"])
+
+    def tenant(self, name: str) -> dict[str, Any]:
+        """Return a tenant's quotas, rules of retention and usage. For admins."""
+        return self.session.get(api_path("tenants", name))
+
+    def set_tenant(
+        self,
+        name: str,
+        *,
+        quotas: Mapping[str, int | None] | None = None,
+        retention: Mapping[str, int | None] | None = None,
+    ) -> dict[str, Any]:
+        """Set the named quotas and rules of retention; None removes one. For admins."""
+        body = {"quotas": dict(quotas or {}), "retention": dict(retention or {})}
+        return self.session.patch(api_path("tenants", name), body)
+
+    def delete_jobs(
+        self,
+        *,
+        label: Sequence[str] = (),
+        status: Sequence[str] = (),
+        older_than: str | None = None,
+    ) -> dict[str, int]:
+        """Delete the ended jobs that match all that is given; return how many, and how many stay.
+
+        `older_than`: an age such as "30d", or a time. Jobs with a pinned checkpoint, and those that
+        live jobs need, stay.
+        """
+        query = _drop_empty({"label": label, "status": status, "older_than": older_than})
+        done = {"deleted": 0, "kept": 0}
+        while True:
+            answer = self.session.delete_matching(api_path("jobs"), query)
+            done = {name: count + answer[name] for name, count in done.items()}
+            if not answer["has_more"]:
+                return done
+            query["after"] = answer["next_after"]
+
     def version(self) -> Any:
         """Return the versions and limits of the service as JSON."""
         return self.session.get(api_path("version"))

@@ -7,6 +7,7 @@ TickforgeError
 │   ├── NotAuthorized    the key is unknown or lacks a scope (401, 403)
 │   ├── NotFound         it does not exist, or was deleted (404, 410)
 │   ├── Conflict         not possible in the job's status (409): job_status, allowed
+│   ├── QuotaExceeded    a quota of the tenant is used up (429): name, used, limit
 │   └── ServerError      busy, full or broken (429, 5xx)
 ├── Unreachable          no answer after all attempts
 ├── UnexpectedAnswer     an answer that no Tickforge server gives
@@ -131,10 +132,15 @@ class Conflict(Problem):
         return super().lines() + possible
 
 
+class QuotaExceeded(Problem):
+    """A quota of the tenant is used up: `name`, `used` and `limit` are in the body."""
+
+
 class ServerError(Problem):
     """The server is busy, full or broken; a later attempt may succeed."""
 
 
+QUOTA = "urn:tickforge:problem:quota"
 _BY_STATUS: dict[int, type[Problem]] = {
     401: NotAuthorized,
     403: NotAuthorized,
@@ -147,5 +153,7 @@ _BY_STATUS: dict[int, type[Problem]] = {
 
 def make_problem(status: int, body: Mapping[str, Any]) -> Problem:
     """Return the Problem of the class that fits an answer's status."""
+    if body.get("type") == QUOTA:
+        return QuotaExceeded(status, body)
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else InvalidRequest)
     return kind(status, body)

@@ -75,6 +75,7 @@ def status_text(job: Fields) -> str:
 _QUEUE = {
     "no_worker": "waits for a worker to start",
     "busy": "waits for a worker to be free",
+    "quota": "waits until fewer jobs of its tenant run",
     "fingerprint": "waits for a worker whose arithmetic is equal",
 }
 

@@ -19,6 +19,7 @@ from tickforge_client._version import __version__
 from tickforge_client.errors import (
     NotConfigured,
     Problem,
+    QuotaExceeded,
     UnexpectedAnswer,
     Unreachable,
     make_problem,
@@ -134,6 +135,10 @@ class ApiSession:
         """DELETE; a 404 after an attempt whose answer was lost counts as success."""
         self._send("DELETE", path)
 
+    def delete_matching(self, path: str, params: Params) -> JsonObject:
+        """DELETE what matches; return the JSON of the answer."""
+        return _parse_json(self._send("DELETE", path, params))
+
     @contextmanager
     def stream(
         self, path: str, *, params: Params | None = None, headers: Mapping[str, str]
@@ -234,6 +239,8 @@ def api_path(*parts: str | int) -> str:
 
 def _is_retryable(refusal: Problem) -> bool:
     # in progress: an earlier attempt with this idempotency key is still being processed
+    if isinstance(refusal, QuotaExceeded):  # somebody must delete something first
+        return False
     return refusal.status in RETRYABLE_STATUSES or refusal.type == REQUEST_IN_PROGRESS
 
 

@@ -29,6 +29,8 @@ def backfill(store: Store, files: ArtifactStore) -> None:
         for dataset_id in _decode_all(store.zrange(keys.dataset_index(tenant), 0, -1)):
             key_dataset_archive.save_dataset(tenant, dataset_id)
     for tenant in sorted(_decode_all(store.smembers(keys.TENANTS))):
+        if store.exists(keys.tenant_settings(tenant)):
+            key_dataset_archive.save_tenant(tenant)
         _backfill_jobs(store, job_archive, tenant)
     store.set(keys.ARCHIVED, "1")
 

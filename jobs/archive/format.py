@@ -16,7 +16,7 @@ from typing import Any, Literal, cast
 from jobs.files.artifacts import ArtifactStore
 
 SCHEMA = 1
-RecordKind = Literal["job", "said", "key", "dataset", "secret", "gone", "store"]
+RecordKind = Literal["job", "said", "key", "dataset", "secret", "tenant", "gone", "store"]
 EncodedBytes = str | dict[str, str]  # a text, or {"base64": ...}
 ADDITION_KEYS = ("part", "field", "event")  # first key of an addition line
 
@@ -119,7 +119,7 @@ def decode_hash(encoded: dict[str, Any]) -> dict[str, bytes]:
 
 def sequence_of(record: dict[str, Any]) -> int:
     """Return the sequence number in a record of a job, key or dataset, or in a tombstone."""
-    if "fields" in record:
+    if "seq" in record.get("fields", {}):
         return int(decode_bytes(record["fields"]["seq"]))
     return int(record.get("sequence", 0))
 

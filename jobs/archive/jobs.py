@@ -103,10 +103,15 @@ class JobArchive:
         return target
 
     def save_tombstone(
-        self, tenant: str, job_id: str, sequence: int, idempotency_keys: Sequence[str]
+        self,
+        tenant: str,
+        job_id: str,
+        sequence: int,
+        idempotency_keys: Sequence[str],
+        event: bytes = b"",
     ) -> None:
         """Archive that a job was deleted, so that no rebuild restores it."""
-        tombstone = read_tombstone(self._store, tenant, job_id, sequence, idempotency_keys)
+        tombstone = read_tombstone(self._store, tenant, job_id, sequence, idempotency_keys, event)
         self._folders.write(self._tombstone_path(tenant, job_id), single_record("gone", tombstone))
         self._folders.delete(self._submission_path(tenant, job_id))
 

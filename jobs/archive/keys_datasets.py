@@ -1,4 +1,4 @@
-"""The archive of access keys and datasets: their records, tombstones and dataset id secrets.
+"""The archive of access keys, datasets and tenants: records, tombstones, dataset id secrets.
 
 A key's record has only the hash of its secret; a dataset's bytes are files of their own.
 """
@@ -25,6 +25,7 @@ RECORD_KINDS: dict[str, RecordKind] = {  # by the record's folder
     "datasets": "dataset",
     "deleted-datasets": "gone",
     "secrets": "secret",
+    "tenants": "tenant",
 }
 
 
@@ -93,6 +94,15 @@ class KeyDatasetArchive:
             secret: Any = self._store.hget(keys.DATASET_ID_SECRETS, tenant)
             self._write("secrets", tenant, {"tenant": tenant, "secret": encode_bytes(secret)})
 
+    def save_tenant(self, tenant: str, reservation: DiskReservation | None = None) -> None:
+        """Archive a tenant's quotas and rules of retention as they are now."""
+        last_written = None
+        # again while other requests change them
+        while (settings := self._read_hash(keys.tenant_settings(tenant))) != last_written:
+            record = {"tenant": tenant, "fields": encode_hash(settings)}
+            self._write("tenants", tenant, record, reservation)
+            last_written, reservation = settings, None
+
     def _read_archived_dataset(self, tenant: str, dataset_id: str) -> tuple[int, list[str]] | None:
         """Read sequence number and idempotency keys of a dataset's record."""
         path = self._folders.path("datasets", record_name(tenant, dataset_id))
@@ -132,9 +142,15 @@ class KeyDatasetArchive:
 
 
 def read_tombstone(
-    store: Store, tenant: str, record_id: str, sequence: int, idempotency_keys: Sequence[str]
+    store: Store,
+    tenant: str,
+    record_id: str,
+    sequence: int,
+    idempotency_keys: Sequence[str],
+    event: bytes = b"",
 ) -> dict[str, Any]:
-    """Return the record of a deleted job or dataset."""
+    """Return the record of a deleted job or dataset, with the tenant's event if there is one."""
     deleted_ms: Any = store.zscore(keys.tombstones(tenant), record_id)
     record = {"tenant": tenant, "id": record_id, "sequence": sequence}
+    record |= {"event": event.decode()} if event else {}
     return {**record, "known": list(idempotency_keys), "deleted_ms": int(deleted_ms or 0)}

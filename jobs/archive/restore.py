@@ -1,5 +1,9 @@
-"""Write archived jobs, keys, datasets and tombstones into an empty store. Knows no file."""
+"""Write what was archived (jobs, keys, datasets, tenants, tombstones) into an empty store.
 
+Knows no file.
+"""
+
+import json
 from typing import Any
 
 from jobs.archive.format import decode_bytes, decode_hash, sequence_of
@@ -11,6 +15,7 @@ from jobs.store.codec import SCHEMA_VERSION
 from jobs.store.connection import Store
 from jobs.store.scripts import Scripts
 
+MAX_TENANT_EVENTS = 1000  # of one tenant, as in lua/prelude.lua
 DELETED_MARKER = "deleted -"  # value of an idempotency key whose result was deleted
 
 
@@ -40,6 +45,8 @@ class Restorer:
     def restore_job_tombstone(self, record: dict[str, Any]) -> None:
         """Restore the tombstone of a deleted job."""
         self._restore_tombstone(record, keys.SEQUENCE)
+        if event := record.get("event"):
+            self._restore_tenant_event(record["tenant"], event)
 
     def restore_key(self, record: dict[str, Any]) -> None:
         """Restore an access key."""
@@ -64,6 +71,13 @@ class Restorer:
     def restore_secret(self, record: dict[str, Any]) -> None:
         """Restore the secret that a tenant's dataset ids are derived from."""
         self._store.hset(keys.DATASET_ID_SECRETS, record["tenant"], decode_bytes(record["secret"]))
+
+    def restore_tenant(self, record: dict[str, Any]) -> None:
+        """Restore a tenant's quotas and rules of retention."""
+        tenant, fields = record["tenant"], decode_hash(record["fields"])
+        self._store.sadd(keys.TENANTS, tenant)
+        if fields:
+            self._store.hset(keys.tenant_settings(tenant), mapping=fields)  # type: ignore[arg-type]
 
     def restore_dataset(self, record: dict[str, Any]) -> None:
         """Restore a dataset; the caller has checked that its bytes exist."""
@@ -111,6 +125,14 @@ class Restorer:
         self._store.zadd(keys.tombstones(tenant), {record["id"]: record["deleted_ms"]})
         self._mark_keys_deleted(keys.idempotency(tenant), record["known"])
         self._advance_sequence(sequence_key, record["sequence"])
+
+    def _restore_tenant_event(self, tenant: str, event: str) -> None:
+        number, events = int(json.loads(event)["seq"]), keys.tenant_events(tenant)
+        newest: Any = self._store.hget(keys.tenant_usage(tenant), "events")
+        self._store.zadd(events, {event: number})
+        self._store.zremrangebyrank(events, 0, -MAX_TENANT_EVENTS - 1)
+        number = max(number, int(newest or 0))
+        self._store.hset(keys.tenant_usage(tenant), "events", number)
 
     def _mark_keys_deleted(self, hash_key: str, idempotency_keys: list[str]) -> None:
         if idempotency_keys:

@@ -22,6 +22,7 @@ from jobs.datasets.upload import ReceivedUpload, Upload
 from jobs.errors import DatasetDeleted, DatasetInUse, NoSuchDataset, RequestInProgress
 from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
 from jobs.ids import is_dataset_id, make_dataset_id
+from jobs.queries.usage import QuotaUse, UsageQueries
 from jobs.spec.dataset_binding import DataFile
 from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.job_spec import JobSpec
@@ -31,7 +32,7 @@ from jobs.store import keys
 from jobs.store.connection import Store
 from jobs.store.cursor import IndexCursor, Page
 from jobs.store.page_budget import PageBudget, read_hashes
-from jobs.store.scripts import Scripts, check_idempotency
+from jobs.store.scripts import Scripts, check_idempotency, check_quota
 
 #: an upload's lock on its idempotency key expires this long after the last renewal
 KEY_HOLD_SECONDS = 120
@@ -52,12 +53,24 @@ class DatasetRepository:
     def __init__(self, store: Store, files: ArtifactStore, *, max_bytes: int) -> None:
         self._store, self._max_bytes = store, max_bytes
         self._scripts, self._archive = Scripts(store), KeyDatasetArchive(store, files)
+        self._usage = UsageQueries(store)
         self.blobs = Blobs(store, files)
 
-    def start_upload(self, kind: MediaType, options: ParseOptions) -> Upload:
-        """Begin an upload (a context manager). Raises StoreFull."""
+    def start_upload(
+        self, kind: MediaType, options: ParseOptions, *, quota: QuotaUse | None = None
+    ) -> Upload:
+        """Begin an upload (a context manager) that ends at its tenant's quota. Raises StoreFull."""
         self.blobs.sweep()
-        return Upload(self.blobs, kind, options, max_bytes=self._max_bytes)
+        return Upload(self.blobs, kind, options, max_bytes=self._max_bytes, quota=quota)
+
+    def check_quota(self, tenant: str, idempotency_key: str | None, size: int) -> QuotaUse | None:
+        """Return the use of the tenant's quota; None without one, or for a key that was used.
+
+        Raises QuotaExceeded where `size` more bytes would be too many.
+        """
+        if idempotency_key and self._store.hexists(keys.idempotency(tenant), idempotency_key):
+            return None  # its upload may have been accepted: the script decides
+        return self._usage.check_quota(tenant, "dataset_bytes", size)
 
     @contextmanager
     def hold_idempotency_key(self, tenant: str, key: str | None) -> Iterator[Callable[[], None]]:
@@ -94,11 +107,13 @@ class DatasetRepository:
     ) -> AddResult:
         """Make an upload a dataset, durably, or return the dataset that it already is.
 
-        Raises IdempotencyMismatch, IdempotentResultDeleted or StoreFull; then nothing was stored.
+        Raises IdempotencyMismatch, IdempotentResultDeleted, QuotaExceeded or StoreFull; then
+        nothing was stored.
         """
         with self._archive.reserve() as reservation:
             answer, *rest = self._add(tenant, received, name, idempotency_key)
             check_idempotency(answer, idempotency_key)
+            check_quota(answer, rest)
             assert answer != b"late", "an hour has passed between two commands"
             dataset_id = rest[0].decode()
             status: Literal[200, 201] = 201 if rest[1] == b"201" else 200

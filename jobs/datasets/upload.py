@@ -14,6 +14,7 @@ from typing import Self
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.profiling import OffsetList, make_profiler
 from jobs.files.artifacts import disk_full_as_store_full
+from jobs.queries.usage import QuotaUse
 from jobs.spec.profiles import DatasetProfile, MediaType, ParseOptions
 
 
@@ -48,9 +49,15 @@ class Upload:
     """Takes bytes until `finish`. Leaving the block removes the file unless it became a blob."""
 
     def __init__(
-        self, blobs: Blobs, kind: MediaType, options: ParseOptions, *, max_bytes: int
+        self,
+        blobs: Blobs,
+        kind: MediaType,
+        options: ParseOptions,
+        *,
+        max_bytes: int,
+        quota: QuotaUse | None = None,
     ) -> None:
-        self._kind, self._options, self._max_bytes = kind, options, max_bytes
+        self._kind, self._options, self._max_bytes, self._quota = kind, options, max_bytes, quota
         self._profiler = make_profiler(kind, options, max_bytes=max_bytes)
         self._sha, self._bytes = hashlib.sha256(), 0
         with disk_full_as_store_full():
@@ -66,10 +73,12 @@ class Upload:
             self._file.close()
 
     def write(self, data: bytes) -> None:
-        """Add the next bytes. Raises BadData, UploadTooLarge or StoreFull."""
+        """Add the next bytes. Raises BadData, UploadTooLarge, QuotaExceeded or StoreFull."""
         self._bytes += len(data)
         if self._bytes > self._max_bytes:
             raise UploadTooLarge(f"at most {self._max_bytes:,} bytes")
+        if self._quota is not None:
+            self._quota.check(self._bytes)
         with disk_full_as_store_full():
             self._file.write(data)
         self._sha.update(data)

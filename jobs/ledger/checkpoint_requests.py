@@ -24,7 +24,7 @@ from jobs.queries.jobs import JobQueries
 from jobs.store import keys
 from jobs.store.codec import encode_checkpoint, parse_checkpoint
 from jobs.store.connection import Store
-from jobs.store.scripts import Scripts
+from jobs.store.scripts import Scripts, check_quota
 
 
 class CheckpointRequests:
@@ -46,7 +46,7 @@ class CheckpointRequests:
         """Request a checkpoint of a running job at the end of its current chunk.
 
         Raises IllegalTransition, with the actions that are allowed, for a job that does not run,
-        IdempotencyMismatch or IdempotentResultDeleted.
+        IdempotencyMismatch, IdempotentResultDeleted or QuotaExceeded.
         """
         header = {
             "member": keys.job_member(tenant, job_id),
@@ -56,7 +56,9 @@ class CheckpointRequests:
             "idempotency_key": idempotency_key,
             "body_digest": body_digest,
         }
-        answer, *rest = (text.decode() for text in self._scripts.call("request_transition", header))
+        reply = self._scripts.call("request_transition", header)
+        check_quota(reply[0], reply[1:])
+        answer, *rest = (text.decode() for text in reply)
         match answer:
             case "gone":
                 raise NoSuchJob(job_id)

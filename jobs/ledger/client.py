@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from jobs.errors import (
     IllegalTransition,
+    JobSpared,
     LeaseLost,
     NoSuchDataset,
     NoSuchJob,
@@ -26,7 +27,7 @@ from jobs.spec.job_spec import MAX_NAME_CHARACTERS, JobSpec
 from jobs.store.connection import Store
 from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
 from jobs.store.keys import job_member
-from jobs.store.scripts import Scripts, check_idempotency
+from jobs.store.scripts import Scripts, check_idempotency, check_quota
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,14 @@ class SubmitResult:
 
 @dataclass(frozen=True)
 class DeleteResult:
-    """A deleted job's sequence number, and the idempotency keys that were used for it."""
+    """A deleted job's sequence number, and the idempotency keys that were used for it.
+
+    `event`: that of its tenant (JSON), where a rule of retention deleted it.
+    """
 
     sequence: int
     idempotency_keys: list[str]
+    event: bytes = b""
 
 
 class JobLedger:
@@ -69,8 +74,8 @@ class JobLedger:
 
         With `verify_range` it is a verify and has its parent's spec. Raises IdempotencyMismatch,
         IdempotentResultDeleted, StoreFull, QueueFull once the tenant has `max_queued` queued jobs,
-        NoSuchDataset for a dataset of the spec that was deleted, NoSuchJob for a deleted parent;
-        then nothing was stored.
+        QuotaExceeded, NoSuchDataset for a dataset of the spec that was deleted, NoSuchJob for a
+        deleted parent; then nothing was stored.
         """
         fields = _verify_fields(spec, verify_range) if verify_range else _training_fields(spec)
         header = {
@@ -88,6 +93,7 @@ class JobLedger:
         }
         answer, *rest = self._scripts.call("submit", header, json.dumps(spec.to_stored()))
         check_idempotency(answer, idempotency_key)
+        check_quota(answer, rest)
         if answer == b"full":
             raise QueueFull(max_queued or 0)
         if answer == b"no dataset":
@@ -136,14 +142,24 @@ class JobLedger:
         self._request(tenant, job_id, "-", action=action)
         raise AssertionError("no status allows the transition '-'")
 
-    def delete(self, tenant: str, job_id: str) -> DeleteResult:
-        """Remove an ended job's record, leaving a tombstone. Raises NoSuchJob or NotTerminal."""
-        answer, *rest = self._scripts.call("delete", {"member": job_member(tenant, job_id)})
+    def delete(
+        self, tenant: str, job_id: str, *, spare: bool = False, rule: str | None = None
+    ) -> DeleteResult:
+        """Remove an ended job's record, leaving a tombstone. Raises NoSuchJob or NotTerminal.
+
+        With `spare` raises JobSpared for one with a pinned checkpoint, or that a live job needs.
+        `rule`: the rule of retention that deletes it, for the tenant's event.
+        """
+        header = {"member": job_member(tenant, job_id), "spare": spare or None, "rule": rule}
+        answer, *rest = self._scripts.call("delete", header)
         if answer == b"gone":
             raise NoSuchJob(job_id)
         if answer == b"live":
             raise NotTerminal(rest[0].decode())
-        return DeleteResult(int(rest[0]), [key.decode() for key in rest[1:]])
+        if answer == b"spared":
+            raise JobSpared(rest[0].decode())
+        sequence, event, *idempotency_keys = rest
+        return DeleteResult(int(sequence), [key.decode() for key in idempotency_keys], event)
 
     def move_segment(
         self, tenant: str, job_id: str, segment: int, digests: Mapping[str, str], size: int,

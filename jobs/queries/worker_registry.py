@@ -4,14 +4,14 @@ import json
 from typing import Any
 
 from jobs.store import keys
-from jobs.store.connection import Store
+from jobs.store.connection import Store, read_clock_ms
 
 WorkerInfo = dict[str, Any]  # name, device, queue, job, tenant, engines, versions, memory_bytes, …
 
 
 def register(store: Store, name: str, info: WorkerInfo, seconds: float) -> None:
     """Register a worker as live for `seconds` from now, by the store's clock."""
-    until = _now_ms(store) + int(seconds * 1000)
+    until = read_clock_ms(store) + int(seconds * 1000)
     store.hset(keys.WORKERS, name, json.dumps({**info, "name": name, "until_ms": until}))
 
 
@@ -22,7 +22,7 @@ def deregister(store: Store, name: str) -> None:
 
 def live_workers(store: Store) -> list[WorkerInfo]:
     """Return the live workers by name; remove those that expired a minute ago."""
-    now = _now_ms(store)
+    now = read_clock_ms(store)
     announced: dict[bytes, bytes] = store.hgetall(keys.WORKERS)  # type: ignore[assignment]
     workers = [json.loads(text) for _, text in sorted(announced.items())]
     for name in [worker["name"] for worker in workers if worker["until_ms"] < now - 60_000]:
@@ -41,8 +41,3 @@ def redact_for(tenant: str | None, info: WorkerInfo) -> WorkerInfo:
         return visible
     hidden = {"job": None, "ticks_per_second": None} if visible["busy"] else {}
     return {name: value for name, value in {**visible, **hidden}.items() if name != "tenant"}
-
-
-def _now_ms(store: Store) -> int:
-    seconds, micros = store.time()
-    return int(seconds) * 1000 + int(micros) // 1000

@@ -79,6 +79,12 @@ def wait_ready(store: Store, seconds: float, *, variable: str = "TICKFORGE_REDIS
         time.sleep(0.05)
 
 
+def read_clock_ms(store: Store) -> int:
+    """Return the store's time in ms since the epoch, which all stored times are of."""
+    seconds, micros = store.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 def check_store(store: Store, *, unchecked: bool = False) -> None:
     """Raise UnsafeStore, with the reason, if this server would lose jobs.
 

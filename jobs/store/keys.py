@@ -11,11 +11,14 @@ SEQUENCE = "jobs:sequence"  # int: number of submissions, over all tenants
 QUEUES = "queues"  # set: names of the queues that ever had a job
 UNFINALIZED_JOBS = "jobs:unsealed"  # set of members: ended, with history left in the store
 WORKERS = "workers"  # hash: name -> JSON of jobs/queries/worker_registry.py, with `until_ms`
-TENANTS = "jobs:tenants"  # set: tenants that ever had a job
+TENANTS = "jobs:tenants"  # set: tenants that ever had a job, a dataset or settings
 TICKS = "jobs:ticks"  # int: number of accepted ticks, over all tenants
 DATASET_SEQUENCE = "datasets:sequence"  # int: number of datasets made, over all tenants
 DATASET_ID_SECRETS = "datasets:secrets"  # hash: tenant -> secret that dataset ids are made with
 PENDING_BLOB_DELETIONS = "datasets:doomed"  # sorted set: unused blob files by removal time in ms
+PENDING_JOB_REMOVALS = "jobs:doomed"  # sorted set of members: deleted, not their files, by ms
+RETENTION_LOCK = "tenants:sweeping"  # string: expires when rules of retention may be applied again
+DEFAULT_QUOTAS = "tenants:defaults"  # hash: quota -> the service's limit, from its settings
 ACCESS_SEQUENCE = "access:sequence"  # int: number of access keys made
 STORE_UUID = "store:uuid"  # string: id of this store; the artifacts' root has it too
 ARCHIVED = "store:archived"  # string: set once everything in the store has an archive record
@@ -72,6 +75,11 @@ def dataset(tenant: str, dataset_id: str) -> str:
     return f"dataset:{{{tenant}/{dataset_id}}}"
 
 
+def tenant_queue(queue: str, tenant: str) -> str:
+    """Sorted set: a tenant's jobs in a queue, by rank."""
+    return f"{queued_jobs(queue)}:{tenant}"
+
+
 def access_index(tenant: str | None = None) -> str:
     """Sorted set: ids of a tenant's access keys, or of all, by seq."""
     return "access:index" if tenant is None else f"access:index:{tenant}"
@@ -110,6 +118,7 @@ notices = _of_job("notices")  # stream: the last 32; `notify` of lua/prelude.lua
 queued_jobs = _key_of("queued:{}")  # sorted set: by rank (highest priority, then first submitted)
 leases = _key_of("leases:{}")  # sorted set: running jobs by the end of their lease, in store ms
 wake_cooldown = _key_of("rung:{}")  # string: expires when wake-up messages may be sent again
+waiting_tenants = _key_of("tenants:waiting:{}")  # set: tenants with jobs in the queue
 celery_queue = _key_of("tickforge.{}")  # list, in the broker: Celery's queue
 
 # Of a tenant.
@@ -120,6 +129,14 @@ tombstones = _key_of("tombstones:{}")  # sorted set: ids of deleted jobs and dat
 dataset_index = _key_of("datasets:of:{}")  # sorted set: ids of its datasets by seq
 #: hash: idempotency key -> `<key id or "deleted"> <digest>`; of the tenant that makes keys
 access_idempotency = _key_of("access:idempotency:{}")
+
+#: hash: quota or rule of retention -> its value, of those that are set for this tenant
+tenant_settings = _key_of("tenants:settings:{}")
+#: hash: spec_bytes, dataset_bytes, artifact_bytes in use; `events`: number of the newest one
+tenant_usage = _key_of("tenants:usage:{}")
+#: sorted set: the newest 1,000 events of the tenant (JSON) by their number
+tenant_events = _key_of("tenants:events:{}")
+ended_jobs = _key_of("tenants:ended:{}")  # sorted set: ids of its ended jobs by their end in ms
 
 # Of a dataset: functions of its tenant and its id; the blobs are of a sha256.
 

@@ -5,6 +5,7 @@ a JSON header; fields that are None are left out, since cjson's null is true in 
 """
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,13 @@ import redis
 from redis.exceptions import OutOfMemoryError, ResponseError
 
 from jobs import fault_points
-from jobs.errors import IdempotencyMismatch, IdempotentResultDeleted, StoreFull, UnsupportedSchema
+from jobs.errors import (
+    IdempotencyMismatch,
+    IdempotentResultDeleted,
+    QuotaExceeded,
+    StoreFull,
+    UnsupportedSchema,
+)
 
 LUA_FOLDER = Path(__file__).parent / "lua"
 
@@ -56,6 +63,13 @@ def check_idempotency(answer: bytes, idempotency_key: str | None) -> None:
         raise IdempotencyMismatch(idempotency_key)
     if answer == b"gone":
         raise IdempotentResultDeleted(idempotency_key)
+
+
+def check_quota(answer: bytes, rest: Sequence[bytes]) -> None:
+    """Raise QuotaExceeded if that was the answer of a script."""
+    if answer == b"quota":
+        name, used, limit = rest
+        raise QuotaExceeded(name.decode(), int(used), int(limit))
 
 
 @cache

@@ -1,11 +1,14 @@
 -- A dataset whose bytes are durable at h.path, or the one of the same bytes. Until this takes the path, its file waits
 -- for deletion.
--- -> {'new'|'same'|'replayed', id, status of the first answer} | {'mismatch'} | {'gone'} | {'late'}
+-- -> {'new'|'same'|'replayed', id, status of the first answer} | {'mismatch'} | {'gone'} | {'late'} |
+--    {'quota', name, used, limit}
 local idempotency, record = keys.idempotency(h.tenant), keys.dataset(h.tenant, h.id)
 local replay = find_replay(idempotency, 'replayed')
 if replay then return replay end
 local exists = redis.call('EXISTS', record) == 1
 if not exists then
+  local excess = find_quota_excess(h.tenant, 'dataset_bytes', h.bytes)
+  if excess then return excess end
   local blob = keys.blob(h.sha256)
   local path = redis.call('HGET', blob, 'path')
   if not path then
@@ -20,6 +23,8 @@ if not exists then
     'created_ms', now, 'marks', h.marks, 'profile', ARGV[2])
   redis.call('ZADD', keys.dataset_index(h.tenant), seq, h.id)
   redis.call('ZREM', keys.tombstones(h.tenant), h.id)
+  redis.call('SADD', keys.TENANTS, h.tenant)
+  add_usage(h.tenant, 'dataset_bytes', h.bytes)
 end
 local status = exists and '200' or '201'
 if h.idempotency_key then

@@ -82,10 +82,42 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', keys.leases(h.queue), '-inf'
     if reply then return reply end
   end
 end
-for _, member in ipairs(redis.call('ZRANGE', keys.queued_jobs(h.queue), '0', int(MAX_CANDIDATES - 1))) do
-  if not has_newer_schema(member) and not settle(member) then
-    local reply = try_take(member)
-    if reply then return reply end
-  end
+-- Whether a tenant has as many running jobs as it may have; a script that takes a job is over.
+local is_full = {}
+local function must_wait(tenant)
+  if is_full[tenant] == nil then is_full[tenant] = count_free_places(tenant) == 0 end
+  return is_full[tenant]
 end
-return { 'none' }
+
+-- The first queued jobs, by rank, of each tenant that need not wait.
+local function read_heads_of_queues()
+  local tenants, heads = redis.call('SMEMBERS', keys.waiting_tenants(h.queue)), {}
+  local each = math.max(4, math.floor(MAX_CANDIDATES / #tenants))
+  for _, tenant in ipairs(tenants) do
+    if not must_wait(tenant) then
+      local flat = redis.call('ZRANGE', keys.tenant_queue(h.queue, tenant), '0', int(each - 1), 'WITHSCORES')
+      for n = 1, #flat, 2 do heads[#heads + 1] = { flat[n], tonumber(flat[n + 1]) } end
+    end
+  end
+  table.sort(heads, function(a, b) return a[2] < b[2] end)
+  for n, head in ipairs(heads) do heads[n] = head[1] end
+  return heads
+end
+
+-- Take the first of these queued jobs that may run and this worker is fit for. -> reply or nil, whether one had to wait
+local function take_first(members)
+  local has_waiting = false
+  for _, member in ipairs(members) do
+    if must_wait(tenant_of(member)) then has_waiting = true
+    elseif not has_newer_schema(member) and not settle(member) then
+      local reply = try_take(member)
+      if reply then return reply end
+    end
+  end
+  return nil, has_waiting
+end
+
+local reply, has_waiting = take_first(redis.call('ZRANGE', keys.queued_jobs(h.queue), '0', int(MAX_CANDIDATES - 1)))
+-- a tenant at its quota may have more jobs at the head of the queue than are looked at: others overtake them
+if not reply and has_waiting then reply = take_first(read_heads_of_queues()) end
+return reply or { 'none' }

@@ -20,12 +20,12 @@ dropped[#dropped + 1] = h.tick
 for _, t in ipairs(dropped) do
   local old = redis.call('HGET', checkpoints, int(t))
   if old then
-    redis.call('HINCRBY', job, 'checkpoint_bytes', int(-cjson.decode(old).bytes))
+    add_file_bytes(member, 'checkpoint_bytes', -cjson.decode(old).bytes)
     redis.call('HDEL', checkpoints, int(t))
   end
 end
 redis.call('HSET', checkpoints, int(h.tick), ARGV[2])
-redis.call('HINCRBY', job, 'checkpoint_bytes', int(h.bytes))
+add_file_bytes(member, 'checkpoint_bytes', h.bytes)
 redis.call('SREM', keys.deleted_checkpoints(member), int(h.tick))
 if h.is_best and h.tick == tonumber(redis.call('HGET', job, 'best_gone') or '-1') then redis.call('HDEL', job, 'best_gone') end
 if h.fulfils_request then redis.call('HDEL', job, 'wanted') end

@@ -1,11 +1,37 @@
 #!lua flags=allow-oom
--- Remove an ended job's record and leave a tombstone. -> {'ok', sequence, idempotency key...} | {'gone'} | {'live', status}
+-- Remove an ended job's record and leave a tombstone. Its files are to be removed then: until that is done it is in a set.
+-- With h.spare only if no rule spares it; with h.rule, the rule of retention that it fell under, its tenant gets an event.
+-- -> {'ok', sequence, event or '', idempotency key...} | {'gone'} | {'live', status} | {'spared', why}
 local member = h.member
 local job = keys.job(member)
-local j = redis.call('HMGET', job, 'status', 'idempotency_key', 'columns', 'sparse', 'segments', 'attempt', 'tick', 'seq')
+local j = redis.call('HMGET', job, 'status', 'idempotency_key', 'columns', 'sparse', 'segments', 'attempt', 'tick', 'seq',
+  'checkpoint_bytes', 'history_bytes', 'name', 'finished_ms')
 if not j[1] then return { 'gone' } end
 if not ENDED[j[1]] then return { 'live', j[1] } end
 local tenant, id = tenant_of(member), id_of(member)
+
+-- Why a job that no client named must stay: it has a pinned checkpoint, or a live job needs it. nil: it need not.
+local function reason_to_spare()
+  for _, text in ipairs(redis.call('HVALS', keys.checkpoints(member))) do
+    if cjson.decode(text).pinned then return 'pinned' end
+  end
+  local children = keys.job_index(tenant, 'parent', id)
+  for _, live in ipairs({ 'queued', 'running', 'paused' }) do
+    if redis.call('ZINTERCARD', '2', children, keys.job_index(tenant, 'status', live), 'LIMIT', '1') > 0 then return 'parent' end
+  end
+end
+local why = h.spare and reason_to_spare()
+if why then return { 'spared', why } end
+
+local event = ''
+if h.rule then
+  event = add_tenant_event(tenant, 'job_deleted', cjson.encode({
+    job = id, name = j[11], status = j[1], finished_ms = j[12], rule = h.rule }))
+end
+add_usage(tenant, 'spec_bytes', -redis.call('HSTRLEN', job, 'spec'))
+add_usage(tenant, 'artifact_bytes', -tonumber(j[9] or '0') - tonumber(j[10] or '0'))
+redis.call('ZREM', keys.ended_jobs(tenant), id)
+redis.call('ZADD', keys.PENDING_JOB_REMOVALS, now, member)
 local used = redis.call('HKEYS', keys.job_idempotency_keys(member))
 if j[2] then redis.call('HSET', keys.idempotency(tenant), j[2], 'deleted -') end
 for _, idempotency_key in ipairs(used) do redis.call('HSET', keys.idempotency(tenant), idempotency_key, 'deleted -') end
@@ -23,4 +49,4 @@ end
 for n = 1, tonumber(j[6]) do redis.call('UNLINK', keys.attempt(member, n)) end
 redis.call('UNLINK', job, keys.segment_digests(member), keys.checkpoints(member), keys.audit(member), keys.events(member), keys.notices(member),
   keys.checkpoint_responses(member), keys.deleted_checkpoints(member), keys.job_idempotency_keys(member))
-return { 'ok', j[8], unpack(used) }
+return { 'ok', j[8], event, unpack(used) }

@@ -18,5 +18,5 @@ for _, name in ipairs(cjson.decode(j[4] or '[]')) do
 end
 for name in string.gmatch(j[5] or '', '%S+') do redis.call('UNLINK', keys.sparse(member, name, h.segment)) end
 redis.call('HSET', job, 'segments', int(h.segment + 1))
-redis.call('HINCRBY', job, 'history_bytes', int(h.bytes))
+add_file_bytes(member, 'history_bytes', h.bytes)
 return { 'ok' }

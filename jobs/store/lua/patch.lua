@@ -10,7 +10,7 @@ for_each_index(member, function(index) redis.call('ZADD', index, j[2], id_of(mem
 if h.priority then
   local rank = int(-h.priority * 17592186044416 + j[2])
   redis.call('HSET', job, 'priority', int(h.priority), 'rank', rank)
-  redis.call('ZADD', keys.queued_jobs(j[3]), 'XX', rank, member)
+  if j[1] == 'queued' then enqueue(member, j[3], rank) end
 end
 notify(member, 'n', 'patch')
 return { 'ok' }

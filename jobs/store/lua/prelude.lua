@@ -13,7 +13,8 @@ local function int(n) return string.format('%d', n) end
 local keys = {
   SEQUENCE = 'jobs:sequence', QUEUES = 'queues', UNFINALIZED_JOBS = 'jobs:unsealed', WORKERS = 'workers',
   TENANTS = 'jobs:tenants', TICKS = 'jobs:ticks', DATASET_SEQUENCE = 'datasets:sequence',
-  PENDING_BLOB_DELETIONS = 'datasets:doomed', ACCESS_SEQUENCE = 'access:sequence',
+  PENDING_BLOB_DELETIONS = 'datasets:doomed', ACCESS_SEQUENCE = 'access:sequence', DEFAULT_QUOTAS = 'tenants:defaults',
+  PENDING_JOB_REMOVALS = 'jobs:doomed',
 }
 function keys.job_member(tenant, id) return tenant .. '/' .. id end
 function keys.job(member) return 'job:{' .. member .. '}' end
@@ -47,6 +48,12 @@ function keys.access_key(id) return 'access:key:' .. id end
 function keys.access_index(tenant) return 'access:index' .. (tenant and ':' .. tenant or '') end
 function keys.access_idempotency(tenant) return 'access:idempotency:' .. tenant end
 function keys.rate_limit(id) return 'limit:' .. id end
+function keys.tenant_queue(queue, tenant) return keys.queued_jobs(queue) .. ':' .. tenant end
+function keys.waiting_tenants(queue) return 'tenants:waiting:' .. queue end
+function keys.tenant_settings(tenant) return 'tenants:settings:' .. tenant end
+function keys.tenant_usage(tenant) return 'tenants:usage:' .. tenant end
+function keys.tenant_events(tenant) return 'tenants:events:' .. tenant end
+function keys.ended_jobs(tenant) return 'tenants:ended:' .. tenant end
 
 -- Whether a newer version has written a record: then nothing of it is read, and nothing written.
 local function has_newer_schema(member)
@@ -58,6 +65,39 @@ if h.member and has_newer_schema(h.member) then return { 'newer', h.member } end
 local function tenant_of(member) return string.match(member, '^(.-)/') end
 local function id_of(member) return string.match(member, '/(.*)$') end
 local function status_index(member, status) return keys.job_index(tenant_of(member), 'status', status) end
+
+-- How many jobs of a tenant have a status.
+local function count_status(tenant, status) return redis.call('ZCARD', keys.job_index(tenant, 'status', status)) end
+
+-- What a tenant may have of `name`: its own quota, else the service's; nil: as much as it likes.
+local function quota_limit(tenant, name)
+  return tonumber(redis.call('HGET', keys.tenant_settings(tenant), name) or redis.call('HGET', keys.DEFAULT_QUOTAS, name))
+end
+
+local function add_usage(tenant, name, amount)
+  if amount ~= 0 then redis.call('HINCRBY', keys.tenant_usage(tenant), name, int(amount)) end
+end
+
+-- nil, or { 'quota', name, used, limit } where `added` more would be beyond what the tenant may have.
+local function find_quota_excess(tenant, name, added)
+  local limit = quota_limit(tenant, name)
+  if not limit then return nil end
+  local used = name == 'queued' and count_status(tenant, name)
+    or tonumber(redis.call('HGET', keys.tenant_usage(tenant), name) or '0')
+  if used + added > limit then return { 'quota', name, int(used), int(limit) } end
+end
+
+-- Count bytes of a job's files, or of files that are gone, in `field` of its record and for its tenant.
+local function add_file_bytes(member, field, amount)
+  redis.call('HINCRBY', keys.job(member), field, int(amount))
+  add_usage(tenant_of(member), 'artifact_bytes', amount)
+end
+
+-- How many more jobs of a tenant may run now; math.huge without a quota.
+local function count_free_places(tenant)
+  local limit = quota_limit(tenant, 'running')
+  return limit and math.max(0, limit - count_status(tenant, 'running')) or math.huge
+end
 
 -- Call `act` with each index that lists find a job by, beside its status: name, kind, parent, labels.
 local function for_each_index(member, act)
@@ -98,6 +138,17 @@ local function add_event(member, kind, data)
   end
   redis.call('RPUSH', list, '{"seq":' .. int(seq) .. ',"at":' .. int(now) .. ',"type":"' .. kind .. '","data":' .. data .. '}')
   notify(member, 'e', int(seq))
+end
+
+local MAX_TENANT_EVENTS = 1000 -- of one tenant
+
+-- Add what the service did to a tenant's jobs by itself; the number of an event is its place among all. -> its JSON
+local function add_tenant_event(tenant, kind, data)
+  local seq = redis.call('HINCRBY', keys.tenant_usage(tenant), 'events', 1)
+  local text = '{"seq":' .. int(seq) .. ',"at":' .. int(now) .. ',"type":"' .. kind .. '","data":' .. data .. '}'
+  redis.call('ZADD', keys.tenant_events(tenant), int(seq), text)
+  redis.call('ZREMRANGEBYRANK', keys.tenant_events(tenant), '0', int(-MAX_TENANT_EVENTS - 1))
+  return text
 end
 
 -- Add a line of a job's log that its followers should see.
@@ -151,13 +202,28 @@ local function update_latest_checkpoint(member)
   redis.call('HINCRBY', job, 'checkpoint_changes', 1)
 end
 
+-- Queue a job: among all tenants' jobs, and among those of its tenant, for when others must be passed over.
+local function enqueue(member, queue, rank)
+  local tenant = tenant_of(member)
+  redis.call('ZADD', keys.queued_jobs(queue), rank, member)
+  redis.call('ZADD', keys.tenant_queue(queue, tenant), rank, member)
+  redis.call('SADD', keys.waiting_tenants(queue), tenant)
+end
+
+local function dequeue(member, queue)
+  local tenant = tenant_of(member)
+  redis.call('ZREM', keys.queued_jobs(queue), member)
+  redis.call('ZREM', keys.tenant_queue(queue, tenant), member)
+  if redis.call('EXISTS', keys.tenant_queue(queue, tenant)) == 0 then redis.call('SREM', keys.waiting_tenants(queue), tenant) end
+end
+
 -- Take a job out of the queued or leased set and put it where its new status belongs.
 local function set_status(member, status)
   local job = keys.job(member)
   local j = redis.call('HMGET', job, 'status', 'queue', 'rank', 'seq', 'lease_ms', 'attempt')
-  redis.call('ZREM', keys.queued_jobs(j[2]), member)
+  if j[1] == 'queued' then dequeue(member, j[2]) end
   redis.call('ZREM', keys.leases(j[2]), member)
-  if status == 'queued' then redis.call('ZADD', keys.queued_jobs(j[2]), j[3], member) end
+  if status == 'queued' then enqueue(member, j[2], j[3]) end
   if status == 'running' then redis.call('ZADD', keys.leases(j[2]), j[5], member) end
   if j[1] then redis.call('ZREM', status_index(member, j[1]), id_of(member)) end
   redis.call('ZADD', status_index(member, status), j[4], id_of(member))
@@ -169,6 +235,7 @@ local function set_status(member, status)
     redis.call('HDEL', job, 'requested')
     redis.call('HSET', job, 'finished_ms', now)
     redis.call('SADD', keys.UNFINALIZED_JOBS, member)
+    redis.call('ZADD', keys.ended_jobs(tenant_of(member)), now, id_of(member))
     for id in string.gmatch(redis.call('HGET', job, 'datasets') or '', '%S+') do
       redis.call('SREM', keys.dataset_jobs(tenant_of(member), id), id_of(member))
     end

@@ -1,6 +1,6 @@
 #!lua flags=no-writes
 -- The position and wait reason of each of h.members: 'no_worker' (none live with the memory), 'fingerprint' (none of
--- those has its engine and canary) or 'busy'. -> {position from 1 or 0, reason, position, reason, ...}
+-- those has its engine and canary), 'quota' (its tenant has as many running jobs as it may) or 'busy'. -> {position from 1 or 0, reason, position, reason, ...}
 local queues = {}
 for _, text in ipairs(redis.call('HVALS', keys.WORKERS)) do
   local info = cjson.decode(text)
@@ -16,11 +16,12 @@ for _, text in ipairs(redis.call('HVALS', keys.WORKERS)) do
   end
 end
 
-local function wait_reason(needs, workers)
+local function wait_reason(member, needs, workers)
   local reason = 'no_worker'
   for _, worker in ipairs(workers) do
     local fit = fitness(needs, worker)
-    if fit == 'unfit' then reason = 'fingerprint' elseif fit ~= 'small' then return 'busy' end
+    if fit == 'unfit' then reason = 'fingerprint'
+    elseif fit ~= 'small' then return count_free_places(tenant_of(member)) == 0 and 'quota' or 'busy' end
   end
   return reason
 end
@@ -29,6 +30,6 @@ local reply = {}
 for _, member in ipairs(h.members) do
   local needs = read_needs(member)
   reply[#reply + 1] = int((redis.call('ZRANK', keys.queued_jobs(needs.queue), member) or -1) + 1)
-  reply[#reply + 1] = wait_reason(needs, queues[needs.queue] or {})
+  reply[#reply + 1] = wait_reason(member, needs, queues[needs.queue] or {})
 end
 return reply

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 -- What a client requests of a job: a transition, or a checkpoint (with h.name, h.pinned; once for each idempotency key).
--- -> {'done'|'under_way', status} | {'same'} | {'illegal', status, allowed...} | {'gone'} | {'mismatch'} | {'deleted'}
+-- -> {'done'|'under_way', status} | {'same'} | {'illegal', status, allowed...} | {'gone'} | {'mismatch'} | {'deleted'} |
+--    {'quota', name, used, limit}
 local member = h.member
 local job = keys.job(member)
 local j = redis.call('HMGET', job, 'status', 'tick', 'requested', 'stopped_by', 'kind', 'origin')
@@ -29,6 +30,8 @@ end
 
 -- Requested several times before one is made, one fulfils all: the latest name counts, pinned once is pinned.
 local function request_checkpoint()
+  local excess = find_quota_excess(tenant_of(member), 'artifact_bytes', 1)
+  if excess then return excess end
   local before = cjson.decode(redis.call('HGET', job, 'wanted') or '{}')
   redis.call('HSET', job, 'wanted', cjson.encode({ name = h.name or before.name, pinned = h.pinned or before.pinned or false }))
   redis.call('HINCRBY', job, 'checkpoint_changes', 1)

@@ -14,7 +14,7 @@ if not ENDED[status] then
   for used in string.gmatch(j[7] or '', '%S+') do redis.call('SADD', keys.dataset_jobs(tenant, used), id) end
 elseif j[8] and tonumber(j[6]) * SEGMENT < tonumber(j[5]) then redis.call('SADD', keys.UNFINALIZED_JOBS, member)
 else redis.call('HSET', job, 'sealed', '1') end
-if status == 'queued' then redis.call('ZADD', keys.queued_jobs(j[3]), j[4], member) end
+if status == 'queued' then enqueue(member, j[3], j[4]) end
 if status == 'running' then
   redis.call('HSET', job, 'deaths', '0', 'begun', '1')
   redis.call('HDEL', job, 'rate_from', 'rate_to')

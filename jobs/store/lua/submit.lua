@@ -1,11 +1,16 @@
 -- Make a job, or find the one of this idempotency key. A verify (h.parent) runs its parent's ticks after h.origin up to
 -- h.ticks_total again, and needs a worker with its parent's fingerprint.
--- -> {'new', id, snapshot...} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'no dataset', id} | {'no parent'}
+-- -> {'new', id, snapshot...} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'quota', name, used, limit} |
+--    {'no dataset', id} | {'no parent'}
 local member = keys.job_member(h.tenant, h.id)
 local idempotency = keys.idempotency(h.tenant)
 local replay = find_replay(idempotency, 'same')
 if replay then return replay end
 if h.max_queued and redis.call('ZCARD', status_index(member, 'queued')) >= h.max_queued then return { 'full' } end
+-- beyond its artifacts' quota a tenant gets no new job, however small; those that run go on
+local excess = find_quota_excess(h.tenant, 'queued', 1) or find_quota_excess(h.tenant, 'spec_bytes', #ARGV[2])
+  or find_quota_excess(h.tenant, 'artifact_bytes', 1)
+if excess then return excess end
 -- the dataset must still have the file that the spec was checked against
 for id, path in pairs(h.datasets) do
   if redis.call('HGET', keys.dataset(h.tenant, id), 'path') ~= path then return { 'no dataset', id } end
@@ -46,5 +51,6 @@ redis.call('SADD', keys.QUEUES, h.queue)
 redis.call('SADD', keys.TENANTS, h.tenant)
 for_each_index(member, function(index) redis.call('ZADD', index, seq, h.id) end)
 redis.call('ZADD', keys.job_index(h.tenant), seq, h.id)
+add_usage(h.tenant, 'spec_bytes', #ARGV[2])
 set_status(member, 'queued')
 return { 'new', h.id, unpack(read_snapshot(member, 0)) }
