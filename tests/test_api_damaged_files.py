@@ -21,7 +21,8 @@ from jobs.store.connection import connect
 from tests.api_process import running_api
 from tests.damage import flipped_bit
 from tests.manual_worker import ManualWorker
-from tests.support import settings_for, small_spec
+from tests.support import ADMIN_KEY, settings_for, small_spec
+from tickforge_client import Client, DamagedOnServer
 
 TICKS = 2500
 LARGE = bytes(range(256)) * (3 * MAX_HASHED_FIRST // 256) + b"the end"
@@ -214,3 +215,18 @@ def test_a_missing_part_of_a_history_is_damaged_in_every_form(home: Home) -> Non
         for form in forms:
             expect_damaged(home.send(form))
         path.with_suffix(".away").rename(path)
+
+
+def test_the_client_tells_a_damaged_file_and_keeps_nothing_of_it(
+    home: Home, tmp_path: Path
+) -> None:
+    """Its first request is cut before the last piece; it goes on with a range, which is refused."""
+    name = "model.safetensors"
+    with Client(str(home.http.base_url), ADMIN_KEY, sleep=lambda _: None) as client:
+        checkpoint = client.job(home.job).checkpoint("final")
+        with flipped_bit(home.file(checkpoint_forms(name)[0].file)):
+            with pytest.raises(DamagedOnServer):
+                checkpoint.download(tmp_path)
+            assert not [path for path in tmp_path.iterdir() if path.name.startswith(name)]
+        checkpoint.download(tmp_path)
+    assert (tmp_path / name).read_bytes() == LARGE

@@ -15,7 +15,14 @@ from tests.stub_server import (
     problem_response,
     running_stub,
 )
-from tickforge_client import Checkpoint, Client, CorruptDownload, UnexpectedAnswer
+from tickforge_client import (
+    Checkpoint,
+    Client,
+    CorruptDownload,
+    DamagedOnServer,
+    FileChanged,
+    UnexpectedAnswer,
+)
 
 WEIGHTS = bytes(range(256)) * 40
 SHA = hashlib.sha256(WEIGHTS).hexdigest()
@@ -43,7 +50,7 @@ def ranged(request: ReceivedRequest) -> StubResponse:
 
 
 def download(
-    rule: Rule, folder: Path, about: dict[str, Any] | None = None
+    rule: Rule | list[StubResponse], folder: Path, about: dict[str, Any] | None = None
 ) -> list[ReceivedRequest]:
     with (
         running_stub(rule) as server,
@@ -131,6 +138,27 @@ def test_a_file_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) 
     with pytest.raises(UnexpectedAnswer):
         download(ranged, tmp_path / "here", described(name=name))
     assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_every_request_is_for_this_very_file(tmp_path: Path) -> None:
+    requests = download(broken_off(after=4000, times=1), tmp_path)
+    assert [request.headers["If-Match"] for request in requests] == [f'"{SHA}"'] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "error"),
+    [(412, "precondition-failed", FileChanged), (500, "damaged", DamagedOnServer)],
+)
+def test_a_file_that_is_another_one_or_damaged_is_an_error_at_once_and_leaves_no_part(
+    tmp_path: Path, status: int, kind: str, error: type[Exception]
+) -> None:
+    """Also where that shows after a part of it has come."""
+    refusal = problem_response(status, type=f"urn:tickforge:problem:{kind}", title="no")
+    cut = StubResponse(200, WEIGHTS, {"ETag": f'"{SHA}"'}, cut=4000)
+    for responses in ([refusal], [cut, refusal]):
+        with pytest.raises(error):
+            download(responses, tmp_path)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_is_gone_is_an_error_at_once(tmp_path: Path) -> None:

@@ -8,7 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tickforge_client.errors import CorruptDownload, Unreachable
+from tickforge_client.errors import (
+    CorruptDownload,
+    DamagedOnServer,
+    FileChanged,
+    Unreachable,
+)
 from tickforge_client.http import ApiSession
 
 
@@ -30,7 +35,8 @@ def download_file(
     """Download a file to `target`, unless it is already there with the right SHA-256.
 
     Received bytes are stored in NAME.part, from which the next call resumes. `on_bytes` is called
-    with the number of bytes received so far. Raises CorruptDownload, Problem, Unreachable.
+    with the number of bytes received so far. Raises CorruptDownload, Unreachable, and Problem:
+    FileChanged where the server has another file now, DamagedOnServer where its file is damaged.
     """
     if target.is_file() and _sha256(target) == remote.sha256:
         return
@@ -59,6 +65,9 @@ def _download_all(
             if part.stat().st_size > received:
                 backoff = session.new_backoff()
             backoff.wait(error)
+        except (FileChanged, DamagedOnServer):
+            part.unlink()  # what was received is of no use
+            raise
         else:
             if part.stat().st_size != remote.bytes:
                 part.unlink()
@@ -72,9 +81,10 @@ def _download_range(
     received: int,
     on_bytes: Callable[[int], None] | None,
 ) -> None:
-    headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+    etag = f'"{remote.sha256}"'
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity", "If-Match": etag}
     if 0 < received < remote.bytes:
-        headers |= {"Range": f"bytes={received}-", "If-Range": f'"{remote.sha256}"'}
+        headers |= {"Range": f"bytes={received}-", "If-Range": etag}
     with session.stream(remote.path, headers=headers) as response, part.open("r+b") as file:
         content_range = response.headers.get("content-range", "")
         if response.status_code == 206 and content_range.startswith(f"bytes {received}-"):

@@ -8,7 +8,9 @@ TickforgeError
 │   ├── NotFound         it does not exist, or was deleted (404, 410)
 │   ├── Conflict         not possible in the job's status (409): job_status, allowed
 │   ├── QuotaExceeded    a quota of the tenant is used up (429): name, used, limit
+│   ├── FileChanged      a file is another one now than was listed (412)
 │   └── ServerError      busy, full or broken (429, 5xx)
+│       └── DamagedOnServer  a stored file is not what was saved: trying again is of no use
 ├── Unreachable          no answer after all attempts
 ├── UnexpectedAnswer     an answer that no Tickforge server gives
 ├── CorruptDownload      downloaded bytes with a wrong sha256
@@ -140,20 +142,31 @@ class ServerError(Problem):
     """The server is busy, full or broken; a later attempt may succeed."""
 
 
-QUOTA = "urn:tickforge:problem:quota"
+class FileChanged(Problem):
+    """The file is another one now than was listed: list again."""
+
+
+class DamagedOnServer(ServerError):
+    """A stored file is not what was saved; it has to be put back from a backup, or made again."""
+
+
+#: kinds of problems that are told by their type
+_BY_TYPE: dict[str, type[Problem]] = {
+    "urn:tickforge:problem:damaged": DamagedOnServer,
+    "urn:tickforge:problem:quota": QuotaExceeded,
+}
 _BY_STATUS: dict[int, type[Problem]] = {
     401: NotAuthorized,
     403: NotAuthorized,
     404: NotFound,
     409: Conflict,
     410: NotFound,
+    412: FileChanged,
     429: ServerError,
 }
 
 
 def make_problem(status: int, body: Mapping[str, Any]) -> Problem:
-    """Return the Problem of the class that fits an answer's status."""
-    if body.get("type") == QUOTA:
-        return QuotaExceeded(status, body)
-    kind = _BY_STATUS.get(status, ServerError if status >= 500 else InvalidRequest)
-    return kind(status, body)
+    """Return the Problem of the class that fits an answer's status and type."""
+    by_status = _BY_STATUS.get(status, ServerError if status >= 500 else InvalidRequest)
+    return _BY_TYPE.get(str(body.get("type")), by_status)(status, body)
