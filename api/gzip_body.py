@@ -15,17 +15,21 @@ class PieceReader:
     """Reads an iterable of pieces as a file."""
 
     def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces, self._rest = iter(pieces), b""
+        self._pieces, self._piece, self._position = iter(pieces), b"", 0
         self.has_read = False  # any byte
 
     def read(self, size: int) -> bytes:
-        """Return at most `size` bytes, and none at the end alone."""
-        while not self._rest:
+        """Return at most `size` bytes, and none at the end alone.
+
+        gzip asks for some parts byte by byte, so the rest of a piece is not copied.
+        """
+        while self._position == len(self._piece):
             piece = next(self._pieces, None)
             if piece is None:
                 return b""
-            self._rest = piece
-        data, self._rest = self._rest[:size], self._rest[size:]
+            self._piece, self._position = piece, 0
+        data = self._piece[self._position : self._position + size]
+        self._position += len(data)
         self.has_read = True
         return data
 

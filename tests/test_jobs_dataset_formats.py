@@ -110,6 +110,9 @@ def test_rows_are_read_across_blocks() -> None:
         (b"a,\xff\n1,2\n", None, None, "0xff"),
         (b'a,b\n1,x"y\n', 1, None, "quotes"),
         (b'a,b\n1,2\n3,"x', 2, None, "quotes"),
+        (b'a,b\n1,2\n"3,4', 2, None, "quotes"),
+        (b'a\n1\n"2\n3\n', 2, None, "quotes"),
+        (b'a\n"2', 1, None, "quotes"),
         (b"a,b\n1," + b"x" * (2 << 20) + b"\n", None, None, "1,048,576"),
     ],
 )

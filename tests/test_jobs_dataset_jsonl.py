@@ -2,12 +2,14 @@
 
 import io
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.readers import read_table_blocks
+from jobs.datasets.profiling import make_profiler
 from jobs.spec.profiles import Column, ParseOptions
 from tests.datasets import JSONL, expect_refusal, profile_bytes
 
@@ -165,3 +167,28 @@ def test_errors_are_reported_up_to_a_hundred_in_the_order_of_the_rows() -> None:
 )
 def test_names_that_no_column_can_have_are_refused(row: Any) -> None:
     assert expect_refusal(lines(row), JSONL)
+
+
+def test_rows_may_lack_most_names_of_the_first_within_bounds() -> None:
+    first = b"{" + b",".join(b'"n%d":1' % at for at in range(2000)) + b"}\n"
+    sparse = first + b"".join(b'{"n%d":2}\n' % (at % 2000) for at in range(600))
+
+    profile = profile_bytes(sparse, JSONL)
+    assert (profile.rows, len(profile.columns or [])) == (601, 2000)
+    assert profile.columns and profile.columns[7].missing == 601 - 2
+
+    (error,) = expect_refusal(first + b"{}\n" * 9000, JSONL)
+    assert "cells a byte" in error.detail and error.row is not None and error.row < 6000
+
+
+def test_rows_of_a_block_that_is_cut_begin_at_the_noted_bytes() -> None:
+    first = b"{" + b",".join(b'"n%d":1' % at for at in range(2000)) + b"}\n"
+    data = b"\xef\xbb\xbf" + first + b"".join(b'{"n5":%d}\r\n' % at for at in range(600))
+    profiler = make_profiler(JSONL, ParseOptions())
+    profiler.feed(data)
+    profiler.finish(Path("/dev/null"))
+
+    assert len(profiler.row_offsets) > 3
+    for row, offset in profiler.row_offsets:
+        line = data[offset:].removeprefix(b"\xef\xbb\xbf").split(b"\n")[0]
+        assert line == (first.strip() if row == 1 else b'{"n5":%d}\r' % (row - 2))

@@ -40,6 +40,9 @@ class CellReader:
         shape = len(columns[0]), len(columns)
         cells = BlockCells(np.empty(shape, np.uint8), np.empty(shape))
         for column, values in enumerate(columns):
+            if values.count(None) == shape[0]:
+                cells.kinds[:, column] = Kind.MISSING
+                continue
             if self._has_typed_cells and not self.has_texts[column]:
                 self.has_texts[column] = self._find_text(values)
             cells.kinds[:, column], cells.values[:, column] = self.read_column(column, values)
@@ -56,8 +59,14 @@ class CellReader:
         if numbers is None:
             return self._classify(column, values)
         if self.spellings.is_kept[column]:
-            pairs = zip(map(spelling, values), numbers.tolist(), strict=True)
-            self.spellings.add(column, {text: Cell(Kind.NUMBER, value) for text, value in pairs})
+            distinct = dict(zip(map(spelling, values), numbers.tolist(), strict=True))
+            known = self.spellings.texts[column]
+            new = {
+                text: Cell(Kind.NUMBER, number)
+                for text, number in distinct.items()
+                if text not in known
+            }
+            self.spellings.add(column, new)
         return Kind.NUMBER, numbers
 
     def _classify(self, column: int, values: Sequence[Value]) -> tuple[Kinds, Floats]:

@@ -8,7 +8,7 @@ from jobs.datasets.array_profiles import profile_npz
 from jobs.datasets.column_notes import find_notes
 from jobs.datasets.column_profiles import build_columns
 from jobs.datasets.formats.cells import CellParser
-from jobs.datasets.formats.data_errors import DataErrors
+from jobs.datasets.formats.data_errors import DataErrors, data_error
 from jobs.datasets.formats.parquet import PARQUET, ParquetReader, require_pyarrow
 from jobs.datasets.formats.readers import make_table_reader
 from jobs.datasets.formats.table import RowBlock, TableReader
@@ -17,6 +17,8 @@ from jobs.datasets.table_scanner import TableScanner
 from jobs.spec.profiles import DatasetProfile, MediaType, ParseOptions
 
 UNLIMITED = 1 << 62  # bytes
+#: JSON lines may leave names out: a table of more cells is refused, since each costs its time
+MIN_CELLS, MAX_CELLS_PER_BYTE = 1 << 23, 64
 OffsetList = Sequence[tuple[int, int]]  # row (from 1), byte offset in the file
 
 
@@ -44,7 +46,7 @@ def make_profiler(
     errors = DataErrors()
     if kind in ("text/csv", "application/x-ndjson"):
         reader = make_table_reader(kind, options, errors)
-        return TableProfiler(reader, CellParser(options), errors)
+        return TableProfiler(reader, CellParser(options), errors, MAX_CELLS_PER_BYTE)
     if kind == PARQUET:
         return ParquetProfiler(CellParser(options), errors, max_bytes)
     return TextProfiler() if kind == "text/plain" else NpzProfiler(options, max_bytes)
@@ -53,8 +55,15 @@ def make_profiler(
 class TableProfiler(Profiler):
     """Profiles tables: CSV and JSON lines as they come, a Parquet file at its end."""
 
-    def __init__(self, reader: TableReader, parser: CellParser, errors: DataErrors) -> None:
+    def __init__(
+        self,
+        reader: TableReader,
+        parser: CellParser,
+        errors: DataErrors,
+        max_cells_per_byte: int | None = None,
+    ) -> None:
         self._reader, self._parser, self._errors = reader, parser, errors
+        self._max_cells_per_byte = max_cells_per_byte
         self._scanner: TableScanner | None = None
 
     def feed(self, data: bytes) -> None:
@@ -85,7 +94,17 @@ class TableProfiler(Profiler):
                 len(self._reader.names),
                 has_typed_cells=self._reader.has_typed_cells,
             )
+        self._check_cells(block)
         self._scanner.add(block)
+
+    def _check_cells(self, block: RowBlock) -> None:
+        """Refuse rows that lack so many names that their cells cost more than their bytes."""
+        rows, columns = block.first + block.rows - 1, len(self._reader.names)
+        if self._max_cells_per_byte is None:
+            return
+        if rows * columns > MIN_CELLS + self._max_cells_per_byte * block.offset:
+            rule = f"at most {self._max_cells_per_byte} cells a byte: name fewer columns in row 1"
+            raise data_error(rule, f"{columns:,} columns", row=rows)
 
 
 class ParquetProfiler(Profiler):

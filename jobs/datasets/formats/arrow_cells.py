@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs.datasets.formats.arrow_types import is_list, is_text, types
+from jobs.datasets.formats.arrow_types import is_list, is_number, is_text, types
 from jobs.datasets.formats.table import Value
 
 MAX_TEXT_BYTES = 1 << 20  # of a cell, as of a row of a CSV
@@ -65,10 +65,8 @@ def read_cells(array: Any) -> Cells:
         return _read_empty_lists(array)
     if is_text(kind):
         return _read_texts(array)
-    if types.is_floating(kind):
-        return _read_floats(array)
-    if types.is_decimal(kind):
-        return _read_decimals(array)
+    if is_number(kind):
+        return _read_numbers(array)
     if types.is_date(kind) or types.is_timestamp(kind):
         return _read_moments(array)
     if types.is_duration(kind):
@@ -128,6 +126,12 @@ def _read_texts(array: Any) -> Cells:
     return texts
 
 
+def _read_numbers(array: Any) -> Cells:
+    if types.is_floating(array.type):
+        return _read_floats(array)
+    return _read_integers(array) if types.is_integer(array.type) else _read_decimals(array)
+
+
 def _read_floats(array: Any) -> Cells:
     """Read numbers; NaN is missing, and an infinite one is a text, as in JSON lines."""
     if types.is_float16(array.type):  # Arrow stores these, and computes with hardly any
@@ -136,6 +140,13 @@ def _read_floats(array: Any) -> Cells:
     cells: Cells = floats.tolist()
     for at in np.flatnonzero(~np.isfinite(floats)).tolist():
         cells[at] = None if np.isnan(floats[at]) else str(cells[at])
+    return cells
+
+
+def _read_integers(array: Any) -> Cells:
+    cells: Cells = _to_numpy(pc.fill_null(array, 0)).tolist()
+    for at in np.flatnonzero(~_to_numpy(array.is_valid())).tolist():
+        cells[at] = None
     return cells
 
 

@@ -75,8 +75,9 @@ class CellGrid:
 def find_cells(data: bytes, width: int, *, delimiter: str, decimal: str) -> CellGrid | None:
     """Find the cells of rows of `width` fields.
 
-    None where a row has another width or uses quotes inside its cells: those must be read row by
-    row. The data are UTF-8 without a carriage return before a newline, or a newline at the end.
+    None where a row has another width, uses quotes inside its cells or leaves one open: those must
+    be read row by row. The data are UTF-8 without a carriage return before a newline, or a newline
+    at the end.
     """
     if b"\0" in data or (width == 1 and BLANK_LINE.search(data.decode())):
         return None
@@ -89,6 +90,8 @@ def find_cells(data: bytes, width: int, *, delimiter: str, decimal: str) -> Cell
     is_end = (characters == separator) | (characters == NEWLINE)
     quotes = np.flatnonzero(raw == QUOTE) if b'"' in data else None
     if quotes is not None:
+        if len(quotes) % 2:
+            return None
         is_end &= np.searchsorted(quotes, signs) % 2 == 0
     at = np.flatnonzero(is_end)
     if not _is_regular(characters[at], width):

@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from jobs.datasets.formats.data_errors import DataErrors, data_error
 from jobs.datasets.formats.jsonl_fields import MESSAGES, JsonFields, Row
-from jobs.datasets.formats.row_splitter import BOM, ByteBlock, RowSplitter
+from jobs.datasets.formats.row_splitter import BOM, NEWLINE, ByteBlock, RowSplitter
 from jobs.datasets.formats.table import (
     MAX_NAME_CHARACTERS,
     RowBlock,
@@ -23,6 +25,7 @@ from jobs.datasets.formats.table import (
 from jobs.spec.profiles import Note
 
 MAX_QUOTED_CHARACTERS = 200
+MAX_BLOCK_CELLS = 1 << 18  # rows may lack most names, so that cells are far more than bytes
 #: Python writes these, though JSON has no such numbers
 CONSTANTS = {"NaN": None, "Infinity": "inf", "-Infinity": "-inf"}
 NAME_PATTERN = re.compile(r'"\s*:')  # every name of an object ends so; a text may as well
@@ -54,17 +57,28 @@ class JsonlReader(StreamedReader):
         first = self._next_row
         rows = [self._parse_line(line, number) for number, line in enumerate(lines, first)]
         self._next_row += len(rows)
+        if self._fields is None and (objects := [row for row in rows if row is not None]):
+            self._set_fields(JsonFields.from_rows(objects))
+        step = max(1, MAX_BLOCK_CELLS // max(1, len(self.names)))
+        if len(rows) <= step:
+            yield from self._read_rows(rows, first, block.offset)
+            return
+        newlines = np.flatnonzero(np.frombuffer(data, np.uint8) == NEWLINE)
+        starts = [block.offset, *(newlines + 1 + block.offset + len(block.data) - len(data))]
+        for at in range(0, len(rows), step):
+            yield from self._read_rows(rows[at : at + step], first + at, int(starts[at]))
+
+    def _read_rows(self, rows: list[Row | None], first: int, offset: int) -> Iterator[RowBlock]:
+        """Yield rows that begin at a byte of the file; faults of theirs are reported."""
         objects = [row for row in rows if row is not None]
         if not objects:
             return
-        if self._fields is None:
-            self._set_fields(JsonFields.from_rows(objects))
-        assert self._fields is not None, "just set"
+        assert self._fields is not None, "known once there is a row"
         columns = self._fields.read_columns(objects) if len(objects) == len(rows) else None
         if columns is not None:
-            yield RowBlock(first, columns, block.offset)
+            yield RowBlock(first, columns, offset)
         else:
-            yield from contiguous_blocks(self._check_rows(rows, first), block.offset)
+            yield from contiguous_blocks(self._check_rows(rows, first), offset)
 
     def _set_fields(self, fields: JsonFields) -> None:
         self._fields, self.names = fields, fields.names

@@ -63,9 +63,15 @@ class JsonFields:
 
         A field that is null in all these rows is a single cell.
         """
-        fields = cls([])
+        fields, first_values = cls([]), dict[str, Any]()
+        for row in rows:
+            first_values |= {
+                name: value
+                for name, value in row.items()
+                if value is not None and name not in first_values
+            }
         for name in rows[0]:
-            first: Any = next((row[name] for row in rows if row.get(name) is not None), None)
+            first: Any = first_values.get(name)
             start = len(fields.names)
             if _is_vector(first):
                 fields._vectors[name] = Vector(start, len(first))

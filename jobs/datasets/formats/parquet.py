@@ -5,6 +5,7 @@ trusted: those of its metadata and pages are checked before pyarrow reads them.
 """
 
 import importlib.util
+import os
 from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -47,6 +48,8 @@ TOTAL_STREAM_BYTES = 1 << 25  # of all columns, as far as the least allows
 USUAL_BLOCK_CELLS, MAX_BLOCK_CELLS = 1 << 17, 1 << 20
 MIN_BLOCK_ROWS = 100  # each column of each block has its price, so wide tables have larger ones
 MAX_BLOCK_BYTES = 1 << 25
+#: runs of one value are packed into some bytes, and each of its cells costs its time
+MIN_CELLS, MAX_CELLS_PER_BYTE = 1 << 22, 128
 MIN_CELL_BYTES = 2  # of a cell of a CSV, its separator included
 PANDAS_INDEX = "__index_level_0__"
 
@@ -117,8 +120,12 @@ class ParquetReader(TableReader):
         self._check_cells(metadata.num_rows * metadata.num_columns)
 
     def _check_cells(self, cells: int) -> None:
-        if self._max_bytes is not None and cells > self._max_bytes // MIN_CELL_BYTES:
-            raise data_error(f"at most {self._max_bytes // MIN_CELL_BYTES:,} cells", cells)
+        if self._max_bytes is None:
+            return
+        by_bytes = MIN_CELLS + MAX_CELLS_PER_BYTE * self._file.seek(0, os.SEEK_END)
+        max_cells = min(self._max_bytes // MIN_CELL_BYTES, by_bytes)
+        if cells > max_cells:
+            raise data_error(f"at most {max_cells:,} cells in a file of this size", cells)
 
     def _read_batches(self, batches: Iterator[Any], row: int) -> Iterator[RowBlock]:
         """Yield the rows of a row group that begins with row number `row`."""
@@ -147,7 +154,8 @@ class ParquetReader(TableReader):
         from jobs.datasets.formats.arrow_cells import list_width
 
         if self.names:
-            self._widths = [self._named_width(field) for field in batch.schema.names]
+            known = set(self.names)
+            self._widths = [_named_width(field, known) for field in batch.schema.names]
             return
         self._widths = [list_width(array) for array in batch.columns]
         for name, width in zip(batch.schema.names, self._widths, strict=True):
@@ -156,11 +164,12 @@ class ParquetReader(TableReader):
         if PANDAS_INDEX in self.names:
             self.index_column = self.names.index(PANDAS_INDEX)
 
-    def _named_width(self, field: str) -> int:
-        """Return the number of columns that a field became; 0 if it is one, which is no list."""
-        if field in self.names:
-            return 0
-        return next(at for at in count() if f"{field}[{at}]" not in self.names)
+
+def _named_width(field: str, names: set[str]) -> int:
+    """Return the number of columns that a field became; 0 if it is one, which is no list."""
+    if field in names:
+        return 0
+    return next(at for at in count() if f"{field}[{at}]" not in names)
 
 
 def _batch_rows(size: GroupSize, num_rows: int) -> int:

@@ -14,7 +14,8 @@ from jobs.datasets.formats.thrift_reader import MalformedStruct, ThriftReader
 USUAL_HEADER_BYTES = 256
 MAX_HEADER_BYTES = 1 << 20  # with statistics of long texts
 MAX_PAGE_BYTES = 1 << 27  # unpacked
-MAX_OPEN_BYTES = 1 << 29  # of the largest pages of all columns of a row group
+#: of the largest pages of all columns of a row group, by the size of the file
+MIN_OPEN_BYTES, OPEN_BYTES_PER_BYTE, MAX_OPEN_BYTES = 3 << 23, 4, 1 << 29
 MAX_PAGES = 2_000_000
 MAX_VALUES = 1 << 26  # of a column of lists in a row group
 PREFIX_ALLOWANCE = 8  # times the usual bytes of a batch, which such texts will hardly ever take
@@ -45,7 +46,7 @@ class PageScanner:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._size = file, file.seek(0, io.SEEK_END)
-        self._count = 0
+        self._count, self._measured = 0, 0
 
     def measure(self, group: RowGroup) -> GroupSize:
         """Measure a row group. Raises BadData for pages out of bounds."""
@@ -58,16 +59,19 @@ class PageScanner:
             cells += chunk.values
             open_bytes += largest
             row_bytes += density * chunk.values / max(group.rows, 1)
-        if open_bytes > MAX_OPEN_BYTES:
-            rule = f"row groups whose open pages have at most {MAX_OPEN_BYTES:,} bytes in all"
+        max_open_bytes = min(MAX_OPEN_BYTES, MIN_OPEN_BYTES + OPEN_BYTES_PER_BYTE * self._size)
+        if open_bytes > max_open_bytes:
+            rule = f"row groups whose open pages have at most {max_open_bytes:,} bytes in all"
             raise data_error(f"{rule} (write smaller row groups)", open_bytes)
         return GroupSize(cells, row_bytes)
 
     def _measure_chunk(self, chunk: ColumnChunk) -> tuple[int, float]:
         """Return the bytes of the largest pages, and the most bytes per value in a page."""
         position, stop = chunk.offset, chunk.offset + chunk.bytes
-        if stop > self._size:
-            raise data_error(f"{PAGES_RULE}; they end outside the file", column=chunk.column)
+        self._measured += chunk.bytes
+        if stop > self._size or self._measured > self._size:
+            rule = f"{PAGES_RULE}; they end outside the file, or are those of several columns"
+            raise data_error(rule, column=chunk.column)
         largest, dictionary, density, num_values = 0, 0, 0.0, 0
         while position < stop and num_values < chunk.values:
             page = self._read_page(position, chunk.column)
