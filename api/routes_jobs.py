@@ -182,7 +182,7 @@ def delete_jobs(context: RequestContext, query: JobDeleteQuery) -> Response:
 def list_attempts(context: RequestContext, job_id: str, query: PageQuery) -> Response:
     """List the attempts of a job, one for each claim by a worker."""
     attempts = context.deps.job_queries.list_attempts(context.tenant, job_id)
-    return json_response(paginate([(attempt.number, attempt) for attempt in attempts], query))
+    return json_response(paginate([(attempt.cursor, attempt) for attempt in attempts], query))
 
 
 def _request_transition(context: RequestContext, job_id: str, transition: Transition) -> Response:

@@ -84,4 +84,16 @@ PROMISES = (
         ("password-in-an-error", "password-in-the-brokers-address", "address-option-ignored",
          "unknown-address-option-accepted"),
     ),
+    Promise(
+        "A cursor neither skips nor repeats what differs, over a lost store too",
+        "-",
+        (),
+        ("event-numbers-come-again", "rebuilds-not-counted"),
+    ),
+    Promise(
+        "No text of others forges a line of a log or steers a terminal",
+        "-",
+        (),
+        ("log-entry-forged", "terminal-steered-by-a-log"),
+    ),
 )  # fmt: skip

@@ -154,6 +154,7 @@ class Attempt(_JobModel):
     """One claim of a job and its outcome."""
 
     number: int
+    cursor: int = Field(0, exclude=True)  # in lists: leaps where the store was rebuilt
     worker: str
     device: str | None
     engine: str | None

@@ -29,13 +29,13 @@ PROGRESS_EVERY_JOBS = 500  # between two lines of progress
 
 
 class Rebuild:
-    """One rebuild; without a store, a dry run."""
+    """One rebuild; without a restorer, a dry run."""
 
     def __init__(
-        self, files: ArtifactStore, store: Store | None, print_line: Callable[[str], None]
+        self, files: ArtifactStore, restorer: Restorer | None, print_line: Callable[[str], None]
     ) -> None:
         self._reader, self._print_line = ArchiveReader(files), print_line
-        self._restorer = None if store is None else Restorer(store)
+        self._restorer = restorer
         self.counts: Counter[str] = Counter()
         self.errors: list[str] = []
 
@@ -111,7 +111,9 @@ def rebuild(store: Store, files: ArtifactStore) -> int:
     store_uuid = store_identity.read_store_id(files)
     if store_uuid is None:
         raise UnsafeStore(f"the artifacts in {files.root} are of no store: nothing can be rebuilt")
-    code = _run_and_report(Rebuild(files, store, _print_line), "restored")
+    restorer = Restorer(store, store_identity.count_rebuild(files))
+    code = _run_and_report(Rebuild(files, restorer, _print_line), "restored")
+    restorer.skip_sequences()
     recount_tenants(store)
     store.set(keys.ARCHIVED, "1")
     store.set(keys.STORE_UUID, store_uuid)  # last: it marks the store as complete

@@ -2,6 +2,7 @@
 
 from faults.mutants.mutant import Mutant, edit_once
 
+CURSORS = "tests/test_jobs_rebuilt_cursors.py"
 ADDRESSES = "tests/test_jobs_store_addresses.py"
 
 MUTANTS = (
@@ -32,5 +33,33 @@ MUTANTS = (
         edit_once("jobs/store_address.py", "        if name not in known:\n",
                   "        if False:\n"),
         (f"{ADDRESSES}::test_an_address_that_is_not_read_whole_is_refused",),
+    ),
+    Mutant(
+        "event-numbers-come-again",
+        "after a rebuild new events have the numbers of those that the lost store had shown",
+        edit_once("jobs/store/lua/restore.lua", "redis.call('HSET', job, 'rebuilds', ",
+                  "redis.call('ECHO', "),
+        (f"{CURSORS}::test_a_client_that_goes_on_from_its_cursor_misses_and_repeats_no_event",),
+    ),
+    Mutant(
+        "rebuilds-not-counted",
+        "a second rebuild gives out the numbers of the first one",
+        edit_once("jobs/archive/store_identity.py", 'count = int(record.get("rebuilds", 0)) + 1',
+                  "count = 1"),
+        (f"{CURSORS}::test_a_client_that_goes_on_from_its_cursor_misses_and_repeats_no_event",),
+    ),
+    Mutant(
+        "log-entry-forged",
+        "what a client wrote begins a line of the log, or steers the terminal that shows it",
+        edit_once("jobs/logs.py", "[_escape_texts, ", "["),
+        ("tests/test_jobs_logs.py",),
+    ),
+    Mutant(
+        "terminal-steered-by-a-log",
+        "the client writes a job's log to a terminal as it is",
+        edit_once("client/tickforge_client/commands/common.py",
+                  "    if not sys.stdout.isatty():\n        return _write_bytes\n",
+                  "    return _write_bytes\n"),
+        ("tests/test_client_cli.py::test_a_log_on_a_terminal_is_text",),
     ),
 )  # fmt: skip

@@ -33,7 +33,7 @@ class JobFile:
         self.segments_in_files = snapshot.segments_in_files
         self.path = job_file_path(files, tenant, job_id, snapshot.version, "jsonl")
         self.part_sizes = Counter[str]()  # part's name -> its bytes in the file
-        self.newest_event, self.length = 0, 0  # a sequence number, and bytes
+        self.newest_event, self.length = 0, 0  # a place among all events, and bytes
         self._encoder, self._long_fields = RecordEncoder(), dict[str, bytes]()
 
     def can_append(self, snapshot: JobSnapshot) -> bool:

@@ -28,6 +28,7 @@ from jobs.files.artifacts import ArtifactStore, UnsafePath
 from jobs.ids import is_job_id
 from jobs.store.codec import parse_checkpoint
 from jobs.store.job_snapshot import HASH_NAMES, JobSnapshot
+from jobs.store.numbering import event_numbering
 
 
 @dataclass(frozen=True)
@@ -150,13 +151,14 @@ def _build_job(tenant: str, job_id: str, parsed_file: ParsedFile) -> ArchivedJob
         else:
             events.append(decode_bytes(line["event"]))
     dropped = int(fields.get("events_dropped", b"0"))  # by the store; a file holds them still
+    last_dropped = event_numbering(fields.get("rebuilds")).number(dropped) if dropped else 0
     return ArchivedJob(
         fields=fields,
         hashes={name: decode_hash(record["hashes"][name]) for name in HASH_NAMES},
         deleted_checkpoints=list(map(decode_bytes, record["removed"])),
         audit=list(map(decode_bytes, record["audit"])),
         attempts=list(map(decode_hash, record["attempts"])),
-        events=[event for event in events if json.loads(event)["seq"] > dropped],
+        events=[event for event in events if json.loads(event)["seq"] > last_dropped],
         tenant=tenant,
         id=job_id,
         parts=parts,

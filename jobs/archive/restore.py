@@ -13,10 +13,13 @@ from jobs.job import TERMINAL_STATUSES
 from jobs.store import keys
 from jobs.store.codec import SCHEMA_VERSION
 from jobs.store.connection import Store
+from jobs.store.numbering import NUMBERS_PER_REBUILD
 from jobs.store.scripts import Scripts
 
 MAX_TENANT_EVENTS = 1000  # of one tenant, as in lua/prelude.lua
 DELETED_MARKER = "deleted -"  # value of an idempotency key whose result was deleted
+#: more than requests can be under way: each may have taken a number without being archived
+SKIPPED_NUMBERS = 1_000_000
 
 
 class RestoreError(Exception):
@@ -26,8 +29,10 @@ class RestoreError(Exception):
 class Restorer:
     """Writes archive records into the store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, rebuild_number: int) -> None:
+        """Write as the rebuild of this number, from 1, among all of these artifacts."""
         self._store, self._scripts = store, Scripts(store)
+        self._base = rebuild_number * NUMBERS_PER_REBUILD
 
     def restore_job(self, job: ArchivedJob) -> str:
         """Restore a job and return its status in the store. Raises RestoreError."""
@@ -39,7 +44,7 @@ class Restorer:
             if is_live and not self._store.exists(keys.dataset(job.tenant, dataset_id)):
                 raise RestoreError(f"job {job.id}: its dataset {dataset_id} could not be restored")
         self._write_job(job)
-        header = {"member": keys.job_member(job.tenant, job.id)}
+        header = {"member": keys.job_member(job.tenant, job.id), "base": self._base}
         return self._scripts.call("restore", header)[1].decode()
 
     def restore_job_tombstone(self, record: dict[str, Any]) -> None:
@@ -98,6 +103,11 @@ class Restorer:
     def restore_dataset_tombstone(self, record: dict[str, Any]) -> None:
         """Restore the tombstone of a deleted dataset, before any later upload of it is restored."""
         self._restore_tombstone(record, keys.DATASET_SEQUENCE)
+
+    def skip_sequences(self) -> None:
+        """Go on with numbers that no list has shown, not even of a request that got no answer."""
+        for sequence_key in (keys.SEQUENCE, keys.DATASET_SEQUENCE, keys.ACCESS_SEQUENCE):
+            self._store.incrby(sequence_key, SKIPPED_NUMBERS)
 
     def _write_job(self, job: ArchivedJob) -> None:
         tenant, job_id = job.tenant, job.id

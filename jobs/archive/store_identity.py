@@ -54,6 +54,14 @@ def write_store_id(files: ArtifactStore, store_id: str) -> None:
     files.write(_store_id_path(files), single_record("store", {"uuid": store_id}))
 
 
+def count_rebuild(files: ArtifactStore) -> int:
+    """Count one more rebuild from these artifacts, durably, and return how many that makes."""
+    record = read_file(files, _store_id_path(files)).record
+    count = int(record.get("rebuilds", 0)) + 1
+    files.write(_store_id_path(files), single_record("store", {**record, "rebuilds": count}))
+    return count
+
+
 def read_store_id(files: ArtifactStore) -> str | None:
     """Read the uuid in the artifacts; None if there is none. Raises StoreMismatch if damaged."""
     try:

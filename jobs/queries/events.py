@@ -1,7 +1,8 @@
 """Reads a job's numbered events from any number on. Changes nothing, waits for nothing.
 
 Events are written by the script that causes them (lua/prelude.lua). A job has its newest 10,000;
-the numbers of dropped ones are not used again.
+the numbers of dropped ones are not used again, nor those that a store had given out before it was
+lost and rebuilt (store/numbering.py).
 """
 
 import json
@@ -16,6 +17,7 @@ from jobs.job import TERMINAL_STATUSES, JobError
 from jobs.store import keys
 from jobs.store.codec import decode_loss
 from jobs.store.connection import Store
+from jobs.store.numbering import Numbering, event_numbering
 from jobs.timestamps import format_rfc3339
 
 EventType = Literal["status", "validation", "checkpoint", "log"]
@@ -28,7 +30,9 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    seq: int = Field(description="its number in the job, from 1")
+    seq: int = Field(
+        description="its number in the job: grows by 1, and leaps after the store was rebuilt"
+    )
     at: str
     type: EventType
     data: dict[str, Any] = Field(
@@ -72,6 +76,23 @@ class EventsSince:
         return {name: getattr(self, name) for name in names}
 
 
+@dataclass(frozen=True)
+class _Window:
+    """Which of a job's events the store's list has: those after the first `dropped`."""
+
+    dropped: int = 0
+    numbering: Numbering = Numbering()
+
+    def index_after(self, number: int) -> int:
+        """Return the index in the list of the first event beyond a number."""
+        return max(0, self.numbering.count(number) - self.dropped)
+
+    @property
+    def first_number(self) -> int:
+        """Return the number of the list's first event."""
+        return self.numbering.number(self.dropped + 1)
+
+
 class Events:
     """Reads events of any job. Every method raises NoSuchJob."""
 
@@ -83,25 +104,26 @@ class Events:
     ) -> EventBatch:
         """Read a page of the events after a number; descending: of those before it."""
 
-        def slice_bounds(dropped: int) -> tuple[int, int]:
+        def slice_bounds(window: _Window) -> tuple[int, int]:
             if not descending:
-                start = max(0, (after or 0) - dropped)
+                start = window.index_after(after or 0)
                 return start, start + limit
             if after is None:
                 return -limit, 0
-            return max(0, after - 1 - dropped - limit), max(0, after - 1 - dropped)
+            stop = window.index_after(after - 1)
+            return max(0, stop - limit), stop
 
-        fields, dropped, newest, events = self._read_window(tenant, job_id, slice_bounds)
+        fields, window, newest, events = self._read_window(tenant, job_id, slice_bounds)
         page = events[::-1] if descending else events
-        last = dropped + 1 if descending else newest.seq
+        last = window.first_number if descending else newest.seq
         status = (fields[0] or b"").decode()
         return EventBatch(page, bool(page) and page[-1].seq != last, status in TERMINAL_STATUSES)
 
     def read_since(self, tenant: str, job_id: str, after: int | None = None) -> EventsSince:
         """Read a job's state, and its events after number `after` (None: no events)."""
 
-        def slice_bounds(dropped: int) -> tuple[int, int]:
-            return (0, 0) if after is None else (max(0, after - dropped), MAX_EVENTS)
+        def slice_bounds(window: _Window) -> tuple[int, int]:
+            return (0, 0) if after is None else (window.index_after(after), MAX_EVENTS)
 
         fields, _, newest, events = self._read_window(tenant, job_id, slice_bounds)
         status, requested, stopped_by, error, tick, loss = fields
@@ -118,30 +140,30 @@ class Events:
         )
 
     def _read_window(
-        self, tenant: str, job_id: str, slice_bounds: Callable[[int], tuple[int, int]]
-    ) -> tuple[list[bytes | None], int, Event, list[Event]]:
-        """Read the fields and the events at `slice_bounds(dropped)` of the list, at one moment.
+        self, tenant: str, job_id: str, slice_bounds: Callable[["_Window"], tuple[int, int]]
+    ) -> tuple[list[bytes | None], "_Window", Event, list[Event]]:
+        """Read the fields and the events at `slice_bounds(window)` of the list, at one moment.
 
-        Returns the fields, the number of dropped events, the newest event, which is always there
-        (a job begins with a status event), and the events. Most jobs have dropped no event, so 0
-        is tried first.
+        Returns the fields, the window, the newest event, which is always there (a job begins with
+        a status event), and the events. Most jobs have dropped no event and were never rebuilt, so
+        that is tried first.
         """
-        events, guess = keys.events(tenant, job_id), 0
+        events, guess = keys.events(tenant, job_id), _Window()
         while True:
             start, stop = slice_bounds(guess)
             with self._store.pipeline(transaction=True) as pipe:
-                pipe.hmget(keys.job(tenant, job_id), (*JOB_FIELDS, "events_dropped"))
+                pipe.hmget(keys.job(tenant, job_id), (*JOB_FIELDS, "events_dropped", "rebuilds"))
                 pipe.lindex(events, -1)
                 if start != stop:
                     pipe.lrange(events, start, stop - 1)
-                (*fields, dropped_text), newest, *lists = pipe.execute()
+                (*fields, dropped, rebuilds), newest, *lists = pipe.execute()
             if fields[0] is None:
                 raise NoSuchJob(job_id)
-            dropped = int(dropped_text or 0)
-            if dropped == guess:
+            window = _Window(int(dropped or 0), event_numbering(rebuilds))
+            if window == guess:
                 parsed = [_parse_event(text) for texts in lists for text in texts]
-                return fields, dropped, _parse_event(newest), parsed
-            guess = dropped
+                return fields, window, _parse_event(newest), parsed
+            guess = window
 
 
 def _parse_event(text: bytes) -> Event:

@@ -14,6 +14,7 @@ from jobs.store import keys
 from jobs.store.codec import Record, parse_attempt, parse_checkpoint, parse_job
 from jobs.store.connection import Store
 from jobs.store.cursor import IndexCursor, Page, parse_cursor
+from jobs.store.numbering import attempt_numbering
 from jobs.store.scripts import Scripts
 
 Filter = tuple[str, str]  # (field, value)
@@ -85,13 +86,18 @@ class JobQueries:
 
     def list_attempts(self, tenant: str, job_id: str) -> list[Attempt]:
         """Read all attempts of a job, oldest first. Raises NoSuchJob."""
-        count = self._store.hget(keys.job(tenant, job_id), "attempt")
+        fields: Any = self._store.hmget(keys.job(tenant, job_id), "attempt", "rebuilds")
+        count, numbering = fields[0], attempt_numbering(fields[1])
         if count is None:
             raise NoSuchJob(job_id)
         with self._store.pipeline(transaction=False) as pipe:
             for number in range(1, int(count) + 1):
                 pipe.hgetall(keys.attempt(tenant, job_id, number))
-            return [parse_attempt(record) for record in pipe.execute() if record]
+            attempts = [parse_attempt(record) for record in pipe.execute() if record]
+        return [
+            attempt.model_copy(update={"cursor": numbering.number(attempt.number)})
+            for attempt in attempts
+        ]
 
     def list_checkpoints(self, tenant: str, job_id: str) -> list[Checkpoint]:
         """Read a job's committed checkpoints by tick; at most one is the best. Raises NoSuchJob."""

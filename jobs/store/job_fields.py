@@ -69,6 +69,8 @@ Its history.
   archived: int: snapshots taken for its archive record; the newest has the highest
   log_events: int: `log` events so far, dropped ones too
   events_dropped: int: oldest events that are gone
+  rebuilds: `base:events:attempts` of each rebuild, separated by spaces: from `base` on go the
+    numbers of what is newer than so many events and attempts
 
 Its checkpoints.
   latest_checkpoint: int: tick of the newest one

@@ -127,11 +127,13 @@ local function notify(member, kind, value, ...)
   redis.call('XADD', keys.notices(member), 'MAXLEN', '32', '*', kind, value, ...)
 end
 
--- Add an event; its data is JSON text, its number its place among all the job ever had.
+-- Add an event; its data is JSON text, its number its place among all the job ever had, or since the last rebuild
+-- (jobs/store/numbering.py).
 local function add_event(member, kind, data)
   local list, job = keys.events(member), keys.job(member)
-  local count, dropped = redis.call('LLEN', list), tonumber(redis.call('HGET', job, 'events_dropped') or '0')
-  local seq = dropped + count + 1
+  local j = redis.call('HMGET', job, 'events_dropped', 'rebuilds')
+  local count, base, place = redis.call('LLEN', list), string.match(j[2] or '', '(%d+):(%d+):%d+$')
+  local seq = tonumber(j[1] or '0') + count + 1 + tonumber(base or '0') - tonumber(place or '0')
   if count >= MAX_EVENTS then
     redis.call('LPOP', list)
     redis.call('HINCRBY', job, 'events_dropped', 1)
@@ -267,7 +269,7 @@ local function renew_lease(member, job)
 end
 
 -- All that the store has of a job beside its history, as jobs/store/job_snapshot.py reads it: its record, four hashes,
--- deleted checkpoints, audit, attempts, and the events beyond number `after`. Hashes are flat lists.
+-- deleted checkpoints, audit, attempts, and the events beyond the first `after`. Hashes are flat lists.
 local function read_snapshot(member, after)
   local attempts, reply = {}, { redis.call('HGETALL', keys.job(member)) }
   for n = 1, tonumber(redis.call('HGET', keys.job(member), 'attempt')) do

@@ -1,10 +1,15 @@
 -- Make a job whose record and lists were written back findable: indexes, sets, sequence, the datasets that it uses.
--- One that ran has no worker now and goes back to its queue. -> {'ok', status}
+-- One that ran has no worker now and goes back to its queue. What the lost store had shown of it beyond its record is not
+-- known, so new events and attempts have numbers from h.base on. -> {'ok', status}
 local member = h.member
 local job = keys.job(member)
 local tenant, id = tenant_of(member), id_of(member)
-local j = redis.call('HMGET', job, 'status', 'seq', 'queue', 'rank', 'tick', 'segments', 'datasets', 'columns')
+local j = redis.call('HMGET', job, 'status', 'seq', 'queue', 'rank', 'tick', 'segments', 'datasets', 'columns',
+  'events_dropped', 'attempt', 'rebuilds', 'canary')
 local status = j[1]
+local counts = int(tonumber(j[9] or '0') + redis.call('LLEN', keys.events(member))) .. ':' .. int(j[10] or '0')
+local rebuilds = string.gsub(j[11] or '', ' ?%d+:' .. counts .. '$', '') -- nothing was added since that one
+redis.call('HSET', job, 'rebuilds', (rebuilds ~= '' and rebuilds .. ' ' or '') .. int(h.base) .. ':' .. counts)
 redis.call('SADD', keys.QUEUES, j[3])
 redis.call('SADD', keys.TENANTS, tenant)
 for_each_index(member, function(index) redis.call('ZADD', index, j[2], id) end)
@@ -15,8 +20,9 @@ if not ENDED[status] then
 elseif j[8] and tonumber(j[6]) * SEGMENT < tonumber(j[5]) then redis.call('SADD', keys.UNFINALIZED_JOBS, member)
 else redis.call('HSET', job, 'sealed', '1') end
 if status == 'queued' then enqueue(member, j[3], j[4]) end
+if j[12] and not ENDED[status] then redis.call('HSET', job, 'begun', '1') end
 if status == 'running' then
-  redis.call('HSET', job, 'deaths', '0', 'begun', '1')
+  redis.call('HSET', job, 'deaths', '0')
   redis.call('HDEL', job, 'rate_from', 'rate_to')
   close_attempt(member, 'lost')
   add_log_event(member, 'warning', 'the store was lost and built again: known are the ticks up to ' .. j[5] .. ', later ones are run again')

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- All that the store has of a job beside its history, at one moment, with a number that grows; of its events those
--- after number h.events. A lease is checked if it is shown. -> {'ok', snapshot...} | fenced | {'gone'}
+-- after the first h.events. A lease is checked if it is shown. -> {'ok', snapshot...} | fenced | {'gone'}
 local member = h.member
 local job = keys.job(member)
 if redis.call('EXISTS', job) == 0 then return { 'gone' } end
