@@ -10,10 +10,11 @@ import structlog
 
 def configure_logging(log_format: str) -> None:
     """Configure logging for this process; `log_format` is "json" or "text"."""
-    render: Any = (
-        structlog.processors.JSONRenderer()
+    colors = sys.stderr.isatty()
+    render: list[Any] = (
+        [structlog.processors.JSONRenderer()]
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
+        else [_escape_texts, structlog.dev.ConsoleRenderer(colors=colors, pad_event_to=0)]
     )
     structlog.configure(
         processors=[
@@ -21,12 +22,51 @@ def configure_logging(log_format: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            render,
+            *render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=_StderrLogger,
         cache_logger_on_first_use=False,
     )
+    root = logging.getLogger()
+    if not any(isinstance(handler, _LibraryHandler) for handler in root.handlers):
+        root.addHandler(_LibraryHandler(logging.WARNING))
+
+
+def printable(text: str) -> str:
+    """Return a text with an escape such as \\x1b for each character that is not printable.
+
+    Those are line ends, terminals' escapes, C1 controls, and marks of the direction of writing.
+    """
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _escape_texts(_logger: Any, _method: str, fields: Any) -> dict[str, Any]:
+    """Keep each entry on a line of its own; a traceback's lines are indented below it.
+
+    So nothing that a client wrote begins a line, or steers the terminal that shows it.
+    """
+    escaped = {printable(name): _escape_value(value) for name, value in fields.items()}
+    if isinstance(traceback := fields.get("exception"), str):
+        # only "\n" ends a line: str.splitlines() knows characters that terminals do not
+        escaped["exception"] = "\n".join(f"    {printable(line)}" for line in traceback.split("\n"))
+    return escaped
+
+
+def _escape_value(value: Any) -> Any:
+    if isinstance(value, bool | int | float | None):
+        return value
+    return printable(value if isinstance(value, str) else repr(value))
+
+
+class _LibraryHandler(logging.Handler):
+    """Writes what libraries log as entries of this log, in its format."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level, details = record.levelno, {"exc_info": record.exc_info}
+        get_logger(record.name).log(level, record.getMessage(), **details)
 
 
 class _StderrLogger:

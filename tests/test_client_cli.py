@@ -319,3 +319,56 @@ def test_a_reader_who_leaves_early_is_no_error() -> None:
             timeout=20,
         )
     assert (shown.stdout, shown.stderr) == (b"1,2\n", b"")
+
+
+#: a clear screen, a window's title, a C1 control, a right-to-left override, a return
+STEERING = "\x1b[2J\x1b]0;title\x07\x9b1m\u202e\r"
+
+
+def with_steering_text(value: Any) -> Any:
+    """Return a document whose texts end in it, but for words that the client knows."""
+    if isinstance(value, dict):
+        return {name: with_steering_text(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_steering_text(item) for item in value]
+    is_free = isinstance(value, str) and value not in ("succeeded", "status", "log", JOB)
+    return f"{value}{STEERING}" if is_free else value
+
+
+def any_steering_answer(request: Any) -> StubResponse:
+    """Answer with texts that would steer a terminal; `refused` jobs by a problem of such texts."""
+    if "refused" in request.path:
+        entry = {"pointer": STEERING, "detail": STEERING, "value": STEERING}
+        problem = {"title": STEERING, "detail": STEERING, "errors": [entry], "status": 422}
+        return StubResponse(422, problem, {"Content-Type": "application/problem+json"})
+    if request.path.endswith("logs"):
+        headers = {"Content-Type": "text/plain", "X-Next-After": "9", "X-Complete": "true"}
+        return StubResponse(200, f"é {STEERING}".encode(), headers)
+    if request.path.endswith("events"):
+        entry = {"seq": 1, "at": "now", "type": "log", "data": {"level": "x", "message": STEERING}}
+        return StubResponse(body={"data": [entry], "next_after": None, "has_more": False})
+    answer = any_answer(request)
+    if isinstance(answer.body, dict) and "data" in answer.body:
+        answer.body["data"] = [job_document()] if request.path.endswith("jobs") else []
+    return StubResponse(answer.status, with_steering_text(answer.body))
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_no_text_of_a_server_steers_the_terminal(
+    serve: Serve, spec: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve(any_steering_answer)
+    commands = [[command, JOB] for command in ("status", "events", "checkpoints", "cancel")]
+    for arguments in [*commands, ["status", "refused"], ["list"], ["submit", spec]]:
+        cli.main([*arguments, *flags])
+        shown = "".join(capsys.readouterr())
+        unprintable = {char for char in shown if not char.isprintable()}
+        assert shown and unprintable <= {"\n", "\t"}, (arguments, shown)
+
+
+def test_a_log_on_a_terminal_is_text(serve: Serve) -> None:
+    serve(any_steering_answer)
+    code, output = on_a_terminal("logs", JOB)
+    assert code == 0 and "é " in output
+    assert {char for char in output if not char.isprintable()} <= {"\r", "\n"}
+    assert "\x1b" not in output

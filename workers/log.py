@@ -7,6 +7,7 @@ import contextlib
 import os
 from pathlib import Path
 
+from jobs import logs
 from jobs.files.artifacts import ArtifactStore, make_folder
 from jobs.timestamps import now_rfc3339
 
@@ -52,7 +53,7 @@ class JobLog:
                 text = file.read(TAIL_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
-        return "\n".join(map(_printable, text.splitlines()[-TAIL_LINES:]))
+        return "\n".join(map(_shorten, text.splitlines()[-TAIL_LINES:]))
 
     def close(self) -> None:
         """Close the file; later entries are dropped."""
@@ -61,9 +62,9 @@ class JobLog:
             self._file = None
 
 
-def _printable(line: str) -> str:
-    printable = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
-    return printable if len(printable) <= TAIL_WIDTH else f"{printable[: TAIL_WIDTH - 1]}…"
+def _shorten(line: str) -> str:
+    text = logs.printable(line)
+    return text if len(text) <= TAIL_WIDTH else f"{text[: TAIL_WIDTH - 1]}…"
 
 
 def _format_entry(text: str) -> bytes:

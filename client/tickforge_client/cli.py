@@ -10,7 +10,7 @@ import click
 
 from tickforge_client._version import __version__
 from tickforge_client.commands.checkpoints import checkpoint, checkpoints, download
-from tickforge_client.commands.common import common_options
+from tickforge_client.commands.common import common_options, echo
 from tickforge_client.commands.control import cancel, delete, pause, resume, stop
 from tickforge_client.commands.datasets import datasets
 from tickforge_client.commands.events import show_events, show_logs
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except TickforgeError as error:
-        click.echo(f"tickforge: {error}", err=True)
+        echo(f"tickforge: {error}", err=True)
         return _exit_code(error)
 
 

@@ -11,9 +11,12 @@ from typing import Any
 Fields = Mapping[str, Any]
 
 
-def plain_text(value: object) -> str:
-    """Return a value on one line, with every unprintable character replaced."""
-    return "".join(char if char.isprintable() else "�" for char in str(value))
+def plain_text(value: object, *, keep: str = "") -> str:
+    """Return a value with every unprintable character replaced, but for those of `keep`.
+
+    Line ends, escapes, C1 controls and marks that turn the direction of writing are unprintable.
+    """
+    return "".join(char if char.isprintable() or char in keep else "�" for char in str(value))
 
 
 def number_text(value: float | None) -> str:

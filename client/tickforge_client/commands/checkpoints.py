@@ -8,7 +8,13 @@ import click
 
 from tickforge_client import formatting
 from tickforge_client.checkpoints import Checkpoint
-from tickforge_client.commands.common import CommonOptions, job_argument, pass_common, print_json
+from tickforge_client.commands.common import (
+    CommonOptions,
+    echo,
+    job_argument,
+    pass_common,
+    print_json,
+)
 from tickforge_client.commands.control import print_job
 
 
@@ -73,5 +79,5 @@ def download(common: CommonOptions, job_id: str, which: str, *, output: str | No
     else:
         for file in checkpoint.files:
             size = formatting.size_text(file.bytes)
-            click.echo(f"{file.name}  {size}  sha256 {file.sha256}", err=True)
-        click.echo(folder)
+            echo(f"{file.name}  {size}  sha256 {file.sha256}", err=True)
+        echo(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import sys
@@ -30,14 +31,14 @@ class CommonOptions:
 
     def client(self) -> Client:
         """Return a client of the server that flags, environment and config file name."""
-        return Client(self.url, self.key, say=partial(click.echo, err=True))
+        return Client(self.url, self.key, say=partial(echo, err=True))
 
     def print_result(self, document: Any, text: object) -> None:
         """Print one line, or with --json the document."""
         if self.json:
             print_json(document)
         else:
-            click.echo(text)
+            echo(text)
 
     def print_table(
         self, document: Any, head: Sequence[str], rows: Iterable[Sequence[object]]
@@ -54,7 +55,7 @@ class CommonOptions:
         """Print a page of a list like print_table, and the option that gives the next page."""
         self.print_table(page, head, rows)
         if page["has_more"] and not self.json:
-            click.echo(f"more: --after {page['next_after']}", err=True)
+            echo(f"more: --after {page['next_after']}", err=True)
 
 
 def common_options(function: Function) -> Function:
@@ -97,15 +98,40 @@ def confirm(question: str, *, yes: bool) -> None:
         click.confirm(question, abort=True, err=True)
 
 
+def echo(text: object, *, err: bool = False) -> None:
+    """Print text, whose characters that could steer a terminal are replaced: others wrote it."""
+    click.echo(formatting.plain_text(text, keep="\n\t"), err=err)
+
+
 def print_lines(lines: Iterable[str]) -> None:
     """Print lines to standard output."""
     for line in lines:
-        click.echo(line)
+        echo(line)
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document to standard output."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None))
+    """Print one JSON document to standard output, its unprintable characters as escapes."""
+    text = json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
+    click.echo("".join(map(_json_character, text)))
+
+
+def _json_character(char: str) -> str:
+    return char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1]
+
+
+def byte_printer() -> Callable[[bytes], None]:
+    """Return what prints bytes as they are, or in a terminal as text that cannot steer it."""
+    if not sys.stdout.isatty():
+        return _write_bytes
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    return lambda piece: click.echo(
+        formatting.plain_text(decoder.decode(piece), keep="\n\t"), nl=False
+    )
+
+
+def _write_bytes(piece: bytes) -> None:
+    sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
 
 
 def exit_code(status: str) -> int:

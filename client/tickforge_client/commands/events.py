@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from functools import partial
 
@@ -12,6 +11,8 @@ import click
 from tickforge_client import events, formatting, logs
 from tickforge_client.commands.common import (
     CommonOptions,
+    byte_printer,
+    echo,
     exit_code,
     job_argument,
     pass_common,
@@ -40,7 +41,7 @@ def show_events(common: CommonOptions, job_id: str, *, follow: bool, after: int)
             return 0
         for event in events.follow(client.session, job_id, after):
             if event.type != "ticks":
-                click.echo(json.dumps(asdict(event)) if common.json else _event_line(event))
+                echo(json.dumps(asdict(event)) if common.json else _event_line(event))
         return exit_code(client.job(job_id).status)
 
 
@@ -53,20 +54,16 @@ def show_logs(common: CommonOptions, job_id: str, *, follow: bool, after: int) -
     """Print a job's log."""
     with common.client() as client:
         if follow:
+            print_bytes = byte_printer()
             for piece in logs.follow(client.session, job_id, after):
-                _write_bytes(piece)
+                print_bytes(piece)
             return
         log = logs.read(client.session, job_id, after)
     if common.json:
         payload = {"text": log.text.decode(errors="replace"), "next_after": log.next_after}
         print_json({**payload, "complete": log.complete})
     else:
-        _write_bytes(log.text)
-
-
-def _write_bytes(piece: bytes) -> None:
-    sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+        byte_printer()(log.text)
 
 
 def _event_line(event: Event) -> str:

@@ -12,6 +12,8 @@ from tickforge_client import chart, formatting, history
 from tickforge_client.client import Client
 from tickforge_client.commands.common import (
     CommonOptions,
+    byte_printer,
+    echo,
     job_argument,
     pass_common,
     print_json,
@@ -56,9 +58,9 @@ def show_history(
 
 def _print_csv(client: Client, job_id: str, names: list[str], last: int | None) -> None:
     query = {"columns": ",".join(names), **({"last": last} if last is not None else {})}
+    print_bytes = byte_printer()
     for piece in history.stream_csv(client.session, job_id, query):
-        sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+        print_bytes(piece)
 
 
 def _show_view(view: Mapping[str, Any], names: list[str], common: CommonOptions) -> None:
@@ -88,5 +90,5 @@ def _draw(client: Client, job_id: str, names: list[str]) -> None:
     braille = chart.can_show(sys.stdout.encoding)
     view = client.job(job_id).view(names, points=64 * chart.CELL_WIDTH)
     for name in names:
-        click.echo(name)
+        echo(name)
         print_lines(chart.draw(chart.mean_points(view, name), braille=braille))

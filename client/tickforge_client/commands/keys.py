@@ -10,6 +10,7 @@ from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
     confirm,
+    echo,
     pass_common,
     print_json,
     yes_option,
@@ -58,9 +59,9 @@ def create(common: CommonOptions, tenant: str, *, scopes: tuple[str, ...], name:
         print_json(created)
         return
     tenant, scope_list = formatting.plain_text(created["tenant"]), ", ".join(created["scopes"])
-    click.echo(f"{created['id']} of {tenant}: {scope_list}", err=True)
-    click.echo("its secret, which is shown this once:", err=True)
-    click.echo(created["secret"])
+    echo(f"{created['id']} of {tenant}: {scope_list}", err=True)
+    echo("its secret, which is shown this once:", err=True)
+    echo(created["secret"])
 
 
 def _check_key_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -82,4 +83,4 @@ def delete(common: CommonOptions, key_id: str, *, yes: bool) -> None:
     if common.json:
         print_json({"id": key_id, "deleted": True})
     else:
-        click.echo(f"{key_id} is no key any more", err=True)
+        echo(f"{key_id} is no key any more", err=True)

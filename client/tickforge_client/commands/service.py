@@ -8,7 +8,12 @@ import click
 
 from tickforge_client import formatting
 from tickforge_client._version import __version__
-from tickforge_client.commands.common import CommonOptions, pass_common, print_json, print_lines
+from tickforge_client.commands.common import (
+    CommonOptions,
+    pass_common,
+    print_json,
+    print_lines,
+)
 
 
 @click.command()

@@ -11,7 +11,13 @@ from typing import Any, NoReturn
 import click
 
 from tickforge_client import formatting
-from tickforge_client.commands.common import CommonOptions, pass_common, print_json, print_lines
+from tickforge_client.commands.common import (
+    CommonOptions,
+    echo,
+    pass_common,
+    print_json,
+    print_lines,
+)
 from tickforge_client.commands.watch import watch_job
 
 
@@ -70,7 +76,7 @@ def submit(
             return watch_job(job, common)
     common.print_result(job.fields, job.id)
     if sys.stderr.isatty() and not common.json:
-        click.echo(f"see it train: tickforge watch {job.id}", err=True)
+        echo(f"see it train: tickforge watch {job.id}", err=True)
     return 0
 
 
@@ -97,7 +103,7 @@ def plan(common: CommonOptions, spec: dict[str, Any]) -> None:
     properties["time"] = formatting.duration_text(estimate.get("seconds"))
     print_lines(formatting.key_value_lines(properties))
     for warning in estimate.get("warnings", []):
-        click.echo(f"warning: {formatting.plain_text(warning)}")
+        echo(f"warning: {formatting.plain_text(warning)}")
 
 
 def _mapping_or_empty(value: Any) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from tickforge_client import formatting
-from tickforge_client.commands.common import CommonOptions, pass_common
+from tickforge_client.commands.common import CommonOptions, echo, pass_common
 from tickforge_client.commands.progress_bar import progress_bar
 from tickforge_client.datasets import Dataset
 from tickforge_client.uploads import MEDIA_TYPES, UnknownType, media_type_of
@@ -91,7 +91,7 @@ def upload(common: CommonOptions, file: Path, *, kind: str | None, **options: An
             dataset = client.upload(path, type=media_type, on_bytes=on_bytes, **options)
     if not common.json:
         for line in note_lines(dataset):
-            click.echo(line, err=True)
+            echo(line, err=True)
     common.print_result(dataset.fields, dataset.id)
 
 

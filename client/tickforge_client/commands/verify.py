@@ -8,7 +8,13 @@ from typing import Any
 import click
 
 from tickforge_client import formatting
-from tickforge_client.commands.common import EXIT_FAILED, CommonOptions, job_argument, pass_common
+from tickforge_client.commands.common import (
+    EXIT_FAILED,
+    CommonOptions,
+    echo,
+    job_argument,
+    pass_common,
+)
 from tickforge_client.commands.watch import watch_job
 
 
@@ -34,11 +40,11 @@ def _print_verdict(result: Mapping[str, Any], common: CommonOptions) -> int:
     difference = result["first_difference"]
     if not common.json:
         ticks, digests = result["ticks_compared"], result["digests_compared"]
-        click.echo(f"{result['verdict']}: {ticks:,} ticks and {digests:,} states compared")
+        echo(f"{result['verdict']}: {ticks:,} ticks and {digests:,} states compared")
     if difference is not None:
         column, tick = formatting.plain_text(difference["column"]), difference["tick"]
         bits = [str((difference[side] or {}).get("bits")) for side in ("recorded", "recomputed")]
-        click.echo(f"{column} of tick {tick} differs: {' and '.join(bits)}", err=True)
+        echo(f"{column} of tick {tick} differs: {' and '.join(bits)}", err=True)
     for name in result.get("damaged_files", []):
-        click.echo(f"{formatting.plain_text(name)} is not what was recorded", err=True)
+        echo(f"{formatting.plain_text(name)} is not what was recorded", err=True)
     return 0 if result["verdict"] == "equal" else EXIT_FAILED

@@ -9,6 +9,7 @@ import click
 from tickforge_client import formatting, progress
 from tickforge_client.commands.common import (
     CommonOptions,
+    echo,
     exit_code,
     job_argument,
     pass_common,
@@ -84,11 +85,11 @@ def watch_job(job: Job, common: CommonOptions) -> int:
             job.wait()
             print_json(job.fields)
         else:
-            click.echo(f"job {job.id}")
+            echo(f"job {job.id}")
             progress.show_progress(job, sys.stdout)
             print_lines(formatting.result_lines(job.fields))
     except KeyboardInterrupt:
         hint = f"\nthe job goes on: tickforge watch {job.id}, tickforge cancel {job.id}"
-        click.echo(hint, err=True)
+        echo(hint, err=True)
         raise
     return exit_code(job.status)
