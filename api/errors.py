@@ -6,6 +6,7 @@ Any exception outside the table becomes a 500 without details, and is logged. Kn
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -13,6 +14,14 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import HTTPException
 
 from api.checked_files import DamagedFile
+from api.shown_values import (
+    MAX_DETAIL_LENGTH,
+    MAX_LISTED_ERRORS,
+    MAX_POINTER_LENGTH,
+    fitting_entries,
+    printable_value,
+    truncate,
+)  # fmt: skip
 from jobs import errors
 from jobs.datasets.formats.damage import DamagedDataset
 from jobs.datasets.formats.data_errors import BadData, DataError, MissingExtra
@@ -26,8 +35,7 @@ from jobs.store.connection import UNAVAILABLE, OutOfMemory
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 URN_PREFIX = "urn:tickforge:problem:"
-MAX_VALUE_LENGTH = 200  # characters of a rejected value
-MAX_LISTED_ERRORS = 100  # in one response
+MAX_FIRST_LENGTH = 350  # of the first error in a problem's detail
 STORE_UNAVAILABLE_RETRY_AFTER = "2"
 
 #: last part of the type's URN -> status, title
@@ -73,7 +81,10 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
 
 
 class Problem(Exception):
-    """An error response: its type, a sentence, the single errors, and extension members."""
+    """An error response: its type, a sentence, the single errors, and extension members.
+
+    Of the errors it shows the first, as many as fit; `errors_left_out` counts the others.
+    """
 
     def __init__(
         self,
@@ -81,13 +92,15 @@ class Problem(Exception):
         detail: str,
         *,
         error_entries: Sequence[dict[str, Any]] = (),
+        left_out: int = 0,
         headers: dict[str, str] | None = None,
         **extensions: Any,
     ) -> None:
         super().__init__(detail)
         self.status, self.title = PROBLEM_TYPES[slug]
         self.slug, self.detail = slug, detail
-        self.error_entries, self.headers = list(error_entries), headers or {}
+        self.error_entries, self.headers = fitting_entries(error_entries), headers or {}
+        self.left_out = left_out + len(error_entries) - len(self.error_entries)
         self.extensions = extensions
 
     @property
@@ -97,11 +110,13 @@ class Problem(Exception):
             "type": URN_PREFIX + self.slug,
             "title": self.title,
             "status": self.status,
-            "detail": _truncate(self.detail, 2 * MAX_VALUE_LENGTH),
+            "detail": truncate(self.detail, MAX_DETAIL_LENGTH),
             **self.extensions,
         }
         if self.error_entries:
             document["errors"] = self.error_entries
+        if self.left_out:
+            document["errors_left_out"] = self.left_out
         return document
 
     def response(self) -> Response:
@@ -112,7 +127,8 @@ class Problem(Exception):
 
 def error_entry(location: str, name: str, detail: str, *value: Any) -> dict[str, Any]:
     """Describe one error; `location` is "pointer", "parameter" or "header"."""
-    entry = {location: name, "detail": _truncate(detail, 2 * MAX_VALUE_LENGTH)}
+    shown_name = truncate(name, MAX_POINTER_LENGTH)
+    entry = {location: shown_name, "detail": truncate(detail, MAX_DETAIL_LENGTH)}
     return {**entry, "value": printable_value(value[0])} if value else entry
 
 
@@ -128,14 +144,14 @@ def bad_header(slug: str, name: str, detail: str, *value: Any) -> Problem:
     return Problem(slug, f"{name}: {detail}", error_entries=[entry])
 
 
-def validation_problem(slug: str, field_errors: Sequence[FieldError]) -> Problem:
-    """Return the problem of a body, with all its errors."""
+def validation_problem(slug: str, field_errors: Sequence[FieldError], left_out: int = 0) -> Problem:
+    """Return the problem of a body with its errors; `left_out` counts those that are not given."""
     entries = [_field_error_entry(field_error) for field_error in field_errors[:MAX_LISTED_ERRORS]]
-    first = f"{field_errors[0].pointer or 'the body'}: {field_errors[0].detail}"
-    detail = first if len(field_errors) == 1 else f"{first}; {len(field_errors)} faults in all"
-    omitted_count = len(field_errors) - len(entries)
-    extensions: dict[str, Any] = {"errors_left_out": omitted_count} if omitted_count else {}
-    return Problem(slug, detail, error_entries=entries, **extensions)
+    count = len(field_errors) + left_out
+    pointer = truncate(field_errors[0].pointer, MAX_POINTER_LENGTH) or "the body"
+    first = f"{pointer}: {field_errors[0].detail}"
+    detail = first if count == 1 else f"{truncate(first, MAX_FIRST_LENGTH)}; {count} faults in all"
+    return Problem(slug, detail, error_entries=entries, left_out=count - len(entries))
 
 
 def invalid_data_problem(data_errors: Sequence[DataError]) -> Problem:
@@ -145,19 +161,6 @@ def invalid_data_problem(data_errors: Sequence[DataError]) -> Problem:
     first = ", ".join(f"{axis} {entries[0][axis]}" for axis in axes)
     detail = f"{first or 'the data'}: {data_errors[0].detail}"
     return Problem("invalid-data", detail, error_entries=entries)
-
-
-def printable_value(value: Any) -> Any:
-    """Return a rejected value in a form that JSON can hold, cut if it is long."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**63:
-        value = str(value)
-    try:
-        text = json.dumps(value, allow_nan=False)
-    except (ValueError, TypeError, RecursionError):
-        return _truncate(repr(value), MAX_VALUE_LENGTH)  # NaN, or not JSON at all
-    if len(text) <= MAX_VALUE_LENGTH:
-        return value
-    return _truncate(value if isinstance(value, str) else text, MAX_VALUE_LENGTH)
 
 
 def to_problem(error: BaseException) -> Problem | None:
@@ -176,7 +179,7 @@ def to_problem(error: BaseException) -> Problem | None:
 def _data_error_entry(data_error: DataError) -> dict[str, Any]:
     fields = {"row": data_error.row, "column": data_error.column, "value": data_error.value}
     entry = {name: printable_value(value) for name, value in fields.items() if value is not None}
-    return {**entry, "detail": _truncate(data_error.detail, 2 * MAX_VALUE_LENGTH)}
+    return {**entry, "detail": truncate(data_error.detail, MAX_DETAIL_LENGTH)}
 
 
 def _field_error_entry(field_error: FieldError) -> dict[str, Any]:
@@ -184,9 +187,8 @@ def _field_error_entry(field_error: FieldError) -> dict[str, Any]:
     return error_entry("pointer", field_error.pointer, field_error.detail, *value)
 
 
-def _truncate(text: str, max_length: int) -> str:
-    text = text.encode(errors="replace").decode()  # replaces lone surrogates
-    return text if len(text) <= max_length else text[:max_length] + "…"
+def _invalid_fields(slug: str, error: Any) -> Problem:
+    return validation_problem(slug, error.errors, error.left_out)
 
 
 def _not_terminal(error: Any) -> Problem:
@@ -238,8 +240,8 @@ OUT_OF_MEMORY = "nothing was stored: the store has no memory left"
 CURSOR_RULE = "a next_after that such a list gave"
 
 EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
-    (InvalidSpec, lambda error: validation_problem("invalid-spec", error.errors)),
-    (InvalidVerifyRange, lambda error: validation_problem("invalid-body", error.errors)),
+    (InvalidSpec, partial(_invalid_fields, "invalid-spec")),
+    (InvalidVerifyRange, partial(_invalid_fields, "invalid-body")),
     (errors.NoSuchJob, _with_slug("no-such-job", "no job of this id is yours")),
     (errors.UnsupportedSchema, _with_slug("newer-record", OLDER_PROCESS, RETRY_LATER)),
     (errors.NoSuchDataset, _with_slug("no-such-dataset", "no dataset of this id is yours")),

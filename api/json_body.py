@@ -8,7 +8,8 @@ the schema rejects them with the name of their field.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, TypeVar
 
 from flask import Request
@@ -17,9 +18,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.errors import Problem, validation_problem
 from api.etag import JSON
+from api.shown_values import MAX_LISTED_ERRORS
 from api.upload_body import check_media_type, read_content_encoding
 from jobs.spec.base import FieldError
-from jobs.spec.pydantic_errors import to_field_errors
+from jobs.spec.pydantic_errors import json_pointer, to_field_errors
 
 MAX_BODY_BYTES = 1 << 20
 MAX_NESTING_DEPTH = 32
@@ -56,11 +58,12 @@ def require_empty_body(request: Request) -> None:
         return
     if not _read_bytes(request) or (body := read_json(request)) == {}:
         return
-    field_errors = [FieldError("", "must be empty or {}", body)]
-    if isinstance(body, dict):
-        rule = "unknown field: the body must be empty or {}"
-        field_errors = [FieldError(f"/{name}", rule, body[name]) for name in body]
-    raise validation_problem("invalid-body", field_errors)
+    if not isinstance(body, dict):
+        raise validation_problem("invalid-body", [FieldError("", "must be empty or {}", body)])
+    rule = "unknown field: the body must be empty or {}"
+    names = list(islice(body, MAX_LISTED_ERRORS))
+    field_errors = [FieldError(json_pointer((name,), body), rule, body[name]) for name in names]
+    raise validation_problem("invalid-body", field_errors, len(body) - len(names))
 
 
 def has_no_body(request: Request) -> bool:
@@ -73,7 +76,7 @@ def parse_model(model: type[Model], body: Any) -> Model:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise validation_problem("invalid-body", to_field_errors(error, body)) from None
+        raise validation_problem("invalid-body", *to_field_errors(error, body)) from None
 
 
 def body_digest(body: Any) -> str:
@@ -81,8 +84,9 @@ def body_digest(body: Any) -> str:
 
     Stored with idempotency keys and never shown, unlike the digests of certificates.
     """
-    text = json.dumps(_canonicalize(body), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    digest = hashlib.sha256()
+    _write_canonical(body, lambda text: digest.update(text.encode()))
+    return digest.hexdigest()
 
 
 def _read_bytes(request: Request) -> bytes:
@@ -130,12 +134,28 @@ def _check_encodable(body: Any) -> None:
         raise Problem("malformed-json", "a string holds half a surrogate pair") from None
 
 
-def _canonicalize(body: Any) -> Any:
-    """Replace floats that are whole numbers by ints: 8.0 and 8 are equal as JSON."""
+def _write_canonical(body: Any, write: Callable[[str], None]) -> None:
+    """Write a body as JSON without spaces, names sorted, 8.0 as 8; makes no copy of it."""
     if isinstance(body, dict):
-        return {name: _canonicalize(value) for name, value in body.items()}
-    if isinstance(body, list):
-        return [_canonicalize(value) for value in body]
-    if isinstance(body, float) and body.is_integer():
-        return int(body)
-    return body
+        separator = "{"
+        for name in sorted(body):
+            write(f"{separator}{json.dumps(name)}:")
+            _write_canonical(body[name], write)
+            separator = ","
+        write("}" if body else "{}")
+    elif isinstance(body, list) and any(isinstance(item, list | dict) for item in body):
+        separator = "["
+        for item in body:
+            write(separator)
+            _write_canonical(item, write)
+            separator = ","
+        write("]")
+    elif isinstance(body, list):
+        write(json.dumps(list(map(_canonical_scalar, body)), separators=(",", ":")))
+    else:
+        write(json.dumps(_canonical_scalar(body)))
+
+
+def _canonical_scalar(value: Any) -> Any:
+    """Replace a float that is a whole number by an int: 8.0 and 8 are equal as JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -5,14 +5,15 @@ digits.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
 from flask import Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from api.errors import MAX_LISTED_ERRORS, Problem, error_entry
+from api.errors import Problem, error_entry
+from api.shown_values import MAX_LISTED_ERRORS
 
 INTEGER_PATTERN = re.compile(r"-?[0-9]{1,18}")
 SECONDS_PATTERN = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,3})?")
@@ -87,7 +88,7 @@ def _is_repeatable(model: type[Query], name: str) -> bool:
     return field is not None and getattr(field.annotation, "__origin__", None) is list
 
 
-def _describe_errors(error: ValidationError) -> Iterable[tuple[Any, ...]]:
+def _describe_errors(error: ValidationError) -> Iterator[tuple[Any, ...]]:
     for item in error.errors(include_url=False, include_context=False):
         detail = ERROR_MESSAGES.get(item["type"], item["msg"].removeprefix("Value error, "))
         name = str(item["loc"][0]) if item["loc"] else ""
@@ -95,7 +96,8 @@ def _describe_errors(error: ValidationError) -> Iterable[tuple[Any, ...]]:
         yield name, detail, *value
 
 
-def _invalid_parameters(errors: Iterable[tuple[Any, ...]]) -> Problem:
-    entries = [error_entry("parameter", *error) for error in errors]
+def _invalid_parameters(errors: Sequence[tuple[Any, ...]]) -> Problem:
+    entries = [error_entry("parameter", *error) for error in errors[:MAX_LISTED_ERRORS]]
     detail = f"{entries[0]['parameter']}: {entries[0]['detail']}"
-    return Problem("invalid-parameter", detail, error_entries=entries[:MAX_LISTED_ERRORS])
+    left_out = len(errors) - len(entries)
+    return Problem("invalid-parameter", detail, error_entries=entries, left_out=left_out)

@@ -8,7 +8,8 @@ from api.pagination import CompleteList, ListPage
 from api.query import DECIMAL, Limit, Query, Wait
 from jobs.job import Attempt, Checkpoint, Job, Status
 from jobs.spec.family_schemas import FamilyInfo
-from jobs.spec.job_spec import Labels, Name, Notes, Priority
+from jobs.spec.job_spec import MAX_LABELS, Labels, Name, Notes, Priority
+from models.strict_models import StrictModel
 
 MAX_PAGE_TICKS = 100_000  # of one page
 JobId = Annotated[str, StringConstraints(pattern=r"^job_[a-z0-9]{26}$")]
@@ -34,14 +35,15 @@ class ProblemDocument(BaseModel):
     errors: list[dict[str, Any]] | None = Field(
         None,
         description="each with `detail`, with `pointer` (into the body), `parameter` or `header`, "
-        "and the rejected `value`",
+        "and the rejected `value`; of many the first ones, and what is long is cut",
+    )
+    errors_left_out: int | None = Field(
+        None, description="how many more errors there are than `errors` shows; absent for none"
     )
 
 
-class JobPatch(BaseModel):
+class JobPatch(StrictModel):
     """Changes of a job. An omitted field stays as it is; `labels` is replaced as a whole."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     name: Name = ""
     labels: Labels = {}
@@ -54,7 +56,7 @@ class JobQuery(Query):
 
     status: list[Status] = []
     """Repeatable; matches any of them."""
-    label: Annotated[list[str], AfterValidator(check_labels)] = []
+    label: Annotated[list[str], Field(max_length=MAX_LABELS), AfterValidator(check_labels)] = []
     """key:value, split at the first colon. Repeatable; matches all of them."""
     name: Annotated[str, Field(max_length=200)] | None = None
     kind: Literal["train", "verify"] | None = None

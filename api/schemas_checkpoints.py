@@ -2,21 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from jobs.spec.job_spec import Name
+from models.strict_models import StrictModel
 from models.strict_numbers import INTEGRAL
 
 TickNumber = Annotated[int, Field(ge=0, le=10**15), INTEGRAL]
 
 
-class _StrictBody(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
-    )
-
-
-class CheckpointCreate(_StrictBody):
+class CheckpointCreate(StrictModel):
     """Request for a checkpoint."""
 
     name: Name | None = None
@@ -24,7 +19,7 @@ class CheckpointCreate(_StrictBody):
     """Whether it stays until it is unpinned or deleted, and does not count in `checkpoint.keep`."""
 
 
-class CheckpointPatch(_StrictBody):
+class CheckpointPatch(StrictModel):
     """Changes of a checkpoint. An omitted field stays as it is."""
 
     name: Name | None = None
@@ -32,7 +27,7 @@ class CheckpointPatch(_StrictBody):
     pinned: bool = False
 
 
-class VerifyRequest(_StrictBody):
+class VerifyRequest(StrictModel):
     """The ticks to run again."""
 
     start: TickNumber = Field(0, alias="from")

@@ -2,11 +2,12 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from api.pagination import ListPage
 from api.query import Limit, Query
 from jobs.access_keys import KeyInfo, Scope, Tenant
+from models.strict_models import StrictModel
 
 
 def _check_unique_scopes(scopes: list[Scope]) -> list[Scope]:
@@ -15,10 +16,8 @@ def _check_unique_scopes(scopes: list[Scope]) -> list[Scope]:
     return scopes
 
 
-class KeyCreate(BaseModel):
+class KeyCreate(StrictModel):
     """A new key."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     tenant: Tenant = Field(description="whose jobs and datasets the key gives access to")
     scopes: Annotated[

@@ -72,6 +72,13 @@ PROMISES = (
         ("cancel-lost-in-a-pause", "cancel-displaced", "succeeded-too-early"),
     ),
     Promise(
+        "No check costs more than what was sent",
+        "-",
+        (),
+        ("features-compared-pairwise", "columns-searched-one-by-one", "every-error-kept",
+         "unknown-fields-all-checked", "pointer-shown-whole"),
+    ),
+    Promise(
         "Bad luck is visible, bounded and never silent",
         "I6, I7, I8",
         ("F7", "F13", "F14", "F15", "F16", "F21", "F22", "F26", "F28"),

@@ -358,6 +358,25 @@ def test_a_body_with_thousands_of_faults_gets_a_short_answer(client: Any) -> Non
     assert problem["errors_left_out"] == 4900
 
 
+@pytest.mark.parametrize("place", ["", "/labels", "/data/types", "/model"])
+def test_a_problem_is_short_however_long_what_was_sent_is(client: Any, place: str) -> None:
+    faults = {f"{at:03}" + "~é" * 300: 1 for at in range(200)}
+    bodies: dict[str, dict[str, Any]] = {
+        "": faults,
+        "/labels": {"labels": faults},
+        "/data/types": {"data": {"source": "dataset", "id": "ds_" + "a" * 26, "types": faults}},
+        "/model": {"model": {"family": "mlp", **faults}},
+    }
+    response = client.post("/v1/jobs", json=small_spec(**bodies[place]))
+    problem = check_problem(response, 422)
+    assert len(response.data) < 80_000
+    assert all(len(error["pointer"]) <= 201 for error in problem["errors"])
+    assert len(problem["errors"]) + problem.get("errors_left_out", 0) in (1, 200)
+    if place != "/labels":  # too many labels are one error
+        assert problem["errors"][-1]["pointer"].startswith(f"{place}/0")
+        assert problem["errors"][-1]["pointer"].endswith("…")
+
+
 def test_the_whole_size_is_allowed_but_not_a_byte_more(client: Any) -> None:
     text = json.dumps(small_spec(name="in due form")).encode()
     fits = text + b" " * ((1 << 20) - len(text))

@@ -6,10 +6,12 @@ from faults.mutants import (
     durability_mutants,
     ledger_mutants,
     operator_mutants,
+    request_mutants,
     training_mutants,
 )
 
 MUTANTS = (
     *ledger_mutants.MUTANTS, *training_mutants.MUTANTS, *durability_mutants.MUTANTS,
     *data_mutants.MUTANTS, *operator_mutants.MUTANTS, *damage_mutants.MUTANTS,
+    *request_mutants.MUTANTS,
 )  # fmt: skip

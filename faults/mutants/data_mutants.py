@@ -36,7 +36,7 @@ MUTANTS = (
         "gap-not-shown",
         "the net does not see which numbers were filled",
         edit_once(
-            "ticks/data/tables.py", "if name in self._binding.gaps:\n", "if False:\n"
+            "ticks/data/tables.py", "if name in self._binding.gap_names:\n", "if False:\n"
         ),
         (f"{COLUMNS}::test_gaps_are_filled_and_shown_to_the_net[mean-40.0]",),
     ),

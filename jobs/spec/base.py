@@ -3,21 +3,21 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from models.strict_models import MAX_ERRORS, StrictModel
 from models.strict_numbers import FINITE, INTEGRAL
 
 MAX_TICKS = 1_000_000_000
 MAX_ROWS_PER_TICK = 65_536
+MAX_SHOWN_ERRORS = 10  # in an exception's message
 FLOAT32_MAX = 3.4028234663852886e38
 
 
 class SpecModel(BaseModel):
-    """A part of a spec: strict, frozen, no unknown field."""
+    """What our own code adds to a spec, or makes of a dataset: as strict as the parts of a body."""
 
-    model_config = ConfigDict(
-        strict=True, frozen=True, extra="forbid", use_attribute_docstrings=True
-    )
+    model_config = StrictModel.model_config
 
 
 class FieldError(NamedTuple):
@@ -29,11 +29,16 @@ class FieldError(NamedTuple):
 
 
 class InvalidFields(Exception):
-    """Fields of a body break its schema or a rule; `errors` lists all that were found."""
+    """Fields of a body break its schema or a rule.
 
-    def __init__(self, errors: Sequence[FieldError]) -> None:
-        super().__init__("; ".join(f"{error.pointer}: {error.detail}" for error in errors))
-        self.errors = list(errors)
+    `errors` lists the first MAX_ERRORS that were found, `left_out` counts the others.
+    """
+
+    def __init__(self, errors: Sequence[FieldError], left_out: int = 0) -> None:
+        self.errors = list(errors[:MAX_ERRORS])
+        self.left_out = left_out + len(errors) - len(self.errors)
+        shown = [f"{error.pointer}: {error.detail}" for error in self.errors[:MAX_SHOWN_ERRORS]]
+        super().__init__("; ".join(shown))
 
 
 class InvalidSpec(InvalidFields):

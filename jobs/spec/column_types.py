@@ -3,7 +3,7 @@
 Reads profiles, never data.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 from jobs.spec.base import FieldError
 from jobs.spec.data import DatasetData
@@ -26,11 +26,12 @@ def feature_columns(data: DatasetData, columns: Mapping[str, Column]) -> list[Co
     """
     if data.features is not None:
         return [columns[name] for name in data.features]
-    return [column for column in columns.values() if _is_usable(data, column)]
+    unused = {data.target, *data.exclude}
+    return [column for column in columns.values() if _is_usable(data, column, unused)]
 
 
-def _is_usable(data: DatasetData, column: Column) -> bool:
-    if column.name == data.target or column.name in data.exclude:
+def _is_usable(data: DatasetData, column: Column, unused: Set[str | None]) -> bool:
+    if column.name in unused:
         return False
     if column.index and column.name not in data.types:
         return False

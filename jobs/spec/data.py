@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, WithJsonSchema
 
 from jobs.spec.base import MAX_SEED, DatasetId, FieldError, Float32, SpecModel, StoredSeed
-from jobs.spec.profiles import MAX_CLASSES
+from jobs.spec.profiles import MAX_CLASSES, MAX_COLUMNS
 from jobs.spec.text import TextFacts, Vocabulary
+from models.strict_models import LimitErrors, StrictModel
 from models.strict_numbers import INTEGRAL
 
 #: example data sets: NAME.csv or NAME.txt, with the profile in NAME.json
@@ -26,6 +27,8 @@ SEED_SCHEMA = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
 TargetKind = Literal["class", "number", "token"]
 #: tokens per row of a text
 Window = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
+#: how a job may read a column
+ReadAs = Literal["number", "category", "text", "datetime", "ignore"]
 Row = Annotated[list[Float32], Field(min_length=1)]
 #: of the rules by which a spec is read: defaults, splits, classes (`jobs/spec/stored.py`)
 FIRST_REVISION, REVISION = 1, 2
@@ -57,13 +60,13 @@ def text_profile(text: TextFacts, window: int, vocabulary: Vocabulary = "bytes")
     return Profile(rows=rows, features=window, outputs=outputs, kind="token", text=text)
 
 
-class InlineData(SpecModel):
+class InlineData(StrictModel):
     """Rows in the request body. A target is a number or a row of numbers; for cross_entropy, a
     class: a whole number. The different ones are the classes, in their order."""
 
     source: Literal["inline"]
-    inputs: Annotated[list[Row], Field(min_length=1)]
-    targets: Annotated[list[Float32 | Row], Field(min_length=1)]
+    inputs: Annotated[list[Row], Field(min_length=1), LimitErrors(rows=True)]
+    targets: Annotated[list[Float32 | Row], Field(min_length=1), LimitErrors(rows=True)]
     standardize: bool = False
     """Scale features by mean and deviation of the training rows."""
     standardize_target: bool = False
@@ -109,10 +112,10 @@ class InlineData(SpecModel):
         if revision == FIRST_REVISION:
             is_valid = min(numbers) >= 0 and max(numbers) < MAX_CLASSES
             return list(range(max(2, max(numbers) + 1))) if is_valid else None
-        return sorted(numbers) if 2 <= len(numbers) <= MAX_CLASSES else None
+        return sorted(numbers) if len(numbers) >= 2 else None
 
 
-class ExampleData(SpecModel):
+class ExampleData(StrictModel):
     """An example data set that comes with the service: a table, or a text."""
 
     source: Literal["example"]
@@ -147,18 +150,18 @@ def find_window_errors(window: int | None, *, is_text: bool) -> Iterator[FieldEr
         yield FieldError("/data/window", rule, window)
 
 
-class DatasetData(SpecModel):
+class DatasetData(StrictModel):
     """An uploaded dataset: a table with columns, an NPZ file with arrays, or a text in windows."""
 
     source: Literal["dataset"]
     id: DatasetId
     target: str | None = None
     """The column to predict; required for a table, null otherwise."""
-    features: Annotated[list[str], Field(min_length=1)] | None = None
+    features: Annotated[list[str], Field(min_length=1), LimitErrors()] | None = None
     """The columns to predict it from; null: all others."""
-    exclude: list[str] = []
+    exclude: Annotated[list[str], LimitErrors()] = []
     """Columns to leave out, where `features` is null."""
-    types: dict[str, Literal["number", "category", "text", "datetime", "ignore"]] = {}
+    types: Annotated[dict[str, ReadAs], LimitErrors()] = {}
     """Columns to read as another type than their own, such as whole numbers as a category."""
     missing: Literal["error", "drop", "mean", "median", "category"] = "error"
     """What is done about gaps in the columns used: refuse the job, drop their rows, fill numbers
@@ -180,18 +183,24 @@ class DatasetData(SpecModel):
 
     def find_errors(self) -> Iterator[FieldError]:
         """Yield errors between the fields."""
-        names = self.features or []
-        for at, name in enumerate(names):
-            if name == self.target or name in names[:at]:
+        fields = {"features": self.features or [], "exclude": self.exclude, "types": self.types}
+        for field, names in fields.items():
+            if len(names) > MAX_COLUMNS:
+                rule = f"at most {MAX_COLUMNS:,} names: a dataset has no more columns"
+                yield FieldError(f"/data/{field}", rule, f"{len(names):,} names")
+        used = {self.target}
+        for at, name in enumerate(fields["features"]):
+            if name in used:
                 rule = "each column once, and not the target"
                 yield FieldError(f"/data/features/{at}", rule, name)
+            used.add(name)
         for at, name in enumerate(self.exclude):
-            if name == self.target or name in names:
+            if name in used:
                 rule = "a column that is neither the target nor among the features"
                 yield FieldError(f"/data/exclude/{at}", rule, name)
 
 
-class SyntheticData(SpecModel):
+class SyntheticData(StrictModel):
     """Rows drawn from a seed: `regression` (normal inputs, a linear target with noise),
     `classification` (normal clouds around one centre per class) or `sequence` (a text of letters,
     a repeating pattern with noise; `samples` windows of `features` tokens)."""
@@ -266,8 +275,16 @@ def _width(target: float | Sequence[float]) -> int:
 
 
 def _whole_numbers(targets: Sequence[float | Sequence[float]]) -> set[int] | None:
-    """Return the different targets if all are whole numbers, else None."""
-    flat = [target for target in targets if not isinstance(target, Sequence)]
-    if len(flat) < len(targets) or any(target != int(target) for target in flat):
-        return None
-    return set(map(int, flat))
+    """Return the different targets if all are whole and at most MAX_CLASSES, else None.
+
+    It ends where there are more: numbers can be chosen whose hashes are equal, and then each one
+    would be compared with all others.
+    """
+    numbers = set[int]()
+    for target in targets:
+        if isinstance(target, Sequence) or target != int(target):
+            return None
+        numbers.add(int(target))
+        if len(numbers) > MAX_CLASSES:
+            return None
+    return numbers

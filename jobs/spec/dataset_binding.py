@@ -3,6 +3,8 @@
 It is stored with the spec, so that a trainer needs no store; clients neither see nor send it.
 """
 
+from functools import cached_property
+
 from jobs.spec.base import SpecModel
 from jobs.spec.data import Profile, text_profile
 from jobs.spec.profiles import Delimiter, MediaType, ParseOptions
@@ -79,6 +81,16 @@ class DatasetBinding(SpecModel):
     """Mean and deviation of each number of a target, over all rows."""
     notes: list[str] = []
     """What is doubtful about the columns used, and how the target is read."""
+
+    @cached_property
+    def time_names(self) -> frozenset[str]:
+        """`times`, to look names up in."""
+        return frozenset(self.times)
+
+    @cached_property
+    def gap_names(self) -> frozenset[str]:
+        """`gaps`, to look names up in."""
+        return frozenset(self.gaps)
 
     @property
     def features(self) -> int:

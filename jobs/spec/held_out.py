@@ -7,13 +7,14 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from jobs.sampling.splits import Split
-from jobs.spec.base import DatasetId, SpecModel, Ticks
+from jobs.spec.base import DatasetId, Ticks
+from models.strict_models import StrictModel
 from models.strict_numbers import FINITE
 
 HeldOutShare = Annotated[float, Field(gt=0, le=0.5), FINITE]
 
 
-class HeldOut(SpecModel):
+class HeldOut(StrictModel):
     """Rows that are never trained on: a fraction of the data, or another dataset."""
 
     fraction: HeldOutShare | None = None

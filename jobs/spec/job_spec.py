@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
-from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, SpecModel, StoredSeed
+from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, StoredSeed
 from jobs.spec.data import FIRST_REVISION, REVISION, Data, DatasetData, Profile
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.held_out import HeldOut, HeldOutTest, Validation, count_binary_share, count_share
@@ -26,6 +26,7 @@ from jobs.spec.training import (
     Stop,
 )
 from models.families import ModelConfig
+from models.strict_models import LimitErrors, StrictModel
 from models.strict_numbers import INTEGRAL
 
 Objective = Literal["mse", "cross_entropy", "language_model"]
@@ -35,15 +36,16 @@ MAX_NAME_CHARACTERS = 200
 Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
 # no colon in a key: the filter `label=key:value` is split at the first one
 LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^:]+$")]
+MAX_LABELS = 32
 LABELS_SCHEMA = {  # pydantic would write patternProperties, which allows all other names
     "type": "object",
-    "maxProperties": 32,
+    "maxProperties": MAX_LABELS,
     "propertyNames": {"minLength": 1, "maxLength": 63, "pattern": "^[^:]+$"},
     "additionalProperties": {"type": "string", "maxLength": 255},
 }
 Labels = Annotated[
     dict[LabelKey, Annotated[str, Field(max_length=255)]],
-    Field(max_length=32),
+    LimitErrors(max_items=MAX_LABELS),
     WithJsonSchema(LABELS_SCHEMA),
 ]
 Notes = Annotated[str, Field(max_length=10_000)]
@@ -60,7 +62,7 @@ EXAMPLE_SPEC: JsonDict = {
 }
 
 
-class JobSpecRequest(SpecModel):
+class JobSpecRequest(StrictModel):
     """What to train, on what, for how long. Only model, data and budget are required."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_SPEC]})
@@ -89,7 +91,7 @@ class JobSpecRequest(SpecModel):
     seed: Seed = 0
     compute: Compute = Compute()
     priority: Priority = 0
-    record: list[RecordedColumn] = ["loss"]
+    record: Annotated[list[RecordedColumn], LimitErrors()] = ["loss"]
     """Columns recorded at every tick; loss always is."""
 
 

@@ -21,6 +21,7 @@ Decimal = Literal["point", "comma"]
 Thousands = Literal["none", "comma", "point", "space"]
 ColumnType = Literal["number", "category", "text", "datetime", "empty"]
 
+MAX_COLUMNS = 10_000  # of a table
 MAX_CLASSES = 1000  # distinct values of a column that can serve as classes
 
 

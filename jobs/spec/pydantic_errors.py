@@ -1,10 +1,11 @@
 """Translate pydantic's errors into those of a JSON body: pointer, rule, value."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from jobs.spec.base import FieldError
+from models.strict_models import ERRORS_LEFT_OUT
 
 #: by pydantic's type of error: plainer words than its own
 RULE_TEXTS = {
@@ -22,11 +23,25 @@ DISCRIMINATOR_FIELDS = {
 }
 
 
-def to_field_errors(error: ValidationError, body: object) -> list[FieldError]:
-    """Translate the errors of a body, each (pointer, rule) once."""
-    items = error.errors(include_url=False, include_context=False)
-    field_errors = [_to_field_error(item, body) for item in items]
-    return list({(error.pointer, error.detail): error for error in field_errors}.values())
+class BodyErrors(NamedTuple):
+    """The errors of a body, and how many more its lists and objects have."""
+
+    errors: list[FieldError]
+    left_out: int
+
+
+def to_field_errors(error: ValidationError, body: object) -> BodyErrors:
+    """Translate the errors of a body, each (pointer, rule) once.
+
+    They are few whatever the body holds: its parts are StrictModels, its lists have LimitErrors.
+    """
+    items = error.errors(include_url=False)
+    left_out = sum(item["ctx"]["count"] for item in items if item["type"] == ERRORS_LEFT_OUT)
+    field_errors = [
+        _to_field_error(item, body) for item in items if item["type"] != ERRORS_LEFT_OUT
+    ]
+    unique = {(error.pointer, error.detail): error for error in field_errors}
+    return BodyErrors(list(unique.values()), left_out)
 
 
 def _to_field_error(item: Any, body: object) -> FieldError:

@@ -43,10 +43,11 @@ def read_spec(
     try:
         request = JobSpecRequest.model_validate(body)
     except ValidationError as error:
-        errors = [*to_field_errors(error, body), *_find_data_errors(body)]
+        body_errors = to_field_errors(error, body)
+        errors = [*body_errors.errors, *_find_data_errors(body)]
         other_errors = _check_valid_fields(body, errors, max_parameters, datasets)
-        raise InvalidSpec([*errors, *other_errors]) from None
-    if data_errors := _find_data_errors(body):
+        raise InvalidSpec([*errors, *other_errors], body_errors.left_out) from None
+    if data_errors := list(request.data.find_errors()):
         raise InvalidSpec(data_errors)
     request, binding = _bind(request, datasets)
     spec = _fill_defaults(request, binding, datasets)
@@ -63,7 +64,8 @@ def _check_valid_fields(
     if not isinstance(body, dict):
         return []
     try:
-        valid_fields = {name: body[name] for name in body if name not in invalid_fields}
+        names = JobSpecRequest.model_fields.keys() - invalid_fields
+        valid_fields = {name: body[name] for name in names if name in body}
         if "budget" in invalid_fields:  # any value will do: rules that read it are skipped
             valid_fields["budget"] = {"ticks": MAX_TICKS}
         request, binding = _bind(JobSpecRequest.model_validate(valid_fields), datasets)

@@ -22,8 +22,9 @@ def find_differences(
         yield from _find_array_differences(binding, profile, other)
     elif profile.columns is not None:
         columns = {column.name: column for column in profile.columns}
+        others = {column.name: column for column in other.columns or []}
         for expected in [*feature_columns(data, columns), columns[data.target or ""]]:
-            actual = other.column(expected.name)
+            actual = others.get(expected.name)
             if actual is None:
                 yield f"the column {expected.name!r}, which it lacks"
             else:
@@ -74,7 +75,7 @@ def _is_filled(data: DatasetData, classes: ClassNames | None) -> bool:
 def _find_type_differences(binding: DatasetBinding, actual: Column) -> Iterator[str]:
     if actual.type == "empty":
         return
-    if actual.name in binding.times:
+    if actual.name in binding.time_names:
         if actual.type != "datetime" and actual.non_times != 0:
             yield f"times in the column {actual.name!r}, where it has other values"
     elif actual.type != "number" and actual.non_numbers != 0:

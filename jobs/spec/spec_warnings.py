@@ -15,6 +15,7 @@ from models.mlp.config import MlpConfig
 MAX_MEAN_IN_DEVIATIONS = 3.0
 #: ... or its deviation is outside of this range
 DEVIATION_RANGE = (0.1, 10.0)
+MAX_TARGET_WARNINGS = 10  # of one spec: a target may have any number of numbers
 #: options of an upload that say what its cells mean
 CELL_OPTIONS = ("missing", "decimal", "thousands")
 #: groups, which are held out whole, may be this many times the rows that were asked for, untold
@@ -67,16 +68,23 @@ def find_target_warnings(spec: JobSpec) -> list[str]:
 def target_scale_warnings(spec: JobSpec, statistics: Sequence[Sequence[float]]) -> list[str]:
     """Return the warnings for mean and deviation of each target that is not scaled."""
     name = getattr(spec.data, "target", None) or "targets"
-    names = [name if len(statistics) == 1 else f"{name}[{at}]" for at in range(len(statistics))]
-    warnings = map(_target_scale_warning, names, statistics)
-    return [warning for warning in warnings if warning is not None]
+    doubtful = [at for at, pair in enumerate(statistics) if not _is_scaled(*pair)]
+    warnings = [
+        _target_scale_warning(name if len(statistics) == 1 else f"{name}[{at}]", *statistics[at])
+        for at in doubtful[:MAX_TARGET_WARNINGS]
+    ]
+    if left_out := len(doubtful) - len(warnings):
+        warnings.append(f"the same holds of {left_out} more numbers of the target {name!r}")
+    return warnings
 
 
-def _target_scale_warning(name: str, statistics: Sequence[float]) -> str | None:
-    """Return the warning of an unscaled target of this mean and deviation; None if it is fine."""
-    (mean, deviation), (low, high) = statistics, DEVIATION_RANGE
-    if abs(mean) <= MAX_MEAN_IN_DEVIATIONS * deviation and low <= deviation <= high:
-        return None
+def _is_scaled(mean: float, deviation: float) -> bool:
+    """Return whether an unscaled target of this mean and deviation trains well."""
+    low, high = DEVIATION_RANGE
+    return abs(mean) <= MAX_MEAN_IN_DEVIATIONS * deviation and low <= deviation <= high
+
+
+def _target_scale_warning(name: str, mean: float, deviation: float) -> str:
     return (
         f"the target {name!r} has mean {mean:.6g} and deviation {deviation:.6g} and is not scaled: "
         "training may take very long or fail; set data.standardize_target to true"

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from jobs.spec.base import MAX_TICKS, Finite, NonNegative, Share, SpecModel, Ticks
+from jobs.spec.base import MAX_TICKS, Finite, NonNegative, Share, Ticks
+from models.strict_models import StrictModel
 from models.strict_numbers import FINITE, INTEGRAL
 
 LearningRate = Annotated[float, Field(gt=0, le=10), FINITE]
@@ -17,7 +18,7 @@ Beta = Annotated[float, Field(ge=0, lt=1), FINITE]
 Metric = Literal["loss", "val_loss", "val_accuracy"]
 
 
-class Sgd(SpecModel):
+class Sgd(StrictModel):
     """Stochastic gradient descent, as torch.optim.SGD computes it."""
 
     name: Literal["sgd"]
@@ -33,7 +34,7 @@ class Sgd(SpecModel):
         return self
 
 
-class _Adaptive(SpecModel):
+class _Adaptive(StrictModel):
     lr: LearningRate = 0.001
     # not strict: JSON has lists only, and strict pydantic accepts no list as a tuple
     betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.9, 0.999)
@@ -70,7 +71,7 @@ OptimizerSpec = Annotated[
 ]
 
 
-class Schedule(SpecModel):
+class Schedule(StrictModel):
     """The learning rate by tick: a linear warmup, then constant, linear or cosine.
 
     `ticks/engines/native/rates.py` computes the same rates for many ticks at once.
@@ -100,7 +101,7 @@ class Schedule(SpecModel):
         )
 
 
-class Budget(SpecModel):
+class Budget(StrictModel):
     """The limits of a job: the first one reached ends it."""
 
     ticks: Ticks | None = None
@@ -115,7 +116,7 @@ class Budget(SpecModel):
         return self
 
 
-class Patience(SpecModel):
+class Patience(StrictModel):
     """Ends the job when a metric has not improved for `ticks` ticks."""
 
     metric: Metric = "val_loss"
@@ -123,7 +124,7 @@ class Patience(SpecModel):
     min_delta: NonNegative = 0.0
 
 
-class Target(SpecModel):
+class Target(StrictModel):
     """Ends the job when a metric falls below or rises above a value."""
 
     metric: Metric = "val_loss"
@@ -137,7 +138,7 @@ class Target(SpecModel):
         return self
 
 
-class Converged(SpecModel):
+class Converged(StrictModel):
     """Ends the job when a metric's means over its last two windows differ by no more."""
 
     metric: Metric = "loss"
@@ -145,7 +146,7 @@ class Converged(SpecModel):
     rel_change: NonNegative
 
 
-class Stop(SpecModel):
+class Stop(StrictModel):
     """Rules that end a job early; any of them does."""
 
     patience: Patience | None = None
@@ -156,7 +157,7 @@ class Stop(SpecModel):
     """Rules on the training loss are checked at ticks divisible by this."""
 
 
-class CheckpointRules(SpecModel):
+class CheckpointRules(StrictModel):
     """When checkpoints are saved (beside the end, a pause and a drain), and how many are kept."""
 
     every_seconds: Annotated[float, Field(ge=1, le=86_400), FINITE] | None = 30
@@ -166,7 +167,7 @@ class CheckpointRules(SpecModel):
     at_start: bool = False
 
 
-class Compute(SpecModel):
+class Compute(StrictModel):
     """The device and engine of a job, and how exact a resume must be."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

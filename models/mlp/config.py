@@ -6,8 +6,9 @@ Tests compare `num_parameters` with the count of the built net.
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from models.strict_models import StrictModel
 from models.strict_numbers import FINITE, INTEGRAL
 from models.types import NORM_PARAMETERS, Activation, Norm
 
@@ -17,10 +18,8 @@ Width = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
 ACTIVATIONS_PER_UNIT, DROPOUT_EXTRA = 6, 2
 
 
-class MlpConfig(BaseModel):
+class MlpConfig(StrictModel):
     """Hidden layers of the given widths, each: linear, norm, activation, dropout."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     family: Literal["mlp"]
     hidden: Annotated[list[Width], Field(min_length=1, max_length=64)] = [64, 64]

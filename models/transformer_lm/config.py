@@ -5,8 +5,9 @@ Tests compare `num_parameters` with the count of the built net.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from models.strict_models import StrictModel
 from models.strict_numbers import FINITE, INTEGRAL
 from models.types import NORM_PARAMETERS, Activation
 
@@ -26,16 +27,12 @@ def _refuse_coupling_norm(norm: Any) -> Any:
     return norm
 
 
-class TransformerLmConfig(BaseModel):
+class TransformerLmConfig(StrictModel):
     """A GPT-style decoder: token and learned position embeddings, layers of causal self-attention
     and a feed-forward net, logits for the next token at every position.
 
     The length of its context is the data's `window`.
     """
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
-    )
 
     family: Literal["transformer_lm"]
     layers: Annotated[int, Field(ge=1, le=96), INTEGRAL] = 4

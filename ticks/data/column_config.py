@@ -40,10 +40,10 @@ def _describe_column(
         if data.unseen == "ignore":
             column["unseen"] = "ignore"
         return column
-    column = {"name": name, "type": "datetime" if name in binding.times else "number"}
+    column = {"name": name, "type": "datetime" if name in binding.time_names else "number"}
     if name in fill_of:
         column["fill"] = fill_of[name]
-    if name in binding.gaps:
+    if name in binding.gap_names:
         column["indicator"] = True
     return column
 

@@ -96,7 +96,7 @@ class TableLoader:
         columns = dict(zip(file_names, block.columns, strict=True))
         rows = slice(block.first - 1, block.first - 1 + block.rows)
         for at, name in enumerate(self.number_names):
-            read = self._parser.times if name in self._binding.times else self._parser.numbers
+            read = self._parser.times if name in self._binding.time_names else self._parser.numbers
             self.numbers[rows, at] = read(columns[name])
         for name, encoder in self._encoders.items():
             self.codes[name][rows] = encoder.codes(columns[name])
@@ -108,7 +108,7 @@ class TableLoader:
 
     def _add_targets(self, values: Sequence[Value], rows: slice) -> None:
         if self._target_encoder is None:
-            is_time = self._data.target in self._binding.times
+            is_time = self._data.target in self._binding.time_names
             read = self._parser.times if is_time else self._parser.numbers
             self.targets[rows, 0] = read(values)
         else:

@@ -104,7 +104,7 @@ class TableColumns:
 
     def _set_numbers(self, loader: TableLoader, inputs: NDArray[np.float32]) -> None:
         for at, name in enumerate(loader.number_names):
-            if name in self._binding.gaps:
+            if name in self._binding.gap_names:
                 inputs[:, self._first_inputs[name] + 1] = np.isnan(loader.numbers[:, at])
         if self.fills is not None:
             fill(loader.numbers, self.fills)
@@ -132,5 +132,5 @@ def _input_numbers(binding: DatasetBinding, loader: TableLoader) -> dict[str, in
     for name in loader.names:
         first_inputs[name] = at
         classes = binding.categories.get(name)
-        at += len(classes.names) if classes is not None else 1 + (name in binding.gaps)
+        at += len(classes.names) if classes is not None else 1 + (name in binding.gap_names)
     return first_inputs

@@ -27,14 +27,13 @@ from jobs.datasets.formats.parquet_footer import (
 )
 from jobs.datasets.formats.parquet_pages import GroupSize, PageScanner
 from jobs.datasets.formats.table import (
-    MAX_COLUMNS,
     MAX_NAME_CHARACTERS,
     RowBlock,
     TableReader,
     Value,
     check_names,
 )
-from jobs.spec.profiles import MediaType
+from jobs.spec.profiles import MAX_COLUMNS, MediaType
 
 if TYPE_CHECKING:
     import pyarrow.parquet

@@ -8,10 +8,9 @@ from jobs.datasets.formats.cell_grid import CellGrid
 from jobs.datasets.formats.damage import refuse_damage
 from jobs.datasets.formats.data_errors import DataErrors, data_error
 from jobs.datasets.formats.row_splitter import ByteBlock, RowSplitter
-from jobs.spec.profiles import Delimiter, Note
+from jobs.spec.profiles import MAX_COLUMNS, Delimiter, Note
 
 Value = str | float | int | None  # None: null in JSON
-MAX_COLUMNS = 10_000
 MAX_NAME_CHARACTERS = 200
 
 DELIMITERS: dict[Delimiter, str] = {
