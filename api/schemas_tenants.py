@@ -4,23 +4,23 @@ import re
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from api.pagination import CompleteList, ListPage
 from api.query import Query
 from api.schemas import check_labels
 from jobs.queries.tenant_events import TenantEvent
 from jobs.queries.usage import Quotas, RetentionRules
+from jobs.spec.job_spec import MAX_LABELS
+from models.strict_models import StrictModel
 
 DURATION = re.compile(r"([1-9][0-9]{0,8})([smhdw])")
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 OLDER_THAN_RULE = "a time as in 2026-01-31T12:00:00Z, or an age: a number and s, m, h, d or w"
 
 
-class TenantPatch(BaseModel):
+class TenantPatch(StrictModel):
     """Changes of a tenant (a JSON merge patch): null removes, an omitted field stays as it is."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     quotas: Quotas | None = None
     retention: RetentionRules | None = None
@@ -66,7 +66,7 @@ def _check_older_than(text: str) -> str:
 class JobDeleteQuery(Query):
     """Which ended jobs to delete: those that match all that is given."""
 
-    label: Annotated[list[str], AfterValidator(check_labels)] = []
+    label: Annotated[list[str], Field(max_length=MAX_LABELS), AfterValidator(check_labels)] = []
     """key:value, split at the first colon. Repeatable; matches all of them."""
     status: list[Literal["succeeded", "failed", "cancelled"]] = []
     """Repeatable; matches any of them."""

@@ -54,6 +54,7 @@ BODIES: dict[str, Any] = {
     "POST /v1/jobs/<job_id>/verify": {"from": 0, "to": 5},
     "POST /v1/jobs/<job_id>/checkpoints": {"name": "n", "pinned": True},
     "PATCH /v1/jobs/<job_id>/checkpoints/<which>": {"name": "n", "pinned": True},
+    "PATCH /v1/tenants/<tenant_name>": {"quotas": {"queued": 1}, "retention": {"keep_last": 1}},
     "POST /v1/keys": {"tenant": "default", "scopes": ["read"], "name": "n"},
 }
 

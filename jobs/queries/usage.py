@@ -7,21 +7,18 @@ for any number of jobs.
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from jobs.errors import QuotaExceeded
 from jobs.store import keys
 from jobs.store.connection import Store
+from models.strict_models import StrictModel
 
 MAX_QUOTA = 10**15 - 1
 Quota = Annotated[int, Field(ge=0, le=MAX_QUOTA)]
 
 
-class _TenantModel(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Quotas(_TenantModel):
+class Quotas(StrictModel):
     """The most that a tenant may have; null: the service's default."""
 
     queued: Quota | None = Field(None, description="jobs that wait")
@@ -33,7 +30,7 @@ class Quotas(_TenantModel):
     )
 
 
-class RetentionRules(_TenantModel):
+class RetentionRules(StrictModel):
     """Which ended jobs stay: those that one of the rules keeps; without a rule all of them."""
 
     keep_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
@@ -49,7 +46,7 @@ class RetentionRules(_TenantModel):
         return self.keep_days is not None or self.keep_last is not None
 
 
-class QuotaUse(_TenantModel):
+class QuotaUse(StrictModel):
     """How much of one quota is used; `limit` is null without a quota."""
 
     name: str = Field(exclude=True)
@@ -62,7 +59,7 @@ class QuotaUse(_TenantModel):
             raise QuotaExceeded(self.name, self.used, self.limit)
 
 
-class TenantUsage(_TenantModel):
+class TenantUsage(StrictModel):
     """What one tenant uses of each quota, and how long its ended jobs stay."""
 
     tenant: str
@@ -74,7 +71,7 @@ class TenantUsage(_TenantModel):
     retention: RetentionRules
 
 
-class TenantInfo(_TenantModel):
+class TenantInfo(StrictModel):
     """A tenant as an admin sees it: what is set for it alone, and what it uses."""
 
     name: str
