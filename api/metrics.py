@@ -18,6 +18,19 @@ LATENCY_BUCKETS_SECONDS = (
 )  # fmt: skip
 
 
+def preload() -> None:
+    """Import prometheus_client for a process that will set the folder's variable before it counts.
+
+    Which folder it is, is read later, when the first value is made.
+    """
+    os.environ[MULTIPROCESS_FOLDER_VARIABLE] = os.devnull
+    try:
+        import prometheus_client.core
+        import prometheus_client.multiprocess  # noqa: F401
+    finally:
+        del os.environ[MULTIPROCESS_FOLDER_VARIABLE]
+
+
 class Metrics:
     """Counts this process's requests; renders the sum over all processes."""
 

@@ -1,5 +1,6 @@
 """Gunicorn around the app: threads, limits, and responses to malformed HTTP. Knows no endpoint."""
 
+import gc
 import json
 import os
 import shutil
@@ -79,7 +80,7 @@ class ApiThreadWorker(ThreadWorker):  # type: ignore[misc]
 
 
 class GunicornServer(BaseApplication):  # type: ignore[misc]
-    """A gunicorn server whose workers create the app after the fork, with their own connections."""
+    """A gunicorn server whose workers share an app and open their connections after the fork."""
 
     def __init__(self, settings: Settings, create_app: Callable[[], Flask]) -> None:
         self._settings, self._create_app = settings, create_app
@@ -96,6 +97,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
         options = {
             "bind": f"fd://{settings.api_fd}" if is_inherited else f"{host}:{settings.port}",
             "worker_class": ApiThreadWorker,
+            "preload_app": True,
             "workers": settings.api_processes,
             "threads": settings.api_threads,
             # idle connections take no thread
@@ -113,5 +115,8 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Create the app; each worker calls this once."""
-        return self._create_app()
+        """Create the app, once, before the workers are forked."""
+        app = self._create_app()
+        gc.collect()
+        gc.freeze()  # what a collection does not look at stays shared
+        return app

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from serving.process import set_parent_death_signal
+from serving.parent_death import set_parent_death_signal
 from tickforge_client import Client, Job, TickforgeError, formatting, progress
 
 ROOT = Path(__file__).resolve().parent.parent

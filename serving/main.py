@@ -17,6 +17,7 @@ from jobs.settings import Settings
 from jobs.store_address import unix_address
 from serving import admin_key
 from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
+from serving.forked_program import ForkedProgram, preload
 from serving.lock import BadFolder, FolderInUse, data_folder_lock
 from serving.options import Options, parse_options
 from serving.process import Child, Command
@@ -26,6 +27,8 @@ from serving.supervisor import StartFailed, StopSignals, Supervisor
 ROOT = Path(__file__).resolve().parent.parent
 #: connections that may wait while the API is busy or restarting
 BACKLOG = 256
+#: what runs in forks of this process
+PROGRAMS = ("api", "workers")
 WILDCARD_TO_LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 USAGE_ERRORS = (InvalidSetting, UnsafeStore)
@@ -68,7 +71,10 @@ def serve(options: Options, stack: ExitStack) -> None:
         log=_log,
     )
     supervisor = Supervisor(store, api, workers, readiness=probe, stop_signals=stop_signals)
-    supervisor.run(lambda: _announce(_make_url(host, port), key, options))
+    supervisor.run(
+        preload=lambda: preload(PROGRAMS),
+        on_ready=lambda: _announce(_make_url(host, port), key, options),
+    )
 
 
 def _client_address(listener: socket.socket) -> tuple[str, int]:
@@ -118,8 +124,8 @@ def _listen(options: Options) -> Iterator[socket.socket]:
 def _make_child(
     name: str, program: tuple[str, ...], env: Mapping[str, str], pass_fds: tuple[int, ...] = ()
 ) -> Child:
-    argv = (sys.executable, "-m", *program)
-    return Child(Command(name, argv, str(ROOT), env, pass_fds=pass_fds), _log)
+    package, *arguments = program
+    return Child(ForkedProgram(name, package, tuple(arguments), str(ROOT), env, pass_fds), _log)
 
 
 def _announce(url: str, key: str, options: Options) -> None:

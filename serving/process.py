@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,19 +10,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from jobs.backoff import Backoff
+from serving.forked_program import ForkedProcess, ForkedProgram
+from serving.parent_death import set_parent_death_signal
 
-PR_SET_PDEATHSIG = 1
 #: seconds before a dead child is restarted: the first delay, and the longest
 INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.1, 5.0
 #: seconds of life after which a child counts as healthy and its back-off is reset
 STABLE_SECONDS = 30.0
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
 
 @dataclass(frozen=True)
 class Command:
-    """A program to run in a folder, with an environment and open file descriptors."""
+    """A program to execute in a folder, with an environment and open file descriptors."""
 
     name: str
     argv: tuple[str, ...]
@@ -31,19 +29,33 @@ class Command:
     env: Mapping[str, str] = field(repr=False)
     pass_fds: tuple[int, ...] = ()
 
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start it in a process group of its own; its standard output goes to standard error."""
+        parent = os.getpid()
+        return subprocess.Popen(
+            self.argv,
+            cwd=self.folder,
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # our standard output is for the ready line only
+            pass_fds=self.pass_fds,
+            process_group=0,
+            preexec_fn=lambda: set_parent_death_signal(parent, signal.SIGKILL),
+        )
+
 
 class Child:
-    """A command's process, in a process group of its own.
+    """The process of a command or of a forked program, in a process group of its own.
 
     The kernel kills it when we die, even by SIGKILL. It ties the child's life to the *thread* that
     started it, not to the process: call `start` and `restart_if_dead` from the main thread only.
     """
 
-    def __init__(self, command: Command, log: Callable[[str], None]) -> None:
+    def __init__(self, command: Command | ForkedProgram, log: Callable[[str], None]) -> None:
         self.command, self.name = command, command.name
         self.deaths = 0
         self._log = log
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._started_at = 0.0
         self._backoff = Backoff(INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS)
         self._restart_at = 0.0
@@ -54,18 +66,8 @@ class Child:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start the process; its standard output goes to our standard error."""
-        parent = os.getpid()
-        self._process = subprocess.Popen(
-            self.command.argv,
-            cwd=self.command.folder,
-            env=self.command.env,
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # our standard output is for the ready line only
-            pass_fds=self.command.pass_fds,
-            process_group=0,
-            preexec_fn=lambda: set_parent_death_signal(parent, signal.SIGKILL),
-        )
+        """Start the process."""
+        self._process = self.command.start()
         self._started_at = time.monotonic()
 
     def restart_if_dead(self) -> None:
@@ -117,13 +119,6 @@ class Child:
         delay = self._backoff.next_delay()
         self._restart_at = time.monotonic() + delay
         self._log(f"{self.name} ended ({_describe_exit(code)}); starts again in {delay:g} s")
-
-
-def set_parent_death_signal(parent: int, death_signal: signal.Signals) -> None:
-    """In the child, before exec: have the kernel send `death_signal` when the parent dies."""
-    code = _libc.prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
-    if code != 0 or os.getppid() != parent:  # … or the parent died before that call
-        os._exit(127)
 
 
 def _describe_exit(code: int) -> str:

@@ -22,7 +22,7 @@ from jobs.store.connection import connect, wait_ready
 from jobs.store_address import unix_address
 from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
 from serving.lock import BadFolder, FolderInUse, data_folder_lock
-from serving.process import set_parent_death_signal
+from serving.parent_death import set_parent_death_signal
 
 START_SECONDS = 10.0
 STOP_SECONDS = 30.0

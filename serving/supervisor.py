@@ -59,9 +59,14 @@ class Supervisor:
         self._readiness = readiness
         self._stop_signals = stop_signals
 
-    def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until a signal; call `on_ready` once everything answers. Raises StartFailed."""
+    def run(self, preload: Callable[[], None], on_ready: Callable[[], None]) -> None:
+        """Serve until a signal; call `on_ready` once everything answers. Raises StartFailed.
+
+        `preload` imports what API and workers share, while the store starts.
+        """
         try:
+            _restart_dead(self._store)
+            preload()
             if not self._wait_until(self._readiness.is_store_ready, self._store):
                 return
             children = [*self._store, self._api, *self._workers]

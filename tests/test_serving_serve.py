@@ -86,9 +86,17 @@ def test_no_process_but_fork_server_and_trainer_has_torch_loaded(
     assert not any(sum(loaded.values(), []))
 
 
-def test_the_fork_server_has_one_thread(service: ServiceProcess) -> None:
-    (fork_server,) = service.processes.processes_of("template")
-    assert fork_server.num_threads() == 1
+@pytest.mark.parametrize("role", ["serve", "template"])
+def test_a_process_that_forks_has_one_thread(service: ServiceProcess, role: str) -> None:
+    (process,) = service.processes.processes_of(role)
+    assert process.num_threads() == 1
+
+
+def test_api_and_worker_share_most_of_their_memory(service: ServiceProcess) -> None:
+    for role in ("serve", "api", "worker", "child"):
+        for process in service.processes.processes_of(role):
+            memory = process.memory_full_info()
+            assert memory.uss < memory.rss / 2, role
 
 
 def test_a_trainer_that_hangs_is_killed_and_its_job_given_back(

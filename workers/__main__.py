@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from importlib import import_module
 
 from jobs import celery_app, fault_points, logs
 from jobs.archive.store_identity import check_store_matches
@@ -29,7 +30,22 @@ from workers.tasks import run_celery_worker
 from workers.trainer_client import TrainerClient
 from workers.worker_folder import WorkerConfig, WorkerFolder
 
+#: what Celery imports by name
+CELERY_MODULES = (
+    "billiard.heap", "billiard.popen_fork", "billiard.sharedctypes", "billiard.synchronize",
+    "celery.app.amqp", "celery.app.control", "celery.app.events", "celery.app.log",
+    "celery.apps.worker", "celery.backends.base", "celery.concurrency.prefork",
+    "celery.events.receiver", "celery.worker.autoscale", "celery.worker.components",
+    "celery.worker.consumer", "celery.worker.consumer.delayed_delivery", "celery.worker.strategy",
+    "kombu.pidbox", "kombu.transport.redis",
+)  # fmt: skip
 LOG_INTERVAL_SECONDS = 5.0  # between two log lines while the store is waited for
+
+
+def preload() -> None:
+    """Import what Celery would otherwise import when a worker starts."""
+    for module in CELERY_MODULES:
+        import_module(module)
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:

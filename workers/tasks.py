@@ -3,6 +3,7 @@
 Knows Celery's signals; knows nothing of what a job is.
 """
 
+import gc
 import os
 import warnings
 from typing import Any
@@ -50,6 +51,12 @@ def run_celery_worker(app: Celery, config: WorkerConfig) -> int:
     def set_up_logging(**_signal: Any) -> None:
         """Keep Celery from setting up logging: it is set up already."""
 
+    def keep_memory_shared(**_signal: Any) -> None:
+        """Exempt what there is from collections, which would write to it in the child."""
+        gc.collect()
+        gc.freeze()
+
+    signals.worker_before_create_process.connect(keep_memory_shared, weak=False)
     signals.worker_process_init.connect(child.init, weak=False)
     signals.worker_shutting_down.connect(drain_pool, weak=False)
     signals.setup_logging.connect(set_up_logging, weak=False)
