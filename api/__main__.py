@@ -43,7 +43,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except (InvalidSetting, UnsafeStore) as error:
         print(f"tickforge api: {error}", file=sys.stderr)
         return STARTUP_ERROR_EXIT_CODE
-    GunicornServer(settings, lambda: create_app(settings)).run()
+    GunicornServer(settings, lambda: create_app(settings, has_upkeep=True)).run()
     return 0
 
 

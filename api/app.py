@@ -43,8 +43,13 @@ MAX_LOGGED_PATH_LENGTH = 200  # characters
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def create_app(settings: Settings, store: Store | None = None) -> Flask:
-    """Create the app. Without a store it connects to the one of the settings, on first use."""
+def create_app(
+    settings: Settings, store: Store | None = None, *, has_upkeep: bool = False
+) -> Flask:
+    """Create the app. Without a store it connects to the one of the settings, on first use.
+
+    With upkeep a thread completes the archive as long as this process runs.
+    """
     app = Flask("tickforge", static_folder=None)
     # Flask cuts a chunked body off here: one byte more shows that it is too long
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
@@ -73,6 +78,8 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
         deps.metrics.observe_request(request.endpoint, request.method, status, seconds)
         return _finalize_response(response, seconds)
 
+    if has_upkeep:
+        deps.jobs.upkeep.start()
     app.register_error_handler(Exception, _handle_error)
     register_routes(app, deps, ENDPOINTS)
     return app

@@ -146,7 +146,7 @@ class Router:
         """Register a view that deletes what lies at `path`, and answers 204."""
         route, responses = f"DELETE {path}", {204: ResponseSpec("deleted")}
         return self.endpoint(
-            route, scope=scope, produces=(), responses=responses, error_statuses=(404, 409)
+            route, scope=scope, produces=(), responses=responses, error_statuses=(404, 409, 507)
         )
 
 

@@ -14,6 +14,7 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import HTTPException
 
 from api.checked_files import DamagedFile
+from api.problem_types import PROBLEM_TYPES
 from api.shown_values import (
     MAX_DETAIL_LENGTH,
     MAX_LISTED_ERRORS,
@@ -26,7 +27,7 @@ from jobs import errors
 from jobs.datasets.formats.damage import DamagedDataset
 from jobs.datasets.formats.data_errors import BadData, DataError, MissingExtra
 from jobs.datasets.upload import UploadTooLarge
-from jobs.files.artifacts import UnsafePath
+from jobs.files.artifacts import DISK_FULL_ERRNOS, DISK_REFUSAL_ERRNOS, UnsafePath
 from jobs.files.checkpoint_folders import DamagedCheckpoint, NoSuchFile
 from jobs.history.errors import DamagedHistory, UnknownColumn, UnsupportedColumn
 from jobs.job_service import InvalidVerifyRange
@@ -37,47 +38,6 @@ PROBLEM_MEDIA_TYPE = "application/problem+json"
 URN_PREFIX = "urn:tickforge:problem:"
 MAX_FIRST_LENGTH = 350  # of the first error in a problem's detail
 STORE_UNAVAILABLE_RETRY_AFTER = "2"
-
-#: last part of the type's URN -> status, title
-PROBLEM_TYPES: dict[str, tuple[int, str]] = {
-    "bad-request": (400, "The request cannot be understood"),
-    "malformed-json": (400, "The body is not JSON"),
-    "invalid-parameter": (400, "A query parameter or header cannot be used"),
-    "unauthorized": (401, "A valid key is needed"),
-    "missing-scope": (403, "The key does not allow this"),
-    "not-found": (404, "There is no such thing"),
-    "no-such-dataset": (404, "There is no such dataset"),
-    "no-such-job": (404, "There is no such job"),
-    "no-such-key": (404, "There is no such key"),
-    "no-such-checkpoint": (404, "There is no such checkpoint"),
-    "no-such-file": (404, "The checkpoint has no such file"),
-    "method-not-allowed": (405, "This path does not take that method"),
-    "not-acceptable": (406, "There is no such form of this"),
-    "dataset-in-use": (409, "Live jobs use this dataset"),
-    "data-gone": (409, "The job's data have been deleted"),
-    "last-checkpoint": (409, "The job could go on from no other checkpoint"),
-    "in-work": (409, "The first request with this idempotency key is still in work"),
-    "illegal-move": (409, "The job's status does not allow this"),
-    "settings-key": (409, "This key comes from the service's settings"),
-    "gone": (410, "What this idempotency key made has been deleted"),
-    "precondition-failed": (412, "The file is another one than was asked for"),
-    "too-large": (413, "The body is too large"),
-    "unsupported-media-type": (415, "The body is not in a form that is read"),
-    "range-not-satisfiable": (416, "The file has no such range"),
-    "invalid-spec": (422, "The spec breaks its rules"),
-    "invalid-data": (422, "The data cannot be used as they are"),
-    "invalid-body": (422, "The body breaks its rules"),
-    "idempotency-mismatch": (422, "The idempotency key was used with another body"),
-    "rate-limited": (429, "Too many requests with this key"),
-    "quota": (429, "A quota of the tenant is used up"),
-    "queue-full": (429, "Too many jobs of this tenant are queued"),
-    "internal": (500, "Something went wrong here"),
-    "damaged": (500, "A stored file is damaged"),
-    "crowded": (503, "There is no place for another stream"),
-    "newer-record": (503, "A newer version of the service wrote this"),
-    "store-away": (503, "The store does not answer"),
-    "storage-full": (507, "The store is full"),
-}
 
 
 class Problem(Exception):
@@ -191,6 +151,17 @@ def _invalid_fields(slug: str, error: Any) -> Problem:
     return validation_problem(slug, error.errors, error.left_out)
 
 
+def _refusal(slug: str, error: Exception) -> Problem:
+    return Problem(slug, f"nothing was stored: {error}", headers=RETRY_LATER)
+
+
+def _disk_problem(error: Any) -> Problem | None:
+    """Return the problem of a disk that refuses what a request needs; None for other errors."""
+    if error.errno not in (*DISK_FULL_ERRNOS, *DISK_REFUSAL_ERRNOS):
+        return None
+    return Problem("disk-away", f"the disk says: {error.strerror}", headers=RETRY_LATER)
+
+
 def _not_terminal(error: Any) -> Problem:
     return Problem("illegal-move", str(error), job_status=error.status, allowed=["cancel"])
 
@@ -236,10 +207,11 @@ NO_SUCH_CHECKPOINT = "the job has no such checkpoint now"
 DAMAGED_DATASET = "the dataset's file is not what was uploaded: delete it and upload it again"
 DAMAGED_CHECKPOINT = "the checkpoint's files are not what was committed"
 IN_PROGRESS = "wait for its answer, or send it again later"
+NOT_ARCHIVED = "it would not outlive a loss of the store; send the request again"
 OUT_OF_MEMORY = "nothing was stored: the store has no memory left"
 CURSOR_RULE = "a next_after that such a list gave"
 
-EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
+EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem | None]], ...] = (
     (InvalidSpec, partial(_invalid_fields, "invalid-spec")),
     (InvalidVerifyRange, partial(_invalid_fields, "invalid-body")),
     (errors.NoSuchJob, _with_slug("no-such-job", "no job of this id is yours")),
@@ -265,7 +237,13 @@ EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem]], ..
     (errors.IdempotentResultDeleted, _with_slug("gone", "use a fresh key to make it again")),
     (errors.BadCursor, lambda error: bad_parameter("after", CURSOR_RULE, str(error))),
     (OutOfMemory, _with_slug("storage-full", OUT_OF_MEMORY)),
-    (errors.StoreFull, lambda error: Problem("storage-full", f"nothing was stored: {error}")),
+    (errors.StoreFull, lambda error: _refusal("storage-full", error)),
+    (errors.DiskUnavailable, lambda error: _refusal("disk-away", error)),
+    (
+        errors.NotArchived,
+        lambda error: Problem("not-archived", f"{NOT_ARCHIVED} ({error})", headers=RETRY_LATER),
+    ),
+    (OSError, lambda error: _disk_problem(error)),
     (UnknownColumn, _unknown_column),
     (UnsupportedColumn, lambda error: bad_parameter("columns", str(error), error.column)),
     (DamagedDataset, _with_slug("damaged", DAMAGED_DATASET)),

@@ -14,9 +14,10 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api import schemas, version
 from api.endpoints import Endpoint, ResponseSpec
-from api.errors import PROBLEM_MEDIA_TYPE, PROBLEM_TYPES
+from api.errors import PROBLEM_MEDIA_TYPE
 from api.etag import JSON
 from api.openapi_headers import REQUEST_HEADERS, RESPONSE_HEADERS
+from api.problem_types import PROBLEM_TYPES
 from jobs.access_keys import TENANT_PATTERN
 
 SCHEMA_REF = "#/components/schemas/{model}"

@@ -44,7 +44,7 @@ def list_checkpoints(context: RequestContext, job_id: str, query: PageQuery) -> 
     scope="submit",
     headers=("Idempotency-Key",),
     responses={202: ResponseSpec("requested", Job, headers=("ETag", "Idempotent-Replayed"))},
-    error_statuses=(404, 409, 410),
+    error_statuses=(404, 409, 410, 507),
 )
 def save_checkpoint(context: RequestContext, job_id: str, body: object) -> Response:
     """Ask a running job to save a checkpoint at the end of its chunk; other requests stay."""
@@ -61,7 +61,7 @@ def save_checkpoint(context: RequestContext, job_id: str, body: object) -> Respo
     body=CheckpointPatch,
     scope="submit",
     responses={200: ResponseSpec("the checkpoint", Checkpoint, headers=("ETag",))},
-    error_statuses=(404,),
+    error_statuses=(404, 507),
 )
 def patch_checkpoint(context: RequestContext, job_id: str, which: str, body: object) -> Response:
     """Name or pin a checkpoint. A pinned one is never removed and does not count in `keep`."""

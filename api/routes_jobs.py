@@ -35,7 +35,7 @@ transition_endpoint = partial(
         200: ResponseSpec("done", Job, headers=("ETag",)),
         202: ResponseSpec("requested", Job, headers=("ETag",)),
     },
-    error_statuses=(404, 409),
+    error_statuses=(404, 409, 507),
 )
 
 
@@ -105,7 +105,7 @@ def get_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Respon
     body=JobPatch,
     scope="submit",
     responses={200: ResponseSpec("the job", Job, headers=("ETag",))},
-    error_statuses=(404,),
+    error_statuses=(404, 507),
 )
 def patch_job(context: RequestContext, job_id: str, body: object) -> Response:
     """Change a job's name, labels, notes or priority; never its spec."""

@@ -13,6 +13,7 @@ from api.json_body import MAX_BODY_BYTES
 from api.metrics import METRICS_MEDIA_TYPE
 from api.query import MAX_PAGE_ITEMS
 from api.schemas import MAX_PAGE_TICKS, FamilyPage, Health, Version, WorkerPage
+from jobs.errors import DiskUnavailable, StoreFull
 from jobs.queries import worker_registry
 from jobs.queries.counts import count_all
 from jobs.spec.family_schemas import describe_families
@@ -32,7 +33,7 @@ def get_health(context: RequestContext) -> Response:
     "GET /readyz", responses={200: ResponseSpec("ready", Health)}, error_statuses=(503,)
 )
 def get_readiness(context: RequestContext) -> Response:
-    """Report whether the store answers, and if not, why."""
+    """Report whether the store answers and the artifacts' disk takes records, and if not, why."""
     try:
         context.deps.store.ping()
     except UNAVAILABLE as error:
@@ -41,6 +42,12 @@ def get_readiness(context: RequestContext) -> Response:
             reason, detail = "loading", "the store still loads its file"
         headers = {"Retry-After": STORE_UNAVAILABLE_RETRY_AFTER}
         raise Problem("store-away", detail, headers=headers, reason=reason) from None
+    try:
+        context.deps.jobs.check_disk()
+    except (StoreFull, DiskUnavailable) as error:
+        headers = {"Retry-After": STORE_UNAVAILABLE_RETRY_AFTER}
+        reason = "full" if isinstance(error, StoreFull) else "refused"
+        raise Problem("disk-away", str(error), headers=headers, reason=f"disk-{reason}") from None
     return model_response(Health(status="ready"))
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from jobs.archive.keys_datasets import KeyDatasetArchive
-from jobs.errors import NoSuchKey, RateLimitExceeded, StoreFull
+from jobs.errors import DiskUnavailable, NoSuchKey, RateLimitExceeded, StoreFull
 from jobs.files.artifacts import ArtifactStore
 from jobs.ids import KEY_ID, new_key_id
 from jobs.store import keys
@@ -87,7 +87,8 @@ class AccessKeys:
     ) -> CreateKeyResult:
         """Store a new key, or find the one of this idempotency key of the tenant `creator`.
 
-        Raises IdempotencyMismatch, IdempotentResultDeleted or StoreFull; then nothing is stored.
+        Raises IdempotencyMismatch, IdempotentResultDeleted, StoreFull or DiskUnavailable; then
+        nothing is stored.
         """
         key_id = new_key_id()
         secret = _make_secret(key_id)
@@ -105,7 +106,12 @@ class AccessKeys:
             answer, *rest = self._scripts.call("make_key", header)
             check_idempotency(answer, idempotency_key)
             info = self.get(rest[0].decode())
-            self._archive.save_key(info.id, reservation)
+            try:
+                self._archive.save_key(info.id, reservation)
+            except (StoreFull, DiskUnavailable):
+                if answer == b"new":  # nobody has its secret
+                    self._withdraw(info.id)
+                raise
         return CreateKeyResult(info, secret if answer == b"new" else None)
 
     def get(self, key_id: str) -> KeyInfo:
@@ -124,11 +130,18 @@ class AccessKeys:
         return Page(list(map(_parse_key_info, page.data)), page.next_after)
 
     def delete(self, key_id: str) -> None:
-        """Delete a key, from the next request on. Raises NoSuchKey or StoreFull."""
-        answer = self._scripts.call("delete_key", {"id": key_id})[0]
-        self._archive.save_key_tombstone(key_id)  # perhaps of an earlier try that was cut short
-        if answer == b"gone":
+        """Delete a key, from the next request on. Raises NoSuchKey, or as JobArchive does."""
+        with self._archive.reserve_change() as reservation:
+            answer = self._scripts.call("delete_key", {"id": key_id})[0]
+            # perhaps of an earlier try that was cut short
+            is_archived = self._archive.save_key_tombstone(key_id, reservation)
+        if answer == b"gone" and not is_archived:
             raise NoSuchKey(key_id)
+
+    def _withdraw(self, key_id: str) -> None:
+        """Remove a key that was just made, as if it had never been."""
+        self._scripts.call("delete_key", {"id": key_id, "is_withdrawn": True})
+        self._archive.discard_key(key_id)
 
     def exists(self, key_id: str) -> bool:
         """Whether a key still exists."""

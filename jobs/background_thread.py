@@ -14,8 +14,12 @@ class BackgroundThread(ABC):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.start()
         return self
+
+    def start(self) -> None:
+        """Start the thread, which ends with the process if the block is never left."""
+        self._thread.start()
 
     def __exit__(self, *_error: object) -> None:
         self._stopped.set()

@@ -11,7 +11,7 @@ JobsError
 │   ├── LeaseLost, ConcurrentChange
 │   ├── TickGap, TickMismatch, NotAccepted, WrongFinalTick
 │   └── FingerprintMismatch, MissingCanary
-├── StoreFull, UnsupportedSchema        of any call
+├── StoreFull, DiskUnavailable, NotArchived, UnsupportedSchema      of any call
 └── InvalidSetting, UnsafeStore ─ StoreMismatch      at the start; an operator reads them
 """
 
@@ -29,6 +29,14 @@ class JobsError(Exception):
 
 class StoreFull(JobsError):
     """The store or the disk has no room; nothing was stored."""
+
+
+class DiskUnavailable(JobsError):
+    """The artifacts' disk refuses writes, though it is not full; nothing was stored."""
+
+
+class NotArchived(JobsError):
+    """A change is in effect, but the disk refused its archive record, which is owed now."""
 
 
 class UnsupportedSchema(JobsError):

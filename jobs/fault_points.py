@@ -2,7 +2,8 @@
 
 Off unless TICKFORGE_FAULTS names a folder, read when this module is imported. Each file in it is
 one armed fault (JSON: `Fault`). The first process that reaches its point often enough renames the
-file, which only one can, and fails; so each fault happens once, and the folder shows which did.
+file, which only one can, and fails; so each fault happens once, and the folder shows which did. One
+that is `lasting` happens at every passage from then on, in every process, until its file is gone.
 Knows nothing of what it breaks.
 """
 
@@ -14,13 +15,23 @@ import time
 from pathlib import Path
 from typing import Literal, TypedDict
 
-Action = Literal["kill", "stop", "term", "quit", "segv", "delay", "block", "raise", "enospc"]
+Action = Literal[
+    "kill", "stop", "term", "quit", "segv", "delay", "block", "raise",
+    "enospc", "erofs", "eacces", "eio",
+]  # fmt: skip
 SIGNALS = {
     "kill": signal.SIGKILL,
     "stop": signal.SIGSTOP,
     "term": signal.SIGTERM,
     "quit": signal.SIGQUIT,
     "segv": signal.SIGSEGV,
+}
+#: errors of a disk that an action raises as the kernel would
+ERRNOS = {
+    "enospc": errno.ENOSPC,
+    "erofs": errno.EROFS,
+    "eacces": errno.EACCES,
+    "eio": errno.EIO,
 }
 ARMED_SUFFIX, FIRED_SUFFIX = ".fault", ".fired"
 RELEASE_POLL_SECONDS = 0.01
@@ -41,6 +52,7 @@ class Fault(TypedDict, total=False):
     at: int
     job: str | None
     seconds: float
+    lasting: bool
 
 
 class InjectedFault(RuntimeError):
@@ -70,7 +82,7 @@ def hit(name: str, number: int | None = None) -> None:
         return
     for file in _armed_files(_faults_folder):
         fault = _read_if_due(file, name, number)
-        if fault is not None and _claim_file(file):
+        if fault is not None and (fault.get("lasting") or _claim_file(file)):
             _inject(fault, file.with_suffix(FIRED_SUFFIX))
 
 
@@ -113,7 +125,7 @@ def _inject(fault: Fault, fired_file: Path) -> None:
     elif action == "block":
         while fired_file.exists():
             time.sleep(RELEASE_POLL_SECONDS)
-    elif action == "enospc":
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), fault["point"])
+    elif action in ERRNOS:
+        raise OSError(ERRNOS[action], os.strerror(ERRNOS[action]), fault["point"])
     else:
         raise InjectedFault(f"{fault['point']}: injected")

@@ -31,18 +31,23 @@ class JobDeletion:
     ) -> None:
         """Remove an ended job with its history and files. Raises NoSuchJob or NotTerminal.
 
+        Where an earlier try was cut short before its tombstone this completes it.
+
         With `spare` raises JobSpared for one with a pinned checkpoint, or that a live job needs.
         `rule`: the rule of retention that deletes it; its tenant gets an event.
         """
-        try:
-            deleted = self._ledger.delete(tenant, job_id, spare=spare, rule=rule)
-        except NoSuchJob:
-            self._archive.ensure_tombstone(tenant, job_id)
-            raise
-        fault_points.hit("delete:recorded")
-        self._archive.save_tombstone(
-            tenant, job_id, deleted.sequence, deleted.idempotency_keys, deleted.event
-        )
+        with self._archive.reserve_change() as reservation:
+            try:
+                deleted = self._ledger.delete(tenant, job_id, spare=spare, rule=rule)
+            except NoSuchJob:
+                if not self._archive.ensure_tombstone(tenant, job_id):
+                    raise
+            else:
+                fault_points.hit("delete:recorded")
+                self._archive.save_tombstone(
+                    tenant, job_id, deleted.sequence, deleted.idempotency_keys, deleted.event,
+                    reservation,
+                )  # fmt: skip
         self._remove_files(tenant, job_id)
 
     def complete_interrupted(self) -> None:

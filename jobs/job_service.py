@@ -1,7 +1,8 @@
 """What clients ask of jobs: script, archive record and wake-up, one method per client action.
 
 A method returns only when what it promises is on disk, so a lost store does not lose it. Any method
-may raise StoreFull. Knows no HTTP.
+that changes something may raise StoreFull or DiskUnavailable (nothing is changed), or NotArchived
+(the change is in effect and its record owed: the request may be sent again). Knows no HTTP.
 """
 
 import json
@@ -12,7 +13,10 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from jobs import celery_app, fault_points
+from jobs.archive.disk_probe import DiskProbe
+from jobs.archive.disk_reserve import CHANGE_BYTES
 from jobs.archive.jobs import JobArchive
+from jobs.archive.upkeep import ArchiveUpkeep
 from jobs.datasets.repository import DatasetRepository
 from jobs.errors import DatasetDeleted, JobSpared, NoSuchDataset, NoSuchJob, NotTerminal
 from jobs.files.artifacts import ArtifactStore
@@ -31,6 +35,7 @@ from jobs.spec.base import FieldError, InvalidFields, InvalidSpec
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
 from jobs.store.connection import Store
+from jobs.stored_responses import remove_spec, restore_spec
 
 MAX_BULK_SECONDS = 10.0  # a client waits for the answer
 
@@ -86,6 +91,8 @@ class JobService:
         self._archive = JobArchive(store, artifacts)
         self._deletion, self._ended_jobs = JobDeletion(store, artifacts), EndedJobs(store)
         self._checkpoints = CheckpointRequests(store, artifacts, self._archive)
+        self.check_disk = DiskProbe(artifacts).check
+        self.upkeep = ArchiveUpkeep(store, artifacts)
 
     def plan(self, tenant: str, body: object) -> Plan:
         """Return what a spec would mean; stores nothing. Raises InvalidSpec."""
@@ -133,16 +140,20 @@ class JobService:
 
     def patch(self, tenant: str, job_id: str, changes: dict[str, Any]) -> Job:
         """Change a job's name, labels, notes or priority."""
-        self._ledger.patch(tenant, job_id, **changes)
-        return self._save_and_read(tenant, job_id)
+        with self._archive.reserve_change() as reservation:
+            self._ledger.patch(tenant, job_id, **changes)
+            self._archive.save_change(tenant, job_id, reservation)
+        return self._queries.get_job(tenant, job_id)
 
     def request_transition(self, tenant: str, job_id: str, action: Transition) -> tuple[Job, bool]:
         """Return the job, and whether the transition is done rather than under way.
 
         Raises IllegalTransition.
         """
-        outcome = self._ledger.request_transition(tenant, job_id, action)
-        job = self._save_and_read(tenant, job_id)
+        with self._archive.reserve_change() as reservation:
+            outcome = self._ledger.request_transition(tenant, job_id, action)
+            self._archive.save_change(tenant, job_id, reservation)
+        job = self._queries.get_job(tenant, job_id)
         if action in ("stop", "resume") and job.status == "queued":
             celery_app.wake_workers(job.spec.queue)
         return job, outcome == "done"
@@ -182,20 +193,14 @@ class JobService:
         Raises IllegalTransition, IdempotencyMismatch or IdempotentResultDeleted.
         """
         key, body_digest = idempotency or (None, "")
-        outcome = self._checkpoints.request(
+        is_repeated, job = self._checkpoints.request(
             tenant, job_id, RequestedCheckpoint(name, pinned),
+            lambda job: remove_spec(job, self._encode_job(job)),
             idempotency_key=key, body_digest=body_digest,
         )  # fmt: skip
-        job = self._queries.get_job(tenant, job_id)
-        if outcome == "repeated":
-            submission = self._replay_checkpoint_request(tenant, job, key or "")
-        else:
-            submission = Submission(job_id, job)
-            if key:
-                response = _without_spec(self._encode_job(job))
-                self._checkpoints.store_response(tenant, job_id, key, response)
-        self._archive.save(tenant, job_id)
-        return submission
+        if is_repeated:
+            return self._replay_checkpoint_request(tenant, job, key or "")
+        return Submission(job_id, job)
 
     def patch_checkpoint(
         self, tenant: str, job_id: str, selector: str, changes: dict[str, Any]
@@ -222,7 +227,7 @@ class JobService:
     ) -> Submission:
         key, body_digest = idempotency or (None, "")
         self._artifacts.check_free_space()
-        with self._archive.reserve() as reservation:
+        with self._archive.reserve(_record_bytes(spec)) as reservation:
             result = self._ledger.submit(
                 tenant,
                 spec,
@@ -236,7 +241,7 @@ class JobService:
             fault_points.hit("api:recorded")
             celery_app.wake_workers(spec.queue)  # a worker starts while the record goes to disk
             job = self._queries.get_job(tenant, result.job_id)
-            response = self._encode_job(job) if idempotency else None
+            response = remove_spec(job, self._encode_job(job)) if idempotency else None
             if response is not None:
                 self._ledger.store_response(tenant, job.id, response)
             self._archive.save_submission(reservation, result.snapshot, response)
@@ -251,19 +256,10 @@ class JobService:
     def _replay(self, tenant: str, job_id: str) -> Submission:
         self._archive.ensure_saved(tenant, job_id)
         response = self._queries.get_stored_response(tenant, job_id)
-        job = self._queries.get_job(tenant, job_id) if response is None else None
-        return Submission(job_id, job, response, is_replayed=True)
+        return _make_replay(self._queries.get_job(tenant, job_id), response)
 
     def _replay_checkpoint_request(self, tenant: str, job: Job, key: str) -> Submission:
-        response = self._checkpoints.get_stored_response(tenant, job.id, key)
-        if response is None:
-            return Submission(job.id, job, is_replayed=True)
-        fields = {**json.loads(response), "spec": job.spec.model_dump(mode="json")}
-        return Submission(job.id, None, json.dumps(fields), is_replayed=True)
-
-    def _save_and_read(self, tenant: str, job_id: str) -> Job:
-        self._archive.save(tenant, job_id)
-        return self._queries.get_job(tenant, job_id)
+        return _make_replay(job, self._checkpoints.get_stored_response(tenant, job.id, key))
 
 
 def _find_range_errors(
@@ -283,7 +279,13 @@ def _find_range_errors(
         yield FieldError("/from", rule, start)
 
 
-def _without_spec(response: str) -> str:
-    """Leave out the spec, which may be large and never changes: a replay adds it again."""
-    fields = json.loads(response)
-    return json.dumps({name: fields[name] for name in fields if name != "spec"})
+def _record_bytes(spec: JobSpec) -> int:
+    """Return room enough for a submission's record: its text may double where JSON quotes it."""
+    return 2 * len(json.dumps(spec.to_stored())) + CHANGE_BYTES
+
+
+def _make_replay(job: Job, response: str | None) -> Submission:
+    """Return the first response again, or the job as it is now if there was none."""
+    if response is None:
+        return Submission(job.id, job, is_replayed=True)
+    return Submission(job.id, None, restore_spec(job, response), is_replayed=True)

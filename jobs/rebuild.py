@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jobs.archive import store_identity
-from jobs.archive.backfill import backfill
+from jobs.archive.backfill import ARCHIVE_FORM, backfill
 from jobs.archive.format import BrokenArchive
 from jobs.archive.reader import ArchiveReader
 from jobs.archive.restore import RestoreError, Restorer
-from jobs.errors import InvalidSetting, StoreFull, UnsafeStore
+from jobs.errors import DiskUnavailable, InvalidSetting, StoreFull, UnsafeStore
 from jobs.files.artifacts import ArtifactStore, UnsafePath
 from jobs.settings import Settings
 from jobs.store import keys
@@ -96,7 +96,9 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         store = connect(settings.redis_url)
         check_store(store, unchecked=settings.store_unchecked)
         return _adopt(store, files) if args.adopt else rebuild(store, files)
-    except (InvalidSetting, UnsafeStore, StoreFull, BrokenArchive, *UNAVAILABLE) as error:
+    except (
+        InvalidSetting, UnsafeStore, StoreFull, DiskUnavailable, BrokenArchive, *UNAVAILABLE,
+    ) as error:  # fmt: skip
         print(f"error: {error}", file=sys.stderr)
         return 2
 
@@ -115,7 +117,7 @@ def rebuild(store: Store, files: ArtifactStore) -> int:
     code = _run_and_report(Rebuild(files, restorer, _print_line), "restored")
     restorer.skip_sequences()
     recount_tenants(store)
-    store.set(keys.ARCHIVED, "1")
+    store.set(keys.ARCHIVED, ARCHIVE_FORM)
     store.set(keys.STORE_UUID, store_uuid)  # last: it marks the store as complete
     return code
 

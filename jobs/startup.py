@@ -1,8 +1,10 @@
 """What the API does with store and artifacts before it serves. Knows no HTTP."""
 
+from jobs import logs
 from jobs.archive.backfill import backfill
 from jobs.archive.jobs import JobArchive
 from jobs.archive.store_identity import check_not_older, check_store_matches
+from jobs.errors import DiskUnavailable, StoreFull
 from jobs.files.artifacts import ArtifactStore
 from jobs.settings import Settings
 from jobs.store.connection import Store
@@ -12,10 +14,21 @@ from jobs.tenants import prepare_tenants
 def prepare_store(store: Store, artifacts: ArtifactStore, settings: Settings) -> None:
     """Check that store and artifacts belong together, and complete both, before serving.
 
-    Raises UnsafeStore.
+    A disk that refuses writes is logged: jobs can be read meanwhile. Raises UnsafeStore.
     """
     check_store_matches(store, artifacts)
     check_not_older(store, artifacts)
-    backfill(store, artifacts)
-    JobArchive(store, artifacts).sweep()
+    try:
+        prepare_archive(store, artifacts)
+    except (StoreFull, DiskUnavailable) as error:
+        logs.get_logger("api").warning("the archive is not complete", error=str(error))
     prepare_tenants(store, settings.default_quotas)
+
+
+def prepare_archive(store: Store, artifacts: ArtifactStore) -> None:
+    """Complete the archive and close it to other users. Raises StoreFull or DiskUnavailable."""
+    archive = JobArchive(store, artifacts)
+    artifacts.close_to_others()
+    backfill(store, artifacts)
+    archive.prepare()
+    archive.refill_reserve()

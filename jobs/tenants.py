@@ -24,13 +24,13 @@ class Tenants:
         self.read, self.list_names = self._usage.read_tenant, self._usage.list_names
 
     def change(self, tenant: str, changes: Mapping[str, int | None]) -> TenantInfo:
-        """Set quotas and rules by name; None removes one. Raises StoreFull, nothing stored then."""
+        """Set quotas and rules by name; None removes one. Raises as JobArchive does."""
         header = {
             "tenant": tenant,
             "set": {name: value for name, value in changes.items() if value is not None},
             "unset": [name for name, value in changes.items() if value is None],
         }
-        with self._archive.reserve() as reservation:
+        with self._archive.reserve_change() as reservation:
             self._scripts.call("patch_tenant", header)
             self._archive.save_tenant(tenant, reservation)
         return self.read(tenant)

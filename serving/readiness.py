@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import time
 from collections.abc import Callable, Mapping
 
@@ -67,6 +68,13 @@ class ReadinessProbe:
             self._log(f"waiting for the store at {addresses}: {error}")
             self._last_log_at = time.monotonic()
 
+    def _is_disk_away(self, response: http.client.HTTPResponse) -> bool:
+        """Return whether the disk of the artifacts is all that is missing: jobs can be deleted."""
+        problem = json.loads(response.read() or b"{}")
+        if is_away := str(problem.get("reason", "")).startswith("disk-"):
+            self._log(f"the disk of the artifacts takes nothing: {problem.get('detail')}")
+        return is_away
+
     def _has_all_workers(self) -> bool:
         try:
             workers = worker_registry.live_workers(self._store)
@@ -79,8 +87,9 @@ class ReadinessProbe:
         connection = http.client.HTTPConnection(*self._address, timeout=ANSWER_TIMEOUT)
         try:
             connection.request("GET", "/readyz")
-            return connection.getresponse().status == 200
-        except (OSError, http.client.HTTPException):
+            response = connection.getresponse()
+            return response.status == 200 or self._is_disk_away(response)
+        except (OSError, ValueError, http.client.HTTPException):
             return False
         finally:
             connection.close()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from api.app import ENDPOINTS
 from api.endpoints import Endpoint
-from api.errors import PROBLEM_TYPES
+from api.problem_types import PROBLEM_TYPES
 from jobs.spec.held_out import Validation
 from jobs.spec.job_spec import JobSpecRequest
 from jobs.spec.training import Compute, Stop

@@ -300,7 +300,7 @@ def test_a_deleted_job_stays_deleted_even_if_its_deletion_was_cut_short(
     job_id = submit()
     client.post(f"/v1/jobs/{job_id}/cancel")
     ledger.delete(TENANT, job_id)  # and then the API died
-    assert client.delete(f"/v1/jobs/{job_id}").status_code == 404
+    assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
     assert rebuilder.lose_and_rebuild() == 0
     assert client.get(f"/v1/jobs/{job_id}").status_code == 404
     assert client.get("/v1/jobs").json["data"] == []

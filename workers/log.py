@@ -29,7 +29,7 @@ class JobLog:
             path = files.job_folder(tenant, job_id) / "log.txt"
             make_folder(path.parent)
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            self._file = os.open(path, flags, 0o640)
+            self._file = os.open(path, flags, 0o600)
             self.path = path
 
     def write(self, text: str) -> None:

@@ -1,7 +1,7 @@
-"""Write the archive records that a store lacks, once per store.
+"""Write the archive records that a store lacks, once per store and form of the archive.
 
 A store that served before the archive existed, or whose artifacts were lost, holds jobs, keys and
-datasets without a record.
+datasets without a record. In the first form a checkpoint request had no record of its own.
 """
 
 from collections.abc import Iterator
@@ -9,17 +9,27 @@ from typing import Any
 
 from jobs.archive.jobs import JobArchive
 from jobs.archive.keys_datasets import KeyDatasetArchive
+from jobs.archive.request_records import RequestRecords
 from jobs.errors import NoSuchJob
 from jobs.files.artifacts import ArtifactStore
 from jobs.ids import is_job_id
 from jobs.store import keys
 from jobs.store.connection import Store
 
+ARCHIVE_FORM = b"2"  # value of keys.ARCHIVED; "1" was the first
+
 
 def backfill(store: Store, files: ArtifactStore) -> None:
-    """Write all records that are missing, once per store. Raises StoreFull."""
-    if store.exists(keys.ARCHIVED):
-        return
+    """Write all records that are missing. Raises StoreFull or DiskUnavailable."""
+    archived: Any = store.get(keys.ARCHIVED)
+    if archived is None:
+        _backfill_records(store, files)
+    if archived != ARCHIVE_FORM:
+        _backfill_requests(store, files)
+        store.set(keys.ARCHIVED, ARCHIVE_FORM)
+
+
+def _backfill_records(store: Store, files: ArtifactStore) -> None:
     job_archive, key_dataset_archive = JobArchive(store, files), KeyDatasetArchive(store, files)
     for key_id in _decode_all(store.zrange(keys.access_index(), 0, -1)):
         key_dataset_archive.save_key(key_id)
@@ -32,7 +42,13 @@ def backfill(store: Store, files: ArtifactStore) -> None:
         if store.exists(keys.tenant_settings(tenant)):
             key_dataset_archive.save_tenant(tenant)
         _backfill_jobs(store, job_archive, tenant)
-    store.set(keys.ARCHIVED, "1")
+
+
+def _backfill_requests(store: Store, files: ArtifactStore) -> None:
+    requests = RequestRecords(store, files)
+    for tenant in sorted(_decode_all(store.smembers(keys.TENANTS))):
+        for job_id in _decode_all(store.zrange(keys.job_index(tenant), 0, -1)):
+            requests.save_missing(tenant, job_id)
 
 
 def _backfill_jobs(store: Store, archive: JobArchive, tenant: str) -> None:

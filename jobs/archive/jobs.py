@@ -2,7 +2,8 @@
 
 A job has a submission record; files beside its checkpoints replace it, and the newest version
 counts. The history of a running job is archived by its owner alone; what clients change meanwhile
-is written to a `.said` file. `python -m jobs.rebuild` reads all of them.
+is written to a `.said` file. Where the disk takes no whole record, a change goes to `changed`, into
+space that was reserved before. `python -m jobs.rebuild` reads all of them.
 """
 
 import contextlib
@@ -12,19 +13,22 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from jobs.archive.format import read_file, sequence_of, single_record
+from jobs.archive.client_changes import encode_changes
+from jobs.archive.disk_reserve import DiskReservation
+from jobs.archive.format import BrokenArchive, read_file, sequence_of, single_record
 from jobs.archive.job_file import (
     HistoryDelta,
     JobFile,
     archive_folder,
-    build_record,
     job_file_path,
     submission_record,
 )
 from jobs.archive.keys_datasets import read_tombstone
-from jobs.archive.record_folders import DiskReservation, RecordFolders, record_name
-from jobs.errors import LeaseLost, NoSuchJob, RequestInProgress
-from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
+from jobs.archive.owed_records import OwedRecord, OwedRecords
+from jobs.archive.record_folders import RecordFolders, record_name
+from jobs.archive.request_records import RequestRecords, read_requests
+from jobs.errors import DiskUnavailable, LeaseLost, NoSuchJob, RequestInProgress, StoreFull
+from jobs.files.artifacts import ArtifactStore, translate_disk_errors
 from jobs.history.column_reader import list_pieces, segment_of
 from jobs.job import Lease
 from jobs.store import keys
@@ -32,22 +36,28 @@ from jobs.store.connection import Store
 from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
 from jobs.store.scripts import Scripts
 
-#: fields of a running job that clients change
-CLIENT_FIELDS = ("name", "labels", "notes", "priority", "rank", "requested", "wanted", "withdrawn")
 MAX_READ_ATTEMPTS = 4  # the history may move or grow between snapshot and read
 POINT_BYTES = 16  # a sparse point: tick and bits, 8 bytes each
 
 
 class JobArchive:
-    """Writes jobs to the archive. Every method raises StoreFull on a full disk."""
+    """Writes jobs to the archive.
+
+    Every method may raise StoreFull or DiskUnavailable; or NotArchived, once the store has changed.
+    """
 
     def __init__(self, store: Store, files: ArtifactStore) -> None:
         self._store, self._files = store, files
         self._scripts, self._folders = Scripts(store), RecordFolders(files)
+        self._owed, self._requests = OwedRecords(store), RequestRecords(store, files)
 
-    def reserve(self) -> AbstractContextManager[DiskReservation]:
-        """Reserve space for a submission record before the job is stored."""
-        return self._folders.reserve()
+    def reserve(self, size: int) -> AbstractContextManager[DiskReservation]:
+        """Reserve space for a new record before the store changes."""
+        return self._folders.disk_reserve.reserve(size)
+
+    def reserve_change(self) -> AbstractContextManager[DiskReservation]:
+        """Reserve space for a change or deletion of a job before the store changes."""
+        return self._folders.disk_reserve.reserve_change()
 
     def save_submission(
         self, reservation: DiskReservation, snapshot: JobSnapshot, response: str | None
@@ -57,15 +67,28 @@ class JobArchive:
             snapshot = replace(snapshot, fields={**snapshot.fields, "answer": response.encode()})
         tenant, job_id = (snapshot.fields[name].decode() for name in ("tenant", "id"))
         path = self._submission_path(tenant, job_id)
-        self._folders.write(path, submission_record(snapshot), reservation)
+        with self._owed.owe_on_error("job", tenant, job_id):
+            self._folders.write(path, submission_record(snapshot), reservation)
 
     def ensure_saved(self, tenant: str, job_id: str) -> None:
         """Archive a job whose submission may have been cut short before its record.
 
         Raises RequestInProgress if a worker runs it and has not archived it yet.
         """
-        if not self._has_record(tenant, job_id) and self.save(tenant, job_id) is None:
-            raise RequestInProgress(job_id)
+        with self._owed.owe_on_error("job", tenant, job_id):
+            if not self._has_record(tenant, job_id) and self.save(tenant, job_id) is None:
+                raise RequestInProgress(job_id)
+
+    def save_change(self, tenant: str, job_id: str, reservation: DiskReservation) -> None:
+        """Archive what a client changed of a job, in the reserved space if nothing else is free."""
+        with self._owed.owe_on_error("job", tenant, job_id):
+            try:
+                self.save(tenant, job_id)
+            except (StoreFull, DiskUnavailable, RequestInProgress):
+                snapshot = self._take_snapshot(tenant, job_id, None, 0)
+                path = self._changed_path(tenant, job_id)
+                self._folders.write(path, encode_changes(snapshot), reservation)
+                self._remove_if_deleted(tenant, job_id)
 
     def save(
         self,
@@ -96,11 +119,21 @@ class JobArchive:
                 break
         else:
             raise RequestInProgress(job_id)
-        with disk_full_as_store_full():
+        with translate_disk_errors():
             target.append(snapshot, delta)
-        if job_file is None:
-            self._after_new_file(tenant, job_id, snapshot.version, is_owner=lease is not None)
+            if job_file is None:
+                self._after_new_file(tenant, job_id, snapshot.version, is_owner=lease is not None)
         return target
+
+    def ensure_request_saved(
+        self, tenant: str, job_id: str, idempotency_key: str, body_digest: str, response: str,
+        reservation: DiskReservation,
+    ) -> None:  # fmt: skip
+        """Archive a checkpoint request with the response to replay for its idempotency key."""
+        with self._owed.owe_on_error("job", tenant, job_id):
+            self._requests.ensure_saved(
+                tenant, job_id, idempotency_key, body_digest, response, reservation
+            )
 
     def save_tombstone(
         self,
@@ -109,28 +142,57 @@ class JobArchive:
         sequence: int,
         idempotency_keys: Sequence[str],
         event: bytes = b"",
+        reservation: DiskReservation | None = None,
     ) -> None:
         """Archive that a job was deleted, so that no rebuild restores it."""
         tombstone = read_tombstone(self._store, tenant, job_id, sequence, idempotency_keys, event)
-        self._folders.write(self._tombstone_path(tenant, job_id), single_record("gone", tombstone))
-        self._folders.delete(self._submission_path(tenant, job_id))
+        record, path = single_record("gone", tombstone), self._tombstone_path(tenant, job_id)
+        with self._owed.owe_on_error("job", tenant, job_id):
+            self._folders.write(path, record, reservation)
+        self._remove_replaced_records(tenant, job_id)
 
-    def ensure_tombstone(self, tenant: str, job_id: str) -> None:
-        """Archive a job's tombstone if its deletion may have been cut short before that."""
+    def ensure_tombstone(self, tenant: str, job_id: str) -> bool:
+        """Archive a job's tombstone if its deletion was cut short before that; return whether."""
         if self._store.zscore(keys.tombstones(tenant), job_id) is None:
-            return
+            return False
         submission = self._submission_path(tenant, job_id)
-        if submission.exists() and not self._tombstone_path(tenant, job_id).exists():
-            record = read_file(self._files, submission).record
-            idempotency_keys = list(record["hashes"]["known"])
-            self.save_tombstone(tenant, job_id, sequence_of(record), idempotency_keys)
+        if not submission.exists() or self._tombstone_path(tenant, job_id).exists():
+            return False
+        record = read_file(self._files, submission).record
+        idempotency_keys = list(record["hashes"]["known"])
+        for request in read_requests(self._files, tenant, job_id):
+            idempotency_keys += [] if isinstance(request, BrokenArchive) else [request["key"]]
+        self.save_tombstone(tenant, job_id, sequence_of(record), idempotency_keys)
+        return True
 
-    def sweep(self) -> None:
-        """Remove what dead processes have left: reservations, and files of deleted jobs."""
-        self._folders.sweep()
-        for tenant, job_id in self._folders.split_names("deleted"):
-            if self._files.job_folder(tenant, job_id).exists():
+    def ensure_not_owed(self, tenant: str, job_id: str) -> None:
+        """Archive a job whose record is owed."""
+        with self._owed.owe_on_error("job", tenant, job_id):
+            if self._owed.discard(OwedRecord("job", tenant, job_id)):
+                self.write_owed(tenant, job_id)
+
+    def write_owed(self, tenant: str, job_id: str) -> None:
+        """Archive a job as it is now with its checkpoint requests, or its tombstone."""
+        try:
+            self.save(tenant, job_id)
+            self._requests.save_missing(tenant, job_id)
+        except NoSuchJob:
+            if self.ensure_tombstone(tenant, job_id):
                 self._files.remove_job(tenant, job_id)
+
+    def prepare(self) -> None:
+        """Make the archive's folders; remove what dead processes and deleted jobs have left."""
+        self._folders.make_folders()
+        self._folders.disk_reserve.sweep()
+        for tenant, job_id in self._folders.split_names("deleted"):
+            self._remove_replaced_records(tenant, job_id)
+            if self._files.job_folder(tenant, job_id).exists():
+                with translate_disk_errors():
+                    self._files.remove_job(tenant, job_id)
+
+    def refill_reserve(self) -> None:
+        """Allocate the space that is kept for changes on a full disk."""
+        self._folders.disk_reserve.refill()
 
     def _take_snapshot(
         self, tenant: str, job_id: str, lease: Lease | None, newest_event: int
@@ -170,23 +232,36 @@ class JobArchive:
         return delta
 
     def _save_client_changes(self, tenant: str, job_id: str, snapshot: JobSnapshot) -> None:
-        record = build_record(snapshot, without=snapshot.fields.keys() - set(CLIENT_FIELDS))
         path = job_file_path(self._files, tenant, job_id, snapshot.version, "said")
-        self._folders.write(path, single_record("said", record))
+        self._folders.write(path, encode_changes(snapshot))
         self._remove_older(tenant, job_id, snapshot.version, (".said",))
 
     def _after_new_file(self, tenant: str, job_id: str, version: int, *, is_owner: bool) -> None:
         """Remove the files that a new one replaces; all files if the job was deleted meanwhile."""
         self._remove_older(tenant, job_id, version, (".said", ".jsonl"))
-        if not is_owner and not self._store.exists(keys.job(tenant, job_id)):
+        if not is_owner:
+            self._remove_if_deleted(tenant, job_id)
+
+    def _remove_if_deleted(self, tenant: str, job_id: str) -> None:
+        """Remove a job's files again, if it was deleted while one was written. Raises NoSuchJob."""
+        if not self._store.exists(keys.job(tenant, job_id)):
+            self._remove_replaced_records(tenant, job_id)
             self._files.remove_job(tenant, job_id)
             raise NoSuchJob(job_id)
+
+    def _remove_replaced_records(self, tenant: str, job_id: str) -> None:
+        """Remove a deleted job's records but for its tombstone, which counts if they stay."""
+        for path in (self._submission_path(tenant, job_id), self._changed_path(tenant, job_id)):
+            with contextlib.suppress(DiskUnavailable):
+                if path.exists():
+                    self._folders.delete(path)
 
     def _remove_older(
         self, tenant: str, job_id: str, version: int, suffixes: tuple[str, ...]
     ) -> None:
         folder = archive_folder(self._files, tenant, job_id)
         with contextlib.suppress(OSError):  # a leftover is harmless: the newest version counts
+            self._changed_path(tenant, job_id).unlink(missing_ok=True)
             for name in os.listdir(folder):
                 number, suffix = os.path.splitext(name)
                 if suffix in suffixes and number.isdigit() and int(number) < version:
@@ -198,6 +273,9 @@ class JobArchive:
 
     def _submission_path(self, tenant: str, job_id: str) -> Path:
         return self._folders.path("submitted", record_name(tenant, job_id))
+
+    def _changed_path(self, tenant: str, job_id: str) -> Path:
+        return self._folders.path("changed", record_name(tenant, job_id))
 
     def _tombstone_path(self, tenant: str, job_id: str) -> Path:
         return self._folders.path("deleted", record_name(tenant, job_id))

@@ -3,9 +3,11 @@
 A key's record has only the hash of its secret; a dataset's bytes are files of their own.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
+from jobs.archive.disk_reserve import DiskReservation
 from jobs.archive.format import (
     RecordKind,
     encode_bytes,
@@ -14,7 +16,9 @@ from jobs.archive.format import (
     sequence_of,
     single_record,
 )
-from jobs.archive.record_folders import DiskReservation, RecordFolders, record_name
+from jobs.archive.owed_records import OwedRecords
+from jobs.archive.record_folders import RecordFolders, record_name
+from jobs.errors import DiskUnavailable
 from jobs.files.artifacts import ArtifactStore
 from jobs.store import keys
 from jobs.store.connection import Store
@@ -30,11 +34,16 @@ RECORD_KINDS: dict[str, RecordKind] = {  # by the record's folder
 
 
 class KeyDatasetArchive:
-    """Writes keys and datasets to the archive. Every method raises StoreFull on a full disk."""
+    """Writes keys and datasets to the archive.
+
+    Every method may raise StoreFull or DiskUnavailable; or NotArchived, once the store has changed.
+    """
 
     def __init__(self, store: Store, files: ArtifactStore) -> None:
         self._store, self._files, self._folders = store, files, RecordFolders(files)
-        self.reserve = self._folders.reserve
+        self._owed = OwedRecords(store)
+        self.reserve = self._folders.disk_reserve.reserve
+        self.reserve_change = self._folders.disk_reserve.reserve_change
 
     def save_key(self, key_id: str, reservation: DiskReservation | None = None) -> None:
         """Archive a new access key."""
@@ -46,17 +55,24 @@ class KeyDatasetArchive:
         archived = {"fields": encode_hash(record), "known": idempotency_keys}
         self._write("keys", key_id, archived, reservation)
 
-    def save_key_tombstone(self, key_id: str) -> None:
-        """Archive that a key was deleted; do nothing if it was never archived."""
+    def discard_key(self, key_id: str) -> None:
+        """Remove what a failed `save_key` may have left."""
+        with contextlib.suppress(DiskUnavailable):
+            self._folders.delete(self._folders.path("keys", key_id))
+
+    def save_key_tombstone(self, key_id: str, reservation: DiskReservation | None = None) -> bool:
+        """Archive that a key was deleted; return False if no record of it is there."""
         path = self._folders.path("keys", key_id)
         if not path.exists():
-            return
+            return False
         record = read_file(self._files, path).record
         sequence, maker = sequence_of(record), record["fields"].get("maker")
         known = list(record["known"])
         tombstone = {"id": key_id, "sequence": sequence, "maker": maker, "known": known}
-        self._write("deleted-keys", key_id, tombstone)
-        self._folders.delete(path)
+        with self._owed.owe_on_error("key", "", key_id):
+            self._write("deleted-keys", key_id, tombstone, reservation)
+            self._folders.delete(path)
+        return True
 
     def save_dataset(
         self, tenant: str, dataset_id: str, reservation: DiskReservation | None = None
@@ -67,26 +83,45 @@ class KeyDatasetArchive:
         while (record := self._read_dataset(tenant, dataset_id)) != last_written:
             if not record["fields"]:
                 return  # deleted meanwhile: the deleting request writes the tombstone
-            self._write("datasets", record_name(tenant, dataset_id), record, reservation)
+            with self._owed.owe_on_error("dataset", tenant, dataset_id):
+                self._write("datasets", record_name(tenant, dataset_id), record, reservation)
             last_written, reservation = record, None
 
     def save_dataset_tombstone(
-        self, tenant: str, dataset_id: str, sequence: int, idempotency_keys: list[str]
+        self,
+        tenant: str,
+        dataset_id: str,
+        sequence: int,
+        idempotency_keys: list[str],
+        reservation: DiskReservation | None = None,
     ) -> None:
         """Archive that a dataset was deleted."""
         tombstone = read_tombstone(self._store, tenant, dataset_id, sequence, idempotency_keys)
         # a dataset uploaded again has the same id: each deletion has a tombstone of its own
         name = record_name(tenant, dataset_id)
-        self._write("deleted-datasets", f"{name}.{sequence}", tombstone)
-        archived = self._read_archived_dataset(tenant, dataset_id)
-        if archived and archived[0] <= sequence:
-            self._folders.delete(self._folders.path("datasets", name))
+        with self._owed.owe_on_error("dataset", tenant, dataset_id):
+            self._write("deleted-datasets", f"{name}.{sequence}", tombstone, reservation)
+            archived = self._read_archived_dataset(tenant, dataset_id)
+            if archived and archived[0] <= sequence:
+                self._folders.delete(self._folders.path("datasets", name))
 
-    def ensure_dataset_tombstone(self, tenant: str, dataset_id: str) -> None:
-        """Archive the tombstone of a dataset whose deletion may have been cut short, if any."""
+    def ensure_dataset_tombstone(self, tenant: str, dataset_id: str) -> bool:
+        """Archive the tombstone of a dataset whose deletion was cut short; return whether."""
         archived = self._read_archived_dataset(tenant, dataset_id)
-        if archived and not self._store.exists(keys.dataset(tenant, dataset_id)):
-            self.save_dataset_tombstone(tenant, dataset_id, *archived)
+        if not archived or self._store.exists(keys.dataset(tenant, dataset_id)):
+            return False
+        self.save_dataset_tombstone(tenant, dataset_id, *archived)
+        return True
+
+    def write_owed_key(self, key_id: str) -> None:
+        """Archive that a key was deleted, if it was."""
+        if not self._store.exists(keys.access_key(key_id)):
+            self.save_key_tombstone(key_id)
+
+    def write_owed_dataset(self, tenant: str, dataset_id: str) -> None:
+        """Archive a dataset as it is now, or its tombstone."""
+        self.save_dataset(tenant, dataset_id)
+        self.ensure_dataset_tombstone(tenant, dataset_id)
 
     def save_secret(self, tenant: str) -> None:
         """Archive the secret that a tenant's dataset ids are derived from."""
@@ -100,7 +135,8 @@ class KeyDatasetArchive:
         # again while other requests change them
         while (settings := self._read_hash(keys.tenant_settings(tenant))) != last_written:
             record = {"tenant": tenant, "fields": encode_hash(settings)}
-            self._write("tenants", tenant, record, reservation)
+            with self._owed.owe_on_error("tenant", tenant, ""):
+                self._write("tenants", tenant, record, reservation)
             last_written, reservation = settings, None
 
     def _read_archived_dataset(self, tenant: str, dataset_id: str) -> tuple[int, list[str]] | None:

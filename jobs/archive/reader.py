@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jobs.archive.client_changes import apply_changes
 from jobs.archive.format import (
     BrokenArchive,
     ParsedFile,
@@ -21,8 +22,8 @@ from jobs.archive.format import (
     sequence_of,
 )
 from jobs.archive.job_file import archive_folder
-from jobs.archive.jobs import CLIENT_FIELDS
 from jobs.archive.record_folders import ARCHIVE_FOLDER, RecordFolders, record_name
+from jobs.archive.request_records import read_requests
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore, UnsafePath
 from jobs.ids import is_job_id
@@ -57,11 +58,12 @@ class ArchiveReader:
     def read_job(self, tenant: str, job_id: str) -> ArchivedJob:
         """Read a job and check its history files. Raises BrokenArchive if it is incomplete."""
         (latest, *others), problems = self._read_files(tenant, job_id)
-        job = _build_job(tenant, job_id, latest)
+        job = self._with_requests(_build_job(tenant, job_id, latest), problems)
         client_changes = [parsed_file for parsed_file in others if parsed_file.kind == "said"]
         newest = max([latest, *client_changes], key=_version_of)
         if newest is not latest:
-            job = _apply_client_changes(job, newest.record)
+            events = [decode_bytes(line["event"]) for line in newest.additions]
+            job = apply_changes(job, newest.record, events)
         version = max(map(_version_of, [latest, *others]))
         job = replace(job, fields={**job.fields, "archived": str(version).encode()})
         self._check_history(job)
@@ -107,7 +109,9 @@ class ArchiveReader:
         if not paths:
             raise BrokenArchive(folder, "there is no record of this job")
         parsed_files, problems = [read_file(self._files, paths[0])], []
-        for path in [*paths[1:], *folder.glob("*.said")]:
+        changed = self._folders.path("changed", record_name(tenant, job_id))
+        changes = [*folder.glob("*.said"), *([changed] if changed.exists() else [])]
+        for path in [*paths[1:], *changes]:
             try:
                 parsed_files.append(read_file(self._files, path))
             except BrokenArchive as error:
@@ -116,6 +120,17 @@ class ArchiveReader:
         latest = max(job_files, key=_version_of)
         others = [parsed_file for parsed_file in parsed_files if parsed_file is not latest]
         return [latest, *others], problems
+
+    def _with_requests(self, job: ArchivedJob, problems: list[str]) -> ArchivedJob:
+        """Return the job with its checkpoint requests; add the problems of their files."""
+        answers, known = dict(job.hashes["answers"]), dict(job.hashes["known"])
+        for request in read_requests(self._files, job.tenant, job.id):
+            if isinstance(request, BrokenArchive):
+                problems.append(str(request))
+                continue
+            key, digest, response = (request[name] for name in ("key", "digest", "response"))
+            answers[key], known[key] = response.encode(), digest.encode()
+        return replace(job, hashes={**job.hashes, "answers": answers, "known": known})
 
     def _check_history(self, job: ArchivedJob) -> None:
         for name, digest in job.hashes["digests"].items():
@@ -162,29 +177,6 @@ def _build_job(tenant: str, job_id: str, parsed_file: ParsedFile) -> ArchivedJob
         tenant=tenant,
         id=job_id,
         parts=parts,
-    )
-
-
-def _apply_client_changes(job: ArchivedJob, changes: dict[str, Any]) -> ArchivedJob:
-    """Apply the changes of clients to the owner's older record of a running job."""
-    changed = {name: decode_hash(encoded) for name, encoded in changes["hashes"].items()}
-    # a checkpoint committed since belongs to ticks that this record lacks
-    archived, current = job.hashes["checkpoints"], changed["checkpoints"]
-    checkpoints = {tick: current[tick] for tick in archived if tick in current}
-    remaining = list(map(parse_checkpoint, checkpoints.values()))
-    replaced = (*CLIENT_FIELDS, "latest_checkpoint")
-    fields = {name: value for name, value in job.fields.items() if name not in replaced}
-    fields |= decode_hash(changes["fields"])
-    fields["checkpoint_bytes"] = str(sum(checkpoint.bytes for checkpoint in remaining)).encode()
-    if remaining:
-        latest = max(checkpoint.tick for checkpoint in remaining)
-        fields["latest_checkpoint"] = str(latest).encode()
-    client_hashes = {name: changed[name] for name in ("answers", "known")}
-    return replace(
-        job,
-        fields=fields,
-        hashes={**job.hashes, **client_hashes, "checkpoints": checkpoints},
-        deleted_checkpoints=list(map(decode_bytes, changes["removed"])),
     )
 
 

@@ -14,7 +14,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO
 
-from jobs.files.artifacts import ArtifactStore, make_folder, sync_folder
+from jobs import fault_points
+from jobs.files.artifacts import ArtifactStore, create_file, make_folder, sync_folder
 from jobs.store import keys
 from jobs.store.connection import Store
 from jobs.store.scripts import Scripts
@@ -37,7 +38,7 @@ class Blobs:
         folder = self._files.root / BLOBS / INCOMING
         make_folder(folder)
         path = folder / secrets.token_hex(16)
-        file = path.open("xb")
+        file = create_file(path)
         fcntl.flock(file, fcntl.LOCK_EX)
         return path, file
 
@@ -50,6 +51,7 @@ class Blobs:
         self._scripts.call("schedule_blob_deletion", {"path": name, "ms": UNCLAIMED_AFTER_MS})
         target = self._files.root / name
         make_folder(target.parent)
+        fault_points.hit("upload:rename")
         os.rename(path, target)
         sync_folder(target.parent)
         return name

@@ -4,12 +4,12 @@ A dataset's id is derived from its bytes, type and delimiter with the tenant's s
 upload gives the same dataset, and an id reveals nothing about the data of other tenants.
 """
 
+import contextlib
 import hashlib
 import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
@@ -20,7 +20,7 @@ from jobs.datasets.formats.damage import DamagedDataset
 from jobs.datasets.row_splits import split_job_rows, used_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
 from jobs.errors import DatasetDeleted, DatasetInUse, NoSuchDataset, RequestInProgress
-from jobs.files.artifacts import ArtifactStore, disk_full_as_store_full
+from jobs.files.artifacts import ArtifactStore, translate_disk_errors
 from jobs.ids import is_dataset_id, make_dataset_id
 from jobs.queries.usage import QuotaUse, UsageQueries
 from jobs.spec.dataset_binding import DataFile
@@ -60,7 +60,8 @@ class DatasetRepository:
         self, kind: MediaType, options: ParseOptions, *, quota: QuotaUse | None = None
     ) -> Upload:
         """Begin an upload (a context manager) that ends at its tenant's quota. Raises StoreFull."""
-        self.blobs.sweep()
+        with translate_disk_errors():
+            self.blobs.sweep()
         return Upload(self.blobs, kind, options, max_bytes=self._max_bytes, quota=quota)
 
     def check_quota(self, tenant: str, idempotency_key: str | None, size: int) -> QuotaUse | None:
@@ -72,7 +73,7 @@ class DatasetRepository:
             return None  # its upload may have been accepted: the script decides
         return self._usage.check_quota(tenant, "dataset_bytes", size)
 
-    @contextmanager
+    @contextlib.contextmanager
     def hold_idempotency_key(self, tenant: str, key: str | None) -> Iterator[Callable[[], None]]:
         """Lock an idempotency key while its upload comes in; yield a function that renews the lock.
 
@@ -107,8 +108,8 @@ class DatasetRepository:
     ) -> AddResult:
         """Make an upload a dataset, durably, or return the dataset that it already is.
 
-        Raises IdempotencyMismatch, IdempotentResultDeleted, QuotaExceeded or StoreFull; then
-        nothing was stored.
+        Raises IdempotencyMismatch, IdempotentResultDeleted, QuotaExceeded, StoreFull or
+        DiskUnavailable; then nothing was stored. Raises NotArchived, as JobArchive does.
         """
         with self._archive.reserve() as reservation:
             answer, *rest = self._add(tenant, received, name, idempotency_key)
@@ -128,7 +129,7 @@ class DatasetRepository:
         content_identity = received.content_identity
         secret = tenant_id_secret(self._store, tenant)
         self._archive.save_secret(tenant)
-        with disk_full_as_store_full():
+        with translate_disk_errors():
             path = self.blobs.store(received.path, received.sha256)
         body = json.dumps([*content_identity, name]).encode()
         header = {
@@ -211,15 +212,21 @@ class DatasetRepository:
         """Delete a dataset. Raises NoSuchDataset, or DatasetInUse while a live job uses it."""
         if not is_dataset_id(dataset_id):
             raise NoSuchDataset(dataset_id)
-        answer, *rest = self._scripts.call("delete_dataset", {"tenant": tenant, "id": dataset_id})
-        if answer == b"gone":
-            self._archive.ensure_dataset_tombstone(tenant, dataset_id)
-            raise NoSuchDataset(dataset_id)
-        if answer == b"used":
-            raise DatasetInUse([job.decode() for job in rest])
-        idempotency_keys = [key.decode() for key in rest[1:]]
-        self._archive.save_dataset_tombstone(tenant, dataset_id, int(rest[0]), idempotency_keys)
-        self.blobs.sweep()
+        with self._archive.reserve_change() as reservation:
+            header = {"tenant": tenant, "id": dataset_id}
+            answer, *rest = self._scripts.call("delete_dataset", header)
+            if answer == b"gone":
+                if self._archive.ensure_dataset_tombstone(tenant, dataset_id):
+                    return  # an earlier try of this deletion was cut short
+                raise NoSuchDataset(dataset_id)
+            if answer == b"used":
+                raise DatasetInUse([job.decode() for job in rest])
+            sequence, idempotency_keys = int(rest[0]), [key.decode() for key in rest[1:]]
+            self._archive.save_dataset_tombstone(
+                tenant, dataset_id, sequence, idempotency_keys, reservation
+            )
+        with contextlib.suppress(OSError):  # the file is still listed: a later sweep removes it
+            self.blobs.sweep()
 
 
 def tenant_id_secret(store: Store, tenant: str) -> bytes:

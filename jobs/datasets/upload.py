@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from jobs import fault_points
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.profiling import OffsetList, make_profiler
-from jobs.files.artifacts import disk_full_as_store_full
+from jobs.files.artifacts import translate_disk_errors
 from jobs.queries.usage import QuotaUse
 from jobs.spec.profiles import DatasetProfile, MediaType, ParseOptions
 
@@ -60,7 +61,7 @@ class Upload:
         self._kind, self._options, self._max_bytes, self._quota = kind, options, max_bytes, quota
         self._profiler = make_profiler(kind, options, max_bytes=max_bytes)
         self._sha, self._bytes = hashlib.sha256(), 0
-        with disk_full_as_store_full():
+        with translate_disk_errors():
             self._path, self._file = blobs.new_upload_file()
 
     def __enter__(self) -> Self:
@@ -68,7 +69,8 @@ class Upload:
 
     def __exit__(self, *_exception: object) -> None:
         # unlinked while locked, so that no sweep touches the file at the same time
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # swept later
+            self._path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # the last bytes could not be written
             self._file.close()
 
@@ -79,17 +81,19 @@ class Upload:
             raise UploadTooLarge(f"at most {self._max_bytes:,} bytes")
         if self._quota is not None:
             self._quota.check(self._bytes)
-        with disk_full_as_store_full():
+        with translate_disk_errors():
+            fault_points.hit("upload:write")
             self._file.write(data)
         self._sha.update(data)
         self._profiler.feed(data)
 
     def finish(self) -> ReceivedUpload:
         """Make the file durable and return the complete upload. Raises BadData or StoreFull."""
-        with disk_full_as_store_full():
+        with translate_disk_errors():
             self._file.flush()
             profile = self._profiler.finish(self._path)
             profile = profile.model_copy(update={"options": self._options})
+            fault_points.hit("upload:fsync")
             os.fsync(self._file.fileno())
         return ReceivedUpload(
             path=self._path,

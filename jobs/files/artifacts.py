@@ -18,12 +18,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 from jobs import fault_points
-from jobs.errors import StoreFull
+from jobs.errors import DiskUnavailable, StoreFull
 
 NAME_PATTERN = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 READ_SIZE = 1 << 20  # bytes
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: of a disk that is read-only, withdrawn, broken or closed to this user
+DISK_REFUSAL_ERRNOS = (
+    errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EUCLEAN, errno.ENODEV, errno.ENXIO,
+    errno.ESTALE, errno.ENOTCONN,
+)  # fmt: skip
 
 
 class UnsafePath(ValueError):
@@ -49,7 +55,7 @@ class ArtifactStore:
         self._relative_parts(path)
         make_folder(path.parent)
         with self._temporary_path(path) as temporary:
-            with open(temporary, "xb") as file:
+            with create_file(temporary) as file:
                 fault_points.hit("file:write")
                 file.write(data)
                 file.flush()
@@ -68,6 +74,18 @@ class ArtifactStore:
         if (free_bytes := shutil.disk_usage(folder).free) < self._min_free_bytes:
             reserve = f"{self._min_free_bytes} are kept for what runs"
             raise StoreFull(f"{free_bytes} bytes of disk are free, and {reserve}")
+
+    def close_to_others(self) -> None:
+        """Close the root and its folders, which earlier builds left open, to other users.
+
+        What lies below is out of reach then. A folder of another owner, such as a mounted volume,
+        is left as it is.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            for path in (self.root, *self.root.iterdir()):
+                if not path.is_symlink() and path.stat().st_mode & 0o077:
+                    with contextlib.suppress(OSError):
+                        path.chmod(path.stat().st_mode & 0o700)
 
     def open(self, path: Path) -> BinaryIO:
         """Open a regular file for reading, following no symbolic link below the root.
@@ -127,8 +145,13 @@ def make_folder(path: Path) -> None:
         missing.append(path)
         path = path.parent
     for folder in reversed(missing):
-        folder.mkdir(exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         sync_folder(folder.parent)
+
+
+def create_file(path: Path) -> BinaryIO:
+    """Create a file for writing that its owner alone may read."""
+    return os.fdopen(os.open(path, NEW_FILE_FLAGS, 0o600), "wb")
 
 
 def sync_folder(path: Path) -> None:
@@ -162,13 +185,15 @@ def purge_trash(folder: Path, name: str = "*") -> None:
 
 
 @contextlib.contextmanager
-def disk_full_as_store_full() -> Iterator[None]:
-    """Raise StoreFull for an OSError of a full disk or quota."""
+def translate_disk_errors() -> Iterator[None]:
+    """Raise StoreFull for an OSError of a full disk or quota, else DiskUnavailable."""
     try:
         yield
     except OSError as error:
         if error.errno in DISK_FULL_ERRNOS:
             raise StoreFull("the disk is full") from error
+        if error.errno in DISK_REFUSAL_ERRNOS:
+            raise DiskUnavailable(f"the disk says: {error.strerror}") from error
         raise
 
 

@@ -3,10 +3,12 @@
 Names and pins are in a checkpoint's record; its files never change. Knows no HTTP.
 """
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any
 
 from jobs import logs
 from jobs.archive.jobs import JobArchive
+from jobs.archive.request_records import MAX_REQUEST_BYTES
 from jobs.errors import (
     IdempotencyMismatch,
     IdempotentResultDeleted,
@@ -14,11 +16,10 @@ from jobs.errors import (
     LastCheckpoint,
     NoSuchCheckpoint,
     NoSuchJob,
-    StoreFull,
 )
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore
-from jobs.job import Checkpoint
+from jobs.job import Checkpoint, Job
 from jobs.ledger.checkpoint_set import RequestedCheckpoint
 from jobs.queries.jobs import JobQueries
 from jobs.store import keys
@@ -39,15 +40,37 @@ class CheckpointRequests:
         tenant: str,
         job_id: str,
         checkpoint: RequestedCheckpoint,
+        encode_response: Callable[[Job], str],
         *,
         idempotency_key: str | None = None,
         body_digest: str = "-",
-    ) -> Literal["requested", "repeated"]:
+    ) -> tuple[bool, Job]:
         """Request a checkpoint of a running job at the end of its current chunk.
 
-        Raises IllegalTransition, with the actions that are allowed, for a job that does not run,
-        IdempotencyMismatch, IdempotentResultDeleted or QuotaExceeded.
+        Returns whether it repeats an earlier request, and the job; else the response is kept for
+        the idempotency key. Raises IllegalTransition, with the actions that are allowed, for a job
+        that does not run, IdempotencyMismatch, IdempotentResultDeleted or QuotaExceeded.
         """
+        archive = self._archive
+        with archive.reserve(MAX_REQUEST_BYTES) as room, archive.reserve_change() as room_for_job:
+            is_repeated = self._request(tenant, job_id, checkpoint, idempotency_key, body_digest)
+            job = self._queries.get_job(tenant, job_id)
+            if idempotency_key:
+                if not is_repeated:
+                    response = encode_response(job)
+                    self._store_response(tenant, job_id, idempotency_key, response)
+                else:
+                    response = self.get_stored_response(tenant, job_id, idempotency_key) or ""
+                request = (idempotency_key, body_digest, response)
+                archive.ensure_request_saved(tenant, job_id, *request, room)
+            archive.save_change(tenant, job_id, room_for_job)
+        return is_repeated, job
+
+    def _request(
+        self, tenant: str, job_id: str, checkpoint: RequestedCheckpoint,
+        idempotency_key: str | None, body_digest: str,
+    ) -> bool:  # fmt: skip
+        """Record the request, or return True if this idempotency key has made it already."""
         header = {
             "member": keys.job_member(tenant, job_id),
             "verb": "checkpoint",
@@ -68,10 +91,11 @@ class CheckpointRequests:
                 raise IdempotencyMismatch(idempotency_key)
             case "deleted":
                 raise IdempotentResultDeleted(idempotency_key)
-        return "repeated" if answer == "same" else "requested"
+        return answer == "same"
 
-    def store_response(self, tenant: str, job_id: str, idempotency_key: str, response: str) -> None:
-        """Store the response to `request`, to be sent again for its idempotency key."""
+    def _store_response(
+        self, tenant: str, job_id: str, idempotency_key: str, response: str
+    ) -> None:
         header = {"member": keys.job_member(tenant, job_id), "idempotency_key": idempotency_key}
         self._scripts.call("store_response", header, response)
 
@@ -82,31 +106,33 @@ class CheckpointRequests:
 
     def update(self, tenant: str, job_id: str, selector: str, fields: dict[str, Any]) -> Checkpoint:
         """Change `name` or `pinned` of a checkpoint. Raises NoSuchCheckpoint."""
-        while True:
+        with self._archive.reserve_change() as reservation:
             checkpoint = self._queries.get_checkpoint(tenant, job_id, selector)
-            if self._try_replace(tenant, job_id, checkpoint.tick, fields):
-                self._archive.save(tenant, job_id)
-                return self._queries.get_checkpoint(tenant, job_id, str(checkpoint.tick))
+            while not self._try_replace(tenant, job_id, checkpoint.tick, fields):
+                checkpoint = self._queries.get_checkpoint(tenant, job_id, selector)
+            self._archive.save_change(tenant, job_id, reservation)
+        return self._queries.get_checkpoint(tenant, job_id, str(checkpoint.tick))
 
     def delete(self, tenant: str, job_id: str, selector: str) -> None:
         """Remove a checkpoint's record, then its files.
 
         Raises NoSuchCheckpoint, or LastCheckpoint for the only one of a live job.
         """
-        tick = self._queries.get_checkpoint(tenant, job_id, selector).tick
-        header = {"member": keys.job_member(tenant, job_id), "tick": tick}
-        answer, *rest = self._scripts.call("delete_checkpoint", header)
-        if answer == b"gone":
-            raise NoSuchJob(job_id)
-        if answer == b"none":
-            raise NoSuchCheckpoint(selector)
-        if answer == b"last":
-            raise LastCheckpoint(rest[0].decode())
         try:
-            self._archive.save(tenant, job_id)
-        except StoreFull:  # removing the files may make the room that the record needs
-            self._remove_files(tenant, job_id, parse_checkpoint(rest[0]))
-            self._archive.save(tenant, job_id)
+            tick = self._queries.get_checkpoint(tenant, job_id, selector).tick
+        except NoSuchCheckpoint:  # perhaps by an earlier try, which could not be archived
+            self._archive.ensure_not_owed(tenant, job_id)
+            raise
+        header = {"member": keys.job_member(tenant, job_id), "tick": tick}
+        with self._archive.reserve_change() as reservation:
+            answer, *rest = self._scripts.call("delete_checkpoint", header)
+            if answer == b"gone":
+                raise NoSuchJob(job_id)
+            if answer == b"none":
+                raise NoSuchCheckpoint(selector)
+            if answer == b"last":
+                raise LastCheckpoint(rest[0].decode())
+            self._archive.save_change(tenant, job_id, reservation)
         self._remove_files(tenant, job_id, parse_checkpoint(rest[0]))
 
     def _remove_files(self, tenant: str, job_id: str, checkpoint: Checkpoint) -> None:

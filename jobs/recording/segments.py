@@ -8,7 +8,14 @@ import contextlib
 
 from jobs import fault_points
 from jobs.archive.jobs import JobArchive
-from jobs.errors import LeaseLost, NoSuchJob, NotAccepted, RequestInProgress, StoreFull
+from jobs.errors import (
+    DiskUnavailable,
+    LeaseLost,
+    NoSuchJob,
+    NotAccepted,
+    RequestInProgress,
+    StoreFull,
+)
 from jobs.files.artifacts import ArtifactStore
 from jobs.history.column_reader import ColumnReader, SegmentPiece, list_pieces
 from jobs.history.summary_rows import SEGMENT
@@ -54,7 +61,7 @@ class Segments:
 
         Where the disk refuses it, the next checkpoint's record makes up for it.
         """
-        with contextlib.suppress(OSError, StoreFull, RequestInProgress):
+        with contextlib.suppress(OSError, StoreFull, DiskUnavailable, RequestInProgress):
             self._archive.save(lease.tenant, lease.job_id, lease=lease)
 
     def finalize(self, tenant: str, job_id: str) -> None:

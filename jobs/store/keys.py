@@ -21,7 +21,8 @@ RETENTION_LOCK = "tenants:sweeping"  # string: expires when rules of retention m
 DEFAULT_QUOTAS = "tenants:defaults"  # hash: quota -> the service's limit, from its settings
 ACCESS_SEQUENCE = "access:sequence"  # int: number of access keys made
 STORE_UUID = "store:uuid"  # string: id of this store; the artifacts' root has it too
-ARCHIVED = "store:archived"  # string: set once everything in the store has an archive record
+ARCHIVED = "store:archived"  # string: form of the archive that has everything in the store
+OWED_RECORDS = "store:owed"  # set: `<kind> <tenant> <id>` of what has no current record
 
 
 def job_member(tenant: str, job_id: str) -> str:

@@ -6,7 +6,7 @@ complete again. Knows the archive; knows no trainer.
 
 from jobs.archive.job_file import JobFile
 from jobs.archive.jobs import JobArchive
-from jobs.errors import RequestInProgress, StoreFull
+from jobs.errors import DiskUnavailable, RequestInProgress, StoreFull
 from jobs.files.artifacts import UnsafePath
 from workers.trainer_session import TrainerSession
 
@@ -33,7 +33,7 @@ class Archiver:
         lease, file, self._file = self._session.claim.lease, self._file, None
         try:
             self._file = self._archive.save(lease.tenant, lease.job_id, lease=lease, job_file=file)
-        except (OSError, UnsafePath, StoreFull, RequestInProgress) as error:
+        except (OSError, UnsafePath, StoreFull, DiskUnavailable, RequestInProgress) as error:
             self._session.log.write(f"the archive has no newer record: {error}")
             return False
         return True

@@ -269,15 +269,19 @@ local function renew_lease(member, job)
 end
 
 -- All that the store has of a job beside its history, as jobs/store/job_snapshot.py reads it: its record, four hashes,
--- deleted checkpoints, audit, attempts, and the events beyond the first `after`. Hashes are flat lists.
+-- deleted checkpoints, audit, attempts, and the events beyond the first `after`. Hashes are flat lists. Of the idempotency
+-- keys it has the submission's: checkpoint requests are as many as clients like, and each has a record of its own.
 local function read_snapshot(member, after)
   local attempts, reply = {}, { redis.call('HGETALL', keys.job(member)) }
   for n = 1, tonumber(redis.call('HGET', keys.job(member), 'attempt')) do
     attempts[n] = redis.call('HGETALL', keys.attempt(member, n))
   end
-  for _, hash in ipairs({ keys.checkpoints, keys.segment_digests, keys.checkpoint_responses, keys.job_idempotency_keys }) do
-    reply[#reply + 1] = redis.call('HGETALL', hash(member))
-  end
+  reply[#reply + 1] = redis.call('HGETALL', keys.checkpoints(member))
+  reply[#reply + 1] = redis.call('HGETALL', keys.segment_digests(member))
+  reply[#reply + 1] = {} -- responses to checkpoint requests, in records of earlier builds
+  local submitted_with = redis.call('HGET', keys.job(member), 'idempotency_key')
+  local digest = submitted_with and redis.call('HGET', keys.job_idempotency_keys(member), submitted_with)
+  reply[#reply + 1] = digest and { submitted_with, digest } or {}
   local dropped = tonumber(redis.call('HGET', keys.job(member), 'events_dropped') or '0')
   reply[#reply + 1] = redis.call('SMEMBERS', keys.deleted_checkpoints(member))
   reply[#reply + 1] = redis.call('LRANGE', keys.audit(member), '0', '-1')
