@@ -5,6 +5,7 @@ FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONPATH=/app TICKFORGE_DATA_DIR=/data
 WORKDIR /app
+RUN python -c 'import sys; sys.version_info >= (3, 11, 3) or sys.exit("an old python:3.11-slim: docker pull it")'
 RUN useradd --system --uid 10001 --home-dir /app tickforge && install -d -o tickforge /data
 COPY requirements.txt requirements-parquet.txt ./
 

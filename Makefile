@@ -16,8 +16,8 @@ help: ## list these targets
 setup: $(READY) ## .venv with all that demo, test and serve need
 
 $(READY): requirements.txt client/pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Tickforge needs Python 3.11 or newer on PATH (or PYTHON=...)" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit(f"Tickforge needs Python 3.11 or newer; {sys.executable} is {sys.version.split()[0]}: set PYTHON=...")'
+	@test -n "$(PYTHON)" || { echo "Tickforge needs Python 3.11.3 or newer on PATH (or PYTHON=...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11, 3) or sys.exit(f"Tickforge needs Python 3.11.3 or newer; {sys.executable} is {sys.version.split()[0]}: set PYTHON=...")'
 	@echo "setting up .venv (torch is large: a few minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -r requirements.txt

@@ -3,6 +3,10 @@
 import os
 import sys
 
+from jobs.python_version import require_python
+
+require_python()
+
 from serving.main import main
 
 if __name__ == "__main__":

@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from importlib import import_module
 
+from jobs.python_version import require_python
+
+require_python()
+
 from api import metrics
 from api.app import ENDPOINTS, create_app
 from api.openapi import document_json

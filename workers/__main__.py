@@ -15,6 +15,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from importlib import import_module
 
+from jobs.python_version import require_python
+
+require_python()
+
 from jobs import celery_app, fault_points, logs
 from jobs.archive.store_identity import check_store_matches
 from jobs.errors import InvalidSetting, UnsafeStore
