@@ -37,11 +37,13 @@ class Dependencies:
         self.artifacts = artifacts = ArtifactStore(
             settings.artifacts, min_free_bytes=settings.min_free_bytes
         )
-        self.datasets = DatasetRepository(store, artifacts, max_bytes=settings.max_dataset_bytes)
+        digests = FileDigests()
+        self.datasets = DatasetRepository(
+            store, artifacts, max_bytes=settings.max_dataset_bytes, digests=digests
+        )
         self.job_rows = JobRowReader(self.datasets.open_file)
         self.jobs = JobService(store, artifacts, self.datasets, settings, job_json)
         self.job_queries, self.events = JobQueries(store), Events(store)
-        digests = FileDigests()
         self.checked_files = CheckedFiles(digests, DamageMarks(store))
         self.history = HistoryReader(store, artifacts, digests)
         self.tenants, self.tenant_events = Tenants(store, artifacts), TenantEvents(store)

@@ -217,6 +217,20 @@ def test_a_missing_part_of_a_history_is_damaged_in_every_form(home: Home) -> Non
         path.with_suffix(".away").rename(path)
 
 
+def test_row_numbers_that_come_from_a_damaged_dataset_are_refused(home: Home) -> None:
+    """The changed file is a table as before, but a row of it belongs to another class."""
+    text = "x,label\n" + "".join(f"{n},{'abc'[n % 3]}\n" for n in range(90))
+    headers = {"Content-Type": "text/csv"}
+    dataset = home.http.post("/v1/datasets", content=text, headers=headers).json()
+    data = {"source": "dataset", "id": dataset["id"], "target": "label"}
+    validation = {"fraction": 0.2, "split": "stratified"}
+    spec = small_spec(data=data, validation=validation)
+    job = home.http.post("/v1/jobs", json=spec).json()
+    with flipped_bit(home.file(f"blobs/*/{dataset['sha256']}_*"), at=text.index(",a\n4,") + 1):
+        expect_damaged(home.http.get(f"/v1/jobs/{job['id']}/rows"))
+    assert home.http.get(f"/v1/jobs/{job['id']}/rows").json()["total"] == 72
+
+
 def test_the_client_tells_a_damaged_file_and_keeps_nothing_of_it(
     home: Home, tmp_path: Path
 ) -> None:

@@ -55,7 +55,8 @@ def checkpoint_folder(harness: ApiHarness, job_id: str, tick: int) -> Path:
 
 def expect_damage(verify: dict[str, Any], *files: str) -> dict[str, Any]:
     """Check that a verify failed over exactly these files; return its certificate."""
-    assert (verify["status"], verify["error"]["type"]) == ("failed", "damaged"), verify
+    assert verify["status"] == "failed", verify["result"]
+    assert verify["error"]["type"] == "damaged"
     assert all(name in verify["error"]["detail"] for name in files)
     result: dict[str, Any] = verify["result"]
     assert (result["verdict"], result["first_difference"]) == ("damaged", None)

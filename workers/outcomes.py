@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from jobs.certificate import Certificate
 from jobs.errors import FingerprintMismatch, LeaseLost, NotAccepted, TickGap, TickMismatch
+from jobs.history.errors import DamagedHistory
 from jobs.job import Status
 from jobs.trainer_frames import PeerGone
 from workers.exit_status import describe_exit
@@ -75,6 +76,12 @@ def disk_pause_outcome(tick: int, detail: str) -> Outcome:
     return Outcome("paused", tick, error={"type": "checkpoint", "detail": detail, "tick": tick})
 
 
+def damage_pause_outcome(tick: int, detail: str) -> Outcome:
+    """Return the outcome that pauses a job whose recorded ticks cannot be read back."""
+    detail += "; put the file back and resume"
+    return Outcome("paused", tick, error={"type": "damaged", "detail": detail, "tick": None})
+
+
 def divergence_outcome(
     error: TickMismatch | ReplayMismatch, tick: int, recorded: JsonDict, computed: JsonDict
 ) -> Outcome:
@@ -104,6 +111,8 @@ def outcome_of_error(
             return requeue_outcome(tick, f"the store lost ticks, they are run again: {error}")
         case CheckpointDeleted() | ForkServerUnavailable():
             return requeue_outcome(tick, str(error))
+        case DamagedHistory():
+            return damage_pause_outcome(tick, str(error))
         case FingerprintMismatch():
             return requeue_outcome(tick, "this worker's fingerprint is not the history's")
     # an error of ours or of this machine: the ledger gives the job up after some of them

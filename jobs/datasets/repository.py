@@ -21,6 +21,7 @@ from jobs.datasets.row_splits import split_job_rows, used_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
 from jobs.errors import DatasetDeleted, DatasetInUse, NoSuchDataset, RequestInProgress
 from jobs.files.artifacts import ArtifactStore, translate_disk_errors
+from jobs.files.file_digests import FileDigests
 from jobs.ids import is_dataset_id, make_dataset_id
 from jobs.queries.usage import QuotaUse, UsageQueries
 from jobs.spec.dataset_binding import DataFile
@@ -50,8 +51,16 @@ class AddResult:
 class DatasetRepository:
     """All operations on datasets."""
 
-    def __init__(self, store: Store, files: ArtifactStore, *, max_bytes: int) -> None:
-        self._store, self._max_bytes = store, max_bytes
+    def __init__(
+        self,
+        store: Store,
+        files: ArtifactStore,
+        *,
+        max_bytes: int,
+        digests: FileDigests | None = None,
+    ) -> None:
+        """`digests` may be shared with other readers of files."""
+        self._store, self._max_bytes, self._digests = store, max_bytes, digests or FileDigests()
         self._scripts, self._archive = Scripts(store), KeyDatasetArchive(store, files)
         self._usage = UsageQueries(store)
         self.blobs = Blobs(store, files)
@@ -202,11 +211,15 @@ class DatasetRepository:
             raise DamagedDataset(f"the file of sha256 {record.dataset.sha256} is missing") from None
 
     def open_file(self, file: DataFile) -> BinaryIO:
-        """Open the bytes of a dataset that a job uses. Raises DatasetDeleted."""
+        """Open the bytes of a dataset that a job uses. Raises DatasetDeleted or DamagedDataset."""
         try:
-            return self.blobs.open(file.path)
+            opened = self.blobs.open(file.path)
         except FileNotFoundError:
             raise DatasetDeleted("a dataset of the job has been deleted") from None
+        if not self._digests.matches(opened, file.sha256):
+            opened.close()
+            raise DamagedDataset(f"the file of sha256 {file.sha256} has other bytes now")
+        return opened
 
     def delete(self, tenant: str, dataset_id: str) -> None:
         """Delete a dataset. Raises NoSuchDataset, or DatasetInUse while a live job uses it."""
