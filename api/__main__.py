@@ -16,7 +16,7 @@ from api.openapi import document_json
 from api.server import GunicornServer
 from jobs import fault_points, logs
 from jobs.errors import InvalidSetting, UnsafeStore
-from jobs.files.artifacts import ArtifactStore
+from jobs.files.artifacts import ArtifactStore, hide_new_files
 from jobs.settings import Settings
 from jobs.startup import prepare_store
 from jobs.store.connection import check_store, connect, wait_ready
@@ -38,6 +38,7 @@ def preload() -> None:
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Serve until SIGTERM. Returns 2, with the reason on stderr, if the service cannot start."""
+    hide_new_files()
     try:
         settings = Settings.from_env(environ)
         logs.configure_logging(settings.log_format)
@@ -47,7 +48,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except (InvalidSetting, UnsafeStore) as error:
         print(f"tickforge api: {error}", file=sys.stderr)
         return STARTUP_ERROR_EXIT_CODE
-    GunicornServer(settings, lambda: create_app(settings, has_upkeep=True)).run()
+    GunicornServer(settings, lambda: create_app(settings)).run()
     return 0
 
 

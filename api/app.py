@@ -22,7 +22,7 @@ from api import (
     routes_verify,
 )
 from api.auth import PUBLIC_PATHS, Authenticator, authenticate_request
-from api.dependencies import Dependencies
+from api.dependencies import UPKEEP_EXTENSION, Dependencies
 from api.endpoints import Endpoint, register_routes
 from api.errors import Problem, to_problem
 from api.etag import NO_STORE
@@ -43,13 +43,8 @@ MAX_LOGGED_PATH_LENGTH = 200  # characters
 REQUEST_ID_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-def create_app(
-    settings: Settings, store: Store | None = None, *, has_upkeep: bool = False
-) -> Flask:
-    """Create the app. Without a store it connects to the one of the settings, on first use.
-
-    With upkeep a thread completes the archive as long as this process runs.
-    """
+def create_app(settings: Settings, store: Store | None = None) -> Flask:
+    """Create the app. Without a store it connects to the one of the settings, on first use."""
     app = Flask("tickforge", static_folder=None)
     # Flask cuts a chunked body off here: one byte more shows that it is too long
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
@@ -61,6 +56,7 @@ def create_app(
     authenticator = Authenticator(deps.access_keys, settings.admin_key, settings.rate_limit)
     celery_app.configure_broker(settings)
     app.extensions[LONG_POLLER_EXTENSION] = deps.long_poller
+    app.extensions[UPKEEP_EXTENSION] = deps.jobs.upkeep
 
     @app.before_request
     def start_request() -> None:
@@ -78,8 +74,6 @@ def create_app(
         deps.metrics.observe_request(request.endpoint, request.method, status, seconds)
         return _finalize_response(response, seconds)
 
-    if has_upkeep:
-        deps.jobs.upkeep.start()
     app.register_error_handler(Exception, _handle_error)
     register_routes(app, deps, ENDPOINTS)
     return app

@@ -25,6 +25,9 @@ from jobs.settings import Settings
 from jobs.store.connection import Store, connect
 from jobs.tenants import Tenants
 
+#: of the app: the thread that completes the archive, which a server starts in each process
+UPKEEP_EXTENSION = "tickforge_archive_upkeep"
+
 
 class Dependencies:
     """Everything a view may use. The store's connections open with the first command."""

@@ -16,6 +16,7 @@ from gunicorn.http import errors  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from api import metrics
+from api.dependencies import UPKEEP_EXTENSION
 from api.errors import PROBLEM_MEDIA_TYPE, URN_PREFIX
 from api.long_polling import LONG_POLLER_EXTENSION
 from api.upload_body import MAX_DISCARDED_BYTES
@@ -108,6 +109,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
             "loglevel": "warning",
             "control_socket_disable": True,
             "proc_name": "tickforge-api",
+            "post_worker_init": lambda worker: worker.wsgi.extensions[UPKEEP_EXTENSION].start(),
             "child_exit": lambda _arbiter, worker: metrics.forget_process(worker.pid),
             "on_exit": lambda _arbiter: shutil.rmtree(self._metrics_folder, ignore_errors=True),
         }

@@ -18,7 +18,7 @@ from jobs.archive.format import BrokenArchive
 from jobs.archive.reader import ArchiveReader
 from jobs.archive.restore import RestoreError, Restorer
 from jobs.errors import DiskUnavailable, InvalidSetting, StoreFull, UnsafeStore
-from jobs.files.artifacts import ArtifactStore, UnsafePath
+from jobs.files.artifacts import ArtifactStore, UnsafePath, hide_new_files
 from jobs.settings import Settings
 from jobs.store import keys
 from jobs.store.connection import UNAVAILABLE, Store, check_store, connect
@@ -87,6 +87,7 @@ class Rebuild:
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Rebuild; return 0, 1 if something was left out, or 2 if nothing was done."""
     args = _parser().parse_args(argv)
+    hide_new_files()
     placeholder_env = {"TICKFORGE_REDIS_URL": "unix:///nowhere"} if args.dry_run else {}
     try:
         settings = Settings.from_env({**placeholder_env, **environ})

@@ -278,7 +278,7 @@ def test_a_nearly_full_disk_refuses_jobs_and_answers_reads(
     assert client.get("/v1/jobs").json["data"] == []
 
 
-def test_a_page_of_jobs_with_large_specs_is_bounded_by_bytes(client: Any) -> None:
+def test_a_page_of_jobs_with_large_specs_is_bounded_by_bytes(client: Any, store: Any) -> None:
     rows = [[float(n)] * 100 for n in range(1000)]
     data = {"source": "inline", "inputs": rows, "targets": [0.0] * 1000}
     for _ in range(12):
@@ -289,3 +289,12 @@ def test_a_page_of_jobs_with_large_specs_is_bounded_by_bytes(client: Any) -> Non
     assert first["has_more"] and 1 <= len(first["data"]) < 12
     rest = client.get(f"/v1/jobs?limit=100&after={first['next_after']}").json
     assert len(first["data"]) + len(rest["data"]) == 12
+    assert read_bytes(store, lambda: client.get("/v1/jobs?limit=1")) < 1_000_000
+    assert read_bytes(store, lambda: client.get("/v1/jobs?limit=100&status=paused")) < 100_000
+
+
+def read_bytes(store: Any, act: Callable[[], Any]) -> int:
+    """How many bytes the store sends meanwhile."""
+    before = store.info("stats")["total_net_output_bytes"]
+    assert act().status_code == 200
+    return int(store.info("stats")["total_net_output_bytes"]) - int(before)

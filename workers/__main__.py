@@ -22,7 +22,7 @@ require_python()
 from jobs import celery_app, fault_points, logs
 from jobs.archive.store_identity import check_store_matches
 from jobs.errors import InvalidSetting, UnsafeStore
-from jobs.files.artifacts import ArtifactStore
+from jobs.files.artifacts import ArtifactStore, hide_new_files
 from jobs.queries import worker_registry
 from jobs.settings import Settings
 from jobs.store.connection import UNAVAILABLE, check_store, connect, wait_ready
@@ -56,6 +56,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run a worker, or its self-test; return the exit code."""
     args = _parser().parse_args(argv)
     _set_signals()
+    hide_new_files()
     worker_folder = WorkerFolder()
     forkserver = ForkServerProcess(worker_folder.socket_path)
     try:

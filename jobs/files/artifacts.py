@@ -138,6 +138,11 @@ def validate_name(name: str) -> str:
     return name
 
 
+def hide_new_files() -> None:
+    """Let whatever this process and its children make be its user's alone: 0600, folders 0700."""
+    os.umask(0o077)
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and its missing parents, all durable: each parent is synced."""
     missing = []

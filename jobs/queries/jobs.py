@@ -4,8 +4,8 @@ A page reads the smallest index among its filters, newest first, and at most 1,0
 """
 
 import json
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
 from jobs.errors import NoSuchCheckpoint, NoSuchJob
 from jobs.ids import is_job_id
@@ -20,9 +20,20 @@ from jobs.store.scripts import Scripts
 Filter = tuple[str, str]  # (field, value)
 
 MAX_CANDIDATES = 1000  # for one page
-MAX_PAGE_BYTES = 4 << 20  # of specs (with inline data); the job that exceeds it is the last
+MAX_PAGE_BYTES = 4 << 20  # of long fields; the job that exceeds it is the last
+#: fields whose length counts in a page: specs have inline data, answers of earlier builds specs
+LONG_FIELDS = ("spec", "labels", "notes", "answer")
 BATCH_SIZE = 100  # records read in one round trip
 INDEXED_FIELDS = ("status", "label", "name", "kind", "parent")
+
+
+class _Candidate(NamedTuple):
+    """A job of an index: the fields that filters look at, and the bytes of its long ones."""
+
+    job_id: str
+    sequence: int
+    fields: Record
+    bytes: int
 
 
 class JobQueries:
@@ -54,22 +65,23 @@ class JobQueries:
         """
         index = self._smallest_index(tenant, filters)
         index_cursor = IndexCursor(self._store, index, after, descending)
-        records: list[Record] = []
+        chosen: list[str] = []
         examined, cursor, size, is_full = 0, after, 0, False
         while not is_full and examined < MAX_CANDIDATES:
-            batch = index_cursor.read_next(min(BATCH_SIZE, MAX_CANDIDATES - examined))
-            for sequence, record in self._read_records(tenant, batch):
-                examined, cursor = examined + 1, str(sequence)
-                if record and _matches_filters(record, filters):
-                    records.append(record)
-                    size += len(record[b"spec"])
-                is_full = len(records) == limit or size > MAX_PAGE_BYTES
+            count = min(BATCH_SIZE, MAX_CANDIDATES - examined)
+            batch = index_cursor.read_next(count if filters else min(count, limit - len(chosen)))
+            for candidate in self._read_candidates(tenant, batch, filters):
+                examined, cursor = examined + 1, str(candidate.sequence)
+                if _matches_filters(candidate.fields, filters):
+                    chosen.append(candidate.job_id)
+                    size += candidate.bytes
+                is_full = len(chosen) == limit or size > MAX_PAGE_BYTES
                 if is_full:
                     break
             if len(batch) == 0:
-                return Page(self._make_jobs(records), None)
+                return Page(self._read_jobs(tenant, chosen, filters), None)
         has_more = index_cursor.has_more_after(parse_cursor(cursor))
-        return Page(self._make_jobs(records), cursor if has_more else None)
+        return Page(self._read_jobs(tenant, chosen, filters), cursor if has_more else None)
 
     def find_by_idempotency_key(
         self, tenant: str, idempotency_key: str, body_digest: str
@@ -139,14 +151,33 @@ class JobQueries:
             sizes = pipe.execute()
         return min(zip(sizes, names, strict=True))[1]
 
-    def _read_records(
-        self, tenant: str, batch: Sequence[tuple[bytes, float]]
-    ) -> list[tuple[int, Record]]:
+    def _read_candidates(
+        self, tenant: str, batch: Sequence[tuple[bytes, float]], filters: Sequence[Filter]
+    ) -> Iterator[_Candidate]:
+        """Read what the filters look at, and how long the rest is."""
+        names = ["id", *{"labels" if field == "label" else field for field, _ in filters}]
         with self._store.pipeline(transaction=False) as pipe:
             for job_id, _ in batch:
-                pipe.hgetall(keys.job(tenant, job_id.decode()))
-            sequences = (int(sequence) for _, sequence in batch)
-            return list(zip(sequences, pipe.execute(), strict=True))
+                key = keys.job(tenant, job_id.decode())
+                pipe.hmget(key, names)
+                for field in LONG_FIELDS:
+                    pipe.hstrlen(key, field)
+            replies: Any = iter(pipe.execute())
+        for job_id, sequence in batch:
+            values, sizes = next(replies), [next(replies) for _ in LONG_FIELDS]
+            present = zip(map(str.encode, names), values, strict=True)
+            fields = {name: value for name, value in present if value is not None}
+            yield _Candidate(job_id.decode(), int(sequence), fields, sum(sizes))
+
+    def _read_jobs(
+        self, tenant: str, job_ids: Sequence[str], filters: Sequence[Filter]
+    ) -> list[Job]:
+        """Read these jobs, without those that were deleted or changed meanwhile."""
+        with self._store.pipeline(transaction=False) as pipe:
+            for job_id in job_ids:
+                pipe.hgetall(keys.job(tenant, job_id))
+            records: Any = pipe.execute()
+        return self._make_jobs([record for record in records if _matches_filters(record, filters)])
 
     def _make_jobs(self, records: Sequence[Record]) -> list[Job]:
         waiting = [record for record in records if record.get(b"status") == b"queued"]
@@ -172,6 +203,9 @@ def _matches_selector(checkpoint: Checkpoint, selector: str) -> bool:
 
 
 def _matches_filters(record: Record, filters: Sequence[Filter]) -> bool:
+    """Return whether there is such a job and all filters let it pass."""
+    if not record:
+        return False
     statuses = [value.encode() for field, value in filters if field == "status"]
     if statuses and record[b"status"] not in statuses:
         return False
