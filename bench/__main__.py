@@ -15,6 +15,7 @@ from bench import (
     engines,
     first_tick,
     growth,
+    held_connections,
     lists,
     native,
     reads_under_load,
@@ -64,6 +65,9 @@ BENCHMARKS = {
     "lists": Benchmark("Lists: among 1,000 and 100,000 jobs", lists.measure, 30, on_page=False),
     "access": Benchmark("Access: what a key costs", access.measure, 2000, on_page=False),
     "streams": Benchmark("Streams: requests while 300 are open", streams.measure, 3, on_page=False),
+    "held": Benchmark(
+        "Held connections: status reads beside 2,000", held_connections.measure, 3, on_page=False
+    ),
     "recovery": Benchmark("Recovery: kills and a drain", recovery.measure, 10, on_page=False),
     "upload": Benchmark(
         "Upload: profiles of tables", upload.measure, 3, {"rows": 100_000}, 1, on_page=False
