@@ -14,6 +14,7 @@ MAX_ANSWER_SECONDS = 5.0
 MAX_EXTRA_CHECKPOINTS = 4
 #: bytes of a manifest, for each checkpoint; the record counts what it lists
 MAX_MANIFEST_BYTES = 8_192
+MAX_CODE_BYTES = 65_536
 MAX_ARCHIVE_BYTES = 1 << 20  # of what a lost store would be rebuilt from: no value of any tick
 
 
@@ -126,6 +127,8 @@ def check_disk_use(evidence: Evidence) -> list[Violation]:
     if archived > MAX_ARCHIVE_BYTES:
         messages.append(f"{archived} bytes of archive")
     max_bytes = recorded + MAX_MANIFEST_BYTES * (count + 1) + archived
+    if not count:  # that of a save which was never committed
+        max_bytes += MAX_CODE_BYTES
     if evidence.status in TERMINAL_STATUSES and not evidence.sealed:
         messages.append("its history still lies in the store")
     elif evidence.status in TERMINAL_STATUSES and sum(evidence.disk.values()) > max_bytes:

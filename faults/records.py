@@ -140,5 +140,6 @@ def _names(folder: Path) -> list[str]:
 
 
 def _sizes(folder: Path) -> list[tuple[str, int]]:
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return [(str(path.relative_to(folder)), path.stat().st_size) for path in files]
+    """List files with their sizes; one of several links to a file stands for it."""
+    files = {path.stat().st_ino: path for path in folder.rglob("*") if path.is_file()}
+    return [(str(path.relative_to(folder)), path.stat().st_size) for path in files.values()]

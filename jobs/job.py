@@ -146,8 +146,15 @@ class Checkpoint(_JobModel):
     folder: str = Field(exclude=True)  # in the job's folder of checkpoints
     #: counts in `keep`; False for one saved only as the best
     periodic: bool = Field(True, exclude=True)
+    #: of `bytes`, those of a file that is on disk once for all checkpoints of the job
+    shared_bytes: int = Field(0, exclude=True)
     state: str = Field(exclude=True)  # digest of the state, 16 hex digits
     term: int = Field(exclude=True)
+
+    @property
+    def own_bytes(self) -> int:
+        """Return the bytes that its removal frees."""
+        return self.bytes - self.shared_bytes
 
 
 class Attempt(_JobModel):

@@ -84,12 +84,13 @@ class ApiHarness:
         """Return what Job.bytes counts: files that checkpoints list, and the history's."""
         job_folder = self.folder(job_id)
         files = [file for file in job_folder.rglob("*") if file.is_file()]
-        return sum(
-            file.stat().st_size
+        sizes = {  # by inode: a file that is linked counts once
+            file.stat().st_ino: file.stat().st_size
             for file in files
             if file.name not in ("manifest.json", "log.txt")
-            and ("checkpoints" in file.parts or "history" in file.parts)
-        )
+            and {"checkpoints", "history", "code"} & set(file.parts)
+        }
+        return sum(sizes.values())
 
 
 @contextmanager

@@ -274,11 +274,13 @@ def test_counters_are_exact_after_every_kind_of_change_and_after_a_rebuild(
     dataset = upload(client).json["id"]
     upload(client, b"a,b\n1,2\n3,4\n")
     worker = ManualWorker(store, settings)
-    worker.record([1.0] * 20)
-    for size in (10, 200):
-        worker.save(b"x" * size, is_final=size == 200)
+    for tick, code in ((5, b"code"), (10, b"code"), (19, b"other code"), (20, b"code")):
+        worker.record([1.0] * (tick - worker.tick))
+        drop = [5, 19] if tick == 20 else []
+        worker.save(b"x" * tick, drop, {"model.py": code}, is_final=tick == 20)
     worker.end(stopped_by="budget")
-    check_counters(store, "default")
+    size = sum(tick + len("{}") for tick in (10, 20)) + len("codeother code")
+    assert check_counters(store, "default")["artifact_bytes"] == size
     job = f"/v1/jobs/{ids[0]}"
     assert client.delete(f"{job}/checkpoints/20").status_code == 204
     check_counters(store, "default")

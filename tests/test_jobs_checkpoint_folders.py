@@ -294,3 +294,52 @@ def test_two_periodic_checkpoints_stay_beside_initial_best_final_and_pinned(
     had: list[Checkpoint], new: Checkpoint, dropped: list[int]
 ) -> None:
     assert checkpoint_folders.expired_ticks(had, new, keep_count=2) == dropped
+
+
+def code_files(files: ArtifactStore) -> set[int]:
+    """Inodes of all code of the job, in its checkpoints and beside them."""
+    return {path.stat().st_ino for path in files.job_folder(*JOB).rglob("*.py")}
+
+
+def test_the_code_of_a_jobs_checkpoints_is_one_file_on_disk(files: ArtifactStore) -> None:
+    code = {"model.py": b"import torch\n" * 100}
+    size = len(code["model.py"])
+    saved = [completed(files, tick, folder=begun(files, **code)) for tick in (1, 2, 3)]
+    assert len(code_files(files)) == 1
+    assert [(entry.shared_bytes, entry.bytes - entry.own_bytes) for entry in saved] == [
+        (size, size)
+    ] * 3
+    checkpoint_folders.remove_folder(files, *JOB, saved[0])
+    for checkpoint in saved[1:]:
+        assert checkpoint_folders.files_match(files, *JOB, checkpoint)
+    other = completed(files, 4, folder=begun(files, **{"model.py": b"pass\n"}))
+    assert len(code_files(files)) == 2 and other.shared_bytes == 5
+    assert completed(files, 5).shared_bytes == 0
+
+
+def test_damaged_code_is_not_shared_with_a_new_checkpoint(files: ArtifactStore) -> None:
+    code = {"model.py": b"import torch\n"}
+    first = completed(files, 1, folder=begun(files, **code))
+    (home(files) / "1-t3" / "model.py").write_bytes(b"import bench\n")
+    second, third = (completed(files, tick, folder=begun(files, **code)) for tick in (2, 3))
+    assert not checkpoint_folders.files_match(files, *JOB, first)
+    for checkpoint in (second, third):
+        assert checkpoint_folders.files_match(files, *JOB, checkpoint)
+        assert checkpoint.shared_bytes == len(code["model.py"])
+    assert len(code_files(files)) == 2
+
+
+def test_without_links_every_checkpoint_has_code_of_its_own(
+    files: ArtifactStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = {"model.py": b"import torch\n"}
+
+    def refuse(*_paths: Path) -> None:
+        raise OSError(errno.EPERM, "no links here")
+
+    completed(files, 1, folder=begun(files, **code))
+    monkeypatch.setattr(os, "link", refuse)
+    checkpoint = completed(files, 2, folder=begun(files, **code))
+    assert checkpoint.own_bytes == checkpoint.bytes and len(code_files(files)) == 2
+    assert checkpoint_folders.files_match(files, *JOB, checkpoint)
+    assert not list(files.job_folder(*JOB).rglob(".*"))

@@ -36,7 +36,7 @@ def script_fields() -> set[str]:
 
 
 def codec_fields() -> set[str]:
-    readers = (codec.parse_job, codec._span, codec._rate, codec._result)
+    readers = (codec.parse_job, codec._span, codec._rate, codec._result, codec._file_bytes)
     code = "".join(map(inspect.getsource, readers))
     pairs = re.findall(r'(?:fields|fields\))\.\w+\("(\w+)"\)|record(?:\.get\(|\[)b"(\w+)"', code)
     return {first or second for first, second in pairs}

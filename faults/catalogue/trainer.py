@@ -4,7 +4,13 @@ from faults.attack import Attack
 from faults.catalogue.entries import fault
 from faults.specs import SPECS
 
-SAVE_POINTS = ("checkpoint:write", "checkpoint:fsync", "checkpoint:rename", "checkpoint:commit")
+SAVE_POINTS = (
+    "checkpoint:write",
+    "checkpoint:fsync",
+    "checkpoint:share",
+    "checkpoint:rename",
+    "checkpoint:commit",
+)
 FOREVER_SECONDS = 1e6  # seconds
 MAX_SEGFAULTS = 20
 

@@ -52,7 +52,7 @@ def apply_changes(job: AnyJob, changes: dict[str, Any], events: list[bytes]) -> 
         numbering = event_numbering(fields.get("rebuilds"))
         job = replace(job, events=_join_events(job.events, events, numbering))
         fields["events_dropped"] = str(_place(job.events[0], numbering) - 1).encode()
-    fields["checkpoint_bytes"] = str(sum(checkpoint.bytes for checkpoint in remaining)).encode()
+    fields["checkpoint_bytes"] = str(sum(checkpoint.own_bytes for checkpoint in remaining)).encode()
     fields.pop("latest_checkpoint", None)
     if remaining:
         latest = max(checkpoint.tick for checkpoint in remaining)

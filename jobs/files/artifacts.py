@@ -1,7 +1,7 @@
 """Artifact files of jobs: durable writes, guarded reads, removal. Knows no Redis and no format.
 
 Every path is made from names that were validated: no unchecked string of a client is part of one.
-A job's folder is root/<tenant>/<job_id>/{log.txt, checkpoints/, history/, archive/}.
+A job's folder is root/<tenant>/<job_id>/{log.txt, checkpoints/, code/, history/, archive/}.
 root/tickforge.archive cannot be a tenant's, since no tenant has a dot in its name.
 """
 

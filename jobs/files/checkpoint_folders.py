@@ -23,6 +23,7 @@ from jobs.files.artifacts import (
     remove_tree,
     sync_folder,
 )
+from jobs.files.shared_code import share_code
 from jobs.job import Checkpoint, CheckpointFile, Lease
 from jobs.timestamps import now_rfc3339
 from jobs.values import finite_or_none
@@ -72,6 +73,7 @@ def publish(
     assert tmp.parent == parent, "only a folder of new_folder becomes a checkpoint"
     folder = _make_free_name(parent, f"{tick}-t{lease.term}")
     try:
+        shared_bytes = share_code(files, parent.parent, tmp)
         entries = _list_files(files, tmp)
         checkpoint = Checkpoint(
             tick=tick,
@@ -86,6 +88,7 @@ def publish(
             folder=folder,
             state=state,
             term=lease.term,
+            shared_bytes=shared_bytes,
         )
         files.write(tmp / MANIFEST_FILE, json.dumps(_make_manifest(checkpoint), indent=1).encode())
         fault_points.hit("checkpoint:rename")

@@ -206,7 +206,6 @@ class LeaseLedger:
         """
         fields = {
             "tick": checkpoint.tick,
-            "bytes": checkpoint.bytes,
             "is_best": checkpoint.is_best,
             "is_final": checkpoint.is_final,
             "drop": list(drop),

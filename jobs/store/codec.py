@@ -69,7 +69,7 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
         elapsed_seconds=elapsed,
         eta_seconds=_eta(span, tick, elapsed, rate) if status == "running" else None,
         queue=queue_position if status == "queued" else None,
-        bytes=fields.integer("checkpoint_bytes") + fields.integer("history_bytes"),
+        bytes=_file_bytes(fields),
         attempt=fields.integer("attempt"),
         error=_validate_or_none(JobError, fields.json("error")),
         result=_result(fields),
@@ -110,7 +110,8 @@ def parse_checkpoint(text: bytes) -> Checkpoint:
 
 def encode_checkpoint(checkpoint: Checkpoint) -> str:
     """Encode a checkpoint for the store, with the fields that clients do not see."""
-    hidden = {name: getattr(checkpoint, name) for name in ("folder", "periodic", "state", "term")}
+    names = ("folder", "periodic", "state", "term", "shared_bytes")
+    hidden = {name: getattr(checkpoint, name) for name in names}
     return json.dumps({**checkpoint.model_dump(mode="json"), **hidden})
 
 
@@ -147,6 +148,11 @@ class _Fields:
     def time(self, name: str) -> str | None:
         text = self.text(name)
         return None if text is None else format_rfc3339(int(float(text)))
+
+
+def _file_bytes(fields: _Fields) -> int:
+    in_checkpoints = fields.integer("checkpoint_bytes") + fields.integer("code_bytes")
+    return in_checkpoints + fields.integer("history_bytes")
 
 
 def _validate_or_none(model: Any, value: Any) -> Any:

@@ -74,7 +74,9 @@ Its history.
 
 Its checkpoints.
   latest_checkpoint: int: tick of the newest one
-  checkpoint_bytes: int: bytes of all of them
+  checkpoint_bytes: int: bytes of all of them, without the code that they share
+  code: sha256s of that code, separated by spaces
+  code_bytes: int: its bytes
   checkpoint_changes: int: changes of their set or of a request; an owner compares it
   best_gone: int: the newest tick of a best checkpoint that a client deleted
 

@@ -20,12 +20,22 @@ dropped[#dropped + 1] = h.tick
 for _, t in ipairs(dropped) do
   local old = redis.call('HGET', checkpoints, int(t))
   if old then
-    add_file_bytes(member, 'checkpoint_bytes', -cjson.decode(old).bytes)
+    add_file_bytes(member, 'checkpoint_bytes', -own_bytes(cjson.decode(old)))
     redis.call('HDEL', checkpoints, int(t))
   end
 end
 redis.call('HSET', checkpoints, int(h.tick), ARGV[2])
-add_file_bytes(member, 'checkpoint_bytes', h.bytes)
+local checkpoint = cjson.decode(ARGV[2])
+add_file_bytes(member, 'checkpoint_bytes', own_bytes(checkpoint))
+-- shared code counts once, and stays as long as the job
+local code = redis.call('HGET', job, 'code') or ''
+for _, file in ipairs((checkpoint.shared_bytes or 0) > 0 and checkpoint.files or {}) do
+  if file.name == 'model.py' and not string.find(code, file.sha256, 1, true) then
+    code = code .. file.sha256 .. ' '
+    redis.call('HSET', job, 'code', code)
+    add_file_bytes(member, 'code_bytes', file.bytes)
+  end
+end
 redis.call('SREM', keys.deleted_checkpoints(member), int(h.tick))
 if h.is_best and h.tick == tonumber(redis.call('HGET', job, 'best_gone') or '-1') then redis.call('HDEL', job, 'best_gone') end
 if h.fulfils_request then redis.call('HDEL', job, 'wanted') end

@@ -10,7 +10,7 @@ if not text then return { 'none' } end
 if not ENDED[status] and redis.call('HLEN', checkpoints) == 1 then return { 'last', status } end
 local checkpoint = cjson.decode(text)
 redis.call('HDEL', checkpoints, int(h.tick))
-add_file_bytes(member, 'checkpoint_bytes', -checkpoint.bytes)
+add_file_bytes(member, 'checkpoint_bytes', -own_bytes(checkpoint))
 if not ENDED[status] then redis.call('SADD', keys.deleted_checkpoints(member), int(h.tick)) end -- so that a replay does not make it again
 -- earlier best ones do not become the best again
 if checkpoint.is_best then

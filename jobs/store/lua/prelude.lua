@@ -93,6 +93,9 @@ local function add_file_bytes(member, field, amount)
   add_usage(tenant_of(member), 'artifact_bytes', amount)
 end
 
+-- The bytes that a checkpoint's removal frees: not those of the code that it shares with others of the job.
+local function own_bytes(checkpoint) return checkpoint.bytes - (checkpoint.shared_bytes or 0) end
+
 -- How many more jobs of a tenant may run now; math.huge without a quota.
 local function count_free_places(tenant)
   local limit = quota_limit(tenant, 'running')

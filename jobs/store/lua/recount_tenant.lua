@@ -6,9 +6,10 @@ local spec_bytes, artifact_bytes, dataset_bytes = 0, 0, 0
 for _, id in ipairs(redis.call('ZRANGE', keys.job_index(tenant), '0', '-1')) do
   local member = keys.job_member(tenant, id)
   local job = keys.job(member)
-  local j = redis.call('HMGET', job, 'status', 'queue', 'rank', 'finished_ms', 'created_ms', 'checkpoint_bytes', 'history_bytes')
+  local j = redis.call('HMGET', job, 'status', 'queue', 'rank', 'finished_ms', 'created_ms', 'checkpoint_bytes', 'history_bytes',
+    'code_bytes')
   spec_bytes = spec_bytes + redis.call('HSTRLEN', job, 'spec')
-  artifact_bytes = artifact_bytes + tonumber(j[6] or '0') + tonumber(j[7] or '0')
+  artifact_bytes = artifact_bytes + tonumber(j[6] or '0') + tonumber(j[7] or '0') + tonumber(j[8] or '0')
   if j[1] == 'queued' then enqueue(member, j[2], j[3]) end
   if ENDED[j[1]] then redis.call('ZADD', keys.ended_jobs(tenant), j[4] or j[5], id) end
 end
