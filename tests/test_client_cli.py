@@ -54,6 +54,12 @@ def spec(tmp_path: Path) -> str:
     return str(path)
 
 
+DIFFERENCE = {
+    "tick": 7,
+    "column": "loss",
+    "recorded": {"bits": "3f800000"},
+    "recomputed": {"bits": "00000000"},
+}
 ENDINGS = [("succeeded", 0), ("failed", 1), ("cancelled", 1)]
 
 
@@ -85,6 +91,45 @@ def test_a_watched_submit_ends_with_the_jobs_outcome(
     assert ("nonfinite: loss is nan" in shown.out) == (status == "failed")
     assert "\x1b" not in shown.out
     assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "difference", "files", "code", "message"),
+    [
+        ("succeeded", "equal", None, [], 0, ""),
+        (
+            "succeeded",
+            "different",
+            DIFFERENCE,
+            [],
+            1,
+            "loss of tick 7 differs: 3f800000 and 00000000",
+        ),
+        ("failed", "damaged", None, ["history/loss/000000.rows"], 1, "000000.rows is not what was"),
+    ],
+)
+def test_the_exit_code_of_a_watched_verify_is_0_for_the_verdict_equal_alone(
+    serve: Serve,
+    capsys: pytest.CaptureFixture[str],
+    status: str,
+    verdict: str,
+    difference: dict[str, Any] | None,
+    files: list[str],
+    code: int,
+    message: str,
+) -> None:
+    result = {
+        "verdict": verdict, "first_difference": difference, "damaged_files": files,
+        "ticks_compared": 10_000, "digests_compared": 3,
+    }  # fmt: skip
+    error = {"type": "damaged", "detail": "d", "tick": None} if status == "failed" else None
+    ended = job_document(kind="verify", status=status, tick=10_000, error=error, result=result)
+    queued = job_document(kind="verify", status="queued", tick=0, loss=None, queue=None)
+    serve([StubResponse(body=job_document()), StubResponse(202, queued), StubResponse(body=ended)])
+    assert cli.main(["verify", JOB, "--watch"]) == code
+    shown = capsys.readouterr()
+    assert f"{verdict}: 10,000 ticks and 3 states compared" in shown.out
+    assert message in shown.err and bool(message) == bool(shown.err)
 
 
 def test_submit_prints_the_id_alone(

@@ -273,6 +273,7 @@ class Verification:
         checkpoint = self.checkpoint_or_none(self.tick)
         weights = weights or Pair(recorded=checkpoint and checkpoint.sha256, recomputed=None)
         certificate = self.make_certificate(checkpoint, weights, files)
+        self.session.log.write(f"damaged after {certificate.ticks_compared} equal ticks: {detail}")
         return replace(self.fail("damaged", detail), result=certificate)
 
     def _read_range(self) -> RecordedRange:
