@@ -26,10 +26,12 @@ from api.dependencies import UPKEEP_EXTENSION, Dependencies
 from api.endpoints import Endpoint, register_routes
 from api.errors import Problem, to_problem
 from api.etag import NO_STORE
+from api.forwarding import ForwardedHeaders
+from api.held_requests import HELD_REQUESTS_EXTENSION
 from api.json_body import MAX_BODY_BYTES
 from api.long_polling import LONG_POLLER_EXTENSION
 from api.openapi import document_json
-from api.upload_body import discard_body
+from api.upload_body import BODY_SECONDS, drop_body
 from jobs import celery_app, logs
 from jobs.settings import Settings
 from jobs.store.connection import Store
@@ -48,6 +50,7 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
     app = Flask("tickforge", static_folder=None)
     # Flask cuts a chunked body off here: one byte more shows that it is too long
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
+    app.config[BODY_SECONDS] = settings.body_seconds
     # /v1//jobs and /v1/jobs/ are unknown paths, and redirect nowhere
     app.url_map.merge_slashes = False
     app.url_map.strict_slashes = True
@@ -57,6 +60,7 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
     celery_app.configure_broker(settings)
     app.extensions[LONG_POLLER_EXTENSION] = deps.long_poller
     app.extensions[UPKEEP_EXTENSION] = deps.jobs.upkeep
+    app.extensions[HELD_REQUESTS_EXTENSION] = deps.long_poller.held_request_limit
 
     @app.before_request
     def start_request() -> None:
@@ -76,6 +80,7 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
 
     app.register_error_handler(Exception, _handle_error)
     register_routes(app, deps, ENDPOINTS)
+    app.wsgi_app = ForwardedHeaders(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     return app
 
 
@@ -97,9 +102,11 @@ def _handle_error(error: Exception) -> Response:
 
 
 def _finalize_response(response: Response, seconds: float) -> Response:
-    discard_body(request.environ)
+    drop_body()
     if request.method == "OPTIONS" or response.status_code in (204, 304):
         response.headers.pop("Content-Type", None)  # there is no body
+    if location := response.headers.get("Location"):
+        response.headers["Location"] = request.script_root + location
     response.headers["X-Request-Id"] = g.request_id
     response.headers.setdefault("Cache-Control", NO_STORE)
     response.headers["X-Content-Type-Options"] = "nosniff"

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from functools import cache, partial
+from html import escape
 from pathlib import Path
 
-from flask import Response
+from flask import Response, request
 
 from api.etag import compute_etag, response_or_304
 
@@ -46,5 +47,9 @@ def asset_response(name: str, *, vary: str | None = None) -> Response:
     """Return a static file, or 304."""
     asset, headers = load_asset(name), {"Referrer-Policy": "no-referrer"}
     headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    make_response = partial(Response, asset.data, headers=headers, content_type=asset.media_type)
-    return response_or_304(asset.etag, make_response, vary=vary)
+    data, etag = asset.data, asset.etag
+    if request.script_root and name.endswith(".html"):
+        data = data.replace(b'="/', f'="{escape(request.script_root)}/'.encode())
+        etag = compute_etag(data)
+    make_response = partial(Response, data, headers=headers, content_type=asset.media_type)
+    return response_or_304(etag, make_response, vary=vary)

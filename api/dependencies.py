@@ -6,8 +6,9 @@ Knows no request.
 from collections.abc import Callable
 
 from api.checked_files import CheckedFiles
+from api.held_requests import HeldRequestLimit
 from api.job_responses import job_json
-from api.long_polling import HeldRequestLimit, LongPoller
+from api.long_polling import LongPoller
 from api.metrics import Metrics
 from jobs.access_keys import AccessKeys
 from jobs.datasets.job_row_reader import JobRowReader

@@ -6,6 +6,7 @@ The published document is built from the same values (api/openapi.py). Knows no 
 import inspect
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,6 +19,7 @@ from api.auth import check_not_revoked, check_scope, read_tenant_override
 from api.dependencies import Dependencies
 from api.errors import bad_header
 from api.etag import JSON
+from api.held_requests import hold_place_for_answer, hold_place_for_body
 from api.json_body import body_digest, has_no_body, read_json, require_empty_body
 from api.query import NoQuery, Query, parse_query
 from api.upload_body import check_media_type
@@ -197,10 +199,11 @@ def _dispatch(deps: Dependencies, endpoint: Endpoint, **path: str) -> Response:
         check_media_type(content_type, endpoint.upload_media_types, rule)
     elif endpoint.method != "GET":
         require_empty_body(request)
-    response = endpoint.view(RequestContext(deps, g.key, endpoint, tenant), **arguments)
+    with hold_place_for_body() if endpoint.upload_media_types else nullcontext():
+        response = endpoint.view(RequestContext(deps, g.key, endpoint, tenant), **arguments)
     if getattr(query, "wait", 0):
         check_not_revoked(g.authenticator, g.key)  # it may have been deleted meanwhile
-    return response
+    return hold_place_for_answer(response)
 
 
 def _best_match(produces: tuple[str, ...]) -> str | None:

@@ -12,6 +12,7 @@ from functools import cached_property
 from flask import Response, request
 
 from api.etag import JSON, compute_etag, etag_matches, response_or_304, set_etag
+from api.forwarding import add_prefix
 from api.long_polling import UNREACHABLE_TICK, LongPoller
 from api.schemas_events import JobPollQuery
 from jobs.job import Job
@@ -76,7 +77,7 @@ def job_json(job: Job) -> str:
     """Return the JSON of a job, with links to its parts."""
     job_path = f"/v1/jobs/{job.id}"
     links = {"self": job_path, **{part: f"{job_path}/{part}" for part in SUBRESOURCES}}
-    return job.model_copy(update={"links": links}).model_dump_json()
+    return job.model_copy(update={"links": add_prefix(links)}).model_dump_json()
 
 
 def long_poll_job(

@@ -18,8 +18,9 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from api.errors import Problem, validation_problem
 from api.etag import JSON
+from api.held_requests import hold_place_for_body
 from api.shown_values import MAX_LISTED_ERRORS
-from api.upload_body import check_media_type, read_content_encoding
+from api.upload_body import check_media_type, limit_body, read_content_encoding
 from jobs.spec.base import FieldError
 from jobs.spec.pydantic_errors import json_pointer, to_field_errors
 
@@ -90,10 +91,10 @@ def body_digest(body: Any) -> str:
 
 
 def _read_bytes(request: Request) -> bytes:
-    try:
+    if (request.content_length or 0) > MAX_BODY_BYTES:
+        raise RequestEntityTooLarge
+    with hold_place_for_body(), limit_body():
         data = request.get_data()
-    except OSError:
-        raise Problem("bad-request", "the body ended before its length") from None
     if len(data) > MAX_BODY_BYTES:
         raise RequestEntityTooLarge
     return data

@@ -1,4 +1,4 @@
-"""Long polls: requests held until there is news; and the limit on requests that hold a thread.
+"""Long polls: requests held until there is news.
 
 Without capacity, at shutdown, or after the client has disconnected, a long poll returns the current
 state at once. Knows no resource.
@@ -6,14 +6,15 @@ state at once. Knows no resource.
 
 import select
 import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from flask import Response, request
+from flask import Response
 
+from api.client_socket import client_socket
+from api.held_requests import RETRY_AFTER, HeldRequestLimit
 from jobs.queries.notices import JobName, NoticeListener
 from jobs.store.connection import UNAVAILABLE
 
@@ -27,35 +28,10 @@ MAX_WAIT_SECONDS = 30.0
 #: for changes without a notice: queue order, other jobs, files
 POLL_SECONDS = 2.0
 MAX_STORE_OUTAGE_SECONDS, STORE_RETRY_PAUSE_SECONDS = 3.0, 0.25
-RETRY_AFTER = "2"
 UNREACHABLE_TICK = 10**18  # no job gets this far
 
 #: half-closed connections count as closed
 PEER_CLOSED_EVENTS = select.POLLHUP | select.POLLERR | getattr(select, "POLLRDHUP", 0)
-
-
-class HeldRequestLimit:
-    """Limits how many requests may hold a thread; calls `on_change` with +1 and -1."""
-
-    def __init__(self, threads: int, on_change: Callable[[int], None] = lambda _: None) -> None:
-        self.limit = max(1, threads * 3 // 4)
-        self.in_use = 0  # how many requests hold a thread now
-        self._on_change, self._lock = on_change, threading.Lock()
-
-    def acquire(self) -> bool:
-        """Count one more; False if the limit is reached."""
-        with self._lock:
-            if self.in_use >= self.limit:
-                return False
-            self.in_use += 1
-        self._on_change(1)
-        return True
-
-    def release(self) -> None:
-        """Count one less."""
-        with self._lock:
-            self.in_use -= 1
-        self._on_change(-1)
 
 
 @dataclass(frozen=True)
@@ -132,12 +108,6 @@ def retry_while_store_unavailable(fetch: Callable[[], T]) -> T:
             if time.monotonic() > deadline:
                 raise
         time.sleep(STORE_RETRY_PAUSE_SECONDS)
-
-
-def client_socket() -> socket.socket | None:
-    """Return the request's socket, or None if the server does not expose it."""
-    peer: Any = request.environ.get("gunicorn.socket")
-    return peer if isinstance(peer, socket.socket) else None
 
 
 def peer_closed(peer: socket.socket | None) -> bool:

@@ -11,6 +11,7 @@ from api.endpoints import RequestContext, ResponseSpec, Router, json_response, r
 from api.errors import Problem
 from api.etag import json_with_etag
 from api.file_responses import ANSWER_HEADERS, DOWNLOAD_HEADERS, FileFacts, file_response
+from api.forwarding import add_prefix
 from api.pagination import page_json
 from api.schemas_datasets import DatasetPage, DatasetQuery, RowPage, RowsQuery, UploadQuery
 from api.upload_source import UPLOAD_MEDIA_TYPES, UploadSource, open_source
@@ -65,20 +66,16 @@ def upload_dataset(context: RequestContext, query: UploadQuery) -> Response:
     headers = {"Location": f"{DATASETS_PATH}/{result.dataset.id}"}
     if result.replayed:
         headers["Idempotent-Replayed"] = "true"
-    return json_response(result.dataset.model_dump_json(), result.status, headers)
+    return json_response(dataset_json(result.dataset), result.status, headers)
 
 
 def _receive(
     upload: Upload, source: UploadSource, renew_hold: Callable[[], None]
 ) -> ReceivedUpload:
-    try:
-        for piece in source.pieces:
-            upload.write(piece)
-            renew_hold()
-        return upload.finish()
-    except Exception:
-        source.discard()
-        raise
+    for piece in source.pieces:
+        upload.write(piece)
+        renew_hold()
+    return upload.finish()
 
 
 @router.endpoint(
@@ -87,7 +84,11 @@ def _receive(
 def list_datasets(context: RequestContext, query: DatasetQuery) -> Response:
     """List datasets, newest first. A page may have fewer than `limit` where they are large."""
     page = context.deps.datasets.read_page(
-        context.tenant, limit=query.limit, after=query.after, descending=query.order == "desc"
+        context.tenant,
+        limit=query.limit,
+        encode=dataset_json,
+        after=query.after,
+        descending=query.order == "desc",
     )
     return json_response(page_json(page.data, page.next_after))
 
@@ -101,7 +102,7 @@ def list_datasets(context: RequestContext, query: DatasetQuery) -> Response:
 def get_dataset(context: RequestContext, dataset_id: str) -> Response:
     """Read a dataset's record: its size, rows and columns."""
     record = context.deps.datasets.find(context.tenant, dataset_id)
-    return json_with_etag(record.dataset.model_dump_json())
+    return json_with_etag(dataset_json(record.dataset))
 
 
 @router.endpoint(
@@ -172,3 +173,8 @@ def _open(context: RequestContext, record: DatasetRecord) -> BinaryIO:
         return context.deps.datasets.open(context.tenant, record)
     except FileNotFoundError:
         raise DamagedFile("the dataset's file is missing") from None
+
+
+def dataset_json(dataset: Dataset) -> str:
+    """Return the JSON that clients see."""
+    return dataset.model_copy(update={"links": add_prefix(dataset.links)}).model_dump_json()

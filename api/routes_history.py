@@ -1,7 +1,7 @@
 """Endpoint of loss histories: pages, newest ticks and views as JSON; whole ranges as streams."""
 
-import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 
 from flask import Response, request
@@ -9,6 +9,8 @@ from flask import Response, request
 from api.endpoints import RequestContext, ResponseSpec, Router
 from api.errors import Problem, bad_parameter, error_entry
 from api.etag import JSON, compute_etag, json_with_etag, response_or_304
+from api.held_requests import hold_place_for_work
+from api.json_text import dump_in_steps
 from api.ndjson import stream_ndjson
 from api.schemas import HistoryPage, HistoryQuery
 from jobs.job import Job
@@ -17,6 +19,7 @@ router = Router("history")
 CSV, NDJSON, BINARY = "text/csv", "application/x-ndjson", "application/octet-stream"
 HISTORY_MEDIA_TYPES = (JSON, CSV, NDJSON, BINARY)
 VARY = "Accept"
+MAX_FREE_PAGE_TICKS = 10_000  # of a page that needs no place among the long answers
 #: (parameter, parameters that cannot be used with it)
 EXCLUSIVE_PARAMETERS = (("last", ("after", "before", "limit", "points")), ("points", ("limit",)))
 
@@ -55,7 +58,9 @@ def get_history(context: RequestContext, job_id: str, query: HistoryQuery) -> Re
 
 def _history_response(context: RequestContext, job: Job, query: HistoryQuery) -> Response:
     if context.accepted_media_type == JSON:
-        text = json.dumps(_read_page(context, job, query), allow_nan=False)
+        is_long = (query.last or query.limit) > MAX_FREE_PAGE_TICKS and query.points is None
+        with hold_place_for_work() if is_long else nullcontext():
+            text = dump_in_steps(_read_page(context, job, query))
         return json_with_etag(text, vary=VARY)
     return _stream_range(context, job, query)
 

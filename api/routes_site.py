@@ -9,6 +9,7 @@ from api import version
 from api.assets import ASSET_FILES, asset_response
 from api.endpoints import RequestContext, ResponseSpec, Router, model_response
 from api.etag import JSON
+from api.forwarding import add_prefix
 from api.schemas import RootLinks
 
 router = Router("pages")
@@ -36,7 +37,8 @@ def home(context: RequestContext) -> Response:
     """Read links to everything here: HTML for browsers, JSON for others."""
     if request.accept_mimetypes.best_match((JSON, HTML)) == HTML:
         return asset_response("home.html", vary="Accept")
-    response = model_response(RootLinks(service="tickforge", version=version.SERVICE, links=LINKS))
+    links = add_prefix(LINKS)
+    response = model_response(RootLinks(service="tickforge", version=version.SERVICE, links=links))
     response.headers["Vary"] = "Accept"
     return response
 

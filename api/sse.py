@@ -5,7 +5,6 @@ whether the client has disconnected, the key was deleted, or the process shuts d
 """
 
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -14,9 +13,10 @@ from itertools import chain
 
 from flask import Response, g
 
+from api.client_socket import client_socket
 from api.endpoints import RequestContext
-from api.errors import Problem
-from api.long_polling import RETRY_AFTER, LongPoller, client_socket, peer_closed
+from api.held_requests import crowded_problem, wait_for_reader
+from api.long_polling import LongPoller, peer_closed
 from jobs.errors import NoSuchJob
 from jobs.queries.events import Event, Events, EventsSince
 from jobs.queries.notices import JobName, Notices, Subscription
@@ -28,8 +28,6 @@ KEEPALIVE = b": still here\n\n"
 MIN_TICKS_INTERVAL_SECONDS = 0.25  # between `ticks` frames
 CHECK_INTERVAL_SECONDS = 2.0  # for disconnected clients and deleted keys
 STORE_RETRY_SECONDS = 1.0
-#: then a client that reads nothing is disconnected, to free its thread
-WRITE_TIMEOUT_SECONDS = 15.0
 
 
 @dataclass
@@ -173,8 +171,9 @@ def sse_response(
 def _subscribe(long_poller: LongPoller, names: list[JobName], resources: ExitStack) -> Subscription:
     if not long_poller.held_request_limit.acquire():
         detail = "every place for waits and streams is taken; polling with wait=0 always works"
-        raise Problem("crowded", detail, headers={"Retry-After": RETRY_AFTER})
+        raise crowded_problem(detail)
     resources.callback(long_poller.held_request_limit.release)
+    wait_for_reader()
     return resources.enter_context(long_poller.notice_listener.subscribe(names))
 
 
@@ -182,8 +181,6 @@ def _make_end_condition(context: RequestContext) -> Callable[[], bool]:
     """Return the function that tells whether a stream must end before its jobs do."""
     peer, authenticator, key = client_socket(), g.authenticator, context.key
     notice_listener = context.deps.long_poller.notice_listener
-    if peer is not None:
-        _set_write_timeout(peer)
     checked_at = time.monotonic()
 
     def must_end() -> bool:
@@ -199,14 +196,6 @@ def _make_end_condition(context: RequestContext) -> Callable[[], bool]:
             return False
 
     return must_end
-
-
-def _set_write_timeout(peer: socket.socket) -> None:
-    """Drop a client that reads nothing, or that has vanished."""
-    peer.settimeout(WRITE_TIMEOUT_SECONDS)
-    if peer.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
-        timeout_ms = int(1000 * WRITE_TIMEOUT_SECONDS)
-        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
 
 
 def _encode_status(name: JobName, state: EventsSince) -> str:

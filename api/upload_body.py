@@ -1,26 +1,24 @@
-"""Raw request bodies: read in pieces; the rest of a body discarded. Knows no dataset.
+"""Raw request bodies: read in pieces, each with a deadline. Knows no dataset.
 
-A server that closes a connection with an unread body resets it, and the client may never see the
-response; one that keeps it open would read the rest of the body as the next request."""
+No answer waits for a body that it does not need: the connection closes after it instead.
+"""
 
-import contextlib
-import socket
 from collections.abc import Iterator
-from typing import Any
+from contextlib import contextmanager, nullcontext
 
-from flask import Request
-from werkzeug.exceptions import RequestEntityTooLarge
+from flask import Request, current_app, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge
 from werkzeug.http import parse_options_header
 
+from api.client_socket import client_socket
 from api.errors import Problem, bad_header
 
 READ_SIZE = 1 << 18  # bytes
-#: without a byte, before a client counts as gone: it holds a thread
-READ_TIMEOUT_SECONDS = 60.0
-#: of a rejected body: most clients send all of it before they read the response
-MAX_DISCARDED_UPLOAD_BYTES = 64 << 20
-MAX_DISCARDED_BYTES = 16 << 20  # for a longer body api/server.py closes the connection
-DISCARD_READ_SIZE = 1 << 16
+#: of a body that was not read, and has come already; for a longer one the connection closes
+MAX_DROPPED_BYTES = 1 << 20
+#: key of the app's config: seconds for a JSON body, and for each READ_SIZE bytes of an upload
+BODY_SECONDS = "TICKFORGE_BODY_SECONDS"
 #: of a form's parts, and of gzip: 1/64 of the dataset's bytes more where nothing can be compressed
 MAX_WRAPPING_BYTES = 1 << 17
 #: their charset means nothing
@@ -66,66 +64,61 @@ class UploadStream:
     def __iter__(self) -> Iterator[bytes]:
         """Yield the pieces. Raises Problem: 400 for a truncated body, 413 for too long a one."""
         if self._length is not None and self._length > self._max_bytes:
-            self.discard()
             raise self._too_large()
         bytes_read = 0
-        with self._apply_read_timeout():
-            while piece := self._read():
-                bytes_read += len(piece)
-                if bytes_read > self._max_bytes:
-                    raise self._too_large()
-                yield piece
+        while piece := self._read():
+            bytes_read += len(piece)
+            if bytes_read > self._max_bytes:
+                raise self._too_large()
+            yield piece
         if self._length is not None and bytes_read < self._length:
-            raise Problem("bad-request", "the body ended before its length")
+            raise truncated_problem()
 
-    def discard(self) -> None:
-        """Read and drop the rest, within limits, so that the client reads the response."""
-        if self._length is not None and self._length > self._max_bytes + MAX_DISCARDED_UPLOAD_BYTES:
-            return
-        discarded_bytes = 0
-        with self._apply_read_timeout(), contextlib.suppress(Problem):
-            while discarded_bytes < MAX_DISCARDED_UPLOAD_BYTES and (piece := self._read()):
-                discarded_bytes += len(piece)
+    def _read(self) -> bytes:
+        with limit_body():
+            try:
+                return self._request.stream.read(READ_SIZE)
+            except RequestEntityTooLarge:
+                raise truncated_problem() from None
 
     def _too_large(self) -> Problem:
         return Problem("too-large", f"at most {self._max_dataset_bytes:,} bytes")
 
-    def _read(self) -> bytes:
-        try:
-            return self._request.stream.read(READ_SIZE)
-        except TimeoutError:
-            detail = f"no byte of the body came for {READ_TIMEOUT_SECONDS:g} s"
-        except (OSError, RequestEntityTooLarge):
-            detail = "the body ended before its length"
-        raise Problem("bad-request", detail)
 
-    @contextlib.contextmanager
-    def _apply_read_timeout(self) -> Iterator[None]:
-        """Limit the wait for a byte, if the server exposes its socket."""
-        connection = self._request.environ.get("gunicorn.socket")
-        if not isinstance(connection, socket.socket):
-            yield
-            return
-        previous_timeout = connection.gettimeout()
-        connection.settimeout(READ_TIMEOUT_SECONDS)
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):  # already closed
-                connection.settimeout(previous_timeout)
+@contextmanager
+def limit_body() -> Iterator[None]:
+    """Give what is read of the body within so long as the setting says.
 
-
-def discard_body(environ: dict[str, Any]) -> None:
-    """Read and drop the rest of a request's body, up to MAX_DISCARDED_BYTES."""
-    length = environ.get("CONTENT_LENGTH") or ""
-    is_chunked = "HTTP_TRANSFER_ENCODING" in environ
-    if not is_chunked and not (length.isdigit() and int(length) <= MAX_DISCARDED_BYTES):
-        return  # no body, or too long to discard
-    remaining = MAX_DISCARDED_BYTES
+    Raises Problem (400) where it does not come in time, or the client leaves.
+    """
+    peer, seconds = client_socket(), current_app.config[BODY_SECONDS]
     try:
-        while remaining > 0 and (
-            piece := environ["wsgi.input"].read(min(DISCARD_READ_SIZE, remaining))
-        ):
-            remaining -= len(piece)
-    except (OSError, ValueError):
-        return  # truncated or malformed: gunicorn closes the connection itself
+        with nullcontext() if peer is None else peer.limit_read(seconds):
+            yield
+        return
+    except (OSError, ClientDisconnected):
+        has_timed_out = peer is not None and peer.has_timed_out
+    if has_timed_out:
+        raise Problem("bad-request", f"the body did not come within {seconds:g} s")
+    raise truncated_problem()
+
+
+def truncated_problem() -> Problem:
+    """Return the error of a body that is shorter than its length."""
+    return Problem("bad-request", "the body ended before its length")
+
+
+def drop_body() -> None:
+    """Drop what has come of a body that nobody read; close after the response if more is to come.
+
+    A connection that stays open must not take the rest of a body for the next request.
+    """
+    if (peer := client_socket()) is None:
+        return
+    peer.expects_continue = False
+    with peer.limit_read(0):
+        try:
+            dropped = request.environ["wsgi.input"].read(MAX_DROPPED_BYTES)
+            peer.must_close = peer.must_close or len(dropped) == MAX_DROPPED_BYTES
+        except (OSError, ValueError, ParseException):
+            peer.must_close = True

@@ -1,6 +1,6 @@
 """An upload's file as it comes in: its format, its name and its bytes, out of a form and gzip."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -38,7 +38,6 @@ class UploadSource:
     format: UploadFormat
     name: str
     pieces: Iterator[bytes]
-    discard: Callable[[], None]  # reads and drops the rest of the body
     known_bytes: int = 0  # of the decoded file, as far as the head of the request tells
 
 
@@ -55,7 +54,7 @@ def open_source(request: Request, query: UploadQuery, max_bytes: int) -> UploadS
     way_out = "send Content-Encoding: gzip with them"
     pieces = decode_gzip(body) if is_gzip else refuse_gzip(body, way_out)
     known_bytes = 0 if is_gzip else request.content_length or 0
-    return UploadSource(upload_format, query.name, pieces, body.discard, known_bytes)
+    return UploadSource(upload_format, query.name, pieces, known_bytes)
 
 
 def _open_form(request: Request, query: UploadQuery, max_bytes: int) -> UploadSource:
@@ -65,18 +64,14 @@ def _open_form(request: Request, query: UploadQuery, max_bytes: int) -> UploadSo
         rule = f"{FORM} with its boundary"
         raise bad_header("invalid-parameter", "Content-Type", rule, request.content_type)
     body = UploadStream(request, max_bytes=max_bytes, is_wrapped=True)
-    try:
-        part = read_file_part(body, boundary)
-        filename = PurePosixPath(part.filename.replace("\\", "/")).name
-        upload_format = _read_part_format(part, filename, query)
-    except Exception:
-        body.discard()
-        raise
+    part = read_file_part(body, boundary)
+    filename = PurePosixPath(part.filename.replace("\\", "/")).name
+    upload_format = _read_part_format(part, filename, query)
     name = query.name or filename[:MAX_NAME_CHARACTERS]
     way_out = f"give the file a name that ends in {GZIP_SUFFIX}"
     is_gzip = filename.lower().endswith(GZIP_SUFFIX)
     pieces = decode_gzip(part.pieces) if is_gzip else refuse_gzip(part.pieces, way_out)
-    return UploadSource(upload_format, name, pieces, body.discard)
+    return UploadSource(upload_format, name, pieces)
 
 
 def _read_part_format(part: FilePart, filename: str, query: UploadQuery) -> UploadFormat:

@@ -103,4 +103,13 @@ PROMISES = (
         (),
         ("log-entry-forged", "terminal-steered-by-a-log"),
     ),
+    Promise(
+        "Nobody keeps the service from others by what a connection holds or claims",
+        "-",
+        (),
+        ("head-without-a-deadline", "head-read-by-a-thread", "body-read-without-a-place",
+         "refusal-waits-for-the-body", "downloads-not-counted", "thread-waits-for-the-reader",
+         "write-without-a-deadline", "oldest-connection-not-closed",
+         "one-tenant-has-every-place", "anybody-is-a-proxy"),
+    ),
 )  # fmt: skip

@@ -6,6 +6,7 @@ Opens nothing.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -15,6 +16,7 @@ from jobs.store_address import BadAddress, check_address
 MIN_ADMIN_KEY_LENGTH = 32  # characters; a shorter one could be guessed
 MAX_PARAMETERS = 2_000_000_000
 Environ = Mapping[str, str]
+Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Settings:
     rate_limit: float = 1000  # requests/s of each access key; 0: no limit
     max_queued: int = 10_000  # queued jobs of one tenant
     max_dataset_bytes: int = 10 << 30  # of one upload
+    max_connections: int = 10_000  # of each process of the API
+    head_seconds: float = 10  # for a request's line and headers
+    body_seconds: float = 30  # for a JSON body; for each 256 KiB of an upload
+    write_seconds: float = 30  # for each 256 KiB of an answer
+    trusted_proxies: tuple[Network, ...] = ()  # whose forwarded headers count
     default_quotas: Mapping[str, int] = field(default_factory=dict)  # of a tenant without its own
 
     @property
@@ -78,6 +85,11 @@ class Settings:
             max_queued=integer("TICKFORGE_MAX_QUEUED", 10_000, 1, 10**9),
             max_dataset_bytes=integer("TICKFORGE_MAX_DATASET_BYTES", 10 << 30, 1, 10**15 - 1),
             default_quotas=_read_default_quotas(environ),
+            max_connections=integer("TICKFORGE_MAX_CONNECTIONS", 10_000, 100, 1_000_000),
+            head_seconds=number("TICKFORGE_HEAD_SECONDS", 10, 0.1, 3600),
+            body_seconds=number("TICKFORGE_BODY_SECONDS", 30, 0.1, 3600),
+            write_seconds=number("TICKFORGE_WRITE_SECONDS", 30, 0.1, 3600),
+            trusted_proxies=_read_networks(environ, "TICKFORGE_TRUSTED_PROXIES"),
         )
 
 
@@ -160,6 +172,16 @@ def read_integer(environ: Environ, name: str, default: int, minimum: int, maximu
     if not (text.isascii() and text.isdigit() and minimum <= int(text[:18]) <= maximum):
         raise _invalid(name, text, f"a whole number from {minimum} to {maximum}")
     return int(text)
+
+
+def _read_networks(environ: Environ, name: str) -> tuple[Network, ...]:
+    """Read addresses and networks, separated by commas; none by default."""
+    text = environ.get(name) or ""
+    try:
+        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        rule = "IP addresses and networks, separated by commas: 10.0.0.5, 192.168.0.0/16"
+        raise _invalid(name, text, rule) from None
 
 
 def _read_api_fd(environ: Environ) -> int | None:

@@ -5,7 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from api.long_polling import LONG_POLLER_EXTENSION, HeldRequestLimit
+from api.held_requests import HeldRequestLimit
+from api.long_polling import LONG_POLLER_EXTENSION
 from tests.support import ADMIN_KEY, wait_until
 from tests.support_api import ReadingClient
 

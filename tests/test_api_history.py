@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from api.json_text import dump_in_steps
 from jobs.job import SparsePoint
 from jobs.settings import Settings
 from jobs.store.connection import Store
@@ -209,3 +210,15 @@ def test_an_impossible_query_is_400_and_names_the_parameter(
 def test_an_unknown_column_is_answered_with_the_known_ones(client: Any, path: str) -> None:
     body = client.get(f"{path}?columns=loss,val_loss").json
     assert body["recorded"] == ["loss", "lr", "time", "state"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 1999, 2000, 2001, 6000])
+def test_a_page_encoded_in_steps_has_the_bytes_of_one_encoded_at_once(count: int) -> None:
+    page = {
+        "tick": list(range(count)),
+        "é": {"value": [0.1, None] * count},
+        "end": [True, {}],
+        "": "x",
+    }
+
+    assert dump_in_steps(page) == json.dumps(page)

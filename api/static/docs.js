@@ -14,7 +14,7 @@ field.form.hidden = false;
 
 const main = document.getElementById("doc");
 try {
-  const response = await fetch("/openapi.json");
+  const response = await fetch(new URL("../openapi.json", import.meta.url));
   if (!response.ok) throw new Error(`status ${response.status}`);
   draw(await response.json());
 } catch (error) {

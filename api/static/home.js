@@ -9,7 +9,7 @@ document.getElementById("curl").firstChild.data = document
 
 const state = document.getElementById("state");
 try {
-  const response = await fetch("/readyz");
+  const response = await fetch(new URL("../readyz", import.meta.url));
   const body = await response.json();
   state.textContent = response.ok ? "ready" : `not ready: ${body.detail}`;
 } catch {

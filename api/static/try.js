@@ -54,7 +54,7 @@ async function send(url, method, media, body) {
   const headers = key() ? { Authorization: `Bearer ${key()}` } : {};
   if (media) headers["Content-Type"] = media;
   try {
-    const response = await fetch(url, { method, headers, body: media ? body : undefined });
+    const response = await fetch(new URL(`..${url}`, import.meta.url), { method, headers, body: media ? body : undefined });
     const line = element("p", {}, element("span", { class: "status mono" }, `${response.status}`), `${method} ${url}`);
     return [line, element("pre", {}, element("code", {}, await responseText(response)))];
   } catch (error) {

@@ -1,6 +1,7 @@
 """All mutants."""
 
 from faults.mutants import (
+    connection_mutants,
     damage_mutants,
     data_mutants,
     durability_mutants,
@@ -14,4 +15,5 @@ MUTANTS = (
     *ledger_mutants.MUTANTS, *training_mutants.MUTANTS, *durability_mutants.MUTANTS,
     *data_mutants.MUTANTS, *operator_mutants.MUTANTS, *damage_mutants.MUTANTS,
     *request_mutants.MUTANTS,
+    *connection_mutants.MUTANTS,
 )  # fmt: skip

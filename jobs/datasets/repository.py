@@ -183,9 +183,15 @@ class DatasetRepository:
         return record.known_dataset._replace(split_rows=split_rows)
 
     def read_page(
-        self, tenant: str, *, limit: int, after: str | None = None, descending: bool = True
+        self,
+        tenant: str,
+        *,
+        limit: int,
+        encode: Callable[[Dataset], str],
+        after: str | None = None,
+        descending: bool = True,
     ) -> Page[str]:
-        """Read a page of a tenant's datasets, each as JSON. Raises BadCursor.
+        """Read a page of a tenant's datasets, each as the JSON of `encode`. Raises BadCursor.
 
         It ends early where its datasets have more than MAX_PAGE_BYTES together.
         """
@@ -195,7 +201,7 @@ class DatasetRepository:
         for record in read_hashes(self._store, names, "profile"):
             examined += 1
             if record:
-                texts.append(parse_dataset(record).dataset.model_dump_json())
+                texts.append(encode(parse_dataset(record).dataset))
                 budget.spend(texts[-1])
             if budget.is_spent:
                 break
