@@ -53,28 +53,35 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def _check_startup(settings: Settings) -> None:
-    """Wait for the store and check it. Raises InvalidSetting or UnsafeStore."""
+    """Wait for the store and check it. Raises InvalidSetting or UnsafeStore.
+
+    A restarted API does not wait: connections queue on the socket that it inherits, and are to be
+    told that the store is away. Whoever gave it the socket has checked the store.
+    """
     if settings.admin_key is None:
         raise InvalidSetting("TICKFORGE_ADMIN_KEY is not set: without it nobody could sign in")
     store = connect(settings.redis_url)
     try:
+        seconds = STORE_STARTUP_TIMEOUT_SECONDS if settings.api_fd is None else 0
         for variable, url in settings.servers.items():
-            _wait_for_server(variable, url)
+            if not _wait_for_server(variable, url, seconds):
+                return
         check_store(store, unchecked=settings.store_unchecked)
         prepare_store(store, ArtifactStore(settings.artifacts), settings)
     finally:
         store.close()
 
 
-def _wait_for_server(variable: str, url: str) -> None:
-    """Wait until the store, or the broker, answers. Raises UnsafeStore."""
+def _wait_for_server(variable: str, url: str, seconds: float) -> bool:
+    """Wait until the store, or the broker, answers. Raises UnsafeStore; with 0 s it is False."""
     with closing(connect(url)) as client:
         if wait_ready(client, 1, variable=variable):
-            return
+            return True
         address = describe_address(url)
         logs.get_logger("api").warning("waiting for the store", at=address)
-        if not wait_ready(client, STORE_STARTUP_TIMEOUT_SECONDS, variable=variable):
+        if seconds > 0 and not wait_ready(client, seconds, variable=variable):
             raise UnsafeStore(f"the store at {address} does not answer ({variable})")
+    return seconds > 0
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "disk-away": (503, "The disk of the artifacts refuses writes"),
     "crowded": (503, "There is no place for another stream"),
     "newer-record": (503, "A newer version of the service wrote this"),
+    "stopping": (503, "This process takes no new work"),
     "store-away": (503, "The store does not answer"),
     "storage-full": (507, "The store is full"),
 }

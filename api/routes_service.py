@@ -19,6 +19,9 @@ from jobs.queries.counts import count_all
 from jobs.spec.family_schemas import describe_families
 from jobs.store.connection import UNAVAILABLE
 
+#: seconds; a restart is over in less
+STOPPING_RETRY_AFTER = "2"
+
 router = Router("about")
 public_endpoint = partial(router.endpoint, scope=None, produces=())
 
@@ -33,7 +36,10 @@ def get_health(context: RequestContext) -> Response:
     "GET /readyz", responses={200: ResponseSpec("ready", Health)}, error_statuses=(503,)
 )
 def get_readiness(context: RequestContext) -> Response:
-    """Report whether the store answers and the artifacts' disk takes records, and if not, why."""
+    """Report whether this process takes requests, the store answers and the disk takes records."""
+    if context.deps.long_poller.notice_listener.is_closing:
+        detail = "this process is shutting down; another one answers soon"
+        raise Problem("stopping", detail, headers={"Retry-After": STOPPING_RETRY_AFTER})
     try:
         context.deps.store.ping()
     except UNAVAILABLE as error:

@@ -18,6 +18,7 @@ from bench import (
     held_connections,
     lists,
     native,
+    processes,
     reads_under_load,
     recording,
     recovery,
@@ -71,6 +72,9 @@ BENCHMARKS = {
     "recovery": Benchmark("Recovery: kills and a drain", recovery.measure, 10, on_page=False),
     "upload": Benchmark(
         "Upload: profiles of tables", upload.measure, 3, {"rows": 100_000}, 1, on_page=False
+    ),
+    "processes": Benchmark(
+        "Processes: memory, start, stop, restart", processes.measure, 5, on_page=False
     ),
     "text_memory": Benchmark("Text: 2 GB against 2 MB", text_memory.measure, 1, on_page=False),
 }

@@ -4,6 +4,8 @@ The queue of jobs is in the store, and reconcilers send wake-up messages until i
 early ack, no prefetch, no results, no ETA, JSON only. Knows no job.
 """
 
+import math
+import time
 from urllib.parse import quote
 
 from celery import Celery
@@ -67,12 +69,18 @@ def kombu_url(address: str) -> str:
     return path if place.startswith("/") else host
 
 
-def wake_workers(queue: str, times: int = 1) -> None:
-    """Wake workers of a queue by `times` messages. Never raises: a reconciler sends them again."""
+def wake_workers(queue: str, times: int = 1, *, until: float = math.inf) -> None:
+    """Wake workers of a queue by `times` messages. Never raises: a reconciler sends them again.
+
+    None is sent after the monotonic time `until`, from which on another sender may count again how
+    many are missing: what both sent would be too much.
+    """
     try:
         name = keys.celery_queue(queue)
         with producers[app.connection_for_write()].acquire(block=True) as producer:
             for _ in range(times):
+                if time.monotonic() >= until:
+                    return
                 app.send_task(TASK_NAME, queue=name, producer=producer, retry=False)
     except Exception as error:  # whatever the broker's client raises
         logs.get_logger("wake-up").warning("wake-up not sent", queue=queue, error=repr(error))

@@ -26,8 +26,8 @@ SPEC = ROOT / "examples" / "digits.json"
 READY_PREFIX = "tickforge ready "
 #: seconds; torch may have to be read from a cold disk
 START_TIMEOUT = 180.0
-#: seconds; an ordered stop of serve.py takes at most 15
-STOP_TIMEOUT = 16.0
+#: seconds; an ordered stop of serve.py takes at most 10
+STOP_TIMEOUT = 12.0
 
 
 class NotReady(Exception):

@@ -14,13 +14,13 @@ from serving.readiness import ReadinessProbe
 MAX_DEATHS_BEFORE_READY = 5
 #: seconds between two checks of the children
 POLL_SECONDS = 0.1
-# A stop takes at most 15 s. Seconds after its start at which …
+# A stop takes at most 10 s. Seconds after its start at which …
 #: … workers get SIGTERM, even if a slow request still holds the API
-API_HEAD_START_SECONDS = 2.0
+API_HEAD_START_SECONDS = 0.5
 #: … API and workers are killed: the next start resumes their jobs
-KILL_AFTER_SECONDS = 12.5
+KILL_AFTER_SECONDS = 9.0
 #: … the store is killed: every write is fsynced already
-KILL_STORE_AFTER_SECONDS = 14.5
+KILL_STORE_AFTER_SECONDS = 9.8
 
 
 class StartFailed(Exception):

@@ -2,9 +2,9 @@
 
 from time import monotonic
 
-#: seconds from the signal after which a trainer is killed; the rest of the documented 10 s is for
-#: releasing the job
-GRACE_SECONDS = 8.0
+#: seconds from the signal after which a trainer is killed; the rest of the 8.5 s that serve.py
+#: gives a worker is for releasing the job
+GRACE_SECONDS = 6.0
 
 
 class Drain:

@@ -147,8 +147,9 @@ class Reconciler(BackgroundThread):
 
     def wake_workers(self) -> None:
         """Wake workers for jobs that wait or whose lease is over: a wake-up may have got lost."""
+        until = time.monotonic() + WAKE_SECONDS
         for queue, times in self._ledger.take_due_wakeups(WAKE_SECONDS).items():
-            celery_app.wake_workers(queue, times)
+            celery_app.wake_workers(queue, times, until=until)
 
     def finalize_ended_jobs(self) -> None:
         """Move histories of ended jobs from the store to files, in batches."""

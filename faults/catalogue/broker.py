@@ -59,8 +59,9 @@ def run_many_reconcilers(attack: Attack) -> None:
         ledger = JobLedger(store)
         while time.monotonic() < deadline:
             try:
+                until = time.monotonic() + 1.0
                 for queue, times in ledger.take_due_wakeups(1.0).items():
-                    celery_app.wake_workers(queue, times)
+                    celery_app.wake_workers(queue, times, until=until)
                 pending = service.count_wakeups() - service.count_queued_jobs()
                 max_pending[0] = max(max_pending[0], pending)
             except UNAVAILABLE:
