@@ -79,6 +79,20 @@ PROMISES = (
          "unknown-fields-all-checked", "pointer-shown-whole"),
     ),
     Promise(
+        "What a disk that refuses is answered with is so, and a full one takes what makes room",
+        "I1, I8",
+        ("F13",),
+        ("room-not-taken-first", "no-reserve-on-a-full-disk", "reserve-not-filled-again",
+         "done-but-refused", "owed-record-forgotten", "short-record-not-read",
+         "key-without-a-secret", "disk-not-probed"),
+    ),
+    Promise(
+        "A request costs the same after many others, and others cannot read what it stored",
+        "-",
+        (),
+        ("requests-in-every-record", "page-read-whole", "artifacts-open-to-all"),
+    ),
+    Promise(
         "Bad luck is visible, bounded and never silent",
         "I6, I7, I8",
         ("F7", "F13", "F14", "F15", "F16", "F21", "F22", "F26", "F28"),

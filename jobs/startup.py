@@ -5,7 +5,7 @@ from jobs.archive.backfill import backfill
 from jobs.archive.jobs import JobArchive
 from jobs.archive.store_identity import check_not_older, check_store_matches
 from jobs.errors import DiskUnavailable, StoreFull
-from jobs.files.artifacts import ArtifactStore
+from jobs.files.artifacts import ArtifactStore, translate_disk_errors
 from jobs.settings import Settings
 from jobs.store.connection import Store
 from jobs.tenants import prepare_tenants
@@ -28,7 +28,8 @@ def prepare_store(store: Store, artifacts: ArtifactStore, settings: Settings) ->
 def prepare_archive(store: Store, artifacts: ArtifactStore) -> None:
     """Complete the archive and close it to other users. Raises StoreFull or DiskUnavailable."""
     archive = JobArchive(store, artifacts)
-    artifacts.close_to_others()
-    backfill(store, artifacts)
-    archive.prepare()
+    with translate_disk_errors():
+        artifacts.close_to_others()
+        backfill(store, artifacts)
+        archive.prepare()
     archive.refill_reserve()

@@ -4,6 +4,7 @@ from faults.mutants import (
     connection_mutants,
     damage_mutants,
     data_mutants,
+    disk_mutants,
     durability_mutants,
     ledger_mutants,
     operator_mutants,
@@ -14,6 +15,7 @@ from faults.mutants import (
 MUTANTS = (
     *ledger_mutants.MUTANTS, *training_mutants.MUTANTS, *durability_mutants.MUTANTS,
     *data_mutants.MUTANTS, *operator_mutants.MUTANTS, *damage_mutants.MUTANTS,
+    *disk_mutants.MUTANTS,
     *request_mutants.MUTANTS,
     *connection_mutants.MUTANTS,
 )  # fmt: skip

@@ -11,7 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 from jobs.archive.keys_datasets import KeyDatasetArchive
 from jobs.datasets.blobs import Blobs
@@ -233,14 +233,14 @@ class DatasetRepository:
             raise NoSuchDataset(dataset_id)
         with self._archive.reserve_change() as reservation:
             header = {"tenant": tenant, "id": dataset_id}
-            answer, *rest = self._scripts.call("delete_dataset", header)
+            answer, *rest = cast(list[Any], self._scripts.call("delete_dataset", header))
             if answer == b"gone":
                 if self._archive.ensure_dataset_tombstone(tenant, dataset_id):
                     return  # an earlier try of this deletion was cut short
                 raise NoSuchDataset(dataset_id)
             if answer == b"used":
                 raise DatasetInUse([job.decode() for job in rest])
-            sequence, idempotency_keys = int(rest[0]), [key.decode() for key in rest[1:]]
+            sequence, idempotency_keys = int(rest[0]), [key.decode() for key in rest[1]]
             self._archive.save_dataset_tombstone(
                 tenant, dataset_id, sequence, idempotency_keys, reservation
             )

@@ -7,7 +7,7 @@ HTTP.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal, NoReturn, cast
 
 from jobs.errors import (
     IllegalTransition,
@@ -151,14 +151,14 @@ class JobLedger:
         `rule`: the rule of retention that deletes it, for the tenant's event.
         """
         header = {"member": job_member(tenant, job_id), "spare": spare or None, "rule": rule}
-        answer, *rest = self._scripts.call("delete", header)
+        answer, *rest = cast(list[Any], self._scripts.call("delete", header))
         if answer == b"gone":
             raise NoSuchJob(job_id)
         if answer == b"live":
             raise NotTerminal(rest[0].decode())
         if answer == b"spared":
             raise JobSpared(rest[0].decode())
-        sequence, event, *idempotency_keys = rest
+        sequence, event, idempotency_keys = rest
         return DeleteResult(int(sequence), [key.decode() for key in idempotency_keys], event)
 
     def move_segment(

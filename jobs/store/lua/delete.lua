@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- Remove an ended job's record and leave a tombstone. Its files are to be removed then: until that is done it is in a set.
 -- With h.spare only if no rule spares it; with h.rule, the rule of retention that it fell under, its tenant gets an event.
--- -> {'ok', sequence, event or '', idempotency key...} | {'gone'} | {'live', status} | {'spared', why}
+-- -> {'ok', sequence, event or '', {idempotency key...}} | {'gone'} | {'live', status} | {'spared', why}
 local member = h.member
 local job = keys.job(member)
 local j = redis.call('HMGET', job, 'status', 'idempotency_key', 'columns', 'sparse', 'segments', 'attempt', 'tick', 'seq',
@@ -49,4 +49,4 @@ end
 for n = 1, tonumber(j[6]) do redis.call('UNLINK', keys.attempt(member, n)) end
 redis.call('UNLINK', job, keys.segment_digests(member), keys.checkpoints(member), keys.audit(member), keys.events(member), keys.notices(member),
   keys.checkpoint_responses(member), keys.deleted_checkpoints(member), keys.job_idempotency_keys(member))
-return { 'ok', j[8], event, unpack(used) }
+return { 'ok', j[8], event, used } -- a list of its own: unpack takes 8,000 values

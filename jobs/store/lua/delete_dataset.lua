@@ -1,5 +1,5 @@
 -- Remove a dataset that no live job uses; with its last reference the file of its bytes is to be deleted.
--- -> {'ok', sequence, idempotency key...} | {'gone'} | {'used', job id...}
+-- -> {'ok', sequence, {idempotency key...}} | {'gone'} | {'used', job id...}
 local record, users = keys.dataset(h.tenant, h.id), keys.dataset_jobs(h.tenant, h.id)
 local d = redis.call('HMGET', record, 'sha256', 'path', 'seq', 'bytes')
 if not d[1] then return { 'gone' } end
@@ -19,4 +19,4 @@ redis.call('ZREM', keys.dataset_index(h.tenant), h.id)
 add_usage(h.tenant, 'dataset_bytes', -tonumber(d[4]))
 redis.call('ZADD', keys.tombstones(h.tenant), now, h.id)
 redis.call('UNLINK', record, keys.dataset_keys(h.tenant, h.id), users)
-return { 'ok', d[3], unpack(used) }
+return { 'ok', d[3], used } -- a list of its own: unpack takes 8,000 values
