@@ -2,16 +2,21 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from werkzeug.serving import make_server
 
+from api.app import create_app
 from jobs import fault_points, rebuild
+from jobs.archive.upkeep import ArchiveUpkeep
 from jobs.files.artifacts import ArtifactStore
 from jobs.settings import Settings
 from jobs.startup import prepare_store
+from serving.readiness import ReadinessProbe
 from tests.disk_operations import DiskOperations, Operation
 
 RESERVING = ("archive:write",)
@@ -164,8 +169,6 @@ def test_what_the_disk_refused_is_archived_later_without_another_request(
         if answer.status_code == 503 and answer.json["type"].endswith("not-archived")
     }
     arm()
-    from jobs.archive.upkeep import ArchiveUpkeep
-
     upkeep = ArchiveUpkeep(store, ArtifactStore(settings.artifacts))
     for _ in range(2):
         upkeep.run_once()
@@ -174,3 +177,22 @@ def test_what_the_disk_refused_is_archived_later_without_another_request(
     assert rebuild.rebuild(store, ArtifactStore(settings.artifacts)) == 0
     unfinished = {operation.name for operation in operations.all if not operation.is_done()}
     assert unfinished <= {"make key"}, "which is withdrawn where it cannot be archived"
+
+
+def test_a_service_starts_on_a_full_disk_so_that_jobs_can_be_deleted(
+    store: "redis.Redis", settings: Settings, arm: Arm
+) -> None:
+    lines: list[str] = []
+    server = make_server("127.0.0.1", 0, create_app(settings), threaded=True)
+    address = ("127.0.0.1", server.server_port)
+    probe = ReadinessProbe(settings, address, worker_pids=dict, log=lines.append)
+    with ThreadPoolExecutor() as threads:
+        threads.submit(server.serve_forever)
+        try:
+            arm("enospc", "archive:write")
+            assert probe.is_service_ready()
+        finally:
+            server.shutdown()
+            server.server_close()
+
+    assert lines == ["the disk of the artifacts takes nothing: the disk is full"]
