@@ -3,8 +3,6 @@
 import gc
 import os
 import resource
-import shutil
-import tempfile
 from collections.abc import Callable
 
 from flask import Flask
@@ -14,8 +12,11 @@ from api import metrics
 from api.connections import MAX_REQUEST_LINE_BYTES
 from api.dependencies import UPKEEP_EXTENSION
 from api.thread_worker import ApiThreadWorker
+from jobs.files.locked_folder import LockedFolder
 from jobs.settings import Settings
 
+#: not a beginning of the names of earlier builds, whose folders have no lock
+METRICS_FOLDER_PREFIX = "tickforge-metrics-api-"
 GRACEFUL_SECONDS = 5
 KEEPALIVE_SECONDS = 30
 #: a thread may have a file and a connection to the store open, beside its client
@@ -31,8 +32,8 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
         self.settings, self._create_app = settings, create_app
         os.environ.pop(SCRIPT_NAME_VARIABLE, None)
         # each process writes its counts into files here, and any of them can report the sum
-        self._metrics_folder = tempfile.mkdtemp(prefix="tickforge-metrics-")
-        os.environ[metrics.MULTIPROCESS_FOLDER_VARIABLE] = self._metrics_folder
+        self._metrics_folder = LockedFolder(METRICS_FOLDER_PREFIX)
+        os.environ[metrics.MULTIPROCESS_FOLDER_VARIABLE] = str(self._metrics_folder.path)
         super().__init__()
 
     def load_config(self) -> None:
@@ -61,7 +62,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc]
             "proc_name": "tickforge-api",
             "post_worker_init": lambda worker: worker.wsgi.extensions[UPKEEP_EXTENSION].start(),
             "child_exit": lambda _arbiter, worker: metrics.forget_process(worker.pid),
-            "on_exit": lambda _arbiter: shutil.rmtree(self._metrics_folder, ignore_errors=True),
+            "on_exit": lambda _arbiter: self._metrics_folder.remove(),
         }
         for name, value in options.items():
             self.cfg.set(name, value)

@@ -126,4 +126,10 @@ PROMISES = (
          "write-without-a-deadline", "oldest-connection-not-closed",
          "one-tenant-has-every-place", "anybody-is-a-proxy"),
     ),
+    Promise(
+        "A start needs no short path, and removes what killed processes left, no more",
+        "-",
+        (),
+        ("living-owners-folder-removed", "socket-by-its-long-path"),
+    ),
 )  # fmt: skip

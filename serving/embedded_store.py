@@ -86,13 +86,13 @@ def socket_folder(environ: Mapping[str, str], pointer_file: Path) -> Iterator[Pa
 
 
 def _create_socket_folder(environ: Mapping[str, str]) -> Path:
-    for parent in (environ.get("XDG_RUNTIME_DIR"), "/tmp"):
+    for parent in (environ.get("XDG_RUNTIME_DIR"), "/tmp", environ.get("TMPDIR")):
         if not parent or not os.access(parent, os.W_OK | os.X_OK):
             continue
         socket_path = Path(parent, "tickforge-12345678", "store.sock")
         if len(os.fsencode(socket_path)) <= MAX_SOCKET_PATH_BYTES:
             return Path(tempfile.mkdtemp(prefix="tickforge-", dir=parent))
-    detail = "neither XDG_RUNTIME_DIR nor /tmp will do"
+    detail = "none of XDG_RUNTIME_DIR, /tmp and TMPDIR is writable and short enough"
     raise ServerNotFound(f"no folder for the store's socket: {detail}")
 
 

@@ -31,8 +31,8 @@ __all__ = [
 
 @contextmanager
 def running_fork_server() -> Iterator[ForkServerProcess]:
-    """Run a fork server whose socket's path is short, wherever temporary files lie."""
-    with tempfile.TemporaryDirectory(prefix="tickforge-", dir="/tmp") as folder:
+    """Run a fork server whose socket's path is longer than an address may be."""
+    with tempfile.TemporaryDirectory(prefix="l" * 150) as folder:
         fork_server = ForkServerProcess(Path(folder) / "t.sock")
         fork_server.start()
         try:

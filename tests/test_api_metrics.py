@@ -11,6 +11,8 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from api.server import METRICS_FOLDER_PREFIX
+from jobs.files.locked_folder import LockedFolder
 from jobs.queries import worker_registry
 from jobs.settings import Settings
 from tests.api_process import running_api
@@ -121,9 +123,12 @@ def test_an_unavailable_store_is_reported_and_hides_no_other_metric(
 
 
 def test_counts_are_summed_over_processes_and_a_dead_one_loses_none(
-    store: Any, store_server: str, tmp_path: Path
+    store: Any, store_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = {"TMPDIR": str(tmp_path)}
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    living, dead = LockedFolder(METRICS_FOLDER_PREFIX), tmp_path / f"{METRICS_FOLDER_PREFIX}dead"
+    dead.mkdir()
     with running_api(store_server, tmp_path, TICKFORGE_API_PROCESSES="2", **folders) as client:
         headers = {**client.headers, "Connection": "close"}  # each request may meet either process
         ask(client, 40, headers)
@@ -133,7 +138,7 @@ def test_counts_are_summed_over_processes_and_a_dead_one_loses_none(
         job = client.post("/v1/jobs", json=small_spec()).json()["id"]
         with client.stream("GET", f"/v1/jobs/{job}/events", headers=STREAM):
             assert value(client.get("/metrics").text, "tickforge_held_requests") == 1
-        (folder,) = tmp_path.glob("tickforge-metrics-*")
+        (folder,) = set(tmp_path.glob("tickforge-metrics-*")) - {living.path}
         pids = {int(re.findall(r"_(\d+)\.db", path.name)[0]) for path in folder.glob("counter*")}
         assert len(pids) == 2, "both processes have answered"
         os.kill(min(pids), signal.SIGKILL)
@@ -147,7 +152,8 @@ def test_counts_are_summed_over_processes_and_a_dead_one_loses_none(
         text = client.get("/metrics").text
         assert value(text, "tickforge_requests_total", **labels) == 60
         assert value(text, "tickforge_held_requests") == 0
-    assert not folder.exists()
+    assert not folder.exists() and not dead.exists() and living.path.exists()
+    living.remove()
 
 
 def ask(client: httpx.Client, times: int, headers: dict[str, str]) -> None:

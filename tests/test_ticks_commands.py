@@ -16,7 +16,7 @@ from jobs.trainer_frames import PeerGone, send_frame
 from tests.needs import CPP_COMPILER, needs
 from tests.processes import running_fork_server
 from tests.training_records import read_small_spec, run_and_record, start_training
-from workers.forkserver_client import ForkServerProcess, spawn_trainer
+from workers.forkserver_client import ForkServerProcess, connect, spawn_trainer
 from workers.trainer_client import TrainerClient, TrainerError, TrainerProcess
 
 RICH: dict[str, Any] = {
@@ -269,7 +269,7 @@ def test_a_client_that_disconnects_without_a_request_harms_no_other(
 ) -> None:
     for word in (b"", b"1"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.connect(str(fork_server.socket_path))
+            connect(client, fork_server.socket_path)
             client.sendall(word)
     _, trainer = spawn()
     assert build(trainer, **RICH)["device"] == "cpu"

@@ -16,7 +16,7 @@ from ticks.engines.native.codegen import emit
 from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.engine import NativeEngine
 from ticks.engines.native.signature import KernelSignature, signature_of
-from ticks.engines.object_cache import EngineUnavailable
+from ticks.engines.object_cache import DRAFT_PREFIX, EngineUnavailable, run_compiler, store
 
 SMALL = {"model": {"family": "mlp", "hidden": [2], "norm": "none"}, "batch_size": 1,
          "optimizer": {"name": "sgd"}}  # fmt: skip
@@ -127,3 +127,19 @@ def test_a_failing_compiler_is_reported(tmp_path: Path, monkeypatch: pytest.Monk
         cache.load_kernel(form(), 1, tmp_path / "objects")
 
     assert list((tmp_path / "objects").iterdir()) == []
+
+
+def test_what_a_killed_compiler_left_is_removed_by_a_later_one_and_no_living_one_s(
+    tmp_path: Path,
+) -> None:
+    left, living = tmp_path / f"{DRAFT_PREFIX}left", tmp_path / f"{DRAFT_PREFIX}living"
+    for folder in (left, living):
+        folder.mkdir()
+    os.utime(left, (0, 0))
+
+    def compile_into(target: Path) -> None:
+        script = 'touch "$TMPDIR/draft.s"; echo object > "$2"'  # as a compiler does
+        run_compiler(["sh", "-c", script, "sh"], target, "C", 10)
+
+    compiled = store(tmp_path, "key", compile_into)
+    assert set(tmp_path.iterdir()) == {living, compiled}

@@ -98,6 +98,8 @@ def test_a_log_that_cannot_be_opened_harms_nobody(tmp_path: Path) -> None:
 def test_the_folder_of_a_killed_worker_is_removed_by_the_next_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    tmp_path /= "l" * 150  # longer than a socket's path may be
+    tmp_path.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     script = (
         "import os; from workers.worker_folder import WorkerFolder;"

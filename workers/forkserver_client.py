@@ -120,7 +120,7 @@ def fetch_exit_status(socket_path: Path, pid: int) -> int | None:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(REPLY_TIMEOUT_SECONDS)
-            client.connect(str(socket_path))
+            connect(client, socket_path)
             client.sendall(b"?%d" % pid)
             return int(client.recv(32))
     except (OSError, ValueError):  # it has died, or a restarted one does not know the pid
@@ -130,7 +130,7 @@ def fetch_exit_status(socket_path: Path, pid: int) -> int | None:
 def _request_trainer(socket_path: Path) -> TrainerProcess:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(REPLY_TIMEOUT_SECONDS)
-        client.connect(str(socket_path))
+        connect(client, socket_path)
         client.sendall(b"1")
         pid_text, descriptors, _, _ = socket.recv_fds(client, 64, 1)
     connection = socket.socket(fileno=descriptors[0])
@@ -139,6 +139,15 @@ def _request_trainer(socket_path: Path) -> TrainerProcess:
     except BaseException:
         connection.close()
         raise
+
+
+def connect(client: socket.socket, path: Path) -> None:
+    """Connect to a path of any length; that in an address has 107 bytes at most."""
+    folder = os.open(path.parent, os.O_DIRECTORY | os.O_PATH | os.O_CLOEXEC)
+    try:
+        client.connect(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
 
 
 def _open_pidfd(pid: int, connection: socket.socket) -> int:

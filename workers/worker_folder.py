@@ -4,33 +4,23 @@ The folder holds the fork server's socket and the JSON files that the main proce
 child leave for each other. Knows no store and no trainer.
 """
 
-import contextlib
-import fcntl
 import json
 import os
-import secrets
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.files.locked_folder import LockedFolder
 from jobs.settings import Settings
 
 FOLDER_PREFIX = "tickforge-worker-"
-#: bytes of a temporary folder's path; beyond, /tmp is used: a socket's path must fit into 108
-MAX_ROOT_BYTES = 70
 
 
-class WorkerFolder:
-    """A folder of mode 700, locked while its worker lives, so that a later worker can remove it."""
+class WorkerFolder(LockedFolder):
+    """A private folder that a later worker removes when this one has died."""
 
     def __init__(self) -> None:
-        root = Path(tempfile.gettempdir())
-        if len(os.fsencode(root)) > MAX_ROOT_BYTES:
-            root = Path("/tmp")
-        _remove_abandoned(root)
-        self.path, self._lock_descriptor = _create_locked_folder(root)
+        super().__init__(FOLDER_PREFIX)
 
     @property
     def socket_path(self) -> Path:
@@ -50,41 +40,6 @@ class WorkerFolder:
         except FileNotFoundError:
             return None
         return content
-
-    def remove(self) -> None:
-        """Remove the folder at the worker's end."""
-        shutil.rmtree(self.path, ignore_errors=True)
-
-
-def _create_locked_folder(root: Path) -> tuple[Path, int]:
-    """Create a folder and return it with the descriptor that holds its lock."""
-    while True:
-        folder = root / (FOLDER_PREFIX + secrets.token_hex(6))
-        folder.mkdir(mode=0o700)
-        with contextlib.suppress(OSError):
-            lock_descriptor = _lock_folder(folder)
-            if folder.exists():  # else another worker removed it before it was locked
-                return folder, lock_descriptor
-
-
-def _lock_folder(folder: Path) -> int:
-    """Return a descriptor that holds the folder's lock. Raises BlockingIOError if it is held."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _remove_abandoned(root: Path) -> None:
-    """Remove the folders of workers that were killed; their locks are free."""
-    for folder in root.glob(FOLDER_PREFIX + "*"):
-        with contextlib.suppress(OSError):  # locked, another user's, or already gone
-            lock_descriptor = _lock_folder(folder)
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock_descriptor)
 
 
 @dataclass(frozen=True)

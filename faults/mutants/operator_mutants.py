@@ -62,4 +62,22 @@ MUTANTS = (
                   "    return _write_bytes\n"),
         ("tests/test_client_cli.py::test_a_log_on_a_terminal_is_text",),
     ),
+    Mutant(
+        "living-owners-folder-removed",
+        "a start removes the temporary folders of services that live",
+        edit_once("jobs/files/locked_folder.py",
+                  "        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)\n",
+                  "        pass\n"),
+        ("tests/test_workers_parts.py::"
+         "test_the_folder_of_a_killed_worker_is_removed_by_the_next_and_no_other",),
+    ),
+    Mutant(
+        "socket-by-its-long-path",
+        "a worker's fork server is not reached where temporary files have a long path",
+        edit_once("workers/forkserver_client.py",
+                  'client.connect(f"/proc/self/fd/{folder}/{path.name}")',
+                  "client.connect(str(path))"),
+        ("tests/test_ticks_commands.py::"
+         "test_a_client_that_disconnects_without_a_request_harms_no_other",),
+    ),
 )  # fmt: skip

@@ -7,10 +7,16 @@ is loaded. Files are written whole and renamed, so processes can share the folde
 import contextlib
 import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+
+DRAFT_PREFIX = "making-"
+#: far longer than a compiler may run: older folders of drafts are of killed processes
+MAX_DRAFT_SECONDS = 3600.0
 
 
 class EngineUnavailable(Exception):
@@ -49,7 +55,8 @@ def lookup(cache_path: Path, key: str) -> Path | None:
 
 def store(cache_path: Path, key: str, compile_into: Callable[[Path], None]) -> Path:
     """Compile an object into a temporary file, fsync it, and rename it; return the final path."""
-    with tempfile.TemporaryDirectory(prefix="making-", dir=cache_path) as folder:
+    _remove_abandoned(cache_path)
+    with tempfile.TemporaryDirectory(prefix=DRAFT_PREFIX, dir=cache_path) as folder:
         compiled_file = Path(folder) / "made.so"
         compile_into(compiled_file)
         with compiled_file.open("rb") as stream:
@@ -57,16 +64,28 @@ def store(cache_path: Path, key: str, compile_into: Callable[[Path], None]) -> P
         return compiled_file.replace(cache_path / f"{key}-{_digest(compiled_file)}.so")
 
 
-def run_compiler(command: Sequence[str], language: str, timeout: float) -> None:
-    """Run a compiler for at most `timeout` seconds; raises EngineUnavailable with its errors."""
+def run_compiler(command: Sequence[str], target: Path, language: str, timeout: float) -> None:
+    """Run a compiler for at most `timeout` seconds; raises EngineUnavailable with its errors.
+
+    Its own temporary files lie beside the target, so that they go with the target's folder.
+    """
     try:
         completed = subprocess.run(
-            command, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
-        )
+            [*command, "-o", str(target)], capture_output=True, text=True, timeout=timeout,
+            stdin=subprocess.DEVNULL, env={**os.environ, "TMPDIR": str(target.parent)},
+        )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineUnavailable(f"the {language} compiler could not be run: {error}") from None
     if completed.returncode:
         raise EngineUnavailable(f"the {language} compiler failed: {completed.stderr.strip()[:500]}")
+
+
+def _remove_abandoned(cache_path: Path) -> None:
+    """Remove what processes that were killed while they compiled have left."""
+    for folder in cache_path.glob(f"{DRAFT_PREFIX}*"):
+        with contextlib.suppress(OSError):  # already gone
+            if folder.stat().st_mtime < time.time() - MAX_DRAFT_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _digest(file: Path) -> str:

@@ -54,9 +54,18 @@ def main(path: str) -> None:
     gc.collect()
     gc.freeze()  # imported objects are never collected, so their pages stay shared
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(path)
+        _bind(listener, path)
         listener.listen(8)
         serve(listener, ChildRegistry())
+
+
+def _bind(listener: socket.socket, path: str) -> None:
+    """Bind to a path of any length; that in an address has 107 bytes at most."""
+    folder = os.open(os.path.dirname(path), os.O_DIRECTORY | os.O_PATH)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+    finally:
+        os.close(folder)
 
 
 def preload() -> None:

@@ -85,6 +85,6 @@ def compile_loop(cache_path: Path) -> Path:
     command = [compiler_path, *FLAGS, str(SOURCE), *LIBRARIES]
 
     def compile_into(target: Path) -> None:
-        run_compiler([*command, "-o", str(target)], "C++", COMPILE_TIMEOUT_SECONDS)
+        run_compiler(command, target, "C++", COMPILE_TIMEOUT_SECONDS)
 
     return store(cache_path, object_key(), compile_into)

@@ -33,8 +33,8 @@ class Compiler:
 
     def compile(self, source: Path, target: Path, lanes: int, flags: tuple[str, ...]) -> None:
         """Compile one file to a shared object for `lanes` jobs; raises EngineUnavailable."""
-        command = [*self.command, *flags, f"-DLANES={lanes}", str(source), "-o", str(target), "-lm"]
-        run_compiler(command, "C", COMPILE_TIMEOUT_SECONDS)
+        command = [*self.command, *flags, f"-DLANES={lanes}", str(source), "-lm"]
+        run_compiler(command, target, "C", COMPILE_TIMEOUT_SECONDS)
 
 
 def find_compiler() -> Compiler | None:
