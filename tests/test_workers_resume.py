@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from jobs.queries import worker_registry
+from tests.damage import flipped_bit
 from tests.processes import WorkerProcess
 from tests.support import running_store, small_spec, wait_until
 from tests.worker_harness import SPEC, TENANT, WorkerHarness
@@ -60,6 +61,18 @@ def test_a_job_without_a_good_checkpoint_is_replayed_from_the_beginning(
 
     assert harness.result_bits(job_id) == straight
     assert harness.index.list_attempts(TENANT, job_id)[1].replayed == tick
+
+
+def test_damaged_code_for_clients_costs_a_resume_no_tick(
+    harness: WorkerHarness, straight: tuple[bytes, str]
+) -> None:
+    """All checkpoints share that file: if it counted, none would be left to resume from."""
+    job_id = harness.pause_at(220)
+    (code,) = (harness.folder(job_id) / "code").iterdir()
+    with flipped_bit(code):
+        harness.resume(job_id)
+        assert harness.result_bits(job_id) == straight
+    assert harness.index.list_attempts(TENANT, job_id)[1].replayed == 0
 
 
 def test_a_recorded_bit_that_does_not_come_again_fails_the_job_loudly(

@@ -100,13 +100,14 @@ def test_a_flipped_bit_of_any_file_of_the_last_checkpoint_is_damage_though_the_t
     assert weights["recorded"] == weights["recomputed"] is not None
 
 
+@pytest.mark.parametrize("name", ["state.safetensors", "model.py"])
 def test_a_flipped_bit_of_the_checkpoint_to_begin_from_is_damage_before_any_tick(
-    harness: ApiHarness, job_id: str
+    harness: ApiHarness, job_id: str, name: str
 ) -> None:
-    with flipped_bit(checkpoint_folder(harness, job_id, 500) / "state.safetensors"):
+    with flipped_bit(checkpoint_folder(harness, job_id, 500) / name):
         verify = harness.verify(job_id, **{"from": 500})
 
-    result = expect_damage(verify, "checkpoints/500/state.safetensors")
+    result = expect_damage(verify, f"checkpoints/500/{name}")
     assert result["ticks_compared"] == 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore
+from jobs.files.shared_code import CODE_FILE
 from jobs.job import Checkpoint
 from jobs.ledger.claims import Claim
 from workers.chunks import ChunkSizer
@@ -48,13 +49,19 @@ class TrainerSession:
         self.ledger_writer.record_engine(reply["engine"], reply["device"], self.fingerprint)
         return reply
 
-    def load(self, job_id: str, checkpoint: Checkpoint) -> JsonDict | None:
-        """Load a job's checkpoint and return the trainer's reply; None if its files are damaged."""
-        tenant = self.claim.lease.tenant
-        if not checkpoint_folders.files_match(self.files, tenant, job_id, checkpoint):
+    def load(
+        self, job_id: str, checkpoint: Checkpoint, *, needs_all_files: bool = False
+    ) -> JsonDict | None:
+        """Load a job's checkpoint and return the trainer's reply; None if its files are damaged.
+
+        The trainer does not read the code for clients, which a job's checkpoints share: where that
+        alone is damaged the state is loaded, unless all files are needed.
+        """
+        place = self.files, self.claim.lease.tenant, job_id, checkpoint
+        damaged = set(checkpoint_folders.damaged_files(*place))
+        if damaged - (set() if needs_all_files else {CODE_FILE}):
             return None
-        folder = checkpoint_folders.folder_path(self.files, tenant, job_id, checkpoint)
-        return self.trainer.load(folder)
+        return self.trainer.load(checkpoint_folders.folder_path(*place))
 
     def report(self, level: Level, text: str, unsaved_reason: str | None = None) -> None:
         """Write a line into the job's log and add it to the job's events.

@@ -107,7 +107,8 @@ class Verification:
         start = self.verify_range.start
         checkpoint = self.parent_checkpoint(start)
         try:
-            loaded = self.session.load(self.verify_range.parent, checkpoint)
+            parent = self.verify_range.parent
+            loaded = self.session.load(parent, checkpoint, needs_all_files=True)
         except TrainerError:
             self.parent_checkpoint(start)  # was it deleted meanwhile?
             raise
