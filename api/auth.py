@@ -15,6 +15,7 @@ from api.assets import ASSET_PATHS
 from api.errors import Problem, bad_parameter
 from jobs.access_keys import SCOPES, TENANT_PATTERN, AccessKeys, Key, Scope, burst_size, hash_secret
 from jobs.errors import RateLimitExceeded
+from jobs.store.connection import UNAVAILABLE
 
 #: all other paths need a key, whether they exist or not
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", *ASSET_PATHS})
@@ -89,6 +90,34 @@ def check_not_revoked(authenticator: Authenticator, key: Key | None) -> None:
     """Raise Problem (401) if the key was deleted while its request waited."""
     if key is not None and not authenticator.is_valid(key):
         raise _unauthorized_problem()
+
+
+class RevocationWatch:
+    """Asks now and then whether the key of a held request was deleted.
+
+    Held requests wake up every 2 s at least, so that each asks at every wake-up without a notice.
+    """
+
+    INTERVAL_SECONDS = 1.5
+
+    def __init__(self, authenticator: Authenticator, key: Key | None) -> None:
+        self._authenticator, self._key = authenticator, key
+        self._checked_at = time.monotonic()
+
+    def is_revoked(self) -> bool:
+        """Return whether the key is known to be deleted; a store that is away does not tell."""
+        if self._key is None or time.monotonic() < self._checked_at + self.INTERVAL_SECONDS:
+            return False
+        self._checked_at = time.monotonic()
+        try:
+            return not self._authenticator.is_valid(self._key)
+        except UNAVAILABLE:
+            return False
+
+    def check(self) -> None:
+        """Raise Problem (401) if it is."""
+        if self.is_revoked():
+            raise _unauthorized_problem()
 
 
 def check_scope(key: Key | None, scope: Scope | None) -> None:

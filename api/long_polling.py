@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from flask import Response
+from flask import Response, g
 
+from api.auth import RevocationWatch
 from api.client_socket import client_socket
 from api.held_requests import RETRY_AFTER, HeldRequestLimit
 from jobs.queries.notices import JobName, NoticeListener
@@ -70,7 +71,8 @@ class LongPoller:
         """Fetch at each notice of a job until `is_done(value, seconds waited)` or a timeout.
 
         Notices of ticks count from `min_tick` on, and only after `ticks_after` seconds.
-        Without a notice it fetches every `interval` seconds.
+        Without a notice it fetches every `interval` seconds. Raises Problem (401) soon after the
+        request's key was deleted.
         """
         started_at = time.monotonic()
         value = fetch()
@@ -80,12 +82,14 @@ class LongPoller:
             return PollResult(value, no_capacity=True)
         try:
             deadline = started_at + min(seconds, MAX_WAIT_SECONDS)
+            watch = RevocationWatch(g.authenticator, g.key)
             with self.notice_listener.subscribe([name], min_tick=min_tick) as subscription:
                 while True:
                     value = retry_while_store_unavailable(fetch)
                     now = time.monotonic()
                     if is_done(value, now - started_at):
                         return PollResult(value)
+                    watch.check()
                     is_closing = now >= deadline or self.notice_listener.is_closing
                     if is_closing or peer_closed(client_socket()):
                         return PollResult(value, timed_out=True)

@@ -13,6 +13,7 @@ from itertools import chain
 
 from flask import Response, g
 
+from api.auth import RevocationWatch
 from api.client_socket import client_socket
 from api.endpoints import RequestContext
 from api.held_requests import crowded_problem, wait_for_reader
@@ -179,23 +180,9 @@ def _subscribe(long_poller: LongPoller, names: list[JobName], resources: ExitSta
 
 def _make_end_condition(context: RequestContext) -> Callable[[], bool]:
     """Return the function that tells whether a stream must end before its jobs do."""
-    peer, authenticator, key = client_socket(), g.authenticator, context.key
+    peer, watch = client_socket(), RevocationWatch(g.authenticator, context.key)
     notice_listener = context.deps.long_poller.notice_listener
-    checked_at = time.monotonic()
-
-    def must_end() -> bool:
-        nonlocal checked_at
-        if notice_listener.is_closing or peer_closed(peer):
-            return True
-        if time.monotonic() < checked_at + CHECK_INTERVAL_SECONDS:
-            return False
-        checked_at = time.monotonic()
-        try:
-            return not authenticator.is_valid(key)
-        except UNAVAILABLE:
-            return False
-
-    return must_end
+    return lambda: notice_listener.is_closing or peer_closed(peer) or watch.is_revoked()
 
 
 def _encode_status(name: JobName, state: EventsSince) -> str:

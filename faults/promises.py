@@ -118,6 +118,12 @@ PROMISES = (
         ("log-entry-forged", "terminal-steered-by-a-log"),
     ),
     Promise(
+        "A deleted key is of no use from then on, for what waits too",
+        "-",
+        (),
+        ("deleted-key-waits-on",),
+    ),
+    Promise(
         "Nobody keeps the service from others by what a connection holds or claims",
         "-",
         (),

@@ -199,6 +199,24 @@ def test_a_job_that_is_deleted_meanwhile_is_404(
     assert held.wait_for_response(10).status_code == 404
 
 
+def test_a_deleted_key_ends_its_waits_with_401(
+    client: Any, wait: Wait, worker: ManualWorker, path: str
+) -> None:
+    body = {"tenant": "default", "scopes": ["read"]}
+    key, other = (client.post("/v1/keys", json=body).json for _ in range(2))
+    queries = ("?until=end&", "/history?after=5&", "/events?after=5&", "/logs?after=5&")
+    held = [
+        wait(f"{path}{query}wait=30", Authorization=f"Bearer {key['secret']}").wait_until_held()
+        for query in queries
+    ]
+    kept = wait(f"{path}?until=end&wait=30", Authorization=f"Bearer {other['secret']}")
+    kept.wait_until_held()
+    client.delete(f"/v1/keys/{key['id']}")
+    assert [request.wait_for_response(20).status_code for request in held] == [401] * 4
+    worker.end("cancelled")
+    assert kept.wait_for_response(20).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("query", "parameters"),
     [

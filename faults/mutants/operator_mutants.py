@@ -80,4 +80,10 @@ MUTANTS = (
         ("tests/test_ticks_commands.py::"
          "test_a_client_that_disconnects_without_a_request_harms_no_other",),
     ),
+    Mutant(
+        "deleted-key-waits-on",
+        "a wait goes on to its end after its key was deleted",
+        edit_once("api/long_polling.py", "                    watch.check()\n", ""),
+        ("tests/test_api_long_polling.py::test_a_deleted_key_ends_its_waits_with_401",),
+    ),
 )  # fmt: skip
