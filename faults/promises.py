@@ -106,6 +106,14 @@ PROMISES = (
          "unknown-address-option-accepted"),
     ),
     Promise(
+        "A quota holds, its counters are exact, and retention takes only what no rule keeps",
+        "-",
+        (),
+        ("running-quota-not-held", "nobody-overtakes", "deleted-specs-counted",
+         "replay-beyond-a-quota", "upload-beyond-its-quota", "pinned-job-deleted-by-a-rule",
+         "parent-of-a-live-job-deleted", "deletion-left-half-done", "damaged-code-shared"),
+    ),
+    Promise(
         "A cursor neither skips nor repeats what differs, over a lost store too",
         "-",
         (),

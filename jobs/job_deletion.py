@@ -6,7 +6,7 @@ that died in between leaves nothing for good. Knows no HTTP.
 
 from typing import Any
 
-from jobs import fault_points, logs
+from jobs import logs
 from jobs.archive.jobs import JobArchive
 from jobs.errors import NoSuchJob
 from jobs.files.artifacts import ArtifactStore
@@ -43,7 +43,6 @@ class JobDeletion:
                 if not self._archive.ensure_tombstone(tenant, job_id):
                     raise
             else:
-                fault_points.hit("delete:recorded")
                 self._archive.save_tombstone(
                     tenant, job_id, deleted.sequence, deleted.idempotency_keys, deleted.event,
                     reservation,

@@ -169,6 +169,9 @@ def test_an_upload_beyond_the_quota_is_429_before_and_while_it_comes(
     packed = upload(client, gzip.compress(larger), **{"Content-Encoding": "gzip"})
     check_refused(packed, "dataset_bytes", len(PETS), len(PETS) + 10)
     assert upload(client, **ONCE).headers["Idempotent-Replayed"] == "true"
+    assert upload(client).status_code == 200, "these bytes are there: nothing is added"
+    other = PETS.replace(PETS[-9:-8], b"7")
+    check_refused(upload(client, other), "dataset_bytes", len(PETS), len(PETS) + 10)
     assert len([path for path in (settings.artifacts / "blobs").rglob("*") if path.is_file()]) == 1
     small = client.post("/v1/datasets", data=b"a,b\n1,2\n", content_type=CSV)
     assert small.status_code == 201

@@ -9,6 +9,7 @@ from faults.mutants import (
     ledger_mutants,
     operator_mutants,
     request_mutants,
+    tenant_mutants,
     training_mutants,
 )
 
@@ -18,4 +19,5 @@ MUTANTS = (
     *disk_mutants.MUTANTS,
     *request_mutants.MUTANTS,
     *connection_mutants.MUTANTS,
+    *tenant_mutants.MUTANTS,
 )  # fmt: skip
