@@ -220,6 +220,8 @@ def test_a_heartbeat_outlives_a_store_that_is_away(claim: Claim) -> None:
         (PeerGone("cut"), "drained", "queued", "drain"),
         (PeerGone("cut"), "cancelled", "cancelled", None),
         (TrainerError("OutOfMemoryError", "CUDA out of memory", ""), None, "queued", "out of"),
+        (TrainerError("OSError", "[Errno 5] Input/output error", ""), None, "queued", "error"),
+        (TrainerError("OSError", "[Errno 30] Read-only file system", ""), None, "queued", "only"),
         (TrainerError("SafetensorError", "No space left on device", ""), None, "queued", "space"),
         (TrainerError("ValueError", "shapes", ""), None, "failed", "ValueError: shapes"),
         (CheckpointDeleted("checkpoint 5 was deleted"), None, "queued", "checkpoint 5 was deleted"),

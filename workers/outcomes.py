@@ -20,6 +20,7 @@ from workers.trainer_client import JsonDict, TrainerError
 #: parts of error messages that another machine, or a later attempt, may not meet
 TRANSIENT_MARKERS = (
     "memoryerror", "out of memory", "outofmemory", "can't allocate", "bad_alloc", "no space left",
+    "read-only file system", "input/output error", "permission denied", "stale file handle",
 )  # fmt: skip
 #: the trainer's error for an engine that this machine lacks and another may have
 MISSING_ENGINE = "MissingEngine"

@@ -6,17 +6,23 @@ from pathlib import Path
 from faults.attack import Attack, JobUnderTest
 from faults.catalogue.entries import fault
 from faults.records import TENANT
+from jobs.fault_points import Action
 from jobs.files import checkpoint_folders
 from jobs.queries.jobs import JobQueries
 
+REFUSALS: tuple[Action, ...] = ("enospc", "enospc", "erofs", "eacces", "eio")
 SAVE_POINTS = ("checkpoint:write", "checkpoint:fsync", "file:write", "file:fsync", "file:rename")
 
 
-@fault("F13", "no room on the disk at a write, a sync or a rename of a checkpoint", weight=6)
+@fault(
+    "F13", "a full, read-only or broken disk at a write, a sync or a rename of a checkpoint",
+    weight=6,
+)  # fmt: skip
 def fill_disk_while_saving(attack: Attack) -> None:
     job = attack.new_job(attack.rng.choice(["momentum", "large"]))
     for point in attack.rng.sample(SAVE_POINTS, 4):
-        attack.arm(point, "enospc", job, nth=attack.rng.randint(1, 8))
+        refusal = attack.rng.choice(REFUSALS)
+        attack.arm(point, refusal, job, nth=attack.rng.randint(1, 8))
     attack.add_check(lambda: _check_event(attack, job))
 
 
