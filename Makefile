@@ -8,7 +8,7 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parquet demo test serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick threads model soak
+.PHONY: help setup parquet demo test serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick threads model soak fuzz
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -83,6 +83,9 @@ every-tick: setup ## kill a job's trainer at each of its 200 ticks in turn: no b
 
 threads: setup ## thousands of trainers of 2 and 4 threads: equal bits? (COUNT=100, CONTROL=1, INTEL=1)
 	@$(BIN)/python -m faults.threads --count $(or $(COUNT),100) $(if $(CONTROL),--control) $(if $(INTEL),--intel)
+
+fuzz: setup ## damaged files of every format to the API: none may be a 5xx, hang or leave anything (SEED=…, COUNT=100000, ONLY=number)
+	@$(BIN)/python -m tests.fuzz $(if $(SEED),--seed $(SEED)) --count $(or $(COUNT),100000) $(if $(ONLY),--only $(ONLY))
 
 model: setup ## the ledger beside its model, from another seed each time (SEED=…, EXAMPLES=2000)
 	@seed=$(or $(SEED),$$(date +%s)); echo "SEED=$$seed"; TICKFORGE_MODEL_EXAMPLES=$(or $(EXAMPLES),2000) \

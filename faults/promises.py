@@ -93,6 +93,15 @@ PROMISES = (
         ("requests-in-every-record", "page-read-whole", "artifacts-open-to-all"),
     ),
     Promise(
+        "A damaged file is refused whatever is bad in it, and costs no more than its bytes",
+        "-",
+        (),
+        ("parser-error-let-through", "broken-disk-called-bad-data", "damaged-file-not-hashed",
+         "members-not-bounded", "record-of-64-bits-not-bounded", "long-header-unpacked",
+         "cells-not-bounded", "gzip-copies-its-rest", "open-quote-loses-a-row",
+         "page-of-any-bytes"),
+    ),
+    Promise(
         "Bad luck is visible, bounded and never silent",
         "I6, I7, I8",
         ("F7", "F13", "F14", "F15", "F16", "F21", "F22", "F26", "F28"),

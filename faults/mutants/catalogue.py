@@ -6,6 +6,7 @@ from faults.mutants import (
     data_mutants,
     disk_mutants,
     durability_mutants,
+    format_mutants,
     ledger_mutants,
     operator_mutants,
     request_mutants,
@@ -20,4 +21,5 @@ MUTANTS = (
     *request_mutants.MUTANTS,
     *connection_mutants.MUTANTS,
     *tenant_mutants.MUTANTS,
+    *format_mutants.MUTANTS,
 )  # fmt: skip
