@@ -104,7 +104,7 @@ def send_files(seed: int, numbers: range, out: Path) -> None:
         files = ArtifactStore(settings.artifacts)
         datasets = DatasetRepository(connect(server.url), files, max_bytes=1 << 24)
         api = ApiTarget(client, datasets, settings.artifacts)
-        readers = ReaderTarget(Path(folder))
+        readers = ReaderTarget(app, Path(folder))
         limit_memory()
         for report, number in run_fuzz(
             seed, numbers, readers.take, lambda number: None if number % API_EVERY else api.take

@@ -13,12 +13,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flask import Request
+from flask import Flask, request
 from werkzeug.test import EnvironBuilder
 
 from api.errors import to_problem
 from api.schemas_datasets import UploadQuery
-from api.upload_source import open_source
+from api.upload_source import UploadSource, open_source
 from jobs.datasets.dataset import DatasetRecord, parse_dataset
 from jobs.datasets.profiling import make_profiler
 from jobs.datasets.repository import DatasetRepository
@@ -46,10 +46,10 @@ class FuzzedUpload(NamedTuple):
 
 
 class ReaderTarget:
-    """Reads uploads as the API does, without store and HTTP."""
+    """Reads uploads as the API `app` does, without store and HTTP."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, app: Flask, folder: Path) -> None:
+        self._app, self._folder = app, folder
 
     def take(self, upload: FuzzedUpload) -> str:
         """Return the status of an upload and what its data are good for. Raises what is a fault."""
@@ -72,7 +72,10 @@ class ReaderTarget:
             "/v1/datasets", method="POST", input_stream=stream, content_length=size,
             content_type=upload.content_type, headers=upload.headers,
         )  # fmt: skip
-        source = open_source(Request(builder.get_environ()), UploadQuery(), MAX_BYTES)
+        with self._app.request_context(builder.get_environ()):
+            return self._read(open_source(request, UploadQuery(), MAX_BYTES))
+
+    def _read(self, source: UploadSource) -> DatasetRecord:
         kind, options = source.format.kind, source.format.options
         profiler, sha256 = make_profiler(kind, options, max_bytes=MAX_BYTES), hashlib.sha256()
         path = self._folder / "file"

@@ -25,7 +25,10 @@ def test_damaged_files_are_refused_or_read_and_leave_nothing(
 ) -> None:
     """Every tenth is also sent to the API, whose answer must be the readers'."""
     datasets = DatasetRepository(store, ArtifactStore(settings.artifacts), max_bytes=1 << 24)
-    api, readers = ApiTarget(client, datasets, settings.artifacts), ReaderTarget(tmp_path)
+    api, readers = (
+        ApiTarget(client, datasets, settings.artifacts),
+        ReaderTarget(client.application, tmp_path),
+    )
 
     def also(number: int) -> Any:
         return None if number % API_EVERY else api.take

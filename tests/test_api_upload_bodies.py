@@ -262,3 +262,18 @@ def test_what_follows_a_form_is_bounded() -> None:
 
     with pytest.raises(Problem, match="last boundary"):
         list(part.pieces)
+
+
+def test_what_gzip_asks_for_byte_by_byte_is_not_copied() -> None:
+    class CountedBytes(bytes):
+        copied = 0
+
+        def __getitem__(self, key: Any) -> Any:
+            part = super().__getitem__(key)
+            CountedBytes.copied += len(part)
+            return CountedBytes(part)
+
+    body = CountedBytes(gzip.compress(PETS) + bytes(20_000))
+
+    assert b"".join(decode_gzip([body])) == PETS
+    assert CountedBytes.copied == len(body)

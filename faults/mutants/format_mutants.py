@@ -3,7 +3,6 @@
 from faults.mutants.mutant import Mutant, edit_once
 
 DAMAGE = "tests/test_jobs_dataset_damage.py"
-COSTS = "tests/test_api_upload_costs.py"
 PAGES = "tests/test_api_dataset_pages.py"
 
 MUTANTS = (
@@ -88,7 +87,8 @@ MUTANTS = (
             "        self._position += len(data)\n",
             "        self._piece, self._position = self._piece[self._position + len(data) :], 0\n",
         ),
-        (f"{COSTS}::test_an_upload_takes_time_and_memory_by_its_bytes_alone[all]",),
+        ("tests/test_api_upload_bodies.py::test_what_gzip_asks_for_byte_by_byte_is_not_copied",),
+        quick=True,
     ),
     Mutant(
         "open-quote-loses-a-row",
