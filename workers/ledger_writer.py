@@ -72,6 +72,10 @@ class LedgerWriter:
         """Return the ticks from `after` + 1 to `upto` whose state digest is recorded."""
         return self.retry(lambda: self._history_writer.list_digest_ticks(after, upto))
 
+    def best_tick(self, upto: int) -> int | None:
+        """Return the tick of the best validation that is recorded up to `upto`, or None."""
+        return self.retry(lambda: self._history_writer.find_best_tick(upto))
+
     def append_replayed(self, chunk: ChunkResult, digest_ticks: set[int]) -> None:
         """Have ticks that are recorded already compared bit by bit. Raises TickMismatch.
 

@@ -107,16 +107,19 @@ class TrainingAttempt:
         """
         self.session.report("info", f"replaying ticks {self.tick + 1} to {self.claim.tick}")
         digest_ticks = self.ledger_writer.digested_ticks(self.tick, self.claim.tick)
+        best_tick = self.ledger_writer.best_tick(self.claim.tick)
         stop_ticks = StopTicks([*digest_ticks, *self.checkpointer.damaged_ticks, self.claim.tick])
         while self.tick < self.claim.tick:
             if (action := self.ledger_writer.requests.action) in ("cancel", "pause", "drain"):
                 return action
-            self.replay_chunk(stop_ticks, digest_ticks)
+            self.replay_chunk(stop_ticks, digest_ticks, best_tick)
         summary = "every bit equal" if self.claim.exact else "equal from the last fingerprint on"
         self.session.report("info", f"replayed to tick {self.claim.tick}, {summary}")
         return None
 
-    def replay_chunk(self, stop_ticks: StopTicks, digest_ticks: set[int]) -> None:
+    def replay_chunk(
+        self, stop_ticks: StopTicks, digest_ticks: set[int], best_tick: int | None
+    ) -> None:
         """Run the next recorded ticks, up to the next stop tick, and save where that was due."""
         self.heartbeat.phase = "replaying"
         fault_points.hit("replay")
@@ -127,7 +130,7 @@ class TrainingAttempt:
             raise ReplayMismatch(chunk.last, detail)
         self.ledger_writer.append_replayed(chunk, digest_ticks)
         self._advance(chunk)
-        if self.checkpointer.is_due_in_replay(chunk):
+        if self.checkpointer.is_due_in_replay(chunk, best_tick):
             self.checkpointer.save_now(self.tick, self.best)
 
     def train_chunk(self) -> None:

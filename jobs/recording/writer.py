@@ -14,11 +14,19 @@ import numpy.typing as npt
 
 from jobs.errors import TickGap, TickMismatch
 from jobs.files.artifacts import ArtifactStore
-from jobs.history.column_reader import POINT, ColumnReader, Extent, Points, segment_of
+from jobs.history.column_reader import (
+    POINT,
+    ColumnReader,
+    Extent,
+    Points,
+    decode_floats,
+    segment_of,
+)
 from jobs.history.summary_rows import BUCKET, SEGMENT, summarize
 from jobs.job import Lease, SparsePoint
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import AppendResult, LeaseLedger
+from jobs.recording.moved_points import MovedPoints
 from jobs.recording.segment_mover import SegmentMover
 from jobs.recording.segments import Segments
 from jobs.store.connection import Store
@@ -45,6 +53,7 @@ class HistoryWriter:
     ) -> None:
         self._ledger, self._lease = ledger, lease
         self._columns = ColumnReader(store, files)
+        self._moved_points = MovedPoints(self._columns)
         self._partial_bucket: dict[str, Values] = {}  # values since the last complete bucket
         self._next_tick: int | None = None  # the tick after them
         self._tick, segments_in_files = self._read_position()
@@ -91,6 +100,15 @@ class HistoryWriter:
         extent = self._columns.read_extent(self._lease.tenant, self._lease.job_id)
         points = self._columns.points(extent, STATE_COLUMN, after + 1, upto)
         return set(points["tick"].tolist())
+
+    def find_best_tick(self, upto: int) -> int | None:
+        """Return the first tick of the lowest finite val_loss recorded up to `upto`, or None."""
+        extent = self._columns.read_extent(self._lease.tenant, self._lease.job_id)
+        points = self._columns.points(extent, "val_loss", 0, upto)
+        values = decode_floats(points)
+        if not np.isfinite(values).any():
+            return None
+        return int(points["tick"][np.argmin(np.where(np.isfinite(values), values, np.inf))])
 
     @property
     def last_move_error(self) -> str | None:
@@ -194,7 +212,7 @@ class HistoryWriter:
             tick = int(point["tick"])
             if tick <= uncompared_upto or segment_of(tick) >= extent.segments_in_files:
                 continue
-            for recorded in self._columns.points(extent, name, tick, tick):
+            for recorded in self._moved_points.at(extent, name, tick):
                 if recorded["bits"] != point["bits"]:
                     bits = (side["bits"].tobytes() for side in (recorded, point))
                     raise TickMismatch(tick, name, *bits)

@@ -6,6 +6,7 @@ file.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from jobs.job import Checkpoint
@@ -49,9 +50,15 @@ class Checkpointer:
             return has_ticks and failures.is_retry_due and not self.is_busy
         return self._is_due_by_tick(chunk) or (has_ticks and self._schedule.is_due_by_clock)
 
-    def is_due_in_replay(self, chunk: ChunkResult) -> bool:
-        """Return whether to save after replayed ticks: a checkpoint is missing or was damaged."""
-        return not chunk.is_over and (self._is_due_by_tick(chunk) or self._needs_save(chunk.last))
+    def is_due_in_replay(self, chunk: ChunkResult, best_tick: int | None) -> bool:
+        """Return whether to save after replayed ticks: a checkpoint is missing or was damaged.
+
+        `best_tick` is that of the best of all that is recorded: what was the best before it would
+        be removed again at once.
+        """
+        is_best = chunk.is_best and chunk.last == best_tick
+        is_due = self._is_due_by_tick(replace(chunk, is_best=is_best))
+        return not chunk.is_over and (is_due or self._needs_save(chunk.last))
 
     def _is_due_by_tick(self, chunk: ChunkResult) -> bool:
         if not self._schedule.is_due_by_tick(chunk):

@@ -44,20 +44,22 @@ end
 -- sparse points of recorded ticks are compared, but for `time`, whose first value stays; a state's digest may come late,
 -- since its checkpoint is written while the training goes on
 local function tick_at(points, n) return (struct.unpack('<I8', points, (n - 1) * 16 + 1)) end
-local function find_point(points, tick_wanted) -- the value at this tick, else nil and how many points are before it
-  local low, high = 1, #points / 16
+-- the value at this tick, else nil and how many points are before it; reads single points, however many are recorded
+local function find_point(sparse, tick_wanted)
+  local low, high = 1, redis.call('STRLEN', sparse) / 16
   while low <= high do
     local middle = math.floor((low + high) / 2)
-    local t = tick_at(points, middle)
-    if t == tick_wanted then return string.sub(points, middle * 16 - 7, middle * 16) end
+    local point = redis.call('GETRANGE', sparse, int(middle * 16 - 16), int(middle * 16 - 1))
+    local t = tick_at(point, 1)
+    if t == tick_wanted then return string.sub(point, 9) end
     if t < tick_wanted then low = middle + 1 else high = middle - 1 end
   end
   return nil, high
 end
 local function insert_point(sparse, point, t)
-  local points = redis.call('GET', sparse)
-  local _, before = find_point(points, t)
-  redis.call('SET', sparse, string.sub(points, 1, before * 16) .. point .. string.sub(points, before * 16 + 1))
+  local _, before = find_point(sparse, t)
+  local later = redis.call('GETRANGE', sparse, int(before * 16), '-1')
+  redis.call('SETRANGE', sparse, int(before * 16), point .. later)
 end
 local attempt = keys.attempt(member, j[5])
 local a = redis.call('HMGET', attempt, 'first_tick', 'replayed_upto')
@@ -77,7 +79,7 @@ for i, name in ipairs(h.sparse) do
       if t > newest then
         added[#added + 1] = { sparse, string.sub(points, n * 16 - 15, n * 16), name, t }
       elseif name ~= 'time' and t > uncompared_upto then
-        local recorded = find_point(redis.call('GET', sparse), t)
+        local recorded = find_point(sparse, t)
         local offered = string.sub(points, n * 16 - 7, n * 16)
         if recorded and recorded ~= offered then return { 'diverged', int(t), name, hex(recorded), hex(offered) } end
         if recorded and name == 'state' and t < first_new and t > replayed_upto then digests = digests + 1 end
