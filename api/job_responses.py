@@ -27,6 +27,8 @@ PROGRESS_FIELDS = {
     "phase", "tick", "progress", "epoch", "loss", "metrics", "ticks_per_second",
     "elapsed_seconds", "eta_seconds", "queue", "bytes", "spec",
 }  # fmt: skip
+#: what neither half knows: the answer to a submission tells more than later ones, and is no change
+UNTAGGED_FIELDS = {"warnings", "links"}
 SUBRESOURCES = ("history", "events", "logs", "checkpoints", "attempts", "rows")
 
 
@@ -44,12 +46,14 @@ class JobView:
     @cached_property
     def significant_tag(self) -> str:
         """The first half of the ETag, which progress alone does not change."""
-        return compute_etag(self.job.model_dump_json(exclude=PROGRESS_FIELDS))[:HALF_ETAG_LENGTH]
+        excluded = PROGRESS_FIELDS | UNTAGGED_FIELDS
+        return compute_etag(self.job.model_dump_json(exclude=excluded))[:HALF_ETAG_LENGTH]
 
     @cached_property
     def etag(self) -> str:
         """The ETag of the whole job."""
-        return self.significant_tag + compute_etag(self.text)[:HALF_ETAG_LENGTH]
+        progress = self.job.model_dump_json(include=PROGRESS_FIELDS - {"spec"})
+        return self.significant_tag + compute_etag(progress)[:HALF_ETAG_LENGTH]
 
     def to_response(self, *, always_full: bool = False) -> Response:
         """Return the job, or 304 if the client has it and `always_full` is not set."""

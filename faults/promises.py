@@ -76,7 +76,14 @@ PROMISES = (
         "-",
         (),
         ("features-compared-pairwise", "columns-searched-one-by-one", "every-error-kept",
-         "unknown-fields-all-checked", "pointer-shown-whole"),
+         "unknown-fields-all-checked", "pointer-shown-whole", "all-points-read-for-one"),
+    ),
+    Promise(
+        "A plan tells the truth about memory and time, and a long tick is no stall",
+        "-",
+        (),
+        ("window-not-planned", "cores-not-counted", "no-sign-of-life-within-a-tick",
+         "sign-of-life-not-counted"),
     ),
     Promise(
         "What a disk that refuses is answered with is so, and a full one takes what makes room",

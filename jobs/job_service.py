@@ -26,7 +26,7 @@ from jobs.ledger.checkpoint_requests import CheckpointRequests
 from jobs.ledger.checkpoint_set import RequestedCheckpoint
 from jobs.ledger.claims import VerifyRange
 from jobs.ledger.client import JobLedger
-from jobs.plan import Plan, check_memory, plan
+from jobs.plan import Plan, check_memory, find_worker_warnings, plan
 from jobs.queries import worker_registry
 from jobs.queries.ended_jobs import EndedJobFilter, EndedJobs
 from jobs.queries.jobs import JobQueries
@@ -240,12 +240,17 @@ class JobService:
                 return self._replay(tenant, result.job_id)
             fault_points.hit("api:recorded")
             celery_app.wake_workers(spec.queue)  # a worker starts while the record goes to disk
-            job = self._queries.get_job(tenant, result.job_id)
+            job = self._with_worker_warnings(self._queries.get_job(tenant, result.job_id))
             response = remove_spec(job, self._encode_job(job)) if idempotency else None
             if response is not None:
                 self._ledger.store_response(tenant, job.id, response)
             self._archive.save_submission(reservation, result.snapshot, response)
             return Submission(job.id, job)
+
+    def _with_worker_warnings(self, job: Job) -> Job:
+        """Add what is doubtful on the workers that live now, which is told at submission alone."""
+        warnings = find_worker_warnings(job.spec, worker_registry.live_workers(self._store))
+        return job.model_copy(update={"warnings": [*job.warnings, *warnings]})
 
     def _find_replay(self, tenant: str, idempotency: Idempotency | None) -> Submission | None:
         if idempotency is None:

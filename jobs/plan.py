@@ -1,13 +1,13 @@
 """Plans a spec by arithmetic alone: exact counts, and estimates. Knows no torch and no store."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from jobs.spec.base import FieldError, InvalidSpec
 from jobs.spec.data import DatasetData
-from jobs.spec.engines import ENGINES, choose_engine
+from jobs.spec.engines import ENGINES, choose_engine, estimate_tick_seconds
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.spec_warnings import find_warnings
 
@@ -18,6 +18,9 @@ FLOAT_BYTES, DOUBLE_BYTES = 4, 8
 PROCESS_BYTES = 300 << 20
 #: bytes of headers, names, JSON and model.py of one checkpoint
 CHECKPOINT_OVERHEAD = 24 << 10
+#: of a value that the rule `converged` looks at: in memory, with room to grow and what a
+#: checkpoint copies (measured: 33 to 37), and in a checkpoint's files
+WINDOW_VALUE_BYTES, WINDOW_VALUE_FILE_BYTES = 36, 16
 MIN_MEASURED_ROWS = 10  # metrics of fewer say little
 ROW_BYTES = 24 / 1024  # of a column and tick: a summary row for 1,024 ticks
 DIGEST_BYTES = 16
@@ -49,17 +52,18 @@ class Plan(BaseModel):
 def plan(spec: JobSpec, workers: Sequence[WorkerInfo]) -> Plan:
     """Plan a complete spec with the workers that live now."""
     queue_workers = _queue_workers(spec, workers)
+    engine = _likely_engine(spec, queue_workers)
     return Plan(
         spec=spec,
         ticks_total=spec.ticks_total,
         ticks_per_epoch=spec.ticks_per_epoch,
         parameters=spec.parameters,
         memory_bytes=estimate_memory_bytes(spec),
-        checkpoint_bytes=_state_bytes(spec) + _best_weights_bytes(spec) + CHECKPOINT_OVERHEAD,
+        checkpoint_bytes=_checkpoint_bytes(spec),
         history_bytes=_history_bytes(spec),
-        engine=_likely_engine(spec, queue_workers),
+        engine=engine,
         seconds=None,
-        warnings=_find_warnings(spec, queue_workers),
+        warnings=[*find_warnings(spec), *find_worker_warnings(spec, workers)],
     )
 
 
@@ -107,6 +111,21 @@ def _best_weights_bytes(spec: JobSpec) -> int:
     return spec.parameters * FLOAT_BYTES if is_kept else 0
 
 
+def _checkpoint_bytes(spec: JobSpec) -> int:
+    window = _window_values(spec) * WINDOW_VALUE_FILE_BYTES
+    return _state_bytes(spec) + _best_weights_bytes(spec) + window + CHECKPOINT_OVERHEAD
+
+
+def _window_values(spec: JobSpec) -> int:
+    """Return how many values the rule `converged` looks at: those of its two windows."""
+    rule = spec.stop.converged
+    if rule is None:
+        return 0
+    ticks = min(2 * rule.window, spec.ticks_total or 2 * rule.window)
+    every = 1 if rule.metric == "loss" or spec.validation is None else spec.validation.every_ticks
+    return ticks // (every or 1)
+
+
 def _memory_parts(spec: JobSpec) -> dict[str, int]:
     """Return the estimated bytes by the field of the spec that causes them."""
     gradients = spec.parameters * FLOAT_BYTES * (2 if spec.micro_batches > 1 else 1)
@@ -118,6 +137,7 @@ def _memory_parts(spec: JobSpec) -> dict[str, int]:
         "/model": 2 * _state_bytes(spec) + gradients + test_weights,
         "/batch_size": rows * activations * FLOAT_BYTES,
         "/data": _data_bytes(spec),
+        "/stop/converged/window": _window_values(spec) * WINDOW_VALUE_BYTES,
     }
 
 
@@ -157,19 +177,66 @@ def _likely_engine(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> Likely
     return LikelyEngine(likely=likely, why=why, workers=len(queue_workers))
 
 
-def _find_warnings(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> list[str]:
-    warnings = find_warnings(spec)
+def find_worker_warnings(spec: JobSpec, workers: Sequence[WorkerInfo]) -> list[str]:
+    """Return what is doubtful about a spec on the workers that live now."""
+    queue_workers = _queue_workers(spec, workers)
     if not queue_workers:
-        warnings.append(f"no live worker serves the queue {spec.queue}: the job would wait for one")
+        waits = f"no live worker serves the queue {spec.queue}: the job would wait for one"
+        return [waits, *_memory_warnings(queue_workers), *_row_warnings(spec)]
+    return [
+        *_engine_warnings(spec, queue_workers),
+        *_memory_warnings(queue_workers),
+        *_thread_warnings(spec, queue_workers),
+        *_stall_warnings(spec, queue_workers),
+        *_row_warnings(spec),
+    ]
+
+
+def _engine_warnings(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> Iterator[str]:
     engine = spec.compute.engine
     is_offered = any(engine in worker.get("engines", [engine]) for worker in queue_workers)
-    if queue_workers and engine != "auto" and not is_offered:
-        warnings.append(f"no live worker has the engine {engine}: the job would wait for one")
+    if engine != "auto" and not is_offered:
+        yield f"no live worker has the engine {engine}: the job would wait for one"
+
+
+def _memory_warnings(queue_workers: Sequence[WorkerInfo]) -> Iterator[str]:
     if _max_worker_memory(queue_workers) is None:
-        warnings.append(
-            "whether its memory suffices is not known: that is for live workers to tell"
+        yield "whether its memory suffices is not known: that is for live workers to tell"
+
+
+def _thread_warnings(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> Iterator[str]:
+    cores, threads = _largest(queue_workers, "cores"), spec.compute.threads
+    if cores is not None and threads > cores:
+        yield (
+            f"compute.threads is {threads}, and the live workers have {cores:.0f} cores at most: "
+            "more threads than cores make a tick slower"
         )
+
+
+def _stall_warnings(spec: JobSpec, queue_workers: Sequence[WorkerInfo]) -> Iterator[str]:
+    """Yield the warning of a tick in which a trainer gives no sign of life for too long.
+
+    With eager, each of its micro-batches is one.
+    """
+    limit = _largest(queue_workers, "stall_seconds")
+    is_eager = _likely_engine(spec, queue_workers).likely == "eager"
+    cores = min(spec.compute.threads, _largest(queue_workers, "cores") or 1)
+    seconds = estimate_tick_seconds(spec) / (spec.micro_batches if is_eager else 1) / cores
+    if limit is not None and seconds > limit and spec.queue == "cpu":
+        part = "micro-batch" if is_eager and spec.micro_batches > 1 else "tick"
+        more = "more micro_batches or a smaller batch_size" if is_eager else "compute.engine eager"
+        yield (
+            f"a {part} may take some {seconds:.0f} s, and a trainer that gives no sign of life "
+            f"for {limit:.0f} s is killed (TICKFORGE_STALL_SECONDS): take {more}"
+        )
+
+
+def _largest(queue_workers: Sequence[WorkerInfo], name: str) -> float | None:
+    """Return the largest number that a worker announces under a name; None if none does."""
+    return max((worker[name] for worker in queue_workers if name in worker), default=None)
+
+
+def _row_warnings(spec: JobSpec) -> Iterator[str]:
     for name, rows in (("validation", spec.held_out_rows), ("test", spec.test_rows)):
         if 0 < rows < MIN_MEASURED_ROWS:
-            warnings.append(f"{name} looks at {rows} rows only")
-    return warnings
+            yield f"{name} looks at {rows} rows only"

@@ -24,7 +24,19 @@ def test_a_submission_is_answered_202_with_the_job_and_where_it_is(client: Any) 
     assert (job["status"], job["tick"], job["name"]) == ("queued", 0, "first")
     assert job["queue"] == {"position": 1, "reason": "no_worker"}
     assert job["spec"]["optimizer"]["name"] == "adamw"
-    assert client.get(response.headers["Location"]).json == job
+    later = client.get(response.headers["Location"])
+    assert later.json == {**job, "warnings": []}
+    assert later.headers["ETag"] == response.headers["ETag"]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_answer_to_a_submission_warns_of_a_queue_without_a_worker(
+    client: Any, device: str
+) -> None:
+    spec = small_spec(compute={"device": device})
+    expected = f"no live worker serves the queue {device}: the job would wait for one"
+    assert expected in client.post("/v1/jobs/plan", json=spec).json["warnings"]
+    assert expected in client.post("/v1/jobs", json=spec).json["warnings"]
 
 
 def test_a_submission_wakes_its_queue_once(client: Any, submit: Submit, store: Store) -> None:

@@ -323,3 +323,14 @@ def test_a_trainer_that_is_gone_is_noticed_where_its_ticks_are_waited_for(spawn:
     trainer.start_chunk(5)
     with pytest.raises(PeerGone):
         trainer.wait_chunk()
+
+
+def test_a_trainer_gives_signs_of_life_within_a_chunk(spawn: Spawn) -> None:
+    _, trainer = spawn()
+    signs: list[bool] = []
+    trainer.on_alive = lambda: signs.append(True)
+    build(trainer, micro_batches=8, budget={"ticks": 10**6}, compute={"engine": "eager"})
+    for _ in range(20):
+        if not signs:
+            trainer.run(300)
+    assert signs

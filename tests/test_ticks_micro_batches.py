@@ -101,3 +101,15 @@ def test_clipping_bounds_the_update_and_the_norm_is_recorded_before_it() -> None
 
 def test_a_bound_that_is_never_reached_changes_no_bit_of_the_norms() -> None:
     assert norms() == norms(clip_norm=1e9) != norms(clip_norm=0.01)
+
+
+def test_each_part_of_a_tick_and_each_block_of_an_evaluation_is_a_sign_of_life() -> None:
+    spec = read_small_spec(
+        batch_size=8, micro_batches=4, validation={"fraction": 0.25}, compute={"engine": "eager"}
+    )
+    training, signs = start_training(spec), []
+    training.trainer.show_progress = lambda: signs.append(training.ticks_done)
+    training.run(2)
+    assert signs == [0] * 4 + [1] * 4
+    training.validate()
+    assert signs[8:] == [2]

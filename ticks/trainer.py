@@ -9,6 +9,7 @@ position in a training. Knows no stop rule, no validation, no file and no proces
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import torch
@@ -72,6 +73,8 @@ class Trainer:
             drop_last=spec.data.drop_last,
         )
         self.generator: SeedableGenerator = dropout_generator(device)
+        #: called once for each part of a tick and each block of an evaluation: a sign of life
+        self.show_progress: Callable[[], None] = show_nothing
         self._buffers = [(buffer, buffer.clone()) for buffer in self.net.buffers()]
         self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.net.modules())
         self._is_bfloat16 = spec.compute.precision == "bfloat16"
@@ -125,6 +128,7 @@ class Trainer:
 
     def part_loss(self, part: TensorRows, part_number: int) -> Tensor:
         """Return the mean loss (0-dim) of part `part_number` (from 0) of tick `ticks_done` + 1."""
+        self.show_progress()
         if self.has_dropout:
             self.generator.manual_seed(
                 derive_seed("dropout", self.spec.seed, self.ticks_done + 1, part_number)
@@ -155,6 +159,10 @@ class Trainer:
             coefficient = torch.clamp(self.spec.clip_norm / (grad_norm + 1e-6), max=1.0)
             torch._foreach_mul_(gradients, coefficient)
         return grad_norm
+
+
+def show_nothing() -> None:
+    """Show no progress: nobody waits for signs of life."""
 
 
 def dropout_generator(device: torch.device) -> torch.Generator:

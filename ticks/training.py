@@ -6,6 +6,7 @@ clock.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
@@ -25,7 +26,7 @@ from ticks.engines.single_tick import SingleTickEngine
 from ticks.final_test import FinalTest
 from ticks.state import state_digest
 from ticks.stopping import StopRules
-from ticks.trainer import Trainer
+from ticks.trainer import Trainer, show_nothing
 
 NO_TICK = 1 << 62  # later than any tick
 #: (column, tick, value); the values of "state" are digests of 16 hex digits
@@ -75,8 +76,8 @@ class TrainingRun:
     this engine was chosen, and `is_fallback` whether it replaces one that could not be used.
 
     The argument `engine` names the engine of the job's recorded history, if it has one; `announce`
-    is called with the name of each phase that takes time. Raises DamagedDataset, WrongText or
-    MissingEngine.
+    is called with the name of each phase that takes time, `show_progress` within ticks and
+    evaluations. Raises DamagedDataset, WrongText or MissingEngine.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class TrainingRun:
         announce: Announce = ignore_phase,
         artifacts: Path | None = None,
         engine: str | None = None,
+        show_progress: Callable[[], None] = show_nothing,
     ) -> None:
         data = load_data(spec, device, artifacts, announce)
         self.spec, self.announce, self.held_out = spec, announce, data.held_out
@@ -93,6 +95,7 @@ class TrainingRun:
         self.column_info = data.column_info
         self.warnings = _find_warnings(spec, data.training)
         self.trainer = Trainer(spec, data.training, device)
+        self.trainer.show_progress = show_progress
         choice = make_engine(self.trainer, device, engine, announce)
         self.engine_note, self.is_fallback = choice.reason, choice.is_fallback
         self.engine: Engine = choice.engine

@@ -17,6 +17,7 @@ def evaluate(trainer: Trainer, rows: RowSource, classes: int | None) -> dict[str
     trainer.net.eval()
     loss, correct, count = 0.0, 0, 0
     for block in rows.blocks():
+        trainer.show_progress()
         count += len(block.inputs)
         outputs = trainer.forward(block.inputs)
         loss += trainer.criterion(outputs, block.targets).item() * len(block.inputs)

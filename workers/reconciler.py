@@ -185,6 +185,8 @@ class Reconciler(BackgroundThread):
             "queue": self._config.queue,
             "engines": list(self._canaries.engine_prefixes()),
             "memory_bytes": self._trainer_memory,
+            "cores": len(os.sched_getaffinity(0)),
+            "stall_seconds": self._config.settings.stall_seconds,
             "versions": self._versions,
             "fingerprint": {**fingerprint, "threads": 1, "canary": canary},
             "canaries": self._canaries.known_canaries(),

@@ -155,7 +155,9 @@ class JobRunner:
         create = partial(HistoryWriter, self._ledger, self._store, self._files, claim.lease)
         history = StoreRetry(heartbeat, self._drain)(create)
         writer = LedgerWriter(self._ledger, history, claim, heartbeat, self._drain, log.write)
-        trainer = TrainerClient(process.connection, heartbeat.enter_phase, self._trainer_memory)
+        trainer = TrainerClient(
+            process.connection, heartbeat.enter_phase, heartbeat.touch, self._trainer_memory
+        )  # fmt: skip
         with closing(writer):
             yield TrainerSession(
                 claim, trainer, self._config.device, self._canaries.measure, writer,

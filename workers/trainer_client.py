@@ -114,6 +114,7 @@ class TrainerClient:
 
     connection: socket.socket
     on_phase: Callable[[str], None] = field(default=lambda _phase: None)
+    on_alive: Callable[[], None] = field(default=lambda: None)  # inside of a long tick
     memory_bytes: int | None = None  # that the trainer may use
 
     def build(
@@ -207,8 +208,11 @@ class TrainerClient:
         return self._receive_reply(command)
 
     def _receive_reply(self, command: str) -> Frame:
-        while (frame := receive_frame(self.connection)).kind == "phase":
-            self.on_phase(frame.header["phase"])
+        while (frame := receive_frame(self.connection)).kind in ("phase", "alive"):
+            if frame.kind == "phase":
+                self.on_phase(frame.header["phase"])
+            else:
+                self.on_alive()
         if frame.kind == "unsaved":
             raise StateNotWritten(frame.header["detail"])
         if frame.kind == "error":

@@ -80,15 +80,22 @@ def choose_engine(
     return EngineDecision("graph", f"saves about {saved:.0f} s for {cost:.1f} s of preparation")
 
 
+def estimate_tick_seconds(spec: JobSpec) -> float:
+    """Estimate the seconds of one tick by eager on one core; within a factor of some three."""
+    tokens = 1 if spec.profile.text is None else spec.profile.features
+    flops = 6 * spec.parameters * spec.batch_size * tokens
+    return EAGER_OVERHEAD_RATIO * _saved_seconds(spec) + flops / FLOPS_PER_SECOND
+
+
+def _saved_seconds(spec: JobSpec) -> float:
+    """Return the seconds that graph saves in a tick."""
+    layers = len(spec.model.hidden) if isinstance(spec.model, MlpConfig) else 5 * spec.model.layers
+    return (SAVED_SECONDS + SAVED_SECONDS_PER_LAYER * layers) * spec.micro_batches
+
+
 def _estimate_saving(spec: JobSpec, is_ready: bool) -> tuple[float, float]:
     """Estimate the seconds that graph saves over the whole job, and those it costs before."""
-    layers = len(spec.model.hidden) if isinstance(spec.model, MlpConfig) else 5 * spec.model.layers
-    saving_per_tick = (SAVED_SECONDS + SAVED_SECONDS_PER_LAYER * layers) * spec.micro_batches
-    tokens = 1 if spec.profile.text is None else spec.profile.features
-    tick_seconds = (
-        EAGER_OVERHEAD_RATIO * saving_per_tick
-        + 6 * spec.parameters * spec.batch_size * tokens / FLOPS_PER_SECOND
-    )
+    saving_per_tick, tick_seconds = _saved_seconds(spec), estimate_tick_seconds(spec)
     ticks = spec.ticks_total or int((spec.budget.seconds or 0) / tick_seconds)
     cost = 2 * TRIAL_TICKS * tick_seconds + TRACE_SECONDS + (0 if is_ready else COMPILE_SECONDS)
     return ticks * saving_per_tick, cost

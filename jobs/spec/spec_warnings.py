@@ -6,8 +6,10 @@ Reads the spec and what is bound to it, never data.
 import math
 from collections.abc import Iterator, Sequence
 
+from jobs.spec.base import MAX_TICKS
 from jobs.spec.data import FIRST_REVISION, InlineData
 from jobs.spec.dataset_binding import DatasetBinding
+from jobs.spec.engines import estimate_tick_seconds
 from jobs.spec.job_spec import JobSpec
 from models.mlp.config import MlpConfig
 
@@ -16,6 +18,9 @@ MAX_MEAN_IN_DEVIATIONS = 3.0
 #: ... or its deviation is outside of this range
 DEVIATION_RANGE = (0.1, 10.0)
 MAX_TARGET_WARNINGS = 10  # of one spec: a target may have any number of numbers
+#: that saving a small checkpoint takes, with its fsyncs
+SAVE_SECONDS = 0.01
+MIN_VALIDATIONS = 100  # of a job, for its checkpoints to matter
 #: options of an upload that say what its cells mean
 CELL_OPTIONS = ("missing", "decimal", "thousands")
 #: groups, which are held out whole, may be this many times the rows that were asked for, untold
@@ -35,7 +40,7 @@ def find_spec_warnings(spec: JobSpec) -> list[str]:
     if spec.revision == FIRST_REVISION:
         return []
     notes = [] if spec.facts is None else [*spec.facts.notes, *_option_warnings(spec.facts)]
-    return [*notes, *_model_warnings(spec), *_split_warnings(spec)]
+    return [*notes, *_model_warnings(spec), *_split_warnings(spec), *_checkpoint_warnings(spec)]
 
 
 def _option_warnings(binding: DatasetBinding) -> Iterator[str]:
@@ -111,6 +116,22 @@ def _model_warnings(spec: JobSpec) -> Iterator[str]:
         yield (
             f"model.hidden has a layer of width 1: model.norm {model.norm!r} over one feature is 0 "
             "for every row, and nothing is learned through it; take another width or norm"
+        )
+
+
+def _checkpoint_warnings(spec: JobSpec) -> Iterator[str]:
+    """Yield the warning of a job that may save the best state more often than it trains."""
+    validation = spec.validation
+    every = None if validation is None else validation.every_ticks
+    if every is None or not spec.checkpoint.keep_best:
+        return
+    seconds = every * estimate_tick_seconds(spec)
+    validations = (spec.ticks_total or MAX_TICKS) // every
+    if seconds < SAVE_SECONDS and validations >= MIN_VALIDATIONS:
+        yield (
+            f"validation.every_ticks is {every}: with checkpoint.keep_best each validation that is "
+            "the best so far saves a checkpoint, which may take longer than the ticks before it; "
+            "take a larger every_ticks, or keep_best false"
         )
 
 

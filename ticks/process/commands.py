@@ -26,6 +26,7 @@ and their replies:
     canary       canary, engines, ready, torch
     selftest     as run_selftest returns it
     phase        phase; sent any number of times before a reply
+    alive        -; likewise: a part of a long tick, or a block of a long evaluation, is done
     error        type, detail, traceback; the process then ends
 """
 
@@ -56,6 +57,7 @@ from ticks.selftest import run_selftest
 from ticks.state import state_digest
 from ticks.training import Decisions, RunResult, TrainingRun
 
+SIGN_SECONDS = 0.5  # from one sign of life to the next
 EXIT_PEER_GONE, EXIT_ERROR = 3, 1  # exit codes: the worker has left; an exception was sent
 
 
@@ -90,6 +92,7 @@ class CommandHandler:
         self.connection = connection
         self.training: TrainingRun | None = None
         self.state_writer, self.can_save_in_background = BackgroundStateWriter(), False
+        self._last_sign = time.monotonic()
 
     def handle(self, frame: Frame) -> None:
         """Carry out one command and send its reply."""
@@ -129,7 +132,9 @@ class CommandHandler:
         machine.configure_torch(job_spec.compute.threads)
         root, torch_device = None if artifacts is None else Path(artifacts), torch.device(device)
         self.can_save_in_background = background_saves
-        self.training = training = TrainingRun(job_spec, torch_device, self.announce, root, engine)
+        self.training = training = TrainingRun(
+            job_spec, torch_device, self.announce, root, engine, self.show_progress
+        )  # fmt: skip
         identity, threads = engine_identity(training.engine), job_spec.compute.threads
         fingerprint = machine.fingerprint(identity, torch_device, threads)
         parameters = sum(parameter.numel() for parameter in training.trainer.parameters)
@@ -153,6 +158,7 @@ class CommandHandler:
         `digest`: add the state digest of the last tick.
         """
         started, training = time.monotonic(), self._require_training()
+        self._last_sign = started
         result = training.run(ticks)
         if self.can_save_in_background:
             self.state_writer.preallocate(training)
@@ -207,6 +213,13 @@ class CommandHandler:
     def announce(self, phase: str) -> None:
         """Send the name of the phase that takes time now."""
         send_frame(self.connection, "phase", {"phase": phase})
+
+    def show_progress(self) -> None:
+        """Send a sign of life, at most one in SIGN_SECONDS."""
+        now = time.monotonic()
+        if now - self._last_sign >= SIGN_SECONDS:
+            self._last_sign = now
+            send_frame(self.connection, "alive")
 
     def _require_training(self) -> TrainingRun:
         assert self.training is not None, "the first command is build"
