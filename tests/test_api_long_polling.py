@@ -209,12 +209,12 @@ def test_a_deleted_key_ends_its_waits_with_401(
         wait(f"{path}{query}wait=30", Authorization=f"Bearer {key['secret']}").wait_until_held()
         for query in queries
     ]
-    kept = wait(f"{path}?until=end&wait=30", Authorization=f"Bearer {other['secret']}")
-    kept.wait_until_held()
+    valid = wait(f"{path}?until=end&wait=30", Authorization=f"Bearer {other['secret']}")
+    valid.wait_until_held()
     client.delete(f"/v1/keys/{key['id']}")
     assert [request.wait_for_response(20).status_code for request in held] == [401] * 4
     worker.end("cancelled")
-    assert kept.wait_for_response(20).status_code == 200
+    assert valid.wait_for_response(20).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_dangerous_commands_and_foreign_keys_are_refused(server: Server, user: s
 
 def test_a_worker_cannot_read_access_keys(server: Server) -> None:
     client = server.as_user("worker")
-    for name in ("access:key:key_a", "access:index", "limit:key_a", "idempotency:default"):
+    for name in ("access:key:key_a", "access:index", "limit:key_a"):
         with pytest.raises(NoPermissionError):
             client.type(name)
         with pytest.raises(Exception, match="ACL failure"):
