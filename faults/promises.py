@@ -162,4 +162,11 @@ PROMISES = (
         (),
         ("living-owners-folder-removed", "socket-by-its-long-path"),
     ),
+    Promise(
+        "A restart or a stop tells or queues requests, hangs for nobody and leaves no process",
+        "I8",
+        ("F12.api", "F25"),
+        ("fork-keeps-descriptors", "fork-keeps-handlers", "fork-outlives-its-parent",
+         "stopping-process-says-ready", "wake-ups-sent-late"),
+    ),
 )  # fmt: skip

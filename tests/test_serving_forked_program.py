@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from tests.support import ROOT, wait_until
 
+PARENT_ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "SECRET": "of the parent"}
 #: a parent with a handler, a secret and an open file, that starts a program and does its BODY
 PARENT = """
 import os, signal, sys, time
@@ -57,13 +60,17 @@ WAIT_FOR_EVER = """
 """
 
 
-def run_parent(folder: Path, toy: str, parent: str) -> subprocess.CompletedProcess[str]:
-    """Run a parent whose program has this body, to its end."""
+def make_command(folder: Path, toy: str, parent: str) -> list[str]:
+    """Write a program with this body; return the command line of its parent."""
     (folder / "toy").mkdir()
     (folder / "toy" / "__main__.py").write_text(TOY.replace("BODY", toy.strip()))
+    return [sys.executable, "-c", PARENT.replace("BODY", parent), str(folder)]
+
+
+def run_parent(folder: Path, toy: str, parent: str) -> subprocess.CompletedProcess[str]:
+    """Run a parent whose program has this body, to its end."""
     return subprocess.run(
-        [sys.executable, "-c", PARENT.replace("BODY", parent), str(folder)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "SECRET": "of the parent"},
+        make_command(folder, toy, parent), cwd=ROOT, env=PARENT_ENVIRONMENT,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
@@ -132,8 +139,17 @@ while not os.path.exists(sys.argv[1] + "/up"): time.sleep(0.01)
 print(child.pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-    pid = int(run_parent(tmp_path, WAIT_FOR_EVER, parent).stdout)
-    wait_until(lambda: not _runs(pid))
+    with subprocess.Popen(
+        make_command(tmp_path, WAIT_FOR_EVER, parent), cwd=ROOT, env=PARENT_ENVIRONMENT, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+    try:
+        wait_until(lambda: not _runs(pid))
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_a_process_with_two_threads_forks_no_program(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from faults.mutants import (
     format_mutants,
     ledger_mutants,
     operator_mutants,
+    process_mutants,
     request_mutants,
     tenant_mutants,
     training_mutants,
@@ -22,4 +23,5 @@ MUTANTS = (
     *connection_mutants.MUTANTS,
     *tenant_mutants.MUTANTS,
     *format_mutants.MUTANTS,
+    *process_mutants.MUTANTS,
 )  # fmt: skip

@@ -1,0 +1,42 @@
+"""Mutants of processes: what a fork keeps of its parent, and what a stop or a restart tells."""
+
+from faults.mutants.mutant import Mutant, edit_once
+
+FORKED = "tests/test_serving_forked_program.py"
+HEALTH = "tests/test_api_health.py"
+
+MUTANTS = (
+    Mutant(
+        "fork-keeps-descriptors",
+        "a forked program has its parent's files and connections open",
+        edit_once("serving/forked_program.py", "if int(name) > 2 and", "if int(name) > 999 and"),
+        (f"{FORKED}::test_a_forked_program_has_no_handler_and_no_descriptor_of_its_parents",),
+    ),
+    Mutant(
+        "fork-keeps-handlers",
+        "a forked program has its parent's handlers: SIGTERM counts in it, and ends nothing",
+        edit_once("serving/forked_program.py",
+                  "if callable(signal.getsignal(number)):", "if False:"),
+        (f"{FORKED}::test_a_forked_program_has_no_handler_and_no_descriptor_of_its_parents",),
+    ),
+    Mutant(
+        "fork-outlives-its-parent",
+        "API and workers go on after a killed serve.py",
+        edit_once("serving/forked_program.py",
+                  "        set_parent_death_signal(parent, signal.SIGKILL)\n", ""),
+        (f"{FORKED}::test_a_forked_program_ends_with_a_killed_parent",),
+    ),
+    Mutant(
+        "stopping-process-says-ready",
+        "a process that takes no new requests says that it is ready",
+        edit_once("api/routes_service.py",
+                  "if context.deps.long_poller.notice_listener.is_closing:", "if False:"),
+        (f"{HEALTH}::test_a_process_that_stops_is_alive_and_not_ready",),
+    ),
+    Mutant(
+        "wake-ups-sent-late",
+        "a slow reconciler sends wake-ups that another one has counted again",
+        edit_once("jobs/celery_app.py", "if time.monotonic() >= until:", "if False:"),
+        ("tests/test_jobs_wake_ups.py",),
+    ),
+)  # fmt: skip
