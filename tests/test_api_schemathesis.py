@@ -165,6 +165,8 @@ def accepting(case: Any) -> dict[str, str]:
 
 def refused_between(case: Any, answer: Any) -> bool:
     """Whether it is one of the refusals that a document cannot foresee."""
+    if answer.status_code == 412:
+        return bool({"If-Match", "If-Unmodified-Since"} & set(case.headers))
     if answer.status_code not in (400, 415, 422):
         return False
     if case.operation.label in OWN_STRATEGIES:
