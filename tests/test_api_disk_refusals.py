@@ -12,10 +12,13 @@ from werkzeug.serving import make_server
 
 from api.app import create_app
 from jobs import fault_points, rebuild
+from jobs.archive.store_identity import check_not_older
 from jobs.archive.upkeep import ArchiveUpkeep
+from jobs.errors import StoreMismatch
 from jobs.files.artifacts import ArtifactStore
 from jobs.settings import Settings
 from jobs.startup import prepare_store
+from jobs.store import keys
 from serving.readiness import ReadinessProbe
 from tests.disk_operations import DiskOperations, Operation
 
@@ -30,9 +33,10 @@ PLACES = [
 CASES = [("enospc", places) for places in PLACES]
 CASES += [
     (error, places)
-    for error in ("erofs", "eacces", "eio")
+    for error in ("erofs", "eio")
     for places in (RESERVING, SHORT_RECORD, ("file:write", "archive:rename"))
 ]
+CASES.append(("eacces", RESERVING))
 
 Arm = Callable[..., None]
 
@@ -196,3 +200,19 @@ def test_a_service_starts_on_a_full_disk_so_that_jobs_can_be_deleted(
             server.server_close()
 
     assert lines == ["the disk of the artifacts takes nothing: the disk is full"]
+
+
+def test_a_store_older_than_a_change_on_a_full_disk_is_refused(
+    client: Any, store: "redis.Redis", settings: Settings, arm: Arm, submit: Callable[..., str]
+) -> None:
+    files = ArtifactStore(settings.artifacts)
+    prepare_store(store, files, settings)
+    job_id = submit()
+    arm("enospc", "file:write")
+    assert client.post(f"/v1/jobs/{job_id}/cancel").status_code == 200
+    arm()
+    check_not_older(store, files)
+    store.hset(keys.job("default", job_id), "archived", "1")
+
+    with pytest.raises(StoreMismatch, match="was changed since"):
+        check_not_older(store, files)

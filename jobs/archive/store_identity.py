@@ -12,7 +12,7 @@ from typing import Any
 
 from jobs.archive.format import BrokenArchive, read_file, sequence_of, single_record
 from jobs.archive.job_file import archive_folder
-from jobs.archive.record_folders import RecordFolders, split_record_name
+from jobs.archive.record_folders import RecordFolders, record_name, split_record_name
 from jobs.errors import StoreMismatch
 from jobs.files.artifacts import ArtifactStore
 from jobs.store import keys
@@ -124,6 +124,7 @@ def _find_forgotten(store: Store, files: ArtifactStore) -> Iterator[str]:
     yield from _find_unknown(store, files, "keys", keys.access_key, keys.ACCESS_SEQUENCE)
     yield from _find_unknown(store, files, "datasets", _dataset_key, keys.DATASET_SEQUENCE)
     yield from _find_older_jobs(store, files)
+    yield from _find_changed_jobs(store, files)
 
 
 def _dataset_key(record_name: str) -> str:
@@ -173,3 +174,14 @@ def _find_older_jobs(store: Store, files: ArtifactStore) -> Iterator[str]:
                 newest = max((int(path.stem) for path in record_paths), default=0)
                 if newest > int(archived_version or 0):
                     yield f"job {job_id} was further than it says"
+
+
+def _find_changed_jobs(store: Store, files: ArtifactStore) -> Iterator[str]:
+    """Yield jobs with a short record newer than the store's version; there are few."""
+    folders = RecordFolders(files)
+    for tenant, job_id in folders.split_names("changed"):
+        path = folders.path("changed", record_name(tenant, job_id))
+        version = int(read_file(files, path).record["version"])
+        archived_version: Any = store.hget(keys.job(tenant, job_id), "archived")
+        if archived_version is not None and version > int(archived_version):
+            yield f"job {job_id} was changed since what it says"
