@@ -75,7 +75,10 @@ class Child:
         if self._process is not None and self._has_exited():
             self._schedule_restart()
         if self._process is None and time.monotonic() >= self._restart_at:
-            self.start()
+            try:
+                self.start()
+            except OSError as error:  # no memory, or no process left: this may pass
+                self._wait_to_restart(f"cannot be started ({error})")
 
     def reap_if_exited(self) -> bool:
         """Return whether the process has ended; if so, kill the rest of its process group."""
@@ -115,10 +118,13 @@ class Child:
         code = self._reap()
         if lifetime >= STABLE_SECONDS:
             self._backoff.reset()
+        self._wait_to_restart(f"ended ({_describe_exit(code)})")
+
+    def _wait_to_restart(self, what_happened: str) -> None:
         self.deaths += 1
         delay = self._backoff.next_delay()
         self._restart_at = time.monotonic() + delay
-        self._log(f"{self.name} ended ({_describe_exit(code)}); starts again in {delay:g} s")
+        self._log(f"{self.name} {what_happened}; starts again in {delay:g} s")
 
 
 def _describe_exit(code: int) -> str:

@@ -64,6 +64,25 @@ def test_a_dead_child_is_started_again_after_a_pause_that_doubles(make_child) ->
     ]
 
 
+def test_a_child_that_cannot_be_started_is_tried_again(tmp_path: Path) -> None:
+    log_lines: list[str] = []
+    program = tmp_path / "program"
+    command = Command("child", (str(program),), str(tmp_path), {}, ())
+    child = Child(command, log_lines.append)
+    child.restart_if_dead()
+    assert child.pid is None and "child cannot be started" in log_lines[0]
+
+    program.write_text("#!/bin/sh\nexec sleep 100\n")
+    program.chmod(0o755)
+
+    def is_started() -> bool:
+        child.restart_if_dead()
+        return child.pid is not None
+
+    wait_until(is_started)
+    child.kill()
+
+
 def test_the_end_of_a_child_takes_its_process_group_with_it(make_child, tmp_path: Path) -> None:
     child = make_child(f"sleep 100 & echo $! > {tmp_path}/pid; kill -9 $$")
     child.start()

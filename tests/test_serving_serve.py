@@ -1,12 +1,15 @@
 """serve.py from outside: what it starts, says, refuses, and leaves behind."""
 
 import json
+import os
 import re
+import select
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +35,36 @@ def refused(command: list[str], folder: Path, **env: str) -> tuple[int, str]:
     assert ran.stdout == "" and ran.stderr.count("\n") == 1, ran.stderr
     assert not marked.living_processes()
     return ran.returncode, ran.stderr
+
+
+class EndWatcher:
+    """Notes which processes had ended at each look, by their role."""
+
+    def __init__(self, service: ServiceProcess, roles: tuple[str, ...]) -> None:
+        self._ended: list[set[str]] = []
+        self._roles = {
+            os.pidfd_open(process.pid): role
+            for role in roles
+            for process in service.processes.processes_of(role)
+        }
+        self._thread = threading.Thread(target=self._watch)
+        self._thread.start()
+
+    def ended_roles(self) -> list[set[str]]:
+        """Wait for the end of all processes; return the roles that ended at each look, in order."""
+        self._thread.join(60)
+        return self._ended
+
+    def _watch(self) -> None:
+        poller = select.poll()
+        for descriptor in self._roles:
+            poller.register(descriptor, select.POLLIN)
+        while self._roles:
+            descriptors = [descriptor for descriptor, _ in poller.poll()]
+            self._ended.append({self._roles.pop(descriptor) for descriptor in descriptors})
+            for descriptor in descriptors:
+                poller.unregister(descriptor)
+                os.close(descriptor)
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +173,13 @@ def test_a_stop_leaves_no_process_and_no_temporary_folder(
     (folder,) = {Path(part) for part in service.processes.processes_of("template")[0].cmdline()[3:]}
     job_id = jobs.submit(LONG)
     jobs.wait_for_tick(job_id, 100)
+    watcher = EndWatcher(service, ("api", "worker", "child", "trainer", "store"))
 
     code, seconds, rest = service.stop()
 
     assert (code, rest, service.processes.living_processes()) == (0, "", [])
+    *earlier, last = watcher.ended_roles()
+    assert "store" in last and "store" not in set().union(*earlier)
     assert seconds < 15
     assert not folder.parent.exists()
     assert sorted(path.name for path in (service.folder / "data").iterdir()) == [
