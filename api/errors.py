@@ -120,6 +120,10 @@ def invalid_data_problem(data_errors: Sequence[DataError]) -> Problem:
     axes = [axis for axis in ("row", "column") if axis in entries[0]]
     first = ", ".join(f"{axis} {entries[0][axis]}" for axis in axes)
     detail = f"{first or 'the data'}: {data_errors[0].detail}"
+    if len(data_errors) >= MAX_LISTED_ERRORS:
+        detail += f"; {len(data_errors)} faults, with which reading ended"
+    elif len(data_errors) > 1:
+        detail += f"; {len(data_errors)} faults in all"
     return Problem("invalid-data", detail, error_entries=entries)
 
 

@@ -119,6 +119,17 @@ def test_rows_of_a_file_that_was_damaged_on_disk_are_told_to_be_damaged(
     assert client.get(dataset["links"]["rows"]).json["type"].endswith(":damaged")
 
 
+def test_faults_are_counted_and_values_cut(client: Any) -> None:
+    rows = b"a,b\n" + b"%s\n" % (b"x" * 100_000) * 150
+
+    few = client.post("/v1/datasets", data=rows[:300_004], content_type=CSV).json
+    many = client.post("/v1/datasets", data=rows, content_type=CSV)
+
+    assert few["detail"].endswith("not 1; 3 faults in all")
+    assert many.json["detail"].endswith("; 100 faults, with which reading ended")
+    assert len(many.json["errors"]) == 100 and len(many.data) < 100 * 400
+
+
 def test_rows_of_a_job_whose_file_was_damaged_are_told_to_be_damaged(
     client: Any, settings: Settings
 ) -> None:

@@ -75,10 +75,9 @@ class TableProfiler(Profiler):
         """Return the profile."""
         for block in self._reader.finish():
             self._add(block)
-        if self._scanner is None:
-            self._errors.add(None, None, "at least one row below the header")
         self._errors.check()
-        assert self._scanner is not None, "a table without rows is an error"
+        if self._scanner is None:
+            raise data_error("at least one row below the header")
         scanner, reader = self._scanner, self._reader
         self.row_offsets = scanner.row_offsets.entries
         columns = build_columns(scanner, reader.names, reader.index_column)
