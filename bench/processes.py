@@ -102,10 +102,8 @@ def _add_memory(when: str, service: BenchService, values: Values) -> None:
     """Add the sums over all processes but the template's, and the template alone."""
     root = psutil.Process(service.process.pid)
     rest, template = dict.fromkeys(MEMORY, 0.0), dict.fromkeys(MEMORY, 0.0)
-    for process in [root, *root.children(recursive=True)]:
+    for process in _processes_at_rest(root):
         line = " ".join(process.cmdline())
-        if "ticks.process.forkserver" not in line and "ticks." in line or "/g++" in line:
-            continue  # a compiler, at work once a machine
         memory = process.memory_full_info()
         total = template if "ticks.process.forkserver" in line else rest
         for kind in MEMORY:
@@ -113,6 +111,15 @@ def _add_memory(when: str, service: BenchService, values: Values) -> None:
     for kind, name in MEMORY.items():
         values.setdefault(f"{name} of all but the template, {when}", []).append(rest[kind])
         values.setdefault(f"{name} of the template, {when}", []).append(template[kind])
+
+
+def _processes_at_rest(process: psutil.Process) -> Iterator[psutil.Process]:
+    """Yield a process and those below it, but none that compiles: that is done once a machine."""
+    line = " ".join(process.cmdline())
+    if "ticks.engines" not in line:
+        yield process
+        for child in process.children():
+            yield from _processes_at_rest(child)
 
 
 def _first_tick_seconds(service: BenchService) -> float:
