@@ -14,6 +14,8 @@ from jobs.store import keys
 from jobs.store.connection import Store
 from jobs.store.scripts import Scripts
 
+RECOUNTED_AT_ONCE = 1000  # jobs: the store answers nobody meanwhile
+
 
 class Tenants:
     """Reads and changes tenants; a change is archived before it returns."""
@@ -47,8 +49,14 @@ def prepare_tenants(store: Store, default_quotas: Mapping[str, int]) -> None:
 
 
 def recount_tenants(store: Store) -> None:
-    """Count what every tenant uses from its records; counters of earlier builds are not there."""
+    """Count what every tenant uses from its records; earlier builds kept no counters.
+
+    Jobs may change meanwhile.
+    """
     scripts, with_datasets = Scripts(store), store.hkeys(keys.DATASET_ID_SECRETS)
     names = {name.decode() for name in cast("list[bytes]", with_datasets)}
     for name in sorted(names | set(UsageQueries(store).list_names())):
-        scripts.call("recount_tenant", {"tenant": name})
+        header = {"tenant": name, "limit": RECOUNTED_AT_ONCE}
+        reply = scripts.call("recount_tenant", {**header, "begins": True})
+        while reply[0] == b"more":
+            reply = scripts.call("recount_tenant", header)

@@ -16,6 +16,7 @@ from jobs.queries import worker_registry
 from jobs.settings import Settings
 from jobs.spec.profiles import ParseOptions
 from jobs.store import keys
+from jobs.store.scripts import Scripts
 from jobs.tenants import prepare_tenants
 from tests.datasets import CSV, PETS
 from tests.ledger_helpers import claim_job, expire_lease
@@ -267,6 +268,25 @@ def test_defaults_come_from_the_settings_and_a_tenants_own_quota_counts_instead(
     assert client.get("/v1/usage").json["queued"]["limit"] is None
     with pytest.raises(InvalidSetting, match="TICKFORGE_QUOTA_RUNNING"):
         settings_for(store_server, settings.artifacts, TICKFORGE_QUOTA_RUNNING="-1")
+
+
+def test_jobs_may_change_while_they_are_counted_anew(client: Any, store: Any) -> None:
+    """Two processes do it at once here, a job at a time."""
+    ids = [client.post("/v1/jobs", json=small_spec(seed=n)).json["id"] for n in range(6)]
+    store.hset(keys.tenant_usage("default"), "spec_bytes", 1)
+    scripts = Scripts(store)
+    header = {"tenant": "default", "limit": 1}
+    for begins in (True, None, None, True, None, None):
+        assert scripts.call("recount_tenant", {**header, "begins": begins}) == [b"more"]
+    for job_id in (ids[0], ids[4]):  # one that is counted, and one that is not yet
+        client.post(f"/v1/jobs/{job_id}/cancel")
+        assert client.delete(f"/v1/jobs/{job_id}").status_code == 204
+    client.post("/v1/jobs", json=small_spec(name="a longer name than those have"))
+    while scripts.call("recount_tenant", header) == [b"more"]:
+        pass
+    assert check_counters(store, "default")["spec_bytes"] > 500
+    client.post("/v1/jobs", json=small_spec())
+    check_counters(store, "default")
 
 
 def test_counters_are_exact_after_every_kind_of_change_and_after_a_rebuild(

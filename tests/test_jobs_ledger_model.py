@@ -55,7 +55,7 @@ BROKEN_SCRIPTS = {
         "if false then has_waiting = true",
     ),
     "a deleted job's spec still counts": (
-        "add_usage(tenant, 'spec_bytes', -redis.call('HSTRLEN', job, 'spec'))\n",
+        "add_job_usage(member, 'spec_bytes', -redis.call('HSTRLEN', job, 'spec'))\n",
         "\n",
     ),
     "leases hold for ever": ("'-inf', int(now), 'LIMIT',", "'-inf', '-1', 'LIMIT',"),

@@ -29,7 +29,7 @@ MUTANTS = (
         "the specs of deleted jobs use up their tenant's quota for ever",
         edit_once(
             f"{LUA}/delete.lua",
-            "add_usage(tenant, 'spec_bytes', -redis.call('HSTRLEN', job, 'spec'))\n",
+            "add_job_usage(member, 'spec_bytes', -redis.call('HSTRLEN', job, 'spec'))\n",
             "",
         ),
         (

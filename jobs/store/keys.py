@@ -133,7 +133,8 @@ access_idempotency = _key_of("access:idempotency:{}")
 
 #: hash: quota or rule of retention -> its value, of those that are set for this tenant
 tenant_settings = _key_of("tenants:settings:{}")
-#: hash: spec_bytes, dataset_bytes, artifact_bytes in use; `events`: number of the newest one
+#: hash: spec_bytes, dataset_bytes, artifact_bytes in use; `events`: number of the newest one;
+#: `counted_upto`: seq of the last job counted, while they are counted anew
 tenant_usage = _key_of("tenants:usage:{}")
 #: sorted set: the newest 1,000 events of the tenant (JSON) by their number
 tenant_events = _key_of("tenants:events:{}")

@@ -28,8 +28,8 @@ if h.rule then
   event = add_tenant_event(tenant, 'job_deleted', cjson.encode({
     job = id, name = j[12], status = j[1], finished_ms = j[13], rule = h.rule }))
 end
-add_usage(tenant, 'spec_bytes', -redis.call('HSTRLEN', job, 'spec'))
-add_usage(tenant, 'artifact_bytes', -tonumber(j[9] or '0') - tonumber(j[10] or '0') - tonumber(j[11] or '0'))
+add_job_usage(member, 'spec_bytes', -redis.call('HSTRLEN', job, 'spec'))
+add_job_usage(member, 'artifact_bytes', -tonumber(j[9] or '0') - tonumber(j[10] or '0') - tonumber(j[11] or '0'))
 redis.call('ZREM', keys.ended_jobs(tenant), id)
 redis.call('ZADD', keys.PENDING_JOB_REMOVALS, now, member)
 local used = redis.call('HKEYS', keys.job_idempotency_keys(member))

@@ -87,10 +87,17 @@ local function find_quota_excess(tenant, name, added)
   if used + added > limit then return { 'quota', name, int(used), int(limit) } end
 end
 
+-- Count bytes of a job for its tenant; while jobs are counted anew (lua/recount_tenant.lua), of those that were.
+local function add_job_usage(member, name, amount)
+  local upto = redis.call('HGET', keys.tenant_usage(tenant_of(member)), 'counted_upto')
+  if upto and tonumber(redis.call('HGET', keys.job(member), 'seq')) > tonumber(upto) then return end
+  add_usage(tenant_of(member), name, amount)
+end
+
 -- Count bytes of a job's files, or of files that are gone, in `field` of its record and for its tenant.
 local function add_file_bytes(member, field, amount)
   redis.call('HINCRBY', keys.job(member), field, int(amount))
-  add_usage(tenant_of(member), 'artifact_bytes', amount)
+  add_job_usage(member, 'artifact_bytes', amount)
 end
 
 -- The bytes that a checkpoint's removal frees: not those of the code that it shares with others of the job.

@@ -1,22 +1,34 @@
 #!lua flags=allow-oom
 -- Count anew what a tenant uses, from the records of its jobs and datasets, and list its queued and ended jobs where
--- builds before this one did not. -> {'ok'}
+-- builds before this one did not: h.limit jobs a call, from the first one where h.begins. What changes meanwhile is
+-- counted by whoever comes second: the change, or this; so two who recount at once do no harm. -> {'more'} | {'done'}
 local tenant = h.tenant
-local spec_bytes, artifact_bytes, dataset_bytes = 0, 0, 0
-for _, id in ipairs(redis.call('ZRANGE', keys.job_index(tenant), '0', '-1')) do
+local usage = keys.tenant_usage(tenant)
+if h.begins then
+  local dataset_bytes = 0
+  for _, id in ipairs(redis.call('ZRANGE', keys.dataset_index(tenant), '0', '-1')) do
+    dataset_bytes = dataset_bytes + tonumber(redis.call('HGET', keys.dataset(tenant, id), 'bytes') or '0')
+  end
+  redis.call('HSET', usage, 'spec_bytes', '0', 'artifact_bytes', '0', 'dataset_bytes', int(dataset_bytes), 'counted_upto', '0')
+  redis.call('SADD', keys.TENANTS, tenant)
+end
+local upto = redis.call('HGET', usage, 'counted_upto')
+if not upto then return { 'done' } end
+local batch = redis.call('ZRANGEBYSCORE', keys.job_index(tenant), '(' .. upto, '+inf', 'WITHSCORES', 'LIMIT', '0', int(h.limit))
+if #batch == 0 then
+  redis.call('HDEL', usage, 'counted_upto')
+  return { 'done' }
+end
+redis.call('HSET', usage, 'counted_upto', batch[#batch])
+for n = 1, #batch, 2 do
+  local id = batch[n]
   local member = keys.job_member(tenant, id)
   local job = keys.job(member)
   local j = redis.call('HMGET', job, 'status', 'queue', 'rank', 'finished_ms', 'created_ms', 'checkpoint_bytes', 'history_bytes',
     'code_bytes')
-  spec_bytes = spec_bytes + redis.call('HSTRLEN', job, 'spec')
-  artifact_bytes = artifact_bytes + tonumber(j[6] or '0') + tonumber(j[7] or '0') + tonumber(j[8] or '0')
+  add_usage(tenant, 'spec_bytes', redis.call('HSTRLEN', job, 'spec'))
+  add_usage(tenant, 'artifact_bytes', tonumber(j[6] or '0') + tonumber(j[7] or '0') + tonumber(j[8] or '0'))
   if j[1] == 'queued' then enqueue(member, j[2], j[3]) end
   if ENDED[j[1]] then redis.call('ZADD', keys.ended_jobs(tenant), j[4] or j[5], id) end
 end
-for _, id in ipairs(redis.call('ZRANGE', keys.dataset_index(tenant), '0', '-1')) do
-  dataset_bytes = dataset_bytes + tonumber(redis.call('HGET', keys.dataset(tenant, id), 'bytes') or '0')
-end
-redis.call('HSET', keys.tenant_usage(tenant), 'spec_bytes', int(spec_bytes), 'artifact_bytes', int(artifact_bytes),
-  'dataset_bytes', int(dataset_bytes))
-redis.call('SADD', keys.TENANTS, tenant)
-return { 'ok' }
+return { 'more' }

@@ -51,6 +51,6 @@ redis.call('SADD', keys.QUEUES, h.queue)
 redis.call('SADD', keys.TENANTS, h.tenant)
 for_each_index(member, function(index) redis.call('ZADD', index, seq, h.id) end)
 redis.call('ZADD', keys.job_index(h.tenant), seq, h.id)
-add_usage(h.tenant, 'spec_bytes', #ARGV[2])
+add_job_usage(member, 'spec_bytes', #ARGV[2])
 set_status(member, 'queued')
 return { 'new', h.id, unpack(read_snapshot(member, 0)) }
