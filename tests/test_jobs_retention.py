@@ -189,6 +189,7 @@ def test_a_deletion_that_was_cut_short_is_completed(
     service.store.zadd(
         keys.PENDING_JOB_REMOVALS,
         {keys.job_member(TENANT, job_id): service.store.time()[0] * 1000 - INTERRUPTED_AFTER_MS},
+        xx=True,
     )
     assert not tombstone.exists()
     service.apply()
