@@ -161,3 +161,22 @@ def test_a_job_whose_ticks_were_shown_goes_on_with_equal_bits_alone(
     assert harness.lose_and_rebuild() == 0
     other = worker.ledger.claim("cpu", worker="other", device="cpu", canaries={"1": "another"})
     assert other is None
+
+
+def test_a_cursor_of_ticks_beyond_a_rebuilt_job_waits_until_they_are_run_again(
+    client: Any, submit: Callable[..., str], store: "redis.Redis", settings: Settings
+) -> None:
+    job_id, harness = submit(budget={"ticks": 100}), RebuildHarness(store, settings)
+    worker = ManualWorker(store, settings)
+    worker.record([3.0, 2.0])
+    worker.save()
+    harness.archive.save(TENANT, job_id, lease=worker.lease)
+    worker.record([1.0, 0.5])
+    path = f"/v1/jobs/{job_id}/history"
+    assert client.get(f"{path}?after=2").json["loss"] == [1.0, 0.5]
+    assert harness.lose_and_rebuild() == 0
+    beyond = client.get(f"{path}?after=4").json
+    assert (beyond["loss"], beyond["last_tick"]) == ([], 2)
+    assert client.get(f"/v1/jobs/{job_id}").json["tick"] == 2
+    ManualWorker(store, settings).record([1.0, 0.5, 0.25])
+    assert client.get(f"{path}?after=4").json["loss"] == [0.25]
