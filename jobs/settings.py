@@ -137,7 +137,8 @@ def _read_artifacts_folder(environ: Environ) -> Path:
         return read_data_folder(environ) / "artifacts"
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
-        raise _invalid("TICKFORGE_ARTIFACTS_URL", url, "file:// and an absolute path")
+        shown = url if not set("@?") & set(url) else f"{parts.scheme}://…"  # it may hold a secret
+        raise _invalid("TICKFORGE_ARTIFACTS_URL", shown, "file:// and an absolute path")
     return Path(unquote(parts.path))
 
 

@@ -417,3 +417,15 @@ def test_a_log_on_a_terminal_is_text(serve: Serve) -> None:
     assert code == 0 and "é " in output
     assert {char for char in output if not char.isprintable()} <= {"\r", "\n"}
     assert "\x1b" not in output
+
+
+@pytest.mark.parametrize("follow", [[], ["--follow"]])
+def test_a_terminal_is_shown_a_log_without_what_steers_it(
+    serve: Serve, follow: list[str], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    serve(any_steering_answer)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert cli.main(["logs", JOB, *follow]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("é �[2J") and shown.isprintable()

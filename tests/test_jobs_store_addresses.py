@@ -170,6 +170,16 @@ def test_an_address_that_is_not_read_whole_is_refused(variable: str) -> None:
 
 
 SECRET = "hunter2"
+
+
+def test_an_address_of_artifacts_that_is_refused_shows_no_secret() -> None:
+    for address in (f"s3://key:{SECRET}@bucket", f"s3://bucket?secret={SECRET}"):
+        environment = {"TICKFORGE_REDIS_URL": "unix:///s", "TICKFORGE_ARTIFACTS_URL": address}
+        with pytest.raises(InvalidSetting, match="ARTIFACTS_URL='s3://…'") as refusal:
+            Settings.from_env(environment)
+        assert SECRET not in str(refusal.value)
+
+
 SEPARATORS = st.sampled_from(["", *":/?#@[]&=%;+, é", "://", "%2F", "\n"])
 
 

@@ -60,7 +60,7 @@ MUTANTS = (
         edit_once("client/tickforge_client/commands/common.py",
                   "    if not sys.stdout.isatty():\n        return _write_bytes\n",
                   "    return _write_bytes\n"),
-        ("tests/test_client_cli.py::test_a_log_on_a_terminal_is_text",),
+        ("tests/test_client_cli.py::test_a_terminal_is_shown_a_log_without_what_steers_it",),
     ),
     Mutant(
         "living-owners-folder-removed",
