@@ -16,6 +16,7 @@ from jobs.trainer_frames import PeerGone, send_frame
 from tests.needs import CPP_COMPILER, needs
 from tests.processes import running_fork_server
 from tests.training_records import read_small_spec, run_and_record, start_training
+from ticks.process import forkserver
 from workers.forkserver_client import ForkServerProcess, connect, spawn_trainer
 from workers.trainer_client import TrainerClient, TrainerError, TrainerProcess
 
@@ -267,6 +268,7 @@ def test_a_trainer_holds_no_socket_but_its_own(
 def test_a_client_that_disconnects_without_a_request_harms_no_other(
     fork_server: ForkServerProcess, spawn: Spawn
 ) -> None:
+    spawn()  # the server answers now
     for word in (b"", b"1"):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             connect(client, fork_server.socket_path)
@@ -287,6 +289,19 @@ def test_the_selftest_describes_this_machine(spawn: Spawn) -> None:
     assert report["device"] == "cpu" and report["engines"][0] == "eager"
     assert report["canary"] == spawn()[1].canary(1, "cpu")["canary"]
     assert report["ticks_per_second"] > 0
+
+
+def test_a_socket_is_bound_and_met_at_a_path_of_any_length(tmp_path: Path) -> None:
+    path = tmp_path / ("l" * 150) / "socket"
+    path.parent.mkdir()
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client,
+    ):
+        forkserver.bind(listener, str(path))
+        listener.listen()
+        connect(client, path)
+    assert path.is_socket()
 
 
 def test_a_fork_server_ends_with_its_socket_and_its_trainers_live_on(tmp_path: Path) -> None:

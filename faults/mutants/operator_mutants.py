@@ -78,7 +78,7 @@ MUTANTS = (
                   'client.connect(f"/proc/self/fd/{folder}/{path.name}")',
                   "client.connect(str(path))"),
         ("tests/test_ticks_commands.py::"
-         "test_a_client_that_disconnects_without_a_request_harms_no_other",),
+         "test_a_socket_is_bound_and_met_at_a_path_of_any_length",),
     ),
     Mutant(
         "deleted-key-waits-on",

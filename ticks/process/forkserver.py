@@ -54,12 +54,12 @@ def main(path: str) -> None:
     gc.collect()
     gc.freeze()  # imported objects are never collected, so their pages stay shared
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        _bind(listener, path)
+        bind(listener, path)
         listener.listen(8)
         serve(listener, ChildRegistry())
 
 
-def _bind(listener: socket.socket, path: str) -> None:
+def bind(listener: socket.socket, path: str) -> None:
     """Bind to a path of any length; that in an address has 107 bytes at most."""
     folder = os.open(os.path.dirname(path), os.O_DIRECTORY | os.O_PATH)
     try:
