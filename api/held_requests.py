@@ -21,8 +21,6 @@ RETRY_AFTER = "2"
 DOWNLOADS_TAKEN = "every place for downloads is taken"
 #: a streamed answer of at most so many bytes is read whole, and needs no place
 MAX_SHORT_ANSWER_BYTES = 1 << 18
-#: answers that are being computed at once: their threads share one interpreter with all others
-MAX_WORKING_TRANSFERS = 2
 
 
 class HeldRequestLimit:
@@ -37,7 +35,8 @@ class HeldRequestLimit:
         self.limit = max(1, threads * 3 // 4)
         self.reserve = threads // 8
         self.in_use = 0  # how many requests hold a thread now
-        self.turns = threading.BoundedSemaphore(MAX_WORKING_TRANSFERS)
+        #: long answers are computed one after another: all threads share one interpreter
+        self.turn = threading.Lock()
         self._transfers: Counter[str] = Counter()  # of each tenant
         self._on_change, self._lock = on_change, threading.Lock()
 
@@ -105,7 +104,7 @@ def hold_place_for_work() -> Iterator[None]:
     """Hold a place while a long answer is computed, in turn with others. Raises Problem (503)."""
     release = _acquire_transfer("every place for long answers is taken")
     try:
-        with _limit().turns:
+        with _limit().turn:
             yield
     finally:
         release()
@@ -124,7 +123,7 @@ def hold_place_for_answer(response: Response) -> Response:
         release = (lambda: None) if is_short else _acquire_transfer(DOWNLOADS_TAKEN)
         response.call_on_close(release)
         if length is None:
-            pieces = _take_turns(pieces, _limit().turns)
+            pieces = _take_turns(pieces, _limit().turn)
         beginning, is_whole = _read_beginning(pieces)
     except BaseException:
         response.close()
@@ -135,10 +134,10 @@ def hold_place_for_answer(response: Response) -> Response:
     return response
 
 
-def _take_turns(pieces: Iterator[bytes], turns: threading.BoundedSemaphore) -> Iterator[bytes]:
+def _take_turns(pieces: Iterator[bytes], turn: threading.Lock) -> Iterator[bytes]:
     """Make each piece in turn with those of other answers."""
     while True:
-        with turns:
+        with turn:
             piece = next(pieces, None)
         if piece is None:
             return

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-STEP_VALUES = 2000
+STEP_VALUES = 500
 
 
 def dump_in_steps(value: object) -> str:

@@ -212,7 +212,7 @@ def test_an_unknown_column_is_answered_with_the_known_ones(client: Any, path: st
     assert body["recorded"] == ["loss", "lr", "time", "state"]
 
 
-@pytest.mark.parametrize("count", [0, 1, 1999, 2000, 2001, 6000])
+@pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1500])
 def test_a_page_encoded_in_steps_has_the_bytes_of_one_encoded_at_once(count: int) -> None:
     page = {
         "tick": list(range(count)),
