@@ -17,7 +17,7 @@ from flask import request
 #: a reader that takes fewer bytes than these within the write deadline is disconnected
 WRITE_STEP_BYTES = 1 << 18
 #: of an answer that is made while it is sent, the kernel takes no more in advance
-GENERATED_BUFFER_BYTES = 1 << 18
+GENERATED_BUFFER_BYTES = 1 << 17
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 

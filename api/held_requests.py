@@ -20,7 +20,7 @@ HELD_REQUESTS_EXTENSION = "tickforge.held"
 RETRY_AFTER = "2"
 DOWNLOADS_TAKEN = "every place for downloads is taken"
 #: a streamed answer of at most so many bytes is read whole, and needs no place
-MAX_SHORT_ANSWER_BYTES = 1 << 18
+MAX_SHORT_ANSWER_BYTES = 1 << 16
 
 
 class HeldRequestLimit:

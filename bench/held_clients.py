@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 OPENED_PER_SECOND, REOPENED_PER_SECOND = 1000.0, 50.0
+SETTLE_SECONDS = 3.0  # 2,000 requests at once are a queue of some seconds, held or not
 TRICKLE_SECONDS = 1.0  # between two bytes of each upload
 RECEIVE_BUFFER_BYTES = 4096
 READ_TIMEOUT_SECONDS, READ_PAUSE_SECONDS, MAX_FAILED_READS = 10.0, 0.01, 3
@@ -100,6 +101,9 @@ def hold(kind: str, url: str, key: str, count: int, job: str, dataset: str) -> N
     for number in range(count):
         held.open()
         held.watch(1 / OPENED_PER_SECOND if number % 10 == 0 else 0)
+    settled_at = time.monotonic() + SETTLE_SECONDS
+    while time.monotonic() < settled_at:
+        held.watch(0.1)
     print("open", flush=True)
     standard_input = threading.Thread(target=sys.stdin.read, daemon=True)
     standard_input.start()

@@ -6,6 +6,7 @@ listed beside the numbers.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,16 @@ def csv_header(columns: Sequence[str]) -> bytes:
     return ",".join(["tick", *columns]).encode() + b"\n"
 
 
+#: of CSV that are encoded at once
+STEP_LINES = 1024
+
+
 def csv_lines(ticks: Ticks, cells: Iterable[Iterable[str]]) -> bytes:
     """Encode the lines of some ticks; `cells` has one string per tick for each column."""
     lines = map(",".join, zip(map(str, ticks.tolist()), *cells, strict=True))
-    return ("\n".join(lines) + "\n").encode() if ticks.size else b""
+    # in steps, between which other threads run: `join` lets none of them
+    steps = iter(lambda: "\n".join(islice(lines, STEP_LINES)), "")
+    return "".join(f"{step}\n" for step in steps).encode()
 
 
 def csv_cells(values: Floats) -> Iterable[str]:

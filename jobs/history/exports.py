@@ -10,7 +10,7 @@ from jobs.history.column_reader import Points, decode_floats
 from jobs.history.selection import ColumnSelection
 from jobs.values import STATE_COLUMN
 
-CSV_TICKS = 1 << 15  # in memory at once: about 5 MB of text and floats
+CSV_TICKS = 1 << 13  # in memory at once, and made at once for a client that may read nothing
 BINARY_TICKS = 1 << 18  # 1 MiB
 
 
