@@ -87,26 +87,25 @@ class HeldService:
 
 
 @contextmanager
-def running_held_service(url: str, data: Path, **env: str) -> Iterator[HeldService]:
-    settings = settings_for(url, data)
-    with closing(connect(url)) as store:
-        store.flushall()
-        job = JobLedger(store).submit("default", read_spec(small_spec(), max_parameters=10**9))
-        worker = ManualWorker(store, settings)
+def running_held_service(data: Path, deadlines: str) -> Iterator[HeldService]:
+    env = {f"TICKFORGE_{name}_SECONDS": deadlines for name in ("HEAD", "BODY", "WRITE")}
+    env |= {"TICKFORGE_API_THREADS": str(THREADS), "TICKFORGE_API_PROCESSES": "1"}
+    with ExitStack() as stack:
+        url = stack.enter_context(running_store()).url
+        store = stack.enter_context(closing(connect(url)))
+        spec = read_spec(small_spec(), max_parameters=10**9)
+        job_id = JobLedger(store).submit("default", spec).job_id
+        worker = ManualWorker(store, settings_for(url, data))
         worker.record(np.random.default_rng(1).random(TICKS, np.float32))
         worker.save(WEIGHTS)
-        with running_api(
-            url, data, TICKFORGE_API_THREADS=str(THREADS), TICKFORGE_API_PROCESSES="1", **env
-        ) as client:
-            yield HeldService(client, f"/v1/jobs/{job.job_id}")
+        client = stack.enter_context(running_api(url, data, **env))
+        yield HeldService(client, f"/v1/jobs/{job_id}")
 
 
 @pytest.fixture(scope="module")
-def patient(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeldService]:
+def patient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeldService]:
     """A service whose deadlines are an hour away."""
-    names = ("HEAD", "BODY", "WRITE")
-    env = {f"TICKFORGE_{name}_SECONDS": LONG for name in names}
-    with running_held_service(store_server, tmp_path_factory.mktemp("data"), **env) as service:
+    with running_held_service(tmp_path_factory.mktemp("patient"), LONG) as service:
         yield service
 
 
@@ -139,10 +138,9 @@ def refused_download(service: HeldService, path: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def strict(store_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeldService]:
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeldService]:
     """A service whose deadlines are over at once."""
-    env = {f"TICKFORGE_{name}_SECONDS": SHORT for name in ("HEAD", "BODY", "WRITE")}
-    with running_held_service(store_server, tmp_path_factory.mktemp("strict"), **env) as service:
+    with running_held_service(tmp_path_factory.mktemp("strict"), SHORT) as service:
         yield service
 
 
