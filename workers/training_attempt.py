@@ -14,6 +14,7 @@ from workers import outcomes
 from workers.checkpointing.checkpointer import Checkpointer
 from workers.chunks import StopTicks, chunk_length
 from workers.outcomes import Outcome, ReplayMismatch
+from workers.replay_batch import ReplayBatch
 from workers.resume import ResumePoint
 from workers.trainer_client import ChunkResult, JsonDict
 from workers.trainer_session import TrainerSession
@@ -109,16 +110,23 @@ class TrainingAttempt:
         digest_ticks = self.ledger_writer.digested_ticks(self.tick, self.claim.tick)
         best_tick = self.ledger_writer.best_tick(self.claim.tick)
         stop_ticks = StopTicks([*digest_ticks, *self.checkpointer.damaged_ticks, self.claim.tick])
+        batch = ReplayBatch(lambda chunk: self.ledger_writer.append_replayed(chunk, digest_ticks))
         while self.tick < self.claim.tick:
             if (action := self.ledger_writer.requests.action) in ("cancel", "pause", "drain"):
+                batch.flush()
                 return action
-            self.replay_chunk(stop_ticks, digest_ticks, best_tick)
+            self.replay_chunk(batch, stop_ticks, digest_ticks, best_tick)
+        batch.flush()
         summary = "every bit equal" if self.claim.exact else "equal from the last fingerprint on"
         self.session.report("info", f"replayed to tick {self.claim.tick}, {summary}")
         return None
 
     def replay_chunk(
-        self, stop_ticks: StopTicks, digest_ticks: set[int], best_tick: int | None
+        self,
+        batch: ReplayBatch,
+        stop_ticks: StopTicks,
+        digest_ticks: set[int],
+        best_tick: int | None,
     ) -> None:
         """Run the next recorded ticks, up to the next stop tick, and save where that was due."""
         self.heartbeat.phase = "replaying"
@@ -126,11 +134,13 @@ class TrainingAttempt:
         ticks = self.next_chunk_ticks(self.tick, stop_ticks.next_after(self.tick))
         chunk = self._observe(self.trainer.run(ticks, digest=self.tick + ticks in digest_ticks))
         if chunk.last < self.claim.tick and chunk.is_over:
+            batch.flush()  # an earlier difference weighs more
             detail = f"ended at tick {chunk.last}, recorded are {self.claim.tick} ticks"
             raise ReplayMismatch(chunk.last, detail)
-        self.ledger_writer.append_replayed(chunk, digest_ticks)
+        batch.add(chunk)
         self._advance(chunk)
         if self.checkpointer.is_due_in_replay(chunk, best_tick):
+            batch.flush()
             self.checkpointer.save_now(self.tick, self.best)
 
     def train_chunk(self) -> None:
