@@ -76,29 +76,27 @@ def test_a_patch_is_merged_and_null_removes(client: Any, store: Any) -> None:
     assert client.get("/v1/tenants/UPPER").status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
-        ({"quota": {}}, "/quota"),
-        ({"quotas": {"cpus": 1}}, "/quotas/cpus"),
-        ({"quotas": {"queued": -1}}, "/quotas/queued"),
-        ({"quotas": {"queued": 1.5}}, "/quotas/queued"),
-        ({"quotas": {"queued": True}}, "/quotas/queued"),
-        ({"quotas": {"artifact_bytes": 10**15}}, "/quotas/artifact_bytes"),
-        ({"quotas": 5}, "/quotas"),
-        ({"retention": {"keep_days": 0}}, "/retention/keep_days"),
-        ({"retention": {"keep_last": "all"}}, "/retention/keep_last"),
-        ({"retention": {"keep": 3}}, "/retention/keep"),
-    ],
-)
-def test_a_wrong_patch_is_422_with_field_rule_and_value(
-    client: Any, store: Any, body: dict[str, Any], pointer: str
-) -> None:
-    refused = client.patch(TENANT, json={"quotas": {"running": 3}} | body)
-    assert refused.status_code == 422
-    assert [(error["pointer"], bool(error["detail"])) for error in refused.json["errors"]] == [
-        (pointer, True)
-    ]
+WRONG_PATCHES: list[tuple[dict[str, Any], str]] = [
+    ({"quota": {}}, "/quota"),
+    ({"quotas": {"cpus": 1}}, "/quotas/cpus"),
+    ({"quotas": {"queued": -1}}, "/quotas/queued"),
+    ({"quotas": {"queued": 1.5}}, "/quotas/queued"),
+    ({"quotas": {"queued": True}}, "/quotas/queued"),
+    ({"quotas": {"artifact_bytes": 10**15}}, "/quotas/artifact_bytes"),
+    ({"quotas": 5}, "/quotas"),
+    ({"retention": {"keep_days": 0}}, "/retention/keep_days"),
+    ({"retention": {"keep_last": "all"}}, "/retention/keep_last"),
+    ({"retention": {"keep": 3}}, "/retention/keep"),
+]
+
+
+def test_a_wrong_patch_is_422_with_field_rule_and_value(client: Any, store: Any) -> None:
+    for body, pointer in WRONG_PATCHES:
+        refused = client.patch(TENANT, json={"quotas": {"running": 3}} | body)
+        assert refused.status_code == 422
+        assert [(error["pointer"], bool(error["detail"])) for error in refused.json["errors"]] == [
+            (pointer, True)
+        ]
     assert client.get(TENANT).json["quotas"] == NO_QUOTA
 
 

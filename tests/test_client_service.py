@@ -236,3 +236,13 @@ def test_a_verify_is_watched_to_its_verdict(
     part = trained.verify(to=120).wait(60)
     assert part.fields["result"]["to"] == 120
     assert cli.main(["verify", trained.id, "--from", "7"]) == cli.EXIT_USAGE
+
+
+def test_a_worker_deletes_the_ended_jobs_that_no_rule_keeps(client: Client) -> None:
+    secret = client.create_key("aged", ["read", "submit"])["secret"]
+    with Client(client.url, secret) as aged:
+        old, new = (aged.submit(small(name=name)).wait(60) for name in ("old", "new"))
+        client.set_tenant("aged", retention={"keep_last": 1})
+        wait_until(lambda: [job.id for job in aged.jobs()] == [new.id], 60, "a deletion")
+        (event,) = aged.usage_events()
+    assert (event["type"], event["data"]["job"]) == ("job_deleted", old.id)
