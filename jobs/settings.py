@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from jobs.errors import InvalidSetting
-from jobs.store_address import BadAddress, check_address
+from jobs.store_address import BadAddress, check_address, describe_refused
 
 MIN_ADMIN_KEY_LENGTH = 32  # characters; a shorter one could be guessed
 MAX_PARAMETERS = 2_000_000_000
@@ -119,9 +119,8 @@ def _read_url(environ: Environ, name: str, default: str | None) -> str:
         raise InvalidSetting(f"{name} is not set: the address of a Redis or Valkey")
     try:
         check_address(value)
-    except BadAddress as error:  # the value may hold a password, and the error is logged
-        detail = f"{name} (a value of {len(value)} characters): {error}"
-        raise InvalidSetting(detail) from None
+    except BadAddress as error:
+        raise _invalid(name, describe_refused(value), str(error)) from None
     return value
 
 
@@ -137,8 +136,8 @@ def _read_artifacts_folder(environ: Environ) -> Path:
         return read_data_folder(environ) / "artifacts"
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
-        shown = url if not set("@?") & set(url) else f"{parts.scheme}://…"  # it may hold a secret
-        raise _invalid("TICKFORGE_ARTIFACTS_URL", shown, "file:// and an absolute path")
+        rule = "file:// and an absolute path"
+        raise _invalid("TICKFORGE_ARTIFACTS_URL", describe_refused(url), rule)
     return Path(unquote(parts.path))
 
 

@@ -14,6 +14,8 @@ SCHEMES = ("redis", "rediss", "unix")
 DEFAULT_PORT = 6379
 #: lengths of number options that redis-py reads with int()
 MAX_DIGITS = 6
+#: an address without a place for a password
+PLAIN_ADDRESS = re.compile(r"[a-z0-9+]+://[A-Za-z0-9.-]*(:[0-9]{1,5})?/?")
 
 Check = Callable[[str], bool]
 
@@ -74,6 +76,15 @@ def describe_address(address: str) -> str:
         return unquote(parts.path)
     host = unquote(parts.hostname or "localhost")
     return f"[{host}]:{_port(parts)}" if ":" in host else f"{host}:{_port(parts)}"
+
+
+def describe_refused(address: str) -> str:
+    """Return an address that is not accepted, or its scheme if a password may stand in the rest."""
+    scheme = address.partition("://")[0] if "://" in address else ""
+    is_scheme = scheme.isascii() and scheme.replace("+", "").isalnum()
+    if PLAIN_ADDRESS.fullmatch(address):
+        return address
+    return f"{scheme}://…" if is_scheme else "…"
 
 
 def unix_address(path: os.PathLike[str]) -> str:

@@ -9,8 +9,8 @@ MUTANTS = (
     Mutant(
         "password-in-an-error",
         "a wrong address is repeated in the error that is logged, its password with it",
-        edit_once("jobs/settings.py", "{name} (a value of {len(value)} characters): {error}",
-                  "{name} ({value}): {error}"),
+        edit_once("jobs/settings.py", "_invalid(name, describe_refused(value), str(error))",
+                  "_invalid(name, value, str(error))"),
         (f"{ADDRESSES}::test_no_error_and_no_log_line_shows_a_password",),
     ),
     Mutant(
