@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 
+from api.client_socket import ClientSocket
 from api.held_requests import HeldRequestLimit
 from api.server import max_connections
 from jobs.ledger.client import JobLedger
@@ -266,3 +267,20 @@ def test_one_tenants_transfers_leave_places_to_others() -> None:
     limit.release_transfer("two")
     limit.release_transfer("three")
     assert limit.in_use == 11 and limit.acquire()
+
+
+def test_only_a_request_with_a_place_waits_for_its_reader() -> None:
+    accepted, client = socket.socketpair()
+    sent = np.random.default_rng(1).bytes(4 << 20)
+    with ClientSocket(accepted, write_seconds=0.01) as peer, closing(client):
+        peer.sendall(sent)
+        received = b""
+        while peer.unsent:
+            received += client.recv(1 << 20)
+            peer.send_unsent()
+        while len(received) < len(sent):
+            received += client.recv(1 << 20)
+        assert received == sent
+        peer.is_held = True
+        with pytest.raises(ConnectionResetError):
+            peer.sendall(sent)

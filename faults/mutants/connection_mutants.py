@@ -25,6 +25,7 @@ MUTANTS = (
         (
             Edit("api/connection_loop.py", "if not conn.has_head:", "if not conn.received:"),
             Edit("api/connections.py", "if self.has_head:", "if self.sock:"),
+            Edit("api/client_socket.py", "self.begin_request(0.0)", "self.begin_request(1e6)"),
         ),
         (f"{TAKES_NO_THREAD}[head]",),
     ),
@@ -58,15 +59,19 @@ MUTANTS = (
         "thread-waits-for-the-reader",
         "a page that nobody reads holds the thread that made it",
         edit_once("api/client_socket.py", "while self.is_held and rest:", "while rest:"),
-        (f"{TAKES_NO_THREAD}[page]",),
+        (f"{HELD}::test_only_a_request_with_a_place_waits_for_its_reader",),
     ),
     Mutant(
         "write-without-a-deadline",
         "a download that nobody reads keeps its place for ever",
-        edit_once(
-            "api/client_socket.py",
-            "if not self._wait(select.POLLOUT, deadline):",
-            "if not self._wait(select.POLLOUT, deadline + 1e6):",
+        (
+            Edit(
+                "api/client_socket.py",
+                "if not self._wait(select.POLLOUT, deadline):",
+                "if not self._wait(select.POLLOUT, deadline + 1e6):",
+            ),
+            # the kernel's own deadline, for peers that have vanished
+            Edit("api/client_socket.py", "int(2000 * write_seconds)", "int(2e9)"),
         ),
         (f"{ENDS}[download]",),
     ),
