@@ -57,9 +57,11 @@ def promises_table(result: dict[str, Any]) -> str:
         fault_count = sum(happened[name] for name in names)
         violation_count = sum(violations[invariant] for invariant in promise.invariants.split(", "))
         mutants = ", ".join(f"`{mutant}`" for mutant in promise.mutants)
+        attacks = f"{' '.join(promise.faults)} | {round_count} | {fault_count} | {violation_count}"
         lines.append(
-            f"| {promise.text} ({promise.invariants}) | {' '.join(promise.faults)} "
-            f"| {round_count} | {fault_count} | {violation_count} | {mutants} |"
+            f"| {promise.text} ({promise.invariants}) | {attacks} | {mutants} |"
+            if promise.faults
+            else f"| {promise.text} | tests | – | – | – | {mutants} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -7,7 +7,10 @@ from typing import NamedTuple
 
 
 class Promise(NamedTuple):
-    """One promise. `faults`: names of the catalogue or their beginnings; `invariants`: I1 to I8."""
+    """One promise. `faults`: names of the catalogue or their beginnings; `invariants`: I1 to I8.
+
+    Without faults it is tests that attack it: those that kill the mutants.
+    """
 
     text: str
     invariants: str
@@ -73,14 +76,14 @@ PROMISES = (
     ),
     Promise(
         "No check costs more than what was sent",
-        "-",
+        "",
         (),
         ("features-compared-pairwise", "columns-searched-one-by-one", "every-error-kept",
          "unknown-fields-all-checked", "pointer-shown-whole", "all-points-read-for-one"),
     ),
     Promise(
         "A plan tells the truth about memory and time, and a long tick is no stall",
-        "-",
+        "",
         (),
         ("window-not-planned", "cores-not-counted", "no-sign-of-life-within-a-tick",
          "sign-of-life-not-counted"),
@@ -95,13 +98,13 @@ PROMISES = (
     ),
     Promise(
         "A request costs the same after many others, and others cannot read what it stored",
-        "-",
+        "",
         (),
         ("requests-in-every-record", "page-read-whole", "artifacts-open-to-all"),
     ),
     Promise(
         "A damaged file is refused whatever is bad in it, and costs no more than its bytes",
-        "-",
+        "",
         (),
         ("parser-error-let-through", "broken-disk-called-bad-data", "damaged-file-not-hashed",
          "members-not-bounded", "record-of-64-bits-not-bounded", "long-header-unpacked",
@@ -116,14 +119,14 @@ PROMISES = (
     ),
     Promise(
         "An address means the same for store and broker, and no password is shown",
-        "-",
+        "",
         (),
         ("password-in-an-error", "password-in-the-brokers-address", "address-option-ignored",
          "unknown-address-option-accepted"),
     ),
     Promise(
         "A quota holds, its counters are exact, and retention takes only what no rule keeps",
-        "-",
+        "",
         (),
         ("running-quota-not-held", "nobody-overtakes", "deleted-specs-counted",
          "replay-beyond-a-quota", "upload-beyond-its-quota", "pinned-job-deleted-by-a-rule",
@@ -131,25 +134,25 @@ PROMISES = (
     ),
     Promise(
         "A cursor neither skips nor repeats what differs, over a lost store too",
-        "-",
+        "",
         (),
         ("event-numbers-come-again", "rebuilds-not-counted"),
     ),
     Promise(
         "No text of others forges a line of a log or steers a terminal",
-        "-",
+        "",
         (),
         ("log-entry-forged", "terminal-steered-by-a-log"),
     ),
     Promise(
         "A deleted key is of no use from then on, for what waits too",
-        "-",
+        "",
         (),
         ("deleted-key-waits-on",),
     ),
     Promise(
         "Nobody keeps the service from others by what a connection holds or claims",
-        "-",
+        "",
         (),
         ("head-without-a-deadline", "head-read-by-a-thread", "body-read-without-a-place",
          "refusal-waits-for-the-body", "downloads-not-counted", "thread-waits-for-the-reader",
@@ -158,7 +161,7 @@ PROMISES = (
     ),
     Promise(
         "A start needs no short path, and removes what killed processes left, no more",
-        "-",
+        "",
         (),
         ("living-owners-folder-removed", "socket-by-its-long-path"),
     ),
