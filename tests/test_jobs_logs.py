@@ -9,11 +9,11 @@ import pytest
 
 from jobs import logs
 
-#: what ends a line or steers a terminal: C0, DEL, C1, line separators, directions, a surrogate
+#: what ends a line or steers a terminal: C0, DEL, C1, line separators, directions
 STEERING = [
     *map(chr, range(32)),
     *map(chr, range(127, 160)),
-    *"\u2028\u2029\u202e\u2066\ufeff\ud800",
+    *"\u2028\u2029\u202e\u2066\ufeff",
 ]
 TEXT = "".join(f"x{char}" for char in STEERING) + "2026-01-01T00:00:00Z [info] forged"
 
@@ -58,3 +58,11 @@ def test_nothing_in_an_entry_begins_a_line_or_steers_a_terminal(
     assert all(line.startswith("    ") for line in more)
     if log_format == "json":
         assert not more and isinstance(json.loads(first), dict)
+
+
+def test_half_of_a_surrogate_pair_is_written_as_its_escape(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure_logging("text")
+    logs.get_logger("api").info("request", path="x\ud800y")
+    assert "x\\ud800y" in capfd.readouterr().err
