@@ -10,13 +10,13 @@ from functools import partial
 from typing import Any
 
 import pytest
-from flask import Request
-from werkzeug.test import EnvironBuilder
+from flask import Flask, request
 
 from api.app import ENDPOINTS
 from api.errors import Problem, to_problem
-from api.json_body import body_digest, parse_model, read_json
+from api.json_body import MAX_BODY_BYTES, body_digest, parse_model, read_json
 from api.shown_values import MAX_ERRORS_BYTES
+from api.upload_body import BODY_SECONDS
 from jobs.spec.base import InvalidSpec
 from jobs.spec.job_spec import JobSpecRequest
 from jobs.spec.reading import read_spec
@@ -27,6 +27,8 @@ SIZE = 20 << 10  # bytes of a filler, and twice as many
 WHOLE = (1 << 20) - (2 << 10)
 EXTRA_MEMORY = 64 << 20
 HASH_MODULUS = 2**61 - 1  # of Python: its multiples have equal hashes
+APP = Flask("bodies")
+APP.config |= {"MAX_CONTENT_LENGTH": MAX_BODY_BYTES + 1, BODY_SECONDS: 30.0}
 HELD = "held in place of the filler"
 
 ROWS = {"source": "inline", "inputs": [[1.0]], "targets": [[1.0]]}
@@ -127,9 +129,13 @@ def _with_filler(body: Any, path: tuple[Any, ...], text: str) -> bytes:
 
 def check(endpoint: str, data: bytes) -> None:
     """Do all that the API does before it takes a body, and write the answer to a bad one."""
-    builder = EnvironBuilder(method="POST", data=data, content_type="application/json")
+    with APP.test_request_context(method="POST", data=data, content_type="application/json"):
+        _check_request(endpoint)
+
+
+def _check_request(endpoint: str) -> None:
     try:
-        body = read_json(Request(builder.get_environ()))
+        body = read_json(request)
         body_digest(body)
         if endpoint in SPECS:
             read_spec(body, max_parameters=10**9)
