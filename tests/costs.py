@@ -10,7 +10,7 @@ from pathlib import Path
 #: below it the time of a call says nothing of how it grows
 MIN_SECONDS = 0.02
 MAX_RATIO = 3.0  # of the times at twice the size and at the size
-TRIES = 4
+TRIES = 12
 _PROCESS = Path("/proc/self")
 
 

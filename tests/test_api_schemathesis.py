@@ -52,10 +52,13 @@ CONFIG: dict[str, Any] = {
 }
 #: operation -> what it may say of a request that the document allows
 BETWEEN = {
+    "DELETE /v1/jobs": "at least one of label, .*|a next_after that such a list gave|key:value"
+    "|a time as in .*",
     "GET /v1/datasets": "a next_after that such a list gave",
     "GET /v1/jobs": "a next_after that such a list gave|key:value",
     "GET /v1/jobs/{job_id}/events": "not for text/event-stream",
     "GET /v1/jobs/{job_id}/history": "not together with .*|not recorded: .*|.* form.*",
+    "GET /v1/jobs/{job_id}/rows": "not with split|at most the job's .* ticks",
     "GET /v1/keys": "a next_after that such a list gave",
     "POST /v1/datasets": "left out for .*|tab for .*|another sign than .*|another array than .*"
     r"|\d+ fields as in the (header|first row), not \d+|at least one row below the header"

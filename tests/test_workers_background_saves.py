@@ -195,7 +195,8 @@ def test_a_client_that_asks_for_a_large_checkpoint_gets_one_of_that_moment(
     requests = CheckpointRequests(
         harness.store, harness.files, JobArchive(harness.store, harness.files)
     )
-    requests.request(TENANT, job_id, RequestedCheckpoint("by hand", pinned=True))
+    by_hand = RequestedCheckpoint("by hand", pinned=True)
+    requests.request(TENANT, job_id, by_hand, lambda job: job.model_dump_json())
     wait_until(fired.exists, 20)
     saved_from = harness.job(job_id).tick
     harness.wait_for(job_id, lambda job: job.tick > saved_from)  # it trains while the disk is slow

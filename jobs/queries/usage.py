@@ -13,9 +13,10 @@ from jobs.errors import QuotaExceeded
 from jobs.store import keys
 from jobs.store.connection import Store
 from models.strict_models import StrictModel
+from models.strict_numbers import INTEGRAL
 
 MAX_QUOTA = 10**15 - 1
-Quota = Annotated[int, Field(ge=0, le=MAX_QUOTA)]
+Quota = Annotated[int, Field(ge=0, le=MAX_QUOTA), INTEGRAL]
 
 
 class Quotas(StrictModel):
@@ -33,10 +34,10 @@ class Quotas(StrictModel):
 class RetentionRules(StrictModel):
     """Which ended jobs stay: those that one of the rules keeps; without a rule all of them."""
 
-    keep_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+    keep_days: Annotated[int, Field(ge=1, le=36_500), INTEGRAL] | None = Field(
         None, description="those that ended within so many days"
     )
-    keep_last: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
+    keep_last: Annotated[int, Field(ge=1, le=1_000_000), INTEGRAL] | None = Field(
         None, description="the last so many that have ended"
     )
 
