@@ -1,4 +1,4 @@
-"""A job that is deleted while its history is still being moved leaves no file behind."""
+"""A job that is deleted leaves nothing of its history, moved to files, on its way, or not."""
 
 from pathlib import Path
 
@@ -13,6 +13,9 @@ from jobs.ledger.owner import LeaseLedger
 from jobs.recording.segments import Segments
 from jobs.recording.writer import HistoryWriter
 from jobs.spec.reading import read_spec
+from jobs.store import keys
+from tests.edited_scripts import EditedScripts
+from tests.ledger_helpers import append_losses, claim_job, submit_job
 from tests.support import small_spec
 
 
@@ -48,3 +51,22 @@ def test_a_job_deleted_while_its_history_moves_leaves_no_file(
         Segments(ledger, store, files).finalize("default", job_id)
 
     assert not files.job_folder("default", job_id).exists()
+
+
+def test_a_deleted_job_leaves_no_tick_of_segments_that_had_not_moved(
+    store: "redis.Redis",
+) -> None:
+    ledger, lease_ledger = JobLedger(store), LeaseLedger(store, lease_seconds=60)
+    scripts = EditedScripts(store, [("SEGMENT = 1048576", "SEGMENT = 4")])
+    ledger._scripts = lease_ledger._scripts = scripts
+    job_id = submit_job(ledger)
+    lease = claim_job(lease_ledger).lease
+    for first in (1, 5, 9):
+        append_losses(lease_ledger, lease, first, [1.0] * 4)
+    lease_ledger.finish(lease, "cancelled", 12)
+    columns = keys.job("default", job_id) + ":f32:*"
+    assert len(store.keys(columns)) == 3  # type: ignore[arg-type]
+
+    ledger.delete("default", job_id)
+
+    assert store.keys(columns) == []

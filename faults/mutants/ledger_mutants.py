@@ -112,7 +112,7 @@ MUTANTS = (
         "half-deleted-history",
         "a deleted job leaves the ticks behind that had not moved to files",
         _lua_edit("delete", "math.floor(math.max(tonumber(j[7]) - 1, 0) / SEGMENT) do", "j[5] do"),
-        (MODEL,),
+        ("tests/test_jobs_deletion.py",),
     ),
     Mutant(
         "segment-moves-half-full",
