@@ -1,5 +1,6 @@
 """A store, a data folder and real workers, without an API."""
 
+import contextlib
 import json
 import secrets
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs import celery_app
+from jobs.errors import IllegalTransition
 from jobs.fault_points import ARMED_SUFFIX, FIRED_SUFFIX
 from jobs.files.artifacts import ArtifactStore
 from jobs.history.history import HistoryReader
@@ -23,6 +25,7 @@ from tests.processes import WorkerProcess
 from tests.support import settings_for, small_spec, wait_until
 
 TENANT = "default"
+PAUSE_TRIES = 10
 SPEC = small_spec(
     model={"family": "mlp", "hidden": [16], "dropout": 0.1},
     budget={"ticks": 600},
@@ -101,12 +104,19 @@ class WorkerHarness:
         return losses, self.index.get_checkpoint(TENANT, job_id, "final").sha256
 
     def pause_at(self, tick: int) -> str:
-        """Return a job that was paused at this tick or a later one."""
-        job_id = self.submit()
-        self.wait_for(job_id, lambda job: job.tick >= tick)
-        self.ledger.request_transition(TENANT, job_id, "pause")
-        assert self.wait_for(job_id, lambda job: job.status == "paused").tick < 600
-        return job_id
+        """Return a job that was paused at this tick or a later one, before its last.
+
+        On a busy machine a job may end before we come to pause it: then another one is tried.
+        """
+        for _ in range(PAUSE_TRIES):
+            job_id = self.submit()
+            self.wait_for(job_id, lambda job: job.tick >= tick)
+            with contextlib.suppress(IllegalTransition):
+                self.ledger.request_transition(TENANT, job_id, "pause")
+            job = self.wait_for(job_id, lambda job: job.status == "paused" or job.is_terminal)
+            if job.status == "paused" and job.tick < 600:
+                return job_id
+        raise AssertionError(f"{PAUSE_TRIES} jobs ended before they were paused")
 
     def resume(self, job_id: str) -> None:
         self.ledger.request_transition(TENANT, job_id, "resume")
