@@ -14,8 +14,9 @@ import secrets
 import shutil
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from jobs import fault_points
 from jobs.errors import DiskUnavailable, StoreFull
@@ -23,7 +24,6 @@ from jobs.errors import DiskUnavailable, StoreFull
 NAME_PATTERN = re.compile(r"[a-z0-9_][a-z0-9_-]{0,63}")
 FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 NEW_FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-READ_SIZE = 1 << 20  # bytes
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: of a disk that is read-only, withdrawn, broken or closed to this user
 DISK_REFUSAL_ERRNOS = (
@@ -204,10 +204,7 @@ def translate_disk_errors() -> Iterator[None]:
 
 def hash_file(file: BinaryIO) -> str:
     """Return the sha256 in hex of a file from its position on, read in blocks."""
-    sha = hashlib.sha256()
-    while block := file.read(READ_SIZE):
-        sha.update(block)
-    return sha.hexdigest()
+    return hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
 
 
 def _erase(path: Path) -> None:

@@ -17,9 +17,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from jobs.datasets.formats.data_errors import data_error
 
@@ -29,7 +29,6 @@ PARSER_ERRORS = (
 )  # fmt: skip
 OUR_ROOMS = ("jobs", "models")
 MAX_REASON_CHARACTERS = 200
-READ_SIZE = 1 << 20  # bytes
 
 
 class DamagedDataset(Exception):
@@ -99,7 +98,4 @@ def _digest(file: Path | BinaryIO) -> str:
         with file.open("rb") as opened:
             return _digest(opened)
     file.seek(0)
-    sha = hashlib.sha256()
-    for piece in iter(partial(file.read, READ_SIZE), b""):
-        sha.update(piece)
-    return sha.hexdigest()
+    return hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
