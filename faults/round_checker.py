@@ -40,7 +40,7 @@ class RoundChecker:
         ended = [evidence for _, evidence in gathered if evidence is not None]
         counts = self._service.count_by_role()
         violations += invariants.check_nothing_left(counts, COMPLETE_SERVICE, ended)
-        violations += self._check_wakeups(context)
+        violations += self.check_wakeups(context)
         max_seconds = context.answer_timeout * load_factor()
         violations += invariants.check_responses(self._watcher.take_responses(), max_seconds)
         for attack in attacks:
@@ -67,12 +67,13 @@ class RoundChecker:
         deadline = time.monotonic() + SETTLE_SECONDS
         while time.monotonic() < deadline and (
             self._service.processes_of("trainer")
-            or self._check_wakeups(context)
+            or self.check_wakeups(context)
             or not all(self.is_finalized(job) for job in context.jobs if job.is_over)
         ):
             time.sleep(0.1)
 
-    def _check_wakeups(self, context: RoundContext) -> list[Violation]:
+    def check_wakeups(self, context: RoundContext) -> list[Violation]:
+        """I7: no more wake-ups wait than jobs are queued."""
         try:
             wakeups, queued_jobs = self._service.count_wakeups(), self._service.count_queued_jobs()
         except UNAVAILABLE as error:

@@ -155,7 +155,7 @@ class JobService:
             self._archive.save_change(tenant, job_id, reservation)
         job = self._queries.get_job(tenant, job_id)
         if action in ("stop", "resume") and job.status == "queued":
-            celery_app.wake_workers(job.spec.queue)
+            self._wake_workers(job.spec.queue)
         return job, outcome == "done"
 
     def delete(self, tenant: str, job_id: str) -> None:
@@ -229,23 +229,27 @@ class JobService:
         self._artifacts.check_free_space()
         with self._archive.reserve(_record_bytes(spec)) as reservation:
             result = self._ledger.submit(
-                tenant,
-                spec,
-                idempotency_key=key,
-                body_digest=body_digest,
-                max_queued=self._settings.max_queued,
-                verify_range=verify_range,
-            )
+                tenant, spec, idempotency_key=key, body_digest=body_digest,
+                max_queued=self._settings.max_queued, verify_range=verify_range,
+            )  # fmt: skip
             if result.snapshot is None:
                 return self._replay(tenant, result.job_id)
             fault_points.hit("api:recorded")
-            celery_app.wake_workers(spec.queue)  # a worker starts while the record goes to disk
+            self._wake_workers(spec.queue)  # a worker starts while the record goes to disk
             job = self._with_worker_warnings(self._queries.get_job(tenant, result.job_id))
             response = remove_spec(job, self._encode_job(job)) if idempotency else None
             if response is not None:
                 self._ledger.store_response(tenant, job.id, response)
             self._archive.save_submission(reservation, result.snapshot, response)
             return Submission(job.id, job)
+
+    def _wake_workers(self, queue: str) -> None:
+        """Wake a worker for a job that was queued, unless each queued job has a wake-up by now.
+
+        A busy worker takes none: it claims its next job without one.
+        """
+        if self._queries.count_missing_wakeups(queue) > 0:
+            celery_app.wake_workers(queue)
 
     def _with_worker_warnings(self, job: Job) -> Job:
         """Add what is doubtful on the workers that live now, which is told at submission alone."""

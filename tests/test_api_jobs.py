@@ -44,6 +44,18 @@ def test_a_submission_wakes_its_queue_once(client: Any, submit: Submit, store: S
     assert store.llen("tickforge.cpu") == 1
 
 
+def test_submissions_to_a_busy_worker_leave_no_more_wake_ups_than_jobs_wait(
+    submit: Submit, store: Store, settings: Settings
+) -> None:
+    for _ in range(5):  # each is claimed without its wake-up, as a busy worker does
+        submit()
+        ManualWorker(store, settings).end("cancelled")
+
+    assert store.llen("tickforge.cpu") == 1
+    submit(), submit()
+    assert store.llen("tickforge.cpu") == 2
+
+
 def test_the_same_key_and_body_make_one_job(client: Any, store: Store) -> None:
     key = {"Idempotency-Key": "k1"}
     first = client.post("/v1/jobs", json=small_spec(), headers=key)

@@ -33,9 +33,15 @@ class Prewarm:
         """Return whether it was started."""
         return self._process is not None
 
+    def reap_if_ended(self) -> None:
+        """Reap the process if it has ended: a zombie stays for as long as nobody looks at it."""
+        if self._process is not None:
+            self._process.poll()
+
     def stop(self) -> None:
         """Kill the process and its compiler."""
-        if self._process is None or self._process.poll() is not None:
-            return
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        if self._lifetime_socket is not None:
+            self._lifetime_socket.close()

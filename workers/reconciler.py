@@ -139,6 +139,7 @@ class Reconciler(BackgroundThread):
 
     def prewarm_graph_engine(self) -> None:
         """Compile the graph engine's loop ahead of jobs, where it can be and is not yet."""
+        self._prewarm.reap_if_ended()
         self._canaries.measure(1, may_retry=lambda: False)
         engines, ready = self._canaries.engine_prefixes(), self._canaries.ready_engines()
         if "graph" in engines and "graph" not in ready and not self._prewarm.is_started:

@@ -108,10 +108,9 @@ class Soak:
     def _check_leftovers(self, before: Inventory) -> list[invariants.Violation]:
         """Check I6 and I7 of the service at rest."""
         counts = self._service.count_by_role()
-        queued, wakeups = self._service.count_queued_jobs(), self._service.count_wakeups()
         return [
             *invariants.check_nothing_left(counts, COMPLETE_SERVICE, []),
-            *invariants.check_wakeups(wakeups, queued),
+            *self._checker.check_wakeups(self._context),
             *check_zombies(self._service),
             *check_inventory(before, take_inventory(self._service), len(self._context.jobs)),
         ]

@@ -49,6 +49,13 @@ class JobQueries:
             raise NoSuchJob(job_id)
         return self._make_jobs([record])[0]
 
+    def count_missing_wakeups(self, queue: str) -> int:
+        """Return how many queued jobs have no wake-up that waits; below 0: there are too many."""
+        pipeline = self._store.pipeline(transaction=True)
+        pipeline.zcard(keys.queued_jobs(queue)).llen(keys.celery_queue(queue))
+        queued_jobs, wakeups = pipeline.execute()
+        return int(queued_jobs) - int(wakeups)
+
     def list_jobs(
         self,
         tenant: str,
