@@ -182,6 +182,7 @@ def test_a_stop_leaves_no_process_and_no_temporary_folder(
     assert "store" in last and "store" not in set().union(*earlier)
     assert seconds < 15
     assert not folder.parent.exists()
+    assert "Traceback" not in (service.folder / "stderr").read_text()
     assert sorted(path.name for path in (service.folder / "data").iterdir()) == [
         "admin.key", "artifacts", "serve.lock", "store",
     ]  # fmt: skip

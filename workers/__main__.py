@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from importlib import import_module
+from multiprocessing import util
 
 from jobs.python_version import require_python
 
@@ -71,6 +72,8 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return 2
     finally:
         forkserver.stop()
+        # Celery's pool has a temporary folder in ours, and would miss it when the process exits
+        util._exit_function()  # type: ignore[attr-defined]
         worker_folder.remove()
 
 

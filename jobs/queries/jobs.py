@@ -52,7 +52,8 @@ class JobQueries:
     def count_missing_wakeups(self, queue: str) -> int:
         """Return how many queued jobs have no wake-up that waits; below 0: there are too many."""
         pipeline = self._store.pipeline(transaction=True)
-        pipeline.zcard(keys.queued_jobs(queue)).llen(keys.celery_queue(queue))
+        pipeline.zcard(keys.queued_jobs(queue))
+        pipeline.llen(keys.celery_queue(queue))
         queued_jobs, wakeups = pipeline.execute()
         return int(queued_jobs) - int(wakeups)
 
