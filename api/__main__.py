@@ -15,6 +15,7 @@ from api.app import ENDPOINTS, create_app
 from api.openapi import document_json
 from api.server import GunicornServer
 from jobs import fault_points, logs
+from jobs.allocator import limit_unused_memory
 from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.files.artifacts import ArtifactStore, hide_new_files
 from jobs.settings import Settings
@@ -39,6 +40,7 @@ def preload() -> None:
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Serve until SIGTERM. Returns 2, with the reason on stderr, if the service cannot start."""
     hide_new_files()
+    limit_unused_memory()
     try:
         settings = Settings.from_env(environ)
         logs.configure_logging(settings.log_format)

@@ -166,6 +166,12 @@ PROMISES = (
         ("living-owners-folder-removed", "socket-by-its-long-path"),
     ),
     Promise(
+        "A service in use for long does not grow",
+        "",
+        (),
+        ("freed-memory-kept", "wake-up-for-a-busy-worker", "compiling-process-not-reaped"),
+    ),
+    Promise(
         "A restart or a stop tells or queues requests, hangs for nobody and leaves no process",
         "I8",
         ("F12.api", "F25"),

@@ -21,6 +21,7 @@ from jobs.python_version import require_python
 require_python()
 
 from jobs import celery_app, fault_points, logs
+from jobs.allocator import limit_unused_memory
 from jobs.archive.store_identity import check_store_matches
 from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.files.artifacts import ArtifactStore, hide_new_files
@@ -58,6 +59,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     args = _parser().parse_args(argv)
     _set_signals()
     hide_new_files()
+    limit_unused_memory()
     worker_folder = WorkerFolder()
     forkserver = ForkServerProcess(worker_folder.socket_path)
     try:

@@ -39,4 +39,24 @@ MUTANTS = (
         edit_once("jobs/celery_app.py", "if time.monotonic() >= until:", "if False:"),
         ("tests/test_jobs_wake_ups.py",),
     ),
+    Mutant(
+        "wake-up-for-a-busy-worker",
+        "each submission sends a wake-up, which a busy worker does not take",
+        edit_once("jobs/job_service.py",
+                  "if self._queries.count_missing_wakeups(queue) > 0:", "if True:"),
+        ("tests/test_api_jobs.py"
+         "::test_submissions_to_a_busy_worker_leave_no_more_wake_ups_than_jobs_wait",),
+    ),
+    Mutant(
+        "compiling-process-not-reaped",
+        "the process that compiles ahead of jobs is a zombie until its worker stops",
+        edit_once("workers/prewarm.py", "            self._process.poll()\n", "            pass\n"),
+        ("tests/test_workers_prewarm.py",),
+    ),
+    Mutant(
+        "freed-memory-kept",
+        "each thread keeps an arena of its own with what it has freed",
+        edit_once("jobs/allocator.py", "MAX_ARENAS = 2", "MAX_ARENAS = 64"),
+        ("tests/test_jobs_allocator.py",),
+    ),
 )  # fmt: skip
