@@ -26,7 +26,7 @@ from api.upload_body import check_media_type
 from jobs.access_keys import Key, Scope
 from jobs.errors import NoSuchJob
 from jobs.ids import is_job_id
-from jobs.job_service import Idempotency
+from jobs.submissions import Idempotency
 
 View = Callable[..., Response]
 MAX_IDEMPOTENCY_KEY_LENGTH = 255  # characters

@@ -16,8 +16,8 @@ from api.forwarding import add_prefix
 from api.long_polling import UNREACHABLE_TICK, LongPoller
 from api.schemas_events import JobPollQuery
 from jobs.job import Job
-from jobs.job_service import Submission
 from jobs.queries.notices import JobName
+from jobs.submissions import Submission
 
 #: seconds before which progress alone does not end a long poll
 PROGRESS_AFTER_SECONDS = 1.0

@@ -5,16 +5,12 @@ that changes something may raise StoreFull or DiskUnavailable (nothing is change
 (the change is in effect and its record owed: the request may be sent again). Knows no HTTP.
 """
 
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
-from jobs import celery_app, fault_points
 from jobs.archive.disk_probe import DiskProbe
-from jobs.archive.disk_reserve import CHANGE_BYTES
 from jobs.archive.jobs import JobArchive
 from jobs.archive.upkeep import ArchiveUpkeep
 from jobs.datasets.repository import DatasetRepository
@@ -26,7 +22,7 @@ from jobs.ledger.checkpoint_requests import CheckpointRequests
 from jobs.ledger.checkpoint_set import RequestedCheckpoint
 from jobs.ledger.claims import VerifyRange
 from jobs.ledger.client import JobLedger
-from jobs.plan import Plan, check_memory, find_worker_warnings, plan
+from jobs.plan import Plan, check_memory, plan
 from jobs.queries import worker_registry
 from jobs.queries.ended_jobs import EndedJobFilter, EndedJobs
 from jobs.queries.jobs import JobQueries
@@ -35,7 +31,8 @@ from jobs.spec.base import FieldError, InvalidFields, InvalidSpec
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
 from jobs.store.connection import Store
-from jobs.stored_responses import remove_spec, restore_spec
+from jobs.stored_responses import remove_spec
+from jobs.submissions import Idempotency, Submission, Submissions, make_replay
 
 MAX_BULK_SECONDS = 10.0  # a client waits for the answer
 
@@ -50,27 +47,6 @@ class BulkDeleteResult(NamedTuple):
     deleted: int
     spared: int
     next_after: str | None
-
-
-class Idempotency(NamedTuple):
-    """An idempotency key, and the digest of the request body that it stands for."""
-
-    key: str
-    body_digest: str
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What a request with an optional idempotency key led to.
-
-    A replay has the JSON of the first response; or, where the first try broke off before it was
-    stored, the job as it is now.
-    """
-
-    job_id: str
-    job: Job | None = None
-    stored_response: str | None = None
-    is_replayed: bool = False
 
 
 class JobService:
@@ -90,6 +66,7 @@ class JobService:
         self._ledger, self._queries = JobLedger(store), JobQueries(store)
         self._archive = JobArchive(store, artifacts)
         self._deletion, self._ended_jobs = JobDeletion(store, artifacts), EndedJobs(store)
+        self._submissions = Submissions(store, artifacts, settings, encode_job)
         self._checkpoints = CheckpointRequests(store, artifacts, self._archive)
         self.check_disk = DiskProbe(artifacts).check
         self.upkeep = ArchiveUpkeep(store, artifacts)
@@ -106,12 +83,12 @@ class JobService:
         """
         while True:
             try:
-                return self._create(tenant, self._parse_spec(tenant, body), idempotency)
+                return self._submissions.create(tenant, self._parse_spec(tenant, body), idempotency)
             except NoSuchDataset:  # deleted since the spec was checked
                 continue
             except InvalidSpec:
                 # it may have been valid at the first try: a dataset it names was deleted since
-                if replay := self._find_replay(tenant, idempotency):
+                if replay := self._submissions.find_replay(tenant, idempotency):
                     return replay
                 raise
 
@@ -122,7 +99,7 @@ class JobService:
 
         Raises what `submit` does, and IllegalTransition, InvalidVerifyRange or DatasetDeleted.
         """
-        if replay := self._find_replay(tenant, idempotency):
+        if replay := self._submissions.find_replay(tenant, idempotency):
             return replay
         parent = self._queries.get_job(tenant, job_id)
         if parent.kind == "verify" or parent.tick == 0:
@@ -133,7 +110,7 @@ class JobService:
         if errors := list(_find_range_errors(parent, verify_range, starts)):
             raise InvalidVerifyRange(errors)
         try:
-            return self._create(tenant, parent.spec, idempotency, verify_range)
+            return self._submissions.create(tenant, parent.spec, idempotency, verify_range)
         except NoSuchDataset as error:
             detail = f"dataset {error} has been deleted: nothing can be run again"
             raise DatasetDeleted(detail) from None
@@ -155,7 +132,7 @@ class JobService:
             self._archive.save_change(tenant, job_id, reservation)
         job = self._queries.get_job(tenant, job_id)
         if action in ("stop", "resume") and job.status == "queued":
-            self._wake_workers(job.spec.queue)
+            self._submissions.wake_workers(job.spec.queue)
         return job, outcome == "done"
 
     def delete(self, tenant: str, job_id: str) -> None:
@@ -218,57 +195,8 @@ class JobService:
         check_memory(spec, worker_registry.live_workers(self._store))
         return spec
 
-    def _create(
-        self,
-        tenant: str,
-        spec: JobSpec,
-        idempotency: Idempotency | None,
-        verify_range: VerifyRange | None = None,
-    ) -> Submission:
-        key, body_digest = idempotency or (None, "")
-        self._artifacts.check_free_space()
-        with self._archive.reserve(_record_bytes(spec)) as reservation:
-            result = self._ledger.submit(
-                tenant, spec, idempotency_key=key, body_digest=body_digest,
-                max_queued=self._settings.max_queued, verify_range=verify_range,
-            )  # fmt: skip
-            if result.snapshot is None:
-                return self._replay(tenant, result.job_id)
-            fault_points.hit("api:recorded")
-            self._wake_workers(spec.queue)  # a worker starts while the record goes to disk
-            job = self._with_worker_warnings(self._queries.get_job(tenant, result.job_id))
-            response = remove_spec(job, self._encode_job(job)) if idempotency else None
-            if response is not None:
-                self._ledger.store_response(tenant, job.id, response)
-            self._archive.save_submission(reservation, result.snapshot, response)
-            return Submission(job.id, job)
-
-    def _wake_workers(self, queue: str) -> None:
-        """Wake a worker for a job that was queued, unless each queued job has a wake-up by now.
-
-        A busy worker takes none: it claims its next job without one.
-        """
-        if self._queries.count_missing_wakeups(queue) > 0:
-            celery_app.wake_workers(queue)
-
-    def _with_worker_warnings(self, job: Job) -> Job:
-        """Add what is doubtful on the workers that live now, which is told at submission alone."""
-        warnings = find_worker_warnings(job.spec, worker_registry.live_workers(self._store))
-        return job.model_copy(update={"warnings": [*job.warnings, *warnings]})
-
-    def _find_replay(self, tenant: str, idempotency: Idempotency | None) -> Submission | None:
-        if idempotency is None:
-            return None
-        job_id = self._queries.find_by_idempotency_key(tenant, *idempotency)
-        return None if job_id is None else self._replay(tenant, job_id)
-
-    def _replay(self, tenant: str, job_id: str) -> Submission:
-        self._archive.ensure_saved(tenant, job_id)
-        response = self._queries.get_stored_response(tenant, job_id)
-        return _make_replay(self._queries.get_job(tenant, job_id), response)
-
     def _replay_checkpoint_request(self, tenant: str, job: Job, key: str) -> Submission:
-        return _make_replay(job, self._checkpoints.get_stored_response(tenant, job.id, key))
+        return make_replay(job, self._checkpoints.get_stored_response(tenant, job.id, key))
 
 
 def _find_range_errors(
@@ -286,15 +214,3 @@ def _find_range_errors(
     if start < parent.inexact_upto:
         rule = f"at least {parent.inexact_upto}: ticks up to it are of another fingerprint"
         yield FieldError("/from", rule, start)
-
-
-def _record_bytes(spec: JobSpec) -> int:
-    """Return room enough for a submission's record: its text may double where JSON quotes it."""
-    return 2 * len(json.dumps(spec.to_stored())) + CHANGE_BYTES
-
-
-def _make_replay(job: Job, response: str | None) -> Submission:
-    """Return the first response again, or the job as it is now if there was none."""
-    if response is None:
-        return Submission(job.id, job, is_replayed=True)
-    return Submission(job.id, None, restore_spec(job, response), is_replayed=True)
