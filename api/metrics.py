@@ -4,6 +4,7 @@ prometheus_client reads at its first import, from an environment variable that a
 whether there are several processes. So it is imported when an app is created, not with this module.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -111,6 +112,13 @@ class _StoreCollector:
             for value, number in sorted(values.items()):
                 family.add_metric([value], number)
             yield family
+        gpu_labels = ["worker", "gpu", "usable"]
+        description = "Memory of a worker's GPU; usable: whether the worker can compute on it."
+        memory = GaugeMetricFamily("tickforge_gpu_memory_bytes", description, labels=gpu_labels)
+        for gpu in counts.gpus:
+            labels = [gpu.worker, gpu.name, str(gpu.is_usable).lower()]
+            memory.add_metric(labels, math.nan if gpu.memory_bytes is None else gpu.memory_bytes)
+        yield memory
 
 
 def forget_process(pid: int) -> None:

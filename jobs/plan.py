@@ -88,7 +88,12 @@ def check_memory(spec: JobSpec, workers: Sequence[WorkerInfo]) -> None:
 
 
 def _queue_workers(spec: JobSpec, workers: Sequence[WorkerInfo]) -> list[WorkerInfo]:
-    return [worker for worker in workers if worker.get("queue") == spec.queue]
+    """Return the live workers of the spec's queue that can use their device."""
+    return [
+        worker
+        for worker in workers
+        if worker.get("queue") == spec.queue and not worker.get("device_error")
+    ]
 
 
 def _max_worker_memory(queue_workers: Sequence[WorkerInfo]) -> int | None:

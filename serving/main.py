@@ -13,11 +13,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from jobs.errors import InvalidSetting, UnsafeStore
+from jobs.gpus.discovery import gpu_environment
+from jobs.gpus.gpu import Gpu
 from jobs.settings import Settings
 from jobs.store_address import unix_address
 from serving import admin_key
 from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
 from serving.forked_program import ForkedProgram, preload
+from serving.gpus import select_gpus
 from serving.lock import BadFolder, FolderInUse, data_folder_lock
 from serving.options import Options, parse_options
 from serving.process import Child, Command
@@ -49,6 +52,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
 
 def serve(options: Options, stack: ExitStack) -> None:
     """Acquire folder, store and port, then supervise; leaving `stack` releases them all."""
+    gpus = select_gpus(options.gpus, options.environment)  # forks, so before there are handlers
     stop_signals = StopSignals()
     lock = stack.enter_context(data_folder_lock(options.data))
     store, url = _prepare_store(options, lock, stack)
@@ -62,8 +66,7 @@ def serve(options: Options, stack: ExitStack) -> None:
     api_environment = {"TICKFORGE_ADMIN_KEY": key, "TICKFORGE_API_FD": str(api_fd)}
     # The API inherits the lock too: one that outlives a killed serve.py still has the port.
     api = _make_child("api", ("api",), {**environment, **api_environment}, pass_fds=(api_fd, lock))
-    names = _worker_names(port, options.workers)
-    workers = [_make_child(name, ("workers", "--name", name), environment) for name in names]
+    workers = _make_workers(f"{socket.gethostname()}-{port}", options.workers, gpus, environment)
     probe = ReadinessProbe(
         Settings.from_env(environment),
         (host, port),
@@ -87,10 +90,21 @@ def _make_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _worker_names(port: int, count: int) -> list[str]:
-    """Return the workers' names, unique among all serve.py on one store."""
-    prefix = f"{socket.gethostname()}-{port}"
-    return [f"{prefix}-{number}" for number in range(1, count + 1)]
+def _make_workers(
+    prefix: str, count: int, gpus: Mapping[int, Gpu], environment: Mapping[str, str]
+) -> list[Child]:
+    """Return `count` workers on CPUs and one for each GPU, which sees no other.
+
+    Their names are unique among all serve.py on one store: `prefix` is of host and port.
+    """
+    names = [f"{prefix}-{number}" for number in range(1, count + 1)]
+    workers = [_make_child(name, ("workers", "--name", name), environment) for name in names]
+    for number, gpu in gpus.items():
+        _log(f"GPU {number}: {gpu.name}, {gpu.selector}")
+        name = f"{prefix}-cuda{number}"
+        program = ("workers", "--queue", "cuda", "--name", name)
+        workers.append(_make_child(name, program, {**environment, **gpu_environment(gpu)}))
+    return workers
 
 
 def _prepare_store(options: Options, lock: int, stack: ExitStack) -> tuple[Child | None, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jobs.settings import Settings, read_data_folder, read_integer
+from serving import gpus
 
 MAX_WORKERS = 256
 
@@ -20,6 +21,7 @@ class Options:
     host: str
     port: int
     workers: int
+    gpus: str  # auto, none, or numbers
     data: Path
     environment: Mapping[str, str] = field(repr=False)  # keys and passwords among it
 
@@ -36,6 +38,7 @@ def parse_options(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
         host=settings.host,
         port=settings.port,
         workers=read_integer(environment, "TICKFORGE_WORKERS", _default_workers(), 1, MAX_WORKERS),
+        gpus=gpus.check_request(environment.get(gpus.VARIABLE) or gpus.AUTO),
         data=read_data_folder(environment),
         environment=environment,
     )
@@ -58,7 +61,14 @@ def _build_parser() -> argparse.ArgumentParser:
         "--workers",
         dest="TICKFORGE_WORKERS",
         metavar="N",
-        help=f"jobs trained at a time (half the cores, at most 4: {_default_workers()} here)",
+        help=f"jobs trained at a time on CPUs (half the cores, at most 4: {_default_workers()} "
+        "here)",
+    )
+    add_option(
+        "--gpus",
+        dest=gpus.VARIABLE,
+        metavar="GPUS",
+        help="GPUs that get a worker each, beside those: auto (all), none, or numbers, 0,1 (auto)",
     )
     return parser
 

@@ -11,7 +11,7 @@ INTERNAL = {"TICKFORGE_API_FD"}  # between serve.py and the API
 
 
 def test_every_setting_is_listed_and_every_listed_one_exists() -> None:
-    sources = ("jobs/settings.py", "serving/options.py", "serving/main.py")
+    sources = ("jobs/settings.py", "serving/options.py", "serving/gpus.py", "serving/main.py")
     text = "".join((ROOT / source).read_text() for source in sources)
     read = set(re.findall(r'"(TICKFORGE_[A-Z_]+)"', text)) - INTERNAL
     listed = set(re.findall(r"^\| `TICKFORGE_.*?\|", README, re.M))

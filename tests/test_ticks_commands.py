@@ -285,7 +285,7 @@ def test_a_canary_is_measured_for_a_thread_count(spawn: Spawn) -> None:
 
 
 def test_the_selftest_describes_this_machine(spawn: Spawn) -> None:
-    report = spawn()[1].selftest()
+    report = spawn()[1].selftest("cpu")
     assert report["device"] == "cpu" and report["engines"][0] == "eager"
     assert report["canary"] == spawn()[1].canary(1, "cpu")["canary"]
     assert report["ticks_per_second"] > 0

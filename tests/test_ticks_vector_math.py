@@ -55,7 +55,7 @@ class ThreadsSet(Exception):
 DOORS: dict[str, Callable[[CommandHandler], object]] = {
     "build": lambda trainer: trainer.build(read_small_spec(**WIDE).model_dump(mode="json"), "cpu"),
     "canary": lambda trainer: trainer.canary(2, "cpu"),
-    "selftest": lambda trainer: trainer.selftest(),
+    "selftest": lambda trainer: trainer.selftest("cpu"),
     "python -m ticks": lambda _trainer: program.train(read_small_spec(**WIDE)),
 }
 

@@ -5,12 +5,14 @@ environment variables change MKL's results. Knows no spec; never called in the f
 """
 
 import hashlib
+import json
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ticks.machine import describe_gpu
 from ticks.state import tensor_bytes
 
 #: (rows, inner size, columns) of the products: few and many, odd and even, in a cache and beyond
@@ -19,8 +21,14 @@ WIDTHS = (10, 50, 64, 257)  # features of the normed rows
 
 
 def compute_canary(device: torch.device) -> str:
-    """Return the canary, 32 hex digits, for the thread count that is set. Takes about 20 ms."""
+    """Return the canary, 32 hex digits, for the thread count that is set. Takes about 20 ms.
+
+    A GPU's has its name, size, driver and libraries in it too: they choose kernels by these, and
+    none of the shapes here need be one where two choices differ.
+    """
     sha = hashlib.sha256()
+    if (gpu := describe_gpu(device)) is not None:
+        sha.update(json.dumps(gpu, sort_keys=True).encode())
     for result in kernel_results(device):
         sha.update(tensor_bytes(result))
     return sha.hexdigest()[:32]

@@ -9,6 +9,12 @@ import resource
 import numpy as np
 import torch
 
+from jobs.gpus import kernel_driver
+
+
+class DeviceUnavailable(RuntimeError):
+    """torch cannot compute on the device that this worker is for."""
+
 
 def configure_torch(threads: int) -> None:
     """Set torch's thread counts and deterministic kernels; once a process, before any operator."""
@@ -19,11 +25,26 @@ def configure_torch(threads: int) -> None:
     torch.use_deterministic_algorithms(True)
     # A debugging aid of the deterministic mode, which would fill every fresh tensor with NaN.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    # Set without cuDNN too. TF32 rounds the factors of float32 products to 10 bits; a benchmark
+    # chooses among kernels by their speed of the moment.
+    torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = False
     torch.backends.cuda.matmul.allow_tf32 = False
     # The gradients of these two attention kernels differ from run to run on a GPU.
     torch.backends.cuda.enable_mem_efficient_sdp(False)
     torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+def check_device(device: torch.device) -> None:
+    """Raise DeviceUnavailable if torch cannot compute on a device. Makes the CUDA context."""
+    if device.type != "cuda":
+        return
+    try:
+        torch.ones(1, device=device).add_(1)
+    except (AssertionError, RuntimeError) as error:  # the first: torch has no CUDA at all
+        built_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else "CPUs alone"
+        detail = f"torch {torch.__version__}, built for {built_for}, sees no CUDA device"
+        raise DeviceUnavailable(f"{detail}: {str(error).splitlines()[0]}") from error
 
 
 def set_up_vector_math() -> None:
@@ -48,10 +69,38 @@ def limit_memory(max_bytes: int) -> None:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of torch, numpy, Python and CUDA, for people to read."""
+    """Return the versions of torch, numpy, Python, CUDA and cuDNN, for people to read."""
     installed = {"torch": torch.__version__, "numpy": np.__version__}
     installed["python"] = platform.python_version()
-    return installed | ({"cuda": torch.version.cuda} if torch.version.cuda else {})
+    if torch.version.cuda:
+        installed |= {"cuda": torch.version.cuda, "cudnn": str(cudnn_version())}
+    return installed
+
+
+def cudnn_version() -> int | None:
+    """Return cuDNN's version as one number, such as 91002 for 9.10.2; None without it."""
+    number: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return number
+
+
+def describe_gpu(device: torch.device) -> dict[str, object] | None:
+    """Return what the bits of a GPU depend on beside torch; None of a CPU.
+
+    Its name, capability, number of multiprocessors and memory (a MIG device has fewer of both than
+    its GPU), the driver, and the versions of CUDA and cuDNN that torch was built with.
+    """
+    if device.type != "cuda":
+        return None
+    properties = torch.cuda.get_device_properties(device)
+    return {
+        "name": properties.name,
+        "capability": f"{properties.major}.{properties.minor}",
+        "multiprocessors": properties.multi_processor_count,
+        "memory_bytes": properties.total_memory,
+        "driver": kernel_driver.read_version(),
+        "cuda": torch.version.cuda,
+        "cudnn": cudnn_version(),
+    }
 
 
 def fingerprint(engine: str, device: torch.device, threads: int) -> dict[str, object]:
@@ -66,7 +115,7 @@ def fingerprint(engine: str, device: torch.device, threads: int) -> dict[str, ob
         "threads": threads,
         "cpu": cpu_name(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        **({"gpu": torch.cuda.get_device_name(device)} if device.type == "cuda" else {}),
+        **({"gpu": describe_gpu(device)} if device.type == "cuda" else {}),
         "versions": versions(),
     }
 

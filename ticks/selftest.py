@@ -14,24 +14,25 @@ from jobs.spec.data import EXAMPLES_FOLDER
 from jobs.spec.reading import read_spec
 from ticks import canary
 from ticks.engines.selection import available_engines
-from ticks.machine import cpu_name, versions
+from ticks.machine import cpu_name, describe_gpu, versions
 from ticks.training import TrainingRun
 
 SEED_SPEC = EXAMPLES_FOLDER.parent / "seed_layernorm.json"
 WARMUP_TICKS, TIMED_TICKS = 200, 2000
 
 
-def run_selftest() -> dict[str, Any]:
-    """Return devices, engines, canary, versions, and ticks per second of examples/seed_layernorm.
+def run_selftest(device: torch.device) -> dict[str, Any]:
+    """Return engines, canary, versions, and ticks per second of examples/seed_layernorm.
 
-    The speed is measured with the thread count that is set.
+    The speed is measured on `device`, with the thread count that is set, by the engine that such a
+    job gets there.
     """
-    device = torch.device("cpu")
     return {
         "device": device.type,
         "devices": available_devices(),
         "cpu": cpu_name(),
-        "engines": available_engines(),
+        "gpu": describe_gpu(device),
+        "engines": available_engines(device.type),
         "canary": canary.compute_canary(device),
         "ticks_per_second": round(measure_speed(SEED_SPEC, device), 1),
         "versions": versions(),

@@ -25,15 +25,17 @@ from jobs.allocator import limit_unused_memory
 from jobs.archive.store_identity import check_store_matches
 from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.files.artifacts import ArtifactStore, hide_new_files
+from jobs.gpus.discovery import find_gpus, gpu_environment
+from jobs.gpus.gpu import Gpu
 from jobs.queries import worker_registry
 from jobs.settings import Settings
 from jobs.store.connection import UNAVAILABLE, check_store, connect, wait_ready
 from jobs.store_address import describe_address
-from workers.canaries import add_torch_version
+from workers.canaries import UNAVAILABLE_DEVICE, add_torch_version
 from workers.forkserver_client import ForkServerProcess, spawn_trainer
 from workers.reconciler import Reconciler
 from workers.tasks import run_celery_worker
-from workers.trainer_client import TrainerClient
+from workers.trainer_client import TrainerClient, TrainerError
 from workers.worker_folder import WorkerConfig, WorkerFolder
 
 #: what Celery imports by name
@@ -60,14 +62,16 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     _set_signals()
     hide_new_files()
     limit_unused_memory()
+    gpu = None if args.alive else _take_gpu(args.queue, environ)
     worker_folder = WorkerFolder()
     forkserver = ForkServerProcess(worker_folder.socket_path)
     try:
         if args.selftest:
-            return run_selftest(forkserver)
+            return run_selftest(forkserver, args.queue, gpu)
         if args.alive:
             return check_alive(Settings.from_env(environ), args.name)
-        config = WorkerConfig(args.name, args.queue, Settings.from_env(environ), worker_folder)
+        settings = Settings.from_env(environ)
+        config = WorkerConfig(args.name, args.queue, settings, worker_folder, gpu)
         return run_worker(config, forkserver)
     except (InvalidSetting, UnsafeStore) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -92,26 +96,53 @@ def run_worker(config: WorkerConfig, forkserver: ForkServerProcess) -> int:
         return run_celery_worker(celery_app.configure_broker(config.settings), config)
 
 
-def run_selftest(forkserver: ForkServerProcess) -> int:
-    """Print this machine's device, engines, canary and speed; needs no store."""
+def _take_gpu(queue: str, environ: Mapping[str, str]) -> Gpu | None:
+    """Return the first visible GPU, and hide all others from the trainers; None on the queue cpu.
+
+    Forks, so it is called before there are threads.
+    """
+    gpu = next(iter(find_gpus(environ)), None) if queue == "cuda" else None
+    if gpu is not None:
+        os.environ.update(gpu_environment(gpu))
+    return gpu
+
+
+def run_selftest(forkserver: ForkServerProcess, device: str, gpu: Gpu | None) -> int:
+    """Print device, engines, canary and speed of this machine; needs no store.
+
+    Returns 1 if torch cannot compute on the device.
+    """
     forkserver.start()
     process = spawn_trainer(forkserver.socket_path, may_retry=lambda: forkserver.is_alive)
     try:
-        report = TrainerClient(process.connection).selftest()
-        print(json.dumps({**report, "canary": add_torch_version(report["canary"])}, indent=1))
+        report = TrainerClient(process.connection).selftest(device)
+        shown = {**report, "canary": add_torch_version(report["canary"])}
+        if gpu is not None:
+            shown["gpu"] = {**gpu.describe(), **report["gpu"]}
+        print(json.dumps(shown, indent=1))
+    except TrainerError as error:
+        if error.kind != UNAVAILABLE_DEVICE:
+            raise
+        shown_gpu = "no GPU" if gpu is None else f"{gpu.name} ({gpu.selector})"
+        print(f"error: {error.detail}; the driver shows {shown_gpu}", file=sys.stderr)
+        return 1
     finally:
         process.close()
     return 0
 
 
 def check_alive(settings: Settings, name: str) -> int:
-    """Return exit code 0 if a worker of this machine, or of this name, is registered, else 1."""
+    """Return exit code 0 if a worker of this machine, or of this name, is registered, else 1.
+
+    One whose device cannot be used does not count.
+    """
     try:
         live_workers = worker_registry.live_workers(connect(settings.redis_url))
     except UNAVAILABLE as error:
         print(f"error: the store does not answer: {error}", file=sys.stderr)
         return 1
-    prefix, names = f"{socket.gethostname()}-", [worker["name"] for worker in live_workers]
+    prefix = f"{socket.gethostname()}-"
+    names = [worker["name"] for worker in worker_registry.usable_workers(live_workers)]
     return 0 if name in names or any(other.startswith(prefix) for other in names) else 1
 
 

@@ -5,15 +5,25 @@ the worker's two processes share the results.
 """
 
 import hashlib
+import time
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
+from jobs.backoff import Backoff
 from workers.forkserver_client import spawn_trainer
-from workers.trainer_client import TrainerClient
+from workers.trainer_client import TrainerClient, TrainerError
 from workers.worker_folder import WorkerFolder
 
 CANARIES_FILE, ENGINES_FILE = "canaries", "engines"
+#: the trainer's error for a device that torch cannot compute on
+UNAVAILABLE_DEVICE = "DeviceUnavailable"
+#: seconds before a device is tried again that could not be used: at first, and at most
+INITIAL_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 60.0
+
+
+class UnusableDevice(Exception):
+    """torch cannot compute on this worker's device; the message says why."""
 
 
 class Canaries:
@@ -22,6 +32,9 @@ class Canaries:
     def __init__(self, worker_folder: WorkerFolder, device: str) -> None:
         self._folder, self._device = worker_folder, device
         self._canaries: dict[str, str] = {}
+        self._retry_backoff = Backoff(INITIAL_RETRY_SECONDS, MAX_RETRY_SECONDS)
+        self._error: UnusableDevice | None = None
+        self._retry_at = 0.0
 
     def known_canaries(self) -> dict[str, str]:
         """Return the canaries measured so far, by thread count as text."""
@@ -39,7 +52,8 @@ class Canaries:
         """Return the canary for a thread count, measuring it first if needed (some 50 ms).
 
         `may_retry` says whether to go on waiting for a fork server. Raises ForkServerUnavailable,
-        PeerGone or TrainerError.
+        PeerGone, TrainerError, or UnusableDevice: again and again, and after ever longer pauses
+        of another try.
         """
         thread_key = str(threads)
         if thread_key not in self._canaries:
@@ -52,9 +66,17 @@ class Canaries:
         return self._canaries[thread_key]
 
     def _measure_in_trainer(self, threads: int, may_retry: Callable[[], bool]) -> dict[str, Any]:
+        if self._error is not None and time.monotonic() < self._retry_at:
+            raise self._error
         process = spawn_trainer(self._folder.socket_path, may_retry)
         try:
             return TrainerClient(process.connection).canary(threads, self._device)
+        except TrainerError as error:
+            if error.kind != UNAVAILABLE_DEVICE:
+                raise
+            self._error = UnusableDevice(error.detail)
+            self._retry_at = time.monotonic() + self._retry_backoff.next_delay()
+            raise self._error from None
         finally:
             process.close()
 

@@ -23,6 +23,9 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "MKL_NUM_THREADS": "1",
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    # torch.cuda.is_available() asks the driver's library instead of making a CUDA context, which
+    # no fork survives
+    "PYTORCH_NVML_BASED_CUDA_CHECK": "1",
     "PYTHONHASHSEED": "0",
 }
 #: seconds until a fork server must reply: torch's import on a loaded machine, with a margin

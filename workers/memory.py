@@ -1,7 +1,8 @@
-"""The memory that a trainer may use on this machine. Knows no job."""
+"""The memory that a trainer may use on this machine and on its GPU. Knows no job."""
 
 from pathlib import Path
 
+from jobs.gpus.gpu import Gpu
 from jobs.settings import Settings
 
 MEMINFO = Path("/proc/meminfo")
@@ -17,6 +18,16 @@ def trainer_memory_limit(settings: Settings, queue: str) -> int | None:
     if settings.trainer_memory_bytes:
         return settings.trainer_memory_bytes
     return machine_memory() if queue == "cpu" else None
+
+
+def claimed_memory_limit(settings: Settings, queue: str, gpu: Gpu | None) -> int | None:
+    """Return the bytes that a job may need for this worker to claim it; None for no limit.
+
+    Those of the memory that the estimate of its queue is about: on a GPU, the GPU's.
+    """
+    if queue == "cpu":
+        return trainer_memory_limit(settings, queue)
+    return None if gpu is None else gpu.memory_bytes
 
 
 def machine_memory() -> int:

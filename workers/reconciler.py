@@ -30,7 +30,7 @@ from jobs.retention import Retention
 from jobs.store.connection import connect
 from jobs.timestamps import now_rfc3339
 from workers import memory
-from workers.canaries import Canaries
+from workers.canaries import Canaries, UnusableDevice
 from workers.forkserver_client import ForkServerProcess, ForkServerUnavailable
 from workers.prewarm import Prewarm
 from workers.worker_folder import WorkerConfig
@@ -79,7 +79,8 @@ class Reconciler(BackgroundThread):
         self._versions = {name: version(name) for name in ("torch", "numpy")}
         self._versions["python"] = platform.python_version()
         self._prewarm = Prewarm()
-        self._trainer_memory = memory.trainer_memory_limit(settings, config.queue)
+        self._memory = memory.claimed_memory_limit(settings, config.queue, config.gpu)
+        self._device_error: str | None = None
         self._started_at = now_rfc3339()
         self._restart_at = self._register_at = 0.0
         self._restart_backoff = Backoff(INITIAL_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS)
@@ -139,6 +140,8 @@ class Reconciler(BackgroundThread):
 
     def prewarm_graph_engine(self) -> None:
         """Compile the graph engine's loop ahead of jobs, where it can be and is not yet."""
+        if self._config.queue != "cpu":
+            return
         self._prewarm.reap_if_ended()
         self._canaries.measure(1, may_retry=lambda: False)
         engines, ready = self._canaries.engine_prefixes(), self._canaries.ready_engines()
@@ -179,13 +182,15 @@ class Reconciler(BackgroundThread):
         task.due_at = time.monotonic() + task.interval_seconds
 
     def _worker_info(self) -> dict[str, Any]:
-        canary = self._canaries.measure(1, may_retry=lambda: False)
+        canary = self._measure_canary()
         fingerprint = {"torch": self._versions["torch"], "device": self._config.device}
         return {
             "device": self._config.device,
             "queue": self._config.queue,
+            "gpu": None if self._config.gpu is None else self._config.gpu.describe(),
+            "device_error": self._device_error,
             "engines": list(self._canaries.engine_prefixes()),
-            "memory_bytes": self._trainer_memory,
+            "memory_bytes": self._memory,
             "cores": len(os.sched_getaffinity(0)),
             "stall_seconds": self._config.settings.stall_seconds,
             "versions": self._versions,
@@ -194,6 +199,20 @@ class Reconciler(BackgroundThread):
             "pid": os.getpid(),
             "started_at": self._started_at,
         }
+
+    def _measure_canary(self) -> str | None:
+        """Return the canary; None, with the reason kept, if torch cannot use the device."""
+        try:
+            canary = self._canaries.measure(1, may_retry=lambda: False)
+        except UnusableDevice as error:
+            if str(error) != self._device_error:
+                self._logger.error("the device cannot be used, no job is taken", why=str(error))
+            self._device_error = str(error)
+            return None
+        if self._device_error is not None:
+            self._logger.info("the device can be used now")
+        self._device_error = None
+        return canary
 
     def _job_info(self, current_job: dict[str, Any]) -> dict[str, Any]:
         if not current_job:

@@ -26,7 +26,7 @@ from jobs.recording.segments import Segments
 from jobs.recording.writer import HistoryWriter
 from jobs.store.connection import Store, connect
 from workers import exit_status, memory, outcomes
-from workers.canaries import Canaries
+from workers.canaries import Canaries, UnusableDevice
 from workers.checkpointing.archiver import Archiver
 from workers.checkpointing.checkpointer import Checkpointer
 from workers.drain import Drain
@@ -60,12 +60,17 @@ class JobRunner:
         self._files = ArtifactStore(config.settings.artifacts)
         self._segments = Segments(JobLedger(self._store), self._store, self._files)
         self._canaries = Canaries(config.worker_folder, config.device)
-        self._trainer_memory = memory.trainer_memory_limit(config.settings, config.queue)
+        settings, queue = config.settings, config.queue
+        self._trainer_memory = memory.trainer_memory_limit(settings, queue)
+        self._claimed_memory = memory.claimed_memory_limit(settings, queue, config.gpu)
         self._logger = logs.get_logger("runner", worker=config.name)
 
     def run_jobs(self) -> None:
         """Run jobs until none is left that this worker can claim, or a drain is requested."""
-        self._canaries.measure(1)  # a machine that cannot compute even that must not claim a job
+        try:  # a machine that cannot compute even that must not claim a job
+            self._canaries.measure(1)
+        except UnusableDevice:
+            return  # the main process registers it and logs it
         consecutive_requeues = 0
         while not self._drain.is_requested and (claim := self._claim_job()) is not None:
             fault_points.set_current_job(claim.lease.job_id)
@@ -115,7 +120,7 @@ class JobRunner:
         call = partial(
             self._ledger.claim, self._config.queue, worker=self._config.name,
             device=self._config.device, canaries=self._canaries.known_canaries(), nonce=nonce,
-            memory=self._trainer_memory, engines=self._canaries.engine_prefixes(),
+            memory=self._claimed_memory, engines=self._canaries.engine_prefixes(),
         )  # fmt: skip
         return retry_while_unavailable(call, lambda: not self._drain.is_requested)
 

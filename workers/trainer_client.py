@@ -199,9 +199,9 @@ class TrainerClient:
         """Measure this machine's canary; return it with the engines and torch's version."""
         return self._request("canary", {"threads": threads, "device": device}).header
 
-    def selftest(self) -> JsonDict:
+    def selftest(self, device: str) -> JsonDict:
         """Return device, engines, canary and the speed of a small net in ticks per second."""
-        return self._request("selftest", {}).header
+        return self._request("selftest", {"device": device}).header
 
     def _request(self, command: str, header: JsonDict) -> Frame:
         send_frame(self.connection, command, header)

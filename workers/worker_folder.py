@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.files.locked_folder import LockedFolder
+from jobs.gpus.gpu import Gpu
 from jobs.settings import Settings
 
 FOLDER_PREFIX = "tickforge-worker-"
@@ -44,12 +45,16 @@ class WorkerFolder(LockedFolder):
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """One worker's name, queue ("cpu" or "cuda"), settings and folder."""
+    """One worker's name, queue ("cpu" or "cuda"), settings, folder, and GPU as the driver shows it.
+
+    `gpu` is None on the queue cpu, and where the driver shows none.
+    """
 
     name: str
     queue: str
     settings: Settings
     worker_folder: WorkerFolder
+    gpu: Gpu | None = None
 
     @property
     def device(self) -> str:

@@ -55,6 +55,21 @@ def size_text(count: int) -> str:
     raise AssertionError("the loop returns")
 
 
+def device_text(worker: Fields) -> str:
+    """Return what a worker computes on: "cpu", or a GPU's name and memory."""
+    gpu = worker.get("gpu") or {}
+    name, memory = gpu.get("name"), gpu.get("memory_bytes")
+    parts = [worker.get("device"), name, None if memory is None else size_text(memory)]
+    return plain_text(", ".join(part for part in parts if part))
+
+
+def occupation_text(worker: Fields) -> str:
+    """Return the job of a worker, or why it has none."""
+    if worker.get("device_error"):
+        return "device error"
+    return plain_text(worker.get("job") or ("busy" if worker.get("busy") else "idle"))
+
+
 def ticks_text(job: Fields) -> str:
     """Return a job's tick, with the total if that is known: "500/10,000"."""
     total = job["ticks_total"]

@@ -11,13 +11,27 @@ from jobs.store.connection import Store
 
 
 @dataclass(frozen=True)
+class GpuCount:
+    """A live worker's GPU: its name, its memory if known, and whether the worker can use it."""
+
+    worker: str
+    name: str
+    memory_bytes: int | None
+    is_usable: bool
+
+
+@dataclass(frozen=True)
 class ServiceCounts:
-    """Jobs by status, queued jobs and live workers by queue, accepted ticks."""
+    """Jobs by status, queued jobs and live workers by queue, accepted ticks, GPUs of workers.
+
+    Workers that cannot use their device are not counted.
+    """
 
     jobs: dict[str, int]
     queued: dict[str, int]
     workers: dict[str, int]
     ticks: int
+    gpus: list[GpuCount]
 
 
 def count_all(store: Store, tenant: str | None) -> ServiceCounts:
@@ -33,13 +47,23 @@ def count_all(store: Store, tenant: str | None) -> ServiceCounts:
                 pipe.zcard(keys.job_index(tenant_name, "status", status))
         ticks, *sizes = pipe.execute()
     queue_sizes, status_counts = sizes[: len(queues)], sizes[len(queues) :]
-    workers = Counter(str(worker.get("queue")) for worker in worker_registry.live_workers(store))
+    live_workers = worker_registry.live_workers(store)
+    usable_workers = worker_registry.usable_workers(live_workers)
+    workers = Counter(str(worker.get("queue")) for worker in usable_workers)
     return ServiceCounts(
         jobs={status: sum(status_counts[i :: len(STATUSES)]) for i, status in enumerate(STATUSES)},
         queued=dict(zip(queues, queue_sizes, strict=True)),
         workers=dict(workers),
         ticks=int(ticks or 0),
-    )
+        gpus=[
+            GpuCount(
+                worker["name"], worker["gpu"]["name"], worker["gpu"]["memory_bytes"],
+                worker in usable_workers,
+            )
+            for worker in live_workers
+            if worker.get("gpu")
+        ],
+    )  # fmt: skip
 
 
 def _set_members(store: Store, key: str) -> set[str]:

@@ -1,12 +1,14 @@
 """The live workers and what each last announced. Knows no job's record."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from jobs.store import keys
 from jobs.store.connection import Store, read_clock_ms
 
-WorkerInfo = dict[str, Any]  # name, device, queue, job, tenant, engines, versions, memory_bytes, …
+#: name, device, gpu, device_error, queue, job, tenant, engines, versions, memory_bytes, …
+WorkerInfo = dict[str, Any]
 
 
 def register(store: Store, name: str, info: WorkerInfo, seconds: float) -> None:
@@ -29,6 +31,11 @@ def live_workers(store: Store) -> list[WorkerInfo]:
         store.hdel(keys.WORKERS, name)
     alive = [worker for worker in workers if worker["until_ms"] >= now]
     return [{key: worker[key] for key in worker if key != "until_ms"} for worker in alive]
+
+
+def usable_workers(workers: Sequence[WorkerInfo]) -> list[WorkerInfo]:
+    """Return the workers that can take a job: torch can compute on their device."""
+    return [worker for worker in workers if not worker.get("device_error")]
 
 
 def redact_for(tenant: str | None, info: WorkerInfo) -> WorkerInfo:

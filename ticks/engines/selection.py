@@ -49,13 +49,15 @@ class EngineChoice(NamedTuple):
     is_fallback: bool = False
 
 
-def available_identities() -> dict[str, str]:
-    """Return {name: identity in fingerprints} of the engines of this machine."""
-    return {name: format_identity(name, VERSIONS[name]) for name in available_engines()}
+def available_identities(device: str = "cpu") -> dict[str, str]:
+    """Return {name: identity in fingerprints} of the engines of this machine for a device."""
+    return {name: format_identity(name, VERSIONS[name]) for name in available_engines(device)}
 
 
-def available_engines() -> list[str]:
-    """Return the names of the engines of this machine."""
+def available_engines(device: str = "cpu") -> list[str]:
+    """Return the names of the engines of this machine for a device."""
+    if device != "cpu":
+        return ["eager"]
     return [name for name, is_available in AVAILABILITY_CHECKS.items() if is_available()]
 
 

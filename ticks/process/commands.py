@@ -10,7 +10,7 @@ which documents what each command does. The commands, with the keys of their hea
     save              folder, in_background
     wait_saved_state  -
     canary            threads, device
-    selftest          -
+    selftest          device
 
 and their replies:
 
@@ -71,7 +71,8 @@ def serve(connection: socket.socket) -> None:
     except PeerGone:
         os._exit(EXIT_PEER_GONE)
     except BaseException as error:
-        traceback.print_exc()
+        if not isinstance(error, machine.DeviceUnavailable):  # it says all in one line
+            traceback.print_exc()
         _send_error(connection, error)
         os._exit(EXIT_ERROR)
 
@@ -130,6 +131,7 @@ class CommandHandler:
         fault_points.hit("build")
         job_spec = read_stored_spec(spec)
         machine.configure_torch(job_spec.compute.threads)
+        machine.check_device(torch.device(device))
         root, torch_device = None if artifacts is None else Path(artifacts), torch.device(device)
         self.can_save_in_background = background_saves
         self.training = training = TrainingRun(
@@ -200,15 +202,17 @@ class CommandHandler:
     def canary(self, threads: int, device: str) -> None:
         """Reply with this machine's canary for a thread count and device, and its engines."""
         machine.configure_torch(threads)
+        machine.check_device(torch.device(device))
         kernel_canary = canary.compute_canary(torch.device(device))
-        engines = available_identities() if device == "cpu" else {"eager": "eager"}
+        engines = available_identities(device)
         reply = {"engines": engines, "ready": ready_engines(), "torch": torch.__version__}
         send_frame(self.connection, "canary", {"canary": kernel_canary, **reply})
 
-    def selftest(self) -> None:
-        """Reply with the devices, engines, canary and speed of this machine."""
+    def selftest(self, device: str) -> None:
+        """Reply with a device of this machine, its engines, canary and speed."""
         machine.configure_torch(1)
-        send_frame(self.connection, "selftest", run_selftest())
+        machine.check_device(torch.device(device))
+        send_frame(self.connection, "selftest", run_selftest(torch.device(device)))
 
     def announce(self, phase: str) -> None:
         """Send the name of the phase that takes time now."""

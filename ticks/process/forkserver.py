@@ -11,7 +11,8 @@ Standard input is a socket: when its other end closes, the fork server ends, but
 trainer ends when the other end of its own socket pair closes.
 
 It runs no operator and has one thread: after an operator with two threads, every child with two
-threads would wait forever for a thread pool that fork did not copy.
+threads would wait forever for a thread pool that fork did not copy. It never touches CUDA either: a
+context, and even counting the devices through CUDA's runtime, leaves every fork without a GPU.
 """
 
 import contextlib
@@ -28,7 +29,8 @@ from pathlib import Path
 # Otherwise every trainer would import torch._dynamo with its first optimizer (more than a second)
 # and numpy.ctypeslib with its first saved state (some milliseconds).
 import numpy.ctypeslib  # noqa: F401
-import torch._dynamo  # noqa: F401
+import torch
+import torch._dynamo
 
 from jobs import fault_points
 from models import checkpoint_source
@@ -139,6 +141,8 @@ def handle_client(listener: socket.socket, client: socket.socket, children: Chil
 
 def fork_trainer(listener: socket.socket, client: socket.socket, children: ChildRegistry) -> None:
     """Fork a trainer; send its pid and the parent's end of its socket pair to the client."""
+    has_context = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    assert not has_context, "a fork of a process with a CUDA context has no GPU"
     parent_end, child_end = socket.socketpair()
     with parent_end, child_end:
         pid = os.fork()

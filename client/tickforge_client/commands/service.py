@@ -39,14 +39,17 @@ def workers(common: CommonOptions) -> None:
         (
             worker.get("name", ""),
             worker.get("queue", ""),
-            worker.get("device") or "",
-            worker.get("job") or ("busy" if worker.get("busy") else "idle"),
+            formatting.device_text(worker),
+            formatting.occupation_text(worker),
             formatting.number_text(worker.get("ticks_per_second")),
             ", ".join(worker.get("engines") or []),
         )
         for worker in page["data"]
     )
     common.print_table(page, ("WORKER", "QUEUE", "DEVICE", "JOB", "TICKS/S", "ENGINES"), rows)
+    errors = {worker.get("name", ""): worker.get("device_error") for worker in page["data"]}
+    if not common.json:
+        print_lines(f"{name}: {error}" for name, error in errors.items() if error)
 
 
 @click.command()

@@ -4,7 +4,7 @@
 local queues = {}
 for _, text in ipairs(redis.call('HVALS', keys.WORKERS)) do
   local info = cjson.decode(text)
-  if info.until_ms >= now then
+  if info.until_ms >= now and type(info.device_error) ~= 'string' then
     local worker = { canaries = type(info.canaries) == 'table' and info.canaries or {}, memory = tonumber(info.memory_bytes) }
     if type(info.engines) == 'table' then
       worker.engines = {}

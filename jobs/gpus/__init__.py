@@ -1,0 +1,1 @@
+"""The GPUs of this machine, found without torch and without a CUDA context. Knows no job."""
