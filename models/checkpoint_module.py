@@ -4,6 +4,8 @@ models/checkpoint_source.py joins this file, the family's and what they use into
 torch and safetensors. CONFIG, empty here, is replaced by the content of config.json.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -45,10 +47,30 @@ def load(folder: str | Path | None = None) -> nn.Module:
 
     Returns it in evaluation mode, on the CPU. It computes in the training's precision, and its
     outputs equal the trainer's bit for bit where torch's version, its thread count and the kind of
-    processor are those of the training. Raises FileNotFoundError without that file, RuntimeError
-    where it holds another net's weights.
+    processor are those of the training, for as many rows at a time: torch chooses kernels by the
+    shape of a tensor, so that one row alone and the same row among others may differ in their last
+    bits. Raises FileNotFoundError without that file, RuntimeError where it holds another net's
+    weights.
     """
     checkpoint_folder = Path(__file__).parent if folder is None else Path(folder)
     network = build()
     network.load_state_dict(load_file(checkpoint_folder / "model.safetensors"))
     return network.eval()
+
+
+@contextmanager
+def training_threads() -> Iterator[None]:
+    """Compute on as many threads as the training did, since the bits of large nets depend on it.
+
+    Only while the block runs; a checkpoint of an earlier build does not say how many they were.
+    """
+    threads_before = torch.get_num_threads()
+    threads = CONFIG.get("threads", threads_before)
+    if threads == threads_before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads_before)

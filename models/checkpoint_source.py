@@ -8,18 +8,19 @@ import inspect
 from collections.abc import Mapping
 from functools import cache
 from pprint import pformat
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from models import activations, checkpoint_module, norms, times
 from models.mlp import inference as mlp_inference
 from models.mlp import net as mlp
+from models.mlp import records as mlp_records
 from models.transformer_lm import inference as transformer_lm_inference
 from models.transformer_lm import net as transformer_lm
 
 #: family -> the modules to join, each after those it uses
 MODULES: dict[str, tuple[ModuleType, ...]] = {
-    "mlp": (activations, norms, mlp, checkpoint_module, times, mlp_inference),
+    "mlp": (activations, norms, mlp, checkpoint_module, times, mlp_records, mlp_inference),
     "transformer_lm": (
         activations, norms, transformer_lm, checkpoint_module, transformer_lm_inference,
     ),
@@ -62,6 +63,25 @@ def render_model_py(config: Mapping[str, Any]) -> str:
     head = HEAD.format_map({**config, "family": family, "usage": usage})
     literal = "CONFIG: dict[str, Any] = " + pformat(dict(config), width=100, sort_dicts=False)
     return head + "\n" + join_modules(family).replace(CONFIG_LINE, literal)
+
+
+def make_module(config: Mapping[str, Any]) -> ModuleType:
+    """Return a module equal to an imported model.py of this config, without a file.
+
+    It runs the text that `render_model_py` writes, and takes the config as it is: to write that of
+    ten thousand columns as Python, and to read it again, would take seconds.
+    """
+    module = ModuleType("model")
+    exec(compile_family(config["model"]["family"]), module.__dict__)
+    module.CONFIG.update(config)
+    return module
+
+
+@cache
+def compile_family(family: str) -> CodeType:
+    """Compile what every model.py of a family has in common."""
+    text = "from __future__ import annotations\n" + join_modules(family)
+    return compile(text, f"<model.py of {family}>", "exec")
 
 
 @cache

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.trainer_frames import PeerGone, send_frame
+from jobs.trainer_frames import PeerGone, receive_frame, send_frame
+from tests.answering import checkpoint_files
+from tests.dataset_home import import_model_file
 from tests.needs import CPP_COMPILER, needs
 from tests.processes import running_fork_server
 from tests.training_records import read_small_spec, run_and_record, start_training
+from ticks import state_files
 from ticks.process import forkserver
 from workers.forkserver_client import ForkServerProcess, connect, spawn_trainer
 from workers.trainer_client import TrainerClient, TrainerError, TrainerProcess
@@ -349,3 +352,22 @@ def test_a_trainer_gives_signs_of_life_within_a_chunk(spawn: Spawn) -> None:
         if not signs:
             trainer.run(300)
     assert signs
+
+
+def test_a_child_answers_instead_of_training_and_ends_with_its_socket(
+    spawn: Spawn, tmp_path: Path
+) -> None:
+    training = start_training(read_small_spec())
+    run_and_record(training, until=5)
+    state_files.save(training, tmp_path)
+    checkpoint = {**checkpoint_files(tmp_path), "folder": str(tmp_path)}
+    header = {"checkpoint": checkpoint, "threads": 1, "memory_bytes": 1 << 20, "work": "w"}
+    process, _ = spawn()
+
+    send_frame(process.connection, "predict", {**header, "request": {"inputs": [[1, 2, 3]]}})
+    while (reply := receive_frame(process.connection)).kind == "alive":
+        pass
+    predictions = import_model_file(tmp_path).predict([[1, 2, 3]])
+    assert (reply.kind, reply.header["result"]) == ("answered", {"predictions": predictions})
+    process.connection.shutdown(socket.SHUT_RDWR)
+    assert is_gone(process)

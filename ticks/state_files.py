@@ -144,6 +144,7 @@ def _net_config(training: TrainingRun) -> dict[str, Any]:
         "objective": spec.objective,
         "parameters": sum(parameter.numel() for parameter in training.trainer.parameters),
         "model": spec.model.model_dump(mode="json"),
+        "threads": spec.compute.threads,
         **training.column_info,
     }
     if spec.compute.precision != "float32":

@@ -28,6 +28,8 @@ and their replies:
     phase        phase; sent any number of times before a reply
     alive        -; likewise: a part of a long tick, or a block of a long evaluation, is done
     error        type, detail, traceback; the process then ends
+
+A process of the same kind answers instead of training: ticks/process/answering.py has its commands.
 """
 
 import contextlib
@@ -48,10 +50,11 @@ from safetensors import SafetensorError
 
 from jobs import fault_points
 from jobs.spec.stored import read_stored_spec
-from jobs.trainer_frames import Frame, PeerGone, receive_frame, send_frame
+from jobs.trainer_frames import PeerGone, receive_frame, send_frame
 from ticks import canary, machine, state_files
 from ticks.engines.chunk import engine_identity
 from ticks.engines.selection import available_identities, ready_engines
+from ticks.process.answering import AnswerHandler
 from ticks.process.state_writer import BackgroundStateWriter
 from ticks.selftest import run_selftest
 from ticks.state import state_digest
@@ -64,10 +67,13 @@ EXIT_PEER_GONE, EXIT_ERROR = 3, 1  # exit codes: the worker has left; an excepti
 def serve(connection: socket.socket) -> None:
     """Carry out commands one by one; never returns. An exception is sent and ends the process."""
     threading.Thread(target=exit_when_peer_gone, args=(connection,), daemon=True).start()
-    handler = CommandHandler(connection)
+    trainer = CommandHandler(connection)
+    answers = AnswerHandler(connection, trainer.show_progress)
+    commands = {**trainer.commands, **answers.commands}
     try:
         while True:
-            handler.handle(receive_frame(connection))
+            frame = receive_frame(connection)
+            commands[frame.kind](**frame.header)
     except PeerGone:
         os._exit(EXIT_PEER_GONE)
     except BaseException as error:
@@ -94,15 +100,11 @@ class CommandHandler:
         self.training: TrainingRun | None = None
         self.state_writer, self.can_save_in_background = BackgroundStateWriter(), False
         self._last_sign = time.monotonic()
-
-    def handle(self, frame: Frame) -> None:
-        """Carry out one command and send its reply."""
-        handlers: dict[str, Callable[..., None]] = {
+        self.commands: dict[str, Callable[..., None]] = {
             "build": self.build, "load": self.load, "run": self.run, "validate": self.validate,
             "save": self.save, "wait_saved_state": self.wait_saved_state, "canary": self.canary,
             "selftest": self.selftest,
         }  # fmt: skip
-        handlers[frame.kind](**frame.header)
 
     def build(
         self,

@@ -71,10 +71,10 @@ def bind(listener: socket.socket, path: str) -> None:
 
 
 def preload() -> None:
-    """Read once what every trainer would otherwise read itself; runs no operator."""
+    """Read once what every child would otherwise read itself; runs no operator."""
     build_loop.object_key()
     for family in checkpoint_source.MODULES:
-        checkpoint_source.join_modules(family)
+        checkpoint_source.compile_family(family)
 
 
 def serve(listener: socket.socket, children: "ChildRegistry") -> None:

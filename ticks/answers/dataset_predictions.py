@@ -1,0 +1,92 @@
+"""Predict every row of an uploaded dataset into a file of JSON lines."""
+
+import json
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from jobs.spec.dataset_binding import DataFile
+from ticks.answers.dataset_rows import (
+    NPZ_TYPE,
+    RecordBlock,
+    check_file,
+    read_arrays,
+    read_records,
+    require_form,
+)
+from ticks.answers.nets import LoadedNet
+from ticks.answers.predictions import predict_rows
+from ticks.answers.work import JsonDict, Progress, Work, refuse
+from ticks.data.dataset_files import Announce
+
+STEP_ROWS = 64  # of an array, predicted in one step
+
+
+def predict_dataset(
+    net: LoadedNet, artifacts: Path, file: DataFile, output: Path, announce: Announce
+) -> Work:
+    """Write a line {"row", ...} for each row (from 1), or {"row", "error"} where it cannot be read.
+
+    The file is new, and synced; on any failure there is none. Returns the numbers of rows and of
+    those with an error. Raises RefusedRequest, DamagedDataset, or OSError.
+    """
+    if not hasattr(net.module, "predict_rows"):
+        raise refuse("/dataset", f"left out: a {net.config['model']['family']} reads a prompt")
+    require_form(net, file)
+    path = artifacts / file.path
+    for _ in check_file(path, file.sha256, announce):
+        yield Progress(0, file.rows)
+    is_array = file.type == NPZ_TYPE
+    lines = _array_lines(net, path, file) if is_array else _record_lines(net, path, file)
+    rows = errors = 0
+    try:
+        with output.open("x", encoding="utf-8") as stream:
+            for block in lines:
+                rows += len(block)
+                errors += sum("error" in line for line in block)
+                stream.writelines(json.dumps(line, allow_nan=False) + "\n" for line in block)
+                yield Progress(rows, file.rows)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except FileExistsError:
+        raise
+    except BaseException:
+        output.unlink(missing_ok=True)
+        raise
+    return {"rows": rows, "errors": errors}
+
+
+def _record_lines(net: LoadedNet, path: Path, file: DataFile) -> Iterator[list[JsonDict]]:
+    for block in read_records(net.config, path, file):
+        for first in range(0, len(block.records), STEP_ROWS):
+            rows = range(first, min(first + STEP_ROWS, len(block.records)))
+            yield _predict_records(net, block.take(rows))
+
+
+def _predict_records(net: LoadedNet, block: RecordBlock) -> list[JsonDict]:
+    """Return the lines of some rows; those that cannot be encoded say why."""
+    errors: dict[int, str] = {}
+    try:
+        rows: Tensor = net.module.encode(block.records)
+    except (KeyError, ValueError):
+        for position, _, detail, _ in net.module.find_faults(block.records):
+            errors.setdefault(position, detail)
+        readable = [at for at in range(len(block.records)) if at not in errors]
+        rows = net.module.encode(block.take(readable).records)
+    predictions = predict_rows(net, rows)
+    return [
+        {"row": number, **({"error": errors[at]} if at in errors else next(predictions))}
+        for at, number in enumerate(block.numbers)
+    ]
+
+
+def _array_lines(net: LoadedNet, path: Path, file: DataFile) -> Iterator[list[JsonDict]]:
+    numbers = count(1)
+    for piece in read_arrays(net, path, file, "inputs"):
+        for start in range(0, len(piece), STEP_ROWS):
+            rows = torch.tensor(piece[start : start + STEP_ROWS])
+            yield [{"row": next(numbers), **line} for line in predict_rows(net, rows)]
