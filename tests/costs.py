@@ -10,7 +10,8 @@ from pathlib import Path
 #: below it the time of a call says nothing of how it grows
 MIN_SECONDS = 0.02
 MAX_RATIO = 3.0  # of the times at twice the size and at the size
-TRIES = 12
+#: of a call that is too slow: so many, or as many as take this long together, but at least four
+TRIES, MAX_SECONDS, MIN_TRIES = 12, 2.0, 4
 _PROCESS = Path("/proc/self")
 
 
@@ -41,13 +42,15 @@ def growth(once: Callable[[], object], twice: Callable[[], object]) -> float:
     1 where both are short. Something else may slow down either: the least of some tries counts, and
     they end as soon as the growth is within MAX_RATIO.
     """
-    least_once, least_twice = float("inf"), float("inf")
-    for _ in range(TRIES):
-        least_twice = min(least_twice, processor_seconds(twice))
+    least_once, least_twice, spent = float("inf"), float("inf"), 0.0
+    for tried in range(1, TRIES + 1):
+        least_twice = min(least_twice, seconds := processor_seconds(twice))
         if least_twice <= MIN_SECONDS:
             return 1.0
         least_once = min(least_once, processor_seconds(once))
-        if least_twice <= MAX_RATIO * least_once:
+        spent += seconds
+        is_over = tried >= MIN_TRIES and spent > MAX_SECONDS
+        if least_twice <= MAX_RATIO * least_once or is_over:
             break
     return least_twice / least_once
 

@@ -33,12 +33,16 @@ class ManualWorker:
     def record(
         self, losses: npt.ArrayLike, sparse: Sequence[SparsePoint] = (), **options: Any
     ) -> None:
-        """Append the losses of the next ticks, with metrics or best as `options`."""
+        """Append the losses of the next ticks, with metrics or best as `options`.
+
+        Full segments are in files afterwards: no thread of this worker's outlives a call.
+        """
         values = np.asarray(losses, np.float32)
         self._recorder.append(
             self.tick + 1, {"loss": values}, sparse,
             **{"phase": "training", "elapsed": 0.5, "metrics": {}, **options},
         )  # fmt: skip
+        self._recorder.wait_idle()
         self.tick += len(values)
 
     def save(

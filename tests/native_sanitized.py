@@ -1,7 +1,7 @@
 """Run in a process of its own, under the sanitizers: generated specs, solo, evaluated, in lanes.
 
 Every array that the C code may touch is its own allocation of the exact size, so that a step beyond
-it is seen. Ends with exit code 0 if nothing was found.
+it is seen. Says NOTHING_FOUND if nothing was found, and then makes a step that must be.
 """
 
 import os
@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from tests.native_specs import draw_spec, make_trainer
+from ticks.engines.native import codegen
 from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.engine import NativeEngine
 from ticks.engines.native.lanes import LaneBatch
@@ -23,7 +24,10 @@ SANITIZED = (
 )  # fmt: skip
 
 
-def main(folder: Path, numbers: list[int]) -> None:
+NOTHING_FOUND = "the sanitizers found nothing"
+
+
+def run_specs(folder: Path, numbers: list[int]) -> None:
     """Run the specs of these numbers."""
     for number in numbers:
         model = {"dropout": 0.25 * (number % 2)}
@@ -41,7 +45,21 @@ def _make_trainer(number: int, model: dict[str, Any]) -> Trainer:
     return make_trainer(spec.model_copy(update={"model": spec.model.model_copy(update=model)}))
 
 
-if __name__ == "__main__":
+def step_beyond_an_array(folder: Path, number: int) -> None:
+    """Run a spec with templates that read beyond the inputs of a row."""
+    sound = codegen.read_template
+    codegen.read_template = lambda name: sound(name).replace("k < INPUTS", "k < 40 * INPUTS")
+    run_specs(folder, [number])
+
+
+def main(folder: str, broken: str, *sound: str) -> None:
+    """Run the specs of these numbers, the one of `broken` last."""
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]), [int(number) for number in sys.argv[2:]])
+    run_specs(Path(folder), list(map(int, sound)))
+    print(NOTHING_FOUND, flush=True)
+    step_beyond_an_array(Path(folder), int(broken))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
     os._exit(0)  # leaks at an interpreter's end are not ours

@@ -48,10 +48,11 @@ WHOLE_SPEC = small_spec(
     test={"fraction": 0.1}, checkpoint={"every_ticks": 5}, seed=1, compute={"threads": 1},
     priority=1, record=["loss"],
 )  # fmt: skip
+PLAN = "POST /v1/jobs/plan"
 #: endpoint -> a whole body of it; `test_every_body_has_its_case` keeps them complete
 BODIES: dict[str, Any] = {
     "POST /v1/jobs": WHOLE_SPEC,
-    "POST /v1/jobs/plan": {**WHOLE_SPEC, "data": COLUMNS, "validation": {"id": COLUMNS["id"]}},
+    PLAN: {**WHOLE_SPEC, "data": COLUMNS, "validation": {"id": COLUMNS["id"]}},
     "PATCH /v1/jobs/<job_id>": {"name": "n", "labels": {"a": "b"}, "notes": "", "priority": 1},
     "POST /v1/jobs/<job_id>/verify": {"from": 0, "to": 5},
     "POST /v1/jobs/<job_id>/checkpoints": {"name": "n", "pinned": True},
@@ -149,9 +150,14 @@ def _check_request(endpoint: str) -> None:
 
 
 def cases(endpoint: str) -> Iterator[tuple[str, tuple[Any, ...]]]:
-    """Draw fillers for the places of a body: many for lists of any length, a few for the others."""
+    """Draw fillers for the places of a body: many for lists of any length, a few for the others.
+
+    A plan's body is read as a submission's is, so that only its other data is tried.
+    """
     draw = random.Random(0)
     for path in _places(BODIES[endpoint]):
+        if endpoint == PLAN and path[:1] not in (("data",), ("validation",)):
+            continue
         names = FILLERS if path in LARGE else draw.sample(NAMES, 2)
         yield from ((name, path) for name in names)
 

@@ -1,7 +1,9 @@
 """The whole service with many clients that follow and wait: it trains, and it stops in time."""
 
+import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +14,7 @@ from tests.sse import SSE
 from tests.support import small_spec, wait_until
 
 STREAMS, WAITS = 50, 20
+VALIDATED, KILLED = 500, 1_200  # every so many ticks; and where the trainer stands still
 
 
 class Followers:
@@ -22,7 +25,7 @@ class Followers:
         self._http = httpx.Client(
             base_url=service.url,
             headers={"Authorization": key},
-            timeout=40,
+            timeout=120,
             limits=httpx.Limits(max_connections=None),
         )
         self._path = f"/v1/jobs/{job_id}"
@@ -52,41 +55,51 @@ class Followers:
 
     def close(self) -> None:
         for thread in self.threads:
-            thread.join(30)
+            thread.join(120)
         self._http.close()
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    with running_service(tmp_path_factory.mktemp("service")) as service:
+def points(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the faults that are armed in the service."""
+    return tmp_path_factory.mktemp("points")
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, points: Path) -> Iterator[ServiceProcess]:
+    folder = tmp_path_factory.mktemp("service")
+    with running_service(folder, TICKFORGE_FAULTS=str(points)) as service:
         yield service
 
 
 @pytest.mark.slow
 def test_a_jobs_events_are_streamed_to_its_end_though_its_worker_was_killed(
-    service: ServiceProcess,
+    service: ServiceProcess, points: Path
 ) -> None:
     jobs = JobClient(service)
     spec: dict[str, Any] = small_spec(
-        budget={"ticks": 8_000},
-        validation={"fraction": 0.25, "every_ticks": 1000},
-        compute={"engine": "eager"},  # which takes its time
+        budget={"ticks": 2_000},
+        validation={"fraction": 0.25, "every_ticks": VALIDATED},
+        compute={"engine": "eager"},
     )
+    fault = {"point": "tick", "action": "block", "at": KILLED}
+    (points / "hold.fault").write_text(json.dumps(fault))
     job_id = jobs.submit(spec)
-    jobs.wait_for_tick(job_id, 100)
+    wait_until((points / "hold.fired").exists, 30, "the tick at which the trainer stands still")
+    jobs.wait_for_tick(job_id, VALIDATED)
     service.processes.kill("trainer")
+    ended = jobs.wait_for_end(job_id)
     with service.http as http:
-        ended = http.get(f"/v1/jobs/{job_id}?wait=30&until=end", timeout=40).json()
         log = http.get(f"/v1/jobs/{job_id}/logs")
         events = http.get(f"/v1/jobs/{job_id}/events?limit=1000").json()["data"]
     assert ended["status"] == "succeeded"
     assert log.headers["X-Complete"] == "true"
-    assert log.text.splitlines()[-1].endswith("succeeded at tick 8000 budget")
+    assert log.text.splitlines()[-1].endswith("succeeded at tick 2000 budget")
 
     story = [(event["type"], event["data"]) for event in events]
     lines = [data["message"] for kind, data in story if kind == "log"]
     assert lines[0].startswith("the trainer was killed by SIGKILL")
-    assert lines[1].startswith("replaying ticks 1 to")
+    assert lines[1].startswith("replaying ticks ")
     assert lines[2].endswith("every bit equal")
     assert {"validation", "checkpoint"} < {kind for kind, _ in story}
     assert story[-1][0] == "status" and story[-1][1]["stopped_by"] == "budget"

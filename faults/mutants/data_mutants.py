@@ -13,7 +13,6 @@ MUTANTS = (
             "models/mlp/inference.py", 'scale = CONFIG.get("target_scale")\n', "scale = None\n"
         ),
         (f"{COLUMNS}::test_targets_are_scaled_by_the_training_rows_and_predictions_are_in_their_units",),
-        quick=True,
     ),
     Mutant(
         "held-out-rows-scale",
@@ -24,7 +23,6 @@ MUTANTS = (
             "fit_scaling(loader.targets)",
         ),
         (f"{COLUMNS}::test_targets_are_scaled_by_the_training_rows_and_predictions_are_in_their_units",),
-        quick=True,
     ),
     Mutant(
         "constant-by-its-deviation",

@@ -26,14 +26,12 @@ MUTANTS = (
             "        return True\n",
         ),
         (f"{DAMAGE}::test_an_error_of_ours_and_of_the_machine_is_no_fault_of_the_bytes",),
-        quick=True,
     ),
     Mutant(
         "damaged-file-not-hashed",
         "a stored file that cannot be read any more is an internal error",
         edit_once("jobs/datasets/formats/damage.py", "_digest(file) == sha256", "True"),
         (f"{DAMAGE}::test_a_stored_file_is_damaged_if_its_digest_is_another",),
-        quick=True,
     ),
     Mutant(
         "members-not-bounded",
@@ -54,7 +52,6 @@ MUTANTS = (
             "    if directory == 0xFFFFFFFF:\n",
         ),
         (f"{DAMAGE}::test_the_record_of_64_bits_bounds_the_list_of_members_where_there_is_one",),
-        quick=True,
     ),
     Mutant(
         "long-header-unpacked",

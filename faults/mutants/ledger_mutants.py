@@ -40,7 +40,6 @@ MUTANTS = (
         "a replay that gives another state but the same losses goes unseen",
         _lua_edit("append", "if recorded and recorded ~= offered then", "if false then"),
         _ledger_tests("test_a_state_digest_that_differs_diverges"),
-        quick=True,
     ),
     Mutant(
         "gap-let-in",
@@ -65,7 +64,6 @@ MUTANTS = (
             ),
         ),
         ("tests/test_jobs_ledger_races.py::test_a_lease_is_measured_by_the_stores_clock_alone",),
-        quick=True,
     ),
     Mutant(
         "claim-not-repeated",

@@ -1,8 +1,9 @@
 """Run pytest again and again without loading torch each time: a process that forks for every run.
 
 A script, started in the copy of the tree that it tests. It imports nothing of that tree itself, so
-each run sees the code as it is then. Input: a line of JSON with the log's path and pytest's
-arguments. Output: a line with the exit code.
+each run sees the code as it is then. Input: a line of JSON with the log's path, whether bytecode
+may be written (a mutant's would outlive it), and pytest's arguments. Output: a line with the exit
+code.
 """
 
 import json
@@ -25,13 +26,13 @@ PRELOADED_MODULES = (httpx, numpy, psutil, pydantic, redis, safetensors)
 def main() -> None:
     """Run pytest for each line of standard input."""
     sys.path[0] = os.getcwd()  # it was the folder of this script
-    sys.dont_write_bytecode = True  # a mutant's would outlive it
     # an optimizer loads half of torch; computing must wait for the fork
     torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     for line in sys.stdin:
-        log, *arguments = json.loads(line)
+        log, writes_bytecode, *arguments = json.loads(line)
         child = os.fork()
         if child == 0:
+            sys.dont_write_bytecode = not writes_bytecode
             _run(log, arguments)
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)

@@ -19,7 +19,6 @@ MUTANTS = (
             '                rule = "each',
         ),
         (f"{SPEC_COSTS}::test_twice_the_columns_take_at_most_three_times_as_long",),
-        quick=True,
     ),
     Mutant(
         "columns-searched-one-by-one",
@@ -30,7 +29,6 @@ MUTANTS = (
             "other.column(expected.name)",
         ),
         (f"{SPEC_COSTS}::test_twice_the_columns_take_at_most_three_times_as_long",),
-        quick=True,
     ),
     Mutant(
         "every-error-kept",
@@ -57,7 +55,6 @@ MUTANTS = (
             "    shown_name = name\n",
         ),
         (f"{WRONG_INPUT}::test_a_problem_is_short_however_long_what_was_sent_is",),
-        quick=True,
     ),
     Mutant(
         "window-not-planned",
@@ -75,7 +72,6 @@ MUTANTS = (
         "nobody is told that there are more threads than cores",
         edit_once("jobs/plan.py", "threads > cores:", "False:"),
         (f"{PLAN}::test_threads_beyond_the_cores_of_every_worker_are_told",),
-        quick=True,
     ),
     Mutant(
         "no-sign-of-life-within-a-tick",

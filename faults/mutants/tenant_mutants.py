@@ -16,7 +16,6 @@ MUTANTS = (
             "if false then has_waiting = true",
         ),
         (f"{QUOTAS}::test_a_tenant_at_its_limit_of_running_jobs_is_overtaken",),
-        quick=True,
     ),
     Mutant(
         "nobody-overtakes",
@@ -36,7 +35,6 @@ MUTANTS = (
             f"{QUOTAS}::test_counters_are_exact_after_every_kind_of_change_and_after_a_rebuild",
             "tests/test_jobs_ledger_model.py::test_the_ledger_does_what_the_model_does",
         ),
-        quick=True,
     ),
     Mutant(
         "replay-beyond-a-quota",

@@ -32,7 +32,6 @@ MUTANTS = (
             'self.ticks_done + 1 + getattr(self, "resumed", 0), part_number)',
         ),
         (f"{EXACT}[momentum]",),
-        quick=True,
     ),
     Mutant(
         "data-off-by-one",
@@ -43,7 +42,6 @@ MUTANTS = (
             'trainer.batches.batch(trainer.ticks_done + 1 + getattr(trainer, "resumed", 0))',
         ),
         (f"{EXACT}[momentum]",),
-        quick=True,
     ),
     Mutant(
         "tick-applied-twice",
@@ -67,7 +65,6 @@ MUTANTS = (
             "training.validated_at = None",
         ),
         (f"{CONTROLS}::test_a_resume_at_a_validated_tick_does_not_validate_again",),
-        quick=True,
     ),
     Mutant(
         "one-ulp-after-a-load",
@@ -80,7 +77,6 @@ MUTANTS = (
             "        first[0] = torch.nextafter(first[0], torch.tensor(torch.inf))\n",
         ),
         (f"{EXACT}[momentum]",),
-        quick=True,
     ),
     Mutant(
         "optimizer-forgotten",
@@ -114,7 +110,6 @@ MUTANTS = (
         "MKL's vector math chooses its kernels at the first tick, on two threads at once",
         edit_once("ticks/machine.py", "    set_up_vector_math()\n", ""),
         (f"{VECTOR_MATH}[build]",),
-        quick=True,
     ),
     Mutant(
         "rate-of-the-last-tick",

@@ -58,13 +58,17 @@ class TreeCopy:
     def check_healthy(self, mutants: Iterable[Mutant]) -> None:
         """Run the tests of all mutants on the unchanged tree. Raises UnhealthyTree if one fails."""
         tests = list(dict.fromkeys(test for mutant in mutants for test in mutant.tests))
-        failed, message = self._run(tests)
+        failed, message = self._run(tests, writes_bytecode=True)
         if failed is not None:
             raise UnhealthyTree(f"without any mutant {failed} fails: {message}")
 
     def try_mutant(self, mutant: Mutant) -> Verdict:
-        """Try one mutant on a healthy tree, and restore the tree."""
-        before = {edit.file: (self.root / edit.file).read_bytes() for edit in mutant.edits}
+        """Try one mutant on a healthy tree, and restore the tree with its times of change.
+
+        By these Python tells that the bytecode of the healthy tree still fits its files.
+        """
+        paths = {self.root / edit.file for edit in mutant.edits}
+        before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
         started = time.monotonic()
         try:
             mutant.apply(self.root)
@@ -72,15 +76,18 @@ class TreeCopy:
         except UnhealthyTree as error:
             killer, message = None, str(error)
         finally:
-            for file, text in before.items():
-                (self.root / file).write_bytes(text)
+            for path, (text, changed_at) in before.items():
+                path.write_bytes(text)
+                os.utime(path, ns=(changed_at, changed_at))
         return Verdict(mutant.name, killer, time.monotonic() - started, message)
 
-    def _run(self, tests: Sequence[str]) -> tuple[str | None, str]:
+    def _run(
+        self, tests: Sequence[str], *, writes_bytecode: bool = False
+    ) -> tuple[str | None, str]:
         """Run tests; return the first that failed for a reason of behaviour, and its message."""
         report, log = self.root / "report.xml", self.root / "report.txt"
         report.unlink(missing_ok=True)
-        code = self._pytest(str(log), "-q", "-x", f"--junitxml={report}", *tests)
+        code = self._pytest(str(log), writes_bytecode, "-q", "-x", f"--junitxml={report}", *tests)
         if code == 0:
             return None, "all tests passed"
         failure = _read_failure(report) if code == 1 and report.exists() else None
@@ -88,9 +95,9 @@ class TreeCopy:
             raise UnhealthyTree(f"the tests did not run: {log.read_text()[-2000:]}")
         return failure
 
-    def _pytest(self, *arguments: str) -> int:
+    def _pytest(self, *request: str | bool) -> int:
         assert self._forkserver.stdin is not None and self._forkserver.stdout is not None
-        self._forkserver.stdin.write(json.dumps(arguments) + "\n")
+        self._forkserver.stdin.write(json.dumps(request) + "\n")
         self._forkserver.stdin.flush()
         reply = self._forkserver.stdout.readline()
         assert reply, "the fork server has ended"
