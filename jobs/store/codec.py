@@ -24,6 +24,8 @@ ANY_CANARY = "-"  # in a canary's place, where bits do not depend on it
 SCHEMA_VERSION = "1"  # of a job's record, as in lua/prelude.lua
 #: longer specs, with inline data, are parsed each time instead of cached
 MAX_CACHED_SPEC_BYTES = 16_384
+#: more than a page of a list has; a parsed spec takes 0.2 ms and some 11 KB
+MAX_CACHED_SPECS = 128
 
 
 def parse_spec(text: bytes) -> JobSpec:
@@ -32,7 +34,7 @@ def parse_spec(text: bytes) -> JobSpec:
     return _parse_spec_cached(text) if is_short else parse_stored_spec(text)
 
 
-_parse_spec_cached = lru_cache(maxsize=512)(parse_stored_spec)
+_parse_spec_cached = lru_cache(maxsize=MAX_CACHED_SPECS)(parse_stored_spec)
 
 
 def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
