@@ -11,6 +11,7 @@ from api import (
     routes_checkpoints,
     routes_datasets,
     routes_events,
+    routes_forks,
     routes_history,
     routes_jobs,
     routes_keys,
@@ -38,7 +39,8 @@ from jobs.store.connection import Store
 
 ROUTES = (
     routes_service, routes_jobs, routes_history, routes_checkpoints, routes_verify, routes_rows,
-    routes_datasets, routes_events, routes_logs, routes_keys, routes_tenants, routes_site,
+    routes_forks, routes_datasets, routes_events, routes_logs, routes_keys, routes_tenants,
+    routes_site,
 )  # fmt: skip
 ENDPOINTS: tuple[Endpoint, ...] = sum((tuple(routes.router.endpoints) for routes in ROUTES), ())
 MAX_LOGGED_PATH_LENGTH = 200  # characters

@@ -15,6 +15,7 @@ from jobs.datasets.job_row_reader import JobRowReader
 from jobs.datasets.repository import DatasetRepository
 from jobs.files.artifacts import ArtifactStore
 from jobs.files.file_digests import FileDigests
+from jobs.forks.service import ForkService
 from jobs.history.history import HistoryReader
 from jobs.job_service import JobService
 from jobs.queries.damage_marks import DamageMarks
@@ -47,6 +48,7 @@ class Dependencies:
         )
         self.job_rows = JobRowReader(self.datasets.open_file)
         self.jobs = JobService(store, artifacts, self.datasets, settings, job_json)
+        self.forks = ForkService(store, artifacts, settings, job_json)
         self.job_queries, self.events = JobQueries(store), Events(store)
         self.checked_files = CheckedFiles(digests, DamageMarks(store))
         self.history = HistoryReader(store, artifacts, digests)

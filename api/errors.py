@@ -234,6 +234,8 @@ EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem | Non
     (UnsafePath, _with_slug("no-such-file", "see `files` of the checkpoint")),
     (errors.IllegalTransition, _with_slug("illegal-move", job_status="status", allowed="allowed")),
     (errors.NotTerminal, _not_terminal),
+    (errors.CheckpointNotKept, _with_slug("not-kept", ticks="ticks")),
+    (errors.HoldLost, lambda error: _refusal("disk-away", error)),
     (errors.LastCheckpoint, _with_slug("last-checkpoint", job_status="status")),
     (errors.DatasetDeleted, _with_slug("data-gone")),
     (errors.IdempotencyMismatch, _idempotency_mismatch),

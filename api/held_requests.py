@@ -110,6 +110,16 @@ def hold_place_for_work() -> Iterator[None]:
         release()
 
 
+@contextmanager
+def hold_place_for_copy() -> Iterator[None]:
+    """Hold a place while files are copied. Raises Problem (503)."""
+    release = _acquire_transfer("every place for long answers is taken")
+    try:
+        yield
+    finally:
+        release()
+
+
 def hold_place_for_answer(response: Response) -> Response:
     """Let a streamed answer hold a place until it is sent, or keep all of it if it is short.
 

@@ -17,6 +17,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "not-acceptable": (406, "There is no such form of this"),
     "dataset-in-use": (409, "Live jobs use this dataset"),
     "data-gone": (409, "The job's data have been deleted"),
+    "not-kept": (409, "The job keeps no such checkpoint"),
     "last-checkpoint": (409, "The job could go on from no other checkpoint"),
     "in-work": (409, "The first request with this idempotency key is still in work"),
     "illegal-move": (409, "The job's status does not allow this"),

@@ -38,6 +38,10 @@ def _check_form(pattern: re.Pattern[str], rule: str, value: Any) -> Any:
 
 #: goes last, as in Annotated[int, Field(ge=0), DECIMAL]: else OpenAPI loses the bounds
 DECIMAL = BeforeValidator(partial(_check_form, INTEGER_PATTERN, "a whole number in digits"))
+#: true or false, as text
+Flag = Annotated[
+    bool, BeforeValidator(partial(_check_form, re.compile("true|false"), "true or false"))
+]
 Limit = Annotated[int, Field(ge=1, le=MAX_PAGE_ITEMS), DECIMAL]
 SECONDS = BeforeValidator(partial(_check_form, SECONDS_PATTERN, "a number of seconds"))
 Wait = Annotated[float, Field(ge=0, le=30), SECONDS]

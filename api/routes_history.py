@@ -42,6 +42,11 @@ EXCLUSIVE_PARAMETERS = (("last", ("after", "before", "limit", "points")), ("poin
 def get_history(context: RequestContext, job_id: str, query: HistoryQuery) -> Response:
     """Read a job's history: JSON in pages or as a view; CSV, NDJSON or float32 as a whole range."""
     _check_exclusive(query, context.accepted_media_type)
+    name = context.tenant, job_id
+
+    def fetch() -> Job:
+        job = context.deps.job_queries.get_job(*name)
+        return job.model_copy(update={"first_tick": 1}) if query.lineage else job
 
     def is_done(job: Job, _waited_seconds: float) -> bool:
         if job.is_terminal or not _has_more(context, job, query):
@@ -49,8 +54,6 @@ def get_history(context: RequestContext, job_id: str, query: HistoryQuery) -> Re
         is_conditional = bool(request.if_none_match)
         return not is_conditional or _history_response(context, job, query).status_code != 304
 
-    name = context.tenant, job_id
-    fetch = partial(context.deps.job_queries.get_job, *name)
     wait_for = context.deps.long_poller.wait_for
     result = wait_for(name, query.wait, fetch, is_done, min_tick=query.after + 1)
     return result.add_retry_after(_history_response(context, result.value, query))
@@ -60,9 +63,15 @@ def _history_response(context: RequestContext, job: Job, query: HistoryQuery) ->
     if context.accepted_media_type == JSON:
         is_long = (query.last or query.limit) > MAX_FREE_PAGE_TICKS and query.points is None
         with hold_place_for_work() if is_long else nullcontext():
-            text = dump_in_steps(_read_page(context, job, query))
+            text = dump_in_steps({**_read_page(context, job, query), **_lineage_json(job, query)})
         return json_with_etag(text, vary=VARY)
     return _stream_range(context, job, query)
+
+
+def _lineage_json(job: Job, query: HistoryQuery) -> dict[str, object]:
+    if not query.lineage:
+        return {}
+    return {"lineage": [entry.model_dump(include={"job_id", "last_tick"}) for entry in job.lineage]}
 
 
 def _has_more(context: RequestContext, job: Job, query: HistoryQuery) -> bool:

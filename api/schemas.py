@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from api.pagination import CompleteList, ListPage
-from api.query import DECIMAL, Limit, Query, Wait
+from api.query import DECIMAL, Flag, Limit, Query, Wait
 from jobs.job import Attempt, Checkpoint, Job, Status
 from jobs.spec.family_schemas import FamilyInfo
 from jobs.spec.job_spec import MAX_LABELS, Labels, Name, Notes, Priority
@@ -82,6 +82,8 @@ class HistoryQuery(Query):
     """This number of newest ticks."""
     points: Annotated[int, Field(ge=1, le=MAX_PAGE_TICKS), DECIMAL] | None = None
     """A view of the range in at most this number of buckets; JSON only."""
+    lineage: Flag = False
+    """Of a fork: with the ticks before its own, as they were when it was made."""
     wait: Wait = 0
     """Seconds to wait for anything beyond `after`."""
 
@@ -106,6 +108,11 @@ class HistoryPage(BaseModel):
     job_id: str
     tick: list[int] = Field([], description="absent in a view, and with sparse columns alone")
     last_tick: int
+    lineage: list[dict[str, Any]] | None = Field(
+        None,
+        description="with `lineage=true`: who made the ticks before the job's own, each "
+        '{"job_id", "last_tick"}; such a job may be deleted',
+    )
     next_after: int | None = Field(None, description="null if there is nothing more now")
     complete: bool = Field(description="whether the job has ended")
     exact: bool = Field(description="whether all bits belong to one fingerprint")

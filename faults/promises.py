@@ -133,6 +133,16 @@ PROMISES = (
          "parent-of-a-live-job-deleted", "deletion-left-half-done", "damaged-code-shared"),
     ),
     Promise(
+        "A fork is its parent's continuation to the bit, has all it needs, and is whole or not",
+        "",
+        (),
+        ("fork-counts-ticks-from-zero", "fork-without-the-optimizer",
+         "extension-ends-where-its-parent-did", "extension-knows-what-the-end-measured",
+         "fork-shares-its-parents-files", "copy-not-compared",
+         "fork-made-though-its-files-may-be-gone", "broken-forks-files-stay",
+         "fork-changes-the-net", "schedule-stretched-unasked", "forks-first-state-expires"),
+    ),
+    Promise(
         "A cursor neither skips nor repeats what differs, over a lost store too",
         "",
         (),

@@ -110,6 +110,19 @@ class DatasetDeleted(ClientError):
     """A job cannot be run again because a dataset of its spec was deleted."""
 
 
+class CheckpointNotKept(ClientError):
+    """The job has no checkpoint of the tick to go on from; `ticks` are those that it has."""
+
+    def __init__(self, tick: int | str, ticks: list[int]) -> None:
+        listed = ", ".join(map(str, ticks)) or "none"
+        super().__init__(f"the job keeps no checkpoint of tick {tick}; it keeps: {listed}")
+        self.ticks = ticks
+
+
+class HoldLost(ClientError):
+    """A copy took so long that its files may have been removed; nothing was stored."""
+
+
 class IdempotencyMismatch(ClientError):
     """This idempotency key was used with another body."""
 

@@ -59,6 +59,16 @@ class JobError(_JobModel):
     tick: int | None = None
 
 
+class Ancestor(_JobModel):
+    """A job that made ticks of a fork's line, up to `last_tick`, and by which rates."""
+
+    job_id: str
+    last_tick: int
+    lr: float
+    schedule: dict[str, Any]
+    ticks_total: int | None
+
+
 class QueuePosition(_JobModel):
     """The place of a queued job, from 1 (0: not known), and what it waits for."""
 
@@ -108,7 +118,13 @@ class Job(_JobModel):
     )
     inexact_upto: int = Field(0, exclude=True)  # ticks up to it have another fingerprint
     worker: str | None
-    parent: str | None = Field(description="of a verify: the job whose ticks it runs again")
+    parent: str | None = Field(
+        description="of a verify: the job whose ticks it runs again; of a fork: the job after "
+        "whose tick `first_tick` - 1 it goes on"
+    )
+    lineage: list[Ancestor] = Field(
+        [], exclude=True
+    )  # of a fork: who made the ticks before its own
     latest_checkpoint: int | None
     warnings: list[str] = Field(
         description="what is doubtful about the spec and the columns that it uses"

@@ -102,9 +102,10 @@ class JobService:
         if replay := self._submissions.find_replay(tenant, idempotency):
             return replay
         parent = self._queries.get_job(tenant, job_id)
-        if parent.kind == "verify" or parent.tick == 0:
+        if parent.kind != "train" or parent.tick < parent.first_tick:
             action = "verify, for want of ticks of its own,"
             self._ledger.raise_illegal_transition(tenant, job_id, action)
+        start = max(start, parent.first_tick - 1)  # a fork begins with a state
         verify_range = VerifyRange(job_id, start, parent.tick if end is None else end)
         starts = [saved.tick for saved in self._queries.list_checkpoints(tenant, job_id)]
         if errors := list(_find_range_errors(parent, verify_range, starts)):
@@ -208,9 +209,11 @@ def _find_range_errors(
         yield FieldError("/to", f"at most the last accepted tick: {parent.tick}", end)
     if start >= end:
         yield FieldError("/from", f"less than `to`: {end}", start)
-    if start and start not in starts:
-        allowed = ", ".join(map(str, [0, *filter(None, starts)]))
-        yield FieldError("/from", f"0 or the tick of a checkpoint: {allowed}", start)
+    is_fork = parent.first_tick > 1
+    if (start or is_fork) and start not in starts:
+        allowed = sorted({*starts, *(() if is_fork else (0,))})
+        rule = "the tick of a checkpoint" if is_fork else "0 or the tick of a checkpoint"
+        yield FieldError("/from", f"{rule}: {', '.join(map(str, allowed))}", start)
     if start < parent.inexact_upto:
         rule = f"at least {parent.inexact_upto}: ticks up to it are of another fingerprint"
         yield FieldError("/from", rule, start)

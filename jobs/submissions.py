@@ -15,6 +15,7 @@ from jobs.files.artifacts import ArtifactStore
 from jobs.job import Job
 from jobs.ledger.claims import VerifyRange
 from jobs.ledger.client import JobLedger
+from jobs.ledger.fork_start import ForkStart
 from jobs.plan import find_worker_warnings
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
@@ -67,6 +68,7 @@ class Submissions:
         spec: JobSpec,
         idempotency: Idempotency | None,
         verify_range: VerifyRange | None = None,
+        fork: ForkStart | None = None,
     ) -> Submission:
         """Queue a job, durable when this returns, or find the job of this idempotency key.
 
@@ -74,10 +76,12 @@ class Submissions:
         """
         key, body_digest = idempotency or (None, "")
         self._artifacts.check_free_space()
-        with self._archive.reserve(_record_bytes(spec)) as reservation:
+        history = {part.name: part.data for part in fork.open_parts} if fork else {}
+        history_bytes = 2 * sum(map(len, history.values()))  # in base64, and lines around it
+        with self._archive.reserve(_record_bytes(spec) + history_bytes) as reservation:
             result = self._ledger.submit(
                 tenant, spec, idempotency_key=key, body_digest=body_digest,
-                max_queued=self._settings.max_queued, verify_range=verify_range,
+                max_queued=self._settings.max_queued, verify_range=verify_range, fork=fork,
             )  # fmt: skip
             if result.snapshot is None:
                 return self._replay(tenant, result.job_id)
@@ -87,7 +91,7 @@ class Submissions:
             response = remove_spec(job, self._encode_job(job)) if idempotency else None
             if response is not None:
                 self._ledger.store_response(tenant, job.id, response)
-            self._archive.save_submission(reservation, result.snapshot, response)
+            self._archive.save_submission(reservation, result.snapshot, response, history)
             return Submission(job.id, job)
 
     def find_replay(self, tenant: str, idempotency: Idempotency | None) -> Submission | None:

@@ -68,6 +68,11 @@ BETWEEN = {
     "POST /v1/jobs/{job_id}/checkpoints": "used with another body",
     "POST /v1/jobs/{job_id}/verify": "used with another body|0 or the tick of a checkpoint: .*"
     "|less than `to`: .*|at most the last accepted tick: .*",
+    # what the members of a merge patch may be depends on the job
+    "POST /v1/jobs/{job_id}/fork": ".*",
+    "POST /v1/jobs/{job_id}/fork/plan": ".*",
+    "POST /v1/jobs/{job_id}/extend": "used with another body|at least one of ticks, .*"
+    "|more than the .*|named by the patch of a fork, .*",
     "POST /v1/keys": "each scope once|used with another body",
 }
 OWN_STRATEGIES = {"POST /v1/jobs", "POST /v1/jobs/plan"}

@@ -19,6 +19,7 @@ from tests.support import small_spec
 PARTS = {"which": "latest", "name": "model.safetensors", "tick": "3", "tenant_name": "t"}
 #: what an endpoint cannot do without
 QUERIES = {"GET /v1/events": "job={job_id}"}
+BODIES = {"POST /v1/jobs/<job_id>/extend": {"budget": {"ticks": 30}}}
 EVENTS = {"Accept": "text/event-stream"}
 DATA = b"x,y\n1,2\n3,4\n5,6\n"
 
@@ -39,7 +40,8 @@ class Tenant:
 
     def ask(self, endpoint: Endpoint, url: str) -> Any:
         """Send the request, with a body where one is taken, of the first event of a stream."""
-        how: dict[str, Any] = {} if endpoint.method == "GET" else {"json": {}}
+        body = BODIES.get(f"{endpoint.method} {endpoint.path}", {})
+        how: dict[str, Any] = {} if endpoint.method == "GET" else {"json": body}
         if endpoint.path == "/v1/events":
             how["headers"] = EVENTS
         return self.http.open(url, method=endpoint.method, **how)

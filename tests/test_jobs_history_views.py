@@ -146,7 +146,7 @@ def warm_then_falling(tick: int) -> float:
 @pytest.mark.parametrize("last", [30_000, 100_000])
 def test_the_view_of_a_rate_has_its_exact_extremes_and_its_mean(last: int) -> None:
     edges = downsampling.bucket_edges(3, last, 7)
-    view_result = learning_rate.downsample_rates(warm_then_falling, edges, warmup=5000)
+    view_result = learning_rate.downsample_rates(warm_then_falling, edges, [5000, 5001])
     every = learning_rate.compute_rates(warm_then_falling, 1, last)
     for start, stop, bucket in zip(edges[:-1], edges[1:], view_result, strict=True):
         mine = every[start - 1 : stop - 1]
@@ -156,5 +156,5 @@ def test_the_view_of_a_rate_has_its_exact_extremes_and_its_mean(last: int) -> No
 
 def test_a_rate_view_that_knows_no_warmup_is_noticed() -> None:
     edges = downsampling.bucket_edges(1, 100_000, 7)
-    peak = learning_rate.downsample_rates(warm_then_falling, edges, warmup=0)["max"].max()
+    peak = learning_rate.downsample_rates(warm_then_falling, edges, [])["max"].max()
     assert peak < max(map(warm_then_falling, (5000, 5001)))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -24,7 +25,8 @@ from models.checkpoint_source import render_model_py
 from ticks.machine import versions
 from ticks.optimizers import hyperparameters
 from ticks.state import Tensors, digest_tensors, optimizer_tensors, restore, state_digest, weights
-from ticks.training import BestMetric, TrainingRun
+from ticks.stopping import StopRules
+from ticks.training import NO_TICK, BestMetric, TrainingRun
 
 WEIGHTS, TENSORS = "model.safetensors", "state.safetensors"
 NUMBERS, CONFIG, MODEL = "state.json", "config.json", "model.py"
@@ -70,7 +72,8 @@ def capture(training: TrainingRun) -> TrainingState:
         "best": training.best,
         "validated_at": training.validated_at,
         "tested_at": training.tested_at,
-        "rules": {"best": training.stop_rules.best, "best_tick": training.stop_rules.best_tick},
+        "rules": _capture_rules(training.stop_rules),
+        "open_state": training.open_state,
         "optimizer": {"name": spec.optimizer.name, **hyperparameters(trainer.optimizer)},
         "versions": versions(),
     }
@@ -121,12 +124,11 @@ def load(training: TrainingRun, folder: Path) -> LoadResult:
     _check_scaling(training, tensors.get("scale", {}))
     net, optimizer = load_file(folder / WEIGHTS), tensors.get("optimizer", {})
     restore(training.trainer, net, optimizer, numbers["tick"])
-    rules, recent = training.stop_rules, tensors["recent"]
-    rules.best, rules.best_tick = numbers["rules"]["best"], numbers["rules"]["best_tick"]
-    rules.rolling_window.restore(recent["ticks"].numpy(), recent["values"].numpy())
+    _restore_rules(training.stop_rules, numbers["rules"], tensors["recent"])
     training.end_reason, training.best = numbers["ended"], numbers["best"]
     training.validated_at = numbers["validated_at"]
     training.tested_at = numbers.get("tested_at")  # states of earlier builds have none
+    training.open_state = numbers.get("open_state")
     _restore_best_weights(training, tensors.get("best", {}))
     training.metrics = {name: float(value) for name, value in numbers["metrics"].items()}
     return LoadResult(
@@ -156,6 +158,26 @@ def _net_config(training: TrainingRun) -> dict[str, Any]:
     if spec.profile.text is not None and vocabulary_of(spec.model) == "characters":
         config["vocabulary"] = list(spec.profile.text.vocabulary)
     return config
+
+
+def _capture_rules(rules: StopRules) -> dict[str, Any]:
+    return {
+        "best": rules.best,
+        "best_tick": rules.best_tick,
+        "converged_after": rules.converged_after,
+    }
+
+
+def _restore_rules(rules: StopRules, saved: Mapping[str, Any], recent: Tensors) -> None:
+    """Restore the stop rules; states of earlier builds lack the later numbers.
+
+    `window_before`, which a fork writes: values from this tick on are not taken.
+    """
+    rules.best, rules.best_tick = saved["best"], saved["best_tick"]
+    rules.converged_after = saved.get("converged_after", 0)
+    ticks, values = recent["ticks"].numpy(), recent["values"].numpy()
+    count = int(np.searchsorted(ticks, saved.get("window_before", NO_TICK)))
+    rules.rolling_window.restore(ticks[:count], values[:count])
 
 
 def _best_weights(training: TrainingRun) -> Tensors:

@@ -20,6 +20,7 @@ class StopRules:
         self.stop = stop
         self.best: float | None = None  # patience: the best value so far,
         self.best_tick = 0  # and its tick
+        self.converged_after = 0  # converged: it looks at values of later ticks alone
         span = 2 * stop.converged.window if stop.converged else 0
         self.rolling_window = RollingWindow(span)  # converged: the values of its two windows
 
@@ -28,6 +29,11 @@ class StopRules:
         """Whether a rule reads the training loss."""
         rules = (self.stop.target, self.stop.patience, self.stop.converged)
         return any(rule is not None and rule.metric == "loss" for rule in rules)
+
+    @property
+    def reads_loss_for_patience(self) -> bool:
+        """Whether the rule `patience` reads the training loss."""
+        return self.stop.patience is not None and self.stop.patience.metric == "loss"
 
     def observe(self, first: int, losses: Column) -> None:
         """Record the training losses [n] of consecutive ticks from `first` on, skipped ones too."""
@@ -75,7 +81,7 @@ class StopRules:
             return False
         if rule.metric != "loss":
             self.rolling_window.add(tick, metrics[rule.metric])
-        if tick < 2 * rule.window:
+        if tick - self.converged_after < 2 * rule.window:
             return False
         last = self.rolling_window.mean(tick - rule.window, tick)
         previous = self.rolling_window.mean(tick - 2 * rule.window, tick - rule.window)

@@ -41,6 +41,19 @@ class BestMetric(TypedDict):
     value: float
 
 
+class OpenState(TypedDict):
+    """What a training had decided before a validation that only its end asked for.
+
+    Whoever goes on from there had no validation at this tick. `rules`: the best value of the rule
+    `patience` and its tick.
+    """
+
+    best: BestMetric | None
+    metrics: dict[str, float]
+    validated_at: int | None
+    rules: tuple[float | None, int]
+
+
 class Failure(TypedDict):
     """Why a job cannot go on."""
 
@@ -74,6 +87,7 @@ class TrainingRun:
     `metrics` are those of the newest validation, at tick `validated_at`, and of the test, at tick
     `tested_at`. `engine_note` says why
     this engine was chosen, and `is_fallback` whether it replaces one that could not be used.
+    `open_state` is None unless the last validation was one that only the end asked for.
 
     The argument `engine` names the engine of the job's recorded history, if it has one; `announce`
     is called with the name of each phase that takes time, `show_progress` within ticks and
@@ -107,6 +121,7 @@ class TrainingRun:
         self.metrics: dict[str, float] = {}
         self.validated_at: int | None = None
         self.tested_at: int | None = None
+        self.open_state: OpenState | None = None
         self.final_test: FinalTest | None = None
         if data.test is not None:
             keeps_best = spec.checkpoint.keep_best
@@ -167,6 +182,8 @@ class TrainingRun:
             metrics["loss"] = loss
         budget_reason = "budget" if is_over else None
         self.end_reason = self.stop_rules.check(self.ticks_done, metrics) or budget_reason
+        if self.open_state and self.stop_rules.reads_loss_for_patience:
+            self.open_state["rules"] = self.stop_rules.best, self.stop_rules.best_tick
         if self.end_reason:
             self._end(decisions)
         return decisions
@@ -190,6 +207,7 @@ class TrainingRun:
         assert self.held_out is not None
         self.announce("validating")
         fault_points.hit("validate", number=self.ticks_done)
+        self.open_state = self._capture_open_state()
         self.metrics = self.engine.evaluate(self.held_out, self.spec.profile.classes)
         self.validated_at = self.ticks_done
         decisions.sparse += [(name, self.ticks_done, value) for name, value in self.metrics.items()]
@@ -197,12 +215,22 @@ class TrainingRun:
         decisions.is_best = self._update_best(self.metrics["val_loss"])
         return self.metrics
 
+    def _capture_open_state(self) -> OpenState | None:
+        """Return what is decided before a validation of the end; None if it comes by the period."""
+        if self.ticks_done % self._validate_every() == 0:
+            return None
+        rules = self.stop_rules.best, self.stop_rules.best_tick
+        return OpenState(
+            best=self.best, metrics=self.metrics, validated_at=self.validated_at, rules=rules
+        )
+
     def _update_best(self, value: float) -> bool:
         is_better = math.isfinite(value) and (self.best is None or value < self.best["value"])
         if is_better:
             self.best = BestMetric(metric="val_loss", tick=self.ticks_done, value=value)
             if self.final_test is not None:
                 self.final_test.keep_best()
+                self.open_state = None  # the weights of the best before are gone
         return is_better
 
     def _validate_every(self) -> int:

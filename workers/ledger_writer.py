@@ -147,7 +147,8 @@ class LedgerWriter:
                 return
             named = current.with_request_fields(checkpoint, was_requested=is_requested)
             fulfils = current.fulfils_request(checkpoint, was_requested=is_requested)
-            expired = expired_ticks(current.checkpoints, named, keep_count)
+            first = self._claim.fork_tick or 0
+            expired = expired_ticks(current.checkpoints, named, keep_count, first)
             removed_ticks = (*expired, checkpoint.tick)
             removed[:] = [old for old in current.checkpoints if old.tick in removed_ticks]
             with contextlib.suppress(ConcurrentChange):

@@ -6,6 +6,7 @@ Knows checkpoints and how a trainer loads one; runs no tick.
 from dataclasses import dataclass
 
 from jobs.errors import FingerprintMismatch
+from jobs.history.errors import DamagedHistory
 from jobs.job import Checkpoint
 from workers.checkpointing.checkpointer import Checkpointer
 from workers.outcomes import CheckpointDeleted, ReplayMismatch
@@ -24,7 +25,7 @@ class ResumePoint:
         """Load the newest checkpoint whose files are intact; return the trainer's reply, or None.
 
         Raises CheckpointDeleted if a client deletes it meanwhile, ReplayMismatch if it loads as
-        another state than was recorded.
+        another state than was recorded, DamagedHistory if a fork has none.
         """
         claim = self.session.claim
         if claim.attempt > 1:
@@ -38,6 +39,9 @@ class ResumePoint:
             text = f"checkpoint {checkpoint.tick} is damaged, looking for an older one"
             self.session.report("warning", text)
             self.checkpointer.mark_damaged(checkpoint)
+        if claim.fork_tick is not None:
+            detail = f"no checkpoint of this fork is left, of tick {claim.fork_tick} or a later one"
+            raise DamagedHistory(f"{detail}: its first state cannot be computed again")
         return None
 
     def check_initial_weights(self) -> None:

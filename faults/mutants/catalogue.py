@@ -6,6 +6,7 @@ from faults.mutants import (
     data_mutants,
     disk_mutants,
     durability_mutants,
+    fork_mutants,
     format_mutants,
     ledger_mutants,
     operator_mutants,
@@ -24,4 +25,5 @@ MUTANTS = (
     *tenant_mutants.MUTANTS,
     *format_mutants.MUTANTS,
     *process_mutants.MUTANTS,
+    *fork_mutants.MUTANTS,
 )  # fmt: skip

@@ -42,7 +42,7 @@ MUTANTS = (
     Mutant(
         "wake-up-for-a-busy-worker",
         "each submission sends a wake-up, which a busy worker does not take",
-        edit_once("jobs/job_service.py",
+        edit_once("jobs/submissions.py",
                   "if self._queries.count_missing_wakeups(queue) > 0:", "if True:"),
         ("tests/test_api_jobs.py"
          "::test_submissions_to_a_busy_worker_leave_no_more_wake_ups_than_jobs_wait",),

@@ -62,7 +62,9 @@ MUTANTS = (
     Mutant(
         "parent-of-a-live-job-deleted",
         "retention deletes the job that a verify is comparing with",
-        edit_once(f"{LUA}/delete.lua", "'LIMIT', '1') > 0 then", "'LIMIT', '1') > 1 then"),
+        edit_once(
+            f"{LUA}/delete.lua", "children, live, forks) then", "children, live, forks) + 1 then"
+        ),
         (f"{RETENTION}::test_a_pinned_checkpoint_and_a_live_jobs_parent_are_spared",),
     ),
     Mutant(

@@ -89,8 +89,8 @@ MUTANTS = (
         "a resume begins its patience anew",
         edit_once(
             "ticks/state_files.py",
-            'numbers["rules"]["best"], numbers["rules"]["best_tick"]',
-            "None, training.ticks_done",
+            'saved["best"], saved["best_tick"]',
+            "None, 0",
         ),
         ("tests/test_ticks_exact_resume.py::test_a_resume_ends_where_the_straight_training_ends",),
     ),

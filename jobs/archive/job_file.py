@@ -81,10 +81,12 @@ def build_record(snapshot: JobSnapshot, *, without: Collection[str]) -> dict[str
     }
 
 
-def submission_record(snapshot: JobSnapshot) -> bytes:
-    """Encode a complete file of a job that has no history yet."""
+def submission_record(snapshot: JobSnapshot, history: HistoryDelta) -> bytes:
+    """Encode a complete file of a new job; `history` is what it has in the store, if it has any."""
     encoder = RecordEncoder()
     text = encoder.header("job")
+    for name, data in history.items():
+        text += encoder.line({"part": name, "base64": base64.b64encode(data).decode()})
     text += b"".join(encoder.line({"event": encode_bytes(event)}) for event in snapshot.events)
     return text + encoder.record(build_record(snapshot, without=()))
 

@@ -60,15 +60,22 @@ class JobArchive:
         return self._folders.disk_reserve.reserve_change()
 
     def save_submission(
-        self, reservation: DiskReservation, snapshot: JobSnapshot, response: str | None
+        self,
+        reservation: DiskReservation,
+        snapshot: JobSnapshot,
+        response: str | None,
+        history: HistoryDelta | None = None,
     ) -> None:
-        """Archive a submitted job, with the response to replay for its idempotency key."""
+        """Archive a submitted job, with the response to replay for its idempotency key.
+
+        `history`: the parts that a fork begins with in the store.
+        """
         if response is not None:
             snapshot = replace(snapshot, fields={**snapshot.fields, "answer": response.encode()})
         tenant, job_id = (snapshot.fields[name].decode() for name in ("tenant", "id"))
         path = self._submission_path(tenant, job_id)
         with self._owed.owe_on_error("job", tenant, job_id):
-            self._folders.write(path, submission_record(snapshot), reservation)
+            self._folders.write(path, submission_record(snapshot, history or {}), reservation)
 
     def ensure_saved(self, tenant: str, job_id: str) -> None:
         """Archive a job whose submission may have been cut short before its record.

@@ -66,13 +66,17 @@ class ArtifactStore:
         sync_folder(path.parent)
         return hashlib.sha256(data).hexdigest()
 
-    def check_free_space(self) -> None:
-        """Raise StoreFull if fewer than `min_free_bytes` are free; running jobs need those."""
+    def check_free_space(self, needed: int = 0) -> None:
+        """Raise StoreFull if `needed` bytes would leave fewer than `min_free_bytes` free.
+
+        Running jobs need those.
+        """
         folder = self.root  # or the nearest parent, before the first artifact
         while not folder.exists():
             folder = folder.parent
-        if (free_bytes := shutil.disk_usage(folder).free) < self._min_free_bytes:
+        if (free_bytes := shutil.disk_usage(folder).free) < self._min_free_bytes + needed:
             reserve = f"{self._min_free_bytes} are kept for what runs"
+            reserve = f"{needed} are needed, and {reserve}" if needed else reserve
             raise StoreFull(f"{free_bytes} bytes of disk are free, and {reserve}")
 
     def close_to_others(self) -> None:

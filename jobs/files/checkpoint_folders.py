@@ -90,11 +90,11 @@ def publish(
             term=lease.term,
             shared_bytes=shared_bytes,
         )
-        files.write(tmp / MANIFEST_FILE, json.dumps(_make_manifest(checkpoint), indent=1).encode())
+        write_manifest(files, tmp, checkpoint)
         fault_points.hit("checkpoint:rename")
         os.rename(tmp, parent / folder)
         sync_folder(parent)
-        _check_folder(files, parent / folder, checkpoint)
+        check_folder(files, parent / folder, checkpoint)
     except BaseException:
         remove_tree(tmp)
         if not tmp.exists():
@@ -169,22 +169,37 @@ def remove_orphans(
     purge_trash(parent)
 
 
-def expired_ticks(checkpoints: Iterable[Checkpoint], new: Checkpoint, keep_count: int) -> list[int]:
+def expired_ticks(
+    checkpoints: Iterable[Checkpoint], new: Checkpoint, keep_count: int, first: int = 0
+) -> list[int]:
     """Return the ticks to drop once `new` is committed, oldest first; never `new` itself.
 
-    What stays: the newest `keep_count` periodic ones, tick 0, the best (the newest that was
-    best when it was saved), the final one and pinned ones.
+    What stays: the newest `keep_count` periodic ones, that of `first` (the state that the job
+    begins with), the best (the newest that was best when it was saved), the final one and pinned
+    ones.
     """
     by_tick = {checkpoint.tick: checkpoint for checkpoint in [*checkpoints, new]}
     best = max((tick for tick, checkpoint in by_tick.items() if checkpoint.is_best), default=0)
     removable = {
         tick: checkpoint
         for tick, checkpoint in sorted(by_tick.items())
-        if tick not in (0, best) and not checkpoint.is_final and not checkpoint.pinned
+        if tick not in (first, best) and not checkpoint.is_final and not checkpoint.pinned
     }
     periodic = [tick for tick, checkpoint in removable.items() if checkpoint.periodic]
     not_periodic = [tick for tick, checkpoint in removable.items() if not checkpoint.periodic]
     return [tick for tick in sorted([*periodic[:-keep_count], *not_periodic]) if tick != new.tick]
+
+
+def write_manifest(files: ArtifactStore, folder: Path, checkpoint: Checkpoint) -> None:
+    """Write the manifest of a checkpoint into its folder, durably. Raises OSError."""
+    text = json.dumps(_make_manifest(checkpoint), indent=1)
+    files.write(folder / MANIFEST_FILE, text.encode())
+
+
+def check_folder(files: ArtifactStore, folder: Path, checkpoint: Checkpoint) -> None:
+    """Raise DamagedCheckpoint unless the manifest and each file are as the record says."""
+    if names := _damaged_names(files, folder, checkpoint):
+        raise DamagedCheckpoint(f"{folder.name}: {', '.join(names)}: not what was saved")
 
 
 def _checkpoints_folder(files: ArtifactStore, tenant: str, job_id: str) -> Path:
@@ -217,12 +232,6 @@ def _make_entry(files: ArtifactStore, file: Path) -> CheckpointFile:
 def _make_manifest(checkpoint: Checkpoint) -> dict[str, Any]:
     """Return the contents of manifest.json: the checkpoint for clients, state digest, term."""
     return checkpoint.model_dump(mode="json") | {"state": checkpoint.state, "term": checkpoint.term}
-
-
-def _check_folder(files: ArtifactStore, folder: Path, checkpoint: Checkpoint) -> None:
-    """Raise DamagedCheckpoint unless the manifest and each file are as the record says."""
-    if names := _damaged_names(files, folder, checkpoint):
-        raise DamagedCheckpoint(f"{folder.name}: {', '.join(names)}: not what was saved")
 
 
 def _damaged_names(files: ArtifactStore, folder: Path, checkpoint: Checkpoint) -> list[str]:

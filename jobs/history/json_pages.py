@@ -41,10 +41,10 @@ def range_json(selection: ColumnSelection, first: int, last: int, limit: int) ->
 
 def newest_json(selection: ColumnSelection, count: int) -> HistoryJson:
     """Build a page of the newest `count` ticks; with sparse columns alone, points of each."""
-    last = selection.extent.tick
+    first, last = selection.tick_range(0, None)
     if selection.dense:
-        return range_json(selection, max(1, last - count + 1), last, count)
-    points = {name: selection.points(name, 0, last)[-count:] for name in selection.sparse}
+        return range_json(selection, max(first, last - count + 1), last, count)
+    points = {name: selection.points(name, first, last)[-count:] for name in selection.sparse}
     return {
         "job_id": selection.job.id,
         **{name: sparse_json(name, column_points) for name, column_points in points.items()},

@@ -1,11 +1,12 @@
 """The `lr` column: computed from the spec's rate function, never stored. Knows no store.
 
 The rate rises to the end of the warmup and is monotone afterwards, so the extremes of a range are
-at its ends or at those two ticks (the knees). A view of 10^9 ticks computes a few thousand rates.
+at its ends or at those two ticks (the knees); in a fork's line also where one job follows another.
+A view of 10^9 ticks computes a few thousand rates.
 The function itself is `jobs.spec.training.Schedule`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ def compute_rates(rate: RateFunction, first: int, last: int) -> npt.NDArray[np.f
     return np.fromiter(map(rate, range(first, last + 1)), np.float64, last - first + 1)
 
 
-def downsample_rates(rate: RateFunction, edges: Edges, warmup: int) -> Summaries:
+def downsample_rates(rate: RateFunction, edges: Edges, knees: Sequence[int]) -> Summaries:
     """Summarize rates in the buckets of `edges` -> SUMMARY [len(edges) - 1].
 
     Extremes are exact. The mean is exact up to 32,768 ticks; beyond, it comes from the trapezoid
@@ -34,16 +35,16 @@ def downsample_rates(rate: RateFunction, edges: Edges, warmup: int) -> Summaries
         return summarize_runs(compute_rates(rate, first, last), edges[:-1] - first)
     out = np.zeros(edges.size - 1, SUMMARY)
     for at, (start, stop) in enumerate(zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)):
-        out[at] = _summarize_bucket(rate, start, stop - 1, warmup)
+        out[at] = _summarize_bucket(rate, start, stop - 1, knees)
     return out
 
 
 def _summarize_bucket(
-    rate: RateFunction, first: int, last: int, warmup: int
+    rate: RateFunction, first: int, last: int, knees: Sequence[int]
 ) -> tuple[float, float, float, int, int]:
-    knees = [tick for tick in (warmup, warmup + 1) if first <= tick <= last]
+    inside = [tick for tick in knees if first <= tick <= last]
     nodes = np.linspace(first, last, NODES_PER_BUCKET).astype(np.int64)
-    ticks = np.union1d(nodes, np.array(knees, np.int64))
+    ticks = np.union1d(nodes, np.array(inside, np.int64))
     samples = np.array([rate(tick) for tick in ticks.tolist()])
     total = np.trapezoid(samples, ticks) + (samples[0] + samples[-1]) / 2
     return samples.min(), samples.max(), total, last - first + 1, 0

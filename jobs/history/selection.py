@@ -14,6 +14,7 @@ from jobs.history.column_reader import ColumnReader, Extent, Points
 from jobs.history.downsampling import downsample
 from jobs.history.errors import UnknownColumn
 from jobs.history.learning_rate import compute_rates, downsample_rates
+from jobs.history.line_rates import find_knees, line_rate
 from jobs.history.summary_rows import Edges, Floats, Summaries
 from jobs.job import TERMINAL_STATUSES, Job
 from jobs.spec.job_spec import JobSpec
@@ -39,7 +40,7 @@ class ColumnSelection:
 
     def tick_range(self, after: int, before: int | None) -> tuple[int, int]:
         """Return first and last recorded tick between exclusive bounds; last < first if none."""
-        first = max(after, 0) + 1
+        first = max(after, self.job.first_tick - 1) + 1
         last = self.extent.tick if before is None else min(self.extent.tick, before - 1)
         return first, max(last, first - 1)
 
@@ -48,7 +49,7 @@ class ColumnSelection:
         if last < first:
             return np.empty(0, np.float32)
         if column == RATE_COLUMN:
-            return compute_rates(self.job.spec.rate, first, last)
+            return compute_rates(line_rate(self.job), first, last)
         return self.reader.values(self.extent, column, first, last)
 
     def points(self, column: str, first: int, last: int) -> Points:
@@ -63,8 +64,7 @@ class ColumnSelection:
     def downsample(self, column: str, edges: Edges) -> Summaries:
         """Summarize a dense column in the buckets of `edges`."""
         if column == RATE_COLUMN:
-            spec = self.job.spec
-            return downsample_rates(spec.rate, edges, spec.schedule.warmup_ticks)
+            return downsample_rates(line_rate(self.job), edges, find_knees(self.job))
         read_values = partial(self.reader.values, self.extent, column)
         return downsample(read_values, partial(self.reader.rows, self.extent, column), edges)
 

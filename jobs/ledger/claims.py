@@ -35,6 +35,7 @@ class Claim:
     verify_range: VerifyRange | None = None  # of a verify
     engine: str | None = None  # that must train it, if it has ticks
     canary: str | None = None  # of the machine that drew the first weights
+    fork_tick: int | None = None  # of a fork: the tick whose state it begins with
 
 
 def parse_claim(reply: list[bytes], nonce: str) -> Claim:
@@ -55,5 +56,6 @@ def parse_claim(reply: list[bytes], nonce: str) -> Claim:
         fingerprint=json.loads(fingerprint or b"{}"),
         engine=engine.decode() or None,
         canary=canary.decode() or None,
+        fork_tick=int(origin) if parent and not is_verify else None,
         verify_range=VerifyRange(parent.decode(), int(origin), int(end)) if is_verify else None,
     )

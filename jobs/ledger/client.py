@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, cast
 
 from jobs.errors import (
+    HoldLost,
     IllegalTransition,
     JobSpared,
     LeaseLost,
@@ -22,6 +23,7 @@ from jobs.errors import (
 from jobs.ids import new_job_id
 from jobs.job import Lease, Transition
 from jobs.ledger.claims import VerifyRange
+from jobs.ledger.fork_start import ForkStart
 from jobs.plan import estimate_memory_bytes
 from jobs.spec.job_spec import MAX_NAME_CHARACTERS, JobSpec
 from jobs.store.connection import Store
@@ -69,18 +71,22 @@ class JobLedger:
         body_digest: str = "",
         max_queued: int | None = None,
         verify_range: VerifyRange | None = None,
+        fork: ForkStart | None = None,
     ) -> SubmitResult:
         """Store a new queued job, durable when this returns, or find the job of this key.
 
-        With `verify_range` it is a verify and has its parent's spec. Raises IdempotencyMismatch,
+        With `verify_range` it is a verify and has its parent's spec; with `fork` its id, record and
+        history begin with that. Raises IdempotencyMismatch,
         IdempotentResultDeleted, StoreFull, QueueFull once the tenant has `max_queued` queued jobs,
         QuotaExceeded, NoSuchDataset for a dataset of the spec that was deleted, NoSuchJob for a
-        deleted parent; then nothing was stored.
+        deleted parent, HoldLost for a fork whose files may be gone; then nothing was stored.
         """
         fields = _verify_fields(spec, verify_range) if verify_range else _training_fields(spec)
+        if fork is not None:
+            fields |= {"parent": fork.parent, "origin": fork.tick, "start": fork.header()}
         header = {
             "tenant": tenant,
-            "id": new_job_id(),
+            "id": fork.job_id if fork else new_job_id(),
             "queue": spec.queue,
             "threads": spec.compute.threads,
             "memory": estimate_memory_bytes(spec),
@@ -91,7 +97,8 @@ class JobLedger:
             "max_queued": max_queued,
             "datasets": spec.datasets,
         }
-        answer, *rest = self._scripts.call("submit", header, json.dumps(spec.to_stored()))
+        parts = [part.data for part in fork.open_parts] if fork else []
+        answer, *rest = self._scripts.call("submit", header, json.dumps(spec.to_stored()), *parts)
         check_idempotency(answer, idempotency_key)
         check_quota(answer, rest)
         if answer == b"full":
@@ -99,10 +106,22 @@ class JobLedger:
         if answer == b"no dataset":
             raise NoSuchDataset(rest[0].decode())
         if answer == b"no parent":
-            raise NoSuchJob("the job to be verified")
+            raise NoSuchJob("the job that this one begins with")
+        if answer == b"lost":
+            raise HoldLost("copying the checkpoint took too long; send the request again")
         if answer == b"same":
             return SubmitResult(rest[0].decode(), is_new=False)
         return SubmitResult(rest[0].decode(), is_new=True, snapshot=parse_snapshot(rest[1:]))
+
+    def hold_files(self, tenant: str, job_id: str, *, is_new: bool = False) -> None:
+        """Say that files of a job that is not made yet are being written.
+
+        Said again in time they stay; otherwise they are removed, as those of a dead process. Raises
+        HoldLost where it was said too late.
+        """
+        header = {"member": job_member(tenant, job_id), "is_new": is_new or None}
+        if self._scripts.call("hold_files", header)[0] == b"lost":
+            raise HoldLost("copying the checkpoint took too long; send the request again")
 
     def store_response(self, tenant: str, job_id: str, response: str) -> None:
         """Store the response to a submission, to be sent again for its idempotency key."""

@@ -130,9 +130,14 @@ def _fill_defaults(
     spec = JobSpec(**fields)
     if spec.validation is None or spec.validation.every_ticks is not None:
         return spec
-    every = max(100, -(-(spec.ticks_total or 0) // 100))
+    every = default_validation_period(spec.ticks_total)
     validation = spec.validation.model_copy(update={"every_ticks": every})
     return spec.model_copy(update={"validation": validation})
+
+
+def default_validation_period(ticks_total: int | None) -> int:
+    """Return the ticks between two validations where the spec names none."""
+    return max(100, -(-(ticks_total or 0) // 100))
 
 
 def _count_groups(spec: JobSpec, datasets: DatasetLookup) -> DatasetBinding | None:

@@ -156,6 +156,21 @@ class Stop(StrictModel):
     check_every: Ticks = 100
     """Rules on the training loss are checked at ticks divisible by this."""
 
+    def rules_that_begin_anew(self, before: "Stop") -> set[str]:
+        """Return the rules that look at something else than those of a spec before.
+
+        `patience` at another metric, `converged` at another metric or over other windows.
+        """
+        renewed = set()
+        if self.patience and (
+            not before.patience or before.patience.metric != self.patience.metric
+        ):
+            renewed.add("patience")
+        old, new = before.converged, self.converged
+        if new and (not old or (old.metric, old.window) != (new.metric, new.window)):
+            renewed.add("converged")
+        return renewed
+
 
 class CheckpointRules(StrictModel):
     """When checkpoints are saved (beside the end, a pause and a drain), and how many are kept."""

@@ -91,8 +91,9 @@ What its ticks were computed on.
   inexact_upto: int: ticks up to it have another fingerprint than those after it
   begun: "1": clients saw ticks of it before the store was lost and rebuilt
 
-Of a verify.
-  parent: id of the job whose ticks it runs again
+Of a verify, and of a fork.
+  parent: id of the job whose ticks a verify runs again, or after which a fork goes on
   origin: int: the tick of the parent that it starts after
-  recorded: JSON: the parent's fingerprint
+  recorded: JSON: the fingerprint of a verify's parent
+  lineage: JSON: the jobs that made the ticks before a fork's own, each with its last tick and rates
 """

@@ -16,8 +16,10 @@ local function reason_to_spare()
     if cjson.decode(text).pinned then return 'pinned' end
   end
   local children = keys.job_index(tenant, 'parent', id)
-  for _, live in ipairs({ 'queued', 'running', 'paused' }) do
-    if redis.call('ZINTERCARD', '2', children, keys.job_index(tenant, 'status', live), 'LIMIT', '1') > 0 then return 'parent' end
+  local forks = keys.job_index(tenant, 'kind', 'train') -- which have copies of their own
+  for _, status in ipairs({ 'queued', 'running', 'paused' }) do
+    local live = keys.job_index(tenant, 'status', status)
+    if redis.call('ZINTERCARD', '2', children, live) > redis.call('ZINTERCARD', '3', children, live, forks) then return 'parent' end
   end
 end
 local why = h.spare and reason_to_spare()

@@ -300,6 +300,14 @@ local function read_snapshot(member, after)
   return reply
 end
 
+local MAX_SILENCE_MS = 30000 -- of who writes files of a job that is not made yet; jobs/job_deletion.py waits longer
+
+-- Whether files of a job that is not made yet are held: nobody can have begun to remove them.
+local function is_held(member)
+  local since = redis.call('ZSCORE', keys.PENDING_JOB_REMOVALS, member)
+  return since and now - tonumber(since) <= MAX_SILENCE_MS
+end
+
 -- The engine's name in an identity: 'graph' of 'graph-1 2.13.0 <canary> cpu 1'.
 local function engine_of(identity) return identity and string.match(identity, '^%a+') end
 

@@ -5,7 +5,7 @@ local member = h.member
 local job = keys.job(member)
 local tenant, id = tenant_of(member), id_of(member)
 local j = redis.call('HMGET', job, 'status', 'seq', 'queue', 'rank', 'tick', 'segments', 'datasets', 'columns',
-  'events_dropped', 'attempt', 'rebuilds', 'canary')
+  'events_dropped', 'attempt', 'rebuilds', 'canary', 'origin')
 local status = j[1]
 local counts = int(tonumber(j[9] or '0') + redis.call('LLEN', keys.events(member))) .. ':' .. int(j[10] or '0')
 local rebuilds = string.gsub(j[11] or '', ' ?%d+:' .. counts .. '$', '') -- nothing was added since that one
@@ -31,5 +31,5 @@ end
 local used = redis.call('HGETALL', keys.job_idempotency_keys(member))
 for n = 1, #used, 2 do redis.call('HSET', keys.idempotency(tenant), used[n], id .. ' ' .. used[n + 1]) end
 if tonumber(redis.call('GET', keys.SEQUENCE) or '0') < tonumber(j[2]) then redis.call('SET', keys.SEQUENCE, j[2]) end
-if j[8] then redis.call('INCRBY', keys.TICKS, j[5]) end
+if j[8] then redis.call('INCRBY', keys.TICKS, int(tonumber(j[5]) - tonumber(j[13] or '0'))) end -- a fork's own ticks
 return { 'ok', redis.call('HGET', job, 'status') }

@@ -1,7 +1,9 @@
 -- Make a job, or find the one of this idempotency key. A verify (h.parent) runs its parent's ticks after h.origin up to
--- h.ticks_total again, and needs a worker with its parent's fingerprint.
+-- h.ticks_total again, and needs a worker with its parent's fingerprint. A fork (h.start) goes on after h.origin with a
+-- record, checkpoints and history of its own; its files are in its folder, held by lua/hold_files.lua. ARGV[3]… are its
+-- parts of the open segment.
 -- -> {'new', id, snapshot...} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'quota', name, used, limit} |
---    {'no dataset', id} | {'no parent'}
+--    {'no dataset', id} | {'no parent'} | {'lost'}
 local member = keys.job_member(h.tenant, h.id)
 local idempotency = keys.idempotency(h.tenant)
 local replay = find_replay(idempotency, 'same')
@@ -9,7 +11,7 @@ if replay then return replay end
 if h.max_queued and redis.call('ZCARD', status_index(member, 'queued')) >= h.max_queued then return { 'full' } end
 -- beyond its artifacts' quota a tenant gets no new job, however small; those that run go on
 local excess = find_quota_excess(h.tenant, 'queued', 1) or find_quota_excess(h.tenant, 'spec_bytes', #ARGV[2])
-  or find_quota_excess(h.tenant, 'artifact_bytes', 1)
+  or find_quota_excess(h.tenant, 'artifact_bytes', h.start and h.start.bytes or 1)
 if excess then return excess end
 -- the dataset must still have the file that the spec was checked against
 for id, path in pairs(h.datasets) do
@@ -17,6 +19,7 @@ for id, path in pairs(h.datasets) do
 end
 local parent = h.parent and redis.call('HMGET', keys.job(keys.job_member(h.tenant, h.parent)), 'status', 'canary', 'identity', 'fingerprint')
 if parent and not parent[1] then return { 'no parent' } end
+if h.start and not is_held(member) then return { 'lost' } end
 if h.idempotency_key then
   redis.call('HSET', idempotency, h.idempotency_key, h.id .. ' ' .. h.body_digest)
 end
@@ -36,11 +39,29 @@ if h.idempotency_key then
 end
 if parent then
   redis.call('HSET', job, 'parent', h.parent, 'origin', int(h.origin))
-  -- in the order of the HMGET above; the parent's `fingerprint` is this record's `recorded`
-  for i, field in ipairs({ 'canary', 'identity', 'recorded' }) do
+  -- in the order of the HMGET above; the parent's `fingerprint` is a verify's `recorded`
+  local copied = not h.start and { 'canary', 'identity', 'recorded' }
+    or h.start.continues_bits and { 'canary', 'identity', 'fingerprint' } or {}
+  for i, field in ipairs(copied) do
     if parent[i + 1] then redis.call('HSET', job, field, parent[i + 1]) end
   end
 end
+
+-- Write what a fork begins with: fields, checkpoints, and its history up to h.origin.
+local function begin_fork()
+  for field, text in pairs(h.start.fields) do redis.call('HSET', job, field, text) end
+  for tick, text in pairs(h.start.checkpoints) do redis.call('HSET', keys.checkpoints(member), tick, text) end
+  for name, digest in pairs(h.start.digests) do redis.call('HSET', keys.segment_digests(member), name, digest) end
+  local make_key = { f32 = keys.column, rows = keys.summary_rows, sparse = keys.sparse }
+  for n, part in ipairs(h.start.parts) do
+    redis.call('SET', make_key[part[1]](member, part[2], part[3]), ARGV[2 + n])
+    if part[1] == 'f32' and part[2] == 'loss' then redis.call('HSET', job, 'loss', string.sub(ARGV[2 + n], -4)) end
+  end
+  update_latest_checkpoint(member)
+  add_job_usage(member, 'artifact_bytes', h.start.bytes)
+  redis.call('ZREM', keys.PENDING_JOB_REMOVALS, member)
+end
+
 local used = {}
 for id in pairs(h.datasets) do
   used[#used + 1] = id
@@ -52,5 +73,7 @@ redis.call('SADD', keys.TENANTS, h.tenant)
 for_each_index(member, function(index) redis.call('ZADD', index, seq, h.id) end)
 redis.call('ZADD', keys.job_index(h.tenant), seq, h.id)
 add_job_usage(member, 'spec_bytes', #ARGV[2])
+if h.start then begin_fork() end
 set_status(member, 'queued')
+for _, note in ipairs(h.start and h.start.notes or {}) do add_log_event(member, note[1], note[2]) end
 return { 'new', h.id, unpack(read_snapshot(member, 0)) }
