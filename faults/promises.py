@@ -118,6 +118,14 @@ PROMISES = (
         ("error-not-said-again", "poison-not-counted", "half-deleted-history"),
     ),
     Promise(
+        "An answer has the bits of its net's model.py, whatever is asked beside it or was before",
+        "",
+        (),
+        ("predicted-in-company", "predicted-on-the-callers-threads",
+         "sampled-from-the-global-generator", "nets-held-for-ever", "damaged-net-answers",
+         "evaluated-in-other-blocks"),
+    ),
+    Promise(
         "An address means the same for store and broker, and no password is shown",
         "",
         (),

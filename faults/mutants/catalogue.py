@@ -10,6 +10,7 @@ from faults.mutants import (
     format_mutants,
     ledger_mutants,
     operator_mutants,
+    prediction_mutants,
     process_mutants,
     request_mutants,
     tenant_mutants,
@@ -26,4 +27,5 @@ MUTANTS = (
     *format_mutants.MUTANTS,
     *process_mutants.MUTANTS,
     *fork_mutants.MUTANTS,
+    *prediction_mutants.MUTANTS,
 )  # fmt: skip
