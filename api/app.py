@@ -8,6 +8,7 @@ from uuid import uuid4
 from flask import Flask, Response, g, request
 
 from api import (
+    routes_answers,
     routes_checkpoints,
     routes_datasets,
     routes_events,
@@ -38,8 +39,9 @@ from jobs.settings import Settings
 from jobs.store.connection import Store
 
 ROUTES = (
-    routes_service, routes_jobs, routes_history, routes_checkpoints, routes_verify, routes_rows,
-    routes_forks, routes_datasets, routes_events, routes_logs, routes_keys, routes_tenants,
+    routes_service, routes_jobs, routes_history, routes_checkpoints, routes_answers, routes_verify,
+    routes_rows, routes_forks, routes_datasets, routes_events, routes_logs, routes_keys,
+    routes_tenants,
     routes_site,
 )  # fmt: skip
 ENDPOINTS: tuple[Endpoint, ...] = sum((tuple(routes.router.endpoints) for routes in ROUTES), ())

@@ -11,12 +11,16 @@ from api.job_responses import job_json
 from api.long_polling import LongPoller
 from api.metrics import Metrics
 from jobs.access_keys import AccessKeys
+from jobs.answers.answer import Answer
+from jobs.answers.service import AnswerService
 from jobs.datasets.job_row_reader import JobRowReader
 from jobs.datasets.repository import DatasetRepository
+from jobs.errors import NoSuchJob
 from jobs.files.artifacts import ArtifactStore
 from jobs.files.file_digests import FileDigests
 from jobs.forks.service import ForkService
 from jobs.history.history import HistoryReader
+from jobs.job import Job
 from jobs.job_service import JobService
 from jobs.queries.damage_marks import DamageMarks
 from jobs.queries.events import Events
@@ -49,6 +53,7 @@ class Dependencies:
         self.job_rows = JobRowReader(self.datasets.open_file)
         self.jobs = JobService(store, artifacts, self.datasets, settings, job_json)
         self.forks = ForkService(store, artifacts, settings, job_json)
+        self.answers = AnswerService(store, artifacts, self.datasets, settings)
         self.job_queries, self.events = JobQueries(store), Events(store)
         self.checked_files = CheckedFiles(digests, DamageMarks(store))
         self.history = HistoryReader(store, artifacts, digests)
@@ -57,3 +62,10 @@ class Dependencies:
         self.metrics = Metrics()
         held_request_limit = HeldRequestLimit(settings.api_threads, self.metrics.track_held)
         self.long_poller = LongPoller(NoticeListener(settings.redis_url), held_request_limit)
+
+    def get_job(self, tenant: str, job_id: str) -> Job | Answer:
+        """Read a job of any kind. Raises NoSuchJob."""
+        try:
+            return self.job_queries.get_job(tenant, job_id)
+        except NoSuchJob:
+            return self.answers.queries.get(tenant, job_id)

@@ -24,6 +24,7 @@ from api.shown_values import (
     truncate,
 )  # fmt: skip
 from jobs import errors
+from jobs.answers.requests import InvalidRequest
 from jobs.datasets.formats.damage import DamagedDataset
 from jobs.datasets.formats.data_errors import BadData, DataError, MissingExtra
 from jobs.datasets.upload import UploadTooLarge
@@ -217,6 +218,7 @@ CURSOR_RULE = "a next_after that such a list gave"
 
 EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem | None]], ...] = (
     (InvalidSpec, partial(_invalid_fields, "invalid-spec")),
+    (InvalidRequest, partial(_invalid_fields, "invalid-body")),
     (InvalidVerifyRange, partial(_invalid_fields, "invalid-body")),
     (errors.NoSuchJob, _with_slug("no-such-job", "no job of this id is yours")),
     (errors.UnsupportedSchema, _with_slug("newer-record", OLDER_PROCESS, RETRY_LATER)),

@@ -15,6 +15,7 @@ from api.etag import JSON, compute_etag, etag_matches, response_or_304, set_etag
 from api.forwarding import add_prefix
 from api.long_polling import UNREACHABLE_TICK, LongPoller
 from api.schemas_events import JobPollQuery
+from jobs.answers.answer import Answer
 from jobs.job import Job
 from jobs.queries.notices import JobName
 from jobs.submissions import Submission
@@ -32,11 +33,14 @@ UNTAGGED_FIELDS = {"warnings", "links"}
 SUBRESOURCES = ("history", "events", "logs", "checkpoints", "attempts", "rows")
 
 
+AnyJob = Job | Answer
+
+
 @dataclass(frozen=True)
 class JobView:
     """A job as it was read, with its JSON and ETag."""
 
-    job: Job
+    job: AnyJob
 
     @cached_property
     def text(self) -> str:
@@ -62,7 +66,9 @@ class JobView:
         return response_or_304(self.etag, lambda: Response(self.text, content_type=JSON))
 
 
-def job_response(job: Job, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+def job_response(
+    job: AnyJob, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
     """Return a job with its ETag, from which a long poll may start."""
     view = JobView(job)
     return set_etag(Response(view.text, status, headers=headers, content_type=JSON), view.etag)
@@ -77,15 +83,22 @@ def submission_response(submission: Submission, headers: Mapping[str, str]) -> R
     return Response(submission.stored_response, 202, headers=headers, content_type=JSON)
 
 
-def job_json(job: Job) -> str:
-    """Return the JSON of a job, with links to its parts."""
+def job_json(job: AnyJob) -> str:
+    """Return the JSON of a job, with links to its parts; of an answer, to its net."""
     job_path = f"/v1/jobs/{job.id}"
-    links = {"self": job_path, **{part: f"{job_path}/{part}" for part in SUBRESOURCES}}
+    links = {"self": job_path}
+    if isinstance(job, Job):
+        links |= {part: f"{job_path}/{part}" for part in SUBRESOURCES}
+    else:
+        links["checkpoint"] = f"/v1/jobs/{job.parent}/checkpoints/{job.tick}"
     return job.model_copy(update={"links": add_prefix(links)}).model_dump_json()
 
 
 def long_poll_job(
-    long_poller: LongPoller, name: JobName, get_job: Callable[[str, str], Job], query: JobPollQuery
+    long_poller: LongPoller,
+    name: JobName,
+    get_job: Callable[[str, str], AnyJob],
+    query: JobPollQuery,
 ) -> Response:
     """Return a job when what the query waits for has happened, or its time is over."""
 

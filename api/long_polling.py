@@ -16,6 +16,7 @@ from flask import Response, g
 from api.auth import RevocationWatch
 from api.client_socket import client_socket
 from api.held_requests import RETRY_AFTER, HeldRequestLimit
+from jobs.backoff import Backoff
 from jobs.queries.notices import JobName, NoticeListener
 from jobs.store.connection import UNAVAILABLE
 
@@ -25,7 +26,7 @@ T = TypeVar("T")
 LONG_POLLER_EXTENSION = "tickforge.waiting"
 
 #: longer waits are cut to this
-MAX_WAIT_SECONDS = 30.0
+MAX_WAIT_SECONDS = 60.0
 #: for changes without a notice: queue order, other jobs, files
 POLL_SECONDS = 2.0
 MAX_STORE_OUTAGE_SECONDS, STORE_RETRY_PAUSE_SECONDS = 3.0, 0.25
@@ -67,11 +68,13 @@ class LongPoller:
         min_tick: int = 0,
         ticks_after: float = 0.0,
         interval: float | None = None,
+        first_look: float | None = None,
     ) -> PollResult[T]:
         """Fetch at each notice of a job until `is_done(value, seconds waited)` or a timeout.
 
         Notices of ticks count from `min_tick` on, and only after `ticks_after` seconds.
-        Without a notice it fetches every `interval` seconds. Raises Problem (401) soon after the
+        Without a notice it fetches every `interval` seconds, with `first_look` after that many
+        seconds first, doubled from one look to the next. Raises Problem (401) soon after the
         request's key was deleted.
         """
         started_at = time.monotonic()
@@ -81,6 +84,7 @@ class LongPoller:
         if not self.held_request_limit.acquire():
             return PollResult(value, no_capacity=True)
         try:
+            looks = Backoff(first_look or interval or POLL_SECONDS, interval or POLL_SECONDS)
             deadline = started_at + min(seconds, MAX_WAIT_SECONDS)
             watch = RevocationWatch(g.authenticator, g.key)
             with self.notice_listener.subscribe([name], min_tick=min_tick) as subscription:
@@ -94,7 +98,7 @@ class LongPoller:
                     if is_closing or peer_closed(client_socket()):
                         return PollResult(value, timed_out=True)
                     ticks_from = started_at + ticks_after
-                    wakeup_at = min(deadline, now + (interval or POLL_SECONDS))
+                    wakeup_at = min(deadline, now + looks.next_delay())
                     if now < ticks_from:
                         wakeup_at = min(wakeup_at, ticks_from)
                     subscription.wait(wakeup_at, ticks_from=ticks_from)

@@ -66,7 +66,7 @@ def save_checkpoint(context: RequestContext, job_id: str, body: object) -> Respo
 def patch_checkpoint(context: RequestContext, job_id: str, which: str, body: object) -> Response:
     """Name or pin a checkpoint. A pinned one is never removed and does not count in `keep`."""
     changes = parse_model(CheckpointPatch, body).model_dump(exclude_unset=True)
-    jobs, selector = context.deps.jobs, _parse_which(which)
+    jobs, selector = context.deps.jobs, parse_which(which)
     checkpoint = jobs.patch_checkpoint(context.tenant, job_id, selector, changes)
     return json_with_etag(checkpoint.model_dump_json())
 
@@ -74,7 +74,7 @@ def patch_checkpoint(context: RequestContext, job_id: str, which: str, body: obj
 @router.delete_endpoint(f"{CHECKPOINTS_PATH}/<which>")
 def delete_checkpoint(context: RequestContext, job_id: str, which: str) -> Response:
     """Delete a checkpoint and its files, but not the last one that a live job could resume from."""
-    context.deps.jobs.delete_checkpoint(context.tenant, job_id, _parse_which(which))
+    context.deps.jobs.delete_checkpoint(context.tenant, job_id, parse_which(which))
     return Response(status=204)
 
 
@@ -115,10 +115,11 @@ def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: 
 
 
 def _get_checkpoint(context: RequestContext, job_id: str, which: str) -> Checkpoint:
-    return context.deps.job_queries.get_checkpoint(context.tenant, job_id, _parse_which(which))
+    return context.deps.job_queries.get_checkpoint(context.tenant, job_id, parse_which(which))
 
 
-def _parse_which(which: str) -> str:
+def parse_which(which: str) -> str:
+    """Return a checkpoint's selector of a path. Raises NoSuchCheckpoint for one of another form."""
     if not CHECKPOINT_PATTERN.fullmatch(which):
         raise NoSuchCheckpoint(which)
     return which

@@ -17,10 +17,11 @@ from api.job_responses import job_json, job_response, long_poll_job, submission_
 from api.json_body import parse_model
 from api.pagination import page_json, paginate
 from api.query import PageQuery
-from api.schemas import AttemptPage, JobPage, JobPatch, JobQuery
+from api.schemas import AttemptPage, JobOfAnyKind, JobPage, JobPatch, JobQuery
 from api.schemas_events import JobPollQuery
 from api.schemas_tenants import JobDeleteQuery, JobDeleteResult, parse_older_than
 from jobs import fault_points
+from jobs.answers.queries import AnswerFilter
 from jobs.job import Job, Transition
 from jobs.plan import Plan
 from jobs.queries.ended_jobs import EndedJobFilter
@@ -32,8 +33,8 @@ transition_endpoint = partial(
     router.endpoint,
     scope="submit",
     responses={
-        200: ResponseSpec("done", Job, headers=("ETag",)),
-        202: ResponseSpec("requested", Job, headers=("ETag",)),
+        200: ResponseSpec("done", JobOfAnyKind, headers=("ETag",)),
+        202: ResponseSpec("requested", JobOfAnyKind, headers=("ETag",)),
     },
     error_statuses=(404, 409, 507),
 )
@@ -72,6 +73,8 @@ def plan_job(context: RequestContext, body: object) -> Response:
 )
 def list_jobs(context: RequestContext, query: JobQuery) -> Response:
     """List jobs, newest first."""
+    if query.kind == "predict":
+        return _list_answers(context, query)
     exact_filters = [("name", query.name), ("kind", query.kind), ("parent", query.parent)]
     page = context.deps.job_queries.list_jobs(
         context.tenant,
@@ -87,16 +90,24 @@ def list_jobs(context: RequestContext, query: JobQuery) -> Response:
     return json_response(page_json([job_json(job) for job in page.data], page.next_after))
 
 
+def _list_answers(context: RequestContext, query: JobQuery) -> Response:
+    choice = AnswerFilter(query.status, query.name, query.parent, query.label)
+    page = context.deps.answers.queries.list_page(
+        context.tenant, choice, query.limit, query.after, descending=query.order == "desc"
+    )
+    return json_response(page_json([job_json(job) for job in page.data], page.next_after))
+
+
 @router.endpoint(
     f"GET {JOB_PATH}",
     query=JobPollQuery,
     headers=("If-None-Match",),
-    responses={200: ResponseSpec("the job", Job, headers=("ETag", "Retry-After"))},
+    responses={200: ResponseSpec("the job", JobOfAnyKind, headers=("ETag", "Retry-After"))},
     error_statuses=(404,),
 )
 def get_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Response:
     """Read a job, now or (with `wait`) once it has changed."""
-    get_job = context.deps.job_queries.get_job
+    get_job = context.deps.get_job
     return long_poll_job(context.deps.long_poller, (context.tenant, job_id), get_job, query)
 
 
@@ -140,7 +151,9 @@ def resume_job(context: RequestContext, job_id: str) -> Response:
 @router.delete_endpoint(JOB_PATH)
 def delete_job(context: RequestContext, job_id: str) -> Response:
     """Delete an ended job with its history and files."""
-    context.deps.jobs.delete(context.tenant, job_id)
+    deps = context.deps
+    is_answer = deps.answers.is_answer(context.tenant, job_id)
+    (deps.answers if is_answer else deps.jobs).delete(context.tenant, job_id)
     return Response(status=204)
 
 
@@ -186,5 +199,9 @@ def list_attempts(context: RequestContext, job_id: str, query: PageQuery) -> Res
 
 
 def _request_transition(context: RequestContext, job_id: str, transition: Transition) -> Response:
-    job, is_done = context.deps.jobs.request_transition(context.tenant, job_id, transition)
+    deps, tenant = context.deps, context.tenant
+    if deps.answers.is_answer(tenant, job_id):
+        is_done = deps.answers.cancel(tenant, job_id, transition)
+        return job_response(deps.answers.queries.get(tenant, job_id), 200 if is_done else 202)
+    job, is_done = deps.jobs.request_transition(tenant, job_id, transition)
     return job_response(job, 200 if is_done else 202)

@@ -2,10 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    StringConstraints,
+)
 
 from api.pagination import CompleteList, ListPage
 from api.query import DECIMAL, Flag, Limit, Query, Wait
+from jobs.answers.answer import Answer
 from jobs.job import Attempt, Checkpoint, Job, Status
 from jobs.spec.family_schemas import FamilyInfo
 from jobs.spec.job_spec import MAX_LABELS, Labels, Name, Notes, Priority
@@ -59,7 +67,8 @@ class JobQuery(Query):
     label: Annotated[list[str], Field(max_length=MAX_LABELS), AfterValidator(check_labels)] = []
     """key:value, split at the first colon. Repeatable; matches all of them."""
     name: Annotated[str, Field(max_length=200)] | None = None
-    kind: Literal["train", "verify"] | None = None
+    kind: Literal["train", "verify", "predict"] | None = None
+    """Predicts are listed by their kind alone."""
     parent: JobId | None = None
     limit: Limit = 100
     after: Annotated[str, Field(max_length=200)] | None = None
@@ -88,7 +97,11 @@ class HistoryQuery(Query):
     """Seconds to wait for anything beyond `after`."""
 
 
-class JobPage(ListPage[Job]):
+class JobOfAnyKind(RootModel[Job | Answer]):
+    """A job, or a predict, which is kept for some minutes."""
+
+
+class JobPage(ListPage[Job | Answer]):
     """Jobs, newest first unless asked otherwise."""
 
 

@@ -18,6 +18,7 @@ from bench import (
     held_connections,
     lists,
     native,
+    predict,
     processes,
     reads_under_load,
     recording,
@@ -68,6 +69,17 @@ BENCHMARKS = {
     "streams": Benchmark("Streams: requests while 300 are open", streams.measure, 3, on_page=False),
     "held": Benchmark(
         "Held connections: status reads beside 2,000", held_connections.measure, 3, on_page=False
+    ),
+    "predict": Benchmark(
+        "Predicts: beside a training of one thread", predict.measure, 6, {"predicts": 25}, 2
+    ),
+    "predicts_left": Benchmark(
+        "Predicts: what 10,000 leave",
+        predict.measure_leftovers,
+        1,
+        {"predicts": 500},
+        1,
+        on_page=False,
     ),
     "recovery": Benchmark("Recovery: kills and a drain", recovery.measure, 10, on_page=False),
     "upload": Benchmark(

@@ -184,6 +184,15 @@ PROMISES = (
         ("living-owners-folder-removed", "socket-by-its-long-path"),
     ),
     Promise(
+        "An answer comes, or a clear error does, and nothing is left of it when its time is over",
+        "",
+        (),
+        ("answer-for-ever", "answer-without-fence", "answer-tried-for-ever",
+         "drain-costs-an-attempt", "many-answers-first", "expired-answers-counted",
+         "answers-without-bound", "answer-key-of-a-job", "rows-not-checked", "answers-one-by-one",
+         "dead-process-kept", "gone-checkpoint-is-damage"),
+    ),
+    Promise(
         "A service in use for long does not grow",
         "",
         (),

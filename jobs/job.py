@@ -76,8 +76,8 @@ class QueuePosition(_JobModel):
     reason: Literal["no_worker", "busy", "fingerprint", "quota"]
 
 
-class Job(_JobModel):
-    """A job as clients see it."""
+class JobDocument(_JobModel):
+    """What clients see of a job of any kind, but for its spec and its result."""
 
     tenant: str = Field(exclude=True)
     id: str
@@ -105,7 +105,6 @@ class Job(_JobModel):
     attempt: int
     stopped_by: Literal["budget", "patience", "converged", "target", "user"] | None
     error: JobError | None
-    result: Certificate | None = Field(description="of a verify: its certificate")
     created_at: str
     started_at: str | None
     finished_at: str | None
@@ -129,13 +128,19 @@ class Job(_JobModel):
     warnings: list[str] = Field(
         description="what is doubtful about the spec and the columns that it uses"
     )
-    spec: JobSpec
     links: dict[str, str] = {}
 
     @property
     def is_terminal(self) -> bool:
         """Return whether the job has ended."""
         return self.status in TERMINAL_STATUSES
+
+
+class Job(JobDocument):
+    """A job of the ledger as clients see it."""
+
+    result: Certificate | None = Field(description="of a verify: its certificate")
+    spec: JobSpec
 
 
 class CheckpointFile(_JobModel):

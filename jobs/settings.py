@@ -48,6 +48,10 @@ class Settings:
     body_seconds: float = 30  # for a JSON body; for each 256 KiB of an upload
     write_seconds: float = 30  # for each 256 KiB of an answer
     trusted_proxies: tuple[Network, ...] = ()  # whose forwarded headers count
+    answer_seconds: float = 600  # that an answer is kept
+    answer_memory_bytes: int = 1 << 30  # of the nets that an answering process keeps
+    max_queued_answers: int = 1000  # of one tenant
+    max_answer_bytes: int = 256 << 20  # of one tenant's answers in the store
     default_quotas: Mapping[str, int] = field(default_factory=dict)  # of a tenant without its own
 
     @property
@@ -84,6 +88,10 @@ class Settings:
             rate_limit=number("TICKFORGE_RATE_LIMIT", 1000, 0, 1e6),
             max_queued=integer("TICKFORGE_MAX_QUEUED", 10_000, 1, 10**9),
             max_dataset_bytes=integer("TICKFORGE_MAX_DATASET_BYTES", 10 << 30, 1, 10**15 - 1),
+            answer_seconds=number("TICKFORGE_ANSWER_SECONDS", 600, 1, 86_400),
+            answer_memory_bytes=integer("TICKFORGE_ANSWER_MEMORY_BYTES", 1 << 30, 0, 10**15 - 1),
+            max_queued_answers=integer("TICKFORGE_MAX_QUEUED_ANSWERS", 1000, 1, 10**6),
+            max_answer_bytes=integer("TICKFORGE_MAX_ANSWER_BYTES", 256 << 20, 1 << 20, 10**12),
             default_quotas=_read_default_quotas(environ),
             max_connections=integer("TICKFORGE_MAX_CONNECTIONS", 10_000, 100, 1_000_000),
             head_seconds=number("TICKFORGE_HEAD_SECONDS", 10, 0.1, 3600),

@@ -31,6 +31,7 @@ from jobs.queries import worker_registry
 from jobs.settings import Settings
 from jobs.store.connection import UNAVAILABLE, check_store, connect, wait_ready
 from jobs.store_address import describe_address
+from workers.answering import AnswerDriver
 from workers.canaries import UNAVAILABLE_DEVICE, add_torch_version
 from workers.forkserver_client import ForkServerProcess, spawn_trainer
 from workers.reconciler import Reconciler
@@ -92,7 +93,7 @@ def run_worker(config: WorkerConfig, forkserver: ForkServerProcess) -> int:
     tempfile.tempdir = str(config.worker_folder.path)
     forkserver.start()
     _wait_for_store(config.settings)
-    with Reconciler(config, forkserver):
+    with Reconciler(config, forkserver), AnswerDriver(config):
         return run_celery_worker(celery_app.configure_broker(config.settings), config)
 
 

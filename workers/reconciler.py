@@ -192,6 +192,7 @@ class Reconciler(BackgroundThread):
             "engines": list(self._canaries.engine_prefixes()),
             "memory_bytes": self._memory,
             "cores": len(os.sched_getaffinity(0)),
+            "answers": True,
             "stall_seconds": self._config.settings.stall_seconds,
             "versions": self._versions,
             "fingerprint": {**fingerprint, "threads": 1, "canary": canary},

@@ -1,6 +1,7 @@
 """All mutants."""
 
 from faults.mutants import (
+    answer_mutants,
     connection_mutants,
     damage_mutants,
     data_mutants,
@@ -28,4 +29,5 @@ MUTANTS = (
     *process_mutants.MUTANTS,
     *fork_mutants.MUTANTS,
     *prediction_mutants.MUTANTS,
+    *answer_mutants.MUTANTS,
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 A job is `<tenant>/<job_id>`, its member, in every set; its own keys have that in braces, so that a
 cluster would keep them in one slot. Sends no command. The fields of a job's hash are in
-jobs/store/job_fields.py.
+jobs/store/job_fields.py. All keys of answers expire.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,11 @@ PENDING_JOB_REMOVALS = "jobs:doomed"  # sorted set of members: deleted, not thei
 RETENTION_LOCK = "tenants:sweeping"  # string: expires when rules of retention may be applied again
 DEFAULT_QUOTAS = "tenants:defaults"  # hash: quota -> the service's limit, from its settings
 ACCESS_SEQUENCE = "access:sequence"  # int: number of access keys made
+ANSWER_QUEUE = "answers:queue"  # sorted set of members: queued answers by rank
+ANSWER_LEASES = "answers:leases"  # sorted set of members: running answers by the end of their lease
+#: hash: tenant -> rank of its last queued answer; `-`: rank of the last one that was claimed
+ANSWER_RANKS = "answers:ranks"
+ANSWER_WAKEUPS = "answers:wakeups"  # list: an entry for each queued answer, which a worker pops
 STORE_UUID = "store:uuid"  # string: id of this store; the artifacts' root has it too
 ARCHIVED = "store:archived"  # string: form of the archive that has everything in the store
 OWED_RECORDS = "store:owed"  # set: `<kind> <tenant> <id>` of what has no current record
@@ -81,6 +86,16 @@ def tenant_queue(queue: str, tenant: str) -> str:
     return f"{queued_jobs(queue)}:{tenant}"
 
 
+def answer(tenant: str, answer_id: str) -> str:
+    """Hash: a predict that is in the store alone; jobs/answers/codec.py lists its fields."""
+    return f"answer:{{{tenant}/{answer_id}}}"
+
+
+def answer_idempotency(tenant: str, key: str) -> str:
+    """String: `<id or "deleted"> <digest of the body>` of the answer asked for with this key."""
+    return f"answers:idempotency:{tenant}:{key}"
+
+
 def access_index(tenant: str | None = None) -> str:
     """Sorted set: ids of a tenant's access keys, or of all, by seq."""
     return "access:index" if tenant is None else f"access:index:{tenant}"
@@ -139,6 +154,11 @@ tenant_usage = _key_of("tenants:usage:{}")
 #: sorted set: the newest 1,000 events of the tenant (JSON) by their number
 tenant_events = _key_of("tenants:events:{}")
 ended_jobs = _key_of("tenants:ended:{}")  # sorted set: ids of its ended jobs by their end in ms
+
+answer_index = _key_of("answers:of:{}")  # sorted set: ids of its answers by seq
+#: hash: id -> bytes that the answer's record has; `total`: their sum
+answer_bytes = _key_of("answers:bytes:{}")
+queued_answers = _key_of("answers:queued:{}")  # sorted set: ids of queued ones by expiry in ms
 
 # Of a dataset: functions of its tenant and its id; the blobs are of a sha256.
 

@@ -1,7 +1,8 @@
 """The Lua scripts of lua/, called by name. Knows no job.
 
-Each script is sent with the prelude before it; a first line `#!lua flags=…` stays first. ARGV[1] is
-a JSON header; fields that are None are left out, since cjson's null is true in Lua.
+Each script is sent with the prelude before it, and one of answers with theirs; a first line
+`#!lua flags=…` stays first. ARGV[1] is a JSON header; fields that are None are left out, since
+cjson's null is true in Lua.
 """
 
 import json
@@ -74,10 +75,11 @@ def check_quota(answer: bytes, rest: Sequence[bytes]) -> None:
 
 @cache
 def read_source(name: str) -> str:
-    """Return the text of a script: its flags, the prelude, its body."""
+    """Return the text of a script: its flags, its preludes, its body."""
     text = (LUA_FOLDER / f"{name}.lua").read_text()
     flags = ""
     if text.startswith("#!"):
         flags, text = text.split("\n", 1)
         flags += "\n"
-    return flags + (LUA_FOLDER / "prelude.lua").read_text() + text
+    preludes = ("prelude", "answers_prelude") if name.startswith("answer_") else ("prelude",)
+    return flags + "".join((LUA_FOLDER / f"{part}.lua").read_text() for part in preludes) + text

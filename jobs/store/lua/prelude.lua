@@ -14,7 +14,8 @@ local keys = {
   SEQUENCE = 'jobs:sequence', QUEUES = 'queues', UNFINALIZED_JOBS = 'jobs:unsealed', WORKERS = 'workers',
   TENANTS = 'jobs:tenants', TICKS = 'jobs:ticks', DATASET_SEQUENCE = 'datasets:sequence',
   PENDING_BLOB_DELETIONS = 'datasets:doomed', ACCESS_SEQUENCE = 'access:sequence', DEFAULT_QUOTAS = 'tenants:defaults',
-  PENDING_JOB_REMOVALS = 'jobs:doomed',
+  PENDING_JOB_REMOVALS = 'jobs:doomed', ANSWER_QUEUE = 'answers:queue', ANSWER_LEASES = 'answers:leases',
+  ANSWER_RANKS = 'answers:ranks', ANSWER_WAKEUPS = 'answers:wakeups',
 }
 function keys.job_member(tenant, id) return tenant .. '/' .. id end
 function keys.job(member) return 'job:{' .. member .. '}' end
@@ -54,6 +55,11 @@ function keys.tenant_settings(tenant) return 'tenants:settings:' .. tenant end
 function keys.tenant_usage(tenant) return 'tenants:usage:' .. tenant end
 function keys.tenant_events(tenant) return 'tenants:events:' .. tenant end
 function keys.ended_jobs(tenant) return 'tenants:ended:' .. tenant end
+function keys.answer(member) return 'answer:{' .. member .. '}' end
+function keys.answer_idempotency(tenant, key) return 'answers:idempotency:' .. tenant .. ':' .. key end
+function keys.answer_index(tenant) return 'answers:of:' .. tenant end
+function keys.answer_bytes(tenant) return 'answers:bytes:' .. tenant end
+function keys.queued_answers(tenant) return 'answers:queued:' .. tenant end
 
 -- Whether a newer version has written a record: then nothing of it is read, and nothing written.
 local function has_newer_schema(member)
@@ -118,15 +124,19 @@ local function for_each_index(member, act)
   for label, value in pairs(cjson.decode(j[3])) do act(keys.job_index(tenant, 'label', label .. ':' .. value)) end
 end
 
--- What was made under h.idempotency_key before: nil, {'gone'} if it was deleted, {'mismatch'} if it was of another
--- body, else { same, id, status }; the status is '' but for datasets.
-local function find_replay(idempotency_hash, same)
-  local entry = h.idempotency_key and redis.call('HGET', idempotency_hash, h.idempotency_key)
+-- What an entry of an idempotency key says: nil without one, {'gone'} if what was made was deleted, {'mismatch'} if it
+-- was of another body than h.body_digest, else { same, id, status }; the status is '' but for datasets.
+local function read_replay(entry, same)
   if not entry then return nil end
   local id, digest, status = string.match(entry, '^(%S+) ([^ :]+):?(%d*)$')
   if id == 'deleted' then return { 'gone' } end
   if digest ~= h.body_digest then return { 'mismatch' } end
   return { same, id, status }
+end
+
+-- What was made under h.idempotency_key before, as `read_replay` says it.
+local function find_replay(idempotency_hash, same)
+  return read_replay(h.idempotency_key and redis.call('HGET', idempotency_hash, h.idempotency_key), same)
 end
 
 local MAX_EVENTS = 10000 -- of one job; the oldest go, numbers stay

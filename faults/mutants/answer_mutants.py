@@ -1,0 +1,112 @@
+"""Mutants of answers: predicts that live in the store alone, and who computes them."""
+
+from faults.mutants.mutant import Mutant, edit_once
+
+PRELUDE, LUA = "jobs/store/lua/answers_prelude.lua", "jobs/store/lua"
+SCRIPTS, HTTP = "tests/test_jobs_answers.py", "tests/test_api_answers.py"
+WORKERS, DRIVER = "tests/test_workers_answers.py", "workers/answering.py"
+
+MUTANTS = (
+    Mutant(
+        "answer-for-ever",
+        "what answers share in the store never expires",
+        edit_once(PRELUDE, "    keep_for(key, ttl)\n  end\n", "  end\n"),
+        (f"{SCRIPTS}::test_every_key_of_an_answer_expires_in_every_state",),
+        quick=True,
+    ),
+    Mutant(
+        "answer-without-fence",
+        "a worker that has lost its lease still ends the answer",
+        edit_once(PRELUDE, "if j[1] == 'running' and j[2] == h.nonce then", "if j[2] then"),
+        (f"{SCRIPTS}::test_a_worker_that_has_lost_its_lease_writes_nothing",),
+        quick=True,
+    ),
+    Mutant(
+        "answer-tried-for-ever",
+        "an answer that kills every process is given to the next one for ever",
+        edit_once(PRELUDE, "if tonumber(j[2]) < max_attempts then", "if true then"),
+        (
+            f"{SCRIPTS}::test_an_answer_whose_worker_is_gone_is_given_to_another_and_fails_after_"
+            "three_attempts",
+        ),
+    ),
+    Mutant(
+        "drain-costs-an-attempt",
+        "an answer fails since its workers were stopped three times",
+        edit_once(f"{LUA}/answer_finish.lua", "if h.reason == 'drain'", "if false"),
+        (
+            f"{SCRIPTS}::test_an_answer_that_a_drain_gives_back_is_first_again_and_has_lost_no_"
+            "attempt",
+        ),
+    ),
+    Mutant(
+        "many-answers-first",
+        "a tenant with many answers in the queue is served before all others",
+        edit_once(
+            f"{LUA}/answer_submit.lua",
+            "math.max(tonumber(ranks[1] or '0'), tonumber(ranks[2] or '0')) + 1",
+            "seq",
+        ),
+        (f"{SCRIPTS}::test_tenants_take_turns",),
+    ),
+    Mutant(
+        "expired-answers-counted",
+        "answers that expired in the queue use up their tenant's places",
+        edit_once(
+            f"{LUA}/answer_submit.lua",
+            "redis.call('ZREMRANGEBYSCORE', queued, '-inf', int(now))\n",
+            "",
+        ),
+        (f"{SCRIPTS}::test_answers_that_expired_in_the_queue_are_neither_claimed_nor_counted",),
+    ),
+    Mutant(
+        "answers-without-bound",
+        "one tenant's answers fill the store",
+        edit_once(
+            f"{LUA}/answer_submit.lua", "if used + #ARGV[2] > h.max_bytes then", "if false then"
+        ),
+        (f"{HTTP}::test_a_tenants_queued_predicts_are_bounded_in_number_and_bytes",),
+    ),
+    Mutant(
+        "answer-key-of-a-job",
+        "an idempotency key that made a job makes an answer as well",
+        edit_once(
+            f"{LUA}/answer_submit.lua",
+            "  if redis.call('HEXISTS', keys.idempotency(h.tenant), h.idempotency_key) == 1 then "
+            "return { 'mismatch' } end\n",
+            "",
+        ),
+        (f"{HTTP}::test_an_idempotency_key_of_a_predict_lives_as_long_as_the_answer",),
+    ),
+    Mutant(
+        "rows-not-checked",
+        "rows that the net cannot read are queued",
+        edit_once(
+            "jobs/answers/requests.py",
+            "    if not errors and request.rows is not None:\n",
+            "    if False:\n",
+        ),
+        (
+            f"{HTTP}::test_what_does_not_fit_the_net_is_422_with_pointer_and_rule_before_anything_"
+            "is_queued",
+        ),
+    ),
+    Mutant(
+        "answers-one-by-one",
+        "a short answer waits behind long ones",
+        edit_once(DRIVER, "MAX_OPEN = 16 ", "MAX_OPEN = 1 "),
+        (f"{WORKERS}::test_short_answers_come_while_the_worker_trains_and_continues_a_long_text",),
+    ),
+    Mutant(
+        "dead-process-kept",
+        "a process that has died is asked again",
+        edit_once(DRIVER, "        self._process.close()\n        for other", "        for other"),
+        (f"{WORKERS}::test_an_answer_comes_though_its_process_is_killed",),
+    ),
+    Mutant(
+        "gone-checkpoint-is-damage",
+        "an answer whose checkpoint was deleted is said to be damaged",
+        edit_once(DRIVER, "        except NotFound:\n", "        except ZeroDivisionError:\n"),
+        (f"{WORKERS}::test_a_checkpoint_deleted_before_its_net_has_answered_is_told",),
+    ),
+)

@@ -1,0 +1,96 @@
+"""What clients ask of answers: predict, read, list, cancel, delete. Knows no HTTP."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.answers.ledger import AnswerLedger, AnswerLimits, NewAnswer
+from jobs.answers.net_config import NetConfigs
+from jobs.answers.queries import AnswerQueries
+from jobs.answers.requests import PredictRequest, check_request
+from jobs.datasets.repository import DatasetRepository
+from jobs.files.artifacts import ArtifactStore
+from jobs.job import Checkpoint, Job, Transition
+from jobs.queries.jobs import JobQueries
+from jobs.settings import Settings
+from jobs.spec.data import DatasetData
+from jobs.spec.job_spec import MAX_NAME_CHARACTERS
+from jobs.store import keys
+from jobs.store.connection import Store
+
+
+@dataclass(frozen=True)
+class AskedNet:
+    """The checkpoint that is asked, with its job."""
+
+    job: Job
+    checkpoint: Checkpoint
+
+
+class AnswerService:
+    """The answers of all tenants. A method that names one raises NoSuchJob if there is none."""
+
+    def __init__(
+        self,
+        store: Store,
+        artifacts: ArtifactStore,
+        datasets: DatasetRepository,
+        settings: Settings,
+    ) -> None:
+        self._store, self._datasets = store, datasets
+        self._ledger, self._configs = AnswerLedger(store), NetConfigs(artifacts)
+        self.queries, self._jobs = AnswerQueries(store), JobQueries(store)
+        self._limits = AnswerLimits(
+            settings.answer_seconds, settings.max_queued_answers, settings.max_answer_bytes
+        )
+
+    def find_net(self, tenant: str, job_id: str, selector: str) -> AskedNet:
+        """Find the net to ask. Raises NoSuchJob or NoSuchCheckpoint."""
+        checkpoint = self._jobs.get_checkpoint(tenant, job_id, selector)
+        return AskedNet(self._jobs.get_job(tenant, job_id), checkpoint)
+
+    def find_replay(self, tenant: str, idempotency: tuple[str, str] | None) -> str | None:
+        """Return the id of the answer of this idempotency key and body, if there is one."""
+        if idempotency is None:
+            return None
+        return self.queries.find_by_idempotency_key(tenant, *idempotency)
+
+    def predict(
+        self, net: AskedNet, request: PredictRequest, idempotency: tuple[str, str] | None
+    ) -> tuple[str, bool]:
+        """Queue what is asked; return the answer's id, and whether it is a repetition.
+
+        Raises InvalidRequest, DamagedCheckpoint, IdempotencyMismatch, IdempotentResultDeleted,
+        QueueFull, QuotaExceeded or StoreFull.
+        """
+        job, checkpoint = net.job, net.checkpoint
+        config = self._configs.read(job.tenant, job.id, checkpoint)
+        check_request(request, config, self._other_columns(job, request))
+        name = f"predict of {job.name}"[:MAX_NAME_CHARACTERS]
+        new = NewAnswer(job.id, name, checkpoint, job.spec.compute.threads, request.to_request())
+        key, body_digest = idempotency or (None, "")
+        return self._ledger.submit(
+            job.tenant, new, self._limits, idempotency_key=key, body_digest=body_digest
+        )
+
+    def is_answer(self, tenant: str, job_id: str) -> bool:
+        """Return whether an id is that of an answer."""
+        count: Any = self._store.exists(keys.answer(tenant, job_id))
+        return bool(count)
+
+    def cancel(self, tenant: str, answer_id: str, action: Transition) -> bool:
+        """Cancel an answer; return whether it is done. Raises IllegalTransition."""
+        return self._ledger.cancel(tenant, answer_id, action)
+
+    def delete(self, tenant: str, answer_id: str) -> None:
+        """Remove an answer that has ended. Raises NotTerminal."""
+        self._ledger.delete(tenant, answer_id)
+
+    def _other_columns(self, job: Job, request: PredictRequest) -> Collection[str]:
+        """Return the columns of the training's table, read by the net or not."""
+        data, facts = job.spec.data, job.spec.facts
+        if request.rows is None or not isinstance(data, DatasetData) or facts is None:
+            return ()
+        known = self._datasets.look_up(job.tenant, data.id)  # it may have been deleted since
+        columns = [] if known is None else known.profile.columns or []
+        return {*facts.left_out, *data.exclude, *(column.name for column in columns)}

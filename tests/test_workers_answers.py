@@ -1,0 +1,229 @@
+"""Answers on real workers: bits, turns, cancels, and whatever dies while one is in work."""
+
+import json
+import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.store import keys
+from tests.answers import claim_answer
+from tests.api_harness import ApiHarness
+from tests.datasets import PETS, spec_on_dataset, upload_new
+from tests.support import running_store, small_spec, wait_until
+
+ROWS = [
+    {"weight": 4.5, "colour": "black", "age": "3"},
+    {"weight": 30, "colour": "brown", "age": 7, "pet": "dog"},
+]
+ASK = {"rows": ROWS}
+TEXT_SPEC = {
+    "model": {
+        "family": "transformer_lm", "layers": 1, "heads": 1, "width": 8,
+        "vocabulary": "bytes",
+    },
+    "data": {"source": "example", "name": "genesis", "window": 16},
+    "budget": {"ticks": 2},
+    "batch_size": 4,
+}  # fmt: skip
+LONG = {"prompt": "In the beginning", "max_tokens": 4096}
+ENDLESS = small_spec(budget={"ticks": 100_000_000}, compute={"engine": "eager"})
+
+
+class AnsweringHarness(ApiHarness):
+    """A service with workers whose processes can be made to fail, and two nets to ask."""
+
+    def __init__(self, url: str, data: Path, stack: ExitStack) -> None:
+        super().__init__(url, data, stack)
+        self.faults = data / "faults"
+        self.faults.mkdir(parents=True)
+        self.start_answering("first")
+        dataset = upload_new(self.http, PETS)
+        self.pets_spec = spec_on_dataset(dataset["id"])
+        self.pets, self.text = self.train(self.pets_spec), self.train(TEXT_SPEC)
+
+    def start_answering(self, name: str) -> Any:
+        return self.start_worker(
+            name, TICKFORGE_FAULTS=str(self.faults), TICKFORGE_LEASE_SECONDS="1"
+        )
+
+    def train(self, spec: dict[str, Any]) -> str:
+        job_id = self.submit(spec)
+        assert self.wait_for_end(job_id)["status"] == "succeeded"
+        return job_id
+
+    def arm(self, point: str, action: str = "kill", **options: Any) -> Path:
+        """Arm a fault; return the file that is there once it has happened."""
+        armed = self.faults / f"{secrets.token_hex(6)}.fault"
+        draft = armed.with_suffix(".draft")
+        draft.write_text(json.dumps({"point": point, "action": action, **options}))
+        draft.rename(armed)
+        return armed.with_suffix(".fired")
+
+    def ask(self, net: str, body: Any = ASK, wait: float = 60) -> dict[str, Any]:
+        path = f"/v1/jobs/{net}/checkpoints/final/predict?wait={wait}"
+        response = self.http.post(path, json=body)
+        assert response.status_code in (200, 202), response.json
+        return dict(response.json)
+
+    def wait_for_answer(self, answer: dict[str, Any]) -> dict[str, Any]:
+        path = f"/v1/jobs/{answer['id']}?wait=30&until=end"
+        for _ in range(4):
+            job = dict(self.http.get(path).json)
+            if job["finished_at"] is not None:
+                return job
+        raise AssertionError(f"no answer came: {job}")
+
+    def model(self, net: str) -> Any:
+        """Import model.py of a net's final checkpoint, as a user would."""
+        (folder,) = (self.folder(net) / "checkpoints").glob("*-t*")
+        spec = spec_from_file_location(f"model_of_{net}", folder / "model.py")
+        assert spec is not None and spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+
+@pytest.fixture(scope="module")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AnsweringHarness]:
+    with ExitStack() as stack:
+        server = stack.enter_context(running_store())
+        harness = AnsweringHarness(server.url, tmp_path_factory.mktemp("answers"), stack)
+        harness.server = server  # type: ignore[attr-defined]
+        stack.callback(harness.store.close)
+        yield harness
+
+
+def files_of(harness: AnsweringHarness) -> set[Path]:
+    return {path for path in harness.files.root.rglob("*") if path.is_file()}
+
+
+def test_a_predict_equals_model_py_and_leaves_no_file(harness: AnsweringHarness) -> None:
+    wait_until(lambda: harness.store.scard(keys.UNFINALIZED_JOBS) == 0, 30)
+    before, model = files_of(harness), harness.model(harness.pets)
+    answer = harness.ask(harness.pets)
+    assert answer["status"] == "succeeded", answer["error"]
+    assert answer["result"]["predictions"] == model.predict(ROWS)
+    inputs = [[4.5, 3, 1, 0, 0], [30, 7, 0, 1, 0]]
+    rows = harness.ask(harness.pets, {"inputs": inputs})["result"]["predictions"]
+    assert rows == model.predict(inputs)
+    prompt = {"prompt": "And God said", "max_tokens": 20, "seed": 7}
+    (text,) = harness.ask(harness.text, prompt)["result"]["predictions"]
+    assert text["text"].startswith("And God said") and len(text["text"].encode()) >= 20
+    assert harness.ask(harness.text, prompt)["result"]["predictions"] == [text]
+    assert files_of(harness) == before
+
+
+def test_short_answers_come_while_the_worker_trains_and_continues_a_long_text(
+    harness: AnsweringHarness,
+) -> None:
+    training = harness.submit(ENDLESS)
+    harness.wait_for(training, lambda job: job["tick"] > 0)
+    long = [harness.ask(harness.text, LONG, wait=0) for _ in range(3)]
+    for _ in range(3):
+        assert harness.ask(harness.pets)["status"] == "succeeded"
+    assert harness.job(training)["status"] == "running"
+    states = [harness.job(answer["id"])["status"] for answer in long]
+    assert set(states) <= {"queued", "running"}, "one slice of each came between two short ones"
+    for answer in long:
+        harness.request(answer["id"], "cancel")
+        assert harness.wait_for_answer(answer)["status"] == "cancelled"
+    harness.request(training, "cancel")
+    harness.wait_for_end(training)
+
+
+@pytest.mark.parametrize("point", ["answer:load", "answer:step", "answer:reply"])
+def test_an_answer_comes_though_its_process_is_killed(
+    harness: AnsweringHarness, point: str
+) -> None:
+    expected = harness.ask(harness.pets)["result"]
+    fired = harness.arm(point)
+    answer = harness.ask(harness.pets)
+    assert fired.exists()
+    assert (answer["status"], answer["attempt"]) == ("succeeded", 2), answer["error"]
+    assert answer["result"] == expected
+
+
+def test_an_answer_that_kills_every_process_fails_and_says_why(harness: AnsweringHarness) -> None:
+    for _ in range(3):
+        harness.arm("answer:load")
+    answer = harness.ask(harness.pets)
+    assert (answer["status"], answer["attempt"]) == ("failed", 3)
+    assert answer["error"]["type"] == "poison"
+    assert "the answering process ended" in answer["error"]["detail"]
+    assert harness.ask(harness.pets)["status"] == "succeeded"
+
+
+def test_an_exception_in_the_process_costs_it_and_not_the_answer(
+    harness: AnsweringHarness,
+) -> None:
+    harness.arm("answer:step", "raise")
+    answer = harness.ask(harness.pets)
+    assert (answer["status"], answer["attempt"]) == ("succeeded", 2)
+
+
+def test_an_answer_whose_worker_is_killed_comes_from_another(harness: AnsweringHarness) -> None:
+    fired = harness.arm("store:answer_finish:before")
+    answer = harness.ask(harness.pets, wait=0)
+    wait_until(fired.exists, 30)
+    harness.start_answering("second")
+    ended = harness.wait_for_answer(answer)
+    assert (ended["status"], ended["attempt"]) == ("succeeded", 2)
+
+
+def test_a_checkpoint_deleted_before_its_net_has_answered_is_told(
+    harness: AnsweringHarness,
+) -> None:
+    net = harness.train({**harness.pets_spec, "seed": 3})
+    fired = harness.arm("answer:load", "block")
+    answer = harness.ask(net, wait=0)
+    wait_until(fired.exists, 30)
+    assert harness.http.delete(f"/v1/jobs/{net}/checkpoints/final").status_code == 204
+    fired.unlink()
+    failed = harness.wait_for_answer(answer)
+    assert (failed["status"], failed["error"]["type"]) == ("failed", "checkpoint-gone")
+    assert f"tick {failed['tick']}" in failed["error"]["detail"]
+
+
+def test_a_file_that_is_not_what_was_saved_is_told(harness: AnsweringHarness) -> None:
+    net = harness.train({**harness.pets_spec, "seed": 4})
+    (weights,) = (harness.folder(net) / "checkpoints").glob("*-t*/model.safetensors")
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    failed = harness.ask(net)
+    assert (failed["status"], failed["error"]["type"]) == ("failed", "damaged")
+
+
+def test_a_store_that_restarts_loses_no_answer(harness: AnsweringHarness) -> None:
+    fired = harness.arm("answer:step", "block")
+    answers = [harness.ask(harness.pets, wait=0) for _ in range(3)]
+    wait_until(fired.exists, 30)
+    server: Any = harness.server  # type: ignore[attr-defined]
+    server.kill()
+    server.start()
+    fired.unlink()
+    for answer in answers:
+        assert harness.wait_for_answer(answer)["status"] == "succeeded"
+
+
+def test_a_worker_that_leaves_gives_back_what_it_has_not_answered(
+    harness: AnsweringHarness,
+) -> None:
+    answer = harness.ask(harness.text, LONG, wait=0)
+    harness.wait_for(answer["id"], lambda job: job["status"] == "running")
+    for worker in harness.workers:
+        if worker.process.poll() is None:
+            worker.process.send_signal(signal.SIGTERM)
+            assert worker.process.wait(30) == 0
+    queued = harness.job(answer["id"])
+    assert (queued["status"], queued["attempt"]) == ("queued", 0)
+    assert queued["queue"]["reason"] == "no_worker"
+    leases, claim = claim_answer(harness.store)
+    assert (claim.answer_id, claim.request["prompt"]) == (answer["id"], LONG["prompt"])
+    leases.end_cancelled(claim)
