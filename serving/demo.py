@@ -5,6 +5,7 @@ Uses the service through its client only. The exit code is 0 only if the job suc
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from tickforge_client import Client, Job, TickforgeError, formatting, progress
 
 ROOT = Path(__file__).resolve().parent.parent
 SPEC = ROOT / "examples" / "digits.json"
+IMAGES = ROOT / "examples" / "data" / "digits.csv"
 READY_PREFIX = "tickforge ready "
 #: seconds; torch may have to be read from a cold disk
 START_TIMEOUT = 180.0
@@ -90,7 +92,19 @@ def print_result(job: Job, data: Path) -> None:
     accuracy = formatting.number_text(job.metrics.get("val_accuracy"))
     print(f"   held-out accuracy  {accuracy}, on images it was never trained on")
     print(f"   checkpoint         {find_checkpoint_folder(job, data)}")
+    print_prediction(job)
     print(NEXT_STEPS)
+
+
+def print_prediction(job: Job) -> None:
+    """Ask the trained net for the digit of one image, over HTTP."""
+    with IMAGES.open(newline="") as lines:
+        image = next(iter(csv.DictReader(lines)))
+    digit = image.pop("label")
+    (prediction,) = job.predict([[float(pixel) for pixel in image.values()]], "final")
+    share = prediction["probabilities"][prediction["class"]]
+    sentence = f"the first image shows a {prediction['class']} ({share:.1%}); it is a {digit}"
+    print(f"   prediction         {sentence}")
 
 
 NEXT_STEPS = """

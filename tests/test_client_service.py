@@ -1,6 +1,8 @@
 """The client against the real service: from a spec to arrays, files and exit codes."""
 
+import csv
 import hashlib
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ import numpy as np
 import pytest
 
 from serving.demo import isolated_environment, running_service, train
+from tests.datasets import PETS, spec_on_dataset
 from tests.support import wait_until
 from tickforge_client import Client, Conflict, InvalidRequest, Job, NotFound, cli
 from tickforge_client.http import ApiSession
@@ -246,3 +249,44 @@ def test_a_worker_deletes_the_ended_jobs_that_no_rule_keeps(client: Client) -> N
         wait_until(lambda: [job.id for job in aged.jobs()] == [new.id], 60, "a deletion")
         (event,) = aged.usage_events()
     assert (event["type"], event["data"]["job"]) == ("job_deleted", old.id)
+
+
+def test_a_trained_net_predicts_rows_of_every_form(
+    client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "pets.csv"
+    table.write_bytes(PETS)
+    job = client.submit(spec_on_dataset(client.upload(table).id)).wait(60)
+    records = list(csv.DictReader(io.StringIO(PETS.decode())))
+    expected = job.predict(records)
+    assert [*expected[0]["probabilities"]] == ["cat", "dog"] and len(expected) == len(records)
+    assert job.checkpoint("final").predict(records) == expected
+    numbers = [[4.5, 1, 0, 0, 3]] * 1001  # more than one part
+    assert len(job.predict(np.array(numbers))) == 1001
+    assert job.predict(numbers[:1]) == job.predict(np.array(numbers[:1], np.float32))
+    assert cli.main(["predict", job.id, str(table)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "class,probability" and len(lines) == len(records) + 1
+    assert [line.split(",")[0] for line in lines[1:]] == [row["class"] for row in expected]
+    assert cli.main(["predict", job.id, str(table), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == expected
+    table.write_text("weight,colour\n1,pink\n")
+    assert cli.main(["predict", job.id, str(table)]) == 2
+    assert "/rows/0/age: required" in capsys.readouterr().err
+    table.write_text("weight,colour\n1\n")
+    assert cli.main(["predict", job.id, str(table)]) == 2
+    assert "line 2 has not as many fields" in capsys.readouterr().err
+
+
+def test_a_language_model_continues_a_prompt(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = {"family": "transformer_lm", "layers": 1, "heads": 1, "width": 8}
+    data = {"source": "example", "name": "genesis", "window": 16}
+    spec = {"model": model, "data": data, "budget": {"ticks": 2}, "batch_size": 4}
+    job = client.submit(spec).wait(60)
+    text = job.generate("In the", max_tokens=20, seed=3)
+    assert text.startswith("In the") and text != "In the"
+    arguments = ["generate", job.id, "In the", "--max-tokens", "20", "--seed", "3", "--json"]
+    assert cli.main(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == {"text": text}

@@ -58,6 +58,7 @@ def test_the_demo_trains_the_digits_and_prints_the_result(tmp_path: Path) -> Non
     assert "log scale" in output
     accuracy = re.search(r"held-out accuracy +(0\.\d+)", output)
     assert accuracy, output
+    assert re.search(r"the first image shows a 0 \(\d+\.\d%\); it is a 0", output), output
     assert float(accuracy[1]) >= 0.95
     checkpoint = re.search(r"checkpoint +(/\S+)", output)
     assert checkpoint, output

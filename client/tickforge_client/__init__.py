@@ -5,6 +5,7 @@ from tickforge_client.checkpoints import Checkpoint
 from tickforge_client.client import Client
 from tickforge_client.datasets import Dataset
 from tickforge_client.errors import (
+    AnswerFailed,
     Conflict,
     CorruptDownload,
     DamagedOnServer,
@@ -26,6 +27,7 @@ from tickforge_client.job import Job
 from tickforge_client.logs import Log
 
 __all__ = [
+    "AnswerFailed",
     "Checkpoint",
     "Client",
     "Conflict",

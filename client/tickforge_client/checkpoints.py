@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tickforge_client import predictions
 from tickforge_client.downloads import RemoteFile, download_file
 from tickforge_client.errors import UnexpectedAnswer
 from tickforge_client.http import ApiSession, api_path
@@ -82,6 +83,10 @@ class Checkpoint:
             on_file_bytes = _progress_callback(on_bytes, file)
             download_file(self._session, remote, folder / file.name, on_file_bytes)
         return folder
+
+    def predict(self, rows: Any) -> list[dict[str, Any]]:
+        """Return a prediction for each row by this checkpoint's net; see `Job.predict`."""
+        return predictions.predict(self._session, self.job_id, self.tick, rows)
 
     def update(self, **changes: Any) -> Checkpoint:
         """Set `name` (None removes it) or `pinned`; return the checkpoint as changed."""

@@ -10,18 +10,25 @@ import click
 
 from tickforge_client._version import __version__
 from tickforge_client.commands.checkpoints import checkpoint, checkpoints, download
-from tickforge_client.commands.common import common_options, echo
+from tickforge_client.commands.common import EXIT_FAILED, common_options, echo
 from tickforge_client.commands.control import cancel, delete, pause, resume, stop
 from tickforge_client.commands.datasets import datasets
 from tickforge_client.commands.events import show_events, show_logs
 from tickforge_client.commands.history import show_history
 from tickforge_client.commands.keys import keys
+from tickforge_client.commands.predict import generate, predict
 from tickforge_client.commands.service import models, version, workers
 from tickforge_client.commands.submit import plan, submit
 from tickforge_client.commands.tenants import jobs, tenants, usage
 from tickforge_client.commands.verify import verify
 from tickforge_client.commands.watch import list_jobs, status, watch
-from tickforge_client.errors import NotConfigured, Problem, ServerError, TickforgeError
+from tickforge_client.errors import (
+    AnswerFailed,
+    NotConfigured,
+    Problem,
+    ServerError,
+    TickforgeError,
+)
 
 #: exit codes: the request is wrong; the server or the network is failing
 EXIT_USAGE, EXIT_UNAVAILABLE = 2, 3
@@ -45,8 +52,8 @@ def tickforge() -> None:
 
 for command in (
     submit, plan, status, list_jobs, watch, show_events, show_logs, show_history, checkpoints,
-    checkpoint, download, verify, cancel, stop, pause, resume, delete, datasets, models, workers,
-    keys, usage, tenants, jobs, version,
+    checkpoint, download, predict, generate, verify, cancel, stop, pause, resume, delete, datasets,
+    models, workers, keys, usage, tenants, jobs, version,
 ):  # fmt: skip
     tickforge.add_command(command)
 
@@ -72,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _exit_code(error: TickforgeError) -> int:
+    if isinstance(error, AnswerFailed):
+        return EXIT_FAILED
     is_refused = isinstance(error, Problem) and not isinstance(error, ServerError)
     return EXIT_USAGE if is_refused or isinstance(error, NotConfigured) else EXIT_UNAVAILABLE
 

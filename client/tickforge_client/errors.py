@@ -14,6 +14,7 @@ TickforgeError
 ├── Unreachable          no answer after all attempts
 ├── UnexpectedAnswer     an answer that no Tickforge server gives
 ├── CorruptDownload      downloaded bytes with a wrong sha256
+├── AnswerFailed         a prediction failed or was cancelled: job, its fields
 ├── JobTimeout           the job has not ended within the given time
 └── UnknownType          a file name whose suffix implies no media type (in uploads)
 """
@@ -51,6 +52,15 @@ class CorruptDownload(TickforgeError):
 
 class JobTimeout(TickforgeError, TimeoutError):
     """The job has not ended within the given time; it continues on the server."""
+
+
+class AnswerFailed(TickforgeError):
+    """What a net was asked failed, or was cancelled; `job` has the fields of the answer."""
+
+    def __init__(self, job: Mapping[str, Any]) -> None:
+        error = job["error"] or {"type": job["status"], "detail": "it was cancelled"}
+        super().__init__(f"{error['type']}: {error['detail']}")
+        self.job = job
 
 
 @dataclass(frozen=True)

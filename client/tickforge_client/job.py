@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tickforge_client import events, history, logs
+from tickforge_client import events, history, logs, predictions
 from tickforge_client.checkpoints import Checkpoint
 from tickforge_client.errors import JobTimeout
 from tickforge_client.events import TERMINAL_STATUSES, Event
@@ -199,6 +199,25 @@ class Job:
         names = columns if isinstance(columns, str) else ",".join(columns)
         query = {"columns": names, "points": points}
         return self._session.get(api_path("jobs", self.id, "history"), query)
+
+    def predict(self, rows: Any, which: str | int = "latest") -> list[dict[str, Any]]:
+        """Return a prediction for each row, by the net of a checkpoint.
+
+        `rows` is a list of {column: value}, a pandas DataFrame, or an array (or lists) of inputs,
+        one row each. A prediction is {"class", "probabilities"}, {"value"} or {"values"}. Raises
+        InvalidRequest with a pointer to each value that the net cannot read, or AnswerFailed.
+        """
+        return predictions.predict(self._session, self.id, which, rows)
+
+    def generate(self, prompt: str, which: str | int = "latest", **options: Any) -> str:
+        """Return the prompt, continued by the language model of a checkpoint.
+
+        Options: `max_tokens` (200), `temperature` (1), `top_k`, `top_p`, `seed` (0), `stop`.
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        body = {"prompt": prompt, **given}
+        result = predictions.ask(self._session, self.id, which, body)
+        return str(result["predictions"][0]["text"])
 
     @property
     def checkpoints(self) -> list[Checkpoint]:

@@ -1,0 +1,135 @@
+"""tickforge predict and generate: ask the net of a checkpoint."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from tickforge_client.commands.common import (
+    CommonOptions,
+    echo,
+    job_argument,
+    pass_common,
+    print_json,
+)
+
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " ", "pipe": "|"}
+JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+checkpoint_option = click.option(
+    "--checkpoint", "which", default="latest", metavar="TICK",
+    help="tick, or initial, latest, best, final [latest]",
+)  # fmt: skip
+
+
+@click.command()
+@job_argument
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True, dir_okay=False))
+@checkpoint_option
+@click.option(
+    "--delimiter", type=click.Choice([*DELIMITERS]), default="comma", help="of a CSV [comma]"
+)
+@pass_common
+def predict(common: CommonOptions, job_id: str, file: Path, which: str, delimiter: str) -> int:
+    """Predict the rows of FILE with the net of a job's checkpoint.
+
+    FILE is a CSV with a header, or JSON lines (.jsonl); - reads a CSV from standard input. Prints a
+    CSV with a line for each row: the class and its probability, or the value. With --json all
+    probabilities.
+    """
+    rows = _read_rows(file, DELIMITERS[delimiter])
+    with common.client() as client:
+        predictions = client.job(job_id).predict(rows, which)
+    if common.json:
+        print_json(predictions)
+    elif predictions:
+        _print_csv(predictions)
+    return 0
+
+
+@click.command()
+@job_argument
+@click.argument("prompt")
+@checkpoint_option
+@click.option("--max-tokens", type=click.IntRange(1), default=200, help="at most so many [200]")
+@click.option("--temperature", type=click.FloatRange(0), default=1.0, help="0: the likeliest [1]")
+@click.option("--top-k", type=click.IntRange(1), help="draw from so many likeliest tokens")
+@click.option("--top-p", type=click.FloatRange(0, 1), help="draw from those with this probability")
+@click.option("--seed", type=click.IntRange(0), default=0, help="of the draws [0]")
+@click.option("--stop", multiple=True, help="a text at which it ends (repeatable)")
+@pass_common
+def generate(common: CommonOptions, job_id: str, prompt: str, which: str, **options: Any) -> int:
+    """Continue the text PROMPT with the language model of a job's checkpoint."""
+    options["stop"] = list(options["stop"])
+    with common.client() as client:
+        text = client.job(job_id).generate(prompt, which, **options)
+    common.print_result({"text": text}, text)
+    return 0
+
+
+def _read_rows(file: Path, delimiter: str) -> list[dict[str, Any]]:
+    """Read records. A malformed file is a usage error."""
+    try:
+        with _open(file) as lines:
+            if file.suffix in JSON_SUFFIXES:
+                return _read_json_rows(lines)
+            reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
+            return [_check_csv_row(row, reader.line_num) for row in reader]
+    except (OSError, ValueError, csv.Error) as error:
+        raise click.UsageError(f"{file}: {error}") from error
+
+
+@contextmanager
+def _open(file: Path) -> Iterator[IO[str]]:
+    if str(file) == "-":
+        yield sys.stdin
+    else:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            yield lines
+
+
+def _read_json_rows(lines: IO[str]) -> list[dict[str, Any]]:
+    text = lines.read()
+    document = json.loads(text) if text.lstrip().startswith("[") else None
+    rows = document or [json.loads(line) for line in text.splitlines() if line.strip()]
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("each line is an object, {column: value}")
+    return list(rows)
+
+
+def _check_csv_row(row: dict[Any, Any], line: int) -> dict[str, Any]:
+    if None in row or None in row.values():
+        raise ValueError(f"line {line} has not as many fields as the header")
+    return row
+
+
+def _print_csv(predictions: list[dict[str, Any]]) -> None:
+    echo(",".join(_columns(predictions[0])))
+    for prediction in predictions:
+        echo(",".join(map(_cell, _cells(prediction))))
+
+
+def _columns(first: dict[str, Any]) -> list[str]:
+    if "class" in first:
+        return ["class", "probability"]
+    if "value" in first:
+        return ["value"]
+    return [f"value_{number}" for number, _ in enumerate(first["values"], 1)]
+
+
+def _cells(prediction: dict[str, Any]) -> list[Any]:
+    if "class" in prediction:
+        return [prediction["class"], prediction["probabilities"][prediction["class"]]]
+    return [prediction["value"]] if "value" in prediction else list(prediction["values"])
+
+
+def _cell(value: Any) -> str:
+    text = "" if value is None else str(value)
+    needs_quotes = any(character in text for character in ',"\r\n')
+    return '"' + text.replace('"', '""') + '"' if needs_quotes else text
