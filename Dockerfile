@@ -1,5 +1,6 @@
-# Two images from one file: `--target api` (no torch) and `--target worker`; `worker-cuda` takes
-# TORCH_INDEX, the wheel index that pytorch.org's install page names for your CUDA version.
+# Three images from one file: `--target api` (no torch), `worker`, and `worker-cuda` for a GPU: PyPI's
+# torch for Linux, which has CUDA 13.0 and needs a driver of 580 or newer. For an older driver
+# `--build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu126`, or as pytorch.org names it.
 # `--build-arg PARQUET=1`, in API and worker, reads Parquet uploads.
 FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 \
@@ -37,7 +38,12 @@ COPY examples/data examples/data
 
 FROM worker-files AS worker-cuda
 ARG TORCH_INDEX=""
-RUN pip install -c requirements.txt ${TORCH_INDEX:+--index-url ${TORCH_INDEX}} torch
+# As a second index: what torch needs beside itself is not on each of pytorch.org's. 2.13.0+cu126
+# counts as newer than PyPI's 2.13.0.
+RUN pip install -c requirements.txt ${TORCH_INDEX:+--extra-index-url ${TORCH_INDEX}} torch
+RUN python -c 'import sys, torch; torch.version.cuda or sys.exit("this torch is built for CPUs alone: set TORCH_INDEX")'
+# the container's runtime then mounts the driver's libraries, with the one that lists its GPUs
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 USER tickforge
 VOLUME /data
 # Healthy: the worker has renewed its registration in the store within the last seconds.

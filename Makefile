@@ -8,7 +8,7 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parquet demo test serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick threads model soak fuzz
+.PHONY: help setup parquet demo test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick threads model soak fuzz
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ demo: setup ## train the example digits through the whole service, from nothing 
 
 test: setup ## the whole test suite
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 5
+
+test-gpu: setup ## the tests that need a GPU; they are skipped, with the reason, without one
+	@$(BIN)/python -m pytest -q -rs -m gpu
 
 serve: setup ## the service on http://127.0.0.1:8000, data in ./data, until Ctrl-C
 	@exec $(BIN)/python serve.py

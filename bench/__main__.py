@@ -14,6 +14,7 @@ from bench import (
     checkpoint,
     engines,
     first_tick,
+    gpu,
     growth,
     held_connections,
     lists,
@@ -88,6 +89,7 @@ BENCHMARKS = {
     "processes": Benchmark(
         "Processes: memory, start, stop, restart", processes.measure, 5, on_page=False
     ),
+    "gpu": Benchmark("GPU: eager beside the CPU", gpu.measure, 5, on_page=False),
     "text_memory": Benchmark("Text: 2 GB against 2 MB", text_memory.measure, 1, on_page=False),
 }
 

@@ -199,6 +199,15 @@ PROMISES = (
         ("freed-memory-kept", "wake-up-for-a-busy-worker", "compiling-process-not-reaped"),
     ),
     Promise(
+        "A job stays on the device that was chosen for it, and no GPU is used that is not there",
+        "",
+        (),
+        ("worker-sees-every-gpu", "unusable-gpu-takes-jobs", "unusable-gpu-chosen",
+         "missing-gpu-not-told", "hidden-gpu-used", "device-chosen-and-not-stored",
+         "exact-on-unlike-gpus", "gpu-memory-by-a-cpus-rule", "fork-server-asks-cuda",
+         "targets-left-on-the-cpu", "gpu-not-in-its-canary", "kernels-by-the-moments-speed"),
+    ),
+    Promise(
         "A restart or a stop tells or queues requests, hangs for nobody and leaves no process",
         "I8",
         ("F12.api", "F25"),

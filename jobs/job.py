@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, get_args
 from pydantic import BaseModel, ConfigDict, Field
 
 from jobs.certificate import Certificate
+from jobs.device_choice import DeviceChoice
 from jobs.spec.job_spec import JobSpec
 
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
@@ -110,6 +111,7 @@ class JobDocument(_JobModel):
     finished_at: str | None
     engine: str | None
     device: str | None
+    device_choice: DeviceChoice
     fingerprint: dict[str, Any]
     exact: bool
     inexact_from: int | None = Field(

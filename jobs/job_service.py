@@ -22,7 +22,7 @@ from jobs.ledger.checkpoint_requests import CheckpointRequests
 from jobs.ledger.checkpoint_set import RequestedCheckpoint
 from jobs.ledger.claims import VerifyRange
 from jobs.ledger.client import JobLedger
-from jobs.plan import Plan, check_memory, plan
+from jobs.plan import Plan, place_spec, plan
 from jobs.queries import worker_registry
 from jobs.queries.ended_jobs import EndedJobFilter, EndedJobs
 from jobs.queries.jobs import JobQueries
@@ -193,8 +193,7 @@ class JobService:
     def _parse_spec(self, tenant: str, body: object) -> JobSpec:
         look_up = partial(self._datasets.look_up, tenant)
         spec = read_spec(body, max_parameters=self._settings.max_parameters, datasets=look_up)
-        check_memory(spec, worker_registry.live_workers(self._store))
-        return spec
+        return place_spec(spec, worker_registry.live_workers(self._store))
 
     def _replay_checkpoint_request(self, tenant: str, job: Job, key: str) -> Submission:
         return make_replay(job, self._checkpoints.get_stored_response(tenant, job.id, key))

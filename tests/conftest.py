@@ -15,7 +15,7 @@ from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
 from jobs.store.connection import connect
 from tests.manual_worker import ManualWorker
-from tests.needs import require_program
+from tests.needs import require_gpu, require_program
 from tests.support import ADMIN_KEY, running_store, settings_for, small_spec
 
 
@@ -30,10 +30,12 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip or fail a test whose programs are missing."""
+    """Skip or fail a test whose programs are missing, and skip one that needs a GPU."""
     for mark in item.iter_markers("needs"):
         for program in mark.args:
             require_program(program)
+    if item.get_closest_marker("gpu") is not None:
+        require_gpu()
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,19 @@ def require_program(program: str, environ: Mapping[str, str] = os.environ) -> No
         skip_or_fail(program, environ)
 
 
+def require_gpu() -> None:
+    """Skip the test, also where all tests must run, unless torch can compute on a GPU here."""
+    from jobs.gpus.discovery import list_gpus
+
+    gpus = list_gpus()
+    if not gpus:
+        pytest.skip("no GPU here: the driver shows none")
+    import torch  # here: most tests need no torch
+
+    if not torch.cuda.is_available():
+        pytest.skip(f"torch {torch.__version__} cannot use the GPU here ({gpus[0].name})")
+
+
 def skip_or_fail(program: str, environ: Mapping[str, str] = os.environ) -> NoReturn:
     """Skip the test for want of a program, or fail it where all tests must run."""
     if is_everything_required(environ):

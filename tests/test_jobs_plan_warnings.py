@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from jobs.plan import check_memory, estimate_memory_bytes, find_worker_warnings, plan
+from jobs.memory_estimate import estimate_memory_bytes
+from jobs.plan import check_memory, find_worker_warnings, plan
 from jobs.spec.base import InvalidSpec
 from jobs.spec.spec_warnings import find_spec_warnings
 from tests.costs import peak_bytes

@@ -101,12 +101,24 @@ def test_the_composed_store_keeps_what_it_acknowledges() -> None:
 
 
 def test_the_composed_services_have_settings_that_are_accepted() -> None:
-    for name in ("api", "worker"):
+    for name in ("api", "worker", "worker-cuda"):
         service = COMPOSE["services"][name]
         environment = {**service["environment"], "TICKFORGE_ADMIN_KEY": ADMIN_KEY}
         assert Settings.from_env(environment).redis_url == "redis://store:6379"
         assert service["build"]["target"] in STAGES
         assert service["depends_on"]["store"]["condition"] == "service_healthy"
+
+
+def test_the_image_for_gpus_has_a_torch_with_cuda_and_its_container_one_device() -> None:
+    stage, service = STAGES["worker-cuda"], COMPOSE["services"]["worker-cuda"]
+    installed = re.search(r"^RUN pip install .*--extra-index-url.* torch$", stage, re.M)
+    checked = re.search(r"^RUN python -c .*torch\.version\.cuda or sys\.exit", stage, re.M)
+    assert installed is not None and checked is not None and installed.end() < checked.start()
+    assert "utility" in stage  # NVML, which the worker is found by
+    assert 'CMD ["python", "-m", "workers", "--queue", "cuda"]' in stage
+    (devices,) = service["deploy"]["resources"]["reservations"]["devices"]
+    assert len(devices["device_ids"]) == 1 and devices["capabilities"] == ["gpu"]
+    assert service["profiles"] == ["gpu"], "without it, compose starts none"
 
 
 def test_a_worker_is_healthy_while_its_heartbeat_is_fresh(
@@ -119,5 +131,8 @@ def test_a_worker_is_healthy_while_its_heartbeat_is_fresh(
         ).returncode  # fmt: skip
 
     assert alive() == 1
-    worker_registry.register(store, f"{socket.gethostname()}-17", {"queue": "cpu"}, 60)
+    name, unusable = f"{socket.gethostname()}-17", {"device_error": "torch sees no device"}
+    worker_registry.register(store, name, {"queue": "cuda", **unusable}, 60)
+    assert alive() == 1
+    worker_registry.register(store, name, {"queue": "cpu"}, 60)
     assert alive() == 0

@@ -113,6 +113,15 @@ def test_metrics_and_the_command_line_name_the_gpus(
     assert value(metrics, "tickforge_workers", queue="cuda") is None  # none that takes jobs
 
 
+def test_the_self_test_of_a_gpu_that_torch_cannot_use_is_one_line(
+    library: str, tmp_path: Path
+) -> None:
+    command = ["-m", "workers", "--selftest", "--queue", "cuda"]
+    code, message = refused(command, tmp_path, LD_LIBRARY_PATH=library)
+    assert code == 1 and message.startswith("error: torch ") and "sees no CUDA device" in message
+    assert f"the driver shows {GPUS[0].name} ({GPUS[0].uuid})" in message
+
+
 @pytest.mark.parametrize(("gpus", "named"), [("2", "no GPU 2"), ("none,0", "none, or numbers")])
 def test_a_gpu_that_is_not_there_is_a_wrong_setting(
     library: str, tmp_path: Path, gpus: str, named: str

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from jobs.ledger.owner import MAX_ATTEMPTS_WITHOUT_PROGRESS
-from jobs.plan import estimate_memory_bytes
+from jobs.memory_estimate import estimate_memory_bytes
 from jobs.queries import worker_registry
 from jobs.store import keys
 from jobs.store.connection import Store

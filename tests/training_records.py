@@ -35,10 +35,12 @@ def read_small_spec(**changes: Any) -> JobSpec:
     return read_spec(small_spec(**changes), max_parameters=10**7)
 
 
-def start_training(spec: JobSpec, artifacts: Path | None = None) -> TrainingRun:
+def start_training(
+    spec: JobSpec, artifacts: Path | None = None, device: torch.device = CPU
+) -> TrainingRun:
     """Build a training with one thread."""
     machine.configure_torch(1)
-    return TrainingRun(spec, CPU, artifacts=artifacts)
+    return TrainingRun(spec, device, artifacts=artifacts)
 
 
 def run_and_record(
@@ -60,18 +62,24 @@ def run_and_record(
     )  # fmt: skip
 
 
-def resume_training(spec: JobSpec, folder: Path, artifacts: Path | None = None) -> TrainingRun:
+def resume_training(
+    spec: JobSpec, folder: Path, artifacts: Path | None = None, device: torch.device = CPU
+) -> TrainingRun:
     """Build a training and load a saved state into it."""
-    training = start_training(spec, artifacts)
+    training = start_training(spec, artifacts, device)
     state_files.load(training, folder)
     return training
 
 
 def train_saving_at(
-    spec: JobSpec, ticks: Iterable[int], folder: Path, artifacts: Path | None = None
+    spec: JobSpec,
+    ticks: Iterable[int],
+    folder: Path,
+    artifacts: Path | None = None,
+    device: torch.device = CPU,
 ) -> Iterator[tuple[int, Path, RunRecord]]:
     """Train without a break, saving at these ticks: (tick, folder, record up to there)."""
-    training = start_training(spec, artifacts)
+    training = start_training(spec, artifacts, device)
     columns: dict[str, bytes] = {}
     sparse: list[tuple[str, int, str]] = []
     for tick in ticks:

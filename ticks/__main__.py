@@ -78,7 +78,12 @@ def train(spec: JobSpec) -> tuple["TrainingRun", "Failure | None"]:
     from ticks.training import TrainingRun
 
     machine.configure_torch(spec.compute.threads)
-    training = TrainingRun(spec, torch.device("cuda" if spec.compute.device == "cuda" else "cpu"))
+    device = torch.device(spec.queue)
+    try:
+        machine.check_device(device)
+    except machine.DeviceUnavailable as error:
+        exit_with_error(f"/compute/device: {error}")
+    training = TrainingRun(spec, device)
     report_every = -(-(spec.ticks_total or PROGRESS_LINES * MAX_RUN_TICKS) // PROGRESS_LINES)
     started = time.monotonic()
     while training.end_reason is None:

@@ -3,6 +3,7 @@
 Knows no spec and no net. Never called in the fork server, which must compute nothing.
 """
 
+import os
 import platform
 import resource
 
@@ -25,7 +26,9 @@ def configure_torch(threads: int) -> None:
     torch.use_deterministic_algorithms(True)
     # A debugging aid of the deterministic mode, which would fill every fresh tensor with NaN.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    # Set without cuDNN too. TF32 rounds the factors of float32 products to 10 bits; a benchmark
+    # Without it cuBLAS may not be deterministic and torch refuses to use it; read at its first use.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # TF32 rounds the factors of float32 products to 10 bits; a benchmark
     # chooses among kernels by their speed of the moment.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = False

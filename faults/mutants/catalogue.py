@@ -5,6 +5,7 @@ from faults.mutants import (
     connection_mutants,
     damage_mutants,
     data_mutants,
+    device_mutants,
     disk_mutants,
     durability_mutants,
     fork_mutants,
@@ -20,7 +21,7 @@ from faults.mutants import (
 
 MUTANTS = (
     *ledger_mutants.MUTANTS, *training_mutants.MUTANTS, *durability_mutants.MUTANTS,
-    *data_mutants.MUTANTS, *operator_mutants.MUTANTS, *damage_mutants.MUTANTS,
+    *data_mutants.MUTANTS, *device_mutants.MUTANTS, *operator_mutants.MUTANTS, *damage_mutants.MUTANTS,
     *disk_mutants.MUTANTS,
     *request_mutants.MUTANTS,
     *connection_mutants.MUTANTS,

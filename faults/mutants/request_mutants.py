@@ -60,8 +60,8 @@ MUTANTS = (
         "window-not-planned",
         "a plan knows nothing of the values that a rule looks back at",
         edit_once(
-            "jobs/plan.py",
-            '"/stop/converged/window": _window_values(spec) * WINDOW_VALUE_BYTES,',
+            "jobs/memory_estimate.py",
+            '"/stop/converged/window": window_values(spec) * WINDOW_VALUE_BYTES,',
             '"/stop/converged/window": 0,',
         ),
         (f"{PLAN}::test_a_window_that_no_worker_has_memory_for_is_refused_by_its_name",),

@@ -24,7 +24,7 @@ from jobs.ids import new_job_id
 from jobs.job import Lease, Transition
 from jobs.ledger.claims import VerifyRange
 from jobs.ledger.fork_start import ForkStart
-from jobs.plan import estimate_memory_bytes
+from jobs.memory_estimate import estimate_memory_bytes
 from jobs.spec.job_spec import MAX_NAME_CHARACTERS, JobSpec
 from jobs.store.connection import Store
 from jobs.store.job_snapshot import JobSnapshot, parse_snapshot

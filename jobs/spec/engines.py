@@ -82,9 +82,13 @@ def choose_engine(
 
 def estimate_tick_seconds(spec: JobSpec) -> float:
     """Estimate the seconds of one tick by eager on one core; within a factor of some three."""
+    return EAGER_OVERHEAD_RATIO * _saved_seconds(spec) + count_tick_flops(spec) / FLOPS_PER_SECOND
+
+
+def count_tick_flops(spec: JobSpec) -> int:
+    """Return about how many floating-point operations the products of one tick take."""
     tokens = 1 if spec.profile.text is None else spec.profile.features
-    flops = 6 * spec.parameters * spec.batch_size * tokens
-    return EAGER_OVERHEAD_RATIO * _saved_seconds(spec) + flops / FLOPS_PER_SECOND
+    return 6 * spec.parameters * spec.batch_size * tokens
 
 
 def _saved_seconds(spec: JobSpec) -> float:

@@ -108,11 +108,16 @@ class JobSpec(JobSpecRequest):
     revision: SkipJsonSchema[int] = Field(FIRST_REVISION, exclude=True)
     """Of the rules by which it is read; stored, but not shown. A record without it: the first."""
 
+    device_reason: SkipJsonSchema[str | None] = Field(None, exclude=True)
+    """Why its device was chosen, where a client left that open; stored, and shown in the Job."""
+
     def to_stored(self) -> dict[str, Any]:
         """Return the spec with its hidden fields as JSON, as it is stored and sent to a trainer."""
         hidden_fields: dict[str, Any] = {"revision": self.revision}
         if self.facts is not None:
             hidden_fields["facts"] = self.facts.model_dump(mode="json", exclude_defaults=True)
+        if self.device_reason is not None:
+            hidden_fields["device_reason"] = self.device_reason
         return {**self.model_dump(mode="json"), **hidden_fields}
 
     @cached_property

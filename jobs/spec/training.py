@@ -186,6 +186,7 @@ class Compute(StrictModel):
     """The device and engine of a job, and how exact a resume must be."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto is decided when a job is submitted, by a rule (see plan), and stored as cpu or cuda."""
     threads: Annotated[int, Field(ge=1, le=256), INTEGRAL] = 1
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of products; weights, optimizer state and losses are always float32."""

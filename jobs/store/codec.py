@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from jobs.certificate import Certificate
+from jobs.device_choice import describe_device
 from jobs.errors import UnsupportedSchema
 from jobs.job import Attempt, BestValidation, Checkpoint, Job, JobError, QueuePosition, Status
 from jobs.spec.job_spec import JobSpec
@@ -79,6 +80,7 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
         created_at=fields.time("created_ms") or "",
         started_at=fields.time("started_ms"),
         finished_at=fields.time("finished_ms"),
+        device_choice=describe_device(spec),
         fingerprint=fields.json("fingerprint") or {},
         exact=fields.text("exact") != "0",
         inexact_from=fields.integer("inexact_from") or None,
