@@ -59,6 +59,16 @@ def resolve_device(spec: JobSpec, workers: Sequence[WorkerInfo]) -> JobSpec:
     return resolved.model_copy(update={"device_reason": decision.reason})
 
 
+def inherit_device(spec: JobSpec, parent: JobSpec) -> JobSpec:
+    """Return the spec of a job that goes on from another: on its device, unless it names one."""
+    if spec.compute.device == parent.compute.device:
+        return spec.model_copy(update={"device_reason": parent.device_reason})
+    if spec.compute.device != "auto":
+        return spec.model_copy(update={"device_reason": None})
+    reason = "that of the job that it goes on from"
+    return _on_device(spec, parent.queue).model_copy(update={"device_reason": reason})
+
+
 def choose_device(spec: JobSpec, workers: Sequence[WorkerInfo]) -> DeviceDecision:
     """Choose for a spec that says `auto`, with the workers that live now."""
     if spec.compute.engine in ("graph", "native"):

@@ -4,7 +4,13 @@ from typing import Any
 
 import pytest
 
-from jobs.device_choice import MIN_CUDA_FLOPS, choose_device, describe_device, resolve_device
+from jobs.device_choice import (
+    MIN_CUDA_FLOPS,
+    choose_device,
+    describe_device,
+    inherit_device,
+    resolve_device,
+)
 from jobs.memory_estimate import GPU_PROCESS_BYTES, estimate_memory_bytes
 from jobs.queries import worker_registry
 from jobs.spec.stored import read_stored_spec
@@ -64,6 +70,18 @@ def test_the_decision_is_stored_with_the_spec() -> None:
     assert describe_device(spec).device == spec.queue == "cuda"
     assert f"{6 * spec.parameters * 32:.1e}" in describe_device(spec).why
     assert 6 * spec.parameters * 2 < MIN_CUDA_FLOPS < 6 * spec.parameters * 32
+
+
+def test_a_job_that_goes_on_from_another_stays_on_its_device_unless_it_names_one() -> None:
+    def on(device: str) -> Any:
+        return read_small_spec(**LARGE, compute={"device": device})
+
+    chosen, old = resolve_device(on("auto"), [CPU, GPU]), on("auto")
+    assert inherit_device(chosen, chosen) == chosen
+    assert inherit_device(on("auto"), chosen).queue == "cuda"
+    assert inherit_device(old, old) == old and old.queue == "cpu"
+    moved = inherit_device(chosen.model_copy(update={"compute": on("cpu").compute}), chosen)
+    assert describe_device(moved).model_dump() == {"device": "cpu", "why": "the spec names it"}
 
 
 def test_plan_and_job_show_device_and_reason_and_no_later_worker_changes_them(

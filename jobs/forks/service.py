@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
+from jobs.device_choice import inherit_device
 from jobs.errors import (
     CheckpointNotKept,
     DatasetDeleted,
@@ -121,6 +122,7 @@ class ForkService:
     def _read_spec(self, tenant: str, parent: Job, tick: int, patch: Mapping[str, Any]) -> JobSpec:
         elapsed = self._read_elapsed(tenant, parent, tick)
         spec = patch_spec(parent.spec, patch, tick, elapsed, self._settings.max_parameters)
+        spec = inherit_device(spec, parent.spec)
         check_memory(spec, worker_registry.live_workers(self._store))
         return spec
 
