@@ -21,7 +21,8 @@ from faults.mutants import (
 
 MUTANTS = (
     *ledger_mutants.MUTANTS, *training_mutants.MUTANTS, *durability_mutants.MUTANTS,
-    *data_mutants.MUTANTS, *device_mutants.MUTANTS, *operator_mutants.MUTANTS, *damage_mutants.MUTANTS,
+    *data_mutants.MUTANTS, *device_mutants.MUTANTS, *operator_mutants.MUTANTS,
+    *damage_mutants.MUTANTS,
     *disk_mutants.MUTANTS,
     *request_mutants.MUTANTS,
     *connection_mutants.MUTANTS,

@@ -22,10 +22,12 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from jobs.device_choice import DeviceChoice
 from jobs.job import JobDocument, JobError, QueuePosition
 from jobs.store.codec import Record
 from jobs.timestamps import format_rfc3339
 
+ON_CPU = DeviceChoice(device="cpu", why="answers are computed on CPUs")
 NO_WORKER = "no live worker answers now: this one waits until a worker starts"
 
 
@@ -68,6 +70,7 @@ def parse_answer(record: Record, queue: QueuePosition | None = None) -> Answer:
         started_at=times["started"],
         finished_at=times["finished"],
         device="cpu" if "worker" in fields else None,
+        device_choice=ON_CPU,
         worker=fields.get("worker") if status == "running" else None,
         warnings=[NO_WORKER] if queue is not None and queue.reason == "no_worker" else [],
         **NOTHING,
