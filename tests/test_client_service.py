@@ -290,3 +290,29 @@ def test_a_language_model_continues_a_prompt(
     arguments = ["generate", job.id, "In the", "--max-tokens", "20", "--seed", "3", "--json"]
     assert cli.main(arguments) == 0
     assert json.loads(capsys.readouterr().out) == {"text": text}
+
+
+def test_a_job_is_extended_and_forked_and_the_line_is_shown(
+    client: Client, trained: Job, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["extend", trained.id, "--ticks", "330"]) == 0
+    longer = client.job(capsys.readouterr().out.strip()).wait(60)
+    assert (longer.status, longer.tick, longer.fields["parent"]) == ("succeeded", 330, trained.id)
+    change = ["--set", "optimizer.lr=0.5", "--set", "name=hot", "--set", "budget.ticks=340"]
+    assert cli.main(["fork", longer.id, "--tick", "330", *change, "--watch"]) == 0
+    hot = next(client.jobs(name="hot"))
+    assert (hot.fields["spec"]["optimizer"]["lr"], hot.fields["first_tick"]) == (0.5, 331)
+    line = hot.history(["loss", "lr"], lineage=True)
+    assert line.tick.tolist() == list(range(1, 341))
+    assert line["lr"].tolist() == [0.001] * 330 + [0.5] * 10
+    assert line["loss"][:300].tolist() == trained.history()["loss"].tolist()
+    capsys.readouterr()
+    assert cli.main(["history", hot.id, "--csv", "--lineage"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 341
+
+    assert cli.main(["fork", trained.id, "--tick", "7"]) == cli.EXIT_USAGE
+    assert "300" in capsys.readouterr().err
+    for wrong in (["extend", trained.id], ["fork", trained.id, "--set", "lr"]):
+        assert cli.main(wrong) == cli.EXIT_USAGE
+    assert cli.main(["extend", trained.id, "--ticks", "300"]) == cli.EXIT_USAGE
+    assert "/budget" in capsys.readouterr().err

@@ -51,13 +51,17 @@ def read(
     after: int = 0,
     before: int | None = None,
     last: int | None = None,
+    lineage: bool = False,
 ) -> HistoryJson:
     """Return the requested ticks as one document, joined from as many pages as needed.
 
-    `after` and `before` are exclusive bounds; `last` requests the newest ticks instead.
+    `after` and `before` are exclusive bounds; `last` requests the newest ticks instead. With
+    `lineage` a fork's has the ticks before its own, too.
     """
     path = api_path("jobs", job_id, "history")
     query: dict[str, Any] = {"columns": ",".join(columns)}
+    if lineage:
+        query["lineage"] = "true"
     if last is not None and last > PAGE_TICKS:
         after, last = max(0, session.get(path, {**query, "last": 1})["last_tick"] - last), None
     if last is not None:

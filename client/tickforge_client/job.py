@@ -169,6 +169,29 @@ class Job:
         path, body = api_path("jobs", self.id, "verify"), {"from": start, "to": to}
         return Job(self._session, self._session.create(path, body, idempotency_key))
 
+    def fork(
+        self,
+        tick: int | None = None,
+        spec: Mapping[str, Any] | None = None,
+        *,
+        idempotency_key: str | None = None,
+    ) -> Job:
+        """Go on after a kept checkpoint (by default the newest) as a new job, and return that.
+
+        `spec` is a merge patch (RFC 7396) of this job's spec. Raises Conflict, which names the kept
+        ticks, or InvalidRequest.
+        """
+        path, body = api_path("jobs", self.id, "fork"), {"tick": tick, "spec": dict(spec or {})}
+        return Job(self._session, self._session.create(path, body, idempotency_key))
+
+    def extend(self, budget: Mapping[str, Any], *, idempotency_key: str | None = None) -> Job:
+        """Go on from the final checkpoint as a new job up to a larger `budget`, and return that.
+
+        The budget counts from tick 0 of the line.
+        """
+        path, body = api_path("jobs", self.id, "extend"), {"budget": dict(budget)}
+        return Job(self._session, self._session.create(path, body, idempotency_key))
+
     def update(self, **changes: Any) -> Job:
         """Set `name`, `labels`, `notes` or `priority`; return this job as changed."""
         return self._replace_fields(self._session.patch(self._path, changes))
@@ -184,20 +207,27 @@ class Job:
         after: int = 0,
         before: int | None = None,
         last: int | None = None,
+        lineage: bool = False,
     ) -> History:
         """Return columns as arrays, every tick; see tickforge_client.history for their types.
 
-        `after` and `before` are exclusive bounds; `last` requests the newest ticks instead.
+        `after` and `before` are exclusive bounds; `last` requests the newest ticks instead. With
+        `lineage` a fork's has the ticks before its own, too.
         """
         names = [columns] if isinstance(columns, str) else list(columns)
         session, job_id = self._session, self.id
-        document = history.read(session, job_id, names, after=after, before=before, last=last)
+        document = history.read(
+            session, job_id, names, after=after, before=before, last=last, lineage=lineage
+        )
         return history.to_arrays(document, names)
 
-    def view(self, columns: str | Sequence[str] = "loss", *, points: int) -> dict[str, Any]:
+    def view(
+        self, columns: str | Sequence[str] = "loss", *, points: int, lineage: bool = False
+    ) -> dict[str, Any]:
         """Return the history in at most `points` buckets per column, as the server's JSON."""
         names = columns if isinstance(columns, str) else ",".join(columns)
-        query = {"columns": names, "points": points}
+        query: dict[str, Any] = {"columns": names, "points": points}
+        query |= {"lineage": "true"} if lineage else {}
         return self._session.get(api_path("jobs", self.id, "history"), query)
 
     def predict(self, rows: Any, which: str | int = "latest") -> list[dict[str, Any]]:

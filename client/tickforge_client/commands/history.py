@@ -26,6 +26,7 @@ from tickforge_client.commands.common import (
 @click.option("--columns", default="loss", show_default=True, help="names with commas between")
 @click.option("--csv", is_flag=True, help="every tick as CSV")
 @click.option("--last", type=click.IntRange(1), metavar="N", help="only the newest N ticks")
+@click.option("--lineage", is_flag=True, help="of a fork: the ticks before its own too")
 @click.option("--points", type=click.IntRange(1), metavar="N", help="a view of N buckets")
 @pass_common
 def show_history(
@@ -36,6 +37,7 @@ def show_history(
     csv: bool,
     last: int | None,
     points: int | None,
+    lineage: bool,
 ) -> None:
     """Draw a job's history; with --csv or --json print every tick of it."""
     if csv and (points or common.json):
@@ -45,19 +47,23 @@ def show_history(
     names = [name.strip() for name in columns.split(",")]
     with common.client() as client:
         if csv:
-            _print_csv(client, job_id, names, last)
+            _print_csv(client, job_id, names, last, lineage=lineage)
         elif points:
-            _show_view(client.job(job_id).view(names, points=points), names, common)
-        elif common.json:
-            print_json(history.read(client.session, job_id, names, last=last))
-        elif last:
-            _show_last(history.read(client.session, job_id, names, last=last), names)
+            view = client.job(job_id).view(names, points=points, lineage=lineage)
+            _show_view(view, names, common)
+        elif common.json or last:
+            document = history.read(client.session, job_id, names, last=last, lineage=lineage)
+            print_json(document) if common.json else _show_last(document, names)
         else:
-            _draw(client, job_id, names)
+            _draw(client, job_id, names, lineage=lineage)
 
 
-def _print_csv(client: Client, job_id: str, names: list[str], last: int | None) -> None:
-    query = {"columns": ",".join(names), **({"last": last} if last is not None else {})}
+def _print_csv(
+    client: Client, job_id: str, names: list[str], last: int | None, *, lineage: bool
+) -> None:
+    query: dict[str, Any] = {"columns": ",".join(names)}
+    query |= {"last": last} if last is not None else {}
+    query |= {"lineage": "true"} if lineage else {}
     print_bytes = byte_printer()
     for piece in history.stream_csv(client.session, job_id, query):
         print_bytes(piece)
@@ -86,9 +92,10 @@ def _show_last(document: Mapping[str, Any], names: list[str]) -> None:
             print_lines(formatting.table_lines(("TICK", name), rows))
 
 
-def _draw(client: Client, job_id: str, names: list[str]) -> None:
+def _draw(client: Client, job_id: str, names: list[str], *, lineage: bool) -> None:
     braille = chart.can_show(sys.stdout.encoding)
-    view = client.job(job_id).view(names, points=64 * chart.CELL_WIDTH)
+    points = 64 * chart.CELL_WIDTH
+    view = client.job(job_id).view(names, points=points, lineage=lineage)
     for name in names:
         echo(name)
         print_lines(chart.draw(chart.mean_points(view, name), braille=braille))
