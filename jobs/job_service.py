@@ -16,6 +16,9 @@ from jobs.archive.upkeep import ArchiveUpkeep
 from jobs.datasets.repository import DatasetRepository
 from jobs.errors import DatasetDeleted, JobSpared, NoSuchDataset, NoSuchJob, NotTerminal
 from jobs.files.artifacts import ArtifactStore
+from jobs.forks.held_folder import held_folder
+from jobs.forks.initial_weights import InitialWeights
+from jobs.ids import new_job_id
 from jobs.job import Checkpoint, Job, Transition
 from jobs.job_deletion import JobDeletion
 from jobs.ledger.checkpoint_requests import CheckpointRequests
@@ -66,6 +69,7 @@ class JobService:
         self._ledger, self._queries = JobLedger(store), JobQueries(store)
         self._archive = JobArchive(store, artifacts)
         self._deletion, self._ended_jobs = JobDeletion(store, artifacts), EndedJobs(store)
+        self._initial_weights = InitialWeights(store, artifacts)
         self._submissions = Submissions(store, artifacts, settings, encode_job)
         self._checkpoints = CheckpointRequests(store, artifacts, self._archive)
         self.check_disk = DiskProbe(artifacts).check
@@ -83,7 +87,7 @@ class JobService:
         """
         while True:
             try:
-                return self._submissions.create(tenant, self._parse_spec(tenant, body), idempotency)
+                return self._submit(tenant, self._parse_spec(tenant, body), idempotency)
             except NoSuchDataset:  # deleted since the spec was checked
                 continue
             except InvalidSpec:
@@ -193,7 +197,21 @@ class JobService:
     def _parse_spec(self, tenant: str, body: object) -> JobSpec:
         look_up = partial(self._datasets.look_up, tenant)
         spec = read_spec(body, max_parameters=self._settings.max_parameters, datasets=look_up)
+        spec = self._initial_weights.bind(tenant, spec)
         return place_spec(spec, worker_registry.live_workers(self._store))
+
+    def _submit(self, tenant: str, spec: JobSpec, idempotency: Idempotency | None) -> Submission:
+        """Queue a job, with its own copy of the weights that it begins with, if they are named."""
+        if spec.weights is None:
+            return self._submissions.create(tenant, spec, idempotency)
+        if replay := self._submissions.find_replay(tenant, idempotency):
+            return replay
+        self._artifacts.check_free_space(spec.weights.bytes)
+        job_id = new_job_id()
+        with held_folder(self._store, self._artifacts, tenant, job_id) as folder:
+            spec, start = self._initial_weights.copy(tenant, spec, job_id, folder)
+            folder.publish()
+            return self._submissions.create(tenant, spec, idempotency, fork=start)
 
     def _replay_checkpoint_request(self, tenant: str, job: Job, key: str) -> Submission:
         return make_replay(job, self._checkpoints.get_stored_response(tenant, job.id, key))

@@ -88,7 +88,7 @@ class ApiHarness:
             file.stat().st_ino: file.stat().st_size
             for file in files
             if file.name not in ("manifest.json", "log.txt")
-            and {"checkpoints", "history", "code"} & set(file.parts)
+            and {"checkpoints", "history", "code", "init"} & set(file.parts)
         }
         return sum(sizes.values())
 

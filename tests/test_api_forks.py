@@ -108,6 +108,7 @@ def test_the_learning_rates_of_a_line_are_those_that_were_used(client: Any, pare
     [
         ({"model": {"hidden": [8]}}, "/spec/model/hidden", "the weights are those of this net"),
         ({"model": {"norm": "none"}}, "/spec/model/norm", "only dropout may change"),
+        ({"model": {"dropout": 0.5}}, "/spec/model/dropout", "0 stays 0"),
         ({"data": {"samples": 64}}, "/spec/data/samples", "the state belongs to these data"),
         ({"data": None}, "/spec/data", "the state belongs to these data"),
         ({"objective": "cross_entropy"}, "/spec/objective", "trained on this objective"),
@@ -162,10 +163,10 @@ def test_a_schedule_that_depends_on_the_total_is_named_when_the_total_changes(
 
 
 def test_a_plan_of_a_fork_makes_nothing(client: Any, parent: str, settings: Settings) -> None:
-    body = {"spec": {"budget": {"ticks": 50}, "model": {"dropout": 0.5}, "batch_size": None}}
+    body = {"spec": {"budget": {"ticks": 50}, "clip_norm": 0.5, "batch_size": None}}
     plan = client.post(f"/v1/jobs/{parent}/fork/plan", json=body).json
 
-    assert (plan["ticks_total"], plan["spec"]["model"]["dropout"]) == (50, 0.5)
+    assert (plan["ticks_total"], plan["spec"]["clip_norm"]) == (50, 0.5)
     assert plan["spec"]["batch_size"] == 24  # the default: all training rows
     assert len(client.get("/v1/jobs").json["data"]) == len(job_folders(settings)) == 1
 
@@ -261,3 +262,40 @@ def test_a_fork_of_another_tenants_job_is_404(client: Any, parent: str) -> None:
     for path, body in (("fork", {}), ("fork/plan", {}), ("extend", {"budget": {"ticks": 30}})):
         response = client.post(f"/v1/jobs/{parent}/{path}", json=body, headers=headers)
         assert (response.status_code, response.json["type"]) == (404, PROBLEM + "no-such-job")
+
+
+@pytest.mark.parametrize(
+    ("init", "pointer", "rule"),
+    [
+        ({"job": "job_" + "a" * 26}, "/init/job", "there is none of this id"),
+        ({"tick": 13}, "/init/tick", "it keeps: 8, 12, 20"),
+        ({"tick": -1}, "/init/tick", "greater than or equal to 0"),
+        ({"job": "x"}, "/init/job", "pattern"),
+        ({"strict": 1}, "/init/strict", "boolean"),
+        ({}, "/init", "0.weight is [4, 4] in that checkpoint, [4, 3] in this net"),
+        ({"tick": 8, "strict": False}, "/init", "0.weight is [4, 4] in that"),
+    ],
+)
+def test_an_init_that_cannot_be_is_422_at_submission_and_in_the_plan(
+    client: Any, submit: Callable[..., str], store: "redis.Redis", settings: Settings,
+    init: dict[str, Any], pointer: str, rule: str,
+) -> None:  # fmt: skip
+    job_id = submit()
+    worker = ManualWorker(store, settings)
+    header = json.dumps({"0.weight": {"dtype": "F32", "shape": [4, 4], "data_offsets": [0, 64]}})
+    weights = len(header).to_bytes(8, "little") + header.encode() + bytes(64)
+    for count in (8, 4, 8):
+        worker.record([1.0] * count)
+        worker.save(weights)
+    worker.end(stopped_by="budget")
+    body = small_spec(init={"job": job_id, **init})
+    for path in ("/v1/jobs", "/v1/jobs/plan"):
+        response = client.post(path, json=body)
+        assert response.status_code == 422, response.json
+        error = response.json["errors"][0]
+        assert error["pointer"] == pointer and rule in error["detail"], error
+    assert job_folders(settings) == {job_id}
+    (file,) = settings.artifacts.glob(f"default/{job_id}/checkpoints/20-*/model.safetensors")
+    file.write_bytes(b"\xff" * file.stat().st_size)
+    damaged = client.post("/v1/jobs", json=small_spec(init={"job": job_id}))
+    assert (damaged.status_code, damaged.json["type"]) == (500, PROBLEM + "damaged")

@@ -35,7 +35,10 @@ def count(net: nn.Module) -> int:
 def test_the_parameters_counted_are_the_built_nets(
     config: MlpConfig, inputs: int, outputs: int
 ) -> None:
-    assert config.num_parameters(inputs, outputs) == count(build(config, inputs, outputs, 0))
+    net = build(config, inputs, outputs, 0)
+    assert config.num_parameters(inputs, outputs) == count(net)
+    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    assert config.weight_shapes(inputs, outputs) == shapes
 
 
 @settings(max_examples=60, deadline=None)

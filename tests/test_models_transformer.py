@@ -43,6 +43,8 @@ def test_the_parameters_counted_are_the_built_nets(
 ) -> None:
     net = build(config, window, kinds, 0)
     assert config.num_parameters(window, kinds) == sum(p.numel() for p in net.parameters())
+    shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
+    assert config.weight_shapes(window, kinds) == shapes
     assert net(torch.zeros(2, window, dtype=torch.int64)).shape == (2, window, kinds)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load
 
 from tests.api_harness import ApiHarness, running_api_harness
 from tests.support import small_spec
@@ -93,7 +94,9 @@ def extended(harness: ApiHarness, spec: dict[str, Any], ticks: int) -> dict[str,
     )
     assert harness.request(short["id"], "cancel").status_code == 409  # it has ended, and stays so
     assert harness.http.delete(f"/v1/jobs/{short['id']}").status_code == 204
-    job = harness.wait_for_end(harness.expect_accepted(response)["id"])
+    accepted = harness.expect_accepted(response)
+    assert accepted["best"]["tick"] % 50 == 0  # what the end alone measured does not count
+    job = harness.wait_for_end(accepted["id"])
     assert job["status"] == "succeeded", job["error"]
     return job
 
@@ -138,3 +141,51 @@ def test_the_first_state_of_a_fork_stays_for_its_verify(harness: ApiHarness, fau
     assert of_child["weights"] == of_parent["weights"]
     result = harness.verify(child["id"])["result"]
     assert (result["verdict"], result["from"], result["to"]) == ("equal", TICK, TICKS)
+
+
+def test_a_job_begins_with_another_jobs_weights_and_a_fresh_optimizer(harness: ApiHarness) -> None:
+    """A wider answer takes what fits; both are verified after the other job has been deleted."""
+    spec = small_spec(**DIGITS) | {"model": {"family": "mlp", "hidden": [8], "norm": "batch"}}
+    spec["data"]["drop_last"] = True
+    source = harness.wait_for_end(harness.submit(spec))
+    init = {"job": source["id"], "tick": TICK}
+    tuning = spec | {"init": init, "optimizer": {"name": "sgd", "lr": 1e-9}, "budget": {"ticks": 2}}
+    tuning["checkpoint"] = {"at_start": True}
+    refused = harness.http.post("/v1/jobs", json=tuning | {"model": {"family": "mlp", "hidden": [9],
+                                                                     "norm": "batch"}})  # fmt: skip
+    assert refused.status_code == 422
+    details = [error["detail"] for error in refused.json["errors"]]
+    assert (
+        "weights that fit: 0.weight is [8, 64] in that checkpoint, [9, 64] in this net" in details
+    )
+    assert {error["pointer"] for error in refused.json["errors"]} == {"/init"}
+
+    strict = harness.submit(tuning)
+    loose = tuning | {"init": {"job": source["id"], "strict": False}}
+    loose["model"] = {"family": "mlp", "hidden": [8, 4], "norm": "batch"}
+    child = harness.expect_accepted(harness.http.post("/v1/jobs", json=loose))
+    assert child["spec"]["init"]["tick"] == TICKS
+    assert any(
+        "init leaves out what does not fit: 3.weight is" in text for text in child["warnings"]
+    )
+    there = weights_of(harness, source["id"], TICK)
+    final = weights_of(harness, source["id"], TICKS)
+    assert harness.http.delete(f"/v1/jobs/{source['id']}").status_code == 204
+
+    for job_id in (strict, child["id"]):
+        job = harness.wait_for_end(job_id)
+        assert job["status"] == "succeeded", job["error"]
+        assert harness.verify(job_id)["result"]["verdict"] == "equal"
+    begun = weights_of(harness, strict, 0)
+    assert begun.keys() == there.keys() and all(begun[name].equal(there[name]) for name in there)
+    begun = weights_of(harness, child["id"], 0)
+    assert begun["0.weight"].equal(final["0.weight"])
+    assert begun["1.running_mean"].equal(final["1.running_mean"])
+    assert begun["3.weight"].shape != final["3.weight"].shape
+    assert harness.bytes_on_disk(strict) == harness.job(strict)["bytes"]
+
+
+def weights_of(harness: ApiHarness, job_id: str, tick: int) -> dict[str, Any]:
+    """Return the weights of a checkpoint by name."""
+    path = f"/v1/jobs/{job_id}/checkpoints/{tick}/files/model.safetensors"
+    return dict(load(harness.http.get(path).data))

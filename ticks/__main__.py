@@ -58,7 +58,10 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 def load_spec(path: Path) -> JobSpec:
     """Read a spec; on errors, print each on a line of its own and exit with code 2."""
     try:
-        return read_spec(json.loads(path.read_text()), max_parameters=MAX_PARAMETERS)
+        spec = read_spec(json.loads(path.read_text()), max_parameters=MAX_PARAMETERS)
+        if spec.init is not None:
+            exit_with_error("/init: only the service has the weights of its jobs")
+        return spec
     except OSError as error:
         exit_with_error(f"{path}: {error.strerror}")
     except ValueError as error:

@@ -24,6 +24,7 @@ from ticks.engines.chunk import Chunk, Engine
 from ticks.engines.selection import make_engine
 from ticks.engines.single_tick import SingleTickEngine
 from ticks.final_test import FinalTest
+from ticks.initial_weights import load_initial_weights
 from ticks.state import state_digest
 from ticks.stopping import StopRules
 from ticks.trainer import Trainer, show_nothing
@@ -91,7 +92,8 @@ class TrainingRun:
 
     The argument `engine` names the engine of the job's recorded history, if it has one; `announce`
     is called with the name of each phase that takes time, `show_progress` within ticks and
-    evaluations. Raises DamagedDataset, WrongText or MissingEngine.
+    evaluations. Raises DamagedDataset, WrongText, MissingWeights
+    or MissingEngine.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class TrainingRun:
         self.column_info = data.column_info
         self.warnings = _find_warnings(spec, data.training)
         self.trainer = Trainer(spec, data.training, device)
+        load_initial_weights(self.trainer.net, spec, artifacts)
         self.trainer.show_progress = show_progress
         choice = make_engine(self.trainer, device, engine, announce)
         self.engine_note, self.is_fallback = choice.reason, choice.is_fallback

@@ -47,7 +47,7 @@ MUTANTS = (
         "what damages a file of a job damages its forks",
         edit_once(
             "jobs/files/checkpoint_copies.py",
-            "            _copy_file(opened, folder / entry.name, on_progress)\n",
+            "            copy_file(opened, folder / entry.name, on_progress)\n",
             "            place = files, tenant, source_job, source\n"
             "            original = checkpoint_folders.folder_path(*place) / entry.name\n"
             "            os.link(original, folder / entry.name)\n",

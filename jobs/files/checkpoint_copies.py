@@ -52,7 +52,7 @@ def copy_checkpoint(
             continue
         opened, _ = checkpoint_folders.open_file(files, tenant, source_job, source, entry.name)
         with opened:
-            _copy_file(opened, folder / entry.name, on_progress)
+            copy_file(opened, folder / entry.name, on_progress)
         entries.append(entry)
     copy = source.model_copy(
         update={
@@ -75,7 +75,7 @@ def copy_checkpoint(
     return copy
 
 
-def _copy_file(source: BinaryIO, target: Path, on_progress: Callable[[], None]) -> None:
+def copy_file(source: BinaryIO, target: Path, on_progress: Callable[[], None]) -> None:
     """Copy one file durably."""
     with create_file(target) as file:
         while block := source.read(BLOCK_BYTES):

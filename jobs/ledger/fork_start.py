@@ -29,13 +29,14 @@ class OpenPart:
 class ForkStart:
     """A new job's copy of its parent's line up to `tick`, with the checkpoint of that tick.
 
-    `fields` are fields of the record, `digests` the sha256 of history files by name, `size` the
-    bytes of all files that count in a quota. `continues_bits`: its ticks belong to the parent's
-    fingerprint. `notes` become events of its log.
+    Without a parent: a job that begins at tick 0 with files of another. `fields` are fields of the
+    record, `digests` the sha256 of history files by name, `size` the bytes of all files that count
+    in a quota. `continues_bits`: its ticks belong to the parent's fingerprint. `notes` become
+    events of its log.
     """
 
     job_id: str
-    parent: str
+    parent: str | None
     tick: int
     fields: Mapping[str, str]
     checkpoints: Sequence[Checkpoint]

@@ -32,6 +32,7 @@ REASONS = {
     "may change",
     "test": "rows that were trained on would be held out, or the reverse",
     "record": "the history of the line has these columns",
+    "init": "the state at the tick has the weights",
 }
 
 
@@ -61,8 +62,10 @@ def patch_spec(
     if errors := [*_find_fixed(shown, merged), *_find_optimizer_errors(shown, merged)]:
         raise InvalidSpec(errors)
     hidden = {name: value for name, value in stored.items() if name not in shown}
-    spec = _read(parent, {**merged, **hidden}, merged)
-    errors = [*_find_line_errors(parent, spec, patch, tick, elapsed)]
+    # it begins with the state at the tick, which has the weights
+    spec = _read(parent, {**merged, **hidden, "init": None, "weights": None}, merged)
+    errors = [*_find_net_errors(parent, spec)]
+    errors += [*_find_line_errors(parent, spec, patch, tick, elapsed)]
     inherited = check_rules(parent, max_parameters)  # rules may be stricter than in its time
     errors += [error for error in check_rules(spec, max_parameters) if error not in inherited]
     if errors:
@@ -121,6 +124,14 @@ def _find_optimizer_errors(before: Any, after: Any) -> Iterator[FieldError]:
     if name == "sgd" and has_velocity != keeps:
         rule = "above 0: the state has a velocity" if has_velocity else "0: the state has none"
         yield FieldError("/optimizer/momentum", rule, new.get("momentum", 0.0))
+
+
+def _find_net_errors(parent: JobSpec, spec: JobSpec) -> Iterator[FieldError]:
+    """Yield the error of a dropout that changes the names of the weights."""
+    sizes = parent.profile.features, parent.profile.outputs
+    if parent.model.weight_shapes(*sizes) != spec.model.weight_shapes(*sizes):
+        rule = "0 stays 0, and above 0 it stays so: the layers of this net are counted with it"
+        yield FieldError("/model/dropout", rule, spec.model.dropout)
 
 
 def _find_line_errors(

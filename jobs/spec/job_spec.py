@@ -15,6 +15,7 @@ from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, StoredSeed
 from jobs.spec.data import FIRST_REVISION, REVISION, Data, DatasetData, Profile
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.held_out import HeldOut, HeldOutTest, Validation, count_binary_share, count_share
+from jobs.spec.init import Init, InitWeights
 from jobs.spec.text import vocabulary_of
 from jobs.spec.training import (
     AdamW,
@@ -87,6 +88,8 @@ class JobSpecRequest(StrictModel):
     clip_norm: Positive | None = None
     validation: Validation | None = None
     test: HeldOutTest | None = None
+    init: Init | None = None
+    """Another job's weights to begin with, with a fresh optimizer; null: the seed draws them."""
     checkpoint: CheckpointRules = CheckpointRules()
     seed: Seed = 0
     compute: Compute = Compute()
@@ -105,6 +108,9 @@ class JobSpec(JobSpecRequest):
     facts: SkipJsonSchema[DatasetBinding | None] = Field(None, exclude=True)
     """Its uploaded datasets; null without any. Stored (`to_stored`), but not shown to clients."""
 
+    weights: SkipJsonSchema[InitWeights | None] = Field(None, exclude=True)
+    """The job's copy of the weights of `init`; stored, but not shown."""
+
     revision: SkipJsonSchema[int] = Field(FIRST_REVISION, exclude=True)
     """Of the rules by which it is read; stored, but not shown. A record without it: the first."""
 
@@ -118,6 +124,8 @@ class JobSpec(JobSpecRequest):
             hidden_fields["facts"] = self.facts.model_dump(mode="json", exclude_defaults=True)
         if self.device_reason is not None:
             hidden_fields["device_reason"] = self.device_reason
+        if self.weights is not None:
+            hidden_fields["weights"] = self.weights.model_dump(mode="json")
         return {**self.model_dump(mode="json"), **hidden_fields}
 
     @cached_property

@@ -40,6 +40,8 @@ def find_spec_warnings(spec: JobSpec) -> list[str]:
     if spec.revision == FIRST_REVISION:
         return []
     notes = [] if spec.facts is None else [*spec.facts.notes, *_option_warnings(spec.facts)]
+    if spec.weights is not None:
+        notes += [f"init leaves out what does not fit: {rule}" for rule in spec.weights.left_out]
     return [*notes, *_model_warnings(spec), *_split_warnings(spec), *_checkpoint_warnings(spec)]
 
 

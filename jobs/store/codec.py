@@ -157,7 +157,7 @@ class _Fields:
 
 def _file_bytes(fields: _Fields) -> int:
     in_checkpoints = fields.integer("checkpoint_bytes") + fields.integer("code_bytes")
-    return in_checkpoints + fields.integer("history_bytes")
+    return in_checkpoints + fields.integer("history_bytes") + fields.integer("init_bytes")
 
 
 def _validate_or_none(model: Any, value: Any) -> Any:

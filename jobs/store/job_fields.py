@@ -77,6 +77,7 @@ Its checkpoints.
   checkpoint_bytes: int: bytes of all of them, without the code that they share
   code: sha256s of that code, separated by spaces
   code_bytes: int: its bytes
+  init_bytes: int: bytes of the weights of another job that it begins with
   checkpoint_changes: int: changes of their set or of a request; an owner compares it
   best_gone: int: the newest tick of a best checkpoint that a client deleted
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from models.strict_models import StrictModel
 from models.strict_numbers import FINITE, INTEGRAL
 from models.types import NORM_PARAMETERS, Activation, Norm
+from models.weight_shapes import Shapes, linear_shapes, norm_shapes
 
 Width = Annotated[int, Field(ge=1, le=65_536), INTEGRAL]
 #: numbers in memory per hidden unit of a row: linear, norm, activation, gradients, and what the
@@ -38,6 +39,17 @@ class MlpConfig(StrictModel):
         layers = [inputs, *self.hidden, outputs]
         linear = sum((fan_in + 1) * width for fan_in, width in pairwise(layers))
         return linear + NORM_PARAMETERS[self.norm] * sum(self.hidden)
+
+    def weight_shapes(self, inputs: int, outputs: int) -> Shapes:
+        """Return name and shape of each of the net's weights and buffers."""
+        shapes, index = Shapes(), 0
+        for width in self.hidden:
+            shapes |= linear_shapes(str(index), inputs, width)
+            shapes |= norm_shapes(self.norm, str(index + 1), width)
+            # a layer's modules: linear, norm, activation, dropout
+            index += 2 + (self.norm != "none") + (self.dropout > 0)
+            inputs = width
+        return shapes | linear_shapes(str(index), inputs, outputs)
 
     def activation_count(self, inputs: int, outputs: int) -> int:
         """Estimate the numbers in memory for one row between forward and backward pass."""

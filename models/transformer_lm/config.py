@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from models.strict_models import StrictModel
 from models.strict_numbers import FINITE, INTEGRAL
 from models.types import NORM_PARAMETERS, Activation
+from models.weight_shapes import Shapes, linear_shapes, norm_shapes
 
 #: numbers a layer stores for the backward pass per feature of a token: normed inputs, query, key,
 #: value, attention's output, two sums and their norms
@@ -72,6 +73,24 @@ class TransformerLmConfig(StrictModel):
         last = norm if self.norm_position == "pre" else 0
         embeddings = (inputs + outputs * (1 if self.tied_embeddings else 2)) * width
         return embeddings + self.layers * layer + last
+
+    def weight_shapes(self, inputs: int, outputs: int) -> Shapes:
+        """Return name and shape of each of the net's weights and buffers."""
+        width, inner_width = self.width, self.feed_forward * self.width
+        shapes: Shapes = {"tokens.weight": (outputs, width), "positions.weight": (inputs, width)}
+        for layer in range(self.layers):
+            attention, feed_forward = f"layers.{layer}.0", f"layers.{layer}.1"
+            for sublayer in (attention, feed_forward):
+                shapes |= norm_shapes(self.norm, f"{sublayer}.norm.0", width)
+            name = f"{attention}.sublayer"
+            shapes |= linear_shapes(f"{name}.queries_keys_values", width, 3 * width)
+            shapes |= linear_shapes(f"{name}.output", width, width)
+            name = f"{feed_forward}.sublayer"
+            shapes |= linear_shapes(f"{name}.hidden", width, inner_width)
+            shapes |= linear_shapes(f"{name}.output", inner_width, width)
+        if self.norm_position == "pre":
+            shapes |= norm_shapes(self.norm, "norm.0", width)
+        return shapes if self.tied_embeddings else {**shapes, "logits.weight": (outputs, width)}
 
     def activation_count(self, inputs: int, outputs: int) -> int:
         """Estimate the numbers in memory for one row between forward and backward pass."""

@@ -5,7 +5,7 @@
 local member = h.member
 local job = keys.job(member)
 local j = redis.call('HMGET', job, 'status', 'idempotency_key', 'columns', 'sparse', 'segments', 'attempt', 'tick', 'seq',
-  'checkpoint_bytes', 'history_bytes', 'code_bytes', 'name', 'finished_ms')
+  'checkpoint_bytes', 'history_bytes', 'code_bytes', 'name', 'finished_ms', 'init_bytes')
 if not j[1] then return { 'gone' } end
 if not ENDED[j[1]] then return { 'live', j[1] } end
 local tenant, id = tenant_of(member), id_of(member)
@@ -31,7 +31,8 @@ if h.rule then
     job = id, name = j[12], status = j[1], finished_ms = j[13], rule = h.rule }))
 end
 add_job_usage(member, 'spec_bytes', -redis.call('HSTRLEN', job, 'spec'))
-add_job_usage(member, 'artifact_bytes', -tonumber(j[9] or '0') - tonumber(j[10] or '0') - tonumber(j[11] or '0'))
+add_job_usage(member, 'artifact_bytes', -tonumber(j[9] or '0') - tonumber(j[10] or '0') - tonumber(j[11] or '0')
+  - tonumber(j[14] or '0'))
 redis.call('ZREM', keys.ended_jobs(tenant), id)
 redis.call('ZADD', keys.PENDING_JOB_REMOVALS, now, member)
 local used = redis.call('HKEYS', keys.job_idempotency_keys(member))
