@@ -16,6 +16,7 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "chrome")
 C_COMPILER = "C compiler"
 CPP_COMPILER = "C++ compiler"
 PYARROW = "pyarrow"  # make parquet
+ONNX = "onnx"  # make onnx
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
@@ -80,9 +81,14 @@ def _has_pyarrow() -> bool:
     return importlib.util.find_spec("pyarrow") is not None
 
 
+def _has_onnx() -> bool:
+    return all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime")))
+
+
 CHECKS: dict[str, Callable[[], bool]] = {
     "chromium": lambda: find_chromium() is not None,
     C_COMPILER: _has_c_compiler,
     CPP_COMPILER: _has_cpp_compiler,
     PYARROW: _has_pyarrow,
+    ONNX: _has_onnx,
 }

@@ -1,1 +1,1 @@
-"""Answers of trained nets: predictions and evaluations. Knows no frame and no store."""
+"""Answers of trained nets: predictions, evaluations, exports. Knows no frame and no store."""

@@ -7,6 +7,7 @@ headers:
     predict          work, checkpoint, threads, memory_bytes, request
     predict_dataset  work, checkpoint, threads, memory_bytes, artifacts, file, output
     evaluate         work, checkpoint, threads, memory_bytes, artifacts, file, drops_gaps
+    export_onnx      work, checkpoint, threads, memory_bytes, output
     continue         work
     drop             work
 
@@ -43,6 +44,7 @@ from ticks import machine
 from ticks.answers.dataset_predictions import predict_dataset
 from ticks.answers.evaluation import evaluate_dataset
 from ticks.answers.nets import CheckpointFiles, DamagedNet, LoadedNet, NetCache
+from ticks.answers.onnx_export import export_onnx
 from ticks.answers.predictions import predict
 from ticks.answers.work import JsonDict, Progress, RefusedRequest, Work
 from ticks.data.tokens import WrongText
@@ -69,7 +71,8 @@ class AnswerHandler:
         self._open: dict[str, OpenWork] = {}
         self.commands: dict[str, Callable[..., None]] = {
             "predict": self.predict, "predict_dataset": self.predict_dataset,
-            "evaluate": self.evaluate, "continue": self.run_slice, "drop": self.drop,
+            "evaluate": self.evaluate, "export_onnx": self.export_onnx,
+            "continue": self.run_slice, "drop": self.drop,
         }  # fmt: skip
 
     def predict(self, request: JsonDict, **common: Any) -> None:
@@ -95,6 +98,10 @@ class AnswerHandler:
             return evaluate_dataset(net, folder, data_file, self._announce, drops_gaps=drops_gaps)
 
         self._start(begin, **common)
+
+    def export_onnx(self, output: str, **common: Any) -> None:
+        """Write a net as model.onnx."""
+        self._start(lambda net: export_onnx(net, Path(output)), **common)
 
     def run_slice(self, work: str) -> None:
         """Go on with a work for SLICE_SECONDS or to its end, and reply."""
