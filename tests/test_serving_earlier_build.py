@@ -127,3 +127,26 @@ def test_the_folder_is_whole(service: ServiceProcess, jobs: dict[str, dict[str, 
     assert [checkpoint["tick"] for checkpoint in listed] == [100, 200]
     folder = Path(service.folder / "data" / "artifacts" / "default")
     wait_until(lambda: (folder / jobs["queued"]["id"] / "checkpoints").is_dir(), 10)
+
+
+def test_old_jobs_are_forked_and_extended_and_mean_what_they_meant(
+    service: ServiceProcess, jobs: dict[str, dict[str, Any]]
+) -> None:
+    needs_the_same_machine(service, jobs)
+    parent, inline = jobs["regression"], jobs["inline"]
+    with service.http as http:
+        forked = http.post(f"/v1/jobs/{parent['id']}/fork", json={"tick": 100})
+        child = JobClient(service).wait_for_end(forked.raise_for_status().json()["id"])
+        assert child["status"] == "succeeded", child["error"]
+        lines = [
+            http.get(f"/v1/jobs/{job['id']}/history?after=100&columns=loss,val_loss").json()
+            for job in (child, parent)
+        ]
+        budget = {"budget": {"ticks": inline["tick"] + 20}}
+        response = http.post(f"/v1/jobs/{inline['id']}/extend", json=budget)
+        longer = JobClient(service).wait_for_end(response.raise_for_status().json()["id"])
+    assert child["spec"] == parent["spec"]
+    assert lines[0]["loss"] == lines[1]["loss"] and len(lines[0]["loss"]) == 100
+    assert lines[0]["val_loss"] == lines[1]["val_loss"]
+    assert (longer["tick"], longer["spec"]["seed"]) == (inline["tick"] + 20, 2**40)
+    assert certificate(service, longer["id"])["verdict"] == "equal"

@@ -25,7 +25,7 @@ DIGITS = {
     "checkpoint": {"every_ticks": 60, "keep": 5},
 }
 SPECS: dict[str, dict[str, Any]] = {
-    "adamw": {},
+    "graph adamw": {"compute": {"engine": "graph"}},
     "momentum": {"optimizer": {"name": "sgd", "lr": 0.01, "momentum": 0.9}},
     "sgd cosine": {"optimizer": {"name": "sgd", "lr": 0.01}, "schedule": {"name": "cosine"}},
     "eager adam": {"optimizer": {"name": "adam"}, "compute": {"engine": "eager"}},
