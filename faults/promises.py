@@ -148,7 +148,8 @@ PROMISES = (
          "extension-ends-where-its-parent-did", "extension-knows-what-the-end-measured",
          "fork-shares-its-parents-files", "copy-not-compared",
          "fork-made-though-its-files-may-be-gone", "broken-forks-files-stay",
-         "fork-changes-the-net", "schedule-stretched-unasked", "forks-first-state-expires"),
+         "fork-changes-the-net", "schedule-stretched-unasked", "forks-first-state-expires",
+         "misfit-weights-taken", "init-forgotten", "rates-of-a-line-by-its-last-job"),
     ),
     Promise(
         "A cursor neither skips nor repeats what differs, over a lost store too",

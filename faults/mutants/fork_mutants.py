@@ -7,6 +7,9 @@ EXTENSION = (
     "tests/test_workers_forks.py::"
     "test_an_extension_is_the_longer_job_though_its_parent_validated_at_its_end"
 )
+INIT = (
+    "tests/test_workers_forks.py::test_a_job_begins_with_another_jobs_weights_and_a_fresh_optimizer"
+)
 API = "tests/test_api_forks.py"
 KILLS = "tests/test_faults_forks.py"
 FIRST_STATE = "jobs/forks/first_state.py"
@@ -101,5 +104,31 @@ MUTANTS = (
         "the state that a fork begins with is removed as its oldest, and no verify can begin there",
         edit_once("workers/ledger_writer.py", "first = self._claim.fork_tick or 0", "first = 0"),
         ("tests/test_workers_forks.py::test_the_first_state_of_a_fork_stays_for_its_verify",),
+    ),
+    Mutant(
+        "misfit-weights-taken",
+        "weights of other shapes pass a submission, and the job fails when it is built",
+        edit_once(
+            "jobs/forks/initial_weights.py", "if misfits and (init.strict", "if False and (misfits"
+        ),
+        (f"{API}::test_an_init_that_cannot_be_is_422_at_submission_and_in_the_plan",),
+        quick=True,
+    ),
+    Mutant(
+        "init-forgotten",
+        "a job that names another's weights begins with drawn ones",
+        edit_once(
+            "ticks/training.py",
+            "        load_initial_weights(self.trainer.net, spec, artifacts)\n",
+            "",
+        ),
+        (INIT,),
+    ),
+    Mutant(
+        "rates-of-a-line-by-its-last-job",
+        "the column lr shows rates that no tick of the parent used",
+        edit_once("jobs/history/line_rates.py", "if not job.lineage:", "if True:"),
+        (f"{API}::test_the_learning_rates_of_a_line_are_those_that_were_used",),
+        quick=True,
     ),
 )
