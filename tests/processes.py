@@ -20,6 +20,8 @@ from faults.processes import (
 from tests.support import ROOT, wait_until
 from workers.forkserver_client import ForkServerProcess
 
+HELD_SECONDS = 5  # that an answer waits for news: less than the client's patience
+
 __all__ = [
     "LEASE_SECONDS",
     "MarkedProcesses",
@@ -75,23 +77,41 @@ class JobClient:
     def wait_for(
         self, job_id: str, condition: Callable[[dict[str, Any]], bool], seconds: float = 30
     ) -> dict[str, Any]:
-        """Poll until a condition on the job holds; the API may be unavailable for a while."""
+        """Read the job until a condition on it holds; the API may be unavailable for a while.
+
+        Each answer is held until there is news: to ask fifty times a second would take as much of
+        the processor as the job does.
+        """
+        return self._wait(job_id, condition, seconds, "")
+
+    def wait_for_end(self, job_id: str, seconds: float = 30) -> dict[str, Any]:
+        return self._wait(job_id, lambda job: job["finished_at"] is not None, seconds, "&until=end")
+
+    def wait_for_tick(self, job_id: str, tick: int) -> dict[str, Any]:
+        return self._wait(job_id, lambda job: job["tick"] >= tick, 30, f"&until=tick:{tick}")
+
+    def _wait(
+        self, job_id: str, condition: Callable[[dict[str, Any]], bool], seconds: float, until: str
+    ) -> dict[str, Any]:
+        etag = ""
 
         def job_if() -> dict[str, Any] | None:
+            nonlocal etag
+            headers = {"If-None-Match": etag} if etag else {}
+            wait = f"?wait={HELD_SECONDS}{until}" if etag or until else ""
             try:
-                job = self.get(job_id)
+                with self._service.http as http:
+                    answer = http.get(f"/v1/jobs/{job_id}{wait}", headers=headers)
+                    if answer.status_code == 304:
+                        return None
+                    job: dict[str, Any] = answer.raise_for_status().json()
             except httpx.HTTPError:
                 return None
+            etag = answer.headers["ETag"]
             return job if condition(job) else None
 
         result: dict[str, Any] = wait_until(job_if, seconds, f"what is expected of {job_id}")
         return result
-
-    def wait_for_end(self, job_id: str, seconds: float = 30) -> dict[str, Any]:
-        return self.wait_for(job_id, lambda job: job["finished_at"] is not None, seconds)
-
-    def wait_for_tick(self, job_id: str, tick: int) -> dict[str, Any]:
-        return self.wait_for(job_id, lambda job: job["tick"] >= tick)
 
     def result_bits(self, job_id: str) -> dict[str, Any]:
         """Return all that must be equal in two runs of one spec: history, states, final weights."""

@@ -2,12 +2,14 @@
 
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import psutil
 import pytest
 
+from faults.processes import role_of
 from tests.processes import JobClient, ServiceProcess, running_service, send_signal
 from tests.support import small_spec, wait_until
 from ticks.engines import selection
@@ -40,9 +42,12 @@ def nothing_left_over(service: ServiceProcess) -> Iterator[None]:
     """After each test the service has all its processes again, and no trainer."""
     yield
     whole = {"serve": 1, "store": 1, "worker": 2, "child": 2, "template": 2, "trainer": 0}
-    wait_until(
-        lambda: {role: len(service.processes.processes_of(role)) for role in whole} == whole, 20
-    )
+
+    def is_whole() -> bool:
+        counts = Counter(map(role_of, service.processes.living_processes()))
+        return {role: counts[role] for role in whole} == whole
+
+    wait_until(is_whole, 20)
 
 
 @pytest.fixture(scope="module")
