@@ -13,10 +13,19 @@ from api.etag import json_with_etag
 from api.file_responses import ANSWER_HEADERS, DOWNLOAD_HEADERS, FileFacts, file_response
 from api.forwarding import add_prefix
 from api.pagination import page_json
-from api.schemas_datasets import DatasetPage, DatasetQuery, RowPage, RowsQuery, UploadQuery
-from api.upload_source import UPLOAD_MEDIA_TYPES, UploadSource, open_source
+from api.schemas_datasets import (
+    AppendQuery,
+    DatasetPage,
+    DatasetQuery,
+    RowPage,
+    RowsQuery,
+    UploadQuery,
+)
+from api.upload_source import UPLOAD_MEDIA_TYPES, UploadSource, open_append, open_source
+from jobs.datasets.append import Append
 from jobs.datasets.dataset import Dataset, DatasetRecord
 from jobs.datasets.formats.damage import report_damage
+from jobs.datasets.repository import AddResult
 from jobs.datasets.rows import iter_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
 from jobs.spec.profiles import MediaType
@@ -63,6 +72,49 @@ def upload_dataset(context: RequestContext, query: UploadQuery) -> Response:
         result = datasets.add(
             context.tenant, received, name=source.name, idempotency_key=idempotency_key
         )
+    return _added(result)
+
+
+@router.endpoint(
+    f"POST {DATASET_PATH}/append",
+    query=AppendQuery,
+    upload_media_types=UPLOAD_MEDIA_TYPES,
+    scope="submit",
+    headers=("Idempotency-Key", "Content-Encoding"),
+    responses={
+        200: ResponseSpec("there is such a dataset already", Dataset, headers=("Location",)),
+        201: ResponseSpec("stored", Dataset, headers=("Location", "Idempotent-Replayed")),
+    },
+    error_statuses=(404, 409, 410, 507),
+)
+def append_to_dataset(context: RequestContext, dataset_id: str, query: AppendQuery) -> Response:
+    """Make a new dataset of this one and further rows of the same form: CSV, JSON lines, text.
+
+    The body is sent as an upload is, with the media type of the dataset; its options are those of
+    the dataset's upload, so a CSV has the same header. The whole is the file that the bytes of both
+    are, one after the other: it has that file's sha256 and id. It shares the bytes of its parent,
+    which stays as it is and may be deleted. One row that does not fit its columns refuses all.
+    """
+    idempotency_key = read_idempotency_key()
+    datasets = context.deps.datasets
+    parent = datasets.find(context.tenant, dataset_id)
+    options = parent.known_dataset.file.parse_options
+    source = open_append(
+        request, parent.dataset.type, options, query.name, context.deps.settings.max_dataset_bytes
+    )
+    context.deps.artifacts.check_free_space()
+    quota = datasets.check_quota(context.tenant, idempotency_key, source.known_bytes)
+    with (
+        datasets.hold_idempotency_key(context.tenant, idempotency_key) as renew_hold,
+        datasets.start_append(context.tenant, parent, quota=quota, renew_hold=renew_hold) as append,
+    ):
+        received = _receive(append, source, renew_hold)
+        name = query.name or parent.dataset.name
+        result = datasets.add(context.tenant, received, name=name, idempotency_key=idempotency_key)
+    return _added(result)
+
+
+def _added(result: AddResult) -> Response:
     headers = {"Location": f"{DATASETS_PATH}/{result.dataset.id}"}
     if result.replayed:
         headers["Idempotent-Replayed"] = "true"
@@ -70,7 +122,7 @@ def upload_dataset(context: RequestContext, query: UploadQuery) -> Response:
 
 
 def _receive(
-    upload: Upload, source: UploadSource, renew_hold: Callable[[], None]
+    upload: Upload | Append, source: UploadSource, renew_hold: Callable[[], None]
 ) -> ReceivedUpload:
     for piece in source.pieces:
         upload.write(piece)

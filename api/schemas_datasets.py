@@ -38,6 +38,13 @@ class UploadQuery(Query):
     """The array of an NPZ file that holds the targets."""
 
 
+class AppendQuery(Query):
+    """Name of what an append makes; its bytes are read as those of its parent."""
+
+    name: Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)] = ""
+    """For display; by default that of the parent."""
+
+
 class DatasetQuery(Query):
     """Page of a list of datasets."""
 

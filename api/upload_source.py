@@ -1,7 +1,7 @@
 """An upload's file as it comes in: its format, its name and its bytes, out of a form and gzip."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from flask import Request
@@ -13,6 +13,7 @@ from api.multipart_body import FilePart, read_file_part
 from api.schemas_datasets import MAX_NAME_CHARACTERS, UploadQuery
 from api.upload_body import UploadStream, check_media_type, read_content_encoding
 from api.upload_format import MEDIA_TYPES, UploadFormat, read_format
+from jobs.spec.profiles import MediaType, ParseOptions
 
 FORM = "multipart/form-data"
 UPLOAD_MEDIA_TYPES = (*MEDIA_TYPES, FORM)
@@ -55,6 +56,26 @@ def open_source(request: Request, query: UploadQuery, max_bytes: int) -> UploadS
     pieces = decode_gzip(body) if is_gzip else refuse_gzip(body, way_out)
     known_bytes = 0 if is_gzip else request.content_length or 0
     return UploadSource(upload_format, query.name, pieces, known_bytes)
+
+
+def open_append(
+    request: Request, kind: MediaType, options: ParseOptions, name: str, max_bytes: int
+) -> UploadSource:
+    """Open the file of a request that adds rows to a dataset of this kind, read as that one was.
+
+    Raises Problem as `open_source` does; 415 for another kind of file, 400 for another form of it.
+    """
+    source = open_source(request, UploadQuery(name=name), max_bytes)
+    sent = source.format
+    if sent.kind != kind:
+        rule = f"{kind}, as the dataset that is appended to"
+        raise bad_header("unsupported-media-type", "Content-Type", rule, sent.kind)
+    for option in ("delimiter", "header"):  # what a media type can say
+        value, sent_value = getattr(options, option), getattr(sent.options, option)
+        if sent_value not in (value, getattr(ParseOptions(), option)):
+            rule = f"{option} {value}, as the dataset that is appended to"
+            raise bad_header("invalid-parameter", "Content-Type", rule, sent_value)
+    return replace(source, format=UploadFormat(kind, options))
 
 
 def _open_form(request: Request, query: UploadQuery, max_bytes: int) -> UploadSource:

@@ -194,6 +194,14 @@ PROMISES = (
          "dead-process-kept", "gone-checkpoint-is-damage"),
     ),
     Promise(
+        "An appended dataset is the file that its parts are; a row that does not fit refuses all",
+        "",
+        (),
+        ("appended-row-not-fitted", "appended-class-not-counted", "appended-to-damaged-bytes",
+         "shared-part-not-held", "shared-part-counted-again", "part-not-restored",
+         "appended-to-a-deleted-parent", "header-in-the-middle", "texts-of-a-scan-forgotten"),
+    ),
+    Promise(
         "A service in use for long does not grow",
         "",
         (),

@@ -14,7 +14,7 @@ from tests.manual_worker import ManualWorker
 from tests.support import small_spec
 
 TENANT = "default"
-NEW = b"a,b\n1,2\n3,4\n"
+NEW, OLD = b"a,b\n1,2\n3,4\n", b"a,b\n5,6\n"
 
 
 @dataclass
@@ -64,7 +64,18 @@ class DiskOperations:
                       lambda: self._listed("/v1/keys?tenant=t", "fresh"), is_new=True),
             Operation("upload", lambda: upload(client, NEW, name="fresh", key="up"),
                       lambda: self._listed("/v1/datasets", "fresh"), is_new=True),
+            self._append(),
         ]  # fmt: skip
+
+    def _append(self) -> Operation:
+        path = f"/v1/datasets/{upload(self._client, OLD).json['id']}/append?name=appended"
+        headers = {"Idempotency-Key": "append", "Content-Type": "text/csv"}
+        return Operation(
+            "append",
+            lambda: self._client.post(path, data=NEW, headers=headers),
+            lambda: self._listed("/v1/datasets", "appended"),
+            is_new=True,
+        )
 
     def _of_running_jobs(self) -> list[Operation]:
         client = self._client

@@ -240,3 +240,21 @@ def test_a_large_form_is_the_same_file_as_a_raw_body(url: str, tmp_path: Path) -
     assert (status, dataset["bytes"]) == (201, file.stat().st_size)
     with Client(url, ADMIN_KEY) as client:
         assert client.upload(file).id == dataset["id"]
+
+
+def test_the_command_appends_and_tells_what_does_not_fit(url: str, tmp_path: Path) -> None:
+    (tmp_path / "first.csv").write_bytes(b"a,b\n1,x\n")
+    (tmp_path / "more.csv").write_bytes(b"a,b\n2,y\n")
+    (tmp_path / "wrong.csv").write_bytes(b"a,b\nthree,y\n")
+    parent = uploaded(url, str(tmp_path / "first.csv"))
+
+    def append(name: str) -> Result:
+        command = ["datasets", "append", parent["id"], str(tmp_path / name), "--name", "both"]
+        return CliRunner().invoke(tickforge, ["--url", url, "--key", ADMIN_KEY, *command])
+
+    done, refused = append("more.csv"), append("wrong.csv")
+    with Client(url, ADMIN_KEY) as client:
+        both = client.dataset(done.stdout.strip())
+        assert both.fields["parent"] == parent["id"] and both.name == "both"
+        assert [row["a"] for row in both.rows()] == [1, 2]
+    assert refused.exit_code != 0 and "three" in str(refused.exception)

@@ -3,11 +3,13 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from jobs.certificate import Bits, Difference, Pair
+from jobs.datasets.formats.joined_file import JoinedFile
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore, remove_tree
+from jobs.files.file_digests import hash_whole
 from jobs.job import Lease
 from jobs.spec.data import EXAMPLES_FOLDER, DatasetData, ExampleData
 from jobs.spec.dataset_binding import DataFile
@@ -78,7 +80,12 @@ def digest_difference(tick: int, column: str, digests: Pair | None) -> Differenc
 
 
 def _file_digests(source: DataFile, files: ArtifactStore) -> Pair:
-    return Pair(recorded=source.sha256, recomputed=files.compute_sha256(files.root / source.path))
+    if not source.parts:
+        recomputed = files.compute_sha256(files.root / source.path)
+    else:
+        with JoinedFile("", source.parts, lambda path: files.open(files.root / path)) as joined:
+            recomputed = hash_whole(cast(BinaryIO, joined))
+    return Pair(recorded=source.sha256, recomputed=recomputed)
 
 
 def _example_files(name: str) -> list[Path]:

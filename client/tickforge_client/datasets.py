@@ -8,6 +8,7 @@ from typing import Any
 
 from tickforge_client.downloads import RemoteFile, download_file
 from tickforge_client.http import ApiSession, api_path
+from tickforge_client.uploads import FileBody, media_type_of
 
 #: rows per request
 PAGE_ROWS = 1000
@@ -88,6 +89,28 @@ class Dataset:
         remote = RemoteFile(api_path("datasets", self.id, "content"), self.bytes, self.sha256)
         download_file(self._session, remote, target, on_bytes)
         return target
+
+    def append(
+        self,
+        path: str | Path,
+        *,
+        name: str | None = None,
+        type: str | None = None,
+        on_bytes: Callable[[int], None] | None = None,
+    ) -> Dataset:
+        """Stream a file with further rows of the same form; return the dataset of all rows.
+
+        `type` is its media type, by default that of the file's suffix; how its bytes are read is as
+        at this dataset's upload. This dataset stays as it is. `on_bytes` is called with the number
+        of bytes sent so far. Raises InvalidRequest with row, column and value where a row does not
+        fit: then nothing is stored.
+        """
+        file = Path(path)
+        params = {} if name is None else {"name": name}
+        address = api_path("datasets", self.id, "append")
+        body = FileBody(file, on_bytes)
+        fields = self._session.upload(address, params, body, type or media_type_of(file))
+        return Dataset(self._session, fields)
 
     def delete(self) -> None:
         """Delete the dataset permanently. Raises Conflict while a live job uses it."""

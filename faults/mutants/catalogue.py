@@ -2,6 +2,7 @@
 
 from faults.mutants import (
     answer_mutants,
+    append_mutants,
     connection_mutants,
     damage_mutants,
     data_mutants,
@@ -29,6 +30,7 @@ MUTANTS = (
     *tenant_mutants.MUTANTS,
     *format_mutants.MUTANTS,
     *process_mutants.MUTANTS,
+    *append_mutants.MUTANTS,
     *fork_mutants.MUTANTS,
     *prediction_mutants.MUTANTS,
     *answer_mutants.MUTANTS,

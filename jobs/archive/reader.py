@@ -27,6 +27,7 @@ from jobs.archive.request_records import read_requests
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore, UnsafePath
 from jobs.ids import is_job_id
+from jobs.spec.dataset_binding import read_parts
 from jobs.store.codec import parse_checkpoint
 from jobs.store.job_snapshot import HASH_NAMES, JobSnapshot
 from jobs.store.numbering import event_numbering
@@ -80,16 +81,18 @@ class ArchiveReader:
         yield from sorted(records, key=sequence_of)
 
     def check_bytes(self, record: dict[str, Any]) -> None:
-        """Raise BrokenArchive unless a dataset's file exists with the length in its record."""
+        """Raise BrokenArchive unless a dataset's files exist with the lengths in its record."""
         fields = record["fields"]
-        path = self._files.root / fields["path"]
-        try:
-            with self._files.open(path) as file:
-                size = os.fstat(file.fileno()).st_size
-        except (FileNotFoundError, UnsafePath) as error:
-            raise BrokenArchive(path, f"the bytes of dataset {fields['id']} are missing") from error
-        if size != int(fields["bytes"]):
-            raise BrokenArchive(path, f"of dataset {fields['id']}, has {size} bytes")
+        for part in read_parts(fields):
+            path = self._files.root / part.path
+            try:
+                with self._files.open(path) as file:
+                    size = os.fstat(file.fileno()).st_size
+            except (FileNotFoundError, UnsafePath) as error:
+                reason = f"the bytes of dataset {fields['id']} are missing"
+                raise BrokenArchive(path, reason) from error
+            if size != part.bytes:
+                raise BrokenArchive(path, f"of dataset {fields['id']}, has {size} bytes")
 
     def _job_folders(self) -> Iterator[Path]:
         """Yield every job's folder."""

@@ -10,6 +10,7 @@ from jobs.archive.format import decode_bytes, decode_hash, sequence_of
 from jobs.archive.reader import ArchivedJob
 from jobs.history.column_reader import SegmentPiece
 from jobs.job import TERMINAL_STATUSES
+from jobs.spec.dataset_binding import read_parts
 from jobs.store import keys
 from jobs.store.codec import SCHEMA_VERSION
 from jobs.store.connection import Store
@@ -87,12 +88,14 @@ class Restorer:
     def restore_dataset(self, record: dict[str, Any]) -> None:
         """Restore a dataset; the caller has checked that its bytes exist."""
         fields, sequence = decode_hash(record["fields"]), sequence_of(record)
-        tenant, dataset_id, sha256 = (fields[name].decode() for name in ("tenant", "id", "sha256"))
+        tenant, dataset_id = (fields[name].decode() for name in ("tenant", "id"))
+        parts = read_parts({name: value.decode() for name, value in fields.items()})
         with self._store.pipeline(transaction=True) as pipe:
             pipe.hset(keys.dataset(tenant, dataset_id), mapping=fields)  # type: ignore[arg-type]
             pipe.zadd(keys.dataset_index(tenant), {dataset_id: sequence})
-            pipe.hset(keys.blob(sha256), "path", fields["path"])
-            pipe.sadd(keys.blob_references(sha256), f"{tenant}/{dataset_id}")
+            for part in parts:
+                pipe.hset(keys.blob(part.sha256), "path", part.path)
+                pipe.sadd(keys.blob_references(part.sha256), f"{tenant}/{dataset_id}")
             pipe.zrem(keys.tombstones(tenant), dataset_id)
             for idempotency_key, encoded in record["known"].items():
                 pipe.hset(keys.idempotency(tenant), idempotency_key, decode_bytes(encoded))

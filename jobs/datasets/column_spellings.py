@@ -4,7 +4,7 @@ A column is given up at its 1,001st text and at its first of more than 255 chara
 columns together hold too much, the largest of numbers are given up first, then the largest of all.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -72,6 +72,25 @@ class Spellings:
             if len(numbers) <= MAX_CLASSES:
                 self.numbers[column] = numbers
             self._give_up(column, "many")
+
+    def restore(
+        self,
+        column: int,
+        cells: Mapping[str, Cell],
+        given_up: GivenUp | None,
+        numbers: set[float] | None,
+        samples: Mapping[Kind, Sequence[str]],
+    ) -> None:
+        """Set what is known of the texts of earlier rows of a column, to go on from there."""
+        self.texts[column] = dict(cells)
+        self._count += len(cells)
+        self._characters += sum(map(len, cells))
+        for kind, texts in samples.items():
+            self.samples[kind][column] = list(texts)
+        if given_up is not None:
+            self.is_kept[column], self.given_up[column] = False, given_up
+        if numbers is not None:
+            self.numbers[column] = numbers
 
     def limit_memory(self, is_number: NDArray[np.bool_]) -> None:
         """Give up the largest columns if all together hold too much, numbers first."""

@@ -6,7 +6,7 @@ from typing import NamedTuple, cast
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from jobs.spec.dataset_binding import DataFile
+from jobs.spec.dataset_binding import DataFile, DataPart, read_parts
 from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.profiles import (
     Array,
@@ -47,6 +47,13 @@ class DatasetColumn(_DatasetModel):
     )
 
 
+class DatasetPart(_DatasetModel):
+    """One of the files that an appended dataset consists of."""
+
+    sha256: str
+    bytes: int
+
+
 class Dataset(_DatasetModel):
     """An uploaded dataset. Which of the last fields are set depends on its type."""
 
@@ -69,16 +76,22 @@ class Dataset(_DatasetModel):
         None, description="how many different characters a text has"
     )
     notes: list[Note] = Field([], description="what is doubtful, and what to do about it")
+    parent: str | None = Field(None, description="what it was appended to; that may be deleted")
+    parts: list[DatasetPart] | None = Field(
+        None, description="of an appended one: its bytes are those of all parts, in this order"
+    )
     links: dict[str, str] = {}
 
 
 class DatasetRecord(NamedTuple):
-    """A dataset's record in the store: what clients see, and its profile, path and offsets."""
+    """A dataset's record in the store: what clients see, its profile, path, offsets and parts."""
 
     dataset: Dataset
     profile: DatasetProfile
     path: str
     row_offsets: list[tuple[int, int]]
+    parts: list[DataPart]
+    """One of a dataset that was uploaded, more of one that was appended to another."""
 
     @property
     def known_dataset(self) -> KnownDataset:
@@ -86,6 +99,7 @@ class DatasetRecord(NamedTuple):
         dataset = self.dataset
         data_file = DataFile(
             path=self.path,
+            parts=self.parts if len(self.parts) > 1 else [],
             sha256=dataset.sha256,
             bytes=dataset.bytes,
             type=dataset.type,
@@ -106,6 +120,7 @@ def parse_dataset(record: Mapping[bytes, bytes]) -> DatasetRecord:
     text, url = profile.text, f"/v1/datasets/{fields['id']}"
     shown = set(DatasetColumn.model_fields)
     columns = [column.model_dump(include=shown) for column in profile.columns or []]
+    parts = read_parts(fields)
     links = {"self": url, "content": f"{url}/content", "rows": f"{url}/rows"}
     if text is not None:
         del links["rows"]
@@ -123,8 +138,12 @@ def parse_dataset(record: Mapping[bytes, bytes]) -> DatasetRecord:
             "characters": None if text is None else text.characters,
             "vocabulary_size": None if text is None else len(text.vocabulary),
             "notes": profile.notes,
+            "parent": fields.get("parent"),
+            "parts": [part.model_dump(include={"sha256", "bytes"}) for part in parts]
+            if len(parts) > 1
+            else None,
             "links": links,
         }
     )
     row_offsets = [(int(row), int(offset)) for row, offset in json.loads(fields["marks"])]
-    return DatasetRecord(dataset, profile, fields["path"], row_offsets)
+    return DatasetRecord(dataset, profile, fields["path"], row_offsets, parts)

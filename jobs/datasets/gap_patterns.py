@@ -29,6 +29,18 @@ class GapPatterns:
         if len(self._rows) > MAX_PATTERNS:
             self._rows = None
 
+    def restore(self, patterns: list[tuple[list[int], int]] | None, columns: int) -> None:
+        """Set the patterns of earlier rows, as (columns, rows); None if there were too many."""
+        if patterns is None:
+            self._rows = None
+        self._columns = columns
+        for listed, rows in patterns or ():
+            mask = np.zeros((1, columns), np.bool_)
+            mask[0, listed] = True
+            packed = np.packbits(mask, axis=1)
+            assert self._rows is not None, "they are known"
+            self._rows[packed.tobytes()] += rows
+
     def build(self) -> list[GapPattern] | None:
         """Return the patterns, those of most rows first; None if there were too many."""
         if self._rows is None:

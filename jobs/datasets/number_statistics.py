@@ -48,6 +48,13 @@ class NumberStatistics:
         self.high[at] = np.maximum(self.high[at], high.max(axis=1))
         self._combine(at, count, mean, np.einsum("ij,ij->i", offsets, offsets))
 
+    def restore(
+        self, column: int, count: int, limits: tuple[float, float], mean: float, deviation: float
+    ) -> None:
+        """Set what is known of a column without statistics yet, to go on from there."""
+        self.count[column], (self.low[column], self.high[column]) = count, limits
+        self._mean[column], self._squares[column] = mean, deviation**2 * count
+
     def mean(self, column: int) -> float:
         """Return the mean of a column with numbers; of equal ones, their value."""
         low, high = float(self.low[column]), float(self.high[column])

@@ -13,6 +13,7 @@ from jobs.datasets.formats.parquet import PARQUET, ParquetReader, require_pyarro
 from jobs.datasets.formats.readers import make_table_reader
 from jobs.datasets.formats.table import RowBlock, TableReader
 from jobs.datasets.formats.text_scanner import TextScanner
+from jobs.datasets.scan_state import save_scan
 from jobs.datasets.table_scanner import TableScanner
 from jobs.spec.profiles import DatasetProfile, MediaType, ParseOptions
 
@@ -83,7 +84,11 @@ class TableProfiler(Profiler):
         columns = build_columns(scanner, reader.names, reader.index_column)
         notes = [*reader.notes, *find_notes(scanner, columns)]
         return DatasetProfile(
-            rows=scanner.rows, columns=columns, notes=notes, gaps=scanner.gaps.build()
+            rows=scanner.rows,
+            columns=columns,
+            notes=notes,
+            gaps=scanner.gaps.build(),
+            scan=save_scan(scanner),
         )
 
     def _add(self, block: RowBlock) -> None:

@@ -5,8 +5,6 @@ upload gives the same dataset, and an id reveals nothing about the data of other
 """
 
 import contextlib
-import hashlib
-import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -14,9 +12,11 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal, cast
 
 from jobs.archive.keys_datasets import KeyDatasetArchive
+from jobs.datasets.append import Append
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.dataset import Dataset, DatasetRecord, parse_dataset
 from jobs.datasets.formats.damage import DamagedDataset
+from jobs.datasets.formats.joined_file import JoinedFile
 from jobs.datasets.row_splits import split_job_rows, used_rows
 from jobs.datasets.upload import ReceivedUpload, Upload
 from jobs.errors import (
@@ -79,6 +79,27 @@ class DatasetRepository:
         with translate_disk_errors():
             self.blobs.sweep()
         return Upload(self.blobs, kind, options, max_bytes=self._max_bytes, quota=quota)
+
+    def start_append(
+        self,
+        tenant: str,
+        parent: DatasetRecord,
+        *,
+        quota: QuotaUse | None,
+        renew_hold: Callable[[], None],
+    ) -> Append:
+        """Begin an append (a context manager). Raises as Append and `open` do."""
+        with translate_disk_errors():
+            self.blobs.sweep()
+        with self.open(tenant, parent) as stream:
+            return Append(
+                self.blobs,
+                parent,
+                stream,
+                max_bytes=self._max_bytes,
+                quota=quota,
+                renew_hold=renew_hold,
+            )
 
     def check_quota(self, tenant: str, idempotency_key: str | None, size: int) -> QuotaUse | None:
         """Return the use of the tenant's quota; None without one, or for a key that was used.
@@ -146,6 +167,9 @@ class DatasetRepository:
             answer, *rest = self._add(tenant, received, name, idempotency_key)
             check_idempotency(answer, idempotency_key)
             check_quota(answer, rest)
+            if answer == b"no parent":
+                assert received.parent is not None, "an append has one"
+                raise NoSuchDataset(received.parent.id)
             assert answer != b"late", "an hour has passed between two commands"
             dataset_id = rest[0].decode()
             status: Literal[200, 201] = 201 if rest[1] == b"201" else 200
@@ -157,25 +181,13 @@ class DatasetRepository:
         self, tenant: str, received: ReceivedUpload, name: str, idempotency_key: str | None
     ) -> list[bytes]:
         """Store the file, run the script that adds the dataset, and return the script's reply."""
-        content_identity = received.content_identity
         secret = tenant_id_secret(self._store, tenant)
         self._archive.save_secret(tenant)
         with translate_disk_errors():
-            path = self.blobs.store(received.path, received.sha256)
-        body = json.dumps([*content_identity, name]).encode()
-        header = {
-            "tenant": tenant,
-            "id": make_dataset_id(secret, *content_identity),
-            "name": name,
-            "type": received.type,
-            "delimiter": received.options.delimiter,
-            "sha256": received.sha256,
-            "bytes": received.bytes,
-            "path": path,
-            "marks": json.dumps(received.row_offsets),
-            "idempotency_key": idempotency_key,
-            "body_digest": hashlib.sha256(body).hexdigest(),
-        }
+            path = self.blobs.store(received.path, received.file_sha256)
+        dataset_id = make_dataset_id(secret, *received.content_identity)
+        header = {"tenant": tenant, "id": dataset_id, "idempotency_key": idempotency_key}
+        header |= received.record_fields(path, name)
         profile = received.profile.model_dump_json(exclude_none=True, exclude_defaults=True)
         try:
             return self._scripts.call("add_dataset", header, profile)
@@ -233,15 +245,21 @@ class DatasetRepository:
     def open(self, tenant: str, record: DatasetRecord) -> BinaryIO:
         """Open a dataset's bytes. Raises DamagedDataset, or NoSuchDataset if it was deleted."""
         try:
-            return self.blobs.open(record.path)
+            return self._open_parts(record.known_dataset.file)
         except FileNotFoundError:
             self.find(tenant, record.dataset.id)
             raise DamagedDataset(f"the file of sha256 {record.dataset.sha256} is missing") from None
 
+    def _open_parts(self, file: DataFile) -> BinaryIO:
+        if not file.parts:
+            return self.blobs.open(file.path)
+        name = f"the dataset of sha256 {file.sha256}"
+        return cast(BinaryIO, JoinedFile(name, file.parts, self.blobs.open))
+
     def open_file(self, file: DataFile) -> BinaryIO:
         """Open the bytes of a dataset that a job uses. Raises DatasetDeleted or DamagedDataset."""
         try:
-            opened = self.blobs.open(file.path)
+            opened = self._open_parts(file)
         except FileNotFoundError:
             raise DatasetDeleted("a dataset of the job has been deleted") from None
         if not self._digests.matches(opened, file.sha256):

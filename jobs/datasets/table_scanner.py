@@ -36,6 +36,11 @@ class TableScanner:
         self.gaps = GapPatterns()
 
     @property
+    def parser(self) -> CellParser:
+        """What reads its cells."""
+        return self._reader.parser
+
+    @property
     def spellings(self) -> Spellings:
         """The different texts of the columns."""
         return self._reader.spellings

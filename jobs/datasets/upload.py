@@ -9,14 +9,22 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 from jobs import fault_points
 from jobs.datasets.blobs import Blobs
 from jobs.datasets.profiling import OffsetList, make_profiler
 from jobs.files.artifacts import translate_disk_errors
 from jobs.queries.usage import QuotaUse
+from jobs.spec.dataset_binding import DataPart
 from jobs.spec.profiles import DatasetProfile, MediaType, ParseOptions
+
+
+class ParentDataset(NamedTuple):
+    """What an append is to: the dataset's id, its parts in order."""
+
+    id: str
+    parts: list[DataPart]
 
 
 class UploadTooLarge(Exception):
@@ -34,6 +42,10 @@ class ReceivedUpload:
     bytes: int
     profile: DatasetProfile
     row_offsets: OffsetList
+    parent: ParentDataset | None = None
+    """What it was appended to; then `path` has the new part alone, and all else is of the whole."""
+    part: DataPart | None = None
+    """That part; its path is made later."""
 
     @property
     def content_identity(self) -> tuple[str, ...]:
@@ -44,6 +56,33 @@ class ReceivedUpload:
         options = self.options.model_dump(exclude={"delimiter"}, exclude_defaults=True)
         others = [json.dumps(options, sort_keys=True)] if options else []
         return (self.type, self.options.delimiter, self.sha256, *others)
+
+    @property
+    def file_sha256(self) -> str:
+        """The digest of the file at `path`."""
+        return self.sha256 if self.part is None else self.part.sha256
+
+    def record_fields(self, path: str, name: str) -> dict[str, Any]:
+        """Return the fields of its dataset's record, whose new file has got this path.
+
+        The digest of the request is of what makes an id, and of what clients choose beside that.
+        """
+        size = self.bytes if self.part is None else self.part.bytes
+        parts = [] if self.parent is None else list(self.parent.parts)
+        parts.append(DataPart(path=path, sha256=self.file_sha256, bytes=size))
+        parent_id = None if self.parent is None else self.parent.id
+        body = json.dumps([*self.content_identity, name, *([parent_id] if parent_id else [])])
+        return {
+            "name": name,
+            "type": self.type,
+            "delimiter": self.options.delimiter,
+            "sha256": self.sha256,
+            "bytes": self.bytes,
+            "parts": [part.model_dump() for part in parts],
+            "parent": parent_id,
+            "marks": json.dumps(self.row_offsets),
+            "body_digest": hashlib.sha256(body.encode()).hexdigest(),
+        }
 
 
 class Upload:

@@ -8,9 +8,9 @@ import hashlib
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Lock
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 MAX_REMEMBERED_FILES = 16_384  # some 5 MB
 #: a file that changed more recently is hashed again: two changes within a tick of a file system's
@@ -18,6 +18,14 @@ MAX_REMEMBERED_FILES = 16_384  # some 5 MB
 SETTLING_NS = 2_000_000_000
 BLOCK_SIZE = 1 << 20  # bytes
 HASHING_LOCKS = 32  # so that many readers of one file wait for one hash
+
+
+@runtime_checkable
+class PartedFile(Protocol):
+    """A file whose bytes lie in several, one after another."""
+
+    def iter_parts(self) -> Iterator[BinaryIO]:
+        """Yield each of them, open."""
 
 
 class FileVersion(NamedTuple):
@@ -71,7 +79,9 @@ class FileDigests:
 
 
 def version_of(file: BinaryIO) -> FileVersion:
-    """Return the version of an open file."""
+    """Return the version of an open file; one of several files has a version of all of theirs."""
+    if isinstance(file, PartedFile):
+        return _joint_version([version_of(part) for part in file.iter_parts()])
     status = os.fstat(file.fileno())
     return FileVersion(
         status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
@@ -80,8 +90,21 @@ def version_of(file: BinaryIO) -> FileVersion:
 
 def hash_whole(file: BinaryIO) -> str:
     """Return the sha256 in hex of all of an open file; its position stays."""
-    sha, at = hashlib.sha256(), 0
-    while block := os.pread(file.fileno(), BLOCK_SIZE, at):
-        sha.update(block)
-        at += len(block)
+    sha = hashlib.sha256()
+    for part in file.iter_parts() if isinstance(file, PartedFile) else [file]:
+        at = 0
+        while block := os.pread(part.fileno(), BLOCK_SIZE, at):
+            sha.update(block)
+            at += len(block)
     return sha.hexdigest()
+
+
+def _joint_version(versions: list[FileVersion]) -> FileVersion:
+    known = hashlib.blake2b(repr([version[1:] for version in versions]).encode(), digest_size=7)
+    return FileVersion(
+        device=versions[0].device,
+        inode=int.from_bytes(known.digest(), "big"),
+        size=sum(version.size for version in versions),
+        modified_ns=max(version.modified_ns for version in versions),
+        changed_ns=max(version.changed_ns for version in versions),
+    )

@@ -3,6 +3,8 @@
 It is stored with the spec, so that a trainer needs no store; clients neither see nor send it.
 """
 
+import json
+from collections.abc import Mapping
 from functools import cached_property
 
 from jobs.spec.base import SpecModel
@@ -11,11 +13,22 @@ from jobs.spec.profiles import Delimiter, MediaType, ParseOptions
 from jobs.spec.text import TextFacts
 
 
+class DataPart(SpecModel):
+    """A file with some of a dataset's bytes."""
+
+    path: str
+    """Relative to the artifacts' root."""
+    sha256: str
+    bytes: int
+
+
 class DataFile(SpecModel):
     """The file of an uploaded dataset, and how a trainer reads it."""
 
     path: str
-    """Relative to the artifacts' root."""
+    """Relative to the artifacts' root; of an appended dataset that of its last part."""
+    parts: list[DataPart] = []
+    """The files whose bytes, one after another, are an appended dataset; none of another one."""
     sha256: str
     bytes: int
     type: MediaType
@@ -35,6 +48,13 @@ class DataFile(SpecModel):
     def used_rows(self) -> int:
         """Rows that the job uses."""
         return self.rows - self.dropped_rows
+
+
+def read_parts(fields: Mapping[str, str]) -> list[DataPart]:
+    """Return the files of a dataset by its record: one, or the parts of an appended one."""
+    if "parts" in fields:
+        return [DataPart.model_validate(part) for part in json.loads(fields["parts"])]
+    return [DataPart(path=fields["path"], sha256=fields["sha256"], bytes=int(fields["bytes"]))]
 
 
 #: the class of a gap in a category; no cell that is not missing is spelled like that

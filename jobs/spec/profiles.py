@@ -90,6 +90,26 @@ class GapPattern(SpecModel):
     rows: int
 
 
+class ColumnScan(SpecModel):
+    """What the scan of a column's cells had counted at its end, so that an append can go on."""
+
+    counts: list[int]
+    """Cells that are missing, numbers, times, texts."""
+    first_rows: list[int]
+    """The first row of each of these kinds, from 1; 0: there is none."""
+    texts: list[str] = []
+    """The first different texts, at most five; `times` likewise."""
+    times: list[str] = []
+    numbers: list[float] | None = None
+    """The different numbers, where texts were too many but numbers were not."""
+    given_up: Literal["many", "long", "memory"] | None = None
+    """Why its different texts are not known."""
+    has_texts: bool = False
+    """Whether all are numbers, but some are texts of a format that tells the two apart."""
+    is_settled: bool = False
+    """Whether it is a text for good, so that numbers and times were no longer counted."""
+
+
 class Array(SpecModel):
     """An array of an NPZ file."""
 
@@ -115,6 +135,8 @@ class DatasetProfile(SpecModel):
     """What is doubtful, in the order of the columns."""
     gaps: list[GapPattern] | None = None
     """The rows with missing cells, by the columns that lack one; null for too many patterns."""
+    scan: list[ColumnScan] | None = None
+    """The state of the scan of each column; null in records of earlier builds."""
     options: ParseOptions = ParseOptions()
     """How the bytes were read. Records of earlier builds have their delimiter beside this."""
 

@@ -164,7 +164,8 @@ queued_answers = _key_of("answers:queued:{}")  # sorted set: ids of queued ones 
 
 dataset_jobs = _of_dataset("jobs")  # set: ids of the live jobs that use the dataset
 dataset_keys = _of_dataset("keys")  # set: idempotency keys used for the dataset
-blob = _key_of("dataset:blob:{}")  # hash: `path` of the file with these bytes
+#: hash: `path` of the file with these bytes; `of:<tenant>`: how many of its datasets hold it
+blob = _key_of("dataset:blob:{}")
 blob_references = _key_of("dataset:blob:{}:references")  # set: datasets with them (`<tenant>/<id>`)
 
 # Of an access key's id, of a version of a file, and of a claim's nonce.

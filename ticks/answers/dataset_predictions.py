@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from jobs.datasets.formats.damage import StoredPath
+from jobs.datasets.formats.joined_file import locate
 from jobs.spec.dataset_binding import DataFile
 from ticks.answers.dataset_rows import (
     NPZ_TYPE,
@@ -37,7 +39,7 @@ def predict_dataset(
     if not hasattr(net.module, "predict_rows"):
         raise refuse("/dataset", f"left out: a {net.config['model']['family']} reads a prompt")
     require_form(net, file)
-    path = artifacts / file.path
+    path = locate(artifacts, file)
     for _ in check_file(path, file.sha256, announce):
         yield Progress(0, file.rows)
     is_array = file.type == NPZ_TYPE
@@ -60,7 +62,7 @@ def predict_dataset(
     return {"rows": rows, "errors": errors}
 
 
-def _record_lines(net: LoadedNet, path: Path, file: DataFile) -> Iterator[list[JsonDict]]:
+def _record_lines(net: LoadedNet, path: StoredPath, file: DataFile) -> Iterator[list[JsonDict]]:
     for block in read_records(net.config, path, file):
         for first in range(0, len(block.records), STEP_ROWS):
             rows = range(first, min(first + STEP_ROWS, len(block.records)))
@@ -84,7 +86,7 @@ def _predict_records(net: LoadedNet, block: RecordBlock) -> list[JsonDict]:
     ]
 
 
-def _array_lines(net: LoadedNet, path: Path, file: DataFile) -> Iterator[list[JsonDict]]:
+def _array_lines(net: LoadedNet, path: StoredPath, file: DataFile) -> Iterator[list[JsonDict]]:
     numbers = count(1)
     for piece in read_arrays(net, path, file, "inputs"):
         for start in range(0, len(piece), STEP_ROWS):

@@ -5,14 +5,13 @@ options. A cell that the net cannot read stays as it is, so that the net's `enco
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.datasets.formats.cells import CellParser, Kind
-from jobs.datasets.formats.damage import report_damage
+from jobs.datasets.formats.damage import StoredPath, report_damage
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.npz import Npz
 from jobs.datasets.formats.readers import read_table_blocks
@@ -44,7 +43,7 @@ class RecordBlock(NamedTuple):
         )
 
 
-def check_file(path: Path, sha256: str, announce: Announce) -> Iterator[None]:
+def check_file(path: StoredPath, sha256: str, announce: Announce) -> Iterator[None]:
     """Hash a dataset's file, in steps. Raises DamagedDataset at its end."""
     for number, _ in enumerate(read_with_checksum(path, sha256, announce)):
         if number % HASHED_PIECES == HASHED_PIECES - 1:
@@ -63,7 +62,7 @@ def require_form(net: LoadedNet, file: DataFile) -> None:
 
 def read_records(
     config: Mapping[str, Any],
-    path: Path,
+    path: StoredPath,
     file: DataFile,
     target: str | None = None,
     *,
@@ -127,7 +126,7 @@ def _to_number(parser: CellParser, value: Value) -> Value:
 
 
 def read_arrays(
-    net: LoadedNet, path: Path, file: DataFile, role: Literal["inputs", "targets"]
+    net: LoadedNet, path: StoredPath, file: DataFile, role: Literal["inputs", "targets"]
 ) -> Iterator[NDArray[np.float64]]:
     """Yield the inputs or the targets of an NPZ file in pieces of rows, float64 [rows, columns]."""
     with (

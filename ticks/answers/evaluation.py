@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from jobs.datasets.formats.damage import StoredPath
+from jobs.datasets.formats.joined_file import locate
 from jobs.spec.dataset_binding import DataFile
 from jobs.spec.text import Vocabulary
 from ticks.answers.dataset_rows import (
@@ -43,7 +45,7 @@ def evaluate_dataset(
     value are left out. Raises RefusedRequest, DamagedDataset, or OSError.
     """
     require_form(net, file)
-    path, total = artifacts / file.path, file.rows or None
+    path, total = locate(artifacts, file), file.rows or None
     for _ in check_file(path, file.sha256, announce):
         yield Progress(0, total)
     targets = TargetReader(net, file.parse_options)
@@ -78,7 +80,7 @@ def _result(sums: MetricSums, classes: Sequence[str], confusion: NDArray[np.int6
 
 
 def _row_blocks(
-    net: LoadedNet, path: Path, file: DataFile, targets: TargetReader, *, drops_gaps: bool
+    net: LoadedNet, path: StoredPath, file: DataFile, targets: TargetReader, *, drops_gaps: bool
 ) -> Iterator[TensorRows]:
     """Return the rows of a dataset in the blocks of a validation."""
     if file.type == TEXT_TYPE:
@@ -116,7 +118,7 @@ def _encode_block(net: LoadedNet, block: RecordBlock, targets: TargetReader) -> 
 
 
 def _array_pieces(
-    net: LoadedNet, path: Path, file: DataFile, targets: TargetReader
+    net: LoadedNet, path: StoredPath, file: DataFile, targets: TargetReader
 ) -> Iterator[TensorRows]:
     """Yield the rows of an NPZ file, whose two arrays come in pieces of other lengths."""
     inputs, values = (
@@ -131,7 +133,7 @@ def _array_pieces(
         yield TensorRows(prepared, targets.read_array(block_targets, row_numbers))
 
 
-def _open_text(net: LoadedNet, path: Path, file: DataFile) -> TextWindows:
+def _open_text(net: LoadedNet, path: StoredPath, file: DataFile) -> TextWindows:
     window, vocabulary = net.config["inputs"], net.config.get("vocabulary")
     assert file.text is not None, "the form has been checked"
     kind: Vocabulary = "bytes" if vocabulary is None else "characters"

@@ -2,9 +2,8 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-from jobs.datasets.formats.damage import DamagedDataset
+from jobs.datasets.formats.damage import DamagedDataset, StoredPath
 
 READ_SIZE = 1 << 20  # bytes read at a time
 PROGRESS_EVERY = 64  # pieces of READ_SIZE between two announcements
@@ -17,7 +16,7 @@ def ignore_phase(phase: str) -> None:
     """Ignore a phase: the default where nothing displays it."""
 
 
-def read_with_checksum(path: Path, sha256: str, announce: Announce) -> Iterator[bytes]:
+def read_with_checksum(path: StoredPath, sha256: str, announce: Announce) -> Iterator[bytes]:
     """Yield a file's bytes in pieces; raises DamagedDataset at its end if the hash differs."""
     sha, piece_count = hashlib.sha256(), 0
     try:

@@ -8,6 +8,7 @@ import torch
 
 from jobs.datasets.formats.damage import report_damage
 from jobs.datasets.formats.group_codes import read_group_codes
+from jobs.datasets.formats.joined_file import locate
 from jobs.sampling.splits import Mask, Numbers
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.row_split import RowSplit, group_columns, split_rows
@@ -37,7 +38,7 @@ def split_table(
     groups = {}
     if columns := group_columns(spec):
         assert artifacts is not None and spec.facts is not None, "columns are a dataset's"
-        file, path = spec.facts.data, artifacts / spec.facts.data.path
+        file, path = spec.facts.data, locate(artifacts, spec.facts.data)
         with report_damage(path, file.sha256):
             groups = read_group_codes(path, file, columns)
             groups = {name: codes[row_numbers] for name, codes in groups.items()}

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from jobs.datasets.formats.cells import CellParser
 from jobs.datasets.formats.class_codes import NO_CLASS, ClassEncoder
-from jobs.datasets.formats.damage import DamagedDataset, report_damage
+from jobs.datasets.formats.damage import DamagedDataset, StoredPath, report_damage
 from jobs.datasets.formats.data_errors import DataErrors
+from jobs.datasets.formats.joined_file import locate
 from jobs.datasets.formats.npz import Npz
 from jobs.datasets.formats.readers import read_table_blocks
 from jobs.datasets.formats.table import RowBlock, Value
@@ -62,7 +63,7 @@ class TableLoader:
 
     def read(self, artifacts: Path, announce: Announce) -> "TableLoader":
         """Read the file below `artifacts` and return self; raises DamagedDataset."""
-        path = artifacts / self._file.path
+        path = locate(artifacts, self._file)
         with report_damage(path, self._file.sha256):
             if self._file.type == "application/x-npz":
                 self._read_arrays(path, announce)
@@ -81,7 +82,7 @@ class TableLoader:
         """The features that are numbers or times, in the order of `numbers`."""
         return [name for name in self.names if name not in self._binding.categories]
 
-    def _read_table(self, path: Path, announce: Announce) -> None:
+    def _read_table(self, path: StoredPath, announce: Announce) -> None:
         file = self._file
         pieces = read_with_checksum(path, file.sha256, announce)
         for names, block in read_table_blocks(
@@ -124,7 +125,7 @@ class TableLoader:
         self.codes = {name: codes[is_used] for name, codes in self.codes.items()}
         self.row_numbers = self.row_numbers[is_used]
 
-    def _read_arrays(self, path: Path, announce: Announce) -> None:
+    def _read_arrays(self, path: StoredPath, announce: Announce) -> None:
         for _ in read_with_checksum(path, self._file.sha256, announce):
             pass
         with path.open("rb") as file, Npz(file, self._file.parse_options) as npz:

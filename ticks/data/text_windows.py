@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import torch
 
+from jobs.datasets.formats.damage import StoredPath
+from jobs.datasets.formats.joined_file import locate
 from jobs.sampling.batches import batch_bounds, count_epoch_rows
 from jobs.sampling.permutations import IndexPermutation, Numbers
 from jobs.sampling.seeds import derive_seed
@@ -182,15 +184,16 @@ def _open_other_text(
     return TextWindows(tokens, window, file.text.count_rows(window, vocabulary), device)
 
 
-def _text_file(spec: JobSpec, artifacts: Path | None, announce: Announce) -> Path:
+def _text_file(spec: JobSpec, artifacts: Path | None, announce: Announce) -> StoredPath:
     if isinstance(spec.data, ExampleData):
         return EXAMPLES_FOLDER / f"{spec.data.name}.txt"
     assert artifacts is not None and spec.facts is not None, "where datasets lie is known"
     return _check_file(artifacts, spec.facts.data, announce)
 
 
-def _check_file(artifacts: Path, data_file: DataFile, announce: Announce) -> Path:
-    """Return the path of a dataset's file, read once to check its hash; raises DamagedDataset."""
-    for _ in read_with_checksum(artifacts / data_file.path, data_file.sha256, announce):
+def _check_file(artifacts: Path, data_file: DataFile, announce: Announce) -> StoredPath:
+    """Return where a dataset lies, read once to check its hash; raises DamagedDataset."""
+    path = locate(artifacts, data_file)
+    for _ in read_with_checksum(path, data_file.sha256, announce):
         pass
-    return artifacts / data_file.path
+    return path

@@ -9,11 +9,12 @@ import os
 import weakref
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from jobs.datasets.formats.damage import StoredPath
+from jobs.datasets.formats.joined_file import JoinedFile
 from jobs.spec.text import TextFacts, Vocabulary
 
 Ids = NDArray[np.integer]
@@ -35,22 +36,24 @@ class FileReader:
     on 2 GB shows 1.9 GB of memory. With pread the pages stay in the kernel's cache.
     """
 
-    def __init__(self, file: Path, facts: TextFacts) -> None:
-        self._descriptor, self._skipped = os.open(file, os.O_RDONLY | os.O_CLOEXEC), facts.skipped
-        weakref.finalize(self, os.close, self._descriptor)
+    def __init__(self, file: StoredPath, facts: TextFacts) -> None:
+        self._file, self._skipped = file.open("rb"), facts.skipped
+        weakref.finalize(self, self._file.close)
         size = facts.skipped + facts.bytes
-        if os.fstat(self._descriptor).st_size != size:
+        if self._file.seek(0, os.SEEK_END) != size:
             raise WrongText(f"{file.name} has not the {size} bytes of its profile")
 
     def read(self, first: int, last: int) -> bytes:
         """Return bytes first to last - 1 of the text, fewer at its end."""
-        return os.pread(self._descriptor, last - first, self._skipped + first)
+        if isinstance(self._file, JoinedFile):
+            return self._file.read_range(self._skipped + first, last - first)
+        return os.pread(self._file.fileno(), last - first, self._skipped + first)
 
 
 class ByteTokens:
     """Tokens that are bytes, 0 … 255."""
 
-    def __init__(self, file: Path, facts: TextFacts, _vocabulary: Sequence[str]) -> None:
+    def __init__(self, file: StoredPath, facts: TextFacts, _vocabulary: Sequence[str]) -> None:
         self._file = FileReader(file, facts)
 
     def read(self, first: int, count: int) -> Ids:
@@ -65,7 +68,7 @@ class CharacterTokens:
     A text with as many bytes as characters needs no index.
     """
 
-    def __init__(self, file: Path, facts: TextFacts, vocabulary: Sequence[str]) -> None:
+    def __init__(self, file: StoredPath, facts: TextFacts, vocabulary: Sequence[str]) -> None:
         self._file = FileReader(file, facts)
         self._codes = np.array([ord(character) for character in vocabulary], np.uint32)
         is_single_byte = facts.bytes == facts.characters

@@ -1,4 +1,4 @@
-"""tickforge datasets upload, list, show, rows, download, delete."""
+"""tickforge datasets upload, append, list, show, rows, download, delete."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tickforge_client.commands.common import (
     yes_option,
 )
 from tickforge_client.commands.progress_bar import progress_bar
-from tickforge_client.commands.upload import note_lines, upload
+from tickforge_client.commands.upload import append, note_lines, upload
 from tickforge_client.datasets import Dataset
 from tickforge_client.uploads import MEDIA_TYPES
 
@@ -32,6 +32,7 @@ def datasets() -> None:
 
 
 datasets.add_command(upload)
+datasets.add_command(append)
 
 
 @datasets.command(name="list")

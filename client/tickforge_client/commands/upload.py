@@ -1,4 +1,4 @@
-"""tickforge datasets upload."""
+"""tickforge datasets upload, append."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from tickforge_client import formatting
-from tickforge_client.commands.common import CommonOptions, echo, pass_common
+from tickforge_client.commands.common import CommonOptions, echo, id_argument, pass_common
 from tickforge_client.commands.progress_bar import progress_bar
 from tickforge_client.datasets import Dataset
 from tickforge_client.uploads import MEDIA_TYPES, UnknownType, media_type_of
@@ -30,18 +30,22 @@ MEDIA_TYPE_ALIASES = {
 STANDARD_INPUT = Path("-")
 
 
-@click.command()
-@click.argument(
+file_argument = click.argument(
     "file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
 )
-@click.option("--name", help="display name [the file's name]")
-@click.option(
+type_option = click.option(
     "--type",
     "kind",
     type=click.Choice([*MEDIA_TYPE_ALIASES, *sorted(set(MEDIA_TYPES.values()))]),
     metavar="TYPE",
     help=f"{', '.join(MEDIA_TYPE_ALIASES)}, or a media type [by the file's suffix]",
 )
+
+
+@click.command()
+@file_argument
+@click.option("--name", help="display name [the file's name]")
+@type_option
 @click.option(
     "--delimiter",
     type=click.Choice(["comma", "semicolon", "tab", "space", "pipe"]),
@@ -92,6 +96,28 @@ def upload(common: CommonOptions, file: Path, *, kind: str | None, **options: An
     if not common.json:
         for line in note_lines(dataset):
             echo(line, err=True)
+    common.print_result(dataset.fields, dataset.id)
+
+
+@click.command()
+@id_argument("dataset_id", "DATASET")
+@file_argument
+@click.option("--name", help="display name [that of the dataset]")
+@type_option
+@pass_common
+def append(
+    common: CommonOptions, dataset_id: str, file: Path, *, kind: str | None, name: str | None
+) -> None:
+    """Append the rows of FILE to a dataset, and print the id of the new dataset of all rows.
+
+    FILE has the form of the dataset: the same columns in the same order, read by the same options.
+    A row that does not fit its columns refuses all. The dataset itself stays as it is.
+    """
+    media_type = _resolve_type(file, kind)
+    with common.client() as client, _open_input(file) as (path, _):
+        parent = client.dataset(dataset_id)
+        with progress_bar(path.name, path.stat().st_size) as on_bytes:
+            dataset = parent.append(path, name=name, type=media_type, on_bytes=on_bytes)
     common.print_result(dataset.fields, dataset.id)
 
 

@@ -18,8 +18,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
-from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, Protocol, TypeGuard, cast
 
 from jobs.datasets.formats.data_errors import data_error
 
@@ -33,6 +32,22 @@ MAX_REASON_CHARACTERS = 200
 
 class DamagedDataset(Exception):
     """A dataset's file is missing or differs from what was uploaded."""
+
+
+class StoredPath(Protocol):
+    """Where stored bytes lie: a path, or something else that is opened as one."""
+
+    @property
+    def name(self) -> str:
+        """What to call it in an error."""
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO:
+        """Open it for reading."""
+
+
+def is_stream(file: StoredPath | BinaryIO) -> TypeGuard[BinaryIO]:
+    """Return whether it is open already."""
+    return hasattr(file, "seek")
 
 
 @contextmanager
@@ -50,7 +65,7 @@ def refuse_damage(rule: str, *, column: str | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def report_damage(file: Path | BinaryIO, sha256: str) -> Iterator[None]:
+def report_damage(file: StoredPath | BinaryIO, sha256: str) -> Iterator[None]:
     """Turn any error while a stored file is read into DamagedDataset if its digest is another.
 
     Errors of the operating system and of memory pass, and so do ours: those of an intact file.
@@ -93,9 +108,9 @@ def _reason(error: Exception) -> str:
     return text if len(text) <= MAX_REASON_CHARACTERS else text[:MAX_REASON_CHARACTERS] + "…"
 
 
-def _digest(file: Path | BinaryIO) -> str:
-    if isinstance(file, Path):
-        with file.open("rb") as opened:
+def _digest(file: StoredPath | BinaryIO) -> str:
+    if not is_stream(file):
+        with cast(StoredPath, file).open("rb") as opened:
             return _digest(opened)
     file.seek(0)
     return hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()

@@ -2,13 +2,13 @@
 
 from array import array
 from collections.abc import Sequence
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.datasets.formats.cells import spelling
+from jobs.datasets.formats.damage import StoredPath
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.readers import read_table_blocks
 from jobs.spec.dataset_binding import DataFile
@@ -17,7 +17,7 @@ GroupCodes = NDArray[np.int64]
 
 
 def read_group_codes(
-    file: Path | BinaryIO, data_file: DataFile, columns: Sequence[str]
+    file: StoredPath | BinaryIO, data_file: DataFile, columns: Sequence[str]
 ) -> dict[str, GroupCodes]:
     """Read each column's group of each row, int64 [rows], numbered from 0 as groups appear."""
     numbers: dict[str, dict[str, int]] = {name: {} for name in columns}

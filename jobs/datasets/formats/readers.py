@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from jobs.datasets.formats.csv_format import CsvReader
+from jobs.datasets.formats.damage import StoredPath, is_stream
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.jsonl import JsonlReader
 from jobs.datasets.formats.parquet import PARQUET, ParquetReader
@@ -24,7 +24,7 @@ class NamedBlock(NamedTuple):
 
 
 def read_table_blocks(
-    file: Path | BinaryIO,
+    file: StoredPath | BinaryIO,
     media_type: MediaType,
     options: ParseOptions,
     errors: DataErrors,
@@ -54,20 +54,20 @@ def read_table_blocks(
     yield from (NamedBlock(reader.names, block) for block in reader.finish())
 
 
-def _read_bytes(file: Path | BinaryIO, offset: int) -> Iterator[bytes]:
+def _read_bytes(file: StoredPath | BinaryIO, offset: int) -> Iterator[bytes]:
     with _opened(file) as opened:
         opened.seek(offset)
         yield from iter(partial(opened.read, READ_SIZE), b"")
 
 
 @contextmanager
-def _opened(file: Path | BinaryIO) -> Iterator[BinaryIO]:
+def _opened(file: StoredPath | BinaryIO) -> Iterator[BinaryIO]:
     """Open a path; a file is open already, and stays so."""
-    if isinstance(file, Path):
-        with file.open("rb") as opened:
-            yield opened
-    else:
+    if is_stream(file):
         yield file
+    else:
+        with cast(StoredPath, file).open("rb") as opened:
+            yield opened
 
 
 def make_table_reader(

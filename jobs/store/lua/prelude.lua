@@ -84,6 +84,31 @@ local function add_usage(tenant, name, amount)
   if amount ~= 0 then redis.call('HINCRBY', keys.tenant_usage(tenant), name, int(amount)) end
 end
 
+-- The files of a dataset, by its record; those that come twice once.
+local function parts_of(sha256, path, bytes, parts)
+  return parts and cjson.decode(parts) or { { sha256 = sha256, path = path, bytes = tonumber(bytes) } }
+end
+local function unique_parts(parts)
+  local seen, unique = {}, {}
+  for _, part in ipairs(parts) do
+    if not seen[part.sha256] then unique[#unique + 1] = part end
+    seen[part.sha256] = true
+  end
+  return unique
+end
+
+-- How many datasets of a tenant hold a file; its bytes count once for all of them.
+local function count_holders(tenant, sha256) return tonumber(redis.call('HGET', keys.blob(sha256), 'of:' .. tenant) or '0') end
+local function hold_part(tenant, id, part, change)
+  local member = tenant .. '/' .. id
+  redis.call(change > 0 and 'SADD' or 'SREM', keys.blob_references(part.sha256), member)
+  local holders = redis.call('HINCRBY', keys.blob(part.sha256), 'of:' .. tenant, change)
+  if holders <= 0 then redis.call('HDEL', keys.blob(part.sha256), 'of:' .. tenant) end
+  if (change > 0 and holders == 1) or (change < 0 and holders <= 0) then
+    add_usage(tenant, 'dataset_bytes', change * part.bytes)
+  end
+end
+
 -- nil, or { 'quota', name, used, limit } where `added` more would be beyond what the tenant may have.
 local function find_quota_excess(tenant, name, added)
   local limit = quota_limit(tenant, name)

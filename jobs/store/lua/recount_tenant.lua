@@ -5,11 +5,18 @@
 local tenant = h.tenant
 local usage = keys.tenant_usage(tenant)
 if h.begins then
-  local dataset_bytes = 0
+  redis.call('HSET', usage, 'spec_bytes', '0', 'artifact_bytes', '0', 'dataset_bytes', '0', 'counted_upto', '0')
+  local datasets = {}
   for _, id in ipairs(redis.call('ZRANGE', keys.dataset_index(tenant), '0', '-1')) do
-    dataset_bytes = dataset_bytes + tonumber(redis.call('HGET', keys.dataset(tenant, id), 'bytes') or '0')
+    local d = redis.call('HMGET', keys.dataset(tenant, id), 'sha256', 'path', 'bytes', 'parts')
+    if d[1] then datasets[#datasets + 1] = { id, unique_parts(parts_of(d[1], d[2], d[3], d[4])) } end
   end
-  redis.call('HSET', usage, 'spec_bytes', '0', 'artifact_bytes', '0', 'dataset_bytes', int(dataset_bytes), 'counted_upto', '0')
+  for _, dataset in ipairs(datasets) do
+    for _, part in ipairs(dataset[2]) do redis.call('HDEL', keys.blob(part.sha256), 'of:' .. tenant) end
+  end
+  for _, dataset in ipairs(datasets) do
+    for _, part in ipairs(dataset[2]) do hold_part(tenant, dataset[1], part, 1) end
+  end
   redis.call('SADD', keys.TENANTS, tenant)
 end
 local upto = redis.call('HGET', usage, 'counted_upto')
