@@ -97,6 +97,20 @@ def test_a_dropped_work_is_forgotten(
         answers.command("continue", work="w")
 
 
+def test_a_dropped_work_leaves_no_file(
+    answers: Answers, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering_process, "SLICE_SECONDS", 0)
+    dataset_id, output = home.add(csv_of(table(200))), tmp_path / "out.jsonl"
+    folder = saved(home.training(home.spec(dataset_id)), tmp_path / "table")
+
+    answers.begin("predict_dataset", folder, **file_of(home, dataset_id), output=str(output))
+    while not output.exists():
+        assert answers.command("continue", work="w").kind == "unfinished"
+    answers.command("drop", work="w")
+    assert not output.exists()
+
+
 def test_nets_are_held_within_a_bound_and_the_one_used_least_recently_goes(
     tmp_path: Path,
 ) -> None:
@@ -162,7 +176,9 @@ def test_every_fault_of_a_request_is_told_by_its_place(
     assert faults(prompt="x") == [
         ("/prompt", "left out: a net of the family mlp reads rows or inputs")
     ]
-    assert len(faults(rows=[{}] * 50)) == 101, "the first hundred, and how many more there are"
+    assert len(faults(rows=[{}] * 50)) == 101, "the first hundred, and that there are more"
+    far = faults(rows=[{**good, "small": "x"}, *[good] * 600, {**good, "colour": 1}])
+    assert [pointer for pointer, _ in far] == ["/rows/0/small", "/rows/601/colour"]
     nameless, texts = small_net(tmp_path / "numbers"), language_model(tmp_path / "texts")
     rule = "inputs, rows of 3 numbers: the net's data had no column names"
     assert answers.refusal("predict", nameless, request={"rows": [good]}) == [("/rows", rule)]

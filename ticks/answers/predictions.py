@@ -5,7 +5,8 @@ model.py has: `predict_rows` for rows, `sample_text` for prompts.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 import torch
@@ -42,12 +43,26 @@ def predict(net: LoadedNet, request: JsonDict) -> Work:
     items = request.get(field)
     if not isinstance(items, list) or not items:
         raise refuse(f"/{field}", "a list of one row or more", items)
-    encode = _encode_inputs if field == "inputs" else encode_records
-    pieces = []
+    rows = yield from _encode(net, items, _encode_inputs if field == "inputs" else encode_records)
+    return (yield from _predict_rows(net, rows))
+
+
+def _encode(
+    net: LoadedNet, items: list[Any], encode: Callable[[LoadedNet, list[Any], int], Tensor]
+) -> Generator[Progress, None, Tensor]:
+    """Return all rows, some at a time. Raises RefusedRequest with the errors of all of them."""
+    pieces: list[Tensor] = []
+    errors: list[RequestError] = []
     for first in range(0, len(items), ENCODE_ROWS):
-        pieces.append(encode(net, items[first : first + ENCODE_ROWS], first))
+        try:
+            pieces.append(encode(net, items[first : first + ENCODE_ROWS], first))
+        except RefusedRequest as refusal:
+            errors += refusal.errors
+        if len(errors) > MAX_ERRORS:
+            break
         yield Progress(0, len(items))
-    return (yield from _predict_rows(net, torch.cat(pieces)))
+    _raise_errors(errors)
+    return torch.cat(pieces)
 
 
 def _predict_rows(net: LoadedNet, rows: Tensor) -> Work:
@@ -72,21 +87,17 @@ def encode_records(net: LoadedNet, records: list[Any], first: int = 0) -> Tensor
     if net.config.get("columns") is None:
         rule = f"inputs, rows of {net.config['inputs']} numbers: the net's data had no column names"
         raise refuse("/rows", rule)
-    wrong = [
+    _raise_errors(
         request_error(f"/rows/{first + at}", "an object: column name to value", record)
         for at, record in enumerate(records)
         if not isinstance(record, dict)
-    ]
-    _raise_errors(wrong)
+    )
     try:
         rows: Tensor = net.module.encode(records)
     except (KeyError, ValueError):
-        faults = net.module.find_faults(records)
         _raise_errors(
-            [
-                request_error(f"/rows/{first + at}/{escape_pointer(column)}", detail, value)
-                for at, column, detail, value in faults
-            ]
+            request_error(f"/rows/{first + at}/{escape_pointer(column)}", detail, value)
+            for at, column, detail, value in net.module.find_faults(records)
         )
         raise
     return rows
@@ -95,11 +106,9 @@ def encode_records(net: LoadedNet, records: list[Any], first: int = 0) -> Tensor
 def _encode_inputs(net: LoadedNet, items: list[Any], first: int) -> Tensor:
     rule = f"a row of {net.config['inputs']} numbers"
     _raise_errors(
-        [
-            request_error(f"/inputs/{first + at}", rule, row)
-            for at, row in enumerate(items)
-            if not _is_row(row, net.config["inputs"])
-        ]
+        request_error(f"/inputs/{first + at}", rule, row)
+        for at, row in enumerate(items)
+        if not _is_row(row, net.config["inputs"])
     )
     return torch.tensor(items, dtype=torch.float64)
 
@@ -137,13 +146,10 @@ def _continue_text(net: LoadedNet, request: JsonDict) -> Work:
     return {"predictions": [{"text": text}]}
 
 
-def _raise_errors(errors: list[RequestError]) -> None:
-    """Raise RefusedRequest with the first errors, if there are any."""
-    if not errors:
-        return
-    if left_out := errors[MAX_ERRORS:]:
-        errors = [*errors[:MAX_ERRORS], request_error("", f"{len(left_out)} more errors")]
-    raise RefusedRequest(errors)
+def _raise_errors(errors: Iterable[RequestError]) -> None:
+    """Raise RefusedRequest if there is an error; no more are looked at than it tells."""
+    if first_errors := list(islice(errors, MAX_ERRORS + 1)):
+        raise RefusedRequest(first_errors)
 
 
 def _finite(prediction: JsonDict) -> JsonDict:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypedDict
 
 JsonDict = dict[str, Any]
 
-MAX_ERRORS = 100  # that a refusal tells; others are counted in its last one
+MAX_ERRORS = 100  # that a refusal tells; its last one says that there are others
 MAX_VALUE_CHARACTERS = 200  # of a refused value
 
 
@@ -30,11 +30,13 @@ class RequestError(TypedDict):
 
 
 class RefusedRequest(Exception):
-    """The net cannot answer such a request."""
+    """The net cannot answer such a request: the first MAX_ERRORS of its errors."""
 
     def __init__(self, errors: list[RequestError]) -> None:
         super().__init__(errors[0]["detail"])
         self.errors = errors
+        if len(errors) > MAX_ERRORS:
+            self.errors = [*errors[:MAX_ERRORS], request_error("", "there are more errors")]
 
 
 def request_error(pointer: str, detail: str, value: object = None) -> RequestError:
