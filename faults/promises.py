@@ -214,7 +214,9 @@ PROMISES = (
         ("worker-sees-every-gpu", "unusable-gpu-takes-jobs", "unusable-gpu-chosen",
          "missing-gpu-not-told", "hidden-gpu-used", "device-chosen-and-not-stored",
          "exact-on-unlike-gpus", "gpu-memory-by-a-cpus-rule", "fork-server-asks-cuda",
-         "targets-left-on-the-cpu", "gpu-not-in-its-canary", "kernels-by-the-moments-speed"),
+         "targets-left-on-the-cpu", "gpu-not-in-its-canary", "kernels-by-the-moments-speed",
+         "gpu-fault-fails-its-job",
+         "failed-gpu-trusted"),
     ),
     Promise(
         "A restart or a stop tells or queues requests, hangs for nobody and leaves no process",

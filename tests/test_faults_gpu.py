@@ -4,6 +4,7 @@ Skipped where torch cannot use a GPU.
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ SPEC = small_spec(
 
 
 def test_kills_change_no_bit_and_a_resumed_job_stays_on_its_device(tmp_path: Path) -> None:
-    with running_service(tmp_path) as service:
+    with running_service(tmp_path, TICKFORGE_GPUS="0") as service:
         jobs = JobClient(service)
         straight = jobs.submit(SPEC)
         assert jobs.wait_for_end(straight, 300)["status"] == "succeeded"
@@ -42,6 +43,11 @@ def test_kills_change_no_bit_and_a_resumed_job_stays_on_its_device(tmp_path: Pat
         assert job["status"] == "succeeded" and job["device"] == DEVICE and job["exact"]
         assert jobs.result_bits(attacked) == jobs.result_bits(straight)
         attempts = jobs.attempts(attacked)
+        for fork_server in service.processes.processes_of("template"):
+            descriptors = Path(f"/proc/{fork_server.pid}/fd").iterdir()
+            opened = [os.readlink(descriptor) for descriptor in descriptors]
+            maps = Path(f"/proc/{fork_server.pid}/maps").read_text()
+            assert "libcuda.so" not in maps and not any("/dev/nvidia" in path for path in opened)
         assert len(attempts) > 1 and {attempt["device"] for attempt in attempts} == {DEVICE}
 
 

@@ -223,6 +223,9 @@ def test_a_heartbeat_outlives_a_store_that_is_away(claim: Claim) -> None:
         (TrainerError("OSError", "[Errno 5] Input/output error", ""), None, "queued", "error"),
         (TrainerError("OSError", "[Errno 30] Read-only file system", ""), None, "queued", "only"),
         (TrainerError("SafetensorError", "No space left on device", ""), None, "queued", "space"),
+        (TrainerError("DeviceUnavailable", "torch sees none", ""), None, "queued", "sees none"),
+        (TrainerError("AcceleratorError", "CUDA error: fault", ""), None, "queued", "CUDA error"),
+        (TrainerError("RuntimeError", "cuDNN error: S", ""), None, "queued", "cuDNN error"),
         (TrainerError("ValueError", "shapes", ""), None, "failed", "ValueError: shapes"),
         (CheckpointDeleted("checkpoint 5 was deleted"), None, "queued", "checkpoint 5 was deleted"),
         (

@@ -32,8 +32,9 @@ from jobs.settings import Settings
 from jobs.store.connection import UNAVAILABLE, check_store, connect, wait_ready
 from jobs.store_address import describe_address
 from workers.answering import AnswerDriver
-from workers.canaries import UNAVAILABLE_DEVICE, add_torch_version
+from workers.canaries import add_torch_version
 from workers.forkserver_client import ForkServerProcess, spawn_trainer
+from workers.outcomes import UNAVAILABLE_DEVICE
 from workers.reconciler import Reconciler
 from workers.tasks import run_celery_worker
 from workers.trainer_client import TrainerClient, TrainerError

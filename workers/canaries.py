@@ -12,12 +12,11 @@ from typing import Any
 
 from jobs.backoff import Backoff
 from workers.forkserver_client import spawn_trainer
+from workers.outcomes import UNAVAILABLE_DEVICE
 from workers.trainer_client import TrainerClient, TrainerError
 from workers.worker_folder import WorkerFolder
 
 CANARIES_FILE, ENGINES_FILE = "canaries", "engines"
-#: the trainer's error for a device that torch cannot compute on
-UNAVAILABLE_DEVICE = "DeviceUnavailable"
 #: seconds before a device is tried again that could not be used: at first, and at most
 INITIAL_RETRY_SECONDS, MAX_RETRY_SECONDS = 1.0, 60.0
 
@@ -31,14 +30,18 @@ class Canaries:
 
     def __init__(self, worker_folder: WorkerFolder, device: str) -> None:
         self._folder, self._device = worker_folder, device
-        self._canaries: dict[str, str] = {}
         self._retry_backoff = Backoff(INITIAL_RETRY_SECONDS, MAX_RETRY_SECONDS)
         self._error: UnusableDevice | None = None
         self._retry_at = 0.0
 
     def known_canaries(self) -> dict[str, str]:
         """Return the canaries measured so far, by thread count as text."""
-        return {**(self._folder.read(CANARIES_FILE) or {}), **self._canaries}
+        return dict(self._folder.read(CANARIES_FILE) or {})
+
+    def forget(self) -> None:
+        """Forget what was measured: the device may not be what it was."""
+        self._folder.write(CANARIES_FILE, {})
+        self._folder.write(ENGINES_FILE, {})
 
     def engine_prefixes(self) -> dict[str, str]:
         """Return the start of each available engine's identity by name; {} before a `measure`."""
@@ -56,14 +59,13 @@ class Canaries:
         of another try.
         """
         thread_key = str(threads)
-        if thread_key not in self._canaries:
-            self._canaries |= self.known_canaries()
-        if thread_key not in self._canaries:
-            reply = self._measure_in_trainer(threads, may_retry)
-            self._canaries[thread_key] = add_torch_version(reply["canary"])
-            self._folder.write(ENGINES_FILE, {"begin": _prefixes(reply), "ready": reply["ready"]})
-            self._folder.write(CANARIES_FILE, self.known_canaries())
-        return self._canaries[thread_key]
+        if (known := self.known_canaries().get(thread_key)) is not None:
+            return known
+        reply = self._measure_in_trainer(threads, may_retry)
+        canary = add_torch_version(reply["canary"])
+        self._folder.write(ENGINES_FILE, {"begin": _prefixes(reply), "ready": reply["ready"]})
+        self._folder.write(CANARIES_FILE, {**self.known_canaries(), thread_key: canary})
+        return canary
 
     def _measure_in_trainer(self, threads: int, may_retry: Callable[[], bool]) -> dict[str, Any]:
         if self._error is not None and time.monotonic() < self._retry_at:

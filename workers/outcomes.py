@@ -22,6 +22,10 @@ TRANSIENT_MARKERS = (
     "memoryerror", "out of memory", "outofmemory", "can't allocate", "bad_alloc", "no space left",
     "read-only file system", "input/output error", "permission denied", "stale file handle",
 )  # fmt: skip
+#: parts of messages of a GPU that failed
+DEVICE_MARKERS = ("cuda error", "cudnn error")
+#: the trainer's error for a device that torch cannot compute on
+UNAVAILABLE_DEVICE = "DeviceUnavailable"
 #: the trainer's error for an engine that this machine lacks and another may have
 MISSING_ENGINE = "MissingEngine"
 MAX_DETAIL_CHARS = 2_000  # of an error in the job's record
@@ -120,6 +124,14 @@ def outcome_of_error(
     return requeue_outcome(tick, f"the worker failed: {error!r}")
 
 
+def is_device_fault(error: Exception) -> bool:
+    """Return whether an error is the device's, so that it must be tried before another job."""
+    if not isinstance(error, TrainerError):
+        return False
+    message = error.detail.lower()
+    return error.kind == UNAVAILABLE_DEVICE or any(marker in message for marker in DEVICE_MARKERS)
+
+
 def _exit_outcome(kill_reason: KillReason | None, tick: int, ending: str) -> Outcome | None:
     match kill_reason:
         case "fenced":
@@ -135,7 +147,7 @@ def _exit_outcome(kill_reason: KillReason | None, tick: int, ending: str) -> Out
 
 def _trainer_error_outcome(error: TrainerError, tick: int) -> Outcome:
     message = f"{error.kind}: {error.detail}"
-    if error.kind == MISSING_ENGINE:
+    if error.kind == MISSING_ENGINE or is_device_fault(error):
         return requeue_outcome(tick, error.detail)
     if any(marker in message.lower() for marker in TRANSIENT_MARKERS):
         return requeue_outcome(tick, message)

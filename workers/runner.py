@@ -67,12 +67,12 @@ class JobRunner:
 
     def run_jobs(self) -> None:
         """Run jobs until none is left that this worker can claim, or a drain is requested."""
-        try:  # a machine that cannot compute even that must not claim a job
-            self._canaries.measure(1)
-        except UnusableDevice:
-            return  # the main process registers it and logs it
         consecutive_requeues = 0
-        while not self._drain.is_requested and (claim := self._claim_job()) is not None:
+        while (
+            not self._drain.is_requested
+            and self._can_compute()
+            and (claim := self._claim_job()) is not None
+        ):
             fault_points.set_current_job(claim.lease.job_id)
             consecutive_requeues = 0 if self.run_claim(claim) else consecutive_requeues + 1
             fault_points.set_current_job(None)
@@ -98,6 +98,8 @@ class JobRunner:
                 tick = max(claim.tick, attempt.tick if attempt else 0)
                 ending = self._describe_exit(process, oom_kills_before)
                 self._log_error(error, lease, log)
+                if outcomes.is_device_fault(error):
+                    self._canaries.forget()  # it is measured again before the next claim
                 outcome = outcomes.outcome_of_error(error, heartbeat.kill_reason, tick, ending)
                 outcome = outcome and replace(outcome, log_tail=log.tail())
             if outcome is None:
@@ -106,6 +108,14 @@ class JobRunner:
                 status = self._finish_job(lease, outcome, log)
         self._archive(lease, status)
         return status != "queued"
+
+    def _can_compute(self) -> bool:
+        """Return whether the device can be used; the main process registers and logs it if not."""
+        try:  # a machine that cannot compute even a canary must not claim a job
+            self._canaries.measure(1)
+        except UnusableDevice:
+            return False
+        return True
 
     def _claim_job(self) -> Claim | None:
         """Claim a job, under one nonce, so that a claim whose reply was lost is not made twice."""

@@ -5,6 +5,7 @@ from faults.mutants.mutant import Mutant, edit_once
 GPUS = "tests/test_jobs_gpus.py"
 CHOICE = "tests/test_jobs_device_choice.py"
 SERVE = "tests/test_serving_gpus.py"
+PARTS = "tests/test_workers_parts.py"
 PATHS = "tests/test_ticks_gpu_paths.py"
 
 MUTANTS = (
@@ -90,6 +91,19 @@ MUTANTS = (
                   "if (gpu := describe_gpu(device)) is not None:",
                   "if (gpu := describe_gpu(device)) is not None and False:"),
         (f"{PATHS}::test_equal_kernels_of_unlike_gpus_have_unlike_canaries",),
+    ),
+    Mutant(
+        "gpu-fault-fails-its-job",
+        "a job fails for good because the GPU under it did",
+        edit_once("workers/outcomes.py", " or is_device_fault(error):", ":"),
+        (f"{PARTS}::test_the_error_that_ends_an_attempt_decides_the_jobs_next_status",),
+    ),
+    Mutant(
+        "failed-gpu-trusted",
+        "a worker claims the next job without a look at the GPU that has just failed",
+        edit_once("workers/canaries.py", "        self._folder.write(CANARIES_FILE, {})\n", ""),
+        ("tests/test_workers_devices.py",),
+        quick=True,
     ),
     Mutant(
         "kernels-by-the-moments-speed",
