@@ -276,8 +276,9 @@ def test_a_spec_too_large_for_every_worker_is_refused_with_both_numbers(
     announced(store, "two", memory_bytes=SHARE // 2)
     announced(store, "other", memory_bytes=1 << 50, queue="cuda")
 
+    on_cpu = {**HUNGRY, "compute": {"device": "cpu"}}  # auto would take the GPU, which has room
     for path in ("/v1/jobs", "/v1/jobs/plan"):
-        response = client.post(path, json=HUNGRY)
+        response = client.post(path, json=on_cpu)
         (fault,) = response.json["errors"]
         assert response.status_code == 422 and fault["pointer"] == "/batch_size"
         assert (
