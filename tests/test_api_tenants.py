@@ -12,6 +12,7 @@ from api.auth import PUBLIC_PATHS
 from api.endpoints import Endpoint
 from jobs.queries import worker_registry
 from jobs.settings import Settings
+from tests.datasets import CSV
 from tests.manual_worker import ManualWorker
 from tests.support import small_spec
 
@@ -42,6 +43,8 @@ class Tenant:
         """Send the request, with a body where one is taken, of the first event of a stream."""
         body = BODIES.get(f"{endpoint.method} {endpoint.path}", {})
         how: dict[str, Any] = {} if endpoint.method == "GET" else {"json": body}
+        if endpoint.path.endswith("/append"):
+            how = {"data": DATA, "content_type": CSV}
         if endpoint.path == "/v1/events":
             how["headers"] = EVENTS
         return self.http.open(url, method=endpoint.method, **how)
