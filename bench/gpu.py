@@ -95,5 +95,5 @@ def _measure_memory(name: str, spec: JobSpec) -> list[Figure]:
 
 
 def _read(body: dict[str, Any]) -> JobSpec:
-    on_gpu = {**body, "budget": {"ticks": 10**6}, "compute": {"device": "cuda"}}
+    on_gpu = {**body, "budget": {"ticks": 10**6}, "compute": {"device": "cuda", "engine": "eager"}}
     return read_spec(on_gpu, max_parameters=10**9)
