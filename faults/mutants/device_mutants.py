@@ -27,7 +27,6 @@ MUTANTS = (
         "auto sends jobs to a GPU that torch cannot use",
         edit_once("jobs/device_choice.py", ' and not worker.get("device_error")', ""),
         (f"{CHOICE}::test_the_device_follows_from_the_spec_and_the_live_workers",),
-        quick=True,
     ),
     Mutant(
         "missing-gpu-not-told",
@@ -103,7 +102,6 @@ MUTANTS = (
         "a worker claims the next job without a look at the GPU that has just failed",
         edit_once("workers/canaries.py", "        self._folder.write(CANARIES_FILE, {})\n", ""),
         ("tests/test_workers_devices.py",),
-        quick=True,
     ),
     Mutant(
         "kernels-by-the-moments-speed",
