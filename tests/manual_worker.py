@@ -1,5 +1,6 @@
 """A worker by hand, through the ledger alone: claim, record, save, end."""
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,11 @@ from jobs.recording.writer import HistoryWriter
 from jobs.settings import Settings
 from jobs.store.connection import Store
 
+#: state.json of a job without validation
+STATE = {
+    "metrics": {}, "ended": None, "best": None, "validated_at": None,
+    "rules": {"best": None, "best_tick": 0},
+}  # fmt: skip
 FINGERPRINT = {"engine": "eager", "torch": "2", "canary": "c", "device": "cpu", "threads": 1}
 
 
@@ -55,7 +61,7 @@ class ManualWorker:
         """Make and commit a checkpoint of the current tick; those of `drop` are removed."""
         folder = checkpoint_folders.new_folder(self.files, self.lease)
         (folder / "model.safetensors").write_bytes(weights)
-        (folder / "state.json").write_bytes(b"{}")
+        (folder / "state.json").write_text(json.dumps({**STATE, "tick": self.tick}))
         for name, data in more_files.items():
             (folder / name).write_bytes(data)
         flags: dict[str, Any] = {"is_best": False, "is_final": False, **changes}

@@ -240,6 +240,18 @@ def test_a_damaged_checkpoint_is_not_copied(
     assert fork(client, parent, 8).status_code == 202
 
 
+def test_a_state_without_the_numbers_of_one_is_damaged(
+    client: Any, submit: Callable[..., str], store: "redis.Redis", settings: Settings
+) -> None:
+    job_id = submit()
+    worker = ManualWorker(store, settings)
+    worker.record([1.0] * 8)
+    worker.save(more_files={"state.json": b"{}"})
+    response = fork(client, job_id)
+    assert (response.status_code, response.json["type"]) == (500, PROBLEM + "damaged")
+    assert job_folders(settings) == {job_id}
+
+
 def test_a_copy_without_room_is_507_and_leaves_nothing(
     parent: str, store_server: str, settings: Settings
 ) -> None:

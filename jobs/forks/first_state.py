@@ -19,7 +19,10 @@ class FirstState:
     """The state that a fork begins with: its numbers, `best` and `metrics`."""
 
     def __init__(self, numbers: bytes, parent: JobSpec, child: JobSpec) -> None:
-        """Change the numbers (state.json) of a state of `parent` for `child`."""
+        """Change the numbers (state.json) of a state of `parent` for `child`.
+
+        Raises ValueError, KeyError or TypeError where they are not those of a state.
+        """
         saved: dict[str, Any] = json.loads(numbers)
         tick, rules = int(saved["tick"]), dict(saved["rules"])
         open_state = saved.get("open_state")

@@ -160,7 +160,7 @@ class ForkService:
         spec: JobSpec,
     ) -> ForkStart:
         tick = checkpoint.tick
-        first_state = FirstState(self._read_numbers(parent, checkpoint), parent.spec, spec)
+        first_state = self._read_first_state(parent, checkpoint, spec)
         best_tick = None if first_state.best is None else int(first_state.best["tick"])
         copies = [
             self._copy_checkpoint(
@@ -215,6 +215,12 @@ class ForkService:
             replaced, folder.renew, is_best=is_best, is_periodic=is_periodic,
         )  # fmt: skip
         return self._while_listed(parent, checkpoint, copy)
+
+    def _read_first_state(self, parent: Job, checkpoint: Checkpoint, spec: JobSpec) -> FirstState:
+        try:
+            return FirstState(self._read_numbers(parent, checkpoint), parent.spec, spec)
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedCheckpoint(f"{NUMBERS_FILE} has no numbers of a state") from error
 
     def _read_numbers(self, parent: Job, checkpoint: Checkpoint) -> bytes:
         """Read state.json of a checkpoint, if it is what was committed."""
