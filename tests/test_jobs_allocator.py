@@ -1,11 +1,13 @@
-"""What glibc's allocator keeps of the memory that threads have freed."""
+"""What a long-lived process keeps: freed memory of its threads, and parsed specs."""
 
 import subprocess
 import sys
 
 import pytest
 
-from tests.support import ROOT
+from jobs.spec.reading import read_spec
+from jobs.store import codec
+from tests.support import ROOT, small_spec
 
 #: sixteen threads, one after the other, allocate 8 MiB in blocks of 64 KiB, and free all but what
 #: was allocated last; prints the MiB of this process's own memory
@@ -40,3 +42,17 @@ def test_a_process_of_many_threads_returns_most_of_what_they_have_freed() -> Non
     if unlimited < 40:
         pytest.skip(f"this C library keeps {unlimited} MiB of itself")
     assert limited < unlimited / 2
+
+
+def test_a_process_that_reads_a_job_at_a_time_keeps_few_parsed_specs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(codec, "_parse_spec_cached", None)  # restored afterwards
+    texts = [read_spec(small_spec(seed=seed), max_parameters=100) for seed in range(3)]
+    stored = [spec.model_dump_json().encode() for spec in texts]
+    codec.limit_cached_specs(2)
+
+    first, _, last = map(codec.parse_spec, stored)
+
+    assert codec.parse_spec(stored[2]) is last
+    assert codec.parse_spec(stored[0]) is not first

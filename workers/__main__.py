@@ -29,6 +29,7 @@ from jobs.gpus.discovery import find_gpus, gpu_environment
 from jobs.gpus.gpu import Gpu
 from jobs.queries import worker_registry
 from jobs.settings import Settings
+from jobs.store.codec import limit_cached_specs
 from jobs.store.connection import UNAVAILABLE, check_store, connect, wait_ready
 from jobs.store_address import describe_address
 from workers.answering import AnswerDriver
@@ -49,6 +50,8 @@ CELERY_MODULES = (
     "celery.worker.consumer", "celery.worker.consumer.delayed_delivery", "celery.worker.strategy",
     "kombu.pidbox", "kombu.transport.redis",
 )  # fmt: skip
+#: a worker reads one job at a time: that of its child, one that has ended, and those to verify
+MAX_CACHED_SPECS = 8
 LOG_INTERVAL_SECONDS = 5.0  # between two log lines while the store is waited for
 
 
@@ -64,6 +67,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     _set_signals()
     hide_new_files()
     limit_unused_memory()
+    limit_cached_specs(MAX_CACHED_SPECS)
     gpu = None if args.alive else _take_gpu(args.queue, environ)
     worker_folder = WorkerFolder()
     forkserver = ForkServerProcess(worker_folder.socket_path)

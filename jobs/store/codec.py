@@ -38,6 +38,12 @@ def parse_spec(text: bytes) -> JobSpec:
 _parse_spec_cached = lru_cache(maxsize=MAX_CACHED_SPECS)(parse_stored_spec)
 
 
+def limit_cached_specs(count: int) -> None:
+    """Keep fewer parsed specs in this process, one that reads a job at a time."""
+    global _parse_spec_cached
+    _parse_spec_cached = lru_cache(maxsize=count)(parse_stored_spec)
+
+
 def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
     """Parse a job's hash; `queue_position` is needed while queued. Raises UnsupportedSchema."""
     fields = _Fields(record)
