@@ -69,6 +69,8 @@ def training_threads() -> Iterator[None]:
     if threads == threads_before:
         yield
         return
+    # MKL's vector math chooses its kernels at its first call, which must not be split in threads
+    torch.sqrt(torch.ones(1))
     torch.set_num_threads(threads)
     try:
         yield

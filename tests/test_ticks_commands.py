@@ -370,4 +370,4 @@ def test_a_child_answers_instead_of_training_and_ends_with_its_socket(
     predictions = import_model_file(tmp_path).predict([[1, 2, 3]])
     assert (reply.kind, reply.header["result"]) == ("answered", {"predictions": predictions})
     process.connection.shutdown(socket.SHUT_RDWR)
-    assert is_gone(process)
+    assert is_gone(process, seconds=60)

@@ -15,8 +15,10 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from models.checkpoint_source import make_module
 from tests.processes import running_fork_server
 from tests.support import ROOT
+from tests.test_models_predictions import ARRAYS
 from tests.test_ticks_commands import WIDE
 from tests.training_records import read_small_spec
 from ticks import __main__ as program
@@ -29,6 +31,7 @@ CHILDREN, TICKS = 300, 3
 SPLIT = 32768  # numbers: of more than that torch gives each thread a part
 #: what torch has MKL's vector math compute, as the names of operators
 VECTOR_MATH = {"aten.sqrt", "aten.exp", "aten.log", "aten.tanh", "aten.erf", "aten.sin"}
+THREADED = {**ARRAYS, "threads": 99}
 Calls = list[tuple[str, int]]  # an operator and the numbers that it gave
 
 
@@ -56,6 +59,7 @@ DOORS: dict[str, Callable[[CommandHandler], object]] = {
     "build": lambda trainer: trainer.build(read_small_spec(**WIDE).model_dump(mode="json"), "cpu"),
     "canary": lambda trainer: trainer.canary(2, "cpu"),
     "selftest": lambda trainer: trainer.selftest("cpu"),
+    "model.py": lambda _trainer: make_module(THREADED).training_threads().__enter__(),
     "python -m ticks": lambda _trainer: program.train(read_small_spec(**WIDE)),
 }
 
@@ -81,10 +85,10 @@ def test_the_vector_math_is_set_up_on_one_thread_before_there_can_be_two(
     assert all(count <= 1 for _, count in log.calls)
 
 
-def test_only_machine_sets_the_number_of_threads() -> None:
+def test_only_machine_and_model_py_set_the_number_of_threads() -> None:
     files = [file for room in ("ticks", "models") for file in (ROOT / room).rglob("*.py")]
     setting = {file.relative_to(ROOT) for file in files if sets_threads(file)}
-    assert setting == {Path("ticks/machine.py")}
+    assert setting == {Path("ticks/machine.py"), Path("models/checkpoint_module.py")}
 
 
 def sets_threads(file: Path) -> bool:

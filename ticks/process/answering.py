@@ -33,7 +33,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 
 from jobs import fault_points
@@ -106,7 +105,7 @@ class AnswerHandler:
     def run_slice(self, work: str) -> None:
         """Go on with a work for SLICE_SECONDS or to its end, and reply."""
         open_work = self._open[work]
-        torch.set_num_threads(open_work.threads)
+        machine.configure_torch(open_work.threads)
         kind, header = self._advance(open_work.steps)
         if kind != "unfinished":
             self.forget(work)
@@ -140,7 +139,6 @@ class AnswerHandler:
             yield Progress(0)
             return (yield from begin(net))
 
-        machine.configure_torch(threads)
         self._open[work] = OpenWork(steps(), threads)
         self.run_slice(work)
 
