@@ -149,7 +149,8 @@ PROMISES = (
          "fork-shares-its-parents-files", "copy-not-compared",
          "fork-made-though-its-files-may-be-gone", "broken-forks-files-stay",
          "fork-changes-the-net", "schedule-stretched-unasked", "forks-first-state-expires",
-         "misfit-weights-taken", "init-forgotten", "rates-of-a-line-by-its-last-job"),
+         "misfit-weights-taken", "init-forgotten", "rates-of-a-line-by-its-last-job",
+         "fork-begun-from-its-spec"),
     ),
     Promise(
         "A cursor neither skips nor repeats what differs, over a lost store too",

@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load
 
 from tests.api_harness import ApiHarness, running_api_harness
-from tests.support import small_spec
+from tests.support import small_spec, wait_until
 
 TICKS, TICK = 300, 120
 #: what a wrong beginning would change: dropout, momentum, order of rows, patience, the best, a test
@@ -195,3 +195,23 @@ def weights_of(harness: ApiHarness, job_id: str, tick: int) -> dict[str, Any]:
     """Return the weights of a checkpoint by name."""
     path = f"/v1/jobs/{job_id}/checkpoints/{tick}/files/model.safetensors"
     return dict(load(harness.http.get(path).data))
+
+
+def test_a_fork_whose_first_state_is_damaged_is_paused_and_never_begun_from_its_spec(
+    harness: ApiHarness, faults: Path
+) -> None:
+    parent = harness.wait_for_end(harness.submit(small_spec(checkpoint={"every_ticks": 10})))
+    block = faults / "busy.fault"
+    block.write_text(json.dumps({"point": "tick", "action": "block"}))
+    busy = harness.submit(small_spec())
+    wait_until(block.with_suffix(".fired").exists, 30)
+    response = harness.http.post(f"/v1/jobs/{parent['id']}/fork", json={"tick": 10})
+    job_id = harness.expect_accepted(response)["id"]
+    (weights,) = harness.folder(job_id).glob("checkpoints/10-*/model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    block.with_suffix(".fired").unlink()
+
+    child = harness.wait_for(job_id, lambda job: job["status"] in ("paused", "failed", "succeeded"))
+    assert (child["status"], child["error"]["type"], child["tick"]) == ("paused", "damaged", 10)
+    assert harness.wait_for_end(busy)["status"] == "succeeded"
+    assert harness.request(job_id, "cancel").status_code == 200

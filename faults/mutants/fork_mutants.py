@@ -131,4 +131,13 @@ MUTANTS = (
         (f"{API}::test_the_learning_rates_of_a_line_are_those_that_were_used",),
         quick=True,
     ),
+    Mutant(
+        "fork-begun-from-its-spec",
+        "a fork whose state is lost trains its parent's ticks again by its own spec",
+        edit_once("workers/resume.py", "if claim.fork_tick is not None:", "if False:"),
+        (
+            "tests/test_workers_forks.py::"
+            "test_a_fork_whose_first_state_is_damaged_is_paused_and_never_begun_from_its_spec",
+        ),
+    ),
 )
