@@ -53,7 +53,7 @@ class Dependencies:
         self.job_rows = JobRowReader(self.datasets.open_file)
         self.jobs = JobService(store, artifacts, self.datasets, settings, job_json)
         self.forks = ForkService(store, artifacts, settings, job_json)
-        self.answers = AnswerService(store, artifacts, self.datasets, settings)
+        self.answers = AnswerService(store, artifacts, self.datasets, settings, job_json)
         self.job_queries, self.events = JobQueries(store), Events(store)
         self.checked_files = CheckedFiles(digests, DamageMarks(store))
         self.history = HistoryReader(store, artifacts, digests)

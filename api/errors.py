@@ -171,6 +171,10 @@ def _not_terminal(error: Any) -> Problem:
     return Problem("illegal-move", str(error), job_status=error.status, allowed=["cancel"])
 
 
+def _no_result(error: Any) -> Problem:
+    return Problem("illegal-move", str(error), job_status=error.status, allowed=[])
+
+
 def _rate_limited(error: Any) -> Problem:
     wait = str(max(1, math.ceil(error.seconds)))
     return Problem("rate-limited", f"try again in {wait} s", headers={"Retry-After": wait})
@@ -236,6 +240,7 @@ EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem | Non
     (UnsafePath, _with_slug("no-such-file", "see `files` of the checkpoint")),
     (errors.IllegalTransition, _with_slug("illegal-move", job_status="status", allowed="allowed")),
     (errors.NotTerminal, _not_terminal),
+    (errors.NoResult, _no_result),
     (errors.CheckpointNotKept, _with_slug("not-kept", ticks="ticks")),
     (errors.HoldLost, lambda error: _refusal("disk-away", error)),
     (errors.LastCheckpoint, _with_slug("last-checkpoint", job_status="status")),

@@ -89,6 +89,8 @@ def job_json(job: AnyJob) -> str:
     links = {"self": job_path}
     if isinstance(job, Job):
         links |= {part: f"{job_path}/{part}" for part in SUBRESOURCES}
+        if job.kind == "predict":
+            links["result"] = f"{job_path}/result"
     else:
         links["checkpoint"] = f"/v1/jobs/{job.parent}/checkpoints/{job.tick}"
     return job.model_copy(update={"links": add_prefix(links)}).model_dump_json()

@@ -13,19 +13,21 @@ from api.endpoints import (
     read_idempotency,
 )
 from api.errors import bad_parameter
-from api.job_responses import job_json, job_response, long_poll_job, submission_response
+from api.job_responses import AnyJob, job_json, job_response, long_poll_job, submission_response
 from api.json_body import parse_model
-from api.pagination import page_json, paginate
+from api.pagination import merge_pages, page_json, paginate
 from api.query import PageQuery
 from api.schemas import AttemptPage, JobOfAnyKind, JobPage, JobPatch, JobQuery
 from api.schemas_events import JobPollQuery
 from api.schemas_tenants import JobDeleteQuery, JobDeleteResult, parse_older_than
 from jobs import fault_points
 from jobs.answers.queries import AnswerFilter
-from jobs.job import Job, Transition
+from jobs.job import QUESTION_KINDS, Job, Transition
 from jobs.plan import Plan
 from jobs.queries.ended_jobs import EndedJobFilter
+from jobs.queries.jobs import NOT
 from jobs.spec.job_spec import JobSpecRequest
+from jobs.store.cursor import Page
 
 router = Router("jobs")
 JOB_PATH = "/v1/jobs/<job_id>"
@@ -73,29 +75,33 @@ def plan_job(context: RequestContext, body: object) -> Response:
 )
 def list_jobs(context: RequestContext, query: JobQuery) -> Response:
     """List jobs, newest first."""
+    pages = [_list_ledger_jobs(context, query)]
     if query.kind == "predict":
-        return _list_answers(context, query)
+        choice = AnswerFilter(query.status, query.name, query.parent, query.label)
+        answers = context.deps.answers.queries.list_page(
+            context.tenant, choice, query.limit, query.after, descending=query.order == "desc"
+        )
+        pages.append(Page(list(answers.data), answers.next_after))
+    page = merge_pages(pages, query.limit, descending=query.order == "desc")
+    return json_response(page_json([job_json(job) for job in page.data], page.next_after))
+
+
+def _list_ledger_jobs(context: RequestContext, query: JobQuery) -> Page[AnyJob]:
     exact_filters = [("name", query.name), ("kind", query.kind), ("parent", query.parent)]
+    hidden = [] if query.kind else [("kind", NOT + kind) for kind in QUESTION_KINDS]
     page = context.deps.job_queries.list_jobs(
         context.tenant,
         filters=[
             *(("status", status) for status in query.status),
             *(("label", label) for label in query.label),
             *((field, value) for field, value in exact_filters if value is not None),
+            *hidden,
         ],
         limit=query.limit,
         after=query.after,
         descending=query.order == "desc",
     )
-    return json_response(page_json([job_json(job) for job in page.data], page.next_after))
-
-
-def _list_answers(context: RequestContext, query: JobQuery) -> Response:
-    choice = AnswerFilter(query.status, query.name, query.parent, query.label)
-    page = context.deps.answers.queries.list_page(
-        context.tenant, choice, query.limit, query.after, descending=query.order == "desc"
-    )
-    return json_response(page_json([job_json(job) for job in page.data], page.next_after))
+    return Page(list(page.data), page.next_after)
 
 
 @router.endpoint(

@@ -67,8 +67,8 @@ class JobQuery(Query):
     label: Annotated[list[str], Field(max_length=MAX_LABELS), AfterValidator(check_labels)] = []
     """key:value, split at the first colon. Repeatable; matches all of them."""
     name: Annotated[str, Field(max_length=200)] | None = None
-    kind: Literal["train", "verify", "predict"] | None = None
-    """Predicts are listed by their kind alone."""
+    kind: Literal["train", "verify", "predict", "evaluate"] | None = None
+    """Predicts and evaluates are listed by their kind alone."""
     parent: JobId | None = None
     limit: Limit = 100
     after: Annotated[str, Field(max_length=200)] | None = None

@@ -3,7 +3,8 @@
 JobsError
 ├── ClientError          what a client asked cannot be done; the API answers with a problem
 │   ├── NotFound         NoSuchJob, NoSuchCheckpoint, NoSuchDataset, NoSuchKey
-│   ├── IllegalTransition, NotTerminal, JobSpared, LastCheckpoint, DatasetInUse, DatasetDeleted
+│   ├── IllegalTransition, NotTerminal, JobSpared, NoResult
+│   ├── LastCheckpoint, DatasetInUse, DatasetDeleted
 │   ├── IdempotencyMismatch, IdempotentResultDeleted, RequestInProgress
 │   ├── QueueFull, QuotaExceeded, RateLimitExceeded
 │   └── BadCursor
@@ -83,6 +84,14 @@ class NotTerminal(ClientError):
 
     def __init__(self, status: str) -> None:
         super().__init__(f"the job is {status}; only an ended job can be deleted")
+        self.status = status
+
+
+class NoResult(ClientError):
+    """The job has no predictions to download: it is of another kind, or has not succeeded."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(f"only a predict of a dataset that has succeeded has one; it is {status}")
         self.status = status
 
 

@@ -127,6 +127,7 @@ class JobDocument(_JobModel):
         [], exclude=True
     )  # of a fork: who made the ticks before its own
     latest_checkpoint: int | None
+    sequence: int = Field(0, exclude=True)  # among all submissions
     warnings: list[str] = Field(
         description="what is doubtful about the spec and the columns that it uses"
     )
@@ -138,10 +139,40 @@ class JobDocument(_JobModel):
         return self.status in TERMINAL_STATUSES
 
 
+class DatasetPredictions(_JobModel):
+    """What came of predicting a dataset; GET …/result has the predictions."""
+
+    rows: int
+    errors: int = Field(description="rows that the net could not read; each has its error")
+    bytes: int = Field(description="of the result as NDJSON")
+
+
+class Confusion(_JobModel):
+    """How often rows of a class (in rows) were predicted as another (in columns)."""
+
+    classes: list[str]
+    matrix: list[list[int]]
+
+
+class Evaluation(_JobModel):
+    """Metrics of a net on a dataset, as a validation computes them."""
+
+    rows: int
+    metrics: dict[str, float | None]
+    confusion: Confusion | None = None
+
+
+#: kinds of jobs that ask a net about a dataset; an answering process runs them
+QUESTION_KINDS = ("predict", "evaluate")
+JobResult = Certificate | Evaluation | DatasetPredictions
+
+
 class Job(JobDocument):
     """A job of the ledger as clients see it."""
 
-    result: Certificate | None = Field(description="of a verify: its certificate")
+    result: JobResult | None = Field(
+        description="of a verify its certificate, of a predict or evaluate what came of it"
+    )
     spec: JobSpec
 
 

@@ -14,12 +14,19 @@ from jobs.archive.disk_probe import DiskProbe
 from jobs.archive.jobs import JobArchive
 from jobs.archive.upkeep import ArchiveUpkeep
 from jobs.datasets.repository import DatasetRepository
-from jobs.errors import DatasetDeleted, JobSpared, NoSuchDataset, NoSuchJob, NotTerminal
+from jobs.errors import (
+    DatasetDeleted,
+    IllegalTransition,
+    JobSpared,
+    NoSuchDataset,
+    NoSuchJob,
+    NotTerminal,
+)
 from jobs.files.artifacts import ArtifactStore
 from jobs.forks.held_folder import held_folder
 from jobs.forks.initial_weights import InitialWeights
 from jobs.ids import new_job_id
-from jobs.job import Checkpoint, Job, Transition
+from jobs.job import QUESTION_KINDS, Checkpoint, Job, Transition
 from jobs.job_deletion import JobDeletion
 from jobs.ledger.checkpoint_requests import CheckpointRequests
 from jobs.ledger.checkpoint_set import RequestedCheckpoint
@@ -132,6 +139,11 @@ class JobService:
 
         Raises IllegalTransition.
         """
+        if action != "cancel":
+            job = self._queries.get_job(tenant, job_id)
+            if job.kind in QUESTION_KINDS:
+                allowed = [] if job.is_terminal else ["cancel"]
+                raise IllegalTransition(action, job.status, allowed)
         with self._archive.reserve_change() as reservation:
             outcome = self._ledger.request_transition(tenant, job_id, action)
             self._archive.save_change(tenant, job_id, reservation)

@@ -13,7 +13,7 @@ from jobs.archive.disk_reserve import CHANGE_BYTES
 from jobs.archive.jobs import JobArchive
 from jobs.files.artifacts import ArtifactStore
 from jobs.job import Job
-from jobs.ledger.claims import VerifyRange
+from jobs.ledger.claims import Question, VerifyRange
 from jobs.ledger.client import JobLedger
 from jobs.ledger.fork_start import ForkStart
 from jobs.plan import find_worker_warnings
@@ -69,6 +69,7 @@ class Submissions:
         idempotency: Idempotency | None,
         verify_range: VerifyRange | None = None,
         fork: ForkStart | None = None,
+        question: Question | None = None,
     ) -> Submission:
         """Queue a job, durable when this returns, or find the job of this idempotency key.
 
@@ -82,12 +83,15 @@ class Submissions:
             result = self._ledger.submit(
                 tenant, spec, idempotency_key=key, body_digest=body_digest,
                 max_queued=self._settings.max_queued, verify_range=verify_range, fork=fork,
+                question=question,
             )  # fmt: skip
             if result.snapshot is None:
                 return self._replay(tenant, result.job_id)
             fault_points.hit("api:recorded")
-            self.wake_workers(spec.queue)  # a worker starts while the record goes to disk
-            job = self._with_worker_warnings(self._queries.get_job(tenant, result.job_id))
+            job = self._queries.get_job(tenant, result.job_id)
+            if question is None:
+                self.wake_workers(spec.queue)  # a worker starts while the record goes to disk
+                job = self._with_worker_warnings(job)
             response = remove_spec(job, self._encode_job(job)) if idempotency else None
             if response is not None:
                 self._ledger.store_response(tenant, job.id, response)

@@ -18,6 +18,7 @@ from tests.answers import (
     claim_answer,
     make_net,
 )
+from tests.datasets import upload_new
 from tests.support import settings_for, small_spec
 
 ASK = {"rows": [ROW]}
@@ -242,3 +243,60 @@ def test_a_checkpoint_that_is_not_there_is_404(client: Any, net: str) -> None:
     for which in ("best", "7", "x"):
         response = client.post(f"/v1/jobs/{net}/checkpoints/{which}/predict", json=ASK)
         assert response.json["type"] == "urn:tickforge:problem:no-such-checkpoint", which
+
+
+@pytest.mark.parametrize("kind", ["predict", "evaluate"])
+def test_a_job_about_a_dataset_waits_for_an_answering_worker_and_can_only_be_cancelled(
+    client: Any, net: str, store: Store, kind: str
+) -> None:
+    table = b"age,weight,born,colour,kind\n1,2,2026-01-31,black,cat\n2,3,2026-01-31,white,dog\n"
+    dataset = upload_new(client, table)["id"]
+    path, once = f"/v1/jobs/{net}/checkpoints/final/{kind}", {"Idempotency-Key": "k"}
+    queued = client.post(f"{path}?wait=0", json={"dataset": dataset}, headers=once)
+    assert (queued.status_code, queued.json["kind"]) == (202, kind), queued.json
+    assert queued.json["queue"] == {"position": 1, "reason": "busy"}
+    assert (queued.json["parent"], queued.json["tick"]) == (net, 20)
+    again = client.post(f"{path}?wait=0", json={"dataset": dataset}, headers=once)
+    assert (again.json["id"], again.headers["Idempotent-Replayed"]) == (queued.json["id"], "true")
+    assert ask(client, net, headers=once).status_code == 422, "the key was used otherwise"
+    assert client.delete(f"/v1/datasets/{dataset}").status_code == 409
+    assert store.smembers(keys.QUEUES) == {b"cpu"}, "Celery wakes nobody for it"
+    job = f"/v1/jobs/{queued.json['id']}"
+    for verb in ("pause", "stop", "resume"):
+        refused = client.post(f"{job}/{verb}")
+        assert (refused.status_code, refused.json["allowed"]) == (409, ["cancel"])
+    assert client.get(f"{job}/result").status_code == 409
+    assert client.get(f"{job}/history").json["tick"] == []
+    assert client.post(f"{job}/cancel").json["status"] == "cancelled"
+    assert client.delete(f"/v1/datasets/{dataset}").status_code == 204
+    gone = client.post(path, json={"dataset": dataset})
+    assert (gone.status_code, gone.json["errors"][0]["pointer"]) == (422, "/dataset")
+    assert client.delete(job).status_code == 204
+
+
+def test_predicts_of_both_kinds_are_listed_in_one_order_page_by_page(client: Any, net: str) -> None:
+    dataset = upload_new(client, b"age,weight,born,colour\n1,2,2026-01-31,black\n")["id"]
+    bodies = [ASK, {"dataset": dataset}, ASK, ASK, {"dataset": dataset}, ASK]
+    ids = [ask(client, net, body).json["id"] for body in bodies]
+    for order, expected in (("desc", ids[::-1]), ("asc", ids)):
+        seen, after = list[str](), ""
+        while after is not None:
+            query = f"kind=predict&limit=2&order={order}" + (f"&after={after}" if after else "")
+            page = client.get(f"/v1/jobs?{query}").json
+            seen += [job["id"] for job in page["data"]]
+            after = page["next_after"]
+        assert seen == expected
+
+
+def test_columns_that_a_dataset_lacks_are_all_told_before_anything_is_queued(
+    client: Any, net: str
+) -> None:
+    dataset = upload_new(client, b"age,colour\n1,black\n")["id"]
+    refused = ask(client, net, {"dataset": dataset})
+    assert [error["detail"] for error in refused.json["errors"]] == [
+        "a dataset with the column 'weight', which it lacks",
+        "a dataset with the column 'born', which it lacks",
+    ]
+    text = upload_new(client, b"a text", "text/plain")["id"]
+    assert "not a text" in ask(client, net, {"dataset": text}).json["errors"][0]["detail"]
+    assert client.get("/v1/jobs?kind=predict").json["data"] == []

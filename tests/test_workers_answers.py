@@ -44,7 +44,8 @@ class AnsweringHarness(ApiHarness):
         self.faults.mkdir(parents=True)
         self.start_answering("first")
         dataset = upload_new(self.http, PETS)
-        self.pets_spec = spec_on_dataset(dataset["id"])
+        self.dataset = dataset["id"]
+        self.pets_spec = spec_on_dataset(self.dataset)
         self.pets, self.text = self.train(self.pets_spec), self.train(TEXT_SPEC)
 
     def start_answering(self, name: str) -> Any:
@@ -117,6 +118,40 @@ def test_a_predict_equals_model_py_and_leaves_no_file(harness: AnsweringHarness)
     assert text["text"].startswith("And God said") and len(text["text"].encode()) >= 20
     assert harness.ask(harness.text, prompt)["result"]["predictions"] == [text]
     assert files_of(harness) == before
+
+
+def test_a_dataset_is_predicted_into_a_file_and_a_net_evaluated_on_it(
+    harness: AnsweringHarness,
+) -> None:
+    table = b"pet,colour,age,weight\ncat,black,3,4.5\ndog,brown,?,30\ndog,white,2,x\n"
+    other = upload_new(harness.http, table)["id"]
+    accepted = harness.ask(harness.pets, {"dataset": other})
+    assert accepted["status"] == "succeeded", accepted["error"]
+    assert accepted["result"]["rows"] == 3 and accepted["result"]["errors"] == 2
+    path = f"/v1/jobs/{accepted['id']}/result"
+    lines = [json.loads(line) for line in harness.http.get(path).text.splitlines()]
+    expected = harness.model(harness.pets).predict([ROWS[0]])
+    assert lines[0] == {"row": 1, **expected[0]}
+    assert [line["row"] for line in lines] == [1, 2, 3] and "age" in lines[1]["error"]
+    csv = harness.http.get(path, headers={"Accept": "text/csv"}).text.splitlines()
+    assert csv[0] == "row,class,probability,error" and csv[1].startswith(f"1,{lines[0]['class']},")
+    assert harness.job(accepted["id"])["bytes"] == accepted["result"]["bytes"] > 0
+    whole = {"dataset": harness.dataset}
+    evaluate = f"/v1/jobs/{harness.pets}/checkpoints/final/evaluate"
+    evaluated = harness.http.post(evaluate, json={**whole, "wait": 30}).json
+    assert evaluated["status"] == "succeeded", evaluated["error"]
+    assert set(evaluated["result"]["metrics"]) >= {"loss", "accuracy"}
+    confusion = evaluated["result"]["confusion"]
+    assert confusion["classes"] == ["cat", "dog"] and sum(map(sum, confusion["matrix"])) == 6
+    for kind, job in (("predict", accepted), ("evaluate", evaluated)):
+        listed = harness.http.get(f"/v1/jobs?kind={kind}&parent={harness.pets}").json["data"]
+        assert job["id"] in [entry["id"] for entry in listed]
+        assert job["id"] not in [entry["id"] for entry in harness.http.get("/v1/jobs").json["data"]]
+    no_target = upload_new(harness.http, b"weight,colour,age\n1,black,2\n")["id"]
+    refused = harness.http.post(evaluate, json={"dataset": no_target})
+    assert refused.status_code == 422 and "'pet'" in refused.json["errors"][0]["detail"]
+    refused = harness.http.get(f"/v1/jobs/{evaluated['id']}/result")
+    assert refused.status_code == 409
 
 
 def test_short_answers_come_while_the_worker_trains_and_continues_a_long_text(

@@ -60,6 +60,7 @@ def parse_answer(record: Record, queue: QueuePosition | None = None) -> Answer:
         status=status,
         requested="cancel" if "requested" in fields else None,
         tick=int(fields["tick"]),
+        sequence=int(fields["seq"]),
         progress=1.0 if status == "succeeded" else 0.0,
         elapsed_seconds=max(0, seconds) / 1000,
         queue=queue if status == "queued" else None,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from jobs.answers.row_checks import find_row_errors
-from jobs.spec.base import MAX_SEED, FieldError, Float32, InvalidFields
+from jobs.spec.base import MAX_SEED, DatasetId, FieldError, Float32, InvalidFields
 from models.strict_models import LimitErrors, StrictModel
 from models.strict_numbers import FINITE, INTEGRAL
 
@@ -20,8 +20,10 @@ MAX_TOKENS = 4096  # that one prompt is continued by
 MAX_PROMPT_CHARACTERS = 100_000
 MAX_STOP_STRINGS, MAX_STOP_CHARACTERS = 16, 200
 MAX_WAIT_SECONDS = 60.0
+SUBJECTS = ("rows", "inputs", "prompt", "dataset")
 PROMPT_OPTIONS = ("max_tokens", "temperature", "top_k", "top_p", "seed", "stop")
 StopString = Annotated[str, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
+Wait = Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS), FINITE] | None
 InputRow = Annotated[list[Float32], Field(min_length=1)]
 
 
@@ -29,8 +31,17 @@ class InvalidRequest(InvalidFields):
     """What is asked of a net does not fit it."""
 
 
+class EvaluateRequest(StrictModel):
+    """What to evaluate a net on."""
+
+    dataset: DatasetId
+    """The id of an uploaded dataset with the columns and the target of the training."""
+    wait: Wait = None
+    """Seconds to wait for the result, as the query parameter of this name."""
+
+
 class PredictRequest(StrictModel):
-    """What to predict: exactly one of `rows`, `inputs` and `prompt`."""
+    """What to predict: exactly one of `rows`, `inputs`, `prompt` and `dataset`."""
 
     rows: (
         Annotated[list[dict[str, Any]], Field(min_length=1), LimitErrors(max_items=MAX_ROWS)] | None
@@ -56,7 +67,10 @@ class PredictRequest(StrictModel):
     """Of the draws: the same request gives the same text."""
     stop: Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS), LimitErrors()] = []
     """Texts at which it ends, the first that comes."""
-    wait: Annotated[float, Field(ge=0, le=MAX_WAIT_SECONDS), FINITE] | None = None
+    dataset: DatasetId | None = None
+    """The id of an uploaded dataset with the columns that the net reads: its rows are predicted
+    into a file."""
+    wait: Wait = None
     """Seconds to wait for the result, as the query parameter of this name."""
 
     def to_request(self) -> dict[str, Any]:
@@ -84,12 +98,12 @@ def check_request(
 
 def _find_form_errors(request: PredictRequest, config: Mapping[str, Any]) -> Iterator[FieldError]:
     """Yield errors of which fields are given, and of a prompt."""
-    given = [name for name in ("rows", "inputs", "prompt") if getattr(request, name) is not None]
+    given = [name for name in SUBJECTS if getattr(request, name) is not None]
     if len(given) != 1:
-        yield FieldError("", "exactly one of rows, inputs and prompt", given)
+        yield FieldError("", "exactly one of rows, inputs, prompt and dataset", given)
         return
     is_text = config["objective"] == "language_model"
-    if is_text and given != ["prompt"]:
+    if is_text and given not in (["prompt"], ["dataset"]):
         yield FieldError(f"/{given[0]}", "left out: this net continues a text (prompt)", None)
     elif given == ["prompt"] and not is_text:
         yield FieldError("/prompt", "left out: this net reads rows (rows or inputs)", None)
@@ -121,7 +135,7 @@ def _find_wrong_widths(inputs: list[list[float]], width: int) -> Iterator[FieldE
 
 def _find_size_errors(request: PredictRequest, config: Mapping[str, Any]) -> Iterator[FieldError]:
     """Yield the error of a result that would be too large."""
-    if request.prompt is not None:
+    if request.prompt is not None or request.dataset is not None:
         return
     name = "inputs" if request.rows is None else "rows"
     rows = len(getattr(request, name))

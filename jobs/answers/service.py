@@ -1,22 +1,29 @@
 """What clients ask of answers: predict, read, list, cancel, delete. Knows no HTTP."""
 
-from collections.abc import Collection
+import json
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO, Literal
 
+from jobs.answers.dataset_checks import check_dataset
 from jobs.answers.ledger import AnswerLedger, AnswerLimits, NewAnswer
 from jobs.answers.net_config import NetConfigs
 from jobs.answers.queries import AnswerQueries
 from jobs.answers.requests import PredictRequest, check_request
+from jobs.answers.results import RESULT_FILE
 from jobs.datasets.repository import DatasetRepository
+from jobs.errors import NoResult
 from jobs.files.artifacts import ArtifactStore
-from jobs.job import Checkpoint, Job, Transition
+from jobs.job import Checkpoint, DatasetPredictions, Job, Transition
+from jobs.ledger.claims import Question
 from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
 from jobs.spec.data import DatasetData
 from jobs.spec.job_spec import MAX_NAME_CHARACTERS
 from jobs.store import keys
+from jobs.store.codec import encode_checkpoint
 from jobs.store.connection import Store
+from jobs.submissions import Idempotency, Submissions
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,11 @@ class AnswerService:
         artifacts: ArtifactStore,
         datasets: DatasetRepository,
         settings: Settings,
+        encode_job: Callable[[Job], str],
     ) -> None:
-        self._store, self._datasets = store, datasets
+        """`encode_job` writes a job as the JSON that a client is shown."""
+        self._submissions = Submissions(store, artifacts, settings, encode_job)
+        self._store, self._artifacts, self._datasets = store, artifacts, datasets
         self._ledger, self._configs = AnswerLedger(store), NetConfigs(artifacts)
         self.queries, self._jobs = AnswerQueries(store), JobQueries(store)
         self._limits = AnswerLimits(
@@ -49,14 +59,15 @@ class AnswerService:
         checkpoint = self._jobs.get_checkpoint(tenant, job_id, selector)
         return AskedNet(self._jobs.get_job(tenant, job_id), checkpoint)
 
-    def find_replay(self, tenant: str, idempotency: tuple[str, str] | None) -> str | None:
-        """Return the id of the answer of this idempotency key and body, if there is one."""
+    def find_replay(self, tenant: str, idempotency: Idempotency | None) -> str | None:
+        """Return the id of what was asked with this idempotency key and body, if anything was."""
         if idempotency is None:
             return None
-        return self.queries.find_by_idempotency_key(tenant, *idempotency)
+        answer_id = self.queries.find_by_idempotency_key(tenant, *idempotency)
+        return answer_id or self._jobs.find_by_idempotency_key(tenant, *idempotency)
 
     def predict(
-        self, net: AskedNet, request: PredictRequest, idempotency: tuple[str, str] | None
+        self, net: AskedNet, request: PredictRequest, idempotency: Idempotency | None
     ) -> tuple[str, bool]:
         """Queue what is asked; return the answer's id, and whether it is a repetition.
 
@@ -72,6 +83,43 @@ class AnswerService:
         return self._ledger.submit(
             job.tenant, new, self._limits, idempotency_key=key, body_digest=body_digest
         )
+
+    def ask_about_dataset(
+        self,
+        net: AskedNet,
+        kind: Literal["predict", "evaluate"],
+        dataset_id: str,
+        idempotency: Idempotency | None,
+    ) -> tuple[str, bool]:
+        """Queue a job that predicts a dataset, or evaluates the net on it.
+
+        Raises what `predict` does, or DiskUnavailable, NotArchived or NoSuchDataset.
+        """
+        job, checkpoint = net.job, net.checkpoint
+        config = self._configs.read(job.tenant, job.id, checkpoint)
+        dataset = check_dataset(
+            self._datasets.look_up(job.tenant, dataset_id), dataset_id, job.spec, config,
+            has_targets=kind == "evaluate",
+        )  # fmt: skip
+        document = {
+            "checkpoint": json.loads(encode_checkpoint(checkpoint)),
+            "dataset": dataset_id,
+            "file": dataset.file.model_dump(mode="json"),
+            "drops_gaps": getattr(job.spec.data, "missing", None) == "drop",
+        }
+        name = f"{kind} of {job.name}"[:MAX_NAME_CHARACTERS]
+        where = (dataset_id, dataset.file.path)
+        question = Question(kind, name, job.id, checkpoint.tick, where, document)
+        create = self._submissions.create
+        submission = create(job.tenant, job.spec, idempotency, question=question)
+        return submission.job_id, submission.is_replayed
+
+    def open_result(self, job: Job) -> BinaryIO:
+        """Open the predictions of a dataset. Raises NoResult while there is none."""
+        if job.kind != "predict" or not isinstance(job.result, DatasetPredictions):
+            raise NoResult(job.status)
+        path = self._artifacts.job_folder(job.tenant, job.id) / RESULT_FILE
+        return self._artifacts.open(path)
 
     def is_answer(self, tenant: str, job_id: str) -> bool:
         """Return whether an id is that of an answer."""

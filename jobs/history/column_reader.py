@@ -95,8 +95,8 @@ class ColumnReader:
         status, tick, segments_in_files, columns, kind = reply
         if status is None:
             raise NoSuchJob(job_id)
-        if kind == b"verify":
-            tick = 0  # a verify job compares the ticks of another and records none
+        if kind != b"train":
+            tick = 0  # such a job is about the ticks of another and records none
         columns = tuple(json.loads(columns or b"[]"))
         segments_in_files = int(segments_in_files or 0)
         return Extent(tenant, job_id, status.decode(), int(tick or 0), segments_in_files, columns)

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from jobs.job import Checkpoint, Lease
 from jobs.spec.job_spec import JobSpec
@@ -17,6 +17,21 @@ class VerifyRange:
     parent: str
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a predict or evaluate asks the net of `parent`'s checkpoint at `tick`: `document`.
+
+    `dataset`: the id and the path of the dataset's file. `name`: of the job.
+    """
+
+    kind: Literal["predict", "evaluate"]
+    name: str
+    parent: str
+    tick: int
+    dataset: tuple[str, str]
+    document: dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from jobs.errors import (
 )
 from jobs.ids import new_job_id
 from jobs.job import Lease, Transition
-from jobs.ledger.claims import VerifyRange
+from jobs.ledger.claims import Question, VerifyRange
 from jobs.ledger.fork_start import ForkStart
 from jobs.memory_estimate import estimate_memory_bytes
 from jobs.spec.job_spec import MAX_NAME_CHARACTERS, JobSpec
@@ -30,6 +30,8 @@ from jobs.store.connection import Store
 from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
 from jobs.store.keys import job_member
 from jobs.store.scripts import Scripts, check_idempotency, check_quota
+
+ANSWERS_QUEUE = "answers"  # of predicts and evaluates: no Celery worker serves it
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class JobLedger:
         max_queued: int | None = None,
         verify_range: VerifyRange | None = None,
         fork: ForkStart | None = None,
+        question: Question | None = None,
     ) -> SubmitResult:
         """Store a new queued job, durable when this returns, or find the job of this key.
 
@@ -82,6 +85,8 @@ class JobLedger:
         deleted parent, HoldLost for a fork whose files may be gone; then nothing was stored.
         """
         fields = _verify_fields(spec, verify_range) if verify_range else _training_fields(spec)
+        if question is not None:
+            fields = _question_fields(question)
         if fork is not None:
             fields |= {"parent": fork.parent, "origin": fork.tick, "start": fork.header()}
         header = {
@@ -97,6 +102,9 @@ class JobLedger:
             "max_queued": max_queued,
             "datasets": spec.datasets,
         }
+        if question is not None:
+            header |= {"queue": ANSWERS_QUEUE, "memory": 0, "engine_asked": None}
+            header["datasets"] = dict([question.dataset])
         parts = [part.data for part in fork.open_parts] if fork else []
         answer, *rest = self._scripts.call("submit", header, json.dumps(spec.to_stored()), *parts)
         check_idempotency(answer, idempotency_key)
@@ -240,6 +248,22 @@ def _training_fields(spec: JobSpec) -> dict[str, Any]:
         "ticks_total": spec.ticks_total,
         "open_ended": spec.budget.seconds is not None,
         "origin": 0,
+    }
+
+
+def _question_fields(question: Question) -> dict[str, Any]:
+    """Return the fields of a predict or evaluate of a dataset; any worker can run it."""
+    return {
+        "kind": question.kind,
+        "name": question.name,
+        "labels": "{}",
+        "notes": "",
+        "priority": 0,
+        "required": False,
+        "open_ended": False,
+        "parent": question.parent,
+        "origin": question.tick,
+        "question": json.dumps(question.document),
     }
 
 

@@ -21,7 +21,7 @@ from jobs.errors import (
     TickMismatch,
     WrongFinalTick,
 )
-from jobs.job import Checkpoint, Lease
+from jobs.job import Checkpoint, JobResult, Lease
 from jobs.ledger.checkpoint_set import CheckpointSet, parse_checkpoint_set
 from jobs.ledger.claims import Claim, parse_claim
 from jobs.store.codec import encode_checkpoint, encode_identity
@@ -228,7 +228,8 @@ class LeaseLedger:
         stopped_by: str | None = None,
         error: Mapping[str, Any] | None = None,
         reason: str | None = None,
-        result: Certificate | None = None,
+        result: JobResult | None = None,
+        file_bytes: int | None = None,
         is_complete: bool = False,
         tail: str | None = None,
     ) -> str:
@@ -236,7 +237,8 @@ class LeaseLedger:
 
         `queued` gives it back with a `reason`; `tail`, the end of its log, is quoted if that fails
         it for good. A request of a client that came meanwhile may change the status. A verify ends
-        with its `result`, `is_complete` when that is of its whole range. Raises LeaseLost, or
+        with its `result`, `is_complete` when that is of its whole range; a predict or evaluate also
+        with the `file_bytes` that it leaves. Raises LeaseLost, or
         WrongFinalTick where a job cannot have succeeded at `tick`.
         """
         fields = {
@@ -247,6 +249,7 @@ class LeaseLedger:
             "diverged": _has_mismatch(error, result) or None,
             "reason": reason,
             "result": None if result is None else result.model_dump_json(by_alias=True),
+            "file_bytes": file_bytes,
             "is_complete": is_complete or None,
             "tail": tail,
         }
@@ -267,6 +270,6 @@ class LeaseLedger:
         return answer
 
 
-def _has_mismatch(error: Mapping[str, Any] | None, result: Certificate | None) -> bool:
-    differs = result is not None and result.verdict == "different"
+def _has_mismatch(error: Mapping[str, Any] | None, result: JobResult | None) -> bool:
+    differs = isinstance(result, Certificate) and result.verdict == "different"
     return differs or (error or {}).get("type") == "diverged"

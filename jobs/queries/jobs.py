@@ -24,6 +24,7 @@ MAX_PAGE_BYTES = 4 << 20  # of long fields; the job that exceeds it is the last
 #: fields whose length counts in a page: specs have inline data, answers of earlier builds specs
 LONG_FIELDS = ("spec", "labels", "notes", "answer")
 BATCH_SIZE = 100  # records read in one round trip
+NOT = "!"  # before the value of a kind: all others
 INDEXED_FIELDS = ("status", "label", "name", "kind", "parent")
 
 
@@ -149,7 +150,9 @@ class JobQueries:
         names = [
             keys.job_index(tenant, field, value)
             for field, value in filters
-            if field in INDEXED_FIELDS and (field != "status" or len(statuses) == 1)
+            if field in INDEXED_FIELDS
+            and (field, value[:1]) != ("kind", NOT)
+            and (field != "status" or len(statuses) == 1)
         ]
         if not names:
             return keys.job_index(tenant)
@@ -222,6 +225,8 @@ def _matches_filters(record: Record, filters: Sequence[Filter]) -> bool:
 
 
 def _matches_field(record: Record, field: str, value: str) -> bool:
+    if field == "kind" and value.startswith(NOT):
+        return record.get(b"kind", b"").decode() != value.removeprefix(NOT)
     if field != "label":
         return record.get(field.encode(), b"").decode() == value
     label, _, label_value = value.partition(":")

@@ -28,7 +28,7 @@ def find_differences(
             if actual is None:
                 yield f"the column {expected.name!r}, which it lacks"
             else:
-                yield from _find_column_differences(data, binding, actual)
+                yield from find_column_differences(data, binding, actual)
 
 
 def _kind_of(profile: DatasetProfile) -> tuple[bool, bool]:
@@ -49,9 +49,10 @@ def _find_array_differences(
         yield from _find_new_classes(binding.target, names, "targets")
 
 
-def _find_column_differences(
+def find_column_differences(
     data: DatasetData, binding: DatasetBinding, actual: Column
 ) -> Iterator[str]:
+    """Yield how a column that the job uses differs from the one of the data to train on."""
     name = actual.name
     is_target = name == data.target
     classes = binding.target if is_target else binding.categories.get(name)

@@ -9,7 +9,19 @@ from typing import Any, NamedTuple, cast
 from jobs.certificate import Certificate
 from jobs.device_choice import describe_device
 from jobs.errors import UnsupportedSchema
-from jobs.job import Attempt, BestValidation, Checkpoint, Job, JobError, QueuePosition, Status
+from jobs.job import (
+    QUESTION_KINDS,
+    Attempt,
+    BestValidation,
+    Checkpoint,
+    DatasetPredictions,
+    Evaluation,
+    Job,
+    JobError,
+    JobResult,
+    QueuePosition,
+    Status,
+)
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.spec_warnings import find_warnings
 from jobs.spec.stored import parse_stored_spec
@@ -91,6 +103,7 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
         exact=fields.text("exact") != "0",
         inexact_from=fields.integer("inexact_from") or None,
         inexact_upto=fields.integer("inexact_upto"),
+        sequence=fields.integer("seq"),
         latest_checkpoint=None if latest_checkpoint is None else int(latest_checkpoint),
         warnings=find_warnings(spec),
         spec=spec,
@@ -181,13 +194,17 @@ class _Span(NamedTuple):
 def _span(fields: _Fields, spec: JobSpec) -> _Span:
     if fields.text("kind") == "verify":
         return _Span(fields.integer("origin"), fields.integer("ticks_total"), None)
+    if fields.text("kind") in QUESTION_KINDS:
+        return _Span(fields.integer("origin"), None, None)
     return _Span(0, spec.ticks_total, spec.budget.seconds)
 
 
-def _result(fields: _Fields) -> Certificate | None:
-    """Parse a verify's certificate; its times are those of the job."""
+def _result(fields: _Fields) -> JobResult | None:
+    """Parse a result; the times of a verify's certificate are those of the job."""
     if (result := fields.json("result")) is None:
         return None
+    if (kind := fields.text("kind")) in QUESTION_KINDS:
+        return (DatasetPredictions if kind == "predict" else Evaluation).model_validate(result)
     times = {"started_at": fields.time("started_ms"), "finished_at": fields.time("finished_ms")}
     return Certificate.model_validate({**result, **times})
 

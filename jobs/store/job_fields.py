@@ -7,15 +7,16 @@ What it is, from its submission on.
   schema: "1": version of this record; others are neither read nor written
   tenant: str
   id: str: job_ and 26 letters and digits
-  kind: "train" or "verify"
+  kind: "train", "verify", "predict" or "evaluate"
   name: str
   labels: JSON object of strings
   notes: str
   priority: int
   seq: int: number among all submissions, over all tenants; lists go by it
   rank: int: score in its queue, -priority * 2**44 + seq; the lowest is claimed first
-  queue: "cpu" or "cuda"
-  spec: JSON: the complete spec; a verify has its parent's
+  queue: "cpu" or "cuda"; "answers" of a predict or evaluate
+  spec: JSON: the complete spec; a verify, predict or evaluate has its parent's
+  question: JSON: of a predict or evaluate: checkpoint, dataset's file, policy about gaps
   datasets: ids of the spec's datasets, separated by spaces
   ticks_total: int: the last tick of its budget, if that is in ticks
   open_ended: "1": its budget has seconds, so it may succeed before ticks_total
@@ -47,7 +48,7 @@ Who may write to it.
 How it ended, or was given back.
   stopped_by: budget, patience, converged, target or user
   error: JSON object of type and detail
-  result: JSON: a verify's certificate without its times
+  result: JSON: a verify's certificate without its times; what a predict or evaluate found
   reason: why its last owner gave it back
   tail: end of the log of an attempt that gave it back
 

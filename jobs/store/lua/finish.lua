@@ -10,7 +10,7 @@ if lost then
   return lost
 end
 local j = redis.call('HMGET', job, 'tick', 'ticks_total', 'open_ended', 'requested', 'withdrawn', 'term')
-if h.result then -- a verify ends at the tick of its certificate
+if h.result and not h.file_bytes then -- a verify ends at the tick of its certificate
   redis.call('HSET', job, 'tick', int(h.tick))
   j[1] = int(h.tick)
 end
@@ -22,6 +22,7 @@ end
 if h.stopped_by then redis.call('HSET', job, 'stopped_by', h.stopped_by) end
 if h.error then redis.call('HSET', job, 'error', h.error) end
 if h.result then redis.call('HSET', job, 'result', h.result) end
+if h.file_bytes then add_file_bytes(member, 'history_bytes', h.file_bytes) end
 if h.reason then redis.call('HSET', job, 'reason', h.reason) end
 if h.tail then redis.call('HSET', job, 'tail', h.tail) end
 local status = h.status

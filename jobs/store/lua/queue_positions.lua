@@ -13,6 +13,10 @@ for _, text in ipairs(redis.call('HVALS', keys.WORKERS)) do
     local queue = info.queue or ''
     queues[queue] = queues[queue] or {}
     table.insert(queues[queue], worker)
+    if info.answers then
+      queues.answers = queues.answers or {}
+      table.insert(queues.answers, worker)
+    end
   end
 end
 

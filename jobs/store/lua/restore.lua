@@ -10,7 +10,7 @@ local status = j[1]
 local counts = int(tonumber(j[9] or '0') + redis.call('LLEN', keys.events(member))) .. ':' .. int(j[10] or '0')
 local rebuilds = string.gsub(j[11] or '', ' ?%d+:' .. counts .. '$', '') -- nothing was added since that one
 redis.call('HSET', job, 'rebuilds', (rebuilds ~= '' and rebuilds .. ' ' or '') .. int(h.base) .. ':' .. counts)
-redis.call('SADD', keys.QUEUES, j[3])
+if redis.call('HEXISTS', job, 'question') == 0 then redis.call('SADD', keys.QUEUES, j[3]) end
 redis.call('SADD', keys.TENANTS, tenant)
 for_each_index(member, function(index) redis.call('ZADD', index, j[2], id) end)
 redis.call('ZADD', keys.job_index(tenant), j[2], id)

@@ -1,13 +1,14 @@
 -- Make a job, or find the one of this idempotency key. A verify (h.parent) runs its parent's ticks after h.origin up to
 -- h.ticks_total again, and needs a worker with its parent's fingerprint. A fork (h.start) goes on after h.origin with a
 -- record, checkpoints and history of its own; its files are in its folder, held by lua/hold_files.lua. ARGV[3]… are its
--- parts of the open segment.
+-- parts of the open segment. A question (h.question) is about a dataset, and waits for an answering process.
 -- -> {'new', id, snapshot...} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'quota', name, used, limit} |
 --    {'no dataset', id} | {'no parent'} | {'lost'}
 local member = keys.job_member(h.tenant, h.id)
 local idempotency = keys.idempotency(h.tenant)
 local replay = find_replay(idempotency, 'same')
 if replay then return replay end
+if h.idempotency_key and redis.call('EXISTS', keys.answer_idempotency(h.tenant, h.idempotency_key)) == 1 then return { 'mismatch' } end
 if h.max_queued and redis.call('ZCARD', status_index(member, 'queued')) >= h.max_queued then return { 'full' } end
 -- beyond its artifacts' quota a tenant gets no new job, however small; those that run go on
 local excess = find_quota_excess(h.tenant, 'queued', 1) or find_quota_excess(h.tenant, 'spec_bytes', #ARGV[2])
@@ -40,8 +41,8 @@ end
 if parent then
   redis.call('HSET', job, 'parent', h.parent, 'origin', int(h.origin))
   -- in the order of the HMGET above; the parent's `fingerprint` is a verify's `recorded`
-  local copied = not h.start and { 'canary', 'identity', 'recorded' }
-    or h.start.continues_bits and { 'canary', 'identity', 'fingerprint' } or {}
+  local copied = not h.start and not h.question and { 'canary', 'identity', 'recorded' }
+    or h.start and h.start.continues_bits and { 'canary', 'identity', 'fingerprint' } or {}
   for i, field in ipairs(copied) do
     if parent[i + 1] then redis.call('HSET', job, field, parent[i + 1]) end
   end
@@ -68,7 +69,11 @@ for id in pairs(h.datasets) do
   redis.call('SADD', keys.dataset_jobs(h.tenant, id), h.id)
 end
 if #used > 0 then redis.call('HSET', job, 'datasets', table.concat(used, ' ')) end
-redis.call('SADD', keys.QUEUES, h.queue)
+if h.question then -- no Celery worker serves its queue
+  redis.call('HSET', job, 'question', h.question)
+  redis.call('RPUSH', keys.ANSWER_WAKEUPS, '1')
+  redis.call('PEXPIRE', keys.ANSWER_WAKEUPS, '60000')
+else redis.call('SADD', keys.QUEUES, h.queue) end
 redis.call('SADD', keys.TENANTS, h.tenant)
 for_each_index(member, function(index) redis.call('ZADD', index, seq, h.id) end)
 redis.call('ZADD', keys.job_index(h.tenant), seq, h.id)
