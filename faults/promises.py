@@ -192,6 +192,7 @@ PROMISES = (
         ("answer-for-ever", "answer-without-fence", "answer-tried-for-ever",
          "drain-costs-an-attempt", "many-answers-first", "expired-answers-counted",
          "answers-without-bound", "answer-key-of-a-job", "rows-not-checked", "answers-one-by-one",
+         "questions-among-jobs", "celery-woken-for-questions", "lacking-columns-not-told",
          "dead-process-kept", "gone-checkpoint-is-damage"),
     ),
     Promise(

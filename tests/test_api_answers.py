@@ -261,6 +261,7 @@ def test_a_job_about_a_dataset_waits_for_an_answering_worker_and_can_only_be_can
     assert ask(client, net, headers=once).status_code == 422, "the key was used otherwise"
     assert client.delete(f"/v1/datasets/{dataset}").status_code == 409
     assert store.smembers(keys.QUEUES) == {b"cpu"}, "Celery wakes nobody for it"
+    assert [job["id"] for job in client.get("/v1/jobs").json["data"]] == [net]
     job = f"/v1/jobs/{queued.json['id']}"
     for verb in ("pause", "stop", "resume"):
         refused = client.post(f"{job}/{verb}")

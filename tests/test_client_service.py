@@ -270,6 +270,14 @@ def test_a_trained_net_predicts_rows_of_every_form(
     assert [line.split(",")[0] for line in lines[1:]] == [row["class"] for row in expected]
     assert cli.main(["predict", job.id, str(table), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == expected
+    dataset = next(iter(client.datasets)).id
+    assert cli.main(["predict", job.id, dataset]) == 0
+    by_dataset = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[1] for line in by_dataset[1:]] == [row["class"] for row in expected]
+    evaluation = job.evaluate(dataset)
+    assert evaluation["rows"] == len(records) and 0 <= evaluation["metrics"]["accuracy"] <= 1
+    assert cli.main(["evaluate", job.id, dataset]) == 0
+    assert "accuracy" in capsys.readouterr().out
     table.write_text("weight,colour\n1,pink\n")
     assert cli.main(["predict", job.id, str(table)]) == 2
     assert "/rows/0/age: required" in capsys.readouterr().err

@@ -184,6 +184,19 @@ def test_an_answer_comes_though_its_process_is_killed(
     assert answer["result"] == expected
 
 
+def test_a_dataset_is_predicted_once_though_the_process_is_killed_before_its_reply(
+    harness: AnsweringHarness,
+) -> None:
+    fired = harness.arm("answer:reply")
+    job = harness.ask(harness.pets, {"dataset": harness.dataset})
+    assert fired.exists()
+    assert (job["status"], job["attempt"], job["result"]["rows"]) == ("succeeded", 2, 6)
+    folder = harness.folder(job["id"])
+    assert [path.name for path in folder.glob("result*")] == ["result.ndjson"]
+    assert harness.http.delete(f"/v1/jobs/{job['id']}").status_code == 204
+    assert not folder.exists()
+
+
 def test_an_answer_that_kills_every_process_fails_and_says_why(harness: AnsweringHarness) -> None:
     for _ in range(3):
         harness.arm("answer:load")

@@ -17,7 +17,7 @@ from tickforge_client.commands.events import show_events, show_logs
 from tickforge_client.commands.forks import extend, fork
 from tickforge_client.commands.history import show_history
 from tickforge_client.commands.keys import keys
-from tickforge_client.commands.predict import generate, predict
+from tickforge_client.commands.predict import evaluate, generate, predict
 from tickforge_client.commands.service import models, version, workers
 from tickforge_client.commands.submit import plan, submit
 from tickforge_client.commands.tenants import jobs, tenants, usage
@@ -53,8 +53,8 @@ def tickforge() -> None:
 
 for command in (
     submit, plan, status, list_jobs, watch, show_events, show_logs, show_history, checkpoints,
-    checkpoint, download, predict, generate, fork, extend, verify, cancel, stop, pause, resume,
-    delete, datasets, models, workers, keys, usage, tenants, jobs, version,
+    checkpoint, download, predict, generate, evaluate, fork, extend, verify, cancel, stop, pause,
+    resume, delete, datasets, models, workers, keys, usage, tenants, jobs, version,
 ):  # fmt: skip
     tickforge.add_command(command)
 

@@ -239,6 +239,25 @@ class Job:
         """
         return predictions.predict(self._session, self.id, which, rows)
 
+    def evaluate(self, dataset_id: str, which: str | int = "latest") -> dict[str, Any]:
+        """Return `rows`, `metrics` and, of classes, `confusion` of a checkpoint's net on a dataset.
+
+        Raises InvalidRequest where its columns do not fit, or AnswerFailed.
+        """
+        return predictions.evaluate(self._session, self.id, which, dataset_id)
+
+    def predict_dataset(self, dataset_id: str, which: str | int = "latest") -> Job:
+        """Predict an uploaded dataset; return the job, whose `result_pieces` has the predictions.
+
+        Raises InvalidRequest where its columns do not fit, or AnswerFailed.
+        """
+        fields = predictions.predict_dataset(self._session, self.id, which, dataset_id)
+        return Job(self._session, fields)
+
+    def result_pieces(self, media_type: str = "text/csv") -> Iterator[bytes]:
+        """Yield the predictions of a dataset, in pieces: CSV, or "application/x-ndjson"."""
+        return predictions.stream_result(self._session, self.id, media_type)
+
     def generate(self, prompt: str, which: str | int = "latest", **options: Any) -> str:
         """Return the prompt, continued by the language model of a checkpoint.
 

@@ -34,15 +34,38 @@ def predict(session: ApiSession, job_id: str, which: str | int, rows: Any) -> li
 
 def ask(session: ApiSession, job_id: str, which: str | int, body: Json) -> Json:
     """Send one predict and wait for its result. Raises AnswerFailed."""
-    path, key = api_path("jobs", job_id, "checkpoints", which, "predict"), secrets.token_hex(16)
+    result: Json = _run(session, job_id, which, "predict", body)["result"]
+    return result
+
+
+def _run(session: ApiSession, job_id: str, which: str | int, action: str, body: Json) -> Json:
+    """Ask a net and wait; return the fields of the job that succeeded. Raises AnswerFailed."""
+    path, key = api_path("jobs", job_id, "checkpoints", which, action), secrets.token_hex(16)
     job = session.create(path, {**body, "wait": WAIT_SECONDS}, key)
     while job["finished_at"] is None:
         params = {"wait": WAIT_SECONDS, "until": "end"}
         job = session.get(api_path("jobs", job["id"]), params)
     if job["status"] != "succeeded":
         raise AnswerFailed(job)
-    result: Json = job["result"]
+    return job
+
+
+def evaluate(session: ApiSession, job_id: str, which: str | int, dataset_id: str) -> Json:
+    """Return rows, metrics and confusion of a net on a dataset. Raises AnswerFailed."""
+    result: Json = _run(session, job_id, which, "evaluate", {"dataset": dataset_id})["result"]
     return result
+
+
+def predict_dataset(session: ApiSession, job_id: str, which: str | int, dataset_id: str) -> Json:
+    """Predict a dataset, wait for it and return the job's fields. Raises AnswerFailed."""
+    return _run(session, job_id, which, "predict", {"dataset": dataset_id})
+
+
+def stream_result(session: ApiSession, job_id: str, media_type: str) -> Iterator[bytes]:
+    """Yield the predictions of a dataset as they arrive: as NDJSON or CSV."""
+    path = api_path("jobs", job_id, "result")
+    with session.stream(path, headers={"Accept": media_type}) as response:
+        yield from response.iter_bytes()
 
 
 def to_json_rows(rows: Any) -> tuple[str, list[Any]]:

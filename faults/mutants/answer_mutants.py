@@ -92,6 +92,36 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "questions-among-jobs",
+        "lists of jobs have predicts and evaluates that nobody asked for",
+        edit_once(
+            "api/routes_jobs.py", "hidden = [] if query.kind else", "hidden = [] if True else"
+        ),
+        (
+            f"{HTTP}::test_a_job_about_a_dataset_waits_for_an_answering_worker_and_can_only_be_"
+            "cancelled",
+        ),
+    ),
+    Mutant(
+        "celery-woken-for-questions",
+        "a worker's queue is woken without end for a job that no trainer takes",
+        edit_once(
+            f"{LUA}/submit.lua",
+            "else redis.call('SADD', keys.QUEUES, h.queue) end",
+            "end\nredis.call('SADD', keys.QUEUES, h.queue)",
+        ),
+        (
+            f"{HTTP}::test_a_job_about_a_dataset_waits_for_an_answering_worker_and_can_only_be_"
+            "cancelled",
+        ),
+    ),
+    Mutant(
+        "lacking-columns-not-told",
+        "a dataset without the columns that a net reads is queued",
+        edit_once("jobs/answers/dataset_checks.py", "    if rules:\n", "    if False:\n"),
+        (f"{HTTP}::test_columns_that_a_dataset_lacks_are_all_told_before_anything_is_queued",),
+    ),
+    Mutant(
         "answers-one-by-one",
         "a short answer waits behind long ones",
         edit_once(DRIVER, "MAX_OPEN = 16 ", "MAX_OPEN = 1 "),

@@ -1,9 +1,10 @@
-"""tickforge predict and generate: ask the net of a checkpoint."""
+"""tickforge predict, generate and evaluate: ask the net of a checkpoint."""
 
 from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +13,20 @@ from typing import IO, Any
 
 import click
 
+from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
+    byte_printer,
     echo,
+    id_argument,
     job_argument,
     pass_common,
     print_json,
+    print_lines,
 )
 
 DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " ", "pipe": "|"}
+DATASET_ID = re.compile(r"ds_[a-z0-9]{26}")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 checkpoint_option = click.option(
     "--checkpoint", "which", default="latest", metavar="TICK",
@@ -41,8 +47,10 @@ def predict(common: CommonOptions, job_id: str, file: Path, which: str, delimite
 
     FILE is a CSV with a header, or JSON lines (.jsonl); - reads a CSV from standard input. Prints a
     CSV with a line for each row: the class and its probability, or the value. With --json all
-    probabilities.
+    probabilities. The id of an uploaded dataset (ds_…) in the place of FILE predicts its rows.
     """
+    if DATASET_ID.fullmatch(str(file)):
+        return _predict_dataset(common, job_id, str(file), which)
     rows = _read_rows(file, DELIMITERS[delimiter])
     with common.client() as client:
         predictions = client.job(job_id).predict(rows, which)
@@ -50,6 +58,30 @@ def predict(common: CommonOptions, job_id: str, file: Path, which: str, delimite
         print_json(predictions)
     elif predictions:
         _print_csv(predictions)
+    return 0
+
+
+@click.command()
+@job_argument
+@id_argument("dataset_id", "DATASET")
+@checkpoint_option
+@pass_common
+def evaluate(common: CommonOptions, job_id: str, dataset_id: str, which: str) -> int:
+    """Evaluate the net of a job's checkpoint on an uploaded DATASET: its metrics, and the confusion
+    of classes.
+    """
+    with common.client() as client:
+        result = client.job(job_id).evaluate(dataset_id, which)
+    if common.json:
+        print_json(result)
+        return 0
+    print_lines(formatting.key_value_lines({"rows": f"{result['rows']:,}"}))
+    for name, value in result["metrics"].items():
+        echo(f"{name}  {formatting.number_text(value)}")
+    if confusion := result["confusion"]:
+        classes = confusion["classes"]
+        rows = [[name, *counts] for name, counts in zip(classes, confusion["matrix"], strict=True)]
+        print_lines(formatting.table_lines(["true \\ predicted", *classes], rows))
     return 0
 
 
@@ -70,6 +102,15 @@ def generate(common: CommonOptions, job_id: str, prompt: str, which: str, **opti
     with common.client() as client:
         text = client.job(job_id).generate(prompt, which, **options)
     common.print_result({"text": text}, text)
+    return 0
+
+
+def _predict_dataset(common: CommonOptions, job_id: str, dataset_id: str, which: str) -> int:
+    with common.client() as client:
+        job = client.job(job_id).predict_dataset(dataset_id, which)
+        write = byte_printer()
+        for piece in job.result_pieces("application/x-ndjson" if common.json else "text/csv"):
+            write(piece)
     return 0
 
 
