@@ -212,6 +212,7 @@ def test_a_fork_whose_first_state_is_damaged_is_paused_and_never_begun_from_its_
     block.with_suffix(".fired").unlink()
 
     child = harness.wait_for(job_id, lambda job: job["status"] in ("paused", "failed", "succeeded"))
-    assert (child["status"], child["error"]["type"], child["tick"]) == ("paused", "damaged", 10)
+    assert (child["status"], child["tick"]) == ("paused", 10)
+    assert child["error"]["type"] == "damaged"
     assert harness.wait_for_end(busy)["status"] == "succeeded"
     assert harness.request(job_id, "cancel").status_code == 200
