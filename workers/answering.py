@@ -81,12 +81,13 @@ class AnswerDriver(BackgroundThread):
             self._give_all_back("drain")
 
     def _take_turn(self) -> None:
-        """Take an answer if there is one, and do a slice of one that is in work."""
-        if self._open or self._is_work_expected():
-            self._claim_one()
+        """Begin an answer if there is a new one, and do a slice of the one that waits longest."""
+        newest = self._claim_one() if self._open or self._is_work_expected() else None
         self._renew_leases()
         self._drop_ended()
-        if self._open:
+        if newest is not None and newest.id in self._open:
+            self._advance(newest)
+        if self._open:  # long ones advance however many new ones come
             self._advance(next(iter(self._open.values())))
 
     def _is_work_expected(self) -> bool:
@@ -97,16 +98,18 @@ class AnswerDriver(BackgroundThread):
         is_awake = self._store.blpop([keys.ANSWER_WAKEUPS], WAIT_SECONDS) is not None
         return is_awake or now - self._looked_at > LOOK_SECONDS
 
-    def _claim_one(self) -> None:
-        """Claim a short answer, which is next then, and at times a job about a dataset."""
+    def _claim_one(self) -> OpenAnswer | None:
+        """Claim a short answer or, at times, a job about a dataset."""
+        answer: OpenAnswer | None = None
         if len(self._open) < MAX_OPEN and (claim := self._leases.claim(self._config.name)):
-            self._open[claim.answer_id] = ShortAnswer(claim, self._leases)
-            self._open.move_to_end(claim.answer_id, last=False)
+            answer = ShortAnswer(claim, self._leases)
         elif not self._open or time.monotonic() - self._looked_at > LOOK_SECONDS:
             self._looked_at = time.monotonic()
-            is_taken = any(map(self._dataset_claims.is_one, self._open.values()))
-            if not is_taken and (answer := self._dataset_claims.claim()) is not None:
-                self._open[answer.id] = answer
+            if not any(map(self._dataset_claims.is_one, self._open.values())):
+                answer = self._dataset_claims.claim()
+        if answer is not None:
+            self._open[answer.id] = answer
+        return answer
 
     def _advance(self, answer: OpenAnswer) -> None:
         """Do a slice of an answer."""
