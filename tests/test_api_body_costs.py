@@ -58,6 +58,16 @@ BODIES: dict[str, Any] = {
     "POST /v1/jobs/<job_id>/checkpoints": {"name": "n", "pinned": True},
     "PATCH /v1/jobs/<job_id>/checkpoints/<which>": {"name": "n", "pinned": True},
     "PATCH /v1/tenants/<tenant_name>": {"quotas": {"queued": 1}, "retention": {"keep_last": 1}},
+    "POST /v1/jobs/<job_id>/checkpoints/<which>/predict": {
+        "rows": [{"a": 1.0}],
+        "inputs": [[1.0]],
+        "prompt": "p",
+        "stop": ["s"],
+        "seed": 1,
+    },
+    "POST /v1/jobs/<job_id>/fork": {"tick": 1, "spec": {"seed": 1}},
+    "POST /v1/jobs/<job_id>/fork/plan": {"tick": 1, "spec": {"seed": 1}},
+    "POST /v1/jobs/<job_id>/extend": {"budget": {"ticks": 5}},
     "POST /v1/keys": {"tenant": "default", "scopes": ["read"], "name": "n"},
 }
 

@@ -65,7 +65,11 @@ class PredictRequest(StrictModel):
     """Draw from the fewest likeliest tokens whose probabilities add up to this, or more."""
     seed: Annotated[int, Field(ge=0, le=MAX_SEED), INTEGRAL] = 0
     """Of the draws: the same request gives the same text."""
-    stop: Annotated[list[StopString], Field(max_length=MAX_STOP_STRINGS), LimitErrors()] = []
+    stop: Annotated[
+        list[StopString],
+        LimitErrors(max_items=MAX_STOP_STRINGS),
+        Field(json_schema_extra={"maxItems": MAX_STOP_STRINGS}),
+    ] = []
     """Texts at which it ends, the first that comes."""
     dataset: DatasetId | None = None
     """The id of an uploaded dataset with the columns that the net reads: its rows are predicted
