@@ -65,6 +65,7 @@ BODIES: dict[str, Any] = {
         "stop": ["s"],
         "seed": 1,
     },
+    "POST /v1/jobs/<job_id>/checkpoints/<which>/evaluate": {"dataset": "ds_" + "a" * 26},
     "POST /v1/jobs/<job_id>/fork": {"tick": 1, "spec": {"seed": 1}},
     "POST /v1/jobs/<job_id>/fork/plan": {"tick": 1, "spec": {"seed": 1}},
     "POST /v1/jobs/<job_id>/extend": {"budget": {"ticks": 5}},
