@@ -84,6 +84,8 @@ class _Piece(NamedTuple):
 
     def locate(self, path: tuple[int | str, ...]) -> tuple[int | str, ...]:
         """Return an error's path in the whole list."""
+        if not path:  # of the list as a whole
+            return ()
         if self.offset is None:
             return (int(path[0]) + self.at, *path[1:])
         inner = [step + self.offset if isinstance(step, int) else step for step in path[1:]]

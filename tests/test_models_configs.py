@@ -1,16 +1,19 @@
 """Configs of models against the nets they make."""
 
+from typing import Annotated
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from torch import nn
 
 from models.build import NET_BUILDERS, build
 from models.families import FAMILIES
 from models.mlp.config import MlpConfig
 from models.norms import NORMS
+from models.strict_models import LimitErrors, StrictModel
 from models.types import NORM_PARAMETERS
 
 configs = st.builds(
@@ -113,3 +116,15 @@ def test_the_bounds_are_in_the_published_schema() -> None:
     hidden = MlpConfig.model_json_schema()["properties"]["hidden"]
     assert (hidden["minItems"], hidden["maxItems"]) == (1, 64)
     assert (hidden["items"]["minimum"], hidden["items"]["maximum"]) == (1, 65_536)
+
+
+class Numbers(StrictModel):
+    """A list that is checked in pieces and has a rule of its own."""
+
+    numbers: Annotated[list[int], Field(max_length=10), LimitErrors()]
+
+
+def test_a_long_lists_own_error_names_the_list() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Numbers(numbers=[0] * 2500)
+    assert {item["loc"] for item in refused.value.errors()} == {("numbers",)}
