@@ -1,6 +1,7 @@
 """Quotas of a tenant: set and read, held where they would be exceeded, and exact at any time."""
 
 import gzip
+import json
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from jobs.store.scripts import Scripts
 from jobs.tenants import prepare_tenants
 from tests.datasets import CSV, PETS
 from tests.ledger_helpers import claim_job, expire_lease
-from tests.manual_worker import ManualWorker
+from tests.manual_worker import STATE, ManualWorker
 from tests.support import settings_for, small_spec
 from tests.tenant_counts import check_counters, count_by_hand
 
@@ -300,7 +301,8 @@ def test_counters_are_exact_after_every_kind_of_change_and_after_a_rebuild(
         drop = [5, 19] if tick == 20 else []
         worker.save(b"x" * tick, drop, {"model.py": code}, is_final=tick == 20)
     worker.end(stopped_by="budget")
-    size = sum(tick + len("{}") for tick in (10, 20)) + len("codeother code")
+    states = [len(json.dumps({**STATE, "tick": tick})) for tick in (10, 20)]
+    size = sum(states) + 10 + 20 + len("codeother code")
     assert check_counters(store, "default")["artifact_bytes"] == size
     job = f"/v1/jobs/{ids[0]}"
     assert client.delete(f"{job}/checkpoints/20").status_code == 204

@@ -45,7 +45,7 @@ REPORT = """
         "shown": open("/proc/self/cmdline").read(),
         "shown_environ": open("/proc/self/environ").read(),
         "group": os.getpgid(0) == os.getpid(),
-        "handlers": [signal.getsignal(n) == signal.SIG_DFL for n in (signal.SIGTERM, signal.SIGHUP)]
+        "handlers": [not callable(signal.getsignal(n)) for n in (signal.SIGTERM, signal.SIGHUP)]
         + [signal.getsignal(signal.SIGINT) == signal.default_int_handler],
     }
     print("to standard error")
