@@ -83,6 +83,11 @@ def submission_response(submission: Submission, headers: Mapping[str, str]) -> R
     return Response(submission.stored_response, 202, headers=headers, content_type=JSON)
 
 
+def new_job_response(submission: Submission) -> Response:
+    """Return 202 with a new job and where it is, or with the response that it had before."""
+    return submission_response(submission, {"Location": f"/v1/jobs/{submission.job_id}"})
+
+
 def job_json(job: AnyJob) -> str:
     """Return the JSON of a job, with links to its parts; of an answer, to its net."""
     job_path = f"/v1/jobs/{job.id}"

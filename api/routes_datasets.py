@@ -37,6 +37,11 @@ DATASET_PATH = f"{DATASETS_PATH}/<dataset_id>"
 DATASET_MEDIA_TYPES: tuple[str, ...] = get_args(MediaType)
 BINARY = "application/octet-stream"
 
+ADDED = {
+    200: ResponseSpec("there is such a dataset already", Dataset, headers=("Location",)),
+    201: ResponseSpec("stored", Dataset, headers=("Location", "Idempotent-Replayed")),
+}
+
 
 @router.endpoint(
     f"POST {DATASETS_PATH}",
@@ -44,10 +49,7 @@ BINARY = "application/octet-stream"
     upload_media_types=UPLOAD_MEDIA_TYPES,
     scope="submit",
     headers=("Idempotency-Key", "Content-Encoding"),
-    responses={
-        200: ResponseSpec("there is such a dataset already", Dataset, headers=("Location",)),
-        201: ResponseSpec("stored", Dataset, headers=("Location", "Idempotent-Replayed")),
-    },
+    responses=ADDED,
     error_statuses=(409, 410, 507),
 )
 def upload_dataset(context: RequestContext, query: UploadQuery) -> Response:
@@ -81,10 +83,7 @@ def upload_dataset(context: RequestContext, query: UploadQuery) -> Response:
     upload_media_types=UPLOAD_MEDIA_TYPES,
     scope="submit",
     headers=("Idempotency-Key", "Content-Encoding"),
-    responses={
-        200: ResponseSpec("there is such a dataset already", Dataset, headers=("Location",)),
-        201: ResponseSpec("stored", Dataset, headers=("Location", "Idempotent-Replayed")),
-    },
+    responses=ADDED,
     error_statuses=(404, 409, 410, 507),
 )
 def append_to_dataset(context: RequestContext, dataset_id: str, query: AppendQuery) -> Response:

@@ -13,7 +13,7 @@ from api.endpoints import (
     read_idempotency,
 )
 from api.held_requests import hold_place_for_copy
-from api.job_responses import submission_response
+from api.job_responses import new_job_response
 from api.json_body import parse_model
 from api.schemas_forks import ExtendRequest, ForkRequest
 from jobs import fault_points
@@ -43,7 +43,7 @@ def fork_job(context: RequestContext, job_id: str, body: object) -> Response:
             context.tenant, job_id, payload.tick, payload.spec, idempotency
         )
     fault_points.hit("api:answered")
-    return submission_response(submission, {"Location": f"/v1/jobs/{submission.job_id}"})
+    return new_job_response(submission)
 
 
 @router.endpoint(
@@ -78,7 +78,7 @@ def extend_job(context: RequestContext, job_id: str, body: object) -> Response:
     with hold_place_for_copy():
         submission = context.deps.forks.extend(context.tenant, job_id, budget, idempotency)
     fault_points.hit("api:answered")
-    return submission_response(submission, {"Location": f"/v1/jobs/{submission.job_id}"})
+    return new_job_response(submission)
 
 
 @contextmanager

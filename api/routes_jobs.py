@@ -13,7 +13,7 @@ from api.endpoints import (
     read_idempotency,
 )
 from api.errors import bad_parameter
-from api.job_responses import AnyJob, job_json, job_response, long_poll_job, submission_response
+from api.job_responses import AnyJob, job_json, job_response, long_poll_job, new_job_response
 from api.json_body import parse_model
 from api.pagination import merge_pages, page_json, paginate
 from api.query import PageQuery
@@ -56,7 +56,7 @@ def submit_job(context: RequestContext, body: object) -> Response:
     """Submit a training job."""
     submission = context.deps.jobs.submit(context.tenant, body, read_idempotency(body))
     fault_points.hit("api:answered")
-    return submission_response(submission, {"Location": f"/v1/jobs/{submission.job_id}"})
+    return new_job_response(submission)
 
 
 @router.endpoint(

@@ -3,7 +3,7 @@
 from flask import Response
 
 from api.endpoints import RequestContext, ResponseSpec, Router, read_idempotency
-from api.job_responses import submission_response
+from api.job_responses import new_job_response
 from api.json_body import parse_model
 from api.schemas_checkpoints import VerifyRequest
 from jobs.job import Job
@@ -29,4 +29,4 @@ def verify_job(context: RequestContext, job_id: str, body: object) -> Response:
     submission = context.deps.jobs.verify(
         context.tenant, job_id, payload.start, payload.to, idempotency
     )
-    return submission_response(submission, {"Location": f"/v1/jobs/{submission.job_id}"})
+    return new_job_response(submission)

@@ -5,12 +5,11 @@ of their own. So it is the file that could have been uploaded whole, with that f
 Knows no HTTP and no store.
 """
 
-import contextlib
 import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO
 
 from jobs import fault_points
 from jobs.datasets.append_scan import AppendedTable, AppendedText
@@ -20,7 +19,7 @@ from jobs.datasets.formats.damage import DamagedDataset
 from jobs.datasets.formats.data_errors import data_error
 from jobs.datasets.profiling import OffsetList, make_profiler
 from jobs.datasets.table_scanner import RowOffsets
-from jobs.datasets.upload import ParentDataset, ReceivedUpload, UploadTooLarge
+from jobs.datasets.upload import IncomingFile, ParentDataset, ReceivedUpload, UploadTooLarge
 from jobs.files.artifacts import translate_disk_errors
 from jobs.queries.usage import QuotaUse
 from jobs.spec.dataset_binding import DataPart
@@ -33,7 +32,7 @@ BOM = b"\xef\xbb\xbf"
 READ_SIZE, MAX_TAIL_BYTES = 1 << 20, 1 << 20
 
 
-class Append:
+class Append(IncomingFile):
     """Takes bytes until `finish`, as an upload does; nothing of a refused one is left."""
 
     def __init__(
@@ -62,17 +61,7 @@ class Append:
         self._part_sha, self._part_bytes, self._received = hashlib.sha256(), 0, 0
         self._head, self._held = b"", b""
         self._is_begun = self._is_marked = False
-        with translate_disk_errors():
-            self._path, self._file = blobs.new_upload_file()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        with contextlib.suppress(OSError):  # swept later
-            self._path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # the last bytes could not be written
-            self._file.close()
+        super().__init__(blobs)
 
     def write(self, data: bytes) -> None:
         """Add the next bytes. Raises BadData, UploadTooLarge, QuotaExceeded or StoreFull."""

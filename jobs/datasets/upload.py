@@ -85,7 +85,28 @@ class ReceivedUpload:
         }
 
 
-class Upload:
+class IncomingFile:
+    """The file that an upload or an append writes, locked until the block is left.
+
+    It is removed then, unless it became a blob.
+    """
+
+    def __init__(self, blobs: Blobs) -> None:
+        with translate_disk_errors():
+            self._path, self._file = blobs.new_upload_file()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        # unlinked while locked, so that no sweep touches the file at the same time
+        with contextlib.suppress(OSError):  # swept later
+            self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the last bytes could not be written
+            self._file.close()
+
+
+class Upload(IncomingFile):
     """Takes bytes until `finish`. Leaving the block removes the file unless it became a blob."""
 
     def __init__(
@@ -100,18 +121,7 @@ class Upload:
         self._kind, self._options, self._max_bytes, self._quota = kind, options, max_bytes, quota
         self._profiler = make_profiler(kind, options, max_bytes=max_bytes)
         self._sha, self._bytes = hashlib.sha256(), 0
-        with translate_disk_errors():
-            self._path, self._file = blobs.new_upload_file()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
-        # unlinked while locked, so that no sweep touches the file at the same time
-        with contextlib.suppress(OSError):  # swept later
-            self._path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # the last bytes could not be written
-            self._file.close()
+        super().__init__(blobs)
 
     def write(self, data: bytes) -> None:
         """Add the next bytes. Raises BadData, UploadTooLarge, QuotaExceeded or StoreFull."""
