@@ -18,6 +18,7 @@ from jobs import fault_points, logs
 from jobs.allocator import limit_unused_memory
 from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.files.artifacts import ArtifactStore, hide_new_files
+from jobs.log_lines import LineLog, read_log_format
 from jobs.settings import Settings
 from jobs.startup import prepare_store
 from jobs.store.connection import check_store, connect, wait_ready
@@ -48,7 +49,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
             logs.get_logger("api").warning(fault_points.ARMED_WARNING)
         _check_startup(settings)
     except (InvalidSetting, UnsafeStore) as error:
-        print(f"tickforge api: {error}", file=sys.stderr)
+        LineLog("api", read_log_format(environ)).error(str(error))
         return STARTUP_ERROR_EXIT_CODE
     GunicornServer(settings, lambda: create_app(settings)).run()
     return 0

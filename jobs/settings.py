@@ -3,8 +3,9 @@
 Opens nothing.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -15,6 +16,9 @@ from jobs.store_address import BadAddress, check_address, describe_refused
 
 MIN_ADMIN_KEY_LENGTH = 32  # characters; a shorter one could be guessed
 MAX_PARAMETERS = 2_000_000_000
+PREFIX = "TICKFORGE_"
+#: serve.py's, the client's, and those of fault points
+OTHER_VARIABLES = frozenset(PREFIX + name for name in ("WORKERS", "GPUS", "URL", "KEY", "FAULTS"))
 Environ = Mapping[str, str]
 Network = IPv4Network | IPv6Network
 
@@ -53,6 +57,8 @@ class Settings:
     max_queued_answers: int = 1000  # of one tenant
     max_answer_bytes: int = 256 << 20  # of one tenant's answers in the store
     default_quotas: Mapping[str, int] = field(default_factory=dict)  # of a tenant without its own
+    #: variables that look like settings and are none, with the setting that each resembles
+    unknown_variables: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def servers(self) -> dict[str, str]:
@@ -64,6 +70,12 @@ class Settings:
     @classmethod
     def from_env(cls, environ: Environ) -> "Settings":
         """Read and check all variables. Raises InvalidSetting for the first that is invalid."""
+        environ = _ObservedEnviron(environ)
+        settings = cls._read(environ)
+        return replace(settings, unknown_variables=environ.find_unknown())
+
+    @classmethod
+    def _read(cls, environ: Environ) -> "Settings":
         redis_url = _read_url(environ, "TICKFORGE_REDIS_URL", None)
         number, integer = partial(_read_number, environ), partial(read_integer, environ)
         return cls(
@@ -99,6 +111,36 @@ class Settings:
             write_seconds=number("TICKFORGE_WRITE_SECONDS", 30, 0.1, 3600),
             trusted_proxies=_read_networks(environ, "TICKFORGE_TRUSTED_PROXIES"),
         )
+
+
+class _ObservedEnviron(Mapping[str, str]):
+    """An environment that remembers which variables were asked for: those are the settings."""
+
+    def __init__(self, environ: Environ) -> None:
+        self._environ = environ
+        self._asked = set(OTHER_VARIABLES)
+
+    def __getitem__(self, name: str) -> str:
+        self._asked.add(name)
+        return self._environ[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._environ)
+
+    def __len__(self) -> int:
+        return len(self._environ)
+
+    def find_unknown(self) -> dict[str, str | None]:
+        """Return the variables nobody asked for, each with the one that it resembles most."""
+        names = [name for name in self if name.startswith(PREFIX) and name not in self._asked]
+        closest = {name: get_close_matches(name, sorted(self._asked), 1, 0.8) for name in names}
+        return {name: matches[0] if matches else None for name, matches in closest.items()}
+
+
+def describe_unknown(name: str, similar: str | None) -> str:
+    """Return the warning about a variable that is no setting; its value may be a secret."""
+    hint = f"; did you mean {similar}?" if similar else "; the README lists the settings"
+    return f"{name} is no setting and has no effect{hint}"
 
 
 def _read_default_quotas(environ: Environ) -> dict[str, int]:

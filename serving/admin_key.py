@@ -6,11 +6,15 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import closing
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from jobs.settings import MIN_ADMIN_KEY_LENGTH
 
+ANSWER_TIMEOUT = 2.0  # seconds, of a service that may be running on this machine
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -39,20 +43,38 @@ def client_config_path(environ: Mapping[str, str]) -> Path:
     return (Path(home) if home else Path.home() / ".config") / "tickforge" / "config.json"
 
 
-def write_client_config(path: Path, url: str, key: str) -> bool:
-    """Write the client's config file; return False, and keep it, if it names another machine."""
-    if path.exists() and not _names_this_machine(path):
-        return False
+def write_client_config(path: Path, url: str, key: str) -> str | None:
+    """Write the client's config file, or keep it and return what it names.
+
+    It is kept if it names another machine, or another service of this one that answers.
+    """
+    if path.exists() and (configured := _read_url(path)) != url:
+        is_local = urlsplit(configured).hostname in _LOOPBACK
+        if not is_local or _answers(configured):
+            return configured
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _write_private(path, json.dumps({"url": url, "key": key}) + "\n")
-    return True
+    return None
 
 
-def _names_this_machine(path: Path) -> bool:
+def _read_url(path: Path) -> str:
+    """Return the file's URL, or its path where it has none: then we did not write it."""
     try:
-        return urlsplit(json.loads(path.read_text())["url"]).hostname in _LOOPBACK
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return False  # not written by us: keep it
+        return str(json.loads(path.read_text())["url"])
+    except (ValueError, KeyError, TypeError):
+        return str(path)
+
+
+def _answers(url: str) -> bool:
+    """Return whether a service answers at a URL of this machine."""
+    try:
+        address = urlsplit(url)
+        connection = HTTPConnection(address.hostname or "", address.port, timeout=ANSWER_TIMEOUT)
+        with closing(connection):
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == HTTPStatus.OK
+    except (OSError, ValueError, HTTPException):
+        return False
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.gpus.discovery import gpu_environment
 from jobs.gpus.gpu import Gpu
-from jobs.settings import Settings
+from jobs.log_lines import LineLog, read_log_format
+from jobs.settings import Settings, describe_unknown
 from jobs.store_address import unix_address
 from serving import admin_key
 from serving.embedded_store import ServerNotFound, find_server, server_command, socket_folder
@@ -40,23 +41,25 @@ START_ERRORS = (BadFolder, FolderInUse, admin_key.BadKeyFile, ServerNotFound, St
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Serve until SIGTERM or Ctrl-C; return the exit code."""
+    log = LineLog("serve", read_log_format(environ))
     try:
         options = parse_options(argv, environ)
+        for name, similar in options.unknown_variables.items():
+            log.warning(describe_unknown(name, similar))
         with ExitStack() as stack:
-            serve(options, stack)
+            serve(options, stack, log)
     except (*USAGE_ERRORS, *START_ERRORS) as error:
-        _log(f"error: {error}")
+        log.error(str(error))
         return 2 if isinstance(error, USAGE_ERRORS) else 1
     return 0
 
 
-def serve(options: Options, stack: ExitStack) -> None:
-    """Acquire folder, store and port, then supervise; leaving `stack` releases them all."""
+def serve(options: Options, stack: ExitStack, log: LineLog) -> None:
+    """Acquire port, folder and store, then supervise; leaving `stack` releases them all."""
     gpus = select_gpus(options.gpus, options.environment)  # forks, so before there are handlers
     stop_signals = StopSignals()
-    lock = stack.enter_context(data_folder_lock(options.data))
-    store, url = _prepare_store(options, lock, stack)
-    listener = stack.enter_context(_listen(options))
+    listener, lock = _acquire_port_and_folder(options, stack)
+    store, url = _prepare_store(options, lock, stack, log)
     environment = {**options.environment, "TICKFORGE_REDIS_URL": url}
     environment["TICKFORGE_DATA_DIR"] = str(options.data)
     key = environment.pop("TICKFORGE_ADMIN_KEY", None)  # workers do not need it
@@ -65,19 +68,37 @@ def serve(options: Options, stack: ExitStack) -> None:
     api_fd = listener.fileno()
     api_environment = {"TICKFORGE_ADMIN_KEY": key, "TICKFORGE_API_FD": str(api_fd)}
     # The API inherits the lock too: one that outlives a killed serve.py still has the port.
-    api = _make_child("api", ("api",), {**environment, **api_environment}, pass_fds=(api_fd, lock))
-    workers = _make_workers(f"{socket.gethostname()}-{port}", options.workers, gpus, environment)
+    api_program = _program("api", ("api",), {**environment, **api_environment}, (api_fd, lock))
+    api = Child(api_program, log.warning)
+    prefix = f"{socket.gethostname()}-{port}"
+    programs = _worker_programs(prefix, options.workers, gpus, environment)
+    workers = [Child(program, log.warning) for program in programs]
+    for number, gpu in gpus.items():
+        log.info(f"GPU {number}: {gpu.name}, {gpu.selector}")
     probe = ReadinessProbe(
         Settings.from_env(environment),
         (host, port),
         worker_pids=lambda: {worker.name: worker.pid for worker in workers},
-        log=_log,
+        log=log.warning,
     )
     supervisor = Supervisor(store, api, workers, readiness=probe, stop_signals=stop_signals)
     supervisor.run(
         preload=lambda: preload(PROGRAMS),
-        on_ready=lambda: _announce(_make_url(host, port), key, options),
+        log=log.info,
+        on_ready=lambda: _announce(_make_url(host, port), key, options, log),
     )
+
+
+def _acquire_port_and_folder(options: Options, stack: ExitStack) -> tuple[socket.socket, int]:
+    """Return the listening socket and the lock's descriptor; a used port leaves no new folder.
+
+    The lock of a folder that is there comes first: who holds it says more than a used port.
+    """
+    if options.data.exists():
+        lock = stack.enter_context(data_folder_lock(options.data))
+        return stack.enter_context(_listen(options)), lock
+    listener = stack.enter_context(_listen(options))
+    return listener, stack.enter_context(data_folder_lock(options.data))
 
 
 def _client_address(listener: socket.socket) -> tuple[str, int]:
@@ -90,24 +111,25 @@ def _make_url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _make_workers(
+def _worker_programs(
     prefix: str, count: int, gpus: Mapping[int, Gpu], environment: Mapping[str, str]
-) -> list[Child]:
+) -> list[ForkedProgram]:
     """Return `count` workers on CPUs and one for each GPU, which sees no other.
 
     Their names are unique among all serve.py on one store: `prefix` is of host and port.
     """
     names = [f"{prefix}-{number}" for number in range(1, count + 1)]
-    workers = [_make_child(name, ("workers", "--name", name), environment) for name in names]
+    programs = [_program(name, ("workers", "--name", name), environment) for name in names]
     for number, gpu in gpus.items():
-        _log(f"GPU {number}: {gpu.name}, {gpu.selector}")
         name = f"{prefix}-cuda{number}"
-        program = ("workers", "--queue", "cuda", "--name", name)
-        workers.append(_make_child(name, program, {**environment, **gpu_environment(gpu)}))
-    return workers
+        command = ("workers", "--queue", "cuda", "--name", name)
+        programs.append(_program(name, command, {**environment, **gpu_environment(gpu)}))
+    return programs
 
 
-def _prepare_store(options: Options, lock: int, stack: ExitStack) -> tuple[Child | None, str]:
+def _prepare_store(
+    options: Options, lock: int, stack: ExitStack, log: LineLog
+) -> tuple[Child | None, str]:
     """Return the embedded store's child and URL, or None and the URL of an external store."""
     if url := options.environment.get("TICKFORGE_REDIS_URL"):
         return None, url
@@ -119,39 +141,47 @@ def _prepare_store(options: Options, lock: int, stack: ExitStack) -> tuple[Child
     argv = server_command(find_server(options.environment.get("PATH")), folder, socket_path)
     # It inherits the lock: the folder stays locked while a store outlives us.
     command = Command("store", argv, str(folder), options.environment, pass_fds=(lock,))
-    return Child(command, _log), unix_address(socket_path)
+    store_log = LineLog("store", read_log_format(options.environment))
+    return Child(command, log.warning, store_log.server_line), unix_address(socket_path)
 
 
 @contextmanager
 def _listen(options: Options) -> Iterator[socket.socket]:
     """Bind the API's listening socket here, so that the ready line can name a free port."""
-    candidates = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
+    try:
+        candidates = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no host name"
+        detail = f"TICKFORGE_HOST={options.host!r}: a name or an address of this machine ({reason})"
+        raise InvalidSetting(detail) from None
     family, _, _, _, address = candidates[0]
     try:
         listener = socket.create_server(address[:2], family=family, backlog=BACKLOG)
     except OSError as error:
-        raise OSError(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from None
+        detail = f"cannot listen on {options.host}:{options.port}: {error.strerror}"
+        raise OSError(f"{detail} (TICKFORGE_HOST, TICKFORGE_PORT)") from None
     with listener:
         yield listener
 
 
-def _make_child(
-    name: str, program: tuple[str, ...], env: Mapping[str, str], pass_fds: tuple[int, ...] = ()
-) -> Child:
-    package, *arguments = program
-    return Child(ForkedProgram(name, package, tuple(arguments), str(ROOT), env, pass_fds), _log)
+def _program(
+    name: str, command: tuple[str, ...], env: Mapping[str, str], pass_fds: tuple[int, ...] = ()
+) -> ForkedProgram:
+    package, *arguments = command
+    return ForkedProgram(name, package, tuple(arguments), str(ROOT), env, pass_fds)
 
 
-def _announce(url: str, key: str, options: Options) -> None:
+def _announce(url: str, key: str, options: Options, log: LineLog) -> None:
     try:
         config_path = admin_key.client_config_path(options.environment)
-        admin_key.write_client_config(config_path, url, key)
+        if configured_url := admin_key.write_client_config(config_path, url, key):
+            log.info(
+                f"the client's configuration names {configured_url}, and is kept; "
+                f"for this service: TICKFORGE_URL={url} and TICKFORGE_KEY, the text of "
+                f"{options.data / 'admin.key'}"
+            )
     except (OSError, RuntimeError) as error:  # no home folder, or a read-only one
-        _log(f"the client's config file was not written: {error}")
+        log.warning(f"the client's config file was not written: {error}")
     if terminal := next((out for out in (sys.stderr, sys.stdout) if out.isatty()), None):
         print(f"sign in: {url}/#key={key}", file=terminal, flush=True)
     print(f"tickforge ready {url}", flush=True)
-
-
-def _log(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

@@ -24,6 +24,7 @@ class Options:
     gpus: str  # auto, none, or numbers
     data: Path
     environment: Mapping[str, str] = field(repr=False)  # keys and passwords among it
+    unknown_variables: Mapping[str, str | None] = field(default_factory=dict)  # as in Settings
 
 
 def parse_options(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
@@ -34,13 +35,16 @@ def parse_options(argv: Sequence[str], environ: Mapping[str, str]) -> Options:
     # the embedded store has its URL only later
     store_url = environment.get("TICKFORGE_REDIS_URL") or "unix:///embedded"
     settings = Settings.from_env({**environment, "TICKFORGE_REDIS_URL": store_url})
+    unknown = settings.unknown_variables
     return Options(
         host=settings.host,
         port=settings.port,
         workers=read_integer(environment, "TICKFORGE_WORKERS", _default_workers(), 1, MAX_WORKERS),
         gpus=gpus.check_request(environment.get(gpus.VARIABLE) or gpus.AUTO),
         data=read_data_folder(environment),
-        environment=environment,
+        # the children, which would warn of unknown variables too, do not get them
+        environment={name: text for name, text in environment.items() if name not in unknown},
+        unknown_variables=unknown,
     )
 
 

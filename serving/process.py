@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from jobs.backoff import Backoff
 from serving.forked_program import ForkedProcess, ForkedProgram
+from serving.output_lines import OutputLines
 from serving.parent_death import set_parent_death_signal
 
 #: seconds before a dead child is restarted: the first delay, and the longest
@@ -30,14 +31,15 @@ class Command:
     pass_fds: tuple[int, ...] = ()
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Start it in a process group of its own; its standard output goes to standard error."""
+        """Start it in a process group of its own; what it writes is to be read from its stdout."""
         parent = os.getpid()
         return subprocess.Popen(
             self.argv,
             cwd=self.folder,
             env=self.env,
             stdin=subprocess.DEVNULL,
-            stdout=2,  # our standard output is for the ready line only
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             pass_fds=self.pass_fds,
             process_group=0,
             preexec_fn=lambda: set_parent_death_signal(parent, signal.SIGKILL),
@@ -49,13 +51,20 @@ class Child:
 
     The kernel kills it when we die, even by SIGKILL. It ties the child's life to the *thread* that
     started it, not to the process: call `start` and `restart_if_dead` from the main thread only.
+    `on_line` gets each line that a command writes; a forked program writes to our standard error.
     """
 
-    def __init__(self, command: Command | ForkedProgram, log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        command: Command | ForkedProgram,
+        log: Callable[[str], None],
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
         self.command, self.name = command, command.name
         self.deaths = 0
-        self._log = log
+        self._log, self._on_line = log, on_line or log
         self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
+        self._output: OutputLines | None = None
         self._started_at = 0.0
         self._backoff = Backoff(INITIAL_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS)
         self._restart_at = 0.0
@@ -67,11 +76,14 @@ class Child:
 
     def start(self) -> None:
         """Start the process."""
-        self._process = self.command.start()
+        self._process = process = self.command.start()
         self._started_at = time.monotonic()
+        if isinstance(process, subprocess.Popen) and process.stdout is not None:
+            self._output = OutputLines(process.stdout, self._on_line)
 
     def restart_if_dead(self) -> None:
         """Reap the process if it has died, and restart it once the back-off is over."""
+        self._forward_output()
         if self._process is not None and self._has_exited():
             self._schedule_restart()
         if self._process is None and time.monotonic() >= self._restart_at:
@@ -82,6 +94,7 @@ class Child:
 
     def reap_if_exited(self) -> bool:
         """Return whether the process has ended; if so, kill the rest of its process group."""
+        self._forward_output()
         if self._process is not None and self._has_exited():
             self._reap()
         return self._process is None
@@ -111,7 +124,14 @@ class Child:
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
         self._process = None
+        if self._output is not None:
+            self._output.close()
+            self._output = None
         return code
+
+    def _forward_output(self) -> None:
+        if self._output is not None:
+            self._output.read()
 
     def _schedule_restart(self) -> None:
         lifetime = time.monotonic() - self._started_at

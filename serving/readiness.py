@@ -16,7 +16,7 @@ from jobs.store_address import describe_address
 
 #: seconds after which a missing answer counts as "not ready"
 ANSWER_TIMEOUT = 1.0
-#: seconds between two log lines while waiting for the store
+#: seconds between two log lines about what is waited for
 LOG_INTERVAL = 5.0
 
 
@@ -53,19 +53,25 @@ class ReadinessProbe:
             check_store_matches(self._store, artifacts)
             check_not_older(self._store, artifacts)
         except UNAVAILABLE as error:
-            self._log_wait(error)
+            addresses = " and ".join(map(describe_address, self._settings.servers.values()))
+            self._log_wait(f"waiting for the store at {addresses}: {error}")
             return False
         return True
 
     def is_service_ready(self) -> bool:
         """Return whether all workers are registered and the API answers /readyz with 200."""
-        return self._has_all_workers() and self._is_api_ready()
+        if missing := self._missing_workers():
+            self._log_wait(f"waiting for {len(missing)} of the workers: {missing[0]} …")
+            return False
+        if not self._is_api_ready():
+            self._log_wait("waiting for the API")
+            return False
+        return True
 
-    def _log_wait(self, error: Exception) -> None:
-        """Log every LOG_INTERVAL seconds that the store is awaited."""
+    def _log_wait(self, text: str) -> None:
+        """Log what is waited for, every LOG_INTERVAL seconds."""
         if time.monotonic() - self._last_log_at > LOG_INTERVAL:
-            addresses = " and ".join(map(describe_address, self._settings.servers.values()))
-            self._log(f"waiting for the store at {addresses}: {error}")
+            self._log(text)
             self._last_log_at = time.monotonic()
 
     def _is_disk_away(self, response: http.client.HTTPResponse) -> bool:
@@ -75,13 +81,15 @@ class ReadinessProbe:
             self._log(f"the disk of the artifacts takes nothing: {problem.get('detail')}")
         return is_away
 
-    def _has_all_workers(self) -> bool:
+    def _missing_workers(self) -> list[str]:
+        """Return the names of those that are not registered with their present process."""
+        expected = self._worker_pids()
         try:
             workers = worker_registry.live_workers(self._store)
         except UNAVAILABLE:
-            return False
+            return list(expected)
         live_pids = {worker["name"]: worker["pid"] for worker in workers}
-        return all(live_pids.get(name) == pid for name, pid in self._worker_pids().items())
+        return [name for name, pid in expected.items() if live_pids.get(name) != pid]
 
     def _is_api_ready(self) -> bool:
         connection = http.client.HTTPConnection(*self._address, timeout=ANSWER_TIMEOUT)

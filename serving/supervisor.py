@@ -59,17 +59,25 @@ class Supervisor:
         self._readiness = readiness
         self._stop_signals = stop_signals
 
-    def run(self, preload: Callable[[], None], on_ready: Callable[[], None]) -> None:
+    def run(
+        self,
+        preload: Callable[[], None],
+        on_ready: Callable[[], None],
+        log: Callable[[str], None],
+    ) -> None:
         """Serve until a signal; call `on_ready` once everything answers. Raises StartFailed.
 
-        `preload` imports what API and workers share, while the store starts.
+        `preload` imports what API and workers share, while the store starts. `log` gets a line
+        for each step: on a cold disk each may take a while.
         """
         try:
+            log("starting the store, and loading the modules of API and workers")
             _restart_dead(self._store)
             preload()
             if not self._wait_until(self._readiness.is_store_ready, self._store):
                 return
             children = [*self._store, self._api, *self._workers]
+            log(f"starting API and workers ({len(self._workers)}), which load torch")
             if not self._wait_until(self._readiness.is_service_ready, children):
                 return
             on_ready()

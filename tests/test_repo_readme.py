@@ -3,6 +3,7 @@
 import json
 import re
 
+from jobs.settings import Settings
 from jobs.spec.reading import read_spec
 from tests.support import ROOT
 
@@ -18,6 +19,8 @@ def test_every_setting_is_listed_and_every_listed_one_exists() -> None:
     named = {name for row in listed for name in re.findall(r"TICKFORGE_[A-Z_]+", row)}
 
     assert named == read
+    environ = dict.fromkeys(named | {"TICKFORGE_NAMED"}, "") | {"TICKFORGE_REDIS_URL": "redis://h"}
+    assert Settings.from_env(environ).unknown_variables == {"TICKFORGE_NAMED": None}
 
 
 def test_the_layout_names_every_folder_of_the_repository_and_no_other() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from jobs.log_lines import LineLog
 from jobs.settings import MIN_ADMIN_KEY_LENGTH
 from serving import admin_key, embedded_store
 from serving.lock import FolderInUse, data_folder_lock
@@ -227,8 +228,8 @@ def test_a_key_file_that_is_short_or_open_to_others_is_refused(
 def test_the_client_config_has_url_and_key(tmp_path: Path) -> None:
     path = admin_key.client_config_path({"XDG_CONFIG_HOME": str(tmp_path)})
 
-    assert admin_key.write_client_config(path, "http://127.0.0.1:1", "first")
-    assert admin_key.write_client_config(path, "http://127.0.0.1:2", "second")
+    assert admin_key.write_client_config(path, "http://127.0.0.1:1", "first") is None
+    assert admin_key.write_client_config(path, "http://127.0.0.1:2", "second") is None
 
     assert json.loads(path.read_text()) == {"url": "http://127.0.0.1:2", "key": "second"}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -238,8 +239,37 @@ def test_the_client_config_has_url_and_key(tmp_path: Path) -> None:
 def test_a_client_config_for_another_server_is_left_alone(tmp_path: Path, text: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
-    assert not admin_key.write_client_config(path, "http://127.0.0.1:1", "mine")
+    assert admin_key.write_client_config(path, "http://127.0.0.1:1", "mine") is not None
     assert path.read_text() == text
+
+
+def test_each_line_of_a_child_is_passed_on_when_it_is_whole(make_child) -> None:
+    lines: list[str] = []
+    child = make_child("printf 'one\ntw'; sleep 0.3; printf 'o\n\nrest'; exit 1", lines)
+    child.start()
+    wait_until(child.reap_if_exited)
+    assert lines == ["one", "two", "", "rest"]
+
+
+@pytest.mark.parametrize(
+    ("line", "event", "level"),
+    [
+        ("31:M 29 Nov 2026 03:07:31.258 # WARNING Memory", "WARNING Memory", "warning"),
+        ("31:M 29 Nov 2026 03:07:31.258 * Ready", "Ready", "info"),
+        ("31:signal-handler (1795921922) Received SIGTERM", "31:signal-handler (1795921922) "
+         "Received SIGTERM", "info"),
+        ("*** FATAL CONFIG FILE ERROR ***", "*** FATAL CONFIG FILE ERROR ***", "info"),
+    ],
+)  # fmt: skip
+def test_a_line_of_the_store_is_an_entry_of_the_log(
+    capfd: pytest.CaptureFixture[str], line: str, event: str, level: str
+) -> None:
+    LineLog("store", "json").server_line(line)
+    LineLog("store", "text").server_line(line)
+    as_json, as_text = capfd.readouterr().err.splitlines()
+    entry = json.loads(as_json)
+    assert (entry["part"], entry["event"], entry["level"]) == ("store", event, level)
+    assert as_text == line
 
 
 def test_signals_have_names_in_messages(make_child) -> None:

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from jobs.store.connection import connect
+from serving.admin_key import write_client_config
 from tests.needs import needs
 from tests.processes import JobClient, MarkedProcesses, ServiceProcess, running_service, send_signal
 from tests.support import ADMIN_KEY, ROOT, running_store, small_spec, wait_until
@@ -26,15 +27,16 @@ LONG = small_spec(budget={"ticks": 100_000_000}, compute={"engine": "eager"})
 
 
 def refused(command: list[str], folder: Path, **env: str) -> tuple[int, str]:
-    """Run a command that must end by itself, saying one line; its exit code and that line."""
+    """Run a command that must end by itself, saying why in one line; its exit code and that."""
     marked = MarkedProcesses()
     ran = subprocess.run(
         [sys.executable, *command], cwd=ROOT, env=marked.make_environment(folder, **env),
         capture_output=True, text=True, timeout=30,
     )  # fmt: skip
-    assert ran.stdout == "" and ran.stderr.count("\n") == 1, ran.stderr
+    *steps, line = ran.stderr.splitlines()
+    assert ran.stdout == "" and all(step.startswith("starting ") for step in steps), ran.stderr
     assert not marked.living_processes()
-    return ran.returncode, ran.stderr
+    return ran.returncode, line
 
 
 class EndWatcher:
@@ -70,7 +72,8 @@ class EndWatcher:
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     folder = tmp_path_factory.mktemp("serve")
-    with running_service(folder, TICKFORGE_STALL_SECONDS="1") as running:
+    settings = {"TICKFORGE_STALL_SECONDS": "1", "TICKFORGE_LOG_FORMAT": "json"}
+    with running_service(folder, **settings, TICKFORGE_WORKRES="3") as running:
         yield running
 
 
@@ -159,6 +162,26 @@ def test_a_job_posted_while_the_fork_server_is_dead_waits_for_the_next(
     assert fork_server.pid != dead.pid
 
 
+def test_a_variable_that_is_no_setting_is_told_once(service: ServiceProcess) -> None:
+    warnings = [entry["event"] for entry in log_entries(service) if "WORKRES" in entry["event"]]
+    assert warnings == ["TICKFORGE_WORKRES is no setting and has no effect; "
+                    "did you mean TICKFORGE_WORKERS?"]  # fmt: skip
+
+
+def test_a_second_service_leaves_the_client_of_a_running_one_alone(
+    service: ServiceProcess, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.json"
+    assert write_client_config(path, service.url, "first") is None
+    assert write_client_config(path, "http://127.0.0.1:1", "second") == service.url
+    assert json.loads(path.read_text())["key"] == "first"
+
+
+def log_entries(service: ServiceProcess) -> list[dict[str, str]]:
+    """Return all that serve.py and its children have written, each line of which is JSON."""
+    return [json.loads(line) for line in (service.folder / "stderr").read_text().splitlines()]
+
+
 def test_the_log_has_every_step_of_a_job(service: ServiceProcess, jobs: JobClient) -> None:
     job_id = jobs.submit(small_spec())
     jobs.wait_for_end(job_id)
@@ -182,7 +205,10 @@ def test_a_stop_leaves_no_process_and_no_temporary_folder(
     assert "store" in last and "store" not in set().union(*earlier)
     assert seconds < 15
     assert not folder.parent.exists()
-    assert "Traceback" not in (service.folder / "stderr").read_text()
+    entries = log_entries(service)
+    assert all({"part", "event", "level", "timestamp"} <= set(entry) for entry in entries)
+    assert {"serve", "store", "api", "worker", "runner"} <= {entry["part"] for entry in entries}
+    assert not [entry for entry in entries if "Traceback" in json.dumps(entry)]
     assert sorted(path.name for path in (service.folder / "data").iterdir()) == [
         "admin.key", "artifacts", "serve.lock", "store",
     ]  # fmt: skip
@@ -192,6 +218,7 @@ def test_a_stop_leaves_no_process_and_no_temporary_folder(
     ("name", "value", "rule"),
     [
         ("TICKFORGE_PORT", "70000", "a whole number from 0 to 65535"),
+        ("TICKFORGE_HOST", "no-such-host.invalid", "a name or an address of this machine"),
         ("TICKFORGE_WORKERS", "0", "a whole number from 1 to 256"),
         ("TICKFORGE_LEASE_SECONDS", "soon", "a number from 1 to 3600"),
         ("TICKFORGE_LOG_FORMAT", "xml", "one of json, text"),
@@ -230,7 +257,8 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
         command = ["serve.py", "--port", str(port), "--data", str(tmp_path / "data")]
         code, message = refused(command, tmp_path)
     assert code == 1
-    assert f"127.0.0.1:{port}" in message
+    assert f"127.0.0.1:{port}" in message and "TICKFORGE_PORT" in message
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from jobs.errors import InvalidSetting, UnsafeStore
 from jobs.files.artifacts import ArtifactStore, hide_new_files
 from jobs.gpus.discovery import find_gpus, gpu_environment
 from jobs.gpus.gpu import Gpu
+from jobs.log_lines import LineLog, read_log_format
 from jobs.queries import worker_registry
 from jobs.settings import Settings
 from jobs.store.codec import limit_cached_specs
@@ -80,7 +81,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         config = WorkerConfig(args.name, args.queue, settings, worker_folder, gpu)
         return run_worker(config, forkserver)
     except (InvalidSetting, UnsafeStore) as error:
-        print(f"error: {error}", file=sys.stderr)
+        LineLog("worker", read_log_format(environ)).error(str(error))
         return 2
     finally:
         forkserver.stop()

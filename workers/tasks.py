@@ -5,11 +5,12 @@ Knows Celery's signals; knows nothing of what a job is.
 
 import gc
 import os
+import sys
 import warnings
 from typing import Any
 
 from celery import Celery, signals
-from celery.exceptions import SecurityWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 
 from jobs import logs
 from jobs.celery_app import TASK_NAME
@@ -46,6 +47,7 @@ def run_celery_worker(app: Celery, config: WorkerConfig) -> int:
     app.task(name=TASK_NAME)(child.run_jobs)
 
     def drain_pool(**_signal: Any) -> None:
+        logs.get_logger("worker").info("the worker stops", worker=config.name)
         pool_child.drain_children()
 
     def set_up_logging(**_signal: Any) -> None:
@@ -62,6 +64,10 @@ def run_celery_worker(app: Celery, config: WorkerConfig) -> int:
     signals.setup_logging.connect(set_up_logging, weak=False)
     # Celery warns root because of pickle, which is refused here; containers may run as root
     warnings.simplefilter("ignore", SecurityWarning)
+    # and at each lost connection, of a setting's default in Celery 6
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)
+    # where Celery announces its stop, between the lines of the log
+    sys.__stdout__ = None  # type: ignore[misc]
     worker = app.Worker(
         hostname=f"tickforge@{config.name}",
         pool_cls="prefork",
