@@ -71,10 +71,13 @@ class Ancestor(_JobModel):
 
 
 class QueuePosition(_JobModel):
-    """The place of a queued job, from 1 (0: not known), and what it waits for."""
+    """The place of a queued job, from 1 (0: not known), and what it waits for.
+
+    The reason is null while a worker that can take it has no job: it takes one at once.
+    """
 
     position: int
-    reason: Literal["no_worker", "busy", "fingerprint", "quota"]
+    reason: Literal["no_worker", "busy", "fingerprint", "quota"] | None
 
 
 class JobDocument(_JobModel):

@@ -212,12 +212,14 @@ def test_a_tenant_at_its_limit_of_running_jobs_is_overtaken(
     other = tenant_client(client, "team")
     theirs = other.post("/v1/jobs", json=small_spec()).json["id"]
     info = {"queue": "cpu", "canaries": {"1": "c1"}, "engines": ["eager"]}
-    worker_registry.register(store, "w", info, 60)
+    worker_registry.register(store, "w", {**info, "job": own[0]}, 60)
 
     first = claim_job(lease_ledger)
     assert first.lease.job_id == own[0]
     assert client.get(f"/v1/jobs/{own[1]}").json["queue"]["reason"] == "quota"
     assert other.get(f"/v1/jobs/{theirs}").json["queue"]["reason"] == "busy"
+    worker_registry.register(store, "free", {**info, "job": None}, 60)
+    assert other.get(f"/v1/jobs/{theirs}").json["queue"]["reason"] is None
     second = claim_job(lease_ledger)
     assert second.lease.job_id == theirs
     assert lease_ledger.claim("cpu", worker="w", device="cpu", canaries={"1": "c1"}) is None

@@ -200,6 +200,25 @@ def test_a_refusal_exits_with_2_and_a_server_error_with_3(
     assert cli.main(["status", JOB]) == code
 
 
+def test_errors_are_json_where_json_was_asked_for(
+    serve: Serve, spec: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    errors = [{"pointer": "/model/family", "detail": "one of mlp", "value": "nlp"}]
+    problem = {"type": "about:blank", "title": "Invalid", "status": 422, "errors": errors}
+    serve([StubResponse(422, problem, {"Content-Type": "application/problem+json"})])
+    cases = (["submit", spec], ["status"], ["list", "--url", "nowhere", "--key", "k"])
+    documents = []
+    for arguments in cases:
+        assert cli.main([*arguments, "--json"]) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        documents.append(json.loads(err))
+    refused, usage, configuration = documents
+    assert refused == problem
+    assert usage == {"title": "Wrong usage", "detail": "Missing argument 'JOB'."}
+    assert configuration["title"] == "Not configured" and "nowhere" in configuration["detail"]
+
+
 def test_an_absent_server_exits_with_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

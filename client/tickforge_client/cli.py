@@ -10,7 +10,7 @@ import click
 
 from tickforge_client._version import __version__
 from tickforge_client.commands.checkpoints import checkpoint, checkpoints, download
-from tickforge_client.commands.common import EXIT_FAILED, common_options, echo
+from tickforge_client.commands.common import EXIT_FAILED, common_options, echo, print_json
 from tickforge_client.commands.control import cancel, delete, pause, resume, stop
 from tickforge_client.commands.datasets import datasets
 from tickforge_client.commands.events import show_events, show_logs
@@ -60,13 +60,21 @@ for command in (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; errors are printed to standard error."""
+    """Run one command and return its exit code; errors are printed to standard error.
+
+    With --json an error is a JSON object: the server's problem with its pointers, or title and
+    detail.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = tickforge.main(arguments, prog_name="tickforge", standalone_mode=False)
+        code = tickforge.main(words, prog_name="tickforge", standalone_mode=False)
         sys.stdout.flush()
         return code or 0
     except click.ClickException as error:
-        error.show()
+        if "--json" in words:
+            print_json({"title": "Wrong usage", "detail": error.format_message()}, err=True)
+        else:
+            error.show()
         return EXIT_USAGE
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
@@ -75,7 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except TickforgeError as error:
-        echo(f"tickforge: {error}", err=True)
+        if "--json" in words:
+            print_json(error.document(), err=True)
+        else:
+            echo(f"tickforge: {error}", err=True)
         return _exit_code(error)
 
 

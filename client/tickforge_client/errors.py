@@ -22,6 +22,7 @@ TickforgeError
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +33,11 @@ MAX_VALUE_CHARACTERS = 80
 
 class TickforgeError(Exception):
     """Base of all errors of this package."""
+
+    def document(self) -> dict[str, Any]:
+        """Return the error as a JSON object: RFC 9457's `title` and `detail`."""
+        words = re.findall("[A-Z][a-z]*", type(self).__name__)
+        return {"title": " ".join(words).capitalize(), "detail": str(self)}
 
 
 class NotConfigured(TickforgeError):
@@ -105,6 +111,10 @@ class Problem(TickforgeError):
         entries = errors if isinstance(errors, list) else []
         self.errors = [FieldError.parse(entry) for entry in entries if isinstance(entry, Mapping)]
         super().__init__("\n".join(self.lines()))
+
+    def document(self) -> dict[str, Any]:
+        """Return the problem as the server sent it, with its status."""
+        return {"status": self.status, **self.body}
 
     def lines(self) -> list[str]:
         """Return the message's lines: the summary, then one line per error."""

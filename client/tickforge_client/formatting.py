@@ -81,7 +81,7 @@ def status_text(job: Fields) -> str:
     words = [str(job["status"])]
     if job["status"] == "running" and job["phase"] not in (None, "training"):
         words.append(f"({job['phase']})")
-    if job["status"] == "queued" and (queue := job["queue"]):
+    if job["status"] == "queued" and (queue := job["queue"]) and queue["reason"]:
         words.append(f"({_QUEUE.get(queue['reason'], queue['reason'])})")
     if job["requested"]:
         words.append(f"({job['requested']} requested)")

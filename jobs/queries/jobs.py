@@ -202,7 +202,7 @@ class JobQueries:
         members = [keys.job_member(*name) for name in names]
         flat = self._scripts.call("queue_positions", {"members": members})
         return [
-            QueuePosition(position=int(position), reason=cast(Any, reason.decode()))
+            QueuePosition(position=int(position), reason=cast(Any, reason.decode() or None))
             for position, reason in zip(flat[::2], flat[1::2], strict=True)
         ]
 

@@ -109,10 +109,11 @@ def print_lines(lines: Iterable[str]) -> None:
         echo(line)
 
 
-def print_json(value: Any) -> None:
-    """Print one JSON document to standard output, its unprintable characters as escapes."""
-    text = json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None)
-    click.echo("".join(map(_json_character, text)))
+def print_json(value: Any, *, err: bool = False) -> None:
+    """Print one JSON document, its unprintable characters as escapes."""
+    stream = sys.stderr if err else sys.stdout
+    text = json.dumps(value, ensure_ascii=False, indent=2 if stream.isatty() else None)
+    click.echo("".join(map(_json_character, text)), err=err)
 
 
 def _json_character(char: str) -> str:
