@@ -1,14 +1,15 @@
 # Three images from one file: `--target api` (no torch), `worker`, and `worker-cuda` for a GPU: PyPI's
 # torch for Linux, which has CUDA 13.0 and needs a driver of 580 or newer. For an older driver
 # `--build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu126`, or as pytorch.org names it.
-# `--build-arg PARQUET=1`, in API and worker, reads Parquet uploads.
+# `--build-arg PARQUET=1`, in API and worker, reads Parquet uploads; `--build-arg ONNX=1`, in a
+# worker, writes model.onnx.
 FROM python:3.11-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONPATH=/app TICKFORGE_DATA_DIR=/data
 WORKDIR /app
 RUN python -c 'import sys; sys.version_info >= (3, 11, 3) or sys.exit("an old python:3.11-slim: docker pull it")'
 RUN useradd --system --uid 10001 --home-dir /app tickforge && install -d -o tickforge /data
-COPY requirements.txt requirements-parquet.txt ./
+COPY requirements.txt requirements-parquet.txt requirements-onnx.txt ./
 
 FROM base AS api
 ARG PARQUET=""
@@ -28,7 +29,9 @@ CMD ["python", "-m", "api"]
 
 FROM base AS worker-files
 ARG PARQUET=""
+ARG ONNX=""
 RUN pip install -c requirements.txt ${PARQUET:+-r requirements-parquet.txt} \
+    ${ONNX:+-c requirements-onnx.txt onnx onnxscript} \
     celery redis packaging pydantic structlog numpy safetensors
 COPY workers workers
 COPY ticks ticks

@@ -12,7 +12,8 @@ from api.long_polling import LongPoller
 from api.metrics import Metrics
 from jobs.access_keys import AccessKeys
 from jobs.answers.answer import Answer
-from jobs.answers.service import AnswerService
+from jobs.answers.exports import OnnxExports
+from jobs.answers.service import AnswerService, answer_limits
 from jobs.datasets.job_row_reader import JobRowReader
 from jobs.datasets.repository import DatasetRepository
 from jobs.errors import NoSuchJob
@@ -54,6 +55,7 @@ class Dependencies:
         self.jobs = JobService(store, artifacts, self.datasets, settings, job_json)
         self.forks = ForkService(store, artifacts, settings, job_json)
         self.answers = AnswerService(store, artifacts, self.datasets, settings, job_json)
+        self.exports = OnnxExports(store, artifacts, answer_limits(settings))
         self.job_queries, self.events = JobQueries(store), Events(store)
         self.checked_files = CheckedFiles(digests, DamageMarks(store))
         self.history = HistoryReader(store, artifacts, digests)

@@ -4,7 +4,14 @@ import re
 
 from flask import Response
 
-from api.endpoints import RequestContext, ResponseSpec, Router, read_idempotency
+from api.checked_files import DamagedFile
+from api.endpoints import (
+    RequestContext,
+    ResponseSpec,
+    Router,
+    json_response,
+    read_idempotency,
+)
 from api.etag import json_with_etag
 from api.file_responses import ANSWER_HEADERS, DOWNLOAD_HEADERS, FileFacts, file_response
 from api.job_responses import submission_response
@@ -13,13 +20,15 @@ from api.pagination import paginate
 from api.query import PageQuery
 from api.schemas import CheckpointPage
 from api.schemas_checkpoints import CheckpointCreate, CheckpointPatch
+from jobs.answers.exports import ExportInWork
 from jobs.errors import NoSuchCheckpoint
-from jobs.files import checkpoint_folders
+from jobs.files import checkpoint_folders, exported_files
 from jobs.job import Checkpoint, Job
 
 router = Router("checkpoints")
 CHECKPOINTS_PATH = "/v1/jobs/<job_id>/checkpoints"
 BINARY = "application/octet-stream"
+EXPORT_RETRY_AFTER = "2"  # seconds that a small net takes
 CHECKPOINT_PATTERN = re.compile(r"0|[1-9][0-9]{0,14}|initial|latest|best|final")
 
 
@@ -95,15 +104,21 @@ def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response
     headers=DOWNLOAD_HEADERS,
     responses={
         200: ResponseSpec("the file", media_types=(BINARY,), headers=ANSWER_HEADERS),
+        202: ResponseSpec("model.onnx is being made", ExportInWork, headers=("Retry-After",)),
         206: ResponseSpec(
             "the range", media_types=(BINARY,), headers=(*ANSWER_HEADERS, "Content-Range")
         ),
     },
-    error_statuses=(404, 412, 416),
+    error_statuses=(404, 412, 416, 422, 429, 503, 507),
 )
 def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: str) -> Response:
-    """Download a file of a checkpoint, whole or a byte range. Its ETag is its sha256."""
+    """Download a file of a checkpoint, whole or a byte range. Its ETag is its sha256.
+
+    model.onnx, which no checkpoint lists, is made when it is first asked for.
+    """
     files, checkpoint = context.deps.artifacts, _get_checkpoint(context, job_id, which)
+    if name == exported_files.ONNX_FILE:
+        return _exported_file(context, job_id, checkpoint)
     try:
         file, entry = checkpoint_folders.open_file(files, context.tenant, job_id, checkpoint, name)
     except checkpoint_folders.DamagedCheckpoint:
@@ -112,6 +127,20 @@ def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: 
         raise
     facts = FileFacts(entry.bytes, entry.sha256, BINARY, checkpoint.created_at)
     return file_response(file, facts, context.deps.checked_files)
+
+
+def _exported_file(context: RequestContext, job_id: str, checkpoint: Checkpoint) -> Response:
+    """Return a checkpoint's model.onnx, or ask a worker for it. A damaged one is made again."""
+    deps, tenant = context.deps, context.tenant
+    exported = exported_files.find_exported(deps.artifacts, tenant, job_id, checkpoint)
+    if exported is not None:
+        facts = FileFacts(exported.bytes, exported.sha256, BINARY, exported.modified_at)
+        try:
+            return file_response(exported.file, facts, deps.checked_files)
+        except DamagedFile:
+            exported.path.unlink(missing_ok=True)
+    state = deps.exports.request(deps.job_queries.get_job(tenant, job_id), checkpoint)
+    return json_response(state.model_dump_json(), 202, {"Retry-After": EXPORT_RETRY_AFTER})
 
 
 def _get_checkpoint(context: RequestContext, job_id: str, which: str) -> Checkpoint:

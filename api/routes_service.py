@@ -83,6 +83,7 @@ def get_version(context: RequestContext) -> Response:
             families=[item.family for item in describe_families()],
             engines=sorted({name for item in workers for name in item.get("engines", [])}),
             torch=sorted({item["torch"] for item in versions if "torch" in item}),
+            exports=sorted({name for item in workers for name in item.get("exports", [])}),
             limits={
                 "body_bytes": MAX_BODY_BYTES,
                 "dataset_bytes": context.deps.settings.max_dataset_bytes,

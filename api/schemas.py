@@ -151,6 +151,7 @@ class Version(BaseModel):
     families: list[str]
     engines: list[str] = Field(description="as live workers announce them")
     torch: list[str] = Field(description="as live workers announce them")
+    exports: list[str] = Field(description="files that live workers make of a net")
     limits: dict[str, int]
 
 

@@ -193,7 +193,8 @@ PROMISES = (
          "drain-costs-an-attempt", "many-answers-first", "expired-answers-counted",
          "answers-without-bound", "answer-key-of-a-job", "rows-not-checked", "answers-one-by-one",
          "questions-among-jobs", "celery-woken-for-questions", "lacking-columns-not-told",
-         "dead-process-kept", "gone-checkpoint-is-damage"),
+         "dead-process-kept", "gone-checkpoint-is-damage", "export-for-any-worker",
+         "export-tried-at-each-request", "damaged-export-kept", "export-nobody-can-make"),
     ),
     Promise(
         "An appended dataset is the file that its parts are; a row that does not fit refuses all",

@@ -7,6 +7,7 @@ JobsError
 │   ├── LastCheckpoint, DatasetInUse, DatasetDeleted
 │   ├── IdempotencyMismatch, IdempotentResultDeleted, RequestInProgress
 │   ├── QueueFull, QuotaExceeded, RateLimitExceeded
+│   ├── NotExportable, NoExportWorker, ExportFailed
 │   └── BadCursor
 ├── LeaseError           what the owner of a job may not do; clients never see one
 │   ├── LeaseLost, ConcurrentChange
@@ -154,6 +155,18 @@ class QueueFull(ClientError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} jobs are queued, which is all that one tenant may have")
         self.limit = limit
+
+
+class NotExportable(ClientError):
+    """A net cannot be written in this form; the text has the rule."""
+
+
+class NoExportWorker(ClientError):
+    """No live worker has what an export needs; nothing was stored."""
+
+
+class ExportFailed(ClientError):
+    """An export has failed, and is not tried again for now; the text says why and for how long."""
 
 
 class QuotaExceeded(ClientError):

@@ -21,6 +21,7 @@ from tickforge_client import (
     CorruptDownload,
     DamagedOnServer,
     FileChanged,
+    ServerError,
     UnexpectedAnswer,
 )
 
@@ -164,3 +165,31 @@ def test_a_file_that_is_another_one_or_damaged_is_an_error_at_once_and_leaves_no
 def test_a_file_that_is_gone_is_an_error_at_once(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="no such file"):
         download(lambda _: problem_response(404, title="no such file"), tmp_path)
+
+
+def test_model_onnx_is_waited_for_and_then_downloaded(tmp_path: Path) -> None:
+    pauses: list[float] = []
+    in_work = StubResponse(202, {"status": "queued"}, {"Retry-After": "2"})
+    refused = problem_response(
+        503, {"Retry-After": "10"}, type="urn:tickforge:problem:no-worker", detail="no worker can"
+    )
+    first = StubResponse(
+        206, WEIGHTS[:1], {"ETag": f'"{SHA}"', "Content-Range": f"bytes 0-0/{len(WEIGHTS)}"}
+    )
+    whole = StubResponse(200, WEIGHTS, {"ETag": f'"{SHA}"'})
+    for responses, lines in (([in_work, in_work, first, whole], 4), ([in_work, refused], 2)):
+        pauses.clear()
+        with (
+            running_stub(responses) as server,
+            Client(server.url, KEY, sleep=pauses.append) as client,
+        ):
+            checkpoint = Checkpoint.read(client.session, "job_a", described())
+            if refused in responses:
+                with pytest.raises(ServerError, match="no worker can"):
+                    checkpoint.download_onnx(tmp_path / "other.onnx")
+            else:
+                target = checkpoint.download_onnx(tmp_path / "new" / "net.onnx")
+                assert target.read_bytes() == WEIGHTS
+            path = "/v1/jobs/job_a/checkpoints/10/files/model.onnx"
+            assert server.request_lines() == [f"GET {path}"] * lines
+            assert pauses == [2.0] * responses.count(in_work)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from jobs.spec import onnx_limits
 from models.checkpoint_source import make_module
 from models.families import FAMILIES
 from models.mlp.config import MlpConfig
@@ -128,9 +129,9 @@ def test_what_cannot_be_exported_is_refused_with_the_reason(
         return detail
 
     assert "trained in float32" in reason(half)
-    monkeypatch.setattr(onnx_export, "MAX_BYTES", 100)
+    monkeypatch.setattr(onnx_limits, "MAX_BYTES", 100)
     assert "at most 100 bytes" in reason(whole)
-    monkeypatch.setattr(onnx_export.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(onnx_limits, "has_packages", lambda: False)
     assert "requirements-onnx.txt" in reason(whole)
     assert not Path(output).exists() and process.SLICE_SECONDS > 0
     assert FAMILIES.keys() == {"mlp", "transformer_lm"}, "a new family has a form or a reason"

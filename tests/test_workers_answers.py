@@ -1,5 +1,6 @@
 """Answers on real workers: bits, turns, cancels, and whatever dies while one is in work."""
 
+import hashlib
 import json
 import secrets
 import signal
@@ -9,13 +10,17 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import psutil
 import pytest
 
 from jobs.store import keys
 from tests.answers import claim_answer
 from tests.api_harness import ApiHarness
 from tests.datasets import PETS, spec_on_dataset, upload_new
+from tests.needs import ONNX, needs
 from tests.support import running_store, small_spec, wait_until
+from tests.test_ticks_onnx import run_onnx
 
 ROWS = [
     {"weight": 4.5, "colour": "black", "age": "3"},
@@ -79,6 +84,12 @@ class AnsweringHarness(ApiHarness):
             if job["finished_at"] is not None:
                 return job
         raise AssertionError(f"no answer came: {job}")
+
+    def processes(self) -> set[int]:
+        """Return the pids of all processes below the workers that live."""
+        live = [worker.process.pid for worker in self.workers if worker.process.poll() is None]
+        trees = [psutil.Process(pid).children(recursive=True) for pid in live]
+        return {process.pid for tree in trees for process in tree}
 
     def model(self, net: str) -> Any:
         """Import model.py of a net's final checkpoint, as a user would."""
@@ -246,6 +257,37 @@ def test_a_file_that_is_not_what_was_saved_is_told(harness: AnsweringHarness) ->
     weights.write_bytes(data)
     failed = harness.ask(net)
     assert (failed["status"], failed["error"]["type"]) == ("failed", "damaged")
+
+
+@needs(ONNX)
+@pytest.mark.parametrize("point", ["answer:reply", "store:answer_renew:before"])
+def test_model_onnx_predicts_as_the_service_does_though_its_maker_is_killed(
+    harness: AnsweringHarness, point: str
+) -> None:
+    (folder,) = (harness.folder(harness.pets) / "checkpoints").glob("*-t*")
+    for exported in folder.glob("*.onnx"):
+        exported.unlink()
+    rows = [[4.5, 3, 1, 0, 0], [30, 7, 0, 1, 0]]
+    predictions = harness.ask(harness.pets, {"inputs": rows})["result"]["predictions"]
+    processes = harness.processes()
+    path = f"/v1/jobs/{harness.pets}/checkpoints/final/files/model.onnx"
+    fired = harness.arm(point)
+    assert harness.http.get(path).status_code == 202
+    wait_until(fired.exists, 60)
+    if point.startswith("store:"):
+        harness.start_answering("third")
+    wait_until(lambda: harness.http.get(path).status_code == 200, 60)
+
+    response = harness.http.get(path)
+    assert response.headers["ETag"] == f'"{hashlib.sha256(response.data).hexdigest()}"'
+    expected = [list(prediction["probabilities"].values()) for prediction in predictions]
+    assert np.abs(run_onnx(response.data, rows=np.array(rows)) - expected).max() <= 1e-6
+    assert len([*folder.glob("*onnx*")]) == 1, "no draft is left"
+    record = keys.answer("default", f"export:{harness.pets}:{folder.name}")
+    wait_until(lambda: harness.store.hget(record, "status") == b"succeeded", 30)
+    assert harness.store.hget(record, "attempt") == b"2"
+    if point == "answer:reply":
+        wait_until(lambda: harness.processes() <= processes, 30, "its process to end")
 
 
 def test_a_store_that_restarts_loses_no_answer(harness: AnsweringHarness) -> None:

@@ -12,7 +12,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from importlib import import_module
 from multiprocessing import util
 
@@ -30,9 +30,11 @@ from jobs.gpus.gpu import Gpu
 from jobs.log_lines import LineLog, read_log_format
 from jobs.queries import worker_registry
 from jobs.settings import Settings
+from jobs.spec import onnx_limits
 from jobs.store.codec import limit_cached_specs
 from jobs.store.connection import UNAVAILABLE, check_store, connect, wait_ready
 from jobs.store_address import describe_address
+from workers.answer_claims import ExportClaims
 from workers.answering import AnswerDriver
 from workers.canaries import add_torch_version
 from workers.forkserver_client import ForkServerProcess, spawn_trainer
@@ -99,7 +101,11 @@ def run_worker(config: WorkerConfig, forkserver: ForkServerProcess) -> int:
     tempfile.tempdir = str(config.worker_folder.path)
     forkserver.start()
     _wait_for_store(config.settings)
-    with Reconciler(config, forkserver), AnswerDriver(config):
+    with ExitStack() as stack:
+        stack.enter_context(Reconciler(config, forkserver))
+        stack.enter_context(AnswerDriver(config))
+        if onnx_limits.has_packages():
+            stack.enter_context(AnswerDriver(config, ExportClaims))
         return run_celery_worker(celery_app.configure_broker(config.settings), config)
 
 

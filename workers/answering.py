@@ -1,8 +1,9 @@
-"""The thread in a worker's main process that has answers computed: predictions and evaluations.
+"""A thread in a worker's main process that has answers computed: predictions and evaluations.
 
 It claims them, drives one answering process, and writes what comes of them. So an answer never
 waits behind a training. Several answers may be in work: long ones advance in turns, a slice of a
-tenth of a second each, and a short one is taken between two slices.
+tenth of a second each, and a short one is taken between two slices. Exports have a thread and a
+process of their own (workers/exports.py), since they take seconds of which nothing else is done.
 """
 
 import time
@@ -13,23 +14,20 @@ from functools import partial
 from typing import Any
 
 from jobs import logs
-from jobs.answers.ledger import AnswerLeases
 from jobs.background_thread import BackgroundThread
 from jobs.backoff import Backoff
 from jobs.errors import LeaseLost, NotFound, StoreFull
 from jobs.files.artifacts import ArtifactStore
 from jobs.queries.jobs import JobQueries
-from jobs.store import keys
 from jobs.store.connection import UNAVAILABLE, CommandError, connect
 from jobs.trainer_frames import Frame
+from workers.answer_claims import AnswerClaims, ExportClaims
 from workers.answering_process import PROCESS_ERRORS, AnsweringProcess
-from workers.dataset_claims import DatasetClaims
 from workers.forkserver_client import ForkServerUnavailable
-from workers.open_answers import OpenAnswer, ShortAnswer, checkpoint_files
+from workers.open_answers import OpenAnswer, checkpoint_files
 from workers.store_retry import StoreUnavailable, retry_while_unavailable
 from workers.worker_folder import WorkerConfig
 
-MAX_OPEN = 16  # short answers in work at a time, beside one about a dataset
 WAIT_SECONDS = 0.5  # for a wake-up, and so for the end of the thread
 LOOK_SECONDS = 2.0  # a wake-up may get lost: look for answers this often without one
 RETRY_SECONDS = 0.5  # after the store did not answer
@@ -47,16 +45,18 @@ class Stopping(Exception):
 class AnswerDriver(BackgroundThread):
     """A context that answers beside whatever the worker trains."""
 
-    def __init__(self, config: WorkerConfig) -> None:
+    def __init__(
+        self, config: WorkerConfig, claims_class: type[AnswerClaims | ExportClaims] = AnswerClaims
+    ) -> None:
+        """Do what `claims_class` claims."""
         super().__init__("answers", join_seconds=2.0)
         self._config, settings = config, config.settings
         self._store = connect(settings.redis_url)
-        self._leases = AnswerLeases(self._store, settings.lease_seconds)
         self._renew_seconds = min(MAX_RENEW_SECONDS, settings.lease_seconds / 3)
         self._files, self._queries = ArtifactStore(settings.artifacts), JobQueries(self._store)
-        self._dataset_claims = DatasetClaims(self._store, self._files, config)
+        self._claims = claims_class(self._store, self._files, config)
         self._process = AnsweringProcess(
-            config.worker_folder.socket_path, settings.stall_seconds, self._on_wait
+            config.worker_folder.socket_path, self._claims.stall_seconds, self._on_wait
         )
         self._backoff = Backoff(INITIAL_RESTART_SECONDS, MAX_RESTART_SECONDS)
         self._open: OrderedDict[str, OpenAnswer] = OrderedDict()
@@ -89,24 +89,23 @@ class AnswerDriver(BackgroundThread):
             self._advance(newest)
         if self._open:  # long ones advance however many new ones come
             self._advance(next(iter(self._open.values())))
+        elif not self._claims.keeps_process:
+            self._process.close()
 
     def _is_work_expected(self) -> bool:
         """Wait for a wake-up; return whether to look for an answer."""
         now = time.monotonic()
         if now - self._busy_at > self._config.settings.answer_seconds:
             self._process.close()
-        is_awake = self._store.blpop([keys.ANSWER_WAKEUPS], WAIT_SECONDS) is not None
+        is_awake = self._store.blpop([self._claims.wakeups], WAIT_SECONDS) is not None
         return is_awake or now - self._looked_at > LOOK_SECONDS
 
     def _claim_one(self) -> OpenAnswer | None:
-        """Claim a short answer or, at times, a job about a dataset."""
-        answer: OpenAnswer | None = None
-        if len(self._open) < MAX_OPEN and (claim := self._leases.claim(self._config.name)):
-            answer = ShortAnswer(claim, self._leases)
-        elif not self._open or time.monotonic() - self._looked_at > LOOK_SECONDS:
-            self._looked_at = time.monotonic()
-            if not any(map(self._dataset_claims.is_one, self._open.values())):
-                answer = self._dataset_claims.claim()
+        """Claim what is next, if anything is."""
+        now = time.monotonic()
+        if is_due := not self._open or now - self._looked_at > LOOK_SECONDS:
+            self._looked_at = now
+        answer = self._claims.claim(self._open.values(), is_long_one_due=is_due)
         if answer is not None:
             self._open[answer.id] = answer
         return answer

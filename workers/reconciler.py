@@ -20,6 +20,7 @@ from jobs.background_thread import BackgroundThread
 from jobs.backoff import Backoff
 from jobs.errors import LeaseLost
 from jobs.files.artifacts import ArtifactStore
+from jobs.files.exported_files import ONNX_FILE
 from jobs.job import Lease
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
@@ -27,6 +28,7 @@ from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
 from jobs.recording.segments import Segments
 from jobs.retention import Retention
+from jobs.spec import onnx_limits
 from jobs.store.connection import connect
 from jobs.timestamps import now_rfc3339
 from workers import memory
@@ -81,6 +83,7 @@ class Reconciler(BackgroundThread):
         self._prewarm = Prewarm()
         self._memory = memory.claimed_memory_limit(settings, config.queue, config.gpu)
         self._device_error: str | None = None
+        self._can_export = onnx_limits.has_packages()
         self._started_at = now_rfc3339()
         self._restart_at = self._register_at = 0.0
         self._restart_backoff = Backoff(INITIAL_RESTART_DELAY_SECONDS, MAX_RESTART_DELAY_SECONDS)
@@ -193,6 +196,7 @@ class Reconciler(BackgroundThread):
             "memory_bytes": self._memory,
             "cores": len(os.sched_getaffinity(0)),
             "answers": True,
+            "exports": [ONNX_FILE] if self._can_export else [],
             "stall_seconds": self._config.settings.stall_seconds,
             "versions": self._versions,
             "fingerprint": {**fingerprint, "threads": 1, "canary": canary},

@@ -84,6 +84,20 @@ class Checkpoint:
             download_file(self._session, remote, folder / file.name, on_file_bytes)
         return folder
 
+    def download_onnx(self, path: str | Path) -> Path:
+        """Download the net as model.onnx into the file `path`, and return it.
+
+        The server makes it when it is first asked for, which takes some seconds. Raises what
+        `download` does; InvalidRequest where the net cannot be written so, ServerError where no
+        worker can do it.
+        """
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        remote_path = f"{self._path}/files/model.onnx"
+        remote = RemoteFile(remote_path, *self._session.wait_for_file(remote_path))
+        download_file(self._session, remote, target)
+        return target
+
     def predict(self, rows: Any) -> list[dict[str, Any]]:
         """Return a prediction for each row by this checkpoint's net; see `Job.predict`."""
         return predictions.predict(self._session, self.job_id, self.tick, rows)

@@ -38,9 +38,12 @@ UPLOAD_TIMEOUT = 600.0
 FIRST_CONTACT_RETRY_SECONDS = 3.0
 #: seconds to retry once the server has answered: it may be restarting
 RETRY_SECONDS = 60.0
+#: seconds between two looks at a file that is being made, where the server names none
+DEFAULT_PAUSE_SECONDS = 2.0
 #: statuses after which the same request may succeed: the server or a proxy is busy
 RETRYABLE_STATUSES = {429, 502, 503, 504}
 REQUEST_IN_PROGRESS = "urn:tickforge:problem:in-work"
+NO_WORKER = "urn:tickforge:problem:no-worker"  # somebody must start one first
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 Params = Mapping[str, Any]
 JsonObject = dict[str, Any]
@@ -89,6 +92,21 @@ class ApiSession:
     def get(self, path: str, params: Params | None = None) -> JsonObject:
         """Return the JSON at `path`."""
         return _parse_json(self._send("GET", path, params))
+
+    def wait_for_file(self, path: str) -> tuple[int, str]:
+        """Return bytes and ETag of the file at `path`, once the server has made it.
+
+        Raises Problem where it cannot be made.
+        """
+        headers = {"Accept": "*/*", "Range": "bytes=0-0"}  # a HEAD would not tell why not
+        while (response := self._send("GET", path, headers=headers)).status_code == 202:
+            pause = parse_retry_after(response.headers.get("retry-after"))
+            self.sleep(DEFAULT_PAUSE_SECONDS if pause is None else pause)
+        size = response.headers.get("content-range", "").rpartition("/")[2]
+        etag = response.headers.get("etag", "")
+        if not size.isdigit() or not etag:
+            raise UnexpectedAnswer(f"{self.url} answered no file at {path}")
+        return int(size), etag.strip('"')
 
     def iter_entries(self, path: str, params: Params) -> Iterator[Any]:
         """Yield the entries of a list, fetching page after page."""
@@ -239,8 +257,8 @@ def api_path(*parts: str | int) -> str:
 
 def _is_retryable(refusal: Problem) -> bool:
     # in progress: an earlier attempt with this idempotency key is still being processed
-    if isinstance(refusal, QuotaExceeded):  # somebody must delete something first
-        return False
+    if isinstance(refusal, QuotaExceeded) or refusal.type == NO_WORKER:
+        return False  # somebody must do something first
     return refusal.status in RETRYABLE_STATUSES or refusal.type == REQUEST_IN_PROGRESS
 
 

@@ -4,6 +4,7 @@ from faults.mutants.mutant import Mutant, edit_once
 
 PRELUDE, LUA = "jobs/store/lua/answers_prelude.lua", "jobs/store/lua"
 SCRIPTS, HTTP = "tests/test_jobs_answers.py", "tests/test_api_answers.py"
+EXPORTS = "tests/test_api_exports.py"
 WORKERS, DRIVER = "tests/test_workers_answers.py", "workers/answering.py"
 
 MUTANTS = (
@@ -124,8 +125,46 @@ MUTANTS = (
     Mutant(
         "answers-one-by-one",
         "a short answer waits behind long ones",
-        edit_once(DRIVER, "MAX_OPEN = 16 ", "MAX_OPEN = 1 "),
+        edit_once("workers/answer_claims.py", "MAX_OPEN = 16 ", "MAX_OPEN = 1 "),
         (f"{WORKERS}::test_short_answers_come_while_the_worker_trains_and_continues_a_long_text",),
+    ),
+    Mutant(
+        "export-for-any-worker",
+        "a worker without the packages for ONNX claims an export",
+        edit_once(PRELUDE, "return is_export(member) and keys.EXPORT_QUEUE or", "return"),
+        (f"{EXPORTS}::test_a_file_is_202_until_it_is_made_once_and_then_a_download_like_others",),
+        quick=True,
+    ),
+    Mutant(
+        "export-tried-at-each-request",
+        "each request for a file whose export failed begins another one",
+        edit_once(
+            f"{LUA}/answer_submit.lua", "if status and status ~= 'succeeded' then", "if false then"
+        )
+        + edit_once(
+            "jobs/answers/exports.py", '("queued", "running", "failed")', '("queued", "running")'
+        ),
+        (f"{EXPORTS}::test_an_export_that_failed_is_told_and_not_tried_again_for_now",),
+    ),
+    Mutant(
+        "damaged-export-kept",
+        "model.onnx that is damaged on the disk is damaged for ever",
+        edit_once(
+            "api/routes_checkpoints.py",
+            "            exported.path.unlink(missing_ok=True)\n",
+            "            raise\n",
+        ),
+        (f"{EXPORTS}::test_a_damaged_or_lost_file_is_made_again_and_goes_with_its_checkpoint",),
+    ),
+    Mutant(
+        "export-nobody-can-make",
+        "a client waits for a file that no live worker can make",
+        edit_once(
+            "jobs/answers/exports.py",
+            "        self._check_workers()  # those",
+            "        # those",
+        ),
+        (f"{EXPORTS}::test_without_a_worker_that_can_make_it_a_file_is_503_and_waits_for_nobody",),
     ),
     Mutant(
         "dead-process-kept",

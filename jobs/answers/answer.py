@@ -1,5 +1,7 @@
 """A predict of rows, inputs or a prompt as clients see it, and its record in the store.
 
+An export's record is like it, of `kind` export; clients see what becomes of it as a file.
+
 The fields of the hash, absent ones empty. Times are the store's, in ms.
   tenant, id, kind, name, parent, seq: as of a job; the parent is the job whose net answers
   tick: int: of the checkpoint that answers

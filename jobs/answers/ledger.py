@@ -1,5 +1,7 @@
 """The scripts of answers: what clients and workers change of them. Knows no file and no HTTP.
 
+An export, which makes a file of a checkpoint, is an answer that no client lists or names.
+
 Each method runs one script and may be sent twice. Every key expires.
 """
 
@@ -60,6 +62,11 @@ class AnswerClaim:
         return keys.job_member(self.tenant, self.answer_id)
 
 
+def export_id(job_id: str, checkpoint: Checkpoint) -> str:
+    """Return the id of the export of a job's checkpoint: the same for all who ask for it."""
+    return f"export:{job_id}:{checkpoint.folder}"
+
+
 class AnswerLedger:
     """What clients ask of answers."""
 
@@ -79,20 +86,35 @@ class AnswerLedger:
 
         Raises IdempotencyMismatch, IdempotentResultDeleted, QueueFull, QuotaExceeded or StoreFull.
         """
+        key = {"idempotency_key": idempotency_key, "body_digest": body_digest or "-"}
+        names = {"tenant": tenant, "id": new_job_id(), "kind": "predict", **key}
+        answer, rest = self._submit(names, new, limits)
+        check_idempotency(answer, idempotency_key)
+        check_quota(answer, rest)
+        return rest[0].decode(), answer == b"same"
+
+    def submit_export(self, tenant: str, new: NewAnswer, limits: AnswerLimits) -> None:
+        """Queue an export of this checkpoint, unless one waits, runs or has failed.
+
+        Raises QueueFull, QuotaExceeded or StoreFull.
+        """
+        names = {"tenant": tenant, "id": export_id(new.parent, new.checkpoint), "kind": "export"}
+        check_quota(*self._submit(names, new, limits))
+
+    def _submit(
+        self, names: dict[str, Any], new: NewAnswer, limits: AnswerLimits
+    ) -> tuple[bytes, list[bytes]]:
         header = {
-            "tenant": tenant, "id": new_job_id(), "parent": new.parent, "name": new.name,
+            **names, "parent": new.parent, "name": new.name,
             "tick": new.checkpoint.tick, "threads": new.threads,
             "ttl_ms": int(limits.ttl_seconds * 1000), "max_queued": limits.max_queued,
             "max_bytes": limits.max_bytes,
-            "idempotency_key": idempotency_key, "body_digest": body_digest or "-",
         }  # fmt: skip
         texts = (json.dumps(new.request), encode_checkpoint(new.checkpoint))
         answer, *rest = self._scripts.call("answer_submit", header, *texts)
-        check_idempotency(answer, idempotency_key)
-        check_quota(answer, rest)
         if answer == b"full":
             raise QueueFull(limits.max_queued)
-        return rest[0].decode(), answer == b"same"
+        return answer, rest
 
     def cancel(self, tenant: str, answer_id: str, action: Transition) -> bool:
         """Cancel an answer; return whether that is done, rather than under way.
@@ -122,15 +144,17 @@ class AnswerLedger:
 class AnswerLeases:
     """What the owner of an answer does: a worker, for as long as its lease lasts."""
 
-    def __init__(self, store: Store, lease_seconds: float) -> None:
+    def __init__(self, store: Store, lease_seconds: float, *, exports: bool = False) -> None:
+        """With `exports` it claims exports alone, else none."""
         self._scripts, self._lease_ms = Scripts(store), int(lease_seconds * 1000)
+        self._exports = exports
 
     def claim(self, worker: str, nonce: str | None = None) -> AnswerClaim | None:
         """Become the owner of an answer, or return None; with the same nonce, of the same one."""
         nonce = nonce or secrets.token_hex(16)
         header = {
             "nonce": nonce, "worker": worker, "lease_ms": self._lease_ms,
-            "max_attempts": MAX_ATTEMPTS,
+            "max_attempts": MAX_ATTEMPTS, "exports": self._exports or None,
         }  # fmt: skip
         answer, *rest = self._scripts.call("answer_claim", header)
         if answer == b"none":

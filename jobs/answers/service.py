@@ -34,6 +34,13 @@ class AskedNet:
     checkpoint: Checkpoint
 
 
+def answer_limits(settings: Settings) -> AnswerLimits:
+    """Return the bounds of answers that these settings give."""
+    return AnswerLimits(
+        settings.answer_seconds, settings.max_queued_answers, settings.max_answer_bytes
+    )
+
+
 class AnswerService:
     """The answers of all tenants. A method that names one raises NoSuchJob if there is none."""
 
@@ -50,9 +57,7 @@ class AnswerService:
         self._store, self._artifacts, self._datasets = store, artifacts, datasets
         self._ledger, self._configs = AnswerLedger(store), NetConfigs(artifacts)
         self.queries, self._jobs = AnswerQueries(store), JobQueries(store)
-        self._limits = AnswerLimits(
-            settings.answer_seconds, settings.max_queued_answers, settings.max_answer_bytes
-        )
+        self._limits = answer_limits(settings)
 
     def find_net(self, tenant: str, job_id: str, selector: str) -> AskedNet:
         """Find the net to ask. Raises NoSuchJob or NoSuchCheckpoint."""

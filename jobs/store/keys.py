@@ -25,6 +25,8 @@ ANSWER_LEASES = "answers:leases"  # sorted set of members: running answers by th
 #: hash: tenant -> rank of its last queued answer; `-`: rank of the last one that was claimed
 ANSWER_RANKS = "answers:ranks"
 ANSWER_WAKEUPS = "answers:wakeups"  # list: an entry for each queued answer, which a worker pops
+EXPORT_QUEUE = "answers:exports"  # as ANSWER_QUEUE, of exports: not every worker can make one
+EXPORT_WAKEUPS = "answers:exports:wakeups"  # as ANSWER_WAKEUPS, of exports
 STORE_UUID = "store:uuid"  # string: id of this store; the artifacts' root has it too
 ARCHIVED = "store:archived"  # string: form of the archive that has everything in the store
 OWED_RECORDS = "store:owed"  # set: `<kind> <tenant> <id>` of what has no current record
@@ -87,7 +89,7 @@ def tenant_queue(queue: str, tenant: str) -> str:
 
 
 def answer(tenant: str, answer_id: str) -> str:
-    """Hash: a predict that is in the store alone; jobs/answers/codec.py lists its fields."""
+    """Hash: a predict that is in the store alone, or an export; jobs/answers/answer.py reads it."""
     return f"answer:{{{tenant}/{answer_id}}}"
 
 

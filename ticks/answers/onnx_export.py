@@ -12,7 +12,6 @@ left out. Opset 20 is the first with an operator Gelu; in 18 the exporter writes
 others, whose sums have other last bits, so the number is part of what a file computes.
 """
 
-import importlib.util
 import json
 import logging
 import os
@@ -24,12 +23,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from jobs.spec import onnx_limits
 from ticks.answers.nets import LoadedNet
 from ticks.answers.work import Progress, Work, refuse
 
 OPSET = 20
-MAX_BYTES = (1 << 31) - (1 << 24)  # of weights in one file: protobuf's limit, and room for the rest
-EXTRA = "the extra for ONNX, which is not installed here (requirements-onnx.txt)"
 
 
 def export_onnx(net: LoadedNet, output: Path) -> Work:
@@ -38,12 +36,10 @@ def export_onnx(net: LoadedNet, output: Path) -> Work:
     Raises RefusedRequest where the net has no such form, or OSError. It takes some seconds, of
     which nothing else is done: better in a process of its own.
     """
-    if not all(map(importlib.util.find_spec, ("onnx", "onnxscript"))):
-        raise refuse("", EXTRA)
-    if net.config.get("precision") == "bfloat16":
-        raise refuse("", "a net that was trained in float32: runtimes compute bfloat16 otherwise")
-    if net.bytes > MAX_BYTES:
-        raise refuse("", f"weights of at most {MAX_BYTES:,} bytes, as one file can hold", net.bytes)
+    if not onnx_limits.has_packages():
+        raise refuse("", onnx_limits.EXTRA)
+    if (rule := onnx_limits.find_obstacle(net.config, net.bytes)) is not None:
+        raise refuse("", rule)
     yield Progress(0)
     content = to_onnx(net)
     with output.open("xb") as stream:

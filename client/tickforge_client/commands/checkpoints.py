@@ -59,15 +59,21 @@ def checkpoint(common: CommonOptions, job_id: str, *, name: str | None, pinned: 
 @click.command()
 @job_argument
 @click.argument("which", default="latest", metavar="[WHICH]")
-@click.option("-o", "--output", metavar="DIR", help="target folder [JOB-TICK]")
+@click.option("-o", "--output", metavar="PATH", help="target folder, or file [JOB-TICK(.onnx)]")
+@click.option("--onnx", is_flag=True, help="its net as one ONNX file, which the server makes")
 @pass_common
-def download(common: CommonOptions, job_id: str, which: str, *, output: str | None) -> None:
+def download(
+    common: CommonOptions, job_id: str, which: str, *, output: str | None, onnx: bool
+) -> None:
     """Download a checkpoint: WHICH is a tick, or initial, latest, best or final (latest).
 
     Resumes an interrupted download, and verifies every file's sha256.
     """
     with common.client() as client:
         checkpoint = client.job(job_id).checkpoint(which)
+        if onnx:
+            _download_onnx(common, checkpoint, Path(output or f"{job_id}-{checkpoint.tick}.onnx"))
+            return
         folder = Path(output or f"{job_id}-{checkpoint.tick}")
         try:
             checkpoint.download(folder)
@@ -81,3 +87,14 @@ def download(common: CommonOptions, job_id: str, which: str, *, output: str | No
             size = formatting.size_text(file.bytes)
             echo(f"{file.name}  {size}  sha256 {file.sha256}", err=True)
         echo(folder)
+
+
+def _download_onnx(common: CommonOptions, checkpoint: Checkpoint, file: Path) -> None:
+    try:
+        checkpoint.download_onnx(file)
+    except OSError as error:
+        raise click.FileError(str(file), str(error)) from error
+    if common.json:
+        print_json({"tick": checkpoint.tick, "file": str(file)})
+    else:
+        echo(file)

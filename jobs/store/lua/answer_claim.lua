@@ -1,5 +1,6 @@
 #!lua flags=allow-oom
--- Become the owner of an answer: of one whose lease is over, or of the first in the queue.
+-- Become the owner of an answer: the first in the queue, after those whose lease is over are put back. With h.exports, of
+-- an export.
 -- -> {'ok', member, attempt, parent, tick, threads, request, checkpoint} | {'none'}
 local MAX_CANDIDATES = 64 -- in one call
 
@@ -17,7 +18,8 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', keys.ANSWER_LEASES, '-inf', 
   if redis.call('EXISTS', keys.answer(member)) == 0 then forget_answer(member)
   else give_back_answer(member, h.max_attempts, 'its worker did not finish it in time') end
 end
-for _, member in ipairs(redis.call('ZRANGE', keys.ANSWER_QUEUE, '0', int(MAX_CANDIDATES - 1))) do
+local queue = h.exports and keys.EXPORT_QUEUE or keys.ANSWER_QUEUE
+for _, member in ipairs(redis.call('ZRANGE', queue, '0', int(MAX_CANDIDATES - 1))) do
   local record = keys.answer(member)
   if redis.call('HGET', record, 'status') ~= 'queued' then forget_answer(member) -- it has expired
   else

@@ -1,4 +1,5 @@
--- Queue a predict that is in the store alone, or find the one of this idempotency key. ARGV: header, request, checkpoint.
+-- Queue a predict that is in the store alone, or find the one of this idempotency key; or queue an export, unless one of
+-- its id waits, runs or has failed (one that has succeeded has lost its file). ARGV: header, request, checkpoint.
 -- -> {'new', id} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'quota', name, used, limit}
 local MAX_FORGOTTEN = 64 -- in one call; each adds one
 local member = keys.job_member(h.tenant, h.id)
@@ -6,6 +7,11 @@ if h.idempotency_key then
   local replay = read_replay(redis.call('GET', keys.answer_idempotency(h.tenant, h.idempotency_key)), 'same')
   if replay then return replay end
   if redis.call('HEXISTS', keys.idempotency(h.tenant), h.idempotency_key) == 1 then return { 'mismatch' } end
+end
+if is_export(member) then
+  local status = redis.call('HGET', keys.answer(member), 'status')
+  if status and status ~= 'succeeded' then return { 'same', h.id } end
+  redis.call('UNLINK', keys.answer(member))
 end
 -- what has expired is still in the index and among the queued
 local index, queued = keys.answer_index(h.tenant), keys.queued_answers(h.tenant)
@@ -23,14 +29,14 @@ local seq = redis.call('INCR', keys.SEQUENCE)
 local ranks = redis.call('HMGET', keys.ANSWER_RANKS, '-', h.tenant)
 local rank = math.max(tonumber(ranks[1] or '0'), tonumber(ranks[2] or '0')) + 1
 redis.call('HSET', keys.ANSWER_RANKS, h.tenant, int(rank))
-redis.call('HSET', keys.answer(member), 'tenant', h.tenant, 'id', h.id, 'kind', 'predict', 'name', h.name, 'parent', h.parent,
+redis.call('HSET', keys.answer(member), 'tenant', h.tenant, 'id', h.id, 'kind', h.kind, 'name', h.name, 'parent', h.parent,
   'tick', int(h.tick), 'threads', int(h.threads), 'seq', int(seq), 'rank', int(rank), 'attempt', '0', 'ttl_ms', int(h.ttl_ms),
   'created_ms', now, 'request', ARGV[2], 'checkpoint', ARGV[3])
 if h.idempotency_key then
   redis.call('HSET', keys.answer(member), 'idempotency_key', h.idempotency_key)
   redis.call('SET', keys.answer_idempotency(h.tenant, h.idempotency_key), h.id .. ' ' .. h.body_digest)
 end
-redis.call('ZADD', index, int(seq), h.id)
+if not is_export(member) then redis.call('ZADD', index, int(seq), h.id) end
 count_answer_bytes(member, #ARGV[2] + #ARGV[3])
 queue_answer(member)
 return { 'new', h.id }

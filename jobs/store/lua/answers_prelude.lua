@@ -1,5 +1,10 @@
--- Shared by the scripts of answers, after prelude.lua: predicts that are in the store alone, in a hash of their own.
--- Every key of theirs expires.
+-- Shared by the scripts of answers, after prelude.lua: predicts and exports that are in the store alone, in a hash of
+-- their own. Every key of theirs expires.
+
+-- An export makes a file beside a checkpoint. It is no answer that clients list, name or count the bytes of.
+local function is_export(member) return string.sub(id_of(member), 1, 7) == 'export:' end
+local function queue_of(member) return is_export(member) and keys.EXPORT_QUEUE or keys.ANSWER_QUEUE end
+local function wakeups_of(member) return is_export(member) and keys.EXPORT_WAKEUPS or keys.ANSWER_WAKEUPS end
 
 -- Let a key live for `ttl` ms at least.
 local function keep_for(key, ttl)
@@ -12,7 +17,7 @@ local function keep_answer(member)
   local j = redis.call('HMGET', keys.answer(member), 'ttl_ms', 'idempotency_key')
   local ttl = tonumber(j[1])
   for _, key in ipairs({ keys.answer(member), keys.notices(member), keys.answer_index(tenant), keys.answer_bytes(tenant),
-    keys.queued_answers(tenant), keys.ANSWER_QUEUE, keys.ANSWER_LEASES, keys.ANSWER_RANKS, keys.ANSWER_WAKEUPS }) do
+    keys.queued_answers(tenant), queue_of(member), wakeups_of(member), keys.ANSWER_LEASES, keys.ANSWER_RANKS }) do
     keep_for(key, ttl)
   end
   if j[2] then keep_for(keys.answer_idempotency(tenant, j[2]), ttl) end
@@ -20,6 +25,7 @@ end
 
 -- Count the bytes of an answer's record for its tenant, instead of those counted before.
 local function count_answer_bytes(member, bytes)
+  if is_export(member) then return end
   local sizes, id = keys.answer_bytes(tenant_of(member)), id_of(member)
   local before = tonumber(redis.call('HGET', sizes, id) or '0')
   redis.call('HSET', sizes, id, int(bytes))
@@ -33,7 +39,7 @@ local function forget_answer(member)
   redis.call('HDEL', keys.answer_bytes(tenant), id)
   redis.call('ZREM', keys.answer_index(tenant), id)
   redis.call('ZREM', keys.queued_answers(tenant), id)
-  redis.call('ZREM', keys.ANSWER_QUEUE, member)
+  redis.call('ZREM', queue_of(member), member)
   redis.call('ZREM', keys.ANSWER_LEASES, member)
 end
 
@@ -42,16 +48,16 @@ local function queue_answer(member)
   redis.call('ZREM', keys.ANSWER_LEASES, member)
   redis.call('HSET', keys.answer(member), 'status', 'queued')
   redis.call('HDEL', keys.answer(member), 'worker', 'owner')
-  redis.call('ZADD', keys.ANSWER_QUEUE, j[1], member)
+  redis.call('ZADD', queue_of(member), j[1], member)
   redis.call('ZADD', keys.queued_answers(tenant_of(member)), int(now + tonumber(j[2])), id_of(member))
-  redis.call('RPUSH', keys.ANSWER_WAKEUPS, '1')
-  redis.call('LTRIM', keys.ANSWER_WAKEUPS, '-64', '-1') -- a worker that is awake takes all that is queued
+  redis.call('RPUSH', wakeups_of(member), '1')
+  redis.call('LTRIM', wakeups_of(member), '-64', '-1') -- a worker that is awake takes all that is queued
   notify(member, 's', 'queued')
   keep_answer(member)
 end
 
 local function dequeue_answer(member)
-  redis.call('ZREM', keys.ANSWER_QUEUE, member)
+  redis.call('ZREM', queue_of(member), member)
   redis.call('ZREM', keys.queued_answers(tenant_of(member)), id_of(member))
 end
 

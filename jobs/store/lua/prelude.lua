@@ -15,7 +15,8 @@ local keys = {
   TENANTS = 'jobs:tenants', TICKS = 'jobs:ticks', DATASET_SEQUENCE = 'datasets:sequence',
   PENDING_BLOB_DELETIONS = 'datasets:doomed', ACCESS_SEQUENCE = 'access:sequence', DEFAULT_QUOTAS = 'tenants:defaults',
   PENDING_JOB_REMOVALS = 'jobs:doomed', ANSWER_QUEUE = 'answers:queue', ANSWER_LEASES = 'answers:leases',
-  ANSWER_RANKS = 'answers:ranks', ANSWER_WAKEUPS = 'answers:wakeups',
+  ANSWER_RANKS = 'answers:ranks', ANSWER_WAKEUPS = 'answers:wakeups', EXPORT_QUEUE = 'answers:exports',
+  EXPORT_WAKEUPS = 'answers:exports:wakeups',
 }
 function keys.job_member(tenant, id) return tenant .. '/' .. id end
 function keys.job(member) return 'job:{' .. member .. '}' end
