@@ -16,7 +16,9 @@ from api import (
     routes_history,
     routes_jobs,
     routes_keys,
+    routes_links,
     routes_logs,
+    routes_pictures,
     routes_rows,
     routes_service,
     routes_site,
@@ -27,12 +29,13 @@ from api.auth import PUBLIC_PATHS, Authenticator, authenticate_request
 from api.dependencies import UPKEEP_EXTENSION, Dependencies
 from api.endpoints import Endpoint, register_routes
 from api.errors import Problem, to_problem
-from api.etag import NO_STORE
+from api.etag import NO_STORE, REVALIDATE, REVALIDATE_SHARED
 from api.forwarding import ForwardedHeaders
 from api.held_requests import HELD_REQUESTS_EXTENSION
 from api.json_body import MAX_BODY_BYTES
 from api.long_polling import LONG_POLLER_EXTENSION
 from api.openapi import document_json
+from api.signed_links import authenticate_link, is_by_link
 from api.upload_body import BODY_SECONDS, drop_body
 from jobs import celery_app, logs
 from jobs.settings import Settings
@@ -40,8 +43,8 @@ from jobs.store.connection import Store
 
 ROUTES = (
     routes_service, routes_jobs, routes_history, routes_checkpoints, routes_answers, routes_verify,
-    routes_rows, routes_forks, routes_datasets, routes_events, routes_logs, routes_keys,
-    routes_tenants,
+    routes_pictures, routes_links, routes_rows, routes_forks, routes_datasets, routes_events,
+    routes_logs, routes_keys, routes_tenants,
     routes_site,
 )  # fmt: skip
 ENDPOINTS: tuple[Endpoint, ...] = sum((tuple(routes.router.endpoints) for routes in ROUTES), ())
@@ -72,8 +75,12 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
         client_request_id = request.headers.get("X-Request-Id", "")
         is_usable = REQUEST_ID_PATTERN.fullmatch(client_request_id)
         g.request_id = client_request_id if is_usable else uuid4().hex
-        g.authenticator, g.key = authenticator, None
-        g.key = authenticate_request(authenticator, request)
+        g.authenticator, g.key, g.is_by_link = authenticator, None, is_by_link(request)
+        g.key = (
+            authenticate_link(authenticator, deps.link_signer, request)
+            if g.is_by_link
+            else authenticate_request(authenticator, request)
+        )
 
     @app.after_request
     def finish_request(response: Response) -> Response:
@@ -113,6 +120,8 @@ def _finalize_response(response: Response, seconds: float) -> Response:
         response.headers["Location"] = request.script_root + location
     response.headers["X-Request-Id"] = g.request_id
     response.headers.setdefault("Cache-Control", NO_STORE)
+    if g.is_by_link and response.headers["Cache-Control"] == REVALIDATE:
+        response.headers["Cache-Control"] = REVALIDATE_SHARED
     response.headers["X-Content-Type-Options"] = "nosniff"
     if request.path in PUBLIC_PATHS and response.status_code < 400:
         return response  # a log line for each probe would be noise
@@ -127,5 +136,6 @@ def _finalize_response(response: Response, seconds: float) -> Response:
         ms=round(1000 * seconds, 1),
         key=g.key.id if g.key else None,
         tenant=g.key.tenant if g.key else None,
+        by_link=g.is_by_link,
     )
     return response

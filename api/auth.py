@@ -19,6 +19,8 @@ from jobs.store.connection import UNAVAILABLE
 
 #: all other paths need a key, whether they exist or not
 PUBLIC_PATHS = frozenset({"/", "/healthz", "/readyz", "/openapi.json", "/docs", *ASSET_PATHS})
+#: of every 401
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="tickforge"'}
 ADMIN_KEY_ID = "key_" + "admin".ljust(26, "0")
 ADMIN_TENANT = "default"
 
@@ -44,13 +46,14 @@ class TokenBucket:
 
 
 class Authenticator:
-    """Finds the key of a secret: the admin key in the settings, all others in the store."""
+    """Finds the keys of secrets and links: the admin key in the settings, others in the store."""
 
     def __init__(self, access_keys: AccessKeys, admin_secret: str | None, rate: float) -> None:
         self._access_keys = access_keys
         self._admin_key = Key(ADMIN_KEY_ID, ADMIN_TENANT, frozenset(SCOPES))
         self._admin_sha256 = hash_secret(admin_secret) if admin_secret else None
-        self._bucket = TokenBucket(rate)  # the admin key is checked, and counted, without the store
+        # the admin key is checked, and counted, without the store
+        self._bucket, self._link_bucket = TokenBucket(rate), TokenBucket(rate)
 
     def authenticate(self, secret: str) -> Key | None:
         """Return the key of a secret, or None, and count the request.
@@ -61,6 +64,19 @@ class Authenticator:
             self._bucket.consume()
             return self._admin_key
         return self._access_keys.authenticate(secret)
+
+    def read_digest(self, key_id: str) -> tuple[Key, str] | None:
+        """Return a key and the hash of its secret, by which links are bound to it; None if gone."""
+        if key_id == ADMIN_KEY_ID:
+            return (self._admin_key, self._admin_sha256.hex()) if self._admin_sha256 else None
+        return self._access_keys.read_digest(key_id)
+
+    def count_link(self, key_id: str, digest: str) -> None:
+        """Count a request by a link, apart from those of its key. Raises RateLimitExceeded."""
+        if key_id == ADMIN_KEY_ID:
+            self._link_bucket.consume()
+        else:
+            self._access_keys.count_link(key_id, digest)
 
     def is_valid(self, key: Key) -> bool:
         """Whether a key still exists; long streams ask from time to time."""
@@ -77,19 +93,19 @@ def authenticate_request(authenticator: Authenticator, request: Request) -> Key 
     scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
     key = authenticator.authenticate(secret.strip()) if scheme.lower() == "bearer" else None
     if key is None:
-        raise _unauthorized_problem()
+        raise unauthorized_problem()
     return key
 
 
-def _unauthorized_problem() -> Problem:
-    headers = {"WWW-Authenticate": 'Bearer realm="tickforge"'}
-    return Problem("unauthorized", "send the header Authorization: Bearer KEY", headers=headers)
+def unauthorized_problem() -> Problem:
+    """Return the refusal of a request without a valid key."""
+    return Problem("unauthorized", "send the header Authorization: Bearer KEY", headers=CHALLENGE)
 
 
 def check_not_revoked(authenticator: Authenticator, key: Key | None) -> None:
     """Raise Problem (401) if the key was deleted while its request waited."""
     if key is not None and not authenticator.is_valid(key):
-        raise _unauthorized_problem()
+        raise unauthorized_problem()
 
 
 class RevocationWatch:
@@ -117,7 +133,7 @@ class RevocationWatch:
     def check(self) -> None:
         """Raise Problem (401) if it is."""
         if self.is_revoked():
-            raise _unauthorized_problem()
+            raise unauthorized_problem()
 
 
 def check_scope(key: Key | None, scope: Scope | None) -> None:

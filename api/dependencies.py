@@ -29,6 +29,7 @@ from jobs.queries.jobs import JobQueries
 from jobs.queries.notices import NoticeListener
 from jobs.queries.tenant_events import TenantEvents
 from jobs.settings import Settings
+from jobs.signed_links import LinkSigner
 from jobs.store.connection import Store, connect
 from jobs.tenants import Tenants
 
@@ -61,6 +62,7 @@ class Dependencies:
         self.history = HistoryReader(store, artifacts, digests)
         self.tenants, self.tenant_events = Tenants(store, artifacts), TenantEvents(store)
         self.access_keys = AccessKeys(store, artifacts, settings.rate_limit)
+        self.link_signer = LinkSigner(store, artifacts)
         self.metrics = Metrics()
         held_request_limit = HeldRequestLimit(settings.api_threads, self.metrics.track_held)
         self.long_poller = LongPoller(NoticeListener(settings.redis_url), held_request_limit)

@@ -15,13 +15,19 @@ from flask import Flask, Response, g, request
 from pydantic import BaseModel
 from werkzeug.routing import BaseConverter
 
-from api.auth import check_not_revoked, check_scope, read_tenant_override
+from api.auth import (
+    check_not_revoked,
+    check_scope,
+    read_tenant_override,
+    unauthorized_problem,
+)
 from api.dependencies import Dependencies
 from api.errors import bad_header
 from api.etag import JSON
 from api.held_requests import hold_place_for_answer, hold_place_for_body
 from api.json_body import body_digest, has_no_body, read_json, require_empty_body
 from api.query import NoQuery, Query, parse_query
+from api.signed_links import SIGNATURE_PARAMETER
 from api.upload_body import check_media_type
 from jobs.access_keys import Key, Scope
 from jobs.errors import NoSuchJob
@@ -29,6 +35,8 @@ from jobs.ids import is_job_id
 from jobs.submissions import Idempotency
 
 View = Callable[..., Response]
+#: key of the app's endpoints by their operation ids in its extensions
+ENDPOINTS_EXTENSION = "tickforge.endpoints"
 MAX_IDEMPOTENCY_KEY_LENGTH = 255  # characters
 
 
@@ -47,7 +55,8 @@ class Endpoint:
     """One method of one path.
 
     `produces` lists the media types to negotiate by Accept; () skips negotiation.
-    `upload_media_types` are those of a raw body, which the view reads itself.
+    `upload_media_types` are those of a raw body, which the view reads itself. What `is_signable`
+    also opens by a signed link, without a key.
     """
 
     method: str
@@ -63,6 +72,7 @@ class Endpoint:
     headers: tuple[str, ...]
     upload_media_types: tuple[str, ...] = ()
     is_body_optional: bool = False  # no body is read as {}
+    is_signable: bool = False
 
     @property
     def operation_id(self) -> str:
@@ -127,6 +137,7 @@ class Router:
         headers: tuple[str, ...] = (),
         upload_media_types: tuple[str, ...] = (),
         is_body_optional: bool = False,
+        is_signable: bool = False,
     ) -> Callable[[View], View]:
         """Register a view for the `route` "METHOD /path"; If-None-Match implies a 304."""
         method, path = route.split(" ")
@@ -138,6 +149,7 @@ class Router:
                 Endpoint(
                     method, path, view, self.tag, responses, error_statuses,
                     query, body, scope, produces, headers, upload_media_types, is_body_optional,
+                    is_signable,
                 )
             )  # fmt: skip
             return view
@@ -155,6 +167,7 @@ class Router:
 def register_routes(app: Flask, deps: Dependencies, endpoints: tuple[Endpoint, ...]) -> None:
     """Add a URL rule for each endpoint, all served by `_dispatch`."""
     app.url_map.converters["default"] = _path_converter(endpoints)
+    app.extensions[ENDPOINTS_EXTENSION] = {entry.operation_id: entry for entry in endpoints}
     for endpoint in endpoints:
         view = partial(_dispatch, deps, endpoint)
         app.add_url_rule(endpoint.path, endpoint.operation_id, view, methods=[endpoint.method])
@@ -178,6 +191,8 @@ def _path_converter(endpoints: tuple[Endpoint, ...]) -> type[BaseConverter]:
 
 def _dispatch(deps: Dependencies, endpoint: Endpoint, **path: str) -> Response:
     """Check scope, path, Accept, query and body as the endpoint declares, then call its view."""
+    if g.is_by_link and not endpoint.is_signable:
+        raise unauthorized_problem()
     check_scope(g.key, endpoint.scope)
     tenant = read_tenant_override(g.key, request) if endpoint.is_tenant_scoped else None
     if "job_id" in path and not is_job_id(path["job_id"]):
@@ -186,8 +201,7 @@ def _dispatch(deps: Dependencies, endpoint: Endpoint, **path: str) -> Response:
         produced = ", ".join(endpoint.produces)
         raise bad_header("not-acceptable", "Accept", produced, request.headers["Accept"])
     arguments: dict[str, Any] = dict(path)
-    ignored = ("tenant",) if endpoint.is_tenant_scoped else ()
-    query = parse_query(endpoint.query, request, ignored)
+    query = parse_query(endpoint.query, request.args, _names_for_access(endpoint))
     if endpoint.query is not NoQuery:
         arguments["query"] = query
     if endpoint.body is not None:
@@ -204,6 +218,12 @@ def _dispatch(deps: Dependencies, endpoint: Endpoint, **path: str) -> Response:
     if getattr(query, "wait", 0):
         check_not_revoked(g.authenticator, g.key)  # it may have been deleted meanwhile
     return hold_place_for_answer(response)
+
+
+def _names_for_access(endpoint: Endpoint) -> list[str]:
+    """Return the parameters that are about who asks, not about what."""
+    names = ["tenant"] if endpoint.is_tenant_scoped else []
+    return [*names, SIGNATURE_PARAMETER] if endpoint.is_signable else names
 
 
 def _best_match(produces: tuple[str, ...]) -> str | None:

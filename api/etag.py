@@ -12,6 +12,8 @@ from flask import Response, request
 JSON = "application/json"
 #: a client may store it, but must ask each time whether it still holds
 REVALIDATE = "private, no-cache"
+#: so may proxies of images, of what a signed link opens
+REVALIDATE_SHARED = "no-cache"
 NO_STORE = "no-store"
 
 

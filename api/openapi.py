@@ -18,6 +18,7 @@ from api.errors import PROBLEM_MEDIA_TYPE
 from api.etag import JSON
 from api.openapi_headers import REQUEST_HEADERS, RESPONSE_HEADERS
 from api.problem_types import PROBLEM_TYPES
+from api.signed_links import SIGNATURE_PARAMETER
 from jobs.access_keys import TENANT_PATTERN
 
 SCHEMA_REF = "#/components/schemas/{model}"
@@ -70,7 +71,15 @@ TENANT_PARAMETER = {
     "description": "another tenant, for a key of scope `admin`",
     "schema": {"type": "string", "pattern": TENANT_PATTERN},
 }
-#: name -> description, constraints
+SECURITY_SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer"},
+    "link": {
+        "type": "apiKey",
+        "in": "query",
+        "name": SIGNATURE_PARAMETER,
+        "description": "of a link that `POST /v1/jobs/{job_id}/links` signed; not beside a key",
+    },
+}
 API_DESCRIPTION = """Trains models tick by tick from posted specs; serves their status,
 checkpoints and loss histories. Everything under /v1 needs `Authorization: Bearer KEY`. Errors are
 problem details (RFC 9457) and list all errors of a request at once."""
@@ -100,7 +109,7 @@ def build_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": dict(sorted(reachable.items())),
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
 
@@ -169,6 +178,9 @@ def _operation(endpoint: Endpoint, schema_refs: SchemaRefs) -> dict[str, Any]:
     }
     if endpoint.scope is None:
         operation["security"] = []
+    elif endpoint.is_signable:
+        operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
+        operation["description"] = f"Needs a key of scope `{endpoint.scope}`, or a signed link."
     else:
         operation["description"] = f"Needs a key of scope `{endpoint.scope}`."
     if endpoint.body is not None:

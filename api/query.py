@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
-from flask import Request
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from werkzeug.datastructures import MultiDict
 
 from api.errors import Problem, error_entry
 from api.shown_values import MAX_LISTED_ERRORS
@@ -62,14 +62,16 @@ QueryT = TypeVar("QueryT", bound=Query)
 ERROR_MESSAGES = {"extra_forbidden": "no such parameter", "missing": "required"}
 
 
-def parse_query(model: type[QueryT], request: Request, ignored: Collection[str] = ()) -> QueryT:
-    """Return the query as a model, without the `ignored` names.
+def parse_query(
+    model: type[QueryT], arguments: MultiDict[str, str], ignored: Collection[str] = ()
+) -> QueryT:
+    """Return a query's arguments as a model, without the `ignored` names.
 
     Raises Problem (400) with all errors.
     """
     parameters: dict[str, Any] = {}
     duplicates: list[tuple[Any, ...]] = []
-    for name, values in request.args.lists():
+    for name, values in arguments.lists():
         if name in ignored:
             continue
         if _is_repeatable(model, name):

@@ -89,6 +89,7 @@ def evaluate(
     produces=(NDJSON, CSV),
     responses={200: ResponseSpec("a line for each row", media_types=(NDJSON, CSV))},
     error_statuses=(404, 409),
+    is_signable=True,
 )
 def get_result(context: RequestContext, job_id: str) -> Response:
     """Download the predictions of a dataset, in the order of its rows."""

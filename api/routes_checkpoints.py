@@ -110,6 +110,7 @@ def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response
         ),
     },
     error_statuses=(404, 412, 416, 422, 429, 503, 507),
+    is_signable=True,
 )
 def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: str) -> Response:
     """Download a file of a checkpoint, whole or a byte range. Its ETag is its sha256.

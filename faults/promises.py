@@ -171,6 +171,13 @@ PROMISES = (
         ("deleted-key-waits-on",),
     ),
     Promise(
+        "A signed link opens what was signed, until its end; a picture is of the newest tick",
+        "",
+        (),
+        ("query-not-signed", "path-not-signed", "end-not-signed", "links-never-end",
+         "links-outlive-their-admin-key", "picture-of-a-stale-tick"),
+    ),
+    Promise(
         "Nobody keeps the service from others by what a connection holds or claims",
         "",
         (),

@@ -154,10 +154,26 @@ class AccessKeys:
         """
         if (key_id := _parse_key_id(secret)) is None:
             return None
-        digest, rate = hash_secret(secret).hex(), self._rate
+        return self._count_request(key_id, hash_secret(secret).hex(), is_link=False)
+
+    def read_digest(self, key_id: str) -> tuple[Key, str] | None:
+        """Return a key and the hash of its secret; None if there is no such key."""
+        entry: dict[bytes, bytes] = self._store.hgetall(keys.access_key(key_id))  # type: ignore[assignment]
+        if not entry:
+            return None
+        scopes = frozenset(_parse_scopes(entry[b"scopes"]))
+        return Key(key_id, entry[b"tenant"].decode(), scopes), entry[b"sha256"].decode()
+
+    def count_link(self, key_id: str, digest: str) -> None:
+        """Count a request by a link of this key, apart from its own. Raises RateLimitExceeded."""
+        if self._rate > 0:
+            self._count_request(key_id, digest, is_link=True)
+
+    def _count_request(self, key_id: str, digest: str, *, is_link: bool) -> Key | None:
+        rate = self._rate
         header = {"id": key_id, "sha256": digest, "rate": rate, "burst": burst_size(rate)}
         try:
-            answer, *rest = self._scripts.call("authenticate", header)
+            answer, *rest = self._scripts.call("authenticate", {**header, "is_link": is_link})
         except StoreFull:  # reads still work on a full disk, uncounted
             return self._authenticate_uncounted(key_id, digest)
         if answer == b"limited":

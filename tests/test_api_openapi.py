@@ -112,9 +112,9 @@ def test_every_error_is_a_problem_and_every_success_has_a_media_type() -> None:
 
 
 def test_every_endpoint_with_a_key_can_answer_401_403_and_503() -> None:
-    assert DOCUMENT["components"]["securitySchemes"] == {
-        "key": {"type": "http", "scheme": "bearer"}
-    }
+    schemes = DOCUMENT["components"]["securitySchemes"]
+    assert schemes["key"] == {"type": "http", "scheme": "bearer"}
+    assert (schemes["link"]["in"], schemes["link"]["name"]) == ("query", "sig")
     for _, path, operation in operations():
         is_open = operation.get("security", DOCUMENT["security"]) == []
         assert is_open == (not path.startswith("/v1") and path != "/metrics"), path

@@ -20,7 +20,10 @@ from tests.support import small_spec
 PARTS = {"which": "latest", "name": "model.safetensors", "tick": "3", "tenant_name": "t"}
 #: what an endpoint cannot do without
 QUERIES = {"GET /v1/events": "job={job_id}"}
-BODIES = {"POST /v1/jobs/<job_id>/extend": {"budget": {"ticks": 30}}}
+BODIES = {
+    "POST /v1/jobs/<job_id>/extend": {"budget": {"ticks": 30}},
+    "POST /v1/jobs/<job_id>/links": {"path": "curve.svg"},
+}
 #: of what the tenants' job does not have
 OWN_STATUSES = {"/v1/jobs/<job_id>/result": 409}
 EVENTS = {"Accept": "text/event-stream"}

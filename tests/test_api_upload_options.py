@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from jobs.datasets.formats.parquet import PARQUET
-from jobs.datasets.repository import tenant_id_secret
 from jobs.ids import make_dataset_id
 from jobs.store.connection import Store
+from jobs.tenant_secrets import tenant_secret
 from tests.datasets import (
     CSV,
     JSONL,
@@ -223,7 +223,7 @@ def test_too_many_or_too_long_tokens_are_400(client: Any) -> None:
 
 
 def test_the_ids_of_earlier_builds_stay(client: Any, store: Store) -> None:
-    secret = tenant_id_secret(store, "default")
+    secret = tenant_secret(store, "default")
     for data, kind, delimiter in (
         (PETS, CSV, "comma"), (TABBED, CSV, "tab"), (b"abc", TEXT, "comma"), (ARRAYS, NPZ, "comma"),
     ):  # fmt: skip

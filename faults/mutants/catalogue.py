@@ -13,6 +13,7 @@ from faults.mutants import (
     format_mutants,
     ledger_mutants,
     operator_mutants,
+    picture_mutants,
     prediction_mutants,
     process_mutants,
     request_mutants,
@@ -34,4 +35,5 @@ MUTANTS = (
     *fork_mutants.MUTANTS,
     *prediction_mutants.MUTANTS,
     *answer_mutants.MUTANTS,
+    *picture_mutants.MUTANTS,
 )  # fmt: skip

@@ -5,7 +5,6 @@ upload gives the same dataset, and an id reveals nothing about the data of other
 """
 
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,6 +39,7 @@ from jobs.store.connection import Store
 from jobs.store.cursor import IndexCursor, Page
 from jobs.store.page_budget import PageBudget, read_hashes
 from jobs.store.scripts import Scripts, check_idempotency, check_quota
+from jobs.tenant_secrets import tenant_secret
 
 MAX_COMPARED_DATASETS = 1000  # whose sizes an upload beyond a quota is compared with
 #: an upload's lock on its idempotency key expires this long after the last renewal
@@ -181,7 +181,7 @@ class DatasetRepository:
         self, tenant: str, received: ReceivedUpload, name: str, idempotency_key: str | None
     ) -> list[bytes]:
         """Store the file, run the script that adds the dataset, and return the script's reply."""
-        secret = tenant_id_secret(self._store, tenant)
+        secret = tenant_secret(self._store, tenant)
         self._archive.save_secret(tenant)
         with translate_disk_errors():
             path = self.blobs.store(received.path, received.file_sha256)
@@ -286,11 +286,3 @@ class DatasetRepository:
             )
         with contextlib.suppress(OSError):  # the file is still listed: a later sweep removes it
             self.blobs.sweep()
-
-
-def tenant_id_secret(store: Store, tenant: str) -> bytes:
-    """Return the secret that a tenant's dataset ids are derived from; made once, never changed."""
-    store.hsetnx(keys.DATASET_ID_SECRETS, tenant, secrets.token_hex(32))
-    stored = store.hget(keys.DATASET_ID_SECRETS, tenant)
-    assert stored is not None, "it was just made"
-    return bytes.fromhex(bytes(stored).decode())  # type: ignore[arg-type]

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 
 from jobs.files.artifacts import ArtifactStore
 from jobs.files.file_digests import FileDigests
-from jobs.history import exports, json_pages
+from jobs.history import curves, exports, json_pages
 from jobs.history.column_reader import ColumnReader
+from jobs.history.curves import Series
 from jobs.history.errors import UnsupportedColumn
 from jobs.history.exports import BinaryExport
 from jobs.history.json_pages import HistoryJson
@@ -66,10 +67,18 @@ class HistoryReader:
 
         Buckets of a sparse column hold recorded ticks. Raises UnsupportedColumn for `state`.
         """
-        selection = self._select(job, columns)
-        if STATE_COLUMN in selection.sparse:
-            raise UnsupportedColumn(STATE_COLUMN, "is a digest and has no view")
+        selection = self._select_numbers(job, columns)
         return json_pages.view_json(selection, *selection.tick_range(after, before), points)
+
+    def read_series(self, job: Job, columns: Sequence[str], *, points: int) -> list[Series]:
+        """Summarize columns up to the job's tick, as it was read, in at most `points` buckets each.
+
+        In the order of `columns`; one without any value is left out. Raises UnsupportedColumn for
+        `state`.
+        """
+        selection = self._select_numbers(job, columns)
+        series = curves.read_series(selection, job.tick, points)
+        return sorted(series, key=lambda item: columns.index(item.column))
 
     def stream_csv(
         self,
@@ -99,6 +108,12 @@ class HistoryReader:
         """Raise what a read of the range would, before any of it is read."""
         selection = self._select(job, columns)
         selection.check_files(*selection.tick_range(after, before))
+
+    def _select_numbers(self, job: Job, columns: Sequence[str]) -> ColumnSelection:
+        selection = self._select(job, columns)
+        if STATE_COLUMN in selection.sparse:
+            raise UnsupportedColumn(STATE_COLUMN, "is a digest and has no view")
+        return selection
 
     def _select(self, job: Job, columns: Sequence[str]) -> ColumnSelection:
         return select_columns(self._columns, job, columns)

@@ -14,7 +14,7 @@ WORKERS = "workers"  # hash: name -> JSON of jobs/queries/worker_registry.py, wi
 TENANTS = "jobs:tenants"  # set: tenants that ever had a job, a dataset or settings
 TICKS = "jobs:ticks"  # int: number of accepted ticks, over all tenants
 DATASET_SEQUENCE = "datasets:sequence"  # int: number of datasets made, over all tenants
-DATASET_ID_SECRETS = "datasets:secrets"  # hash: tenant -> secret that dataset ids are made with
+DATASET_ID_SECRETS = "datasets:secrets"  # hash: tenant -> secret, for dataset ids and links
 PENDING_BLOB_DELETIONS = "datasets:doomed"  # sorted set: unused blob files by removal time in ms
 PENDING_JOB_REMOVALS = "jobs:doomed"  # sorted set of members: deleted, not their files, by ms
 RETENTION_LOCK = "tenants:sweeping"  # string: expires when rules of retention may be applied again
@@ -176,5 +176,6 @@ blob_references = _key_of("dataset:blob:{}:references")  # set: datasets with th
 #: `maker` and `idempotency_key` where it was made with one
 access_key = _key_of("access:key:{}")
 rate_limit = _key_of("limit:{}")  # hash: the requests `left`, and since when; not replicated
+link_limit = _key_of("limit:{}:links")  # the same, of requests by signed links of a key
 damaged_file = _key_of("store:damaged:{}")  # string: exists while a file's version is known as bad
 claim = _key_of("claim:{}")  # string: the member claimed under it, so that a repeat gets it again

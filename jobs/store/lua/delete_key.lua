@@ -8,5 +8,5 @@ if k[3] and h.is_withdrawn then redis.call('HDEL', keys.access_idempotency(k[2])
 elseif k[3] then redis.call('HSET', keys.access_idempotency(k[2]), k[3], 'deleted -') end
 redis.call('ZREM', keys.access_index(), h.id)
 redis.call('ZREM', keys.access_index(k[1]), h.id)
-redis.call('UNLINK', record, keys.rate_limit(h.id))
+redis.call('UNLINK', record, keys.rate_limit(h.id), keys.link_limit(h.id))
 return { 'ok' }

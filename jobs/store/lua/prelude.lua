@@ -50,6 +50,7 @@ function keys.access_key(id) return 'access:key:' .. id end
 function keys.access_index(tenant) return 'access:index' .. (tenant and ':' .. tenant or '') end
 function keys.access_idempotency(tenant) return 'access:idempotency:' .. tenant end
 function keys.rate_limit(id) return 'limit:' .. id end
+function keys.link_limit(id) return 'limit:' .. id .. ':links' end
 function keys.tenant_queue(queue, tenant) return keys.queued_jobs(queue) .. ':' .. tenant end
 function keys.waiting_tenants(queue) return 'tenants:waiting:' .. queue end
 function keys.tenant_settings(tenant) return 'tenants:settings:' .. tenant end
