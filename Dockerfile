@@ -32,7 +32,7 @@ ARG PARQUET=""
 ARG ONNX=""
 RUN pip install -c requirements.txt ${PARQUET:+-r requirements-parquet.txt} \
     ${ONNX:+-c requirements-onnx.txt onnx onnxscript} \
-    celery redis packaging pydantic structlog numpy safetensors
+    celery redis packaging pydantic structlog numpy safetensors httpcore anyio certifi
 COPY workers workers
 COPY ticks ticks
 COPY jobs jobs

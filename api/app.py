@@ -24,6 +24,7 @@ from api import (
     routes_site,
     routes_tenants,
     routes_verify,
+    routes_webhooks,
 )
 from api.auth import PUBLIC_PATHS, Authenticator, authenticate_request
 from api.dependencies import UPKEEP_EXTENSION, Dependencies
@@ -44,7 +45,7 @@ from jobs.store.connection import Store
 ROUTES = (
     routes_service, routes_jobs, routes_history, routes_checkpoints, routes_answers, routes_verify,
     routes_pictures, routes_links, routes_rows, routes_forks, routes_datasets, routes_events,
-    routes_logs, routes_keys, routes_tenants,
+    routes_logs, routes_keys, routes_tenants, routes_webhooks,
     routes_site,
 )  # fmt: skip
 ENDPOINTS: tuple[Endpoint, ...] = sum((tuple(routes.router.endpoints) for routes in ROUTES), ())

@@ -32,6 +32,9 @@ from jobs.settings import Settings
 from jobs.signed_links import LinkSigner
 from jobs.store.connection import Store, connect
 from jobs.tenants import Tenants
+from jobs.webhooks.addresses import AddressRules
+from jobs.webhooks.deliveries import Deliveries
+from jobs.webhooks.service import Webhooks
 
 #: of the app: the thread that completes the archive, which a server starts in each process
 UPKEEP_EXTENSION = "tickforge_archive_upkeep"
@@ -63,6 +66,8 @@ class Dependencies:
         self.tenants, self.tenant_events = Tenants(store, artifacts), TenantEvents(store)
         self.access_keys = AccessKeys(store, artifacts, settings.rate_limit)
         self.link_signer = LinkSigner(store, artifacts)
+        self.webhooks, self.deliveries = Webhooks(store, artifacts), Deliveries(store)
+        self.address_rules = AddressRules(settings.webhook_hosts, settings.webhook_networks)
         self.metrics = Metrics()
         held_request_limit = HeldRequestLimit(settings.api_threads, self.metrics.track_held)
         self.long_poller = LongPoller(NoticeListener(settings.redis_url), held_request_limit)

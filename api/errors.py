@@ -218,6 +218,7 @@ DAMAGED_CHECKPOINT = "the checkpoint's files are not what was committed"
 IN_PROGRESS = "wait for its answer, or send it again later"
 NOT_ARCHIVED = "it would not outlive a loss of the store; send the request again"
 OUT_OF_MEMORY = "nothing was stored: the store has no memory left"
+NO_SUCH_DELIVERY = "the webhook has no delivery of this id, or it ended too long ago"
 CURSOR_RULE = "a next_after that such a list gave"
 
 EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem | None]], ...] = (
@@ -232,6 +233,9 @@ EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem | Non
     (MissingExtra, _missing_extra),
     (UploadTooLarge, _with_slug("too-large")),
     (errors.NoSuchKey, _with_slug("no-such-key", "no key has this id")),
+    (errors.NoSuchWebhook, _with_slug("no-such-webhook", "no webhook of this id is yours")),
+    (errors.NoSuchDelivery, _with_slug("no-such-delivery", NO_SUCH_DELIVERY)),
+    (errors.WebhookDisabled, _with_slug("webhook-disabled")),
     (errors.RateLimitExceeded, _rate_limited),
     (errors.QueueFull, _with_slug("queue-full", headers=RETRY_LATER)),
     (errors.NotExportable, _with_slug("not-exportable")),

@@ -112,6 +112,11 @@ class _StoreCollector:
             for value, number in sorted(values.items()):
                 family.add_metric([value], number)
             yield family
+        description = "Calls of webhooks, and events that were dropped, since no worker sent them."
+        outcomes = CounterMetricFamily("tickforge_webhook_calls", description, labels=["outcome"])
+        for outcome, number in sorted(counts.webhook_outcomes.items()):
+            outcomes.add_metric([outcome], number)
+        yield outcomes
         gpu_labels = ["worker", "gpu", "usable"]
         description = "Memory of a worker's GPU; usable: whether the worker can compute on it."
         memory = GaugeMetricFamily("tickforge_gpu_memory_bytes", description, labels=gpu_labels)

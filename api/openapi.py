@@ -36,6 +36,11 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, str]]] = {
     "name": ("a file's name", {}),
     "dataset_id": ("a dataset's id", {"pattern": "^ds_[a-z0-9]{26}$"}),
     "tenant_name": ("a tenant's name", {"pattern": "^[a-z0-9_][a-z0-9_-]{0,63}$"}),
+    "webhook_id": (
+        "a webhook's id, or `default`: the tenant's own",
+        {"pattern": "^(wh_[a-z0-9]{26}|default)$"},
+    ),
+    "message_id": ("a delivery's id", {"pattern": "^msg_[a-z0-9]{26}$"}),
     "key_id": ("a key's id", {"pattern": "^key_[a-z0-9]{26}$"}),
 }
 #: bodies of plain text; others are bytes or server-sent events

@@ -2,9 +2,10 @@
 
 JobsError
 ├── ClientError          what a client asked cannot be done; the API answers with a problem
-│   ├── NotFound         NoSuchJob, NoSuchCheckpoint, NoSuchDataset, NoSuchKey
+│   ├── NotFound         NoSuchJob, NoSuchCheckpoint, NoSuchDataset, NoSuchKey,
+│   │                    NoSuchWebhook, NoSuchDelivery
 │   ├── IllegalTransition, NotTerminal, JobSpared, NoResult
-│   ├── LastCheckpoint, DatasetInUse, DatasetDeleted
+│   ├── LastCheckpoint, DatasetInUse, DatasetDeleted, WebhookDisabled
 │   ├── IdempotencyMismatch, IdempotentResultDeleted, RequestInProgress
 │   ├── QueueFull, QuotaExceeded, RateLimitExceeded
 │   ├── NotExportable, NoExportWorker, ExportFailed
@@ -70,6 +71,18 @@ class NoSuchDataset(NotFound):
 
 class NoSuchKey(NotFound):
     """There is no access key of this id."""
+
+
+class NoSuchWebhook(NotFound):
+    """The tenant has no webhook of this id."""
+
+
+class NoSuchDelivery(NotFound):
+    """The webhook has no delivery of this id, or no longer."""
+
+
+class WebhookDisabled(ClientError):
+    """Nothing is sent to the webhook, for the reason in the text."""
 
 
 class IllegalTransition(ClientError):

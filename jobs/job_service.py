@@ -43,6 +43,7 @@ from jobs.spec.reading import read_spec
 from jobs.store.connection import Store
 from jobs.stored_responses import remove_spec
 from jobs.submissions import Idempotency, Submission, Submissions, make_replay
+from jobs.webhooks.notify_check import make_notify_check
 
 MAX_BULK_SECONDS = 10.0  # a client waits for the answer
 
@@ -79,6 +80,7 @@ class JobService:
         self._initial_weights = InitialWeights(store, artifacts)
         self._submissions = Submissions(store, artifacts, settings, encode_job)
         self._checkpoints = CheckpointRequests(store, artifacts, self._archive)
+        self._notify = make_notify_check(store, artifacts, settings)
         self.check_disk = DiskProbe(artifacts).check
         self.upkeep = ArchiveUpkeep(store, artifacts)
 
@@ -209,11 +211,13 @@ class JobService:
     def _parse_spec(self, tenant: str, body: object) -> JobSpec:
         look_up = partial(self._datasets.look_up, tenant)
         spec = read_spec(body, max_parameters=self._settings.max_parameters, datasets=look_up)
+        self._notify.check(tenant, spec.notify)
         spec = self._initial_weights.bind(tenant, spec)
         return place_spec(spec, worker_registry.live_workers(self._store))
 
     def _submit(self, tenant: str, spec: JobSpec, idempotency: Idempotency | None) -> Submission:
         """Queue a job, with its own copy of the weights that it begins with, if they are named."""
+        self._notify.prepare(tenant, spec.notify)
         if spec.weights is None:
             return self._submissions.create(tenant, spec, idempotency)
         if replay := self._submissions.find_replay(tenant, idempotency):

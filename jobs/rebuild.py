@@ -17,6 +17,7 @@ from jobs.archive.backfill import ARCHIVE_FORM, backfill
 from jobs.archive.format import BrokenArchive
 from jobs.archive.reader import ArchiveReader
 from jobs.archive.restore import RestoreError, Restorer
+from jobs.archive.restore_webhooks import restore_webhook, restore_webhook_tombstone
 from jobs.errors import DiskUnavailable, InvalidSetting, StoreFull, UnsafeStore
 from jobs.files.artifacts import ArtifactStore, UnsafePath, hide_new_files
 from jobs.settings import Settings
@@ -40,13 +41,15 @@ class Rebuild:
         self.errors: list[str] = []
 
     def run(self) -> None:
-        """Restore everything: datasets and keys before the jobs that refer to them."""
+        """Restore everything: datasets, keys and webhooks before the jobs that refer to them."""
         self._restore("secrets", "secrets", Restorer.restore_secret)
         self._restore("deleted-datasets", "deleted datasets", Restorer.restore_dataset_tombstone)
         self._restore("datasets", "datasets", Restorer.restore_dataset, self._reader.check_bytes)
         self._restore("deleted-keys", "deleted keys", Restorer.restore_key_tombstone)
         self._restore("keys", "keys", Restorer.restore_key)
         self._restore("tenants", "tenants", Restorer.restore_tenant)
+        self._restore("deleted-webhooks", "deleted webhooks", restore_webhook_tombstone)
+        self._restore("webhooks", "webhooks", restore_webhook)
         self._restore("deleted", "deleted jobs", Restorer.restore_job_tombstone)
         names = self._reader.job_names()
         for number, (tenant, job_id) in enumerate(names, 1):

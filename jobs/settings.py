@@ -3,12 +3,14 @@
 Opens nothing.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from jobs.errors import InvalidSetting
@@ -19,6 +21,7 @@ MAX_PARAMETERS = 2_000_000_000
 PREFIX = "TICKFORGE_"
 #: serve.py's, the client's, and those of fault points
 OTHER_VARIABLES = frozenset(PREFIX + name for name in ("WORKERS", "GPUS", "URL", "KEY", "FAULTS"))
+HOST_NAME = re.compile(r"(?=.*[a-z])[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?")
 Environ = Mapping[str, str]
 Network = IPv4Network | IPv6Network
 
@@ -59,6 +62,8 @@ class Settings:
     default_quotas: Mapping[str, int] = field(default_factory=dict)  # of a tenant without its own
     #: variables that look like settings and are none, with the setting that each resembles
     unknown_variables: Mapping[str, str | None] = field(default_factory=dict)
+    webhook_hosts: tuple[str, ...] = ()  # that may be called though private
+    webhook_networks: tuple[Network, ...] = ()  # likewise
 
     @property
     def servers(self) -> dict[str, str]:
@@ -110,6 +115,7 @@ class Settings:
             body_seconds=number("TICKFORGE_BODY_SECONDS", 30, 0.1, 3600),
             write_seconds=number("TICKFORGE_WRITE_SECONDS", 30, 0.1, 3600),
             trusted_proxies=_read_networks(environ, "TICKFORGE_TRUSTED_PROXIES"),
+            **_read_callable_addresses(environ, "TICKFORGE_WEBHOOK_ALLOW"),
         )
 
 
@@ -232,6 +238,22 @@ def _read_networks(environ: Environ, name: str) -> tuple[Network, ...]:
     except ValueError:
         rule = "IP addresses and networks, separated by commas: 10.0.0.5, 192.168.0.0/16"
         raise _invalid(name, text, rule) from None
+
+
+def _read_callable_addresses(environ: Environ, name: str) -> dict[str, Any]:
+    """Read the hosts, addresses and networks of webhooks that may be called though private."""
+    hosts, networks = list[str](), list[Network]()
+    for part in filter(None, map(str.strip, (environ.get(name) or "").split(","))):
+        try:
+            networks.append(ip_network(part))
+        except ValueError:
+            if not HOST_NAME.fullmatch(part.lower()):
+                rule = (
+                    "hosts, IP addresses and networks, separated by commas: hooks.local, 10.0.0.0/8"
+                )
+                raise _invalid(name, part, rule) from None
+            hosts.append(part.lower())
+    return {"webhook_hosts": tuple(hosts), "webhook_networks": tuple(networks)}
 
 
 def _read_api_fd(environ: Environ) -> int | None:

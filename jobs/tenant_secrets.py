@@ -1,4 +1,4 @@
-"""The secret of each tenant: dataset ids and signed links are made with it. Nobody is shown it.
+"""The secret of each tenant: of dataset ids, signed links and seals of webhooks. Nobody sees it.
 
 Whoever makes one writes it to the archive (`KeyDatasetArchive.save_secret`) before it is used.
 """

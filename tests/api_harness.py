@@ -17,9 +17,9 @@ from tests.support_api import ReadingClient
 class ApiHarness:
     """Sends requests as a client does; `store` and `files` are what lies behind the API."""
 
-    def __init__(self, url: str, data: Path, stack: ExitStack) -> None:
-        self._url, self._data, self._stack = url, data, stack
-        settings = settings_for(url, data)
+    def __init__(self, url: str, data: Path, stack: ExitStack, **env: str) -> None:
+        self._url, self._data, self._stack, self._env = url, data, stack, env
+        settings = settings_for(url, data, **env)
         self.store, self.files = connect(url), ArtifactStore(settings.artifacts)
         app = create_app(settings)
         app.test_client_class = ReadingClient
@@ -29,7 +29,7 @@ class ApiHarness:
 
     def start_worker(self, name: str, **env: str) -> WorkerProcess:
         """Start a worker and wait until it has announced itself."""
-        worker = WorkerProcess(self._url, self._data, name, **env)
+        worker = WorkerProcess(self._url, self._data, name, **{**self._env, **env})
         self._stack.callback(worker.end)
         self.workers.append(worker)
         wait_until(
@@ -94,10 +94,10 @@ class ApiHarness:
 
 
 @contextmanager
-def running_api_harness(data: Path) -> Iterator[ApiHarness]:
-    """Run a harness on a store of its own; start workers by `start_worker`."""
+def running_api_harness(data: Path, **env: str) -> Iterator[ApiHarness]:
+    """Run a harness on a store of its own, with these settings; `start_worker` starts workers."""
     with ExitStack() as stack:
         server = stack.enter_context(running_store())
-        harness = ApiHarness(server.url, data, stack)
+        harness = ApiHarness(server.url, data, stack, **env)
         stack.callback(harness.store.close)
         yield harness

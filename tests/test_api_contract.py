@@ -19,8 +19,8 @@ from tickforge_client.cli import tickforge
 
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
-ID = re.compile(r"(job|ds|key)_[a-z0-9]{26}")
-IDS = {"job_id": "job_", "dataset_id": "ds_", "key_id": "key_"}
+ID = re.compile(r"(job|ds|key|wh)_[a-z0-9]{26}")
+IDS = {"job_id": "job_", "dataset_id": "ds_", "key_id": "key_", "webhook_id": "wh_"}
 #: the Job of the contract, field by field; `inexact_from` says where exact ended
 JOB = """id kind name labels notes priority status requested phase tick ticks_total first_tick
 progress epoch loss best metrics ticks_per_second elapsed_seconds eta_seconds queue bytes attempt
@@ -53,7 +53,7 @@ def test_an_unknown_query_parameter_is_refused_everywhere(client: Any, endpoint:
     assert "nonsense" in [error.get("parameter") for error in response.json["errors"]]
 
 
-@pytest.mark.parametrize("name", ["job", "dataset", "key"])
+@pytest.mark.parametrize("name", ["job", "dataset", "key", "webhook"])
 def test_an_id_that_leads_nowhere_is_404_of_its_kind(client: Any, name: str) -> None:
     for some_id in (IDS[f"{name}_id"] + "a" * 26, "x"):
         response = client.delete(f"/v1/{name}s/{some_id}")

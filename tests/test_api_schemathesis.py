@@ -77,6 +77,12 @@ BETWEEN = {
     "POST /v1/jobs/{job_id}/fork/plan": ".*",
     "POST /v1/jobs/{job_id}/extend": "used with another body|at least one of ticks, .*"
     "|more than the .*|named by the patch of a fork, .*",
+    "GET /v1/webhooks": "a next_after that such a list gave",
+    "GET /v1/webhooks/{webhook_id}/deliveries": "a next_after that such a list gave",
+    "POST /v1/webhooks": "each once; .*|.* is no public address; .*|a port from 1 to 65535"
+    "|used with another body",
+    "PATCH /v1/webhooks/{webhook_id}": "each once; .*|.* is no public address; .*"
+    "|a port from 1 to 65535|.* may be left out, but not null|stays empty: .*",
     "POST /v1/keys": "each scope once|used with another body",
 }
 OWN_STRATEGIES = {"POST /v1/jobs", "POST /v1/jobs/plan"}
@@ -160,7 +166,12 @@ def make_resources(http: Any, store: Store, settings: Settings) -> dict[str, lis
     key = {"tenant": "other", "scopes": ["read"]}
     keys = [http.post("/v1/keys", json=key).json["id"] for _ in range(2)]
     text = upload_new(http, b"some words, and more\n", "text/plain")["id"]
+    hook = {"url": "https://1.1.1.1/", "events": ["*"]}
+    hooks = [http.post("/v1/webhooks", json=hook).json["id"] for _ in range(2)]
+    hook_test = http.post(f"/v1/webhooks/{hooks[0]}/test").json["id"]
     return {
+        "webhook_id": [*hooks, "default"],
+        "message_id": [hook_test],
         "job_id": jobs,
         "key_id": keys,
         "dataset_id": [upload_new(http, PETS)["id"], text],

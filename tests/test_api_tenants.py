@@ -18,6 +18,7 @@ from tests.support import small_spec
 
 #: what stands for a part of a path that is not another tenant's id
 PARTS = {"which": "latest", "name": "model.safetensors", "tick": "3", "tenant_name": "t"}
+PARTS["message_id"] = "msg_" + "a" * 26
 #: what an endpoint cannot do without
 QUERIES = {"GET /v1/events": "job={job_id}"}
 BODIES = {
@@ -80,7 +81,10 @@ def tenants(client: Any, store: Any, settings: Settings) -> tuple[Tenant, Tenant
         worker.record([1.0] * 20)
         worker.save(is_final=True)
         worker.end(stopped_by="budget")
-        return Tenant(http, {"job_id": job.json["id"], **dataset(http, name)})
+        hook = {"url": f"https://1.1.1.1/of-{name}", "events": ["*"], "name": f"of-{name}"}
+        hook_id = http.post("/v1/webhooks", json=hook).json["id"]
+        ids = {"job_id": job.json["id"], "webhook_id": hook_id, **dataset(http, name)}
+        return Tenant(http, ids)
 
     return tenant("first"), tenant("second")
 

@@ -58,7 +58,10 @@ BROKEN_SCRIPTS = {
         "add_job_usage(member, 'spec_bytes', -redis.call('HSTRLEN', job, 'spec'))\n",
         "\n",
     ),
-    "leases hold for ever": ("'-inf', int(now), 'LIMIT',", "'-inf', '-1', 'LIMIT',"),
+    "leases hold for ever": (
+        "keys.leases(h.queue), '-inf', int(now),",
+        "keys.leases(h.queue), '-inf', '-1',",
+    ),
 }
 
 

@@ -1,8 +1,9 @@
 """The thread in a worker's main process that does its periodic tasks and repairs after crashes.
 
 It restarts the fork server, releases the job of a dead pool child, registers the worker, wakes
-workers for jobs that wait, finalizes ended jobs, deletes old ones and compiles the graph engine
-ahead of time. A slow or unavailable store only delays it. Knows nothing of a job's content.
+workers for jobs that wait, finalizes ended jobs, deletes old ones, compiles the graph engine ahead
+of time, and starts the thread that calls webhooks once there are any. A slow or unavailable store
+only delays it. Knows nothing of a job's content.
 """
 
 import contextlib
@@ -35,6 +36,7 @@ from workers import memory
 from workers.canaries import Canaries, UnusableDevice
 from workers.forkserver_client import ForkServerProcess, ForkServerUnavailable
 from workers.prewarm import Prewarm
+from workers.webhook_calls import WebhookCalls
 from workers.worker_folder import WorkerConfig
 
 POLL_SECONDS = 0.1  # between two checks for tasks that are due
@@ -46,6 +48,7 @@ REGISTER_CHECK_SECONDS = 0.2
 REGISTRATION_TTL_SECONDS = 7.0  # three registrations may be late
 PREWARM_CHECK_SECONDS = 5.0
 FINALIZE_SECONDS = 10.0
+WEBHOOKS_SECONDS = 1.0  # until the first webhook there is is noticed
 RETENTION_SECONDS = 10.0  # over all workers: one of them does it
 MAX_FINALIZE_SECONDS = 1.0  # of one round: the other tasks wait meanwhile
 MAX_RETENTION_SECONDS = 1.0  # likewise
@@ -81,6 +84,7 @@ class Reconciler(BackgroundThread):
         self._versions = {name: version(name) for name in ("torch", "numpy")}
         self._versions["python"] = platform.python_version()
         self._prewarm = Prewarm()
+        self._webhooks = WebhookCalls(self._store, config)
         self._memory = memory.claimed_memory_limit(settings, config.queue, config.gpu)
         self._device_error: str | None = None
         self._can_export = onnx_limits.has_packages()
@@ -95,12 +99,14 @@ class Reconciler(BackgroundThread):
             PeriodicTask("prewarm", PREWARM_CHECK_SECONDS, self.prewarm_graph_engine),
             PeriodicTask("wake up", WAKE_SECONDS, self.wake_workers),
             PeriodicTask("finalize", FINALIZE_SECONDS, self.finalize_ended_jobs),
+            PeriodicTask("webhooks", WEBHOOKS_SECONDS, self._webhooks.start_if_needed),
             PeriodicTask("retention", RETENTION_SECONDS, self.delete_old_jobs),
         ]
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
         self._prewarm.stop()
+        self._webhooks.stop()
         if self._thread.is_alive():  # the store does not reply to it: do not call it again
             return
         try:

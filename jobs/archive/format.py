@@ -17,7 +17,7 @@ from jobs.files.artifacts import ArtifactStore
 
 SCHEMA = 1
 RecordKind = Literal[
-    "job", "said", "key", "dataset", "secret", "tenant", "gone", "store", "request"
+    "job", "said", "key", "dataset", "secret", "tenant", "webhook", "gone", "store", "request"
 ]
 EncodedBytes = str | dict[str, str]  # a text, or {"base64": ...}
 ADDITION_KEYS = ("part", "field", "event")  # first key of an addition line

@@ -11,7 +11,7 @@ from jobs.errors import DiskUnavailable, NotArchived, StoreFull
 from jobs.store import keys
 from jobs.store.connection import OutOfMemory, Store
 
-RecordOwner = Literal["job", "dataset", "key", "tenant"]
+RecordOwner = Literal["job", "dataset", "key", "tenant", "webhook"]
 
 
 class OwedRecord(NamedTuple):

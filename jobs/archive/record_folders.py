@@ -1,4 +1,4 @@
-"""Folders of small records: submissions, keys, datasets, secrets and tombstones, a file each.
+"""Folders of small records, a file each: submissions, keys, datasets, webhooks, tombstones, ….
 
 Knows no store. A file is complete or absent. Disk space for a record can be reserved before the
 store changes (disk_reserve.py).
@@ -16,7 +16,7 @@ ARCHIVE_FOLDER = "tickforge.archive"
 #: every folder of records
 RECORD_FOLDERS = (
     "submitted", "changed", "deleted", "keys", "deleted-keys", "datasets", "deleted-datasets",
-    "secrets", "tenants",
+    "secrets", "tenants", "webhooks", "deleted-webhooks",
 )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Restorer:
 
     def __init__(self, store: Store, rebuild_number: int) -> None:
         """Write as the rebuild of this number, from 1, among all of these artifacts."""
-        self._store, self._scripts = store, Scripts(store)
+        self.store, self.scripts = store, Scripts(store)
         self._base = rebuild_number * NUMBERS_PER_REBUILD
 
     def restore_job(self, job: ArchivedJob) -> str:
@@ -42,11 +42,11 @@ class Restorer:
             raise RestoreError(f"job {job.id}: {reason}")
         for dataset_id in job.fields.get("datasets", b"").decode().split():
             is_live = job.status not in TERMINAL_STATUSES
-            if is_live and not self._store.exists(keys.dataset(job.tenant, dataset_id)):
+            if is_live and not self.store.exists(keys.dataset(job.tenant, dataset_id)):
                 raise RestoreError(f"job {job.id}: its dataset {dataset_id} could not be restored")
         self._write_job(job)
         header = {"member": keys.job_member(job.tenant, job.id), "base": self._base}
-        return self._scripts.call("restore", header)[1].decode()
+        return self.scripts.call("restore", header)[1].decode()
 
     def restore_job_tombstone(self, record: dict[str, Any]) -> None:
         """Restore the tombstone of a deleted job."""
@@ -58,7 +58,7 @@ class Restorer:
         """Restore an access key."""
         fields, sequence = decode_hash(record["fields"]), sequence_of(record)
         key_id, tenant = fields["id"].decode(), fields["tenant"].decode()
-        with self._store.pipeline(transaction=True) as pipe:
+        with self.store.pipeline(transaction=True) as pipe:
             pipe.hset(keys.access_key(key_id), mapping=fields)  # type: ignore[arg-type]
             pipe.zadd(keys.access_index(), {key_id: sequence})
             pipe.zadd(keys.access_index(tenant), {key_id: sequence})
@@ -66,31 +66,31 @@ class Restorer:
                 hash_key = keys.access_idempotency(fields["maker"].decode())
                 pipe.hset(hash_key, idempotency_key, decode_bytes(encoded))
             pipe.execute()
-        self._advance_sequence(keys.ACCESS_SEQUENCE, sequence)
+        self.advance_sequence(keys.ACCESS_SEQUENCE, sequence)
 
     def restore_key_tombstone(self, record: dict[str, Any]) -> None:
         """Restore the tombstone of a deleted access key."""
         if record["known"]:
-            self._mark_keys_deleted(keys.access_idempotency(record["maker"]), record["known"])
-        self._advance_sequence(keys.ACCESS_SEQUENCE, record["sequence"])
+            self.mark_keys_deleted(keys.access_idempotency(record["maker"]), record["known"])
+        self.advance_sequence(keys.ACCESS_SEQUENCE, record["sequence"])
 
     def restore_secret(self, record: dict[str, Any]) -> None:
         """Restore the secret that a tenant's dataset ids are derived from."""
-        self._store.hset(keys.DATASET_ID_SECRETS, record["tenant"], decode_bytes(record["secret"]))
+        self.store.hset(keys.DATASET_ID_SECRETS, record["tenant"], decode_bytes(record["secret"]))
 
     def restore_tenant(self, record: dict[str, Any]) -> None:
         """Restore a tenant's quotas and rules of retention."""
         tenant, fields = record["tenant"], decode_hash(record["fields"])
-        self._store.sadd(keys.TENANTS, tenant)
+        self.store.sadd(keys.TENANTS, tenant)
         if fields:
-            self._store.hset(keys.tenant_settings(tenant), mapping=fields)  # type: ignore[arg-type]
+            self.store.hset(keys.tenant_settings(tenant), mapping=fields)  # type: ignore[arg-type]
 
     def restore_dataset(self, record: dict[str, Any]) -> None:
         """Restore a dataset; the caller has checked that its bytes exist."""
         fields, sequence = decode_hash(record["fields"]), sequence_of(record)
         tenant, dataset_id = (fields[name].decode() for name in ("tenant", "id"))
         parts = read_parts({name: value.decode() for name, value in fields.items()})
-        with self._store.pipeline(transaction=True) as pipe:
+        with self.store.pipeline(transaction=True) as pipe:
             pipe.hset(keys.dataset(tenant, dataset_id), mapping=fields)  # type: ignore[arg-type]
             pipe.zadd(keys.dataset_index(tenant), {dataset_id: sequence})
             for part in parts:
@@ -101,7 +101,7 @@ class Restorer:
                 pipe.hset(keys.idempotency(tenant), idempotency_key, decode_bytes(encoded))
                 pipe.sadd(keys.dataset_keys(tenant, dataset_id), idempotency_key)
             pipe.execute()
-        self._advance_sequence(keys.DATASET_SEQUENCE, sequence)
+        self.advance_sequence(keys.DATASET_SEQUENCE, sequence)
 
     def restore_dataset_tombstone(self, record: dict[str, Any]) -> None:
         """Restore the tombstone of a deleted dataset, before any later upload of it is restored."""
@@ -109,8 +109,10 @@ class Restorer:
 
     def skip_sequences(self) -> None:
         """Go on with numbers that no list has shown, not even of a request that got no answer."""
-        for sequence_key in (keys.SEQUENCE, keys.DATASET_SEQUENCE, keys.ACCESS_SEQUENCE):
-            self._store.incrby(sequence_key, SKIPPED_NUMBERS)
+        for sequence_key in (
+            keys.SEQUENCE, keys.DATASET_SEQUENCE, keys.ACCESS_SEQUENCE, keys.WEBHOOK_SEQUENCE,
+        ):  # fmt: skip
+            self.store.incrby(sequence_key, SKIPPED_NUMBERS)
 
     def _write_job(self, job: ArchivedJob) -> None:
         tenant, job_id = job.tenant, job.id
@@ -118,7 +120,7 @@ class Restorer:
         hashes |= {f"{keys.job(tenant, job_id)}:{name}": job.hashes[name] for name in job.hashes}
         for number, attempt in enumerate(job.attempts, 1):
             hashes[keys.attempt(tenant, job_id, number)] = attempt
-        with self._store.pipeline(transaction=True) as pipe:
+        with self.store.pipeline(transaction=True) as pipe:
             for name, fields in hashes.items():
                 if fields:
                     pipe.hset(name, mapping=fields)  # type: ignore[arg-type]
@@ -135,27 +137,28 @@ class Restorer:
 
     def _restore_tombstone(self, record: dict[str, Any], sequence_key: str) -> None:
         tenant = record["tenant"]
-        self._store.zadd(keys.tombstones(tenant), {record["id"]: record["deleted_ms"]})
-        self._mark_keys_deleted(keys.idempotency(tenant), record["known"])
-        self._advance_sequence(sequence_key, record["sequence"])
+        self.store.zadd(keys.tombstones(tenant), {record["id"]: record["deleted_ms"]})
+        self.mark_keys_deleted(keys.idempotency(tenant), record["known"])
+        self.advance_sequence(sequence_key, record["sequence"])
 
     def _restore_tenant_event(self, tenant: str, event: str) -> None:
         number, events = int(json.loads(event)["seq"]), keys.tenant_events(tenant)
-        newest: Any = self._store.hget(keys.tenant_usage(tenant), "events")
-        self._store.zadd(events, {event: number})
-        self._store.zremrangebyrank(events, 0, -MAX_TENANT_EVENTS - 1)
+        newest: Any = self.store.hget(keys.tenant_usage(tenant), "events")
+        self.store.zadd(events, {event: number})
+        self.store.zremrangebyrank(events, 0, -MAX_TENANT_EVENTS - 1)
         number = max(number, int(newest or 0))
-        self._store.hset(keys.tenant_usage(tenant), "events", number)
+        self.store.hset(keys.tenant_usage(tenant), "events", number)
 
-    def _mark_keys_deleted(self, hash_key: str, idempotency_keys: list[str]) -> None:
+    def mark_keys_deleted(self, hash_key: str, idempotency_keys: list[str]) -> None:
+        """Let idempotency keys answer that what they made was deleted."""
         if idempotency_keys:
-            self._store.hset(hash_key, mapping={key: DELETED_MARKER for key in idempotency_keys})
+            self.store.hset(hash_key, mapping={key: DELETED_MARKER for key in idempotency_keys})
 
-    def _advance_sequence(self, sequence_key: str, number: int) -> None:
+    def advance_sequence(self, sequence_key: str, number: int) -> None:
         """Raise a sequence to at least `number`, so that no number is assigned twice."""
-        current: Any = self._store.get(sequence_key)
+        current: Any = self.store.get(sequence_key)
         if int(current or 0) < number:
-            self._store.set(sequence_key, number)
+            self.store.set(sequence_key, number)
 
 
 def _parse_part_name(name: str) -> SegmentPiece:

@@ -7,6 +7,7 @@ from jobs import logs
 from jobs.archive.jobs import JobArchive
 from jobs.archive.keys_datasets import KeyDatasetArchive
 from jobs.archive.owed_records import OwedRecord, OwedRecords
+from jobs.archive.webhooks import WebhookArchive
 from jobs.background_thread import BackgroundThread
 from jobs.errors import DiskUnavailable, StoreFull
 from jobs.files.artifacts import ArtifactStore
@@ -22,7 +23,7 @@ class ArchiveUpkeep(BackgroundThread):
     def __init__(self, store: Store, files: ArtifactStore) -> None:
         super().__init__("archive upkeep", join_seconds=1.0)
         self._jobs, self._others = JobArchive(store, files), KeyDatasetArchive(store, files)
-        self._owed = OwedRecords(store)
+        self._webhooks, self._owed = WebhookArchive(store, files), OwedRecords(store)
 
     def run_once(self) -> None:
         """Write a batch of owed records, and refill the reserve; what fails stays owed."""
@@ -43,6 +44,8 @@ class ArchiveUpkeep(BackgroundThread):
             self._others.write_owed_dataset(record.tenant, record.id)
         elif record.owner == "tenant":
             self._others.save_tenant(record.tenant)
+        elif record.owner == "webhook":
+            self._webhooks.write_owed(record.tenant, record.id)
         else:
             self._others.write_owed_key(record.id)
 

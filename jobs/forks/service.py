@@ -37,6 +37,7 @@ from jobs.spec.fork_patch import patch_spec
 from jobs.spec.job_spec import JobSpec
 from jobs.store.connection import Store
 from jobs.submissions import Idempotency, Submission, Submissions
+from jobs.webhooks.notify_check import make_notify_check
 
 T = TypeVar("T")
 
@@ -63,6 +64,7 @@ class ForkService:
         self._queries, self._ledger = JobQueries(store), JobLedger(store)
         self._submissions = Submissions(store, artifacts, settings, encode_job)
         self._history = HistoryCopy(store, artifacts)
+        self._notify = make_notify_check(store, artifacts, settings)
 
     def fork(
         self,
@@ -122,6 +124,8 @@ class ForkService:
     def _read_spec(self, tenant: str, parent: Job, tick: int, patch: Mapping[str, Any]) -> JobSpec:
         elapsed = self._read_elapsed(tenant, parent, tick)
         spec = patch_spec(parent.spec, patch, tick, elapsed, self._settings.max_parameters)
+        if "notify" in patch:  # what is inherited was valid once, as a job's own would be
+            self._notify.check(tenant, spec.notify)
         spec = inherit_device(spec, parent.spec)
         check_memory(spec, worker_registry.live_workers(self._store))
         return spec
@@ -141,6 +145,7 @@ class ForkService:
     ) -> Submission:
         spec = self._read_spec(tenant, parent, checkpoint.tick, patch)
         self._files.check_free_space(_estimate_bytes(checkpoint, spec))
+        self._notify.prepare(tenant, spec.notify)
         job_id = new_job_id()
         with held_folder(self._store, self._files, tenant, job_id) as folder:
             start = self._copy(folder, job_id, parent, checkpoint, spec)

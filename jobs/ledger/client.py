@@ -244,6 +244,7 @@ def _training_fields(spec: JobSpec) -> dict[str, Any]:
         "labels": json.dumps(spec.labels),
         "notes": spec.notes,
         "priority": spec.priority,
+        "notify": json.dumps(spec.notify) if spec.notify else None,
         "required": spec.compute.exact == "required",
         "ticks_total": spec.ticks_total,
         "open_ended": spec.budget.seconds is not None,

@@ -32,6 +32,7 @@ class ServiceCounts:
     workers: dict[str, int]
     ticks: int
     gpus: list[GpuCount]
+    webhook_outcomes: dict[str, int]  # delivered, retried, failed, dropped; event_dropped
 
 
 def count_all(store: Store, tenant: str | None) -> ServiceCounts:
@@ -40,12 +41,13 @@ def count_all(store: Store, tenant: str | None) -> ServiceCounts:
     tenants = [tenant] if tenant is not None else sorted(_set_members(store, keys.TENANTS))
     with store.pipeline(transaction=False) as pipe:
         pipe.get(keys.TICKS)
+        pipe.hgetall(keys.WEBHOOK_OUTCOMES)
         for queue in queues:
             pipe.zcard(keys.queued_jobs(queue))
         for tenant_name in tenants:
             for status in STATUSES:
                 pipe.zcard(keys.job_index(tenant_name, "status", status))
-        ticks, *sizes = pipe.execute()
+        ticks, outcomes, *sizes = pipe.execute()
     queue_sizes, status_counts = sizes[: len(queues)], sizes[len(queues) :]
     live_workers = worker_registry.live_workers(store)
     usable_workers = worker_registry.usable_workers(live_workers)
@@ -55,6 +57,7 @@ def count_all(store: Store, tenant: str | None) -> ServiceCounts:
         queued=dict(zip(queues, queue_sizes, strict=True)),
         workers=dict(workers),
         ticks=int(ticks or 0),
+        webhook_outcomes={name.decode(): int(count) for name, count in outcomes.items()},
         gpus=[
             GpuCount(
                 worker["name"], worker["gpu"]["name"], worker["gpu"]["memory_bytes"],

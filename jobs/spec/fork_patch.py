@@ -19,8 +19,8 @@ from jobs.spec.rules import check_rules
 
 #: fields that a fork may change, with all below them
 PATCHABLE_FIELDS = (
-    "/name", "/labels", "/notes", "/priority", "/optimizer", "/schedule", "/budget", "/stop",
-    "/batch_size", "/micro_batches", "/clip_norm", "/checkpoint", "/compute", "/seed",
+    "/name", "/labels", "/notes", "/priority", "/notify", "/optimizer", "/schedule", "/budget",
+    "/stop", "/batch_size", "/micro_batches", "/clip_norm", "/checkpoint", "/compute", "/seed",
     "/model/dropout", "/validation/every_ticks",
 )  # fmt: skip
 #: why any other field stays, by its first part

@@ -16,6 +16,7 @@ from jobs.spec.data import FIRST_REVISION, REVISION, Data, DatasetData, Profile
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.held_out import HeldOut, HeldOutTest, Validation, count_binary_share, count_share
 from jobs.spec.init import Init, InitWeights
+from jobs.spec.notify import Notify
 from jobs.spec.text import vocabulary_of
 from jobs.spec.training import (
     AdamW,
@@ -94,6 +95,8 @@ class JobSpecRequest(StrictModel):
     seed: Seed = 0
     compute: Compute = Compute()
     priority: Priority = 0
+    notify: Notify = []
+    """Webhooks (wh_…), whatever their labels, and addresses to call for this job."""
     record: Annotated[list[RecordedColumn], LimitErrors()] = ["loss"]
     """Columns recorded at every tick; loss always is."""
 

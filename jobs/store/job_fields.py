@@ -24,6 +24,7 @@ What it is, from its submission on.
   memory: int: bytes that its trainer is estimated to need
   required: "1": all its ticks must have one fingerprint
   engine_asked: name of the engine that the spec asks for; absent for auto
+  notify: JSON list of str: webhooks and addresses of its spec's `notify`; absent for none
   idempotency_key: str: of its submission
   answer: JSON: the first response to its submission
   created_ms: int: time of the submission

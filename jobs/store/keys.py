@@ -27,6 +27,15 @@ ANSWER_RANKS = "answers:ranks"
 ANSWER_WAKEUPS = "answers:wakeups"  # list: an entry for each queued answer, which a worker pops
 EXPORT_QUEUE = "answers:exports"  # as ANSWER_QUEUE, of exports: not every worker can make one
 EXPORT_WAKEUPS = "answers:exports:wakeups"  # as ANSWER_WAKEUPS, of exports
+WEBHOOK_SEQUENCE = "webhooks:sequence"  # int: number of webhooks made, over all tenants
+WEBHOOK_TENANTS = "webhooks:tenants"  # set: tenants that have a webhook
+WEBHOOK_OUTBOXES = "webhooks:outboxes"  # set: tenants with events that are not fanned out yet
+WEBHOOKS_DUE = (
+    "webhooks:due"  # sorted set of webhooks' members: when their first lane is due, in ms
+)
+WEBHOOK_LEASE = "webhooks:lease"  # string: nonce of the one sender; expires
+WEBHOOK_DEFAULTS = "webhooks:defaults"  # hash: tenant -> id of its webhook for addresses in specs
+WEBHOOK_OUTCOMES = "webhooks:outcomes"  # hash: outcome -> how many tries or events had it
 STORE_UUID = "store:uuid"  # string: id of this store; the artifacts' root has it too
 ARCHIVED = "store:archived"  # string: form of the archive that has everything in the store
 OWED_RECORDS = "store:owed"  # set: `<kind> <tenant> <id>` of what has no current record
@@ -98,6 +107,21 @@ def answer_idempotency(tenant: str, key: str) -> str:
     return f"answers:idempotency:{tenant}:{key}"
 
 
+def webhook(tenant: str, webhook_id: str) -> str:
+    """Hash: a webhook's record; jobs/webhooks/webhook.py reads it."""
+    return f"webhook:{{{tenant}/{webhook_id}}}"
+
+
+def webhook_lane(tenant: str, webhook_id: str, lane: str) -> str:
+    """List: ids of what waits in one lane (a job, or a job and an address), in order."""
+    return f"{webhook(tenant, webhook_id)}:lane:{lane}"
+
+
+def webhook_message(tenant: str, webhook_id: str, message_id: str) -> str:
+    """Hash: one message with its body and how its delivery goes; jobs/webhooks/delivery.py."""
+    return f"{webhook(tenant, webhook_id)}:message:{message_id}"
+
+
 def access_index(tenant: str | None = None) -> str:
     """Sorted set: ids of a tenant's access keys, or of all, by seq."""
     return "access:index" if tenant is None else f"access:index:{tenant}"
@@ -116,6 +140,11 @@ def _of_job(suffix: str) -> Callable[[str, str], str]:
 def _of_dataset(suffix: str) -> Callable[[str, str], str]:
     """Return the function of tenant and dataset id whose key has this suffix."""
     return lambda tenant, dataset_id: f"{dataset(tenant, dataset_id)}:{suffix}"
+
+
+def _of_webhook(suffix: str) -> Callable[[str, str], str]:
+    """Return the function of tenant and webhook id whose key has this suffix."""
+    return lambda tenant, webhook_id: f"{webhook(tenant, webhook_id)}:{suffix}"
 
 
 # Of a job: functions of its tenant and its id.
@@ -161,6 +190,22 @@ answer_index = _key_of("answers:of:{}")  # sorted set: ids of its answers by seq
 #: hash: id -> bytes that the answer's record has; `total`: their sum
 answer_bytes = _key_of("answers:bytes:{}")
 queued_answers = _key_of("answers:queued:{}")  # sorted set: ids of queued ones by expiry in ms
+
+webhook_index = _key_of("webhooks:of:{}")  # sorted set: ids of its webhooks by seq
+#: hash: event or `*` -> how many enabled webhooks, beside the default one, take it
+webhook_events = _key_of("webhooks:events:{}")
+#: stream: the newest 10,000 events that are not fanned out yet; `emit` of lua/prelude.lua adds them
+webhook_outbox = _key_of("webhooks:outbox:{}")
+webhook_drops = _key_of("webhooks:dropped:{}")  # int: events that were dropped from its outbox
+#: hash: idempotency key -> `<webhook id or "deleted"> <digest>`
+webhook_idempotency = _key_of("webhooks:idempotency:{}")
+
+# Of a webhook: functions of its tenant and its id.
+
+webhook_lanes = _of_webhook("lanes")  # sorted set: its lanes by when their first message is due
+webhook_messages = _of_webhook("messages")  # sorted set: ids of all its messages by their number
+webhook_waiting = _of_webhook("waiting")  # sorted set: ids of those that have not ended, likewise
+webhook_ended = _of_webhook("ended")  # sorted set: ids of those that have, by their end in ms
 
 # Of a dataset: functions of its tenant and its id; the blobs are of a sha256.
 

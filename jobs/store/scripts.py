@@ -1,7 +1,7 @@
 """The Lua scripts of lua/, called by name. Knows no job.
 
-Each script is sent with the prelude before it, and one of answers with theirs; a first line
-`#!lua flags=…` stays first. ARGV[1] is a JSON header; fields that are None are left out, since
+Each script is sent with the prelude before it, and one of answers or webhooks with theirs; a first
+line `#!lua flags=…` stays first. ARGV[1] is a JSON header; fields that are None are left out, since
 cjson's null is true in Lua.
 """
 
@@ -24,6 +24,8 @@ from jobs.errors import (
 )
 
 LUA_FOLDER = Path(__file__).parent / "lua"
+#: by what a script's name begins with: what it shares with others of its kind
+MORE_PRELUDES = {"answer_": "answers_prelude", "webhook_": "webhooks_prelude"}
 
 
 class Scripts:
@@ -81,5 +83,6 @@ def read_source(name: str) -> str:
     if text.startswith("#!"):
         flags, text = text.split("\n", 1)
         flags += "\n"
-    preludes = ("prelude", "answers_prelude") if name.startswith("answer_") else ("prelude",)
+    preludes = ["prelude"]
+    preludes += [part for start, part in MORE_PRELUDES.items() if name.startswith(start)]
     return flags + "".join((LUA_FOLDER / f"{part}.lua").read_text() for part in preludes) + text

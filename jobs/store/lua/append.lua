@@ -140,7 +140,10 @@ if h.count > 0 then
     redis.call('LSET', audit, '-1', claim .. began .. ' ' .. int(math.max(last, tonumber(reached))))
   else redis.call('RPUSH', audit, claim .. int(first) .. ' ' .. int(last)) end
 end
-if validated and h.metrics then add_event(member, 'validation', '{"tick":' .. int(validated) .. ',"metrics":' .. h.metrics .. '}') end
+if validated and h.metrics then
+  add_event(member, 'validation', '{"tick":' .. int(validated) .. ',"metrics":' .. h.metrics .. '}')
+  emit(member, 'job.validated', { tick = validated })
+end
 if new_ticks > 0 then notify(member, 't', int(last), 'l', redis.call('HGET', job, 'loss') or '') end
 renew_lease(member, job)
 return { 'ok', int(math.max(last, tick)), redis.call('HGET', job, 'requested') or '', segment < segments_in_files and '1' or '0',

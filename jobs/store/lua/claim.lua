@@ -38,7 +38,7 @@ local function take(member, fit)
   local number = redis.call('HINCRBY', job, 'attempt', 1)
   local tick = tonumber(redis.call('HGET', job, 'tick'))
   redis.call('HINCRBY', job, 'deaths', 1)
-  redis.call('HSETNX', job, 'started_ms', now)
+  local is_first = redis.call('HSETNX', job, 'started_ms', now) == 1
   redis.call('HSET', job, 'owner', h.nonce, 'worker', h.worker, 'lease_ms', int(now + h.lease_ms))
   if fit == 'inexact' then
     redis.call('HSET', job, 'exact', '0', 'inexact_upto', int(tick))
@@ -50,6 +50,7 @@ local function take(member, fit)
   redis.call('HSET', keys.attempt(member, number), 'number', number, 'worker', h.worker,
     'device', h.device, 'first_tick', int(tick + 1), 'last_tick', int(tick), 'replayed', '0', 'compared', '0', 'digests', '0', 'started_ms', now)
   redis.call('SET', keys.claim(h.nonce), member, 'EX', '3600')
+  if is_first then emit(member, 'job.started') end
   return answer(member)
 end
 

@@ -41,5 +41,6 @@ if h.is_best and h.tick == tonumber(redis.call('HGET', job, 'best_gone') or '-1'
 if h.fulfils_request then redis.call('HDEL', job, 'wanted') end
 update_latest_checkpoint(member)
 add_event(member, 'checkpoint', '{"tick":' .. int(h.tick) .. ',"is_best":' .. tostring(h.is_best) .. ',"is_final":' .. tostring(h.is_final) .. '}')
+emit(member, 'job.checkpointed', { tick = h.tick })
 renew_lease(member, job)
 return { 'ok' }

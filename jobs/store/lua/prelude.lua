@@ -17,6 +17,9 @@ local keys = {
   PENDING_JOB_REMOVALS = 'jobs:doomed', ANSWER_QUEUE = 'answers:queue', ANSWER_LEASES = 'answers:leases',
   ANSWER_RANKS = 'answers:ranks', ANSWER_WAKEUPS = 'answers:wakeups', EXPORT_QUEUE = 'answers:exports',
   EXPORT_WAKEUPS = 'answers:exports:wakeups',
+  WEBHOOK_SEQUENCE = 'webhooks:sequence', WEBHOOK_TENANTS = 'webhooks:tenants', WEBHOOK_OUTBOXES = 'webhooks:outboxes',
+  WEBHOOKS_DUE = 'webhooks:due', WEBHOOK_LEASE = 'webhooks:lease', WEBHOOK_DEFAULTS = 'webhooks:defaults',
+  WEBHOOK_OUTCOMES = 'webhooks:outcomes',
 }
 function keys.job_member(tenant, id) return tenant .. '/' .. id end
 function keys.job(member) return 'job:{' .. member .. '}' end
@@ -62,6 +65,18 @@ function keys.answer_idempotency(tenant, key) return 'answers:idempotency:' .. t
 function keys.answer_index(tenant) return 'answers:of:' .. tenant end
 function keys.answer_bytes(tenant) return 'answers:bytes:' .. tenant end
 function keys.queued_answers(tenant) return 'answers:queued:' .. tenant end
+function keys.webhook(member) return 'webhook:{' .. member .. '}' end
+function keys.webhook_lanes(member) return keys.webhook(member) .. ':lanes' end
+function keys.webhook_lane(member, lane) return keys.webhook(member) .. ':lane:' .. lane end
+function keys.webhook_message(member, id) return keys.webhook(member) .. ':message:' .. id end
+function keys.webhook_messages(member) return keys.webhook(member) .. ':messages' end
+function keys.webhook_waiting(member) return keys.webhook(member) .. ':waiting' end
+function keys.webhook_ended(member) return keys.webhook(member) .. ':ended' end
+function keys.webhook_index(tenant) return 'webhooks:of:' .. tenant end
+function keys.webhook_events(tenant) return 'webhooks:events:' .. tenant end
+function keys.webhook_outbox(tenant) return 'webhooks:outbox:' .. tenant end
+function keys.webhook_drops(tenant) return 'webhooks:dropped:' .. tenant end
+function keys.webhook_idempotency(tenant) return 'webhooks:idempotency:' .. tenant end
 
 -- Whether a newer version has written a record: then nothing of it is read, and nothing written.
 local function has_newer_schema(member)
@@ -236,6 +251,41 @@ local function add_status_event(member)
     .. ',"stopped_by":' .. quoted_or_null(j[3]) .. ',"error":' .. json_or_null(j[4]) .. '}')
 end
 
+local MAX_OUTBOX_EVENTS = 10000 -- of one tenant, while no sender takes them; the oldest go, and are counted
+-- what an event tells of its job, as it is at this moment
+local EVENT_FIELDS = { 'id', 'name', 'labels', 'status', 'tick', 'ticks_total', 'loss', 'metrics', 'best', 'stopped_by', 'error', 'notify' }
+
+-- The four bytes of the loss of a tick that is still in the store, else ''.
+local function read_loss(member, tick)
+  local segment = math.floor(math.max(tick - 1, 0) / SEGMENT)
+  local at = (tick - 1 - segment * SEGMENT) * 4
+  return at < 0 and '' or redis.call('GETRANGE', keys.column(member, 'loss', segment), int(at), int(at + 3))
+end
+
+-- Put an event of a job (kind: job.…) into its tenant's outbox, where a webhook takes such events or the job names one.
+-- It is called by the script that makes what happened so. `about` may have `tick`, if that is not the job's newest, `at`
+-- (ms) and `detail` (JSON: more of its data, which also tells it from others of its kind and tick).
+local function emit(member, kind, about)
+  local tenant, job = tenant_of(member), keys.job(member)
+  local takers = redis.call('HMGET', keys.webhook_events(tenant), '*', kind)
+  if not takers[1] and not takers[2] and redis.call('HEXISTS', job, 'notify') == 0 then return end
+  about = about or {}
+  local entry, values = { 'event', kind, 'at', int(about.at or now), 'detail', about.detail or '' }, redis.call('HMGET', job, unpack(EVENT_FIELDS))
+  for n, field in ipairs(EVENT_FIELDS) do
+    local value = values[n] or ''
+    if about.tick and field == 'loss' and int(about.tick) ~= values[5] then value = read_loss(member, about.tick) end
+    if about.tick and field == 'tick' then value = int(about.tick) end
+    entry[#entry + 1], entry[#entry + 2] = field, value
+  end
+  local outbox = keys.webhook_outbox(tenant)
+  if redis.call('XLEN', outbox) >= MAX_OUTBOX_EVENTS then
+    redis.call('INCR', keys.webhook_drops(tenant))
+    redis.call('HINCRBY', keys.WEBHOOK_OUTCOMES, 'event_dropped', 1)
+  end
+  redis.call('XADD', outbox, 'MAXLEN', int(MAX_OUTBOX_EVENTS), '*', unpack(entry))
+  redis.call('SADD', keys.WEBHOOK_OUTBOXES, tenant)
+end
+
 -- Withdraw a client's request for a checkpoint, if there is one, and say why.
 local function drop_checkpoint_request(member, why)
   if redis.call('HDEL', keys.job(member), 'wanted') == 1 then
@@ -290,6 +340,7 @@ local function set_status(member, status)
     end
   end
   add_status_event(member)
+  if status == 'paused' or ENDED[status] then emit(member, 'job.' .. status) end
 end
 
 local function close_attempt(member, outcome)

@@ -1,6 +1,7 @@
 -- Make a job whose record and lists were written back findable: indexes, sets, sequence, the datasets that it uses.
 -- One that ran has no worker now and goes back to its queue. What the lost store had shown of it beyond its record is not
 -- known, so new events and attempts have numbers from h.base on. -> {'ok', status}
+local RESENT_MS = 259200000 -- three days: whether webhooks were told of an end since then is not known either
 local member = h.member
 local job = keys.job(member)
 local tenant, id = tenant_of(member), id_of(member)
@@ -32,4 +33,6 @@ local used = redis.call('HGETALL', keys.job_idempotency_keys(member))
 for n = 1, #used, 2 do redis.call('HSET', keys.idempotency(tenant), used[n], id .. ' ' .. used[n + 1]) end
 if tonumber(redis.call('GET', keys.SEQUENCE) or '0') < tonumber(j[2]) then redis.call('SET', keys.SEQUENCE, j[2]) end
 if j[8] then redis.call('INCRBY', keys.TICKS, int(tonumber(j[5]) - tonumber(j[13] or '0'))) end -- a fork's own ticks
+local finished_ms = ENDED[status] and tonumber(redis.call('HGET', job, 'finished_ms') or '0')
+if finished_ms and now - finished_ms <= RESENT_MS then emit(member, 'job.' .. status, { at = finished_ms }) end
 return { 'ok', redis.call('HGET', job, 'status') }

@@ -1,0 +1,96 @@
+-- Shared by the scripts of webhooks, after prelude.lua. A webhook's member is <tenant>/<webhook id>. A lane is a list of
+-- messages that go one after the other: those of one job, and of one address where the job's spec names it.
+local MAX_ENDED = 1000 -- deliveries of one webhook that have ended, and are still listed
+local KEEP_ENDED_MS = 259200000 -- three days
+local MAX_TRIMMED = 100 -- at a time
+local MAX_WAITING = 10000 -- deliveries of one webhook; the oldest are dropped
+
+-- nil if this is the one sender, else {'fenced'}.
+local function check_sender()
+  if redis.call('GET', keys.WEBHOOK_LEASE) ~= h.nonce then return { 'fenced' } end
+end
+
+-- Count a webhook's events, or no longer, among those that `emit` looks at.
+local function count_events(member, change)
+  local w = redis.call('HMGET', keys.webhook(member), 'enabled', 'events', 'is_default')
+  if w[1] ~= '1' or w[3] then return end
+  local counts = keys.webhook_events(tenant_of(member))
+  for _, event in ipairs(cjson.decode(w[2])) do
+    if redis.call('HINCRBY', counts, event, change) <= 0 then redis.call('HDEL', counts, event) end
+  end
+end
+
+local function update_due(member)
+  local first = redis.call('ZRANGE', keys.webhook_lanes(member), '0', '0', 'WITHSCORES')
+  if first[1] then redis.call('ZADD', keys.WEBHOOKS_DUE, first[2], member) else redis.call('ZREM', keys.WEBHOOKS_DUE, member) end
+end
+
+local function forget_message(member, id)
+  redis.call('UNLINK', keys.webhook_message(member, id))
+  redis.call('ZREM', keys.webhook_messages(member), id)
+  redis.call('ZREM', keys.webhook_ended(member), id)
+end
+
+-- Forget deliveries that ended long ago, and all but the newest.
+local function trim_ended(member)
+  local ended = keys.webhook_ended(member)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', ended, '-inf', int(now - KEEP_ENDED_MS), 'LIMIT', '0', int(MAX_TRIMMED))) do
+    forget_message(member, id)
+  end
+  local surplus = redis.call('ZCARD', ended) - MAX_ENDED
+  if surplus > 0 then
+    for _, id in ipairs(redis.call('ZRANGE', ended, '0', int(surplus - 1))) do forget_message(member, id) end
+  end
+end
+
+-- Take a message out of its lane, and let the one behind it go at once.
+local function leave_lane(member, id)
+  local lane = redis.call('HGET', keys.webhook_message(member, id), 'lane')
+  local list = keys.webhook_lane(member, lane)
+  local was_first = redis.call('LINDEX', list, '0') == id
+  redis.call('LREM', list, '1', id)
+  if redis.call('EXISTS', list) == 0 then redis.call('ZREM', keys.webhook_lanes(member), lane)
+  elseif was_first then redis.call('ZADD', keys.webhook_lanes(member), now, lane) end
+end
+
+-- End a delivery: delivered, failed or dropped.
+local function end_message(member, id, status, error)
+  local message = keys.webhook_message(member, id)
+  leave_lane(member, id)
+  redis.call('HSET', message, 'status', status, 'ended_ms', now)
+  redis.call('HDEL', message, 'next_ms')
+  if error then redis.call('HSET', message, 'error', error) end
+  redis.call('ZREM', keys.webhook_waiting(member), id)
+  redis.call('ZADD', keys.webhook_ended(member), now, id)
+  redis.call('HINCRBY', keys.WEBHOOK_OUTCOMES, status, 1)
+  trim_ended(member)
+end
+
+-- Let a message wait at the end of its lane; one of the same id that waits already stays as it is. `fields` are flat.
+local function add_message(member, id, lane, fields)
+  local waiting, message = keys.webhook_waiting(member), keys.webhook_message(member, id)
+  if redis.call('ZSCORE', waiting, id) then return end
+  local number = redis.call('HINCRBY', keys.webhook(member), 'messages', 1)
+  redis.call('HDEL', message, 'code', 'error', 'ended_ms', 'first_ms', 'sent_ms')
+  redis.call('HSET', message, 'id', id, 'lane', lane, 'status', 'waiting', 'attempt', '0', 'number', number,
+    'created_ms', now, 'next_ms', now, unpack(fields))
+  redis.call('ZADD', keys.webhook_messages(member), number, id)
+  redis.call('ZADD', waiting, number, id)
+  redis.call('ZREM', keys.webhook_ended(member), id)
+  if redis.call('RPUSH', keys.webhook_lane(member, lane), id) == 1 then redis.call('ZADD', keys.webhook_lanes(member), now, lane) end
+  if redis.call('ZCARD', waiting) > MAX_WAITING then
+    local oldest = redis.call('ZRANGE', waiting, '0', '0')[1]
+    redis.call('HINCRBY', keys.webhook(member), 'dropped', 1)
+    end_message(member, oldest, 'dropped', int(MAX_WAITING) .. ' newer deliveries of this webhook wait')
+  end
+end
+
+-- Send nothing more to a webhook. Its lanes are due at once, so that the sender ends what waits in them.
+local function disable(member, reason)
+  count_events(member, -1)
+  redis.call('HSET', keys.webhook(member), 'enabled', '0', 'disabled_reason', reason, 'disabled_ms', now)
+  for _, lane in ipairs(redis.call('ZRANGE', keys.webhook_lanes(member), '0', '-1')) do
+    redis.call('ZADD', keys.webhook_lanes(member), now, lane)
+  end
+  update_due(member)
+end

@@ -1,0 +1,158 @@
+"""Sends messages over HTTP, many at a time, from a thread of its own. Knows no store.
+
+Names are resolved here and each address is checked at each connection (jobs/webhooks/addresses.py);
+a connection goes to the checked address alone, is used once, and no redirect is followed. Of an
+answer only the status is read. Imported only once there is a webhook.
+"""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import certifi
+import httpcore
+
+from jobs.spec.notify import CalledUrl
+from jobs.webhooks.addresses import AddressRules, RefusedAddress, resolve
+
+MAX_SECONDS = 15.0  # of one try, from resolving the name to the status
+MAX_ERROR_CHARACTERS = 300
+
+
+class Response(NamedTuple):
+    """What came of a request: a status, or else why there is none."""
+
+    status: int | None
+    error: str | None = None
+
+
+class CheckedNetwork(httpcore.AsyncNetworkBackend):
+    """Connects to the addresses of a name that the rules allow, all of them or none."""
+
+    def __init__(self, rules: AddressRules) -> None:
+        self._rules, self._network = rules, httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Connect to the first address that takes the connection. Raises RefusedAddress."""
+        addresses = await _resolve(host, port)
+        self._rules.check_addresses(host, addresses)
+        error: Exception = OSError("it has no address")
+        for address in addresses:
+            try:
+                return await self._network.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
+            except httpcore.ConnectError as refused:
+                error = refused
+        raise error
+
+
+class WebhookClient:
+    """Sends requests in its own event loop; results are handed over in that loop's thread."""
+
+    def __init__(self, rules: AddressRules) -> None:
+        self._rules = rules
+        self._loop = asyncio.new_event_loop()
+        self._tls = ssl.create_default_context()
+        self._tls.load_verify_locations(certifi.where())
+        self._thread = threading.Thread(
+            target=self._loop.run_forever, name="webhook client", daemon=True
+        )
+        self._thread.start()
+
+    def send(
+        self,
+        url: CalledUrl,
+        headers: dict[str, str],
+        body: bytes,
+        on_response: Callable[[Response], None],
+    ) -> None:
+        """Begin a request; `on_response` is called once, unless `close` comes before."""
+
+        async def run() -> None:
+            on_response(await self._request(url, headers, body))
+
+        asyncio.run_coroutine_threadsafe(run(), self._loop)
+
+    def close(self) -> None:
+        """Break off all requests, and end the thread."""
+        asyncio.run_coroutine_threadsafe(self._cancel_all(), self._loop)
+        self._thread.join(2.0)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    async def _cancel_all(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._loop.stop()
+
+    async def _request(self, url: CalledUrl, headers: dict[str, str], body: bytes) -> Response:
+        try:
+            async with asyncio.timeout(MAX_SECONDS):
+                return Response(await self._exchange(url, headers, body))
+        except TimeoutError:
+            return Response(None, f"no answer within {MAX_SECONDS:.0f} s")
+        except RefusedAddress as error:
+            return Response(None, str(error))
+        except Exception as error:  # of the name, the network, TLS or the other's HTTP
+            return Response(None, _describe(error))
+
+    async def _exchange(self, url: CalledUrl, headers: dict[str, str], body: bytes) -> int:
+        """Send one request on a connection of its own; return the status."""
+        origin = httpcore.Origin(url.scheme.encode(), url.host.encode(), url.port)
+        target = httpcore.URL(
+            scheme=origin.scheme, host=origin.host, port=url.port, target=url.target.encode()
+        )
+        fields: Any = [("host", url.host_header), *headers.items()]
+        async with httpcore.AsyncHTTPConnection(
+            origin, ssl_context=self._tls, network_backend=CheckedNetwork(self._rules)
+        ) as connection:
+            request = httpcore.Request("POST", target, headers=fields, content=body)
+            response = await connection.handle_async_request(request)
+            try:
+                return response.status
+            finally:
+                await response.aclose()
+
+
+async def _resolve(host: str, port: int) -> list[str]:
+    """Resolve a name in a thread of its own, so that slow names hold up no others."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[list[str]] = loop.create_future()
+
+    def settle(addresses: list[str], error: Exception | None) -> None:
+        if future.done():  # the time is over
+            return
+        if error is None:
+            future.set_result(addresses)
+        else:
+            future.set_exception(error)
+
+    def look_up() -> None:
+        addresses, error = list[str](), None
+        try:
+            addresses = resolve(host, port)
+        except (OSError, UnicodeError) as failure:
+            error = failure
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(settle, addresses, error)
+
+    threading.Thread(target=look_up, daemon=True).start()
+    return await future
+
+
+def _describe(error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    return f"{type(error).__name__}: {text}"[:MAX_ERROR_CHARACTERS]

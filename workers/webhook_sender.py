@@ -1,0 +1,264 @@
+"""The thread in a worker's main process that calls webhooks; of all workers, one at a time does.
+
+It holds one lease in the store, moves events from the outboxes to the webhooks' lanes, sends what
+is due, and records how that went. Its position is in the store alone, so another goes on from there
+after a crash: what was on its way goes again, with the same id. `python -m workers.webhook_sender`
+does nothing else, until SIGTERM.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
+
+from jobs import fault_points, logs
+from jobs.archive.webhooks import WebhookArchive
+from jobs.background_thread import BackgroundThread
+from jobs.errors import DiskUnavailable, LeaseLost, NotArchived, StoreFull
+from jobs.files.artifacts import ArtifactStore
+from jobs.settings import Settings
+from jobs.spec.notify import parse_url
+from jobs.store import keys
+from jobs.store.connection import UNAVAILABLE, CommandError, connect, read_clock_ms
+from jobs.tenant_secrets import tenant_secret
+from jobs.webhooks.addresses import AddressRules
+from jobs.webhooks.delivery import retry_delay
+from jobs.webhooks.event import content_type
+from jobs.webhooks.fan_out import FanOut
+from jobs.webhooks.queue import DeliveryQueue, DueLane, Parcel, TryResult
+from jobs.webhooks.sealing import BrokenSeal
+from jobs.webhooks.signature import sign
+from workers.webhook_client import Response, WebhookClient
+
+MAX_IN_FLIGHT = 512  # requests at a time
+MAX_IN_FLIGHT_OF_TENANT = 64
+MAX_IN_FLIGHT_OF_WEBHOOK = 8
+POLL_SECONDS = 0.2  # between two looks for what is due, if nothing comes back before
+#: least time between two looks: what came back meanwhile is recorded by one script
+MIN_ROUND_SECONDS = 0.02
+RETRY_SECONDS = 0.5  # after the store did not answer
+GONE = 410
+
+
+class Sent(NamedTuple):
+    """A request that was begun, and what came of it."""
+
+    parcel: Parcel
+    sent_ms: int
+    response: Response
+
+
+class WebhookSender(BackgroundThread):
+    """A context that calls webhooks while it holds the lease."""
+
+    def __init__(self, settings: Settings, worker: str) -> None:
+        super().__init__("webhooks", join_seconds=3.0)
+        self._store, self._lease_seconds = connect(settings.redis_url), settings.lease_seconds
+        self._queue = DeliveryQueue(self._store, settings.lease_seconds)
+        self._fan_out = FanOut(self._store, self._queue.nonce)
+        self._archive = WebhookArchive(self._store, ArtifactStore(settings.artifacts))
+        self._rules = AddressRules(settings.webhook_hosts, settings.webhook_networks)
+        self._results: SimpleQueue[Sent] = SimpleQueue()
+        self._unrecorded = list[Sent]()  # what came back, while the store does not take it
+        self._in_flight: dict[tuple[str, str], DueLane] = {}  # by webhook and lane
+        self._renew_at, self._dropped = 0.0, Counter[str]()
+        self._logger = logs.get_logger("webhooks", worker=worker)
+
+    def _run(self) -> None:
+        client = WebhookClient(self._rules)
+        try:
+            while not self._stopped.is_set():
+                try:
+                    self._take_turn(client)
+                except LeaseLost:  # what is on its way here is sent again by the other
+                    self._renew_at = 0.0
+                except (*UNAVAILABLE, CommandError, StoreFull) as error:
+                    self._logger.warning("the store does not take it", error=repr(error))
+                    self._stopped.wait(RETRY_SECONDS)
+                except Exception as error:  # of ours
+                    self._logger.error("calling webhooks failed", error=repr(error), exc_info=error)
+                    self._stopped.wait(RETRY_SECONDS)
+        finally:
+            client.close()
+            self._leave()
+
+    def _take_turn(self, client: WebhookClient) -> None:
+        if not self._hold_lease():
+            self._stopped.wait(self._lease_seconds / 3)
+            return
+        self._record(self._wait_for_results())
+        work = self._queue.read_due(MAX_IN_FLIGHT_OF_WEBHOOK * 2)
+        for tenant in work.tenants:
+            fault_points.hit("webhooks:fan_out")
+            self._fan_out.move_some(tenant, work.now_ms)
+            self._tell_dropped(tenant)
+        lanes = list(self._choose(work.lanes))
+        for parcel in self._queue.read_parcels(lanes, work.now_ms):
+            self._send(client, parcel)
+
+    def _hold_lease(self) -> bool:
+        """Renew the lease when it is due, or try to get it; return whether it is held."""
+        now = time.monotonic()
+        if now >= self._renew_at:
+            if not self._queue.hold_lease():
+                return False
+            self._renew_at = now + self._lease_seconds / 3
+        return True
+
+    def _wait_for_results(self) -> list[Sent]:
+        """Return what has come back, after a moment in which more may."""
+        results = list[Sent]()
+        try:
+            results.append(self._results.get(timeout=POLL_SECONDS))
+            time.sleep(MIN_ROUND_SECONDS)
+            while True:
+                results.append(self._results.get_nowait())
+        except Empty:
+            return results
+
+    def _choose(self, lanes: Sequence[DueLane]) -> Iterator[DueLane]:
+        """Choose lanes to serve, so that nobody's slow receivers take all places."""
+        of_tenant = Counter(lane.tenant for lane in self._in_flight.values())
+        of_webhook = Counter(lane.member for lane in self._in_flight.values())
+        for lane in lanes:
+            if len(self._in_flight) >= MAX_IN_FLIGHT:
+                return
+            is_full = of_tenant[lane.tenant] >= MAX_IN_FLIGHT_OF_TENANT
+            is_full |= of_webhook[lane.member] >= MAX_IN_FLIGHT_OF_WEBHOOK
+            if is_full or (lane.member, lane.lane) in self._in_flight:
+                continue
+            of_tenant[lane.tenant] += 1
+            of_webhook[lane.member] += 1
+            yield lane
+
+    def _send(self, client: WebhookClient, parcel: Parcel) -> None:
+        lane, receiver = parcel.lane, parcel.receiver
+        sent_ms = read_clock_ms(self._store)
+        finish = partial(self._finish, parcel, sent_ms)
+        headers, error = dict[str, str](), None
+        if receiver.is_enabled or parcel.is_test:
+            try:
+                secrets = receiver.secrets(tenant_secret(self._store, lane.tenant))
+                headers, url = make_headers(parcel, secrets, sent_ms // 1000), parse_url(parcel.url)
+            except (BrokenSeal, ValueError) as broken:
+                error = f"it cannot be sent: {broken}"
+        self._in_flight[lane.member, lane.lane] = lane
+        if not headers:
+            finish(Response(None, error))
+            return
+        fault_points.hit("webhooks:send")
+        client.send(url, headers, parcel.body, finish)
+
+    def _finish(self, parcel: Parcel, sent_ms: int, response: Response) -> None:
+        self._results.put(Sent(parcel, sent_ms, response))
+
+    def _record(self, results: Sequence[Sent]) -> None:
+        """Record what came back; a webhook that this disabled is archived so."""
+        self._unrecorded += results
+        if not self._unrecorded:
+            return
+        fault_points.hit("webhooks:answered")
+        tries = list(map(judge, self._unrecorded))
+        try:
+            disabled = self._queue.report(tries)
+        except LeaseLost:
+            self._forget_unrecorded()
+            raise
+        fault_points.hit("webhooks:recorded")
+        recorded = list(zip(self._unrecorded, tries, strict=True))
+        self._forget_unrecorded()
+        for sent, result in recorded:
+            self._log(sent, result)
+        for member in disabled:
+            try:
+                self._archive.save_change(*keys.split_member(member))
+            except (StoreFull, DiskUnavailable, NotArchived) as error:
+                self._logger.warning("a disabled webhook is not archived so", error=str(error))
+
+    def _forget_unrecorded(self) -> None:
+        for sent in self._unrecorded:
+            self._in_flight.pop((sent.parcel.lane.member, sent.parcel.lane.lane), None)
+        self._unrecorded.clear()
+
+    def _log(self, sent: Sent, result: TryResult) -> None:
+        lane = sent.parcel.lane
+        log = self._logger.info if result.outcome == "delivered" else self._logger.warning
+        log(
+            "webhook called" if result.outcome != "closed" else "webhook not called",
+            webhook=lane.member, message=lane.message_id, type=sent.parcel.event,
+            outcome=result.outcome, attempt=sent.parcel.attempt + 1, code=result.code,
+            error=result.error,
+        )  # fmt: skip
+
+    def _tell_dropped(self, tenant: str) -> None:
+        """Log once how many of a tenant's events were dropped, since nobody sent them."""
+        count = self._fan_out.count_dropped(tenant)
+        if count > self._dropped[tenant]:
+            new = count - self._dropped[tenant]
+            self._logger.warning("events dropped before any worker sent them", tenant=tenant, n=new)
+        self._dropped[tenant] = count
+
+    def _leave(self) -> None:
+        try:
+            self._queue.release_lease()
+        except Exception as error:  # it runs out by itself
+            self._logger.warning("the webhooks' lease is not released", error=repr(error))
+
+
+def make_headers(parcel: Parcel, secrets: Sequence[str], seconds: int) -> dict[str, str]:
+    """Return the headers of a message that is sent at this second, signed by each secret."""
+    message_id, body = parcel.lane.message_id, parcel.body
+    return {
+        "content-type": content_type(parcel.receiver.format),
+        "content-length": str(len(body)),
+        "connection": "close",
+        "user-agent": "Tickforge",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(seconds),
+        "webhook-signature": sign(secrets, message_id, seconds, body),
+    }
+
+
+def judge(sent: Sent) -> TryResult:
+    """Decide what follows from an answer: delivered, another try, or the end."""
+    parcel, response = sent.parcel, sent.response
+    lane, is_default = parcel.lane, parcel.receiver.is_default
+    if not parcel.receiver.is_enabled and not parcel.is_test:
+        reason = f"the webhook is disabled: {parcel.receiver.disabled_reason}"
+        return TryResult(lane, "closed", sent.sent_ms, error=reason)
+    code = response.status
+    if code is not None and 200 <= code < 300:
+        return TryResult(lane, "delivered", sent.sent_ms, code)
+    error = response.error or f"answered {code}"
+    if code is not None and 300 <= code < 400:
+        error += ": redirects are not followed"
+    failed = partial(TryResult, lane, sent_ms=sent.sent_ms, code=code, error=error)
+    if parcel.is_test:
+        return failed(outcome="failed")
+    if code == GONE:
+        return failed(outcome="failed", disable=None if is_default else "it answered 410 (gone)")
+    since_first = (sent.sent_ms - (parcel.first_ms or sent.sent_ms)) / 1000
+    delay = retry_delay(parcel.attempt + 1, since_first)
+    if delay is not None:
+        return failed(outcome="again", delay_ms=int(1000 * delay))
+    reason = f"three days of failed tries, at last: {error}"
+    return failed(outcome="failed", disable=None if is_default else reason)
+
+
+def main() -> None:
+    """Call webhooks until SIGTERM; settings come from the environment."""
+    stopped = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    settings = Settings.from_env(os.environ)
+    logs.configure_logging(settings.log_format)
+    with WebhookSender(settings, f"sender-{os.getpid()}"):
+        stopped.wait()
+
+
+if __name__ == "__main__":
+    main()
