@@ -13,9 +13,11 @@ from flask import Response, request
 
 from api.etag import JSON, compute_etag, etag_matches, response_or_304, set_etag
 from api.forwarding import add_prefix
-from api.long_polling import UNREACHABLE_TICK, LongPoller
+from api.long_polling import LongPoller
 from api.schemas_events import JobPollQuery
+from api.until import WaitEnd, read_until
 from jobs.answers.answer import Answer
+from jobs.history.history import HistoryReader
 from jobs.job import Job
 from jobs.queries.notices import JobName
 from jobs.submissions import Submission
@@ -106,6 +108,7 @@ def long_poll_job(
     name: JobName,
     get_job: Callable[[str, str], AnyJob],
     query: JobPollQuery,
+    history: HistoryReader,
 ) -> Response:
     """Return a job when what the query waits for has happened, or its time is over."""
 
@@ -114,15 +117,30 @@ def long_poll_job(
 
     wait_for = long_poller.wait_for
     if query.until is not None:
-        tick = UNREACHABLE_TICK if query.until == "end" else int(query.until.removeprefix("tick:"))
-        result = wait_for(
-            name, query.wait, fetch, lambda view, _: view.job.is_terminal or view.job.tick >= tick,
-            min_tick=tick,
-        )  # fmt: skip
-        return result.add_retry_after(result.value.to_response(always_full=result.timed_out))
+        end = read_until(query.until, get_job(*name), history)
+        return _long_poll_until(long_poller, name, fetch, query.wait, end)
     changed = _ChangeDetector()
     result = wait_for(name, query.wait, fetch, changed, ticks_after=PROGRESS_AFTER_SECONDS)
     return result.add_retry_after(result.value.to_response())
+
+
+def _long_poll_until(
+    long_poller: LongPoller,
+    name: JobName,
+    fetch: Callable[[], JobView],
+    seconds: float,
+    end: WaitEnd,
+) -> Response:
+    def look_and_fetch() -> tuple[bool, JobView]:
+        is_met = end.look()  # before the job is read, so that it has got to the tick that was found
+        return is_met, fetch()
+
+    def is_over(news: tuple[bool, JobView], _: float) -> bool:
+        is_met, view = news
+        return is_met or view.job.is_terminal or view.job.tick >= end.tick
+
+    result = long_poller.wait_for(name, seconds, look_and_fetch, is_over, min_tick=end.min_tick)
+    return result.add_retry_after(result.value[1].to_response(always_full=result.timed_out))
 
 
 class _ChangeDetector:

@@ -113,8 +113,8 @@ def _list_ledger_jobs(context: RequestContext, query: JobQuery) -> Page[AnyJob]:
 )
 def get_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Response:
     """Read a job, now or (with `wait`) once it has changed."""
-    get_job = context.deps.get_job
-    return long_poll_job(context.deps.long_poller, (context.tenant, job_id), get_job, query)
+    deps, name = context.deps, (context.tenant, job_id)
+    return long_poll_job(deps.long_poller, name, deps.get_job, query, deps.history)
 
 
 @router.endpoint(

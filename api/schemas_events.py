@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.pagination import ListPage
 from api.query import DECIMAL, PageQuery, Query, Wait
 from api.schemas import JobId
+from api.until import check_until
 from jobs.queries.events import Event
 
 MAX_STREAMED_JOBS = 50  # in one stream
@@ -18,8 +19,10 @@ class JobPollQuery(Query):
     wait: Wait = 0
     """Seconds to wait until the job differs from the ETag of If-None-Match; without one, until it
     changes."""
-    until: Annotated[str, Field(pattern=r"^(end|tick:[0-9]{1,15})$")] | None = None
-    """With `wait`: wait until the job has ended, or until that tick is accepted."""
+    until: Annotated[str, Field(max_length=100), AfterValidator(check_until)] | None = None
+    """With `wait`: `end`: until the job has ended; `tick:N`: until that tick is accepted; or until
+    a tick meets a condition: `tick>=N`, `COLUMN<X`, `COLUMN>X`, such as loss<0.1, val_loss<0.2.
+    Any recorded tick counts; the job's end always ends a wait."""
 
 
 class EventsQuery(PageQuery):

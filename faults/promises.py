@@ -212,6 +212,13 @@ PROMISES = (
          "appended-to-a-deleted-parent", "header-in-the-middle", "texts-of-a-scan-forgotten"),
     ),
     Promise(
+        "A condition is told at the first tick that meets it, once, whatever dies",
+        "",
+        (),
+        ("condition-told-twice", "condition-met-at-a-later-tick", "condition-lost-between",
+         "condition-in-float32", "condition-search-skips-infinity"),
+    ),
+    Promise(
         "A service in use for long does not grow",
         "",
         (),

@@ -18,6 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from jobs.job import Lease
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
+from jobs.spec.conditions import MetCondition
 from jobs.store import keys
 from tests import ledger_store
 from tests.edited_scripts import EditedScripts, Edits
@@ -206,16 +207,22 @@ class LedgerMachine(RuleBasedStateMachine):
     ) -> None:
         column = struct.pack(f"<{len(losses)}I", *losses)
         points = b"".join(struct.pack("<QQ", *point) for point in states.items())
+        last = first + len(losses) - 1
+        # an owner that does not know what others told sends it again, with a later tick
+        met = [MetCondition(f"loss<{tick}", tick, 0.5) for tick in (2, 5) if first <= tick <= last]
+        met += [MetCondition("loss>0", last, 1.0)] * bool(losses)
 
         def ledger() -> tuple[int, str | None, bool]:
             appended = self.lease_ledger.append_ticks(
                 self.as_lease(held), first, len(losses), {"loss": column}, {}, 0,
-                {"state": points} if states else {},
+                {"state": points} if states else {}, met,
             )  # fmt: skip
             return appended.tick, appended.requested, appended.segment_in_files
 
         accepted = self.compare_call(
-            "append", ledger, lambda: self.world.append_ticks(held, first, losses, states)
+            "append",
+            ledger,
+            lambda: self.world.append_ticks(held, first, losses, states, [one[:2] for one in met]),
         )
         self.outcome_counts["append into files"] += bool(accepted and accepted[2])
 

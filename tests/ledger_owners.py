@@ -66,6 +66,9 @@ class ModelJob:
     expiry_order: int | None = None  # when its lease did, in the order of such events
     losses: list[int] = field(default_factory=list)  # bits, by tick
     states: dict[int, int] = field(default_factory=dict)
+    conditions: dict[str, int] = field(
+        default_factory=dict
+    )  # condition -> the tick it was told with
     segments_in_files: int = 0  # segments that lie in files
     is_finalized: bool = False
     deaths: int = 0
@@ -168,9 +171,17 @@ class Owners:
         return self.jobs[held.number]
 
     def append_ticks(
-        self, held: HeldLease, first: int, losses: Sequence[int], states: dict[int, int]
+        self,
+        held: HeldLease,
+        first: int,
+        losses: Sequence[int],
+        states: dict[int, int],
+        met: Sequence[tuple[str, int]],
     ) -> tuple[int, str | None, bool]:
-        """Accept the next ticks; refuse a gap and values that differ from recorded ones."""
+        """Accept the next ticks; refuse a gap and values that differ from recorded ones.
+
+        Conditions that they meet are told, each once.
+        """
         job = self._require_holder(held)
         last = first + len(losses) - 1
         if first > job.tick + 1:
@@ -192,6 +203,7 @@ class Owners:
         if fresh:
             job.losses += fresh
             job.deaths, job.attempts[-1].last = 0, job.tick
+        job.conditions = {**dict(met), **job.conditions}
         job.expiry_order = None
         return job.tick, job.requested, in_files
 

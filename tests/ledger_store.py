@@ -116,6 +116,9 @@ def _visible(name: str, part: str | None, value: Any) -> StoreContent:
     if part.startswith("attempt:"):
         fields = {key: text.decode() for key, text in value.items()}
         return {name: (int(fields["first_tick"]), int(fields["last_tick"]), fields.get("outcome"))}
+    if part == "events":
+        events = [event for event in map(json.loads, value) if event["type"] == "condition"]
+        return {name: sorted(_told(event["data"]) for event in events)} if events else {}
     if part == "digests":
         return {name: sorted(value)}
     return {name: value} if part.startswith(("audit", "f32:", "sparse:")) else {}
@@ -176,6 +179,7 @@ def _expected_job(job: ModelJob, tenant: str, job_id: str) -> StoreContent:
     expected: StoreContent = {
         record: {name: str(value) for name, value in fields.items() if value is not None},
         keys.checkpoints(tenant, job_id): job.checkpoints,
+        keys.events(tenant, job_id): sorted(job.conditions.items()),
         keys.audit(tenant, job_id): [" ".join(map(str, entry)) for entry in job.audit],
         keys.segment_digests(tenant, job_id): [
             f"loss-{segment:02}.f32" for segment in range(job.segments_in_files)
@@ -192,6 +196,10 @@ def _expected_job(job: ModelJob, tenant: str, job_id: str) -> StoreContent:
         ]
         expected[keys.sparse(tenant, job_id, "state", segment)] = _pack("Q", points)
     return {name: value for name, value in expected.items() if value}
+
+
+def _told(data: dict[str, Any]) -> tuple[str, int]:
+    return data["condition"], data["tick"]
 
 
 def _pack(kind: str, numbers: list[int]) -> bytes:

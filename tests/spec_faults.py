@@ -57,6 +57,7 @@ def stop_rule(name: str, metric: str) -> Spec:
 
 HELD_OUT = {"validation": {"fraction": 0.25}}
 FAULTS = [
+    SpecFault("condition on no column", "/notify_when/1", {"notify_when": ["lr>0", "val_loss<1"]}),
     SpecFault("batch beyond the rows", "/batch_size", {"batch_size": 41}),
     SpecFault("more parts than rows", "/micro_batches", {"batch_size": 4, "micro_batches": 5}),
     SpecFault("batch norm of one row", "/batch_size",

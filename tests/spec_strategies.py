@@ -2,6 +2,7 @@
 
 from hypothesis import strategies as st
 
+from jobs.spec.conditions import parse_condition
 from tests.data_strategies import (
     FLAG,
     KINDS,
@@ -161,6 +162,14 @@ def total_of(budget: Spec, training: int, batch: int, drop_last: bool) -> int | 
     return min(totals, default=None)
 
 
+def conditions(metrics: list[str]) -> st.SearchStrategy[list[str]]:
+    """Draw conditions on ticks, the rate and these metrics, none twice."""
+    parts = st.sampled_from([*metrics, "lr"]), st.sampled_from("<>"), floats(-10, 10)
+    texts = st.builds(lambda name, sign, value: f"{name}{sign}{value!r}", *parts)
+    ticks = integers(1, 10**9).map(lambda tick: f"tick>={tick:.0f}")
+    return st.lists(texts | ticks, max_size=3, unique_by=lambda text: parse_condition(text).meaning)
+
+
 @st.composite
 def specs(draw: st.DrawFn, source: st.SearchStrategy[SpecData] = ANY_DATA) -> Spec:
     """Draw a spec on such data that must be accepted."""
@@ -184,6 +193,7 @@ def specs(draw: st.DrawFn, source: st.SearchStrategy[SpecData] = ANY_DATA) -> Sp
     parts = {
         "schedule": schedules(total_of(budget, training, batch, drop_last)),
         "stop": stop_rules(metrics),
+        "notify_when": conditions(metrics),
     }
     spec = {"model": model, "data": data.data, "budget": budget, **compute, **sizes}
     spec |= {} if validation is None and draw(FLAG) else {"validation": validation}

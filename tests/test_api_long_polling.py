@@ -266,6 +266,46 @@ def test_a_known_history_is_held_until_it_changes(
     assert held.wait_for_response(10).status_code == 200
 
 
+def test_a_wait_for_a_condition_ends_at_a_tick_that_meets_it_and_no_sooner(
+    client: Any, wait: Wait, worker: ManualWorker, path: str
+) -> None:
+    held = wait(f"{path}?wait=20&until=loss<0.5").wait_until_held()
+    worker.record([3.0, 0.5])  # 0.5 is not below it
+    assert client.get(f"{path}?wait=0.3&until=loss<0.5").json["tick"] == 4
+    worker.record([0.25, 7.0])
+    response = held.wait_for_response(10)
+    assert (response.status_code, response.json["tick"]) == (200, 6)
+
+
+def test_a_condition_that_was_met_before_the_wait_ends_it_at_once(
+    client: Any, worker: ManualWorker, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        long_polling.HeldRequestLimit, "acquire", lambda self: pytest.fail("it waits")
+    )
+    worker.record([0.25, 3.0])
+    for condition in ("loss<0.5", "loss>1.5", "tick>=4", "lr>0", "lr<1"):
+        response = client.get(f"{path}?wait=20&until={condition}")
+        assert (response.status_code, response.json["tick"]) == (200, 4), condition
+
+
+@pytest.mark.parametrize(
+    ("condition", "rule"),
+    [
+        ("val_loss<1", "needs validation"), ("grad_norm>1", "tick, loss, lr"), ("tick>5", ">=N"),
+        ("loss<=1", "< or >"), ("loss>nan", "a finite number"), ("END", "end, tick:N"),
+        ("tick:-1", "end, tick:N"), ("loss<" + "1" * 100, "100 characters"),
+    ],
+)  # fmt: skip
+def test_a_wait_for_what_is_no_condition_of_this_job_is_400_with_the_rule(
+    client: Any, path: str, condition: str, rule: str
+) -> None:
+    response = client.get(path, query_string={"wait": "20", "until": condition})
+    (error,) = response.json["errors"]
+    assert response.status_code == 400 and rule in error["detail"]
+    assert (error["parameter"], error["value"]) == ("until", condition)
+
+
 def test_the_end_of_a_job_ends_a_wait_for_its_history(
     wait: Wait, worker: ManualWorker, path: str
 ) -> None:

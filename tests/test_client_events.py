@@ -161,6 +161,7 @@ def test_the_command_lists_events_a_line_each(capsys) -> None:
     events = [
         {"type": "status", "data": {"status": "running", "requested": "stop", "error": None}},
         {"type": "validation", "data": {"tick": 1000, "metrics": {"val_loss": 0.25}}},
+        {"type": "condition", "data": {"condition": "loss<0.1", "tick": 9, "value": 0.0625}},
         {"type": "checkpoint", "data": {"tick": 1000, "is_best": True, "is_final": False}},
         {"type": "log", "data": {"level": "warning", "message": "a\x1b[2Jb"}},
         {"type": "status", "data": {"status": "failed", "error": {"type": "t", "detail": "d"}}},
@@ -172,6 +173,7 @@ def test_the_command_lists_events_a_line_each(capsys) -> None:
     assert [line.split("  ", 3)[-1].strip() for line in capsys.readouterr().out.splitlines()] == [
         "status      running  requested stop",
         "validation  tick 1,000  val_loss 0.25",
+        "condition   tick 9  loss<0.1: 0.0625",
         "checkpoint  tick 1,000  is_best",
         "log         warning  a�[2Jb",
         "status      failed  t: d",

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
+from jobs import fault_points
 from jobs.errors import ConcurrentChange, StoreFull
 from jobs.files.checkpoint_folders import expired_ticks
 from jobs.job import Checkpoint, SparsePoint
@@ -21,6 +22,7 @@ from jobs.recording.writer import HistoryWriter
 from jobs.spec.engines import is_portable
 from jobs.store.connection import UNAVAILABLE
 from jobs.values import STATE_COLUMN
+from workers.conditions import ConditionWatch
 from workers.delivery import BufferedCall, BufferedDelivery, ClientRequests, WriteBuffer
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
@@ -57,6 +59,7 @@ class LedgerWriter:
         self._delivery = BufferedDelivery(
             self.requests, heartbeat, self.retry, write_log, buffer or WriteBuffer(), claim.tick
         )
+        self._conditions = ConditionWatch(claim.spec, (claim.fork_tick or 0) + 1)
         self._event_count = 0  # of the events that are delivered for certain
         self._is_disk_error_reported = False
 
@@ -97,10 +100,13 @@ class LedgerWriter:
 
         Returns at once while the store is unavailable, until the buffer is full.
         """
+        if met := self._conditions.find(chunk):
+            fault_points.hit("conditions")
         sparse = [*chunk.sparse, SparsePoint("time", chunk.last, encode_value(elapsed))]
         call = partial(
             self._history_writer.append, chunk.first, chunk.columns, sparse,
             phase=phase, elapsed=elapsed, metrics=chunk.metrics, best=chunk.best,
+            met=met,
         )  # fmt: skip
         self._delivery.send(BufferedCall(chunk.last, chunk.count, call))
 

@@ -3,6 +3,7 @@
 from faults.mutants import (
     answer_mutants,
     append_mutants,
+    condition_mutants,
     connection_mutants,
     damage_mutants,
     data_mutants,
@@ -32,6 +33,7 @@ MUTANTS = (
     *format_mutants.MUTANTS,
     *process_mutants.MUTANTS,
     *append_mutants.MUTANTS,
+    *condition_mutants.MUTANTS,
     *fork_mutants.MUTANTS,
     *prediction_mutants.MUTANTS,
     *answer_mutants.MUTANTS,

@@ -11,12 +11,14 @@ from jobs.files.artifacts import ArtifactStore
 from jobs.files.file_digests import FileDigests
 from jobs.history import curves, exports, json_pages
 from jobs.history.column_reader import ColumnReader
+from jobs.history.condition_search import ConditionSearch
 from jobs.history.curves import Series
 from jobs.history.errors import UnsupportedColumn
 from jobs.history.exports import BinaryExport
 from jobs.history.json_pages import HistoryJson
 from jobs.history.selection import ColumnSelection, select_columns
 from jobs.job import Job
+from jobs.spec.conditions import Condition
 from jobs.store.connection import Store
 from jobs.values import STATE_COLUMN
 
@@ -108,6 +110,10 @@ class HistoryReader:
         """Raise what a read of the range would, before any of it is read."""
         selection = self._select(job, columns)
         selection.check_files(*selection.tick_range(after, before))
+
+    def search(self, job: Job, condition: Condition) -> ConditionSearch:
+        """Return the search for a tick of the job's own that meets a condition on a column."""
+        return ConditionSearch(self._columns, job, condition)
 
     def _select_numbers(self, job: Job, columns: Sequence[str]) -> ColumnSelection:
         selection = self._select(job, columns)

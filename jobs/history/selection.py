@@ -17,10 +17,9 @@ from jobs.history.learning_rate import compute_rates, downsample_rates
 from jobs.history.line_rates import find_knees, line_rate
 from jobs.history.summary_rows import Edges, Floats, Summaries
 from jobs.job import TERMINAL_STATUSES, Job
+from jobs.spec.condition_checks import RATE_COLUMN
 from jobs.spec.job_spec import JobSpec
 from jobs.values import STATE_COLUMN
-
-RATE_COLUMN = "lr"
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,4 @@ def select_columns(reader: ColumnReader, job: Job, columns: Iterable[str]) -> Co
 
 def sparse_names(spec: JobSpec) -> list[str]:
     """Return the columns of a spec that have values at some ticks only."""
-    measured = [] if spec.validation is None else ["val"]
-    measured += [] if spec.test is None else ["test"]
-    metrics = ["loss", "accuracy"] if spec.profile.kind == "class" else ["loss"]
-    return [f"{part}_{name}" for part in measured for name in metrics] + ["time", STATE_COLUMN]
+    return [*spec.metric_names, "time", STATE_COLUMN]

@@ -24,10 +24,12 @@ from jobs.errors import (
 from jobs.job import Checkpoint, JobResult, Lease
 from jobs.ledger.checkpoint_set import CheckpointSet, parse_checkpoint_set
 from jobs.ledger.claims import Claim, parse_claim
+from jobs.spec.conditions import MetCondition
 from jobs.store.codec import encode_checkpoint, encode_identity
 from jobs.store.connection import Store
 from jobs.store.keys import job_member
 from jobs.store.scripts import Scripts
+from jobs.values import finite_or_none
 
 #: attempts in a row without a new tick after which a job fails
 MAX_ATTEMPTS_WITHOUT_PROGRESS = 5
@@ -124,14 +126,16 @@ class LeaseLedger:
         rows: Mapping[str, bytes],
         row_at: int,
         sparse: Mapping[str, bytes],
+        met: Sequence[MetCondition] = (),
         **progress: str | None,
     ) -> AppendResult:
         """Offer `count` ticks of one segment, and sparse points; recorded ticks are compared.
 
         `columns` has float32 values by name, `rows` complete summary rows from row `row_at` of the
-        segment on, `sparse` 16-byte points; jobs/recording/writer.py makes them. `progress` is what
-        the job shows from now on: phase, metrics, best, elapsed. Raises LeaseLost, TickGap, or
-        TickMismatch where a recorded tick has other bits.
+        segment on, `sparse` 16-byte points; jobs/recording/writer.py makes them. `met` are
+        conditions that these ticks meet: each is told once a job. `progress` is what the job shows
+        from now on: phase, metrics, best, elapsed. Raises LeaseLost, TickGap, or TickMismatch where
+        a recorded tick has other bits.
         """
         fields = {
             "first": first,
@@ -140,6 +144,7 @@ class LeaseLedger:
             "rows": list(rows),
             "row_at": row_at,
             "sparse": list(sparse),
+            "met": [(condition.text, condition.tick, _met_json(condition)) for condition in met],
             **progress,
         }
         arrays = (*columns.values(), *rows.values(), *sparse.values())
@@ -268,6 +273,12 @@ class LeaseLedger:
         if answer[0] == b"fenced":
             raise LeaseLost(f"{member}: the lease is over ({answer[1].decode()})")
         return answer
+
+
+def _met_json(condition: MetCondition) -> str:
+    """Return the data of a condition's event: as text, since Lua would round the numbers."""
+    value = finite_or_none(condition.value)
+    return json.dumps({"condition": condition.text, "tick": condition.tick, "value": value})
 
 
 def _has_mismatch(error: Mapping[str, Any] | None, result: JobResult | None) -> bool:

@@ -20,7 +20,7 @@ from jobs.store.connection import Store
 from jobs.store.numbering import Numbering, event_numbering
 from jobs.timestamps import format_rfc3339
 
-EventType = Literal["status", "validation", "checkpoint", "log"]
+EventType = Literal["status", "validation", "checkpoint", "condition", "log"]
 MAX_EVENTS = 10_000  # of one job, as in lua/prelude.lua
 JOB_FIELDS = ("status", "requested", "stopped_by", "error", "tick", "loss")
 
@@ -37,7 +37,8 @@ class Event(BaseModel):
     type: EventType
     data: dict[str, Any] = Field(
         description="status: status, requested, stopped_by, error; validation: tick, metrics; "
-        "checkpoint: tick, is_best, is_final; log: level, message"
+        "checkpoint: tick, is_best, is_final; condition: condition, tick, value; "
+        "log: level, message"
     )
 
 

@@ -29,6 +29,7 @@ from jobs.ledger.owner import AppendResult, LeaseLedger
 from jobs.recording.moved_points import MovedPoints
 from jobs.recording.segment_mover import SegmentMover
 from jobs.recording.segments import Segments
+from jobs.spec.conditions import MetCondition
 from jobs.store.connection import Store
 from jobs.values import STATE_COLUMN, finite_or_none
 
@@ -71,12 +72,14 @@ class HistoryWriter:
         elapsed: float | None = None,
         metrics: Mapping[str, float | None] | None = None,
         best: Mapping[str, Any] | None = None,
+        met: Sequence[MetCondition] = (),
     ) -> AppendResult:
         """Append consecutive ticks from `first` on, and sparse points of these or earlier ticks.
 
         `columns` has float32 values by name, one a tick. Without columns the points come alone, and
-        `first` is the tick after them. `replayed` ticks change no progress of the job. Safe to
-        repeat. Raises LeaseLost, TickGap or TickMismatch, and what `SegmentMover` raises.
+        `first` is the tick after them. `replayed` ticks change no progress of the job. The
+        conditions of `met` are told with the ticks that meet them, in one step. Safe to repeat.
+        Raises LeaseLost, TickGap or TickMismatch, and what `SegmentMover` raises.
         """
         progress: dict[str, str | None] = {"phase": phase}
         if not replayed:
@@ -87,10 +90,11 @@ class HistoryWriter:
         calls = list(_split_into_calls(first, count))
         for start, length in calls[:-1]:
             values = _slice_columns(columns, start - first, length)
-            self._append_call(start, values, {}, phase=phase)
+            self._append_call(start, values, {}, _met_within(met, start, length), phase=phase)
         start, length = calls[-1]
         values = _slice_columns(columns, start - first, length)
-        result = self._append_call(start, values, _pack_points(sparse), **progress)
+        last_met = _met_within(met, start, length) if count else met
+        result = self._append_call(start, values, _pack_points(sparse), last_met, **progress)
         self._tick = result.tick
         self._mover.schedule(self._tick)
         return result
@@ -139,14 +143,19 @@ class HistoryWriter:
         return extent.tick, extent.segments_in_files
 
     def _append_call(
-        self, first: int, columns: Dense, sparse: Mapping[str, bytes], **progress: str | None
+        self,
+        first: int,
+        columns: Dense,
+        sparse: Mapping[str, bytes],
+        met: Sequence[MetCondition],
+        **progress: str | None,
     ) -> AppendResult:
         count = len(next(iter(columns.values()))) if columns else 0
         row_at, rows, partial_bucket = self._summarize(first, count, columns)
         data = {name: array.astype("<f4", copy=False).tobytes() for name, array in columns.items()}
         try:
             result = self._ledger.append_ticks(
-                self._lease, first, count, data, rows, row_at, sparse, **progress
+                self._lease, first, count, data, rows, row_at, sparse, met, **progress
             )
         except TickGap:  # a store that has lost ticks may have lost the moves of segments too
             self._mover.wait_idle()
@@ -232,6 +241,10 @@ def _split_into_calls(first: int, count: int) -> Iterator[tuple[int, int]]:
 
 def _slice_columns(columns: Dense, start: int, length: int) -> dict[str, Values]:
     return {name: values[start : start + length] for name, values in columns.items()}
+
+
+def _met_within(met: Sequence[MetCondition], first: int, count: int) -> list[MetCondition]:
+    return [condition for condition in met if first <= condition.tick < first + count]
 
 
 def _pack_points(points: Sequence[SparsePoint]) -> dict[str, bytes]:

@@ -21,7 +21,7 @@ from jobs.spec.rules import check_rules
 PATCHABLE_FIELDS = (
     "/name", "/labels", "/notes", "/priority", "/notify", "/optimizer", "/schedule", "/budget",
     "/stop", "/batch_size", "/micro_batches", "/clip_norm", "/checkpoint", "/compute", "/seed",
-    "/model/dropout", "/validation/every_ticks",
+    "/model/dropout", "/validation/every_ticks", "/notify_when",
 )  # fmt: skip
 #: why any other field stays, by its first part
 REASONS = {

@@ -7,11 +7,12 @@ stored, shown and trained. `jobs/spec/reading.py` makes the one from the other.
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
 from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, StoredSeed
+from jobs.spec.conditions import MAX_CONDITION_CHARACTERS, MAX_CONDITIONS, check_condition
 from jobs.spec.data import FIRST_REVISION, REVISION, Data, DatasetData, Profile
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.held_out import HeldOut, HeldOutTest, Validation, count_binary_share, count_share
@@ -51,6 +52,9 @@ Labels = Annotated[
     WithJsonSchema(LABELS_SCHEMA),
 ]
 Notes = Annotated[str, Field(max_length=10_000)]
+ConditionText = Annotated[
+    str, Field(max_length=MAX_CONDITION_CHARACTERS), AfterValidator(check_condition)
+]
 Priority = Annotated[int, Field(ge=-100, le=100), INTEGRAL]
 
 
@@ -99,6 +103,11 @@ class JobSpecRequest(StrictModel):
     """Webhooks (wh_…), whatever their labels, and addresses to call for this job."""
     record: Annotated[list[RecordedColumn], LimitErrors()] = ["loss"]
     """Columns recorded at every tick; loss always is."""
+    notify_when: Annotated[
+        list[ConditionText], Field(max_length=MAX_CONDITIONS), LimitErrors(max_items=MAX_CONDITIONS)
+    ] = []
+    """Conditions such as loss<0.1, val_accuracy>0.9 or tick>=5000: an event `condition` tells the
+    first tick that meets one, once."""
 
 
 class JobSpec(JobSpecRequest):
@@ -196,6 +205,14 @@ class JobSpec(JobSpecRequest):
     def parameters(self) -> int:
         """Number of trainable parameters, exactly."""
         return self.model.num_parameters(self.profile.features, self.profile.outputs)
+
+    @property
+    def metric_names(self) -> list[str]:
+        """The metrics that validation and test record."""
+        measured = [] if self.validation is None else ["val"]
+        measured += [] if self.test is None else ["test"]
+        metrics = ["loss", "accuracy"] if self.profile.kind == "class" else ["loss"]
+        return [f"{part}_{name}" for part in measured for name in metrics]
 
     @property
     def queue(self) -> Literal["cpu", "cuda"]:

@@ -6,6 +6,8 @@ Each rule yields its errors; all rules are checked, so that a client gets all er
 from collections.abc import Callable, Iterator, Set
 
 from jobs.spec.base import FieldError
+from jobs.spec.condition_checks import describe_missing_column
+from jobs.spec.conditions import parse_condition
 from jobs.spec.engines import unsupported_reason
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.split_checks import check_splits
@@ -144,6 +146,16 @@ def _check_record(spec: JobSpec) -> Iterator[FieldError]:
         yield FieldError("/record", "each column once", list(spec.record))
 
 
+def _check_conditions(spec: JobSpec) -> Iterator[FieldError]:
+    first_places: dict[tuple[str, str, float], int] = {}
+    for at, condition in enumerate(map(parse_condition, spec.notify_when)):
+        if rule := describe_missing_column(condition, spec):
+            yield FieldError(f"/notify_when/{at}", rule, condition.text)
+        if (first := first_places.setdefault(condition.meaning, at)) != at:
+            rule = f"each condition once; this is that of /notify_when/{first}"
+            yield FieldError(f"/notify_when/{at}", rule, condition.text)
+
+
 def _check_engine(spec: JobSpec) -> Iterator[FieldError]:
     if reason := unsupported_reason(spec, spec.compute.engine):
         rule = f"an engine that can train this: {reason}"
@@ -173,5 +185,6 @@ RULES: dict[Callable[[JobSpec], Iterator[FieldError]], Set[str]] = {
     _check_schedule: {*BATCH_FIELDS, "budget", "schedule"},
     _check_stop: {*ROW_FIELDS, "stop"},
     _check_record: {"record"},
+    _check_conditions: {*ROW_FIELDS, "record", "notify_when"},
     _check_engine: {"model", "compute"},
 }

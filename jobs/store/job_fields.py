@@ -61,6 +61,7 @@ How far it is.
   loss: 4 bytes: float32 of the accepted tick, little-endian
   metrics: JSON object: the newest values of validation
   best: JSON object: metric, tick and value of the lowest val_loss
+  met: JSON object: conditions of its spec that were told, each with its tick
 
 Its history.
   columns: JSON list: names of dense columns

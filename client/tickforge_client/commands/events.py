@@ -75,6 +75,9 @@ def _event_line(event: Event) -> str:
         error = details.pop("error", None)
         words += [f"{name} {value}" for name, value in details.items()]
         words += [f"{error['type']}: {error['detail']}"] if error else []
+    elif event.type == "condition":
+        value = formatting.number_text(event.data["value"])
+        words = [f"tick {event.data['tick']:,}", f"{event.data['condition']}: {value}"]
     else:
         metrics = details.pop("metrics", {})
         words = [f"tick {details.pop('tick'):,}", *details]

@@ -144,6 +144,17 @@ if validated and h.metrics then
   add_event(member, 'validation', '{"tick":' .. int(validated) .. ',"metrics":' .. h.metrics .. '}')
   emit(member, 'job.validated', { tick = validated })
 end
+if #h.met > 0 then -- conditions that these ticks are the first to meet, as their owner found: each is told once
+  local told = cjson.decode(redis.call('HGET', job, 'met') or '{}')
+  for _, met in ipairs(h.met) do
+    if not told[met[1]] then
+      told[met[1]] = met[2]
+      add_event(member, 'condition', met[3])
+      emit(member, 'job.condition', { tick = met[2], detail = met[3] })
+    end
+  end
+  redis.call('HSET', job, 'met', cjson.encode(told))
+end
 if new_ticks > 0 then notify(member, 't', int(last), 'l', redis.call('HGET', job, 'loss') or '') end
 renew_lease(member, job)
 return { 'ok', int(math.max(last, tick)), redis.call('HGET', job, 'requested') or '', segment < segments_in_files and '1' or '0',
