@@ -21,6 +21,7 @@ from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
 from jobs.store import keys
 from jobs.store.connection import Store
+from jobs.webhooks.event import parse_event
 from tests.manual_worker import ManualWorker
 from tests.support import small_spec
 
@@ -199,7 +200,7 @@ def test_a_search_sees_a_validation_that_comes_after_its_tick(search: Any) -> No
 
 def test_a_condition_is_told_with_its_tick_in_one_step_and_once(search: Any, store: Store) -> None:
     """A chunk of many calls: each tells what its own ticks meet, so no tick is there without."""
-    worker, _ = search()
+    worker, _ = search(notify=["https://ci.example/hook"])
     count = 40_000
     met = [MetCondition("loss<0.5", 20_000, 0.25), MetCondition("tick>=39000", 39_000, math.inf)]
     worker.ledger.append_ticks = recording(worker.ledger.append_ticks)  # type: ignore[method-assign]
@@ -213,6 +214,12 @@ def test_a_condition_is_told_with_its_tick_in_one_step_and_once(search: Any, sto
         {"condition": "loss<0.5", "tick": 20_000, "value": 0.25},
         {"condition": "tick>=39000", "tick": 39_000, "value": None},
     ]
+    emitted = store.xrange(keys.webhook_outbox("default"))
+    messages = [parse_event(*entry) for entry in emitted]  # type: ignore[misc]
+    data = [one.data for one in messages if one.type == "job.condition"]
+    assert [(one["tick"], one["condition"], one["value"], one["loss"]) for one in data] == [
+        (20_000, "loss<0.5", 0.25, 1.0), (39_000, "tick>=39000", None, 1.0),
+    ]  # fmt: skip
 
 
 def recording(method: Any) -> Any:

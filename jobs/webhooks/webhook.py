@@ -12,7 +12,7 @@ from jobs.webhooks.sealing import unseal
 
 EventType = Literal[
     "job.started", "job.validated", "job.checkpointed", "job.paused",
-    "job.succeeded", "job.failed", "job.cancelled",
+    "job.succeeded", "job.failed", "job.cancelled", "job.condition",
 ]  # fmt: skip
 EVENT_TYPES: tuple[EventType, ...] = get_args(EventType)
 ANY_EVENT = "*"
