@@ -87,16 +87,18 @@ def settings(store: "redis.Redis", store_server: str, tmp_path: Path) -> Setting
 
 
 @pytest.fixture
-def client(settings: Settings) -> Any:
+def client(settings: Settings) -> Iterator[Any]:
     """Flask's test client of the API, signed in with the admin key."""
     from api.app import create_app  # here: most tests need no web server's imports
     from tests.support_api import ReadingClient
 
-    app = create_app(settings)
-    app.test_client_class = ReadingClient
-    signed_in = app.test_client()
-    signed_in.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ADMIN_KEY}"
-    return signed_in
+    # closed here: an app that is collected as garbage may lose its sockets before their owner
+    with closing(connect(settings.redis_url)) as own_connection:
+        app = create_app(settings, own_connection)
+        app.test_client_class = ReadingClient
+        signed_in = app.test_client()
+        signed_in.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {ADMIN_KEY}"
+        yield signed_in
 
 
 @pytest.fixture
