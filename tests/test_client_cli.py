@@ -24,7 +24,7 @@ from tests.stub_server import (
     problem_response,
     running_stub,
 )
-from tickforge_client import cli, http
+from tickforge_client import Client, cli, http
 
 JOB = job_document()["id"]
 Serve = Callable[[Rule | list[StubResponse]], StubServer]
@@ -324,12 +324,11 @@ def on_a_terminal(*arguments: str, **environ: str) -> tuple[int, str]:
 
 @pytest.mark.parametrize("no_colour", ["", "1"])
 def test_a_terminal_sees_bar_rate_and_curve(serve: Serve, no_colour: str) -> None:
-    buckets = {"tick_first": [1, 6], "tick_last": [5, 10], "mean": [8.0, 0.1]}
     responses = [job_document(tick=5), job_document(status="succeeded", tick=10)]
 
     def rule(request: Any) -> StubResponse:
-        if request.path.endswith("history"):
-            return StubResponse(body={"loss": buckets})
+        if request.path.endswith("curve.txt"):
+            return StubResponse(body="loss 1\n 2 │⣇⣀\n   └──\n".encode())
         return StubResponse(body=responses.pop(0) if len(responses) > 1 else responses[0])
 
     serve(rule)
@@ -341,6 +340,30 @@ def test_a_terminal_sees_bar_rate_and_curve(serve: Serve, no_colour: str) -> Non
     assert any("\u2801" <= char <= "\u28ff" for char in output)
     assert ("\x1b[32m" in output) == (not no_colour)
     assert output.rstrip().endswith("loss 0.123  val_loss 0.21")
+
+
+def test_a_curve_is_ascii_where_the_terminal_has_no_more_and_told_where_the_server_has_none(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rule(request: Any) -> StubResponse:
+        if request.query.get("columns") == ["lr"]:
+            problem = {"type": "urn:tickforge:problem:not-found", "title": "no", "detail": "path"}
+            return StubResponse(404, problem)
+        if request.path.endswith("curve.txt"):
+            return StubResponse(body=" 2 │⣇ o\n   └──\n".encode())
+        return StubResponse(body=job_document())
+
+    server = serve(rule)
+    with Client(server.url, KEY) as client:
+        job = client.job(JOB)
+        assert job.curve_lines("ascii", width=20) == [" 2 |* o", "   +--"]
+        assert job.curve_lines(None) == job.curve_lines("ascii")
+        assert job.curve_lines("utf-8") == [" 2 │⣇ o", "   └──"]
+    assert server.requests[1].query == {"width": ["20"]}
+    assert cli.main(["history", JOB, "--columns", "lr"]) == 0
+    assert "draws no curves" in capsys.readouterr().out
+    for wrong in (["curve", JOB, "-o", "a.gif"], ["curve", JOB, "--json"]):
+        assert cli.main(wrong) == 2
 
 
 def tickforge(*arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":

@@ -97,6 +97,28 @@ def test_a_view_has_the_exact_extremes(trained: Job) -> None:
     assert max(loss["max"]) == whole.max()
 
 
+def test_a_curve_is_drawn_in_every_form_and_a_link_to_it_needs_no_key(
+    trained: Job, client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for form, beginning in (("svg", b"<svg"), ("png", b"\x89PNG"), ("txt", b"   ")):
+        file = tmp_path / f"curve.{form}"
+        options = ["-o", str(file), "--columns", "loss,lr", "--log"]
+        assert cli.main(["curve", trained.id, *options]) == 0
+        assert file.read_bytes() == trained.curve(form, ["loss", "lr"], log=True)
+        assert file.read_bytes().startswith(beginning)
+    assert cli.main(["curve", trained.id, "--width", "60", "--height", "4"]) == 0
+    printed = capsys.readouterr().out
+    assert printed == trained.curve("txt", width=60, height=4).decode()
+    assert "val_loss" in printed
+
+    assert cli.main(["link", trained.id, "curve.svg?log=true", "--expires-in", "60"]) == 0
+    url = capsys.readouterr().out.strip()
+    assert url.startswith(client.url)
+    assert httpx.get(url).content == trained.curve("svg", log=True)
+    assert httpx.get(trained.link("curve.png").url).headers["Content-Type"] == "image/png"
+    assert cli.main(["link", trained.id, "events"]) == 2
+
+
 def test_a_downloaded_checkpoint_is_what_was_saved(
     trained: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,7 +55,7 @@ def test_the_demo_trains_the_digits_and_prints_the_result(tmp_path: Path) -> Non
     demo = start_demo(tmp_path)
     output = demo.communicate(timeout=100)[0]
     assert demo.returncode == 0, output
-    assert "log scale" in output
+    assert "(log)" in output
     accuracy = re.search(r"held-out accuracy +(0\.\d+)", output)
     assert accuracy, output
     assert re.search(r"the first image shows a 0 \(\d+\.\d%\); it is a 0", output), output

@@ -12,6 +12,7 @@ from tickforge_client._version import __version__
 from tickforge_client.commands.checkpoints import checkpoint, checkpoints, download
 from tickforge_client.commands.common import EXIT_FAILED, common_options, echo, print_json
 from tickforge_client.commands.control import cancel, delete, pause, resume, stop
+from tickforge_client.commands.curve import draw_curve, sign_link
 from tickforge_client.commands.datasets import datasets
 from tickforge_client.commands.events import show_events, show_logs
 from tickforge_client.commands.forks import extend, fork
@@ -52,7 +53,8 @@ def tickforge() -> None:
 
 
 for command in (
-    submit, plan, status, list_jobs, watch, show_events, show_logs, show_history, checkpoints,
+    submit, plan, status, list_jobs, watch, show_events, show_logs, show_history, draw_curve,
+    sign_link, checkpoints,
     checkpoint, download, predict, generate, evaluate, fork, extend, verify, cancel, stop, pause,
     resume, delete, datasets, models, workers, keys, usage, tenants, jobs, version,
 ):  # fmt: skip

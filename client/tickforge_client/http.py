@@ -108,6 +108,10 @@ class ApiSession:
             raise UnexpectedAnswer(f"{self.url} answered no file at {path}")
         return int(size), etag.strip('"')
 
+    def get_bytes(self, path: str, params: Params | None = None) -> bytes:
+        """Return what is at `path`, which is no JSON."""
+        return self._send("GET", path, params).content
+
     def iter_entries(self, path: str, params: Params) -> Iterator[Any]:
         """Yield the entries of a list, fetching page after page."""
         query = dict(params)

@@ -13,6 +13,7 @@ from tickforge_client.errors import JobTimeout
 from tickforge_client.events import TERMINAL_STATUSES, Event
 from tickforge_client.history import History
 from tickforge_client.http import ApiSession, api_path
+from tickforge_client.job_pictures import JobPictures
 from tickforge_client.logs import Log
 
 #: seconds a long poll waits for a change, well below http.READ_TIMEOUT
@@ -21,12 +22,12 @@ LONG_POLL_SECONDS = 20.0
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.3, 1.0
 
 
-class Job:
+class Job(JobPictures):
     """A job as last fetched: `fields` is the server's JSON, `refresh` fetches it again."""
 
     def __init__(self, session: ApiSession, fields: Mapping[str, Any]) -> None:
+        super().__init__(session)
         self.fields = fields
-        self._session = session
         self._path = api_path("jobs", fields["id"])
         self._etag: str | None = None
 

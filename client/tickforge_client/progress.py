@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from tickforge_client import chart, formatting
+from tickforge_client import formatting
 from tickforge_client.job import Job
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ def show_progress(job: Job, out: TextIO) -> bool:
 
 def curve_lines(job: Job, column: str = "loss", *, width: int = 64, out: TextIO) -> list[str]:
     """Return the lines of a job's curve, in characters that `out` can encode."""
-    points = chart.mean_points(job.view(column, points=width * chart.CELL_WIDTH), column)
-    return chart.draw(points, width=width, braille=chart.can_show(out.encoding))
+    return job.curve_lines(out.encoding, columns=column, width=width)
 
 
 def _print_lines(job: Job, out: TextIO) -> None:

@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
-from tickforge_client import chart, formatting, history
+from tickforge_client import formatting, history
 from tickforge_client.client import Client
 from tickforge_client.commands.common import (
     CommonOptions,
     byte_printer,
-    echo,
     job_argument,
     pass_common,
     print_json,
@@ -93,9 +92,6 @@ def _show_last(document: Mapping[str, Any], names: list[str]) -> None:
 
 
 def _draw(client: Client, job_id: str, names: list[str], *, lineage: bool) -> None:
-    braille = chart.can_show(sys.stdout.encoding)
-    points = 64 * chart.CELL_WIDTH
-    view = client.job(job_id).view(names, points=points, lineage=lineage)
+    job, options = client.job(job_id), {"lineage": True} if lineage else {}
     for name in names:
-        echo(name)
-        print_lines(chart.draw(chart.mean_points(view, name), braille=braille))
+        print_lines(job.curve_lines(sys.stdout.encoding, columns=name, **options))
