@@ -8,7 +8,7 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parquet onnx demo test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick threads model soak fuzz
+.PHONY: help setup parquet onnx demo picture test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick threads model soak fuzz
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ onnx: .venv/.onnx ## the extra that writes model.onnx (onnx, onnxscript), and on
 
 demo: setup ## train the example digits through the whole service, from nothing to a loss curve
 	@$(BIN)/python -m serving.demo
+
+picture: setup ## the README's curve, drawn again: docs/curve.svg
+	@$(BIN)/python -m serving.picture
 
 test: setup ## the whole test suite
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 5

@@ -1,5 +1,6 @@
 """Pictures of curves: SVG, PNG and text, without any service."""
 
+import json
 import math
 import struct
 import xml.etree.ElementTree as ElementTree
@@ -10,14 +11,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from jobs.job import BestValidation
+from jobs.history.curves import Series
+from jobs.job import BestValidation, Job
 from jobs.pictures.axis import Axis, make_axis, tick_text
+from jobs.pictures.curve import make_curve as curve_of_job
 from jobs.pictures.layout import draw_curve
 from jobs.pictures.panels import NOTHING_FINITE, NOTHING_POSITIVE, NOTHING_YET
 from jobs.pictures.png import write_png
 from jobs.pictures.render import render
 from jobs.pictures.svg import CONTENT_SECURITY_POLICY, STYLE, write_svg
 from tests.curves import make_curve, make_series
+from tests.support import ROOT
 
 SVG = "{http://www.w3.org/2000/svg}"
 WHITE = (255, 255, 255)
@@ -190,3 +194,21 @@ def test_a_log_scale_is_chosen_for_values_above_0_that_span_a_factor_of_20() -> 
     assert [tick_text(tick) for tick in (7, 12_000, 2_500_000, 10**9)] == [
         "7", "12,000", "2.5M", "1G",
     ]  # fmt: skip
+
+
+def test_the_readmes_picture_is_what_its_history_is_drawn_as_today() -> None:
+    stored = json.loads((ROOT / "tests" / "data" / "digits_curve.json").read_text())
+    series = [
+        Series(
+            name, name.startswith("val_"),
+            *(np.array(view[part], np.int64) for part in ("tick_first", "tick_last")),
+            *(np.array(view[part], np.float64) for part in ("min", "max", "mean")),
+            np.array(view["nonfinite"], np.int64),
+        )
+        for name, view in stored["columns"].items()
+    ]  # fmt: skip
+    best = BestValidation(**stored["job"].pop("best"))
+    job = Job.model_construct(**stored["job"], best=best)
+    picture = render(curve_of_job(job, series), "svg", *stored["size"], None)
+    assert picture == (ROOT / "docs" / "curve.svg").read_bytes(), "make picture"
+    assert "(docs/curve.svg)" in (ROOT / "README.md").read_text()
