@@ -8,7 +8,7 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parquet onnx demo picture test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick threads model soak fuzz
+.PHONY: help setup parquet onnx demo picture test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick webhooks threads model soak fuzz
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -92,6 +92,9 @@ mutants: setup ## break each promise in a copy of the code: a test must see it (
 
 every-tick: setup ## kill a job's trainer at each of its 200 ticks in turn: no bit may differ
 	@$(BIN)/python -m faults.every_tick
+
+webhooks: setup ## 10,000 events to a receiver that fails, senders and store killed: none lost? (SEED=…, COUNT=10000)
+	@$(BIN)/python -m faults.webhooks $(if $(SEED),--seed $(SEED)) --events $(or $(COUNT),10000)
 
 threads: setup ## thousands of trainers of 2 and 4 threads: equal bits? (COUNT=100, CONTROL=1, INTEL=1)
 	@$(BIN)/python -m faults.threads --count $(or $(COUNT),100) $(if $(CONTROL),--control) $(if $(INTEL),--intel)

@@ -29,6 +29,7 @@ from bench import (
     streams,
     text_memory,
     upload,
+    webhooks,
 )
 from bench.report import Figure, describe_machine, show
 
@@ -90,6 +91,14 @@ BENCHMARKS = {
         "Processes: memory, start, stop, restart", processes.measure, 5, on_page=False
     ),
     "gpu": Benchmark("GPU: eager beside the CPU", gpu.measure, 5, on_page=False),
+    "webhooks": Benchmark(
+        "Webhooks: status reads beside 100 calls a second",
+        webhooks.measure,
+        3,
+        {"seconds": 5},
+        1,
+        on_page=False,
+    ),
     "text_memory": Benchmark("Text: 2 GB against 2 MB", text_memory.measure, 1, on_page=False),
 }
 

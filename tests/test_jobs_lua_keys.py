@@ -1,4 +1,4 @@
-"""Keys are spelled in jobs/store/keys.py and in lua/prelude.lua alone, and are equal there."""
+"""Keys are spelled in jobs/store/keys.py and in two preludes in lua/ alone, and are equal there."""
 
 import inspect
 import json
@@ -12,8 +12,9 @@ import redis
 from jobs.store import keys
 from jobs.store.scripts import LUA_FOLDER
 
-PRELUDE = (LUA_FOLDER / "prelude.lua").read_text()
-SCRIPTS = sorted(path for path in LUA_FOLDER.glob("*.lua") if path.stem != "prelude")
+PRELUDES = ("prelude", "webhooks_prelude")
+PRELUDE = "".join((LUA_FOLDER / f"{name}.lua").read_text() for name in PRELUDES)
+SCRIPTS = sorted(path for path in LUA_FOLDER.glob("*.lua") if path.stem not in PRELUDES)
 LUA_FUNCTIONS = dict(re.findall(r"function keys\.(\w+)\((\w+)", PRELUDE))  # first parameter
 LUA_CONSTANTS = dict(re.findall(r"\b([A-Z_]+) = '([a-z]\S*)'", PRELUDE))
 

@@ -109,10 +109,12 @@ def test_a_pause_a_failure_and_a_cancel_are_told_and_a_second_start_is_not(
 ) -> None:  # fmt: skip
     make(webhooks)
     job_id = submit_job(ledger)
-    lease_ledger.finish(claim_job(lease_ledger).lease, "paused", 0)
+    first = claim_job(lease_ledger).lease
+    append_losses(lease_ledger, first, 1, [1.0])
+    lease_ledger.finish(first, "paused", 1)
     ledger.request_transition(TENANT, job_id, "resume")
     lease = claim_job(lease_ledger).lease
-    lease_ledger.finish(lease, "failed", 0, error={"type": "spec", "detail": "no"})
+    lease_ledger.finish(lease, "failed", 1, error={"type": "spec", "detail": "no"})
     ledger.request_transition(TENANT, submit_job(ledger), "cancel")
     events = [json.loads(parcel.body) for parcel in drain(store, queue)]
     kinds = [event["type"] for event in events]
@@ -211,6 +213,27 @@ def test_an_event_is_fanned_out_once_and_a_try_recorded_once_whoever_repeats_it(
     assert store.zcard(keys.webhook_messages(TENANT, hook)) == 4
     # what waits stays as it is; what was delivered goes again, with its id
     assert store.zcard(keys.webhook_waiting(TENANT, hook)) == 4
+
+
+def test_what_another_has_moved_meanwhile_is_not_moved_again(
+    store: Store, ledger: JobLedger, lease_ledger: LeaseLedger, webhooks: Webhooks,
+    queue: DeliveryQueue, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    hook = make(webhooks)
+    run_job(ledger, lease_ledger)
+    mover = FanOut(store, queue.nonce)
+    move = mover._move
+
+    def move_late(*what: Any) -> None:
+        move(*what)
+        delivered = [queue.report([result(parcel.lane, "delivered", code=200)])
+                     for _ in range(4) for parcel in due(queue)]  # fmt: skip
+        assert len(delivered) == 4
+        move(*what)
+
+    monkeypatch.setattr(mover, "_move", move_late)
+    mover.move_some(TENANT, 0)
+    assert store.zcard(keys.webhook_waiting(TENANT, hook)) == 0
 
 
 def test_who_has_lost_the_lease_moves_and_records_nothing(

@@ -9,12 +9,12 @@ import pytest
 from cloudevents.v1.http import from_http
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
+from faults.webhooks.receiver import Call, WebhookReceiver, running_receiver
 from jobs.spec.notify import parse_url
 from jobs.store import keys
 from jobs.webhooks.addresses import AddressRules
 from tests.api_harness import ApiHarness, running_api_harness
 from tests.support import small_spec, wait_until
-from tests.webhook_receiver import Call, WebhookReceiver, running_receiver
 from workers.webhook_client import Response, WebhookClient
 
 #: of one attempt without a stop
@@ -63,7 +63,7 @@ class Hook:
         def matching() -> list[dict[str, Any]]:
             return [item for item in self.deliveries() if item["status"] == status]
 
-        wait_until(lambda: len(matching()) >= count, 60, f"{count} {status} deliveries")
+        wait_until(lambda: len(matching()) >= count, 15, f"{count} {status} deliveries")
         return matching()
 
     def wait_for_retry(self) -> dict[str, Any]:
@@ -73,7 +73,7 @@ class Hook:
             waiting = [item for item in self.deliveries() if item["status"] == "waiting"]
             return [item for item in waiting if item["attempt"]]
 
-        wait_until(lambda: bool(tried()), 60, "a failed try")
+        wait_until(lambda: bool(tried()), 15, "a failed try")
         return tried()[0]
 
     def hurry(self, job_id: str) -> None:

@@ -20,6 +20,7 @@ from faults.mutants import (
     request_mutants,
     tenant_mutants,
     training_mutants,
+    webhook_mutants,
 )
 
 MUTANTS = (
@@ -37,5 +38,6 @@ MUTANTS = (
     *fork_mutants.MUTANTS,
     *prediction_mutants.MUTANTS,
     *answer_mutants.MUTANTS,
+    *webhook_mutants.MUTANTS,
     *picture_mutants.MUTANTS,
 )  # fmt: skip

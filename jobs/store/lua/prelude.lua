@@ -9,7 +9,8 @@ local ENDED = { succeeded = true, failed = true, cancelled = true }
 
 local function int(n) return string.format('%d', n) end
 
--- Keys: one name or function each, as in jobs/store/keys.py, which says what they hold. No other script spells a key.
+-- Keys: one name or function each, as in jobs/store/keys.py, which says what they hold. No script spells a key; those that
+-- only scripts of webhooks need are in webhooks_prelude.lua, since each function is made anew at each call.
 local keys = {
   SEQUENCE = 'jobs:sequence', QUEUES = 'queues', UNFINALIZED_JOBS = 'jobs:unsealed', WORKERS = 'workers',
   TENANTS = 'jobs:tenants', TICKS = 'jobs:ticks', DATASET_SEQUENCE = 'datasets:sequence',
@@ -17,9 +18,7 @@ local keys = {
   PENDING_JOB_REMOVALS = 'jobs:doomed', ANSWER_QUEUE = 'answers:queue', ANSWER_LEASES = 'answers:leases',
   ANSWER_RANKS = 'answers:ranks', ANSWER_WAKEUPS = 'answers:wakeups', EXPORT_QUEUE = 'answers:exports',
   EXPORT_WAKEUPS = 'answers:exports:wakeups',
-  WEBHOOK_SEQUENCE = 'webhooks:sequence', WEBHOOK_TENANTS = 'webhooks:tenants', WEBHOOK_OUTBOXES = 'webhooks:outboxes',
-  WEBHOOKS_DUE = 'webhooks:due', WEBHOOK_LEASE = 'webhooks:lease', WEBHOOK_DEFAULTS = 'webhooks:defaults',
-  WEBHOOK_OUTCOMES = 'webhooks:outcomes',
+  WEBHOOK_OUTBOXES = 'webhooks:outboxes', WEBHOOK_OUTCOMES = 'webhooks:outcomes',
 }
 function keys.job_member(tenant, id) return tenant .. '/' .. id end
 function keys.job(member) return 'job:{' .. member .. '}' end
@@ -65,18 +64,9 @@ function keys.answer_idempotency(tenant, key) return 'answers:idempotency:' .. t
 function keys.answer_index(tenant) return 'answers:of:' .. tenant end
 function keys.answer_bytes(tenant) return 'answers:bytes:' .. tenant end
 function keys.queued_answers(tenant) return 'answers:queued:' .. tenant end
-function keys.webhook(member) return 'webhook:{' .. member .. '}' end
-function keys.webhook_lanes(member) return keys.webhook(member) .. ':lanes' end
-function keys.webhook_lane(member, lane) return keys.webhook(member) .. ':lane:' .. lane end
-function keys.webhook_message(member, id) return keys.webhook(member) .. ':message:' .. id end
-function keys.webhook_messages(member) return keys.webhook(member) .. ':messages' end
-function keys.webhook_waiting(member) return keys.webhook(member) .. ':waiting' end
-function keys.webhook_ended(member) return keys.webhook(member) .. ':ended' end
-function keys.webhook_index(tenant) return 'webhooks:of:' .. tenant end
 function keys.webhook_events(tenant) return 'webhooks:events:' .. tenant end
 function keys.webhook_outbox(tenant) return 'webhooks:outbox:' .. tenant end
 function keys.webhook_drops(tenant) return 'webhooks:dropped:' .. tenant end
-function keys.webhook_idempotency(tenant) return 'webhooks:idempotency:' .. tenant end
 
 -- Whether a newer version has written a record: then nothing of it is read, and nothing written.
 local function has_newer_schema(member)

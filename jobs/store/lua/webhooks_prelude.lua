@@ -1,5 +1,20 @@
 -- Shared by the scripts of webhooks, after prelude.lua. A webhook's member is <tenant>/<webhook id>. A lane is a list of
 -- messages that go one after the other: those of one job, and of one address where the job's spec names it.
+keys.WEBHOOK_SEQUENCE = 'webhooks:sequence'
+keys.WEBHOOK_TENANTS = 'webhooks:tenants'
+keys.WEBHOOKS_DUE = 'webhooks:due'
+keys.WEBHOOK_LEASE = 'webhooks:lease'
+keys.WEBHOOK_DEFAULTS = 'webhooks:defaults'
+function keys.webhook(member) return 'webhook:{' .. member .. '}' end
+function keys.webhook_lanes(member) return keys.webhook(member) .. ':lanes' end
+function keys.webhook_lane(member, lane) return keys.webhook(member) .. ':lane:' .. lane end
+function keys.webhook_message(member, id) return keys.webhook(member) .. ':message:' .. id end
+function keys.webhook_messages(member) return keys.webhook(member) .. ':messages' end
+function keys.webhook_waiting(member) return keys.webhook(member) .. ':waiting' end
+function keys.webhook_ended(member) return keys.webhook(member) .. ':ended' end
+function keys.webhook_index(tenant) return 'webhooks:of:' .. tenant end
+function keys.webhook_idempotency(tenant) return 'webhooks:idempotency:' .. tenant end
+
 local MAX_ENDED = 1000 -- deliveries of one webhook that have ended, and are still listed
 local KEEP_ENDED_MS = 259200000 -- three days
 local MAX_TRIMMED = 100 -- at a time
