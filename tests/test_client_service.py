@@ -1,12 +1,13 @@
 """The client against the real service: from a spec to arrays, files and exit codes."""
 
+import asyncio
 import csv
 import hashlib
 import io
 import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,17 @@ import pytest
 from serving.demo import isolated_environment, running_service, train
 from tests.datasets import PETS, spec_on_dataset
 from tests.support import wait_until
-from tickforge_client import Client, Conflict, InvalidRequest, Job, NotFound, cli
-from tickforge_client.http import ApiSession
+from tickforge_client import (
+    AsyncClient,
+    AsyncJob,
+    Client,
+    Conflict,
+    InvalidRequest,
+    Job,
+    NotFound,
+    cli,
+)
+from tickforge_client.http import ApiSession, StreamedResponse
 
 Spec = dict[str, Any]
 
@@ -143,9 +153,11 @@ def test_a_download_resumes_at_the_real_service(
     responses: dict[str, tuple[int, str | None]] = {}
     stream = ApiSession.stream
 
-    @contextmanager
-    def recorded(session: ApiSession, path: str, **options: Any) -> Iterator[httpx.Response]:
-        with stream(session, path, **options) as response:
+    @asynccontextmanager
+    async def recorded(
+        session: ApiSession, path: str, **options: Any
+    ) -> AsyncIterator[StreamedResponse]:
+        async with stream(session, path, **options) as response:
             responses[Path(path).name] = (
                 response.status_code,
                 response.headers.get("content-length"),
@@ -346,3 +358,35 @@ def test_a_job_is_extended_and_forked_and_the_line_is_shown(
         assert cli.main(wrong) == cli.EXIT_USAGE
     assert cli.main(["extend", trained.id, "--ticks", "300"]) == cli.EXIT_USAGE
     assert "/budget" in capsys.readouterr().err
+
+
+def test_jobs_are_trained_followed_and_read_side_by_side_on_one_loop(
+    client: Client, tmp_path: Path
+) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("x,y\n" + "".join(f"{n},{2 * n}\n" for n in range(50)))
+
+    async def train(client_of_loop: AsyncClient, seed: int) -> tuple[AsyncJob, list[str]]:
+        job = await client_of_loop.submit(small(seed=seed))
+        kinds = [event.type async for event in job.follow()]
+        return await job.wait(30), kinds
+
+    async def main() -> None:
+        async with AsyncClient(client.url) as client_of_loop:
+            results = await asyncio.gather(*(train(client_of_loop, seed) for seed in range(3)))
+            for job, kinds in results:
+                assert (job.status, job.tick) == ("succeeded", 300) and kinds[-1] == "status"
+                history = await job.history(["loss", "lr"])
+                assert history["loss"].dtype == np.float64 and len(history) == 300
+            listed = {job.id async for job in client_of_loop.jobs(status=["succeeded"])}
+            assert listed >= {job.id for job, _ in results}
+            checkpoint = (await job.checkpoints)[-1]
+            folder = await checkpoint.download(tmp_path / "net")
+            assert (folder / "model.safetensors").stat().st_size > 0
+            dataset = await client_of_loop.upload(table)
+            assert [row["y"] async for row in dataset.rows(limit=2)] == [0, 2]
+            await dataset.delete()
+            with pytest.raises(NotFound):
+                await client_of_loop.dataset(dataset.id)
+
+    asyncio.run(main())

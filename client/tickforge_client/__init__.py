@@ -1,9 +1,9 @@
 """Python client of Tickforge: submit a spec, wait, read its history, download checkpoints."""
 
 from tickforge_client._version import __version__
-from tickforge_client.checkpoints import Checkpoint
-from tickforge_client.client import Client
-from tickforge_client.datasets import Dataset
+from tickforge_client.checkpoints import AsyncCheckpoint, Checkpoint
+from tickforge_client.client import AsyncClient, Client
+from tickforge_client.datasets import AsyncDataset, Dataset
 from tickforge_client.errors import (
     AnswerFailed,
     Conflict,
@@ -23,11 +23,15 @@ from tickforge_client.errors import (
 )
 from tickforge_client.events import Event
 from tickforge_client.history import History, Sparse
-from tickforge_client.job import Job
+from tickforge_client.job import AsyncJob, Job
 from tickforge_client.logs import Log
 
 __all__ = [
     "AnswerFailed",
+    "AsyncCheckpoint",
+    "AsyncClient",
+    "AsyncDataset",
+    "AsyncJob",
     "Checkpoint",
     "Client",
     "Conflict",

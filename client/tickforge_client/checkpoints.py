@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Self, TypeVar, cast
 
 from tickforge_client import predictions
+from tickforge_client.blocking import blocking
 from tickforge_client.downloads import RemoteFile, download_file
 from tickforge_client.errors import UnexpectedAnswer
 from tickforge_client.http import ApiSession, api_path
@@ -27,7 +28,7 @@ class CheckpointFile:
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class CheckpointFields:
     """A saved state of a job, identified by its tick; `sha256` is that of the weights file."""
 
     job_id: str
@@ -45,7 +46,7 @@ class Checkpoint:
     _session: ApiSession = field(repr=False, compare=False)
 
     @classmethod
-    def read(cls, session: ApiSession, job_id: str, fields: Mapping[str, Any]) -> Checkpoint:
+    def read(cls, session: ApiSession, job_id: str, fields: Mapping[str, Any]) -> Self:
         """Make a Checkpoint of the server's JSON."""
         files = [CheckpointFile(f["name"], f["bytes"], f["sha256"]) for f in fields["files"]]
         return cls(
@@ -64,7 +65,18 @@ class Checkpoint:
             _session=session,
         )
 
-    def download(
+    @property
+    def _path(self) -> str:
+        return api_path("jobs", self.job_id, "checkpoints", self.tick)
+
+
+CheckpointT = TypeVar("CheckpointT")
+
+
+class CheckpointCalls(CheckpointFields, Generic[CheckpointT]):
+    """The calls of a checkpoint, written once as coroutines."""
+
+    async def download(
         self, path: str | Path, on_bytes: Callable[[str, int, int], None] | None = None
     ) -> Path:
         """Download all files into the folder `path`, created if missing, and return it.
@@ -81,10 +93,10 @@ class Checkpoint:
             path = api_path("jobs", self.job_id, "checkpoints", self.tick, "files", file.name)
             remote = RemoteFile(path, file.bytes, file.sha256)
             on_file_bytes = _progress_callback(on_bytes, file)
-            download_file(self._session, remote, folder / file.name, on_file_bytes)
+            await download_file(self._session, remote, folder / file.name, on_file_bytes)
         return folder
 
-    def download_onnx(self, path: str | Path) -> Path:
+    async def download_onnx(self, path: str | Path) -> Path:
         """Download the net as model.onnx into the file `path`, and return it.
 
         The server makes it when it is first asked for, which takes some seconds. Raises what
@@ -94,25 +106,38 @@ class Checkpoint:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         remote_path = f"{self._path}/files/model.onnx"
-        remote = RemoteFile(remote_path, *self._session.wait_for_file(remote_path))
-        download_file(self._session, remote, target)
+        remote = RemoteFile(remote_path, *await self._session.wait_for_file(remote_path))
+        await download_file(self._session, remote, target)
         return target
 
-    def predict(self, rows: Any) -> list[dict[str, Any]]:
+    async def predict(self, rows: Any) -> list[dict[str, Any]]:
         """Return a prediction for each row by this checkpoint's net; see `Job.predict`."""
-        return predictions.predict(self._session, self.job_id, self.tick, rows)
+        return await predictions.predict(self._session, self.job_id, self.tick, rows)
 
-    def update(self, **changes: Any) -> Checkpoint:
+    async def update(self, /, **changes: Any) -> CheckpointT:
         """Set `name` (None removes it) or `pinned`; return the checkpoint as changed."""
-        return Checkpoint.read(self._session, self.job_id, self._session.patch(self._path, changes))
+        fields = await self._session.patch(self._path, changes)
+        return cast(CheckpointT, self.read(self._session, self.job_id, fields))
 
-    def delete(self) -> None:
+    async def delete(self) -> None:
         """Delete the checkpoint and its files permanently."""
-        self._session.delete(self._path)
+        await self._session.delete(self._path)
 
-    @property
-    def _path(self) -> str:
-        return api_path("jobs", self.job_id, "checkpoints", self.tick)
+
+class AsyncCheckpoint(CheckpointCalls["AsyncCheckpoint"]):
+    """A saved state of a job, identified by its tick: `await checkpoint.download(path)`."""
+
+
+class Checkpoint(CheckpointFields):
+    """A saved state of a job, identified by its tick; `sha256` is that of the weights file."""
+
+    _calls = CheckpointCalls["Checkpoint"]
+
+    download = blocking(_calls.download)
+    download_onnx = blocking(_calls.download_onnx)
+    predict = blocking(_calls.predict)
+    update = blocking(_calls.update)
+    delete = blocking(_calls.delete)
 
 
 def _progress_callback(

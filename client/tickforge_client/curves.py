@@ -14,21 +14,21 @@ _BRAILLE = range(0x2800, 0x2900)
 _ASCII = {0x2502: "|", 0x2514: "+", 0x2500: "-", **dict.fromkeys(_BRAILLE, "*")}
 
 
-def fetch(session: ApiSession, job_id: str, form: str, **options: Any) -> bytes:
+async def fetch(session: ApiSession, job_id: str, form: str, **options: Any) -> bytes:
     """Return the picture. Options that are None keep the server's defaults."""
     query = {name: value for name, value in options.items() if value is not None}
     for name, value in query.items():
         if isinstance(value, bool):
             query[name] = "true" if value else "false"
-    return session.get_bytes(api_path("jobs", job_id, f"curve.{form}"), query)
+    return await session.get_bytes(api_path("jobs", job_id, f"curve.{form}"), query)
 
 
-def terminal_lines(
+async def terminal_lines(
     session: ApiSession, job_id: str, encoding: str | None, **options: Any
 ) -> list[str]:
     """Return the curve's text as lines, in characters that this encoding has."""
     try:
-        text = fetch(session, job_id, "txt", **options).decode()
+        text = (await fetch(session, job_id, "txt", **options)).decode()
     except NotFound as error:
         if error.type != UNKNOWN_PATH:
             raise

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
+from tickforge_client.blocking import blocking, blocking_iterator
 from tickforge_client.downloads import RemoteFile, download_file
 from tickforge_client.http import ApiSession, api_path
 from tickforge_client.uploads import FileBody, media_type_of
@@ -14,7 +15,7 @@ from tickforge_client.uploads import FileBody, media_type_of
 PAGE_ROWS = 1000
 
 
-class Dataset:
+class DatasetFields:
     """An uploaded dataset; `fields` is the server's JSON."""
 
     def __init__(self, session: ApiSession, fields: Mapping[str, Any]) -> None:
@@ -65,20 +66,32 @@ class Dataset:
         """What is doubtful about the data: code, column (None: the whole), detail. Or empty."""
         return list(self.fields.get("notes") or [])
 
-    def rows(self, *, after: int = 0, limit: int | None = None) -> Iterator[dict[str, Any]]:
+
+DatasetT = TypeVar("DatasetT")
+
+
+class DatasetCalls(DatasetFields, Generic[DatasetT]):
+    """The calls of a dataset, written once as coroutines."""
+
+    async def rows(
+        self, *, after: int = 0, limit: int | None = None
+    ) -> AsyncIterator[dict[str, Any]]:
         """Yield the rows after row number `after` (rows count from 1), at most `limit` of them."""
         remaining = limit
         while remaining is None or remaining > 0:
             page_rows = PAGE_ROWS if remaining is None else min(PAGE_ROWS, remaining)
             query = {"after": after, "limit": page_rows}
-            page = self._session.get(api_path("datasets", self.id, "rows"), query)
-            yield from page["data"]
+            page = await self._session.get(api_path("datasets", self.id, "rows"), query)
+            for row in page["data"]:
+                yield row
             if not page["has_more"]:
                 return
             after = int(page["next_after"])
             remaining = None if remaining is None else remaining - len(page["data"])
 
-    def download(self, path: str | Path, on_bytes: Callable[[int], None] | None = None) -> Path:
+    async def download(
+        self, path: str | Path, on_bytes: Callable[[int], None] | None = None
+    ) -> Path:
         """Download the content into the file `path` and return that path.
 
         Resumes an interrupted download. The file gets its name only once its sha256 is verified.
@@ -87,17 +100,17 @@ class Dataset:
         """
         target = Path(path)
         remote = RemoteFile(api_path("datasets", self.id, "content"), self.bytes, self.sha256)
-        download_file(self._session, remote, target, on_bytes)
+        await download_file(self._session, remote, target, on_bytes)
         return target
 
-    def append(
+    async def append(
         self,
         path: str | Path,
         *,
         name: str | None = None,
         type: str | None = None,
         on_bytes: Callable[[int], None] | None = None,
-    ) -> Dataset:
+    ) -> DatasetT:
         """Stream a file with further rows of the same form; return the dataset of all rows.
 
         `type` is its media type, by default that of the file's suffix; how its bytes are read is as
@@ -109,9 +122,24 @@ class Dataset:
         params = {} if name is None else {"name": name}
         address = api_path("datasets", self.id, "append")
         body = FileBody(file, on_bytes)
-        fields = self._session.upload(address, params, body, type or media_type_of(file))
-        return Dataset(self._session, fields)
+        fields = await self._session.upload(address, params, body, type or media_type_of(file))
+        return cast(DatasetT, self.__class__(self._session, fields))
 
-    def delete(self) -> None:
+    async def delete(self) -> None:
         """Delete the dataset permanently. Raises Conflict while a live job uses it."""
-        self._session.delete(api_path("datasets", self.id))
+        await self._session.delete(api_path("datasets", self.id))
+
+
+class AsyncDataset(DatasetCalls["AsyncDataset"]):
+    """An uploaded dataset: `async for row in dataset.rows()`."""
+
+
+class Dataset(DatasetFields):
+    """An uploaded dataset; `fields` is the server's JSON."""
+
+    _calls = DatasetCalls["Dataset"]
+
+    rows = blocking_iterator(_calls.rows)
+    download = blocking(_calls.download)
+    append = blocking(_calls.append)
+    delete = blocking(_calls.delete)

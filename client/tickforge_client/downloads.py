@@ -26,7 +26,7 @@ class RemoteFile:
     sha256: str
 
 
-def download_file(
+async def download_file(
     session: ApiSession,
     remote: RemoteFile,
     target: Path,
@@ -38,21 +38,21 @@ def download_file(
     with the number of bytes received so far. Raises CorruptDownload, Unreachable, and Problem:
     FileChanged where the server has another file now, DamagedOnServer where its file is damaged.
     """
-    if target.is_file() and _sha256(target) == remote.sha256:
+    if target.is_file() and await session.call(_sha256, target) == remote.sha256:
         return
     part = target.with_name(target.name + ".part")
     is_resumed = part.exists()
-    _download_all(session, remote, part, on_bytes)
-    if is_resumed and _sha256(part) != remote.sha256:  # the old part is of another content
-        part.unlink()
-        _download_all(session, remote, part, on_bytes)
-    if (digest := _sha256(part)) != remote.sha256:
+    await _download_all(session, remote, part, on_bytes)
+    if is_resumed and await session.call(_sha256, part) != remote.sha256:
+        part.unlink()  # the old part is of another content
+        await _download_all(session, remote, part, on_bytes)
+    if (digest := await session.call(_sha256, part)) != remote.sha256:
         part.unlink()
         raise CorruptDownload(f"{target.name}: sha256 {digest}, {remote.sha256} expected")
     part.replace(target)
 
 
-def _download_all(
+async def _download_all(
     session: ApiSession, remote: RemoteFile, part: Path, on_bytes: Callable[[int], None] | None
 ) -> None:
     """Append to `part` until it is complete; the back-off restarts whenever bytes arrive."""
@@ -60,11 +60,11 @@ def _download_all(
     backoff = session.new_backoff()
     while (received := part.stat().st_size) != remote.bytes:
         try:
-            _download_range(session, remote, part, received, on_bytes)
+            await _download_range(session, remote, part, received, on_bytes)
         except Unreachable as error:
             if part.stat().st_size > received:
                 backoff = session.new_backoff()
-            backoff.wait(error)
+            await backoff.wait(error)
         except (FileChanged, DamagedOnServer):
             part.unlink()  # what was received is of no use
             raise
@@ -74,7 +74,7 @@ def _download_all(
                 raise CorruptDownload(f"{remote.path}: not the {remote.bytes} bytes announced")
 
 
-def _download_range(
+async def _download_range(
     session: ApiSession,
     remote: RemoteFile,
     part: Path,
@@ -85,19 +85,20 @@ def _download_range(
     headers = {"Accept": "*/*", "Accept-Encoding": "identity", "If-Match": etag}
     if 0 < received < remote.bytes:
         headers |= {"Range": f"bytes={received}-", "If-Range": etag}
-    with session.stream(remote.path, headers=headers) as response, part.open("r+b") as file:
-        content_range = response.headers.get("content-range", "")
-        if response.status_code == 206 and content_range.startswith(f"bytes {received}-"):
-            file.seek(received)
-        else:
-            file.truncate(0)
-        # as they arrive: chunks of a fixed size would lose the last one when the connection breaks
-        for piece in response.iter_raw():
-            file.write(piece)
-            if on_bytes is not None:
-                on_bytes(file.tell())
-        file.flush()
-        os.fsync(file.fileno())
+    async with session.stream(remote.path, headers=headers) as response:
+        with part.open("r+b") as file:
+            content_range = response.headers.get("content-range", "")
+            if response.status_code == 206 and content_range.startswith(f"bytes {received}-"):
+                file.seek(received)
+            else:
+                file.truncate(0)
+            # as they arrive: chunks of a fixed size would lose the last one of a broken connection
+            async for piece in response.raw_pieces:
+                file.write(piece)
+                if on_bytes is not None:
+                    on_bytes(file.tell())
+            file.flush()
+            await session.call(os.fsync, file.fileno())
 
 
 def _sha256(path: Path) -> str:

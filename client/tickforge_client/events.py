@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,14 +33,14 @@ class Event:
         return self.type == "status" and self.data.get("status") in TERMINAL_STATUSES
 
 
-def read(session: ApiSession, job_id: str, after: int = 0) -> list[Event]:
+async def read(session: ApiSession, job_id: str, after: int = 0) -> list[Event]:
     """Return all events so far with a sequence number above `after`."""
     path = api_path("jobs", job_id, "events")
     entries = session.iter_entries(path, {"after": after, "limit": 1000})
-    return [_parse_event(entry["type"], entry) for entry in entries]
+    return [_parse_event(entry["type"], entry) async for entry in entries]
 
 
-def follow(session: ApiSession, job_id: str, after: int = 0) -> Iterator[Event]:
+async def follow(session: ApiSession, job_id: str, after: int = 0) -> AsyncIterator[Event]:
     """Yield events until the job has ended; reconnect as often as needed.
 
     Raises Problem, and Unreachable when the server stays away.
@@ -49,7 +49,7 @@ def follow(session: ApiSession, job_id: str, after: int = 0) -> Iterator[Event]:
     while True:
         failure: TickforgeError = Unreachable(f"{session.url} ended the stream")
         try:
-            for event in _stream_events(session, job_id, after):
+            async for event in _stream_events(session, job_id, after):
                 yield event
                 after = event.seq or after
                 if event.ends:
@@ -57,40 +57,53 @@ def follow(session: ApiSession, job_id: str, after: int = 0) -> Iterator[Event]:
                 backoff = None
         except Unreachable as error:
             failure = error
-        if _is_complete(session, job_id, after):
+        if await _is_complete(session, job_id, after):
             return
         backoff = backoff or session.new_backoff()
-        backoff.wait(failure)
+        await backoff.wait(failure)
+
+
+class SseParser:
+    """Parses an event stream line by line."""
+
+    def __init__(self) -> None:
+        self._kind, self._data = "message", list[str]()
+
+    def feed(self, line: str) -> tuple[str, str] | None:
+        """Take the next line; return type and data of the event that it ends, if it ends one."""
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "event":
+            self._kind = value
+        elif name == "data":
+            self._data.append(value)
+        elif not line:
+            message = (self._kind, "\n".join(self._data)) if self._data else None
+            self._kind, self._data = "message", []
+            return message
+        return None
 
 
 def parse_sse(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield type and data of each event in the lines of an event stream."""
-    kind, data = "message", []
-    for line in lines:
-        name, _, value = line.partition(":")
-        value = value.removeprefix(" ")
-        if name == "event":
-            kind = value
-        elif name == "data":
-            data.append(value)
-        elif not line:
-            if data:
-                yield kind, "\n".join(data)
-            kind, data = "message", []
+    parser = SseParser()
+    return filter(None, map(parser.feed, lines))
 
 
-def _stream_events(session: ApiSession, job_id: str, after: int) -> Iterator[Event]:
+async def _stream_events(session: ApiSession, job_id: str, after: int) -> AsyncIterator[Event]:
     path = api_path("jobs", job_id, "events")
     headers = {"Accept": MEDIA_TYPE, "Last-Event-ID": str(after)}
-    with session.stream(path, headers=headers) as response:
-        for kind, data in parse_sse(response.iter_lines()):
-            yield _parse_event(kind, json.loads(data))
+    parser = SseParser()
+    async with session.stream(path, headers=headers) as response:
+        async for line in response.lines:
+            if message := parser.feed(line):
+                yield _parse_event(message[0], json.loads(message[1]))
 
 
-def _is_complete(session: ApiSession, job_id: str, after: int) -> bool:
+async def _is_complete(session: ApiSession, job_id: str, after: int) -> bool:
     """Return whether a job has ended without events after `after`; the order of reading counts."""
-    has_ended = session.get(api_path("jobs", job_id))["status"] in TERMINAL_STATUSES
-    return has_ended and not read(session, job_id, after)
+    has_ended = (await session.get(api_path("jobs", job_id)))["status"] in TERMINAL_STATUSES
+    return has_ended and not await read(session, job_id, after)
 
 
 def _parse_event(kind: str, payload: Mapping[str, Any]) -> Event:

@@ -7,7 +7,7 @@ Every recorded float32 is exactly representable as a double.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -43,7 +43,7 @@ class History:
         return len(self.tick)
 
 
-def read(
+async def read(
     session: ApiSession,
     job_id: str,
     columns: Sequence[str],
@@ -63,12 +63,15 @@ def read(
     if lineage:
         query["lineage"] = "true"
     if last is not None and last > PAGE_TICKS:
-        after, last = max(0, session.get(path, {**query, "last": 1})["last_tick"] - last), None
+        after, last = (
+            max(0, (await session.get(path, {**query, "last": 1}))["last_tick"] - last),
+            None,
+        )
     if last is not None:
-        return session.get(path, {**query, "last": last})
+        return await session.get(path, {**query, "last": last})
     if before is not None:
         query["before"] = before
-    return _merge_pages(_fetch_pages(session, path, {**query, "limit": PAGE_TICKS}, after))
+    return await _merge_pages(_fetch_pages(session, path, {**query, "limit": PAGE_TICKS}, after))
 
 
 def to_arrays(document: HistoryJson, columns: Sequence[str]) -> History:
@@ -87,27 +90,30 @@ def to_arrays(document: HistoryJson, columns: Sequence[str]) -> History:
     )
 
 
-def stream_csv(session: ApiSession, job_id: str, query: Mapping[str, Any]) -> Iterator[bytes]:
+async def stream_csv(
+    session: ApiSession, job_id: str, query: Mapping[str, Any]
+) -> AsyncIterator[bytes]:
     """Yield the history as CSV, in chunks of bytes as they arrive."""
     path = api_path("jobs", job_id, "history")
-    with session.stream(path, params=query, headers={"Accept": "text/csv"}) as response:
-        yield from response.iter_bytes()
+    async with session.stream(path, params=query, headers={"Accept": "text/csv"}) as response:
+        async for piece in response.pieces:
+            yield piece
 
 
-def _fetch_pages(
+async def _fetch_pages(
     session: ApiSession, path: str, query: Mapping[str, Any], after: int
-) -> Iterator[HistoryJson]:
+) -> AsyncIterator[HistoryJson]:
     position: int | None = after
     while position is not None:
-        page = session.get(path, {**query, "after": position})
+        page = await session.get(path, {**query, "after": position})
         position = page["next_after"]
         yield page
 
 
-def _merge_pages(pages: Iterator[HistoryJson]) -> HistoryJson:
+async def _merge_pages(pages: AsyncIterator[HistoryJson]) -> HistoryJson:
     """Join pages into one document: lists are concatenated, other fields are the last page's."""
-    merged = next(pages)
-    for page in pages:
+    merged = await anext(pages)
+    async for page in pages:
         for name, value in page.items():
             if isinstance(value, list):
                 merged[name].extend(value)

@@ -1,21 +1,19 @@
 """HTTP to one server with one key: time-outs, safe retries, problem documents. Knows no job.
 
 Every call can be repeated safely: reads change nothing, a job's actions are idempotent, and a
-request that creates something carries an Idempotency-Key generated once per call. httpx is
-imported with the first request, so that `tickforge --help` does not wait for it.
+request that creates something carries an Idempotency-Key generated once per call. Written once, as
+coroutines over a Transport that blocks or one of asyncio.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-from tickforge_client._version import __version__
 from tickforge_client.errors import (
     NotConfigured,
     Problem,
@@ -25,6 +23,7 @@ from tickforge_client.errors import (
     make_problem,
 )
 from tickforge_client.retry import Backoff, parse_retry_after
+from tickforge_client.transport import StreamedResponse, Transport
 from tickforge_client.uploads import FileBody
 
 if TYPE_CHECKING:
@@ -44,7 +43,6 @@ DEFAULT_PAUSE_SECONDS = 2.0
 RETRYABLE_STATUSES = {429, 502, 503, 504}
 REQUEST_IN_PROGRESS = "urn:tickforge:problem:in-work"
 NO_WORKER = "urn:tickforge:problem:no-worker"  # somebody must start one first
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 Params = Mapping[str, Any]
 JsonObject = dict[str, Any]
 
@@ -61,25 +59,16 @@ class ApiSession:
     """A connection to one server, opened with the first request."""
 
     def __init__(
-        self,
-        url: str,
-        key: str,
-        *,
-        sleep: Callable[[float], None] = time.sleep,
-        on_retry: Callable[[str], None] | None = None,
+        self, url: str, transport: Transport, *, on_retry: Callable[[str], None] | None = None
     ) -> None:
         self.url = url.rstrip("/")
-        self.sleep = sleep
-        self._key = key
+        self.transport, self.sleep, self.call = transport, transport.sleep, transport.call
         self._on_retry = on_retry
         self._has_answered = False
-        self._http_client: httpx.Client | None = None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connection; the next request opens a new one."""
-        if self._http_client is not None:
-            self._http_client.close()
-            self._http_client = None
+        await self.transport.close()
 
     def new_backoff(self) -> Backoff:
         """Return a Backoff for one call: short until the server has ever answered, longer after."""
@@ -89,95 +78,102 @@ class ApiSession:
             on_retry=self._on_retry,
         )
 
-    def get(self, path: str, params: Params | None = None) -> JsonObject:
+    async def get(self, path: str, params: Params | None = None) -> JsonObject:
         """Return the JSON at `path`."""
-        return _parse_json(self._send("GET", path, params))
+        return _parse_json(await self._send("GET", path, params))
 
-    def wait_for_file(self, path: str) -> tuple[int, str]:
+    async def wait_for_file(self, path: str) -> tuple[int, str]:
         """Return bytes and ETag of the file at `path`, once the server has made it.
 
         Raises Problem where it cannot be made.
         """
         headers = {"Accept": "*/*", "Range": "bytes=0-0"}  # a HEAD would not tell why not
-        while (response := self._send("GET", path, headers=headers)).status_code == 202:
+        while (response := await self._send("GET", path, headers=headers)).status_code == 202:
             pause = parse_retry_after(response.headers.get("retry-after"))
-            self.sleep(DEFAULT_PAUSE_SECONDS if pause is None else pause)
+            await self.sleep(DEFAULT_PAUSE_SECONDS if pause is None else pause)
         size = response.headers.get("content-range", "").rpartition("/")[2]
         etag = response.headers.get("etag", "")
         if not size.isdigit() or not etag:
             raise UnexpectedAnswer(f"{self.url} answered no file at {path}")
         return int(size), etag.strip('"')
 
-    def get_bytes(self, path: str, params: Params | None = None) -> bytes:
+    async def get_bytes(self, path: str, params: Params | None = None) -> bytes:
         """Return what is at `path`, which is no JSON."""
-        return self._send("GET", path, params).content
+        return (await self._send("GET", path, params)).content
 
-    def iter_entries(self, path: str, params: Params) -> Iterator[Any]:
+    async def iter_entries(self, path: str, params: Params) -> AsyncIterator[Any]:
         """Yield the entries of a list, fetching page after page."""
         query = dict(params)
         while True:
-            page = self.get(path, query)
-            yield from page["data"]
+            page = await self.get(path, query)
+            for entry in page["data"]:
+                yield entry
             if not page["has_more"]:
                 return
             query["after"] = page["next_after"]
 
-    def get_if_changed(
+    async def get_if_changed(
         self, path: str, etag: str | None, params: Params | None = None
     ) -> ConditionalResponse:
         """Return the JSON at `path` with its ETag; the body is None if `etag` is still current."""
-        response = self._send("GET", path, params, headers={"If-None-Match": etag} if etag else {})
+        response = await self._send(
+            "GET", path, params, headers={"If-None-Match": etag} if etag else {}
+        )
         min_pause = parse_retry_after(response.headers.get("retry-after"))
         if response.status_code == 304:
             return ConditionalResponse(None, etag, min_pause)
         return ConditionalResponse(_parse_json(response), response.headers.get("etag"), min_pause)
 
-    def create(self, path: str, body: Any, idempotency_key: str | None = None) -> JsonObject:
+    async def create(self, path: str, body: Any, idempotency_key: str | None = None) -> JsonObject:
         """POST JSON that creates a resource; retries never create a second one."""
         key = idempotency_key or secrets.token_hex(16)
-        return _parse_json(self._send("POST", path, body=body, headers={"Idempotency-Key": key}))
+        return _parse_json(
+            await self._send("POST", path, body=body, headers={"Idempotency-Key": key})
+        )
 
-    def upload(self, path: str, params: Params, body: FileBody, media_type: str) -> JsonObject:
+    async def upload(
+        self, path: str, params: Params, body: FileBody, media_type: str
+    ) -> JsonObject:
         """POST a file that becomes a resource; retries never create a second one."""
         headers = {"Content-Type": media_type, "Content-Length": str(body.size)}
         headers["Idempotency-Key"] = secrets.token_hex(16)
         if body.is_gzip:
             headers["Content-Encoding"] = "gzip"
-        return _parse_json(self._send("POST", path, params, body=body, headers=headers))
+        return _parse_json(await self._send("POST", path, params, body=body, headers=headers))
 
-    def post(self, path: str, body: Any = None) -> JsonObject:
+    async def post(self, path: str, body: Any = None) -> JsonObject:
         """POST an idempotent action."""
-        return _parse_json(self._send("POST", path, body=body))
+        return _parse_json(await self._send("POST", path, body=body))
 
-    def patch(self, path: str, body: Any) -> JsonObject:
+    async def patch(self, path: str, body: Any) -> JsonObject:
         """PATCH with a JSON body."""
-        return _parse_json(self._send("PATCH", path, body=body))
+        return _parse_json(await self._send("PATCH", path, body=body))
 
-    def delete(self, path: str) -> None:
+    async def delete(self, path: str) -> None:
         """DELETE; a 404 after an attempt whose answer was lost counts as success."""
-        self._send("DELETE", path)
+        await self._send("DELETE", path)
 
-    def delete_matching(self, path: str, params: Params) -> JsonObject:
+    async def delete_matching(self, path: str, params: Params) -> JsonObject:
         """DELETE what matches; return the JSON of the answer."""
-        return _parse_json(self._send("DELETE", path, params))
+        return _parse_json(await self._send("DELETE", path, params))
 
-    @contextmanager
-    def stream(
+    @asynccontextmanager
+    async def stream(
         self, path: str, *, params: Params | None = None, headers: Mapping[str, str]
-    ) -> Iterator[httpx.Response]:
+    ) -> AsyncIterator[StreamedResponse]:
         """GET with the body still unread; raises Unreachable in the block if it is cut short."""
         import httpx
 
-        response = self._send("GET", path, params, headers=headers, stream=True)
+        response = await self._send("GET", path, params, headers=headers, stream=True)
         try:
-            yield response
+            yield StreamedResponse(response.status_code, response.headers, response, self.transport)
         except httpx.RequestError as error:
             cause = _describe_error(error)
             raise Unreachable(f"{self.url} broke off its answer ({cause})") from error
         finally:
-            response.close()
+            await self.transport.close_response(response)
 
-    def _send(
+    async def _send(
         self,
         method: str,
         path: str,
@@ -193,10 +189,10 @@ class ApiSession:
         has_lost_response = False  # an attempt may have been processed
         while True:
             try:
-                response = self._send_once(request, stream)
+                response = await self._send_once(request, stream)
             except Unreachable as error:
                 has_lost_response = True
-                backoff.wait(error)
+                await backoff.wait(error)
                 continue
             refusal = _read_problem(response)
             if refusal is None:
@@ -205,7 +201,7 @@ class ApiSession:
                 return response  # deleted by an attempt whose answer was lost
             if not _is_retryable(refusal):
                 raise refusal
-            backoff.wait(refusal, parse_retry_after(response.headers.get("retry-after")))
+            await backoff.wait(refusal, parse_retry_after(response.headers.get("retry-after")))
 
     def _build_request(
         self, method: str, path: str, params: Params | None, body: Any, headers: Mapping[str, str]
@@ -220,38 +216,23 @@ class ApiSession:
             content = json.dumps(body, allow_nan=False)
             headers = {**headers, "Content-Type": "application/json"}
         try:
-            return self._open_client().build_request(
+            return self.transport.build(
                 method, url, params=params, headers=headers, content=content, timeout=timeout
             )
         except httpx.InvalidURL as error:
             raise NotConfigured(f"not a server's address: {self.url!r} ({error})") from error
 
-    def _send_once(self, request: httpx.Request, stream: bool) -> httpx.Response:
+    async def _send_once(self, request: httpx.Request, stream: bool) -> httpx.Response:
         import httpx
 
         try:
-            response = self._open_client().send(request, stream=stream)
+            response = await self.transport.send(request, stream=stream)
             if not response.is_success:
-                response.read()
+                await self.transport.read(response)
         except httpx.RequestError as error:
             raise Unreachable(f"no answer from {self.url} ({_describe_error(error)})") from error
         self._has_answered = True
         return response
-
-    def _open_client(self) -> httpx.Client:
-        if self._http_client is None:
-            import httpx
-
-            self._http_client = httpx.Client(
-                headers={
-                    "Authorization": f"Bearer {self._key}",
-                    "Accept": "application/json",
-                    "User-Agent": f"tickforge-client/{__version__}",
-                },
-                # a proxy cannot reach a server on this machine
-                trust_env=urlsplit(self.url).hostname not in _LOOPBACK,
-            )
-        return self._http_client
 
 
 def api_path(*parts: str | int) -> str:

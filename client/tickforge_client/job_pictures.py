@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tickforge_client import curves
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.http import api_path
+from tickforge_client.job_fields import CheckpointT, JobFields, JobT
 
 
 class SignedLink(NamedTuple):
@@ -16,18 +17,10 @@ class SignedLink(NamedTuple):
     expires_at: str
 
 
-class JobPictures:
-    """The pictures and links of a job."""
+class JobPictures(JobFields[JobT, CheckpointT]):
+    """The pictures and links of a job, written once as coroutines."""
 
-    def __init__(self, session: ApiSession) -> None:
-        self._session = session
-
-    @property
-    def id(self) -> str:
-        """The job's id."""
-        raise NotImplementedError
-
-    def curve(
+    async def curve(
         self,
         form: str = "svg",
         columns: str | Sequence[str] = "loss",
@@ -44,24 +37,24 @@ class JobPictures:
         server.
         """
         names = columns if isinstance(columns, str) else ",".join(columns)
-        return curves.fetch(
+        return await curves.fetch(
             self._session, self.id, form, columns=names, log=log, width=width, height=height,
             points=points, lineage=lineage or None,
         )  # fmt: skip
 
-    def curve_lines(self, encoding: str | None = "utf-8", **options: Any) -> list[str]:
+    async def curve_lines(self, /, encoding: str | None = "utf-8", **options: Any) -> list[str]:
         """Return the text of the curve as lines that a terminal of this encoding can show.
 
         Options are those of `curve`.
         """
-        return curves.terminal_lines(self._session, self.id, encoding, **options)
+        return await curves.terminal_lines(self._session, self.id, encoding, **options)
 
-    def link(self, path: str, *, expires_in: int | None = None) -> SignedLink:
+    async def link(self, path: str, *, expires_in: int | None = None) -> SignedLink:
         """Return a link that opens without a key, until its end or that of this client's key.
 
         `path` is a picture, a checkpoint's file or the result, with its query, as it follows the
         job's id: "curve.svg?log=true". `expires_in` is in seconds, by default 7 days.
         """
         body = {"path": path} if expires_in is None else {"path": path, "expires_in": expires_in}
-        fields = self._session.post(api_path("jobs", self.id, "links"), body)
+        fields = await self._session.post(api_path("jobs", self.id, "links"), body)
         return SignedLink(fields["url"], fields["expires_at"])

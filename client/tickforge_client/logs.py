@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from tickforge_client.http import ApiSession, api_path
@@ -22,31 +22,31 @@ class Log:
     complete: bool
 
 
-def read(session: ApiSession, job_id: str, after: int = 0, wait: float = 0) -> Log:
+async def read(session: ApiSession, job_id: str, after: int = 0, wait: float = 0) -> Log:
     """Return the log from byte `after` on; wait up to `wait` seconds while there is nothing."""
-    return _request_log(session, job_id, after, wait)[0]
+    return (await _request_log(session, job_id, after, wait))[0]
 
 
-def follow(session: ApiSession, job_id: str, after: int = 0) -> Iterator[bytes]:
+async def follow(session: ApiSession, job_id: str, after: int = 0) -> AsyncIterator[bytes]:
     """Yield chunks of the log as it grows, until the job has ended and all of it is read."""
     while True:
         started = time.monotonic()
-        log, min_pause = _request_log(session, job_id, after, LONG_POLL_SECONDS)
+        log, min_pause = await _request_log(session, job_id, after, LONG_POLL_SECONDS)
         after = log.next_after
         if log.text:
             yield log.text
         if log.complete:
             return
         if not log.text and time.monotonic() < started + LONG_POLL_SECONDS / 2:
-            session.sleep(max(POLL_SECONDS, min_pause or 0))
+            await session.sleep(max(POLL_SECONDS, min_pause or 0))
 
 
-def _request_log(
+async def _request_log(
     session: ApiSession, job_id: str, after: int, wait: float
 ) -> tuple[Log, float | None]:
     path, query = api_path("jobs", job_id, "logs"), {"after": after, "wait": wait}
-    with session.stream(path, params=query, headers={"Accept": "text/plain"}) as response:
-        text = b"".join(response.iter_bytes())
+    async with session.stream(path, params=query, headers={"Accept": "text/plain"}) as response:
+        text = b"".join([piece async for piece in response.pieces])
     headers = response.headers
     log = Log(text, int(headers["x-next-after"]), headers["x-complete"] == "true")
     return log, parse_retry_after(headers.get("retry-after"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
 
 from tickforge_client.errors import AnswerFailed
@@ -20,7 +20,7 @@ MAX_PART_BYTES = 900_000  # of one request's rows; the server takes 1 MiB
 WAIT_SECONDS = 20.0  # that the server holds a request, well below http.READ_TIMEOUT
 
 
-def predict(session: ApiSession, job_id: str, which: str | int, rows: Any) -> list[Json]:
+async def predict(session: ApiSession, job_id: str, which: str | int, rows: Any) -> list[Json]:
     """Return a prediction for each row; `rows` as `Checkpoint.predict` takes them.
 
     Raises AnswerFailed, and what a request raises.
@@ -28,44 +28,49 @@ def predict(session: ApiSession, job_id: str, which: str | int, rows: Any) -> li
     field, records = to_json_rows(rows)
     predictions: list[Json] = []
     for part in _split(records):
-        predictions += ask(session, job_id, which, {field: part})["predictions"]
+        predictions += (await ask(session, job_id, which, {field: part}))["predictions"]
     return predictions
 
 
-def ask(session: ApiSession, job_id: str, which: str | int, body: Json) -> Json:
+async def ask(session: ApiSession, job_id: str, which: str | int, body: Json) -> Json:
     """Send one predict and wait for its result. Raises AnswerFailed."""
-    result: Json = _run(session, job_id, which, "predict", body)["result"]
+    job = await _run(session, job_id, which, "predict", body)
+    result: Json = job["result"]
     return result
 
 
-def _run(session: ApiSession, job_id: str, which: str | int, action: str, body: Json) -> Json:
+async def _run(session: ApiSession, job_id: str, which: str | int, action: str, body: Json) -> Json:
     """Ask a net and wait; return the fields of the job that succeeded. Raises AnswerFailed."""
     path, key = api_path("jobs", job_id, "checkpoints", which, action), secrets.token_hex(16)
-    job = session.create(path, {**body, "wait": WAIT_SECONDS}, key)
+    job = await session.create(path, {**body, "wait": WAIT_SECONDS}, key)
     while job["finished_at"] is None:
         params = {"wait": WAIT_SECONDS, "until": "end"}
-        job = session.get(api_path("jobs", job["id"]), params)
+        job = await session.get(api_path("jobs", job["id"]), params)
     if job["status"] != "succeeded":
         raise AnswerFailed(job)
     return job
 
 
-def evaluate(session: ApiSession, job_id: str, which: str | int, dataset_id: str) -> Json:
+async def evaluate(session: ApiSession, job_id: str, which: str | int, dataset_id: str) -> Json:
     """Return rows, metrics and confusion of a net on a dataset. Raises AnswerFailed."""
-    result: Json = _run(session, job_id, which, "evaluate", {"dataset": dataset_id})["result"]
+    job = await _run(session, job_id, which, "evaluate", {"dataset": dataset_id})
+    result: Json = job["result"]
     return result
 
 
-def predict_dataset(session: ApiSession, job_id: str, which: str | int, dataset_id: str) -> Json:
+async def predict_dataset(
+    session: ApiSession, job_id: str, which: str | int, dataset_id: str
+) -> Json:
     """Predict a dataset, wait for it and return the job's fields. Raises AnswerFailed."""
-    return _run(session, job_id, which, "predict", {"dataset": dataset_id})
+    return await _run(session, job_id, which, "predict", {"dataset": dataset_id})
 
 
-def stream_result(session: ApiSession, job_id: str, media_type: str) -> Iterator[bytes]:
+async def stream_result(session: ApiSession, job_id: str, media_type: str) -> AsyncIterator[bytes]:
     """Yield the predictions of a dataset as they arrive: as NDJSON or CSV."""
     path = api_path("jobs", job_id, "result")
-    with session.stream(path, headers={"Accept": media_type}) as response:
-        yield from response.iter_bytes()
+    async with session.stream(path, headers={"Accept": media_type}) as response:
+        async for piece in response.pieces:
+            yield piece
 
 
 def to_json_rows(rows: Any) -> tuple[str, list[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import email.utils
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from tickforge_client.errors import TickforgeError
 
@@ -24,7 +24,7 @@ class Backoff:
         self,
         time_limit: Callable[[], float],
         *,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], Awaitable[None]],
         on_retry: Callable[[str], None] | None = None,
     ) -> None:
         self._started = time.monotonic()
@@ -33,7 +33,7 @@ class Backoff:
         self._sleep = sleep
         self._on_retry = on_retry
 
-    def wait(self, error: TickforgeError, min_pause: float | None = None) -> None:
+    async def wait(self, error: TickforgeError, min_pause: float | None = None) -> None:
         """Sleep before the next attempt; raise `error` if the time limit forbids one.
 
         `min_pause` is a lower bound in seconds, the server's Retry-After.
@@ -45,7 +45,7 @@ class Backoff:
         if self._on_retry is not None:
             self._on_retry(f"{str(error).splitlines()[0]}; trying again")
             self._on_retry = None  # one line per call
-        self._sleep(pause)
+        await self._sleep(pause)
 
 
 def parse_retry_after(value: str | None) -> float | None:

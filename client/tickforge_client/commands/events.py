@@ -9,6 +9,7 @@ from functools import partial
 import click
 
 from tickforge_client import events, formatting, logs
+from tickforge_client.blocking import iterate, run
 from tickforge_client.commands.common import (
     CommonOptions,
     byte_printer,
@@ -33,13 +34,13 @@ def show_events(common: CommonOptions, job_id: str, *, follow: bool, after: int)
     """List a job's events; with --follow the exit code is 1 if it failed or was cancelled."""
     with common.client() as client:
         if not follow:
-            past_events = events.read(client.session, job_id, after)
+            past_events = run(events.read(client.session, job_id, after))
             if common.json:
                 print_json([asdict(item) for item in past_events])
             else:
                 print_lines(map(_event_line, past_events))
             return 0
-        for event in events.follow(client.session, job_id, after):
+        for event in iterate(events.follow(client.session, job_id, after)):
             if event.type != "ticks":
                 echo(json.dumps(asdict(event)) if common.json else _event_line(event))
         return exit_code(client.job(job_id).status)
@@ -55,10 +56,10 @@ def show_logs(common: CommonOptions, job_id: str, *, follow: bool, after: int) -
     with common.client() as client:
         if follow:
             print_bytes = byte_printer()
-            for piece in logs.follow(client.session, job_id, after):
+            for piece in iterate(logs.follow(client.session, job_id, after)):
                 print_bytes(piece)
             return
-        log = logs.read(client.session, job_id, after)
+        log = run(logs.read(client.session, job_id, after))
     if common.json:
         payload = {"text": log.text.decode(errors="replace"), "next_after": log.next_after}
         print_json({**payload, "complete": log.complete})

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from tickforge_client import formatting, history
+from tickforge_client.blocking import iterate, run
 from tickforge_client.client import Client
 from tickforge_client.commands.common import (
     CommonOptions,
@@ -51,7 +52,8 @@ def show_history(
             view = client.job(job_id).view(names, points=points, lineage=lineage)
             _show_view(view, names, common)
         elif common.json or last:
-            document = history.read(client.session, job_id, names, last=last, lineage=lineage)
+            reading = history.read(client.session, job_id, names, last=last, lineage=lineage)
+            document = run(reading)
             print_json(document) if common.json else _show_last(document, names)
         else:
             _draw(client, job_id, names, lineage=lineage)
@@ -64,7 +66,7 @@ def _print_csv(
     query |= {"last": last} if last is not None else {}
     query |= {"lineage": "true"} if lineage else {}
     print_bytes = byte_printer()
-    for piece in history.stream_csv(client.session, job_id, query):
+    for piece in iterate(history.stream_csv(client.session, job_id, query)):
         print_bytes(piece)
 
 
