@@ -41,9 +41,9 @@ def _by_ticks(sizes: tuple[int, ...]) -> list[Figure]:
     """Run one job of each length through one service, then read it."""
     figures = []
     with running_service() as service:
-        service.run(_make_spec(1_000))  # the worker's first job pays for its canary
+        service.run(make_spec(1_000))  # the worker's first job pays for its canary
         for size in sizes:
-            seconds, job = service.run(_make_spec(size))
+            seconds, job = service.run(make_spec(size))
             memory = service.process_of("--maxmemory-policy").memory_info().rss / 2**20
             statuses = _time_reads(service, f"/v1/jobs/{job['id']}")
             views = _time_reads(service, f"/v1/jobs/{job['id']}/history?points=1000")
@@ -56,12 +56,13 @@ def _by_ticks(sizes: tuple[int, ...]) -> list[Figure]:
     return figures
 
 
-def _make_spec(ticks: int) -> dict[str, Any]:
+def make_spec(ticks: int) -> dict[str, Any]:
+    """Return a job of the seed's net by the native engine."""
     return {**SEED_SPEC, "budget": {"ticks": ticks}, "compute": {"engine": "native"}}
 
 
 def _time_reads(service: BenchService, path: str) -> list[float]:
-    return _time_repeatedly(lambda: service.http.get(path).raise_for_status())
+    return time_repeatedly(lambda: service.http.get(path).raise_for_status())
 
 
 def _by_jobs(sizes: tuple[int, ...]) -> list[Figure]:
@@ -73,7 +74,7 @@ def _by_jobs(sizes: tuple[int, ...]) -> list[Figure]:
             new_jobs, job_count = size - job_count, size
             ms_per_job = 1000 * time_call(partial(submit_jobs, store.client, new_jobs)) / new_jobs
             kib_per_job = int(store.client.info("memory")["used_memory"]) / size / 1024
-            page = _time_repeatedly(lambda: index.list_jobs(TENANT, filters=[], limit=100))
+            page = time_repeatedly(lambda: index.list_jobs(TENANT, filters=[], limit=100))
             figures += [
                 Figure(f"{size:,} jobs: one more (no fsync)", "ms", [ms_per_job]),
                 Figure(f"{size:,} jobs: a page of the newest 100", "ms", page),
@@ -105,5 +106,6 @@ def _by_parameters(sizes: list[tuple[int, str]], rounds: int) -> list[Figure]:
     return figures
 
 
-def _time_repeatedly(operation: Callable[[], object]) -> list[float]:
+def time_repeatedly(operation: Callable[[], object]) -> list[float]:
+    """Return the milliseconds of some calls."""
     return [1000 * time_call(operation) for _ in range(SAMPLES)]

@@ -175,7 +175,7 @@ PROMISES = (
         "",
         (),
         ("query-not-signed", "path-not-signed", "end-not-signed", "links-never-end",
-         "links-outlive-their-admin-key", "picture-of-a-stale-tick"),
+         "links-outlive-their-admin-key", "link-secret-not-archived", "picture-of-a-stale-tick"),
     ),
     Promise(
         "Nobody keeps the service from others by what a connection holds or claims",

@@ -104,6 +104,7 @@ class FilledService:
         self._lost_store, self._http = lost, http
         self.ids: dict[str, str] = {}
         self.secrets: dict[str, str] = {}
+        self.link = ""
         self.datasets: dict[str, str] = {}
         self._make_keys()
         self._make_datasets()
@@ -212,6 +213,9 @@ class FilledService:
             base_url=self._http.base_url, headers=bearer(self.secrets["live"])
         ) as other:
             self.ids["other"] = other.post("/v1/jobs", json=small_spec()).json()["id"]
+            path = f"/v1/jobs/{self.ids['other']}/links"
+            # its tenant has no dataset: the secret was made, and archived, for this link
+            self.link = other.post(path, json={"path": "curve.txt"}).json()["url"]
 
     def _block_at_tick(self, name: str, tick: int) -> Path:
         """Let the next trainer stand still before a tick until the returned file is deleted."""
@@ -261,6 +265,9 @@ def read_all_answers(http: httpx.Client, filled: FilledService) -> dict[str, Any
     for secret in filled.secrets.values():
         get("/v1/jobs", headers=bearer(secret))
         get(f"/v1/jobs/{filled.ids['straight']}", headers=bearer(secret))
+    link = http.base_url.copy_with(raw_path=httpx.URL(filled.link).raw_path)
+    opened = httpx.get(link)
+    responses["a signed link"] = opened.status_code, opened.text
     return responses
 
 

@@ -73,6 +73,7 @@ def test_every_response_after_a_rebuild_is_what_it_was(seen: Seen) -> None:
         assert seen.after[path] == response, path
     statuses = {status for status, _ in seen.before.values()}
     assert {200, 401, 404} <= statuses
+    assert seen.after["a signed link"][0] == 200
 
 
 def test_a_start_on_the_empty_store_says_what_to_do(seen: Seen) -> None:

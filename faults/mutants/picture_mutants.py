@@ -41,6 +41,12 @@ MUTANTS = (
         (f"{LINKS}::test_another_admin_key_ends_the_links_of_the_one_before",),
     ),
     Mutant(
+        "link-secret-not-archived",
+        "links are dead after a rebuild of the store",
+        edit_once(SIGNED, "        self._archive.save_secret(tenant)\n", ""),
+        ("tests/test_jobs_rebuild.py::test_every_response_after_a_rebuild_is_what_it_was",),
+    ),
+    Mutant(
         "picture-of-a-stale-tick",
         "a client that has a picture is told that it is current though ticks have come",
         edit_once("api/routes_pictures.py", "compute_etag(data)", "compute_etag(job.id, form)"),
