@@ -1,5 +1,6 @@
 """Webhooks called by a real worker over real HTTP: signed, in order, again, and whom it refuses."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from queue import SimpleQueue
@@ -155,6 +156,22 @@ def test_a_redirect_is_not_followed_and_410_disables_at_once(
     harness.http.patch(hook.path, json={"enabled": True})
     assert harness.http.post(path).status_code == 202
     assert receiver.wait_for(4)[-1].id == tried["id"]
+
+
+def test_a_receiver_that_does_not_answer_delays_nobody_else(
+    harness: ApiHarness, receiver: WebhookReceiver, hook: Hook
+) -> None:
+    is_over = threading.Event()
+    receiver.answer = lambda call: 204 if call.path != "/slow" or is_over.wait(60) else 500
+    slow = Hook(harness, url=f"{receiver.url}/slow", events=["*"])
+    try:
+        for _ in range(2):
+            harness.submit(SPEC)
+        hook.wait_for_status("delivered", 2 * len(EVENTS))
+        assert [item for item in slow.deliveries() if item["status"] == "delivered"] == []
+    finally:
+        is_over.set()
+        harness.http.delete(slow.path)
 
 
 def test_a_new_secret_signs_beside_the_one_before(
