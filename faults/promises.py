@@ -201,7 +201,8 @@ PROMISES = (
          "answers-without-bound", "answer-key-of-a-job", "rows-not-checked", "answers-one-by-one",
          "questions-among-jobs", "celery-woken-for-questions", "lacking-columns-not-told",
          "dead-process-kept", "gone-checkpoint-is-damage", "export-for-any-worker",
-         "export-tried-at-each-request", "damaged-export-kept", "export-nobody-can-make"),
+         "export-tried-at-each-request", "drain-is-an-error", "damaged-export-kept",
+         "export-nobody-can-make"),
     ),
     Promise(
         "An event is sent if and only if it happened, in its job's order, and never under two ids",

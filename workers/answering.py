@@ -68,14 +68,14 @@ class AnswerDriver(BackgroundThread):
             while not self._stopped.is_set():
                 try:
                     self._take_turn()
+                except Stopping:  # no fault of what is in work: it goes back as of a drain
+                    break
                 except (*UNAVAILABLE, CommandError, StoreFull, StoreUnavailable) as error:
                     self._logger.warning("the store does not take it", error=repr(error))
                     self._stopped.wait(RETRY_SECONDS)
                 except Exception as error:  # of ours: what is in work is given back
                     self._logger.error("answering failed", error=repr(error), exc_info=error)
                     self._restart(f"the worker failed: {error!r}")
-        except Stopping:
-            pass
         finally:
             self._process.close()
             self._give_all_back("drain")

@@ -41,6 +41,14 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "drain-is-an-error",
+        "a worker that leaves while the process computes costs the answer an attempt",
+        edit_once(
+            DRIVER, "                except Stopping:", "                except ZeroDivisionError:"
+        ),
+        (f"{WORKERS}::test_a_worker_that_leaves_gives_back_what_it_has_not_answered",),
+    ),
+    Mutant(
         "many-answers-first",
         "a tenant with many answers in the queue is served before all others",
         edit_once(
