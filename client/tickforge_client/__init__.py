@@ -11,6 +11,7 @@ from tickforge_client.errors import (
     DamagedOnServer,
     FileChanged,
     InvalidRequest,
+    InvalidWebhook,
     JobTimeout,
     NotAuthorized,
     NotConfigured,
@@ -25,6 +26,7 @@ from tickforge_client.events import Event
 from tickforge_client.history import History, Sparse
 from tickforge_client.job import AsyncJob, Job
 from tickforge_client.logs import Log
+from tickforge_client.signatures import verify_webhook
 
 __all__ = [
     "AnswerFailed",
@@ -42,6 +44,7 @@ __all__ = [
     "FileChanged",
     "History",
     "InvalidRequest",
+    "InvalidWebhook",
     "Job",
     "JobTimeout",
     "Log",
@@ -55,4 +58,5 @@ __all__ = [
     "UnexpectedAnswer",
     "Unreachable",
     "__version__",
+    "verify_webhook",
 ]

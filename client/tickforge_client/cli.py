@@ -24,6 +24,7 @@ from tickforge_client.commands.submit import plan, submit
 from tickforge_client.commands.tenants import jobs, tenants, usage
 from tickforge_client.commands.verify import verify
 from tickforge_client.commands.watch import list_jobs, status, watch
+from tickforge_client.commands.webhooks import webhooks
 from tickforge_client.errors import (
     AnswerFailed,
     NotConfigured,
@@ -56,7 +57,7 @@ for command in (
     submit, plan, status, list_jobs, watch, show_events, show_logs, show_history, draw_curve,
     sign_link, checkpoints,
     checkpoint, download, predict, generate, evaluate, fork, extend, verify, cancel, stop, pause,
-    resume, delete, datasets, models, workers, keys, usage, tenants, jobs, version,
+    resume, delete, datasets, models, workers, keys, usage, tenants, jobs, webhooks, version,
 ):  # fmt: skip
     tickforge.add_command(command)
 

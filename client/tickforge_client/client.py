@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Self
 
 from tickforge_client.blocking import blocking, blocking_iterator
-from tickforge_client.client_calls import ClientCalls, ClientParts
+from tickforge_client.client_calls import ClientCalls
+from tickforge_client.client_parts import ClientParts
 from tickforge_client.config import resolve_server, validate
 from tickforge_client.datasets import AsyncDataset, Dataset
 from tickforge_client.http import ApiSession
@@ -103,6 +104,15 @@ class Client(ClientParts[Job, Dataset]):
     set_tenant = blocking(_calls.set_tenant)
     delete_jobs = blocking(_calls.delete_jobs)
     version = blocking(_calls.version)
+    webhooks = blocking_iterator(_calls.webhooks)
+    create_webhook = blocking(_calls.create_webhook)
+    webhook = blocking(_calls.webhook)
+    update_webhook = blocking(_calls.update_webhook)
+    rotate_webhook = blocking(_calls.rotate_webhook)
+    delete_webhook = blocking(_calls.delete_webhook)
+    test_webhook = blocking(_calls.test_webhook)
+    deliveries = blocking_iterator(_calls.deliveries)
+    redeliver = blocking(_calls.redeliver)
 
     @property
     def datasets(self) -> Iterator[Dataset]:

@@ -7,33 +7,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.client_parts import PAGE_ENTRIES, DatasetT, JobT
+from tickforge_client.http import api_path
 from tickforge_client.uploads import FileBody, media_type_of
-
-PAGE_ENTRIES = 1000  # the server's maximum
-JobT = TypeVar("JobT")
-DatasetT = TypeVar("DatasetT")
+from tickforge_client.webhook_calls import WebhookCalls
 
 
-class ClientParts(Generic[JobT, DatasetT]):
-    """What the calls of a client need: a session, and the kinds of what they return."""
-
-    _job_kind: Callable[[ApiSession, Mapping[str, Any]], JobT]
-    _dataset_kind: Callable[[ApiSession, Mapping[str, Any]], DatasetT]
-
-    def __init__(self, session: ApiSession) -> None:
-        self.session, self.url = session, session.url
-
-    def _make_job(self, fields: Mapping[str, Any]) -> JobT:
-        return type(self)._job_kind(self.session, fields)
-
-    def _make_dataset(self, fields: Mapping[str, Any]) -> DatasetT:
-        return type(self)._dataset_kind(self.session, fields)
-
-
-class ClientCalls(ClientParts[JobT, DatasetT]):
+class ClientCalls(WebhookCalls[JobT, DatasetT]):
     """The calls of a client. None of them calls another: of the client that blocks they differ."""
 
     async def close(self) -> None:

@@ -15,6 +15,7 @@ TickforgeError
 ├── UnexpectedAnswer     an answer that no Tickforge server gives
 ├── CorruptDownload      downloaded bytes with a wrong sha256
 ├── AnswerFailed         a prediction failed or was cancelled: job, its fields
+├── InvalidWebhook       a webhook's message that its secret did not sign, or an old one
 ├── JobTimeout           the job has not ended within the given time
 └── UnknownType          a file name whose suffix implies no media type (in uploads)
 """
@@ -54,6 +55,10 @@ class UnexpectedAnswer(TickforgeError):
 
 class CorruptDownload(TickforgeError):
     """Downloaded bytes have a wrong sha256; they were deleted."""
+
+
+class InvalidWebhook(TickforgeError):
+    """A message whose signature or time is wrong: not to be trusted."""
 
 
 class JobTimeout(TickforgeError, TimeoutError):
