@@ -8,7 +8,7 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parquet onnx demo picture test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick webhooks threads model soak fuzz
+.PHONY: help setup parquet onnx pandas demo picture test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick webhooks threads model soak fuzz
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -28,6 +28,12 @@ parquet: .venv/.parquet ## the extra that reads Parquet uploads (pyarrow)
 
 .venv/.parquet: requirements-parquet.txt $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-parquet.txt
+	@touch $@
+
+pandas: .venv/.pandas ## the client's extra that makes data frames (pandas)
+
+.venv/.pandas: requirements-pandas.txt $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.txt -r requirements-pandas.txt
 	@touch $@
 
 onnx: .venv/.onnx ## the extra that writes model.onnx (onnx, onnxscript), and onnxruntime for its tests

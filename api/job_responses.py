@@ -140,7 +140,10 @@ def _long_poll_until(
         return is_met or view.job.is_terminal or view.job.tick >= end.tick
 
     result = long_poller.wait_for(name, seconds, look_and_fetch, is_over, min_tick=end.min_tick)
-    return result.add_retry_after(result.value[1].to_response(always_full=result.timed_out))
+    view = result.value[1]
+    response = view.to_response(always_full=result.timed_out)
+    response.headers["X-Until-Met"] = "true" if end.is_met(view.job) else "false"
+    return result.add_retry_after(response)
 
 
 class _ChangeDetector:

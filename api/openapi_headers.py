@@ -47,6 +47,7 @@ RESPONSE_HEADERS = {
     "Last-Modified": "when the file was made",
     "Location": "path of the new resource",
     "Retry-After": "seconds; there was no capacity to wait, so this is the current state",
+    "X-Until-Met": "with `until`: whether that is so, rather than that the time is over or the job",
     "X-Complete": "true if nothing more will come",
     "X-First-Byte": "offset of the first byte sent",
     "X-Next-After": "the next `after`",

@@ -108,7 +108,9 @@ def _list_ledger_jobs(context: RequestContext, query: JobQuery) -> Page[AnyJob]:
     f"GET {JOB_PATH}",
     query=JobPollQuery,
     headers=("If-None-Match",),
-    responses={200: ResponseSpec("the job", JobOfAnyKind, headers=("ETag", "Retry-After"))},
+    responses={
+        200: ResponseSpec("the job", JobOfAnyKind, headers=("ETag", "Retry-After", "X-Until-Met"))
+    },
     error_statuses=(404,),
 )
 def get_job(context: RequestContext, job_id: str, query: JobPollQuery) -> Response:

@@ -36,11 +36,16 @@ class WaitEnd:
 
     tick: int
     search: ConditionSearch | None = None
+    is_end: bool = False  # of the job
 
     @property
     def min_tick(self) -> int:
         """The first tick that is worth a look."""
         return self.tick if self.search is None else 0
+
+    def is_met(self, job: JobDocument) -> bool:
+        """Return whether it is so of a job that was just read, rather than that the job is over."""
+        return job.tick >= self.tick or self.look() or (self.is_end and job.is_terminal)
 
     def look(self) -> bool:
         """Return whether a recorded tick meets the condition, if there is one on a column."""
@@ -53,7 +58,7 @@ def read_until(text: str, job: JobDocument, history: HistoryReader) -> WaitEnd:
     Only a training has columns: of other kinds of jobs the tick alone counts.
     """
     if text == END:
-        return WaitEnd(UNREACHABLE_TICK)
+        return WaitEnd(UNREACHABLE_TICK, is_end=True)
     if text.startswith(TICK_PREFIX):
         return WaitEnd(int(text.removeprefix(TICK_PREFIX)))
     condition = parse_condition(text)

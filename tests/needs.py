@@ -17,6 +17,7 @@ C_COMPILER = "C compiler"
 CPP_COMPILER = "C++ compiler"
 PYARROW = "pyarrow"  # make parquet
 ONNX = "onnx"  # make onnx
+PANDAS = "pandas"  # make pandas
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
@@ -85,10 +86,15 @@ def _has_onnx() -> bool:
     return all(map(importlib.util.find_spec, ("onnx", "onnxscript", "onnxruntime")))
 
 
+def _has_pandas() -> bool:
+    return importlib.util.find_spec("pandas") is not None
+
+
 CHECKS: dict[str, Callable[[], bool]] = {
     "chromium": lambda: find_chromium() is not None,
     C_COMPILER: _has_c_compiler,
     CPP_COMPILER: _has_cpp_compiler,
     PYARROW: _has_pyarrow,
     ONNX: _has_onnx,
+    PANDAS: _has_pandas,
 }

@@ -275,6 +275,20 @@ def test_a_wait_for_a_condition_ends_at_a_tick_that_meets_it_and_no_sooner(
     worker.record([0.25, 7.0])
     response = held.wait_for_response(10)
     assert (response.status_code, response.json["tick"]) == (200, 6)
+    assert response.headers["X-Until-Met"] == "true"
+
+
+def test_a_response_says_whether_what_was_waited_for_is_so(
+    client: Any, worker: ManualWorker, path: str
+) -> None:
+    def met(until: str) -> str:
+        return str(client.get(path, query_string={"until": until}).headers["X-Until-Met"])
+
+    forms = ("end", "tick:2", "tick>=3", "loss<1.5", "loss<0.5", "lr>9")
+    assert [met(form) for form in forms] == ["false", "true", "false", "true", "false", "false"]
+    worker.end("cancelled")
+    assert [met(form) for form in forms] == ["true", "true", "false", "true", "false", "false"]
+    assert "X-Until-Met" not in client.get(path).headers
 
 
 def test_a_condition_that_was_met_before_the_wait_ends_it_at_once(

@@ -25,6 +25,7 @@ from tickforge_client import (
     Conflict,
     InvalidRequest,
     Job,
+    JobTimeout,
     NotFound,
     cli,
 )
@@ -371,9 +372,21 @@ def test_jobs_are_trained_followed_and_read_side_by_side_on_one_loop(
         kinds = [event.type async for event in job.follow()]
         return await job.wait(30), kinds
 
+    async def wait_for_a_loss(client_of_loop: AsyncClient) -> None:
+        job = await client_of_loop.submit(endless())
+        assert (await job.wait(30, until="tick>=50")).tick >= 50
+        assert (await job.wait(30, until="loss>0")).status == "running"
+        with pytest.raises(InvalidRequest, match="needs a test"):
+            await job.wait(30, until="test_loss<1")
+        with pytest.raises(JobTimeout):
+            await job.wait(0.3, until="loss<-1")
+        await job.cancel()
+        assert (await job.wait(30, until="loss<-1")).status == "cancelled"
+
     async def main() -> None:
         async with AsyncClient(client.url) as client_of_loop:
-            results = await asyncio.gather(*(train(client_of_loop, seed) for seed in range(3)))
+            trainings = [train(client_of_loop, seed) for seed in range(3)]
+            *results, _ = await asyncio.gather(*trainings, wait_for_a_loss(client_of_loop))
             for job, kinds in results:
                 assert (job.status, job.tick) == ("succeeded", 300) and kinds[-1] == "status"
                 history = await job.history(["loss", "lr"])

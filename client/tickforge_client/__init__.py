@@ -13,6 +13,7 @@ from tickforge_client.errors import (
     InvalidRequest,
     InvalidWebhook,
     JobTimeout,
+    MissingPackage,
     NotAuthorized,
     NotConfigured,
     NotFound,
@@ -26,6 +27,7 @@ from tickforge_client.events import Event
 from tickforge_client.history import History, Sparse
 from tickforge_client.job import AsyncJob, Job
 from tickforge_client.logs import Log
+from tickforge_client.notebook import JobList
 from tickforge_client.signatures import verify_webhook
 
 __all__ = [
@@ -46,8 +48,10 @@ __all__ = [
     "InvalidRequest",
     "InvalidWebhook",
     "Job",
+    "JobList",
     "JobTimeout",
     "Log",
+    "MissingPackage",
     "NotAuthorized",
     "NotConfigured",
     "NotFound",

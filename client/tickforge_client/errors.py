@@ -16,6 +16,7 @@ TickforgeError
 ├── CorruptDownload      downloaded bytes with a wrong sha256
 ├── AnswerFailed         a prediction failed or was cancelled: job, its fields
 ├── InvalidWebhook       a webhook's message that its secret did not sign, or an old one
+├── MissingPackage       an optional package is needed: pandas
 ├── JobTimeout           the job has not ended within the given time
 └── UnknownType          a file name whose suffix implies no media type (in uploads)
 """
@@ -55,6 +56,10 @@ class UnexpectedAnswer(TickforgeError):
 
 class CorruptDownload(TickforgeError):
     """Downloaded bytes have a wrong sha256; they were deleted."""
+
+
+class MissingPackage(TickforgeError, ImportError):
+    """An optional package is needed, and is not installed; the message says how to install it."""
 
 
 class InvalidWebhook(TickforgeError):

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tickforge_client.errors import MissingPackage
 from tickforge_client.http import ApiSession, api_path
 
 #: ticks per page: the server's maximum
@@ -41,6 +42,22 @@ class History:
 
     def __len__(self) -> int:
         return len(self.tick)
+
+    def to_pandas(self) -> Any:
+        """Return a pandas DataFrame with a row a tick and a column each; needs pandas.
+
+        Where a sparse column has no value there is NaN. Raises MissingPackage.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            text = "a data frame needs pandas: pip install 'tickforge-client[pandas]'"
+            raise MissingPackage(text) from error
+        series = []
+        for name, column in self.columns.items():
+            ticks, values = column if isinstance(column, Sparse) else (self.tick, column)
+            series.append(pandas.Series(values, pandas.Index(ticks, dtype="int64"), name=name))
+        return pandas.concat(series, axis=1).sort_index().rename_axis("tick")
 
 
 async def read(

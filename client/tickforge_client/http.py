@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,7 +24,7 @@ from tickforge_client.errors import (
     make_problem,
 )
 from tickforge_client.retry import Backoff, parse_retry_after
-from tickforge_client.transport import StreamedResponse, Transport
+from tickforge_client.transport import BlockingTransport, StreamedResponse, Transport
 from tickforge_client.uploads import FileBody
 
 if TYPE_CHECKING:
@@ -48,11 +49,15 @@ JsonObject = dict[str, Any]
 
 
 class ConditionalResponse(NamedTuple):
-    """A body (None if unchanged), its ETag, and the Retry-After in seconds if there is one."""
+    """A body (None if unchanged), its ETag, the Retry-After in seconds, and what a wait was for.
+
+    `until_met`: whether what `until` names is so; None where the server does not say.
+    """
 
     body: JsonObject | None
     etag: str | None
     retry_after: float | None
+    until_met: bool | None = None
 
 
 class ApiSession:
@@ -65,6 +70,10 @@ class ApiSession:
         self.transport, self.sleep, self.call = transport, transport.sleep, transport.call
         self._on_retry = on_retry
         self._has_answered = False
+
+    def for_display(self) -> ApiSession:
+        """Return a session that blocks, and soon gives up, for what is shown to people at once."""
+        return ApiSession(self.url, BlockingTransport(self.transport.connection, time.sleep))
 
     async def close(self) -> None:
         """Close the connection; the next request opens a new one."""
@@ -120,9 +129,11 @@ class ApiSession:
             "GET", path, params, headers={"If-None-Match": etag} if etag else {}
         )
         min_pause = parse_retry_after(response.headers.get("retry-after"))
+        met = {"true": True, "false": False}.get(response.headers.get("x-until-met", ""))
         if response.status_code == 304:
-            return ConditionalResponse(None, etag, min_pause)
-        return ConditionalResponse(_parse_json(response), response.headers.get("etag"), min_pause)
+            return ConditionalResponse(None, etag, min_pause, met)
+        body = _parse_json(response)
+        return ConditionalResponse(body, response.headers.get("etag"), min_pause, met)
 
     async def create(self, path: str, body: Any, idempotency_key: str | None = None) -> JsonObject:
         """POST JSON that creates a resource; retries never create a second one."""

@@ -31,9 +31,14 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
             if has_changed:
                 yield self._self
 
-    async def wait(self, timeout: float | None = None) -> JobT:
-        """Wait until the job has ended, with any status, and return it. Raises JobTimeout."""
-        async for _ in self._poll(timeout, {"until": "end"}):
+    async def wait(self, timeout: float | None = None, *, until: str = "end") -> JobT:
+        """Wait until the job has ended, with any status, and return it. Raises JobTimeout.
+
+        `until` may also be a condition, such as "loss<0.1", "val_accuracy>0.9" or "tick>=5000":
+        the wait ends as soon as a recorded tick meets it, or the job ends without one. Raises
+        InvalidRequest for a column that the job does not record.
+        """
+        async for _ in self._poll(timeout, {"until": until}):
             pass
         return self._self
 
@@ -42,11 +47,11 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
 
         Events of type `ticks`, without a number, report its progress at most four times a second.
         """
-        return events.follow(self._session, self.id, after)
+        return events.follow(self.session, self.id, after)
 
     async def logs(self, after: int = 0) -> Log:
         """Return the log from byte `after` on; for a running job at most its last 1 MiB."""
-        return await logs.read(self._session, self.id, after)
+        return await logs.read(self.session, self.id, after)
 
     async def cancel(self) -> JobT:
         """Request that the job ends as cancelled; its checkpoints stay."""
@@ -72,7 +77,7 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         `name` has at most 200 characters; a pinned checkpoint is exempt from retention.
         """
         path, body = api_path("jobs", self.id, "checkpoints"), {"name": name, "pinned": pinned}
-        return self._updated(await self._session.create(path, body, idempotency_key))
+        return self._updated(await self.session.create(path, body, idempotency_key))
 
     async def verify(
         self, *, start: int = 0, to: int | None = None, idempotency_key: str | None = None
@@ -83,7 +88,7 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         Returns a new job of kind verify; its `fields["result"]` is the certificate.
         """
         path, body = api_path("jobs", self.id, "verify"), {"from": start, "to": to}
-        return self._new_job(await self._session.create(path, body, idempotency_key))
+        return self._new_job(await self.session.create(path, body, idempotency_key))
 
     async def fork(
         self,
@@ -98,7 +103,7 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         ticks, or InvalidRequest.
         """
         path, body = api_path("jobs", self.id, "fork"), {"tick": tick, "spec": dict(spec or {})}
-        return self._new_job(await self._session.create(path, body, idempotency_key))
+        return self._new_job(await self.session.create(path, body, idempotency_key))
 
     async def extend(
         self, budget: Mapping[str, Any], *, idempotency_key: str | None = None
@@ -108,15 +113,15 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         The budget counts from tick 0 of the line.
         """
         path, body = api_path("jobs", self.id, "extend"), {"budget": dict(budget)}
-        return self._new_job(await self._session.create(path, body, idempotency_key))
+        return self._new_job(await self.session.create(path, body, idempotency_key))
 
     async def update(self, /, **changes: Any) -> JobT:
         """Set `name`, `labels`, `notes` or `priority`; return this job as changed."""
-        return self._updated(await self._session.patch(self._path, changes))
+        return self._updated(await self.session.patch(self._path, changes))
 
     async def delete(self) -> None:
         """Delete an ended job, its history and its files permanently. Raises Conflict."""
-        await self._session.delete(self._path)
+        await self.session.delete(self._path)
 
     async def history(
         self,
@@ -133,7 +138,7 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         `lineage` a fork's has the ticks before its own, too.
         """
         names = [columns] if isinstance(columns, str) else list(columns)
-        session, job_id = self._session, self.id
+        session, job_id = self.session, self.id
         document = await history.read(
             session, job_id, names, after=after, before=before, last=last, lineage=lineage
         )
@@ -146,7 +151,7 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         names = columns if isinstance(columns, str) else ",".join(columns)
         query: dict[str, Any] = {"columns": names, "points": points}
         query |= {"lineage": "true"} if lineage else {}
-        return await self._session.get(api_path("jobs", self.id, "history"), query)
+        return await self.session.get(api_path("jobs", self.id, "history"), query)
 
     async def predict(self, rows: Any, which: str | int = "latest") -> list[dict[str, Any]]:
         """Return a prediction for each row, by the net of a checkpoint.
@@ -155,26 +160,26 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         one row each. A prediction is {"class", "probabilities"}, {"value"} or {"values"}. Raises
         InvalidRequest with a pointer to each value that the net cannot read, or AnswerFailed.
         """
-        return await predictions.predict(self._session, self.id, which, rows)
+        return await predictions.predict(self.session, self.id, which, rows)
 
     async def evaluate(self, dataset_id: str, which: str | int = "latest") -> dict[str, Any]:
         """Return `rows`, `metrics` and, of classes, `confusion` of a checkpoint's net on a dataset.
 
         Raises InvalidRequest where its columns do not fit, or AnswerFailed.
         """
-        return await predictions.evaluate(self._session, self.id, which, dataset_id)
+        return await predictions.evaluate(self.session, self.id, which, dataset_id)
 
     async def predict_dataset(self, dataset_id: str, which: str | int = "latest") -> JobT:
         """Predict an uploaded dataset; return the job, whose `result_pieces` has the predictions.
 
         Raises InvalidRequest where its columns do not fit, or AnswerFailed.
         """
-        fields = await predictions.predict_dataset(self._session, self.id, which, dataset_id)
+        fields = await predictions.predict_dataset(self.session, self.id, which, dataset_id)
         return self._new_job(fields)
 
     def result_pieces(self, media_type: str = "text/csv") -> AsyncIterator[bytes]:
         """Yield the predictions of a dataset, in pieces: CSV, or "application/x-ndjson"."""
-        return predictions.stream_result(self._session, self.id, media_type)
+        return predictions.stream_result(self.session, self.id, media_type)
 
     async def generate(self, /, prompt: str, which: str | int = "latest", **options: Any) -> str:
         """Return the prompt, continued by the language model of a checkpoint.
@@ -183,15 +188,15 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         """
         given = {name: value for name, value in options.items() if value is not None}
         body = {"prompt": prompt, **given}
-        result = await predictions.ask(self._session, self.id, which, body)
+        result = await predictions.ask(self.session, self.id, which, body)
         return str(result["predictions"][0]["text"])
 
     async def list_checkpoints(self) -> list[CheckpointT]:
         """Return the job's current checkpoints, oldest first."""
-        entries = self._session.iter_entries(api_path("jobs", self.id, "checkpoints"), {})
+        entries = self.session.iter_entries(api_path("jobs", self.id, "checkpoints"), {})
         return [self._make_checkpoint(fields) async for fields in entries]
 
     async def checkpoint(self, which: str | int = "latest") -> CheckpointT:
         """Return one checkpoint: that of a tick, or initial, latest, best or final."""
-        fields = await self._session.get(api_path("jobs", self.id, "checkpoints", which))
+        fields = await self.session.get(api_path("jobs", self.id, "checkpoints", which))
         return self._make_checkpoint(fields)

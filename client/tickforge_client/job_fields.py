@@ -11,6 +11,7 @@ from tickforge_client.checkpoints import CheckpointFields
 from tickforge_client.errors import JobTimeout
 from tickforge_client.events import TERMINAL_STATUSES
 from tickforge_client.http import ApiSession, api_path
+from tickforge_client.notebook import job_html
 
 JobT = TypeVar("JobT")
 CheckpointT = TypeVar("CheckpointT", bound=CheckpointFields)
@@ -31,12 +32,16 @@ class JobFields(Generic[JobT, CheckpointT]):
 
     def __init__(self, session: ApiSession, fields: Mapping[str, Any]) -> None:
         self.fields = fields
-        self._session = session
+        self.session = session
         self._path = api_path("jobs", fields["id"])
         self._etag: str | None = None
+        self._until_met: bool | None = None  # of the newest wait
 
     def __repr__(self) -> str:
         return f"<Job {self.id} {self.status} tick {self.tick}>"
+
+    def _repr_html_(self) -> str:
+        return job_html(self.session, self.fields)
 
     @property
     def id(self) -> str:
@@ -82,29 +87,36 @@ class JobFields(Generic[JobT, CheckpointT]):
         return error
 
     async def _poll(self, timeout: float | None, params: Mapping[str, str]) -> AsyncIterator[bool]:
-        """Poll until the job has ended; yield after each poll whether it has changed."""
+        """Poll until the job has ended, or what `until` names is so.
+
+        Yields after each poll whether the job has changed.
+        """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         pause = FIRST_POLL_SECONDS
-        while not self.ended:
+        self._until_met = None
+        while not (self.ended or self._until_met):
             remaining = min(LONG_POLL_SECONDS, deadline - time.monotonic())
             if remaining <= 0:
-                raise JobTimeout(f"{self.id} is {self.status} after {timeout:g} s")
+                state = f"{self.status} at tick {self.tick}"
+                raise JobTimeout(f"{self.id} is {state} after {timeout:g} s")
             started = time.monotonic()
             # without an ETag, a change since `fields` were fetched would be missed
             wait_params = {"wait": f"{remaining:.3f}", **params} if params or self._etag else {}
             has_changed, min_pause = await self._fetch(wait_params)
             yield has_changed
-            if wait_params and not self.ended and time.monotonic() < started + remaining / 2:
+            is_over = self.ended or self._until_met
+            if wait_params and not is_over and time.monotonic() < started + remaining / 2:
                 if not has_changed or min_pause or params:  # the server did not hold the request
-                    await self._session.sleep(max(min(pause, remaining), min_pause or 0))
+                    await self.session.sleep(max(min(pause, remaining), min_pause or 0))
                 pause = FIRST_POLL_SECONDS if has_changed else min(1.5 * pause, MAX_POLL_SECONDS)
 
     async def _fetch(self, params: Mapping[str, str]) -> tuple[bool, float | None]:
         etag = None if "until" in params else self._etag
-        fields, self._etag, min_pause = await self._session.get_if_changed(self._path, etag, params)
-        if fields is not None:
-            self.fields = fields
-        return fields is not None, min_pause
+        answer = await self.session.get_if_changed(self._path, etag, params)
+        self._etag, self._until_met = answer.etag, answer.until_met
+        if answer.body is not None:
+            self.fields = answer.body
+        return answer.body is not None, answer.retry_after
 
     @property
     def _self(self) -> JobT:
@@ -115,10 +127,10 @@ class JobFields(Generic[JobT, CheckpointT]):
         return self._self
 
     def _new_job(self, fields: Mapping[str, Any]) -> JobT:
-        return cast(JobT, type(self)(self._session, fields))
+        return cast(JobT, type(self)(self.session, fields))
 
     def _make_checkpoint(self, fields: Mapping[str, Any]) -> CheckpointT:
-        return self._checkpoint_kind.read(self._session, self.id, fields)
+        return self._checkpoint_kind.read(self.session, self.id, fields)
 
     async def _transition(self, action: str) -> JobT:
-        return self._updated(await self._session.post(api_path("jobs", self.id, action)))
+        return self._updated(await self.session.post(api_path("jobs", self.id, action)))

@@ -38,7 +38,7 @@ class JobPictures(JobFields[JobT, CheckpointT]):
         """
         names = columns if isinstance(columns, str) else ",".join(columns)
         return await curves.fetch(
-            self._session, self.id, form, columns=names, log=log, width=width, height=height,
+            self.session, self.id, form, columns=names, log=log, width=width, height=height,
             points=points, lineage=lineage or None,
         )  # fmt: skip
 
@@ -47,7 +47,7 @@ class JobPictures(JobFields[JobT, CheckpointT]):
 
         Options are those of `curve`.
         """
-        return await curves.terminal_lines(self._session, self.id, encoding, **options)
+        return await curves.terminal_lines(self.session, self.id, encoding, **options)
 
     async def link(self, path: str, *, expires_in: int | None = None) -> SignedLink:
         """Return a link that opens without a key, until its end or that of this client's key.
@@ -56,5 +56,5 @@ class JobPictures(JobFields[JobT, CheckpointT]):
         job's id: "curve.svg?log=true". `expires_in` is in seconds, by default 7 days.
         """
         body = {"path": path} if expires_in is None else {"path": path, "expires_in": expires_in}
-        fields = await self._session.post(api_path("jobs", self.id, "links"), body)
+        fields = await self.session.post(api_path("jobs", self.id, "links"), body)
         return SignedLink(fields["url"], fields["expires_at"])

@@ -44,6 +44,8 @@ class Connection:
 class Transport(Protocol):
     """Sends requests of httpx and reads their answers; connects with the first one."""
 
+    connection: Connection
+
     def build(self, method: str, url: str, **fields: Any) -> httpx.Request:
         """Make a request; `content` may be a FileBody."""
 
@@ -104,7 +106,7 @@ class BlockingTransport:
     """A Transport whose coroutines block and never give control away: see `blocking.run`."""
 
     def __init__(self, connection: Connection, sleep: Callable[[float], None]) -> None:
-        self._connection, self._sleep = connection, sleep
+        self.connection, self._sleep = connection, sleep
         self._client: httpx.Client | None = None
 
     def build(self, method: str, url: str, **fields: Any) -> httpx.Request:
@@ -146,7 +148,7 @@ class BlockingTransport:
         if self._client is None:
             import httpx
 
-            self._client = httpx.Client(**self._connection.options)
+            self._client = httpx.Client(**self.connection.options)
         return self._client
 
 
@@ -156,7 +158,7 @@ class AsyncTransport:
     def __init__(
         self, connection: Connection, sleep: Callable[[float], Awaitable[None]] | None = None
     ) -> None:
-        self._connection, self._sleep = connection, sleep
+        self.connection, self._sleep = connection, sleep
         self._client: httpx.AsyncClient | None = None
 
     def build(self, method: str, url: str, **fields: Any) -> httpx.Request:
@@ -201,7 +203,7 @@ class AsyncTransport:
         if self._client is None:
             import httpx
 
-            self._client = httpx.AsyncClient(**self._connection.options)
+            self._client = httpx.AsyncClient(**self.connection.options)
         return self._client
 
 
