@@ -60,6 +60,11 @@ BETWEEN = {
     "GET /v1/jobs": "a next_after that such a list gave|key:value",
     "GET /v1/jobs/{job_id}/events": "not for text/event-stream",
     "GET /v1/jobs/{job_id}/history": "not together with .*|not recorded: .*|.* form.*",
+    **dict.fromkeys(
+        (f"GET /v1/jobs/{{job_id}}/curve.{form}" for form in ("svg", "png", "txt")),
+        "not recorded: .*|column 'state' is a digest and has no view",
+    ),
+    "POST /v1/jobs/{job_id}/links": "one of .*, and its query|[a-z]+: .*",
     "GET /v1/jobs/{job_id}/rows": "not with split|at most the job's .* ticks",
     "GET /v1/keys": "a next_after that such a list gave",
     "POST /v1/datasets": "left out for .*|tab for .*|another sign than .*|another array than .*"
