@@ -187,7 +187,8 @@ def test_a_text_is_a_function_of_prompt_options_and_seed_alone(writer: Any) -> N
     texts = {writer.generate(writer.network, "abc", 20, seed) for seed in (4, 5)}
     assert texts == {straight_text(writer, "abc", 20, seed) for seed in (4, 5)} and len(texts) == 2
     greedy = writer.generate(writer.network, "abc", 20, temperature=0)
-    for options in ({"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-30}):
+    for options in ({"top_k": 1}, {"top_p": 1e-9}, {"temperature": 1e-30},
+                    {"temperature": 1e-46}, {"temperature": 5e-324}):  # fmt: skip
         assert writer.generate(writer.network, "abc", 20, 7, **options) == greedy
     unbounded = {"top_k": 8, "top_p": 1.0, "temperature": 1.0}
     assert writer.generate(writer.network, "abc", 20, 4, **unbounded) in texts

@@ -84,6 +84,26 @@ def test_a_work_goes_on_in_slices_between_which_others_are_answered(
     assert reply.header["result"] == {"predictions": [{"text": written}]}
 
 
+def test_a_work_that_raises_fails_alone(
+    answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answering_process, "SLICE_SECONDS", 0)
+    texts = language_model(tmp_path / "texts")
+    request = {"prompt": "In", "max_tokens": 3}
+    reply = answers.begin("predict", texts, work="long", request=request)
+    while reply.header["done"] < 1:
+        reply = answers.command("continue", work="long")
+
+    refused = {**request, "seed": "no number, which the API refuses"}
+    failed = answers.ask("predict", texts, work="other", request=refused)
+
+    assert (failed.kind, failed.header["work"]) == ("failed", "other")
+    assert failed.header["type"] == "RuntimeError" and failed.header["detail"]
+    while reply.kind == "unfinished":
+        reply = answers.command("continue", work="long")
+    assert reply.kind == "answered"
+
+
 def test_a_dropped_work_is_forgotten(
     answers: Answers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

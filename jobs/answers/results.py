@@ -41,7 +41,7 @@ def to_csv(file: BinaryIO, spec: JobSpec) -> Iterator[bytes]:
 
 def _cells(prediction: dict[str, Any]) -> list[Any]:
     if "class" in prediction:
-        return [prediction["class"], prediction["probabilities"][prediction["class"]]]
+        return [prediction["class"], prediction["probabilities"].get(prediction["class"])]
     if "values" in prediction:
         return list(prediction["values"])
     return [prediction["value"]] if "value" in prediction else []

@@ -45,7 +45,8 @@ def generate(
 
     Each token is drawn by a generator of `seed`, of no other, from the net's distribution:
 
-    - softmax(logits / temperature); 0 takes the likeliest token, the first of equals.
+    - softmax(logits / temperature); 0, and what float32 has as no normal number, takes the
+      likeliest token, the first of equals.
     - top_k: of the k likeliest tokens, and those equal to the last of them (Fan et al. 2018,
       "Hierarchical Neural Story Generation", arXiv:1805.04833, section 5.4).
     - top_p: then of the fewest likeliest tokens whose probabilities sum to p or more (nucleus
@@ -100,7 +101,7 @@ def _sample(
     """Return the number of one token, int64 [1], drawn by logits [vocabulary]."""
     if not logits.isfinite().all():
         raise ValueError("the net's outputs are not finite: its training has diverged")
-    if temperature == 0:
+    if temperature < torch.finfo(torch.float32).tiny:
         return logits.argmax()[None]
     if temperature != 1:  # relative to the greatest, so that no quotient overflows upwards
         logits = (logits - logits.max()) / temperature

@@ -15,7 +15,8 @@ and their replies:
 
     answered    work, result
     refused     work, errors: pointer, detail, value each
-    failed      work, type, detail: a file is damaged or missing, or the disk refuses one
+    failed      work, type, detail: a file is damaged or missing, the disk refuses one, or the
+                computation raised an exception; the process and its other works go on
     unfinished  work, done, total (null where unknown): `continue` does the next slice
     dropped     work
     alive       -; sent any number of times before a reply
@@ -33,24 +34,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
-
 from jobs import fault_points
-from jobs.datasets.formats.damage import DamagedDataset
 from jobs.spec.dataset_binding import DataFile
 from jobs.trainer_frames import send_frame
 from ticks import machine
 from ticks.answers.dataset_predictions import predict_dataset
 from ticks.answers.evaluation import evaluate_dataset
-from ticks.answers.nets import CheckpointFiles, DamagedNet, LoadedNet, NetCache
+from ticks.answers.nets import CheckpointFiles, LoadedNet, NetCache
 from ticks.answers.onnx_export import export_onnx
 from ticks.answers.predictions import predict
 from ticks.answers.work import JsonDict, Progress, RefusedRequest, Work
-from ticks.data.tokens import WrongText
 
 SLICE_SECONDS = 0.1  # of a long work, before another command may come
-#: what is wrong with files, not with us: the process goes on
-FILE_ERRORS = (OSError, SafetensorError, DamagedNet, DamagedDataset, WrongText)
 
 
 @dataclass(frozen=True)
@@ -155,7 +150,9 @@ class AnswerHandler:
             return "answered", {"result": end.value}
         except RefusedRequest as refusal:
             return "refused", {"errors": refusal.errors}
-        except FILE_ERRORS as error:
+        except MemoryError:
+            raise  # another process has more of it, without the nets that are held here
+        except Exception as error:
             return "failed", {"type": type(error).__name__, "detail": str(error)}
 
     def _announce(self, _phase: str) -> None:

@@ -166,7 +166,7 @@ def _columns(first: dict[str, Any]) -> list[str]:
 
 def _cells(prediction: dict[str, Any]) -> list[Any]:
     if "class" in prediction:
-        return [prediction["class"], prediction["probabilities"][prediction["class"]]]
+        return [prediction["class"], prediction["probabilities"].get(prediction["class"])]
     return [prediction["value"]] if "value" in prediction else list(prediction["values"])
 
 
