@@ -46,7 +46,7 @@ WHOLE_SPEC = small_spec(
     },
     batch_size=1, micro_batches=1, clip_norm=1.0, validation={"fraction": 0.5, "split": "random"},
     test={"fraction": 0.1}, checkpoint={"every_ticks": 5}, seed=1, compute={"threads": 1},
-    priority=1, record=["loss"],
+    priority=1, record=["loss"], notify=["https://example.com/h"], notify_when=["loss<0.1"],
 )  # fmt: skip
 PLAN = "POST /v1/jobs/plan"
 #: endpoint -> a whole body of it; `test_every_body_has_its_case` keeps them complete
@@ -69,6 +69,23 @@ BODIES: dict[str, Any] = {
     "POST /v1/jobs/<job_id>/fork": {"tick": 1, "spec": {"seed": 1}},
     "POST /v1/jobs/<job_id>/fork/plan": {"tick": 1, "spec": {"seed": 1}},
     "POST /v1/jobs/<job_id>/extend": {"budget": {"ticks": 5}},
+    "POST /v1/jobs/<job_id>/links": {"path": "curve.svg", "expires_in": 60},
+    "POST /v1/webhooks": {
+        "url": "https://example.com/h",
+        "events": ["job.failed"],
+        "labels": {"a": "b"},
+        "name": "n",
+        "format": "standard",
+    },
+    "PATCH /v1/webhooks/<webhook_id>": {
+        "url": "https://example.com/h",
+        "events": ["job.failed"],
+        "labels": {"a": "b"},
+        "name": "n",
+        "format": "standard",
+        "enabled": True,
+        "rotate": True,
+    },
     "POST /v1/keys": {"tenant": "default", "scopes": ["read"], "name": "n"},
 }
 

@@ -3,7 +3,7 @@ import { key, keep, signIn } from "./key.js";
 import { Schemas, element, fillWhenOpened, prose } from "./schema.js";
 import { form } from "./try.js";
 
-const ORDER = ["jobs", "history", "pictures", "checkpoints", "answers", "events", "logs", "datasets", "keys", "tenants", "about", "pages"];
+const ORDER = ["jobs", "history", "pictures", "checkpoints", "answers", "events", "logs", "webhooks", "datasets", "keys", "tenants", "about", "pages"];
 
 signIn();
 const field = document.getElementById("key");
