@@ -115,7 +115,9 @@ def compare(name: str, max_ratio: float) -> dict[str, Any]:
 def main(names: Iterable[str]) -> None:
     """Print the costs of each upload. What is imported is not looked through again in a child."""
     if any(UPLOADS[name][0] == PARQUET for name in names):
-        import pyarrow.parquet  # noqa: F401 (once, here, as a service that has read such a file)
+        import pyarrow.parquet  # once, here, as a service that has read such a file
+
+        pyarrow.scalar(0)  # imports pandas, where that is installed
     gc.freeze()
     for name in names:
         print(json.dumps(compare(name, MAX_RATIO)), flush=True)
