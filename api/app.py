@@ -6,6 +6,7 @@ from functools import partial
 from uuid import uuid4
 
 from flask import Flask, Response, g, request
+from werkzeug.exceptions import NotFound
 
 from api import (
     routes_answers,
@@ -82,6 +83,8 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
             if g.is_by_link
             else authenticate_request(authenticator, request)
         )
+        if request.environ["PATH_INFO"].startswith("//"):  # which werkzeug routes as one slash
+            raise NotFound
 
     @app.after_request
     def finish_request(response: Response) -> Response:

@@ -47,6 +47,7 @@ def test_every_route_but_the_open_ones_needs_a_key(client: Any) -> None:
 def test_an_unknown_path_is_404_with_a_key_and_401_without(client: Any) -> None:
     assert client.get("/v1/nothing").status_code == 404
     assert client.get("/static/nothing.js").status_code == 404
+    assert client.get("/", environ_overrides={"PATH_INFO": "//v1/version"}).status_code == 404
     client.environ_base.pop("HTTP_AUTHORIZATION")
     for path in ("/v1/nothing", "/metrics", "/x", "/healthz/", "/docs/", "/static/x"):
         assert client.get(path).status_code == 401, path
