@@ -97,9 +97,12 @@ class WebhookSender(BackgroundThread):
             fault_points.hit("webhooks:fan_out")
             self._fan_out.move_some(tenant, work.now_ms)
             self._tell_dropped(tenant)
-        lanes = list(self._choose(work.lanes))
-        for parcel in self._queue.read_parcels(lanes, work.now_ms):
-            self._send(client, parcel)
+        if lanes := list(self._choose(work.lanes)):
+            sent_ms = read_clock_ms(self._store)
+            tenants = {lane.tenant for lane in lanes}
+            tenant_keys = {tenant: tenant_secret(self._store, tenant) for tenant in tenants}
+            for parcel in self._queue.read_parcels(lanes, sent_ms):
+                self._send(client, parcel, tenant_keys[parcel.lane.tenant], sent_ms)
 
     def _hold_lease(self) -> bool:
         """Renew the lease when it is due, or try to get it; return whether it is held."""
@@ -136,14 +139,13 @@ class WebhookSender(BackgroundThread):
             of_webhook[lane.member] += 1
             yield lane
 
-    def _send(self, client: WebhookClient, parcel: Parcel) -> None:
+    def _send(self, client: WebhookClient, parcel: Parcel, tenant_key: bytes, sent_ms: int) -> None:
         lane, receiver = parcel.lane, parcel.receiver
-        sent_ms = read_clock_ms(self._store)
         finish = partial(self._finish, parcel, sent_ms)
         headers, error = dict[str, str](), None
         if receiver.is_enabled or parcel.is_test:
             try:
-                secrets = receiver.secrets(tenant_secret(self._store, lane.tenant))
+                secrets = receiver.secrets(tenant_key)
                 headers, url = make_headers(parcel, secrets, sent_ms // 1000), parse_url(parcel.url)
             except (BrokenSeal, ValueError) as broken:
                 error = f"it cannot be sent: {broken}"
