@@ -7,7 +7,7 @@ any other change, which ends it at once. Knows no store.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from flask import Response, request
 
@@ -117,7 +117,7 @@ def long_poll_job(
 
     wait_for = long_poller.wait_for
     if query.until is not None:
-        end = read_until(query.until, get_job(*name), history)
+        end = read_until(query.until, partial(get_job, *name), history)
         return _long_poll_until(long_poller, name, fetch, query.wait, end)
     changed = _ChangeDetector()
     result = wait_for(name, query.wait, fetch, changed, ticks_after=PROGRESS_AFTER_SECONDS)

@@ -1,5 +1,6 @@
 """What a wait for a job ends with, beside the job's end: a tick, or a condition on its columns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from api.errors import bad_parameter
@@ -52,10 +53,11 @@ class WaitEnd:
         return self.search is not None and self.search.look()
 
 
-def read_until(text: str, job: JobDocument, history: HistoryReader) -> WaitEnd:
+def read_until(text: str, read_job: Callable[[], JobDocument], history: HistoryReader) -> WaitEnd:
     """Read a checked `until` for a job. Raises Problem (400) for a column that it does not record.
 
-    Only a training has columns: of other kinds of jobs the tick alone counts.
+    Only a training has columns: of other kinds of jobs the tick alone counts. The job is read only
+    for a condition on a column.
     """
     if text == END:
         return WaitEnd(UNREACHABLE_TICK, is_end=True)
@@ -64,6 +66,7 @@ def read_until(text: str, job: JobDocument, history: HistoryReader) -> WaitEnd:
     condition = parse_condition(text)
     if condition.column == TICK:
         return WaitEnd(int(condition.threshold))
+    job = read_job()
     if not isinstance(job, Job) or job.kind != "train":
         rule = f"end, tick:N or tick>=N: a {job.kind} records no columns"
         raise bad_parameter("until", rule, text)
