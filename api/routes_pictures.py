@@ -1,8 +1,10 @@
 """Endpoints of pictures: a job's curve as SVG, PNG and text. The suffix names the form."""
 
+from collections.abc import Callable
+
 from flask import Response
 
-from api.endpoints import RequestContext, ResponseSpec, Router
+from api.endpoints import RequestContext, ResponseSpec, Router, View
 from api.etag import compute_etag, response_or_304
 from api.held_requests import hold_place_for_work
 from api.schemas_pictures import CurveQuery, PictureQuery, TextPictureQuery
@@ -20,20 +22,21 @@ MEDIA_TYPES: dict[Form, str] = {
 }
 
 
-def _responses(form: Form) -> dict[int, ResponseSpec]:
+def _curve_endpoint(form: Form, query: type[CurveQuery]) -> Callable[[View], View]:
+    """Register a view for the pictures of one form."""
     media_type = MEDIA_TYPES[form].partition(";")[0]
-    return {200: ResponseSpec("the picture", media_types=(media_type,), headers=("ETag",))}
+    return router.endpoint(
+        f"GET {CURVE_PATH}.{form}",
+        query=query,
+        produces=(),
+        headers=("If-None-Match",),
+        responses={200: ResponseSpec("the picture", media_types=(media_type,), headers=("ETag",))},
+        error_statuses=(404,),
+        is_signable=True,
+    )
 
 
-@router.endpoint(
-    f"GET {CURVE_PATH}.svg",
-    query=PictureQuery,
-    produces=(),
-    headers=("If-None-Match",),
-    responses=_responses("svg"),
-    error_statuses=(404,),
-    is_signable=True,
-)
+@_curve_endpoint("svg", PictureQuery)
 def get_curve_svg(context: RequestContext, job_id: str, query: PictureQuery) -> Response:
     """Draw a job's curve as SVG: columns with their extremes, validation, the best."""
     response = _picture(context, job_id, "svg", query, query.width, query.height)
@@ -41,29 +44,13 @@ def get_curve_svg(context: RequestContext, job_id: str, query: PictureQuery) -> 
     return response
 
 
-@router.endpoint(
-    f"GET {CURVE_PATH}.png",
-    query=PictureQuery,
-    produces=(),
-    headers=("If-None-Match",),
-    responses=_responses("png"),
-    error_statuses=(404,),
-    is_signable=True,
-)
+@_curve_endpoint("png", PictureQuery)
 def get_curve_png(context: RequestContext, job_id: str, query: PictureQuery) -> Response:
     """Draw a job's curve as PNG, on a light background; from 1200 × 600 on in double size."""
     return _picture(context, job_id, "png", query, query.width, query.height)
 
 
-@router.endpoint(
-    f"GET {CURVE_PATH}.txt",
-    query=TextPictureQuery,
-    produces=(),
-    headers=("If-None-Match",),
-    responses=_responses("txt"),
-    error_statuses=(404,),
-    is_signable=True,
-)
+@_curve_endpoint("txt", TextPictureQuery)
 def get_curve_text(context: RequestContext, job_id: str, query: TextPictureQuery) -> Response:
     """Draw a job's curve as text, in braille dots: what a terminal shows."""
     return _picture(context, job_id, "txt", query, query.width, query.height)

@@ -7,11 +7,12 @@ import re
 import secrets
 import string
 
+from jobs.spec.notify import WEBHOOK_ID_PATTERN
+
 ALPHABET = string.ascii_lowercase + string.digits
 JOB_ID = re.compile(r"job_[a-z0-9]{26}")
 DATASET_ID = re.compile(r"ds_[a-z0-9]{26}")
 KEY_ID = re.compile(r"key_[a-z0-9]{26}")
-WEBHOOK_ID = re.compile(r"wh_[a-z0-9]{26}")
 MESSAGE_ID = re.compile(r"msg_[a-z0-9]{26}")
 
 
@@ -57,7 +58,7 @@ def is_key_id(text: str) -> bool:
 
 def is_webhook_id(text: str) -> bool:
     """Return whether a text has the form of a webhook's id."""
-    return WEBHOOK_ID.fullmatch(text) is not None
+    return WEBHOOK_ID_PATTERN.fullmatch(text) is not None
 
 
 def is_message_id(text: str) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.event_frames import parse_sse
 from tests.stub_server import (
     KEY,
     ReceivedRequest,
@@ -16,7 +17,6 @@ from tests.stub_server import (
     running_stub,
 )
 from tickforge_client import Client, JobTimeout, Unreachable, cli
-from tickforge_client.events import parse_sse
 from tickforge_client.job import Job
 
 ID = job_document()["id"]

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from jobs.settings import Settings
 from jobs.store.numbering import NUMBERS_PER_REBUILD, Numbering
+from tests.event_frames import parse_sse
 from tests.manual_worker import ManualWorker
 from tests.test_jobs_archive import TENANT, RebuildHarness
-from tickforge_client.events import parse_sse
 
 SSE = {"Accept": "text/event-stream"}
 

@@ -3,7 +3,8 @@
 It claims them, drives one answering process, and writes what comes of them. So an answer never
 waits behind a training. Several answers may be in work: long ones advance in turns, a slice of a
 tenth of a second each, and a short one is taken between two slices. Exports have a thread and a
-process of their own (workers/exports.py), since they take seconds of which nothing else is done.
+process of their own (workers/answer_claims.py), since they take seconds of which nothing else is
+done.
 """
 
 import time

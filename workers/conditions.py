@@ -48,9 +48,10 @@ class ConditionWatch:
         if open_one.is_planned:
             return self._find_planned(open_one, chunk)
         if (values := chunk.columns.get(condition.column)) is not None:
-            at = int(np.argmax(is_met)) if (is_met := condition.compare(values)).any() else None
-            if at is None:
+            is_met = condition.compare(values)
+            if not is_met.any():
                 return None
+            at = int(np.argmax(is_met))
             return MetCondition(condition.text, chunk.first + at, float(values[at]))
         for point in chunk.sparse:
             if point.column != condition.column:

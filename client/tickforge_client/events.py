@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,12 +82,6 @@ class SseParser:
             self._kind, self._data = "message", []
             return message
         return None
-
-
-def parse_sse(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Yield type and data of each event in the lines of an event stream."""
-    parser = SseParser()
-    return filter(None, map(parser.feed, lines))
 
 
 async def _stream_events(session: ApiSession, job_id: str, after: int) -> AsyncIterator[Event]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jobs.errors import LeaseLost
-from jobs.spec.notify import WEBHOOK_ID_PATTERN
+from jobs.ids import is_webhook_id
 from jobs.store import keys
 from jobs.store.connection import Store
 from jobs.store.scripts import Scripts
@@ -76,7 +76,7 @@ class FanOut:
 
 def _make_messages(event: OutboxEvent, receivers: Sequence[Receiver]) -> Iterator[WebhookMessage]:
     """Yield a message for each webhook that takes the event, and each that its job names."""
-    addresses = [target for target in event.notify if not WEBHOOK_ID_PATTERN.fullmatch(target)]
+    addresses = [target for target in event.notify if not is_webhook_id(target)]
     for receiver in receivers:
         if receiver.is_default:
             urls = addresses if receiver.takes(event.type, None) else []

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from jobs.files.artifacts import ArtifactStore
+from jobs.ids import is_webhook_id
 from jobs.settings import Settings
 from jobs.spec.base import FieldError, InvalidSpec
-from jobs.spec.notify import WEBHOOK_ID_PATTERN
 from jobs.store.connection import Store
 from jobs.webhooks.addresses import AddressRules
 from jobs.webhooks.service import Webhooks
@@ -34,11 +34,11 @@ class NotifyCheck:
 
     def prepare(self, tenant: str, targets: Sequence[str]) -> None:
         """Make the tenant's own webhook, which signs what bare addresses get, if one is named."""
-        if any(not WEBHOOK_ID_PATTERN.fullmatch(target) for target in targets):
+        if any(not is_webhook_id(target) for target in targets):
             self._webhooks.get_default(tenant)
 
     def _find_fault(self, tenant: str, target: str) -> str | None:
-        if WEBHOOK_ID_PATTERN.fullmatch(target):
+        if is_webhook_id(target):
             return None if self._webhooks.exists(tenant, target) else "a webhook of this tenant"
         try:
             self._rules.check_url(target)

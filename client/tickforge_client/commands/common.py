@@ -92,6 +92,18 @@ job_argument = id_argument("job_id", "JOB")
 yes_option = click.option("--yes", is_flag=True, help="do not ask")
 
 
+def parse_labels(labels: Iterable[str]) -> dict[str, str]:
+    """Return labels of KEY:VALUE, split at the first colon. Raises BadParameter."""
+    return dict(map(_parse_label, labels))
+
+
+def _parse_label(label: str) -> tuple[str, str]:
+    key, colon, value = label.partition(":")
+    if not colon or not key:
+        raise click.BadParameter(f"{label!r}: KEY:VALUE is accepted", param_hint="--label")
+    return key, value
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask in a terminal, unless `yes`; raises Abort if the answer is no."""
     if not yes and sys.stdin.isatty():

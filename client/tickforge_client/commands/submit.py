@@ -14,6 +14,7 @@ from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
     echo,
+    parse_labels,
     pass_common,
     print_json,
     print_lines,
@@ -69,7 +70,7 @@ def submit(
         spec["name"] = name
     if labels:
         own_labels = _mapping_or_empty(spec.get("labels"))
-        spec["labels"] = {**own_labels, **dict(map(_parse_label, labels))}
+        spec["labels"] = {**own_labels, **parse_labels(labels)}
     with common.client() as client:
         job = client.submit(spec, idempotency_key=idempotency_key)
         if watch:
@@ -108,10 +109,3 @@ def plan(common: CommonOptions, spec: dict[str, Any]) -> None:
 
 def _mapping_or_empty(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
-
-
-def _parse_label(label: str) -> tuple[str, str]:
-    key, colon, value = label.partition(":")
-    if not colon or not key:
-        raise click.BadParameter(f"{label!r}: KEY:VALUE is accepted", param_hint="--label")
-    return key, value

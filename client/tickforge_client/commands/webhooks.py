@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import click
@@ -14,13 +13,13 @@ from tickforge_client.commands.common import (
     confirm,
     echo,
     id_argument,
+    parse_labels,
     pass_common,
     print_json,
     yes_option,
 )
 
 webhook_argument = id_argument("webhook_id", "WEBHOOK")
-label_option = partial(click.option, "--label", "labels", multiple=True, metavar="KEY:VALUE")
 
 
 @click.group()
@@ -44,7 +43,10 @@ def list_webhooks(common: CommonOptions) -> None:
 @webhooks.command()
 @click.argument("address", metavar="URL")
 @click.option("--event", "events", multiple=True, help="such as job.failed; repeatable [all]")
-@label_option(help="only jobs with it; repeatable: all of them")
+@click.option(
+    "--label", "labels", multiple=True, metavar="KEY:VALUE",
+    help="only jobs with it; repeatable: all of them",
+)  # fmt: skip
 @click.option("--name", default="", metavar="TEXT", help="what it is for")
 @click.option("--cloudevents", is_flag=True, help="bodies as CloudEvents 1.0")
 @pass_common
@@ -60,7 +62,7 @@ def create(
     """Have URL called, and print the secret that signs the messages, never shown again."""
     with common.client() as client:
         created = client.create_webhook(
-            address, events or ("*",), labels=_parse_labels(labels), name=name,
+            address, events or ("*",), labels=parse_labels(labels), name=name,
             format="cloudevents" if cloudevents else "standard",
         )  # fmt: skip
     _print_secret(common, created)
@@ -153,13 +155,6 @@ def redeliver(common: CommonOptions, webhook_id: str, message_id: str) -> None:
 
 def _state_text(webhook: Mapping[str, Any]) -> str:
     return "enabled" if webhook["enabled"] else f"disabled: {webhook['disabled_reason'] or '-'}"
-
-
-def _parse_labels(labels: tuple[str, ...]) -> dict[str, str]:
-    """Return labels of KEY:VALUE, split at the first colon. Raises UsageError."""
-    if wrong := [label for label in labels if label.find(":") < 1]:
-        raise click.UsageError(f"--label {wrong[0]!r}: KEY:VALUE")
-    return {key: value for key, _, value in (label.partition(":") for label in labels)}
 
 
 def _print_secret(common: CommonOptions, webhook: Mapping[str, Any]) -> None:
