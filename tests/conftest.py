@@ -1,5 +1,6 @@
 """Fixtures over a real store. Each test that takes `store` begins with an empty one."""
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -8,7 +9,9 @@ from typing import Any
 
 import pytest
 import redis
+import structlog
 
+from jobs import logs
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
 from jobs.queries.jobs import JobQueries
@@ -36,6 +39,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             require_program(program)
     if item.get_closest_marker("gpu") is not None:
         require_gpu()
+
+
+@pytest.fixture
+def configure_logging() -> Iterator[Callable[[str], None]]:
+    """The configuration of a process's log, which is this process's until the test ends."""
+    yield logs.configure_logging
+    structlog.reset_defaults()
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if type(one).__module__ == logs.__name__]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from werkzeug.test import TestResponse
 
 from api.app import create_app
 from api.auth import ADMIN_KEY_ID
-from jobs import logs
 from jobs.errors import InvalidSetting
 from jobs.settings import Settings
 from tests.support import ADMIN_KEY, settings_for, small_spec
@@ -193,19 +191,19 @@ def test_a_key_made_with_an_idempotency_key_and_deleted_is_410(client: Any) -> N
 
 
 def test_every_request_is_one_line_of_log(
-    client: Any, make: Callable[..., Any], capfd: pytest.CaptureFixture[str]
+    client: Any,
+    make: Callable[..., Any],
+    configure_logging: Callable[[str], None],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    logs.configure_logging("json")
-    try:
-        user, wrong = make("read"), signed_in(client, "tf_" + "a" * 26 + "_" + "b" * 43)
-        capfd.readouterr()
-        missing = "/v1/jobs/job_" + "a" * 26
-        user.get(missing, headers={"X-Request-Id": "mine"})
-        wrong.get("/v1/jobs?tenant=secret")
-        wrong.get("/nothing")
-        text = capfd.readouterr().err
-    finally:
-        structlog.reset_defaults()
+    configure_logging("json")
+    user, wrong = make("read"), signed_in(client, "tf_" + "a" * 26 + "_" + "b" * 43)
+    capfd.readouterr()
+    missing = "/v1/jobs/job_" + "a" * 26
+    user.get(missing, headers={"X-Request-Id": "mine"})
+    wrong.get("/v1/jobs?tenant=secret")
+    wrong.get("/nothing")
+    text = capfd.readouterr().err
     first, second, third = (json.loads(line) for line in text.splitlines())
     assert (first["request_id"], first["method"], first["status"]) == ("mine", "GET", 404)
     assert (first["route"], first["path"]) == ("/v1/jobs/<job_id>", missing)

@@ -9,10 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import structlog
 
 from api.app import create_app
-from jobs import logs
 from jobs.settings import Settings
 from jobs.store.connection import Store
 from tests.manual_worker import ManualWorker
@@ -209,7 +207,10 @@ def test_a_key_that_cannot_read_signs_no_link_and_a_key_counts_before_a_signatur
 
 
 def test_links_are_counted_apart_from_their_key_and_no_signature_is_logged(
-    settings: Settings, worker: ManualWorker, capfd: pytest.CaptureFixture[str]
+    settings: Settings,
+    worker: ManualWorker,
+    configure_logging: Callable[[str], None],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     limited = settings_for(settings.redis_url, settings.artifacts, TICKFORGE_RATE_LIMIT="0.001")
     app = create_app(limited)
@@ -222,12 +223,10 @@ def test_links_are_counted_apart_from_their_key_and_no_signature_is_logged(
     created = http.post(f"{path}/links", json={"path": "curve.txt"}, headers=maker).json
     assert http.get(path, headers=maker).status_code == 429  # its one request was that
     link = created["url"].partition("localhost")[2]
-    logs.configure_logging("json")
-    try:
-        assert [http.get(link).status_code for _ in range(2)] == [200, 429]
-        lines = capfd.readouterr().err
-    finally:
-        structlog.reset_defaults()
+    configure_logging("json")
+    capfd.readouterr()
+    assert [http.get(link).status_code for _ in range(2)] == [200, 429]
+    lines = capfd.readouterr().err
     first, _ = (json.loads(line) for line in lines.splitlines())
     assert (first["path"], first["key"], first["by_link"]) == (f"{path}/curve.txt", key["id"], True)
     assert "sig" not in lines

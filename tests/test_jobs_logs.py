@@ -47,9 +47,12 @@ ENTRIES: list[Callable[[Any], None]] = [
 @pytest.mark.parametrize("write", ENTRIES)
 @pytest.mark.parametrize("log_format", ["text", "json"])
 def test_nothing_in_an_entry_begins_a_line_or_steers_a_terminal(
-    log_format: str, write: Callable[[Any], None], capfd: pytest.CaptureFixture[str]
+    configure_logging: Callable[[str], None],
+    log_format: str,
+    write: Callable[[Any], None],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    logs.configure_logging(log_format)
+    configure_logging(log_format)
     capfd.readouterr()
     write(logs.get_logger("api"))
     shown = capfd.readouterr().err
@@ -61,8 +64,8 @@ def test_nothing_in_an_entry_begins_a_line_or_steers_a_terminal(
 
 
 def test_half_of_a_surrogate_pair_is_written_as_its_escape(
-    capfd: pytest.CaptureFixture[str],
+    configure_logging: Callable[[str], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    logs.configure_logging("text")
+    configure_logging("text")
     logs.get_logger("api").info("request", path="x\ud800y")
     assert "x\\ud800y" in capfd.readouterr().err
