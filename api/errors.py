@@ -211,7 +211,7 @@ def _with_slug(
 OLDER_PROCESS = "this process is older than a job's record: ask again when all of them are new"
 RETRY_LATER = {"Retry-After": "10"}  # a queue needs time to drain
 RETRY_MUCH_LATER = {"Retry-After": "60"}  # jobs must end, or be deleted
-QUOTA_MEMBERS = {"name": "name", "used": "used", "limit": "limit"}
+QUOTA_MEMBERS = {name: name for name in ("name", "used", "needed", "limit")}
 NO_SUCH_CHECKPOINT = "the job has no such checkpoint now"
 DAMAGED_DATASET = "the dataset's file is not what was uploaded: delete it and upload it again"
 DAMAGED_CHECKPOINT = "the checkpoint's files are not what was committed"

@@ -90,6 +90,7 @@ def get_version(context: RequestContext) -> Response:
                 "page_items": MAX_PAGE_ITEMS,
                 "page_ticks": MAX_PAGE_TICKS,
                 "parameters": context.deps.settings.max_parameters,
+                "result_bytes": context.deps.settings.max_result_bytes,
             },
         )
     )

@@ -185,12 +185,13 @@ class ExportFailed(ClientError):
 class QuotaExceeded(ClientError):
     """A quota of the tenant would be exceeded; nothing was stored.
 
-    `used` of `limit` is in use: jobs, or bytes.
+    `used` of `limit` is in use, and `needed` more would be: jobs, or bytes.
     """
 
-    def __init__(self, name: str, used: int, limit: int) -> None:
-        super().__init__(f"{used:,} of {limit:,} {name} are in use: the tenant may have no more")
-        self.name, self.used, self.limit = name, used, limit
+    def __init__(self, name: str, used: int, limit: int, needed: int) -> None:
+        rule = f"this needs {needed:,} more" if needed > 1 else "the tenant may have no more"
+        super().__init__(f"{used:,} of {limit:,} {name} are in use: {rule}")
+        self.name, self.used, self.limit, self.needed = name, used, limit, needed
 
 
 class RateLimitExceeded(ClientError):

@@ -59,6 +59,7 @@ class Settings:
     answer_memory_bytes: int = 1 << 30  # of the nets that an answering process keeps
     max_queued_answers: int = 1000  # of one tenant
     max_answer_bytes: int = 256 << 20  # of one tenant's answers in the store
+    max_result_bytes: int = 1 << 30  # of the predictions of one dataset
     default_quotas: Mapping[str, int] = field(default_factory=dict)  # of a tenant without its own
     #: variables that look like settings and are none, with the setting that each resembles
     unknown_variables: Mapping[str, str | None] = field(default_factory=dict)
@@ -109,6 +110,7 @@ class Settings:
             answer_memory_bytes=integer("TICKFORGE_ANSWER_MEMORY_BYTES", 1 << 30, 0, 10**15 - 1),
             max_queued_answers=integer("TICKFORGE_MAX_QUEUED_ANSWERS", 1000, 1, 10**6),
             max_answer_bytes=integer("TICKFORGE_MAX_ANSWER_BYTES", 256 << 20, 1 << 20, 10**12),
+            max_result_bytes=integer("TICKFORGE_MAX_RESULT_BYTES", 1 << 30, 1 << 20, 10**15 - 1),
             default_quotas=_read_default_quotas(environ),
             max_connections=integer("TICKFORGE_MAX_CONNECTIONS", 10_000, 100, 1_000_000),
             head_seconds=number("TICKFORGE_HEAD_SECONDS", 10, 0.1, 3600),

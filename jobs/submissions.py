@@ -76,7 +76,7 @@ class Submissions:
         Raises what `JobLedger.submit` does, StoreFull, DiskUnavailable or NotArchived.
         """
         key, body_digest = idempotency or (None, "")
-        self._artifacts.check_free_space()
+        self._artifacts.check_free_space(question.result_bytes if question else 0)
         history = {part.name: part.data for part in fork.open_parts} if fork else {}
         history_bytes = 2 * sum(map(len, history.values()))  # in base64, and lines around it
         with self._archive.reserve(_record_bytes(spec) + history_bytes) as reservation:

@@ -37,6 +37,8 @@ class Answers:
     def begin(self, kind: str, folder: Path, **header: Any) -> Frame:
         """Begin a work with the net of a checkpoint; return the first reply."""
         common: dict[str, Any] = {"threads": 1, "memory_bytes": MEMORY_BYTES, "work": "w"}
+        if kind == "predict_dataset":
+            common |= {"max_bytes": MEMORY_BYTES, "min_free_bytes": 0}
         if "checkpoint" not in header:
             common["checkpoint"] = checkpoint_files(folder)
         return self.command(kind, **{**common, **header})

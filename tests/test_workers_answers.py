@@ -208,6 +208,26 @@ def test_a_dataset_is_predicted_once_though_the_process_is_killed_before_its_rep
     assert not folder.exists()
 
 
+def test_a_result_that_outgrows_its_bound_fails_and_leaves_no_file(
+    harness: AnsweringHarness,
+) -> None:
+    fired = harness.arm("answer:load", "block")
+    short = harness.ask(harness.pets, wait=0)
+    wait_until(fired.exists, 30)
+    queued = harness.ask(harness.pets, {"dataset": harness.dataset}, wait=0)
+    record = keys.job("default", queued["id"])
+    question = json.loads(harness.store.hget(record, "question"))
+    assert question["max_bytes"] == int(harness.store.hget(record, "reserved_bytes")) > 300
+    harness.store.hset(record, "question", json.dumps(question | {"max_bytes": 300}))
+    fired.unlink()
+    failed = harness.wait_for_answer(queued)
+    assert (failed["error"]["type"], failed["attempt"]) == ("result-too-large", 1)
+    assert "more than 300 bytes" in failed["error"]["detail"]
+    assert not [*harness.folder(queued["id"]).glob("result*")]
+    assert not harness.store.hexists(record, "reserved_bytes")
+    assert harness.wait_for_answer(short)["status"] == "succeeded"
+
+
 def test_an_answer_that_kills_every_process_fails_and_says_why(harness: AnsweringHarness) -> None:
     for _ in range(3):
         harness.arm("answer:load")

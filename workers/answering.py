@@ -35,8 +35,12 @@ RETRY_SECONDS = 0.5  # after the store did not answer
 MAX_RENEW_SECONDS = 1.0  # also until a cancel is seen
 #: seconds before a process that died is started again, doubled up to the longest
 INITIAL_RESTART_SECONDS, MAX_RESTART_SECONDS = 0.1, 5.0
-#: errors of files that are as they are: another attempt would meet them again
-LASTING_ERRORS = ("DamagedNet", "DamagedDataset", "WrongText", "FileNotFoundError")
+#: errors that another attempt would meet again, and the type that clients are told
+LASTING_ERRORS = {
+    **dict.fromkeys(("DamagedNet", "DamagedDataset", "WrongText", "FileNotFoundError"), "damaged"),
+    "ResultTooLarge": "result-too-large",
+    "DiskFull": "disk-full",
+}
 
 
 class Stopping(Exception):
@@ -153,7 +157,7 @@ class AnswerDriver(BackgroundThread):
             self._end(answer, partial(answer.fail, "checkpoint-gone", detail))
             return
         if kind in LASTING_ERRORS:
-            self._end(answer, partial(answer.fail, "damaged", f"{kind}: {detail}"))
+            self._end(answer, partial(answer.fail, LASTING_ERRORS[kind], f"{kind}: {detail}"))
         else:
             self._end(answer, partial(answer.give_back, f"{kind}: {detail}"))
 

@@ -19,6 +19,7 @@ class DatasetClaims:
 
     def __init__(self, store: Store, files: ArtifactStore, config: WorkerConfig) -> None:
         self._store, self._files, self._name = store, files, config.name
+        self._settings = config.settings
         self._ledger = LeaseLedger(store, config.settings.lease_seconds)
         self._segments = Segments(JobLedger(store), store, files)
 
@@ -33,6 +34,8 @@ class DatasetClaims:
         question: dict[str, Any] = json.loads(text)
         checkpoint = parse_checkpoint(json.dumps(question["checkpoint"]).encode())
         question |= {"kind": kind.decode(), "parent": parent.decode(), "checkpoint": checkpoint}
+        question.setdefault("max_bytes", self._settings.max_result_bytes)  # of an earlier build
+        question["min_free_bytes"] = self._settings.min_free_bytes
         return DatasetAnswer(claim, question, self._ledger, self._files, self._segments)
 
     def is_one(self, answer: OpenAnswer) -> bool:

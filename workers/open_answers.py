@@ -112,7 +112,7 @@ class DatasetAnswer(_State):
         files: ArtifactStore,
         segments: Segments,
     ) -> None:
-        """`question`: the job's, as jobs/answers/service.py makes it."""
+        """`question`: the job's, as jobs/answers/service.py makes it, and bounds of its file."""
         super().__init__()
         self._lease, self._tick, self._threads = claim.lease, claim.tick, claim.spec.compute.threads
         self._question, self._ledger = question, ledger
@@ -142,7 +142,8 @@ class DatasetAnswer(_State):
         self._folder.mkdir(parents=True, exist_ok=True)
         for left in self._folder.glob(f"{RESULT_FILE}.*"):  # of earlier attempts
             left.unlink(missing_ok=True)
-        return "predict_dataset", {**header, "output": str(self._draft)}
+        bounds = {name: self._question[name] for name in ("max_bytes", "min_free_bytes")}
+        return "predict_dataset", {**header, "output": str(self._draft), **bounds}
 
     def renew(self) -> str | None:
         """Renew its lease; return what a client requests of it."""

@@ -5,6 +5,7 @@ from faults.mutants.mutant import Mutant, edit_once
 PRELUDE, LUA = "jobs/store/lua/answers_prelude.lua", "jobs/store/lua"
 SCRIPTS, HTTP = "tests/test_jobs_answers.py", "tests/test_api_answers.py"
 EXPORTS = "tests/test_api_exports.py"
+DATASETS = "tests/test_api_dataset_answers.py"
 WORKERS, DRIVER = "tests/test_workers_answers.py", "workers/answering.py"
 
 MUTANTS = (
@@ -129,6 +130,39 @@ MUTANTS = (
         "a dataset without the columns that a net reads is queued",
         edit_once("jobs/answers/dataset_checks.py", "    if rules:\n", "    if False:\n"),
         (f"{HTTP}::test_columns_that_a_dataset_lacks_are_all_told_before_anything_is_queued",),
+    ),
+    Mutant(
+        "result-without-bound",
+        "the predictions of a dataset fill the disk",
+        edit_once(
+            "ticks/answers/result_file.py",
+            "if self._bytes + len(data) > self._max_bytes:",
+            "if False:",
+        ),
+        (
+            "tests/test_ticks_result_file.py::test_a_result_beyond_its_bound_or_the_disks_is_no_"
+            "file",
+        ),
+    ),
+    Mutant(
+        "result-not-reserved",
+        "a tenant's results that are under way are beyond its quota together",
+        edit_once(
+            f"{LUA}/submit.lua",
+            "    add_job_usage(member, 'artifact_bytes', h.reserved_bytes)\n",
+            "",
+        ),
+        (f"{DATASETS}::test_a_result_is_counted_in_the_quota_from_its_request_to_its_end",),
+    ),
+    Mutant(
+        "result-reserved-for-ever",
+        "what a result might have taken counts in the quota though its job has ended",
+        edit_once(
+            f"{LUA}/prelude.lua",
+            "-tonumber(redis.call('HGET', job, 'reserved_bytes') or '0'))",
+            "0)",
+        ),
+        (f"{DATASETS}::test_a_result_is_counted_in_the_quota_from_its_request_to_its_end",),
     ),
     Mutant(
         "answers-one-by-one",

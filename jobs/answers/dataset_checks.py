@@ -34,6 +34,17 @@ def check_dataset(
     return dataset
 
 
+def check_result_size(size: int, max_bytes: int, dataset_id: str, rows: int) -> None:
+    """Raise InvalidRequest where the predictions of a dataset can take more than `max_bytes`."""
+    if size > max_bytes:
+        rule = (
+            f"a dataset of at most {max_bytes * rows // size:,} rows, whose predictions take at "
+            f"most {max_bytes:,} bytes (TICKFORGE_MAX_RESULT_BYTES): those of its {rows:,} rows "
+            f"can take {size:,}"
+        )
+        raise InvalidRequest([FieldError(DATASET_POINTER, rule, dataset_id)])
+
+
 def _find_faults(
     profile: DatasetProfile, spec: JobSpec, config: Mapping[str, Any], has_targets: bool
 ) -> Iterator[str]:

@@ -5,11 +5,12 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
-from jobs.answers.dataset_checks import check_dataset
+from jobs.answers.dataset_checks import check_dataset, check_result_size
 from jobs.answers.ledger import AnswerLedger, AnswerLimits, NewAnswer
 from jobs.answers.net_config import NetConfigs
 from jobs.answers.queries import AnswerQueries
 from jobs.answers.requests import PredictRequest, check_request
+from jobs.answers.result_size import compute_max_bytes
 from jobs.answers.results import RESULT_FILE
 from jobs.datasets.repository import DatasetRepository
 from jobs.errors import NoResult
@@ -58,6 +59,7 @@ class AnswerService:
         self._ledger, self._configs = AnswerLedger(store), NetConfigs(artifacts)
         self.queries, self._jobs = AnswerQueries(store), JobQueries(store)
         self._limits = answer_limits(settings)
+        self._max_result_bytes = settings.max_result_bytes
 
     def find_net(self, tenant: str, job_id: str, selector: str) -> AskedNet:
         """Find the net to ask. Raises NoSuchJob or NoSuchCheckpoint."""
@@ -98,7 +100,8 @@ class AnswerService:
     ) -> tuple[str, bool]:
         """Queue a job that predicts a dataset, or evaluates the net on it.
 
-        Raises what `predict` does, or DiskUnavailable, NotArchived or NoSuchDataset.
+        A predict's file is bounded by what its rows can take. Raises what `predict` does, or
+        DiskUnavailable, NotArchived or NoSuchDataset.
         """
         job, checkpoint = net.job, net.checkpoint
         config = self._configs.read(job.tenant, job.id, checkpoint)
@@ -106,15 +109,20 @@ class AnswerService:
             self._datasets.look_up(job.tenant, dataset_id), dataset_id, job.spec, config,
             has_targets=kind == "evaluate",
         )  # fmt: skip
+        size = 0
+        if kind == "predict":
+            size = compute_max_bytes(dataset.file.rows, config)
+            check_result_size(size, self._max_result_bytes, dataset_id, dataset.file.rows)
         document = {
             "checkpoint": json.loads(encode_checkpoint(checkpoint)),
             "dataset": dataset_id,
             "file": dataset.file.model_dump(mode="json"),
             "drops_gaps": getattr(job.spec.data, "missing", None) == "drop",
+            "max_bytes": size,
         }
         name = f"{kind} of {job.name}"[:MAX_NAME_CHARACTERS]
         where = (dataset_id, dataset.file.path)
-        question = Question(kind, name, job.id, checkpoint.tick, where, document)
+        question = Question(kind, name, job.id, checkpoint.tick, where, document, size)
         create = self._submissions.create
         submission = create(job.tenant, job.spec, idempotency, question=question)
         return submission.job_id, submission.is_replayed

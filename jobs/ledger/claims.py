@@ -23,7 +23,8 @@ class VerifyRange:
 class Question:
     """What a predict or evaluate asks the net of `parent`'s checkpoint at `tick`: `document`.
 
-    `dataset`: the id and the path of the dataset's file. `name`: of the job.
+    `dataset`: the id and the path of the dataset's file. `name`: of the job. `result_bytes`: the
+    most that its file can take.
     """
 
     kind: Literal["predict", "evaluate"]
@@ -32,6 +33,7 @@ class Question:
     tick: int
     dataset: tuple[str, str]
     document: dict[str, Any]
+    result_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -265,6 +265,7 @@ def _question_fields(question: Question) -> dict[str, Any]:
         "parent": question.parent,
         "origin": question.tick,
         "question": json.dumps(question.document),
+        "reserved_bytes": question.result_bytes or None,
     }
 
 

@@ -57,7 +57,7 @@ class QuotaUse(StrictModel):
     def check(self, added: int) -> None:
         """Raise QuotaExceeded where `added` more is too much."""
         if self.limit is not None and self.used + added > self.limit:
-            raise QuotaExceeded(self.name, self.used, self.limit)
+            raise QuotaExceeded(self.name, self.used, self.limit, added)
 
 
 class TenantUsage(StrictModel):

@@ -17,6 +17,7 @@ What it is, from its submission on.
   queue: "cpu" or "cuda"; "answers" of a predict or evaluate
   spec: JSON: the complete spec; a verify, predict or evaluate has its parent's
   question: JSON: of a predict or evaluate: checkpoint, dataset's file, policy about gaps
+  reserved_bytes: int: of a predict that has not ended: the most that its result can take
   datasets: ids of the spec's datasets, separated by spaces
   ticks_total: int: the last tick of its budget, if that is in ticks
   open_ended: "1": its budget has seconds, so it may succeed before ticks_total

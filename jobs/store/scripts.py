@@ -71,8 +71,8 @@ def check_idempotency(answer: bytes, idempotency_key: str | None) -> None:
 def check_quota(answer: bytes, rest: Sequence[bytes]) -> None:
     """Raise QuotaExceeded if that was the answer of a script."""
     if answer == b"quota":
-        name, used, limit = rest
-        raise QuotaExceeded(name.decode(), int(used), int(limit))
+        name, *numbers = rest
+        raise QuotaExceeded(name.decode(), *map(int, numbers))
 
 
 @cache

@@ -1,7 +1,5 @@
 """Predict every row of an uploaded dataset into a file of JSON lines."""
 
-import json
-import os
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -22,6 +20,7 @@ from ticks.answers.dataset_rows import (
 )
 from ticks.answers.nets import LoadedNet
 from ticks.answers.predictions import predict_rows
+from ticks.answers.result_file import ResultFile, cut_error
 from ticks.answers.work import JsonDict, Progress, Work, refuse
 from ticks.data.dataset_files import Announce
 
@@ -29,12 +28,12 @@ STEP_ROWS = 64  # of an array, predicted in one step
 
 
 def predict_dataset(
-    net: LoadedNet, artifacts: Path, file: DataFile, output: Path, announce: Announce
+    net: LoadedNet, artifacts: Path, file: DataFile, output: ResultFile, announce: Announce
 ) -> Work:
     """Write a line {"row", ...} for each row (from 1), or {"row", "error"} where it cannot be read.
 
-    The file is new, and synced; on any failure there is none. Returns the numbers of rows and of
-    those with an error. Raises RefusedRequest, DamagedDataset, or OSError.
+    On any failure there is no file. Returns the numbers of rows and of those with an error. Raises
+    RefusedRequest, DamagedDataset, ResultTooLarge, DiskFull, or OSError.
     """
     if not hasattr(net.module, "predict_rows"):
         raise refuse("/dataset", f"left out: a {net.config['model']['family']} reads a prompt")
@@ -45,20 +44,12 @@ def predict_dataset(
     is_array = file.type == NPZ_TYPE
     lines = _array_lines(net, path, file) if is_array else _record_lines(net, path, file)
     rows = errors = 0
-    try:
-        with output.open("x", encoding="utf-8") as stream:
-            for block in lines:
-                rows += len(block)
-                errors += sum("error" in line for line in block)
-                stream.writelines(json.dumps(line, allow_nan=False) + "\n" for line in block)
-                yield Progress(rows, file.rows)
-            stream.flush()
-            os.fsync(stream.fileno())
-    except FileExistsError:
-        raise
-    except BaseException:
-        output.unlink(missing_ok=True)
-        raise
+    with output:
+        for block in lines:
+            rows += len(block)
+            errors += sum("error" in line for line in block)
+            output.write(block)
+            yield Progress(rows, file.rows)
     return {"rows": rows, "errors": errors}
 
 
@@ -76,7 +67,7 @@ def _predict_records(net: LoadedNet, block: RecordBlock) -> list[JsonDict]:
         rows: Tensor = net.module.encode(block.records)
     except (KeyError, ValueError):
         for position, _, detail, _ in net.module.find_faults(block.records):
-            errors.setdefault(position, detail)
+            errors.setdefault(position, cut_error(detail))
         readable = [at for at in range(len(block.records)) if at not in errors]
         rows = net.module.encode(block.take(readable).records)
     predictions = predict_rows(net, rows)

@@ -5,7 +5,8 @@ a short answer can be given between two slices of a long one. The commands, with
 headers:
 
     predict          work, checkpoint, threads, memory_bytes, request
-    predict_dataset  work, checkpoint, threads, memory_bytes, artifacts, file, output
+    predict_dataset  work, checkpoint, threads, memory_bytes, artifacts, file, output, max_bytes,
+                     min_free_bytes
     evaluate         work, checkpoint, threads, memory_bytes, artifacts, file, drops_gaps
     export_onnx      work, checkpoint, threads, memory_bytes, output
     continue         work
@@ -24,7 +25,8 @@ and their replies:
 
 `work` names what a command began. `checkpoint` has the keys of CheckpointFiles; `threads` are those
 of its training, `memory_bytes` bounds the nets that are held for later. `request` is the body of
-the client's. `file` is a DataFile below the folder `artifacts`, `output` the path of a new file.
+the client's. `file` is a DataFile below the folder `artifacts`, `output` the path of a new file: of
+at most `max_bytes`, which leaves `min_free_bytes` of the disk free.
 """
 
 import socket
@@ -43,6 +45,7 @@ from ticks.answers.evaluation import evaluate_dataset
 from ticks.answers.nets import CheckpointFiles, LoadedNet, NetCache
 from ticks.answers.onnx_export import export_onnx
 from ticks.answers.predictions import predict
+from ticks.answers.result_file import ResultFile
 from ticks.answers.work import JsonDict, Progress, RefusedRequest, Work
 
 SLICE_SECONDS = 0.1  # of a long work, before another command may come
@@ -73,12 +76,21 @@ class AnswerHandler:
         """Predict what a client's body asks for."""
         self._start(lambda net: predict(net, request), **common)
 
-    def predict_dataset(self, artifacts: str, file: JsonDict, output: str, **common: Any) -> None:
+    def predict_dataset(
+        self,
+        artifacts: str,
+        file: JsonDict,
+        output: str,
+        max_bytes: int,
+        min_free_bytes: int,
+        **common: Any,
+    ) -> None:
         """Predict the rows of a dataset into a file."""
         data_file, folder = DataFile.model_validate(file), Path(artifacts)
+        result = ResultFile(Path(output), max_bytes, min_free_bytes)
 
         def begin(net: LoadedNet) -> Work:
-            return predict_dataset(net, folder, data_file, Path(output), self._announce)
+            return predict_dataset(net, folder, data_file, result, self._announce)
 
         self._start(begin, **common)
 

@@ -1,7 +1,7 @@
 -- A dataset whose bytes are durable in the files of h.parts, or the one of the same bytes. The last part is new: until
 -- this takes its path, its file waits for deletion. Those before it are the parts of h.parent, which it shares.
 -- -> {'new'|'same'|'replayed', id, status of the first answer} | {'mismatch'} | {'gone'} | {'late'} |
---    {'quota', name, used, limit} | {'no parent'}
+--    {'quota', name, used, limit, needed} | {'no parent'}
 local idempotency, record = keys.idempotency(h.tenant), keys.dataset(h.tenant, h.id)
 local replay = find_replay(idempotency, 'replayed')
 if replay then return replay end

@@ -1,6 +1,6 @@
 -- Queue a predict that is in the store alone, or find the one of this idempotency key; or queue an export, unless one of
 -- its id waits, runs or has failed (one that has succeeded has lost its file). ARGV: header, request, checkpoint.
--- -> {'new', id} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'quota', name, used, limit}
+-- -> {'new', id} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'quota', name, used, limit, needed}
 local MAX_FORGOTTEN = 64 -- in one call; each adds one
 local member = keys.job_member(h.tenant, h.id)
 if h.idempotency_key then
@@ -23,7 +23,7 @@ end
 redis.call('ZREMRANGEBYSCORE', queued, '-inf', int(now))
 if redis.call('ZCARD', queued) >= h.max_queued then return { 'full' } end
 local used = tonumber(redis.call('HGET', keys.answer_bytes(h.tenant), 'total') or '0')
-if used + #ARGV[2] > h.max_bytes then return { 'quota', 'answer_bytes', int(used), int(h.max_bytes) } end
+if used + #ARGV[2] > h.max_bytes then return { 'quota', 'answer_bytes', int(used), int(h.max_bytes), int(#ARGV[2]) } end
 local seq = redis.call('INCR', keys.SEQUENCE)
 -- tenants take turns: the first one of a tenant that has none is next, its others follow at one a turn
 local ranks = redis.call('HMGET', keys.ANSWER_RANKS, '-', h.tenant)

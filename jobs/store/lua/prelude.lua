@@ -116,13 +116,13 @@ local function hold_part(tenant, id, part, change)
   end
 end
 
--- nil, or { 'quota', name, used, limit } where `added` more would be beyond what the tenant may have.
+-- nil, or { 'quota', name, used, limit, added } where `added` more would be beyond what the tenant may have.
 local function find_quota_excess(tenant, name, added)
   local limit = quota_limit(tenant, name)
   if not limit then return nil end
   local used = name == 'queued' and count_status(tenant, name)
     or tonumber(redis.call('HGET', keys.tenant_usage(tenant), name) or '0')
-  if used + added > limit then return { 'quota', name, int(used), int(limit) } end
+  if used + added > limit then return { 'quota', name, int(used), int(limit), int(added) } end
 end
 
 -- Count bytes of a job for its tenant; while jobs are counted anew (lua/recount_tenant.lua), of those that were.
@@ -325,6 +325,8 @@ local function set_status(member, status)
     redis.call('HSET', job, 'finished_ms', now)
     redis.call('SADD', keys.UNFINALIZED_JOBS, member)
     redis.call('ZADD', keys.ended_jobs(tenant_of(member)), now, id_of(member))
+    add_job_usage(member, 'artifact_bytes', -tonumber(redis.call('HGET', job, 'reserved_bytes') or '0'))
+    redis.call('HDEL', job, 'reserved_bytes')
     for id in string.gmatch(redis.call('HGET', job, 'datasets') or '', '%S+') do
       redis.call('SREM', keys.dataset_jobs(tenant_of(member), id), id_of(member))
     end

@@ -32,9 +32,10 @@ for n = 1, #batch, 2 do
   local member = keys.job_member(tenant, id)
   local job = keys.job(member)
   local j = redis.call('HMGET', job, 'status', 'queue', 'rank', 'finished_ms', 'created_ms', 'checkpoint_bytes', 'history_bytes',
-    'code_bytes', 'init_bytes')
+    'code_bytes', 'init_bytes', 'reserved_bytes')
   add_usage(tenant, 'spec_bytes', redis.call('HSTRLEN', job, 'spec'))
-  add_usage(tenant, 'artifact_bytes', tonumber(j[6] or '0') + tonumber(j[7] or '0') + tonumber(j[8] or '0') + tonumber(j[9] or '0'))
+  add_usage(tenant, 'artifact_bytes', tonumber(j[6] or '0') + tonumber(j[7] or '0') + tonumber(j[8] or '0') + tonumber(j[9] or '0')
+    + tonumber(j[10] or '0'))
   if j[1] == 'queued' then enqueue(member, j[2], j[3]) end
   if ENDED[j[1]] then redis.call('ZADD', keys.ended_jobs(tenant), j[4] or j[5], id) end
 end

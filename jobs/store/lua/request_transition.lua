@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- What a client requests of a job: a transition, or a checkpoint (with h.name, h.pinned; once for each idempotency key).
 -- -> {'done'|'under_way', status} | {'same'} | {'illegal', status, allowed...} | {'gone'} | {'mismatch'} | {'deleted'} |
---    {'quota', name, used, limit}
+--    {'quota', name, used, limit, needed}
 local member = h.member
 local job = keys.job(member)
 local j = redis.call('HMGET', job, 'status', 'tick', 'requested', 'stopped_by', 'kind', 'origin')

@@ -2,7 +2,7 @@
 -- h.ticks_total again, and needs a worker with its parent's fingerprint. A fork (h.start) goes on after h.origin with a
 -- record, checkpoints and history of its own; its files are in its folder, held by lua/hold_files.lua. ARGV[3]… are its
 -- parts of the open segment. A question (h.question) is about a dataset, and waits for an answering process.
--- -> {'new', id, snapshot...} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'quota', name, used, limit} |
+-- -> {'new', id, snapshot...} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'quota', name, used, limit, needed} |
 --    {'no dataset', id} | {'no parent'} | {'lost'}
 local member = keys.job_member(h.tenant, h.id)
 local idempotency = keys.idempotency(h.tenant)
@@ -12,7 +12,7 @@ if h.idempotency_key and redis.call('EXISTS', keys.answer_idempotency(h.tenant, 
 if h.max_queued and redis.call('ZCARD', status_index(member, 'queued')) >= h.max_queued then return { 'full' } end
 -- beyond its artifacts' quota a tenant gets no new job, however small; those that run go on
 local excess = find_quota_excess(h.tenant, 'queued', 1) or find_quota_excess(h.tenant, 'spec_bytes', #ARGV[2])
-  or find_quota_excess(h.tenant, 'artifact_bytes', h.start and h.start.bytes or 1)
+  or find_quota_excess(h.tenant, 'artifact_bytes', h.start and h.start.bytes or h.reserved_bytes or 1)
 if excess then return excess end
 -- the dataset must still have the file that the spec was checked against
 for id, path in pairs(h.datasets) do
@@ -72,6 +72,10 @@ end
 if #used > 0 then redis.call('HSET', job, 'datasets', table.concat(used, ' ')) end
 if h.question then -- no Celery worker serves its queue
   redis.call('HSET', job, 'question', h.question)
+  if h.reserved_bytes then -- of its result, until it ends
+    redis.call('HSET', job, 'reserved_bytes', int(h.reserved_bytes))
+    add_job_usage(member, 'artifact_bytes', h.reserved_bytes)
+  end
   redis.call('RPUSH', keys.ANSWER_WAKEUPS, '1')
   redis.call('PEXPIRE', keys.ANSWER_WAKEUPS, '60000')
 else redis.call('SADD', keys.QUEUES, h.queue) end

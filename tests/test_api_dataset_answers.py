@@ -1,0 +1,107 @@
+"""Predicts and evaluations of datasets over HTTP, before any worker has them: bounds, and what
+is told of them."""
+
+from typing import Any
+
+import pytest
+
+from jobs.settings import Settings
+from jobs.store.connection import Store
+from tests.answers import TABLE_NET, make_net
+from tests.datasets import upload_new
+from tests.support import settings_for
+
+TABLE = b"age,weight,born,colour,kind\n1,2,2026-01-31,black,cat\n2,3,2026-01-31,white,dog\n"
+#: bytes that two rows of TABLE_NET can take
+RESULT_BYTES = 2 * 256
+
+
+@pytest.fixture
+def net(client: Any, store: Store, settings: Settings) -> str:
+    """A job with a final checkpoint of a net of a table."""
+    return make_net(client, store, settings, TABLE_NET)
+
+
+@pytest.fixture
+def dataset(client: Any) -> str:
+    """A dataset that the net reads."""
+    return str(upload_new(client, TABLE)["id"])
+
+
+def ask(client: Any, net: str, dataset: str, kind: str = "predict") -> Any:
+    path = f"/v1/jobs/{net}/checkpoints/final/{kind}?wait=0"
+    return client.post(path, json={"dataset": dataset})
+
+
+def used(client: Any) -> int:
+    return int(client.get("/v1/usage").json["artifact_bytes"]["used"])
+
+
+def test_a_result_is_counted_in_the_quota_from_its_request_to_its_end(
+    client: Any, net: str, dataset: str
+) -> None:
+    before = used(client)
+    limit = before + 2 * RESULT_BYTES - 1
+    client.patch("/v1/tenants/default", json={"quotas": {"artifact_bytes": limit}})
+    first = ask(client, net, dataset)
+    assert first.status_code == 202 and used(client) == before + RESULT_BYTES
+    assert ask(client, net, dataset, "evaluate").status_code == 202, "it has no file"
+    refused = ask(client, net, dataset)
+    assert refused.json["type"] == "urn:tickforge:problem:quota"
+    members = {name: refused.json[name] for name in ("name", "used", "needed", "limit")}
+    assert members == {
+        "name": "artifact_bytes", "used": before + RESULT_BYTES, "needed": RESULT_BYTES,
+        "limit": limit,
+    }  # fmt: skip
+    assert f"this needs {RESULT_BYTES} more" in refused.json["detail"]
+    client.post(f"/v1/jobs/{first.json['id']}/cancel")
+    assert used(client) == before
+    assert ask(client, net, dataset).status_code == 202
+
+
+def test_counters_are_counted_again_with_what_is_reserved(
+    client: Any, store: Store, net: str, dataset: str
+) -> None:
+    from jobs.tenants import recount_tenants
+
+    ask(client, net, dataset)
+    before = used(client)
+    recount_tenants(store)
+    assert used(client) == before
+
+
+def test_a_result_beyond_the_services_limit_is_422_with_both_numbers(
+    client: Any, store: Store, store_server: str, settings: Settings, tmp_path: Any
+) -> None:
+    from api.app import create_app
+
+    wide = {**TABLE_NET, "outputs": 900, "classes": ["é" * 500 + str(n) for n in range(900)]}
+    net = make_net(client, store, settings, wide)
+    few = settings_for(store_server, tmp_path / "data", TICKFORGE_MAX_RESULT_BYTES=str(1 << 20))
+    http = create_app(few).test_client()
+    http.environ_base["HTTP_AUTHORIZATION"] = client.environ_base["HTTP_AUTHORIZATION"]
+    assert http.get("/v1/version").json["limits"]["result_bytes"] == 1 << 20
+    refused = ask(http, net, upload_new(client, TABLE)["id"])
+    (error,) = refused.json["errors"]
+    assert (refused.status_code, error["pointer"]) == (422, "/dataset")
+    assert "a dataset of at most 1 rows" in error["detail"]
+    assert "at most 1,048,576 bytes" in error["detail"] and "can take 1,8" in error["detail"]
+    assert http.get("/v1/jobs?kind=predict").json["data"] == []
+
+
+def test_a_result_that_the_disk_has_no_room_for_is_507(
+    client: Any, store: Store, store_server: str, settings: Settings, tmp_path: Any
+) -> None:
+    from api.app import create_app
+
+    huge = {**TABLE_NET, "outputs": 10**12, "objective": "mse"}
+    net, dataset = make_net(client, store, settings, huge), upload_new(client, TABLE)["id"]
+    much = settings_for(store_server, tmp_path / "data", TICKFORGE_MAX_RESULT_BYTES=str(10**15 - 1))
+    http = create_app(much).test_client()
+    http.environ_base["HTTP_AUTHORIZATION"] = client.environ_base["HTTP_AUTHORIZATION"]
+    refused = ask(http, net, dataset)
+    assert (refused.status_code, refused.json["type"]) == (
+        507,
+        "urn:tickforge:problem:storage-full",
+    )
+    assert "52000000000128 are needed" in refused.json["detail"]
