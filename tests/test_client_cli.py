@@ -1,14 +1,9 @@
 """The command `tickforge`: exit codes, what it prints and where, for whom."""
 
-import contextlib
-import fcntl
 import json
 import os
-import pty
-import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +19,7 @@ from tests.stub_server import (
     problem_response,
     running_stub,
 )
+from tests.terminals import on_a_terminal
 from tickforge_client import Client, cli, http
 
 JOB = job_document()["id"]
@@ -305,21 +301,6 @@ def test_csv_is_passed_on_byte_for_byte(
     assert cli.main(["history", JOB, "--csv", "--columns", "loss", "--last", "2"]) == 0
     assert capfdbinary.readouterr().out == text
     assert server.requests[-1].query == {"columns": ["loss"], "last": ["2"]}
-
-
-def on_a_terminal(*arguments: str, **environ: str) -> tuple[int, str]:
-    """Run the command on a terminal of its own, 80 columns wide."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
-    command = [sys.executable, "-m", "tickforge_client", *arguments]
-    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", **environ}
-    running = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ)
-    os.close(theirs)
-    output = b""
-    with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as screen:  # EIO is the end
-        while piece := screen.read(65536):
-            output += piece
-    return running.wait(20), output.decode()
 
 
 @pytest.mark.parametrize("no_colour", ["", "1"])

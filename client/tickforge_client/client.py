@@ -37,7 +37,7 @@ class AsyncClient(ClientCalls[AsyncJob, AsyncDataset]):
         say: Callable[[str], None] | None = None,
         sleep: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
-        connection = _find_connection(url, key)
+        connection = find_connection(url, key)
         transport = AsyncTransport(connection, sleep)
         super().__init__(ApiSession(connection.url, transport, on_retry=say))
 
@@ -72,7 +72,7 @@ class Client(ClientParts[Job, Dataset]):
         say: Callable[[str], None] | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        connection = _find_connection(url, key)
+        connection = find_connection(url, key)
         transport = BlockingTransport(connection, sleep)
         super().__init__(ApiSession(connection.url, transport, on_retry=say))
 
@@ -120,6 +120,7 @@ class Client(ClientParts[Job, Dataset]):
         return self.list_datasets()
 
 
-def _find_connection(url: str | None, key: str | None) -> Connection:
+def find_connection(url: str | None, key: str | None) -> Connection:
+    """Return address and key: those given, else of environment or file. Raises NotConfigured."""
     server = validate(url, key) if url and key else resolve_server(url, key, os.environ)
     return Connection(server.url.rstrip("/"), server.key)

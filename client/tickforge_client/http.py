@@ -61,14 +61,22 @@ class ConditionalResponse(NamedTuple):
 
 
 class ApiSession:
-    """A connection to one server, opened with the first request."""
+    """A connection to one server, opened with the first request.
+
+    `max_timeout`: seconds to which each part of a request is bounded, below what is usual.
+    """
 
     def __init__(
-        self, url: str, transport: Transport, *, on_retry: Callable[[str], None] | None = None
+        self,
+        url: str,
+        transport: Transport,
+        *,
+        on_retry: Callable[[str], None] | None = None,
+        max_timeout: float = UPLOAD_TIMEOUT,
     ) -> None:
         self.url = url.rstrip("/")
         self.transport, self.sleep, self.call = transport, transport.sleep, transport.call
-        self._on_retry = on_retry
+        self._on_retry, self._max_timeout = on_retry, max_timeout
         self._has_answered = False
 
     def for_display(self) -> ApiSession:
@@ -221,7 +229,11 @@ class ApiSession:
 
         # an upload's file is read while it is sent
         read_timeout = UPLOAD_TIMEOUT if isinstance(body, FileBody) else READ_TIMEOUT
-        timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, read=read_timeout)
+        usual, connect, read = (
+            min(seconds, self._max_timeout)
+            for seconds in (READ_TIMEOUT, CONNECT_TIMEOUT, read_timeout)
+        )
+        timeout = httpx.Timeout(usual, connect=connect, read=read)
         content, url = body, self.url + path
         if body is not None and not isinstance(body, FileBody):
             content = json.dumps(body, allow_nan=False)

@@ -16,16 +16,21 @@ if TYPE_CHECKING:
 LINE_INTERVAL_SECONDS, CURVE_INTERVAL_SECONDS = 2.0, 1.0
 #: characters; a wider curve shows no more detail
 MAX_CURVE_WIDTH = 96
-_COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "red", "paused": "yellow"}
+STATUS_COLOURS = {"succeeded": "green", "failed": "red", "cancelled": "red", "paused": "yellow"}
 
 
 def show_progress(job: Job, out: TextIO) -> bool:
     """Show a job on `out` until it has ended; return whether its curve was drawn."""
-    if out.isatty() and os.environ.get("TERM") != "dumb":
+    if is_live(out):
         _show_live(job, out)
         return True
     _print_lines(job, out)
     return False
+
+
+def is_live(out: TextIO) -> bool:
+    """Return whether `out` is a terminal on which lines can be drawn again."""
+    return out.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def curve_lines(job: Job, column: str = "loss", *, width: int = 64, out: TextIO) -> list[str]:
@@ -68,7 +73,7 @@ def _frame(job: Job, chart_lines: list[str], console: Console) -> RenderableType
 
     fields = job.fields
     name = (formatting.plain_text(job.name), "bold")
-    progress = (formatting.progress_line(fields), _COLOURS.get(job.status, ""))
+    progress = (formatting.progress_line(fields), STATUS_COLOURS.get(job.status, ""))
     head = Text.assemble(name, "  ", progress, overflow="ellipsis", no_wrap=True)
     fraction = 1.0 if job.status == "succeeded" else float(fields["progress"])
     bar = ProgressBar(total=1.0, completed=fraction, width=min(console.width, MAX_CURVE_WIDTH + 12))

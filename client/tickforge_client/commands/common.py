@@ -12,9 +12,11 @@ from functools import partial
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from tickforge_client import formatting
 from tickforge_client.client import Client
+from tickforge_client.commands.id_completion import complete_ids
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -77,18 +79,36 @@ def _store_option(context: click.Context, parameter: click.Parameter, value: Any
         setattr(context.ensure_object(CommonOptions), parameter.name, value)
 
 
-def id_argument(name: str, metavar: str) -> Callable[[Function], Function]:
-    """Return a click argument for the id of a resource; a malformed id is a usage error."""
+def id_argument(
+    name: str, metavar: str, listed: str | None = None, *, is_list: bool = False
+) -> Callable[[Function], Function]:
+    """Return a click argument for the id of a resource; a malformed id is a usage error.
 
-    def check(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", value):
-            raise click.BadParameter(f"{value!r} is no {metavar.lower()}'s id")
+    `listed`: the list of the service from which a shell completes it. `is_list`: any number of ids.
+    """
+
+    def check(_context: click.Context, _parameter: click.Parameter, value: Any) -> Any:
+        for one in value if is_list else [value]:
+            if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", one):
+                raise click.BadParameter(f"{one!r} is no {metavar.lower()}'s id")
         return value
 
-    return click.argument(name, metavar=metavar, callback=check)
+    def complete(
+        context: click.Context, _parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        common = context.find_object(CommonOptions) or CommonOptions()
+        return complete_ids(common.url, common.key, listed, incomplete) if listed else []
+
+    shown = f"[{metavar}]..." if is_list else metavar
+    return click.argument(
+        name, metavar=shown, callback=check, shell_complete=complete,
+        nargs=-1 if is_list else 1, required=not is_list,
+    )  # fmt: skip
 
 
-job_argument = id_argument("job_id", "JOB")
+job_argument = id_argument("job_id", "JOB", "jobs")
+jobs_argument = id_argument("job_ids", "JOB", "jobs", is_list=True)
+dataset_argument = id_argument("dataset_id", "DATASET", "datasets")
 yes_option = click.option("--yes", is_flag=True, help="do not ask")
 
 

@@ -12,7 +12,7 @@ from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
     confirm,
-    id_argument,
+    dataset_argument,
     pass_common,
     print_json,
     print_lines,
@@ -22,8 +22,6 @@ from tickforge_client.commands.progress_bar import progress_bar
 from tickforge_client.commands.upload import append, note_lines, upload
 from tickforge_client.datasets import Dataset
 from tickforge_client.uploads import MEDIA_TYPES
-
-dataset_argument = id_argument("dataset_id", "DATASET")
 
 
 @click.group()

@@ -17,8 +17,8 @@ from tickforge_client import formatting
 from tickforge_client.commands.common import (
     CommonOptions,
     byte_printer,
+    dataset_argument,
     echo,
-    id_argument,
     job_argument,
     pass_common,
     print_json,
@@ -63,7 +63,7 @@ def predict(common: CommonOptions, job_id: str, file: Path, which: str, delimite
 
 @click.command()
 @job_argument
-@id_argument("dataset_id", "DATASET")
+@dataset_argument
 @checkpoint_option
 @pass_common
 def evaluate(common: CommonOptions, job_id: str, dataset_id: str, which: str) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from tickforge_client import formatting
-from tickforge_client.commands.common import CommonOptions, echo, id_argument, pass_common
+from tickforge_client.commands.common import CommonOptions, dataset_argument, echo, pass_common
 from tickforge_client.commands.progress_bar import progress_bar
 from tickforge_client.datasets import Dataset
 from tickforge_client.uploads import MEDIA_TYPES, UnknownType, media_type_of
@@ -100,7 +100,7 @@ def upload(common: CommonOptions, file: Path, *, kind: str | None, **options: An
 
 
 @click.command()
-@id_argument("dataset_id", "DATASET")
+@dataset_argument
 @file_argument
 @click.option("--name", help="display name [that of the dataset]")
 @type_option

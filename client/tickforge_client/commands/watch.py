@@ -12,14 +12,17 @@ from tickforge_client.commands.common import (
     echo,
     exit_code,
     job_argument,
+    jobs_argument,
     pass_common,
     print_json,
     print_lines,
 )
+from tickforge_client.commands.watch_several import select_jobs, watch_several
 from tickforge_client.events import TERMINAL_STATUSES
 from tickforge_client.job import Job
 
-STATUSES = ("queued", "running", "paused", *TERMINAL_STATUSES)
+LIVE_STATUSES = ("queued", "running", "paused")
+STATUSES = (*LIVE_STATUSES, *TERMINAL_STATUSES)
 
 
 @click.command()
@@ -70,12 +73,41 @@ def list_jobs(
 
 
 @click.command()
-@job_argument
+@jobs_argument
+@click.option("--all", "live", is_flag=True, help="all jobs that are queued, running or paused")
+@click.option("--status", multiple=True, type=click.Choice(STATUSES), help="may be repeated")
+@click.option("--label", multiple=True, metavar="KEY:VALUE", help="may be repeated")
 @pass_common
-def watch(common: CommonOptions, job_id: str) -> int:
-    """Show a job until it has ended; exit code 0 if it succeeded, 1 if not."""
+def watch(
+    common: CommonOptions,
+    job_ids: tuple[str, ...],
+    *,
+    live: bool,
+    status: tuple[str, ...],
+    label: tuple[str, ...],
+) -> int:
+    """Show jobs until all have ended: those named, and those that the options select now.
+
+    One named job is shown with its curve; several, or selected ones, with a line each. With --label
+    jobs that have ended count, too, unless --status or --all leaves them out.
+
+    Exit code: 0 if all succeeded (or --all found none), 1 if one failed or was cancelled, 2 if one
+    was deleted meanwhile or nothing was selected, 130 after Ctrl-C, which leaves the jobs running.
+    """
+    if not (job_ids or live or status or label):
+        raise click.UsageError("at least one JOB, or --all, --status or --label is needed")
+    is_one = len(set(job_ids)) == 1 and not (live or status or label)
     with common.client() as client:
-        return watch_job(client.job(job_id), common)
+        jobs = [client.job(job_id) for job_id in dict.fromkeys(job_ids)]
+        if is_one:
+            return watch_job(jobs[0], common)
+        if live or status or label:
+            statuses = {*status, *(LIVE_STATUSES if live else ())}
+            jobs = select_jobs(client, jobs, status=sorted(statuses), label=label)
+        if not jobs and live and not label:
+            common.print_result([], "no job is queued, running or paused")
+            return 0
+        return watch_several(jobs, common)
 
 
 def watch_job(job: Job, common: CommonOptions) -> int:
