@@ -11,6 +11,7 @@ import click
 from tickforge_client._version import __version__
 from tickforge_client.commands.checkpoints import checkpoint, checkpoints, download
 from tickforge_client.commands.common import EXIT_FAILED, common_options, echo, print_json
+from tickforge_client.commands.completion import completion
 from tickforge_client.commands.control import cancel, delete, pause, resume, stop
 from tickforge_client.commands.curve import draw_curve, sign_link
 from tickforge_client.commands.datasets import datasets
@@ -57,7 +58,8 @@ for command in (
     submit, plan, status, list_jobs, watch, show_events, show_logs, show_history, draw_curve,
     sign_link, checkpoints,
     checkpoint, download, predict, generate, evaluate, fork, extend, verify, cancel, stop, pause,
-    resume, delete, datasets, models, workers, keys, usage, tenants, jobs, webhooks, version,
+    resume, delete, datasets, models, workers, keys, usage, tenants, jobs, webhooks, completion,
+    version,
 ):  # fmt: skip
     tickforge.add_command(command)
 
