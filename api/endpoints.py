@@ -30,7 +30,7 @@ from api.query import NoQuery, Query, parse_query
 from api.signed_links import SIGNATURE_PARAMETER
 from api.upload_body import check_media_type
 from jobs.access_keys import Key, Scope
-from jobs.errors import NoSuchJob
+from jobs.errors import NoSuchJob, NoSuchPart
 from jobs.ids import is_job_id
 from jobs.submissions import Idempotency
 
@@ -213,11 +213,22 @@ def _dispatch(deps: Dependencies, endpoint: Endpoint, **path: str) -> Response:
         check_media_type(content_type, endpoint.upload_media_types, rule)
     elif endpoint.method != "GET":
         require_empty_body(request)
+    context = RequestContext(deps, g.key, endpoint, tenant)
     with hold_place_for_body() if endpoint.upload_media_types else nullcontext():
-        response = endpoint.view(RequestContext(deps, g.key, endpoint, tenant), **arguments)
+        try:
+            response = endpoint.view(context, **arguments)
+        except NoSuchJob as error:
+            raise _explain_missing(context, path.get("job_id", "")) or error from None
     if getattr(query, "wait", 0):
         check_not_revoked(g.authenticator, g.key)  # it may have been deleted meanwhile
     return hold_place_for_answer(response)
+
+
+def _explain_missing(context: RequestContext, job_id: str) -> NoSuchPart | None:
+    """Return what to tell where a job's part is asked of an answer, which is in the store alone."""
+    if not context.deps.answers.is_answer(context.tenant, job_id):
+        return None
+    return NoSuchPart(f"all of a predict of rows or a prompt is in GET /v1/jobs/{job_id}")
 
 
 def _names_for_access(endpoint: Endpoint) -> list[str]:

@@ -226,6 +226,7 @@ EXCEPTION_TO_PROBLEM: tuple[tuple[type[Exception], Callable[[Any], Problem | Non
     (InvalidRequest, partial(_invalid_fields, "invalid-body")),
     (InvalidVerifyRange, partial(_invalid_fields, "invalid-body")),
     (errors.NoSuchJob, _with_slug("no-such-job", "no job of this id is yours")),
+    (errors.NoSuchPart, _with_slug("no-such-part")),
     (errors.UnsupportedSchema, _with_slug("newer-record", OLDER_PROCESS, RETRY_LATER)),
     (errors.NoSuchDataset, _with_slug("no-such-dataset", "no dataset of this id is yours")),
     (errors.DatasetInUse, _with_slug("dataset-in-use", jobs="jobs")),

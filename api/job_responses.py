@@ -18,7 +18,7 @@ from api.schemas_events import JobPollQuery
 from api.until import WaitEnd, read_until
 from jobs.answers.answer import Answer
 from jobs.history.history import HistoryReader
-from jobs.job import Job
+from jobs.job import QUESTION_KINDS, Job
 from jobs.queries.notices import JobName
 from jobs.submissions import Submission
 
@@ -91,15 +91,18 @@ def new_job_response(submission: Submission) -> Response:
 
 
 def job_json(job: AnyJob) -> str:
-    """Return the JSON of a job, with links to its parts; of an answer, to its net."""
+    """Return the JSON of a job, with links to its parts; of an answer, to its net and dataset."""
     job_path = f"/v1/jobs/{job.id}"
     links = {"self": job_path}
     if isinstance(job, Job):
         links |= {part: f"{job_path}/{part}" for part in SUBRESOURCES}
+    if job.kind in QUESTION_KINDS:
+        links["checkpoint"] = f"/v1/jobs/{job.parent}/checkpoints/{job.tick}"
+    if job.dataset is not None:
+        del links["rows"]
+        links["dataset"] = f"/v1/datasets/{job.dataset}"
         if job.kind == "predict":
             links["result"] = f"{job_path}/result"
-    else:
-        links["checkpoint"] = f"/v1/jobs/{job.parent}/checkpoints/{job.tick}"
     return job.model_copy(update={"links": add_prefix(links)}).model_dump_json()
 
 

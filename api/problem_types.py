@@ -11,6 +11,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "not-found": (404, "There is no such thing"),
     "no-such-dataset": (404, "There is no such dataset"),
     "no-such-job": (404, "There is no such job"),
+    "no-such-part": (404, "A job of this kind has no such part"),
     "no-such-key": (404, "There is no such key"),
     "no-such-webhook": (404, "There is no such webhook"),
     "no-such-delivery": (404, "There is no such delivery"),

@@ -8,7 +8,8 @@ from api.endpoints import RequestContext, ResponseSpec, Router, json_response
 from api.errors import bad_parameter
 from api.schemas_rows import JobRowsPage, JobRowsQuery
 from jobs.datasets.job_row_reader import JobRowPage
-from jobs.job import Job
+from jobs.errors import NoSuchPart
+from jobs.job import QUESTION_KINDS, Job
 
 router = Router("jobs")
 
@@ -22,6 +23,8 @@ router = Router("jobs")
 def list_job_rows(context: RequestContext, job_id: str, query: JobRowsQuery) -> Response:
     """List the rows of a split or of a tick: functions of spec and data, whatever has run."""
     job = context.deps.job_queries.get_job(context.tenant, job_id)
+    if job.kind in QUESTION_KINDS:
+        raise NoSuchPart(f"{job.kind} of a dataset: it reads all rows of {job.dataset}")
     rows, total = _read_page(context, job, query)
     last = query.after + len(rows)
     next_after = str(last) if rows and last < total else None

@@ -43,6 +43,10 @@ class DeviceChoice(BaseModel):
     why: str
 
 
+#: of a predict or evaluate, whatever its net was trained on
+ON_CPU = DeviceChoice(device="cpu", why="answers are computed on CPUs")
+
+
 def describe_device(spec: JobSpec) -> DeviceChoice:
     """Return the device of a spec and why it is that, as clients are shown it."""
     if spec.compute.device == "auto":  # stored by a build before there was a choice

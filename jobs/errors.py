@@ -61,6 +61,10 @@ class NoSuchJob(NotFound):
     """The tenant has no job of this id."""
 
 
+class NoSuchPart(NotFound):
+    """A job of its kind has no such part; the text says what it has instead."""
+
+
 class NoSuchCheckpoint(NotFound):
     """The job has no committed checkpoint of this tick or name."""
 

@@ -124,7 +124,11 @@ class JobDocument(_JobModel):
     worker: str | None
     parent: str | None = Field(
         description="of a verify: the job whose ticks it runs again; of a fork: the job after "
-        "whose tick `first_tick` - 1 it goes on"
+        "whose tick `first_tick` - 1 it goes on; of a predict or evaluate: the job whose "
+        "checkpoint of tick `tick` answers"
+    )
+    dataset: str | None = Field(
+        None, description="of a predict or evaluate of a dataset: its id; null of other jobs"
     )
     lineage: list[Ancestor] = Field(
         [], exclude=True
@@ -223,8 +227,13 @@ class Attempt(_JobModel):
     device: str | None
     engine: str | None
     fingerprint: dict[str, Any]
-    first_tick: int = Field(description="the first new tick this claim could add")
-    last_tick: int = Field(description="the last tick accepted from it; first_tick - 1 if none")
+    first_tick: int = Field(
+        description="the first new tick this claim could add; 0 of a predict or evaluate"
+    )
+    last_tick: int = Field(
+        description="the last tick accepted from it; first_tick - 1 if none; 0 of a predict or "
+        "evaluate"
+    )
     replayed: int = Field(description="recorded ticks that were run again")
     compared: int = Field(
         description="those of them whose bits were compared: all, but for ticks that were recorded "

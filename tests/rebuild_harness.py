@@ -171,6 +171,16 @@ class FilledService:
         assert self._http.delete(f"/v1/jobs/{self.ids['deleted']}").status_code == 204
 
         self._change_checkpoints()
+        self._ask_about_a_dataset()
+
+    def _ask_about_a_dataset(self) -> None:
+        """Have a dataset predicted, and a net evaluated on it."""
+        for kind in ("predict", "evaluate"):
+            path = f"/v1/jobs/{self.ids['on data']}/checkpoints/final/{kind}?wait=0"
+            response = self._http.post(path, json={"dataset": self.datasets["used"]})
+            assert response.status_code == 202, response.text
+            self.ids[kind] = response.json()["id"]
+            assert self.wait_for_end(kind)["status"] == "succeeded"
 
     def _change_checkpoints(self) -> None:
         """Name a checkpoint, delete one, and verify the ended job."""
@@ -247,12 +257,17 @@ def read_all_answers(http: httpx.Client, filled: FilledService) -> dict[str, Any
             get(job_path + path)
         get(f"{job_path}/history", headers=BINARY)
         get(f"{job_path}/checkpoints/latest/files/model.safetensors")
+    jobs = [f"/v1/jobs/{filled.ids[kind]}" for kind in ("predict", "evaluate")]
+    parts = ("", "/events", "/attempts", "/rows", "/result")
     for status in ("succeeded", "failed", "cancelled", "paused"):
         get(f"/v1/jobs?status={status}")
     for name in filled.datasets.values():
         for path in ("", "/content", "/rows"):
             get(f"/v1/datasets/{name}{path}")
     for path in (
+        *(job_path + part for job_path in jobs for part in parts),
+        "/v1/jobs?kind=predict",
+        "/v1/jobs?kind=evaluate",
         "/v1/datasets",
         "/v1/keys",
         "/v1/jobs?label=said:later",

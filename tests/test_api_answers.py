@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api.app import ENDPOINTS
 from jobs.settings import Settings
 from jobs.store import keys
 from jobs.store.connection import Store
@@ -142,6 +143,33 @@ def test_predicts_are_listed_by_their_kind_alone(client: Any, net: str, store: S
     left = client.get(f"/v1/jobs?kind=predict&order=asc&parent={net}&status=queued").json
     assert [job["id"] for job in left["data"]] == [ids[0], ids[2]]
     assert client.get("/v1/jobs?kind=predict&status=failed").json["data"] == []
+
+
+def test_what_a_predict_of_rows_has_none_of_is_told_though_the_predict_is_there(
+    client: Any, net: str
+) -> None:
+    """As is that of any other id, though one cannot ask about a job that is not there."""
+    answer, unknown = ask(client, net).json["id"], "job_" + "a" * 26
+    parts = {
+        entry.path.removeprefix("/v1/jobs/<job_id>").replace("<which>", "final"): entry.body
+        for entry in ENDPOINTS
+        if entry.path.startswith("/v1/jobs/<job_id>/") and entry.path.count("<") <= 2
+        and (entry.method == "GET" or entry.path.endswith(("/fork", "/extend")))
+    }  # fmt: skip
+    problem_types = {}
+    for part, body in parts.items():
+        send = client.get if body is None else client.post
+        options = {} if body is None else {"json": {"tick": 0, "spec": {}}}
+        if part == "/extend":
+            options = {"json": {"budget": {"ticks": 9}}}
+        there, nowhere = (send(f"/v1/jobs/{job}{part}", **options) for job in (answer, unknown))
+        types = [response.json["type"].rpartition(":")[2] for response in (there, nowhere)]
+        problem_types[part] = types
+    of_a_job = {
+        part: types[0] for part, types in problem_types.items() if types[1] == "no-such-job"
+    }
+    assert {*of_a_job} >= {"/history", "/events", "/logs", "/result", "/fork", "/rows", "/extend"}
+    assert {*of_a_job.values()} == {"no-such-part"}, of_a_job
 
 
 def test_beyond_the_bound_of_waits_a_predict_is_202_at_once(client: Any, net: str) -> None:

@@ -25,7 +25,7 @@ IDS = {"job_id": "job_", "dataset_id": "ds_", "key_id": "key_", "webhook_id": "w
 JOB = """id kind name labels notes priority status requested phase tick ticks_total first_tick
 progress epoch loss best metrics ticks_per_second elapsed_seconds eta_seconds queue bytes attempt
 stopped_by error result created_at started_at finished_at engine device device_choice fingerprint
-exact worker parent latest_checkpoint warnings spec links inexact_from"""
+exact worker parent latest_checkpoint warnings spec links inexact_from dataset"""
 
 
 def path_of(rule: str) -> str:

@@ -5,9 +5,15 @@ from typing import Any
 
 import pytest
 
+from jobs.device_choice import ON_CPU
+from jobs.job import DatasetPredictions, Evaluation, JobResult
+from jobs.ledger.claims import Claim, QuestionProgress
+from jobs.ledger.client import ANSWERS_QUEUE
+from jobs.ledger.owner import LeaseLedger
 from jobs.settings import Settings
+from jobs.store import keys
 from jobs.store.connection import Store
-from tests.answers import TABLE_NET, make_net
+from tests.answers import ROW, TABLE_NET, make_net
 from tests.datasets import upload_new
 from tests.support import settings_for
 
@@ -31,6 +37,62 @@ def dataset(client: Any) -> str:
 def ask(client: Any, net: str, dataset: str, kind: str = "predict") -> Any:
     path = f"/v1/jobs/{net}/checkpoints/final/{kind}?wait=0"
     return client.post(path, json={"dataset": dataset})
+
+
+def claim_question(store: Store) -> tuple[LeaseLedger, Claim]:
+    """Claim the next job about a dataset, as a worker does."""
+    ledger = LeaseLedger(store, lease_seconds=60)
+    claim = ledger.claim(ANSWERS_QUEUE, worker="w", device="cpu", canaries={})
+    assert claim is not None, "there is no such job to claim"
+    return ledger, claim
+
+
+RESULTS: dict[str, JobResult] = {
+    "predict": DatasetPredictions(rows=2, errors=0, bytes=7),
+    "evaluate": Evaluation(rows=2, metrics={"loss": 0.5}),
+}
+
+
+@pytest.mark.parametrize("kind", ["predict", "evaluate"])
+def test_a_job_about_a_dataset_names_it_and_tells_of_itself_not_of_its_nets_training(
+    client: Any, store: Store, net: str, dataset: str, kind: str
+) -> None:
+    queued = ask(client, net, dataset, kind).json
+    own = {
+        "dataset": dataset, "parent": net, "tick": 20, "first_tick": 0, "epoch": 0.0,
+        "ticks_total": None, "device_choice": {"device": "cpu", "why": ON_CPU.why},
+    }  # fmt: skip
+    assert {name: queued[name] for name in own} == own
+    assert (queued["progress"], queued["elapsed_seconds"]) == (0.0, 0.0)
+    assert client.get(queued["links"]["dataset"]).json["id"] == dataset
+    assert client.get(queued["links"]["checkpoint"]).json["tick"] == 20
+    assert "rows" not in queued["links"] and ("result" in queued["links"]) == (kind == "predict")
+    rows = client.get(f"/v1/jobs/{queued['id']}/rows")
+    assert (rows.status_code, rows.json["type"]) == (404, "urn:tickforge:problem:no-such-part")
+    assert dataset in rows.json["detail"]
+
+    ledger, claim = claim_question(store)
+    ledger.renew(claim.lease, progress=QuestionProgress(1.5, 1, 4))
+    running = client.get(f"/v1/jobs/{queued['id']}").json
+    assert (running["progress"], running["elapsed_seconds"]) == (0.25, 1.5)
+    ledger.finish(claim.lease, "succeeded", 20, result=RESULTS[kind], file_bytes=0, elapsed=2.5)
+    ended = client.get(f"/v1/jobs/{queued['id']}").json
+    assert (ended["progress"], ended["elapsed_seconds"], ended["status"]) == (1.0, 2.5, "succeeded")
+    assert {name: ended[name] for name in own} == own and ended["device"] == "cpu"
+    (attempt,) = client.get(f"/v1/jobs/{queued['id']}/attempts").json["data"]
+    assert (attempt["first_tick"], attempt["last_tick"], attempt["outcome"]) == (0, 0, "succeeded")
+
+    store.hdel(keys.job("default", queued["id"]), "elapsed", "rows_done", "rows_total")
+    earlier = client.get(f"/v1/jobs/{queued['id']}").json  # as earlier builds recorded it
+    assert (earlier["dataset"], earlier["progress"]) == (dataset, 1.0)
+    assert 0 <= earlier["elapsed_seconds"] < 60
+
+
+def test_a_training_and_a_predict_of_rows_name_no_dataset(client: Any, net: str) -> None:
+    assert client.get(f"/v1/jobs/{net}").json["dataset"] is None
+    path = f"/v1/jobs/{net}/checkpoints/final/predict?wait=0"
+    answer = client.post(path, json={"rows": [ROW]}).json
+    assert answer["dataset"] is None and set(answer["links"]) == {"self", "checkpoint"}
 
 
 def used(client: Any) -> int:

@@ -72,7 +72,10 @@ def test_every_response_after_a_rebuild_is_what_it_was(seen: Seen) -> None:
     for path, response in seen.before.items():
         assert seen.after[path] == response, path
     statuses = {status for status, _ in seen.before.values()}
-    assert {200, 401, 404} <= statuses
+    assert {200, 401, 404, 409} <= statuses
+    for kind in ("predict", "evaluate"):
+        _, job = seen.after[f"/v1/jobs/{seen.filled.ids[kind]} None"]
+        assert (job["dataset"], job["progress"]) == (seen.filled.datasets["used"], 1.0)
     assert seen.after["a signed link"][0] == 200
 
 
@@ -82,7 +85,7 @@ def test_a_start_on_the_empty_store_says_what_to_do(seen: Seen) -> None:
 
 def test_a_rebuild_counts_what_it_restores(seen: Seen) -> None:
     for line in ("1 datasets restored", "1 deleted datasets restored", "1 keys restored",
-                 "1 deleted keys restored", "1 deleted jobs restored", "3 succeeded jobs restored",
+                 "1 deleted keys restored", "1 deleted jobs restored", "5 succeeded jobs restored",
                  "1 paused jobs restored", "0 faults"):  # fmt: skip
         assert f" {line}\n" in f" {seen.rebuilt}", seen.rebuilt
     assert "1 running jobs would be restored" in seen.dry

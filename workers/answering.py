@@ -145,6 +145,7 @@ class AnswerDriver(BackgroundThread):
             self._on_failure(answer, header["type"], header["detail"])
         else:
             assert reply.kind == "unfinished", f"{reply.kind} answers a predict"
+            answer.progress = (header["done"], header["total"])
             self._open.move_to_end(answer.id)
 
     def _on_failure(self, answer: OpenAnswer, kind: str, detail: str) -> None:

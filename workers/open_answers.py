@@ -14,7 +14,7 @@ from jobs.answers.results import RESULT_FILE
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore, sync_folder
 from jobs.job import Checkpoint, DatasetPredictions, Evaluation
-from jobs.ledger.claims import Claim
+from jobs.ledger.claims import Claim, QuestionProgress
 from jobs.ledger.owner import LeaseLedger
 from jobs.recording.segments import Segments
 
@@ -33,6 +33,7 @@ class OpenAnswer(Protocol):
     is_started: bool
     is_cancelled: bool
     is_lost: bool
+    progress: tuple[int, int | None]
 
     def command(self, common: Header) -> tuple[str, Header]:
         """Return the command that begins it; `common` is what all commands have."""
@@ -60,9 +61,10 @@ class OpenAnswer(Protocol):
 
 
 class _State:
-    """What every answer in work has."""
+    """What every answer in work has; `progress`: rows or tokens done, and of how many if known."""
 
     def __init__(self) -> None:
+        self.progress: tuple[int, int | None] = (0, None)
         self.renewed_at = time.monotonic()
         self.is_started = self.is_cancelled = self.is_lost = False
 
@@ -114,6 +116,7 @@ class DatasetAnswer(_State):
     ) -> None:
         """`question`: the job's, as jobs/answers/service.py makes it, and bounds of its file."""
         super().__init__()
+        self._begun_at = time.monotonic() - claim.elapsed
         self._lease, self._tick, self._threads = claim.lease, claim.tick, claim.spec.compute.threads
         self._question, self._ledger = question, ledger
         self._files, self._segments = files, segments
@@ -123,6 +126,10 @@ class DatasetAnswer(_State):
     @property
     def _is_predict(self) -> bool:
         return bool(self._question["kind"] == "predict")
+
+    @property
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._begun_at
 
     @property
     def _draft(self) -> Path:
@@ -147,7 +154,9 @@ class DatasetAnswer(_State):
 
     def renew(self) -> str | None:
         """Renew its lease; return what a client requests of it."""
-        return self._ledger.renew(self._lease, phase="validating" if not self._is_predict else None)
+        phase = "predicting" if self._is_predict else "validating"
+        progress = QuestionProgress(self._elapsed, *self.progress)
+        return self._ledger.renew(self._lease, phase=phase, progress=progress)
 
     def succeed(self, result: Any) -> None:
         """End it: first its file under its name, then the record."""
@@ -175,6 +184,7 @@ class DatasetAnswer(_State):
         self._finish("cancelled")
 
     def _finish(self, status: str, **fields: Any) -> None:
+        fields["elapsed"] = self._elapsed
         status = self._ledger.finish(self._lease, status, self._tick, **fields)
         if status != "succeeded":
             self._draft.unlink(missing_ok=True)

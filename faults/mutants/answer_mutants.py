@@ -132,6 +132,19 @@ MUTANTS = (
         (f"{HTTP}::test_columns_that_a_dataset_lacks_are_all_told_before_anything_is_queued",),
     ),
     Mutant(
+        "question-shown-as-its-net",
+        "an evaluation shows the ticks and the device of its net's training as its own",
+        edit_once(
+            "jobs/store/codec.py",
+            "return _as_question(job, fields) if job.kind in QUESTION_KINDS else job",
+            "return job",
+        ),
+        (
+            f"{DATASETS}::test_a_job_about_a_dataset_names_it_and_tells_of_itself_not_of_its_nets_"
+            "training",
+        ),
+    ),
+    Mutant(
         "result-without-bound",
         "the predictions of a dataset fill the disk",
         edit_once(

@@ -24,12 +24,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from jobs.device_choice import DeviceChoice
+from jobs.device_choice import ON_CPU
 from jobs.job import JobDocument, JobError, QueuePosition
 from jobs.store.codec import Record
 from jobs.timestamps import format_rfc3339
 
-ON_CPU = DeviceChoice(device="cpu", why="answers are computed on CPUs")
 NO_WORKER = "no live worker answers now: this one waits until a worker starts"
 
 

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from jobs.job import Checkpoint, Lease
 from jobs.spec.job_spec import JobSpec
@@ -34,6 +34,18 @@ class Question:
     dataset: tuple[str, str]
     document: dict[str, Any]
     result_bytes: int = 0
+
+
+class QuestionProgress(NamedTuple):
+    """Seconds that a predict or evaluate took so far, rows that are done, and of how many."""
+
+    elapsed: float
+    done: int
+    total: int | None
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return what the scripts of its owner take."""
+        return {"elapsed": repr(self.elapsed), "rows_done": self.done, "rows_total": self.total}
 
 
 @dataclass(frozen=True)

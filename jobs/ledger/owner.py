@@ -23,7 +23,7 @@ from jobs.errors import (
 )
 from jobs.job import Checkpoint, JobResult, Lease
 from jobs.ledger.checkpoint_set import CheckpointSet, parse_checkpoint_set
-from jobs.ledger.claims import Claim, parse_claim
+from jobs.ledger.claims import Claim, QuestionProgress, parse_claim
 from jobs.spec.conditions import MetCondition
 from jobs.store.codec import encode_checkpoint, encode_identity
 from jobs.store.connection import Store
@@ -158,9 +158,12 @@ class LeaseLedger:
             int(rest[0]), rest[1].decode() or None, rest[2] == b"1", rest[3] == b"1", int(rest[4])
         )
 
-    def renew(self, lease: Lease, *, phase: str | None = None) -> str | None:
+    def renew(
+        self, lease: Lease, *, phase: str | None = None, progress: QuestionProgress | None = None
+    ) -> str | None:
         """Renew the lease; return what clients request, or None. Raises LeaseLost."""
-        return self._call_with_lease("renew", lease, {"phase": phase})[1].decode() or None
+        fields = {"phase": phase, **(progress.to_fields() if progress else {})}
+        return self._call_with_lease("renew", lease, fields)[1].decode() or None
 
     def record_verify_progress(
         self, lease: Lease, tick: int, loss: bytes, elapsed: float, compared: int, digests: int
@@ -237,13 +240,14 @@ class LeaseLedger:
         file_bytes: int | None = None,
         is_complete: bool = False,
         tail: str | None = None,
+        elapsed: float | None = None,
     ) -> str:
         """End the lease and leave the job in `status`; return the status that it then has.
 
         `queued` gives it back with a `reason`; `tail`, the end of its log, is quoted if that fails
         it for good. A request of a client that came meanwhile may change the status. A verify ends
         with its `result`, `is_complete` when that is of its whole range; a predict or evaluate also
-        with the `file_bytes` that it leaves. Raises LeaseLost, or
+        with the `file_bytes` that it leaves, and the seconds that it took. Raises LeaseLost, or
         WrongFinalTick where a job cannot have succeeded at `tick`.
         """
         fields = {
@@ -257,6 +261,7 @@ class LeaseLedger:
             "file_bytes": file_bytes,
             "is_complete": is_complete or None,
             "tail": tail,
+            "elapsed": None if elapsed is None else repr(elapsed),
         }
         answer, detail = self._call_with_lease("finish", lease, fields)[:2]
         if answer == b"short":

@@ -107,7 +107,7 @@ class JobQueries:
 
     def list_attempts(self, tenant: str, job_id: str) -> list[Attempt]:
         """Read all attempts of a job, oldest first. Raises NoSuchJob."""
-        fields: Any = self._store.hmget(keys.job(tenant, job_id), "attempt", "rebuilds")
+        fields: Any = self._store.hmget(keys.job(tenant, job_id), "attempt", "rebuilds", "question")
         count, numbering = fields[0], attempt_numbering(fields[1])
         if count is None:
             raise NoSuchJob(job_id)
@@ -115,8 +115,9 @@ class JobQueries:
             for number in range(1, int(count) + 1):
                 pipe.hgetall(keys.attempt(tenant, job_id, number))
             attempts = [parse_attempt(record) for record in pipe.execute() if record]
+        no_ticks = {"first_tick": 0, "last_tick": 0} if fields[2] is not None else {}
         return [
-            attempt.model_copy(update={"cursor": numbering.number(attempt.number)})
+            attempt.model_copy(update={"cursor": numbering.number(attempt.number), **no_ticks})
             for attempt in attempts
         ]
 

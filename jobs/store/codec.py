@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
 from jobs.certificate import Certificate
-from jobs.device_choice import describe_device
+from jobs.device_choice import ON_CPU, describe_device
 from jobs.errors import UnsupportedSchema
 from jobs.job import (
     QUESTION_KINDS,
@@ -67,7 +67,7 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
     tick, elapsed = fields.integer("tick"), float(fields.text("elapsed") or 0)
     rate = _rate(fields if status == "running" else None, span, tick, elapsed)
     latest_checkpoint = record.get(b"latest_checkpoint")
-    return Job(
+    job = Job(
         tenant=fields.text("tenant") or "",
         id=fields.text("id") or "",
         kind=fields.text("kind") or "train",
@@ -108,6 +108,7 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
         warnings=find_warnings(spec),
         spec=spec,
     )
+    return _as_question(job, fields) if job.kind in QUESTION_KINDS else job
 
 
 def parse_attempt(record: Record) -> Attempt:
@@ -172,6 +173,29 @@ class _Fields:
     def time(self, name: str) -> str | None:
         text = self.text(name)
         return None if text is None else format_rfc3339(int(float(text)))
+
+
+def _as_question(job: Job, fields: _Fields) -> Job:
+    """Return a job that asks a net about a dataset: it has the spec of its parent, but no tick.
+
+    Earlier builds recorded neither its time nor what was done.
+    """
+    elapsed, times = job.elapsed_seconds, ("started_ms", "finished_ms")
+    if fields.text("elapsed") is None and job.is_terminal:
+        started, finished = (float(fields.text(name) or 0) for name in times)
+        elapsed = max(0.0, finished - started) / 1000 if started else 0.0
+    share = fields.integer("rows_done") / max(1, fields.integer("rows_total"))
+    own: dict[str, Any] = {
+        "dataset": (fields.json("question") or {}).get("dataset"),
+        "first_tick": 0,
+        "epoch": 0.0,
+        "progress": 1.0 if job.status == "succeeded" else min(share, 1.0),
+        "elapsed_seconds": elapsed,
+        "device": "cpu" if job.started_at else None,
+        "device_choice": ON_CPU,
+        "warnings": [],
+    }
+    return job.model_copy(update=own)
 
 
 def _file_bytes(fields: _Fields) -> int:

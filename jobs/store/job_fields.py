@@ -56,7 +56,9 @@ How it ended, or was given back.
 
 How far it is.
   tick: int: the accepted tick, or the one up to which a verify has compared
-  elapsed: float: training seconds over all attempts
+  elapsed: float: training seconds over all attempts; of a predict or evaluate: of computing
+  rows_done: int: of a predict or evaluate: rows or windows that its newest attempt has done
+  rows_total: int: of how many, if that is known
   rate_from: `tick elapsed` of the older mark; the rate is measured from it
   rate_to: `tick elapsed` of the newer mark, at least a second of training later
   loss: 4 bytes: float32 of the accepted tick, little-endian

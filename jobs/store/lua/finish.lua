@@ -23,6 +23,7 @@ if h.stopped_by then redis.call('HSET', job, 'stopped_by', h.stopped_by) end
 if h.error then redis.call('HSET', job, 'error', h.error) end
 if h.result then redis.call('HSET', job, 'result', h.result) end
 if h.file_bytes then add_file_bytes(member, 'history_bytes', h.file_bytes) end
+if h.elapsed then redis.call('HSET', job, 'elapsed', h.elapsed) end -- of a predict or evaluate
 if h.reason then redis.call('HSET', job, 'reason', h.reason) end
 if h.tail then redis.call('HSET', job, 'tail', h.tail) end
 local status = h.status
