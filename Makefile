@@ -8,7 +8,7 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parquet onnx pandas demo picture test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick webhooks threads model soak fuzz
+.PHONY: help setup parquet onnx pandas trackers demo picture test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick webhooks threads model soak fuzz
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,12 @@ onnx: .venv/.onnx ## the extra that writes model.onnx (onnx, onnxscript), and on
 
 .venv/.onnx: requirements-onnx.txt $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-onnx.txt
+	@touch $@
+
+trackers: .venv/.trackers ## for tests alone: tensorboard and wandb, which read what exports write
+
+.venv/.trackers: requirements-trackers.txt $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-trackers.txt
 	@touch $@
 
 demo: setup ## train the example digits through the whole service, from nothing to a loss curve

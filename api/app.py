@@ -13,6 +13,7 @@ from api import (
     routes_checkpoints,
     routes_datasets,
     routes_events,
+    routes_exports,
     routes_forks,
     routes_history,
     routes_jobs,
@@ -45,8 +46,8 @@ from jobs.store.connection import Store
 
 ROUTES = (
     routes_service, routes_jobs, routes_history, routes_checkpoints, routes_answers, routes_verify,
-    routes_pictures, routes_links, routes_rows, routes_forks, routes_datasets, routes_events,
-    routes_logs, routes_keys, routes_tenants, routes_webhooks,
+    routes_pictures, routes_links, routes_rows, routes_forks, routes_exports, routes_datasets,
+    routes_events, routes_logs, routes_keys, routes_tenants, routes_webhooks,
     routes_site,
 )  # fmt: skip
 ENDPOINTS: tuple[Endpoint, ...] = sum((tuple(routes.router.endpoints) for routes in ROUTES), ())

@@ -41,6 +41,7 @@ REQUEST_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 RESPONSE_HEADERS = {
     "Accept-Ranges": "bytes",
+    "Content-Disposition": "the name under which to keep the file",
     "Content-Range": "the bytes sent, and the size of the file",
     "ETag": "for If-None-Match",
     "Idempotent-Replayed": "true if an earlier request with this idempotency key had this effect",
@@ -51,6 +52,6 @@ RESPONSE_HEADERS = {
     "X-Complete": "true if nothing more will come",
     "X-First-Byte": "offset of the first byte sent",
     "X-Next-After": "the next `after`",
-    "X-First-Tick": "tick of the first value (binary form)",
-    "X-Last-Tick": "tick of the last value (binary form)",
+    "X-First-Tick": "the first tick of a binary form or an export",
+    "X-Last-Tick": "its last tick; one less than the first if it has none",
 }

@@ -37,7 +37,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "invalid-spec": (422, "The spec breaks its rules"),
     "invalid-data": (422, "The data cannot be used as they are"),
     "invalid-body": (422, "The body breaks its rules"),
-    "not-exportable": (422, "The net cannot be written in this form"),
+    "not-exportable": (422, "It cannot be written in this form"),
     "idempotency-mismatch": (422, "The idempotency key was used with another body"),
     "rate-limited": (429, "Too many requests with this key"),
     "quota": (429, "A quota of the tenant is used up"),

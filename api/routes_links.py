@@ -38,7 +38,7 @@ PATH_POINTER = "/path"
     error_statuses=(404, 507),
 )
 def create_link(context: RequestContext, job_id: str, body: object) -> Response:
-    """Sign a link to a picture, a checkpoint's file or a result; it opens without a key.
+    """Sign a link to a picture, an export, a checkpoint's file or a result; it opens without a key.
 
     It is one GET in the name of this request's key: it ends after `expires_in` seconds, or when
     that key is deleted. Nothing is stored.

@@ -18,6 +18,7 @@ CPP_COMPILER = "C++ compiler"
 PYARROW = "pyarrow"  # make parquet
 ONNX = "onnx"  # make onnx
 PANDAS = "pandas"  # make pandas
+TENSORBOARD, WANDB = "tensorboard", "wandb"  # make trackers
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
@@ -97,4 +98,6 @@ CHECKS: dict[str, Callable[[], bool]] = {
     PYARROW: _has_pyarrow,
     ONNX: _has_onnx,
     PANDAS: _has_pandas,
+    TENSORBOARD: lambda: importlib.util.find_spec("tensorboard") is not None,
+    WANDB: lambda: importlib.util.find_spec("wandb") is not None,
 }

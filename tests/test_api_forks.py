@@ -14,6 +14,7 @@ from jobs.settings import Settings
 from jobs.store import keys
 from tests.manual_worker import ManualWorker
 from tests.support import settings_for, small_spec
+from tests.tracker_files import read_events
 
 STATE = {
     "tick": 0, "state": "0" * 16, "metrics": {"val_loss": 0.5}, "ended": None,
@@ -311,3 +312,27 @@ def test_an_init_that_cannot_be_is_422_at_submission_and_in_the_plan(
     file.write_bytes(b"\xff" * file.stat().st_size)
     damaged = client.post("/v1/jobs", json=small_spec(init={"job": job_id}))
     assert (damaged.status_code, damaged.json["type"]) == (500, PROBLEM + "damaged")
+
+
+def test_a_forks_export_begins_after_its_parents_ticks_unless_the_line_is_asked_for(
+    client: Any, parent: str, store: "redis.Redis", settings: Settings
+) -> None:
+    path = (
+        f"/v1/jobs/{fork(client, parent, 12, budget={'ticks': 30}).json['id']}/export/tensorboard"
+    )
+    response = client.get(path)
+    assert (response.headers["X-First-Tick"], response.headers["X-Last-Tick"]) == ("13", "12")
+    assert not read_events(response.data)
+    worker = ManualWorker(store, settings)
+    worker.record([0.5] * 4, [SparsePoint("time", 16, np.float64(0.5).tobytes())])
+    worker.end(stopped_by="user")
+    own = read_events(client.get(path).data)
+    assert [tick for tick, _, _ in own] == [13, 14, 15, 16]
+    times = [seconds for _, seconds, _ in own]
+    started = own[0][1] - (times[-1] - own[0][1]) / 3  # tick 12, where the fork began
+    assert times[-1] - started == pytest.approx(0.4, abs=1e-5)
+    line = read_events(client.get(f"{path}?lineage=true").data)
+    assert [tick for tick, _, _ in line] == list(range(1, 17))
+    assert [values["loss"] for _, _, values in line[:12]] == [
+        np.float32(1 / n) for n in range(1, 13)
+    ]

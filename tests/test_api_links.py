@@ -66,7 +66,8 @@ def test_a_link_opens_what_was_signed_without_a_key_as_an_image_proxy_wants_it(
     client: Any, stranger: Any, path: str, worker: ManualWorker
 ) -> None:
     for target in ("curve.svg", "curve.png?log=true&width=300", "curve.txt?columns=loss,lr",
-                   "checkpoints/3/files/model.safetensors"):  # fmt: skip
+                   "checkpoints/3/files/model.safetensors", "export/wandb",
+                   "export/tensorboard?after=1"):  # fmt: skip
         link = sign(client, path, target)
         opened = stranger.get(link)
         assert opened.status_code == 200, opened.text

@@ -65,6 +65,10 @@ BETWEEN = {
         (f"GET /v1/jobs/{{job_id}}/curve.{form}" for form in ("svg", "png", "txt")),
         "not recorded: .*|column 'state' is a digest and has no view",
     ),
+    **dict.fromkeys(
+        (f"GET /v1/jobs/{{job_id}}/export/{tracker}" for tracker in ("tensorboard", "wandb")),
+        "not recorded: .*|column '(time|state)' is .* no metric.*",
+    ),
     "POST /v1/jobs/{job_id}/links": "one of .*, and its query|[a-z]+: .*",
     "GET /v1/jobs/{job_id}/rows": "not with split|at most the job's .* ticks",
     "GET /v1/keys": "a next_after that such a list gave",

@@ -52,8 +52,8 @@ class JobPictures(JobFields[JobT, CheckpointT]):
     async def link(self, path: str, *, expires_in: int | None = None) -> SignedLink:
         """Return a link that opens without a key, until its end or that of this client's key.
 
-        `path` is a picture, a checkpoint's file or the result, with its query, as it follows the
-        job's id: "curve.svg?log=true". `expires_in` is in seconds, by default 7 days.
+        `path` is a picture, an export, a checkpoint's file or the result, with its query, as it
+        follows the job's id: "curve.svg?log=true". `expires_in` is in seconds, by default 7 days.
         """
         body = {"path": path} if expires_in is None else {"path": path, "expires_in": expires_in}
         fields = await self.session.post(api_path("jobs", self.id, "links"), body)

@@ -16,7 +16,7 @@ from jobs.history.curves import Series
 from jobs.history.errors import UnsupportedColumn
 from jobs.history.exports import BinaryExport
 from jobs.history.json_pages import HistoryJson
-from jobs.history.selection import ColumnSelection, select_columns
+from jobs.history.selection import ColumnSelection, list_columns, select_columns
 from jobs.job import Job
 from jobs.spec.conditions import Condition
 from jobs.store.connection import Store
@@ -47,14 +47,14 @@ class HistoryReader:
         Sparse columns beside a dense one have the points of the page's ticks; sparse columns alone
         have at most `limit` points each.
         """
-        selection = self._select(job, columns)
+        selection = self.select(job, columns)
         return json_pages.range_json(selection, *selection.tick_range(after, before), limit)
 
     def read_newest(
         self, job: Job, n: int, columns: Sequence[str] = DEFAULT_COLUMNS
     ) -> HistoryJson:
         """Read the newest `n` ticks; with sparse columns alone, the newest `n` points of each."""
-        return json_pages.newest_json(self._select(job, columns), n)
+        return json_pages.newest_json(self.select(job, columns), n)
 
     def read_view(
         self,
@@ -90,7 +90,7 @@ class HistoryReader:
         before: int | None = None,
     ) -> Iterator[bytes]:
         """Stream the range as CSV, in bounded memory."""
-        selection, names = self._select(job, columns), list(dict.fromkeys(columns))
+        selection, names = self.select(job, columns), list(dict.fromkeys(columns))
         first, last = selection.tick_range(after, before)
         selection.check_files(first, last)
         return exports.stream_csv(selection, names, first, last)
@@ -99,7 +99,7 @@ class HistoryReader:
         self, job: Job, column: str = "loss", after: int = 0, before: int | None = None
     ) -> BinaryExport:
         """Stream one dense column as little-endian float32, with its first and last tick."""
-        selection = self._select(job, [column])
+        selection = self.select(job, [column])
         if not selection.dense:
             raise UnsupportedColumn(column, "is sparse and has no binary form")
         first, last = selection.tick_range(after, before)
@@ -108,7 +108,7 @@ class HistoryReader:
 
     def check_range(self, job: Job, columns: Sequence[str], after: int, before: int | None) -> None:
         """Raise what a read of the range would, before any of it is read."""
-        selection = self._select(job, columns)
+        selection = self.select(job, columns)
         selection.check_files(*selection.tick_range(after, before))
 
     def search(self, job: Job, condition: Condition) -> ConditionSearch:
@@ -116,10 +116,15 @@ class HistoryReader:
         return ConditionSearch(self._columns, job, condition)
 
     def _select_numbers(self, job: Job, columns: Sequence[str]) -> ColumnSelection:
-        selection = self._select(job, columns)
+        selection = self.select(job, columns)
         if STATE_COLUMN in selection.sparse:
             raise UnsupportedColumn(STATE_COLUMN, "is a digest and has no view")
         return selection
 
-    def _select(self, job: Job, columns: Sequence[str]) -> ColumnSelection:
+    def list_columns(self, job: Job) -> list[str]:
+        """Return the names of all columns, recorded and computed. Raises NoSuchJob."""
+        return list_columns(self._columns.read_extent(job.tenant, job.id), job.spec)
+
+    def select(self, job: Job, columns: Sequence[str]) -> ColumnSelection:
+        """Check the names of columns, and read how far the history reaches."""
         return select_columns(self._columns, job, columns)

@@ -81,6 +81,11 @@ def select_columns(reader: ColumnReader, job: Job, columns: Iterable[str]) -> Co
     return ColumnSelection(reader, extent, job, requested_dense, requested_sparse)
 
 
+def list_columns(extent: Extent, spec: JobSpec) -> list[str]:
+    """Return the names of all columns of a history; before its first tick none is recorded."""
+    return [*extent.columns, RATE_COLUMN, *sparse_names(spec)]
+
+
 def sparse_names(spec: JobSpec) -> list[str]:
     """Return the columns of a spec that have values at some ticks only."""
     return [*spec.metric_names, "time", STATE_COLUMN]

@@ -79,9 +79,9 @@ def _form_of(output: str | None) -> str:
 def sign_link(common: CommonOptions, job_id: str, *, path: str, expires_in: int | None) -> None:
     """Print a link to PATH of a job that opens without a key.
 
-    PATH is curve.svg, curve.png or curve.txt with a query, result, or a file such as
-    checkpoints/best/files/model.safetensors. The link ends with its time, and with the key that
-    signed it.
+    PATH is curve.svg, curve.png or curve.txt with a query, result, export/tensorboard,
+    export/wandb, or a file such as checkpoints/best/files/model.safetensors. The link ends with
+    its time, and with the key that signed it.
     """
     with common.client() as client:
         link = client.job(job_id).link(path, expires_in=expires_in)
