@@ -55,7 +55,7 @@ picture: setup ## the README's curve, drawn again: docs/curve.svg
 	@$(BIN)/python -m serving.picture
 
 test: setup ## the whole test suite
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations 5
+	@$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --durations 5
 
 test-gpu: setup ## the tests that need a GPU; they are skipped, with the reason, without one
 	@$(BIN)/python -m pytest -q -rs -m gpu

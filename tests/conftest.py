@@ -21,6 +21,18 @@ from tests.manual_worker import ManualWorker
 from tests.needs import require_gpu, require_program
 from tests.support import ADMIN_KEY, running_store, settings_for, small_spec
 
+#: begun first, the longest before the others: short ones then fill what is left of the time
+LONGEST_FILES = (
+    "test_faults_catalogue.py", "test_faults_recovery.py", "test_workers_engines.py",
+    "test_faults_mutants.py", "test_workers_resume.py", "test_faults_demo_crash.py",
+    "test_faults_every_tick.py", "test_workers_trainer_failures.py", "test_serving_serve.py",
+    "test_workers_full_disk.py", "test_api_schemathesis.py", "test_jobs_rebuild.py",
+    "test_workers_forks.py", "test_ticks_miscompiles.py", "test_workers_store_away.py",
+    "test_ticks_native_sanitized.py", "test_ticks_native.py", "test_api_valid_specs.py",
+    "test_faults_threads.py", "test_ticks_synthetic_text.py", "test_workers_background_saves.py",
+    "test_ticks_exact_resume.py", "test_ticks_article.py", "test_serving_gpus.py",
+)  # fmt: skip
+
 
 def pytest_configure() -> None:
     """Give this process and its children the signals of a shell, also as a script's background job.
@@ -29,6 +41,12 @@ def pytest_configure() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; none of them is then alone at the end of a parallel run."""
+    order = {name: place for place, name in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 @pytest.hookimpl(tryfirst=True)

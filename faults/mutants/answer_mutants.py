@@ -21,7 +21,6 @@ MUTANTS = (
         "a worker that has lost its lease still ends the answer",
         edit_once(PRELUDE, "if j[1] == 'running' and j[2] == h.nonce then", "if j[2] then"),
         (f"{SCRIPTS}::test_a_worker_that_has_lost_its_lease_writes_nothing",),
-        quick=True,
     ),
     Mutant(
         "answer-tried-for-ever",
@@ -188,7 +187,6 @@ MUTANTS = (
         "a worker without the packages for ONNX claims an export",
         edit_once(PRELUDE, "return is_export(member) and keys.EXPORT_QUEUE or", "return"),
         (f"{EXPORTS}::test_a_file_is_202_until_it_is_made_once_and_then_a_download_like_others",),
-        quick=True,
     ),
     Mutant(
         "export-tried-at-each-request",

@@ -73,7 +73,6 @@ MUTANTS = (
         "a copy that stood still too long becomes a job without files",
         edit_once("jobs/store/lua/submit.lua", "if h.start and not is_held(member)", "if false"),
         (f"{KILLS}::test_a_copy_that_stood_still_too_long_makes_no_job",),
-        quick=True,
     ),
     Mutant(
         "broken-forks-files-stay",
@@ -90,14 +89,12 @@ MUTANTS = (
         "a fork's spec says another net than that of its weights",
         edit_once("jobs/spec/fork_patch.py", "[*_find_fixed(shown, merged), *_find", "[*_find"),
         (f"{API}::test_what_a_fork_cannot_change_is_422_in_the_plan_and_in_the_fork",),
-        quick=True,
     ),
     Mutant(
         "schedule-stretched-unasked",
         "a fork with another total of ticks silently follows another curve of rates",
         edit_once("jobs/spec/fork_patch.py", "if depends_on_total and total", "if False and total"),
         (f"{API}::test_a_schedule_that_depends_on_the_total_is_named_when_the_total_changes",),
-        quick=True,
     ),
     Mutant(
         "forks-first-state-expires",
@@ -112,7 +109,6 @@ MUTANTS = (
             "jobs/forks/initial_weights.py", "if misfits and (init.strict", "if False and (misfits"
         ),
         (f"{API}::test_an_init_that_cannot_be_is_422_at_submission_and_in_the_plan",),
-        quick=True,
     ),
     Mutant(
         "init-forgotten",
@@ -129,7 +125,6 @@ MUTANTS = (
         "the column lr shows rates that no tick of the parent used",
         edit_once("jobs/history/line_rates.py", "if not job.lineage:", "if True:"),
         (f"{API}::test_the_learning_rates_of_a_line_are_those_that_were_used",),
-        quick=True,
     ),
     Mutant(
         "fork-begun-from-its-spec",

@@ -63,7 +63,6 @@ MUTANTS = (
         "a sender that has lost its lease moves events",
         edit_once(f"{LUA}/webhook_fan_out.lua", "if fenced then return fenced end\n", "\n"),
         (f"{STORE}::test_who_has_lost_the_lease_moves_and_records_nothing",),
-        quick=True,
     ),
     Mutant(
         "recorded-without-the-lease",
@@ -153,7 +152,6 @@ MUTANTS = (
             f"{HTTP}::test_only_addresses_of_the_public_internet_may_be_called_unless_they_are_"
             "listed",
         ),
-        quick=True,
     ),
     Mutant(
         "embedded-address-not-looked-at",

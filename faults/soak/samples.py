@@ -10,6 +10,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -27,6 +28,7 @@ MAX_DESCRIPTORS = 4.0  # connections to the store come and go
 #: of the store's memory, for a job that was deleted: its tombstone
 TOMBSTONE_BYTES = 512
 MAX_FITTED_POINTS = 240  # pairs grow with their square
+MAX_SHOWN_POINTS = 60
 #: they live as long as the service does, or as long as nobody kills them
 LONG_LIVED_ROLES = ("serve", "store", "api", "worker", "child", "template")
 
@@ -61,6 +63,20 @@ class ProcessHistory:
     def descriptors_per_hour(self) -> float:
         """How fast the number of its descriptors grew after the warm-up."""
         return self._growth_per_hour(self.descriptors)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a report shows; its points are [minutes of the run, MiB], evenly thinned."""
+        step = len(self.mib) // MAX_SHOWN_POINTS + 1
+        points = zip(self.seconds[::step], self.mib[::step], strict=True)
+        return {
+            "role": self.role,
+            "pid": self.pid,
+            "hours": round(self.hours, 2),
+            "mib": [round(self.mib[0], 1), round(self.mib[-1], 1)],
+            "mib_per_hour": round(self.mib_per_hour, 2),
+            "descriptors": [self.descriptors[0], self.descriptors[-1]],
+            "points": [[round(seconds / 60, 1), round(mib, 1)] for seconds, mib in points],
+        }
 
     def _after_warm_up(self, values: list[float]) -> list[float]:
         """Return the values after the warm-up, evenly thinned."""

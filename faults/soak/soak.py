@@ -69,16 +69,8 @@ class Soak:
             "counts": dict(sorted(self.tally.counts.items())),
             "violations": [violation._asdict() for violation in self.tally.violations],
             "story": self._context.story,
-            "processes": [
-                {
-                    "role": history.role, "hours": round(history.hours, 2),
-                    "mib": [round(history.mib[0], 1), round(history.mib[-1], 1)],
-                    "mib_per_hour": round(history.mib_per_hour, 2),
-                    "descriptors": [history.descriptors[0], history.descriptors[-1]],
-                }
-                for history in self.sampler.long_lived()
-            ],
-        }  # fmt: skip
+            "processes": [history.as_json() for history in self.sampler.long_lived()],
+        }
 
     def _make_clients(self) -> list[SoakClient]:
         rng = random.Random(self.seed)
