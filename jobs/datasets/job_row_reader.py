@@ -3,7 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from jobs.datasets.job_rows import PartName, RowParts, RowSet, list_parts, tick_rows
 from jobs.datasets.row_splits import OpenFile
@@ -13,6 +13,8 @@ T = TypeVar("T")
 
 #: rows of all splits in memory, at 8 bytes each; the newest split stays whatever its size
 MAX_CACHED_ROWS = 8_000_000
+#: what an entry takes beside its rows, which may be few or none, counted as rows: 1 KiB
+ROWS_PER_ENTRY = 128
 
 
 class JobRowPage(NamedTuple):
@@ -49,29 +51,43 @@ class JobRowReader:
 
     def _read_parts(self, job: Job) -> RowParts:
         def make() -> tuple[RowParts, int]:
-            is_text = job.spec.profile.text is not None  # of a text nothing is stored
+            is_text = job.spec.profile.text is not None  # of a text no row is stored
             return list_parts(job.spec, self._open_file), 0 if is_text else job.spec.profile.rows
 
         return self._parts.get_or_make(job.id, make)
 
 
-class RowCache(OrderedDict[str, tuple[T, int]]):
+class RowCache(Generic[T]):
     """The values used last, of at most `max_rows` rows together. Safe for threads."""
 
     def __init__(self, max_rows: int) -> None:
-        super().__init__()
-        self._max_rows, self._lock = max_rows, threading.Lock()
+        self._max_rows, self._rows, self._lock = max_rows, 0, threading.Lock()
+        self._entries: OrderedDict[str, tuple[T, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def get_or_make(self, key: str, make: Callable[[], tuple[T, int]]) -> T:
         """Return the value of a key; `make` returns a new one and its rows."""
         with self._lock:
-            entry = self.pop(key, None)
-        entry = make() if entry is None else entry
-        with self._lock:
-            self[key] = entry
-            while len(self) > 1 and sum(rows for _, rows in self.values()) > self._max_rows:
-                self.popitem(last=False)
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+        if entry is None:
+            value, rows = make()
+            entry = value, rows + ROWS_PER_ENTRY
+            self._put(key, entry)
         return entry[0]
+
+    def _put(self, key: str, entry: tuple[T, int]) -> None:
+        """Add an entry, perhaps in the place of another thread's; drop the oldest beyond it."""
+        with self._lock:
+            _, replaced_rows = self._entries.pop(key, (None, 0))
+            self._entries[key] = entry
+            self._rows += entry[1] - replaced_rows
+            while len(self._entries) > 1 and self._rows > self._max_rows:
+                _, (_, rows) = self._entries.popitem(last=False)
+                self._rows -= rows
 
 
 def _page(rows: RowSet, after: int, limit: int) -> JobRowPage:
