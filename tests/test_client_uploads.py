@@ -243,16 +243,19 @@ def test_a_large_form_is_the_same_file_as_a_raw_body(url: str, tmp_path: Path) -
 
 
 def test_the_command_appends_and_tells_what_does_not_fit(url: str, tmp_path: Path) -> None:
-    (tmp_path / "first.csv").write_bytes(b"a,b\n1,x\n")
-    (tmp_path / "more.csv").write_bytes(b"a,b\n2,y\n")
-    (tmp_path / "wrong.csv").write_bytes(b"a,b\nthree,y\n")
-    parent = uploaded(url, str(tmp_path / "first.csv"))
+    (tmp_path / "first.tsv").write_bytes(b"a\tb\n1\tx\n")
+    (tmp_path / "more.tsv").write_bytes(b"a\tb\n2\ty\n")
+    (tmp_path / "wrong.tsv").write_bytes(b"a\tb\nthree\ty\n")
+    parent = uploaded(url, str(tmp_path / "first.tsv"))
 
-    def append(name: str) -> Result:
-        command = ["datasets", "append", parent["id"], str(tmp_path / name), "--name", "both"]
-        return CliRunner().invoke(tickforge, ["--url", url, "--key", ADMIN_KEY, *command])
+    def append(file: str, stdin: bytes = b"") -> Result:
+        command = ["datasets", "append", parent["id"], file, "--name", "both"]
+        common = ["--url", url, "--key", ADMIN_KEY]
+        return CliRunner().invoke(tickforge, [*common, *command], input=stdin)
 
-    done, refused = append("more.csv"), append("wrong.csv")
+    done, refused = append(str(tmp_path / "more.tsv")), append(str(tmp_path / "wrong.tsv"))
+    piped = append("-", (tmp_path / "more.tsv").read_bytes())
+    assert piped.stdout == done.stdout, "standard input has the dataset's own type"
     with Client(url, ADMIN_KEY) as client:
         both = client.dataset(done.stdout.strip())
         assert both.fields["parent"] == parent["id"] and both.name == "both"

@@ -28,6 +28,7 @@ from tickforge_client.commands.watch import list_jobs, status, watch
 from tickforge_client.commands.webhooks import webhooks
 from tickforge_client.errors import (
     AnswerFailed,
+    InvalidInput,
     NotConfigured,
     Problem,
     ServerError,
@@ -99,7 +100,8 @@ def _exit_code(error: TickforgeError) -> int:
     if isinstance(error, AnswerFailed):
         return EXIT_FAILED
     is_refused = isinstance(error, Problem) and not isinstance(error, ServerError)
-    return EXIT_USAGE if is_refused or isinstance(error, NotConfigured) else EXIT_UNAVAILABLE
+    is_wrong = isinstance(error, NotConfigured | InvalidInput)
+    return EXIT_USAGE if is_refused or is_wrong else EXIT_UNAVAILABLE
 
 
 def run() -> None:

@@ -11,6 +11,7 @@ TickforgeError
 │   ├── FileChanged      a file is another one now than was listed (412)
 │   └── ServerError      busy, full or broken (429, 5xx)
 │       └── DamagedOnServer  a stored file is not what was saved: trying again is of no use
+├── InvalidInput         what was given cannot be sent: errors, as of a Problem
 ├── Unreachable          no answer after all attempts
 ├── UnexpectedAnswer     an answer that no Tickforge server gives
 ├── CorruptDownload      downloaded bytes with a wrong sha256
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,11 +102,24 @@ class FieldError:
     def __str__(self) -> str:
         where = self.where or "the body"
         if self.has_value:
-            text = json.dumps(self.value, ensure_ascii=False)
+            text = json.dumps(self.value, ensure_ascii=False, default=repr)
             if len(text) > MAX_VALUE_CHARACTERS:
                 text = text[: MAX_VALUE_CHARACTERS - 1] + "…"
             where += f" = {text}"
         return f"{where}: {self.detail}"
+
+
+class InvalidInput(TickforgeError, ValueError):
+    """What was given cannot be sent, and nothing was: `errors` has its places and their rules."""
+
+    def __init__(self, errors: Sequence[FieldError]) -> None:
+        self.errors = list(errors)
+        super().__init__("\n".join(["it cannot be sent", *(f"  {error}" for error in errors)]))
+
+    def document(self) -> dict[str, Any]:
+        """Return the errors, with their pointers, as a JSON object."""
+        errors = [{"pointer": error.where, "detail": str(error)} for error in self.errors]
+        return {"title": "Invalid input", "detail": str(self), "errors": errors}
 
 
 class Problem(TickforgeError):

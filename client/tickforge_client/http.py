@@ -7,7 +7,6 @@ coroutines over a Transport that blocks or one of asyncio.
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -23,6 +22,7 @@ from tickforge_client.errors import (
     Unreachable,
     make_problem,
 )
+from tickforge_client.json_values import encode
 from tickforge_client.retry import Backoff, parse_retry_after
 from tickforge_client.transport import BlockingTransport, StreamedResponse, Transport
 from tickforge_client.uploads import FileBody
@@ -236,7 +236,7 @@ class ApiSession:
         timeout = httpx.Timeout(usual, connect=connect, read=read)
         content, url = body, self.url + path
         if body is not None and not isinstance(body, FileBody):
-            content = json.dumps(body, allow_nan=False)
+            content = encode(body)
             headers = {**headers, "Content-Type": "application/json"}
         try:
             return self.transport.build(

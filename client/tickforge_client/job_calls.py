@@ -11,6 +11,7 @@ from tickforge_client.history import History
 from tickforge_client.http import api_path
 from tickforge_client.job_fields import CheckpointT, JobT
 from tickforge_client.job_pictures import JobPictures
+from tickforge_client.json_values import require_object
 from tickforge_client.logs import Log
 
 
@@ -102,7 +103,8 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         `spec` is a merge patch (RFC 7396) of this job's spec. Raises Conflict, which names the kept
         ticks, or InvalidRequest.
         """
-        path, body = api_path("jobs", self.id, "fork"), {"tick": tick, "spec": dict(spec or {})}
+        patch = require_object("spec", {} if spec is None else spec, '{"optimizer": {"lr": 0.001}}')
+        path, body = api_path("jobs", self.id, "fork"), {"tick": tick, "spec": patch}
         return self._new_job(await self.session.create(path, body, idempotency_key))
 
     async def extend(
@@ -112,7 +114,8 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
 
         The budget counts from tick 0 of the line.
         """
-        path, body = api_path("jobs", self.id, "extend"), {"budget": dict(budget)}
+        body = {"budget": require_object("budget", budget, '{"ticks": 20000}')}
+        path = api_path("jobs", self.id, "extend")
         return self._new_job(await self.session.create(path, body, idempotency_key))
 
     async def update(self, /, **changes: Any) -> JobT:
@@ -157,8 +160,10 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         """Return a prediction for each row, by the net of a checkpoint.
 
         `rows` is a list of {column: value}, a pandas DataFrame, or an array (or lists) of inputs,
-        one row each. A prediction is {"class", "probabilities"}, {"value"} or {"values"}. Raises
-        InvalidRequest with a pointer to each value that the net cannot read, or AnswerFailed.
+        one row each; all are predicted by one net, also where "latest" becomes another meanwhile.
+        A prediction is {"class", "probabilities"}, {"value"} or {"values"}. Raises InvalidInput for
+        what cannot be sent, InvalidRequest for what the net cannot read, each with a pointer to
+        every such value (rows count from 0), or AnswerFailed.
         """
         return await predictions.predict(self.session, self.id, which, rows)
 

@@ -1,34 +1,36 @@
-"""Asks the net of a checkpoint: rows in any common form to predictions, a prompt to a text.
+"""Asks the net of a checkpoint: rows to predictions, a prompt to a text.
 
 Long lists of rows are sent in parts. Prints nothing.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import secrets
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
-from tickforge_client.errors import AnswerFailed
+from tickforge_client.errors import AnswerFailed, InvalidRequest
 from tickforge_client.http import ApiSession, api_path
+from tickforge_client.prediction_rows import to_parts
 
 Json = dict[str, Any]
-MAX_PART_ROWS = 1000  # of one request
-MAX_PART_BYTES = 900_000  # of one request's rows; the server takes 1 MiB
 WAIT_SECONDS = 20.0  # that the server holds a request, well below http.READ_TIMEOUT
 
 
 async def predict(session: ApiSession, job_id: str, which: str | int, rows: Any) -> list[Json]:
-    """Return a prediction for each row; `rows` as `Checkpoint.predict` takes them.
+    """Return a prediction for each row, all by one net; `rows` as `Job.predict` takes them.
 
-    Raises AnswerFailed, and what a request raises.
+    Raises InvalidInput before anything is sent, AnswerFailed, and what a request raises.
     """
-    field, records = to_json_rows(rows)
+    field, parts = to_parts(rows)
     predictions: list[Json] = []
-    for part in _split(records):
-        predictions += (await ask(session, job_id, which, {field: part}))["predictions"]
+    for part in parts:
+        try:
+            job = await _run(session, job_id, which, "predict", {field: part})
+        except InvalidRequest as error:
+            raise _count_from(len(predictions), error, field) from error
+        predictions += job["result"]["predictions"]
+        which = job["tick"]  # `latest` and `best` may be another net by the next part
     return predictions
 
 
@@ -73,51 +75,17 @@ async def stream_result(session: ApiSession, job_id: str, media_type: str) -> As
             yield piece
 
 
-def to_json_rows(rows: Any) -> tuple[str, list[Any]]:
-    """Return the field of a predict's body and its rows as JSON: mappings, or rows of numbers.
+def _count_from(offset: int, error: InvalidRequest, field: str) -> InvalidRequest:
+    """Return a refusal of a part with the numbers of its rows in the whole."""
 
-    A data frame becomes records by column, an array rows of inputs. What is missing (NaN, NaT) is
-    null in a record.
-    """
-    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):  # a pandas DataFrame
-        rows = rows.to_dict("records")
-    elif hasattr(rows, "tolist"):  # a numpy array
-        rows = rows.tolist()
-    records = list(rows)
-    if records and isinstance(records[0], Mapping):
-        return "rows", [_to_json_record(record) for record in records]
-    return "inputs", [[_to_plain(value) for value in row] for row in records]
+    def shift(entry: Any) -> Any:
+        if not isinstance(entry, dict) or not isinstance(entry.get("pointer"), str):
+            return entry
+        head, slash, rest = entry["pointer"].removeprefix(f"/{field}/").partition("/")
+        if entry["pointer"].startswith(f"/{field}/") and head.isdigit():
+            return {**entry, "pointer": f"/{field}/{int(head) + offset}{slash}{rest}"}
+        return entry
 
-
-def _to_json_record(record: Mapping[Any, Any]) -> Json:
-    return {str(name): _to_json_value(value) for name, value in record.items()}
-
-
-def _to_json_value(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_to_json_value(item) for item in value]
-    value = _to_plain(value)
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return None if math.isnan(value) else value
-    return None if value != value else value.isoformat() if hasattr(value, "isoformat") else value
-
-
-def _to_plain(value: Any) -> Any:
-    """Return a number of numpy as Python's, any other value as it is."""
-    is_scalar = hasattr(value, "item") and not isinstance(value, bool | int | float | str)
-    return value.item() if is_scalar else value
-
-
-def _split(records: Sequence[Any]) -> Iterator[list[Any]]:
-    """Split rows into parts that a request may have; at least one, so that none is told."""
-    part, part_bytes = list[Any](), 0
-    for record in records:
-        record_bytes = len(json.dumps(record, default=str))
-        if part and (len(part) == MAX_PART_ROWS or part_bytes + record_bytes > MAX_PART_BYTES):
-            yield part
-            part, part_bytes = [], 0
-        part.append(record)
-        part_bytes += record_bytes + 2
-    yield part
+    entries = error.body.get("errors")
+    shifted = [shift(entry) for entry in entries] if isinstance(entries, list) else entries
+    return type(error)(error.status, {**error.body, "errors": shifted})

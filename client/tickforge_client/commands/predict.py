@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
@@ -24,10 +19,9 @@ from tickforge_client.commands.common import (
     print_json,
     print_lines,
 )
+from tickforge_client.commands.row_files import DELIMITERS, KINDS, read_rows
 
-DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "space": " ", "pipe": "|"}
 DATASET_ID = re.compile(r"ds_[a-z0-9]{26}")
-JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 checkpoint_option = click.option(
     "--checkpoint", "which", default="latest", metavar="TICK",
     help="tick, or initial, latest, best, final [latest]",
@@ -38,20 +32,35 @@ checkpoint_option = click.option(
 @job_argument
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True, dir_okay=False))
 @checkpoint_option
+@click.option("--type", "kind", type=click.Choice(KINDS), help="of FILE [by suffix or content]")
+@click.option("--delimiter", type=click.Choice([*DELIMITERS]), help="of a CSV [comma]")
 @click.option(
-    "--delimiter", type=click.Choice([*DELIMITERS]), default="comma", help="of a CSV [comma]"
+    "--header",
+    type=click.Choice(["present", "absent"]),
+    default="present",
+    help="whether a CSV's first row names its columns; absent: c1, c2, ... [present]",
 )
 @pass_common
-def predict(common: CommonOptions, job_id: str, file: Path, which: str, delimiter: str) -> int:
+def predict(
+    common: CommonOptions,
+    job_id: str,
+    file: Path,
+    *,
+    which: str,
+    kind: str | None,
+    delimiter: str | None,
+    header: str,
+) -> int:
     """Predict the rows of FILE with the net of a job's checkpoint.
 
-    FILE is a CSV with a header, or JSON lines (.jsonl); - reads a CSV from standard input. Prints a
-    CSV with a line for each row: the class and its probability, or the value. With --json all
-    probabilities. The id of an uploaded dataset (ds_…) in the place of FILE predicts its rows.
+    FILE is .csv, .tsv, or .jsonl (or .json, a list), also gzip'd (.gz); - reads one of them from
+    standard input. Prints a CSV with a line for each row: the class and its probability, or the
+    value. With --json all probabilities. The id of an uploaded dataset (ds_…) in the place of FILE
+    predicts its rows.
     """
     if DATASET_ID.fullmatch(str(file)):
         return _predict_dataset(common, job_id, str(file), which)
-    rows = _read_rows(file, DELIMITERS[delimiter])
+    rows = read_rows(file, kind=kind, delimiter=delimiter, has_header=header == "present")
     with common.client() as client:
         predictions = client.job(job_id).predict(rows, which)
     if common.json:
@@ -112,42 +121,6 @@ def _predict_dataset(common: CommonOptions, job_id: str, dataset_id: str, which:
         for piece in job.result_pieces("application/x-ndjson" if common.json else "text/csv"):
             write(piece)
     return 0
-
-
-def _read_rows(file: Path, delimiter: str) -> list[dict[str, Any]]:
-    """Read records. A malformed file is a usage error."""
-    try:
-        with _open(file) as lines:
-            if file.suffix in JSON_SUFFIXES:
-                return _read_json_rows(lines)
-            reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
-            return [_check_csv_row(row, reader.line_num) for row in reader]
-    except (OSError, ValueError, csv.Error) as error:
-        raise click.UsageError(f"{file}: {error}") from error
-
-
-@contextmanager
-def _open(file: Path) -> Iterator[IO[str]]:
-    if str(file) == "-":
-        yield sys.stdin
-    else:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            yield lines
-
-
-def _read_json_rows(lines: IO[str]) -> list[dict[str, Any]]:
-    text = lines.read()
-    document = json.loads(text) if text.lstrip().startswith("[") else None
-    rows = document or [json.loads(line) for line in text.splitlines() if line.strip()]
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("each line is an object, {column: value}")
-    return list(rows)
-
-
-def _check_csv_row(row: dict[Any, Any], line: int) -> dict[str, Any]:
-    if None in row or None in row.values():
-        raise ValueError(f"line {line} has not as many fields as the header")
-    return row
 
 
 def _print_csv(predictions: list[dict[str, Any]]) -> None:

@@ -15,6 +15,7 @@ import click
 from tickforge_client import formatting
 from tickforge_client.commands.common import CommonOptions, dataset_argument, echo, pass_common
 from tickforge_client.commands.progress_bar import progress_bar
+from tickforge_client.commands.row_files import STANDARD_INPUT
 from tickforge_client.datasets import Dataset
 from tickforge_client.uploads import MEDIA_TYPES, UnknownType, media_type_of
 
@@ -27,7 +28,6 @@ MEDIA_TYPE_ALIASES = {
     "npz": "application/x-npz",
     "parquet": "application/vnd.apache.parquet",
 }
-STANDARD_INPUT = Path("-")
 
 
 file_argument = click.argument(
@@ -111,11 +111,13 @@ def append(
     """Append the rows of FILE to a dataset, and print the id of the new dataset of all rows.
 
     FILE has the form of the dataset: the same columns in the same order, read by the same options.
-    A row that does not fit its columns refuses all. The dataset itself stays as it is.
+    A row that does not fit its columns refuses all. The dataset itself stays as it is. Standard
+    input (-) has the dataset's type, if --type names no other.
     """
-    media_type = _resolve_type(file, kind)
     with common.client() as client, _open_input(file) as (path, _):
         parent = client.dataset(dataset_id)
+        is_input = kind is None and file == STANDARD_INPUT
+        media_type = parent.type if is_input else _resolve_type(file, kind)
         with progress_bar(path.name, path.stat().st_size) as on_bytes:
             dataset = parent.append(path, name=name, type=media_type, on_bytes=on_bytes)
     common.print_result(dataset.fields, dataset.id)
