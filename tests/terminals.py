@@ -1,4 +1,4 @@
-"""The command on a terminal of its own."""
+"""The command on a terminal of its own, and on the path of a shell."""
 
 import contextlib
 import fcntl
@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import termios
+from pathlib import Path
 
 
 def on_a_terminal(*arguments: str, **environ: str) -> tuple[int, str]:
@@ -23,3 +24,10 @@ def on_a_terminal(*arguments: str, **environ: str) -> tuple[int, str]:
         while piece := screen.read(65536):
             output += piece
     return running.wait(20), output.decode()
+
+
+def install_command(folder: Path) -> None:
+    """Write the program `tickforge` into a folder, for a shell whose path has it."""
+    program = folder / "tickforge"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tickforge_client "$@"\n')
+    program.chmod(0o755)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.stub_server import KEY, StubResponse, StubServer, job_document, running_stub
+from tests.terminals import install_command
 from tickforge_client import cli
 
 JOBS = [job_document(id=f"job_{letter * 26}", name=f"digits-{letter}") for letter in "ab"]
@@ -29,9 +30,7 @@ def server() -> Iterator[StubServer]:
 @pytest.fixture
 def command(tmp_path: Path) -> Path:
     """A folder of the path with the command `tickforge`."""
-    program = tmp_path / "tickforge"
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m tickforge_client "$@"\n')
-    program.chmod(0o755)
+    install_command(tmp_path)
     return tmp_path
 
 

@@ -6,6 +6,9 @@ import hashlib
 import io
 import json
 import math
+import os
+import shlex
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +20,9 @@ import pytest
 
 from serving.demo import isolated_environment, running_service, train
 from tests.datasets import PETS, spec_on_dataset
+from tests.documents import code_blocks
 from tests.support import wait_until
+from tests.terminals import install_command
 from tickforge_client import (
     AsyncClient,
     AsyncJob,
@@ -128,6 +133,26 @@ def test_a_curve_is_drawn_in_every_form_and_a_link_to_it_needs_no_key(
     assert httpx.get(url).content == trained.curve("svg", log=True)
     assert httpx.get(trained.link("curve.png").url).headers["Content-Type"] == "image/png"
     assert cli.main(["link", trained.id, "events"]) == 2
+
+
+def test_the_commands_of_the_documents_sign_a_picture_and_export_by_cron(
+    trained: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = "docs/integrations.md"
+    (link,) = code_blocks(page, "A picture in a README")
+    assert cli.main(shlex.split(link.replace("$JOB", trained.id))[1:]) == 0
+    picture = httpx.get(capsys.readouterr().out.strip())
+    assert picture.headers["Content-Type"].startswith("image/svg+xml") and "ETag" in picture.headers
+    assert 'width="320"' in picture.text and picture.headers["Cache-Control"] == "no-cache"
+
+    (crontab,) = code_blocks(page, "An export by cron", "crontab")
+    install_command(tmp_path)
+    environ = {**os.environ, "JOB": trained.id, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    for entry in (line for line in crontab.splitlines() if line.startswith("*")):
+        command = entry.split(maxsplit=5)[5].replace("\\%", "%")
+        subprocess.run(["sh", "-c", command], env=environ, cwd=tmp_path, check=True)
+    assert len((tmp_path / "loss.csv").read_text().splitlines()) == 301
+    assert not (tmp_path / "loss.csv.new").exists()
 
 
 def test_a_downloaded_checkpoint_is_what_was_saved(

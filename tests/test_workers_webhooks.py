@@ -6,15 +6,18 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
+import httpx
 import pytest
 from cloudevents.v1.http import from_http
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+from werkzeug.serving import make_server
 
 from faults.webhooks.receiver import Call, WebhookReceiver, running_receiver
 from jobs.spec.notify import parse_url
 from jobs.store import keys
 from jobs.webhooks.addresses import AddressRules
 from tests.api_harness import ApiHarness, running_api_harness
+from tests.documents import code_blocks
 from tests.support import small_spec, wait_until
 from tickforge_client import verify_webhook
 from workers.webhook_client import Response, WebhookClient
@@ -216,6 +219,33 @@ def test_cloudevents_are_read_by_their_own_library(
     assert event.data["name"] == "näme"
     assert Webhook(hook.secret).verify(call.body, call.headers)
     harness.http.delete(hook.path)
+
+
+def test_the_receiver_of_the_documents_takes_what_its_webhook_signed_and_nothing_else(
+    harness: ApiHarness, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = code_blocks("docs/integrations.md", "A receiver of webhooks", "python")
+    assert len([line for line in code.splitlines() if line]) == 12
+    names: dict[str, Any] = {"__name__": "receiver"}
+    exec(compile(code, "receiver.py", "exec"), names)
+    with make_server("127.0.0.1", 0, names["app"]) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}/hooks/tickforge"
+        hook = Hook(harness, url=url, events=["job.succeeded"])
+        monkeypatch.setenv("WEBHOOK_SECRET", hook.secret)
+        job = harness.wait_for_end(harness.submit(SPEC))
+        (delivery,) = hook.wait_for_status("delivered", 1)
+        unsigned = httpx.post(url, json={"type": "job.succeeded", "data": {}})
+        server.shutdown()
+    harness.http.delete(hook.path)
+    assert delivery["response_code"] == 204
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if line.startswith("job.")] == [
+        f"job.succeeded näme {job['loss']}"
+    ]
+    assert (unsigned.status_code, unsigned.text.split(":")[0]) == (
+        400, "without the header webhook-id",
+    )  # fmt: skip
 
 
 def test_each_connection_is_checked_whatever_the_name_meant_before(
