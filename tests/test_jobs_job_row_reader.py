@@ -21,13 +21,13 @@ def test_so_many_values_are_kept_whether_they_have_rows_or_not(rows: int, count:
 
 
 def test_the_values_used_last_are_kept_and_made_once() -> None:
-    cache, made = RowCache[str](3 * ROWS_PER_ENTRY), list[str]()
+    cache, loaded = RowCache[str](3 * ROWS_PER_ENTRY), list[str]()
 
     def get(key: str) -> str:
-        return cache.get_or_make(key, lambda: (made.append(key) or key, 0))
+        return cache.get_or_make(key, lambda: (loaded.append(key) or key, 0))
 
     assert [get(key) for key in "abcabcadaabd"] == list("abcabcadaabd")
-    assert made == list("abcd") + ["b"]
+    assert loaded == list("abcd") + ["b"]
 
 
 def test_a_value_that_two_threads_made_counts_once() -> None:
