@@ -16,6 +16,7 @@ from tickforge_client.commands.control import cancel, delete, pause, resume, sto
 from tickforge_client.commands.curve import draw_curve, sign_link
 from tickforge_client.commands.datasets import datasets
 from tickforge_client.commands.events import show_events, show_logs
+from tickforge_client.commands.export import export_jobs
 from tickforge_client.commands.forks import extend, fork
 from tickforge_client.commands.history import show_history
 from tickforge_client.commands.keys import keys
@@ -28,6 +29,7 @@ from tickforge_client.commands.watch import list_jobs, status, watch
 from tickforge_client.commands.webhooks import webhooks
 from tickforge_client.errors import (
     AnswerFailed,
+    ExportError,
     InvalidInput,
     NotConfigured,
     Problem,
@@ -57,7 +59,7 @@ def tickforge() -> None:
 
 for command in (
     submit, plan, status, list_jobs, watch, show_events, show_logs, show_history, draw_curve,
-    sign_link, checkpoints,
+    export_jobs, sign_link, checkpoints,
     checkpoint, download, predict, generate, evaluate, fork, extend, verify, cancel, stop, pause,
     resume, delete, datasets, models, workers, keys, usage, tenants, jobs, webhooks, completion,
     version,
@@ -100,7 +102,7 @@ def _exit_code(error: TickforgeError) -> int:
     if isinstance(error, AnswerFailed):
         return EXIT_FAILED
     is_refused = isinstance(error, Problem) and not isinstance(error, ServerError)
-    is_wrong = isinstance(error, NotConfigured | InvalidInput)
+    is_wrong = isinstance(error, NotConfigured | InvalidInput | ExportError)
     return EXIT_USAGE if is_refused or is_wrong else EXIT_UNAVAILABLE
 
 

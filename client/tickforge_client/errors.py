@@ -18,6 +18,7 @@ TickforgeError
 ├── AnswerFailed         a prediction failed or was cancelled: job, its fields
 ├── InvalidWebhook       a webhook's message that its secret did not sign, or an old one
 ├── MissingPackage       an optional package is needed: pandas
+├── ExportError          a folder of exports is not what an export leaves
 ├── JobTimeout           the job has not ended within the given time
 └── UnknownType          a file name whose suffix implies no media type (in uploads)
 """
@@ -61,6 +62,10 @@ class CorruptDownload(TickforgeError):
 
 class MissingPackage(TickforgeError, ImportError):
     """An optional package is needed, and is not installed; the message says how to install it."""
+
+
+class ExportError(TickforgeError):
+    """A folder of exports is not what an export leaves; the message says what to do."""
 
 
 class InvalidWebhook(TickforgeError):

@@ -1,0 +1,125 @@
+"""Exports jobs to folders of experiment trackers: TensorBoard event files, offline runs of W&B.
+
+Knows no command, and needs no package of a tracker.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tarfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import parse_qsl
+
+from tickforge_client.errors import UnexpectedAnswer
+from tickforge_client.export_state import Export, lock_folder, new_version
+from tickforge_client.http import ApiSession, api_path
+from tickforge_client.transport import StreamedResponse
+
+EVENT_FILE = re.compile(r"events\.out\.tfevents\.\d+\.job_[a-z0-9]+")
+RUN_MEMBER = re.compile(r"offline-run-\d{8}_\d{6}-job_[a-z0-9]+(/run-job_[a-z0-9]+\.wandb)?")
+
+
+async def export_events(session: ApiSession, export: Export) -> Export:
+    """Append what is new to a job's event file; return how far it is.
+
+    Bytes that another process has appended since are written again: they are the same.
+    """
+    with lock_folder(export.folder):
+        if not export.is_whole:
+            export = Export(export.job_id, export.tracker, export.query, export.folder)
+        async with _open_export(session, export, after=export.tick) as response:
+            if response.status_code == 304:
+                return export
+            name = EVENT_FILE.search(response.headers.get("content-disposition", ""))
+            if name is None:
+                raise UnexpectedAnswer("the server did not name its event file")
+            target = replace(export, file=export.file or name.group())
+            start = export.bytes if export.tick else 0  # before the first tick all comes again
+            with target.path.open("r+b" if start else "wb") as file:
+                file.seek(start)
+                await _write_pieces(session, response, file)
+                size = file.tell()
+        return _save_progress(replace(target, bytes=size), response)
+
+
+async def export_run(session: ApiSession, export: Export) -> Export:
+    """Write a job's run anew if it has changed; return where it is."""
+    directory = export.folder.parent
+    async with _open_export(session, export) as response:
+        if response.status_code == 304:
+            return export
+        directory.mkdir(parents=True, exist_ok=True)
+        part = directory / f".{export.job_id}.tar.{os.getpid()}.part"
+        try:
+            with part.open("wb") as file:
+                await _write_pieces(session, response, file)
+            path = await session.call(_extract_run, part, directory)
+        finally:
+            part.unlink(missing_ok=True)
+    size = path.stat().st_size
+    run = replace(export, folder=path.parent, file=path.name, bytes=size)
+    return _save_progress(run, response)
+
+
+#: tracker -> what exports a job to it
+EXPORTERS: dict[str, Callable[[ApiSession, Export], Awaitable[Export]]] = {
+    "tensorboard": export_events,
+    "wandb": export_run,
+}
+
+
+@asynccontextmanager
+async def _open_export(
+    session: ApiSession, export: Export, **range_options: int
+) -> AsyncIterator[StreamedResponse]:
+    path = api_path("jobs", export.job_id, "export", export.tracker)
+    headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+    if export.etag is not None:
+        headers["If-None-Match"] = export.etag
+    params = {**dict(parse_qsl(export.query)), **range_options}
+    async with session.stream(path, params=params, headers=headers) as response:
+        yield response
+
+
+async def _write_pieces(session: ApiSession, response: StreamedResponse, file: BinaryIO) -> None:
+    """Write a body at a file's position, as its end, and have it on disk."""
+    async for piece in response.raw_pieces:
+        file.write(piece)
+    file.truncate()
+    file.flush()
+    await session.call(os.fsync, file.fileno())
+
+
+def _extract_run(tar_path: Path, directory: Path) -> Path:
+    """Put the one file of a run into its folder, whole or not at all, and return its path."""
+    with tarfile.open(tar_path, mode="r:") as tar:
+        members = tar.getmembers()
+        strange = [member.name for member in members if not RUN_MEMBER.fullmatch(member.name)]
+        files = [member for member in members if member.isreg()]
+        if strange or len(files) != 1:
+            raise UnexpectedAnswer(f"no run's folder: {[member.name for member in members][:5]}")
+        path, content = directory / files[0].name, tar.extractfile(files[0])
+        assert content is not None, "a regular file"
+        with lock_folder(path.parent), new_version(path) as part, part.open("wb") as file:
+            shutil.copyfileobj(content, file)
+    # by its mark `wandb sync` would pass over what has come since
+    path.with_name(f"{path.name}.synced").unlink(missing_ok=True)
+    return path
+
+
+def _save_progress(export: Export, response: StreamedResponse) -> Export:
+    """Save how far an export is, and return it."""
+    progress = replace(
+        export,
+        tick=int(response.headers["x-last-tick"]),
+        etag=response.headers["etag"],
+        is_complete=response.headers["x-complete"] == "true",
+    )
+    progress.save()
+    return progress
