@@ -7,6 +7,7 @@ the schema rejects them with the name of their field.
 
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -30,6 +31,10 @@ MAX_NESTING_DEPTH = 32
 Model = TypeVar("Model", bound=BaseModel)
 
 
+class RepeatedName(Exception):
+    """An object of a body has a name twice."""
+
+
 def read_json(request: Request) -> Any:
     """Return the parsed body. Raises Problem (400, 413, 415)."""
     check_media_type(request.headers.get("Content-Type", ""), (JSON,), f"{JSON} in UTF-8")
@@ -43,8 +48,11 @@ def read_json(request: Request) -> Any:
     except json.JSONDecodeError as error:
         position = f"line {error.lineno}, column {error.colno}"
         raise Problem("malformed-json", f"{error.msg} at {position}") from None
-    except ValueError as error:  # of the hook, or of a number with thousands of digits
+    except RepeatedName as error:
         raise Problem("malformed-json", str(error)) from None
+    except ValueError:
+        rule = f"a number has more than {sys.get_int_max_str_digits():,} digits"
+        raise Problem("malformed-json", rule) from None
     except RecursionError:
         raise _too_deep_problem() from None
     _check_depth(body)
@@ -104,7 +112,7 @@ def _build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
         duplicate, _ = Counter(name for name, _ in pairs).most_common(1)[0]
-        raise ValueError(f"an object has the name {duplicate[:100]!r} twice")
+        raise RepeatedName(f"an object has the name {duplicate[:100]!r} twice")
     return members
 
 

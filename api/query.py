@@ -14,6 +14,7 @@ from werkzeug.datastructures import MultiDict
 
 from api.errors import Problem, error_entry
 from api.shown_values import MAX_LISTED_ERRORS
+from jobs.spec.pydantic_rules import describe_rule
 
 INTEGER_PATTERN = re.compile(r"-?[0-9]{1,18}")
 SECONDS_PATTERN = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,3})?")
@@ -58,9 +59,6 @@ class PageQuery(Query):
 
 QueryT = TypeVar("QueryT", bound=Query)
 
-#: by pydantic's type of error
-ERROR_MESSAGES = {"extra_forbidden": "no such parameter", "missing": "required"}
-
 
 def parse_query(
     model: type[QueryT], arguments: MultiDict[str, str], ignored: Collection[str] = ()
@@ -95,10 +93,12 @@ def _is_repeatable(model: type[Query], name: str) -> bool:
 
 
 def _describe_errors(error: ValidationError) -> Iterator[tuple[Any, ...]]:
-    for item in error.errors(include_url=False, include_context=False):
-        detail = ERROR_MESSAGES.get(item["type"], item["msg"].removeprefix("Value error, "))
+    for item in error.errors(include_url=False):
+        kind = item["type"]
+        detail = describe_rule(kind, item["msg"], item.get("ctx", {}))
+        detail = "no such parameter" if kind == "extra_forbidden" else detail
         name = str(item["loc"][0]) if item["loc"] else ""
-        value = () if item["type"] == "missing" else (item["input"],)
+        value = () if kind == "missing" else (item["input"],)
         yield name, detail, *value
 
 

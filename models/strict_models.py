@@ -122,7 +122,8 @@ class _ErrorCollector:
             elif len(self._lines) >= MAX_ERRORS:
                 self.left_out += 1
             else:
-                kind = PydanticCustomError(item["type"], item["msg"])
+                context = {key: part for key, part in item.get("ctx", {}).items() if key != "error"}
+                kind = PydanticCustomError(item["type"], item["msg"], context)
                 path = locate(item["loc"])
                 self._lines.append(InitErrorDetails(type=kind, loc=path, input=item["input"]))
 

@@ -210,7 +210,11 @@ FAULTS: list[tuple[Any, list[tuple[str, str]]]] = [
     ({"rows": [{**ROW, "age": "old"}]}, [("/rows/0/age", "a number")]),
     ({"rows": [ROW, {**ROW, "age": None}]}, [("/rows/1/age", "missing")]),
     ({"rows": [{**ROW, "age": True}]}, [("/rows/0/age", "a number")]),
-    ({"rows": [{**ROW, "age": 1e39}]}, [("/rows/0/age", "a number")]),
+    *(
+        ({"rows": [{**ROW, "age": age}]}, [("/rows/0/age", "the range of float32")])
+        for age in (1e39, -1e300, 10**400, "1e39", 3.4028235677973366e38)
+    ),
+    ({"rows": [{**ROW, "age": "inf"}]}, [("/rows/0/age", "a number")]),
     ({"rows": [{**ROW, "age": [1]}]}, [("/rows/0/age", "a number or a text")]),
     ({"rows": [{**ROW, "born": "1.2.2026"}]}, [("/rows/0/born", "ISO 8601")]),
     ({"rows": [{**ROW, "colour": "pink"}]}, [("/rows/0/colour", "one of black, white")]),
@@ -254,6 +258,11 @@ def test_what_does_not_fit_the_net_is_422_with_pointer_and_rule_before_anything_
         assert [pointer for pointer, _ in errors] == [pointer for pointer, _ in expected], errors
         for (_, detail), (_, rule) in zip(errors, expected, strict=True):
             assert rule in detail, (body, detail)
+        unset = [
+            error["pointer"] for error in response.json["errors"] if error.get("value") is None
+        ]
+        sent = [pointer for pointer in unset if body.get(pointer.removeprefix("/")) is not None]
+        assert sent == [], "what was sent is shown"
     assert client.get("/v1/jobs?kind=predict").json["data"] == []
     assert ask(client, net, json.loads('{"inputs": [[NaN]]}')).status_code == 422
 

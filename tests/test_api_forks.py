@@ -126,7 +126,7 @@ def test_the_learning_rates_of_a_line_are_those_that_were_used(client: Any, pare
         ({"batch_size": 64}, "/spec/batch_size", "at most the 24 training rows"),
         ({"facts": {}}, "/spec/facts", "unknown field"),
         ({"nonsense": 1}, "/spec/nonsense", "unknown field"),
-        ({"compute": {"threads": "1"}}, "/spec/compute/threads", "integer"),
+        ({"compute": {"threads": "1"}}, "/spec/compute/threads", "a whole number"),
     ],
     ids=lambda value: value if isinstance(value, str) and value.startswith("/") else "",
 )
@@ -282,9 +282,9 @@ def test_a_fork_of_another_tenants_job_is_404(client: Any, parent: str) -> None:
     [
         ({"job": "job_" + "a" * 26}, "/init/job", "there is none of this id"),
         ({"tick": 13}, "/init/tick", "it keeps: 8, 12, 20"),
-        ({"tick": -1}, "/init/tick", "greater than or equal to 0"),
-        ({"job": "x"}, "/init/job", "pattern"),
-        ({"strict": 1}, "/init/strict", "boolean"),
+        ({"tick": -1}, "/init/tick", "at least 0"),
+        ({"job": "x"}, "/init/job", "the id of a job"),
+        ({"strict": 1}, "/init/strict", "true or false"),
         ({}, "/init", "0.weight is [4, 4] in that checkpoint, [4, 3] in this net"),
         ({"tick": 8, "strict": False}, "/init", "0.weight is [4, 4] in that"),
     ],

@@ -119,7 +119,7 @@ def test_a_stored_spec_is_whole_and_a_shown_one_can_be_sent_again() -> None:
 @pytest.mark.parametrize(
     ("change", "pointer", "word"),
     [
-        ({"data": {"id": "ds_x"}}, "/data/id", "pattern"),
+        ({"data": {"id": "ds_x"}}, "/data/id", "the id of a dataset"),
         ({"data": {"id": SECOND}}, "/data/id", "none of this id"),
         ({"target": None}, "/data/target", "weight, colour, age, pet"),
         ({"target": "breed"}, "/data/target", "one of the dataset's columns"),

@@ -337,8 +337,8 @@ def test_lists_find_a_verify_by_kind_and_parent_and_its_own_history_is_empty(
         ({"to": 451}, "/to", "at most the last accepted tick: 450"),
         ({"from": 450}, "/from", "less than `to`: 450"),
         ({"from": 100}, "/from", "0 or the tick of a checkpoint: 0, 200, 400, 450"),
-        ({"from": -1}, "/from", "Input should be greater than or equal to 0"),
-        ({"to": True}, "/to", "Input should be a valid integer"),
+        ({"from": -1}, "/from", "at least 0"),
+        ({"to": True}, "/to", "a whole number"),
         ({"until": 3}, "/until", "unknown field"),
     ],
 )

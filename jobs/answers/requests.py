@@ -108,12 +108,15 @@ def _find_form_errors(request: PredictRequest, config: Mapping[str, Any]) -> Ite
         return
     is_text = config["objective"] == "language_model"
     if is_text and given not in (["prompt"], ["dataset"]):
-        yield FieldError(f"/{given[0]}", "left out: this net continues a text (prompt)", None)
+        rule = "left out: this net continues a text (prompt)"
+        yield FieldError(f"/{given[0]}", rule, getattr(request, given[0]))
     elif given == ["prompt"] and not is_text:
-        yield FieldError("/prompt", "left out: this net reads rows (rows or inputs)", None)
+        yield FieldError(
+            "/prompt", "left out: this net reads rows (rows or inputs)", request.prompt
+        )
     elif given == ["rows"] and "columns" not in config:
         rule = "inputs instead: the net was not trained on a table with named columns"
-        yield FieldError("/rows", rule, None)
+        yield FieldError("/rows", rule, request.rows)
     if given != ["prompt"]:
         for name in sorted(set(PROMPT_OPTIONS) & request.model_fields_set):
             yield FieldError(f"/{name}", "left out: an option of a prompt", getattr(request, name))

@@ -18,6 +18,8 @@ from models.strict_models import MAX_ERRORS
 from models.times import parse_time
 
 VECTOR_COLUMN = re.compile(r"(.*)\[(\d+)\]", re.DOTALL)  # `v[2]` may be item 2 of a list `v`
+#: of a number that float32, in which nets compute, does not hold
+FLOAT32_RULE = f"a number from {-FLOAT32_MAX:.8g} to {FLOAT32_MAX:.8g}, the range of float32"
 GROUPS = r"[+-]?[1-9]\d{{0,2}}([{0}]\d{{3}})+([^{0}\d]\d*)?"
 
 
@@ -77,8 +79,15 @@ class _RowReader:
         if self._is_missing(value):
             return None if "fill" in column else f"{_FORMS[column['type']]}: it is missing"
         if isinstance(value, bool) or self._to_number(column, value) is None:
-            return _FORMS[column["type"]]
+            return FLOAT32_RULE if self._is_large(value) else _FORMS[column["type"]]
         return None
+
+    def _is_large(self, value: Any) -> bool:
+        """Return whether a value that is no number of float32 is a number beyond its range."""
+        if isinstance(value, bool):
+            return False
+        number = self._as_number(value)
+        return isinstance(value, int) if number is None else not abs(number) <= FLOAT32_MAX
 
     def _is_missing(self, value: Any) -> bool:
         return value is None or value != value or str(value).strip() in self._missing

@@ -5,16 +5,9 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from jobs.spec.base import FieldError
+from jobs.spec.pydantic_rules import describe_rule
 from models.strict_models import ERRORS_LEFT_OUT
 
-#: by pydantic's type of error: plainer words than its own
-RULE_TEXTS = {
-    "extra_forbidden": "unknown field",
-    "missing": "required",
-    "model_type": "an object",
-    "model_attributes_type": "an object",
-    "dict_type": "an object",
-}
 #: by the error of a union that no branch fits: the field that names the branch
 DISCRIMINATOR_FIELDS = {
     "unknown_family": "/family",
@@ -47,7 +40,7 @@ def to_field_errors(error: ValidationError, body: object) -> BodyErrors:
 def _to_field_error(item: Any, body: object) -> FieldError:
     kind, value = item["type"], item["input"]
     where = json_pointer(item["loc"], body, missing=kind == "missing")
-    rule = RULE_TEXTS.get(kind, item["msg"].removeprefix("Value error, "))
+    rule = describe_rule(kind, item["msg"], item.get("ctx", {}))
     if kind in DISCRIMINATOR_FIELDS and isinstance(value, dict):
         name = DISCRIMINATOR_FIELDS[kind]
         return FieldError(where + name, rule, value.get(name[1:]))

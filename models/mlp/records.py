@@ -64,7 +64,7 @@ def _encode_value(column: Mapping[str, Any], record: Mapping[str, Any]) -> list[
         return [float(at == code) for at in range(len(column["classes"]))]
     is_gap = _is_missing(value)
     if is_gap and "fill" not in column:
-        raise ValueError(f"{column['name']}: {value!r} is missing, which no training row was")
+        raise ValueError(f"{column['name']}: the value is missing, as it was in no training row")
     number = column["fill"] if is_gap else _to_number(column, value)
     return [number, float(is_gap)] if column.get("indicator") else [number]
 
@@ -95,11 +95,13 @@ def _is_missing(value: Any) -> bool:
 def _to_number(column: Mapping[str, Any], value: Any) -> float:
     if column["type"] == "datetime" and isinstance(value, str):
         if (seconds := parse_time(value.strip())) is None:
-            raise ValueError(f"{column['name']}: {value!r} is no date or time")
+            raise ValueError(f"{column['name']}: {value!r:.80} is no date or time")
         return seconds
     number = _as_number(value)
+    if number is None and not isinstance(value, int):
+        raise ValueError(f"{column['name']}: {value!r:.80} is no number")
     if number is None or not abs(number) <= FLOAT32_MAX:
-        raise ValueError(f"{column['name']}: {value!r:.80} is not a finite number of float32")
+        raise ValueError(f"{column['name']}: {value!r:.80} is beyond the range of float32")
     return number
 
 
@@ -129,7 +131,8 @@ def _class_code(column: Mapping[str, Any], value: Any) -> int | None:
     if column.get("unseen") == "ignore":
         return None
     known = f"{classes}" if len(classes) <= SHOWN_CLASSES else f"its {len(classes)} classes"
-    raise ValueError(f"{column['name']}: {value!r:.80} is none of {known}")
+    shown = "the value is missing, which" if _is_missing(value) else f"{value!r:.80}"
+    raise ValueError(f"{column['name']}: {shown} is none of {known}")
 
 
 def _spellings(value: Any) -> list[str]:
