@@ -103,6 +103,15 @@ def test_empty_streams_are_given_up(follow, monkeypatch) -> None:
         follow(There([StubResponse(200, b"", SSE)] * 2))
 
 
+def test_quiet_streams_that_lasted_are_followed_by_new_ones_for_ever(follow, monkeypatch) -> None:
+    """Of a job that waits for days; a proxy cuts each stream after some quiet minutes."""
+    monkeypatch.setattr("tickforge_client.http.RETRY_SECONDS", 0.25)  # one pause, not two
+    quiet = [StubResponse(200, COMMENT.encode(), SSE)] * 5
+    there = There([*quiet, StubResponse(200, status(1, "cancelled").encode(), SSE)])
+    events, _ = follow(there)
+    assert events[-1].ends and max(there.slept) <= 0.2
+
+
 def test_waiting_for_the_end_is_one_request_until_its_time_is_over() -> None:
     slept: list[float] = []
     responses = [

@@ -50,11 +50,13 @@ async def follow(session: ApiSession, job_id: str, after: int = 0) -> AsyncItera
         failure: TickforgeError = Unreachable(f"{session.url} ended the stream")
         try:
             async for event in _stream_events(session, job_id, after):
+                backoff = None
+                if event is None:
+                    continue
                 yield event
                 after = event.seq or after
                 if event.ends:
                     return
-                backoff = None
         except Unreachable as error:
             failure = error
         if await _is_complete(session, job_id, after):
@@ -84,13 +86,18 @@ class SseParser:
         return None
 
 
-async def _stream_events(session: ApiSession, job_id: str, after: int) -> AsyncIterator[Event]:
+async def _stream_events(
+    session: ApiSession, job_id: str, after: int
+) -> AsyncIterator[Event | None]:
+    """Yield the events of one connection, and None for a comment: the server is still there."""
     path = api_path("jobs", job_id, "events")
     headers = {"Accept": MEDIA_TYPE, "Last-Event-ID": str(after)}
     parser = SseParser()
     async with session.stream(path, headers=headers) as response:
         async for line in response.lines:
-            if message := parser.feed(line):
+            if line.startswith(":"):
+                yield None
+            elif message := parser.feed(line):
                 yield _parse_event(message[0], json.loads(message[1]))
 
 
