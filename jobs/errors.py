@@ -141,8 +141,8 @@ class CheckpointNotKept(ClientError):
     """The job has no checkpoint of the tick to go on from; `ticks` are those that it has."""
 
     def __init__(self, tick: int | str, ticks: list[int]) -> None:
-        listed = ", ".join(map(str, ticks)) or "none"
-        super().__init__(f"the job keeps no checkpoint of tick {tick}; it keeps: {listed}")
+        listed = f" of tick {tick}; it keeps: {', '.join(map(str, ticks))}" if ticks else ""
+        super().__init__(f"the job keeps no checkpoint{listed}")
         self.ticks = ticks
 
 

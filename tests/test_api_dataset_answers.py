@@ -15,7 +15,7 @@ from jobs.store import keys
 from jobs.store.connection import Store
 from tests.answers import ROW, TABLE_NET, make_net
 from tests.datasets import upload_new
-from tests.support import settings_for
+from tests.support import settings_for, small_spec
 
 TABLE = b"age,weight,born,colour,kind\n1,2,2026-01-31,black,cat\n2,3,2026-01-31,white,dog\n"
 #: bytes that two rows of TABLE_NET can take
@@ -86,6 +86,16 @@ def test_a_job_about_a_dataset_names_it_and_tells_of_itself_not_of_its_nets_trai
     earlier = client.get(f"/v1/jobs/{queued['id']}").json  # as earlier builds recorded it
     assert (earlier["dataset"], earlier["progress"]) == (dataset, 1.0)
     assert 0 <= earlier["elapsed_seconds"] < 60
+
+
+def test_weights_to_begin_with_are_those_of_a_job_that_trains(
+    client: Any, net: str, dataset: str
+) -> None:
+    evaluation = ask(client, net, dataset, "evaluate").json["id"]
+    refused = client.post("/v1/jobs", json=small_spec(init={"job": evaluation, "tick": None}))
+    (error,) = refused.json["errors"]
+    assert error["pointer"] == "/init/job"
+    assert "evaluate" in error["detail"] and "a job that trains" in error["detail"]
 
 
 def test_a_training_and_a_predict_of_rows_name_no_dataset(client: Any, net: str) -> None:

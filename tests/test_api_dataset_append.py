@@ -26,6 +26,7 @@ CASES: dict[str, tuple[str, dict[str, str], bytes, bytes, bytes]] = {
     "no newline at the end": (CSV, {}, b"a,b\n1,x", b"a,b\n2,y", b"a,b\n1,x\n2,y"),
     "blank lines at the end": (CSV, {}, b"a,b\n1,x\n", b"a,b\n2,y\n\n \n", b"a,b\n1,x\n2,y\n"),
     "carriage returns": (CSV, {}, b"a,b\r\n1,x\r\n", b"a,b\r\n2,y\r\n", b"a,b\r\n1,x\r\n2,y\r\n"),
+    "no last line end": (CSV, {}, b"a,b\r\n1,x", b"a,b\r\n2,y\r\n", b"a,b\r\n1,x\n2,y\r\n"),
     "a byte-order mark": (CSV, {}, MARK + b"a\n1\n", MARK + b"a\n2\n", MARK + b"a\n1\n2\n"),
     "no header": (CSV, {"header": "absent"}, b"1,x\n", b"2,y\n", b"1,x\n2,y\n"),
     "quotes": (CSV, {}, b'a,b\n"1","x\ny"\n', b'a,b\n2,"z\n"\n', b'a,b\n"1","x\ny"\n2,"z\n"\n'),

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +22,7 @@ import pytest
 from serving.demo import isolated_environment, running_service, train
 from tests.datasets import PETS, spec_on_dataset
 from tests.documents import code_blocks
-from tests.support import wait_until
+from tests.support import ROOT, wait_until
 from tests.terminals import install_command
 from tickforge_client import (
     AsyncClient,
@@ -153,6 +154,26 @@ def test_the_commands_of_the_documents_sign_a_picture_and_export_by_cron(
         subprocess.run(["sh", "-c", command], env=environ, cwd=tmp_path, check=True)
     assert len((tmp_path / "loss.csv").read_text().splitlines()) == 301
     assert not (tmp_path / "loss.csv.new").exists()
+
+
+def test_the_commands_of_the_document_about_answers_work_one_after_the_other(
+    client: Client, folder: Path, tmp_path: Path
+) -> None:
+    install_command(tmp_path)
+    page = (ROOT / "docs" / "answers.md").read_text()
+    blocks = re.findall(r"^```bash\n(.*?)^```$", page, re.M | re.S)
+    assert len(blocks) >= 8
+    script = 'curl() { command curl --fail-with-body -sS "$@"; }\n' + "\n".join(blocks)
+    script = script.replace("http://127.0.0.1:8000", client.url)
+    environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], env=environ, cwd=folder, capture_output=True,
+        text=True, timeout=120,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    for part in ('"class":"', '"text":"In the beginning', "row,class,probability", '"confusion":{',
+                 '"tick":300', '"kind":"evaluate"'):  # fmt: skip
+        assert part in ended.stdout, ended.stdout
 
 
 def test_a_downloaded_checkpoint_is_what_was_saved(

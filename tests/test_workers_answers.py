@@ -165,6 +165,30 @@ def test_a_dataset_is_predicted_into_a_file_and_a_net_evaluated_on_it(
     assert refused.status_code == 409
 
 
+def test_a_gap_in_a_category_that_may_have_unseen_classes_is_one_for_every_question(
+    harness: AnsweringHarness,
+) -> None:
+    spec = spec_on_dataset(harness.dataset, data={"unseen": "ignore"})
+    net = harness.train(spec)
+    gap = upload_new(harness.http, b"weight,colour,age,pet\n4.5,,3,cat\n30,pink,7,cat\n")["id"]
+    rows = [{"weight": 4.5, "colour": None, "age": 3}, {"weight": 30, "colour": "pink", "age": 7}]
+    expected = harness.ask(net, {"rows": rows})["result"]["predictions"]
+    predicted = harness.ask(net, {"dataset": gap})
+    assert predicted["result"]["errors"] == 0
+    lines = harness.http.get(f"/v1/jobs/{predicted['id']}/result").text.splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"row": row, **prediction} for row, prediction in enumerate(expected, 1)
+    ]
+    evaluate = f"/v1/jobs/{net}/checkpoints/final/evaluate"
+    job = harness.http.post(evaluate, json={"dataset": gap, "wait": 30}).json
+    assert job["result"]["confusion"]["matrix"][0] == [
+        [prediction["class"] for prediction in expected].count(name) for name in ("cat", "dog")
+    ]
+    for table in (b"weight,colour,age,pet\n,black,3,cat\n", b"weight,colour,age,pet\n1,,3,\n"):
+        refused = {"dataset": upload_new(harness.http, table)["id"]}
+        assert "no gaps in the column" in harness.http.post(evaluate, json=refused).json["detail"]
+
+
 def test_short_answers_come_while_the_worker_trains_and_continues_a_long_text(
     harness: AnsweringHarness,
 ) -> None:

@@ -52,7 +52,7 @@ def _find_faults(
     if is_text and not has_targets:
         yield "none: this net continues a text (prompt)"
     elif is_text != (profile.text is not None):
-        yield "a text, which this net reads" if is_text else "a table or arrays, not a text"
+        yield "a text, as this net reads" if is_text else "a table or arrays, not a text"
     elif "columns" in config:
         yield from _find_column_faults(profile, spec, config, has_targets)
     elif not is_text:
@@ -72,7 +72,9 @@ def _find_column_faults(
         if name not in others:
             yield f"a dataset with the column {name!r}, which it lacks"
         elif has_targets and isinstance(spec.data, DatasetData) and spec.facts is not None:
-            yield from find_column_differences(spec.data, spec.facts, others[name])
+            yield from find_column_differences(
+                spec.data, spec.facts, others[name], are_gaps_unseen=spec.data.unseen == "ignore"
+            )
 
 
 def _find_array_faults(

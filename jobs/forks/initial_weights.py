@@ -96,6 +96,10 @@ class InitialWeights:
             rule = "a job of yours; there is none of this id"
             raise InvalidSpec([FieldError("/init/job", rule, init.job)]) from None
         except NoSuchCheckpoint:
+            kind = self._queries.get_job(tenant, init.job).kind
+            if kind != "train":
+                rule = f"a job that trains a net; one of kind {kind} has none of its own"
+                raise InvalidSpec([FieldError("/init/job", rule, init.job)]) from None
             saved = self._queries.list_checkpoints(tenant, init.job)
             rule = str(CheckpointNotKept(selector, [checkpoint.tick for checkpoint in saved]))
             raise InvalidSpec([FieldError("/init/tick", rule, init.tick)]) from None

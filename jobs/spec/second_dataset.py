@@ -50,13 +50,17 @@ def _find_array_differences(
 
 
 def find_column_differences(
-    data: DatasetData, binding: DatasetBinding, actual: Column
+    data: DatasetData, binding: DatasetBinding, actual: Column, *, are_gaps_unseen: bool = False
 ) -> Iterator[str]:
-    """Yield how a column that the job uses differs from the one of the data to train on."""
+    """Yield how a column that the job uses differs from the one of the data to train on.
+
+    `are_gaps_unseen`: a gap in a category is taken for a class that the training had not.
+    """
     name = actual.name
     is_target = name == data.target
     classes = binding.target if is_target else binding.categories.get(name)
-    if actual.missing and data.missing != "drop" and (is_target or not _is_filled(data, classes)):
+    is_filled = _is_filled(data, classes) or (are_gaps_unseen and classes is not None)
+    if actual.missing and data.missing != "drop" and (is_target or not is_filled):
         yield f"no gaps in the column {name!r}, which lacks {actual.missing:,} values"
     if classes is None:
         yield from _find_type_differences(binding, actual)
