@@ -10,10 +10,10 @@ from ticks.data.synthetic_text import SyntheticText
 from ticks.training import TrainingRun
 
 BODY = {
-    "model": {"family": "transformer_lm", "layers": 1, "heads": 2, "width": 32},
+    "model": {"family": "transformer_lm", "layers": 1, "heads": 2, "width": 16},
     "data": {"source": "synthetic", "kind": "sequence", "samples": 400, "features": 16, "seed": 3},
-    "optimizer": {"lr": 0.01},
-    "budget": {"ticks": 300},
+    "optimizer": {"lr": 0.02},
+    "budget": {"ticks": 80},
     "validation": {"fraction": 0.1},
 }
 
