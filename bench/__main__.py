@@ -29,6 +29,7 @@ from bench import (
     small_jobs,
     streams,
     text_memory,
+    trackers,
     upload,
     webhooks,
 )
@@ -91,6 +92,9 @@ BENCHMARKS = {
         {"largest": 10**6},
         1,
         on_page=False,
+    ),
+    "trackers": Benchmark(
+        "Trackers: exports of 10^6 ticks", trackers.measure, 3, {"ticks": 10**5}, 1, on_page=False
     ),
     "recovery": Benchmark("Recovery: kills and a drain", recovery.measure, 10, on_page=False),
     "upload": Benchmark(

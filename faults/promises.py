@@ -178,6 +178,15 @@ PROMISES = (
          "links-outlive-their-admin-key", "link-secret-not-archived", "picture-of-a-stale-tick"),
     ),
     Promise(
+        "An export has every tick once, to the bit where the format can, and nothing private",
+        "",
+        (),
+        ("export-drops-a-tick-of-a-block", "export-rounds-float64", "run-has-null-for-nan",
+         "run-has-no-negative-zero", "export-does-not-wait-for-a-ticks-points",
+         "export-of-a-stale-tick", "export-has-addresses", "export-appends-at-the-end",
+         "export-asks-for-a-tick-again", "grown-run-stays-marked"),
+    ),
+    Promise(
         "Nobody keeps the service from others by what a connection holds or claims",
         "",
         (),

@@ -15,7 +15,7 @@ import pytest
 from jobs.job import SparsePoint
 from jobs.settings import Settings
 from jobs.store.connection import Store
-from jobs.trackers import wandb_run
+from jobs.trackers import tick_blocks, wandb_run
 from tests.manual_worker import ManualWorker
 from tests.tracker_files import (
     crc32c,
@@ -53,7 +53,13 @@ def record_chunks(worker: ManualWorker, upto: int, **options: Any) -> None:
         points = [point("time", last, last / 8)]
         if last % (2 * CHUNK) == 0:
             points.append(point("val_loss", last, val_loss(last)))
-        worker.record(LOSSES[worker.tick : last], points, elapsed=last / 8, **options)
+        worker.record(LOSSES[worker.tick : last], points, **{"elapsed": last / 8, **options})
+
+
+@pytest.fixture(autouse=True)
+def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A history of some blocks: see the test of blocks of every size."""
+    monkeypatch.setattr(tick_blocks, "BLOCK_TICKS", 96)
 
 
 @pytest.fixture
@@ -190,6 +196,17 @@ def test_a_run_has_every_tick_once_and_its_numbers_are_read_back_to_the_bit(
     assert parse_message(end[18][0])[1] == [1], "a job that failed is a failed run"
 
 
+def test_an_export_is_the_same_bytes_whatever_is_read_at_once(
+    client: Any, worker: ManualWorker, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record_chunks(worker, TICKS)
+    for form in ("tensorboard", "wandb"):
+        whole = client.get(f"{path}/{form}").data
+        for size in (23, TICKS - 1):
+            monkeypatch.setattr(tick_blocks, "BLOCK_TICKS", size)
+            assert client.get(f"{path}/{form}").data == whole, (form, size)
+
+
 def test_a_live_jobs_run_has_no_end(client: Any, worker: ManualWorker, path: str) -> None:
     record_chunks(worker, CHUNK)
     records = run_log(client.get(f"{path}/wandb").data)
@@ -213,12 +230,12 @@ def test_columns_are_chosen_and_those_that_are_no_metric_are_refused(
 
 def test_an_export_is_304_until_ticks_come(client: Any, worker: ManualWorker, path: str) -> None:
     for form in ("tensorboard", "wandb"):
-        record_chunks(worker, worker.tick + CHUNK)
+        record_chunks(worker, worker.tick + CHUNK, elapsed=1.0)
         first = client.get(f"{path}/{form}")
         known = {"If-None-Match": first.headers["ETag"]}
         assert client.get(f"{path}/{form}").data == first.data
         assert client.get(f"{path}/{form}", headers=known).status_code == 304
-        record_chunks(worker, worker.tick + CHUNK)
+        record_chunks(worker, worker.tick + CHUNK, elapsed=1.0)
         assert client.get(f"{path}/{form}", headers=known).status_code == 200
 
 

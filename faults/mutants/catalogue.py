@@ -19,6 +19,7 @@ from faults.mutants import (
     process_mutants,
     request_mutants,
     tenant_mutants,
+    tracker_mutants,
     training_mutants,
     webhook_mutants,
 )
@@ -40,4 +41,5 @@ MUTANTS = (
     *answer_mutants.MUTANTS,
     *webhook_mutants.MUTANTS,
     *picture_mutants.MUTANTS,
+    *tracker_mutants.MUTANTS,
 )  # fmt: skip

@@ -86,7 +86,7 @@ def closing_records(
     job: Job, summary: Mapping[str, Any], number: int, *, has_ended: bool
 ) -> list[bytes]:
     """Return the newest value of each column, and how the job ended if it has."""
-    items = b"".join(_item(NESTED_KEY, name, value) for name, value in summary.items())
+    items = b"".join(_item(NESTED_KEY, name, value) for name, value in sorted(summary.items()))
     records = [varint_field(NUMBER, number) + field(SUMMARY, items)]
     if has_ended:
         code = 0 if job.status == "succeeded" else FAILED_EXIT
