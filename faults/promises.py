@@ -165,6 +165,13 @@ PROMISES = (
         ("log-entry-forged", "terminal-steered-by-a-log"),
     ),
     Promise(
+        "The client says what became of each job and each row, and sends nothing of a wrong list",
+        "",
+        (),
+        ("parts-by-several-nets", "rows-numbered-by-part", "wrong-row-sent-after-others",
+         "failed-job-among-others", "quiet-stream-given-up"),
+    ),
+    Promise(
         "A deleted key is of no use from then on, for what waits too",
         "",
         (),

@@ -3,6 +3,7 @@
 from faults.mutants import (
     answer_mutants,
     append_mutants,
+    client_mutants,
     condition_mutants,
     connection_mutants,
     damage_mutants,
@@ -42,4 +43,5 @@ MUTANTS = (
     *webhook_mutants.MUTANTS,
     *picture_mutants.MUTANTS,
     *tracker_mutants.MUTANTS,
+    *client_mutants.MUTANTS,
 )  # fmt: skip

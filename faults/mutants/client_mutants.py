@@ -1,0 +1,50 @@
+"""Mutants of the client: what it sends of long lists, and how it says what became of jobs."""
+
+from faults.mutants.mutant import Mutant, edit_once
+
+CLIENT = "client/tickforge_client"
+ROWS, PREDICTIONS = f"{CLIENT}/prediction_rows.py", f"{CLIENT}/predictions.py"
+PREDICTED, WATCHED = "tests/test_client_predictions.py", "tests/test_client_watch.py"
+
+MUTANTS = (
+    Mutant(
+        "parts-by-several-nets",
+        "a long list is predicted by whatever net `latest` is at each part",
+        edit_once(PREDICTIONS, 'which = job["tick"]', 'job["tick"]'),
+        (
+            f"{PREDICTED}::test_all_parts_of_a_list_are_predicted_by_the_net_that_predicted_the_"
+            "first",
+        ),
+    ),
+    Mutant(
+        "rows-numbered-by-part",
+        "an error names a row by its number in the part that was sent",
+        edit_once(PREDICTIONS, "_count_from(len(predictions), ", "_count_from(0, "),
+        (f"{PREDICTED}::test_a_refused_row_has_its_number_in_the_whole_list_for_both_clients",),
+    ),
+    Mutant(
+        "wrong-row-sent-after-others",
+        "a value that cannot be sent is found when the parts before it were predicted",
+        edit_once(ROWS, "allow_nan=False", "default=str"),
+        (
+            f"{PREDICTED}::test_a_value_that_cannot_be_sent_is_named_with_its_place_and_its_rule_"
+            "before_anything_is_sent",
+        ),
+    ),
+    Mutant(
+        "failed-job-among-others",
+        "a watch of several jobs succeeds where one of them failed",
+        edit_once(f"{CLIENT}/commands/watch_several.py", "return max(", "return min("),
+        (
+            f"{WATCHED}::test_several_jobs_are_watched_until_the_last_is_over_and_the_worst_is_the_"
+            "exit_code",
+        ),
+    ),
+    Mutant(
+        "quiet-stream-given-up",
+        "a job that has no news for long is no longer followed when its stream is cut",
+        edit_once(f"{CLIENT}/events.py", "                yield None", "                continue"),
+        ("tests/test_client_events.py::test_quiet_streams_that_lasted_are_followed_by_new_ones_"
+         "for_ever",),
+    ),
+)  # fmt: skip
