@@ -154,6 +154,7 @@ def test_the_commands_of_the_documents_sign_a_picture_and_export_by_cron(
         subprocess.run(["sh", "-c", command], env=environ, cwd=tmp_path, check=True)
     assert len((tmp_path / "loss.csv").read_text().splitlines()) == 301
     assert not (tmp_path / "loss.csv.new").exists()
+    assert len(list((tmp_path / "runs").rglob("events.out.tfevents.*"))) == 1
 
 
 def test_the_commands_of_the_document_about_answers_work_one_after_the_other(
