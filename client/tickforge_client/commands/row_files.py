@@ -81,7 +81,7 @@ def _parse_json_rows(text: str) -> list[dict[str, Any]]:
     if text.lstrip().startswith("["):
         rows = json.loads(text)
     else:
-        lines = enumerate(text.splitlines(), 1)
+        lines = enumerate(text.split("\n"), 1)  # a text in JSON may hold other line ends
         rows = [_parse_json_line(line, number) for number, line in lines if line.strip()]
     if not all(isinstance(row, dict) for row in rows):
         raise ValueError("each row is an object, {column: value}")
@@ -98,7 +98,7 @@ def _parse_json_line(line: str, number: int) -> Any:
 def _parse_csv(text: str, delimiter: str, *, has_header: bool) -> Iterator[dict[str, Any]]:
     if delimiter == " ":  # any run of blanks and tabs, as in an upload
         text = _BLANKS.sub(lambda match: match[1] or " ", text)
-        text = re.sub("^ | $", "", text, flags=re.MULTILINE)
+        text = re.sub(r"^ | (?=\r?$)", "", text, flags=re.MULTILINE)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows = (row for row in reader if row)  # a line without a character is no row
     names: list[str] | None = next(rows, []) if has_header else None
