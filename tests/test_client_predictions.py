@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from tests.needs import PANDAS, needs
 from tests.stub_server import (
     KEY,
     ReceivedRequest,
@@ -185,6 +186,24 @@ def test_numbers_of_numpy_are_sent_as_what_they_are_and_what_is_missing_as_null(
     job.predict(np.array([[True, False]]))
     assert sent_rows(server) == [[1, 0]]
     assert not any(isinstance(value, bool) for value in sent_rows(server)[0])
+
+
+@needs(PANDAS)
+def test_what_a_data_frame_lacks_is_null_whatever_its_type(job: Job, server: StubServer) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame(
+        {
+            "int": pd.array([1, None], dtype="Int64"), "float": [0.5, None],
+            "text": pd.array(["a", None], dtype="string"), "class": pd.Categorical(["x", None]),
+            "flag": pd.array([True, None], dtype="boolean"),
+            "time": pd.to_datetime(["2026-01-02 03:04:05", None]),
+        }
+    )  # fmt: skip
+    job.predict(frame)
+    first, second = sent_rows(server)
+    assert list(first.values()) == [1, 0.5, "a", "x", True, "2026-01-02T03:04:05"]
+    assert set(second.values()) == {None}
 
 
 TABLE = b"weight,colour\n4.5,black\n"
