@@ -13,7 +13,8 @@ from jobs.job_deletion import JobDeletion
 from jobs.settings import Settings
 from jobs.store import keys
 from tests.api_process import running_api
-from tests.support import wait_until
+from tests.manual_worker import ManualWorker
+from tests.support import small_spec, wait_until
 from tests.test_api_forks import PROBLEM, parent
 
 __all__ = ["parent"]
@@ -25,6 +26,9 @@ STEPS = [
     ("store:submit:before", 1), ("store:submit:after", 1), ("api:recorded", 1),
     ("archive:rename", 1), ("api:answered", 1),
 ]  # fmt: skip
+
+
+INIT_STEPS = ("fork:held", "fork:copy", "fork:published", "store:submit:after", "api:recorded")
 
 
 def names_on_disk(settings: Settings) -> set[str]:
@@ -39,9 +43,12 @@ def end_what_is_half_done(store: "redis.Redis", settings: Settings) -> None:
 
 
 def send_fork(http: httpx.Client, job_id: str, key: str) -> "httpx.Response | None":
-    headers = {"Idempotency-Key": key}
+    return send(http, f"/v1/jobs/{job_id}/fork", {"tick": 12}, key)
+
+
+def send(http: httpx.Client, path: str, body: Any, key: str) -> "httpx.Response | None":
     try:
-        return http.post(f"/v1/jobs/{job_id}/fork", json={"tick": 12}, headers=headers)
+        return http.post(path, json=body, headers={"Idempotency-Key": key})
     except httpx.TransportError:
         return None
 
@@ -69,6 +76,40 @@ def test_a_kill_at_any_step_leaves_a_whole_fork_or_nothing(
             check_whole(http, again.json()["id"])
             remove(http, again.json()["id"])
         assert names_on_disk(settings) == {parent}
+
+
+def test_a_kill_at_any_step_leaves_a_job_with_its_first_weights_or_nothing(
+    client: Any, submit: Callable[..., str], store: "redis.Redis", settings: Settings,
+    store_server: str, tmp_path: Path,
+) -> None:  # fmt: skip
+    source = submit()
+    worker = ManualWorker(store, settings)
+    header = json.dumps({"0.weight": {"dtype": "F32", "shape": [4, 3], "data_offsets": [0, 48]}})
+    weights = len(header).to_bytes(8, "little") + header.encode() + bytes(range(48))
+    worker.record([1.0] * 20)
+    worker.save(weights, is_final=True)
+    worker.end(stopped_by="budget")
+    body, faults = small_spec(init={"job": source, "strict": False}), tmp_path / "faults"
+    faults.mkdir()
+    env = {"TICKFORGE_API_PROCESSES": "1", "TICKFORGE_FAULTS": str(faults)}
+    with running_api(store_server, settings.artifacts.parent, **env) as http:
+        for point in INIT_STEPS:
+            fault = faults / f"{point}.fault"
+            fault.write_text(json.dumps({"point": point, "action": "kill"}))
+            assert send(http, "/v1/jobs", body, point) is None, point
+            end_what_is_half_done(store, settings)
+            new_jobs = {job["id"] for job in wait_for_jobs(http)} - {source}
+            assert names_on_disk(settings) == {source, *new_jobs}, point
+
+            again = wait_until(lambda key=point: send(http, "/v1/jobs", body, key), 20)
+            assert again.status_code == 202, again.text
+            job = again.json()
+            assert new_jobs <= {job["id"]} and job["spec"]["init"]["tick"] == 20, point
+            assert job["bytes"] == len(weights)
+            copies = [path for path in settings.artifacts.glob(f"{TENANT}/{job['id']}/init/*")]
+            assert [path.read_bytes() for path in copies] == [weights], point
+            remove(http, job["id"])
+        assert names_on_disk(settings) == {source}
 
 
 def wait_for_jobs(http: httpx.Client) -> list[dict[str, Any]]:

@@ -207,6 +207,41 @@ def test_short_answers_come_while_the_worker_trains_and_continues_a_long_text(
     harness.wait_for_end(training)
 
 
+def test_two_long_texts_advance_in_turns_and_a_short_answer_waits_for_neither(
+    harness: AnsweringHarness,
+) -> None:
+    longest = harness.ask(harness.text, LONG, wait=0)
+    shorter = harness.ask(harness.text, {**LONG, "max_tokens": 1024}, wait=0)
+    assert harness.ask(harness.pets)["status"] == "succeeded"
+    assert harness.job(shorter["id"])["status"] == "running"
+    assert harness.wait_for_answer(shorter)["status"] == "succeeded"
+    assert harness.job(longest["id"])["status"] == "running", "it had as many slices as the other"
+    harness.request(longest["id"], "cancel")
+    assert harness.wait_for_answer(longest)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("kind", ["predict", "evaluate"])
+def test_a_job_about_a_dataset_is_cancelled_while_it_runs(
+    harness: AnsweringHarness, kind: str
+) -> None:
+    fired = harness.arm("answer:step", "block")
+    path = f"/v1/jobs/{harness.pets}/checkpoints/final/{kind}?wait=0"
+    job = harness.http.post(path, json={"dataset": harness.dataset}).json
+    wait_until(fired.exists, 30)
+    used = harness.http.get("/v1/usage").json["artifact_bytes"]["used"]
+    under_way = harness.request(job["id"], "cancel")
+    assert (under_way.status_code, under_way.json["requested"]) == (202, "cancel")
+    seconds = harness.job(job["id"])["elapsed_seconds"]
+    harness.wait_for(job["id"], lambda job: job["elapsed_seconds"] > seconds)  # it was seen
+    fired.unlink()
+    ended = harness.wait_for_end(job["id"])
+    assert (ended["status"], ended["result"], ended["attempt"]) == ("cancelled", None, 1)
+    assert not [*harness.folder(job["id"]).glob("result*")]
+    if kind == "predict":
+        assert harness.http.get("/v1/usage").json["artifact_bytes"]["used"] < used
+    assert harness.ask(harness.pets)["status"] == "succeeded"
+
+
 @pytest.mark.parametrize("point", ["answer:load", "answer:step", "answer:reply"])
 def test_an_answer_comes_though_its_process_is_killed(
     harness: AnsweringHarness, point: str
@@ -346,16 +381,38 @@ def test_a_store_that_restarts_loses_no_answer(harness: AnsweringHarness) -> Non
         assert harness.wait_for_answer(answer)["status"] == "succeeded"
 
 
+def test_a_dataset_whose_worker_leaves_midway_is_predicted_by_the_next_one(
+    harness: AnsweringHarness,
+) -> None:
+    fired = harness.arm("answer:reply", "block")  # all rows are written, and nobody knows it
+    job = harness.ask(harness.pets, {"dataset": harness.dataset}, wait=0)
+    wait_until(fired.exists, 30)
+    assert [*harness.folder(job["id"]).glob("result.ndjson.*")]
+    end_workers(harness)
+    assert harness.job(job["id"])["status"] == "queued"
+    assert not [*harness.folder(job["id"]).glob("result*")]
+    harness.start_answering("last")
+    ended = harness.wait_for_end(job["id"])
+    assert (ended["status"], ended["result"]["rows"], ended["progress"]) == ("succeeded", 6, 1.0)
+    assert [attempt["outcome"] for attempt in harness.attempts(job["id"])] == ["drain", "succeeded"]
+    assert [path.name for path in harness.folder(job["id"]).glob("result*")] == ["result.ndjson"]
+
+
+def end_workers(harness: AnsweringHarness) -> None:
+    """Ask all workers to leave, at once: another one would take what they give back."""
+    live = [worker.process for worker in harness.workers if worker.process.poll() is None]
+    for process in live:
+        process.send_signal(signal.SIGTERM)
+    assert [process.wait(30) for process in live] == [0] * len(live)
+
+
 def test_a_worker_that_leaves_gives_back_what_it_has_not_answered(
     harness: AnsweringHarness,
 ) -> None:
     fired = harness.arm("answer:step", "block")  # else a fast machine answers before it leaves
     answer = harness.ask(harness.text, LONG, wait=0)
     wait_until(fired.exists, 30)
-    live = [worker.process for worker in harness.workers if worker.process.poll() is None]
-    for process in live:  # all at once: another one would take the answer
-        process.send_signal(signal.SIGTERM)
-    assert [process.wait(30) for process in live] == [0] * len(live)
+    end_workers(harness)
     queued = harness.job(answer["id"])
     assert (queued["status"], queued["attempt"]) == ("queued", 0)
     # a worker that another test killed is listed until its announcement ends

@@ -149,8 +149,13 @@ def test_the_first_state_of_a_fork_stays_for_its_verify(harness: ApiHarness, fau
     assert (result["verdict"], result["from"], result["to"]) == ("equal", TICK, TICKS)
 
 
-def test_a_job_begins_with_another_jobs_weights_and_a_fresh_optimizer(harness: ApiHarness) -> None:
-    """A wider answer takes what fits; both are verified after the other job has been deleted."""
+def test_a_job_begins_with_another_jobs_weights_and_a_fresh_optimizer(
+    harness: ApiHarness, faults: Path
+) -> None:
+    """Also where it is killed at its start, twice; a wider net takes what fits.
+
+    Both are verified after the other job has been deleted.
+    """
     spec = small_spec(**DIGITS) | {"model": {"family": "mlp", "hidden": [8], "norm": "batch"}}
     spec["data"]["drop_last"] = True
     source = harness.wait_for_end(harness.submit(spec))
@@ -166,6 +171,9 @@ def test_a_job_begins_with_another_jobs_weights_and_a_fresh_optimizer(harness: A
     )
     assert {error["pointer"] for error in refused.json["errors"]} == {"/init"}
 
+    for number, point in enumerate(("load", "tick")):
+        fault = {"point": point, "action": "kill"}
+        (faults / f"init-{number}.fault").write_text(json.dumps(fault))
     strict = harness.submit(tuning)
     loose = tuning | {"init": {"job": source["id"], "strict": False}}
     loose["model"] = {"family": "mlp", "hidden": [8, 4], "norm": "batch"}
@@ -182,6 +190,7 @@ def test_a_job_begins_with_another_jobs_weights_and_a_fresh_optimizer(harness: A
         job = harness.wait_for_end(job_id)
         assert job["status"] == "succeeded", job["error"]
         assert harness.verify(job_id)["result"]["verdict"] == "equal"
+    assert not [*faults.glob("*.fault")] and len(harness.attempts(strict)) == 3
     begun = weights_of(harness, strict, 0)
     assert begun.keys() == there.keys() and all(begun[name].equal(there[name]) for name in there)
     begun = weights_of(harness, child["id"], 0)

@@ -116,7 +116,9 @@ class AnswerDriver(BackgroundThread):
         return answer
 
     def _advance(self, answer: OpenAnswer) -> None:
-        """Do a slice of an answer."""
+        """Do a slice of an answer, unless it is cancelled or lost: the next turn drops it."""
+        if _is_over(answer):
+            return
         self._busy_at = time.monotonic()
         try:
             self._process.start(self._may_wait)

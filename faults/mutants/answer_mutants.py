@@ -183,6 +183,18 @@ MUTANTS = (
         (f"{WORKERS}::test_short_answers_come_while_the_worker_trains_and_continues_a_long_text",),
     ),
     Mutant(
+        "long-answers-one-by-one",
+        "of two long texts the second one waits until the first one has ended",
+        edit_once(DRIVER, "            self._open.move_to_end(answer.id)\n", ""),
+        (f"{WORKERS}::test_two_long_texts_advance_in_turns_and_a_short_answer_waits_for_neither",),
+    ),
+    Mutant(
+        "cancelled-answer-advanced",
+        "a job about a dataset that is cancelled goes on for another slice, and succeeds",
+        edit_once(DRIVER, "        if _is_over(answer):\n            return\n", ""),
+        (f"{WORKERS}::test_a_job_about_a_dataset_is_cancelled_while_it_runs",),
+    ),
+    Mutant(
         "export-for-any-worker",
         "a worker without the packages for ONNX claims an export",
         edit_once(PRELUDE, "return is_export(member) and keys.EXPORT_QUEUE or", "return"),

@@ -3,6 +3,7 @@
 The copy lies in the new job's folder, so the other job may be deleted. Knows no tensor.
 """
 
+from jobs import fault_points
 from jobs.errors import CheckpointNotKept, NoSuchCheckpoint, NoSuchJob
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore, make_folder
@@ -71,6 +72,7 @@ class InitialWeights:
         file, _ = checkpoint_folders.open_file(*place, WEIGHTS_FILE)
         with file:
             copy_file(file, target, folder.renew)
+        fault_points.hit("fork:copy")
         if self._files.compute_sha256(target) != spec.weights.sha256:
             raise DamagedCheckpoint(f"{WEIGHTS_FILE} is not what was committed")
         path = f"{tenant}/{job_id}/{INIT_FOLDER}/{WEIGHTS_FILE}"
