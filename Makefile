@@ -45,7 +45,7 @@ onnx: .venv/.onnx ## the extra that writes model.onnx (onnx, onnxscript), and on
 trackers: .venv/.trackers ## for tests alone: tensorboard and wandb, which read what exports write
 
 .venv/.trackers: requirements-trackers.txt $(READY)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-trackers.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-trackers.txt
 	@touch $@
 
 demo: setup ## train the example digits through the whole service, from nothing to a loss curve

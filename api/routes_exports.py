@@ -1,4 +1,4 @@
-"""Endpoints of exports: a history in the formats of experiment trackers, streamed."""
+"""Endpoints of exports: a history in the formats of experiment trackers, as the path names them."""
 
 from collections.abc import Iterator, Sequence
 
@@ -22,7 +22,7 @@ EXPORTED_FIELDS = {"id", "status", "started_at", "name", "labels", "notes", "ela
 @router.endpoint(
     "GET /v1/jobs/<job_id>/export/tensorboard",
     query=EventFileQuery,
-    produces=(EVENT_FILE,),
+    produces=(),
     headers=("If-None-Match",),
     responses={200: ResponseSpec("events", media_types=(EVENT_FILE,), headers=HEADERS)},
     error_statuses=(404,),
@@ -42,7 +42,7 @@ def export_tensorboard(context: RequestContext, job_id: str, query: EventFileQue
 @router.endpoint(
     "GET /v1/jobs/<job_id>/export/wandb",
     query=ExportQuery,
-    produces=(TAR,),
+    produces=(),
     headers=("If-None-Match",),
     responses={200: ResponseSpec("the folder of a run", media_types=(TAR,), headers=HEADERS)},
     error_statuses=(404, 422),

@@ -24,6 +24,7 @@ from tests.datasets import PETS, spec_on_dataset
 from tests.documents import code_blocks
 from tests.support import ROOT, wait_until
 from tests.terminals import install_command
+from tests.tracker_files import read_events
 from tickforge_client import (
     AsyncClient,
     AsyncJob,
@@ -35,6 +36,7 @@ from tickforge_client import (
     NotFound,
     cli,
 )
+from tickforge_client.blocking import run
 from tickforge_client.http import ApiSession, StreamedResponse
 
 Spec = dict[str, Any]
@@ -237,6 +239,42 @@ def test_a_job_is_paused_resumed_stopped_and_deleted(client: Client) -> None:
     job.delete()
     with pytest.raises(NotFound):
         client.job(job.id)
+
+
+def test_a_job_is_exported_while_it_trains_and_after_a_pause_and_its_end(
+    client: Client, tmp_path: Path
+) -> None:
+    spec = {**endless(), "record": ["loss", "grad_norm"], "test": {"fraction": 0.25}}
+    job = client.submit(spec)
+    command = ["export", job.id, str(tmp_path), "--to", "tensorboard"]
+
+    def is_exported_beyond(tick: int) -> bool:
+        assert cli.main(command) == 0
+        (state,) = tmp_path.glob("*/.tickforge.json")
+        return int(json.loads(state.read_text())["tick"]) > tick
+
+    wait_until(lambda: is_exported_beyond(150), 60, "ticks of a training job")
+    job.pause()
+    wait_until(lambda: job.refresh() and job.status == "paused", 30, "a pause")
+    assert is_exported_beyond(job.tick - 2)
+    job.resume()
+    wait_until(lambda: is_exported_beyond(job.tick), 60, "ticks after a pause")
+    job.stop().wait(60)
+    assert cli.main([*command, "--follow"]) == 0
+    (file,) = tmp_path.glob("*/events.out.tfevents.*")
+    data = run(client.session.get_bytes(f"/v1/jobs/{job.id}/export/tensorboard"))
+    assert file.read_bytes() == data, "followed or at once, it is the same file"
+    events = read_events(data)
+    history = job.history(["loss", "grad_norm", "lr", "val_loss", "test_loss"])
+    assert [tick for tick, _, _ in events] == history.tick.tolist()
+    for name, tag in {"loss": "loss", "grad_norm": "grad_norm", "lr": "float64/lr"}.items():
+        assert [values[tag] for _, _, values in events] == history[name].tolist()
+    for name in ("val_loss", "test_loss"):
+        exported = {tick: values[f"float64/{name}"] for tick, _, values in events if name in values}
+        points = zip(history[name].tick.tolist(), history[name].value.tolist(), strict=True)
+        assert exported == dict(points) and job.tick in exported
+    times = [at for _, at, _ in events]
+    assert times == sorted(times)
 
 
 def test_a_cancelled_job_ends_a_watch_with_1(client: Client) -> None:
