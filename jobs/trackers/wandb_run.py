@@ -16,7 +16,7 @@ from jobs.trackers.wandb_log import FILE_HEADER, LogFrames
 from jobs.trackers.wandb_records import closing_records, opening_records, tick_records
 
 #: the size of more takes longer to count than clients wait for a first byte
-MAX_RUN_TICKS = 10**7
+MAX_RUN_TICKS = 5 * 10**6
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
 
 
