@@ -1,5 +1,6 @@
 """Shell completion: the printed scripts, run by the shells themselves."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -92,6 +93,12 @@ def test_other_shells_can_read_their_scripts(
     file = tmp_path / shell
     file.write_text(script_of(shell, capsys))
     subprocess.run([shell, check, str(file)], check=True, timeout=20)
+
+
+def test_a_script_is_a_field_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    script = script_of("fish", capsys)
+    assert cli.main(["completion", "fish", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"shell": "fish", "script": script.rstrip("\n")}
 
 
 def test_a_shell_that_nobody_has_a_script_for_is_wrong_usage() -> None:
