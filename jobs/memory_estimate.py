@@ -5,7 +5,7 @@ from jobs.spec.job_spec import JobSpec
 
 FLOAT_BYTES, DOUBLE_BYTES, HALF_BYTES = 4, 8, 2
 #: memory of a trainer process without a model: mostly torch itself, shared by all trainers
-PROCESS_BYTES = 300 << 20
+PROCESS_BYTES = 240 << 20
 #: of a GPU's memory, without a model: context, kernels and workspaces. An allowance: not measured
 GPU_PROCESS_BYTES = 768 << 20
 #: of a value that the rule `converged` looks at, with room to grow and what a checkpoint copies

@@ -27,7 +27,7 @@ GPU: dict[str, Any] = {
 }  # fmt: skip
 OTHER_GPU = {**GPU, "fingerprint": {"canary": "other"}}
 LARGE: dict[str, Any] = {"model": {"family": "mlp", "hidden": [2900, 2900]}, "batch_size": 32}
-SMALL_MEMORY = {"memory_bytes": GIB // 4}
+SMALL_MEMORY = {"memory_bytes": GIB // 8}
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ SMALL_MEMORY = {"memory_bytes": GIB // 4}
         (LARGE, [CPU], "cpu", "no live worker can use a GPU"),
         (LARGE, [], "cpu", "no live worker can use a GPU"),
         (LARGE, [CPU, {**GPU, "device_error": "none"}], "cpu", "no live worker can use a GPU"),
-        (LARGE, [CPU, {**GPU, **SMALL_MEMORY}], "cpu", "and the largest GPU has 268,435,456"),
+        (LARGE, [CPU, {**GPU, **SMALL_MEMORY}], "cpu", "and the largest GPU has 134,217,728"),
         ({}, [GPU], "cuda", "no live worker of the queue cpu has the memory"),
         (LARGE, [{**CPU, **SMALL_MEMORY}, GPU], "cuda", "no live worker of the queue cpu has"),
         (LARGE, [CPU, GPU, OTHER_GPU], "cpu", "live GPUs compute different bits"),
@@ -112,7 +112,7 @@ def test_a_gpu_that_is_too_small_and_one_that_cannot_be_used_are_told(
     (error,) = refused.json["errors"]
     assert refused.status_code == 422 and error["pointer"] == "/model"
     assert "of a GPU's memory that a trainer would need" in error["detail"]
-    assert "the largest live worker of the queue cuda has 268435456" in error["detail"]
+    assert "the largest live worker of the queue cuda has 134217728" in error["detail"]
 
     worker_registry.register(store, "g", {**GPU, "device_error": "torch sees none"}, 60)
     warnings = client.post("/v1/jobs", json=body).json["warnings"]

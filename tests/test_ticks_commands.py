@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from faults import thread_specs
 from jobs.trainer_frames import PeerGone, receive_frame, send_frame
 from tests.answering import checkpoint_files
 from tests.dataset_home import import_model_file
@@ -40,10 +41,18 @@ WIDE: dict[str, Any] = {
 Spawn = Callable[[], tuple[TrainerProcess, TrainerClient]]
 
 
+#: torch's compiler takes as long to import as torch: here nothing can import it
+WITHOUT_COMPILER = "import sys; sys.modules['torch._dynamo'] = None"
+
+
 @pytest.fixture(scope="module")
-def fork_server() -> Iterator[ForkServerProcess]:
-    with running_fork_server() as fork_server:
-        yield fork_server
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServerProcess]:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "sitecustomize.py").write_text(WITHOUT_COMPILER)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
+        with running_fork_server() as fork_server:
+            yield fork_server
 
 
 @pytest.fixture
@@ -108,6 +117,15 @@ def test_a_trainer_by_the_graph_engine_gives_the_same_bits_and_names_it(spawn: S
     assert [(p.column, p.tick) for p in sparse] == [(name, tick) for name, tick, _ in record.sparse]
     assert built["engine"] == "graph" and built["engine_note"] == "the spec names it"
     assert built["fingerprint"]["engine"].startswith("graph-")
+
+
+@pytest.mark.parametrize("name", thread_specs.SPECS)
+def test_no_trainer_imports_torchs_compiler(spawn: Spawn, name: str, tmp_path: Path) -> None:
+    """A fork server would have to import it before, or each trainer would spend a second."""
+    _, trainer = spawn()
+    trainer.build(thread_specs.make_spec(name, 1), "cpu", None)
+    assert trainer.run(1).count == 1
+    trainer.save(tmp_path)
 
 
 def test_a_state_saved_by_one_trainer_is_resumed_by_another(spawn: Spawn, tmp_path: Path) -> None:

@@ -1,23 +1,29 @@
 """The canary: a hash of the results of torch's kernels here, for one device and thread count.
 
 Machines with equal canaries are assumed to compute equal bits. Names of processors do not suffice:
-environment variables change MKL's results. Knows no spec; never called in the fork server.
+environment variables change MKL's results. Knows no job; never called in the fork server.
 """
 
 import hashlib
 import json
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from jobs.spec import training as spec
 from ticks.machine import describe_gpu
+from ticks.optimizers import make_optimizer, make_update_rule
 from ticks.state import tensor_bytes
 
 #: (rows, inner size, columns) of the products: few and many, odd and even, in a cache and beyond
 SHAPES = ((1, 10, 50), (1, 64, 64), (7, 13, 5), (32, 64, 10), (33, 129, 257), (256, 256, 256))
 WIDTHS = (10, 50, 64, 257)  # features of the normed rows
+OPTIMIZERS: tuple[spec.OptimizerSpec, ...] = (
+    spec.Sgd(name="sgd", lr=0.01, weight_decay=0.01, momentum=0.9),
+    spec.Adam(name="adam", lr=0.01, weight_decay=0.01),
+    spec.AdamW(name="adamw", lr=0.01, weight_decay=0.01),
+)
 
 
 def compute_canary(device: torch.device) -> str:
@@ -99,14 +105,11 @@ def elementary_results(x: Tensor) -> list[Tensor]:
 def optimizer_results(x: Tensor) -> list[Tensor]:
     """Return the weights x [rows, columns] after three updates by each optimizer."""
     results = []
-    for make_optimizer in (sgd, torch.optim.Adam, torch.optim.AdamW):
+    for settings in OPTIMIZERS:
         weight = nn.Parameter(x.clone())
-        optimizer = make_optimizer([weight], lr=0.01, weight_decay=0.01)
-        for _ in range(3):
-            weight.grad = torch.sin(weight.detach())
-            optimizer.step()
+        optimizer, rule = make_optimizer(settings, [weight]), make_update_rule(settings)
+        for step in (1, 2, 3):
+            gradient = torch.sin(weight.detach())
+            rule.apply(optimizer, [gradient], rule.step_scalars(settings.lr, step))
         results.append(weight.detach())
     return results
-
-
-sgd = partial(torch.optim.SGD, momentum=0.9)

@@ -23,7 +23,8 @@ def configure_torch(threads: int) -> None:
     torch.set_num_threads(threads)
     if torch.get_num_interop_threads() != 1:  # may be set only once
         torch.set_num_interop_threads(1)
-    torch.use_deterministic_algorithms(True)
+    # as use_deterministic_algorithms(True), which imports torch's compiler for a setting of it
+    torch.set_deterministic_debug_mode("error")
     # A debugging aid of the deterministic mode, which would fill every fresh tensor with NaN.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     # Without it cuBLAS may not be deterministic and torch refuses to use it; read at its first use.

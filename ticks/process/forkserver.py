@@ -26,11 +26,9 @@ import sys
 import traceback
 from pathlib import Path
 
-# Otherwise every trainer would import torch._dynamo with its first optimizer (more than a second)
-# and numpy.ctypeslib with its first saved state (some milliseconds).
+# Otherwise every trainer would import it with its first saved state (some milliseconds).
 import numpy.ctypeslib  # noqa: F401
 import torch
-import torch._dynamo
 
 from jobs import fault_points
 from models import checkpoint_source

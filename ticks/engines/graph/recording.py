@@ -83,6 +83,11 @@ class OperatorTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.trace = trace
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: torch imports its compiler, a second's work, to keep it out of a mode."""
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,
