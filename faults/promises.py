@@ -191,7 +191,7 @@ PROMISES = (
         ("export-drops-a-tick-of-a-block", "export-rounds-float64", "run-has-null-for-nan",
          "run-has-no-negative-zero", "export-does-not-wait-for-a-ticks-points",
          "export-of-a-stale-tick", "export-has-addresses", "export-appends-at-the-end",
-         "export-asks-for-a-tick-again", "grown-run-stays-marked"),
+         "export-asks-for-a-tick-again", "run-of-a-live-job-exported"),
     ),
     Promise(
         "Nobody keeps the service from others by what a connection holds or claims",

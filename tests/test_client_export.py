@@ -167,25 +167,26 @@ def test_other_columns_begin_the_file_anew_and_what_has_not_changed_is_not_sent(
     assert event_file(tmp_path).read_bytes() == world.whole(query="?columns=val_loss")
 
 
-def test_a_run_is_written_when_its_job_has_ended_and_synced_again_when_it_has_grown(
-    world: World, tmp_path: Path
+def test_a_run_is_written_once_its_job_has_ended(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     world.train()
-    assert export(world, tmp_path, to="wandb") == 0
-    (log,) = tmp_path.glob("offline-run-*/run-*.wandb")
-    mark = log.with_name(f"{log.name}.synced")
-    mark.touch()
-    assert export(world, tmp_path, to="wandb") == 0
-    assert mark.exists(), "nothing has come"
+    assert export(world, tmp_path / "runs", to="wandb") == 0
+    assert "has not ended" in capsys.readouterr().out
+    assert not (tmp_path / "runs").exists()
     world.train()
     world.end()
     world.plan = ["cut"]
-    assert export(world, tmp_path, "--follow", to="wandb") == 0
-    assert not mark.exists()
+    assert export(world, tmp_path / "runs", "--follow", to="wandb") == 0
+    (log,) = tmp_path.glob("runs/offline-run-*/run-*.wandb")
     records = read_log(log.read_bytes())
     assert [int(row["_step"]) for row in read_history(records)] == list(range(1, 2 * CHUNK + 1))
     assert 18 in parse_message(records[-1]), "the run has its end"
-    assert {path.name for path in tmp_path.iterdir()} == {log.parent.name, "data"}
+    assert list((tmp_path / "runs").iterdir()) == [log.parent]
+    mark = log.with_name(f"{log.name}.synced")
+    mark.touch()
+    assert export(world, tmp_path / "runs", to="wandb") == 0
+    assert mark.exists(), "a run that is there is not uploaded again"
 
 
 def test_a_tar_with_other_members_is_refused_and_nothing_of_it_is_written(
@@ -194,6 +195,7 @@ def test_a_tar_with_other_members_is_refused_and_nothing_of_it_is_written(
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
         tar.addfile(tarfile.TarInfo("../run-job_a.wandb"))
+    world.end()
     answer = world.answer
 
     def lie(request: ReceivedRequest) -> StubResponse:
@@ -220,7 +222,9 @@ def test_a_wrong_command_is_one_clear_error(
         (world.job_id, str(folder), "--to", "mlflow"): "'mlflow'",
         (world.job_id, str(folder)): "--to",
         (world.job_id, str(tmp_path / "file"), "--to", "wandb"): "is a file",
-        (world.job_id, str(tmp_path / "new"), "--to", "wandb", "--columns", "x"): "not recorded",
+        (world.job_id, str(tmp_path / "new"), "--to", "tensorboard", "--columns", "x"): (
+            "not recorded"
+        ),
         (world.job_id, str(folder), "--to", "tensorboard"): "remove",
     }
     for arguments, words in wrong.items():

@@ -108,8 +108,6 @@ def _extract_run(tar_path: Path, directory: Path) -> Path:
         assert content is not None, "a regular file"
         with lock_folder(path.parent), new_version(path) as part, part.open("wb") as file:
             shutil.copyfileobj(content, file)
-    # by its mark `wandb sync` would pass over what has come since
-    path.with_name(f"{path.name}.synced").unlink(missing_ok=True)
     return path
 
 

@@ -12,9 +12,7 @@ PRIVATE = (
     f"{EXPORTS}::test_rows_and_addresses_are_not_exported_and_a_queued_job_has_a_beginning_alone"
 )
 KILLED = f"{COMMAND}::test_a_command_that_was_killed_at_any_step_goes_on_without_doubled_ticks"
-GROWN = (
-    f"{COMMAND}::test_a_run_is_written_when_its_job_has_ended_and_synced_again_when_it_has_grown"
-)
+ENDED = f"{COMMAND}::test_a_run_is_written_once_its_job_has_ended"
 
 MUTANTS = (
     Mutant(
@@ -96,13 +94,13 @@ MUTANTS = (
         (f"{COMMAND}::test_a_followed_event_file_has_each_tick_once_though_answers_break_off",),
     ),
     Mutant(
-        "grown-run-stays-marked",
-        "wandb sync passes over what has come since the last time",
+        "run-of-a-live-job-exported",
+        "a run of W&B is synced before its job has ended, and its steps a second time afterwards",
         edit_once(
-            "client/tickforge_client/trackers.py",
-            '    path.with_name(f"{path.name}.synced").unlink(missing_ok=True)\n',
-            "",
+            "client/tickforge_client/commands/export.py",
+            "is_due = export.tracker in GROWING or client.job(export.job_id).ended",
+            "is_due = True",
         ),
-        (GROWN,),
+        (ENDED,),
     ),
 )

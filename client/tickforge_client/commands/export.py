@@ -21,7 +21,8 @@ from tickforge_client.export_state import Export, find_export
 from tickforge_client.trackers import EXPORTERS
 
 FOLLOW_SECONDS = 2.0  # between two looks at jobs that train
-#: trackers whose files grow with a job; of others a job is exported when it has ended
+#: trackers whose files grow with a job; of others a job is exported when it has ended: a second
+#: `wandb sync` of a run that has grown sends the steps of the first one again
 GROWING = ("tensorboard",)
 
 
@@ -45,9 +46,9 @@ def export_jobs(
 ) -> None:
     """Export jobs to DIR, for tensorboard --logdir DIR or wandb sync DIR/offline-run-*.
 
-    Each job has a folder of its own; called again, it adds what is new. With --follow an event file
-    grows while its job trains, and a run of W&B is written when its job has ended. Stopped at any
-    moment, the same command goes on where it was.
+    Each job has a folder of its own. An event file has what is there by now; called again, or with
+    --follow while the job trains, it gets what is new. A run of W&B is written when its job has
+    ended. Stopped at any moment, the same command goes on where it was.
     """
     if not job_ids:
         raise click.UsageError(f"at least one JOB is needed before DIR ({directory})")
@@ -59,7 +60,7 @@ def export_jobs(
                 _find(client, directory, job_id, tracker, query)
                 for job_id in dict.fromkeys(job_ids)
             ]
-            exports = _follow(client, exports) if follow else [_export(client, e) for e in exports]
+            exports = _export_all(client, exports, follow=follow)
     except OSError as error:
         raise click.FileError(str(directory), str(error)) from error
     except KeyboardInterrupt:
@@ -72,6 +73,18 @@ def _find(client: Client, directory: Path, job_id: str, tracker: str, query: str
     return find_export(directory, job_id, client.job(job_id).name, tracker, query)
 
 
+def _export_all(client: Client, exports: list[Export], *, follow: bool) -> list[Export]:
+    """Export what is new; with `follow` again and again, until every job has ended."""
+    while True:
+        for place, export in enumerate(exports):
+            is_due = export.tracker in GROWING or client.job(export.job_id).ended
+            if is_due and not (follow and export.is_complete):
+                exports[place] = _export(client, export)
+        if not follow or all(export.is_complete for export in exports):
+            return exports
+        run(client.session.sleep(FOLLOW_SECONDS))
+
+
 def _export(client: Client, export: Export) -> Export:
     """Export what is new; an answer that breaks off is asked for again, for a while."""
     backoff = client.session.new_backoff()
@@ -82,27 +95,18 @@ def _export(client: Client, export: Export) -> Export:
             run(backoff.wait(error))
 
 
-def _follow(client: Client, exports: list[Export]) -> list[Export]:
-    """Export what is new again and again, until every job has ended and is exported."""
-    while True:
-        for place, export in enumerate(exports):
-            is_due = export.tracker in GROWING or client.job(export.job_id).ended
-            if is_due and not export.is_complete:
-                exports[place] = _export(client, export)
-        if all(export.is_complete for export in exports):
-            return exports
-        run(client.session.sleep(FOLLOW_SECONDS))
-
-
 def _print(common: CommonOptions, exports: list[Export]) -> None:
     if common.json:
         rows = [
-            {"job_id": one.job_id, "path": str(one.path), "last_tick": one.tick,
-             "complete": one.is_complete}
+            {"job_id": one.job_id, "path": str(one.path) if one.file else None,
+             "last_tick": one.tick, "complete": one.is_complete}
             for one in exports
         ]  # fmt: skip
         print_json(rows)
         return
     for one in exports:
-        state = "" if one.is_complete else ", the job has not ended"
-        echo(f"{one.path}  up to tick {one.tick}{state}")
+        if not one.file:
+            echo(f"{one.job_id} has not ended: its run is written when it has; see --follow")
+        else:
+            state = "" if one.is_complete else ", the job has not ended"
+            echo(f"{one.path}  up to tick {one.tick}{state}")
