@@ -12,10 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jobs.files.artifacts import ArtifactStore
+from jobs.history.history import HistoryReader
 from jobs.job import SparsePoint
+from jobs.queries.jobs import JobQueries
 from jobs.settings import Settings
 from jobs.store.connection import Store
 from jobs.trackers import tick_blocks, wandb_run
+from jobs.trackers.ranges import select_ticks
+from jobs.trackers.wandb_run import stream_run
 from tests.manual_worker import ManualWorker
 from tests.tracker_files import (
     crc32c,
@@ -211,6 +216,17 @@ def test_a_live_jobs_run_has_no_end(client: Any, worker: ManualWorker, path: str
     record_chunks(worker, CHUNK)
     records = run_log(client.get(f"{path}/wandb").data)
     assert not any(18 in parse_message(record) for record in records)
+
+
+def test_a_run_of_a_job_that_ends_while_it_is_read_has_the_jobs_own_end(
+    worker: ManualWorker, store: Store, settings: Settings
+) -> None:
+    record_chunks(worker, CHUNK)
+    job = JobQueries(store).get_job("default", worker.lease.job_id)
+    worker.end("succeeded", stopped_by="user")
+    ticks = select_ticks(HistoryReader(store, ArtifactStore(settings.artifacts)), job)
+    end = parse_message(run_log(b"".join(stream_run(ticks)))[-1])
+    assert parse_message(end[18][0])[1] == [0]
 
 
 def test_columns_are_chosen_and_those_that_are_no_metric_are_refused(

@@ -59,6 +59,11 @@ class TickRange:
         return self.selection.job
 
     @property
+    def status(self) -> str:
+        """The job's status when the history was looked at, which was after the job was read."""
+        return self.selection.extent.status
+
+    @property
     def is_complete(self) -> bool:
         """Whether the job has ended, so that these are its last ticks."""
         return self.selection.is_complete

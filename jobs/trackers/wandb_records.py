@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic_core import to_json
 
-from jobs.job import Job
+from jobs.job import TERMINAL_STATUSES, Job
 from jobs.trackers.cells import (
     Cells,
     digits,
@@ -83,15 +83,14 @@ def tick_records(block: TickBlock, start: float, number: int) -> Cells:
 
 
 def closing_records(
-    job: Job, summary: Mapping[str, Any], number: int, *, has_ended: bool
+    summary: Mapping[str, Any], number: int, *, status: str, seconds: float
 ) -> list[bytes]:
     """Return the newest value of each column, and how the job ended if it has."""
     items = b"".join(_item(NESTED_KEY, name, value) for name, value in sorted(summary.items()))
     records = [varint_field(NUMBER, number) + field(SUMMARY, items)]
-    if has_ended:
-        code = 0 if job.status == "succeeded" else FAILED_EXIT
-        seconds = int(job.elapsed_seconds)
-        content = varint_field(b"\x08", code) + varint_field(b"\x10", seconds)
+    if status in TERMINAL_STATUSES:
+        code = 0 if status == "succeeded" else FAILED_EXIT
+        content = varint_field(b"\x08", code) + varint_field(b"\x10", int(seconds))
         records.append(varint_field(NUMBER, number + 1) + field(EXIT, content))
     return records
 

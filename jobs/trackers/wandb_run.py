@@ -63,7 +63,8 @@ def _records(ticks: TickRange) -> Iterator[Cells]:
         yield tick_records(block, start, number)
         number += block.ticks.size
         summary |= _newest(block, start)
-    closing = closing_records(ticks.job, summary, number, has_ended=ticks.is_complete)
+    seconds = ticks.job.elapsed_seconds
+    closing = closing_records(summary, number, status=ticks.status, seconds=seconds)
     yield from (repeat(record, 1) for record in closing)
 
 
