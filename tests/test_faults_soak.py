@@ -4,13 +4,18 @@ Its short form runs in tests/test_faults_catalogue.py, on the service that is at
 """
 
 from faults.soak.leftovers import Inventory, check_inventory
-from faults.soak.samples import SAMPLE_SECONDS, WARM_UP_SECONDS, ProcessHistory, check_growth
+from faults.soak.samples import (
+    MAX_WARM_UP_SECONDS,
+    SAMPLE_SECONDS,
+    ProcessHistory,
+    check_growth,
+)
 
 
-def history(role: str = "api", *, mib_per_hour: float = 0.0, hours: float = 1.0) -> ProcessHistory:
+def history(role: str = "api", *, mib_per_hour: float = 0.0) -> ProcessHistory:
     """A process that fills its caches, then grows evenly but for a step of 200 KiB each minute."""
-    times = [n * SAMPLE_SECONDS for n in range(round((3600 * hours + WARM_UP_SECONDS) / 5) + 1)]
-    filling = [40 * min(1.0, second / WARM_UP_SECONDS) for second in times]
+    times = [n * SAMPLE_SECONDS for n in range(round((3600 + MAX_WARM_UP_SECONDS) / 5) + 1)]
+    filling = [40 * min(1.0, second / MAX_WARM_UP_SECONDS) for second in times]
     steps = [0.2 * (second // 60 % 2) + mib_per_hour * second / 3600 for second in times]
     mib = [full + step for full, step in zip(filling, steps, strict=True)]
     return ProcessHistory(1, role, times, mib, [20.0 + n % 3 for n in range(len(times))])
@@ -40,7 +45,9 @@ def test_descriptors_that_pile_up_are_seen() -> None:
 
 
 def test_a_process_too_young_to_tell_is_not_counted() -> None:
-    assert not history(mib_per_hour=90.0, hours=0.1).has_lived
+    young = history(mib_per_hour=90.0)
+    young.seconds = young.seconds[: round(12 * 60 / SAMPLE_SECONDS)]
+    assert not young.has_lived
     assert not history("trainer", mib_per_hour=90.0).has_lived
 
 

@@ -19,8 +19,9 @@ from faults.processes import MarkedProcesses, role_of
 from jobs.background_thread import BackgroundThread
 
 SAMPLE_SECONDS = 5.0
-#: of a process' life, in which it loads and fills what it keeps: not counted
-WARM_UP_SECONDS = 300.0
+#: not counted of a process' life is a quarter, within these bounds: it loads, and fills what it
+#: keeps (parsed specs, digests of files, patterns that `re` has compiled)
+WARM_UP_SECONDS, MAX_WARM_UP_SECONDS = 300.0, 900.0
 #: after the warm-up, without which a growth says nothing
 MIN_HOURS = 1 / 6
 MAX_MIB_PER_HOUR = 1.0
@@ -80,7 +81,9 @@ class ProcessHistory:
 
     def _after_warm_up(self, values: list[float]) -> list[float]:
         """Return the values after the warm-up, evenly thinned."""
-        first = bisect_left(self.seconds, self.seconds[0] + WARM_UP_SECONDS)
+        life = self.seconds[-1] - self.seconds[0]
+        warm_up = min(max(WARM_UP_SECONDS, life / 4), MAX_WARM_UP_SECONDS)
+        first = bisect_left(self.seconds, self.seconds[0] + warm_up)
         return values[first :: (len(values) - first) // MAX_FITTED_POINTS + 1]
 
     def _growth_per_hour(self, values: list[float]) -> float:

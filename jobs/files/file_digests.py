@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import BinaryIO, NamedTuple, Protocol, runtime_checkable
 
-MAX_REMEMBERED_FILES = 4096  # some 2 MB in each process of the API
+MAX_REMEMBERED_FILES = 1024  # half a MB in each process of the API
 #: a file that changed more recently is hashed again: two changes within a tick of a file system's
 #: clock (4 ms on ext4, 2 s on FAT) leave the same times
 SETTLING_NS = 2_000_000_000
