@@ -96,8 +96,9 @@ def get_webhook(context: RequestContext, webhook_id: str) -> Response:
 def patch_webhook(context: RequestContext, webhook_id: str, body: object) -> Response:
     """Change a webhook, enable it again, or make it a new secret (`rotate`)."""
     payload = parse_model(WebhookPatch, body)
-    webhook = _read(context, webhook_id)
-    if payload.url is not None:
+    own = context.deps.webhooks.get_default(context.tenant) if webhook_id == DEFAULT else None
+    webhook = own.info if own else _read(context, webhook_id)
+    if "url" in payload.model_fields_set:
         _check_address(context, payload.url)
     changes = payload.model_dump(exclude_unset=True, exclude={"enabled", "rotate"})
     fixed = [name for name in FIXED_IN_DEFAULT if name in changes and webhook.url is None]
@@ -111,9 +112,10 @@ def patch_webhook(context: RequestContext, webhook_id: str, body: object) -> Res
     }
     changed = context.deps.webhooks.change(
         context.tenant, webhook.id, texts,
-        enabled=payload.enabled, rotate=payload.rotate is not None,
+        enabled=payload.enabled, rotate=payload.rotate,
     )  # fmt: skip
-    return json_response(_result_json(changed))
+    secret = changed.secret or (own.secret if own else None)  # of one that this request made
+    return json_response(_result_json(WebhookResult(changed.info, secret)))
 
 
 @router.delete_endpoint(WEBHOOK_PATH)
@@ -164,7 +166,10 @@ def send_test_delivery(context: RequestContext, webhook_id: str) -> Response:
     error_statuses=(404, 409, 507),
 )
 def redeliver(context: RequestContext, webhook_id: str, message_id: str) -> Response:
-    """Have a message sent again with the same id and body, or at once if it waits."""
+    """Have a message sent again with the same id and body.
+
+    If it waits, it is sent at once, after the earlier messages of its job.
+    """
     webhook = _read(context, webhook_id)
     delivery = context.deps.deliveries.redeliver(context.tenant, webhook.id, message_id)
     return model_response(delivery, 202)

@@ -1,8 +1,8 @@
 """Bodies, queries and responses about webhooks and their deliveries."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
 from api.pagination import ListPage
 from api.query import Limit, Query
@@ -26,7 +26,7 @@ def _check_events(events: list[str]) -> list[str]:
 
 Url = Annotated[str, AfterValidator(_check_url), WithJsonSchema(URL_SCHEMA)]
 Events = Annotated[
-    list[EventType | Literal["*"]],
+    list[Literal[EventType, "*"]],
     Field(min_length=1, max_length=len(EVENT_TYPES)),
     AfterValidator(_check_events),
     LimitErrors(),
@@ -45,24 +45,25 @@ class WebhookCreate(StrictModel):
     format: Format = "standard"
 
 
+def _drop_default(schema: dict[str, Any]) -> None:
+    schema.pop("default", None)
+
+
+#: the default of a field that may be left out, but not null: it is in `model_fields_set` if given
+LEFT_OUT: Any = Field(None, json_schema_extra=_drop_default)
+
+
 class WebhookPatch(StrictModel):
     """Changes of a webhook. An omitted field stays as it is; lists and labels are replaced."""
 
-    url: Url | None = None
-    events: Events | None = None
-    labels: Labels | None = None
-    name: WebhookName | None = None
-    format: Format | None = None
-    enabled: bool | None = None
-    rotate: Literal[True] | None = None
-    """A new secret, shown once; the one before it signs too for 24 hours."""
-
-    @model_validator(mode="after")
-    def _check_nulls(self) -> "WebhookPatch":
-        for name in self.model_fields_set:
-            if getattr(self, name) is None:
-                raise ValueError(f"{name} may be left out, but not null")
-        return self
+    url: Url = LEFT_OUT
+    events: Events = LEFT_OUT
+    labels: Labels = LEFT_OUT
+    name: WebhookName = LEFT_OUT
+    format: Format = LEFT_OUT
+    enabled: bool = LEFT_OUT
+    rotate: bool = False
+    """true: a new secret, shown once; the one before it signs too for 24 hours."""
 
 
 class WebhookWithSecret(WebhookInfo):

@@ -36,6 +36,7 @@ from jobs.plan import Plan, place_spec, plan
 from jobs.queries import worker_registry
 from jobs.queries.ended_jobs import EndedJobFilter, EndedJobs
 from jobs.queries.jobs import JobQueries
+from jobs.queries.notified_webhooks import find_notify_warnings
 from jobs.settings import Settings
 from jobs.spec.base import FieldError, InvalidFields, InvalidSpec
 from jobs.spec.job_spec import JobSpec
@@ -86,7 +87,9 @@ class JobService:
 
     def plan(self, tenant: str, body: object) -> Plan:
         """Return what a spec would mean; stores nothing. Raises InvalidSpec."""
-        return plan(self._parse_spec(tenant, body), worker_registry.live_workers(self._store))
+        spec = self._parse_spec(tenant, body)
+        warnings = find_notify_warnings(self._store, tenant, spec.notify)
+        return plan(spec, worker_registry.live_workers(self._store), warnings)
 
     def submit(self, tenant: str, body: object, idempotency: Idempotency | None) -> Submission:
         """Queue a training job, or find the job of this idempotency key.

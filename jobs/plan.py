@@ -60,8 +60,8 @@ class Plan(BaseModel):
     warnings: list[str]
 
 
-def plan(spec: JobSpec, workers: Sequence[WorkerInfo]) -> Plan:
-    """Plan a complete spec with the workers that live now."""
+def plan(spec: JobSpec, workers: Sequence[WorkerInfo], other_warnings: Sequence[str] = ()) -> Plan:
+    """Plan a complete spec with the workers that live now, and warnings from elsewhere."""
     serving = queue_workers(spec, workers)
     engine = _likely_engine(spec, serving)
     return Plan(
@@ -75,7 +75,7 @@ def plan(spec: JobSpec, workers: Sequence[WorkerInfo]) -> Plan:
         device=describe_device(spec),
         engine=engine,
         seconds=None,
-        warnings=[*find_warnings(spec), *find_worker_warnings(spec, workers)],
+        warnings=[*find_warnings(spec), *find_worker_warnings(spec, workers), *other_warnings],
     )
 
 

@@ -19,6 +19,7 @@ from jobs.ledger.fork_start import ForkStart
 from jobs.plan import find_worker_warnings
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
+from jobs.queries.notified_webhooks import find_notify_warnings
 from jobs.settings import Settings
 from jobs.spec.job_spec import JobSpec
 from jobs.store.connection import Store
@@ -91,7 +92,7 @@ class Submissions:
             job = self._queries.get_job(tenant, result.job_id)
             if question is None:
                 self.wake_workers(spec.queue)  # a worker starts while the record goes to disk
-                job = self._with_worker_warnings(job)
+                job = self._with_warnings(job)
             response = remove_spec(job, self._encode_job(job)) if idempotency else None
             if response is not None:
                 self._ledger.store_response(tenant, job.id, response)
@@ -113,9 +114,10 @@ class Submissions:
         if self._queries.count_missing_wakeups(queue) > 0:
             celery_app.wake_workers(queue)
 
-    def _with_worker_warnings(self, job: Job) -> Job:
-        """Add what is doubtful on the workers that live now, which is told at submission alone."""
+    def _with_warnings(self, job: Job) -> Job:
+        """Add what is doubtful as workers and webhooks are now: told at submission alone."""
         warnings = find_worker_warnings(job.spec, worker_registry.live_workers(self._store))
+        warnings += find_notify_warnings(self._store, job.tenant, job.spec.notify)
         return job.model_copy(update={"warnings": [*job.warnings, *warnings]})
 
     def _replay(self, tenant: str, job_id: str) -> Submission:

@@ -66,6 +66,7 @@ def test_a_repeated_request_makes_one_webhook_and_shows_no_secret(client: Any) -
         ({"events": []}, "/events"),
         ({"events": ["job.failed", "*"]}, "/events"),
         ({"events": ["job.ended"]}, "/events/0"),
+        ({"events": "*"}, "/events"),
         ({"labels": {"a:b": "c"}}, "/labels/a:b"),
         ({"format": "xml"}, "/format"),
         ({"more": 1}, "/more"),
@@ -75,7 +76,8 @@ def test_a_body_that_breaks_a_rule_is_422_with_its_field(
     client: Any, changes: dict[str, Any], pointer: str
 ) -> None:
     response = client.post("/v1/webhooks", json={**HOOK, **changes})
-    assert pointer in errors(response)
+    assert list(errors(response)) == [pointer]
+    assert len(response.json["errors"]) == 1
     assert client.get("/v1/webhooks").json["data"] == []
 
 
@@ -92,7 +94,10 @@ def test_a_patch_changes_what_it_names(client: Any) -> None:
     on = client.patch(path, json={"enabled": True}).json
     assert (on["enabled"], on["disabled_reason"], on["disabled_at"]) == (True, None, None)
     assert "/url" in errors(client.patch(path, json={"url": "http://10.0.0.1/"}))
-    assert "" in errors(client.patch(path, json={"name": None}))
+    for name in (*changes, "format", "enabled", "rotate"):
+        assert errors(client.patch(path, json={name: None})).keys() == {f"/{name}"}
+    assert errors(client.patch(path, json={"rotate": 1})).keys() == {"/rotate"}
+    assert "secret" not in client.patch(path, json={"rotate": False}).json
 
 
 def test_a_deleted_webhook_is_404_everywhere(client: Any) -> None:
@@ -123,6 +128,15 @@ def test_the_tenants_own_webhook_is_made_at_the_first_read_and_stays(client: Any
     ):  # fmt: skip
         assert response.status_code == 409
         assert response.json["type"] == "urn:tickforge:problem:own-webhook"
+
+
+def test_a_change_of_the_tenants_own_webhook_makes_it_and_shows_its_secret_once(
+    client: Any,
+) -> None:
+    own = client.patch("/v1/webhooks/default", json={"events": ["job.failed"]}).json
+    assert own["secret"].startswith("whsec_") and own["events"] == ["job.failed"]
+    assert "secret" not in client.patch("/v1/webhooks/default", json={"name": "own"}).json
+    assert client.get("/v1/webhooks/default").json["id"] == own["id"]
 
 
 def test_a_reader_is_not_shown_the_secret_that_its_request_made(client: Any) -> None:
@@ -182,6 +196,26 @@ def test_whom_a_job_names_is_checked_at_its_submission_and_plan(client: Any) -> 
         assert faults.keys() == {"/notify/0", "/notify/1"}
         assert "/notify" in errors(client.post(path, json=small_spec(notify=[hook, hook])))
         assert "/notify/0" in errors(client.post(path, json=small_spec(notify=["wh_x"])))
+        own = client.get("/v1/webhooks/default").json["id"]
+        assert "/notify/0" in errors(client.post(path, json=small_spec(notify=[own])))
+
+
+def test_a_job_is_warned_of_whom_it_names_and_nothing_would_be_sent_to(client: Any) -> None:
+    hook = make(client)["id"]
+    body = small_spec(notify=[hook, PUBLIC])
+    job = client.post("/v1/jobs", json=body).json
+    told = [item for item in job["warnings"] if item.startswith("/notify")]
+    for disabled in (hook, "default"):
+        client.patch(f"/v1/webhooks/{disabled}", json={"enabled": False})
+    for answer in (
+        client.post("/v1/jobs", json=body), client.post("/v1/jobs/plan", json=body),
+    ):  # fmt: skip
+        told += [item for item in answer.json["warnings"] if item.startswith("/notify")]
+    disabled = "is disabled (by its owner): nothing is sent"
+    assert told == 2 * [
+        f"/notify/0: this webhook {disabled}",
+        f"/notify/1: the tenant's own webhook, which signs for it, {disabled}",
+    ]
 
 
 PRIVATE = (

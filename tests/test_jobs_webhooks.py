@@ -20,7 +20,8 @@ from jobs.store import keys
 from jobs.store.connection import Store
 from jobs.store.scripts import LUA_FOLDER, Scripts, read_source
 from jobs.tenant_secrets import tenant_secret
-from jobs.webhooks.delivery import HOUR, MINUTE, retry_delay
+from jobs.webhooks.deliveries import Deliveries
+from jobs.webhooks.delivery import HOUR, MINUTE, DeliveryInfo, retry_delay
 from jobs.webhooks.fan_out import FanOut
 from jobs.webhooks.queue import DeliveryQueue, DueLane, Outcome, Parcel, TryResult
 from jobs.webhooks.sealing import BrokenSeal, seal, unseal
@@ -193,6 +194,29 @@ def test_messages_of_a_job_wait_for_the_one_before_and_other_jobs_do_not(
     retried = next(parcel for parcel in due(queue) if parcel.lane.lane == first)
     assert (retried.event, retried.attempt, retried.first_ms) == ("job.started", 1, 1000)
     assert (retried.body, retried.lane) == (parcels[first].body, parcels[first].lane)
+
+
+def test_a_message_behind_another_is_sent_at_once_after_that_and_has_no_time_of_its_own(
+    store: Store, ledger: JobLedger, lease_ledger: LeaseLedger, webhooks: Webhooks,
+    queue: DeliveryQueue,
+) -> None:  # fmt: skip
+    webhook, deliveries = make(webhooks), Deliveries(store)
+    run_job(ledger, lease_ledger)
+    fan_out(store, queue)
+    (first,) = due(queue)
+    queue.report([result(first.lane, "again", code=500, delay_ms=3_600_000)])
+    page = deliveries.read_page(TENANT, webhook, limit=100, after=None, descending=False)
+    listed = [DeliveryInfo.model_validate_json(text) for text in page.data]
+    assert [delivery.event for delivery in listed] == [
+        "job.started", "job.validated", "job.checkpointed", "job.succeeded",
+    ]  # fmt: skip
+    assert [bool(delivery.next_try) for delivery in listed] == [True, False, False, False]
+    assert due(queue) == []
+    deliveries.redeliver(TENANT, webhook, listed[2].id)
+    assert [parcel.event for parcel in due(queue)] == ["job.started"]
+    assert [parcel.event for parcel in drain(store, queue)] == [
+        delivery.event for delivery in listed
+    ]
 
 
 def test_an_event_is_fanned_out_once_and_a_try_recorded_once_whoever_repeats_it(

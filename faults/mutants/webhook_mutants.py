@@ -212,4 +212,17 @@ MUTANTS = (
         ),
         (f"{WORKERS}::test_a_redirect_is_not_followed_and_410_disables_at_once",),
     ),
+    Mutant(
+        "message-behind-another-not-called",
+        "a message that is to be sent at once waits for the next try of an earlier one",
+        edit_once(
+            f"{LUA}/webhook_send.lua",
+            "then call_first(member, message[1])",
+            "then update_due(member)",
+        ),
+        (
+            f"{STORE}::test_a_message_behind_another_is_sent_at_once_after_that_and_has_no_time_"
+            "of_its_own",
+        ),
+    ),
 )

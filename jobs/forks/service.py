@@ -32,6 +32,7 @@ from jobs.ledger.fork_start import ForkStart
 from jobs.plan import Plan, check_memory, plan
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
+from jobs.queries.notified_webhooks import find_notify_warnings
 from jobs.settings import Settings
 from jobs.spec.fork_patch import patch_spec
 from jobs.spec.job_spec import JobSpec
@@ -105,7 +106,8 @@ class ForkService:
         """Return what a fork would mean; stores nothing. Raises what `fork` does."""
         parent, checkpoint = self._find_start(tenant, job_id, tick)
         spec = self._read_spec(tenant, parent, checkpoint.tick, patch)
-        return plan(spec, worker_registry.live_workers(self._store))
+        warnings = find_notify_warnings(self._store, tenant, spec.notify)
+        return plan(spec, worker_registry.live_workers(self._store), warnings)
 
     def _find_start(
         self, tenant: str, job_id: str, tick: int | str | None

@@ -64,7 +64,7 @@ class Deliveries:
         return self._send(tenant, webhook.id, message_id, header, body)
 
     def redeliver(self, tenant: str, webhook_id: str, message_id: str) -> DeliveryInfo:
-        """Have a message sent again, or at once if it waits for its next try.
+        """Have a message sent again; if it waits, at once, the earlier ones of its job before it.
 
         Raises NoSuchWebhook, NoSuchDelivery or WebhookDisabled.
         """

@@ -30,7 +30,9 @@ class DeliveryInfo(BaseModel):
     status: Literal["waiting", "delivered", "failed", "dropped"]
     response_code: int | None = Field(description="of the newest try; null without an answer")
     error: str | None = Field(description="why the newest try failed")
-    next_try: str | None = Field(description="null once it has ended")
+    next_try: str | None = Field(
+        description="null once it has ended, and while an earlier message of its job waits"
+    )
     created_at: str
     finished_at: str | None
 
@@ -38,7 +40,6 @@ class DeliveryInfo(BaseModel):
 def parse_delivery(record: Mapping[bytes, bytes]) -> DeliveryInfo:
     """Parse a message's record."""
     text = {name.decode(): value.decode() for name, value in record.items() if name != b"body"}
-    status = text["status"]
     return DeliveryInfo.model_validate(
         {
             "id": text["id"],
@@ -47,10 +48,10 @@ def parse_delivery(record: Mapping[bytes, bytes]) -> DeliveryInfo:
             "tick": int(text["tick"]) if "tick" in text else None,
             "url": text.get("url") or None,
             "attempt": int(text["attempt"]),
-            "status": status,
+            "status": text["status"],
             "response_code": int(text["code"]) if "code" in text else None,
             "error": text.get("error"),
-            "next_try": format_rfc3339(int(text["next_ms"])) if status == "waiting" else None,
+            "next_try": format_rfc3339(int(text["next_ms"])) if "next_ms" in text else None,
             "created_at": format_rfc3339(int(text["created_ms"])),
             "finished_at": format_rfc3339(int(text["ended_ms"])) if "ended_ms" in text else None,
         }

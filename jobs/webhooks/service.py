@@ -12,6 +12,7 @@ from jobs.archive.webhooks import WebhookArchive
 from jobs.errors import DiskUnavailable, NoSuchWebhook, StoreFull
 from jobs.files.artifacts import ArtifactStore
 from jobs.ids import is_webhook_id, new_webhook_id
+from jobs.queries.notified_webhooks import find_default_id
 from jobs.store import keys
 from jobs.store.connection import Store, read_clock_ms
 from jobs.store.cursor import IndexCursor, Page
@@ -82,8 +83,7 @@ class Webhooks:
 
     def find_default_id(self, tenant: str) -> str | None:
         """Return the id of the tenant's own webhook, if it has been made."""
-        webhook_id: Any = self._store.hget(keys.WEBHOOK_DEFAULTS, tenant)
-        return None if webhook_id is None else str(webhook_id.decode())
+        return find_default_id(self._store, tenant)
 
     def get(self, tenant: str, webhook_id: str) -> WebhookInfo:
         """Read a webhook."""

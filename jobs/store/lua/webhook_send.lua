@@ -1,4 +1,5 @@
--- Let a webhook's message be sent: one again (h.message), or a test (h.id, body ARGV[2]) in a lane of its own.
+-- Let a webhook's message be sent: one again (h.message), or a test (h.id, body ARGV[2]) in a lane of its own. For one that
+-- waits its lane goes on at once, with the message at its head.
 -- -> {'ok'} | {'gone'} | {'disabled', reason} | {'no message'}
 local member = h.member
 local w = redis.call('HMGET', keys.webhook(member), 'enabled', 'disabled_reason')
@@ -9,10 +10,7 @@ else
   local message = redis.call('HMGET', keys.webhook_message(member, h.message), 'lane', 'is_test')
   if not message[1] then return { 'no message' } end
   if w[1] ~= '1' and not message[2] then return { 'disabled', w[2] or '' } end
-  local list = keys.webhook_lane(member, message[1])
-  if redis.call('LINDEX', list, '0') == h.message then -- it waits for its next try
-    redis.call('HSET', keys.webhook_message(member, h.message), 'next_ms', now)
-    redis.call('ZADD', keys.webhook_lanes(member), now, message[1])
+  if redis.call('ZSCORE', keys.webhook_waiting(member), h.message) then call_first(member, message[1])
   else add_message(member, h.message, message[1], {}) end
 end
 update_due(member)

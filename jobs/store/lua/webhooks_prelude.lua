@@ -58,6 +58,13 @@ local function trim_ended(member)
   end
 end
 
+-- Let the message at a lane's head go at once. It alone has a time of its next try.
+local function call_first(member, lane)
+  local first = redis.call('LINDEX', keys.webhook_lane(member, lane), '0')
+  redis.call('HSET', keys.webhook_message(member, first), 'next_ms', now)
+  redis.call('ZADD', keys.webhook_lanes(member), now, lane)
+end
+
 -- Take a message out of its lane, and let the one behind it go at once.
 local function leave_lane(member, id)
   local lane = redis.call('HGET', keys.webhook_message(member, id), 'lane')
@@ -65,7 +72,7 @@ local function leave_lane(member, id)
   local was_first = redis.call('LINDEX', list, '0') == id
   redis.call('LREM', list, '1', id)
   if redis.call('EXISTS', list) == 0 then redis.call('ZREM', keys.webhook_lanes(member), lane)
-  elseif was_first then redis.call('ZADD', keys.webhook_lanes(member), now, lane) end
+  elseif was_first then call_first(member, lane) end
 end
 
 -- End a delivery: delivered, failed or dropped.
@@ -86,13 +93,13 @@ local function add_message(member, id, lane, fields)
   local waiting, message = keys.webhook_waiting(member), keys.webhook_message(member, id)
   if redis.call('ZSCORE', waiting, id) then return end
   local number = redis.call('HINCRBY', keys.webhook(member), 'messages', 1)
-  redis.call('HDEL', message, 'code', 'error', 'ended_ms', 'first_ms', 'sent_ms')
+  redis.call('HDEL', message, 'code', 'error', 'ended_ms', 'first_ms', 'sent_ms', 'next_ms')
   redis.call('HSET', message, 'id', id, 'lane', lane, 'status', 'waiting', 'attempt', '0', 'number', number,
-    'created_ms', now, 'next_ms', now, unpack(fields))
+    'created_ms', now, unpack(fields))
   redis.call('ZADD', keys.webhook_messages(member), number, id)
   redis.call('ZADD', waiting, number, id)
   redis.call('ZREM', keys.webhook_ended(member), id)
-  if redis.call('RPUSH', keys.webhook_lane(member, lane), id) == 1 then redis.call('ZADD', keys.webhook_lanes(member), now, lane) end
+  if redis.call('RPUSH', keys.webhook_lane(member, lane), id) == 1 then call_first(member, lane) end
   if redis.call('ZCARD', waiting) > MAX_WAITING then
     local oldest = redis.call('ZRANGE', waiting, '0', '0')[1]
     redis.call('HINCRBY', keys.webhook(member), 'dropped', 1)
