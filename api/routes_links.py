@@ -1,5 +1,6 @@
 """Endpoint of signed links: what of a job opens without a key, for a time."""
 
+import math
 import time
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -49,7 +50,7 @@ def create_link(context: RequestContext, job_id: str, body: object) -> Response:
     path, pairs = _parse_path(job_id, payload.path)
     if context.tenant_override is not None:
         pairs = [*pairs, ("tenant", context.tenant_override)]
-    expires_at = int(time.time()) + payload.expires_in
+    expires_at = math.ceil(time.time()) + payload.expires_in
     assert context.key is not None, "this endpoint has a scope"
     key_with_digest = g.authenticator.read_digest(context.key.id)
     if key_with_digest is None:  # deleted since the request began

@@ -1,7 +1,9 @@
 """What may be forked, what a fork's answer says, and what a refused or broken one leaves."""
 
+import io
 import json
 import shutil
+import tarfile
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +16,7 @@ from jobs.settings import Settings
 from jobs.store import keys
 from tests.manual_worker import ManualWorker
 from tests.support import settings_for, small_spec
-from tests.tracker_files import read_events
+from tests.tracker_files import parse_message, read_events, read_log
 
 STATE = {
     "tick": 0, "state": "0" * 16, "metrics": {"val_loss": 0.5}, "ended": None,
@@ -324,13 +326,20 @@ def test_a_forks_export_begins_after_its_parents_ticks_unless_the_line_is_asked_
     assert (response.headers["X-First-Tick"], response.headers["X-Last-Tick"]) == ("13", "12")
     assert not read_events(response.data)
     worker = ManualWorker(store, settings)
-    worker.record([0.5] * 4, [SparsePoint("time", 16, np.float64(0.5).tobytes())])
+    worker.record([0.5] * 4, [SparsePoint("time", 16, np.float64(0.5).tobytes())], elapsed=8.05)
     worker.end(stopped_by="user")
     own = read_events(client.get(path).data)
     assert [tick for tick, _, _ in own] == [13, 14, 15, 16]
     times = [seconds for _, seconds, _ in own]
     started = own[0][1] - (times[-1] - own[0][1]) / 3  # tick 12, where the fork began
     assert times[-1] - started == pytest.approx(0.4, abs=1e-5)
+    content = io.BytesIO(client.get(path.replace("tensorboard", "wandb")).data)
+    with tarfile.open(fileobj=content) as tar:
+        log = next(tar.extractfile(member) for member in tar if member.isfile())
+        assert log is not None
+        ends = [parse_message(record) for record in read_log(log.read())]
+    (end,) = (parse_message(fields[18][0]) for fields in ends if 18 in fields)
+    assert end[2] == [7]  # seconds, without the parent's 0.1
     line = read_events(client.get(f"{path}?lineage=true").data)
     assert [tick for tick, _, _ in line] == list(range(1, 17))
     assert [values["loss"] for _, _, values in line[:12]] == [

@@ -110,6 +110,8 @@ def test_jobs_without_ticks_and_jobs_that_failed_are_told_as_such(
     svg = client.get(f"/v1/jobs/{worker.lease.job_id}/curve.svg").text
     assert ">failed: nonfinite at tick 61<" in svg
     assert ">not finite: 1<" in svg
+    text = client.get(f"/v1/jobs/{worker.lease.job_id}/curve.txt").text
+    assert text.endswith("\n(failed: nonfinite at tick 61)\n")
 
 
 def test_pictures_beyond_the_bounded_places_are_refused(client: Any, path: str) -> None:

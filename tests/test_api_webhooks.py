@@ -204,15 +204,15 @@ def test_a_job_is_warned_of_whom_it_names_and_nothing_would_be_sent_to(client: A
     hook = make(client)["id"]
     body = small_spec(notify=[hook, PUBLIC])
     job = client.post("/v1/jobs", json=body).json
-    told = [item for item in job["warnings"] if item.startswith("/notify")]
+    warnings = [item for item in job["warnings"] if item.startswith("/notify")]
     for disabled in (hook, "default"):
         client.patch(f"/v1/webhooks/{disabled}", json={"enabled": False})
     for answer in (
         client.post("/v1/jobs", json=body), client.post("/v1/jobs/plan", json=body),
     ):  # fmt: skip
-        told += [item for item in answer.json["warnings"] if item.startswith("/notify")]
+        warnings += [item for item in answer.json["warnings"] if item.startswith("/notify")]
     disabled = "is disabled (by its owner): nothing is sent"
-    assert told == 2 * [
+    assert warnings == 2 * [
         f"/notify/0: this webhook {disabled}",
         f"/notify/1: the tenant's own webhook, which signs for it, {disabled}",
     ]

@@ -29,9 +29,11 @@ def write_text(curve: Curve, width: int, height: int, log: bool | None) -> str:
     Each line has at most `width` + 12 characters, not counting the line end.
     """
     panels = make_panels(curve.series, log, of_means=True)
-    if not panels:
-        return f"({empty_message(curve.series)})\n"
     lines = [line for panel in panels for line in _draw_panel(panel, curve, width, height)]
+    if not panels:
+        lines.append(f"({empty_message(curve.series)})")
+    if curve.is_bad:
+        lines.append(f"({curve.standing})")
     return "".join(f"{line.rstrip()}\n" for line in lines)
 
 

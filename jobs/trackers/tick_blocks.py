@@ -78,15 +78,26 @@ class TickRange:
         """When the job first began to train, in seconds since 1970."""
         return datetime.fromisoformat(self.job.started_at or self.job.created_at).timestamp()
 
+    @property
+    def elapsed_seconds(self) -> float:
+        """Seconds of the training since the job's start; of a fork without its parents'."""
+        return max(
+            0.0, self.job.elapsed_seconds - self._seconds_before(PointReader(self.selection))
+        )
+
     def blocks(self) -> Iterator[TickBlock]:
         """Read the ticks block by block."""
         points = PointReader(self.selection)
-        before = training_seconds(points, self.job.first_tick - 1, self.job.first_tick - 1)[0]
+        before = self._seconds_before(points)
         if self.first <= 1:
             yield from self._read_block(points, before, 0, 0)
         for start in range(self.first, self.last + 1, BLOCK_TICKS):
             stop = min(start + BLOCK_TICKS - 1, self.last)
             yield from self._read_block(points, before, start, stop)
+
+    def _seconds_before(self, points: PointReader) -> float:
+        tick = self.job.first_tick - 1
+        return float(training_seconds(points, tick, tick)[0])
 
     def _read_block(
         self, points: PointReader, before: float, first: int, last: int

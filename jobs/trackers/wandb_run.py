@@ -63,8 +63,7 @@ def _records(ticks: TickRange) -> Iterator[Cells]:
         yield tick_records(block, start, number)
         number += block.ticks.size
         summary |= _newest(block, start)
-    seconds = ticks.job.elapsed_seconds
-    closing = closing_records(summary, number, status=ticks.status, seconds=seconds)
+    closing = closing_records(summary, number, status=ticks.status, seconds=ticks.elapsed_seconds)
     yield from (repeat(record, 1) for record in closing)
 
 
