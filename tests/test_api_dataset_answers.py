@@ -88,6 +88,23 @@ def test_a_job_about_a_dataset_names_it_and_tells_of_itself_not_of_its_nets_trai
     assert 0 <= earlier["elapsed_seconds"] < 60
 
 
+def test_a_job_about_a_dataset_that_ends_every_process_fails_and_says_so(
+    client: Any, store: Store, net: str, dataset: str
+) -> None:
+    job = ask(client, net, dataset).json["id"]
+    before = used(client)
+    for _ in range(5):
+        ledger, claim = claim_question(store)
+        ledger.finish(claim.lease, "queued", 20, reason="the answering process ended: killed")
+    assert ledger.claim(ANSWERS_QUEUE, worker="w", device="cpu", canaries={}) is None
+    failed = client.get(f"/v1/jobs/{job}").json
+    assert (failed["status"], failed["error"]["type"], failed["progress"]) == (
+        "failed", "poison", 0.0,
+    )  # fmt: skip
+    assert "5 attempts ended without an answer; the last one: the ans" in failed["error"]["detail"]
+    assert used(client) < before, "what its result might have taken is free"
+
+
 def test_weights_to_begin_with_are_those_of_a_job_that_trains(
     client: Any, net: str, dataset: str
 ) -> None:

@@ -220,6 +220,27 @@ def test_two_long_texts_advance_in_turns_and_a_short_answer_waits_for_neither(
     assert harness.wait_for_answer(longest)["status"] == "cancelled"
 
 
+def test_the_progress_of_a_predict_of_a_dataset_is_the_share_of_rows_that_are_done(
+    harness: AnsweringHarness,
+) -> None:
+    table = b"weight,colour,age\n" + b"4.5,black,3\n" * 200
+    dataset = upload_new(harness.http, table)["id"]
+    first = harness.arm("answer:step", "block", nth=3)  # beyond loading, and 64 rows
+    job = harness.ask(harness.pets, {"dataset": dataset}, wait=0)
+    wait_until(first.exists, 30)
+    harness.wait_for(job["id"], lambda job: job["elapsed_seconds"] > 0)  # the slice's time is over
+    second = harness.arm("answer:step", "block")
+    first.unlink()
+    wait_until(second.exists, 30)
+    running = harness.wait_for(job["id"], lambda job: job["progress"] > 0)
+    assert running["progress"] in (64 / 200, 128 / 200, 192 / 200)
+    assert running["phase"] == "predicting"
+    second.unlink()
+    ended = harness.wait_for_end(job["id"])
+    assert (ended["status"], ended["progress"], ended["result"]["rows"]) == ("succeeded", 1.0, 200)
+    assert ended["elapsed_seconds"] > running["elapsed_seconds"] > 0
+
+
 @pytest.mark.parametrize("kind", ["predict", "evaluate"])
 def test_a_job_about_a_dataset_is_cancelled_while_it_runs(
     harness: AnsweringHarness, kind: str

@@ -16,9 +16,9 @@ local function answer(member)
 end
 
 local function fail_poisoned(member, deaths)
-  local j = redis.call('HMGET', keys.job(member), 'reason', 'tail')
+  local j = redis.call('HMGET', keys.job(member), 'reason', 'tail', 'question')
   redis.call('HSET', keys.job(member), 'error', cjson.encode({ type = 'poison',
-    detail = 'given up: ' .. deaths .. ' attempts ended without a new tick; the last one: ' .. (j[1] or 'its lease ran out')
+    detail = 'given up: ' .. deaths .. ' attempts ended without ' .. (j[3] and 'an answer' or 'a new tick') .. '; the last one: ' .. (j[1] or 'its lease ran out')
       .. (j[2] and '\nThe end of its log:\n' .. j[2] or '') }))
   set_status(member, 'failed')
 end
