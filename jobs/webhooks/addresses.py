@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from queue import Empty, SimpleQueue
 
 from jobs.settings import Network
@@ -22,6 +22,12 @@ EMBEDDING_NETWORKS = (
     IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"), IPv6Network("::/96"),
     IPv6Network("::ffff:0:0/96"), IPv6Network("::ffff:0:0:0/96"),
 )  # fmt: skip
+#: of the registries of special addresses, what `ipaddress` of Python 3.11 takes for public: an old
+#: site, a network's own translation, documents, segment routing, relays that nobody runs any more
+NOT_PUBLIC_NETWORKS = tuple(
+    ip_network(text)
+    for text in ("fec0::/10", "64:ff9b:1::/48", "3fff::/20", "5f00::/16", "192.88.99.0/24")
+)
 
 
 class RefusedAddress(Exception):
@@ -66,6 +72,8 @@ class AddressRules:
 
 def is_public(address: IPAddress) -> bool:
     """Whether an address, and one of IPv4 that is embedded in it, is of the public internet."""
+    if any(address in network for network in NOT_PUBLIC_NETWORKS):
+        return False
     if embedded := _embedded(address):
         return all(map(is_public, embedded))
     return address.is_global and not address.is_multicast and not address.is_reserved
