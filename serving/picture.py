@@ -16,7 +16,7 @@ PICTURE = ROOT / "docs" / "curve.svg"
 DRAWN_FROM = ROOT / "tests" / "data" / "digits_curve.json"
 WIDTH, HEIGHT = 800, 360
 POINTS = WIDTH // 2
-FIELDS = ("name", "status", "tick", "ticks_total", "best", "error")
+FIELDS = ("loss", "metrics", "name", "status", "tick", "ticks_total", "best", "error")
 
 
 def main() -> None:

@@ -23,5 +23,11 @@ def make_series(
 
 def make_curve(*series: Series, best: BestValidation | None = None, **changes: object) -> Curve:
     """Return a curve of these series."""
-    words = {"name": "digits", "standing": "running, tick 5 of 10", "is_bad": False, **changes}
+    words: dict[str, object] = {
+        "name": "digits",
+        "standing": "running, tick 5 of 10",
+        "is_bad": False,
+        "newest": {},
+    }
+    words |= changes
     return Curve(series=series, best=best, **words)  # type: ignore[arg-type]

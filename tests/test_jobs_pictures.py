@@ -18,7 +18,7 @@ from jobs.pictures.curve import make_curve as curve_of_job
 from jobs.pictures.layout import draw_curve
 from jobs.pictures.panels import NOTHING_FINITE, NOTHING_POSITIVE, NOTHING_YET
 from jobs.pictures.png import write_png
-from jobs.pictures.render import render
+from jobs.pictures.render import Form, render
 from jobs.pictures.svg import CONTENT_SECURITY_POLICY, STYLE, write_svg
 from tests.curves import make_curve, make_series
 from tests.support import ROOT
@@ -163,6 +163,14 @@ def test_a_text_is_no_wider_than_asked_and_its_line_has_no_gap() -> None:
     assert lines[1].lstrip().startswith("9 │")
     assert lines[5].lstrip().startswith("1 │")
     assert lines[-1].split() == ["1", "tick", "2"]
+
+
+@pytest.mark.parametrize("form", ["svg", "txt"])
+def test_a_legend_has_the_last_value_and_not_the_mean_of_the_last_ticks(form: Form) -> None:
+    columns = make_series([4.0, 2.0]), make_series([5.0, 3.0], "val_loss")
+    newest = {"loss": 0.125, "val_loss": None, "lr": 0.5}
+    drawn = render(make_curve(*columns, newest=newest), form, 320, 160, None).decode()
+    assert "loss 0.125" in drawn and "val_loss 3" in drawn
 
 
 def test_a_long_name_is_cut_and_labels_stay_on_the_picture() -> None:

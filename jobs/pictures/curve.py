@@ -1,6 +1,6 @@
 """What a picture of a job shows: its columns, validation, best, and how it stands."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jobs.history.curves import Series
@@ -19,11 +19,13 @@ class Curve:
     is_bad: bool  # whether it failed
     series: Sequence[Series]  # the requested columns, then their validations
     best: BestValidation | None
+    newest: Mapping[str, float | None]  # each column's last value, of those that the job shows
 
 
 def make_curve(job: Job, series: Sequence[Series]) -> Curve:
     """Return the curve of a job whose columns were read up to its tick."""
-    return Curve(job.name, _standing(job), job.status == "failed", series, job.best)
+    newest = {"loss": job.loss, **job.metrics}
+    return Curve(job.name, _standing(job), job.status == "failed", series, job.best, newest)
 
 
 def columns_to_draw(requested: Iterable[str], recorded: Iterable[str]) -> list[str]:

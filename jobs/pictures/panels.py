@@ -61,8 +61,10 @@ def legend_entries(panels: Sequence[Panel], curve: Curve) -> Iterator[tuple[str,
     """Yield the name and last value of each series, the best, and what is not drawn."""
     for panel in panels:
         for at, (series, role) in enumerate(panel.series):
-            finite = series.mean[np.isfinite(series.mean)]
-            last = f" {number_text(float(finite[-1]))}" if finite.size else ""
+            newest = curve.newest.get(series.column)
+            if newest is None:  # no part of a job: the last point, a mean of several ticks
+                newest = next(iter(series.mean[np.isfinite(series.mean)][::-1]), None)
+            last = "" if newest is None else f" {number_text(float(newest))}"
             scale = " (log)" if panel.axis.is_log and at == 0 else ""
             yield f"{series.column}{last}{scale}", role
     best = curve.best
