@@ -17,7 +17,7 @@ MAX_ERROR_BYTES = (
     200  # of the text of a row's error, as JSON; jobs/answers/result_size.py counts it
 )
 #: line ends to some readers of text, and so written as JSON escapes them
-LINE_ENDS = {ord(mark): f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
+LINE_ENDS = {mark: f"\\u{ord(mark):04x}" for mark in "\x85\u2028\u2029"}
 
 
 class ResultTooLarge(Exception):
@@ -80,8 +80,7 @@ class ResultFile:
 
 def encode_line(line: JsonDict) -> bytes:
     """Return a line of a result as JSON in UTF-8."""
-    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
-    return text.translate(LINE_ENDS).encode() + b"\n"
+    return _to_json(line) + b"\n"
 
 
 def cut_error(text: str) -> str:
@@ -98,7 +97,14 @@ def cut_error(text: str) -> str:
 
 
 def _size(text: str) -> int:
-    return len(json.dumps(text, ensure_ascii=False).translate(LINE_ENDS).encode()) - 2
+    return len(_to_json(text)) - 2
+
+
+def _to_json(value: object) -> bytes:
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    for mark, escaped in LINE_ENDS.items():
+        text = text.replace(mark, escaped)  # of a text without it no copy is made
+    return text.encode()
 
 
 def _translate(error: OSError) -> Exception:
