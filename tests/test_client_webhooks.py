@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
+from werkzeug.datastructures import Headers
 
 from tests.api_process import running_api
 from tests.stub_server import KEY, StubResponse, running_stub
@@ -32,6 +33,15 @@ def signed(
 def test_a_message_that_the_reference_library_signed_is_verified() -> None:
     for body in (BODY, BODY.encode()):
         assert verify_webhook(body, signed(), SECRET, now=NOW) == json.loads(BODY)
+
+
+def test_headers_come_as_frameworks_have_them_and_secrets_as_files_have_them() -> None:
+    pairs = list(signed().items())
+    of_asgi = [(name.lower().encode(), value.encode("latin-1")) for name, value in pairs]
+    forms: list[Any] = [pairs, tuple(pairs), of_asgi, Headers(pairs), [("X-Other", 5), *pairs]]
+    for headers in forms:
+        for secret in (SECRET, f"{SECRET}\n".encode()):
+            assert verify_webhook(bytearray(BODY.encode()), headers, secret, now=NOW)
 
 
 @pytest.mark.parametrize("place", ["{} v1,AAAA", "v1,AAAA {}", "v1a,AAAA {} v1,", "{} {}"])
@@ -63,6 +73,18 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "a message of the future": ({"now": NOW - 301}, "301 s after this machine's time"),
     "a secret that is none": ({"secret": "whsec_"}, "the secret is not whsec_"),
     "a secret that is no base64": ({"secret": "whsec_a!b"}, "the secret is not whsec_"),
+    "no secret": ({"secret": None}, "the secret is of type NoneType"),
+    "a secret of odd characters": ({"secret": b"whsec_\xff"}, "the secret is not whsec_"),
+    "no headers": ({"headers": None}, "headers are of type NoneType: a mapping, or pairs"),
+    "headers as a text": ({"headers": "webhook-id: a"}, "headers are of type str"),
+    "lists of values": (
+        {"headers": {**signed(), "webhook-id": ["a"]}}, "webhook-id is of type list",
+    ),
+    "an id of odd characters": (
+        {"headers": signed(**{"Webhook-Id": "\udc80"})}, "not by this secret",
+    ),
+    "a parsed body": ({"body": json.loads(BODY)}, "its body is of type dict: the bytes that came"),
+    "a body of odd characters": ({"body": "\udc80"}, "not by this secret"),
     "no JSON": ({"body": "a", "headers": signed("a")}, "no JSON"),
 }  # fmt: skip
 

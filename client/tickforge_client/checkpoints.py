@@ -12,7 +12,8 @@ from tickforge_client import predictions
 from tickforge_client.blocking import blocking
 from tickforge_client.downloads import RemoteFile, download_file
 from tickforge_client.errors import UnexpectedAnswer
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.http import ApiSession
+from tickforge_client.paths import api_path
 
 #: file names accepted from the server: none leads out of the folder or is hidden in it
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tickforge_client.client_parts import PAGE_ENTRIES, DatasetT, JobT
-from tickforge_client.http import api_path
+from tickforge_client.paths import api_path
 from tickforge_client.uploads import FileBody, media_type_of
 from tickforge_client.webhook_calls import WebhookCalls
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tickforge_client.errors import NotFound
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.http import ApiSession
+from tickforge_client.json_values import require_choice
+from tickforge_client.paths import api_path
 
 FORMS = ("svg", "png", "txt")
 #: of a path that the server does not have; a job that is not there has another type
@@ -15,7 +17,11 @@ _ASCII = {0x2502: "|", 0x2514: "+", 0x2500: "-", **dict.fromkeys(_BRAILLE, "*")}
 
 
 async def fetch(session: ApiSession, job_id: str, form: str, **options: Any) -> bytes:
-    """Return the picture. Options that are None keep the server's defaults."""
+    """Return the picture. Options that are None keep the server's defaults.
+
+    Raises InvalidInput for a form that there is not.
+    """
+    require_choice("form", form, FORMS)
     query = {name: value for name, value in options.items() if value is not None}
     for name, value in query.items():
         if isinstance(value, bool):

@@ -8,7 +8,8 @@ from typing import Any, Generic, TypeVar, cast
 
 from tickforge_client.blocking import blocking, blocking_iterator
 from tickforge_client.downloads import RemoteFile, download_file
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.http import ApiSession
+from tickforge_client.paths import api_path
 from tickforge_client.uploads import FileBody, media_type_of
 
 #: rows per request

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tickforge_client.errors import TickforgeError, Unreachable
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.http import ApiSession
+from tickforge_client.paths import api_path
 from tickforge_client.retry import Backoff
 
 TERMINAL_STATUSES = ("succeeded", "failed", "cancelled")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tickforge_client.errors import MissingPackage
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.http import ApiSession
+from tickforge_client.paths import api_path
 
 #: ticks per page: the server's maximum
 PAGE_TICKS = 100_000

@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote
 
 from tickforge_client.errors import (
     NotConfigured,
@@ -256,11 +255,6 @@ class ApiSession:
             raise Unreachable(f"no answer from {self.url} ({_describe_error(error)})") from error
         self._has_answered = True
         return response
-
-
-def api_path(*parts: str | int) -> str:
-    """Return a path under /v1; the parts may contain any character and are percent-encoded."""
-    return "/v1/" + "/".join(quote(str(part), safe="") for part in parts)
 
 
 def _is_retryable(refusal: Problem) -> bool:

@@ -8,11 +8,11 @@ from typing import Any
 from tickforge_client import events, history, logs, predictions
 from tickforge_client.events import Event
 from tickforge_client.history import History
-from tickforge_client.http import api_path
-from tickforge_client.job_fields import CheckpointT, JobT
+from tickforge_client.job_fields import END, CheckpointT, JobT
 from tickforge_client.job_pictures import JobPictures
-from tickforge_client.json_values import require_object
+from tickforge_client.json_values import require_object, require_seconds, require_text
 from tickforge_client.logs import Log
+from tickforge_client.paths import api_path
 
 
 class JobCalls(JobPictures[JobT, CheckpointT]):
@@ -28,18 +28,20 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         Raises JobTimeout if it has not ended after `timeout` seconds.
         """
         yield self._self
-        async for has_changed in self._poll(timeout, {}):
+        async for has_changed in self._poll(require_seconds("timeout", timeout), {}):
             if has_changed:
                 yield self._self
 
-    async def wait(self, timeout: float | None = None, *, until: str = "end") -> JobT:
+    async def wait(self, timeout: float | None = None, *, until: str = END) -> JobT:
         """Wait until the job has ended, with any status, and return it. Raises JobTimeout.
 
         `until` may also be a condition, such as "loss<0.1", "val_accuracy>0.9" or "tick>=5000":
         the wait ends as soon as a recorded tick meets it, or the job ends without one. Raises
-        InvalidRequest for a column that the job does not record.
+        InvalidRequest for a column that the job does not record and for what is no condition, also
+        where the job has ended; InvalidInput for what is no text.
         """
-        async for _ in self._poll(timeout, {"until": until}):
+        until = require_text("until", until, '"end", "tick:5000" or "loss<0.1"')
+        async for _ in self._poll(require_seconds("timeout", timeout), {"until": until}):
             pass
         return self._self
 

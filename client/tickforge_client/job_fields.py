@@ -10,14 +10,17 @@ from typing import Any, Generic, TypeVar, cast
 from tickforge_client.checkpoints import CheckpointFields
 from tickforge_client.errors import JobTimeout
 from tickforge_client.events import TERMINAL_STATUSES
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.http import ApiSession
 from tickforge_client.notebook import job_html
+from tickforge_client.paths import api_path
 
 JobT = TypeVar("JobT")
 CheckpointT = TypeVar("CheckpointT", bound=CheckpointFields)
 
 #: seconds a long poll waits for a change, well below http.READ_TIMEOUT
 LONG_POLL_SECONDS = 20.0
+#: what `until` is without a condition
+END = "end"
 #: seconds between two polls that the server does not hold: at first, and at most
 FIRST_POLL_SECONDS, MAX_POLL_SECONDS = 0.3, 1.0
 
@@ -89,20 +92,24 @@ class JobFields(Generic[JobT, CheckpointT]):
     async def _poll(self, timeout: float | None, params: Mapping[str, str]) -> AsyncIterator[bool]:
         """Poll until the job has ended, or what `until` names is so.
 
-        Yields after each poll whether the job has changed.
+        Yields after each poll whether the job has changed. The server is asked at least once for a
+        condition, also of a job that has ended: it alone knows which ones can be met.
         """
-        deadline = math.inf if timeout is None else time.monotonic() + timeout
+        deadline = time.monotonic() + (math.inf if timeout is None else timeout)
         pause = FIRST_POLL_SECONDS
         self._until_met = None
-        while not (self.ended or self._until_met):
+        is_checked = params.get("until", END) == END
+        while not is_checked or not (self.ended or self._until_met):
             remaining = min(LONG_POLL_SECONDS, deadline - time.monotonic())
-            if remaining <= 0:
+            if remaining <= 0 and is_checked:
                 state = f"{self.status} at tick {self.tick}"
                 raise JobTimeout(f"{self.id} is {state} after {timeout:g} s")
             started = time.monotonic()
             # without an ETag, a change since `fields` were fetched would be missed
-            wait_params = {"wait": f"{remaining:.3f}", **params} if params or self._etag else {}
+            wait = f"{max(0.0, remaining):.3f}"
+            wait_params = {"wait": wait, **params} if params or self._etag else {}
             has_changed, min_pause = await self._fetch(wait_params)
+            is_checked = True
             yield has_changed
             is_over = self.ended or self._until_met
             if wait_params and not is_over and time.monotonic() < started + remaining / 2:

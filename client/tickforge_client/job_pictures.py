@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from tickforge_client import curves
-from tickforge_client.http import api_path
 from tickforge_client.job_fields import CheckpointT, JobFields, JobT
+from tickforge_client.paths import api_path
 
 
 class SignedLink(NamedTuple):

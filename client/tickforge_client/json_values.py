@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, SupportsFloat
 
 from tickforge_client.errors import FieldError, InvalidInput
 
@@ -39,6 +39,30 @@ def require_object(name: str, value: Any, example: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise InvalidInput([FieldError(f"/{name}", f"an object, such as {example}", value, True)])
     return dict(value)
+
+
+def require_text(name: str, value: Any, example: str) -> str:
+    """Return a text that is not empty. Raises InvalidInput for anything else."""
+    if not isinstance(value, str) or not value:
+        raise InvalidInput([FieldError(f"/{name}", f"a text, such as {example}", value, True)])
+    return value
+
+
+def require_seconds(name: str, value: Any) -> float | None:
+    """Return a number of seconds, or None. Raises InvalidInput for anything else, and for NaN."""
+    if value is None:
+        return None
+    if not isinstance(value, SupportsFloat) or isinstance(value, bool) or math.isnan(value):
+        raise InvalidInput([FieldError(f"/{name}", "a number of seconds, or None", value, True)])
+    return float(value)
+
+
+def require_choice(name: str, value: Any, choices: Sequence[str]) -> str:
+    """Return one of these texts. Raises InvalidInput for anything else."""
+    if not isinstance(value, str) or value not in choices:
+        rule = f"{', '.join(choices[:-1])} or {choices[-1]}"
+        raise InvalidInput([FieldError(f"/{name}", rule, value, True)])
+    return value
 
 
 def _walk(value: Any, pointer: str, depth: int) -> Iterator[FieldError]:

@@ -6,7 +6,8 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.http import ApiSession
+from tickforge_client.paths import api_path
 from tickforge_client.retry import parse_retry_after
 
 #: seconds a long poll waits for more, and between two polls that the server does not hold

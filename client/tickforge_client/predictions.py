@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tickforge_client.errors import AnswerFailed, InvalidRequest
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.http import ApiSession
+from tickforge_client.paths import api_path
 from tickforge_client.prediction_rows import to_parts
 
 Json = dict[str, Any]

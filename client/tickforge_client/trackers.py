@@ -18,7 +18,8 @@ from urllib.parse import parse_qsl
 
 from tickforge_client.errors import UnexpectedAnswer
 from tickforge_client.export_state import Export, lock_folder, new_version
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.http import ApiSession
+from tickforge_client.paths import api_path
 from tickforge_client.transport import StreamedResponse
 
 EVENT_FILE = re.compile(r"events\.out\.tfevents\.\d+\.job_[a-z0-9]+")

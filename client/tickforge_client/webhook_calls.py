@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from tickforge_client.client_parts import PAGE_ENTRIES, ClientParts, DatasetT, JobT
-from tickforge_client.http import api_path
+from tickforge_client.paths import api_path
 
 Json = dict[str, Any]
 

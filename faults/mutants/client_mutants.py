@@ -5,6 +5,7 @@ from faults.mutants.mutant import Mutant, edit_once
 CLIENT = "client/tickforge_client"
 ROWS, PREDICTIONS = f"{CLIENT}/prediction_rows.py", f"{CLIENT}/predictions.py"
 PREDICTED, WATCHED = "tests/test_client_predictions.py", "tests/test_client_watch.py"
+ARGUMENTS = "tests/test_client_arguments.py"
 
 MUTANTS = (
     Mutant(
@@ -39,6 +40,12 @@ MUTANTS = (
             f"{WATCHED}::test_several_jobs_are_watched_until_the_last_is_over_and_the_worst_is_the_"
             "exit_code",
         ),
+    ),
+    Mutant(
+        "condition-of-ended-job-unchecked",
+        "a condition that cannot be met is no error once the job is known to have ended",
+        edit_once(f"{CLIENT}/job_fields.py", 'params.get("until", END) == END', "True"),
+        (f"{ARGUMENTS}::test_a_condition_is_checked_by_the_server_also_where_the_job_has_ended",),
     ),
     Mutant(
         "quiet-stream-given-up",

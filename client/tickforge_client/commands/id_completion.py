@@ -10,7 +10,8 @@ from tickforge_client import formatting
 from tickforge_client.blocking import run
 from tickforge_client.client import find_connection
 from tickforge_client.errors import TickforgeError, Unreachable
-from tickforge_client.http import ApiSession, api_path
+from tickforge_client.http import ApiSession
+from tickforge_client.paths import api_path
 from tickforge_client.transport import BlockingTransport
 
 #: entries that are looked at, the newest
