@@ -1,7 +1,9 @@
 """The client for asyncio: the calls of the one that blocks, on one event loop."""
 
 import asyncio
+import gc
 import inspect
+import warnings
 from typing import Any
 
 import pytest
@@ -71,3 +73,31 @@ def test_a_wait_gives_control_away_and_lost_answers_are_asked_for_again() -> Non
     with running_stub([LOST_RESPONSE, StubResponse(body=running)]) as server:
         asyncio.run(main(server.url))
     assert len(slept) >= 2 and len(server.requests) >= 5
+
+
+def test_a_client_serves_one_event_loop_after_another_and_leaves_no_connection_behind() -> None:
+    """asyncio.run closes each loop's connections; a loop closed without it is passed over too."""
+    document = {"id": "job_a", "status": "running", "tick": 1}
+
+    async def read(client: AsyncClient) -> None:
+        jobs = await asyncio.gather(*(client.job("job_a") for _ in range(3)))
+        await jobs[0].refresh()
+
+    async def close_early(client: AsyncClient) -> int:
+        await read(client)
+        await client.close()
+        return len(client.session.transport._clients)
+
+    with running_stub([StubResponse(body=document)]) as server:
+        client = AsyncClient(server.url, KEY)
+        for _ in range(3):  # a connection that is still open would be a ResourceWarning
+            asyncio.run(read(client))
+            assert not client.session.transport._clients
+        assert asyncio.run(close_early(client)) == 0
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(read(client))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            loop.close()
+            asyncio.run(read(client))
+            gc.collect()

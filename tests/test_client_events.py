@@ -41,8 +41,8 @@ def test_frames_are_read_as_the_standard_says() -> None:
 class There:
     """A server with prepared streams, one after another; every other answer is a job."""
 
-    def __init__(self, streams: list[StubResponse], at_last: str = "running") -> None:
-        self.streams, self.at_last = streams, at_last
+    def __init__(self, streams: list[StubResponse], at_last: str | None = "running") -> None:
+        self.streams, self.at_last = streams, at_last  # None: the job is not there
         self.slept: list[float] = []
 
     def rule(self, request: ReceivedRequest) -> StubResponse:
@@ -50,6 +50,8 @@ class There:
             return self.streams.pop(0)
         if request.path.endswith("/events"):
             return StubResponse(body={"data": [], "next_after": None, "has_more": False})
+        if self.at_last is None:
+            return problem_response(404)
         return StubResponse(body=job_document(status=self.at_last))
 
 
@@ -83,6 +85,23 @@ def test_a_broken_stream_is_resumed(follow) -> None:
     assert events[0].data == {"tick": 5, "loss": 0.5}
     assert last_ids(server) == ["0", "2", "2"]
     assert len(there.slept) == 2
+
+
+@pytest.mark.parametrize("at_last", ["failed", None])
+def test_a_followed_job_is_as_it_ended_with_its_last_event(at_last: str | None) -> None:
+    """Also one that was deleted since; and one whose events were all known before."""
+    stream = (TICKS + status(1, "queued") + status(2, "failed")).encode()
+    there = There([StubResponse(200, stream, SSE)] * 2)
+    with running_stub(there.rule) as server, Client(server.url, KEY) as client:
+        job = client.job(ID)
+        there.at_last = at_last
+        assert [(event.type, job.status) for event in job.follow()] == [
+            ("ticks", "running"), ("status", "running"), ("status", "failed"),
+        ]  # fmt: skip
+        assert job.ended
+        there.streams, there.at_last = [StubResponse(200, b"", SSE)], "failed"
+        known = Job(client.session, job_document())
+        assert list(known.follow(after=2)) == [] and known.status == "failed"
 
 
 def test_a_full_server_is_tried_again_after_its_retry_after(follow) -> None:

@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 
 from tests.needs import PANDAS, needs
-from tests.stub_server import KEY, ReceivedRequest, StubResponse, job_document, running_stub
+from tests.stub_server import (
+    KEY,
+    ReceivedRequest,
+    StubResponse,
+    job_document,
+    problem_response,
+    running_stub,
+)
 from tickforge_client import Client, History, Job, JobList, MissingPackage, Sparse
 from tickforge_client.job import AsyncJob
+from tickforge_client.transport import BlockingTransport
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 HISTORY = History(
@@ -52,11 +60,15 @@ def test_without_pandas_a_frame_is_an_error_that_says_what_to_install(
         HISTORY.to_pandas()
 
 
+QUEUED = {**job_document(), "kind": "train", "status": "queued", "tick": 0}
+
+
 def answer(request: ReceivedRequest) -> StubResponse:
     if request.path.endswith("curve.svg"):
         return StubResponse(body=SVG)
     name = "<b>\x1b[2J&" if request.path.endswith("evil") else "digits"
-    return StubResponse(body={**job_document(tick=7), "kind": "train", "name": name})
+    job_id = request.path.rpartition("/")[2]
+    return StubResponse(body={**job_document(tick=7, id=job_id), "kind": "train", "name": name})
 
 
 def test_a_job_is_html_with_its_curve_as_an_image_and_no_text_becomes_markup() -> None:
@@ -77,10 +89,48 @@ def test_a_list_of_jobs_is_a_table_whose_first_jobs_have_curves() -> None:
     assert (shown.count("<tr>"), shown.count("<img")) == (101, 20) and "and 1 more" in shown
 
 
-def test_a_curve_that_cannot_be_had_leaves_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_may_have_gone_on_is_shown_as_it_is_now() -> None:
+    """Its fields are fetched again with the curve; those of an ended job are not."""
+    answers = [StubResponse(body={**QUEUED, "id": "job_a"})]
+
+    def rule(request: ReceivedRequest) -> StubResponse:
+        return StubResponse(body=SVG) if "curve" in request.path else answers[-1]
+
+    with running_stub(rule) as server, Client(server.url, KEY) as client:
+        job = client.job("job_a")
+        assert "<img" not in job._repr_html_()
+        ended = {**QUEUED, "id": "job_a", "status": "succeeded", "tick": 7}
+        answers.append(StubResponse(body=ended))
+        shown = job._repr_html_()
+        assert "succeeded" in shown and "<img" in shown and job.status == "succeeded"
+        server.requests.clear()
+        assert job._repr_html_() == shown
+        assert server.request_lines() == ["GET /v1/jobs/job_a/curve.svg"]
+
+
+def test_a_job_that_is_gone_is_shown_as_last_fetched_with_the_reason() -> None:
+    answers = [StubResponse(body={**QUEUED, "tick": 7}), problem_response(404, title="No such job")]
+    with running_stub(answers) as server, Client(server.url, KEY) as client:
+        shown = client.job("job_a")._repr_html_()
+    assert "tick 7" in shown and "(as last fetched: No such job (404))" in shown
+
+
+def test_a_service_that_is_away_is_asked_once_for_all_that_is_shown(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("tickforge_client.http.FIRST_CONTACT_RETRY_SECONDS", 0.0)
     with running_stub(answer) as server, Client(server.url, KEY) as client:
         fields = client.job("a").fields
-    gone = Job(Client(server.url, KEY).session, fields)._repr_html_()
-    assert "digits" in gone and "(no curve: no answer from" in gone
-    assert "curve" not in Job(client.session, {**fields, "tick": 0})._repr_html_()
+    job, tried = Job(Client(server.url, KEY).session, fields), list[str]()
+    shown = job._repr_html_()
+    assert "tick 7" in shown and "(as last fetched: no answer from" in shown
+    assert "curve" not in shown and "curve" not in Job(job.session, QUEUED)._repr_html_()
+    send = BlockingTransport.send
+
+    async def count(self: Any, request: Any, *, stream: bool) -> Any:
+        tried.append(request.url.path)
+        return await send(self, request, stream=stream)
+
+    monkeypatch.setattr(BlockingTransport, "send", count)
+    assert JobList([job] * 30)._repr_html_().count("(no curve: no answer from") == 20
+    assert len(tried) == 1

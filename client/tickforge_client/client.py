@@ -24,7 +24,8 @@ class AsyncClient(ClientCalls[AsyncJob, AsyncDataset]):
     """A Tickforge server and an access key for it, for programs of asyncio.
 
     Its calls are those of Client, as coroutines and asynchronous iterators. `url`, `key` and `say`
-    are as there; `sleep` is a coroutine.
+    are as there; `sleep` is a coroutine. One client serves several event loops, as those of several
+    asyncio.run; `close` closes the connections of the loop that runs.
     """
 
     _job_kind, _dataset_kind = AsyncJob, AsyncDataset

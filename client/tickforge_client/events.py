@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +41,7 @@ async def read(session: ApiSession, job_id: str, after: int = 0) -> list[Event]:
     return [_parse_event(entry["type"], entry) async for entry in entries]
 
 
-async def follow(session: ApiSession, job_id: str, after: int = 0) -> AsyncIterator[Event]:
+async def follow(session: ApiSession, job_id: str, after: int = 0) -> AsyncGenerator[Event, None]:
     """Yield events until the job has ended; reconnect as often as needed.
 
     Raises Problem, and Unreachable when the server stays away.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from tickforge_client import events, history, logs, predictions
@@ -45,12 +46,19 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
             pass
         return self._self
 
-    def follow(self, after: int = 0) -> AsyncIterator[Event]:
+    async def follow(self, after: int = 0) -> AsyncIterator[Event]:
         """Yield the job's events with a sequence number above `after` until it has ended.
 
         Events of type `ticks`, without a number, report its progress at most four times a second.
+        With the last event this job, too, is as it ended; before that it is as last fetched.
         """
-        return events.follow(self.session, self.id, after)
+        async with aclosing(events.follow(self.session, self.id, after)) as followed:
+            async for event in followed:
+                if event.ends:
+                    await self._fetch_ended(event)
+                yield event
+        if not self.ended:  # all events were known before
+            await self._fetch({})
 
     async def logs(self, after: int = 0) -> Log:
         """Return the log from byte `after` on; for a running job at most its last 1 MiB."""

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from tickforge_client.checkpoints import CheckpointFields
-from tickforge_client.errors import JobTimeout
-from tickforge_client.events import TERMINAL_STATUSES
+from tickforge_client.errors import JobTimeout, NotFound
+from tickforge_client.events import TERMINAL_STATUSES, Event
 from tickforge_client.http import ApiSession
-from tickforge_client.notebook import job_html
+from tickforge_client.notebook import show_job
 from tickforge_client.paths import api_path
 
 JobT = TypeVar("JobT")
@@ -44,7 +44,10 @@ class JobFields(Generic[JobT, CheckpointT]):
         return f"<Job {self.id} {self.status} tick {self.tick}>"
 
     def _repr_html_(self) -> str:
-        return job_html(self.session, self.fields)
+        shown = show_job(self.session, self.fields, is_final=self.ended)
+        if shown.fields is not self.fields:
+            self._updated(shown.fields)
+        return shown.html
 
     @property
     def id(self) -> str:
@@ -124,6 +127,13 @@ class JobFields(Generic[JobT, CheckpointT]):
         if answer.body is not None:
             self.fields = answer.body
         return answer.body is not None, answer.retry_after
+
+    async def _fetch_ended(self, last: Event) -> None:
+        """Fetch the job whose last event was read; one deleted since then is as that tells."""
+        try:
+            await self._fetch({})
+        except NotFound:
+            self._updated({**self.fields, **last.data})
 
     @property
     def _self(self) -> JobT:

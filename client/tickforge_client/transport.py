@@ -6,7 +6,7 @@ the first request, so that `tickforge --help` does not wait for it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -15,6 +15,8 @@ from tickforge_client._version import __version__
 from tickforge_client.uploads import FileBody
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     import httpx
 
 P = ParamSpec("P")
@@ -153,13 +155,17 @@ class BlockingTransport:
 
 
 class AsyncTransport:
-    """A Transport of asyncio: what waits for the network gives control away, or for a disk too."""
+    """A Transport of asyncio: what waits for the network gives control away, or for a disk too.
+
+    Connections belong to the event loop that opened them: each loop has its own, closed with it.
+    """
 
     def __init__(
         self, connection: Connection, sleep: Callable[[float], Awaitable[None]] | None = None
     ) -> None:
         self.connection, self._sleep = connection, sleep
-        self._client: httpx.AsyncClient | None = None
+        self._clients: dict[AbstractEventLoop, httpx.AsyncClient] = {}
+        self._guards: dict[AbstractEventLoop, AsyncGenerator[None, None]] = {}
 
     def build(self, method: str, url: str, **fields: Any) -> httpx.Request:
         if isinstance(fields.get("content"), FileBody):
@@ -167,7 +173,11 @@ class AsyncTransport:
         return self._open().build_request(method, url, **fields)
 
     async def send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
-        return await self._open().send(request, stream=stream)
+        client = self._open()
+        if (loop := _running_loop()) not in self._guards:
+            self._guards[loop] = self._close_with(loop)
+            await anext(self._guards[loop])
+        return await client.send(request, stream=stream)
 
     async def read(self, response: httpx.Response) -> None:
         await response.aread()
@@ -185,9 +195,8 @@ class AsyncTransport:
         await response.aclose()
 
     async def close(self) -> None:
-        if self._client is not None:
-            client, self._client = self._client, None
-            await client.aclose()
+        if guard := self._guards.get(_running_loop()):
+            await guard.aclose()
 
     async def sleep(self, seconds: float) -> None:
         import asyncio  # only here: `tickforge --help` does not wait for it
@@ -200,11 +209,32 @@ class AsyncTransport:
         return await asyncio.to_thread(function, *args, **kwargs)
 
     def _open(self) -> httpx.AsyncClient:
-        if self._client is None:
+        loop = _running_loop()
+        if loop not in self._clients:
+            for ended in [known for known in self._clients if known.is_closed()]:
+                self._forget(ended)
             import httpx
 
-            self._client = httpx.AsyncClient(**self.connection.options)
-        return self._client
+            self._clients[loop] = httpx.AsyncClient(**self.connection.options)
+        return self._clients[loop]
+
+    async def _close_with(self, loop: AbstractEventLoop) -> AsyncGenerator[None, None]:
+        """Close a loop's connections when this is closed: asyncio.run does so before it ends."""
+        try:
+            yield
+        finally:
+            if (client := self._forget(loop)) is not None:
+                await client.aclose()
+
+    def _forget(self, loop: AbstractEventLoop) -> httpx.AsyncClient | None:
+        self._guards.pop(loop, None)
+        return self._clients.pop(loop, None)
+
+
+def _running_loop() -> AbstractEventLoop:
+    import asyncio
+
+    return asyncio.get_running_loop()
 
 
 class _AsyncBody:

@@ -48,6 +48,19 @@ MUTANTS = (
         (f"{ARGUMENTS}::test_a_condition_is_checked_by_the_server_also_where_the_job_has_ended",),
     ),
     Mutant(
+        "followed-job-stays-as-it-was",
+        "a job that was followed to its end is still known as it was before",
+        edit_once(f"{CLIENT}/job_calls.py", "await self._fetch_ended(event)", "pass"),
+        ("tests/test_client_events.py::test_a_followed_job_is_as_it_ended_with_its_last_event",),
+    ),
+    Mutant(
+        "connections-outlive-their-loop",
+        "the connections of an event loop stay open when it is closed",
+        edit_once(f"{CLIENT}/transport.py", "await anext(self._guards[loop])", "pass"),
+        ("tests/test_client_async.py::test_a_client_serves_one_event_loop_after_another_and_"
+         "leaves_no_connection_behind",),
+    ),
+    Mutant(
         "quiet-stream-given-up",
         "a job that has no news for long is no longer followed when its stream is cut",
         edit_once(f"{CLIENT}/events.py", "                yield None", "                continue"),
