@@ -74,11 +74,12 @@ BETWEEN = {
     "GET /v1/keys": "a next_after that such a list gave",
     "POST /v1/datasets": "left out for .*|tab for .*|another sign than .*|another array than .*"
     r"|\d+ fields as in the (header|first row), not \d+|at least one row below the header"
-    "|not read here: .* needs pyarrow: .*|used with another body",
+    "|not read here: .* needs pyarrow: .*|used with another body|no field beside the one file: .*",
     "POST /v1/datasets/{dataset_id}/append": ".*, as the dataset that is appended to"
     "|the columns of the dataset, in its order: .*|.*, as in the other rows of the column"
     r"|\d+ fields as in the (header|first row), not \d+|at least one row to append"
-    "|a header and at least one row|used with another body|at least one character",
+    "|a header and at least one row|used with another body|at least one character"
+    "|no field beside the one file: .*",
     "POST /v1/jobs/{job_id}/checkpoints": "used with another body",
     "POST /v1/jobs/{job_id}/verify": "used with another body|0 or the tick of a checkpoint: .*"
     "|less than `to`: .*|at most the last accepted tick: .*",
