@@ -62,7 +62,9 @@ class ApiThreadWorker(ConnectionLoop):
         """Write a response to the socket: there is no parsed request to pass to the app."""
         matches = (match for kind, match in PARSE_ERROR_RESPONSES if isinstance(exc, kind))
         status, title = next(matches, (500, "Something went wrong here"))
-        details = {"status": status, "error": repr(exc), "exc_info": exc if status == 500 else None}
+        error, has_query, _ = repr(exc).partition("?")  # what follows may be a link's signature
+        error += "?…" if has_query else ""
+        details = {"status": status, "error": error, "exc_info": exc if status == 500 else None}
         logs.get_logger("api").warning("request not read", **details)
         body = json.dumps({"type": URN_PREFIX + "unreadable", "title": title, "status": status})
         head = (

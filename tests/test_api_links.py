@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import socket
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -10,8 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from gunicorn.http.errors import InvalidRequestLine  # type: ignore[import-untyped]
 
 from api.app import create_app
+from api.thread_worker import ApiThreadWorker
 from jobs.settings import Settings
 from jobs.store.connection import Store
 from tests.manual_worker import ManualWorker
@@ -233,3 +236,18 @@ def test_links_are_counted_apart_from_their_key_and_no_signature_is_logged(
     first, _ = (json.loads(line) for line in lines.splitlines())
     assert (first["path"], first["key"], first["by_link"]) == (f"{path}/curve.txt", key["id"], True)
     assert "sig" not in lines
+
+
+@pytest.mark.parametrize("version", ["HTTP/9.9", "HTTP/1.1 ”", ""])
+def test_no_signature_is_logged_of_a_request_that_cannot_be_read(
+    configure_logging: Callable[[str], None], capfd: pytest.CaptureFixture[str], version: str
+) -> None:
+    configure_logging("json")
+    line = f"GET /v1/jobs/job_x/curve.svg?width='9 0'&sig=v1.secret {version}"
+    worker = ApiThreadWorker.__new__(ApiThreadWorker)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker.handle_error(None, theirs, ("", 0), InvalidRequestLine(line))
+        assert ours.recv(1000).startswith(b"HTTP/1.1 400 ")
+    logged = json.loads(capfd.readouterr().err)
+    assert "secret" not in str(logged) and "curve.svg" in logged["error"]

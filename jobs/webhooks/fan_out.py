@@ -75,9 +75,14 @@ class FanOut:
 
 
 def _make_messages(event: OutboxEvent, receivers: Sequence[Receiver]) -> Iterator[WebhookMessage]:
-    """Yield a message for each webhook that takes the event, and each that its job names."""
+    """Yield a message for each webhook that takes the event, and each that its job names.
+
+    Of what happened before it was made a webhook gets nothing: a rebuild tells old ends again.
+    """
     addresses = [target for target in event.notify if not is_webhook_id(target)]
     for receiver in receivers:
+        if event.at_ms < receiver.created_ms:
+            continue
         if receiver.is_default:
             urls = addresses if receiver.takes(event.type, None) else []
             yield from (make_message(event, receiver, url) for url in urls)

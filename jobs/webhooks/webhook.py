@@ -57,6 +57,7 @@ class Receiver:
     is_default: bool
     is_enabled: bool
     disabled_reason: str
+    created_ms: int
     sealed_secrets: tuple[bytes, ...]  # those that sign now
 
     def secrets(self, key: bytes) -> list[str]:
@@ -105,6 +106,7 @@ def parse_receiver(record: Record, now_ms: int) -> Receiver:
         is_default=b"is_default" in record,
         is_enabled=record[b"enabled"] == b"1",
         disabled_reason=record.get(b"disabled_reason", b"").decode(),
+        created_ms=int(record[b"created_ms"]),
         sealed_secrets=tuple(secrets),
     )
 
