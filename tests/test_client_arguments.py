@@ -1,9 +1,12 @@
 """What the client is given wrongly is one clear error, whatever it knows of the job by then."""
 
 import asyncio
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from tests.stub_server import (
@@ -22,8 +25,16 @@ from tickforge_client import (
     Job,
     JobTimeout,
     TickforgeError,
+    cli,
 )
 
+GONE, LIVE = "job_" + "b" * 26, "job_" + "c" * 26
+EVENTS = {
+    "Content-Disposition": f'attachment; filename="events.out.tfevents.1.{LIVE}"',
+    "X-Last-Tick": "7", "X-Complete": "true", "ETag": '"one"',
+}  # fmt: skip
+#: what follows the ids of every command that takes several jobs
+REST = {"watch": [], "export": ["DIR", "--to", "tensorboard"]}
 STATUSES = "running", "succeeded"
 
 
@@ -68,11 +79,14 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "until None": (lambda job: job.wait(until=None), CONDITION.format("null")),
     "a condition as time": (lambda job: job.wait("loss<1"), SECONDS.format('"loss<1"')),
     "a time that is none": (lambda job: job.wait(float("nan")), SECONDS.format("NaN")),
+    "another tracker": (
+        lambda job: job.export("unused", "mlflow"), '/to = "mlflow": tensorboard or wandb',
+    ),
     "another form": (lambda job: job.curve("jpg"), '/form = "jpg": svg, png or txt'),
     "no form": (lambda job: job.curve(None), "/form = null: svg, png or txt"),
     "no checkpoint": (lambda job: job.checkpoint(""), '/v1/jobs/{}/checkpoints/… = "": an id'),
     "dots": (lambda job: job.checkpoint(".."), '/v1/jobs/{}/checkpoints/… = "..": an id'),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("status", STATUSES)
@@ -109,3 +123,51 @@ def test_an_id_that_would_be_another_path_is_refused() -> None:
                     call(name)
         with pytest.raises(InvalidInput):
             Job(client.session, {"id": ""})
+
+
+def commands_of_several(group: click.Group = cli.tickforge, words: str = "") -> list[str]:
+    """Return the commands, with those of their groups, that take any number of ids."""
+    names = []
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            names += commands_of_several(command, f"{words}{name} ")
+        elif any(isinstance(one, click.Argument) and one.nargs == -1 for one in command.params):
+            names.append(words + name)
+    return names
+
+
+def of_two_jobs(request: ReceivedRequest) -> StubResponse:
+    if GONE in request.path:
+        return problem_response(404, title="No such job")
+    if "/export/" in request.path:
+        return StubResponse(200, b"events", EVENTS)
+    return StubResponse(body=job_document(id=LIVE, status="succeeded"))
+
+
+@pytest.mark.parametrize("command", commands_of_several())
+def test_a_job_that_is_missing_among_several_is_named_and_the_others_are_served(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rest = [str(tmp_path) if word == "DIR" else word for word in REST[command]]
+    with running_stub(of_two_jobs) as server:
+        options = ["--url", server.url, "--key", KEY]
+        assert cli.main([command, GONE, LIVE, *rest, *options]) == 2
+        shown = capsys.readouterr()
+        assert shown.err.splitlines() == [f"tickforge: {GONE}: No such job (404)"]
+        assert LIVE in shown.out and GONE not in shown.out
+        assert cli.main([command, GONE, LIVE, *rest, *options, "--json"]) == 2
+        shown = capsys.readouterr()
+        assert json.loads(shown.err)["job_id"] == GONE
+        (row,) = json.loads(shown.out)
+        assert LIVE in (row.get("id"), row.get("job_id"))
+        assert cli.main([command, GONE, *rest, *options]) == 2
+        assert f"{GONE}: No such job" in capsys.readouterr().err
+
+
+def test_a_refused_key_ends_a_command_of_several_jobs_at_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with running_stub([problem_response(401, title="Unknown key")]) as server:
+        assert cli.main(["watch", GONE, LIVE, "--url", server.url, "--key", KEY]) == 2
+    assert len(server.requests) == 1
+    assert capsys.readouterr().err == f"tickforge: {GONE}: Unknown key (401)\n"

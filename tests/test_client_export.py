@@ -1,5 +1,6 @@
 """`tickforge export`: folders that grow with their jobs, whatever stops the command meanwhile."""
 
+import asyncio
 import io
 import json
 import shutil
@@ -16,12 +17,18 @@ from jobs.job import SparsePoint
 from jobs.settings import Settings
 from jobs.store.connection import Store
 from tests.manual_worker import ManualWorker
-from tests.stub_server import ReceivedRequest, StubResponse, running_stub
+from tests.stub_server import (
+    ReceivedRequest,
+    StubResponse,
+    job_document,
+    problem_response,
+    running_stub,
+)
 from tests.support import ADMIN_KEY
 from tests.tracker_files import parse_message, read_events, read_history, read_log
 from tickforge_client import cli
 from tickforge_client.blocking import run
-from tickforge_client.client import Client
+from tickforge_client.client import AsyncClient, Client
 from tickforge_client.commands import export as export_command
 from tickforge_client.export_state import find_export
 from tickforge_client.trackers import export_events
@@ -207,6 +214,67 @@ def test_a_tar_with_other_members_is_refused_and_nothing_of_it_is_written(
         assert export(world, tmp_path / "runs", to="wandb") == 3
     assert not list((tmp_path / "runs").iterdir())
     assert not list(tmp_path.glob("run-*"))
+
+
+def test_a_job_that_is_deleted_while_several_are_followed_ends_the_others_export_no_sooner(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    gone, answer, looks = "job_" + "a" * 26, world.answer, [job_document(name="digits (1)")]
+
+    def rule(request: ReceivedRequest) -> StubResponse:
+        if gone not in request.path:
+            return answer(request)
+        return StubResponse(body=looks.pop()) if looks else problem_response(404, title="Gone")
+
+    world.plan = ["train", "train", "end"]
+    with running_stub(rule) as server:
+        monkeypatch.setenv("TICKFORGE_URL", server.url)
+        words = ["export", gone, world.job_id, str(tmp_path), "--to", "tensorboard", "--follow"]
+        assert cli.main(words) == 2
+    assert f"tickforge: {gone}: Gone (404)" in capsys.readouterr().err
+    assert event_file(tmp_path).read_bytes() == world.whole() and not world.plan
+
+
+def test_programs_export_as_the_command_does(world: World, tmp_path: Path) -> None:
+    """Each goes on where the other was; a run of a job that has not ended is not written."""
+    events, runs = tmp_path / "events", tmp_path / "runs"
+    with Client() as client:
+        job = client.job(world.job_id)
+        world.train()
+        assert job.export(events, "tensorboard") == (event_file(events), CHUNK - 1, False)
+        assert job.export(runs, to="wandb") == (None, 0, False) and not runs.exists()
+        world.train()
+        assert export(world, events) == 0
+        world.end()
+        done = job.export(str(events), to="tensorboard")
+        assert done == (event_file(events), 2 * CHUNK, True)
+        assert event_file(events).read_bytes() == world.whole()
+        run_file = job.export(runs, "wandb").path
+        assert job.ended and run_file is not None and run_file.stat().st_size > 0
+        chosen = job.export(events, "tensorboard", columns=["loss", "val_loss"])
+        assert chosen.path is not None
+        assert chosen.path.read_bytes() == world.whole(query="?columns=loss%2Cval_loss")
+
+
+def test_exports_side_by_side_on_one_event_loop_wait_for_one_another(
+    world: World, tmp_path: Path
+) -> None:
+    world.train()
+
+    async def export_all(to: str) -> None:
+        async with AsyncClient() as client:
+            job = await client.job(world.job_id)
+            exported = await asyncio.gather(*(job.export(tmp_path, to) for _ in range(8)))
+            assert len(set(exported)) == 1 and exported[0].path is not None
+
+    asyncio.run(export_all("tensorboard"))
+    assert event_file(tmp_path).read_bytes() == world.whole()
+    world.end()
+    asyncio.run(export_all("wandb"))
+    (log,) = tmp_path.glob("offline-run-*/run-*.wandb")
+    assert len(read_history(read_log(log.read_bytes()))) == CHUNK
+    assert not list(tmp_path.glob("*.part"))
 
 
 def test_a_wrong_command_is_one_clear_error(

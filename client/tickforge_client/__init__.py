@@ -9,6 +9,7 @@ from tickforge_client.errors import (
     Conflict,
     CorruptDownload,
     DamagedOnServer,
+    ExportError,
     FileChanged,
     InvalidInput,
     InvalidRequest,
@@ -27,6 +28,7 @@ from tickforge_client.errors import (
 from tickforge_client.events import Event
 from tickforge_client.history import History, Sparse
 from tickforge_client.job import AsyncJob, Job
+from tickforge_client.job_exports import ExportedJob
 from tickforge_client.logs import Log
 from tickforge_client.notebook import JobList
 from tickforge_client.signatures import verify_webhook
@@ -44,6 +46,8 @@ __all__ = [
     "DamagedOnServer",
     "Dataset",
     "Event",
+    "ExportError",
+    "ExportedJob",
     "FileChanged",
     "History",
     "InvalidInput",

@@ -10,13 +10,14 @@ import click
 
 from tickforge_client._version import __version__
 from tickforge_client.commands.checkpoints import checkpoint, checkpoints, download
-from tickforge_client.commands.common import EXIT_FAILED, common_options, echo, print_json
+from tickforge_client.commands.common import common_options, print_json
 from tickforge_client.commands.completion import completion
 from tickforge_client.commands.control import cancel, delete, pause, resume, stop
 from tickforge_client.commands.curve import draw_curve, sign_link
 from tickforge_client.commands.datasets import datasets
 from tickforge_client.commands.events import show_events, show_logs
 from tickforge_client.commands.export import export_jobs
+from tickforge_client.commands.failures import EXIT_USAGE, error_exit_code, print_error
 from tickforge_client.commands.forks import extend, fork
 from tickforge_client.commands.history import show_history
 from tickforge_client.commands.keys import keys
@@ -27,18 +28,8 @@ from tickforge_client.commands.tenants import jobs, tenants, usage
 from tickforge_client.commands.verify import verify
 from tickforge_client.commands.watch import list_jobs, status, watch
 from tickforge_client.commands.webhooks import webhooks
-from tickforge_client.errors import (
-    AnswerFailed,
-    ExportError,
-    InvalidInput,
-    NotConfigured,
-    Problem,
-    ServerError,
-    TickforgeError,
-)
+from tickforge_client.errors import TickforgeError
 
-#: exit codes: the request is wrong; the server or the network is failing
-EXIT_USAGE, EXIT_UNAVAILABLE = 2, 3
 EXIT_INTERRUPTED, EXIT_BROKEN_PIPE = 130, 141  # 128 + SIGINT, SIGPIPE: as a shell reports them
 
 
@@ -91,19 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except TickforgeError as error:
-        if "--json" in words:
-            print_json(error.document(), err=True)
-        else:
-            echo(f"tickforge: {error}", err=True)
-        return _exit_code(error)
-
-
-def _exit_code(error: TickforgeError) -> int:
-    if isinstance(error, AnswerFailed):
-        return EXIT_FAILED
-    is_refused = isinstance(error, Problem) and not isinstance(error, ServerError)
-    is_wrong = isinstance(error, NotConfigured | InvalidInput | ExportError)
-    return EXIT_USAGE if is_refused or is_wrong else EXIT_UNAVAILABLE
+        print_error(error, as_json="--json" in words)
+        return error_exit_code(error)
 
 
 def run() -> None:

@@ -36,7 +36,12 @@ MAX_VALUE_CHARACTERS = 80
 
 
 class TickforgeError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package.
+
+    `job_id`: where several jobs were asked for at once, the one that it is about.
+    """
+
+    job_id: str | None = None
 
     def document(self) -> dict[str, Any]:
         """Return the error as a JSON object: RFC 9457's `title` and `detail`."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from tickforge_client.errors import ExportError
 
@@ -24,6 +25,7 @@ except ImportError:  # not on Windows: there nothing keeps two processes from on
 STATE_FILE, LOCK_FILE = ".tickforge.json", ".tickforge.lock"
 #: characters of an id by which the folders of jobs with one name differ
 ID_END = 6
+LOCK_POLL_SECONDS = 0.05
 MAX_LABEL = 80  # characters of a name in that of a folder
 
 
@@ -84,14 +86,29 @@ def _read_state(path: Path) -> Export:
         raise ExportError(f"{rule}: remove {path.parent}, and export again") from error
 
 
-@contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
-    """Make a folder, and keep other processes from it; wait for one that is at work in it."""
+@asynccontextmanager
+async def lock_folder(
+    folder: Path, sleep: Callable[[float], Awaitable[None]]
+) -> AsyncIterator[None]:
+    """Make a folder, and keep other exports from it; wait for one that is at work in it.
+
+    It looks again and again: a wait in the system would stop an event loop, and with it the other
+    export, if that is of the same program.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK_FILE).open("ab") as file:
-        if fcntl is not None:
-            fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+        while not _try_lock(file):
+            await sleep(LOCK_POLL_SECONDS)
         yield
+
+
+def _try_lock(file: BinaryIO) -> bool:
+    try:
+        if fcntl is not None:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

@@ -51,6 +51,7 @@ class Job(JobFields["Job", Checkpoint]):
     curve = blocking(_calls.curve)
     curve_lines = blocking(_calls.curve_lines)
     link = blocking(_calls.link)
+    export = blocking(_calls.export)
     predict = blocking(_calls.predict)
     evaluate = blocking(_calls.evaluate)
     predict_dataset = blocking(_calls.predict_dataset)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
-from tickforge_client import events, history, logs, predictions
+from tickforge_client import events, history, job_exports, logs, predictions
 from tickforge_client.events import Event
 from tickforge_client.history import History
+from tickforge_client.job_exports import ExportedJob
 from tickforge_client.job_fields import END, CheckpointT, JobT
 from tickforge_client.job_pictures import JobPictures
 from tickforge_client.json_values import require_object, require_seconds, require_text
@@ -165,6 +167,30 @@ class JobCalls(JobPictures[JobT, CheckpointT]):
         query: dict[str, Any] = {"columns": names, "points": points}
         query |= {"lineage": "true"} if lineage else {}
         return await self.session.get(api_path("jobs", self.id, "history"), query)
+
+    async def export(
+        self,
+        path: str | Path,
+        to: str,
+        *,
+        columns: str | Sequence[str] | None = None,
+        lineage: bool = False,
+    ) -> ExportedJob:
+        """Write the history into a folder of this job in `path`, as `tickforge export` does.
+
+        `to`: "tensorboard", whose file gets what is new with each call, also while the job trains;
+        or "wandb", written once the job has ended: before, the `path` of the answer is None.
+        `columns`: all metrics by default; with `lineage` a fork has the ticks before its own, too.
+        Raises InvalidInput, InvalidRequest, ExportError where the folder is not what an export
+        leaves, or OSError.
+        """
+        known = await job_exports.open_export(
+            self.session, self.id, self.name, Path(path), to, columns, lineage=lineage
+        )
+        if not (self.ended or to in job_exports.GROWING):
+            await self._fetch({})
+        export = await job_exports.write_new(self.session, known, has_ended=self.ended)
+        return job_exports.describe(export)
 
     async def predict(self, rows: Any, which: str | int = "latest") -> list[dict[str, Any]]:
         """Return a prediction for each row, by the net of a checkpoint.

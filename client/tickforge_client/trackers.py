@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import tarfile
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,7 +32,7 @@ async def export_events(session: ApiSession, export: Export) -> Export:
 
     Bytes that another process has appended since are written again: they are the same.
     """
-    with lock_folder(export.folder):
+    async with lock_folder(export.folder, session.sleep):
         if not export.is_whole:
             export = Export(export.job_id, export.tracker, export.query, export.folder)
         async with _open_export(session, export, after=export.tick) as response:
@@ -46,7 +47,7 @@ async def export_events(session: ApiSession, export: Export) -> Export:
                 file.seek(start)
                 await _write_pieces(session, response, file)
                 size = file.tell()
-        return _save_progress(replace(target, bytes=size), response)
+        return await _save_progress(session, replace(target, bytes=size), response)
 
 
 async def export_run(session: ApiSession, export: Export) -> Export:
@@ -56,16 +57,19 @@ async def export_run(session: ApiSession, export: Export) -> Export:
         if response.status_code == 304:
             return export
         directory.mkdir(parents=True, exist_ok=True)
-        part = directory / f".{export.job_id}.tar.{os.getpid()}.part"
+        part = directory / f".{export.job_id}.tar.{secrets.token_hex(4)}.part"
         try:
             with part.open("wb") as file:
                 await _write_pieces(session, response, file)
-            path = await session.call(_extract_run, part, directory)
+            member = await session.call(_find_run, part)
+            path = directory / member
+            async with lock_folder(path.parent, session.sleep):
+                await session.call(_extract_run, part, member, path)
         finally:
             part.unlink(missing_ok=True)
     size = path.stat().st_size
     run = replace(export, folder=path.parent, file=path.name, bytes=size)
-    return _save_progress(run, response)
+    return await _save_progress(session, run, response)
 
 
 #: tracker -> what exports a job to it
@@ -97,22 +101,27 @@ async def _write_pieces(session: ApiSession, response: StreamedResponse, file: B
     await session.call(os.fsync, file.fileno())
 
 
-def _extract_run(tar_path: Path, directory: Path) -> Path:
-    """Put the one file of a run into its folder, whole or not at all, and return its path."""
+def _find_run(tar_path: Path) -> str:
+    """Return the name of the one file of a run, which has its folder."""
     with tarfile.open(tar_path, mode="r:") as tar:
         members = tar.getmembers()
         strange = [member.name for member in members if not RUN_MEMBER.fullmatch(member.name)]
         files = [member for member in members if member.isreg()]
-        if strange or len(files) != 1:
+        if strange or len(files) != 1 or "/" not in files[0].name:
             raise UnexpectedAnswer(f"no run's folder: {[member.name for member in members][:5]}")
-        path, content = directory / files[0].name, tar.extractfile(files[0])
+        return files[0].name
+
+
+def _extract_run(tar_path: Path, member: str, path: Path) -> None:
+    """Put the file of a run at its path, whole or not at all."""
+    with tarfile.open(tar_path, mode="r:") as tar:
+        content = tar.extractfile(member)
         assert content is not None, "a regular file"
-        with lock_folder(path.parent), new_version(path) as part, part.open("wb") as file:
+        with new_version(path) as part, part.open("wb") as file:
             shutil.copyfileobj(content, file)
-    return path
 
 
-def _save_progress(export: Export, response: StreamedResponse) -> Export:
+async def _save_progress(session: ApiSession, export: Export, response: StreamedResponse) -> Export:
     """Save how far an export is, and return it."""
     progress = replace(
         export,
@@ -120,5 +129,5 @@ def _save_progress(export: Export, response: StreamedResponse) -> Export:
         etag=response.headers["etag"],
         is_complete=response.headers["x-complete"] == "true",
     )
-    progress.save()
+    await session.call(progress.save)
     return progress

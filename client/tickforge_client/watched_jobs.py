@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tickforge_client.errors import NotFound
+from tickforge_client.errors import NotFound, TickforgeError
 from tickforge_client.job import Job
 
 #: seconds between two requests of one job, and between two of its losses
@@ -49,6 +49,9 @@ class WatchedJob:
                 return 2
         except NotFound:
             self.is_deleted = not self.job.ended
+        except TickforgeError as error:
+            error.job_id = self.job.id
+            raise
         return 1
 
     def _are_losses_due(self) -> bool:

@@ -61,6 +61,13 @@ MUTANTS = (
          "leaves_no_connection_behind",),
     ),
     Mutant(
+        "missing-job-ends-all",
+        "a command of several jobs ends where one of them is not there",
+        edit_once(f"{CLIENT}/commands/failures.py", "if _concerns_all(error):", "if error:"),
+        (f"{ARGUMENTS}::test_a_job_that_is_missing_among_several_is_named_and_the_others_are_"
+         "served",),
+    ),
+    Mutant(
         "quiet-stream-given-up",
         "a job that has no news for long is no longer followed when its stream is cut",
         edit_once(f"{CLIENT}/events.py", "                yield None", "                continue"),

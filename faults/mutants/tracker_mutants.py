@@ -97,9 +97,9 @@ MUTANTS = (
         "run-of-a-live-job-exported",
         "a run of W&B is synced before its job has ended, and its steps a second time afterwards",
         edit_once(
-            "client/tickforge_client/commands/export.py",
-            "is_due = export.tracker in GROWING or client.job(export.job_id).ended",
-            "is_due = True",
+            "client/tickforge_client/job_exports.py",
+            "if not (has_ended or export.tracker in GROWING):",
+            "if export.is_complete and not has_ended:",
         ),
         (ENDED,),
     ),

@@ -17,6 +17,7 @@ from tickforge_client.commands.common import (
     print_json,
     print_lines,
 )
+from tickforge_client.commands.failures import JobFailures
 from tickforge_client.commands.watch_several import select_jobs, watch_several
 from tickforge_client.events import TERMINAL_STATUSES
 from tickforge_client.job import Job
@@ -92,22 +93,28 @@ def watch(
     jobs that have ended count, too, unless --status or --all leaves them out.
 
     Exit code: 0 if all succeeded (or --all found none), 1 if one failed or was cancelled, 2 if one
-    was deleted meanwhile or nothing was selected, 130 after Ctrl-C, which leaves the jobs running.
+    is not there, was deleted meanwhile, or nothing was selected, 130 after Ctrl-C, which leaves the
+    jobs running.
     """
     if not (job_ids or live or status or label):
         raise click.UsageError("at least one JOB, or --all, --status or --label is needed")
     is_one = len(set(job_ids)) == 1 and not (live or status or label)
     with common.client() as client:
-        jobs = [client.job(job_id) for job_id in dict.fromkeys(job_ids)]
-        if is_one:
+        jobs, failures = list[Job](), JobFailures(common)
+        for job_id in dict.fromkeys(job_ids):
+            with failures.collect(job_id):
+                jobs.append(client.job(job_id))
+        if is_one and jobs:
             return watch_job(jobs[0], common)
         if live or status or label:
             statuses = {*status, *(LIVE_STATUSES if live else ())}
             jobs = select_jobs(client, jobs, status=sorted(statuses), label=label)
         if not jobs and live and not label:
             common.print_result([], "no job is queued, running or paused")
-            return 0
-        return watch_several(jobs, common)
+            return failures.exit_code
+        if not jobs and failures.job_ids:
+            return failures.exit_code
+        return max(failures.exit_code, watch_several(jobs, common))
 
 
 def watch_job(job: Job, common: CommonOptions) -> int:
