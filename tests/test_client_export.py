@@ -284,6 +284,10 @@ def test_a_wrong_command_is_one_clear_error(
     folder = tmp_path / "runs"
     assert export(world, folder) == 0
     (state,) = folder.glob("*/.tickforge.json")
+    other = state.parent.with_name("another-aaaaaa")
+    shutil.copytree(state.parent, other)
+    (other / state.name).write_text("half")
+    assert export(world, folder) == 0, "what is wrong with another job's folder is not told here"
     state.write_text("{}")
     wrong = {
         (world.job_id, "--to", "tensorboard"): "at least one JOB",

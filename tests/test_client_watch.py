@@ -19,8 +19,9 @@ from tests.stub_server import (
     running_stub,
 )
 from tests.terminals import on_a_terminal
-from tickforge_client import cli, watched_jobs
+from tickforge_client import Client, cli, watched_jobs
 from tickforge_client.sparklines import sparkline
+from tickforge_client.watched_jobs import WatchedJob
 
 A, B, C = (f"job_{letter * 26}" for letter in "abc")
 GONE = problem_response(404, title="No such job")
@@ -148,6 +149,19 @@ def test_a_terminal_shows_a_line_a_job_with_its_curve_and_counts_those_without_a
     assert "█▄ ▁" in output
     code, output = on_a_terminal("watch", "--all", **environ)
     assert "and 6 more: 5 running, 1 succeeded" in output, output
+
+
+def test_a_job_whose_history_is_damaged_is_shown_without_its_curve_and_ends_no_watch() -> None:
+    damaged = problem_response(500, type="urn:tickforge:problem:damaged")
+
+    def rule(request: ReceivedRequest) -> StubResponse:
+        is_history = request.path.endswith("history")
+        return damaged if is_history else StubResponse(body=job_document(**DONE, kind="train"))
+
+    with running_stub(rule) as server, Client(server.url, KEY) as client:
+        watched = [WatchedJob(client.job(A)), WatchedJob(client.job(B))]
+        shown = list(watched_jobs.follow(watched, with_losses=True))
+    assert shown == watched and [one.losses for one in shown] == [[], []]
 
 
 def test_a_small_curve_has_a_character_a_value_and_the_scale_of_the_servers_curves() -> None:

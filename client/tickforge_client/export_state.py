@@ -66,7 +66,8 @@ def find_export(directory: Path, job_id: str, name: str, tracker: str, query: st
     It has nothing, too, where other columns were asked for, or the file is shorter than it was.
     Raises ExportError.
     """
-    known = [_read_state(path) for path in sorted(directory.glob(f"*/{STATE_FILE}"))]
+    states = (_read_state(path, job_id) for path in sorted(directory.glob(f"*/{STATE_FILE}")))
+    known = [export for export in states if export is not None]
     for export in known:
         if (export.job_id, export.tracker) == (job_id, tracker):
             is_current = export.query == query and export.is_whole
@@ -78,10 +79,13 @@ def find_export(directory: Path, job_id: str, name: str, tracker: str, query: st
     return Export(job_id, tracker, query, folder)
 
 
-def _read_state(path: Path) -> Export:
+def _read_state(path: Path, job_id: str) -> Export | None:
+    """Return the state in a file; None where it is unusable, and that of another job's folder."""
     try:
         return Export(**{**json.loads(path.read_text()), "folder": path.parent})
     except (ValueError, TypeError) as error:
+        if not path.parent.name.endswith(job_id[-ID_END:]):
+            return None
         rule = f"{path} is not what an export of this version leaves ({error})"
         raise ExportError(f"{rule}: remove {path.parent}, and export again") from error
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tickforge_client.errors import NotFound, TickforgeError
+from tickforge_client.errors import DamagedOnServer, NotFound, TickforgeError
 from tickforge_client.job import Job
 
 #: seconds between two requests of one job, and between two of its losses
@@ -60,7 +60,10 @@ class WatchedJob:
         return has_new and (job.ended or time.monotonic() >= self._losses_at + LOSSES_SECONDS)
 
     def _fetch_losses(self) -> None:
-        self.losses = list(self.job.view(points=POINTS)["loss"]["mean"])
+        try:
+            self.losses = list(self.job.view(points=POINTS)["loss"]["mean"])
+        except DamagedOnServer:  # of its history; the job and the others are shown all the same
+            self.losses = []
         self._losses_tick, self._losses_at = self.job.tick, time.monotonic()
 
 
