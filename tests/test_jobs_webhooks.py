@@ -23,7 +23,7 @@ from jobs.tenant_secrets import tenant_secret
 from jobs.webhooks.deliveries import Deliveries
 from jobs.webhooks.delivery import HOUR, MINUTE, DeliveryInfo, retry_delay
 from jobs.webhooks.fan_out import FanOut
-from jobs.webhooks.queue import DeliveryQueue, DueLane, Outcome, Parcel, TryResult
+from jobs.webhooks.queue import DeliveryQueue, DueLane, DueMessage, Outcome, TryResult
 from jobs.webhooks.sealing import BrokenSeal, seal, unseal
 from jobs.webhooks.service import NewWebhook, Webhooks
 from jobs.webhooks.signature import make_secret, sign
@@ -56,17 +56,17 @@ def fan_out(store: Store, queue: DeliveryQueue, tenant: str = TENANT) -> int:
     return FanOut(store, queue.nonce).move_some(tenant, queue.read_due(1).now_ms)
 
 
-def due(queue: DeliveryQueue) -> list[Parcel]:
+def due(queue: DeliveryQueue) -> list[DueMessage]:
     work = queue.read_due(100)
-    return list(queue.read_parcels(work.lanes, work.now_ms))
+    return list(queue.read_messages(work.lanes, work.now_ms))
 
 
-def drain(store: Store, queue: DeliveryQueue) -> Iterator[Parcel]:
+def drain(store: Store, queue: DeliveryQueue) -> Iterator[DueMessage]:
     """Deliver everything, one message after the other, as the sender finds it."""
     fan_out(store, queue)
-    while parcels := due(queue):
-        yield parcels[0]
-        queue.report([result(parcels[0].lane, "delivered", code=204)])
+    while messages := due(queue):
+        yield messages[0]
+        queue.report([result(messages[0].lane, "delivered", code=204)])
 
 
 def result(lane: DueLane, outcome: Outcome, **how: Any) -> TryResult:
@@ -92,7 +92,7 @@ def test_each_change_of_a_job_is_one_event_in_order_with_the_job_as_it_was(
 ) -> None:  # fmt: skip
     make(webhooks)
     job_id = run_job(ledger, lease_ledger, name="näme", labels={"team": "a"})
-    bodies = [json.loads(parcel.body) for parcel in drain(store, queue)]
+    bodies = [json.loads(message.body) for message in drain(store, queue)]
     kinds = ["job.started", "job.validated", "job.checkpointed", "job.succeeded"]
     assert [body["type"] for body in bodies] == kinds
     assert [body["data"]["tick"] for body in bodies] == [0, 20, 20, 20]
@@ -117,7 +117,7 @@ def test_a_pause_a_failure_and_a_cancel_are_told_and_a_second_start_is_not(
     lease = claim_job(lease_ledger).lease
     lease_ledger.finish(lease, "failed", 1, error={"type": "spec", "detail": "no"})
     ledger.request_transition(TENANT, submit_job(ledger), "cancel")
-    events = [json.loads(parcel.body) for parcel in drain(store, queue)]
+    events = [json.loads(message.body) for message in drain(store, queue)]
     kinds = [event["type"] for event in events]
     assert sorted(kinds) == ["job.cancelled", "job.failed", "job.paused", "job.started"]
     failed = next(event["data"] for event in events if event["type"] == "job.failed")
@@ -159,10 +159,10 @@ def test_an_event_has_the_same_id_for_ever_and_others_have_others(
     make(webhooks)
     make(webhooks)
     job_id = run_job(ledger, lease_ledger)
-    ids = [parcel.lane.message_id for parcel in drain(store, queue)]
+    ids = [message.lane.message_id for message in drain(store, queue)]
     assert len(set(ids)) == 8
     told_again(store, job_id, "job.succeeded")
-    again = [parcel.lane.message_id for parcel in drain(store, queue)]
+    again = [message.lane.message_id for message in drain(store, queue)]
     assert len(again) == 2 and set(again) <= set(ids)
 
 
@@ -180,20 +180,20 @@ def test_messages_of_a_job_wait_for_the_one_before_and_other_jobs_do_not(
     make(webhooks)
     first, second = run_job(ledger, lease_ledger), run_job(ledger, lease_ledger)
     fan_out(store, queue)
-    parcels = {parcel.lane.lane: parcel for parcel in due(queue)}
-    assert {lane: parcel.event for lane, parcel in parcels.items()} == {
+    messages = {message.lane.lane: message for message in due(queue)}
+    assert {lane: message.event for lane, message in messages.items()} == {
         first: "job.started", second: "job.started",
     }  # fmt: skip
-    again = result(parcels[first].lane, "again", code=500, error="answered 500", delay_ms=5000)
-    queue.report([again, result(parcels[second].lane, "delivered", code=200)])
-    assert [(parcel.lane.lane, parcel.event) for parcel in due(queue)] == [
+    again = result(messages[first].lane, "again", code=500, error="answered 500", delay_ms=5000)
+    queue.report([again, result(messages[second].lane, "delivered", code=200)])
+    assert [(message.lane.lane, message.event) for message in due(queue)] == [
         (second, "job.validated")
     ]
-    store.zadd(keys.webhook_lanes(TENANT, parcels[first].receiver.id), {first: 0})
-    store.zadd(keys.WEBHOOKS_DUE, {parcels[first].lane.member: 0})
-    retried = next(parcel for parcel in due(queue) if parcel.lane.lane == first)
+    store.zadd(keys.webhook_lanes(TENANT, messages[first].receiver.id), {first: 0})
+    store.zadd(keys.WEBHOOKS_DUE, {messages[first].lane.member: 0})
+    retried = next(message for message in due(queue) if message.lane.lane == first)
     assert (retried.event, retried.attempt, retried.first_ms) == ("job.started", 1, 1000)
-    assert (retried.body, retried.lane) == (parcels[first].body, parcels[first].lane)
+    assert (retried.body, retried.lane) == (messages[first].body, messages[first].lane)
 
 
 def test_a_message_behind_another_is_sent_at_once_after_that_and_has_no_time_of_its_own(
@@ -213,8 +213,8 @@ def test_a_message_behind_another_is_sent_at_once_after_that_and_has_no_time_of_
     assert [bool(delivery.next_try) for delivery in listed] == [True, False, False, False]
     assert due(queue) == []
     deliveries.redeliver(TENANT, webhook, listed[2].id)
-    assert [parcel.event for parcel in due(queue)] == ["job.started"]
-    assert [parcel.event for parcel in drain(store, queue)] == [
+    assert [message.event for message in due(queue)] == ["job.started"]
+    assert [message.event for message in drain(store, queue)] == [
         delivery.event for delivery in listed
     ]
 
@@ -250,8 +250,8 @@ def test_what_another_has_moved_meanwhile_is_not_moved_again(
 
     def move_late(*what: Any) -> None:
         move(*what)
-        delivered = [queue.report([result(parcel.lane, "delivered", code=200)])
-                     for _ in range(4) for parcel in due(queue)]  # fmt: skip
+        delivered = [queue.report([result(message.lane, "delivered", code=200)])
+                     for _ in range(4) for message in due(queue)]  # fmt: skip
         assert len(delivered) == 4
         move(*what)
 
@@ -272,9 +272,9 @@ def test_who_has_lost_the_lease_moves_and_records_nothing(
         fan_out(store, other)
     assert store.xlen(keys.webhook_outbox(TENANT)) == 4
     fan_out(store, queue)
-    parcel = due(queue)[0]
+    message = due(queue)[0]
     with pytest.raises(LeaseLost):
-        other.report([result(parcel.lane, "delivered", code=200)])
+        other.report([result(message.lane, "delivered", code=200)])
     assert store.zcard(keys.webhook_waiting(TENANT, hook)) == 4
     queue.release_lease()
     assert other.hold_lease() and not queue.hold_lease()
@@ -287,16 +287,16 @@ def test_a_webhook_that_gives_up_is_disabled_and_what_waits_for_it_ends(
     hook = make(webhooks)
     run_job(ledger, lease_ledger)
     fan_out(store, queue)
-    parcel = due(queue)[0]
-    member = parcel.lane.member
-    gone = result(parcel.lane, "failed", code=410, error="answered 410", disable="it answered 410")
+    message = due(queue)[0]
+    member = message.lane.member
+    gone = result(message.lane, "failed", code=410, error="answered 410", disable="it answered 410")
     assert queue.report([gone]) == [member]
     info = webhooks.get(TENANT, hook)
     assert (info.enabled, info.disabled_reason, info.waiting) == (False, "it answered 410", 3)
     run_job(ledger, lease_ledger)
     assert store.exists(keys.webhook_outbox(TENANT)) == 0, "nobody listens"
-    (parcel,) = due(queue)
-    queue.report([result(parcel.lane, "closed", error="the webhook is disabled")])
+    (message,) = due(queue)
+    queue.report([result(message.lane, "closed", error="the webhook is disabled")])
     assert due(queue) == [] and webhooks.get(TENANT, hook).waiting == 0
     assert webhooks.change(TENANT, hook, {}, enabled=True).info.disabled_reason is None
     run_job(ledger, lease_ledger)
@@ -320,7 +320,7 @@ def test_the_oldest_events_and_deliveries_beyond_the_bounds_are_dropped_and_coun
     assert mover.move_some(TENANT, 0) == 5
     info = webhooks.get(TENANT, hook)
     assert (info.waiting, info.dropped) == (3, 2)
-    assert [parcel.event for parcel in due(queue)] == ["job.validated"], "lanes go on"
+    assert [message.event for message in due(queue)] == ["job.validated"], "lanes go on"
     outcomes = store.hgetall(keys.WEBHOOK_OUTCOMES)
     assert outcomes == {b"event_dropped": b"3", b"dropped": b"2"}
 
@@ -344,7 +344,7 @@ def test_of_ended_deliveries_the_newest_stay(
     edited = EditedScripts(store, [("MAX_ENDED = 1000", "MAX_ENDED = 3")])
     monkeypatch.setattr(queue, "_scripts", edited)
     run_job(ledger, lease_ledger)
-    sent = [parcel.lane.message_id for parcel in drain(store, queue)]
+    sent = [message.lane.message_id for message in drain(store, queue)]
     listed = [name.decode() for name in store.zrange(keys.webhook_messages(TENANT, hook), 0, -1)]
     assert listed == sent[-3:]
     assert len(list(store.scan_iter("webhook:*:message:*"))) == 3
@@ -357,9 +357,9 @@ def test_a_deleted_webhook_leaves_nothing(
     hook = make(webhooks)
     run_job(ledger, lease_ledger)
     fan_out(store, queue)
-    parcel = due(queue)[0]
+    message = due(queue)[0]
     webhooks.delete(TENANT, hook)
-    queue.report([result(parcel.lane, "again", delay_ms=1)])
+    queue.report([result(message.lane, "again", delay_ms=1)])
     left = {name.decode() for name in store.scan_iter("webhook*")}
     assert left == {keys.WEBHOOK_LEASE, keys.WEBHOOK_SEQUENCE}
 

@@ -30,7 +30,7 @@ from jobs.webhooks.addresses import AddressRules
 from jobs.webhooks.delivery import retry_delay
 from jobs.webhooks.event import content_type
 from jobs.webhooks.fan_out import FanOut
-from jobs.webhooks.queue import DeliveryQueue, DueLane, Parcel, TryResult
+from jobs.webhooks.queue import DeliveryQueue, DueLane, DueMessage, TryResult
 from jobs.webhooks.sealing import BrokenSeal
 from jobs.webhooks.signature import sign
 from workers.webhook_client import Response, WebhookClient
@@ -48,7 +48,7 @@ GONE = 410
 class Sent(NamedTuple):
     """A request that was begun, and what came of it."""
 
-    parcel: Parcel
+    message: DueMessage
     sent_ms: int
     response: Response
 
@@ -101,8 +101,8 @@ class WebhookSender(BackgroundThread):
             sent_ms = read_clock_ms(self._store)
             tenants = {lane.tenant for lane in lanes}
             tenant_keys = {tenant: tenant_secret(self._store, tenant) for tenant in tenants}
-            for parcel in self._queue.read_parcels(lanes, sent_ms):
-                self._send(client, parcel, tenant_keys[parcel.lane.tenant], sent_ms)
+            for message in self._queue.read_messages(lanes, sent_ms):
+                self._send(client, message, tenant_keys[message.lane.tenant], sent_ms)
 
     def _hold_lease(self) -> bool:
         """Renew the lease when it is due, or try to get it; return whether it is held."""
@@ -139,14 +139,17 @@ class WebhookSender(BackgroundThread):
             of_webhook[lane.member] += 1
             yield lane
 
-    def _send(self, client: WebhookClient, parcel: Parcel, tenant_key: bytes, sent_ms: int) -> None:
-        lane, receiver = parcel.lane, parcel.receiver
-        finish = partial(self._finish, parcel, sent_ms)
+    def _send(
+        self, client: WebhookClient, message: DueMessage, tenant_key: bytes, sent_ms: int
+    ) -> None:
+        lane, receiver = message.lane, message.receiver
+        finish = partial(self._finish, message, sent_ms)
         headers, error = dict[str, str](), None
-        if receiver.is_enabled or parcel.is_test:
+        if receiver.is_enabled or message.is_test:
             try:
                 secrets = receiver.secrets(tenant_key)
-                headers, url = make_headers(parcel, secrets, sent_ms // 1000), parse_url(parcel.url)
+                headers = make_headers(message, secrets, sent_ms // 1000)
+                url = parse_url(message.url)
             except (BrokenSeal, ValueError) as broken:
                 error = f"it cannot be sent: {broken}"
         self._in_flight[lane.member, lane.lane] = lane
@@ -154,10 +157,10 @@ class WebhookSender(BackgroundThread):
             finish(Response(None, error))
             return
         fault_points.hit("webhooks:send")
-        client.send(url, headers, parcel.body, finish)
+        client.send(url, headers, message.body, finish)
 
-    def _finish(self, parcel: Parcel, sent_ms: int, response: Response) -> None:
-        self._results.put(Sent(parcel, sent_ms, response))
+    def _finish(self, message: DueMessage, sent_ms: int, response: Response) -> None:
+        self._results.put(Sent(message, sent_ms, response))
 
     def _record(self, results: Sequence[Sent]) -> None:
         """Record what came back; a webhook that this disabled is archived so."""
@@ -184,16 +187,16 @@ class WebhookSender(BackgroundThread):
 
     def _forget_unrecorded(self) -> None:
         for sent in self._unrecorded:
-            self._in_flight.pop((sent.parcel.lane.member, sent.parcel.lane.lane), None)
+            self._in_flight.pop((sent.message.lane.member, sent.message.lane.lane), None)
         self._unrecorded.clear()
 
     def _log(self, sent: Sent, result: TryResult) -> None:
-        lane = sent.parcel.lane
+        lane = sent.message.lane
         log = self._logger.info if result.outcome == "delivered" else self._logger.warning
         log(
             "webhook called" if result.outcome != "closed" else "webhook not called",
-            webhook=lane.member, message=lane.message_id, type=sent.parcel.event,
-            outcome=result.outcome, attempt=sent.parcel.attempt + 1, code=result.code,
+            webhook=lane.member, message=lane.message_id, type=sent.message.event,
+            outcome=result.outcome, attempt=sent.message.attempt + 1, code=result.code,
             error=result.error,
         )  # fmt: skip
 
@@ -212,11 +215,11 @@ class WebhookSender(BackgroundThread):
             self._logger.warning("the webhooks' lease is not released", error=repr(error))
 
 
-def make_headers(parcel: Parcel, secrets: Sequence[str], seconds: int) -> dict[str, str]:
+def make_headers(message: DueMessage, secrets: Sequence[str], seconds: int) -> dict[str, str]:
     """Return the headers of a message that is sent at this second, signed by each secret."""
-    message_id, body = parcel.lane.message_id, parcel.body
+    message_id, body = message.lane.message_id, message.body
     return {
-        "content-type": content_type(parcel.receiver.format),
+        "content-type": content_type(message.receiver.format),
         "content-length": str(len(body)),
         "connection": "close",
         "user-agent": "Tickforge",
@@ -228,10 +231,10 @@ def make_headers(parcel: Parcel, secrets: Sequence[str], seconds: int) -> dict[s
 
 def judge(sent: Sent) -> TryResult:
     """Decide what follows from an answer: delivered, another try, or the end."""
-    parcel, response = sent.parcel, sent.response
-    lane, is_default = parcel.lane, parcel.receiver.is_default
-    if not parcel.receiver.is_enabled and not parcel.is_test:
-        reason = f"the webhook is disabled: {parcel.receiver.disabled_reason}"
+    message, response = sent.message, sent.response
+    lane, is_default = message.lane, message.receiver.is_default
+    if not message.receiver.is_enabled and not message.is_test:
+        reason = f"the webhook is disabled: {message.receiver.disabled_reason}"
         return TryResult(lane, "closed", sent.sent_ms, error=reason)
     code = response.status
     if code is not None and 200 <= code < 300:
@@ -240,12 +243,12 @@ def judge(sent: Sent) -> TryResult:
     if code is not None and 300 <= code < 400:
         error += ": redirects are not followed"
     failed = partial(TryResult, lane, sent_ms=sent.sent_ms, code=code, error=error)
-    if parcel.is_test:
+    if message.is_test:
         return failed(outcome="failed")
     if code == GONE:
         return failed(outcome="failed", disable=None if is_default else "it answered 410 (gone)")
-    since_first = (sent.sent_ms - (parcel.first_ms or sent.sent_ms)) / 1000
-    delay = retry_delay(parcel.attempt + 1, since_first)
+    since_first = (sent.sent_ms - (message.first_ms or sent.sent_ms)) / 1000
+    delay = retry_delay(message.attempt + 1, since_first)
     if delay is not None:
         return failed(outcome="again", delay_ms=int(1000 * delay))
     reason = f"three days of failed tries, at last: {error}"

@@ -39,7 +39,7 @@ class DueWork:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class DueMessage:
     """One message to send: where, what, as which try."""
 
     lane: DueLane
@@ -97,7 +97,7 @@ class DeliveryQueue:
         due = [DueLane(*(part.decode() for part in lane)) for lane in lanes]
         return DueWork(int(now_ms), sorted(tenant.decode() for tenant in tenants), due)
 
-    def read_parcels(self, lanes: Collection[DueLane], now_ms: int) -> Iterator[Parcel]:
+    def read_messages(self, lanes: Collection[DueLane], now_ms: int) -> Iterator[DueMessage]:
         """Read the messages of lanes; those that are gone by now are left out."""
         with self._store.pipeline(transaction=False) as pipe:
             for lane in lanes:
@@ -121,8 +121,8 @@ class DeliveryQueue:
         return [member.decode() for member in disabled]
 
 
-def _parse_parcel(lane: DueLane, receiver: Receiver, message: dict[bytes, bytes]) -> Parcel:
-    return Parcel(
+def _parse_parcel(lane: DueLane, receiver: Receiver, message: dict[bytes, bytes]) -> DueMessage:
+    return DueMessage(
         lane=lane,
         receiver=receiver,
         url=message.get(b"url", b"").decode() or receiver.url,
