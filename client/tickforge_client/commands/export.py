@@ -92,7 +92,7 @@ def _print(common: CommonOptions, exports: Mapping[str, Export]) -> None:
     exported = {job_id: describe(export) for job_id, export in exports.items()}
     if common.json:
         rows = [
-            {**one._asdict(), "job_id": job_id, "path": str(one.path) if one.path else None}
+            {"job_id": job_id, **one._asdict(), "path": str(one.path) if one.path else None}
             for job_id, one in exported.items()
         ]
         print_json(rows)
