@@ -108,8 +108,11 @@ class NotTerminal(ClientError):
 class NoResult(ClientError):
     """The job has no predictions to download: it is of another kind, or has not succeeded."""
 
-    def __init__(self, status: str) -> None:
-        super().__init__(f"only a predict of a dataset that has succeeded has one; it is {status}")
+    def __init__(self, kind: str, status: str) -> None:
+        super().__init__(
+            f"only a job of kind predict, of a dataset, has one when it has succeeded; this one of "
+            f"kind {kind} is {status}"
+        )
         self.status = status
 
 

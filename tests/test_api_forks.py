@@ -57,6 +57,18 @@ def job_folders(settings: Settings) -> set[str]:
     return {path.name for path in (settings.artifacts / "default").iterdir()}
 
 
+@pytest.mark.parametrize("keep_best", [True, False])
+def test_the_first_state_of_a_fork_is_its_best_where_it_keeps_one(
+    client: Any, parent: str, keep_best: bool
+) -> None:
+    patch = {"checkpoint": {"keep_best": keep_best}, "budget": {"ticks": 30}}
+    job = fork(client, parent, 8, **patch).json
+    (saved,) = client.get(f"/v1/jobs/{job['id']}/checkpoints").json["data"]
+    assert (saved["tick"], saved["is_best"]) == (8, keep_best)
+    status = client.get(f"/v1/jobs/{job['id']}/checkpoints/best").status_code
+    assert status == (200 if keep_best else 404)
+
+
 def test_a_fork_has_the_line_and_the_state_as_its_own(
     client: Any, parent: str, store: "redis.Redis", settings: Settings
 ) -> None:

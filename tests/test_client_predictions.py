@@ -189,6 +189,15 @@ def test_numbers_of_numpy_are_sent_as_what_they_are_and_what_is_missing_as_null(
 
 
 @needs(PANDAS)
+def test_a_data_frame_that_names_a_column_twice_is_refused(job: Job, server: StubServer) -> None:
+    import pandas as pd
+
+    with pytest.raises(InvalidInput, match="columns.*each name once"):
+        job.predict(pd.DataFrame([[1, 2, 3]], columns=["a", "b", "a"]))
+    assert [request.method for request in server.requests] == ["GET"]
+
+
+@needs(PANDAS)
 def test_what_a_data_frame_lacks_is_null_whatever_its_type(job: Job, server: StubServer) -> None:
     import pandas as pd
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,10 @@ def to_parts(rows: Any) -> tuple[str, list[list[Any]]]:
 def _list_rows(rows: Any) -> list[Any]:
     given = rows
     if hasattr(rows, "to_dict") and hasattr(rows, "columns"):  # a pandas DataFrame
+        names = Counter(map(str, rows.columns))
+        repeated = [name for name, count in names.items() if count > 1]
+        if repeated:  # of which to_dict would keep the last
+            raise InvalidInput([FieldError("columns", "each name once", repeated, True)])
         rows = rows.to_dict("records")
     elif hasattr(rows, "tolist"):  # a numpy array
         rows = rows.tolist()

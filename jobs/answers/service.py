@@ -130,7 +130,7 @@ class AnswerService:
     def open_result(self, job: Job) -> BinaryIO:
         """Open the predictions of a dataset. Raises NoResult while there is none."""
         if job.kind != "predict" or not isinstance(job.result, DatasetPredictions):
-            raise NoResult(job.status)
+            raise NoResult(job.kind, job.status)
         path = self._artifacts.job_folder(job.tenant, job.id) / RESULT_FILE
         return self._artifacts.open(path)
 

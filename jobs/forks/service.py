@@ -172,7 +172,7 @@ class ForkService:
         copies = [
             self._copy_checkpoint(
                 folder, parent, checkpoint, {NUMBERS_FILE: first_state.encode()},
-                is_best=best_tick == tick, is_periodic=True,
+                is_best=best_tick == tick and spec.checkpoint.keep_best, is_periodic=True,
             )
         ]  # fmt: skip
         notes = [("info", f"goes on after tick {tick} of {parent.id}")]
