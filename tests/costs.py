@@ -11,7 +11,7 @@ from pathlib import Path
 MIN_SECONDS = 0.02
 MAX_RATIO = 3.0  # of the times at twice the size and at the size
 #: of a call that is too slow: so many, or as many as take this long together, but at least four
-TRIES, MAX_SECONDS, MIN_TRIES = 12, 2.0, 4
+TRIES, MAX_SECONDS, MIN_TRIES = 40, 6.0, 4
 _PROCESS = Path("/proc/self")
 
 

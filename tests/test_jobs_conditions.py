@@ -101,7 +101,7 @@ SPEC_FAULTS: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "too many conditions": (
         {"notify_when": [f"tick>={n}" for n in range(1, 22)]}, {"/notify_when": "at most 20"},
     ),
-    "a number instead of a text": ({"notify_when": [5]}, {"/notify_when/0": "string"}),
+    "a number instead of a text": ({"notify_when": [5]}, {"/notify_when/0": "a text"}),
 }  # fmt: skip
 
 
