@@ -35,6 +35,8 @@ def answer(request: ReceivedRequest) -> StubResponse:
     """Answer by the net of a running job that has made a checkpoint since the last request."""
     if request.method == "GET":
         return StubResponse(body=job_document())
+    if request.method == "DELETE":
+        return StubResponse(204)
     rows = request.body.get("rows") or request.body.get("inputs") or []
     wrong = [
         at for at, row in enumerate(rows) if isinstance(row, dict) and row.get("weight") == "x"
@@ -89,6 +91,17 @@ def test_all_parts_of_a_list_are_predicted_by_the_net_that_predicted_the_first(
     assert len(predictions) == 2500 and len({one["value"] for one in predictions}) == 1
     paths = [request.path.split("/")[5] for request in server.requests if request.method == "POST"]
     assert paths == ["latest", *[str(int(predictions[0]["value"]))] * 2]
+
+
+def test_the_answers_of_a_long_list_are_deleted_when_they_are_read_and_a_single_one_stays(
+    job: Job, server: StubServer
+) -> None:
+    for count, deleted in ((2500, 3), (10, 0)):
+        server.requests.clear()
+        job.predict([OK] * count)
+        assert [request.method for request in server.requests].count("DELETE") == deleted
+        methods = [one.method for one in server.requests if one.method in ("POST", "DELETE")]
+        assert methods == ["POST", "DELETE"] * deleted or methods == ["POST"]
 
 
 def test_a_refused_row_has_its_number_in_the_whole_list_for_both_clients(

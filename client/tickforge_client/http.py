@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tickforge_client.errors import (
@@ -170,6 +170,11 @@ class ApiSession:
     async def delete(self, path: str) -> None:
         """DELETE; a 404 after an attempt whose answer was lost counts as success."""
         await self._send("DELETE", path)
+
+    async def discard(self, path: str) -> None:
+        """DELETE what expires by itself: one attempt, however it is answered."""
+        with suppress(Unreachable):
+            await self._send_once(self._build_request("DELETE", path, None, None, {}), False)
 
     async def delete_matching(self, path: str, params: Params) -> JsonObject:
         """DELETE what matches; return the JSON of the answer."""

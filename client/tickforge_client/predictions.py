@@ -31,6 +31,8 @@ async def predict(session: ApiSession, job_id: str, which: str | int, rows: Any)
         except InvalidRequest as error:
             raise _count_from(len(predictions), error, field) from error
         predictions += job["result"]["predictions"]
+        if len(parts) > 1:  # kept until they expire, the answers of a long list fill a quota
+            await session.discard(api_path("jobs", job["id"]))
         which = job["tick"]  # `latest` and `best` may be another net by the next part
     return predictions
 
