@@ -58,10 +58,10 @@ def _select_ticks(
     context: RequestContext, job_id: str, query: ExportQuery, after: int = 0
 ) -> TickRange:
     job = context.deps.job_queries.get_job(context.tenant, job_id)
-    if query.lineage:
-        job = job.model_copy(update={"first_tick": 1})
     columns: Sequence[str] | None = None if query.columns is None else query.columns.split(",")
-    return select_ticks(context.deps.history, job, columns, after)
+    return select_ticks(
+        context.deps.history, job.for_history(lineage=query.lineage), columns, after
+    )
 
 
 def _export(
@@ -77,9 +77,7 @@ def _export(
     made_from = ticks.job.model_dump_json(include=EXPORTED_FIELDS), query.model_dump_json()
     etag = compute_etag(media_type, *made_from, f"{ticks.first} {ticks.last} {ticks.is_complete}")
     response = response_or_304(etag, make_response, weak=True)
-    response.headers["X-First-Tick"], response.headers["X-Last-Tick"] = (
-        f"{ticks.first}",
-        f"{ticks.last}",
-    )
+    response.headers["X-First-Tick"] = f"{ticks.first}"
+    response.headers["X-Last-Tick"] = f"{ticks.last}"
     response.headers["X-Complete"] = "true" if ticks.is_complete else "false"
     return response

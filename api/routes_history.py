@@ -45,8 +45,7 @@ def get_history(context: RequestContext, job_id: str, query: HistoryQuery) -> Re
     name = context.tenant, job_id
 
     def fetch() -> Job:
-        job = context.deps.job_queries.get_job(*name)
-        return job.model_copy(update={"first_tick": 1}) if query.lineage else job
+        return context.deps.job_queries.get_job(*name).for_history(lineage=query.lineage)
 
     def is_done(job: Job, _waited_seconds: float) -> bool:
         if job.is_terminal or not _has_more(context, job, query):

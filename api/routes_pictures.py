@@ -61,7 +61,7 @@ def _picture(
 ) -> Response:
     """Draw what is recorded up to the job's tick now. The ETag is of the bytes."""
     job = context.deps.job_queries.get_job(context.tenant, job_id)
-    line = job.model_copy(update={"first_tick": 1}) if query.lineage else job
+    line = job.for_history(lineage=query.lineage)
     columns = columns_to_draw(query.columns.split(","), sparse_names(job.spec))
     points = query.points or default_points(form, width)
     with hold_place_for_work():

@@ -182,6 +182,13 @@ class Job(JobDocument):
     )
     spec: JobSpec
 
+    def for_history(self, *, lineage: bool) -> "Job":
+        """Return it as its history is read: with `lineage` a fork has its line's ticks as its own.
+
+        Their values are in the fork's own history.
+        """
+        return self.model_copy(update={"first_tick": 1}) if lineage else self
+
 
 class CheckpointFile(_JobModel):
     """One file of a checkpoint."""

@@ -16,11 +16,11 @@ def find_default_id(store: Store, tenant: str) -> str | None:
 
 def find_notify_warnings(store: Store, tenant: str, targets: Sequence[str]) -> list[str]:
     """Return a warning for each target that is sent nothing as things are."""
+    are_bare = [not is_webhook_id(target) for target in targets]
+    own_id = find_default_id(store, tenant) if any(are_bare) else None
     warnings = []
-    for number, target in enumerate(targets):
-        is_bare = not is_webhook_id(target)
-        webhook_id = find_default_id(store, tenant) if is_bare else target
-        if webhook_id is None:
+    for number, (target, is_bare) in enumerate(zip(targets, are_bare, strict=True)):
+        if (webhook_id := own_id if is_bare else target) is None:
             continue
         key = keys.webhook(tenant, webhook_id)
         record: Any = store.hmget(key, ["enabled", "disabled_reason"])

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from jobs.files.artifacts import ArtifactStore
 from jobs.ids import is_webhook_id
-from jobs.queries.notified_webhooks import find_default_id
 from jobs.settings import Settings
 from jobs.spec.base import FieldError, InvalidSpec
 from jobs.store.connection import Store
@@ -15,14 +14,14 @@ from jobs.webhooks.service import Webhooks
 def make_notify_check(store: Store, artifacts: ArtifactStore, settings: Settings) -> "NotifyCheck":
     """Make the check of a service with these settings."""
     rules = AddressRules(settings.webhook_hosts, settings.webhook_networks)
-    return NotifyCheck(store, Webhooks(store, artifacts), rules)
+    return NotifyCheck(Webhooks(store, artifacts), rules)
 
 
 class NotifyCheck:
     """Checks whom a job is to call."""
 
-    def __init__(self, store: Store, webhooks: Webhooks, rules: AddressRules) -> None:
-        self._store, self._webhooks, self._rules = store, webhooks, rules
+    def __init__(self, webhooks: Webhooks, rules: AddressRules) -> None:
+        self._webhooks, self._rules = webhooks, rules
 
     def check(self, tenant: str, targets: Sequence[str]) -> None:
         """Raise InvalidSpec for an unknown webhook, or an address that may not be called."""
@@ -40,7 +39,7 @@ class NotifyCheck:
 
     def _find_fault(self, tenant: str, target: str) -> str | None:
         if is_webhook_id(target):
-            if target == find_default_id(self._store, tenant):
+            if target == self._webhooks.find_default_id(tenant):
                 return "an address, for which the tenant's own webhook then signs"
             return None if self._webhooks.exists(tenant, target) else "a webhook of this tenant"
         try:

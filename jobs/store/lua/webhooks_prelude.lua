@@ -93,7 +93,7 @@ local function add_message(member, id, lane, fields)
   local waiting, message = keys.webhook_waiting(member), keys.webhook_message(member, id)
   if redis.call('ZSCORE', waiting, id) then return end
   local number = redis.call('HINCRBY', keys.webhook(member), 'messages', 1)
-  redis.call('HDEL', message, 'code', 'error', 'ended_ms', 'first_ms', 'sent_ms', 'next_ms')
+  redis.call('HDEL', message, 'code', 'error', 'ended_ms', 'first_ms', 'sent_ms')
   redis.call('HSET', message, 'id', id, 'lane', lane, 'status', 'waiting', 'attempt', '0', 'number', number,
     'created_ms', now, unpack(fields))
   redis.call('ZADD', keys.webhook_messages(member), number, id)
