@@ -255,6 +255,12 @@ PROMISES = (
          "condition-in-float32", "condition-search-skips-infinity"),
     ),
     Promise(
+        "A job ends where its rules say, and its record says how",
+        "",
+        (),
+        ("sum-of-losses-forgotten", "target-of-one-loss", "earlier-target-of-a-mean"),
+    ),
+    Promise(
         "A service in use for long does not grow",
         "",
         (),

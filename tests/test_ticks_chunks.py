@@ -55,6 +55,10 @@ ENDS: dict[str, tuple[dict[str, Any], tuple[int, str | None]]] = {
         },
         (42, "patience"),
     ),
+    "target, of a mean": (
+        RICH | {"stop": {"target": {"metric": "loss", "below": 0.25}, "check_every": 9}},
+        (99, "target"),
+    ),
     "converged": (
         RICH
         | {

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jobs.spec.stored import read_stored_spec
 from jobs.spec.training import Stop
 from tests.training_records import read_small_spec, run_and_record, start_training
 from ticks.stopping import StopRules
@@ -79,6 +80,45 @@ def test_converged_works_on_validation_values_by_their_ticks() -> None:
 def test_target_names_the_end_when_several_rules_are_met_at_one_tick() -> None:
     both = rules(target={"metric": "loss", "below": 1.0}, patience={"metric": "loss", "ticks": 1})
     assert both.check(10, {"loss": 0.5}) == "target"
+
+
+@pytest.mark.parametrize("rule", ["target", "patience"])
+def test_a_rule_on_the_training_loss_reads_the_mean_since_its_last_look(rule: str) -> None:
+    body = {"target": {"metric": "loss", "below": 1.5}, "patience": {"metric": "loss", "ticks": 9}}
+    losses = np.array([4, 0, 1, math.nan, 1, 1], dtype=np.float32)
+    mean, one = rules(**{rule: body[rule]}), StopRules(Stop.model_validate({rule: body[rule]}),
+                                                       reads_mean_loss=False)  # fmt: skip
+    for read in (mean, one):
+        read.observe(1, losses[:2])
+    assert (mean.read_loss(0.0), one.read_loss(0.0)) == (2.0, 0.0)
+    mean.observe(3, losses[2:])
+    assert mean.read_loss(1.0) == 1.0  # of the finite ones
+    assert math.isnan(mean.read_loss(1.0))
+
+
+def test_the_sum_of_losses_is_in_the_order_of_ticks_however_they_come() -> None:
+    losses = np.random.default_rng(0).lognormal(0, 9, 1000).astype(np.float32)
+    total = 0.0
+    for loss in losses.tolist():
+        total += loss
+    for length in (1, 7, 1000):
+        rule = rules(target={"metric": "loss", "below": 0.0})
+        for first in range(0, 1000, length):
+            rule.observe(first + 1, losses[first : first + length])
+        assert rule.read_loss(0.0) == total / 1000
+
+
+def test_rules_of_an_earlier_spec_read_the_loss_of_one_tick() -> None:
+    changes = {"target": {"metric": "loss", "below": 0.37}, "check_every": 10}
+    spec = read_small_spec(budget={"ticks": 100}, stop=changes)
+    old = read_stored_spec({**spec.to_stored(), "revision": 2})
+    ends = [run_and_record(start_training(read)) for read in (spec, old)]
+    losses = np.frombuffer(ends[0].columns["loss"], dtype=np.float32)
+    means = losses[: len(losses) // 10 * 10].reshape(-1, 10).mean(axis=1)
+    assert [ends[0].tick, ends[1].tick] == [
+        10 * (1 + int(np.argmax(values < 0.37))) for values in (means, losses[9::10])
+    ]
+    assert ends[0].tick != ends[1].tick
 
 
 def test_memory_for_past_losses_is_bounded() -> None:

@@ -161,11 +161,14 @@ def _net_config(training: TrainingRun) -> dict[str, Any]:
 
 
 def _capture_rules(rules: StopRules) -> dict[str, Any]:
-    return {
+    saved: dict[str, Any] = {
         "best": rules.best,
         "best_tick": rules.best_tick,
         "converged_after": rules.converged_after,
     }
+    if rules.loss_mean is not None:
+        saved["losses"] = [rules.loss_mean.total, rules.loss_mean.count]
+    return saved
 
 
 def _restore_rules(rules: StopRules, saved: Mapping[str, Any], recent: Tensors) -> None:
@@ -175,6 +178,8 @@ def _restore_rules(rules: StopRules, saved: Mapping[str, Any], recent: Tensors) 
     """
     rules.best, rules.best_tick = saved["best"], saved["best_tick"]
     rules.converged_after = saved.get("converged_after", 0)
+    if rules.loss_mean is not None and "losses" in saved:  # a fork's rules may be its own
+        rules.loss_mean.total, rules.loss_mean.count = saved["losses"]
     ticks, values = recent["ticks"].numpy(), recent["values"].numpy()
     count = int(np.searchsorted(ticks, saved.get("window_before", NO_TICK)))
     rules.rolling_window.restore(ticks[:count], values[:count])

@@ -1,7 +1,8 @@
 """Stop rules: when a job ends before its budget. Knows no net.
 
 A rule reads a validation metric at its validation ticks, and the training loss at ticks divisible
-by `check_every`. A number that is not finite meets no rule and is never the best.
+by `check_every`: `patience` and `target` its mean since the last such tick, `converged` all of its
+window. A number that is not finite meets no rule and is never the best.
 """
 
 import math
@@ -10,14 +11,18 @@ import numpy as np
 
 from jobs.spec.training import Converged, Patience, Stop, Target
 from ticks.data.batches import Column
+from ticks.loss_mean import LossMean
 from ticks.rolling_window import RollingWindow
 
 
 class StopRules:
     """The stop rules of one job and their state."""
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: Stop, *, reads_mean_loss: bool = True) -> None:
+        """Without `reads_mean_loss`, as in earlier specs, a rule reads the loss of its tick."""
         self.stop = stop
+        #: the losses since the last look; None where no rule reads their mean
+        self.loss_mean = LossMean() if reads_mean_loss and self._compares_loss else None
         self.best: float | None = None  # patience: the best value so far,
         self.best_tick = 0  # and its tick
         self.converged_after = 0  # converged: it looks at values of later ticks alone
@@ -27,7 +32,13 @@ class StopRules:
     @property
     def needs_loss(self) -> bool:
         """Whether a rule reads the training loss."""
-        rules = (self.stop.target, self.stop.patience, self.stop.converged)
+        converged = self.stop.converged
+        return self._compares_loss or (converged is not None and converged.metric == "loss")
+
+    @property
+    def _compares_loss(self) -> bool:
+        """Whether `target` or `patience` reads the training loss."""
+        rules = (self.stop.target, self.stop.patience)
         return any(rule is not None and rule.metric == "loss" for rule in rules)
 
     @property
@@ -39,6 +50,12 @@ class StopRules:
         """Record the training losses [n] of consecutive ticks from `first` on, skipped ones too."""
         if self.stop.converged and self.stop.converged.metric == "loss":
             self.rolling_window.add(np.arange(first, first + len(losses)), losses)
+        if self.loss_mean is not None:
+            self.loss_mean.add(losses)
+
+    def read_loss(self, loss: float) -> float:
+        """Return what rules read at a look at the training loss, which is `loss` at this tick."""
+        return loss if self.loss_mean is None else self.loss_mean.take()
 
     def check(self, tick: int, metrics: dict[str, float]) -> str | None:
         """Return the rule that ends the job at this tick, or None.

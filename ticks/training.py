@@ -118,7 +118,7 @@ class TrainingRun:
         self.engine: Engine = choice.engine
         if fault_points.is_armed():
             self.engine = SingleTickEngine(choice.engine)
-        self.stop_rules = StopRules(spec.stop)
+        self.stop_rules = StopRules(spec.stop, reads_mean_loss=spec.reads_mean_loss)
         self.end_reason: str | None = None
         self.best: BestMetric | None = None
         self.metrics: dict[str, float] = {}
@@ -182,7 +182,7 @@ class TrainingRun:
         if self.held_out is not None and (is_over or self.ticks_done % self._validate_every() == 0):
             metrics |= self._validate(decisions)
         if self.stop_rules.needs_loss and self.ticks_done % self.spec.stop.check_every == 0:
-            metrics["loss"] = loss
+            metrics["loss"] = self.stop_rules.read_loss(loss)
         budget_reason = "budget" if is_over else None
         self.end_reason = self.stop_rules.check(self.ticks_done, metrics) or budget_reason
         if self.open_state and self.stop_rules.reads_loss_for_patience:

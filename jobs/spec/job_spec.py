@@ -13,7 +13,14 @@ from pydantic.json_schema import SkipJsonSchema
 
 from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, StoredSeed
 from jobs.spec.conditions import MAX_CONDITION_CHARACTERS, MAX_CONDITIONS, check_condition
-from jobs.spec.data import FIRST_REVISION, REVISION, Data, DatasetData, Profile
+from jobs.spec.data import (
+    FIRST_REVISION,
+    MEAN_LOSS_REVISION,
+    REVISION,
+    Data,
+    DatasetData,
+    Profile,
+)
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.held_out import HeldOut, HeldOutTest, Validation, count_binary_share, count_share
 from jobs.spec.init import Init, InitWeights
@@ -161,6 +168,11 @@ class JobSpec(JobSpecRequest):
     def is_target_scaled(self) -> bool:
         """Whether targets are standardized, so that losses are not in their own units."""
         return bool(getattr(self.data, "standardize_target", False))
+
+    @property
+    def reads_mean_loss(self) -> bool:
+        """Whether rules of `stop` read the mean of the losses since their last look, not one."""
+        return self.revision >= MEAN_LOSS_REVISION
 
     @property
     def held_out_rows(self) -> int:

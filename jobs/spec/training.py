@@ -154,7 +154,8 @@ class Stop(StrictModel):
     target: Target | None = None
     on_nonfinite: Literal["fail", "skip"] = "fail"
     check_every: Ticks = 100
-    """Rules on the training loss are checked at ticks divisible by this."""
+    """Rules on the training loss are checked at ticks divisible by this; patience and target read
+    the mean of the losses since the last such tick (of the finite ones)."""
 
     def rules_that_begin_anew(self, before: "Stop") -> set[str]:
         """Return the rules that look at something else than those of a spec before.
