@@ -20,6 +20,7 @@ from jobs.settings import Settings
 from jobs.store.connection import connect, connection_options, wait_ready
 from jobs.store_address import PLAIN_ADDRESS, describe_address
 from serving.embedded_store import find_server
+from tests.certificates import make_certificate
 from tests.needs import needs
 from tests.support import process_environment, settings_for
 from tests.test_api_server import refusal
@@ -111,14 +112,7 @@ def test_a_broker_gets_messages_at_each_spelling_of_an_address(
 @needs("redis-server")
 @needs("openssl")
 def test_a_broker_gets_messages_over_tls(tmp_path: Path) -> None:
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost",
-         "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
+    certificate, key = make_certificate(tmp_path)
     port, binary = free_port(), shutil.which("redis-server")
     files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key))
     flags = ("--port", "0", "--tls-port", str(port), *files, "--tls-ca-cert-file", str(certificate))

@@ -2,8 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 import httpx
@@ -13,14 +11,11 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from werkzeug.serving import make_server
 
 from faults.webhooks.receiver import Call, WebhookReceiver, running_receiver
-from jobs.spec.notify import parse_url
 from jobs.store import keys
-from jobs.webhooks.addresses import AddressRules
 from tests.api_harness import ApiHarness, running_api_harness
 from tests.documents import code_blocks
 from tests.support import small_spec, wait_until
 from tickforge_client import verify_webhook
-from workers.webhook_client import Response, WebhookClient
 
 #: of one attempt without a stop
 EVENTS = ["job.started", "job.validated", "job.checkpointed", "job.succeeded"]
@@ -246,30 +241,3 @@ def test_the_receiver_of_the_documents_takes_what_its_webhook_signed_and_nothing
     assert (unsigned.status_code, unsigned.text.split(":")[0]) == (
         400, "without the header webhook-id",
     )  # fmt: skip
-
-
-def test_each_connection_is_checked_whatever_the_name_meant_before(
-    receiver: WebhookReceiver, tmp_path: Path
-) -> None:
-    def ask(rules: AddressRules, url: str) -> Response:
-        answers: SimpleQueue[Response] = SimpleQueue()
-        client = WebhookClient(rules)
-        headers = {"content-length": "2", "webhook-id": "msg"}
-        client.send(parse_url(url), headers, b"{}", answers.put)
-        answer = answers.get(timeout=60)
-        client.close()
-        return answer
-
-    port = receiver.url.rpartition(":")[2]
-    refused = ask(AddressRules(), f"http://localhost:{port}/")
-    assert refused.status is None and "no public address" in str(refused.error)
-    assert receiver.calls == []
-    receiver.answer = lambda call: 204
-    assert ask(AddressRules(["localhost"]), f"http://localhost:{port}/") == Response(204)
-    receiver.answer = lambda call: 307
-    assert ask(AddressRules(["localhost"]), f"http://localhost:{port}/") == Response(307)
-    assert [call.path for call in receiver.calls] == ["/", "/"]
-    gone = ask(AddressRules(["localhost"]), "http://localhost:1/")
-    assert gone.status is None and "ConnectError" in str(gone.error)
-    unknown = ask(AddressRules(), "http://no-such-name.invalid/")
-    assert unknown.status is None and unknown.error

@@ -8,18 +8,21 @@ answer only the status is read. Imported only once there is a webhook.
 import asyncio
 import ssl
 import threading
-from collections.abc import Callable, Iterable
+from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 import certifi
-import httpcore
+import h11
 
 from jobs.spec.notify import CalledUrl
 from jobs.webhooks.addresses import AddressRules, RefusedAddress, resolve
 
 MAX_SECONDS = 15.0  # of one try, from resolving the name to the status
 MAX_ERROR_CHARACTERS = 300
+MAX_READ_BYTES = 65_536  # of an answer, at a time
 
 
 class Response(NamedTuple):
@@ -27,34 +30,6 @@ class Response(NamedTuple):
 
     status: int | None
     error: str | None = None
-
-
-class CheckedNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to the addresses of a name that the rules allow, all of them or none."""
-
-    def __init__(self, rules: AddressRules) -> None:
-        self._rules, self._network = rules, httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address that takes the connection. Raises RefusedAddress."""
-        addresses = await _resolve(host, port)
-        self._rules.check_addresses(host, addresses)
-        error: Exception = OSError("it has no address")
-        for address in addresses:
-            try:
-                return await self._network.connect_tcp(
-                    address, port, timeout, local_address, socket_options
-                )
-            except httpcore.ConnectError as refused:
-                error = refused
-        raise error
 
 
 class WebhookClient:
@@ -111,24 +86,43 @@ class WebhookClient:
 
     async def _exchange(self, url: CalledUrl, headers: dict[str, str], body: bytes) -> int:
         """Send one request on a connection of its own; return the status."""
-        origin = httpcore.Origin(url.scheme.encode(), url.host.encode(), url.port)
-        target = httpcore.URL(
-            scheme=origin.scheme, host=origin.host, port=url.port, target=url.target.encode()
-        )
-        fields: Any = [("host", url.host_header), *headers.items()]
-        async with httpcore.AsyncHTTPConnection(
-            origin, ssl_context=self._tls, network_backend=CheckedNetwork(self._rules)
-        ) as connection:
-            request = httpcore.Request("POST", target, headers=fields, content=body)
-            response = await connection.handle_async_request(request)
+        http = h11.Connection(h11.CLIENT)
+        fields = [("host", url.host_header), *headers.items()]
+        request = h11.Request(method="POST", target=url.target, headers=fields)
+        parts = (request, h11.Data(data=body), h11.EndOfMessage())
+        reader, writer = await self._connect(url)
+        try:
+            writer.write(b"".join(filter(None, map(http.send, parts))))
+            while not isinstance(event := http.next_event(), h11.Response):
+                if event is h11.NEED_DATA:
+                    data = await reader.read(MAX_READ_BYTES)
+                    if not data:
+                        raise ConnectionError("it closed the connection without an answer")
+                    http.receive_data(data)
+            return event.status_code
+        finally:
+            writer.close()
+
+    async def _connect(self, url: CalledUrl) -> tuple[StreamReader, StreamWriter]:
+        """Connect to the first address that takes the connection. Raises RefusedAddress."""
+        addresses = await _resolve(url.host, url.port)
+        self._rules.check_addresses(url.host, addresses)
+        tls: dict[str, Any] = {}
+        if url.scheme == "https":
+            tls = {"ssl": self._tls, "server_hostname": url.host, "ssl_shutdown_timeout": 1.0}
+        error = OSError("it has no address")
+        for address in addresses:
             try:
-                return response.status
-            finally:
-                await response.aclose()
+                return await asyncio.open_connection(address, url.port, **tls)
+            except OSError as refused:
+                error = refused
+        raise error
 
 
 async def _resolve(host: str, port: int) -> list[str]:
     """Resolve a name in a thread of its own, so that slow names hold up no others."""
+    with suppress(ValueError):  # an address needs no thread
+        return [str(ip_address(host))]
     loop = asyncio.get_running_loop()
     future: asyncio.Future[list[str]] = loop.create_future()
 

@@ -24,13 +24,13 @@ from jobs.files.artifacts import ArtifactStore
 from jobs.settings import Settings
 from jobs.spec.notify import parse_url
 from jobs.store import keys
-from jobs.store.connection import UNAVAILABLE, CommandError, connect, read_clock_ms
+from jobs.store.connection import UNAVAILABLE, CommandError, connect
 from jobs.tenant_secrets import tenant_secret
 from jobs.webhooks.addresses import AddressRules
 from jobs.webhooks.delivery import retry_delay
 from jobs.webhooks.event import content_type
 from jobs.webhooks.fan_out import FanOut
-from jobs.webhooks.queue import DeliveryQueue, DueLane, DueMessage, TryResult
+from jobs.webhooks.queue import DeliveryQueue, DueLane, DueMessage, DueWork, TryResult
 from jobs.webhooks.sealing import BrokenSeal
 from jobs.webhooks.signature import sign
 from workers.webhook_client import Response, WebhookClient
@@ -67,6 +67,7 @@ class WebhookSender(BackgroundThread):
         self._unrecorded = list[Sent]()  # what came back, while the store does not take it
         self._in_flight: dict[tuple[str, str], DueLane] = {}  # by webhook and lane
         self._renew_at, self._dropped = 0.0, Counter[str]()
+        self._tenant_keys = dict[str, bytes]()
         self._logger = logs.get_logger("webhooks", worker=worker)
 
     def _run(self) -> None:
@@ -92,17 +93,19 @@ class WebhookSender(BackgroundThread):
             self._stopped.wait(self._lease_seconds / 3)
             return
         self._record(self._wait_for_results())
-        work = self._queue.read_due(MAX_IN_FLIGHT_OF_WEBHOOK * 2)
+        work = self._read_due()
         for tenant in work.tenants:
             fault_points.hit("webhooks:fan_out")
             self._fan_out.move_some(tenant, work.now_ms)
             self._tell_dropped(tenant)
+        if work.tenants:
+            work = self._read_due()
         if lanes := list(self._choose(work.lanes)):
-            sent_ms = read_clock_ms(self._store)
-            tenants = {lane.tenant for lane in lanes}
-            tenant_keys = {tenant: tenant_secret(self._store, tenant) for tenant in tenants}
-            for message in self._queue.read_messages(lanes, sent_ms):
-                self._send(client, message, tenant_keys[message.lane.tenant], sent_ms)
+            for message in self._queue.read_messages(lanes, work.now_ms):
+                self._send(client, message, work.now_ms)
+
+    def _read_due(self) -> DueWork:
+        return self._queue.read_due(MAX_IN_FLIGHT_OF_WEBHOOK * 2)
 
     def _hold_lease(self) -> bool:
         """Renew the lease when it is due, or try to get it; return whether it is held."""
@@ -111,6 +114,7 @@ class WebhookSender(BackgroundThread):
             if not self._queue.hold_lease():
                 return False
             self._renew_at = now + self._lease_seconds / 3
+            self._tenant_keys.clear()  # the store may be another by now
         return True
 
     def _wait_for_results(self) -> list[Sent]:
@@ -139,15 +143,13 @@ class WebhookSender(BackgroundThread):
             of_webhook[lane.member] += 1
             yield lane
 
-    def _send(
-        self, client: WebhookClient, message: DueMessage, tenant_key: bytes, sent_ms: int
-    ) -> None:
+    def _send(self, client: WebhookClient, message: DueMessage, sent_ms: int) -> None:
         lane, receiver = message.lane, message.receiver
         finish = partial(self._finish, message, sent_ms)
         headers, error = dict[str, str](), None
         if receiver.is_enabled or message.is_test:
             try:
-                secrets = receiver.secrets(tenant_key)
+                secrets = receiver.secrets(self._tenant_key(lane.tenant))
                 headers = make_headers(message, secrets, sent_ms // 1000)
                 url = parse_url(message.url)
             except (BrokenSeal, ValueError) as broken:
@@ -158,6 +160,11 @@ class WebhookSender(BackgroundThread):
             return
         fault_points.hit("webhooks:send")
         client.send(url, headers, message.body, finish)
+
+    def _tenant_key(self, tenant: str) -> bytes:
+        if tenant not in self._tenant_keys:
+            self._tenant_keys[tenant] = tenant_secret(self._store, tenant)
+        return self._tenant_keys[tenant]
 
     def _finish(self, message: DueMessage, sent_ms: int, response: Response) -> None:
         self._results.put(Sent(message, sent_ms, response))

@@ -4,6 +4,7 @@ from faults.mutants.mutant import Mutant, edit_once
 
 LUA = "jobs/store/lua"
 STORE, WORKERS = "tests/test_jobs_webhooks.py", "tests/test_workers_webhooks.py"
+CLIENT = "tests/test_workers_webhook_client.py"
 HTTP, HUNT = "tests/test_api_webhooks.py", "tests/test_faults_webhooks.py"
 ORDER = f"{STORE}::test_each_change_of_a_job_is_one_event_in_order_with_the_job_as_it_was"
 ONCE = f"{STORE}::test_an_event_is_fanned_out_once_and_a_try_recorded_once_whoever_repeats_it"
@@ -138,9 +139,19 @@ MUTANTS = (
         "checked-at-its-making-alone",
         "a name that has another meaning by now reaches what is inside",
         edit_once(
-            "workers/webhook_client.py", "self._rules.check_addresses(host, addresses)\n", "\n"
+            "workers/webhook_client.py", "self._rules.check_addresses(url.host, addresses)\n", "\n"
         ),
-        (f"{WORKERS}::test_each_connection_is_checked_whatever_the_name_meant_before",),
+        (f"{CLIENT}::test_each_connection_is_checked_whatever_the_name_meant_before",),
+    ),
+    Mutant(
+        "any-certificate-will-do",
+        "a message goes to whoever answers in a receiver's place",
+        edit_once(
+            "workers/webhook_client.py",
+            "ssl.create_default_context()",
+            "ssl._create_unverified_context()",
+        ),
+        (f"{CLIENT}::test_a_certificate_is_checked",),
     ),
     Mutant(
         "one-public-address-is-enough",

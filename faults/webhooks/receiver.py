@@ -1,6 +1,7 @@
 """A receiver of webhooks: a real HTTP server that keeps what it gets and answers as it is told."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -63,8 +64,8 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def running_receiver() -> Iterator[WebhookReceiver]:
-    """Run a receiver on a free port of 127.0.0.1."""
+def running_receiver(tls: ssl.SSLContext | None = None) -> Iterator[WebhookReceiver]:
+    """Run a receiver on a free port of 127.0.0.1; with `tls`, its address is https."""
     receiver = WebhookReceiver()
 
     class Handler(BaseHTTPRequestHandler):
@@ -87,7 +88,10 @@ def running_receiver() -> Iterator[WebhookReceiver]:
             pass
 
     server = _Server(("127.0.0.1", 0), Handler)
-    receiver.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    scheme = "http" if tls is None else "https"
+    receiver.url = f"{scheme}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
