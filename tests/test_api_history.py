@@ -107,7 +107,14 @@ def test_a_state_digest_of_tick_0_is_in_every_form(
 ) -> None:
     worker.record([1.0], [SparsePoint("state", tick, bytes([tick + 1] * 8)) for tick in (0, 3)])
     names = columns.split(",")
-    for query, ticks in (("", [0, 3]), ("&before=1", [0]), ("&before=2", [0]), ("&after=1", [3])):
+    ranges = (
+        ("", [0, 3]),
+        ("&after=0", [0, 3]),
+        ("&before=1", [0]),
+        ("&before=2", [0]),
+        ("&after=1", [3]),
+    )
+    for query, ticks in ranges:
         page = client.get(f"{path}?columns={columns}{query}").json
         by_json = dict(zip(page["state"]["tick"], page["state"]["value"], strict=True))
         assert list(by_json) == ticks

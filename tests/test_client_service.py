@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import hashlib
+import html
 import io
 import json
 import math
@@ -136,6 +137,25 @@ def test_a_curve_is_drawn_in_every_form_and_a_link_to_it_needs_no_key(
     assert httpx.get(url).content == trained.curve("svg", log=True)
     assert httpx.get(trained.link("curve.png").url).headers["Content-Type"] == "image/png"
     assert cli.main(["link", trained.id, "events"]) == 2
+
+
+def test_the_commands_of_the_readme_and_of_the_first_page_work_as_typed(
+    client: Client, tmp_path: Path
+) -> None:
+    for name in (".venv", "examples"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (six,) = code_blocks("README.md", "Your own table in six commands", "bash")
+    text = httpx.get(client.url, headers={"Accept": "text/html"}).text
+    page = re.search(r'<code id="commands">(.*?)</code>', text, re.S)
+    assert page is not None
+    environ = {**os.environ, "PATH": os.defpath}
+    for commands in (six, html.unescape(page[1])):
+        done = subprocess.run(
+            ["bash", "-ec", commands], env=environ, cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert "tickforge: command not found" not in done.stderr
+    assert (tmp_path / "model" / "model.py").is_file()
 
 
 def test_the_commands_of_the_documents_sign_a_picture_and_export_by_cron(
