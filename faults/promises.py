@@ -258,7 +258,8 @@ PROMISES = (
         "A job ends where its rules say, and its record says how",
         "",
         (),
-        ("sum-of-losses-forgotten", "target-of-one-loss", "earlier-target-of-a-mean"),
+        ("sum-of-losses-forgotten", "target-of-one-loss", "earlier-target-of-a-mean",
+         "biases-decay", "biases-decay-in-c", "stored-optimizer-decays-weights"),
     ),
     Promise(
         "A service in use for long does not grow",

@@ -77,15 +77,18 @@ def _draw_data(
 
 
 def _draw_optimizer(rng: random.Random) -> dict[str, Any]:
-    decay = rng.choice([0, 0.01])
+    decay = {
+        "weight_decay": rng.choice([0, 0.01, 0.01]),
+        "decay": rng.choice(["weights", "all"]),
+    }
     if rng.random() < 0.5:
         momentum = rng.choice([0, 0.9])
         nesterov = momentum > 0 and rng.random() < 0.5
         sgd = {"name": "sgd", "lr": 0.01, "momentum": momentum, "nesterov": nesterov}
-        return {**sgd, "weight_decay": decay}
+        return {**sgd, **decay}
     name = rng.choice(["adam", "adamw"])
     return {"name": name, "lr": 0.002, "betas": [rng.choice([0.9, 0.3]), 0.99],
-            "eps": 1e-3, "weight_decay": decay}  # fmt: skip
+            "eps": 1e-3, **decay}  # fmt: skip
 
 
 class Float64Training:
@@ -96,13 +99,22 @@ class Float64Training:
         self.net = trainer.net.double()
         self.parameters = list(self.net.parameters())
         self.optimizer = make_optimizer(self.spec.optimizer, self.parameters)
+        if self.spec.optimizer.decay == "weights":
+            self._exempt_from_decay([p for p in self.parameters if p.ndim == 1])
+
+    def _exempt_from_decay(self, parameters: list[Tensor]) -> None:
+        """Move parameters to a group of torch's without weight decay."""
+        (group,) = self.optimizer.param_groups
+        group["params"] = [p for p in group["params"] if p.ndim > 1]
+        self.optimizer.add_param_group({"params": parameters, "weight_decay": 0.0})
 
     def losses(self, ticks: int) -> NDArray[np.float64]:
         """Run some ticks from the first."""
         return np.array([self._tick(tick) for tick in range(1, ticks + 1)])
 
     def _tick(self, tick: int) -> float:
-        self.optimizer.param_groups[0]["lr"] = self.spec.rate(tick)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.spec.rate(tick)
         self.optimizer.zero_grad()
         inputs, targets = self.trainer.batches.batch(tick)
         batch = TensorRows(

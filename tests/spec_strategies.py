@@ -38,7 +38,11 @@ def transformers(draw: st.DrawFn) -> Spec:
     ))  # fmt: skip
 
 
-RATE = {"lr": floats(1e-9, 10), "weight_decay": floats(0, 1)}
+RATE = {
+    "lr": floats(1e-9, 10),
+    "weight_decay": floats(0, 1),
+    "decay": st.sampled_from(["weights", "all"]),
+}
 BETA = floats(0, 1, exclude_max=True)
 ADAPTIVE = {**RATE, "betas": st.lists(BETA, min_size=2, max_size=2), "eps": floats(1e-12, 1)}
 OPTIMIZERS = st.one_of(

@@ -55,7 +55,7 @@ def norm(name: str) -> dict[str, Any]:
 
 SPECS: dict[str, JobSpec] = {
     "adamw": everything(),
-    "adam": everything(optimizer={"name": "adam", "weight_decay": 0.1}),
+    "adam": everything(optimizer={"name": "adam", "weight_decay": 0.1, "decay": "all"}),
     "sgd": everything(optimizer={"name": "sgd", "lr": 0.05}),
     "momentum": everything(optimizer={"name": "sgd", "lr": 0.05, "momentum": 0.9}),
     "nesterov": everything(

@@ -58,6 +58,8 @@ def test_the_drawn_specs_have_every_term() -> None:
     assert {spec.model.norm for spec in specs} == {"layer", "rms", "group", "none"}
     assert len({spec.model.activation for spec in specs}) == 5
     assert {spec.optimizer.name for spec in specs} == {"sgd", "adam", "adamw"}
+    decays = {(spec.optimizer.weight_decay > 0, spec.optimizer.decay) for spec in specs}
+    assert decays >= {(True, "weights"), (True, "all")}
     assert {spec.objective for spec in specs} == {"mse", "cross_entropy"}
     assert {spec.clip_norm is None for spec in specs} == {True, False}
     assert {spec.micro_batches > 1 for spec in specs} == {True, False}

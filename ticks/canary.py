@@ -20,9 +20,9 @@ from ticks.state import tensor_bytes
 SHAPES = ((1, 10, 50), (1, 64, 64), (7, 13, 5), (32, 64, 10), (33, 129, 257), (256, 256, 256))
 WIDTHS = (10, 50, 64, 257)  # features of the normed rows
 OPTIMIZERS: tuple[spec.OptimizerSpec, ...] = (
-    spec.Sgd(name="sgd", lr=0.01, weight_decay=0.01, momentum=0.9),
-    spec.Adam(name="adam", lr=0.01, weight_decay=0.01),
-    spec.AdamW(name="adamw", lr=0.01, weight_decay=0.01),
+    spec.Sgd(name="sgd", lr=0.01, weight_decay=0.01, decay="all", momentum=0.9),
+    spec.Adam(name="adam", lr=0.01, weight_decay=0.01, decay="all"),
+    spec.AdamW(name="adamw", lr=0.01, weight_decay=0.01, decay="all"),
 )
 
 

@@ -8,6 +8,9 @@ used: fused AdamW gives other bits.
 
 Gradients and state tensors are in the order of the net's parameters and have their shapes. The
 formulas are those of the "Algorithm" boxes in torch's documentation of SGD, Adam and AdamW.
+
+Where weights alone decay (`decay`), an update is that of two of torch's parameter groups, the other
+one with weight_decay 0: biases and the parameters of norms, which have one dimension.
 """
 
 from collections.abc import Iterable
@@ -60,7 +63,7 @@ class UpdateRule(Protocol):
 
 def make_optimizer(settings: spec.OptimizerSpec, parameters: Iterable[Tensor]) -> Optimizer:
     """Make torch's optimizer, which holds the state; the spec's field names are torch's."""
-    return OPTIMIZERS[settings.name](parameters, **settings.model_dump(exclude={"name"}))
+    return OPTIMIZERS[settings.name](parameters, **settings.model_dump(exclude={"name", "decay"}))
 
 
 def make_update_rule(settings: spec.OptimizerSpec) -> UpdateRule:
@@ -68,6 +71,39 @@ def make_update_rule(settings: spec.OptimizerSpec) -> UpdateRule:
     if isinstance(settings, spec.Sgd):
         return SgdRule(settings)
     return AdamRule(settings)
+
+
+class WeightDecay:
+    """Which parameters decay, and by how much; 0 for none."""
+
+    def __init__(self, settings: spec.OptimizerSpec) -> None:
+        self.amount, self.is_for_all = settings.weight_decay, settings.decay == "all"
+
+    def add_to(self, gradients: Tensors, parameters: Tensors) -> Tensors:
+        """Return the gradients of an L2 penalty too; those of the parameters that decay are new."""
+        decaying = self._find_decaying(parameters)
+        if not decaying:
+            return gradients
+        added = list(gradients)
+        penalized = torch._foreach_add(
+            [gradients[at] for at in decaying],
+            [parameters[at] for at in decaying],
+            alpha=self.amount,
+        )
+        for at, gradient in zip(decaying, penalized, strict=True):
+            added[at] = gradient
+        return added
+
+    def multiply(self, parameters: Tensors, factor: float) -> None:
+        """Multiply the parameters that decay by 1 - rate * amount, in place."""
+        if decaying := self._find_decaying(parameters):
+            torch._foreach_mul_([parameters[at] for at in decaying], factor)
+
+    def _find_decaying(self, parameters: Tensors) -> list[int]:
+        """Return the places of the parameters that decay."""
+        if not self.amount:
+            return []
+        return [at for at, p in enumerate(parameters) if self.is_for_all or p.ndim > 1]
 
 
 class SgdRule:
@@ -78,7 +114,7 @@ class SgdRule:
     """
 
     def __init__(self, settings: spec.Sgd) -> None:
-        self.weight_decay, self.momentum = settings.weight_decay, settings.momentum
+        self.weight_decay, self.momentum = WeightDecay(settings), settings.momentum
         self.is_nesterov, self.has_state = settings.nesterov, settings.momentum > 0
 
     def step_scalars(self, rate: float, step: int) -> StepScalars:
@@ -94,8 +130,7 @@ class SgdRule:
         """Update in place; with momentum, the first update creates the buffers."""
         parameters = optimizer.param_groups[0]["params"]
         (negative_rate,) = scalars
-        if self.weight_decay:
-            gradients = torch._foreach_add(gradients, parameters, alpha=self.weight_decay)
+        gradients = self.weight_decay.add_to(gradients, parameters)
         if self.momentum:
             gradients = self._apply_momentum(optimizer, parameters, gradients)
         torch._foreach_add_(parameters, gradients, alpha=negative_rate)
@@ -127,14 +162,14 @@ class AdamRule:
     has_state = True
 
     def __init__(self, settings: spec.Adam | spec.AdamW) -> None:
-        self.weight_decay, self.eps = settings.weight_decay, settings.eps
+        self.weight_decay, self.eps = WeightDecay(settings), settings.eps
         self.is_decoupled = isinstance(settings, spec.AdamW)
         self.beta1, self.beta2 = settings.betas
 
     def step_scalars(self, rate: float, step: int) -> StepScalars:
         """Return (1 - rate * weight_decay, sqrt(1 - beta2^step), -rate / (1 - beta1^step))."""
         step_size = rate / (1 - self.beta1**step)
-        return 1 - rate * self.weight_decay, (1 - self.beta2**step) ** 0.5, -step_size
+        return 1 - rate * self.weight_decay.amount, (1 - self.beta2**step) ** 0.5, -step_size
 
     def count_steps(self, optimizer: Optimizer) -> int:
         """Return the number of updates so far, from the state's counter."""
@@ -148,10 +183,10 @@ class AdamRule:
         decay_factor, correction_root, negative_step_size = scalars
         steps, averages, squares = self._state_tensors(optimizer, parameters)
         torch._foreach_add_(steps, 1)
-        if self.weight_decay and self.is_decoupled:
-            torch._foreach_mul_(parameters, decay_factor)
-        elif self.weight_decay:
-            gradients = torch._foreach_add(gradients, parameters, alpha=self.weight_decay)
+        if self.is_decoupled:
+            self.weight_decay.multiply(parameters, decay_factor)
+        else:
+            gradients = self.weight_decay.add_to(gradients, parameters)
         torch._foreach_lerp_(averages, gradients, 1 - self.beta1)
         torch._foreach_mul_(squares, self.beta2)
         torch._foreach_addcmul_(squares, gradients, gradients, 1 - self.beta2)

@@ -74,7 +74,11 @@ def capture(training: TrainingRun) -> TrainingState:
         "tested_at": training.tested_at,
         "rules": _capture_rules(training.stop_rules),
         "open_state": training.open_state,
-        "optimizer": {"name": spec.optimizer.name, **hyperparameters(trainer.optimizer)},
+        "optimizer": {
+            "name": spec.optimizer.name,
+            "decay": spec.optimizer.decay,
+            **hyperparameters(trainer.optimizer),
+        },
         "versions": versions(),
     }
     ticks, values = training.stop_rules.rolling_window.trim(training.ticks_done)

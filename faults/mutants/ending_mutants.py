@@ -7,6 +7,7 @@ RESUMED_ENDS = (
     "tests/test_ticks_exact_resume.py::test_a_resume_ends_where_the_straight_training_ends"
 )
 EARLIER_RULES = f"{RULES}::test_rules_of_an_earlier_spec_read_the_loss_of_one_tick"
+DECAY = "tests/test_ticks_decay.py"
 READS_MEAN = "return self.revision >= MEAN_LOSS_REVISION"
 
 MUTANTS = (
@@ -28,6 +29,26 @@ MUTANTS = (
         "target and patience of an earlier spec read a mean, which they did not mean",
         edit_once("jobs/spec/job_spec.py", READS_MEAN, "return True"),
         (EARLIER_RULES,),
+        quick=True,
+    ),
+    Mutant(
+        "biases-decay",
+        "weight decay is applied to biases and norms' parameters where weights alone decay",
+        edit_once("ticks/optimizers.py", "self.is_for_all or p.ndim > 1", "True"),
+        (f"{DECAY}::test_an_update_is_torchs_own_by_parameter_groups[adamw-weights]",),
+        quick=True,
+    ),
+    Mutant(
+        "biases-decay-in-c",
+        "the native engine does so",
+        edit_once("ticks/engines/native/codegen.py", "or placement.is_weight", "or True"),
+        ("tests/test_ticks_native.py::test_bits_are_those_of_every_machine_so_far[weights]",),
+    ),
+    Mutant(
+        "stored-optimizer-decays-weights",
+        "a stored optimizer of before has today's decay",
+        edit_once("jobs/spec/stored.py", '"decay": "all"', '"decay": "weights"'),
+        (f"{DECAY}::test_a_stored_optimizer_without_the_field_decays_all",),
         quick=True,
     ),
 )

@@ -15,6 +15,10 @@ from models.strict_numbers import FINITE, INTEGRAL
 LearningRate = Annotated[float, Field(gt=0, le=10), FINITE]
 Decay = Annotated[float, Field(ge=0, le=1), FINITE]
 Beta = Annotated[float, Field(ge=0, lt=1), FINITE]
+DecayedParameters = Annotated[
+    Literal["weights", "all"],
+    Field(description="what weight_decay applies to: weights alone, or biases and norms too"),
+]
 Metric = Literal["loss", "val_loss", "val_accuracy"]
 
 
@@ -24,6 +28,7 @@ class Sgd(StrictModel):
     name: Literal["sgd"]
     lr: LearningRate = 0.001
     weight_decay: Decay = 0.0
+    decay: DecayedParameters = "weights"
     momentum: Share = 0.0
     nesterov: bool = False
 
@@ -46,6 +51,7 @@ class Adam(_Adaptive):
 
     name: Literal["adam"]
     weight_decay: Decay = 0.0
+    decay: DecayedParameters = "weights"
 
 
 class AdamW(_Adaptive):
@@ -53,6 +59,7 @@ class AdamW(_Adaptive):
 
     name: Literal["adamw"] = "adamw"
     weight_decay: Decay = 0.01
+    decay: DecayedParameters = "weights"
 
 
 def _optimizer_name(value: Any) -> Any:

@@ -27,7 +27,13 @@ from functools import cache
 from pathlib import Path
 
 from ticks.engines.native.signature import KernelSignature
-from ticks.engines.native.tensors import LinearLayer, group_count, linear_layers, tensor_placements
+from ticks.engines.native.tensors import (
+    LinearLayer,
+    TensorPlacement,
+    group_count,
+    linear_layers,
+    tensor_placements,
+)
 
 VERSION = 1
 TEMPLATES = Path(__file__).parent / "c"
@@ -66,15 +72,29 @@ def _constants(kernel: KernelSignature) -> Iterator[str]:
     }  # fmt: skip
     yield NAMES
     yield from (f"#define {name} {value}" for name, value in constants.items())
-    table_rows, offset = [], "0"
-    for placement in tensor_placements(kernel):
+    yield from _places(kernel)
+
+
+def _places(kernel: KernelSignature) -> Iterator[str]:
+    """Yield where tensors begin: first those that decay, up to DECAYED; and a table in order."""
+    placements = list(tensor_placements(kernel))
+    offset = decayed = "0"
+    for placement in sorted(placements, key=lambda placement: not _decays(kernel, placement)):
         yield f"#define {placement.name} ({offset})"
         offset = f"{placement.name} + {placement.lines} * V({placement.width})"
-        steps = f"{placement.line_step}, {placement.step}"
-        table_rows.append(f"  {{{placement.name}, {placement.lines}, {placement.width}, {steps}}},")
+        decayed = offset if _decays(kernel, placement) else decayed
+    yield f"#define DECAYED ({decayed})"
     yield f"#define PLACES ({offset})"
-    yield f"#define TENSORS {len(table_rows)}"
-    yield "\n".join(["static const struct place PLACE[TENSORS] = {", *table_rows, "};"])
+    yield f"#define TENSORS {len(placements)}"
+    yield "static const struct place PLACE[TENSORS] = {"
+    for placement in placements:
+        steps = f"{placement.line_step}, {placement.step}"
+        yield f"  {{{placement.name}, {placement.lines}, {placement.width}, {steps}}},"
+    yield "};"
+
+
+def _decays(kernel: KernelSignature, placement: TensorPlacement) -> bool:
+    return kernel.decays_all or placement.is_weight
 
 
 def _work(kernel: KernelSignature) -> Iterator[str]:

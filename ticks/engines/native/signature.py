@@ -24,6 +24,7 @@ class KernelSignature:
     objective: str
     optimizer: str
     has_weight_decay: bool
+    decays_all: bool  # biases and norms' parameters too, if anything decays
     has_momentum: bool
     is_nesterov: bool
     has_clipping: bool
@@ -66,6 +67,7 @@ def signature_of(spec: JobSpec) -> KernelSignature:
         objective=spec.objective,
         optimizer=optimizer.name,
         has_weight_decay=optimizer.weight_decay > 0,
+        decays_all=optimizer.weight_decay == 0 or optimizer.decay == "all",
         has_momentum=sgd is not None and sgd.momentum > 0,
         is_nesterov=sgd is not None and sgd.nesterov,
         has_clipping=spec.clip_norm is not None,

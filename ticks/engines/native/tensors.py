@@ -23,6 +23,11 @@ class TensorPlacement:
     line_step: int = 0
     step: int = 1
 
+    @property
+    def is_weight(self) -> bool:
+        """Whether it is a linear layer's weight, not a bias or a norm's parameter."""
+        return self.name.startswith("WEIGHT")
+
 
 @dataclass(frozen=True)
 class LinearLayer:

@@ -11,7 +11,7 @@ INLINE vec counted(const struct work *w, vec yes, vec no, int masked) {
 
 INLINE void sgd(struct work *w, int i, vec g, int masked) {
   vec p = w->p[i];
-  if (WEIGHT_DECAY) g = g + w->weight_decay * p;
+  if (WEIGHT_DECAY && i < DECAYED) g = g + w->weight_decay * p;
   if (MOMENTUM) {
     vec m = w->momentum * w->first[i] + g; /* of +0 before the first tick */
     w->first[i] = counted(w, m, w->first[i], masked);
@@ -24,7 +24,7 @@ INLINE void sgd(struct work *w, int i, vec g, int masked) {
 /* rate: lr / (1 - beta1^step); root: sqrt(1 - beta2^step); kept: 1 - lr * weight_decay. */
 INLINE void adam(struct work *w, int i, vec g, int masked) {
   vec p = w->p[i];
-  if (WEIGHT_DECAY) {
+  if (WEIGHT_DECAY && i < DECAYED) {
     if (DECOUPLED) p = p * w->kept;
     else g = g + w->weight_decay * p;
   }
