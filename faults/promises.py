@@ -259,7 +259,8 @@ PROMISES = (
         "",
         (),
         ("sum-of-losses-forgotten", "target-of-one-loss", "earlier-target-of-a-mean",
-         "biases-decay", "biases-decay-in-c", "stored-optimizer-decays-weights"),
+         "stop-displaced", "stop-lost-in-a-pause", "succeeded-half-way", "biases-decay",
+         "biases-decay-in-c", "stored-optimizer-decays-weights"),
     ),
     Promise(
         "A service in use for long does not grow",

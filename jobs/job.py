@@ -96,7 +96,10 @@ class JobDocument(_JobModel):
     tick: int
     ticks_total: int | None
     first_tick: int
-    progress: float
+    progress: float = Field(
+        description="0 to 1, by whichever budget is nearest its end; 1 once it has succeeded, "
+        "whatever ended it"
+    )
     epoch: float
     loss: float | None
     best: BestValidation | None

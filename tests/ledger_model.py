@@ -15,6 +15,9 @@ from jobs.errors import (
 )
 from tests.ledger_owners import SEGMENT_TICKS, VERBS, ModelJob, Owners
 
+#: of requests: one is displaced by a later one alone
+RANKS = (None, "pause", "stop", "cancel")
+
 
 @dataclass
 class World(Owners):
@@ -51,7 +54,7 @@ class World(Owners):
             return self._set_request(job, verb)
         if job.is_terminal or (verb, job.status) in (("resume", "queued"), ("pause", "paused")):
             return "done"
-        job.requested = "stop" if verb == "stop" else None
+        job.requested = "stop" if verb == "stop" else job.requested
         if (verb, job.status) != ("stop", "queued"):
             job.deaths = 0
             job.set_status({"cancel": "cancelled", "pause": "paused"}.get(verb, "queued"))
@@ -62,7 +65,7 @@ class World(Owners):
             if job.requested == "pause":
                 job.requested, job.is_pause_withdrawn = None, True
             return "done"
-        if job.requested != "cancel":
+        if RANKS.index(verb) > RANKS.index(job.requested):
             job.requested, job.is_pause_withdrawn = verb, False
         return "under_way"
 

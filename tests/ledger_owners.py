@@ -91,7 +91,7 @@ class ModelJob:
     def set_status(self, status: str) -> None:
         """Set a new status and the fields that change with it."""
         self.status, self.expiry_order = status, None
-        if status == "paused" or self.is_terminal:
+        if self.is_terminal or (status == "paused" and self.requested != "stop"):
             self.requested = None
 
 

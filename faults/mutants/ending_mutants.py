@@ -8,6 +8,8 @@ RESUMED_ENDS = (
 )
 EARLIER_RULES = f"{RULES}::test_rules_of_an_earlier_spec_read_the_loss_of_one_tick"
 DECAY = "tests/test_ticks_decay.py"
+TRANSITIONS = "tests/test_jobs_transitions.py"
+ENDS = "tests/test_jobs_ends.py"
 READS_MEAN = "return self.revision >= MEAN_LOSS_REVISION"
 
 MUTANTS = (
@@ -29,6 +31,31 @@ MUTANTS = (
         "target and patience of an earlier spec read a mean, which they did not mean",
         edit_once("jobs/spec/job_spec.py", READS_MEAN, "return True"),
         (EARLIER_RULES,),
+        quick=True,
+    ),
+    Mutant(
+        "stop-displaced",
+        "a pause takes the place of a stop that was accepted",
+        edit_once(
+            "jobs/store/lua/request_transition.lua", "pause = 1, stop = 2,", "pause = 2, stop = 1,"
+        ),
+        (f"{TRANSITIONS}::test_a_pause_takes_the_place_of_no_stop",),
+        quick=True,
+    ),
+    Mutant(
+        "stop-lost-in-a-pause",
+        "a job that was asked to stop and then paused trains on when it is resumed",
+        edit_once(
+            "jobs/store/lua/prelude.lua", "redis.call('HGET', job, 'requested') ~= 'stop'", "true"
+        ),
+        (f"{TRANSITIONS}::test_a_stop_is_done_whatever_comes_before_a_worker_does_it",),
+        quick=True,
+    ),
+    Mutant(
+        "succeeded-half-way",
+        "a job that a rule or a client ended shows the share of its budget for ever",
+        edit_once("jobs/store/codec.py", 'progress=1.0 if status == "succeeded" else', "progress="),
+        (f"{ENDS}::test_a_job_that_succeeded_is_at_its_end_whatever_ended_it[user]",),
         quick=True,
     ),
     Mutant(

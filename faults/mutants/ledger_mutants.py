@@ -134,8 +134,8 @@ MUTANTS = (
     Mutant(
         "cancel-displaced",
         "a pause takes the place of a cancel",
-        _lua_edit("request_transition", "if requested ~= 'cancel' and requested ~= verb then",
-             "if true then"),
+        _lua_edit("request_transition", "stop = 2, cancel = 3 }",
+             "stop = 2, cancel = 0 }"),
         (MODEL,),
     ),
     Mutant(

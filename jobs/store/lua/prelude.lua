@@ -318,7 +318,8 @@ local function set_status(member, status)
   redis.call('ZADD', status_index(member, status), j[4], id_of(member))
   redis.call('HSET', job, 'status', status)
   if status ~= 'running' then redis.call('HDEL', job, 'phase', 'worker') end
-  if status == 'paused' then redis.call('HDEL', job, 'requested') end
+  -- a stop that is not done yet is done once the job is resumed
+  if status == 'paused' and redis.call('HGET', job, 'requested') ~= 'stop' then redis.call('HDEL', job, 'requested') end
   if status == 'paused' or ENDED[status] then drop_checkpoint_request(member, 'the job is ' .. status) end
   if ENDED[status] then
     redis.call('HDEL', job, 'requested')

@@ -12,8 +12,9 @@ local idempotency = keys.idempotency(tenant_of(member))
 local replay = find_replay(idempotency, 'same')
 if replay then return { replay[1] == 'gone' and 'deleted' or replay[1] } end
 
+local RANKS = { pause = 1, stop = 2, cancel = 3 } -- a request is displaced by one of a higher rank alone
 local function request(verb)
-  if requested ~= 'cancel' and requested ~= verb then -- a cancel is never displaced
+  if RANKS[verb] > (RANKS[requested] or 0) then
     redis.call('HSET', job, 'requested', verb)
     redis.call('HDEL', job, 'withdrawn')
     add_status_event(member)
@@ -22,7 +23,6 @@ local function request(verb)
 end
 
 local function change_to(new, answer)
-  if new == 'cancelled' or new == 'paused' or h.verb == 'resume' then redis.call('HDEL', job, 'requested') end
   redis.call('HSET', job, 'deaths', '0')
   set_status(member, new)
   return { answer, new }
