@@ -42,11 +42,15 @@ MAX_IDEMPOTENCY_KEY_LENGTH = 255  # characters
 
 @dataclass(frozen=True)
 class ResponseSpec:
-    """A documented success: its body (a model or media types) and its headers."""
+    """A documented success: its body (a model or media types) and its headers.
+
+    `event_model` is that of the data of each server-sent event, where such a stream is an answer.
+    """
 
     description: str
     model: type[BaseModel] | None = None
     media_types: tuple[str, ...] = ()
+    event_model: type[BaseModel] | None = None
     headers: tuple[str, ...] = ()
 
 

@@ -9,22 +9,26 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
-
 from api import schemas, version
 from api.endpoints import Endpoint, ResponseSpec
 from api.errors import PROBLEM_MEDIA_TYPE
 from api.etag import JSON
+from api.openapi_contents import describe_contents
 from api.openapi_headers import REQUEST_HEADERS, RESPONSE_HEADERS
+from api.openapi_schemas import (
+    ModelAndMode,
+    SchemaRefs,
+    add_discriminators,
+    describe_models,
+    select_reachable,
+)
+from api.openapi_tags import TAGS
 from api.problem_types import PROBLEM_TYPES
 from api.signed_links import SIGNATURE_PARAMETER
+from api.sse import EVENT_STREAM
 from jobs.access_keys import TENANT_PATTERN
 
-SCHEMA_REF = "#/components/schemas/{model}"
 PATH_PARAMETER_PATTERN = re.compile(r"<(\w+)>")
-SCHEMA_NAME_PATTERN = re.compile(re.escape(SCHEMA_REF).replace(r"\{model\}", r"(\w+)"))
-SchemaRefs = Mapping[Any, dict[str, Any]]  # (model, mode) -> reference
 
 #: name -> description, constraints
 PATH_PARAMETERS: dict[str, tuple[str, dict[str, str]]] = {
@@ -43,32 +47,6 @@ PATH_PARAMETERS: dict[str, tuple[str, dict[str, str]]] = {
     "message_id": ("a delivery's id", {"pattern": "^msg_[a-z0-9]{26}$"}),
     "key_id": ("a key's id", {"pattern": "^key_[a-z0-9]{26}$"}),
 }
-#: bodies of plain text; others are bytes or server-sent events
-TEXT_MEDIA_TYPES = (
-    "text/csv",
-    "text/tab-separated-values",
-    "text/plain",
-    "text/html",
-    "text/css",
-    "text/javascript",
-    "application/x-ndjson",
-    "application/jsonl",
-    "application/jsonlines",
-)
-FORM = "multipart/form-data"
-FORM_SCHEMA = {
-    "title": "UploadForm",
-    "type": "object",
-    "properties": {
-        "file": {
-            "type": "string",
-            "format": "binary",
-            "description": "one file; its field may have any name",
-        }
-    },
-    "required": ["file"],
-}
-
 TENANT_PARAMETER = {
     "name": "tenant",
     "in": "query",
@@ -93,15 +71,13 @@ problem details (RFC 9457) and list all errors of a request at once."""
 def build_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     """Return the document of these endpoints."""
     endpoints = list(endpoints)
-    schema_refs, definitions = models_json_schema(
-        sorted(_response_and_body_models(endpoints), key=str), ref_template=SCHEMA_REF
-    )
+    schema_refs, definitions = describe_models(_response_and_body_models(endpoints))
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in endpoints:
         path = PATH_PARAMETER_PATTERN.sub(r"{\1}", endpoint.path)
         paths.setdefault(path, {})[endpoint.method.lower()] = _operation(endpoint, schema_refs)
-    reachable = _reachable(paths, definitions["$defs"])
-    _add_discriminators(reachable, reachable)
+    reachable = select_reachable(paths, definitions)
+    add_discriminators(reachable, reachable)
     return {
         "openapi": "3.1.1",
         "info": {
@@ -110,7 +86,9 @@ def build_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
             "description": API_DESCRIPTION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": "/", "description": "the service that serves this document"}],
         "security": [{"key": []}],
+        "tags": [{"name": name, "description": about} for name, about in TAGS.items()],
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": dict(sorted(reachable.items())),
@@ -119,55 +97,17 @@ def build_document(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     }
 
 
-def _reachable(paths: object, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the schemas that the paths refer to; excluded fields leave unused ones behind."""
-    reachable: dict[str, Any] = {}
-    pending = _schema_names(paths)
-    while pending:
-        reachable |= {name: definitions[name] for name in pending}
-        inner_names = {inner for name in pending for inner in _schema_names(definitions[name])}
-        pending = inner_names - reachable.keys()
-    return reachable
-
-
-def _add_discriminators(node: object, definitions: dict[str, Any]) -> None:
-    """Add to each union the constant field that tells its branches apart."""
-    children = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    for item in children:
-        _add_discriminators(item, definitions)
-    if isinstance(node, dict) and (branches := [*_schema_names(node.get("oneOf", []))]):
-        constants = [_constant_fields(definitions[name]) for name in branches]
-        for field in sorted(set.intersection(*(set(item) for item in constants))):
-            mapping = {
-                item[field]: SCHEMA_REF.format(model=name)
-                for item, name in zip(constants, branches, strict=True)
-            }
-            mapping = dict(sorted(mapping.items()))
-            node["discriminator"] = {"propertyName": field, "mapping": mapping}
-
-
-def _constant_fields(schema: dict[str, Any]) -> dict[str, str]:
-    """Return the required fields that have a constant value, with that value."""
-    fields = {name: schema["properties"][name] for name in schema.get("required", [])}
-    return {name: field["const"] for name, field in fields.items() if "const" in field}
-
-
-def _schema_names(node: object) -> set[str]:
-    return set(SCHEMA_NAME_PATTERN.findall(json.dumps(node)))
-
-
 @cache
 def document_json(endpoints: tuple[Endpoint, ...]) -> str:
     """Return the text of the document, as served and as stored in docs/."""
     return json.dumps(build_document(endpoints), indent=1, ensure_ascii=False) + "\n"
 
 
-def _response_and_body_models(
-    endpoints: Iterable[Endpoint],
-) -> set[tuple[type[BaseModel], JsonSchemaMode]]:
+def _response_and_body_models(endpoints: Iterable[Endpoint]) -> set[ModelAndMode]:
     bodies = {endpoint.body for endpoint in endpoints}
     responses = [response for endpoint in endpoints for response in endpoint.responses.values()]
     models = {schemas.ProblemDocument, *(response.model for response in responses)}
+    models |= {response.event_model for response in responses}
     return {(body, "validation") for body in bodies if body is not None} | {
         (model, "serialization") for model in models if model is not None
     }
@@ -183,6 +123,7 @@ def _operation(endpoint: Endpoint, schema_refs: SchemaRefs) -> dict[str, Any]:
     }
     if endpoint.scope is None:
         operation["security"] = []
+        operation["description"] = "Open: needs no key."
     elif endpoint.is_signable:
         operation["security"] = [{name: []} for name in SECURITY_SCHEMES]
         operation["description"] = f"Needs a key of scope `{endpoint.scope}`, or a signed link."
@@ -193,7 +134,7 @@ def _operation(endpoint: Endpoint, schema_refs: SchemaRefs) -> dict[str, Any]:
         is_required = not endpoint.is_body_optional
         operation["requestBody"] = {"required": is_required, "content": {JSON: {"schema": schema}}}
     if endpoint.upload_media_types:
-        content = _contents(endpoint.upload_media_types)
+        content = describe_contents(endpoint.upload_media_types)
         operation["requestBody"] = {"required": True, "content": content}
     return operation
 
@@ -223,18 +164,6 @@ def _described(description: str, constraints: Mapping[str, Any] = {}) -> dict[st
     return {"description": description, "schema": {"type": "string", **constraints}}
 
 
-def _contents(media_types: Iterable[str]) -> dict[str, Any]:
-    """Return the contents of these media types: texts, a form with a file of another, or bytes."""
-    contents: dict[str, Any] = {
-        media_type: {"schema": {"type": "string"} if media_type in TEXT_MEDIA_TYPES else {}}
-        for media_type in media_types
-    }
-    if FORM in contents:
-        file_types = ", ".join(name for name in contents if name != FORM)
-        contents[FORM] = {"schema": FORM_SCHEMA, "encoding": {"file": {"contentType": file_types}}}
-    return contents
-
-
 def _responses(endpoint: Endpoint, schema_refs: SchemaRefs) -> dict[str, Any]:
     responses = {
         str(status): _success_response(response, schema_refs)
@@ -254,7 +183,9 @@ def _success_response(response: ResponseSpec, schema_refs: SchemaRefs) -> dict[s
     content: dict[str, Any] = {}
     if response.model is not None:
         content[JSON] = {"schema": schema_refs[(response.model, "serialization")]}
-    content |= _contents(response.media_types)
+    content |= describe_contents(response.media_types)
+    if response.event_model is not None:
+        content[EVENT_STREAM] = {"schema": schema_refs[(response.event_model, "serialization")]}
     headers = {name: _described(RESPONSE_HEADERS[name]) for name in response.headers}
     members = {"description": response.description, "content": content, "headers": headers}
     return {name: member for name, member in members.items() if member}

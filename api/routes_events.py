@@ -11,6 +11,7 @@ from api.etag import JSON, compute_etag, etag_matches, response_or_304
 from api.long_polling import UNREACHABLE_TICK
 from api.pagination import page_json
 from api.schemas_events import EventPage, EventsQuery, StreamQuery
+from api.schemas_job_events import StreamedEvent
 from api.sse import EVENT_STREAM, sse_response
 from jobs.errors import NoSuchJob
 from jobs.queries.events import EventBatch
@@ -27,7 +28,7 @@ EVENT_NUMBER_PATTERN = re.compile(r"[0-9]{1,15}")
     headers=("If-None-Match", "Last-Event-ID"),
     responses={
         200: ResponseSpec(
-            "events", EventPage, media_types=(EVENT_STREAM,), headers=("ETag", "Retry-After")
+            "events", EventPage, event_model=StreamedEvent, headers=("ETag", "Retry-After")
         )
     },
     error_statuses=(404,),
@@ -53,7 +54,7 @@ def list_events(context: RequestContext, job_id: str, query: EventsQuery) -> Res
     "GET /v1/events",
     query=StreamQuery,
     produces=(EVENT_STREAM,),
-    responses={200: ResponseSpec("new events of these jobs", media_types=(EVENT_STREAM,))},
+    responses={200: ResponseSpec("new events of these jobs", event_model=StreamedEvent)},
     error_statuses=(404,),
 )
 def stream_events(context: RequestContext, query: StreamQuery) -> Response:

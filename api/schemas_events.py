@@ -7,8 +7,8 @@ from pydantic import AfterValidator, Field
 from api.pagination import ListPage
 from api.query import DECIMAL, PageQuery, Query, Wait
 from api.schemas import JobId
+from api.schemas_job_events import JobEvent
 from api.until import check_until
-from jobs.queries.events import Event
 
 MAX_STREAMED_JOBS = 50  # in one stream
 
@@ -50,5 +50,5 @@ class LogsQuery(Query):
     """Seconds to wait for more."""
 
 
-class EventPage(ListPage[Event]):
+class EventPage(ListPage[JobEvent]):
     """Events, oldest first unless asked otherwise."""

@@ -9,6 +9,8 @@ from typing import Any
 
 import httpx
 
+from api.schemas_job_events import StreamedEvent
+
 SSE = {"Accept": "text/event-stream"}
 
 
@@ -40,6 +42,7 @@ class SseReader:
                 fields[name] = value
             elif fields:
                 data = json.loads(fields["data"])
+                StreamedEvent.model_validate(data)  # what the document says of each
                 yield Frame(fields["event"], data, fields.get("id"), time.monotonic())
                 fields = {}
 

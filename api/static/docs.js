@@ -3,8 +3,6 @@ import { key, keep, signIn } from "./key.js";
 import { Schemas, element, fillWhenOpened, prose } from "./schema.js";
 import { form } from "./try.js";
 
-const ORDER = ["jobs", "history", "pictures", "checkpoints", "answers", "events", "logs", "webhooks", "datasets", "keys", "tenants", "about", "pages"];
-
 signIn();
 const field = document.getElementById("key");
 field.value = key();
@@ -26,8 +24,8 @@ function draw(document_) {
   document.getElementById("version").textContent = `reference ${document_.info.version}`;
   main.append(element("h1", {}, `${document_.info.title} reference`), element("p", {}, ...prose(document_.info.description)));
   const index = document.getElementById("places");
-  for (const [tag, entries] of groupByTag(document_.paths)) {
-    main.append(element("h2", { id: `tag-${tag}` }, tag));
+  for (const [{ name: tag, description }, entries] of groupByTag(document_)) {
+    main.append(element("h2", { id: `tag-${tag}` }, tag), element("p", { class: "faint" }, description));
     const list = element("ul");
     for (const entry of entries) {
       main.append(operationDetails(entry, schemas));
@@ -47,17 +45,16 @@ function openTarget() {
   target.scrollIntoView();
 }
 
-function groupByTag(paths) {
-  const groups = new Map();
+// The operations of each tag, in the document's order of tags.
+function groupByTag({ tags, paths }) {
+  const groups = new Map(tags.map((tag) => [tag, []]));
   for (const [path, methods] of Object.entries(paths)) {
     for (const [method, operation] of Object.entries(methods)) {
-      const tag = operation.tags[0];
-      if (!groups.has(tag)) groups.set(tag, []);
+      const tag = tags.find(({ name }) => name === operation.tags[0]);
       groups.get(tag).push({ path, method: method.toUpperCase(), operation });
     }
   }
-  const rank = (tag) => (ORDER.includes(tag) ? ORDER.indexOf(tag) : ORDER.length);
-  return [...groups].sort(([a], [b]) => rank(a) - rank(b));
+  return groups;
 }
 
 function operationLink({ path, method, operation }) {
@@ -83,7 +80,7 @@ function operationDetails(entry, schemas) {
 function operationBody(entry, schemas) {
   const { operation } = entry;
   const inside = element("div", { class: "inside" }, element("p", {}, ...prose(operation.summary)));
-  inside.append(element("p", { class: "faint" }, ...prose(operation.description || "Open: needs no key.")));
+  inside.append(element("p", { class: "faint" }, ...prose(operation.description)));
   for (const [place, title] of [["path", "In the path"], ["query", "Query"], ["header", "Headers"]]) {
     const parameters = (operation.parameters || []).filter((parameter) => parameter.in === place);
     if (parameters.length) inside.append(element("h4", {}, title), parameterList(parameters, schemas));
@@ -114,7 +111,8 @@ function responseDetails([status, response], schemas) {
   const media = Object.keys(response.content || {});
   const line = [element("span", { class: "status mono" }, status), response.description,
     media.length ? element("span", { class: "faint" }, ` (${media.join(", ")})`) : null];
-  const schema = response.content?.["application/json"]?.schema;
+  const { "application/json": json, "text/event-stream": events } = response.content || {};
+  const schema = (json || events)?.schema;
   if (!schema) return element("p", {}, ...line);
   return fillWhenOpened(element("details", {}, element("summary", {}, ...line)), () => schemas.show(schema));
 }

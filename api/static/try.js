@@ -6,7 +6,7 @@ const MAX_SHOWN = 200_000; // characters of a response
 
 export function form({ path, method, operation }, schemas) {
   const inputs = (operation.parameters || []).filter((parameter) => parameter.in !== "header").map(input);
-  const media = Object.keys(operation.requestBody?.content || {});
+  const media = Object.keys(operation.requestBody?.content || {}).filter((name) => name !== "multipart/form-data");
   const text = media.length ? element("textarea", { "aria-label": "body", spellcheck: "false" }) : null;
   if (media[0] === "application/json") {
     text.value = JSON.stringify(example(operation.requestBody.content[media[0]].schema, schemas), null, 1);

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from jobs.datasets.formats.data_errors import DataErrors
 from jobs.datasets.formats.npz import Npz, check_values
 from jobs.datasets.formats.npz_members import list_names
-from jobs.spec.profiles import MAX_CLASSES, Array, DatasetProfile, Note, ParseOptions
+from jobs.spec.profiles import MAX_CLASSES, DatasetProfile, Note, NpzArray, ParseOptions
 
 MAX_DESCRIBED_OUTPUTS = 1000  # of targets of more numbers no mean is kept
 MAX_EXACT_INTEGER = 2.0**53  # float64 holds every whole number up to here
@@ -24,7 +24,7 @@ def profile_npz(path: Path, options: ParseOptions, max_bytes: int) -> DatasetPro
         npz.check_sums()
         check_values(npz, DataErrors())
         inputs, targets = (
-            Array(shape=list(member.shape), dtype=member.dtype.str)
+            NpzArray(shape=list(member.shape), dtype=member.dtype.str)
             for member in (npz.members["inputs"], npz.members["targets"])
         )
         moments = _measure_targets(npz)

@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from jobs.spec.dataset_binding import DataFile, DataPart, read_parts
 from jobs.spec.dataset_checks import KnownDataset
 from jobs.spec.profiles import (
-    Array,
     ColumnType,
     DatasetProfile,
     Delimiter,
     MediaType,
     Note,
+    NpzArray,
     ParseOptions,
 )
 from jobs.timestamps import format_rfc3339
@@ -69,8 +69,8 @@ class Dataset(_DatasetModel):
     created_at: str
     rows: int | None = Field(None, description="null for a text")
     columns: list[DatasetColumn] | None = Field(None, description="of a table")
-    inputs: Array | None = Field(None, description="of an NPZ file")
-    targets: Array | None = Field(None, description="of an NPZ file")
+    inputs: NpzArray | None = Field(None, description="of an NPZ file")
+    targets: NpzArray | None = Field(None, description="of an NPZ file")
     characters: int | None = Field(None, description="of a text")
     vocabulary_size: int | None = Field(
         None, description="how many different characters a text has"

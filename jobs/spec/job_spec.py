@@ -120,6 +120,8 @@ class JobSpecRequest(StrictModel):
 class JobSpec(JobSpecRequest):
     """A spec with all defaults filled in; it never changes."""
 
+    model_config = ConfigDict(json_schema_extra={})  # the example is one of a request
+
     name: Name
     objective: Objective
     batch_size: BatchSize

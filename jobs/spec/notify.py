@@ -23,7 +23,7 @@ URL = re.compile(
 MAX_PORT = 65_535
 URL_PATTERN = (
     r"https?://([A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?|\[[0-9A-Fa-f:.]+\])"
-    r"(:[0-9]{1,5})?([/?][!\"$-\[\]-~]*)?"
+    r'(:[0-9]{1,5})?([/?][!"$-\[\]-~]*)?'
 )
 URL_SCHEMA = {"type": "string", "maxLength": MAX_URL_CHARACTERS, "pattern": f"^{URL_PATTERN}$"}
 TARGET_SCHEMA = {**URL_SCHEMA, "pattern": f"^(wh_[a-z0-9]{{26}}|{URL_PATTERN})$"}

@@ -110,7 +110,7 @@ class ColumnScan(SpecModel):
     """Whether it is a text for good, so that numbers and times were no longer counted."""
 
 
-class Array(SpecModel):
+class NpzArray(SpecModel):
     """An array of an NPZ file."""
 
     shape: list[int]
@@ -122,8 +122,8 @@ class DatasetProfile(SpecModel):
 
     rows: int | None = None
     columns: list[Column] | None = None
-    inputs: Array | None = None
-    targets: Array | None = None
+    inputs: NpzArray | None = None
+    targets: NpzArray | None = None
     target_classes: list[int] | None = None
     """The distinct targets of an NPZ file, sorted, if all are whole and at most 1,000."""
     target_mean: list[float] | None = None
