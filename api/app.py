@@ -61,10 +61,6 @@ def create_app(settings: Settings, store: Store | None = None) -> Flask:
     # Flask cuts a chunked body off here: one byte more shows that it is too long
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
     app.config[BODY_SECONDS] = settings.body_seconds
-    # /v1//jobs and /v1/jobs/ are unknown paths, and redirect nowhere
-    app.url_map.merge_slashes = False
-    app.url_map.strict_slashes = True
-    app.url_map.redirect_defaults = False
     deps = Dependencies(settings, partial(document_json, ENDPOINTS), store)
     authenticator = Authenticator(deps.access_keys, settings.admin_key, settings.rate_limit)
     celery_app.configure_broker(settings)
