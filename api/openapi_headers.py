@@ -42,6 +42,7 @@ REQUEST_HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
 RESPONSE_HEADERS = {
     "Accept-Ranges": "bytes",
     "Content-Disposition": "the name under which to keep the file",
+    "Content-Location": "path of the file at its tick, whatever name it was asked for by",
     "Content-Range": "the bytes sent, and the size of the file",
     "ETag": "for If-None-Match",
     "Idempotent-Replayed": "true if an earlier request with this idempotency key had this effect",

@@ -1,6 +1,7 @@
 """Endpoints of checkpoints: list, save now, read, name, pin, delete, download."""
 
 import re
+from functools import partial
 
 from flask import Response
 
@@ -24,10 +25,12 @@ from jobs.answers.exports import ExportInWork
 from jobs.errors import NoSuchCheckpoint
 from jobs.files import checkpoint_folders, exported_files
 from jobs.job import Checkpoint, Job
+from jobs.queries.moving_checkpoints import use_checkpoint
 
 router = Router("checkpoints")
 CHECKPOINTS_PATH = "/v1/jobs/<job_id>/checkpoints"
 BINARY = "application/octet-stream"
+FILE_HEADERS = (*ANSWER_HEADERS, "Content-Location")
 EXPORT_RETRY_AFTER = "2"  # seconds that a small net takes
 CHECKPOINT_PATTERN = re.compile(r"0|[1-9][0-9]{0,14}|initial|latest|best|final")
 
@@ -103,10 +106,10 @@ def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response
     produces=(BINARY,),
     headers=DOWNLOAD_HEADERS,
     responses={
-        200: ResponseSpec("the file", media_types=(BINARY,), headers=ANSWER_HEADERS),
+        200: ResponseSpec("the file", media_types=(BINARY,), headers=FILE_HEADERS),
         202: ResponseSpec("model.onnx is being made", ExportInWork, headers=("Retry-After",)),
         206: ResponseSpec(
-            "the range", media_types=(BINARY,), headers=(*ANSWER_HEADERS, "Content-Range")
+            "the range", media_types=(BINARY,), headers=(*FILE_HEADERS, "Content-Range")
         ),
     },
     error_statuses=(404, 412, 416, 422, 429, 503, 507),
@@ -115,33 +118,60 @@ def get_checkpoint(context: RequestContext, job_id: str, which: str) -> Response
 def get_checkpoint_file(context: RequestContext, job_id: str, which: str, name: str) -> Response:
     """Download a file of a checkpoint, whole or a byte range. Its ETag is its sha256.
 
-    model.onnx, which no checkpoint lists, is made when it is first asked for.
+    model.onnx, which no checkpoint lists, is made when it is first asked for. Content-Location has
+    the tick.
     """
-    files, checkpoint = context.deps.artifacts, _get_checkpoint(context, job_id, which)
+    find = partial(_get_checkpoint, context, job_id, which)
     if name == exported_files.ONNX_FILE:
-        return _exported_file(context, job_id, checkpoint)
-    try:
-        file, entry = checkpoint_folders.open_file(files, context.tenant, job_id, checkpoint, name)
-    except checkpoint_folders.DamagedCheckpoint:
-        # if retention removed it since its record was read, this is a 404
-        _get_checkpoint(context, job_id, str(checkpoint.tick))
-        raise
+        return use_checkpoint(find, partial(_find_export, context, job_id, which))
+    return use_checkpoint(find, partial(_saved_file, context, job_id, name))
+
+
+def _saved_file(
+    context: RequestContext, job_id: str, name: str, checkpoint: Checkpoint
+) -> Response:
+    files = context.deps.artifacts
+    file, entry = checkpoint_folders.open_file(files, context.tenant, job_id, checkpoint, name)
     facts = FileFacts(entry.bytes, entry.sha256, BINARY, checkpoint.created_at)
-    return file_response(file, facts, context.deps.checked_files)
+    response = file_response(file, facts, context.deps.checked_files)
+    return _with_location(response, job_id, checkpoint, name)
 
 
-def _exported_file(context: RequestContext, job_id: str, checkpoint: Checkpoint) -> Response:
-    """Return a checkpoint's model.onnx, or ask a worker for it. A damaged one is made again."""
-    deps, tenant = context.deps, context.tenant
-    exported = exported_files.find_exported(deps.artifacts, tenant, job_id, checkpoint)
-    if exported is not None:
-        facts = FileFacts(exported.bytes, exported.sha256, BINARY, exported.modified_at)
-        try:
-            return file_response(exported.file, facts, deps.checked_files)
-        except DamagedFile:
-            exported.path.unlink(missing_ok=True)
-    state = deps.exports.request(deps.job_queries.get_job(tenant, job_id), checkpoint)
+def _find_export(
+    context: RequestContext, job_id: str, which: str, checkpoint: Checkpoint
+) -> Response:
+    """Return model.onnx of a checkpoint or of the one it was asked for by this name before."""
+    response = _exported_file(context, job_id, checkpoint)
+    if response is None:
+        deps, tenant = context.deps, context.tenant
+        older = deps.exports.find_asked(tenant, job_id, which, checkpoint)
+        if older is not checkpoint:
+            checkpoint, response = older, _exported_file(context, job_id, older)
+    if response is not None:
+        return _with_location(response, job_id, checkpoint, exported_files.ONNX_FILE)
+    state = deps.exports.request(deps.job_queries.get_job(tenant, job_id), checkpoint, which)
     return json_response(state.model_dump_json(), 202, {"Retry-After": EXPORT_RETRY_AFTER})
+
+
+def _exported_file(context: RequestContext, job_id: str, checkpoint: Checkpoint) -> Response | None:
+    """Return a checkpoint's model.onnx, if there is one. A damaged one is removed."""
+    deps = context.deps
+    exported = exported_files.find_exported(deps.artifacts, context.tenant, job_id, checkpoint)
+    if exported is None:
+        return None
+    facts = FileFacts(exported.bytes, exported.sha256, BINARY, exported.modified_at)
+    try:
+        return file_response(exported.file, facts, deps.checked_files)
+    except DamagedFile:
+        exported.path.unlink(missing_ok=True)
+        return None
+
+
+def _with_location(response: Response, job_id: str, checkpoint: Checkpoint, name: str) -> Response:
+    """Say of which tick a file is: names such as `latest` move."""
+    path = f"/v1/jobs/{job_id}/checkpoints/{checkpoint.tick}/files/{name}"
+    response.headers["Content-Location"] = path
+    return response
 
 
 def _get_checkpoint(context: RequestContext, job_id: str, which: str) -> Checkpoint:

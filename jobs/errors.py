@@ -2,12 +2,12 @@
 
 JobsError
 ├── ClientError          what a client asked cannot be done; the API answers with a problem
-│   ├── NotFound         NoSuchJob, NoSuchCheckpoint, NoSuchDataset, NoSuchKey,
+│   ├── NotFound         NoSuchJob, NoSuchCheckpoint ─ CheckpointMoved, NoSuchDataset, NoSuchKey,
 │   │                    NoSuchWebhook, NoSuchDelivery
 │   ├── IllegalTransition, NotTerminal, JobSpared, NoResult
 │   ├── LastCheckpoint, DatasetInUse, DatasetDeleted, WebhookDisabled
 │   ├── IdempotencyMismatch, IdempotentResultDeleted, RequestInProgress
-│   ├── QueueFull, QuotaExceeded, RateLimitExceeded
+│   ├── QueueFull ─ CheckpointsHeld, QuotaExceeded, RateLimitExceeded
 │   ├── NotExportable, NoExportWorker, ExportFailed
 │   └── BadCursor
 ├── LeaseError           what the owner of a job may not do; clients never see one
@@ -67,6 +67,10 @@ class NoSuchPart(NotFound):
 
 class NoSuchCheckpoint(NotFound):
     """The job has no committed checkpoint of this tick or name."""
+
+
+class CheckpointMoved(NoSuchCheckpoint):
+    """The checkpoint was removed, or saved again, since it was read: find it anew."""
 
 
 class NoSuchDataset(NotFound):
@@ -175,6 +179,14 @@ class QueueFull(ClientError):
     def __init__(self, limit: int) -> None:
         super().__init__(f"{limit} jobs are queued, which is all that one tenant may have")
         self.limit = limit
+
+
+class CheckpointsHeld(QueueFull):
+    """Questions that wait keep `limit` old checkpoints of the job; nothing was stored."""
+
+    def __init__(self, limit: int) -> None:
+        rule = "which is the most that questions without an answer yet may keep"
+        ClientError.__init__(self, f"{limit} old checkpoints of the job are kept, {rule}")
 
 
 class NotExportable(ClientError):

@@ -2,7 +2,7 @@
 
 A job stays while one of the rules that are set keeps it: it ended within `keep_days`, or is among
 the `keep_last` that ended last. Spared are jobs with a pinned checkpoint and those that live jobs
-need. Each deletion is an event of the tenant.
+need. Each deletion is an event of the tenant. Also removes checkpoints that questions kept.
 """
 
 import time
@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from jobs.errors import JobSpared, NoSuchJob
 from jobs.files.artifacts import ArtifactStore
+from jobs.held_checkpoints import HeldCheckpoints
 from jobs.job_deletion import JobDeletion
 from jobs.queries.usage import RetentionRules, UsageQueries
 from jobs.store import keys
@@ -27,7 +28,7 @@ class Retention:
 
     def __init__(self, store: Store, files: ArtifactStore) -> None:
         self._store, self._usage = store, UsageQueries(store)
-        self._deletion = JobDeletion(store, files)
+        self._deletion, self._held = JobDeletion(store, files), HeldCheckpoints(store, files)
         self._spared: dict[str, int] = {}  # by tenant: how many of its oldest jobs were passed over
         self._last_tenant = ""
 
@@ -41,6 +42,7 @@ class Retention:
             return 0
         self._deletion.complete_interrupted()
         deadline, count = time.monotonic() + max_seconds, 0
+        self._held.delete_expired(deadline)
         for tenant in self._tenants_in_turn():
             self._last_tenant = tenant
             rules = self._usage.read_tenant(tenant).retention

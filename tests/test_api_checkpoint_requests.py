@@ -192,7 +192,7 @@ def test_a_name_and_a_pin_outlive_another_save_of_the_same_tick(worker: ManualWo
     named = checkpoint_set.with_request_fields(make_checkpoint(1, name=None))
     assert (named.name, named.pinned) == (None, False)
     old = checkpoint_set.checkpoints[0].model_copy(update={"name": "mine", "pinned": True})
-    again = type(checkpoint_set)(0, 1, None, frozenset(), (old,)).with_request_fields(
+    again = type(checkpoint_set)(0, 1, None, frozenset(), frozenset(), (old,)).with_request_fields(
         make_checkpoint(1, is_final=True)
     )
     assert (again.name, again.pinned, again.is_final) == ("mine", True, True)

@@ -9,6 +9,7 @@ from jobs.answers.ledger import MAX_ATTEMPTS, AnswerLeases, AnswerLedger, Answer
 from jobs.answers.queries import AnswerQueries
 from jobs.errors import IdempotentResultDeleted, LeaseLost, NoSuchJob, QueueFull
 from jobs.store import keys
+from jobs.store.codec import encode_checkpoint
 from jobs.store.connection import Store
 from tests.answers import RESULT
 from tests.ledger_helpers import make_checkpoint
@@ -17,7 +18,7 @@ from tests.support import wait_until
 LIMITS = AnswerLimits(ttl_seconds=60, max_queued=10, max_bytes=1 << 20)
 NEW = NewAnswer("job_p", "predict of pets", make_checkpoint(20), 1, {"inputs": [[1.0]]})
 #: what an answer shares with jobs, and has for ever
-SHARED = {keys.SEQUENCE.encode()}
+SHARED = {keys.SEQUENCE.encode(), keys.checkpoints("default", "job_p").encode()}
 
 
 class Answers:
@@ -28,6 +29,8 @@ class Answers:
         self.leases = AnswerLeases(store, 60)
 
     def submit(self, tenant: str = "default", limits: AnswerLimits = LIMITS, **key: str) -> str:
+        checkpoints = keys.checkpoints(tenant, NEW.parent)
+        self.store.hset(checkpoints, str(NEW.checkpoint.tick), encode_checkpoint(NEW.checkpoint))
         return self.ledger.submit(tenant, NEW, limits, **key)[0]
 
     def status(self, answer_id: str) -> str:

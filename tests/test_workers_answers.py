@@ -40,6 +40,13 @@ LONG = {"prompt": "In the beginning", "max_tokens": 4096}
 ENDLESS = small_spec(budget={"ticks": 100_000_000}, compute={"engine": "eager"})
 
 
+def rotating(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec that trains for long and saves often, and keeps the newest alone."""
+    rules = {"every_ticks": 10, "keep": 1, "keep_best": False}
+    budget = {"ticks": 100_000_000}
+    return {**spec, "budget": budget, "checkpoint": rules, "compute": {"engine": "eager"}}
+
+
 class AnsweringHarness(ApiHarness):
     """A service with workers whose processes can be made to fail, and two nets to ask."""
 
@@ -391,6 +398,38 @@ def test_model_onnx_predicts_as_the_service_does_though_its_maker_is_killed(
     assert harness.store.hget(record, "attempt") == b"2"
     if point == "answer:reply":
         wait_until(lambda: harness.processes() <= processes, 30, "its process to end")
+
+
+def test_latest_answers_while_its_job_trains_and_keeps_no_checkpoint_but_the_newest(
+    harness: AnsweringHarness,
+) -> None:
+    training = harness.submit(rotating(harness.pets_spec))
+    path = f"/v1/jobs/{training}/checkpoints"
+    harness.wait_for(training, lambda job: (job["latest_checkpoint"] or 0) > 0)
+    ticks = list[int]()
+    for number in range(12):
+        about = {"dataset": harness.dataset}
+        kind, body = [("predict", ASK), ("evaluate", about), ("predict", about)][number % 3]
+        queued = harness.http.post(f"{path}/latest/{kind}?wait=0", json=body).json
+        answer = harness.wait_for_answer(queued)
+        assert answer["status"] == "succeeded", answer["error"]
+        assert answer["tick"] == queued["tick"]
+        ticks.append(queued["tick"])
+    assert ticks == sorted(ticks) and len(set(ticks)) > 6
+    harness.request(training, "cancel")
+    harness.wait_for_end(training)
+
+
+@needs(ONNX)
+def test_the_onnx_of_latest_comes_while_its_job_trains(harness: AnsweringHarness) -> None:
+    training = harness.submit(rotating(harness.pets_spec))
+    harness.wait_for(training, lambda job: (job["latest_checkpoint"] or 0) > 0)
+    path = f"/v1/jobs/{training}/checkpoints/latest/files/model.onnx"
+    wait_until(lambda: harness.http.get(path).status_code == 200, 60)
+    file = harness.http.get(path)
+    assert harness.http.get(file.headers["Content-Location"]).content == file.content
+    harness.request(training, "cancel")
+    harness.wait_for_end(training)
 
 
 def test_a_store_that_restarts_loses_no_answer(harness: AnsweringHarness) -> None:

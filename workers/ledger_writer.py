@@ -155,11 +155,13 @@ class LedgerWriter:
             fulfils = current.fulfils_request(checkpoint, was_requested=is_requested)
             first = self._claim.fork_tick or 0
             expired = expired_ticks(current.checkpoints, named, keep_count, first)
+            held = [tick for tick in expired if tick in current.held_ticks]
+            expired = [tick for tick in expired if tick not in current.held_ticks]
             removed_ticks = (*expired, checkpoint.tick)
             removed[:] = [old for old in current.checkpoints if old.tick in removed_ticks]
             with contextlib.suppress(ConcurrentChange):
                 self._ledger.commit_checkpoint(
-                    lease, named, expired,
+                    lease, named, expired, held,
                     change_count=current.change_count, fulfils_request=fulfils,
                 )  # fmt: skip
                 requests.has_checkpoint_request = requests.has_checkpoint_request and not fulfils

@@ -216,8 +216,8 @@ MUTANTS = (
         "model.onnx that is damaged on the disk is damaged for ever",
         edit_once(
             "api/routes_checkpoints.py",
-            "            exported.path.unlink(missing_ok=True)\n",
-            "            raise\n",
+            "        exported.path.unlink(missing_ok=True)\n        return None\n",
+            "        raise\n",
         ),
         (f"{EXPORTS}::test_a_damaged_or_lost_file_is_made_again_and_goes_with_its_checkpoint",),
     ),
@@ -226,8 +226,8 @@ MUTANTS = (
         "a client waits for a file that no live worker can make",
         edit_once(
             "jobs/answers/exports.py",
-            "        self._check_workers()  # those",
-            "        # those",
+            "            self._check_workers()  # those",
+            "            pass  # those",
         ),
         (f"{EXPORTS}::test_without_a_worker_that_can_make_it_a_file_is_503_and_waits_for_nobody",),
     ),

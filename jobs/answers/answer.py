@@ -13,6 +13,7 @@ The fields of the hash, absent ones empty. Times are the store's, in ms.
   rank: int: score in the queue; attempt: int: claims so far
   owner: nonce of the last claim; worker: name of its worker
   ttl_ms: int: how long it is kept after it was asked for, claimed, or ended
+  hold_ms: int: of an export: how long its checkpoint stays for the download, after its end
   idempotency_key: of its submission
   created_ms, started_ms, finished_ms: int
   result, error: JSON, once it has ended

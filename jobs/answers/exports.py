@@ -5,7 +5,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from jobs.answers.ledger import AnswerLedger, AnswerLimits, NewAnswer, export_id
+from jobs.answers.ledger import (
+    EXPORT_HOLD_SECONDS,
+    AnswerLedger,
+    AnswerLimits,
+    NewAnswer,
+    export_id,
+)
 from jobs.answers.net_config import NetConfigs
 from jobs.errors import ExportFailed, NoExportWorker, NoSuchCheckpoint, NotExportable
 from jobs.files.artifacts import ArtifactStore
@@ -15,7 +21,10 @@ from jobs.job import Checkpoint, Job
 from jobs.queries.worker_registry import live_workers
 from jobs.spec.onnx_limits import REQUIREMENTS, find_obstacle
 from jobs.store import keys
-from jobs.store.connection import Store
+from jobs.store.codec import parse_checkpoint
+from jobs.store.connection import Store, read_clock_ms
+
+MOVING_SELECTORS = ("latest", "best")  # that name another checkpoint later
 
 
 class ExportInWork(BaseModel):
@@ -34,23 +43,52 @@ class OnnxExports:
         self._store, self._files, self._limits = store, files, limits
         self._ledger, self._configs = AnswerLedger(store), NetConfigs(files)
 
-    def request(self, job: Job, checkpoint: Checkpoint) -> ExportInWork:
+    def find_asked(
+        self, tenant: str, job_id: str, selector: str, checkpoint: Checkpoint
+    ) -> Checkpoint:
+        """Return the checkpoint whose file a selector was asked for, if that is not fetched yet.
+
+        Without one it is `checkpoint`, which the selector names now: `latest` may be another one at
+        each request, and its file would never be there.
+        """
+        entry: Any = self._store.hget(keys.asked_exports(tenant, job_id), selector)
+        tick, _, folder = (entry or b"").decode().partition(" ")
+        if folder in ("", checkpoint.folder) or not self._is_due(tenant, job_id, folder):
+            return checkpoint
+        text: Any = self._store.hget(keys.checkpoints(tenant, job_id), tick)
+        older = None if text is None else parse_checkpoint(text)
+        return checkpoint if older is None or older.folder != folder else older
+
+    def _is_due(self, tenant: str, job_id: str, folder: str) -> bool:
+        """Return whether an export is in work, has failed, or is to be fetched."""
+        record = self._read(tenant, job_id, folder)
+        if record.get("status") != "succeeded":
+            return "status" in record
+        age = read_clock_ms(self._store) - int(record["finished_ms"])
+        return age < 1000 * EXPORT_HOLD_SECONDS
+
+    def request(self, job: Job, checkpoint: Checkpoint, selector: str) -> ExportInWork:
         """Ask for a file that is missing; return how far it is.
 
         Raises NotExportable, NoExportWorker, ExportFailed, NoSuchCheckpoint, DamagedCheckpoint,
         QueueFull or StoreFull.
         """
-        record = self._read(job, checkpoint)
-        if record.get("status") not in ("queued", "running", "failed"):
+        record = self._read(job.tenant, job.id, checkpoint.folder)
+        is_new = record.get("status") not in ("queued", "running", "failed")
+        if is_new:
             self._check_net(job, checkpoint)
-            self._check_workers()
+        if record.get("status") != "failed":
+            self._check_workers()  # those who could make it may be gone since it was asked for
+        if is_new:
             name = f"{ONNX_FILE} of {job.id}"
-            new = NewAnswer(job.id, name, checkpoint, job.spec.compute.threads, {})
+            new = NewAnswer(
+                job.id, name, checkpoint, job.spec.compute.threads, {},
+                selector if selector in MOVING_SELECTORS else None,
+            )  # fmt: skip
             self._ledger.submit_export(job.tenant, new, self._limits)
-            record = self._read(job, checkpoint)
+            record = self._read(job.tenant, job.id, checkpoint.folder)
         if record.get("status") == "failed":
             raise self._failure(json.loads(record["error"]))
-        self._check_workers()  # those who could make it may be gone since
         is_queued = record.get("status") == "queued"
         return ExportInWork(
             name=ONNX_FILE,
@@ -83,9 +121,9 @@ class OnnxExports:
         seconds = int(self._limits.ttl_seconds)
         return ExportFailed(f"{detail}; tried again when asked {seconds} s after that")
 
-    def _read(self, job: Job, checkpoint: Checkpoint) -> dict[str, str]:
-        key = keys.answer(job.tenant, export_id(job.id, checkpoint))
-        names = ("status", "attempt", "error")
+    def _read(self, tenant: str, job_id: str, folder: str) -> dict[str, str]:
+        key = keys.answer(tenant, export_id(job_id, folder))
+        names = ("status", "attempt", "error", "finished_ms")
         values: Any = self._store.hmget(key, *names)
         pairs = zip(names, values, strict=True)
         return {name: value.decode() for name, value in pairs if value is not None}

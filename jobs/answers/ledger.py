@@ -17,10 +17,11 @@ from jobs.job import Checkpoint, Status, Transition
 from jobs.store import keys
 from jobs.store.codec import encode_checkpoint, parse_checkpoint
 from jobs.store.connection import Store
-from jobs.store.scripts import Scripts, check_idempotency, check_quota
+from jobs.store.scripts import Scripts, check_hold, check_idempotency, check_quota
 
 MAX_ATTEMPTS = 3  # claims after which an answer fails
 MAX_REASON_CHARS = 2_000
+EXPORT_HOLD_SECONDS = 60  # that the checkpoint of an export stays after it, for the download
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class NewAnswer:
     checkpoint: Checkpoint
     threads: int
     request: dict[str, Any]
+    selector: str | None = None  # of an export, if its checkpoint was not asked for by tick
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,9 @@ class AnswerClaim:
         return keys.job_member(self.tenant, self.answer_id)
 
 
-def export_id(job_id: str, checkpoint: Checkpoint) -> str:
-    """Return the id of the export of a job's checkpoint: the same for all who ask for it."""
-    return f"export:{job_id}:{checkpoint.folder}"
+def export_id(job_id: str, folder: str) -> str:
+    """Return the id of the export of the checkpoint in a folder: the same for all who ask."""
+    return f"export:{job_id}:{folder}"
 
 
 class AnswerLedger:
@@ -84,7 +86,9 @@ class AnswerLedger:
     ) -> tuple[str, bool]:
         """Queue an answer; return its id, and whether this is a repetition.
 
-        Raises IdempotencyMismatch, IdempotentResultDeleted, QueueFull, QuotaExceeded or StoreFull.
+        Its checkpoint stays until it has ended, unless a client deletes it. Raises
+        IdempotencyMismatch, IdempotentResultDeleted, CheckpointMoved, CheckpointsHeld, QueueFull,
+        QuotaExceeded or StoreFull.
         """
         key = {"idempotency_key": idempotency_key, "body_digest": body_digest or "-"}
         names = {"tenant": tenant, "id": new_job_id(), "kind": "predict", **key}
@@ -96,9 +100,13 @@ class AnswerLedger:
     def submit_export(self, tenant: str, new: NewAnswer, limits: AnswerLimits) -> None:
         """Queue an export of this checkpoint, unless one waits, runs or has failed.
 
-        Raises QueueFull, QuotaExceeded or StoreFull.
+        Its checkpoint stays until its file can have been fetched. Raises CheckpointMoved,
+        CheckpointsHeld, QueueFull, QuotaExceeded or StoreFull.
         """
-        names = {"tenant": tenant, "id": export_id(new.parent, new.checkpoint), "kind": "export"}
+        names = {
+            "tenant": tenant, "id": export_id(new.parent, new.checkpoint.folder), "kind": "export",
+            "hold_ms": 1000 * EXPORT_HOLD_SECONDS,
+        }  # fmt: skip
         check_quota(*self._submit(names, new, limits))
 
     def _submit(
@@ -108,12 +116,13 @@ class AnswerLedger:
             **names, "parent": new.parent, "name": new.name,
             "tick": new.checkpoint.tick, "threads": new.threads,
             "ttl_ms": int(limits.ttl_seconds * 1000), "max_queued": limits.max_queued,
-            "max_bytes": limits.max_bytes,
+            "max_bytes": limits.max_bytes, "selector": new.selector,
         }  # fmt: skip
         texts = (json.dumps(new.request), encode_checkpoint(new.checkpoint))
         answer, *rest = self._scripts.call("answer_submit", header, *texts)
         if answer == b"full":
             raise QueueFull(limits.max_queued)
+        check_hold(answer, rest)
         return answer, rest
 
     def cancel(self, tenant: str, answer_id: str, action: Transition) -> bool:

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from functools import partial
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from jobs.answers.dataset_checks import check_dataset, check_result_size
 from jobs.answers.ledger import AnswerLedger, AnswerLimits, NewAnswer
@@ -18,6 +18,7 @@ from jobs.files.artifacts import ArtifactStore
 from jobs.job import Checkpoint, DatasetPredictions, Job, Transition
 from jobs.ledger.claims import Question
 from jobs.queries.jobs import JobQueries
+from jobs.queries.moving_checkpoints import use_checkpoint
 from jobs.settings import Settings
 from jobs.spec.data import DatasetData
 from jobs.spec.job_spec import MAX_NAME_CHARACTERS
@@ -27,11 +28,11 @@ from jobs.store.connection import Store
 from jobs.submissions import Idempotency, Submissions
 
 
-@dataclass(frozen=True)
-class AskedNet:
-    """The checkpoint that is asked, with its job."""
+class AskedNet(NamedTuple):
+    """The checkpoint that is asked, with its job and the selector that named it."""
 
     job: Job
+    selector: str
     checkpoint: Checkpoint
 
 
@@ -64,7 +65,7 @@ class AnswerService:
     def find_net(self, tenant: str, job_id: str, selector: str) -> AskedNet:
         """Find the net to ask. Raises NoSuchJob or NoSuchCheckpoint."""
         checkpoint = self._jobs.get_checkpoint(tenant, job_id, selector)
-        return AskedNet(self._jobs.get_job(tenant, job_id), checkpoint)
+        return AskedNet(self._jobs.get_job(tenant, job_id), selector, checkpoint)
 
     def find_replay(self, tenant: str, idempotency: Idempotency | None) -> str | None:
         """Return the id of what was asked with this idempotency key and body, if anything was."""
@@ -78,10 +79,24 @@ class AnswerService:
     ) -> tuple[str, bool]:
         """Queue what is asked; return the answer's id, and whether it is a repetition.
 
-        Raises InvalidRequest, DamagedCheckpoint, IdempotencyMismatch, IdempotentResultDeleted,
-        QueueFull, QuotaExceeded or StoreFull.
+        Raises NoSuchCheckpoint, InvalidRequest, DamagedCheckpoint, IdempotencyMismatch,
+        IdempotentResultDeleted, QueueFull, QuotaExceeded or StoreFull.
         """
-        job, checkpoint = net.job, net.checkpoint
+        return self._ask(net, partial(self._predict, net.job, request, idempotency))
+
+    def _ask(
+        self, net: AskedNet, ask: Callable[[Checkpoint], tuple[str, bool]]
+    ) -> tuple[str, bool]:
+        find = partial(self._jobs.get_checkpoint, net.job.tenant, net.job.id, net.selector)
+        return use_checkpoint(find, ask, net.checkpoint)
+
+    def _predict(
+        self,
+        job: Job,
+        request: PredictRequest,
+        idempotency: Idempotency | None,
+        checkpoint: Checkpoint,
+    ) -> tuple[str, bool]:
         config = self._configs.read(job.tenant, job.id, checkpoint)
         check_request(request, config, self._other_columns(job, request))
         name = f"predict of {job.name}"[:MAX_NAME_CHARACTERS]
@@ -103,7 +118,17 @@ class AnswerService:
         A predict's file is bounded by what its rows can take. Raises what `predict` does, or
         DiskUnavailable, NotArchived or NoSuchDataset.
         """
-        job, checkpoint = net.job, net.checkpoint
+        ask = partial(self._ask_about_dataset, net.job, kind, dataset_id, idempotency)
+        return self._ask(net, ask)
+
+    def _ask_about_dataset(
+        self,
+        job: Job,
+        kind: Literal["predict", "evaluate"],
+        dataset_id: str,
+        idempotency: Idempotency | None,
+        checkpoint: Checkpoint,
+    ) -> tuple[str, bool]:
         config = self._configs.read(job.tenant, job.id, checkpoint)
         dataset = check_dataset(
             self._datasets.look_up(job.tenant, dataset_id), dataset_id, job.spec, config,

@@ -135,6 +135,20 @@ class CheckpointRequests:
             self._archive.save_change(tenant, job_id, reservation)
         self._remove_files(tenant, job_id, parse_checkpoint(rest[0]))
 
+    def delete_expired(self, tenant: str, job_id: str) -> None:
+        """Remove the checkpoints that questions alone kept, but those that one holds still."""
+        text: Any = self._store.hget(keys.job(tenant, job_id), "held")
+        for tick in map(int, (text or b"").split()):
+            header = {"member": keys.job_member(tenant, job_id), "tick": tick, "is_expired": True}
+            with self._archive.reserve_change() as reservation:
+                answer, *rest = self._scripts.call("delete_checkpoint", header)
+                if answer == b"gone":
+                    raise NoSuchJob(job_id)
+                if answer != b"ok":
+                    continue
+                self._archive.save_change(tenant, job_id, reservation)
+            self._remove_files(tenant, job_id, parse_checkpoint(rest[0]))
+
     def _remove_files(self, tenant: str, job_id: str, checkpoint: Checkpoint) -> None:
         try:
             checkpoint_folders.remove_folder(self._files, tenant, job_id, checkpoint)

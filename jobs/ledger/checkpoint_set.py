@@ -27,6 +27,7 @@ class CheckpointSet:
     tick: int  # the accepted tick
     request: RequestedCheckpoint | None
     deleted_ticks: frozenset[int]  # of checkpoints that clients deleted
+    held_ticks: frozenset[int]  # of checkpoints that questions wait for
     checkpoints: tuple[Checkpoint, ...]
 
     def get(self, tick: int) -> Checkpoint | None:
@@ -59,12 +60,13 @@ class CheckpointSet:
 
 def parse_checkpoint_set(reply: Sequence[bytes]) -> CheckpointSet:
     """Parse the reply of lua/read_checkpoints.lua."""
-    changes, tick, request_json, deleted, *texts = reply
+    changes, tick, request_json, deleted, held, *texts = reply
     request = json.loads(request_json or b"null")
     return CheckpointSet(
         change_count=int(changes),
         tick=int(tick),
         request=request and RequestedCheckpoint(request.get("name"), request["pinned"]),
         deleted_ticks=frozenset(map(int, deleted.split())),
+        held_ticks=frozenset(map(int, held.split())),
         checkpoints=tuple(sorted(map(parse_checkpoint, texts), key=lambda saved: saved.tick)),
     )

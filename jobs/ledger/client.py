@@ -29,7 +29,7 @@ from jobs.spec.job_spec import MAX_NAME_CHARACTERS, JobSpec
 from jobs.store.connection import Store
 from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
 from jobs.store.keys import job_member
-from jobs.store.scripts import Scripts, check_idempotency, check_quota
+from jobs.store.scripts import Scripts, check_hold, check_idempotency, check_quota
 
 ANSWERS_QUEUE = "answers"  # of predicts and evaluates: no Celery worker serves it
 
@@ -82,7 +82,8 @@ class JobLedger:
         history begin with that. Raises IdempotencyMismatch,
         IdempotentResultDeleted, StoreFull, QueueFull once the tenant has `max_queued` queued jobs,
         QuotaExceeded, NoSuchDataset for a dataset of the spec that was deleted, NoSuchJob for a
-        deleted parent, HoldLost for a fork whose files may be gone; then nothing was stored.
+        deleted parent, CheckpointMoved or CheckpointsHeld for a question whose checkpoint cannot be
+        kept for it, HoldLost for a fork whose files may be gone; then nothing was stored.
         """
         fields = _verify_fields(spec, verify_range) if verify_range else _training_fields(spec)
         if question is not None:
@@ -109,6 +110,7 @@ class JobLedger:
         answer, *rest = self._scripts.call("submit", header, json.dumps(spec.to_stored()), *parts)
         check_idempotency(answer, idempotency_key)
         check_quota(answer, rest)
+        check_hold(answer, rest)
         if answer == b"full":
             raise QueueFull(max_queued or 0)
         if answer == b"no dataset":
@@ -264,6 +266,7 @@ def _question_fields(question: Question) -> dict[str, Any]:
         "open_ended": False,
         "parent": question.parent,
         "origin": question.tick,
+        "folder": question.document["checkpoint"]["folder"],
         "question": json.dumps(question.document),
         "reserved_bytes": question.result_bytes or None,
     }

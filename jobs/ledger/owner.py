@@ -203,20 +203,23 @@ class LeaseLedger:
         lease: Lease,
         checkpoint: Checkpoint,
         drop: Sequence[int] = (),
+        held: Sequence[int] = (),
         *,
         change_count: int | None = None,
         fulfils_request: bool = False,
     ) -> None:
         """Commit a durable checkpoint, and remove the records of those at the ticks of `drop`.
 
-        `fulfils_request`: a client requested it. Raises LeaseLost, NotAccepted for a tick beyond
-        the accepted one, or ConcurrentChange where `change_count`, as CheckpointSet has it, is old.
+        `held`: ticks that questions alone keep. `fulfils_request`: a client requested it. Raises
+        LeaseLost, NotAccepted for a tick beyond the accepted one, or ConcurrentChange where
+        `change_count`, as CheckpointSet has it, is old or a question holds one of `drop`.
         """
         fields = {
             "tick": checkpoint.tick,
             "is_best": checkpoint.is_best,
             "is_final": checkpoint.is_final,
             "drop": list(drop),
+            "held": list(held),
             "change_count": change_count,
             "fulfils_request": fulfils_request,
         }

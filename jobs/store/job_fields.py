@@ -85,6 +85,7 @@ Its checkpoints.
   code_bytes: int: its bytes
   init_bytes: int: bytes of the weights of another job that it begins with
   checkpoint_changes: int: changes of their set or of a request; an owner compares it
+  held: ticks of those that retention keeps for questions alone, separated by spaces
   best_gone: int: the newest tick of a best checkpoint that a client deleted
 
 What its ticks were computed on.

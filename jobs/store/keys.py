@@ -16,6 +16,7 @@ TICKS = "jobs:ticks"  # int: number of accepted ticks, over all tenants
 DATASET_SEQUENCE = "datasets:sequence"  # int: number of datasets made, over all tenants
 DATASET_ID_SECRETS = "datasets:secrets"  # hash: tenant -> secret, for dataset ids and links
 PENDING_BLOB_DELETIONS = "datasets:doomed"  # sorted set: unused blob files by removal time in ms
+HELD_CHECKPOINTS = "jobs:held"  # set of members: jobs with checkpoints that questions alone keep
 PENDING_JOB_REMOVALS = "jobs:doomed"  # sorted set of members: deleted, not their files, by ms
 RETENTION_LOCK = "tenants:sweeping"  # string: expires when rules of retention may be applied again
 DEFAULT_QUOTAS = "tenants:defaults"  # hash: quota -> the service's limit, from its settings
@@ -156,6 +157,10 @@ deleted_checkpoints = _of_job("removed")  # set: ticks of those that clients del
 job_idempotency_keys = _of_job("known")
 #: hash: idempotency key of a checkpoint request -> the response (JSON), empty before it
 checkpoint_responses = _of_job("answers")
+#: hash: id of an answer about one of its checkpoints -> the tick; expires
+checkpoint_holds = _of_job("holds")
+#: hash: `latest` or `best` -> `<tick> <folder>` whose export was asked for by it; expires
+asked_exports = _of_job("exports")
 audit = _of_job("audit")  # list: `term nonce first last` of the ticks accepted under each lease
 events = _of_job("events")  # list: the newest 10,000 events (JSON), each with its number
 notices = _of_job("notices")  # stream: the last 32; `notify` of lua/prelude.lua lists their kinds

@@ -1,8 +1,8 @@
 """The Lua scripts of lua/, called by name. Knows no job.
 
-Each script is sent with the prelude before it, and one of answers or webhooks with theirs; a first
-line `#!lua flags=…` stays first. ARGV[1] is a JSON header; fields that are None are left out, since
-cjson's null is true in Lua.
+Each script is sent with the prelude before it, and one of answers, webhooks or held checkpoints
+with theirs; a first line `#!lua flags=…` stays first. ARGV[1] is a JSON header; fields that are
+None are left out, since cjson's null is true in Lua.
 """
 
 import json
@@ -16,6 +16,8 @@ from redis.exceptions import OutOfMemoryError, ResponseError
 
 from jobs import fault_points
 from jobs.errors import (
+    CheckpointMoved,
+    CheckpointsHeld,
     IdempotencyMismatch,
     IdempotentResultDeleted,
     QuotaExceeded,
@@ -25,7 +27,14 @@ from jobs.errors import (
 
 LUA_FOLDER = Path(__file__).parent / "lua"
 #: by what a script's name begins with: what it shares with others of its kind
-MORE_PRELUDES = {"answer_": "answers_prelude", "webhook_": "webhooks_prelude"}
+MORE_PRELUDES = {
+    "answer_": "answers_prelude",
+    "webhook_": "webhooks_prelude",
+    **dict.fromkeys(
+        ("answer_submit", "submit", "read_checkpoints", "commit_checkpoint", "delete_checkpoint"),
+        "holds_prelude",
+    ),
+}
 
 
 class Scripts:
@@ -73,6 +82,14 @@ def check_quota(answer: bytes, rest: Sequence[bytes]) -> None:
     if answer == b"quota":
         name, *numbers = rest
         raise QuotaExceeded(name.decode(), *map(int, numbers))
+
+
+def check_hold(answer: bytes, rest: Sequence[bytes]) -> None:
+    """Raise CheckpointMoved or CheckpointsHeld if a script could not hold a checkpoint."""
+    if answer == b"moved":
+        raise CheckpointMoved("the checkpoint was removed meanwhile")
+    if answer == b"held":
+        raise CheckpointsHeld(int(rest[0]))
 
 
 @cache

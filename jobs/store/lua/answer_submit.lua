@@ -1,6 +1,8 @@
 -- Queue a predict that is in the store alone, or find the one of this idempotency key; or queue an export, unless one of
 -- its id waits, runs or has failed (one that has succeeded has lost its file). ARGV: header, request, checkpoint.
--- -> {'new', id} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'quota', name, used, limit, needed}
+-- The checkpoint is held. An export is also what h.selector, if given, is answered by as long as it is held.
+-- -> {'new', id} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'quota', name, used, limit, needed} | {'moved'} |
+--    {'held', most}
 local MAX_FORGOTTEN = 64 -- in one call; each adds one
 local member = keys.job_member(h.tenant, h.id)
 if h.idempotency_key then
@@ -8,9 +10,15 @@ if h.idempotency_key then
   if replay then return replay end
   if redis.call('HEXISTS', keys.idempotency(h.tenant), h.idempotency_key) == 1 then return { 'mismatch' } end
 end
+local parent, folder = keys.job_member(h.tenant, h.parent), cjson.decode(ARGV[3]).folder
+local function note_asked()
+  if not h.selector then return end
+  redis.call('HSET', keys.asked_exports(parent), h.selector, int(h.tick) .. ' ' .. folder)
+  keep_for(keys.asked_exports(parent), h.ttl_ms)
+end
 if is_export(member) then
   local status = redis.call('HGET', keys.answer(member), 'status')
-  if status and status ~= 'succeeded' then return { 'same', h.id } end
+  if status and status ~= 'succeeded' then note_asked(); return { 'same', h.id } end
   redis.call('UNLINK', keys.answer(member))
 end
 -- what has expired is still in the index and among the queued
@@ -24,6 +32,11 @@ redis.call('ZREMRANGEBYSCORE', queued, '-inf', int(now))
 if redis.call('ZCARD', queued) >= h.max_queued then return { 'full' } end
 local used = tonumber(redis.call('HGET', keys.answer_bytes(h.tenant), 'total') or '0')
 if used + #ARGV[2] > h.max_bytes then return { 'quota', 'answer_bytes', int(used), int(h.max_bytes), int(#ARGV[2]) } end
+local refusal = find_hold_refusal(parent, h.tick, folder)
+if refusal then return refusal end
+redis.call('HSET', keys.checkpoint_holds(parent), h.id, int(h.tick))
+note_asked()
+if h.hold_ms then redis.call('HSET', keys.answer(member), 'hold_ms', int(h.hold_ms)) end
 local seq = redis.call('INCR', keys.SEQUENCE)
 -- tenants take turns: the first one of a tenant that has none is next, its others follow at one a turn
 local ranks = redis.call('HMGET', keys.ANSWER_RANKS, '-', h.tenant)

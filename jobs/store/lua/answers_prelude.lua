@@ -14,10 +14,11 @@ end
 -- Let an answer, and what its tenant's and all answers share, live for as long as its record says, from now on.
 local function keep_answer(member)
   local tenant = tenant_of(member)
-  local j = redis.call('HMGET', keys.answer(member), 'ttl_ms', 'idempotency_key')
-  local ttl = tonumber(j[1])
+  local j = redis.call('HMGET', keys.answer(member), 'ttl_ms', 'idempotency_key', 'parent')
+  local ttl, parent = tonumber(j[1]), keys.job_member(tenant, j[3])
   for _, key in ipairs({ keys.answer(member), keys.notices(member), keys.answer_index(tenant), keys.answer_bytes(tenant),
-    keys.queued_answers(tenant), queue_of(member), wakeups_of(member), keys.ANSWER_LEASES, keys.ANSWER_RANKS }) do
+    keys.queued_answers(tenant), queue_of(member), wakeups_of(member), keys.ANSWER_LEASES, keys.ANSWER_RANKS,
+    keys.checkpoint_holds(parent), keys.asked_exports(parent) }) do
     keep_for(key, ttl)
   end
   if j[2] then keep_for(keys.answer_idempotency(tenant, j[2]), ttl) end
@@ -68,6 +69,10 @@ local function end_answer(member, status, field, text)
   redis.call('ZREM', keys.ANSWER_LEASES, member)
   redis.call('HSET', record, 'status', status, 'finished_ms', now)
   redis.call('HDEL', record, 'requested', 'request', 'checkpoint')
+  if not is_export(member) then
+    local tenant = tenant_of(member)
+    redis.call('HDEL', keys.checkpoint_holds(keys.job_member(tenant, redis.call('HGET', record, 'parent'))), id_of(member))
+  end
   if field then redis.call('HSET', record, field, text) end
   count_answer_bytes(member, text and #text or 0)
   notify(member, 's', status)

@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
 -- Commit a checkpoint whose files are durable, and remove others' records. With h.change_count only if the set has
--- not changed since the owner read it.
+-- not changed since the owner read it; never one that a question holds by now. h.held: those that it would remove otherwise.
 -- -> {'ok'} | {'early', tick} | {'changed'} | fenced
 local member = h.member
 local job = keys.job(member)
@@ -15,6 +15,9 @@ if redis.call('HGET', checkpoints, int(h.tick)) == ARGV[2] then -- sent twice
 end
 local changes = redis.call('HGET', job, 'checkpoint_changes') or '0'
 if h.change_count and int(h.change_count) ~= changes then return { 'changed' } end
+local held = #h.drop > 0 and held_ticks(member) or {}
+for _, t in ipairs(h.drop) do if held[int(t)] then return { 'changed' } end end
+set_kept_for_questions(member, h.held or {})
 local dropped = h.drop
 dropped[#dropped + 1] = h.tick
 for _, t in ipairs(dropped) do

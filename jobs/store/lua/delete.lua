@@ -51,5 +51,7 @@ for segment = tonumber(j[5]), math.floor(math.max(tonumber(j[7]) - 1, 0) / SEGME
 end
 for n = 1, tonumber(j[6]) do redis.call('UNLINK', keys.attempt(member, n)) end
 redis.call('UNLINK', job, keys.segment_digests(member), keys.checkpoints(member), keys.audit(member), keys.events(member), keys.notices(member),
-  keys.checkpoint_responses(member), keys.deleted_checkpoints(member), keys.job_idempotency_keys(member))
+  keys.checkpoint_responses(member), keys.deleted_checkpoints(member), keys.job_idempotency_keys(member),
+  keys.checkpoint_holds(member), keys.asked_exports(member))
+redis.call('SREM', keys.HELD_CHECKPOINTS, member)
 return { 'ok', j[8], event, used } -- a list of its own: unpack takes 8,000 values

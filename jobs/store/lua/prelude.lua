@@ -17,7 +17,7 @@ local keys = {
   PENDING_BLOB_DELETIONS = 'datasets:doomed', ACCESS_SEQUENCE = 'access:sequence', DEFAULT_QUOTAS = 'tenants:defaults',
   PENDING_JOB_REMOVALS = 'jobs:doomed', ANSWER_QUEUE = 'answers:queue', ANSWER_LEASES = 'answers:leases',
   ANSWER_RANKS = 'answers:ranks', ANSWER_WAKEUPS = 'answers:wakeups', EXPORT_QUEUE = 'answers:exports',
-  EXPORT_WAKEUPS = 'answers:exports:wakeups',
+  EXPORT_WAKEUPS = 'answers:exports:wakeups', HELD_CHECKPOINTS = 'jobs:held',
   WEBHOOK_OUTBOXES = 'webhooks:outboxes', WEBHOOK_OUTCOMES = 'webhooks:outcomes',
 }
 function keys.job_member(tenant, id) return tenant .. '/' .. id end
@@ -31,6 +31,8 @@ function keys.deleted_checkpoints(member) return keys.job(member) .. ':removed' 
 function keys.job_idempotency_keys(member) return keys.job(member) .. ':known' end
 function keys.checkpoint_responses(member) return keys.job(member) .. ':answers' end
 function keys.attempt(member, number) return keys.job(member) .. ':attempt:' .. int(number) end
+function keys.checkpoint_holds(member) return keys.job(member) .. ':holds' end
+function keys.asked_exports(member) return keys.job(member) .. ':exports' end
 function keys.audit(member) return keys.job(member) .. ':audit' end
 function keys.events(member) return keys.job(member) .. ':events' end
 function keys.notices(member) return keys.job(member) .. ':notices' end

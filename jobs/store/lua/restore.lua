@@ -6,13 +6,14 @@ local member = h.member
 local job = keys.job(member)
 local tenant, id = tenant_of(member), id_of(member)
 local j = redis.call('HMGET', job, 'status', 'seq', 'queue', 'rank', 'tick', 'segments', 'datasets', 'columns',
-  'events_dropped', 'attempt', 'rebuilds', 'canary', 'origin')
+  'events_dropped', 'attempt', 'rebuilds', 'canary', 'origin', 'held')
 local status = j[1]
 local counts = int(tonumber(j[9] or '0') + redis.call('LLEN', keys.events(member))) .. ':' .. int(j[10] or '0')
 local rebuilds = string.gsub(j[11] or '', ' ?%d+:' .. counts .. '$', '') -- nothing was added since that one
 redis.call('HSET', job, 'rebuilds', (rebuilds ~= '' and rebuilds .. ' ' or '') .. int(h.base) .. ':' .. counts)
 if redis.call('HEXISTS', job, 'question') == 0 then redis.call('SADD', keys.QUEUES, j[3]) end
 redis.call('SADD', keys.TENANTS, tenant)
+if j[14] then redis.call('SADD', keys.HELD_CHECKPOINTS, member) end
 for_each_index(member, function(index) redis.call('ZADD', index, j[2], id) end)
 redis.call('ZADD', keys.job_index(tenant), j[2], id)
 redis.call('ZADD', status_index(member, status), j[2], id)

@@ -3,7 +3,7 @@
 -- record, checkpoints and history of its own; its files are in its folder, held by lua/hold_files.lua. ARGV[3]… are its
 -- parts of the open segment. A question (h.question) is about a dataset, and waits for an answering process.
 -- -> {'new', id, snapshot...} | {'same', id} | {'mismatch'} | {'gone'} | {'full'} | {'quota', name, used, limit, needed} |
---    {'no dataset', id} | {'no parent'} | {'lost'}
+--    {'no dataset', id} | {'no parent'} | {'lost'} | {'moved'} | {'held', most}
 local member = keys.job_member(h.tenant, h.id)
 local idempotency = keys.idempotency(h.tenant)
 local replay = find_replay(idempotency, 'same')
@@ -20,6 +20,8 @@ for id, path in pairs(h.datasets) do
 end
 local parent = h.parent and redis.call('HMGET', keys.job(keys.job_member(h.tenant, h.parent)), 'status', 'canary', 'identity', 'fingerprint')
 if parent and not parent[1] then return { 'no parent' } end
+local refusal = h.question and find_hold_refusal(keys.job_member(h.tenant, h.parent), h.origin, h.folder)
+if refusal then return refusal end
 if h.start and not is_held(member) then return { 'lost' } end
 if h.idempotency_key then
   redis.call('HSET', idempotency, h.idempotency_key, h.id .. ' ' .. h.body_digest)
