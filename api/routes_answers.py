@@ -16,6 +16,7 @@ router = Router("answers")
 #: seconds to the second look at an answer, doubled from one to the next: many are ready before a
 #: new subscription to notices is
 FIRST_LOOK_SECONDS = 0.005
+RESULT_PATH = "/v1/jobs/<job_id>/result"
 NDJSON, CSV = "application/x-ndjson", "text/csv"
 HEADERS = ("Location", "ETag", "Idempotent-Replayed", "Retry-After")
 
@@ -85,7 +86,7 @@ def evaluate(
 
 
 @router.endpoint(
-    "GET /v1/jobs/<job_id>/result",
+    f"GET {RESULT_PATH}",
     produces=(NDJSON, CSV),
     responses={200: ResponseSpec("a line for each row", media_types=(NDJSON, CSV))},
     error_statuses=(404, 409),

@@ -21,8 +21,12 @@ from api.endpoints import (
 from api.errors import Problem, validation_problem
 from api.json_body import parse_model
 from api.query import parse_query
+from api.routes_answers import RESULT_PATH
 from api.schemas_pictures import LinkCreate, SignedLink
 from api.signed_links import SIGNATURE_PARAMETER, link_tenant
+from jobs.answers.service import check_has_result
+from jobs.errors import NoSuchPart
+from jobs.job import QUESTION_KINDS, Job
 from jobs.signed_links import LinkTarget
 from jobs.spec.base import FieldError
 from jobs.timestamps import format_rfc3339
@@ -36,7 +40,7 @@ PATH_POINTER = "/path"
     body=LinkCreate,
     scope="submit",
     responses={201: ResponseSpec("the link", SignedLink)},
-    error_statuses=(404, 507),
+    error_statuses=(404, 409, 507),
 )
 def create_link(context: RequestContext, job_id: str, body: object) -> Response:
     """Sign a link to a picture, an export, a checkpoint's file or a result; it opens without a key.
@@ -46,8 +50,9 @@ def create_link(context: RequestContext, job_id: str, body: object) -> Response:
     """
     payload = parse_model(LinkCreate, body)
     check_scope(context.key, "read")
-    context.deps.job_queries.get_job(context.tenant, job_id)
-    path, pairs = _parse_path(job_id, payload.path)
+    job = context.deps.job_queries.get_job(context.tenant, job_id)
+    endpoint, path, pairs = _parse_path(job_id, payload.path)
+    _check_kind(job, endpoint)
     if context.tenant_override is not None:
         pairs = [*pairs, ("tenant", context.tenant_override)]
     expires_at = math.ceil(time.time()) + payload.expires_in
@@ -64,8 +69,16 @@ def create_link(context: RequestContext, job_id: str, body: object) -> Response:
     return model_response(SignedLink(url=url, expires_at=format_rfc3339(1000 * expires_at)), 201)
 
 
-def _parse_path(job_id: str, text: str) -> tuple[str, list[tuple[str, str]]]:
-    """Return the whole path, and its query. Raises Problem (422) for what no link may open."""
+def _check_kind(job: Job, endpoint: Endpoint) -> None:
+    """Raise NoSuchPart or NoResult for a part that a job of this kind never has."""
+    if endpoint.path == RESULT_PATH:
+        check_has_result(job)
+    elif job.kind in QUESTION_KINDS:
+        raise NoSuchPart(f"a {job.kind} trains nothing; its net is that of {job.parent}")
+
+
+def _parse_path(job_id: str, text: str) -> tuple[Endpoint, str, list[tuple[str, str]]]:
+    """Return endpoint, path and query of a link. Raises Problem (422) for what none may open."""
     parts = urlsplit(text)
     path = f"/v1/jobs/{job_id}/{unquote(parts.path)}"
     endpoint = _find_endpoint(path)
@@ -77,7 +90,7 @@ def _parse_path(job_id: str, text: str) -> tuple[str, list[tuple[str, str]]]:
         parse_query(endpoint.query, MultiDict(pairs))
     except Problem as problem:
         raise _invalid_path(problem.detail, text) from None
-    return path, pairs
+    return endpoint, path, pairs
 
 
 def _find_endpoint(path: str) -> Endpoint | None:

@@ -110,13 +110,10 @@ class NotTerminal(ClientError):
 
 
 class NoResult(ClientError):
-    """The job has no predictions to download: it is of another kind, or has not succeeded."""
+    """A predict of a dataset has no predictions to download: it has not succeeded."""
 
-    def __init__(self, kind: str, status: str) -> None:
-        super().__init__(
-            f"only a job of kind predict, of a dataset, has one when it has succeeded; this one of "
-            f"kind {kind} is {status}"
-        )
+    def __init__(self, status: str) -> None:
+        super().__init__(f"it has predictions when it has succeeded; it is {status}")
         self.status = status
 
 

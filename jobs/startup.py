@@ -22,7 +22,11 @@ def prepare_store(store: Store, artifacts: ArtifactStore, settings: Settings) ->
         prepare_archive(store, artifacts)
     except (StoreFull, DiskUnavailable) as error:
         logs.get_logger("api").warning("the archive is not complete", error=str(error))
-    prepare_tenants(store, settings.default_quotas)
+    answers = {
+        "queued_answers": settings.max_queued_answers,
+        "answer_bytes": settings.max_answer_bytes,
+    }
+    prepare_tenants(store, {**settings.default_quotas, **answers})
 
 
 def prepare_archive(store: Store, artifacts: ArtifactStore) -> None:

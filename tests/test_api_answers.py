@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from api.app import ENDPOINTS
+from jobs.files.artifacts import ArtifactStore
 from jobs.settings import Settings
+from jobs.startup import prepare_store
 from jobs.store import keys
 from jobs.store.connection import Store
 from tests.answers import (
@@ -181,7 +183,7 @@ def test_beyond_the_bound_of_waits_a_predict_is_202_at_once(client: Any, net: st
 
 
 def test_a_tenants_queued_predicts_are_bounded_in_number_and_bytes(
-    client: Any, net: str, store_server: str, tmp_path: Any
+    client: Any, net: str, store: Store, store_server: str, tmp_path: Any
 ) -> None:
     from api.app import create_app
 
@@ -195,6 +197,10 @@ def test_a_tenants_queued_predicts_are_bounded_in_number_and_bytes(
     first = ask(http, net, large).json["id"]
     refused = ask(http, net, large)
     assert (refused.status_code, refused.json["name"]) == (429, "answer_bytes")
+    prepare_store(store, ArtifactStore(few.artifacts), few)
+    usage = client.get("/v1/usage").json
+    assert usage["answer_bytes"] == {"used": refused.json["used"], "limit": 1 << 20}
+    assert usage["queued_answers"] == {"used": 1, "limit": 2}
     assert ask(http, net).status_code == 202
     assert ask(http, net).json["type"] == "urn:tickforge:problem:queue-full"
     http.post(f"/v1/jobs/{first}/cancel")
@@ -303,7 +309,7 @@ def test_a_job_about_a_dataset_waits_for_an_answering_worker_and_can_only_be_can
     for verb in ("pause", "stop", "resume"):
         refused = client.post(f"{job}/{verb}")
         assert (refused.status_code, refused.json["allowed"]) == (409, ["cancel"])
-    assert client.get(f"{job}/result").status_code == 409
+    assert client.get(f"{job}/result").status_code == (409 if kind == "predict" else 404)
     assert client.get(f"{job}/history").json["tick"] == []
     assert client.post(f"{job}/cancel").json["status"] == "cancelled"
     assert client.delete(f"/v1/datasets/{dataset}").status_code == 204

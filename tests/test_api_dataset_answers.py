@@ -75,17 +75,45 @@ def test_a_job_about_a_dataset_names_it_and_tells_of_itself_not_of_its_nets_trai
     ledger.renew(claim.lease, progress=QuestionProgress(1.5, 1, 4))
     running = client.get(f"/v1/jobs/{queued['id']}").json
     assert (running["progress"], running["elapsed_seconds"]) == (0.25, 1.5)
+    ledger.finish(claim.lease, "queued", 20, reason="its process died", elapsed=1.5)
+    assert client.get(f"/v1/jobs/{queued['id']}").json["progress"] == 0.0, "it begins again"
+    ledger, claim = claim_question(store)
+    ledger.renew(claim.lease, progress=QuestionProgress(1.5, 2, 4))
+    store.zadd(keys.leases(ANSWERS_QUEUE), {keys.job_member("default", queued["id"]): 1})
+    ledger, claim = claim_question(store)
+    assert client.get(f"/v1/jobs/{queued['id']}").json["progress"] == 0.0, "its worker died"
     ledger.finish(claim.lease, "succeeded", 20, result=RESULTS[kind], file_bytes=0, elapsed=2.5)
     ended = client.get(f"/v1/jobs/{queued['id']}").json
     assert (ended["progress"], ended["elapsed_seconds"], ended["status"]) == (1.0, 2.5, "succeeded")
     assert {name: ended[name] for name in own} == own and ended["device"] == "cpu"
-    (attempt,) = client.get(f"/v1/jobs/{queued['id']}/attempts").json["data"]
+    *_, attempt = client.get(f"/v1/jobs/{queued['id']}/attempts").json["data"]
     assert (attempt["first_tick"], attempt["last_tick"], attempt["outcome"]) == (0, 0, "succeeded")
 
     store.hdel(keys.job("default", queued["id"]), "elapsed", "rows_done", "rows_total")
     earlier = client.get(f"/v1/jobs/{queued['id']}").json  # as earlier builds recorded it
     assert (earlier["dataset"], earlier["progress"]) == (dataset, 1.0)
     assert 0 <= earlier["elapsed_seconds"] < 60
+
+
+def test_a_link_is_signed_for_what_a_job_of_its_kind_has_and_for_nothing_else(
+    client: Any, store: Store, net: str, dataset: str
+) -> None:
+    parts = ("result", "curve.svg", "export/tensorboard", "checkpoints/final/files/model.py")
+    predict, evaluate = (ask(client, net, dataset, kind).json["id"] for kind in RESULTS)
+    for job, signed in ((net, parts[1:]), (predict, parts[:1]), (evaluate, ())):
+        for part in parts:
+            response = client.post(f"/v1/jobs/{job}/links", json={"path": part})
+            assert response.status_code == (201 if part in signed else 404), (job, part)
+            assert part in signed or response.json["type"].endswith(":no-such-part")
+    for job in (net, evaluate):
+        missing = client.get(f"/v1/jobs/{job}/result")
+        assert (missing.status_code, missing.json["type"][-12:]) == (404, "no-such-part")
+    client.post(f"/v1/jobs/{predict}/cancel")
+    for response in (
+        client.post(f"/v1/jobs/{predict}/links", json={"path": "result"}),
+        client.get(f"/v1/jobs/{predict}/result"),
+    ):
+        assert (response.status_code, response.json["job_status"]) == (409, "cancelled")
 
 
 def test_a_job_about_a_dataset_that_ends_every_process_fails_and_says_so(

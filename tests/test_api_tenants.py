@@ -26,7 +26,7 @@ BODIES = {
     "POST /v1/jobs/<job_id>/links": {"path": "curve.svg"},
 }
 #: of what the tenants' job does not have
-OWN_STATUSES = {"/v1/jobs/<job_id>/result": 409}
+OWN_STATUSES = {"/v1/jobs/<job_id>/result": 404}
 EVENTS = {"Accept": "text/event-stream"}
 DATA = b"x,y\n1,2\n3,4\n5,6\n"
 

@@ -45,6 +45,9 @@ def answer(request: ReceivedRequest) -> StubResponse:
         where = [f"/rows/{at}/weight" for at in wrong] + ["/rows"]
         errors = [{"pointer": pointer, "detail": "a number", "value": "x"} for pointer in where]
         return problem_response(422, title="The rows do not fit", errors=errors)
+    if rows and isinstance(rows[0], dict) and "0" in rows[0]:
+        errors = [{"pointer": "/rows", "detail": "inputs instead: no named columns"}]
+        return problem_response(422, title="The rows do not fit", errors=errors)
     which = request.path.split("/")[5]
     tick = next(NEWEST_TICKS) if which == "latest" else int(which)
     result = {"predictions": [{"value": float(tick)}] * len(rows)}
@@ -208,6 +211,24 @@ def test_a_data_frame_that_names_a_column_twice_is_refused(job: Job, server: Stu
     with pytest.raises(InvalidInput, match="columns.*each name once"):
         job.predict(pd.DataFrame([[1, 2, 3]], columns=["a", "b", "a"]))
     assert [request.method for request in server.requests] == ["GET"]
+
+
+@needs(PANDAS)
+def test_a_data_frame_of_numbers_is_rows_of_inputs_for_a_net_that_knows_no_names(
+    job: Job, server: StubServer
+) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame([[1.5, 2, True], [0.5, 3, False]], columns=list("012"))
+    assert len(job.predict(frame)) == 2
+    first, second = (request.body for request in server.requests if request.method == "POST")
+    assert list(first) == ["rows", "wait"] and list(second) == ["inputs", "wait"]
+    assert second["inputs"] == [[1.5, 2, 1], [0.5, 3, 0]]
+    for other in (frame.assign(text="a"), frame[["0"]].astype("string")):
+        with pytest.raises(InvalidRequest, match="inputs instead"):
+            job.predict(other)
+    with pytest.raises(InvalidInput, match="/inputs/1/0"):
+        job.predict(frame.assign(**{"0": [1.0, None]}))
 
 
 @needs(PANDAS)

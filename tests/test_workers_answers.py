@@ -427,7 +427,7 @@ def test_the_onnx_of_latest_comes_while_its_job_trains(harness: AnsweringHarness
     path = f"/v1/jobs/{training}/checkpoints/latest/files/model.onnx"
     wait_until(lambda: harness.http.get(path).status_code == 200, 60)
     file = harness.http.get(path)
-    assert harness.http.get(file.headers["Content-Location"]).content == file.content
+    assert harness.http.get(file.headers["Content-Location"]).data == file.data
     harness.request(training, "cancel")
     harness.wait_for_end(training)
 

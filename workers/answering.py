@@ -169,7 +169,7 @@ class AnswerDriver(BackgroundThread):
         self._logger.warning("an answer's process ended", job=answer.id, reason=reason)
         self._process.close()
         for other in self._open.values():
-            other.is_started = False
+            other.begin_again()
         self._end(answer, partial(answer.give_back, reason))
         self._stopped.wait(self._backoff.next_delay())
 

@@ -35,6 +35,10 @@ class OpenAnswer(Protocol):
     is_lost: bool
     progress: tuple[int, int | None]
 
+    def begin_again(self) -> None:
+        """Have nothing done: its process is gone."""
+        ...
+
     def command(self, common: Header) -> tuple[str, Header]:
         """Return the command that begins it; `common` is what all commands have."""
         ...
@@ -67,6 +71,10 @@ class _State:
         self.progress: tuple[int, int | None] = (0, None)
         self.renewed_at = time.monotonic()
         self.is_started = self.is_cancelled = self.is_lost = False
+
+    def begin_again(self) -> None:
+        """Have nothing done: its process is gone."""
+        self.is_started, self.progress = False, (0, None)
 
 
 class ShortAnswer(_State):

@@ -36,9 +36,22 @@ def to_parts(rows: Any) -> tuple[str, list[list[Any]]]:
     return field, list(_split(converted, sizes))
 
 
+def frame_to_numbers(rows: Any) -> list[Any] | None:
+    """Return the rows of a data frame whose columns are all numbers or booleans; None of others."""
+    if not _is_frame(rows) or any(getattr(kind, "kind", "") not in "biuf" for kind in rows.dtypes):
+        return None
+    numbers: list[Any] = rows.to_numpy().tolist()
+    return numbers
+
+
+def _is_frame(rows: Any) -> bool:
+    """Return whether this is a data frame, as pandas has them."""
+    return hasattr(rows, "to_dict") and hasattr(rows, "columns")
+
+
 def _list_rows(rows: Any) -> list[Any]:
     given = rows
-    if hasattr(rows, "to_dict") and hasattr(rows, "columns"):  # a pandas DataFrame
+    if _is_frame(rows):
         names = Counter(map(str, rows.columns))
         repeated = [name for name, count in names.items() if count > 1]
         if repeated:  # of which to_dict would keep the last

@@ -12,7 +12,7 @@ from typing import Any
 from tickforge_client.errors import AnswerFailed, InvalidRequest
 from tickforge_client.http import ApiSession
 from tickforge_client.paths import api_path
-from tickforge_client.prediction_rows import to_parts
+from tickforge_client.prediction_rows import frame_to_numbers, to_parts
 
 Json = dict[str, Any]
 WAIT_SECONDS = 20.0  # that the server holds a request, well below http.READ_TIMEOUT
@@ -24,11 +24,16 @@ async def predict(session: ApiSession, job_id: str, which: str | int, rows: Any)
     Raises InvalidInput before anything is sent, AnswerFailed, and what a request raises.
     """
     field, parts = to_parts(rows)
+    numbers = frame_to_numbers(rows)
     predictions: list[Json] = []
-    for part in parts:
+    for number, part in enumerate(parts):
         try:
             job = await _run(session, job_id, which, "predict", {field: part})
         except InvalidRequest as error:
+            places = [entry.where for entry in error.errors]
+            if number == 0 and numbers is not None and places == ["/rows"]:
+                # no value is wrong, but the form: a net that was trained on arrays has no names
+                return await predict(session, job_id, which, numbers)
             raise _count_from(len(predictions), error, field) from error
         predictions += job["result"]["predictions"]
         if len(parts) > 1:  # kept until they expire, the answers of a long list fill a quota

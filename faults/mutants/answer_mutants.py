@@ -6,6 +6,7 @@ PRELUDE, LUA = "jobs/store/lua/answers_prelude.lua", "jobs/store/lua"
 SCRIPTS, HTTP = "tests/test_jobs_answers.py", "tests/test_api_answers.py"
 EXPORTS = "tests/test_api_exports.py"
 DATASETS = "tests/test_api_dataset_answers.py"
+NAMES_ITSELF = "test_a_job_about_a_dataset_names_it_and_tells_of_itself_not_of_its_nets_training"
 WORKERS, DRIVER = "tests/test_workers_answers.py", "workers/answering.py"
 
 MUTANTS = (
@@ -193,6 +194,22 @@ MUTANTS = (
         "a job about a dataset that is cancelled goes on for another slice, and succeeds",
         edit_once(DRIVER, "        if _is_over(answer):\n            return\n", ""),
         (f"{WORKERS}::test_a_job_about_a_dataset_is_cancelled_while_it_runs",),
+    ),
+    Mutant(
+        "progress-of-the-attempt-before",
+        "a job about a dataset that begins again shows what the process that died had done",
+        edit_once(
+            f"{LUA}/finish.lua",
+            "  redis.call('HDEL', job, 'rows_done', 'rows_total') -- the next begins again\n",
+            "",
+        ),
+        (f"{DATASETS}::{NAMES_ITSELF}",),
+    ),
+    Mutant(
+        "link-to-what-no-job-has",
+        "a link to the result of an evaluation is signed, and opens nothing",
+        edit_once("api/routes_links.py", "    _check_kind(job, endpoint)\n", ""),
+        (f"{DATASETS}::test_a_link_is_signed_for_what_a_job_of_its_kind_has_and_for_nothing_else",),
     ),
     Mutant(
         "export-for-any-worker",

@@ -13,7 +13,7 @@ from jobs.answers.requests import PredictRequest, check_request
 from jobs.answers.result_size import compute_max_bytes
 from jobs.answers.results import RESULT_FILE
 from jobs.datasets.repository import DatasetRepository
-from jobs.errors import NoResult
+from jobs.errors import NoResult, NoSuchPart
 from jobs.files.artifacts import ArtifactStore
 from jobs.job import Checkpoint, DatasetPredictions, Job, Transition
 from jobs.ledger.claims import Question
@@ -41,6 +41,17 @@ def answer_limits(settings: Settings) -> AnswerLimits:
     return AnswerLimits(
         settings.answer_seconds, settings.max_queued_answers, settings.max_answer_bytes
     )
+
+
+def check_has_result(job: Job) -> None:
+    """Raise NoSuchPart for a job whose kind has no predictions to download.
+
+    Raises NoResult for one that ended without them.
+    """
+    if job.kind != "predict":
+        raise NoSuchPart(f"only a predict of a dataset has predictions; this is a {job.kind}")
+    if job.is_terminal and job.result is None:
+        raise NoResult(job.status)
 
 
 class AnswerService:
@@ -153,9 +164,10 @@ class AnswerService:
         return submission.job_id, submission.is_replayed
 
     def open_result(self, job: Job) -> BinaryIO:
-        """Open the predictions of a dataset. Raises NoResult while there is none."""
-        if job.kind != "predict" or not isinstance(job.result, DatasetPredictions):
-            raise NoResult(job.kind, job.status)
+        """Open the predictions of a dataset. Raises NoResult, or NoSuchPart for another kind."""
+        check_has_result(job)
+        if not isinstance(job.result, DatasetPredictions):
+            raise NoResult(job.status)
         path = self._artifacts.job_folder(job.tenant, job.id) / RESULT_FILE
         return self._artifacts.open(path)
 

@@ -69,6 +69,12 @@ class TenantUsage(StrictModel):
     spec_bytes: QuotaUse
     dataset_bytes: QuotaUse
     artifact_bytes: QuotaUse
+    queued_answers: QuotaUse = Field(
+        description="predicts and exports that wait; the limit is the service's"
+    )
+    answer_bytes: QuotaUse = Field(
+        description="bytes of predicts in the store; the limit is the service's"
+    )
     retention: RetentionRules
 
 
@@ -82,6 +88,7 @@ class TenantInfo(StrictModel):
 
 
 QUOTA_NAMES = tuple(Quotas.model_fields)
+ANSWER_LIMITS = ("queued_answers", "answer_bytes")  # that no tenant has of its own
 RULE_NAMES = tuple(RetentionRules.model_fields)
 
 
@@ -99,12 +106,16 @@ class UsageQueries:
             pipe.hgetall(keys.tenant_usage(tenant))
             pipe.zcard(keys.job_index(tenant, "status", "queued"))
             pipe.zcard(keys.job_index(tenant, "status", "running"))
-            settings, defaults, counters, queued, running = pipe.execute()
+            pipe.zcard(keys.queued_answers(tenant))
+            pipe.hget(keys.answer_bytes(tenant), "total")
+            settings, defaults, counters, *counts, answer_bytes = pipe.execute()
         own, limits = _integers(settings), {**_integers(defaults), **_integers(settings)}
-        used = {**_integers(counters), "queued": queued, "running": running}
+        names = ("queued", "running", "queued_answers")
+        used = {**_integers(counters), **dict(zip(names, counts, strict=True))}
+        used["answer_bytes"] = int(answer_bytes or 0)
         uses = {
             name: QuotaUse(name=name, used=used.get(name, 0), limit=limits.get(name))
-            for name in QUOTA_NAMES
+            for name in (*QUOTA_NAMES, *ANSWER_LIMITS)
         }
         rules = RetentionRules(**{name: own.get(name) for name in RULE_NAMES})
         return TenantInfo(

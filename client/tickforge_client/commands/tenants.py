@@ -19,6 +19,7 @@ from tickforge_client.commands.common import (
 )
 
 QUOTAS = ("queued", "running", "spec_bytes", "dataset_bytes", "artifact_bytes")
+ANSWER_LIMITS = ("queued_answers", "answer_bytes")  # that the service alone sets
 RULES = ("keep_days", "keep_last")
 REMOVED = "none"
 
@@ -54,7 +55,8 @@ def usage(common: CommonOptions, *, tenant: str | None, events: bool) -> None:
 
 def _print_usage(used: Mapping[str, Any]) -> None:
     count = formatting.count_text
-    rows = [(name, count(used[name]["used"]), count(used[name]["limit"])) for name in QUOTAS]
+    names = [name for name in (*QUOTAS, *ANSWER_LIMITS) if name in used]  # else an older server's
+    rows = [(name, count(used[name]["used"]), count(used[name]["limit"])) for name in names]
     print_lines(formatting.table_lines(("QUOTA", "USED", "LIMIT"), rows))
     rules = {name: value for name, value in used["retention"].items() if value is not None}
     stay = ", ".join(f"{name} {value}" for name, value in rules.items())

@@ -46,7 +46,7 @@ local function take(member, fit)
   end
   set_status(member, 'running')
   redis.call('HSET', job, 'phase', 'starting')
-  redis.call('HDEL', job, 'rate_from', 'rate_to', 'error', 'reason', 'tail')
+  redis.call('HDEL', job, 'rate_from', 'rate_to', 'error', 'reason', 'tail', 'rows_done', 'rows_total')
   redis.call('HSET', keys.attempt(member, number), 'number', number, 'worker', h.worker,
     'device', h.device, 'first_tick', int(tick + 1), 'last_tick', int(tick), 'replayed', '0', 'compared', '0', 'digests', '0', 'started_ms', now)
   redis.call('SET', keys.claim(h.nonce), member, 'EX', '3600')

@@ -28,6 +28,7 @@ if h.reason then redis.call('HSET', job, 'reason', h.reason) end
 if h.tail then redis.call('HSET', job, 'tail', h.tail) end
 local status = h.status
 if status == 'queued' then
+  redis.call('HDEL', job, 'rows_done', 'rows_total') -- the next begins again
   if h.reason == 'drain' then redis.call('HSET', job, 'deaths', '0') end
 end
 if status == 'queued' or status == 'paused' then
