@@ -259,8 +259,10 @@ PROMISES = (
         "",
         (),
         ("sum-of-losses-forgotten", "target-of-one-loss", "earlier-target-of-a-mean",
-         "stop-displaced", "stop-lost-in-a-pause", "succeeded-half-way", "biases-decay",
-         "biases-decay-in-c", "stored-optimizer-decays-weights"),
+         "stop-displaced", "stop-lost-in-a-pause", "succeeded-half-way", "skipped-counted-again",
+         "skips-in-a-row-forgotten", "skips-without-end", "success-without-a-finite-loss",
+         "earlier-spec-with-a-bound-of-skips", "biases-decay", "biases-decay-in-c",
+         "stored-optimizer-decays-weights"),
     ),
     Promise(
         "A service in use for long does not grow",

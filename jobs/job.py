@@ -101,6 +101,11 @@ class JobDocument(_JobModel):
         "whatever ended it"
     )
     epoch: float
+    skipped: int | None = Field(
+        None,
+        description="of its own ticks, those whose update `stop.on_nonfinite` skipped; null of "
+        "other kinds, and of a job that an earlier build, which did not count, accepted",
+    )
     loss: float | None
     best: BestValidation | None
     metrics: dict[str, float | None]
@@ -110,7 +115,7 @@ class JobDocument(_JobModel):
     queue: QueuePosition | None
     bytes: int
     attempt: int
-    stopped_by: Literal["budget", "patience", "converged", "target", "user"] | None
+    stopped_by: Literal["budget", "patience", "converged", "target", "user", "skips"] | None
     error: JobError | None
     created_at: str
     started_at: str | None

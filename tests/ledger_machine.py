@@ -212,17 +212,21 @@ class LedgerMachine(RuleBasedStateMachine):
         met = [MetCondition(f"loss<{tick}", tick, 0.5) for tick in (2, 5) if first <= tick <= last]
         met += [MetCondition("loss>0", last, 1.0)] * bool(losses)
 
+        is_skipped = last % 3 == 0
+
         def ledger() -> tuple[int, str | None, bool]:
             appended = self.lease_ledger.append_ticks(
                 self.as_lease(held), first, len(losses), {"loss": column}, {}, 0,
-                {"state": points} if states else {}, met,
+                {"state": points} if states else {}, met, skipped="1" if is_skipped else None,
             )  # fmt: skip
             return appended.tick, appended.requested, appended.segment_in_files
 
         accepted = self.compare_call(
             "append",
             ledger,
-            lambda: self.world.append_ticks(held, first, losses, states, [one[:2] for one in met]),
+            lambda: self.world.append_ticks(
+                held, first, losses, states, [one[:2] for one in met], is_skipped
+            ),
         )
         self.outcome_counts["append into files"] += bool(accepted and accepted[2])
 

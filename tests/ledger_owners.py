@@ -69,6 +69,7 @@ class ModelJob:
     conditions: dict[str, int] = field(
         default_factory=dict
     )  # condition -> the tick it was told with
+    skipped: int = 0  # ticks without an update
     segments_in_files: int = 0  # segments that lie in files
     is_finalized: bool = False
     deaths: int = 0
@@ -177,6 +178,7 @@ class Owners:
         losses: Sequence[int],
         states: dict[int, int],
         met: Sequence[tuple[str, int]],
+        is_last_skipped: bool,
     ) -> tuple[int, str | None, bool]:
         """Accept the next ticks; refuse a gap and values that differ from recorded ones.
 
@@ -202,6 +204,7 @@ class Owners:
             _note_audit(job, held, first, last)
         if fresh:
             job.losses += fresh
+            job.skipped += is_last_skipped
             job.deaths, job.attempts[-1].last = 0, job.tick
         job.conditions = {**dict(met), **job.conditions}
         job.expiry_order = None

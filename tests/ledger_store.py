@@ -34,7 +34,7 @@ return reply
 """
 FIELDS = (
     "status", "term", "owner", "tick", "requested", "attempt", "deaths", "segments", "stopped_by",
-    "sealed", "latest_checkpoint", "checkpoint_bytes",
+    "sealed", "latest_checkpoint", "checkpoint_bytes", "skipped",
 )  # fmt: skip
 JOB_KEY = re.compile(r"job:\{(?P<member>[^}]*)\}(?::(?P<part>.*))?")
 ORDERED_BY_TIME = ("leases:", "tombstones:", "tenants:ended:")  # the model has no clock
@@ -172,6 +172,7 @@ def _expected_job(job: ModelJob, tenant: str, job_id: str) -> StoreContent:
         "status": job.status, "term": job.term, "owner": job.nonce, "tick": job.tick,
         "requested": job.requested, "attempt": len(job.attempts), "deaths": job.deaths,
         "segments": job.segments_in_files, "stopped_by": job.stopped_by,
+        "skipped": job.skipped,
         "sealed": 1 if job.is_finalized else None,
         "latest_checkpoint": job.latest, "checkpoint_bytes": size,
     }  # fmt: skip

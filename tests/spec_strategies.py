@@ -94,6 +94,7 @@ def stop_rules(metrics: list[str]) -> st.SearchStrategy[Spec]:
     return optional_fields(
         patience=patience | st.none(), target=target | st.none(), converged=converged | st.none(),
         on_nonfinite=st.sampled_from(["fail", "skip"]), check_every=TICKS,
+        max_skips=TICKS | st.none(),
     )  # fmt: skip
 
 

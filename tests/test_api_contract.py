@@ -23,9 +23,9 @@ ID = re.compile(r"(job|ds|key|wh)_[a-z0-9]{26}")
 IDS = {"job_id": "job_", "dataset_id": "ds_", "key_id": "key_", "webhook_id": "wh_"}
 #: the Job of the contract, field by field; `inexact_from` says where exact ended
 JOB = """id kind name labels notes priority status requested phase tick ticks_total first_tick
-progress epoch loss best metrics ticks_per_second elapsed_seconds eta_seconds queue bytes attempt
-stopped_by error result created_at started_at finished_at engine device device_choice fingerprint
-exact worker parent latest_checkpoint warnings spec links inexact_from dataset"""
+progress epoch skipped loss best metrics ticks_per_second elapsed_seconds eta_seconds queue bytes
+attempt stopped_by error result created_at started_at finished_at engine device device_choice
+fingerprint exact worker parent latest_checkpoint warnings spec links inexact_from dataset"""
 
 
 def path_of(rule: str) -> str:

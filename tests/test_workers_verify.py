@@ -315,6 +315,29 @@ def test_a_job_that_was_stopped_or_failed_comes_again_up_to_its_last_tick(
         assert verify["result"]["to"] == job["tick"]
 
 
+@pytest.mark.parametrize(
+    ("finite", "max_skips", "stopped_by", "error"),
+    [(4, 6, "skips", "skips"), (0, None, None, "nonfinite"), (4, None, "budget", None)],
+)
+def test_a_job_of_skipped_ticks_ends_as_its_rules_say_and_comes_again(
+    harness: ApiHarness, finite: int, max_skips: int | None, stopped_by: str | None, error: Any
+) -> None:
+    targets = [0.5] * finite + [1e30] * (20 - finite)  # its square is no float32
+    data = {"source": "inline", "inputs": [[1.0]] * 20, "targets": targets, "shuffle": False}
+    stop = {"on_nonfinite": "skip", "max_skips": max_skips}
+    job = harness.wait_for_end(harness.submit(
+        small_spec(data=data, batch_size=1, budget={"ticks": 20}, stop=stop)
+    ))  # fmt: skip
+
+    losses = harness.http.get(f"/v1/jobs/{job['id']}/history").json["loss"]
+    assert job["skipped"] == losses.count(None) == len(losses) - finite
+    assert job["tick"] == len(losses) == (finite + max_skips if max_skips else 20)
+    assert job["stopped_by"] == stopped_by and (job["error"] or {}).get("type") == error
+    assert job["status"] == ("failed" if error else "succeeded")
+    verify = harness.verify(job["id"])
+    assert (verify["result"]["verdict"], verify["skipped"]) == ("equal", None)
+
+
 def test_lists_find_a_verify_by_kind_and_parent_and_its_own_history_is_empty(
     harness: ApiHarness, trained: dict[str, Any]
 ) -> None:

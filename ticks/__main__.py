@@ -17,7 +17,8 @@ from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
 
 if TYPE_CHECKING:  # torch takes seconds to import; a bad spec is reported before that
-    from ticks.training import Failure, TrainingRun
+    from ticks.nonfinite import Failure
+    from ticks.training import TrainingRun
 
 MAX_PARAMETERS = 2 * 10**9
 PROGRESS_LINES = 20  # about, over the whole training
@@ -102,7 +103,7 @@ def train(spec: JobSpec) -> tuple["TrainingRun", "Failure | None"]:
         if seconds is not None and time.monotonic() - started >= seconds:
             training.validate()
             break
-    return training, None
+    return training, training.end_failure
 
 
 def format_progress(tick: int, loss: float, sparse: list[Any]) -> str:

@@ -23,6 +23,7 @@ from jobs import fault_points
 from jobs.spec.text import vocabulary_of
 from models.checkpoint_source import render_model_py
 from ticks.machine import versions
+from ticks.nonfinite import Failure
 from ticks.optimizers import hyperparameters
 from ticks.state import Tensors, digest_tensors, optimizer_tensors, restore, state_digest, weights
 from ticks.stopping import StopRules
@@ -41,9 +42,13 @@ class SaveResult(TypedDict):
 
 
 class LoadResult(SaveResult):
-    """A loaded state, with the end (if any) and the best of the training up to its tick."""
+    """A loaded state, with the end (if any) and the best of the training up to its tick.
+
+    `end_failure`: why an end there is none that succeeds, if it is so.
+    """
 
     end_reason: str | None
+    end_failure: Failure | None
     best: BestMetric | None
 
 
@@ -74,6 +79,8 @@ def capture(training: TrainingRun) -> TrainingState:
         "tested_at": training.tested_at,
         "rules": _capture_rules(training.stop_rules),
         "open_state": training.open_state,
+        "skipped_in_a_row": training.nonfinite_rule.skipped_in_a_row,
+        "has_finite_loss": training.nonfinite_rule.has_finite_loss,
         "optimizer": {
             "name": spec.optimizer.name,
             "decay": spec.optimizer.decay,
@@ -133,11 +140,13 @@ def load(training: TrainingRun, folder: Path) -> LoadResult:
     training.validated_at = numbers["validated_at"]
     training.tested_at = numbers.get("tested_at")  # states of earlier builds have none
     training.open_state = numbers.get("open_state")
+    training.nonfinite_rule.skipped_in_a_row = numbers.get("skipped_in_a_row", 0)
+    training.nonfinite_rule.has_finite_loss |= numbers.get("has_finite_loss", True)
     _restore_best_weights(training, tensors.get("best", {}))
     training.metrics = {name: float(value) for name, value in numbers["metrics"].items()}
     return LoadResult(
         tick=training.ticks_done, state=state_digest(training.trainer), metrics=training.metrics,
-        end_reason=training.end_reason, best=training.best,
+        end_reason=training.end_reason, end_failure=training.end_failure, best=training.best,
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from ticks.engines.selection import make_engine
 from ticks.engines.single_tick import SingleTickEngine
 from ticks.final_test import FinalTest
 from ticks.initial_weights import load_initial_weights
+from ticks.nonfinite import Failure, NonfiniteRule
 from ticks.state import state_digest
 from ticks.stopping import StopRules
 from ticks.trainer import Trainer, show_nothing
@@ -53,14 +54,6 @@ class OpenState(TypedDict):
     metrics: dict[str, float]
     validated_at: int | None
     rules: tuple[float | None, int]
-
-
-class Failure(TypedDict):
-    """Why a job cannot go on."""
-
-    type: str
-    detail: str
-    tick: int
 
 
 @dataclass
@@ -119,6 +112,7 @@ class TrainingRun:
         if fault_points.is_armed():
             self.engine = SingleTickEngine(choice.engine)
         self.stop_rules = StopRules(spec.stop, reads_mean_loss=spec.reads_mean_loss)
+        self.nonfinite_rule = NonfiniteRule(spec.stop, needs_finite_loss=spec.needs_finite_loss)
         self.end_reason: str | None = None
         self.best: BestMetric | None = None
         self.metrics: dict[str, float] = {}
@@ -140,16 +134,21 @@ class TrainingRun:
         """The number of passes over the training rows so far, with its fraction."""
         return self.ticks_done / self.spec.ticks_per_epoch
 
+    @property
+    def end_failure(self) -> Failure | None:
+        """Why the job could not succeed if it ended now, by whatever rule or request."""
+        return self.nonfinite_rule.find_end_failure(self.ticks_done)
+
     def run(self, ticks: int) -> RunResult:
         """Run up to `ticks` ticks, at most to the next decision, and make that decision.
 
         Runs no tick once the job has ended. A loss that is not finite also ends the run: either
         with a failure and `ticks_done` before that tick, or with that tick skipped (the spec's
-        `on_nonfinite`).
+        `on_nonfinite` and `max_skips`).
         """
         count = 0 if self.end_reason else min(ticks, self._next_decision() - self.ticks_done)
         chunk = self.engine.run(count)
-        failure = self._failure(chunk) if chunk.nonfinite else None
+        failure = self.nonfinite_rule.find_failure(chunk)
         if chunk.nonfinite and failure is None:
             self.trainer.skip_tick()
         losses = chunk.columns["loss"][: self.ticks_done + 1 - chunk.first]
@@ -239,13 +238,6 @@ class TrainingRun:
     def _validate_every(self) -> int:
         assert self.spec.validation is not None and self.spec.validation.every_ticks is not None
         return self.spec.validation.every_ticks
-
-    def _failure(self, chunk: Chunk) -> Failure | None:
-        if self.spec.stop.on_nonfinite == "skip":
-            return None
-        tick = chunk.first + chunk.count - 1
-        loss = float(chunk.columns["loss"][-1])
-        return Failure(type="nonfinite", detail=f"the loss of tick {tick} is {loss}", tick=tick)
 
 
 def _find_warnings(spec: JobSpec, rows: RowSource) -> list[str]:

@@ -106,7 +106,7 @@ class LedgerWriter:
         call = partial(
             self._history_writer.append, chunk.first, chunk.columns, sparse,
             phase=phase, elapsed=elapsed, metrics=chunk.metrics, best=chunk.best,
-            met=met,
+            met=met, is_last_skipped=chunk.is_last_skipped,
         )  # fmt: skip
         self._delivery.send(BufferedCall(chunk.last, chunk.count, call))
 

@@ -5,6 +5,7 @@ a job is.
 """
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -66,11 +67,22 @@ class ChunkResult:
     epoch: float | None = None
     seconds: float = 0.0  # that the ticks took
     save_result: "SavedState | StateNotWritten | None" = None  # of a background save that ended
+    end_failure: JsonDict | None = None  # why a job that ended here would not have succeeded
 
     @property
     def last(self) -> int:
         """Return the last tick that was run; `first` - 1 if none was."""
         return self.first + self.count - 1
+
+    @property
+    def is_last_skipped(self) -> bool:
+        """Return whether the update of the last tick was not applied, and the job may go on.
+
+        Of the ticks of a chunk no other can be one whose loss is not finite.
+        """
+        if not self.count or (self.failure is not None and self.failure["type"] != "skips"):
+            return False
+        return not math.isfinite(self.columns["loss"][-1])
 
     @property
     def is_over(self) -> bool:
@@ -169,7 +181,7 @@ class TrainerClient:
             header["first"], header["count"], columns, _parse_sparse(header["sparse"]),
             header["metrics"], header["best"], header["is_best"], header["end_reason"],
             header["failure"], header["epoch"], header["seconds"],
-            _parse_save_result(header["save_result"]),
+            _parse_save_result(header["save_result"]), header["end_failure"],
         )  # fmt: skip
 
     def validate(self, tick: int) -> ChunkResult:

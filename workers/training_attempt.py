@@ -4,7 +4,6 @@ Knows the trainer's commands, the ledger writer and the checkpointer; knows no p
 and no lease.
 """
 
-import math
 from typing import Literal
 
 from jobs import fault_points
@@ -44,6 +43,7 @@ class TrainingAttempt:
         self.best: JsonDict | None = None
         self.end_reason: str | None = None  # why the trainer itself ended the training
         self.failure: JsonDict | None = None
+        self.end_failure: JsonDict | None = None  # why an end now would be no success
         self.is_skip_reported = False
         self.is_chunk_in_flight = False  # whether the trainer already runs the next chunk
 
@@ -91,7 +91,7 @@ class TrainingAttempt:
         resume_point = ResumePoint(self.session, self.checkpointer)
         if loaded := resume_point.load_newest():
             self.tick, self.best = loaded["tick"], loaded["best"]
-            self.end_reason = loaded["end_reason"]
+            self.end_reason, self.end_failure = loaded["end_reason"], loaded["end_failure"]
             self.session.log.write(f"loaded checkpoint {self.tick}")
         if self.tick == 0:
             resume_point.check_initial_weights()
@@ -171,9 +171,7 @@ class TrainingAttempt:
 
     def _report_skipped(self, chunk: ChunkResult) -> None:
         """Tell once an attempt that the update of a tick was not applied."""
-        losses = chunk.columns["loss"]
-        is_skipped = chunk.failure is None and len(losses) > 0 and not math.isfinite(losses[-1])
-        if is_skipped and not self.is_skip_reported:
+        if chunk.is_last_skipped and not self.is_skip_reported:
             self.is_skip_reported = True
             self.session.report(
                 "warning",
@@ -232,6 +230,8 @@ class TrainingAttempt:
             return outcomes.disk_pause_outcome(self.tick, detail)
         if not self.checkpointer.save_final(self.tick, self.best):
             return outcomes.disk_pause_outcome(self.tick, "the final checkpoint could not be saved")
+        if self.end_failure:
+            return Outcome("failed", self.tick, error=self.end_failure)
         stopped_by = {"stop": "user", "seconds": "budget"}.get(reason, self.end_reason)
         return Outcome("succeeded", self.tick, stopped_by=stopped_by)
 
@@ -241,7 +241,9 @@ class TrainingAttempt:
         if tick_to_save > 0 and not self.checkpointer.has_checkpoint(tick_to_save):
             self.checkpointer.save_now(tick_to_save, self.best)
         if reason == "failed":
-            return Outcome("failed", self.tick, error=self.failure)
+            is_by_skips = self.failure is not None and self.failure["type"] == "skips"
+            stopped_by = "skips" if is_by_skips else None
+            return Outcome("failed", self.tick, stopped_by=stopped_by, error=self.failure)
         return outcomes.interruption_outcome(reason, self.tick)
 
     def validate(self) -> None:
@@ -259,3 +261,4 @@ class TrainingAttempt:
     def _advance(self, chunk: ChunkResult) -> None:
         self.tick, self.best = chunk.last, chunk.best
         self.end_reason, self.failure = chunk.end_reason, chunk.failure
+        self.end_failure = chunk.end_failure

@@ -76,6 +76,11 @@ def ticks_text(job: Fields) -> str:
     return f"{job['tick']:,}" if total is None else f"{job['tick']:,}/{total:,}"
 
 
+def skipped_text(job: Fields) -> str:
+    """Return how many of a job's ticks were skipped; nothing where none was, or none is counted."""
+    return f"{count:,} ticks skipped" if (count := job.get("skipped")) else ""
+
+
 def status_text(job: Fields) -> str:
     """Return a job's status with its phase, queue reason, requested action or stop reason."""
     words = [str(job["status"])]
@@ -119,6 +124,8 @@ def result_lines(job: Fields) -> list[str]:
     ]
     if error := job["error"]:
         lines.append(plain_text(f"{error['type']}: {error['detail']}"))
+    if skipped := skipped_text(job):
+        lines.append(f"{skipped}: their losses were not finite, their updates not applied")
     metrics = {"loss": job["loss"], **job["metrics"]}
     lines.append("  ".join(f"{name} {number_text(value)}" for name, value in metrics.items()))
     return lines
@@ -133,6 +140,7 @@ def detail_lines(job: Fields) -> list[str]:
         "status": status_text(job),
         "tick": ticks_text(job),
         "epoch": number_text(job["epoch"]),
+        "skipped": skipped_text(job),
         "loss": number_text(job["loss"]),
         "metrics": metrics_text(job["metrics"]),
         "best": best and f"{best['metric']} {number_text(best['value'])} at tick {best['tick']:,}",

@@ -10,6 +10,11 @@ EARLIER_RULES = f"{RULES}::test_rules_of_an_earlier_spec_read_the_loss_of_one_ti
 DECAY = "tests/test_ticks_decay.py"
 TRANSITIONS = "tests/test_jobs_transitions.py"
 ENDS = "tests/test_jobs_ends.py"
+NONFINITE = "tests/test_ticks_nonfinite.py"
+SKIPPING_JOBS = (
+    "tests/test_workers_verify.py"
+    "::test_a_job_of_skipped_ticks_ends_as_its_rules_say_and_comes_again"
+)
 READS_MEAN = "return self.revision >= MEAN_LOSS_REVISION"
 
 MUTANTS = (
@@ -56,6 +61,47 @@ MUTANTS = (
         "a job that a rule or a client ended shows the share of its budget for ever",
         edit_once("jobs/store/codec.py", 'progress=1.0 if status == "succeeded" else', "progress="),
         (f"{ENDS}::test_a_job_that_succeeded_is_at_its_end_whatever_ended_it[user]",),
+        quick=True,
+    ),
+    Mutant(
+        "skipped-counted-again",
+        "a skipped tick that is sent or run again is counted again",
+        edit_once(
+            "jobs/store/lua/append.lua",
+            "if new_ticks > 0 then\n  for i, name in ipairs(h.columns) do",
+            "if h.skipped then redis.call('HINCRBY', job, 'skipped', 1) h.skipped = false end\n"
+            "if new_ticks > 0 then\n  for i, name in ipairs(h.columns) do",
+        ),
+        (f"{ENDS}::test_skipped_ticks_are_counted_once_whatever_is_sent_again",),
+        quick=True,
+    ),
+    Mutant(
+        "skips-in-a-row-forgotten",
+        "a resume begins counting skips in a row anew",
+        edit_once("ticks/state_files.py", 'numbers.get("skipped_in_a_row", 0)', "0"),
+        (f"{NONFINITE}::test_skips_in_a_row_are_counted_over_a_resume",),
+        quick=True,
+    ),
+    Mutant(
+        "skips-without-end",
+        "a job whose ticks are all skipped goes on to the end of its budget",
+        edit_once("ticks/nonfinite.py", "self.skipped_in_a_row + 1 >= most", "False"),
+        (f"{NONFINITE}::test_many_skips_in_a_row_fail_the_job_with_the_state_before_them[7]",),
+        quick=True,
+    ),
+    Mutant(
+        "success-without-a-finite-loss",
+        "a job that never had a finite loss succeeds",
+        edit_once(
+            "workers/training_attempt.py", "        if self.end_failure:\n", "        if False:\n"
+        ),
+        (f"{SKIPPING_JOBS}[0-None-None-nonfinite]",),
+    ),
+    Mutant(
+        "earlier-spec-with-a-bound-of-skips",
+        "a spec of an earlier build fails after a hundred skips",
+        edit_once("jobs/spec/stored.py", '"max_skips": None, ', ""),
+        (f"{NONFINITE}::test_a_spec_of_an_earlier_build_skips_without_end_as_it_meant",),
         quick=True,
     ),
     Mutant(

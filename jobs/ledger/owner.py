@@ -134,8 +134,9 @@ class LeaseLedger:
         `columns` has float32 values by name, `rows` complete summary rows from row `row_at` of the
         segment on, `sparse` 16-byte points; jobs/recording/writer.py makes them. `met` are
         conditions that these ticks meet: each is told once a job. `progress` is what the job shows
-        from now on: phase, metrics, best, elapsed. Raises LeaseLost, TickGap, or TickMismatch where
-        a recorded tick has other bits.
+        from now on: phase, metrics, best, elapsed; and `skipped` where the last tick's update was
+        not applied. Raises LeaseLost, TickGap, or TickMismatch where a recorded tick has other
+        bits.
         """
         fields = {
             "first": first,

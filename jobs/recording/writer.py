@@ -73,12 +73,14 @@ class HistoryWriter:
         metrics: Mapping[str, float | None] | None = None,
         best: Mapping[str, Any] | None = None,
         met: Sequence[MetCondition] = (),
+        is_last_skipped: bool = False,
     ) -> AppendResult:
         """Append consecutive ticks from `first` on, and sparse points of these or earlier ticks.
 
         `columns` has float32 values by name, one a tick. Without columns the points come alone, and
         `first` is the tick after them. `replayed` ticks change no progress of the job. The
-        conditions of `met` are told with the ticks that meet them, in one step. Safe to repeat.
+        conditions of `met` are told with the ticks that meet them, in one step. `is_last_skipped`:
+        the update of the last tick was not applied. Safe to repeat.
         Raises LeaseLost, TickGap or TickMismatch, and what `SegmentMover` raises.
         """
         progress: dict[str, str | None] = {"phase": phase}
@@ -86,6 +88,7 @@ class HistoryWriter:
             progress["metrics"] = _metrics_json(metrics)
             progress["best"] = None if best is None else json.dumps(best)
             progress["elapsed"] = None if elapsed is None else repr(elapsed)
+            progress["skipped"] = "1" if is_last_skipped else None
         count = len(next(iter(columns.values()))) if columns else 0
         calls = list(_split_into_calls(first, count))
         for start, length in calls[:-1]:

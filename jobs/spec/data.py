@@ -32,8 +32,10 @@ ReadAs = Literal["number", "category", "text", "datetime", "ignore"]
 Row = Annotated[list[Float32], Field(min_length=1)]
 #: of the rules by which a spec is read: defaults, splits, classes (`jobs/spec/stored.py`)
 FIRST_REVISION, REVISION = 1, 3
-#: from which rules of `stop` read the mean of the training losses since their last look
+#: from which rules of `stop` read the mean of the training losses since their last look, ...
 MEAN_LOSS_REVISION = 3
+#: ... and a job that never had a finite loss fails
+FINITE_LOSS_REVISION = 3
 
 
 class Profile(SpecModel):

@@ -14,6 +14,7 @@ from pydantic.json_schema import SkipJsonSchema
 from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, StoredSeed
 from jobs.spec.conditions import MAX_CONDITION_CHARACTERS, MAX_CONDITIONS, check_condition
 from jobs.spec.data import (
+    FINITE_LOSS_REVISION,
     FIRST_REVISION,
     MEAN_LOSS_REVISION,
     REVISION,
@@ -175,6 +176,11 @@ class JobSpec(JobSpecRequest):
     def reads_mean_loss(self) -> bool:
         """Whether rules of `stop` read the mean of the losses since their last look, not one."""
         return self.revision >= MEAN_LOSS_REVISION
+
+    @property
+    def needs_finite_loss(self) -> bool:
+        """Whether it fails where no loss was finite, however it ends."""
+        return self.revision >= FINITE_LOSS_REVISION
 
     @property
     def held_out_rows(self) -> int:

@@ -9,7 +9,11 @@ from jobs.spec.job_spec import JobSpec
 
 def read_stored_spec(fields: dict[str, Any]) -> JobSpec:
     """Read the fields of `JobSpec.to_stored`, of any build."""
-    fields = {**fields, "optimizer": {"decay": "all", **fields["optimizer"]}}
+    fields = {
+        **fields,
+        "optimizer": {"decay": "all", **fields["optimizer"]},
+        "stop": {"max_skips": None, **fields["stop"]},
+    }
     if fields.get("revision", FIRST_REVISION) == FIRST_REVISION:
         fields = _with_first_defaults(fields)
     return JobSpec.model_validate(fields)

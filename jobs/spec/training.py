@@ -160,6 +160,8 @@ class Stop(StrictModel):
     converged: Converged | None = None
     target: Target | None = None
     on_nonfinite: Literal["fail", "skip"] = "fail"
+    max_skips: Ticks | None = 100
+    """So many ticks in a row that on_nonfinite skips fail the job; null: any number may be."""
     check_every: Ticks = 100
     """Rules on the training loss are checked at ticks divisible by this; patience and target read
     the mean of the losses since the last such tick (of the finite ones)."""

@@ -84,6 +84,7 @@ def parse_job(record: Record, queue_position: QueuePosition | None) -> Job:
         lineage=fields.json("lineage") or [],
         progress=1.0 if status == "succeeded" else _progress(span, tick, elapsed),
         epoch=tick / spec.ticks_per_epoch,
+        skipped=fields.integer("skipped") if fields.text("skipped") else None,
         loss=decode_loss(record.get(b"loss")),
         best=_validate_or_none(BestValidation, fields.json("best")),
         metrics=fields.json("metrics") or {},

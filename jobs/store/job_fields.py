@@ -48,7 +48,7 @@ Who may write to it.
   deaths: int: attempts in a row that brought no new tick; too many fail the job
 
 How it ended, or was given back.
-  stopped_by: budget, patience, converged, target or user
+  stopped_by: budget, patience, converged, target or user; skips where it failed by max_skips
   error: JSON object of type and detail
   result: JSON: a verify's certificate without its times; what a predict or evaluate found
   reason: why its last owner gave it back
@@ -61,6 +61,8 @@ How far it is.
   rows_total: int: of how many, if that is known
   rate_from: `tick elapsed` of the older mark; the rate is measured from it
   rate_to: `tick elapsed` of the newer mark, at least a second of training later
+  skipped: int: of its own ticks, those whose loss was not finite and whose update was not applied;
+    absent where an earlier build, which did not count, submitted it
   loss: 4 bytes: float32 of the accepted tick, little-endian
   metrics: JSON object: the newest values of validation
   best: JSON object: metric, tick and value of the lowest val_loss

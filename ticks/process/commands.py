@@ -15,9 +15,9 @@ which documents what each command does. The commands, with the keys of their hea
 and their replies:
 
     built        engine, device, parameters, engine_note, is_fallback, warnings, fingerprint
-    loaded       tick, state (its digest), metrics, end_reason, best
-    ran          first, count, columns, end_reason, failure, epoch, seconds, save_result,
-                 and those of validated; the body has the columns, float32 [count] each
+    loaded       tick, state (its digest), metrics, end_reason, end_failure, best
+    ran          first, count, columns, end_reason, end_failure, failure, epoch, seconds,
+                 save_result, and those of validated; the body has the columns, float32 [count] each
     validated    sparse, is_best, metrics, best
     saved        tick, state (its digest), metrics
     saving       tick: a thread writes the state; a later `ran` has its save_result
@@ -171,8 +171,9 @@ class CommandHandler:
         seconds, chunk = time.monotonic() - started, result.chunk
         header = {
             "first": chunk.first, "count": chunk.count, "columns": list(chunk.columns),
-            "end_reason": training.end_reason, "failure": result.failure, "epoch": training.epoch,
-            "seconds": seconds, "save_result": self._poll_saved_state(),
+            "end_reason": training.end_reason, "end_failure": training.end_failure,
+            "failure": result.failure, "epoch": training.epoch, "seconds": seconds,
+            "save_result": self._poll_saved_state(),
             **self._decision_fields(result.decisions),
         }  # fmt: skip
         columns = (np.ascontiguousarray(column).data for column in chunk.columns.values())

@@ -99,6 +99,7 @@ if new_ticks > 0 then
   end
   if not j[3] then redis.call('HSET', job, 'columns', cjson.encode(h.columns)) end
   redis.call('HSET', job, 'tick', int(last), 'deaths', '0')
+  if h.skipped and redis.call('HEXISTS', job, 'skipped') == 1 then redis.call('HINCRBY', job, 'skipped', 1) end
   redis.call('INCRBY', keys.TICKS, int(new_ticks))
 end
 if segment >= segments_in_files then

@@ -35,6 +35,7 @@ redis.call('HSET', job, 'schema', SCHEMA, 'tenant', h.tenant, 'id', h.id, 'kind'
   'deaths', '0', 'archived', '1', 'segments', '0', 'exact', '1', 'spec', ARGV[2], 'required', h.required and '1' or '0',
   'threads', int(h.threads), 'memory', int(h.memory), 'open_ended', h.open_ended and '1' or '0')
 if h.engine_asked then redis.call('HSET', job, 'engine_asked', h.engine_asked) end
+if h.kind == 'train' then redis.call('HSET', job, 'skipped', '0') end
 if h.notify then redis.call('HSET', job, 'notify', h.notify) end
 if h.ticks_total then redis.call('HSET', job, 'ticks_total', int(h.ticks_total)) end
 if h.idempotency_key then
