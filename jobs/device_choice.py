@@ -19,8 +19,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import BaseModel
 
 from jobs.memory_estimate import estimate_memory_bytes
-from jobs.spec.engines import count_tick_flops
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.tick_costs import count_tick_flops
 
 WorkerInfo = Mapping[str, Any]  # as jobs/queries/worker_registry.py lists live ones
 Device = Literal["cpu", "cuda"]

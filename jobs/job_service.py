@@ -37,6 +37,7 @@ from jobs.queries import worker_registry
 from jobs.queries.ended_jobs import EndedJobFilter, EndedJobs
 from jobs.queries.jobs import JobQueries
 from jobs.queries.notified_webhooks import find_notify_warnings
+from jobs.queries.tick_rates import read_rates
 from jobs.settings import Settings
 from jobs.spec.base import FieldError, InvalidFields, InvalidSpec
 from jobs.spec.job_spec import JobSpec
@@ -89,7 +90,8 @@ class JobService:
         """Return what a spec would mean; stores nothing. Raises InvalidSpec."""
         spec = self._parse_spec(tenant, body)
         warnings = find_notify_warnings(self._store, tenant, spec.notify)
-        return plan(spec, worker_registry.live_workers(self._store), warnings)
+        workers = worker_registry.live_workers(self._store)
+        return plan(spec, workers, read_rates(self._store, workers), warnings)
 
     def submit(self, tenant: str, body: object, idempotency: Idempotency | None) -> Submission:
         """Queue a training job, or find the job of this idempotency key.

@@ -12,6 +12,7 @@ from jobs.device_choice import (
     queue_workers,
     resolve_device,
 )
+from jobs.measured_rates import MeasuredRate, expect_tick_seconds, job_shape
 from jobs.memory_estimate import (
     FLOAT_BYTES,
     best_weights_bytes,
@@ -21,9 +22,10 @@ from jobs.memory_estimate import (
     window_values,
 )
 from jobs.spec.base import FieldError, InvalidSpec
-from jobs.spec.engines import ENGINES, choose_engine, estimate_tick_seconds
+from jobs.spec.engines import ENGINES, choose_engine
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.spec_warnings import find_warnings
+from jobs.spec.tick_costs import estimate_tick_seconds
 
 #: bytes of headers, names, JSON and model.py of one checkpoint
 CHECKPOINT_OVERHEAD = 24 << 10
@@ -56,14 +58,27 @@ class Plan(BaseModel):
     history_bytes: int | None = Field(description="estimate; null without a total of ticks")
     device: DeviceChoice
     engine: LikelyEngine
-    seconds: float | None = Field(description="estimate from measured rates; null where unknown")
+    seconds: float | None = Field(
+        description="training time at most, by a rate that a live worker measured; null: unknown"
+    )
+    seconds_why: str = Field(description="which rate that is, or what is lacking")
     warnings: list[str]
 
 
-def plan(spec: JobSpec, workers: Sequence[WorkerInfo], other_warnings: Sequence[str] = ()) -> Plan:
-    """Plan a complete spec with the workers that live now, and warnings from elsewhere."""
+def plan(
+    spec: JobSpec,
+    workers: Sequence[WorkerInfo],
+    rates: Sequence[MeasuredRate] = (),
+    other_warnings: Sequence[str] = (),
+    first_tick: int = 1,
+) -> Plan:
+    """Plan a complete spec, from `first_tick` on, with the workers that live now.
+
+    `rates` are what these measured; `other_warnings` come from elsewhere.
+    """
     serving = queue_workers(spec, workers)
     engine = _likely_engine(spec, serving)
+    seconds, seconds_why = _expect_seconds(spec, engine.likely, rates, first_tick)
     return Plan(
         spec=spec,
         ticks_total=spec.ticks_total,
@@ -74,7 +89,8 @@ def plan(spec: JobSpec, workers: Sequence[WorkerInfo], other_warnings: Sequence[
         history_bytes=_history_bytes(spec),
         device=describe_device(spec),
         engine=engine,
-        seconds=None,
+        seconds=seconds,
+        seconds_why=seconds_why,
         warnings=[*find_warnings(spec), *find_worker_warnings(spec, workers), *other_warnings],
     )
 
@@ -128,6 +144,24 @@ def _likely_engine(spec: JobSpec, serving: Sequence[WorkerInfo]) -> LikelyEngine
         available = announced or set(ENGINES)
         likely, why = choose_engine(spec, available, ready=available)
     return LikelyEngine(likely=likely, why=why, workers=len(serving))
+
+
+def _expect_seconds(
+    spec: JobSpec, engine: str, rates: Sequence[MeasuredRate], first_tick: int
+) -> tuple[float | None, str]:
+    """Return how long the ticks from `first_tick` on train at most, and why one thinks so."""
+    limit = spec.budget.seconds
+    expected = expect_tick_seconds(spec, engine, rates)
+    if spec.ticks_total is None or expected is None:
+        lacking = f"no live worker has trained such a job with {engine} yet"
+        return (limit, lacking) if limit is None else (limit, "the budget's seconds")
+    tick_seconds, rate = expected
+    seconds = (spec.ticks_total - first_tick + 1) * tick_seconds
+    if limit is not None and limit < seconds:
+        return limit, "the budget's seconds"
+    like = "such a job" if rate.shape == job_shape(spec) else "the most similar job"
+    measured = f"a live worker's {1 / rate.tick_seconds:,.0f} ticks a second of {like}"
+    return seconds, f"by {measured} with {engine}"
 
 
 def find_worker_warnings(spec: JobSpec, workers: Sequence[WorkerInfo]) -> list[str]:

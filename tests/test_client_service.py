@@ -87,6 +87,13 @@ def trained(client: Client) -> Job:
     return client.submit(small(), idempotency_key="trained once").wait(60)
 
 
+def test_a_plan_expects_the_time_that_such_a_job_took(client: Client, trained: Job) -> None:
+    engine = trained.fields["engine"]
+    plan = client.plan(small(budget={"ticks": 3000}, compute={"engine": engine}))
+    assert plan["seconds_why"].endswith(f"of such a job with {engine}")
+    assert 0.1 < plan["seconds"] / (10 * trained.fields["elapsed_seconds"]) < 1.01
+
+
 def test_a_jobs_history_is_every_tick_in_every_form(
     trained: Job, client: Client, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

@@ -21,10 +21,12 @@ from jobs.job import TERMINAL_STATUSES, Lease
 from jobs.ledger.claims import Claim
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
+from jobs.measured_rates import make_rate
 from jobs.queries.jobs import JobQueries
+from jobs.queries.tick_rates import record_rate
 from jobs.recording.segments import Segments
 from jobs.recording.writer import HistoryWriter
-from jobs.store.connection import Store, connect
+from jobs.store.connection import UNAVAILABLE, CommandError, Store, connect
 from workers import exit_status, memory, outcomes
 from workers.canaries import Canaries, UnusableDevice
 from workers.checkpointing.archiver import Archiver
@@ -45,6 +47,8 @@ from workers.worker_folder import WorkerConfig
 
 #: renewals in the time of a lease: two may fail before it is over
 RENEWALS_PER_LEASE = 3
+#: new ticks of an attempt from which on its rate says something
+MIN_MEASURED_TICKS = 10
 #: seconds before the next claim once two jobs in a row went back to their queue, so that a fault of
 #: this machine neither spins nor uses up a job's attempts before another worker can claim it
 RECLAIM_PAUSE_SECONDS = 1.0
@@ -102,6 +106,8 @@ class JobRunner:
                     self._canaries.forget()  # it is measured again before the next claim
                 outcome = outcomes.outcome_of_error(error, heartbeat.kill_reason, tick, ending)
                 outcome = outcome and replace(outcome, log_tail=log.tail())
+            if isinstance(attempt, TrainingAttempt):
+                self._record_rate(attempt)
             if outcome is None:
                 self._log_lost_lease(lease, log)
             else:
@@ -188,6 +194,18 @@ class JobRunner:
         archiver = Archiver(JobArchive(self._store, self._files), session)
         max_seconds = self._config.settings.max_failing_saves_seconds
         return TrainingAttempt(session, Checkpointer(session, archiver, max_seconds))
+
+    def _record_rate(self, attempt: TrainingAttempt) -> None:
+        """Record how fast the attempt trained, for plans of other jobs; lost without the store."""
+        ticks, seconds = attempt.measured_ticks, attempt.measured_seconds
+        canary = self._canaries.known_canaries().get("1")
+        if ticks < MIN_MEASURED_TICKS or canary is None:
+            return
+        rate = make_rate(attempt.spec, attempt.engine, seconds / ticks, int(1000 * time.time()))
+        try:
+            record_rate(self._store, canary, rate)
+        except (*UNAVAILABLE, CommandError) as error:
+            self._logger.info("the measured rate is not recorded", error=repr(error))
 
     def _describe_exit(self, process: TrainerProcess | None, oom_kills_before: int) -> str:
         """Describe how a trainer ended; its attempt began after `oom_kills_before` OOM kills."""

@@ -40,6 +40,8 @@ class TrainingAttempt:
         self.ledger_writer, self.heartbeat = session.ledger_writer, session.heartbeat
         self.tick = 0
         self.elapsed = 0.0  # training seconds over all attempts
+        self.engine = ""
+        self.measured_ticks, self.measured_seconds = 0, 0.0  # of new ones, after the first chunk
         self.best: JsonDict | None = None
         self.end_reason: str | None = None  # why the trainer itself ended the training
         self.failure: JsonDict | None = None
@@ -75,9 +77,9 @@ class TrainingAttempt:
         """Build model, optimizer and data, and report the engine and why it was chosen."""
         reply = self.session.build(background_saves=True)
         self.elapsed = self.claim.elapsed
-        engine, parameters = reply["engine"], reply["parameters"]
-        self.session.log.write(f"built {parameters} parameters, {engine}, {self.session.device}")
-        message = f"engine {engine}: {reply['engine_note']}"
+        self.engine, parameters, device = reply["engine"], reply["parameters"], self.session.device
+        self.session.log.write(f"built {parameters} parameters, {self.engine}, {device}")
+        message = f"engine {self.engine}: {reply['engine_note']}"
         if reply["is_fallback"]:
             self.session.report("warning", message)
         else:
@@ -155,7 +157,7 @@ class TrainingAttempt:
         if not self.is_chunk_in_flight:
             self.trainer.start_chunk(self.next_chunk_ticks(self.tick))
         chunk = self._observe(self.trainer.wait_chunk())
-        self.elapsed += chunk.seconds
+        self._count_time(chunk)
         is_save_due = self.checkpointer.is_due(chunk)
         self.checkpointer.on_trainer_result(self.tick, chunk.save_result)
         self.is_chunk_in_flight = not is_save_due and self.can_run_ahead(chunk)
@@ -168,6 +170,12 @@ class TrainingAttempt:
         can_save_request = not (self.is_chunk_in_flight or chunk.is_over)
         if is_save_due or (self.checkpointer.is_requested and can_save_request):
             self.checkpointer.begin_save(self.tick, self.best)
+
+    def _count_time(self, chunk: ChunkResult) -> None:
+        if self.elapsed > self.claim.elapsed:  # the first chunk's time has that of allocations
+            self.measured_ticks += chunk.count
+            self.measured_seconds += chunk.seconds
+        self.elapsed += chunk.seconds
 
     def _report_skipped(self, chunk: ChunkResult) -> None:
         """Tell once an attempt that the update of a tick was not applied."""

@@ -57,6 +57,16 @@ MUTANTS = (
         (f"{WRONG_INPUT}::test_a_problem_is_short_however_long_what_was_sent_is",),
     ),
     Mutant(
+        "rate-of-another-engine",
+        "a plan's seconds go by a rate that another engine had",
+        edit_once(
+            "jobs/measured_rates.py",
+            "(planned.engine, planned.setting) != (rate.engine, rate.setting)",
+            "planned.setting != rate.setting",
+        ),
+        ("tests/test_jobs_measured_rates.py::test_nothing_is_expected_of_what_nobody_measured",),
+    ),
+    Mutant(
         "window-not-planned",
         "a plan knows nothing of the values that a rule looks back at",
         edit_once(

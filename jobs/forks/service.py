@@ -33,6 +33,7 @@ from jobs.plan import Plan, check_memory, plan
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
 from jobs.queries.notified_webhooks import find_notify_warnings
+from jobs.queries.tick_rates import read_rates
 from jobs.settings import Settings
 from jobs.spec.fork_patch import patch_spec
 from jobs.spec.job_spec import JobSpec
@@ -107,7 +108,9 @@ class ForkService:
         parent, checkpoint = self._find_start(tenant, job_id, tick)
         spec = self._read_spec(tenant, parent, checkpoint.tick, patch)
         warnings = find_notify_warnings(self._store, tenant, spec.notify)
-        return plan(spec, worker_registry.live_workers(self._store), warnings)
+        workers = worker_registry.live_workers(self._store)
+        rates = read_rates(self._store, workers)
+        return plan(spec, workers, rates, warnings, first_tick=checkpoint.tick + 1)
 
     def _find_start(
         self, tenant: str, job_id: str, tick: int | str | None

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.native_limits import is_worthwhile, native_unsupported_reason
-from models.mlp.config import MlpConfig
+from jobs.spec.tick_costs import estimate_tick_seconds, saved_seconds
 
 EngineName = Literal["eager", "graph", "native"]
 ENGINES: tuple[EngineName, ...] = ("eager", "graph", "native")
@@ -20,11 +20,6 @@ ENGINES: tuple[EngineName, ...] = ("eager", "graph", "native")
 MIN_NATIVE_TICKS = 1_000_000
 #: ticks of an engine's trial, run twice by it and once by eager, before it may train
 TRIAL_TICKS = 64
-#: seconds that graph saves per tick and micro-batch: for each layer, and for the rest
-SAVED_SECONDS_PER_LAYER = 60e-6
-SAVED_SECONDS = 60e-6
-EAGER_OVERHEAD_RATIO = 1.5  # time of eager's calls, relative to the time that graph saves
-FLOPS_PER_SECOND = 2e10
 COMPILE_SECONDS = 15.0  # of the loop, once per machine
 TRACE_SECONDS = 0.05  # of a tick, beside its own time
 #: graph must save this many times its cost
@@ -80,26 +75,9 @@ def choose_engine(
     return EngineDecision("graph", f"saves about {saved:.0f} s for {cost:.1f} s of preparation")
 
 
-def estimate_tick_seconds(spec: JobSpec) -> float:
-    """Estimate the seconds of one tick by eager on one core; within a factor of some three."""
-    return EAGER_OVERHEAD_RATIO * _saved_seconds(spec) + count_tick_flops(spec) / FLOPS_PER_SECOND
-
-
-def count_tick_flops(spec: JobSpec) -> int:
-    """Return about how many floating-point operations the products of one tick take."""
-    tokens = 1 if spec.profile.text is None else spec.profile.features
-    return 6 * spec.parameters * spec.batch_size * tokens
-
-
-def _saved_seconds(spec: JobSpec) -> float:
-    """Return the seconds that graph saves in a tick."""
-    layers = len(spec.model.hidden) if isinstance(spec.model, MlpConfig) else 5 * spec.model.layers
-    return (SAVED_SECONDS + SAVED_SECONDS_PER_LAYER * layers) * spec.micro_batches
-
-
 def _estimate_saving(spec: JobSpec, is_ready: bool) -> tuple[float, float]:
     """Estimate the seconds that graph saves over the whole job, and those it costs before."""
-    saving_per_tick, tick_seconds = _saved_seconds(spec), estimate_tick_seconds(spec)
+    saving_per_tick, tick_seconds = saved_seconds(spec), estimate_tick_seconds(spec)
     ticks = spec.ticks_total or int((spec.budget.seconds or 0) / tick_seconds)
     cost = 2 * TRIAL_TICKS * tick_seconds + TRACE_SECONDS + (0 if is_ready else COMPILE_SECONDS)
     return ticks * saving_per_tick, cost

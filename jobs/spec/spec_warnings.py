@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from jobs.spec.base import MAX_TICKS
 from jobs.spec.data import FIRST_REVISION, InlineData
 from jobs.spec.dataset_binding import DatasetBinding
-from jobs.spec.engines import estimate_tick_seconds
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.tick_costs import estimate_tick_seconds
 from models.mlp.config import MlpConfig
 
 #: a target of numbers trains badly unscaled where its mean is more deviations from 0 ...

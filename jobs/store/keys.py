@@ -220,12 +220,14 @@ dataset_keys = _of_dataset("keys")  # set: idempotency keys used for the dataset
 blob = _key_of("dataset:blob:{}")
 blob_references = _key_of("dataset:blob:{}:references")  # set: datasets with them (`<tenant>/<id>`)
 
-# Of an access key's id, of a version of a file, and of a claim's nonce.
+# Of an access key's id, of a canary, of a version of a file, and of a claim's nonce.
 
 #: hash: an access key: id, sha256 of its secret, tenant, scopes, name, created_ms, seq;
 #: `maker` and `idempotency_key` where it was made with one
 access_key = _key_of("access:key:{}")
 rate_limit = _key_of("limit:{}")  # hash: the requests `left`, and since when; not replicated
 link_limit = _key_of("limit:{}:links")  # the same, of requests by signed links of a key
+#: hash: engine, setting and shape -> the measured rate (JSON) of jobs/measured_rates.py; expires
+tick_rates = _key_of("rates:{}")
 damaged_file = _key_of("store:damaged:{}")  # string: exists while a file's version is known as bad
 claim = _key_of("claim:{}")  # string: the member claimed under it, so that a repeat gets it again

@@ -1,0 +1,33 @@
+"""What a tick costs, by arithmetic: operations, and seconds within a factor of some three."""
+
+from jobs.spec.job_spec import JobSpec
+from models.mlp.config import MlpConfig
+
+#: seconds that graph saves per tick and micro-batch: for each layer, and for the rest
+SAVED_SECONDS_PER_LAYER = 60e-6
+SAVED_SECONDS = 60e-6
+#: time of an engine's own calls, relative to the time that graph saves
+OVERHEAD_RATIOS = {"eager": 1.5, "graph": 0.5, "native": 0.005}
+FLOPS_PER_SECOND = 2e10
+
+
+def estimate_tick_seconds(spec: JobSpec, engine: str = "eager") -> float:
+    """Estimate the seconds of one tick on one core; within a factor of some three."""
+    return combine_costs(engine, saved_seconds(spec), count_tick_flops(spec))
+
+
+def combine_costs(engine: str, saved: float, flops: int) -> float:
+    """Return an engine's seconds of a tick in which graph saves so many, with these operations."""
+    return OVERHEAD_RATIOS[engine] * saved + flops / FLOPS_PER_SECOND
+
+
+def count_tick_flops(spec: JobSpec) -> int:
+    """Return about how many floating-point operations the products of one tick take."""
+    tokens = 1 if spec.profile.text is None else spec.profile.features
+    return 6 * spec.parameters * spec.batch_size * tokens
+
+
+def saved_seconds(spec: JobSpec) -> float:
+    """Return the seconds that graph saves in a tick."""
+    layers = len(spec.model.hidden) if isinstance(spec.model, MlpConfig) else 5 * spec.model.layers
+    return (SAVED_SECONDS + SAVED_SECONDS_PER_LAYER * layers) * spec.micro_batches
