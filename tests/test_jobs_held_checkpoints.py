@@ -319,3 +319,14 @@ def test_a_rebuilt_store_removes_what_a_question_kept_once_that_has_ended(
     ledger.finish(claim.lease, "cancelled", claim.tick)
     job.sweep()
     assert job.ticks() == job.folders() == [3]
+
+
+def test_a_fork_at_the_newest_tick_goes_on_from_the_newer_one_where_that_goes_meanwhile(
+    client: Any, job: RotatingJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for body, status in (({}, 202), ({"tick": job.worker.tick + 4}, 409)):
+        with monkeypatch.context() as patch:
+            save_at_the_next(patch, job, checkpoint_folders, "open_file", 2)
+            fork = client.post(f"/v1/jobs/{job.id}/fork", json={**body, "spec": {}})
+        assert fork.status_code == status, fork.json
+    assert fork.json["ticks"] == job.ticks()

@@ -54,7 +54,7 @@ MUTANTS = (
         "latest that was removed between two reads is said to be damaged",
         edit_once(
             "jobs/queries/moving_checkpoints.py",
-            "except (CheckpointMoved, DamagedCheckpoint):",
+            "except (CheckpointMoved, CheckpointNotKept, DamagedCheckpoint):",
             "except ZeroDivisionError:",
         ),
         (MOVES,),

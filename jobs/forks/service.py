@@ -32,6 +32,7 @@ from jobs.ledger.fork_start import ForkStart
 from jobs.plan import Plan, check_memory, plan
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
+from jobs.queries.moving_checkpoints import use_checkpoint
 from jobs.queries.notified_webhooks import find_notify_warnings
 from jobs.queries.tick_rates import read_rates
 from jobs.settings import Settings
@@ -84,7 +85,11 @@ class ForkService:
         if replay := self._submissions.find_replay(tenant, idempotency):
             return replay
         parent, checkpoint = self._find_start(tenant, job_id, tick)
-        return self._make(tenant, parent, checkpoint, patch, idempotency)
+        return use_checkpoint(
+            lambda: self._find_start(tenant, job_id, tick)[1],
+            lambda start: self._make(tenant, parent, start, patch, idempotency),
+            checkpoint,
+        )
 
     def extend(
         self,

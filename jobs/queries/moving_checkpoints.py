@@ -6,7 +6,7 @@ Knows no HTTP, and not what it is used for.
 from collections.abc import Callable
 from typing import TypeVar
 
-from jobs.errors import CheckpointMoved
+from jobs.errors import CheckpointMoved, CheckpointNotKept
 from jobs.files.checkpoint_folders import DamagedCheckpoint
 from jobs.job import Checkpoint
 
@@ -27,7 +27,7 @@ def use_checkpoint(
     for _ in range(MAX_TRIES - 1):
         try:
             return use(checkpoint)
-        except (CheckpointMoved, DamagedCheckpoint):
+        except (CheckpointMoved, CheckpointNotKept, DamagedCheckpoint):
             newer = find()
             if newer.folder == checkpoint.folder:
                 raise
