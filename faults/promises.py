@@ -261,8 +261,9 @@ PROMISES = (
         ("sum-of-losses-forgotten", "target-of-one-loss", "earlier-target-of-a-mean",
          "stop-displaced", "stop-lost-in-a-pause", "succeeded-half-way", "skipped-counted-again",
          "skips-in-a-row-forgotten", "skips-without-end", "success-without-a-finite-loss",
-         "earlier-spec-with-a-bound-of-skips", "biases-decay", "biases-decay-in-c",
-         "stored-optimizer-decays-weights"),
+         "earlier-spec-with-a-bound-of-skips", "constant-with-an-end",
+         "norm-of-one-feature-untold", "overflowing-inputs-untold", "biases-decay",
+         "biases-decay-in-c", "stored-optimizer-decays-weights"),
     ),
     Promise(
         "A service in use for long does not grow",

@@ -43,9 +43,9 @@ def draw_spec(number: int, **changes: Any) -> JobSpec:
         **_draw_data(rng, rows, features, number % 3 == 0, drop_last=number % 5 == 2),
         "optimizer": _draw_optimizer(rng),
         "schedule": {
-            "name": rng.choice(["constant", "linear", "cosine"]),
+            "name": (name := rng.choice(["constant", "linear", "cosine"])),
             "warmup_ticks": rng.choice([0, 7]),
-            "end_factor": rng.choice([0, 0.5]),
+            "end_factor": rng.choice([0, 0.5 * (name != "constant")]),
         },
         "budget": {"ticks": 64},
         "batch_size": batch,

@@ -155,8 +155,10 @@ def batches(
 def schedules(draw: st.DrawFn, total: int | None) -> Spec:
     names = ["constant"] if total is None else ["constant", "linear", "cosine"]
     max_ticks = 10**9 if total is None else total - 1
-    return draw(optional_fields(name=st.sampled_from(names), warmup_ticks=integers(0, max_ticks),
-                     end_factor=floats(0, 1)))  # fmt: skip
+    fields = optional_fields(name=st.sampled_from(names), warmup_ticks=integers(0, max_ticks))
+    schedule: Spec = draw(fields)
+    falls = schedule.get("name", "constant") != "constant"
+    return schedule | draw(optional_fields(end_factor=floats(0, 1) if falls else st.just(0.0)))
 
 
 def total_of(budget: Spec, training: int, batch: int, drop_last: bool) -> int | None:

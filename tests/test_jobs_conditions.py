@@ -120,7 +120,7 @@ def test_wrong_conditions_of_a_spec_are_told_at_their_place(fault: str) -> None:
 def test_the_tick_of_a_learning_rate_is_that_of_a_look_at_every_tick(
     name: str, first_tick: int
 ) -> None:
-    schedule = {"name": name, "warmup_ticks": 10, "end_factor": 0.1}
+    schedule = {"name": name, "warmup_ticks": 10, "end_factor": 0.1 * (name != "constant")}
     spec = read_small_spec(schedule=schedule, budget={"ticks": 40}, optimizer={"lr": 0.5})
     rates = {tick: spec.rate(tick) for tick in range(first_tick, 41)}
     for threshold in (0.01, 0.05, 0.1234, 0.3, 0.4999, 0.5, 0.6):

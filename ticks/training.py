@@ -14,12 +14,10 @@ from typing import TypedDict
 import torch
 
 from jobs import fault_points
-from jobs.spec.data import FIRST_REVISION
 from jobs.spec.job_spec import JobSpec
-from jobs.spec.spec_warnings import target_scale_warnings
-from ticks.data.batches import RowSource, TensorRows
 from ticks.data.dataset_files import Announce, ignore_phase
 from ticks.data.load import load_data
+from ticks.data.row_warnings import find_row_warnings
 from ticks.engines.chunk import Chunk, Engine
 from ticks.engines.selection import make_engine
 from ticks.engines.single_tick import SingleTickEngine
@@ -102,7 +100,7 @@ class TrainingRun:
         self.spec, self.announce, self.held_out = spec, announce, data.held_out
         self.scaling, self.target_scaling = data.scaling, data.target_scaling
         self.column_info = data.column_info
-        self.warnings = _find_warnings(spec, data.training)
+        self.warnings = find_row_warnings(spec, data.training)
         self.trainer = Trainer(spec, data.training, device)
         load_initial_weights(self.trainer.net, spec, artifacts)
         self.trainer.show_progress = show_progress
@@ -238,15 +236,3 @@ class TrainingRun:
     def _validate_every(self) -> int:
         assert self.spec.validation is not None and self.spec.validation.every_ticks is not None
         return self.spec.validation.every_ticks
-
-
-def _find_warnings(spec: JobSpec, rows: RowSource) -> list[str]:
-    """Return the warnings of targets of numbers that are not scaled and should be."""
-    if not isinstance(rows, TensorRows) or spec.revision == FIRST_REVISION:
-        return []
-    if spec.profile.kind != "number" or spec.is_target_scaled:
-        return []
-    targets = rows.targets.double()
-    deviations = targets.std(dim=0, correction=0).tolist()
-    statistics = zip(targets.mean(dim=0).tolist(), deviations, strict=True)
-    return target_scale_warnings(spec, list(statistics))

@@ -15,6 +15,8 @@ SKIPPING_JOBS = (
     "tests/test_workers_verify.py"
     "::test_a_job_of_skipped_ticks_ends_as_its_rules_say_and_comes_again"
 )
+SCHEDULES = "tests/test_ticks_schedules.py"
+NORM_WARNINGS = "tests/test_ticks_norm_warnings.py"
 READS_MEAN = "return self.revision >= MEAN_LOSS_REVISION"
 
 MUTANTS = (
@@ -102,6 +104,31 @@ MUTANTS = (
         "a spec of an earlier build fails after a hundred skips",
         edit_once("jobs/spec/stored.py", '"max_skips": None, ', ""),
         (f"{NONFINITE}::test_a_spec_of_an_earlier_build_skips_without_end_as_it_meant",),
+        quick=True,
+    ),
+    Mutant(
+        "constant-with-an-end",
+        "an end_factor with a constant rate is accepted and ignored",
+        edit_once(
+            "jobs/spec/rules.py",
+            'if schedule.name == "constant" and schedule.end_factor:',
+            "if False:",
+        ),
+        (f"{SCHEDULES}::test_a_constant_rate_falls_to_nothing_but_a_stored_spec_is_read",),
+        quick=True,
+    ),
+    Mutant(
+        "norm-of-one-feature-untold",
+        "a norm over one feature, which leaves nothing of it, is not warned of",
+        edit_once("jobs/spec/spec_warnings.py", "model.norm in ONE_FEATURE and", "False and"),
+        (f"{NORM_WARNINGS}::test_a_norm_over_one_feature_is_told[layer]",),
+        quick=True,
+    ),
+    Mutant(
+        "overflowing-inputs-untold",
+        "inputs whose squares overflow in a norm are not warned of",
+        edit_once("ticks/data/row_warnings.py", "> MAX_NORMED:", "> 1e39:"),
+        (f"{NORM_WARNINGS}::test_inputs_whose_squares_overflow_in_a_norm_are_told",),
         quick=True,
     ),
     Mutant(

@@ -123,6 +123,9 @@ def _check_schedule(spec: JobSpec) -> Iterator[FieldError]:
     if total is None and schedule.name != "constant":
         rule = "a schedule that needs the total of ticks needs a budget of ticks or epochs"
         yield FieldError("/schedule/name", rule, schedule.name)
+    if schedule.name == "constant" and schedule.end_factor:
+        rule = "0 or left out with the schedule constant, whose rate does not fall"
+        yield FieldError("/schedule/end_factor", rule, schedule.end_factor)
     if total and schedule.warmup_ticks >= total:  # 0 without rows: the rules of rows report it
         rule = f"below the {total} ticks of the job"
         yield FieldError("/schedule/warmup_ticks", rule, schedule.warmup_ticks)

@@ -21,6 +21,12 @@ MAX_TARGET_WARNINGS = 10  # of one spec: a target may have any number of numbers
 #: that saving a small checkpoint takes, with its fsyncs
 SAVE_SECONDS = 0.01
 MIN_VALIDATIONS = 100  # of a job, for its checkpoints to matter
+NOTHING_LEFT = "0 for every row, and nothing is learned through it"
+#: norm -> what it makes of the only feature of a row
+ONE_FEATURE = {
+    "layer": NOTHING_LEFT, "layer+batch": NOTHING_LEFT, "group": NOTHING_LEFT,
+    "rms": "its sign, and nothing is learned of its size",
+}  # fmt: skip
 #: options of an upload that say what its cells mean
 CELL_OPTIONS = ("missing", "decimal", "thousands")
 #: groups, which are held out whole, may be this many times the rows that were asked for, untold
@@ -114,10 +120,13 @@ def mean_and_deviation(values: Sequence[float]) -> list[float]:
 
 def _model_warnings(spec: JobSpec) -> Iterator[str]:
     model = spec.model
-    if isinstance(model, MlpConfig) and "layer" in model.norm and 1 in model.hidden:
+    is_mlp = isinstance(model, MlpConfig)
+    widths = model.hidden if isinstance(model, MlpConfig) else [model.width]
+    if model.norm in ONE_FEATURE and 1 in widths:
+        place = "model.hidden has a layer of width 1" if is_mlp else "model.width is 1"
         yield (
-            f"model.hidden has a layer of width 1: model.norm {model.norm!r} over one feature is 0 "
-            "for every row, and nothing is learned through it; take another width or norm"
+            f"{place}: model.norm {model.norm!r} over one feature is {ONE_FEATURE[model.norm]}; "
+            "take another width or norm"
         )
 
 

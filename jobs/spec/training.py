@@ -87,7 +87,8 @@ class Schedule(StrictModel):
     name: Literal["constant", "linear", "cosine"] = "constant"
     warmup_ticks: Annotated[int, Field(ge=0, le=MAX_TICKS), INTEGRAL] = 0
     end_factor: Annotated[float, Field(ge=0, le=1), FINITE] = 0.0
-    """The rate that linear and cosine fall to, as a share of lr: reached one tick after the end."""
+    """The rate that linear and cosine fall to, as a share of lr: reached one tick after the last,
+    whose own rate is above it. 0 with constant, which does not fall."""
 
     def rate(self, lr: float, tick: int, total: int | None) -> float:
         """Return the learning rate of `tick` (from 1) of `total`, in float64."""
