@@ -1,5 +1,6 @@
 """Fixtures over a real store. Each test that takes `store` begins with an empty one."""
 
+import gc
 import logging
 import signal
 from collections.abc import Callable, Iterator
@@ -41,6 +42,12 @@ def pytest_configure() -> None:
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is imported and collected out of later garbage collections, which it would slow."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

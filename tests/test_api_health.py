@@ -36,7 +36,7 @@ def test_an_api_on_an_inherited_socket_answers_while_the_store_is_away(tmp_path:
             stderr=subprocess.DEVNULL,
         )  # fmt: skip
     try:
-        response = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=50)
+        response = httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=50, verify=False)
         assert response.status_code == 503 and "Retry-After" in response.headers
         assert response.json()["type"].endswith("store-away")
     finally:

@@ -39,8 +39,14 @@ class Connection:
             "Accept": "application/json",
             "User-Agent": f"tickforge-client/{__version__}",
         }
-        # a proxy cannot reach a server on this machine
-        return {"headers": headers, "trust_env": urlsplit(self.url).hostname not in _LOOPBACK}
+        url = urlsplit(self.url)
+        return {
+            "headers": headers,
+            # a proxy cannot reach a server on this machine
+            "trust_env": url.hostname not in _LOOPBACK,
+            # of plain HTTP: redirects are not followed, so no certificate is ever looked at
+            "verify": url.scheme != "http",
+        }
 
 
 class Transport(Protocol):

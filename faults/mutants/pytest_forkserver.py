@@ -11,23 +11,29 @@ import os
 import sys
 from typing import NoReturn
 
+import celery
+import flask
 import httpx
+import kombu
 import numpy
 import psutil
 import pydantic
 import pytest
 import redis
 import safetensors.torch
+import structlog
 import torch
+import werkzeug.routing
 
-PRELOADED_MODULES = (httpx, numpy, psutil, pydantic, redis, safetensors)
+PRELOADED_MODULES = (
+    celery, flask, httpx, kombu, numpy, psutil, pydantic, redis, safetensors, structlog, torch,
+    werkzeug,
+)  # fmt: skip
 
 
 def main() -> None:
     """Run pytest for each line of standard input."""
     sys.path[0] = os.getcwd()  # it was the folder of this script
-    # an optimizer loads half of torch; computing must wait for the fork
-    torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
     for line in sys.stdin:
         log, writes_bytecode, *arguments = json.loads(line)
         child = os.fork()
