@@ -8,7 +8,7 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parquet onnx pandas trackers demo picture test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick webhooks threads model soak fuzz
+.PHONY: help setup parquet onnx pandas trackers typescript demo picture test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick webhooks threads model soak fuzz
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -46,6 +46,13 @@ trackers: .venv/.trackers ## for tests alone: tensorboard and wandb, which read 
 
 .venv/.trackers: requirements-trackers.txt $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-trackers.txt
+	@touch $@
+
+typescript: .venv/.typescript ## for tests alone: Node, linters and generators of TypeScript clients (npm)
+
+.venv/.typescript: requirements-typescript.txt tests/typescript/package.json tests/typescript/package-lock.json $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-typescript.txt
+	@$(BIN)/python -m tests.node_packages
 	@touch $@
 
 demo: setup ## train the example digits through the whole service, from nothing to a loss curve

@@ -11,6 +11,8 @@ from typing import NoReturn
 
 import pytest
 
+from tests import node_packages
+
 REQUIRE_ALL = "TICKFORGE_REQUIRE_ALL"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "chrome")
 C_COMPILER = "C compiler"
@@ -18,6 +20,7 @@ CPP_COMPILER = "C++ compiler"
 PYARROW = "pyarrow"  # make parquet
 ONNX = "onnx"  # make onnx
 PANDAS = "pandas"  # make pandas
+TYPESCRIPT = "TypeScript"  # make typescript
 TENSORBOARD, WANDB = "tensorboard", "wandb"  # make trackers
 
 
@@ -99,5 +102,6 @@ CHECKS: dict[str, Callable[[], bool]] = {
     ONNX: _has_onnx,
     PANDAS: _has_pandas,
     TENSORBOARD: lambda: importlib.util.find_spec("tensorboard") is not None,
+    TYPESCRIPT: node_packages.are_installed,
     WANDB: lambda: importlib.util.find_spec("wandb") is not None,
 }

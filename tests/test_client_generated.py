@@ -1,32 +1,35 @@
-"""A client generated from the served document drives a job: other languages' clients can too.
+"""Clients generated from the served document drive jobs: in Python, and in TypeScript on Node.
 
-The generator is openapi-python-client: it needs no network and reads OpenAPI 3.1.
+The generators are openapi-python-client, @hey-api/openapi-ts and openapi-typescript: they need no
+network and read OpenAPI 3.1.
 """
 
 import importlib
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
 
 from api import upload_format
 from tests.datasets import PETS
+from tests.needs import TYPESCRIPT, needs
 from tests.processes import running_service
 from tests.support import wait_until
+from tests.typescript_project import PROGRAMS, build_project, run_node
 
 NAME = "generated_tickforge"
 CONFIG = {"package_name_override": NAME, "project_name_override": NAME, "post_hooks": []}
-#: what this generator cannot do, beside nothing: a raw body that is neither JSON nor a form; it
-#: warns of each type of one, and uploads files as forms
-#: of responses whose media types the generator does not know
+#: what this generator cannot do: read responses of media types that it does not know
 FILE_PATHS = ("curve.svg", "curve.png", "export/wandb")
+#: and send a raw body that is neither JSON nor a form; it uploads files as forms
 LEFT_OUT = "POST /v1/datasets"
 SPEC = {
     "name": "by a generated client",
@@ -60,15 +63,30 @@ class Generated:
         return getattr(importlib.import_module(f"{NAME}.models"), name)
 
 
+class Served(NamedTuple):
+    """A service and its document."""
+
+    url: str
+    key: str
+    document: str
+
+
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Generated]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served")
+    with running_service(folder) as service:
+        key = (folder / "data" / "admin.key").read_text().strip()
+        yield Served(service.url, key, httpx.get(f"{service.url}/openapi.json").text)
+
+
+@pytest.fixture(scope="module")
+def generated(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Generated]:
     folder = tmp_path_factory.mktemp("generated")
-    with running_service(folder) as service, pytest.MonkeyPatch.context() as patched:
-        (folder / "openapi.json").write_text(httpx.get(f"{service.url}/openapi.json").text)
+    with pytest.MonkeyPatch.context() as patched:
+        (folder / "openapi.json").write_text(served.document)
         generator_output = generate(folder)
         patched.syspath_prepend(str(folder))
-        key = (folder / "data" / "admin.key").read_text().strip()
-        yield Generated(generator_output, service.url, key)
+        yield Generated(generator_output, served.url, served.key)
         for name in [module for module in sys.modules if module.partition(".")[0] == NAME]:
             del sys.modules[name]
 
@@ -151,3 +169,21 @@ def test_a_generated_client_reads_problems(generated: Generated) -> None:
         refused = submit.sync(client=client, body=spec)
     assert refused.type_ == "urn:tickforge:problem:invalid-spec"
     assert refused.errors[0].to_dict()["pointer"] == "/batch_size"
+
+
+@needs(TYPESCRIPT)
+def test_clients_in_typescript_compile_upload_train_and_follow(
+    served: Served, tmp_path: Path
+) -> None:
+    build_project(tmp_path, served.document)
+    environ = {"TICKFORGE_URL": served.url, "TICKFORGE_KEY": served.key}
+    with_functions, with_types = (
+        run_node(tmp_path, f"build/{name}.js", **environ).splitlines() for name in PROGRAMS
+    )
+
+    assert with_functions[0] == "uploaded boxes.csv 60"
+    assert with_functions[-2:] == ["status succeeded", "ended succeeded 60"]
+    validated = [line.split()[1] for line in with_functions if line.startswith("validation ")]
+    assert validated == ["20", "40", "60"][3 - len(validated) :], "those after the stream began"
+    assert with_types[0] == "uploaded words.txt 369"
+    assert re.fullmatch(r"planned \d+ language_model", with_types[1])
