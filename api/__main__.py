@@ -11,8 +11,7 @@ from jobs.python_version import require_python
 require_python()
 
 from api import metrics
-from api.app import ENDPOINTS, create_app
-from api.openapi import document_json
+from api.app import create_app
 from api.server import GunicornServer
 from jobs import fault_points, logs
 from jobs.allocator import limit_unused_memory
@@ -31,11 +30,10 @@ STORE_STARTUP_TIMEOUT_SECONDS = 60.0  # a store may have a large file to load
 
 
 def preload() -> None:
-    """Import what the API would otherwise import when it starts, and make its document."""
+    """Import what the API would otherwise import when it starts."""
     metrics.preload()
     for module in GUNICORN_MODULES:
         import_module(module)
-    document_json(ENDPOINTS)
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -19,8 +19,9 @@ class LockedFolder:
     def __init__(self, prefix: str) -> None:
         """Remove all folders of this prefix whose owners are dead, then create one."""
         root = Path(tempfile.gettempdir())
-        for folder in root.glob(f"{prefix}*"):
-            _remove_if_abandoned(folder)
+        for name in os.listdir(root):
+            if name.startswith(prefix):
+                _remove_if_abandoned(root / name)
         self.path, self._lock_descriptor = _create(root, prefix)
 
     def remove(self) -> None:

@@ -7,6 +7,7 @@ import redis
 from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.connection import Connection, parse_url
+from redis.driver_info import DriverInfo
 from redis.retry import Retry
 
 from jobs.errors import UnsafeStore
@@ -25,6 +26,8 @@ OutOfMemory = exceptions.OutOfMemoryError
 CommandError = exceptions.ResponseError
 #: raised for any of these
 StoreError = exceptions.RedisError
+#: what a connection tells the server of its client; by default each one parses redis-py's metadata
+DRIVER = DriverInfo()
 COMMAND_TIMEOUT_SECONDS = 4.0  # clients must learn of a dead store within 5 s
 MIN_VERSION = (7, 0)
 
@@ -46,12 +49,14 @@ def connect(url: str, *, blocking: bool = False) -> Store:
         # reconnect once where the server has closed the connection; a timeout is not retried
         retry=Retry(NoBackoff(), 1, supported_errors=(exceptions.ConnectionError,)),
         health_check_interval=0,
+        driver_info=DRIVER,
     )
 
 
 def connection_options(url: str) -> dict[str, Any]:
     """Return an address as keyword arguments of redis-py's connection pool."""
-    return {"connection_class": Connection, "db": 0, **parse_url(url)}  # type: ignore[no-untyped-call]
+    defaults = {"connection_class": Connection, "db": 0, "driver_info": DRIVER}
+    return {**defaults, **parse_url(url)}  # type: ignore[no-untyped-call]
 
 
 def ping(store: Store, *, variable: str = "TICKFORGE_REDIS_URL") -> None:
