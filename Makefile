@@ -8,10 +8,10 @@ PEERS := .venv-peers
 export PYTHONPATH := $(CURDIR):$(CURDIR)/client
 
 .DEFAULT_GOAL := help
-.PHONY: help setup parquet onnx pandas trackers typescript demo picture test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick webhooks threads model soak fuzz
+.PHONY: help setup parquet onnx pandas trackers typescript scikit-learn demo picture test test-gpu serve check bench bench-peers bench-tables clean faults demo-crash mutants every-tick webhooks threads model soak fuzz
 
 help: ## list these targets
-	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## .venv with all that demo, test and serve need
 
@@ -53,6 +53,12 @@ typescript: .venv/.typescript ## for tests alone: Node, linters and generators o
 .venv/.typescript: requirements-typescript.txt tests/typescript/package.json tests/typescript/package-lock.json $(READY)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-typescript.txt
 	@$(BIN)/python -m tests.node_packages
+	@touch $@
+
+scikit-learn: .venv/.scikit-learn ## for tests alone: scikit-learn, whose metrics ours are compared with
+
+.venv/.scikit-learn: requirements-scikit-learn.txt $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-scikit-learn.txt
 	@touch $@
 
 demo: setup ## train the example digits through the whole service, from nothing to a loss curve

@@ -126,6 +126,15 @@ PROMISES = (
          "evaluated-in-other-blocks"),
     ),
     Promise(
+        "A metric is its formula, to the edges, and what is undefined decides nothing",
+        "",
+        (),
+        ("ties-count-as-losses", "f1-of-absent-classes", "spread-by-squares",
+         "constant-target-has-an-r2", "errors-in-scaled-units", "bits-of-a-token",
+         "undefined-is-best", "best-is-always-the-least", "weighted-parts-by-rows",
+         "report-forgotten-by-a-load"),
+    ),
+    Promise(
         "An address means the same for store and broker, and no password is shown",
         "",
         (),

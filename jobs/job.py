@@ -45,11 +45,13 @@ class _JobModel(BaseModel):
 
 
 class BestValidation(_JobModel):
-    """The lowest validation loss so far (the first of equals)."""
+    """The validation of the best value of `checkpoint.best.metric` so far (the first of equals)."""
 
     metric: str
     tick: int
     value: float
+    metrics: dict[str, float | None] = {}
+    """All metrics of that validation; null: not finite. Empty in records of earlier builds."""
 
 
 class JobError(_JobModel):

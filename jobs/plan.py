@@ -58,6 +58,7 @@ class Plan(BaseModel):
     history_bytes: int | None = Field(description="estimate; null without a total of ticks")
     device: DeviceChoice
     engine: LikelyEngine
+    metrics: list[str] = Field(description="the columns that validation and test record")
     seconds: float | None = Field(
         description="training time at most, by a rate that a live worker measured; null: unknown"
     )
@@ -89,6 +90,7 @@ def plan(
         history_bytes=_history_bytes(spec),
         device=describe_device(spec),
         engine=engine,
+        metrics=spec.metric_names,
         seconds=seconds,
         seconds_why=seconds_why,
         warnings=[*find_warnings(spec), *find_worker_warnings(spec, workers), *other_warnings],
@@ -131,7 +133,8 @@ def _history_bytes(spec: JobSpec) -> int | None:
     columns = len(set(spec.record) | {"loss"})
     points = 0
     if spec.validation is not None and spec.validation.every_ticks is not None:
-        points = 3 * (spec.ticks_total // spec.validation.every_ticks + 1)
+        columns_of_points = len(spec.metric_names) + 2  # the state digest, and the time
+        points = columns_of_points * (spec.ticks_total // spec.validation.every_ticks + 1)
     return int(spec.ticks_total * columns * (FLOAT_BYTES + ROW_BYTES)) + points * DIGEST_BYTES
 
 

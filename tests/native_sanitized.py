@@ -16,6 +16,7 @@ from ticks.engines.native import codegen
 from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.engine import NativeEngine
 from ticks.engines.native.lanes import LaneBatch
+from ticks.metrics.evaluation import make_metrics
 from ticks.trainer import Trainer
 
 SANITIZED = (
@@ -35,7 +36,9 @@ def run_specs(folder: Path, numbers: list[int]) -> None:
         engine.run(9)
         engine.run(3)
         rows = engine.trainer.batches.rows  # type: ignore[attr-defined]
-        engine.evaluate(rows, engine.trainer.spec.profile.classes)
+        spec = engine.trainer.spec
+        config = {"objective": spec.objective, "outputs": spec.profile.outputs}
+        engine.evaluate(rows, make_metrics(config))
         trainers = [_make_trainer(number, model) for _ in range(3)]
         LaneBatch(trainers, ["loss"], 8, folder, SANITIZED).run([9, 4, 0])
 

@@ -22,6 +22,7 @@ ONNX = "onnx"  # make onnx
 PANDAS = "pandas"  # make pandas
 TYPESCRIPT = "TypeScript"  # make typescript
 TENSORBOARD, WANDB = "tensorboard", "wandb"  # make trackers
+SCIKIT_LEARN = "scikit-learn"  # make scikit-learn
 
 
 def needs(*programs: str) -> pytest.MarkDecorator:
@@ -104,4 +105,5 @@ CHECKS: dict[str, Callable[[], bool]] = {
     TENSORBOARD: lambda: importlib.util.find_spec("tensorboard") is not None,
     TYPESCRIPT: node_packages.are_installed,
     WANDB: lambda: importlib.util.find_spec("wandb") is not None,
+    SCIKIT_LEARN: lambda: importlib.util.find_spec("sklearn") is not None,
 }

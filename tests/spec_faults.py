@@ -39,6 +39,7 @@ class SpecFault:
 
         def faulty(valid: Spec) -> Spec:
             free = {name: valid[name] for name in FREE if name in valid}
+            free.get("checkpoint", {}).pop("best", None)  # of what is held out there
             return base | free | self.fields
 
         return specs().map(faulty)
@@ -87,6 +88,26 @@ FAULTS = [
               HELD_OUT | {"stop": stop_rule("target", "val_accuracy")}),
     SpecFault("accuracy of a text", "/stop/patience/metric",
               ON_TEXT | HELD_OUT | {"stop": stop_rule("patience", "val_accuracy")}),
+    SpecFault("perplexity of numbers", "/stop/converged/metric",
+              HELD_OUT | {"stop": stop_rule("converged", "val_perplexity")}),
+    SpecFault("the best of what is not measured", "/checkpoint/best/metric",
+              {"checkpoint": {"best": {"metric": "val_loss"}}}),
+    SpecFault("the best of another kind", "/checkpoint/best/metric",
+              fields_on(CLASSES) | HELD_OUT | {"checkpoint": {"best": {"metric": "val_rmse"}}}),
+    SpecFault("two classes' metric of three", "/checkpoint/best/metric",
+              fields_on(CLASSES, classes=3) | HELD_OUT
+              | {"checkpoint": {"best": {"metric": "val_auc"}}}),
+    SpecFault("a metric that validation leaves out", "/stop/patience/metric",
+              {"validation": {"fraction": 0.25, "metrics": ["val_r2"]},
+               "stop": stop_rule("patience", "val_mae")}),
+    SpecFault("another kind's metric to validate by", "/validation/metrics/1",
+              {"validation": {"fraction": 0.25, "metrics": ["val_r2", "val_auc"]}}),
+    SpecFault("weights of numbers", "/class_weights", {"class_weights": "balanced"}),
+    SpecFault("a weight of no class", "/class_weights/a~1b",
+              fields_on(CLASSES) | {"class_weights": {"0": 2, "a/b": 1}}),
+    SpecFault("smoothing of numbers", "/label_smoothing", {"label_smoothing": 0.1}),
+    SpecFault("weights for the native engine", "/compute/engine",
+              fields_on(CLASSES) | {"class_weights": {"1": 2}, "compute": {"engine": "native"}}),
     SpecFault("both sides of a target", "/stop/target",
               {"stop": {"target": {"metric": "loss", "below": 1, "above": 2}}}),
     SpecFault("neither side of a target", "/stop/target", {"stop": {"target": {"metric": "loss"}}}),

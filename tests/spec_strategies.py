@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from jobs.spec.conditions import parse_condition
+from jobs.spec.metrics import METRICS
 from tests.data_strategies import (
     FLAG,
     KINDS,
@@ -67,6 +68,10 @@ COMPUTES = optional_fields(
     engine=st.sampled_from(["auto", "eager", "graph"]),
     processes=st.just(1), exact=st.sampled_from(["required", "best_effort"]),
 ).filter(lambda says: (says.get("engine"), says.get("device")) != ("graph", "cuda"))  # fmt: skip
+LOSS_OPTIONS = optional_fields(
+    class_weights=st.sampled_from(["balanced", None]),
+    label_smoothing=floats(0, 1, exclude_max=True),
+)
 #: of labels
 KEYS = NAMES.map(lambda name: ("k" + name.replace(":", ""))[:63])
 ABOUT = optional_fields(
@@ -194,9 +199,8 @@ def specs(draw: st.DrawFn, source: st.SearchStrategy[SpecData] = ANY_DATA) -> Sp
         model, is_coupled = model | {"norm": "layer"}, False
     sizes, batch = draw(batches(training, is_coupled, drop_last, data.max_rows))
     budget = draw(BUDGETS)
-    metrics = ["loss", *(["val_loss"] if validation else [])]
-    if validation and data.kind == "class":
-        metrics.append("val_accuracy")
+    held_out_metrics = [f"val_{name}" for name in ("loss", *METRICS[data.kind])]
+    metrics = ["loss", *(held_out_metrics if validation else [])]
     parts = {
         "schedule": schedules(total_of(budget, training, batch, drop_last)),
         "stop": stop_rules(metrics),
@@ -205,4 +209,11 @@ def specs(draw: st.DrawFn, source: st.SearchStrategy[SpecData] = ANY_DATA) -> Sp
     spec = {"model": model, "data": data.data, "budget": budget, **compute, **sizes}
     spec |= {} if validation is None and draw(FLAG) else {"validation": validation}
     spec |= {} if test is None and draw(FLAG) else {"test": test}
-    return spec | draw(optional_fields(**parts)) | draw(ABOUT)
+    if data.kind == "class":
+        spec |= draw(LOSS_OPTIONS)
+    spec |= draw(optional_fields(**parts)) | draw(ABOUT)
+    if validation and draw(FLAG):
+        mode = st.sampled_from(["min", "max", None])
+        best = st.fixed_dictionaries({"metric": st.sampled_from(held_out_metrics), "mode": mode})
+        spec["checkpoint"] = {**spec.get("checkpoint", {}), "best": draw(best)}
+    return spec

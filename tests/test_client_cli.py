@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -66,6 +67,17 @@ def test_the_exit_code_is_the_jobs_outcome(
 ) -> None:
     serve([StubResponse(body=job_document(status=status))])
     assert cli.main([command, JOB]) == code
+
+
+@pytest.mark.parametrize("metrics", [{"metrics": {"val_auc": 0.75, "val_loss": None}}, {}])
+def test_status_shows_the_best_with_the_metrics_beside_it(
+    serve: Serve, capsys: pytest.CaptureFixture[str], metrics: dict[str, Any]
+) -> None:
+    best = {"metric": "val_auc", "tick": 1100, "value": 0.75, **metrics}
+    serve([StubResponse(body=job_document(status="succeeded", best=best))])
+    assert cli.main(["status", JOB]) == 0
+    text = "val_auc 0.75 at tick 1,100" + (": val_loss=-" if metrics else "")
+    assert f"best {text}\n" in re.sub(" +", " ", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(("status", "code"), ENDINGS)

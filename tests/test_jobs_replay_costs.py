@@ -92,16 +92,17 @@ def test_points_in_files_are_read_once_a_segment(store: "redis.Redis", tmp_path:
     recorder.close()
 
 
-def test_the_best_tick_is_the_first_of_the_lowest_finite_losses(
+def test_the_best_tick_is_the_first_of_the_best_finite_values(
     store: "redis.Redis", tmp_path: Path
 ) -> None:
     recorder = HistoryHarness(store, tmp_path / "files", 100).recorder()
-    assert recorder.find_best_tick(10) is None
+    assert recorder.find_best_tick(10, "val_loss", "min") is None
     losses = [float("nan"), 0.5, 0.25, 0.75, 0.25, float("-inf"), 0.125]
     values = [
         SparsePoint("val_loss", tick, struct.pack("<d", loss))
         for tick, loss in enumerate(losses, 1)
     ]
     recorder.append(1, {"loss": np.ones(7, np.float32)}, values)
-    assert [recorder.find_best_tick(upto) for upto in (1, 2, 6, 7)] == [None, 2, 3, 7]
+    ticks = [recorder.find_best_tick(upto, "val_loss", "min") for upto in (1, 2, 6, 7)]
+    assert ticks == [None, 2, 3, 7] and recorder.find_best_tick(7, "val_loss", "max") == 4
     recorder.close()

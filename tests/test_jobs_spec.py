@@ -103,6 +103,14 @@ WRONG: dict[str, tuple[str, dict[str, Any]]] = {
     "no thread": ("/compute/threads", {"compute": {"threads": 0}}),
     "seed below 0": ("/seed", {"seed": -1}),
     "a clip of 0": ("/clip_norm", {"clip_norm": 0}),
+    "a weight of 0": ("/class_weights/0", {"data": CLASSES, "class_weights": {"0": 0}}),
+    "unbalanced weights": ("/class_weights", {"data": CLASSES, "class_weights": "unbalanced"}),
+    "smoothing of 1": ("/label_smoothing", {"data": CLASSES, "label_smoothing": 1}),
+    "an unknown metric": ("/checkpoint/best/metric", {"checkpoint": {"best": {"metric": "f1"}}}),
+    "a metric of training": (
+        "/validation/metrics/0",
+        {"validation": {"fraction": 0.5, "metrics": ["loss"]}},
+    ),
     "keep of 0": ("/checkpoint/keep", {"checkpoint": {"keep": 0}}),
 }
 
@@ -149,6 +157,20 @@ def test_errors_between_fields_are_all_reported_at_once() -> None:
         "/schedule/warmup_ticks",
         "/objective",
     }
+
+
+@pytest.mark.parametrize("revision", [1, 2])
+def test_a_stored_spec_of_an_earlier_revision_has_the_metrics_of_its_time(revision: int) -> None:
+    fields = {"data": CLASSES, "validation": HALF, "test": {"fraction": 0.2}}
+    patience = {"patience": {"metric": "val_accuracy", "ticks": 5}}
+    stored = read(**fields, stop=patience).to_stored()
+    stored = {**stored, "revision": revision, "checkpoint": {"keep": 2}}
+
+    spec = read_stored_spec(stored)
+
+    names = [f"{part}_{name}" for part in ("val", "test") for name in ("loss", "accuracy")]
+    assert spec.metric_names == names and spec.best_metric == ("val_loss", "min")
+    assert read(**fields, stop=patience).best_metric == ("val_accuracy", "max")
 
 
 def test_a_normalised_spec_reads_back_as_itself() -> None:

@@ -94,6 +94,13 @@ SPECS: dict[str, JobSpec] = {
             "classes": 3,
         }
     ),
+    "weighted classes": everything(
+        data={"source": "synthetic", "kind": "classification", "samples": 37, "features": 3},
+        class_weights={"1": 3.0},
+        label_smoothing=0.1,
+        checkpoint={"best": {"metric": "val_auc"}},
+        test={"fraction": 0.2},
+    ),
     "bfloat16": everything(compute={"precision": "bfloat16"}),
     "example": everything(data={"source": "example", "name": "digits"}, batch_size=32),
 }

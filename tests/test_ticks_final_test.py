@@ -17,6 +17,7 @@ from tests.training_records import (
     start_training,
 )
 from ticks import state_files
+from ticks.metrics.evaluation import RowEvaluation, make_metrics
 from ticks.state import state_digest
 
 ENGINES = ["eager", "graph", pytest.param("native", marks=needs("gcc"))]
@@ -50,9 +51,9 @@ def evaluate_at(spec: JobSpec, tick: int) -> dict[str, float]:
     training = start_training(spec)
     run_and_record(training, until=tick)
     assert training.final_test is not None
-    rows = training.final_test.rows
-    metrics = training.engine.evaluate(rows, spec.profile.classes)
-    return {name.replace("val_", "test_"): value for name, value in metrics.items()}
+    sums = make_metrics(training.net_config)
+    loss = training.engine.evaluate(training.final_test.rows, sums)
+    return {f"test_{name}": value for name, value in RowEvaluation(loss, sums).metrics.items()}
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -66,7 +67,10 @@ def test_it_is_made_once_at_the_end_on_the_best_state_or_else_the_last(
     assert training.best is not None and training.best["tick"] < 40
     expected = evaluate_at(spec, training.best["tick"] if keep_best else 40)
     assert points_of_test(record) == [(name, 40, repr(value)) for name, value in expected.items()]
-    assert training.metrics.keys() == {"val_loss", "val_accuracy", "test_loss", "test_accuracy"}
+    names = ("loss", "accuracy", "macro_f1")
+    assert list(training.metrics) == [
+        f"{part}_{name}" for part in ("val", "test") for name in names
+    ]
 
 
 def test_without_a_validation_it_is_made_on_the_last_state() -> None:
@@ -86,7 +90,7 @@ def test_it_leaves_no_trace_in_the_state(engine: str) -> None:
     training = start_training(spec)
     run_and_record(training, until=22)
     before, weights = state_digest(training.trainer), list(training.trainer.net.parameters())
-    assert training.validate().sparse[-1][0] == "test_accuracy"
+    assert training.validate().sparse[-1][0] == "test_macro_f1"
     assert state_digest(training.trainer) == before
     assert all(map(lambda a, b: a is b, weights, training.trainer.net.parameters()))
     assert training.validate().sparse == []  # once
@@ -124,6 +128,7 @@ def test_a_loss_that_is_never_finite_leaves_the_last_state_to_test() -> None:
     assert training.best is None and [name for name, _, _ in points_of_test(record)] == [
         "test_loss",
         "test_accuracy",
+        "test_macro_f1",
     ]
 
 

@@ -33,9 +33,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_checkpoint_has_five_files_and_nothing_pickled(folder: Path) -> None:
+def test_a_checkpoint_has_six_files_and_nothing_pickled(folder: Path) -> None:
     assert sorted(file.name for file in folder.iterdir()) == [
-        "config.json", "model.py", "model.safetensors", "state.json", "state.safetensors",
+        "config.json", "model.py", "model.safetensors", "report.json", "state.json",
+        "state.safetensors",
     ]  # fmt: skip
 
 
@@ -60,7 +61,8 @@ def test_the_state_names_its_tick_and_what_was_measured(folder: Path) -> None:
     state = strictly(folder / "state.json")
     assert state["tick"] == 20 and len(state["state"]) == 16
     assert state["optimizer"]["name"] == "adamw" and "torch" in state["versions"]
-    assert state["metrics"].keys() == {"val_loss"} and state["best"]["metric"] == "val_loss"
+    assert state["metrics"].keys() == {"val_loss", "val_r2", "val_mae", "val_rmse"}
+    assert state["best"]["metric"] == "val_loss" and state["best"]["metrics"] == state["metrics"]
 
 
 def test_numbers_that_are_not_finite_are_kept_and_the_json_stays_json(tmp_path: Path) -> None:

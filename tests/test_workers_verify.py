@@ -66,9 +66,12 @@ def test_a_verify_repeats_all_ticks_of_a_job_and_its_certificate_says_so(
     assert (result["verdict"], result["first_difference"]) == ("equal", None)
     assert (result["from"], result["to"], result["ticks_compared"]) == (0, 450, 450)
     assert result["columns"] == ["loss", "grad_norm"]
-    # val_loss and val_accuracy at 100, 200, 300, 400, 450; digests there; the test at 450
-    assert (result["points_compared"], result["digests_compared"]) == (12, 5)
-    assert trained["metrics"].keys() == {"val_loss", "val_accuracy", "test_loss", "test_accuracy"}
+    # three metrics at 100, 200, 300, 400, 450; digests there; those of the test at 450
+    assert (result["points_compared"], result["digests_compared"]) == (18, 5)
+    names = ("loss", "accuracy", "macro_f1")
+    assert set(trained["metrics"]) == {
+        f"{part}_{name}" for part in ("val", "test") for name in names
+    }
     for column in ("loss", "grad_norm"):
         had = sha256_of_history(harness, trained["id"], column, 0)
         assert result["history_sha256"][column] == had
@@ -146,7 +149,7 @@ def test_a_verify_from_a_checkpoint_repeats_the_test_of_an_earlier_best_state(
 
     result = harness.verify(job["id"], **{"from": 400})["result"]
 
-    assert (result["verdict"], result["points_compared"]) == ("equal", 2 + 2)
+    assert (result["verdict"], result["points_compared"]) == ("equal", 3 + 3)
 
 
 @pytest.mark.parametrize("column", ["state", "val_loss"])

@@ -1,5 +1,6 @@
 """Trainings in this process as records of all bits, which the tests of ticks compare."""
 
+import json
 from collections.abc import Iterable, Iterator
 from itertools import repeat
 from pathlib import Path
@@ -27,6 +28,7 @@ class RunRecord(NamedTuple):
     failed: str
     best: str
     metrics: str
+    report: str
     state: str
 
 
@@ -58,7 +60,8 @@ def run_and_record(
         failed = result.failure
     return RunRecord(
         columns, sparse, training.ticks_done, training.end_reason, repr(failed),
-        repr(training.best), repr(training.metrics), state_digest(training.trainer),
+        repr(training.best), repr(training.metrics), json.dumps(training.reports.render()),
+        state_digest(training.trainer),
     )  # fmt: skip
 
 

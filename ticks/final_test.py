@@ -1,9 +1,11 @@
 """The test at the end: rows that are evaluated once, on the best state or else on the last one."""
 
+from collections.abc import Callable
+
 import torch
 
 from ticks.data.batches import RowSource
-from ticks.engines.chunk import Engine
+from ticks.metrics.evaluation import RowEvaluation
 from ticks.state import Tensors, weights
 from ticks.trainer import Trainer
 
@@ -29,14 +31,14 @@ class FinalTest:
         device = self._trainer.parameters[0].device
         self.best_weights = {name: tensor.to(device) for name, tensor in best_weights.items()}
 
-    def evaluate(self, engine: Engine, classes: int | None) -> dict[str, float]:
-        """Return test_loss and, for class targets, test_accuracy; the trainer's state stays."""
+    def evaluate(self, evaluate_rows: Callable[[RowSource], RowEvaluation]) -> RowEvaluation:
+        """Evaluate the rows of the test on the best weights; the trainer's state stays."""
         if not self.best_weights:
-            return _as_test(engine.evaluate(self.rows, classes))
+            return evaluate_rows(self.rows)
         last_weights = _copy(weights(self._trainer))
         try:
             self._trainer.net.load_state_dict(self.best_weights)
-            return _as_test(engine.evaluate(self.rows, classes))
+            return evaluate_rows(self.rows)
         finally:
             self._trainer.net.load_state_dict(last_weights)
 
@@ -44,7 +46,3 @@ class FinalTest:
 @torch.no_grad()
 def _copy(tensors: Tensors) -> Tensors:
     return {name: tensor.clone() for name, tensor in tensors.items()}
-
-
-def _as_test(metrics: dict[str, float]) -> dict[str, float]:
-    return {"test_" + name.removeprefix("val_"): value for name, value in metrics.items()}

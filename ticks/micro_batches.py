@@ -13,28 +13,38 @@ from ticks.data.batches import TensorRows
 
 #: (rows of a part, its number from 0) -> mean loss of these rows, 0-dim
 PartLoss = Callable[[TensorRows, int], Tensor]
+#: rows -> the weight (0-dim) that their mean loss has among others
+Weigh = Callable[[TensorRows], Tensor]
 LossAndGradients = list[Tensor]  # the loss (0-dim), then each parameter's gradient
 
 
 def compute_gradient(
-    part_loss_of: PartLoss, batch: TensorRows, parts: int, parameters: Sequence[Tensor]
+    part_loss_of: PartLoss,
+    batch: TensorRows,
+    parts: int,
+    parameters: Sequence[Tensor],
+    weigh: Weigh | None = None,
 ) -> LossAndGradients:
     """Return the batch's mean loss (0-dim) and its gradient for each parameter.
 
     With one part these are the numbers of loss.backward(). More parts are computed one after
     another, so that only one part's activations are in memory, and weighted by their shares of the
-    rows.
+    rows, or of what `weigh` makes of the rows.
     """
     if parts == 1:
         mean_loss = part_loss_of(batch, 0)
         return [mean_loss.detach(), *torch.autograd.grad(mean_loss, parameters)]
     bounds = part_bounds(len(batch.inputs), parts)
+    total = None if weigh is None else weigh(batch)
 
     def weighted_part(index: int) -> LossAndGradients:
         first, last = bounds[index]
-        part_loss = part_loss_of(batch.slice(first, last), index)
+        part = batch.slice(first, last)
+        part_loss = part_loss_of(part, index)
         sums = [part_loss.detach(), *torch.autograd.grad(part_loss, parameters)]
-        weight = (last - first) / len(batch.inputs)
+        weight: Tensor | float = (last - first) / len(batch.inputs)
+        if weigh is not None and total is not None:
+            weight = weigh(part) / total
         return [tensor * weight for tensor in sums]  # a copy: autograd's tensors may share memory
 
     return sum_tree(weighted_part, 0, len(bounds))

@@ -2,6 +2,7 @@
 
 `model.safetensors` holds weights and buffers, `state.safetensors` all other tensors, `state.json`
 all other numbers, `config.json` what is needed to build the net, and `model.py` the code that does.
+`report.json`, once there was a validation or the test, says what their metrics do not.
 Nothing is pickled. Floats are written so that they are read back to the bit; one that is not finite
 becomes a string.
 """
@@ -20,17 +21,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from jobs import fault_points
-from jobs.spec.text import vocabulary_of
 from models.checkpoint_source import render_model_py
+from ticks.best import BestMetric
 from ticks.machine import versions
 from ticks.nonfinite import Failure
 from ticks.optimizers import hyperparameters
 from ticks.state import Tensors, digest_tensors, optimizer_tensors, restore, state_digest, weights
 from ticks.stopping import StopRules
-from ticks.training import NO_TICK, BestMetric, TrainingRun
+from ticks.training import NO_TICK, TrainingRun
 
 WEIGHTS, TENSORS = "model.safetensors", "state.safetensors"
 NUMBERS, CONFIG, MODEL = "state.json", "config.json", "model.py"
+REPORT = "report.json"
 
 
 class SaveResult(TypedDict):
@@ -64,6 +66,7 @@ class TrainingState:
     metrics: dict[str, float]
     numbers: dict[str, Any]
     config: dict[str, Any]
+    report: dict[str, Any]
     net: Tensors
     optimizer: Tensors
     extra_tensors: Tensors
@@ -96,7 +99,8 @@ def capture(training: TrainingRun) -> TrainingState:
         tick=training.ticks_done,
         metrics=dict(training.metrics),
         numbers=numbers,
-        config=_net_config(training),
+        config=training.net_config,
+        report=training.reports.render(),
         net=weights(trainer),
         optimizer=optimizer_tensors(trainer),
         extra_tensors=extra,
@@ -116,6 +120,8 @@ def write(state: TrainingState, folder: Path) -> SaveResult:
     _write_json(folder / NUMBERS, {**result, **state.numbers})
     _write_json(folder / CONFIG, state.config)
     _write(folder / MODEL, render_model_py(state.config))
+    if state.report:
+        _write(folder / REPORT, json.dumps(state.report, allow_nan=False))
     return result
 
 
@@ -144,33 +150,13 @@ def load(training: TrainingRun, folder: Path) -> LoadResult:
     training.nonfinite_rule.has_finite_loss |= numbers.get("has_finite_loss", True)
     _restore_best_weights(training, tensors.get("best", {}))
     training.metrics = {name: float(value) for name, value in numbers["metrics"].items()}
+    if (report := folder / REPORT).exists():  # states of earlier builds have none
+        sections = json.loads(report.read_text())
+        training.reports.restore(sections, training.validated_at, training.tested_at)
     return LoadResult(
         tick=training.ticks_done, state=state_digest(training.trainer), metrics=training.metrics,
         end_reason=training.end_reason, end_failure=training.end_failure, best=training.best,
     )  # fmt: skip
-
-
-def _net_config(training: TrainingRun) -> dict[str, Any]:
-    """Return what is needed to build the net and to use it."""
-    spec = training.spec
-    config: dict[str, Any] = {
-        "inputs": spec.profile.features,
-        "outputs": spec.profile.outputs,
-        "objective": spec.objective,
-        "parameters": sum(parameter.numel() for parameter in training.trainer.parameters),
-        "model": spec.model.model_dump(mode="json"),
-        "threads": spec.compute.threads,
-        **training.column_info,
-    }
-    if spec.compute.precision != "float32":
-        config["precision"] = spec.compute.precision
-    scalings = {"scale": training.scaling, "target_scale": training.target_scaling}
-    for name, scaling in scalings.items():
-        if scaling is not None:
-            config[name] = {part: values.tolist() for part, values in scaling._asdict().items()}
-    if spec.profile.text is not None and vocabulary_of(spec.model) == "characters":
-        config["vocabulary"] = list(spec.profile.text.vocabulary)
-    return config
 
 
 def _capture_rules(rules: StopRules) -> dict[str, Any]:
@@ -209,7 +195,7 @@ def _restore_best_weights(training: TrainingRun, saved: Tensors) -> None:
     final_test, best = training.final_test, training.best
     if final_test is None:
         return
-    final_test.restore_best(saved)
+    final_test.restore_best({} if best is None else saved)  # a fork may have another best
     if best is not None and best["tick"] == training.ticks_done:
         final_test.keep_best()
 

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from jobs.spec.metrics import Mode, better_mode
 from jobs.spec.training import Converged, Patience, Stop, Target
 from ticks.data.batches import Column
 from ticks.loss_mean import LossMean
@@ -81,15 +82,11 @@ class StopRules:
         if rule is None or rule.metric not in metrics:
             return False
         value = metrics[rule.metric]
-        if math.isfinite(value) and self._is_improvement(rule, value):
+        mode, best = better_mode(rule.metric), self.best
+        is_better = best is None or is_improvement(value, best, mode, rule.min_delta)
+        if math.isfinite(value) and is_better:
             self.best, self.best_tick = value, tick
         return tick - self.best_tick >= rule.ticks
-
-    def _is_improvement(self, rule: Patience, value: float) -> bool:
-        if self.best is None:
-            return True
-        gain = value - self.best if rule.metric == "val_accuracy" else self.best - value
-        return gain > rule.min_delta
 
     def _check_converged(
         self, rule: Converged | None, tick: int, metrics: dict[str, float]
@@ -104,3 +101,9 @@ class StopRules:
         previous = self.rolling_window.mean(tick - 2 * rule.window, tick - rule.window)
         is_finite = math.isfinite(last) and math.isfinite(previous)
         return is_finite and abs(last - previous) <= rule.rel_change * abs(previous)
+
+
+def is_improvement(value: float, best: float, mode: Mode, min_delta: float = 0.0) -> bool:
+    """Return whether a finite value is better than the best so far by more than `min_delta`."""
+    gain = value - best if mode == "max" else best - value
+    return gain > min_delta

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 from jobs.sampling.seeds import derive_seed
 from jobs.spec.job_spec import JobSpec
 from models.build import build
+from ticks.class_weights import fit_class_weights
 from ticks.data.batches import RowSource, TensorRows
 from ticks.micro_batches import compute_gradient
-from ticks.objectives import OBJECTIVES
+from ticks.objectives import make_criterion, weigh_rows
 from ticks.optimizers import Tensors, make_optimizer, make_update_rule
 
 
@@ -65,7 +66,10 @@ class Trainer:
         self.parameters = list(self.net.parameters())
         self.optimizer = make_optimizer(spec.optimizer, self.parameters)
         self.update_rule = make_update_rule(spec.optimizer)
-        self.criterion = OBJECTIVES[spec.objective]()
+        self.class_weights = fit_class_weights(spec, rows)
+        self.criterion = make_criterion(
+            spec.objective, self.class_weights, spec.label_smoothing
+        ).to(device)
         self.batches = rows.batches(
             spec.batch_size,
             seed=spec.seed,
@@ -105,7 +109,8 @@ class Trainer:
         for buffer, backup in self._buffers:
             backup.copy_(buffer)
         parts = self.spec.micro_batches
-        loss, *gradients = compute_gradient(self.part_loss, batch, parts, self.parameters)
+        weigh = None if self.class_weights is None else self._weigh_rows
+        loss, *gradients = compute_gradient(self.part_loss, batch, parts, self.parameters, weigh)
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             parameter.grad = gradient
         grad_norm = self._clip_grad_norm(gradients) if self._needs_grad_norm else None
@@ -135,6 +140,9 @@ class Trainer:
             )
         loss: Tensor = self.criterion(self.forward(part.inputs), part.targets)
         return loss
+
+    def _weigh_rows(self, rows: TensorRows) -> Tensor:
+        return weigh_rows(self.criterion, rows.targets)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the net's outputs for `inputs` [rows, ...], always float32.

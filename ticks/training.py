@@ -5,7 +5,6 @@ returns: nothing depends on how many ticks the caller asked for. Knows no file, 
 clock.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,8 @@ import torch
 
 from jobs import fault_points
 from jobs.spec.job_spec import JobSpec
+from ticks.best import BestMetric, find_better
+from ticks.data.batches import RowSource
 from ticks.data.dataset_files import Announce, ignore_phase
 from ticks.data.load import load_data
 from ticks.data.row_warnings import find_row_warnings
@@ -23,7 +24,10 @@ from ticks.engines.selection import make_engine
 from ticks.engines.single_tick import SingleTickEngine
 from ticks.final_test import FinalTest
 from ticks.initial_weights import load_initial_weights
+from ticks.metrics.evaluation import RowEvaluation, make_metrics
+from ticks.net_config import describe_net
 from ticks.nonfinite import Failure, NonfiniteRule
+from ticks.reports import TEST, VALIDATION, Reports
 from ticks.state import state_digest
 from ticks.stopping import StopRules
 from ticks.trainer import Trainer, show_nothing
@@ -31,14 +35,6 @@ from ticks.trainer import Trainer, show_nothing
 NO_TICK = 1 << 62  # later than any tick
 #: (column, tick, value); the values of "state" are digests of 16 hex digits
 SparseValues = list[tuple[str, int, float | str]]
-
-
-class BestMetric(TypedDict):
-    """The tick of the lowest validation loss so far (the first of equals)."""
-
-    metric: str
-    tick: int
-    value: float
 
 
 class OpenState(TypedDict):
@@ -99,9 +95,9 @@ class TrainingRun:
         data = load_data(spec, device, artifacts, announce)
         self.spec, self.announce, self.held_out = spec, announce, data.held_out
         self.scaling, self.target_scaling = data.scaling, data.target_scaling
-        self.column_info = data.column_info
         self.warnings = find_row_warnings(spec, data.training)
         self.trainer = Trainer(spec, data.training, device)
+        self.net_config = describe_net(spec, data, self.trainer)
         load_initial_weights(self.trainer.net, spec, artifacts)
         self.trainer.show_progress = show_progress
         choice = make_engine(self.trainer, device, engine, announce)
@@ -114,6 +110,7 @@ class TrainingRun:
         self.end_reason: str | None = None
         self.best: BestMetric | None = None
         self.metrics: dict[str, float] = {}
+        self.reports = Reports()
         self.validated_at: int | None = None
         self.tested_at: int | None = None
         self.open_state: OpenState | None = None
@@ -198,7 +195,11 @@ class TrainingRun:
     def _test(self, final_test: FinalTest, decisions: Decisions) -> None:
         """Evaluate the rows of the test, and add the metrics to `decisions`."""
         self.announce("validating")
-        metrics = final_test.evaluate(self.engine, self.spec.profile.classes)
+        has_best = self.best is not None and bool(final_test.best_weights)
+        tick = self.best["tick"] if self.best is not None and has_best else self.ticks_done
+        evaluation = final_test.evaluate(self._evaluate)
+        metrics = self._name_metrics("test", evaluation)
+        self.reports.add(TEST, tick, evaluation)
         self.metrics, self.tested_at = {**self.metrics, **metrics}, self.ticks_done
         decisions.sparse += [(name, self.ticks_done, value) for name, value in metrics.items()]
 
@@ -208,12 +209,23 @@ class TrainingRun:
         self.announce("validating")
         fault_points.hit("validate", number=self.ticks_done)
         self.open_state = self._capture_open_state()
-        self.metrics = self.engine.evaluate(self.held_out, self.spec.profile.classes)
+        evaluation = self._evaluate(self.held_out)
+        self.metrics = self._name_metrics("val", evaluation)
+        self.reports.add(VALIDATION, self.ticks_done, evaluation)
         self.validated_at = self.ticks_done
         decisions.sparse += [(name, self.ticks_done, value) for name, value in self.metrics.items()]
         decisions.sparse.append(("state", self.ticks_done, state_digest(self.trainer)))
-        decisions.is_best = self._update_best(self.metrics["val_loss"])
+        decisions.is_best = self._update_best(self.metrics)
         return self.metrics
+
+    def _evaluate(self, rows: RowSource) -> RowEvaluation:
+        sums = make_metrics(self.net_config)
+        return RowEvaluation(self.engine.evaluate(rows, sums), sums)
+
+    def _name_metrics(self, part: str, evaluation: RowEvaluation) -> dict[str, float]:
+        """Return the metrics that the spec records of `val` or `test`, by name."""
+        named = {f"{part}_{name}": value for name, value in evaluation.metrics.items()}
+        return {name: named[name] for name in self.spec.metric_names if name in named}
 
     def _capture_open_state(self) -> OpenState | None:
         """Return what is decided before a validation of the end; None if it comes by the period."""
@@ -224,14 +236,15 @@ class TrainingRun:
             best=self.best, metrics=self.metrics, validated_at=self.validated_at, rules=rules
         )
 
-    def _update_best(self, value: float) -> bool:
-        is_better = math.isfinite(value) and (self.best is None or value < self.best["value"])
-        if is_better:
-            self.best = BestMetric(metric="val_loss", tick=self.ticks_done, value=value)
-            if self.final_test is not None:
-                self.final_test.keep_best()
-                self.open_state = None  # the weights of the best before are gone
-        return is_better
+    def _update_best(self, metrics: dict[str, float]) -> bool:
+        better = find_better(self.spec, self.best, metrics, self.ticks_done)
+        if better is None:
+            return False
+        self.best = better
+        if self.final_test is not None:
+            self.final_test.keep_best()
+            self.open_state = None  # the weights of the best before are gone
+        return True
 
     def _validate_every(self) -> int:
         assert self.spec.validation is not None and self.spec.validation.every_ticks is not None

@@ -77,7 +77,8 @@ class LedgerWriter:
 
     def best_tick(self, upto: int) -> int | None:
         """Return the tick of the best validation that is recorded up to `upto`, or None."""
-        return self.retry(lambda: self._history_writer.find_best_tick(upto))
+        metric, mode = self._claim.spec.best_metric
+        return self.retry(lambda: self._history_writer.find_best_tick(upto, metric, mode))
 
     def append_replayed(self, chunk: ChunkResult, digest_ticks: set[int]) -> None:
         """Have ticks that are recorded already compared bit by bit. Raises TickMismatch.

@@ -131,6 +131,14 @@ def result_lines(job: Fields) -> list[str]:
     return lines
 
 
+def _best_text(best: Fields) -> str:
+    """Return metric, value and tick of the best validation, and its other metrics."""
+    text = f"{best['metric']} {number_text(best['value'])} at tick {best['tick']:,}"
+    metrics = dict(best.get("metrics", {}))  # a service of an earlier build has none
+    metrics.pop(best["metric"], None)
+    return f"{text}: {metrics_text(metrics)}" if metrics else text
+
+
 def detail_lines(job: Fields) -> list[str]:
     """Return one line per field of a job; empty fields are left out."""
     best, error = job["best"], job["error"]
@@ -143,7 +151,7 @@ def detail_lines(job: Fields) -> list[str]:
         "skipped": skipped_text(job),
         "loss": number_text(job["loss"]),
         "metrics": metrics_text(job["metrics"]),
-        "best": best and f"{best['metric']} {number_text(best['value'])} at tick {best['tick']:,}",
+        "best": best and _best_text(best),
         "rate": f"{job['ticks_per_second']:,.0f} ticks/s" if job["ticks_per_second"] else "",
         "trained": duration_text(job["elapsed_seconds"]),
         "ETA": duration_text(job["eta_seconds"]) if job["eta_seconds"] is not None else "",

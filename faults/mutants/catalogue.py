@@ -16,6 +16,7 @@ from faults.mutants import (
     format_mutants,
     held_mutants,
     ledger_mutants,
+    metric_mutants,
     operator_mutants,
     picture_mutants,
     prediction_mutants,
@@ -48,4 +49,5 @@ MUTANTS = (
     *picture_mutants.MUTANTS,
     *tracker_mutants.MUTANTS,
     *client_mutants.MUTANTS,
+    *metric_mutants.MUTANTS,
 )  # fmt: skip

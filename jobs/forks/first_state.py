@@ -36,6 +36,8 @@ class FirstState:
         renewed = child.stop.rules_that_begin_anew(parent.stop)
         if "patience" in renewed:
             rules |= {"best": None, "best_tick": tick}
+        if child.best_metric != parent.best_metric:
+            changes["best"] = None
         if "converged" in renewed:
             rules["converged_after"] = tick
         changes["rules"] = rules

@@ -12,7 +12,7 @@ from jobs.pictures.drawing import Role
 
 SERIES_ROLES: tuple[Role, ...] = ("first", "second", "third", "fourth")
 #: by default never on a log scale
-LINEAR_QUANTITIES = ("lr", "time", "accuracy")
+LINEAR_QUANTITIES = ("lr", "time", "accuracy", "macro_f1", "auc", "r2")
 NOTHING_YET, NOTHING_FINITE, NOTHING_POSITIVE = (
     "no ticks yet", "no finite value", "no value above 0, which a log scale needs",
 )  # fmt: skip

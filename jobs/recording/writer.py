@@ -30,6 +30,7 @@ from jobs.recording.moved_points import MovedPoints
 from jobs.recording.segment_mover import SegmentMover
 from jobs.recording.segments import Segments
 from jobs.spec.conditions import MetCondition
+from jobs.spec.metrics import Mode
 from jobs.store.connection import Store
 from jobs.values import STATE_COLUMN, finite_or_none
 
@@ -108,14 +109,15 @@ class HistoryWriter:
         points = self._columns.points(extent, STATE_COLUMN, after + 1, upto)
         return set(points["tick"].tolist())
 
-    def find_best_tick(self, upto: int) -> int | None:
-        """Return the first tick of the lowest finite val_loss recorded up to `upto`, or None."""
+    def find_best_tick(self, upto: int, metric: str, mode: Mode) -> int | None:
+        """Return the first tick of the best finite value of a metric up to `upto`, or None."""
         extent = self._columns.read_extent(self._lease.tenant, self._lease.job_id)
-        points = self._columns.points(extent, "val_loss", 0, upto)
+        points = self._columns.points(extent, metric, 0, upto)
         values = decode_floats(points)
         if not np.isfinite(values).any():
             return None
-        return int(points["tick"][np.argmin(np.where(np.isfinite(values), values, np.inf))])
+        costs = -values if mode == "max" else values
+        return int(points["tick"][np.argmin(np.where(np.isfinite(values), costs, np.inf))])
 
     @property
     def last_move_error(self) -> str | None:

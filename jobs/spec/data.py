@@ -34,8 +34,10 @@ Row = Annotated[list[Float32], Field(min_length=1)]
 FIRST_REVISION, REVISION = 1, 3
 #: from which rules of `stop` read the mean of the training losses since their last look, ...
 MEAN_LOSS_REVISION = 3
-#: ... and a job that never had a finite loss fails
+#: ... a job that never had a finite loss fails
 FINITE_LOSS_REVISION = 3
+#: ... and held-out rows have all metrics, and not the loss and the accuracy alone
+METRICS_REVISION = 3
 
 
 class Profile(SpecModel):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from jobs.spec.base import MAX_SEED, FieldError, InvalidSpec
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.metric_rules import fill_best_rule
 from jobs.spec.pydantic_errors import to_field_errors
 from jobs.spec.reading import DEFAULT_BATCH_SIZE, default_validation_period
 from jobs.spec.rules import check_rules
@@ -28,6 +29,8 @@ REASONS = {
     "model": "the weights are those of this net; only dropout may change",
     "data": "the state belongs to these data: their columns, their scaling and their order",
     "objective": "the net was trained on this objective",
+    "class_weights": "the net was trained on this loss, and the best validation is one of it",
+    "label_smoothing": "the net was trained on this loss, and the best validation is one of it",
     "validation": "rows that were trained on would be held out, or the reverse; only every_ticks "
     "may change",
     "test": "rows that were trained on would be held out, or the reverse",
@@ -82,6 +85,7 @@ def _read(parent: JobSpec, fields: dict[str, Any], shown: dict[str, Any]) -> Job
     except ValidationError as error:
         body_errors = to_field_errors(error, shown)
         raise InvalidSpec(body_errors.errors, body_errors.left_out) from None
+    spec = fill_best_rule(spec)
     if spec.validation is None or spec.validation.every_ticks is not None:
         return spec
     every = default_validation_period(spec.ticks_total)

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from jobs.sampling.splits import Split
 from jobs.spec.base import DatasetId, Ticks
-from models.strict_models import StrictModel
+from jobs.spec.metrics import ValidationMetric
+from models.strict_models import LimitErrors, StrictModel
 from models.strict_numbers import FINITE
 
 HeldOutShare = Annotated[float, Field(gt=0, le=0.5), FINITE]
@@ -48,6 +49,8 @@ class Validation(HeldOut):
 
     every_ticks: Ticks | None = None
     """null: max(100, ⌈ticks_total ÷ 100⌉), or 100 without a total."""
+    metrics: Annotated[list[ValidationMetric], LimitErrors()] | None = None
+    """The metrics to record; val_loss always is. null: all of the objective."""
 
 
 class HeldOutTest(HeldOut):

@@ -12,23 +12,28 @@ from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
 from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, StoredSeed
+from jobs.spec.class_weights import ClassWeights
 from jobs.spec.conditions import MAX_CONDITION_CHARACTERS, MAX_CONDITIONS, check_condition
 from jobs.spec.data import (
     FINITE_LOSS_REVISION,
     FIRST_REVISION,
     MEAN_LOSS_REVISION,
+    METRICS_REVISION,
     REVISION,
     Data,
     DatasetData,
+    InlineData,
     Profile,
 )
 from jobs.spec.dataset_binding import DatasetBinding
 from jobs.spec.held_out import HeldOut, HeldOutTest, Validation, count_binary_share, count_share
 from jobs.spec.init import Init, InitWeights
+from jobs.spec.metrics import Mode, better_mode, list_metrics
 from jobs.spec.notify import Notify
 from jobs.spec.text import vocabulary_of
 from jobs.spec.training import (
     AdamW,
+    BestRule,
     Budget,
     CheckpointRules,
     Compute,
@@ -38,7 +43,7 @@ from jobs.spec.training import (
 )
 from models.families import ModelConfig
 from models.strict_models import LimitErrors, StrictModel
-from models.strict_numbers import INTEGRAL
+from models.strict_numbers import FINITE, INTEGRAL
 
 Objective = Literal["mse", "cross_entropy", "language_model"]
 RecordedColumn = Literal["loss", "grad_norm"]
@@ -88,6 +93,12 @@ class JobSpecRequest(StrictModel):
     data: Data
     objective: Objective | None = None
     """null: cross_entropy for class targets, mse for numbers, language_model for a text."""
+    class_weights: ClassWeights | None = None
+    """For cross_entropy: the weight of each class in the loss, by name (1 unless named); balanced:
+    rows ÷ (classes × rows of the class). The mean of a tick, and of held-out rows, is by the sum of
+    the rows' weights."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1), FINITE] = 0.0
+    """For cross_entropy: the share of each target that is spread evenly over all classes."""
     # a factory, since client generators cannot read a union whose default is an object
     optimizer: Annotated[OptimizerSpec, Field(description="adamw, unless named")] = Field(
         default_factory=AdamW
@@ -229,10 +240,39 @@ class JobSpec(JobSpecRequest):
     @property
     def metric_names(self) -> list[str]:
         """The metrics that validation and test record."""
-        measured = [] if self.validation is None else ["val"]
-        measured += [] if self.test is None else ["test"]
-        metrics = ["loss", "accuracy"] if self.profile.kind == "class" else ["loss"]
-        return [f"{part}_{name}" for part in measured for name in metrics]
+        validated = [] if self.validation is None else self.validation_metrics
+        if self.validation is not None and self.validation.metrics is not None:
+            named = {"val_loss", *self.validation.metrics}
+            validated = [name for name in validated if name in named]
+        tested = [] if self.test is None else self.held_out_metrics
+        return [*validated, *(f"test_{name}" for name in tested)]
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes in the order of the net's outputs; none of another target."""
+        if self.profile.kind != "class":
+            return []
+        if self.facts is not None and self.facts.target is not None:
+            return self.facts.target.names
+        if isinstance(self.data, InlineData):
+            return [str(number) for number in self.data.class_numbers(self.revision) or []]
+        return [str(number) for number in range(self.profile.outputs)]
+
+    @property
+    def validation_metrics(self) -> list[str]:
+        """The metrics that a validation of its objective can record."""
+        return [f"val_{name}" for name in self.held_out_metrics]
+
+    @property
+    def held_out_metrics(self) -> list[str]:
+        """The metrics of rows that are held out, without the prefix of the rows."""
+        return list_metrics(self.profile, is_first_list=self.revision < METRICS_REVISION)
+
+    @property
+    def best_metric(self) -> tuple[str, Mode]:
+        """The metric that the best checkpoint goes by, and which way."""
+        rule = self.checkpoint.best or BestRule()
+        return rule.metric, rule.mode or better_mode(rule.metric)
 
     @property
     def queue(self) -> Literal["cpu", "cuda"]:

@@ -39,6 +39,8 @@ def _unsupported_reasons(spec: JobSpec) -> Iterator[str]:
         yield "native runs on the device cpu"
     if compute.precision != "float32":
         yield f"native computes in float32, not {compute.precision}"
+    if spec.class_weights is not None or spec.label_smoothing:
+        yield "native computes the plain cross entropy, without class_weights and label_smoothing"
     if compute.threads != 1:
         yield f"native runs on 1 thread, not {compute.threads}"
     if isinstance(model, MlpConfig) and len(model.hidden) > MAX_LAYERS:

@@ -18,6 +18,7 @@ from jobs.spec.job_spec import (
     Objective,
     build_profile,
 )
+from jobs.spec.metric_rules import fill_best_rule
 from jobs.spec.pydantic_errors import to_field_errors
 from jobs.spec.rules import check_rules
 from jobs.spec.split_checks import find_group_errors
@@ -127,7 +128,7 @@ def _fill_defaults(
     if isinstance(request.data, DatasetData) and request.data.standardize_target is None:
         is_number = objective == "mse" and build_profile(request, None, binding).kind == "number"
         fields["data"] = request.data.model_copy(update={"standardize_target": is_number})
-    spec = JobSpec(**fields)
+    spec = fill_best_rule(JobSpec(**fields))
     if spec.validation is None or spec.validation.every_ticks is not None:
         return spec
     every = default_validation_period(spec.ticks_total)

@@ -10,6 +10,12 @@ from jobs.spec.condition_checks import describe_missing_column
 from jobs.spec.conditions import parse_condition
 from jobs.spec.engines import unsupported_reason
 from jobs.spec.job_spec import JobSpec
+from jobs.spec.metric_rules import (
+    check_best_metric,
+    check_loss_options,
+    check_stop_metrics,
+    check_validation_metrics,
+)
 from jobs.spec.split_checks import check_splits
 from jobs.spec.text import TextFacts, vocabulary_of
 from models.families import FAMILIES
@@ -131,19 +137,6 @@ def _check_schedule(spec: JobSpec) -> Iterator[FieldError]:
         yield FieldError("/schedule/warmup_ticks", rule, schedule.warmup_ticks)
 
 
-def _check_stop(spec: JobSpec) -> Iterator[FieldError]:
-    for name in ("patience", "converged", "target"):
-        rule = getattr(spec.stop, name)
-        metric = "loss" if rule is None else rule.metric
-        detail = None
-        if metric != "loss" and spec.validation is None:
-            detail = "a metric that is measured: without validation there is only loss"
-        elif metric == "val_accuracy" and spec.profile.kind != "class":
-            detail = "val_accuracy needs classes as targets; these are numbers"
-        if detail is not None:
-            yield FieldError(f"/stop/{name}/metric", detail, metric)
-
-
 def _check_record(spec: JobSpec) -> Iterator[FieldError]:
     if len(set(spec.record)) < len(spec.record):
         yield FieldError("/record", "each column once", list(spec.record))
@@ -186,8 +179,11 @@ RULES: dict[Callable[[JobSpec], Iterator[FieldError]], Set[str]] = {
     _check_batch: {*BATCH_FIELDS, "micro_batches"},
     _check_batch_norm: {*BATCH_FIELDS, "micro_batches", "model"},
     _check_schedule: {*BATCH_FIELDS, "budget", "schedule"},
-    _check_stop: {*ROW_FIELDS, "stop"},
+    check_validation_metrics: {*ROW_FIELDS},
+    check_stop_metrics: {*ROW_FIELDS, "stop"},
+    check_best_metric: {*ROW_FIELDS, "checkpoint"},
+    check_loss_options: {"data", "objective", "class_weights", "label_smoothing"},
     _check_record: {"record"},
     _check_conditions: {*ROW_FIELDS, "record", "notify_when"},
-    _check_engine: {"model", "compute"},
+    _check_engine: {"model", "compute", "class_weights", "label_smoothing"},
 }

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from jobs.spec.base import MAX_TICKS, Finite, NonNegative, Share, Ticks
+from jobs.spec.metrics import Metric, Mode, ValidationMetric
 from models.strict_models import StrictModel
 from models.strict_numbers import FINITE, INTEGRAL
 
@@ -19,7 +20,6 @@ DecayedParameters = Annotated[
     Literal["weights", "all"],
     Field(description="what weight_decay applies to: weights alone, or biases and norms too"),
 ]
-Metric = Literal["loss", "val_loss", "val_accuracy"]
 
 
 class Sgd(StrictModel):
@@ -183,6 +183,15 @@ class Stop(StrictModel):
         return renewed
 
 
+class BestRule(StrictModel):
+    """The metric whose best value makes a checkpoint the best."""
+
+    metric: ValidationMetric = "val_loss"
+    mode: Mode | None = None
+    """Whether the least or the greatest value is the best; null: as the metric is meant, max for
+    val_r2, val_accuracy, val_macro_f1 and val_auc, min for all others."""
+
+
 class CheckpointRules(StrictModel):
     """When checkpoints are saved (beside the end, a pause and a drain), and how many are kept."""
 
@@ -190,6 +199,8 @@ class CheckpointRules(StrictModel):
     every_ticks: Ticks | None = None
     keep: Annotated[int, Field(ge=1, le=100), INTEGRAL] = 2
     keep_best: bool = True
+    best: BestRule | None = None
+    """null: by the metric of held-out rows that `stop.patience` names, else by val_loss."""
     at_start: bool = False
 
 

@@ -65,7 +65,7 @@ How far it is.
     absent where an earlier build, which did not count, submitted it
   loss: 4 bytes: float32 of the accepted tick, little-endian
   metrics: JSON object: the newest values of validation
-  best: JSON object: metric, tick and value of the lowest val_loss
+  best: JSON object: metric, tick, value and metrics of the best validation
   met: JSON object: conditions of its spec that were told, each with its tick
 
 Its history.

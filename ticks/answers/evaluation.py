@@ -1,12 +1,10 @@
 """Evaluate a net on an uploaded dataset: the metrics of a validation, and a confusion matrix."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.datasets.formats.damage import StoredPath
@@ -29,18 +27,18 @@ from ticks.data.batches import EVAL_BLOCK_ROWS, TensorRows
 from ticks.data.dataset_files import Announce
 from ticks.data.text_windows import TextWindows
 from ticks.data.tokens import TOKENIZERS
-from ticks.objectives import OBJECTIVES
-from ticks.validation import MetricSums
-
-MAX_CONFUSION_CLASSES = 100  # a matrix of more has no reader, and ten thousand numbers
+from ticks.metrics.evaluation import RowEvaluation, make_metrics
+from ticks.net_config import criterion_of
+from ticks.objectives import LossSum
+from ticks.reports import describe_evaluation
 
 
 def evaluate_dataset(
     net: LoadedNet, artifacts: Path, file: DataFile, announce: Announce, *, drops_gaps: bool
 ) -> Work:
-    """Return {"rows", "metrics": {"loss", "accuracy"}, "confusion": {"classes", "matrix"}}.
+    """Return {"rows", "metrics": {"loss", …}, "confusion": {"classes", "matrix"}}.
 
-    Loss and accuracy are those of a validation on these rows, in the same blocks; matrix[i][j] is
+    Metrics are those of a validation on these rows, in the same blocks; matrix[i][j] is
     the number of rows of class i that the net takes for class j. `drops_gaps`: rows that lack a
     value are left out. Raises RefusedRequest, DamagedDataset, or OSError.
     """
@@ -49,17 +47,15 @@ def evaluate_dataset(
     for _ in check_file(path, file.sha256, announce):
         yield Progress(0, total)
     targets = TargetReader(net, file.parse_options)
-    sums = MetricSums(OBJECTIVES[net.config["objective"]](), has_classes=bool(targets.classes))
-    confusion = np.zeros((len(targets.classes),) * 2, np.int64)
+    loss, sums = LossSum(criterion_of(net.config)), make_metrics(net.config)
     for block in _row_blocks(net, path, file, targets, drops_gaps=drops_gaps):
         outputs = _compute(net, block.inputs)
+        loss.add(outputs, block.targets)
         sums.add(outputs, block.targets)
-        if targets.classes:
-            np.add.at(confusion, (block.targets.numpy(), outputs.argmax(dim=1).numpy()), 1)
         yield Progress(sums.count, total)
     if not sums.count:
         raise refuse("/dataset", "one row or more without gaps")
-    return _result(sums, targets.classes, confusion)
+    return _result(RowEvaluation(loss.mean, sums))
 
 
 @torch.no_grad()
@@ -68,14 +64,12 @@ def _compute(net: LoadedNet, inputs: Tensor) -> Tensor:
     return outputs
 
 
-def _result(sums: MetricSums, classes: Sequence[str], confusion: NDArray[np.int64]) -> JsonDict:
-    """Return the result; a metric that is not finite is None."""
-    metrics = {
-        name: value if math.isfinite(value) else None for name, value in sums.metrics().items()
-    }
-    result: JsonDict = {"rows": sums.count, "metrics": metrics}
-    if 0 < len(classes) <= MAX_CONFUSION_CLASSES:
-        result["confusion"] = {"classes": classes, "matrix": confusion.tolist()}
+def _result(evaluation: RowEvaluation) -> JsonDict:
+    """Return the result; a number that is not finite is None."""
+    report = describe_evaluation(evaluation)
+    result: JsonDict = {"rows": report["rows"], "metrics": report["metrics"]}
+    if (matrix := report.get("confusion")) is not None:
+        result["confusion"] = {"classes": report["classes"], "matrix": matrix}
     return result
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from ticks.data.batches import Column, RowSource
+from ticks.metrics.evaluation import HeldOutMetrics
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class Engine(Protocol):
         """Run `ticks` ticks, fewer only when one has a loss that is not finite."""
         ...
 
-    def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
-        """Return val_loss over all rows and, for class targets, val_accuracy (0 to 1)."""
+    def evaluate(self, rows: RowSource, metrics: HeldOutMetrics) -> float:
+        """Add all rows, with the net's outputs, to `metrics` and return their mean loss."""
         ...
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ticks.data.batches import RowSource
 from ticks.engines.chunk import Chunk
+from ticks.metrics.evaluation import HeldOutMetrics
 from ticks.trainer import Trainer
 from ticks.validation import evaluate
 
@@ -34,6 +35,6 @@ class EagerEngine:
             columns["grad_norm"] = values[:ticks_run, 1].copy()
         return Chunk(first, columns, nonfinite=not is_applied)
 
-    def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
-        """Return val_loss and, for class targets, val_accuracy (ticks/validation.py)."""
-        return evaluate(self.trainer, rows, classes)
+    def evaluate(self, rows: RowSource, metrics: HeldOutMetrics) -> float:
+        """Add all rows to `metrics` and return their mean loss (ticks/validation.py)."""
+        return evaluate(self.trainer, rows, metrics)

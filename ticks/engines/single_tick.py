@@ -8,6 +8,7 @@ changes none.
 from jobs import fault_points
 from ticks.data.batches import RowSource
 from ticks.engines.chunk import Chunk, Engine, concatenate
+from ticks.metrics.evaluation import HeldOutMetrics
 
 
 class SingleTickEngine:
@@ -25,6 +26,6 @@ class SingleTickEngine:
             fault_points.hit("tick", number=chunks[-1].first)
         return concatenate(chunks) if chunks else self.engine.run(0)
 
-    def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
+    def evaluate(self, rows: RowSource, metrics: HeldOutMetrics) -> float:
         """Return what the engine's `evaluate` returns."""
-        return self.engine.evaluate(rows, classes)
+        return self.engine.evaluate(rows, metrics)

@@ -14,6 +14,7 @@ from ticks.engines.chunk import Chunk, concatenate
 from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import loop
 from ticks.engines.graph.trace import trace_tick
+from ticks.metrics.evaluation import HeldOutMetrics
 from ticks.state import optimizer_tensors
 from ticks.trainer import Trainer
 
@@ -48,9 +49,9 @@ class GraphEngine:
             remaining -= chunks[-1].count
         return concatenate(chunks) if chunks else self._eager.run(0)
 
-    def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
-        """Return val_loss and, for class targets, val_accuracy, computed by eager."""
-        return self._eager.evaluate(rows, classes)
+    def evaluate(self, rows: RowSource, metrics: HeldOutMetrics) -> float:
+        """Add all rows to `metrics` and return their mean loss, computed by eager."""
+        return self._eager.evaluate(rows, metrics)
 
     def _run_some(self, ticks: int) -> Chunk:
         """Run at least one of `ticks` ticks."""

@@ -7,6 +7,8 @@ import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from ticks.data.batches import RowSource, TensorRows
 from ticks.engines.chunk import Chunk
 from ticks.engines.native import cache
@@ -14,6 +16,7 @@ from ticks.engines.native.binding import BoundJob, JobStruct, allocate_work_area
 from ticks.engines.native.codegen import VERSION
 from ticks.engines.native.compiler import FLAGS
 from ticks.engines.native.signature import signature_of
+from ticks.metrics.evaluation import HeldOutMetrics
 from ticks.trainer import Trainer
 
 
@@ -48,14 +51,17 @@ class NativeEngine:
         self._code.run(ctypes.byref(job), ctypes.c_void_p(self._work.ctypes.data))
         return bound_job.collect_results(self.record)
 
-    def evaluate(self, rows: RowSource, classes: int | None) -> dict[str, float]:
-        """Return what ticks/validation.py's `evaluate` does, in this engine's own bits."""
+    def evaluate(self, rows: RowSource, metrics: HeldOutMetrics) -> float:
+        """Do what ticks/validation.py's `evaluate` does, in this engine's own bits."""
         assert isinstance(rows, TensorRows), "the rows of a table lie in memory"
-        job, loss, correct = JobStruct(), ctypes.c_double(), ctypes.c_int64()
-        pointers = bind_evaluation(job, self.trainer, rows)
-        work = ctypes.c_void_p(self._work.ctypes.data)
-        self._code.evaluate(ctypes.byref(job), work, ctypes.byref(loss), ctypes.byref(correct))
-        del pointers  # until here the job points at them
-        count = len(rows.inputs)
-        accuracy = {} if classes is None else {"val_accuracy": correct.value / count}
-        return {"val_loss": loss.value / count} | accuracy
+        job, loss_sum = JobStruct(), 0.0
+        work, loss = ctypes.c_void_p(self._work.ctypes.data), ctypes.c_float()
+        for block in rows.blocks():
+            outputs = torch.empty(len(block.inputs), self.trainer.spec.profile.outputs)
+            pointers = bind_evaluation(job, self.trainer, block)
+            address = ctypes.c_void_p(outputs.data_ptr())
+            self._code.evaluate(ctypes.byref(job), work, address, ctypes.byref(loss))
+            del pointers  # until here the job points at them
+            loss_sum += loss.value * len(outputs)
+            metrics.add(outputs, block.targets)
+        return loss_sum / len(rows.inputs)

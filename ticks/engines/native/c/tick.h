@@ -235,33 +235,22 @@ void run(struct job *jobs, struct work *work) {
 }
 
 #if LANES == 1
-/* The most probable class, the first of equals. */
-INLINE int likeliest(const vec *y) {
-  int best = 0;
-  for (int k = 1; k < OUTPUTS; k++)
-    if (ELEMENT(y, k, 0) > ELEMENT(y, best, 0)) best = k;
-  return best;
-}
-
-/* Of all rows in order, without dropout: mean losses of 1,024 at a time are added by rows in float64. */
-void evaluate(struct job *job, struct work *w, double *loss, int64_t *right) {
+/* The outputs of a job's rows in order, [rows][OUTPUTS], and their mean loss, without dropout. */
+void evaluate(struct job *job, struct work *w, float *outputs, float *loss) {
   fenv_t before;
   begin(w, job, &before);
-  *loss = 0.0, *right = 0;
   w->group[0] = 1;
-  for (long from = 0; from < job->rows; from += 1024) {
-    long count = job->rows - from < 1024 ? job->rows - from : 1024;
-    real strand[STRANDS] = {0};
-    for (long row = 0; row < count; row += TILE) {
-      int n = count - row < TILE ? (int)(count - row) : TILE;
-      fetch(w, job, from + row, n);
-      forward(w, n, row, 0);
-      for (int r = 0; OBJECTIVE != MSE && r < n; r++)
-        *right += likeliest(w->out + r * V(OUTPUTS)) == w->class[r];
-      losses(w, n, row, count, w->out, strand);
-    }
-    *loss += (double)mean_of(strand, count) * (double)count;
+  real strand[STRANDS] = {0};
+  for (long row = 0; row < job->rows; row += TILE) {
+    int n = job->rows - row < TILE ? (int)(job->rows - row) : TILE;
+    fetch(w, job, row, n);
+    forward(w, n, row, 0);
+    for (int r = 0; r < n; r++)
+      for (int k = 0; k < OUTPUTS; k++)
+        outputs[(row + r) * OUTPUTS + k] = plain(ELEMENT(w->out + r * V(OUTPUTS), k, 0));
+    losses(w, n, row, job->rows, w->out, strand);
   }
+  *loss = (float)mean_of(strand, job->rows);
   fesetenv(&before);
 }
 #endif
