@@ -275,6 +275,15 @@ PROMISES = (
          "biases-decay-in-c", "stored-optimizer-decays-weights"),
     ),
     Promise(
+        "Generators of clients and linters read the published document as it is meant",
+        "",
+        (),
+        ("schema-named-array", "tag-of-a-union-left-out", "tuple-without-items",
+         "form-after-raw-bodies", "stream-of-anything", "kind-of-event-not-in-the-document",
+         "status-event-has-an-error-always", "pattern-escapes-a-quotation-mark",
+         "tag-not-described", "server-is-elsewhere"),
+    ),
+    Promise(
         "A service in use for long does not grow",
         "",
         (),

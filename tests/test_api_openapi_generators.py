@@ -1,6 +1,7 @@
 """What generators of clients and linters need of the document, in each schema and operation."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -99,3 +100,9 @@ def test_a_form_is_the_first_way_to_upload_and_bytes_are_called_binary() -> None
         assert body[FORM]["schema"]["properties"]["file"]["format"] == "binary"
         assert body["application/x-npz"]["schema"]["format"] == "binary"
         assert body["text/csv"]["schema"] == {"type": "string"}
+
+
+def test_every_escape_in_a_pattern_is_one_of_ecmascript() -> None:
+    patterns = [schema["pattern"] for schema in every_schema() if "pattern" in schema]
+    escaped = {letter for pattern in patterns for letter in re.findall(r"\\(.)", pattern)}
+    assert escaped and escaped <= set(r"^$\.*+?()[]{}|/-dDsSwWbBnrt")

@@ -10,6 +10,7 @@ from faults.mutants import (
     data_mutants,
     device_mutants,
     disk_mutants,
+    document_mutants,
     durability_mutants,
     ending_mutants,
     fork_mutants,
@@ -50,4 +51,5 @@ MUTANTS = (
     *tracker_mutants.MUTANTS,
     *client_mutants.MUTANTS,
     *metric_mutants.MUTANTS,
+    *document_mutants.MUTANTS,
 )  # fmt: skip
