@@ -20,6 +20,7 @@ from tests.stub_server import (
 )
 from tests.terminals import on_a_terminal
 from tickforge_client import Client, cli, watched_jobs
+from tickforge_client.formatting import skipped_text
 from tickforge_client.sparklines import sparkline
 from tickforge_client.watched_jobs import WatchedJob
 
@@ -169,3 +170,8 @@ def test_a_small_curve_has_a_character_a_value_and_the_scale_of_the_servers_curv
     assert sparkline([100.0, 10.0, 1.0], "ascii") == "#=_"
     assert sparkline([3.0, 3.0], None) == "__"
     assert sparkline([None], "utf-8") == ""
+
+
+def test_skipped_ticks_are_shown_where_there_are_some_and_a_server_counts_them() -> None:
+    assert skipped_text({"skipped": 1297}) == "1,297 ticks skipped"
+    assert [skipped_text(job) for job in ({"skipped": 0}, {"skipped": None}, {})] == [""] * 3

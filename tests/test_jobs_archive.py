@@ -225,6 +225,23 @@ def test_a_running_job_is_restored_as_its_owner_kept_it_and_as_clients_changed_i
         rebuilder.archive.save(TENANT, job_id, lease=worker.lease)
 
 
+def test_a_stop_and_what_was_skipped_outlive_a_pause_and_two_lost_stores(
+    rebuilder: RebuildHarness, client: Any, submit: Callable[..., str]
+) -> None:
+    job_id = submit()
+    worker = ManualWorker(rebuilder.store, rebuilder.settings)
+    worker.record([1.0, float("nan")], is_last_skipped=True)
+    rebuilder.archive.save(TENANT, job_id, lease=worker.lease)
+    worker.record([float("nan")], is_last_skipped=True)
+    for verb, code in (("stop", 202), ("pause", 200), ("resume", 202)):
+        assert client.post(f"/v1/jobs/{job_id}/{verb}").status_code == code
+        assert rebuilder.lose_and_rebuild() == 0
+        job = client.get(f"/v1/jobs/{job_id}").json
+        status = "paused" if verb == "pause" else "queued"
+        assert (job["status"], job["requested"]) == (status, "stop")
+        assert (job["tick"], job["skipped"]) == (2, 1), "the newest tick was in the store alone"
+
+
 def test_a_history_over_a_segments_border_is_restored_whole(
     rebuilder: RebuildHarness, submit: Callable[..., str]
 ) -> None:

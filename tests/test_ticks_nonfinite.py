@@ -20,6 +20,7 @@ from tests.training_records import (
     train_saving_at,
 )
 from ticks import state_files
+from ticks.__main__ import train
 from ticks.state import state_digest
 
 
@@ -133,3 +134,8 @@ def test_a_spec_of_an_earlier_build_skips_without_end_as_it_meant() -> None:
     del stored["stop"]["max_skips"]
     training = start_training(read_stored_spec({**stored, "revision": 2}))
     assert run_and_record(training).ended == "budget" and training.end_failure is None
+
+
+def test_the_program_says_that_no_loss_was_finite() -> None:
+    _, failure = train(skipping(set(range(1, 61)), max_skips=None))
+    assert failure is not None and (failure["type"], failure["tick"]) == ("nonfinite", 60)
