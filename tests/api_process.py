@@ -30,6 +30,7 @@ def running_api(url: str, data: Path, **env: str) -> Iterator[httpx.Client]:
             base_url=f"http://127.0.0.1:{port}",
             headers={"Authorization": f"Bearer {ADMIN_KEY}"},
             timeout=10,
+            verify=False,
         ) as client:
             wait_until(lambda: is_ready(client, process), 20, "the API's first answer")
             yield client

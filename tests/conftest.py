@@ -2,7 +2,9 @@
 
 import gc
 import logging
+import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -38,8 +40,11 @@ LONGEST_FILES = (
 def pytest_configure() -> None:
     """Give this process and its children the signals of a shell, also as a script's background job.
 
-    Such a job inherits SIGINT and SIGQUIT ignored, and tests end processes with both.
+    Such a job inherits SIGINT and SIGQUIT ignored, and tests end processes with both. Bytecode is
+    written, whatever an image sets: without it each of some hundred processes compiles our code.
     """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 

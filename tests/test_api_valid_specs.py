@@ -68,7 +68,7 @@ def examples(most: int) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@examples(25)
+@examples(15)
 @given(data=st.data())
 def test_every_valid_spec_is_planned_and_submitted(
     spec_client: SpecClient, kind: str, data: st.DataObject
@@ -91,7 +91,7 @@ def test_every_valid_spec_is_planned_and_submitted(
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")  # RMSNorm, bfloat16
 @pytest.mark.parametrize("kind", KINDS)
-@examples(12)
+@examples(8)
 @given(data=st.data())
 def test_every_valid_spec_can_be_trained(
     spec_client: SpecClient, kind: str, data: st.DataObject

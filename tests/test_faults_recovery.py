@@ -15,7 +15,7 @@ from tests.support import small_spec, wait_until
 from ticks.engines import selection
 
 Bits = dict[str, Any]
-TICKS = {1: 4000, 2: 500}  # by threads: with two, and others on the machine, a tick takes longer
+TICKS = {1: 2400, 2: 500}  # by threads: with two, and others on the machine, a tick takes longer
 
 
 def spec(threads: int = 1) -> dict[str, Any]:
@@ -99,13 +99,17 @@ def test_a_killed_trainer_and_a_killed_worker_change_no_bit_of_a_fast_engine(
 ) -> None:
     ticks = 30_000 if engine == "native" else 15_000  # so that a kill lands inside them
     fast = {**spec(), "budget": {"ticks": ticks}, "compute": {"engine": engine}}
-    checked = {**fast, "validation": {"fraction": 0.25, "every_ticks": 500}}
+    checked = {
+        **fast,
+        "validation": {"fraction": 0.25, "every_ticks": 500},
+        "checkpoint": {"every_ticks": 2000, "every_seconds": None},
+    }
     straight = bits_of(jobs, jobs.submit(checked))
     job_id = jobs.submit(checked)
     jobs.wait_for_tick(job_id, 1)
     service.processes.kill("trainer")
     jobs.wait_for(job_id, lambda job: job["attempt"] == 2 and job["tick"] > 0)
-    jobs.wait_for_tick(job_id, 1000)
+    jobs.wait_for_tick(job_id, 2200)
     send_signal(owner_of(service).parent(), signal.SIGKILL)
 
     assert bits_of(jobs, job_id) == straight

@@ -59,7 +59,7 @@ def check_against_slow(data: bytes) -> None:
     assert {tuple(gap.columns): gap.rows for gap in profile.gaps or []} == slow_gaps(data)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(data=tables())
 def test_any_table_has_the_profile_of_its_cells_one_by_one(data: bytes) -> None:
     check_against_slow(data)
@@ -92,7 +92,7 @@ def test_a_table_of_many_blocks_has_the_profile_of_its_cells_one_by_one(
     check_against_slow("\n".join(["a,b,c,d,e,f,g,h,i,j", *rows]).encode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(cells=st.lists(NUMBERS | TEXTS.map(lambda text: text.replace("\n", "")), min_size=1))
 def test_decimals_read_at_once_have_the_bits_that_float_gives(cells: list[str]) -> None:
     plain = [cell for cell in cells if not set(cell) & set(',"\n')]

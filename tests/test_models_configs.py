@@ -33,7 +33,7 @@ def count(net: nn.Module) -> int:
     return sum(parameter.numel() for parameter in net.parameters())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(configs, st.integers(1, 30), st.integers(1, 30))
 def test_the_parameters_counted_are_the_built_nets(
     config: MlpConfig, inputs: int, outputs: int

@@ -167,7 +167,6 @@ def test_an_engine_that_errs_is_caught_before_a_tick_is_shown_and_the_job_says_s
     assert event["level"] == "warning"
     assert event["message"].startswith("engine eager: native was tried and not taken: loss of tick")
     assert event["message"] in log(harness, job["id"])
-    harness.start_worker("usual")
     assert harness.wait_for_end(harness.submit(job_of("eager")))["loss"] == job["loss"]
 
 

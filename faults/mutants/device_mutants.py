@@ -51,7 +51,6 @@ MUTANTS = (
         edit_once("jobs/device_choice.py",
                   "resolved = _on_device(spec, decision.device)", "resolved = spec"),
         (f"{CHOICE}::test_the_decision_is_stored_with_the_spec",),
-        quick=True,
     ),
     Mutant(
         "exact-on-unlike-gpus",

@@ -31,14 +31,12 @@ MUTANTS = (
         "target and patience look at the loss of one tick, as earlier specs mean it",
         edit_once("jobs/spec/job_spec.py", READS_MEAN, "return False"),
         (EARLIER_RULES,),
-        quick=True,
     ),
     Mutant(
         "earlier-target-of-a-mean",
         "target and patience of an earlier spec read a mean, which they did not mean",
         edit_once("jobs/spec/job_spec.py", READS_MEAN, "return True"),
         (EARLIER_RULES,),
-        quick=True,
     ),
     Mutant(
         "stop-displaced",
@@ -47,7 +45,6 @@ MUTANTS = (
             "jobs/store/lua/request_transition.lua", "pause = 1, stop = 2,", "pause = 2, stop = 1,"
         ),
         (f"{TRANSITIONS}::test_a_pause_takes_the_place_of_no_stop",),
-        quick=True,
     ),
     Mutant(
         "stop-lost-in-a-pause",
@@ -56,7 +53,6 @@ MUTANTS = (
             "jobs/store/lua/prelude.lua", "redis.call('HGET', job, 'requested') ~= 'stop'", "true"
         ),
         (f"{TRANSITIONS}::test_a_stop_is_done_whatever_comes_before_a_worker_does_it",),
-        quick=True,
     ),
     Mutant(
         "succeeded-half-way",
@@ -82,14 +78,12 @@ MUTANTS = (
         "a resume begins counting skips in a row anew",
         edit_once("ticks/state_files.py", 'numbers.get("skipped_in_a_row", 0)', "0"),
         (f"{NONFINITE}::test_skips_in_a_row_are_counted_over_a_resume",),
-        quick=True,
     ),
     Mutant(
         "skips-without-end",
         "a job whose ticks are all skipped goes on to the end of its budget",
         edit_once("ticks/nonfinite.py", "self.skipped_in_a_row + 1 >= most", "False"),
         (f"{NONFINITE}::test_many_skips_in_a_row_fail_the_job_with_the_state_before_them[7]",),
-        quick=True,
     ),
     Mutant(
         "success-without-a-finite-loss",
@@ -104,7 +98,6 @@ MUTANTS = (
         "a spec of an earlier build fails after a hundred skips",
         edit_once("jobs/spec/stored.py", '"max_skips": None, ', ""),
         (f"{NONFINITE}::test_a_spec_of_an_earlier_build_skips_without_end_as_it_meant",),
-        quick=True,
     ),
     Mutant(
         "constant-with-an-end",
@@ -149,6 +142,5 @@ MUTANTS = (
         "a stored optimizer of before has today's decay",
         edit_once("jobs/spec/stored.py", '"decay": "all"', '"decay": "weights"'),
         (f"{DECAY}::test_a_stored_optimizer_without_the_field_decays_all",),
-        quick=True,
     ),
 )

@@ -66,7 +66,6 @@ MUTANTS = (
             "",
         ),
         (f"{API}::test_a_damaged_checkpoint_is_not_copied",),
-        quick=True,
     ),
     Mutant(
         "fork-made-though-its-files-may-be-gone",

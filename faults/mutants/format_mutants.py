@@ -15,7 +15,6 @@ MUTANTS = (
             "        if True:\n",
         ),
         (f"{DAMAGE}::test_what_a_parser_raises_is_a_fault_of_the_bytes",),
-        quick=True,
     ),
     Mutant(
         "broken-disk-called-bad-data",

@@ -30,7 +30,8 @@ class Edit:
 class Mutant:
     """A promise that a few edits break, and the tests that must see it.
 
-    A `quick` one is tried by every run of the test suite, the others by `make mutants`.
+    A `quick` one, a few of each kind, is tried by every run of the test suite, the others by
+    `make mutants`.
     """
 
     name: str

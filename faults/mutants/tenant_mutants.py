@@ -57,7 +57,6 @@ MUTANTS = (
         "retention deletes a job with a pinned checkpoint",
         edit_once(f"{LUA}/delete.lua", "if cjson.decode(text).pinned then return 'pinned' end", ""),
         (f"{RETENTION}::test_a_pinned_checkpoint_and_a_live_jobs_parent_are_spared",),
-        quick=True,
     ),
     Mutant(
         "parent-of-a-live-job-deleted",

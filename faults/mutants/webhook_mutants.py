@@ -22,7 +22,6 @@ MUTANTS = (
             "if status == 'paused' then emit(member, 'job.' .. status) end",
         ),
         (ORDER,),
-        quick=True,
     ),
     Mutant(
         "event-told-at-each-claim",
