@@ -15,10 +15,10 @@ def wait_until(condition: Any, seconds: float = 10, description: str = "it") -> 
     """
     started = time.monotonic()
     while True:
-        asked = time.monotonic()
+        call_started = time.monotonic()
         if value := condition():
             return value
         now = time.monotonic()
         assert now < started + 3 * seconds, f"{description} did not happen within {seconds:g} s"
-        pause = max(MIN_PAUSE_SECONDS, (now - started) / 20, 3 * (now - asked))
+        pause = max(MIN_PAUSE_SECONDS, (now - started) / 20, 3 * (now - call_started))
         time.sleep(min(pause, MAX_PAUSE_SECONDS))

@@ -6,7 +6,7 @@ import pytest
 
 from faults.every_tick import DEFAULT_TICKS, Bits, JobRuns, count_differing_bits, open_runs
 
-#: the first; the last of an epoch (6 ticks each), a checkpoint, a validation, and the next; the last
+#: the first, the last; the last of an epoch (6 ticks), a checkpoint, a validation, and the next
 AT = (1, 6, 7, 40, 41, 50, 51, 200)
 
 
