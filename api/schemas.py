@@ -15,8 +15,8 @@ from api.pagination import CompleteList, ListPage
 from api.query import DECIMAL, Flag, Limit, Query, Wait
 from jobs.answers.answer import Answer
 from jobs.job import Attempt, Checkpoint, Job, Status
+from jobs.spec.about import MAX_LABELS, Labels, Name, Notes, Priority
 from jobs.spec.family_schemas import FamilyInfo
-from jobs.spec.job_spec import MAX_LABELS, Labels, Name, Notes, Priority
 from models.strict_models import StrictModel
 
 MAX_PAGE_TICKS = 100_000  # of one page

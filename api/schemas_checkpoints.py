@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from jobs.spec.job_spec import Name
+from jobs.spec.about import Name
 from models.strict_models import StrictModel
 from models.strict_numbers import INTEGRAL
 

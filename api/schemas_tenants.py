@@ -11,7 +11,7 @@ from api.query import Query
 from api.schemas import check_labels
 from jobs.queries.tenant_events import TenantEvent
 from jobs.queries.usage import Quotas, RetentionRules
-from jobs.spec.job_spec import MAX_LABELS
+from jobs.spec.about import MAX_LABELS
 from models.strict_models import StrictModel
 
 DURATION = re.compile(r"([1-9][0-9]{0,8})([smhdw])")

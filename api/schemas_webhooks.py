@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
 from api.pagination import ListPage
 from api.query import Limit, Query
-from jobs.spec.job_spec import Labels
+from jobs.spec.about import Labels
 from jobs.spec.notify import URL_SCHEMA, parse_url
 from jobs.webhooks.delivery import DeliveryInfo
 from jobs.webhooks.webhook import ANY_EVENT, EVENT_TYPES, EventType, Format, WebhookInfo

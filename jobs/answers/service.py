@@ -20,8 +20,8 @@ from jobs.ledger.claims import Question
 from jobs.queries.jobs import JobQueries
 from jobs.queries.moving_checkpoints import use_checkpoint
 from jobs.settings import Settings
+from jobs.spec.about import MAX_NAME_CHARACTERS
 from jobs.spec.data import DatasetData
-from jobs.spec.job_spec import MAX_NAME_CHARACTERS
 from jobs.store import keys
 from jobs.store.codec import encode_checkpoint
 from jobs.store.connection import Store

@@ -25,7 +25,8 @@ from jobs.job import Lease, Transition
 from jobs.ledger.claims import Question, VerifyRange
 from jobs.ledger.fork_start import ForkStart
 from jobs.memory_estimate import estimate_memory_bytes
-from jobs.spec.job_spec import MAX_NAME_CHARACTERS, JobSpec
+from jobs.spec.about import MAX_NAME_CHARACTERS
+from jobs.spec.job_spec import JobSpec
 from jobs.store.connection import Store
 from jobs.store.job_snapshot import JobSnapshot, parse_snapshot
 from jobs.store.keys import job_member

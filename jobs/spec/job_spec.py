@@ -7,10 +7,11 @@ stored, shown and trained. `jobs/spec/reading.py` makes the one from the other.
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 from pydantic.json_schema import SkipJsonSchema
 
+from jobs.spec.about import Labels, Name, Notes, Priority
 from jobs.spec.base import MAX_ROWS_PER_TICK, Positive, Seed, StoredSeed
 from jobs.spec.class_weights import ClassWeights
 from jobs.spec.conditions import MAX_CONDITION_CHARACTERS, MAX_CONDITIONS, check_condition
@@ -48,27 +49,9 @@ from models.strict_numbers import FINITE, INTEGRAL
 Objective = Literal["mse", "cross_entropy", "language_model"]
 RecordedColumn = Literal["loss", "grad_norm"]
 BatchSize = Annotated[int, Field(ge=1, le=MAX_ROWS_PER_TICK), INTEGRAL]
-MAX_NAME_CHARACTERS = 200
-Name = Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)]
-# no colon in a key: the filter `label=key:value` is split at the first one
-LabelKey = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^:]+$")]
-MAX_LABELS = 32
-LABELS_SCHEMA = {  # pydantic would write patternProperties, which allows all other names
-    "type": "object",
-    "maxProperties": MAX_LABELS,
-    "propertyNames": {"minLength": 1, "maxLength": 63, "pattern": "^[^:]+$"},
-    "additionalProperties": {"type": "string", "maxLength": 255},
-}
-Labels = Annotated[
-    dict[LabelKey, Annotated[str, Field(max_length=255)]],
-    LimitErrors(max_items=MAX_LABELS),
-    WithJsonSchema(LABELS_SCHEMA),
-]
-Notes = Annotated[str, Field(max_length=10_000)]
 ConditionText = Annotated[
     str, Field(max_length=MAX_CONDITION_CHARACTERS), AfterValidator(check_condition)
 ]
-Priority = Annotated[int, Field(ge=-100, le=100), INTEGRAL]
 
 
 #: shown with the schema
