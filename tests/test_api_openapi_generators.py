@@ -59,7 +59,8 @@ def test_every_list_says_what_its_items_are() -> None:
 
 
 def test_every_branch_of_a_tagged_union_requires_its_tag() -> None:
-    unions = [schema for schema in every_schema() if "oneOf" in schema]
+    alternatives = [schema for schema in every_schema() if "oneOf" in schema]
+    unions = [one for one in alternatives if any("$ref" in branch for branch in one["oneOf"])]
     tags = {schema["discriminator"]["propertyName"] for schema in unions}
     assert tags >= {"family", "source", "name", "type"}
     for union in unions:
