@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bench import (
     access,
     checkpoint,
+    engine_choice,
     engines,
     first_tick,
     gpu,
@@ -54,6 +55,14 @@ BENCHMARKS = {
         "Service: against the loop, over HTTP", service_vs_loop.measure, 3, {"long": 1_000_000}
     ),
     "engines": Benchmark("Engines: against the loop, in one process", engines.measure, 5),
+    "engine_choice": Benchmark(
+        "Choice of eager or graph: the rule against rates",
+        engine_choice.measure,
+        5,
+        {"shapes": 3},
+        1,
+        on_page=False,
+    ),
     "native": Benchmark("Native: the seed's net, processor time", native.measure, 7),
     "recording": Benchmark(
         "Recording: every tick, against none", recording.measure, 7, {"share": 2}, 1

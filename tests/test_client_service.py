@@ -94,6 +94,30 @@ def test_a_plan_expects_the_time_that_such_a_job_took(client: Client, trained: J
     assert 0.1 < plan["seconds"] / (10 * trained.fields["elapsed_seconds"]) < 1.01
 
 
+def test_a_table_that_is_learnt_by_heart_is_told_in_plan_and_events(client: Client) -> None:
+    draws = np.random.default_rng(7).normal(size=(40, 5)).round(3).tolist()
+    data = {"source": "inline", "inputs": [row[1:] for row in draws],
+            "targets": [row[0] for row in draws]}  # fmt: skip
+    noise = small(
+        data=data,
+        budget={"ticks": 400},
+        model={"family": "mlp", "hidden": [64]},
+        optimizer={"name": "adamw", "lr": 0.01},
+        validation={"fraction": 0.5, "every_ticks": 20},
+    )
+    expected = "20 rows are trained on 400 times, and a net often fits such a table by heart"
+    assert [text for text in client.plan(noise)["warnings"] if expected in text]
+    patient = {**noise, "stop": {"patience": {"metric": "val_loss", "ticks": 100}}}
+    assert not [text for text in client.plan(patient)["warnings"] if expected in text]
+    job = client.submit(noise).wait(60)
+    best = job.fields["best"]["tick"]
+    assert best <= 200
+    messages = [event.data.get("message", "") for event in job.follow() if event.type == "log"]
+    assert [
+        text for text in messages if f"the best val_loss, at tick {best} of 400, is kept" in text
+    ]
+
+
 def test_a_jobs_history_is_every_tick_in_every_form(
     trained: Job, client: Client, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:

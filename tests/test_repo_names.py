@@ -23,7 +23,8 @@ PRIVATE_WORDS = {
 #: participles that said nothing of the value which they named
 EMPTY_WORDS = {"found", "each", "made", "said"}
 PATIENCE_FILES = (
-    "jobs/spec/training.py", "jobs/spec/metric_rules.py", "ticks/stopping.py", "tests/",
+    "jobs/spec/training.py", "jobs/spec/metric_rules.py", "jobs/spec/spec_warnings.py",
+    "workers/training_attempt.py", "ticks/stopping.py", "tests/",
 )  # fmt: skip
 #: names on the wire, and where they may stand: a method of HTTP's clients, a rule of the spec, a
 #: field of an answer, an option of ticks.engines.graph

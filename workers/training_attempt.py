@@ -18,6 +18,8 @@ from workers.resume import ResumePoint
 from workers.trainer_client import ChunkResult, JsonDict
 from workers.trainer_session import TrainerSession
 
+#: a job that went on for so long after its best validation could have ended
+MIN_TICKS_AFTER_BEST = 100
 #: why an attempt ends, as `reason_to_end` returns it (`end_reason` is the trainer's own reason)
 EndReason = Literal[
     "cancel",  # requested by a client
@@ -240,8 +242,21 @@ class TrainingAttempt:
             return outcomes.disk_pause_outcome(self.tick, "the final checkpoint could not be saved")
         if self.end_failure:
             return Outcome("failed", self.tick, error=self.end_failure)
+        self._report_early_best()
         stopped_by = {"stop": "user", "seconds": "budget"}.get(reason, self.end_reason)
         return Outcome("succeeded", self.tick, stopped_by=stopped_by)
+
+    def _report_early_best(self) -> None:
+        """Tell of a best validation in the first half, after which the job did not improve."""
+        if self.best is None or self.spec.stop.patience is not None:
+            return
+        metric, tick = self.best["metric"], self.best["tick"]
+        if tick <= self.tick // 2 and self.tick - tick >= MIN_TICKS_AFTER_BEST:
+            outcome = (
+                "is kept as the checkpoint best" if self.spec.checkpoint.keep_best else "is past"
+            )
+            text = f"the best {metric}, at tick {tick:,} of {self.tick:,}, {outcome}"
+            self.session.report("info", f"{text}; see stop.patience")
 
     def save_and_stop(self, reason: EndReason) -> Outcome:
         """Save the trainer's state, after a failure the one before it, unless it is saved."""

@@ -27,6 +27,8 @@ ONE_FEATURE = {
     "layer": NOTHING_LEFT, "layer+batch": NOTHING_LEFT, "group": NOTHING_LEFT,
     "rms": "its sign, and nothing is learned of its size",
 }  # fmt: skip
+#: a table of so few rows that is trained on so often needs a rule that ends it
+MAX_SMALL_ROWS, MANY_PASSES = 10_000, 100
 #: options of an upload that say what its cells mean
 CELL_OPTIONS = ("missing", "decimal", "thousands")
 #: groups, which are held out whole, may be this many times the rows that were asked for, untold
@@ -48,7 +50,13 @@ def find_spec_warnings(spec: JobSpec) -> list[str]:
     notes = [] if spec.facts is None else [*spec.facts.notes, *_option_warnings(spec.facts)]
     if spec.weights is not None:
         notes += [f"init leaves out what does not fit: {rule}" for rule in spec.weights.left_out]
-    return [*notes, *_model_warnings(spec), *_split_warnings(spec), *_checkpoint_warnings(spec)]
+    return [
+        *notes,
+        *_model_warnings(spec),
+        *_split_warnings(spec),
+        *_checkpoint_warnings(spec),
+        *_patience_warnings(spec),
+    ]
 
 
 def _option_warnings(binding: DatasetBinding) -> Iterator[str]:
@@ -143,6 +151,20 @@ def _checkpoint_warnings(spec: JobSpec) -> Iterator[str]:
             f"validation.every_ticks is {every}: with checkpoint.keep_best each validation that is "
             "the best so far saves a checkpoint, which may take longer than the ticks before it; "
             "take a larger every_ticks, or keep_best false"
+        )
+
+
+def _patience_warnings(spec: JobSpec) -> Iterator[str]:
+    """Yield the warning of a table that a net is likely to fit by heart before the budget ends."""
+    total, rows = spec.ticks_total, spec.training_rows
+    if spec.validation is None or spec.stop.patience is not None or total is None:
+        return
+    passes = total // spec.ticks_per_epoch
+    if spec.profile.text is None and rows <= MAX_SMALL_ROWS and passes >= MANY_PASSES:
+        outcome = "the best checkpoint is kept" if spec.checkpoint.keep_best else "no best is kept"
+        yield (
+            f"{rows:,} rows are trained on {passes:,} times, and a net often fits such a table by "
+            f"heart long before: {outcome}, and nothing ends the job then; see stop.patience"
         )
 
 
