@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch._inductor.config
 from torch import Tensor
 
 from tests.needs import needs
@@ -27,11 +26,14 @@ IS_FAULTY = torch.__version__.startswith("2.13.")
 
 def compiled(function: Callable[..., Any], *given: Any, times: int = 1) -> Any:
     """What a function gives when torch has compiled it (in this process), called so often."""
-    torch._dynamo.reset()
-    with warnings.catch_warnings(), torch._inductor.config.patch(compile_threads=1):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        compiled_function = torch.compile(function, fullgraph=True, dynamic=False)
-        return [compiled_function(*given) for _ in range(times)][-1]
+        import torch._inductor.config  # here: every process of the suite reads this file
+
+        torch._dynamo.reset()
+        with torch._inductor.config.patch(compile_threads=1):
+            compiled_function = torch.compile(function, fullgraph=True, dynamic=False)
+            return [compiled_function(*given) for _ in range(times)][-1]
 
 
 def spoils_alpha() -> bool:
