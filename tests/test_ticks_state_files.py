@@ -11,7 +11,13 @@ from safetensors.torch import load_file
 from models.build import build
 from models.mlp.config import MlpConfig
 from tests.test_ticks_exact_resume import SPECS
-from tests.training_records import read_small_spec, resume_training, run_and_record, start_training
+from tests.training_records import (
+    read_small_spec,
+    resume_training,
+    run_and_record,
+    start_training,
+    train_saving_at,
+)
 from ticks import state_files
 
 
@@ -104,3 +110,15 @@ def test_a_state_of_another_net_is_refused(folder: Path) -> None:
 def test_saving_never_writes_over_a_file(folder: Path) -> None:
     with pytest.raises(FileExistsError):
         state_files.save(start_training(SPECS["batch norm"]), folder)
+
+
+def test_a_resume_between_two_validations_saves_the_same_report_to_the_byte(tmp_path: Path) -> None:
+    spec = SPECS["weighted classes"]  # validated every 8 ticks
+    saved = {tick: folder for tick, folder, _ in train_saving_at(spec, (4, 12, 14), tmp_path)}
+    resumed = resume_training(spec, saved[12])
+    run_and_record(resumed, until=14)
+    (folder := tmp_path / "resumed").mkdir()
+    state_files.save(resumed, folder)
+    reports = [(path / "report.json").read_bytes() for path in (saved[14], folder)]
+    assert reports[0] == reports[1] and strictly(folder / "report.json")["validation"]["tick"] == 8
+    assert not (saved[4] / "report.json").exists()

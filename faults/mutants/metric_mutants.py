@@ -85,7 +85,9 @@ MUTANTS = (
         "report-forgotten-by-a-load",
         "a checkpoint between two validations of a resumed training has no report",
         edit_once("ticks/state_files.py", "REPORT).exists()", "REPORT) is None"),
-        ("tests/test_ticks_exact_resume.py::test_resumed_at_any_tick_is_the_straight_training"
-         "[weighted classes]",),
+        (
+            "tests/test_ticks_state_files.py"
+            "::test_a_resume_between_two_validations_saves_the_same_report_to_the_byte",
+        ),
     ),
 )  # fmt: skip
