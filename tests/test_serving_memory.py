@@ -32,7 +32,7 @@ print(json.dumps({
 """
 #: each takes 1 MiB or more, and nothing that runs before a request or a job needs it
 UNUSED_AT_REST = {
-    "anyio", "httpx", "matplotlib", "mypy", "numpy.random", "onnx", "onnxruntime", "pandas",
+    "anyio", "httpx", "matplotlib", "mypy", "onnx", "onnxruntime", "pandas",
     "pyarrow", "pytest", "rich", "scipy", "tensorboard", "torch", "unittest", "wandb", "yaml",
 }  # fmt: skip
 

@@ -38,9 +38,7 @@ def _draw_targets(count: int, seed: int) -> Iterator[tuple[int, list[int]]]:
         yield first, (steps + (words % (count - steps).astype(np.uint64)).astype(np.int64)).tolist()
 
 
-def _draw_words(
-    generator: "np.random.MT19937", count: int, *, is_small: bool
-) -> NDArray[np.uint64]:
+def _draw_words(generator: np.random.MT19937, count: int, *, is_small: bool) -> NDArray[np.uint64]:
     """Draw random numbers of 32 bits, or of 64, the high half first; uint64 [count]."""
     if is_small:
         return generator.random_raw(count)
