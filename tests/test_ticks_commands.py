@@ -70,7 +70,7 @@ def spawn(fork_server: ForkServerProcess) -> Iterator[Spawn]:
 
 
 def build(trainer: TrainerClient, log: Path | None = None, **changes: Any) -> dict[str, Any]:
-    return trainer.build(read_small_spec(**changes).model_dump(mode="json"), "cpu", log)
+    return trainer.build(read_small_spec(**changes).to_stored(), "cpu", log)
 
 
 def threads(pid: int | None) -> int:
