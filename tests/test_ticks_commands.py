@@ -69,6 +69,9 @@ def spawn(fork_server: ForkServerProcess) -> Iterator[Spawn]:
         process.close()
 
 
+MEASURED = ("val_loss", "val_r2", "val_mae", "val_rmse")
+
+
 def build(trainer: TrainerClient, log: Path | None = None, **changes: Any) -> dict[str, Any]:
     return trainer.build(read_small_spec(**changes).to_stored(), "cpu", log)
 
@@ -223,8 +226,8 @@ def test_a_state_digest_is_given_on_request_and_once_a_tick(spawn: Spawn, tmp_pa
     assert [p.column for p in trainer.run(3).sparse] == []
     assert [(p.column, p.tick) for p in trainer.run(2, digest=True).sparse] == [("state", 5)]
     at_8 = trainer.run(3, digest=True).sparse
-    assert [p.column for p in at_8] == ["val_loss", "state"]
-    assert at_8[1].bits[::-1].hex() == trainer.save(tmp_path).state_digest
+    assert [p.column for p in at_8] == [*MEASURED, "state"]
+    assert at_8[-1].bits[::-1].hex() == trainer.save(tmp_path).state_digest
 
 
 def test_a_validation_is_announced_and_made_once_a_tick(spawn: Spawn) -> None:
@@ -234,7 +237,9 @@ def test_a_validation_is_announced_and_made_once_a_tick(spawn: Spawn) -> None:
     build(trainer, **RICH)
     trainer.run(5)
     first = trainer.validate(5)
-    assert [(p.column, p.tick) for p in first.sparse] == [("val_loss", 5), ("state", 5)]
+    assert [(p.column, p.tick) for p in first.sparse] == [
+        (name, 5) for name in (*MEASURED, "state")
+    ]
     assert trainer.validate(5).sparse == [] and phases == ["validating"]
 
 
