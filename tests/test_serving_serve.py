@@ -91,6 +91,12 @@ def test_the_ready_line_is_true(service: ServiceProcess) -> None:
     assert worker["queue"] == "cpu" and worker["fingerprint"]["canary"]
 
 
+def test_a_start_tells_what_it_waits_for(service: ServiceProcess) -> None:
+    lines = [entry["event"] for entry in log_entries(service) if entry["part"] == "serve"]
+    steps = [line.split(",")[0] for line in lines if line.startswith("starting")]
+    assert steps == ["starting the store", "starting API and workers (1)"]
+
+
 def test_the_local_users_client_is_configured(service: ServiceProcess) -> None:
     config = json.loads((service.folder / "config" / "tickforge" / "config.json").read_text())
 
