@@ -18,13 +18,13 @@ from tests.support import small_spec, wait_until
 TICKS = 1100
 SPEC = small_spec(
     budget={"ticks": TICKS},
-    validation={"fraction": 0.2, "every_ticks": 500},
+    validation={"fraction": 0.2, "every_ticks": 500, "metrics": ["val_loss"]},
     checkpoint={"every_ticks": 500, "keep": 2},
     compute={"engine": "eager"},
 )
 CHECKPOINT_FILES = [
-    "config.json", "manifest.json", "model.py", "model.safetensors", "state.json",
-    "state.safetensors",
+    "config.json", "manifest.json", "model.py", "model.safetensors", "report.json",
+    "state.json", "state.safetensors",
 ]  # fmt: skip
 HISTORY_FILES = [
     "loss/000000.f32", "loss/000000.rows", "state/000000.sparse", "time/000000.sparse",
