@@ -21,9 +21,9 @@ MIN_NATIVE_TICKS = 1_000_000
 #: ticks of an engine's trial, run twice by it and once by eager, before it may train
 TRIAL_TICKS = 64
 COMPILE_SECONDS = 15.0  # of the loop, once per machine
-TRACE_SECONDS = 0.05  # of a tick, beside its own time
+TRACE_SECONDS = 0.02  # of a tick, beside its own time
 #: graph must save this many times its cost
-MIN_SAVING_RATIO = 2.0
+MIN_SAVING_RATIO = 1.5
 
 
 class EngineDecision(NamedTuple):
@@ -79,5 +79,6 @@ def _estimate_saving(spec: JobSpec, is_ready: bool) -> tuple[float, float]:
     """Estimate the seconds that graph saves over the whole job, and those it costs before."""
     saving_per_tick, tick_seconds = saved_seconds(spec), estimate_tick_seconds(spec)
     ticks = spec.ticks_total or int((spec.budget.seconds or 0) / tick_seconds)
-    cost = 2 * TRIAL_TICKS * tick_seconds + TRACE_SECONDS + (0 if is_ready else COMPILE_SECONDS)
+    trial_tick_seconds = tick_seconds + 2 * estimate_tick_seconds(spec, "graph")
+    cost = TRIAL_TICKS * trial_tick_seconds + TRACE_SECONDS + (0 if is_ready else COMPILE_SECONDS)
     return ticks * saving_per_tick, cost

@@ -37,7 +37,7 @@ MAX_GROUP_EXCESS = 1.5
 
 def find_warnings(spec: JobSpec) -> list[str]:
     """Return all that is doubtful about a spec, as far as it and its profiles tell."""
-    return [*find_spec_warnings(spec), *find_target_warnings(spec)]
+    return [*find_spec_warnings(spec), *find_target_warnings(spec), *_patience_warnings(spec)]
 
 
 def find_spec_warnings(spec: JobSpec) -> list[str]:
@@ -50,13 +50,7 @@ def find_spec_warnings(spec: JobSpec) -> list[str]:
     notes = [] if spec.facts is None else [*spec.facts.notes, *_option_warnings(spec.facts)]
     if spec.weights is not None:
         notes += [f"init leaves out what does not fit: {rule}" for rule in spec.weights.left_out]
-    return [
-        *notes,
-        *_model_warnings(spec),
-        *_split_warnings(spec),
-        *_checkpoint_warnings(spec),
-        *_patience_warnings(spec),
-    ]
+    return [*notes, *_model_warnings(spec), *_split_warnings(spec), *_checkpoint_warnings(spec)]
 
 
 def _option_warnings(binding: DatasetBinding) -> Iterator[str]:

@@ -3,9 +3,10 @@
 from jobs.spec.job_spec import JobSpec
 from models.mlp.config import MlpConfig
 
-#: seconds that graph saves per tick and micro-batch: for each layer, and for the rest
-SAVED_SECONDS_PER_LAYER = 60e-6
-SAVED_SECONDS = 60e-6
+#: seconds that graph saves in a tick and in each of its micro-batches, and for each layer there;
+#: fitted to nets of 1 to 16 layers, 1 and 4 micro-batches (`python -m bench engine_choice`)
+SAVED_SECONDS, SAVED_SECONDS_PER_LAYER = 150e-6, 40e-6
+SAVED_PART_SECONDS, SAVED_PART_SECONDS_PER_LAYER = 150e-6, 120e-6
 #: time of an engine's own calls, relative to the time that graph saves
 OVERHEAD_RATIOS = {"eager": 1.5, "graph": 0.5, "native": 0.005}
 FLOPS_PER_SECOND = 2e10
@@ -30,4 +31,5 @@ def count_tick_flops(spec: JobSpec) -> int:
 def saved_seconds(spec: JobSpec) -> float:
     """Return the seconds that graph saves in a tick."""
     layers = len(spec.model.hidden) if isinstance(spec.model, MlpConfig) else 5 * spec.model.layers
-    return (SAVED_SECONDS + SAVED_SECONDS_PER_LAYER * layers) * spec.micro_batches
+    part = SAVED_PART_SECONDS + SAVED_PART_SECONDS_PER_LAYER * layers
+    return SAVED_SECONDS + SAVED_SECONDS_PER_LAYER * layers + part * spec.micro_batches
