@@ -17,7 +17,7 @@ from tests.support import running_store, settings_for, small_spec
 
 Wait = Callable[..., HeldRequest]
 Change = Callable[[ManualWorker, Any], Any]
-BEST_AT_3 = {"metric": "val_loss", "tick": 3, "value": 0.5}
+BEST_AT_3 = {"metric": "val_loss", "tick": 3, "value": 0.5, "metrics": {"val_loss": 0.5}}
 
 
 @pytest.fixture

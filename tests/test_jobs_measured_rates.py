@@ -8,6 +8,7 @@ import redis
 from jobs.measured_rates import MeasuredRate, expect_tick_seconds, make_rate
 from jobs.plan import Plan, plan
 from jobs.queries import tick_rates
+from jobs.spec.tick_costs import estimate_tick_seconds
 from tests.training_records import read_small_spec
 
 WORKER: dict[str, Any] = {
@@ -41,9 +42,12 @@ def test_a_job_takes_what_its_ticks_took_before_whatever_its_budget() -> None:
 
 
 def test_a_similar_job_is_scaled_by_what_arithmetic_says_of_both() -> None:
-    twice = {"batch_size": 16, "micro_batches": 2}
-    expected = planned(rate(0.002), **twice)
-    assert expected.seconds == pytest.approx(2 * 500 * 0.002)
+    parts: dict[str, Any] = {"micro_batches": 2}
+    more = estimate_tick_seconds(read_small_spec(**parts)) / estimate_tick_seconds(
+        read_small_spec()
+    )
+    expected = planned(rate(0.002), **parts)
+    assert 1.2 < more < 2 and expected.seconds == pytest.approx(more * 500 * 0.002)
     assert "the most similar job" in expected.seconds_why
     layer, none = rate(0.002), rate(0.007, model=model(4, norm="none"))
     assert planned(layer, none, model=model(5, norm="none")).seconds == pytest.approx(3.5, rel=0.01)

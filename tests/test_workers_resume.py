@@ -153,7 +153,7 @@ def test_a_worker_with_other_kernels_leaves_a_begun_job_alone_unless_it_is_best_
 ) -> None:
     """What torch answers without AVX is another machine's bits, and the canary tells."""
     begun = [harness.pause_at(220)]
-    spec = {**SPEC, "compute": {"exact": "best_effort"}}
+    spec = {**SPEC, "compute": {**SPEC["compute"], "exact": "best_effort"}}
     begun.append(harness.submit(spec))
     harness.wait_for(begun[1], lambda job: job.tick >= 220)
     harness.ledger.request_transition(TENANT, begun[1], "pause")

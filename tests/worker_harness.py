@@ -30,6 +30,7 @@ SPEC = small_spec(
     model={"family": "mlp", "hidden": [16], "dropout": 0.1},
     budget={"ticks": 600},
     checkpoint={"every_ticks": 200, "keep": 3},
+    compute={"engine": "eager"},
 )
 
 
