@@ -41,6 +41,7 @@ MAX_IN_FLIGHT_OF_WEBHOOK = 8
 POLL_SECONDS = 0.2  # between two looks for what is due, if nothing comes back before
 #: least time between two looks: what came back meanwhile is recorded by one script
 MIN_ROUND_SECONDS = 0.02
+MAX_RECORDED = 4  # tries by one script, some 0.1 ms each
 RETRY_SECONDS = 0.5  # after the store did not answer
 GONE = 410
 
@@ -170,32 +171,33 @@ class WebhookSender(BackgroundThread):
         self._results.put(Sent(message, sent_ms, response))
 
     def _record(self, results: Sequence[Sent]) -> None:
-        """Record what came back; a webhook that this disabled is archived so."""
+        """Record what came back, a few at a time: requests of clients wait for such a script."""
         self._unrecorded += results
-        if not self._unrecorded:
-            return
-        fault_points.hit("webhooks:answered")
-        tries = list(map(judge, self._unrecorded))
-        try:
-            disabled = self._queue.report(tries)
-        except LeaseLost:
-            self._forget_unrecorded()
-            raise
-        fault_points.hit("webhooks:recorded")
-        recorded = list(zip(self._unrecorded, tries, strict=True))
-        self._forget_unrecorded()
-        for sent, result in recorded:
-            self._log(sent, result)
-        for member in disabled:
+        while some := self._unrecorded[:MAX_RECORDED]:
+            fault_points.hit("webhooks:answered")
+            tries = list(map(judge, some))
+            try:
+                disabled = self._queue.report(tries)
+            except LeaseLost:
+                self._forget(self._unrecorded)
+                raise
+            fault_points.hit("webhooks:recorded")
+            self._forget(some)
+            for sent, result in zip(some, tries, strict=True):
+                self._log(sent, result)
+            self._archive_disabled(disabled)
+
+    def _archive_disabled(self, members: Sequence[str]) -> None:
+        for member in members:
             try:
                 self._archive.save_change(*keys.split_member(member))
             except (StoreFull, DiskUnavailable, NotArchived) as error:
                 self._logger.warning("a disabled webhook is not archived so", error=str(error))
 
-    def _forget_unrecorded(self) -> None:
-        for sent in self._unrecorded:
+    def _forget(self, recorded: Sequence[Sent]) -> None:
+        for sent in recorded:
             self._in_flight.pop((sent.message.lane.member, sent.message.lane.lane), None)
-        self._unrecorded.clear()
+        self._unrecorded = self._unrecorded[len(recorded) :]
 
     def _log(self, sent: Sent, result: TryResult) -> None:
         lane = sent.message.lane

@@ -93,12 +93,13 @@ local function add_message(member, id, lane, fields)
   local waiting, message = keys.webhook_waiting(member), keys.webhook_message(member, id)
   if redis.call('ZSCORE', waiting, id) then return end
   local number = redis.call('HINCRBY', keys.webhook(member), 'messages', 1)
-  redis.call('HDEL', message, 'code', 'error', 'ended_ms', 'first_ms', 'sent_ms')
+  if redis.call('ZADD', keys.webhook_messages(member), number, id) == 0 then -- it has ended once
+    redis.call('HDEL', message, 'code', 'error', 'ended_ms', 'first_ms', 'sent_ms')
+    redis.call('ZREM', keys.webhook_ended(member), id)
+  end
   redis.call('HSET', message, 'id', id, 'lane', lane, 'status', 'waiting', 'attempt', '0', 'number', number,
     'created_ms', now, unpack(fields))
-  redis.call('ZADD', keys.webhook_messages(member), number, id)
   redis.call('ZADD', waiting, number, id)
-  redis.call('ZREM', keys.webhook_ended(member), id)
   if redis.call('RPUSH', keys.webhook_lane(member, lane), id) == 1 then call_first(member, lane) end
   if redis.call('ZCARD', waiting) > MAX_WAITING then
     local oldest = redis.call('ZRANGE', waiting, '0', '0')[1]
