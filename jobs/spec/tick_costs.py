@@ -5,8 +5,10 @@ from models.mlp.config import MlpConfig
 
 #: seconds that graph saves in a tick and in each of its micro-batches, and for each layer there;
 #: fitted to nets of 1 to 16 layers, 1 and 4 micro-batches (`python -m bench engine_choice`)
-SAVED_SECONDS, SAVED_SECONDS_PER_LAYER = 150e-6, 40e-6
-SAVED_PART_SECONDS, SAVED_PART_SECONDS_PER_LAYER = 150e-6, 120e-6
+SAVED_SECONDS, SAVED_SECONDS_PER_LAYER = 50e-6, 10e-6
+SAVED_PART_SECONDS, SAVED_PART_SECONDS_PER_LAYER = 180e-6, 50e-6
+#: as many layers of an mlp a language model has: for its embedding and loss, and for each block
+EMBEDDING_LAYERS, BLOCK_LAYERS = 17, 7
 #: time of an engine's own calls, relative to the time that graph saves
 OVERHEAD_RATIOS = {"eager": 1.5, "graph": 0.5, "native": 0.005}
 FLOPS_PER_SECOND = 2e10
@@ -30,6 +32,10 @@ def count_tick_flops(spec: JobSpec) -> int:
 
 def saved_seconds(spec: JobSpec) -> float:
     """Return the seconds that graph saves in a tick."""
-    layers = len(spec.model.hidden) if isinstance(spec.model, MlpConfig) else 5 * spec.model.layers
+    model = spec.model
+    if isinstance(model, MlpConfig):
+        layers = len(model.hidden)
+    else:
+        layers = EMBEDDING_LAYERS + BLOCK_LAYERS * model.layers
     part = SAVED_PART_SECONDS + SAVED_PART_SECONDS_PER_LAYER * layers
     return SAVED_SECONDS + SAVED_SECONDS_PER_LAYER * layers + part * spec.micro_batches
