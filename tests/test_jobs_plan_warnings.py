@@ -89,17 +89,22 @@ def fill(rules: StopRules, ticks: int) -> None:
 def test_a_plan_knows_the_memory_and_the_files_of_a_window(tmp_path: Path) -> None:
     window = 2_100_000  # large arrays come from the system, not from freed memory
     spec, small = window_spec(window), window_spec(1)
+    (tmp_path / "small").mkdir()
+    state_files.save(TrainingRun(small, torch.device("cpu")), tmp_path / "small")  # imports too
     training = TrainingRun(spec, torch.device("cpu"))
+
+    folder = tmp_path / "large"
+    folder.mkdir()
 
     def train_and_save() -> None:
         fill(training.stop_rules, 3 * window)
         training.trainer.ticks_done = 3 * window
-        state_files.save(training, tmp_path)
+        state_files.save(training, folder)
 
     measured = peak_bytes(train_and_save)
     planned = estimate_memory_bytes(spec) - estimate_memory_bytes(small)
     assert planned == pytest.approx(measured, rel=TOLERANCE)
-    files = sum(path.stat().st_size for path in tmp_path.iterdir())
+    files = sum(path.stat().st_size for path in folder.iterdir())
     assert plan(spec, []).checkpoint_bytes == pytest.approx(files, rel=0.01)
 
 
