@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any
 
 from jobs.datasets.formats.cells import NUMBER_PATTERN, THOUSANDS_SIGNS
-from jobs.spec.base import FLOAT32_MAX, FieldError
+from jobs.spec.base import FLOAT32_MAX, FieldError, pointer_step
 from jobs.spec.column_types import list_names
 from models.strict_models import MAX_ERRORS
 from models.times import parse_time
@@ -52,11 +52,11 @@ class _RowReader:
             if rule is None:
                 rule = self._find_fault(column, value)
             if rule is not None:
-                yield FieldError(f"/rows/{at}/{_escape(holder)}", rule, value)
+                yield FieldError(f"/rows/{at}/{pointer_step(holder)}", rule, value)
         for name in row:
             if name not in self._known_names:
                 rule = f"a column of the training's table: the net reads {self._listed}"
-                yield FieldError(f"/rows/{at}/{_escape(name)}", rule, row[name])
+                yield FieldError(f"/rows/{at}/{pointer_step(name)}", rule, row[name])
 
     @cached_property
     def _known_names(self) -> set[str | None]:
@@ -150,8 +150,3 @@ def _find_value(row: Mapping[str, Any], name: str) -> tuple[str, Any, str | None
     if at >= len(numbers):
         return match[1], f"{len(numbers)} numbers", f"a list of {at + 1} numbers or more"
     return f"{match[1]}/{at}", numbers[at], None
-
-
-def _escape(name: str) -> str:
-    """Return a name as a part of a JSON pointer."""
-    return name.replace("~", "~0").replace("/", "~1")

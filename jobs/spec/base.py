@@ -28,6 +28,11 @@ class FieldError(NamedTuple):
     value: Any
 
 
+def pointer_step(name: object) -> str:
+    """Return a name, or a place in a list, as one step of a JSON pointer (RFC 6901)."""
+    return str(name).replace("~", "~0").replace("/", "~1")
+
+
 class InvalidFields(Exception):
     """Fields of a body break its schema or a rule.
 

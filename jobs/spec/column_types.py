@@ -5,7 +5,7 @@ Reads profiles, never data.
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 
-from jobs.spec.base import FieldError
+from jobs.spec.base import FieldError, pointer_step
 from jobs.spec.data import DatasetData
 from jobs.spec.dataset_binding import ClassNames
 from jobs.spec.profiles import MAX_CLASSES, Column
@@ -69,7 +69,7 @@ def _count(number: int | None) -> str:
 
 def type_pointer(name: str) -> str:
     """Return the JSON pointer of a column's type in a spec."""
-    return "/data/types/" + name.replace("~", "~0").replace("/", "~1")
+    return "/data/types/" + pointer_step(name)
 
 
 def category_values(column: Column) -> ClassNames | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from jobs.spec.base import MAX_SEED, FieldError, InvalidSpec
+from jobs.spec.base import MAX_SEED, FieldError, InvalidSpec, pointer_step
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.metric_rules import fill_best_rule
 from jobs.spec.pydantic_errors import to_field_errors
@@ -99,8 +99,8 @@ def _find_fixed(before: Any, after: Any, pointer: str = "") -> Iterator[FieldErr
         return
     if isinstance(before, dict) and isinstance(after, dict) and _may_differ_below(pointer):
         for name in dict.fromkeys([*before, *after]):
-            step = name.replace("~", "~0").replace("/", "~1")
-            yield from _find_fixed(before.get(name), after.get(name), f"{pointer}/{step}")
+            inner = f"{pointer}/{pointer_step(name)}"
+            yield from _find_fixed(before.get(name), after.get(name), inner)
         return
     field = pointer.split("/")[1] if pointer else ""
     if field and field not in REASONS:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from jobs.spec.base import FieldError
+from jobs.spec.base import FieldError, pointer_step
 from jobs.spec.data import METRICS_REVISION, Profile
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.metrics import AUC, METRICS, better_mode
@@ -43,10 +43,11 @@ def check_loss_options(spec: JobSpec) -> Iterator[FieldError]:
         yield FieldError("/class_weights", rule, spec.class_weights)
     elif isinstance(spec.class_weights, dict) and spec.profile.kind == "class":
         names = spec.class_names
-        for name in [name for name in spec.class_weights if name not in set(names)]:
-            listed = ", ".join(map(repr, names[:10])) + (", …" if len(names) > 10 else "")
-            step = name.replace("~", "~0").replace("/", "~1")
-            yield FieldError(f"/class_weights/{step}", f"a class of the target: {listed}", name)
+        known_classes = set(names)
+        rule = f"a class of the target: {', '.join(map(repr, names[:10]))}"
+        rule += ", …" if len(names) > 10 else ""
+        for name in (given for given in spec.class_weights if given not in known_classes):
+            yield FieldError(f"/class_weights/{pointer_step(name)}", rule, name)
     if spec.label_smoothing and not is_class:
         rule = "0: label_smoothing is for the objective cross_entropy"
         yield FieldError("/label_smoothing", rule, spec.label_smoothing)

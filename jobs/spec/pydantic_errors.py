@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from jobs.spec.base import FieldError
+from jobs.spec.base import FieldError, pointer_step
 from jobs.spec.pydantic_rules import describe_rule
 from models.strict_models import ERRORS_LEFT_OUT
 
@@ -60,7 +60,7 @@ def json_pointer(path: tuple[str | int, ...], body: object, *, missing: bool = F
             node = node[step]  # type: ignore[index]
         elif not (missing and at == len(path) - 1):
             continue
-        parts.append(str(step).replace("~", "~0").replace("/", "~1"))
+        parts.append(pointer_step(step))
     return "".join("/" + part for part in parts)
 
 
