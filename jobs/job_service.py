@@ -32,12 +32,11 @@ from jobs.ledger.checkpoint_requests import CheckpointRequests
 from jobs.ledger.checkpoint_set import RequestedCheckpoint
 from jobs.ledger.claims import VerifyRange
 from jobs.ledger.client import JobLedger
-from jobs.plan import Plan, place_spec, plan
+from jobs.plan import Plan, place_spec
 from jobs.queries import worker_registry
 from jobs.queries.ended_jobs import EndedJobFilter, EndedJobs
 from jobs.queries.jobs import JobQueries
-from jobs.queries.notified_webhooks import find_notify_warnings
-from jobs.queries.tick_rates import read_rates
+from jobs.queries.plans import plan_now
 from jobs.settings import Settings
 from jobs.spec.base import FieldError, InvalidFields, InvalidSpec
 from jobs.spec.job_spec import JobSpec
@@ -88,10 +87,7 @@ class JobService:
 
     def plan(self, tenant: str, body: object) -> Plan:
         """Return what a spec would mean; stores nothing. Raises InvalidSpec."""
-        spec = self._parse_spec(tenant, body)
-        warnings = find_notify_warnings(self._store, tenant, spec.notify)
-        workers = worker_registry.live_workers(self._store)
-        return plan(spec, workers, read_rates(self._store, workers), warnings)
+        return plan_now(self._store, tenant, self._parse_spec(tenant, body))
 
     def submit(self, tenant: str, body: object, idempotency: Idempotency | None) -> Submission:
         """Queue a training job, or find the job of this idempotency key.

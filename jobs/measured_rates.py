@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.tick_costs import combine_costs, count_tick_flops, saved_seconds
@@ -50,7 +51,7 @@ def make_rate(spec: JobSpec, engine: str, tick_seconds: float, at_ms: int) -> Me
         engine=engine,
         setting=f"{spec.model.family} {compute.precision} {compute.threads}",
         traits=_traits(spec),
-        shape=job_shape(spec),
+        shape=_job_shape(spec),
         call_seconds=saved_seconds(spec),
         flops=count_tick_flops(spec),
         tick_seconds=tick_seconds,
@@ -58,19 +59,28 @@ def make_rate(spec: JobSpec, engine: str, tick_seconds: float, at_ms: int) -> Me
     )
 
 
-def expect_tick_seconds(
-    spec: JobSpec, engine: str, rates: Collection[MeasuredRate]
-) -> tuple[float, MeasuredRate] | None:
-    """Return a tick's seconds by the rate that resembles it most, and that rate; None without."""
+class ExpectedTick(NamedTuple):
+    """The seconds that a tick is expected to take, by a rate; `is_own`: of such a job itself."""
+
+    seconds: float
+    rate: MeasuredRate
+    is_own: bool
+
+
+def expect_tick(spec: JobSpec, engine: str, rates: Collection[MeasuredRate]) -> ExpectedTick | None:
+    """Return what a tick takes by the rate that resembles the job most; None if none does."""
     planned = make_rate(spec, engine, 0.0, 0)
-    nearest = min(rates, key=lambda rate: (_distance(planned, rate), -rate.at_ms), default=None)
-    if nearest is None or _distance(planned, nearest) > math.log(MAX_SIZE_FACTOR):
+    near = [(distance, rate) for rate in rates
+            if (distance := _distance(planned, rate)) <= math.log(MAX_SIZE_FACTOR)]  # fmt: skip
+    if not near:
         return None
-    scale = _cost(planned) / _cost(nearest) if nearest.shape != planned.shape else 1.0
-    return nearest.tick_seconds * scale, nearest
+    _, nearest = min(near, key=lambda pair: (pair[0], -pair[1].at_ms))
+    is_own = nearest.shape == planned.shape
+    scale = 1.0 if is_own else _cost(planned) / _cost(nearest)
+    return ExpectedTick(nearest.tick_seconds * scale, nearest, is_own)
 
 
-def job_shape(spec: JobSpec) -> str:
+def _job_shape(spec: JobSpec) -> str:
     """Return a hash of all that a tick's time depends on, beside engine and setting."""
     parts = spec.model_dump(
         mode="json",

@@ -12,7 +12,7 @@ from jobs.device_choice import (
     queue_workers,
     resolve_device,
 )
-from jobs.measured_rates import MeasuredRate, expect_tick_seconds, job_shape
+from jobs.measured_rates import MeasuredRate, expect_tick
 from jobs.memory_estimate import (
     FLOAT_BYTES,
     best_weights_bytes,
@@ -154,16 +154,16 @@ def _expect_seconds(
 ) -> tuple[float | None, str]:
     """Return how long the ticks from `first_tick` on train at most, and why one thinks so."""
     limit = spec.budget.seconds
-    expected = expect_tick_seconds(spec, engine, rates)
-    if spec.ticks_total is None or expected is None:
-        lacking = f"no live worker has trained such a job with {engine} yet"
-        return (limit, lacking) if limit is None else (limit, "the budget's seconds")
-    tick_seconds, rate = expected
-    seconds = (spec.ticks_total - first_tick + 1) * tick_seconds
-    if limit is not None and limit < seconds:
+    tick = expect_tick(spec, engine, rates)
+    seconds = None
+    if spec.ticks_total is not None and tick is not None:
+        seconds = (spec.ticks_total - first_tick + 1) * tick.seconds
+    if limit is not None and (seconds is None or limit < seconds):
         return limit, "the budget's seconds"
-    like = "such a job" if rate.shape == job_shape(spec) else "the most similar job"
-    measured = f"a live worker's {1 / rate.tick_seconds:,.0f} ticks a second of {like}"
+    if seconds is None or tick is None:
+        return None, f"no live worker has trained such a job with {engine} yet"
+    like = "such a job" if tick.is_own else "the most similar job"
+    measured = f"a live worker's {1 / tick.rate.tick_seconds:,.0f} ticks a second of {like}"
     return seconds, f"by {measured} with {engine}"
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import redis
 
-from jobs.measured_rates import MeasuredRate, expect_tick_seconds, make_rate
+from jobs.measured_rates import MeasuredRate, expect_tick, make_rate
 from jobs.plan import Plan, plan
 from jobs.queries import tick_rates
 from jobs.spec.tick_costs import estimate_tick_seconds
@@ -87,6 +87,6 @@ def test_rates_outlive_a_worker_and_the_newest_are_kept(
     tick_rates.record_rate(store, "another", rate())
     rates = tick_rates.read_rates(store, [WORKER, WORKER, {"queue": "cpu"}])
     assert sorted(one.at_ms for one in rates) == [2, 3, 4]
-    expected = expect_tick_seconds(read_small_spec(model=model(4)), "eager", rates)
-    assert expected is not None and expected[0] == 0.04
+    expected = expect_tick(read_small_spec(model=model(4)), "eager", rates)
+    assert expected is not None and expected.seconds == 0.04
     assert store.ttl("rates:c0ffee") > 0

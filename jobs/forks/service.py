@@ -29,12 +29,11 @@ from jobs.ids import new_job_id
 from jobs.job import Checkpoint, Job
 from jobs.ledger.client import JobLedger
 from jobs.ledger.fork_start import ForkStart
-from jobs.plan import Plan, check_memory, plan
+from jobs.plan import Plan, check_memory
 from jobs.queries import worker_registry
 from jobs.queries.jobs import JobQueries
 from jobs.queries.moving_checkpoints import use_checkpoint
-from jobs.queries.notified_webhooks import find_notify_warnings
-from jobs.queries.tick_rates import read_rates
+from jobs.queries.plans import plan_now
 from jobs.settings import Settings
 from jobs.spec.fork_patch import patch_spec
 from jobs.spec.job_spec import JobSpec
@@ -112,10 +111,7 @@ class ForkService:
         """Return what a fork would mean; stores nothing. Raises what `fork` does."""
         parent, checkpoint = self._find_start(tenant, job_id, tick)
         spec = self._read_spec(tenant, parent, checkpoint.tick, patch)
-        warnings = find_notify_warnings(self._store, tenant, spec.notify)
-        workers = worker_registry.live_workers(self._store)
-        rates = read_rates(self._store, workers)
-        return plan(spec, workers, rates, warnings, first_tick=checkpoint.tick + 1)
+        return plan_now(self._store, tenant, spec, first_tick=checkpoint.tick + 1)
 
     def _find_start(
         self, tenant: str, job_id: str, tick: int | str | None
