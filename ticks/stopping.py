@@ -31,12 +31,6 @@ class StopRules:
         self.rolling_window = RollingWindow(span)  # converged: the values of its two windows
 
     @property
-    def needs_loss(self) -> bool:
-        """Whether a rule reads the training loss."""
-        converged = self.stop.converged
-        return self._compares_loss or (converged is not None and converged.metric == "loss")
-
-    @property
     def _compares_loss(self) -> bool:
         """Whether `target` or `patience` reads the training loss."""
         rules = (self.stop.target, self.stop.patience)

@@ -19,7 +19,8 @@ from ticks.data.batches import RowSource
 from ticks.data.dataset_files import Announce, ignore_phase
 from ticks.data.load import load_data
 from ticks.data.row_warnings import find_row_warnings
-from ticks.engines.chunk import Chunk, Engine
+from ticks.engines.chunk import Chunk, Engine, concatenate
+from ticks.engines.graph_trial import UNDO_ALL, TrialRules
 from ticks.engines.selection import make_engine
 from ticks.engines.single_tick import SingleTickEngine
 from ticks.final_test import FinalTest
@@ -77,6 +78,9 @@ class TrainingRun:
     this engine was chosen, and `is_fallback` whether it replaces one that could not be used.
     `open_state` is None unless the last validation was one that only the end asked for.
 
+    `trial_chunk` are the ticks that the engine's trial has run for the job: the first `run` returns
+    them with its own, and must ask for at least as many.
+
     The argument `engine` names the engine of the job's recorded history, if it has one; `announce`
     is called with the name of each phase that takes time, `show_progress` within ticks and
     evaluations. Raises DamagedDataset, WrongText, MissingWeights
@@ -91,6 +95,7 @@ class TrainingRun:
         artifacts: Path | None = None,
         engine: str | None = None,
         show_progress: Callable[[], None] = show_nothing,
+        trial_rules: TrialRules = UNDO_ALL,
     ) -> None:
         data = load_data(spec, device, artifacts, announce)
         self.spec, self.announce, self.held_out = spec, announce, data.held_out
@@ -100,9 +105,11 @@ class TrainingRun:
         self.net_config = describe_net(spec, data, self.trainer)
         load_initial_weights(self.trainer.net, spec, artifacts)
         self.trainer.show_progress = show_progress
-        choice = make_engine(self.trainer, device, engine, announce)
+        choice = make_engine(self.trainer, device, engine, announce, trial_rules)
         self.engine_note, self.is_fallback = choice.reason, choice.is_fallback
         self.engine: Engine = choice.engine
+        self.trial_chunk: Chunk | None = choice.trial_chunk
+        self.trial_seconds = choice.trial_seconds
         if fault_points.is_armed():
             self.engine = SingleTickEngine(choice.engine)
         self.stop_rules = StopRules(spec.stop, reads_mean_loss=spec.reads_mean_loss)
@@ -141,8 +148,10 @@ class TrainingRun:
         with a failure and `ticks_done` before that tick, or with that tick skipped (the spec's
         `on_nonfinite` and `max_skips`).
         """
-        count = 0 if self.end_reason else min(ticks, self._next_decision() - self.ticks_done)
-        chunk = self.engine.run(count)
+        tried = 0 if self.trial_chunk is None else self.trial_chunk.count
+        before = self.ticks_done - tried
+        count = 0 if self.end_reason else min(ticks, self._next_decision(before) - before)
+        chunk = self._run_ticks(count)
         failure = self.nonfinite_rule.find_failure(chunk)
         if chunk.nonfinite and failure is None:
             self.trainer.skip_tick()
@@ -150,6 +159,15 @@ class TrainingRun:
         self.stop_rules.observe(chunk.first, losses)
         decisions = Decisions() if failure or not chunk.count else self._decide(float(losses[-1]))
         return RunResult(chunk, decisions, failure)
+
+    def _run_ticks(self, count: int) -> Chunk:
+        if (tried := self.trial_chunk) is None:
+            return self.engine.run(count)
+        assert count >= tried.count, "the first run has all ticks that the trial kept"
+        self.trial_chunk = None
+        for tick in range(tried.first, tried.first + tried.count):
+            fault_points.hit("tick", number=tick)
+        return concatenate([tried, self.engine.run(count - tried.count)])
 
     def validate(self) -> Decisions:
         """Validate and test after the current tick, which is the last, unless done already.
@@ -160,12 +178,12 @@ class TrainingRun:
         self._end(decisions)
         return decisions
 
-    def _next_decision(self) -> int:
-        """Return the first tick after `ticks_done` with a decision; NO_TICK where there is none."""
-        periods = [self.spec.stop.check_every] if self.stop_rules.needs_loss else []
+    def _next_decision(self, tick: int) -> int:
+        """Return the first tick after `tick` with a decision; NO_TICK where there is none."""
+        periods = [self.spec.stop.check_every] if self.spec.stop.reads_loss else []
         if self.held_out is not None:
             periods.append(self._validate_every())
-        ticks = [(self.ticks_done // period + 1) * period for period in periods]
+        ticks = [(tick // period + 1) * period for period in periods]
         total = self.spec.ticks_total
         return min([*ticks, NO_TICK if total is None else total])
 
@@ -175,7 +193,7 @@ class TrainingRun:
         is_over = self.ticks_done == self.spec.ticks_total
         if self.held_out is not None and (is_over or self.ticks_done % self._validate_every() == 0):
             metrics |= self._validate(decisions)
-        if self.stop_rules.needs_loss and self.ticks_done % self.spec.stop.check_every == 0:
+        if self.spec.stop.reads_loss and self.ticks_done % self.spec.stop.check_every == 0:
             metrics["loss"] = self.stop_rules.read_loss(loss)
         budget_reason = "budget" if is_over else None
         self.end_reason = self.stop_rules.check(self.ticks_done, metrics) or budget_reason

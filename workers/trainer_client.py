@@ -138,13 +138,17 @@ class TrainerClient:
         job: str | None = None,
         engine: str | None = None,
         *,
+        canary: str | None = None,
         background_saves: bool = False,
+        keeps_trial: bool = False,
     ) -> JsonDict:
         """Build model, optimizer and data; return engine, device, parameters and fingerprint.
 
         `artifacts` is the root of uploaded datasets' files, `engine` that of the history, if there
         is one. The reply's `engine_note` says why the engine was chosen, `is_fallback` whether it
-        replaces the one that was chosen. `background_saves`: prepare for saves while training.
+        replaces the one that was chosen. `canary` is this machine's: what was proven under it need
+        not be tried. `background_saves`: prepare for saves while training. `keeps_trial`: the first
+        `run` asks for at least the reply's `trial_ticks`, and no `save` or `validate` comes before.
         """
         paths = {"log": log, "artifacts": artifacts}
         path_texts = {name: None if path is None else str(path) for name, path in paths.items()}
@@ -152,7 +156,8 @@ class TrainerClient:
             "build",
             {
                 "spec": spec, "device": device, "job": job, "engine": engine,
-                "memory_bytes": self.memory_bytes, "background_saves": background_saves,
+                "canary": canary, "memory_bytes": self.memory_bytes,
+                "background_saves": background_saves, "keeps_trial": keeps_trial,
                 **path_texts,
             },
         ).header  # fmt: skip

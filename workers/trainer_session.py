@@ -33,18 +33,20 @@ class TrainerSession:
     fingerprint: JsonDict = field(default_factory=dict)
     chunk_sizer: ChunkSizer = field(default_factory=ChunkSizer)
 
-    def build(self, *, background_saves: bool = False) -> JsonDict:
+    def build(self, *, background_saves: bool = False, keeps_trial: bool = False) -> JsonDict:
         """Build model, optimizer and data, record on what, and return the trainer's reply.
 
-        Raises FingerprintMismatch if the recorded ticks are of another fingerprint.
+        `keeps_trial`: the first chunk is at least as long as the ticks that the trial kept. Raises
+        FingerprintMismatch if the recorded ticks are of another fingerprint.
         """
         spec = self.claim.spec
+        canary = self.measure_canary(spec.compute.threads)
         reply = self.trainer.build(
             spec.to_stored(), self.device, self.log.path, artifacts=self.files.root,
             job=self.claim.lease.job_id, engine=self.claim.engine,
-            background_saves=background_saves,
+            canary=canary, background_saves=background_saves, keeps_trial=keeps_trial,
         )  # fmt: skip
-        canary = self.measure_canary(spec.compute.threads)
+        self.chunk_sizer.ticks = max(1, reply["trial_ticks"])
         self.fingerprint = {**reply["fingerprint"], "canary": canary}
         self.ledger_writer.record_engine(reply["engine"], reply["device"], self.fingerprint)
         return reply

@@ -77,7 +77,7 @@ class TrainingAttempt:
 
     def build(self) -> None:
         """Build model, optimizer and data, and report the engine and why it was chosen."""
-        reply = self.session.build(background_saves=True)
+        reply = self.session.build(background_saves=True, keeps_trial=True)
         self.elapsed = self.claim.elapsed
         self.engine, parameters, device = reply["engine"], reply["parameters"], self.session.device
         self.session.log.write(f"built {parameters} parameters, {self.engine}, {device}")

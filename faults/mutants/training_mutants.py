@@ -99,7 +99,7 @@ MUTANTS = (
         "when a job stops hangs on how its ticks were cut into chunks",
         edit_once(
             "ticks/training.py",
-            "periods = [self.spec.stop.check_every] if self.stop_rules.needs_loss else []",
+            "periods = [self.spec.stop.check_every] if self.spec.stop.reads_loss else []",
             "periods: list[int] = []",
         ),
         (f"{CHUNKS}[patience with loss]",),

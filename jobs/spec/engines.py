@@ -11,19 +11,28 @@ from typing import Literal, NamedTuple
 
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.native_limits import is_worthwhile, native_unsupported_reason
-from jobs.spec.tick_costs import estimate_tick_seconds, saved_seconds
+from jobs.spec.tick_costs import estimate_tick_seconds
 
 EngineName = Literal["eager", "graph", "native"]
 ENGINES: tuple[EngineName, ...] = ("eager", "graph", "native")
 
 #: from here native trains a job of its class; shorter ones take graph a minute at most
 MIN_NATIVE_TICKS = 1_000_000
-#: ticks of an engine's trial, run twice by it and once by eager, before it may train
+#: ticks of an engine's trial, run by it and by eager before it may train
 TRIAL_TICKS = 64
 COMPILE_SECONDS = 15.0  # of the loop, once per machine
-TRACE_SECONDS = 0.02  # of a tick, beside its own time
+#: of a tick that is traced: seconds, and ticks of eager
+TRACE_SECONDS, TRACE_TICKS = 0.008, 2.5
 #: graph must save this many times its cost
 MIN_SAVING_RATIO = 1.5
+
+
+class TickCosts(NamedTuple):
+    """Seconds of one tick by eager and by graph; `is_proven`: graph needs no trial."""
+
+    eager: float
+    graph: float
+    is_proven: bool = False
 
 
 class EngineDecision(NamedTuple):
@@ -51,13 +60,36 @@ def is_portable(spec: JobSpec, engine: str) -> bool:
     return engine == "native" and spec.data.source != "synthetic"
 
 
+def count_kept_ticks(spec: JobSpec) -> int:
+    """Return how many ticks of an exact trial are the job's own, rather than undone.
+
+    All up to the first tick at which the job validates, decides or saves.
+    """
+    if spec.checkpoint.at_start:
+        return 0
+    periods = [spec.checkpoint.every_ticks, spec.ticks_total]
+    if spec.validation is not None:
+        periods.append(spec.validation.every_ticks)
+    if spec.stop.reads_loss:
+        periods.append(spec.stop.check_every)
+    return min([TRIAL_TICKS, *(period for period in periods if period is not None)])
+
+
+def estimate_costs(spec: JobSpec) -> TickCosts:
+    """Estimate the seconds of a tick by both engines."""
+    return TickCosts(estimate_tick_seconds(spec), estimate_tick_seconds(spec, "graph"))
+
+
 def choose_engine(
-    spec: JobSpec, available: Collection[str], ready: Collection[str]
+    spec: JobSpec,
+    available: Collection[str],
+    ready: Collection[str],
+    costs: TickCosts | None = None,
 ) -> EngineDecision:
     """Choose among the engines of a CPU worker; those in `ready` need no compilation.
 
-    An engine named in the spec is returned even if it is not available: such a worker must not
-    train the spec.
+    `costs` are what the worker has measured; None: they are estimated. An engine named in the spec
+    is returned even if it is not available: such a worker must not train the spec.
     """
     requested = spec.compute.engine
     if requested != "auto":
@@ -67,18 +99,23 @@ def choose_engine(
         return EngineDecision("native", f"{MIN_NATIVE_TICKS:,} ticks or more of a small net")
     if "graph" not in available:
         return EngineDecision("eager", "nothing else can run it here")
-    saved, cost = _estimate_saving(spec, "graph" in ready)
+    saved, cost = _estimate_saving(spec, costs or estimate_costs(spec), "graph" in ready)
+    basis = "" if costs is None else ", as measured here"
     if saved < MIN_SAVING_RATIO * cost:
         return EngineDecision(
-            "eager", f"graph would save {saved:.1f} s and cost {cost:.1f} s first"
+            "eager", f"graph would save {saved:.2g} s and cost {cost:.2g} s first{basis}"
         )
-    return EngineDecision("graph", f"saves about {saved:.0f} s for {cost:.1f} s of preparation")
+    return EngineDecision(
+        "graph", f"saves about {saved:.2g} s for {cost:.2g} s of preparation{basis}"
+    )
 
 
-def _estimate_saving(spec: JobSpec, is_ready: bool) -> tuple[float, float]:
+def _estimate_saving(spec: JobSpec, costs: TickCosts, is_ready: bool) -> tuple[float, float]:
     """Estimate the seconds that graph saves over the whole job, and those it costs before."""
-    saving_per_tick, tick_seconds = saved_seconds(spec), estimate_tick_seconds(spec)
-    ticks = spec.ticks_total or int((spec.budget.seconds or 0) / tick_seconds)
-    trial_tick_seconds = tick_seconds + 2 * estimate_tick_seconds(spec, "graph")
-    cost = TRIAL_TICKS * trial_tick_seconds + TRACE_SECONDS + (0 if is_ready else COMPILE_SECONDS)
-    return ticks * saving_per_tick, cost
+    ticks = spec.ticks_total or int((spec.budget.seconds or 0) / costs.eager)
+    # of the trial, eager's ticks up to the first decision are the job's own
+    tried = 0 if costs.is_proven else min(TRIAL_TICKS, ticks)
+    own_ticks = min(tried, count_kept_ticks(spec))
+    cost = TRACE_SECONDS + TRACE_TICKS * costs.eager + (0 if is_ready else COMPILE_SECONDS)
+    cost += tried * costs.graph + (tried - own_ticks) * costs.eager
+    return (ticks - own_ticks) * (costs.eager - costs.graph), cost

@@ -167,6 +167,12 @@ class Stop(StrictModel):
     """Rules on the training loss are checked at ticks divisible by this; patience and target read
     the mean of the losses since the last such tick (of the finite ones)."""
 
+    @property
+    def reads_loss(self) -> bool:
+        """Whether a rule reads the training loss."""
+        rules = (self.patience, self.target, self.converged)
+        return any(rule is not None and rule.metric == "loss" for rule in rules)
+
     def rules_that_begin_anew(self, before: "Stop") -> set[str]:
         """Return the rules that look at something else than those of a spec before.
 

@@ -1,7 +1,6 @@
 """Choose a job's engine before its first tick, and create it. Knows no stop rule and no file."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -11,15 +10,16 @@ from jobs.spec.engines import ENGINES, TRIAL_TICKS, choose_engine, unsupported_r
 from jobs.spec.job_spec import JobSpec
 from ticks.data.dataset_files import Announce
 from ticks.engines import trial
-from ticks.engines.chunk import Engine, format_identity
+from ticks.engines.chunk import Chunk, Engine, format_identity
 from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import build_loop
 from ticks.engines.graph.engine import GraphEngine
-from ticks.engines.graph.loop import BrokenProgram
-from ticks.engines.graph.program import Untraceable
+from ticks.engines.graph_trial import UNDO_ALL, GraphTrial, TrialRules
+from ticks.engines.measured_costs import MeasuredCosts
 from ticks.engines.native import compiler
 from ticks.engines.native.engine import NativeEngine
 from ticks.engines.object_cache import EngineUnavailable
+from ticks.engines.proofs import is_retrial_due
 from ticks.trainer import Trainer
 
 VERSIONS = {engine.name: engine.version for engine in (EagerEngine, GraphEngine, NativeEngine)}
@@ -42,11 +42,16 @@ class MissingEngine(RuntimeError):
 
 
 class EngineChoice(NamedTuple):
-    """An engine and the reason for it; `is_fallback`: it replaces one that could not be used."""
+    """An engine and the reason for it; `is_fallback`: it replaces one that could not be used.
+
+    `trial_chunk`: the ticks that the trainer has run for the job, in so many seconds.
+    """
 
     engine: Engine
     reason: str
     is_fallback: bool = False
+    trial_chunk: Chunk | None = None
+    trial_seconds: float = 0.0
 
 
 def available_identities(device: str = "cpu") -> dict[str, str]:
@@ -67,14 +72,18 @@ def ready_engines() -> list[str]:
 
 
 def make_engine(
-    trainer: Trainer, device: torch.device, recorded: str | None, announce: Announce
+    trainer: Trainer,
+    device: torch.device,
+    recorded: str | None,
+    announce: Announce,
+    rules: TrialRules = UNDO_ALL,
 ) -> EngineChoice:
     """Create the engine of a job.
 
     `recorded` is the engine of the job's history, if it has one; it never changes. Raises
     MissingEngine where the job needs an engine that is not available here.
     """
-    name, reason = _choose_name(trainer.spec, device, recorded)
+    name, reason = _choose_name(trainer.spec, device, recorded, rules)
     eager: Engine = EagerEngine(trainer, trainer.spec.record)
     if name == "eager":
         return EngineChoice(eager, reason)
@@ -86,21 +95,27 @@ def make_engine(
         if recorded is None and trainer.spec.compute.engine == "auto":
             return EngineChoice(eager, str(error), is_fallback=True)
         raise
-    if recorded is None and (difference := _trial_difference(engine, eager, trainer)):
-        reason = f"{name} was tried and not taken: {difference}"
-        return EngineChoice(eager, reason, is_fallback=True)
-    return EngineChoice(engine, reason)
+    if recorded is not None:
+        return EngineChoice(engine, reason)
+    if isinstance(engine, GraphEngine):
+        return _try_graph(engine, eager, trainer, rules, reason)
+    return _try_nearly(engine, eager, trainer, reason)
 
 
-def _choose_name(spec: JobSpec, device: torch.device, recorded: str | None) -> tuple[str, str]:
+def _choose_name(
+    spec: JobSpec, device: torch.device, recorded: str | None, rules: TrialRules
+) -> tuple[str, str]:
     if recorded is not None:
         return recorded, "its history is of this engine"
     if device.type != "cpu":
         return "eager", "the only engine on a GPU"
-    preferred = choose_engine(spec, ENGINES, ready_engines())
+    costs = None if rules.canary is None else MeasuredCosts().find(spec)
+    if costs is not None and is_retrial_due(rules.job):
+        costs = costs._replace(is_proven=False)
+    preferred = choose_engine(spec, ENGINES, ready_engines(), costs)
     if preferred.name == "eager" or spec.compute.engine != "auto":
         return preferred  # a short job is eager anyway and need not wait for a compiler's --version
-    return choose_engine(spec, available_engines(), ready_engines())
+    return choose_engine(spec, available_engines(), ready_engines(), costs)
 
 
 def _build_engine(trainer: Trainer, name: str) -> Engine:
@@ -116,14 +131,26 @@ def _build_engine(trainer: Trainer, name: str) -> Engine:
     raise MissingEngine(f"the engine {name} is not to be had here: {reason}")
 
 
-def _trial_difference(engine: Engine, eager: Engine, trainer: Trainer) -> str | None:
-    """Return how the engine's first ticks differ from eager's, or None if it may be used."""
+def _try_graph(
+    engine: GraphEngine, eager: Engine, trainer: Trainer, rules: TrialRules, reason: str
+) -> EngineChoice:
+    """Take graph if its bits are eager's; either goes on from the ticks that the trial kept."""
+    outcome = GraphTrial(engine, eager, trainer, rules).run()
+    remark = f"; {outcome.remark}" if outcome.remark else ""
+    if outcome.difference is None:
+        choice = EngineChoice(engine, reason + remark)
+    else:
+        reason = f"graph was tried and not taken: {outcome.difference}{remark}"
+        choice = EngineChoice(eager, reason, is_fallback=True)
+    return choice._replace(trial_chunk=outcome.chunk, trial_seconds=outcome.seconds)
+
+
+def _try_nearly(engine: Engine, eager: Engine, trainer: Trainer, reason: str) -> EngineChoice:
+    """Take an engine of its own bits if its first ticks, which are undone, are near eager's."""
     ticks = min(TRIAL_TICKS, trainer.spec.ticks_total or TRIAL_TICKS)
-    compare = partial(trial.compare_with_eager, engine, eager, trainer, ticks)
-    try:
-        if engine.name == "graph":
-            return compare(trial.bit_difference, is_exact=True)
-        with trial.dropout_disabled(trainer.net):
-            return compare(trial.tolerance_difference, is_exact=False)
-    except (Untraceable, BrokenProgram) as error:
-        return f"its ticks cannot be repeated: {error}"
+    with trial.dropout_disabled(trainer.net):
+        difference = trial.compare_nearly(engine, eager, trainer, ticks)
+    if difference is None:
+        return EngineChoice(engine, reason)
+    reason = f"{engine.name} was tried and not taken: {difference}"
+    return EngineChoice(eager, reason, is_fallback=True)

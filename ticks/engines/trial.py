@@ -1,53 +1,99 @@
 """Compare an engine's first ticks with eager's before a job records anything.
 
 torch's own compiler has two silent faults in this version (tests/test_ticks_miscompiles.py), so
-each job checks on its own net, data and machine that its engine computes what eager does.
+each job checks on its own net, data and machine that its engine computes what eager does. Where
+both agree to the bit, the ticks of the trial are the job's first.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from ticks.data.batches import Column
-from ticks.engines.chunk import Chunk, Engine
+from ticks.engines.chunk import Chunk, Engine, concatenate
 from ticks.state import StateBackup, state_digest
 from ticks.trainer import Trainer
 
-DifferenceFinder = Callable[[Chunk, Chunk], str | None]
 Mask = NDArray[np.bool_]
 
 #: native's losses may differ from eager's by this share of max(|eager's loss|, first loss)
 RELATIVE_TOLERANCE = 1e-4
 
 
-def compare_with_eager(
-    engine: Engine,
-    eager: Engine,
-    trainer: Trainer,
-    ticks: int,
-    find_difference: DifferenceFinder,
-    *,
-    is_exact: bool,
-) -> str | None:
-    """Run ticks by both engines, undo them, and return their first difference, or None.
+class ExactTrial(NamedTuple):
+    """The outcome of a trial that both engines must pass with the same bits.
 
-    `is_exact`: the states must also be equal bit for bit.
+    `difference`: the first, None if there is none. `chunk`: the ticks that the trainer has run now.
+    `compared`: the ticks of both, in `engine_seconds` and `eager_seconds`.
+    """
+
+    difference: str | None
+    chunk: Chunk
+    compared: int
+    engine_seconds: float
+    eager_seconds: float
+
+
+def try_exactly(
+    engine: Engine, eager: Engine, trainer: Trainer, ticks: int, kept_ticks: int
+) -> ExactTrial:
+    """Run `ticks` ticks by both engines, and keep the first `kept_ticks` of eager's.
+
+    Keeps none where a bit differs, or where a loss among those to keep is not finite.
+    """
+    before = StateBackup(trainer)
+    try:
+        engine_chunk, engine_seconds = _run_timed(engine, ticks)
+        engine_state = state_digest(trainer)
+        before.restore()
+        own_chunk, own_seconds = _run_timed(eager, kept_ticks)
+        kept_state = StateBackup(trainer) if kept_ticks < ticks else None
+        rest, rest_seconds = _run_timed(eager, 0 if own_chunk.nonfinite else ticks - kept_ticks)
+    except BaseException:
+        before.restore()
+        raise
+    eager_chunk = concatenate([own_chunk, rest])
+    difference = _exact_difference(engine_chunk, eager_chunk, engine_state, trainer)
+    if difference is not None or own_chunk.nonfinite:
+        before.restore()
+        own_chunk = eager.run(0)
+    elif kept_state is not None:
+        kept_state.restore()
+    eager_seconds = own_seconds + rest_seconds
+    return ExactTrial(difference, own_chunk, eager_chunk.count, engine_seconds, eager_seconds)
+
+
+def _run_timed(engine: Engine, ticks: int) -> tuple[Chunk, float]:
+    started = time.monotonic()
+    return engine.run(ticks), time.monotonic() - started
+
+
+def _exact_difference(
+    engine_chunk: Chunk, eager_chunk: Chunk, engine_state: str, trainer: Trainer
+) -> str | None:
+    """Return how an engine's ticks or the digest of its state differ from eager's."""
+    difference = bit_difference(engine_chunk, eager_chunk)
+    if difference is None and state_digest(trainer) != engine_state:
+        return "equal losses, but another state than eager's"
+    return difference
+
+
+def compare_nearly(engine: Engine, eager: Engine, trainer: Trainer, ticks: int) -> str | None:
+    """Run ticks by both engines, undo them, and return the first difference beyond the tolerance.
+
+    None if there is none.
     """
     backup = StateBackup(trainer)
     try:
         eager_chunk = eager.run(ticks)
-        state = state_digest(trainer) if is_exact else None
         backup.restore()
         engine_chunk = engine.run(ticks)
-        if engine_chunk.count != eager_chunk.count:
-            return f"{engine_chunk.count} ticks against {eager_chunk.count} of eager"
-        difference = find_difference(engine_chunk, eager_chunk)
-        if is_exact and difference is None and state_digest(trainer) != state:
-            return "equal losses, but another state than eager's"
-        return difference
+        return tolerance_difference(engine_chunk, eager_chunk)
     finally:
         backup.restore()
 
@@ -92,6 +138,8 @@ def tolerance_difference(actual: Chunk, expected: Chunk) -> str | None:
 def _first_difference(
     actual: Chunk, expected: Chunk, is_different: Callable[[Column, Column], Mask]
 ) -> str | None:
+    if actual.count != expected.count:
+        return f"{actual.count} ticks against {expected.count} of eager"
     for name, column in expected.columns.items():
         indices = np.flatnonzero(is_different(actual.columns[name], column))
         if len(indices):

@@ -3,7 +3,8 @@
 Knows the frames and one training; decides nothing. The worker's end is workers/trainer_client.py,
 which documents what each command does. The commands, with the keys of their headers:
 
-    build             spec, device, log, artifacts, job, engine, memory_bytes, background_saves
+    build             spec, device, log, artifacts, job, engine, canary, memory_bytes,
+                      background_saves, keeps_trial
     load              folder
     run               ticks, digest
     validate          -
@@ -14,7 +15,8 @@ which documents what each command does. The commands, with the keys of their hea
 
 and their replies:
 
-    built        engine, device, parameters, engine_note, is_fallback, warnings, fingerprint
+    built        engine, device, parameters, engine_note, is_fallback, warnings, fingerprint,
+                 trial_ticks
     loaded       tick, state (its digest), metrics, end_reason, end_failure, best
     ran          first, count, columns, end_reason, end_failure, failure, epoch, seconds,
                  save_result, and those of validated; the body has the columns, float32 [count] each
@@ -53,6 +55,7 @@ from jobs.spec.stored import read_stored_spec
 from jobs.trainer_frames import PeerGone, receive_frame, send_frame
 from ticks import canary, machine, state_files
 from ticks.engines.chunk import engine_identity
+from ticks.engines.graph_trial import TrialRules
 from ticks.engines.selection import available_identities, ready_engines
 from ticks.process.answering import AnswerHandler
 from ticks.process.state_writer import BackgroundStateWriter
@@ -114,14 +117,17 @@ class CommandHandler:
         artifacts: str | None = None,
         engine: str | None = None,
         job: str | None = None,
+        canary: str | None = None,
         memory_bytes: int | None = None,
         background_saves: bool = False,
+        keeps_trial: bool = False,
     ) -> None:
         """Build net, optimizer and data of a spec; from here on, print into the file `log`.
 
-        `engine` is the engine of the job's history, if it has one. `job` is the job's id, read by
-        fault points only. `memory_bytes` limits this process's private memory. `background_saves`:
-        states will also be saved in the background.
+        `engine` is the engine of the job's history, if it has one. `job` is the job's id. `canary`
+        is this machine's; without it the engine is tried whatever is proven. `memory_bytes` limits
+        this process's private memory. `background_saves`: states will also be saved in the
+        background. `keeps_trial`: the first `run` asks for at least the `trial_ticks` of the reply.
         """
         if log is not None:
             redirect_output(log)
@@ -136,8 +142,9 @@ class CommandHandler:
         machine.check_device(torch.device(device))
         root, torch_device = None if artifacts is None else Path(artifacts), torch.device(device)
         self.can_save_in_background = background_saves
+        trial_rules = TrialRules(keeps_trial, canary, job or "")
         self.training = training = TrainingRun(
-            job_spec, torch_device, self.announce, root, engine, self.show_progress
+            job_spec, torch_device, self.announce, root, engine, self.show_progress, trial_rules
         )  # fmt: skip
         identity, threads = engine_identity(training.engine), job_spec.compute.threads
         fingerprint = machine.fingerprint(identity, torch_device, threads)
@@ -147,6 +154,7 @@ class CommandHandler:
             "engine_note": training.engine_note,
             "is_fallback": training.is_fallback,
             "warnings": training.warnings,
+            "trial_ticks": 0 if training.trial_chunk is None else training.trial_chunk.count,
         }
         send_frame(self.connection, "built", {**reply, **choice, "fingerprint": fingerprint})
 
@@ -163,12 +171,13 @@ class CommandHandler:
         """
         started, training = time.monotonic(), self._require_training()
         self._last_sign = started
+        trial_seconds = 0.0 if training.trial_chunk is None else training.trial_seconds
         result = training.run(ticks)
         if self.can_save_in_background:
             self.state_writer.preallocate(training)
         if digest:
             self._add_digest(result)
-        seconds, chunk = time.monotonic() - started, result.chunk
+        seconds, chunk = time.monotonic() - started + trial_seconds, result.chunk
         header = {
             "first": chunk.first, "count": chunk.count, "columns": list(chunk.columns),
             "end_reason": training.end_reason, "end_failure": training.end_failure,
@@ -181,7 +190,7 @@ class CommandHandler:
 
     def validate(self) -> None:
         """Validate after the current tick."""
-        decisions = self._require_training().validate()
+        decisions = self._require_trained().validate()
         send_frame(self.connection, "validated", self._decision_fields(decisions))
 
     def save(self, folder: str, in_background: bool = False) -> None:
@@ -190,7 +199,7 @@ class CommandHandler:
         With `in_background`, a large state is copied and written in a thread ("saving"): its result
         is sent with the first `run` after its end, or by `wait_saved_state`.
         """
-        state = state_files.capture(self._require_training())
+        state = state_files.capture(self._require_trained())
         if in_background and self.state_writer.start(state, Path(folder)):
             send_frame(self.connection, "saving", {"tick": state.tick})
             return
@@ -231,6 +240,12 @@ class CommandHandler:
     def _require_training(self) -> TrainingRun:
         assert self.training is not None, "the first command is build"
         return self.training
+
+    def _require_trained(self) -> TrainingRun:
+        """Return a training whose position is what the worker has been sent."""
+        training = self._require_training()
+        assert training.trial_chunk is None, "the ticks of the trial are not sent yet"
+        return training
 
     def _poll_saved_state(self, *, wait: bool = False) -> dict[str, Any]:
         """Return the result of a background save; empty if none has ended since the last call."""

@@ -53,10 +53,32 @@ class GraphEngine:
         """Add all rows to `metrics` and return their mean loss, computed by eager."""
         return self._eager.evaluate(rows, metrics)
 
+    def create_optimizer_state(self) -> Chunk:
+        """Run the next tick if the optimizer has no tensors yet, which programs need."""
+        return self._eager.run(int(self._lacks_optimizer_state))
+
+    def trace(self, ticks: int) -> None:
+        """Trace the programs of the next `ticks` ticks. Raises Untraceable."""
+        trainer = self.trainer
+        first, last = trainer.ticks_done + 1, trainer.ticks_done + ticks
+        while first <= last:
+            range_last = min(last, first + self._max_ticks - 1)
+            self._bind(trainer.batches.batch_range(first, range_last))
+            first = range_last + 1
+
+    @property
+    def program_texts(self) -> list[str]:
+        """Return the programs that are traced, in the order of their rows."""
+        return [self._programs[rows].text for rows in sorted(self._programs)]
+
+    @property
+    def _lacks_optimizer_state(self) -> bool:
+        return self.trainer.update_rule.has_state and not self.trainer.optimizer.state
+
     def _run_some(self, ticks: int) -> Chunk:
         """Run at least one of `ticks` ticks."""
         trainer = self.trainer
-        if trainer.update_rule.has_state and not trainer.optimizer.state:
+        if self._lacks_optimizer_state:
             return self._eager.run(1)  # creates the optimizer's tensors
         last = trainer.ticks_done + min(ticks, self._max_ticks)
         return self._run_range(trainer.batches.batch_range(trainer.ticks_done + 1, last))

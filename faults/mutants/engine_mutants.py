@@ -1,0 +1,75 @@
+"""Mutants of the graph engine's trial: what it keeps, and what replaces it."""
+
+from faults.mutants.mutant import Mutant, edit_once
+
+TESTS = "tests/test_ticks_graph_trial.py"
+OWN_TICKS = f"{TESTS}::test_a_trial_keeps_its_ticks_up_to_the_first_decision"
+ALTERED = f"{TESTS}::test_an_altered_proof_proves_nothing_and_is_removed"
+DIFFERENCE = f"{TESTS}::test_a_difference_throws_the_proof_away_and_eager_trains"
+
+MUTANTS = (
+    Mutant(
+        "undone-ticks-of-a-trial-kept",
+        "the ticks of a trial after the first decision are not undone",
+        edit_once("ticks/engines/trial.py", "elif kept_state is not None:", "elif False:"),
+        (OWN_TICKS,),
+        quick=True,
+    ),
+    Mutant(
+        "decision-in-a-trial-skipped",
+        "a decision at the last tick that a trial kept is not made",
+        edit_once(
+            "ticks/training.py", "before = self.ticks_done - tried", "before = self.ticks_done"
+        ),
+        (OWN_TICKS,),
+    ),
+    Mutant(
+        "trial-state-not-compared",
+        "engines agree if their losses do, whatever the states",
+        edit_once("ticks/engines/trial.py", "state_digest(trainer) != engine_state", "False"),
+        ("tests/test_ticks_graph.py::test_the_trial_sees_a_state_that_differs_from_eagers",),
+    ),
+    Mutant(
+        "proof-not-read",
+        "a proof is a file of the right name, whatever it holds",
+        edit_once(
+            "ticks/engines/proofs.py",
+            "path.read_bytes() == self._content(program)",
+            "path.exists()",
+        ),
+        (ALTERED,),
+        quick=True,
+    ),
+    Mutant(
+        "proof-of-another-machine",
+        "a proof holds whatever the canary",
+        edit_once(
+            "ticks/engines/proofs.py",
+            "{**self._context._asdict(), ",
+            '{**self._context._replace(canary="")._asdict(), ',
+        ),
+        (f"{TESTS}::test_what_is_not_proven_is_tried",),
+    ),
+    Mutant(
+        "proven-for-ever",
+        "no job whose programs are proven is tried again",
+        edit_once("ticks/engines/proofs.py", "% RETRIAL_PERIOD == 0", "% 997 == 0"),
+        (f"{TESTS}::test_proven_programs_are_tried_again_for_one_job_in_twenty",),
+    ),
+    Mutant(
+        "proof-outlives-a-difference",
+        "a difference leaves the proof of its programs",
+        edit_once(
+            "ticks/engines/graph_trial.py",
+            "            self._proofs.discard(programs)\n",
+            "",
+        ),
+        (DIFFERENCE,),
+    ),
+    Mutant(
+        "proven-by-a-few-ticks",
+        "a trial that is shorter than others, or broke off, is a proof",
+        edit_once("ticks/engines/graph_trial.py", "        if is_whole:\n", "        if True:\n"),
+        (f"{TESTS}::test_a_short_job_and_one_that_broke_off_prove_nothing",),
+    ),
+)

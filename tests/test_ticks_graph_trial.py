@@ -1,0 +1,262 @@
+"""The ticks of a trial are the job's own, and what is proven is not tried again."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jobs.spec.engines import TRIAL_TICKS, count_kept_ticks
+from jobs.spec.job_spec import JobSpec
+from tests.needs import CPP_COMPILER, needs
+from tests.test_ticks_chunks import OVERFLOWING
+from tests.training_records import CPU, read_small_spec, run_and_record
+from ticks import machine, state_files
+from ticks.engines import proofs, selection
+from ticks.engines.eager import EagerEngine
+from ticks.engines.graph import build_loop
+from ticks.engines.graph.engine import GraphEngine
+from ticks.engines.graph_trial import TrialRules
+from ticks.state import state_digest
+from ticks.training import TrainingRun
+
+pytestmark = needs(CPP_COMPILER)
+
+GRAPH: dict[str, Any] = {"compute": {"engine": "graph"}, "budget": {"ticks": 150}}
+ADAMW: dict[str, Any] = GRAPH | {"optimizer": {"name": "adamw"}}
+HELD_OUT: dict[str, Any] = {"validation": {"fraction": 0.25, "every_ticks": 20}}
+CANARY = "0" * 32
+
+
+def job_id(*, is_retried: bool) -> str:
+    """Return a job's id that the rule of one in twenty takes, or does not."""
+    ids = (f"job_{number}" for number in range(10_000))
+    return next(name for name in ids if proofs.is_retrial_due(name) is is_retried)
+
+
+PROVABLE = TrialRules(keeps_ticks=True, canary=CANARY, job=job_id(is_retried=False))
+RETRIED = PROVABLE._replace(job=job_id(is_retried=True))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return an empty cache folder but for the compiled loop."""
+    compiled = build_loop.find_or_compile()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folder = build_loop.default_folder()
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / compiled.name).symlink_to(compiled)
+    return folder
+
+
+class CountingEagerEngine(EagerEngine):
+    """Eager, and how many ticks it was asked for."""
+
+    ticks = 0
+
+    def run(self, ticks: int) -> Any:
+        type(self).ticks += ticks
+        return super().run(ticks)
+
+
+@pytest.fixture
+def eager_ticks(monkeypatch: pytest.MonkeyPatch) -> type[CountingEagerEngine]:
+    monkeypatch.setattr(selection, "EagerEngine", CountingEagerEngine)
+    monkeypatch.setattr(CountingEagerEngine, "ticks", 0)
+    return CountingEagerEngine
+
+
+def train(spec: JobSpec, rules: TrialRules = PROVABLE) -> TrainingRun:
+    machine.configure_torch(1)
+    return TrainingRun(spec, CPU, trial_rules=rules)
+
+
+OWN_TICKS: dict[str, tuple[dict[str, Any], int]] = {
+    "all, where nothing is decided before": ({}, TRIAL_TICKS),
+    "all of a shorter job": ({"budget": {"ticks": 9}}, 9),
+    "up to the first validation": (HELD_OUT, 20),
+    "up to the first look at the loss": (
+        {"stop": {"check_every": 7, "target": {"metric": "loss", "below": 0}}}, 7,
+    ),
+    "all, where no rule looks at the loss": ({"stop": {"check_every": 7}}, TRIAL_TICKS),
+    "up to the first save": ({"checkpoint": {"every_ticks": 5}}, 5),
+    "none before a save of tick 0": ({"checkpoint": {"at_start": True}}, 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("case", OWN_TICKS)
+def test_a_trial_keeps_its_ticks_up_to_the_first_decision(
+    case: str, optimizer: str, cache: Path
+) -> None:
+    changes, count = OWN_TICKS[case]
+    spec = read_small_spec(**GRAPH | {"optimizer": {"name": optimizer}} | changes)
+    straight = TrainingRun(spec, CPU, engine="eager")
+    training = train(spec)
+    assert training.engine.name == "graph" and training.ticks_done == count
+    assert count == count_kept_ticks(spec)
+    assert run_and_record(training) == run_and_record(straight)
+
+
+@pytest.mark.parametrize("lengths", [64, 65, 100])
+def test_chunks_after_kept_ticks_are_those_of_a_straight_training(
+    lengths: int, cache: Path
+) -> None:
+    spec = read_small_spec(**ADAMW | {"validation": {"fraction": 0.25, "every_ticks": 70}})
+    records = [
+        run_and_record(training, [lengths] * 10)
+        for training in (train(spec), TrainingRun(spec, CPU, engine="eager"))
+    ]
+    assert records[0] == records[1]
+
+
+def test_a_proven_program_is_not_tried_again(
+    cache: Path, eager_ticks: type[CountingEagerEngine]
+) -> None:
+    spec = read_small_spec(**ADAMW)
+    record = run_and_record(train(spec))
+    assert eager_ticks.ticks == TRIAL_TICKS - 1  # the engine runs the first, which makes tensors
+    for again in (read_small_spec(**ADAMW), read_small_spec(**ADAMW, seed=3)):
+        training = train(again)
+        assert training.engine.name == "graph" and training.ticks_done == 1
+        assert "its programs are proven" in training.engine_note
+    assert eager_ticks.ticks == TRIAL_TICKS - 1
+    assert run_and_record(train(spec)) == record
+
+
+NOT_PROVEN: dict[str, tuple[dict[str, Any], TrialRules]] = {
+    "another net": ({"model": {"family": "mlp", "hidden": [5]}}, PROVABLE),
+    "another canary": ({}, PROVABLE._replace(canary="1" * 32)),
+    "one job in twenty": ({}, RETRIED),
+    "no canary": ({}, PROVABLE._replace(canary=None)),
+}
+
+
+@pytest.mark.parametrize("case", NOT_PROVEN)
+def test_what_is_not_proven_is_tried(
+    case: str, cache: Path, eager_ticks: type[CountingEagerEngine]
+) -> None:
+    changes, rules = NOT_PROVEN[case]
+    train(read_small_spec(**ADAMW))
+    before = eager_ticks.ticks
+    training = train(read_small_spec(**ADAMW | changes), rules)
+    assert eager_ticks.ticks > before and "proven" not in training.engine_note
+
+
+def test_proven_programs_are_tried_again_for_one_job_in_twenty() -> None:
+    due = sum(proofs.is_retrial_due(f"job_{number}") for number in range(10_000))
+    assert 400 < due < 600
+
+
+def flip(files: list[Path]) -> None:
+    for file in files:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+
+
+def swap(files: list[Path]) -> None:
+    contents = [file.read_bytes() for file in files]
+    for file, content in zip(files, contents[1:] + contents[:1], strict=True):
+        file.write_bytes(content)
+
+
+def cut(files: list[Path]) -> None:
+    for file in files:
+        file.write_bytes(file.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("alter", [flip, swap, cut])
+def test_an_altered_proof_proves_nothing_and_is_removed(
+    alter: Any, cache: Path, eager_ticks: type[CountingEagerEngine]
+) -> None:
+    spec = read_small_spec(**ADAMW, batch_size=30)  # of 32: programs of 30 and 2 rows
+    train(spec)
+    files = sorted((cache / proofs.FOLDER).iterdir())
+    assert len(files) == 2
+    alter(files)
+    before = eager_ticks.ticks
+    training = train(spec)
+    assert eager_ticks.ticks > before and "proven" not in training.engine_note
+    assert "proven" in train(spec).engine_note  # the trial has proven them again
+
+
+def test_a_proof_of_another_loop_proves_nothing(cache: Path) -> None:
+    spec = read_small_spec(**ADAMW)
+    train(spec)
+    (loop,) = cache.glob("*.so")
+    other = loop.read_bytes() + b"\0"
+    digest = hashlib.sha256(other).hexdigest()[:16]
+    loop.unlink()
+    loop.with_name(f"{loop.stem.rpartition('-')[0]}-{digest}.so").write_bytes(other)
+    assert "proven" not in train(spec).engine_note
+
+
+class Off(GraphEngine):
+    """A graph whose rates are off by some ulps of float32."""
+
+    def _numbers(self, first: int, count: int) -> Any:
+        return super()._numbers(first, count) * (1 + 2**-20)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_difference_throws_the_proof_away_and_eager_trains(
+    optimizer: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = read_small_spec(**GRAPH, optimizer={"name": optimizer, "lr": 0.01})
+    train(spec)
+    monkeypatch.setitem(selection.ENGINE_CLASSES, "graph", Off)
+    training = train(spec, RETRIED)
+    assert training.engine.name == "eager" and training.is_fallback
+    assert "the proof of its programs is thrown away" in training.engine_note
+    assert not list((cache / proofs.FOLDER).iterdir())
+    assert run_and_record(training) == run_and_record(TrainingRun(spec, CPU, engine="eager"))
+
+
+def test_a_short_job_and_one_that_broke_off_prove_nothing(cache: Path) -> None:
+    for changes in ({"budget": {"ticks": TRIAL_TICKS - 1}}, OVERFLOWING):
+        train(read_small_spec(**GRAPH | changes))
+    assert not list((cache / proofs.FOLDER).glob("*"))
+
+
+def test_a_folder_that_cannot_be_written_leaves_every_job_tried(
+    cache: Path, eager_ticks: type[CountingEagerEngine]
+) -> None:
+    (cache / proofs.FOLDER).write_text("in the way")
+    spec = read_small_spec(**ADAMW)
+    for _ in range(2):
+        before = eager_ticks.ticks
+        assert train(spec).engine.name == "graph" and eager_ticks.ticks > before
+
+
+def test_the_oldest_proofs_are_removed_beyond_a_number(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proofs, "MAX_PROOFS", 2)
+    for width in (3, 4, 5):
+        train(read_small_spec(**GRAPH, model={"family": "mlp", "hidden": [width]}))
+    assert len(list((cache / proofs.FOLDER).iterdir())) == 2
+
+
+def test_a_state_loaded_after_the_trial_replaces_its_ticks(cache: Path, tmp_path: Path) -> None:
+    spec = read_small_spec(**ADAMW)
+    straight = TrainingRun(spec, CPU, engine="eager")
+    run_and_record(straight, until=10)
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    state_files.save(straight, folder)
+    training = train(spec)
+    state_files.load(training, folder)
+    assert training.ticks_done == 10
+    assert run_and_record(training) == run_and_record(straight)
+    assert state_digest(training.trainer) == state_digest(straight.trainer)
+
+
+def test_trials_teach_the_rule_what_ticks_cost_here(cache: Path) -> None:
+    spec = read_small_spec(**ADAMW | {"compute": {"engine": "auto"}, "budget": {"ticks": 5000}})
+    assert "measured" not in train(spec).engine_note
+    again = train(spec)
+    assert again.engine_note.endswith("as measured here; its programs are proven")
+    losses = again.run(100).chunk.columns["loss"]
+    assert np.isfinite(losses).all()

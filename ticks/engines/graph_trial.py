@@ -1,0 +1,119 @@
+"""Decide whether the graph engine may train a job: its programs are proven, or tried now.
+
+The ticks that are run for that are the job's first, where the caller can take them.
+"""
+
+import time
+from functools import cached_property
+from typing import NamedTuple
+
+from jobs.spec.engines import TRIAL_TICKS, count_kept_ticks
+from ticks.engines import trial
+from ticks.engines.chunk import Chunk, Engine, concatenate, engine_identity
+from ticks.engines.graph.engine import GraphEngine
+from ticks.engines.graph.loop import BrokenProgram
+from ticks.engines.graph.program import Untraceable
+from ticks.engines.measured_costs import MeasuredCosts
+from ticks.engines.proofs import Proofs, current_context, is_retrial_due
+from ticks.state import StateBackup
+from ticks.trainer import Trainer
+
+
+class TrialRules(NamedTuple):
+    """What a trial may leave behind, and what may replace it.
+
+    `keeps_ticks`: the trainer may be left after ticks of the trial. `canary`: this machine's;
+    without it no proof is read or recorded. `job`: the job's id.
+    """
+
+    keeps_ticks: bool = False
+    canary: str | None = None
+    job: str = ""
+
+
+#: tried whatever is proven, and the trainer left where it was
+UNDO_ALL = TrialRules()
+
+
+class TrialOutcome(NamedTuple):
+    """What a trial found: the first difference, or None, and a remark.
+
+    `chunk`: the ticks that the trainer has run for the job, in `seconds`; None if there are none.
+    """
+
+    difference: str | None
+    remark: str = ""
+    chunk: Chunk | None = None
+    seconds: float = 0.0
+
+
+class GraphTrial:
+    """The trial of one job's graph engine."""
+
+    def __init__(
+        self, engine: GraphEngine, eager: Engine, trainer: Trainer, rules: TrialRules
+    ) -> None:
+        self._engine, self._eager, self._trainer, self._rules = engine, eager, trainer, rules
+        spec = trainer.spec
+        self._ticks = min(TRIAL_TICKS, spec.ticks_total or TRIAL_TICKS)
+        self._kept_ticks = count_kept_ticks(spec) if rules.keeps_ticks else 0
+
+    def run(self) -> TrialOutcome:
+        """Compare, unless all programs are proven."""
+        before = None if self._kept_ticks else StateBackup(self._trainer)
+        try:
+            started = time.monotonic()
+            first = self._engine.create_optimizer_state()
+            outcome = self._compare(first, time.monotonic() - started)
+        finally:
+            if before is not None:
+                before.restore()
+        has_ticks = before is None and outcome.chunk is not None and outcome.chunk.count
+        return outcome if has_ticks else outcome._replace(chunk=None, seconds=0.0)
+
+    def _compare(self, first: Chunk, seconds: float) -> TrialOutcome:
+        """Try the ticks after `first`, which took so many seconds."""
+        if first.nonfinite:
+            return TrialOutcome(None)  # an update that was not applied: there is nothing to trace
+        ticks = self._ticks - first.count
+        kept_ticks = max(0, self._kept_ticks - first.count)
+        try:
+            self._engine.trace(ticks)
+            if self._is_proven and not is_retrial_due(self._rules.job):
+                return TrialOutcome(None, "its programs are proven", first, seconds)
+            tried = trial.try_exactly(self._engine, self._eager, self._trainer, ticks, kept_ticks)
+        except (Untraceable, BrokenProgram) as error:
+            reason = f"its ticks cannot be repeated: {error}"
+            return TrialOutcome(reason, chunk=first, seconds=seconds)
+        chunk = concatenate([first, tried.chunk])
+        seconds += tried.eager_seconds * tried.chunk.count / max(1, ticks)
+        remark = self._record(tried, is_whole=first.count + tried.compared == TRIAL_TICKS)
+        return TrialOutcome(tried.difference, remark, chunk, seconds)
+
+    def _record(self, tried: trial.ExactTrial, *, is_whole: bool) -> str:
+        """Record what a trial has shown, and return a remark on it.
+
+        One that is not `is_whole`, of a short job or one whose loss is not finite, is no proof.
+        """
+        if self._proofs is None:
+            return ""
+        spec, programs, ticks = self._trainer.spec, self._engine.program_texts, tried.compared
+        if tried.difference is not None:
+            was_proven = self._is_proven
+            self._proofs.discard(programs)
+            MeasuredCosts().discard(spec)
+            return "the proof of its programs is thrown away" if was_proven else ""
+        if is_whole:
+            self._proofs.add(programs)
+            MeasuredCosts().add(spec, tried.eager_seconds / ticks, tried.engine_seconds / ticks)
+        return ""
+
+    @property
+    def _is_proven(self) -> bool:
+        return self._proofs is not None and self._proofs.covers(self._engine.program_texts)
+
+    @cached_property
+    def _proofs(self) -> Proofs | None:
+        if self._rules.canary is None:
+            return None
+        return Proofs(current_context(engine_identity(self._engine), self._rules.canary))

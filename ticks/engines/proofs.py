@@ -1,0 +1,108 @@
+"""Proofs: which programs of the graph engine were compared with eager on this machine, and agreed.
+
+A proof is a file in the user's cache folder. Its name is a digest of all that the outcome of the
+comparison depends on, and its content says what was compared, with a digest of its own. A file that
+does not hold exactly what is looked for is removed and proves nothing. A proof is no permission to
+compute something else: a program is always traced from the job at hand.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ticks.engines import object_cache
+from ticks.engines.graph import build_loop
+
+#: one job in so many is compared with eager although its programs are proven
+RETRIAL_PERIOD = 20
+MAX_PROOFS = 4096  # of some 300 bytes; the least recently used are removed first
+FOLDER, SUFFIX = "proofs", ".json"
+
+
+class ProofContext(NamedTuple):
+    """What a proof holds for beside the program: engine, loop, torch, threads and canary.
+
+    `engine` is the engine's identity, `loop` the digest of the compiled loop's file, `canary` this
+    machine's for this number of threads.
+    """
+
+    engine: str
+    loop: str
+    torch: str
+    threads: int
+    canary: str
+
+
+def current_context(engine: str, canary: str) -> ProofContext:
+    """Return the context of this process; raises EngineUnavailable without a compiled loop."""
+    loop = build_loop.find_or_compile().stem.rpartition("-")[2]
+    return ProofContext(engine, loop, torch.__version__, torch.get_num_threads(), canary)
+
+
+def is_retrial_due(job: str) -> bool:
+    """Return whether a job is compared with eager whatever is proven: a function of its id."""
+    return int(hashlib.sha256(job.encode()).hexdigest()[:8], 16) % RETRIAL_PERIOD == 0
+
+
+class Proofs:
+    """The proofs of one context. What the disk refuses is not proven, and raises nothing."""
+
+    def __init__(self, context: ProofContext, folder: Path | None = None) -> None:
+        self._context = context
+        self._folder = folder or build_loop.default_folder() / FOLDER
+
+    def covers(self, programs: Sequence[str]) -> bool:
+        """Return whether there are programs, and every one is proven."""
+        return bool(programs) and all(self._is_proven(program) for program in programs)
+
+    def add(self, programs: Sequence[str]) -> None:
+        """Record that programs agreed with eager bit for bit."""
+        unavailable = contextlib.suppress(object_cache.EngineUnavailable)
+        with unavailable, object_cache.cache_folder(self._folder):
+            for program in programs:
+                # a file that is half written proves nothing
+                self._path(program).write_bytes(self._content(program))
+            self._evict()
+
+    def discard(self, programs: Sequence[str]) -> None:
+        """Remove the proofs of programs."""
+        for program in programs:
+            with contextlib.suppress(OSError):
+                self._path(program).unlink(missing_ok=True)
+
+    def _is_proven(self, program: str) -> bool:
+        path = self._path(program)
+        try:
+            with object_cache.cache_folder(self._folder):
+                is_equal = path.read_bytes() == self._content(program)
+                if is_equal:
+                    os.utime(path)  # it is in use
+                else:
+                    path.unlink()
+        except object_cache.EngineUnavailable:  # no such file, or a folder that is not ours
+            return False
+        return is_equal
+
+    def _path(self, program: str) -> Path:
+        return self._folder / (hashlib.sha256(self._record(program)).hexdigest()[:32] + SUFFIX)
+
+    def _record(self, program: str) -> bytes:
+        digest = hashlib.sha256(program.encode()).hexdigest()
+        return json.dumps({**self._context._asdict(), "program": digest}).encode()
+
+    def _content(self, program: str) -> bytes:
+        record = self._record(program)
+        return record + b"\n" + hashlib.sha256(record).hexdigest().encode() + b"\n"
+
+    def _evict(self) -> None:
+        files = list(self._folder.glob(f"*{SUFFIX}"))
+        if len(files) <= MAX_PROOFS:
+            return
+        for file in sorted(files, key=lambda file: file.stat().st_mtime)[:-MAX_PROOFS]:
+            file.unlink(missing_ok=True)
