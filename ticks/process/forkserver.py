@@ -34,6 +34,7 @@ from jobs import fault_points
 from models import checkpoint_source
 from ticks.engines.graph import build_loop
 from ticks.process import commands
+from ticks.process.huge_pages import collapse_private_memory
 
 REQUEST_TIMEOUT_SECONDS = 1.0  # for a client's request; no other client is served meanwhile
 MAX_STATUSES = 64  # ended trainers whose wait status is remembered
@@ -53,6 +54,7 @@ def main(path: str) -> None:
     preload()
     gc.collect()
     gc.freeze()  # imported objects are never collected, so their pages stay shared
+    collapse_private_memory()
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         bind(listener, path)
         listener.listen(8)
