@@ -305,6 +305,7 @@ PROMISES = (
         "I8",
         ("F12.api", "F25"),
         ("fork-keeps-descriptors", "fork-keeps-handlers", "fork-outlives-its-parent",
-         "stopping-process-says-ready", "wake-ups-sent-late"),
+         "stopping-process-says-ready", "wake-ups-sent-late", "wake-up-forgotten-at-a-stop",
+         "drain-waits-for-a-canary"),
     ),
 )  # fmt: skip

@@ -1,5 +1,6 @@
 """Resuming on a worker alone, without API: damaged checkpoints, full disks, other machines."""
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +9,8 @@ import pytest
 
 from jobs.queries import worker_registry
 from tests.damage import flipped_bit
-from tests.processes import WorkerProcess
+from tests.process_pipes import unread_bytes
+from tests.processes import WorkerProcess, send_signal
 from tests.support import running_store, small_spec, wait_until
 from tests.worker_harness import SPEC, TENANT, WorkerHarness
 
@@ -174,6 +176,24 @@ def test_a_worker_with_other_kernels_leaves_a_begun_job_alone_unless_it_is_best_
     assert harness.job(begun[0]).exact
 
 
+def test_a_worker_ends_though_a_wake_up_is_on_its_way_to_its_pool_child(
+    harness: WorkerHarness, worker: WorkerProcess
+) -> None:
+    """Celery forgets it, and its child would wait 30 s for somebody to read its result."""
+    worker = harness.workers[-1]
+    (child,) = worker.processes.processes_of("child")
+    wait_until(lambda: harness.idle_workers() == len(harness.living_workers()), 30)
+    send_signal(child, signal.SIGSTOP)
+    wait_until(lambda: unread_bytes(child.pid) or harness.wake_workers(), 30)
+    wake_up = unread_bytes(child.pid)
+
+    worker.process.terminate()
+
+    wait_until(lambda: unread_bytes(child.pid) > wake_up, 30)  # the pool says that it closes
+    send_signal(child, signal.SIGCONT)
+    assert worker.process.wait(15) == 0
+
+
 def test_the_end_of_a_worker_s_main_process_is_the_end_of_all_its_processes(
     harness: WorkerHarness,
 ) -> None:
@@ -190,3 +210,18 @@ def test_the_end_of_a_worker_s_main_process_is_the_end_of_all_its_processes(
 
     wait_until(lambda: not worker.processes.living_processes(), 5)
     harness.ledger.request_transition(TENANT, job_id, "cancel")
+
+
+def test_a_worker_ends_though_its_fork_server_has_not_come_up(harness: WorkerHarness) -> None:
+    """Before it claims, a runner waits for a canary, but not when it is to leave."""
+    worker = harness.add_worker("early")
+    wait_until(lambda: worker.processes.processes_of("template"), 30)
+    send_signal(worker.processes.processes_of("template")[0], signal.SIGSTOP)
+    wait_until(lambda: worker.processes.processes_of("child"), 30)
+    (child,) = worker.processes.processes_of("child")
+    harness.wake_workers()
+    wait_until(
+        lambda: child.num_ctx_switches().voluntary > 100, 30
+    )  # it asks twenty times a second
+
+    assert worker.stop() == 0

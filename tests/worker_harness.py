@@ -50,14 +50,27 @@ class WorkerHarness:
 
     def start_worker(self, name: str, **env: str) -> WorkerProcess:
         """Start a worker and wait until it has announced itself."""
-        worker = WorkerProcess(self._url, self._data, name, **env)
-        self.workers.append(worker)
-        self._stack.callback(worker.end)
+        worker = self.add_worker(name, **env)
         wait_until(
             lambda: name in [entry["name"] for entry in worker_registry.live_workers(self.store)],
             30,
         )
         return worker
+
+    def add_worker(self, name: str, **env: str) -> WorkerProcess:
+        """Start a worker without waiting for it."""
+        worker = WorkerProcess(self._url, self._data, name, **env)
+        self.workers.append(worker)
+        self._stack.callback(worker.end)
+        return worker
+
+    def living_workers(self) -> list[WorkerProcess]:
+        return [worker for worker in self.workers if worker.process.poll() is None]
+
+    def idle_workers(self) -> int:
+        """Return how many workers wait for a wake-up: one whose child has a task does not."""
+        clients: Any = self.store.client_list()
+        return sum(client["cmd"] == "brpop" and "b" in client["flags"] for client in clients)
 
     def submit(self, body: dict[str, Any] = SPEC) -> str:
         job_id = self.ledger.submit(TENANT, read_spec(body, max_parameters=10**7)).job_id

@@ -67,9 +67,10 @@ class ForkServerProcess:
         """Kill the process, which has no state to lose; trainers that it has forked go on."""
         if self._lifetime_socket is not None:
             self._lifetime_socket.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+        # the same one twice: the reconciler's thread may be starting another just now
+        if (process := self._process) is not None:
+            process.kill()
+            process.wait()
 
 
 def start_attached(

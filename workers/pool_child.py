@@ -69,5 +69,5 @@ def _all_pids() -> list[int]:
 def _parent_pid(pid: int) -> int | None:
     with contextlib.suppress(OSError):  # gone in the meantime
         # the command, in parentheses, may hold anything; the parent is the second field after it
-        return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()[1])
     return None

@@ -178,7 +178,7 @@ class Reconciler(BackgroundThread):
     def _run(self) -> None:
         while not self._stopped.wait(POLL_SECONDS):
             for task in self._tasks:
-                if time.monotonic() >= task.due_at:
+                if time.monotonic() >= task.due_at and not self._stopped.is_set():
                     self._run_task(task)
 
     def _run_task(self, task: PeriodicTask) -> None:
@@ -235,7 +235,7 @@ class Reconciler(BackgroundThread):
 def _is_running(pid: int) -> bool:
     """Return whether a process runs; one that has ended and is not yet reaped does not."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()[0]
     except OSError:
         return False
-    return state not in ("Z", "X")
+    return state not in (b"Z", b"X")

@@ -32,7 +32,7 @@ from workers.canaries import Canaries, UnusableDevice
 from workers.checkpointing.archiver import Archiver
 from workers.checkpointing.checkpointer import Checkpointer
 from workers.drain import Drain
-from workers.forkserver_client import fetch_exit_status, spawn_trainer
+from workers.forkserver_client import ForkServerUnavailable, fetch_exit_status, spawn_trainer
 from workers.heartbeat import Heartbeat
 from workers.ledger_writer import LedgerWriter
 from workers.log import JobLog
@@ -71,6 +71,13 @@ class JobRunner:
 
     def run_jobs(self) -> None:
         """Run jobs until none is left that this worker can claim, or a drain is requested."""
+        try:
+            self._run_jobs()
+        except ForkServerUnavailable:
+            if not self._drain.is_requested:  # which does not wait for a canary
+                raise
+
+    def _run_jobs(self) -> None:
         consecutive_requeues = 0
         while (
             not self._drain.is_requested
@@ -118,10 +125,14 @@ class JobRunner:
     def _can_compute(self) -> bool:
         """Return whether the device can be used; the main process registers and logs it if not."""
         try:  # a machine that cannot compute even a canary must not claim a job
-            self._canaries.measure(1)
+            self._measure_canary(1)
         except UnusableDevice:
             return False
         return True
+
+    def _measure_canary(self, threads: int) -> str:
+        """Return the canary. Raises what `Canaries.measure` does; waits for nothing in a drain."""
+        return self._canaries.measure(threads, lambda: not self._drain.is_requested)
 
     def _claim_job(self) -> Claim | None:
         """Claim a job, under one nonce, so that a claim whose reply was lost is not made twice."""
@@ -130,7 +141,7 @@ class JobRunner:
             try:
                 return self._claim_with_retry(nonce)
             except MissingCanary as error:
-                self._canaries.measure(error.threads)
+                self._measure_canary(error.threads)
 
     def _claim_with_retry(self, nonce: str) -> Claim | None:
         call = partial(
@@ -181,7 +192,7 @@ class JobRunner:
         )  # fmt: skip
         with closing(writer):
             yield TrainerSession(
-                claim, trainer, self._config.device, self._canaries.measure, writer,
+                claim, trainer, self._config.device, self._measure_canary, writer,
                 self._files, heartbeat, log,
             )  # fmt: skip
 

@@ -17,6 +17,7 @@ from jobs.celery_app import TASK_NAME
 from jobs.store import keys
 from workers import pool_child
 from workers.drain import Drain
+from workers.draining_pool import DrainingPool
 from workers.runner import JobRunner
 from workers.worker_folder import WorkerConfig
 
@@ -47,8 +48,8 @@ def run_celery_worker(app: Celery, config: WorkerConfig) -> int:
     app.task(name=TASK_NAME)(child.run_jobs)
 
     def drain_pool(**_signal: Any) -> None:
-        logs.get_logger("worker").info("the worker stops", worker=config.name)
         pool_child.drain_children()
+        logs.get_logger("worker").info("the worker stops", worker=config.name)
 
     def set_up_logging(**_signal: Any) -> None:
         """Keep Celery from setting up logging: it is set up already."""
@@ -70,7 +71,7 @@ def run_celery_worker(app: Celery, config: WorkerConfig) -> int:
     sys.__stdout__ = None  # type: ignore[misc]
     worker = app.Worker(
         hostname=f"tickforge@{config.name}",
-        pool_cls="prefork",
+        pool_cls=DrainingPool,
         concurrency=1,
         queues=[keys.celery_queue(config.queue)],
         without_gossip=True,

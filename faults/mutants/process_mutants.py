@@ -34,6 +34,21 @@ MUTANTS = (
         (f"{HEALTH}::test_a_process_that_stops_is_alive_and_not_ready",),
     ),
     Mutant(
+        "wake-up-forgotten-at-a-stop",
+        "a worker that stops waits 30 s for a child that has just been given a wake-up",
+        edit_once("workers/draining_pool.py", "if state.should_stop is None:", "if True:"),
+        ("tests/test_workers_resume.py"
+         "::test_a_worker_ends_though_a_wake_up_is_on_its_way_to_its_pool_child",),
+    ),
+    Mutant(
+        "drain-waits-for-a-canary",
+        "a worker that stops waits two minutes for a fork server that does not come up",
+        edit_once("workers/runner.py",
+                  "measure(threads, lambda: not self._drain.is_requested)", "measure(threads)"),
+        ("tests/test_workers_resume.py"
+         "::test_a_worker_ends_though_its_fork_server_has_not_come_up",),
+    ),
+    Mutant(
         "wake-ups-sent-late",
         "a slow reconciler sends wake-ups that another one has counted again",
         edit_once("jobs/celery_app.py", "if time.monotonic() >= until:", "if False:"),
