@@ -15,7 +15,7 @@ import torch
 from bench.engines import make_spec
 from bench.report import Figure
 from bench.timing import measure_in_turn
-from jobs.spec.engines import ENGINES, TRACE_SECONDS, TRIAL_TICKS, choose_engine
+from jobs.spec.engines import ENGINES, TickCosts, choose_engine, estimate_saving
 from jobs.spec.job_spec import JobSpec
 from jobs.spec.reading import read_spec
 from jobs.spec.tick_costs import saved_seconds
@@ -100,8 +100,8 @@ def _time(run: Any, ticks: int) -> float:
 def _lost_share(body: dict[str, Any], seconds: dict[str, float], ticks: int) -> float:
     """Return in % how much longer a job takes by the rule than by the faster engine."""
     eager = ticks * seconds["eager"]
-    trial = min(TRIAL_TICKS, ticks) * (seconds["eager"] + 2 * seconds["graph"]) + TRACE_SECONDS
-    times = {"eager": eager, "graph": ticks * seconds["graph"] + trial}
     spec = read_spec({**body, "budget": {"ticks": ticks}}, max_parameters=10**7)
+    saved, cost = estimate_saving(spec, TickCosts(**seconds), is_ready=True)
+    times = {"eager": eager, "graph": eager - saved + cost}
     chosen = choose_engine(spec, [name for name in ENGINES if name != "native"], ENGINES).name
     return 100 * (times[chosen] / min(times.values()) - 1)

@@ -16,6 +16,7 @@ import pytest
 from tests.api_harness import ApiHarness, running_api_harness
 from tests.needs import C_COMPILER, CPP_COMPILER, needs
 from tests.support import small_spec, wait_until
+from ticks.engines import proofs
 from ticks.engines.graph import build_loop
 
 pytestmark = needs(C_COMPILER, CPP_COMPILER)
@@ -95,6 +96,10 @@ def test_a_job_shows_its_engine_says_why_and_comes_again_in_a_verify(harness: Ap
         assert not harness.events(job["id"], "log")
     one, same, other = (jobs[name]["loss"] for name in ("eager", "graph", "native"))
     assert one == same != other
+    again = harness.wait_for_end(harness.submit(job_of("graph")))
+    is_proven = "; its programs are proven" in log(harness, again["id"])
+    assert is_proven != proofs.is_retrial_due(again["id"])
+    assert weights_of(harness, again["id"]) == weights_of(harness, ids["eager"])
 
 
 def test_a_native_job_waits_for_a_worker_with_a_compiler(

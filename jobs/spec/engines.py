@@ -99,7 +99,7 @@ def choose_engine(
         return EngineDecision("native", f"{MIN_NATIVE_TICKS:,} ticks or more of a small net")
     if "graph" not in available:
         return EngineDecision("eager", "nothing else can run it here")
-    saved, cost = _estimate_saving(spec, costs or estimate_costs(spec), "graph" in ready)
+    saved, cost = estimate_saving(spec, costs or estimate_costs(spec), is_ready="graph" in ready)
     basis = "" if costs is None else ", as measured here"
     if saved < MIN_SAVING_RATIO * cost:
         return EngineDecision(
@@ -110,7 +110,7 @@ def choose_engine(
     )
 
 
-def _estimate_saving(spec: JobSpec, costs: TickCosts, is_ready: bool) -> tuple[float, float]:
+def estimate_saving(spec: JobSpec, costs: TickCosts, *, is_ready: bool) -> tuple[float, float]:
     """Estimate the seconds that graph saves over the whole job, and those it costs before."""
     ticks = spec.ticks_total or int((spec.budget.seconds or 0) / costs.eager)
     # of the trial, eager's ticks up to the first decision are the job's own
