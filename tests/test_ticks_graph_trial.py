@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jobs.spec.engines import TRIAL_TICKS, count_kept_ticks
+from jobs.spec.engines import MAX_TRIAL_TICKS, count_kept_ticks, count_trial_ticks
 from jobs.spec.job_spec import JobSpec
 from tests.needs import CPP_COMPILER, needs
 from tests.test_ticks_chunks import OVERFLOWING
@@ -73,13 +73,13 @@ def train(spec: JobSpec, rules: TrialRules = PROVABLE) -> TrainingRun:
 
 
 OWN_TICKS: dict[str, tuple[dict[str, Any], int]] = {
-    "all, where nothing is decided before": ({}, TRIAL_TICKS),
+    "all, where nothing is decided before": ({}, MAX_TRIAL_TICKS),
     "all of a shorter job": ({"budget": {"ticks": 9}}, 9),
     "up to the first validation": (HELD_OUT, 20),
     "up to the first look at the loss": (
         {"stop": {"check_every": 7, "target": {"metric": "loss", "below": 0}}}, 7,
     ),
-    "all, where no rule looks at the loss": ({"stop": {"check_every": 7}}, TRIAL_TICKS),
+    "all, where no rule looks at the loss": ({"stop": {"check_every": 7}}, MAX_TRIAL_TICKS),
     "up to the first save": ({"checkpoint": {"every_ticks": 5}}, 5),
     "none before a save of tick 0": ({"checkpoint": {"at_start": True}}, 0),
 }  # fmt: skip
@@ -116,12 +116,14 @@ def test_a_proven_program_is_not_tried_again(
 ) -> None:
     spec = read_small_spec(**ADAMW)
     record = run_and_record(train(spec))
-    assert eager_ticks.ticks == TRIAL_TICKS - 1  # the engine runs the first, which makes tensors
+    assert (
+        eager_ticks.ticks == MAX_TRIAL_TICKS - 1
+    )  # the engine runs the first, which makes tensors
     for again in (read_small_spec(**ADAMW), read_small_spec(**ADAMW, seed=3)):
         training = train(again)
         assert training.engine.name == "graph" and training.ticks_done == 1
         assert "its programs are proven" in training.engine_note
-    assert eager_ticks.ticks == TRIAL_TICKS - 1
+    assert eager_ticks.ticks == MAX_TRIAL_TICKS - 1
     assert run_and_record(train(spec)) == record
 
 
@@ -214,10 +216,27 @@ def test_a_difference_throws_the_proof_away_and_eager_trains(
     assert run_and_record(training) == run_and_record(TrainingRun(spec, CPU, engine="eager"))
 
 
-def test_a_short_job_and_one_that_broke_off_prove_nothing(cache: Path) -> None:
-    for changes in ({"budget": {"ticks": TRIAL_TICKS - 1}}, OVERFLOWING):
-        train(read_small_spec(**GRAPH | changes))
+def test_a_trial_that_a_loss_which_is_not_finite_ended_proves_nothing(cache: Path) -> None:
+    train(read_small_spec(**GRAPH | OVERFLOWING))
     assert not list((cache / proofs.FOLDER).glob("*"))
+
+
+def test_a_program_is_proven_once_enough_of_its_ticks_were_compared(cache: Path) -> None:
+    sgd = {"optimizer": {"name": "sgd", "lr": 0.01}}
+    few = read_small_spec(**GRAPH | sgd | {"budget": {"ticks": 3}})
+    notes = [train(few).engine_note for _ in range(4)]
+    assert ["proven" in note for note in notes] == [False, False, False, True]
+    assert "proven" in train(read_small_spec(**GRAPH | sgd)).engine_note
+
+
+def test_a_net_whose_ticks_are_slow_is_tried_for_fewer(cache: Path) -> None:
+    fast, slow = (
+        read_small_spec(**GRAPH, model={"family": "mlp", "hidden": hidden})
+        for hidden in ([4], [3000, 3000])
+    )
+    assert (
+        count_trial_ticks(fast) == MAX_TRIAL_TICKS > count_trial_ticks(slow) >= proofs.PROOF_TICKS
+    )
 
 
 def test_a_folder_that_cannot_be_written_leaves_every_job_tried(

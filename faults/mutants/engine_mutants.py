@@ -34,8 +34,8 @@ MUTANTS = (
         "a proof is a file of the right name, whatever it holds",
         edit_once(
             "ticks/engines/proofs.py",
-            "path.read_bytes() == self._content(program)",
-            "path.exists()",
+            "if self._content(program, n) == content), 0)",
+            "if n == PROOF_TICKS), 0)",
         ),
         (ALTERED,),
         quick=True,
@@ -60,16 +60,14 @@ MUTANTS = (
         "proof-outlives-a-difference",
         "a difference leaves the proof of its programs",
         edit_once(
-            "ticks/engines/graph_trial.py",
-            "            self._proofs.discard(programs)\n",
-            "",
+            "ticks/engines/graph_trial.py", "        self._proofs.discard(self._programs)\n", ""
         ),
         (DIFFERENCE,),
     ),
     Mutant(
         "proven-by-a-few-ticks",
-        "a trial that is shorter than others, or broke off, is a proof",
-        edit_once("ticks/engines/graph_trial.py", "        if is_whole:\n", "        if True:\n"),
-        (f"{TESTS}::test_a_short_job_and_one_that_broke_off_prove_nothing",),
+        "a program is proven by the first tick of it that was compared",
+        edit_once("ticks/engines/proofs.py", "count >= PROOF_TICKS for", "count > 0 for"),
+        (f"{TESTS}::test_a_program_is_proven_once_enough_of_its_ticks_were_compared",),
     ),
 )

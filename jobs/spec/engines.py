@@ -18,8 +18,11 @@ ENGINES: tuple[EngineName, ...] = ("eager", "graph", "native")
 
 #: from here native trains a job of its class; shorter ones take graph a minute at most
 MIN_NATIVE_TICKS = 1_000_000
-#: ticks of an engine's trial, run by it and by eager before it may train
-TRIAL_TICKS = 64
+#: ticks of an engine's trial, run by it and by eager before it may train: so many, but no more than
+#: take some TRIAL_SECONDS, unless these are fewer than the least
+MIN_TRIAL_TICKS, MAX_TRIAL_TICKS, TRIAL_SECONDS = 9, 64, 1.0
+#: of a trial's cost, the share that one job must save: later jobs of its programs need none
+TRIAL_SHARE = 0.25
 COMPILE_SECONDS = 15.0  # of the loop, once per machine
 #: of a tick that is traced: seconds, and ticks of eager
 TRACE_SECONDS, TRACE_TICKS = 0.008, 2.5
@@ -60,6 +63,13 @@ def is_portable(spec: JobSpec, engine: str) -> bool:
     return engine == "native" and spec.data.source != "synthetic"
 
 
+def count_trial_ticks(spec: JobSpec) -> int:
+    """Return how many ticks of a spec are the trial of an engine."""
+    fitting_ticks = int(TRIAL_SECONDS / estimate_tick_seconds(spec, "graph"))
+    ticks = max(MIN_TRIAL_TICKS, min(fitting_ticks, MAX_TRIAL_TICKS))
+    return min(ticks, spec.ticks_total or ticks)
+
+
 def count_kept_ticks(spec: JobSpec) -> int:
     """Return how many ticks of an exact trial are the job's own, rather than undone.
 
@@ -67,12 +77,12 @@ def count_kept_ticks(spec: JobSpec) -> int:
     """
     if spec.checkpoint.at_start:
         return 0
-    periods = [spec.checkpoint.every_ticks, spec.ticks_total]
+    periods = [spec.checkpoint.every_ticks]
     if spec.validation is not None:
         periods.append(spec.validation.every_ticks)
     if spec.stop.reads_loss:
         periods.append(spec.stop.check_every)
-    return min([TRIAL_TICKS, *(period for period in periods if period is not None)])
+    return min([count_trial_ticks(spec), *(period for period in periods if period is not None)])
 
 
 def estimate_costs(spec: JobSpec) -> TickCosts:
@@ -114,8 +124,8 @@ def estimate_saving(spec: JobSpec, costs: TickCosts, *, is_ready: bool) -> tuple
     """Estimate the seconds that graph saves over the whole job, and those it costs before."""
     ticks = spec.ticks_total or int((spec.budget.seconds or 0) / costs.eager)
     # of the trial, eager's ticks up to the first decision are the job's own
-    tried = 0 if costs.is_proven else min(TRIAL_TICKS, ticks)
+    tried = 0 if costs.is_proven else count_trial_ticks(spec)
     own_ticks = min(tried, count_kept_ticks(spec))
     cost = TRACE_SECONDS + TRACE_TICKS * costs.eager + (0 if is_ready else COMPILE_SECONDS)
-    cost += tried * costs.graph + (tried - own_ticks) * costs.eager
+    cost += TRIAL_SHARE * (tried * costs.graph + (tried - own_ticks) * costs.eager)
     return (ticks - own_ticks) * (costs.eager - costs.graph), cost

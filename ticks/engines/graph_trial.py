@@ -4,10 +4,11 @@ The ticks that are run for that are the job's first, where the caller can take t
 """
 
 import time
+from collections.abc import Mapping
 from functools import cached_property
 from typing import NamedTuple
 
-from jobs.spec.engines import TRIAL_TICKS, count_kept_ticks
+from jobs.spec.engines import count_kept_ticks, count_trial_ticks
 from ticks.engines import trial
 from ticks.engines.chunk import Chunk, Engine, concatenate, engine_identity
 from ticks.engines.graph.engine import GraphEngine
@@ -55,7 +56,8 @@ class GraphTrial:
     ) -> None:
         self._engine, self._eager, self._trainer, self._rules = engine, eager, trainer, rules
         spec = trainer.spec
-        self._ticks = min(TRIAL_TICKS, spec.ticks_total or TRIAL_TICKS)
+        self._ticks = count_trial_ticks(spec)
+        self._programs: Mapping[str, int] = {}  # the ticks of the trial by program
         self._kept_ticks = count_kept_ticks(spec) if rules.keeps_ticks else 0
 
     def run(self) -> TrialOutcome:
@@ -79,6 +81,7 @@ class GraphTrial:
         kept_ticks = max(0, self._kept_ticks - first.count)
         try:
             self._engine.trace(ticks)
+            self._programs = self._engine.count_program_ticks(first.count + 1, self._ticks)
             if self._is_proven and not is_retrial_due(self._rules.job):
                 return TrialOutcome(None, "its programs are proven", first, seconds)
             tried = trial.try_exactly(self._engine, self._eager, self._trainer, ticks, kept_ticks)
@@ -87,30 +90,32 @@ class GraphTrial:
             return TrialOutcome(reason, chunk=first, seconds=seconds)
         chunk = concatenate([first, tried.chunk])
         seconds += tried.eager_seconds * tried.chunk.count / max(1, ticks)
-        remark = self._record(tried, is_whole=first.count + tried.compared == TRIAL_TICKS)
+        remark = self._record(tried) if tried.difference is None else self._discard_proofs()
         return TrialOutcome(tried.difference, remark, chunk, seconds)
 
-    def _record(self, tried: trial.ExactTrial, *, is_whole: bool) -> str:
-        """Record what a trial has shown, and return a remark on it.
+    def _record(self, tried: trial.ExactTrial) -> str:
+        """Record what a trial has shown; nothing of one that a loss that is not finite ended."""
+        ticks = sum(self._programs.values())
+        if self._proofs is not None and ticks and tried.compared == ticks:
+            self._proofs.add(self._programs)
+            MeasuredCosts().add(
+                self._trainer.spec, tried.eager_seconds / ticks, tried.engine_seconds / ticks,
+                is_proven=self._is_proven,
+            )  # fmt: skip
+        return ""
 
-        One that is not `is_whole`, of a short job or one whose loss is not finite, is no proof.
-        """
+    def _discard_proofs(self) -> str:
+        """Throw the proofs away that a difference refutes, and return a remark on it."""
         if self._proofs is None:
             return ""
-        spec, programs, ticks = self._trainer.spec, self._engine.program_texts, tried.compared
-        if tried.difference is not None:
-            was_proven = self._is_proven
-            self._proofs.discard(programs)
-            MeasuredCosts().discard(spec)
-            return "the proof of its programs is thrown away" if was_proven else ""
-        if is_whole:
-            self._proofs.add(programs)
-            MeasuredCosts().add(spec, tried.eager_seconds / ticks, tried.engine_seconds / ticks)
-        return ""
+        was_proven = self._is_proven
+        self._proofs.discard(self._programs)
+        MeasuredCosts().discard(self._trainer.spec)
+        return "the proof of its programs is thrown away" if was_proven else ""
 
     @property
     def _is_proven(self) -> bool:
-        return self._proofs is not None and self._proofs.covers(self._engine.program_texts)
+        return self._proofs is not None and self._proofs.covers(self._programs)
 
     @cached_property
     def _proofs(self) -> Proofs | None:

@@ -27,12 +27,13 @@ TICK_FIELDS = (
 
 
 class _Record(NamedTuple):
-    """Seconds of a tick as measured, and how often the estimates these are."""
+    """Seconds of a tick as measured, and how many times the estimates these are."""
 
     eager: float
     graph: float
     eager_ratio: float
     graph_ratio: float
+    is_proven: bool
 
 
 class MeasuredCosts:
@@ -46,7 +47,7 @@ class MeasuredCosts:
         """Return the costs of a spec's tick as measured, or estimated by those of other specs."""
         record = self._records.get(_key(spec))
         if record is not None:
-            return TickCosts(record.eager, record.graph, is_proven=True)
+            return TickCosts(record.eager, record.graph, record.is_proven)
         if len(self._records) < MIN_RECORDS:
             return None
         estimate, records = estimate_costs(spec), self._records.values()
@@ -54,13 +55,15 @@ class MeasuredCosts:
         graph_ratio = statistics.median(record.graph_ratio for record in records)
         return TickCosts(estimate.eager * eager_ratio, estimate.graph * graph_ratio)
 
-    def add(self, spec: JobSpec, eager_seconds: float, graph_seconds: float) -> None:
-        """Record the seconds of a spec's tick by both engines, whose bits agreed."""
+    def add(
+        self, spec: JobSpec, eager_seconds: float, graph_seconds: float, *, is_proven: bool
+    ) -> None:
+        """Record the seconds of a spec's tick by both engines, and whether graph is proven."""
         estimate = estimate_costs(spec)
         self._records.pop(_key(spec), None)
         self._records[_key(spec)] = _Record(
             eager_seconds, graph_seconds,
-            eager_seconds / estimate.eager, graph_seconds / estimate.graph,
+            eager_seconds / estimate.eager, graph_seconds / estimate.graph, is_proven,
         )  # fmt: skip
         self._write()
 
@@ -72,7 +75,10 @@ class MeasuredCosts:
     def _read(self) -> dict[str, _Record]:
         try:
             records = json.loads(self._path.read_text())
-            return {key: _Record(*map(float, values)) for key, values in records.items()}
+            return {
+                key: _Record(float(eager), float(graph), float(first), float(second), bool(proven))
+                for key, (eager, graph, first, second, proven) in records.items()
+            }
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 

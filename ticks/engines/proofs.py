@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,8 @@ import torch
 from ticks.engines import object_cache
 from ticks.engines.graph import build_loop
 
+#: a program is proven once so many of its ticks were compared, in one job or in several
+PROOF_TICKS = 8
 #: one job in so many is compared with eager although its programs are proven
 RETRIAL_PERIOD = 20
 MAX_PROOFS = 4096  # of some 300 bytes; the least recently used are removed first
@@ -57,47 +59,52 @@ class Proofs:
         self._context = context
         self._folder = folder or build_loop.default_folder() / FOLDER
 
-    def covers(self, programs: Sequence[str]) -> bool:
+    def covers(self, programs: Collection[str]) -> bool:
         """Return whether there are programs, and every one is proven."""
-        return bool(programs) and all(self._is_proven(program) for program in programs)
+        counts = (self._count_ticks(program) for program in programs)
+        return bool(programs) and all(count >= PROOF_TICKS for count in counts)
 
-    def add(self, programs: Sequence[str]) -> None:
-        """Record that programs agreed with eager bit for bit."""
+    def add(self, programs: Mapping[str, int]) -> None:
+        """Record that so many ticks of each program agreed with eager bit for bit."""
         unavailable = contextlib.suppress(object_cache.EngineUnavailable)
         with unavailable, object_cache.cache_folder(self._folder):
-            for program in programs:
+            for program, ticks in programs.items():
+                total = min(PROOF_TICKS, self._count_ticks(program) + ticks)
                 # a file that is half written proves nothing
-                self._path(program).write_bytes(self._content(program))
+                self._path(program).write_bytes(self._content(program, total))
             self._evict()
 
-    def discard(self, programs: Sequence[str]) -> None:
+    def discard(self, programs: Collection[str]) -> None:
         """Remove the proofs of programs."""
         for program in programs:
             with contextlib.suppress(OSError):
                 self._path(program).unlink(missing_ok=True)
 
-    def _is_proven(self, program: str) -> bool:
+    def _count_ticks(self, program: str) -> int:
+        """Return how many ticks of a program are recorded, at most PROOF_TICKS."""
         path = self._path(program)
         try:
             with object_cache.cache_folder(self._folder):
-                is_equal = path.read_bytes() == self._content(program)
-                if is_equal:
+                content = path.read_bytes()
+                counts = range(1, PROOF_TICKS + 1)
+                ticks = next((n for n in counts if self._content(program, n) == content), 0)
+                if ticks:
                     os.utime(path)  # it is in use
                 else:
                     path.unlink()
         except object_cache.EngineUnavailable:  # no such file, or a folder that is not ours
-            return False
-        return is_equal
+            return 0
+        return ticks
 
     def _path(self, program: str) -> Path:
         return self._folder / (hashlib.sha256(self._record(program)).hexdigest()[:32] + SUFFIX)
 
-    def _record(self, program: str) -> bytes:
+    def _record(self, program: str, **more: int) -> bytes:
         digest = hashlib.sha256(program.encode()).hexdigest()
-        return json.dumps({**self._context._asdict(), "program": digest}).encode()
+        return json.dumps({**self._context._asdict(), "program": digest, **more}).encode()
 
-    def _content(self, program: str) -> bytes:
-        record = self._record(program)
+    def _content(self, program: str, ticks: int) -> bytes:
+        record = self._record(program, ticks=ticks)
         return record + b"\n" + hashlib.sha256(record).hexdigest().encode() + b"\n"
 
     def _evict(self) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 
 from jobs import fault_points
-from jobs.spec.engines import ENGINES, TRIAL_TICKS, choose_engine, unsupported_reason
+from jobs.spec.engines import ENGINES, choose_engine, count_trial_ticks, unsupported_reason
 from jobs.spec.job_spec import JobSpec
 from ticks.data.dataset_files import Announce
 from ticks.engines import trial
@@ -147,7 +147,7 @@ def _try_graph(
 
 def _try_nearly(engine: Engine, eager: Engine, trainer: Trainer, reason: str) -> EngineChoice:
     """Take an engine of its own bits if its first ticks, which are undone, are near eager's."""
-    ticks = min(TRIAL_TICKS, trainer.spec.ticks_total or TRIAL_TICKS)
+    ticks = count_trial_ticks(trainer.spec)
     with trial.dropout_disabled(trainer.net):
         difference = trial.compare_nearly(engine, eager, trainer, ticks)
     if difference is None:

@@ -1,6 +1,7 @@
 """The graph engine: traced ticks, run many at a time, with the bits of eager."""
 
 import operator
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -66,10 +67,12 @@ class GraphEngine:
             self._bind(trainer.batches.batch_range(first, range_last))
             first = range_last + 1
 
-    @property
-    def program_texts(self) -> list[str]:
-        """Return the programs that are traced, in the order of their rows."""
-        return [self._programs[rows].text for rows in sorted(self._programs)]
+    def count_program_ticks(self, first: int, last: int) -> dict[str, int]:
+        """Return how many of the ticks `first` to `last` each traced program runs, by its text."""
+        counts = Counter[str]()
+        for tick in range(first, last + 1):
+            counts[self._programs[len(self.trainer.batches.batch(tick).inputs)].text] += 1
+        return counts
 
     @property
     def _lacks_optimizer_state(self) -> bool:
