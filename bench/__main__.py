@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bench import (
     access,
+    builds,
     checkpoint,
     engine_choice,
     engines,
@@ -53,6 +54,9 @@ class Benchmark:
 BENCHMARKS = {
     "service": Benchmark(
         "Service: against the loop, over HTTP", service_vs_loop.measure, 3, {"long": 1_000_000}
+    ),
+    "builds": Benchmark(
+        "Whole jobs: this build beside another", builds.measure, 7, {"jobs": 60}, on_page=False
     ),
     "engines": Benchmark("Engines: against the loop, in one process", engines.measure, 5),
     "engine_choice": Benchmark(

@@ -47,6 +47,7 @@ GPT = {
     "optimizer": ADAMW,
     "data": {"source": "example", "name": "genesis", "window": 64, "shuffle": False},
 }  # fmt: skip
+TEN_MILLION = {**WIDE, "model": {"family": "mlp", "hidden": [2200, 2200, 2200]}}
 #: net -> its spec, ticks a round of the loop and of eager, and times as many by the others
 NETS: dict[str, tuple[dict[str, Any], int, dict[str, int]]] = {
     "seed's net": (SEED_SPEC, 1000, {"graph": 10, "native": 500, BY_HAND: 500}),

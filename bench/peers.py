@@ -2,7 +2,8 @@
 
 The same nets, rows and optimizers, in turn, each on one thread and with every step logged. Peers
 are timed from the start of their training to its end, the service from POST to `succeeded`. They
-are installed separately (bench/peers-requirements.txt); nothing else needs them.
+are installed separately (bench/peers-requirements.txt); nothing else needs them. BENCH_BEFORE may
+name a work tree of another build, whose service is then measured too.
 """
 
 import logging
@@ -11,6 +12,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -22,9 +24,9 @@ from pytorch_lightning.loggers import CSVLogger
 from torch import Tensor, nn
 
 from bench.article_loop import SEED_SPEC
-from bench.engines import CPU, GPT, WIDE, copy_batches, make_spec
+from bench.engines import CPU, GPT, TEN_MILLION, WIDE, copy_batches, make_spec
 from bench.report import Figure, describe_machine, ratio, show
-from bench.service import BenchService, running_service
+from bench.service import BenchService, compared_builds, running_service
 from bench.timing import measure_in_turn
 from jobs.spec.job_spec import JobSpec
 from models.build import build
@@ -36,10 +38,12 @@ from ticks.optimizers import make_optimizer
 #: net -> its spec, ticks of a round
 NETS: dict[str, tuple[dict[str, Any], int]] = {
     "seed's net": (SEED_SPEC, 2000),
-    "mlp 512-512-512, batch 64": (WIDE, 400),
+    "mlp 512-512-512, batch 64": (WIDE, 300),
     "GPT 4 x 128, batch 16 x 64": (GPT, 100),
+    "mlp of 10^7 parameters, batch 64": (TEN_MILLION, 60),
 }
-ROUNDS = 3
+ROUNDS = 7
+SERVICE_NAMES = {"this build": "service", "before": "service before"}
 Batch = tuple[Tensor, Tensor]
 
 
@@ -187,7 +191,11 @@ def measure(rounds: int) -> list[Figure]:
     """Run all of them and the service, in turn."""
     torch_of_this_machine.configure_torch(1)
     figures = []
-    with tempfile.TemporaryDirectory() as folder, running_service() as service:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        services = {
+            SERVICE_NAMES[name]: stack.enter_context(running_service(tree=tree))
+            for name, tree in compared_builds().items()
+        }
         for net, (body, ticks) in NETS.items():
             spec = make_spec(body)
             source = load_data(spec, CPU).training
@@ -195,11 +203,12 @@ def measure(rounds: int) -> list[Figure]:
             arguments = (spec, batches, ticks, folder)
             timers = {name: partial(run, *arguments) for name, run in PEERS.items()}
             job_spec = {**body, "budget": {"ticks": ticks}}
-            timers["service"] = partial(_time_service, service, job_spec)
+            for name, service in services.items():
+                timers[name] = partial(_time_service, service, job_spec)
             seconds = measure_in_turn(timers, rounds, warmup_rounds=1)
             for name, values in seconds.items():
                 figures.append(Figure(f"{net}: {name}", "ticks/s", [ticks / s for s in values]))
-            for name in PEERS:
+            for name in (name for name in seconds if name != "service"):
                 title = f"{net}: service against {name}"
                 figures.append(ratio(title, seconds[name], seconds["service"]))
     return figures

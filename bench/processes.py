@@ -18,7 +18,7 @@ import psutil
 
 from bench.first_tick import SPEC
 from bench.report import Figure, ratio
-from bench.service import ROOT, BenchService
+from bench.service import ROOT, BenchService, compared_builds
 
 ENDLESS = {**SPEC, "budget": {"ticks": 10**8}, "compute": {"engine": "eager"}}
 SETTLE_SECONDS = 3.0
@@ -30,8 +30,7 @@ Values = dict[str, list[float]]
 
 def measure(rounds: int) -> list[Figure]:
     """Start, watch and stop each build in turn, once idle and once with a running job a round."""
-    before = os.environ.get("BENCH_BEFORE")
-    builds = {"this build": ROOT} | ({"before": Path(before)} if before else {})
+    builds = compared_builds()
     values: dict[str, Values] = {name: {} for name in builds}
     for round_number in range(rounds):
         order = list(builds) if round_number % 2 else list(builds)[::-1]
@@ -42,7 +41,7 @@ def measure(rounds: int) -> list[Figure]:
         for name, build in values.items()
         for what, taken in build.items()
     ]
-    if before:
+    if "before" in builds:
         new, old = values["this build"], values["before"]
         figures += [ratio(f"against before: {what}", new[what], old[what]) for what in new]
     return figures

@@ -65,15 +65,23 @@ class BenchService:
         raise LookupError(f"no process with {words}")
 
 
+def compared_builds() -> dict[str, Path]:
+    """Return the work trees to measure in turn: this one, and BENCH_BEFORE's where it is set."""
+    before = os.environ.get("BENCH_BEFORE")
+    return {"this build": ROOT} | ({"before": Path(before)} if before else {})
+
+
 @contextmanager
-def running_service(workers: int = 1, **environment: str) -> Iterator[BenchService]:
-    """Run a service; stop it in order at the end."""
+def running_service(
+    workers: int = 1, tree: Path = ROOT, **environment: str
+) -> Iterator[BenchService]:
+    """Run the service of a work tree; stop it in order at the end."""
     with tempfile.TemporaryDirectory(prefix="tickforge-bench-") as folder:
-        env = {**os.environ, "XDG_CONFIG_HOME": folder, **environment}
+        env = {**os.environ, "XDG_CONFIG_HOME": folder, "PYTHONPATH": str(tree), **environment}
         process = subprocess.Popen(
             [sys.executable, "serve.py", "--port", "0", "--data", f"{folder}/data",
              "--workers", str(workers)],
-            cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            cwd=tree, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         try:
             assert process.stdout is not None
