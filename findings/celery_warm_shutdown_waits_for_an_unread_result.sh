@@ -48,8 +48,6 @@ class ListeningPool(TaskPool):
 
 app = Celery(broker=f"redis+socket://{os.environ['FOLDER']}/s")
 app.conf.update(worker_concurrency=1, worker_pool=os.environ["POOL"] or "prefork")
-
-
 @app.task(name="nothing")
 def nothing(): pass
 PYTHON
