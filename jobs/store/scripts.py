@@ -1,8 +1,8 @@
 """The Lua scripts of lua/, called by name. Knows no job.
 
-Each script is sent with the prelude before it, and one of answers, webhooks or held checkpoints
-with theirs; a first line `#!lua flags=…` stays first. ARGV[1] is a JSON header; fields that are
-None are left out, since cjson's null is true in Lua.
+Each script is sent with what it uses of the prelude before it, and one of answers, webhooks or held
+checkpoints with theirs; a first line `#!lua flags=…` stays first. ARGV[1] is a JSON header; fields
+that are None are left out, since cjson's null is true in Lua.
 """
 
 import json
@@ -24,6 +24,7 @@ from jobs.errors import (
     StoreFull,
     UnsupportedSchema,
 )
+from jobs.store.used_definitions import used_definitions
 
 LUA_FOLDER = Path(__file__).parent / "lua"
 #: by what a script's name begins with: what it shares with others of its kind
@@ -94,7 +95,7 @@ def check_hold(answer: bytes, rest: Sequence[bytes]) -> None:
 
 @cache
 def read_source(name: str) -> str:
-    """Return the text of a script: its flags, its preludes, its body."""
+    """Return the text of a script: its flags, what it uses of its preludes, its body."""
     text = (LUA_FOLDER / f"{name}.lua").read_text()
     flags = ""
     if text.startswith("#!"):
@@ -102,4 +103,5 @@ def read_source(name: str) -> str:
         flags += "\n"
     preludes = ["prelude"]
     preludes += [part for start, part in MORE_PRELUDES.items() if name.startswith(start)]
-    return flags + "".join((LUA_FOLDER / f"{part}.lua").read_text() for part in preludes) + text
+    prelude = "".join((LUA_FOLDER / f"{part}.lua").read_text() for part in preludes)
+    return flags + used_definitions(prelude, text) + text

@@ -1,5 +1,5 @@
--- Shared by all scripts: time, keys, status changes, events, leases, the fitness of workers. Each script is sent as
--- prelude + itself; ARGV[1] is its header, a JSON object. All times are the server's, in ms.
+-- Shared by all scripts: time, keys, status changes, events, leases, the fitness of workers. Each script is sent with
+-- what it uses of this, whose statements begin at a line's start (jobs/store/used_definitions.py); ARGV[1] is its header, a JSON object. All times are the server's, in ms.
 local h = cjson.decode(ARGV[1])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -10,7 +10,7 @@ local ENDED = { succeeded = true, failed = true, cancelled = true }
 local function int(n) return string.format('%d', n) end
 
 -- Keys: one name or function each, as in jobs/store/keys.py, which says what they hold. No script spells a key; those that
--- only scripts of webhooks need are in webhooks_prelude.lua, since each function is made anew at each call.
+-- only scripts of webhooks need are in webhooks_prelude.lua.
 local keys = {
   SEQUENCE = 'jobs:sequence', QUEUES = 'queues', UNFINALIZED_JOBS = 'jobs:unsealed', WORKERS = 'workers',
   TENANTS = 'jobs:tenants', TICKS = 'jobs:ticks', DATASET_SEQUENCE = 'datasets:sequence',
