@@ -15,7 +15,7 @@ from tests.training_records import CPU, read_small_spec, run_and_record
 from ticks import machine, state_files
 from ticks.engines import proofs, selection
 from ticks.engines.eager import EagerEngine
-from ticks.engines.graph import build_loop
+from ticks.engines.graph import build_loop, loop
 from ticks.engines.graph.engine import GraphEngine
 from ticks.engines.graph_trial import TrialRules
 from ticks.state import state_digest
@@ -237,6 +237,42 @@ def test_a_net_whose_ticks_are_slow_is_tried_for_fewer(cache: Path) -> None:
     assert (
         count_trial_ticks(fast) == MAX_TRIAL_TICKS > count_trial_ticks(slow) >= proofs.PROOF_TICKS
     )
+
+
+SMALL_LAST: dict[str, Any] = {  # the 71st tick of an epoch is of 3 rows
+    **ADAMW,
+    "data": {"source": "synthetic", "kind": "regression", "samples": 8 * 70 + 3, "features": 2},
+    "budget": {"ticks": 150},
+}
+
+
+class WrongLast(GraphEngine):
+    """A graph that calls a wrong kernel in ticks of three rows."""
+
+    def _bind(self, batch_range: Any) -> None:
+        super()._bind(batch_range)
+        if 3 in self._programs and self._programs[3].text.count("aten::relu "):
+            program = self._programs[3]
+            text = program.text.replace("aten::relu ", "aten::sigmoid ", 1)
+            self._programs[3] = loop.LoadedProgram(text, program.tensors)
+
+
+@pytest.mark.parametrize("engine", [GraphEngine, WrongLast])
+def test_a_program_that_is_first_needed_later_is_tried_then(
+    engine: type[GraphEngine],
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spec = read_small_spec(**SMALL_LAST)
+    monkeypatch.setitem(selection.ENGINE_CLASSES, "graph", engine)
+    training = train(spec)
+    assert training.engine.name == "graph"
+    assert run_and_record(training) == run_and_record(TrainingRun(spec, CPU, engine="eager"))
+    is_wrong = engine is WrongLast
+    assert (
+        "eager runs all ticks of 3 rows: loss of tick 71" in capsys.readouterr().out
+    ) is is_wrong
 
 
 def test_a_folder_that_cannot_be_written_leaves_every_job_tried(

@@ -24,6 +24,14 @@ MUTANTS = (
         (OWN_TICKS,),
     ),
     Mutant(
+        "later-programs-not-tried",
+        "a program that is first needed after the trial runs unseen",
+        edit_once(
+            "ticks/engines/graph_trial.py", "            self._engine.require_trials()\n", ""
+        ),
+        (f"{TESTS}::test_a_program_that_is_first_needed_later_is_tried_then",),
+    ),
+    Mutant(
         "trial-state-not-compared",
         "engines agree if their losses do, whatever the states",
         edit_once("ticks/engines/trial.py", "state_digest(trainer) != engine_state", "False"),

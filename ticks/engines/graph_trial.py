@@ -67,6 +67,7 @@ class GraphTrial:
             started = time.monotonic()
             first = self._engine.create_optimizer_state()
             outcome = self._compare(first, time.monotonic() - started)
+            self._engine.require_trials()
         finally:
             if before is not None:
                 before.restore()

@@ -11,9 +11,12 @@ from torch import Tensor
 
 from jobs.sampling.seeds import derive_seed
 from ticks.data.batches import BatchRange, RowSource
+from ticks.engines import trial
 from ticks.engines.chunk import Chunk, concatenate
 from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import loop
+from ticks.engines.graph.loop import BrokenProgram
+from ticks.engines.graph.program import Untraceable
 from ticks.engines.graph.trace import trace_tick
 from ticks.metrics.evaluation import HeldOutMetrics
 from ticks.state import optimizer_tensors
@@ -39,6 +42,9 @@ class GraphEngine:
         self._eager = EagerEngine(trainer, record)
         self._programs: dict[int, loop.LoadedProgram] = {}  # by the rows of a tick
         self._bound: list[Tensor] = []  # the optimizer's tensors that the programs use
+        #: rows of ticks whose programs may run; None: all may
+        self._tried_rows: set[int] | None = None
+        self._eager_rows: set[int] = set()  # rows of ticks whose program differed from eager
         loop.load_library()
 
     def run(self, ticks: int) -> Chunk:
@@ -74,6 +80,13 @@ class GraphEngine:
             counts[self._programs[len(self.trainer.batches.batch(tick).inputs)].text] += 1
         return counts
 
+    def require_trials(self) -> None:
+        """Compare programs that are not traced yet with eager, each at the first tick of it.
+
+        A program that differs is not used: eager runs its ticks, and standard output says so.
+        """
+        self._tried_rows = set(self._programs)
+
     @property
     def _lacks_optimizer_state(self) -> bool:
         return self.trainer.update_rule.has_state and not self.trainer.optimizer.state
@@ -83,8 +96,44 @@ class GraphEngine:
         trainer = self.trainer
         if self._lacks_optimizer_state:
             return self._eager.run(1)  # creates the optimizer's tensors
-        last = trainer.ticks_done + min(ticks, self._max_ticks)
-        return self._run_range(trainer.batches.batch_range(trainer.ticks_done + 1, last))
+        first = trainer.ticks_done + 1
+        batch_range = trainer.batches.batch_range(first, first + min(ticks, self._max_ticks) - 1)
+        if (count := self._count_tried_ticks(batch_range)) == 0:
+            return self._run_untried(int(batch_range.counts[0]))
+        if count < len(batch_range.counts):
+            batch_range = trainer.batches.batch_range(first, first + count - 1)
+        return self._run_range(batch_range)
+
+    def _count_tried_ticks(self, batch_range: BatchRange) -> int:
+        """Return how many ticks come before the first whose program may not run."""
+        counts = batch_range.counts
+        if self._tried_rows is None:
+            return len(counts)
+        is_untried = ~np.isin(counts, list(self._tried_rows))
+        return int(np.argmax(is_untried)) if is_untried.any() else len(counts)
+
+    def _run_untried(self, rows: int) -> Chunk:
+        """Run the next tick by eager, and compare its program with it if that was not done yet."""
+        assert self._tried_rows is not None
+        if rows in self._eager_rows:
+            return self._eager.run(1)
+        self._tried_rows.add(rows)
+        difference, chunk = self._try_tick()
+        if difference is None and chunk.count:
+            return chunk
+        if difference is not None:
+            self._tried_rows.remove(rows)
+            self._eager_rows.add(rows)
+            print(f"eager runs all ticks of {rows} rows: {difference}", flush=True)
+        return self._eager.run(1)
+
+    def _try_tick(self) -> tuple[str | None, Chunk]:
+        """Run the next tick by its program and by eager; return their difference and the tick."""
+        try:
+            outcome = trial.try_exactly(self, self._eager, self.trainer, ticks=1, kept_ticks=1)
+        except (Untraceable, BrokenProgram) as error:
+            return f"its program cannot be used: {error}", self._eager.run(0)
+        return outcome.difference, outcome.chunk
 
     @cached_property
     def _max_ticks(self) -> int:
