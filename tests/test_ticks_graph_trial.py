@@ -13,7 +13,7 @@ from tests.needs import CPP_COMPILER, needs
 from tests.test_ticks_chunks import OVERFLOWING
 from tests.training_records import CPU, read_small_spec, run_and_record
 from ticks import machine, state_files
-from ticks.engines import proofs, selection
+from ticks.engines import graph_trial, proofs, selection
 from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import build_loop, loop
 from ticks.engines.graph.engine import GraphEngine
@@ -97,6 +97,14 @@ def test_a_trial_keeps_its_ticks_up_to_the_first_decision(
     assert training.engine.name == "graph" and training.ticks_done == count
     assert count == count_kept_ticks(spec)
     assert run_and_record(training) == run_and_record(straight)
+
+
+def test_of_a_large_net_no_part_of_a_trial_is_kept(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_trial, "MAX_COPIED_PARAMETERS", 10)
+    assert train(read_small_spec(**ADAMW | HELD_OUT)).ticks_done == 0
+    assert train(read_small_spec(**ADAMW), RETRIED).ticks_done == MAX_TRIAL_TICKS
 
 
 @pytest.mark.parametrize("lengths", [64, 65, 100])

@@ -19,6 +19,9 @@ from ticks.engines.proofs import Proofs, current_context, is_retrial_due
 from ticks.state import StateBackup
 from ticks.trainer import Trainer
 
+#: keeping a part of a trial takes one more copy of the state: of larger nets all or none is kept
+MAX_COPIED_PARAMETERS = 1 << 20
+
 
 class TrialRules(NamedTuple):
     """What a trial may leave behind, and what may replace it.
@@ -58,7 +61,9 @@ class GraphTrial:
         spec = trainer.spec
         self._ticks = count_trial_ticks(spec)
         self._programs: Mapping[str, int] = {}  # the ticks of the trial by program
-        self._kept_ticks = count_kept_ticks(spec) if rules.keeps_ticks else 0
+        kept_ticks = count_kept_ticks(spec) if rules.keeps_ticks else 0
+        is_large = spec.parameters > MAX_COPIED_PARAMETERS
+        self._kept_ticks = 0 if is_large and kept_ticks < self._ticks else kept_ticks
 
     def run(self) -> TrialOutcome:
         """Compare, unless all programs are proven."""
