@@ -308,4 +308,11 @@ PROMISES = (
          "stopping-process-says-ready", "wake-ups-sent-late", "wake-up-forgotten-at-a-stop",
          "drain-waits-for-a-canary"),
     ),
+    Promise(
+        "Jobs that follow one another share no trainer, and none waits for the last one's files",
+        "",
+        (),
+        ("idle-worker-holds-a-trainer", "dead-trainer-given-a-job", "two-trainers-at-once",
+         "job-waits-for-the-last-ones-files"),
+    ),
 )  # fmt: skip

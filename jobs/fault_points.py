@@ -11,7 +11,10 @@ import errno
 import json
 import os
 import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypedDict
 
@@ -63,6 +66,8 @@ _folder_name = os.environ.get("TICKFORGE_FAULTS")
 _faults_folder = Path(_folder_name) if _folder_name else None
 _hit_counts: dict[str, int] = {}  # by the file of an armed fault
 _current_job: str | None = None  # that this process works for
+#: `job`, where a thread works for another one; `is_ignoring`, where it passes all points
+_thread = threading.local()
 
 
 def is_armed() -> bool:
@@ -76,9 +81,29 @@ def set_current_job(job_id: str | None) -> None:
     _current_job = job_id
 
 
+@contextmanager
+def working_for(job_id: str) -> Iterator[None]:
+    """Inside, this thread works for a job of its own, whatever the process works for."""
+    _thread.job = job_id
+    try:
+        yield
+    finally:
+        del _thread.job
+
+
+@contextmanager
+def ignored() -> Iterator[None]:
+    """Inside, this thread passes all points: it works for no job."""
+    _thread.is_ignoring = True
+    try:
+        yield
+    finally:
+        del _thread.is_ignoring
+
+
 def hit(name: str, number: int | None = None) -> None:
     """Pass a fault point; `number` is its tick, if it has one. May never return."""
-    if _faults_folder is None:
+    if _faults_folder is None or hasattr(_thread, "is_ignoring"):
         return
     for file in _armed_files(_faults_folder):
         fault = _read_if_due(file, name, number)
@@ -100,7 +125,8 @@ def _read_if_due(file: Path, name: str, number: int | None) -> Fault | None:
         fault: Fault = json.loads(file.read_text())
     except (FileNotFoundError, ValueError):  # another process took it, or it is being written
         return None
-    if fault["point"] != name or fault.get("job", _current_job) != _current_job:
+    job = getattr(_thread, "job", _current_job)
+    if fault["point"] != name or fault.get("job", job) != job:
         return None
     if "at" in fault:
         return fault if number == fault["at"] else None

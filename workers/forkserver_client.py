@@ -132,11 +132,29 @@ def fetch_exit_status(socket_path: Path, pid: int) -> int | None:
 
 
 def _request_trainer(socket_path: Path) -> TrainerProcess:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+    with request_trainer(socket_path) as request:
+        return receive_trainer(request)
+
+
+def request_trainer(server: Path, *, warm_up: str = "") -> socket.socket:
+    """Request a trainer; return the socket for `receive_trainer`. Raises OSError.
+
+    Closed before, it ends the trainer. `warm_up`: the engine that it warms up for meanwhile.
+    """
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
         client.settimeout(REPLY_TIMEOUT_SECONDS)
-        connect(client, socket_path)
-        client.sendall(b"1")
-        pid_text, descriptors, _, _ = socket.recv_fds(client, 64, 1)
+        connect(client, server)
+        client.sendall(b"1" + warm_up.encode())
+    except BaseException:
+        client.close()
+        raise
+    return client
+
+
+def receive_trainer(request: socket.socket) -> TrainerProcess:
+    """Receive a requested trainer. Raises OSError, ValueError or IndexError if none comes."""
+    pid_text, descriptors, _, _ = socket.recv_fds(request, 64, 1)
     connection = socket.socket(fileno=descriptors[0])
     try:
         return TrainerProcess(int(pid_text), _open_pidfd(int(pid_text), connection), connection)

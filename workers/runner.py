@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -22,6 +22,7 @@ from jobs.ledger.claims import Claim
 from jobs.ledger.client import JobLedger
 from jobs.ledger.owner import LeaseLedger
 from jobs.measured_rates import make_rate
+from jobs.queries import counts
 from jobs.queries.jobs import JobQueries
 from jobs.queries.tick_rates import record_rate
 from jobs.recording.segments import Segments
@@ -32,15 +33,17 @@ from workers.canaries import Canaries, UnusableDevice
 from workers.checkpointing.archiver import Archiver
 from workers.checkpointing.checkpointer import Checkpointer
 from workers.drain import Drain
-from workers.forkserver_client import ForkServerUnavailable, fetch_exit_status, spawn_trainer
+from workers.forkserver_client import ForkServerUnavailable, fetch_exit_status
 from workers.heartbeat import Heartbeat
 from workers.ledger_writer import LedgerWriter
 from workers.log import JobLog
 from workers.outcomes import Outcome
 from workers.parent_job import ParentJob
+from workers.sealing import Sealing
 from workers.store_retry import StoreRetry, StoreUnavailable, retry_while_unavailable
 from workers.trainer_client import TrainerClient, TrainerError, TrainerProcess
 from workers.trainer_session import TrainerSession
+from workers.trainer_supply import TrainerSupply
 from workers.training_attempt import TrainingAttempt
 from workers.verification import Verification
 from workers.worker_folder import WorkerConfig
@@ -67,17 +70,19 @@ class JobRunner:
         settings, queue = config.settings, config.queue
         self._trainer_memory = memory.trainer_memory_limit(settings, queue)
         self._claimed_memory = memory.claimed_memory_limit(settings, queue, config.gpu)
+        self._trainers = TrainerSupply(config.worker_folder.socket_path)
         self._logger = logs.get_logger("runner", worker=config.name)
 
     def run_jobs(self) -> None:
         """Run jobs until none is left that this worker can claim, or a drain is requested."""
         try:
-            self._run_jobs()
+            with Sealing(self._segments, self._config.name) as sealing, closing(self._trainers):
+                self._run_jobs(sealing)
         except ForkServerUnavailable:
             if not self._drain.is_requested:  # which does not wait for a canary
                 raise
 
-    def _run_jobs(self) -> None:
+    def _run_jobs(self, sealing: Sealing) -> None:
         consecutive_requeues = 0
         while (
             not self._drain.is_requested
@@ -85,21 +90,24 @@ class JobRunner:
             and (claim := self._claim_job()) is not None
         ):
             fault_points.set_current_job(claim.lease.job_id)
-            consecutive_requeues = 0 if self.run_claim(claim) else consecutive_requeues + 1
+            consecutive_requeues = 0 if self.run_claim(claim, sealing) else consecutive_requeues + 1
             fault_points.set_current_job(None)
             if consecutive_requeues > 1 and not self._drain.is_requested:
                 time.sleep(RECLAIM_PAUSE_SECONDS)
 
-    def run_claim(self, claim: Claim) -> bool:
-        """Run one claimed job to an outcome; return False if it went back to its queue."""
+    def run_claim(self, claim: Claim, sealing: Sealing) -> bool:
+        """Run one claimed job to an outcome; return False if it went back to its queue.
+
+        An ended job is finalized while the next one begins.
+        """
         lease = claim.lease
         with self._open_log(claim) as log, self._start_heartbeat(lease) as heartbeat:
             process = attempt = outcome = status = None
             oom_kills_before = exit_status.count_oom_kills()
             try:
-                process = self._spawn_trainer(heartbeat)
+                process = self._take_trainer(heartbeat)
                 with (
-                    closing(process),
+                    self._trainers.ending(process),
                     heartbeat.guarding(process.kill),
                     self._open_session(claim, process, heartbeat, log) as session,
                 ):
@@ -119,7 +127,7 @@ class JobRunner:
                 self._log_lost_lease(lease, log)
             else:
                 status = self._finish_job(lease, outcome, log)
-        self._archive(lease, status)
+        self._archive(lease, status, sealing)
         return status != "queued"
 
     def _can_compute(self) -> bool:
@@ -172,12 +180,19 @@ class JobRunner:
             stall_seconds=settings.stall_seconds, drain=self._drain,
         )  # fmt: skip
 
-    def _spawn_trainer(self, heartbeat: Heartbeat) -> TrainerProcess:
+    def _take_trainer(self, heartbeat: Heartbeat) -> TrainerProcess:
         def may_retry() -> bool:
             heartbeat.touch()  # the fork server is being waited for
             return not self._drain.is_requested
 
-        return spawn_trainer(self._config.worker_folder.socket_path, may_retry)
+        return self._trainers.take(may_retry)
+
+    def _fork_ahead(self, engine: str) -> None:
+        """Have the next trainer forked, if a job waits for it that may be trained by `engine`."""
+        with suppress(*UNAVAILABLE, CommandError):
+            has_next = counts.has_queued_jobs(self._store, self._config.queue)
+            if has_next and not self._drain.is_requested:
+                self._trainers.fork_ahead(engine)
 
     @contextmanager
     def _open_session(
@@ -193,7 +208,7 @@ class JobRunner:
         with closing(writer):
             yield TrainerSession(
                 claim, trainer, self._config.device, self._measure_canary, writer,
-                self._files, heartbeat, log,
+                self._files, heartbeat, log, on_ending=self._fork_ahead,
             )  # fmt: skip
 
     def _create_attempt(self, session: TrainerSession) -> TrainingAttempt | Verification:
@@ -262,15 +277,12 @@ class JobRunner:
         except (LeaseLost, StoreUnavailable):
             return None
 
-    def _archive(self, lease: Lease, status: str | None) -> None:
-        """Archive the job's record and, if it has ended, its whole history.
-
-        Where this fails, the reconciler finalizes an ended job later.
-        """
+    def _archive(self, lease: Lease, status: str | None, sealing: Sealing) -> None:
+        """Archive the job's record and, if it has ended, its whole history."""
+        if status in TERMINAL_STATUSES:
+            return sealing.begin(lease)
         try:
-            if status in TERMINAL_STATUSES:
-                self._segments.finalize(lease.tenant, lease.job_id)
-            elif status is not None:
+            if status is not None:
                 JobArchive(self._store, self._files).save(lease.tenant, lease.job_id)
         except Exception as error:
             self._logger.warning("job not kept in files yet", job=lease.job_id, error=repr(error))

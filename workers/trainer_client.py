@@ -114,8 +114,16 @@ class TrainerProcess:
 
     def close(self) -> None:
         """Kill it, wait until it has ended, and close both descriptors."""
+        self.end()
+        self.wait()
+
+    def end(self) -> None:
+        """Kill it without waiting, and close its connection; the last call must be `wait`."""
         self.kill()
         self.connection.close()
+
+    def wait(self) -> None:
+        """Wait until it has ended after `end`, and close the pidfd."""
         select.select([self.pidfd], [], [], EXIT_TIMEOUT_SECONDS)
         os.close(self.pidfd)
 

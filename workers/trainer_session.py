@@ -18,6 +18,10 @@ from workers.log import JobLog
 from workers.trainer_client import JsonDict, TrainerClient
 
 
+def ignore_ending(_engine: str) -> None:
+    """Do nothing as an attempt ends."""
+
+
 @dataclass
 class TrainerSession:
     """The parts that one attempt works with; `fingerprint` is that of the bits it computes."""
@@ -32,6 +36,7 @@ class TrainerSession:
     log: JobLog
     fingerprint: JsonDict = field(default_factory=dict)
     chunk_sizer: ChunkSizer = field(default_factory=ChunkSizer)
+    on_ending: Callable[[str], None] = ignore_ending  # with the engine, after the last tick
 
     def build(self, *, background_saves: bool = False, keeps_trial: bool = False) -> JsonDict:
         """Build model, optimizer and data, record on what, and return the trainer's reply.

@@ -227,6 +227,7 @@ class TrainingAttempt:
 
     def end(self, reason: EndReason) -> Outcome:
         """Save what this reason requires and return the outcome."""
+        self.session.on_ending(self.engine)
         self.ledger_writer.flush()
         if reason == "cancel":
             return Outcome("cancelled", self.tick)

@@ -4,6 +4,7 @@ from faults.mutants.mutant import Mutant, edit_once
 
 FORKED = "tests/test_serving_forked_program.py"
 HEALTH = "tests/test_api_health.py"
+SUPPLY = "tests/test_workers_trainer_supply.py"
 
 MUTANTS = (
     Mutant(
@@ -73,5 +74,33 @@ MUTANTS = (
         "each thread keeps an arena of its own with what it has freed",
         edit_once("jobs/allocator.py", "MAX_ARENAS = 2", "MAX_ARENAS = 64"),
         ("tests/test_jobs_allocator.py",),
+    ),
+    Mutant(
+        "idle-worker-holds-a-trainer",
+        "a trainer that was forked ahead of a job stays when no job comes",
+        edit_once("workers/runner.py", "as sealing, closing(self._trainers):", "as sealing:"),
+        (f"{SUPPLY}::test_the_next_jobs_trainer_is_there_before_its_claim"
+         "_and_an_idle_worker_holds_none",),
+    ),
+    Mutant(
+        "dead-trainer-given-a-job",
+        "a job is given to a trainer that was forked ahead and has died since",
+        edit_once("workers/forkserver_client.py", "    if poll.poll(0):\n", "    if False:\n"),
+        (f"{SUPPLY}::test_a_trainer_that_was_forked_ahead_is_taken_and_one_that_died_is_not",),
+    ),
+    Mutant(
+        "two-trainers-at-once",
+        "a job begins while the memory of the last one's trainer is still taken",
+        edit_once("workers/trainer_supply.py",
+                  "        self._wait_ended()\n        return process\n",
+                  "        return process\n"),
+        (f"{SUPPLY}::test_a_trainer_is_waited_for_before_the_next_one_gets_its_job",),
+    ),
+    Mutant(
+        "job-waits-for-the-last-ones-files",
+        "the next job is not claimed before the last one's history is in files",
+        edit_once("workers/sealing.py", "self._executor.submit(self._finalize, lease)",
+                  "self._finalize(lease)"),
+        (f"{SUPPLY}::test_a_job_trains_while_the_one_before_it_is_finalized",),
     ),
 )  # fmt: skip

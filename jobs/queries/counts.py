@@ -35,6 +35,11 @@ class ServiceCounts:
     webhook_outcomes: dict[str, int]  # delivered, retried, failed, dropped; event_dropped
 
 
+def has_queued_jobs(store: Store, queue: str) -> bool:
+    """Return whether any job waits in a queue."""
+    return bool(store.exists(keys.queued_jobs(queue)))
+
+
 def count_all(store: Store, tenant: str | None) -> ServiceCounts:
     """Count the jobs of one tenant, or of all; the other counts are over all tenants."""
     queues = sorted(_set_members(store, keys.QUEUES))

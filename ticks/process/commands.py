@@ -59,6 +59,7 @@ from ticks.engines.graph_trial import TrialRules
 from ticks.engines.selection import available_identities, ready_engines
 from ticks.process.answering import AnswerHandler
 from ticks.process.state_writer import BackgroundStateWriter
+from ticks.process.warm_up import warm_up_engine
 from ticks.selftest import run_selftest
 from ticks.state import state_digest
 from ticks.training import Decisions, RunResult, TrainingRun
@@ -67,9 +68,14 @@ SIGN_SECONDS = 0.5  # from one sign of life to the next
 EXIT_PEER_GONE, EXIT_ERROR = 3, 1  # exit codes: the worker has left; an exception was sent
 
 
-def serve(connection: socket.socket) -> None:
-    """Carry out commands one by one; never returns. An exception is sent and ends the process."""
+def serve(connection: socket.socket, warm_up: str = "") -> None:
+    """Carry out commands one by one; never returns. An exception is sent and ends the process.
+
+    `warm_up`: an engine to warm up for, since the first command comes later.
+    """
     threading.Thread(target=exit_when_peer_gone, args=(connection,), daemon=True).start()
+    if warm_up:
+        warm_up_engine(warm_up)
     trainer = CommandHandler(connection)
     answers = AnswerHandler(connection, trainer.show_progress)
     commands = {**trainer.commands, **answers.commands}

@@ -4,7 +4,8 @@
 
 Listens on a unix socket at PATH. A request is one of two:
 
-    1       fork a trainer; the reply is its pid as text, with one end of its socket pair
+    1ENGINE fork a trainer; the reply is its pid as text, with one end of its socket pair. With an
+            engine's name it is for a later job, and warms up for that engine
     ?PID    how did that trainer end? The reply is its wait status as text, or - if not known
 
 Standard input is a socket: when its other end closes, the fork server ends, but no trainer. A
@@ -136,10 +137,12 @@ def handle_client(listener: socket.socket, client: socket.socket, children: Chil
         status = children.status(int(request[1:]))
         client.sendall(b"-" if status is None else str(status).encode())
     elif request:
-        fork_trainer(listener, client, children)
+        fork_trainer(listener, client, children, warm_up=request[1:].decode())
 
 
-def fork_trainer(listener: socket.socket, client: socket.socket, children: ChildRegistry) -> None:
+def fork_trainer(
+    listener: socket.socket, client: socket.socket, children: ChildRegistry, *, warm_up: str
+) -> None:
     """Fork a trainer; send its pid and the parent's end of its socket pair to the client."""
     has_context = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     assert not has_context, "a fork of a process with a CUDA context has no GPU"
@@ -148,11 +151,14 @@ def fork_trainer(listener: socket.socket, client: socket.socket, children: Child
         pid = os.fork()
         if pid == 0:
             children.close()
-            become_trainer(child_end, inherited_sockets=(listener, client, parent_end))
+            inherited_sockets = (listener, client, parent_end)
+            become_trainer(child_end, inherited_sockets, warm_up)
         socket.send_fds(client, [str(pid).encode()], [parent_end.fileno()])
 
 
-def become_trainer(connection: socket.socket, inherited_sockets: tuple[socket.socket, ...]) -> None:
+def become_trainer(
+    connection: socket.socket, inherited_sockets: tuple[socket.socket, ...], warm_up: str
+) -> None:
     """Continue as a trainer in the forked child; never returns."""
     try:
         # An end left open here would hide from other processes that its owner has ended.
@@ -164,7 +170,7 @@ def become_trainer(connection: socket.socket, inherited_sockets: tuple[socket.so
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text(OOM_SCORE)
         faulthandler.enable(all_threads=False)  # a crash in C says where, in the job's log
-        commands.serve(connection)
+        commands.serve(connection, warm_up)
     except BaseException:
         traceback.print_exc()
     finally:
