@@ -234,7 +234,7 @@ PROMISES = (
         "",
         (),
         ("end-not-told", "event-told-at-each-claim", "events-of-everybody-stored",
-         "dropped-events-not-counted", "event-moved-twice", "moved-without-the-lease",
+         "dropped-events-not-counted", "event-moved-twice", "moved-message-overtakes", "moved-without-the-lease",
          "recorded-without-the-lease", "try-recorded-twice", "message-id-drawn",
          "later-events-overtake", "failed-try-is-the-last", "tried-for-ever",
          "redirect-is-a-delivery", "gone-receiver-called-again", "ends-not-sent-again",

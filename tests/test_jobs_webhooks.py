@@ -53,7 +53,7 @@ def make(webhooks: Webhooks, tenant: str = TENANT, **changes: Any) -> str:
 
 
 def fan_out(store: Store, queue: DeliveryQueue, tenant: str = TENANT) -> int:
-    return FanOut(store, queue.nonce).move_some(tenant, queue.read_due(1).now_ms)
+    return FanOut(store, queue.nonce).move_some(tenant, queue.read_due(1).now_ms).events
 
 
 def due(queue: DeliveryQueue) -> list[DueMessage]:
@@ -196,6 +196,22 @@ def test_messages_of_a_job_wait_for_the_one_before_and_other_jobs_do_not(
     assert (retried.body, retried.lane) == (messages[first].body, messages[first].lane)
 
 
+def test_what_is_moved_and_first_of_its_lane_is_due_at_once_and_as_it_is_read_back(
+    store: Store, ledger: JobLedger, lease_ledger: LeaseLedger, webhooks: Webhooks,
+    queue: DeliveryQueue,
+) -> None:  # fmt: skip
+    make(webhooks)
+    make(webhooks, format="cloudevents")
+    mover = FanOut(store, queue.nonce)
+    first = run_job(ledger, lease_ledger)
+    moved = mover.move_some(TENANT, 0)
+    assert (moved.events, [message.event for message in moved.due]) == (4, ["job.started"] * 2)
+    assert sorted(moved.due, key=str) == sorted(due(queue), key=str)
+    second = run_job(ledger, lease_ledger)
+    assert {message.lane.lane for message in mover.move_some(TENANT, 0).due} == {second}
+    assert {message.lane.lane for message in due(queue)} == {first, second}
+
+
 def test_a_message_behind_another_is_sent_at_once_after_that_and_has_no_time_of_its_own(
     store: Store, ledger: JobLedger, lease_ledger: LeaseLedger, webhooks: Webhooks,
     queue: DeliveryQueue,
@@ -317,7 +333,7 @@ def test_the_oldest_events_and_deliveries_beyond_the_bounds_are_dropped_and_coun
     assert webhooks.get(TENANT, hook).events_dropped == 3
     mover = FanOut(store, queue.nonce)
     monkeypatch.setattr(mover, "_scripts", edited)
-    assert mover.move_some(TENANT, 0) == 5
+    assert mover.move_some(TENANT, 0).events == 5
     info = webhooks.get(TENANT, hook)
     assert (info.waiting, info.dropped) == (3, 2)
     assert [message.event for message in due(queue)] == ["job.validated"], "lanes go on"

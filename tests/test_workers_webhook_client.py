@@ -14,7 +14,7 @@ from jobs.spec.notify import parse_url
 from jobs.webhooks.addresses import AddressRules
 from tests.certificates import make_certificate
 from tests.needs import needs
-from workers.webhook_client import Response, WebhookClient
+from workers.webhook_client import Request, Response, WebhookClient
 
 LOCAL = AddressRules(["localhost"])
 
@@ -30,7 +30,7 @@ def ask(rules: AddressRules, url: str) -> Response:
     answers: SimpleQueue[Response] = SimpleQueue()
     client = WebhookClient(rules)
     headers = {"content-length": "2", "webhook-id": "msg"}
-    client.send(parse_url(url), headers, b"{}", answers.put)
+    client.send([Request(parse_url(url), headers, b"{}", answers.put)])
     try:
         return answers.get(timeout=60)
     finally:

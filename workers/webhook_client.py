@@ -9,7 +9,7 @@ import asyncio
 import ssl
 import threading
 from asyncio import StreamReader, StreamWriter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any, NamedTuple
@@ -32,12 +32,22 @@ class Response(NamedTuple):
     error: str | None = None
 
 
+class Request(NamedTuple):
+    """What to send where; `on_response` is called in the client's thread."""
+
+    url: CalledUrl
+    headers: dict[str, str]
+    body: bytes
+    on_response: Callable[[Response], None]
+
+
 class WebhookClient:
     """Sends requests in its own event loop; results are handed over in that loop's thread."""
 
     def __init__(self, rules: AddressRules) -> None:
         self._rules = rules
         self._loop = asyncio.new_event_loop()
+        self._tasks = set[asyncio.Task[None]]()  # the loop itself holds them weakly
         self._tls = ssl.create_default_context()
         self._tls.load_verify_locations(certifi.where())
         self._thread = threading.Thread(
@@ -45,19 +55,19 @@ class WebhookClient:
         )
         self._thread.start()
 
-    def send(
-        self,
-        url: CalledUrl,
-        headers: dict[str, str],
-        body: bytes,
-        on_response: Callable[[Response], None],
-    ) -> None:
-        """Begin a request; `on_response` is called once, unless `close` comes before."""
+    def send(self, requests: Sequence[Request]) -> None:
+        """Begin requests; `on_response` of each is called once, unless `close` comes before."""
+        if requests:
+            self._loop.call_soon_threadsafe(self._begin, requests)
 
-        async def run() -> None:
-            on_response(await self._request(url, headers, body))
+    def _begin(self, requests: Sequence[Request]) -> None:
+        for request in requests:
+            task = self._loop.create_task(self._run(request))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-        asyncio.run_coroutine_threadsafe(run(), self._loop)
+    async def _run(self, request: Request) -> None:
+        request.on_response(await self._request(request))
 
     def close(self) -> None:
         """Break off all requests, and end the thread."""
@@ -73,10 +83,10 @@ class WebhookClient:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._loop.stop()
 
-    async def _request(self, url: CalledUrl, headers: dict[str, str], body: bytes) -> Response:
+    async def _request(self, request: Request) -> Response:
         try:
             async with asyncio.timeout(MAX_SECONDS):
-                return Response(await self._exchange(url, headers, body))
+                return Response(await self._exchange(request))
         except TimeoutError:
             return Response(None, f"no answer within {MAX_SECONDS:.0f} s")
         except RefusedAddress as error:
@@ -84,12 +94,12 @@ class WebhookClient:
         except Exception as error:  # of the name, the network, TLS or the other's HTTP
             return Response(None, _describe(error))
 
-    async def _exchange(self, url: CalledUrl, headers: dict[str, str], body: bytes) -> int:
+    async def _exchange(self, request: Request) -> int:
         """Send one request on a connection of its own; return the status."""
-        http = h11.Connection(h11.CLIENT)
-        fields = [("host", url.host_header), *headers.items()]
-        request = h11.Request(method="POST", target=url.target, headers=fields)
-        parts = (request, h11.Data(data=body), h11.EndOfMessage())
+        http, url = h11.Connection(h11.CLIENT), request.url
+        fields = [("host", url.host_header), *request.headers.items()]
+        head = h11.Request(method="POST", target=url.target, headers=fields)
+        parts = (head, h11.Data(data=request.body), h11.EndOfMessage())
         reader, writer = await self._connect(url)
         try:
             writer.write(b"".join(filter(None, map(http.send, parts))))

@@ -11,7 +11,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import NamedTuple
@@ -30,10 +30,11 @@ from jobs.webhooks.addresses import AddressRules
 from jobs.webhooks.delivery import retry_delay
 from jobs.webhooks.event import content_type
 from jobs.webhooks.fan_out import FanOut
-from jobs.webhooks.queue import DeliveryQueue, DueLane, DueMessage, DueWork, TryResult
+from jobs.webhooks.queue import DeliveryQueue, DueLane, DueMessage, TryResult
 from jobs.webhooks.sealing import BrokenSeal
 from jobs.webhooks.signature import sign
-from workers.webhook_client import Response, WebhookClient
+from jobs.webhooks.webhook import Receiver
+from workers.webhook_client import Request, Response, WebhookClient
 
 MAX_IN_FLIGHT = 512  # requests at a time
 MAX_IN_FLIGHT_OF_TENANT = 64
@@ -41,7 +42,7 @@ MAX_IN_FLIGHT_OF_WEBHOOK = 8
 POLL_SECONDS = 0.2  # between two looks for what is due, if nothing comes back before
 #: least time between two looks: what came back meanwhile is recorded by one script
 MIN_ROUND_SECONDS = 0.02
-MAX_RECORDED = 4  # tries by one script, some 0.1 ms each
+MAX_RECORDED = 12  # tries by one script, some 0.05 ms each
 RETRY_SECONDS = 0.5  # after the store did not answer
 GONE = 410
 
@@ -69,6 +70,7 @@ class WebhookSender(BackgroundThread):
         self._in_flight: dict[tuple[str, str], DueLane] = {}  # by webhook and lane
         self._renew_at, self._dropped = 0.0, Counter[str]()
         self._tenant_keys = dict[str, bytes]()
+        self._secrets = dict[tuple[str, str, tuple[bytes, ...]], list[str]]()
         self._logger = logs.get_logger("webhooks", worker=worker)
 
     def _run(self) -> None:
@@ -94,19 +96,19 @@ class WebhookSender(BackgroundThread):
             self._stopped.wait(self._lease_seconds / 3)
             return
         self._record(self._wait_for_results())
-        work = self._read_due()
-        for tenant in work.tenants:
-            fault_points.hit("webhooks:fan_out")
-            self._fan_out.move_some(tenant, work.now_ms)
-            self._tell_dropped(tenant)
-        if work.tenants:
-            work = self._read_due()
+        work = self._queue.read_due(MAX_IN_FLIGHT_OF_WEBHOOK * 2)
         if lanes := list(self._choose(work.lanes)):
-            for message in self._queue.read_messages(lanes, work.now_ms):
-                self._send(client, message, work.now_ms)
+            self._send(client, self._queue.read_messages(lanes, work.now_ms), work.now_ms)
+        for tenant in work.tenants:
+            self._move_events(client, tenant, work.now_ms)
 
-    def _read_due(self) -> DueWork:
-        return self._queue.read_due(MAX_IN_FLIGHT_OF_WEBHOOK * 2)
+    def _move_events(self, client: WebhookClient, tenant: str, now_ms: int) -> None:
+        """Fan out a tenant's events, and send what is due of them; what is not comes later."""
+        fault_points.hit("webhooks:fan_out")
+        moved = self._fan_out.move_some(tenant, now_ms)
+        self._tell_dropped(tenant, moved.dropped)
+        lanes = set(self._choose([message.lane for message in moved.due]))
+        self._send(client, [due for due in moved.due if due.lane in lanes], now_ms)
 
     def _hold_lease(self) -> bool:
         """Renew the lease when it is due, or try to get it; return whether it is held."""
@@ -116,6 +118,7 @@ class WebhookSender(BackgroundThread):
                 return False
             self._renew_at = now + self._lease_seconds / 3
             self._tenant_keys.clear()  # the store may be another by now
+            self._secrets.clear()
         return True
 
     def _wait_for_results(self) -> list[Sent]:
@@ -144,23 +147,38 @@ class WebhookSender(BackgroundThread):
             of_webhook[lane.member] += 1
             yield lane
 
-    def _send(self, client: WebhookClient, message: DueMessage, sent_ms: int) -> None:
-        lane, receiver = message.lane, message.receiver
+    def _send(self, client: WebhookClient, messages: Iterable[DueMessage], sent_ms: int) -> None:
+        messages = list(messages)
+        requests = [self._make_request(message, sent_ms) for message in messages]
+        # from here on nothing fails: what counts as on its way is sent
+        for lane in (message.lane for message in messages):
+            self._in_flight[lane.member, lane.lane] = lane
+        client.send(list(filter(None, requests)))
+
+    def _make_request(self, message: DueMessage, sent_ms: int) -> Request | None:
+        """Return a message's request; None, with the try's end noted, where it cannot be sent."""
+        receiver = message.receiver
         finish = partial(self._finish, message, sent_ms)
         headers, error = dict[str, str](), None
         if receiver.is_enabled or message.is_test:
             try:
-                secrets = receiver.secrets(self._tenant_key(lane.tenant))
+                secrets = self._open_secrets(message.lane.tenant, receiver)
                 headers = make_headers(message, secrets, sent_ms // 1000)
                 url = parse_url(message.url)
             except (BrokenSeal, ValueError) as broken:
                 error = f"it cannot be sent: {broken}"
-        self._in_flight[lane.member, lane.lane] = lane
-        if not headers:
+        if error is not None or not headers:
             finish(Response(None, error))
-            return
+            return None
         fault_points.hit("webhooks:send")
-        client.send(url, headers, message.body, finish)
+        return Request(url, headers, message.body, finish)
+
+    def _open_secrets(self, tenant: str, receiver: Receiver) -> list[str]:
+        """Return the secrets that sign for a webhook; a sealed one is opened once in a while."""
+        sealed = (tenant, receiver.id, receiver.sealed_secrets)
+        if sealed not in self._secrets:
+            self._secrets[sealed] = receiver.secrets(self._tenant_key(tenant))
+        return self._secrets[sealed]
 
     def _tenant_key(self, tenant: str) -> bytes:
         if tenant not in self._tenant_keys:
@@ -209,9 +227,8 @@ class WebhookSender(BackgroundThread):
             error=result.error,
         )  # fmt: skip
 
-    def _tell_dropped(self, tenant: str) -> None:
+    def _tell_dropped(self, tenant: str, count: int) -> None:
         """Log once how many of a tenant's events were dropped, since nobody sent them."""
-        count = self._fan_out.count_dropped(tenant)
         if count > self._dropped[tenant]:
             new = count - self._dropped[tenant]
             self._logger.warning("events dropped before any worker sent them", tenant=tenant, n=new)

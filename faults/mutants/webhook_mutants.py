@@ -59,6 +59,19 @@ MUTANTS = (
         (f"{STORE}::test_what_another_has_moved_meanwhile_is_not_moved_again",),
     ),
     Mutant(
+        "moved-message-overtakes",
+        "an event is sent as soon as it is moved, while one of its job before it waits",
+        edit_once(
+            f"{LUA}/webhooks_prelude.lua",
+            "local is_first = redis.call('RPUSH', keys.webhook_lane(member, lane), id) == 1",
+            "local is_first = redis.call('RPUSH', keys.webhook_lane(member, lane), id) >= 1",
+        ),
+        (
+            f"{STORE}::test_what_is_moved_and_first_of_its_lane_is_due_at_once_and_as_it_is_read_"
+            "back",
+        ),
+    ),
+    Mutant(
         "moved-without-the-lease",
         "a sender that has lost its lease moves events",
         edit_once(f"{LUA}/webhook_fan_out.lua", "if fenced then return fenced end\n", "\n"),
@@ -75,10 +88,8 @@ MUTANTS = (
         "a report that comes twice ends the next message unsent",
         edit_once(
             f"{LUA}/webhook_report.lua",
-            "if m[1] ~= 'waiting' or redis.call('LINDEX', keys.webhook_lane(member, m[2]), '0')"
-            " ~= try.message then return end",
-            "try.message = redis.call('LINDEX', keys.webhook_lane(member, m[2]), '0')\n"
-            "  message = keys.webhook_message(member, try.message)",
+            "if m[1] ~= 'waiting' or heads[1] ~= try.message then return end",
+            "try.message = heads[1]\n  message = keys.webhook_message(member, try.message)",
         ),
         (ONCE,),
     ),
@@ -227,8 +238,9 @@ MUTANTS = (
         "a message that is to be sent at once waits for the next try of an earlier one",
         edit_once(
             f"{LUA}/webhook_send.lua",
-            "then call_first(member, message[1])",
-            "then update_due(member)",
+            "    call_first(member, message[1], "
+            "redis.call('LINDEX', keys.webhook_lane(member, message[1]), '0'))\n",
+            "",
         ),
         (
             f"{STORE}::test_a_message_behind_another_is_sent_at_once_after_that_and_has_no_time_"

@@ -5,11 +5,11 @@ Sends no command. A body is made once, of what the job was then, and sent as the
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.ids import make_message_id
+from jobs.ids import is_webhook_id, make_message_id
 from jobs.job import BestValidation, JobError
 from jobs.store.codec import decode_loss
 from jobs.timestamps import format_rfc3339
@@ -37,7 +37,7 @@ class OutboxEvent:
 class WebhookMessage:
     """An event for one receiver; `url` is set where the job's spec names it."""
 
-    webhook_id: str
+    receiver: Receiver
     id: str
     lane: str
     url: str
@@ -70,15 +70,40 @@ def parse_event(entry: bytes, fields: Mapping[bytes, bytes]) -> OutboxEvent:
     )  # fmt: skip
 
 
-def make_message(event: OutboxEvent, receiver: Receiver, url: str = "") -> WebhookMessage:
-    """Make the message of an event for a webhook, or for an address that the job's spec names."""
-    distinct = [part for part in (url, event.detail) if part]
-    message_id = make_message_id(receiver.id, event.job_id, event.type, str(event.tick), *distinct)
-    lane = event.job_id
-    if url:  # an address that fails holds up no other
-        lane += "." + hashlib.sha256(url.encode()).hexdigest()[:16]
-    body = encode_body(message_id, event.type, event.at_ms, event.data, receiver.format)
-    return WebhookMessage(receiver.id, message_id, lane, url, body)
+def make_messages(event: OutboxEvent, receivers: Sequence[Receiver]) -> list[WebhookMessage]:
+    """Make a message for each webhook that takes the event, and each that its job names.
+
+    Of what happened before it was made a webhook gets nothing: a rebuild tells old ends again.
+    """
+    messages, bodies = list[WebhookMessage](), dict[str, bytes]()  # by the form that they have
+    for receiver, url in _find_takers(event, receivers):
+        distinct = [part for part in (url, event.detail) if part]
+        names = (receiver.id, event.job_id, event.type, str(event.tick))
+        message_id, lane = make_message_id(*names, *distinct), event.job_id
+        if url:  # an address that fails holds up no other
+            lane += "." + hashlib.sha256(url.encode()).hexdigest()[:16]
+        # one in the standard's form does not name its message, so it is the same for all
+        form = message_id if receiver.format == "cloudevents" else receiver.format
+        if form not in bodies:
+            bodies[form] = encode_body(
+                message_id, event.type, event.at_ms, event.data, receiver.format
+            )
+        messages.append(WebhookMessage(receiver, message_id, lane, url, bodies[form]))
+    return messages
+
+
+def _find_takers(
+    event: OutboxEvent, receivers: Sequence[Receiver]
+) -> Iterator[tuple[Receiver, str]]:
+    addresses = [target for target in event.notify if not is_webhook_id(target)]
+    for receiver in receivers:
+        if event.at_ms < receiver.created_ms:
+            continue
+        if receiver.is_default:
+            urls = addresses if receiver.takes(event.type, None) else []
+            yield from ((receiver, url) for url in urls)
+        elif receiver.takes(event.type, None if receiver.id in event.notify else event.labels):
+            yield receiver, ""
 
 
 def encode_body(

@@ -10,8 +10,10 @@ else
   local message = redis.call('HMGET', keys.webhook_message(member, h.message), 'lane', 'is_test')
   if not message[1] then return { 'no message' } end
   if w[1] ~= '1' and not message[2] then return { 'disabled', w[2] or '' } end
-  if redis.call('ZSCORE', keys.webhook_waiting(member), h.message) then call_first(member, message[1])
+  if redis.call('ZSCORE', keys.webhook_waiting(member), h.message) then
+    call_first(member, message[1], redis.call('LINDEX', keys.webhook_lane(member, message[1]), '0'))
+    update_due(member)
   else add_message(member, h.message, message[1], {}) end
 end
-update_due(member)
+settle()
 return { 'ok' }

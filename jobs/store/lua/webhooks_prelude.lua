@@ -58,54 +58,66 @@ local function trim_ended(member)
   end
 end
 
--- Let the message at a lane's head go at once. It alone has a time of its next try.
-local function call_first(member, lane)
-  local first = redis.call('LINDEX', keys.webhook_lane(member, lane), '0')
-  redis.call('HSET', keys.webhook_message(member, first), 'next_ms', now)
+-- Let the first message of a lane go at once. It alone has a time of its next try.
+local function call_first(member, lane, id)
+  redis.call('HSET', keys.webhook_message(member, id), 'next_ms', now)
   redis.call('ZADD', keys.webhook_lanes(member), now, lane)
 end
 
--- Take a message out of its lane, and let the one behind it go at once.
-local function leave_lane(member, id)
-  local lane = redis.call('HGET', keys.webhook_message(member, id), 'lane')
-  local list = keys.webhook_lane(member, lane)
-  local was_first = redis.call('LINDEX', list, '0') == id
-  redis.call('LREM', list, '1', id)
-  if redis.call('EXISTS', list) == 0 then redis.call('ZREM', keys.webhook_lanes(member), lane)
-  elseif was_first then call_first(member, lane) end
-end
+local touched = {} -- webhooks that something was recorded of, for `settle`
+local outcomes = {} -- how many deliveries went which way
 
--- End a delivery: delivered, failed or dropped.
-local function end_message(member, id, status, error)
-  local message = keys.webhook_message(member, id)
-  leave_lane(member, id)
-  redis.call('HSET', message, 'status', status, 'ended_ms', now)
-  redis.call('HDEL', message, 'next_ms')
-  if error then redis.call('HSET', message, 'error', error) end
+-- End a delivery of a lane: delivered, failed or dropped, and let the one behind it go at once. `heads` are the first two of
+-- its lane, `fields` of its last try are flat, `absent` are those that this had not.
+local function end_message(member, id, lane, heads, status, fields, absent)
+  local message, list = keys.webhook_message(member, id), keys.webhook_lane(member, lane)
+  if heads[1] ~= id then redis.call('LREM', list, '1', id) else
+    redis.call('LPOP', list)
+    if heads[2] then call_first(member, lane, heads[2]) else redis.call('ZREM', keys.webhook_lanes(member), lane) end
+  end
+  redis.call('HSET', message, 'status', status, 'ended_ms', now, unpack(fields))
+  redis.call('HDEL', message, 'next_ms', unpack(absent))
   redis.call('ZREM', keys.webhook_waiting(member), id)
   redis.call('ZADD', keys.webhook_ended(member), now, id)
-  redis.call('HINCRBY', keys.WEBHOOK_OUTCOMES, status, 1)
-  trim_ended(member)
+  touched[member], outcomes[status] = true, (outcomes[status] or 0) + 1
+end
+
+-- At the end of a script that ends deliveries: count them, forget the oldest, and note when their webhooks are due next.
+local function settle()
+  for member in pairs(touched) do
+    trim_ended(member)
+    update_due(member)
+  end
+  for status, count in pairs(outcomes) do redis.call('HINCRBY', keys.WEBHOOK_OUTCOMES, status, count) end
 end
 
 -- Let a message wait at the end of its lane; one of the same id that waits already stays as it is. `fields` are flat.
+-- -> whether it is the first of its lane, and so due
 local function add_message(member, id, lane, fields)
   local waiting, message = keys.webhook_waiting(member), keys.webhook_message(member, id)
-  if redis.call('ZSCORE', waiting, id) then return end
+  if redis.call('ZSCORE', waiting, id) then return false end
   local number = redis.call('HINCRBY', keys.webhook(member), 'messages', 1)
   if redis.call('ZADD', keys.webhook_messages(member), number, id) == 0 then -- it has ended once
     redis.call('HDEL', message, 'code', 'error', 'ended_ms', 'first_ms', 'sent_ms')
     redis.call('ZREM', keys.webhook_ended(member), id)
   end
+  local is_first = redis.call('RPUSH', keys.webhook_lane(member, lane), id) == 1
+  if is_first then
+    fields[#fields + 1], fields[#fields + 2] = 'next_ms', now
+    redis.call('ZADD', keys.webhook_lanes(member), now, lane)
+    redis.call('ZADD', keys.WEBHOOKS_DUE, 'LT', now, member)
+  end
   redis.call('HSET', message, 'id', id, 'lane', lane, 'status', 'waiting', 'attempt', '0', 'number', number,
     'created_ms', now, unpack(fields))
   redis.call('ZADD', waiting, number, id)
-  if redis.call('RPUSH', keys.webhook_lane(member, lane), id) == 1 then call_first(member, lane) end
-  if redis.call('ZCARD', waiting) > MAX_WAITING then
+  if number > MAX_WAITING and redis.call('ZCARD', waiting) > MAX_WAITING then
     local oldest = redis.call('ZRANGE', waiting, '0', '0')[1]
+    local its_lane = redis.call('HGET', keys.webhook_message(member, oldest), 'lane')
     redis.call('HINCRBY', keys.webhook(member), 'dropped', 1)
-    end_message(member, oldest, 'dropped', int(MAX_WAITING) .. ' newer deliveries of this webhook wait')
+    end_message(member, oldest, its_lane, redis.call('LRANGE', keys.webhook_lane(member, its_lane), '0', '1'), 'dropped',
+      { 'error', int(MAX_WAITING) .. ' newer deliveries of this webhook wait' }, {})
   end
+  return is_first
 end
 
 -- Send nothing more to a webhook. Its lanes are due at once, so that the sender ends what waits in them.
