@@ -3,6 +3,7 @@
 from faults.mutants import (
     answer_mutants,
     append_mutants,
+    chain_mutants,
     client_mutants,
     condition_mutants,
     connection_mutants,
@@ -45,6 +46,7 @@ MUTANTS = (
     *fork_mutants.MUTANTS,
     *ending_mutants.MUTANTS,
     *engine_mutants.MUTANTS,
+    *chain_mutants.MUTANTS,
     *prediction_mutants.MUTANTS,
     *answer_mutants.MUTANTS,
     *held_mutants.MUTANTS,

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from jobs.spec.engines import count_kept_ticks, count_trial_ticks
 from ticks.engines import trial
 from ticks.engines.chunk import Chunk, Engine, concatenate, engine_identity
+from ticks.engines.graph.encoding import Untraceable
 from ticks.engines.graph.engine import GraphEngine
 from ticks.engines.graph.loop import BrokenProgram
-from ticks.engines.graph.program import Untraceable
 from ticks.engines.measured_costs import MeasuredCosts
 from ticks.engines.proofs import Proofs, current_context, is_retrial_due
 from ticks.state import StateBackup

@@ -1,10 +1,15 @@
 """The graph engine: a tick's calls of torch's kernels, traced once and run for many ticks.
 
     recording.py   records one eager tick: which operators it calls, on which memory
+    elementwise.py takes calls of elementwise operators apart, into steps on one parameter each
+    fusion.py      finds chains of such steps
+    chain_check.py compares a chain with torch's operators on this processor
+    encoding.py    encodes a program's words
     program.py     writes the record as a program, a text
     trace.py       makes the program of a trainer's tick
     program.h      reads programs
-    loop.cpp       runs them for many ticks; compiled once per machine and torch, not per spec
+    chain.h        runs a chain block by block, by the kernels of elementwise.h
+    loop.cpp       runs programs for many ticks; compiled once per machine and torch, not per spec
     build_loop.py  finds or compiles the loop
     loop.py        loads and calls it
     engine.py      the engine: which rows, seeds and numbers each tick gets

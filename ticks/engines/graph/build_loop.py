@@ -18,10 +18,12 @@ from ticks.engines import object_cache
 from ticks.engines.object_cache import EngineUnavailable, key_of, lookup, run_compiler, store
 
 SOURCE = Path(__file__).parent / "loop.cpp"
-HEADER = SOURCE.with_name("program.h")
+HEADERS = tuple(map(SOURCE.with_name, ("program.h", "chain.h", "elementwise.h")))
 TORCH = Path(torch.__file__).parent
+#: the last three: vectorized loops whose values are rounded as they are written
 FLAGS = (
     "-std=c++20", "-O1", "-w", "-shared", "-fPIC", f"-I{TORCH}/include", f"-L{TORCH}/lib",
+    "-ftree-loop-vectorize", "-fexpensive-optimizations", "-fno-trapping-math", "-ffp-contract=off",
 )  # fmt: skip
 LIBRARIES = ("-ltorch_cpu", "-lc10")
 COMPILER_NAMES = ("g++", "c++", "clang++")
@@ -64,7 +66,8 @@ def find_or_compile() -> Path:
 @cache
 def object_key() -> str:
     """Return the key of the loop's object."""
-    return key_of(SOURCE.read_text(), HEADER.read_text(), torch.__version__, str(TORCH), *FLAGS)
+    sources = [path.read_text() for path in (SOURCE, *HEADERS)]
+    return key_of(*sources, torch.__version__, str(TORCH), *FLAGS)
 
 
 @contextlib.contextmanager

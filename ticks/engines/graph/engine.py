@@ -15,8 +15,8 @@ from ticks.engines import trial
 from ticks.engines.chunk import Chunk, concatenate
 from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import loop
+from ticks.engines.graph.encoding import Untraceable
 from ticks.engines.graph.loop import BrokenProgram
-from ticks.engines.graph.program import Untraceable
 from ticks.engines.graph.trace import trace_tick
 from ticks.metrics.evaluation import HeldOutMetrics
 from ticks.state import optimizer_tensors

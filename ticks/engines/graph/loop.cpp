@@ -65,6 +65,9 @@ class Runner {
     for (Instruction& each : program.sections[section]) {
       switch (each.kind) {
         case Kind::call: call(program, each); break;
+        case Kind::chain:
+          each.chain->run(program.registers, ticks_.numbers + tick_ * ticks_.width);
+          break;
         case Kind::view: {
           const at::Tensor& of = program.registers[each.of];
           program.registers[each.into] =

@@ -15,13 +15,15 @@
 #include <string>
 #include <vector>
 
+#include "chain.h"
+
 namespace tickforge {
 
 using c10::IValue;
 using Integers = std::vector<int64_t>;
 
 struct Place { size_t argument; int64_t item, from; };  // item -1: the whole argument
-enum class Kind { call, view, seed, drop };
+enum class Kind { call, chain, view, seed, drop };
 
 struct Instruction {
   Kind kind;
@@ -32,6 +34,7 @@ struct Instruction {
   Integers sizes, strides;                // of a view
   int64_t into = 0, of = 0, offset = 0;   // of a view; `of` is also the part of a seed
   Integers dropped;
+  std::shared_ptr<Chain> chain;
 };
 
 struct Slide { int64_t at, row, offset; };         // consecutive rows: only the offset moves
@@ -116,6 +119,39 @@ struct Reader {
     return call;
   }
 
+  // multiply:0:0:s0, an operator's name, the operand that it writes, those it reads, its number
+  Step step(const std::string& word) {
+    std::istringstream parts(word);
+    std::string name, out, inputs, number;
+    for (std::string* part : {&name, &out, &inputs, &number}) std::getline(parts, *part, ':');
+    Step step{kernel_of(name), integer(out), integers(inputs)};
+    using Kind = Number::Kind;
+    switch (number.at(0)) {
+      case 'n': break;
+      case 'f': step.number = {Kind::constant, real(number)}; break;
+      case 's': step.number = {Kind::slot, 0, integer(number)}; break;
+      case 'o': step.number = {Kind::operand, 0, integer(number)}; break;
+      default: throw std::invalid_argument("no such number: " + word);
+    }
+    return step;
+  }
+
+  Instruction chain(std::istringstream& words) {
+    std::string word;
+    words >> word;
+    const int64_t temporaries = integer(word);
+    std::vector<Step> steps;
+    std::vector<Lane> lanes;
+    while (words >> word && word != "->") steps.push_back(step(word));
+    while (words >> word) {
+      Integers numbers = integers(word);  // floats of each tensor, then the registers
+      lanes.push_back({numbers.at(0), {numbers.begin() + 1, numbers.end()}});
+    }
+    Instruction chain{Kind::chain};
+    chain.chain = std::make_shared<Chain>(temporaries, std::move(steps), std::move(lanes));
+    return chain;
+  }
+
   Instruction view(std::istringstream& words) {
     Instruction view{Kind::view};
     std::string into, of, sizes, strides, offset;
@@ -135,6 +171,8 @@ struct Reader {
       auto& into = program.sections[section];
       if (kind == "call") {
         into.push_back(call(words));
+      } else if (kind == "chain") {
+        into.push_back(chain(words));
       } else if (kind == "view") {
         into.push_back(view(words));
       } else if (kind == "seed") {

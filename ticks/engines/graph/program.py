@@ -5,6 +5,7 @@ operators that can write into given memory. Other operators allocate memory at e
 in eager.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,15 +13,23 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ticks.engines.graph.recording import Boundary, OperatorCall, SeedCall, TensorLayout, Trace
+from ticks.engines.graph.chain_check import has_torch_bits
+from ticks.engines.graph.encoding import (
+    Untraceable,
+    encode_chain,
+    encode_constant,
+    encode_list,
+)
+from ticks.engines.graph.fusion import ChainCall, Fusion
+from ticks.engines.graph.recording import (
+    Boundary,
+    OperatorCall,
+    SeedCall,
+    TensorLayout,
+    Trace,
+    iter_layouts,
+)
 
-#: the dispatcher's numbers of dtypes (c10/core/ScalarType.h)
-DTYPES = {
-    torch.uint8: 0, torch.int32: 3, torch.int64: 4, torch.float32: 6, torch.float64: 7,
-    torch.bool: 11, torch.bfloat16: 15,
-}  # fmt: skip
-#: the dispatcher's numbers of layouts and memory formats (c10/core/Layout.h, MemoryFormat.h)
-FORMATS = {torch.strided: 0, torch.contiguous_format: 0, torch.preserve_format: 1}
 EMPTY = ("aten::empty", "aten::empty_like", "aten::new_empty", "aten::empty_strided")
 ZEROS = ("aten::zeros", "aten::zeros_like", "aten::new_zeros")
 FILLED = ("aten::ones_like", "aten::full", "aten::full_like", "aten::ones")
@@ -29,10 +38,6 @@ RESIZING = ("aten::mse_loss",)
 #: bytes above which a value is allocated at every tick and freed after its last use, as in eager:
 #: a large net needs no more memory than there, and memory just freed is still in the cache
 MIN_LARGE_BYTES = 1 << 19
-
-
-class Untraceable(Exception):
-    """A tick does something that no program can repeat; the message says what."""
 
 
 class Instruction(NamedTuple):
@@ -45,26 +50,29 @@ class Instruction(NamedTuple):
 class ProgramWriter:
     """Writes one program.
 
-    `scalar_slots` maps values in the record that change from tick to tick to their slots. Raises
-    Untraceable.
+    `scalar_slots` maps values in the record that change from tick to tick to their slots; the
+    memory of `outputs` is read after the tick. Raises Untraceable.
     """
 
-    def __init__(self, trace: Trace, scalar_slots: Mapping[float, int]) -> None:
+    def __init__(
+        self, trace: Trace, scalar_slots: Mapping[float, int], outputs: Sequence[TensorLayout]
+    ) -> None:
         self.trace, self.scalar_slots = trace, scalar_slots
+        self.output_memory = frozenset(layout.memory for layout in outputs)
         self.instructions: list[Instruction] = []
         self.registers: dict[TensorLayout, int] = {}
         self.bases: dict[int, TensorLayout] = {}  # of memory allocated at every tick
         self._touched_memory: set[int] = set()
         self._write_instructions()
 
-    def render(self, head: Sequence[str], outputs: Sequence[TensorLayout]) -> str:
-        """Return the program's text; the memory of `outputs` is never freed."""
+    def render(self, head: Sequence[str]) -> str:
+        """Return the program's text."""
         last = {memory: i for i, step in enumerate(self.instructions) for memory in step.memory}
         drops: dict[int, list[int]] = {}
-        output_memory = {layout.memory for layout in outputs}
         for layout, register in self.registers.items():
             memory = layout.memory
-            if memory in self.bases and memory not in output_memory and self._is_large(layout):
+            is_output = memory in self.output_memory
+            if memory in self.bases and not is_output and self._is_large(layout):
                 drops.setdefault(last[memory], []).append(register)
         lines = list(head)
         for index, instruction in enumerate(self.instructions):
@@ -111,30 +119,30 @@ class ProgramWriter:
         self._touched_memory = set()
 
     def _write_instructions(self) -> None:
-        events = self.trace.events
+        fusion = Fusion(self.output_memory, self.scalar_slots, self._is_large, has_torch_bits)
+        events = fusion.apply(list(without_views(self.trace.events)))
         calls = [event for event in events if isinstance(event, OperatorCall)]
         written_memory = {layout.memory for call in calls for layout in written_layouts(call)}
-        known_memory: set[int] = set()
         for event in events:
             if isinstance(event, SeedCall):
                 self._add(f"seed i{event.part}")
             elif isinstance(event, Boundary):
                 self._add("cut")
+            elif isinstance(event, ChainCall):
+                self._write_chain(event)
             else:
-                known_memory |= {layout.memory for layout in iter_layouts(event.arguments)}
-                self._write_call(event, known_memory, written_memory)
-                known_memory |= {layout.memory for layout in iter_layouts(event.results)}
+                self._write_call(event, written_memory)
 
-    def _write_call(self, call: OperatorCall, known: set[int], written: set[int]) -> None:
+    def _write_chain(self, chain: ChainCall) -> None:
+        lanes = [(math.prod(lane[0].sizes), [*map(self.register, lane)]) for lane in chain.lanes]
+        self._add(encode_chain(chain.template, lanes))
+
+    def _write_call(self, call: OperatorCall, written: set[int]) -> None:
         name, results = call.operator._schema.name, list(iter_layouts(call.results))
-        if not name.startswith("aten::"):
-            return  # marks of torch's profiler
         if any(written_layouts(call)):
             self._emit(call.operator, self._arguments(call), [])
         elif not results:
             raise Untraceable(f"{name} gives a number, on which the rest may depend")
-        elif all(layout.memory in known for layout in results):
-            return  # a view
         elif name in EMPTY + ZEROS + FILLED:
             self._initialize(name, results[0], written)
         elif (variant := find_out_variant(call.operator)) and not any(map(self._is_large, results)):
@@ -181,47 +189,19 @@ class ProgramWriter:
         return encode_constant(value, kind)
 
 
-def encode_constant(value: Any, kind: str) -> str:
-    """Encode an argument that is the same at every tick; raises Untraceable."""
-    if value is None:
-        return "n"
-    if isinstance(value, torch.dtype | torch.layout | torch.memory_format):
-        codes: Mapping[Any, int] = {**DTYPES, **FORMATS}
-        if value in codes:
-            return f"i{codes[value]}"
-    if isinstance(value, torch.device) and value.type == "cpu":
-        return "c0"
-    if isinstance(value, list) and ("int" in kind.lower() or "bool" in kind):
-        return encode_list("B" if "bool" in kind else "I", [int(item) for item in value])
-    if isinstance(value, str) and " " not in value:
-        return f"q{value}"
-    if isinstance(value, bool):
-        return f"b{int(value)}"
-    if isinstance(value, int | float):
-        return encode_number(value, kind)
-    raise Untraceable(f"an argument {value!r} of type {kind}")
-
-
-def encode_number(value: float, kind: str) -> str:
-    """Encode a number; where the schema has a tensor it becomes a 0-dim one."""
-    is_integer = isinstance(value, int)
-    if "Tensor" in kind:
-        return f"v{value}" if is_integer else f"w{value.hex()}"
-    return f"i{value}" if is_integer and "float" not in kind else f"f{float(value).hex()}"
-
-
-def encode_list(letter: str, values: Sequence[int]) -> str:
-    """Encode a list of integers, such as "I2,3"."""
-    return letter + ",".join(map(str, values))
-
-
-def iter_layouts(values: Any) -> Iterator[TensorLayout]:
-    """Yield all layouts in a list and in the lists in it."""
-    for value in values:
-        if isinstance(value, TensorLayout):
-            yield value
-        elif isinstance(value, list):
-            yield from iter_layouts(value)
+def without_views(events: Sequence[Any]) -> Iterator[Any]:
+    """Yield the events but calls that only look at memory another way, and profilers' marks."""
+    seen_memory: set[int] = set()
+    for event in events:
+        if not isinstance(event, OperatorCall):
+            yield event
+            continue
+        seen_memory |= {layout.memory for layout in iter_layouts(event.arguments)}
+        results = {layout.memory for layout in iter_layouts(event.results)}
+        is_view = bool(results) and results <= seen_memory and not any(written_layouts(event))
+        if event.operator._schema.name.startswith("aten::") and not is_view:
+            yield event
+        seen_memory |= results
 
 
 def written_layouts(call: OperatorCall) -> Iterator[TensorLayout]:

@@ -4,7 +4,7 @@ A layout is memory, sizes, strides and offset, so views need no call of their ow
 is kept alive for the program to use again. Knows no net.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -74,6 +74,15 @@ class Trace:
         if isinstance(value, list | tuple):
             return [self.to_layouts(item) for item in value]
         return value
+
+
+def iter_layouts(values: Any) -> Iterator[TensorLayout]:
+    """Yield all layouts in a list and in the lists in it."""
+    for value in values:
+        if isinstance(value, TensorLayout):
+            yield value
+        elif isinstance(value, list):
+            yield from iter_layouts(value)
 
 
 class OperatorTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]

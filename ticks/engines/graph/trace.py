@@ -1,8 +1,9 @@
 """Trace a tick: let the trainer run it while its operators are recorded, then undo it."""
 
 from ticks.data.batches import TensorRows
+from ticks.engines.graph.encoding import Untraceable
 from ticks.engines.graph.loop import LoadedProgram
-from ticks.engines.graph.program import ProgramWriter, Untraceable
+from ticks.engines.graph.program import ProgramWriter
 from ticks.engines.graph.recording import OperatorTracer, SeedRecorder, Trace
 from ticks.state import StateBackup
 from ticks.trainer import BackwardResult, Trainer
@@ -24,15 +25,15 @@ def trace_tick(trainer: Trainer, tick: int, first: int | None) -> LoadedProgram:
     finally:
         backup.restore()
     slots = {placeholder: slot for slot, placeholder in enumerate(PLACEHOLDERS)}
-    writer = ProgramWriter(trace, slots)
     loss = trace.layout_of(result.loss)
     grad_norm = None if result.grad_norm is None else trace.layout_of(result.grad_norm)
+    outputs = [layout for layout in (loss, grad_norm) if layout is not None]
+    writer = ProgramWriter(trace, slots, outputs)
     head = [f"loss t{writer.register(loss)}"]
     if grad_norm is not None:
         head.append(f"norm t{writer.register(grad_norm)}")
     head += input_bindings(writer, trace, batch, first)
-    outputs = [layout for layout in (loss, grad_norm) if layout is not None]
-    return LoadedProgram(writer.render(head, outputs), writer.tensors())
+    return LoadedProgram(writer.render(head), writer.tensors())
 
 
 def record_tick(trainer: Trainer, batch: TensorRows) -> tuple[Trace, BackwardResult]:
