@@ -79,6 +79,8 @@ class Trainer:
         self.generator: SeedableGenerator = dropout_generator(device)
         #: called once for each part of a tick and each block of an evaluation: a sign of life
         self.show_progress: Callable[[], None] = show_nothing
+        #: called with what the job's owner should know of its ticks
+        self.warn: Callable[[str], None] = print_warning
         self._buffers = [(buffer, buffer.clone()) for buffer in self.net.buffers()]
         self.has_dropout = any(isinstance(m, nn.Dropout) and m.p > 0 for m in self.net.modules())
         self._is_bfloat16 = spec.compute.precision == "bfloat16"
@@ -171,6 +173,11 @@ class Trainer:
 
 def show_nothing() -> None:
     """Show no progress: nobody waits for signs of life."""
+
+
+def print_warning(text: str) -> None:
+    """Print a warning at once."""
+    print(text, flush=True)
 
 
 def dropout_generator(device: torch.device) -> torch.Generator:

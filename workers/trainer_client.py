@@ -136,6 +136,7 @@ class TrainerClient:
     on_phase: Callable[[str], None] = field(default=lambda _phase: None)
     on_alive: Callable[[], None] = field(default=lambda: None)  # inside of a long tick
     memory_bytes: int | None = None  # that the trainer may use
+    on_warning: Callable[[str], None] = field(default=lambda _text: None)
 
     def build(
         self,
@@ -233,9 +234,11 @@ class TrainerClient:
         return self._receive_reply(command)
 
     def _receive_reply(self, command: str) -> Frame:
-        while (frame := receive_frame(self.connection)).kind in ("phase", "alive"):
+        while (frame := receive_frame(self.connection)).kind in ("phase", "alive", "warning"):
             if frame.kind == "phase":
                 self.on_phase(frame.header["phase"])
+            elif frame.kind == "warning":
+                self.on_warning(frame.header["text"])
             else:
                 self.on_alive()
         if frame.kind == "unsaved":

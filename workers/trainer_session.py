@@ -5,6 +5,7 @@ Knows the trainer's commands and the ledger writer; knows no process and no Cele
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from jobs.files import checkpoint_folders
 from jobs.files.artifacts import ArtifactStore
@@ -46,6 +47,7 @@ class TrainerSession:
         """
         spec = self.claim.spec
         canary = self.measure_canary(spec.compute.threads)
+        self.trainer.on_warning = partial(self.report, "warning")
         reply = self.trainer.build(
             spec.to_stored(), self.device, self.log.path, artifacts=self.files.root,
             job=self.claim.lease.job_id, engine=self.claim.engine,

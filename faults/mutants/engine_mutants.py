@@ -5,6 +5,7 @@ from faults.mutants.mutant import Mutant, edit_once
 TESTS = "tests/test_ticks_graph_trial.py"
 OWN_TICKS = f"{TESTS}::test_a_trial_keeps_its_ticks_up_to_the_first_decision"
 ALTERED = f"{TESTS}::test_an_altered_proof_proves_nothing_and_is_removed"
+LIMITS = "tests/test_ticks_engine_trial_limits.py"
 DIFFERENCE = f"{TESTS}::test_a_difference_throws_the_proof_away_and_eager_trains"
 
 MUTANTS = (
@@ -27,7 +28,9 @@ MUTANTS = (
         "later-programs-not-tried",
         "a program that is first needed after the trial runs unseen",
         edit_once(
-            "ticks/engines/graph_trial.py", "            self._engine.require_trials()\n", ""
+            "ticks/engines/graph_trial.py",
+            "            self._engine.require_trials(self._compared, self._refute)\n",
+            "",
         ),
         (f"{TESTS}::test_a_program_that_is_first_needed_later_is_tried_then",),
     ),
@@ -77,5 +80,38 @@ MUTANTS = (
         "a program is proven by the first tick of it that was compared",
         edit_once("ticks/engines/proofs.py", "count >= PROOF_TICKS for", "count > 0 for"),
         (f"{TESTS}::test_a_program_is_proven_once_enough_of_its_ticks_were_compared",),
+    ),
+    Mutant(
+        "proof-of-any-size",
+        "a proof holds for all programs of the same text, whatever the sizes of their tensors",
+        edit_once("ticks/engines/graph/loop.py", "[self.text, *layouts]", "[self.text]"),
+        (f"{LIMITS}::test_a_proof_does_not_hold_for_other_sizes",),
+        quick=True,
+    ),
+    Mutant(
+        "tick-without-update-compared",
+        "a tick whose loss is not finite counts as compared, though it has no update",
+        edit_once(
+            "ticks/engines/trial.py",
+            "eager_chunk.count - eager_chunk.nonfinite",
+            "max(ticks, eager_chunk.count)",
+        ),
+        (f"{LIMITS}::test_an_update_is_compared_though_an_early_loss_is_not_finite",),
+    ),
+    Mutant(
+        "resumed-programs-not-compared",
+        "a resumed job runs programs that differ, which its first attempt left to eager",
+        edit_once("ticks/engines/graph_trial.py", "if self._rules.compares_recorded:", "if False:"),
+        (f"{LIMITS}::test_a_resumed_job_has_the_programs_that_differ_run_by_eager_again",),
+    ),
+    Mutant(
+        "measured-costs-not-checked",
+        "a record of costs is taken as it is, whatever its numbers",
+        edit_once(
+            "ticks/engines/measured_costs.py",
+            "type(n) is float and MIN_VALUE <= n <= MAX_VALUE for",
+            "True for",
+        ),
+        (f"{LIMITS}::test_a_record_of_costs_that_no_trial_wrote_is_left_out",),
     ),
 )

@@ -12,7 +12,7 @@ from jobs.spec.engines import count_kept_ticks, count_trial_ticks
 from ticks.engines import trial
 from ticks.engines.chunk import Chunk, Engine, concatenate, engine_identity
 from ticks.engines.graph.encoding import Untraceable
-from ticks.engines.graph.engine import GraphEngine
+from ticks.engines.graph.engine import COMPARED_TICKS, GraphEngine
 from ticks.engines.graph.loop import BrokenProgram
 from ticks.engines.measured_costs import MeasuredCosts
 from ticks.engines.proofs import Proofs, current_context, is_retrial_due
@@ -27,12 +27,14 @@ class TrialRules(NamedTuple):
     """What a trial may leave behind, and what may replace it.
 
     `keeps_ticks`: the trainer may be left after ticks of the trial. `canary`: this machine's;
-    without it no proof is read or recorded. `job`: the job's id.
+    without it no proof is read or recorded. `job`: the job's id. `compares_recorded`: programs of
+    an engine that the job's history names, which is not tried, are compared at their first ticks.
     """
 
     keeps_ticks: bool = False
     canary: str | None = None
     job: str = ""
+    compares_recorded: bool = False
 
 
 #: tried whatever is proven, and the trainer left where it was
@@ -61,6 +63,7 @@ class GraphTrial:
         spec = trainer.spec
         self._ticks = count_trial_ticks(spec)
         self._programs: Mapping[str, int] = {}  # the ticks of the trial by program
+        self._compared: Mapping[int, int] = {}  # the ticks of each program, by rows
         kept_ticks = count_kept_ticks(spec) if rules.keeps_ticks else 0
         is_large = spec.parameters > MAX_COPIED_PARAMETERS
         self._kept_ticks = 0 if is_large and kept_ticks < self._ticks else kept_ticks
@@ -72,12 +75,17 @@ class GraphTrial:
             started = time.monotonic()
             first = self._engine.create_optimizer_state()
             outcome = self._compare(first, time.monotonic() - started)
-            self._engine.require_trials()
+            self._engine.require_trials(self._compared, self._refute)
         finally:
             if before is not None:
                 before.restore()
         has_ticks = before is None and outcome.chunk is not None and outcome.chunk.count
         return outcome if has_ticks else outcome._replace(chunk=None, seconds=0.0)
+
+    def leave_out(self) -> None:
+        """Try nothing now: programs are compared at their first ticks, if the rules say it."""
+        if self._rules.compares_recorded:
+            self._engine.require_trials({}, self._refute)
 
     def _compare(self, first: Chunk, seconds: float) -> TrialOutcome:
         """Try the ticks after `first`, which took so many seconds."""
@@ -87,13 +95,17 @@ class GraphTrial:
         kept_ticks = max(0, self._kept_ticks - first.count)
         try:
             self._engine.trace(ticks)
-            self._programs = self._engine.count_program_ticks(first.count + 1, self._ticks)
+            trial_ticks = range(first.count + 1, self._ticks + 1)
+            self._programs = self._engine.count_program_ticks(trial_ticks)
             if self._is_proven and not is_retrial_due(self._rules.job):
+                counts = self._engine.count_rows(trial_ticks)
+                self._compared = dict.fromkeys(counts, COMPARED_TICKS)
                 return TrialOutcome(None, "its programs are proven", first, seconds)
             tried = trial.try_exactly(self._engine, self._eager, self._trainer, ticks, kept_ticks)
         except (Untraceable, BrokenProgram) as error:
             reason = f"its ticks cannot be repeated: {error}"
             return TrialOutcome(reason, chunk=first, seconds=seconds)
+        self._compared = self._engine.count_rows(trial_ticks[: tried.compared])
         chunk = concatenate([first, tried.chunk])
         seconds += tried.eager_seconds * tried.chunk.count / max(1, ticks)
         remark = self._record(tried) if tried.difference is None else self._discard_proofs()
@@ -118,6 +130,14 @@ class GraphTrial:
         self._proofs.discard(self._programs)
         MeasuredCosts().discard(self._trainer.spec)
         return "the proof of its programs is thrown away" if was_proven else ""
+
+    def _refute(self, program: str) -> str:
+        """Throw the proof of a program away that differs after the trial; return a remark on it."""
+        if self._proofs is None:
+            return ""
+        was_proven = self._proofs.covers([program])
+        self._proofs.discard([program])
+        return "; its proof is thrown away" if was_proven else ""
 
     @property
     def _is_proven(self) -> bool:

@@ -1,24 +1,30 @@
 """What ticks cost here: the seconds of a tick by eager and by graph, as trials measured them.
 
 One file in the user's cache folder, of the newest MAX_RECORDS. It decides how soon a job's ticks
-are computed, never their bits, so a lost or damaged file costs time alone.
+are computed, never their bits, so a lost or damaged file costs time alone. A record that no trial
+can have written is left out.
 """
 
 import contextlib
 import hashlib
 import json
+import os
 import statistics
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jobs.spec.engines import TickCosts, estimate_costs
 from jobs.spec.job_spec import JobSpec
+from ticks.engines import object_cache
 from ticks.engines.graph import build_loop
 
 MAX_RECORDS = 256
 #: from so many records on, estimates for other specs are corrected by their medians
 MIN_RECORDS = 5
 FILE = "tick_costs.json"
+MAX_FILE_BYTES = 1 << 20  # of some 150 bytes a record
+#: what the seconds of a tick may be, and how many times an estimate
+MIN_VALUE, MAX_VALUE = 1e-9, 1e9
 #: the parts of a spec that decide what a tick computes
 TICK_FIELDS = (
     "model", "objective", "class_weights", "label_smoothing", "optimizer", "batch_size",
@@ -74,18 +80,32 @@ class MeasuredCosts:
 
     def _read(self) -> dict[str, _Record]:
         try:
-            records = json.loads(self._path.read_text())
-            return {
-                key: _Record(float(eager), float(graph), float(first), float(second), bool(proven))
-                for key, (eager, graph, first, second, proven) in records.items()
-            }
-        except (OSError, ValueError, TypeError, AttributeError):
+            with object_cache.cache_folder(self._path.parent):
+                if not self._path.is_file() or self._path.stat().st_size > MAX_FILE_BYTES:
+                    return {}
+                records = json.loads(self._path.read_bytes())
+        except (object_cache.EngineUnavailable, ValueError, RecursionError):
             return {}
+        items = records.items() if isinstance(records, dict) else ()
+        return {key: record for key, values in items if (record := _parse_record(values))}
 
     def _write(self) -> None:
+        """Replace the file as a whole; of two processes at once, the last one's records stay."""
         newest = dict(list(self._records.items())[-MAX_RECORDS:])
-        with contextlib.suppress(OSError):  # two processes at once: the last one's records stay
-            self._path.write_text(json.dumps(newest))
+        unavailable = contextlib.suppress(object_cache.EngineUnavailable)
+        with unavailable, object_cache.cache_folder(self._path.parent):
+            draft = self._path.with_name(f"{FILE}-{os.getpid()}")
+            draft.write_text(json.dumps(newest))
+            draft.replace(self._path)
+
+
+def _parse_record(values: Any) -> _Record | None:
+    """Return a record of the file; None where it is none that a trial has written."""
+    if not isinstance(values, list) or len(values) != len(_Record._fields):
+        return None
+    numbers, is_proven = values[:-1], values[-1]
+    is_valid = all(type(n) is float and MIN_VALUE <= n <= MAX_VALUE for n in numbers)
+    return _Record._make(values) if is_valid and type(is_proven) is bool else None
 
 
 def _key(spec: JobSpec) -> str:

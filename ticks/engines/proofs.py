@@ -16,8 +16,10 @@ from typing import NamedTuple
 
 import torch
 
+from ticks import optimizers
 from ticks.engines import object_cache
 from ticks.engines.graph import build_loop
+from ticks.engines.object_cache import EngineUnavailable
 
 #: a program is proven once so many of its ticks were compared, in one job or in several
 PROOF_TICKS = 8
@@ -25,16 +27,20 @@ PROOF_TICKS = 8
 RETRIAL_PERIOD = 20
 MAX_PROOFS = 4096  # of some 300 bytes; the least recently used are removed first
 FOLDER, SUFFIX = "proofs", ".json"
+#: what computes a program's numbers and seeds, and calls it
+CODE_FILES = (*sorted(build_loop.SOURCE.parent.glob("*.py")), Path(optimizers.__file__))
+_CODE = hashlib.sha256(b"".join(file.read_bytes() for file in CODE_FILES)).hexdigest()[:16]
 
 
 class ProofContext(NamedTuple):
-    """What a proof holds for beside the program: engine, loop, torch, threads and canary.
+    """What a proof holds for beside the program: engine, code, loop, torch, threads and canary.
 
-    `engine` is the engine's identity, `loop` the digest of the compiled loop's file, `canary` this
-    machine's for this number of threads.
+    `engine` is the engine's identity, `code` the digest of the Python that calls the loop, `loop`
+    of the compiled loop's file, `canary` this machine's for this number of threads.
     """
 
     engine: str
+    code: str
     loop: str
     torch: str
     threads: int
@@ -44,7 +50,7 @@ class ProofContext(NamedTuple):
 def current_context(engine: str, canary: str) -> ProofContext:
     """Return the context of this process; raises EngineUnavailable without a compiled loop."""
     loop = build_loop.find_or_compile().stem.rpartition("-")[2]
-    return ProofContext(engine, loop, torch.__version__, torch.get_num_threads(), canary)
+    return ProofContext(engine, _CODE, loop, torch.__version__, torch.get_num_threads(), canary)
 
 
 def is_retrial_due(job: str) -> bool:
@@ -66,12 +72,12 @@ class Proofs:
 
     def add(self, programs: Mapping[str, int]) -> None:
         """Record that so many ticks of each program agreed with eager bit for bit."""
-        unavailable = contextlib.suppress(object_cache.EngineUnavailable)
-        with unavailable, object_cache.cache_folder(self._folder):
-            for program, ticks in programs.items():
+        for program, ticks in programs.items():
+            with contextlib.suppress(EngineUnavailable), object_cache.cache_folder(self._folder):
                 total = min(PROOF_TICKS, self._count_ticks(program) + ticks)
                 # a file that is half written proves nothing
                 self._path(program).write_bytes(self._content(program, total))
+        with contextlib.suppress(EngineUnavailable), object_cache.cache_folder(self._folder):
             self._evict()
 
     def discard(self, programs: Collection[str]) -> None:
@@ -82,18 +88,17 @@ class Proofs:
 
     def _count_ticks(self, program: str) -> int:
         """Return how many ticks of a program are recorded, at most PROOF_TICKS."""
-        path = self._path(program)
+        path, counts = self._path(program), range(1, PROOF_TICKS + 1)
         try:
             with object_cache.cache_folder(self._folder):
-                content = path.read_bytes()
-                counts = range(1, PROOF_TICKS + 1)
+                content = path.read_bytes() if path.is_file() else b""
                 ticks = next((n for n in counts if self._content(program, n) == content), 0)
-                if ticks:
-                    os.utime(path)  # it is in use
-                else:
+                if not ticks:
                     path.unlink()
-        except object_cache.EngineUnavailable:  # no such file, or a folder that is not ours
+        except EngineUnavailable:  # no such file, or a folder that is not ours
             return 0
+        with contextlib.suppress(OSError):  # a folder that cannot be written proves no less
+            os.utime(path)  # it is in use
         return ticks
 
     def _path(self, program: str) -> Path:

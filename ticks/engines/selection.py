@@ -96,6 +96,8 @@ def make_engine(
             return EngineChoice(eager, str(error), is_fallback=True)
         raise
     if recorded is not None:
+        if isinstance(engine, GraphEngine):
+            GraphTrial(engine, eager, trainer, rules).leave_out()
         return EngineChoice(engine, reason)
     if isinstance(engine, GraphEngine):
         return _try_graph(engine, eager, trainer, rules, reason)

@@ -29,7 +29,8 @@ class ExactTrial(NamedTuple):
     """The outcome of a trial that both engines must pass with the same bits.
 
     `difference`: the first, None if there is none. `chunk`: the ticks that the trainer has run now.
-    `compared`: the ticks of both, in `engine_seconds` and `eager_seconds` of the processor.
+    `compared`: how many ticks of both with finite losses there were, in `engine_seconds` and
+    `eager_seconds` of the processor.
     """
 
     difference: str | None
@@ -65,7 +66,8 @@ def try_exactly(
     elif kept_state is not None:
         kept_state.restore()
     eager_seconds = own_seconds + rest_seconds
-    return ExactTrial(difference, own_chunk, eager_chunk.count, engine_seconds, eager_seconds)
+    compared = eager_chunk.count - eager_chunk.nonfinite
+    return ExactTrial(difference, own_chunk, compared, engine_seconds, eager_seconds)
 
 
 def _run_timed(engine: Engine, ticks: int) -> tuple[Chunk, float]:

@@ -29,6 +29,7 @@ and their replies:
     selftest     as run_selftest returns it
     phase        phase; sent any number of times before a reply
     alive        -; likewise: a part of a long tick, or a block of a long evaluation, is done
+    warning      text; likewise: what the job's owner should know
     error        type, detail, traceback; the process then ends
 
 A process of the same kind answers instead of training: ticks/process/answering.py has its commands.
@@ -148,10 +149,11 @@ class CommandHandler:
         machine.check_device(torch.device(device))
         root, torch_device = None if artifacts is None else Path(artifacts), torch.device(device)
         self.can_save_in_background = background_saves
-        trial_rules = TrialRules(keeps_trial, canary, job or "")
+        trial_rules = TrialRules(keeps_trial, canary, job or "", compares_recorded=True)
         self.training = training = TrainingRun(
             job_spec, torch_device, self.announce, root, engine, self.show_progress, trial_rules
         )  # fmt: skip
+        training.trainer.warn = lambda text: send_frame(self.connection, "warning", {"text": text})
         identity, threads = engine_identity(training.engine), job_spec.compute.threads
         fingerprint = machine.fingerprint(identity, torch_device, threads)
         parameters = sum(parameter.numel() for parameter in training.trainer.parameters)

@@ -2,7 +2,7 @@
 
 import operator
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from jobs.sampling.seeds import derive_seed
+from jobs.spec.tick_costs import estimate_tick_seconds
 from ticks.data.batches import BatchRange, RowSource
 from ticks.engines import trial
 from ticks.engines.chunk import Chunk, concatenate
@@ -25,6 +26,10 @@ from ticks.trainer import Trainer
 VERSION = 1  # of loop.cpp and of the programs' format
 MAX_GATHERED_BYTES = 8 << 20  # of rows copied for one run of the loop
 MAX_TICKS = 4096  # in one run of the loop
+COMPARED_TICKS = 8  # of each program, before it runs alone
+MAX_RUN_SECONDS = 1.0  # of one run of the loop, as estimated: between two, a sign of life is shown
+#: is given the identity of a program that differs from eager, and returns a remark
+OnDifference = Callable[[str], str]
 
 
 class GraphEngine:
@@ -42,8 +47,9 @@ class GraphEngine:
         self._eager = EagerEngine(trainer, record)
         self._programs: dict[int, loop.LoadedProgram] = {}  # by the rows of a tick
         self._bound: list[Tensor] = []  # the optimizer's tensors that the programs use
-        #: rows of ticks whose programs may run; None: all may
-        self._tried_rows: set[int] | None = None
+        #: ticks of each program, by rows, that were compared with eager; None: none need be
+        self._compared: Counter[int] | None = None
+        self._on_difference: OnDifference = _say_nothing
         self._eager_rows: set[int] = set()  # rows of ticks whose program differed from eager
         loop.load_library()
 
@@ -73,19 +79,26 @@ class GraphEngine:
             self._bind(trainer.batches.batch_range(first, range_last))
             first = range_last + 1
 
-    def count_program_ticks(self, first: int, last: int) -> dict[str, int]:
-        """Return how many of the ticks `first` to `last` each traced program runs, by its text."""
+    def count_rows(self, ticks: range) -> Counter[int]:
+        """Return how many of these ticks there are of each number of rows."""
+        batches = self.trainer.batches
+        return Counter(len(batches.batch(tick).inputs) for tick in ticks)
+
+    def count_program_ticks(self, ticks: range) -> dict[str, int]:
+        """Return how many of these ticks each program runs, by the program's identity."""
         counts = Counter[str]()
-        for tick in range(first, last + 1):
-            counts[self._programs[len(self.trainer.batches.batch(tick).inputs)].text] += 1
+        for rows, count in self.count_rows(ticks).items():
+            counts[self._programs[rows].identity] += count
         return counts
 
-    def require_trials(self) -> None:
-        """Compare programs that are not traced yet with eager, each at the first tick of it.
+    def require_trials(self, compared: Mapping[int, int], on_difference: OnDifference) -> None:
+        """Compare the first COMPARED_TICKS ticks of each program with eager.
 
-        A program that differs is not used: eager runs its ticks, and standard output says so.
+        `compared` has how many were compared already, by rows. A program that differs is not used:
+        eager runs its ticks, and `trainer.warn` is told. `on_difference` is called with the
+        program's identity and returns a remark for the warning.
         """
-        self._tried_rows = set(self._programs)
+        self._compared, self._on_difference = Counter(compared), on_difference
 
     @property
     def _lacks_optimizer_state(self) -> bool:
@@ -94,53 +107,67 @@ class GraphEngine:
     def _run_some(self, ticks: int) -> Chunk:
         """Run at least one of `ticks` ticks."""
         trainer = self.trainer
+        trainer.show_progress()
         if self._lacks_optimizer_state:
             return self._eager.run(1)  # creates the optimizer's tensors
         first = trainer.ticks_done + 1
         batch_range = trainer.batches.batch_range(first, first + min(ticks, self._max_ticks) - 1)
         if (count := self._count_tried_ticks(batch_range)) == 0:
-            return self._run_untried(int(batch_range.counts[0]))
+            return self._run_untried(batch_range.counts)
         if count < len(batch_range.counts):
             batch_range = trainer.batches.batch_range(first, first + count - 1)
         return self._run_range(batch_range)
 
     def _count_tried_ticks(self, batch_range: BatchRange) -> int:
-        """Return how many ticks come before the first whose program may not run."""
-        counts = batch_range.counts
-        if self._tried_rows is None:
-            return len(counts)
-        is_untried = ~np.isin(counts, list(self._tried_rows))
-        return int(np.argmax(is_untried)) if is_untried.any() else len(counts)
+        """Return how many ticks come before the first whose program must be compared."""
+        if self._compared is None:
+            return len(batch_range.counts)
+        tried = [rows for rows, count in self._compared.items() if count >= COMPARED_TICKS]
+        return _count_leading(np.isin(batch_range.counts, tried))
 
-    def _run_untried(self, rows: int) -> Chunk:
-        """Run the next tick by eager, and compare its program with it if that was not done yet."""
-        assert self._tried_rows is not None
+    def _run_untried(self, counts: NDArray[np.int64]) -> Chunk:
+        """Run ticks by eager from the next one on, and compare its program with it, if it may run.
+
+        `counts`: the rows of the next ticks.
+        """
+        rows, compared = int(counts[0]), self._compared
+        assert compared is not None
         if rows in self._eager_rows:
             return self._eager.run(1)
-        self._tried_rows.add(rows)
-        difference, chunk = self._try_tick()
-        if difference is None and chunk.count:
-            return chunk
-        if difference is not None:
-            self._tried_rows.remove(rows)
-            self._eager_rows.add(rows)
-            print(f"eager runs all ticks of {rows} rows: {difference}", flush=True)
-        return self._eager.run(1)
-
-    def _try_tick(self) -> tuple[str | None, Chunk]:
-        """Run the next tick by its program and by eager; return their difference and the tick."""
+        ticks = min(_count_leading(counts == rows), COMPARED_TICKS - compared[rows])
+        self._compared = None  # the program may run now
         try:
-            outcome = trial.try_exactly(self, self._eager, self.trainer, ticks=1, kept_ticks=1)
+            difference, chunk = self._try_ticks(ticks)
+        finally:
+            self._compared = compared
+        if difference is not None:
+            self._eager_rows.add(rows)
+            self._warn(rows, difference)
+        if not chunk.count:  # a tick whose loss is not finite has no update to compare
+            return self._eager.run(1)
+        compared[rows] += chunk.count
+        return chunk
+
+    def _warn(self, rows: int, difference: str) -> None:
+        program = self._programs.get(rows)
+        remark = "" if program is None else self._on_difference(program.identity)
+        self.trainer.warn(f"eager runs all ticks of {rows} rows: {difference}{remark}")
+
+    def _try_ticks(self, ticks: int) -> tuple[str | None, Chunk]:
+        """Run the next ticks by their program and by eager; return their difference and them."""
+        try:
+            outcome = trial.try_exactly(self, self._eager, self.trainer, ticks, kept_ticks=ticks)
         except (Untraceable, BrokenProgram) as error:
             return f"its program cannot be used: {error}", self._eager.run(0)
         return outcome.difference, outcome.chunk
 
     @cached_property
     def _max_ticks(self) -> int:
-        """The most ticks of one run of the loop, by the bytes of their rows."""
+        """The most ticks of one run of the loop, by their seconds and the bytes of their rows."""
         tick = self.trainer.batches.batch(self.trainer.ticks_done + 1)
         size = self.trainer.batches.size * (tick.inputs[0].nbytes + tick.targets[0].nbytes)
-        return min(MAX_TICKS, max(1, MAX_GATHERED_BYTES // size))
+        fitting_ticks = int(MAX_RUN_SECONDS / estimate_tick_seconds(self.trainer.spec, "graph"))
+        return max(1, min(MAX_TICKS, MAX_GATHERED_BYTES // size, fitting_ticks))
 
     def _run_range(self, batch_range: BatchRange) -> Chunk:
         trainer, first, count = self.trainer, self.trainer.ticks_done + 1, len(batch_range.counts)
@@ -189,3 +216,13 @@ class GraphEngine:
         parts = range(spec.micro_batches)
         seeds = [[derive_seed("dropout", spec.seed, tick, i) for i in parts] for tick in ticks]
         return np.array(seeds, np.uint64)
+
+
+def _count_leading(is_true: NDArray[np.bool_]) -> int:
+    """Return how many values come before the first that is false."""
+    return len(is_true) if is_true.all() else int(np.argmin(is_true))
+
+
+def _say_nothing(_identity: str) -> str:
+    """Return no remark on a program that differs."""
+    return ""

@@ -1,8 +1,9 @@
 """Load the compiled loop, and run programs by it. Knows no net and no spec."""
 
 import ctypes
+import hashlib
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ticks.engines.graph import build_loop
+
+#: bytes: torch's kernels read no vector that is wider than this
+ALIGNMENT = 64
 
 
 class BrokenProgram(RuntimeError):
@@ -76,6 +80,25 @@ class LoadedProgram:
                 torch._C._aoti.alloc_tensor_by_stealing_from_void_ptr(_capsule(handle))
         if not self.raw:
             raise BrokenProgram(_last_error(self._library))
+
+    @cached_property
+    def identity(self) -> str:
+        """A digest of what the program computes: its text, and the layout of its tensors.
+
+        A layout is dtype, sizes, strides, offset, which tensors share memory, and the address
+        modulo ALIGNMENT: torch chooses kernels by these, and the text has few of them. Tensors
+        that are allocated at every tick have the layouts that operators give them.
+        """
+        memory: dict[int, int] = {}
+        layouts = []
+        for tensor in self.tensors:
+            if tensor is None:
+                layouts.append("-")
+                continue
+            number = memory.setdefault(tensor.untyped_storage()._cdata, len(memory))
+            layout = tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
+            layouts.append(f"{layout} {number} {tensor.data_ptr() % ALIGNMENT}")
+        return hashlib.sha256("\n".join([self.text, *layouts]).encode()).hexdigest()
 
     def __del__(self) -> None:
         if getattr(self, "raw", None):
