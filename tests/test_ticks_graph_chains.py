@@ -23,7 +23,7 @@ from ticks import machine
 from ticks.engines.graph import chain_check, elementwise, loop
 from ticks.engines.graph.fusion import ChainCall, Fusion, Template
 from ticks.engines.graph.program import ProgramWriter, without_views
-from ticks.engines.graph.recording import OperatorTracer, Trace
+from ticks.engines.graph.recording import Boundary, OperatorTracer, Trace
 from ticks.optimizers import make_optimizer, make_update_rule
 from ticks.training import TrainingRun
 
@@ -72,6 +72,7 @@ def others() -> Callable[[], object]:
         torch._foreach_mul_([a, b], number)
         torch.relu(a), torch.ops.aten.threshold_backward(a, b, 0), a * 0.25, a * b
         a.add_(b), torch.add(a, b, alpha=0.7)
+        a.div_(0.9), a.mul_(b), b.mul_(0.3)
 
     return run
 
@@ -172,14 +173,42 @@ def test_a_drawn_run_of_operators_leaves_what_torch_leaves(number: int) -> None:
     assert "chain" in program.text
 
 
+def test_what_has_to_be_done_whatever_the_loss_is_stays_before_the_update() -> None:
+    state, buffer, gradient = torch.ones(3), torch.ones(3), torch.ones(3)
+    trace = Trace()
+    with torch.no_grad(), OperatorTracer(trace):
+        read_later, own = gradient.clone(), gradient.clone()
+        state.mul_(0.5)
+        read_later.mul_(2.0)
+        own.mul_(3.0)
+        trace.add_boundary()
+        state.add_(own, alpha=0.1)
+        trace.add_boundary()
+        buffer.copy_(read_later)
+    events = find_chains(trace)
+    boundaries = [index for index, event in enumerate(events) if isinstance(event, Boundary)]
+    steps = [
+        [
+            step.kernel
+            for event in part
+            if isinstance(event, ChainCall)
+            for step in event.template.steps
+        ]
+        for part in (events[: boundaries[0]], events[boundaries[0] : boundaries[1]])
+    ]
+    assert steps == [["multiply", "multiply"], ["multiply", "add"]]
+
+
 def test_all_of_an_update_and_of_clipping_is_in_chains() -> None:
     spec = read_small_spec(
         optimizer={"name": "adamw"}, clip_norm=0.5, micro_batches=2, budget={"ticks": 3}
     )
     machine.configure_torch(1)
     run_and_record(run := TrainingRun(spec, CPU, engine="graph"))
-    text = "\n".join(program.text for program in run.engine._programs.values())
-    assert "chain" in text and "_foreach_mul" not in text and "_foreach_add" not in text
+    for program in run.engine._programs.values():
+        update = program.text.split("\ncut")[1].strip()
+        assert "add_quotient" in update and "multiply:o0:I0:o" in update
+        assert all(line.startswith(("chain", "drop")) for line in update.split("\n"))
 
 
 def test_a_chain_that_differs_from_torch_is_left_to_torch(

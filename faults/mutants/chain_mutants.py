@@ -70,6 +70,12 @@ MUTANTS = (
         (DRAWN,),
     ),
     Mutant(
+        "chain-after-a-bad-loss",
+        "what is written before the update, and read after it, is left out where the loss is bad",
+        edit_once(FUSION, "free = own - outputs - {", "free = own - outputs or {"),
+        (f"{TESTS}::test_what_has_to_be_done_whatever_the_loss_is_stays_before_the_update",),
+    ),
+    Mutant(
         "chain-keeps-no-results",
         "a chain's results are temporary although the tick goes on to use them",
         edit_once(FUSION, "if last_use[memory] < end}", "if memory not in self.outputs}"),

@@ -125,7 +125,7 @@ def call_operator(step: StepTemplate, inputs: list[Pieces], values: dict[int, Pi
         number = values[number.position][0].reshape(())
     elif isinstance(number, Slot):
         number = SLOT_NUMBERS[number.position]
-    forms = (FORMS[step.operator], NUMBER_FORMS.get(step.operator))
+    forms = (FORMS.get(step.operator), NUMBER_FORMS.get(step.operator))
     form = next(form for form in forms if form and form.kernel == step.kernel)
 
     def call(tensors: Sequence[Any]) -> Any:

@@ -37,11 +37,17 @@ FORMS: dict[Any, Form] = {
     aten.add_.Tensor: Form("add", (0, 1), 2),
     aten.add.Tensor: Form("add", (0, 1), 2),
     aten.mul.Tensor: Form("product", (0, 1)),
+    aten.mul_.Tensor: Form("product", (0, 1)),
+    aten.div_.Scalar: Form("divide", (0,), 1),
     aten.relu.default: Form("relu", (0,)),
     aten.threshold_backward.default: Form("threshold_gradient", (0, 1), 2),
 }
-#: the kernel of a product whose second factor is a number
-NUMBER_FORMS = {aten.mul.Tensor: Form("multiply", (0,), 1)}
+#: operators of two tensors whose second one is a number
+NUMBER_FORMS = {
+    aten.mul.Tensor: Form("multiply", (0,), 1),
+    aten.mul_.Tensor: Form("multiply", (0,), 1),
+    aten.div_.Tensor: Form("divide", (0,), 1),
+}
 
 
 class Step(NamedTuple):
@@ -86,12 +92,14 @@ def iter_steps(call: OperatorCall) -> Iterator[Step]:
         yield Step(form.kernel, out, tensors, number, call, position)
 
 
-def find_form(call: OperatorCall) -> Form | None:
-    """Return how a call is computed by a kernel, or None."""
+def find_form(call: Any) -> Form | None:
+    """Return how an event is computed by a kernel, or None; also of what is no call."""
+    if not isinstance(call, OperatorCall):
+        return None
     form = FORMS.get(call.operator)
-    if form and not isinstance(call.arguments[form.inputs[-1]], TensorLayout | list):
-        form = NUMBER_FORMS.get(call.operator)
-    return form
+    if form and isinstance(call.arguments[form.inputs[-1]], TensorLayout | list):
+        return form
+    return NUMBER_FORMS.get(call.operator)
 
 
 def is_possible(step: Step) -> bool:
