@@ -52,11 +52,9 @@ def test_a_full_disk_leaves_the_old_file_and_no_half_one(
     assert os.listdir(path.parent) == ["spec.json"]
 
 
-def test_a_write_brings_the_file_and_then_its_folder_to_disk(
-    files: ArtifactStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = files.job_folder(*JOB) / "spec.json"
-    path.parent.mkdir(parents=True)
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what is synced and renamed, as it happens."""
     steps: list[str] = []
     fsync, rename = os.fsync, os.rename
 
@@ -70,8 +68,28 @@ def test_a_write_brings_the_file_and_then_its_folder_to_disk(
 
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(os, "rename", noted_rename)
+    return steps
+
+
+def test_a_write_brings_the_file_and_then_its_folder_to_disk(
+    files: ArtifactStore, steps: list[str]
+) -> None:
+    path = files.job_folder(*JOB) / "spec.json"
+    path.parent.mkdir(parents=True)
     files.write(path, b"data")
     assert steps == ["sync ", "rename", "sync job_abc"]
+
+
+def test_files_written_together_are_all_on_disk_before_any_has_its_name(
+    files: ArtifactStore, steps: list[str]
+) -> None:
+    folder = files.job_folder(*JOB)
+    folder.mkdir(parents=True)
+    contents = {folder / name: name.encode() for name in ("a/1", "a/2", "b/1")}
+    digests = files.write_all(contents)
+    assert steps == ["sync job_abc", *["sync "] * 3, *["rename"] * 3, "sync a", "sync b"]
+    assert {path: path.read_bytes() for path in contents} == contents
+    assert digests == [files.compute_sha256(path) for path in contents]
 
 
 @pytest.mark.parametrize(

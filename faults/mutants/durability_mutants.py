@@ -30,7 +30,7 @@ MUTANTS = (
     Mutant(
         "file-named-before-fsync",
         "an artifact gets its name before its bytes are on the disk",
-        edit_once("jobs/files/artifacts.py", "                os.fsync(file.fileno())\n", ""),
+        edit_once("jobs/files/artifacts.py", "        os.fsync(file.fileno())\n", ""),
         ("tests/test_jobs_artifacts.py::test_a_write_brings_the_file_and_then_its_folder_to_disk",),
     ),
     Mutant(

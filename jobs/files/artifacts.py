@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -52,19 +52,27 @@ class ArtifactStore:
         It replaces an older file whole or not at all: an error, such as a full disk, leaves no
         partial and no temporary file.
         """
-        self._relative_parts(path)
-        make_folder(path.parent)
-        with self._temporary_path(path) as temporary:
-            with create_file(temporary) as file:
-                fault_points.hit("file:write")
-                file.write(data)
-                file.flush()
-                fault_points.hit("file:fsync")
-                os.fsync(file.fileno())
-            fault_points.hit("file:rename")
-            os.rename(temporary, path)
-        sync_folder(path.parent)
-        return hashlib.sha256(data).hexdigest()
+        (digest,) = self.write_all({path: data})
+        return digest
+
+    def write_all(self, contents: Mapping[Path, bytes | memoryview]) -> list[str]:
+        """Write files as `write` does, each folder synced once for all; return their sha256.
+
+        An error may leave some of the files in their places.
+        """
+        for path in contents:
+            self._relative_parts(path)
+        folders = dict.fromkeys(path.parent for path in contents)
+        make_folders(folders)
+        with _temporary_paths(contents) as temporary:
+            for path, data in contents.items():
+                _write_durably(temporary[path], data)
+            for path in contents:
+                fault_points.hit("file:rename")
+                os.rename(temporary.pop(path), path)
+        for folder in folders:
+            sync_folder(folder)
+        return [hashlib.sha256(data).hexdigest() for data in contents.values()]
 
     def check_free_space(self, needed: int = 0) -> None:
         """Raise StoreFull if `needed` bytes would leave fewer than `min_free_bytes` free.
@@ -126,14 +134,6 @@ class ArtifactStore:
             raise UnsafePath(f"{path} is not inside {self.root}")
         return path.relative_to(self.root).parts
 
-    @contextlib.contextmanager
-    def _temporary_path(self, path: Path) -> Iterator[Path]:
-        temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp"
-        try:
-            yield temporary
-        finally:
-            temporary.unlink(missing_ok=True)
-
 
 def validate_name(name: str) -> str:
     """Return `name` if it may be part of a path (a-z, 0-9, _, -), else raise UnsafePath."""
@@ -149,13 +149,20 @@ def hide_new_files() -> None:
 
 def make_folder(path: Path) -> None:
     """Make a folder and its missing parents, all durable: each parent is synced."""
-    missing = []
-    while not path.is_dir():
-        missing.append(path)
-        path = path.parent
-    for folder in reversed(missing):
+    make_folders([path])
+
+
+def make_folders(paths: Iterable[Path]) -> None:
+    """Make folders and their missing parents, all durable: each parent is synced once."""
+    missing: dict[Path, None] = {}
+    for path in paths:
+        above = [path, *path.parents]
+        count = next(number for number, folder in enumerate(above) if folder.is_dir())
+        missing |= dict.fromkeys(reversed(above[:count]))
+    for folder in missing:
         folder.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(folder.parent)
+    for parent in dict.fromkeys(folder.parent for folder in missing):
+        sync_folder(parent)
 
 
 def create_file(path: Path) -> BinaryIO:
@@ -209,6 +216,26 @@ def translate_disk_errors() -> Iterator[None]:
 def hash_file(file: BinaryIO) -> str:
     """Return the sha256 in hex of a file from its position on, read in blocks."""
     return hashlib.file_digest(cast(BufferedReader, file), "sha256").hexdigest()
+
+
+def _write_durably(path: Path, data: bytes | memoryview) -> None:
+    with create_file(path) as file:
+        fault_points.hit("file:write")
+        file.write(data)
+        file.flush()
+        fault_points.hit("file:fsync")
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def _temporary_paths(paths: Iterable[Path]) -> Iterator[dict[Path, Path]]:
+    """Yield a path to write to for each path; those that are left at the end are removed."""
+    temporary = {path: path.parent / f".{path.name}.{secrets.token_hex(8)}.tmp" for path in paths}
+    try:
+        yield temporary
+    finally:
+        for path in temporary.values():
+            path.unlink(missing_ok=True)
 
 
 def _erase(path: Path) -> None:

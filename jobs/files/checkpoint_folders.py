@@ -47,8 +47,9 @@ class NoSuchFile(LookupError):
 def new_folder(files: ArtifactStore, lease: Lease) -> Path:
     """Make an empty folder for a trainer to save into."""
     parent = _checkpoints_folder(files, lease.tenant, lease.job_id)
+    make_folder(parent)
     folder = parent / f"tmp-t{lease.term}-{secrets.token_hex(8)}"
-    make_folder(folder)
+    folder.mkdir(mode=0o700)  # durable with its final name
     return folder
 
 

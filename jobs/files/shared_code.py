@@ -11,7 +11,7 @@ import secrets
 from pathlib import Path
 
 from jobs import fault_points
-from jobs.files.artifacts import ArtifactStore, UnsafePath, make_folder, sync_folder
+from jobs.files.artifacts import ArtifactStore, UnsafePath
 
 CODE_FILE = "model.py"
 CODE_FOLDER = "code"
@@ -20,19 +20,19 @@ CODE_FOLDER = "code"
 def share_code(files: ArtifactStore, job_folder: Path, checkpoint_folder: Path) -> int:
     """Make the code of an unpublished checkpoint a link to the job's; return the bytes shared.
 
-    0: it has no code, or a link could not be made. The file must be durable already.
+    0: it has no code, or a link could not be made. The file must be durable already. The job's link
+    need not be: a power cut that takes it costs a later checkpoint a file of its own.
     """
     own = checkpoint_folder / CODE_FILE
     fault_points.hit("checkpoint:share")
     try:
         sha256 = files.compute_sha256(own)
         shared = job_folder / CODE_FOLDER / f"{sha256}.py"
-        make_folder(shared.parent)
+        shared.parent.mkdir(mode=0o700, exist_ok=True)
         if _is_intact(files, shared, sha256):
             _replace(own, shared)
         else:  # the first of its content, or the one before is damaged
             _replace(shared, own)
-            sync_folder(shared.parent)
         return own.stat().st_size
     except (OSError, UnsafePath):  # no links here, or too many; the disk is full
         return 0

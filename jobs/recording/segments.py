@@ -5,6 +5,7 @@ in both places (jobs/history/column_reader.py), so none notices a move. Knows no
 """
 
 import contextlib
+from pathlib import Path
 
 from jobs import fault_points
 from jobs.archive.jobs import JobArchive
@@ -44,11 +45,13 @@ class Segments:
         contents = self._read_pieces(tenant, job_id, extent.columns, segment)
         if segment < self._columns.read_extent(tenant, job_id).segments_in_files:
             return  # another mover was quicker, so these strings may be incomplete
-        digests, size = {}, 0
+        files: dict[Path, bytes] = {}
         for piece, data in contents:
             fault_points.hit("segment:write")
-            digests[piece.name] = self._files.write(piece.path(self._files, tenant, job_id), data)
-            size += len(data)
+            files[piece.path(self._files, tenant, job_id)] = data
+        names = (piece.name for piece, _ in contents)
+        digests = dict(zip(names, self._files.write_all(files), strict=True))
+        size = sum(map(len, files.values()))
         fault_points.hit("segment:commit")
         try:
             self._ledger.move_segment(tenant, job_id, segment, digests, size, lease)
@@ -98,8 +101,12 @@ class Segments:
         sparse = (names or b"").decode().split()
         pieces = list_pieces(columns, [segment], "f32", "rows")
         contents: list[tuple[SegmentPiece, bytes]] = []
-        for piece in pieces + list_pieces(sparse, [segment], "sparse"):
-            data: bytes = self._store.get(piece.key(tenant, job_id)) or b""  # type: ignore[assignment]
+        pieces += list_pieces(sparse, [segment], "sparse")
+        with self._store.pipeline(transaction=False) as pipe:
+            for piece in pieces:
+                pipe.get(piece.key(tenant, job_id))
+            stored: list[bytes | None] = pipe.execute()
+        for piece, data in zip(pieces, stored, strict=True):
             if piece.suffix != "sparse" or data:
-                contents.append((piece, data))
+                contents.append((piece, data or b""))
         return contents

@@ -4,11 +4,17 @@ A disk that refuses the record costs no tick: replaced checkpoints stay, and the
 complete again. Knows the archive; knows no trainer.
 """
 
+import time
+
 from jobs.archive.job_file import JobFile
 from jobs.archive.jobs import JobArchive
 from jobs.errors import DiskUnavailable, RequestInProgress, StoreFull
 from jobs.files.artifacts import UnsafePath
 from workers.trainer_session import TrainerSession
+
+#: seconds from an attempt's begin to its first record, if no checkpoint comes before: the record
+#: of a job that ends sooner is that of its end
+FIRST_RECORD_SECONDS = 1.0
 
 
 class Archiver:
@@ -17,14 +23,20 @@ class Archiver:
     def __init__(self, archive: JobArchive, session: TrainerSession) -> None:
         self._archive, self._session = archive, session
         self._file: JobFile | None = None
-        self.has_tried = False  # whether this attempt has called `save`
+        self._has_tried, self._began_at = False, time.monotonic()
+
+    @property
+    def is_first_due(self) -> bool:
+        """Return whether it is time for the attempt's first record."""
+        age = time.monotonic() - self._began_at
+        return not self._has_tried and age >= FIRST_RECORD_SECONDS
 
     def save(self) -> bool:
         """Archive the job as it is now; return False if the disk refused it.
 
         Waits while the store is unavailable. Raises LeaseLost, NoSuchJob or StoreUnavailable.
         """
-        self.has_tried = True
+        self._has_tried = True
         ledger_writer = self._session.ledger_writer
         ledger_writer.wait_for_segments()  # moving a segment to files writes the same record
         return ledger_writer.retry(self._try_save)

@@ -140,8 +140,8 @@ class Checkpointer:
         self._try_save(tick, partial(self._writer.on_trainer_result, result))
 
     def on_ticks_recorded(self, chunk: ChunkResult) -> None:
-        """Archive a job with its first ticks, and commit a running save if its files are ready."""
-        if not (self._archiver.has_tried or chunk.is_over):
+        """Archive a job early in an attempt, and commit a running save if its files are ready."""
+        if self._archiver.is_first_due and not chunk.is_over:
             self._archiver.save()
         if self.is_ready:
             self.finish(chunk.last)
