@@ -214,6 +214,8 @@ class CheckpointWriter:
         )
         self._newest_bytes = checkpoint.bytes
         self._schedule.failures.reset()
+        if reasons.is_final and not removed:
+            return saved_state  # the record of the job's end follows at once
         if self._archiver.save():  # else the archived record still names the old ones
             for old in removed:
                 self._remove_checkpoint(old)
