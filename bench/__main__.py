@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from bench import (
     access,
     builds,
+    chains,
     checkpoint,
     engine_choice,
     engines,
@@ -67,6 +68,7 @@ BENCHMARKS = {
         1,
         on_page=False,
     ),
+    "chains": Benchmark("Chains of graph: with and without, processor time", chains.measure, 9),
     "native": Benchmark("Native: the seed's net, processor time", native.measure, 7),
     "recording": Benchmark(
         "Recording: every tick, against none", recording.measure, 7, {"share": 2}, 1

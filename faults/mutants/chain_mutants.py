@@ -72,8 +72,22 @@ MUTANTS = (
     Mutant(
         "chain-after-a-bad-loss",
         "what is written before the update, and read after it, is left out where the loss is bad",
-        edit_once(FUSION, "free = own - outputs - {", "free = own - outputs or {"),
+        edit_once(
+            "ticks/engines/graph/schedule.py",
+            "is_limited_to(own - outputs - later,",
+            "is_limited_to(own - outputs,",
+        ),
         (f"{TESTS}::test_what_has_to_be_done_whatever_the_loss_is_stays_before_the_update",),
+    ),
+    Mutant(
+        "update-before-the-last-use",
+        "a large weight is updated before its layer has passed its gradient on",
+        edit_once(
+            "ticks/engines/graph/schedule.py",
+            "placed[max(boundaries[0], *uses)]",
+            "placed[max(boundaries[0], min(uses))]",
+        ),
+        ("tests/test_ticks_graph.py::test_large_values_are_made_anew_as_in_eager",),
     ),
     Mutant(
         "chain-keeps-no-results",

@@ -3,6 +3,7 @@
     recording.py   records one eager tick: which operators it calls, on which memory
     elementwise.py takes calls of elementwise operators apart, into steps on one parameter each
     fusion.py      finds chains of such steps
+    schedule.py    moves calls and chains to where they cost least
     chain_check.py compares a chain with torch's operators on this processor
     encoding.py    encodes a program's words
     program.py     writes the record as a program, a text

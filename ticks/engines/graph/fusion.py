@@ -5,12 +5,12 @@ parameter are put together: AdamW's eight passes over all parameters become one 
 not fit exactly stays torch's own call. Knows no net and no optimizer.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ticks.engines.graph.elementwise import Step, find_form, flat_order, is_possible, iter_steps
-from ticks.engines.graph.recording import Boundary, OperatorCall, TensorLayout, iter_layouts
+from ticks.engines.graph.recording import OperatorCall, TensorLayout, iter_layouts
 
 Lane = list[Step]
 
@@ -75,7 +75,6 @@ class Fusion:
 
     def apply(self, events: Sequence[Event]) -> list[Event]:
         """Return the events with chains in place of what they replace. There are no views in it."""
-        events = delay_past_boundary(events, self.outputs)
         last_use = self._find_last_uses(events)
         rewritten: list[Event] = []
         run: list[OperatorCall] = []
@@ -123,35 +122,6 @@ class Fusion:
             and len(memory) == len(layouts) + len(numbers)
             and not any(layout.memory in results and self.is_large(layout) for layout in layouts)
         )
-
-
-def delay_past_boundary(events: Sequence[Event], outputs: Set[int]) -> Sequence[Event]:
-    """Move the last elementwise calls of a tick's first section into the second, the update.
-
-    They are in one chain with the update then, such as clipping is. Only those are moved that write
-    into memory of the tick itself, and into nothing that is read after the update: where the loss
-    is not finite, there is no second section.
-    """
-    boundaries = [index for index, event in enumerate(events) if isinstance(event, Boundary)]
-    if len(boundaries) < 2:
-        return events
-    first, second = boundaries[:2]
-    own: set[int] = set()  # memory that is allocated in the first section
-    others: set[int] = set()
-    for call in calls_of(events[:first]):
-        others |= {layout.memory for layout in iter_layouts(call.arguments)} - own
-        own |= {layout.memory for layout in iter_layouts(call.results)} - others
-    later = [[call.arguments, call.results] for call in calls_of(events[second:])]
-    free = own - outputs - {layout.memory for layout in iter_layouts(later)}
-    start = first
-    while start and find_form(before := events[start - 1]) and memory_of([before])[0] <= free:
-        start -= 1
-    return [*events[:start], events[first], *events[start:first], *events[first + 1 :]]
-
-
-def calls_of(events: Iterable[Event]) -> list[OperatorCall]:
-    """Return the calls of operators among events."""
-    return [event for event in events if isinstance(event, OperatorCall)]
 
 
 def ends_run(call: Event, run: list[OperatorCall]) -> bool:

@@ -28,7 +28,9 @@ from ticks.engines.graph.recording import (
     TensorLayout,
     Trace,
     iter_layouts,
+    written_layouts,
 )
+from ticks.engines.graph.schedule import advance_boundary, advance_updates
 
 EMPTY = ("aten::empty", "aten::empty_like", "aten::new_empty", "aten::empty_strided")
 ZEROS = ("aten::zeros", "aten::zeros_like", "aten::new_zeros")
@@ -120,7 +122,8 @@ class ProgramWriter:
 
     def _write_instructions(self) -> None:
         fusion = Fusion(self.output_memory, self.scalar_slots, self._is_large, has_torch_bits)
-        events = fusion.apply(list(without_views(self.trace.events)))
+        events = advance_boundary(list(without_views(self.trace.events)), self.output_memory)
+        events = advance_updates(fusion.apply(events), self._is_large)
         calls = [event for event in events if isinstance(event, OperatorCall)]
         written_memory = {layout.memory for call in calls for layout in written_layouts(call)}
         for event in events:
@@ -202,13 +205,6 @@ def without_views(events: Sequence[Any]) -> Iterator[Any]:
         if event.operator._schema.name.startswith("aten::") and not is_view:
             yield event
         seen_memory |= results
-
-
-def written_layouts(call: OperatorCall) -> Iterator[TensorLayout]:
-    """Yield the layouts of the arguments that a call writes into."""
-    for value, argument in zip(call.arguments, call.operator._schema.arguments, strict=True):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            yield from iter_layouts([value])
 
 
 @cache

@@ -85,6 +85,13 @@ def iter_layouts(values: Any) -> Iterator[TensorLayout]:
             yield from iter_layouts(value)
 
 
+def written_layouts(call: OperatorCall) -> Iterator[TensorLayout]:
+    """Yield the layouts of the arguments that a call writes into."""
+    for value, argument in zip(call.arguments, call.operator._schema.arguments, strict=True):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            yield from iter_layouts([value])
+
+
 class OperatorTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Records every operator called inside its context, below autograd."""
 
