@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,7 @@ PROOF_TICKS = 8
 #: one job in so many is compared with eager although its programs are proven
 RETRIAL_PERIOD = 20
 MAX_PROOFS = 4096  # of some 300 bytes; the least recently used are removed first
+USE_SECONDS = 3600.0  # that the use of a proof may be recorded late
 FOLDER, SUFFIX = "proofs", ".json"
 #: what computes a program's numbers and seeds, and calls it
 CODE_FILES = (*sorted(build_loop.SOURCE.parent.glob("*.py")), Path(optimizers.__file__))
@@ -88,7 +90,7 @@ class Proofs:
 
     def _count_ticks(self, program: str) -> int:
         """Return how many ticks of a program are recorded, at most PROOF_TICKS."""
-        path, counts = self._path(program), range(1, PROOF_TICKS + 1)
+        path, counts = self._path(program), range(PROOF_TICKS, 0, -1)
         try:
             with object_cache.cache_folder(self._folder):
                 content = path.read_bytes() if path.is_file() else b""
@@ -98,7 +100,8 @@ class Proofs:
         except EngineUnavailable:  # no such file, or a folder that is not ours
             return 0
         with contextlib.suppress(OSError):  # a folder that cannot be written proves no less
-            os.utime(path)  # it is in use
+            if time.time() - path.stat().st_mtime > USE_SECONDS:
+                os.utime(path)  # it is in use
         return ticks
 
     def _path(self, program: str) -> Path:
