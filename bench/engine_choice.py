@@ -34,7 +34,8 @@ def nets() -> dict[str, dict[str, Any]]:
         "mlp 16": {"hidden": [16]}, "mlp 64-64": {"hidden": [64, 64]},
         "mlp 64-64 without norm": {"hidden": [64, 64], "norm": "none"},
         "mlp 32 x 6": {"hidden": [32] * 6}, "mlp 256-256": {"hidden": [256, 256]},
-        "mlp 16 x 16": {"hidden": [16] * 16},
+        "mlp 16 x 16": {"hidden": [16] * 16}, "mlp 512 x 3": {"hidden": [512] * 3},
+        "mlp 1024 x 2": {"hidden": [1024] * 2},
     }  # fmt: skip
     table = {
         name: {"model": {"family": "mlp", **model}, "data": TABLE} for name, model in mlps.items()
