@@ -208,6 +208,27 @@ def test_an_estimate_is_near_what_a_trainer_takes(
     assert 0.95 * peak < estimate_memory_bytes(whole) < 1.5 * peak
 
 
+def test_a_job_that_has_no_memory_for_a_trial_is_trained_by_eager(
+    fork_server: ForkServerProcess,
+) -> None:
+    whole = make_job_spec(
+        model={"family": "mlp", "hidden": [2100, 2100]},
+        optimizer={"name": "adamw"},
+        compute={"engine": "graph"},
+        budget={"ticks": 70},
+    )
+    process = spawn_trainer(fork_server.socket_path)
+    try:
+        limit = estimate_memory_bytes(whole)
+        trainer = TrainerClient(process.connection, memory_bytes=limit)
+        reply = trainer.build(whole.to_stored(), "cpu", None, keeps_trial=True)
+        assert reply["engine"] == "eager" and reply["is_fallback"]
+        assert "there is not enough memory to try it" in reply["engine_note"]
+        assert trainer.run(5).count == 5
+    finally:
+        process.close()
+
+
 def test_the_memory_of_a_machine_is_never_more_than_its_containers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

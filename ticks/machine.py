@@ -3,6 +3,8 @@
 Knows no spec and no net. Never called in the fork server, which must compute nothing.
 """
 
+import contextlib
+import ctypes
 import os
 import platform
 import resource
@@ -70,6 +72,12 @@ def limit_memory(max_bytes: int) -> None:
     would also count torch's libraries and the address space that every thread reserves.
     """
     resource.setrlimit(resource.RLIMIT_DATA, (max_bytes, max_bytes))
+
+
+def return_freed_memory() -> None:
+    """Return freed memory to the system: the C library keeps it, and a limit counts it."""
+    with contextlib.suppress(AttributeError):  # of glibc alone
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def versions() -> dict[str, str]:

@@ -13,7 +13,6 @@ from ticks.engines import trial
 from ticks.engines.chunk import Chunk, Engine, concatenate, engine_identity
 from ticks.engines.graph.encoding import Untraceable
 from ticks.engines.graph.engine import COMPARED_TICKS, GraphEngine
-from ticks.engines.graph.loop import BrokenProgram
 from ticks.engines.measured_costs import MeasuredCosts
 from ticks.engines.proofs import Proofs, current_context, is_retrial_due
 from ticks.state import StateBackup
@@ -70,12 +69,16 @@ class GraphTrial:
 
     def run(self) -> TrialOutcome:
         """Compare, unless all programs are proven."""
-        before = None if self._kept_ticks else StateBackup(self._trainer)
+        try:
+            before = None if self._kept_ticks else StateBackup(self._trainer)
+        except (RuntimeError, MemoryError) as error:
+            return TrialOutcome(trial.explain_failure(error))
         try:
             started = time.monotonic()
             first = self._engine.create_optimizer_state()
             outcome = self._compare(first, time.monotonic() - started)
-            self._engine.require_trials(self._compared, self._refute)
+            if outcome.difference is None:  # the engine is used, and not freed with its memory
+                self._engine.require_trials(self._compared, self._refute)
         finally:
             if before is not None:
                 before.restore()
@@ -102,9 +105,8 @@ class GraphTrial:
                 self._compared = dict.fromkeys(counts, COMPARED_TICKS)
                 return TrialOutcome(None, "its programs are proven", first, seconds)
             tried = trial.try_exactly(self._engine, self._eager, self._trainer, ticks, kept_ticks)
-        except (Untraceable, BrokenProgram) as error:
-            reason = f"its ticks cannot be repeated: {error}"
-            return TrialOutcome(reason, chunk=first, seconds=seconds)
+        except (Untraceable, RuntimeError, MemoryError) as error:
+            return TrialOutcome(trial.explain_failure(error), chunk=first, seconds=seconds)
         self._compared = self._engine.count_rows(trial_ticks[: tried.compared])
         chunk = concatenate([first, tried.chunk])
         seconds += tried.eager_seconds * tried.chunk.count / max(1, ticks)

@@ -8,6 +8,7 @@ import torch
 from jobs import fault_points
 from jobs.spec.engines import ENGINES, choose_engine, count_trial_ticks, unsupported_reason
 from jobs.spec.job_spec import JobSpec
+from ticks import machine
 from ticks.data.dataset_files import Announce
 from ticks.engines import trial
 from ticks.engines.chunk import Chunk, Engine, format_identity
@@ -142,6 +143,7 @@ def _try_graph(
     if outcome.difference is None:
         choice = EngineChoice(engine, reason + remark)
     else:
+        machine.return_freed_memory()
         reason = f"graph was tried and not taken: {outcome.difference}{remark}"
         choice = EngineChoice(eager, reason, is_fallback=True)
     return choice._replace(trial_chunk=outcome.chunk, trial_seconds=outcome.seconds)

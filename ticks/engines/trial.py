@@ -16,6 +16,8 @@ from torch import nn
 
 from ticks.data.batches import Column
 from ticks.engines.chunk import Chunk, Engine, concatenate
+from ticks.engines.graph.encoding import Untraceable
+from ticks.engines.graph.loop import BrokenProgram
 from ticks.state import StateBackup, state_digest
 from ticks.trainer import Trainer
 
@@ -53,14 +55,14 @@ def try_exactly(
         engine_state = state_digest(trainer)
         before.restore()
         own_chunk, own_seconds = _run_timed(eager, kept_ticks)
-        kept_state = StateBackup(trainer) if kept_ticks < ticks else None
+        kept_state = StateBackup(trainer) if 0 < kept_ticks < ticks else None
         rest, rest_seconds = _run_timed(eager, 0 if own_chunk.nonfinite else ticks - kept_ticks)
     except BaseException:
         before.restore()
         raise
     eager_chunk = concatenate([own_chunk, rest])
     difference = _exact_difference(engine_chunk, eager_chunk, engine_state, trainer)
-    if difference is not None or own_chunk.nonfinite:
+    if difference is not None or own_chunk.nonfinite or not kept_ticks:
         before.restore()
         own_chunk = eager.run(0)
     elif kept_state is not None:
@@ -68,6 +70,15 @@ def try_exactly(
     eager_seconds = own_seconds + rest_seconds
     compared = eager_chunk.count - eager_chunk.nonfinite
     return ExactTrial(difference, own_chunk, compared, engine_seconds, eager_seconds)
+
+
+def explain_failure(error: Exception) -> str:
+    """Return why an error keeps an engine from a trial; raises the error if it is no reason."""
+    if isinstance(error, MemoryError) or "allocate memory" in str(error):
+        return f"there is not enough memory to try it: {error}"
+    if isinstance(error, Untraceable | BrokenProgram):
+        return f"its ticks cannot be repeated: {error}"
+    raise error
 
 
 def _run_timed(engine: Engine, ticks: int) -> tuple[Chunk, float]:

@@ -17,7 +17,6 @@ from ticks.engines.chunk import Chunk, concatenate
 from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import loop
 from ticks.engines.graph.encoding import Untraceable
-from ticks.engines.graph.loop import BrokenProgram
 from ticks.engines.graph.trace import trace_tick
 from ticks.metrics.evaluation import HeldOutMetrics
 from ticks.state import optimizer_tensors
@@ -157,8 +156,8 @@ class GraphEngine:
         """Run the next ticks by their program and by eager; return their difference and them."""
         try:
             outcome = trial.try_exactly(self, self._eager, self.trainer, ticks, kept_ticks=ticks)
-        except (Untraceable, BrokenProgram) as error:
-            return f"its program cannot be used: {error}", self._eager.run(0)
+        except (Untraceable, RuntimeError, MemoryError) as error:
+            return trial.explain_failure(error), self._eager.run(0)
         return outcome.difference, outcome.chunk
 
     @cached_property
