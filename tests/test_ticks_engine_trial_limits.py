@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from jobs.spec.engines import MAX_TRIAL_TICKS
 from tests.needs import CPP_COMPILER, needs
@@ -26,6 +27,7 @@ from tests.training_records import CPU, read_small_spec, run_and_record
 from ticks import state_files
 from ticks.engines import measured_costs, proofs, selection
 from ticks.engines.graph import engine as graph_engine
+from ticks.engines.graph import loop
 from ticks.process.commands import CommandHandler
 from ticks.training import TrainingRun
 from workers.trainer_client import TrainerClient
@@ -34,7 +36,24 @@ __all__ = ["cache"]  # a fixture
 
 pytestmark = needs(CPP_COMPILER)
 
-#: without a norm the text of a program has none of its sizes
+
+def tensors_of_other_layouts() -> list[list[torch.Tensor]]:
+    """Return the tensors of programs of which no two are the same, though their text is."""
+    whole, other = torch.zeros(2, 2), torch.zeros(2, 2)
+    return [
+        [whole, other], [whole, whole], [whole, whole.t()], [torch.zeros(4), other],
+        [torch.zeros(3), other], [torch.zeros(4, dtype=torch.bfloat16), other],
+        [torch.zeros(8)[4:], other], [torch.zeros(20)[16:], other],
+    ]  # fmt: skip
+
+
+def test_programs_of_one_text_are_told_apart_by_the_layout_of_their_tensors() -> None:
+    every = tensors_of_other_layouts() + tensors_of_other_layouts()
+    identities = [loop.LoadedProgram("call aten::zero_ - t0 ->", two).identity for two in every]
+    assert identities[:8] == identities[8:] and len(set(identities)) == 8
+
+
+#: without a norm no call of a program has its sizes
 PLAIN: dict[str, Any] = {**ADAMW, "model": {"family": "mlp", "hidden": [4], "norm": "none"}}
 OTHER_LAYOUTS: dict[str, dict[str, Any]] = {
     "a wider net": {"model": {"family": "mlp", "hidden": [200], "norm": "none"}},

@@ -85,7 +85,7 @@ MUTANTS = (
         "proof-of-any-size",
         "a proof holds for all programs of the same text, whatever the sizes of their tensors",
         edit_once("ticks/engines/graph/loop.py", "[self.text, *layouts]", "[self.text]"),
-        (f"{LIMITS}::test_a_proof_does_not_hold_for_other_sizes",),
+        (f"{LIMITS}::test_programs_of_one_text_are_told_apart_by_the_layout_of_their_tensors",),
         quick=True,
     ),
     Mutant(
