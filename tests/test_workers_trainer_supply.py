@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -72,6 +73,12 @@ def has_ended(pid: int) -> bool:
         return True
 
 
+def is_idle(pid: int) -> bool:
+    """Return whether a process sleeps, at five looks in a row."""
+    looks = [psutil.Process(pid).status() for _ in range(5) if not time.sleep(0.01)]
+    return set(looks) == {psutil.STATUS_SLEEPING}
+
+
 @contextmanager
 def two_jobs(harness: WorkerHarness) -> Iterator[tuple[str, str]]:
     """Yield two jobs, the first of which is not built before the context's end."""
@@ -86,6 +93,7 @@ def results(fork_server: ForkServerProcess, warm_up: str, spec: dict[str, Any]) 
     """Return columns and state digest of a trainer that warmed up for an engine, or did not."""
     with request_trainer(fork_server.socket_path, warm_up=warm_up) as request:
         process = receive_trainer(request)
+    wait_until(lambda: is_idle(process.pid), 20)  # a command would end the warming up
     trainer = TrainerClient(process.connection)
     built = trainer.build(read_small_spec(**spec).to_stored(), "cpu", None)
     chunk = trainer.run(8, digest=True)

@@ -60,7 +60,7 @@ from ticks.engines.graph_trial import TrialRules
 from ticks.engines.selection import available_identities, ready_engines
 from ticks.process.answering import AnswerHandler
 from ticks.process.state_writer import BackgroundStateWriter
-from ticks.process.warm_up import warm_up_engine
+from ticks.process.warm_up import warm_up
 from ticks.selftest import run_selftest
 from ticks.state import state_digest
 from ticks.training import Decisions, RunResult, TrainingRun
@@ -69,14 +69,15 @@ SIGN_SECONDS = 0.5  # from one sign of life to the next
 EXIT_PEER_GONE, EXIT_ERROR = 3, 1  # exit codes: the worker has left; an exception was sent
 
 
-def serve(connection: socket.socket, warm_up: str = "") -> None:
+def serve(connection: socket.socket, engine_ahead: str = "") -> None:
     """Carry out commands one by one; never returns. An exception is sent and ends the process.
 
-    `warm_up`: an engine to warm up for, since the first command comes later.
+    `engine_ahead`: an engine to warm up for until the first command comes.
     """
     threading.Thread(target=exit_when_peer_gone, args=(connection,), daemon=True).start()
-    if warm_up:
-        warm_up_engine(warm_up)
+    if engine_ahead:
+        with contextlib.closing(warm_up(engine_ahead)) as steps:
+            any(select.select([connection], [], [], 0)[0] for _ in steps)
     trainer = CommandHandler(connection)
     answers = AnswerHandler(connection, trainer.show_progress)
     commands = {**trainer.commands, **answers.commands}

@@ -153,6 +153,7 @@ def fork_trainer(
             children.close()
             inherited_sockets = (listener, client, parent_end)
             become_trainer(child_end, inherited_sockets, warm_up)
+        child_end.close()  # first, so that the client can tell by its end whether the trainer lives
         socket.send_fds(client, [str(pid).encode()], [parent_end.fileno()])
 
 

@@ -6,6 +6,8 @@ job's in the same process would (measured); a tiny training meets them while the
 It leaves no trace: whatever a job computes with is seeded or set by its own build.
 """
 
+from collections.abc import Generator
+
 import torch
 
 from jobs import fault_points
@@ -25,13 +27,20 @@ SPEC = {
 MAX_PARAMETERS = 1_000
 
 
-def warm_up_engine(engine: str) -> None:
-    """Train a tiny net on the CPU with one thread, by an engine if that needs no compiler."""
+def warm_up(engine: str) -> Generator[None, None, None]:
+    """Train a tiny net on the CPU with one thread, by an engine if that needs no compiler.
+
+    Yields after each step of some milliseconds, so that a job need not wait for the others.
+    """
     machine.configure_torch(1)
     spec = read_spec(SPEC, max_parameters=MAX_PARAMETERS)
+    yield
+    ready_engine = engine if engine in ready_engines() else "eager"
     with fault_points.ignored():
-        ready_engine = engine if engine in ready_engines() else "eager"
         training = TrainingRun(spec, torch.device("cpu"), engine=ready_engine)
-        training.run(TICKS)
+        yield
+        for _ in range(TICKS):
+            training.run(1)
+            yield
         state = state_files.capture(training)
         digest_tensors(state.net, state.optimizer)
