@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from jobs.spec.engines import MAX_TRIAL_TICKS
+from jobs.spec.engines import MAX_TRIAL_TICKS, MIN_TRIAL_TICKS, count_kept_ticks
 from tests.needs import CPP_COMPILER, needs
 from tests.test_ticks_chunks import OVERFLOWING
 from tests.test_ticks_graph_trial import (
@@ -184,6 +184,23 @@ def test_a_damaged_file_of_costs_is_replaced_by_the_next_trial(content: bytes, c
     record_of(spec)
     assert measured_costs.MeasuredCosts().find(spec) is not None
     assert [file.name for file in path.parent.iterdir() if file.is_file()].count(path.name) == 1
+
+
+def test_a_measurement_that_was_wrong_once_is_made_again(cache: Path) -> None:
+    spec = read_small_spec(**ADAMW | {"compute": {"engine": "auto"}, "budget": {"ticks": 5000}})
+    measured_costs.MeasuredCosts().add(spec, 1e-4, 1.0, is_proven=True)
+    assert train(spec).engine.name == "eager"
+    assert train(spec, RETRIED).engine.name == "graph"
+    assert train(spec).engine.name == "graph"
+
+
+MANY = {"source": "synthetic", "kind": "regression", "samples": 800, "features": 4, "seed": 1}
+
+
+def test_a_trial_keeps_no_more_ticks_than_the_seconds_of_the_budget() -> None:
+    slow = {"model": {"family": "mlp", "hidden": [2500, 2500]}, "batch_size": 400}
+    specs = [read_small_spec(**slow, budget={"seconds": seconds}, data=MANY) for seconds in (1, 60)]
+    assert 1 <= count_kept_ticks(specs[0]) < count_kept_ticks(specs[1]) == MIN_TRIAL_TICKS
 
 
 def test_a_proof_in_a_folder_that_cannot_be_written_proves(

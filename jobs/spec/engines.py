@@ -73,7 +73,8 @@ def count_trial_ticks(spec: JobSpec) -> int:
 def count_kept_ticks(spec: JobSpec) -> int:
     """Return how many ticks of an exact trial are the job's own, rather than undone.
 
-    All up to the first tick at which the job validates, decides or saves.
+    All up to the first tick at which the job validates, decides or saves, and no more than fit
+    into the seconds of its budget.
     """
     if spec.checkpoint.at_start:
         return 0
@@ -82,6 +83,8 @@ def count_kept_ticks(spec: JobSpec) -> int:
         periods.append(spec.validation.every_ticks)
     if spec.stop.reads_loss:
         periods.append(spec.stop.check_every)
+    if spec.budget.seconds is not None:
+        periods.append(int(spec.budget.seconds / estimate_tick_seconds(spec)) or 1)
     return min([count_trial_ticks(spec), *(period for period in periods if period is not None)])
 
 

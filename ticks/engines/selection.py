@@ -112,9 +112,9 @@ def _choose_name(
         return recorded, "its history is of this engine"
     if device.type != "cpu":
         return "eager", "the only engine on a GPU"
-    costs = None if rules.canary is None else MeasuredCosts().find(spec)
-    if costs is not None and is_retrial_due(rules.job):
-        costs = costs._replace(is_proven=False)
+    # a job that is tried whatever is proven is chosen by estimates, and its costs measured anew
+    is_measured = rules.canary is not None and not is_retrial_due(rules.job)
+    costs = MeasuredCosts().find(spec) if is_measured else None
     preferred = choose_engine(spec, ENGINES, ready_engines(), costs)
     if preferred.name == "eager" or spec.compute.engine != "auto":
         return preferred  # a short job is eager anyway and need not wait for a compiler's --version
