@@ -6,10 +6,12 @@ BENCH_BEFORE may name a work tree of the other build. Each has its own service w
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from bench.article_loop import SEED_SPEC
 from bench.first_tick import SPEC
@@ -32,6 +34,7 @@ def measure(rounds: int, *, jobs: int = 1000) -> list[Figure]:
         batch = max(1, jobs // rounds)
         actions: dict[str, Callable[[BenchService], float]] = {
             f"{batch} jobs of 200 ticks": partial(_time_batch, count=batch),
+            f"{batch} jobs of 200 ticks, processor time": partial(_count_batch, count=batch),
             "POST to succeeded, the article's 10,000 ticks": _time_article,
             "POST to first tick seen by a poller": _time_first_tick,
         }
@@ -62,6 +65,22 @@ def _time_batch(service: BenchService, count: int) -> float:
     ended = [service.wait(job_id) for job_id in ids[-3:]]
     seconds = time.perf_counter() - started
     assert all(job["status"] == "succeeded" for job in ended)
+    return seconds
+
+
+def _count_batch(service: BenchService, count: int) -> float:
+    """Return the processor seconds that all processes of the service take for `count` jobs."""
+    before = _processor_seconds(service)
+    _time_batch(service, count)
+    return _processor_seconds(service) - before
+
+
+def _processor_seconds(service: BenchService) -> float:
+    """Return user and system time of the service's processes and of those that have ended."""
+    root, seconds = psutil.Process(service.process.pid), 0.0
+    for process in (root, *root.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # a trainer: its parent has its times by now
+            seconds += sum(process.cpu_times()[:4])
     return seconds
 
 
