@@ -313,7 +313,7 @@ PROMISES = (
         "Jobs that follow one another share no trainer, and none waits for the last one's files",
         "",
         (),
-        ("idle-worker-holds-a-trainer", "dead-trainer-given-a-job", "two-trainers-at-once",
+        ("idle-worker-holds-a-trainer", "dead-trainer-ends-an-attempt", "two-trainers-at-once",
          "job-waits-for-the-last-ones-files"),
     ),
 )  # fmt: skip

@@ -83,9 +83,10 @@ MUTANTS = (
          "_and_an_idle_worker_holds_none",),
     ),
     Mutant(
-        "dead-trainer-given-a-job",
-        "a job is given to a trainer that was forked ahead and has died since",
-        edit_once("workers/forkserver_client.py", "    if poll.poll(0):\n", "    if False:\n"),
+        "dead-trainer-ends-an-attempt",
+        "an attempt breaks off because the trainer that was forked ahead has died",
+        edit_once("workers/trainer_supply.py",
+                  "                return None\n", "                raise\n"),
         (f"{SUPPLY}::test_a_trainer_that_was_forked_ahead_is_taken_and_one_that_died_is_not",),
     ),
     Mutant(
