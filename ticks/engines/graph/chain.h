@@ -54,7 +54,7 @@ class Chain {
       for (int64_t first = 0; first < lanes_[lane].count; first += kBlock)
         blocks_.push_back({lane, first, std::min(kBlock, lanes_[lane].count - first)});
     for (const Lane& lane : lanes_) count_ += lane.count;
-    indices_ = at::empty({static_cast<int64_t>(blocks_.size())}, at::kLong);
+    indices_ = at::detail::empty_cpu({static_cast<int64_t>(blocks_.size())}, at::kLong);
     for (size_t i = 0; i < blocks_.size(); ++i) indices_.mutable_data_ptr<int64_t>()[i] = i;
   }
 

@@ -7,14 +7,18 @@
 
 #pragma once
 
-#include <ATen/Version.h>
+#include <ATen/EmptyTensor.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/sqrt_cpu_dispatch.h>
 
 #include <cmath>
-#include <map>
+#include <stdexcept>
 #include <string>
+#include <string_view>
+
+namespace at {
+std::string get_cpu_capability();  // of ATen/Version.h, which takes a second to compile
+}
 
 namespace tickforge {
 
@@ -34,7 +38,7 @@ class Window {
   }
 
  private:
-  at::Tensor tensor_ = at::empty({0});
+  at::Tensor tensor_ = at::detail::empty_cpu({0}, at::kFloat);
 };
 
 inline void square_root(float* out, const float* a, const float*, const float*, float,
@@ -42,6 +46,11 @@ inline void square_root(float* out, const float* a, const float*, const float*, 
   thread_local Window from, into;
   at::cpu::sqrt_out(into.at(out, count), from.at(a, count));
 }
+
+struct Entry {
+  std::string_view name;
+  Kernel kernel;
+};
 
 #if defined(__clang__)
 #define TICKFORGE_EACH _Pragma("clang loop vectorize(assume_safety)") for (int64_t i = 0; i < count; ++i)
@@ -71,7 +80,7 @@ inline void square_root(float* out, const float* a, const float*, const float*, 
                                     const float* c, float number, int64_t count) {           \
     (std::fabs(number) < 0.5f ? lerp_to_near : lerp_to_far)(out, a, b, c, number, count);    \
   }                                                                                          \
-  inline const std::map<std::string, Kernel> kernels = {                                     \
+  inline constexpr Entry kernels[] = {                                                       \
       {"multiply", multiply}, {"divide", divide}, {"add_number", add_number},                \
       {"product", product}, {"add", add}, {"add_product", add_product},                      \
       {"add_quotient", add_quotient}, {"lerp", lerp}, {"square_root", square_root},          \
@@ -99,7 +108,9 @@ TICKFORGE_KERNELS
 
 inline Kernel kernel_of(const std::string& name) {
   static const bool is_plain = at::get_cpu_capability() == "DEFAULT";
-  return (is_plain ? plain::kernels : fused::kernels).at(name);
+  for (const Entry& entry : is_plain ? plain::kernels : fused::kernels)
+    if (entry.name == name) return entry.kernel;
+  throw std::invalid_argument("no such kernel: " + name);
 }
 
 }  // namespace tickforge
