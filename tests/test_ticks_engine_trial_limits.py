@@ -26,6 +26,7 @@ from tests.test_ticks_graph_trial import (
 from tests.training_records import CPU, read_small_spec, run_and_record
 from ticks import state_files
 from ticks.engines import measured_costs, proofs, selection
+from ticks.engines.chunk import engine_identity
 from ticks.engines.graph import engine as graph_engine
 from ticks.engines.graph import loop
 from ticks.process.commands import CommandHandler
@@ -115,6 +116,12 @@ def test_a_difference_after_the_trial_is_told_and_throws_the_proof_away(
     cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(selection.ENGINE_CLASSES, "graph", WrongLast)
+    untried = TrainingRun(read_small_spec(**SMALL_LAST), CPU, engine="graph")
+    untried.run(71)
+    context = proofs.current_context(engine_identity(untried.engine), PROVABLE.canary or "")
+    wrong, shown = untried.engine._programs[3].identity, proofs.Proofs(context)
+    shown.add({wrong: proofs.PROOF_TICKS})
+    assert shown.covers([wrong])
     ours, theirs = socket.socketpair()
     with ours, theirs:
         handler, client = CommandHandler(ours), TrainerClient(theirs)
@@ -126,6 +133,7 @@ def test_a_difference_after_the_trial_is_told_and_throws_the_proof_away(
         client._receive_reply("build")
         assert client.wait_chunk().count == 150
     assert len(warnings) == 1 and "eager runs all ticks of 3 rows" in warnings[0]
+    assert warnings[0].endswith("; its proof is thrown away") and not shown.covers([wrong])
 
 
 def test_a_run_of_the_loop_is_short_enough_to_show_signs_of_life(

@@ -5,6 +5,7 @@ from faults.mutants.mutant import Mutant, edit_once
 TESTS = "tests/test_ticks_graph_trial.py"
 OWN_TICKS = f"{TESTS}::test_a_trial_keeps_its_ticks_up_to_the_first_decision"
 ALTERED = f"{TESTS}::test_an_altered_proof_proves_nothing_and_is_removed"
+FAILURES = "tests/test_workers_trainer_failures.py"
 LIMITS = "tests/test_ticks_engine_trial_limits.py"
 DIFFERENCE = f"{TESTS}::test_a_difference_throws_the_proof_away_and_eager_trains"
 
@@ -113,5 +114,39 @@ MUTANTS = (
             "True for",
         ),
         (f"{LIMITS}::test_a_record_of_costs_that_no_trial_wrote_is_left_out",),
+    ),
+    Mutant(
+        "no-memory-for-a-trial-fails",
+        "a job without memory for a trial fails, though eager alone could train it",
+        edit_once(
+            "ticks/engines/trial.py",
+            'if isinstance(error, MemoryError) or "allocate memory" in str(error):',
+            "if False:",
+        ),
+        (f"{FAILURES}::test_a_job_that_has_no_memory_for_a_trial_is_trained_by_eager",),
+    ),
+    Mutant(
+        "measured-once-for-all",
+        "what was measured once decides for every later job, also for those that are tried again",
+        edit_once(
+            "ticks/engines/selection.py",
+            "rules.canary is not None and not is_retrial_due(rules.job)",
+            "rules.canary is not None",
+        ),
+        (f"{LIMITS}::test_a_measurement_that_was_wrong_once_is_made_again",),
+    ),
+    Mutant(
+        "trial-longer-than-the-budget",
+        "a trial keeps all its ticks, however few seconds the budget has",
+        edit_once("jobs/spec/engines.py", "if spec.budget.seconds is not None:", "if False:"),
+        (f"{LIMITS}::test_a_trial_keeps_no_more_ticks_than_the_seconds_of_the_budget",),
+    ),
+    Mutant(
+        "later-difference-not-told",
+        "a program that differs after the trial is left to eager without a word",
+        edit_once(
+            "ticks/engines/graph/engine.py", "            self._warn(rows, difference)\n", ""
+        ),
+        (f"{LIMITS}::test_a_difference_after_the_trial_is_told_and_throws_the_proof_away",),
     ),
 )
