@@ -35,7 +35,7 @@ from tests.manual_worker import ManualWorker
 from tests.support import ADMIN_KEY, settings_for, small_spec
 
 HOW = settings(
-    max_examples=15, derandomize=True, deadline=None, database=None,
+    max_examples=10, derandomize=True, deadline=None, database=None,
     phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 #: without what each keyword of the document adds: a plan's body is that of a submission

@@ -68,7 +68,7 @@ def examples(most: int) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@examples(15)
+@examples(10)
 @given(data=st.data())
 def test_every_valid_spec_is_planned_and_submitted(
     spec_client: SpecClient, kind: str, data: st.DataObject
@@ -91,7 +91,7 @@ def test_every_valid_spec_is_planned_and_submitted(
 
 @pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")  # RMSNorm, bfloat16
 @pytest.mark.parametrize("kind", KINDS)
-@examples(8)
+@examples(6)
 @given(data=st.data())
 def test_every_valid_spec_can_be_trained(
     spec_client: SpecClient, kind: str, data: st.DataObject

@@ -52,6 +52,12 @@ def harness(tmp_path: Path) -> Iterator[ApiHarness]:
         yield harness
 
 
+@pytest.fixture(scope="module")
+def usual_harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiHarness]:
+    with running_api_harness(tmp_path_factory.mktemp("usual")) as harness:
+        yield harness
+
+
 def machine(folder: Path, **programs: str) -> dict[str, str]:
     """The environment of a machine that has these programs alone, and no compiled object."""
     tools = folder / "bin"
@@ -79,9 +85,29 @@ def engines(harness: ApiHarness) -> dict[str, list[str]]:
     return {worker["name"]: worker["engines"] for worker in workers}
 
 
-def test_a_job_shows_its_engine_says_why_and_comes_again_in_a_verify(harness: ApiHarness) -> None:
+def test_a_native_job_waits_for_a_worker_with_a_compiler(
+    usual_harness: ApiHarness, tmp_path: Path
+) -> None:
+    harness = usual_harness
+    poor = harness.start_worker("poor", **without_compiler(tmp_path / "poor"))
+    assert engines(harness) == {"poor": ["eager"]}
+    job_id = harness.submit(job_of("native"))
+    waits = harness.wait_for(job_id, lambda job: job["queue"]["reason"] == "fingerprint")
+    assert waits["status"] == "queued"
+
     build_loop.find_or_compile()
     harness.start_worker("usual")
+
+    assert harness.wait_for_end(job_id)["status"] == "succeeded"
+    assert [attempt["worker"] for attempt in harness.attempts(job_id)] == ["usual"]
+    assert poor.stop() == 0
+
+
+def test_a_job_shows_its_engine_says_why_and_comes_again_in_a_verify(
+    usual_harness: ApiHarness,
+) -> None:
+    """By the worker that the test before it has started."""
+    harness = usual_harness
     assert engines(harness) == {"usual": ["eager", "graph", "native"]}
     ids = {name: harness.submit(job_of(name)) for name in ("eager", "graph", "native")}
     jobs = {name: harness.wait_for_end(job_id) for name, job_id in ids.items()}
@@ -100,21 +126,6 @@ def test_a_job_shows_its_engine_says_why_and_comes_again_in_a_verify(harness: Ap
     is_proven = "; its programs are proven" in log(harness, again["id"])
     assert is_proven != proofs.is_retrial_due(again["id"])
     assert weights_of(harness, again["id"]) == weights_of(harness, ids["eager"])
-
-
-def test_a_native_job_waits_for_a_worker_with_a_compiler(
-    harness: ApiHarness, tmp_path: Path
-) -> None:
-    harness.start_worker("poor", **without_compiler(tmp_path / "poor"))
-    assert engines(harness) == {"poor": ["eager"]}
-    job_id = harness.submit(job_of("native"))
-    waits = harness.wait_for(job_id, lambda job: job["queue"]["reason"] == "fingerprint")
-    assert waits["status"] == "queued"
-
-    harness.start_worker("able")
-
-    assert harness.wait_for_end(job_id)["status"] == "succeeded"
-    assert [attempt["worker"] for attempt in harness.attempts(job_id)] == ["able"]
 
 
 def test_a_native_job_goes_on_from_a_checkpoint_on_another_processor_and_no_bit_differs(

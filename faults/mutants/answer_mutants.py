@@ -15,7 +15,6 @@ MUTANTS = (
         "what answers share in the store never expires",
         edit_once(PRELUDE, "    keep_for(key, ttl)\n  end\n", "  end\n"),
         (f"{SCRIPTS}::test_every_key_of_an_answer_expires_in_every_state",),
-        quick=True,
     ),
     Mutant(
         "answer-without-fence",

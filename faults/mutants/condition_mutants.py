@@ -12,7 +12,6 @@ MUTANTS = (
         "each attempt tells a condition again",
         edit_once("jobs/store/lua/append.lua", "if not told[met[1]] then", "if true then"),
         (ONCE,),
-        quick=True,
     ),
     Mutant(
         "condition-met-at-a-later-tick",

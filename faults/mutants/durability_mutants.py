@@ -15,7 +15,6 @@ MUTANTS = (
             "serving/embedded_store.py", '"appendfsync": "always"', '"appendfsync": "everysec"'
         ),
         ("tests/test_faults_power_cut.py::test_an_acknowledged_job_outlives_a_power_cut",),
-        quick=True,
     ),
     Mutant(
         "weak-store-accepted",

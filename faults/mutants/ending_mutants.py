@@ -108,14 +108,12 @@ MUTANTS = (
             "if False:",
         ),
         (f"{SCHEDULES}::test_a_constant_rate_falls_to_nothing_but_a_stored_spec_is_read",),
-        quick=True,
     ),
     Mutant(
         "norm-of-one-feature-untold",
         "a norm over one feature, which leaves nothing of it, is not warned of",
         edit_once("jobs/spec/spec_warnings.py", "model.norm in ONE_FEATURE and", "False and"),
         (f"{NORM_WARNINGS}::test_a_norm_over_one_feature_is_told[layer]",),
-        quick=True,
     ),
     Mutant(
         "overflowing-inputs-untold",
@@ -129,7 +127,6 @@ MUTANTS = (
         "weight decay is applied to biases and norms' parameters where weights alone decay",
         edit_once("ticks/optimizers.py", "self.is_for_all or p.ndim > 1", "True"),
         (f"{DECAY}::test_an_update_is_torchs_own_by_parameter_groups[adamw-weights]",),
-        quick=True,
     ),
     Mutant(
         "biases-decay-in-c",

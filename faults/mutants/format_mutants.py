@@ -84,7 +84,6 @@ MUTANTS = (
             "        self._piece, self._position = self._piece[self._position + len(data) :], 0\n",
         ),
         ("tests/test_api_upload_bodies.py::test_what_gzip_asks_for_byte_by_byte_is_not_copied",),
-        quick=True,
     ),
     Mutant(
         "open-quote-loses-a-row",

@@ -13,7 +13,6 @@ MUTANTS = (
         "a pair of equal scores counts nothing in the area under the curve",
         edit_once("ticks/metrics/classes.py", 'side="right")', 'side="left")'),
         (f"{CLASSES}[two, ties]",),
-        quick=True,
     ),
     Mutant(
         "f1-of-absent-classes",
@@ -59,7 +58,6 @@ MUTANTS = (
         "the bits of a byte are those of a token, however many bytes that is",
         edit_once("ticks/metrics/tokens.py", "int(self._lengths[tokens].sum())", "tokens.size"),
         (f"{METRICS}::test_perplexity_is_of_a_token_and_bits_are_of_a_byte",),
-        quick=True,
     ),
     Mutant(
         "undefined-is-best",

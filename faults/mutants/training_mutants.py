@@ -103,7 +103,6 @@ MUTANTS = (
             "periods: list[int] = []",
         ),
         (f"{CHUNKS}[patience with loss]",),
-        quick=True,
     ),
     Mutant(
         "vector-math-on-two-threads",
