@@ -128,7 +128,7 @@ def test_a_difference_after_the_trial_is_told_and_throws_the_proof_away(
         warnings: list[str] = []
         client.on_warning = warnings.append
         spec = read_small_spec(**SMALL_LAST).to_stored()
-        handler.build(spec, "cpu", job=PROVABLE.job, canary=PROVABLE.canary, keeps_trial=True)
+        handler.build(spec, "cpu", job=RETRIED.job, canary=PROVABLE.canary, keeps_trial=True)
         handler.run(150)
         client._receive_reply("build")
         assert client.wait_chunk().count == 150
@@ -147,16 +147,16 @@ def test_a_run_of_the_loop_is_short_enough_to_show_signs_of_life(
     assert len(signs) == 100 - MAX_TRIAL_TICKS
 
 
-RECORD = [1e-4, 1e-5, 1.0, 1.0, True]
+RECORD = [1e-4, 1e-5, 1.0, 1.0, ["program"]]
 DAMAGED_COSTS: dict[str, Any] = {
     "zero": [0.0, *RECORD[1:]],
     "negative": [-1.0, *RECORD[1:]],
     "not a number": [float("nan"), *RECORD[1:]],
-    "infinite": [*RECORD[:3], float("inf"), True],
+    "infinite": [*RECORD[:3], float("inf"), []],
     "too small to divide by": [5e-324, *RECORD[1:]],
     "an integer": [10**400, *RECORD[1:]],
     "a text": ["1e-4", *RECORD[1:]],
-    "another flag": [*RECORD[:4], "yes"],
+    "no list of programs": [*RECORD[:4], "yes"],
     "too few": RECORD[:4],
     "no list": {"eager": 1e-4},
 }
@@ -164,7 +164,7 @@ DAMAGED_COSTS: dict[str, Any] = {
 
 def record_of(spec: Any) -> tuple[Path, str]:
     costs = measured_costs.MeasuredCosts()
-    costs.add(spec, 1e-4, 1e-5, is_proven=True)
+    costs.add(spec, 1e-4, 1e-5, ["program"])
     path = costs._path
     return path, next(iter(json.loads(path.read_text())))
 
@@ -196,7 +196,7 @@ def test_a_damaged_file_of_costs_is_replaced_by_the_next_trial(content: bytes, c
 
 def test_a_measurement_that_was_wrong_once_is_made_again(cache: Path) -> None:
     spec = read_small_spec(**ADAMW | {"compute": {"engine": "auto"}, "budget": {"ticks": 5000}})
-    measured_costs.MeasuredCosts().add(spec, 1e-4, 1.0, is_proven=True)
+    measured_costs.MeasuredCosts().add(spec, 1e-4, 1.0, ["program"])
     assert train(spec).engine.name == "eager"
     assert train(spec, RETRIED).engine.name == "graph"
     assert train(spec).engine.name == "graph"

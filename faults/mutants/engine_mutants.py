@@ -30,7 +30,7 @@ MUTANTS = (
         "a program that is first needed after the trial runs unseen",
         edit_once(
             "ticks/engines/graph_trial.py",
-            "                self._engine.require_trials(self._compared, self._refute)\n",
+            "                self._engine.require_trials(self._compared, self._proofs)\n",
             "                pass\n",
         ),
         (f"{TESTS}::test_a_program_that_is_first_needed_later_is_tried_then",),

@@ -12,14 +12,21 @@ from jobs.spec.engines import count_kept_ticks, count_trial_ticks
 from ticks.engines import trial
 from ticks.engines.chunk import Chunk, Engine, concatenate, engine_identity
 from ticks.engines.graph.encoding import Untraceable
-from ticks.engines.graph.engine import COMPARED_TICKS, GraphEngine
+from ticks.engines.graph.engine import GraphEngine
 from ticks.engines.measured_costs import MeasuredCosts
-from ticks.engines.proofs import Proofs, current_context, is_retrial_due
+from ticks.engines.proofs import (
+    PROOF_TICKS,
+    JobProofs,
+    Proofs,
+    current_context,
+    is_retrial_due,
+)
 from ticks.state import StateBackup
 from ticks.trainer import Trainer
 
 #: keeping a part of a trial takes one more copy of the state: of larger nets all or none is kept
 MAX_COPIED_PARAMETERS = 1 << 20
+PROVEN = "its programs are proven"
 
 
 class TrialRules(NamedTuple):
@@ -68,7 +75,16 @@ class GraphTrial:
         self._kept_ticks = 0 if is_large and kept_ticks < self._ticks else kept_ticks
 
     def run(self) -> TrialOutcome:
-        """Compare, unless all programs are proven."""
+        """Compare, unless the programs are proven.
+
+        Where those that an earlier trial of such a spec ran are proven, none is traced now: the
+        engine looks each up where it is first needed, so that the first tick is shown sooner.
+        """
+        has_proofs = self._rules.canary is not None
+        programs = MeasuredCosts().find_programs(self._trainer.spec) if has_proofs else []
+        if self._proofs.covers(programs):
+            self._engine.require_trials({}, self._proofs)
+            return TrialOutcome(None, PROVEN)
         try:
             before = None if self._kept_ticks else StateBackup(self._trainer)
         except (RuntimeError, MemoryError) as error:
@@ -78,7 +94,7 @@ class GraphTrial:
             first = self._engine.create_optimizer_state()
             outcome = self._compare(first, time.monotonic() - started)
             if outcome.difference is None:  # the engine is used, and not freed with its memory
-                self._engine.require_trials(self._compared, self._refute)
+                self._engine.require_trials(self._compared, self._proofs)
         finally:
             if before is not None:
                 before.restore()
@@ -88,7 +104,7 @@ class GraphTrial:
     def leave_out(self) -> None:
         """Try nothing now: programs are compared at their first ticks, if the rules say it."""
         if self._rules.compares_recorded:
-            self._engine.require_trials({}, self._refute)
+            self._engine.require_trials({}, self._proofs)
 
     def _compare(self, first: Chunk, seconds: float) -> TrialOutcome:
         """Try the ticks after `first`, which took so many seconds."""
@@ -100,53 +116,36 @@ class GraphTrial:
             self._engine.trace(ticks)
             trial_ticks = range(first.count + 1, self._ticks + 1)
             self._programs = self._engine.count_program_ticks(trial_ticks)
-            if self._is_proven and not is_retrial_due(self._rules.job):
+            if self._proofs.covers(self._programs):
                 counts = self._engine.count_rows(trial_ticks)
-                self._compared = dict.fromkeys(counts, COMPARED_TICKS)
-                return TrialOutcome(None, "its programs are proven", first, seconds)
+                self._compared = dict.fromkeys(counts, PROOF_TICKS)
+                return TrialOutcome(None, PROVEN, first, seconds)
             tried = trial.try_exactly(self._engine, self._eager, self._trainer, ticks, kept_ticks)
         except (Untraceable, RuntimeError, MemoryError) as error:
             return TrialOutcome(trial.explain_failure(error), chunk=first, seconds=seconds)
         self._compared = self._engine.count_rows(trial_ticks[: tried.compared])
         chunk = concatenate([first, tried.chunk])
         seconds += tried.eager_seconds * tried.chunk.count / max(1, ticks)
-        remark = self._record(tried) if tried.difference is None else self._discard_proofs()
+        if tried.difference is None:
+            self._record(tried)
+            return TrialOutcome(None, "", chunk, seconds)
+        MeasuredCosts().discard(self._trainer.spec)
+        remark = self._proofs.discard(self._programs)
         return TrialOutcome(tried.difference, remark, chunk, seconds)
 
-    def _record(self, tried: trial.ExactTrial) -> str:
+    def _record(self, tried: trial.ExactTrial) -> None:
         """Record what a trial has shown; nothing of one that a loss that is not finite ended."""
         ticks = sum(self._programs.values())
-        if self._proofs is not None and ticks and tried.compared == ticks:
-            self._proofs.add(self._programs)
+        if self._rules.canary is not None and ticks and tried.compared == ticks:
+            is_proven = self._proofs.add(self._programs)
             MeasuredCosts().add(
                 self._trainer.spec, tried.eager_seconds / ticks, tried.engine_seconds / ticks,
-                is_proven=self._is_proven,
+                list(self._programs) if is_proven else [],
             )  # fmt: skip
-        return ""
-
-    def _discard_proofs(self) -> str:
-        """Throw the proofs away that a difference refutes, and return a remark on it."""
-        if self._proofs is None:
-            return ""
-        was_proven = self._is_proven
-        self._proofs.discard(self._programs)
-        MeasuredCosts().discard(self._trainer.spec)
-        return "the proof of its programs is thrown away" if was_proven else ""
-
-    def _refute(self, program: str) -> str:
-        """Throw the proof of a program away that differs after the trial; return a remark on it."""
-        if self._proofs is None:
-            return ""
-        was_proven = self._proofs.covers([program])
-        self._proofs.discard([program])
-        return "; its proof is thrown away" if was_proven else ""
-
-    @property
-    def _is_proven(self) -> bool:
-        return self._proofs is not None and self._proofs.covers(self._programs)
 
     @cached_property
-    def _proofs(self) -> Proofs | None:
+    def _proofs(self) -> JobProofs:
         if self._rules.canary is None:
-            return None
-        return Proofs(current_context(engine_identity(self._engine), self._rules.canary))
+            return JobProofs()
+        context = current_context(engine_identity(self._engine), self._rules.canary)
+        return JobProofs(Proofs(context), is_retried=is_retrial_due(self._rules.job))

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ MIN_RECORDS = 5
 FILE = "tick_costs.json"
 MAX_FILE_BYTES = 1 << 20  # of some 150 bytes a record
 #: what the seconds of a tick may be, and how many times an estimate
+MAX_PROGRAMS = 8  # of a record
 MIN_VALUE, MAX_VALUE = 1e-9, 1e9
 #: the parts of a spec that decide what a tick computes
 TICK_FIELDS = (
@@ -33,13 +35,16 @@ TICK_FIELDS = (
 
 
 class _Record(NamedTuple):
-    """Seconds of a tick as measured, and how many times the estimates these are."""
+    """Seconds of a tick as measured, how many times the estimates these are, and proven programs.
+
+    `programs`: the identities of all that a trial ran, where all are proven; else none.
+    """
 
     eager: float
     graph: float
     eager_ratio: float
     graph_ratio: float
-    is_proven: bool
+    programs: list[str]
 
 
 class MeasuredCosts:
@@ -53,7 +58,7 @@ class MeasuredCosts:
         """Return the costs of a spec's tick as measured, or estimated by those of other specs."""
         record = self._records.get(_key(spec))
         if record is not None:
-            return TickCosts(record.eager, record.graph, record.is_proven)
+            return TickCosts(record.eager, record.graph, is_proven=bool(record.programs))
         if len(self._records) < MIN_RECORDS:
             return None
         estimate, records = estimate_costs(spec), self._records.values()
@@ -62,16 +67,25 @@ class MeasuredCosts:
         return TickCosts(estimate.eager * eager_ratio, estimate.graph * graph_ratio)
 
     def add(
-        self, spec: JobSpec, eager_seconds: float, graph_seconds: float, *, is_proven: bool
+        self, spec: JobSpec, eager_seconds: float, graph_seconds: float, programs: Sequence[str]
     ) -> None:
-        """Record the seconds of a spec's tick by both engines, and whether graph is proven."""
+        """Record the seconds of a spec's tick by both engines, and the programs that are proven.
+
+        These are all of a trial of the spec, by their identities, or none.
+        """
         estimate = estimate_costs(spec)
         self._records.pop(_key(spec), None)
         self._records[_key(spec)] = _Record(
             eager_seconds, graph_seconds,
-            eager_seconds / estimate.eager, graph_seconds / estimate.graph, is_proven,
+            eager_seconds / estimate.eager, graph_seconds / estimate.graph,
+            list(programs) if len(programs) <= MAX_PROGRAMS else [],
         )  # fmt: skip
         self._write()
+
+    def find_programs(self, spec: JobSpec) -> list[str]:
+        """Return the programs that an earlier trial of such a spec has proven."""
+        record = self._records.get(_key(spec))
+        return [] if record is None else record.programs
 
     def discard(self, spec: JobSpec) -> None:
         """Remove the record of a spec."""
@@ -103,9 +117,10 @@ def _parse_record(values: Any) -> _Record | None:
     """Return a record of the file; None where it is none that a trial has written."""
     if not isinstance(values, list) or len(values) != len(_Record._fields):
         return None
-    numbers, is_proven = values[:-1], values[-1]
+    numbers, programs = values[:-1], values[-1]
     is_valid = all(type(n) is float and MIN_VALUE <= n <= MAX_VALUE for n in numbers)
-    return _Record._make(values) if is_valid and type(is_proven) is bool else None
+    is_valid &= isinstance(programs, list) and all(isinstance(name, str) for name in programs)
+    return _Record._make(values) if is_valid else None
 
 
 def _key(spec: JobSpec) -> str:

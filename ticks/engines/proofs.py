@@ -61,7 +61,10 @@ def is_retrial_due(job: str) -> bool:
 
 
 class Proofs:
-    """The proofs of one context. What the disk refuses is not proven, and raises nothing."""
+    """The proofs of one context. What the disk refuses is not proven, and raises nothing.
+
+    A program is named by its identity (`LoadedProgram.identity`).
+    """
 
     def __init__(self, context: ProofContext, folder: Path | None = None) -> None:
         self._context = context
@@ -108,8 +111,7 @@ class Proofs:
         return self._folder / (hashlib.sha256(self._record(program)).hexdigest()[:32] + SUFFIX)
 
     def _record(self, program: str, **more: int) -> bytes:
-        digest = hashlib.sha256(program.encode()).hexdigest()
-        return json.dumps({**self._context._asdict(), "program": digest, **more}).encode()
+        return json.dumps({**self._context._asdict(), "program": program, **more}).encode()
 
     def _content(self, program: str, ticks: int) -> bytes:
         record = self._record(program, ticks=ticks)
@@ -121,3 +123,32 @@ class Proofs:
             return
         for file in sorted(files, key=lambda file: file.stat().st_mtime)[:-MAX_PROOFS]:
             file.unlink(missing_ok=True)
+
+
+class JobProofs:
+    """What is proven for the programs of one job: nothing without `proofs`.
+
+    `is_retried`: the job's programs are compared whatever is proven.
+    """
+
+    def __init__(self, proofs: Proofs | None = None, *, is_retried: bool = False) -> None:
+        self._proofs, self._is_retried = proofs, is_retried
+
+    def covers(self, programs: Collection[str]) -> bool:
+        """Return whether these programs may run without being compared."""
+        return self._proofs is not None and not self._is_retried and self._proofs.covers(programs)
+
+    def add(self, programs: Mapping[str, int]) -> bool:
+        """Record that so many ticks of each program agreed; return whether all are proven now."""
+        if self._proofs is None:
+            return False
+        self._proofs.add(programs)
+        return self._proofs.covers(programs)
+
+    def discard(self, programs: Collection[str]) -> str:
+        """Throw the proofs of programs away, one of which differs; return a remark on it."""
+        if self._proofs is None or not programs:
+            return ""
+        was_proven = self._proofs.covers(programs)
+        self._proofs.discard(programs)
+        return "its proof is thrown away" if was_proven else ""

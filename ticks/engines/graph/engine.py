@@ -2,7 +2,7 @@
 
 import operator
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +18,7 @@ from ticks.engines.eager import EagerEngine
 from ticks.engines.graph import loop
 from ticks.engines.graph.encoding import Untraceable
 from ticks.engines.graph.trace import trace_tick
+from ticks.engines.proofs import PROOF_TICKS, JobProofs
 from ticks.metrics.evaluation import HeldOutMetrics
 from ticks.state import optimizer_tensors
 from ticks.trainer import Trainer
@@ -25,10 +26,7 @@ from ticks.trainer import Trainer
 VERSION = 1  # of loop.cpp and of the programs' format
 MAX_GATHERED_BYTES = 8 << 20  # of rows copied for one run of the loop
 MAX_TICKS = 4096  # in one run of the loop
-COMPARED_TICKS = 8  # of each program, before it runs alone
 MAX_RUN_SECONDS = 1.0  # of one run of the loop, as estimated: between two, a sign of life is shown
-#: is given the identity of a program that differs from eager, and returns a remark
-OnDifference = Callable[[str], str]
 
 
 class GraphEngine:
@@ -48,7 +46,7 @@ class GraphEngine:
         self._bound: list[Tensor] = []  # the optimizer's tensors that the programs use
         #: ticks of each program, by rows, that were compared with eager; None: none need be
         self._compared: Counter[int] | None = None
-        self._on_difference: OnDifference = _say_nothing
+        self._proofs = JobProofs()
         self._eager_rows: set[int] = set()  # rows of ticks whose program differed from eager
         loop.load_library()
 
@@ -90,14 +88,13 @@ class GraphEngine:
             counts[self._programs[rows].identity] += count
         return counts
 
-    def require_trials(self, compared: Mapping[int, int], on_difference: OnDifference) -> None:
-        """Compare the first COMPARED_TICKS ticks of each program with eager.
+    def require_trials(self, compared: Mapping[int, int], proofs: JobProofs) -> None:
+        """Compare the first PROOF_TICKS ticks of each program with eager, if it is not proven.
 
         `compared` has how many were compared already, by rows. A program that differs is not used:
-        eager runs its ticks, and `trainer.warn` is told. `on_difference` is called with the
-        program's identity and returns a remark for the warning.
+        eager runs its ticks, and `trainer.warn` is told.
         """
-        self._compared, self._on_difference = Counter(compared), on_difference
+        self._compared, self._proofs = Counter(compared), proofs
 
     @property
     def _lacks_optimizer_state(self) -> bool:
@@ -121,7 +118,7 @@ class GraphEngine:
         """Return how many ticks come before the first whose program must be compared."""
         if self._compared is None:
             return len(batch_range.counts)
-        tried = [rows for rows, count in self._compared.items() if count >= COMPARED_TICKS]
+        tried = [rows for rows, count in self._compared.items() if count >= PROOF_TICKS]
         return _count_leading(np.isin(batch_range.counts, tried))
 
     def _run_untried(self, counts: NDArray[np.int64]) -> Chunk:
@@ -133,7 +130,10 @@ class GraphEngine:
         assert compared is not None
         if rows in self._eager_rows:
             return self._eager.run(1)
-        ticks = min(_count_leading(counts == rows), COMPARED_TICKS - compared[rows])
+        if self._is_proven(rows):
+            compared[rows] = PROOF_TICKS
+            return self._eager.run(0)
+        ticks = min(_count_leading(counts == rows), PROOF_TICKS - compared[rows])
         self._compared = None  # the program may run now
         try:
             difference, chunk = self._try_ticks(ticks)
@@ -145,12 +145,24 @@ class GraphEngine:
         if not chunk.count:  # a tick whose loss is not finite has no update to compare
             return self._eager.run(1)
         compared[rows] += chunk.count
+        if difference is None:
+            self._proofs.add({self._programs[rows].identity: chunk.count})
         return chunk
+
+    def _is_proven(self, rows: int) -> bool:
+        """Return whether the program of the next tick, which has so many rows, is proven."""
+        tick = self.trainer.ticks_done + 1
+        try:
+            self._bind(self.trainer.batches.batch_range(tick, tick))
+        except (Untraceable, RuntimeError, MemoryError):  # it is said when the tick is tried
+            return False
+        return self._proofs.covers([self._programs[rows].identity])
 
     def _warn(self, rows: int, difference: str) -> None:
         program = self._programs.get(rows)
-        remark = "" if program is None else self._on_difference(program.identity)
-        self.trainer.warn(f"eager runs all ticks of {rows} rows: {difference}{remark}")
+        remark = self._proofs.discard([] if program is None else [program.identity])
+        text = f"eager runs all ticks of {rows} rows: {difference}"
+        self.trainer.warn(f"{text}; {remark}" if remark else text)
 
     def _try_ticks(self, ticks: int) -> tuple[str | None, Chunk]:
         """Run the next ticks by their program and by eager; return their difference and them."""
@@ -220,8 +232,3 @@ class GraphEngine:
 def _count_leading(is_true: NDArray[np.bool_]) -> int:
     """Return how many values come before the first that is false."""
     return len(is_true) if is_true.all() else int(np.argmin(is_true))
-
-
-def _say_nothing(_identity: str) -> str:
-    """Return no remark on a program that differs."""
-    return ""
