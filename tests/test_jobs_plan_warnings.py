@@ -43,9 +43,9 @@ def test_threads_beyond_the_cores_of_every_worker_are_told() -> None:
 @pytest.mark.parametrize(
     ("micro_batches", "stall_seconds", "engine", "subject"),
     [
-        (1, 40, "eager", "a tick may take some"), (1000, 40, "eager", None),
-        (2, 40, "eager", "a micro-batch may take some"), (1, 3600, "eager", None),
-        (1000, 40, "graph", "a tick may take some"),
+        (1, 20, "eager", "a tick may take some"), (1000, 20, "eager", None),
+        (2, 20, "eager", "a micro-batch may take some"), (1, 3600, "eager", None),
+        (1000, 20, "graph", "a tick may take some"),
     ],
 )  # fmt: skip
 def test_a_tick_without_a_sign_of_life_within_the_stall_limit_is_told(

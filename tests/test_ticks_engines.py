@@ -48,7 +48,7 @@ def train(spec: JobSpec, engine: str | None = None) -> TrainingRun:
 
 
 RULE: dict[str, tuple[dict[str, Any], str]] = {
-    "a short job": ({"budget": {"ticks": 100}}, "eager"),
+    "a short job": ({"budget": {"ticks": 20}}, "eager"),
     "a job of thousands of ticks": ({"budget": {"ticks": 5000}}, "graph"),
     "a long job of a small net": (LONG, "native"),
     "a long job outside native's class": (LONG | BATCH_NORM, "graph"),

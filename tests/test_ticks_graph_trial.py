@@ -239,7 +239,7 @@ def test_a_program_is_proven_once_enough_of_its_ticks_were_compared(cache: Path)
 
 def test_a_net_whose_ticks_are_slow_is_tried_for_fewer(cache: Path) -> None:
     fast, slow = (
-        read_small_spec(**GRAPH, model={"family": "mlp", "hidden": hidden})
+        read_small_spec(**GRAPH, batch_size=32, model={"family": "mlp", "hidden": hidden})
         for hidden in ([4], [3000, 3000])
     )
     assert (

@@ -3,15 +3,16 @@
 from jobs.spec.job_spec import JobSpec
 from models.mlp.config import MlpConfig
 
-#: seconds that graph saves in a tick and in each of its micro-batches, and for each layer there;
-#: fitted to nets of 1 to 16 layers, 1 and 4 micro-batches (`python -m bench engine_choice`)
-SAVED_SECONDS, SAVED_SECONDS_PER_LAYER = 50e-6, 10e-6
-SAVED_PART_SECONDS, SAVED_PART_SECONDS_PER_LAYER = 180e-6, 50e-6
+#: seconds that graph saves in a tick and in each of its micro-batches, for each layer there and for
+#: each parameter; fitted to nets of 1 to 16 layers and 300 to a million parameters, 1 and 4
+#: micro-batches (`python -m bench engine_choice`)
+SAVED_SECONDS, SAVED_SECONDS_PER_LAYER, SAVED_SECONDS_PER_PARAMETER = 180e-6, 95e-6, 0.9e-9
+SAVED_PART_SECONDS, SAVED_PART_SECONDS_PER_LAYER = 100e-6, 90e-6
 #: as many layers of an mlp a language model has: for its embedding and loss, and for each block
-EMBEDDING_LAYERS, BLOCK_LAYERS = 17, 7
+EMBEDDING_LAYERS, BLOCK_LAYERS = 4, 4
 #: time of an engine's own calls, relative to the time that graph saves
-OVERHEAD_RATIOS = {"eager": 1.5, "graph": 0.5, "native": 0.005}
-FLOPS_PER_SECOND = 2e10
+OVERHEAD_RATIOS = {"eager": 1.1, "graph": 0.1, "native": 0.003}
+FLOPS_PER_SECOND = 4e10
 
 
 def estimate_tick_seconds(spec: JobSpec, engine: str = "eager") -> float:
@@ -38,4 +39,5 @@ def saved_seconds(spec: JobSpec) -> float:
     else:
         layers = EMBEDDING_LAYERS + BLOCK_LAYERS * model.layers
     part = SAVED_PART_SECONDS + SAVED_PART_SECONDS_PER_LAYER * layers
-    return SAVED_SECONDS + SAVED_SECONDS_PER_LAYER * layers + part * spec.micro_batches
+    tick = SAVED_SECONDS + SAVED_SECONDS_PER_LAYER * layers
+    return tick + part * spec.micro_batches + SAVED_SECONDS_PER_PARAMETER * spec.parameters
