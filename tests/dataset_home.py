@@ -13,7 +13,7 @@ from jobs.spec.reading import read_spec
 from jobs.spec.stored import read_stored_spec
 from jobs.store.connection import Store
 from tests.datasets import CSV, spec_on_dataset
-from tests.training_records import CPU, RunRecord, run_and_record
+from tests.training_records import CPU, RunRecord, engine_of, run_and_record
 from ticks import machine
 from ticks.training import TrainingRun
 
@@ -43,7 +43,7 @@ class Home:
 
     def training(self, spec: JobSpec) -> TrainingRun:
         machine.configure_torch(1)
-        return TrainingRun(spec, CPU, artifacts=self.folder)
+        return TrainingRun(spec, CPU, artifacts=self.folder, engine=engine_of(spec))
 
     def train_and_record(self, spec: JobSpec) -> RunRecord:
         return run_and_record(self.training(spec))

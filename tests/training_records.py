@@ -40,9 +40,14 @@ def read_small_spec(**changes: Any) -> JobSpec:
 def start_training(
     spec: JobSpec, artifacts: Path | None = None, device: torch.device = CPU
 ) -> TrainingRun:
-    """Build a training with one thread."""
+    """Build a training with one thread, by eager where the spec names no engine."""
     machine.configure_torch(1)
-    return TrainingRun(spec, device, artifacts=artifacts)
+    return TrainingRun(spec, device, artifacts=artifacts, engine=engine_of(spec))
+
+
+def engine_of(spec: JobSpec) -> str | None:
+    """Return eager where a spec leaves the engine to a rule, which would try graph first."""
+    return "eager" if spec.compute.engine == "auto" else None
 
 
 def run_and_record(

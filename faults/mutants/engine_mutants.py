@@ -71,9 +71,7 @@ MUTANTS = (
     Mutant(
         "proof-outlives-a-difference",
         "a difference leaves the proof of its programs",
-        edit_once(
-            "ticks/engines/graph_trial.py", "        self._proofs.discard(self._programs)\n", ""
-        ),
+        edit_once("ticks/engines/proofs.py", "        self._proofs.discard(programs)\n", ""),
         (DIFFERENCE,),
     ),
     Mutant(
