@@ -159,6 +159,9 @@ def test_large_values_are_made_anew_as_in_eager() -> None:
 # What a graph that is not eager looks like.
 
 
+TRIED_TICKS = 20
+
+
 class Off(GraphEngine):
     """A graph whose rates are off by some ulps of float32."""
 
@@ -172,7 +175,8 @@ class Wrong(GraphEngine):
     def _bind(self, stretch: Any) -> None:
         super()._bind(stretch)
         for rows, program in self._programs.items():
-            self._programs[rows] = spoilt(program)
+            if "relu:o0:I1:n" in program.text:
+                self._programs[rows] = spoilt(program)
 
 
 def spoilt(program: loop.LoadedProgram) -> loop.LoadedProgram:
@@ -186,7 +190,7 @@ def compared(engine: type[GraphEngine], spec: JobSpec) -> str | None:
     training = begin(spec, "eager")
     trainer = training.trainer
     fast, eager = engine(trainer, spec.record), EagerEngine(trainer, spec.record)
-    return trial.try_exactly(fast, eager, trainer, ticks=20, kept_ticks=20).difference
+    return trial.try_exactly(fast, eager, trainer, ticks=TRIED_TICKS, kept_ticks=20).difference
 
 
 @pytest.mark.parametrize("engine", [Off, Wrong])
@@ -202,7 +206,8 @@ class Moved(GraphEngine):
 
     def run(self, ticks: int) -> Any:
         chunk = super().run(ticks)
-        self.trainer.parameters[-1].data.add_(1e-3)
+        if self.trainer.ticks_done == TRIED_TICKS:
+            self.trainer.parameters[-1].data.add_(1e-3)
         return chunk
 
 
