@@ -26,7 +26,7 @@ from tests.costly_uploads import BOUNDARY, FORM, GZIP, PARQUET, UPLOADS
 READ_SIZE = 1 << 18
 MAX_BYTES = 1 << 30
 #: of the processor times of twice a size and of the size
-MAX_RATIO, MAX_TRIES = 3, 6
+MAX_RATIO, MAX_TRIES = 3, 12
 
 
 class Cost(NamedTuple):
