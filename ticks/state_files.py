@@ -141,7 +141,7 @@ def load(training: TrainingRun, folder: Path) -> LoadResult:
     _check_scaling(training, tensors.get("scale", {}))
     net, optimizer = load_file(folder / WEIGHTS), tensors.get("optimizer", {})
     restore(training.trainer, net, optimizer, numbers["tick"])
-    training.trial_chunk = None  # of another state
+    training.forget_trial()
     _restore_rules(training.stop_rules, numbers["rules"], tensors["recent"])
     training.end_reason, training.best = numbers["ended"], numbers["best"]
     training.validated_at = numbers["validated_at"]

@@ -79,7 +79,7 @@ class TrainingRun:
     `open_state` is None unless the last validation was one that only the end asked for.
 
     `trial_chunk` are the ticks that the engine's trial has run for the job: the first `run` returns
-    them with its own, and must ask for at least as many.
+    them with its own, and must ask for at least as many; they took `trial_seconds`.
 
     The argument `engine` names the engine of the job's recorded history, if it has one; `announce`
     is called with the name of each phase that takes time, `show_progress` within ticks and
@@ -132,6 +132,11 @@ class TrainingRun:
         return self.trainer.ticks_done
 
     @property
+    def trial_ticks(self) -> int:
+        """How many ticks of the trial the next `run` returns with its own."""
+        return 0 if self.trial_chunk is None else self.trial_chunk.count
+
+    @property
     def epoch(self) -> float:
         """The number of passes over the training rows so far, with its fraction."""
         return self.ticks_done / self.spec.ticks_per_epoch
@@ -148,8 +153,7 @@ class TrainingRun:
         with a failure and `ticks_done` before that tick, or with that tick skipped (the spec's
         `on_nonfinite` and `max_skips`).
         """
-        tried = 0 if self.trial_chunk is None else self.trial_chunk.count
-        before = self.ticks_done - tried
+        before = self.ticks_done - self.trial_ticks
         count = 0 if self.end_reason else min(ticks, self._next_decision(before) - before)
         chunk = self._run_ticks(count)
         failure = self.nonfinite_rule.find_failure(chunk)
@@ -164,10 +168,14 @@ class TrainingRun:
         if (tried := self.trial_chunk) is None:
             return self.engine.run(count)
         assert count >= tried.count, "the first run has all ticks that the trial kept"
-        self.trial_chunk = None
+        self.forget_trial()
         for tick in range(tried.first, tried.first + tried.count):
             fault_points.hit("tick", number=tick)
         return concatenate([tried, self.engine.run(count - tried.count)])
+
+    def forget_trial(self) -> None:
+        """Return no ticks of the trial with the next `run`: they are returned, or replaced."""
+        self.trial_chunk, self.trial_seconds = None, 0.0
 
     def validate(self) -> Decisions:
         """Validate and test after the current tick, which is the last, unless done already.

@@ -4,6 +4,7 @@ The ticks that are run for that are the job's first, where the caller can take t
 """
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from functools import cached_property
 from typing import NamedTuple
@@ -113,17 +114,15 @@ class GraphTrial:
         ticks = self._ticks - first.count
         kept_ticks = max(0, self._kept_ticks - first.count)
         try:
-            self._engine.trace(ticks)
-            trial_ticks = range(first.count + 1, self._ticks + 1)
-            self._programs = self._engine.count_program_ticks(trial_ticks)
+            rows = self._engine.trace(ticks)
+            self._programs = self._engine.count_program_ticks(rows)
             if self._proofs.covers(self._programs):
-                counts = self._engine.count_rows(trial_ticks)
-                self._compared = dict.fromkeys(counts, PROOF_TICKS)
+                self._compared = dict.fromkeys(rows, PROOF_TICKS)
                 return TrialOutcome(None, PROVEN, first, seconds)
             tried = trial.try_exactly(self._engine, self._eager, self._trainer, ticks, kept_ticks)
         except (Untraceable, RuntimeError, MemoryError) as error:
             return TrialOutcome(trial.explain_failure(error), chunk=first, seconds=seconds)
-        self._compared = self._engine.count_rows(trial_ticks[: tried.compared])
+        self._compared = Counter(rows[: tried.compared])
         chunk = concatenate([first, tried.chunk])
         seconds += tried.eager_seconds * tried.chunk.count / max(1, ticks)
         if tried.difference is None:

@@ -163,7 +163,7 @@ class CommandHandler:
             "engine_note": training.engine_note,
             "is_fallback": training.is_fallback,
             "warnings": training.warnings,
-            "trial_ticks": 0 if training.trial_chunk is None else training.trial_chunk.count,
+            "trial_ticks": training.trial_ticks,
         }
         send_frame(self.connection, "built", {**reply, **choice, "fingerprint": fingerprint})
 
@@ -180,7 +180,7 @@ class CommandHandler:
         """
         started, training = time.monotonic(), self._require_training()
         self._last_sign = started
-        trial_seconds = 0.0 if training.trial_chunk is None else training.trial_seconds
+        trial_seconds = training.trial_seconds
         result = training.run(ticks)
         if self.can_save_in_background:
             self.state_writer.preallocate(training)

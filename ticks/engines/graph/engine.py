@@ -2,7 +2,7 @@
 
 import operator
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -67,26 +67,24 @@ class GraphEngine:
         """Run the next tick if the optimizer has no tensors yet, which programs need."""
         return self._eager.run(int(self._lacks_optimizer_state))
 
-    def trace(self, ticks: int) -> None:
-        """Trace the programs of the next `ticks` ticks. Raises Untraceable."""
-        trainer = self.trainer
+    def trace(self, ticks: int) -> list[int]:
+        """Trace the programs of the next `ticks` ticks; return the rows of each tick.
+
+        Raises Untraceable.
+        """
+        trainer, rows = self.trainer, list[int]()
         first, last = trainer.ticks_done + 1, trainer.ticks_done + ticks
         while first <= last:
             range_last = min(last, first + self._max_ticks - 1)
-            self._bind(trainer.batches.batch_range(first, range_last))
+            batch_range = trainer.batches.batch_range(first, range_last)
+            self._bind(batch_range)
+            rows += batch_range.counts.tolist()
             first = range_last + 1
+        return rows
 
-    def count_rows(self, ticks: range) -> Counter[int]:
-        """Return how many of these ticks there are of each number of rows."""
-        batches = self.trainer.batches
-        return Counter(len(batches.batch(tick).inputs) for tick in ticks)
-
-    def count_program_ticks(self, ticks: range) -> dict[str, int]:
-        """Return how many of these ticks each program runs, by the program's identity."""
-        counts = Counter[str]()
-        for rows, count in self.count_rows(ticks).items():
-            counts[self._programs[rows].identity] += count
-        return counts
+    def count_program_ticks(self, rows: Iterable[int]) -> Counter[str]:
+        """Return how many ticks each traced program runs of ticks of so many rows, by identity."""
+        return Counter(self._programs[count].identity for count in rows)
 
     def require_trials(self, compared: Mapping[int, int], proofs: JobProofs) -> None:
         """Compare the first PROOF_TICKS ticks of each program with eager, if it is not proven.
@@ -105,7 +103,7 @@ class GraphEngine:
         trainer = self.trainer
         trainer.show_progress()
         if self._lacks_optimizer_state:
-            return self._eager.run(1)  # creates the optimizer's tensors
+            return self.create_optimizer_state()
         first = trainer.ticks_done + 1
         batch_range = trainer.batches.batch_range(first, first + min(ticks, self._max_ticks) - 1)
         if (count := self._count_tried_ticks(batch_range)) == 0:
