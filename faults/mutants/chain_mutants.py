@@ -51,8 +51,8 @@ MUTANTS = (
         "a chain multiplies by a number that an operator of the same run has yet to write",
         edit_once(
             FUSION,
-            "return bool(numbers & (written | written_before) or numbers_before & written)",
-            "return False",
+            "if self.calls and (numbers & (written | self.written) or self.numbers & written):",
+            "if False:",
         ),
         (DRAWN,),
     ),

@@ -21,7 +21,9 @@ MUTANTS = (
         "decision-in-a-trial-skipped",
         "a decision at the last tick that a trial kept is not made",
         edit_once(
-            "ticks/training.py", "before = self.ticks_done - tried", "before = self.ticks_done"
+            "ticks/training.py",
+            "before = self.ticks_done - self.trial_ticks",
+            "before = self.ticks_done",
         ),
         (OWN_TICKS,),
     ),

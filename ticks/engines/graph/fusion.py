@@ -6,7 +6,7 @@ not fit exactly stays torch's own call. Knows no net and no optimizer.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ticks.engines.graph.elementwise import Step, find_form, flat_order, is_possible, iter_steps
@@ -59,6 +59,25 @@ class ChainCall:
 Event = Any  # OperatorCall, SeedCall, Boundary or ChainCall
 
 
+@dataclass
+class CallRun:
+    """Elementwise calls that follow each other, and the memory they write or read numbers from."""
+
+    calls: list[OperatorCall] = field(default_factory=list)
+    written: set[int] = field(default_factory=set)
+    numbers: set[int] = field(default_factory=set)
+
+    def add(self, call: OperatorCall) -> bool:
+        """Add a call; not one that reads a number where one of them writes, or the reverse."""
+        written, numbers = memory_of(call)
+        if self.calls and (numbers & (written | self.written) or self.numbers & written):
+            return False
+        self.calls.append(call)
+        self.written |= written
+        self.numbers |= numbers
+        return True
+
+
 @dataclass(frozen=True)
 class Fusion:
     """Rewrites the events of a tick.
@@ -77,16 +96,16 @@ class Fusion:
         """Return the events with chains in place of what they replace. There are no views in it."""
         last_use = self._find_last_uses(events)
         rewritten: list[Event] = []
-        run: list[OperatorCall] = []
+        run = CallRun()
         for index, event in enumerate(events):
-            if ends_run(event, run):
-                rewritten += self._fuse_run(run, index, last_use)
-                run = []
-            if find_form(event):
-                run.append(event)
-            else:
-                rewritten.append(event)
-        return rewritten + self._fuse_run(run, len(events), last_use)
+            if find_form(event) is None:
+                rewritten += [*self._fuse_run(run.calls, index, last_use), event]
+                run = CallRun()
+            elif not run.add(event):
+                rewritten += self._fuse_run(run.calls, index, last_use)
+                run = CallRun()
+                run.add(event)
+        return rewritten + self._fuse_run(run.calls, len(events), last_use)
 
     def _find_last_uses(self, events: Sequence[Event]) -> dict[int, int]:
         last_use = dict.fromkeys(self.outputs, len(events))
@@ -124,21 +143,9 @@ class Fusion:
         )
 
 
-def ends_run(call: Event, run: list[OperatorCall]) -> bool:
-    """Return whether an event cannot follow a run.
-
-    It is of another kind, or one of them reads a number where the other one writes.
-    """
-    if find_form(call) is None:
-        return True
-    written, numbers = memory_of([call])
-    written_before, numbers_before = memory_of(run)
-    return bool(numbers & (written | written_before) or numbers_before & written)
-
-
-def memory_of(calls: Iterable[OperatorCall]) -> tuple[set[int], set[int]]:
-    """Return the memory that calls write into, and that from which they read numbers."""
-    steps = [step for call in calls for step in iter_steps(call)]
+def memory_of(call: OperatorCall) -> tuple[set[int], set[int]]:
+    """Return the memory that a call writes into, and that from which it reads numbers."""
+    steps = list(iter_steps(call))
     numbers = {step.number.memory for step in steps if is_layout(step.number)}
     return {step.out.memory for step in steps}, numbers
 
