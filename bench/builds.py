@@ -14,13 +14,12 @@ from typing import Any
 import psutil
 
 from bench.article_loop import SEED_SPEC
-from bench.first_tick import SPEC
+from bench.first_tick import FIRST_TICK, SPEC, time_job
 from bench.report import Figure, ratio
 from bench.service import BenchService, compared_builds, running_service
 from bench.timing import measure_in_turn
 
 ARTICLE: dict[str, Any] = {**SEED_SPEC, "budget": {"ticks": 10_000}}
-POLL_SECONDS = 0.002
 
 
 def measure(rounds: int, *, jobs: int = 1000) -> list[Figure]:
@@ -36,7 +35,7 @@ def measure(rounds: int, *, jobs: int = 1000) -> list[Figure]:
             f"{batch} jobs of 200 ticks": partial(_time_batch, count=batch),
             f"{batch} jobs of 200 ticks, processor time": partial(_count_batch, count=batch),
             "POST to succeeded, the article's 10,000 ticks": _time_article,
-            "POST to first tick seen by a poller": _time_first_tick,
+            FIRST_TICK: lambda service: time_job(service)[FIRST_TICK],
         }
         figures = [
             figure for what, action in actions.items()
@@ -86,16 +85,6 @@ def _processor_seconds(service: BenchService) -> float:
 
 def _time_article(service: BenchService) -> float:
     return service.run(ARTICLE)[0]
-
-
-def _time_first_tick(service: BenchService) -> float:
-    started = time.perf_counter()
-    job_id = service.submit(SPEC)
-    while service.job(job_id)["tick"] == 0:
-        time.sleep(POLL_SECONDS)
-    seconds = time.perf_counter() - started
-    service.wait(job_id)
-    return seconds
 
 
 def _time_cold_job(tree: Path) -> float:

@@ -15,19 +15,22 @@ SPEC: dict[str, Any] = {
     "batch_size": 1,
 }
 
+FIRST_TICK = "POST to first tick seen by a poller"
+
 
 def measure(rounds: int) -> list[Figure]:
     """Submit jobs one after another, each to an idle worker."""
     steps: dict[str, list[float]] = {}
     with running_service() as service:
-        _measure_job(service)  # the worker's first job pays for its canary
+        time_job(service)  # the worker's first job pays for its canary
         for _ in range(rounds):
-            for name, seconds in _measure_job(service).items():
+            for name, seconds in time_job(service).items():
                 steps.setdefault(name, []).append(1000 * seconds)
     return [Figure(name, "ms", values) for name, values in steps.items()]
 
 
-def _measure_job(service: BenchService) -> dict[str, float]:
+def time_job(service: BenchService) -> dict[str, float]:
+    """Train a job on an idle worker; return the seconds of its phases by name."""
     posted = time.perf_counter()
     job_id = service.submit(SPEC)
     answered = time.perf_counter()
@@ -39,7 +42,7 @@ def _measure_job(service: BenchService) -> dict[str, float]:
     created, started = _timestamp(job["created_at"]), _timestamp(job["started_at"])
     built = _timestamp(re.search(r"(\S+) built", service.log(job_id))[1])  # type: ignore[index]
     return {
-        "POST to first tick seen by a poller": first_seen - posted,
+        FIRST_TICK: first_seen - posted,
         "  of it: POST to its answer": answered - posted,
         "  of it: record stored to claimed": started - created,
         "  of it: claimed to built": built - started,

@@ -3,10 +3,7 @@
 BENCH_BEFORE may name a work tree of another build, which is then measured in turn with this one.
 """
 
-import os
 import signal
-import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +15,7 @@ import psutil
 
 from bench.first_tick import SPEC
 from bench.report import Figure, ratio
-from bench.service import ROOT, BenchService, compared_builds
+from bench.service import BenchService, compared_builds, started_service
 
 ENDLESS = {**SPEC, "budget": {"ticks": 10**8}, "compute": {"engine": "eager"}}
 SETTLE_SECONDS = 3.0
@@ -75,26 +72,12 @@ def _measure_round(tree: Path, values: Values) -> None:
 
 @contextmanager
 def _service(tree: Path) -> Iterator[tuple[BenchService, float]]:
-    """Run serve.py of a build; yield it with the seconds until it was ready."""
-    with tempfile.TemporaryDirectory(prefix="tickforge-bench-") as folder:
-        env = {**os.environ, "XDG_CONFIG_HOME": folder, "PYTHONPATH": ""}
-        argv = [str(ROOT / ".venv/bin/python"), "serve.py", "--port", "0", "--workers", "1"]
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            [*argv, "--data", f"{folder}/data"], cwd=tree, env=env, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().split()[-1]
-            seconds = time.perf_counter() - started
-            key = (Path(folder) / "data" / "admin.key").read_text().strip()
-            headers = {"Authorization": f"Bearer {key}", "Connection": "close"}
-            with httpx.Client(base_url=url, headers=headers, timeout=120) as http:
-                yield BenchService(http, process, Path(folder) / "data"), seconds
-        finally:
-            process.kill()
-            process.wait()
+    """Run the service of a build; yield it with the seconds until it was ready."""
+    started = time.perf_counter()
+    with started_service(tree=tree, timeout=120, PYTHONPATH="") as service:
+        seconds = time.perf_counter() - started
+        service.http.headers["Connection"] = "close"
+        yield service, seconds
 
 
 def _add_memory(when: str, service: BenchService, values: Values) -> None:

@@ -76,6 +76,22 @@ def running_service(
     workers: int = 1, tree: Path = ROOT, **environment: str
 ) -> Iterator[BenchService]:
     """Run the service of a work tree; stop it in order at the end."""
+    with started_service(workers, tree, **environment) as service:
+        try:
+            yield service
+        finally:
+            service.process.send_signal(signal.SIGTERM)
+            service.process.wait(STOP_SECONDS)
+
+
+@contextmanager
+def started_service(
+    workers: int = 1, tree: Path = ROOT, *, timeout: float = 60, **environment: str
+) -> Iterator[BenchService]:
+    """Run the service of a work tree, whom the caller stops; what is left at the end is killed.
+
+    `timeout`: of each request, in seconds.
+    """
     with tempfile.TemporaryDirectory(prefix="tickforge-bench-") as folder:
         env = {**os.environ, "XDG_CONFIG_HOME": folder, "PYTHONPATH": str(tree), **environment}
         process = subprocess.Popen(
@@ -88,8 +104,8 @@ def running_service(
             url = process.stdout.readline().split()[-1]
             key = (Path(folder) / "data" / "admin.key").read_text().strip()
             headers = {"Authorization": f"Bearer {key}"}
-            with httpx.Client(base_url=url, headers=headers, timeout=60) as http:
+            with httpx.Client(base_url=url, headers=headers, timeout=timeout) as http:
                 yield BenchService(http, process, Path(folder) / "data")
         finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(STOP_SECONDS)
+            process.kill()
+            process.wait()

@@ -68,6 +68,13 @@ def _all_pids() -> list[int]:
 
 def _parent_pid(pid: int) -> int | None:
     with contextlib.suppress(OSError):  # gone in the meantime
-        # the command, in parentheses, may hold anything; the parent is the second field after it
-        return int(Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()[1])
+        return int(read_stat(pid)[1])
     return None
+
+
+def read_stat(pid: int) -> list[bytes]:
+    """Return the fields of a process after its command: state, parent, … Raises OSError.
+
+    The command stands in parentheses, and may hold any bytes.
+    """
+    return Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()

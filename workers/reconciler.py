@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from jobs import celery_app, logs
@@ -35,6 +34,7 @@ from jobs.timestamps import now_rfc3339
 from workers import memory
 from workers.canaries import Canaries, UnusableDevice
 from workers.forkserver_client import ForkServerProcess, ForkServerUnavailable
+from workers.pool_child import read_stat
 from workers.prewarm import Prewarm
 from workers.webhook_calls import WebhookCalls
 from workers.worker_folder import WorkerConfig
@@ -235,7 +235,6 @@ class Reconciler(BackgroundThread):
 def _is_running(pid: int) -> bool:
     """Return whether a process runs; one that has ended and is not yet reaped does not."""
     try:
-        state = Path(f"/proc/{pid}/stat").read_bytes().rsplit(b")", 1)[1].split()[0]
+        return read_stat(pid)[0] not in (b"Z", b"X")
     except OSError:
         return False
-    return state not in (b"Z", b"X")

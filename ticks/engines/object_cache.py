@@ -64,6 +64,18 @@ def store(cache_path: Path, key: str, compile_into: Callable[[Path], None]) -> P
         return compiled_file.replace(cache_path / f"{key}-{_digest(compiled_file)}.so")
 
 
+def evict(cache_path: Path, pattern: str, max_files: int) -> None:
+    """Remove the least recently used files of a pattern beyond a number of them."""
+    files, ages = list(cache_path.glob(pattern)), list[tuple[float, Path]]()
+    if len(files) <= max_files:
+        return
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):  # another process has just removed it
+            ages.append((file.stat().st_mtime, file))
+    for _, file in sorted(ages)[:-max_files]:
+        file.unlink(missing_ok=True)
+
+
 def run_compiler(command: Sequence[str], target: Path, language: str, timeout: float) -> None:
     """Run a compiler for at most `timeout` seconds; raises EngineUnavailable with its errors.
 

@@ -83,7 +83,7 @@ class Proofs:
                 # a file that is half written proves nothing
                 self._path(program).write_bytes(self._content(program, total))
         with contextlib.suppress(EngineUnavailable), object_cache.cache_folder(self._folder):
-            self._evict()
+            object_cache.evict(self._folder, f"*{SUFFIX}", MAX_PROOFS)
 
     def discard(self, programs: Collection[str]) -> None:
         """Remove the proofs of programs."""
@@ -116,13 +116,6 @@ class Proofs:
     def _content(self, program: str, ticks: int) -> bytes:
         record = self._record(program, ticks=ticks)
         return record + b"\n" + hashlib.sha256(record).hexdigest().encode() + b"\n"
-
-    def _evict(self) -> None:
-        files = list(self._folder.glob(f"*{SUFFIX}"))
-        if len(files) <= MAX_PROOFS:
-            return
-        for file in sorted(files, key=lambda file: file.stat().st_mtime)[:-MAX_PROOFS]:
-            file.unlink(missing_ok=True)
 
 
 class JobProofs:

@@ -63,15 +63,5 @@ def _compile_and_load(
         cc.compile(source_file, target, lanes, flags)
 
     library = ctypes.CDLL(str(object_cache.store(path, key, compile_into)))
-    _evict(path)
+    object_cache.evict(path, "*.so", MAX_OBJECTS)  # a loaded one stays in memory
     return library
-
-
-def _evict(path: Path) -> None:
-    """Remove the least recently used objects beyond MAX_OBJECTS; loaded ones stay in memory."""
-    ages: list[tuple[float, Path]] = []
-    for file in path.glob("*.so"):
-        with contextlib.suppress(FileNotFoundError):
-            ages.append((file.stat().st_mtime, file))
-    for _, file in sorted(ages)[:-MAX_OBJECTS]:
-        file.unlink(missing_ok=True)
