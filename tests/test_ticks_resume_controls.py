@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import torch
 
 from jobs.spec.job_spec import JobSpec
 from jobs.store import keys
-from tests.support import running_store
 from tests.training_records import (
     RunRecord,
     read_small_spec,
@@ -20,7 +18,7 @@ from tests.training_records import (
     start_training,
     train_saving_at,
 )
-from tests.worker_harness import TENANT, WorkerHarness
+from tests.worker_harness import TENANT, WorkerHarness, running_worker_harness
 from ticks import state_files
 from ticks.state import state_digest
 from ticks.training import TrainingRun
@@ -89,8 +87,8 @@ def test_a_weight_off_by_one_ulp_shows_in_the_digest_of_the_load_and_often_in_no
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
-    with running_store() as server, ExitStack() as held:
-        yield WorkerHarness(server.url, tmp_path_factory.mktemp("controls"), held)
+    with running_worker_harness(tmp_path_factory.mktemp("controls")) as harness:
+        yield harness
 
 
 def test_a_state_that_loads_otherwise_ends_the_attempt(harness: WorkerHarness) -> None:

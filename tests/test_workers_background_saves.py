@@ -1,7 +1,6 @@
 """Large states are written while the training goes on: the same files, and nothing half done."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ from jobs.ledger.checkpoint_requests import CheckpointRequests
 from jobs.ledger.checkpoint_set import RequestedCheckpoint
 from jobs.store import keys
 from tests.histories import recorded_points
-from tests.support import running_store, small_spec, wait_until
+from tests.support import small_spec, wait_until
 from tests.training_records import read_small_spec, start_training
-from tests.worker_harness import TENANT, WorkerHarness
+from tests.worker_harness import TENANT, WorkerHarness, running_worker_harness
 from ticks import state_files
 from ticks.process.state_writer import MIN_BYTES, BackgroundStateWriter
 
@@ -83,8 +82,7 @@ def test_an_error_of_a_background_save_is_raised_when_it_is_polled(tmp_path: Pat
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
-    with running_store() as server, ExitStack() as held:
-        harness = WorkerHarness(server.url, tmp_path_factory.mktemp("background"), held)
+    with running_worker_harness(tmp_path_factory.mktemp("background")) as harness:
         harness.start_worker("usual", TICKFORGE_FAULTS=str(harness.faults))
         yield harness
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -12,17 +11,14 @@ from jobs.history.column_reader import ColumnReader, decode_floats
 from jobs.job import Job
 from jobs.store import keys
 from jobs.values import finite_or_none
-from tests.support import running_store
-from tests.worker_harness import SPEC, TENANT, WorkerHarness
+from tests.worker_harness import SPEC, TENANT, WorkerHarness, running_worker_harness
 
 VALIDATED = {**SPEC, "validation": {"fraction": 0.25, "every_ticks": 50}, "record": ["grad_norm"]}
 
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
-    with ExitStack() as held:
-        server = held.enter_context(running_store())
-        harness = WorkerHarness(server.url, tmp_path_factory.mktemp("conditions"), held)
+    with running_worker_harness(tmp_path_factory.mktemp("conditions")) as harness:
         harness.start_worker(
             "usual", TICKFORGE_FAULTS=str(harness.faults), TICKFORGE_LEASE_SECONDS="2"
         )

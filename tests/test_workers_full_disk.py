@@ -5,7 +5,7 @@ import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +26,8 @@ from tests.histories import recorded_bytes
 from tests.ledger_helpers import submit_job
 from tests.manual_worker import ManualWorker
 from tests.processes import WorkerProcess
-from tests.support import running_store, small_spec, wait_until
-from tests.worker_harness import SPEC, TENANT, WorkerHarness, log_events
+from tests.support import small_spec, wait_until
+from tests.worker_harness import SPEC, TENANT, WorkerHarness, log_events, running_worker_harness
 from workers.checkpointing.schedule import MIN_FAILURES, FailureTracker
 from workers.drain import Drain
 from workers.heartbeat import Heartbeat
@@ -43,9 +43,8 @@ ENDLESS = small_spec(
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
-    with ExitStack() as held:
-        server = held.enter_context(running_store())
-        yield WorkerHarness(server.url, tmp_path_factory.mktemp("disk"), held)
+    with running_worker_harness(tmp_path_factory.mktemp("disk")) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +112,10 @@ def allow(process: psutil.Process, file_bytes: int) -> None:
 
 def test_a_disk_that_is_full_for_a_while_is_reported_and_then_used_again(tmp_path: Path) -> None:
     """A real one: a file system of its own, filled to its last byte."""
-    with small_disk(tmp_path / "disk", megabytes=4) as disk, ExitStack() as held:
-        server = held.enter_context(running_store())
-        small = WorkerHarness(server.url, disk, held)
+    with (
+        small_disk(tmp_path / "disk", megabytes=4) as disk,
+        running_worker_harness(disk) as small,
+    ):
         small.start_worker("small")
         job_id = small.submit(ENDLESS)
         small.wait_for(job_id, lambda job: job.latest_checkpoint is not None)

@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,14 @@ from jobs.queries import worker_registry
 from tests.damage import flipped_bit
 from tests.process_pipes import unread_bytes
 from tests.processes import WorkerProcess, send_signal
-from tests.support import running_store, small_spec, wait_until
-from tests.worker_harness import SPEC, TENANT, WorkerHarness
+from tests.support import small_spec, wait_until
+from tests.worker_harness import SPEC, TENANT, WorkerHarness, running_worker_harness
 
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
-    with ExitStack() as held:
-        server = held.enter_context(running_store())
-        yield WorkerHarness(server.url, tmp_path_factory.mktemp("workers"), held)
+    with running_worker_harness(tmp_path_factory.mktemp("workers")) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="module")
@@ -138,8 +136,7 @@ def test_a_sigterm_drains_and_another_worker_goes_on(
 def test_a_dead_runners_job_goes_on_before_its_lease_is_over(
     straight: tuple[bytes, str], tmp_path: Path
 ) -> None:
-    with running_store() as server, ExitStack() as held:
-        harness = WorkerHarness(server.url, tmp_path, held)
+    with running_worker_harness(tmp_path) as harness:
         worker = harness.start_worker("patient", TICKFORGE_LEASE_SECONDS="3600")
         job_id = harness.submit()
         harness.wait_for(job_id, lambda job: job.tick >= 100)

@@ -4,7 +4,6 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from jobs.store import keys
 from jobs.store.connection import Store
 from tests.ledger_helpers import make_job_spec
 from tests.processes import WorkerProcess, running_fork_server, send_signal
-from tests.support import running_store, small_spec, wait_until
-from tests.worker_harness import SPEC, TENANT, WorkerHarness
+from tests.support import small_spec, wait_until
+from tests.worker_harness import SPEC, TENANT, WorkerHarness, running_worker_harness
 from workers import exit_status, memory
 from workers.forkserver_client import ForkServerProcess, fetch_exit_status, spawn_trainer
 from workers.log import TAIL_LINES, TAIL_WIDTH, JobLog
@@ -31,9 +30,8 @@ ENDLESS = small_spec(budget={"ticks": 10**8})
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
-    with ExitStack() as held:
-        server = held.enter_context(running_store())
-        yield WorkerHarness(server.url, tmp_path_factory.mktemp("trainers"), held)
+    with running_worker_harness(tmp_path_factory.mktemp("trainers")) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +126,7 @@ def test_the_tail_of_a_log_is_short_and_plain(harness: WorkerHarness) -> None:
 def test_a_job_whose_trainer_dies_each_time_fails_and_says_how_it_died(
     tmp_path: Path, straight: tuple[bytes, str]
 ) -> None:
-    with running_store() as server, ExitStack() as held:
-        harness = WorkerHarness(server.url, tmp_path, held)
+    with running_worker_harness(tmp_path) as harness:
         worker = harness.start_worker("struck", TICKFORGE_FAULTS=str(harness.faults))
         met = harness.arm("build", "stop")  # each time: it stands still until it is struck
         poison = harness.submit(ENDLESS)
@@ -253,8 +250,7 @@ HUNGRY = small_spec(
 def test_a_job_too_large_for_a_worker_waits_and_one_that_is_after_all_fails_alone(
     tmp_path: Path, straight: tuple[bytes, str]
 ) -> None:
-    with running_store() as server, ExitStack() as held:
-        harness = WorkerHarness(server.url, tmp_path, held)
+    with running_worker_harness(tmp_path) as harness:
         harness.start_worker("small", TICKFORGE_TRAINER_MEMORY_BYTES=str(SHARE))
         hungry = harness.submit(HUNGRY)
         assert harness.result_bits(harness.submit(SPEC)) == straight

@@ -1,10 +1,11 @@
 """The next job's trainer is forked as the last job ends, which is finalized beside it."""
 
 import os
+import select
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import psutil
@@ -13,9 +14,9 @@ import pytest
 from jobs.store import keys
 from tests.needs import CPP_COMPILER, needs
 from tests.processes import WorkerProcess, running_fork_server
-from tests.support import running_store, small_spec, wait_until
+from tests.support import small_spec, wait_until
 from tests.training_records import read_small_spec
-from tests.worker_harness import TENANT, WorkerHarness
+from tests.worker_harness import TENANT, WorkerHarness, running_worker_harness
 from ticks.engines.graph import build_loop
 from workers.forkserver_client import ForkServerProcess, receive_trainer, request_trainer
 from workers.trainer_client import TrainerClient
@@ -51,9 +52,8 @@ def supply(fork_server: ForkServerProcess) -> Iterator[TrainerSupply]:
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerHarness]:
-    with ExitStack() as held:
-        server = held.enter_context(running_store())
-        yield WorkerHarness(server.url, tmp_path_factory.mktemp("supply"), held)
+    with running_worker_harness(tmp_path_factory.mktemp("supply")) as harness:
+        yield harness
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,17 @@ def has_ended(pid: int) -> bool:
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def kill_and_wait(pid: int) -> None:
+    """Kill a process and wait for all its threads, which a zombie's state does not tell of.
+
+    Until then its sockets are open.
+    """
+    pidfd = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGKILL)
+    assert select.select([pidfd], [], [], 10)[0]
+    os.close(pidfd)
 
 
 def is_idle(pid: int) -> bool:
@@ -123,7 +134,7 @@ def test_a_trainer_that_was_forked_ahead_is_taken_and_one_that_died_is_not(
         wait_until(lambda: len(children(fork_server.pid)) == 1, 10)
         (ahead,) = children(fork_server.pid)
         if is_killed:
-            os.kill(ahead, signal.SIGKILL)
+            kill_and_wait(ahead)
             wait_until(lambda: not children(fork_server.pid), 10)
         process = supply.take(never)
         TrainerClient(process.connection).canary(1, "cpu")

@@ -3,8 +3,8 @@
 import contextlib
 import json
 import secrets
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from jobs.store import keys
 from jobs.store.connection import Store, connect
 from tests.histories import recorded_bytes
 from tests.processes import WorkerProcess
-from tests.support import settings_for, small_spec, wait_until
+from tests.support import running_store, settings_for, small_spec, wait_until
 
 TENANT = "default"
 PAUSE_TRIES = 10
@@ -142,3 +142,10 @@ def log_events(store: Store, job_id: str) -> list[tuple[str, str]]:
     texts: Any = store.lrange(keys.events(TENANT, job_id), 0, -1)
     lines = [event["data"] for event in map(json.loads, texts) if event["type"] == "log"]
     return [(line["level"], line["message"]) for line in lines]
+
+
+@contextmanager
+def running_worker_harness(data: Path) -> Iterator[WorkerHarness]:
+    """Run a store for a harness whose data lie in a folder; end the harness's workers before it."""
+    with running_store() as server, ExitStack() as held:
+        yield WorkerHarness(server.url, data, held)
